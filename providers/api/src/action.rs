@@ -1,0 +1,104 @@
+//! What the engine may ask of a fleet: one mutation each, safe to ask for twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::{InstanceId, Revision, TargetGroupId};
+
+/// Tags of the rollout record: keys start with `rolling:`, values keep to the alphabet that
+/// ELBv2 tags allow and to 255 characters.
+pub type Tags = BTreeMap<String, String>;
+
+/// One mutation. Every action names its instances or sets an absolute value, so that doing it
+/// again, or doing it late, cannot do more than was meant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum Action {
+    /// Put these tags of the record on the target, all in one call, never handed on to instances.
+    WriteRecord {
+        /// The whole record.
+        tags: Tags,
+    },
+    /// Take these keys of the record off the target, all in one call.
+    EraseRecord {
+        /// Keys to remove; absent ones are no error.
+        keys: BTreeSet<String>,
+    },
+    /// Keep the fleet from doing these by itself.
+    SuspendProcesses {
+        /// Names of processes (`AZRebalance`, ...).
+        processes: BTreeSet<String>,
+    },
+    /// Let the fleet do these by itself again.
+    ResumeProcesses {
+        /// Names of processes (`AZRebalance`, ...).
+        processes: BTreeSet<String>,
+    },
+    /// What the fleet launches from now on.
+    MoveTemplate {
+        /// The revision to launch; never touches a running instance.
+        to: Revision,
+    },
+    /// Set desired and maximum size, both absolute. Never the minimum.
+    SetCapacity {
+        /// How many to keep running. Never below what lives: the cloud would choose victims.
+        desired: u32,
+        /// The upper limit.
+        max: u32,
+    },
+    /// Take instances out of one target group's rotation.
+    Deregister {
+        /// The target group.
+        target_group: TargetGroupId,
+        /// Instances to take out, all in one call.
+        instances: BTreeSet<InstanceId>,
+    },
+    /// Put instances back into one target group's rotation.
+    Register {
+        /// The target group.
+        target_group: TargetGroupId,
+        /// Instances to put back, all in one call.
+        instances: BTreeSet<InstanceId>,
+    },
+    /// Terminate one instance. An instance already gone or going is no error.
+    Terminate {
+        /// The victim, named.
+        instance: InstanceId,
+        /// Lower the desired size by one, or have the fleet launch a replacement.
+        decrement: bool,
+    },
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::WriteRecord { .. } => write!(f, "write the rollout record"),
+            Action::EraseRecord { .. } => write!(f, "erase the rollout record"),
+            Action::SuspendProcesses { processes } => write!(f, "suspend {}", list(processes)),
+            Action::ResumeProcesses { processes } => write!(f, "resume {}", list(processes)),
+            Action::MoveTemplate { to } => write!(f, "set the template to {to}"),
+            Action::SetCapacity { desired, max } => {
+                write!(f, "set the size to {desired} (maximum {max})")
+            }
+            Action::Deregister { target_group, instances } => {
+                write!(f, "deregister {} from {target_group}", list(instances))
+            }
+            Action::Register { target_group, instances } => {
+                write!(f, "register {} in {target_group}", list(instances))
+            }
+            Action::Terminate { instance, decrement: true } => {
+                write!(f, "terminate {instance} without replacement")
+            }
+            Action::Terminate { instance, decrement: false } => {
+                write!(f, "terminate {instance} for replacement")
+            }
+        }
+    }
+}
+
+fn list<T: fmt::Display>(items: &BTreeSet<T>) -> String {
+    let words: Vec<String> = items.iter().map(T::to_string).collect();
+    words.join(", ")
+}

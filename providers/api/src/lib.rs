@@ -1,0 +1,21 @@
+//! The port: everything the engine knows about a cloud, and all it may ask of one.
+//!
+//! An adapter answers what *is* ([`Observation`]) and performs what it is told ([`Action`]).
+//! It holds no policy (batch size, floor, order) and never sleeps: deciding and waiting belong
+//! to the engine. Read in this order: ids, target, observation, action, error, fleet, clock.
+
+mod action;
+mod clock;
+mod error;
+mod fleet;
+mod ids;
+mod observation;
+mod target;
+
+pub use action::{Action, Tags};
+pub use clock::{Clock, Timestamp};
+pub use error::{Effect, ErrorKind, ProviderError};
+pub use fleet::{Activity, Fleet};
+pub use ids::{InstanceId, Revision, TargetGroupId};
+pub use observation::{Capacity, Instance, Lifecycle, Observation, TargetHealth, TargetState};
+pub use target::{Target, TargetGroup};

@@ -1,0 +1,106 @@
+//! What a fleet looks like at one moment, in the engine's words.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{InstanceId, Revision, Tags, TargetGroupId, Timestamp};
+
+/// One look at the fleet. Reads may lag behind what was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// When the look began.
+    pub at: Timestamp,
+    /// Every instance that belongs to the fleet, terminating ones included.
+    pub instances: BTreeMap<InstanceId, Instance>,
+    /// The fleet's sizes.
+    pub capacity: Capacity,
+    /// What the fleet launches next, as the cloud has it: possibly an alias.
+    pub template: Option<Revision>,
+    /// Suspended processes of the fleet (`AZRebalance`, ...), whoever suspended them.
+    pub suspended: BTreeSet<String>,
+    /// The rollout record found on the target: every tag whose key starts with `rolling:`.
+    pub record: Tags,
+}
+
+/// The sizes of a fleet, in instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// The fleet's lower limit. Never borrowed.
+    pub min: u32,
+    /// The fleet's upper limit.
+    pub max: u32,
+    /// How many the fleet keeps running.
+    pub desired: u32,
+}
+
+/// One instance of the fleet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// What it runs; `None` when the cloud cannot say, which counts as another revision.
+    pub revision: Option<Revision>,
+    /// Where it runs.
+    pub zone: String,
+    /// Where in its life the fleet has it.
+    pub lifecycle: Lifecycle,
+    /// The fleet's own verdict, apart from any target group's.
+    pub healthy: bool,
+    /// When it was launched, on the cloud's clock; `None` until that was read.
+    pub launched_at: Option<Timestamp>,
+    /// Protected from scale-in.
+    pub protected: bool,
+    /// Tagged `rolling:ignore`: to be left alone.
+    pub ignored: bool,
+    /// Its health in each target group that lists it. A group that does not list it is absent.
+    pub targets: BTreeMap<TargetGroupId, TargetHealth>,
+}
+
+/// Where in its life the fleet has an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lifecycle {
+    /// Launching, or held by a launch hook.
+    Pending,
+    /// Counted by the fleet as running.
+    InService,
+    /// Set aside by someone.
+    Standby,
+    /// On its way out, possibly held by a hook for hours, or detaching.
+    Terminating,
+}
+
+impl Lifecycle {
+    /// Counts towards the fleet's desired capacity.
+    pub fn is_live(self) -> bool {
+        matches!(self, Lifecycle::Pending | Lifecycle::InService)
+    }
+}
+
+/// Health of one instance in one target group, in the cloud's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetHealth {
+    /// The load balancer's verdict.
+    pub state: TargetState,
+    /// The cloud's reason code, for instance `Target.ResponseCodeMismatch`.
+    pub reason: Option<String>,
+    /// The cloud's sentence, for instance `Health checks failed with these codes: [502]`.
+    pub description: Option<String>,
+}
+
+/// The load balancer's verdict on a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetState {
+    /// Registered, not yet judged.
+    Initial,
+    /// Takes requests.
+    Healthy,
+    /// Fails its health check.
+    Unhealthy,
+    /// Deregistered, finishing open requests.
+    Draining,
+    /// Gets no traffic: not registered, or its group is not in use, or it is stopped.
+    Unused,
+    /// The load balancer does not check.
+    Unavailable,
+}

@@ -1,0 +1,59 @@
+//! A deployment's target, resolved once before planning.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::{Revision, TargetGroupId};
+
+/// What the document's target turned out to be in the cloud. Everything here is read once a
+/// rollout; what changes while it runs is in [`crate::Observation`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The cloud's own id of the fleet (on AWS the group's ARN); two deployments with one id
+    /// are two deployments on one target.
+    pub id: String,
+    /// What a person calls it.
+    pub name: String,
+    /// What sort of fleet it is, to speak of it: `auto scaling group`.
+    pub kind: &'static str,
+    /// The revision that is wanted, aliases resolved to a number.
+    pub revision: Revision,
+    /// The groups an instance must be healthy in to serve. May be empty: then serving means
+    /// in service and healthy by the fleet's own check.
+    pub target_groups: Vec<TargetGroup>,
+    /// Aliases that the fleet's own template may carry, resolved (`lt-1:$Latest` to `lt-1:7`).
+    pub aliases: BTreeMap<Revision, Revision>,
+    /// Median time from launch to in service of the fleet's latest launches; `None` when it
+    /// has none to tell from.
+    pub boot: Option<Duration>,
+    /// What a reader of the plan should know: a weak health check, a stopped listener.
+    pub warnings: Vec<String>,
+}
+
+impl Target {
+    /// `revision` with the fleet's aliases resolved.
+    pub fn resolve<'a>(&'a self, revision: &'a Revision) -> &'a Revision {
+        self.aliases.get(revision).unwrap_or(revision)
+    }
+
+    /// The longest drain of all target groups; zero without any.
+    pub fn drain(&self) -> Duration {
+        let drains = self.target_groups.iter().map(|group| group.drain);
+        drains.max().unwrap_or_default()
+    }
+}
+
+/// One target group of the fleet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetGroup {
+    /// The cloud's own id.
+    pub id: TargetGroupId,
+    /// What a person calls it.
+    pub name: String,
+    /// How long a deregistered target keeps serving open requests: the group's own
+    /// `deregistration_delay.timeout_seconds`, never a constant of ours.
+    pub drain: Duration,
+    /// The least time a registered target takes to be called healthy: the group's own health
+    /// check interval times its threshold.
+    pub register: Duration,
+}
