@@ -1,0 +1,60 @@
+//! What a simulated fleet is made of.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rolling_provider::Revision;
+use serde::{Deserialize, Serialize};
+
+/// A simulated fleet. `instances`, `initial_revision` and `zones` shape it when it is first made;
+/// the times and behaviours hold from then on for every run that names them.
+#[derive(Clone, Debug)]
+pub struct FleetConfig {
+    /// Its name, which also names its state file.
+    pub name: String,
+    /// How many instances it starts with.
+    pub instances: u32,
+    /// What these run.
+    pub initial_revision: Revision,
+    /// What it is to run.
+    pub revision: Revision,
+    /// How many zones it is spread over; at least 1.
+    pub zones: u32,
+    /// The load balancer's target groups; may be empty.
+    pub target_groups: Vec<TargetGroupConfig>,
+    /// Median time from launch to in service.
+    pub boot: Duration,
+    /// How far boots differ: sigma of a lognormal distribution; 0 for none.
+    pub boot_sigma: f64,
+    /// Seeds the boot times.
+    pub seed: u64,
+    /// Revisions that do not work, and how.
+    pub bad_revisions: BTreeMap<Revision, Behaviour>,
+}
+
+/// One target group of a simulated fleet.
+#[derive(Clone, Debug)]
+pub struct TargetGroupConfig {
+    /// Its name and id.
+    pub name: String,
+    /// From registered to healthy.
+    pub register: Duration,
+    /// From deregistered to drained.
+    pub drain: Duration,
+}
+
+/// How a bad revision is bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Behaviour {
+    /// Registers and fails its health checks.
+    Unhealthy,
+    /// Is healthy and unhealthy by turns of 5 s.
+    Flap,
+    /// Boots five times as slowly.
+    Slow,
+    /// Never comes into service.
+    Hang,
+    /// Cannot be launched at all.
+    FailLaunch,
+}

@@ -1,0 +1,238 @@
+//! The fleet's state, and how time and requests change it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rolling_provider::{
+    Capacity, InstanceId, Lifecycle, Revision, Tags, TargetGroupId, TargetHealth, TargetState,
+    Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Behaviour, FleetConfig, TargetGroupConfig};
+
+/// An instance that has drained takes this long to go.
+const SHUTDOWN: Duration = Duration::from_secs(1);
+/// A launch that failed is tried again after this.
+const LAUNCH_RETRY: Duration = Duration::from_secs(30);
+/// How long a flapping instance keeps one state.
+const FLAP: Duration = Duration::from_secs(5);
+
+/// See the module. Everything is absolute time, so that looking is free of side effects but for
+/// launches that are due and instances that are gone.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct State {
+    pub name: String,
+    pub now: Timestamp,
+    pub capacity: CapacityState,
+    pub template: Revision,
+    pub suspended: BTreeSet<String>,
+    pub tags: Tags,
+    pub instances: BTreeMap<InstanceId, SimulatedInstance>,
+    pub launched: u64,
+    pub failures: Vec<(Timestamp, String)>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct CapacityState {
+    pub min: u32,
+    pub max: u32,
+    pub desired: u32,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct SimulatedInstance {
+    pub revision: Revision,
+    pub zone: String,
+    pub launched_at: Timestamp,
+    /// `None`: never.
+    pub in_service_at: Option<Timestamp>,
+    pub targets: BTreeMap<TargetGroupId, Registration>,
+    /// When it is gone; set once it terminates.
+    pub gone_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Registration {
+    pub since: Timestamp,
+    pub deregistered_at: Option<Timestamp>,
+}
+
+impl State {
+    /// A fleet that has been running for a while.
+    pub fn new(config: &FleetConfig, now: Timestamp) -> Self {
+        let mut state = State {
+            name: config.name.clone(),
+            now,
+            capacity: CapacityState { min: 0, max: config.instances, desired: config.instances },
+            template: config.initial_revision.clone(),
+            suspended: BTreeSet::new(),
+            tags: Tags::new(),
+            instances: BTreeMap::new(),
+            launched: 0,
+            failures: Vec::new(),
+        };
+        let long_ago = Timestamp(now.0.saturating_sub(86_400_000));
+        for _ in 0..config.instances {
+            let id = state.launch(config, long_ago);
+            if let Some(instance) = state.instances.get_mut(&id) {
+                instance.in_service_at = Some(long_ago);
+                for registration in instance.targets.values_mut() {
+                    registration.since = long_ago;
+                }
+            }
+        }
+        state
+    }
+
+    /// Lets time pass until `now`.
+    pub fn advance(&mut self, config: &FleetConfig, now: Timestamp) {
+        self.now = self.now.max(now);
+        let now = self.now;
+        self.instances.retain(|_, instance| instance.gone_at.is_none_or(|gone| gone > now));
+        let live = self.live();
+        let fails = config.bad_revisions.get(&self.template) == Some(&Behaviour::FailLaunch);
+        for _ in live..self.capacity.desired as usize {
+            if !fails {
+                self.launch(config, now);
+                continue;
+            }
+            let last = self.failures.last().map(|(at, _)| *at);
+            if last.is_none_or(|last| now.since(last) >= LAUNCH_RETRY) {
+                let cause = "InsufficientInstanceCapacity: there is no capacity for the instance \
+                             type in the requested zone. Launching instance failed.";
+                self.failures.push((now, cause.into()));
+            }
+        }
+    }
+
+    /// Instances that count towards the desired size.
+    pub fn live(&self) -> usize {
+        self.instances.values().filter(|instance| instance.gone_at.is_none()).count()
+    }
+
+    pub fn capacity(&self) -> Capacity {
+        let CapacityState { min, max, desired } = self.capacity;
+        Capacity { min, max, desired }
+    }
+
+    /// Marks `id` as terminating; it drains first where it is still registered.
+    pub fn terminate(&mut self, config: &FleetConfig, id: &InstanceId) {
+        let now = self.now;
+        let Some(instance) = self.instances.get_mut(id) else { return };
+        if instance.gone_at.is_some() {
+            return;
+        }
+        let mut gone = now + SHUTDOWN;
+        for group in &config.target_groups {
+            if let Some(registration) = instance.targets.get_mut(&group.id()) {
+                let since = *registration.deregistered_at.get_or_insert(now);
+                gone = gone.max(since + group.drain + SHUTDOWN);
+            }
+        }
+        instance.gone_at = Some(gone);
+    }
+
+    fn launch(&mut self, config: &FleetConfig, at: Timestamp) -> InstanceId {
+        self.launched += 1;
+        let behaviour = config.bad_revisions.get(&self.template);
+        let mut boot = boot_time(config, self.launched);
+        if behaviour == Some(&Behaviour::Slow) {
+            boot *= 5;
+        }
+        let in_service = at + boot;
+        let in_service_at = (behaviour != Some(&Behaviour::Hang)).then_some(in_service);
+        let registers = in_service_at.is_some() && !self.suspended.contains("AddToLoadBalancer");
+        let groups = config.target_groups.iter().filter(|_| registers);
+        let instance = SimulatedInstance {
+            revision: self.template.clone(),
+            zone: self.emptiest_zone(config),
+            launched_at: at,
+            in_service_at,
+            targets: groups
+                .map(|g| (g.id(), Registration { since: in_service, deregistered_at: None }))
+                .collect(),
+            gone_at: None,
+        };
+        let id = InstanceId::new(format!("i-{:04}", self.launched));
+        self.instances.insert(id.clone(), instance);
+        id
+    }
+
+    fn emptiest_zone(&self, config: &FleetConfig) -> String {
+        let zones: Vec<String> = (0..config.zones.max(1)).map(zone).collect();
+        let crowd = |zone: &String| {
+            let live = self.instances.values().filter(|instance| instance.gone_at.is_none());
+            live.filter(|instance| instance.zone == *zone).count()
+        };
+        zones.into_iter().min_by_key(crowd).unwrap_or_default()
+    }
+}
+
+impl SimulatedInstance {
+    pub fn lifecycle(&self, now: Timestamp) -> Lifecycle {
+        match (self.gone_at, self.in_service_at) {
+            (Some(_), _) => Lifecycle::Terminating,
+            (None, Some(at)) if at <= now => Lifecycle::InService,
+            (None, _) => Lifecycle::Pending,
+        }
+    }
+
+    /// Its health in `group`; `None` while it is not listed there.
+    pub fn health(
+        &self,
+        config: &FleetConfig,
+        group: &TargetGroupConfig,
+        now: Timestamp,
+    ) -> Option<TargetHealth> {
+        let registration = self.targets.get(&group.id()).filter(|r| r.since <= now)?;
+        let told = |state, reason: Option<&str>, description: Option<&str>| {
+            let (reason, description) = (reason.map(String::from), description.map(String::from));
+            Some(TargetHealth { state, reason, description })
+        };
+        if let Some(at) = registration.deregistered_at {
+            return if at + group.drain > now {
+                told(TargetState::Draining, Some("Target.DeregistrationInProgress"), None)
+            } else {
+                None
+            };
+        }
+        let up = registration.since + group.register;
+        if now < up {
+            return told(TargetState::Initial, Some("Elb.RegistrationInProgress"), None);
+        }
+        let flapped = now.since(up).as_millis() / FLAP.as_millis() % 2 == 1;
+        match config.bad_revisions.get(&self.revision) {
+            Some(Behaviour::Flap) if !flapped => told(TargetState::Healthy, None, None),
+            Some(Behaviour::Unhealthy | Behaviour::Flap) => told(
+                TargetState::Unhealthy,
+                Some("Target.ResponseCodeMismatch"),
+                Some("Health checks failed with these codes: [502]"),
+            ),
+            _ => told(TargetState::Healthy, None, None),
+        }
+    }
+}
+
+impl TargetGroupConfig {
+    pub(crate) fn id(&self) -> TargetGroupId {
+        TargetGroupId::new(self.name.as_str())
+    }
+}
+
+/// Zone `a`, `b`, ... and then by number.
+fn zone(index: u32) -> String {
+    match u8::try_from(index) {
+        Ok(index) if index < 26 => char::from(b'a' + index).to_string(),
+        _ => index.to_string(),
+    }
+}
+
+/// The boot time of the `number`th launch: lognormal around the median, from the seed.
+fn boot_time(config: &FleetConfig, number: u64) -> Duration {
+    let mut random = fastrand::Rng::with_seed(config.seed.wrapping_add(number << 20));
+    // Box and Muller's way from two even draws to a normal one.
+    let radius = (-2.0 * (1.0 - random.f64()).ln()).sqrt();
+    let normal = radius * (std::f64::consts::TAU * random.f64()).cos();
+    config.boot.mul_f64((config.boot_sigma * normal).exp())
+}
