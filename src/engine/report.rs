@@ -1,0 +1,140 @@
+//! Reporting: numbered events, told only when they are news, and the report at the end.
+
+use rolling_provider::Timestamp;
+
+use super::Rollout;
+use crate::event::{Envelope, Event, InstanceReport, Outcome, Report};
+use crate::plan::{Input, Plan, View, Wait};
+use crate::progress::trouble;
+use crate::record::Phase;
+
+/// Numbers and dates events.
+pub(super) struct Emitter<'a> {
+    pub rollout: String,
+    pub index: u64,
+    pub sink: &'a mut (dyn FnMut(Envelope) + Send),
+}
+
+impl Emitter<'_> {
+    pub fn send(&mut self, at: Timestamp, event: Event) {
+        let rollout = self.rollout.clone();
+        (self.sink)(Envelope { index: self.index, at, rollout, event });
+        self.index += 1;
+    }
+}
+
+/// What was reported last.
+#[derive(Default)]
+pub(super) struct Shown {
+    counts: Option<(usize, usize, u32)>,
+    waits: Vec<Wait>,
+}
+
+impl Shown {
+    pub fn update(
+        &mut self,
+        input: &Input<'_>,
+        plan: &Plan,
+        now: Timestamp,
+        emit: &mut Emitter<'_>,
+    ) {
+        let view = View::new(input);
+        let counts = (view.updated(), view.serving(), view.window.size);
+        if self.counts != Some(counts) {
+            self.counts = Some(counts);
+            let (updated, serving, size) = counts;
+            emit.send(now, Event::Progressed { updated, serving, size });
+        }
+        if self.waits != plan.waiting_on {
+            self.waits.clone_from(&plan.waiting_on);
+            emit.send(now, Event::Waiting { on: self.waits.clone() });
+        }
+    }
+}
+
+impl Rollout {
+    /// What every instance runs, as last looked at.
+    pub fn instances(&self) -> Vec<InstanceReport> {
+        let live = self.look.instances.iter().filter(|(id, instance)| {
+            instance.lifecycle.is_live() && !self.progress.terminated.contains(id)
+        });
+        live.map(|(id, instance)| {
+            let serves = self.progress.serves(&self.target, id, instance);
+            InstanceReport {
+                id: id.clone(),
+                revision: instance.revision.clone(),
+                zone: instance.zone.clone(),
+                serves,
+                trouble: (!serves).then(|| trouble(&self.target, instance)),
+            }
+        })
+        .collect()
+    }
+
+    pub(super) fn report(&self, outcome: Outcome, started: Timestamp) -> Report {
+        let progress = &self.progress;
+        let completed = match outcome {
+            Outcome::Succeeded => Some(self.target.revision.clone()),
+            _ => progress.record.as_ref().and_then(|record| record.completed.clone()),
+        };
+        let open = u32::from(progress.batch_open);
+        Report {
+            outcome,
+            reason: progress.halt.as_ref().map(|halt| halt.reason.clone()),
+            target: self.target.name.clone(),
+            to: self.target.revision.clone(),
+            completed,
+            batches: progress.batch - open,
+            instances: self.instances(),
+            borrowed: self.still_borrowed(),
+            elapsed_ms: u64::try_from(self.clock.now().since(started).as_millis())
+                .unwrap_or(u64::MAX),
+            ticks: self.ticks,
+        }
+    }
+
+    /// How a rollout that was halted ended: an asked-for stop is no failure.
+    pub(super) fn halted_outcome(&self, otherwise: Outcome) -> Outcome {
+        match &self.progress.halt {
+            Some(halt) if halt.requested => Outcome::Aborted,
+            _ => otherwise,
+        }
+    }
+
+    fn still_borrowed(&self) -> Vec<String> {
+        let Some(record) = &self.progress.record else { return Vec::new() };
+        if record.phase == Phase::Halted {
+            return Vec::new();
+        }
+        let mut borrowed = Vec::new();
+        let look = &self.look;
+        if self.progress.surge > 0 {
+            borrowed.push(format!("{} instances of surge", self.progress.surge));
+        }
+        if let Some((found, ours)) = record.borrowed.max
+            && look.capacity.max == ours
+        {
+            borrowed.push(format!("the maximum size is {ours}, it was {found}"));
+        }
+        let suspended: Vec<&str> =
+            record.borrowed.suspended.intersection(&look.suspended).map(String::as_str).collect();
+        if !suspended.is_empty() {
+            borrowed.push(format!("suspended processes: {}", suspended.join(", ")));
+        }
+        if let Some(from) = &record.from
+            && look.template.as_ref() == Some(&self.target.revision)
+            && self.target.resolve(from) != &self.target.revision
+        {
+            borrowed.push(format!("the template is {}, it was {from}", self.target.revision));
+        }
+        let out: std::collections::BTreeSet<String> =
+            self.progress.deregistered.keys().map(|(id, _)| id.to_string()).collect();
+        if !out.is_empty() {
+            let out: Vec<String> = out.into_iter().collect();
+            borrowed.push(format!("out of the load balancer: {}", out.join(", ")));
+        }
+        let refused = self.progress.refused.iter();
+        borrowed.extend(refused.map(|(action, why)| format!("could not {action}: {why}")));
+        borrowed
+    }
+}

@@ -1,0 +1,148 @@
+//! What a rollout reports.
+
+use rolling_provider::{Action, InstanceId, Revision, Timestamp};
+use serde::Serialize;
+
+use crate::plan::{Preview, Wait};
+
+/// One report, numbered and dated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Envelope {
+    /// From 0, without gaps.
+    pub index: u64,
+    /// When, on the fleet's clock; milliseconds since the Unix epoch.
+    pub at: Timestamp,
+    /// Which rollout.
+    pub rollout: String,
+    /// What.
+    pub event: Event,
+}
+
+/// What happened.
+///
+/// The contract: the first event of a run is [`Event::Started`] and the last is
+/// [`Event::Finished`], each exactly once. Between them every [`Event::BatchFinished`] follows
+/// the [`Event::BatchStarted`] of its number, and batches do not overlap. [`Event::Acted`] is
+/// reported after the cloud accepted the action. [`Event::Waiting`] and [`Event::Progressed`] are
+/// reported when they differ from the last one. New kinds may be added: a reader skips those it
+/// does not know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// The rollout begins (or goes on, when its record was found on the target).
+    Started {
+        /// What it is about to do.
+        preview: Preview,
+    },
+    /// A batch begins.
+    BatchStarted {
+        /// From 1, by this run's count.
+        number: u32,
+        /// How many are launched beside the fleet.
+        launches: u32,
+        /// Who is replaced.
+        instances: Vec<InstanceId>,
+    },
+    /// The cloud accepted an action.
+    Acted {
+        /// Which.
+        action: Action,
+    },
+    /// What is being waited for now.
+    Waiting {
+        /// Everything at once.
+        on: Vec<Wait>,
+    },
+    /// The counts changed.
+    Progressed {
+        /// Instances of the new revision that have soaked.
+        updated: usize,
+        /// Instances that serve, of either revision.
+        serving: usize,
+        /// The size the fleet is meant to have.
+        size: u32,
+    },
+    /// A batch is over: everything it launched serves and has soaked.
+    BatchFinished {
+        /// Its number.
+        number: u32,
+    },
+    /// A call failed and will be tried again, after a fresh look where it may have had an effect.
+    Retrying {
+        /// What failed, in the cloud's words.
+        error: String,
+    },
+    /// The rollout ends early; what is borrowed is being put back.
+    Halting {
+        /// Why.
+        reason: String,
+    },
+    /// The end.
+    Finished {
+        /// How it ended.
+        report: Report,
+    },
+}
+
+/// How a rollout ended, and what it left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// Why, where it did not succeed.
+    pub reason: Option<String>,
+    /// The fleet, as a person calls it.
+    pub target: String,
+    /// The revision that was wanted.
+    pub to: Revision,
+    /// The last revision that the whole fleet is known to have run.
+    pub completed: Option<Revision>,
+    /// Batches that were finished by this run.
+    pub batches: u32,
+    /// What every instance runs at the end.
+    pub instances: Vec<InstanceReport>,
+    /// What could not be put back yet, as sentences; empty for nothing.
+    pub borrowed: Vec<String>,
+    /// How long it took, in milliseconds of the fleet's clock.
+    pub elapsed_ms: u64,
+    /// How often the fleet was looked at.
+    pub ticks: u64,
+}
+
+/// One instance at the end of a rollout.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InstanceReport {
+    /// Its id.
+    pub id: InstanceId,
+    /// What it runs.
+    pub revision: Option<Revision>,
+    /// Where it runs.
+    pub zone: String,
+    /// Whether it takes requests.
+    pub serves: bool,
+    /// Why not, in the cloud's words.
+    pub trouble: Option<String>,
+}
+
+/// How a rollout ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Every instance runs the revision, serves and has soaked; nothing is borrowed.
+    Succeeded,
+    /// It could not go on.
+    Failed,
+    /// Somebody stopped it.
+    Aborted,
+}
+
+impl Outcome {
+    /// The spelling of documents.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Succeeded => "succeeded",
+            Outcome::Failed => "failed",
+            Outcome::Aborted => "aborted",
+        }
+    }
+}

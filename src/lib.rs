@@ -1,0 +1,13 @@
+//! Rolls a fleet of instances to a new revision, batch by batch.
+//!
+//! Modules in reading order: a document becomes a spec, the planner turns a spec and a look at
+//! the fleet into actions, the engine carries them out and reports events.
+
+pub mod clock;
+pub mod engine;
+pub mod event;
+pub mod plan;
+pub mod progress;
+pub mod record;
+pub mod schedule;
+pub mod spec;

@@ -1,0 +1,151 @@
+//! The planner: pure, and the only place that decides.
+//!
+//! `(deployment, target, observation, progress, now)` goes in; the actions to do now, what is
+//! being waited for and until when, and the verdict come out. No clock, randomness, environment
+//! or I/O, and ordered collections only, so that the same input always gives the same plan.
+
+mod batch;
+pub mod check;
+mod halt;
+mod preview;
+mod roll;
+mod view;
+mod wait;
+
+pub use preview::{BatchPreview, Borrowing, Preview, preview, refusal};
+pub use view::{Member, View};
+pub use wait::{Wait, WaitKind};
+
+use std::collections::BTreeSet;
+
+use rolling_provider::{Action, InstanceId, Observation, Target, Timestamp};
+
+use crate::progress::{Halt, Progress};
+use crate::record::Record;
+use crate::spec::RollingDeployment;
+
+/// Everything a plan depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// What is wanted.
+    pub spec: &'a RollingDeployment,
+    /// What the target turned out to be.
+    pub target: &'a Target,
+    /// The latest look at the fleet, already taken into `progress`.
+    pub look: &'a Observation,
+    /// What was seen and done so far.
+    pub progress: &'a Progress,
+    /// The time now.
+    pub now: Timestamp,
+}
+
+/// What to do now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a plan that nobody carries out changes nothing"]
+pub struct Plan {
+    /// Actions in order; when one fails the rest of the list is void and a fresh look is due.
+    pub actions: Vec<Step>,
+    /// A batch that begins with this plan.
+    pub begins: Option<BatchStart>,
+    /// Victims chosen outside any batch: surge that is given back after a failure.
+    pub chosen: BTreeSet<InstanceId>,
+    /// Whether the current batch ends with this plan.
+    pub batch_ends: bool,
+    /// What is being waited for.
+    pub waiting_on: Vec<Wait>,
+    /// When to look again at the latest, because something is due then.
+    pub wake: Option<Timestamp>,
+    /// Whether to go on.
+    pub verdict: Verdict,
+}
+
+impl Plan {
+    fn waiting() -> Self {
+        Plan {
+            actions: Vec::new(),
+            begins: None,
+            chosen: BTreeSet::new(),
+            batch_ends: false,
+            waiting_on: Vec::new(),
+            wake: None,
+            verdict: Verdict::Continue,
+        }
+    }
+
+    fn wait(&mut self, wait: Wait) {
+        self.wake = Some(self.wake.map_or(wait.deadline, |wake| wake.min(wait.deadline)));
+        self.waiting_on.push(wait);
+    }
+
+    /// Notes that something is expected at `at`, unless that has passed.
+    fn wake_at(&mut self, at: Option<Timestamp>, now: Timestamp) {
+        if let Some(at) = at.filter(|at| *at > now) {
+            self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+        }
+    }
+}
+
+/// One action, with the record that must stand in the cloud before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What to do.
+    pub action: Action,
+    /// The record that [`Action::WriteRecord`] writes.
+    pub record: Option<Record>,
+    /// For [`Action::SetCapacity`]: how much of the size is surge afterwards.
+    pub surge: Option<u32>,
+}
+
+impl Step {
+    fn plain(action: Action) -> Self {
+        Step { action, record: None, surge: None }
+    }
+
+    fn record(record: Record) -> Self {
+        let action = Action::WriteRecord { tags: record.tags() };
+        Step { action, record: Some(record), surge: None }
+    }
+}
+
+/// A batch that begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchStart {
+    /// From 1.
+    pub number: u32,
+    /// Who goes; empty for the batch that only launches surge.
+    pub victims: BTreeSet<InstanceId>,
+    /// How many are launched beside the fleet.
+    pub launches: u32,
+}
+
+/// Whether to go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// There is more to do or to wait for.
+    Continue,
+    /// The rollout must end early; plan again with this in [`Progress::halt`].
+    Halt(Halt),
+    /// Nothing is left: every instance runs the revision and nothing is borrowed.
+    Converged,
+    /// Ended early; what could be put back is.
+    Halted,
+}
+
+/// Plans one tick.
+pub fn plan(input: &Input<'_>) -> Plan {
+    let view = View::new(input);
+    match &input.progress.halt {
+        Some(halt) => halt::plan(input, &view, halt),
+        None => roll::plan(input, &view),
+    }
+}
+
+/// Whether there is nothing to do for this deployment: every instance that is ours to touch runs
+/// the revision, the fleet launches it, and nothing of a rollout is left on the target.
+pub fn is_converged(input: &Input<'_>) -> bool {
+    let view = View::new(input);
+    let template = input.look.template.as_ref().map(|found| input.target.resolve(found));
+    view.old().count() == 0
+        && template == Some(&input.target.revision)
+        && input.progress.record.is_none()
+}

@@ -1,0 +1,59 @@
+//! What a rollout is waiting for: never without a deadline, never without a word.
+
+use std::fmt;
+
+use rolling_provider::{InstanceId, Timestamp};
+use serde::Serialize;
+
+/// One thing that is being waited for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Wait {
+    /// What for.
+    pub kind: WaitKind,
+    /// Whom for; empty when it is not about an instance that exists.
+    pub instances: Vec<InstanceId>,
+    /// What the cloud says of it.
+    pub detail: Option<String>,
+    /// When waiting ends, one way or the other.
+    pub deadline: Timestamp,
+}
+
+/// What can be waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitKind {
+    /// Deregistered instances finish their open requests.
+    Drain,
+    /// The fleet has yet to launch instances.
+    Launch,
+    /// New instances do not serve yet.
+    Health,
+    /// New instances serve, and must go on doing so.
+    Soak,
+    /// Too few serve to take another one out.
+    Floor,
+    /// Victims put back into rotation do not serve yet.
+    Return,
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let who = match self.instances.as_slice() {
+            [] => "instances".to_owned(),
+            [one] => one.to_string(),
+            [first, rest @ ..] => format!("{first} and {} more", rest.len()),
+        };
+        match self.kind {
+            WaitKind::Drain => write!(f, "{who} to drain")?,
+            WaitKind::Launch => write!(f, "{who} to be launched")?,
+            WaitKind::Health => write!(f, "{who} to become healthy")?,
+            WaitKind::Soak => write!(f, "{who} to stay healthy")?,
+            WaitKind::Floor => write!(f, "enough instances to serve")?,
+            WaitKind::Return => write!(f, "{who} to serve again")?,
+        }
+        match &self.detail {
+            Some(detail) => write!(f, " ({detail})"),
+            None => Ok(()),
+        }
+    }
+}

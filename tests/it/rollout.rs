@@ -1,0 +1,201 @@
+//! Whole rollouts on the simulator, on virtual time.
+
+use rolling::engine::Stop;
+use rolling::event::{Event, Outcome};
+use rolling::spec::{BatchSize, Policy};
+use rolling_provider::{Action, Fleet, Lifecycle};
+use rolling_simulator::{Behaviour, FleetConfig};
+use tokio::sync::watch;
+
+use crate::world::{
+    Told, bad, fleet, group, roll, roll_until, seconds, simulate, spec, thirty_percent,
+};
+
+/// After the end: `size` serving instances of `revision`, and nothing borrowed or recorded.
+async fn assert_tidy(fleet: &dyn Fleet, size: usize, revision: &str) {
+    let look = fleet.observe().await.expect("observe");
+    let live: Vec<_> = look.instances.values().filter(|i| i.lifecycle.is_live()).collect();
+    assert_eq!(live.len(), size);
+    assert!(live.iter().all(|i| i.revision.as_ref().is_some_and(|r| r.as_str() == revision)));
+    assert_eq!((look.capacity.desired, look.capacity.max), (10, 10));
+    assert!(look.suspended.is_empty(), "{:?}", look.suspended);
+    assert!(look.record.is_empty(), "{:?}", look.record);
+}
+
+fn assert_ended(told: &Told, outcome: Outcome) {
+    assert_eq!(told.report.outcome, outcome, "{:?}", told.report);
+    assert!(matches!(told.events.first().map(|e| &e.event), Some(Event::Started { .. })));
+    let last = told.events.iter().filter(|e| matches!(e.event, Event::Finished { .. }));
+    assert_eq!(last.count(), 1);
+    assert!(told.events.iter().enumerate().all(|(i, e)| e.index == i as u64));
+}
+
+#[tokio::test(start_paused = true)]
+async fn thirty_percent_of_ten_are_batches_of_three_three_three_and_one() {
+    let simulator = simulate(fleet());
+    let told = roll(simulator.clone(), spec(thirty_percent())).await;
+    assert_ended(&told, Outcome::Succeeded);
+    assert_eq!(told.batches(), [(0, 3), (0, 3), (0, 3), (0, 1)]);
+    assert_eq!(told.least_serving(), 7);
+    assert_tidy(&*simulator, 10, "v2").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_additional_batch_launches_exactly_as_many_as_the_fleet_has_and_loses_no_capacity() {
+    let simulator = simulate(fleet());
+    let policy = Policy::RollingWithAdditionalBatch(BatchSize::Fixed(3));
+    let told = roll(simulator.clone(), spec(policy)).await;
+    assert_ended(&told, Outcome::Succeeded);
+    assert_eq!(told.batches(), [(3, 0), (0, 3), (0, 3), (0, 3), (0, 1)]);
+    assert_eq!(told.least_serving(), 10);
+    let replaced = told
+        .actions()
+        .iter()
+        .filter(|action| matches!(action, Action::Terminate { decrement: false, .. }))
+        .count();
+    assert_eq!(replaced + 3, 10, "launches");
+    assert_tidy(&*simulator, 10, "v2").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_at_once_is_one_batch() {
+    let simulator = simulate(fleet());
+    let told = roll(simulator.clone(), spec(Policy::AllAtOnce)).await;
+    assert_ended(&told, Outcome::Succeeded);
+    assert_eq!(told.batches(), [(0, 10)]);
+    assert_tidy(&*simulator, 10, "v2").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finished_rollout_plans_to_nothing() {
+    let simulator = simulate(fleet());
+    roll(simulator.clone(), spec(thirty_percent())).await;
+    let told = roll(simulator.clone(), spec(thirty_percent())).await;
+    assert_ended(&told, Outcome::Succeeded);
+    assert!(told.actions().is_empty(), "{:?}", told.actions());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_fleet_gets_its_template_moved_and_nothing_else() {
+    let simulator = simulate(FleetConfig { instances: 0, ..fleet() });
+    let told = roll(simulator.clone(), spec(thirty_percent())).await;
+    assert_ended(&told, Outcome::Succeeded);
+    let look = simulator.observe().await.expect("observe");
+    assert_eq!(look.template, Some("v2".into()));
+    assert!(look.record.is_empty() && look.suspended.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_record_is_the_first_mutation_and_its_removal_the_last() {
+    let told = roll(simulate(fleet()), spec(thirty_percent())).await;
+    let actions = told.actions();
+    assert!(matches!(actions.first(), Some(Action::WriteRecord { .. })));
+    assert!(matches!(actions.last(), Some(Action::EraseRecord { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_batch_ends_before_the_slower_of_two_target_groups_agrees() {
+    let groups = vec![group("fast", 5), group("slow", 60)];
+    let simulator = simulate(FleetConfig { target_groups: groups, ..fleet() });
+    let told = roll(simulator.clone(), spec(thirty_percent())).await;
+    assert_ended(&told, Outcome::Succeeded);
+    // Drain 20 s, boot 30 s, the slow group 60 s, soak 10 s, four times over.
+    assert!(told.report.elapsed_ms >= 4 * 120_000, "{}", told.report.elapsed_ms);
+    assert_tidy(&*simulator, 10, "v2").await;
+}
+
+/// What holds after a failure: the floor was kept, nothing is borrowed, the reason is told.
+async fn assert_stopped(config: FleetConfig, policy: Policy, floor: usize, reason: &str) {
+    let simulator = simulate(config);
+    let told = roll(simulator.clone(), spec(policy)).await;
+    assert_ended(&told, Outcome::Failed);
+    let why = told.report.reason.as_deref().expect("a reason");
+    assert!(why.contains(reason), "{why}");
+    assert!(told.least_serving() >= floor, "{}", told.least_serving());
+    assert!(told.report.borrowed.is_empty(), "{:?}", told.report.borrowed);
+    assert!(told.report.elapsed_ms < 900_000, "{}", told.report.elapsed_ms);
+    let look = simulator.observe().await.expect("observe");
+    assert!(look.suspended.is_empty());
+    assert_eq!((look.capacity.desired, look.capacity.max), (10, 10));
+    assert_eq!(look.template, Some("v1".into()), "the group's own replacements stay good");
+    let draining = look.instances.values().filter(|i| i.lifecycle == Lifecycle::InService);
+    assert!(
+        draining
+            .flat_map(|i| i.targets.values())
+            .all(|health| { health.state != rolling_provider::TargetState::Draining })
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revision_that_never_becomes_healthy_fails_with_the_clouds_reason() {
+    let reason = "Target.ResponseCodeMismatch: Health checks failed with these codes: [502]";
+    assert_stopped(bad(Behaviour::Unhealthy), thirty_percent(), 7, reason).await;
+    let policy = Policy::RollingWithAdditionalBatch(BatchSize::Fixed(3));
+    assert_stopped(bad(Behaviour::Unhealthy), policy, 10, reason).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revision_that_hangs_or_flaps_fails_within_its_deadline() {
+    assert_stopped(bad(Behaviour::Hang), thirty_percent(), 7, "still pending").await;
+    assert_stopped(bad(Behaviour::Flap), thirty_percent(), 7, "502").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revision_that_cannot_be_launched_fails_with_the_activitys_cause() {
+    let reason = "InsufficientInstanceCapacity";
+    assert_stopped(bad(Behaviour::FailLaunch), thirty_percent(), 7, reason).await;
+    let policy = Policy::RollingWithAdditionalBatch(BatchSize::Fixed(3));
+    assert_stopped(bad(Behaviour::FailLaunch), policy, 10, reason).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_revision_within_the_deadline_succeeds() {
+    let simulator = simulate(bad(Behaviour::Slow));
+    let told = roll(simulator.clone(), spec(thirty_percent())).await;
+    assert_ended(&told, Outcome::Succeeded);
+    assert_tidy(&*simulator, 10, "v2").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_asked_for_at_any_second_leaves_nothing_draining_and_a_later_run_finishes() {
+    for after in (0..200).step_by(7) {
+        for policy in
+            [thirty_percent(), Policy::RollingWithAdditionalBatch(BatchSize::Percentage(30))]
+        {
+            let simulator = simulate(fleet());
+            let (send, stop) = watch::channel(Stop::No);
+            tokio::spawn(async move {
+                tokio::time::sleep(seconds(after)).await;
+                send.send_replace(Stop::Gracefully);
+                send.closed().await;
+            });
+            let told = roll_until(simulator.clone(), spec(policy), stop).await;
+            assert_ended(&told, Outcome::Aborted);
+            let look = simulator.observe().await.expect("observe");
+            assert!(look.suspended.is_empty(), "after {after} s: {look:?}");
+            let told = roll(simulator.clone(), spec(policy)).await;
+            assert_ended(&told, Outcome::Succeeded);
+            assert_tidy(&*simulator, 10, "v2").await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_preview_has_the_batches_that_the_rollout_then_has() {
+    for policy in [
+        thirty_percent(),
+        Policy::AllAtOnce,
+        Policy::RollingWithAdditionalBatch(BatchSize::Percentage(40)),
+    ] {
+        let told = roll(simulate(fleet()), spec(policy)).await;
+        let Some(Event::Started { preview }) = told.events.first().map(|e| &e.event) else {
+            panic!("no start")
+        };
+        let previewed: Vec<_> =
+            preview.batches.iter().map(|b| (b.launches, b.replaces.len())).collect();
+        assert_eq!(previewed, told.batches());
+        let expected = preview.expected_seconds as f64;
+        let ratio = told.report.elapsed_ms as f64 / 1000.0 / expected;
+        assert!((0.9..1.3).contains(&ratio), "{policy:?}: {ratio} of {expected} s");
+    }
+}

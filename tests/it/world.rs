@@ -1,0 +1,111 @@
+//! A simulated fleet on virtual time, and what a rollout of it told.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rolling::clock::TokioClock;
+use rolling::engine::{Rollout, Stop};
+use rolling::event::{Envelope, Event, Report};
+use rolling::spec::{BatchSize, Health, OnFailure, Policy, RollingDeployment};
+use rolling_provider::{Action, Fleet};
+use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Simulator, TargetGroupConfig};
+use tokio::sync::watch;
+
+pub fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Ten instances on v1 in one target group: boot 30 s, register 10 s, drain 20 s.
+pub fn fleet() -> FleetConfig {
+    FleetConfig {
+        name: "web".into(),
+        instances: 10,
+        initial_revision: "v1".into(),
+        revision: "v2".into(),
+        zones: 3,
+        target_groups: vec![group("web", 10)],
+        boot: seconds(30),
+        boot_sigma: 0.0,
+        seed: 1,
+        bad_revisions: BTreeMap::new(),
+    }
+}
+
+pub fn group(name: &str, register: u64) -> TargetGroupConfig {
+    TargetGroupConfig { name: name.into(), register: seconds(register), drain: seconds(20) }
+}
+
+pub fn bad(behaviour: Behaviour) -> FleetConfig {
+    FleetConfig { bad_revisions: BTreeMap::from([("v2".into(), behaviour)]), ..fleet() }
+}
+
+pub fn spec(policy: Policy) -> RollingDeployment {
+    RollingDeployment {
+        policy,
+        health: Health { min_healthy_time: seconds(10), healthy_timeout: seconds(600) },
+        on_failure: OnFailure::Stop,
+        progress_deadline: None,
+        poll_interval: seconds(10),
+        suspend_processes: ["AZRebalance".to_owned()].into(),
+    }
+}
+
+pub fn thirty_percent() -> Policy {
+    Policy::Rolling(BatchSize::Percentage(30))
+}
+
+/// A simulator on tokio's clock; the test must have paused it.
+pub fn simulate(config: FleetConfig) -> Arc<Simulator> {
+    Arc::new(Simulator::in_memory(config, Arc::new(TokioClock::new(EPOCH, 1.0))))
+}
+
+/// What a rollout told.
+pub struct Told {
+    pub events: Vec<Envelope>,
+    pub report: Report,
+}
+
+pub async fn roll(fleet: Arc<dyn Fleet>, spec: RollingDeployment) -> Told {
+    let (_keep, stop) = watch::channel(Stop::No);
+    roll_until(fleet, spec, stop).await
+}
+
+pub async fn roll_until(
+    fleet: Arc<dyn Fleet>,
+    spec: RollingDeployment,
+    stop: watch::Receiver<Stop>,
+) -> Told {
+    let rollout = Rollout::prepare(fleet, spec, "test", 0.0).await.expect("prepare");
+    let mut events = Vec::new();
+    let report = rollout.run(stop, &mut |event| events.push(event)).await;
+    Told { events, report }
+}
+
+impl Told {
+    pub fn actions(&self) -> Vec<&Action> {
+        let acted = self.events.iter().filter_map(|envelope| match &envelope.event {
+            Event::Acted { action } => Some(action),
+            _ => None,
+        });
+        acted.collect()
+    }
+
+    /// Sizes of the batches: (launches, replaced).
+    pub fn batches(&self) -> Vec<(u32, usize)> {
+        let begun = self.events.iter().filter_map(|envelope| match &envelope.event {
+            Event::BatchStarted { launches, instances, .. } => Some((*launches, instances.len())),
+            _ => None,
+        });
+        begun.collect()
+    }
+
+    /// The fewest that served at any look.
+    pub fn least_serving(&self) -> usize {
+        let counts = self.events.iter().filter_map(|envelope| match &envelope.event {
+            Event::Progressed { serving, .. } => Some(*serving),
+            _ => None,
+        });
+        counts.min().expect("a count")
+    }
+}
