@@ -112,6 +112,11 @@ impl Rollout {
         self.progress.record.as_ref()
     }
 
+    /// The clock that the rollout lives by.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+
     /// What the target turned out to be.
     pub fn target(&self) -> &Target {
         &self.target
@@ -137,7 +142,7 @@ impl Rollout {
         mut stop: watch::Receiver<Stop>,
         emit: &mut (dyn FnMut(Envelope) + Send),
     ) -> Report {
-        let mut emit = Emitter { rollout: self.progress.rollout_id.clone(), index: 0, sink: emit };
+        let mut emit = Emitter::new(&self.progress.rollout_id, emit);
         let started = self.clock.now();
         emit.send(self.clock.now(), Event::Started { preview: self.preview() });
         let outcome = self.drive(&mut stop, &mut emit).await;
@@ -165,6 +170,7 @@ impl Rollout {
 
             let now = self.clock.now();
             let plan = self.plan(now);
+            shown.counts(&self.input(now), emit);
             self.report_batches(&plan, emit);
             match plan.verdict {
                 Verdict::Continue => {}
@@ -175,7 +181,7 @@ impl Rollout {
                     continue;
                 }
             }
-            shown.update(&self.input(now), &plan, now, emit);
+            shown.waits(&plan, now, emit);
 
             let mut changed = false;
             let mut failed = None;

@@ -3,11 +3,16 @@
 //! Modules in reading order: a document becomes a spec, the planner turns a spec and a look at
 //! the fleet into actions, the engine carries them out and reports events.
 
+pub mod cli;
 pub mod clock;
+pub mod document;
 pub mod engine;
 pub mod event;
 pub mod plan;
 pub mod progress;
+pub mod providers;
 pub mod record;
 pub mod schedule;
 pub mod spec;
+pub mod state;
+pub mod stdio;

@@ -1,1 +1,19 @@
-fn main() {}
+//! The program: what only a program may do, then the front-end.
+
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rolling::cli::{self, Edge};
+use rolling_provider::Timestamp;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    // Logs go to standard error; RUST_LOG=rolling=debug shows every call.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or_default());
+    let rollout_id = format!("{:x}-{:x}", now.0, std::process::id());
+    ExitCode::from(cli::run(std::env::args_os(), &Edge { now, rollout_id }))
+}

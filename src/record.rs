@@ -120,7 +120,8 @@ impl Record {
 }
 
 impl Phase {
-    fn name(self) -> &'static str {
+    /// The spelling in the record.
+    pub fn name(self) -> &'static str {
         match self {
             Phase::Rolling => "rolling",
             Phase::Halting => "halting",

@@ -10,15 +10,22 @@ use crate::record::Phase;
 
 /// Numbers and dates events.
 pub(super) struct Emitter<'a> {
-    pub rollout: String,
-    pub index: u64,
-    pub sink: &'a mut (dyn FnMut(Envelope) + Send),
+    rollout: String,
+    index: u64,
+    last: Timestamp,
+    sink: &'a mut (dyn FnMut(Envelope) + Send),
 }
 
-impl Emitter<'_> {
+impl<'a> Emitter<'a> {
+    pub fn new(rollout: &str, sink: &'a mut (dyn FnMut(Envelope) + Send)) -> Self {
+        Self { rollout: rollout.to_owned(), index: 0, last: Timestamp(0), sink }
+    }
+
     pub fn send(&mut self, at: Timestamp, event: Event) {
+        // What a look told is dated by the look, but never before what was told already.
+        self.last = self.last.max(at);
         let rollout = self.rollout.clone();
-        (self.sink)(Envelope { index: self.index, at, rollout, event });
+        (self.sink)(Envelope { index: self.index, at: self.last, rollout, event });
         self.index += 1;
     }
 }
@@ -31,20 +38,17 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    pub fn update(
-        &mut self,
-        input: &Input<'_>,
-        plan: &Plan,
-        now: Timestamp,
-        emit: &mut Emitter<'_>,
-    ) {
+    pub fn counts(&mut self, input: &Input<'_>, emit: &mut Emitter<'_>) {
         let view = View::new(input);
         let counts = (view.updated(), view.serving(), view.window.size);
         if self.counts != Some(counts) {
             self.counts = Some(counts);
             let (updated, serving, size) = counts;
-            emit.send(now, Event::Progressed { updated, serving, size });
+            emit.send(input.now, Event::Progressed { updated, serving, size });
         }
+    }
+
+    pub fn waits(&mut self, plan: &Plan, now: Timestamp, emit: &mut Emitter<'_>) {
         if self.waits != plan.waiting_on {
             self.waits.clone_from(&plan.waiting_on);
             emit.send(now, Event::Waiting { on: self.waits.clone() });

@@ -1,0 +1,264 @@
+//! The command line.
+//!
+//! Exit codes are an interface: 0 succeeded or nothing to do, 1 failed, 2 usage or invalid
+//! document, 4 aborted, 10 changes (only `plan --detailed-exitcode`), 130 and 143 interrupted by
+//! SIGINT and SIGTERM. (3, rolled back, and 5, locked, are reserved.)
+
+mod apply;
+mod live;
+mod plain;
+pub(crate) mod signals;
+mod text;
+
+use std::io::{self, IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand, ValueEnum};
+use rolling_provider::Timestamp;
+use serde_json::json;
+
+use crate::document::config::{ProviderConfig, RollingDeploymentConfig};
+use crate::document::{self, Diagnostic, Document, PROVIDER, Resource};
+use crate::engine::Rollout;
+use crate::providers::Providers;
+
+/// Exit code: the rollout failed.
+pub const FAILED: u8 = 1;
+/// Exit code: wrong usage, or a document that cannot be carried out. Nothing was touched.
+pub const INVALID: u8 = 2;
+/// Exit code: somebody stopped the rollout.
+pub const ABORTED: u8 = 4;
+/// Exit code of `plan --detailed-exitcode`: there is something to do.
+pub const CHANGES: u8 = 10;
+
+/// Rolls a fleet of instances to a new revision, batch by batch.
+#[derive(Parser)]
+#[command(name = "rolling", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check a document; no cloud is asked
+    Validate(Input),
+    /// Show what apply would do; changes nothing
+    Plan {
+        #[command(flatten)]
+        input: Input,
+        /// Exit with 10 when there is something to do
+        #[arg(long)]
+        detailed_exitcode: bool,
+    },
+    /// Roll, and wait for the end
+    Apply(Input),
+    /// Show what every instance runs, and a rollout's record if there is one
+    Status(Input),
+    /// Serve JSON-RPC 2.0 on standard input and output
+    Serve,
+    /// Print the JSON Schemas of the provider's and the resource's configuration
+    Schema,
+}
+
+#[derive(clap::Args)]
+struct Input {
+    /// The document, in Terraform's JSON syntax
+    file: PathBuf,
+    /// Only this rolling_deployment of the document
+    #[arg(long, value_name = "NAME")]
+    resource: Option<String>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people; with live progress on a terminal
+    Text,
+    /// For pipelines: one JSON object, or for apply one a line
+    Json,
+}
+
+/// Where the program meets the world.
+pub struct Edge {
+    /// The wall clock when the program began.
+    pub now: Timestamp,
+    /// Names rollouts that begin in this process.
+    pub rollout_id: String,
+}
+
+/// Runs the command line `args` and returns the exit code.
+pub fn run(args: impl Iterator<Item = std::ffi::OsString>, edge: &Edge) -> u8 {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to standard output and are no error. A reader that is gone
+            // does not change that.
+            error.print().unwrap_or_default();
+            return if error.use_stderr() { INVALID } else { 0 };
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            say(&mut io::stderr(), &format!("error: failed to start: {error}"));
+            return FAILED;
+        }
+    };
+    runtime.block_on(async {
+        match cli.command {
+            Command::Validate(input) => validate(&input),
+            Command::Plan { input, detailed_exitcode } => {
+                plan(&input, detailed_exitcode, edge).await
+            }
+            Command::Apply(input) => apply::apply(&input, edge).await,
+            Command::Status(input) => status(&input, edge).await,
+            Command::Serve => crate::stdio::serve(edge).await,
+            Command::Schema => schema(),
+        }
+    })
+}
+
+fn validate(input: &Input) -> u8 {
+    match load(input) {
+        Ok((_, resources)) => {
+            let names: Vec<&str> = resources.iter().map(|r| r.name.as_str()).collect();
+            match input.output {
+                Output::Text => say(&mut io::stdout(), &format!("valid: {}", names.join(", "))),
+                Output::Json => print_json(&json!({ "valid": true, "diagnostics": [] })),
+            }
+            0
+        }
+        Err(found) => refuse(input, &found),
+    }
+}
+
+async fn plan(input: &Input, detailed: bool, edge: &Edge) -> u8 {
+    let prepared = match prepare_all(input, edge).await {
+        Ok(prepared) => prepared,
+        Err(found) => return refuse(input, &found),
+    };
+    let mut changes = false;
+    let mut objects = Vec::new();
+    for (resource, rollout) in &prepared {
+        let preview = rollout.preview();
+        changes |= preview.changes;
+        match input.output {
+            Output::Text => say(&mut io::stdout(), &text::plan(&resource.name, &preview)),
+            Output::Json => objects.push(json!({ "resource": resource.name, "plan": preview })),
+        }
+    }
+    if input.output == Output::Json {
+        print_json(&json!({ "changes": changes, "resources": objects }));
+    }
+    if detailed && changes { CHANGES } else { 0 }
+}
+
+async fn status(input: &Input, edge: &Edge) -> u8 {
+    let prepared = match prepare_all(input, edge).await {
+        Ok(prepared) => prepared,
+        Err(found) => return refuse(input, &found),
+    };
+    let mut objects = Vec::new();
+    for (resource, rollout) in &prepared {
+        match input.output {
+            Output::Text => say(&mut io::stdout(), &text::status(&resource.name, rollout)),
+            Output::Json => objects.push(json!({
+                "resource": resource.name,
+                "to": rollout.target().revision,
+                "completed": rollout.completed(),
+                "record": rollout.record().map(crate::record::Record::tags),
+                "instances": rollout.instances(),
+            })),
+        }
+    }
+    if input.output == Output::Json {
+        print_json(&json!({ "resources": objects }));
+    }
+    0
+}
+
+fn schema() -> u8 {
+    print_json(&json!({
+        "provider": document::schema::<ProviderConfig>(),
+        "rolling_deployment": document::schema::<RollingDeploymentConfig>(),
+    }));
+    0
+}
+
+/// Reads the document and picks the resources that are meant.
+fn load(input: &Input) -> Result<(Document, Vec<Resource>), Vec<Diagnostic>> {
+    let text = std::fs::read_to_string(&input.file).map_err(|error| {
+        let words = format!("failed to read {}: {error}", input.file.display());
+        vec![Diagnostic::error("", words)]
+    })?;
+    let document = Document::parse(&text)?;
+    let mut resources = document.resources.clone();
+    if let Some(name) = &input.resource {
+        resources.retain(|resource| resource.name == *name);
+        if resources.is_empty() {
+            let known: Vec<&str> = document.resources.iter().map(|r| r.name.as_str()).collect();
+            let words = format!("there is no rolling_deployment {name:?}");
+            let remedy = format!("the document has {}", known.join(", "));
+            let found = Diagnostic::error("/resource/rolling_deployment", words);
+            return Err(vec![found.with_remedy(remedy)]);
+        }
+    }
+    Ok((document, resources))
+}
+
+/// Looks all meant targets up before anything is done to any of them.
+async fn prepare_all(
+    input: &Input,
+    edge: &Edge,
+) -> Result<Vec<(Resource, Rollout)>, Vec<Diagnostic>> {
+    let (document, resources) = load(input)?;
+    let providers = Providers::new(document.provider.clone(), edge.now);
+    let mut prepared = Vec::new();
+    for resource in resources {
+        let place = |error| vec![Diagnostic::from_provider(&error, &resource.pointer, PROVIDER)];
+        let fleet = providers.open(&resource.config).await.map_err(place)?;
+        let rollout = Rollout::prepare(fleet, resource.spec.clone(), &edge.rollout_id, JITTER)
+            .await
+            .map_err(place)?;
+        prepared.push((resource, rollout));
+    }
+    for warning in &document.warnings {
+        say(&mut io::stderr(), &warning.to_string());
+    }
+    Ok(prepared)
+}
+
+/// How far polls of several engines are spread in time.
+const JITTER: f64 = 0.1;
+
+fn refuse(input: &Input, found: &[Diagnostic]) -> u8 {
+    match input.output {
+        Output::Text => {
+            for diagnostic in found {
+                say(&mut io::stderr(), &located(&input.file, diagnostic));
+            }
+        }
+        Output::Json => print_json(&json!({ "valid": false, "diagnostics": found })),
+    }
+    INVALID
+}
+
+fn located(file: &Path, diagnostic: &Diagnostic) -> String {
+    format!("{}: {diagnostic}", file.display())
+}
+
+fn print_json(value: &serde_json::Value) {
+    say(&mut io::stdout(), &value.to_string());
+}
+
+/// Writes a line. Whether anybody still reads does not change what is done to a fleet.
+fn say(to: &mut dyn Write, line: &str) {
+    writeln!(to, "{line}").and_then(|()| to.flush()).unwrap_or_default();
+}
+
+fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}

@@ -1,0 +1,91 @@
+//! A rollout on a terminal: a line for each batch, a bar for the whole, and what it waits for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use rolling_provider::Clock;
+
+use super::plain::batch;
+use super::text;
+use crate::event::{Envelope, Event};
+
+const BAR: &str = "{bar:32} {pos} of {len} updated, {clock}\n{spinner} {msg}";
+
+/// Draws on standard error's terminal.
+pub struct Live {
+    bar: ProgressBar,
+    clock: Arc<dyn Clock>,
+    serving: usize,
+}
+
+impl Live {
+    /// Begins with nothing to show. Elapsed time is the fleet's.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { bar: ProgressBar::hidden(), clock, serving: 0 }
+    }
+
+    /// Shows what `envelope` tells.
+    pub fn show(&mut self, envelope: &Envelope) {
+        match &envelope.event {
+            Event::Started { preview } if preview.changes => {
+                let expected = Duration::from_secs(preview.expected_seconds);
+                self.start(preview.size, expected);
+                let plan = text::batches(preview);
+                self.line(&format!(
+                    "rolling {} {} to {}: batches of {plan}",
+                    preview.kind, preview.target, preview.to
+                ));
+                for warning in &preview.warnings {
+                    self.line(&format!("warning: {warning}"));
+                }
+            }
+            Event::Started { .. } | Event::Acted { .. } => {}
+            Event::BatchStarted { number, launches, instances } => {
+                self.line(&format!("batch {number}: {}", batch(*launches, instances)));
+            }
+            Event::Waiting { on } => {
+                let words: Vec<String> = on.iter().map(ToString::to_string).collect();
+                if !words.is_empty() {
+                    self.bar.set_message(format!("waiting for {}", words.join("; ")));
+                }
+            }
+            Event::Progressed { updated, serving, size } => {
+                self.serving = *serving;
+                self.bar.set_length(u64::from(*size));
+                self.bar.set_position(*updated as u64);
+            }
+            Event::BatchFinished { number } => {
+                let serving = self.serving;
+                self.line(&format!("batch {number}: done, {serving} serving"));
+            }
+            Event::Retrying { error } => self.line(&format!("trying again: {error}")),
+            Event::Halting { reason } => {
+                self.line(&format!("halting: {reason}"));
+                self.bar.set_message("putting back what is borrowed");
+            }
+            Event::Finished { .. } => self.bar.finish_and_clear(),
+        }
+    }
+
+    fn start(&mut self, size: u32, expected: Duration) {
+        let clock = Arc::clone(&self.clock);
+        let started = clock.now();
+        let expected = text::span(expected);
+        let key = move |_: &ProgressState, to: &mut dyn std::fmt::Write| {
+            let elapsed = text::span(clock.now().since(started));
+            // A terminal line that cannot be written is drawn again in a moment.
+            write!(to, "{elapsed} of about {expected}").unwrap_or_default();
+        };
+        let style = ProgressStyle::with_template(BAR)
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .progress_chars("=> ")
+            .with_key("clock", key);
+        self.bar = ProgressBar::new(u64::from(size)).with_style(style);
+        self.bar.enable_steady_tick(Duration::from_millis(100));
+    }
+
+    fn line(&self, words: &str) {
+        self.bar.println(words);
+    }
+}

@@ -1,0 +1,90 @@
+//! A rollout as plain lines, for logs and pipes.
+
+use std::time::Duration;
+
+use rolling_provider::{Action, InstanceId, Timestamp};
+
+use super::text;
+use crate::event::{Envelope, Event};
+
+/// Turns events into lines.
+#[derive(Debug, Default)]
+pub struct Plain {
+    started: Option<Timestamp>,
+    counts: Option<(usize, usize, u32)>,
+    waits: Vec<String>,
+}
+
+impl Plain {
+    /// The lines for `envelope`, if it is worth any.
+    pub fn lines(&mut self, envelope: &Envelope) -> Vec<String> {
+        let started = *self.started.get_or_insert(envelope.at);
+        let elapsed = envelope.at.since(started);
+        self.words(&envelope.event)
+            .into_iter()
+            .map(|words| format!("[{:>8}] {words}", clock(elapsed)))
+            .collect()
+    }
+
+    fn words(&mut self, event: &Event) -> Vec<String> {
+        match event {
+            Event::Started { preview } if !preview.changes => Vec::new(),
+            Event::Started { preview } => {
+                let expected = text::span(Duration::from_secs(preview.expected_seconds));
+                let mut lines = vec![format!(
+                    "rolling {} to {}: batches of {}, about {expected}",
+                    preview.target,
+                    preview.to,
+                    text::batches(preview)
+                )];
+                lines.extend(preview.warnings.iter().map(|words| format!("warning: {words}")));
+                lines
+            }
+            Event::BatchStarted { number, launches, instances } => {
+                vec![format!("batch {number}: {}", batch(*launches, instances))]
+            }
+            Event::Acted { action: Action::WriteRecord { .. } } => Vec::new(),
+            Event::Acted { action } => vec![action.to_string()],
+            Event::Waiting { on } => {
+                let now: Vec<String> =
+                    on.iter().map(|wait| format!("waiting for {wait}")).collect();
+                let before = std::mem::replace(&mut self.waits, now.clone());
+                now.into_iter().filter(|words| !before.contains(words)).collect()
+            }
+            Event::Progressed { updated, serving, size } => {
+                self.counts = Some((*updated, *serving, *size));
+                Vec::new()
+            }
+            Event::BatchFinished { number } => vec![format!("batch {number} done{}", self.tally())],
+            Event::Retrying { error } => vec![format!("trying again: {error}")],
+            Event::Halting { reason } => {
+                vec![format!("halting: {reason}"), "putting back what is borrowed".into()]
+            }
+            Event::Finished { .. } => Vec::new(),
+        }
+    }
+
+    fn tally(&self) -> String {
+        self.counts.map_or(String::new(), |(updated, serving, size)| {
+            format!(": {updated} of {size} updated, {serving} serving")
+        })
+    }
+}
+
+/// Who is in a batch, in a few words.
+pub fn batch(launches: u32, instances: &[InstanceId]) -> String {
+    if launches > 0 {
+        return format!("launching {launches} extra");
+    }
+    let shown: Vec<&str> = instances.iter().take(5).map(InstanceId::as_str).collect();
+    let more = match instances.len().saturating_sub(shown.len()) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("replacing {}{more}", shown.join(", "))
+}
+
+fn clock(elapsed: Duration) -> String {
+    let seconds = elapsed.as_secs();
+    format!("{}:{:02}.{}", seconds / 60, seconds % 60, elapsed.subsec_millis() / 100)
+}

@@ -1,0 +1,186 @@
+//! Plans, reports and states in words.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::engine::Rollout;
+use crate::event::{InstanceReport, Outcome, Report};
+use crate::plan::Preview;
+
+/// A time span for people, to the second: `4m 40s`.
+pub fn span(duration: Duration) -> String {
+    if duration < Duration::from_secs(10) {
+        return format!("{:.1}s", duration.as_secs_f64());
+    }
+    humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
+}
+
+/// What a rollout would do.
+pub fn plan(name: &str, preview: &Preview) -> String {
+    let mut lines = Vec::new();
+    if preview.changes {
+        let from = preview.from.as_ref().map_or("an unknown revision", |from| from.as_str());
+        lines.push(format!(
+            "{name}: roll {} {} from {from} to {}",
+            preview.kind, preview.target, preview.to
+        ));
+        lines.push(format!("  policy     {}, {} instances", preview.policy, preview.size));
+        lines.push(format!("  batches    {}", batches(preview)));
+        lines.push(format!(
+            "  capacity   at least {} serve, at most {} live",
+            preview.floor, preview.ceiling
+        ));
+        for (index, borrowing) in preview.borrows.iter().enumerate() {
+            let label = if index == 0 { "borrows" } else { "" };
+            lines.push(format!("  {label:<10} {} {}", borrowing.what, borrowing.becomes));
+        }
+        let guess = if preview.boot_assumed { ", with a boot time assumed" } else { "" };
+        let expected = span(Duration::from_secs(preview.expected_seconds));
+        lines.push(format!("  expected   about {expected}{guess}"));
+    } else {
+        lines.push(nothing_to_do(name, preview));
+    }
+    lines.extend(preview.warnings.iter().map(|warning| format!("  warning: {warning}")));
+    lines.join("\n")
+}
+
+/// The one line for a fleet that is as it should be.
+pub fn nothing_to_do(name: &str, preview: &Preview) -> String {
+    format!(
+        "{name}: nothing to do, {} {} of {} runs {}",
+        preview.kind,
+        preview.target,
+        counted(preview.size as usize, "instance"),
+        preview.to
+    )
+}
+
+/// Sizes of the batches, equal ones counted: `3 x 30, 10`.
+pub fn batches(preview: &Preview) -> String {
+    let words: Vec<String> = preview
+        .batches
+        .iter()
+        .map(|batch| match batch.launches {
+            0 => batch.replaces.len().to_string(),
+            launches => format!("{launches} extra"),
+        })
+        .collect();
+    let mut runs: Vec<(String, usize)> = Vec::new();
+    for word in words {
+        match runs.last_mut() {
+            Some((last, count)) if *last == word => *count += 1,
+            _ => runs.push((word, 1)),
+        }
+    }
+    let shown = runs.into_iter().flat_map(|(word, count)| match count {
+        1..=5 => vec![word; count],
+        _ => vec![format!("{count} x {word}")],
+    });
+    let shown: Vec<String> = shown.collect();
+    if shown.is_empty() { "none".into() } else { shown.join(", ") }
+}
+
+/// How a rollout ended.
+pub fn report(name: &str, report: &Report) -> String {
+    let elapsed = span(Duration::from_millis(report.elapsed_ms));
+    let mut lines = Vec::new();
+    match report.outcome {
+        Outcome::Succeeded => {
+            let count = counted(report.instances.len(), "instance");
+            let batches = counted(report.batches as usize, "batch");
+            let to = &report.to;
+            lines.push(format!("{name}: succeeded, {count} on {to} after {batches} in {elapsed}"));
+            return lines.join("\n");
+        }
+        outcome => lines.push(format!("{name}: {} after {elapsed}", outcome.name())),
+    }
+    if let Some(reason) = &report.reason {
+        lines.push(format!("  why        {reason}"));
+    }
+    lines.push(format!("  fleet      {}", fleet(&report.instances)));
+    lines.extend(troubled(&report.instances));
+    if report.borrowed.is_empty() {
+        lines.push("  borrowed   nothing any more: sizes, processes and template are back".into());
+    } else {
+        let label = "  borrowed   still: ";
+        lines.push(format!("{label}{}", report.borrowed.join("; ")));
+    }
+    if let Some(completed) = &report.completed {
+        lines.push(format!("  completed  {completed} is the last revision all instances ran"));
+    }
+    lines.push(match report.outcome {
+        Outcome::Aborted => "  next       run the same command again to finish".into(),
+        _ => "  next       correct the revision, then run the same command again".to_owned(),
+    });
+    lines.join("\n")
+}
+
+/// What a fleet runs now.
+pub fn status(name: &str, rollout: &Rollout) -> String {
+    let instances = rollout.instances();
+    let target = rollout.target();
+    let mut lines = vec![format!(
+        "{name}: {} {}, wanted {}, size {}",
+        target.kind,
+        target.name,
+        target.revision,
+        rollout.size()
+    )];
+    lines.push(format!("  fleet      {}", fleet(&instances)));
+    lines.extend(troubled(&instances));
+    match rollout.record() {
+        None => lines.push("  rollout    none".into()),
+        Some(record) => lines.push(format!(
+            "  rollout    {} to {}: {}",
+            record.id,
+            record.to,
+            record.phase.name()
+        )),
+    }
+    if let Some(completed) = rollout.completed() {
+        lines.push(format!("  completed  {completed}"));
+    }
+    lines.join("\n")
+}
+
+fn fleet(instances: &[InstanceReport]) -> String {
+    let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    for instance in instances {
+        let revision =
+            instance.revision.as_ref().map_or("an unknown revision".into(), ToString::to_string);
+        let (all, serving) = counts.entry(revision).or_default();
+        *all += 1;
+        *serving += usize::from(instance.serves);
+    }
+    if counts.is_empty() {
+        return "no instances".into();
+    }
+    let words: Vec<String> = counts
+        .into_iter()
+        .map(|(revision, (all, serving))| format!("{serving} of {all} on {revision} serve"))
+        .collect();
+    words.join(", ")
+}
+
+fn troubled(instances: &[InstanceReport]) -> Vec<String> {
+    const SHOWN: usize = 10;
+    let idle: Vec<&InstanceReport> = instances.iter().filter(|i| !i.serves).collect();
+    let mut lines: Vec<String> = idle
+        .iter()
+        .take(SHOWN)
+        .map(|instance| {
+            let revision = instance.revision.as_ref().map_or("?", |revision| revision.as_str());
+            let trouble = instance.trouble.as_deref().unwrap_or("does not serve");
+            format!("             {} on {revision} in {}: {trouble}", instance.id, instance.zone)
+        })
+        .collect();
+    if idle.len() > SHOWN {
+        lines.push(format!("             and {} more", idle.len() - SHOWN));
+    }
+    lines
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    let plural = if noun.ends_with("ch") { "es" } else { "s" };
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}{plural}") }
+}

@@ -1,0 +1,323 @@
+//! The types of the wire: what a document may say. Their JSON Schema, descriptions included, is
+//! generated from here; [`super::check`] checks documents against it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+/// Rolls a fleet of instances to a new revision, batch by batch.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RollingDeploymentConfig {
+    /// How the fleet is replaced.
+    pub policy: PolicyName,
+    /// How `batch_size` counts. Needed by the policies `rolling` and
+    /// `rolling_with_additional_batch`.
+    pub batch_size_type: Option<BatchSizeType>,
+    /// Instances a batch has: a percentage from 1 to 100, rounded down but at least one instance,
+    /// or a fixed number, at most the whole fleet.
+    #[schemars(range(min = 1))]
+    pub batch_size: Option<u32>,
+    /// Rolls an EC2 Auto Scaling group. Exactly one target must be given.
+    pub auto_scaling_group: Option<AutoScalingGroupConfig>,
+    /// Rolls a fleet of the built-in simulator. Exactly one target must be given.
+    pub simulated_fleet: Option<SimulatedFleetConfig>,
+    /// When a new instance counts as healthy.
+    pub health: Option<HealthConfig>,
+    /// What to do when an instance of the new revision fails. `stop`: put back what was borrowed
+    /// and leave the instances as they are. Default `stop`.
+    pub on_failure: Option<OnFailureName>,
+    /// How long the rollout may go without a new maximum of updated and serving instances.
+    /// Default: the target groups' deregistration delay plus 30 s plus twice `healthy_timeout`.
+    pub progress_deadline: Option<DurationText>,
+    /// The longest time between two looks at the fleet. From 100ms to 1m, default `10s`.
+    pub poll_interval: Option<DurationText>,
+    /// Processes of the Auto Scaling group that are suspended during the rollout, where they are
+    /// not already. Default: all of `AZRebalance`, `AlarmNotification`, `ScheduledActions`.
+    pub suspend_processes: Option<Vec<ProcessName>>,
+}
+
+/// How the fleet is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PolicyName {
+    /// Every instance in one batch: an outage.
+    #[serde(alias = "AllAtOnce")]
+    AllAtOnce,
+    /// Batch by batch, with that much less capacity meanwhile.
+    #[serde(alias = "Rolling")]
+    Rolling,
+    /// Batch by batch with one batch launched beforehand: capacity never drops.
+    #[serde(alias = "RollingWithAdditionalBatch")]
+    RollingWithAdditionalBatch,
+}
+
+impl JsonSchema for PolicyName {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "PolicyName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "enum": [
+                "all_at_once", "rolling", "rolling_with_additional_batch",
+                "AllAtOnce", "Rolling", "RollingWithAdditionalBatch",
+            ],
+            "description": "How the fleet is replaced. `all_at_once`: every instance in one \
+                batch, an outage. `rolling`: batch by batch, with that much less capacity \
+                meanwhile. `rolling_with_additional_batch`: batch by batch with one batch \
+                launched beforehand, so that capacity never drops. Elastic Beanstalk's spellings \
+                are accepted as written.",
+        })
+    }
+}
+
+/// How `batch_size` counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchSizeType {
+    /// Percent of the fleet.
+    #[serde(alias = "Percentage")]
+    Percentage,
+    /// Instances.
+    #[serde(alias = "Fixed")]
+    Fixed,
+}
+
+impl JsonSchema for BatchSizeType {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "BatchSizeType".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "enum": ["percentage", "fixed", "Percentage", "Fixed"],
+            "description": "`percentage` of the fleet, or a `fixed` number of instances.",
+        })
+    }
+}
+
+/// An EC2 Auto Scaling group and what it is to run.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AutoScalingGroupConfig {
+    /// The group's name.
+    #[schemars(length(min = 1))]
+    pub name: String,
+    /// The launch template version that every instance is to run.
+    pub launch_template: LaunchTemplateConfig,
+    /// The attached target groups that an instance must be healthy in. Default: all of them.
+    pub target_group_arns: Option<Vec<String>>,
+}
+
+/// A launch template version. Exactly one of `id` and `name` must be given.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LaunchTemplateConfig {
+    /// The template's id, `lt-...`.
+    pub id: Option<String>,
+    /// The template's name.
+    pub name: Option<String>,
+    /// A version number, `$Latest` or `$Default`; the latter two are resolved when planning.
+    #[schemars(regex(pattern = r"^([0-9]+|\$Latest|\$Default)$"))]
+    pub version: String,
+}
+
+/// A fleet of the built-in simulator: no account, no network. Its state is kept in a file, so
+/// that plan, apply and status see the same fleet; its time stands still between runs.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SimulatedFleetConfig {
+    /// The fleet's name, which also names its state file.
+    #[schemars(regex(pattern = "^[A-Za-z0-9_-]+$"))]
+    pub name: String,
+    /// The revision that every instance is to run.
+    #[schemars(regex(pattern = "^[A-Za-z0-9_.:-]+$"))]
+    pub revision: String,
+    /// What the fleet runs when it is first made. Default `v1`.
+    #[schemars(regex(pattern = "^[A-Za-z0-9_.:-]+$"))]
+    pub initial_revision: Option<String>,
+    /// How many instances it has when it is first made. Default 10.
+    #[schemars(range(max = 100_000))]
+    pub instances: Option<u32>,
+    /// How many zones it is spread over. Default 3.
+    #[schemars(range(min = 1, max = 26))]
+    pub zones: Option<u32>,
+    /// Median time from launch to in service. Default `30s`.
+    pub boot: Option<DurationText>,
+    /// How far boot times differ: sigma of a lognormal distribution. Default 0.2.
+    #[schemars(range(min = 0, max = 3))]
+    pub boot_sigma: Option<f64>,
+    /// Seeds the boot times. Default 1.
+    pub seed: Option<u64>,
+    /// The load balancer's target groups. Default: one, `web`.
+    pub target_groups: Option<Vec<SimulatedTargetGroupConfig>>,
+    /// Revisions that do not work, and how.
+    pub bad_revisions: Option<BTreeMap<String, BehaviourName>>,
+}
+
+/// A target group of a simulated fleet.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SimulatedTargetGroupConfig {
+    /// The target group's name.
+    #[schemars(length(min = 1))]
+    pub name: String,
+    /// From registered to healthy. Default `10s`.
+    pub register: Option<DurationText>,
+    /// From deregistered to drained. Default `20s`.
+    pub drain: Option<DurationText>,
+}
+
+/// How a bad revision of a simulated fleet is bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BehaviourName {
+    /// Fails its health checks.
+    Unhealthy,
+    /// Is healthy and unhealthy by turns.
+    Flap,
+    /// Boots five times as slowly.
+    Slow,
+    /// Never comes into service.
+    Hang,
+    /// Cannot be launched.
+    FailLaunch,
+}
+
+impl JsonSchema for BehaviourName {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "BehaviourName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "enum": ["unhealthy", "flap", "slow", "hang", "fail_launch"],
+            "description": "How a bad revision is bad: fails its health checks, is healthy and \
+                unhealthy by turns, boots five times as slowly, never comes into service, or \
+                cannot be launched.",
+        })
+    }
+}
+
+/// When a new instance counts as healthy.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HealthConfig {
+    /// How long an instance must serve without a break before it counts (soak). Default `10s`.
+    pub min_healthy_time: Option<DurationText>,
+    /// How long after its launch an instance may take to serve. Default `10m`.
+    pub healthy_timeout: Option<DurationText>,
+}
+
+/// What to do when an instance of the new revision fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailureName {
+    /// Put back what was borrowed and leave the instances as they are.
+    Stop,
+}
+
+impl JsonSchema for OnFailureName {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "OnFailureName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "enum": ["stop"] })
+    }
+}
+
+/// A process of an Auto Scaling group that may be suspended for the while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+pub enum ProcessName {
+    /// Evens out the zones by replacing good instances.
+    #[serde(rename = "AZRebalance")]
+    AzRebalance,
+    /// Scaling policies.
+    AlarmNotification,
+    /// Scheduled scaling. What falls due while it is suspended is lost on AWS.
+    ScheduledActions,
+}
+
+impl JsonSchema for ProcessName {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ProcessName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "enum": ["AZRebalance", "AlarmNotification", "ScheduledActions"],
+        })
+    }
+}
+
+/// How the provider reaches its clouds. Credentials come from the AWS SDK's default chain only.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderConfig {
+    /// AWS. Everything left out is as the AWS SDK finds it in the environment.
+    pub aws: Option<AwsProviderConfig>,
+    /// The built-in simulator.
+    pub simulator: Option<SimulatorConfig>,
+}
+
+/// How AWS is reached.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AwsProviderConfig {
+    /// The region, for instance `eu-west-1`.
+    pub region: Option<String>,
+    /// A profile of the shared configuration files.
+    pub profile: Option<String>,
+    /// Another endpoint for every service, for instance LocalStack's.
+    pub endpoint_url: Option<String>,
+}
+
+/// How simulated fleets run.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SimulatorConfig {
+    /// The folder with the fleets' state files, from the working directory. Default `.rolling`.
+    pub state_directory: Option<String>,
+    /// How many times as fast as real time a fleet lives. Default 20.
+    #[schemars(range(min = 0.1, max = 100_000))]
+    pub speed: Option<f64>,
+}
+
+/// A time span as people write it: `30s`, `10m`, `1h30m`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct DurationText(pub String);
+
+impl DurationText {
+    /// The time span; `None` when the text is none.
+    pub fn parse(text: &str) -> Option<Duration> {
+        humantime::parse_duration(text).ok()
+    }
+
+    /// The time span. A document that was checked always has one.
+    pub fn get(&self) -> Duration {
+        Self::parse(&self.0).unwrap_or_default()
+    }
+}
+
+impl JsonSchema for DurationText {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Duration".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "format": "rolling-duration",
+            "description": "A time span: `30s`, `10m`, `1h30m`.",
+        })
+    }
+}

@@ -1,0 +1,85 @@
+//! What is wrong with what somebody wrote, where, and what to do about it.
+
+use std::fmt;
+
+use rolling_provider::ProviderError;
+use serde::Serialize;
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The place, as a JSON Pointer (RFC 6901); empty for the whole.
+    pub pointer: String,
+    /// What is wrong.
+    pub summary: String,
+    /// What to do about it.
+    pub remedy: Option<String>,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Nothing was or will be done.
+    Error,
+    /// Worth knowing.
+    Warning,
+}
+
+impl Diagnostic {
+    /// An error at a place.
+    pub fn error(pointer: impl Into<String>, summary: impl Into<String>) -> Self {
+        let (pointer, summary) = (pointer.into(), summary.into());
+        Self { severity: Severity::Error, pointer, summary, remedy: None }
+    }
+
+    /// A warning at a place.
+    pub fn warning(pointer: impl Into<String>, summary: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(pointer, summary) }
+    }
+
+    /// The same with what to do about it.
+    #[must_use]
+    pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// What a cloud said about a resource at `resource`, placed at the attribute at fault.
+    /// `provider` is where the provider's configuration stands.
+    pub fn from_provider(error: &ProviderError, resource: &str, provider: &str) -> Self {
+        let pointer = match error.attribute.as_deref() {
+            None | Some("") => resource.to_owned(),
+            Some(attribute) => match attribute.strip_prefix("provider:") {
+                Some(attribute) => format!("{provider}/{attribute}"),
+                None => format!("{resource}/{attribute}"),
+            },
+        };
+        let summary = error.to_string();
+        Self { severity: Severity::Error, pointer, summary, remedy: error.remedy.clone() }
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        })?;
+        if !self.pointer.is_empty() {
+            write!(f, " at {}", self.pointer)?;
+        }
+        write!(f, ": {}", self.summary)?;
+        match &self.remedy {
+            Some(remedy) => write!(f, "\n  help: {remedy}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `key` as one step of a JSON Pointer.
+pub(crate) fn step(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}

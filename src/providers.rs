@@ -1,0 +1,146 @@
+//! The registry of clouds: the only file that names adapters.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rolling_provider::{Clock, Fleet, ProviderError, Timestamp};
+use rolling_simulator::{FleetConfig, Simulator, TargetGroupConfig};
+
+use crate::clock::TokioClock;
+use crate::document::config::{
+    BehaviourName, DurationText, ProviderConfig, RollingDeploymentConfig, SimulatedFleetConfig,
+    SimulatorConfig,
+};
+
+/// How many times as fast as real time a simulated fleet lives, unless told.
+const SPEED: f64 = 20.0;
+
+/// Opens fleets as the provider's configuration says.
+pub struct Providers {
+    config: ProviderConfig,
+    #[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "only real clouds run on it"))]
+    clock: Arc<dyn Clock>,
+    #[cfg(feature = "aws")]
+    aws: tokio::sync::OnceCell<rolling_aws::Aws>,
+}
+
+impl Providers {
+    /// `now` is the wall clock's time; from here on only its passing is measured.
+    pub fn new(config: ProviderConfig, now: Timestamp) -> Self {
+        Self {
+            config,
+            clock: Arc::new(TokioClock::new(now, 1.0)),
+            #[cfg(feature = "aws")]
+            aws: tokio::sync::OnceCell::new(),
+        }
+    }
+
+    /// The fleet that `deployment` is about.
+    ///
+    /// # Errors
+    /// When its cloud cannot be reached as configured, or is not part of this build.
+    pub async fn open(
+        &self,
+        deployment: &RollingDeploymentConfig,
+    ) -> Result<Arc<dyn Fleet>, ProviderError> {
+        if let Some(fleet) = &deployment.simulated_fleet {
+            let settings = self.config.simulator.clone().unwrap_or_default();
+            return Ok(Arc::new(simulator(fleet, &settings)?));
+        }
+        self.open_group(deployment).await
+    }
+
+    #[cfg(feature = "aws")]
+    async fn open_group(
+        &self,
+        deployment: &RollingDeploymentConfig,
+    ) -> Result<Arc<dyn Fleet>, ProviderError> {
+        let Some(group) = &deployment.auto_scaling_group else {
+            return Err(ProviderError::invalid("open the fleet", "", "there is no target"));
+        };
+        let settings = self.config.aws.clone().unwrap_or_default();
+        let config = rolling_aws::AwsConfig {
+            region: settings.region,
+            profile: settings.profile,
+            endpoint_url: settings.endpoint_url,
+        };
+        let aws = self.aws.get_or_try_init(|| rolling_aws::Aws::connect(&config)).await?;
+        let group = rolling_aws::AutoScalingGroup {
+            name: group.name.clone(),
+            launch_template: rolling_aws::LaunchTemplate {
+                id: group.launch_template.id.clone(),
+                name: group.launch_template.name.clone(),
+                version: group.launch_template.version.clone(),
+            },
+            target_group_arns: group.target_group_arns.clone(),
+        };
+        Ok(Arc::new(aws.auto_scaling_group(group, Arc::clone(&self.clock))))
+    }
+
+    #[cfg(not(feature = "aws"))]
+    async fn open_group(
+        &self,
+        _: &RollingDeploymentConfig,
+    ) -> Result<Arc<dyn Fleet>, ProviderError> {
+        let words = "this build of rolling has no AWS in it";
+        let error = ProviderError::invalid("open the fleet", "auto_scaling_group", words);
+        Err(error.with_remedy("build it with the feature `aws`, which is on by default"))
+    }
+}
+
+fn simulator(
+    fleet: &SimulatedFleetConfig,
+    settings: &SimulatorConfig,
+) -> Result<Simulator, ProviderError> {
+    let folder = settings.state_directory.as_deref().unwrap_or(".rolling");
+    let file: PathBuf = Path::new(folder).join(format!("{}.json", fleet.name));
+    let speed = settings.speed.unwrap_or(SPEED);
+    Simulator::in_file(fleet_config(fleet), file, |epoch| {
+        Arc::new(TokioClock::new(epoch, speed)) as Arc<dyn Clock>
+    })
+}
+
+fn fleet_config(fleet: &SimulatedFleetConfig) -> FleetConfig {
+    let time = |text: &Option<DurationText>, default| {
+        text.as_ref().map_or(std::time::Duration::from_secs(default), DurationText::get)
+    };
+    let groups = match &fleet.target_groups {
+        Some(groups) => groups
+            .iter()
+            .map(|group| TargetGroupConfig {
+                name: group.name.clone(),
+                register: time(&group.register, 10),
+                drain: time(&group.drain, 20),
+            })
+            .collect(),
+        None => vec![TargetGroupConfig {
+            name: "web".into(),
+            register: time(&None, 10),
+            drain: time(&None, 20),
+        }],
+    };
+    let bad = fleet.bad_revisions.iter().flatten();
+    FleetConfig {
+        name: fleet.name.clone(),
+        instances: fleet.instances.unwrap_or(10),
+        initial_revision: fleet.initial_revision.as_deref().unwrap_or("v1").into(),
+        revision: fleet.revision.as_str().into(),
+        zones: fleet.zones.unwrap_or(3),
+        target_groups: groups,
+        boot: time(&fleet.boot, 30),
+        boot_sigma: fleet.boot_sigma.unwrap_or(0.2),
+        seed: fleet.seed.unwrap_or(1),
+        bad_revisions: bad.map(|(name, how)| (name.as_str().into(), behaviour(*how))).collect(),
+    }
+}
+
+fn behaviour(name: BehaviourName) -> rolling_simulator::Behaviour {
+    use rolling_simulator::Behaviour;
+    match name {
+        BehaviourName::Unhealthy => Behaviour::Unhealthy,
+        BehaviourName::Flap => Behaviour::Flap,
+        BehaviourName::Slow => Behaviour::Slow,
+        BehaviourName::Hang => Behaviour::Hang,
+        BehaviourName::FailLaunch => Behaviour::FailLaunch,
+    }
+}

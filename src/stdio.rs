@@ -1,0 +1,290 @@
+//! `rolling serve`: JSON-RPC 2.0 over standard input and output, one object a line.
+//!
+//! One loop hears the peer, the workers and the signals; every answer goes through one writer.
+//! The reader, `ping` and cancelling never wait for workers.
+
+mod methods;
+mod transport;
+mod wire;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc;
+
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use self::methods::Session;
+use self::transport::Inbound;
+use self::wire::{Request, RpcError, code, notification, response};
+use crate::cli::{Edge, FAILED, signals};
+use crate::engine::Stop;
+
+/// How many requests may be worked on at once.
+const MAX_IN_FLIGHT: usize = 256;
+/// The version of this protocol.
+const PROTOCOL: u64 = 1;
+
+/// Serves until the peer is done. Returns the exit code: 0 after `shutdown` or the end of
+/// standard input, 1 after `exit` without `shutdown`, 130 or 143 after a signal.
+pub async fn serve(edge: &Edge) -> u8 {
+    let out = match transport::claim_stdout() {
+        Ok(out) => out,
+        Err(error) => {
+            tracing::error!(%error, "cannot claim standard output for the protocol");
+            return FAILED;
+        }
+    };
+    let (lines, mut written) = transport::write_lines(out);
+    let mut inbound = transport::read_lines(std::io::stdin());
+    let (mut stop, interrupt) = match signals::listen() {
+        Ok(channels) => channels,
+        Err(error) => {
+            tracing::error!(%error, "cannot listen for signals");
+            return FAILED;
+        }
+    };
+    let mut server = Server::new(lines, edge);
+    let code = loop {
+        if let Some(code) = server.done(*interrupt.borrow()) {
+            break code;
+        }
+        tokio::select! {
+            found = inbound.recv(), if !server.ended => server.hear(found.unwrap_or(Inbound::End)),
+            Some(done) = server.workers.join_next(), if !server.workers.is_empty() => {
+                server.finish(done);
+            }
+            Ok(()) = stop.changed() => server.stop_all(*stop.borrow()),
+            // Nobody reads any more: nobody could be told how a rollout goes on.
+            _ = &mut written, if !server.deaf => {
+                server.deaf = true;
+                server.ended = true;
+                server.stop_all(Stop::Gracefully);
+            }
+        }
+    };
+    let deaf = server.deaf;
+    drop(server);
+    if !deaf {
+        // Every answer is written before the program ends.
+        if let Ok(Err(error)) = written.await {
+            tracing::debug!(%error, "the reader left before the last answer");
+        }
+    }
+    code
+}
+
+/// One conversation.
+struct Server {
+    lines: mpsc::Sender<String>,
+    session: Option<Session>,
+    edge: Edge,
+    workers: JoinSet<(Value, Option<String>, Result<Value, RpcError>)>,
+    in_flight: BTreeMap<String, watch::Sender<Stop>>,
+    busy: BTreeSet<String>,
+    shutdown: Option<Value>,
+    was_shut_down: bool,
+    exit: bool,
+    ended: bool,
+    deaf: bool,
+}
+
+impl Server {
+    fn new(lines: mpsc::Sender<String>, edge: &Edge) -> Self {
+        Self {
+            lines,
+            session: None,
+            edge: Edge { now: edge.now, rollout_id: edge.rollout_id.clone() },
+            workers: JoinSet::new(),
+            in_flight: BTreeMap::new(),
+            busy: BTreeSet::new(),
+            shutdown: None,
+            was_shut_down: false,
+            exit: false,
+            ended: false,
+            deaf: false,
+        }
+    }
+
+    /// The exit code, once there is nothing left to hear, do or answer.
+    fn done(&mut self, interrupt: Option<signals::Interrupt>) -> Option<u8> {
+        if !self.workers.is_empty() {
+            return None;
+        }
+        if let Some(id) = self.shutdown.take() {
+            self.answer(&id, Ok(Value::Null));
+        }
+        match interrupt {
+            Some(interrupt) => Some(interrupt.exit_code()),
+            None if self.exit => Some(if self.was_shut_down { 0 } else { FAILED }),
+            None if self.ended => Some(0),
+            None => None,
+        }
+    }
+
+    fn hear(&mut self, inbound: Inbound) {
+        match inbound {
+            Inbound::End => self.ended = true,
+            Inbound::TooLong => {
+                let words = format!("the line is longer than {} bytes", transport::MAX_MESSAGE);
+                self.answer(&Value::Null, Err(RpcError::new(code::TOO_LARGE, words)));
+            }
+            Inbound::Line(line) if line.trim_ascii().is_empty() => {}
+            Inbound::Line(line) => match Request::parse(&line) {
+                Ok(Request { id: Some(id), method, params }) => self.request(id, &method, params),
+                Ok(Request { id: None, method, params }) => self.notification(&method, &params),
+                Err((id, error)) => self.answer(&id, Err(error)),
+            },
+        }
+    }
+
+    fn notification(&mut self, method: &str, params: &Value) {
+        match method {
+            "exit" => {
+                self.exit = true;
+                if !self.was_shut_down {
+                    self.stop_all(Stop::Gracefully);
+                }
+            }
+            "$/cancel_request" => {
+                if let Some(stop) = self.in_flight.get(&params["id"].to_string()) {
+                    stop.send_modify(more_urgent);
+                }
+            }
+            // What is not known and wants no answer gets none.
+            _ => {}
+        }
+    }
+
+    fn request(&mut self, id: Value, method: &str, params: Value) {
+        if self.in_flight.contains_key(&id.to_string()) {
+            let error = RpcError::new(code::INVALID_REQUEST, format!("id {id} is in flight"));
+            return self.answer(&id, Err(error));
+        }
+        if self.was_shut_down {
+            let error = RpcError::new(code::INVALID_REQUEST, "the server is shutting down");
+            return self.answer(&id, Err(error));
+        }
+        let Some(session) = &mut self.session else {
+            let answer = match method {
+                "initialize" => self.initialize(&params),
+                _ => {
+                    let words = "the first request must be initialize";
+                    Err(RpcError::new(code::NOT_INITIALIZED, words))
+                }
+            };
+            return self.answer(&id, answer);
+        };
+        let answer = match method {
+            "initialize" => {
+                Err(RpcError::new(code::INVALID_REQUEST, "initialize was called already"))
+            }
+            "ping" => Ok(json!({})),
+            "provider.configure" => session.configure(&params, self.edge.now),
+            "shutdown" => {
+                self.was_shut_down = true;
+                self.shutdown = Some(id);
+                return;
+            }
+            "resource.validate" => methods::validate(&params),
+            "resource.plan" | "resource.apply" | "resource.read" => {
+                return self.start(id, method, params);
+            }
+            _ => {
+                let words = format!("there is no method {method:?}");
+                Err(RpcError::new(code::METHOD_NOT_FOUND, words))
+            }
+        };
+        self.answer(&id, answer);
+    }
+
+    fn initialize(&mut self, params: &Value) -> Result<Value, RpcError> {
+        let versions = params["protocol_versions"].as_array().ok_or_else(|| {
+            let words = "\"protocol_versions\" must be a list of whole numbers";
+            RpcError::new(code::INVALID_PARAMS, words)
+        })?;
+        if !versions.contains(&json!(PROTOCOL)) {
+            let words = format!("this server speaks protocol version {PROTOCOL}");
+            let data = Some(json!({ "supported": [PROTOCOL] }));
+            return Err(RpcError { data, ..RpcError::new(code::VERSION, words) });
+        }
+        self.session = Some(Session::new(self.edge.now));
+        Ok(json!({
+            "protocol_version": PROTOCOL,
+            "server": { "name": "rolling", "version": env!("CARGO_PKG_VERSION") },
+            "capabilities": {
+                "max_message_bytes": transport::MAX_MESSAGE,
+                "max_in_flight": MAX_IN_FLIGHT,
+                "progress": true,
+                "cancel": true,
+            },
+            "resource_types": [methods::TYPE],
+        }))
+    }
+
+    /// Hands a request that asks a cloud to a worker.
+    fn start(&mut self, id: Value, method: &str, params: Value) {
+        let Some(session) = &self.session else { return };
+        if self.in_flight.len() >= MAX_IN_FLIGHT {
+            let words = format!("{MAX_IN_FLIGHT} requests are in flight; wait for an answer");
+            return self.answer(&id, Err(RpcError::new(code::BUSY, words)));
+        }
+        // One apply a target at a time; looking is always allowed.
+        let target = (method == "resource.apply").then(|| methods::target_key(&params["config"]));
+        if let Some(target) = &target
+            && !self.busy.insert(target.clone())
+        {
+            let words = format!("another apply is at work on {target}");
+            return self.answer(&id, Err(RpcError::new(code::BUSY, words)));
+        }
+        let (send, stop) = watch::channel(Stop::No);
+        self.in_flight.insert(id.to_string(), send);
+        let lines = self.lines.clone();
+        // A reader that is gone is noticed by the writer.
+        let notify = move |method: &str, params: &Value| {
+            lines.send(notification(method, params)).unwrap_or_default();
+        };
+        let work = session.clone();
+        let method = method.to_owned();
+        let name = format!("{}-{id}", self.edge.rollout_id);
+        self.workers.spawn(async move {
+            let result = match method.as_str() {
+                "resource.plan" => work.plan(&params).await,
+                "resource.read" => work.read(&params).await,
+                _ => work.apply(&params, &name, stop, notify).await,
+            };
+            (id, target, result)
+        });
+    }
+
+    fn finish(
+        &mut self,
+        done: Result<(Value, Option<String>, Result<Value, RpcError>), tokio::task::JoinError>,
+    ) {
+        match done {
+            Ok((id, target, result)) => {
+                self.in_flight.remove(&id.to_string());
+                if let Some(target) = target {
+                    self.busy.remove(&target);
+                }
+                self.answer(&id, result);
+            }
+            Err(error) => tracing::error!(%error, "a worker broke"),
+        }
+    }
+
+    fn stop_all(&self, urgency: Stop) {
+        for stop in self.in_flight.values() {
+            stop.send_modify(|now| *now = urgency.max(*now));
+        }
+    }
+
+    fn answer(&self, id: &Value, result: Result<Value, RpcError>) {
+        // A reader that is gone is noticed by the writer.
+        self.lines.send(response(id, result)).unwrap_or_default();
+    }
+}
+
+fn more_urgent(stop: &mut Stop) {
+    *stop = if *stop == Stop::No { Stop::Gracefully } else { Stop::Now };
+}

@@ -1,0 +1,138 @@
+//! JSON-RPC 2.0 messages.
+
+use serde_json::{Value, json};
+
+/// Codes of protocol errors. A deployment that fails is none: it is a result with diagnostics.
+pub mod code {
+    /// The line is not JSON.
+    pub const PARSE: i64 = -32700;
+    /// The JSON is not a request.
+    pub const INVALID_REQUEST: i64 = -32600;
+    /// There is no such method.
+    pub const METHOD_NOT_FOUND: i64 = -32601;
+    /// The method does not take these parameters.
+    pub const INVALID_PARAMS: i64 = -32602;
+    /// Something other than `initialize` came first.
+    pub const NOT_INITIALIZED: i64 = -32002;
+    /// Cancelled before any mutation.
+    pub const CANCELLED: i64 = -32800;
+    /// No common protocol version.
+    pub const VERSION: i64 = 1001;
+    /// No such resource type.
+    pub const TYPE: i64 = 1002;
+    /// The line is too long.
+    pub const TOO_LARGE: i64 = 1003;
+    /// Too much in flight, or another operation on this resource is.
+    pub const BUSY: i64 = 1004;
+    /// The plan was made for another configuration or revision.
+    pub const STALE_PLAN: i64 = 1006;
+}
+
+/// A protocol error.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RpcError {
+    /// See [`code`].
+    pub code: i64,
+    /// What is wrong.
+    pub message: String,
+    /// More for programs.
+    pub data: Option<Value>,
+}
+
+impl RpcError {
+    /// An error without data.
+    pub fn new(code: i64, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), data: None }
+    }
+}
+
+/// A request, or a notification where there is no id.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// A string or a whole number.
+    pub id: Option<Value>,
+    /// What to do.
+    pub method: String,
+    /// With what; null for none.
+    pub params: Value,
+}
+
+impl Request {
+    /// Reads one line.
+    ///
+    /// # Errors
+    /// The error to answer, with the id to answer it to.
+    pub fn parse(line: &[u8]) -> Result<Request, (Value, RpcError)> {
+        let message: Value = serde_json::from_slice(line).map_err(|error| {
+            let words = format!("the line is not JSON: {error}");
+            (Value::Null, RpcError::new(code::PARSE, words))
+        })?;
+        let invalid = |id: Value, words: &str| (id, RpcError::new(code::INVALID_REQUEST, words));
+        let Value::Object(mut object) = message else {
+            let words = "a message is one JSON object; batches are not supported";
+            return Err(invalid(Value::Null, words));
+        };
+        let id = object.remove("id");
+        let known = id.clone().filter(is_id).unwrap_or_default();
+        if id.as_ref().is_some_and(|id| !is_id(id)) {
+            return Err(invalid(Value::Null, "an id is a string or a whole number"));
+        }
+        if object.get("jsonrpc") != Some(&json!("2.0")) {
+            return Err(invalid(known, "\"jsonrpc\" must be \"2.0\""));
+        }
+        let Some(Value::String(method)) = object.remove("method") else {
+            return Err(invalid(known, "\"method\" must be a string"));
+        };
+        let params = object.remove("params").unwrap_or_default();
+        if !(params.is_object() || params.is_null()) {
+            return Err(invalid(known, "\"params\" must be an object"));
+        }
+        Ok(Request { id, method, params })
+    }
+}
+
+/// The line that answers `id`.
+pub fn response(id: &Value, result: Result<Value, RpcError>) -> String {
+    let message = match result {
+        Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
+        Err(error) => {
+            let mut body = json!({ "code": error.code, "message": error.message });
+            if let Some(data) = error.data {
+                body["data"] = data;
+            }
+            json!({ "jsonrpc": "2.0", "id": id, "error": body })
+        }
+    };
+    message.to_string()
+}
+
+/// The line of a notification.
+pub fn notification(method: &str, params: &Value) -> String {
+    json!({ "jsonrpc": "2.0", "method": method, "params": params }).to_string()
+}
+
+fn is_id(id: &Value) -> bool {
+    id.is_string() || id.is_i64() || id.is_u64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(line: &str) -> (Value, i64) {
+        let (id, error) = Request::parse(line.as_bytes()).unwrap_err();
+        (id, error.code)
+    }
+
+    #[test]
+    fn what_is_not_a_request_is_answered_with_its_id_where_it_has_one() {
+        assert_eq!(refused("{"), (Value::Null, code::PARSE));
+        assert_eq!(refused("[]"), (Value::Null, code::INVALID_REQUEST));
+        assert_eq!(refused(r#"{"id":7,"method":"ping"}"#), (json!(7), code::INVALID_REQUEST));
+        assert_eq!(refused(r#"{"jsonrpc":"2.0","id":"a"}"#), (json!("a"), code::INVALID_REQUEST));
+        let line = r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#;
+        assert_eq!(refused(line), (Value::Null, code::INVALID_REQUEST));
+        let line = r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":[1]}"#;
+        assert_eq!(refused(line), (json!(1), code::INVALID_REQUEST));
+    }
+}
