@@ -7,6 +7,7 @@ use rolling::cli::{self, Edge};
 use rolling_provider::Timestamp;
 use tracing_subscriber::EnvFilter;
 
+#[expect(clippy::disallowed_methods, reason = "the edge: wall clock and environment enter here")]
 fn main() -> ExitCode {
     // Logs go to standard error; RUST_LOG=rolling=debug shows every call.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));

@@ -74,12 +74,15 @@ pub async fn serve(edge: &Edge) -> u8 {
     code
 }
 
+/// An answered request: its id, the target it kept busy, and the answer.
+type Done = (Value, Option<String>, Result<Value, RpcError>);
+
 /// One conversation.
 struct Server {
     lines: mpsc::Sender<String>,
     session: Option<Session>,
     edge: Edge,
-    workers: JoinSet<(Value, Option<String>, Result<Value, RpcError>)>,
+    workers: JoinSet<Done>,
     in_flight: BTreeMap<String, watch::Sender<Stop>>,
     busy: BTreeSet<String>,
     shutdown: Option<Value>,
@@ -257,10 +260,7 @@ impl Server {
         });
     }
 
-    fn finish(
-        &mut self,
-        done: Result<(Value, Option<String>, Result<Value, RpcError>), tokio::task::JoinError>,
-    ) {
+    fn finish(&mut self, done: Result<Done, tokio::task::JoinError>) {
         match done {
             Ok((id, target, result)) => {
                 self.in_flight.remove(&id.to_string());

@@ -138,6 +138,7 @@ impl Session {
         let relay = tokio::spawn(async move {
             let limit = async {
                 match deadline {
+                    #[expect(clippy::disallowed_methods, reason = "the peer's time")]
                     Some(deadline) => tokio::time::sleep(deadline).await,
                     None => std::future::pending().await,
                 }
@@ -199,10 +200,6 @@ impl Session {
             return Err(RpcError::new(code::INVALID_PARAMS, "\"prior\" must be a state"));
         }
         let config = state::config_of(prior);
-        let gone = |error: &ProviderError| {
-            let attribute = error.attribute.as_deref();
-            error.kind == ErrorKind::Invalid && attribute == Some("auto_scaling_group/name")
-        };
         match self.look(&config, "read").await {
             Ok(rollout) => {
                 let mut state = state::current(&config, &rollout);
@@ -214,7 +211,7 @@ impl Session {
                 }
                 Ok(json!({ "state": state, "diagnostics": [] }))
             }
-            Err(Looked::Provider(error)) if gone(&error) && is_missing(&error) => {
+            Err(Looked::Provider(error)) if error.kind == ErrorKind::Missing => {
                 Ok(json!({ "state": null, "diagnostics": [] }))
             }
             Err(looked) => Ok(json!({ "state": prior, "diagnostics": looked.into_diagnostics() })),
@@ -306,6 +303,7 @@ async fn tell(
             }),
         );
         sequence += 1;
+        #[expect(clippy::disallowed_methods, reason = "the peer's time, not the fleet's")]
         tokio::time::sleep(PROGRESS_EVERY).await;
     }
 }
@@ -370,8 +368,4 @@ fn moved(prior: &Value, config: &Value) -> Vec<String> {
         .filter(|path| prior.pointer(path) != config.pointer(path))
         .map(str::to_owned)
         .collect()
-}
-
-fn is_missing(error: &ProviderError) -> bool {
-    error.message.contains("does not exist")
 }

@@ -24,8 +24,10 @@ pub struct ProviderError {
 /// What sort of trouble a [`ProviderError`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The document asks for what is not there or is not supported.
+    /// The document asks for what cannot be: a part that is not there, or is not supported.
     Invalid,
+    /// The target itself is not there.
+    Missing,
     /// Asked too fast; ask again, more slowly.
     Throttled,
     /// A fault on the way or in the cloud; asking again may help.

@@ -1,0 +1,131 @@
+//! One action, one call.
+
+use aws_sdk_autoscaling::types::{LaunchTemplateSpecification, Tag};
+use aws_sdk_elasticloadbalancingv2::types::TargetDescription;
+use rolling_provider::{Action, InstanceId, ProviderError};
+
+use crate::convert::parts;
+use crate::error::from_sdk;
+use crate::group::AutoScalingGroupFleet;
+
+const TAGGED: &str = "auto-scaling-group";
+
+impl AutoScalingGroupFleet {
+    pub(crate) async fn perform(&self, action: &Action) -> Result<(), ProviderError> {
+        let (client, name) = (&self.aws.autoscaling, self.group.name.as_str());
+        match action {
+            Action::WriteRecord { tags } => {
+                let tags = tags.iter().map(|(key, value)| {
+                    tag(name, key).value(value).propagate_at_launch(false).build()
+                });
+                let call = client.create_or_update_tags().set_tags(Some(tags.collect()));
+                call.send()
+                    .await
+                    .map(drop)
+                    .map_err(|error| from_sdk("autoscaling", "CreateOrUpdateTags", &error))
+            }
+            Action::EraseRecord { keys } => {
+                let tags = keys.iter().map(|key| tag(name, key).build()).collect();
+                let call = client.delete_tags().set_tags(Some(tags));
+                call.send()
+                    .await
+                    .map(drop)
+                    .map_err(|error| from_sdk("autoscaling", "DeleteTags", &error))
+            }
+            Action::SuspendProcesses { processes } => {
+                let processes = processes.iter().cloned().collect();
+                let call = client.suspend_processes().auto_scaling_group_name(name);
+                call.set_scaling_processes(Some(processes))
+                    .send()
+                    .await
+                    .map(drop)
+                    .map_err(|error| from_sdk("autoscaling", "SuspendProcesses", &error))
+            }
+            Action::ResumeProcesses { processes } => {
+                let processes = processes.iter().cloned().collect();
+                let call = client.resume_processes().auto_scaling_group_name(name);
+                call.set_scaling_processes(Some(processes))
+                    .send()
+                    .await
+                    .map(drop)
+                    .map_err(|error| from_sdk("autoscaling", "ResumeProcesses", &error))
+            }
+            Action::MoveTemplate { to } => {
+                let Some((template, version)) = parts(to) else {
+                    let words = format!("{to} is not a launch template version");
+                    return Err(ProviderError::invalid("UpdateAutoScalingGroup", "", words));
+                };
+                let template = LaunchTemplateSpecification::builder()
+                    .launch_template_id(template)
+                    .version(version)
+                    .build();
+                let call = client.update_auto_scaling_group().auto_scaling_group_name(name);
+                update(call.launch_template(template)).await
+            }
+            Action::SetCapacity { desired, max } => {
+                let call = client.update_auto_scaling_group().auto_scaling_group_name(name);
+                update(call.desired_capacity(size(*desired)).max_size(size(*max))).await
+            }
+            Action::Deregister { target_group, instances } => {
+                let call = self.aws.elb.deregister_targets();
+                call.target_group_arn(target_group.as_str())
+                    .set_targets(Some(instances.iter().map(target).collect()))
+                    .send()
+                    .await
+                    .map(drop)
+                    .map_err(|error| from_sdk("elasticloadbalancing", "DeregisterTargets", &error))
+            }
+            Action::Register { target_group, instances } => {
+                let call = self.aws.elb.register_targets();
+                call.target_group_arn(target_group.as_str())
+                    .set_targets(Some(instances.iter().map(target).collect()))
+                    .send()
+                    .await
+                    .map(drop)
+                    .map_err(|error| from_sdk("elasticloadbalancing", "RegisterTargets", &error))
+            }
+            Action::Terminate { instance, decrement } => {
+                let call = client.terminate_instance_in_auto_scaling_group();
+                let sent = call
+                    .instance_id(instance.as_str())
+                    .should_decrement_desired_capacity(*decrement)
+                    .send()
+                    .await;
+                match sent {
+                    Ok(_) => Ok(()),
+                    Err(error) => {
+                        let operation = "TerminateInstanceInAutoScalingGroup";
+                        let error = from_sdk("autoscaling", operation, &error);
+                        if is_gone(&error) { Ok(()) } else { Err(error) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn update(
+    call: aws_sdk_autoscaling::operation::update_auto_scaling_group::builders::UpdateAutoScalingGroupFluentBuilder,
+) -> Result<(), ProviderError> {
+    let sent = call.send().await.map(drop);
+    sent.map_err(|error| from_sdk("autoscaling", "UpdateAutoScalingGroup", &error))
+}
+
+/// An instance that is gone already is what a termination wants. AWS says it in words only.
+fn is_gone(error: &ProviderError) -> bool {
+    let words = error.message.to_lowercase();
+    words.contains("instance id not found") || words.contains("not part of an auto scaling group")
+}
+
+fn tag(group: &str, key: &str) -> aws_sdk_autoscaling::types::builders::TagBuilder {
+    Tag::builder().resource_id(group).resource_type(TAGGED).key(key)
+}
+
+/// Without a port: the target group's own.
+fn target(id: &InstanceId) -> TargetDescription {
+    TargetDescription::builder().id(id.as_str()).build()
+}
+
+fn size(size: u32) -> i32 {
+    i32::try_from(size).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,213 @@
+//! From the SDK's types to the port's, purely.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_autoscaling::types::{
+    Activity as SdkActivity, Instance as SdkInstance, LaunchTemplateSpecification, LifecycleState,
+    ScalingActivityStatusCode,
+};
+use aws_sdk_elasticloadbalancingv2::types::{
+    TargetHealth as SdkHealth, TargetHealthDescription, TargetHealthReasonEnum,
+    TargetHealthStateEnum,
+};
+use rolling_provider::{
+    Activity, InstanceId, Lifecycle, Revision, TargetHealth, TargetState, Timestamp,
+};
+
+/// `LAUNCH_TEMPLATE_ID:VERSION`.
+pub(crate) fn revision(template: &str, version: &str) -> Revision {
+    Revision::new(format!("{template}:{version}"))
+}
+
+/// The template and version of a revision that [`revision`] made.
+pub(crate) fn parts(revision: &Revision) -> Option<(&str, &str)> {
+    revision.as_str().rsplit_once(':')
+}
+
+/// What a launch template specification stands for, aliases kept.
+pub(crate) fn specified(template: &LaunchTemplateSpecification) -> Option<Revision> {
+    // A group that names no version launches the default one.
+    let version = template.version().unwrap_or("$Default");
+    Some(revision(template.launch_template_id()?, version))
+}
+
+/// What an instance runs; `None` without a numeric version.
+pub(crate) fn instance_revision(instance: &SdkInstance) -> Option<Revision> {
+    let template = instance.launch_template()?;
+    let version = template.version().filter(|version| version.parse::<u64>().is_ok())?;
+    Some(revision(template.launch_template_id()?, version))
+}
+
+/// Where in its life an instance is; `None` for one of a warm pool, which is not of the fleet.
+pub(crate) fn lifecycle(state: Option<&LifecycleState>) -> Option<Lifecycle> {
+    let state = state?;
+    if state.as_str().starts_with("Warmed:") {
+        return None;
+    }
+    Some(match state {
+        LifecycleState::InService => Lifecycle::InService,
+        LifecycleState::Standby | LifecycleState::EnteringStandby => Lifecycle::Standby,
+        state if state.as_str().starts_with("Pending") => Lifecycle::Pending,
+        state if state.as_str().starts_with("ReplacingRootVolume") => Lifecycle::Pending,
+        LifecycleState::RootVolumeReplaced => Lifecycle::Pending,
+        _ => Lifecycle::Terminating,
+    })
+}
+
+/// Health by instance. An instance that is registered on several ports has the worst of them;
+/// one that is not registered is left out.
+pub(crate) fn health(
+    descriptions: &[TargetHealthDescription],
+) -> BTreeMap<InstanceId, TargetHealth> {
+    let mut worst: BTreeMap<InstanceId, TargetHealth> = BTreeMap::new();
+    for description in descriptions {
+        let (Some(id), Some(health)) =
+            (description.target().and_then(|target| target.id()), description.target_health())
+        else {
+            continue;
+        };
+        if health.reason() == Some(&TargetHealthReasonEnum::NotRegistered) {
+            continue;
+        }
+        let health = target_health(health);
+        worst
+            .entry(InstanceId::new(id))
+            .and_modify(|known| {
+                if badness(health.state) > badness(known.state) {
+                    known.clone_from(&health);
+                }
+            })
+            .or_insert(health);
+    }
+    worst
+}
+
+/// What an activity tells.
+pub(crate) fn activity(activity: &SdkActivity) -> Activity {
+    let code = activity.status_code();
+    let failed = matches!(
+        code,
+        Some(ScalingActivityStatusCode::Failed | ScalingActivityStatusCode::Cancelled)
+    );
+    let words = activity.status_message().filter(|words| failed && !words.is_empty());
+    let instance = activity.description().and_then(|description| {
+        let words = description.split([' ', ':', ',']);
+        words.filter(|word| word.starts_with("i-")).map(InstanceId::new).next()
+    });
+    Activity {
+        at: timestamp(activity.start_time()).unwrap_or_default(),
+        instance,
+        failed,
+        cause: words.or(activity.cause()).unwrap_or_default().to_owned(),
+    }
+}
+
+/// Milliseconds since the epoch.
+pub(crate) fn timestamp(
+    time: Option<&aws_sdk_autoscaling::primitives::DateTime>,
+) -> Option<Timestamp> {
+    time?.to_millis().ok().and_then(|millis| u64::try_from(millis).ok()).map(Timestamp)
+}
+
+fn target_health(health: &SdkHealth) -> TargetHealth {
+    let state = match health.state() {
+        Some(TargetHealthStateEnum::Healthy) => TargetState::Healthy,
+        Some(TargetHealthStateEnum::Initial) => TargetState::Initial,
+        Some(TargetHealthStateEnum::Unhealthy) => TargetState::Unhealthy,
+        Some(TargetHealthStateEnum::Draining | TargetHealthStateEnum::UnhealthyDraining) => {
+            TargetState::Draining
+        }
+        Some(TargetHealthStateEnum::Unused) => TargetState::Unused,
+        _ => TargetState::Unavailable,
+    };
+    TargetHealth {
+        state,
+        reason: health.reason().map(|reason| reason.as_str().to_owned()),
+        description: health.description().map(str::to_owned),
+    }
+}
+
+/// On several ports: anything hides healthy, and draining is not over while one port drains.
+fn badness(state: TargetState) -> u8 {
+    match state {
+        TargetState::Healthy => 0,
+        TargetState::Unused => 1,
+        TargetState::Unavailable => 2,
+        TargetState::Initial => 3,
+        TargetState::Unhealthy => 4,
+        TargetState::Draining => 5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_elasticloadbalancingv2::types::TargetDescription;
+
+    use super::*;
+
+    fn described(
+        id: &str,
+        port: i32,
+        state: TargetHealthStateEnum,
+        reason: Option<TargetHealthReasonEnum>,
+    ) -> TargetHealthDescription {
+        TargetHealthDescription::builder()
+            .target(TargetDescription::builder().id(id).port(port).build())
+            .target_health(SdkHealth::builder().state(state).set_reason(reason).build())
+            .build()
+    }
+
+    #[test]
+    fn an_instance_on_two_ports_has_the_worse_health() {
+        let found = health(&[
+            described("i-1", 80, TargetHealthStateEnum::Healthy, None),
+            described("i-1", 81, TargetHealthStateEnum::Initial, None),
+            described("i-2", 80, TargetHealthStateEnum::Draining, None),
+            described("i-2", 81, TargetHealthStateEnum::Healthy, None),
+        ]);
+        assert_eq!(found[&InstanceId::new("i-1")].state, TargetState::Initial);
+        assert_eq!(found[&InstanceId::new("i-2")].state, TargetState::Draining);
+    }
+
+    #[test]
+    fn a_target_that_is_not_registered_is_left_out() {
+        let reason = Some(TargetHealthReasonEnum::NotRegistered);
+        assert!(health(&[described("i-1", 80, TargetHealthStateEnum::Unused, reason)]).is_empty());
+    }
+
+    #[test]
+    fn lifecycle_states_fall_into_the_four_kinds_and_warm_ones_into_none() {
+        let of = |state: &str| lifecycle(Some(&LifecycleState::from(state)));
+        assert_eq!(of("Pending:Wait"), Some(Lifecycle::Pending));
+        assert_eq!(of("InService"), Some(Lifecycle::InService));
+        assert_eq!(of("EnteringStandby"), Some(Lifecycle::Standby));
+        for state in ["Terminating:Wait", "Terminated", "Detaching", "Quarantined", "NewInAWS"] {
+            assert_eq!(of(state), Some(Lifecycle::Terminating), "{state}");
+        }
+        assert_eq!(of("Warmed:Stopped"), None);
+    }
+
+    #[test]
+    fn a_failed_activity_tells_its_status_message_and_others_their_cause() {
+        let failed = SdkActivity::builder()
+            .status_code(ScalingActivityStatusCode::Failed)
+            .status_message("InsufficientInstanceCapacity")
+            .description("Launching a new EC2 instance.  Status Reason: no capacity")
+            .cause("a user request")
+            .build();
+        assert_eq!(activity(&failed).cause, "InsufficientInstanceCapacity");
+        assert_eq!(activity(&failed).instance, None);
+        let ended = SdkActivity::builder()
+            .status_code(ScalingActivityStatusCode::Successful)
+            .description("Terminating EC2 instance: i-0abc")
+            .cause("an ELB system health check failure")
+            .build();
+        assert_eq!(activity(&ended).cause, "an ELB system health check failure");
+        assert_eq!(activity(&ended).instance, Some("i-0abc".into()));
+    }
+
+    #[test]
+    fn a_revision_is_split_at_its_last_colon() {
+        assert_eq!(parts(&"lt-1:$Latest".into()), Some(("lt-1", "$Latest")));
+    }
+}

@@ -1,0 +1,125 @@
+//! From the SDK's errors to the port's: what sort of trouble, and whether the call took effect.
+
+use std::error::Error;
+
+use aws_sdk_ec2::config::http::HttpResponse;
+use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
+use rolling_provider::{Effect, ErrorKind, ProviderError};
+
+/// Codes by which AWS services say "too fast".
+const THROTTLED: [&str; 8] = [
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "RequestThrottled",
+    "RequestLimitExceeded",
+    "TooManyRequestsException",
+    "SlowDown",
+    "EC2ThrottledException",
+];
+/// Codes by which a group says that it is busy with something else just now.
+const BUSY: [&str; 3] = ["ScalingActivityInProgress", "ResourceContention", "ResourceInUse"];
+/// Codes by which AWS services say that the caller may not.
+const DENIED: [&str; 4] =
+    ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthFailure"];
+
+/// What `error` of `operation` means. `service` is the prefix of its IAM actions.
+pub(crate) fn from_sdk<E>(
+    service: &str,
+    operation: &str,
+    error: &SdkError<E, HttpResponse>,
+) -> ProviderError
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    let (kind, effect) = classify(error);
+    let metadata = match error {
+        SdkError::ServiceError(context) => Some(context.err().meta()),
+        _ => None,
+    };
+    let code = metadata.and_then(|meta| meta.code()).map(str::to_owned);
+    let message = match metadata.and_then(|meta| meta.message()) {
+        Some(message) => message.to_owned(),
+        None => chain(error),
+    };
+    let remedy = match (code.as_deref(), error) {
+        (Some(code), _) if DENIED.contains(&code) => {
+            Some(format!("allow {service}:{operation} to these credentials"))
+        }
+        _ if message.contains("not authorized to use launch template") => Some(
+            "allow ec2:RunInstances, ec2:CreateTags and iam:PassRole to these credentials for \
+             everything the launch template uses"
+                .to_owned(),
+        ),
+        (_, SdkError::DispatchFailure(_)) => Some(
+            "check the network, and endpoint_url or AWS_ENDPOINT_URL where one is set".to_owned(),
+        ),
+        _ => None,
+    };
+    ProviderError {
+        operation: operation.into(),
+        kind,
+        effect,
+        code,
+        message,
+        attribute: None,
+        remedy,
+    }
+}
+
+fn classify<E>(error: &SdkError<E, HttpResponse>) -> (ErrorKind, Effect)
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    match error {
+        SdkError::ConstructionFailure(_) => (ErrorKind::Refused, Effect::NotApplied),
+        SdkError::DispatchFailure(_) if never_connected(error) => {
+            (ErrorKind::Transient, Effect::NotApplied)
+        }
+        SdkError::ServiceError(context) => {
+            let code = context.err().code().unwrap_or_default();
+            if THROTTLED.contains(&code) || context.raw().status().as_u16() == 429 {
+                (ErrorKind::Throttled, Effect::NotApplied)
+            } else if BUSY.contains(&code) {
+                (ErrorKind::Transient, Effect::NotApplied)
+            } else if context.raw().status().is_server_error() {
+                (ErrorKind::Transient, Effect::Unknown)
+            } else {
+                (ErrorKind::Refused, Effect::NotApplied)
+            }
+        }
+        // Timed out, cut off, or answered with something unreadable: it may have happened.
+        _ => (ErrorKind::Transient, Effect::Unknown),
+    }
+}
+
+/// Whether the request cannot have left, since there was no connection.
+fn never_connected(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<std::io::Error>()
+            && io.kind() == std::io::ErrorKind::ConnectionRefused
+        {
+            return true;
+        }
+        if error.to_string().contains("dns error") {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// The causes of an error, the outermost first, each said once.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut words: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let said = error.to_string();
+        if !said.is_empty() && words.last().is_none_or(|last| !last.contains(&said)) {
+            words.push(said);
+        }
+        next = error.source();
+    }
+    words.join(": ")
+}

@@ -1,0 +1,96 @@
+//! An Auto Scaling group as a fleet.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use async_trait::async_trait;
+use rolling_provider::{
+    Action, Activity, Clock, Fleet, InstanceId, Observation, ProviderError, Target, Timestamp,
+};
+
+use crate::connect::Aws;
+
+/// An Auto Scaling group and what it is to run.
+#[derive(Clone, Debug)]
+pub struct AutoScalingGroup {
+    /// The group's name.
+    pub name: String,
+    /// What it is to run.
+    pub launch_template: LaunchTemplate,
+    /// The attached target groups to go by; `None` for all of them.
+    pub target_group_arns: Option<Vec<String>>,
+}
+
+/// A launch template version; the caller sees to it that exactly one of `id` and `name` is given.
+#[derive(Clone, Debug)]
+pub struct LaunchTemplate {
+    /// The template's id.
+    pub id: Option<String>,
+    /// The template's name.
+    pub name: Option<String>,
+    /// A number, `$Latest` or `$Default`.
+    pub version: String,
+}
+
+/// See [`Aws::auto_scaling_group`].
+#[derive(Debug)]
+pub struct AutoScalingGroupFleet {
+    pub(crate) aws: Aws,
+    pub(crate) group: AutoScalingGroup,
+    pub(crate) clock: ClockRef,
+    /// The target groups' ARNs, known once the target is resolved.
+    pub(crate) target_groups: OnceLock<Vec<String>>,
+    /// What only EC2 tells of an instance, and what never changes: asked once.
+    pub(crate) details: Mutex<BTreeMap<InstanceId, Details>>,
+}
+
+/// What EC2 tells of an instance beyond the group's answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Details {
+    pub launched_at: Option<Timestamp>,
+    pub ignored: bool,
+}
+
+/// A clock that can be printed.
+pub(crate) struct ClockRef(pub Arc<dyn Clock>);
+
+impl std::fmt::Debug for ClockRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+impl AutoScalingGroupFleet {
+    pub(crate) fn new(aws: Aws, group: AutoScalingGroup, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            aws,
+            group,
+            clock: ClockRef(clock),
+            target_groups: OnceLock::new(),
+            details: Mutex::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl Fleet for AutoScalingGroupFleet {
+    async fn resolve(&self) -> Result<Target, ProviderError> {
+        self.look_up().await
+    }
+
+    async fn observe(&self) -> Result<Observation, ProviderError> {
+        self.look().await
+    }
+
+    async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
+        self.activities_since(since).await
+    }
+
+    async fn act(&self, action: &Action) -> Result<(), ProviderError> {
+        self.perform(action).await
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock.0)
+    }
+}

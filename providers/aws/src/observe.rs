@@ -1,0 +1,184 @@
+//! One look at a group: one call for the group, one for each target group, and one now and then
+//! for instances that are new to us.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
+
+use aws_sdk_autoscaling::types::AutoScalingGroup as SdkGroup;
+use aws_sdk_ec2::types::Instance as Ec2Instance;
+use rolling_provider::{
+    Activity, Capacity, ErrorKind, Instance, InstanceId, Observation, ProviderError, Tags,
+    TargetGroupId, TargetHealth, Timestamp,
+};
+
+use crate::convert;
+use crate::error::from_sdk;
+use crate::group::{AutoScalingGroupFleet, Details};
+
+/// Ids that one DescribeInstances call is asked about.
+const IDS_A_CALL: usize = 100;
+/// Keys of tags that belong to us.
+const OURS: &str = "rolling:";
+/// An instance with this tag is left alone.
+const IGNORE: &str = "rolling:ignore";
+
+impl AutoScalingGroupFleet {
+    pub(crate) async fn look(&self) -> Result<Observation, ProviderError> {
+        let at = self.clock.0.now();
+        let arns = self.target_groups.get().cloned().unwrap_or_default();
+        let (group, healths) = tokio::try_join!(self.describe(), self.healths(&arns))?;
+        self.learn(&group).await?;
+
+        let details = self.details.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut instances = BTreeMap::new();
+        for described in group.instances() {
+            let Some(lifecycle) = convert::lifecycle(described.lifecycle_state()) else { continue };
+            let id = InstanceId::new(described.instance_id().unwrap_or_default());
+            let known = details.get(&id);
+            let targets = healths
+                .iter()
+                .filter_map(|(group, health)| Some((group.clone(), health.get(&id)?.clone())));
+            let instance = Instance {
+                revision: convert::instance_revision(described),
+                zone: described.availability_zone().unwrap_or_default().to_owned(),
+                lifecycle,
+                healthy: described.health_status() == Some("Healthy"),
+                launched_at: known.and_then(|known| known.launched_at),
+                protected: described.protected_from_scale_in().unwrap_or_default(),
+                ignored: known.is_some_and(|known| known.ignored),
+                targets: targets.collect(),
+            };
+            instances.insert(id, instance);
+        }
+        drop(details);
+        let suspended = group.suspended_processes().iter();
+        Ok(Observation {
+            at,
+            instances,
+            capacity: Capacity {
+                min: size(group.min_size()),
+                max: size(group.max_size()),
+                desired: size(group.desired_capacity()),
+            },
+            template: group.launch_template().and_then(convert::specified),
+            suspended: suspended.filter_map(|p| p.process_name()).map(str::to_owned).collect(),
+            record: record(&group),
+        })
+    }
+
+    /// The group as it is.
+    pub(crate) async fn describe(&self) -> Result<SdkGroup, ProviderError> {
+        let name = self.group.name.as_str();
+        let call = self.aws.autoscaling.describe_auto_scaling_groups();
+        let answer = call
+            .auto_scaling_group_names(name)
+            .send()
+            .await
+            .map_err(|error| from_sdk("autoscaling", "DescribeAutoScalingGroups", &error))?;
+        let groups = answer.auto_scaling_groups.unwrap_or_default();
+        groups.into_iter().next().ok_or_else(|| {
+            let words =
+                format!("auto scaling group {name:?} does not exist in {}", self.aws.region);
+            let error = ProviderError {
+                kind: ErrorKind::Missing,
+                ..ProviderError::invalid(
+                    "DescribeAutoScalingGroups",
+                    "auto_scaling_group/name",
+                    words,
+                )
+            };
+            error.with_remedy("check the name, the region and the account of the credentials")
+        })
+    }
+
+    async fn healths(
+        &self,
+        arns: &[String],
+    ) -> Result<Vec<(TargetGroupId, BTreeMap<InstanceId, TargetHealth>)>, ProviderError> {
+        let mut calls = tokio::task::JoinSet::new();
+        for (index, arn) in arns.iter().enumerate() {
+            let call = self.aws.elb.describe_target_health().target_group_arn(arn);
+            calls.spawn(async move { (index, call.send().await) });
+        }
+        let mut found = vec![None; arns.len()];
+        while let Some(done) = calls.join_next().await {
+            let Ok((index, answer)) = done else { continue };
+            let answer = answer.map_err(|error| {
+                from_sdk("elasticloadbalancing", "DescribeTargetHealth", &error)
+            })?;
+            found[index] = Some(convert::health(answer.target_health_descriptions()));
+        }
+        let ids = arns.iter().map(TargetGroupId::new);
+        Ok(ids.zip(found).map(|(id, health)| (id, health.unwrap_or_default())).collect())
+    }
+
+    /// Asks EC2 about instances not seen before.
+    async fn learn(&self, group: &SdkGroup) -> Result<(), ProviderError> {
+        let listed: BTreeSet<InstanceId> =
+            group.instances().iter().filter_map(|i| i.instance_id()).map(InstanceId::new).collect();
+        let new: Vec<String> = {
+            let mut details = self.details.lock().unwrap_or_else(PoisonError::into_inner);
+            details.retain(|id, _| listed.contains(id));
+            let unknown = listed.iter().filter(|id| !details.contains_key(*id));
+            unknown.map(ToString::to_string).collect()
+        };
+        for ids in new.chunks(IDS_A_CALL) {
+            let call = self.aws.ec2.describe_instances().set_instance_ids(Some(ids.to_vec()));
+            let answer = match call.send().await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    let error = from_sdk("ec2", "DescribeInstances", &error);
+                    // EC2 may not know yet what the group has launched: ask at the next look.
+                    if error.code.as_deref() == Some("InvalidInstanceID.NotFound") {
+                        tracing::debug!(%error, "asking again");
+                        continue;
+                    }
+                    return Err(error);
+                }
+            };
+            let mut details = self.details.lock().unwrap_or_else(PoisonError::into_inner);
+            for instance in answer.reservations().iter().flat_map(|r| r.instances()) {
+                if let Some(id) = instance.instance_id() {
+                    details.insert(InstanceId::new(id), learned(instance));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn activities_since(
+        &self,
+        since: Timestamp,
+    ) -> Result<Vec<Activity>, ProviderError> {
+        let call = self.aws.autoscaling.describe_scaling_activities();
+        let answer =
+            call.auto_scaling_group_name(&self.group.name)
+                .max_records(100)
+                .send()
+                .await
+                .map_err(|error| from_sdk("autoscaling", "DescribeScalingActivities", &error))?;
+        let activities = answer.activities().iter().map(convert::activity);
+        Ok(activities.filter(|activity| activity.at >= since).collect())
+    }
+}
+
+/// The tags of `group` that are ours.
+pub(crate) fn record(group: &SdkGroup) -> Tags {
+    group
+        .tags()
+        .iter()
+        .filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())))
+        .filter(|(key, _)| key.starts_with(OURS))
+        .collect()
+}
+
+fn learned(instance: &Ec2Instance) -> Details {
+    Details {
+        launched_at: convert::timestamp(instance.launch_time()),
+        ignored: instance.tags().iter().any(|tag| tag.key() == Some(IGNORE)),
+    }
+}
+
+fn size(size: Option<i32>) -> u32 {
+    size.and_then(|size| u32::try_from(size).ok()).unwrap_or_default()
+}

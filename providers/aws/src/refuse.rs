@@ -1,0 +1,161 @@
+//! Groups that cannot be rolled yet, refused by name before anything is touched.
+
+use aws_sdk_autoscaling::types::{AutoScalingGroup as SdkGroup, InstanceRefreshStatus};
+use rolling_provider::ProviderError;
+
+use crate::error::from_sdk;
+use crate::group::AutoScalingGroupFleet;
+
+/// Without these processes a rollout would wait for what never comes.
+const NEEDED: [&str; 3] = ["Launch", "Terminate", "AddToLoadBalancer"];
+
+impl AutoScalingGroupFleet {
+    /// # Errors
+    /// The first reason why `group` cannot be rolled.
+    pub(crate) async fn refuse(&self, group: &SdkGroup) -> Result<(), ProviderError> {
+        if let Some((what, remedy)) = reason(group) {
+            let words = format!("auto scaling group {:?} {what}", self.group.name);
+            let error = ProviderError::invalid("check the group", "auto_scaling_group/name", words);
+            return Err(error.with_remedy(remedy));
+        }
+        let call = self.aws.autoscaling.describe_instance_refreshes();
+        let answer = call
+            .auto_scaling_group_name(&self.group.name)
+            .max_records(1)
+            .send()
+            .await
+            .map_err(|error| from_sdk("autoscaling", "DescribeInstanceRefreshes", &error))?;
+        let running = answer.instance_refreshes().iter().find(|refresh| {
+            !matches!(
+                refresh.status(),
+                None | Some(
+                    InstanceRefreshStatus::Successful
+                        | InstanceRefreshStatus::Failed
+                        | InstanceRefreshStatus::Cancelled
+                        | InstanceRefreshStatus::RollbackFailed
+                        | InstanceRefreshStatus::RollbackSuccessful
+                )
+            )
+        });
+        let Some(refresh) = running else { return Ok(()) };
+        let words = format!(
+            "auto scaling group {:?} has an instance refresh running ({})",
+            self.group.name,
+            refresh.instance_refresh_id().unwrap_or_default()
+        );
+        let error = ProviderError::invalid("check the group", "auto_scaling_group/name", words);
+        Err(error.with_remedy("wait for it to end, or cancel it with CancelInstanceRefresh"))
+    }
+}
+
+/// What about the group is not supported, and what to do about it.
+fn reason(group: &SdkGroup) -> Option<(String, String)> {
+    let no = |what: &str, remedy: &str| Some((what.to_owned(), remedy.to_owned()));
+    if let Some(status) = group.status() {
+        return Some((
+            format!("is being deleted (status {status:?})"),
+            "choose another group".to_owned(),
+        ));
+    }
+    if group.mixed_instances_policy().is_some() {
+        return no(
+            "has a mixed instances policy, which is not supported yet",
+            "give the group a plain launch template",
+        );
+    }
+    if group.launch_configuration_name().is_some() || group.launch_template().is_none() {
+        return no(
+            "has a launch configuration, which is not supported",
+            "move the group to a launch template; AWS has retired launch configurations",
+        );
+    }
+    if group.instances().iter().any(|instance| instance.weighted_capacity().is_some()) {
+        return no(
+            "counts its instances by weights, which is not supported yet",
+            "remove the weights from the group",
+        );
+    }
+    if group.desired_capacity_type().is_some_and(|kind| kind != "units") {
+        return no(
+            "counts its capacity in vCPUs or memory, which is not supported yet",
+            "set the group's desired capacity type to units",
+        );
+    }
+    if group.warm_pool_configuration().is_some() {
+        return no("has a warm pool, which is not supported yet", "delete the warm pool first");
+    }
+    if let Some(name) = group.load_balancer_names().first() {
+        return Some((
+            format!("is attached to the classic load balancer {name:?}, which is not supported"),
+            "move it to a target group of an Application or Network Load Balancer".to_owned(),
+        ));
+    }
+    for source in group.traffic_sources() {
+        let kind = source.r#type().unwrap_or("elbv2");
+        if kind != "elbv2" {
+            let name = source.identifier().unwrap_or_default();
+            return Some((
+                format!("has the traffic source {name:?} of type {kind:?}, which is not supported"),
+                "detach it; target groups of type elbv2 are supported".to_owned(),
+            ));
+        }
+    }
+    let suspended = group.suspended_processes().iter().filter_map(|p| p.process_name());
+    let missing: Vec<&str> = suspended.filter(|name| NEEDED.contains(name)).collect();
+    if !missing.is_empty() {
+        return Some((
+            format!("has suspended {}, without which nothing can be replaced", missing.join(", ")),
+            format!("resume {} first", missing.join(", ")),
+        ));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_autoscaling::types::builders::AutoScalingGroupBuilder;
+    use aws_sdk_autoscaling::types::{
+        Instance, LaunchTemplateSpecification, MixedInstancesPolicy, SuspendedProcess,
+        TrafficSourceIdentifier, WarmPoolConfiguration,
+    };
+
+    use super::*;
+
+    fn plain() -> AutoScalingGroupBuilder {
+        let template = LaunchTemplateSpecification::builder().launch_template_id("lt-1").build();
+        SdkGroup::builder().launch_template(template)
+    }
+
+    #[test]
+    fn a_plain_group_is_not_refused_and_every_unsupported_one_is_by_name() {
+        assert_eq!(reason(&plain().build()), None);
+        let suspended = |name: &str| SuspendedProcess::builder().process_name(name).build();
+        let lattice = TrafficSourceIdentifier::builder().identifier("x").r#type("vpc-lattice");
+        let heavy = Instance::builder().instance_id("i-1").weighted_capacity("2").build();
+        let cases = [
+            (
+                "mixed instances",
+                plain().mixed_instances_policy(MixedInstancesPolicy::builder().build()),
+            ),
+            ("launch configuration", SdkGroup::builder().launch_configuration_name("lc")),
+            ("launch configuration", SdkGroup::builder()),
+            ("weights", plain().instances(heavy)),
+            ("vCPUs", plain().desired_capacity_type("vcpu")),
+            (
+                "warm pool",
+                plain().warm_pool_configuration(WarmPoolConfiguration::builder().build()),
+            ),
+            ("classic load balancer", plain().load_balancer_names("old")),
+            ("vpc-lattice", plain().traffic_sources(lattice.build())),
+            ("being deleted", plain().status("Delete in progress")),
+            ("suspended Launch", plain().suspended_processes(suspended("Launch"))),
+            ("suspended Terminate", plain().suspended_processes(suspended("Terminate"))),
+            ("AddToLoadBalancer", plain().suspended_processes(suspended("AddToLoadBalancer"))),
+        ];
+        for (words, group) in cases {
+            let (what, remedy) = reason(&group.build()).expect(words);
+            assert!(what.contains(words), "{what}");
+            assert!(!remedy.is_empty());
+        }
+    }
+}
