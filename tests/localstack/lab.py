@@ -1,0 +1,188 @@
+#!/usr/bin/env python3
+"""Starts LocalStack with the lab in it. Needs nothing but Python 3.11 or newer with venv.
+
+`lab.py serve` installs what it needs once (a virtual environment below target/lab, from the lock),
+starts LocalStack on a free port, prints one JSON line with the endpoint, and runs until its
+standard input ends or a signal comes. LocalStack never outlives it.
+"""
+
+import argparse
+import ctypes
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+DEFAULT = HERE.parent.parent / "target" / "lab"
+ENTRY_POINTS = """\
+[localstack.aws.provider]
+autoscaling:default = rolling_lab.plugin:autoscaling
+elbv2:default = rolling_lab.plugin:elbv2
+
+[localstack.hooks.on_infra_start]
+open_lab = rolling_lab.plugin:open_lab
+"""
+READY_WITHIN = 120
+PR_SET_PDEATHSIG = 1
+
+
+def fail(message: str) -> None:
+    print(f"lab: {message}", file=sys.stderr)
+    sys.exit(1)
+
+
+def install(root: Path) -> Path:
+    """The virtual environment of this lock, made now if it is not there. Returns its Python."""
+    if sys.version_info < (3, 11):
+        fail(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
+    digest = hashlib.sha256(ENTRY_POINTS.encode())
+    for name in ("bootstrap.txt", "requirements.txt"):
+        digest.update((HERE / name).read_bytes())
+    digest.update(f"{HERE} {sys.version}".encode())
+    venv = root / f"venv-{digest.hexdigest()[:12]}"
+    python = venv / "bin" / "python"
+    root.mkdir(parents=True, exist_ok=True)
+    with open(root / "install.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (venv / "complete").exists():
+            return python
+        print("lab: installing LocalStack, once", file=sys.stderr)
+        shutil.rmtree(venv, ignore_errors=True)
+        run(sys.executable, "-m", "venv", venv, hint="install Python's venv module (python3-venv)")
+        pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+        run(*pip, "--require-hashes", "-r", HERE / "bootstrap.txt")
+        sync = (venv / "bin" / "uv", "pip", "sync", "--quiet", "--require-hashes")
+        run(*sync, "--python", python, HERE / "requirements.txt")
+        # The package itself is used from where it stands.
+        packages = next((venv / "lib").glob("python*")) / "site-packages"
+        (packages / "rolling_lab.pth").write_text(f"{HERE}\n")
+        about = packages / "rolling_lab-1.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: rolling-lab\nVersion: 1\n")
+        (about / "entry_points.txt").write_text(ENTRY_POINTS)
+        (venv / "complete").touch()
+    return python
+
+
+def run(*command, hint: str = "is the package index reachable?") -> None:
+    words = [str(word) for word in command]
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode != 0:
+        tail = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
+        fail(f"failed to run {' '.join(words)}\n{tail}\n{hint}")
+
+
+def start(python: Path, root: Path, port: int) -> tuple[subprocess.Popen, Path]:
+    work = root / f"run-{os.getpid()}"
+    work.mkdir(parents=True, exist_ok=True)
+    log = work / "localstack.log"
+    environment = {
+        **{k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "LOCALSTACK_"))},
+        "GATEWAY_LISTEN": f"127.0.0.1:{port}",
+        "SERVICES": "ec2,elbv2,autoscaling,sts,iam",
+        "EAGER_SERVICE_LOADING": "1",
+        "SKIP_SSL_CERT_DOWNLOAD": "1",
+        "DISABLE_EVENTS": "1",
+        "LOCALSTACK_VOLUME_DIR": str(work / "volume"),
+        "FILESYSTEM_ROOT": str(work),
+        "XDG_CACHE_HOME": str(root / "cache"),
+        "PYTHONDONTWRITEBYTECODE": "",
+        # LocalStack's services do not talk to each other here.
+        "NO_PROXY": "127.0.0.1,localhost",
+    }
+    libc = ctypes.CDLL(None)
+
+    def with_parent():
+        # A killed lab.py takes LocalStack along.
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    process = subprocess.Popen(
+        [str(python), "-m", "localstack.runtime.main"],
+        stdin=subprocess.DEVNULL,
+        stdout=open(log, "wb"),
+        stderr=subprocess.STDOUT,
+        env=environment,
+        cwd=work,
+        start_new_session=True,
+        preexec_fn=with_parent,
+    )
+    return process, log
+
+
+def wait_ready(process: subprocess.Popen, endpoint: str, log: Path) -> None:
+    deadline = time.monotonic() + READY_WITHIN
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            # The lab's own door answers once its services are loaded.
+            with opener.open(f"{endpoint}/_lab/000000000000/times", timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
+    fail(f"LocalStack did not come up; the end of {log}:\n{tail}")
+
+
+def serve(root: Path, port: int) -> None:
+    python = install(root)
+    if not port:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+    process, log = start(python, root, port)
+    done = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: done.set())
+
+    def watch_stdin():
+        while sys.stdin.buffer.read(4096):
+            pass
+        done.set()
+
+    def watch_process():
+        process.wait()
+        done.set()
+
+    try:
+        endpoint = f"http://127.0.0.1:{port}"
+        wait_ready(process, endpoint, log)
+        print(json.dumps({"endpoint": endpoint, "pid": process.pid, "log": str(log)}), flush=True)
+        for watch in (watch_stdin, watch_process):
+            threading.Thread(target=watch, daemon=True).start()
+        done.wait()
+    finally:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.wait()
+        shutil.rmtree(log.parent, ignore_errors=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("command", choices=["serve", "install"])
+    parser.add_argument("--dir", type=Path, default=DEFAULT, help="where to install and run")
+    parser.add_argument("--port", type=int, default=0, help="0 for a free one")
+    wanted = parser.parse_args()
+    if wanted.command == "install":
+        print(install(wanted.dir))
+    else:
+        serve(wanted.dir, wanted.port)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""What the model needs of moto: templates, EC2 instances, target groups. And where worlds live."""
+
+import threading
+import time
+from collections import deque
+
+from moto.autoscaling.models import autoscaling_backends
+from moto.ec2.models import ec2_backends
+from moto.elbv2.models import elbv2_backends
+
+from .model import World
+
+DELAY = "deregistration_delay.timeout_seconds"
+BEHAVIOUR = "lab:behaviour"
+
+
+class Moto:
+    """One account and region in moto."""
+
+    def __init__(self, account: str, region: str):
+        self.ec2 = ec2_backends[account][region]
+        self.elb = elbv2_backends[account][region]
+        self.autoscaling = autoscaling_backends[account][region]
+
+    def resolve(self, template: dict) -> tuple[dict, str | None]:
+        """A launch template specification with its version as a number, and the behaviour that
+        its instances are tagged with."""
+        known = self.template(template)
+        version = known.get_version(template.get("Version") or "$Default")
+        resolved = {
+            "LaunchTemplateId": known.id,
+            "LaunchTemplateName": known.name,
+            "Version": str(version.number),
+        }
+        return resolved, version.instance_tags.get(BEHAVIOUR)
+
+    def template(self, template: dict):
+        if template.get("LaunchTemplateId"):
+            return self.ec2.get_launch_template(template["LaunchTemplateId"])
+        return self.ec2.get_launch_template_by_name(template["LaunchTemplateName"])
+
+    def run(self, group, template: dict, zone: str) -> str:
+        fake = self.autoscaling.autoscaling_groups[group.name]
+        subnets = (fake.vpc_zone_identifier or "").split(",")
+        subnet = next(
+            (s for s in subnets if s and self.ec2.get_subnet(s).availability_zone == zone), None
+        )
+        version = self.template(template).get_version(template["Version"])
+        tags = dict(version.instance_tags)
+        tags["aws:autoscaling:groupName"] = group.name
+        for tag in fake.tags:
+            if str(tag.get("PropagateAtLaunch", tag.get("propagate_at_launch"))).lower() == "true":
+                tags[tag.get("Key", tag.get("key"))] = tag.get("Value", tag.get("value"))
+        reservation = self.ec2.run_instances(
+            version.image_id or "ami-12345678",
+            1,
+            None,
+            [],
+            instance_type=version.instance_type or "t3.micro",
+            is_instance_type_default=False,
+            tags={"instance": tags},
+            subnet_id=subnet,
+            placement=None if subnet else zone,
+            region_name=self.ec2.region_name,
+        )
+        return reservation.instances[0].id
+
+    def terminate(self, instance_id: str) -> None:
+        self.ec2.terminate_instances([instance_id])
+
+    def target_group(self, arn: str):
+        return self.elb.target_groups.get(arn)
+
+    def deregistration_delay(self, arn: str) -> float:
+        return float(self.target_group(arn).attributes[DELAY])
+
+
+class Account:
+    """One account: its worlds by region, and the calls it made."""
+
+    def __init__(self, account: str):
+        self.account = account
+        self.worlds: dict[str, World] = {}
+        self.calls: deque = deque(maxlen=100_000)
+        self.lock = threading.RLock()
+
+    def world(self, region: str) -> World:
+        with self.lock:
+            if region not in self.worlds:
+                self.worlds[region] = World(Moto(self.account, region))
+            return self.worlds[region]
+
+
+_accounts: dict[str, Account] = {}
+_lock = threading.Lock()
+
+
+def account(account_id: str) -> Account:
+    with _lock:
+        return _accounts.setdefault(account_id, Account(account_id))
+
+
+def now() -> float:
+    return time.time()

@@ -1,0 +1,163 @@
+"""The control door: what a test may set, read and make, under `/_lab/ACCOUNT/`."""
+
+import json
+
+import boto3
+from werkzeug import Request, Response
+
+from .cloud import account, now
+
+REGION = "us-east-1"
+
+
+def answer(value) -> Response:
+    return Response(json.dumps(value, default=str), mimetype="application/json")
+
+
+def world_of(account_id: str, request: Request):
+    return account(account_id).world(request.args.get("region", REGION))
+
+
+def times(request: Request, account_id: str) -> Response:
+    world = world_of(account_id, request)
+    with world.lock:
+        world.advance(now())
+        if request.method == "PUT":
+            unknown = set(request.json) - set(world.times)
+            if unknown:
+                return Response(f"unknown times: {sorted(unknown)}", status=400)
+            world.times.update(request.json)
+        return answer(world.times)
+
+
+def calls(request: Request, account_id: str) -> Response:
+    log = account(account_id).calls
+    if request.method == "DELETE":
+        log.clear()
+    listed = list(log)
+    counts: dict[str, int] = {}
+    for call in listed:
+        name = f"{call['service']}.{call['action']}"
+        counts[name] = counts.get(name, 0) + 1
+    return answer({"calls": listed, "counts": counts})
+
+
+def timeline(request: Request, account_id: str) -> Response:
+    world = world_of(account_id, request)
+    with world.lock:
+        world.advance(now())
+        if request.method == "DELETE":
+            world.timeline.clear()
+        return answer({"events": sorted(world.timeline, key=lambda event: event["at"])})
+
+
+def group(request: Request, account_id: str, name: str) -> Response:
+    """Merges a JSON object into the group's description, to show what moto cannot make."""
+    world = world_of(account_id, request)
+    with world.lock:
+        known = world.groups[name]
+        if request.method == "PUT":
+            known.shown.update(request.json)
+        return answer(known.shown)
+
+
+def fleet(request: Request, account_id: str) -> Response:
+    """A whole fleet that has been running for an hour, in one call."""
+    want = request.json
+    endpoint = f"http://{request.host}"
+    keys = {
+        "aws_access_key_id": account_id,
+        "aws_secret_access_key": "test",
+        "region_name": REGION,
+        "endpoint_url": endpoint,
+    }
+    ec2, elb = boto3.client("ec2", **keys), boto3.client("elbv2", **keys)
+    autoscaling = boto3.client("autoscaling", **keys)
+    name = want["name"]
+
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    subnets = [
+        ec2.create_subnet(
+            VpcId=vpc, CidrBlock=f"10.0.{16 * n}.0/20", AvailabilityZone=f"{REGION}{zone}"
+        )["Subnet"]["SubnetId"]
+        for n, zone in enumerate("abc")
+    ]
+    balancer = elb.create_load_balancer(Name=name, Subnets=subnets)["LoadBalancers"][0]
+    arns = []
+    for port, target_group in enumerate(want.get("target_groups", [{"name": name}]), 80):
+        made = elb.create_target_group(
+            Name=target_group["name"],
+            Protocol="HTTP",
+            Port=port,
+            VpcId=vpc,
+            HealthCheckIntervalSeconds=5,
+            HealthyThresholdCount=2,
+        )["TargetGroups"][0]["TargetGroupArn"]
+        arns.append(made)
+        delay = str(target_group.get("deregistration_delay", 1))
+        elb.modify_target_group_attributes(
+            TargetGroupArn=made,
+            Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": delay}],
+        )
+        if target_group.get("listener", True):
+            elb.create_listener(
+                LoadBalancerArn=balancer["LoadBalancerArn"],
+                Protocol="HTTP",
+                Port=port,
+                DefaultActions=[{"Type": "forward", "TargetGroupArn": made}],
+            )
+
+    template = None
+    for number, behaviour in enumerate(want.get("versions", [None, None])):
+        data = {"ImageId": "ami-12345678", "InstanceType": "t3.micro"}
+        tags = [{"Key": "version", "Value": str(number + 1)}]
+        if behaviour:
+            tags.append({"Key": "lab:behaviour", "Value": behaviour})
+        data["TagSpecifications"] = [{"ResourceType": "instance", "Tags": tags}]
+        if template is None:
+            template = ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)[
+                "LaunchTemplate"
+            ]["LaunchTemplateId"]
+        else:
+            ec2.create_launch_template_version(LaunchTemplateId=template, LaunchTemplateData=data)
+
+    world = world_of(account_id, request)
+    size = want.get("size", 3)
+    autoscaling.create_auto_scaling_group(
+        AutoScalingGroupName=name,
+        MinSize=want.get("min", 0),
+        MaxSize=want.get("max", size),
+        DesiredCapacity=size,
+        LaunchTemplate={"LaunchTemplateId": template, "Version": "1"},
+        VPCZoneIdentifier=",".join(subnets),
+        TargetGroupARNs=arns,
+        HealthCheckType=want.get("health_check_type", "EC2"),
+        HealthCheckGracePeriod=want.get("grace", 0),
+        Tags=[{"Key": "team", "Value": "lab", "PropagateAtLaunch": True}],
+    )
+    with world.lock:
+        settle(world, name)
+    account(account_id).calls.clear()
+    return answer({"target_group_arns": arns, "launch_template": template, "subnets": subnets})
+
+
+def settle(world, name: str) -> None:
+    """Has the group's instances run for an hour."""
+    hour_ago = now() - 3600
+    for instance in world.groups[name].instances.values():
+        instance.launched = hour_ago
+        instance.in_service_at = hour_ago
+    for activity in world.groups[name].activities:
+        activity["StartTime"] = hour_ago
+        activity["EndTime"] = hour_ago + world.times["boot"]
+    world.advance(now())
+    world.timeline.clear()
+
+
+ROUTES = {
+    "times": times,
+    "calls": calls,
+    "timeline": timeline,
+    "groups/<name>": group,
+    "fleet": fleet,
+}

@@ -1,0 +1,93 @@
+"""ELBv2: moto keeps load balancers, listeners and target groups; the model keeps targets."""
+
+from localstack.aws.api import CommonServiceException, RequestContext
+
+from .autoscaling import attach_one, world_of
+from .cloud import now
+
+TAG_ALPHABET = set(" _.:/=+-@")
+
+
+def known_group(world, arn: str):
+    group = world.cloud.target_group(arn)
+    if group is None:
+        raise CommonServiceException(
+            "TargetGroupNotFound", f"Target groups '{arn}' not found", 400, True
+        )
+    attach_one(world, arn)
+    return group
+
+
+def register(context: RequestContext, request: dict) -> dict:
+    world = world_of(context)
+    with world.lock:
+        world.advance(now())
+        arn = request["TargetGroupArn"]
+        known_group(world, arn)
+        for target in request["Targets"]:
+            instance = world.find(target["Id"])
+            if instance is None or instance.terminating:
+                raise CommonServiceException(
+                    "InvalidTarget",
+                    f"The following targets are not in a running state and cannot be registered: "
+                    f"'{target['Id']}'",
+                    400,
+                    True,
+                )
+            world.register(arn, target["Id"], world.now)
+    return {}
+
+
+def deregister(context: RequestContext, request: dict) -> dict:
+    world = world_of(context)
+    with world.lock:
+        world.advance(now())
+        arn = request["TargetGroupArn"]
+        known_group(world, arn)
+        for target in request["Targets"]:
+            world.deregister(arn, target["Id"], world.now)
+    return {}
+
+
+def describe_health(context: RequestContext, request: dict) -> dict:
+    world = world_of(context)
+    with world.lock:
+        world.advance(now())
+        arn = request["TargetGroupArn"]
+        group = known_group(world, arn)
+        listed = list(world.targets[arn].registrations)
+        wanted = [target["Id"] for target in request.get("Targets") or []]
+        found = []
+        for instance_id in wanted or listed:
+            health = world.health(arn, instance_id, bool(group.load_balancer_arns))
+            if health is None:
+                health = ("unused", "Target.NotRegistered", "Target is not registered")
+            state, reason, description = health
+            described = {"State": state}
+            if reason:
+                described |= {"Reason": reason, "Description": description}
+            found.append(
+                {
+                    "Target": {"Id": instance_id, "Port": int(group.port or 80)},
+                    "HealthCheckPort": str(group.port or 80),
+                    "TargetHealth": described,
+                }
+            )
+        return {"TargetHealthDescriptions": found}
+
+
+def check_tags(request: dict) -> None:
+    for tag in request.get("Tags") or []:
+        value = tag.get("Value") or ""
+        if len(value) > 256 or not all(c.isalnum() or c in TAG_ALPHABET for c in value):
+            raise CommonServiceException(
+                "ValidationError", f"The tag value '{value}' is not valid", 400, True
+            )
+
+
+OVERRIDES = {
+    "DeregisterTargets": deregister,
+    "DescribeTargetHealth": describe_health,
+    "RegisterTargets": register,
+}
+CHECKS = {"AddTags": check_tags, "CreateTargetGroup": check_tags, "CreateLoadBalancer": check_tags}
