@@ -4,9 +4,14 @@
     clippy::disallowed_methods,
     clippy::expect_used,
     clippy::panic,
-    clippy::unwrap_used,
+    clippy::print_stderr,
     reason = "a test that cannot go on must fail"
 )]
 
+#[cfg(feature = "aws")]
+mod lab;
+#[cfg(feature = "aws")]
+mod localstack;
+mod process;
 mod rollout;
 mod world;

@@ -52,13 +52,40 @@ def timeline(request: Request, account_id: str) -> Response:
 
 
 def group(request: Request, account_id: str, name: str) -> Response:
-    """Merges a JSON object into the group's description, to show what moto cannot make."""
+    """The group as the model has it. PUT merges a JSON object into its description, to show what
+    moto cannot make; its key `InstanceRefresh` begins a refresh with that status instead."""
     world = world_of(account_id, request)
     with world.lock:
+        world.advance(now())
         known = world.groups[name]
         if request.method == "PUT":
-            known.shown.update(request.json)
-        return answer(known.shown)
+            wanted = dict(request.json)
+            status = wanted.pop("InstanceRefresh", None)
+            if status:
+                known.refreshes.append({"InstanceRefreshId": "refresh-1", "Status": status})
+            known.shown.update(wanted)
+        tags = world.cloud.autoscaling.autoscaling_groups[name].tags
+        targets = {
+            world.targets[arn].name: {
+                i: world.health(arn, i, True)[0] for i in world.targets[arn].registrations
+            }
+            for arn in known.target_groups
+        }
+        return answer(
+            {
+                "min": known.minimum,
+                "max": known.maximum,
+                "desired": known.desired,
+                "suspended": sorted(known.suspended),
+                "template": known.template,
+                "tags": {tag.get("Key", tag.get("key")): tag for tag in tags},
+                "instances": {
+                    i.id: {"revision": i.revision, "lifecycle": i.lifecycle, "zone": i.zone}
+                    for i in known.instances.values()
+                },
+                "targets": targets,
+            }
+        )
 
 
 def fleet(request: Request, account_id: str) -> Response:
@@ -92,6 +119,7 @@ def fleet(request: Request, account_id: str) -> Response:
             VpcId=vpc,
             HealthCheckIntervalSeconds=5,
             HealthyThresholdCount=2,
+            TargetType=target_group.get("target_type", "instance"),
         )["TargetGroups"][0]["TargetGroupArn"]
         arns.append(made)
         delay = str(target_group.get("deregistration_delay", 1))

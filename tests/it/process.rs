@@ -1,0 +1,75 @@
+//! The program as a process, as its users run it.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// What a run of the program gave.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// The program, with nothing of the surrounding AWS configuration and no way to other accounts.
+pub fn rolling() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rolling"));
+    for (name, _) in std::env::vars() {
+        if name.starts_with("AWS_") || name == "RUST_LOG" {
+            command.env_remove(name);
+        }
+    }
+    command
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("AWS_CONFIG_FILE", "/nonexistent")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+        .stdin(Stdio::null());
+    command
+}
+
+/// Runs `command` to its end.
+pub fn run(command: &mut Command) -> Ran {
+    let done = command.output().expect("the program starts");
+    Ran {
+        code: done.status.code().expect("an exit code"),
+        stdout: String::from_utf8(done.stdout).expect("UTF-8"),
+        stderr: String::from_utf8(done.stderr).expect("UTF-8"),
+    }
+}
+
+/// Runs `command` with `input` on its standard input, then the end of it.
+pub fn run_with(command: &mut Command, input: &str) -> Ran {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(input.as_bytes()).expect("the program reads");
+    drop(stdin);
+    let done = child.wait_with_output().expect("an end");
+    Ran {
+        code: done.status.code().expect("an exit code"),
+        stdout: String::from_utf8(done.stdout).expect("UTF-8"),
+        stderr: String::from_utf8(done.stderr).expect("UTF-8"),
+    }
+}
+
+/// Writes a document and returns its path.
+pub fn write(folder: &Path, document: &Value) -> std::path::PathBuf {
+    let file = folder.join("web.tf.json");
+    std::fs::write(&file, document.to_string()).expect("a document");
+    file
+}
+
+impl Ran {
+    /// Standard output as one JSON object a line; anything else there fails the test.
+    pub fn lines(&self) -> Vec<Value> {
+        let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
+        self.stdout.lines().map(parse).collect()
+    }
+}
