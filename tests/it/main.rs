@@ -8,10 +8,14 @@
     reason = "a test that cannot go on must fail"
 )]
 
+mod documents;
 #[cfg(feature = "aws")]
 mod lab;
 #[cfg(feature = "aws")]
 mod localstack;
 mod process;
+#[cfg(feature = "aws")]
+mod refusals;
 mod rollout;
+mod stdio;
 mod world;

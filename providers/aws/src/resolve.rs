@@ -115,11 +115,13 @@ impl AutoScalingGroupFleet {
         }
         if is_about_template && !code.contains("Version") {
             let words = format!("launch template {name:?} does not exist in {}", self.aws.region);
-            let place = format!("{base}/{by}");
-            return ProviderError {
-                code: error.code,
-                ..ProviderError::invalid("DescribeLaunchTemplateVersions", place, words)
-            };
+            let missing = ProviderError::invalid(
+                "DescribeLaunchTemplateVersions",
+                format!("{base}/{by}"),
+                words,
+            );
+            return ProviderError { code: error.code, ..missing }
+                .with_remedy("check it, the region, and the account of the credentials");
         }
         let words = format!("launch template {name:?} has no version {}", template.version);
         let remedy = match self.known_versions().await {

@@ -1,0 +1,207 @@
+//! Bad documents: one clear error that names the place, exit 2, and no cloud is asked.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::process::{self, rolling, run};
+
+fn simulated() -> Value {
+    json!({
+        "policy": "rolling", "batch_size_type": "percentage", "batch_size": 30,
+        "simulated_fleet": { "name": "web", "revision": "v2" },
+    })
+}
+
+fn group() -> Value {
+    json!({ "name": "web", "launch_template": { "id": "lt-1", "version": "2" } })
+}
+
+fn document(resource: &Value) -> Value {
+    json!({ "resource": { "rolling_deployment": { "web": resource } } })
+}
+
+/// Applies `text` and returns the single line of what is wrong, after seeing to it that nothing
+/// was begun.
+fn refused(text: &str) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("web.tf.json");
+    std::fs::write(&file, text).expect("a document");
+    let ran = run(rolling().current_dir(folder.path()).arg("apply").arg("web.tf.json"));
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert_eq!(ran.stdout, "");
+    assert!(!folder.path().join(".rolling").exists(), "a fleet was made");
+    let errors = ran.stderr.lines().filter(|line| line.contains("error"));
+    assert_eq!(errors.count(), 1, "{}", ran.stderr);
+    ran.stderr
+}
+
+/// Sets attributes of the simulated deployment (null removes) and expects `place` and `words`.
+fn assert_refused(changes: &Value, place: &str, words: &str) {
+    let mut resource = simulated();
+    for (name, value) in changes.as_object().expect("an object") {
+        let attributes = resource.as_object_mut().expect("an object");
+        if value.is_null() {
+            attributes.remove(name);
+        } else {
+            attributes.insert(name.clone(), value.clone());
+        }
+    }
+    let said = refused(&document(&resource).to_string());
+    let place = format!("error at /resource/rolling_deployment/web{place}: ");
+    assert!(said.contains(&place), "{said}");
+    assert!(said.contains(words), "{said}");
+}
+
+#[test]
+fn each_bad_attribute_is_named_with_its_place_and_a_way_out() {
+    let cases = [
+        (json!({ "batch_sise": 3 }), "/batch_sise", "did you mean \"batch_size\"?"),
+        (json!({ "policy": "rollin" }), "/policy", "did you mean \"rolling\"?"),
+        (json!({ "policy": null }), "", "\"policy\" is missing"),
+        (json!({ "batch_size": 0 }), "/batch_size", "must be at least 1, is 0"),
+        (json!({ "batch_size": 101 }), "/batch_size", "from 1 to 100, is 101"),
+        (json!({ "batch_size_type": "fixed", "batch_size": 0 }), "/batch_size", "at least 1"),
+        (json!({ "batch_size": "3" }), "/batch_size", "must be a whole number, is string \"3\""),
+        (json!({ "batch_size": 2.5 }), "/batch_size", "must be a whole number"),
+        (json!({ "batch_size": -1 }), "/batch_size", "must be at least 1, is -1"),
+        (json!({ "batch_size": null }), "", "\"batch_size\" is missing"),
+        (json!({ "simulated_fleet": null }), "", "there is no target"),
+        (json!({ "auto_scaling_group": group() }), "", "there are two targets"),
+        (
+            json!({ "policy": "AllAtOnce", "batch_size_type": null }),
+            "/batch_size",
+            "the policy all_at_once has no batches",
+        ),
+        (
+            json!({ "health": { "healthy_timeout": "ten" } }),
+            "/health/healthy_timeout",
+            "write for instance 30s, 10m or 1h30m",
+        ),
+        (json!({ "health": { "healthy_timeout": "0s" } }), "/health/healthy_timeout", "longer"),
+        (json!({ "poll_interval": "1ms" }), "/poll_interval", "from 100ms to 1m"),
+        (json!({ "on_failure": "${var.x}" }), "/on_failure", "is an expression"),
+        (
+            json!({ "simulated_fleet": { "name": "../../etc", "revision": "v2" } }),
+            "/simulated_fleet/name",
+            "must match",
+        ),
+        (
+            json!({ "simulated_fleet": { "name": "web", "revision": "v2", "zones": 0 } }),
+            "/simulated_fleet/zones",
+            "at least 1",
+        ),
+        (
+            json!({ "simulated_fleet": null, "auto_scaling_group": {
+                "name": "web", "launch_template": { "version": "2" } } }),
+            "/auto_scaling_group/launch_template",
+            "neither id nor name",
+        ),
+        (
+            json!({ "simulated_fleet": null, "auto_scaling_group": {
+                "name": "web", "launch_template": { "id": "lt-1", "version": "newest" } } }),
+            "/auto_scaling_group/launch_template/version",
+            "must match",
+        ),
+        (json!({ "suspend_processes": ["Launch"] }), "/suspend_processes/0", "known are"),
+    ];
+    for (changes, place, words) in cases {
+        assert_refused(&changes, place, words);
+    }
+}
+
+#[test]
+fn a_document_that_is_none_is_named_as_such() {
+    assert!(refused("{\"resource\": ").contains("this is not JSON: "));
+    assert!(refused("[]").contains("must be an object"));
+    assert!(refused("{}").contains("there is no resource to roll"));
+    let said = refused(r#"{"resource": {"rolling_deploymnt": {"web": {}}}}"#);
+    assert!(said.contains("did you mean \"rolling_deployment\"?"), "{said}");
+    let said = refused(r#"{"variable": {}, "resource": {"rolling_deployment": {}}}"#);
+    assert!(said.contains("error at /variable: "), "{said}");
+}
+
+#[test]
+fn two_resources_on_one_target_are_refused() {
+    let two = json!({ "resource": { "rolling_deployment": {
+        "a": simulated(), "b": simulated(),
+    }}});
+    let said = refused(&two.to_string());
+    let place = "error at /resource/rolling_deployment/b/simulated_fleet/name: ";
+    assert!(said.contains(place), "{said}");
+    assert!(said.contains("already the target of /resource/rolling_deployment/a"), "{said}");
+}
+
+#[test]
+fn a_file_or_a_resource_that_is_not_there_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ran = run(rolling().args(["plan", "nothing.json"]).current_dir(folder.path()));
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("failed to read nothing.json"), "{}", ran.stderr);
+    let file = process::write(folder.path(), &document(&simulated()));
+    let ran = run(rolling().arg("plan").arg(file).args(["--resource", "db"]));
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("there is no rolling_deployment \"db\""), "{}", ran.stderr);
+    assert!(ran.stderr.contains("the document has web"), "{}", ran.stderr);
+}
+
+#[test]
+fn findings_are_one_json_object_for_pipelines() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut resource = simulated();
+    resource["batch_size"] = json!(0);
+    let file = process::write(folder.path(), &document(&resource));
+    let ran = run(rolling().arg("validate").arg(&file).args(["--output", "json"]));
+    assert_eq!(ran.code, 2);
+    let found = &ran.lines()[0]["diagnostics"][0];
+    assert_eq!(found["pointer"], "/resource/rolling_deployment/web/batch_size");
+    assert_eq!(found["severity"], "error");
+}
+
+#[test]
+fn elastic_beanstalks_spellings_are_accepted_as_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (policy, size) in [("Rolling", "Percentage"), ("RollingWithAdditionalBatch", "Fixed")] {
+        let mut resource = simulated();
+        resource["policy"] = json!(policy);
+        resource["batch_size_type"] = json!(size);
+        let file = process::write(folder.path(), &document(&resource));
+        assert_eq!(run(rolling().arg("validate").arg(file)).code, 0, "{policy} {size}");
+    }
+}
+
+#[test]
+fn the_schemas_are_those_of_the_types() {
+    let printed: Value =
+        serde_json::from_str(&run(rolling().arg("schema")).stdout).expect("one JSON object");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas");
+    for name in ["provider", "rolling_deployment"] {
+        let file = folder.join(format!("{name}.json"));
+        let wanted = serde_json::to_string_pretty(&printed[name]).expect("JSON") + "\n";
+        if std::env::var("ROLLING_UPDATE").is_ok() {
+            std::fs::write(&file, &wanted).expect("a schema");
+        }
+        let kept = std::fs::read_to_string(&file).unwrap_or_default();
+        assert_eq!(kept, wanted, "run the tests with ROLLING_UPDATE=1 to renew {name}.json");
+    }
+}
+
+#[test]
+fn plan_apply_and_status_agree_between_runs_on_the_simulator() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut wanted = document(&simulated());
+    wanted["provider"] = json!({ "rolling": { "simulator": { "speed": 5000 } } });
+    let file = process::write(folder.path(), &wanted);
+    let at = |command: &str| {
+        run(rolling().current_dir(folder.path()).args([command, "--output", "json"]).arg(&file))
+    };
+    assert_eq!(at("plan").lines()[0]["changes"], true);
+    let applied = at("apply");
+    assert_eq!(applied.code, 0, "{applied:?}");
+    assert_eq!(at("plan").lines()[0]["changes"], false);
+    let status = at("status").lines()[0]["resources"][0].clone();
+    assert_eq!(status["completed"], "v2");
+    let instances = status["instances"].as_array().expect("instances");
+    assert_eq!(instances.len(), 10);
+    assert!(instances.iter().all(|i| i["revision"] == "v2" && i["serves"] == true));
+}

@@ -1,0 +1,160 @@
+//! What the cloud does not have or does not support: one clear error that names the place, exit
+//! 2, and nothing is touched.
+
+use serde_json::{Value, json};
+
+use crate::lab::{Account, account};
+use crate::process::{self, Ran};
+
+fn resource(template: &str) -> Value {
+    json!({
+        "policy": "rolling", "batch_size_type": "fixed", "batch_size": 1,
+        "auto_scaling_group": {
+            "name": "web", "launch_template": { "id": template, "version": "2" },
+        },
+    })
+}
+
+fn small() -> Value {
+    json!({ "name": "web", "size": 2 })
+}
+
+/// The one finding of a refused apply.
+fn finding(ran: &Ran) -> (String, String) {
+    assert_eq!(ran.code, 2, "{ran:?}");
+    let found = ran.lines()[0]["diagnostics"].as_array().expect("diagnostics").clone();
+    assert_eq!(found.len(), 1, "{found:?}");
+    let pointer = found[0]["pointer"].as_str().expect("a pointer");
+    let place = pointer.strip_prefix("/resource/rolling_deployment/web").unwrap_or(pointer);
+    assert!(found[0]["remedy"].is_string(), "{found:?}");
+    (place.to_owned(), format!("{} ({})", found[0]["summary"], found[0]["remedy"]))
+}
+
+fn assert_refused(account: &Account, resource: &Value, place: &str, words: &str) {
+    let (at, said) = finding(&account.run("apply", resource));
+    assert_eq!(at, place, "{said}");
+    assert!(said.contains(words), "{said}");
+    assert_eq!(account.mutations(), Vec::<String>::new());
+}
+
+#[test]
+fn a_group_or_template_that_is_not_there_is_named() {
+    let Some(account) = account() else { return };
+    let template = account.fleet(small(), json!({}));
+    let mut wanted = resource(&template);
+    wanted["auto_scaling_group"]["name"] = json!("wbe");
+    let words = "auto scaling group \\\"wbe\\\" does not exist in us-east-1";
+    assert_refused(&account, &wanted, "/auto_scaling_group/name", words);
+
+    let base = "/auto_scaling_group/launch_template";
+    let mut wanted = resource(&template);
+    wanted["auto_scaling_group"]["launch_template"]["version"] = json!("9");
+    assert_refused(&account, &wanted, &format!("{base}/version"), "it has versions 1 to 2");
+
+    let wanted = resource("lt-00000000000000000");
+    assert_refused(&account, &wanted, &format!("{base}/id"), "does not exist in us-east-1");
+
+    let mut wanted = resource(&template);
+    wanted["auto_scaling_group"]["launch_template"] = json!({ "name": "wbe", "version": "1" });
+    assert_refused(&account, &wanted, &format!("{base}/name"), "does not exist in us-east-1");
+
+    let mut wanted = resource(&template);
+    wanted["auto_scaling_group"]["target_group_arns"] = json!(["arn:aws:other"]);
+    let place = "/auto_scaling_group/target_group_arns/0";
+    assert_refused(&account, &wanted, place, "is not attached to the group");
+}
+
+#[test]
+fn a_target_group_that_could_never_be_healthy_is_named() {
+    for (group, words) in [
+        (json!({ "name": "web", "listener": false }), "no listener uses target group"),
+        (json!({ "name": "web", "target_type": "ip" }), "has targets of type"),
+    ] {
+        let Some(account) = account() else { return };
+        let fleet = json!({ "name": "web", "size": 2, "target_groups": [group] });
+        let template = account.fleet(fleet, json!({}));
+        let wanted = resource(&template);
+        assert_refused(&account, &wanted, "/auto_scaling_group/name", words);
+    }
+}
+
+#[test]
+fn a_group_that_is_not_supported_yet_is_refused_by_name() {
+    let source = json!({ "Identifier": "arn:aws:vpc-lattice:x", "Type": "vpc-lattice" });
+    let instance = json!({
+        "InstanceId": "i-0123456789abcdef0", "AvailabilityZone": "us-east-1a",
+        "LifecycleState": "InService", "HealthStatus": "Healthy", "ProtectedFromScaleIn": false,
+        "WeightedCapacity": "2",
+    });
+    let cases = [
+        (json!({ "MixedInstancesPolicy": { "LaunchTemplate": {} } }), "mixed instances policy"),
+        (json!({ "LaunchConfigurationName": "old" }), "launch configuration"),
+        (json!({ "Instances": [instance] }), "by weights"),
+        (json!({ "WarmPoolConfiguration": { "MinSize": 1 } }), "warm pool"),
+        (json!({ "LoadBalancerNames": ["classic"] }), "classic load balancer"),
+        (json!({ "TrafficSources": [source] }), "vpc-lattice"),
+        (json!({ "InstanceRefresh": "InProgress" }), "an instance refresh running (refresh-1)"),
+        (json!({ "Status": "Delete in progress" }), "being deleted"),
+        (json!({ "SuspendedProcesses": [{ "ProcessName": "Launch" }] }), "suspended Launch"),
+        (json!({ "SuspendedProcesses": [{ "ProcessName": "Terminate" }] }), "Terminate"),
+        (
+            json!({ "SuspendedProcesses": [{ "ProcessName": "AddToLoadBalancer" }] }),
+            "AddToLoadBalancer",
+        ),
+    ];
+    for (shown, words) in cases {
+        let Some(account) = account() else { return };
+        let template = account.fleet(small(), json!({}));
+        account.put("groups/web", shown);
+        assert_refused(&account, &resource(&template), "/auto_scaling_group/name", words);
+    }
+}
+
+#[test]
+fn an_instance_that_is_set_aside_is_named() {
+    let Some(account) = account() else { return };
+    let template = account.fleet(small(), json!({}));
+    let held = json!({
+        "InstanceId": "i-0123456789abcdef0", "AvailabilityZone": "us-east-1a",
+        "LifecycleState": "InService", "HealthStatus": "Healthy", "ProtectedFromScaleIn": true,
+        "LaunchTemplate": { "LaunchTemplateId": template, "Version": "1" },
+    });
+    account.put("groups/web", json!({ "Instances": [held] }));
+    let words = "i-0123456789abcdef0 (protected from scale-in)";
+    assert_refused(&account, &resource(&template), "", words);
+}
+
+#[test]
+fn missing_credentials_or_region_and_a_refusing_endpoint_are_named() {
+    let Some(account) = account() else { return };
+    let document = json!({ "resource": { "rolling_deployment": { "web": resource("lt-1") } } });
+    let file = process::write(account.folder.path(), &document);
+    let apply = |change: &dyn Fn(&mut std::process::Command)| {
+        let mut command = account.rolling();
+        command.args(["apply", "--output", "json"]).arg(&file);
+        change(&mut command);
+        finding(&process::run(&mut command))
+    };
+    let (place, said) = apply(&|command| {
+        command.env_remove("AWS_ACCESS_KEY_ID");
+    });
+    assert_eq!(place, "/provider/rolling/aws");
+    assert!(said.contains("no usable credentials") && said.contains("AWS_PROFILE"), "{said}");
+
+    let (place, said) = apply(&|command| {
+        command.env_remove("AWS_REGION");
+    });
+    assert_eq!(place, "/provider/rolling/aws/region");
+    assert!(said.contains("no region is set") && said.contains("AWS_REGION"), "{said}");
+
+    // A port that was free a moment ago, and that nobody listens on.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let refusing = format!("http://{}", free.local_addr().expect("an address"));
+    drop(free);
+    let (place, said) = apply(&|command| {
+        command.env("AWS_ENDPOINT_URL", &refusing);
+    });
+    assert_eq!(place, "");
+    assert!(said.contains("DescribeAutoScalingGroups"), "{said}");
+    assert!(said.contains("Connection refused") && said.contains("AWS_ENDPOINT_URL"), "{said}");
+}

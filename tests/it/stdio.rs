@@ -1,0 +1,200 @@
+//! `rolling serve` as a peer meets it, on the simulator.
+
+use serde_json::{Value, json};
+
+use crate::process::{Ran, rolling, run_with};
+
+fn config(name: &str) -> Value {
+    json!({ "policy": "AllAtOnce", "simulated_fleet": { "name": name, "revision": "v2" } })
+}
+
+fn call(id: u64, method: &str, params: &Value) -> String {
+    json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string()
+}
+
+fn initialize() -> String {
+    call(0, "initialize", &json!({ "protocol_versions": [1] }))
+}
+
+/// Sets the simulator up in a folder of its own, fast enough for a test.
+fn configure(id: u64) -> String {
+    call(id, "provider.configure", &json!({ "config": { "simulator": { "speed": 5000 } } }))
+}
+
+fn apply(id: u64, name: &str) -> String {
+    let params =
+        json!({ "type": "rolling_deployment", "config": config(name), "progress_token": id });
+    call(id, "resource.apply", &params)
+}
+
+fn talk(lines: &[String]) -> Ran {
+    let folder = tempfile::tempdir().expect("a folder");
+    run_with(rolling().arg("serve").current_dir(folder.path()), &lines.join("\n"))
+}
+
+fn answer(ran: &Ran, id: u64) -> Value {
+    let lines = ran.lines();
+    let mut found = lines.iter().filter(|line| line["id"] == id);
+    let answer = found.next().unwrap_or_else(|| panic!("no answer to {id}: {ran:?}"));
+    assert!(found.next().is_none(), "two answers to {id}");
+    answer.clone()
+}
+
+fn error(ran: &Ran, id: u64) -> i64 {
+    answer(ran, id)["error"]["code"].as_i64().unwrap_or_else(|| panic!("no error: {ran:?}"))
+}
+
+#[test]
+fn a_line_that_is_no_request_is_answered_and_reading_goes_on() {
+    let ran = talk(&["{".into(), "[]".into(), initialize(), call(1, "ping", &Value::Null)]);
+    assert_eq!(ran.code, 0, "the end of standard input is an orderly end");
+    let codes: Vec<i64> =
+        ran.lines().iter().filter_map(|line| line["error"]["code"].as_i64()).collect();
+    assert_eq!(codes, [-32700, -32600]);
+    assert_eq!(answer(&ran, 1)["result"], json!({}));
+}
+
+#[test]
+fn protocol_faults_have_their_codes() {
+    let ran = talk(&[
+        call(1, "ping", &Value::Null),
+        call(2, "initialize", &json!({ "protocol_versions": [7] })),
+        initialize(),
+        initialize().replace("\"id\":0", "\"id\":3"),
+        call(4, "resource.dance", &Value::Null),
+        call(5, "resource.validate", &json!({ "type": "other", "config": {} })),
+        call(6, "resource.validate", &json!({ "type": "rolling_deployment" })),
+        call(
+            7,
+            "resource.apply",
+            &json!({ "type": "rolling_deployment", "config": config("x"),
+             "operation_id": "a b" }),
+        ),
+    ]);
+    let codes: Vec<i64> = (1..=7).map(|id| error(&ran, id)).collect();
+    assert_eq!(codes, [-32002, 1001, -32600, -32601, 1002, -32602, -32602]);
+    assert_eq!(answer(&ran, 2)["error"]["data"], json!({ "supported": [1] }));
+}
+
+#[test]
+fn exit_without_shutdown_is_an_error_and_after_it_none() {
+    let exit = json!({ "jsonrpc": "2.0", "method": "exit" }).to_string();
+    assert_eq!(talk(&[initialize(), exit.clone()]).code, 1);
+    assert_eq!(talk(&[initialize(), call(1, "shutdown", &Value::Null), exit]).code, 0);
+}
+
+#[test]
+fn a_bad_configuration_is_a_diagnostic_and_no_protocol_fault() {
+    let mut bad = config("x");
+    bad["policy"] = json!("Rollin");
+    let params = json!({ "type": "rolling_deployment", "config": bad });
+    let ran = talk(&[
+        initialize(),
+        call(1, "resource.validate", &params),
+        call(2, "resource.plan", &params),
+        call(3, "resource.apply", &params),
+        call(4, "provider.configure", &json!({ "config": { "aws": { "regoin": "x" } } })),
+    ]);
+    for id in 1..=3 {
+        let found = answer(&ran, id)["result"]["diagnostics"].clone();
+        assert_eq!(found[0]["pointer"], "/policy", "{id}");
+        assert_eq!(found[0]["remedy"], "did you mean \"Rolling\"?");
+    }
+    let found = answer(&ran, 4)["result"]["diagnostics"].clone();
+    assert_eq!(found[0]["pointer"], "/aws/regoin");
+}
+
+#[test]
+fn two_applies_of_one_target_at_once_are_one_too_many() {
+    let ran = talk(&[initialize(), configure(1), apply(2, "x"), apply(3, "x"), apply(4, "y")]);
+    assert_eq!(answer(&ran, 2)["result"]["status"], "succeeded");
+    assert_eq!(error(&ran, 3), 1004);
+    assert_eq!(answer(&ran, 4)["result"]["status"], "succeeded");
+}
+
+#[test]
+fn plan_apply_and_read_agree_and_a_stale_plan_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let talk = |lines: &[String]| {
+        run_with(rolling().arg("serve").current_dir(folder.path()), &lines.join("\n"))
+    };
+    let kind = "rolling_deployment";
+    let plan = json!({ "type": kind, "prior": null, "config": config("x") });
+    let planned = answer(&talk(&[initialize(), call(1, "resource.plan", &plan)]), 1);
+    let planned = planned["result"].clone();
+    assert_eq!(planned["action"], "create");
+    assert_eq!(planned["batches"], json!([{ "launches": 0, "replaces": 10 }]));
+    for pointer in planned["unknown"].as_array().expect("pointers") {
+        let pointer = pointer.as_str().expect("a pointer");
+        assert_eq!(planned["planned"].pointer(pointer), Some(&Value::Null), "{pointer}");
+    }
+
+    let stale = json!({ "type": kind, "config": config("x"), "private": { "plan_hash": "0" } });
+    let apply = json!({
+        "type": kind, "prior": null, "config": config("x"), "planned": planned["planned"],
+        "private": planned["private"],
+    });
+    let ran = talk(&[initialize(), configure(1), call(2, "resource.apply", &stale)]);
+    assert_eq!(error(&ran, 2), 1006);
+    let ran = talk(&[initialize(), configure(1), call(2, "resource.apply", &apply)]);
+    let state = answer(&ran, 2)["result"]["state"].clone();
+    // What was planned and known is what came to be.
+    for (name, value) in planned["planned"].as_object().expect("a state") {
+        let unknown = planned["unknown"].as_array().expect("pointers");
+        if !unknown.contains(&json!(format!("/{name}"))) {
+            assert_eq!(state[name], *value, "{name}");
+        }
+    }
+    assert_eq!(
+        (&state["status"], &state["deployed_revision"]),
+        (&json!("succeeded"), &json!("v2"))
+    );
+
+    let read = json!({ "type": kind, "prior": state });
+    let again = json!({ "type": kind, "prior": state, "config": config("x") });
+    let ran =
+        talk(&[initialize(), call(1, "resource.read", &read), call(2, "resource.plan", &again)]);
+    assert_eq!(answer(&ran, 1)["result"]["state"], state);
+    assert_eq!(answer(&ran, 2)["result"]["action"], "none");
+}
+
+#[test]
+fn a_cancelled_apply_still_answers_with_what_happened() {
+    let slow =
+        call(1, "provider.configure", &json!({ "config": { "simulator": { "speed": 20 } } }));
+    let cancel = |id| {
+        json!({ "jsonrpc": "2.0", "method": "$/cancel_request",
+                              "params": { "id": id } })
+        .to_string()
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut child = rolling()
+        .arg("serve")
+        .current_dir(folder.path())
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let mut out = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
+    use std::io::{BufRead as _, Write as _};
+    writeln!(stdin, "{}\n{slow}\n{}", initialize(), apply(2, "x")).expect("the program reads");
+    let mut cancelled = false;
+    let answer = loop {
+        let mut line = String::new();
+        assert_ne!(out.read_line(&mut line).expect("a line"), 0, "no answer");
+        let message: Value = serde_json::from_str(&line).expect("JSON");
+        if message["method"] == "$/progress" && !cancelled {
+            cancelled = true;
+            writeln!(stdin, "{}", cancel(2)).expect("the program reads");
+        }
+        if message["id"] == 2 {
+            break message;
+        }
+    };
+    assert!(cancelled);
+    assert_eq!(answer["result"]["status"], "aborted", "{answer}");
+    assert_eq!(answer["result"]["state"]["status"], "aborted");
+    drop(stdin);
+    assert_eq!(child.wait().expect("an end").code(), Some(0));
+}
