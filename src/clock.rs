@@ -1,5 +1,5 @@
-//! The engine's clock on top of tokio's: real time, scaled time for people who watch a
-//! simulation, or virtual time where tokio's own clock is paused in a test.
+//! The engine's clock on top of tokio's: real time, or scaled time for people who watch a
+//! simulation. (Virtual time for tests comes with the simulator.)
 #![expect(clippy::disallowed_methods, reason = "this is the clock that all others must use")]
 
 use std::time::Duration;

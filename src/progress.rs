@@ -34,6 +34,9 @@ pub struct Progress {
     pub victims: BTreeSet<InstanceId>,
     /// When the cloud accepted to take a victim out of a target group.
     pub deregistered: BTreeMap<(InstanceId, TargetGroupId), Timestamp>,
+    /// Instances of the new revision that an engine before this one took out of a target group,
+    /// to give surge back: they are good, and go back in.
+    pub strays: BTreeSet<(InstanceId, TargetGroupId)>,
     /// Victims that were put back into every target group, and when.
     pub returned: BTreeMap<InstanceId, Timestamp>,
     /// Instances whose termination the cloud accepted.
@@ -137,7 +140,9 @@ impl Progress {
             }
             Action::Register { target_group, instances } => {
                 for id in instances {
-                    self.deregistered.remove(&(id.clone(), target_group.clone()));
+                    let key = (id.clone(), target_group.clone());
+                    self.strays.remove(&key);
+                    self.deregistered.remove(&key);
                     if !self.was_deregistered(id) {
                         self.victims.remove(id);
                         self.returned.insert(id.clone(), now);
@@ -262,24 +267,27 @@ impl Progress {
         }
     }
 
-    /// A rollout found half-way: instances of the old revision that are out of rotation are the
-    /// victims of the engine that died, and stay ours.
+    /// A rollout found half-way: instances that are out of rotation were taken out by the engine
+    /// before this one. Old ones stay victims, new ones are strays.
     fn adopt_victims(&mut self, target: &Target, look: &Observation) {
         if self.record.is_none() {
             return;
         }
         for (id, instance) in &look.instances {
-            let old = instance.revision.as_ref() != Some(&target.revision);
-            if !old || instance.ignored || instance.lifecycle != Lifecycle::InService {
+            if instance.ignored || instance.lifecycle != Lifecycle::InService {
                 continue;
             }
+            let old = instance.revision.as_ref() != Some(&target.revision);
             for group in &target.target_groups {
                 let out = instance.targets.get(&group.id).is_none_or(|health| {
                     matches!(health.state, TargetState::Draining | TargetState::Unused)
                 });
-                if out {
+                let key = (id.clone(), group.id.clone());
+                if out && old {
                     self.victims.insert(id.clone());
-                    self.deregistered.insert((id.clone(), group.id.clone()), look.at);
+                    self.deregistered.insert(key, look.at);
+                } else if out {
+                    self.strays.insert(key);
                 }
             }
         }
@@ -303,6 +311,7 @@ impl Progress {
         }
         self.seen.retain(|id, _| look.instances.contains_key(id));
         self.deregistered.retain(|(id, _), _| look.instances.contains_key(id));
+        self.strays.retain(|(id, _)| !going(id));
     }
 }
 

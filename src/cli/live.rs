@@ -10,7 +10,7 @@ use super::plain::batch;
 use super::text;
 use crate::event::{Envelope, Event};
 
-const BAR: &str = "{bar:32} {pos} of {len} updated, {clock}\n{spinner} {msg}";
+const BAR: &str = "[{bar:32}] {pos} of {len} updated, {clock}\n{spinner} {wide_msg}";
 
 /// Draws on standard error's terminal.
 pub struct Live {

@@ -1,8 +1,9 @@
 //! A rollout as plain lines, for logs and pipes.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rolling_provider::{Action, InstanceId, Timestamp};
+use rolling_provider::{Action, InstanceId, TargetGroupId, Timestamp};
 
 use super::text;
 use crate::event::{Envelope, Event};
@@ -11,6 +12,7 @@ use crate::event::{Envelope, Event};
 #[derive(Debug, Default)]
 pub struct Plain {
     started: Option<Timestamp>,
+    target_groups: BTreeMap<TargetGroupId, String>,
     counts: Option<(usize, usize, u32)>,
     waits: Vec<String>,
 }
@@ -30,6 +32,7 @@ impl Plain {
         match event {
             Event::Started { preview } if !preview.changes => Vec::new(),
             Event::Started { preview } => {
+                self.target_groups.clone_from(&preview.target_groups);
                 let expected = text::span(Duration::from_secs(preview.expected_seconds));
                 let mut lines = vec![format!(
                     "rolling {} to {}: batches of {}, about {expected}",
@@ -44,7 +47,7 @@ impl Plain {
                 vec![format!("batch {number}: {}", batch(*launches, instances))]
             }
             Event::Acted { action: Action::WriteRecord { .. } } => Vec::new(),
-            Event::Acted { action } => vec![action.to_string()],
+            Event::Acted { action } => vec![self.act(action)],
             Event::Waiting { on } => {
                 let now: Vec<String> =
                     on.iter().map(|wait| format!("waiting for {wait}")).collect();
@@ -64,6 +67,21 @@ impl Plain {
         }
     }
 
+    /// An action in words, with the names of target groups instead of their ids.
+    fn act(&self, action: &Action) -> String {
+        let (verb, group, instances) = match action {
+            Action::Deregister { target_group, instances } => {
+                ("deregister", target_group, instances)
+            }
+            Action::Register { target_group, instances } => ("register", target_group, instances),
+            other => return other.to_string(),
+        };
+        let name = self.target_groups.get(group).map_or(group.as_str(), String::as_str);
+        let join = if verb == "register" { "in" } else { "from" };
+        let ids: Vec<&str> = instances.iter().map(InstanceId::as_str).collect();
+        format!("{verb} {} {join} target group {name}", some(&ids))
+    }
+
     fn tally(&self) -> String {
         self.counts.map_or(String::new(), |(updated, serving, size)| {
             format!(": {updated} of {size} updated, {serving} serving")
@@ -76,12 +94,17 @@ pub fn batch(launches: u32, instances: &[InstanceId]) -> String {
     if launches > 0 {
         return format!("launching {launches} extra");
     }
-    let shown: Vec<&str> = instances.iter().take(5).map(InstanceId::as_str).collect();
-    let more = match instances.len().saturating_sub(shown.len()) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    format!("replacing {}{more}", shown.join(", "))
+    let ids: Vec<&str> = instances.iter().map(InstanceId::as_str).collect();
+    format!("replacing {}", some(&ids))
+}
+
+/// The first few of many.
+fn some(ids: &[&str]) -> String {
+    const SHOWN: usize = 5;
+    match ids.len().saturating_sub(SHOWN) {
+        0 => ids.join(", "),
+        more => format!("{} and {more} more", ids[..SHOWN].join(", ")),
+    }
 }
 
 fn clock(elapsed: Duration) -> String {

@@ -30,6 +30,10 @@ pub fn plan(name: &str, preview: &Preview) -> String {
             "  capacity   at least {} serve, at most {} live",
             preview.floor, preview.ceiling
         ));
+        if !preview.target_groups.is_empty() {
+            let names: Vec<&str> = preview.target_groups.values().map(String::as_str).collect();
+            lines.push(format!("  serving    healthy in target group {}", names.join(" and ")));
+        }
         for (index, borrowing) in preview.borrows.iter().enumerate() {
             let label = if index == 0 { "borrows" } else { "" };
             lines.push(format!("  {label:<10} {} {}", borrowing.what, borrowing.becomes));

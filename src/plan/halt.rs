@@ -48,8 +48,12 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
 
     register_again(input, view, &mut plan);
     give_back_surge(input, view, &mut plan);
+    let out_of_time = halt.until.is_some_and(|until| now >= until);
     if progress.surge == 0 {
         plan.actions.extend(give_back(input, record));
+    } else if out_of_time {
+        // Surge that still drains stays in the record; the group at least runs by itself again.
+        plan.actions.extend(resume(input, record));
     }
     plan.actions.retain(|step| !progress.refused.iter().any(|(action, _)| *action == step.action));
 
@@ -63,7 +67,6 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
             plan.wait(Wait { kind: WaitKind::Return, instances, detail, deadline });
         }
     }
-    let out_of_time = halt.until.is_some_and(|until| now >= until);
     if plan.actions.is_empty() && (plan.waiting_on.is_empty() || out_of_time) {
         if progress.surge == 0 && progress.refused.is_empty() {
             let borrowed = Borrowed::default();
@@ -92,12 +95,15 @@ pub(super) fn give_back(input: &Input<'_>, record: &Record) -> Vec<Step> {
             steps.push(Step { action, record: None, surge: Some(input.progress.surge) });
         }
     }
-    let processes: BTreeSet<String> =
-        record.borrowed.suspended.intersection(&input.look.suspended).cloned().collect();
-    if !processes.is_empty() {
-        steps.push(Step::plain(Action::ResumeProcesses { processes }));
-    }
+    steps.extend(resume(input, record));
     steps
+}
+
+/// Resumes the processes that we suspended and that still are.
+fn resume(input: &Input<'_>, record: &Record) -> Option<Step> {
+    let suspended = record.borrowed.suspended.intersection(&input.look.suspended);
+    let processes: BTreeSet<String> = suspended.cloned().collect();
+    (!processes.is_empty()).then(|| Step::plain(Action::ResumeProcesses { processes }))
 }
 
 /// Victims of the old revision that were not terminated go back into every target group.

@@ -1,8 +1,9 @@
 //! A rollout on paper: the same choices as the real one, on a fleet where every launch works.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rolling_provider::{Instance, InstanceId, Lifecycle, Revision};
+use rolling_provider::{Instance, InstanceId, Lifecycle, Revision, TargetGroupId};
 use serde::Serialize;
 
 use super::{Input, Member, View, batch, is_converged};
@@ -24,6 +25,8 @@ pub struct Preview {
     pub from: Option<Revision>,
     /// What it is to run.
     pub to: Revision,
+    /// The target groups that an instance must be healthy in, with their names.
+    pub target_groups: BTreeMap<TargetGroupId, String>,
     /// Size of the fleet.
     pub size: u32,
     /// The policy's name.
@@ -75,6 +78,11 @@ pub fn preview(input: &Input<'_>) -> Preview {
         kind: target.kind,
         from: look.template.clone(),
         to: target.revision.clone(),
+        target_groups: target
+            .target_groups
+            .iter()
+            .map(|g| (g.id.clone(), g.name.clone()))
+            .collect(),
         size: view.window.size,
         policy: spec.policy.name(),
         floor: view.window.floor(),
@@ -109,7 +117,12 @@ pub fn refusal(input: &Input<'_>) -> Option<String> {
 /// Plays the batches through with the planner's own choice of victims.
 fn batches(view: &View<'_>) -> Vec<BatchPreview> {
     let mut view = view.clone();
+    for member in &mut view.members {
+        // Victims of an engine before this one are out of rotation, and go first.
+        member.is_victim = false;
+    }
     let mut batches = Vec::new();
+    let mut waited = false;
     let old = u32::try_from(view.old().count()).unwrap_or(u32::MAX);
     let launches = view.window.surge.min(old);
     let surge: Vec<(InstanceId, Instance)> = (0..launches).map(extra).collect();
@@ -128,6 +141,10 @@ fn batches(view: &View<'_>) -> Vec<BatchPreview> {
         let chosen = batch::next(&view);
         // Where the floor leaves nobody, the real rollout waits until more serve.
         let waits = chosen.is_empty();
+        if waits && waited {
+            break;
+        }
+        waited = waits;
         for member in &mut view.members {
             let replaced = chosen.contains(member.id);
             member.is_new |= replaced;
@@ -135,8 +152,6 @@ fn batches(view: &View<'_>) -> Vec<BatchPreview> {
         }
         if !waits {
             batches.push(BatchPreview { launches: 0, replaces: chosen.into_iter().collect() });
-        } else if view.serving() <= view.window.floor() as usize {
-            break;
         }
     }
     batches

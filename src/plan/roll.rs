@@ -25,6 +25,7 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
         return plan;
     }
 
+    register_strays(input, &mut plan);
     retire_victims(input, view, &BTreeSet::new(), &mut plan);
     let moving = watch_newcomers(input, view, &mut plan);
     if moving || view.members.iter().any(|member| member.is_victim) {
@@ -136,6 +137,18 @@ fn adopted(view: &View<'_>) -> Option<rolling_provider::Revision> {
         view.members.iter().filter(|m| m.serves).map(|member| member.instance.revision.as_ref());
     let first = revisions.next()??;
     revisions.all(|revision| revision == Some(first)).then(|| first.clone())
+}
+
+/// Puts instances of the new revision that a stopped engine took out of rotation back in.
+fn register_strays(input: &Input<'_>, plan: &mut Plan) {
+    let mut out: BTreeMap<&TargetGroupId, BTreeSet<InstanceId>> = BTreeMap::new();
+    for (id, group) in &input.progress.strays {
+        out.entry(group).or_default().insert(id.clone());
+    }
+    for (group, instances) in out {
+        let action = Action::Register { target_group: group.clone(), instances };
+        plan.actions.push(Step::plain(action));
+    }
 }
 
 /// Takes victims out of rotation, one call a target group, and terminates those that are

@@ -9,6 +9,8 @@
 )]
 
 mod documents;
+mod examples;
+mod invariants;
 #[cfg(feature = "aws")]
 mod lab;
 #[cfg(feature = "aws")]

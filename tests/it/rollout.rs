@@ -5,10 +5,10 @@ use rolling::event::{Event, Outcome};
 use rolling::spec::{BatchSize, Policy};
 use rolling_provider::{Action, Fleet, Lifecycle};
 use rolling_simulator::{Behaviour, FleetConfig};
-use tokio::sync::watch;
 
 use crate::world::{
-    Told, bad, fleet, group, roll, roll_until, seconds, simulate, spec, thirty_percent,
+    Told, bad, fleet, group, roll, roll_until, seconds, simulate, simulate_and_stop, spec,
+    thirty_percent,
 };
 
 /// After the end: `size` serving instances of `revision`, and nothing borrowed or recorded.
@@ -30,7 +30,7 @@ fn assert_ended(told: &Told, outcome: Outcome) {
     assert!(told.events.iter().enumerate().all(|(i, e)| e.index == i as u64));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn thirty_percent_of_ten_are_batches_of_three_three_three_and_one() {
     let simulator = simulate(fleet());
     let told = roll(simulator.clone(), spec(thirty_percent())).await;
@@ -40,7 +40,7 @@ async fn thirty_percent_of_ten_are_batches_of_three_three_three_and_one() {
     assert_tidy(&*simulator, 10, "v2").await;
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn an_additional_batch_launches_exactly_as_many_as_the_fleet_has_and_loses_no_capacity() {
     let simulator = simulate(fleet());
     let policy = Policy::RollingWithAdditionalBatch(BatchSize::Fixed(3));
@@ -57,7 +57,7 @@ async fn an_additional_batch_launches_exactly_as_many_as_the_fleet_has_and_loses
     assert_tidy(&*simulator, 10, "v2").await;
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn all_at_once_is_one_batch() {
     let simulator = simulate(fleet());
     let told = roll(simulator.clone(), spec(Policy::AllAtOnce)).await;
@@ -66,7 +66,7 @@ async fn all_at_once_is_one_batch() {
     assert_tidy(&*simulator, 10, "v2").await;
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_finished_rollout_plans_to_nothing() {
     let simulator = simulate(fleet());
     roll(simulator.clone(), spec(thirty_percent())).await;
@@ -75,7 +75,7 @@ async fn a_finished_rollout_plans_to_nothing() {
     assert!(told.actions().is_empty(), "{:?}", told.actions());
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn an_empty_fleet_gets_its_template_moved_and_nothing_else() {
     let simulator = simulate(FleetConfig { instances: 0, ..fleet() });
     let told = roll(simulator.clone(), spec(thirty_percent())).await;
@@ -85,7 +85,7 @@ async fn an_empty_fleet_gets_its_template_moved_and_nothing_else() {
     assert!(look.record.is_empty() && look.suspended.is_empty());
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn the_record_is_the_first_mutation_and_its_removal_the_last() {
     let told = roll(simulate(fleet()), spec(thirty_percent())).await;
     let actions = told.actions();
@@ -93,7 +93,7 @@ async fn the_record_is_the_first_mutation_and_its_removal_the_last() {
     assert!(matches!(actions.last(), Some(Action::EraseRecord { .. })));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn no_batch_ends_before_the_slower_of_two_target_groups_agrees() {
     let groups = vec![group("fast", 5), group("slow", 60)];
     let simulator = simulate(FleetConfig { target_groups: groups, ..fleet() });
@@ -126,7 +126,7 @@ async fn assert_stopped(config: FleetConfig, policy: Policy, floor: usize, reaso
     );
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_revision_that_never_becomes_healthy_fails_with_the_clouds_reason() {
     let reason = "Target.ResponseCodeMismatch: Health checks failed with these codes: [502]";
     assert_stopped(bad(Behaviour::Unhealthy), thirty_percent(), 7, reason).await;
@@ -134,13 +134,13 @@ async fn a_revision_that_never_becomes_healthy_fails_with_the_clouds_reason() {
     assert_stopped(bad(Behaviour::Unhealthy), policy, 10, reason).await;
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_revision_that_hangs_or_flaps_fails_within_its_deadline() {
     assert_stopped(bad(Behaviour::Hang), thirty_percent(), 7, "still pending").await;
     assert_stopped(bad(Behaviour::Flap), thirty_percent(), 7, "502").await;
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_revision_that_cannot_be_launched_fails_with_the_activitys_cause() {
     let reason = "InsufficientInstanceCapacity";
     assert_stopped(bad(Behaviour::FailLaunch), thirty_percent(), 7, reason).await;
@@ -148,7 +148,7 @@ async fn a_revision_that_cannot_be_launched_fails_with_the_activitys_cause() {
     assert_stopped(bad(Behaviour::FailLaunch), policy, 10, reason).await;
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_slow_revision_within_the_deadline_succeeds() {
     let simulator = simulate(bad(Behaviour::Slow));
     let told = roll(simulator.clone(), spec(thirty_percent())).await;
@@ -156,19 +156,13 @@ async fn a_slow_revision_within_the_deadline_succeeds() {
     assert_tidy(&*simulator, 10, "v2").await;
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_stop_asked_for_at_any_second_leaves_nothing_draining_and_a_later_run_finishes() {
     for after in (0..200).step_by(7) {
         for policy in
             [thirty_percent(), Policy::RollingWithAdditionalBatch(BatchSize::Percentage(30))]
         {
-            let simulator = simulate(fleet());
-            let (send, stop) = watch::channel(Stop::No);
-            tokio::spawn(async move {
-                tokio::time::sleep(seconds(after)).await;
-                send.send_replace(Stop::Gracefully);
-                send.closed().await;
-            });
+            let (simulator, stop) = simulate_and_stop(fleet(), Stop::Gracefully, seconds(after));
             let told = roll_until(simulator.clone(), spec(policy), stop).await;
             assert_ended(&told, Outcome::Aborted);
             let look = simulator.observe().await.expect("observe");
@@ -180,7 +174,49 @@ async fn a_stop_asked_for_at_any_second_leaves_nothing_draining_and_a_later_run_
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
+async fn a_run_cut_off_at_any_second_is_finished_by_the_next_with_no_launch_too_many() {
+    for after in (0..280).step_by(3) {
+        for policy in
+            [thirty_percent(), Policy::RollingWithAdditionalBatch(BatchSize::Percentage(30))]
+        {
+            let (simulator, stop) = simulate_and_stop(fleet(), Stop::Now, seconds(after));
+            let told = roll_until(simulator.clone(), spec(policy), stop).await;
+            assert_ended(&told, Outcome::Aborted);
+            let told = roll(simulator.clone(), spec(policy)).await;
+            assert_ended(&told, Outcome::Succeeded);
+            assert_tidy(&*simulator, 10, "v2").await;
+            let newest = told.report.instances.iter().map(|instance| instance.id.as_str()).max();
+            assert_eq!(newest, Some("i-0020"), "after {after} s: ten old ones, ten launches");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stop_while_surge_drains_too_long_resumes_processes_and_tells_what_is_left() {
+    let drain = rolling_simulator::TargetGroupConfig { drain: seconds(300), ..group("web", 10) };
+    // By then the surge serves, and giving it back means to drain it.
+    let (simulator, stop) = simulate_and_stop(
+        FleetConfig { target_groups: vec![drain], ..fleet() },
+        Stop::Gracefully,
+        seconds(60),
+    );
+    let policy = Policy::RollingWithAdditionalBatch(BatchSize::Fixed(3));
+    let told = roll_until(simulator.clone(), spec(policy), stop).await;
+    assert_ended(&told, Outcome::Aborted);
+    assert!(told.report.elapsed_ms < 82_000, "{}", told.report.elapsed_ms);
+    let left = told.report.borrowed.join("; ");
+    assert!(left.contains("3 instances of surge"), "{left}");
+    assert!(left.contains("the maximum size is 13, it was 10"), "{left}");
+    let look = simulator.observe().await.expect("observe");
+    assert!(look.suspended.is_empty(), "{:?}", look.suspended);
+    // The next run knows from the record what was borrowed, and finishes.
+    let told = roll(simulator.clone(), spec(policy)).await;
+    assert_ended(&told, Outcome::Succeeded);
+    assert_tidy(&*simulator, 10, "v2").await;
+}
+
+#[tokio::test]
 async fn the_preview_has_the_batches_that_the_rollout_then_has() {
     for policy in [
         thirty_percent(),

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolling::clock::TokioClock;
 use rolling::engine::{Rollout, Stop};
 use rolling::event::{Envelope, Event, Report};
 use rolling::spec::{BatchSize, Health, OnFailure, Policy, RollingDeployment};
 use rolling_provider::{Action, Fleet};
-use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Simulator, TargetGroupConfig};
+use rolling_simulator::{
+    Behaviour, EPOCH, FleetConfig, Simulator, TargetGroupConfig, VirtualClock,
+};
 use tokio::sync::watch;
 
 pub fn seconds(seconds: u64) -> Duration {
@@ -55,9 +56,21 @@ pub fn thirty_percent() -> Policy {
     Policy::Rolling(BatchSize::Percentage(30))
 }
 
-/// A simulator on tokio's clock; the test must have paused it.
+/// A simulator on virtual time.
 pub fn simulate(config: FleetConfig) -> Arc<Simulator> {
-    Arc::new(Simulator::in_memory(config, Arc::new(TokioClock::new(EPOCH, 1.0))))
+    Arc::new(Simulator::in_memory(config, Arc::new(VirtualClock::new(EPOCH))))
+}
+
+/// The same, and a request to stop, this urgently, that comes when `after` has passed.
+pub fn simulate_and_stop(
+    config: FleetConfig,
+    urgency: Stop,
+    after: Duration,
+) -> (Arc<Simulator>, watch::Receiver<Stop>) {
+    let clock = Arc::new(VirtualClock::new(EPOCH));
+    let (send, stop) = watch::channel(Stop::No);
+    clock.at(EPOCH + after, move || drop(send.send_replace(urgency)));
+    (Arc::new(Simulator::in_memory(config, clock)), stop)
 }
 
 /// What a rollout told.
@@ -78,7 +91,12 @@ pub async fn roll_until(
 ) -> Told {
     let rollout = Rollout::prepare(fleet, spec, "test", 0.0).await.expect("prepare");
     let mut events = Vec::new();
-    let report = rollout.run(stop, &mut |event| events.push(event)).await;
+    let report = rollout
+        .run(stop, &mut |event| {
+            assert!(events.len() < 5_000, "this goes on for ever: {event:?}");
+            events.push(event);
+        })
+        .await;
     Told { events, report }
 }
 

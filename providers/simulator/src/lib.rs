@@ -4,9 +4,11 @@
 //! of it and of the clock it is given, so a run on virtual time is the same every time; kept in a
 //! file, it lets separate runs of the program see one fleet.
 
+mod clock;
 mod config;
 mod fleet;
 mod state;
 
+pub use clock::VirtualClock;
 pub use config::{Behaviour, FleetConfig, TargetGroupConfig};
 pub use fleet::{EPOCH, Simulator};

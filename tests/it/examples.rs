@@ -1,0 +1,62 @@
+//! Every file in `examples/` is run here.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+
+use crate::process::{rolling, run};
+
+fn example(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(path)
+}
+
+#[test]
+fn the_quickstart_rolls() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ran = run(rolling()
+        .current_dir(folder.path())
+        .arg("apply")
+        .arg(example("quickstart/web.tf.json")));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stdout.contains("batches of 3, 3, 3, 1"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("web: succeeded, 10 instances on v2 after 4 batches"));
+}
+
+#[cfg(feature = "aws")]
+#[test]
+fn the_localstack_example_makes_a_fleet_that_rolls_and_leaves_nothing_running() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("web.tf.json");
+    let mut up = Command::new("python3")
+        .arg(example("localstack/up.py"))
+        .args(["--port", "0", "--document"])
+        .arg(&file)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("Python 3.11 or newer as `python3`");
+    let mut said = String::new();
+    let mut out = BufReader::new(up.stdout.take().expect("a pipe"));
+    while !said.contains("a bad one") {
+        assert_ne!(out.read_line(&mut said).expect("a line"), 0, "LocalStack did not start");
+    }
+    let words = said.lines().find(|line| line.contains("export ")).expect("what to export");
+    let mut command = rolling();
+    for pair in words.split_whitespace().filter_map(|word| word.split_once('=')) {
+        command.env(pair.0, pair.1);
+    }
+    let ran = run(command.arg("apply").arg(&file));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stdout.contains("batches of 2, 2, 2"), "{}", ran.stdout);
+
+    let text = std::fs::read_to_string(&file).expect("the document");
+    let document: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let endpoint = document["provider"]["rolling"]["aws"]["endpoint_url"].clone();
+    let address = endpoint.as_str().and_then(|e| e.strip_prefix("http://")).expect("an address");
+    assert_ne!(json!(address), json!(""));
+    let id = up.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().expect("kill").success());
+    assert_eq!(up.wait().expect("an end").code(), Some(0));
+    assert!(std::net::TcpStream::connect(address).is_err(), "LocalStack still listens");
+}

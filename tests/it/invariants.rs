@@ -1,0 +1,73 @@
+//! Invariants of the code itself; see ARCHITECTURE.md.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = std::fs::read_to_string(&path).expect("a source file");
+            found.push((path, text));
+        }
+    }
+    found
+}
+
+#[test]
+fn without_default_features_there_is_no_sdk() {
+    let tree = Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--locked", "--no-default-features", "--edges", "normal"])
+        .args(["-p", "rolling", "-p", "rolling-provider", "-p", "rolling-simulator"])
+        .current_dir(root())
+        .output()
+        .expect("cargo");
+    let listed = String::from_utf8(tree.stdout).expect("UTF-8");
+    assert!(listed.contains("rolling-simulator"), "{}", String::from_utf8_lossy(&tree.stderr));
+    let sdk: Vec<&str> = listed.lines().filter(|line| line.contains("aws-")).collect();
+    assert!(sdk.is_empty(), "{sdk:?}");
+}
+
+#[test]
+fn the_planner_knows_neither_io_nor_time() {
+    let mut planner = sources(&root().join("src/plan"));
+    for file in ["src/plan.rs", "src/progress.rs", "src/spec.rs", "src/record.rs"] {
+        let text = std::fs::read_to_string(root().join(file)).expect("a source file");
+        planner.push((file.into(), text));
+    }
+    assert!(planner.len() > 8);
+    let banned = [
+        "async", "tokio", "std::io", "std::fs", "std::env", "Instant", "rand", "tracing", "HashMap",
+    ];
+    for (path, text) in planner {
+        for word in banned {
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            let found = code.filter(|line| line.contains(word)).collect::<Vec<_>>();
+            assert!(found.is_empty(), "{} has {word}: {found:?}", path.display());
+        }
+    }
+}
+
+#[test]
+fn only_the_registry_names_adapters() {
+    for (path, text) in sources(&root().join("src")) {
+        let names = text.contains("rolling_aws") || text.contains("rolling_simulator");
+        assert_eq!(names, path.ends_with("providers.rs"), "{}", path.display());
+    }
+}
+
+#[test]
+fn the_readme_has_the_commands_that_the_gate_runs() {
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("README.md");
+    let gate = std::fs::read_to_string(root().join(".ci/run")).expect(".ci/run");
+    assert!(readme.contains("\ncargo test\n"));
+    assert!(gate.ends_with("\ncargo test\n"));
+    assert!(readme.contains("cargo run --release -- apply examples/quickstart/web.tf.json"));
+}
