@@ -121,6 +121,19 @@ fn thirty_percent_of_ten_are_rolled_in_four_batches_and_nothing_stays_changed() 
     assert!(least_serving(&before, &timeline) >= 7);
     assert_as_before(&account, &before, 10, &format!("{template}:2"));
 
+    // The same by the log of calls: asked to deregister at least the delay of 1 s beforehand.
+    let calls = account.get("calls")["calls"].as_array().expect("calls").clone();
+    let at = |call: &Value| call["at"].as_f64().expect("a time");
+    for id in ids(&timeline, "terminating") {
+        let of = |action: &str| {
+            let found = calls.iter().find(|call| {
+                call["action"] == action && call["parameters"].to_string().contains(&id)
+            });
+            at(found.unwrap_or_else(|| panic!("no {action} of {id}")))
+        };
+        assert!(of("DeregisterTargets") + 1.0 <= of("TerminateInstanceInAutoScalingGroup"), "{id}");
+    }
+
     // One call a target group for a whole batch, and one termination an instance.
     assert_eq!(account.count("elbv2.DeregisterTargets"), 4);
     assert_eq!(account.count("autoscaling.TerminateInstanceInAutoScalingGroup"), 10);

@@ -15,6 +15,7 @@ mod invariants;
 mod lab;
 #[cfg(feature = "aws")]
 mod localstack;
+mod planner;
 mod process;
 #[cfg(feature = "aws")]
 mod refusals;

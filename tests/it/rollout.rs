@@ -3,7 +3,7 @@
 use rolling::engine::Stop;
 use rolling::event::{Event, Outcome};
 use rolling::spec::{BatchSize, Policy};
-use rolling_provider::{Action, Fleet, Lifecycle};
+use rolling_provider::{Action, Fleet, Lifecycle, TargetState};
 use rolling_simulator::{Behaviour, FleetConfig};
 
 use crate::world::{
@@ -122,7 +122,7 @@ async fn assert_stopped(config: FleetConfig, policy: Policy, floor: usize, reaso
     assert!(
         draining
             .flat_map(|i| i.targets.values())
-            .all(|health| { health.state != rolling_provider::TargetState::Draining })
+            .all(|health| { health.state != TargetState::Draining })
     );
 }
 
@@ -167,6 +167,15 @@ async fn a_stop_asked_for_at_any_second_leaves_nothing_draining_and_a_later_run_
             assert_ended(&told, Outcome::Aborted);
             let look = simulator.observe().await.expect("observe");
             assert!(look.suspended.is_empty(), "after {after} s: {look:?}");
+            let old = look
+                .instances
+                .values()
+                .filter(|i| i.lifecycle == Lifecycle::InService && i.revision == Some("v1".into()));
+            for instance in old {
+                let health = instance.targets.values().map(|health| health.state);
+                let healthy: Vec<_> = health.collect();
+                assert_eq!(healthy, [TargetState::Healthy], "after {after} s: {instance:?}");
+            }
             let told = roll(simulator.clone(), spec(policy)).await;
             assert_ended(&told, Outcome::Succeeded);
             assert_tidy(&*simulator, 10, "v2").await;

@@ -1,0 +1,219 @@
+//! The planner alone, on fleets that are not as they should be.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rolling::plan::{self, Input, Plan, Verdict};
+use rolling::progress::Progress;
+use rolling::record::{Borrowed, Phase, Record};
+use rolling::spec::{BatchSize, Policy, RollingDeployment};
+use rolling_provider::{
+    Capacity, Instance, InstanceId, Lifecycle, Observation, Revision, Tags, Target, TargetGroup,
+    TargetHealth, TargetState, Timestamp,
+};
+
+use crate::world::{seconds, spec};
+
+const NOW: Timestamp = Timestamp(1_000_000_000);
+
+fn target() -> Target {
+    Target {
+        id: "web".into(),
+        name: "web".into(),
+        kind: "fleet",
+        revision: "v2".into(),
+        target_groups: vec![TargetGroup {
+            id: "web".into(),
+            name: "web".into(),
+            drain: seconds(20),
+            register: seconds(10),
+        }],
+        aliases: BTreeMap::new(),
+        boot: None,
+        warnings: Vec::new(),
+    }
+}
+
+fn instance(revision: &str, zone: &str, state: TargetState, age: u64) -> Instance {
+    let health = TargetHealth { state, reason: None, description: None };
+    Instance {
+        revision: Some(revision.into()),
+        zone: zone.into(),
+        lifecycle: Lifecycle::InService,
+        healthy: true,
+        launched_at: Some(Timestamp(NOW.0 - age * 1000)),
+        protected: false,
+        ignored: false,
+        targets: BTreeMap::from([("web".into(), health)]),
+    }
+}
+
+/// Ten instances of v1 in zone a that serve, the one with the highest number the oldest.
+fn ten() -> BTreeMap<InstanceId, Instance> {
+    (0..10)
+        .map(|n| {
+            let id = InstanceId::new(format!("i-{n}"));
+            (id, instance("v1", "a", TargetState::Healthy, 10_000 + n))
+        })
+        .collect()
+}
+
+fn idle(instances: &mut BTreeMap<InstanceId, Instance>, ids: &[&str]) {
+    for id in ids {
+        let instance = instances.get_mut(&InstanceId::new(*id)).expect("an instance");
+        instance.targets.get_mut(&"web".into()).expect("a target").state = TargetState::Unhealthy;
+    }
+}
+
+fn look(instances: BTreeMap<InstanceId, Instance>) -> Observation {
+    Observation {
+        at: NOW,
+        capacity: Capacity { min: 0, max: 20, desired: 10 },
+        instances,
+        template: Some("v2".into()),
+        suspended: BTreeSet::from(["AZRebalance".into()]),
+        record: Tags::new(),
+    }
+}
+
+fn record() -> Record {
+    Record {
+        id: "test".into(),
+        generation: 1,
+        phase: Phase::Rolling,
+        from: Some("v1".into()),
+        to: "v2".into(),
+        size: 10,
+        surge: 0,
+        started: NOW,
+        borrowed: Borrowed { max: None, suspended: BTreeSet::from(["AZRebalance".into()]) },
+        completed: Some(Revision::new("v1")),
+    }
+}
+
+fn by_three() -> RollingDeployment {
+    spec(Policy::Rolling(BatchSize::Fixed(3)))
+}
+
+/// Plans one tick of a rollout that has just begun, and sees that the judge agrees.
+fn planned(look: &Observation, spec: &RollingDeployment) -> Plan {
+    let target = target();
+    let mut progress = Progress::new("test", NOW);
+    progress.observe(&target, spec.health.min_healthy_time, look);
+    progress.record = Some(record());
+    let input = Input { spec, target: &target, look, progress: &progress, now: NOW };
+    let plan = plan::plan(&input);
+    assert_eq!(plan::check::violations(&input, &plan), Vec::<String>::new());
+    plan
+}
+
+fn victims(instances: BTreeMap<InstanceId, Instance>) -> Vec<String> {
+    let plan = planned(&look(instances), &by_three());
+    let begins = plan.begins.expect("a batch");
+    begins.victims.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_oldest_go_first() {
+    assert_eq!(victims(ten()), ["i-7", "i-8", "i-9"]);
+}
+
+#[test]
+fn a_batch_is_spread_over_zones() {
+    let mut instances = ten();
+    for (id, zone) in [("i-0", "b"), ("i-1", "b"), ("i-2", "c")] {
+        instances.get_mut(&InstanceId::new(id)).expect("an instance").zone = zone.into();
+    }
+    // The oldest of each zone.
+    assert_eq!(victims(instances), ["i-1", "i-2", "i-9"]);
+}
+
+#[test]
+fn instances_that_do_not_serve_go_before_those_that_do() {
+    let mut instances = ten();
+    idle(&mut instances, &["i-0", "i-1"]);
+    assert_eq!(victims(instances), ["i-0", "i-1", "i-9"]);
+}
+
+#[test]
+fn where_fewer_serve_than_the_floor_only_idle_ones_go() {
+    let mut instances = ten();
+    idle(&mut instances, &["i-0", "i-1", "i-2", "i-3"]);
+    assert_eq!(victims(instances), ["i-1", "i-2", "i-3"]);
+}
+
+#[test]
+fn the_floor_leaves_one_to_take_where_eight_of_ten_serve() {
+    let mut instances = ten();
+    idle(&mut instances, &["i-0", "i-1"]);
+    for id in ["i-0", "i-1"] {
+        // Idle, but to be left alone.
+        instances.get_mut(&InstanceId::new(id)).expect("an instance").ignored = true;
+    }
+    assert_eq!(victims(instances), ["i-9"]);
+}
+
+#[test]
+fn at_the_floor_nobody_goes_and_the_plan_says_why() {
+    let mut instances = ten();
+    idle(&mut instances, &["i-0", "i-1", "i-2"]);
+    for id in ["i-0", "i-1", "i-2"] {
+        instances.get_mut(&InstanceId::new(id)).expect("an instance").ignored = true;
+    }
+    let plan = planned(&look(instances), &by_three());
+    assert_eq!(plan.begins, None);
+    assert_eq!(plan.actions, []);
+    let words: Vec<String> = plan.waiting_on.iter().map(ToString::to_string).collect();
+    assert_eq!(words, ["enough instances to serve (7 of at least 7 serve)"]);
+}
+
+#[test]
+fn the_same_input_gives_the_same_plan() {
+    let look = look(ten());
+    assert_eq!(planned(&look, &by_three()), planned(&look, &by_three()));
+}
+
+#[test]
+fn a_fleet_that_runs_the_revision_and_borrows_nothing_is_converged() {
+    let target = target();
+    let spec = by_three();
+    let fleet: BTreeMap<InstanceId, Instance> = (0..3)
+        .map(|n| {
+            (InstanceId::new(format!("i-{n}")), instance("v2", "a", TargetState::Healthy, 100))
+        })
+        .collect();
+    let look = look(fleet);
+    let mut progress = Progress::new("test", NOW);
+    progress.observe(&target, seconds(0), &look);
+    let input = Input { spec: &spec, target: &target, look: &look, progress: &progress, now: NOW };
+    assert_eq!(plan::plan(&input).verdict, Verdict::Converged);
+}
+
+#[test]
+fn the_judge_condemns_what_breaks_a_promise() {
+    use rolling_provider::Action;
+    let target = target();
+    let spec = by_three();
+    let look = look(ten());
+    let mut progress = Progress::new("test", NOW);
+    progress.observe(&target, seconds(0), &look);
+    let input = Input { spec: &spec, target: &target, look: &look, progress: &progress, now: NOW };
+    let good = plan::plan(&input);
+    let condemned = |action: Action| {
+        let mut plan = good.clone();
+        plan.actions.iter_mut().for_each(|step| step.action = action.clone());
+        plan::check::violations(&input, &plan).join("; ")
+    };
+    let deregister = |ids: &[&str]| Action::Deregister {
+        target_group: "web".into(),
+        instances: ids.iter().map(|id| InstanceId::new(*id)).collect(),
+    };
+    let terminate = Action::Terminate { instance: "i-0".into(), decrement: false };
+    assert!(condemned(terminate).contains("before it has drained"));
+    assert!(condemned(deregister(&["i-0"])).contains("before the record"));
+    assert!(condemned(deregister(&["i-0", "i-1", "i-2", "i-3"])).contains("below the floor of 7"));
+    assert!(condemned(deregister(&["i-x"])).contains("not an instance of this fleet"));
+    let shrink = Action::SetCapacity { desired: 9, max: 20 };
+    assert!(condemned(shrink).contains("would cost some of 10 instances"));
+    let grow = Action::SetCapacity { desired: 11, max: 20 };
+    assert!(condemned(grow).contains("above the ceiling of 10"));
+}
