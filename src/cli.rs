@@ -140,6 +140,9 @@ async fn plan(input: &Input, detailed: bool, edge: &Edge) -> u8 {
         Ok(prepared) => prepared,
         Err(found) => return refuse(input, &found),
     };
+    if let Err(found) = check_all(&prepared) {
+        return refuse(input, &found);
+    }
     let mut changes = false;
     let mut objects = Vec::new();
     for (resource, rollout) in &prepared {
@@ -231,6 +234,16 @@ async fn prepare_all(
     Ok(prepared)
 }
 
+/// Refuses fleets that cannot be rolled as they are.
+fn check_all(prepared: &[(Resource, Rollout)]) -> Result<(), Vec<Diagnostic>> {
+    for (resource, rollout) in prepared {
+        rollout.check().map_err(|error| {
+            vec![Diagnostic::from_provider(&error, &resource.pointer, PROVIDER)]
+        })?;
+    }
+    Ok(())
+}
+
 /// How far polls of several engines are spread in time.
 const JITTER: f64 = 0.1;
 
@@ -259,6 +272,7 @@ fn say(to: &mut dyn Write, line: &str) {
     writeln!(to, "{line}").and_then(|()| to.flush()).unwrap_or_default();
 }
 
+/// Live progress is drawn on standard error, the result goes to standard output.
 fn is_terminal() -> bool {
-    io::stdout().is_terminal()
+    io::stdout().is_terminal() && io::stderr().is_terminal()
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 mod report;
 
 use rolling_provider::{
-    Action, Clock, Effect, Fleet, Observation, ProviderError, Target, Timestamp,
+    Action, Clock, Effect, ErrorKind, Fleet, Observation, ProviderError, Target, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -21,8 +21,6 @@ use crate::spec::RollingDeployment;
 
 /// How long reads and accepted-by-nobody mutations are tried again before the rollout gives up.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// The same before anything was begun: somebody is watching and can try again.
-const FIRST_PATIENCE: Duration = Duration::from_secs(2);
 /// What is left undone after a request to stop for this long stays in the record.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 /// A launch that is missing for this long is worth asking about, and again after as long.
@@ -72,7 +70,9 @@ impl Rollout {
             match look_up(&*fleet).await {
                 Ok(found) => break found,
                 Err(error) if !error.is_retryable() => return Err(error),
-                Err(error) if clock.now().since(begin) > FIRST_PATIENCE => return Err(error),
+                Err(error) if clock.now().since(begin) > first_patience(&error) => {
+                    return Err(error);
+                }
                 Err(error) => {
                     tracing::debug!(%error, "trying again");
                     clock.sleep(schedule.pause()).await;
@@ -90,9 +90,16 @@ impl Rollout {
             progress.surge = record.surge.min(look.capacity.desired.saturating_sub(record.size));
         }
         progress.observe(&target, spec.health.min_healthy_time, &look);
-        let rollout = Rollout { clock, spec, target, look, progress, jitter, ticks: 1, fleet };
-        match plan::refusal(&rollout.input(begin)) {
-            None => Ok(rollout),
+        Ok(Rollout { clock, spec, target, look, progress, jitter, ticks: 1, fleet })
+    }
+
+    /// Whether the fleet can be rolled as it is.
+    ///
+    /// # Errors
+    /// When instances to replace are set aside by somebody.
+    pub fn check(&self) -> Result<(), ProviderError> {
+        match plan::refusal(&self.input(self.look.at)) {
+            None => Ok(()),
             Some(held) => Err(ProviderError::invalid(
                 "check the fleet",
                 "",
@@ -155,6 +162,7 @@ impl Rollout {
         let mut polls = Schedule::polling(self.spec.poll_interval, self.jitter);
         let mut retries = Schedule::retrying(self.jitter);
         let mut failing_since = None;
+        let mut last_actions = Vec::new();
         let mut shown = Shown::default();
         loop {
             let urgency = *stop.borrow_and_update();
@@ -183,6 +191,10 @@ impl Rollout {
             }
             shown.waits(&plan, now, emit);
 
+            let actions: Vec<Action> = plan.actions.iter().map(|s| s.action.clone()).collect();
+            // Reads may lag: what was done a moment ago is planned again until they show it.
+            let repeats = !actions.is_empty() && actions == last_actions;
+            last_actions = actions;
             let mut changed = false;
             let mut failed = None;
             for step in plan.actions {
@@ -214,6 +226,7 @@ impl Rollout {
                         self.pause(retries.pause(), stop).await;
                     }
                 }
+                None if changed && repeats => self.pause(retries.pause(), stop).await,
                 None if changed => {
                     failing_since = None;
                     retries.start_over();
@@ -320,7 +333,8 @@ impl Rollout {
         let remedy = error.remedy.as_ref().map_or(String::new(), |remedy| format!(" ({remedy})"));
         let words = format!("{error}{remedy}");
         if self.progress.halt.is_some() {
-            emit.send(self.clock.now(), Event::Retrying { error: words.clone() });
+            let event = Event::Refused { action: action.clone(), error: words.clone() };
+            emit.send(self.clock.now(), event);
             self.progress.refused.push((action, words));
         } else {
             let reason = format!("the cloud refused to {action}: {words}");
@@ -403,6 +417,15 @@ impl Rollout {
 enum Acted {
     Done,
     Refused,
+}
+
+/// The patience before anything was begun: somebody is watching and can try again. Being asked
+/// to slow down is no reason to give up, though.
+fn first_patience(error: &ProviderError) -> Duration {
+    match error.kind {
+        ErrorKind::Throttled => PATIENCE,
+        _ => Duration::from_secs(2),
+    }
 }
 
 async fn look_up(fleet: &dyn Fleet) -> Result<(Target, Observation), ProviderError> {

@@ -72,6 +72,13 @@ pub enum Event {
         /// What failed, in the cloud's words.
         error: String,
     },
+    /// The cloud refused an action for good while things were put back; the rest goes on.
+    Refused {
+        /// Which.
+        action: Action,
+        /// Why, in the cloud's words.
+        error: String,
+    },
     /// The rollout ends early; what is borrowed is being put back.
     Halting {
         /// Why.

@@ -51,7 +51,7 @@ pub async fn serve(edge: &Edge) -> u8 {
         }
         tokio::select! {
             found = inbound.recv(), if !server.ended => server.hear(found.unwrap_or(Inbound::End)),
-            Some(done) = server.workers.join_next(), if !server.workers.is_empty() => {
+            Some(done) = server.workers.join_next_with_id(), if !server.workers.is_empty() => {
                 server.finish(done);
             }
             Ok(()) = stop.changed() => server.stop_all(*stop.borrow()),
@@ -74,15 +74,16 @@ pub async fn serve(edge: &Edge) -> u8 {
     code
 }
 
-/// An answered request: its id, the target it kept busy, and the answer.
-type Done = (Value, Option<String>, Result<Value, RpcError>);
+/// A request in the hands of a worker: its id, and the target it keeps busy.
+type Task = (Value, Option<String>);
 
 /// One conversation.
 struct Server {
     lines: mpsc::Sender<String>,
     session: Option<Session>,
     edge: Edge,
-    workers: JoinSet<Done>,
+    workers: JoinSet<Result<Value, RpcError>>,
+    tasks: BTreeMap<tokio::task::Id, Task>,
     in_flight: BTreeMap<String, watch::Sender<Stop>>,
     busy: BTreeSet<String>,
     shutdown: Option<Value>,
@@ -99,6 +100,7 @@ impl Server {
             session: None,
             edge: Edge { now: edge.now, rollout_id: edge.rollout_id.clone() },
             workers: JoinSet::new(),
+            tasks: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             busy: BTreeSet::new(),
             shutdown: None,
@@ -250,27 +252,30 @@ impl Server {
         let work = session.clone();
         let method = method.to_owned();
         let name = format!("{}-{id}", self.edge.rollout_id);
-        self.workers.spawn(async move {
-            let result = match method.as_str() {
+        let spawned = self.workers.spawn(async move {
+            match method.as_str() {
                 "resource.plan" => work.plan(&params).await,
                 "resource.read" => work.read(&params).await,
                 _ => work.apply(&params, &name, stop, notify).await,
-            };
-            (id, target, result)
+            }
         });
+        self.tasks.insert(spawned.id(), (id, target));
     }
 
-    fn finish(&mut self, done: Result<Done, tokio::task::JoinError>) {
-        match done {
-            Ok((id, target, result)) => {
-                self.in_flight.remove(&id.to_string());
-                if let Some(target) = target {
-                    self.busy.remove(&target);
-                }
-                self.answer(&id, result);
-            }
-            Err(error) => tracing::error!(%error, "a worker broke"),
+    fn finish(
+        &mut self,
+        done: Result<(tokio::task::Id, Result<Value, RpcError>), tokio::task::JoinError>,
+    ) {
+        let (task, result) = done.unwrap_or_else(|error| {
+            let words = format!("the work on this request broke: {error}");
+            (error.id(), Err(RpcError::new(code::INTERNAL, words)))
+        });
+        let Some((id, target)) = self.tasks.remove(&task) else { return };
+        self.in_flight.remove(&id.to_string());
+        if let Some(target) = target {
+            self.busy.remove(&target);
         }
+        self.answer(&id, result);
     }
 
     fn stop_all(&self, urgency: Stop) {

@@ -4,8 +4,10 @@ use std::io;
 
 use super::live::Live;
 use super::plain::Plain;
-use super::{ABORTED, Edge, FAILED, Input, Output, is_terminal, prepare_all, print_json, refuse};
-use super::{say, signals, text};
+use super::{
+    ABORTED, Edge, FAILED, Input, Output, check_all, is_terminal, prepare_all, print_json,
+};
+use super::{refuse, say, signals, text};
 use crate::event::{Envelope, Outcome};
 
 pub(super) async fn apply(input: &Input, edge: &Edge) -> u8 {
@@ -13,6 +15,9 @@ pub(super) async fn apply(input: &Input, edge: &Edge) -> u8 {
         Ok(prepared) => prepared,
         Err(found) => return refuse(input, &found),
     };
+    if let Err(found) = check_all(&prepared) {
+        return refuse(input, &found);
+    }
     let (stop, interrupt) = match signals::listen() {
         Ok(channels) => channels,
         Err(error) => {

@@ -60,6 +60,7 @@ impl Live {
                 self.line(&format!("batch {number}: done, {serving} serving"));
             }
             Event::Retrying { error } => self.line(&format!("trying again: {error}")),
+            Event::Refused { action, error } => self.line(&format!("could not {action}: {error}")),
             Event::Halting { reason } => {
                 self.line(&format!("halting: {reason}"));
                 self.bar.set_message("putting back what is borrowed");

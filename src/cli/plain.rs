@@ -60,6 +60,9 @@ impl Plain {
             }
             Event::BatchFinished { number } => vec![format!("batch {number} done{}", self.tally())],
             Event::Retrying { error } => vec![format!("trying again: {error}")],
+            Event::Refused { action, error } => {
+                vec![format!("could not {}: {error}", self.act(action))]
+            }
             Event::Halting { reason } => {
                 vec![format!("halting: {reason}"), "putting back what is borrowed".into()]
             }

@@ -219,7 +219,9 @@ impl Session {
     }
 
     async fn prepare(&self, config: &Value, name: &str) -> Result<Rollout, Vec<Diagnostic>> {
-        self.look(config, name).await.map_err(Looked::into_diagnostics)
+        let rollout = self.look(config, name).await.map_err(Looked::into_diagnostics)?;
+        rollout.check().map_err(|error| Looked::Provider(error).into_diagnostics())?;
+        Ok(rollout)
     }
 
     async fn look(&self, config: &Value, name: &str) -> Result<Rollout, Looked> {

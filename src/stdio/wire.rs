@@ -12,6 +12,8 @@ pub mod code {
     pub const METHOD_NOT_FOUND: i64 = -32601;
     /// The method does not take these parameters.
     pub const INVALID_PARAMS: i64 = -32602;
+    /// A fault of the server's own.
+    pub const INTERNAL: i64 = -32603;
     /// Something other than `initialize` came first.
     pub const NOT_INITIALIZED: i64 = -32002;
     /// Cancelled before any mutation.

@@ -1,10 +1,6 @@
 //! Every file in `examples/` is run here.
 
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-
-use serde_json::json;
 
 use crate::process::{rolling, run};
 
@@ -27,6 +23,9 @@ fn the_quickstart_rolls() {
 #[cfg(feature = "aws")]
 #[test]
 fn the_localstack_example_makes_a_fleet_that_rolls_and_leaves_nothing_running() {
+    use std::io::{BufRead as _, BufReader};
+    use std::process::{Command, Stdio};
+
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("web.tf.json");
     let mut up = Command::new("python3")
@@ -54,7 +53,6 @@ fn the_localstack_example_makes_a_fleet_that_rolls_and_leaves_nothing_running() 
     let document: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let endpoint = document["provider"]["rolling"]["aws"]["endpoint_url"].clone();
     let address = endpoint.as_str().and_then(|e| e.strip_prefix("http://")).expect("an address");
-    assert_ne!(json!(address), json!(""));
     let id = up.id().to_string();
     assert!(Command::new("kill").args(["-INT", &id]).status().expect("kill").success());
     assert_eq!(up.wait().expect("an end").code(), Some(0));

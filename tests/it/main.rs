@@ -1,6 +1,6 @@
 //! The integration tests, one binary.
 
-#![expect(
+#![allow(
     clippy::disallowed_methods,
     clippy::expect_used,
     clippy::panic,

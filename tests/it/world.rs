@@ -69,7 +69,9 @@ pub fn simulate_and_stop(
 ) -> (Arc<Simulator>, watch::Receiver<Stop>) {
     let clock = Arc::new(VirtualClock::new(EPOCH));
     let (send, stop) = watch::channel(Stop::No);
-    clock.at(EPOCH + after, move || drop(send.send_replace(urgency)));
+    clock.at(EPOCH + after, move || {
+        send.send_replace(urgency);
+    });
     (Arc::new(Simulator::in_memory(config, clock)), stop)
 }
 
