@@ -122,6 +122,8 @@ fn an_instance_that_is_set_aside_is_named() {
     account.put("groups/web", json!({ "Instances": [held] }));
     let words = "i-0123456789abcdef0 (protected from scale-in)";
     assert_refused(&account, &resource(&template), "", words);
+    // Looking is always allowed.
+    assert_eq!(account.run("status", &resource(&template)).code, 0);
 }
 
 #[test]
