@@ -169,11 +169,17 @@ impl Rollout {
             if urgency == Stop::Now {
                 return self.halted_outcome(Outcome::Aborted);
             }
-            if urgency == Stop::Gracefully && self.progress.halt.is_none() {
+            if urgency == Stop::Gracefully {
                 let at = self.clock.now();
                 let until = Some(at + STOP_WITHIN);
-                let reason = "asked to stop".to_owned();
-                self.halt(Halt { reason, requested: true, at, until }, emit);
+                match &mut self.progress.halt {
+                    // A failure is being put back already: from now on within bounds.
+                    Some(halt) => halt.until = halt.until.or(until),
+                    None => {
+                        let reason = "asked to stop".to_owned();
+                        self.halt(Halt { reason, requested: true, at, until }, emit);
+                    }
+                }
             }
 
             let now = self.clock.now();
@@ -217,7 +223,9 @@ impl Rollout {
             match failed {
                 Some((action, error)) => {
                     let since = *failing_since.get_or_insert(self.clock.now());
-                    if self.clock.now().since(since) > PATIENCE {
+                    let stopping = self.progress.halt.as_ref().is_some_and(|h| h.until.is_some());
+                    let patience = if stopping { STOP_WITHIN } else { PATIENCE };
+                    if self.clock.now().since(since) > patience {
                         self.refused(action, &error, emit);
                         failing_since = None;
                     } else {
@@ -306,6 +314,9 @@ impl Rollout {
             Ok(()) => {}
             Err(error) if error.effect == Effect::Applied => {}
             Err(error) if error.is_retryable() || error.effect == Effect::Unknown => {
+                if error.effect == Effect::Unknown {
+                    self.progress.unsure(&action, surge);
+                }
                 return Err(error);
             }
             Err(error) => {
@@ -316,12 +327,9 @@ impl Rollout {
         }
         let now = self.clock.now();
         let desired = self.progress.desired(&self.look);
-        self.progress.accepted(&action, desired, now);
+        self.progress.accepted(&action, surge, desired, now);
         if let Some(record) = record {
             self.progress.record = Some(record);
-        }
-        if let Some(surge) = surge {
-            self.progress.surge = surge;
         }
         emit.send(now, Event::Acted { action });
         Ok(Acted::Done)
@@ -368,14 +376,22 @@ impl Rollout {
             match self.fleet.observe().await {
                 Ok(look) => return Ok(self.take_in(look).await),
                 Err(error) => {
-                    let spent = self.clock.now().since(begin);
-                    let stopping = *stop.borrow() == Stop::Now;
-                    if !error.is_retryable() || spent > PATIENCE || stopping {
+                    let urgency = *stop.borrow();
+                    let patience = match urgency {
+                        Stop::No => PATIENCE,
+                        Stop::Gracefully => STOP_WITHIN,
+                        Stop::Now => Duration::ZERO,
+                    };
+                    if !error.is_retryable() || self.clock.now().since(begin) > patience {
                         return Err(error);
                     }
                     let error = error.to_string();
                     emit.send(self.clock.now(), Event::Retrying { error });
-                    self.pause(schedule.pause(), stop).await;
+                    match urgency {
+                        Stop::No => self.pause(schedule.pause(), stop).await,
+                        // The request has been heard, and ends no further pause.
+                        _ => self.clock.sleep(schedule.pause()).await,
+                    }
                 }
             }
         }

@@ -62,8 +62,19 @@ pub struct Progress {
     pub suspended: bool,
     /// Actions that the cloud refused for good while we were putting things back.
     pub refused: Vec<(Action, String)>,
+    /// Calls that changed the size, or would have, without an answer. See [`Unsure`].
+    unsure: Vec<Unsure>,
     desired_written: Option<(u32, Timestamp)>,
     observed_once: bool,
+}
+
+/// A change of the size of which nobody knows whether it took effect: it is counted once the
+/// fleet shows it, or once it is asked for again and accepted.
+#[derive(Clone, Debug)]
+struct Unsure {
+    action: Action,
+    /// How much of the size is surge afterwards; `None` for one less.
+    surge: Option<u32>,
 }
 
 /// What was seen of one instance.
@@ -107,11 +118,13 @@ impl Progress {
     /// Takes in one look at the fleet. `soak` is [`crate::spec::Health::min_healthy_time`].
     pub fn observe(&mut self, target: &Target, soak: Duration, look: &Observation) {
         let now = look.at;
+        self.settle_unsure(look);
         self.settle_desired(look);
         let desired = self.desired(look);
         if !self.observed_once {
             self.adopt_victims(target, look);
         }
+        self.note_draining(look);
         let mut live = 0;
         for (id, instance) in &look.instances {
             if instance.lifecycle.is_live() && !self.terminated.contains(id) {
@@ -128,9 +141,24 @@ impl Progress {
         self.observed_once = true;
     }
 
-    /// Takes in that the cloud accepted `action` at `now`. For a termination, `desired` is the
-    /// size that held before.
-    pub fn accepted(&mut self, action: &Action, desired: u32, now: Timestamp) {
+    /// Takes in that nobody knows whether `action` took effect; see [`Self::accepted`].
+    pub fn unsure(&mut self, action: &Action, surge: Option<u32>) {
+        let resizes = matches!(
+            action,
+            Action::SetCapacity { .. } | Action::Terminate { decrement: true, .. }
+        );
+        if resizes && self.unsure.iter().all(|unsure| unsure.action != *action) {
+            self.unsure.push(Unsure { action: action.clone(), surge });
+        }
+    }
+
+    /// Takes in that the cloud accepted `action` at `now`. `surge` is how much of the size is
+    /// surge afterwards, where the action sets it; `desired` is the size that held before.
+    pub fn accepted(&mut self, action: &Action, surge: Option<u32>, desired: u32, now: Timestamp) {
+        self.unsure.retain(|unsure| unsure.action != *action);
+        if let Some(surge) = surge {
+            self.surge = surge;
+        }
         match action {
             Action::Deregister { target_group, instances } => {
                 for id in instances {
@@ -221,6 +249,29 @@ impl Progress {
         self.victims.extend(victims.iter().cloned());
     }
 
+    /// Counts what turns out to have taken effect although nobody said so.
+    fn settle_unsure(&mut self, look: &Observation) {
+        let took_effect = |unsure: &Unsure| match &unsure.action {
+            Action::SetCapacity { desired, .. } => look.capacity.desired == *desired,
+            Action::Terminate { instance, .. } => {
+                look.instances.get(instance).is_none_or(|i| !i.lifecycle.is_live())
+            }
+            _ => false,
+        };
+        let (settled, open) = std::mem::take(&mut self.unsure).into_iter().partition(took_effect);
+        self.unsure = open;
+        let settled: Vec<Unsure> = settled;
+        for Unsure { action, surge } in settled {
+            if let Action::Terminate { instance, .. } = action {
+                self.victims.remove(&instance);
+                self.terminated.insert(instance);
+            }
+            self.surge = surge.unwrap_or_else(|| self.surge.saturating_sub(1));
+            // The look that shows the effect shows the size, too.
+            self.desired_written = None;
+        }
+    }
+
     fn settle_desired(&mut self, look: &Observation) {
         if let Some((written, at)) = self.desired_written {
             let settled = look.capacity.desired == written;
@@ -264,6 +315,19 @@ impl Progress {
             || instance.targets.values().any(|health| health.state == TargetState::Unhealthy);
         if self.terminated.contains(id) || !instance.lifecycle.is_live() {
             self.victims.remove(id);
+        }
+    }
+
+    /// Victims that drain although their deregistration got no answer.
+    fn note_draining(&mut self, look: &Observation) {
+        for id in &self.victims {
+            let targets = look.instances.get(id).map(|instance| &instance.targets);
+            for (group, health) in targets.into_iter().flatten() {
+                if health.state == TargetState::Draining {
+                    let key = (id.clone(), group.clone());
+                    self.deregistered.entry(key).or_insert(look.at);
+                }
+            }
         }
     }
 

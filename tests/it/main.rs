@@ -10,6 +10,7 @@
 
 mod documents;
 mod examples;
+mod faults;
 mod invariants;
 #[cfg(feature = "aws")]
 mod lab;

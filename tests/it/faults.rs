@@ -1,0 +1,144 @@
+//! A cloud that throttles, forgets to answer, or goes away.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use async_trait::async_trait;
+use rolling::engine::Stop;
+use rolling::event::Outcome;
+use rolling::spec::{BatchSize, Policy};
+use rolling_provider::{
+    Action, Activity, Clock, Effect, ErrorKind, Fleet, Observation, ProviderError, Target,
+    Timestamp,
+};
+use rolling_simulator::{EPOCH, Simulator};
+
+use crate::world::{
+    Told, fleet, roll, roll_until, seconds, simulate, simulate_and_stop, spec, thirty_percent,
+};
+
+/// A simulator behind a bad line.
+struct Flaky {
+    inner: Arc<Simulator>,
+    /// Seconds of the rollout during which nothing gets through.
+    outage: std::ops::Range<u64>,
+    /// One of so many calls fails; 0 for none.
+    every: u32,
+    calls: AtomicU32,
+}
+
+impl Flaky {
+    fn new(inner: Arc<Simulator>, outage: std::ops::Range<u64>, every: u32) -> Arc<Self> {
+        Arc::new(Self { inner, outage, every, calls: AtomicU32::new(0) })
+    }
+
+    fn is_down(&self) -> bool {
+        let now = self.inner.clock().now();
+        self.outage.contains(&now.since(EPOCH).as_secs())
+    }
+
+    /// How this call fails, if it does: in turns throttled, lost on the way there, and lost on
+    /// the way back.
+    fn fault(&self) -> Option<(ProviderError, bool)> {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        let error = |kind, effect| ProviderError {
+            operation: "Call".into(),
+            kind,
+            effect,
+            code: None,
+            message: "the line is bad".into(),
+            attribute: None,
+            remedy: None,
+        };
+        if self.is_down() {
+            return Some((error(ErrorKind::Transient, Effect::Unknown), false));
+        }
+        // Spread like chance, and the same every time.
+        let chance = call.wrapping_mul(2_654_435_761) >> 16;
+        if self.every == 0 || !chance.is_multiple_of(self.every) {
+            return None;
+        }
+        Some(match chance / self.every % 3 {
+            0 => (error(ErrorKind::Throttled, Effect::NotApplied), false),
+            1 => (error(ErrorKind::Transient, Effect::Unknown), false),
+            _ => (error(ErrorKind::Transient, Effect::Unknown), true),
+        })
+    }
+}
+
+#[async_trait]
+impl Fleet for Flaky {
+    async fn resolve(&self) -> Result<Target, ProviderError> {
+        self.inner.resolve().await
+    }
+
+    async fn observe(&self) -> Result<Observation, ProviderError> {
+        match self.fault() {
+            Some((error, _)) => Err(error),
+            None => self.inner.observe().await,
+        }
+    }
+
+    async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
+        self.inner.activities(since).await
+    }
+
+    async fn act(&self, action: &Action) -> Result<(), ProviderError> {
+        match self.fault() {
+            None => self.inner.act(action).await,
+            Some((error, takes_effect)) => {
+                if takes_effect {
+                    self.inner.act(action).await?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.inner.clock()
+    }
+}
+
+async fn assert_done(told: &Told, simulator: &Simulator) {
+    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
+    let newest = told.report.instances.iter().map(|instance| instance.id.as_str()).max();
+    assert_eq!(newest, Some("i-0020"), "ten old ones, ten launches");
+    let look = simulator.observe().await.expect("observe");
+    assert!(look.suspended.is_empty() && look.record.is_empty());
+    assert_eq!((look.capacity.desired, look.capacity.max), (10, 10));
+}
+
+#[tokio::test]
+async fn faults_at_any_call_change_nothing_about_the_outcome_and_launch_nothing_twice() {
+    for every in 2..12 {
+        for policy in [thirty_percent(), Policy::RollingWithAdditionalBatch(BatchSize::Fixed(3))] {
+            let simulator = simulate(fleet());
+            let flaky = Flaky::new(simulator.clone(), 0..0, every);
+            let told = roll(flaky, spec(policy)).await;
+            assert_done(&told, &simulator).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cloud_that_is_away_for_a_minute_is_waited_for() {
+    let simulator = simulate(fleet());
+    let told = roll(Flaky::new(simulator.clone(), 50..110, 0), spec(thirty_percent())).await;
+    assert_done(&told, &simulator).await;
+}
+
+#[tokio::test]
+async fn a_stop_while_the_cloud_is_away_ends_in_time_and_tells_what_is_borrowed() {
+    let (simulator, stop) = simulate_and_stop(fleet(), Stop::Gracefully, seconds(60));
+    let flaky = Flaky::new(simulator.clone(), 50..10_000, 0);
+    let told = roll_until(flaky, spec(thirty_percent()), stop).await;
+    assert_ne!(told.report.outcome, Outcome::Succeeded);
+    assert!(told.report.elapsed_ms < 95_000, "{}", told.report.elapsed_ms);
+    let left = told.report.borrowed.join("; ");
+    assert!(left.contains("suspended processes: AZRebalance"), "{left}");
+    assert!(left.contains("the template is v2, it was v1"), "{left}");
+    // Once the cloud is back, the next run finishes.
+    let told = roll(simulator.clone(), spec(thirty_percent())).await;
+    assert_done(&told, &simulator).await;
+}
