@@ -24,7 +24,7 @@ pub struct Record {
     pub generation: u64,
     /// How far it is.
     pub phase: Phase,
-    /// The fleet's template as it was found, possibly an alias.
+    /// The fleet's template as it was found, aliases resolved where they could be.
     pub from: Option<Revision>,
     /// The revision that is rolled out.
     pub to: Revision,

@@ -117,7 +117,8 @@ fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Recor
         id: progress.rollout_id.clone(),
         generation: previous.map_or(0, |record| record.generation) + 1,
         phase: Phase::Rolling,
-        from: look.template.clone(),
+        // By number: what an alias stands for may have moved on by the time it is put back.
+        from: look.template.as_ref().map(|template| target.resolve(template).clone()),
         to: target.revision.clone(),
         size: progress.size(look),
         surge: progress.surge,

@@ -12,6 +12,10 @@ const TAGGED: &str = "auto-scaling-group";
 
 impl AutoScalingGroupFleet {
     pub(crate) async fn perform(&self, action: &Action) -> Result<(), ProviderError> {
+        // To Auto Scaling an empty list of processes is all of them, Launch and Terminate included.
+        if is_empty(action) {
+            return Ok(());
+        }
         let (client, name) = (&self.aws.autoscaling, self.group.name.as_str());
         match action {
             Action::WriteRecord { tags } => {
@@ -100,6 +104,22 @@ impl AutoScalingGroupFleet {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Whether the action is about nothing at all.
+fn is_empty(action: &Action) -> bool {
+    match action {
+        Action::WriteRecord { tags } => tags.is_empty(),
+        Action::EraseRecord { keys: names }
+        | Action::SuspendProcesses { processes: names }
+        | Action::ResumeProcesses { processes: names } => names.is_empty(),
+        Action::Deregister { instances, .. } | Action::Register { instances, .. } => {
+            instances.is_empty()
+        }
+        Action::MoveTemplate { .. } | Action::SetCapacity { .. } | Action::Terminate { .. } => {
+            false
         }
     }
 }

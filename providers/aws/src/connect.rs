@@ -3,16 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
-use aws_sdk_ec2::config::ProvideCredentials as _;
+use aws_sdk_ec2::config::{ProvideCredentials as _, SharedCredentialsProvider};
 use rolling_provider::{Clock, ProviderError};
 
+use crate::error::{PROVIDER, SIGN_IN};
 use crate::group::{AutoScalingGroup, AutoScalingGroupFleet};
 
 /// How AWS is reached. What is left out is as the SDK finds it in the environment and the shared
-/// configuration files; credentials come from the SDK's default chain only.
+/// configuration files; credentials come from the SDK's default chain, or, where a profile is
+/// named, from that profile alone.
 #[derive(Clone, Debug, Default)]
 pub struct AwsConfig {
     /// The region.
@@ -56,9 +60,20 @@ impl Aws {
         if let Some(endpoint) = &config.endpoint_url {
             loader = loader.endpoint_url(endpoint);
         }
-        let shared = loader.load().await;
+        let mut shared = loader.load().await;
+        if let Some(profile) = &config.profile {
+            // In the default chain keys in the environment come before a profile: a document that
+            // names one would then act on whatever account the shell happens to be in.
+            let near = ProviderConfig::without_region().with_region(shared.region().cloned());
+            let named =
+                ProfileFileCredentialsProvider::builder().configure(&near).profile_name(profile);
+            let named = SharedCredentialsProvider::new(named.build());
+            shared = shared.into_builder().credentials_provider(named).build();
+        }
 
-        let Some(region) = shared.region().map(ToString::to_string) else {
+        // AWS_REGION set to nothing is a region of no letters to the SDK.
+        let region = shared.region().map(ToString::to_string).filter(|region| !region.is_empty());
+        let Some(region) = region else {
             return Err(ProviderError::invalid(
                 "connect to AWS",
                 "provider:aws/region",
@@ -70,18 +85,26 @@ impl Aws {
             ));
         };
         let missing = |why: String| {
-            ProviderError::invalid("connect to AWS", "provider:aws", why).with_remedy(
-                "credentials come from the AWS SDK's default chain: set AWS_ACCESS_KEY_ID and \
-                 AWS_SECRET_ACCESS_KEY, choose a profile (AWS_PROFILE), sign in again, or run \
-                 where an instance or task role is attached",
-            )
+            ProviderError::invalid("connect to AWS", PROVIDER, why).with_remedy(SIGN_IN)
         };
         let provider = shared
             .credentials_provider()
             .ok_or_else(|| missing("there are no credentials".into()))?;
         provider.provide_credentials().await.map_err(|error| {
             let causes = aws_sdk_ec2::error::DisplayErrorContext(&error).to_string();
-            missing(format!("there are no usable credentials: {}", first_cause(&causes)))
+            let why = first_cause(&causes);
+            match &config.profile {
+                Some(profile) => ProviderError::invalid(
+                    "connect to AWS",
+                    format!("{PROVIDER}/profile"),
+                    format!("profile {profile:?} gives no usable credentials: {why}"),
+                )
+                .with_remedy(
+                    "define it in ~/.aws/config or ~/.aws/credentials, sign in to it again, or \
+                     leave profile out for the AWS SDK's default chain",
+                ),
+                None => missing(format!("there are no usable credentials: {why}")),
+            }
         })?;
 
         Ok(Aws {

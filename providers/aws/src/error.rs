@@ -2,16 +2,19 @@
 
 use std::error::Error;
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ec2::config::http::HttpResponse;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use rolling_provider::{Effect, ErrorKind, ProviderError};
 
 /// Codes by which AWS services say "too fast".
-const THROTTLED: [&str; 8] = [
+const THROTTLED: [&str; 10] = [
     "Throttling",
     "ThrottlingException",
     "ThrottledException",
     "RequestThrottled",
+    "RequestThrottledException",
+    "PriorRequestNotComplete",
     "RequestLimitExceeded",
     "TooManyRequestsException",
     "SlowDown",
@@ -20,8 +23,23 @@ const THROTTLED: [&str; 8] = [
 /// Codes by which a group says that it is busy with something else just now.
 const BUSY: [&str; 3] = ["ScalingActivityInProgress", "ResourceContention", "ResourceInUse"];
 /// Codes by which AWS services say that the caller may not.
-const DENIED: [&str; 4] =
-    ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthFailure"];
+const DENIED: [&str; 3] = ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation"];
+/// Codes by which AWS services say that they do not take the credentials. EC2 says AuthFailure.
+const CREDENTIALS: [&str; 8] = [
+    "AuthFailure",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "RequestExpired",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+];
+/// The attribute at fault, and what to do, where the credentials are.
+pub(crate) const PROVIDER: &str = "provider:aws";
+pub(crate) const SIGN_IN: &str = "credentials come from the AWS SDK's default chain: set AWS_ACCESS_KEY_ID and \
+     AWS_SECRET_ACCESS_KEY, choose a profile (AWS_PROFILE), sign in again, or run where an \
+     instance or task role is attached";
 
 /// What `error` of `operation` means. `service` is the prefix of its IAM actions.
 pub(crate) fn from_sdk<E>(
@@ -42,7 +60,10 @@ where
         Some(message) => message.to_owned(),
         None => chain(error),
     };
+    let credentials = lacks_credentials(error).is_some()
+        || code.as_deref().is_some_and(|code| CREDENTIALS.contains(&code));
     let remedy = match (code.as_deref(), error) {
+        _ if credentials => Some(SIGN_IN.to_owned()),
         (Some(code), _) if DENIED.contains(&code) => {
             Some(format!("allow {service}:{operation} to these credentials"))
         }
@@ -62,7 +83,7 @@ where
         effect,
         code,
         message,
-        attribute: None,
+        attribute: credentials.then(|| PROVIDER.to_owned()),
         remedy,
     }
 }
@@ -71,6 +92,10 @@ fn classify<E>(error: &SdkError<E, HttpResponse>) -> (ErrorKind, Effect)
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
+    // Nothing is sent unsigned.
+    if let Some(kind) = lacks_credentials(error) {
+        return (kind, Effect::NotApplied);
+    }
     match error {
         SdkError::ConstructionFailure(_) => (ErrorKind::Refused, Effect::NotApplied),
         SdkError::DispatchFailure(_) if never_connected(error) => {
@@ -82,7 +107,12 @@ where
                 (ErrorKind::Throttled, Effect::NotApplied)
             } else if BUSY.contains(&code) {
                 (ErrorKind::Transient, Effect::NotApplied)
-            } else if context.raw().status().is_server_error() {
+            } else if CREDENTIALS.contains(&code) {
+                (ErrorKind::Invalid, Effect::NotApplied)
+            } else if context.raw().status().is_server_error()
+                // Not implemented: so it stays, and nothing was done.
+                && context.raw().status().as_u16() != 501
+            {
                 (ErrorKind::Transient, Effect::Unknown)
             } else {
                 (ErrorKind::Refused, Effect::NotApplied)
@@ -91,6 +121,22 @@ where
         // Timed out, cut off, or answered with something unreadable: it may have happened.
         _ => (ErrorKind::Transient, Effect::Unknown),
     }
+}
+
+/// What sort of trouble it is that the SDK found no credentials to sign with, if that is what
+/// `error` says. A source of credentials that is out of reach may be back in a moment.
+fn lacks_credentials(error: &(dyn Error + 'static)) -> Option<ErrorKind> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        match error.downcast_ref::<CredentialsError>() {
+            Some(CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_)) => {
+                return Some(ErrorKind::Transient);
+            }
+            Some(_) => return Some(ErrorKind::Invalid),
+            None => next = error.source(),
+        }
+    }
+    None
 }
 
 /// Whether the request cannot have left, since there was no connection.

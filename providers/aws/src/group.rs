@@ -79,6 +79,7 @@ impl Fleet for AutoScalingGroupFleet {
     }
 
     async fn observe(&self) -> Result<Observation, ProviderError> {
+        tracing::debug!(group = self.group.name, "looking");
         self.look().await
     }
 
@@ -87,6 +88,7 @@ impl Fleet for AutoScalingGroupFleet {
     }
 
     async fn act(&self, action: &Action) -> Result<(), ProviderError> {
+        tracing::debug!(group = self.group.name, %action, "acting");
         self.perform(action).await
     }
 

@@ -9,6 +9,8 @@ mod group;
 mod observe;
 mod refuse;
 mod resolve;
+#[cfg(test)]
+mod wire;
 
 pub use connect::{Aws, AwsConfig};
 pub use group::{AutoScalingGroup, AutoScalingGroupFleet, LaunchTemplate};

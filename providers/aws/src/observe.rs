@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
 use aws_sdk_autoscaling::types::AutoScalingGroup as SdkGroup;
-use aws_sdk_ec2::types::Instance as Ec2Instance;
+use aws_sdk_ec2::types::{Filter, Instance as Ec2Instance};
 use rolling_provider::{
-    Activity, Capacity, ErrorKind, Instance, InstanceId, Observation, ProviderError, Tags,
+    Activity, Capacity, Effect, ErrorKind, Instance, InstanceId, Observation, ProviderError, Tags,
     TargetGroupId, TargetHealth, Timestamp,
 };
 
@@ -15,7 +15,7 @@ use crate::convert;
 use crate::error::from_sdk;
 use crate::group::{AutoScalingGroupFleet, Details};
 
-/// Ids that one DescribeInstances call is asked about.
+/// Ids that one DescribeInstances call is asked about; a filter takes 200 at most.
 const IDS_A_CALL: usize = 100;
 /// Keys of tags that belong to us.
 const OURS: &str = "rolling:";
@@ -102,7 +102,15 @@ impl AutoScalingGroupFleet {
         }
         let mut found = vec![None; arns.len()];
         while let Some(done) = calls.join_next().await {
-            let Ok((index, answer)) = done else { continue };
+            let (index, answer) = done.map_err(|error| ProviderError {
+                operation: "DescribeTargetHealth".into(),
+                kind: ErrorKind::Transient,
+                effect: Effect::NotApplied,
+                code: None,
+                message: error.to_string(),
+                attribute: None,
+                remedy: None,
+            })?;
             let answer = answer.map_err(|error| {
                 from_sdk("elasticloadbalancing", "DescribeTargetHealth", &error)
             })?;
@@ -123,23 +131,20 @@ impl AutoScalingGroupFleet {
             unknown.map(ToString::to_string).collect()
         };
         for ids in new.chunks(IDS_A_CALL) {
-            let call = self.aws.ec2.describe_instances().set_instance_ids(Some(ids.to_vec()));
-            let answer = match call.send().await {
-                Ok(answer) => answer,
-                Err(error) => {
-                    let error = from_sdk("ec2", "DescribeInstances", &error);
-                    // EC2 may not know yet what the group has launched: ask at the next look.
-                    if error.code.as_deref() == Some("InvalidInstanceID.NotFound") {
-                        tracing::debug!(%error, "asking again");
-                        continue;
+            // A filter and not a list of ids: EC2 may not know yet what the group has launched, or
+            // no more what it still lists, and one such id in a list fails the whole call. Those
+            // that are not found are asked for again at the next look.
+            let these = Filter::builder().name("instance-id").set_values(Some(ids.to_vec()));
+            let call = self.aws.ec2.describe_instances().filters(these.build());
+            // Filtered answers come in pages, and a page may be empty without being the last.
+            let mut pages = call.into_paginator().send();
+            while let Some(page) = pages.next().await {
+                let page = page.map_err(|error| from_sdk("ec2", "DescribeInstances", &error))?;
+                let mut details = self.details.lock().unwrap_or_else(PoisonError::into_inner);
+                for instance in page.reservations().iter().flat_map(|r| r.instances()) {
+                    if let Some(id) = instance.instance_id() {
+                        details.insert(InstanceId::new(id), learned(instance));
                     }
-                    return Err(error);
-                }
-            };
-            let mut details = self.details.lock().unwrap_or_else(PoisonError::into_inner);
-            for instance in answer.reservations().iter().flat_map(|r| r.instances()) {
-                if let Some(id) = instance.instance_id() {
-                    details.insert(InstanceId::new(id), learned(instance));
                 }
             }
         }

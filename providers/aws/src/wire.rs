@@ -1,0 +1,247 @@
+//! The adapter against canned answers on a real socket: what it asks, and what it makes of the
+//! answers and of their absence.
+
+use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_ec2::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
+use rolling_provider::{Action, Clock, Effect, ErrorKind, Fleet as _, Timestamp};
+
+use crate::{AutoScalingGroup, AutoScalingGroupFleet, Aws, LaunchTemplate};
+
+/// What the server does about a request whose body it is given: a status and a body, or nothing,
+/// which cuts the connection.
+type Answer = fn(&str) -> Option<(u16, String)>;
+
+struct Zero;
+
+#[async_trait]
+impl Clock for Zero {
+    fn now(&self) -> Timestamp {
+        Timestamp(0)
+    }
+
+    async fn sleep(&self, _: Duration) {}
+}
+
+/// A fleet whose every call goes to `endpoint`.
+fn fleet_at(
+    endpoint: &str,
+    credentials: Option<SharedCredentialsProvider>,
+) -> AutoScalingGroupFleet {
+    let fixed = || SharedCredentialsProvider::new(Credentials::new("a", "b", None, None, "test"));
+    let shared = aws_config::SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("eu-west-1"))
+        .endpoint_url(endpoint)
+        .retry_config(aws_config::retry::RetryConfig::disabled())
+        .credentials_provider(credentials.unwrap_or_else(fixed))
+        .build();
+    let aws = Aws {
+        autoscaling: aws_sdk_autoscaling::Client::new(&shared),
+        ec2: aws_sdk_ec2::Client::new(&shared),
+        elb: aws_sdk_elasticloadbalancingv2::Client::new(&shared),
+        region: "eu-west-1".into(),
+    };
+    let launch_template =
+        LaunchTemplate { id: Some("lt-1".into()), name: None, version: "2".into() };
+    let group = AutoScalingGroup { name: "web".into(), launch_template, target_group_arns: None };
+    aws.auto_scaling_group(group, Arc::new(Zero))
+}
+
+/// A fleet in front of a server that answers by `answer`, and the bodies of the requests it got.
+fn fleet(answer: Answer) -> (AutoScalingGroupFleet, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let mut bytes = Vec::new();
+            let body = loop {
+                let mut some = [0; 4096];
+                let count = stream.read(&mut some).expect("a request");
+                if count == 0 {
+                    break None;
+                }
+                bytes.extend_from_slice(&some[..count]);
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+                let length = head.lines().find_map(|line| {
+                    line.to_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok()
+                });
+                if body.len() >= length.unwrap_or_default() {
+                    break Some(body.to_owned());
+                }
+            };
+            let Some(body) = body else { continue };
+            log.lock().expect("the log").push(body.clone());
+            let Some((status, said)) = answer(&body) else { continue };
+            let length = said.len();
+            let head = format!(
+                "HTTP/1.1 {status} X\r\nContent-Type: text/xml\r\nContent-Length: {length}\r\n\
+                 Connection: close\r\n\r\n"
+            );
+            stream.write_all(format!("{head}{said}").as_bytes()).expect("an answer sent");
+        }
+    });
+    (fleet_at(&endpoint, None), asked)
+}
+
+fn refusal(status: u16, code: &str, message: &str) -> Option<(u16, String)> {
+    let words = format!(
+        "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message>\
+         </Error><RequestId>r</RequestId></ErrorResponse>"
+    );
+    Some((status, words))
+}
+
+fn group_of(ids: &[&str]) -> String {
+    let members: String = ids
+        .iter()
+        .map(|id| {
+            format!(
+                "<member><InstanceId>{id}</InstanceId><LifecycleState>InService</LifecycleState>\
+                 <HealthStatus>Healthy</HealthStatus><AvailabilityZone>eu-west-1a\
+                 </AvailabilityZone></member>"
+            )
+        })
+        .collect();
+    format!(
+        "<DescribeAutoScalingGroupsResponse><DescribeAutoScalingGroupsResult><AutoScalingGroups>\
+         <member><AutoScalingGroupName>web</AutoScalingGroupName><Instances>{members}</Instances>\
+         </member></AutoScalingGroups></DescribeAutoScalingGroupsResult>\
+         </DescribeAutoScalingGroupsResponse>"
+    )
+}
+
+fn terminate() -> Action {
+    Action::Terminate { instance: "i-1".into(), decrement: false }
+}
+
+#[tokio::test]
+async fn an_id_that_ec2_does_not_know_hides_nothing_about_the_others() {
+    let (fleet, asked) = fleet(|body| {
+        if body.contains("Action=DescribeAutoScalingGroups") {
+            return Some((200, group_of(&["i-known", "i-unknown"])));
+        }
+        // As EC2: ids that are asked for must exist, a filter finds those that do.
+        if body.contains("InstanceId.2=") {
+            return Some((
+                400,
+                "<Response><Errors><Error><Code>InvalidInstanceID.NotFound</Code><Message>The \
+                 instance ID 'i-unknown' does not exist</Message></Error></Errors></Response>"
+                    .into(),
+            ));
+        }
+        Some((
+            200,
+            "<DescribeInstancesResponse><reservationSet><item><instancesSet><item><instanceId>\
+             i-known</instanceId><launchTime>2026-01-01T00:00:00.000Z</launchTime><tagSet><item>\
+             <key>rolling:ignore</key><value></value></item></tagSet></item></instancesSet></item>\
+             </reservationSet></DescribeInstancesResponse>"
+                .into(),
+        ))
+    });
+    let look = fleet.observe().await.expect("a look");
+    let known = &look.instances[&"i-known".into()];
+    assert!(known.ignored && known.launched_at.is_some(), "{known:?}");
+    assert_eq!(look.instances[&"i-unknown".into()].launched_at, None);
+
+    fleet.observe().await.expect("a second look");
+    let asked = asked.lock().expect("the log");
+    let last = asked.iter().rfind(|body| body.contains("Action=DescribeInstances"));
+    let last = last.expect("asked again");
+    assert!(last.contains("i-unknown") && !last.contains("i-known"), "{last}");
+}
+
+#[tokio::test]
+async fn nothing_to_suspend_resume_write_or_move_is_no_call() {
+    let (fleet, asked) = fleet(|_| Some((200, String::new())));
+    let none = BTreeSet::new();
+    let group = || "arn:tg".into();
+    for action in [
+        Action::SuspendProcesses { processes: none.clone() },
+        Action::ResumeProcesses { processes: none },
+        Action::WriteRecord { tags: Default::default() },
+        Action::EraseRecord { keys: Default::default() },
+        Action::Register { target_group: group(), instances: Default::default() },
+        Action::Deregister { target_group: group(), instances: Default::default() },
+    ] {
+        fleet.act(&action).await.expect("nothing done");
+    }
+    assert_eq!(*asked.lock().expect("the log"), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_an_error_left_behind_is_told_from_how_far_the_call_came() {
+    let cases: [(Answer, ErrorKind, Effect); 7] = [
+        (|_| None, ErrorKind::Transient, Effect::Unknown),
+        (|_| refusal(400, "Throttling", "Rate exceeded"), ErrorKind::Throttled, Effect::NotApplied),
+        (
+            |_| refusal(503, "PriorRequestNotComplete", "Wait"),
+            ErrorKind::Throttled,
+            Effect::NotApplied,
+        ),
+        (|_| refusal(500, "InternalFailure", "Sorry"), ErrorKind::Transient, Effect::Unknown),
+        (
+            |_| refusal(400, "ScalingActivityInProgress", "Busy"),
+            ErrorKind::Transient,
+            Effect::NotApplied,
+        ),
+        (|_| refusal(400, "ValidationError", "No"), ErrorKind::Refused, Effect::NotApplied),
+        (
+            |_| refusal(501, "InternalFailure", "No such API"),
+            ErrorKind::Refused,
+            Effect::NotApplied,
+        ),
+    ];
+    for (index, (answer, kind, effect)) in cases.into_iter().enumerate() {
+        let error = fleet(answer).0.act(&terminate()).await.expect_err("an error");
+        assert_eq!((error.kind, error.effect), (kind, effect), "case {index}: {error:?}");
+    }
+    // Nobody listens.
+    let error = fleet_at("http://127.0.0.1:1", None).act(&terminate()).await.expect_err("refused");
+    assert_eq!((error.kind, error.effect), (ErrorKind::Transient, Effect::NotApplied), "{error:?}");
+}
+
+#[tokio::test]
+async fn credentials_that_aws_does_not_take_are_called_that() {
+    for code in ["ExpiredToken", "InvalidClientTokenId", "SignatureDoesNotMatch"] {
+        let answer: Answer = match code {
+            "ExpiredToken" => |_| refusal(403, "ExpiredToken", "The security token is expired"),
+            "InvalidClientTokenId" => |_| refusal(403, "InvalidClientTokenId", "Not known"),
+            _ => |_| refusal(403, "SignatureDoesNotMatch", "Not signed by it"),
+        };
+        let error = fleet(answer).0.observe().await.expect_err("an error");
+        assert_eq!(error.kind, ErrorKind::Invalid, "{error:?}");
+        assert_eq!(error.attribute.as_deref(), Some("provider:aws"), "{error:?}");
+        assert!(error.remedy.is_some_and(|words| words.contains("AWS_PROFILE")));
+    }
+}
+
+#[tokio::test]
+async fn credentials_that_run_out_while_a_rollout_runs_are_called_that_too() {
+    #[derive(Debug)]
+    struct Gone;
+    impl aws_sdk_ec2::config::ProvideCredentials for Gone {
+        fn provide_credentials<'a>(
+            &'a self,
+        ) -> aws_credential_types::provider::future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            let gone = aws_credential_types::provider::error::CredentialsError::not_loaded("gone");
+            aws_credential_types::provider::future::ProvideCredentials::ready(Err(gone))
+        }
+    }
+    let provider = Some(SharedCredentialsProvider::new(Gone));
+    let error = fleet_at("http://127.0.0.1:1", provider).act(&terminate()).await.expect_err("none");
+    assert_eq!((error.kind, error.effect), (ErrorKind::Invalid, Effect::NotApplied), "{error:?}");
+    assert_eq!(error.attribute.as_deref(), Some("provider:aws"));
+}
