@@ -286,6 +286,24 @@ fn a_revision_that_cannot_be_launched_fails_with_the_scaling_activitys_words() {
 }
 
 #[test]
+fn a_group_that_replaces_deregistered_victims_by_itself_is_rolled_all_the_same() {
+    let Some(account) = account() else { return };
+    let mut fleet = ten();
+    fleet["health_check_type"] = json!("ELB");
+    let mut times = times();
+    times["elb_replaces_deregistered"] = json!(true);
+    let template = account.fleet(fleet, times);
+    let before = account.get("groups/web");
+    let ran = account.run("apply", &resource(&template, "2"));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(ids(&account.timeline(), "launched").len(), 10);
+    assert!(least_serving(&before, &account.timeline()) >= 7);
+    assert_as_before(&account, &before, 10, &format!("{template}:2"));
+    // The group was faster than any termination of ours.
+    assert_eq!(account.count("autoscaling.TerminateInstanceInAutoScalingGroup"), 0);
+}
+
+#[test]
 fn planning_shows_what_would_happen_and_changes_nothing() {
     let Some(account) = account() else { return };
     let template = account.fleet(ten(), times());
