@@ -90,7 +90,8 @@ fn check_capacity(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Ve
     let live = input.look.instances.iter().filter(|(id, instance)| {
         instance.lifecycle.is_live() && !input.progress.terminated.contains(id)
     });
-    let live = live.count();
+    // A fleet that somebody scales in lives above its size for a while; that is not our doing.
+    let live = live.count().min(input.look.capacity.desired as usize);
     for step in &plan.actions {
         let Action::SetCapacity { desired, max } = step.action else { continue };
         if (desired as usize) < live || max < desired {

@@ -73,8 +73,7 @@ impl Simulator {
             };
             std::fs::create_dir_all(folder)?;
             let mut beside = tempfile::NamedTempFile::new_in(folder)?;
-            serde_json::to_writer_pretty(&mut beside, state)?;
-            beside.flush()?;
+            beside.write_all(&serde_json::to_vec(state)?)?;
             beside.persist(file)?;
             Ok(())
         };
