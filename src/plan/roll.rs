@@ -185,7 +185,11 @@ pub(super) fn retire_victims(
     let mut surge = progress.surge as usize;
     let mut draining = Vec::new();
     let mut deadline = None;
-    for member in victims() {
+    // The ones that go without are those of which their zone has too many.
+    let excess = batch::excess(view);
+    let mut leaving: Vec<&Member<'_>> = victims().collect();
+    leaving.sort_by_key(|m| excess.get(m.instance.zone.as_str()).is_some_and(|more| *more > 0));
+    for member in leaving {
         let due = drain_deadline(input, member);
         if !member.is_out_of_rotation() && due.is_none_or(|due| now < due) {
             draining.push(member.id.clone());

@@ -1,5 +1,7 @@
 //! Whole rollouts on the simulator, on virtual time.
 
+use std::collections::BTreeMap;
+
 use rolling::engine::Stop;
 use rolling::event::{Event, Outcome};
 use rolling::spec::{BatchSize, Policy};
@@ -55,6 +57,23 @@ async fn an_additional_batch_launches_exactly_as_many_as_the_fleet_has_and_loses
         .count();
     assert_eq!(replaced + 3, 10, "launches");
     assert_tidy(&*simulator, 10, "v2").await;
+}
+
+#[tokio::test]
+async fn an_additional_batch_leaves_the_zones_even() {
+    for (instances, batch) in [(12, 4), (10, 3), (9, 2), (7, 5), (20, 7)] {
+        let simulator = simulate(FleetConfig { instances, ..fleet() });
+        let policy = Policy::RollingWithAdditionalBatch(BatchSize::Fixed(batch));
+        let told = roll(simulator.clone(), spec(policy)).await;
+        assert_ended(&told, Outcome::Succeeded);
+        let mut zones: BTreeMap<&str, u32> = BTreeMap::new();
+        for instance in &told.report.instances {
+            *zones.entry(&instance.zone).or_default() += 1;
+        }
+        let (least, most) = (zones.values().min(), zones.values().max());
+        let even = most.zip(least).is_some_and(|(most, least)| most - least <= 1);
+        assert!(even && zones.len() == 3, "{instances} by {batch}: {zones:?}");
+    }
 }
 
 #[tokio::test]
