@@ -1,10 +1,11 @@
 //! The command line.
 //!
 //! Exit codes are an interface: 0 succeeded or nothing to do, 1 failed, 2 usage or invalid
-//! document, 4 aborted, 10 changes (only `plan --detailed-exitcode`), 130 and 143 interrupted by
-//! SIGINT and SIGTERM. (3, rolled back, and 5, locked, are reserved.)
+//! document, 3 rolled back, 4 paused or aborted, 5 locked by another engine, 10 changes (only
+//! `plan --detailed-exitcode`), 130 and 143 interrupted by SIGINT and SIGTERM.
 
 mod apply;
+mod command;
 mod live;
 mod plain;
 pub(crate) mod signals;
@@ -17,17 +18,23 @@ use clap::{Parser, Subcommand, ValueEnum};
 use rolling_provider::Timestamp;
 use serde_json::json;
 
+use crate::control::Word;
 use crate::document::config::{ProviderConfig, RollingDeploymentConfig};
 use crate::document::{self, Diagnostic, Document, PROVIDER, Resource};
-use crate::engine::Rollout;
+use crate::engine::{Caller, Rollout};
 use crate::providers::Providers;
+use crate::record::Phase;
 
 /// Exit code: the rollout failed.
 pub const FAILED: u8 = 1;
 /// Exit code: wrong usage, or a document that cannot be carried out. Nothing was touched.
 pub const INVALID: u8 = 2;
-/// Exit code: somebody stopped the rollout.
+/// Exit code: the new revision failed and the last completed one is back.
+pub const ROLLED_BACK: u8 = 3;
+/// Exit code: the rollout is paused, or somebody gave it up.
 pub const ABORTED: u8 = 4;
+/// Exit code: another engine is at work on the target.
+pub const LOCKED: u8 = 5;
 /// Exit code of `plan --detailed-exitcode`: there is something to do.
 pub const CHANGES: u8 = 10;
 
@@ -54,7 +61,21 @@ enum Command {
     /// Roll, and wait for the end
     Apply(Input),
     /// Show what every instance runs, and a rollout's record if there is one
-    Status(Input),
+    Status {
+        #[command(flatten)]
+        input: Input,
+        /// Show it again whenever it has changed, until no rollout is under way
+        #[arg(long)]
+        follow: bool,
+    },
+    /// Stop a rollout at the next safe point, to go on later
+    Pause(Input),
+    /// Go on with a paused rollout, or past a checkpoint
+    Resume(Input),
+    /// Give a rollout up: put back what is borrowed, leave the instances as they are
+    Abort(Input),
+    /// Have a rollout go back to the last completed revision
+    Rollback(Input),
     /// Serve JSON-RPC 2.0 on standard input and output
     Serve,
     /// Print the JSON Schemas of the provider's and the resource's configuration
@@ -82,11 +103,29 @@ enum Output {
 }
 
 /// Where the program meets the world.
+#[derive(Clone, Debug)]
 pub struct Edge {
     /// The wall clock when the program began.
     pub now: Timestamp,
     /// Names rollouts that begin in this process.
     pub rollout_id: String,
+    /// Names this process to others; see [`crate::owner`].
+    pub owner: String,
+    /// Whether an owner is known to be dead.
+    pub is_gone: fn(&str) -> bool,
+}
+
+impl Edge {
+    /// A caller that names its rollouts `rollout_id`.
+    pub(crate) fn caller(&self, rollout_id: &str) -> Caller {
+        Caller {
+            rollout_id: rollout_id.to_owned(),
+            owner: self.owner.clone(),
+            is_gone: self.is_gone,
+            jitter: JITTER,
+            completed: None,
+        }
+    }
 }
 
 /// Runs the command line `args` and returns the exit code.
@@ -114,7 +153,11 @@ pub fn run(args: impl Iterator<Item = std::ffi::OsString>, edge: &Edge) -> u8 {
                 plan(&input, detailed_exitcode, edge).await
             }
             Command::Apply(input) => apply::apply(&input, edge).await,
-            Command::Status(input) => status(&input, edge).await,
+            Command::Status { input, follow } => status(&input, follow, edge).await,
+            Command::Pause(input) => command::command(Word::Pause, &input, edge).await,
+            Command::Resume(input) => command::command(Word::Resume, &input, edge).await,
+            Command::Abort(input) => command::command(Word::Abort, &input, edge).await,
+            Command::Rollback(input) => command::command(Word::Rollback, &input, edge).await,
             Command::Serve => crate::stdio::serve(edge).await,
             Command::Schema => schema(),
         }
@@ -140,9 +183,6 @@ async fn plan(input: &Input, detailed: bool, edge: &Edge) -> u8 {
         Ok(prepared) => prepared,
         Err(found) => return refuse(input, &found),
     };
-    if let Err(found) = check_all(&prepared) {
-        return refuse(input, &found);
-    }
     let mut changes = false;
     let mut objects = Vec::new();
     for (resource, rollout) in &prepared {
@@ -159,28 +199,52 @@ async fn plan(input: &Input, detailed: bool, edge: &Edge) -> u8 {
     if detailed && changes { CHANGES } else { 0 }
 }
 
-async fn status(input: &Input, edge: &Edge) -> u8 {
-    let prepared = match prepare_all(input, edge).await {
+async fn status(input: &Input, follow: bool, edge: &Edge) -> u8 {
+    let mut prepared = match prepare_all(input, edge).await {
         Ok(prepared) => prepared,
         Err(found) => return refuse(input, &found),
     };
-    let mut objects = Vec::new();
-    for (resource, rollout) in &prepared {
-        match input.output {
-            Output::Text => say(&mut io::stdout(), &text::status(&resource.name, rollout)),
-            Output::Json => objects.push(json!({
-                "resource": resource.name,
-                "to": rollout.target().revision,
-                "completed": rollout.completed(),
-                "record": rollout.record().map(crate::record::Record::tags),
-                "instances": rollout.instances(),
-            })),
+    let mut shown = String::new();
+    loop {
+        let now = show_status(input, &prepared);
+        if now != shown {
+            say(&mut io::stdout(), &now);
+            shown = now;
+        }
+        let under_way = prepared.iter().any(|(_, rollout)| {
+            rollout.record().is_some_and(|record| !matches!(record.phase, Phase::Halted(_)))
+        });
+        if !follow || !under_way {
+            return 0;
+        }
+        for (resource, rollout) in &mut prepared {
+            rollout.clock().sleep(resource.spec.poll_interval).await;
+            if let Err(error) = rollout.look_again().await {
+                let found = Diagnostic::from_provider(&error, &resource.pointer, PROVIDER);
+                return refuse(input, &[found]);
+            }
         }
     }
-    if input.output == Output::Json {
-        print_json(&json!({ "resources": objects }));
+}
+
+fn show_status(input: &Input, prepared: &[(Resource, Rollout)]) -> String {
+    if input.output == Output::Text {
+        let shown =
+            prepared.iter().map(|(resource, rollout)| text::status(&resource.name, rollout));
+        return shown.collect::<Vec<_>>().join("\n");
     }
-    0
+    let shown = prepared.iter().map(|(resource, rollout)| {
+        json!({
+            "resource": resource.name,
+            "to": rollout.wanted(),
+            "completed": rollout.completed(),
+            "status": rollout.record().map(crate::record::Record::status),
+            "owner": rollout.lease().map(|lease| lease.owner),
+            "record": rollout.record().map(crate::record::Record::tags),
+            "instances": rollout.instances(),
+        })
+    });
+    json!({ "resources": shown.collect::<Vec<_>>() }).to_string()
 }
 
 fn schema() -> u8 {
@@ -223,25 +287,15 @@ async fn prepare_all(
     for resource in resources {
         let place = |error| vec![Diagnostic::from_provider(&error, &resource.pointer, PROVIDER)];
         let fleet = providers.open(&resource.config).await.map_err(place)?;
-        let rollout = Rollout::prepare(fleet, resource.spec.clone(), &edge.rollout_id, JITTER)
-            .await
-            .map_err(place)?;
+        let caller = edge.caller(&edge.rollout_id);
+        let rollout =
+            Rollout::prepare(fleet, resource.spec.clone(), &caller).await.map_err(place)?;
         prepared.push((resource, rollout));
     }
     for warning in &document.warnings {
         say(&mut io::stderr(), &warning.to_string());
     }
     Ok(prepared)
-}
-
-/// Refuses fleets that cannot be rolled as they are.
-fn check_all(prepared: &[(Resource, Rollout)]) -> Result<(), Vec<Diagnostic>> {
-    for (resource, rollout) in prepared {
-        rollout.check().map_err(|error| {
-            vec![Diagnostic::from_provider(&error, &resource.pointer, PROVIDER)]
-        })?;
-    }
-    Ok(())
 }
 
 /// How far polls of several engines are spread in time.

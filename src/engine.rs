@@ -1,30 +1,41 @@
 //! The loop: look, plan, judge, act, report. It decides nothing: what to do comes from the
-//! planner, what is allowed from [`crate::plan::check`].
+//! planner, what is allowed from [`crate::plan::check`], who may act from [`crate::lease`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
+mod act;
+mod command;
+mod hold;
+mod look;
 mod report;
 
+pub use command::Commanded;
+
 use rolling_provider::{
-    Action, Clock, Effect, ErrorKind, Fleet, Observation, ProviderError, Target, Timestamp,
+    Action, Clock, Fleet, Observation, ProviderError, Revision, Target, Timestamp,
 };
 use tokio::sync::watch;
 
+use self::act::Acted;
+use self::hold::Hold;
 use self::report::{Emitter, Shown};
+use crate::control::Control;
 use crate::event::{Envelope, Event, Outcome, Report};
-use crate::plan::{self, Input, Plan, Preview, Step, Verdict, View};
+use crate::lease::Lease;
+use crate::plan::{self, Input, Plan, Preview, Verdict};
 use crate::progress::{Halt, Progress};
-use crate::record::Record;
+use crate::record::{Ending, Phase, Record};
 use crate::schedule::Schedule;
-use crate::spec::RollingDeployment;
+use crate::spec::{OnFailure, RollingDeployment};
 
 /// How long reads and accepted-by-nobody mutations are tried again before the rollout gives up.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// So many ticks in a row may act without a pause between them. A rollout needs few; more mean
+/// that looks contradict each other, and only time helps.
+const TICKS_IN_A_ROW: u32 = 10;
 /// What is left undone after a request to stop for this long stays in the record.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
-/// A launch that is missing for this long is worth asking about, and again after as long.
-const LAUNCH_IS_LATE: Duration = Duration::from_secs(5);
 
 /// How urgently a rollout is to end. A later request may only be more urgent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,75 +49,82 @@ pub enum Stop {
     Now,
 }
 
+/// On whose behalf a rollout runs.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Names the rollout, should one begin.
+    pub rollout_id: String,
+    /// This process, as the lease names it; see [`crate::owner`].
+    pub owner: String,
+    /// Whether an owner is known to be dead.
+    pub is_gone: fn(&str) -> bool,
+    /// From 0 (none) to 1: spreads polls of several engines in time.
+    pub jitter: f64,
+    /// The last revision that the whole fleet ran, where the caller keeps state and knows it.
+    pub completed: Option<Revision>,
+}
+
 /// A deployment that was looked up in the cloud, and may be previewed or run.
 pub struct Rollout {
     fleet: Arc<dyn Fleet>,
     clock: Arc<dyn Clock>,
+    caller: Caller,
+    /// What the document says; `spec` and `target` are what holds now, which differs while the
+    /// rollout goes back.
+    asked: RollingDeployment,
+    wanted: Revision,
     spec: RollingDeployment,
     target: Target,
     look: Observation,
     progress: Progress,
-    jitter: f64,
+    /// What this process itself wants of a rollout found on the target.
+    word: Option<Control>,
+    hold: Hold,
     ticks: u64,
 }
 
 impl Rollout {
     /// Looks the target up and looks at it once. Reads only.
     ///
-    /// `id` names the rollout; `jitter` from 0 (none) to 1 spreads polls in time.
-    ///
     /// # Errors
     /// What the cloud said; a document that asks for what is not there names its attribute.
     pub async fn prepare(
         fleet: Arc<dyn Fleet>,
         spec: RollingDeployment,
-        id: &str,
-        jitter: f64,
+        caller: &Caller,
     ) -> Result<Rollout, ProviderError> {
         let clock = fleet.clock();
-        let mut schedule = Schedule::retrying(jitter);
-        let begin = clock.now();
-        let (target, look) = loop {
-            match look_up(&*fleet).await {
-                Ok(found) => break found,
-                Err(error) if !error.is_retryable() => return Err(error),
-                Err(error) if clock.now().since(begin) > first_patience(&error) => {
-                    return Err(error);
-                }
-                Err(error) => {
-                    tracing::debug!(%error, "trying again");
-                    clock.sleep(schedule.pause()).await;
-                }
-            }
+        let (target, look) = look::look_up(&*fleet, &*clock, caller.jitter).await?;
+        let mut rollout = Rollout {
+            clock,
+            caller: caller.clone(),
+            wanted: target.revision.clone(),
+            asked: spec.clone(),
+            progress: Progress::new(caller.rollout_id.as_str(), look.at),
+            look: look.clone(),
+            word: None,
+            hold: Hold::default(),
+            spec,
+            target,
+            ticks: 1,
+            fleet,
         };
-        let mut progress = Progress::new(id, look.at);
-        progress.record = Record::from_tags(&look.record).map_err(|why| {
+        rollout.take_up(look).map_err(|why| {
             ProviderError::invalid("read the rollout record", "", why).with_remedy(
                 "finish the rollout with the version of rolling that began it, or remove the \
                  tags that start with rolling: once nothing is borrowed any more",
             )
         })?;
-        if let Some(record) = &progress.record {
-            progress.surge = record.surge.min(look.capacity.desired.saturating_sub(record.size));
-        }
-        progress.observe(&target, spec.health.min_healthy_time, &look);
-        Ok(Rollout { clock, spec, target, look, progress, jitter, ticks: 1, fleet })
+        Ok(rollout)
     }
 
-    /// Whether the fleet can be rolled as it is.
+    /// Looks again, to show what has changed since.
     ///
     /// # Errors
-    /// When instances to replace are set aside by somebody.
-    pub fn check(&self) -> Result<(), ProviderError> {
-        match plan::refusal(&self.input(self.look.at)) {
-            None => Ok(()),
-            Some(held) => Err(ProviderError::invalid(
-                "check the fleet",
-                "",
-                format!("instances to replace are set aside: {held}"),
-            )
-            .with_remedy("end that, or tag them rolling:ignore to leave them as they are")),
-        }
+    /// What the cloud said.
+    pub async fn look_again(&mut self) -> Result<(), ProviderError> {
+        let look = self.fleet.observe().await?;
+        self.take_up(look).map_err(|why| ProviderError::invalid("read the record", "", why))
     }
 
     /// What [`Rollout::run`] would do now.
@@ -119,6 +137,11 @@ impl Rollout {
         self.progress.record.as_ref()
     }
 
+    /// Who was at work on the target when it was last looked at.
+    pub fn lease(&self) -> Option<Lease> {
+        Lease::from_tags(&self.look.record)
+    }
+
     /// The clock that the rollout lives by.
     pub fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.clock)
@@ -129,17 +152,23 @@ impl Rollout {
         &self.target
     }
 
+    /// The revision that is wanted.
+    pub fn wanted(&self) -> &Revision {
+        &self.wanted
+    }
+
     /// The size the fleet is meant to have, without surge of ours.
     pub fn size(&self) -> u32 {
         self.progress.size(&self.look)
     }
 
     /// The last revision that the whole fleet is known to have run.
-    pub fn completed(&self) -> Option<rolling_provider::Revision> {
+    pub fn completed(&self) -> Option<Revision> {
         if plan::is_converged(&self.input(self.look.at)) {
             return Some(self.target.revision.clone());
         }
-        self.progress.record.as_ref().and_then(|record| record.completed.clone())
+        let record = self.progress.record.as_ref();
+        record.and_then(|record| record.completed.clone()).or(self.progress.known_completed.clone())
     }
 
     /// Runs the rollout to its end. Never fails: how it ended is in the report, which is also
@@ -149,38 +178,70 @@ impl Rollout {
         mut stop: watch::Receiver<Stop>,
         emit: &mut (dyn FnMut(Envelope) + Send),
     ) -> Report {
-        let mut emit = Emitter::new(&self.progress.rollout_id, emit);
+        let mut emit = Emitter::new(&self.caller.rollout_id, emit);
         let started = self.clock.now();
         emit.send(self.clock.now(), Event::Started { preview: self.preview() });
-        let outcome = self.drive(&mut stop, &mut emit).await;
+        let outcome = self.hold_and_drive(&mut stop, &mut emit).await;
         let report = self.report(outcome, started);
         emit.send(self.clock.now(), Event::Finished { report: report.clone() });
         report
     }
 
+    async fn hold_and_drive(
+        &mut self,
+        stop: &mut watch::Receiver<Stop>,
+        emit: &mut Emitter<'_>,
+    ) -> Outcome {
+        if let Some(record) = &self.progress.record
+            && record.phase == Phase::Halted(Ending::Paused)
+            && record.to == self.wanted
+            && self.word.is_none()
+        {
+            // Whoever paused it, or the checkpoint, asked for a decision; to run again is none.
+            let why = record.reason.clone().unwrap_or_else(|| "paused".into());
+            let (ending, fault, at) = (Ending::Paused, record.fault, self.clock.now());
+            self.progress.halt =
+                Some(Halt { reason: why, ending, fault, gate: false, at, until: None });
+            return Outcome::Paused;
+        }
+        // With nothing to do there is nothing to hold.
+        if self.plan(self.clock.now()).verdict == Verdict::Converged {
+            return Outcome::Succeeded;
+        }
+        match self.take_hold(stop, emit).await {
+            Ok(None) => {}
+            Ok(Some(outcome)) => return outcome,
+            Err(reason) => {
+                self.progress.halt = Some(Halt::failed(reason, self.clock.now()));
+                return Outcome::Failed;
+            }
+        }
+        let outcome = self.drive(stop, emit).await;
+        let urgency = *stop.borrow();
+        self.let_go(outcome, urgency).await;
+        outcome
+    }
+
     async fn drive(&mut self, stop: &mut watch::Receiver<Stop>, emit: &mut Emitter<'_>) -> Outcome {
-        let mut polls = Schedule::polling(self.spec.poll_interval, self.jitter);
-        let mut retries = Schedule::retrying(self.jitter);
+        let mut polls = Schedule::polling(self.spec.poll_interval, self.caller.jitter);
+        let mut retries = Schedule::retrying(self.caller.jitter);
         let mut failing_since = None;
         let mut last_actions = Vec::new();
         let mut shown = Shown::default();
+        let mut in_a_row = 0;
         loop {
             let urgency = *stop.borrow_and_update();
             if urgency == Stop::Now {
-                return self.halted_outcome(Outcome::Aborted);
+                return self.ending(Ending::Interrupted);
             }
             if urgency == Stop::Gracefully {
-                let at = self.clock.now();
-                let until = Some(at + STOP_WITHIN);
-                match &mut self.progress.halt {
-                    // A failure is being put back already: from now on within bounds.
-                    Some(halt) => halt.until = halt.until.or(until),
-                    None => {
-                        let reason = "asked to stop".to_owned();
-                        self.halt(Halt { reason, requested: true, at, until }, emit);
-                    }
-                }
+                self.stop_gracefully(emit);
             }
+            if let Some(reason) = self.superseded() {
+                self.progress.halt = Some(Halt::failed(reason, self.clock.now()));
+                return Outcome::Locked;
+            }
+            self.renew().await;
 
             let now = self.clock.now();
             let plan = self.plan(now);
@@ -188,10 +249,17 @@ impl Rollout {
             self.report_batches(&plan, emit);
             match plan.verdict {
                 Verdict::Continue => {}
+                Verdict::Converged if self.progress.turned_back.is_some() => {
+                    return Outcome::RolledBack;
+                }
                 Verdict::Converged => return Outcome::Succeeded,
-                Verdict::Halted => return self.halted_outcome(Outcome::Failed),
+                Verdict::Halted => return self.ending(Ending::Failed),
                 Verdict::Halt(halt) => {
                     self.halt(halt, emit);
+                    continue;
+                }
+                Verdict::TurnBack { reason } => {
+                    self.turn_back(reason, emit);
                     continue;
                 }
             }
@@ -234,17 +302,22 @@ impl Rollout {
                         self.pause(retries.pause(), stop).await;
                     }
                 }
-                None if changed && repeats => self.pause(retries.pause(), stop).await,
+                None if changed && (repeats || in_a_row >= TICKS_IN_A_ROW) => {
+                    self.pause(retries.pause(), stop).await;
+                }
                 None if changed => {
+                    in_a_row += 1;
                     failing_since = None;
                     retries.start_over();
                     polls.start_over();
                 }
                 None => {
+                    in_a_row = 0;
                     let now = self.clock.now();
                     let due = plan.wake.map_or(Duration::MAX, |wake| wake.since(now));
                     // A moment past what is due, so that it is over by the look.
                     let due = due.saturating_add(Duration::from_millis(1));
+                    let due = due.min(self.renewal_due(now));
                     self.pause(polls.pause().min(due), stop).await;
                 }
             }
@@ -252,10 +325,10 @@ impl Rollout {
                 Ok(true) => polls.start_over(),
                 Ok(false) => {}
                 Err(error) => {
-                    let at = self.clock.now();
                     let reason = format!("cannot see the fleet any more: {error}");
-                    self.progress.begin_halt(Halt { reason, requested: false, at, until: None });
-                    return self.halted_outcome(Outcome::Failed);
+                    let ending = self.ending(Ending::Failed);
+                    self.progress.begin_halt(Halt::failed(reason, self.clock.now()));
+                    return ending;
                 }
             }
         }
@@ -282,7 +355,7 @@ impl Rollout {
             plan.actions.clear();
             plan.begins = None;
             plan.verdict = match &self.progress.halt {
-                None => Verdict::Halt(Halt { reason, requested: false, at: now, until: None }),
+                None => Verdict::Halt(Halt { fault: false, ..Halt::failed(reason, now) }),
                 Some(_) => Verdict::Halted,
             };
         }
@@ -291,69 +364,72 @@ impl Rollout {
 
     fn report_batches(&mut self, plan: &Plan, emit: &mut Emitter<'_>) {
         let now = self.clock.now();
+        let progress = &mut self.progress;
         if plan.batch_ends {
-            self.progress.batch_open = false;
-            emit.send(now, Event::BatchFinished { number: self.progress.batch });
+            progress.batch_open = false;
+            progress.batch_ended = Some(now);
+            emit.send(now, Event::BatchFinished { number: progress.batch });
         }
         if let Some(begins) = &plan.begins {
             // Victims count as out of rotation from here on, whatever becomes of the calls.
-            self.progress.choose(&begins.victims);
-            self.progress.batch = begins.number;
-            self.progress.batch_open = true;
+            progress.choose(&begins.victims);
             let instances = begins.victims.iter().cloned().collect();
-            let (number, launches) = (begins.number, begins.launches);
-            emit.send(now, Event::BatchStarted { number, launches, instances });
-        }
-        self.progress.choose(&plan.chosen);
-    }
-
-    async fn act(&mut self, step: Step, emit: &mut Emitter<'_>) -> Result<Acted, ProviderError> {
-        let Step { action, record, surge } = step;
-        tracing::info!(%action, "acting");
-        match self.fleet.act(&action).await {
-            Ok(()) => {}
-            Err(error) if error.effect == Effect::Applied => {}
-            Err(error) if error.is_retryable() || error.effect == Effect::Unknown => {
-                if error.effect == Effect::Unknown {
-                    self.progress.unsure(&action, surge);
+            let launches = begins.launches;
+            match begins.number {
+                Some(number) => {
+                    progress.batch = number;
+                    progress.batch_open = true;
+                    emit.send(now, Event::BatchStarted { number, launches, instances });
                 }
-                return Err(error);
-            }
-            Err(error) => {
-                tracing::warn!(%action, %error, "refused");
-                self.refused(action, &error, emit);
-                return Ok(Acted::Refused);
+                None => emit.send(now, Event::Replacing { launches, instances }),
             }
         }
-        let now = self.clock.now();
-        let desired = self.progress.desired(&self.look);
-        self.progress.accepted(&action, surge, desired, now);
-        if let Some(record) = record {
-            self.progress.record = Some(record);
+        progress.choose(&plan.chosen);
+        if plan.rests {
+            progress.rest(now);
         }
-        emit.send(now, Event::Acted { action });
-        Ok(Acted::Done)
+        let since = |stands: bool, since: Option<Timestamp>| stands.then(|| since.unwrap_or(now));
+        // A checkpoint is left by the record that says so, in the same tick.
+        progress.at_checkpoint = since(plan.stands_at_checkpoint, progress.at_checkpoint);
+        progress.set_aside_since = since(plan.waits_for_set_aside, progress.set_aside_since);
     }
 
-    /// The cloud will not do `action`. Going forward that ends the rollout; while things are put
-    /// back, the rest is put back all the same.
-    fn refused(&mut self, action: Action, error: &ProviderError, emit: &mut Emitter<'_>) {
-        let remedy = error.remedy.as_ref().map_or(String::new(), |remedy| format!(" ({remedy})"));
-        let words = format!("{error}{remedy}");
-        if self.progress.halt.is_some() {
-            let event = Event::Refused { action: action.clone(), error: words.clone() };
-            emit.send(self.clock.now(), event);
-            self.progress.refused.push((action, words));
-        } else {
-            let reason = format!("the cloud refused to {action}: {words}");
-            let at = self.clock.now();
-            self.halt(Halt { reason, requested: false, at, until: None }, emit);
+    fn stop_gracefully(&mut self, emit: &mut Emitter<'_>) {
+        let at = self.clock.now();
+        let until = Some(at + STOP_WITHIN);
+        match &mut self.progress.halt {
+            // A failure is being put back already: from now on within bounds.
+            Some(halt) => halt.until = halt.until.or(until),
+            None => {
+                let (reason, ending) = ("asked to stop".to_owned(), Ending::Interrupted);
+                self.halt(Halt { reason, ending, fault: false, gate: false, at, until }, emit);
+            }
         }
     }
 
     fn halt(&mut self, halt: Halt, emit: &mut Emitter<'_>) {
         emit.send(self.clock.now(), Event::Halting { reason: halt.reason.clone() });
         self.progress.begin_halt(halt);
+    }
+
+    fn turn_back(&mut self, reason: String, emit: &mut Emitter<'_>) {
+        let completed = self.progress.record.as_ref().and_then(|record| record.completed.clone());
+        let Some(completed) = completed else { return };
+        let to = completed.clone();
+        emit.send(self.clock.now(), Event::RollingBack { reason: reason.clone(), to });
+        self.face_back(completed);
+        let now = self.clock.now();
+        self.progress.turn_back(&self.target, reason, now);
+    }
+
+    /// What holds while a rollout goes back to `completed`: no soak, no checkpoints, no way back
+    /// from there.
+    fn face_back(&mut self, completed: Revision) {
+        self.target.revision = completed;
+        self.spec.health.min_healthy_time = Duration::ZERO;
+        self.spec.pause_between_batches = Duration::ZERO;
+        self.spec.checkpoints.clear();
+        self.spec.on_failure = OnFailure::Stop;
     }
 
     /// Waits, unless a (more) urgent request to stop comes first.
@@ -364,88 +440,12 @@ impl Rollout {
         }
     }
 
-    /// Takes a fresh look. Returns whether the fleet changed since the last one.
-    async fn observe_patiently(
-        &mut self,
-        stop: &mut watch::Receiver<Stop>,
-        emit: &mut Emitter<'_>,
-    ) -> Result<bool, ProviderError> {
-        let mut schedule = Schedule::retrying(self.jitter);
-        let begin = self.clock.now();
-        loop {
-            match self.fleet.observe().await {
-                Ok(look) => return Ok(self.take_in(look).await),
-                Err(error) => {
-                    let urgency = *stop.borrow();
-                    let patience = match urgency {
-                        Stop::No => PATIENCE,
-                        Stop::Gracefully => STOP_WITHIN,
-                        Stop::Now => Duration::ZERO,
-                    };
-                    if !error.is_retryable() || self.clock.now().since(begin) > patience {
-                        return Err(error);
-                    }
-                    let error = error.to_string();
-                    emit.send(self.clock.now(), Event::Retrying { error });
-                    match urgency {
-                        Stop::No => self.pause(schedule.pause(), stop).await,
-                        // The request has been heard, and ends no further pause.
-                        _ => self.clock.sleep(schedule.pause()).await,
-                    }
-                }
-            }
+    /// How a rollout that was halted ended.
+    fn ending(&self, otherwise: Ending) -> Outcome {
+        match self.progress.halt.as_ref().map_or(otherwise, |halt| halt.ending) {
+            Ending::Failed => Outcome::Failed,
+            Ending::Paused => Outcome::Paused,
+            Ending::Aborted | Ending::Interrupted => Outcome::Aborted,
         }
     }
-
-    async fn take_in(&mut self, look: Observation) -> bool {
-        self.ticks += 1;
-        let failed = self.progress.failed.len();
-        self.progress.observe(&self.target, self.spec.health.min_healthy_time, &look);
-        let changed = look.instances != self.look.instances || look.capacity != self.look.capacity;
-        self.look = look;
-        let view = View::new(&self.input(self.look.at));
-        let score = view.updated() + view.serving();
-        if self.progress.best.is_none_or(|(best, _)| score > best) {
-            self.progress.best = Some((score, self.look.at));
-        }
-        let late = self.progress.missing_since.is_some_and(|since| {
-            let asked = self.progress.activities_asked.unwrap_or(since);
-            self.look.at.since(asked) >= LAUNCH_IS_LATE
-        });
-        if late || self.progress.failed.len() > failed {
-            self.ask_why().await;
-        }
-        changed
-    }
-
-    /// Asks the fleet what it did by itself, to name the cause of what is missing or failed.
-    async fn ask_why(&mut self) {
-        self.progress.activities_asked = Some(self.look.at);
-        match self.fleet.activities(self.progress.started).await {
-            Ok(activities) => self.progress.explain(activities),
-            // Only an explanation is lost.
-            Err(error) => tracing::warn!(%error, "cannot read the fleet's activities"),
-        }
-    }
-}
-
-/// What became of an action.
-enum Acted {
-    Done,
-    Refused,
-}
-
-/// The patience before anything was begun: somebody is watching and can try again. Being asked
-/// to slow down is no reason to give up, though.
-fn first_patience(error: &ProviderError) -> Duration {
-    match error.kind {
-        ErrorKind::Throttled => PATIENCE,
-        _ => Duration::from_secs(2),
-    }
-}
-
-async fn look_up(fleet: &dyn Fleet) -> Result<(Target, Observation), ProviderError> {
-    let target = fleet.resolve().await?;
-    let look = fleet.observe().await?;
-    Ok((target, look))
 }

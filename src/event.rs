@@ -43,6 +43,20 @@ pub enum Event {
         /// Who is replaced.
         instances: Vec<InstanceId>,
     },
+    /// In continuous pacing: places of the window are taken again.
+    Replacing {
+        /// How many are launched beside the fleet.
+        launches: u32,
+        /// Who is replaced.
+        instances: Vec<InstanceId>,
+    },
+    /// The new revision failed, or somebody asked for it: the rollout goes back.
+    RollingBack {
+        /// Why.
+        reason: String,
+        /// The completed revision that it goes back to.
+        to: Revision,
+    },
     /// The cloud accepted an action.
     Acted {
         /// Which.
@@ -104,6 +118,8 @@ pub struct Report {
     pub to: Revision,
     /// The last revision that the whole fleet is known to have run.
     pub completed: Option<Revision>,
+    /// Failed instances that were taken out of the fleet and left running, to be looked at.
+    pub kept: Vec<InstanceId>,
     /// Batches that were finished by this run.
     pub batches: u32,
     /// What every instance runs at the end.
@@ -137,10 +153,16 @@ pub struct InstanceReport {
 pub enum Outcome {
     /// Every instance runs the revision, serves and has soaked; nothing is borrowed.
     Succeeded,
+    /// Every instance runs the last completed revision again and serves; nothing is borrowed.
+    RolledBack,
     /// It could not go on.
     Failed,
+    /// It waits for a decision; `resume` goes on.
+    Paused,
     /// Somebody stopped it.
     Aborted,
+    /// Another engine is at work on the target; this one has done nothing, or nothing more.
+    Locked,
 }
 
 impl Outcome {
@@ -148,8 +170,11 @@ impl Outcome {
     pub fn name(self) -> &'static str {
         match self {
             Outcome::Succeeded => "succeeded",
+            Outcome::RolledBack => "rolled_back",
             Outcome::Failed => "failed",
+            Outcome::Paused => "paused",
             Outcome::Aborted => "aborted",
+            Outcome::Locked => "locked",
         }
     }
 }

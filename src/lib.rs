@@ -5,9 +5,12 @@
 
 pub mod cli;
 pub mod clock;
+pub mod control;
 pub mod document;
 pub mod engine;
 pub mod event;
+pub mod lease;
+pub mod owner;
 pub mod plan;
 pub mod progress;
 pub mod providers;

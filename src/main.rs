@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rolling::cli::{self, Edge};
+use rolling::owner;
 use rolling_provider::Timestamp;
 use tracing_subscriber::EnvFilter;
 
@@ -16,5 +17,6 @@ fn main() -> ExitCode {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or_default());
     let rollout_id = format!("{:x}-{:x}", now.0, std::process::id());
-    ExitCode::from(cli::run(std::env::args_os(), &Edge { now, rollout_id }))
+    let edge = Edge { now, rollout_id, owner: owner::this_process(), is_gone: owner::is_gone };
+    ExitCode::from(cli::run(std::env::args_os(), &edge))
 }

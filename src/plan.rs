@@ -5,24 +5,37 @@
 //! or I/O, and ordered collections only, so that the same input always gives the same plan.
 
 mod batch;
+mod borrow;
 pub mod check;
 mod halt;
+mod pace;
 mod preview;
+mod retire;
 mod roll;
+mod trip;
 mod view;
 mod wait;
 
-pub use preview::{BatchPreview, Borrowing, Preview, preview, refusal};
+pub use preview::{BatchPreview, Borrowing, Preview, preview};
+pub use trip::turn_back;
 pub use view::{Member, View};
 pub use wait::{Wait, WaitKind};
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use rolling_provider::{Action, InstanceId, Observation, Target, Timestamp};
 
 use crate::progress::{Halt, Progress};
 use crate::record::Record;
-use crate::spec::RollingDeployment;
+use crate::spec::{Pacing, RollingDeployment};
+
+/// How long a rollout waits for somebody to end what sets instances aside.
+const SET_ASIDE_FOR: Duration = Duration::from_secs(3600);
+
+/// How long a launch must be missing before the size may be lowered by it. Looks lag: were the
+/// instance there after all, the cloud would choose who goes instead.
+const UNLAUNCHED_AFTER: Duration = Duration::from_secs(15);
 
 /// Everything a plan depends on.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +64,12 @@ pub struct Plan {
     pub chosen: BTreeSet<InstanceId>,
     /// Whether the current batch ends with this plan.
     pub batch_ends: bool,
+    /// Whether the rollout stands at a checkpoint whose time has yet to pass.
+    pub stands_at_checkpoint: bool,
+    /// Whether nothing is left but instances that somebody has set aside.
+    pub waits_for_set_aside: bool,
+    /// Whether the rollout waits on purpose, which is no lack of progress.
+    pub rests: bool,
     /// What is being waited for.
     pub waiting_on: Vec<Wait>,
     /// When to look again at the latest, because something is due then.
@@ -66,6 +85,9 @@ impl Plan {
             begins: None,
             chosen: BTreeSet::new(),
             batch_ends: false,
+            stands_at_checkpoint: false,
+            waits_for_set_aside: false,
+            rests: false,
             waiting_on: Vec::new(),
             wake: None,
             verdict: Verdict::Continue,
@@ -97,25 +119,35 @@ pub struct Step {
 }
 
 impl Step {
-    fn plain(action: Action) -> Self {
+    pub(crate) fn plain(action: Action) -> Self {
         Step { action, record: None, surge: None }
     }
 
-    fn record(record: Record) -> Self {
+    pub(crate) fn record(record: Record) -> Self {
         let action = Action::WriteRecord { tags: record.tags() };
         Step { action, record: Some(record), surge: None }
     }
 }
 
-/// A batch that begins.
+/// A batch that begins, or, where there are no batches, the next few.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchStart {
-    /// From 1.
-    pub number: u32,
+    /// From 1; `None` in continuous pacing.
+    pub number: Option<u32>,
     /// Who goes; empty for the batch that only launches surge.
     pub victims: BTreeSet<InstanceId>,
     /// How many are launched beside the fleet.
     pub launches: u32,
+}
+
+impl BatchStart {
+    fn of(input: &Input<'_>, victims: BTreeSet<InstanceId>, launches: u32) -> Self {
+        let number = match input.spec.pacing {
+            Pacing::Batch => Some(input.progress.batch + 1),
+            Pacing::Continuous => None,
+        };
+        BatchStart { number, victims, launches }
+    }
 }
 
 /// Whether to go on.
@@ -125,6 +157,11 @@ pub enum Verdict {
     Continue,
     /// The rollout must end early; plan again with this in [`Progress::halt`].
     Halt(Halt),
+    /// The rollout goes back to the completed revision; plan again with that as the target's.
+    TurnBack {
+        /// Why, as a sentence.
+        reason: String,
+    },
     /// Nothing is left: every instance runs the revision and nothing is borrowed.
     Converged,
     /// Ended early; what could be put back is.
@@ -145,7 +182,8 @@ pub fn plan(input: &Input<'_>) -> Plan {
 pub fn is_converged(input: &Input<'_>) -> bool {
     let view = View::new(input);
     let template = input.look.template.as_ref().map(|found| input.target.resolve(found));
-    view.old().count() == 0
+    view.old().next().is_none()
+        && view.standby.is_empty()
         && template == Some(&input.target.revision)
         && input.progress.record.is_none()
 }

@@ -8,14 +8,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rolling_provider::{
-    Action, Activity, Instance, InstanceId, Lifecycle, Observation, Target, TargetGroupId,
-    TargetState, Timestamp,
+    Action, Activity, Instance, InstanceId, Lifecycle, Observation, Revision, Target,
+    TargetGroupId, TargetState, Timestamp,
 };
 
-use crate::record::Record;
+mod adopt;
+mod seen;
+mod sizes;
 
-/// How long a desired size that we wrote is believed over an observation that lacks it.
-const WRITE_SETTLES_IN: Duration = Duration::from_secs(30);
+pub use seen::{Seen, trouble};
+
+use self::sizes::{Unsure, Written};
+use crate::control::Control;
+use crate::record::{Ending, Phase, ROLLOUT, Record};
+use crate::spec::Health;
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +39,10 @@ pub struct Progress {
     /// Instances chosen to go and not gone yet.
     pub victims: BTreeSet<InstanceId>,
     /// When the cloud accepted to take a victim out of a target group.
-    pub deregistered: BTreeMap<(InstanceId, TargetGroupId), Timestamp>,
+    pub deregistered: BTreeMap<InstanceId, BTreeMap<TargetGroupId, Timestamp>>,
+    /// Target groups that have shown a victim draining since it was deregistered there. Looks lag,
+    /// and one that does not list it may be from before it was listed.
+    pub drains: BTreeSet<(InstanceId, TargetGroupId)>,
     /// Instances of the new revision that an engine before this one took out of a target group,
     /// to give surge back: they are good, and go back in.
     pub strays: BTreeSet<(InstanceId, TargetGroupId)>,
@@ -47,8 +56,15 @@ pub struct Progress {
     pub seen: BTreeMap<InstanceId, Seen>,
     /// Since when there are fewer instances than desired.
     pub missing_since: Option<Timestamp>,
-    /// Instances of the new revision that failed, with the cloud's reason.
+    /// Instances of the new revision that failed, with the cloud's reason; also those that
+    /// failed before a rollout turned back.
     pub failed: BTreeMap<InstanceId, String>,
+    /// Those of them that the record counts.
+    pub counted: BTreeSet<InstanceId>,
+    /// Instances that were taken out of the fleet to be looked at.
+    pub kept: BTreeSet<InstanceId>,
+    /// How long instances that this engine saw launched took until they served.
+    pub boots: Vec<Duration>,
     /// What the fleet said it did by itself, newest first.
     pub activities: Vec<Activity>,
     /// When it was last asked for that.
@@ -57,6 +73,23 @@ pub struct Progress {
     pub best: Option<(usize, Timestamp)>,
     /// Set once the rollout is to end early.
     pub halt: Option<Halt>,
+    /// The last revision that the whole fleet is known to have run, where no record says so: from
+    /// a front-end that keeps state, or from a record that is erased by now.
+    pub known_completed: Option<Revision>,
+    /// Set once the rollout goes back to the completed revision: why.
+    pub turned_back: Option<String>,
+    /// When that was.
+    pub turned_back_at: Timestamp,
+    /// What somebody else wants of this rollout.
+    pub control: Option<Control>,
+    /// Whether a rollout found paused is to go on.
+    pub resume: bool,
+    /// When the last batch ended.
+    pub batch_ended: Option<Timestamp>,
+    /// Since when the rollout has stood at a checkpoint.
+    pub at_checkpoint: Option<Timestamp>,
+    /// Since when only instances are left that somebody has set aside.
+    pub set_aside_since: Option<Timestamp>,
     /// Whether the processes to suspend have been suspended once by this engine; resuming them
     /// meanwhile is then somebody's wish.
     pub suspended: bool,
@@ -64,36 +97,10 @@ pub struct Progress {
     pub refused: Vec<(Action, String)>,
     /// Calls that changed the size, or would have, without an answer. See [`Unsure`].
     unsure: Vec<Unsure>,
-    desired_written: Option<(u32, Timestamp)>,
+    desired_written: Option<Written>,
+    /// Whether this engine has erased the record: its rollout is over, whatever a late look says.
+    pub over: bool,
     observed_once: bool,
-}
-
-/// A change of the size of which nobody knows whether it took effect: it is counted once the
-/// fleet shows it, or once it is asked for again and accepted.
-#[derive(Clone, Debug)]
-struct Unsure {
-    action: Action,
-    /// How much of the size is surge afterwards; `None` for one less.
-    surge: Option<u32>,
-}
-
-/// What was seen of one instance.
-#[derive(Clone, Debug, Default)]
-pub struct Seen {
-    /// Whether it runs the wanted revision.
-    pub is_new: bool,
-    /// From when its time to become healthy runs.
-    pub since: Timestamp,
-    /// Since when it serves without a break.
-    pub serving_since: Option<Timestamp>,
-    /// Since when it does not serve.
-    pub lost_at: Option<Timestamp>,
-    /// Whether it has served for the whole soak once.
-    pub soaked: bool,
-    /// Why it did not serve when it last did not.
-    pub trouble: Option<String>,
-    /// Whether the cloud itself had called it unhealthy when last looked at.
-    pub called_unhealthy: bool,
 }
 
 /// Why a rollout ends early.
@@ -101,12 +108,24 @@ pub struct Seen {
 pub struct Halt {
     /// What brings it to an end, as a sentence.
     pub reason: String,
-    /// Whether somebody asked for it, as against a failure.
-    pub requested: bool,
+    /// As what it ends.
+    pub ending: Ending,
+    /// Whether a failure led here: the fleet's template then goes back, also for a pause.
+    pub fault: bool,
+    /// Whether it is a checkpoint that pauses the rollout: it is passed once that is resumed.
+    pub gate: bool,
     /// When it was decided.
     pub at: Timestamp,
     /// When to stop waiting for things to settle; `None` to wait as long as each may take.
     pub until: Option<Timestamp>,
+}
+
+impl Halt {
+    /// A failure that the rollout does not survive.
+    pub fn failed(reason: String, at: Timestamp) -> Self {
+        let (ending, until) = (Ending::Failed, None);
+        Halt { reason, ending, fault: true, gate: false, at, until }
+    }
 }
 
 impl Progress {
@@ -115,13 +134,14 @@ impl Progress {
         Self { rollout_id: rollout_id.into(), started, ..Self::default() }
     }
 
-    /// Takes in one look at the fleet. `soak` is [`crate::spec::Health::min_healthy_time`].
-    pub fn observe(&mut self, target: &Target, soak: Duration, look: &Observation) {
+    /// Takes in one look at the fleet.
+    pub fn observe(&mut self, target: &Target, health: &Health, look: &Observation) {
         let now = look.at;
         self.settle_unsure(look);
         self.settle_desired(look);
         let desired = self.desired(look);
         if !self.observed_once {
+            self.adopt_failed(look);
             self.adopt_victims(target, look);
         }
         self.note_draining(look);
@@ -130,7 +150,7 @@ impl Progress {
             if instance.lifecycle.is_live() && !self.terminated.contains(id) {
                 live += 1;
             }
-            self.observe_instance(target, soak, now, id, instance);
+            self.observe_instance(target, health, now, id, instance);
         }
         self.forget_gone(look);
         if live >= desired {
@@ -138,14 +158,30 @@ impl Progress {
         } else {
             self.missing_since.get_or_insert(now);
         }
+        self.control =
+            self.record.as_ref().and_then(|record| Control::unheard(&look.record, record));
         self.observed_once = true;
+    }
+
+    /// Takes in that `record` stands on the target.
+    pub fn recorded(&mut self, record: Record) {
+        self.counted.extend(record.last_failed.clone());
+        self.record = Some(record);
+        // What it says it has heard is obeyed.
+        if let (Some(record), Some(control)) = (&self.record, &self.control)
+            && record.heard.contains(&control.id)
+        {
+            self.control = None;
+        }
     }
 
     /// Takes in that nobody knows whether `action` took effect; see [`Self::accepted`].
     pub fn unsure(&mut self, action: &Action, surge: Option<u32>) {
         let resizes = matches!(
             action,
-            Action::SetCapacity { .. } | Action::Terminate { decrement: true, .. }
+            Action::SetCapacity { .. }
+                | Action::Terminate { decrement: true, .. }
+                | Action::Detach { decrement: true, .. }
         );
         if resizes && self.unsure.iter().all(|unsure| unsure.action != *action) {
             self.unsure.push(Unsure { action: action.clone(), surge });
@@ -162,40 +198,55 @@ impl Progress {
         match action {
             Action::Deregister { target_group, instances } => {
                 for id in instances {
-                    let key = (id.clone(), target_group.clone());
-                    self.deregistered.entry(key).or_insert(now);
+                    self.note_deregistered(id, target_group, now);
                 }
             }
             Action::Register { target_group, instances } => {
                 for id in instances {
-                    let key = (id.clone(), target_group.clone());
-                    self.strays.remove(&key);
-                    self.deregistered.remove(&key);
+                    self.strays.remove(&(id.clone(), target_group.clone()));
+                    self.drains.remove(&(id.clone(), target_group.clone()));
+                    if let Some(groups) = self.deregistered.get_mut(id) {
+                        groups.remove(target_group);
+                        if groups.is_empty() {
+                            self.deregistered.remove(id);
+                        }
+                    }
                     if !self.was_deregistered(id) {
                         self.victims.remove(id);
                         self.returned.insert(id.clone(), now);
                     }
                 }
             }
-            Action::Terminate { instance, decrement } => {
+            Action::Terminate { instance, decrement } | Action::Detach { instance, decrement } => {
                 self.victims.remove(instance);
                 self.terminated.insert(instance.clone());
+                if matches!(action, Action::Detach { .. }) {
+                    self.kept.insert(instance.clone());
+                }
                 if *decrement {
                     self.surge = self.surge.saturating_sub(1);
-                    self.desired_written = Some((desired.saturating_sub(1), now));
+                    self.wrote(desired, desired.saturating_sub(1), now);
                 }
             }
-            Action::SetCapacity { desired, .. } => self.desired_written = Some((*desired, now)),
-            Action::WriteRecord { .. } => {}
-            Action::EraseRecord { .. } => self.record = None,
+            Action::SetCapacity { desired: to, .. } => self.wrote(desired, *to, now),
+            Action::WriteRecord { .. } | Action::Tag { .. } => {}
+            Action::EraseRecord { keys } if !keys.contains(ROLLOUT) => {}
+            Action::EraseRecord { .. } => {
+                let completed = self.record.take().and_then(|record| record.completed);
+                self.known_completed = completed.or(self.known_completed.take());
+                self.over = true;
+            }
+            Action::CatchUp { desired: Some(to), .. } => self.wrote(desired, *to, now),
             Action::SuspendProcesses { .. } => self.suspended = true,
-            Action::ResumeProcesses { .. } | Action::MoveTemplate { .. } => {}
+            Action::ResumeProcesses { .. }
+            | Action::MoveTemplate { .. }
+            | Action::CatchUp { desired: None, .. } => {}
         }
     }
 
     /// The desired size, where a size of ours that reads do not show yet counts.
     pub fn desired(&self, look: &Observation) -> u32 {
-        self.desired_written.map_or(look.capacity.desired, |(written, _)| written)
+        self.desired_written.as_ref().map_or(look.capacity.desired, |written| written.desired)
     }
 
     /// The size the fleet is meant to have, without surge of ours.
@@ -218,7 +269,7 @@ impl Progress {
 
     /// Whether `id` is out of some target group by our doing.
     pub fn was_deregistered(&self, id: &InstanceId) -> bool {
-        self.deregistered.keys().any(|(victim, _)| victim == id)
+        self.deregistered.contains_key(id)
     }
 
     /// Takes in what the fleet says it did by itself: the cause of a removal joins the reason of
@@ -239,9 +290,24 @@ impl Progress {
     /// From now on the rollout is put back. Victims that are still in rotation stay there.
     pub fn begin_halt(&mut self, halt: Halt) {
         self.halt = Some(halt);
-        let out: BTreeSet<InstanceId> =
-            self.deregistered.keys().map(|(id, _)| id.clone()).collect();
-        self.victims.retain(|id| out.contains(id));
+        self.victims.retain(|id| self.deregistered.contains_key(id));
+    }
+
+    /// The record, where it is of what this engine does now and not of what came before.
+    pub fn standing(&self, target: &Target) -> Option<&Record> {
+        let is_back = self.turned_back.is_some();
+        self.record.as_ref().filter(|record| {
+            record.phase == Phase::Rolling
+                && record.turned_back == is_back
+                && (is_back || record.to == target.revision)
+        })
+    }
+
+    /// Takes in that the rollout is waiting on purpose, which is no lack of progress.
+    pub fn rest(&mut self, now: Timestamp) {
+        if let Some((_, since)) = &mut self.best {
+            *since = now;
+        }
     }
 
     /// Chooses victims: from now on they count as out of rotation, before any call is made.
@@ -249,61 +315,29 @@ impl Progress {
         self.victims.extend(victims.iter().cloned());
     }
 
-    /// Counts what turns out to have taken effect although nobody said so.
-    fn settle_unsure(&mut self, look: &Observation) {
-        let took_effect = |unsure: &Unsure| match &unsure.action {
-            Action::SetCapacity { desired, .. } => look.capacity.desired == *desired,
-            Action::Terminate { instance, .. } => {
-                look.instances.get(instance).is_none_or(|i| !i.lifecycle.is_live())
-            }
-            _ => false,
-        };
-        let (settled, open) = std::mem::take(&mut self.unsure).into_iter().partition(took_effect);
-        self.unsure = open;
-        let settled: Vec<Unsure> = settled;
-        for Unsure { action, surge } in settled {
-            if let Action::Terminate { instance, .. } = action {
-                self.victims.remove(&instance);
-                self.terminated.insert(instance);
-            }
-            self.surge = surge.unwrap_or_else(|| self.surge.saturating_sub(1));
-            // The look that shows the effect shows the size, too.
-            self.desired_written = None;
-        }
-    }
-
-    fn settle_desired(&mut self, look: &Observation) {
-        if let Some((written, at)) = self.desired_written {
-            let settled = look.capacity.desired == written;
-            if settled || look.at.since(at) > WRITE_SETTLES_IN {
-                self.desired_written = None;
-            }
-        }
-    }
-
     fn observe_instance(
         &mut self,
         target: &Target,
-        soak: Duration,
+        health: &Health,
         now: Timestamp,
         id: &InstanceId,
         instance: &Instance,
     ) {
         let serves = self.serves(target, id, instance);
-        // A launch time is the cloud's clock. It counts only for instances that were there
-        // before us; for the others our own first look is both later and free of clock skew.
-        let found = !self.observed_once;
-        let launched = instance.launched_at.filter(|_| found).map_or(now, |at| at.min(now));
-        let began = self.record.as_ref().map_or(self.started, |record| record.started);
-        let seen = self.seen.entry(id.clone()).or_insert_with(|| Seen {
-            is_new: instance.revision.as_ref() == Some(&target.revision),
-            since: if found { launched.max(began) } else { now },
-            ..Seen::default()
-        });
+        if !self.seen.contains_key(id) {
+            let seen = self.first_sight(target, now, instance, serves);
+            self.seen.insert(id.clone(), seen);
+        }
+        let is_leaving = self.victims.contains(id) || self.terminated.contains(id);
+        let Some(seen) = self.seen.get_mut(id) else { return };
         if serves {
+            if seen.launched_here && !seen.has_served {
+                self.boots.push(now.since(seen.since));
+            }
+            seen.has_served = true;
             let since = *seen.serving_since.get_or_insert(now);
             seen.lost_at = None;
-            seen.soaked |= now.since(since) >= soak;
+            seen.soaked |= now.since(since) >= health.min_healthy_time;
         } else {
             seen.serving_since = None;
             seen.lost_at.get_or_insert(now);
@@ -313,45 +347,40 @@ impl Progress {
         }
         seen.called_unhealthy = !instance.healthy
             || instance.targets.values().any(|health| health.state == TargetState::Unhealthy);
+        seen.taken_out = seen.soaked
+            && !serves
+            && instance.lifecycle == Lifecycle::InService
+            && instance.healthy
+            && target.target_groups.iter().any(|group| {
+                instance.targets.get(&group.id).is_none_or(|health| {
+                    matches!(health.state, TargetState::Draining | TargetState::Unused)
+                })
+            });
+        let is_ours = seen.is_new && !is_leaving && !instance.ignored;
+        if is_ours
+            && instance.lifecycle.is_live()
+            && !self.failed.contains_key(id)
+            && let Some(reason) = seen.overdue(health, serves, now)
+        {
+            self.failed.insert(id.clone(), reason);
+        }
         if self.terminated.contains(id) || !instance.lifecycle.is_live() {
             self.victims.remove(id);
         }
     }
 
-    /// Victims that drain although their deregistration got no answer.
-    fn note_draining(&mut self, look: &Observation) {
-        for id in &self.victims {
-            let targets = look.instances.get(id).map(|instance| &instance.targets);
-            for (group, health) in targets.into_iter().flatten() {
-                if health.state == TargetState::Draining {
-                    let key = (id.clone(), group.clone());
-                    self.deregistered.entry(key).or_insert(look.at);
-                }
-            }
-        }
+    fn note_deregistered(&mut self, id: &InstanceId, group: &TargetGroupId, at: Timestamp) {
+        self.deregistered.entry(id.clone()).or_default().entry(group.clone()).or_insert(at);
     }
 
-    /// A rollout found half-way: instances that are out of rotation were taken out by the engine
-    /// before this one. Old ones stay victims, new ones are strays.
-    fn adopt_victims(&mut self, target: &Target, look: &Observation) {
-        if self.record.is_none() {
-            return;
-        }
-        for (id, instance) in &look.instances {
-            if instance.ignored || instance.lifecycle != Lifecycle::InService {
-                continue;
-            }
-            let old = instance.revision.as_ref() != Some(&target.revision);
-            for group in &target.target_groups {
-                let out = instance.targets.get(&group.id).is_none_or(|health| {
-                    matches!(health.state, TargetState::Draining | TargetState::Unused)
-                });
-                let key = (id.clone(), group.id.clone());
-                if out && old {
-                    self.victims.insert(id.clone());
-                    self.deregistered.insert(key, look.at);
-                } else if out {
-                    self.strays.insert(key);
+    /// Victims that drain although their deregistration got no answer.
+    fn note_draining(&mut self, look: &Observation) {
+        for id in self.victims.clone() {
+            let targets = look.instances.get(&id).map(|instance| &instance.targets);
+            for (group, health) in targets.into_iter().flatten() {
+                if health.state == TargetState::Draining {
+                    self.note_deregistered(&id, group, look.at);
+                    self.drains.insert((id.clone(), group.clone()));
                 }
             }
         }
@@ -364,9 +393,10 @@ impl Progress {
             look.instances.get(id).is_none_or(|i| i.lifecycle == Lifecycle::Terminating)
         };
         self.victims.retain(|id| !going(id));
+        let is_halting = self.halt.is_some();
         for (id, seen) in &self.seen {
             let ours = self.terminated.contains(id) || self.was_deregistered(id);
-            if going(id) && !ours && seen.is_new && seen.called_unhealthy {
+            if going(id) && !ours && seen.is_new && seen.called_unhealthy && !is_halting {
                 self.failed.entry(id.clone()).or_insert_with(|| {
                     let why = seen.trouble.as_deref().unwrap_or("unhealthy");
                     format!("its group removed it as unhealthy: {why}")
@@ -374,51 +404,8 @@ impl Progress {
             }
         }
         self.seen.retain(|id, _| look.instances.contains_key(id));
-        self.deregistered.retain(|(id, _), _| look.instances.contains_key(id));
+        self.deregistered.retain(|id, _| look.instances.contains_key(id));
         self.strays.retain(|(id, _)| !going(id));
-    }
-}
-
-/// Why an instance does not serve, in the cloud's own words.
-pub fn trouble(target: &Target, instance: &Instance) -> String {
-    if instance.lifecycle != Lifecycle::InService {
-        return match instance.lifecycle {
-            Lifecycle::Pending => "still pending, not in service".into(),
-            Lifecycle::Standby => "in standby".into(),
-            _ => "terminating".into(),
-        };
-    }
-    let words: Vec<String> = target
-        .target_groups
-        .iter()
-        .filter_map(|group| match instance.targets.get(&group.id) {
-            None => Some(format!("not registered in target group {}", group.name)),
-            Some(health) if health.state == TargetState::Healthy => None,
-            Some(health) => {
-                let mut words = format!("{} in target group {}", state(health.state), group.name);
-                let reasons = [&health.reason, &health.description];
-                for word in reasons.into_iter().flatten().filter(|word| !word.is_empty()) {
-                    words.push_str(": ");
-                    words.push_str(word);
-                }
-                Some(words)
-            }
-        })
-        .collect();
-    match (words.is_empty(), instance.healthy) {
-        (true, false) => "called unhealthy by its group".into(),
-        (true, true) => "leaving the load balancer's rotation".into(),
-        (false, _) => words.join("; "),
-    }
-}
-
-fn state(state: TargetState) -> &'static str {
-    match state {
-        TargetState::Initial => "initial",
-        TargetState::Healthy => "healthy",
-        TargetState::Unhealthy => "unhealthy",
-        TargetState::Draining => "draining",
-        TargetState::Unused => "unused",
-        TargetState::Unavailable => "unavailable",
+        self.drains.retain(|(id, _)| look.instances.contains_key(id));
     }
 }

@@ -131,6 +131,9 @@ fn fleet_config(fleet: &SimulatedFleetConfig) -> FleetConfig {
         boot_sigma: fleet.boot_sigma.unwrap_or(0.2),
         seed: fleet.seed.unwrap_or(1),
         bad_revisions: bad.map(|(name, how)| (name.as_str().into(), behaviour(*how))).collect(),
+        replaces_deregistered: false,
+        hangs: None,
+        schedule: Vec::new(),
     }
 }
 
@@ -142,5 +145,6 @@ fn behaviour(name: BehaviourName) -> rolling_simulator::Behaviour {
         BehaviourName::Slow => Behaviour::Slow,
         BehaviourName::Hang => Behaviour::Hang,
         BehaviourName::FailLaunch => Behaviour::FailLaunch,
+        BehaviourName::HalfUnhealthy => Behaviour::HalfUnhealthy,
     }
 }

@@ -1,19 +1,42 @@
-//! The rollout record: what the cloud remembers of a rollout while it runs, as tags on the target.
-//!
-//! A value is `key=value` pairs separated by spaces, in the alphabet that ELBv2 tags allow and at
-//! most 255 characters. `$` (of `$Latest`) is outside that alphabet and is written `@`. The format
-//! is versioned: `v=1`. Unknown keys are ignored, so that a later minor version may add some.
+//! The rollout record: what the cloud remembers of a rollout while it runs, is paused, or failed
+//! with something still to say. It is kept as tags on the target.
 
-use std::collections::{BTreeMap, BTreeSet};
+pub(crate) mod fields;
 
-use rolling_provider::{Revision, Tags, Timestamp};
+use std::collections::BTreeSet;
+use std::time::Duration;
 
-/// Tag with the rollout itself.
+use rolling_provider::{InstanceId, Revision, Tags, Timestamp};
+
+use crate::control::Control;
+
+use self::fields::{Fields, Line, decode, encode, plain};
+
+/// Tag that names the rollout.
 pub const ROLLOUT: &str = "rolling:rollout";
+/// Tag with how far it is.
+pub const PROGRESS: &str = "rolling:progress";
 /// Tag with what is borrowed.
 pub const BORROWED: &str = "rolling:borrowed";
 /// Tag with the last completed revision.
 pub const COMPLETED: &str = "rolling:completed";
+/// Tag with why it is not going forward any more, for people.
+pub const REASON: &str = "rolling:reason";
+/// Tag with who is at work; see [`crate::lease`].
+pub const LEASE: &str = "rolling:lease";
+/// Tag with what somebody else wants; see [`crate::control`].
+pub const CONTROL: &str = "rolling:control";
+/// Tag on an instance that has failed, with the id of the rollout that counted it.
+pub const FAILED: &str = "rolling:failed";
+/// Tag on an instance that was taken out of its fleet to be looked at, with the rollout's id.
+pub const KEPT: &str = "rolling:kept";
+
+/// Every tag that a rollout may leave on its target.
+pub const KEYS: [&str; 7] = [ROLLOUT, PROGRESS, BORROWED, COMPLETED, REASON, LEASE, CONTROL];
+
+/// How many obeyed words a record remembers: reads lag, and the one before the last may be seen
+/// again.
+const WORDS: usize = 4;
 
 /// What the cloud remembers of a rollout.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,39 +45,105 @@ pub struct Record {
     pub id: String,
     /// Highest generation seen on this target, plus one for each accepted rollout.
     pub generation: u64,
+    /// The revision that is rolled out, also while the rollout goes back from it.
+    pub to: Revision,
+    /// When it began.
+    pub started: Timestamp,
     /// How far it is.
     pub phase: Phase,
-    /// The fleet's template as it was found, aliases resolved where they could be.
-    pub from: Option<Revision>,
-    /// The revision that is rolled out.
-    pub to: Revision,
+    /// Whether it goes (or went) back to the completed revision. Happens at most once.
+    pub turned_back: bool,
+    /// Whether a failure of the new revision is why it does not go forward.
+    pub fault: bool,
     /// Size of the fleet when the rollout began, without surge.
     pub size: u32,
     /// How many of the live instances are surge: written before they are asked for.
     pub surge: u32,
-    /// When it began.
-    pub started: Timestamp,
+    /// Instances that have failed.
+    pub failures: u32,
+    /// The instance that was counted last: written with the count, so that nothing counts twice.
+    pub last_failed: Option<InstanceId>,
+    /// How many failed instances were taken out of the fleet and kept.
+    pub kept: u32,
+    /// The one that was kept last: written with the count, so that a run that follows a crash
+    /// keeps the same one.
+    pub last_kept: Option<InstanceId>,
+    /// Checkpoints that were passed.
+    pub gate: u32,
+    /// How long the rollout has been paused in all.
+    pub paused: Duration,
+    /// Since when it is paused; while it is not, when it was last resumed.
+    pub turned: Option<Timestamp>,
+    /// The latest words of [`crate::control`] that were obeyed, oldest first.
+    pub heard: Vec<String>,
     /// What is borrowed, with the original.
     pub borrowed: Borrowed,
     /// The last revision that the whole fleet was known to run.
     pub completed: Option<Revision>,
+    /// Why it is not going forward any more.
+    pub reason: Option<String>,
 }
 
 /// How far a rollout is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Under way.
+    /// Under way, forward or back.
     Rolling,
-    /// Putting back what was borrowed after a failure or a stop.
-    Halting,
-    /// Ended without success; everything that could be put back is.
-    Halted,
+    /// Putting things in order before it ends early.
+    Halting(Ending),
+    /// Ended early; everything that should be put back is.
+    Halted(Ending),
+}
+
+/// How a rollout ends that does not get to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It cannot go on.
+    Failed,
+    /// Somebody, a checkpoint or a failure asks for a decision. Surge is kept.
+    Paused,
+    /// Somebody gave it up.
+    Aborted,
+    /// The program was told to end; the next run goes on.
+    Interrupted,
+}
+
+impl Phase {
+    /// Every phase.
+    const ALL: [Phase; 9] = [
+        Phase::Rolling,
+        Phase::Halting(Ending::Failed),
+        Phase::Halting(Ending::Paused),
+        Phase::Halting(Ending::Aborted),
+        Phase::Halting(Ending::Interrupted),
+        Phase::Halted(Ending::Failed),
+        Phase::Halted(Ending::Paused),
+        Phase::Halted(Ending::Aborted),
+        Phase::Halted(Ending::Interrupted),
+    ];
+
+    /// The spelling in the record.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Rolling => "rolling",
+            Phase::Halting(Ending::Failed) => "failing",
+            Phase::Halting(Ending::Paused) => "pausing",
+            Phase::Halting(Ending::Aborted) => "aborting",
+            Phase::Halting(Ending::Interrupted) => "interrupting",
+            Phase::Halted(Ending::Failed) => "failed",
+            Phase::Halted(Ending::Paused) => "paused",
+            Phase::Halted(Ending::Aborted) => "aborted",
+            Phase::Halted(Ending::Interrupted) => "interrupted",
+        }
+    }
 }
 
 /// What a rollout has changed and must put back, beside what it wrote itself, so that a value
 /// somebody else set meanwhile is left alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Borrowed {
+    /// The fleet's template as it was found, aliases resolved where they could be.
+    pub template: Option<Revision>,
     /// The maximum size: (as it was found, as we wrote it).
     pub max: Option<(u32, u32)>,
     /// Processes that run normally and that we suspended.
@@ -62,32 +151,59 @@ pub struct Borrowed {
 }
 
 impl Record {
-    /// The tags that hold this record.
+    /// How far it is, in a word.
+    pub fn status(&self) -> &'static str {
+        match self.phase {
+            Phase::Rolling if self.turned_back => "rolling_back",
+            phase => phase.name(),
+        }
+    }
+
+    /// The words that are obeyed once `control` is.
+    pub fn hearing(&self, control: Option<&Control>) -> Vec<String> {
+        let mut heard = self.heard.clone();
+        if let Some(control) = control.filter(|control| !heard.contains(&control.id)) {
+            heard.push(control.id.clone());
+        }
+        heard.drain(..heard.len().saturating_sub(WORDS));
+        heard
+    }
+
+    /// The tags that hold this record, always the same keys: a tag that is left out would stay as
+    /// it was.
     pub fn tags(&self) -> Tags {
-        let mut rollout = format!(
-            "v=1 id={} gen={} phase={} to={} n={} surge={} started={}",
-            self.id,
-            self.generation,
-            self.phase.name(),
-            encode(self.to.as_str()),
-            self.size,
-            self.surge,
-            self.started.0,
-        );
-        if let Some(from) = &self.from {
-            append(&mut rollout, "from", &encode(from.as_str()));
-        }
-        let mut borrowed = String::from("v=1");
-        if let Some((found, ours)) = self.borrowed.max {
-            append(&mut borrowed, "max", &format!("{found}/{ours}"));
-        }
-        if !self.borrowed.suspended.is_empty() {
-            let names: Vec<&str> = self.borrowed.suspended.iter().map(String::as_str).collect();
-            append(&mut borrowed, "suspended", &names.join("+"));
-        }
-        let mut tags = Tags::from([(ROLLOUT.into(), rollout), (BORROWED.into(), borrowed)]);
+        let rollout = Line::new()
+            .with("id", &self.id)
+            .with("gen", self.generation)
+            .with("to", encode(&self.to))
+            .with("started", self.started.0);
+        let progress = Line::new()
+            .with("phase", self.phase.name())
+            .with_flag("back", self.turned_back)
+            .with_flag("fault", self.fault)
+            .with("n", self.size)
+            .with("surge", self.surge)
+            .with("failed", self.failures)
+            .with_some("last", self.last_failed.as_ref())
+            .with("kept", self.kept)
+            .with_some("keep", self.last_kept.as_ref())
+            .with("gate", self.gate)
+            .with("paused", self.paused.as_millis())
+            .with_some("turned", self.turned.map(|at| at.0))
+            .with_some("heard", (!self.heard.is_empty()).then(|| self.heard.join("+")));
+        let names: Vec<&str> = self.borrowed.suspended.iter().map(String::as_str).collect();
+        let borrowed = Line::new()
+            .with_some("template", self.borrowed.template.as_ref().map(encode))
+            .with_some("max", self.borrowed.max.map(|(found, ours)| format!("{found}/{ours}")))
+            .with_some("suspended", (!names.is_empty()).then(|| names.join("+")));
+        let mut tags = Tags::from([
+            (ROLLOUT.into(), rollout.done()),
+            (PROGRESS.into(), progress.done()),
+            (BORROWED.into(), borrowed.done()),
+            (REASON.into(), plain(self.reason.as_deref().unwrap_or_default())),
+        ]);
         if let Some(completed) = &self.completed {
-            tags.insert(COMPLETED.into(), encode(completed.as_str()));
+            tags.insert(COMPLETED.into(), encode(completed));
         }
         tags
     }
@@ -99,41 +215,38 @@ impl Record {
     /// since it may be all that remembers what is borrowed.
     pub fn from_tags(tags: &Tags) -> Result<Option<Record>, String> {
         let Some(rollout) = tags.get(ROLLOUT) else { return Ok(None) };
-        let fields = Fields::parse(ROLLOUT, rollout)?;
-        let borrowed = match tags.get(BORROWED) {
-            Some(value) => Borrowed::parse(&Fields::parse(BORROWED, value)?)?,
-            None => return Err(format!("tag {BORROWED} is missing beside {ROLLOUT}")),
+        let rollout = Fields::parse(ROLLOUT, rollout)?;
+        let other = |key: &'static str| match tags.get(key) {
+            Some(value) => Fields::parse(key, value),
+            None => Err(format!("tag {key} is missing beside {ROLLOUT}")),
         };
+        let (progress, borrowed) = (other(PROGRESS)?, other(BORROWED)?);
+        let phase = progress.text("phase")?;
+        let known = Phase::ALL.into_iter().find(|known| known.name() == phase);
+        let heard = progress.optional("heard").into_iter().flat_map(|ids| ids.split('+'));
+        let reason = tags.get(REASON).filter(|reason| !reason.is_empty());
         Ok(Some(Record {
-            id: fields.text("id")?.to_owned(),
-            generation: fields.number("gen")?,
-            phase: Phase::parse(&fields)?,
-            from: fields.optional("from").map(|from| Revision::new(decode(from))),
-            to: Revision::new(decode(fields.text("to")?)),
-            size: fields.number("n")?,
-            surge: fields.number("surge")?,
-            started: Timestamp(fields.number("started")?),
-            borrowed,
-            completed: tags.get(COMPLETED).map(|value| Revision::new(decode(value))),
+            id: rollout.text("id")?.to_owned(),
+            generation: rollout.number("gen")?,
+            to: decode(rollout.text("to")?),
+            started: Timestamp(rollout.number("started")?),
+            phase: known.ok_or_else(|| progress.unreadable("phase", phase))?,
+            turned_back: progress.optional("back").is_some(),
+            fault: progress.optional("fault").is_some(),
+            size: progress.number("n")?,
+            surge: progress.number("surge")?,
+            failures: progress.number("failed")?,
+            last_failed: progress.optional("last").map(InstanceId::new),
+            kept: progress.number("kept")?,
+            last_kept: progress.optional("keep").map(InstanceId::new),
+            gate: progress.number("gate")?,
+            paused: Duration::from_millis(progress.number("paused")?),
+            turned: progress.optional_number("turned")?.map(Timestamp),
+            heard: heard.map(str::to_owned).collect(),
+            borrowed: Borrowed::parse(&borrowed)?,
+            completed: tags.get(COMPLETED).map(|value| decode(value)),
+            reason: reason.cloned(),
         }))
-    }
-}
-
-impl Phase {
-    /// The spelling in the record.
-    pub fn name(self) -> &'static str {
-        match self {
-            Phase::Rolling => "rolling",
-            Phase::Halting => "halting",
-            Phase::Halted => "halted",
-        }
-    }
-
-    fn parse(fields: &Fields<'_>) -> Result<Phase, String> {
-        let phases = [Phase::Rolling, Phase::Halting, Phase::Halted];
-        let name = fields.text("phase")?;
-        let phase = phases.into_iter().find(|phase| phase.name() == name);
-        phase.ok_or_else(|| fields.unreadable("phase", name))
     }
 }
 
@@ -149,54 +262,12 @@ impl Borrowed {
             }
         };
         let suspended = fields.optional("suspended").into_iter().flat_map(|names| names.split('+'));
-        Ok(Borrowed { max, suspended: suspended.map(str::to_owned).collect() })
+        Ok(Borrowed {
+            template: fields.optional("template").map(decode),
+            max,
+            suspended: suspended.map(str::to_owned).collect(),
+        })
     }
-}
-
-/// The `key=value` pairs of one tag.
-struct Fields<'a> {
-    tag: &'static str,
-    pairs: BTreeMap<&'a str, &'a str>,
-}
-
-impl<'a> Fields<'a> {
-    fn parse(tag: &'static str, value: &'a str) -> Result<Self, String> {
-        let pairs = value.split(' ').filter_map(|pair| pair.split_once('=')).collect();
-        let fields = Fields { tag, pairs };
-        match fields.text("v")? {
-            "1" => Ok(fields),
-            other => Err(format!("tag {tag} is of version {other}, this program reads version 1")),
-        }
-    }
-
-    fn optional(&self, key: &str) -> Option<&'a str> {
-        self.pairs.get(key).copied()
-    }
-
-    fn text(&self, key: &str) -> Result<&'a str, String> {
-        self.optional(key).ok_or_else(|| format!("tag {} has no {key}=", self.tag))
-    }
-
-    fn number<T: std::str::FromStr>(&self, key: &str) -> Result<T, String> {
-        let value = self.text(key)?;
-        value.parse().map_err(|_| self.unreadable(key, value))
-    }
-
-    fn unreadable(&self, key: &str, value: &str) -> String {
-        format!("tag {} has an unreadable {key}={value}", self.tag)
-    }
-}
-
-fn append(line: &mut String, key: &str, value: &str) {
-    line.push_str(&format!(" {key}={value}"));
-}
-
-fn encode(revision: &str) -> String {
-    revision.replace('$', "@")
-}
-
-fn decode(revision: &str) -> String {
-    revision.replace('@', "$")
 }
 
 #[cfg(test)]
@@ -205,27 +276,54 @@ mod tests {
 
     fn record() -> Record {
         Record {
-            id: "18c2".into(),
-            generation: 3,
-            phase: Phase::Halting,
-            from: Some("lt-0123456789abcdef0:$Latest".into()),
+            id: "an-operation-id-of-sixty-four-characters-is-the-longest-allowed".into(),
+            generation: 300,
+            phase: Phase::Halting(Ending::Interrupted),
+            turned_back: true,
+            fault: true,
             to: "lt-0123456789abcdef0:1234".into(),
             size: 100_000,
-            surge: 10_000,
+            surge: 100_000,
+            failures: 100_000,
+            last_failed: Some("i-0123456789abcdef0".into()),
+            kept: 10,
+            last_kept: Some("i-0123456789abcdef0".into()),
+            gate: 10,
+            paused: Duration::from_secs(1_000_000),
+            turned: Some(Timestamp(1_800_000_000_000)),
+            heard: ["01234567", "12345678", "23456789", "3456789a"].map(String::from).into(),
             started: Timestamp(1_800_000_000_000),
             borrowed: Borrowed {
+                template: Some("lt-0123456789abcdef0:$Latest".into()),
                 max: Some((100_000, 110_000)),
                 suspended: ["AZRebalance", "AlarmNotification", "ScheduledActions"]
                     .map(String::from)
                     .into(),
             },
             completed: Some("lt-0123456789abcdef0:1233".into()),
+            reason: Some("instance i-1 failed: codes 502".into()),
         }
     }
 
     #[test]
-    fn a_record_survives_the_way_through_tags() {
-        assert_eq!(Record::from_tags(&record().tags()), Ok(Some(record())));
+    fn a_record_survives_the_way_through_tags_in_every_phase() {
+        for phase in Phase::ALL {
+            let record = Record { phase, ..record() };
+            assert_eq!(Record::from_tags(&record.tags()), Ok(Some(record)));
+        }
+        let fresh = Record {
+            turned_back: false,
+            fault: false,
+            last_failed: None,
+            last_kept: None,
+            turned: None,
+            heard: Vec::new(),
+            completed: None,
+            reason: None,
+            borrowed: Borrowed::default(),
+            ..record()
+        };
+        assert_eq!(Record::from_tags(&fresh.tags()), Ok(Some(fresh)));
     }
 
     #[test]
@@ -242,9 +340,11 @@ mod tests {
         assert_eq!(Record::from_tags(&Tags::new()), Ok(None));
         let mut tags = record().tags();
         tags.remove(BORROWED);
-        assert!(Record::from_tags(&tags).unwrap_err().contains(BORROWED));
+        assert!(Record::from_tags(&tags).is_err_and(|why| why.contains(BORROWED)));
         let mut tags = record().tags();
-        tags.insert(ROLLOUT.into(), "v=2".into());
-        assert!(Record::from_tags(&tags).unwrap_err().contains("version 2"));
+        tags.insert(PROGRESS.into(), "v=1 phase=dancing".into());
+        assert!(Record::from_tags(&tags).is_err_and(|why| why.contains("phase=dancing")));
+        tags.insert(ROLLOUT.into(), "v=2 id=x".into());
+        assert!(Record::from_tags(&tags).is_err_and(|why| why.contains("version 2")));
     }
 }

@@ -9,10 +9,24 @@ use std::time::Duration;
 pub struct RollingDeployment {
     /// How the fleet is replaced.
     pub policy: Policy,
+    /// When a free place in the window is taken again.
+    pub pacing: Pacing,
+    /// How long to wait after a batch before the next one begins.
+    pub pause_between_batches: Duration,
+    /// Where to wait on the way, in growing order of their percentages.
+    pub checkpoints: Vec<Checkpoint>,
     /// When a new instance counts.
     pub health: Health,
-    /// What a failure of the new revision leads to.
+    /// How many instances of the new revision must fail to trip the breaker. At least 1.
+    pub failure_threshold: u32,
+    /// What a tripped breaker leads to.
     pub on_failure: OnFailure,
+    /// How many failed instances are taken out of the fleet and kept for debugging.
+    pub keep_failed_instances: u32,
+    /// What to do about instances to replace that are protected from scale-in.
+    pub protected: SetAside,
+    /// What to do about instances to replace that are in standby.
+    pub standby: SetAside,
     /// How long the rollout may go without reaching a new maximum of updated and serving
     /// instances; `None` is the drain deadline plus twice [`Health::healthy_timeout`].
     pub progress_deadline: Option<Duration>,
@@ -31,6 +45,17 @@ pub enum Policy {
     Rolling(BatchSize),
     /// Batch by batch with one batch launched beforehand: capacity never drops.
     RollingWithAdditionalBatch(BatchSize),
+    /// In place within Kubernetes' bounds: surge rounds up, unavailable rounds down, and where
+    /// both come to nothing one instance may be unavailable.
+    RollingWithin {
+        /// How many more than the fleet has may live.
+        surge: Bound,
+        /// How many fewer than the fleet has may serve.
+        unavailable: Bound,
+    },
+    /// One new instance beside the old, then as many as the fleet has; the old ones go only when
+    /// all new ones serve.
+    Immutable,
 }
 
 impl Policy {
@@ -38,10 +63,71 @@ impl Policy {
     pub fn name(self) -> &'static str {
         match self {
             Policy::AllAtOnce => "all_at_once",
-            Policy::Rolling(_) => "rolling",
+            Policy::Rolling(_) | Policy::RollingWithin { .. } => "rolling",
             Policy::RollingWithAdditionalBatch(_) => "rolling_with_additional_batch",
+            Policy::Immutable => "immutable",
         }
     }
+}
+
+/// A number of instances, or a share of the fleet in percent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// That many, but no more than the fleet has.
+    Count(u32),
+    /// That many percent of the fleet.
+    Percent(u32),
+}
+
+impl Bound {
+    fn of(self, n: u32, round_up: bool) -> u32 {
+        match self {
+            Bound::Count(count) => count.min(n),
+            Bound::Percent(percent) => {
+                let hundredths = u64::from(n) * u64::from(percent);
+                let share = if round_up { hundredths.div_ceil(100) } else { hundredths / 100 };
+                u32::try_from(share).unwrap_or(n).min(n)
+            }
+        }
+    }
+}
+
+/// When a free place in the window is taken again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pacing {
+    /// When the whole batch is done.
+    Batch,
+    /// At once.
+    Continuous,
+}
+
+/// A place to wait at, on the way to the new revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Reached when that many percent of the fleet are updated. From 1 to 99.
+    pub percentage: u32,
+    /// How long to wait there; `None` until somebody resumes the rollout.
+    pub pause: Option<Duration>,
+}
+
+impl Checkpoint {
+    /// How many of `n` instances may be new before this checkpoint is passed: rounded down, but
+    /// at least one, like a batch.
+    pub fn quota(self, n: u32) -> u32 {
+        BatchSize::Percentage(self.percentage).of(n)
+    }
+}
+
+/// What to do about instances that somebody has set aside. Words and rules are those of
+/// AWS instance refresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetAside {
+    /// Replace them all the same.
+    Refresh,
+    /// Leave them as they are; the rollout is done without them.
+    Ignore,
+    /// Replace the others, then wait for an hour for somebody to end it.
+    Wait,
 }
 
 /// How many instances a batch has.
@@ -83,6 +169,10 @@ pub struct Health {
 /// What a failure of the new revision leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
+    /// Roll back to the last completed revision.
+    Rollback,
+    /// Put victims back into rotation and the template back, and wait for a decision.
+    Pause,
     /// Put back what was borrowed, leave the instances as they are, and say so.
     Stop,
 }
@@ -105,6 +195,13 @@ impl Window {
             Policy::AllAtOnce => (0, size),
             Policy::Rolling(batch) => (0, batch.of(size)),
             Policy::RollingWithAdditionalBatch(batch) => (batch.of(size), 0),
+            Policy::RollingWithin { surge, unavailable } => {
+                match (surge.of(size, true), unavailable.of(size, false)) {
+                    (0, 0) => (0, size.min(1)),
+                    bounds => bounds,
+                }
+            }
+            Policy::Immutable => (size, 0),
         };
         Window { size, surge, unavailable }
     }
@@ -161,7 +258,15 @@ mod tests {
         let policies = batches
             .into_iter()
             .flat_map(|b| [Policy::Rolling(b), Policy::RollingWithAdditionalBatch(b)])
-            .chain([Policy::AllAtOnce]);
+            .chain([Policy::AllAtOnce, Policy::Immutable])
+            .chain([(0, 0), (1, 1), (25, 0), (0, 25), (100, 100)].into_iter().flat_map(
+                |(s, u)| {
+                    let (surge, unavailable) = (Bound::Percent(s), Bound::Percent(u));
+                    let counted = (Bound::Count(s), Bound::Count(u));
+                    [(surge, unavailable), counted]
+                        .map(|(surge, unavailable)| Policy::RollingWithin { surge, unavailable })
+                },
+            ));
         for policy in policies {
             for n in 1..200 {
                 let window = Window::resolve(policy, n);
@@ -169,5 +274,17 @@ mod tests {
                 assert!(window.floor() <= n && n <= window.ceiling());
             }
         }
+    }
+
+    #[test]
+    fn surge_rounds_up_and_unavailable_down_as_kubernetes_has_it() {
+        let bounds = |surge, unavailable, n| {
+            let window = Window::resolve(Policy::RollingWithin { surge, unavailable }, n);
+            (window.surge, window.unavailable)
+        };
+        assert_eq!(bounds(Bound::Percent(25), Bound::Percent(25), 10), (3, 2));
+        assert_eq!(bounds(Bound::Percent(0), Bound::Percent(25), 3), (0, 1), "0.75 is none, so 1");
+        assert_eq!(bounds(Bound::Count(0), Bound::Count(0), 5), (0, 1));
+        assert_eq!(bounds(Bound::Count(7), Bound::Count(9), 5), (5, 5), "capped by the fleet");
     }
 }

@@ -27,7 +27,7 @@ pub const OUTCOME: [&str; 5] =
 pub fn current(config: &Value, rollout: &Rollout) -> Value {
     let preview = rollout.preview();
     let status = match rollout.record() {
-        Some(record) => record.phase.name(),
+        Some(record) => record.status(),
         None if preview.changes => "pending",
         None => "succeeded",
     };
@@ -37,7 +37,7 @@ pub fn current(config: &Value, rollout: &Rollout) -> Value {
         [
             ("id", json!(rollout.target().id)),
             ("status", json!(status)),
-            ("target_revision", json!(preview.to)),
+            ("target_revision", json!(rollout.wanted())),
             ("deployed_revision", json!(deployed(&instances))),
             ("completed_revision", json!(rollout.completed())),
             ("batches", json!([])),

@@ -98,7 +98,7 @@ impl Server {
         Self {
             lines,
             session: None,
-            edge: Edge { now: edge.now, rollout_id: edge.rollout_id.clone() },
+            edge: edge.clone(),
             workers: JoinSet::new(),
             tasks: BTreeMap::new(),
             in_flight: BTreeMap::new(),
@@ -213,7 +213,7 @@ impl Server {
             let data = Some(json!({ "supported": [PROTOCOL] }));
             return Err(RpcError { data, ..RpcError::new(code::VERSION, words) });
         }
-        self.session = Some(Session::new(self.edge.now));
+        self.session = Some(Session::new(&self.edge));
         Ok(json!({
             "protocol_version": PROTOCOL,
             "server": { "name": "rolling", "version": env!("CARGO_PKG_VERSION") },

@@ -5,45 +5,22 @@ use std::io;
 use super::live::Live;
 use super::plain::Plain;
 use super::{
-    ABORTED, Edge, FAILED, Input, Output, check_all, is_terminal, prepare_all, print_json,
+    ABORTED, Edge, FAILED, Input, LOCKED, Output, ROLLED_BACK, is_terminal, prepare_all, print_json,
 };
 use super::{refuse, say, signals, text};
-use crate::event::{Envelope, Outcome};
+use crate::engine::Rollout;
+use crate::event::{Envelope, Outcome, Report};
 
 pub(super) async fn apply(input: &Input, edge: &Edge) -> u8 {
     let prepared = match prepare_all(input, edge).await {
         Ok(prepared) => prepared,
         Err(found) => return refuse(input, &found),
     };
-    if let Err(found) = check_all(&prepared) {
-        return refuse(input, &found);
-    }
-    let (stop, interrupt) = match signals::listen() {
-        Ok(channels) => channels,
-        Err(error) => {
-            let words = format!("error: failed to listen for signals: {error}; nothing was done");
-            say(&mut io::stderr(), &words);
-            return FAILED;
-        }
-    };
+    let Some((stop, interrupt)) = listen() else { return FAILED };
     for (resource, rollout) in prepared {
         let name = &resource.name;
         let preview = rollout.preview();
-        let mut show: Box<dyn FnMut(&Envelope) + Send> = match input.output {
-            Output::Json => Box::new(|envelope| print_json(&json_line(name, envelope))),
-            Output::Text if is_terminal() => {
-                let mut live = Live::new(rollout.clock());
-                Box::new(move |envelope| live.show(envelope))
-            }
-            Output::Text => {
-                let mut plain = Plain::default();
-                Box::new(move |envelope| {
-                    for line in plain.lines(envelope) {
-                        say(&mut io::stdout(), &line);
-                    }
-                })
-            }
-        };
+        let mut show = shower(input, name, &rollout);
         let report = rollout.run(stop.clone(), &mut |envelope| show(&envelope)).await;
         drop(show);
         if input.output == Output::Text {
@@ -58,11 +35,55 @@ pub(super) async fn apply(input: &Input, edge: &Edge) -> u8 {
         match (report.outcome, interrupted) {
             (Outcome::Succeeded, None) => {}
             (_, Some(interrupt)) => return interrupt.exit_code(),
-            (Outcome::Failed, None) => return FAILED,
-            (Outcome::Aborted, None) => return ABORTED,
+            (_, None) => return exit_code(&report),
         }
     }
     0
+}
+
+/// Listens for signals; `None` after saying why that cannot be.
+pub(super) fn listen() -> Option<signals::Channels> {
+    match signals::listen() {
+        Ok(channels) => Some(channels),
+        Err(error) => {
+            let words = format!("error: failed to listen for signals: {error}; nothing was done");
+            say(&mut io::stderr(), &words);
+            None
+        }
+    }
+}
+
+/// Shows events as `input` wants them.
+pub(super) fn shower<'a>(
+    input: &Input,
+    name: &'a str,
+    rollout: &Rollout,
+) -> Box<dyn FnMut(&Envelope) + Send + 'a> {
+    match input.output {
+        Output::Json => Box::new(|envelope| print_json(&json_line(name, envelope))),
+        Output::Text if is_terminal() => {
+            let mut live = Live::new(rollout.clock());
+            Box::new(move |envelope| live.show(envelope))
+        }
+        Output::Text => {
+            let mut plain = Plain::default();
+            Box::new(move |envelope| {
+                for line in plain.lines(envelope) {
+                    say(&mut io::stdout(), &line);
+                }
+            })
+        }
+    }
+}
+
+pub(super) fn exit_code(report: &Report) -> u8 {
+    match report.outcome {
+        Outcome::Succeeded => 0,
+        Outcome::Failed => FAILED,
+        Outcome::RolledBack => ROLLED_BACK,
+        Outcome::Paused | Outcome::Aborted => ABORTED,
+        Outcome::Locked => LOCKED,
+    }
 }
 
 fn json_line(resource: &str, envelope: &Envelope) -> serde_json::Value {

@@ -41,6 +41,11 @@ impl Live {
                 }
             }
             Event::Started { .. } | Event::Acted { .. } => {}
+            Event::Replacing { launches, instances } => self.line(&batch(*launches, instances)),
+            Event::RollingBack { reason, to } => {
+                self.line(&format!("failed: {reason}"));
+                self.line(&format!("rolling back to {to}"));
+            }
             Event::BatchStarted { number, launches, instances } => {
                 self.line(&format!("batch {number}: {}", batch(*launches, instances)));
             }

@@ -46,6 +46,10 @@ impl Plain {
             Event::BatchStarted { number, launches, instances } => {
                 vec![format!("batch {number}: {}", batch(*launches, instances))]
             }
+            Event::Replacing { launches, instances } => vec![batch(*launches, instances)],
+            Event::RollingBack { reason, to } => {
+                vec![format!("failed: {reason}"), format!("rolling back to {to}")]
+            }
             Event::Acted { action: Action::WriteRecord { .. } } => Vec::new(),
             Event::Acted { action } => vec![self.act(action)],
             Event::Waiting { on } => {

@@ -27,11 +27,14 @@ impl Interrupt {
     }
 }
 
+/// How urgently to stop, and which signal asked for it first.
+pub type Channels = (watch::Receiver<Stop>, watch::Receiver<Option<Interrupt>>);
+
 /// Listens from now on. The first receiver says how urgently to stop, the second why.
 ///
 /// # Errors
 /// When the signals cannot be listened to.
-pub fn listen() -> io::Result<(watch::Receiver<Stop>, watch::Receiver<Option<Interrupt>>)> {
+pub fn listen() -> io::Result<Channels> {
     let mut sigint = signal(SignalKind::interrupt())?;
     let mut sigterm = signal(SignalKind::terminate())?;
     let (urgency, stop) = watch::channel(Stop::No);

@@ -96,6 +96,12 @@ pub fn report(name: &str, report: &Report) -> String {
             lines.push(format!("{name}: succeeded, {count} on {to} after {batches} in {elapsed}"));
             return lines.join("\n");
         }
+        Outcome::RolledBack => {
+            let (to, count) = (&report.to, counted(report.instances.len(), "instance"));
+            let back = report.completed.as_ref().map_or("the last revision", |c| c.as_str());
+            lines.push(format!("{name}: rolled back from {to}, {count} on {back} in {elapsed}"));
+        }
+        Outcome::Locked => lines.push(format!("{name}: locked, nothing was done")),
         outcome => lines.push(format!("{name}: {} after {elapsed}", outcome.name())),
     }
     if let Some(reason) = &report.reason {
@@ -103,6 +109,14 @@ pub fn report(name: &str, report: &Report) -> String {
     }
     lines.push(format!("  fleet      {}", fleet(&report.instances)));
     lines.extend(troubled(&report.instances));
+    if !report.kept.is_empty() {
+        let kept: Vec<&str> = report.kept.iter().map(|id| id.as_str()).collect();
+        lines.push(format!("  kept       {}, outside the fleet, to be looked at", kept.join(", ")));
+    }
+    if report.outcome == Outcome::Locked {
+        lines.push("  next       wait for it to end, or stop it there".into());
+        return lines.join("\n");
+    }
     if report.borrowed.is_empty() {
         lines.push("  borrowed   nothing any more: sizes, processes and template are back".into());
     } else {
@@ -113,8 +127,13 @@ pub fn report(name: &str, report: &Report) -> String {
         lines.push(format!("  completed  {completed} is the last revision all instances ran"));
     }
     lines.push(match report.outcome {
-        Outcome::Aborted => "  next       run the same command again to finish".into(),
-        _ => "  next       correct the revision, then run the same command again".to_owned(),
+        Outcome::Aborted => "  next       run apply again to finish".into(),
+        Outcome::Paused => {
+            "  next       rolling resume goes on, rolling rollback goes back, rolling abort gives up"
+                .into()
+        }
+        Outcome::RolledBack => "  next       correct the revision, then apply again".into(),
+        _ => "  next       correct the cause, then run apply again".to_owned(),
     });
     lines.join("\n")
 }
@@ -127,19 +146,24 @@ pub fn status(name: &str, rollout: &Rollout) -> String {
         "{name}: {} {}, wanted {}, size {}",
         target.kind,
         target.name,
-        target.revision,
+        rollout.wanted(),
         rollout.size()
     )];
     lines.push(format!("  fleet      {}", fleet(&instances)));
     lines.extend(troubled(&instances));
     match rollout.record() {
         None => lines.push("  rollout    none".into()),
-        Some(record) => lines.push(format!(
-            "  rollout    {} to {}: {}",
-            record.id,
-            record.to,
-            record.phase.name()
-        )),
+        Some(record) => {
+            let (id, to, status) = (&record.id, &record.to, record.status());
+            lines.push(format!("  rollout    {id} to {to}: {status}"));
+            if let Some(reason) = &record.reason {
+                lines.push(format!("  why        {reason}"));
+            }
+            let at_work = rollout
+                .lease()
+                .map_or_else(|| "nobody; apply goes on".to_owned(), |lease| lease.owner);
+            lines.push(format!("  at work    {at_work}"));
+        }
     }
     if let Some(completed) = rollout.completed() {
         lines.push(format!("  completed  {completed}"));

@@ -24,11 +24,40 @@ pub struct RollingDeploymentConfig {
     pub auto_scaling_group: Option<AutoScalingGroupConfig>,
     /// Rolls a fleet of the built-in simulator. Exactly one target must be given.
     pub simulated_fleet: Option<SimulatedFleetConfig>,
+    /// How many instances more than the fleet has may live: a number, or a percentage such as
+    /// `"25%"`, rounded up. For the policy `rolling`, instead of a batch size. Default 0.
+    pub max_surge: Option<BoundConfig>,
+    /// How many instances fewer than the fleet has may serve: a number, or a percentage such as
+    /// `"25%"`, rounded down. For the policy `rolling`, instead of a batch size. Default 0; where
+    /// this and `max_surge` both come to nothing it is 1.
+    pub max_unavailable: Option<BoundConfig>,
+    /// `batch`: a batch ends before the next begins. `continuous`: each place that is free is
+    /// taken again at once, for the rolling policies. Default `batch`.
+    pub pacing: Option<PacingName>,
+    /// How long to wait after a batch before the next one begins. Default `0s`.
+    pub pause_between_batches: Option<DurationText>,
+    /// Where to wait on the way, with growing percentages.
+    pub checkpoints: Option<Vec<CheckpointConfig>>,
     /// When a new instance counts as healthy.
     pub health: Option<HealthConfig>,
-    /// What to do when an instance of the new revision fails. `stop`: put back what was borrowed
-    /// and leave the instances as they are. Default `stop`.
+    /// How many instances of the new revision must fail before `on_failure` takes place. Those
+    /// that fail before are replaced. Default 1.
+    #[schemars(range(min = 1))]
+    pub failure_threshold: Option<u32>,
+    /// What to do when the new revision fails. `rollback`: go back to the last completed revision.
+    /// `pause`: put victims back into rotation and wait for `rolling resume`, `rollback` or
+    /// `abort`. `stop`: put back what was borrowed and leave the instances as they are. Default
+    /// `rollback`.
     pub on_failure: Option<OnFailureName>,
+    /// How many failed instances are detached from the fleet and left running, tagged
+    /// `rolling:kept`, to be looked at. Default 0.
+    pub keep_failed_instances: Option<u32>,
+    /// What to do about instances to replace that are protected from scale-in. `refresh`: replace
+    /// them all the same. `ignore`: leave them. `wait`: replace the others, then wait for an hour
+    /// for somebody to end the protection. Default `wait`.
+    pub scale_in_protected_instances: Option<SetAsideName>,
+    /// The same for instances in standby.
+    pub standby_instances: Option<SetAsideName>,
     /// How long the rollout may go without a new maximum of updated and serving instances.
     /// Default: the target groups' deregistration delay plus 30 s plus twice `healthy_timeout`.
     pub progress_deadline: Option<DurationText>,
@@ -52,6 +81,9 @@ pub enum PolicyName {
     /// Batch by batch with one batch launched beforehand: capacity never drops.
     #[serde(alias = "RollingWithAdditionalBatch")]
     RollingWithAdditionalBatch,
+    /// A whole new set beside the old.
+    #[serde(alias = "Immutable")]
+    Immutable,
 }
 
 impl JsonSchema for PolicyName {
@@ -63,13 +95,14 @@ impl JsonSchema for PolicyName {
         json_schema!({
             "type": "string",
             "enum": [
-                "all_at_once", "rolling", "rolling_with_additional_batch",
-                "AllAtOnce", "Rolling", "RollingWithAdditionalBatch",
+                "all_at_once", "rolling", "rolling_with_additional_batch", "immutable",
+                "AllAtOnce", "Rolling", "RollingWithAdditionalBatch", "Immutable",
             ],
             "description": "How the fleet is replaced. `all_at_once`: every instance in one \
                 batch, an outage. `rolling`: batch by batch, with that much less capacity \
                 meanwhile. `rolling_with_additional_batch`: batch by batch with one batch \
-                launched beforehand, so that capacity never drops. Elastic Beanstalk's spellings \
+                launched beforehand, so that capacity never drops. `immutable`: one new instance, \
+                then a whole new set beside the old, which goes when all new ones serve. Elastic Beanstalk's spellings \
                 are accepted as written.",
         })
     }
@@ -187,6 +220,8 @@ pub enum BehaviourName {
     Hang,
     /// Cannot be launched.
     FailLaunch,
+    /// Every second launch fails its health checks.
+    HalfUnhealthy,
 }
 
 impl JsonSchema for BehaviourName {
@@ -197,10 +232,10 @@ impl JsonSchema for BehaviourName {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "enum": ["unhealthy", "flap", "slow", "hang", "fail_launch"],
+            "enum": ["unhealthy", "flap", "slow", "hang", "fail_launch", "half_unhealthy"],
             "description": "How a bad revision is bad: fails its health checks, is healthy and \
-                unhealthy by turns, boots five times as slowly, never comes into service, or \
-                cannot be launched.",
+                unhealthy by turns, boots five times as slowly, never comes into service, cannot \
+                be launched, or fails its health checks every second time.",
         })
     }
 }
@@ -219,6 +254,10 @@ pub struct HealthConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnFailureName {
+    /// Go back to the last completed revision.
+    Rollback,
+    /// Wait for a decision.
+    Pause,
     /// Put back what was borrowed and leave the instances as they are.
     Stop,
 }
@@ -229,7 +268,85 @@ impl JsonSchema for OnFailureName {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "enum": ["stop"] })
+        json_schema!({ "type": "string", "enum": ["rollback", "pause", "stop"] })
+    }
+}
+
+/// A number of instances, or a percentage of the fleet.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(untagged)]
+pub enum BoundConfig {
+    /// Instances.
+    Count(u32),
+    /// `"25%"`.
+    Percentage(String),
+}
+
+impl JsonSchema for BoundConfig {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Bound".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["integer", "string"],
+            "minimum": 0,
+            "pattern": "^[0-9]+%$",
+            "description": "A number of instances, or a percentage of the fleet such as `25%`.",
+        })
+    }
+}
+
+/// When a free place is taken again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PacingName {
+    /// When the whole batch is done.
+    Batch,
+    /// At once.
+    Continuous,
+}
+
+impl JsonSchema for PacingName {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "PacingName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "enum": ["batch", "continuous"] })
+    }
+}
+
+/// A place to wait at.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointConfig {
+    /// Reached when that many percent of the fleet are updated.
+    #[schemars(range(min = 1, max = 99))]
+    pub percentage: u32,
+    /// How long to wait there. Default: until `rolling resume`.
+    pub pause: Option<DurationText>,
+}
+
+/// What to do about instances that somebody has set aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SetAsideName {
+    /// Replace them all the same.
+    Refresh,
+    /// Leave them.
+    Ignore,
+    /// Wait for an hour.
+    Wait,
+}
+
+impl JsonSchema for SetAsideName {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "SetAsideName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "enum": ["refresh", "ignore", "wait"] })
     }
 }
 

@@ -9,11 +9,13 @@ use serde_json::Value;
 
 use super::check::{check, normalise};
 use super::config::{
-    BatchSizeType, DurationText, OnFailureName, PolicyName, ProcessName, ProviderConfig,
-    RollingDeploymentConfig,
+    BatchSizeType, BoundConfig, DurationText, OnFailureName, PacingName, PolicyName, ProcessName,
+    ProviderConfig, RollingDeploymentConfig, SetAsideName,
 };
 use super::diagnostic::Diagnostic;
-use crate::spec::{BatchSize, Health, OnFailure, Policy, RollingDeployment};
+use crate::spec::{
+    BatchSize, Bound, Checkpoint, Health, OnFailure, Pacing, Policy, RollingDeployment, SetAside,
+};
 
 const POLL_INTERVALS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(60);
@@ -30,6 +32,8 @@ pub fn deployment(
     let mut found = Vec::new();
     check_target(&config, pointer, &mut found);
     let policy = policy(&config, pointer, &mut found);
+    let pacing = pacing(&config, pointer, &mut found);
+    let checkpoints = checkpoints(&config, pointer, &mut found);
     let poll_interval = get(&config.poll_interval, 10);
     if !POLL_INTERVALS.contains(&poll_interval) {
         let place = format!("{pointer}/poll_interval");
@@ -44,9 +48,18 @@ pub fn deployment(
     let (Some(policy), true) = (policy, found.is_empty()) else { return Err(found) };
     let spec = RollingDeployment {
         policy,
+        pacing,
+        pause_between_batches: get(&config.pause_between_batches, 0),
+        checkpoints,
+        failure_threshold: config.failure_threshold.unwrap_or(1),
+        keep_failed_instances: config.keep_failed_instances.unwrap_or(0),
+        protected: set_aside(config.scale_in_protected_instances),
+        standby: set_aside(config.standby_instances),
         health: Health { min_healthy_time: get(&health.min_healthy_time, 10), healthy_timeout },
         on_failure: match config.on_failure {
-            None | Some(OnFailureName::Stop) => OnFailure::Stop,
+            None | Some(OnFailureName::Rollback) => OnFailure::Rollback,
+            Some(OnFailureName::Pause) => OnFailure::Pause,
+            Some(OnFailureName::Stop) => OnFailure::Stop,
         },
         progress_deadline: config.progress_deadline.as_ref().map(DurationText::get),
         poll_interval,
@@ -114,23 +127,69 @@ fn policy(
     pointer: &str,
     found: &mut Vec<Diagnostic>,
 ) -> Option<Policy> {
-    let kind: fn(BatchSize) -> Policy = match config.policy {
-        PolicyName::AllAtOnce => {
-            let fields = [
-                ("batch_size_type", config.batch_size_type.is_some()),
-                ("batch_size", config.batch_size.is_some()),
-            ];
-            for (name, _) in fields.iter().filter(|(_, given)| *given) {
-                let words = "the policy all_at_once has no batches";
-                let remedy = "remove it, or choose rolling or rolling_with_additional_batch";
-                let place = format!("{pointer}/{name}");
-                found.push(Diagnostic::error(place, words).with_remedy(remedy));
-            }
-            return Some(Policy::AllAtOnce);
-        }
-        PolicyName::Rolling => Policy::Rolling,
-        PolicyName::RollingWithAdditionalBatch => Policy::RollingWithAdditionalBatch,
+    let batch = [
+        ("batch_size_type", config.batch_size_type.is_some()),
+        ("batch_size", config.batch_size.is_some()),
+    ];
+    let bounds = [
+        ("max_surge", config.max_surge.is_some()),
+        ("max_unavailable", config.max_unavailable.is_some()),
+    ];
+    let given = |fields: &[(&'static str, bool)]| -> Vec<&'static str> {
+        fields.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect()
     };
+    let mut refuse = |names: Vec<&str>, words: String, remedy: &str| {
+        for name in names {
+            let place = format!("{pointer}/{name}");
+            found.push(Diagnostic::error(place, words.clone()).with_remedy(remedy));
+        }
+        None
+    };
+    let name = match config.policy {
+        PolicyName::AllAtOnce => "all_at_once",
+        PolicyName::Immutable => "immutable",
+        PolicyName::RollingWithAdditionalBatch => "rolling_with_additional_batch",
+        PolicyName::Rolling => "rolling",
+    };
+    if config.policy != PolicyName::Rolling && !given(&bounds).is_empty() {
+        let words = format!("the policy {name} sets its own bounds");
+        return refuse(given(&bounds), words, "remove it, or choose the policy rolling");
+    }
+    match config.policy {
+        PolicyName::AllAtOnce | PolicyName::Immutable if !given(&batch).is_empty() => {
+            let words = format!("the policy {name} has no batches");
+            let remedy = "remove it, or choose rolling or rolling_with_additional_batch";
+            refuse(given(&batch), words, remedy)
+        }
+        PolicyName::AllAtOnce => Some(Policy::AllAtOnce),
+        PolicyName::Immutable => Some(Policy::Immutable),
+        PolicyName::Rolling if !given(&bounds).is_empty() => {
+            if !given(&batch).is_empty() {
+                let words = "a batch size and max_surge or max_unavailable exclude each other";
+                return refuse(given(&batch), words.to_owned(), "keep one of the two");
+            }
+            Some(Policy::RollingWithin {
+                surge: bound(config.max_surge.as_ref(), "max_surge", pointer, found)?,
+                unavailable: bound(
+                    config.max_unavailable.as_ref(),
+                    "max_unavailable",
+                    pointer,
+                    found,
+                )?,
+            })
+        }
+        PolicyName::Rolling => batch_size(config, pointer, found).map(Policy::Rolling),
+        PolicyName::RollingWithAdditionalBatch => {
+            batch_size(config, pointer, found).map(Policy::RollingWithAdditionalBatch)
+        }
+    }
+}
+
+fn batch_size(
+    config: &RollingDeploymentConfig,
+    pointer: &str,
+    found: &mut Vec<Diagnostic>,
+) -> Option<BatchSize> {
     match (config.batch_size_type, config.batch_size) {
         (Some(BatchSizeType::Percentage), Some(percent)) if percent > 100 => {
             let place = format!("{pointer}/batch_size");
@@ -138,8 +197,8 @@ fn policy(
             found.push(Diagnostic::error(place, words));
             None
         }
-        (Some(BatchSizeType::Percentage), Some(size)) => Some(kind(BatchSize::Percentage(size))),
-        (Some(BatchSizeType::Fixed), Some(size)) => Some(kind(BatchSize::Fixed(size))),
+        (Some(BatchSizeType::Percentage), Some(size)) => Some(BatchSize::Percentage(size)),
+        (Some(BatchSizeType::Fixed), Some(size)) => Some(BatchSize::Fixed(size)),
         (batch_type, size) => {
             for (name, given) in
                 [("batch_size_type", batch_type.is_some()), ("batch_size", size.is_some())]
@@ -153,6 +212,75 @@ fn policy(
             }
             None
         }
+    }
+}
+
+fn bound(
+    config: Option<&BoundConfig>,
+    name: &str,
+    pointer: &str,
+    found: &mut Vec<Diagnostic>,
+) -> Option<Bound> {
+    match config {
+        None => Some(Bound::Count(0)),
+        Some(BoundConfig::Count(count)) => Some(Bound::Count(*count)),
+        Some(BoundConfig::Percentage(text)) => {
+            let percent = text.strip_suffix('%').and_then(|number| number.parse().ok());
+            let percent = percent.filter(|percent| *percent <= 100);
+            if percent.is_none() {
+                let words = format!("a percentage is from 0% to 100%, is {text}");
+                found.push(Diagnostic::error(format!("{pointer}/{name}"), words));
+            }
+            percent.map(Bound::Percent)
+        }
+    }
+}
+
+fn pacing(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagnostic>) -> Pacing {
+    if config.pacing != Some(PacingName::Continuous) {
+        return Pacing::Batch;
+    }
+    if matches!(config.policy, PolicyName::AllAtOnce | PolicyName::Immutable) {
+        let words = "continuous pacing is for the rolling policies";
+        let remedy = "remove it, or choose rolling or rolling_with_additional_batch";
+        found.push(Diagnostic::error(format!("{pointer}/pacing"), words).with_remedy(remedy));
+    }
+    if config.pause_between_batches.is_some() {
+        let words = "continuous pacing has no batches to pause between";
+        let remedy = "remove it, set pacing to batch, or use checkpoints";
+        let place = format!("{pointer}/pause_between_batches");
+        found.push(Diagnostic::error(place, words).with_remedy(remedy));
+    }
+    Pacing::Continuous
+}
+
+fn checkpoints(
+    config: &RollingDeploymentConfig,
+    pointer: &str,
+    found: &mut Vec<Diagnostic>,
+) -> Vec<Checkpoint> {
+    let mut checkpoints: Vec<Checkpoint> = Vec::new();
+    for (index, given) in config.checkpoints.iter().flatten().enumerate() {
+        if let Some(last) = checkpoints.last().filter(|last| last.percentage >= given.percentage) {
+            let words = format!("must be above {}, the checkpoint before", last.percentage);
+            let place = format!("{pointer}/checkpoints/{index}/percentage");
+            found.push(Diagnostic::error(place, words));
+        }
+        let pause = given.pause.as_ref().map(DurationText::get);
+        checkpoints.push(Checkpoint { percentage: given.percentage, pause });
+    }
+    if config.policy == PolicyName::AllAtOnce && !checkpoints.is_empty() {
+        let place = format!("{pointer}/checkpoints");
+        found.push(Diagnostic::error(place, "the policy all_at_once has no place to wait at"));
+    }
+    checkpoints
+}
+
+fn set_aside(name: Option<SetAsideName>) -> SetAside {
+    match name {
+        Some(SetAsideName::Refresh) => SetAside::Refresh,
+        Some(SetAsideName::Ignore) => SetAside::Ignore,
+        None | Some(SetAsideName::Wait) => SetAside::Wait,
     }
 }
 

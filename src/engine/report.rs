@@ -6,7 +6,7 @@ use super::Rollout;
 use crate::event::{Envelope, Event, InstanceReport, Outcome, Report};
 use crate::plan::{Input, Plan, View, Wait};
 use crate::progress::trouble;
-use crate::record::Phase;
+use crate::record::{Ending, Phase};
 
 /// Numbers and dates events.
 pub(super) struct Emitter<'a> {
@@ -78,16 +78,18 @@ impl Rollout {
     pub(super) fn report(&self, outcome: Outcome, started: Timestamp) -> Report {
         let progress = &self.progress;
         let completed = match outcome {
-            Outcome::Succeeded => Some(self.target.revision.clone()),
-            _ => progress.record.as_ref().and_then(|record| record.completed.clone()),
+            Outcome::Succeeded | Outcome::RolledBack => Some(self.target.revision.clone()),
+            _ => self.completed(),
         };
+        let reason = progress.halt.as_ref().map(|halt| halt.reason.clone());
         let open = u32::from(progress.batch_open);
         Report {
             outcome,
-            reason: progress.halt.as_ref().map(|halt| halt.reason.clone()),
+            reason: reason.or(progress.turned_back.clone()),
             target: self.target.name.clone(),
-            to: self.target.revision.clone(),
+            to: self.wanted.clone(),
             completed,
+            kept: progress.kept.iter().cloned().collect(),
             batches: progress.batch - open,
             instances: self.instances(),
             borrowed: self.still_borrowed(),
@@ -97,17 +99,10 @@ impl Rollout {
         }
     }
 
-    /// How a rollout that was halted ended: an asked-for stop is no failure.
-    pub(super) fn halted_outcome(&self, otherwise: Outcome) -> Outcome {
-        match &self.progress.halt {
-            Some(halt) if halt.requested => Outcome::Aborted,
-            _ => otherwise,
-        }
-    }
-
     fn still_borrowed(&self) -> Vec<String> {
         let Some(record) = &self.progress.record else { return Vec::new() };
-        if record.phase == Phase::Halted {
+        let paused = record.phase == Phase::Halted(Ending::Paused);
+        if matches!(record.phase, Phase::Halted(_)) && !paused {
             return Vec::new();
         }
         let mut borrowed = Vec::new();
@@ -125,16 +120,14 @@ impl Rollout {
         if !suspended.is_empty() {
             borrowed.push(format!("suspended processes: {}", suspended.join(", ")));
         }
-        if let Some(from) = &record.from
-            && look.template.as_ref() == Some(&self.target.revision)
-            && self.target.resolve(from) != &self.target.revision
+        if let Some(found) = &record.borrowed.template
+            && look.template.as_ref() == Some(&record.to)
+            && self.target.resolve(found) != &record.to
         {
-            borrowed.push(format!("the template is {}, it was {from}", self.target.revision));
+            borrowed.push(format!("the template is {}, it was {found}", record.to));
         }
-        let out: std::collections::BTreeSet<String> =
-            self.progress.deregistered.keys().map(|(id, _)| id.to_string()).collect();
+        let out: Vec<String> = self.progress.deregistered.keys().map(ToString::to_string).collect();
         if !out.is_empty() {
-            let out: Vec<String> = out.into_iter().collect();
             borrowed.push(format!("out of the load balancer: {}", out.join(", ")));
         }
         let refused = self.progress.refused.iter();

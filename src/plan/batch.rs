@@ -1,51 +1,55 @@
 //! Who goes next.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use rolling_provider::InstanceId;
 
-use super::View;
+use super::{Member, View};
 
-/// The victims of the next batch: instances that do not serve first, since losing them costs no
-/// capacity, then the oldest, spread over the zones. Bounded by the window's slots, and by what
-/// the floor leaves of the serving ones.
+/// The victims to take next, `limit` of them at most: failed ones first, then others that do not
+/// serve, since losing those costs no capacity, then the oldest, spread over the zones. Bounded
+/// by what the floor leaves of the serving ones.
 ///
 /// While there is surge, the last old ones go without a replacement. Those are kept for the end
 /// where zones have too many, so that the fleet ends up even and a resumed rebalancing has
 /// nothing to do.
-pub fn next(view: &View<'_>) -> BTreeSet<InstanceId> {
-    let mut candidates: Vec<_> = view.old().filter(|member| !member.is_victim).collect();
-    // Oldest first; an instance whose launch time is unknown comes before all others.
-    candidates.sort_by_key(|m| (m.serves, m.instance.launched_at, m.id));
-
-    let mut left: BTreeMap<&str, usize> = BTreeMap::new();
-    for member in &candidates {
-        *left.entry(&member.instance.zone).or_default() += 1;
+///
+/// Takes time linear to the fleet: only the first `limit` of each zone are put in order.
+pub fn next(view: &View<'_>, limit: usize) -> BTreeSet<InstanceId> {
+    let mut zones: BTreeMap<&str, Vec<&Member<'_>>> = BTreeMap::new();
+    if limit > 0 {
+        for member in view.candidates() {
+            zones.entry(&member.instance.zone).or_default().push(member);
+        }
     }
     let excess = excess(view);
-    let mut per_zone: BTreeMap<(bool, &str), usize> = BTreeMap::new();
-    let mut ranked: Vec<_> = candidates
-        .into_iter()
-        .map(|member| {
-            let zone = member.instance.zone.as_str();
-            let rank = per_zone.entry((member.serves, zone)).or_default();
-            *rank += 1;
-            let left = left.entry(zone).or_default();
-            let kept = *left <= excess.get(zone).copied().unwrap_or_default();
-            *left -= 1;
-            (member.serves, kept, *rank, member)
-        })
-        .collect();
-    // Sorting is stable: within a rank the order stays by age.
-    ranked.sort_by_key(|(serves, kept, rank, _)| (*serves, *kept, *rank));
+    let mut ranked = Vec::new();
+    for (zone, mut members) in zones {
+        let all = members.len();
+        if limit < all {
+            members.select_nth_unstable_by_key(limit, |member| order(member));
+            members.truncate(limit);
+        }
+        members.sort_unstable_by_key(|member| order(member));
+        let kept = excess.get(zone).copied().unwrap_or_default();
+        let mut serving = 0usize;
+        for (index, member) in members.into_iter().enumerate() {
+            // Those that serve are ranked by themselves.
+            let rank = if member.serves { serving } else { index };
+            serving += usize::from(member.serves);
+            ranked.push((class(member), all - index <= kept, rank, order(member), member));
+        }
+    }
+    ranked.sort_by_key(|(class, kept, rank, order, _)| (*class, *kept, *rank, *order));
 
     let mut spare = view.serving().saturating_sub(view.window.floor() as usize);
     let mut chosen = BTreeSet::new();
-    for (serves, _, _, member) in ranked {
-        if chosen.len() >= view.window.slots() as usize {
+    for (.., member) in ranked {
+        if chosen.len() >= limit {
             break;
         }
-        if serves {
+        if member.serves {
             if spare == 0 {
                 break;
             }
@@ -54,6 +58,20 @@ pub fn next(view: &View<'_>) -> BTreeSet<InstanceId> {
         chosen.insert(member.id.clone());
     }
     chosen
+}
+
+/// Failed ones that do not serve, others that do not serve, those that do.
+fn class(member: &Member<'_>) -> u8 {
+    match (member.serves, member.failed) {
+        (false, true) => 0,
+        (false, false) => 1,
+        (true, _) => 2,
+    }
+}
+
+/// Oldest first within a class; one whose launch time is unknown comes before all others.
+fn order<'a>(member: &Member<'a>) -> (u8, Option<rolling_provider::Timestamp>, &'a InstanceId) {
+    (class(member), member.instance.launched_at, member.id)
 }
 
 /// By zone, how many more live than an even spread of the fleet without its surge would have;
@@ -69,7 +87,7 @@ pub(super) fn excess<'a>(view: &View<'a>) -> BTreeMap<&'a str, usize> {
     }
     // The most crowded zones keep what does not divide evenly.
     let mut crowded: Vec<(&str, usize)> = zones.into_iter().collect();
-    crowded.sort_by_key(|(zone, live)| (std::cmp::Reverse(*live), *zone));
+    crowded.sort_by_key(|(zone, live)| (Reverse(*live), *zone));
     let (share, rest) = (size / crowded.len(), size % crowded.len());
     let spread = crowded.into_iter().enumerate();
     spread
@@ -78,22 +96,28 @@ pub(super) fn excess<'a>(view: &View<'a>) -> BTreeMap<&'a str, usize> {
 }
 
 /// Surplus instances to give back at the end, `count` of them: those that do not serve first,
-/// then from the zone that has the most, so that zones stay even and a resumed rebalancing has
-/// nothing to do; within a zone the youngest.
+/// then those that have not soaked, then from the zone that has the most, so that zones stay even
+/// and a resumed rebalancing has nothing to do; within a zone the youngest.
 pub fn surplus(view: &View<'_>, count: usize) -> BTreeSet<InstanceId> {
-    let mut left: Vec<_> = view.members.iter().filter(|m| !m.instance.ignored).collect();
+    let order = |m: &Member<'_>| (!m.serves, !m.soaked, m.is_new, m.instance.launched_at);
+    let mut zones: BTreeMap<&str, Vec<&Member<'_>>> = BTreeMap::new();
+    for member in view.members.iter().filter(|m| !m.spared && !m.is_victim) {
+        zones.entry(&member.instance.zone).or_default().push(member);
+    }
+    for members in zones.values_mut() {
+        members.sort_unstable_by_key(|member| (order(member), member.id));
+    }
     let mut chosen = BTreeSet::new();
     while chosen.len() < count {
-        let mut zones: BTreeMap<&str, usize> = BTreeMap::new();
-        for member in &left {
-            *zones.entry(&member.instance.zone).or_default() += 1;
-        }
-        let first = left.iter().enumerate().max_by_key(|(_, m)| {
-            let crowd = zones.get(m.instance.zone.as_str()).copied().unwrap_or_default();
-            (!m.serves, m.is_new, crowd, m.instance.launched_at, m.id)
+        // The last of each zone is the one it would give.
+        let first = zones.values_mut().max_by_key(|members| {
+            members.last().map(|member| {
+                let (idle, unsoaked, is_new, launched) = order(member);
+                (idle, unsoaked, is_new, members.len(), launched, member.id)
+            })
         });
-        let Some((index, _)) = first else { break };
-        chosen.insert(left.swap_remove(index).id.clone());
+        let Some(member) = first.and_then(Vec::pop) else { break };
+        chosen.insert(member.id.clone());
     }
     chosen
 }

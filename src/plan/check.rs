@@ -7,18 +7,19 @@ use std::collections::BTreeSet;
 use rolling_provider::{Action, InstanceId, Lifecycle, TargetState};
 
 use super::{Input, Plan};
-use crate::spec::{RollingDeployment, Window};
+use crate::spec::{RollingDeployment, SetAside, Window};
 
 /// Every promise that carrying out `plan` now would break, as sentences; empty for a good plan.
 pub fn violations(input: &Input<'_>, plan: &Plan) -> Vec<String> {
     let mut found = Vec::new();
     let window = Window::resolve(input.spec.policy, input.progress.size(input.look));
     check_ownership(input, plan, &mut found);
+    check_once(plan, &mut found);
     check_record_first(input, plan, &mut found);
     check_floor(input, plan, window, &mut found);
     check_drained(input, plan, &mut found);
     check_capacity(input, plan, window, &mut found);
-    check_slots(plan, window, &mut found);
+    check_window(input, plan, window, &mut found);
     found
 }
 
@@ -28,7 +29,27 @@ fn check_ownership(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
         match input.look.instances.get(&id) {
             None => found.push(format!("{id} is not an instance of this fleet")),
             Some(instance) if instance.ignored => found.push(format!("{id} is to be ignored")),
+            Some(instance)
+                if instance.protected
+                    && input.spec.protected != SetAside::Refresh
+                    && input.progress.halt.is_none()
+                    && !input.progress.victims.contains(&id) =>
+            {
+                found.push(format!("{id} is protected from scale-in"));
+            }
             Some(_) => {}
+        }
+    }
+}
+
+/// Nobody is removed twice: each removal may lower the size by one.
+fn check_once(plan: &Plan, found: &mut Vec<String>) {
+    let mut gone = BTreeSet::new();
+    for step in &plan.actions {
+        if let Action::Terminate { instance, .. } | Action::Detach { instance, .. } = &step.action
+            && !gone.insert(instance)
+        {
+            found.push(format!("{instance} would be removed twice"));
         }
     }
 }
@@ -47,9 +68,6 @@ fn check_record_first(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
 
 /// Property 1: no action of ours lowers the serving instances below the floor.
 fn check_floor(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<String>) {
-    if input.progress.halt.is_some() {
-        return;
-    }
     let taken: BTreeSet<InstanceId> = plan
         .actions
         .iter()
@@ -71,11 +89,15 @@ fn check_floor(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<S
 /// Property 5: terminate only after drained, or past the drain deadline, in every target group.
 fn check_drained(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
     for step in &plan.actions {
-        let Action::Terminate { instance: id, .. } = &step.action else { continue };
+        let (Action::Terminate { instance: id, .. } | Action::Detach { instance: id, .. }) =
+            &step.action
+        else {
+            continue;
+        };
         let Some(instance) = input.look.instances.get(id) else { continue };
         for group in &input.target.target_groups {
             let state = instance.targets.get(&group.id).map(|health| health.state);
-            let asked = input.progress.deregistered.get(&(id.clone(), group.id.clone()));
+            let asked = input.progress.deregistered.get(id).and_then(|at| at.get(&group.id));
             let patience = RollingDeployment::drain_deadline(group.drain);
             let late = asked.is_some_and(|asked| input.now >= *asked + patience);
             if !matches!(state, None | Some(TargetState::Unused)) && !late {
@@ -105,11 +127,33 @@ fn check_capacity(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Ve
     }
 }
 
-/// Property 3, where a batch begins: no more victims than slots.
-fn check_slots(plan: &Plan, window: Window, found: &mut Vec<String>) {
-    let size = plan.begins.as_ref().map_or(0, |batch| batch.victims.len());
-    if size > window.slots() as usize {
-        found.push(format!("a batch of {size} exceeds the window of {}", window.slots()));
+/// Property 3: what this plan begins does not make more drain, boot or soak than the window has
+/// places. One that has failed holds its place until it is gone.
+fn check_window(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<String>) {
+    let Some(begins) = &plan.begins else { return };
+    let Input { spec, target, look, progress, now } = *input;
+    let mut busy: BTreeSet<&InstanceId> = BTreeSet::new();
+    let mut live = 0;
+    for (id, instance) in &look.instances {
+        if !instance.lifecycle.is_live() || progress.terminated.contains(id) {
+            continue;
+        }
+        live += 1;
+        let since = progress.seen.get(id).and_then(|seen| seen.serving_since);
+        let soak = spec.health.min_healthy_time;
+        let soaked = serves(input, id) && since.is_some_and(|since| now.since(since) >= soak);
+        let is_new = instance.revision.as_ref() == Some(&target.revision);
+        if progress.victims.contains(id) || (is_new && !soaked) {
+            busy.insert(id);
+        }
+    }
+    let missing = (progress.desired(look) as usize).saturating_sub(live);
+    let before = busy.len() + missing;
+    busy.extend(&begins.victims);
+    let after = busy.len() + missing + begins.launches as usize;
+    if after > before && after > window.slots() as usize {
+        let slots = window.slots();
+        found.push(format!("would have {after} draining, booting or soaking, with {slots} places"));
     }
 }
 
@@ -117,7 +161,7 @@ fn serves(input: &Input<'_>, id: &InstanceId) -> bool {
     let Some(instance) = input.look.instances.get(id) else { return false };
     let out = input.progress.victims.contains(id)
         || input.progress.terminated.contains(id)
-        || input.progress.deregistered.keys().any(|(victim, _)| victim == id);
+        || input.progress.deregistered.contains_key(id);
     let agreed = input.target.target_groups.iter().all(|group| {
         instance.targets.get(&group.id).is_some_and(|h| h.state == TargetState::Healthy)
     });
@@ -129,7 +173,9 @@ fn touched(action: &Action) -> Vec<InstanceId> {
         Action::Deregister { instances, .. } | Action::Register { instances, .. } => {
             instances.iter().cloned().collect()
         }
-        Action::Terminate { instance, .. } => vec![instance.clone()],
+        Action::Terminate { instance, .. } | Action::Detach { instance, .. } => {
+            vec![instance.clone()]
+        }
         _ => Vec::new(),
     }
 }

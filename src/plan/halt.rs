@@ -1,33 +1,53 @@
-//! Planning after a failure or a stop: put back what is borrowed, leave nothing draining.
+//! Planning the way to a safe point after a failure, a pause or a stop: victims back into
+//! rotation, what is borrowed put back, nothing left draining.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rolling_provider::{Action, InstanceId, TargetGroupId};
 
-use super::roll::retire_victims;
 use super::wait::{Wait, WaitKind};
-use super::{Input, Plan, Step, Verdict, View, batch};
+use super::{Input, Member, Plan, Step, Verdict, View, batch, retire};
+use crate::control::Word;
 use crate::progress::Halt;
-use crate::record::{Borrowed, Phase, Record};
+use crate::record::{Borrowed, Ending, KEYS, Phase, Record};
 
 pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
-    let Input { spec, target, look, progress, now } = *input;
+    let Input { look, progress, now, .. } = *input;
     let mut plan = Plan::waiting();
     let Some(record) = &progress.record else {
         // Nothing was begun.
         plan.verdict = Verdict::Halted;
         return plan;
     };
-    if record.phase == Phase::Halted {
+    if matches!(record.phase, Phase::Halted(_)) && record.phase != Phase::Halted(Ending::Paused)
+        || record.phase == Phase::Halted(halt.ending)
+    {
         plan.verdict = Verdict::Halted;
         return plan;
     }
-    if record.phase == Phase::Rolling {
-        plan.actions.push(Step::record(Record { phase: Phase::Halting, ..record.clone() }));
+    // A pause may still become the end of it.
+    if halt.ending == Ending::Paused
+        && let Some(control) = progress.control.as_ref().filter(|c| c.word == Word::Abort)
+    {
+        let reason = format!("aborted by {}", control.by);
+        plan.verdict = Verdict::Halt(Halt { reason, ending: Ending::Aborted, ..halt.clone() });
+        return plan;
     }
+    let phase = Phase::Halting(halt.ending);
+    if record.phase != phase {
+        plan.actions.push(Step::record(Record {
+            phase,
+            fault: halt.fault,
+            gate: record.gate + u32::from(halt.gate),
+            heard: record.hearing(progress.control.as_ref()),
+            reason: Some(halt.reason.clone()),
+            ..record.clone()
+        }));
+    }
+    let keeps_surge = halt.ending == Ending::Paused;
     // Surge that was not launched goes first and alone: with the template back, the group could
     // launch it after all, and a lower size would then cost instances of the group's choice.
-    let unlaunched = view.missing.min(progress.surge);
+    let unlaunched = if keeps_surge { 0 } else { view.unlaunched(input) };
     if unlaunched > 0 {
         let desired = progress.desired(look) - unlaunched;
         plan.actions.push(Step {
@@ -37,49 +57,95 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
         });
         return plan;
     }
-    // The group's own replacements must not launch the revision that failed.
-    let back = record.completed.as_ref().or(record.from.as_ref());
-    if let Some(back) = back.map(|back| target.resolve(back))
-        && look.template.as_ref() == Some(&target.revision)
-        && *back != target.revision
-    {
-        plan.actions.push(Step::plain(Action::MoveTemplate { to: back.clone() }));
-    }
-
-    register_again(input, view, &mut plan);
-    give_back_surge(input, view, &mut plan);
+    plan.actions.extend(template_back(input, record, halt));
+    let leaving = leaving(input, view, record, keeps_surge);
+    register_again(input, view, &leaving, &mut plan);
     let out_of_time = halt.until.is_some_and(|until| now >= until);
-    if progress.surge == 0 {
-        plan.actions.extend(give_back(input, record));
-    } else if out_of_time {
-        // Surge that still drains stays in the record; the group at least runs by itself again.
+    if keeps_surge {
         plan.actions.extend(resume(input, record));
+    } else {
+        give_back_surge(input, view, &leaving, &mut plan);
+        if progress.surge == 0 {
+            plan.actions.extend(give_back(input, record));
+        } else if out_of_time {
+            // Surge that still drains stays in the record; the group at least runs by itself.
+            plan.actions.extend(resume(input, record));
+        }
     }
     plan.actions.retain(|step| !progress.refused.iter().any(|(action, _)| *action == step.action));
 
+    wait_for_returned(input, view, &mut plan);
+    wait_for_launches(input, view, keeps_surge, &mut plan);
+    let deadline = halt.at + input.spec.health.healthy_timeout;
+    if !keeps_surge && leaving.len() < progress.surge as usize && now < deadline {
+        let detail = format!("{} of at least {} serve", view.serving(), view.window.floor());
+        let (kind, instances) = (WaitKind::Floor, Vec::new());
+        plan.wait(Wait { kind, instances, detail: Some(detail), deadline });
+    }
+    if plan.actions.is_empty() && (plan.waiting_on.is_empty() || out_of_time) {
+        let is_done = (progress.surge == 0 || keeps_surge) && progress.refused.is_empty();
+        match is_done {
+            true => plan.actions.extend(end(input, view, record, halt)),
+            false => plan.verdict = Verdict::Halted,
+        }
+    }
+    plan.wake_at(halt.until, now);
+    plan
+}
+
+/// The group's own replacements must not launch a revision that failed or was given up. After a
+/// pause that somebody asked for they may.
+fn template_back(input: &Input<'_>, record: &Record, halt: &Halt) -> Option<Step> {
+    if halt.ending == Ending::Paused && !halt.fault {
+        return None;
+    }
+    let back = record.completed.as_ref().or(record.borrowed.template.as_ref())?;
+    let back = input.target.resolve(back);
+    let ours = input.look.template.as_ref() == Some(&record.to);
+    (ours && *back != record.to).then(|| Step::plain(Action::MoveTemplate { to: back.clone() }))
+}
+
+/// The last step: what is left to say is said, or nothing is left behind.
+fn end(input: &Input<'_>, view: &View<'_>, record: &Record, halt: &Halt) -> Option<Step> {
+    let phase = Phase::Halted(halt.ending);
+    if halt.ending == Ending::Paused {
+        let turned = Some(input.now);
+        let borrowed = Borrowed { suspended: BTreeSet::new(), ..record.borrowed.clone() };
+        return Some(Step::record(Record { phase, turned, borrowed, ..record.clone() }));
+    }
+    // A fleet that is all on the completed revision is as it was before.
+    let is_on = |member: &Member<'_>| member.instance.revision == record.completed;
+    if record.completed.is_some() && view.members.iter().all(is_on) {
+        let keys = KEYS.into_iter().map(String::from).collect();
+        return Some(Step::plain(Action::EraseRecord { keys }));
+    }
+    let borrowed = Borrowed::default();
+    Some(Step::record(Record { phase, borrowed, surge: 0, ..record.clone() }))
+}
+
+/// Surge that is not there yet comes, or is taken off the size once it is late.
+fn wait_for_launches(input: &Input<'_>, view: &View<'_>, keeps_surge: bool, plan: &mut Plan) {
+    if keeps_surge || input.progress.surge == 0 || view.missing == 0 {
+        return;
+    }
+    let since = input.progress.missing_since.unwrap_or(input.now);
+    let detail = Some(format!("{} to go", view.missing));
+    let (kind, instances) = (WaitKind::Launch, Vec::new());
+    let deadline = since + super::UNLAUNCHED_AFTER;
+    plan.wait(Wait { kind, instances, detail, deadline });
+}
+
+fn wait_for_returned(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
+    let Input { spec, progress, now, .. } = *input;
     for (id, at) in &progress.returned {
         let deadline = *at + spec.health.healthy_timeout;
-        let serves = view.members.iter().any(|member| member.id == id && member.serves);
-        let lives = view.members.iter().any(|member| member.id == id);
-        if lives && !serves && now < deadline {
+        let member = view.members.iter().find(|member| member.id == id);
+        if member.is_some_and(|member| !member.serves) && now < deadline {
             let detail = progress.seen.get(id).and_then(|seen| seen.trouble.clone());
             let instances = vec![id.clone()];
             plan.wait(Wait { kind: WaitKind::Return, instances, detail, deadline });
         }
     }
-    if plan.actions.is_empty() && (plan.waiting_on.is_empty() || out_of_time) {
-        if progress.surge == 0 && progress.refused.is_empty() {
-            let borrowed = Borrowed::default();
-            let record = Record { phase: Phase::Halted, borrowed, surge: 0, ..record.clone() };
-            plan.actions.push(Step::record(record));
-        } else {
-            plan.verdict = Verdict::Halted;
-        }
-    }
-    if let Some(until) = halt.until {
-        plan.wake_at(Some(until), now);
-    }
-    plan
 }
 
 /// Puts back what is borrowed apart from surge, each only where it still holds what we wrote.
@@ -106,12 +172,57 @@ fn resume(input: &Input<'_>, record: &Record) -> Option<Step> {
     (!processes.is_empty()).then(|| Step::plain(Action::ResumeProcesses { processes }))
 }
 
-/// Victims of the old revision that were not terminated go back into every target group.
-fn register_again(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
+/// Surge that goes, by named termination: of the revision that is given up, those on their way
+/// out already, then those that do not serve, then as many as the floor leaves. Victims that come
+/// back to serve make room for the rest.
+fn leaving(
+    input: &Input<'_>,
+    view: &View<'_>,
+    record: &Record,
+    keeps_surge: bool,
+) -> BTreeSet<InstanceId> {
+    let surge = if keeps_surge { 0 } else { input.progress.surge as usize };
+    // What was not launched yet is surge, too, and comes off the size later.
+    let surge = surge.saturating_sub(view.missing as usize);
+    let is_given_up = |member: &&Member<'_>| {
+        member.instance.revision.as_ref() == Some(&record.to) && !member.spared
+    };
+    let going = view.victims().filter(is_given_up).take(surge);
+    let mut leaving: BTreeSet<InstanceId> = going.map(|member| member.id.clone()).collect();
+    let rest = view.members.iter().filter(|m| !m.is_victim);
+    let given_up = rest.clone().filter(is_given_up).copied().collect();
+    let given_up = View { members: given_up, ..view.clone() };
+    let mut chosen = batch::surplus(&given_up, surge - leaving.len());
+    // The group may have launched surge after its template was put back.
+    let rest = rest.filter(|member| !chosen.contains(member.id)).copied().collect();
+    let rest = View { members: rest, ..view.clone() };
+    chosen.extend(batch::surplus(&rest, surge - leaving.len() - chosen.len()));
+    let mut spare = view.serving().saturating_sub(view.window.floor() as usize);
+    for id in chosen {
+        let serves = view.members.iter().any(|member| *member.id == id && member.serves);
+        if serves && spare == 0 {
+            continue;
+        }
+        spare -= usize::from(serves);
+        leaving.insert(id);
+    }
+    leaving
+}
+
+/// All others that we took out go back into every target group.
+fn register_again(
+    input: &Input<'_>,
+    view: &View<'_>,
+    leaving: &BTreeSet<InstanceId>,
+    plan: &mut Plan,
+) {
+    let lives = |id: &InstanceId| view.members.binary_search_by(|m| m.id.cmp(id)).is_ok();
     let mut out: BTreeMap<&TargetGroupId, BTreeSet<InstanceId>> = BTreeMap::new();
-    for (id, group) in input.progress.deregistered.keys() {
-        let old = view.members.iter().any(|member| member.id == id && !member.is_new);
-        if old {
+    let taken_out = input.progress.deregistered.iter();
+    let taken_out = taken_out.flat_map(|(id, groups)| groups.keys().map(move |group| (id, group)));
+    let strays = input.progress.strays.iter().map(|(id, group)| (id, group));
+    for (id, group) in taken_out.chain(strays) {
+        if lives(id) && !leaving.contains(id) {
             out.entry(group).or_default().insert(id.clone());
         }
     }
@@ -121,23 +232,14 @@ fn register_again(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
     }
 }
 
-/// Surge goes by named termination.
-fn give_back_surge(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
-    let progress = input.progress;
-    let going = view.members.iter().filter(|member| member.is_new && member.is_victim).count();
-    let count = (progress.surge as usize).saturating_sub(going);
-    let new = View {
-        members: view.members.iter().filter(|m| m.is_new && !m.is_victim).copied().collect(),
-        ..*view
-    };
-    let chosen = batch::surplus(&new, count);
-    // Only surge may go now: old victims are on their way back.
-    let leaving = View {
-        members: view.members.iter().filter(|member| member.is_new).copied().collect(),
-        ..*view
-    };
-    retire_victims(input, &leaving, &chosen, plan);
-    if !chosen.is_empty() {
-        plan.chosen = chosen;
-    }
+fn give_back_surge(
+    input: &Input<'_>,
+    view: &View<'_>,
+    leaving: &BTreeSet<InstanceId>,
+    plan: &mut Plan,
+) {
+    let members = view.members.iter().filter(|member| leaving.contains(member.id));
+    let only = View { members: members.copied().collect(), ..view.clone() };
+    retire::retire(input, &only, leaving, plan);
+    plan.chosen.clone_from(leaving);
 }

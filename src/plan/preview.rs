@@ -1,13 +1,13 @@
 //! A rollout on paper: the same choices as the real one, on a fleet where every launch works.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rolling_provider::{Instance, InstanceId, Lifecycle, Revision, TargetGroupId};
 use serde::Serialize;
 
 use super::{Input, Member, View, batch, is_converged};
-use crate::spec::{BatchSize, Policy};
+use crate::spec::{BatchSize, Pacing, Policy, SetAside};
 
 /// Boot time that is assumed of a fleet whose launches tell none.
 const ASSUMED_BOOT: Duration = Duration::from_secs(60);
@@ -31,8 +31,12 @@ pub struct Preview {
     pub size: u32,
     /// The policy's name.
     pub policy: &'static str,
-    /// Batches in order.
+    /// Whether places are taken again at once, without batches.
+    pub continuous: bool,
+    /// Batches in order; in continuous pacing only what is launched beforehand and who goes first.
     pub batches: Vec<BatchPreview>,
+    /// Percentages at which the rollout waits.
+    pub checkpoints: Vec<u32>,
     /// At least this many serve throughout.
     pub floor: u32,
     /// At most this many live.
@@ -70,7 +74,12 @@ pub fn preview(input: &Input<'_>) -> Preview {
     let Input { spec, target, look, .. } = *input;
     let view = View::new(input);
     let changes = !is_converged(input);
-    let batches = if changes { batches(&view) } else { Vec::new() };
+    let batches = if changes { batches(input, &view) } else { Vec::new() };
+    let expected = expected(input, &batches);
+    let mut warnings = warnings(input, &view, changes);
+    if changes {
+        warnings.extend(due_meanwhile(input, expected));
+    }
     let raise: u32 = batches.iter().map(|batch| batch.launches).sum();
     Preview {
         changes,
@@ -85,76 +94,95 @@ pub fn preview(input: &Input<'_>) -> Preview {
             .collect(),
         size: view.window.size,
         policy: spec.policy.name(),
+        continuous: spec.pacing == Pacing::Continuous,
+        checkpoints: spec.checkpoints.iter().map(|checkpoint| checkpoint.percentage).collect(),
         floor: view.window.floor(),
         ceiling: view.window.ceiling(),
         borrows: if changes { borrows(input, raise) } else { Vec::new() },
-        expected_seconds: expected(input, &batches).as_secs(),
+        expected_seconds: expected.as_secs(),
         boot_assumed: target.boot.is_none() && !batches.is_empty(),
-        warnings: warnings(input, &view, changes),
+        warnings,
         batches,
     }
 }
 
-/// Why this fleet cannot be rolled as it is, if so: instances to replace that somebody set aside.
-pub fn refusal(input: &Input<'_>) -> Option<String> {
-    let held: Vec<String> = input
-        .look
-        .instances
-        .iter()
-        .filter(|(_, instance)| {
-            instance.revision.as_ref() != Some(&input.target.revision) && !instance.ignored
-        })
-        .filter_map(|(id, instance)| match instance.lifecycle {
-            Lifecycle::Standby => Some(format!("{id} (in standby)")),
-            Lifecycle::Terminating => None,
-            _ if instance.protected => Some(format!("{id} (protected from scale-in)")),
-            _ => None,
-        })
-        .collect();
-    (!held.is_empty()).then(|| held.join(", "))
-}
-
-/// Plays the batches through with the planner's own choice of victims.
-fn batches(view: &View<'_>) -> Vec<BatchPreview> {
+/// Plays the batches through with the planner's own choice of victims. What fails, and what
+/// somebody holds back, is not on paper.
+fn batches(input: &Input<'_>, view: &View<'_>) -> Vec<BatchPreview> {
+    let spec = input.spec;
     let mut view = view.clone();
     for member in &mut view.members {
         // Victims of an engine before this one are out of rotation, and go first.
         member.is_victim = false;
+        member.left_alone |= member.held;
     }
+    let immutable = spec.policy == Policy::Immutable;
+    let size = view.window.size;
+    let mut gates = spec.checkpoints.iter().map(|checkpoint| checkpoint.quota(size) as usize);
+    let mut gate = gates.next();
     let mut batches = Vec::new();
-    let mut waited = false;
+    let mut launched = 0;
     let old = u32::try_from(view.old().count()).unwrap_or(u32::MAX);
-    let launches = view.window.surge.min(old);
-    let surge: Vec<(InstanceId, Instance)> = (0..launches).map(extra).collect();
-    if launches > 0 {
-        batches.push(BatchPreview { launches, replaces: Vec::new() });
-        view.members.extend(surge.iter().map(|(id, instance)| Member {
-            id,
-            instance,
-            is_new: true,
-            is_victim: false,
-            serves: true,
-            soaked: true,
-        }));
-    }
+    let surge: Vec<(InstanceId, Instance)> = (0..view.window.surge.min(old)).map(extra).collect();
+    let mut waited = false;
     while view.old().next().is_some() {
-        let chosen = batch::next(&view);
+        let new = view.members.iter().filter(|member| member.is_new).count();
+        let allowed = gate.map_or(usize::MAX, |quota| quota.saturating_sub(new));
+        if allowed == 0 && view.old().count() > launched {
+            gate = gates.next();
+            continue;
+        }
+        let step = if immutable && new == 0 { 1 } else { surge.len() };
+        let launches = step.saturating_sub(launched).min(allowed);
+        if launches > 0 {
+            let launch = &surge[launched..launched + launches];
+            launched += launches;
+            view.members.extend(launch.iter().map(|(id, instance)| fresh(id, instance)));
+            let launches = u32::try_from(launches).unwrap_or(u32::MAX);
+            batches.push(BatchPreview { launches, replaces: Vec::new() });
+            continue;
+        }
+        let limit = view.window.slots() as usize;
+        let limit = if view.old().count() <= launched { limit } else { limit.min(allowed) };
+        let chosen = batch::next(&view, limit);
         // Where the floor leaves nobody, the real rollout waits until more serve.
         let waits = chosen.is_empty();
         if waits && waited {
             break;
         }
         waited = waits;
-        for member in &mut view.members {
-            let replaced = chosen.contains(member.id);
-            member.is_new |= replaced;
-            member.serves |= replaced || waits;
-        }
+        replace(&mut view, &chosen, waits);
         if !waits {
             batches.push(BatchPreview { launches: 0, replaces: chosen.into_iter().collect() });
         }
     }
     batches
+}
+
+/// Marks what was chosen as replaced; where it waits, everybody serves afterwards.
+fn replace(view: &mut View<'_>, chosen: &BTreeSet<InstanceId>, waits: bool) {
+    for member in &mut view.members {
+        let replaced = chosen.contains(member.id);
+        member.is_new |= replaced;
+        member.failed &= !replaced;
+        member.serves |= replaced || waits;
+    }
+}
+
+fn fresh<'a>(id: &'a InstanceId, instance: &'a Instance) -> Member<'a> {
+    Member {
+        id,
+        instance,
+        is_new: true,
+        failed: false,
+        is_victim: false,
+        held: false,
+        left_alone: false,
+        spared: false,
+        serves: true,
+        soaked: true,
+        seen: None,
+    }
 }
 
 fn extra(index: u32) -> (InstanceId, Instance) {
@@ -166,6 +194,7 @@ fn extra(index: u32) -> (InstanceId, Instance) {
         launched_at: None,
         protected: false,
         ignored: false,
+        failed_in: None,
         targets: Default::default(),
     };
     (InstanceId::new(format!("surge-{index}")), instance)
@@ -192,16 +221,23 @@ fn borrows(input: &Input<'_>, raise: u32) -> Vec<Borrowing> {
     borrows
 }
 
-/// What the batches take when every boot takes the median.
+/// What the batches take when every boot takes the median; in continuous pacing the work shared
+/// out over the window's places.
 fn expected(input: &Input<'_>, batches: &[BatchPreview]) -> Duration {
-    let target = input.target;
+    let Input { spec, target, .. } = *input;
     let registers = target.target_groups.iter().map(|group| group.register).max();
     let launch = target.boot.unwrap_or(ASSUMED_BOOT)
         + registers.unwrap_or_default()
-        + input.spec.health.min_healthy_time;
+        + spec.health.min_healthy_time;
     let surge: usize = batches.iter().map(|batch| batch.launches as usize).sum();
     let mut old: usize = batches.iter().map(|batch| batch.replaces.len()).sum();
-    let mut total = Duration::ZERO;
+    let waits: Duration = spec.checkpoints.iter().filter_map(|checkpoint| checkpoint.pause).sum();
+    if spec.pacing == Pacing::Continuous {
+        let slots = View::new(input).window.slots().max(1);
+        let rounds = u32::try_from(old).unwrap_or(u32::MAX).div_ceil(slots);
+        return waits + (launch + target.drain()) * rounds;
+    }
+    let mut total = waits;
     for batch in batches {
         if !batch.replaces.is_empty() {
             total += target.drain();
@@ -212,7 +248,8 @@ fn expected(input: &Input<'_>, batches: &[BatchPreview]) -> Duration {
         }
         old -= batch.replaces.len();
     }
-    total
+    let pauses = u32::try_from(batches.len().saturating_sub(1)).unwrap_or(u32::MAX);
+    total + spec.pause_between_batches * pauses
 }
 
 fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
@@ -243,6 +280,14 @@ fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
     if ignored > 0 {
         warnings.push(format!("{ignored} instances are tagged rolling:ignore and left alone"));
     }
+    warnings.extend(set_aside(input, view));
+    if adopted(input, view).is_none() {
+        warnings.push(
+            "the fleet runs several revisions and none is known to be completed: there is nothing \
+             to roll back to"
+                .into(),
+        );
+    }
     if let Some(template) = &look.template
         && target.aliases.contains_key(template)
     {
@@ -255,4 +300,57 @@ fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
             .push(format!("{what} rollout {} to {}, found on the target", record.id, record.to));
     }
     warnings
+}
+
+/// The revision that a failure would go back to.
+fn adopted(input: &Input<'_>, view: &View<'_>) -> Option<Revision> {
+    match &input.progress.record {
+        Some(record) => record.completed.clone(),
+        None => super::borrow::adopted(view).or_else(|| input.progress.known_completed.clone()),
+    }
+}
+
+/// Instances that somebody has set aside, and what becomes of them.
+fn set_aside(input: &Input<'_>, view: &View<'_>) -> Vec<String> {
+    let spec = input.spec;
+    let protected = view.members.iter().filter(|m| m.instance.protected && !m.is_new).count();
+    let standby = input.look.instances.values().filter(|instance| {
+        instance.lifecycle == Lifecycle::Standby
+            && instance.revision.as_ref() != Some(&input.target.revision)
+    });
+    let rule = |rule| match rule {
+        SetAside::Refresh => "are replaced all the same",
+        SetAside::Ignore => "are left as they are",
+        SetAside::Wait => "are waited for, an hour at most",
+    };
+    let kinds = [
+        (protected, "protected from scale-in", spec.protected, "scale_in_protected_instances"),
+        (standby.count(), "in standby", spec.standby, "standby_instances"),
+    ];
+    let found = kinds.into_iter().filter(|(count, ..)| *count > 0);
+    found
+        .map(|(count, what, set, attribute)| {
+            format!("{count} instances to replace are {what}: they {} ({attribute})", rule(set))
+        })
+        .collect()
+}
+
+/// Entries of the fleet's schedule that fall due within the expected time.
+fn due_meanwhile(input: &Input<'_>, expected: Duration) -> Vec<String> {
+    let Input { spec, target, look, now, .. } = *input;
+    if !spec.suspend_processes.contains("ScheduledActions")
+        || look.suspended.contains("ScheduledActions")
+    {
+        return Vec::new();
+    }
+    let due = target.scheduled.iter().filter(|entry| entry.at >= now && entry.at <= now + expected);
+    due.map(|entry| {
+        let within = humantime::format_duration(Duration::from_secs(entry.at.since(now).as_secs()));
+        format!(
+            "the scheduled action {} falls due in {within}, during the rollout; its sizes are set \
+             at the end",
+            entry.name
+        )
+    })
+    .collect()
 }

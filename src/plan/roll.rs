@@ -1,369 +1,224 @@
-//! Planning while a rollout goes forward: borrow, replace batch by batch, give back.
+//! Planning while a rollout goes forward, or back to the completed revision: borrow, replace,
+//! give back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use rolling_provider::{Action, InstanceId, TargetGroupId, TargetState};
+use rolling_provider::{Action, InstanceId, ScheduledAction, Timestamp};
 
 use super::wait::{Wait, WaitKind};
-use super::{BatchStart, Input, Member, Plan, Step, Verdict, View, batch, halt};
-use crate::progress::Halt;
-use crate::record::{Phase, Record};
-use crate::spec::RollingDeployment;
+use super::{
+    BatchStart, Input, Plan, Step, Verdict, View, batch, borrow, halt, pace, retire, trip,
+};
+use crate::record::{KEYS, Record};
+use crate::spec::Pacing;
 
 pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
     let mut plan = Plan::waiting();
-    if input.progress.record.is_none() && super::is_converged(input) {
+    if input.progress.over || (input.progress.record.is_none() && super::is_converged(input)) {
         plan.verdict = Verdict::Converged;
         return plan;
     }
-    if let Some(halt) = blocked(input, view) {
-        plan.verdict = Verdict::Halt(halt);
+    if let Some(verdict) = trip::obey(input).or_else(|| trip::blocked(input, view)) {
+        plan.verdict = verdict;
         return plan;
     }
-    let record = borrow(input, view, &mut plan);
+    let record = borrow::borrow(input, view, &mut plan);
     if !plan.actions.is_empty() {
         return plan;
     }
-
-    register_strays(input, &mut plan);
-    retire_victims(input, view, &BTreeSet::new(), &mut plan);
-    let moving = watch_newcomers(input, view, &mut plan);
-    if moving || view.members.iter().any(|member| member.is_victim) {
-        return plan;
+    retire::register_strays(input, &mut plan);
+    watch_newcomers(input, view, &mut plan);
+    let chosen = go_on(input, view, &record, &mut plan);
+    retire::retire(input, view, &chosen, &mut plan);
+    if !chosen.is_empty() {
+        plan.begins = Some(BatchStart::of(input, chosen, 0));
     }
+    plan
+}
 
-    // Nothing drains, boots or soaks: one batch is over, and the next may begin.
+/// What may begin now. Returns who is taken out.
+fn go_on(
+    input: &Input<'_>,
+    view: &View<'_>,
+    record: &Record,
+    plan: &mut Plan,
+) -> BTreeSet<InstanceId> {
+    let is_continuous = input.spec.pacing == Pacing::Continuous;
+    if view.busy() > 0 && !is_continuous {
+        return BTreeSet::new();
+    }
+    // In batches: nothing drains, boots or soaks, so one is over and the next may begin.
     plan.batch_ends = input.progress.batch_open;
-    let victims = match (view.old().next(), input.progress.surge) {
-        (Some(_), _) => batch::next(view),
-        (None, 0) => {
-            plan.actions.extend(halt::give_back(input, &record));
-            let keys = record.tags().into_keys().collect();
-            plan.actions.push(Step::plain(Action::EraseRecord { keys }));
-            return plan;
-        }
-        (None, surge) => batch::surplus(view, surge as usize),
-    };
-    if victims.is_empty() {
+    if view.candidates().next().is_some() {
+        return replace_more(input, view, plan);
+    }
+    let complete = view.updated() >= view.window.size as usize;
+    let settled = view.busy() == 0 || (complete && view.victims().next().is_none());
+    if !settled || view.missing > 0 {
+        let since = input.progress.missing_since;
+        plan.wake_at(since.map(|since| since + super::UNLAUNCHED_AFTER), input.now);
+        plan.wake_at(pace::straggles_at(input, view), input.now);
+        return BTreeSet::new();
+    }
+    let surplus = surplus(input, view);
+    if surplus.is_empty() {
+        finish(input, view, record, plan);
+    }
+    surplus
+}
+
+/// Takes the next ones out, or says what they wait for.
+fn replace_more(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> BTreeSet<InstanceId> {
+    if rest(input, view, plan) {
+        return BTreeSet::new();
+    }
+    let victims = batch::next(view, pace::victims(input, view));
+    if victims.is_empty() && view.busy() == 0 {
         let floor = view.window.floor();
         plan.wait(Wait {
             kind: WaitKind::Floor,
             instances: Vec::new(),
             detail: Some(format!("{} of at least {floor} serve", view.serving())),
-            deadline: progress_deadline(input),
+            deadline: trip::progress_deadline(input),
         });
-        return plan;
     }
-    retire_victims(input, view, &victims, &mut plan);
-    let number = input.progress.batch + 1;
-    plan.begins = Some(BatchStart { number, victims, launches: 0 });
-    plan
+    victims
 }
 
-/// Puts what must be borrowed before anything is replaced into the plan, the record first.
-/// Returns the record that stands (or is about to).
-fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
-    let Input { target, look, progress, .. } = *input;
-    let mut record = match &progress.record {
-        Some(found) if found.phase == Phase::Rolling && found.to == target.revision => {
-            found.clone()
-        }
-        previous => begin(input, view, previous.as_ref()),
-    };
-
-    let old = u32::try_from(view.old().count()).unwrap_or(u32::MAX);
-    let raise = view.window.surge.min(old).saturating_sub(progress.surge);
-    let desired = progress.desired(look) + raise;
-    if raise > 0 {
-        record.surge = progress.surge + raise;
-        if look.capacity.max < desired {
-            let found = record.borrowed.max.map_or(look.capacity.max, |(found, _)| found);
-            record.borrowed.max = Some((found, desired));
-        }
+/// Waits on purpose: between two batches, or at a checkpoint. Returns whether it does.
+fn rest(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
+    let Input { spec, progress, now, .. } = *input;
+    if view.busy() > 0 || progress.turned_back.is_some() {
+        return false;
     }
-    if progress.record.as_ref() != Some(&record) {
-        plan.actions.push(Step::record(record.clone()));
-    }
-    let running: BTreeSet<String> =
-        record.borrowed.suspended.difference(&look.suspended).cloned().collect();
-    if !running.is_empty() && !progress.suspended {
-        plan.actions.push(Step::plain(Action::SuspendProcesses { processes: running }));
-    }
-    if look.template.as_ref() != Some(&target.revision) {
-        plan.actions.push(Step::plain(Action::MoveTemplate { to: target.revision.clone() }));
-    }
-    if raise > 0 {
-        plan.actions.push(Step {
-            action: Action::SetCapacity { desired, max: look.capacity.max.max(desired) },
-            record: None,
-            surge: Some(record.surge),
-        });
-        if !progress.batch_open {
-            let number = progress.batch + 1;
-            plan.begins = Some(BatchStart { number, victims: BTreeSet::new(), launches: raise });
-        }
-    }
-    record
-}
-
-/// The record of a rollout that begins. What an earlier rollout still has borrowed is taken over
-/// with its original values.
-fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Record {
-    let Input { spec, target, look, progress, .. } = *input;
-    let mut borrowed = previous.map(|record| record.borrowed.clone()).unwrap_or_default();
-    let running = spec.suspend_processes.difference(&look.suspended);
-    borrowed.suspended.extend(running.cloned());
-    Record {
-        id: progress.rollout_id.clone(),
-        generation: previous.map_or(0, |record| record.generation) + 1,
-        phase: Phase::Rolling,
-        // By number: what an alias stands for may have moved on by the time it is put back.
-        from: look.template.as_ref().map(|template| target.resolve(template).clone()),
-        to: target.revision.clone(),
-        size: progress.size(look),
-        surge: progress.surge,
-        started: progress.started,
-        borrowed,
-        completed: match previous {
-            Some(record) => record.completed.clone(),
-            None => adopted(view),
-        },
-    }
-}
-
-/// With no record, the revision that every serving instance runs is taken for completed; a mixed
-/// fleet has none.
-fn adopted(view: &View<'_>) -> Option<rolling_provider::Revision> {
-    let mut revisions =
-        view.members.iter().filter(|m| m.serves).map(|member| member.instance.revision.as_ref());
-    let first = revisions.next()??;
-    revisions.all(|revision| revision == Some(first)).then(|| first.clone())
-}
-
-/// Puts instances of the new revision that a stopped engine took out of rotation back in.
-fn register_strays(input: &Input<'_>, plan: &mut Plan) {
-    let mut out: BTreeMap<&TargetGroupId, BTreeSet<InstanceId>> = BTreeMap::new();
-    for (id, group) in &input.progress.strays {
-        out.entry(group).or_default().insert(id.clone());
-    }
-    for (group, instances) in out {
-        let action = Action::Register { target_group: group.clone(), instances };
-        plan.actions.push(Step::plain(action));
-    }
-}
-
-/// Takes victims out of rotation, one call a target group, and terminates those that are
-/// drained or past their drain deadline. `chosen` are victims as of this plan.
-pub(super) fn retire_victims(
-    input: &Input<'_>,
-    view: &View<'_>,
-    chosen: &BTreeSet<InstanceId>,
-    plan: &mut Plan,
-) {
-    let Input { target, progress, now, .. } = *input;
-    let victims = || view.members.iter().filter(|m| m.is_victim || chosen.contains(m.id));
-
-    let mut listed: BTreeMap<&TargetGroupId, BTreeSet<InstanceId>> = BTreeMap::new();
-    for group in &target.target_groups {
-        for member in victims() {
-            let asked = progress.deregistered.contains_key(&(member.id.clone(), group.id.clone()));
-            let health = member.instance.targets.get(&group.id);
-            let in_rotation = health.is_some_and(|health| {
-                !matches!(health.state, TargetState::Draining | TargetState::Unused)
-            });
-            if in_rotation && !asked {
-                listed.entry(&group.id).or_default().insert(member.id.clone());
+    if let Some(ahead) = pace::checkpoint(input)
+        && pace::victims(input, view) == 0
+    {
+        let since = progress.at_checkpoint.unwrap_or(now);
+        let words = format!("checkpoint at {} percent", ahead.percentage);
+        match ahead.pause {
+            None => {
+                plan.verdict = Verdict::Halt(trip::checkpoint(input, words));
+            }
+            Some(pause) => {
+                plan.stands_at_checkpoint = true;
+                plan.rests = true;
+                let deadline = since + pause;
+                let (kind, instances) = (WaitKind::Checkpoint, Vec::new());
+                plan.wait(Wait { kind, instances, detail: Some(words), deadline });
             }
         }
+        return true;
     }
-    for (group, instances) in listed {
-        let action = Action::Deregister { target_group: group.clone(), instances };
-        plan.actions.push(Step::plain(action));
+    let ended = if plan.batch_ends { Some(now) } else { progress.batch_ended };
+    let next = ended.map(|at| at + spec.pause_between_batches).filter(|next| *next > now);
+    if let Some(deadline) = next {
+        plan.rests = true;
+        let (kind, instances, detail) = (WaitKind::Pause, Vec::new(), None);
+        plan.wait(Wait { kind, instances, detail, deadline });
     }
-
-    let mut old_left = view.old().count();
-    let mut surge = progress.surge as usize;
-    let mut draining = Vec::new();
-    let mut deadline = None;
-    // The ones that go without are those of which their zone has too many.
-    let excess = batch::excess(view);
-    let mut leaving: Vec<&Member<'_>> = victims().collect();
-    leaving.sort_by_key(|m| excess.get(m.instance.zone.as_str()).is_some_and(|more| *more > 0));
-    for member in leaving {
-        let due = drain_deadline(input, member);
-        if !member.is_out_of_rotation() && due.is_none_or(|due| now < due) {
-            draining.push(member.id.clone());
-            deadline = deadline.max(due);
-            continue;
-        }
-        // As long as more old ones than surge are left, each makes room for a replacement; the
-        // last ones go without, so that there are exactly as many launches as instances.
-        let decrement = surge > 0 && old_left <= surge;
-        surge -= usize::from(decrement);
-        old_left = old_left.saturating_sub(usize::from(!member.is_new));
-        let action = Action::Terminate { instance: member.id.clone(), decrement };
-        plan.actions.push(Step::plain(action));
-    }
-    if !draining.is_empty() {
-        let drained = |(_, group): &(InstanceId, TargetGroupId)| {
-            target.target_groups.iter().find(|known| known.id == *group).map(|known| known.drain)
-        };
-        for (key, at) in &progress.deregistered {
-            plan.wake_at(drained(key).map(|drain| *at + drain), now);
-        }
-        plan.wait(Wait {
-            kind: WaitKind::Drain,
-            instances: draining,
-            detail: Some(format!(
-                "{} deregistration delay",
-                humantime::format_duration(target.drain())
-            )),
-            deadline: deadline.unwrap_or(now + RollingDeployment::drain_deadline(target.drain())),
-        });
-    }
+    next.is_some()
 }
 
-/// When a victim is terminated even if it is still draining; `None` before it was deregistered
-/// everywhere it is listed.
-fn drain_deadline(input: &Input<'_>, member: &Member<'_>) -> Option<rolling_provider::Timestamp> {
-    let listed = input.target.target_groups.iter().filter(|group| {
-        let health = member.instance.targets.get(&group.id);
-        health.is_some_and(|health| health.state != TargetState::Unused)
+/// Everything is new. What is more than the fleet had goes.
+fn surplus(input: &Input<'_>, view: &View<'_>) -> BTreeSet<InstanceId> {
+    let surge = input.progress.surge;
+    // One that boots or soaks holds a place already; any other takes a free one.
+    let mut free = (view.window.slots() as usize).saturating_sub(view.busy());
+    let mut victims = batch::surplus(view, surge as usize);
+    victims.retain(|id| {
+        let unsoaked = view.unsoaked().any(|member| member.id == id);
+        let fits = unsoaked || free > 0;
+        free -= usize::from(fits && !unsoaked);
+        fits
     });
-    let mut latest = None;
-    for group in listed {
-        let asked = input.progress.deregistered.get(&(member.id.clone(), group.id.clone()))?;
-        latest = latest.max(Some(*asked + RollingDeployment::drain_deadline(group.drain)));
-    }
-    latest
+    victims
 }
 
-/// Waits for what is launched, boots or soaks. Returns whether there is any.
-fn watch_newcomers(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
+/// Everything is as it should be but for instances that somebody set aside, and what is borrowed.
+fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) {
+    let Input { spec, progress, now, .. } = *input;
+    if spec.standby == crate::spec::SetAside::Refresh && !view.standby.is_empty() {
+        for id in &view.standby {
+            // In standby it counts for no size, so nothing takes its place.
+            let action = Action::Terminate { instance: (*id).clone(), decrement: false };
+            plan.actions.push(Step::plain(action));
+        }
+        return;
+    }
+    let held = view.old().filter(|member| member.held).map(|member| member.id.clone());
+    let held: Vec<InstanceId> = held.chain(view.standby.iter().map(|id| (*id).clone())).collect();
+    if !held.is_empty() {
+        plan.rests = true;
+        plan.waits_for_set_aside = true;
+        let deadline = progress.set_aside_since.unwrap_or(now) + super::SET_ASIDE_FOR;
+        let detail = Some("protected from scale-in or in standby".into());
+        plan.wait(Wait { kind: WaitKind::SetAside, instances: held, detail, deadline });
+        return;
+    }
+    plan.actions.extend(halt::give_back(input, record));
+    plan.actions.extend(fell_due(input, record).map(|due| {
+        Step::plain(Action::CatchUp {
+            schedule: due.name.clone(),
+            min: due.min,
+            max: due.max,
+            desired: due.desired,
+        })
+    }));
+    let keys = KEYS.into_iter().map(String::from).collect();
+    plan.actions.push(Step::plain(Action::EraseRecord { keys }));
+}
+
+/// The latest entry of the schedule that fell due while we held scheduled actions up: the cloud
+/// does not catch up on it.
+pub(super) fn fell_due<'a>(input: &Input<'a>, record: &Record) -> Option<&'a ScheduledAction> {
+    if !record.borrowed.suspended.contains("ScheduledActions") {
+        return None;
+    }
+    let due = input
+        .target
+        .scheduled
+        .iter()
+        .filter(|entry| entry.at >= record.started && entry.at <= input.now);
+    due.max_by_key(|entry| entry.at)
+}
+
+/// Waits for what is launched, boots or soaks.
+fn watch_newcomers(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
     let Input { spec, progress, now, .. } = *input;
     if view.missing > 0 {
-        let since = progress.missing_since.unwrap_or(now);
         let failure = progress.activities.iter().find(|activity| activity.failed);
         let count = format!("{} to go", view.missing);
         plan.wait(Wait {
             kind: WaitKind::Launch,
             instances: Vec::new(),
             detail: Some(failure.map_or(count, |failure| failure.cause.clone())),
-            deadline: since + spec.health.healthy_timeout,
+            deadline: trip::launch_deadline(input),
         });
     }
-    let unsoaked = || view.members.iter().filter(|m| m.is_new && !m.is_victim && !m.soaked);
     for (serves, kind) in [(false, WaitKind::Health), (true, WaitKind::Soak)] {
-        let mut members = unsoaked().filter(|member| member.serves == serves).peekable();
-        let Some(first) = members.peek() else { continue };
-        let seen = progress.seen.get(first.id);
+        let mut instances = Vec::new();
+        let mut due: Option<Timestamp> = None;
+        let mut trouble = None;
+        for member in view.unsoaked().filter(|member| member.serves == serves) {
+            if instances.is_empty() {
+                trouble = member.seen.and_then(|seen| seen.trouble.clone());
+            }
+            let deadline = member.seen.map(|seen| match seen.serving_since {
+                Some(since) => since + spec.health.min_healthy_time,
+                None => seen.deadline(&spec.health),
+            });
+            due = due.into_iter().chain(deadline).min();
+            instances.push(member.id.clone());
+        }
+        if instances.is_empty() {
+            continue;
+        }
         let detail = match kind {
-            WaitKind::Health => seen.and_then(|seen| seen.trouble.clone()),
+            WaitKind::Health => trouble,
             _ => Some(humantime::format_duration(spec.health.min_healthy_time).to_string()),
         };
-        let instances: Vec<InstanceId> = members.map(|member| member.id.clone()).collect();
-        let due = instances.iter().filter_map(|id| {
-            let seen = progress.seen.get(id)?;
-            match seen.serving_since {
-                Some(since) => Some(since + spec.health.min_healthy_time),
-                None => Some(health_deadline(spec, seen)),
-            }
-        });
-        let deadline = due.min().unwrap_or(now + spec.health.healthy_timeout);
+        let deadline = due.unwrap_or(now + spec.health.healthy_timeout);
         plan.wait(Wait { kind, instances, detail, deadline });
     }
-    view.missing > 0 || unsoaked().next().is_some()
-}
-
-/// When an instance of the new revision that does not serve has failed: its time runs from its
-/// launch, or, for one that had soaked already, from when it stopped serving.
-fn health_deadline(
-    spec: &RollingDeployment,
-    seen: &crate::progress::Seen,
-) -> rolling_provider::Timestamp {
-    let from = if seen.soaked { seen.lost_at.unwrap_or(seen.since) } else { seen.since };
-    from + spec.health.healthy_timeout
-}
-
-fn progress_deadline(input: &Input<'_>) -> rolling_provider::Timestamp {
-    let since = input.progress.best.map_or(input.progress.started, |(_, at)| at);
-    since + input.spec.progress_deadline(input.target.drain())
-}
-
-/// Why the rollout cannot go on, if so.
-fn blocked(input: &Input<'_>, view: &View<'_>) -> Option<Halt> {
-    let Input { spec, target, progress, now, .. } = *input;
-    let halt = |reason: String| Some(Halt { reason, requested: false, at: now, until: None });
-    if let Some((id, why)) = progress.failed.iter().next() {
-        return halt(failure(progress.failed.len(), id, &target.revision, why));
-    }
-
-    let limit = humantime::format_duration(spec.health.healthy_timeout);
-    let late: Vec<&Member<'_>> = view
-        .members
-        .iter()
-        .filter(|member| member.is_new && !member.is_victim && !member.soaked)
-        .filter(|member| {
-            progress.seen.get(member.id).is_some_and(|seen| {
-                let deadline = health_deadline(spec, seen);
-                // One that serves at its deadline may finish that soak, but not begin another.
-                let soaking = seen.serving_since.is_some_and(|since| since <= deadline);
-                now >= deadline && !soaking
-            })
-        })
-        .collect();
-    if let Some(first) = late.first() {
-        let seen = progress.seen.get(first.id);
-        let trouble = seen.and_then(|seen| seen.trouble.as_deref()).unwrap_or("no reason given");
-        let soak = humantime::format_duration(spec.health.min_healthy_time);
-        let why = if first.serves {
-            format!("not healthy for {soak} without a break within {limit}: last {trouble}")
-        } else {
-            format!("not healthy within {limit} of its launch: {trouble}")
-        };
-        return halt(failure(late.len(), first.id, &target.revision, &why));
-    }
-    if let Some(since) = progress.missing_since.filter(|_| view.missing > 0)
-        && now >= since + spec.health.healthy_timeout
-    {
-        let cause = progress.activities.iter().find(|activity| activity.failed);
-        let cause = cause.map_or("the cloud gives no reason", |activity| activity.cause.as_str());
-        return halt(format!("{} not launched within {limit}: {cause}", instances(view.missing)));
-    }
-    if now >= progress_deadline(input) {
-        let limit = humantime::format_duration(spec.progress_deadline(target.drain()));
-        let blockers: Vec<String> = view
-            .members
-            .iter()
-            .filter(|member| !member.serves)
-            .map(|member| {
-                let why = progress.seen.get(member.id).and_then(|seen| seen.trouble.as_deref());
-                format!("{} ({})", member.id, why.unwrap_or("does not serve"))
-            })
-            .collect();
-        let blockers = if blockers.is_empty() { "nothing".into() } else { blockers.join(", ") };
-        return halt(format!(
-            "no progress for {limit}: {} updated, {} of {} serving; not serving: {blockers}",
-            view.updated(),
-            view.serving(),
-            view.window.size,
-        ));
-    }
-    None
-}
-
-fn failure(
-    count: usize,
-    id: &InstanceId,
-    revision: &rolling_provider::Revision,
-    why: &str,
-) -> String {
-    match count {
-        1 => format!("instance {id} of {revision} failed: {why}"),
-        more => format!("instance {id} of {revision} and {} more failed: {why}", more - 1),
-    }
-}
-
-fn instances(count: u32) -> String {
-    if count == 1 { "1 instance was".into() } else { format!("{count} instances were") }
 }

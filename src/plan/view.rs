@@ -1,15 +1,18 @@
-//! The fleet as the planner counts it: who lives, who is old, who serves.
+//! The fleet as the planner counts it: who lives, who must go, who serves.
 
-use rolling_provider::{Instance, InstanceId, TargetState};
+use rolling_provider::{Instance, InstanceId, Lifecycle, TargetState};
 
 use super::Input;
-use crate::spec::Window;
+use crate::progress::Seen;
+use crate::spec::{SetAside, Window};
 
 /// The live instances of a fleet, and the bounds that hold now.
 #[derive(Clone, Debug)]
 pub struct View<'a> {
     /// Live instances in order of their ids.
     pub members: Vec<Member<'a>>,
+    /// Instances in standby that are to be replaced, or to be waited for.
+    pub standby: Vec<&'a InstanceId>,
     /// The bounds for the size the fleet has now, so that a fleet rescaled meanwhile is rolled
     /// within its new bounds.
     pub window: Window,
@@ -26,47 +29,92 @@ pub struct Member<'a> {
     pub instance: &'a Instance,
     /// Runs the wanted revision.
     pub is_new: bool,
+    /// Runs the wanted revision and has failed: it is replaced like an old one.
+    pub failed: bool,
     /// Chosen to go.
     pub is_victim: bool,
+    /// To be replaced, but set aside by somebody: waited for.
+    pub held: bool,
+    /// Not ours to replace, whatever it runs.
+    pub left_alone: bool,
+    /// Not to be given back as surplus, whatever it runs.
+    pub spared: bool,
     /// Takes requests, by the word of every target group, and is not on its way out.
     pub serves: bool,
     /// Has served for the whole soak without a break, up to now.
     pub soaked: bool,
+    /// What was seen of it so far.
+    pub seen: Option<&'a Seen>,
 }
 
 impl<'a> View<'a> {
-    /// Counts the fleet of `input`.
+    /// Counts the fleet of `input`, in time linear to its size: what is known of each instance is
+    /// walked through beside the fleet.
     pub fn new(input: &Input<'a>) -> Self {
         let Input { spec, target, look, progress, now } = *input;
-        let live = |id: &InstanceId, instance: &Instance| {
-            instance.lifecycle.is_live() && !progress.terminated.contains(id)
-        };
-        let members: Vec<Member<'a>> = look
-            .instances
-            .iter()
-            .filter(|(id, instance)| live(id, instance))
-            .map(|(id, instance)| {
-                let serves = progress.serves(target, id, instance);
-                let since = progress.seen.get(id).and_then(|seen| seen.serving_since);
-                let soak = spec.health.min_healthy_time;
-                Member {
-                    id,
-                    instance,
-                    is_new: instance.revision.as_ref() == Some(&target.revision),
-                    is_victim: progress.victims.contains(id),
-                    serves,
-                    soaked: serves && since.is_some_and(|since| now.since(since) >= soak),
-                }
-            })
-            .collect();
+        let soak = spec.health.min_healthy_time;
+        let mut known = progress.seen.iter().peekable();
+        let mut members = Vec::with_capacity(look.instances.len());
+        let mut standby = Vec::new();
+        for (id, instance) in &look.instances {
+            while known.next_if(|(seen, _)| *seen < id).is_some() {}
+            let seen = known.next_if(|(seen, _)| *seen == id).map(|(_, seen)| seen);
+            let is_new = instance.revision.as_ref() == Some(&target.revision);
+            if progress.terminated.contains(id) {
+                continue;
+            }
+            if instance.lifecycle == Lifecycle::Standby
+                && !is_new
+                && !instance.ignored
+                && spec.standby != SetAside::Ignore
+            {
+                standby.push(id);
+            }
+            if !instance.lifecycle.is_live() {
+                continue;
+            }
+            let failed = is_new && progress.failed.contains_key(id);
+            let protected = instance.protected && (!is_new || failed);
+            let serves = progress.serves(target, id, instance);
+            let since = seen.and_then(|seen| seen.serving_since);
+            members.push(Member {
+                id,
+                instance,
+                is_new,
+                failed,
+                is_victim: progress.victims.contains(id),
+                held: protected && spec.protected == SetAside::Wait,
+                left_alone: instance.ignored || (protected && spec.protected == SetAside::Ignore),
+                spared: instance.ignored
+                    || (instance.protected && spec.protected != SetAside::Refresh),
+                serves,
+                soaked: serves && since.is_some_and(|since| now.since(since) >= soak),
+                seen,
+            });
+        }
         let window = Window::resolve(spec.policy, progress.size(look));
         let missing = (progress.desired(look) as usize).saturating_sub(members.len());
-        View { members, window, missing: u32::try_from(missing).unwrap_or(u32::MAX) }
+        View { members, standby, window, missing: u32::try_from(missing).unwrap_or(u32::MAX) }
     }
 
-    /// Live instances that are ours to replace: of another revision and not told to be ignored.
+    /// Live instances that are ours to replace: of another revision, or failed.
     pub fn old(&self) -> impl Iterator<Item = &Member<'a>> + Clone {
-        self.members.iter().filter(|member| !member.is_new && !member.instance.ignored)
+        self.members.iter().filter(|member| member.is_old())
+    }
+
+    /// Those of them that may be chosen now.
+    pub fn candidates(&self) -> impl Iterator<Item = &Member<'a>> + Clone {
+        self.old().filter(|member| !member.is_victim && !member.held)
+    }
+
+    /// Live instances on their way out.
+    pub fn victims(&self) -> impl Iterator<Item = &Member<'a>> + Clone {
+        self.members.iter().filter(|member| member.is_victim)
+    }
+
+    /// New instances that do not count yet: they boot, do not serve, or soak.
+    pub fn unsoaked(&self) -> impl Iterator<Item = &Member<'a>> + Clone {
+        self.members.iter().filter(|m| m.is_new && !m.is_victim && !m.failed && !m.soaked)
     }
 
     /// How many take requests now.
@@ -76,13 +124,40 @@ impl<'a> View<'a> {
 
     /// How many run the wanted revision and have soaked.
     pub fn updated(&self) -> usize {
-        self.members.iter().filter(|member| member.is_new && member.soaked).count()
+        self.members.iter().filter(|m| m.is_new && !m.failed && m.soaked).count()
+    }
+
+    /// How much of the surge was not launched, so long after it was asked for that it may be
+    /// taken off the size again.
+    pub fn unlaunched(&self, input: &Input<'_>) -> u32 {
+        let since = input.progress.missing_since.unwrap_or(input.now);
+        let long = input.now.since(since) >= super::UNLAUNCHED_AFTER;
+        if long { self.missing.min(input.progress.surge) } else { 0 }
+    }
+
+    /// How many places of the window are taken: what drains, boots or soaks.
+    pub fn busy(&self) -> usize {
+        self.victims().count() + self.unsoaked().count() + self.missing as usize
     }
 }
 
 impl Member<'_> {
+    /// Ours to replace: of another revision, or failed.
+    pub fn is_old(&self) -> bool {
+        (!self.is_new || self.failed) && !self.left_alone
+    }
+
     /// Gets no more requests from any target group: neither listed as taking them nor draining.
-    pub fn is_out_of_rotation(&self) -> bool {
-        self.instance.targets.values().all(|health| health.state == TargetState::Unused)
+    /// Where we deregistered it, that counts once it was seen draining there, or has had the time.
+    pub fn is_out_of_rotation(&self, input: &Input<'_>) -> bool {
+        let Input { target, progress, now, .. } = *input;
+        let idle = self.instance.targets.values().all(|h| h.state == TargetState::Unused);
+        let asked = progress.deregistered.get(self.id).into_iter().flatten();
+        let mut drained = asked.map(|(group, at)| {
+            let known = target.target_groups.iter().find(|known| known.id == *group);
+            progress.drains.contains(&(self.id.clone(), group.clone()))
+                || known.is_none_or(|known| now >= *at + known.drain)
+        });
+        idle && drained.all(|drained| drained)
     }
 }

@@ -34,6 +34,14 @@ pub enum WaitKind {
     Floor,
     /// Victims put back into rotation do not serve yet.
     Return,
+    /// A pause between two batches, as configured.
+    Pause,
+    /// A checkpoint, as configured.
+    Checkpoint,
+    /// Somebody is to end what sets instances aside.
+    SetAside,
+    /// A sign of life of another engine.
+    Lease,
 }
 
 impl fmt::Display for Wait {
@@ -50,6 +58,10 @@ impl fmt::Display for Wait {
             WaitKind::Soak => write!(f, "{who} to stay healthy")?,
             WaitKind::Floor => write!(f, "enough instances to serve")?,
             WaitKind::Return => write!(f, "{who} to serve again")?,
+            WaitKind::Pause => write!(f, "the pause between batches to pass")?,
+            WaitKind::Checkpoint => write!(f, "the checkpoint's time to pass")?,
+            WaitKind::SetAside => write!(f, "{who} to be released")?,
+            WaitKind::Lease => write!(f, "a sign of life of another engine")?,
         }
         match &self.detail {
             Some(detail) => write!(f, " ({detail})"),

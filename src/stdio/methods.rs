@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolling_provider::{ErrorKind, ProviderError, Timestamp};
+use rolling_provider::{ErrorKind, ProviderError, Revision, Timestamp};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
 use super::wire::{RpcError, code};
+use crate::cli::Edge;
 use crate::document::config::RollingDeploymentConfig;
 use crate::document::{self, Diagnostic};
-use crate::engine::{Rollout, Stop};
+use crate::engine::{Caller, Rollout, Stop};
 use crate::event::{Envelope, Event, Outcome};
 use crate::providers::Providers;
 use crate::spec::RollingDeployment;
@@ -21,19 +22,19 @@ pub const TYPE: &str = "rolling_deployment";
 
 /// Progress is told at most once in this time.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
-/// How far polls of several engines are spread in time.
-const JITTER: f64 = 0.1;
 
 /// What the peer has set up.
 #[derive(Clone)]
 pub struct Session {
     providers: Arc<Providers>,
+    caller: Caller,
 }
 
 impl Session {
     /// A provider that is configured by the environment alone.
-    pub fn new(now: Timestamp) -> Self {
-        Self { providers: Arc::new(Providers::new(Default::default(), now)) }
+    pub fn new(edge: &Edge) -> Self {
+        let providers = Arc::new(Providers::new(Default::default(), edge.now));
+        Self { providers, caller: edge.caller(&edge.rollout_id) }
     }
 
     /// `provider.configure`: {config} to {diagnostics}. Work in flight keeps what it began with.
@@ -59,9 +60,9 @@ impl Session {
                 "batches": [], "private": null, "plan_hash": null, "diagnostics": found,
             })
         };
-        let rollout = match self.prepare(config, "plan").await {
+        let rollout = match self.look(config, self.caller("plan", prior)).await {
             Ok(rollout) => rollout,
-            Err(found) => return Ok(refused(found)),
+            Err(looked) => return Ok(refused(looked.into_diagnostics())),
         };
         let preview = rollout.preview();
         let same = !prior.is_null() && unchanged(&state::config_of(prior), config);
@@ -75,7 +76,7 @@ impl Session {
         } else {
             Vec::new()
         };
-        let hash = state::plan_hash(config, &preview.to);
+        let hash = state::plan_hash(config, rollout.wanted());
         let warnings: Vec<Diagnostic> =
             preview.warnings.iter().map(|words| Diagnostic::warning("", words)).collect();
         Ok(json!({
@@ -103,9 +104,10 @@ impl Session {
         let config = config(params)?;
         let name = operation_id(params)?.unwrap_or(name);
         let deadline = deadline(params)?;
-        let rollout = match self.prepare(config, name).await {
+        let rollout = match self.look(config, self.caller(name, &params["prior"])).await {
             Ok(rollout) => rollout,
-            Err(found) => {
+            Err(looked) => {
+                let found = looked.into_diagnostics();
                 let state = params["prior"].clone();
                 return Ok(json!({
                     "status": "failed", "state": state, "private": null, "diagnostics": found,
@@ -113,7 +115,7 @@ impl Session {
             }
         };
         let preview = rollout.preview();
-        let hash = state::plan_hash(config, &preview.to);
+        let hash = state::plan_hash(config, rollout.wanted());
         if let Some(planned) = params["private"]["plan_hash"].as_str()
             && planned != hash
         {
@@ -173,6 +175,10 @@ impl Session {
             tracing::error!(%error, "progress broke");
         }
 
+        if report.outcome == Outcome::Locked {
+            let words = report.reason.clone().unwrap_or_default();
+            return Err(RpcError::new(code::LOCKED, words));
+        }
         let mut diagnostics = Vec::new();
         if report.outcome != Outcome::Succeeded {
             let reason = report.reason.clone().unwrap_or_else(|| "stopped".into());
@@ -200,7 +206,7 @@ impl Session {
             return Err(RpcError::new(code::INVALID_PARAMS, "\"prior\" must be a state"));
         }
         let config = state::config_of(prior);
-        match self.look(&config, "read").await {
+        match self.look(&config, self.caller("read", prior)).await {
             Ok(rollout) => {
                 let mut state = state::current(&config, &rollout);
                 // What a rollout was planned and ended with stays until the next one.
@@ -218,25 +224,25 @@ impl Session {
         }
     }
 
-    async fn prepare(&self, config: &Value, name: &str) -> Result<Rollout, Vec<Diagnostic>> {
-        let rollout = self.look(config, name).await.map_err(Looked::into_diagnostics)?;
-        rollout.check().map_err(|error| Looked::Provider(error).into_diagnostics())?;
-        Ok(rollout)
+    /// Who asks, and what they know from before.
+    fn caller(&self, name: &str, prior: &Value) -> Caller {
+        let completed = prior["completed_revision"].as_str().map(Revision::new);
+        Caller { rollout_id: name.to_owned(), completed, ..self.caller.clone() }
     }
 
-    async fn look(&self, config: &Value, name: &str) -> Result<Rollout, Looked> {
+    async fn look(&self, config: &Value, caller: Caller) -> Result<Rollout, Looked> {
         let (config, spec) = document::deployment(config, "").map_err(Looked::Document)?;
-        self.open(&config, spec, name).await.map_err(Looked::Provider)
+        self.open(&config, spec, &caller).await.map_err(Looked::Provider)
     }
 
     async fn open(
         &self,
         config: &RollingDeploymentConfig,
         spec: RollingDeployment,
-        name: &str,
+        caller: &Caller,
     ) -> Result<Rollout, ProviderError> {
         let fleet = self.providers.open(config).await?;
-        Rollout::prepare(fleet, spec, name, JITTER).await
+        Rollout::prepare(fleet, spec, caller).await
     }
 }
 

@@ -26,6 +26,8 @@ pub mod code {
     pub const TOO_LARGE: i64 = 1003;
     /// Too much in flight, or another operation on this resource is.
     pub const BUSY: i64 = 1004;
+    /// Another engine is at work on the target.
+    pub const LOCKED: i64 = 1005;
     /// The plan was made for another configuration or revision.
     pub const STALE_PLAN: i64 = 1006;
 }

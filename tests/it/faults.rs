@@ -18,7 +18,7 @@ use crate::world::{
 };
 
 /// A simulator behind a bad line.
-struct Flaky {
+pub struct Flaky {
     inner: Arc<Simulator>,
     /// Seconds of the rollout during which nothing gets through.
     outage: std::ops::Range<u64>,
@@ -28,7 +28,7 @@ struct Flaky {
 }
 
 impl Flaky {
-    fn new(inner: Arc<Simulator>, outage: std::ops::Range<u64>, every: u32) -> Arc<Self> {
+    pub fn new(inner: Arc<Simulator>, outage: std::ops::Range<u64>, every: u32) -> Arc<Self> {
         Arc::new(Self { inner, outage, every, calls: AtomicU32::new(0) })
     }
 
@@ -105,7 +105,7 @@ async fn assert_done(told: &Told, simulator: &Simulator) {
     let newest = told.report.instances.iter().map(|instance| instance.id.as_str()).max();
     assert_eq!(newest, Some("i-0020"), "ten old ones, ten launches");
     let look = simulator.observe().await.expect("observe");
-    assert!(look.suspended.is_empty() && look.record.is_empty());
+    assert!(look.suspended.is_empty() && look.record.is_empty(), "{look:?}");
     assert_eq!((look.capacity.desired, look.capacity.max), (10, 10));
 }
 

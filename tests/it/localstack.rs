@@ -239,6 +239,7 @@ fn assert_fails(behaviour: &str, fleet: Value, policy: &str, floor: usize, reaso
     let before = account.get("groups/web");
     let mut wanted = resource(&template, "2");
     wanted["policy"] = json!(policy);
+    wanted["on_failure"] = json!("stop");
     let ran = account.run("apply", &wanted);
     assert_eq!(ran.code, 1, "{ran:?}");
     let report = report(&ran);
@@ -399,7 +400,7 @@ fn an_interrupt_leaves_nothing_suspended_or_draining_and_a_later_apply_finishes(
     let done = child.wait_with_output().expect("an end");
     assert_eq!(done.status.code(), Some(130));
     let said = String::from_utf8(done.stdout).expect("UTF-8");
-    assert!(said.contains("run the same command again to finish"), "{said}");
+    assert!(said.contains("run apply again to finish"), "{said}");
     let after = account.get("groups/web");
     assert_eq!(after["suspended"], json!([]));
     assert_eq!(after["template"]["Version"], "1");

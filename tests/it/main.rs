@@ -8,6 +8,8 @@
     reason = "a test that cannot go on must fail"
 )]
 
+mod bed;
+mod crash;
 mod documents;
 mod examples;
 mod faults;
@@ -18,6 +20,7 @@ mod lab;
 mod localstack;
 mod planner;
 mod process;
+mod properties;
 #[cfg(feature = "aws")]
 mod refusals;
 mod rollout;

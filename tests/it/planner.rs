@@ -13,9 +13,9 @@ use rolling_provider::{
 
 use crate::world::{seconds, spec};
 
-const NOW: Timestamp = Timestamp(1_000_000_000);
+pub const NOW: Timestamp = Timestamp(1_000_000_000);
 
-fn target() -> Target {
+pub fn target() -> Target {
     Target {
         id: "web".into(),
         name: "web".into(),
@@ -29,11 +29,12 @@ fn target() -> Target {
         }],
         aliases: BTreeMap::new(),
         boot: None,
+        scheduled: Vec::new(),
         warnings: Vec::new(),
     }
 }
 
-fn instance(revision: &str, zone: &str, state: TargetState, age: u64) -> Instance {
+pub fn instance(revision: &str, zone: &str, state: TargetState, age: u64) -> Instance {
     let health = TargetHealth { state, reason: None, description: None };
     Instance {
         revision: Some(revision.into()),
@@ -43,6 +44,7 @@ fn instance(revision: &str, zone: &str, state: TargetState, age: u64) -> Instanc
         launched_at: Some(Timestamp(NOW.0 - age * 1000)),
         protected: false,
         ignored: false,
+        failed_in: None,
         targets: BTreeMap::from([("web".into(), health)]),
     }
 }
@@ -64,7 +66,7 @@ fn idle(instances: &mut BTreeMap<InstanceId, Instance>, ids: &[&str]) {
     }
 }
 
-fn look(instances: BTreeMap<InstanceId, Instance>) -> Observation {
+pub fn look(instances: BTreeMap<InstanceId, Instance>) -> Observation {
     Observation {
         at: NOW,
         capacity: Capacity { min: 0, max: 20, desired: 10 },
@@ -75,18 +77,32 @@ fn look(instances: BTreeMap<InstanceId, Instance>) -> Observation {
     }
 }
 
-fn record() -> Record {
+pub fn record() -> Record {
     Record {
         id: "test".into(),
         generation: 1,
-        phase: Phase::Rolling,
-        from: Some("v1".into()),
         to: "v2".into(),
+        started: NOW,
+        phase: Phase::Rolling,
+        turned_back: false,
+        fault: false,
         size: 10,
         surge: 0,
-        started: NOW,
-        borrowed: Borrowed { max: None, suspended: BTreeSet::from(["AZRebalance".into()]) },
+        failures: 0,
+        last_failed: None,
+        kept: 0,
+        last_kept: None,
+        gate: 0,
+        paused: seconds(0),
+        turned: None,
+        heard: Vec::new(),
+        borrowed: Borrowed {
+            template: Some("v1".into()),
+            max: None,
+            suspended: BTreeSet::from(["AZRebalance".into()]),
+        },
         completed: Some(Revision::new("v1")),
+        reason: None,
     }
 }
 
@@ -95,11 +111,11 @@ fn by_three() -> RollingDeployment {
 }
 
 /// Plans one tick of a rollout that has just begun, and sees that the judge agrees.
-fn planned(look: &Observation, spec: &RollingDeployment) -> Plan {
+pub fn planned(look: &Observation, spec: &RollingDeployment) -> Plan {
     let target = target();
     let mut progress = Progress::new("test", NOW);
-    progress.observe(&target, spec.health.min_healthy_time, look);
-    progress.record = Some(record());
+    progress.observe(&target, &spec.health, look);
+    progress.record = Some(Record { size: progress.size(look), ..record() });
     let input = Input { spec, target: &target, look, progress: &progress, now: NOW };
     let plan = plan::plan(&input);
     assert_eq!(plan::check::violations(&input, &plan), Vec::<String>::new());
@@ -183,7 +199,7 @@ fn a_fleet_that_runs_the_revision_and_borrows_nothing_is_converged() {
         .collect();
     let look = look(fleet);
     let mut progress = Progress::new("test", NOW);
-    progress.observe(&target, seconds(0), &look);
+    progress.observe(&target, &spec.health, &look);
     let input = Input { spec: &spec, target: &target, look: &look, progress: &progress, now: NOW };
     assert_eq!(plan::plan(&input).verdict, Verdict::Converged);
 }
@@ -195,7 +211,7 @@ fn the_judge_condemns_what_breaks_a_promise() {
     let spec = by_three();
     let look = look(ten());
     let mut progress = Progress::new("test", NOW);
-    progress.observe(&target, seconds(0), &look);
+    progress.observe(&target, &spec.health, &look);
     let input = Input { spec: &spec, target: &target, look: &look, progress: &progress, now: NOW };
     let good = plan::plan(&input);
     let condemned = |action: Action| {

@@ -48,6 +48,34 @@ pub enum Action {
         /// The upper limit.
         max: u32,
     },
+    /// Set all three sizes as a scheduled action asked for that fell due while it was suspended;
+    /// what it left out stays. The only action that may cost instances of the fleet's choice.
+    CatchUp {
+        /// The action's name.
+        schedule: String,
+        /// The lower limit.
+        min: Option<u32>,
+        /// The upper limit.
+        max: Option<u32>,
+        /// How many to keep running.
+        desired: Option<u32>,
+    },
+    /// Put a tag on one instance.
+    Tag {
+        /// The instance.
+        instance: InstanceId,
+        /// The tag's key, which starts with `rolling:`.
+        key: String,
+        /// The tag's value.
+        value: String,
+    },
+    /// Take one instance out of the fleet and leave it running.
+    Detach {
+        /// The instance, in service.
+        instance: InstanceId,
+        /// Lower the desired size by one, or have the fleet launch a replacement.
+        decrement: bool,
+    },
     /// Take instances out of one target group's rotation.
     Deregister {
         /// The target group.
@@ -81,6 +109,13 @@ impl fmt::Display for Action {
             Action::MoveTemplate { to } => write!(f, "set the template to {to}"),
             Action::SetCapacity { desired, max } => {
                 write!(f, "set the size to {desired} (maximum {max})")
+            }
+            Action::CatchUp { schedule, .. } => {
+                write!(f, "set the sizes of the scheduled action {schedule}")
+            }
+            Action::Tag { instance, key, value } => write!(f, "tag {instance} {key}={value}"),
+            Action::Detach { instance, .. } => {
+                write!(f, "take {instance} out of the fleet and leave it running")
             }
             Action::Deregister { target_group, instances } => {
                 write!(f, "deregister {} from {target_group}", list(instances))

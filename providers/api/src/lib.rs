@@ -18,4 +18,4 @@ pub use error::{Effect, ErrorKind, ProviderError};
 pub use fleet::{Activity, Fleet};
 pub use ids::{InstanceId, Revision, TargetGroupId};
 pub use observation::{Capacity, Instance, Lifecycle, Observation, TargetHealth, TargetState};
-pub use target::{Target, TargetGroup};
+pub use target::{ScheduledAction, Target, TargetGroup};

@@ -51,6 +51,8 @@ pub struct Instance {
     pub protected: bool,
     /// Tagged `rolling:ignore`: to be left alone.
     pub ignored: bool,
+    /// The rollout that counted it as failed, from its tag `rolling:failed`.
+    pub failed_in: Option<String>,
     /// Its health in each target group that lists it. A group that does not list it is absent.
     pub targets: BTreeMap<TargetGroupId, TargetHealth>,
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::{Revision, TargetGroupId};
+use crate::{Revision, TargetGroupId, Timestamp};
 
 /// What the document's target turned out to be in the cloud. Everything here is read once a
 /// rollout; what changes while it runs is in [`crate::Observation`].
@@ -26,6 +26,8 @@ pub struct Target {
     /// Median time from launch to in service of the fleet's latest launches; `None` when it
     /// has none to tell from.
     pub boot: Option<Duration>,
+    /// What the fleet's schedule has in store: the next time of each entry.
+    pub scheduled: Vec<ScheduledAction>,
     /// What a reader of the plan should know: a weak health check, a stopped listener.
     pub warnings: Vec<String>,
 }
@@ -41,6 +43,22 @@ impl Target {
         let drains = self.target_groups.iter().map(|group| group.drain);
         drains.max().unwrap_or_default()
     }
+}
+
+/// A change of the fleet's sizes that the cloud will make by its own schedule. What is `None`
+/// stays as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduledAction {
+    /// Its name.
+    pub name: String,
+    /// When it is due, on the cloud's clock.
+    pub at: Timestamp,
+    /// The lower limit then.
+    pub min: Option<u32>,
+    /// The upper limit then.
+    pub max: Option<u32>,
+    /// How many to keep running then.
+    pub desired: Option<u32>,
 }
 
 /// One target group of the fleet.

@@ -70,6 +70,31 @@ impl AutoScalingGroupFleet {
                 let call = client.update_auto_scaling_group().auto_scaling_group_name(name);
                 update(call.desired_capacity(size(*desired)).max_size(size(*max))).await
             }
+            Action::CatchUp { min, max, desired, .. } => {
+                let call = client.update_auto_scaling_group().auto_scaling_group_name(name);
+                let call = call
+                    .set_min_size(min.map(size))
+                    .set_max_size(max.map(size))
+                    .set_desired_capacity(desired.map(size));
+                update(call).await
+            }
+            Action::Tag { instance, key, value } => {
+                let tag = aws_sdk_ec2::types::Tag::builder().key(key).value(value).build();
+                let call = self.aws.ec2.create_tags().resources(instance.as_str()).tags(tag);
+                let sent = call.send().await;
+                sent.map(drop).map_err(|error| from_sdk("ec2", "CreateTags", &error))
+            }
+            Action::Detach { instance, decrement } => {
+                let call = client.detach_instances().auto_scaling_group_name(name);
+                let sent = call
+                    .instance_ids(instance.as_str())
+                    .should_decrement_desired_capacity(*decrement)
+                    .send()
+                    .await;
+                let sent = sent.map(drop);
+                let sent = sent.map_err(|e| from_sdk("autoscaling", "DetachInstances", &e));
+                sent.or_else(|error| if is_gone(&error) { Ok(()) } else { Err(error) })
+            }
             Action::Deregister { target_group, instances } => {
                 let call = self.aws.elb.deregister_targets();
                 call.target_group_arn(target_group.as_str())
@@ -118,9 +143,12 @@ fn is_empty(action: &Action) -> bool {
         Action::Deregister { instances, .. } | Action::Register { instances, .. } => {
             instances.is_empty()
         }
-        Action::MoveTemplate { .. } | Action::SetCapacity { .. } | Action::Terminate { .. } => {
-            false
-        }
+        Action::MoveTemplate { .. }
+        | Action::SetCapacity { .. }
+        | Action::CatchUp { .. }
+        | Action::Tag { .. }
+        | Action::Detach { .. }
+        | Action::Terminate { .. } => false,
     }
 }
 
@@ -134,7 +162,9 @@ async fn update(
 /// An instance that is gone already is what a termination wants. AWS says it in words only.
 fn is_gone(error: &ProviderError) -> bool {
     let words = error.message.to_lowercase();
-    words.contains("instance id not found") || words.contains("not part of an auto scaling group")
+    words.contains("instance id not found")
+        || words.contains("not part of an auto scaling group")
+        || words.contains("not part of auto scaling group")
 }
 
 fn tag(group: &str, key: &str) -> aws_sdk_autoscaling::types::builders::TagBuilder {

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use aws_sdk_autoscaling::types::{
     Activity as SdkActivity, Instance as SdkInstance, LaunchTemplateSpecification, LifecycleState,
-    ScalingActivityStatusCode,
+    ScalingActivityStatusCode, ScheduledUpdateGroupAction,
 };
 use aws_sdk_elasticloadbalancingv2::types::{
     TargetHealth as SdkHealth, TargetHealthDescription, TargetHealthReasonEnum,
     TargetHealthStateEnum,
 };
 use rolling_provider::{
-    Activity, InstanceId, Lifecycle, Revision, TargetHealth, TargetState, Timestamp,
+    Activity, InstanceId, Lifecycle, Revision, ScheduledAction, TargetHealth, TargetState,
+    Timestamp,
 };
 
 /// `LAUNCH_TEMPLATE_ID:VERSION`.
@@ -51,6 +52,18 @@ pub(crate) fn lifecycle(state: Option<&LifecycleState>) -> Option<Lifecycle> {
         state if state.as_str().starts_with("ReplacingRootVolume") => Lifecycle::Pending,
         LifecycleState::RootVolumeReplaced => Lifecycle::Pending,
         _ => Lifecycle::Terminating,
+    })
+}
+
+/// The next time of a scheduled action; `None` where it has none.
+pub(crate) fn scheduled(action: &ScheduledUpdateGroupAction) -> Option<ScheduledAction> {
+    let size = |size: Option<i32>| size.and_then(|size| u32::try_from(size).ok());
+    Some(ScheduledAction {
+        name: action.scheduled_action_name()?.to_owned(),
+        at: timestamp(action.start_time())?,
+        min: size(action.min_size()),
+        max: size(action.max_size()),
+        desired: size(action.desired_capacity()),
     })
 }
 

@@ -45,10 +45,11 @@ pub struct AutoScalingGroupFleet {
 }
 
 /// What EC2 tells of an instance beyond the group's answer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Details {
     pub launched_at: Option<Timestamp>,
     pub ignored: bool,
+    pub failed_in: Option<String>,
 }
 
 /// A clock that can be printed.

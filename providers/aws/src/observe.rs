@@ -19,6 +19,8 @@ use crate::group::{AutoScalingGroupFleet, Details};
 const IDS_A_CALL: usize = 100;
 /// Keys of tags that belong to us.
 const OURS: &str = "rolling:";
+/// An instance with this tag was counted as failed, by the rollout that the value names.
+const FAILED: &str = "rolling:failed";
 /// An instance with this tag is left alone.
 const IGNORE: &str = "rolling:ignore";
 
@@ -46,6 +48,7 @@ impl AutoScalingGroupFleet {
                 launched_at: known.and_then(|known| known.launched_at),
                 protected: described.protected_from_scale_in().unwrap_or_default(),
                 ignored: known.is_some_and(|known| known.ignored),
+                failed_in: known.and_then(|known| known.failed_in.clone()),
                 targets: targets.collect(),
             };
             instances.insert(id, instance);
@@ -178,9 +181,11 @@ pub(crate) fn record(group: &SdkGroup) -> Tags {
 }
 
 fn learned(instance: &Ec2Instance) -> Details {
+    let failed = instance.tags().iter().find(|tag| tag.key() == Some(FAILED));
     Details {
         launched_at: convert::timestamp(instance.launch_time()),
         ignored: instance.tags().iter().any(|tag| tag.key() == Some(IGNORE)),
+        failed_in: failed.and_then(|tag| tag.value()).map(str::to_owned),
     }
 }
 

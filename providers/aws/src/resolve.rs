@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use aws_sdk_autoscaling::types::{AutoScalingGroup as SdkGroup, ScalingActivityStatusCode};
 use aws_sdk_elasticloadbalancingv2::types::{TargetGroup as SdkTargetGroup, TargetTypeEnum};
-use rolling_provider::{ProviderError, Revision, Target, TargetGroup, TargetGroupId};
+use rolling_provider::{
+    ProviderError, Revision, ScheduledAction, Target, TargetGroup, TargetGroupId,
+};
 
 use crate::convert::{self, revision};
 use crate::error::from_sdk;
@@ -19,11 +21,12 @@ impl AutoScalingGroupFleet {
         let group = self.describe().await?;
         self.refuse(&group).await?;
         let arns = self.wanted_arns(&group)?;
-        let (wanted, aliases, target_groups, boot) = tokio::try_join!(
+        let (wanted, aliases, target_groups, boot, scheduled) = tokio::try_join!(
             self.wanted_revision(),
             self.aliases(&group),
             self.look_up_target_groups(&arns),
             self.boot_time(),
+            self.scheduled(),
         )?;
         let mut warnings = Vec::new();
         if target_groups.is_empty() {
@@ -47,8 +50,23 @@ impl AutoScalingGroupFleet {
             target_groups,
             aliases,
             boot,
+            scheduled,
             warnings,
         })
+    }
+
+    /// The next time of each of the group's scheduled actions.
+    async fn scheduled(&self) -> Result<Vec<ScheduledAction>, ProviderError> {
+        let call = self.aws.autoscaling.describe_scheduled_actions();
+        let mut pages =
+            call.auto_scaling_group_name(&self.group.name).into_paginator().items().send();
+        let mut found = Vec::new();
+        while let Some(entry) = pages.next().await {
+            let entry = entry
+                .map_err(|error| from_sdk("autoscaling", "DescribeScheduledActions", &error))?;
+            found.extend(convert::scheduled(&entry));
+        }
+        Ok(found)
     }
 
     /// The attached target groups that count.

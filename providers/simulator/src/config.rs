@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rolling_provider::Revision;
+use rolling_provider::{Revision, ScheduledAction};
 use serde::{Deserialize, Serialize};
 
 /// A simulated fleet. `instances`, `initial_revision` and `zones` shape it when it is first made;
@@ -30,6 +30,21 @@ pub struct FleetConfig {
     pub seed: u64,
     /// Revisions that do not work, and how.
     pub bad_revisions: BTreeMap<Revision, Behaviour>,
+    /// Whether the fleet takes a deregistered instance for unhealthy and replaces it by itself.
+    pub replaces_deregistered: bool,
+    /// Launches that take long, drawn from the seed.
+    pub hangs: Option<Hangs>,
+    /// What the fleet's schedule has in store. It happens unless scheduled actions are suspended.
+    pub schedule: Vec<ScheduledAction>,
+}
+
+/// Launches that take long.
+#[derive(Clone, Copy, Debug)]
+pub struct Hangs {
+    /// How many of all, from 0 to 1.
+    pub share: f64,
+    /// How long these take from launch to in service.
+    pub boot: Duration,
 }
 
 /// One target group of a simulated fleet.
@@ -53,6 +68,8 @@ pub enum Behaviour {
     Flap,
     /// Boots five times as slowly.
     Slow,
+    /// Every second launch fails its health checks.
+    HalfUnhealthy,
     /// Never comes into service.
     Hang,
     /// Cannot be launched at all.

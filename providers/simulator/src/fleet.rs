@@ -1,13 +1,13 @@
 //! The simulated fleet behind the port.
 
 use std::io::Write as _;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use rolling_provider::{
     Action, Activity, Clock, Effect, ErrorKind, Fleet, Instance, InstanceId, Observation,
-    ProviderError, Target, TargetGroup, Timestamp,
+    ProviderError, Revision, Tags, Target, TargetGroup, Timestamp,
 };
 
 use crate::config::FleetConfig;
@@ -22,17 +22,20 @@ pub struct Simulator {
     clock: Arc<dyn Clock>,
     file: Option<PathBuf>,
     state: Mutex<State>,
+    wanted: Mutex<Revision>,
 }
 
 impl Simulator {
     /// A fleet in memory, gone with this value.
     pub fn in_memory(config: FleetConfig, clock: Arc<dyn Clock>) -> Self {
         let state = Mutex::new(State::new(&config, clock.now()));
-        Self { config, clock, file: None, state }
+        let wanted = Mutex::new(config.revision.clone());
+        Self { config, clock, file: None, state, wanted }
     }
 
     /// A fleet that is kept in `file`, made there on first use. Its time stands still while
-    /// nobody runs it: `clock` is made to start where it stopped.
+    /// nobody runs it: `clock` is made to start where it stopped. Other processes may run it at
+    /// the same time.
     ///
     /// # Errors
     /// When the file is there and cannot be read, or holds something else.
@@ -41,43 +44,38 @@ impl Simulator {
         file: PathBuf,
         clock: impl FnOnce(Timestamp) -> Arc<dyn Clock>,
     ) -> Result<Self, ProviderError> {
-        let found = match std::fs::read(&file) {
-            Ok(bytes) => Some(serde_json::from_slice::<State>(&bytes).map_err(|error| {
-                broken("read the simulator's state", &file, &error.to_string())
-            })?),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => {
-                return Err(broken("read the simulator's state", &file, &error.to_string()));
-            }
-        };
+        let found = read(&file)?;
         let clock = clock(found.as_ref().map_or(EPOCH, |state| state.now));
         let state = found.unwrap_or_else(|| State::new(&config, clock.now()));
-        Ok(Self { config, clock, file: Some(file), state: Mutex::new(state) })
+        let (state, wanted) = (Mutex::new(state), Mutex::new(config.revision.clone()));
+        Ok(Self { config, clock, file: Some(file), state, wanted })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    /// Does something to the fleet as it is now, in one piece: other processes see it before or
+    /// after.
+    fn with<T>(
+        &self,
+        change: impl FnOnce(&mut State) -> Result<T, ProviderError>,
+    ) -> Result<T, ProviderError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.clock.now();
-        state.advance(&self.config, now);
-        state
-    }
-
-    /// Keeps the state, so that another process, or the next run, sees it. Written beside and
-    /// renamed, so that nobody ever reads half of it.
-    fn save(&self, state: &State) -> Result<(), ProviderError> {
-        let Some(file) = &self.file else { return Ok(()) };
-        let write = || -> std::io::Result<()> {
-            let folder = match file.parent() {
-                Some(folder) if !folder.as_os_str().is_empty() => folder,
-                _ => std::path::Path::new("."),
-            };
-            std::fs::create_dir_all(folder)?;
-            let mut beside = tempfile::NamedTempFile::new_in(folder)?;
-            beside.write_all(&serde_json::to_vec(state)?)?;
-            beside.persist(file)?;
-            Ok(())
+        let Some(file) = &self.file else {
+            state.advance(&self.config, self.clock.now());
+            return change(&mut state);
         };
-        write().map_err(|error| broken("keep the simulator's state", file, &error.to_string()))
+        let guard = lock(file)?;
+        if let Some(found) = read(file)? {
+            *state = found;
+        }
+        let mut before = state.clone();
+        state.advance(&self.config, self.clock.now());
+        let result = change(&mut state);
+        // Only looking, time apart, leaves nothing to keep.
+        before.now = state.now;
+        if *state != before {
+            keep(file, &state)?;
+        }
+        drop(guard);
+        result
     }
 
     fn describe(&self, instance: &SimulatedInstance, now: Timestamp) -> Instance {
@@ -91,10 +89,93 @@ impl Simulator {
             lifecycle: instance.lifecycle(now),
             healthy: true,
             launched_at: Some(instance.launched_at),
-            protected: false,
-            ignored: false,
+            protected: instance.protected,
+            ignored: instance.tags.contains_key("rolling:ignore"),
+            failed_in: instance.tags.get("rolling:failed").cloned(),
             targets: targets.collect(),
         }
+    }
+}
+
+/// What somebody else does to a fleet.
+#[derive(Clone, Debug)]
+pub enum Intervention {
+    /// Terminates an instance; the fleet launches another.
+    Terminate(InstanceId),
+    /// Takes an instance out of every target group.
+    Deregister(InstanceId),
+    /// Protects an instance from scale-in, or ends that.
+    Protect(InstanceId, bool),
+    /// Sets an instance aside without lowering the size, or puts it back.
+    Standby(InstanceId, bool),
+    /// Tags an instance `rolling:ignore`.
+    Ignore(InstanceId),
+    /// Makes an instance fail its health checks, or heals it.
+    Break(InstanceId, bool),
+    /// Sets the desired size, and the maximum where that must be higher.
+    Resize(u32),
+    /// Writes tags on the target.
+    Tags(Tags),
+    /// From now on launches this.
+    MoveTemplate(Revision),
+}
+
+impl Simulator {
+    /// Lets somebody else do something to the fleet.
+    ///
+    /// # Errors
+    /// When the fleet's file cannot be read or written.
+    pub fn intervene(&self, intervention: Intervention) -> Result<(), ProviderError> {
+        self.with(|state| {
+            self.change(state, intervention);
+            let now = state.now;
+            state.advance(&self.config, now);
+            Ok(())
+        })
+    }
+
+    fn change(&self, state: &mut State, intervention: Intervention) {
+        let now = state.now;
+        let mut on = |id: &InstanceId, change: &dyn Fn(&mut SimulatedInstance)| {
+            if let Some(instance) = state.instances.get_mut(id) {
+                change(instance);
+            }
+        };
+        match intervention {
+            Intervention::Terminate(id) => state.terminate(&self.config, &id),
+            Intervention::Deregister(id) => on(&id, &|instance| {
+                for target in instance.targets.values_mut() {
+                    target.deregistered_at.get_or_insert(now);
+                }
+            }),
+            Intervention::Protect(id, on_off) => on(&id, &|i| i.protected = on_off),
+            Intervention::Standby(id, on_off) => on(&id, &|i| i.standby = on_off),
+            Intervention::Break(id, on_off) => on(&id, &|i| i.broken = on_off),
+            Intervention::Ignore(id) => on(&id, &|instance| {
+                instance.tags.insert("rolling:ignore".into(), String::new());
+            }),
+            Intervention::Resize(desired) => {
+                state.capacity.max = state.capacity.max.max(desired);
+                state.resize(&self.config, desired);
+            }
+            Intervention::Tags(tags) => state.tags.extend(tags),
+            Intervention::MoveTemplate(to) => state.template = to,
+        }
+    }
+
+    /// From now on the deployment wants this.
+    pub fn retarget(&self, revision: Revision) {
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = revision;
+    }
+
+    /// What was launched by this process, in order; the first ones included.
+    pub fn launches(&self) -> Vec<Revision> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).launches.clone()
+    }
+
+    /// How many instances were ever launched, the first ones included.
+    pub fn launched(&self) -> u64 {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).launched
     }
 }
 
@@ -111,7 +192,7 @@ impl Fleet for Simulator {
             id: format!("simulated:{}", self.config.name),
             name: self.config.name.clone(),
             kind: "simulated fleet",
-            revision: self.config.revision.clone(),
+            revision: self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             target_groups: groups
                 .map(|group| TargetGroup {
                     id: group.id(),
@@ -122,45 +203,47 @@ impl Fleet for Simulator {
                 .collect(),
             aliases: Default::default(),
             boot: Some(self.config.boot),
+            scheduled: self.config.schedule.clone(),
             warnings,
         })
     }
 
     async fn observe(&self) -> Result<Observation, ProviderError> {
-        let state = self.state();
-        let now = state.now;
-        let instances = state.instances.iter();
-        let look = Observation {
-            at: now,
-            instances: instances.map(|(id, i)| (id.clone(), self.describe(i, now))).collect(),
-            capacity: state.capacity(),
-            template: Some(state.template.clone()),
-            suspended: state.suspended.clone(),
-            record: state.tags.clone(),
-        };
-        Ok(look)
+        self.with(|state| {
+            let now = state.now;
+            let instances = state.instances.iter();
+            Ok(Observation {
+                at: now,
+                instances: instances.map(|(id, i)| (id.clone(), self.describe(i, now))).collect(),
+                capacity: state.capacity(),
+                template: Some(state.template.clone()),
+                suspended: state.suspended.clone(),
+                record: state.tags.clone(),
+            })
+        })
     }
 
     async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
-        let state = self.state();
-        let failures = state.failures.iter().rev().filter(|(at, _)| *at >= since);
-        Ok(failures
-            .map(|(at, cause)| Activity {
+        self.with(|state| {
+            let failures = state.failures.iter().rev().filter(|(at, _)| *at >= since);
+            let told = failures.map(|(at, cause)| Activity {
                 at: *at,
                 instance: None,
                 failed: true,
                 cause: cause.clone(),
-            })
-            .collect())
+            });
+            Ok(told.collect())
+        })
     }
 
     async fn act(&self, action: &Action) -> Result<(), ProviderError> {
-        let mut state = self.state();
-        self.perform(&mut state, action)?;
-        // What the action makes due, a launch say, happens at once and not at the next look.
-        let now = state.now;
-        state.advance(&self.config, now);
-        self.save(&state)
+        self.with(|state| {
+            self.perform(state, action)?;
+            // What the action makes due, a launch say, happens at once and not at the next look.
+            let now = state.now;
+            state.advance(&self.config, now);
+            Ok(())
+        })
     }
 
     fn clock(&self) -> Arc<dyn Clock> {
@@ -188,18 +271,24 @@ impl Simulator {
                     return Err(refused("set the size", words));
                 }
                 state.capacity.max = *max;
-                state.capacity.desired = *desired;
-                // A size below what lives: the fleet picks its own victims, the oldest.
-                let excess = state.live().saturating_sub(*desired as usize);
-                let oldest: Vec<InstanceId> = state
-                    .instances
-                    .iter()
-                    .filter(|(_, instance)| instance.gone_at.is_none())
-                    .map(|(id, _)| id.clone())
-                    .take(excess)
-                    .collect();
-                for id in &oldest {
-                    state.terminate(&self.config, id);
+                state.resize(&self.config, *desired);
+            }
+            Action::CatchUp { min, max, desired, .. } => {
+                state.capacity.min = min.unwrap_or(state.capacity.min);
+                state.capacity.max = max.unwrap_or(state.capacity.max);
+                let desired = desired.unwrap_or(state.capacity.desired);
+                state.resize(&self.config, desired);
+            }
+            Action::Tag { instance, key, value } => match state.instances.get_mut(instance) {
+                Some(instance) => {
+                    instance.tags.insert(key.clone(), value.clone());
+                }
+                None => return Err(refused("tag", format!("{instance} does not exist"))),
+            },
+            Action::Detach { instance, decrement } => {
+                let found = state.instances.remove(instance);
+                if *decrement && found.is_some() {
+                    state.capacity.desired = state.capacity.desired.saturating_sub(1);
                 }
             }
             Action::Deregister { target_group, instances } => {
@@ -247,7 +336,46 @@ fn refused(operation: &str, message: String) -> ProviderError {
     }
 }
 
-fn broken(operation: &str, file: &std::path::Path, why: &str) -> ProviderError {
+/// The fleet kept in `file`, if there is one.
+fn read(file: &Path) -> Result<Option<State>, ProviderError> {
+    let broken = |why: String| broken("read the simulator's state", file, &why);
+    match std::fs::read(file) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| broken(e.to_string())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(broken(error.to_string())),
+    }
+}
+
+/// Keeps the fleet in `file`. Written beside and renamed, so that nobody ever reads half of it.
+fn keep(file: &Path, state: &State) -> Result<(), ProviderError> {
+    let write = || -> std::io::Result<()> {
+        let mut beside = tempfile::NamedTempFile::new_in(folder(file))?;
+        beside.write_all(&serde_json::to_vec(state)?)?;
+        beside.persist(file)?;
+        Ok(())
+    };
+    write().map_err(|error| broken("keep the simulator's state", file, &error.to_string()))
+}
+
+/// Keeps other processes out until dropped.
+fn lock(file: &Path) -> Result<std::fs::File, ProviderError> {
+    let open = || -> std::io::Result<std::fs::File> {
+        std::fs::create_dir_all(folder(file))?;
+        let lock = std::fs::File::create(file.with_extension("lock"))?;
+        lock.lock()?;
+        Ok(lock)
+    };
+    open().map_err(|error| broken("lock the simulator's state", file, &error.to_string()))
+}
+
+fn folder(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+fn broken(operation: &str, file: &Path, why: &str) -> ProviderError {
     let message = format!("{}: {why}", file.display());
     ProviderError::invalid(operation, "simulated_fleet", message)
         .with_remedy("remove the file to start with a fresh fleet")

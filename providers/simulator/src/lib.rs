@@ -10,5 +10,5 @@ mod fleet;
 mod state;
 
 pub use clock::VirtualClock;
-pub use config::{Behaviour, FleetConfig, TargetGroupConfig};
-pub use fleet::{EPOCH, Simulator};
+pub use config::{Behaviour, FleetConfig, Hangs, TargetGroupConfig};
+pub use fleet::{EPOCH, Intervention, Simulator};

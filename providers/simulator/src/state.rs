@@ -20,7 +20,7 @@ const FLAP: Duration = Duration::from_secs(5);
 
 /// See the module. Everything is absolute time, so that looking is free of side effects but for
 /// launches that are due and instances that are gone.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct State {
     pub name: String,
     pub now: Timestamp,
@@ -31,16 +31,22 @@ pub(crate) struct State {
     pub instances: BTreeMap<InstanceId, SimulatedInstance>,
     pub launched: u64,
     pub failures: Vec<(Timestamp, String)>,
+    /// What was launched by this process, in order.
+    #[serde(skip)]
+    pub launches: Vec<Revision>,
+    /// Entries of the schedule that have happened.
+    #[serde(default)]
+    pub scheduled: BTreeSet<String>,
 }
 
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct CapacityState {
     pub min: u32,
     pub max: u32,
     pub desired: u32,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SimulatedInstance {
     pub revision: Revision,
     pub zone: String,
@@ -50,9 +56,20 @@ pub(crate) struct SimulatedInstance {
     pub targets: BTreeMap<TargetGroupId, Registration>,
     /// When it is gone; set once it terminates.
     pub gone_at: Option<Timestamp>,
+    #[serde(default)]
+    pub tags: Tags,
+    #[serde(default)]
+    pub protected: bool,
+    #[serde(default)]
+    pub standby: bool,
+    /// Whether it fails its health checks although its revision is good.
+    #[serde(default)]
+    pub broken: bool,
+    #[serde(default)]
+    pub number: u64,
 }
 
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Registration {
     pub since: Timestamp,
     pub deregistered_at: Option<Timestamp>,
@@ -71,6 +88,8 @@ impl State {
             instances: BTreeMap::new(),
             launched: 0,
             failures: Vec::new(),
+            launches: Vec::new(),
+            scheduled: BTreeSet::new(),
         };
         let long_ago = Timestamp(now.0.saturating_sub(86_400_000));
         for _ in 0..config.instances {
@@ -90,6 +109,10 @@ impl State {
         self.now = self.now.max(now);
         let now = self.now;
         self.instances.retain(|_, instance| instance.gone_at.is_none_or(|gone| gone > now));
+        self.follow_schedule(config);
+        if config.replaces_deregistered {
+            self.replace_deregistered(config);
+        }
         let live = self.live();
         let fails = config.bad_revisions.get(&self.template) == Some(&Behaviour::FailLaunch);
         for _ in live..self.capacity.desired as usize {
@@ -108,7 +131,48 @@ impl State {
 
     /// Instances that count towards the desired size.
     pub fn live(&self) -> usize {
-        self.instances.values().filter(|instance| instance.gone_at.is_none()).count()
+        let live = self.instances.values();
+        live.filter(|instance| instance.gone_at.is_none() && !instance.standby).count()
+    }
+
+    /// Entries of the schedule that are due happen, unless scheduled actions are suspended: those
+    /// are lost.
+    fn follow_schedule(&mut self, config: &FleetConfig) {
+        for entry in &config.schedule {
+            if entry.at > self.now
+                || !self.scheduled.insert(entry.name.clone())
+                || self.suspended.contains("ScheduledActions")
+            {
+                continue;
+            }
+            self.capacity.min = entry.min.unwrap_or(self.capacity.min);
+            self.capacity.max = entry.max.unwrap_or(self.capacity.max);
+            self.resize(config, entry.desired.unwrap_or(self.capacity.desired));
+        }
+    }
+
+    /// Sets the desired size. Below what lives the fleet picks its own victims, the oldest.
+    pub fn resize(&mut self, config: &FleetConfig, desired: u32) {
+        self.capacity.desired = desired;
+        let excess = self.live().saturating_sub(desired as usize);
+        let live = self.instances.iter().filter(|(_, i)| i.gone_at.is_none() && !i.standby);
+        let oldest: Vec<InstanceId> = live.take(excess).map(|(id, _)| id.clone()).collect();
+        for id in &oldest {
+            self.terminate(config, id);
+        }
+    }
+
+    fn replace_deregistered(&mut self, config: &FleetConfig) {
+        let out: Vec<InstanceId> = self
+            .instances
+            .iter()
+            .filter(|(_, i)| i.gone_at.is_none() && !i.standby)
+            .filter(|(_, i)| i.targets.values().any(|target| target.deregistered_at.is_some()))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in &out {
+            self.terminate(config, id);
+        }
     }
 
     pub fn capacity(&self) -> Capacity {
@@ -140,6 +204,11 @@ impl State {
         if behaviour == Some(&Behaviour::Slow) {
             boot *= 5;
         }
+        if let Some(hangs) = config.hangs
+            && draw(config, self.launched, 1) < hangs.share
+        {
+            boot = hangs.boot;
+        }
         let in_service = at + boot;
         let in_service_at = (behaviour != Some(&Behaviour::Hang)).then_some(in_service);
         let registers = in_service_at.is_some() && !self.suspended.contains("AddToLoadBalancer");
@@ -153,7 +222,13 @@ impl State {
                 .map(|g| (g.id(), Registration { since: in_service, deregistered_at: None }))
                 .collect(),
             gone_at: None,
+            tags: Tags::new(),
+            protected: false,
+            standby: false,
+            broken: behaviour == Some(&Behaviour::HalfUnhealthy) && self.launched.is_multiple_of(2),
+            number: self.launched,
         };
+        self.launches.push(self.template.clone());
         let id = InstanceId::new(format!("i-{:04}", self.launched));
         self.instances.insert(id.clone(), instance);
         id
@@ -173,6 +248,7 @@ impl SimulatedInstance {
     pub fn lifecycle(&self, now: Timestamp) -> Lifecycle {
         match (self.gone_at, self.in_service_at) {
             (Some(_), _) => Lifecycle::Terminating,
+            (None, _) if self.standby => Lifecycle::Standby,
             (None, Some(at)) if at <= now => Lifecycle::InService,
             (None, _) => Lifecycle::Pending,
         }
@@ -202,7 +278,8 @@ impl SimulatedInstance {
             return told(TargetState::Initial, Some("Elb.RegistrationInProgress"), None);
         }
         let flapped = now.since(up).as_millis() / FLAP.as_millis() % 2 == 1;
-        match config.bad_revisions.get(&self.revision) {
+        let behaviour = config.bad_revisions.get(&self.revision);
+        match behaviour.filter(|_| !self.broken).or(self.broken.then_some(&Behaviour::Unhealthy)) {
             Some(Behaviour::Flap) if !flapped => told(TargetState::Healthy, None, None),
             Some(Behaviour::Unhealthy | Behaviour::Flap) => told(
                 TargetState::Unhealthy,
@@ -230,9 +307,18 @@ fn zone(index: u32) -> String {
 
 /// The boot time of the `number`th launch: lognormal around the median, from the seed.
 fn boot_time(config: &FleetConfig, number: u64) -> Duration {
-    let mut random = fastrand::Rng::with_seed(config.seed.wrapping_add(number << 20));
+    let mut random = random(config, number, 0);
     // Box and Muller's way from two even draws to a normal one.
     let radius = (-2.0 * (1.0 - random.f64()).ln()).sqrt();
     let normal = radius * (std::f64::consts::TAU * random.f64()).cos();
     config.boot.mul_f64((config.boot_sigma * normal).exp())
+}
+
+/// An even draw from 0 to 1 for the `number`th launch.
+fn draw(config: &FleetConfig, number: u64, what: u64) -> f64 {
+    random(config, number, what).f64()
+}
+
+fn random(config: &FleetConfig, number: u64, what: u64) -> fastrand::Rng {
+    fastrand::Rng::with_seed(config.seed.wrapping_add(number << 20).wrapping_add(what << 50))
 }

@@ -6,6 +6,7 @@ import boto3
 from werkzeug import Request, Response
 
 from .cloud import account, now
+from .faults import faults_of
 
 REGION = "us-east-1"
 
@@ -40,6 +41,17 @@ def calls(request: Request, account_id: str) -> Response:
         name = f"{call['service']}.{call['action']}"
         counts[name] = counts.get(name, 0) + 1
     return answer({"calls": listed, "counts": counts})
+
+
+def faults(request: Request, account_id: str) -> Response:
+    """What goes wrong from now on. PUT replaces all of it."""
+    known = faults_of(account_id)
+    if request.method != "GET":
+        try:
+            known.replace(request.json if request.method == "PUT" else [])
+        except (AttributeError, TypeError, ValueError) as error:
+            return Response(f"not a list of faults: {error}", status=400)
+    return answer(known.left())
 
 
 def timeline(request: Request, account_id: str) -> Response:
@@ -185,6 +197,7 @@ def settle(world, name: str) -> None:
 ROUTES = {
     "times": times,
     "calls": calls,
+    "faults": faults,
     "timeline": timeline,
     "groups/<name>": group,
     "fleet": fleet,

@@ -60,20 +60,23 @@ def describe_health(context: RequestContext, request: dict) -> dict:
         found = []
         for instance_id in wanted or listed:
             health = world.health(arn, instance_id, bool(group.load_balancer_arns))
-            if health is None:
-                health = ("unused", "Target.NotRegistered", "Target is not registered")
-            state, reason, description = health
-            described = {"State": state}
-            if reason:
-                described |= {"Reason": reason, "Description": description}
-            found.append(
-                {
-                    "Target": {"Id": instance_id, "Port": int(group.port or 80)},
-                    "HealthCheckPort": str(group.port or 80),
-                    "TargetHealth": described,
-                }
-            )
+            found.append(described(group, instance_id, health))
         return {"TargetHealthDescriptions": found}
+
+
+def described(group, instance_id: str, health: tuple[str, str, str] | None) -> dict:
+    """One target of moto's target group; no health is that of a target it does not list."""
+    if health is None:
+        health = ("unused", "Target.NotRegistered", "Target is not registered")
+    state, reason, description = health
+    told = {"State": state}
+    if reason:
+        told |= {"Reason": reason, "Description": description}
+    return {
+        "Target": {"Id": instance_id, "Port": int(group.port or 80)},
+        "HealthCheckPort": str(group.port or 80),
+        "TargetHealth": told,
+    }
 
 
 def check_tags(request: dict) -> None:

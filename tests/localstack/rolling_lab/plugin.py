@@ -1,6 +1,9 @@
 """What LocalStack loads: the two services, the log of calls, the control door."""
 
-from localstack.aws.handlers import run_custom_response_handlers
+from localstack.aws.handlers import (
+    run_custom_response_handlers,
+    serve_custom_service_request_handlers,
+)
 from localstack.aws.skeleton import Skeleton
 from localstack.aws.spec import load_service
 from localstack.runtime import hooks
@@ -54,14 +57,19 @@ def log_call(_chain, context, response):
             "parameters": context.service_request or {},
             "error": error.code if error else None,
             "status": response.status_code,
+            "fault": context.get("fault"),
         }
     )
 
 
 @hooks.on_infra_start()
 def open_lab():
+    from . import faults
     from .door import ROUTES
 
+    faults.know_connections()
+    serve_custom_service_request_handlers.append(faults.before)
     run_custom_response_handlers.append(log_call)
+    run_custom_response_handlers.append(faults.after)
     for path, handler in ROUTES.items():
         ROUTER.add(f"/_lab/<account_id>/{path}", handler, methods=["GET", "PUT", "DELETE"])

@@ -1,0 +1,74 @@
+//! Carrying out one action of a plan.
+
+use rolling_provider::{Action, Effect, ProviderError};
+
+use super::Rollout;
+use super::report::Emitter;
+use crate::event::Event;
+use crate::plan::Step;
+use crate::progress::Halt;
+use crate::record::LEASE;
+
+/// What became of an action.
+pub(super) enum Acted {
+    Done,
+    Refused,
+}
+
+impl Rollout {
+    pub(super) async fn act(
+        &mut self,
+        step: Step,
+        emit: &mut Emitter<'_>,
+    ) -> Result<Acted, ProviderError> {
+        let Step { action, record, surge } = step;
+        tracing::info!(%action, "acting");
+        match self.fleet.act(&action).await {
+            Ok(()) => {}
+            Err(error) if error.effect == Effect::Applied => {}
+            Err(error) if error.is_retryable() || error.effect == Effect::Unknown => {
+                if error.effect == Effect::Unknown {
+                    self.progress.unsure(&action, surge);
+                }
+                return Err(error);
+            }
+            Err(error) => {
+                tracing::warn!(%action, %error, "refused");
+                self.refused(action, &error, emit);
+                return Ok(Acted::Refused);
+            }
+        }
+        let now = self.clock.now();
+        let desired = self.progress.desired(&self.look);
+        self.progress.accepted(&action, surge, desired, now);
+        if matches!(&action, Action::EraseRecord { keys } if keys.contains(LEASE)) {
+            self.hold.is_gone();
+        }
+        if let Some(record) = record {
+            self.progress.recorded(record);
+        }
+        emit.send(now, Event::Acted { action });
+        Ok(Acted::Done)
+    }
+
+    /// The cloud will not do `action`. Going forward that ends the rollout; while things are put
+    /// back, the rest is put back all the same. A tag on an instance that is gone is no loss.
+    pub(super) fn refused(
+        &mut self,
+        action: Action,
+        error: &ProviderError,
+        emit: &mut Emitter<'_>,
+    ) {
+        let remedy = error.remedy.as_ref().map_or(String::new(), |remedy| format!(" ({remedy})"));
+        let words = format!("{error}{remedy}");
+        if self.progress.halt.is_some() || matches!(action, Action::Tag { .. }) {
+            let event = Event::Refused { action: action.clone(), error: words.clone() };
+            emit.send(self.clock.now(), event);
+            self.progress.refused.push((action, words));
+        } else {
+            let reason = format!("the cloud refused to {action}: {words}");
+            let halt = Halt { fault: false, ..Halt::failed(reason, self.clock.now()) };
+            self.halt(halt, emit);
+        }
+    }
+}

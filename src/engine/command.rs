@@ -1,0 +1,133 @@
+//! What one process wants of a rollout that another is, or was, at work on.
+
+use std::time::Duration;
+
+use rolling_provider::{Action, ProviderError};
+use tokio::sync::watch;
+
+use super::{Rollout, Stop};
+use crate::control::{Control, Word};
+use crate::event::{Envelope, Report};
+use crate::lease::{Claim, Lease, Watch};
+use crate::record::{Ending, Phase, Record};
+
+/// How often is looked whether the word was heard.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// An engine that lives looks at least this often, its longest poll and a call or two.
+const HEARD_WITHIN: Duration = Duration::from_secs(90);
+
+/// What became of a word.
+#[derive(Debug)]
+pub enum Commanded {
+    /// There is nothing it could change, as a sentence.
+    Idle(String),
+    /// The engine at work has obeyed: who, and the record as it then stood.
+    Heard(String, Option<Box<Record>>),
+    /// Nobody was at work, so it was carried out here.
+    Ran(Box<Report>),
+    /// An engine is at work and did not react.
+    Unheard(String),
+}
+
+impl Rollout {
+    /// Has the engine at work obey `word`; where none is, carries it out.
+    ///
+    /// # Errors
+    /// What the cloud said while the word was left for another engine.
+    pub async fn command(
+        mut self,
+        word: Word,
+        stop: watch::Receiver<Stop>,
+        emit: &mut (dyn FnMut(Envelope) + Send),
+    ) -> Result<Commanded, ProviderError> {
+        let Some(record) = &self.progress.record else {
+            let words = format!("there is no rollout to {}", word.name());
+            return Ok(Commanded::Idle(words));
+        };
+        if let Some(words) = pointless(word, record) {
+            return Ok(Commanded::Idle(words));
+        }
+        let control = Control {
+            word,
+            id: word_id(&self.caller.rollout_id),
+            rollout: record.id.clone(),
+            by: self.caller.owner.clone(),
+        };
+        if let Some(commanded) = self.leave(&control).await? {
+            return Ok(commanded);
+        }
+        // What is wanted is about the rollout that is there, whatever the document says by now.
+        self.wanted = record_of(&self).map_or(self.wanted.clone(), |record| record.to.clone());
+        self.word = Some(control);
+        let look = self.look.clone();
+        self.take_up(look).map_err(|why| ProviderError::invalid("read the record", "", why))?;
+        Ok(Commanded::Ran(Box::new(self.run(stop, emit).await)))
+    }
+
+    /// Leaves the word on the target while somebody holds the lease, and waits until it was heard.
+    /// `None` when nobody lives to hear it.
+    async fn leave(&mut self, control: &Control) -> Result<Option<Commanded>, ProviderError> {
+        let mut watched = Watch::default();
+        let mut living = None;
+        let mut left = false;
+        let begin = self.clock.now();
+        loop {
+            let found = Lease::from_tags(&self.look.record);
+            let now = self.clock.now();
+            let (me, is_gone) = (&self.caller.owner, self.caller.is_gone);
+            match watched.judge(found.as_ref(), me, is_gone, now) {
+                Claim::Take(_) if living.is_none() => return Ok(None),
+                Claim::Take(_) | Claim::Watch(_) => {}
+                Claim::Held(owner) => living = Some(owner),
+            }
+            if !left {
+                self.fleet.act(&Action::WriteRecord { tags: control.tags() }).await?;
+                left = true;
+            }
+            self.clock.sleep(LOOK_EVERY).await;
+            self.look = self.fleet.observe().await?;
+            let record = Record::from_tags(&self.look.record).ok().flatten();
+            let heard = record.as_ref().is_none_or(|record| {
+                record.heard.contains(&control.id) || record.id != control.rollout
+            });
+            if heard {
+                let owner = living.or(found.map(|lease| lease.owner)).unwrap_or_default();
+                return Ok(Some(Commanded::Heard(owner, record.map(Box::new))));
+            }
+            if let Some(owner) = living.as_ref().filter(|_| now.since(begin) > HEARD_WITHIN) {
+                return Ok(Some(Commanded::Unheard(owner.clone())));
+            }
+        }
+    }
+}
+
+/// Short, since the record remembers several.
+fn word_id(caller: &str) -> String {
+    use sha2::{Digest as _, Sha256};
+    let digest = Sha256::digest(caller.as_bytes());
+    digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn record_of(rollout: &Rollout) -> Option<&Record> {
+    rollout.progress.record.as_ref()
+}
+
+/// Why `word` could change nothing about the rollout of `record`, if so.
+fn pointless(word: Word, record: &Record) -> Option<String> {
+    let is = record.status();
+    let id = &record.id;
+    let ended = matches!(record.phase, Phase::Halted(_));
+    match word {
+        Word::Pause if ended => Some(format!("rollout {id} is {is} already")),
+        Word::Abort if ended && record.phase != Phase::Halted(Ending::Paused) => {
+            Some(format!("rollout {id} is {is} already"))
+        }
+        Word::Resume if ended && record.phase != Phase::Halted(Ending::Paused) => {
+            Some(format!("rollout {id} is {is}, not paused; apply begins anew"))
+        }
+        Word::Rollback if record.turned_back && !ended => {
+            Some(format!("rollout {id} is rolling back already"))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,183 @@
+//! Looking: at first, after a change of hands, and every tick.
+
+use std::time::Duration;
+
+use rolling_provider::{Clock, ErrorKind, Fleet, Observation, ProviderError, Target};
+use tokio::sync::watch;
+
+use super::report::Emitter;
+use super::{PATIENCE, Rollout, STOP_WITHIN, Stop};
+use crate::event::Event;
+use crate::plan::View;
+use crate::progress::{Halt, Progress};
+use crate::record::{Ending, Phase, Record};
+use crate::schedule::Schedule;
+
+/// A launch that is missing for this long is worth asking about, and again after as long.
+const LAUNCH_IS_LATE: Duration = Duration::from_secs(5);
+
+impl Rollout {
+    /// Begins anew from `look`: everything this engine knows is in the record and in the fleet.
+    /// What the record says is under way goes on.
+    ///
+    /// # Errors
+    /// When the record cannot be read.
+    pub(super) fn take_up(&mut self, look: Observation) -> Result<(), String> {
+        let record = Record::from_tags(&look.record)?;
+        self.spec = self.asked.clone();
+        self.target.revision = self.wanted.clone();
+        let mut progress = Progress::new(self.caller.rollout_id.as_str(), look.at);
+        progress.known_completed.clone_from(&self.caller.completed);
+        let resumes = self.word.as_ref().is_some_and(|c| c.word == crate::control::Word::Resume);
+        progress.resume = resumes;
+        if let Some(record) = &record {
+            progress.surge = record.surge.min(look.capacity.desired.saturating_sub(record.size));
+        }
+        if let Some(record) = record.as_ref().filter(|record| record.to == self.wanted) {
+            let goes_on = match record.phase {
+                Phase::Rolling => true,
+                Phase::Halting(Ending::Interrupted) | Phase::Halted(Ending::Interrupted) => true,
+                Phase::Halted(Ending::Paused) | Phase::Halting(Ending::Paused) => resumes,
+                _ => false,
+            };
+            if let Some(completed) = record.completed.clone()
+                && record.turned_back
+                && goes_on
+            {
+                let why = record.reason.clone();
+                progress.turned_back = Some(why.unwrap_or_else(|| "it was rolling back".into()));
+                self.face_back(completed);
+            }
+            if let Phase::Halting(ending) = record.phase
+                && !goes_on
+            {
+                let reason = record.reason.clone().unwrap_or_else(|| "it was ending".into());
+                let (fault, at) = (record.fault, look.at);
+                progress.halt = Some(Halt { reason, ending, fault, gate: false, at, until: None });
+                if let Some(completed) = record.completed.clone().filter(|_| record.turned_back) {
+                    self.face_back(completed);
+                }
+            }
+        }
+        progress.record = record;
+        progress.observe(&self.target, &self.spec.health, &look);
+        if let (Some(word), Some(record)) = (&self.word, &progress.record)
+            && !record.heard.contains(&word.id)
+        {
+            progress.control = Some(word.clone());
+        }
+        self.progress = progress;
+        self.look = look;
+        Ok(())
+    }
+
+    /// Takes a fresh look. Returns whether the fleet changed since the last one.
+    pub(super) async fn observe_patiently(
+        &mut self,
+        stop: &mut watch::Receiver<Stop>,
+        emit: &mut Emitter<'_>,
+    ) -> Result<bool, ProviderError> {
+        let look = self.look_patiently(stop, emit).await?;
+        Ok(self.take_in(look).await)
+    }
+
+    pub(super) async fn look_patiently(
+        &mut self,
+        stop: &mut watch::Receiver<Stop>,
+        emit: &mut Emitter<'_>,
+    ) -> Result<Observation, ProviderError> {
+        let mut schedule = Schedule::retrying(self.caller.jitter);
+        let begin = self.clock.now();
+        loop {
+            let error = match self.fleet.observe().await {
+                Ok(look) => {
+                    self.ticks += 1;
+                    return Ok(look);
+                }
+                Err(error) => error,
+            };
+            let urgency = *stop.borrow();
+            let patience = match urgency {
+                Stop::No => PATIENCE,
+                Stop::Gracefully => STOP_WITHIN,
+                Stop::Now => Duration::ZERO,
+            };
+            if !error.is_retryable() || self.clock.now().since(begin) > patience {
+                return Err(error);
+            }
+            let error = error.to_string();
+            emit.send(self.clock.now(), Event::Retrying { error });
+            match urgency {
+                Stop::No => self.pause(schedule.pause(), stop).await,
+                // The request has been heard, and ends no further pause.
+                _ => self.clock.sleep(schedule.pause()).await,
+            }
+        }
+    }
+
+    async fn take_in(&mut self, look: Observation) -> bool {
+        let failed = self.progress.failed.len();
+        self.progress.observe(&self.target, &self.spec.health, &look);
+        let changed = look.instances != self.look.instances || look.capacity != self.look.capacity;
+        self.look = look;
+        let view = View::new(&self.input(self.look.at));
+        let score = view.updated() + view.serving();
+        if self.progress.best.is_none_or(|(best, _)| score > best) {
+            self.progress.best = Some((score, self.look.at));
+        }
+        let late = self.progress.missing_since.is_some_and(|since| {
+            let asked = self.progress.activities_asked.unwrap_or(since);
+            self.look.at.since(asked) >= LAUNCH_IS_LATE
+        });
+        if late || self.progress.failed.len() > failed {
+            self.ask_why().await;
+        }
+        changed
+    }
+
+    /// Asks the fleet what it did by itself, to name the cause of what is missing or failed.
+    async fn ask_why(&mut self) {
+        self.progress.activities_asked = Some(self.look.at);
+        match self.fleet.activities(self.progress.started).await {
+            Ok(activities) => self.progress.explain(activities),
+            // Only an explanation is lost.
+            Err(error) => tracing::warn!(%error, "cannot read the fleet's activities"),
+        }
+    }
+}
+
+/// Looks the target up, and tries again a few times.
+pub(super) async fn look_up(
+    fleet: &dyn Fleet,
+    clock: &dyn Clock,
+    jitter: f64,
+) -> Result<(Target, Observation), ProviderError> {
+    let mut schedule = Schedule::retrying(jitter);
+    let begin = clock.now();
+    loop {
+        let error = match look_up_once(fleet).await {
+            Ok(found) => return Ok(found),
+            Err(error) => error,
+        };
+        if !error.is_retryable() || clock.now().since(begin) > first_patience(&error) {
+            return Err(error);
+        }
+        tracing::debug!(%error, "trying again");
+        clock.sleep(schedule.pause()).await;
+    }
+}
+
+async fn look_up_once(fleet: &dyn Fleet) -> Result<(Target, Observation), ProviderError> {
+    let target = fleet.resolve().await?;
+    let look = fleet.observe().await?;
+    Ok((target, look))
+}
+
+/// The patience before anything was begun: somebody is watching and can try again. Being asked
+/// to slow down is no reason to give up, though.
+fn first_patience(error: &ProviderError) -> Duration {
+    match error.kind {
+        ErrorKind::Throttled => PATIENCE,
+        _ => Duration::from_secs(2),
+    }
+}

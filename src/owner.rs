@@ -1,0 +1,89 @@
+//! Who this process is, to others that read its lease, and whether another one still lives.
+
+use rustix::process::{Pid, getpid, test_kill_process};
+use rustix::system::uname;
+
+/// This process: host, process id, when that process began, and which world its id is of.
+///
+/// A process id is used again after a while, and means nothing in another container or after a
+/// restart of the host. Hence the last two parts.
+pub fn this_process() -> String {
+    let pid = getpid();
+    let began = process(pid).map_or_else(|| "0".into(), |(_, began)| began);
+    format!("{}/{}.{began}.{}", host(), pid.as_raw_nonzero(), world())
+}
+
+/// Whether `owner`, as [`this_process`] gave it, was a process of this very host and is gone.
+/// `false` where that cannot be known.
+pub fn is_gone(owner: &str) -> bool {
+    let Some((host_then, process_then)) = owner.rsplit_once('/') else { return false };
+    let mut parts = process_then.split('.');
+    let (Some(pid), Some(began), Some(world_then)) = (parts.next(), parts.next(), parts.next())
+    else {
+        return false;
+    };
+    if host_then != host() || world_then != world() {
+        return false;
+    }
+    let Some(pid) = pid.parse().ok().and_then(Pid::from_raw) else { return false };
+    if began == "0" {
+        return test_kill_process(pid) == Err(rustix::io::Errno::SRCH);
+    }
+    match process(pid) {
+        None => true,
+        Some((state, began_now)) => matches!(state, 'Z' | 'X') || began_now != began,
+    }
+}
+
+fn host() -> String {
+    let name = uname().nodename().to_string_lossy().into_owned();
+    name.chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '-' })
+        .collect()
+}
+
+/// State and start time of a process, where the system tells them (Linux).
+fn process(pid: Pid) -> Option<(char, String)> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    // The name in parentheses may hold spaces and parentheses; what follows the last one does not.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace();
+    let state = fields.next()?.chars().next()?;
+    // Field 22 of proc(5); the state is field 3.
+    Some((state, fields.nth(18)?.to_owned()))
+}
+
+/// Tells one boot and one process-id namespace from another; `-` where the system does not say.
+fn world() -> String {
+    use sha2::{Digest as _, Sha256};
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    if boot.is_empty() {
+        return "-".into();
+    }
+    let digest = Sha256::digest(format!("{boot}{}", namespace.display()).as_bytes());
+    digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_lives_and_others_of_this_host_are_known_to_be_gone() {
+        let me = this_process();
+        assert!(!is_gone(&me), "{me}");
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "_.:/=+-@".contains(c);
+        assert!(me.chars().all(allowed), "{me}");
+        if cfg!(target_os = "linux") {
+            let (host, process) = me.rsplit_once('/').unwrap_or_default();
+            let parts: Vec<&str> = process.split('.').collect();
+            let earlier = format!("{host}/{}.1.{}", parts[0], parts[2]);
+            assert!(is_gone(&earlier), "the id was used by a process that began at another time");
+            let elsewhere = format!("{host}/{}.1.00000000", parts[0]);
+            assert!(!is_gone(&elsewhere), "another boot or container: nobody knows");
+        }
+        assert!(!is_gone("another-host/1.1.00000000"));
+        assert!(!is_gone("nonsense"));
+    }
+}

@@ -1,0 +1,183 @@
+//! What must stand before anything is replaced: the record first, then what is borrowed.
+
+use std::collections::BTreeSet;
+
+use rolling_provider::{Action, Revision};
+
+use super::{BatchStart, Input, Plan, Step, View, pace};
+use crate::control::Word;
+use crate::record::{Ending, FAILED, Phase, Record};
+use crate::spec::Pacing;
+
+/// Puts what is not yet as it must be into the plan. Returns the record that stands, or is about
+/// to.
+pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
+    let Input { target, look, progress, .. } = *input;
+    let mut record = standing(input, view);
+    let failed = count_failure(input, &mut record);
+    pass_checkpoint(input, &mut record);
+    // Somebody who scales the fleet meanwhile changes what surge is measured by.
+    record.size = progress.size(look);
+
+    let moves = look.template.as_ref() != Some(&target.revision);
+    let unlaunched = view.unlaunched(input);
+    let complete = view.old().next().is_none() && view.updated() >= view.window.size as usize;
+    let cuts = unlaunched > 0 && (complete || (progress.turned_back.is_some() && moves));
+    let raise = if cuts { 0 } else { pace::launches(input, view) };
+    let desired = progress.desired(look) + raise;
+    if raise > 0 {
+        record.surge = progress.surge + raise;
+        if look.capacity.max < desired {
+            let found = record.borrowed.max.map_or(look.capacity.max, |(found, _)| found);
+            record.borrowed.max = Some((found, desired));
+        }
+    }
+    if progress.record.as_ref() != Some(&record) {
+        plan.actions.push(Step::record(record.clone()));
+    }
+    plan.actions.extend(failed);
+    let running: BTreeSet<String> =
+        record.borrowed.suspended.difference(&look.suspended).cloned().collect();
+    if !running.is_empty() && !progress.suspended {
+        plan.actions.push(Step::plain(Action::SuspendProcesses { processes: running }));
+    }
+    if cuts {
+        // Surge that a failed revision never got, or that nobody needs any more.
+        let desired = progress.desired(look) - unlaunched;
+        let action = Action::SetCapacity { desired, max: look.capacity.max };
+        let surge = Some(progress.surge - unlaunched);
+        plan.actions.push(Step { action, record: None, surge });
+    }
+    if moves {
+        plan.actions.push(Step::plain(Action::MoveTemplate { to: target.revision.clone() }));
+    }
+    if raise > 0 {
+        plan.actions.push(Step {
+            action: Action::SetCapacity { desired, max: look.capacity.max.max(desired) },
+            record: None,
+            surge: Some(record.surge),
+        });
+        if !progress.batch_open || input.spec.pacing == Pacing::Continuous {
+            plan.begins = Some(BatchStart::of(input, BTreeSet::new(), raise));
+        }
+    }
+    record
+}
+
+/// The record of this rollout: the one found, brought up to date, or a new one.
+fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
+    let Input { target, progress, .. } = *input;
+    let Some(found) = &progress.record else { return begin(input, view, None) };
+    let mut record = found.clone();
+    record.heard = record.hearing(progress.control.as_ref());
+    if let Some(reason) = &progress.turned_back {
+        if !record.turned_back {
+            // The restored revision has the breaker to itself.
+            (record.turned_back, record.failures, record.last_failed) = (true, 0, None);
+            record.reason = Some(reason.clone());
+        }
+    } else if found.to != target.revision {
+        return begin(input, view, Some(found));
+    }
+    match found.phase {
+        Phase::Rolling => record,
+        _ if progress.resume || progress.turned_back.is_some() => {
+            if found.phase == Phase::Halted(Ending::Paused)
+                && let Some(paused_at) = found.turned
+            {
+                record.paused += input.now.since(paused_at);
+            }
+            record.turned = Some(input.now);
+            record.phase = Phase::Rolling;
+            if progress.turned_back.is_none() {
+                (record.failures, record.last_failed, record.fault) = (0, None, false);
+                record.reason = None;
+            }
+            record
+        }
+        _ => begin(input, view, Some(found)),
+    }
+}
+
+/// The record of a rollout that begins. What an earlier rollout still has borrowed is taken over
+/// with its original values.
+fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Record {
+    let Input { spec, target, look, progress, .. } = *input;
+    let mut borrowed = previous.map(|record| record.borrowed.clone()).unwrap_or_default();
+    let running = spec.suspend_processes.difference(&look.suspended);
+    borrowed.suspended.extend(running.cloned());
+    if !still_borrows(previous) {
+        // By number: what an alias stands for may have moved on by the time it is put back.
+        borrowed.template = look.template.as_ref().map(|template| target.resolve(template).clone());
+    }
+    Record {
+        id: progress.rollout_id.clone(),
+        generation: previous.map_or(0, |record| record.generation) + 1,
+        to: target.revision.clone(),
+        started: progress.started,
+        phase: Phase::Rolling,
+        turned_back: false,
+        fault: false,
+        size: progress.size(look),
+        surge: progress.surge,
+        failures: 0,
+        last_failed: None,
+        kept: 0,
+        last_kept: None,
+        gate: 0,
+        paused: std::time::Duration::ZERO,
+        turned: None,
+        heard: Vec::new(),
+        borrowed,
+        completed: match previous {
+            Some(record) => record.completed.clone(),
+            None => adopted(view).or_else(|| progress.known_completed.clone()),
+        },
+        reason: None,
+    }
+}
+
+/// Whether the template on the target is what a rollout put there.
+fn still_borrows(previous: Option<&Record>) -> bool {
+    previous.is_some_and(|record| match record.phase {
+        Phase::Rolling | Phase::Halting(_) => record.borrowed.template.is_some(),
+        Phase::Halted(ending) => ending == Ending::Paused && record.borrowed.template.is_some(),
+    })
+}
+
+/// With no record, the revision that every serving instance runs is taken for completed; a mixed
+/// fleet has none.
+pub fn adopted(view: &View<'_>) -> Option<Revision> {
+    let mut revisions =
+        view.members.iter().filter(|m| m.serves).map(|member| member.instance.revision.as_ref());
+    let first = revisions.next()??;
+    revisions.all(|revision| revision == Some(first)).then(|| first.clone())
+}
+
+/// Counts one failure that is not counted yet. The record names the instance, so that a crash
+/// before it is tagged does not have it counted again; after the tag the record may forget it.
+fn count_failure(input: &Input<'_>, record: &mut Record) -> Option<Step> {
+    let progress = input.progress;
+    let (id, reason) = progress.failed.iter().find(|(id, _)| !progress.counted.contains(*id))?;
+    record.failures += 1;
+    record.last_failed = Some(id.clone());
+    record.reason = Some(super::trip::failure(1, id, &input.target.revision, reason));
+    let is_there = input.look.instances.contains_key(id);
+    is_there.then(|| {
+        let (instance, key, value) = (id.clone(), FAILED.to_owned(), record.id.clone());
+        Step::plain(Action::Tag { instance, key, value })
+    })
+}
+
+/// A checkpoint is passed when its time is over, or when somebody resumes the rollout.
+fn pass_checkpoint(input: &Input<'_>, record: &mut Record) {
+    let (Some(since), Some(ahead)) = (input.progress.at_checkpoint, pace::checkpoint(input)) else {
+        return;
+    };
+    let over = ahead.pause.is_some_and(|pause| input.now >= since + pause);
+    let resumed =
+        input.progress.control.as_ref().is_some_and(|control| control.word == Word::Resume);
+    if over || resumed {
+        record.gate += 1;
+    }
+}

@@ -1,0 +1,167 @@
+//! Taking instances out: out of rotation, drained, then terminated or kept for debugging.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rolling_provider::{Action, InstanceId, Lifecycle, TargetGroupId, TargetState, Timestamp};
+
+use super::wait::{Wait, WaitKind};
+use super::{Input, Member, Plan, Step, View, batch};
+use crate::record::{KEPT, Record};
+use crate::spec::RollingDeployment;
+
+/// Puts instances of the wanted revision that an earlier engine, or we before turning back, took
+/// out of rotation back in.
+pub fn register_strays(input: &Input<'_>, plan: &mut Plan) {
+    let mut out: BTreeMap<&TargetGroupId, BTreeSet<InstanceId>> = BTreeMap::new();
+    for (id, group) in &input.progress.strays {
+        out.entry(group).or_default().insert(id.clone());
+    }
+    for (group, instances) in out {
+        let action = Action::Register { target_group: group.clone(), instances };
+        plan.actions.push(Step::plain(action));
+    }
+}
+
+/// Takes victims out of rotation, one call a target group, and removes those that are drained or
+/// past their drain deadline. `chosen` are victims as of this plan.
+pub fn retire(input: &Input<'_>, view: &View<'_>, chosen: &BTreeSet<InstanceId>, plan: &mut Plan) {
+    let victims: Vec<&Member<'_>> =
+        view.members.iter().filter(|m| m.is_victim || chosen.contains(m.id)).collect();
+    if victims.is_empty() {
+        return;
+    }
+    deregister(input, &victims, plan);
+    let gone = remove_drained(input, view, &victims, plan);
+    wait_for_drains(input, &victims, &gone, plan);
+}
+
+fn deregister(input: &Input<'_>, victims: &[&Member<'_>], plan: &mut Plan) {
+    for group in &input.target.target_groups {
+        let listed = victims.iter().filter(|member| {
+            let asked = input.progress.deregistered.get(member.id);
+            let health = member.instance.targets.get(&group.id);
+            let in_rotation = health.is_some_and(|health| {
+                !matches!(health.state, TargetState::Draining | TargetState::Unused)
+            });
+            in_rotation && asked.is_none_or(|groups| !groups.contains_key(&group.id))
+        });
+        let instances: BTreeSet<InstanceId> = listed.map(|member| member.id.clone()).collect();
+        if !instances.is_empty() {
+            let action = Action::Deregister { target_group: group.id.clone(), instances };
+            plan.actions.push(Step::plain(action));
+        }
+    }
+}
+
+/// Returns who is removed by this plan.
+fn remove_drained(
+    input: &Input<'_>,
+    view: &View<'_>,
+    victims: &[&Member<'_>],
+    plan: &mut Plan,
+) -> BTreeSet<InstanceId> {
+    let mut old_left = view.old().count();
+    let mut surge = input.progress.surge as usize;
+    // The ones that go without a replacement are those of which their zone has too many.
+    let excess = batch::excess(view);
+    let mut leaving: Vec<&Member<'_>> = victims.to_vec();
+    leaving.sort_by_key(|m| excess.get(m.instance.zone.as_str()).is_some_and(|more| *more > 0));
+    let mut gone = BTreeSet::new();
+    let mut keeping = false;
+    for member in leaving {
+        let due = drain_deadline(input, member);
+        if !member.is_out_of_rotation(input) && due.is_none_or(|due| input.now < due) {
+            continue;
+        }
+        // As long as more old ones than surge are left, each makes room for a replacement; the
+        // last ones go without, so that there are exactly as many launches as instances.
+        let decrement = surge > 0 && old_left <= surge;
+        surge -= usize::from(decrement);
+        old_left = old_left.saturating_sub(usize::from(member.is_old()));
+        match keep(input, member).filter(|_| !keeping) {
+            Some(steps) => {
+                keeping = true;
+                plan.actions.extend(steps);
+                let instance = member.id.clone();
+                plan.actions.push(Step::plain(Action::Detach { instance, decrement }));
+            }
+            None => {
+                let instance = member.id.clone();
+                plan.actions.push(Step::plain(Action::Terminate { instance, decrement }));
+            }
+        }
+        gone.insert(member.id.clone());
+    }
+    gone
+}
+
+/// What comes before a failed instance is detached instead of terminated; `None` when it is not
+/// to be kept. The record counts it first and names it, so that a run that follows a crash keeps
+/// the same one and no more.
+fn keep(input: &Input<'_>, member: &Member<'_>) -> Option<Vec<Step>> {
+    let Input { spec, progress, .. } = *input;
+    let record = progress.record.as_ref()?;
+    let has_failed = progress.failed.contains_key(member.id)
+        || member.instance.failed_in.as_ref() == Some(&record.id);
+    let begun = record.last_kept.as_ref() == Some(member.id);
+    let fits = begun || record.kept < spec.keep_failed_instances;
+    // Only an instance in service can be detached.
+    if !has_failed || !fits || member.instance.lifecycle != Lifecycle::InService {
+        return None;
+    }
+    let mut steps = Vec::new();
+    if !begun {
+        let (kept, last_kept) = (record.kept + 1, Some(member.id.clone()));
+        steps.push(Step::record(Record { kept, last_kept, ..record.clone() }));
+    }
+    let (instance, key, value) = (member.id.clone(), KEPT.to_owned(), record.id.clone());
+    let tag = Action::Tag { instance, key, value };
+    if !progress.refused.iter().any(|(action, _)| *action == tag) {
+        steps.push(Step::plain(tag));
+    }
+    Some(steps)
+}
+
+fn wait_for_drains(
+    input: &Input<'_>,
+    victims: &[&Member<'_>],
+    gone: &BTreeSet<InstanceId>,
+    plan: &mut Plan,
+) {
+    let Input { target, progress, now, .. } = *input;
+    let draining: Vec<&&Member<'_>> = victims.iter().filter(|m| !gone.contains(m.id)).collect();
+    if draining.is_empty() {
+        return;
+    }
+    for groups in draining.iter().filter_map(|member| progress.deregistered.get(member.id)) {
+        for group in &target.target_groups {
+            plan.wake_at(groups.get(&group.id).map(|at| *at + group.drain), now);
+        }
+    }
+    let deadline = draining.iter().filter_map(|member| drain_deadline(input, member)).max();
+    plan.wait(Wait {
+        kind: WaitKind::Drain,
+        instances: draining.iter().map(|member| member.id.clone()).collect(),
+        detail: Some(format!(
+            "{} deregistration delay",
+            humantime::format_duration(target.drain())
+        )),
+        deadline: deadline.unwrap_or(now + RollingDeployment::drain_deadline(target.drain())),
+    });
+}
+
+/// When a victim is removed even if it is still draining; `None` before it was deregistered
+/// everywhere it is listed.
+fn drain_deadline(input: &Input<'_>, member: &Member<'_>) -> Option<Timestamp> {
+    let asked = input.progress.deregistered.get(member.id);
+    let listed = input.target.target_groups.iter().filter(|group| {
+        let health = member.instance.targets.get(&group.id);
+        health.is_some_and(|health| health.state != TargetState::Unused)
+    });
+    let mut latest = None;
+    for group in listed {
+        let asked = asked?.get(&group.id)?;
+        latest = latest.max(Some(*asked + RollingDeployment::drain_deadline(group.drain)));
+    }
+    latest
+}

@@ -1,0 +1,166 @@
+//! What ends the forward way: words from outside, the breaker, deadlines.
+
+use std::collections::BTreeMap;
+
+use rolling_provider::{InstanceId, Revision, Timestamp};
+
+use super::{Input, Verdict, View};
+use crate::control::Word;
+use crate::progress::Halt;
+use crate::record::Ending;
+use crate::spec::OnFailure;
+
+/// What somebody else wants of this rollout. To resume one that moves, or to roll back one that
+/// does already, changes nothing.
+pub fn obey(input: &Input<'_>) -> Option<Verdict> {
+    let control = input.progress.control.as_ref()?;
+    let (by, at) = (&control.by, input.now);
+    let halt = |ending, what: &str| {
+        let reason = format!("{what} by {by}");
+        Some(Verdict::Halt(Halt { reason, ending, fault: false, gate: false, at, until: None }))
+    };
+    match control.word {
+        Word::Pause => halt(Ending::Paused, "paused"),
+        Word::Abort => halt(Ending::Aborted, "aborted"),
+        Word::Rollback if input.progress.turned_back.is_none() => {
+            Some(turn_back(input, format!("rolled back by {by}")))
+        }
+        Word::Rollback | Word::Resume => None,
+    }
+}
+
+/// The pause at a checkpoint that waits for somebody.
+pub fn checkpoint(input: &Input<'_>, words: String) -> Halt {
+    let (ending, fault, gate, until) = (Ending::Paused, false, true, None);
+    Halt { reason: words, ending, fault, gate, at: input.now, until }
+}
+
+/// Goes back to the last completed revision, or says why that cannot be.
+pub fn turn_back(input: &Input<'_>, reason: String) -> Verdict {
+    let completed = input.progress.record.as_ref().and_then(|record| record.completed.as_ref());
+    match completed {
+        Some(completed) if *completed != input.target.revision => Verdict::TurnBack { reason },
+        Some(completed) => Verdict::Halt(Halt::failed(
+            format!("{reason}; the last completed revision is {completed} itself: no way back"),
+            input.now,
+        )),
+        None => Verdict::Halt(Halt::failed(
+            format!("{reason}; no completed revision is known to go back to"),
+            input.now,
+        )),
+    }
+}
+
+/// The new revision has failed.
+fn fail(input: &Input<'_>, reason: String) -> Verdict {
+    let halt = Halt::failed(reason, input.now);
+    if input.progress.turned_back.is_some() {
+        let reason = format!("the restored revision failed, too: {}", halt.reason);
+        return Verdict::Halt(Halt { reason, ..halt });
+    }
+    match input.spec.on_failure {
+        OnFailure::Stop => Verdict::Halt(halt),
+        OnFailure::Pause => Verdict::Halt(Halt { ending: Ending::Paused, ..halt }),
+        OnFailure::Rollback => turn_back(input, halt.reason),
+    }
+}
+
+/// Why the rollout cannot go on, if so.
+pub fn blocked(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
+    let Input { spec, target, progress, now, .. } = *input;
+    // What is counted is what the record says: the same before and after a crash.
+    if let Some(record) = progress.standing(target)
+        && record.failures >= spec.failure_threshold
+    {
+        let of_this: BTreeMap<&InstanceId, &String> = progress
+            .failed
+            .iter()
+            .filter(|(id, _)| progress.seen.get(*id).is_none_or(|seen| seen.is_new))
+            .collect();
+        let reason = match (of_this.first_key_value(), &record.reason) {
+            (Some((id, why)), _) => failure(of_this.len(), id, &target.revision, why),
+            (None, Some(reason)) => reason.clone(),
+            (None, None) => format!("{} instances of {} failed", record.failures, target.revision),
+        };
+        return Some(fail(input, reason));
+    }
+    if view.missing > 0 && now >= launch_deadline(input) {
+        let limit = humantime::format_duration(spec.health.healthy_timeout);
+        let cause = progress.activities.iter().find(|activity| activity.failed);
+        let cause = cause.map_or("the cloud gives no reason", |activity| activity.cause.as_str());
+        let words = format!("{} not launched within {limit}: {cause}", instances(view.missing));
+        return Some(fail(input, words));
+    }
+    if let Some(since) = progress.set_aside_since
+        && now >= since + super::SET_ASIDE_FOR
+    {
+        let limit = humantime::format_duration(super::SET_ASIDE_FOR);
+        let held = view.old().filter(|member| member.held).map(|member| member.id);
+        let held: Vec<String> =
+            held.chain(view.standby.iter().copied()).map(ToString::to_string).collect();
+        let words = format!(
+            "{} still protected from scale-in or in standby after {limit}: end that, or set \
+             scale_in_protected_instances or standby_instances to refresh or ignore",
+            held.join(", ")
+        );
+        return Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(words, now) }));
+    }
+    if now >= progress_deadline(input) {
+        return Some(no_progress(input, view));
+    }
+    None
+}
+
+fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
+    let Input { spec, target, now, .. } = *input;
+    let limit = humantime::format_duration(spec.progress_deadline(target.drain()));
+    let idle = || view.members.iter().filter(|m| !m.serves || (m.is_new && !m.soaked));
+    let taken_out = |member: &&super::Member<'_>| member.seen.is_some_and(|seen| seen.taken_out);
+    let blockers: Vec<String> = idle()
+        .map(|member| {
+            let why = member.seen.and_then(|seen| seen.trouble.as_deref());
+            let by = match (taken_out(&member), member.serves) {
+                (true, _) => ", taken out by somebody else",
+                (false, true) => " until a moment ago",
+                (false, false) => "",
+            };
+            format!("{} ({}{by})", member.id, why.unwrap_or("does not serve"))
+        })
+        .collect();
+    let names = if blockers.is_empty() { "nobody".into() } else { blockers.join(", ") };
+    let reason = format!(
+        "no progress for {limit}: {} updated, {} of {} serving; waited for: {names}",
+        view.updated(),
+        view.serving(),
+        view.window.size,
+    );
+    // Where somebody else is what keeps it from ending, the revision is not at fault.
+    if !blockers.is_empty() && idle().all(|member| taken_out(&member)) {
+        return Verdict::Halt(Halt { fault: false, ..Halt::failed(reason, now) });
+    }
+    fail(input, reason)
+}
+
+/// Until when what is missing must have been launched. A rollout that turned back begins anew.
+pub fn launch_deadline(input: &Input<'_>) -> Timestamp {
+    let since = input.progress.missing_since.unwrap_or(input.now);
+    since.max(input.progress.turned_back_at) + input.spec.health.healthy_timeout
+}
+
+/// Until when a new maximum of updated plus serving instances must be reached.
+pub fn progress_deadline(input: &Input<'_>) -> Timestamp {
+    let since = input.progress.best.map_or(input.progress.started, |(_, at)| at);
+    since + input.spec.progress_deadline(input.target.drain())
+}
+
+/// Says that `count` instances, `id` among them, have failed.
+pub fn failure(count: usize, id: &InstanceId, revision: &Revision, why: &str) -> String {
+    match count {
+        1 => format!("instance {id} of {revision} failed: {why}"),
+        more => format!("instance {id} of {revision} and {} more failed: {why}", more - 1),
+    }
+}
+
+fn instances(count: u32) -> String {
+    if count == 1 { "1 instance was".into() } else { format!("{count} instances were") }
+}

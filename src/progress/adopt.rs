@@ -1,0 +1,109 @@
+//! Taking over: what an engine makes of a fleet it finds half-way, and of its own work once the
+//! rollout turns back.
+
+use rolling_provider::{
+    Instance, InstanceId, Lifecycle, Observation, Target, TargetState, Timestamp,
+};
+
+use super::{Progress, Seen};
+
+impl Progress {
+    /// From now on `target`, whose revision is the completed one, is what the rollout goes to.
+    /// Victims of that revision are good again and go back into rotation.
+    pub fn turn_back(&mut self, target: &Target, reason: String, now: Timestamp) {
+        self.turned_back = Some(reason);
+        self.best = Some((0, now));
+        self.turned_back_at = now;
+        // Those that failed before are no failures of the restored revision.
+        self.counted.extend(self.failed.keys().cloned());
+        self.boots.clear();
+        self.at_checkpoint = None;
+        let seen = &mut self.seen;
+        for seen in seen.values_mut() {
+            seen.is_new = seen.revision.as_ref() == Some(&target.revision);
+        }
+        let is_good = |id: &InstanceId| seen.get(id).is_some_and(|seen| seen.is_new);
+        self.victims.retain(|id| !is_good(id));
+        for (id, groups) in &self.deregistered {
+            if is_good(id) {
+                self.strays.extend(groups.keys().map(|group| (id.clone(), group.clone())));
+            }
+        }
+        self.deregistered.retain(|id, _| !is_good(id));
+    }
+
+    pub(super) fn first_sight(
+        &self,
+        target: &Target,
+        now: Timestamp,
+        instance: &Instance,
+        serves: bool,
+    ) -> Seen {
+        // A launch time is the cloud's clock. It counts only for instances that were there
+        // before us; for the others our own first look is both later and free of clock skew.
+        let found = !self.observed_once;
+        let launched = instance.launched_at.filter(|_| found).map_or(now, |at| at.min(now));
+        let since = match &self.record {
+            _ if !found => now,
+            // It has become healthy; only its soak starts over.
+            _ if serves => now,
+            None => launched.max(self.started),
+            // The time an instance has to get healthy stands still while the rollout is paused.
+            Some(record) => {
+                let since = launched.max(record.started);
+                match record.turned {
+                    Some(resumed) if since < resumed => (since + record.paused).min(resumed),
+                    _ => since,
+                }
+            }
+        };
+        Seen {
+            is_new: instance.revision.as_ref() == Some(&target.revision),
+            revision: instance.revision.clone(),
+            launched_here: !found,
+            since,
+            ..Seen::default()
+        }
+    }
+
+    /// A rollout found half-way: instances that are out of rotation were taken out by the engine
+    /// before this one. Old ones stay victims, new ones are strays.
+    pub(super) fn adopt_victims(&mut self, target: &Target, look: &Observation) {
+        if self.record.is_none() {
+            return;
+        }
+        for (id, instance) in &look.instances {
+            if instance.ignored || instance.lifecycle != Lifecycle::InService {
+                continue;
+            }
+            let old = instance.revision.as_ref() != Some(&target.revision)
+                || self.failed.contains_key(id);
+            for group in &target.target_groups {
+                let out = instance.targets.get(&group.id).is_none_or(|health| {
+                    matches!(health.state, TargetState::Draining | TargetState::Unused)
+                });
+                if out && old {
+                    self.victims.insert(id.clone());
+                    self.note_deregistered(id, &group.id, look.at);
+                    self.drains.insert((id.clone(), group.id.clone()));
+                } else if out {
+                    self.strays.insert((id.clone(), group.id.clone()));
+                }
+            }
+        }
+    }
+
+    /// Instances that this rollout has counted as failed before: by their tag, or, where the
+    /// engine died between the record and the tag, by the record.
+    pub(super) fn adopt_failed(&mut self, look: &Observation) {
+        let Some(record) = &self.record else { return };
+        for (id, instance) in &look.instances {
+            let by_tag = instance.failed_in.as_ref() == Some(&record.id);
+            if by_tag || record.last_failed.as_ref() == Some(id) {
+                let reason = record.reason.clone().unwrap_or_else(|| "it failed before".into());
+                self.failed.insert(id.clone(), reason);
+                self.counted.insert(id.clone());
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What was seen of one instance, and why it does not serve.
+
+use rolling_provider::{Instance, Lifecycle, Revision, Target, TargetState, Timestamp};
+
+use crate::spec::Health;
+
+/// What was seen of one instance.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Whether it runs the wanted revision.
+    pub is_new: bool,
+    /// What it runs.
+    pub revision: Option<Revision>,
+    /// Whether it appeared while this engine was looking.
+    pub launched_here: bool,
+    /// From when its time to become healthy runs.
+    pub since: Timestamp,
+    /// Since when it serves without a break.
+    pub serving_since: Option<Timestamp>,
+    /// Since when it does not serve.
+    pub lost_at: Option<Timestamp>,
+    /// Whether it has ever served.
+    pub has_served: bool,
+    /// Whether it has served for the whole soak once.
+    pub soaked: bool,
+    /// Why it did not serve when it last did not.
+    pub trouble: Option<String>,
+    /// Whether the cloud itself had called it unhealthy when last looked at.
+    pub called_unhealthy: bool,
+    /// Whether it was good and somebody else took it out of a target group.
+    pub taken_out: bool,
+}
+
+impl Seen {
+    /// When an instance of the new revision that does not serve has failed: its time runs from
+    /// its launch, or, for one that had soaked already, from when it stopped serving.
+    pub fn deadline(&self, health: &Health) -> Timestamp {
+        let from = if self.soaked { self.lost_at.unwrap_or(self.since) } else { self.since };
+        from + health.healthy_timeout
+    }
+
+    /// Why it has failed, once it has.
+    pub(super) fn overdue(&self, health: &Health, serves: bool, now: Timestamp) -> Option<String> {
+        let deadline = self.deadline(health);
+        let since = self.serving_since.filter(|_| serves);
+        let done = since.is_some_and(|since| now.since(since) >= health.min_healthy_time);
+        // One that serves at its deadline may finish that soak, but not begin another. One that
+        // somebody took out of rotation says nothing about the revision.
+        let soaking = self.serving_since.is_some_and(|since| since <= deadline);
+        if done || soaking || self.taken_out || now < deadline {
+            return None;
+        }
+        let limit = humantime::format_duration(health.healthy_timeout);
+        let trouble = self.trouble.as_deref().unwrap_or("no reason given");
+        Some(if serves {
+            let soak = humantime::format_duration(health.min_healthy_time);
+            format!("not healthy for {soak} without a break within {limit}: last {trouble}")
+        } else {
+            format!("not healthy within {limit} of its launch: {trouble}")
+        })
+    }
+}
+
+/// Why an instance does not serve, in the cloud's own words.
+pub fn trouble(target: &Target, instance: &Instance) -> String {
+    if instance.lifecycle != Lifecycle::InService {
+        return match instance.lifecycle {
+            Lifecycle::Pending => "still pending, not in service".into(),
+            Lifecycle::Standby => "in standby".into(),
+            _ => "terminating".into(),
+        };
+    }
+    let words: Vec<String> = target
+        .target_groups
+        .iter()
+        .filter_map(|group| match instance.targets.get(&group.id) {
+            None => Some(format!("not registered in target group {}", group.name)),
+            Some(health) if health.state == TargetState::Healthy => None,
+            Some(health) => {
+                let mut words = format!("{} in target group {}", state(health.state), group.name);
+                let reasons = [&health.reason, &health.description];
+                for word in reasons.into_iter().flatten().filter(|word| !word.is_empty()) {
+                    words.push_str(": ");
+                    words.push_str(word);
+                }
+                Some(words)
+            }
+        })
+        .collect();
+    match (words.is_empty(), instance.healthy) {
+        (true, false) => "called unhealthy by its group".into(),
+        (true, true) => "leaving the load balancer's rotation".into(),
+        (false, _) => words.join("; "),
+    }
+}
+
+fn state(state: TargetState) -> &'static str {
+    match state {
+        TargetState::Initial => "initial",
+        TargetState::Healthy => "healthy",
+        TargetState::Unhealthy => "unhealthy",
+        TargetState::Draining => "draining",
+        TargetState::Unused => "unused",
+        TargetState::Unavailable => "unavailable",
+    }
+}
