@@ -1,0 +1,323 @@
+//! The test bed: fleets that lie, engines that die, and a witness who sees what really happens.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rolling::record::Record;
+use rolling::spec::{RollingDeployment, Window};
+use rolling_provider::{
+    Action, Activity, Clock, Fleet, Instance, InstanceId, Lifecycle, Observation, ProviderError,
+    Target, TargetState, Timestamp,
+};
+use rolling_simulator::Simulator;
+
+/// Stands between an engine and a simulator, and judges every action by what is true, not by what
+/// the engine was told.
+pub struct Witness {
+    inner: Arc<Simulator>,
+    spec: RollingDeployment,
+    /// Instances that were there before the rollout.
+    first: BTreeSet<InstanceId>,
+    sight: Mutex<Sight>,
+}
+
+#[derive(Default)]
+struct Sight {
+    /// The size the fleet is meant to have.
+    size: u32,
+    drain: Duration,
+    asked: BTreeMap<(InstanceId, String), Timestamp>,
+    has_served: BTreeSet<InstanceId>,
+    broken: Vec<(u8, String)>,
+}
+
+impl Witness {
+    pub async fn new(inner: Arc<Simulator>, spec: RollingDeployment) -> Arc<Self> {
+        let look = inner.observe().await.expect("observe");
+        let size = look.capacity.desired;
+        let first = look.instances.keys().cloned().collect();
+        let drain = inner.resolve().await.expect("resolve").drain();
+        let sight = Mutex::new(Sight { size, drain, ..Sight::default() });
+        Arc::new(Self { inner, spec, first, sight })
+    }
+
+    /// Somebody gives the fleet another size.
+    pub fn resized(&self, size: u32) {
+        self.sight.lock().expect("sight").size = size;
+    }
+
+    /// What was seen to break the property with this number; 0 for all.
+    pub fn broken(&self, property: u8) -> Vec<String> {
+        let sight = self.sight.lock().expect("sight");
+        let broken = sight.broken.iter().filter(|(n, _)| property == 0 || *n == property);
+        broken.map(|(n, words)| format!("{n}: {words}")).collect()
+    }
+
+    /// The size the fleet is meant to have.
+    pub fn size(&self) -> u32 {
+        self.sight.lock().expect("sight").size
+    }
+
+    fn judge(&self, action: &Action, before: &Observation, after: &Observation) {
+        let mut sight = self.sight.lock().expect("sight");
+        let window = Window::resolve(self.spec.policy, sight.size);
+        let mut found = Vec::new();
+        let mut broken = |property, words| found.push((property, words));
+        let (was, is) = (count_serving(before), count_serving(after));
+        if is < was && is < window.floor() as usize {
+            broken(1, format!("{action} left {is} serving of at least {}", window.floor()));
+        }
+        let live = after.instances.values().filter(|i| i.lifecycle.is_live()).count();
+        if live > window.ceiling() as usize {
+            broken(2, format!("{action} left {live} living of at most {}", window.ceiling()));
+        }
+        let serving = before.instances.iter().filter(|(_, instance)| serves(instance));
+        sight.has_served.extend(serving.map(|(id, _)| id.clone()));
+        let is_busy = |(id, i): &(&InstanceId, &Instance)| {
+            i.lifecycle.is_live() && (drains(i) || !(sight.has_served.contains(*id) || serves(i)))
+        };
+        let known = |(id, _): &(&InstanceId, &Instance)| !self.first.contains(*id);
+        let leaving = |(id, i): &(&InstanceId, &Instance)| self.first.contains(*id) && drains(i);
+        let count = |look: &Observation| {
+            let new = look.instances.iter().filter(known).filter(is_busy).count();
+            new + look
+                .instances
+                .iter()
+                .filter(leaving)
+                .filter(|(_, i)| i.lifecycle.is_live())
+                .count()
+        };
+        let (was_busy, busy) = (count(before), count(after));
+        if busy > window.slots() as usize && busy > was_busy {
+            let at_most = window.slots();
+            broken(3, format!("{action} left {busy} draining or booting of at most {at_most}"));
+        }
+        for id in named(action) {
+            match before.instances.get(&id) {
+                None if matches!(action, Action::Terminate { .. } | Action::Tag { .. }) => {}
+                None => broken(25, format!("{action}: {id} is not of this fleet")),
+                Some(i) if i.ignored || i.protected => {
+                    broken(25, format!("{action}: {id} is to be left alone"));
+                }
+                Some(_) => {}
+            }
+        }
+        if let Action::Terminate { instance: id, .. } | Action::Detach { instance: id, .. } = action
+            && let Some(instance) = before.instances.get(id)
+        {
+            for (group, health) in &instance.targets {
+                let asked = sight.asked.get(&(id.clone(), group.to_string()));
+                let late = asked.is_some_and(|at| {
+                    after.at.since(*at) >= RollingDeployment::drain_deadline(sight.drain)
+                });
+                let state = health.state;
+                if state != TargetState::Unused && !late && instance.lifecycle.is_live() {
+                    broken(5, format!("{action} although it is {state:?} in {group}"));
+                }
+            }
+        }
+        if let Action::Deregister { target_group, instances } = action {
+            for id in instances {
+                let key = (id.clone(), target_group.to_string());
+                sight.asked.entry(key).or_insert(after.at);
+            }
+        }
+        sight.broken.extend(found);
+        drop(sight);
+        self.judge_checkpoint(action, after);
+    }
+
+    /// Before a checkpoint is passed, by the record, no more are new than its quota.
+    fn judge_checkpoint(&self, action: &Action, after: &Observation) {
+        let mut sight = self.sight.lock().expect("sight");
+        let Ok(Some(record)) = Record::from_tags(&after.record) else { return };
+        let Some(ahead) = self.spec.checkpoints.get(record.gate as usize) else { return };
+        let quota = ahead.quota(sight.size) as usize;
+        let is_new = |(id, i): &(&InstanceId, &Instance)| {
+            i.lifecycle.is_live()
+                && !self.first.contains(*id)
+                && i.revision == Some(record.to.clone())
+        };
+        let new = after.instances.iter().filter(is_new).count();
+        if new > quota {
+            sight.broken.push((20, format!("{action} left {new} new, the quota is {quota}")));
+        }
+    }
+}
+
+fn drains(instance: &Instance) -> bool {
+    instance.targets.values().any(|health| health.state == TargetState::Draining)
+}
+
+pub fn serves(instance: &Instance) -> bool {
+    instance.lifecycle == Lifecycle::InService
+        && instance.healthy
+        && instance.targets.values().all(|health| health.state == TargetState::Healthy)
+        && !instance.targets.is_empty()
+}
+
+pub fn count_serving(look: &Observation) -> usize {
+    look.instances.values().filter(|instance| serves(instance)).count()
+}
+
+fn named(action: &Action) -> Vec<InstanceId> {
+    match action {
+        Action::Deregister { instances, .. } | Action::Register { instances, .. } => {
+            instances.iter().cloned().collect()
+        }
+        Action::Terminate { instance, .. }
+        | Action::Detach { instance, .. }
+        | Action::Tag { instance, .. } => vec![instance.clone()],
+        _ => Vec::new(),
+    }
+}
+
+#[async_trait]
+impl Fleet for Witness {
+    async fn resolve(&self) -> Result<Target, ProviderError> {
+        self.inner.resolve().await
+    }
+
+    async fn observe(&self) -> Result<Observation, ProviderError> {
+        self.inner.observe().await
+    }
+
+    async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
+        self.inner.activities(since).await
+    }
+
+    async fn act(&self, action: &Action) -> Result<(), ProviderError> {
+        let before = self.inner.observe().await?;
+        let done = self.inner.act(action).await;
+        let after = self.inner.observe().await?;
+        self.judge(action, &before, &after);
+        done
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.inner.clock()
+    }
+}
+
+/// Answers looks from the past: `lag` old, and from time to time older or newer than the last.
+pub struct Stale<F> {
+    inner: Arc<F>,
+    lag: Duration,
+    calls: AtomicU32,
+    history: Mutex<Vec<Observation>>,
+}
+
+impl<F: Fleet> Stale<F> {
+    pub fn new(inner: Arc<F>, lag: Duration) -> Arc<Self> {
+        Arc::new(Self { inner, lag, calls: AtomicU32::new(0), history: Mutex::default() })
+    }
+}
+
+#[async_trait]
+impl<F: Fleet> Fleet for Stale<F> {
+    async fn resolve(&self) -> Result<Target, ProviderError> {
+        self.inner.resolve().await
+    }
+
+    async fn observe(&self) -> Result<Observation, ProviderError> {
+        let now = self.inner.observe().await?;
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        // Spread like chance, and the same every time.
+        let share = call.wrapping_mul(2_654_435_761) >> 24;
+        let lag = self.lag.mul_f64(f64::from(share) / 255.0);
+        let mut history = self.history.lock().expect("history");
+        history.push(now.clone());
+        let seen = history.iter().rev().find(|look| now.at.since(look.at) >= lag);
+        let seen = seen.or(history.first()).cloned().unwrap_or_else(|| now.clone());
+        Ok(Observation { at: now.at, ..seen })
+    }
+
+    async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
+        self.inner.activities(since).await
+    }
+
+    async fn act(&self, action: &Action) -> Result<(), ProviderError> {
+        let before = self.inner.observe().await?;
+        self.history.lock().expect("history").push(before);
+        self.inner.act(action).await
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.inner.clock()
+    }
+}
+
+/// Whether the engine dies before or after the call takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dies {
+    Before,
+    After,
+}
+
+/// Has the engine die at its `n`th mutation: the call never returns.
+pub struct Mortal<F> {
+    inner: Arc<F>,
+    at: u32,
+    dies: Dies,
+    calls: AtomicU32,
+    dead: tokio::sync::Notify,
+}
+
+impl<F: Fleet> Mortal<F> {
+    pub fn new(inner: Arc<F>, at: u32, dies: Dies) -> Arc<Self> {
+        let dead = tokio::sync::Notify::new();
+        Arc::new(Self { inner, at, dies, calls: AtomicU32::new(0), dead })
+    }
+
+    /// Runs `engine` until it is done or dead; `None` when it died.
+    pub async fn survive<T>(&self, engine: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.dead.notified() => None,
+            done = engine => Some(done),
+        }
+    }
+}
+
+#[async_trait]
+impl<F: Fleet> Fleet for Mortal<F> {
+    async fn resolve(&self) -> Result<Target, ProviderError> {
+        self.inner.resolve().await
+    }
+
+    async fn observe(&self) -> Result<Observation, ProviderError> {
+        self.inner.observe().await
+    }
+
+    async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
+        self.inner.activities(since).await
+    }
+
+    async fn act(&self, action: &Action) -> Result<(), ProviderError> {
+        if self.calls.fetch_add(1, Ordering::Relaxed) + 1 != self.at {
+            return self.inner.act(action).await;
+        }
+        if self.dies == Dies::After {
+            self.inner.act(action).await?;
+        }
+        self.dead.notify_one();
+        std::future::pending().await
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.inner.clock()
+    }
+}
+
+/// The value of a future that never waits, as the simulator's.
+pub fn now<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    let waker = std::task::Waker::noop();
+    match future.as_mut().poll(&mut std::task::Context::from_waker(waker)) {
+        std::task::Poll::Ready(value) => value,
+        std::task::Poll::Pending => panic!("the simulator waits"),
+    }
+}

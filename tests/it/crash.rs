@@ -1,0 +1,209 @@
+//! Crash enumeration: the engine is killed before and after every mutation it makes, the record's
+//! and the lease's included, and started again. It always ends the same.
+
+use std::sync::Arc;
+
+use rolling::control::{Control, Word};
+use rolling::engine::{Commanded, Rollout, Stop};
+use rolling::event::{Outcome, Report};
+use rolling::record::{CONTROL, Ending, LEASE, Phase, Record};
+use rolling::spec::{BatchSize, OnFailure, Policy, RollingDeployment};
+use rolling_provider::{Fleet, Observation};
+use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
+use tokio::sync::watch;
+
+use crate::bed::{Dies, Mortal, Witness, now};
+use crate::world::{bad, caller, fleet, roll_until, seconds, spec, thirty_percent};
+
+/// A rollout to be killed at every point.
+struct Story {
+    name: &'static str,
+    config: FleetConfig,
+    spec: RollingDeployment,
+    outcome: Outcome,
+    /// When somebody says something to it.
+    word: Option<(u64, Word)>,
+}
+
+/// What must be the same however often the engine died.
+#[derive(Debug, PartialEq, Eq)]
+struct End {
+    outcome: Outcome,
+    revisions: Vec<String>,
+    serving: usize,
+    desired: u32,
+    max: u32,
+    template: Option<String>,
+    suspended: Vec<String>,
+    tags: Vec<String>,
+    launched: u64,
+}
+
+fn end(simulator: &Simulator, look: &Observation, outcome: Outcome) -> End {
+    let live = look.instances.values().filter(|i| i.lifecycle.is_live());
+    let mut revisions: Vec<String> =
+        live.filter_map(|i| i.revision.as_ref()).map(ToString::to_string).collect();
+    revisions.sort();
+    End {
+        outcome,
+        revisions,
+        serving: crate::bed::count_serving(look),
+        desired: look.capacity.desired,
+        max: look.capacity.max,
+        template: look.template.as_ref().map(ToString::to_string),
+        suspended: look.suspended.iter().cloned().collect(),
+        // A dead engine's lease says nothing, and goes with the next run.
+        tags: look
+            .record
+            .keys()
+            .filter(|key| ![LEASE, CONTROL].contains(&key.as_str()))
+            .cloned()
+            .collect(),
+        launched: simulator.launched(),
+    }
+}
+
+/// Runs `story`, killing the engine at its `at`th mutation, then again until it ends. Returns how
+/// it ended and whether the engine lived to see its `at`th mutation.
+async fn run(story: &Story, at: u32, dies: Dies) -> (End, bool, Vec<String>) {
+    let clock = Arc::new(VirtualClock::new(EPOCH));
+    let simulator = Arc::new(Simulator::in_memory(story.config.clone(), clock.clone()));
+    let witness = Witness::new(simulator.clone(), story.spec.clone()).await;
+    if let Some((after, word)) = story.word {
+        let simulator = simulator.clone();
+        clock.at(EPOCH + seconds(after), move || say(&simulator, word));
+    }
+    let mortal = Mortal::new(witness.clone(), at, dies);
+    let (_keep, stop) = watch::channel(Stop::No);
+    let first = mortal.survive(roll_until(mortal.clone(), story.spec.clone(), stop)).await;
+    let died = first.is_none();
+    let mut outcome = match first {
+        Some(told) => told.report.outcome,
+        // It had come to its end; to run it again would be another rollout.
+        None if at > 2 && is_over(&simulator, &story.config).await => story.outcome,
+        None => {
+            let (_keep, stop) = watch::channel(Stop::No);
+            roll_until(witness.clone(), story.spec.clone(), stop).await.report.outcome
+        }
+    };
+    if outcome == Outcome::Paused && story.outcome != Outcome::Paused {
+        outcome = resume(witness.clone(), &story.spec).await.outcome;
+    }
+    let look = simulator.observe().await.expect("observe");
+    (end(&simulator, &look, outcome), died, witness.broken(0))
+}
+
+/// Whether no rollout is under way or paused.
+pub async fn is_over(simulator: &Simulator, config: &FleetConfig) -> bool {
+    let look = simulator.observe().await.expect("observe");
+    let record = Record::from_tags(&look.record).expect("a record");
+    let phase = record.map(|record| record.phase);
+    let is_paused = phase == Some(Phase::Halted(Ending::Paused));
+    simulator.launched() > u64::from(config.instances)
+        && !is_paused
+        && phase.is_none_or(|p| matches!(p, Phase::Halted(_)))
+}
+
+/// Leaves a word for the rollout that is there, as another process would.
+fn say(simulator: &Simulator, word: Word) {
+    let look = now(simulator.observe()).expect("observe");
+    let Ok(Some(record)) = Record::from_tags(&look.record) else { return };
+    let control = Control { word, id: "word-1".into(), rollout: record.id, by: "somebody".into() };
+    simulator.intervene(Intervention::Tags(control.tags())).expect("tags");
+}
+
+async fn resume(fleet: Arc<dyn Fleet>, spec: &RollingDeployment) -> Report {
+    let mut caller = caller();
+    caller.rollout_id = "resumed".into();
+    let rollout = Rollout::prepare(fleet, spec.clone(), &caller).await.expect("prepare");
+    let (_keep, stop) = watch::channel(Stop::No);
+    match rollout.command(Word::Resume, stop, &mut |_| {}).await.expect("resume") {
+        Commanded::Ran(report) => *report,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn enumerate(story: Story) {
+    let (reference, _, broken) = run(&story, 0, Dies::Before).await;
+    assert_eq!(reference.outcome, story.outcome, "{}: {reference:?}", story.name);
+    assert_eq!(broken, Vec::<String>::new(), "{}", story.name);
+    let mut points = 0;
+    for at in 1.. {
+        let mut died = false;
+        for dies in [Dies::Before, Dies::After] {
+            let (end, died_now, broken) = run(&story, at, dies).await;
+            assert_eq!(end, reference, "{}: killed {dies:?} mutation {at}", story.name);
+            assert_eq!(broken, Vec::<String>::new(), "{}: {dies:?} {at}", story.name);
+            died |= died_now;
+            points += u32::from(died_now);
+        }
+        if !died {
+            break;
+        }
+    }
+    // Shown by `cargo test -- --nocapture`.
+    eprintln!("{}: {points} points to die at, all end the same", story.name);
+    assert!(points > 20, "{}: {points}", story.name);
+}
+
+fn story(name: &'static str, policy: Policy) -> Story {
+    let word = None;
+    Story { name, config: fleet(), spec: spec(policy), outcome: Outcome::Succeeded, word }
+}
+
+fn additional() -> Policy {
+    Policy::RollingWithAdditionalBatch(BatchSize::Fixed(3))
+}
+
+fn rolling_back(name: &'static str, policy: Policy, behaviour: Behaviour) -> Story {
+    let spec = RollingDeployment { on_failure: OnFailure::Rollback, ..spec(policy) };
+    Story { name, config: bad(behaviour), spec, outcome: Outcome::RolledBack, word: None }
+}
+
+#[tokio::test]
+async fn a_rolling_rollout() {
+    enumerate(story("rolling", thirty_percent())).await;
+}
+
+#[tokio::test]
+async fn an_additional_batch() {
+    enumerate(story("rolling with an additional batch", additional())).await;
+}
+
+#[tokio::test]
+async fn an_immutable_rollout() {
+    enumerate(story("immutable", Policy::Immutable)).await;
+}
+
+#[tokio::test]
+async fn a_rollback() {
+    enumerate(rolling_back("rollback", thirty_percent(), Behaviour::Unhealthy)).await;
+    enumerate(rolling_back("rollback with surge", additional(), Behaviour::HalfUnhealthy)).await;
+    enumerate(rolling_back("immutable rollback", Policy::Immutable, Behaviour::HalfUnhealthy))
+        .await;
+}
+
+#[tokio::test]
+async fn a_pause_that_is_resumed() {
+    for (name, policy) in [("pause", thirty_percent()), ("pause with surge", additional())] {
+        enumerate(Story { word: Some((70, Word::Pause)), ..story(name, policy) }).await;
+    }
+}
+
+#[tokio::test]
+async fn an_abort_and_a_rollback_that_somebody_asks_for() {
+    let word = Some((70, Word::Abort));
+    let outcome = Outcome::Aborted;
+    enumerate(Story { word, outcome, ..story("abort", additional()) }).await;
+    let word = Some((70, Word::Rollback));
+    let outcome = Outcome::RolledBack;
+    enumerate(Story { word, outcome, ..story("rollback on demand", thirty_percent()) }).await;
+}
+
+#[tokio::test]
+async fn a_stop_after_a_failure() {
+    let spec = spec(additional());
+    let config = bad(Behaviour::Unhealthy);
+    let (outcome, word) = (Outcome::Failed, None);
+    enumerate(Story { name: "stop", config, spec, outcome, word }).await;
+}
