@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rolling_provider::{
-    Action, Activity, Clock, Fleet, InstanceId, Observation, ProviderError, Target, Timestamp,
+    Action, Activity, Clock, Fleet, InstanceId, Observation, ProviderError, Revision,
+    ScheduledAction, Target, TargetGroup, Timestamp,
 };
+use tokio::sync::OnceCell;
 
 use crate::connect::Aws;
 
@@ -40,8 +43,21 @@ pub struct AutoScalingGroupFleet {
     pub(crate) clock: ClockRef,
     /// The target groups' ARNs, known once the target is resolved.
     pub(crate) target_groups: OnceLock<Vec<String>>,
+    pub(crate) resolved: Resolved,
     /// What only EC2 tells of an instance, and what never changes: asked once.
     pub(crate) details: Mutex<BTreeMap<InstanceId, Details>>,
+}
+
+/// What was looked up of the target so far. Looking it up takes a dozen calls; when one of them
+/// fails and all is asked for again, those that were answered are not.
+#[derive(Debug, Default)]
+pub(crate) struct Resolved {
+    pub refused: OnceCell<()>,
+    pub wanted: OnceCell<Revision>,
+    pub aliases: OnceCell<BTreeMap<Revision, Revision>>,
+    pub target_groups: OnceCell<Vec<TargetGroup>>,
+    pub boot: OnceCell<Option<Duration>>,
+    pub scheduled: OnceCell<Vec<ScheduledAction>>,
 }
 
 /// What EC2 tells of an instance beyond the group's answer.
@@ -68,6 +84,7 @@ impl AutoScalingGroupFleet {
             group,
             clock: ClockRef(clock),
             target_groups: OnceLock::new(),
+            resolved: Resolved::default(),
             details: Mutex::default(),
         }
     }

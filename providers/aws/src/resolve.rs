@@ -19,15 +19,19 @@ const ARNS: &str = "auto_scaling_group/target_group_arns";
 impl AutoScalingGroupFleet {
     pub(crate) async fn look_up(&self) -> Result<Target, ProviderError> {
         let group = self.describe().await?;
-        self.refuse(&group).await?;
+        let known = &self.resolved;
+        known.refused.get_or_try_init(|| self.refuse(&group)).await?;
         let arns = self.wanted_arns(&group)?;
-        let (wanted, aliases, target_groups, boot, scheduled) = tokio::try_join!(
-            self.wanted_revision(),
-            self.aliases(&group),
-            self.look_up_target_groups(&arns),
-            self.boot_time(),
-            self.scheduled(),
-        )?;
+        let (wanted, aliases, target_groups, boot, scheduled) = tokio::join!(
+            known.wanted.get_or_try_init(|| self.wanted_revision()),
+            known.aliases.get_or_try_init(|| self.aliases(&group)),
+            known.target_groups.get_or_try_init(|| self.look_up_target_groups(&arns)),
+            known.boot.get_or_try_init(|| self.boot_time()),
+            known.scheduled.get_or_try_init(|| self.scheduled()),
+        );
+        let (wanted, aliases) = (wanted?.clone(), aliases?.clone());
+        let (target_groups, boot) = (target_groups?.clone(), *boot?);
+        let scheduled = scheduled?.clone();
         let mut warnings = Vec::new();
         if target_groups.is_empty() {
             warnings.push(
@@ -103,7 +107,8 @@ impl AutoScalingGroupFleet {
             Ok(answer) => answer.launch_template_versions.unwrap_or_default().into_iter().next(),
             Err(error) => {
                 let error = from_sdk("ec2", "DescribeLaunchTemplateVersions", &error);
-                return Err(self.place(error).await);
+                // Without a code it never came to an answer.
+                return Err(if error.code.is_some() { self.place(error).await } else { error });
             }
         };
         let found = version.and_then(|found| {

@@ -201,6 +201,30 @@ def terminate(context: RequestContext, request: dict) -> dict:
         return {"Activity": shown(activity)}
 
 
+def detach(context: RequestContext, request: dict) -> dict:
+    world = world_of(context)
+    with world.lock:
+        world.advance(now())
+        group = group_of(world, request["AutoScalingGroupName"])
+        wanted = request.get("InstanceIds") or []
+        for instance_id in wanted:
+            instance = group.instances.get(instance_id)
+            if instance is None:
+                raise invalid(
+                    f"The instance {instance_id} is not part of Auto Scaling group {group.name}."
+                )
+            if instance.lifecycle not in ("InService", "Standby"):
+                raise invalid(
+                    f"The instance {instance_id} is not in InService or Standby or "
+                    "EnteringStandby."
+                )
+        for instance_id in wanted:
+            world.detach(
+                group, instance_id, bool(request["ShouldDecrementDesiredCapacity"]), world.now
+            )
+        return {"Activities": []}
+
+
 def suspend(context: RequestContext, request: dict) -> dict:
     world = world_of(context)
     with world.lock:
@@ -292,6 +316,7 @@ OVERRIDES = {
     "DescribeAutoScalingGroups": describe,
     "DescribeInstanceRefreshes": refreshes,
     "DescribeScalingActivities": activities,
+    "DetachInstances": detach,
     "ResumeProcesses": resume,
     "SetDesiredCapacity": set_desired,
     "StartInstanceRefresh": start_refresh,

@@ -245,6 +245,19 @@ class World:
             if missing > 0 and at >= group.retry_at:
                 self.launch(group, missing, at)
 
+    def detach(self, group: Group, instance_id: str, decrement: bool, at: float) -> None:
+        """Lets go of an instance, which leaves every target group and goes on running."""
+        instance = group.instances.pop(instance_id)
+        for arn in group.target_groups:
+            self.targets[arn].registrations.pop(instance_id, None)
+        self._tell("detached", instance, at)
+        if decrement:
+            group.desired -= 1
+        elif "Launch" not in group.suspended:
+            missing = group.desired - len(group.live())
+            if missing > 0 and at >= group.retry_at:
+                self.launch(group, missing, at)
+
     def shrink(self, group: Group) -> None:
         """A size below what lives: the group chooses victims, the oldest template first."""
         excess = len(group.live()) - group.desired
