@@ -98,6 +98,8 @@ pub struct Progress {
     /// Calls that changed the size, or would have, without an answer. See [`Unsure`].
     unsure: Vec<Unsure>,
     desired_written: Option<Written>,
+    /// Whether the record was to be erased, without an answer.
+    erasing: bool,
     /// Whether this engine has erased the record: its rollout is over, whatever a late look says.
     pub over: bool,
     observed_once: bool,
@@ -153,6 +155,14 @@ impl Progress {
             self.observe_instance(target, health, now, id, instance);
         }
         self.forget_gone(look);
+        if self.erasing && !look.record.contains_key(ROLLOUT) {
+            self.erased();
+        }
+        if let Some(record) = &self.record {
+            // The call may have got no answer.
+            let ours = &record.borrowed.suspended;
+            self.suspended |= !ours.is_empty() && ours.is_subset(&look.suspended);
+        }
         if live >= desired {
             self.missing_since = None;
         } else {
@@ -177,6 +187,7 @@ impl Progress {
 
     /// Takes in that nobody knows whether `action` took effect; see [`Self::accepted`].
     pub fn unsure(&mut self, action: &Action, surge: Option<u32>) {
+        self.erasing |= matches!(action, Action::EraseRecord { keys } if keys.contains(ROLLOUT));
         let resizes = matches!(
             action,
             Action::SetCapacity { .. }
@@ -231,17 +242,19 @@ impl Progress {
             Action::SetCapacity { desired: to, .. } => self.wrote(desired, *to, now),
             Action::WriteRecord { .. } | Action::Tag { .. } => {}
             Action::EraseRecord { keys } if !keys.contains(ROLLOUT) => {}
-            Action::EraseRecord { .. } => {
-                let completed = self.record.take().and_then(|record| record.completed);
-                self.known_completed = completed.or(self.known_completed.take());
-                self.over = true;
-            }
+            Action::EraseRecord { .. } => self.erased(),
             Action::CatchUp { desired: Some(to), .. } => self.wrote(desired, *to, now),
             Action::SuspendProcesses { .. } => self.suspended = true,
             Action::ResumeProcesses { .. }
             | Action::MoveTemplate { .. }
             | Action::CatchUp { desired: None, .. } => {}
         }
+    }
+
+    fn erased(&mut self) {
+        let completed = self.record.take().and_then(|record| record.completed);
+        self.known_completed = completed.or(self.known_completed.take());
+        self.over = true;
     }
 
     /// The desired size, where a size of ours that reads do not show yet counts.

@@ -146,16 +146,26 @@ impl Rollout {
     }
 }
 
-/// Looks the target up, and tries again a few times.
+/// Looks the target up and then at it, and tries either again a few times.
 pub(super) async fn look_up(
     fleet: &dyn Fleet,
     clock: &dyn Clock,
     jitter: f64,
 ) -> Result<(Target, Observation), ProviderError> {
+    let target = patiently(clock, jitter, || fleet.resolve()).await?;
+    let look = patiently(clock, jitter, || fleet.observe()).await?;
+    Ok((target, look))
+}
+
+async fn patiently<T, F: Future<Output = Result<T, ProviderError>>>(
+    clock: &dyn Clock,
+    jitter: f64,
+    ask: impl Fn() -> F,
+) -> Result<T, ProviderError> {
     let mut schedule = Schedule::retrying(jitter);
     let begin = clock.now();
     loop {
-        let error = match look_up_once(fleet).await {
+        let error = match ask().await {
             Ok(found) => return Ok(found),
             Err(error) => error,
         };
@@ -165,12 +175,6 @@ pub(super) async fn look_up(
         tracing::debug!(%error, "trying again");
         clock.sleep(schedule.pause()).await;
     }
-}
-
-async fn look_up_once(fleet: &dyn Fleet) -> Result<(Target, Observation), ProviderError> {
-    let target = fleet.resolve().await?;
-    let look = fleet.observe().await?;
-    Ok((target, look))
 }
 
 /// The patience before anything was begun: somebody is watching and can try again. Being asked

@@ -8,11 +8,11 @@ use crate::lab::{Account, account};
 use crate::process::{self, Ran};
 
 /// Times of the lab, in seconds.
-fn times() -> Value {
+pub fn times() -> Value {
     json!({ "boot": 0.8, "register": 0.5 })
 }
 
-fn resource(template: &str, version: &str) -> Value {
+pub fn resource(template: &str, version: &str) -> Value {
     json!({
         "policy": "rolling", "batch_size_type": "percentage", "batch_size": 30,
         "poll_interval": "200ms",
@@ -23,7 +23,7 @@ fn resource(template: &str, version: &str) -> Value {
     })
 }
 
-fn ten() -> Value {
+pub fn ten() -> Value {
     json!({ "name": "web", "size": 10, "min": 2, "max": 12 })
 }
 
@@ -37,7 +37,7 @@ fn batches(ran: &Ran) -> Vec<usize> {
     begun.map(|event| event["instances"].as_array().expect("instances").len()).collect()
 }
 
-fn report(ran: &Ran) -> Value {
+pub fn report(ran: &Ran) -> Value {
     let events = events(ran);
     let last = events.last().unwrap_or_else(|| panic!("no events: {ran:?}"));
     assert_eq!(last["type"], "finished", "{ran:?}");
@@ -46,7 +46,7 @@ fn report(ran: &Ran) -> Value {
 
 /// The fewest instances that were healthy in every target group at any moment of the timeline.
 /// `group` is the group before anything happened.
-fn least_serving(group: &Value, timeline: &[Value]) -> usize {
+pub fn least_serving(group: &Value, timeline: &[Value]) -> usize {
     let targets = group["targets"].as_object().expect("targets");
     let mut healthy: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (name, listed) in targets {
@@ -79,14 +79,14 @@ fn moment(timeline: &[Value], id: &str, kind: &str) -> Option<f64> {
     event.and_then(|event| event["at"].as_f64())
 }
 
-fn ids(timeline: &[Value], kind: &str) -> Vec<String> {
+pub fn ids(timeline: &[Value], kind: &str) -> Vec<String> {
     let events = timeline.iter().filter(|event| event["kind"] == kind);
     events.map(|event| event["instance"].as_str().expect("an id").to_owned()).collect()
 }
 
 /// Every instance is on `revision` and in service, and the group is as it was `before`, apart
 /// from its template.
-fn assert_as_before(account: &Account, before: &Value, size: usize, revision: &str) {
+pub fn assert_as_before(account: &Account, before: &Value, size: usize, revision: &str) {
     let after = account.get("groups/web");
     for what in ["min", "max", "desired", "suspended", "tags"] {
         assert_eq!(after[what], before[what], "{what}");
@@ -98,7 +98,7 @@ fn assert_as_before(account: &Account, before: &Value, size: usize, revision: &s
     assert!(live.iter().all(|instance| instance["revision"] == revision), "{live:?}");
 }
 
-fn assert_drained_before_terminated(timeline: &[Value]) {
+pub fn assert_drained_before_terminated(timeline: &[Value]) {
     for id in ids(timeline, "terminating") {
         let at = |kind| moment(timeline, &id, kind).unwrap_or_else(|| panic!("{id} never {kind}"));
         assert!(at("draining") < at("deregistered"), "{id}");

@@ -20,6 +20,8 @@ mod lab;
 mod localstack;
 mod planner;
 mod process;
+#[cfg(feature = "aws")]
+mod promises;
 mod properties;
 #[cfg(feature = "aws")]
 mod refusals;

@@ -1,0 +1,309 @@
+//! The promises on a real AWS API: rollback, kill -9, two engines, words from outside, faults.
+
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::lab::{Account, account};
+use crate::localstack::{
+    assert_as_before, assert_drained_before_terminated, ids, least_serving, report, resource, ten,
+    times,
+};
+use crate::process::{self, Ran};
+
+fn lasting(kind: &str, action: &str, every: u32) -> Value {
+    json!({ "kind": kind, "action": action, "count": null, "every": every })
+}
+
+/// The program at work in the background, its events on a pipe.
+fn start(account: &Account, resource: &Value) -> Child {
+    let document = json!({ "resource": { "rolling_deployment": { "web": resource } } });
+    let file = process::write(account.folder.path(), &document);
+    account
+        .rolling()
+        .args(["apply", "--output", "json"])
+        .arg(file)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts")
+}
+
+fn end(child: Child) -> Ran {
+    let done = child.wait_with_output().expect("an end");
+    Ran {
+        code: done.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(done.stdout).expect("UTF-8"),
+        stderr: String::from_utf8(done.stderr).expect("UTF-8"),
+    }
+}
+
+/// Waits until `action` has been called.
+fn until(account: &Account, action: &str) {
+    let begin = Instant::now();
+    while account.count(action) == 0 {
+        assert!(begin.elapsed() < Duration::from_secs(60), "{action} is never called");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Waits for a fact of the group.
+fn until_group(account: &Account, what: &str, fact: impl Fn(&Value) -> bool) {
+    let begin = Instant::now();
+    while !fact(&account.get("groups/web")) {
+        assert!(begin.elapsed() < Duration::from_secs(60), "never: {what}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn updated(group: &Value, revision: &str) -> usize {
+    let instances = group["instances"].as_object().expect("instances").values();
+    instances.filter(|i| i["revision"] == revision && i["lifecycle"] == "InService").count()
+}
+
+#[test]
+fn a_bad_revision_rolls_back_to_the_last_completed_one_by_itself() {
+    for (policy, floor) in
+        [("rolling", 7), ("rolling_with_additional_batch", 10), ("immutable", 10)]
+    {
+        let Some(account) = account() else { return };
+        let mut fleet = ten();
+        fleet["max"] = json!(20);
+        fleet["versions"] = json!([null, "unhealthy"]);
+        let template = account.fleet(fleet, times());
+        let before = account.get("groups/web");
+        let mut wanted = resource(&template, "2");
+        wanted["policy"] = json!(policy);
+        if policy == "immutable" {
+            for name in ["batch_size", "batch_size_type"] {
+                wanted.as_object_mut().expect("attributes").remove(name);
+            }
+        }
+        let ran = account.run("apply", &wanted);
+        assert_eq!(ran.code, 3, "{ran:?}");
+        let report = report(&ran);
+        assert_eq!(report["outcome"], "rolled_back");
+        let why = report["reason"].as_str().expect("a reason");
+        assert!(why.contains("Health checks failed with these codes: [502]"), "{why}");
+        assert_as_before(&account, &before, 10, &format!("{template}:1"));
+        assert_eq!(account.get("groups/web")["template"], before["template"]);
+        let timeline = account.timeline();
+        assert!(least_serving(&before, &timeline) >= floor, "{policy}");
+        assert_drained_before_terminated(&timeline);
+    }
+}
+
+#[test]
+fn a_failed_instance_is_kept_outside_the_group_to_be_looked_at() {
+    let Some(account) = account() else { return };
+    let mut fleet = ten();
+    fleet["versions"] = json!([null, "unhealthy"]);
+    let template = account.fleet(fleet, times());
+    let before = account.get("groups/web");
+    let mut wanted = resource(&template, "2");
+    wanted["keep_failed_instances"] = json!(1);
+    let ran = account.run("apply", &wanted);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    let report = report(&ran);
+    let kept = report["kept"].as_array().expect("kept");
+    assert_eq!(kept.len(), 1, "{report}");
+    assert_as_before(&account, &before, 10, &format!("{template}:1"));
+    let calls = account.get("calls")["calls"].as_array().expect("calls").clone();
+    let named = |action: &str| {
+        let call = calls.iter().rfind(|call| call["action"] == action);
+        call.unwrap_or_else(|| panic!("no {action}"))["parameters"].to_string()
+    };
+    let id = kept[0].as_str().expect("an id");
+    assert!(named("DetachInstances").contains(id));
+    assert!(named("CreateTags").contains(id));
+    assert!(account.get("groups/web")["instances"].get(id).is_none());
+}
+
+#[test]
+fn twenty_kills_at_any_moment_each_followed_by_an_apply_leave_a_whole_fleet() {
+    const KILLS: u32 = 20;
+    // The longest a rollout takes here; kills later than that find it done, which also must hold.
+    const SPREAD: f64 = 12.0;
+    std::thread::scope(|scope| {
+        for lane in 0..4 {
+            scope.spawn(move || {
+                for kill in (lane..KILLS).step_by(4) {
+                    let moment = SPREAD * f64::from(kill + 1) / f64::from(KILLS);
+                    kill_and_apply(Duration::from_secs_f64(moment));
+                }
+            });
+        }
+    });
+}
+
+fn kill_and_apply(moment: Duration) {
+    let Some(account) = account() else { return };
+    let fleet = json!({ "name": "web", "size": 12, "min": 2, "max": 12 });
+    let template = account.fleet(fleet, times());
+    let before = account.get("groups/web");
+    let mut wanted = resource(&template, "2");
+    wanted["policy"] = json!("rolling_with_additional_batch");
+    wanted["batch_size_type"] = json!("fixed");
+    wanted["batch_size"] = json!(4);
+    wanted["health"]["healthy_timeout"] = json!("60s");
+    let mut child = start(&account, &wanted);
+    std::thread::sleep(moment);
+    child.kill().expect("SIGKILL");
+    let killed = end(child);
+    let ran = account.run("apply", &wanted);
+    let when = format!("killed after {moment:?} (it had come to {})", killed.code);
+    assert_eq!(ran.code, 0, "{when}: {ran:?}");
+    assert_as_before(&account, &before, 12, &format!("{template}:2"));
+    let group = account.get("groups/web");
+    assert_eq!(updated(&group, &format!("{template}:2")), 12, "{when}");
+    let healthy = group["targets"]["web"].as_object().expect("targets").values();
+    assert_eq!(healthy.filter(|state| *state == "healthy").count(), 12, "{when}");
+    let timeline = account.timeline();
+    assert_eq!(ids(&timeline, "launched").len(), 12, "{when}: no launch too many");
+    assert!(least_serving(&before, &timeline) >= 12, "{when}");
+}
+
+#[test]
+fn of_two_engines_at_once_the_second_leaves_and_names_the_first() {
+    let Some(account) = account() else { return };
+    let slow = json!({ "boot": 3.0, "register": 1.0 });
+    let template = account.fleet(json!({ "name": "web", "size": 4, "max": 4 }), slow);
+    let before = account.get("groups/web");
+    let mut wanted = resource(&template, "2");
+    wanted["health"]["healthy_timeout"] = json!("60s");
+    let first = start(&account, &wanted);
+    until(&account, "elbv2.DeregisterTargets");
+    let second = account.run("apply", &wanted);
+    assert_eq!(second.code, 5, "{second:?}");
+    let report = report(&second);
+    assert_eq!(report["outcome"], "locked");
+    let why = report["reason"].as_str().expect("a reason");
+    let owner = format!("/{}.", first.id());
+    assert!(why.contains(&owner), "{why} names {owner}");
+    let first = end(first);
+    assert_eq!(first.code, 0, "{first:?}");
+    assert_as_before(&account, &before, 4, &format!("{template}:2"));
+}
+
+/// Writes a tag of the group, as somebody else would.
+fn tag(account: &Account, key: &str, value: &str) {
+    let credential = format!("{}/20260101/us-east-1/autoscaling/aws4_request", account.id);
+    let signed =
+        format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0000");
+    let form = [
+        ("Action", "CreateOrUpdateTags"),
+        ("Version", "2011-01-01"),
+        ("Tags.member.1.ResourceId", "web"),
+        ("Tags.member.1.ResourceType", "auto-scaling-group"),
+        ("Tags.member.1.Key", key),
+        ("Tags.member.1.Value", value),
+        ("Tags.member.1.PropagateAtLaunch", "false"),
+    ];
+    ureq::post(account.endpoint)
+        .header("Authorization", signed)
+        .send_form(form)
+        .expect("the tag is written");
+}
+
+#[test]
+fn a_dead_engine_is_succeeded_at_once_on_its_host_and_after_a_watch_elsewhere() {
+    for elsewhere in [false, true] {
+        let Some(account) = account() else { return };
+        let template = account.fleet(json!({ "name": "web", "size": 4, "max": 4 }), times());
+        let before = account.get("groups/web");
+        let wanted = resource(&template, "2");
+        let mut child = start(&account, &wanted);
+        until(&account, "elbv2.DeregisterTargets");
+        child.kill().expect("SIGKILL");
+        end(child);
+        if elsewhere {
+            let lease = account.get("groups/web")["tags"]["rolling:lease"].to_string();
+            assert!(lease.contains("owner="), "{lease}");
+            tag(&account, "rolling:lease", "v=1 owner=another-host/7.1.00000000 counter=3");
+        }
+        let begin = Instant::now();
+        let ran = account.run("apply", &wanted);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert_eq!(begin.elapsed() >= Duration::from_secs(35), elsewhere, "{:?}", begin.elapsed());
+        assert_as_before(&account, &before, 4, &format!("{template}:2"));
+        let waited = ran.stdout.contains("another-host/7.1.00000000");
+        assert_eq!(waited, elsewhere, "it says whom it watches: {}", ran.stdout);
+    }
+}
+
+#[test]
+fn storms_of_faults_and_lagging_reads_change_nothing_about_the_outcome() {
+    let storms = [
+        ("throttling", json!([lasting("throttle", "*", 5)])),
+        ("errors", json!([lasting("error", "*", 5)])),
+        ("lost requests", json!([lasting("drop_before", "*", 5)])),
+        ("lost answers", json!([lasting("drop_after", "*", 5)])),
+        ("lag", json!([{ "kind": "lag", "seconds": 3 }])),
+    ];
+    std::thread::scope(|scope| {
+        for (name, faults) in storms {
+            scope.spawn(move || {
+                let Some(account) = account() else { return };
+                let template = account.fleet(ten(), times());
+                let before = account.get("groups/web");
+                let mut wanted = resource(&template, "2");
+                wanted["policy"] = json!("rolling_with_additional_batch");
+                wanted["health"]["healthy_timeout"] = json!("120s");
+                account.put("faults", faults);
+                let ran = account.run("apply", &wanted);
+                assert_eq!(ran.code, 0, "{name}: {ran:?}");
+                assert_as_before(&account, &before, 10, &format!("{template}:2"));
+                let timeline = account.timeline();
+                assert_eq!(ids(&timeline, "launched").len(), 10, "{name}");
+                assert!(least_serving(&before, &timeline) >= 10, "{name}");
+            });
+        }
+    });
+}
+
+#[test]
+fn pause_resume_abort_and_rollback_from_another_process() {
+    let Some(account) = account() else { return };
+    let slow = json!({ "boot": 1.5, "register": 0.5 });
+    let template = account.fleet(ten(), slow);
+    let before = account.get("groups/web");
+    let wanted = resource(&template, "2");
+    let new = format!("{template}:2");
+    let at_work = start(&account, &wanted);
+    until_group(&account, "a new instance", |group| updated(group, &new) > 0);
+    let said = account.run("pause", &wanted);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.stdout.contains("heard by"), "{said:?}");
+    let ended = end(at_work);
+    assert_eq!(ended.code, 4, "{ended:?}");
+    assert_eq!(report(&ended)["outcome"], "paused");
+    let paused = account.get("groups/web");
+    assert_eq!(paused["suspended"], json!([]));
+    assert!(paused["tags"].get("rolling:lease").is_none());
+    let status = account.run("status", &wanted);
+    assert!(status.stdout.contains("\"status\":\"paused\""), "{status:?}");
+    let again = account.run("apply", &wanted);
+    assert_eq!(again.code, 4, "to apply again is no decision: {again:?}");
+    let resumed = account.run("resume", &wanted);
+    assert_eq!(resumed.code, 0, "{resumed:?}");
+    assert_as_before(&account, &before, 10, &new);
+    let idle = account.run("abort", &wanted);
+    assert_eq!((idle.code, idle.stdout.contains("no rollout")), (0, true), "{idle:?}");
+
+    // And back, by abort and by rollback.
+    for (word, code, outcome) in [("abort", 4, "aborted"), ("rollback", 3, "rolled_back")] {
+        let back = resource(&template, "1");
+        let at_work = start(&account, &back);
+        let old = format!("{template}:1");
+        until_group(&account, "an old instance", |group| updated(group, &old) > 0);
+        let said = account.run(word, &back);
+        assert_eq!(said.code, 0, "{said:?}");
+        let ended = end(at_work);
+        assert_eq!(ended.code, code, "{ended:?}");
+        assert_eq!(report(&ended)["outcome"], outcome);
+        let finished = account.run("apply", &wanted);
+        assert_eq!(finished.code, 0, "{finished:?}");
+        assert_as_before(&account, &before, 10, &new);
+    }
+}
