@@ -27,7 +27,7 @@ use crate::plan::{self, Input, Plan, Preview, Verdict};
 use crate::progress::{Halt, Progress};
 use crate::record::{Ending, Phase, Record};
 use crate::schedule::Schedule;
-use crate::spec::{OnFailure, RollingDeployment};
+use crate::spec::RollingDeployment;
 
 /// How long reads and accepted-by-nobody mutations are tried again before the rollout gives up.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -422,14 +422,12 @@ impl Rollout {
         self.progress.turn_back(&self.target, reason, now);
     }
 
-    /// What holds while a rollout goes back to `completed`: no soak, no checkpoints, no way back
-    /// from there.
+    /// What holds while a rollout goes back to `completed`: no soak, no pauses, no checkpoints.
     fn face_back(&mut self, completed: Revision) {
         self.target.revision = completed;
         self.spec.health.min_healthy_time = Duration::ZERO;
         self.spec.pause_between_batches = Duration::ZERO;
         self.spec.checkpoints.clear();
-        self.spec.on_failure = OnFailure::Stop;
     }
 
     /// Waits, unless a (more) urgent request to stop comes first.

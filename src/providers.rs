@@ -100,7 +100,8 @@ fn simulator(
     })
 }
 
-fn fleet_config(fleet: &SimulatedFleetConfig) -> FleetConfig {
+/// What a document makes of a simulated fleet, every default filled in.
+pub fn fleet_config(fleet: &SimulatedFleetConfig) -> FleetConfig {
     let time = |text: &Option<DurationText>, default| {
         text.as_ref().map_or(std::time::Duration::from_secs(default), DurationText::get)
     };

@@ -1,13 +1,12 @@
 //! How much may begin now: the window's free places, checkpoints, pauses, and duplicates of
 //! stragglers at the end.
 
+use std::time::Duration;
+
 use rolling_provider::Timestamp;
 
 use super::{Input, View};
 use crate::spec::{Checkpoint, Pacing, Policy};
-
-/// A straggler is one that takes this many times as long as the median did.
-const STRAGGLES: f64 = 1.25;
 
 /// The checkpoint ahead, if there is one. A rollout that goes back has none.
 pub fn checkpoint(input: &Input<'_>) -> Option<Checkpoint> {
@@ -30,7 +29,7 @@ pub fn launches(input: &Input<'_>, view: &View<'_>) -> u32 {
     let Input { spec, progress, .. } = *input;
     let old = view.old().filter(|member| !member.held).count();
     let free = (view.window.slots() as usize).saturating_sub(view.busy());
-    let wanted = if old == 0 {
+    let wanted = if all_launched(view) {
         progress.surge as usize + duplicates(input, view)
     } else {
         let surge = match spec.policy {
@@ -66,33 +65,49 @@ pub fn victims(input: &Input<'_>, view: &View<'_>) -> usize {
     free.min(allowance(view, checkpoint(input)).saturating_add(failed))
 }
 
-/// With all old ones gone and places free: how many stragglers deserve a duplicate. The first to
-/// serve stays, and the rest go as surplus.
+/// New instances there are, those on their way included.
+fn new(view: &View<'_>) -> usize {
+    let new = view.members.iter().filter(|m| m.is_new && !m.failed && !m.is_victim);
+    new.count() + view.missing as usize
+}
+
+/// Whether the fleet needs no further launch: what is old yet goes without replacement.
+fn all_launched(view: &View<'_>) -> bool {
+    new(view) >= view.window.size as usize
+}
+
+/// With nothing more to launch and places free: how many stragglers, which take longer than the
+/// median did, deserve a duplicate. The first to serve stays, and the rest go as surplus.
 fn duplicates(input: &Input<'_>, view: &View<'_>) -> usize {
-    let Input { spec, progress, now, .. } = *input;
-    if spec.pacing != Pacing::Continuous || view.updated() >= view.window.size as usize {
+    if view.updated() >= view.window.size as usize {
         return 0;
     }
-    let mut boots = progress.boots.clone();
-    boots.sort_unstable();
-    let Some(median) = boots.get(boots.len() / 2) else { return 0 };
-    let patience = median.mul_f64(STRAGGLES);
+    let Some(median) = median_boot(input) else { return 0 };
     let stragglers = view.unsoaked().filter(|member| {
-        let since = member.seen.map_or(now, |seen| seen.since);
-        !member.serves && now.since(since) >= patience
+        let since = member.seen.map_or(input.now, |seen| seen.since);
+        !member.serves && input.now.since(since) > median
     });
-    let surge = progress.surge as usize;
-    stragglers.count().saturating_sub(surge).min((view.window.surge as usize).saturating_sub(surge))
+    let have = new(view) - view.window.size as usize;
+    let room = (view.window.surge as usize).saturating_sub(input.progress.surge as usize);
+    stragglers.count().saturating_sub(have).min(room)
 }
 
 /// When the oldest instance that boots becomes a straggler, to look again then.
 pub fn straggles_at(input: &Input<'_>, view: &View<'_>) -> Option<Timestamp> {
+    if !all_launched(view) {
+        return None;
+    }
+    let median = median_boot(input)?;
+    let since = view.unsoaked().filter(|m| !m.serves).filter_map(|m| m.seen.map(|s| s.since));
+    since.map(|since| since + median).filter(|at| *at > input.now).min()
+}
+
+/// Median time that launches of this rollout took until they served, in continuous pacing.
+fn median_boot(input: &Input<'_>) -> Option<Duration> {
     if input.spec.pacing != Pacing::Continuous {
         return None;
     }
     let mut boots = input.progress.boots.clone();
     boots.sort_unstable();
-    let patience = boots.get(boots.len() / 2)?.mul_f64(STRAGGLES);
-    let since = view.unsoaked().filter(|m| !m.serves).filter_map(|m| m.seen.map(|s| s.since));
-    since.map(|since| since + patience).filter(|at| *at > input.now).min()
+    boots.get(boots.len() / 2).copied()
 }

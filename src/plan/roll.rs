@@ -49,6 +49,7 @@ fn go_on(
     }
     // In batches: nothing drains, boots or soaks, so one is over and the next may begin.
     plan.batch_ends = input.progress.batch_open;
+    plan.wake_at(pace::straggles_at(input, view), input.now);
     if view.candidates().next().is_some() {
         return replace_more(input, view, plan);
     }
@@ -57,7 +58,6 @@ fn go_on(
     if !settled || view.missing > 0 {
         let since = input.progress.missing_since;
         plan.wake_at(since.map(|since| since + super::UNLAUNCHED_AFTER), input.now);
-        plan.wake_at(pace::straggles_at(input, view), input.now);
         return BTreeSet::new();
     }
     let surplus = surplus(input, view);

@@ -80,3 +80,27 @@ fn the_readme_has_the_commands_that_the_gate_runs() {
     assert!(gate.ends_with("\ncargo test\n"));
     assert!(readme.contains("cargo run --release -- apply examples/quickstart/web.tf.json"));
 }
+
+/// Names in the table of promises, and names of the tests, in order.
+#[test]
+fn the_table_of_promises_and_the_tests_agree() {
+    let document = std::fs::read_to_string(root().join("docs/SEMANTICS.md")).expect("the table");
+    let source = std::fs::read_to_string(root().join("tests/it/properties.rs")).expect("the tests");
+    let rows = document.lines().filter_map(|line| {
+        let (number, rest) = line.strip_prefix("| ")?.split_once(" |")?;
+        let number: usize = number.parse().ok()?;
+        let (_, name) = rest.rsplit_once("| `")?;
+        Some((number, name.strip_suffix("` |")?.to_owned()))
+    });
+    let rows: Vec<(usize, String)> = rows.collect();
+    let tests = source.lines().filter_map(|line| {
+        let name = line.trim_start().strip_prefix("fn p")?;
+        let (number, _) = name.split_once('_')?;
+        let (name, _) = name.split_once('(')?;
+        Some((number.parse().ok()?, format!("p{name}")))
+    });
+    let tests: Vec<(usize, String)> = tests.collect();
+    assert_eq!(rows, tests);
+    let numbers: Vec<usize> = rows.iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers, (1..=25).collect::<Vec<usize>>());
+}

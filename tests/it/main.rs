@@ -26,5 +26,6 @@ mod properties;
 #[cfg(feature = "aws")]
 mod refusals;
 mod rollout;
+mod scenarios;
 mod stdio;
 mod world;

@@ -38,6 +38,27 @@ pub struct FleetConfig {
     pub schedule: Vec<ScheduledAction>,
 }
 
+impl FleetConfig {
+    /// The boot time of the `number`th launch, the first instances included: lognormal around the
+    /// median, from the seed; or that of a hanging one.
+    pub fn boot_of(&self, number: u64) -> Duration {
+        if let Some(hangs) = self.hangs
+            && self.random(number, 1).f64() < hangs.share
+        {
+            return hangs.boot;
+        }
+        let mut random = self.random(number, 0);
+        // Box and Muller's way from two even draws to a normal one.
+        let radius = (-2.0 * (1.0 - random.f64()).ln()).sqrt();
+        let normal = radius * (std::f64::consts::TAU * random.f64()).cos();
+        self.boot.mul_f64((self.boot_sigma * normal).exp())
+    }
+
+    fn random(&self, number: u64, what: u64) -> fastrand::Rng {
+        fastrand::Rng::with_seed(self.seed.wrapping_add(number << 20).wrapping_add(what << 50))
+    }
+}
+
 /// Launches that take long.
 #[derive(Clone, Copy, Debug)]
 pub struct Hangs {

@@ -200,14 +200,9 @@ impl State {
     fn launch(&mut self, config: &FleetConfig, at: Timestamp) -> InstanceId {
         self.launched += 1;
         let behaviour = config.bad_revisions.get(&self.template);
-        let mut boot = boot_time(config, self.launched);
+        let mut boot = config.boot_of(self.launched);
         if behaviour == Some(&Behaviour::Slow) {
             boot *= 5;
-        }
-        if let Some(hangs) = config.hangs
-            && draw(config, self.launched, 1) < hangs.share
-        {
-            boot = hangs.boot;
         }
         let in_service = at + boot;
         let in_service_at = (behaviour != Some(&Behaviour::Hang)).then_some(in_service);
@@ -236,11 +231,14 @@ impl State {
 
     fn emptiest_zone(&self, config: &FleetConfig) -> String {
         let zones: Vec<String> = (0..config.zones.max(1)).map(zone).collect();
-        let crowd = |zone: &String| {
-            let live = self.instances.values().filter(|instance| instance.gone_at.is_none());
-            live.filter(|instance| instance.zone == *zone).count()
-        };
-        zones.into_iter().min_by_key(crowd).unwrap_or_default()
+        let mut crowds = vec![0usize; zones.len()];
+        for instance in self.instances.values().filter(|instance| instance.gone_at.is_none()) {
+            if let Some(index) = zones.iter().position(|zone| *zone == instance.zone) {
+                crowds[index] += 1;
+            }
+        }
+        let emptiest = zones.into_iter().zip(crowds).min_by_key(|(_, crowd)| *crowd);
+        emptiest.map_or_else(|| zone(0), |(zone, _)| zone)
     }
 }
 
@@ -303,22 +301,4 @@ fn zone(index: u32) -> String {
         Ok(index) if index < 26 => char::from(b'a' + index).to_string(),
         _ => index.to_string(),
     }
-}
-
-/// The boot time of the `number`th launch: lognormal around the median, from the seed.
-fn boot_time(config: &FleetConfig, number: u64) -> Duration {
-    let mut random = random(config, number, 0);
-    // Box and Muller's way from two even draws to a normal one.
-    let radius = (-2.0 * (1.0 - random.f64()).ln()).sqrt();
-    let normal = radius * (std::f64::consts::TAU * random.f64()).cos();
-    config.boot.mul_f64((config.boot_sigma * normal).exp())
-}
-
-/// An even draw from 0 to 1 for the `number`th launch.
-fn draw(config: &FleetConfig, number: u64, what: u64) -> f64 {
-    random(config, number, what).f64()
-}
-
-fn random(config: &FleetConfig, number: u64, what: u64) -> fastrand::Rng {
-    fastrand::Rng::with_seed(config.seed.wrapping_add(number << 20).wrapping_add(what << 50))
 }

@@ -1,0 +1,149 @@
+//! How long rollouts take on the simulator beside the least that the work allows.
+//!
+//! `cargo bench --bench makespan`. Virtual time: the figures are the same on every machine.
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a benchmark prints, and fails loudly"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rolling::engine::{Caller, Rollout, Stop};
+use rolling::event::{Event, Outcome};
+use rolling::spec::{
+    BatchSize, Bound, Health, OnFailure, Pacing, Policy, RollingDeployment, SetAside,
+};
+use rolling_simulator::{EPOCH, FleetConfig, Hangs, Simulator, TargetGroupConfig, VirtualClock};
+use tokio::sync::watch;
+
+/// (instances, window, seeds). A large fleet takes a minute a seed to simulate, and differs less
+/// from seed to seed.
+const RUNS: [(u32, u32, u64); 2] = [(100, 10, 50), (1000, 100, 3)];
+const REGISTER: Duration = Duration::from_secs(10);
+const SOAK: Duration = Duration::from_secs(10);
+const DRAIN: Duration = Duration::from_secs(20);
+
+fn fleet(instances: u32, seed: u64) -> FleetConfig {
+    FleetConfig {
+        name: "web".into(),
+        instances,
+        initial_revision: "v1".into(),
+        revision: "v2".into(),
+        zones: 3,
+        target_groups: vec![TargetGroupConfig {
+            name: "web".into(),
+            register: REGISTER,
+            drain: DRAIN,
+        }],
+        boot: Duration::from_secs(120),
+        boot_sigma: 0.3,
+        seed,
+        bad_revisions: BTreeMap::new(),
+        replaces_deregistered: false,
+        hangs: Some(Hangs { share: 0.02, boot: Duration::from_secs(600) }),
+        schedule: Vec::new(),
+    }
+}
+
+fn spec(policy: Policy, pacing: Pacing) -> RollingDeployment {
+    RollingDeployment {
+        policy,
+        pacing,
+        pause_between_batches: Duration::ZERO,
+        checkpoints: Vec::new(),
+        health: Health { min_healthy_time: SOAK, healthy_timeout: Duration::from_secs(1200) },
+        failure_threshold: 1,
+        on_failure: OnFailure::Stop,
+        keep_failed_instances: 0,
+        protected: SetAside::Wait,
+        standby: SetAside::Wait,
+        progress_deadline: None,
+        poll_interval: Duration::from_secs(1),
+        suspend_processes: BTreeSet::new(),
+    }
+}
+
+async fn makespan(config: FleetConfig, spec: RollingDeployment) -> Duration {
+    let simulator = Arc::new(Simulator::in_memory(config, Arc::new(VirtualClock::new(EPOCH))));
+    let caller = Caller {
+        rollout_id: "bench".into(),
+        owner: "host/1.1.aa".into(),
+        is_gone: |_| false,
+        jitter: 0.0,
+        completed: None,
+    };
+    let rollout = Rollout::prepare(simulator, spec, &caller).await.expect("prepare");
+    let (_keep, stop) = watch::channel(Stop::No);
+    let mut began = None;
+    let report = rollout
+        .run(stop, &mut |envelope| {
+            // From the first thing that is done: taking the lease is no part of the work.
+            if matches!(envelope.event, Event::Acted { .. }) {
+                began.get_or_insert(envelope.at);
+            }
+        })
+        .await;
+    assert_eq!(report.outcome, Outcome::Succeeded, "{:?}", report.reason);
+    let lease = began.expect("something was done").since(EPOCH);
+    Duration::from_millis(report.elapsed_ms) - lease
+}
+
+/// What replacing one instance takes, launch to soaked.
+fn launch(config: &FleetConfig, number: u64) -> Duration {
+    config.boot_of(number) + REGISTER + SOAK
+}
+
+/// All the work shared out over the window, or the longest single piece of it.
+fn work_bound(config: &FleetConfig, window: u32) -> Duration {
+    let n = u64::from(config.instances);
+    let launches = || (n + 1..=2 * n).map(|number| launch(config, number));
+    let work: Duration = launches().map(|launch| launch + DRAIN).sum();
+    (work / window).max(launches().max().unwrap_or_default())
+}
+
+/// Each batch takes as long as its slowest.
+fn batch_bound(config: &FleetConfig, window: u32) -> Duration {
+    let n = u64::from(config.instances);
+    let numbers: Vec<u64> = (n + 1..=2 * n).collect();
+    let batches = numbers.chunks(window as usize);
+    batches
+        .map(|batch| {
+            let slowest = batch.iter().map(|number| launch(config, *number)).max();
+            slowest.unwrap_or_default() + DRAIN
+        })
+        .sum()
+}
+
+fn report(name: &str, mut ratios: Vec<f64>, bound: f64) {
+    ratios.sort_by(f64::total_cmp);
+    let median = ratios[ratios.len() / 2];
+    let (ninth, worst) = (ratios[ratios.len() * 9 / 10], ratios[ratios.len() - 1]);
+    println!("{name:<36} median {median:.3}  90 % {ninth:.3}  worst {worst:.3}  bound {bound:.2}");
+    assert!(worst <= bound, "{name}: {worst:.3} is above {bound}");
+}
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    println!("makespan as a multiple of the least possible");
+    for (n, window, seeds) in RUNS {
+        let surge = Bound::Count(window);
+        let within = Policy::RollingWithin { surge, unavailable: Bound::Count(0) };
+        let (mut continuous, mut batched) = (Vec::new(), Vec::new());
+        for seed in 1..=seeds {
+            let config = fleet(n, seed);
+            let bound = work_bound(&config, window);
+            let took = runtime.block_on(makespan(config.clone(), spec(within, Pacing::Continuous)));
+            continuous.push(took.as_secs_f64() / bound.as_secs_f64());
+            let bound = batch_bound(&config, window);
+            let policy = Policy::Rolling(BatchSize::Fixed(window));
+            let took = runtime.block_on(makespan(config, spec(policy, Pacing::Batch)));
+            batched.push(took.as_secs_f64() / bound.as_secs_f64());
+        }
+        report(&format!("{n} by {window}, continuous, {seeds} seeds"), continuous, 1.10);
+        report(&format!("{n} by {window}, in batches, {seeds} seeds"), batched, 1.02);
+    }
+}

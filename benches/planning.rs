@@ -1,0 +1,214 @@
+//! What one tick of planning costs, and what a whole rollout of a large fleet takes in memory.
+//!
+//! `cargo bench --bench planning`. Times depend on the machine; that they grow linearly does not.
+#![allow(
+    missing_docs,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a benchmark prints, measures time, and fails loudly"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rolling::engine::{Caller, Rollout, Stop};
+use rolling::event::Outcome;
+use rolling::plan::{self, Input};
+use rolling::progress::Progress;
+use rolling::record::{Borrowed, Phase, Record};
+use rolling::spec::{BatchSize, Health, OnFailure, Pacing, Policy, RollingDeployment, SetAside};
+use rolling_provider::{
+    Capacity, Instance, InstanceId, Lifecycle, Observation, Tags, Target, TargetGroup,
+    TargetHealth, TargetState, Timestamp,
+};
+use rolling_simulator::{EPOCH, FleetConfig, Simulator, TargetGroupConfig, VirtualClock};
+use tokio::sync::watch;
+
+const NOW: Timestamp = Timestamp(1_800_000_000_000);
+/// (instances, bound on the median in milliseconds)
+const PLANS: [(u32, f64); 3] = [(1_000, 0.5), (10_000, 5.0), (100_000, 60.0)];
+const RUNS: usize = 31;
+/// Instances of the rollout whose memory is measured, and the bound in MB.
+const ROLLOUT: (u32, u64) = (10_000, 100);
+
+fn target() -> Target {
+    Target {
+        id: "web".into(),
+        name: "web".into(),
+        kind: "fleet",
+        revision: "lt-0123456789abcdef0:8".into(),
+        target_groups: vec![TargetGroup {
+            id: "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123".into(),
+            name: "web".into(),
+            drain: Duration::from_secs(20),
+            register: Duration::from_secs(10),
+        }],
+        aliases: BTreeMap::new(),
+        boot: None,
+        scheduled: Vec::new(),
+        warnings: Vec::new(),
+    }
+}
+
+/// A fleet in the middle of a rollout: half is new, and a batch is about to begin.
+fn half_way(n: u32, target: &Target) -> Observation {
+    let health = TargetHealth { state: TargetState::Healthy, reason: None, description: None };
+    let instances = (0..n).map(|number| {
+        // Spread like chance, as real ids are.
+        let id = InstanceId::new(format!("i-{:017x}", u64::from(number).wrapping_mul(0x9e37_79b9)));
+        let version = if number.is_multiple_of(2) { 8 } else { 7 };
+        let instance = Instance {
+            revision: Some(format!("lt-0123456789abcdef0:{version}").as_str().into()),
+            zone: format!("eu-west-1{}", ["a", "b", "c"][number as usize % 3]),
+            lifecycle: Lifecycle::InService,
+            healthy: true,
+            launched_at: Some(Timestamp(NOW.0 - u64::from(number) * 1000)),
+            protected: false,
+            ignored: false,
+            failed_in: None,
+            targets: BTreeMap::from([(target.target_groups[0].id.clone(), health.clone())]),
+        };
+        (id, instance)
+    });
+    Observation {
+        at: NOW,
+        instances: instances.collect(),
+        capacity: Capacity { min: 0, max: n, desired: n },
+        template: Some(target.revision.clone()),
+        suspended: BTreeSet::new(),
+        record: Tags::new(),
+    }
+}
+
+fn spec() -> RollingDeployment {
+    RollingDeployment {
+        policy: Policy::Rolling(BatchSize::Percentage(10)),
+        pacing: Pacing::Batch,
+        pause_between_batches: Duration::ZERO,
+        checkpoints: Vec::new(),
+        health: Health {
+            min_healthy_time: Duration::ZERO,
+            healthy_timeout: Duration::from_secs(600),
+        },
+        failure_threshold: 1,
+        on_failure: OnFailure::Stop,
+        keep_failed_instances: 0,
+        protected: SetAside::Wait,
+        standby: SetAside::Wait,
+        progress_deadline: None,
+        poll_interval: Duration::from_secs(10),
+        suspend_processes: BTreeSet::new(),
+    }
+}
+
+fn record(n: u32, target: &Target) -> Record {
+    Record {
+        id: "bench".into(),
+        generation: 1,
+        to: target.revision.clone(),
+        started: NOW,
+        phase: Phase::Rolling,
+        turned_back: false,
+        fault: false,
+        size: n,
+        surge: 0,
+        failures: 0,
+        last_failed: None,
+        kept: 0,
+        last_kept: None,
+        gate: 0,
+        paused: Duration::ZERO,
+        turned: None,
+        heard: Vec::new(),
+        borrowed: Borrowed::default(),
+        completed: None,
+        reason: None,
+    }
+}
+
+/// Milliseconds of the median run.
+fn plan_one_tick(n: u32) -> f64 {
+    let (target, spec) = (target(), spec());
+    let look = half_way(n, &target);
+    let mut progress = Progress::new("bench", NOW);
+    progress.record = Some(record(n, &target));
+    progress.observe(&target, &spec.health, &look);
+    let input = Input { spec: &spec, target: &target, look: &look, progress: &progress, now: NOW };
+    let mut times: Vec<f64> = (0..RUNS)
+        .map(|_| {
+            let begin = Instant::now();
+            let plan = plan::plan(&input);
+            let took = begin.elapsed();
+            let victims = plan.begins.expect("a batch begins").victims.len();
+            assert_eq!(victims, n as usize / 10);
+            took.as_secs_f64() * 1000.0
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    times[RUNS / 2]
+}
+
+async fn roll(n: u32) {
+    let config = FleetConfig {
+        name: "web".into(),
+        instances: n,
+        initial_revision: "v1".into(),
+        revision: "v2".into(),
+        zones: 3,
+        target_groups: vec![TargetGroupConfig {
+            name: "web".into(),
+            register: Duration::from_secs(10),
+            drain: Duration::from_secs(20),
+        }],
+        boot: Duration::from_secs(30),
+        boot_sigma: 0.2,
+        seed: 1,
+        bad_revisions: BTreeMap::new(),
+        replaces_deregistered: false,
+        hangs: None,
+        schedule: Vec::new(),
+    };
+    let clock = Arc::new(VirtualClock::new(EPOCH));
+    let simulator = Arc::new(Simulator::in_memory(config, clock));
+    let caller = Caller {
+        rollout_id: "bench".into(),
+        owner: "host/1.1.aa".into(),
+        is_gone: |_| false,
+        jitter: 0.0,
+        completed: None,
+    };
+    let rollout = Rollout::prepare(simulator, spec(), &caller).await.expect("prepare");
+    let (_keep, stop) = watch::channel(Stop::No);
+    let report = rollout.run(stop, &mut |_| {}).await;
+    assert_eq!(report.outcome, Outcome::Succeeded, "{:?}", report.reason);
+}
+
+/// The most memory this process has held so far, in MB; `None` where the system does not say.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kilobytes: u64 = line.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(kilobytes / 1024)
+}
+
+fn main() {
+    let (instances, most) = ROLLOUT;
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(roll(instances));
+    let peak = peak_memory();
+    let shown = peak.map_or("unknown".into(), |peak| peak.to_string());
+    println!("a whole rollout of {instances}: peak memory {shown} MB, bound {most} MB");
+    assert!(peak.is_none_or(|peak| peak < most));
+
+    let mut each = Vec::new();
+    for (n, bound) in PLANS {
+        let median = plan_one_tick(n);
+        each.push(median / f64::from(n));
+        println!("planning one tick of {n:>6}: median {median:>7.3} ms, bound {bound} ms");
+        assert!(median < bound, "{n}: {median} ms");
+    }
+    let growth = each[PLANS.len() - 1] / each[0];
+    println!("per instance, {} to {}: {growth:.2} times as long", PLANS[2].0, PLANS[0].0);
+}

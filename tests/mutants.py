@@ -1,0 +1,154 @@
+"""Breaks the planner and the engine on purpose, one promise at a time, and sees that a test notices.
+
+    python3 tests/mutants.py [WORD]      # only mutants whose name holds WORD
+
+Each mutant is one replacement in a copy of the project. It runs the tests on the simulator and
+prints who noticed; it ends with 1 when a mutant survives, or no longer fits the source.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# (promise, name, file, what stands there, what is put in its place)
+MUTANTS = [
+    (1, "floor off by one", "src/plan/batch.rs",
+     "let mut spare = view.serving().saturating_sub(view.window.floor() as usize);",
+     "let mut spare = (view.serving() + 1).saturating_sub(view.window.floor() as usize);"),
+    (2, "ceiling off by one", "src/plan/pace.rs",
+     "surge.min(old)",
+     "(surge + 1).min(old)"),
+    (3, "window forgotten", "src/plan/pace.rs",
+     "    let free = slots.saturating_sub(view.busy());\n",
+     "    let free = slots;\n"),
+    (5, "drain skipped", "src/plan/retire.rs",
+     "if !member.is_out_of_rotation(input) && due.is_none_or(|due| input.now < due) {",
+     "if due.is_none_or(|due| due < input.now) {"),
+    (5, "one target group is enough", "src/plan/retire.rs",
+     "in_rotation && asked.is_none_or(",
+     "group.id == input.target.target_groups[0].id && in_rotation && asked.is_none_or("),
+    (6, "soak ignored", "src/plan/view.rs",
+     "soaked: serves && since.is_some_and(|since| now.since(since) >= soak),",
+     "soaked: serves && since.is_some_and(|since| now >= since || soak.is_zero()),"),
+    (7, "idle ones last", "src/plan/batch.rs",
+     "(false, true) => 0,\n        (false, false) => 1,\n        (true, _) => 2,",
+     "(false, true) => 2,\n        (false, false) => 1,\n        (true, _) => 0,"),
+    (9, "surge forgotten by the next engine", "src/engine/look.rs",
+     "progress.surge = record.surge.min(look.capacity.desired.saturating_sub(record.size));",
+     "progress.surge = record.surge.min(0);"),
+    (9, "failed ones not adopted", "src/progress.rs",
+     "            self.adopt_failed(look);\n",
+     ""),
+    (9, "strays stay out", "src/plan/roll.rs",
+     "    retire::register_strays(input, &mut plan);\n",
+     ""),
+    (10, "a size we wrote is not believed", "src/progress.rs",
+     "self.desired_written.as_ref().map_or(look.capacity.desired, |written| written.desired)",
+     "self.desired_written.as_ref().map_or(look.capacity.desired, |_| look.capacity.desired)"),
+    (11, "a later generation ignored", "src/engine/hold.rs",
+     "(found.generation > generation)",
+     "(found.generation > generation + 1)"),
+    (12, "template stays on the one between", "src/plan/borrow.rs",
+     "let moves = look.template.as_ref() != Some(&target.revision);",
+     "let moves = look.template.as_ref() != Some(&target.revision) && record.generation < 2;"),
+    (13, "back to what merely some ran", "src/plan/borrow.rs",
+     "revisions.all(|revision| revision == Some(first)).then(|| first.clone())",
+     "revisions.any(|revision| revision == Some(first)).then(|| first.clone())"),
+    (14, "surge that nobody launched stays", "src/plan/borrow.rs",
+     "let cuts = unlaunched > 0 && (complete || (progress.turned_back.is_some() && moves));",
+     "let cuts = unlaunched > 0 && complete && moves;"),
+    (15, "the bad template stays while paused", "src/plan/halt.rs",
+     "if halt.ending == Ending::Paused && !halt.fault {",
+     "if halt.ending == Ending::Paused {"),
+    (16, "a pause does not freeze deadlines", "src/progress/adopt.rs",
+     "(since + record.paused).min(resumed)",
+     "since.min(resumed)"),
+    (16, "the timeout doubled", "src/progress/seen.rs",
+     "from + health.healthy_timeout",
+     "from + health.healthy_timeout * 2"),
+    (17, "threshold off by one", "src/plan/trip.rs",
+     "record.failures >= spec.failure_threshold",
+     "record.failures > spec.failure_threshold"),
+    (18, "restore forgotten", "src/plan/roll.rs",
+     "    plan.actions.extend(halt::give_back(input, record));\n",
+     ""),
+    (18, "the last ones replaced all the same", "src/plan/retire.rs",
+     "let decrement = surge > 0 && old_left <= surge;",
+     "let decrement = surge > 0 && old_left < surge;"),
+    (19, "victims stay out after an abort", "src/plan/halt.rs",
+     "    register_again(input, view, &leaving, &mut plan);\n",
+     ""),
+    (20, "checkpoints passed by", "src/plan/pace.rs",
+     "    let Some(ahead) = ahead else { return usize::MAX };\n",
+     "    let Some(ahead) = ahead.filter(|a| a.percentage > 99) else { return usize::MAX };\n"),
+    (21, "surge counts as size", "src/progress.rs",
+     "self.desired(look).saturating_sub(self.surge)",
+     "self.desired(look).saturating_sub(self.surge / 2)"),
+    (22, "continuous waits like batches", "src/plan/roll.rs",
+     "if view.busy() > 0 && !is_continuous {",
+     "if view.busy() > 0 && (!is_continuous || view.missing < 1) {"),
+    (25, "protected ones given back as surplus", "src/plan/batch.rs",
+     "view.members.iter().filter(|m| !m.spared && !m.is_victim)",
+     "view.members.iter().filter(|m| !m.is_victim)"),
+]
+
+
+def copy_to(folder: pathlib.Path) -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True
+    ).stdout.decode()
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+
+
+def test(folder: pathlib.Path) -> tuple[bool, str]:
+    """Whether the tests pass, and the first ones that do not."""
+    command = ["cargo", "test", "-q", "--no-default-features", "-p", "rolling", "--test", "it"]
+    command += ["--", "properties", "crash", "planner", "rollout"]
+    environment = dict(os.environ, PROPTEST_CASES="48", PROPTEST_MAX_SHRINK_ITERS="0")
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=400
+        )
+    except subprocess.TimeoutExpired:
+        return False, "it never ends"
+    failed = re.findall(r"^(\S+) --- FAILED$", done.stdout, re.MULTILINE)
+    if done.returncode and not failed:
+        return False, "IT DOES NOT COMPILE: " + done.stderr[-400:]
+    return done.returncode == 0, ", ".join(failed[:3])
+
+
+def main() -> int:
+    word = sys.argv[1] if len(sys.argv) > 1 else ""
+    bad = 0
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        copy_to(folder)
+        for promise, name, file, there, instead in MUTANTS:
+            if word not in name:
+                continue
+            source = (ROOT / file).read_text()
+            if source.count(there) < 1:
+                print(f"{promise:>2}  {name}: NO LONGER FITS {file}", flush=True)
+                bad += 1
+                continue
+            # The last place, where there are several.
+            before, after = source.rsplit(there, 1)
+            (folder / file).write_text(before + instead + after)
+            passed, noticed = test(folder)
+            (folder / file).write_text(source)
+            bad += passed or "COMPILE" in noticed
+            print(f"{promise:>2}  {name}: {'SURVIVED' if passed else noticed}", flush=True)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
