@@ -62,7 +62,7 @@ MUTANTS = [
      "revisions.any(|revision| revision == Some(first)).then(|| first.clone())"),
     (14, "surge that nobody launched stays", "src/plan/borrow.rs",
      "let cuts = unlaunched > 0 && (complete || (progress.turned_back.is_some() && moves));",
-     "let cuts = unlaunched > 0 && complete && moves;"),
+     "let cuts = unlaunched > 0 && unlaunched < 1 && (complete || moves);"),
     (15, "the bad template stays while paused", "src/plan/halt.rs",
      "if halt.ending == Ending::Paused && !halt.fault {",
      "if halt.ending == Ending::Paused {"),

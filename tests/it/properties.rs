@@ -17,7 +17,7 @@ use rolling::spec::{
     BatchSize, Bound, Checkpoint, Health, OnFailure, Pacing, Policy, RollingDeployment, SetAside,
     Window,
 };
-use rolling_provider::{Fleet, InstanceId, Lifecycle, TargetState};
+use rolling_provider::{Clock as _, Fleet, InstanceId, Lifecycle, TargetState};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 use tokio::sync::watch;
 
@@ -473,6 +473,10 @@ proptest! {
             let ends = [Outcome::RolledBack, Outcome::Failed, Outcome::Succeeded];
             prop_assert!(ends.contains(&outcome), "{:?}", ran.told.report);
             let window = Window::resolve(case.spec.policy, case.config.instances);
+            if behaviour == Behaviour::FailLaunch && window.unavailable == 0 {
+                // Nothing was taken out for surge that never came.
+                prop_assert!(is_rolled_back, "{:?}", ran.told.report);
+            }
             let serving = count_serving(&look(&ran.simulator));
             // Flapping instances come and go by themselves.
             let may_sink = behaviour == Behaviour::Flap;
