@@ -31,9 +31,9 @@ impl Live {
             Event::Started { preview } if preview.changes => {
                 let expected = Duration::from_secs(preview.expected_seconds);
                 self.start(preview.size, expected);
-                let plan = text::batches(preview);
+                let plan = text::pace(preview);
                 self.line(&format!(
-                    "rolling {} {} to {}: batches of {plan}",
+                    "rolling {} {} to {}: {plan}",
                     preview.kind, preview.target, preview.to
                 ));
                 for warning in &preview.warnings {

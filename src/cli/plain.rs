@@ -35,10 +35,10 @@ impl Plain {
                 self.target_groups.clone_from(&preview.target_groups);
                 let expected = text::span(Duration::from_secs(preview.expected_seconds));
                 let mut lines = vec![format!(
-                    "rolling {} to {}: batches of {}, about {expected}",
+                    "rolling {} to {}: {}, about {expected}",
                     preview.target,
                     preview.to,
-                    text::batches(preview)
+                    text::pace(preview)
                 )];
                 lines.extend(preview.warnings.iter().map(|words| format!("warning: {words}")));
                 lines

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::engine::Rollout;
 use crate::event::{InstanceReport, Outcome, Report};
 use crate::plan::Preview;
+use crate::record::{Ending, Phase};
 
 /// A time span for people, to the second: `4m 40s`.
 pub fn span(duration: Duration) -> String {
@@ -25,7 +26,12 @@ pub fn plan(name: &str, preview: &Preview) -> String {
             preview.kind, preview.target, preview.to
         ));
         lines.push(format!("  policy     {}, {} instances", preview.policy, preview.size));
-        lines.push(format!("  batches    {}", batches(preview)));
+        let pace = if preview.continuous { "pace" } else { "batches" };
+        lines.push(format!("  {pace:<10} {}", batches(preview)));
+        if !preview.checkpoints.is_empty() {
+            let at: Vec<String> = preview.checkpoints.iter().map(|p| format!("{p} %")).collect();
+            lines.push(format!("  waits      at {}", at.join(" and ")));
+        }
         lines.push(format!(
             "  capacity   at least {} serve, at most {} live",
             preview.floor, preview.ceiling
@@ -48,6 +54,12 @@ pub fn plan(name: &str, preview: &Preview) -> String {
     lines.join("\n")
 }
 
+/// How a rollout goes about it: `batches of 3, 3, 1`.
+pub fn pace(preview: &Preview) -> String {
+    let words = batches(preview);
+    if preview.continuous { words } else { format!("batches of {words}") }
+}
+
 /// The one line for a fleet that is as it should be.
 pub fn nothing_to_do(name: &str, preview: &Preview) -> String {
     format!(
@@ -61,6 +73,9 @@ pub fn nothing_to_do(name: &str, preview: &Preview) -> String {
 
 /// Sizes of the batches, equal ones counted: `3 x 30, 10`.
 pub fn batches(preview: &Preview) -> String {
+    if preview.continuous {
+        return format!("up to {} at once", preview.ceiling - preview.floor);
+    }
     let words: Vec<String> = preview
         .batches
         .iter()
@@ -159,9 +174,12 @@ pub fn status(name: &str, rollout: &Rollout) -> String {
             if let Some(reason) = &record.reason {
                 lines.push(format!("  why        {reason}"));
             }
-            let at_work = rollout
-                .lease()
-                .map_or_else(|| "nobody; apply goes on".to_owned(), |lease| lease.owner);
+            let next = match record.phase {
+                Phase::Halted(Ending::Paused) => "nobody; rolling resume goes on",
+                Phase::Halted(Ending::Failed | Ending::Aborted) => "nobody; apply begins anew",
+                _ => "nobody; apply goes on",
+            };
+            let at_work = rollout.lease().map_or_else(|| next.to_owned(), |lease| lease.owner);
             lines.push(format!("  at work    {at_work}"));
         }
     }

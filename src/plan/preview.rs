@@ -7,6 +7,7 @@ use rolling_provider::{Instance, InstanceId, Lifecycle, Revision, TargetGroupId}
 use serde::Serialize;
 
 use super::{Input, Member, View, batch, is_converged};
+use crate::record::{Ending, Phase};
 use crate::spec::{BatchSize, Pacing, Policy, SetAside};
 
 /// Boot time that is assumed of a fleet whose launches tell none.
@@ -115,6 +116,8 @@ fn batches(input: &Input<'_>, view: &View<'_>) -> Vec<BatchPreview> {
         // Victims of an engine before this one are out of rotation, and go first.
         member.is_victim = false;
         member.left_alone |= member.held;
+        // What boots or soaks is waited for before anything begins.
+        member.serves |= member.is_new && !member.failed;
     }
     let immutable = spec.policy == Policy::Immutable;
     let size = view.window.size;
@@ -294,7 +297,18 @@ fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
         let to = &target.revision;
         warnings.push(format!("the group's template {template} becomes the fixed version {to}"));
     }
-    if let Some(record) = &progress.record {
+    if let Some(record) = &progress.record
+        && record.phase == Phase::Halted(Ending::Paused)
+        && record.to == target.revision
+        && !progress.resume
+        && progress.control.is_none()
+    {
+        let why = record.reason.as_deref().unwrap_or("paused");
+        warnings.push(format!(
+            "rollout {} is paused ({why}): apply leaves it so, resume goes on with it",
+            record.id
+        ));
+    } else if let Some(record) = &progress.record {
         let what = if record.to == target.revision { "continues" } else { "replaces" };
         warnings
             .push(format!("{what} rollout {} to {}, found on the target", record.id, record.to));

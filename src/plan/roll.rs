@@ -3,14 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use rolling_provider::{Action, InstanceId, ScheduledAction, Timestamp};
+use rolling_provider::{Action, InstanceId, ScheduledAction, TargetState, Timestamp};
 
 use super::wait::{Wait, WaitKind};
 use super::{
     BatchStart, Input, Plan, Step, Verdict, View, batch, borrow, halt, pace, retire, trip,
 };
 use crate::record::{KEYS, Record};
-use crate::spec::Pacing;
+use crate::spec::{Pacing, RollingDeployment, SetAside};
 
 pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
     let mut plan = Plan::waiting();
@@ -138,12 +138,8 @@ fn surplus(input: &Input<'_>, view: &View<'_>) -> BTreeSet<InstanceId> {
 /// Everything is as it should be but for instances that somebody set aside, and what is borrowed.
 fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) {
     let Input { spec, progress, now, .. } = *input;
-    if spec.standby == crate::spec::SetAside::Refresh && !view.standby.is_empty() {
-        for id in &view.standby {
-            // In standby it counts for no size, so nothing takes its place.
-            let action = Action::Terminate { instance: (*id).clone(), decrement: false };
-            plan.actions.push(Step::plain(action));
-        }
+    if spec.standby == SetAside::Refresh && !view.standby.is_empty() {
+        retire_standby(input, view, plan);
         return;
     }
     let held = view.old().filter(|member| member.held).map(|member| member.id.clone());
@@ -167,6 +163,27 @@ fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) 
     }));
     let keys = KEYS.into_iter().map(String::from).collect();
     plan.actions.push(Step::plain(Action::EraseRecord { keys }));
+}
+
+/// Terminates what is in standby, once its target groups have let go of it. It counts for no size,
+/// so nothing takes its place.
+fn retire_standby(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
+    let is_out = |id: &InstanceId| {
+        let targets = input.look.instances.get(id).map(|instance| &instance.targets);
+        let mut states = targets.into_iter().flatten().map(|(_, health)| health.state);
+        states.all(|state| state == TargetState::Unused)
+    };
+    let (out, draining): (Vec<&InstanceId>, Vec<&InstanceId>) =
+        view.standby.iter().copied().partition(|id| is_out(id));
+    for id in out {
+        let action = Action::Terminate { instance: id.clone(), decrement: false };
+        plan.actions.push(Step::plain(action));
+    }
+    if !draining.is_empty() {
+        let instances = draining.into_iter().cloned().collect();
+        let deadline = input.now + RollingDeployment::drain_deadline(input.target.drain());
+        plan.wait(Wait { kind: WaitKind::Drain, instances, detail: None, deadline });
+    }
 }
 
 /// The latest entry of the schedule that fell due while we held scheduled actions up: the cloud

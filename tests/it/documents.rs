@@ -55,7 +55,41 @@ fn assert_refused(changes: &Value, place: &str, words: &str) {
 
 #[test]
 fn each_bad_attribute_is_named_with_its_place_and_a_way_out() {
+    let bounds =
+        |surge: Value| json!({ "batch_size": null, "batch_size_type": null, "max_surge": surge });
     let cases = [
+        (json!({ "batch_size_type": null, "max_surge": 2 }), "/batch_size", "exclude each other"),
+        (bounds(json!("120%")), "/max_surge", "from 0% to 100%"),
+        (bounds(json!("a lot")), "/max_surge", "must match"),
+        (bounds(json!(-1)), "/max_surge", "must be"),
+        (
+            json!({ "policy": "immutable", "batch_size_type": null }),
+            "/batch_size",
+            "the policy immutable has no batches",
+        ),
+        (
+            json!({ "policy": "rolling_with_additional_batch", "max_unavailable": 1 }),
+            "/max_unavailable",
+            "sets its own bounds",
+        ),
+        (
+            json!({ "pacing": "continuous", "pause_between_batches": "1m" }),
+            "/pause_between_batches",
+            "no batches to pause between",
+        ),
+        (
+            json!({ "checkpoints": [{ "percentage": 50 }, { "percentage": 20 }] }),
+            "/checkpoints/1/percentage",
+            "must be above 50",
+        ),
+        (
+            json!({ "checkpoints": [{ "percentage": 100 }] }),
+            "/checkpoints/0/percentage",
+            "at most 99",
+        ),
+        (json!({ "failure_threshold": 0 }), "/failure_threshold", "must be at least 1"),
+        (json!({ "on_failure": "rolback" }), "/on_failure", "did you mean \"rollback\"?"),
+        (json!({ "standby_instances": "wat" }), "/standby_instances", "did you mean \"wait\"?"),
         (json!({ "batch_sise": 3 }), "/batch_sise", "did you mean \"batch_size\"?"),
         (json!({ "policy": "rollin" }), "/policy", "did you mean \"rolling\"?"),
         (json!({ "policy": null }), "", "\"policy\" is missing"),
@@ -204,4 +238,38 @@ fn plan_apply_and_status_agree_between_runs_on_the_simulator() {
     let instances = status["instances"].as_array().expect("instances");
     assert_eq!(instances.len(), 10);
     assert!(instances.iter().all(|i| i["revision"] == "v2" && i["serves"] == true));
+}
+
+/// Exit codes are an interface.
+#[test]
+fn exit_codes_tell_a_rollback_a_pause_and_an_idle_word_apart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut resource = simulated();
+    resource["simulated_fleet"]["bad_revisions"] = json!({ "v2": "unhealthy" });
+    resource["simulated_fleet"]["instances"] = json!(3);
+    resource["health"] = json!({ "healthy_timeout": "2m" });
+    let run = |command: &str, on_failure: &str| {
+        let mut resource = resource.clone();
+        resource["on_failure"] = json!(on_failure);
+        let mut document = document(&resource);
+        document["provider"]["rolling"]["simulator"]["speed"] = json!(200);
+        let file = process::write(folder.path(), &document);
+        run(rolling().current_dir(folder.path()).arg(command).arg(file))
+    };
+    let ran = run("apply", "rollback");
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert!(ran.stdout.contains("web: rolled back from v2, 3 instances on v1"), "{}", ran.stdout);
+    let ran = run("resume", "pause");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stdout.contains("there is no rollout to resume"), "{}", ran.stdout);
+    let ran = run("apply", "pause");
+    assert_eq!(ran.code, 4, "{ran:?}");
+    assert!(ran.stdout.contains("rolling resume goes on"), "{}", ran.stdout);
+    let ran = run("plan", "pause");
+    assert!(ran.stdout.contains("is paused"), "{}", ran.stdout);
+    let ran = run("rollback", "pause");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let ran = run("apply", "stop");
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stdout.contains("Target.ResponseCodeMismatch"), "{}", ran.stdout);
 }

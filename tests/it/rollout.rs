@@ -263,3 +263,35 @@ async fn the_preview_has_the_batches_that_the_rollout_then_has() {
         assert!((0.9..1.3).contains(&ratio), "{policy:?}: {ratio} of {expected} s");
     }
 }
+
+/// Instances that somebody has set aside, by each rule: (who stays on v1, outcome).
+#[tokio::test]
+async fn instances_that_are_set_aside_are_replaced_left_or_waited_for_as_told() {
+    use rolling::spec::{RollingDeployment, SetAside};
+    use rolling_simulator::Intervention;
+    let cases = [
+        (SetAside::Refresh, 0, Outcome::Succeeded),
+        (SetAside::Ignore, 2, Outcome::Succeeded),
+        (SetAside::Wait, 2, Outcome::Failed),
+    ];
+    for (rule, stay, outcome) in cases {
+        let simulator = simulate(fleet());
+        let set = |what| simulator.intervene(what).expect("done");
+        set(Intervention::Protect("i-0003".into(), true));
+        set(Intervention::Standby("i-0004".into(), true));
+        let spec = RollingDeployment { protected: rule, standby: rule, ..spec(thirty_percent()) };
+        let told = roll(simulator.clone(), spec).await;
+        assert_ended(&told, outcome);
+        let look = simulator.observe().await.expect("observe");
+        let old = look.instances.values().filter(|instance| {
+            instance.revision == Some("v1".into()) && instance.lifecycle != Lifecycle::Terminating
+        });
+        assert_eq!(old.count(), stay, "{rule:?}");
+        assert!(look.suspended.is_empty(), "{rule:?}");
+        if outcome == Outcome::Failed {
+            let why = told.report.reason.as_deref().expect("a reason");
+            assert!(why.contains("i-0003") && why.contains("i-0004"), "{why}");
+            assert!(told.report.elapsed_ms > 3_600_000, "waited for an hour");
+        }
+    }
+}

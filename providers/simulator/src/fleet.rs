@@ -149,7 +149,13 @@ impl Simulator {
                 }
             }),
             Intervention::Protect(id, on_off) => on(&id, &|i| i.protected = on_off),
-            Intervention::Standby(id, on_off) => on(&id, &|i| i.standby = on_off),
+            // As on AWS, one in standby leaves its target groups, and comes back to them.
+            Intervention::Standby(id, on_off) => on(&id, &|instance| {
+                instance.standby = on_off;
+                for target in instance.targets.values_mut() {
+                    *target = Registration { since: now, deregistered_at: on_off.then_some(now) };
+                }
+            }),
             Intervention::Break(id, on_off) => on(&id, &|i| i.broken = on_off),
             Intervention::Ignore(id) => on(&id, &|instance| {
                 instance.tags.insert("rolling:ignore".into(), String::new());
