@@ -198,3 +198,40 @@ fn a_cancelled_apply_still_answers_with_what_happened() {
     drop(stdin);
     assert_eq!(child.wait().expect("an end").code(), Some(0));
 }
+
+#[test]
+fn sigterm_and_sigint_stop_at_a_safe_point_answer_and_tell_by_the_exit_code() {
+    use std::io::{BufRead as _, Write as _};
+    for (signal, code) in [("TERM", 143), ("INT", 130)] {
+        let slow =
+            call(1, "provider.configure", &json!({ "config": { "simulator": { "speed": 20 } } }));
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut child = rolling()
+            .arg("serve")
+            .current_dir(folder.path())
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let mut out = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
+        writeln!(stdin, "{}\n{slow}\n{}", initialize(), apply(2, "x")).expect("it reads");
+        let mut told = false;
+        let answer = loop {
+            let mut line = String::new();
+            assert_ne!(out.read_line(&mut line).expect("a line"), 0, "no answer");
+            let message: Value = serde_json::from_str(&line).expect("JSON");
+            if line.contains("batch_started") && !told {
+                told = true;
+                let pid = child.id().to_string();
+                let kill = std::process::Command::new("kill").args(["-s", signal, &pid]).status();
+                assert!(kill.expect("kill").success());
+            }
+            if message["id"] == 2 {
+                break message;
+            }
+        };
+        assert_eq!(answer["result"]["status"], "aborted", "{answer}");
+        assert_eq!(child.wait().expect("an end").code(), Some(code));
+    }
+}
