@@ -66,7 +66,10 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
     } else {
         give_back_surge(input, view, &leaving, &mut plan);
         if progress.surge == 0 {
-            plan.actions.extend(give_back(input, record));
+            match unsettled(input) {
+                Some(wait) if !out_of_time => plan.wait(wait),
+                _ => plan.actions.extend(give_back(input, record)),
+            }
         } else if out_of_time {
             // Surge that still drains stays in the record; the group at least runs by itself.
             plan.actions.extend(resume(input, record));
@@ -146,6 +149,13 @@ fn wait_for_returned(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
             plan.wait(Wait { kind: WaitKind::Return, instances, detail, deadline });
         }
     }
+}
+
+/// The sizes are set in one call, so the one that is not borrowed must be known for sure.
+pub(super) fn unsettled(input: &Input<'_>) -> Option<Wait> {
+    let deadline = input.progress.size_is_known_at(input.look)?;
+    let detail = Some("the size that was set does not show yet".into());
+    Some(Wait { kind: WaitKind::Launch, instances: Vec::new(), detail, deadline })
 }
 
 /// Puts back what is borrowed apart from surge, each only where it still holds what we wrote.

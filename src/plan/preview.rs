@@ -333,9 +333,9 @@ fn set_aside(input: &Input<'_>, view: &View<'_>) -> Vec<String> {
             && instance.revision.as_ref() != Some(&input.target.revision)
     });
     let rule = |rule| match rule {
-        SetAside::Refresh => "are replaced all the same",
-        SetAside::Ignore => "are left as they are",
-        SetAside::Wait => "are waited for, an hour at most",
+        SetAside::Refresh => "replaced all the same",
+        SetAside::Ignore => "left as they are",
+        SetAside::Wait => "waited for, an hour at most",
     };
     let kinds = [
         (protected, "protected from scale-in", spec.protected, "scale_in_protected_instances"),
@@ -344,7 +344,7 @@ fn set_aside(input: &Input<'_>, view: &View<'_>) -> Vec<String> {
     let found = kinds.into_iter().filter(|(count, ..)| *count > 0);
     found
         .map(|(count, what, set, attribute)| {
-            format!("{count} instances to replace are {what}: they {} ({attribute})", rule(set))
+            format!("to replace and {what}: {count}; {} ({attribute})", rule(set))
         })
         .collect()
 }

@@ -152,6 +152,10 @@ fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) 
         plan.wait(Wait { kind: WaitKind::SetAside, instances: held, detail, deadline });
         return;
     }
+    if let Some(wait) = halt::unsettled(input) {
+        plan.wait(wait);
+        return;
+    }
     plan.actions.extend(halt::give_back(input, record));
     plan.actions.extend(fell_due(input, record).map(|due| {
         Step::plain(Action::CatchUp {

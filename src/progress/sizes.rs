@@ -28,6 +28,14 @@ pub(super) struct Written {
 }
 
 impl Progress {
+    /// When the size will be known for sure, while a look shows another than the one we wrote
+    /// last: that look is late, or somebody has just set a size that we had written before.
+    pub fn size_is_known_at(&self, look: &Observation) -> Option<Timestamp> {
+        let written = self.desired_written.as_ref()?;
+        let differs = look.capacity.desired != written.desired;
+        differs.then_some(written.at + WRITE_SETTLES_IN)
+    }
+
     /// Counts what turns out to have taken effect although nobody said so.
     pub(super) fn settle_unsure(&mut self, look: &Observation) {
         let took_effect = |unsure: &Unsure| match &unsure.action {

@@ -111,7 +111,7 @@ fn a_group_that_is_not_supported_yet_is_refused_by_name() {
 }
 
 #[test]
-fn an_instance_that_is_set_aside_is_named() {
+fn an_instance_that_is_set_aside_is_told_of() {
     let Some(account) = account() else { return };
     let template = account.fleet(small(), json!({}));
     let held = json!({
@@ -120,9 +120,11 @@ fn an_instance_that_is_set_aside_is_named() {
         "LaunchTemplate": { "LaunchTemplateId": template, "Version": "1" },
     });
     account.put("groups/web", json!({ "Instances": [held] }));
-    let words = "i-0123456789abcdef0 (protected from scale-in)";
-    assert_refused(&account, &resource(&template), "", words);
-    // Looking is always allowed.
+    let planned = account.run("plan", &resource(&template));
+    assert_eq!(planned.code, 0, "{planned:?}");
+    let words = "to replace and protected from scale-in: 1; waited for, an hour at most";
+    assert!(planned.stdout.contains(words), "{planned:?}");
+    assert!(planned.stdout.contains("scale_in_protected_instances"), "{planned:?}");
     assert_eq!(account.run("status", &resource(&template)).code, 0);
 }
 
