@@ -7,18 +7,20 @@ use rolling_provider::InstanceId;
 
 use super::{Member, View};
 
-/// The victims to take next, `limit` of them at most: failed ones first, then others that do not
-/// serve, since losing those costs no capacity, then the oldest, spread over the zones. Bounded
-/// by what the floor leaves of the serving ones.
+/// The victims to take next: failed ones first, then others that do not serve, since losing those
+/// costs no capacity, then the oldest, spread over the zones. Bounded by what the floor leaves of
+/// the serving ones, and by `limit`, save for failed ones that hold a place already.
 ///
 /// While there is surge, the last old ones go without a replacement. Those are kept for the end
 /// where zones have too many, so that the fleet ends up even and a resumed rebalancing has
 /// nothing to do.
 ///
-/// Takes time linear to the fleet: only the first `limit` of each zone are put in order.
+/// Takes time linear to the fleet: only the first of each zone are put in order.
 pub fn next(view: &View<'_>, limit: usize) -> BTreeSet<InstanceId> {
     let mut zones: BTreeMap<&str, Vec<&Member<'_>>> = BTreeMap::new();
-    if limit > 0 {
+    let failed = view.candidates().filter(|member| member.holds_place()).count();
+    let most = (view.window.slots() as usize).saturating_sub(view.busy()).min(limit + failed);
+    if most > 0 {
         for member in view.candidates() {
             zones.entry(&member.instance.zone).or_default().push(member);
         }
@@ -27,9 +29,9 @@ pub fn next(view: &View<'_>, limit: usize) -> BTreeSet<InstanceId> {
     let mut ranked = Vec::new();
     for (zone, mut members) in zones {
         let all = members.len();
-        if limit < all {
-            members.select_nth_unstable_by_key(limit, |member| order(member));
-            members.truncate(limit);
+        if most < all {
+            members.select_nth_unstable_by_key(most, |member| order(member));
+            members.truncate(most);
         }
         members.sort_unstable_by_key(|member| order(member));
         let kept = excess.get(zone).copied().unwrap_or_default();
@@ -44,28 +46,31 @@ pub fn next(view: &View<'_>, limit: usize) -> BTreeSet<InstanceId> {
     ranked.sort_by_key(|(class, kept, rank, order, _)| (*class, *kept, *rank, *order));
 
     let mut spare = view.serving().saturating_sub(view.window.floor() as usize);
-    let mut chosen = BTreeSet::new();
+    let (mut chosen, mut places, mut idle_left) = (BTreeSet::new(), limit, false);
     for (.., member) in ranked {
-        if chosen.len() >= limit {
+        if chosen.len() >= most || (member.serves && (spare == 0 || idle_left)) {
             break;
         }
-        if member.serves {
-            if spare == 0 {
-                break;
+        if !member.holds_place() {
+            if places == 0 {
+                idle_left |= !member.serves;
+                continue;
             }
-            spare -= 1;
+            places -= 1;
         }
+        spare -= usize::from(member.serves);
         chosen.insert(member.id.clone());
     }
     chosen
 }
 
-/// Failed ones that do not serve, others that do not serve, those that do.
+/// Those that do not serve before those that do; among each, those that have failed first.
 fn class(member: &Member<'_>) -> u8 {
     match (member.serves, member.failed) {
         (false, true) => 0,
         (false, false) => 1,
-        (true, _) => 2,
+        (true, true) => 2,
+        (true, false) => 3,
     }
 }
 

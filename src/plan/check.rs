@@ -42,15 +42,23 @@ fn check_ownership(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
     }
 }
 
-/// Nobody is removed twice: each removal may lower the size by one.
+/// Nobody is removed twice, as each removal may lower the size by one, nor given requests first.
 fn check_once(plan: &Plan, found: &mut Vec<String>) {
     let mut gone = BTreeSet::new();
+    let mut registered = BTreeSet::new();
     for step in &plan.actions {
-        if let Action::Terminate { instance, .. } | Action::Detach { instance, .. } = &step.action
-            && !gone.insert(instance)
-        {
-            found.push(format!("{instance} would be removed twice"));
+        match &step.action {
+            Action::Register { instances, .. } => registered.extend(instances),
+            Action::Terminate { instance, .. } | Action::Detach { instance, .. }
+                if !gone.insert(instance) =>
+            {
+                found.push(format!("{instance} would be removed twice"));
+            }
+            _ => {}
         }
+    }
+    for instance in registered.intersection(&gone) {
+        found.push(format!("{instance} would be put into rotation and removed at once"));
     }
 }
 

@@ -28,7 +28,6 @@ pub fn allowance(view: &View<'_>, ahead: Option<Checkpoint>) -> usize {
 pub fn launches(input: &Input<'_>, view: &View<'_>) -> u32 {
     let Input { spec, progress, .. } = *input;
     let old = view.old().filter(|member| !member.held).count();
-    let free = (view.window.slots() as usize).saturating_sub(view.busy());
     let wanted = if all_launched(view) {
         progress.surge as usize + duplicates(input, view)
     } else {
@@ -40,20 +39,19 @@ pub fn launches(input: &Input<'_>, view: &View<'_>) -> u32 {
         surge.min(old)
     };
     let more = wanted.saturating_sub(progress.surge as usize);
-    let more = more.min(free).min(allowance(view, checkpoint(input)));
+    let more = more.min(view.free()).min(allowance(view, checkpoint(input)));
     u32::try_from(more).unwrap_or(u32::MAX)
 }
 
-/// How many instances may be taken out now.
+/// How many instances may be taken out now, beside failed ones that hold a place already.
 pub fn victims(input: &Input<'_>, view: &View<'_>) -> usize {
-    let slots = view.window.slots() as usize;
-    let free = slots.saturating_sub(view.busy());
+    let free = view.free();
     if input.spec.policy == Policy::Immutable && view.updated() < view.window.size as usize {
         // Before the new set is complete only what has failed of it goes, and what a rollout
         // that this one replaces has launched beside the fleet.
-        let failed = view.candidates().filter(|member| member.failed).count();
+        let failed = view.old().filter(|member| member.failed).count();
         let more = (view.old().count() - failed).saturating_sub(view.window.size as usize);
-        return free.min(failed + more);
+        return free.min(recovered(view) + more);
     }
     // The last ones go without a replacement: no checkpoint holds them.
     let surge = input.progress.surge as usize;
@@ -61,8 +59,12 @@ pub fn victims(input: &Input<'_>, view: &View<'_>) -> usize {
         return free;
     }
     // Replacing one that has failed makes no more instances new.
-    let failed = view.candidates().filter(|member| member.failed).count();
-    free.min(allowance(view, checkpoint(input)).saturating_add(failed))
+    free.min(allowance(view, checkpoint(input)).saturating_add(recovered(view)))
+}
+
+/// Those that have failed and serve again for so long that they hold no place.
+fn recovered(view: &View<'_>) -> usize {
+    view.candidates().filter(|member| member.failed && !member.holds_place()).count()
 }
 
 /// New instances there are, those on their way included.

@@ -10,16 +10,16 @@ use crate::record::{KEPT, Record};
 use crate::spec::RollingDeployment;
 
 /// Puts instances of the wanted revision that an earlier engine, or we before turning back, took
-/// out of rotation back in.
-pub fn register_strays(input: &Input<'_>, plan: &mut Plan) {
+/// out of rotation back in, save those `chosen` to go.
+pub fn register_strays(input: &Input<'_>, chosen: &BTreeSet<InstanceId>) -> Vec<Step> {
     let mut out: BTreeMap<&TargetGroupId, BTreeSet<InstanceId>> = BTreeMap::new();
-    for (id, group) in &input.progress.strays {
+    for (id, group) in input.progress.strays.iter().filter(|(id, _)| !chosen.contains(id)) {
         out.entry(group).or_default().insert(id.clone());
     }
-    for (group, instances) in out {
-        let action = Action::Register { target_group: group.clone(), instances };
-        plan.actions.push(Step::plain(action));
-    }
+    let register = |(group, instances): (&TargetGroupId, _)| {
+        Step::plain(Action::Register { target_group: group.clone(), instances })
+    };
+    out.into_iter().map(register).collect()
 }
 
 /// Takes victims out of rotation, one call a target group, and removes those that are drained or

@@ -26,9 +26,9 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
     if !plan.actions.is_empty() {
         return plan;
     }
-    retire::register_strays(input, &mut plan);
     watch_newcomers(input, view, &mut plan);
     let chosen = go_on(input, view, &record, &mut plan);
+    plan.actions.splice(0..0, retire::register_strays(input, &chosen));
     retire::retire(input, view, &chosen, &mut plan);
     if !chosen.is_empty() {
         plan.begins = Some(BatchStart::of(input, chosen, 0));
@@ -93,6 +93,7 @@ fn rest(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     }
     if let Some(ahead) = pace::checkpoint(input)
         && pace::victims(input, view) == 0
+        && !view.candidates().any(|member| member.failed)
     {
         let since = progress.at_checkpoint.unwrap_or(now);
         let words = format!("checkpoint at {} percent", ahead.percentage);
@@ -124,7 +125,7 @@ fn rest(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
 fn surplus(input: &Input<'_>, view: &View<'_>) -> BTreeSet<InstanceId> {
     let surge = input.progress.surge;
     // One that boots or soaks holds a place already; any other takes a free one.
-    let mut free = (view.window.slots() as usize).saturating_sub(view.busy());
+    let mut free = view.free();
     let mut victims = batch::surplus(view, surge as usize);
     victims.retain(|id| {
         let unsoaked = view.unsoaked().any(|member| member.id == id);

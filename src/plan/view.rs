@@ -135,9 +135,16 @@ impl<'a> View<'a> {
         if long { self.missing.min(input.progress.surge) } else { 0 }
     }
 
-    /// How many places of the window are taken: what drains, boots or soaks.
+    /// How many drain, boot or soak. In batches, none may when the next one begins.
     pub fn busy(&self) -> usize {
         self.victims().count() + self.unsoaked().count() + self.missing as usize
+    }
+
+    /// How many places of the window are free. One that has failed holds its place until it is
+    /// gone.
+    pub fn free(&self) -> usize {
+        let failed = self.members.iter().filter(|member| member.holds_place()).count();
+        (self.window.slots() as usize).saturating_sub(self.busy() + failed)
     }
 }
 
@@ -145,6 +152,11 @@ impl Member<'_> {
     /// Ours to replace: of another revision, or failed.
     pub fn is_old(&self) -> bool {
         (!self.is_new || self.failed) && !self.left_alone
+    }
+
+    /// Has failed and not soaked since: to take it out takes no further place.
+    pub fn holds_place(&self) -> bool {
+        self.failed && !self.is_victim && !self.soaked
     }
 
     /// Gets no more requests from any target group: neither listed as taking them nor draining.

@@ -34,6 +34,14 @@ struct Sight {
     broken: Vec<(u8, String)>,
 }
 
+impl Sight {
+    /// Remembers who has served.
+    fn meet(&mut self, look: &Observation) {
+        let serving = look.instances.iter().filter(|(_, instance)| serves(instance));
+        self.has_served.extend(serving.map(|(id, _)| id.clone()));
+    }
+}
+
 impl Witness {
     pub async fn new(inner: Arc<Simulator>, spec: RollingDeployment) -> Arc<Self> {
         let look = inner.observe().await.expect("observe");
@@ -74,8 +82,7 @@ impl Witness {
         if live > window.ceiling() as usize {
             broken(2, format!("{action} left {live} living of at most {}", window.ceiling()));
         }
-        let serving = before.instances.iter().filter(|(_, instance)| serves(instance));
-        sight.has_served.extend(serving.map(|(id, _)| id.clone()));
+        sight.meet(before);
         let is_busy = |(id, i): &(&InstanceId, &Instance)| {
             i.lifecycle.is_live() && (drains(i) || !(sight.has_served.contains(*id) || serves(i)))
         };
@@ -182,7 +189,9 @@ impl Fleet for Witness {
     }
 
     async fn observe(&self) -> Result<Observation, ProviderError> {
-        self.inner.observe().await
+        let look = self.inner.observe().await?;
+        self.sight.lock().expect("sight").meet(&look);
+        Ok(look)
     }
 
     async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {

@@ -326,8 +326,11 @@ proptest! {
     fn p09_killed_anywhere_and_started_again_it_ends_the_same(
         case in any_case(), at in 1..60u32, after in any::<bool>(),
     ) {
-        // Whether one that flaps fails depends on when it is looked at.
-        prop_assume!(case.config.bad_revisions.values().all(|how| *how != Behaviour::Flap));
+        let is = |how| case.config.bad_revisions.values().any(|known| *known == how);
+        // Whether one that flaps fails depends on when it is looked at, and how many of every
+        // second one fail on how many are launched.
+        let continuous = case.spec.pacing == Pacing::Continuous;
+        prop_assume!(!(is(Behaviour::Flap) || is(Behaviour::HalfUnhealthy) && continuous));
         let mut case = Case { lag: Duration::ZERO, ..case };
         // The progress deadline starts over with the engine.
         case.spec.progress_deadline = Some(seconds(3000));
@@ -351,12 +354,22 @@ proptest! {
         prop_assert_eq!(outcome, reference.told.report.outcome);
         prop_assert_eq!(broken, Vec::<String>::new());
         let (was, is) = (look(&reference.simulator), look(&simulator));
+        // How far one of many that overlap has come when it halts is a matter of timing.
+        let halts_half_way = [Outcome::Paused, Outcome::Failed].contains(&outcome);
+        if case.spec.pacing == Pacing::Continuous && halts_half_way {
+            prop_assert!(is.suspended.is_empty());
+            prop_assert_eq!(was.template, is.template);
+            return Ok(());
+        }
         prop_assert_eq!(census(&was), census(&is));
         prop_assert_eq!(was.capacity, is.capacity);
         prop_assert_eq!(was.template, is.template);
         prop_assert!(is.suspended.is_empty());
-        // Duplicates of stragglers are extra by design, and a victim of timing.
-        if case.spec.pacing == Pacing::Batch {
+        // Duplicates of stragglers are extra by design, and a victim of timing. What could not be
+        // launched may come yet, on the old template and for a moment only, when an engine that
+        // has just begun puts that back before it knows that nothing comes.
+        let may_come_yet = case.config.bad_revisions.values().any(|b| *b == Behaviour::FailLaunch);
+        if case.spec.pacing == Pacing::Batch && !may_come_yet {
             prop_assert_eq!(reference.simulator.launched(), simulator.launched());
         }
     }
