@@ -369,7 +369,10 @@ proptest! {
         // launched may come yet, on the old template and for a moment only, when an engine that
         // has just begun puts that back before it knows that nothing comes.
         let may_come_yet = case.config.bad_revisions.values().any(|b| *b == Behaviour::FailLaunch);
-        if case.spec.pacing == Pacing::Batch && !may_come_yet {
+        // Of several that fail at once, the first ones may be replaced before the last one counts.
+        let fails_in_turn =
+            case.spec.failure_threshold > 1 && !case.config.bad_revisions.is_empty();
+        if case.spec.pacing == Pacing::Batch && !may_come_yet && !fails_in_turn {
             prop_assert_eq!(reference.simulator.launched(), simulator.launched());
         }
     }
