@@ -19,11 +19,11 @@ use rolling_provider::Timestamp;
 use serde_json::json;
 
 use crate::control::Word;
-use crate::document::config::{ProviderConfig, RollingDeploymentConfig};
-use crate::document::{self, Diagnostic, Document, PROVIDER, Resource};
+use crate::document::{Diagnostic, Document, PROVIDER, Resource};
 use crate::engine::{Caller, Rollout};
 use crate::providers::Providers;
 use crate::record::Phase;
+use crate::schemas;
 
 /// Exit code: the rollout failed.
 pub const FAILED: u8 = 1;
@@ -78,7 +78,7 @@ enum Command {
     Rollback(Input),
     /// Serve JSON-RPC 2.0 on standard input and output
     Serve,
-    /// Print the JSON Schemas of the provider's and the resource's configuration
+    /// Print every JSON Schema: of configurations, state and events, and the OpenRPC document
     Schema,
 }
 
@@ -139,7 +139,12 @@ pub fn run(args: impl Iterator<Item = std::ffi::OsString>, edge: &Edge) -> u8 {
             return if error.use_stderr() { INVALID } else { 0 };
         }
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    // A server hears its peer on one thread, whatever the rollouts do on the others.
+    let mut runtime = match cli.command {
+        Command::Serve => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = match runtime.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             say(&mut io::stderr(), &format!("error: failed to start: {error}"));
@@ -248,10 +253,9 @@ fn show_status(input: &Input, prepared: &[(Resource, Rollout)]) -> String {
 }
 
 fn schema() -> u8 {
-    print_json(&json!({
-        "provider": document::schema::<ProviderConfig>(),
-        "rolling_deployment": document::schema::<RollingDeploymentConfig>(),
-    }));
+    let all: serde_json::Map<_, _> =
+        schemas::all().into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect();
+    print_json(&all.into());
     0
 }
 

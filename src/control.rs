@@ -5,13 +5,14 @@
 //! that one left over never reaches the next.
 
 use rolling_provider::Tags;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::record::fields::{Fields, Line};
 use crate::record::{CONTROL, Record};
 
 /// What can be asked of a rollout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Word {
     /// Stop at the next safe point and wait for a decision.

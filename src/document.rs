@@ -5,18 +5,21 @@ mod check;
 pub mod config;
 mod convert;
 mod diagnostic;
+mod unknown;
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+pub(crate) use check::fits;
 pub use check::{normalise as normalised, schema};
 pub use convert::{deployment, provider};
+pub(crate) use diagnostic::step;
 pub use diagnostic::{Diagnostic, Severity};
+pub use unknown::partial;
 
 use self::check::nearest;
 use self::config::{ProviderConfig, RollingDeploymentConfig};
-use self::diagnostic::step;
 use crate::spec::RollingDeployment;
 
 /// Where the provider's configuration stands in a document.

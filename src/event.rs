@@ -1,12 +1,13 @@
 //! What a rollout reports.
 
 use rolling_provider::{Action, InstanceId, Revision, Timestamp};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::plan::{Preview, Wait};
 
 /// One report, numbered and dated.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Envelope {
     /// From 0, without gaps.
     pub index: u64,
@@ -26,7 +27,7 @@ pub struct Envelope {
 /// reported after the cloud accepted the action. [`Event::Waiting`] and [`Event::Progressed`] are
 /// reported when they differ from the last one. New kinds may be added: a reader skips those it
 /// does not know.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
     /// The rollout begins (or goes on, when its record was found on the target).
@@ -106,7 +107,7 @@ pub enum Event {
 }
 
 /// How a rollout ended, and what it left.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Report {
     /// The outcome.
     pub outcome: Outcome,
@@ -133,7 +134,7 @@ pub struct Report {
 }
 
 /// One instance at the end of a rollout.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InstanceReport {
     /// Its id.
     pub id: InstanceId,
@@ -148,7 +149,7 @@ pub struct InstanceReport {
 }
 
 /// How a rollout ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Every instance runs the revision, serves and has soaked; nothing is borrowed.

@@ -16,6 +16,7 @@ pub mod progress;
 pub mod providers;
 pub mod record;
 pub mod schedule;
+pub mod schemas;
 pub mod spec;
 pub mod state;
 pub mod stdio;

@@ -6,13 +6,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rolling::cli::{self, Edge};
 use rolling::owner;
 use rolling_provider::Timestamp;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 #[expect(clippy::disallowed_methods, reason = "the edge: wall clock and environment enter here")]
 fn main() -> ExitCode {
     // Logs go to standard error; RUST_LOG=rolling=debug shows every call.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let stderr = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    tracing_subscriber::registry()
+        .with(stderr.with_filter(filter))
+        .with(rolling::stdio::log::layer())
+        .init();
 
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or_default());

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rolling_provider::{Clock, Fleet, ProviderError, Timestamp};
+use rolling_provider::{Clock, ErrorKind, Fleet, ProviderError, Timestamp};
 use rolling_simulator::{FleetConfig, Simulator, TargetGroupConfig};
+use serde_json::{Value, json};
 
 use crate::clock::TokioClock;
+use crate::document;
 use crate::document::config::{
     BehaviourName, DurationText, ProviderConfig, RollingDeploymentConfig, SimulatedFleetConfig,
-    SimulatorConfig,
 };
 
 /// How many times as fast as real time a simulated fleet lives, unless told.
@@ -44,10 +45,70 @@ impl Providers {
         deployment: &RollingDeploymentConfig,
     ) -> Result<Arc<dyn Fleet>, ProviderError> {
         if let Some(fleet) = &deployment.simulated_fleet {
-            let settings = self.config.simulator.clone().unwrap_or_default();
-            return Ok(Arc::new(simulator(fleet, &settings)?));
+            let speed = self.config.simulator.as_ref().and_then(|settings| settings.speed);
+            let file = self.simulator_file(&fleet.name);
+            let simulator = Simulator::in_file(fleet_config(fleet), file, |epoch| {
+                Arc::new(TokioClock::new(epoch, speed.unwrap_or(SPEED))) as Arc<dyn Clock>
+            });
+            return Ok(Arc::new(simulator?));
         }
         self.open_group(deployment).await
+    }
+
+    /// A configuration of the target named `id`, `auto_scaling_group/NAME` or
+    /// `simulated_fleet/NAME`, as it is: what it launches is what it is to run.
+    ///
+    /// # Errors
+    /// When `id` names no target, or one that is not there.
+    pub async fn import(&self, id: &str) -> Result<Value, ProviderError> {
+        let wrong = |words: String| {
+            let error = ProviderError::invalid("import", "", words);
+            error.with_remedy("write auto_scaling_group/NAME or simulated_fleet/NAME")
+        };
+        let target = match id.split_once('/') {
+            Some(("auto_scaling_group", name)) if !name.is_empty() => {
+                // Not asked for: only what the group has is looked at.
+                let template = json!({ "name": "-", "version": "$Default" });
+                json!({ "auto_scaling_group": { "name": name, "launch_template": template } })
+            }
+            Some(("simulated_fleet", name)) if !name.is_empty() => {
+                json!({ "simulated_fleet": { "name": name, "revision": "v1" } })
+            }
+            _ => return Err(wrong(format!("{id:?} names no target"))),
+        };
+        let mut config = target.clone();
+        config["policy"] = json!("all_at_once");
+        let (deployment, _) = document::deployment(&config, "").map_err(|found| {
+            wrong(found.into_iter().map(|finding| finding.summary).collect::<Vec<_>>().join("; "))
+        })?;
+        if let Some(fleet) = &deployment.simulated_fleet
+            && !self.simulator_file(&fleet.name).exists()
+        {
+            let words = format!("simulated fleet {:?} does not exist", fleet.name);
+            let error = ProviderError::invalid("import", "", words);
+            return Err(ProviderError { kind: ErrorKind::Missing, ..error });
+        }
+        let look = self.open(&deployment).await?.observe().await?;
+        let Some(template) = look.template else {
+            let words = format!("{id} has no launch template, so no revision");
+            return Err(ProviderError::invalid("import", "", words));
+        };
+        let mut target = target;
+        if deployment.auto_scaling_group.is_some() {
+            let (template, version) = template.as_str().rsplit_once(':').unwrap_or_default();
+            target["auto_scaling_group"]["launch_template"] =
+                json!({ "id": template, "version": version });
+        } else {
+            target["simulated_fleet"]["revision"] = json!(template);
+        }
+        Ok(target)
+    }
+
+    /// Where a simulated fleet is kept.
+    fn simulator_file(&self, name: &str) -> PathBuf {
+        let settings = self.config.simulator.as_ref();
+        let folder = settings.and_then(|settings| settings.state_directory.as_deref());
+        Path::new(folder.unwrap_or(".rolling")).join(format!("{name}.json"))
     }
 
     #[cfg(feature = "aws")]
@@ -86,18 +147,6 @@ impl Providers {
         let error = ProviderError::invalid("open the fleet", "auto_scaling_group", words);
         Err(error.with_remedy("build it with the feature `aws`, which is on by default"))
     }
-}
-
-fn simulator(
-    fleet: &SimulatedFleetConfig,
-    settings: &SimulatorConfig,
-) -> Result<Simulator, ProviderError> {
-    let folder = settings.state_directory.as_deref().unwrap_or(".rolling");
-    let file: PathBuf = Path::new(folder).join(format!("{}.json", fleet.name));
-    let speed = settings.speed.unwrap_or(SPEED);
-    Simulator::in_file(fleet_config(fleet), file, |epoch| {
-        Arc::new(TokioClock::new(epoch, speed)) as Arc<dyn Clock>
-    })
 }
 
 /// What a document makes of a simulated fleet, every default filled in.

@@ -1,9 +1,12 @@
 //! The state of a deployment as front-ends hand it out: what the document says, beside what is.
 
 use rolling_provider::Revision;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::document::{Diagnostic, normalised};
 use crate::engine::Rollout;
 use crate::event::{InstanceReport, Outcome, Report};
 
@@ -23,6 +26,42 @@ pub const COMPUTED: [&str; 8] = [
 pub const OUTCOME: [&str; 5] =
     ["status", "deployed_revision", "completed_revision", "instances", "last_error"];
 
+/// Attributes that name the target: a change of one means another deployment.
+pub const FORCE_NEW: [&str; 2] = ["/auto_scaling_group/name", "/simulated_fleet/name"];
+
+/// What the provider computes. Null is what is not known, or not known yet.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Computed {
+    /// The target's own name in its cloud.
+    pub id: Option<String>,
+    /// `succeeded`, `rolled_back`, `failed`, `paused`, `aborted`; `pending` when the fleet is not
+    /// yet as the configuration says; else what a rollout under way is at.
+    pub status: Option<String>,
+    /// The revision that every instance is to run.
+    pub target_revision: Option<String>,
+    /// The revision that every instance runs; null while they differ.
+    pub deployed_revision: Option<String>,
+    /// The last revision that the whole fleet is known to have run: where a rollback goes.
+    pub completed_revision: Option<String>,
+    /// Batches as they were planned.
+    pub batches: Option<Vec<BatchSizes>>,
+    /// What every instance runs.
+    pub instances: Option<Vec<InstanceReport>>,
+    /// Why the last rollout did not succeed.
+    pub last_error: Option<String>,
+}
+
+/// Sizes of one batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BatchSizes {
+    /// Instances launched beside the fleet.
+    pub launches: u32,
+    /// Instances replaced.
+    pub replaces: usize,
+}
+
 /// The state as the fleet is now.
 pub fn current(config: &Value, rollout: &Rollout) -> Value {
     let preview = rollout.preview();
@@ -32,19 +71,17 @@ pub fn current(config: &Value, rollout: &Rollout) -> Value {
         None => "succeeded",
     };
     let instances = rollout.instances();
-    with(
-        config,
-        [
-            ("id", json!(rollout.target().id)),
-            ("status", json!(status)),
-            ("target_revision", json!(rollout.wanted())),
-            ("deployed_revision", json!(deployed(&instances))),
-            ("completed_revision", json!(rollout.completed())),
-            ("batches", json!([])),
-            ("instances", json!(instances)),
-            ("last_error", Value::Null),
-        ],
-    )
+    let computed = Computed {
+        id: Some(rollout.target().id.clone()),
+        status: Some(status.into()),
+        target_revision: Some(rollout.wanted().to_string()),
+        deployed_revision: deployed(&instances),
+        completed_revision: rollout.completed().map(|revision| revision.to_string()),
+        batches: Some(Vec::new()),
+        instances: Some(instances),
+        last_error: None,
+    };
+    with(config, &computed)
 }
 
 /// The state that a rollout is planned to lead to, with null for what nobody knows yet.
@@ -60,25 +97,76 @@ pub fn planned(config: &Value, rollout: &Rollout) -> Value {
     state
 }
 
+/// The state that a rollout is planned to lead to as long as the target is not known.
+pub fn unknown(config: &Value) -> Value {
+    with(
+        config,
+        &Computed {
+            id: None,
+            status: None,
+            target_revision: None,
+            deployed_revision: None,
+            completed_revision: None,
+            batches: None,
+            instances: None,
+            last_error: None,
+        },
+    )
+}
+
 /// The state that a rollout led to. `batches` are kept as they were planned.
 pub fn after(config: &Value, id: &str, batches: Value, report: &Report) -> Value {
     let error = match report.outcome {
         Outcome::Succeeded => None,
         _ => report.reason.clone(),
     };
-    with(
-        config,
-        [
-            ("id", json!(id)),
-            ("status", json!(report.outcome)),
-            ("target_revision", json!(report.to)),
-            ("deployed_revision", json!(deployed(&report.instances))),
-            ("completed_revision", json!(report.completed)),
-            ("batches", batches),
-            ("instances", json!(report.instances)),
-            ("last_error", json!(error)),
-        ],
-    )
+    let computed = Computed {
+        id: Some(id.into()),
+        status: Some(report.outcome.name().into()),
+        target_revision: Some(report.to.to_string()),
+        deployed_revision: deployed(&report.instances),
+        completed_revision: report.completed.as_ref().map(ToString::to_string),
+        batches: None,
+        instances: Some(report.instances.clone()),
+        last_error: error,
+    };
+    let mut state = with(config, &computed);
+    state["batches"] = batches;
+    state
+}
+
+/// A state of an earlier version, or of another program that knows more, as this one writes it.
+///
+/// # Errors
+/// What is wrong with it, with the place.
+pub fn upgrade(version: u64, state: &Value) -> Result<(Value, Vec<Diagnostic>), Vec<Diagnostic>> {
+    if version != u64::from(crate::schemas::VERSION) {
+        let current = crate::schemas::VERSION;
+        let words = format!("this is a state of version {version}; known is version {current}");
+        let remedy = "use the version of rolling that wrote it, or a later one";
+        return Err(vec![Diagnostic::error("", words).with_remedy(remedy)]);
+    }
+    let Some(given) = state.as_object() else {
+        return Err(vec![Diagnostic::error("", "a state is an object")]);
+    };
+    let known = crate::document::schema::<crate::schemas::State>();
+    let known = known["properties"].as_object();
+    let mut upgraded = Map::new();
+    let mut warnings = Vec::new();
+    for (name, value) in given {
+        if known.is_some_and(|known| known.contains_key(name)) {
+            upgraded.insert(name.clone(), value.clone());
+        } else {
+            let place = format!("/{}", crate::document::step(name));
+            warnings.push(Diagnostic::warning(place, "not known any more, and left out"));
+        }
+    }
+    for name in COMPUTED {
+        upgraded.entry(name).or_insert(Value::Null);
+    }
+    let upgraded = Value::Object(upgraded);
+    let found = crate::document::fits::<crate::schemas::State>(&normalised(&upgraded));
+    if found.is_empty() { Ok((upgraded, warnings)) } else { Err(found) }
 }
 
 /// The configuration inside a state.
@@ -89,9 +177,11 @@ pub fn config_of(state: &Value) -> Value {
 }
 
 /// Sizes of the batches of a plan: launched beside the fleet, and replaced.
-pub fn sizes(preview: &crate::plan::Preview) -> Vec<Value> {
+pub fn sizes(preview: &crate::plan::Preview) -> Vec<BatchSizes> {
     let batches = preview.batches.iter();
-    batches.map(|b| json!({ "launches": b.launches, "replaces": b.replaces.len() })).collect()
+    batches
+        .map(|batch| BatchSizes { launches: batch.launches, replaces: batch.replaces.len() })
+        .collect()
 }
 
 /// Tells one plan from another: covers the configuration and the revision that is rolled out,
@@ -103,14 +193,16 @@ pub fn plan_hash(config: &Value, revision: &Revision) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn deployed(instances: &[InstanceReport]) -> Option<&Revision> {
+fn deployed(instances: &[InstanceReport]) -> Option<String> {
     let first = instances.first()?.revision.as_ref()?;
     let all = instances.iter().all(|instance| instance.revision.as_ref() == Some(first));
-    all.then_some(first)
+    all.then(|| first.to_string())
 }
 
-fn with<const N: usize>(config: &Value, computed: [(&str, Value); N]) -> Value {
+fn with(config: &Value, computed: &Computed) -> Value {
     let mut state: Map<String, Value> = config.as_object().cloned().unwrap_or_default();
-    state.extend(computed.map(|(name, value)| (name.to_owned(), value)));
+    if let Value::Object(computed) = json!(computed) {
+        state.extend(computed);
+    }
     Value::Object(state)
 }

@@ -3,27 +3,35 @@
 //! One loop hears the peer, the workers and the signals; every answer goes through one writer.
 //! The reader, `ping` and cancelling never wait for workers.
 
+pub mod log;
+mod messages;
 mod methods;
+mod openrpc;
 mod transport;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::mpsc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use self::methods::Session;
-use self::transport::Inbound;
-use self::wire::{Request, RpcError, code, notification, response};
+pub use self::openrpc::openrpc;
+
+use self::messages as m;
+use self::methods::{Session, Work};
+use self::transport::{Inbound, Outbox};
+use self::wire::{Request, RpcError, code, response};
 use crate::cli::{Edge, FAILED, signals};
 use crate::engine::Stop;
 
 /// How many requests may be worked on at once.
-const MAX_IN_FLIGHT: usize = 256;
+const MAX_IN_FLIGHT: usize = 1024;
 /// The version of this protocol.
 const PROTOCOL: u64 = 1;
+/// How long a reader that was asked to end may take to read the last answers.
+const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Serves until the peer is done. Returns the exit code: 0 after `shutdown` or the end of
 /// standard input, 1 after `exit` without `shutdown`, 130 or 143 after a signal.
@@ -35,7 +43,14 @@ pub async fn serve(edge: &Edge) -> u8 {
             return FAILED;
         }
     };
-    let (lines, mut written) = transport::write_lines(out);
+    let mut reader_left = match transport::watch_reader(&out) {
+        Ok(left) => left,
+        Err(error) => {
+            tracing::error!(%error, "cannot watch standard output");
+            return FAILED;
+        }
+    };
+    let (outbox, mut written) = transport::write_lines(out);
     let mut inbound = transport::read_lines(std::io::stdin());
     let (mut stop, interrupt) = match signals::listen() {
         Ok(channels) => channels,
@@ -44,31 +59,34 @@ pub async fn serve(edge: &Edge) -> u8 {
             return FAILED;
         }
     };
-    let mut server = Server::new(lines, edge);
+    let mut server = Server::new(outbox.clone(), edge);
     let code = loop {
         if let Some(code) = server.done(*interrupt.borrow()) {
             break code;
         }
+        let listens = !server.ended && outbox.has_room();
         tokio::select! {
-            found = inbound.recv(), if !server.ended => server.hear(found.unwrap_or(Inbound::End)),
+            found = inbound.recv(), if listens => server.hear(found.unwrap_or(Inbound::End)),
+            () = outbox.written(), if !listens && !server.ended => {}
             Some(done) = server.workers.join_next_with_id(), if !server.workers.is_empty() => {
                 server.finish(done);
             }
             Ok(()) = stop.changed() => server.stop_all(*stop.borrow()),
             // Nobody reads any more: nobody could be told how a rollout goes on.
-            _ = &mut written, if !server.deaf => {
-                server.deaf = true;
-                server.ended = true;
-                server.stop_all(Stop::Gracefully);
-            }
+            _ = &mut written, if !server.deaf => server.lose_reader(),
+            Ok(()) = &mut reader_left, if !server.deaf => server.lose_reader(),
         }
     };
     let deaf = server.deaf;
     drop(server);
+    drop(outbox);
+    log::hush();
     if !deaf {
-        // Every answer is written before the program ends.
-        if let Ok(Err(error)) = written.await {
-            tracing::debug!(%error, "the reader left before the last answer");
+        // Every answer is written before the program ends, if there is somebody to read it.
+        match tokio::time::timeout(LAST_ANSWERS_WITHIN, written).await {
+            Ok(Ok(Err(error))) => tracing::debug!(%error, "the reader left before the last answer"),
+            Err(_) => tracing::warn!("the reader does not read the last answers"),
+            Ok(_) => {}
         }
     }
     code
@@ -79,7 +97,7 @@ type Task = (Value, Option<String>);
 
 /// One conversation.
 struct Server {
-    lines: mpsc::Sender<String>,
+    out: Outbox,
     session: Option<Session>,
     edge: Edge,
     workers: JoinSet<Result<Value, RpcError>>,
@@ -91,12 +109,13 @@ struct Server {
     exit: bool,
     ended: bool,
     deaf: bool,
+    operations: u64,
 }
 
 impl Server {
-    fn new(lines: mpsc::Sender<String>, edge: &Edge) -> Self {
+    fn new(out: Outbox, edge: &Edge) -> Self {
         Self {
-            lines,
+            out,
             session: None,
             edge: edge.clone(),
             workers: JoinSet::new(),
@@ -108,6 +127,7 @@ impl Server {
             exit: false,
             ended: false,
             deaf: false,
+            operations: 0,
         }
     }
 
@@ -170,9 +190,13 @@ impl Server {
             let error = RpcError::new(code::INVALID_REQUEST, "the server is shutting down");
             return self.answer(&id, Err(error));
         }
+        if method == "rpc.discover" {
+            let answer = methods::read(method, params);
+            return self.answer(&id, answer.map(|m::NoParams {}| openrpc()));
+        }
         let Some(session) = &mut self.session else {
             let answer = match method {
-                "initialize" => self.initialize(&params),
+                "initialize" => self.initialize(params),
                 _ => {
                     let words = "the first request must be initialize";
                     Err(RpcError::new(code::NOT_INITIALIZED, words))
@@ -184,15 +208,21 @@ impl Server {
             "initialize" => {
                 Err(RpcError::new(code::INVALID_REQUEST, "initialize was called already"))
             }
-            "ping" => Ok(json!({})),
-            "provider.configure" => session.configure(&params, self.edge.now),
+            "ping" => methods::read(method, params)
+                .and_then(|m::NoParams {}| methods::write(&m::Empty {})),
+            "provider.schema" => {
+                methods::read(method, params).and_then(|m::NoParams {}| methods::schema())
+            }
+            "provider.configure" => session.configure(params, self.edge.now),
             "shutdown" => {
                 self.was_shut_down = true;
                 self.shutdown = Some(id);
                 return;
             }
-            "resource.validate" => methods::validate(&params),
-            "resource.plan" | "resource.apply" | "resource.read" => {
+            "resource.validate" => methods::validate(params),
+            "resource.upgrade_state" => methods::upgrade(params),
+            "resource.plan" | "resource.apply" | "resource.read" | "resource.import"
+            | "resource.delete" | "resource.status" | "resource.control" => {
                 return self.start(id, method, params);
             }
             _ => {
@@ -203,28 +233,29 @@ impl Server {
         self.answer(&id, answer);
     }
 
-    fn initialize(&mut self, params: &Value) -> Result<Value, RpcError> {
-        let versions = params["protocol_versions"].as_array().ok_or_else(|| {
-            let words = "\"protocol_versions\" must be a list of whole numbers";
-            RpcError::new(code::INVALID_PARAMS, words)
-        })?;
-        if !versions.contains(&json!(PROTOCOL)) {
+    fn initialize(&mut self, params: Value) -> Result<Value, RpcError> {
+        let params: m::InitializeParams = methods::read("initialize", params)?;
+        if !params.protocol_versions.contains(&PROTOCOL) {
             let words = format!("this server speaks protocol version {PROTOCOL}");
             let data = Some(json!({ "supported": [PROTOCOL] }));
             return Err(RpcError { data, ..RpcError::new(code::VERSION, words) });
         }
+        if let Some(level) = params.capabilities.log {
+            log::listen(level, self.out.clone());
+        }
         self.session = Some(Session::new(&self.edge));
-        Ok(json!({
-            "protocol_version": PROTOCOL,
-            "server": { "name": "rolling", "version": env!("CARGO_PKG_VERSION") },
-            "capabilities": {
-                "max_message_bytes": transport::MAX_MESSAGE,
-                "max_in_flight": MAX_IN_FLIGHT,
-                "progress": true,
-                "cancel": true,
+        let version = Some(env!("CARGO_PKG_VERSION").into());
+        methods::write(&m::InitializeResult {
+            protocol_version: PROTOCOL,
+            server: m::Program { name: "rolling".into(), version },
+            capabilities: m::ServerCapabilities {
+                max_message_bytes: transport::MAX_MESSAGE,
+                max_in_flight: MAX_IN_FLIGHT,
+                progress: true,
+                cancel: true,
             },
-            "resource_types": [methods::TYPE],
-        }))
+            resource_types: vec![methods::TYPE],
+        })
     }
 
     /// Hands a request that asks a cloud to a worker.
@@ -234,31 +265,30 @@ impl Server {
             let words = format!("{MAX_IN_FLIGHT} requests are in flight; wait for an answer");
             return self.answer(&id, Err(RpcError::new(code::BUSY, words)));
         }
-        // One apply a target at a time; looking is always allowed.
-        let target = (method == "resource.apply").then(|| methods::target_key(&params["config"]));
-        if let Some(target) = &target
-            && !self.busy.insert(target.clone())
+        // One operation a target at a time; looking is always allowed, and so is a word to the
+        // operation at work.
+        let mut target = methods::target_key(method, &params);
+        if let Some(key) = &target
+            && !self.busy.insert(key.clone())
         {
-            let words = format!("another apply is at work on {target}");
-            return self.answer(&id, Err(RpcError::new(code::BUSY, words)));
+            if method != "resource.control" {
+                let words = format!("another operation is at work on {key}");
+                return self.answer(&id, Err(RpcError::new(code::BUSY, words)));
+            }
+            target = None;
         }
         let (send, stop) = watch::channel(Stop::No);
         self.in_flight.insert(id.to_string(), send);
-        let lines = self.lines.clone();
-        // A reader that is gone is noticed by the writer.
-        let notify = move |method: &str, params: &Value| {
-            lines.send(notification(method, params)).unwrap_or_default();
+        self.operations += 1;
+        let work = Work {
+            name: format!("{}-{}", self.edge.rollout_id, self.operations),
+            owner: format!("{}.{}", self.edge.owner, self.operations),
+            stop,
+            out: self.out.clone(),
         };
-        let work = session.clone();
+        let session = session.clone();
         let method = method.to_owned();
-        let name = format!("{}-{id}", self.edge.rollout_id);
-        let spawned = self.workers.spawn(async move {
-            match method.as_str() {
-                "resource.plan" => work.plan(&params).await,
-                "resource.read" => work.read(&params).await,
-                _ => work.apply(&params, &name, stop, notify).await,
-            }
-        });
+        let spawned = self.workers.spawn(async move { session.work(&method, params, work).await });
         self.tasks.insert(spawned.id(), (id, target));
     }
 
@@ -278,6 +308,13 @@ impl Server {
         self.answer(&id, result);
     }
 
+    fn lose_reader(&mut self) {
+        self.deaf = true;
+        self.ended = true;
+        log::hush();
+        self.stop_all(Stop::Gracefully);
+    }
+
     fn stop_all(&self, urgency: Stop) {
         for stop in self.in_flight.values() {
             stop.send_modify(|now| *now = urgency.max(*now));
@@ -285,8 +322,7 @@ impl Server {
     }
 
     fn answer(&self, id: &Value, result: Result<Value, RpcError>) {
-        // A reader that is gone is noticed by the writer.
-        self.lines.send(response(id, result)).unwrap_or_default();
+        self.out.send(response(id, result));
     }
 }
 

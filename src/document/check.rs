@@ -36,20 +36,30 @@ pub fn normalise(value: &Value) -> Value {
 /// All findings are reported, in the order of the document.
 pub fn check<T: JsonSchema>(value: &Value, pointer: &str) -> Vec<Diagnostic> {
     let root = schema::<T>();
-    let mut checker = Checker { root: &root, found: Vec::new() };
+    let mut checker = Checker { root: &root, literals: true, found: Vec::new() };
     checker.value(&root, value, pointer);
+    checker.found
+}
+
+/// Checks a normalised `value` that a program wrote: text in it is no expression, whatever it
+/// looks like.
+pub fn fits<T: JsonSchema>(value: &Value) -> Vec<Diagnostic> {
+    let root = schema::<T>();
+    let mut checker = Checker { root: &root, literals: false, found: Vec::new() };
+    checker.value(&root, value, "");
     checker.found
 }
 
 struct Checker<'a> {
     root: &'a Value,
+    literals: bool,
     found: Vec<Diagnostic>,
 }
 
 impl<'a> Checker<'a> {
     fn value(&mut self, schema: &'a Value, value: &Value, pointer: &str) {
         let schema = self.resolve(schema);
-        if let Some(text) = value.as_str()
+        if let Some(text) = value.as_str().filter(|_| self.literals)
             && (text.contains("${") || text.contains("%{"))
         {
             let words = format!("{text:?} is an expression, and a document holds literals only");
@@ -98,7 +108,7 @@ impl<'a> Checker<'a> {
         }
         for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             if !object.contains_key(name) {
-                self.error(pointer, format!("the attribute {name:?} is missing"), None);
+                self.error(pointer, missing(name), None);
             }
         }
     }
@@ -154,6 +164,11 @@ impl<'a> Checker<'a> {
     fn error(&mut self, pointer: &str, summary: String, remedy: Option<String>) {
         self.found.push(Diagnostic { remedy, ..Diagnostic::error(pointer, summary) });
     }
+}
+
+/// What is said of an attribute that must be there.
+pub(super) fn missing(name: &str) -> String {
+    format!("the attribute {name:?} is missing")
 }
 
 /// "did you mean" where one is near, else all there are.

@@ -204,7 +204,7 @@ fn batch_size(
                 [("batch_size_type", batch_type.is_some()), ("batch_size", size.is_some())]
             {
                 if !given {
-                    let words = format!("the attribute {name:?} is missing");
+                    let words = super::check::missing(name);
                     let remedy = "this policy needs a batch size, for instance \
                                   \"batch_size_type\": \"percentage\", \"batch_size\": 30";
                     found.push(Diagnostic::error(pointer, words).with_remedy(remedy));

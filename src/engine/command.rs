@@ -1,5 +1,6 @@
 //! What one process wants of a rollout that another is, or was, at work on.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rolling_provider::{Action, ProviderError};
@@ -9,7 +10,7 @@ use super::{Rollout, Stop};
 use crate::control::{Control, Word};
 use crate::event::{Envelope, Report};
 use crate::lease::{Claim, Lease, Watch};
-use crate::record::{Ending, Phase, Record};
+use crate::record::{Ending, KEYS, Phase, Record};
 
 /// How often is looked whether the word was heard.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -30,6 +31,29 @@ pub enum Commanded {
 }
 
 impl Rollout {
+    /// Takes off the target what an ended rollout left there to be read. Touches nothing else.
+    ///
+    /// # Errors
+    /// What the cloud said, or that the rollout has not ended.
+    pub async fn forget(&self) -> Result<(), ProviderError> {
+        if let Some(record) = record_of(self).filter(
+            |record| !matches!(record.phase, Phase::Halted(ending) if ending != Ending::Paused),
+        ) {
+            let words =
+                format!("rollout {} is {}, and holds what is borrowed", record.id, record.status());
+            return Err(ProviderError::invalid("remove the rollout record", "", words));
+        }
+        let keys: BTreeSet<String> = KEYS
+            .into_iter()
+            .filter(|key| self.look.record.contains_key(*key))
+            .map(Into::into)
+            .collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        self.fleet.act(&Action::EraseRecord { keys }).await
+    }
+
     /// Has the engine at work obey `word`; where none is, carries it out.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rolling_provider::{Instance, InstanceId, Lifecycle, Revision, TargetGroupId};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Input, Member, View, batch, is_converged};
@@ -14,7 +15,7 @@ use crate::spec::{BatchSize, Pacing, Policy, SetAside};
 const ASSUMED_BOOT: Duration = Duration::from_secs(60);
 
 /// What a rollout would do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Preview {
     /// Whether there is anything to do.
     pub changes: bool,
@@ -53,7 +54,7 @@ pub struct Preview {
 }
 
 /// One batch to come.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct BatchPreview {
     /// Instances launched beside the fleet.
     pub launches: u32,
@@ -62,7 +63,7 @@ pub struct BatchPreview {
 }
 
 /// Something that is changed for the while of the rollout.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Borrowing {
     /// What.
     pub what: &'static str,

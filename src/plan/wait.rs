@@ -3,10 +3,11 @@
 use std::fmt;
 
 use rolling_provider::{InstanceId, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// One thing that is being waited for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Wait {
     /// What for.
     pub kind: WaitKind,
@@ -19,7 +20,7 @@ pub struct Wait {
 }
 
 /// What can be waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WaitKind {
     /// Deregistered instances finish their open requests.

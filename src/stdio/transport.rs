@@ -3,12 +3,20 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 
-use tokio::sync::mpsc as async_mpsc;
+use rustix::event::{PollFd, PollFlags, poll};
+use tokio::sync::{Notify, mpsc as async_mpsc};
 
 /// The longest line that is read, in bytes.
 pub const MAX_MESSAGE: usize = 16 << 20;
+
+/// So many bytes may wait to be written before the peer is heard no further, and told no more
+/// progress.
+const MAX_WAITING: usize = 8 << 20;
+/// About so many bytes are written in one call.
+const WRITE_AT_ONCE: usize = 64 << 10;
 
 /// What the reader found.
 #[derive(Debug, PartialEq, Eq)]
@@ -71,23 +79,93 @@ fn read_line(reader: &mut impl BufRead) -> Inbound {
     }
 }
 
-/// Writes lines on a thread of its own. The second receiver gets one message: once every sender
-/// of the first is gone, or as soon as nobody reads any more.
+/// Where lines go out. What waits to be written is counted, so that a peer who does not read
+/// cannot make it grow without end.
+#[derive(Clone)]
+pub struct Outbox {
+    lines: mpsc::Sender<String>,
+    waiting: Arc<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    bytes: AtomicUsize,
+    written: Notify,
+}
+
+impl Outbox {
+    /// Puts a line behind the others. A reader that is gone is noticed by the writer.
+    pub fn send(&self, line: String) {
+        self.waiting.bytes.fetch_add(line.len(), Ordering::Relaxed);
+        self.lines.send(line).unwrap_or_default();
+    }
+
+    /// Whether the peer reads fast enough.
+    pub fn has_room(&self) -> bool {
+        self.waiting.bytes.load(Ordering::Relaxed) < MAX_WAITING
+    }
+
+    /// Waits until something was written.
+    pub async fn written(&self) {
+        self.waiting.written.notified().await;
+    }
+}
+
+/// Writes lines on a thread of its own. The receiver gets one message: once every outbox is gone
+/// and all is written, or as soon as writing fails.
 pub fn write_lines(
     mut to: impl Write + Send + 'static,
-) -> (mpsc::Sender<String>, tokio::sync::oneshot::Receiver<io::Result<()>>) {
+) -> (Outbox, tokio::sync::oneshot::Receiver<io::Result<()>>) {
     let (send, lines) = mpsc::channel::<String>();
     let (done, is_done) = tokio::sync::oneshot::channel();
+    let waiting = Arc::new(Waiting::default());
+    let outbox = Outbox { lines: send, waiting: Arc::clone(&waiting) };
     std::thread::spawn(move || {
-        let result = lines.iter().try_for_each(|line| {
-            to.write_all(line.as_bytes())?;
-            to.write_all(b"\n")?;
-            to.flush()
+        let mut buffer = Vec::new();
+        let result = lines.iter().try_for_each(|first| {
+            buffer.clear();
+            // What has piled up meanwhile goes out in one call.
+            for line in std::iter::once(first).chain(lines.try_iter()) {
+                buffer.extend_from_slice(line.as_bytes());
+                buffer.push(b'\n');
+                waiting.bytes.fetch_sub(line.len(), Ordering::Relaxed);
+                if buffer.len() >= WRITE_AT_ONCE {
+                    break;
+                }
+            }
+            let written = to.write_all(&buffer).and_then(|()| to.flush());
+            waiting.written.notify_one();
+            written
         });
         // The program may have stopped waiting for the end.
         done.send(result).unwrap_or_default();
     });
-    (send, is_done)
+    (outbox, is_done)
+}
+
+/// Tells when nobody holds the other end of `out` any more, also while nothing is written.
+///
+/// # Errors
+/// What the system said.
+pub fn watch_reader(out: &File) -> io::Result<tokio::sync::oneshot::Receiver<()>> {
+    let out = out.try_clone()?;
+    let (send, gone) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        // Asked for nothing, poll(2) returns only for an error or a hang-up.
+        let mut watched = [PollFd::new(&out, PollFlags::empty())];
+        loop {
+            match poll(&mut watched, None) {
+                Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return,
+                Ok(_) if watched[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) => {
+                    return send.send(()).unwrap_or_default();
+                }
+                // Some files are always ready: nobody reads those as they are written.
+                Ok(_) => return,
+            }
+        }
+    });
+    Ok(gone)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{InstanceId, Revision, TargetGroupId};
@@ -13,7 +14,7 @@ pub type Tags = BTreeMap<String, String>;
 
 /// One mutation. Every action names its instances or sets an absolute value, so that doing it
 /// again, or doing it late, cannot do more than was meant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum Action {
     /// Put these tags of the record on the target, all in one call, never handed on to instances.

@@ -1,0 +1,60 @@
+//! Configurations of which some values are not known yet, as planning tools have them: a launch
+//! template's version is known only after the template was changed.
+
+use serde_json::{Value, json};
+
+use super::check::{check, normalise};
+use super::config::RollingDeploymentConfig;
+use super::diagnostic::Diagnostic;
+
+/// Checks what is known of a configuration. `unknown` holds JSON Pointers into it.
+pub fn partial(config: &Value, unknown: &[String]) -> Vec<Diagnostic> {
+    let mut config = config.clone();
+    for pointer in unknown {
+        take_out(&mut config, pointer);
+    }
+    let is_unknown = |place: &str| {
+        unknown.iter().any(|pointer| {
+            place == pointer
+                || place.strip_prefix(pointer).is_some_and(|rest| rest.starts_with('/'))
+        })
+    };
+    let is_missing = |finding: &Diagnostic| {
+        unknown.iter().any(|pointer| {
+            let (parent, name) = pointer.rsplit_once('/').unwrap_or_default();
+            finding.pointer == parent && finding.summary == super::check::missing(name)
+        })
+    };
+    // A target of which everything is unknown is not there at all, and neither is its parent.
+    let mut found = check::<RollingDeploymentConfig>(&normalise(&config), "");
+    found.retain(|finding| !is_unknown(&finding.pointer) && !is_missing(finding));
+    if found.is_empty() && unknown.iter().all(|pointer| is_of_target(pointer)) {
+        // Text is all there is to be unknown of a target; any text does for the other rules.
+        for pointer in unknown {
+            put_in(&mut config, pointer);
+        }
+        let judged = super::deployment(&config, "").err().unwrap_or_default();
+        found.extend(judged.into_iter().filter(|finding| !is_unknown(&finding.pointer)));
+    }
+    found
+}
+
+fn is_of_target(pointer: &str) -> bool {
+    let mut steps = pointer.split('/').skip(1);
+    let targets = ["auto_scaling_group", "simulated_fleet"];
+    steps.next().is_some_and(|first| targets.contains(&first)) && steps.next().is_some()
+}
+
+fn take_out(config: &mut Value, pointer: &str) {
+    let (parent, name) = pointer.rsplit_once('/').unwrap_or_default();
+    if let Some(Value::Object(object)) = config.pointer_mut(parent) {
+        object.remove(name);
+    }
+}
+
+fn put_in(config: &mut Value, pointer: &str) {
+    let (parent, name) = pointer.rsplit_once('/').unwrap_or_default();
+    if let Some(Value::Object(object)) = config.pointer_mut(parent) {
+        object.insert(name.into(), json!("1"));
+    }
+}

@@ -1,0 +1,197 @@
+//! `resource.apply`.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+
+use super::super::messages as m;
+use super::super::transport::Outbox;
+use super::super::wire::{RpcError, code, notification};
+use super::{Session, Work, check_operation, check_type, write};
+use crate::document::Diagnostic;
+use crate::engine::Stop;
+use crate::event::{Envelope, Event, Outcome, Report};
+use crate::state;
+
+/// Progress is told at most once in this time.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+/// A peer that does not read is told of so many events, the latest.
+const MAX_TOLD: usize = 1000;
+
+impl Session {
+    pub(super) async fn apply(
+        &self,
+        params: m::ApplyParams,
+        mut work: Work,
+    ) -> Result<Value, RpcError> {
+        check_type(&params.kind)?;
+        let operation = params.operation;
+        check_operation(operation.operation_id.as_deref())?;
+        let config = Value::Object(params.config);
+        let caller = self.caller(&work, operation.operation_id.as_deref(), &params.prior);
+        let looked = self.look_unless_stopped(&config, &caller, &mut work.stop).await?;
+        let rollout = match looked {
+            Ok(rollout) => rollout,
+            Err(looked) => {
+                return write(&m::ApplyResult {
+                    status: Outcome::Failed.name().into(),
+                    state: params.prior,
+                    private: params.private,
+                    diagnostics: looked.into_diagnostics(),
+                });
+            }
+        };
+        let hash = state::plan_hash(&config, rollout.wanted());
+        if let Some(planned) = params.private.and_then(|private| private.plan_hash)
+            && planned != hash
+        {
+            let words = "the plan was made for another configuration or revision; plan again";
+            let data = Some(json!({ "planned": planned, "current": hash }));
+            return Err(RpcError { data, ..RpcError::new(code::STALE_PLAN, words) });
+        }
+        let batches = match &params.planned["batches"] {
+            Value::Array(batches) => json!(batches),
+            _ => json!(state::sizes(&rollout.preview())),
+        };
+        let id = rollout.target().id.clone();
+        let mut told = Told::begin(operation, work);
+        let stop = told.stop.clone();
+        let report = rollout.run(stop, &mut |envelope| told.tell(envelope)).await;
+        told.end().await;
+        refuse_locked(&report)?;
+        write(&m::ApplyResult {
+            status: report.outcome.name().into(),
+            state: state::after(&config, &id, batches, &report),
+            private: Some(m::Private { plan_hash: Some(hash) }),
+            diagnostics: explain(&report),
+        })
+    }
+}
+
+/// What another engine holds was left alone.
+pub(super) fn refuse_locked(report: &Report) -> Result<(), RpcError> {
+    match report.outcome {
+        Outcome::Locked => {
+            let words = report.reason.clone().unwrap_or_default();
+            Err(RpcError::new(code::LOCKED, words))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Why a rollout did not succeed, and what to do.
+pub(super) fn explain(report: &Report) -> Vec<Diagnostic> {
+    if report.outcome == Outcome::Succeeded {
+        return Vec::new();
+    }
+    let reason = report.reason.clone().unwrap_or_else(|| "stopped".into());
+    let words = format!("{}: {reason}", report.outcome.name());
+    let remedy = match (report.outcome, report.borrowed.as_slice()) {
+        (Outcome::Paused, _) => {
+            "resource.control with resume, rollback or abort decides what becomes of it".to_owned()
+        }
+        (_, []) => "nothing is borrowed any more; correct the cause and apply again".to_owned(),
+        (_, left) => format!("apply again to finish; still borrowed: {}", left.join("; ")),
+    };
+    vec![Diagnostic::error("", words).with_remedy(remedy)]
+}
+
+/// An operation that runs: its progress told, its deadline and its cancelling seen to.
+pub(super) struct Told {
+    /// How urgently it is to end, by the peer's word or by its deadline.
+    pub stop: watch::Receiver<Stop>,
+    events: mpsc::UnboundedSender<Envelope>,
+    telling: tokio::task::JoinHandle<()>,
+    relay: tokio::task::JoinHandle<()>,
+}
+
+impl Told {
+    pub fn begin(operation: m::Operation, work: Work) -> Told {
+        let (events, told) = mpsc::unbounded_channel();
+        let telling = tokio::spawn(tell(told, operation.progress_token, work.out));
+        let (urgency, stop) = watch::channel(Stop::No);
+        let deadline = operation.deadline_ms.map(Duration::from_millis);
+        let relay = tokio::spawn(relay(work.stop, deadline, urgency));
+        Told { stop, events, telling, relay }
+    }
+
+    pub fn tell(&mut self, envelope: Envelope) {
+        // Telling ends only after this sender is gone.
+        self.events.send(envelope).unwrap_or_default();
+    }
+
+    /// Returns when all is told: nothing may follow the answer.
+    pub async fn end(self) {
+        self.relay.abort();
+        drop(self.events);
+        if let Err(error) = self.telling.await {
+            tracing::error!(%error, "progress broke");
+        }
+    }
+}
+
+async fn relay(
+    mut stop: watch::Receiver<Stop>,
+    deadline: Option<Duration>,
+    urgency: watch::Sender<Stop>,
+) {
+    let limit = async {
+        match deadline {
+            #[expect(clippy::disallowed_methods, reason = "the peer's time")]
+            Some(deadline) => tokio::time::sleep(deadline).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(limit);
+    let mut expired = false;
+    loop {
+        let now = *stop.borrow_and_update();
+        urgency.send_modify(|stop| *stop = now.max(*stop));
+        tokio::select! {
+            changed = stop.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+            () = &mut limit, if !expired => {
+                expired = true;
+                urgency.send_modify(|stop| *stop = Stop::Gracefully.max(*stop));
+            }
+        }
+    }
+}
+
+/// Tells events to the peer, several at a time where they come fast; all are told before the
+/// answer, save those that a peer who does not read leaves no room for.
+async fn tell(mut events: mpsc::UnboundedReceiver<Envelope>, token: Value, out: Outbox) {
+    let mut told = Vec::new();
+    let mut sequence = 0u64;
+    let (mut updated, mut serving, mut size) = (0, 0, 0);
+    while let Some(first) = events.recv().await {
+        told.push(first);
+        while let Ok(next) = events.try_recv() {
+            told.push(next);
+        }
+        if token.is_null() {
+            told.clear();
+            continue;
+        }
+        if !out.has_room() {
+            told.drain(..told.len().saturating_sub(MAX_TOLD));
+            continue;
+        }
+        for envelope in &told {
+            if let Event::Progressed { updated: u, serving: s, size: n } = envelope.event {
+                (updated, serving, size) = (u, s, n);
+            }
+        }
+        let events = std::mem::take(&mut told);
+        let token = token.clone();
+        let params = m::ProgressParams { token, sequence, updated, serving, size, events };
+        out.send(notification("$/progress", &json!(params)));
+        sequence += 1;
+        #[expect(clippy::disallowed_methods, reason = "the peer's time, not the fleet's")]
+        tokio::time::sleep(PROGRESS_EVERY).await;
+    }
+}

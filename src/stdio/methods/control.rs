@@ -1,0 +1,158 @@
+//! `resource.control` and `resource.delete`: words to a rollout, and the end of a deployment.
+
+use serde_json::Value;
+
+use super::super::messages as m;
+use super::super::wire::{RpcError, code};
+use super::apply::{Told, explain, refuse_locked};
+use super::look::{lookable, unreachable_state, view, view_of};
+use super::{Looked, Session, Work, check_operation, check_type, write};
+use crate::control::Word;
+use crate::document::Diagnostic;
+use crate::engine::{Caller, Commanded};
+use crate::event::Outcome;
+use crate::record::{Ending, Phase};
+use crate::state;
+
+impl Session {
+    pub(super) async fn control(
+        &self,
+        params: m::ControlParams,
+        mut work: Work,
+    ) -> Result<Value, RpcError> {
+        check_type(&params.kind)?;
+        let (operation, word) = (params.operation, params.action);
+        check_operation(operation.operation_id.as_deref())?;
+        let config = Value::Object(params.config);
+        let caller = self.caller(&work, operation.operation_id.as_deref(), &Value::Null);
+        let looked = self.look_unless_stopped(&config, &caller, &mut work.stop).await?;
+        let rollout = match looked {
+            Ok(rollout) => rollout,
+            Err(looked) => {
+                let said = format!("nothing was done to {}", word.name());
+                return write(&nothing(said, looked.into_diagnostics()));
+            }
+        };
+        let id = rollout.target().id.clone();
+        let before = view(&rollout);
+        let mut told = Told::begin(operation, work);
+        let stop = told.stop.clone();
+        let done = rollout.command(word, stop, &mut |envelope| told.tell(envelope)).await;
+        told.end().await;
+        let answer = match done {
+            Err(error) => {
+                let found = Diagnostic::from_provider(&error, "", "");
+                let said = format!("the word {} could not be left", word.name());
+                m::ControlResult { record: before, ..nothing(said, vec![found]) }
+            }
+            Ok(Commanded::Idle(said)) => {
+                m::ControlResult { record: before, ..nothing(said, Vec::new()) }
+            }
+            Ok(Commanded::Heard(owner, record)) => {
+                let said = match &record {
+                    Some(record) => {
+                        format!("heard by {owner}; rollout {} is {}", record.id, record.status())
+                    }
+                    None => format!("{owner} has ended the rollout meanwhile"),
+                };
+                let record = record.map(|record| view_of(&record, Some(owner.clone())));
+                m::ControlResult { heard_by: Some(owner), record, ..nothing(said, Vec::new()) }
+            }
+            Ok(Commanded::Unheard(owner)) => {
+                let said = format!("{owner} is at work and does not react");
+                let found = Diagnostic::error("", &said).with_remedy("try again");
+                m::ControlResult { record: before, ..nothing(said, vec![found]) }
+            }
+            Ok(Commanded::Ran(report)) => {
+                refuse_locked(&report)?;
+                let status = report.outcome.name();
+                let as_asked = matches!(
+                    (word, report.outcome),
+                    (Word::Pause, Outcome::Paused)
+                        | (Word::Abort, Outcome::Aborted)
+                        | (Word::Rollback, Outcome::RolledBack)
+                );
+                m::ControlResult {
+                    said: format!("nobody was at work, so it was done here: {status}"),
+                    heard_by: None,
+                    status: Some(status.into()),
+                    record: self.look(&config, &caller).await.ok().as_ref().and_then(view),
+                    state: state::after(&config, &id, Value::Array(Vec::new()), &report),
+                    diagnostics: if as_asked { Vec::new() } else { explain(&report) },
+                }
+            }
+        };
+        write(&answer)
+    }
+
+    pub(super) async fn delete(
+        &self,
+        params: m::DeleteParams,
+        mut work: Work,
+    ) -> Result<Value, RpcError> {
+        check_type(&params.kind)?;
+        let operation = params.operation;
+        check_operation(operation.operation_id.as_deref())?;
+        let prior = Value::Object(params.prior);
+        let config = lookable(&state::config_of(&prior));
+        let caller = self.caller(&work, operation.operation_id.as_deref(), &prior);
+        let rollout = match self.look_unless_stopped(&config, &caller, &mut work.stop).await? {
+            Ok(rollout) => rollout,
+            Err(looked) => return write(&left(looked, prior)),
+        };
+        let over = rollout.record().is_none_or(
+            |record| matches!(record.phase, Phase::Halted(ending) if ending != Ending::Paused),
+        );
+        if !over {
+            let mut told = Told::begin(operation, work);
+            let stop = told.stop.clone();
+            let done =
+                rollout.command(Word::Abort, stop, &mut |envelope| told.tell(envelope)).await;
+            told.end().await;
+            match done {
+                Err(error) => return write(&left(Looked::Provider(error), prior)),
+                Ok(Commanded::Unheard(owner)) => {
+                    let words = format!("{owner} is at work and does not react");
+                    return Err(RpcError::new(code::LOCKED, words));
+                }
+                Ok(Commanded::Ran(report)) => refuse_locked(&report)?,
+                Ok(Commanded::Idle(_) | Commanded::Heard(..)) => {}
+            }
+        }
+        write(&match self.forget(&config, &caller).await {
+            Ok(()) => m::DeleteResult {
+                status: Outcome::Succeeded.name().into(),
+                state: Value::Null,
+                diagnostics: Vec::new(),
+            },
+            Err(looked) => left(looked, prior),
+        })
+    }
+
+    /// Removes the record once its rollout has ended.
+    async fn forget(&self, config: &Value, caller: &Caller) -> Result<(), Looked> {
+        let mut rollout = self.look(config, caller).await?;
+        let clock = rollout.clock();
+        let limit = clock.now() + super::GIVES_UP_WITHIN;
+        // The engine that heard the word is still putting things back.
+        while rollout.record().is_some_and(|record| matches!(record.phase, Phase::Halting(_)))
+            && clock.now() < limit
+        {
+            clock.sleep(std::time::Duration::from_secs(1)).await;
+            rollout.look_again().await.map_err(Looked::Provider)?;
+        }
+        rollout.forget().await.map_err(Looked::Provider)
+    }
+}
+
+fn nothing(said: String, diagnostics: Vec<Diagnostic>) -> m::ControlResult {
+    let (heard_by, status, record, state) = (None, None, None, Value::Null);
+    m::ControlResult { said, heard_by, status, record, state, diagnostics }
+}
+
+/// A deployment that could not be ended, unless its target is gone.
+fn left(looked: Looked, prior: Value) -> m::DeleteResult {
+    let m::StateResult { state, diagnostics } = unreachable_state(looked, prior);
+    let status = if state.is_null() { Outcome::Succeeded } else { Outcome::Failed };
+    m::DeleteResult { status: status.name().into(), state, diagnostics }
+}
