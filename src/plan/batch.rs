@@ -9,17 +9,18 @@ use super::{Member, View};
 
 /// The victims to take next: failed ones first, then others that do not serve, since losing those
 /// costs no capacity, then the oldest, spread over the zones. Bounded by what the floor leaves of
-/// the serving ones, and by `limit`, save for failed ones that hold a place already.
+/// the serving ones, by `limit`, save for failed ones that hold a place already, and by `most` with
+/// those.
 ///
 /// While there is surge, the last old ones go without a replacement. Those are kept for the end
 /// where zones have too many, so that the fleet ends up even and a resumed rebalancing has
 /// nothing to do.
 ///
 /// Takes time linear to the fleet: only the first of each zone are put in order.
-pub fn next(view: &View<'_>, limit: usize) -> BTreeSet<InstanceId> {
+pub fn next(view: &View<'_>, limit: usize, most: usize) -> BTreeSet<InstanceId> {
     let mut zones: BTreeMap<&str, Vec<&Member<'_>>> = BTreeMap::new();
     let failed = view.candidates().filter(|member| member.holds_place()).count();
-    let most = (view.window.slots() as usize).saturating_sub(view.busy()).min(limit + failed);
+    let most = most.min(limit + failed);
     if most > 0 {
         for member in view.candidates() {
             zones.entry(&member.instance.zone).or_default().push(member);

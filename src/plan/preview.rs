@@ -148,7 +148,7 @@ fn batches(input: &Input<'_>, view: &View<'_>) -> Vec<BatchPreview> {
         }
         let limit = view.window.slots() as usize;
         let limit = if view.old().count() <= launched { limit } else { limit.min(allowed) };
-        let chosen = batch::next(&view, limit);
+        let chosen = batch::next(&view, limit, limit);
         // Where the floor leaves nobody, the real rollout waits until more serve.
         let waits = chosen.is_empty();
         if waits && waited {

@@ -72,7 +72,8 @@ fn replace_more(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> BTreeSet
     if rest(input, view, plan) {
         return BTreeSet::new();
     }
-    let victims = batch::next(view, pace::victims(input, view));
+    let most = (view.window.slots() as usize).saturating_sub(view.busy());
+    let victims = batch::next(view, pace::victims(input, view), most);
     if victims.is_empty() && view.busy() == 0 {
         let floor = view.window.floor();
         plan.wait(Wait {
