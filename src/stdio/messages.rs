@@ -196,8 +196,9 @@ pub enum PlanAction {
 pub struct PlanResult {
     /// What apply would do to the state.
     pub action: PlanAction,
-    /// The state to come; null when the configuration is refused.
-    #[schemars(with = "Option<State>")]
+    /// The state to come, in which what is `unknown` is null or missing; null when the
+    /// configuration is refused.
+    #[schemars(with = "Option<Object>")]
     pub planned: Value,
     /// JSON Pointers into `planned` whose values nobody knows before apply.
     pub unknown: Vec<String>,
@@ -225,7 +226,7 @@ pub struct ApplyParams {
     pub prior: Value,
     /// `planned` of the plan that is carried out.
     #[serde(default)]
-    #[schemars(with = "Option<State>")]
+    #[schemars(with = "Option<Object>")]
     pub planned: Value,
     /// What is wanted.
     #[schemars(with = "RollingDeploymentConfig")]

@@ -23,9 +23,11 @@ mod process;
 #[cfg(feature = "aws")]
 mod promises;
 mod properties;
+mod protocol;
 #[cfg(feature = "aws")]
 mod refusals;
 mod rollout;
 mod scenarios;
 mod stdio;
+mod wire;
 mod world;

@@ -6,9 +6,13 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::wire;
+
 /// What a run of the program gave.
 #[derive(Debug)]
 pub struct Ran {
+    /// What was on standard input.
+    sent: String,
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
@@ -34,6 +38,7 @@ pub fn rolling() -> Command {
 pub fn run(command: &mut Command) -> Ran {
     let done = command.output().expect("the program starts");
     Ran {
+        sent: String::new(),
         code: done.status.code().expect("an exit code"),
         stdout: String::from_utf8(done.stdout).expect("UTF-8"),
         stderr: String::from_utf8(done.stderr).expect("UTF-8"),
@@ -53,6 +58,7 @@ pub fn run_with(command: &mut Command, input: &str) -> Ran {
     drop(stdin);
     let done = child.wait_with_output().expect("an end");
     Ran {
+        sent: input.to_owned(),
         code: done.status.code().expect("an exit code"),
         stdout: String::from_utf8(done.stdout).expect("UTF-8"),
         stderr: String::from_utf8(done.stderr).expect("UTF-8"),
@@ -67,9 +73,15 @@ pub fn write(folder: &Path, document: &Value) -> std::path::PathBuf {
 }
 
 impl Ran {
-    /// Standard output as one JSON object a line; anything else there fails the test.
+    /// Standard output as one JSON object a line; anything else there, and what does not fit our
+    /// own schemas, fails the test.
     pub fn lines(&self) -> Vec<Value> {
         let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
-        self.stdout.lines().map(parse).collect()
+        let lines: Vec<Value> = self.stdout.lines().map(parse).collect();
+        match self.sent.is_empty() {
+            true => lines.iter().filter(|line| line.get("event").is_some()).for_each(wire::event),
+            false => wire::conversation(&self.sent, &lines),
+        }
+        lines
     }
 }

@@ -77,7 +77,10 @@ async fn tell(story: &Value) -> String {
         let rollout =
             Rollout::prepare(simulator.clone(), spec.clone(), &caller).await.expect("prepare");
         let (_keep, stop) = watch::channel(Stop::No);
-        let mut show = |envelope: Envelope| writeln!(told, "{}", line(&envelope)).expect("text");
+        let mut show = |envelope: Envelope| {
+            crate::wire::event(&serde_json::json!(envelope));
+            writeln!(told, "{}", line(&envelope)).expect("text");
+        };
         let report = match run.as_str() {
             Some("apply") => rollout.run(stop, &mut show).await,
             word => {

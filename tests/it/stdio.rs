@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::process::{Ran, rolling, run_with};
+use crate::wire;
 
 fn config(name: &str) -> Value {
     json!({ "policy": "AllAtOnce", "simulated_fleet": { "name": name, "revision": "v2" } })
@@ -180,10 +181,12 @@ fn a_cancelled_apply_still_answers_with_what_happened() {
     use std::io::{BufRead as _, Write as _};
     writeln!(stdin, "{}\n{slow}\n{}", initialize(), apply(2, "x")).expect("the program reads");
     let mut cancelled = false;
+    let mut heard = Vec::new();
     let answer = loop {
         let mut line = String::new();
         assert_ne!(out.read_line(&mut line).expect("a line"), 0, "no answer");
         let message: Value = serde_json::from_str(&line).expect("JSON");
+        heard.push(message.clone());
         if message["method"] == "$/progress" && !cancelled {
             cancelled = true;
             writeln!(stdin, "{}", cancel(2)).expect("the program reads");
@@ -193,6 +196,7 @@ fn a_cancelled_apply_still_answers_with_what_happened() {
         }
     };
     assert!(cancelled);
+    wire::conversation(&[initialize(), slow.clone(), apply(2, "x")].join("\n"), &heard);
     assert_eq!(answer["result"]["status"], "aborted", "{answer}");
     assert_eq!(answer["result"]["state"]["status"], "aborted");
     drop(stdin);
