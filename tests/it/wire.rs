@@ -14,9 +14,11 @@ static BUILT: Mutex<BTreeMap<String, Arc<Validator>>> = Mutex::new(BTreeMap::new
 fn fits(name: &str, schema: impl FnOnce() -> Value, value: &Value) {
     let mut built = BUILT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let validator = built.entry(name.to_owned()).or_insert_with(|| {
-        let mut schema = schema();
-        schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
-        schema["components"] = DOCUMENT["components"].clone();
+        let schema = json!({
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "components": DOCUMENT["components"],
+            "allOf": [schema()],
+        });
         Arc::new(jsonschema::validator_for(&schema).expect("a schema"))
     });
     let validator = Arc::clone(validator);
