@@ -7,8 +7,8 @@ pub mod log;
 mod messages;
 mod methods;
 mod openrpc;
-mod transport;
-mod wire;
+pub mod transport;
+pub mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

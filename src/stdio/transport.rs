@@ -46,7 +46,7 @@ pub fn read_lines(from: impl Read + Send + 'static) -> async_mpsc::Receiver<Inbo
     std::thread::spawn(move || {
         let mut reader = BufReader::new(from);
         loop {
-            let found = read_line(&mut reader);
+            let found = read_line(&mut reader, MAX_MESSAGE);
             let end = found == Inbound::End;
             // Nobody takes lines any more once the program is about to exit.
             if send.blocking_send(found).is_err() || end {
@@ -57,10 +57,10 @@ pub fn read_lines(from: impl Read + Send + 'static) -> async_mpsc::Receiver<Inbo
     receive
 }
 
-fn read_line(reader: &mut impl BufRead) -> Inbound {
+/// Reads one line of at most `longest` bytes. What cannot be read is the end.
+pub fn read_line(reader: &mut impl BufRead, longest: usize) -> Inbound {
     let mut line = Vec::new();
-    let limit = MAX_MESSAGE as u64 + 1;
-    let read = reader.by_ref().take(limit).read_until(b'\n', &mut line);
+    let read = reader.by_ref().take(longest as u64 + 1).read_until(b'\n', &mut line);
     match read {
         Ok(0) | Err(_) => Inbound::End,
         Ok(_) if line.last() == Some(&b'\n') => {
@@ -70,7 +70,7 @@ fn read_line(reader: &mut impl BufRead) -> Inbound {
             }
             Inbound::Line(line)
         }
-        Ok(_) if line.len() > MAX_MESSAGE => match reader.skip_until(b'\n') {
+        Ok(_) if line.len() > longest => match reader.skip_until(b'\n') {
             Ok(_) => Inbound::TooLong,
             Err(_) => Inbound::End,
         },
@@ -176,7 +176,7 @@ mod tests {
         let mut reader = BufReader::new(text);
         let mut found = Vec::new();
         while found.last() != Some(&Inbound::End) {
-            found.push(read_line(&mut reader));
+            found.push(read_line(&mut reader, MAX_MESSAGE));
         }
         found
     }

@@ -13,6 +13,7 @@ mod crash;
 mod documents;
 mod examples;
 mod faults;
+mod fuzz;
 mod invariants;
 #[cfg(feature = "aws")]
 mod lab;
