@@ -116,7 +116,7 @@ def test(folder: pathlib.Path) -> tuple[bool, str]:
     environment = dict(os.environ, PROPTEST_CASES="48", PROPTEST_MAX_SHRINK_ITERS="0")
     try:
         done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=400
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1200
         )
     except subprocess.TimeoutExpired:
         return False, "it never ends"

@@ -86,7 +86,10 @@ pub(super) fn explain(report: &Report) -> Vec<Diagnostic> {
         return Vec::new();
     }
     let reason = report.reason.clone().unwrap_or_else(|| "stopped".into());
-    let words = format!("{}: {reason}", report.outcome.name());
+    let words = match report.outcome.name() {
+        name if reason.starts_with(name) => reason,
+        name => format!("{name}: {reason}"),
+    };
     let remedy = match (report.outcome, report.borrowed.as_slice()) {
         (Outcome::Paused, _) => {
             "resource.control with resume, rollback or abort decides what becomes of it".to_owned()
