@@ -239,3 +239,21 @@ fn sigterm_and_sigint_stop_at_a_safe_point_answer_and_tell_by_the_exit_code() {
         assert_eq!(child.wait().expect("an end").code(), Some(code));
     }
 }
+
+#[test]
+fn another_target_is_a_replacement_in_the_plan_and_refused_by_apply() {
+    let prior = json!({
+        "policy": "AllAtOnce", "simulated_fleet": { "name": "x", "revision": "v1" },
+        "id": "simulated:x", "completed_revision": "v1",
+    });
+    let params = json!({ "type": "rolling_deployment", "prior": prior, "config": config("y") });
+    let ran = talk(&[
+        initialize(),
+        call(1, "resource.plan", &params),
+        call(2, "resource.apply", &params),
+    ]);
+    assert_eq!(answer(&ran, 1)["result"]["requires_replace"], json!(["/simulated_fleet/name"]));
+    let result = answer(&ran, 2)["result"].clone();
+    assert_eq!((&result["status"], &result["state"]), (&json!("failed"), &prior));
+    assert_eq!(result["diagnostics"][0]["pointer"], "/simulated_fleet/name");
+}

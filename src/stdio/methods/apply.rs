@@ -1,5 +1,6 @@
 //! `resource.apply`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use super::super::messages as m;
 use super::super::transport::Outbox;
 use super::super::wire::{RpcError, code, notification};
-use super::{Session, Work, check_operation, check_type, write};
+use super::{Session, Work, check_operation, check_type, moved, write};
 use crate::document::Diagnostic;
 use crate::engine::Stop;
 use crate::event::{Envelope, Event, Outcome, Report};
@@ -29,21 +30,27 @@ impl Session {
         let operation = params.operation;
         check_operation(operation.operation_id.as_deref())?;
         let config = Value::Object(params.config);
+        let refuse = |diagnostics| {
+            write(&m::ApplyResult {
+                status: Outcome::Failed.name().into(),
+                state: params.prior.clone(),
+                private: params.private.clone(),
+                diagnostics,
+            })
+        };
+        if let Some(place) = moved(&params.prior, &config, &BTreeSet::new()).into_iter().next() {
+            let words = "this names another target than the state, and no rollout leads there";
+            let remedy = "delete this deployment, then create the other one";
+            return refuse(vec![Diagnostic::error(place, words).with_remedy(remedy)]);
+        }
         let caller = self.caller(&work, operation.operation_id.as_deref(), &params.prior);
         let looked = self.look_unless_stopped(&config, &caller, &mut work.stop).await?;
         let rollout = match looked {
             Ok(rollout) => rollout,
-            Err(looked) => {
-                return write(&m::ApplyResult {
-                    status: Outcome::Failed.name().into(),
-                    state: params.prior,
-                    private: params.private,
-                    diagnostics: looked.into_diagnostics(),
-                });
-            }
+            Err(looked) => return refuse(looked.into_diagnostics()),
         };
         let hash = state::plan_hash(&config, rollout.wanted());
-        if let Some(planned) = params.private.and_then(|private| private.plan_hash)
+        if let Some(planned) = params.private.as_ref().and_then(|private| private.plan_hash.clone())
             && planned != hash
         {
             let words = "the plan was made for another configuration or revision; plan again";

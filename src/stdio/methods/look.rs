@@ -26,7 +26,10 @@ impl Session {
                 false => refused(found),
             });
         }
-        let rollout = match self.look(&config, &self.looker(prior)).await {
+        let replaces = moved(prior, &config, &BTreeSet::new());
+        // What is known of one target says nothing of another.
+        let known = if replaces.is_empty() { prior } else { &Value::Null };
+        let rollout = match self.look(&config, &self.looker(known)).await {
             Ok(rollout) => rollout,
             Err(looked) => return write(&refused(looked.into_diagnostics())),
         };
@@ -47,7 +50,7 @@ impl Session {
             action,
             planned: state::planned(&config, &rollout),
             unknown,
-            requires_replace: moved(prior, &config, &BTreeSet::new()),
+            requires_replace: replaces,
             batches: Some(state::sizes(&preview)),
             private: Some(m::Private { plan_hash: Some(hash.clone()) }),
             plan_hash: Some(hash),
