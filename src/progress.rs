@@ -61,6 +61,8 @@ pub struct Progress {
     pub failed: BTreeMap<InstanceId, String>,
     /// Those of them that the record counts.
     pub counted: BTreeSet<InstanceId>,
+    /// Those that an earlier rollout counted.
+    pub earlier: BTreeSet<InstanceId>,
     /// Instances that were taken out of the fleet to be looked at.
     pub kept: BTreeSet<InstanceId>,
     /// How long instances that this engine saw launched took until they served.
@@ -175,6 +177,9 @@ impl Progress {
 
     /// Takes in that `record` stands on the target.
     pub fn recorded(&mut self, record: Record) {
+        if self.record.as_ref().is_some_and(|found| found.generation != record.generation) {
+            self.earlier.clone_from(&self.counted);
+        }
         self.counted.extend(record.last_failed.clone());
         self.record = Some(record);
         // What it says it has heard is obeyed.

@@ -75,6 +75,7 @@ pub fn blocked(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
         let of_this: BTreeMap<&InstanceId, &String> = progress
             .failed
             .iter()
+            .filter(|(id, _)| !progress.earlier.contains(*id))
             .filter(|(id, _)| progress.seen.get(*id).is_none_or(|seen| seen.is_new))
             .collect();
         let reason = match (of_this.first_key_value(), &record.reason) {

@@ -295,3 +295,16 @@ async fn instances_that_are_set_aside_are_replaced_left_or_waited_for_as_told() 
         }
     }
 }
+
+#[tokio::test]
+async fn a_rollout_that_follows_a_failed_one_tells_of_its_own_failures() {
+    let mut config = bad(Behaviour::Unhealthy);
+    config.bad_revisions.insert("v3".into(), Behaviour::Hang);
+    let simulator = simulate(config);
+    let first = roll(simulator.clone(), spec(thirty_percent())).await;
+    assert!(first.report.reason.is_some_and(|words| words.contains("of v2 and 2 more failed")));
+    simulator.retarget("v3".into());
+    let second = roll(simulator, spec(thirty_percent())).await;
+    let words = second.report.reason.expect("a reason");
+    assert!(words.contains("of v3 and 2 more failed") && !words.contains("v2"), "{words}");
+}
