@@ -9,6 +9,7 @@
 )]
 
 mod bed;
+mod clients;
 mod crash;
 mod documents;
 mod examples;

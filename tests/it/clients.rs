@@ -1,0 +1,225 @@
+//! The clients in `examples/`, run on the simulator.
+
+use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::{Value, json};
+
+use crate::process::{Ran, rolling, run, write};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A program that finds this `rolling`, in `folder`.
+fn program(name: impl Into<OsString>, folder: &Path) -> Command {
+    let rolling = Path::new(env!("CARGO_BIN_EXE_rolling")).parent().expect("a folder");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::iter::once(rolling.to_owned()).chain(std::env::split_paths(&path));
+    let mut command = Command::new(name.into());
+    command
+        .env("PATH", std::env::join_paths(path).expect("a path"))
+        .env("PYTHONPATH", root().join("examples/clients/python"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .current_dir(folder)
+        .stdin(Stdio::null());
+    command
+}
+
+/// Writes a document with a fleet of ten, of which version 3 is bad. At this speed an hour is two
+/// seconds, which a busy machine may need for a boot.
+fn document(folder: &Path, speed: u32, revision: &str, more: &Value) -> PathBuf {
+    let mut config = json!({
+        "policy": "rolling", "batch_size_type": "percentage", "batch_size": 30,
+        "health": { "healthy_timeout": "1h" },
+        "simulated_fleet": {
+            "name": "web", "revision": revision, "bad_revisions": { "v3": "unhealthy" },
+        },
+    });
+    let more = more.as_object().cloned().unwrap_or_default();
+    config.as_object_mut().expect("an object").extend(more);
+    let document = json!({
+        "provider": { "rolling": { "simulator": { "speed": speed } } },
+        "resource": { "rolling_deployment": { "web": config } },
+    });
+    write(folder, &document)
+}
+
+/// The one revision that all ten instances run and serve, or what there is instead.
+fn deployed(file: &Path) -> Result<String, Value> {
+    let folder = file.parent().expect("a folder");
+    let ran = run(rolling().current_dir(folder).args(["status", "--output", "json"]).arg(file));
+    let status = ran.lines()[0].clone();
+    let instances = status["resources"][0]["instances"].as_array().map_or(&[][..], |all| all);
+    let runs = |revision| move |i: &Value| i["revision"] == revision && i["serves"] == true;
+    match instances.first().and_then(|first| first["revision"].as_str()) {
+        Some(revision) if instances.len() == 10 && instances.iter().all(runs(revision)) => {
+            Ok(revision.to_owned())
+        }
+        _ => Err(status),
+    }
+}
+
+/// What both clients' `deploy` must do; `deploy` is the command, still without the document.
+fn deploys(deploy: impl Fn(&Path) -> Command) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let with = |revision: &str, more: Value| {
+        let file = document(folder, 2000, revision, &more);
+        (run(deploy(folder).arg(&file)), deployed(&file))
+    };
+
+    let (ran, fleet) = with("v2", json!({}));
+    assert_eq!((ran.code, fleet), (0, Ok("v2".into())), "{ran:?}");
+    assert!(ran.stdout.starts_with("web: batches of 3, 3, 3, 1\n"), "{ran:?}");
+    assert!(ran.stdout.contains("\nbatch 4: 1\n"), "{ran:?}");
+    assert!(ran.stdout.ends_with("\n10 of 10 updated, 10 serving\nweb: succeeded\n"), "{ran:?}");
+    let (ran, _) = with("v2", json!({}));
+    assert_eq!((ran.code, &*ran.stdout), (0, "web: up to date\nweb: succeeded\n"), "{ran:?}");
+
+    let (ran, fleet) = with("v3", json!({}));
+    assert_eq!((ran.code, fleet), (3, Ok("v2".into())), "{ran:?}");
+    assert!(ran.stdout.contains("\nrolling back: instance i-0021 of v3"), "{ran:?}");
+    assert!(ran.stderr.contains("correct the cause and apply again"), "{ran:?}");
+    let (ran, _) = with("v3", json!({ "on_failure": "pause" }));
+    assert_eq!(ran.code, 4, "{ran:?}");
+    assert!(ran.stdout.ends_with("\nweb: paused\n"), "{ran:?}");
+    let (ran, fleet) = with("v4", json!({}));
+    assert_eq!((ran.code, fleet), (0, Ok("v4".into())), "{ran:?}");
+    let (ran, _) = with("v3", json!({ "on_failure": "stop" }));
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let (ran, _) = with("v2", json!({}));
+    assert_eq!(ran.code, 0, "{ran:?}");
+
+    let (ran, _) = with("v4", json!({ "policy": "rollin" }));
+    assert_eq!((ran.code, &*ran.stdout), (2, ""), "{ran:?}");
+    assert!(ran.stderr.contains("error at /policy: "), "{ran:?}");
+    assert!(ran.stderr.contains("did you mean \"rolling\"?"), "{ran:?}");
+
+    // One is at work; another must not, and the first stops when it is told to.
+    for interrupts in [1, 2] {
+        let slow = document(folder, 20, "v4", &json!({}));
+        let mut first = deploy(folder)
+            .arg(&slow)
+            .process_group(0)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a start");
+        let mut lines = BufReader::new(first.stdout.take().expect("a pipe")).lines();
+        let mut next = || lines.next().map(|line| line.expect("a line"));
+        while next().expect("a first batch") != "batch 1: 3" {}
+        let second = run(deploy(folder).arg(&slow));
+        assert_eq!(second.code, 5, "{second:?}");
+        assert!(second.stderr.contains("is at work on this target"), "{second:?}");
+        // The server is in another group of processes, so that only its client hears Ctrl-C.
+        let id = first.id().to_string();
+        let group = run(Command::new("ps").args(["-o", "pgid=", "--ppid", &id])).stdout;
+        assert!(!group.trim().is_empty() && group.trim() != id, "{group} of {id}");
+        for _ in 0..interrupts {
+            // As a terminal does it: every process of the group hears it.
+            let kill = Command::new("kill").args(["-INT", "--", &format!("-{id}")]).status();
+            assert!(kill.expect("kill").success());
+            while next().expect("an answer to the interrupt") != "stopping" {}
+        }
+        let last = std::iter::from_fn(next).last();
+        let ended = first.wait_with_output().expect("an end");
+        let stderr = String::from_utf8(ended.stderr).expect("UTF-8");
+        assert_eq!((ended.status.code(), last.as_deref()), (Some(4), Some("web: aborted")));
+        // Once: at a safe point. The second time may come too late to make a difference.
+        let safe = stderr.contains("nothing is borrowed any more");
+        assert!(safe || interrupts == 2, "{stderr}");
+    }
+    let (ran, fleet) = with("v4", json!({}));
+    assert_eq!((ran.code, fleet), (0, Ok("v4".into())), "{ran:?}");
+}
+
+fn succeeds(command: &mut Command) -> Ran {
+    let ran = run(command);
+    assert_eq!(ran.code, 0, "{command:?}\n{}\n{}", ran.stdout, ran.stderr);
+    ran
+}
+
+#[test]
+fn the_python_client_deploys() {
+    let script = root().join("examples/clients/python/deploy.py");
+    deploys(|folder| {
+        let mut command = program("python3", folder);
+        command.arg(&script);
+        command
+    });
+}
+
+#[test]
+fn the_lines_of_python_in_the_readme_work() {
+    let readme = root().join("examples/clients/README.md");
+    let readme = std::fs::read_to_string(readme).expect("a README");
+    let code = readme.split("```python\n").nth(1).and_then(|rest| rest.split("```").next());
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut python = program("python3", folder.path());
+    let ran = succeeds(python.args(["-c", code.expect("some Python")]));
+    assert!(ran.stdout.ends_with("\nsucceeded v2\n"), "{ran:?}");
+}
+
+#[test]
+fn the_python_client_is_safe_to_call_from_threads_and_leaves_nothing_unattended() {
+    let folder = tempfile::tempdir().expect("a folder");
+    succeeds(program("python3", folder.path()).arg(root().join("tests/clients/client.py")));
+}
+
+#[test]
+fn the_python_client_needs_no_more_than_python_3_9() {
+    let check = "import ast, sys\nfor file in sys.argv[1:]:\n \
+                 ast.parse(open(file).read(), feature_version=(3, 9))";
+    let python = root().join("examples/clients/python");
+    let files = ["rolling_client.py", "deploy.py"].map(|name| python.join(name));
+    succeeds(program("python3", root()).args(["-c", check]).args(files));
+}
+
+/// The TypeScript client, compiled below `target/` once a run. Returns where.
+fn compiled() -> &'static Path {
+    static COMPILED: OnceLock<PathBuf> = OnceLock::new();
+    COMPILED.get_or_init(|| {
+        let source = root().join("examples/clients/typescript");
+        let folder = root().join("target/clients/typescript");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        // Another run of the tests may want the same.
+        let lock = std::fs::File::create(folder.join("lock")).expect("a file");
+        lock.lock().expect("a lock");
+        let installed = folder.join("node_modules/.package-lock.json");
+        let name = "package-lock.json";
+        let same = std::fs::read(source.join(name)).ok() == std::fs::read(folder.join(name)).ok();
+        for entry in std::fs::read_dir(&source).expect("a folder") {
+            let entry = entry.expect("an entry");
+            if entry.path().is_file() {
+                std::fs::copy(entry.path(), folder.join(entry.file_name())).expect("a copy");
+            }
+        }
+        if !same || !installed.exists() {
+            succeeds(program("npm", &folder).args(["ci", "--no-audit", "--no-fund"]));
+        }
+        succeeds(program("npm", &folder).args(["run", "build"]));
+        folder.join("dist")
+    })
+}
+
+#[test]
+fn the_typescript_client_deploys() {
+    let script = compiled().join("deploy.js");
+    deploys(|folder| {
+        let mut command = program("node", folder);
+        command.arg(&script);
+        command
+    });
+}
+
+#[test]
+fn the_typescript_client_keeps_calls_apart_and_leaves_nothing_unattended() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = root().join("tests/clients/client.mjs");
+    succeeds(program("node", folder.path()).arg(script).arg(compiled().join("rolling.js")));
+}
