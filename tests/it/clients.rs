@@ -1,4 +1,4 @@
-//! The clients in `examples/`, run on the simulator.
+//! The clients and the Pulumi provider in `examples/`, run on the simulator.
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
@@ -222,4 +222,53 @@ fn the_typescript_client_keeps_calls_apart_and_leaves_nothing_unattended() {
     let folder = tempfile::tempdir().expect("a folder");
     let script = root().join("tests/clients/client.mjs");
     succeeds(program("node", folder.path()).arg(script).arg(compiled().join("rolling.js")));
+}
+
+/// A Python with Pulumi and PyYAML, installed once below `target/`.
+fn python() -> &'static Path {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON.get_or_init(|| {
+        let ran = succeeds(
+            program("python3", root()).args(["tests/localstack/lab.py", "install"]).args([
+                "--lock",
+                "tests/clients/requirements.txt",
+                "--dir",
+                "target/clients",
+            ]),
+        );
+        root().join(ran.stdout.trim_end())
+    })
+}
+
+/// Runs a part of what Pulumi would do with a copy of the example.
+fn pulumi(part: &str) {
+    let folder = tempfile::tempdir().expect("a folder");
+    for example in ["pulumi", "clients/python"] {
+        let copy = folder.path().join(example);
+        std::fs::create_dir_all(&copy).expect("a folder");
+        let entries = std::fs::read_dir(root().join("examples").join(example)).expect("a folder");
+        for entry in entries.map(|entry| entry.expect("an entry")) {
+            if entry.path().is_file() {
+                std::fs::copy(entry.path(), copy.join(entry.file_name())).expect("a copy");
+            }
+        }
+    }
+    let script = root().join("tests/clients/pulumi_provider.py");
+    let mut command = program(python(), &folder.path().join("pulumi"));
+    succeeds(command.env_remove("PYTHONPATH").arg(script).arg(part));
+}
+
+#[test]
+fn pulumi_rolls_by_its_program_and_a_failed_create_is_resumed() {
+    pulumi("roll");
+}
+
+#[test]
+fn pulumi_plans_with_what_is_not_known_yet() {
+    pulumi("unknown");
+}
+
+#[test]
+fn pulumi_gives_a_deployment_up_without_touching_an_instance() {
+    pulumi("delete");
 }
