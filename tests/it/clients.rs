@@ -1,4 +1,4 @@
-//! The clients and the Pulumi provider in `examples/`, run on the simulator.
+//! The clients, the Pulumi provider and the pipelines in `examples/`, run on the simulator.
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
@@ -271,4 +271,49 @@ fn pulumi_plans_with_what_is_not_known_yet() {
 #[test]
 fn pulumi_gives_a_deployment_up_without_touching_an_instance() {
     pulumi("delete");
+}
+
+#[test]
+fn the_pipelines_plan_apply_and_tell_exit_codes_by_name() {
+    for file in ["github-actions.yml", "gitlab-ci.yml"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path();
+        let job = |job: &str, revision: &str, more: Value| {
+            let document = document(folder, 2000, revision, &more);
+            let pipeline = root().join("examples/pipelines").join(file);
+            let mut command = program(python(), folder);
+            command.arg(root().join("tests/clients/pipelines.py")).arg(pipeline).arg(job);
+            (run(&mut command), deployed(&document))
+        };
+        let says = |ran: &Ran, code: i32, words: &str| {
+            assert_eq!(ran.code, code, "{file}: {ran:?}");
+            assert!(ran.stdout.contains(words), "{file}: {ran:?}");
+        };
+
+        let (ran, _) = job("plan", "v2", json!({}));
+        says(&ran, 0, "Merging this rolls the fleet");
+        let plan = std::fs::read_to_string(folder.join("plan.txt")).expect("a plan");
+        assert!(plan.contains("batches    3, 3, 3, 1"), "{plan}");
+        let (ran, fleet) = job("apply", "v2", json!({}));
+        says(&ran, 0, "The fleet runs what the document says.");
+        assert_eq!(fleet, Ok("v2".into()));
+        let (ran, _) = job("plan", "v2", json!({}));
+        says(&ran, 0, "Nothing to roll.");
+
+        let (ran, fleet) = job("apply", "v3", json!({}));
+        says(&ran, 3, "Rolled back: the new revision failed");
+        assert_eq!(fleet, Ok("v2".into()));
+        let (ran, _) = job("apply", "v3", json!({ "on_failure": "stop" }));
+        says(&ran, 1, "The rollout failed");
+        let (ran, _) = job("apply", "v3", json!({ "on_failure": "pause" }));
+        says(&ran, 4, "Paused or aborted");
+        for name in ["plan", "apply"] {
+            let (ran, _) = job(name, "v2", json!({ "policy": "rollin" }));
+            says(&ran, 2, "The document cannot be carried out");
+        }
+        if file.starts_with("github") {
+            let summary = std::fs::read_to_string(folder.join("summary.md")).expect("a summary");
+            assert!(summary.starts_with(&format!("```\n{plan}")), "{summary}");
+        }
+    }
 }
