@@ -45,7 +45,7 @@ await assert.rejects(client.call("ping", {}));
 // U+2028 ends no line.
 client = await configured(20);
 const config = { ...request("h").config, "a\u2028b": 1 };
-const { diagnostics } = await client.call("resource.validate", { ...request("h"), config });
+const { diagnostics } = await client.call("resource.validate", { type: request("h").type, config });
 assert.equal(diagnostics[0].pointer, "/a\u2028b");
 
 // What onProgress throws, the caller gets; and the server, not heard any more, stops.

@@ -207,3 +207,13 @@ async fn a_stop_after_a_failure() {
     let (outcome, word) = (Outcome::Failed, None);
     enumerate(Story { name: "stop", config, spec, outcome, word }).await;
 }
+
+#[tokio::test]
+async fn a_failure_that_is_tolerated() {
+    // Every second launch fails; the one that was counted is not counted again.
+    let spec =
+        RollingDeployment { failure_threshold: 2, ..spec(Policy::Rolling(BatchSize::Fixed(1))) };
+    let config = FleetConfig { instances: 3, ..bad(Behaviour::HalfUnhealthy) };
+    let (outcome, word) = (Outcome::Failed, None);
+    enumerate(Story { name: "second failure", config, spec, outcome, word }).await;
+}

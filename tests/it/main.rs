@@ -10,6 +10,7 @@
 
 mod bed;
 mod clients;
+mod conformance;
 mod crash;
 mod documents;
 mod examples;
