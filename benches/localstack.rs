@@ -16,6 +16,9 @@
 mod lab;
 #[path = "../tests/it/process.rs"]
 mod process;
+#[allow(dead_code, reason = "the tests use the rest")]
+#[path = "../tests/it/wire.rs"]
+mod wire;
 
 use std::time::Instant;
 

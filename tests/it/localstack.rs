@@ -412,3 +412,83 @@ fn an_interrupt_leaves_nothing_suspended_or_draining_and_a_later_apply_finishes(
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_as_before(&account, &before, 10, &format!("{template}:2"));
 }
+
+#[test]
+fn another_program_imports_rolls_reads_and_deletes_a_group_over_json_rpc() {
+    let Some(account) = account() else { return };
+    let template = account.fleet(ten(), times());
+    let before = account.get("groups/web");
+    let talk = |requests: &[(&str, Value)]| -> Vec<Value> {
+        let first = ("initialize", json!({ "protocol_versions": [1] }));
+        let lines: Vec<String> = std::iter::once(&first)
+            .chain(requests)
+            .enumerate()
+            .map(|(id, (method, params))| {
+                let mut params = params.clone();
+                if id > 0 {
+                    params["type"] = json!("rolling_deployment");
+                }
+                json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })
+                    .to_string()
+            })
+            .collect();
+        let ran = process::run_with(account.rolling().arg("serve"), &lines.join("\n"));
+        let mut answers = ran.lines();
+        answers.retain(|answer| answer.get("id").is_some());
+        answers.sort_by_key(|answer| answer["id"].as_u64());
+        answers.into_iter().skip(1).map(|answer| answer["result"].clone()).collect()
+    };
+
+    let imported = talk(&[
+        ("resource.import", json!({ "id": "auto_scaling_group/web" })),
+        ("resource.import", json!({ "id": "auto_scaling_group/wbe" })),
+    ]);
+    let state = imported[0]["state"].clone();
+    assert_eq!(
+        state["auto_scaling_group"],
+        json!({ "name": "web", "launch_template": { "id": template, "version": "1" } }),
+        "{imported:?}"
+    );
+    assert_eq!(state["deployed_revision"], json!(format!("{template}:1")));
+    assert_eq!(imported[1]["state"], Value::Null);
+    let made = account.mutations();
+    let config = resource(&template, "2");
+    let planned = talk(&[("resource.plan", json!({ "prior": state, "config": config }))]);
+    assert_eq!(planned[0]["action"], "update");
+    assert_eq!(account.mutations(), made, "importing and planning change nothing");
+    let applied = talk(&[(
+        "resource.apply",
+        json!({
+            "prior": state, "config": config, "planned": planned[0]["planned"],
+            "private": planned[0]["private"], "operation_id": "deploy-2",
+        }),
+    )]);
+    assert_eq!(applied[0]["status"], "succeeded", "{applied:?}");
+    let state = applied[0]["state"].clone();
+    let seen = talk(&[
+        ("resource.read", json!({ "prior": state })),
+        ("resource.status", json!({ "config": config })),
+        ("resource.plan", json!({ "prior": state, "config": config })),
+    ]);
+    assert_eq!(seen[0]["state"], state);
+    assert_eq!(seen[1]["record"], Value::Null);
+    assert_eq!(seen[2]["action"], "none");
+    assert_as_before(&account, &before, 10, &format!("{template}:2"));
+
+    // A rollout that is cut off is given up: what is borrowed comes back, instances stay.
+    let document =
+        json!({ "resource": { "rolling_deployment": { "web": resource(&template, "1") } } });
+    let file = process::write(account.folder.path(), &document);
+    let mut child = account.rolling().arg("apply").arg(file).spawn().expect("the program starts");
+    while account.get("groups/web")["suspended"].as_array().is_none_or(Vec::is_empty) {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    child.kill().expect("killed");
+    child.wait().expect("an end");
+    let gone = talk(&[("resource.delete", json!({ "prior": state }))]);
+    assert_eq!(gone[0], json!({ "status": "succeeded", "state": null, "diagnostics": [] }));
+    let after = account.get("groups/web");
+    for what in ["min", "max", "desired", "suspended", "tags"] {
+        assert_eq!(after[what], before[what], "{what}");
+    }
+}

@@ -12,7 +12,7 @@ use crate::wire;
 #[derive(Debug)]
 pub struct Ran {
     /// What was on standard input.
-    sent: String,
+    pub sent: String,
     pub code: i32,
     pub stdout: String,
     pub stderr: String,

@@ -33,6 +33,7 @@ fn start(account: &Account, resource: &Value) -> Child {
 fn end(child: Child) -> Ran {
     let done = child.wait_with_output().expect("an end");
     Ran {
+        sent: String::new(),
         code: done.status.code().unwrap_or(-1),
         stdout: String::from_utf8(done.stdout).expect("UTF-8"),
         stderr: String::from_utf8(done.stderr).expect("UTF-8"),
