@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rolling::engine::Stop;
 use rolling::event::{Event, Outcome};
-use rolling::spec::{BatchSize, Policy};
+use rolling::spec::{BatchSize, OnFailure, Policy, RollingDeployment};
 use rolling_provider::{Action, Fleet, Lifecycle, TargetState};
 use rolling_simulator::{Behaviour, FleetConfig};
 
@@ -307,4 +307,18 @@ async fn a_rollout_that_follows_a_failed_one_tells_of_its_own_failures() {
     let second = roll(simulator, spec(thirty_percent())).await;
     let words = second.report.reason.expect("a reason");
     assert!(words.contains("of v3 and 2 more failed") && !words.contains("v2"), "{words}");
+}
+
+#[tokio::test]
+async fn surge_that_nobody_can_launch_comes_off_the_size_on_the_way_back() {
+    let mut config = bad(Behaviour::FailLaunch);
+    // The old revision cannot be launched any more either, and need not be.
+    config.bad_revisions.insert("v1".into(), Behaviour::FailLaunch);
+    let simulator = simulate(config);
+    let policy = Policy::RollingWithAdditionalBatch(BatchSize::Fixed(3));
+    let spec = RollingDeployment { on_failure: OnFailure::Rollback, ..spec(policy) };
+    let told = roll(simulator.clone(), spec).await;
+    assert_ended(&told, Outcome::RolledBack);
+    assert_tidy(&*simulator, 10, "v1").await;
+    assert_eq!(simulator.launched(), 10);
 }
