@@ -1,158 +1,202 @@
-"""The conversation: its beginning, its end, and what may be said when."""
+"""The beginning and the end of a conversation."""
 
-from harness import case, check, config, params
+import time
 
+from lab import SLOW, case, fleet, has_succeeded, lasting, of, stuck, was_stopped
+from peer import check, notification
 
-@case
-def initialize_answers(bench):
-    server = bench.start()
-    answer = server.result(
-        server.request("initialize", {"protocol_versions": [1, 2], "client": {"name": "c"}})
-    )
-    check(answer["protocol_version"] == 1, "version 1")
-    limits = answer["capabilities"]
-    check(limits["max_message_bytes"] >= 1 << 20 and limits["max_in_flight"] >= 100, f"{limits}")
-    check("rolling_deployment" in answer["resource_types"], "the resource type")
-    check(answer["server"]["name"], "a name")
+INITIALIZE = {"protocol_versions": [1]}
 
 
-@case
-def before_initialize(bench):
-    server = bench.start()
-    for method in ("ping", "resource.plan", "shutdown", "no.such.method"):
-        check(server.error(server.request(method)) == -32002, f"{method} before initialize")
-    check("methods" in server.result(server.request("rpc.discover")), "rpc.discover is allowed")
+@case()
+def initialize_says_what_the_server_is_and_can(lab):
+    peer = lab.start()
+    said = peer.ask("initialize", {"protocol_versions": [7, 1, 2],
+                                   "client": {"name": "conformance", "version": "1"}})
+    check(said.get("protocol_version") == 1, "protocol_version 1", said)
+    check(isinstance(said.get("server", {}).get("name"), str), "the server's name", said)
+    wanted = {"max_message_bytes": 16777216, "max_in_flight": 1024, "progress": True,
+              "cancel": True}
+    can = said.get("capabilities", {})
+    check(all(can.get(name) == value for name, value in wanted.items()),
+          "capabilities %s" % wanted, can)
+    check(said.get("resource_types") == ["rolling_deployment"],
+          "resource_types with rolling_deployment", said)
 
 
-@case
-def initialize_twice(bench):
-    server = bench.serve()
-    check(server.error(server.request("initialize", {"protocol_versions": [1]})) == -32600, "-32600")
+@case()
+def before_initialize_nothing_else_is_answered(lab):
+    peer = lab.start()
+    for method in ["ping", "resource.plan", "provider.schema", "shutdown", "no.such.method"]:
+        peer.error(peer.call(method), -32002)
+    peer.ask("initialize", INITIALIZE)
+    peer.ask("ping")
 
 
-@case
-def no_common_version(bench):
-    server = bench.start()
-    id = server.request("initialize", {"protocol_versions": [99]})
-    check(server.error(id) == 1001, "1001")
-    check(server.answer(id)["error"]["data"]["supported"] == [1], "data.supported")
-    check(server.error(server.request("ping")) == -32002, "still not initialized")
-    server.result(server.request("initialize", {"protocol_versions": [1]}))
+@case()
+def rpc_discover_is_answered_before_initialize_and_after(lab):
+    peer = lab.start()
+    document = peer.ask("rpc.discover")
+    check(isinstance(document.get("openrpc"), str), "an OpenRPC document", document)
+    methods = {method.get("name") for method in document.get("methods", [])}
+    wanted = {"initialize", "rpc.discover", "provider.schema", "provider.configure",
+              "resource.validate", "resource.plan", "resource.apply", "resource.read",
+              "resource.import", "resource.upgrade_state", "resource.delete", "resource.status",
+              "resource.control", "ping", "shutdown", "exit", "$/cancel_request", "$/progress",
+              "$/log"}
+    check(wanted <= methods, "the methods %s" % sorted(wanted - methods), sorted(methods))
+    peer.ask("initialize", INITIALIZE)
+    check(peer.ask("rpc.discover") == document, "the same document again", "another one")
 
 
-@case
-def bad_params_of_initialize(bench):
-    server = bench.start()
-    for wrong in ({}, {"protocol_versions": 1}, {"protocol_versions": ["1"]}):
-        check(server.error(server.request("initialize", wrong)) == -32602, f"{wrong}")
+@case()
+def initialize_twice_is_refused_and_harmless(lab):
+    peer = lab.open()
+    peer.error(peer.call("initialize", INITIALIZE), -32600)
+    peer.ask("ping")
 
 
-@case
-def unknown_methods(bench):
-    server = bench.serve()
-    check(server.error(server.request("resource.dance")) == -32601, "-32601")
-    server.notify("$/whatever", {"x": 1})
-    server.notify("resource.apply", params())
-    check(server.result(server.request("ping")) == {}, "unknown notifications are ignored")
-    check(not (bench.folder / ".rolling").exists(), "an apply without an id is none")
+@case()
+def another_version_is_refused_with_the_versions_that_are_known(lab):
+    peer = lab.start()
+    for versions in [[7], [2, 3], [0], []]:
+        error = peer.error(peer.call("initialize", {"protocol_versions": versions}), 1001)
+        check((error.get("data") or {}).get("supported") == [1], "data.supported [1]", error)
+    peer.error(peer.call("ping"), -32002)
+    # A refusal is no beginning: there is another try.
+    peer.ask("initialize", INITIALIZE)
+    peer.ask("ping")
 
 
-@case
-def bad_params(bench):
-    server = bench.serve()
-    ask = lambda method, given: server.error(server.request(method, given))
-    check(ask("resource.validate", {"config": config()}) == -32602, "no type")
-    check(ask("resource.validate", {"type": "rolling_deployment"}) == -32602, "no config")
-    check(ask("resource.plan", {"type": "rolling_deployment", "config": 7}) == -32602, "a number")
-    check(ask("resource.read", {"type": "rolling_deployment"}) == -32602, "no prior")
-    check(ask("resource.validate", params(konfig={})) == -32602, "a parameter that there is not")
-    check(ask("resource.apply", params(deadline_ms=-1)) == -32602, "deadline_ms")
-    for wrong in ("", "a b", "x" * 65, "é"):
-        check(ask("resource.apply", params(operation_id=wrong)) == -32602, f"operation_id {wrong!r}")
-    for method in ("resource.validate", "resource.plan", "resource.apply", "resource.status"):
-        check(ask(method, {"type": "other", "config": config()}) == 1002, f"type of {method}")
+@case()
+def initialize_without_versions_is_refused(lab):
+    peer = lab.start()
+    for params in [None, {}, {"protocol_versions": 1}, {"protocol_versions": ["1"]}]:
+        peer.error(peer.call("initialize", params), -32602)
+    peer.ask("initialize", INITIALIZE)
 
 
-@case
-def shutdown_and_exit(bench):
-    server = bench.serve()
-    check(server.result(server.request("shutdown")) is None, "null")
-    check(server.error(server.request("ping")) == -32600, "after shutdown only exit is accepted")
-    server.notify("exit")
-    check(server.exit_code() == 0, "exit 0 after shutdown")
+@case()
+def shutdown_then_exit_ends_with_0(lab):
+    peer = lab.open()
+    id = peer.call("shutdown")
+    check(peer.result(id) is None, "null", peer.answer(id))
+    peer.notify("exit")
+    peer.ends_with(0)
 
 
-@case
-def exit_without_shutdown(bench):
-    server = bench.serve()
-    server.notify("exit")
-    check(server.exit_code() == 1, "exit 1 without shutdown")
+@case()
+def exit_without_shutdown_ends_with_1(lab):
+    peer = lab.open()
+    peer.notify("exit")
+    peer.ends_with(1)
 
 
-@case
-def shutdown_answers_what_is_in_flight_first(bench):
-    server = bench.serve(speed=500)
-    apply = server.request("resource.apply", params())
-    shutdown = server.request("shutdown")
-    check(server.result(shutdown) is None, "null")
-    check(server.result(apply)["status"] == "succeeded", "it is finished")
-    order = [m["id"] for m in server.messages if m.get("id") in (apply, shutdown)]
-    check(order == [apply, shutdown], "the apply is answered before shutdown is")
+@case()
+def exit_before_initialize_ends_with_1(lab):
+    peer = lab.start()
+    peer.notify("exit")
+    peer.ends_with(1)
 
 
-@case
-def duplicate_id_in_flight(bench):
-    server = bench.serve(speed=100)
-    server.request("resource.apply", params(), id="same")
-    server.request("ping", id="same")
-    check(server.error("same") == -32600, "an id in flight is refused")
-    server.notify("$/cancel_request", {"id": "same"})
-    both = lambda messages: [m for m in messages if m.get("id") == "same" and "result" in m]
-    server.until(both, "the answer to the first request")
+@case()
+def exit_with_an_apply_in_flight_stops_it_and_answers_it(lab):
+    peer = lab.open(SLOW)
+    id = peer.call("resource.apply", of(stuck(), progress_token=1))
+    peer.under_way(1)
+    peer.notify("exit")
+    peer.ends_with(1)
+    was_stopped(peer.result(id))
 
 
-@case
-def discovery(bench):
-    server = bench.serve()
-    found = server.result(server.request("rpc.discover"))
-    methods = {method["name"]: method for method in found["methods"]}
-    wanted = "initialize ping shutdown exit rpc.discover provider.schema provider.configure " \
-        "resource.validate resource.plan resource.apply resource.read resource.import " \
-        "resource.upgrade_state resource.delete resource.status resource.control " \
-        "$/cancel_request $/progress $/log"
-    check(set(wanted.split()) <= set(methods), f"missing: {set(wanted.split()) - set(methods)}")
-    schema = server.result(server.request("provider.schema"))
-    kind = schema["resource_types"]["rolling_deployment"]
-    attributes = kind["attributes"]
-    check("policy" in attributes["required"], "policy is required")
-    check("batch_size" in attributes["optional"], "batch_size is optional")
-    check({"id", "status", "instances"} <= set(attributes["computed"]), "computed attributes")
-    check("/simulated_fleet/name" in attributes["force_new"], "the target's name forces a new one")
-    described = kind["config"]["properties"]["policy"]
-    check(kind["config"]["type"] == "object" and described, "a JSON Schema")
+@case()
+def after_shutdown_only_exit_is_accepted(lab):
+    peer = lab.open()
+    peer.ask("shutdown")
+    for method in ["ping", "resource.plan", "shutdown", "initialize"]:
+        peer.error(peer.call(method), -32600)
+    peer.notify("exit")
+    peer.ends_with(0)
 
 
-@case
-def logs_only_when_asked(bench):
-    quiet = bench.serve()
-    check(quiet.result(quiet.request("resource.apply", params()))["status"] == "succeeded", "rolls")
-    check(not [m for m in quiet.messages if m.get("method") == "$/log"], "nobody asked for logs")
-    loud = bench.start()
-    asked = {"protocol_versions": [1], "capabilities": {"log": "debug"}}
-    loud.result(loud.request("initialize", asked))
-    loud.result(loud.request("provider.configure", {"config": {"simulator": {"speed": 2000}}}))
-    loud.result(loud.request("resource.apply", params(config(revision="v3"))))
-    logs = [m["params"] for m in loud.messages if m.get("method") == "$/log"]
-    check(logs, "logs were asked for")
-    levels = {"error", "warn", "info", "debug"}
-    check(all(log["level"] in levels and log["message"] for log in logs), f"{logs[:3]}")
+@case()
+def shutdown_is_answered_after_what_is_in_flight(lab):
+    peer = lab.open(SLOW)
+    apply = peer.call("resource.apply", of(lasting(), progress_token=1))
+    peer.under_way(1)
+    shutdown = peer.call("shutdown")
+    late = peer.call("ping")
+    peer.error(late, -32600)
+    check(not peer.is_answered(shutdown), "shutdown waits for the apply", peer.all()[-1])
+    has_succeeded(peer.result(apply, within=30), "v2", 4)
+    check(peer.result(shutdown) is None, "null", peer.answer(shutdown))
+    check(peer.all().index(peer.answer(apply)) < peer.all().index(peer.answer(shutdown)),
+          "the answer to the apply before that to shutdown", peer.all()[-2:])
+    peer.notify("exit")
+    peer.ends_with(0)
 
 
-@case
-def stdout_is_the_protocol_only(bench):
-    """With everything logged, to standard error. What else a process might print there (a library,
-    a child) is seen to by the judge of every line in every case."""
-    server = bench.serve(environment={"RUST_LOG": "trace", "RUST_BACKTRACE": "1"})
-    server.result(server.request("resource.apply", params()))
-    server.close_stdin()
-    check(server.exit_code() == 0, "exit 0")
+@case()
+def shutdown_and_exit_in_one_write_with_an_apply_in_flight_lose_nothing(lab):
+    peer = lab.open()
+    apply, apply_id = peer.request("resource.apply", of(fleet()))
+    shutdown, shutdown_id = peer.request("shutdown")
+    peer.write(apply + shutdown + notification("exit"))
+    peer.ends_with(0)
+    has_succeeded(peer.result(apply_id), "v2", 4)
+    peer.result(shutdown_id)
+
+
+@case()
+def the_end_of_standard_input_ends_with_0(lab):
+    peer = lab.open()
+    peer.close()
+    peer.ends_with(0)
+    silent = lab.start()
+    silent.close()
+    silent.ends_with(0)
+
+
+@case()
+def the_end_of_standard_input_after_shutdown_ends_with_0(lab):
+    peer = lab.open()
+    peer.ask("shutdown")
+    peer.close()
+    peer.ends_with(0)
+
+
+@case()
+def the_end_of_standard_input_lets_an_apply_finish(lab):
+    peer = lab.open(SLOW)
+    id = peer.call("resource.apply", of(lasting(), progress_token=1))
+    peer.under_way(1)
+    peer.close()
+    peer.ends_with(0, within=30)
+    has_succeeded(peer.result(id), "v2", 4)
+
+
+@case()
+def the_end_of_standard_input_waits_for_a_reader_that_is_slow(lab):
+    # As in `printf ... | server | less`: more than a pipe holds is answered, and read later.
+    peer = lab.open()
+    peer.pause_reading()
+    ids = [peer.call("provider.schema") for _ in range(40)]
+    peer.close()
+    time.sleep(8)
+    peer.read_on()
+    peer.ends_with(0)
+    for id in ids:
+        peer.result(id)
+
+
+@case()
+def log_messages_come_only_when_asked_for(lab):
+    # That none comes otherwise is checked of every line of every case.
+    peer = lab.open(log="debug")
+    peer.ask("resource.apply", of(fleet()))
+    logs = [m for m in peer.all() if m.get("method") == "$/log"]
+    check(logs != [], "$/log of an apply at the level debug", "none")
+    peer.close()
+    peer.ends_with(0)
+    quiet = lab.open(log="error")
+    quiet.ask("resource.apply", of(fleet("other")))

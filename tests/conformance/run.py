@@ -1,94 +1,184 @@
-"""Tests an implementation of the protocol, by driving a command.
+#!/usr/bin/env python3
+"""Runs the conformance suite against a server of the protocol.
 
-    python3 run.py [-k WORD] -- COMMAND ARGS...
-    python3 run.py --self-test
+    python3 tests/conformance/run.py [-k WORD] [--json] -- COMMAND ARGS...
+    python3 tests/conformance/run.py --self-test
+
+One line a case; exit code 0 when all passed, 1 when one failed, 2 for wrong usage.
 """
 
 import argparse
-import pathlib
+import concurrent.futures
+import importlib
+import json
+import os
+import shutil
+import signal
 import sys
+import tempfile
+import threading
 import time
 import traceback
-from concurrent.futures import ThreadPoolExecutor
 
-import concurrency  # noqa: F401  (registers its cases)
-import death  # noqa: F401
-import framing  # noqa: F401
-import lifecycle  # noqa: F401
-import operations  # noqa: F401
-from harness import CASES, PATIENCE, Bench, Failure
+sys.dont_write_bytecode = True  # the suite leaves nothing beside its sources
 
-#: So many cases at once; most wait most of the time.
-AT_ONCE = 6
+from lab import CASES, Lab  # noqa: E402
+from peer import Failure  # noqa: E402
 
+TOPICS = ["deployment", "signals", "cancel", "lifecycle", "framing", "errors"]
+LONGEST_LINE = 2000
+MOST_LINES = 60
 
-def run(function, command, patience=PATIENCE):
-    """Returns what went wrong, or nothing."""
-    bench = Bench(command, patience)
-    try:
-        function(bench)
-        wrong = [words for server in bench.servers for words in server.verdict()]
-    except Failure as failure:
-        wrong = [words for server in bench.servers for words in server.verdict()]
-        wrong.insert(0, str(failure))
-    except Exception:
-        wrong = [traceback.format_exc()]
-    try:
-        said = bench.transcript() if wrong else ""
-        return "; ".join(wrong[:5]) + ("\n" + said if wrong else "")
-    finally:
-        bench.close()
-
-
-def suite(command, word):
-    cases = [function for function in CASES if word in function.__name__]
-    failed = 0
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        def timed(function):
-            begin = time.monotonic()
-            return run(function, command), time.monotonic() - begin
-
-        for function, (wrong, took) in zip(cases, pool.map(timed, cases)):
-            failed += bool(wrong)
-            words = f"FAIL {function.__name__}: {wrong}" if wrong else f"ok   {function.__name__}"
-            print(words if wrong else f"{words} ({took:.1f} s)", flush=True)
-    print(f"{len(cases) - failed} passed, {failed} failed")
-    return 1 if failed or not cases else 0
-
-
-def self_test():
-    """Each broken server is caught by the case that is there for its rule."""
-    broken = str(pathlib.Path(__file__).parent / "broken.py")
-    rules = {
-        "silence": framing.malformed_then_valid,
-        "noise": framing.one_shot_pipe,
-        "version": framing.one_shot_pipe,
-        "both": framing.one_shot_pipe,
-        "twice": framing.one_shot_pipe,
-        "exit": framing.one_shot_pipe,
-    }
-    survived = []
-    for rule, function in rules.items():
-        wrong = run(function, [sys.executable, broken, rule], patience=3)
-        print(f"{rule}: {wrong.splitlines()[0] if wrong else 'NOT NOTICED'}")
-        survived += [] if wrong else [rule]
-    fine = run(framing.one_shot_pipe, [sys.executable, broken, "none"])
-    print(f"none: {fine or 'nothing to find'}")
-    return 1 if survived or fine else 0
+running = set()
+running_lock = threading.Lock()
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-k", metavar="WORD", default="", help="only cases whose name holds WORD")
-    parser.add_argument("--self-test", action="store_true", help="test the suite itself")
-    parser.add_argument("command", nargs="*", help="what starts a server, after --")
-    given = parser.parse_args()
-    if given.self_test:
-        return self_test()
-    if not given.command:
-        parser.error("a command is needed, for instance: run.py -- rolling serve")
-    return suite(given.command, given.k)
+    options = parse(sys.argv[1:])
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(1))
+    if options.self_test:
+        import selftest
+        sys.exit(selftest.run(options))
+    for topic in TOPICS:
+        importlib.import_module(topic)
+    chosen = [one for one in CASES if options.k in one.title]
+    if not chosen:
+        sys.exit("no case has %r in its name" % options.k)
+    failed = run(chosen, options, lambda told: show(told, options.json))
+    passed = len(chosen) - failed
+    if options.json:
+        print(json.dumps({"passed": passed, "failed": failed}))
+    else:
+        print("%d passed, %d failed" % (passed, failed))
+    sys.exit(1 if failed else 0)
+
+
+def parse(args):
+    parser = argparse.ArgumentParser(
+        description="Holds a server of the protocol to its rules.",
+        usage="run.py [-k WORD] [--json] [--jobs N] [--log-env NAME=VALUE] -- COMMAND ARGS...\n"
+              "       run.py --self-test")
+    parser.add_argument("-k", metavar="WORD", default="",
+                        help="only cases with this in their name")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--jobs", type=int, default=4, metavar="N", help="cases at once")
+    parser.add_argument("--log-env", default="RUST_LOG=debug", metavar="NAME=VALUE",
+                        help="what makes the server log to standard error; empty for nothing")
+    parser.add_argument("--self-test", action="store_true",
+                        help="see whether broken servers are found out")
+    parser.add_argument("command", nargs="*", metavar="COMMAND")
+    options = parser.parse_args(args)
+    if bool(options.command) == options.self_test:
+        parser.error("give the server's command after --")
+    # Every case has a folder of its own: what is named from here must still be found.
+    options.command = [os.path.abspath(word) if os.sep in word and os.path.exists(word) else word
+                       for word in options.command]
+    if options.command and not shutil.which(options.command[0]):
+        parser.error("there is no program %s" % options.command[0])
+    name, _, value = options.log_env.partition("=")
+    options.log_env = {name: value} if name else {}
+    return options
+
+
+def run(cases, options, tell):
+    """Runs cases, several at once, tells of each as it ends, and returns how many failed."""
+    failed = 0
+    waiting = []
+    pool = concurrent.futures.ThreadPoolExecutor(max(1, options.jobs))
+    try:
+        for one in cases:
+            waiting.append(pool.submit(run_one, one, options))
+        for done in concurrent.futures.as_completed(waiting):
+            told = done.result()
+            failed += not told["ok"]
+            tell(told)
+    except BaseException:
+        # No server may outlive the suite, whatever ends it.
+        for left in waiting:
+            left.cancel()
+        with running_lock:
+            for lab in running:
+                lab.expire()
+        raise
+    finally:
+        pool.shutdown()
+    return failed
+
+
+def run_one(one, options):
+    """Runs one case in a folder of its own and says what came of it."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
+        lab = Lab(options.command, folder, options.log_env)
+        with running_lock:
+            running.add(lab)
+        limit = threading.Timer(one.limit, lab.expire)
+        limit.daemon = True
+        limit.start()
+        failure = None
+        try:
+            one(lab)
+        except Failure as found:
+            failure = found
+        except Exception:
+            failure = Failure("an answer that the case can read", traceback.format_exc())
+        expired = lab.over
+        limit.cancel()
+        lab.end()
+        with running_lock:
+            running.discard(lab)
+        # What breaks a rule of every line is the likelier cause of what else went wrong.
+        broken = [found for peer in lab.peers for found in peer.broken]
+        if broken:
+            failure = broken[0]
+        elif expired and failure:
+            wanted = "the case ends within %g s; before that: %s" % (one.limit, failure.expected)
+            failure = Failure(wanted, failure.came)
+        told = {"name": one.title, "ok": failure is None,
+                "seconds": round(time.monotonic() - began, 2)}
+        if failure:
+            told.update(expected=failure.expected, came=brief(failure.came), lines=[
+                "%s %s %s" % (peer.name, way, line)
+                for peer in lab.peers for way, line in transcript(peer)])
+        return told
+
+
+def transcript(peer):
+    """The lines exchanged; of very many, the first and the last."""
+    lines = [(way, brief(line)) for way, line in list(peer.lines)]
+    if len(lines) > MOST_LINES:
+        half = MOST_LINES // 2
+        left_out = ("..", "%d lines" % (len(lines) - 2 * half))
+        lines = lines[:half] + [left_out] + lines[-half:]
+    noise = peer.said_aside().decode("utf-8", "replace").strip() \
+        if os.path.exists(peer.noise) else ""
+    return lines + [("stderr", line) for line in noise.splitlines()[-10:]]
+
+
+def brief(value):
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "backslashreplace")
+    elif not isinstance(value, str):
+        value = json.dumps(value, ensure_ascii=False)
+    if len(value) > LONGEST_LINE:
+        return "%s... (%d characters)" % (value[:LONGEST_LINE], len(value))
+    return value
+
+
+def show(told, as_json):
+    if as_json:
+        print(json.dumps(told), flush=True)
+    elif told["ok"]:
+        print("ok %s" % told["name"], flush=True)
+    else:
+        print("FAIL %s: expected %s, came %s" % (told["name"], told["expected"], told["came"]))
+        for line in told["lines"]:
+            print("    " + line)
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # The cases import these modules by name; this file is one of them.
+    sys.modules["run"] = sys.modules["__main__"]
+    main()
