@@ -37,6 +37,9 @@ const TICKS_IN_A_ROW: u32 = 10;
 /// What is left undone after a request to stop for this long stays in the record.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 
+/// The reason of a rollout that was stopped before it had touched anything, its lease included.
+pub const NOTHING_DONE: &str = "asked to stop before anything was done";
+
 /// How urgently a rollout is to end. A later request may only be more urgent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stop {

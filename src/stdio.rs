@@ -30,7 +30,7 @@ use crate::engine::Stop;
 const MAX_IN_FLIGHT: usize = 1024;
 /// The version of this protocol.
 const PROTOCOL: u64 = 1;
-/// How long a reader that was asked to end may take to read the last answers.
+/// How long the reader may take to read the last answers after a signal.
 const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Serves until the peer is done. Returns the exit code: 0 after `shutdown` or the end of
@@ -82,11 +82,22 @@ pub async fn serve(edge: &Edge) -> u8 {
     drop(outbox);
     log::hush();
     if !deaf {
-        // Every answer is written before the program ends, if there is somebody to read it.
-        match tokio::time::timeout(LAST_ANSWERS_WITHIN, written).await {
-            Ok(Ok(Err(error))) => tracing::debug!(%error, "the reader left before the last answer"),
-            Err(_) => tracing::warn!("the reader does not read the last answers"),
-            Ok(_) => {}
+        // Every answer is written before the program ends, however slow the reader is; unless
+        // somebody wants the program to end.
+        let asked = async {
+            while interrupt.borrow().is_none() {
+                if stop.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+            #[expect(clippy::disallowed_methods, reason = "the peer's time")]
+            tokio::time::sleep(LAST_ANSWERS_WITHIN).await;
+        };
+        tokio::select! {
+            done = written => if let Ok(Err(error)) = done {
+                tracing::debug!(%error, "the reader left before the last answer");
+            },
+            () = asked => tracing::warn!("the reader does not read the last answers"),
         }
     }
     code

@@ -44,6 +44,13 @@ pub(super) async fn command(word: Word, input: &Input, edge: &Edge) -> u8 {
             Commanded::Unheard(owner) => {
                 (format!("{name}: {owner} is at work and does not react; try again"), FAILED)
             }
+            Commanded::Left(owner) => {
+                let words = format!(
+                    "{name}: the word is left for {owner}, which has not reacted yet; rolling \
+                     status tells whether it has"
+                );
+                (words, FAILED)
+            }
             Commanded::Ran(report) => {
                 let pauses = word == Word::Pause || word == Word::Abort;
                 let as_wanted = pauses && exit_code(&report) == super::ABORTED;

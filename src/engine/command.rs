@@ -28,6 +28,8 @@ pub enum Commanded {
     Ran(Box<Report>),
     /// An engine is at work and did not react.
     Unheard(String),
+    /// The word is left for whoever holds the lease, and somebody wanted to wait no longer.
+    Left(String),
 }
 
 impl Rollout {
@@ -61,7 +63,7 @@ impl Rollout {
     pub async fn command(
         mut self,
         word: Word,
-        stop: watch::Receiver<Stop>,
+        mut stop: watch::Receiver<Stop>,
         emit: &mut (dyn FnMut(Envelope) + Send),
     ) -> Result<Commanded, ProviderError> {
         let Some(record) = &self.progress.record else {
@@ -77,7 +79,7 @@ impl Rollout {
             rollout: record.id.clone(),
             by: self.caller.owner.clone(),
         };
-        if let Some(commanded) = self.leave(&control).await? {
+        if let Some(commanded) = self.leave(&control, &mut stop).await? {
             return Ok(commanded);
         }
         // What is wanted is about the rollout that is there, whatever the document says by now.
@@ -90,7 +92,11 @@ impl Rollout {
 
     /// Leaves the word on the target while somebody holds the lease, and waits until it was heard.
     /// `None` when nobody lives to hear it.
-    async fn leave(&mut self, control: &Control) -> Result<Option<Commanded>, ProviderError> {
+    async fn leave(
+        &mut self,
+        control: &Control,
+        stop: &mut watch::Receiver<Stop>,
+    ) -> Result<Option<Commanded>, ProviderError> {
         let mut watched = Watch::default();
         let mut living = None;
         let mut left = false;
@@ -108,7 +114,7 @@ impl Rollout {
                 self.fleet.act(&Action::WriteRecord { tags: control.tags() }).await?;
                 left = true;
             }
-            self.clock.sleep(LOOK_EVERY).await;
+            self.pause(LOOK_EVERY, stop).await;
             self.look = self.fleet.observe().await?;
             let record = Record::from_tags(&self.look.record).ok().flatten();
             let heard = record.as_ref().is_none_or(|record| {
@@ -117,6 +123,10 @@ impl Rollout {
             if heard {
                 let owner = living.or(found.map(|lease| lease.owner)).unwrap_or_default();
                 return Ok(Some(Commanded::Heard(owner, record.map(Box::new))));
+            }
+            if *stop.borrow() != Stop::No {
+                let owner = living.or(found.map(|lease| lease.owner)).unwrap_or_default();
+                return Ok(Some(Commanded::Left(owner)));
             }
             if let Some(owner) = living.as_ref().filter(|_| now.since(begin) > HEARD_WITHIN) {
                 return Ok(Some(Commanded::Unheard(owner.clone())));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rolling_provider::{Action, Timestamp};
 use tokio::sync::watch;
 
+use super::NOTHING_DONE;
 use super::report::Emitter;
 use super::{PATIENCE, Rollout, Stop};
 use crate::event::{Event, Outcome};
@@ -49,7 +50,7 @@ impl Rollout {
         let mut watched = Watch::default();
         let settle = loop {
             if *stop.borrow_and_update() != Stop::No {
-                return Ok(Some(self.interrupted()));
+                return Ok(Some(self.interrupted(NOTHING_DONE)));
             }
             let found = Lease::from_tags(&self.look.record);
             let (me, is_gone) = (&self.caller.owner, self.caller.is_gone);
@@ -82,7 +83,8 @@ impl Rollout {
                 self.hold.lease = Some(mine);
                 self.hold.renewed = written;
                 self.take_up(look)?;
-                return Ok((*stop.borrow() != Stop::No).then(|| self.interrupted()));
+                let reason = "asked to stop before anything was replaced";
+                return Ok((*stop.borrow() != Stop::No).then(|| self.interrupted(reason)));
             }
             if let Some(other) = seen.filter(|seen| Some(seen) != self.hold.found.as_ref()) {
                 return Ok(Some(self.locked(&other.owner)));
@@ -173,8 +175,8 @@ impl Rollout {
         Outcome::Locked
     }
 
-    fn interrupted(&mut self) -> Outcome {
-        let (reason, at) = ("asked to stop before anything was done".to_owned(), self.clock.now());
+    fn interrupted(&mut self, reason: &str) -> Outcome {
+        let (reason, at) = (reason.to_owned(), self.clock.now());
         let ending = Ending::Interrupted;
         self.progress.halt =
             Some(Halt { reason, ending, fault: false, gate: false, at, until: None });

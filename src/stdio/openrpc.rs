@@ -51,7 +51,8 @@ pub fn check_names(method: &str, params: &Value) -> Result<(), RpcError> {
     {
         None => Ok(()),
         Some((name, _)) => {
-            let words = format!("{method} has no parameter {name:?}; it has {}", known.join(", "));
+            let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+            let words = format!("{method} has no parameter {name:?}; it has {known}");
             Err(RpcError::new(code::INVALID_PARAMS, words))
         }
     }

@@ -9,9 +9,9 @@ use tokio::sync::{mpsc, watch};
 use super::super::messages as m;
 use super::super::transport::Outbox;
 use super::super::wire::{RpcError, code, notification};
-use super::{Session, Work, check_operation, check_type, moved, write};
+use super::{Session, Work, cancelled, check_operation, check_type, moved, write};
 use crate::document::Diagnostic;
-use crate::engine::Stop;
+use crate::engine::{NOTHING_DONE, Stop};
 use crate::event::{Envelope, Event, Outcome, Report};
 use crate::state;
 
@@ -67,6 +67,9 @@ impl Session {
         let report = rollout.run(stop, &mut |envelope| told.tell(envelope)).await;
         told.end().await;
         refuse_locked(&report)?;
+        if report.reason.as_deref() == Some(NOTHING_DONE) {
+            return Err(cancelled());
+        }
         write(&m::ApplyResult {
             status: report.outcome.name().into(),
             state: state::after(&config, &id, batches, &report),

@@ -1,15 +1,18 @@
 //! `resource.control` and `resource.delete`: words to a rollout, and the end of a deployment.
 
+use std::time::Duration;
+
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::super::messages as m;
 use super::super::wire::{RpcError, code};
 use super::apply::{Told, explain, refuse_locked};
 use super::look::{lookable, unreachable_state, view, view_of};
-use super::{Looked, Session, Work, check_operation, check_type, write};
+use super::{Looked, Session, Work, check_operation, check_type, stopped, write};
 use crate::control::Word;
 use crate::document::Diagnostic;
-use crate::engine::{Caller, Commanded};
+use crate::engine::{Caller, Commanded, Stop};
 use crate::event::Outcome;
 use crate::record::{Ending, Phase};
 use crate::state;
@@ -63,6 +66,12 @@ impl Session {
                 let found = Diagnostic::error("", &said).with_remedy("try again");
                 m::ControlResult { record: before, ..nothing(said, vec![found]) }
             }
+            Ok(Commanded::Left(owner)) => {
+                let said = format!("the word is left for {owner}, which has not reacted yet");
+                let found = Diagnostic::error("", &said)
+                    .with_remedy("resource.status tells whether it has");
+                m::ControlResult { record: before, ..nothing(said, vec![found]) }
+            }
             Ok(Commanded::Ran(report)) => {
                 refuse_locked(&report)?;
                 let status = report.outcome.name();
@@ -103,11 +112,12 @@ impl Session {
         let over = rollout.record().is_none_or(
             |record| matches!(record.phase, Phase::Halted(ending) if ending != Ending::Paused),
         );
+        let stop = work.stop.clone();
         if !over {
             let mut told = Told::begin(operation, work);
-            let stop = told.stop.clone();
+            let until = told.stop.clone();
             let done =
-                rollout.command(Word::Abort, stop, &mut |envelope| told.tell(envelope)).await;
+                rollout.command(Word::Abort, until, &mut |envelope| told.tell(envelope)).await;
             told.end().await;
             match done {
                 Err(error) => return write(&left(Looked::Provider(error), prior)),
@@ -115,11 +125,16 @@ impl Session {
                     let words = format!("{owner} is at work and does not react");
                     return Err(RpcError::new(code::LOCKED, words));
                 }
+                Ok(Commanded::Left(owner)) => {
+                    let words = format!("{owner} was told to abort and has not reacted yet");
+                    let found = Diagnostic::error("", words).with_remedy("delete again");
+                    return write(&still_there(prior, vec![found]));
+                }
                 Ok(Commanded::Ran(report)) => refuse_locked(&report)?,
                 Ok(Commanded::Idle(_) | Commanded::Heard(..)) => {}
             }
         }
-        write(&match self.forget(&config, &caller).await {
+        write(&match self.forget(&config, &caller, stop).await {
             Ok(()) => m::DeleteResult {
                 status: Outcome::Succeeded.name().into(),
                 state: Value::Null,
@@ -130,15 +145,24 @@ impl Session {
     }
 
     /// Removes the record once its rollout has ended.
-    async fn forget(&self, config: &Value, caller: &Caller) -> Result<(), Looked> {
+    async fn forget(
+        &self,
+        config: &Value,
+        caller: &Caller,
+        mut stop: watch::Receiver<Stop>,
+    ) -> Result<(), Looked> {
         let mut rollout = self.look(config, caller).await?;
         let clock = rollout.clock();
         let limit = clock.now() + super::GIVES_UP_WITHIN;
         // The engine that heard the word is still putting things back.
         while rollout.record().is_some_and(|record| matches!(record.phase, Phase::Halting(_)))
             && clock.now() < limit
+            && *stop.borrow() == Stop::No
         {
-            clock.sleep(std::time::Duration::from_secs(1)).await;
+            tokio::select! {
+                () = clock.sleep(Duration::from_secs(1)) => {}
+                () = stopped(&mut stop) => {}
+            }
             rollout.look_again().await.map_err(Looked::Provider)?;
         }
         rollout.forget().await.map_err(Looked::Provider)
@@ -153,6 +177,12 @@ fn nothing(said: String, diagnostics: Vec<Diagnostic>) -> m::ControlResult {
 /// A deployment that could not be ended, unless its target is gone.
 fn left(looked: Looked, prior: Value) -> m::DeleteResult {
     let m::StateResult { state, diagnostics } = unreachable_state(looked, prior);
-    let status = if state.is_null() { Outcome::Succeeded } else { Outcome::Failed };
-    m::DeleteResult { status: status.name().into(), state, diagnostics }
+    if state.is_null() {
+        return m::DeleteResult { status: Outcome::Succeeded.name().into(), state, diagnostics };
+    }
+    still_there(state, diagnostics)
+}
+
+fn still_there(state: Value, diagnostics: Vec<Diagnostic>) -> m::DeleteResult {
+    m::DeleteResult { status: Outcome::Failed.name().into(), state, diagnostics }
 }
