@@ -233,3 +233,33 @@ fn the_judge_condemns_what_breaks_a_promise() {
     let grow = Action::SetCapacity { desired: 11, max: 20 };
     assert!(condemned(grow).contains("above the ceiling of 10"));
 }
+
+#[test]
+fn surplus_that_somebody_protects_is_not_given_back() {
+    let mut spec = spec(Policy::RollingWithAdditionalBatch(BatchSize::Fixed(1)));
+    spec.health.min_healthy_time = seconds(0);
+    // All new, one more than the fleet had; the youngest would go.
+    let mut instances: BTreeMap<InstanceId, Instance> = (0..11u64)
+        .map(|n| {
+            let id = InstanceId::new(format!("i-{n:02}"));
+            (id, instance("v2", "a", TargetState::Healthy, 100 + n))
+        })
+        .collect();
+    let goes = |instances: &BTreeMap<InstanceId, Instance>| {
+        let mut look = look(instances.clone());
+        look.capacity.desired = 11;
+        let target = target();
+        let mut progress = Progress::new("test", NOW);
+        progress.observe(&target, &spec.health, &look);
+        progress.record = Some(Record { surge: 1, ..record() });
+        progress.surge = 1;
+        let input =
+            Input { spec: &spec, target: &target, look: &look, progress: &progress, now: NOW };
+        let plan = plan::plan(&input);
+        assert_eq!(plan::check::violations(&input, &plan), Vec::<String>::new());
+        plan.begins.expect("surplus").victims.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(goes(&instances), ["i-00"]);
+    instances.get_mut(&InstanceId::new("i-00")).expect("the youngest").protected = true;
+    assert_eq!(goes(&instances), ["i-01"]);
+}
