@@ -127,7 +127,9 @@ impl Rollout {
         }
         let late = self.progress.missing_since.is_some_and(|since| {
             let asked = self.progress.activities_asked.unwrap_or(since);
-            self.look.at.since(asked) >= LAUNCH_IS_LATE
+            // In time to be told when the launch is given up.
+            let late = LAUNCH_IS_LATE.min(self.spec.health.healthy_timeout / 2);
+            self.look.at.since(asked) >= late
         });
         if late || self.progress.failed.len() > failed {
             self.ask_why().await;
