@@ -224,7 +224,7 @@ fn the_schemas_are_those_of_the_types() {
 fn plan_apply_and_status_agree_between_runs_on_the_simulator() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut wanted = document(&simulated());
-    wanted["provider"] = json!({ "rolling": { "simulator": { "speed": 5000 } } });
+    wanted["provider"] = json!({ "rolling": { "simulator": { "speed": 500 } } });
     let file = process::write(folder.path(), &wanted);
     let at = |command: &str| {
         run(rolling().current_dir(folder.path()).args([command, "--output", "json"]).arg(&file))

@@ -19,7 +19,7 @@ fn initialize() -> String {
 
 /// Sets the simulator up in a folder of its own, fast enough for a test.
 fn configure(id: u64) -> String {
-    call(id, "provider.configure", &json!({ "config": { "simulator": { "speed": 5000 } } }))
+    call(id, "provider.configure", &json!({ "config": { "simulator": { "speed": 500 } } }))
 }
 
 fn apply(id: u64, name: &str) -> String {
