@@ -9,15 +9,18 @@ mod command;
 mod live;
 mod plain;
 pub(crate) mod signals;
-mod text;
+pub(crate) mod text;
 
+use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use rolling_provider::Timestamp;
 use serde_json::json;
+use tokio::runtime::Builder;
 
+use crate::ansible;
 use crate::control::Word;
 use crate::document::{Diagnostic, Document, PROVIDER, Resource};
 use crate::engine::{Caller, Rollout};
@@ -128,8 +131,16 @@ impl Edge {
     }
 }
 
-/// Runs the command line `args` and returns the exit code.
-pub fn run(args: impl Iterator<Item = std::ffi::OsString>, edge: &Edge) -> u8 {
+/// Chooses the front-end and returns the exit code, first match wins: a subcommand, also where a
+/// file has its name; Ansible, which gives one file and nothing else; usage.
+pub fn run(args: impl Iterator<Item = OsString>, edge: &Edge) -> u8 {
+    let args: Vec<OsString> = args.collect();
+    if let [_, file] = args.as_slice()
+        && !is_subcommand(file)
+        && let Some(arguments) = ansible::arguments_in(Path::new(file))
+    {
+        return on_runtime(Builder::new_current_thread(), ansible::run(&arguments, edge));
+    }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -140,18 +151,11 @@ pub fn run(args: impl Iterator<Item = std::ffi::OsString>, edge: &Edge) -> u8 {
         }
     };
     // A server hears its peer on one thread, whatever the rollouts do on the others.
-    let mut runtime = match cli.command {
-        Command::Serve => tokio::runtime::Builder::new_multi_thread(),
-        _ => tokio::runtime::Builder::new_current_thread(),
+    let runtime = match cli.command {
+        Command::Serve => Builder::new_multi_thread(),
+        _ => Builder::new_current_thread(),
     };
-    let runtime = match runtime.enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            say(&mut io::stderr(), &format!("error: failed to start: {error}"));
-            return FAILED;
-        }
-    };
-    runtime.block_on(async {
+    on_runtime(runtime, async {
         match cli.command {
             Command::Validate(input) => validate(&input),
             Command::Plan { input, detailed_exitcode } => {
@@ -167,6 +171,21 @@ pub fn run(args: impl Iterator<Item = std::ffi::OsString>, edge: &Edge) -> u8 {
             Command::Schema => schema(),
         }
     })
+}
+
+fn is_subcommand(word: &OsStr) -> bool {
+    let cli = Cli::command();
+    word == "help" || cli.get_subcommands().any(|command| word == command.get_name())
+}
+
+fn on_runtime(mut runtime: Builder, work: impl Future<Output = u8>) -> u8 {
+    match runtime.enable_all().build() {
+        Ok(runtime) => runtime.block_on(work),
+        Err(error) => {
+            say(&mut io::stderr(), &format!("error: failed to start: {error}"));
+            FAILED
+        }
+    }
 }
 
 fn validate(input: &Input) -> u8 {
@@ -326,7 +345,7 @@ fn print_json(value: &serde_json::Value) {
 }
 
 /// Writes a line. Whether anybody still reads does not change what is done to a fleet.
-fn say(to: &mut dyn Write, line: &str) {
+pub(crate) fn say(to: &mut dyn Write, line: &str) {
     writeln!(to, "{line}").and_then(|()| to.flush()).unwrap_or_default();
 }
 

@@ -3,6 +3,7 @@
 //! Modules in reading order: a document becomes a spec, the planner turns a spec and a look at
 //! the fleet into actions, the engine carries them out and reports events.
 
+pub mod ansible;
 pub mod cli;
 pub mod clock;
 pub mod control;

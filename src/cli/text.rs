@@ -189,7 +189,8 @@ pub fn status(name: &str, rollout: &Rollout) -> String {
     lines.join("\n")
 }
 
-fn fleet(instances: &[InstanceReport]) -> String {
+/// How many instances run what: `7 of 7 on v1 serve`.
+pub fn fleet(instances: &[InstanceReport]) -> String {
     let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for instance in instances {
         let revision =
@@ -226,7 +227,8 @@ fn troubled(instances: &[InstanceReport]) -> Vec<String> {
     lines
 }
 
-fn counted(count: usize, noun: &str) -> String {
+/// A number of things: `1 batch`, `2 batches`.
+pub fn counted(count: usize, noun: &str) -> String {
     let plural = if noun.ends_with("ch") { "es" } else { "s" };
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}{plural}") }
 }

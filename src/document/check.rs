@@ -35,9 +35,13 @@ pub fn normalise(value: &Value) -> Value {
 /// Checks a normalised `value` against the schema of `T`. `pointer` is where the value stands.
 /// All findings are reported, in the order of the document.
 pub fn check<T: JsonSchema>(value: &Value, pointer: &str) -> Vec<Diagnostic> {
-    let root = schema::<T>();
-    let mut checker = Checker { root: &root, literals: true, found: Vec::new() };
-    checker.value(&root, value, pointer);
+    check_against(&schema::<T>(), value, pointer)
+}
+
+/// The same against a schema put together from ours.
+pub fn check_against(root: &Value, value: &Value, pointer: &str) -> Vec<Diagnostic> {
+    let mut checker = Checker { root, literals: true, found: Vec::new() };
+    checker.value(root, value, pointer);
     checker.found
 }
 
@@ -58,7 +62,7 @@ struct Checker<'a> {
 
 impl<'a> Checker<'a> {
     fn value(&mut self, schema: &'a Value, value: &Value, pointer: &str) {
-        let schema = self.resolve(schema);
+        let schema = resolve(self.root, schema);
         if let Some(text) = value.as_str().filter(|_| self.literals)
             && (text.contains("${") || text.contains("%{"))
         {
@@ -148,19 +152,6 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// The schema behind `$ref` and behind "or null".
-    fn resolve(&self, schema: &'a Value) -> &'a Value {
-        if let Some(name) = schema["$ref"].as_str() {
-            let target = name.strip_prefix('#').and_then(|path| self.root.pointer(path));
-            return target.map_or(schema, |target| self.resolve(target));
-        }
-        let choices = schema["anyOf"].as_array().into_iter().flatten();
-        match choices.into_iter().find(|choice| choice["type"] != "null") {
-            Some(choice) => self.resolve(choice),
-            None => schema,
-        }
-    }
-
     fn error(&mut self, pointer: &str, summary: String, remedy: Option<String>) {
         self.found.push(Diagnostic { remedy, ..Diagnostic::error(pointer, summary) });
     }
@@ -180,7 +171,21 @@ pub(super) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str> + Clo
     }
 }
 
-fn types(schema: &Value) -> Vec<&str> {
+/// The part of the schema `root` behind `$ref` and behind "or null".
+pub fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
+    if let Some(name) = schema["$ref"].as_str() {
+        let target = name.strip_prefix('#').and_then(|path| root.pointer(path));
+        return target.map_or(schema, |target| resolve(root, target));
+    }
+    let choices = schema["anyOf"].as_array().into_iter().flatten();
+    match choices.into_iter().find(|choice| choice["type"] != "null") {
+        Some(choice) => resolve(root, choice),
+        None => schema,
+    }
+}
+
+/// The types that a resolved schema allows, apart from null.
+pub fn types(schema: &Value) -> Vec<&str> {
     match &schema["type"] {
         Value::String(name) => vec![name],
         Value::Array(names) => {

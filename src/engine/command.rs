@@ -56,6 +56,14 @@ impl Rollout {
         self.fleet.act(&Action::EraseRecord { keys }).await
     }
 
+    /// Why `word` could change nothing about what is on the target, as a sentence, if so.
+    pub fn idle(&self, word: Word) -> Option<String> {
+        match record_of(self) {
+            None => Some(no_rollout(word)),
+            Some(record) => pointless(word, record),
+        }
+    }
+
     /// Has the engine at work obey `word`; where none is, carries it out.
     ///
     /// # Errors
@@ -66,17 +74,14 @@ impl Rollout {
         mut stop: watch::Receiver<Stop>,
         emit: &mut (dyn FnMut(Envelope) + Send),
     ) -> Result<Commanded, ProviderError> {
-        let Some(record) = &self.progress.record else {
-            let words = format!("there is no rollout to {}", word.name());
-            return Ok(Commanded::Idle(words));
-        };
-        if let Some(words) = pointless(word, record) {
+        if let Some(words) = self.idle(word) {
             return Ok(Commanded::Idle(words));
         }
+        let rollout = record_of(&self).map(|record| record.id.clone()).unwrap_or_default();
         let control = Control {
             word,
             id: word_id(&self.caller.rollout_id),
-            rollout: record.id.clone(),
+            rollout,
             by: self.caller.owner.clone(),
         };
         if let Some(commanded) = self.leave(&control, &mut stop).await? {
@@ -144,6 +149,10 @@ fn word_id(caller: &str) -> String {
 
 fn record_of(rollout: &Rollout) -> Option<&Record> {
     rollout.progress.record.as_ref()
+}
+
+fn no_rollout(word: Word) -> String {
+    format!("there is no rollout to {}", word.name())
 }
 
 /// Why `word` could change nothing about the rollout of `record`, if so.

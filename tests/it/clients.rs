@@ -229,12 +229,9 @@ fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(|| {
         let ran = succeeds(
-            program("python3", root()).args(["tests/localstack/lab.py", "install"]).args([
-                "--lock",
-                "tests/clients/requirements.txt",
-                "--dir",
-                "target/clients",
-            ]),
+            program("python3", root())
+                .args(["tests/localstack/environment.py", "Pulumi"])
+                .args(["tests/clients/requirements.txt", "target/clients"]),
         );
         root().join(ran.stdout.trim_end())
     })

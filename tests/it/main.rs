@@ -8,6 +8,7 @@
     reason = "a test that cannot go on must fail"
 )]
 
+mod ansible;
 mod bed;
 mod clients;
 mod conformance;
@@ -31,6 +32,7 @@ mod protocol;
 mod refusals;
 mod rollout;
 mod scenarios;
+mod sidecar;
 mod stdio;
 mod wire;
 mod world;

@@ -8,8 +8,6 @@ standard input ends or a signal comes. LocalStack never outlives it.
 
 import argparse
 import ctypes
-import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -22,6 +20,9 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+
+import environment
+from environment import fail
 
 HERE = Path(__file__).resolve().parent
 DEFAULT = HERE.parent.parent / "target" / "lab"
@@ -37,59 +38,19 @@ READY_WITHIN = 120
 PR_SET_PDEATHSIG = 1
 
 
-def fail(message: str) -> None:
-    print(f"lab: {message}", file=sys.stderr)
-    sys.exit(1)
-
-
 def install(root: Path) -> Path:
-    """LocalStack with the lab in it. Returns its Python."""
-
-    def add_the_lab(venv: Path):
-        # The package itself is used from where it stands.
-        packages = next((venv / "lib").glob("python*")) / "site-packages"
-        (packages / "rolling_lab.pth").write_text(f"{HERE}\n")
-        about = packages / "rolling_lab-1.dist-info"
-        about.mkdir()
-        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: rolling-lab\nVersion: 1\n")
-        (about / "entry_points.txt").write_text(ENTRY_POINTS)
-
-    return environment(root, HERE / "requirements.txt", ENTRY_POINTS, add_the_lab)
-
-
-def environment(root: Path, lock: Path, salt: str = "", finish=lambda venv: None) -> Path:
     """The virtual environment of this lock, made now if it is not there. Returns its Python."""
-    if sys.version_info < (3, 11):
-        fail(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
-    digest = hashlib.sha256(salt.encode())
-    for file in (HERE / "bootstrap.txt", lock):
-        digest.update(file.read_bytes())
-    digest.update(f"{HERE} {sys.version}".encode())
-    venv = root / f"venv-{digest.hexdigest()[:12]}"
-    python = venv / "bin" / "python"
-    root.mkdir(parents=True, exist_ok=True)
-    with open(root / "install.lock", "w") as one_at_a_time:
-        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
-        if (venv / "complete").exists():
-            return python
-        print(f"lab: installing {lock}, once", file=sys.stderr)
-        shutil.rmtree(venv, ignore_errors=True)
-        run(sys.executable, "-m", "venv", venv, hint="install Python's venv module (python3-venv)")
-        pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-        run(*pip, "--require-hashes", "-r", HERE / "bootstrap.txt")
-        sync = (venv / "bin" / "uv", "pip", "sync", "--quiet", "--require-hashes")
-        run(*sync, "--python", python, lock)
-        finish(venv)
-        (venv / "complete").touch()
-    return python
+    about = f"{HERE} {ENTRY_POINTS}"
+    return environment.install(root, "LocalStack", HERE / "requirements.txt", about, add_lab)
 
 
-def run(*command, hint: str = "is the package index reachable?") -> None:
-    words = [str(word) for word in command]
-    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if done.returncode != 0:
-        tail = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
-        fail(f"failed to run {' '.join(words)}\n{tail}\n{hint}")
+def add_lab(packages: Path) -> None:
+    # The package itself is used from where it stands.
+    (packages / "rolling_lab.pth").write_text(f"{HERE}\n")
+    about = packages / "rolling_lab-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: rolling-lab\nVersion: 1\n")
+    (about / "entry_points.txt").write_text(ENTRY_POINTS)
 
 
 def start(python: Path, root: Path, port: int) -> tuple[subprocess.Popen, Path]:
@@ -186,10 +147,9 @@ def main() -> None:
     parser.add_argument("command", choices=["serve", "install"])
     parser.add_argument("--dir", type=Path, default=DEFAULT, help="where to install and run")
     parser.add_argument("--port", type=int, default=0, help="0 for a free one")
-    parser.add_argument("--lock", type=Path, help="install this lock instead of LocalStack's")
     wanted = parser.parse_args()
     if wanted.command == "install":
-        print(environment(wanted.dir, wanted.lock) if wanted.lock else install(wanted.dir))
+        print(install(wanted.dir))
     else:
         serve(wanted.dir, wanted.port)
 

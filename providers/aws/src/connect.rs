@@ -80,8 +80,8 @@ impl Aws {
                 "no region is set, and none is assumed",
             )
             .with_remedy(
-                "set provider.rolling.aws.region in the document, AWS_REGION in the environment, \
-                 or region in your AWS profile",
+                "set the provider's aws.region, AWS_REGION in the environment, or region in your \
+                 AWS profile",
             ));
         };
         let missing = |why: String| {

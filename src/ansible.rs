@@ -1,0 +1,181 @@
+//! A module for Ansible: one file of arguments in, one JSON object on standard output.
+//!
+//! Ansible runs a binary module as `rolling FILE` and shows what it answers; the exit code is 1
+//! where `failed` is true. In check mode nothing is changed. Nothing else reaches standard output.
+
+pub mod answer;
+pub mod arguments;
+mod coerce;
+mod literal;
+mod stop;
+
+use std::io;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use tokio::sync::watch;
+
+use self::answer::{Answer, as_asked};
+use self::arguments::{PROVIDER, Task};
+use crate::cli::{Edge, say};
+use crate::control::Word;
+use crate::document::Diagnostic;
+use crate::engine::{Commanded, Rollout, Stop};
+use crate::event::{Event, Outcome};
+use crate::providers::Providers;
+use crate::record::{Ending, Phase};
+use crate::state;
+
+/// The arguments in `file`, if Ansible wrote it.
+pub fn arguments_in(file: &Path) -> Option<Map<String, Value>> {
+    // What is no file, a pipe say, is not to be read before it is known whose it is.
+    if !std::fs::metadata(file).is_ok_and(|about| about.is_file()) {
+        return None;
+    }
+    let text = std::fs::read_to_string(file).ok()?;
+    let arguments: Map<String, Value> = serde_json::from_str(&text).ok()?;
+    arguments.contains_key("_ansible_module_name").then_some(arguments)
+}
+
+/// Does what the task says and answers. Returns the exit code.
+pub async fn run(given: &Map<String, Value>, edge: &Edge) -> u8 {
+    let (task, answer) = match arguments::read(given) {
+        Ok(task) => {
+            let answer = carry_out(&task, edge).await;
+            (Some(task), answer.unwrap_or_else(|found| Answer::invalid(&found)))
+        }
+        Err(found) => (None, Answer::invalid(&found)),
+    };
+    let failed = answer.failed;
+    say(&mut io::stdout().lock(), &answer.into_json(task.as_ref()).to_string());
+    u8::from(failed)
+}
+
+async fn carry_out(task: &Task, edge: &Edge) -> Result<Answer, Vec<Diagnostic>> {
+    let stop = stop::listen().map_err(|error| {
+        vec![Diagnostic::error("", format!("failed to listen for signals: {error}"))]
+    })?;
+    let providers = Providers::new(task.provider.clone(), edge.now);
+    let rollout = look(task, &providers, edge).await?;
+    match task.word {
+        None if task.mode.check => Ok(check(&rollout)),
+        None => Ok(roll(rollout, stop).await),
+        Some(word) => {
+            let before = answer::shown(&rollout.instances());
+            let mut answer = match rollout.idle(word) {
+                Some(why) => Answer { msg: why, ..Answer::default() },
+                None if task.mode.check => Answer {
+                    changed: true,
+                    msg: format!(
+                        "would {} the rollout",
+                        word.name().replace("rollback", "roll back")
+                    ),
+                    ..Answer::default()
+                },
+                None => tell(word, rollout, stop).await?,
+            };
+            // Whoever obeyed, here is what is so now.
+            let rollout = look(task, &providers, edge).await?;
+            if answer.facts.is_null() {
+                answer.facts = state::current(&json!({}), &rollout);
+            }
+            answer.diff = Some((before, answer::shown(&rollout.instances())));
+            Ok(answer)
+        }
+    }
+}
+
+async fn look(task: &Task, providers: &Providers, edge: &Edge) -> Result<Rollout, Vec<Diagnostic>> {
+    let place = |error| vec![Diagnostic::from_provider(&error, "", PROVIDER)];
+    let fleet = providers.open(&task.config).await.map_err(place)?;
+    let caller = edge.caller(&edge.rollout_id);
+    Rollout::prepare(fleet, task.spec.clone(), &caller).await.map_err(place)
+}
+
+/// What [`roll`] would do.
+fn check(rollout: &Rollout) -> Answer {
+    let preview = rollout.preview();
+    let record = rollout.record().filter(|record| {
+        record.phase == Phase::Halted(Ending::Paused) && record.to == *rollout.wanted()
+    });
+    if let Some(record) = record {
+        let msg = answer::still_paused(&preview, record.reason.as_deref());
+        let facts = state::current(&json!({}), rollout);
+        return Answer { failed: true, msg, facts, ..Answer::default() };
+    }
+    let instances = rollout.instances();
+    Answer {
+        changed: preview.changes,
+        failed: false,
+        msg: answer::would_roll(&preview),
+        facts: state::planned(&json!({}), rollout),
+        diff: Some((answer::shown(&instances), answer::shown_after(&preview, &instances))),
+        warnings: preview.warnings,
+    }
+}
+
+async fn roll(rollout: Rollout, stop: watch::Receiver<Stop>) -> Answer {
+    let preview = rollout.preview();
+    let before = answer::shown(&rollout.instances());
+    let id = rollout.target().id.clone();
+    let mut acted = false;
+    let report = rollout
+        .run(stop, &mut |envelope| acted |= matches!(envelope.event, Event::Acted { .. }))
+        .await;
+    let after = answer::shown(&report.instances);
+    let batches = json!(state::sizes(&preview));
+    let facts = state::after(&json!({}), &id, batches, &report);
+    let succeeded = report.outcome == Outcome::Succeeded;
+    Answer {
+        // A call may have had an effect although it seemed to fail.
+        changed: acted || before != after,
+        failed: !succeeded,
+        msg: match succeeded && !preview.changes {
+            true => answer::nothing_to_do(&preview),
+            false => answer::ended(&report),
+        },
+        warnings: preview.warnings,
+        facts,
+        diff: Some((before, after)),
+    }
+}
+
+/// Has the engine at work obey `word`, or does it here.
+async fn tell(
+    word: Word,
+    rollout: Rollout,
+    stop: watch::Receiver<Stop>,
+) -> Result<Answer, Vec<Diagnostic>> {
+    let id = rollout.target().id.clone();
+    let interrupted = stop.clone();
+    let mut acted = false;
+    let done = rollout
+        .command(word, stop, &mut |told| acted |= matches!(told.event, Event::Acted { .. }))
+        .await;
+    let done = done.map_err(|error| vec![Diagnostic::from_provider(&error, "", PROVIDER)])?;
+    let (failed, msg) = match done {
+        Commanded::Idle(why) => return Ok(Answer { msg: why, ..Answer::default() }),
+        Commanded::Heard(owner, Some(record)) => {
+            let (id, status) = (&record.id, record.status());
+            (false, format!("heard by {owner}; rollout {id} is {status}"))
+        }
+        Commanded::Heard(owner, None) => {
+            (false, format!("{owner} has ended the rollout meanwhile"))
+        }
+        Commanded::Unheard(owner) => {
+            (true, format!("{owner} is at work and does not react; run the task again"))
+        }
+        Commanded::Left(owner) => {
+            (true, format!("the word is left for {owner}, which has not reacted yet"))
+        }
+        Commanded::Ran(report) => {
+            let was_stopped = *interrupted.borrow() != Stop::No;
+            let failed = !as_asked(Some(word), report.outcome)
+                || was_stopped && report.outcome == Outcome::Aborted;
+            let facts = state::after(&json!({}), &id, json!([]), &report);
+            let msg = answer::ended(&report);
+            return Ok(Answer { changed: acted, failed, msg, facts, ..Answer::default() });
+        }
+    };
+    Ok(Answer { changed: true, failed, msg, ..Answer::default() })
+}

@@ -1,0 +1,265 @@
+//! From what became of a task to the one answer that Ansible gets.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::arguments::{self, Mode, Task};
+use crate::cli::text::{counted, fleet, span};
+use crate::control::Word;
+use crate::document::Diagnostic;
+use crate::event::{InstanceReport, Outcome, Report};
+use crate::plan::Preview;
+
+/// What Ansible gets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answer {
+    /// Whether anything was (in check mode: would be) changed.
+    pub changed: bool,
+    /// Whether what the task asked for is not so.
+    pub failed: bool,
+    /// What happened, for people.
+    pub msg: String,
+    /// What is worth knowing besides.
+    pub warnings: Vec<String>,
+    /// The computed attributes of the deployment's state.
+    pub facts: Value,
+    /// What the instances run, before and after.
+    pub diff: Option<(String, String)>,
+}
+
+impl Answer {
+    /// For a task that cannot be carried out; nothing was touched.
+    pub fn invalid(found: &[Diagnostic]) -> Self {
+        let lines: Vec<String> = found.iter().map(arguments::words).collect();
+        Self { failed: true, msg: lines.join("\n"), ..Self::default() }
+    }
+
+    /// The answer on the wire.
+    pub fn into_json(self, task: Option<&Task>) -> Value {
+        let Mode { diff, tell, .. } = task.map(|task| task.mode).unwrap_or_default();
+        let mut answer = match self.facts {
+            Value::Object(facts) => facts,
+            _ => Map::new(),
+        };
+        let mut set = |name: &str, value: Value| answer.insert(name.to_owned(), value);
+        set("changed", json!(self.changed));
+        set("failed", json!(self.failed));
+        set("msg", json!(self.msg));
+        if !self.warnings.is_empty() {
+            set("warnings", json!(self.warnings));
+        }
+        if let Some((before, after)) = self.diff.filter(|_| diff) {
+            set("diff", json!({ "before": before, "after": after }));
+        }
+        if let Some(task) = task.filter(|_| tell) {
+            set("invocation", json!({ "module_args": task.arguments }));
+        }
+        Value::Object(answer)
+    }
+}
+
+/// What rolling would do, in one sentence.
+pub fn would_roll(preview: &Preview) -> String {
+    if !preview.changes {
+        return nothing_to_do(preview);
+    }
+    let from = preview.from.as_ref().map_or("an unknown revision", |from| from.as_str());
+    let pace = crate::cli::text::pace(preview);
+    let time = span(Duration::from_secs(preview.expected_seconds));
+    let Preview { target, to, policy, floor, ceiling, .. } = preview;
+    format!(
+        "would roll {target} from {from} to {to} ({policy}): {pace}, at least {floor} serve, at \
+         most {ceiling} live, about {time}"
+    )
+}
+
+/// A fleet that is as it should be.
+pub fn nothing_to_do(preview: &Preview) -> String {
+    let instances = counted(preview.size as usize, "instance");
+    format!("nothing to do, {} of {instances} runs {}", preview.target, preview.to)
+}
+
+/// How a rollout ended, what it left, and what to do next.
+pub fn ended(report: &Report) -> String {
+    let Report { target, to, outcome, .. } = report;
+    let elapsed = span(Duration::from_millis(report.elapsed_ms));
+    let what = match outcome {
+        Outcome::Succeeded => {
+            let instances = counted(report.instances.len(), "instance");
+            let batches = counted(report.batches as usize, "batch");
+            return format!("rolled {target} to {to}: {instances}, {batches}, {elapsed}");
+        }
+        Outcome::RolledBack => {
+            let back = report.completed.as_ref().map_or("the last revision", |c| c.as_str());
+            format!("{target} went back from {to} to {back}")
+        }
+        Outcome::Failed => format!("failed to roll {target} to {to}"),
+        Outcome::Paused => format!("the rollout of {target} to {to} is paused"),
+        Outcome::Aborted => format!("the rollout of {target} to {to} was given up"),
+        Outcome::Locked => format!("{target} was left to another engine"),
+    };
+    let reason = report.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+    let mut sentences =
+        vec![format!("{what}{reason}"), format!("Now {}", fleet(&report.instances))];
+    if !report.kept.is_empty() {
+        let kept: Vec<&str> = report.kept.iter().map(|id| id.as_str()).collect();
+        sentences.push(format!("Kept outside the fleet to be looked at: {}", kept.join(", ")));
+    }
+    if *outcome != Outcome::Locked {
+        sentences.push(match report.borrowed.as_slice() {
+            [] => "Nothing is borrowed any more".to_owned(),
+            left => format!("Still borrowed: {}", left.join("; ")),
+        });
+    }
+    sentences.push(next(*outcome).to_owned());
+    sentences.join(". ")
+}
+
+/// A paused rollout, which to run again does not set going.
+pub fn still_paused(preview: &Preview, reason: Option<&str>) -> String {
+    let Preview { target, to, .. } = preview;
+    let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
+    format!("the rollout of {target} to {to} is paused{reason}. {}", next(Outcome::Paused))
+}
+
+fn next(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Succeeded => "",
+        Outcome::RolledBack => "Correct the revision, then run the task again",
+        Outcome::Failed => "Correct the cause, then run the task again",
+        Outcome::Paused => {
+            "state: resumed goes on, state: rolled_back goes back, state: aborted gives up"
+        }
+        Outcome::Aborted => "Run the task again to finish",
+        Outcome::Locked => "Wait for it to end, or stop it with state: paused or state: aborted",
+    }
+}
+
+/// Whether a rollout that was carried out for `word` (`None`: to roll) ended as was asked.
+pub fn as_asked(word: Option<Word>, outcome: Outcome) -> bool {
+    match word {
+        None | Some(Word::Resume) => outcome == Outcome::Succeeded,
+        Some(Word::Pause | Word::Abort) => {
+            matches!(outcome, Outcome::Paused | Outcome::Aborted | Outcome::Succeeded)
+        }
+        Some(Word::Rollback) => matches!(outcome, Outcome::RolledBack | Outcome::Succeeded),
+    }
+}
+
+/// What every instance runs, one a line.
+pub fn shown(instances: &[InstanceReport]) -> String {
+    instances.iter().map(line).collect()
+}
+
+/// The same once `preview` has come true.
+pub fn shown_after(preview: &Preview, instances: &[InstanceReport]) -> String {
+    let goes = |instance: &&InstanceReport| {
+        let mut batches = preview.batches.iter();
+        match preview.continuous {
+            true => preview.changes && instance.revision.as_ref() != Some(&preview.to),
+            false => batches.any(|batch| batch.replaces.contains(&instance.id)),
+        }
+    };
+    let (gone, stay): (Vec<_>, Vec<_>) = instances.iter().partition(goes);
+    let new = format!("a new instance on {}\n", preview.to);
+    stay.into_iter().map(line).chain(gone.iter().map(|_| new.clone())).collect()
+}
+
+fn line(instance: &InstanceReport) -> String {
+    let revision = instance.revision.as_ref().map_or("an unknown revision", |r| r.as_str());
+    let trouble = match (&instance.trouble, instance.serves) {
+        (_, true) => "serves",
+        (Some(trouble), false) => trouble,
+        (None, false) => "does not serve",
+    };
+    format!("{} on {revision} in {}, {trouble}\n", instance.id, instance.zone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instance(id: &str, revision: &str, trouble: Option<&str>) -> InstanceReport {
+        InstanceReport {
+            id: id.into(),
+            revision: Some(revision.into()),
+            zone: "a".into(),
+            serves: trouble.is_none(),
+            trouble: trouble.map(str::to_owned),
+        }
+    }
+
+    fn report(outcome: Outcome) -> Report {
+        Report {
+            outcome,
+            reason: Some("i-2: unhealthy".into()),
+            target: "web".into(),
+            to: "v2".into(),
+            completed: Some("v1".into()),
+            kept: Vec::new(),
+            batches: 1,
+            instances: vec![instance("i-1", "v1", None), instance("i-2", "v2", Some("unhealthy"))],
+            borrowed: Vec::new(),
+            elapsed_ms: 61_000,
+            ticks: 3,
+        }
+    }
+
+    #[test]
+    fn the_message_says_what_happened_what_is_left_and_what_to_do() {
+        assert_eq!(
+            ended(&report(Outcome::Succeeded)),
+            "rolled web to v2: 2 instances, 1 batch, 1m 1s"
+        );
+        assert_eq!(
+            ended(&report(Outcome::RolledBack)),
+            "web went back from v2 to v1: i-2: unhealthy. Now 1 of 1 on v1 serve, 0 of 1 on v2 \
+             serve. Nothing is borrowed any more. Correct the revision, then run the task again"
+        );
+        let mut paused = report(Outcome::Paused);
+        paused.borrowed = vec!["2 instances of surge".into()];
+        paused.kept = vec!["i-9".into()];
+        assert_eq!(
+            ended(&paused),
+            "the rollout of web to v2 is paused: i-2: unhealthy. Now 1 of 1 on v1 serve, 0 of 1 \
+             on v2 serve. Kept outside the fleet to be looked at: i-9. Still borrowed: 2 instances \
+             of surge. state: resumed goes on, state: rolled_back goes back, state: aborted gives up"
+        );
+        for outcome in [Outcome::Failed, Outcome::Aborted, Outcome::Locked] {
+            assert!(ended(&report(outcome)).ends_with(next(outcome)), "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn a_word_is_obeyed_when_the_rollout_ended_as_it_asks() {
+        for (word, good) in [
+            (None, vec![Outcome::Succeeded]),
+            (Some(Word::Resume), vec![Outcome::Succeeded]),
+            (Some(Word::Pause), vec![Outcome::Succeeded, Outcome::Paused, Outcome::Aborted]),
+            (Some(Word::Abort), vec![Outcome::Succeeded, Outcome::Paused, Outcome::Aborted]),
+            (Some(Word::Rollback), vec![Outcome::Succeeded, Outcome::RolledBack]),
+        ] {
+            for outcome in [
+                Outcome::Succeeded,
+                Outcome::RolledBack,
+                Outcome::Failed,
+                Outcome::Paused,
+                Outcome::Aborted,
+                Outcome::Locked,
+            ] {
+                assert_eq!(
+                    as_asked(word, outcome),
+                    good.contains(&outcome),
+                    "{word:?} {outcome:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_diff_has_a_line_for_each_instance() {
+        let now = report(Outcome::Failed).instances;
+        assert_eq!(shown(&now), "i-1 on v1 in a, serves\ni-2 on v2 in a, unhealthy\n");
+    }
+}

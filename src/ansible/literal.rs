@@ -1,0 +1,188 @@
+//! Lists and dictionaries that arrive as text: JSON, or what Python prints for them, which is what
+//! a template leaves when it stands inside other text.
+
+use serde_json::{Map, Value};
+
+/// How deep lists and dictionaries may stand in each other.
+const DEPTH: usize = 32;
+
+/// The value that `text` writes out, as JSON or in Python's way.
+///
+/// # Errors
+/// What is wrong with it, read in Python's way, of which JSON is nearly a part.
+pub fn parse(text: &str) -> Result<Value, String> {
+    if let Ok(value) = serde_json::from_str(text) {
+        return Ok(value);
+    }
+    let mut reader = Reader { text, at: 0 };
+    let value = reader.value(DEPTH)?;
+    match reader.peek() {
+        None => Ok(value),
+        Some(_) => Err(reader.unexpected("the end")),
+    }
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn value(&mut self, depth: usize) -> Result<Value, String> {
+        if depth == 0 {
+            return Err("it is nested too deeply".into());
+        }
+        match self.peek() {
+            Some('{') => self.dictionary(depth),
+            Some('[') => self.list(depth),
+            Some(quote @ ('\'' | '"')) => self.string(quote).map(Value::String),
+            _ => self.word(),
+        }
+    }
+
+    fn dictionary(&mut self, depth: usize) -> Result<Value, String> {
+        let mut object = Map::new();
+        self.take('{');
+        while !self.take('}') {
+            let key = match self.peek() {
+                Some(quote @ ('\'' | '"')) => self.string(quote)?,
+                _ => return Err(self.unexpected("a name in quotes")),
+            };
+            if !self.take(':') {
+                return Err(self.unexpected("a colon"));
+            }
+            let value = self.value(depth - 1)?;
+            object.insert(key, value);
+            if !self.take(',') && self.peek() != Some('}') {
+                return Err(self.unexpected("a comma or '}'"));
+            }
+        }
+        Ok(Value::Object(object))
+    }
+
+    fn list(&mut self, depth: usize) -> Result<Value, String> {
+        let mut items = Vec::new();
+        self.take('[');
+        while !self.take(']') {
+            items.push(self.value(depth - 1)?);
+            if !self.take(',') && self.peek() != Some(']') {
+                return Err(self.unexpected("a comma or ']'"));
+            }
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn string(&mut self, quote: char) -> Result<String, String> {
+        self.take(quote);
+        let mut found = String::new();
+        while let Some(next) = self.next() {
+            match next {
+                '\\' => found.push(self.escape()?),
+                next if next == quote => return Ok(found),
+                next => found.push(next),
+            }
+        }
+        Err(format!("a closing {quote} is missing"))
+    }
+
+    fn escape(&mut self) -> Result<char, String> {
+        let digits = match self.next() {
+            Some('n') => return Ok('\n'),
+            Some('r') => return Ok('\r'),
+            Some('t') => return Ok('\t'),
+            Some(same @ ('\\' | '\'' | '"')) => return Ok(same),
+            Some('x') => 2,
+            Some('u') => 4,
+            Some('U') => 8,
+            _ => return Err("a backslash stands before what it cannot".into()),
+        };
+        let code = self.text.get(self.at..self.at + digits).unwrap_or_default();
+        let found = u32::from_str_radix(code, 16).ok().and_then(char::from_u32);
+        self.at += code.len();
+        found.ok_or_else(|| format!("there is no character {code:?}"))
+    }
+
+    /// A number, or one of the words.
+    fn word(&mut self) -> Result<Value, String> {
+        let rest = &self.text[self.at..];
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"+-._".contains(c));
+        let word = &rest[..end.unwrap_or(rest.len())];
+        let value = match word {
+            "True" | "true" => Value::Bool(true),
+            "False" | "false" => Value::Bool(false),
+            "None" | "null" => Value::Null,
+            _ => match serde_json::from_str(word) {
+                Ok(Value::Number(number)) => Value::Number(number),
+                _ => return Err(self.unexpected("a value (text stands in quotes)")),
+            },
+        };
+        self.at += word.len();
+        Ok(value)
+    }
+
+    /// The next character that is no space.
+    fn peek(&mut self) -> Option<char> {
+        let rest = &self.text[self.at..];
+        self.at += rest.len() - rest.trim_start().len();
+        rest.trim_start().chars().next()
+    }
+
+    fn take(&mut self, wanted: char) -> bool {
+        let found = self.peek() == Some(wanted);
+        if found {
+            self.at += wanted.len_utf8();
+        }
+        found
+    }
+
+    fn next(&mut self) -> Option<char> {
+        let next = self.text[self.at..].chars().next()?;
+        self.at += next.len_utf8();
+        Some(next)
+    }
+
+    fn unexpected(&mut self, wanted: &str) -> String {
+        match self.peek() {
+            Some(_) => {
+                let rest: String = self.text[self.at..].chars().take(12).collect();
+                format!("{wanted} is expected at {rest:?}")
+            }
+            None => format!("it ends where {wanted} is expected"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn json_and_what_python_prints_are_read_alike() {
+        let wanted = json!({ "name": "web", "zones": 3, "boot_sigma": 0.2, "ok": true, "no": null,
+                             "list": ["it's", "a\"b", "\u{e9}\n"], "empty": {}, "none": [] });
+        assert_eq!(parse(&wanted.to_string()), Ok(wanted.clone()));
+        let python = r#"{'name': 'web', 'zones': 3, 'boot_sigma': 0.2, 'ok': True, 'no': None,
+            'list': ["it's", 'a"b', '\xe9\n'], 'empty': {}, 'none': [ ], }"#;
+        assert_eq!(parse(python), Ok(wanted));
+    }
+
+    #[test]
+    fn what_is_neither_is_told_with_its_place() {
+        for (text, words) in [
+            ("{name: web}", "a name in quotes is expected at \"name: web}\""),
+            ("{'name': web}", "a value (text stands in quotes) is expected at \"web}\""),
+            ("{'name' 'web'}", "a colon is expected"),
+            ("['a' 'b']", "a comma or ']' is expected at \"'b']\""),
+            ("{'name':", "it ends where a value"),
+            ("{'name", "a closing ' is missing"),
+            ("{'a': '\\xzz'}", "there is no character \"zz\""),
+            ("{} {}", "the end is expected at \"{}\""),
+            (&"[".repeat(100_000), "it is nested too deeply"),
+        ] {
+            let said = parse(text).expect_err(text);
+            assert!(said.contains(words), "{said}");
+        }
+    }
+}

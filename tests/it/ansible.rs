@@ -1,0 +1,574 @@
+//! The module as its users run it: under the real Ansible.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use serde_json::{Map, Value, json};
+
+use crate::process::{Ran, rolling, run, run_with};
+use crate::sidecar;
+
+const COLLECTION: &str = "collections/ansible_collections/rolling/rolling";
+const MODULE: &str = "rolling.rolling.rolling_deployment";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn example(path: &str) -> PathBuf {
+    root().join("examples/ansible").join(path)
+}
+
+/// The programs of Ansible, installed now if they are not there.
+fn programs() -> &'static Path {
+    static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAMS.get_or_init(|| {
+        let done = Command::new("python3")
+            .arg(root().join("tests/localstack/environment.py"))
+            .arg("Ansible")
+            .arg(root().join("tests/ansible/requirements.txt"))
+            .arg(root().join("target/ansible"))
+            .stderr(std::process::Stdio::inherit())
+            .output()
+            .unwrap_or_else(|error| {
+                panic!(
+                    "these tests need Python 3.11 or newer as `python3`, with its venv module, to \
+                     install Ansible: {error}"
+                )
+            });
+        let python = String::from_utf8(done.stdout).expect("UTF-8");
+        let python = Path::new(python.trim());
+        assert!(python.is_file(), "Ansible was not installed; the reason is above");
+        python.parent().expect("a folder").to_owned()
+    })
+}
+
+/// A control node: a folder with the collection, the program in its place.
+struct Node {
+    folder: tempfile::TempDir,
+    environment: Vec<(String, String)>,
+}
+
+impl Node {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        copy(&example("collections"), &folder.path().join("collections"));
+        std::fs::copy(example("ansible.cfg"), folder.path().join("ansible.cfg")).expect("a copy");
+        let place = folder.path().join(COLLECTION).join("plugins/modules/rolling_deployment");
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_rolling"), place).expect("a link");
+        Self { folder, environment: Vec::new() }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A program of Ansible, with nothing of the surrounding configuration.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(programs().join(program));
+        for (name, _) in std::env::vars() {
+            let foreign = ["AWS_", "ANSIBLE_", "PYTHON"];
+            if name == "RUST_LOG" || foreign.iter().any(|start| name.starts_with(start)) {
+                command.env_remove(name);
+            }
+        }
+        let home = self.path().join("home");
+        command
+            .current_dir(self.path())
+            .env("ANSIBLE_HOME", &home)
+            .env("ANSIBLE_LOCAL_TEMP", home.join("local"))
+            .env("ANSIBLE_REMOTE_TEMP", home.join("remote"))
+            .env("ANSIBLE_NOCOLOR", "1")
+            .env("LC_ALL", "C.UTF-8")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("AWS_CONFIG_FILE", "/nonexistent")
+            .env("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+            .envs(self.environment.clone())
+            .stdin(std::process::Stdio::null());
+        command
+    }
+
+    /// Runs `ansible-playbook`. What tasks answer is one JSON object a line on standard output.
+    fn play(&self, playbook: &Path, options: &[&str]) -> Ran {
+        let mut command = self.command("ansible-playbook");
+        command
+            .env("ANSIBLE_CALLBACK_PLUGINS", root().join("tests/ansible/callback"))
+            .env("ANSIBLE_STDOUT_CALLBACK", "answers");
+        run(command.arg(playbook).args(options))
+    }
+
+    /// Runs the module in a playbook of one task.
+    fn task(&self, arguments: &Value, options: &[&str]) -> Value {
+        let file = self.path().join("task.yml");
+        // JSON is YAML.
+        let play = json!([{
+            "hosts": "localhost", "gather_facts": false, "tasks": [{ MODULE: arguments }],
+        }]);
+        std::fs::write(&file, play.to_string()).expect("a playbook");
+        result(&self.play(&file, options), 0)
+    }
+
+    /// Runs the module ad hoc, with its arguments on the command line.
+    fn adhoc(&self, arguments: &str) -> Ran {
+        run(self.command("ansible").args(["localhost", "-m", MODULE, "-a", arguments]))
+    }
+}
+
+/// The module as Ansible starts it: one file, and nothing on standard input.
+fn module(folder: &Path, arguments: &Value) -> Command {
+    let mut arguments = arguments.clone();
+    arguments["_ansible_module_name"] = json!(MODULE);
+    let file = folder.join("args");
+    std::fs::write(&file, arguments.to_string()).expect("arguments");
+    let mut command = rolling();
+    command.current_dir(folder).arg(&file);
+    command
+}
+
+/// The one line that the module answers.
+fn answer(command: &mut Command) -> Value {
+    let ran = run(command);
+    let lines = ran.lines();
+    assert_eq!(lines.len(), 1, "{ran:?}");
+    assert_eq!(ran.code == 1, lines[0]["failed"] == true, "{ran:?}");
+    lines[0].clone()
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let target = to.join(path.file_name().expect("a name"));
+        if path.is_dir() {
+            copy(&path, &target);
+        } else if !path.ends_with("plugins/modules/rolling_deployment") {
+            std::fs::copy(&path, target).expect("a copy");
+        }
+    }
+}
+
+/// What the task of that number answered.
+fn result(ran: &Ran, task: usize) -> Value {
+    ran.lines().get(task).unwrap_or_else(|| panic!("{ran:?}")).clone()
+}
+
+fn message(result: &Value) -> &str {
+    result["msg"].as_str().unwrap_or_else(|| panic!("no message: {result}"))
+}
+
+fn simulated(revision: &str) -> Value {
+    json!({
+        "policy": "rolling", "batch_size_type": "fixed", "batch_size": 2,
+        "simulated_fleet": { "name": "web", "revision": revision, "instances": 4 },
+        "provider": { "simulator": { "speed": 300 } },
+    })
+}
+
+fn fleet(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join(".rolling/web.json")).unwrap_or_default()
+}
+
+#[test]
+fn the_example_changes_once_and_the_second_run_has_nothing_to_do() {
+    let node = Node::new();
+    let site = node.path().join("site.yml");
+    std::fs::copy(example("site.yml"), &site).expect("a copy");
+    let first = node.play(&site, &[]);
+    assert_eq!(first.code, 0, "{first:?}");
+    let told = result(&first, 0);
+    assert_eq!(told["changed"], true, "{told}");
+    assert_eq!((&told["status"], &told["deployed_revision"]), (&json!("succeeded"), &json!("v2")));
+    assert_eq!(told["batches"].as_array().map(Vec::len), Some(4), "{told}");
+    assert_eq!(told["instances"].as_array().map(Vec::len), Some(10), "{told}");
+    assert!(message(&result(&first, 1)).starts_with("rolled web to v2: 10 instances, 4 batches"));
+
+    let again = node.play(&site, &[]);
+    assert_eq!(again.code, 0, "{again:?}");
+    assert_eq!(result(&again, 0)["changed"], false);
+    assert_eq!(message(&result(&again, 1)), "nothing to do, web of 10 instances runs v2");
+}
+
+#[test]
+fn check_mode_says_what_would_change_and_changes_nothing() {
+    let node = Node::new();
+    node.task(&simulated("v1"), &[]);
+    let before = fleet(node.path());
+    let told = node.task(&simulated("v2"), &["--check", "--diff"]);
+    assert_eq!((&told["changed"], &told["failed"]), (&json!(true), &json!(false)), "{told}");
+    let words = "would roll web from v1 to v2 (rolling): batches of 2, 2, at least 2 serve";
+    assert!(message(&told).starts_with(words), "{told}");
+    assert_eq!(told["status"], Value::Null);
+    let (old, new) = (&told["diff"]["before"], &told["diff"]["after"]);
+    assert_eq!(old.as_str().map(|text| text.matches("on v1").count()), Some(4), "{old}");
+    assert_eq!(*new, json!("a new instance on v2\n".repeat(4)));
+    assert_eq!(fleet(node.path()), before);
+    let told = node.task(&simulated("v1"), &["--check"]);
+    assert_eq!((&told["changed"], &told["diff"]), (&json!(false), &Value::Null), "{told}");
+}
+
+#[test]
+fn a_difference_is_shown_as_people_read_it() {
+    let node = Node::new();
+    let file = node.path().join("task.yml");
+    let play = json!([{
+        "hosts": "localhost", "gather_facts": false, "tasks": [{ MODULE: simulated("v2") }],
+    }]);
+    std::fs::write(&file, play.to_string()).expect("a playbook");
+    let ran = run(node.command("ansible-playbook").arg(file).arg("--diff"));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for line in ["--- before", "-i-0001 on v1 in a, serves", "+i-0005 on v2 in a, serves"] {
+        assert!(ran.stdout.lines().any(|shown| shown == line), "{line}: {}", ran.stdout);
+    }
+}
+
+#[test]
+fn ad_hoc_arguments_are_text_and_do() {
+    let node = Node::new();
+    let ran = node.adhoc(
+        "policy=rolling batch_size=2 batch_size_type=fixed poll_interval=1s \
+         suspend_processes=AZRebalance provider={'simulator':{'speed':'2000'}} \
+         simulated_fleet='{\"name\": \"web\", \"revision\": \"v2\", \"instances\": \"4\"}'",
+    );
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stdout.starts_with("localhost | CHANGED => {"), "{ran:?}");
+    assert!(ran.stdout.contains("rolled web to v2: 4 instances, 2 batches"), "{ran:?}");
+    let ran = node.adhoc("policy=rolling batch_size=two batch_size_type=fixd");
+    assert_ne!(ran.code, 0, "{ran:?}");
+    for words in ["batch_size: must be a whole number", "batch_size_type: \\\"fixd\\\" is not one"]
+    {
+        assert!(ran.stdout.contains(words), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_bad_attribute_is_named_and_nothing_is_touched() {
+    let node = Node::new();
+    let mut arguments = simulated("v2");
+    arguments["helth"] = json!({ "healthy_timeout": "2m" });
+    let told = node.task(&arguments, &[]);
+    assert_eq!((&told["failed"], &told["changed"]), (&json!(true), &json!(false)), "{told}");
+    let words = "helth: there is no attribute \"helth\" here; did you mean \"health\"?";
+    assert_eq!(message(&told), words);
+    assert_eq!(fleet(node.path()), "");
+}
+
+#[test]
+fn a_revision_that_fails_fails_the_task_and_says_why_what_is_left_and_what_to_do() {
+    let node = Node::new();
+    let mut arguments = simulated("v2");
+    arguments["simulated_fleet"]["bad_revisions"] = json!({ "v2": "unhealthy" });
+    arguments["health"] = json!({ "healthy_timeout": "2m" });
+    let told = node.task(&arguments, &[]);
+    assert_eq!((&told["failed"], &told["changed"]), (&json!(true), &json!(true)), "{told}");
+    assert_eq!(
+        (&told["status"], &told["deployed_revision"]),
+        (&json!("rolled_back"), &json!("v1"))
+    );
+    for words in [
+        "web went back from v2 to v1: ",
+        "Target.ResponseCodeMismatch",
+        "Now 4 of 4 on v1 serve. Nothing is borrowed any more. Correct the revision",
+    ] {
+        assert!(message(&told).contains(words), "{told}");
+    }
+    assert!(told["last_error"].as_str().is_some_and(|why| why.contains("unhealthy")), "{told}");
+}
+
+#[test]
+fn a_paused_rollout_stays_paused_until_a_task_says_otherwise() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut arguments = simulated("v2");
+    arguments["simulated_fleet"]["bad_revisions"] = json!({ "v2": "unhealthy" });
+    arguments["health"] = json!({ "healthy_timeout": "2m" });
+    arguments["on_failure"] = json!("pause");
+    let state = |state: &str, check: bool| {
+        let mut arguments = arguments.clone();
+        arguments["state"] = json!(state);
+        arguments["_ansible_check_mode"] = json!(check);
+        let told = answer(&mut module(folder.path(), &arguments));
+        let words = message(&told).to_owned();
+        (told["changed"] == true, told["failed"] == true, words, told)
+    };
+    // With no rollout under way there is nothing that a word could change.
+    for word in ["paused", "resumed", "rolled_back", "aborted"] {
+        let (changed, failed, words, told) = state(word, false);
+        assert!(!changed && !failed && words.contains("there is no rollout to"), "{told}");
+        assert_eq!(told["status"], "pending");
+    }
+    let (changed, failed, words, told) = state("present", false);
+    assert!(changed && failed && words.contains("state: resumed goes on"), "{told}");
+    for check in [true, false] {
+        let (changed, failed, words, told) = state("present", check);
+        assert!(!changed && failed && words.contains("is paused: "), "{told}");
+        assert_eq!(told["status"], "paused");
+    }
+    let (changed, failed, words, told) = state("paused", false);
+    assert!(!changed && !failed && words.contains("is paused already"), "{told}");
+    let before = fleet(folder.path());
+    let (changed, failed, words, told) = state("rolled_back", true);
+    assert!(changed && !failed && words == "would roll back the rollout", "{told}");
+    assert_eq!(fleet(folder.path()), before);
+    let (changed, failed, words, told) = state("rolled_back", false);
+    assert!(changed && !failed && words.starts_with("web went back from v2 to v1"), "{told}");
+    let runs = (&told["status"], &told["deployed_revision"]);
+    assert_eq!(runs, (&json!("rolled_back"), &json!("v1")));
+    let (changed, failed, _, told) = state("rolled_back", false);
+    assert!(!changed && !failed, "{told}");
+}
+
+/// The module, as soon as it has taken instances out of rotation.
+fn draining(folder: &Path) -> std::process::Child {
+    let mut arguments = simulated("v2");
+    arguments["provider"]["simulator"]["speed"] = json!(5);
+    let child = module(folder, &arguments).stdout(std::process::Stdio::piped()).spawn();
+    while !fleet(folder).contains("\"deregistered_at\":1") {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    child.expect("the program starts")
+}
+
+fn assert_as_before(folder: &Path) {
+    let fleet: Value = serde_json::from_str(&fleet(folder)).expect("a fleet");
+    assert_eq!((&fleet["suspended"], &fleet["template"]), (&json!([]), &json!("v1")), "{fleet}");
+    let instances = fleet["instances"].as_object().expect("instances");
+    assert_eq!(instances.len(), 4);
+    for instance in instances.values() {
+        assert_eq!(instance["targets"]["web"]["deregistered_at"], Value::Null, "{instance}");
+    }
+}
+
+/// Ansible does not pass Ctrl-C on to what it runs: it only stops listening.
+#[test]
+fn a_task_that_nobody_waits_for_any_more_puts_everything_back_and_ends() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut child = draining(folder.path());
+    drop(child.stdout.take());
+    assert_eq!(child.wait().expect("an end").code(), Some(1));
+    assert_as_before(folder.path());
+}
+
+#[test]
+fn a_task_that_is_told_to_end_answers_what_is_left() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let child = draining(folder.path());
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill").success());
+    let done = child.wait_with_output().expect("an end");
+    assert_eq!(done.status.code(), Some(1));
+    let told: Value = serde_json::from_slice(&done.stdout).expect("one JSON object");
+    assert_eq!((&told["failed"], &told["changed"]), (&json!(true), &json!(true)), "{told}");
+    assert_eq!(told["status"], "aborted", "{told}");
+    assert!(message(&told).contains("Now 4 of 4 on v1 serve. Nothing is borrowed"), "{told}");
+    assert!(message(&told).ends_with("Run the task again to finish"), "{told}");
+    assert_as_before(folder.path());
+}
+
+/// The main job on a real AWS API: LocalStack.
+#[cfg(feature = "aws")]
+#[test]
+fn a_playbook_rolls_an_auto_scaling_group_once_and_looks_only_in_check_mode() {
+    let Some(account) = crate::lab::account() else { return };
+    let fleet = json!({ "name": "web", "size": 4 });
+    let template = account.fleet(fleet, crate::localstack::times());
+    let before = account.get("groups/web");
+    let mut node = Node::new();
+    let variables = [
+        ("AWS_ACCESS_KEY_ID", account.id.as_str()),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_ENDPOINT_URL", account.endpoint),
+    ];
+    node.environment = variables.map(|(name, value)| (name.into(), value.into())).into();
+
+    // Beside the collection that has the program in it.
+    let playbook = node.path().join("aws.yml");
+    std::fs::copy(example("aws.yml"), &playbook).expect("a copy");
+    let lab = json!({ "group": "web", "launch_template": template, "region": "us-east-1" });
+    let ran = node.play(&playbook, &["--check", "--diff", "-e", &lab.to_string()]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let told = result(&ran, 0);
+    assert_eq!((&told["changed"], &told["failed"]), (&json!(true), &json!(false)), "{told}");
+    assert!(message(&told).starts_with("would roll web from "), "{told}");
+    assert_eq!(account.mutations(), Vec::<String>::new());
+
+    let mut arguments = crate::localstack::resource(&template, "2");
+    // A number in YAML, as people write it.
+    arguments["auto_scaling_group"]["launch_template"]["version"] = json!(2);
+    arguments["provider"] = json!({ "aws": { "region": "us-east-1" } });
+    let told = node.task(&arguments, &["--diff"]);
+    assert_eq!((&told["changed"], &told["failed"]), (&json!(true), &json!(false)), "{told}");
+    let revision = format!("{template}:2");
+    assert_eq!(told["deployed_revision"], revision, "{told}");
+    let after = told["diff"]["after"].as_str().unwrap_or_default();
+    assert_eq!(after.matches(&format!("on {revision} in us-east-1")).count(), 4, "{told}");
+    crate::localstack::assert_as_before(&account, &before, 4, &revision);
+
+    let calls = format!("{}/_lab/{}/calls", account.endpoint, account.id);
+    ureq::delete(calls).call().expect("the door answers");
+    let told = node.task(&arguments, &[]);
+    assert_eq!((&told["changed"], &told["failed"]), (&json!(false), &json!(false)), "{told}");
+    assert!(message(&told).starts_with("nothing to do"), "{told}");
+    assert_eq!(account.mutations(), Vec::<String>::new());
+
+    arguments["provider"] = json!({});
+    let told = node.task(&arguments, &[]);
+    assert_eq!((&told["changed"], &told["failed"]), (&json!(false), &json!(true)), "{told}");
+    assert!(message(&told).starts_with("provider.aws.region: "), "{told}");
+}
+
+#[test]
+fn only_a_file_of_ansibles_makes_the_program_a_module() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).expect("a file");
+    };
+    write("args", r#"{"_ansible_module_name": "x", "policy": "rolling"}"#);
+    write("plan", r#"{"_ansible_module_name": "x", "policy": "rolling"}"#);
+    write("help", r#"{"_ansible_module_name": "x", "policy": "rolling"}"#);
+    write("other.json", r#"{"policy": "rolling"}"#);
+    write("broken.json", r#"{"_ansible_module_name": "x""#);
+    let at = |args: &[&str]| run(rolling().current_dir(folder.path()).args(args));
+    let ran = at(&["args"]);
+    assert_eq!((ran.code, ran.lines()[0]["failed"].clone()), (1, json!(true)), "{ran:?}");
+    assert_eq!(ran.lines().len(), 1, "{ran:?}");
+    // Everything else is a matter of the command line.
+    for args in [&["plan"][..], &["other.json"], &["broken.json"], &["args", "args"], &["."]] {
+        let ran = at(args);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{args:?}: {ran:?}");
+        assert!(ran.stderr.contains("Usage: rolling"), "{args:?}: {ran:?}");
+    }
+    assert!(at(&["help"]).stdout.contains("Usage: rolling"));
+    // Nothing of standard input is read to find out.
+    let ran = run_with(rolling().arg("/dev/stdin"), r#"{"_ansible_module_name": "x"}"#);
+    assert_eq!(ran.code, 2, "{ran:?}");
+}
+
+#[test]
+fn the_documentation_is_that_of_the_schemas_and_ansible_doc_prints_it() {
+    let file = example(COLLECTION).join("plugins/modules/rolling_deployment.yml");
+    let wanted = sidecar::render();
+    if std::env::var("ROLLING_UPDATE").is_ok() {
+        std::fs::write(&file, &wanted).expect("the documentation");
+    }
+    let kept = std::fs::read_to_string(&file).unwrap_or_default();
+    assert_eq!(kept, wanted, "run the tests with ROLLING_UPDATE=1 to renew {}", file.display());
+
+    let node = Node::new();
+    let ran = run(node.command("ansible-doc").args(["--type", "module", "--json", MODULE]));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let told: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{ran:?}"));
+    let told = &told[MODULE];
+    let options = &told["doc"]["options"];
+    assert_eq!(options["health"]["suboptions"]["healthy_timeout"]["type"], "str", "{options}");
+    assert_eq!(
+        (&options["policy"]["required"], &options["max_surge"]["type"]),
+        (&json!(true), &json!("raw"))
+    );
+    assert_eq!(options["checkpoints"]["elements"], "dict");
+    assert_eq!(told["return"]["instances"]["contains"]["serves"]["type"], "bool", "{told}");
+    let ran = run(node.command("ansible-doc").arg(MODULE));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stdout.contains("Takes a batch of instances out of rotation"), "{ran:?}");
+
+    // The examples in it are ones that the module takes.
+    let script = "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout)";
+    let python = &mut Command::new(programs().join("python"));
+    let read = run_with(python.args(["-c", script]), told["examples"].as_str().expect("examples"));
+    let tasks: Vec<Value> = serde_json::from_str(&read.stdout).expect("tasks");
+    assert_eq!(tasks.len(), 4);
+    for task in tasks {
+        let arguments: &Map<String, Value> = task[MODULE].as_object().expect("arguments");
+        let read = rolling::ansible::arguments::read(arguments);
+        assert!(read.is_ok(), "{task}: {:?}", read.err());
+    }
+}
+
+/// What every front-end plans and leaves: sizes of the batches, then what each instance runs.
+type Done = (Vec<usize>, Value);
+
+/// The same fixture through the command line, JSON-RPC and Ansible: one plan, one end.
+#[test]
+fn every_front_end_makes_the_same_plan_and_leaves_the_same_state() {
+    let config = json!({
+        "policy": "rolling", "batch_size_type": "percentage", "batch_size": 40,
+        "health": { "min_healthy_time": "5s", "healthy_timeout": "1h" },
+        "simulated_fleet": { "name": "web", "revision": "v2", "instances": 7, "seed": 5 },
+    });
+    let provider = json!({ "simulator": { "speed": 300 } });
+    let all = [
+        by_the_command_line(&config, &provider),
+        by_json_rpc(&config, &provider),
+        by_ansible(&config, &provider),
+    ];
+    assert_eq!(all[0].0, [2, 2, 2, 1]);
+    assert_eq!(all[0].1["instances"].as_array().map(Vec::len), Some(7));
+    assert_eq!(all[0], all[1], "the command line and JSON-RPC");
+    assert_eq!(all[0], all[2], "the command line and Ansible");
+}
+
+/// What is the same whoever asked, of a state or a report.
+fn essence(told: &Value, [status, target, completed]: [&str; 3]) -> Value {
+    json!({
+        "status": told[status], "target": told[target], "completed": told[completed],
+        "instances": told["instances"],
+    })
+}
+
+fn by_the_command_line(config: &Value, provider: &Value) -> Done {
+    let folder = tempfile::tempdir().expect("a folder");
+    let document = json!({
+        "provider": { "rolling": provider },
+        "resource": { "rolling_deployment": { "web": config } },
+    });
+    let file = crate::process::write(folder.path(), &document);
+    let lines = |command: &str| {
+        let mut rolling = rolling();
+        rolling.current_dir(folder.path()).args([command, "--output", "json"]).arg(&file);
+        run(&mut rolling).lines()
+    };
+    let plan = lines("plan")[0]["resources"][0].clone();
+    let plan = if plan["plan"].is_object() { plan["plan"].clone() } else { plan };
+    let batches = plan["batches"].as_array().unwrap_or_else(|| panic!("no batches: {plan}"));
+    let sizes = batches.iter().map(|batch| batch["replaces"].as_array().map_or(0, Vec::len));
+    let events = lines("apply");
+    let report = &events.last().expect("an end")["event"]["report"];
+    (sizes.collect(), essence(report, ["outcome", "to", "completed"]))
+}
+
+fn by_json_rpc(config: &Value, provider: &Value) -> Done {
+    let folder = tempfile::tempdir().expect("a folder");
+    let params = json!({ "type": "rolling_deployment", "config": config });
+    let requests = [
+        ("initialize", json!({ "protocol_versions": [1] })),
+        ("provider.configure", json!({ "config": provider })),
+        ("resource.plan", params.clone()),
+    ];
+    let line = |(id, (method, params)): (usize, &(&str, Value))| {
+        json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string()
+    };
+    let talk = |requests: &[(&str, Value)]| {
+        let lines: Vec<String> = requests.iter().enumerate().map(line).collect();
+        let ran = run_with(rolling().arg("serve").current_dir(folder.path()), &lines.join("\n"));
+        let last = requests.len() - 1;
+        let found = ran.lines().into_iter().find(|line| line["id"] == last);
+        found.unwrap_or_else(|| panic!("{ran:?}"))["result"].clone()
+    };
+    let plan = talk(&requests);
+    let sizes = plan["batches"].as_array().expect("batches").iter();
+    let sizes = sizes.map(|batch| batch["replaces"].as_u64().expect("a size") as usize);
+    let mut apply = requests.clone();
+    apply[2] = ("resource.apply", params);
+    let state = talk(&apply)["state"].clone();
+    (sizes.collect(), essence(&state, ["status", "target_revision", "completed_revision"]))
+}
+
+fn by_ansible(config: &Value, provider: &Value) -> Done {
+    let node = Node::new();
+    let mut arguments = config.clone();
+    arguments["provider"] = provider.clone();
+    let planned = node.task(&arguments, &["--check"]);
+    let sizes = planned["batches"].as_array().unwrap_or_else(|| panic!("{planned}")).iter();
+    let sizes = sizes.map(|batch| batch["replaces"].as_u64().expect("a size") as usize);
+    let told = node.task(&arguments, &[]);
+    (sizes.collect(), essence(&told, ["status", "target_revision", "completed_revision"]))
+}
