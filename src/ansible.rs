@@ -117,14 +117,14 @@ fn check(rollout: &Rollout) -> Answer {
 async fn roll(rollout: Rollout, stop: watch::Receiver<Stop>) -> Answer {
     let preview = rollout.preview();
     let before = answer::shown(&rollout.instances());
+    let planned = state::planned(&json!({}), &rollout);
     let id = rollout.target().id.clone();
     let mut acted = false;
     let report = rollout
         .run(stop, &mut |envelope| acted |= matches!(envelope.event, Event::Acted { .. }))
         .await;
     let after = answer::shown(&report.instances);
-    let batches = json!(state::sizes(&preview));
-    let facts = state::after(&json!({}), &id, batches, &report);
+    let facts = state::after(&json!({}), &id, &planned, &report);
     let succeeded = report.outcome == Outcome::Succeeded;
     Answer {
         // A call may have had an effect although it seemed to fail.
@@ -146,6 +146,7 @@ async fn tell(
     rollout: Rollout,
     stop: watch::Receiver<Stop>,
 ) -> Result<Answer, Vec<Diagnostic>> {
+    let now = state::current(&json!({}), &rollout);
     let id = rollout.target().id.clone();
     let interrupted = stop.clone();
     let mut acted = false;
@@ -172,7 +173,7 @@ async fn tell(
             let was_stopped = *interrupted.borrow() != Stop::No;
             let failed = !as_asked(Some(word), report.outcome)
                 || was_stopped && report.outcome == Outcome::Aborted;
-            let facts = state::after(&json!({}), &id, json!([]), &report);
+            let facts = state::after(&json!({}), &id, &now, &report);
             let msg = answer::ended(&report);
             return Ok(Answer { changed: acted, failed, msg, facts, ..Answer::default() });
         }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 pub(crate) use check::fits;
-pub use check::{check_against, normalise as normalised, resolve, schema, types};
+pub use check::{check_against, missing_name, normalise as normalised, resolve, schema, types};
 pub use convert::{deployment, provider};
 pub(crate) use diagnostic::step;
 pub use diagnostic::{Diagnostic, Severity};

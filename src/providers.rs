@@ -55,18 +55,22 @@ impl Providers {
         self.open_group(deployment).await
     }
 
-    /// A configuration of the target named `id`, `auto_scaling_group/NAME` or
-    /// `simulated_fleet/NAME`, as it is: what it launches is what it is to run.
+    /// A configuration of the target named `id`, `auto_scaling_group/NAME`, the ARN of such a group,
+    /// or `simulated_fleet/NAME`, as it is: what it launches is what it is to run.
     ///
     /// # Errors
     /// When `id` names no target, or one that is not there.
     pub async fn import(&self, id: &str) -> Result<Value, ProviderError> {
         let wrong = |words: String| {
             let error = ProviderError::invalid("import", "", words);
-            error.with_remedy("write auto_scaling_group/NAME or simulated_fleet/NAME")
+            error.with_remedy(
+                "write auto_scaling_group/NAME, the group's ARN, or simulated_fleet/NAME",
+            )
         };
         let target = match id.split_once('/') {
-            Some(("auto_scaling_group", name)) if !name.is_empty() => {
+            Some((kind, name))
+                if !name.is_empty() && (kind == "auto_scaling_group" || is_arn(kind)) =>
+            {
                 // Not asked for: only what the group has is looked at.
                 let template = json!({ "name": "-", "version": "$Default" });
                 json!({ "auto_scaling_group": { "name": name, "launch_template": template } })
@@ -147,6 +151,13 @@ impl Providers {
         let error = ProviderError::invalid("open the fleet", "auto_scaling_group", words);
         Err(error.with_remedy("build it with the feature `aws`, which is on by default"))
     }
+}
+
+/// Whether this is what stands before the name in the ARN of an Auto Scaling group.
+fn is_arn(text: &str) -> bool {
+    text.starts_with("arn:")
+        && text.contains(":autoscaling:")
+        && text.ends_with(":autoScalingGroupName")
 }
 
 /// What a document makes of a simulated fleet, every default filled in.

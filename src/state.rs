@@ -1,5 +1,8 @@
 //! The state of a deployment as front-ends hand it out: what the document says, beside what is.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use rolling_provider::Revision;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,20 +14,27 @@ use crate::engine::Rollout;
 use crate::event::{InstanceReport, Outcome, Report};
 
 /// Attributes that the provider computes and a configuration may not set.
-pub const COMPUTED: [&str; 8] = [
+pub const COMPUTED: [&str; 12] = [
     "id",
     "status",
     "target_revision",
     "deployed_revision",
     "completed_revision",
     "batches",
+    "floor",
+    "ceiling",
+    "expected_duration",
+    "fleet",
     "instances",
     "last_error",
 ];
 
 /// Computed attributes that nobody knows before a rollout has ended.
-pub const OUTCOME: [&str; 5] =
-    ["status", "deployed_revision", "completed_revision", "instances", "last_error"];
+pub const OUTCOME: [&str; 6] =
+    ["status", "deployed_revision", "completed_revision", "fleet", "instances", "last_error"];
+
+/// Computed attributes that a plan settles: they stay as planned until the next rollout.
+pub const PLANNED: [&str; 4] = ["batches", "floor", "ceiling", "expected_duration"];
 
 /// Attributes that name the target: a change of one means another deployment.
 pub const FORCE_NEW: [&str; 2] = ["/auto_scaling_group/name", "/simulated_fleet/name"];
@@ -46,10 +56,30 @@ pub struct Computed {
     pub completed_revision: Option<String>,
     /// Batches as they were planned.
     pub batches: Option<Vec<BatchSizes>>,
+    /// At least this many instances serve throughout, as it was planned.
+    pub floor: Option<u32>,
+    /// At most this many instances live, as it was planned.
+    pub ceiling: Option<u32>,
+    /// How long it should take, as it was planned: `4m 40s`.
+    pub expected_duration: Option<String>,
+    /// What runs, revision by revision.
+    pub fleet: Option<Vec<OnRevision>>,
     /// What every instance runs.
     pub instances: Option<Vec<InstanceReport>>,
     /// Why the last rollout did not succeed.
     pub last_error: Option<String>,
+}
+
+/// How much of a fleet runs a revision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OnRevision {
+    /// The revision; null for what nobody knows.
+    pub revision: Option<String>,
+    /// Instances that run it.
+    pub instances: u32,
+    /// Those of them that take requests.
+    pub serving: u32,
 }
 
 /// Sizes of one batch.
@@ -65,10 +95,10 @@ pub struct BatchSizes {
 /// The state as the fleet is now.
 pub fn current(config: &Value, rollout: &Rollout) -> Value {
     let preview = rollout.preview();
-    let status = match rollout.record() {
-        Some(record) => record.status(),
-        None if preview.changes => "pending",
-        None => "succeeded",
+    let (status, last_error) = match rollout.record() {
+        Some(record) => (record.status(), record.reason.clone()),
+        None if preview.changes => ("pending", None),
+        None => ("succeeded", None),
     };
     let instances = rollout.instances();
     let computed = Computed {
@@ -78,10 +108,29 @@ pub fn current(config: &Value, rollout: &Rollout) -> Value {
         deployed_revision: deployed(&instances),
         completed_revision: rollout.completed().map(|revision| revision.to_string()),
         batches: Some(Vec::new()),
+        floor: Some(preview.floor),
+        ceiling: Some(preview.ceiling),
+        expected_duration: Some(span(0)),
+        fleet: Some(fleet(&instances)),
         instances: Some(instances),
-        last_error: None,
+        last_error,
     };
     with(config, &computed)
+}
+
+/// The state as the fleet is now, where it was `prior` before.
+pub fn refreshed(prior: &Value, rollout: &Rollout) -> Value {
+    let mut state = current(&config_of(prior), rollout);
+    for name in PLANNED {
+        if let Some(value) = prior.get(name) {
+            state[name] = value.clone();
+        }
+    }
+    // How the last rollout ended stays until the fleet runs what that one was to bring.
+    if rollout.record().is_none() && state["status"] != "succeeded" {
+        state["last_error"] = prior["last_error"].clone();
+    }
+    state
 }
 
 /// The state that a rollout is planned to lead to, with null for what nobody knows yet.
@@ -89,6 +138,7 @@ pub fn planned(config: &Value, rollout: &Rollout) -> Value {
     let preview = rollout.preview();
     let mut state = current(config, rollout);
     state["batches"] = json!(sizes(&preview));
+    state["expected_duration"] = json!(span(preview.expected_seconds));
     if preview.changes {
         for name in OUTCOME {
             state[name] = Value::Null;
@@ -108,14 +158,18 @@ pub fn unknown(config: &Value) -> Value {
             deployed_revision: None,
             completed_revision: None,
             batches: None,
+            floor: None,
+            ceiling: None,
+            expected_duration: None,
+            fleet: None,
             instances: None,
             last_error: None,
         },
     )
 }
 
-/// The state that a rollout led to. `batches` are kept as they were planned.
-pub fn after(config: &Value, id: &str, batches: Value, report: &Report) -> Value {
+/// The state that a rollout led to. What is in `planned` of [`PLANNED`] is kept.
+pub fn after(config: &Value, id: &str, planned: &Value, report: &Report) -> Value {
     let error = match report.outcome {
         Outcome::Succeeded => None,
         _ => report.reason.clone(),
@@ -127,11 +181,17 @@ pub fn after(config: &Value, id: &str, batches: Value, report: &Report) -> Value
         deployed_revision: deployed(&report.instances),
         completed_revision: report.completed.as_ref().map(ToString::to_string),
         batches: None,
+        floor: None,
+        ceiling: None,
+        expected_duration: None,
+        fleet: Some(fleet(&report.instances)),
         instances: Some(report.instances.clone()),
         last_error: error,
     };
     let mut state = with(config, &computed);
-    state["batches"] = batches;
+    for name in PLANNED {
+        state[name] = planned[name].clone();
+    }
     state
 }
 
@@ -191,6 +251,22 @@ pub fn plan_hash(config: &Value, revision: &Revision) -> String {
     let text = json!([crate::document::normalised(config), revision]).to_string();
     let digest = Sha256::digest(text.as_bytes());
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn span(seconds: u64) -> String {
+    humantime::format_duration(Duration::from_secs(seconds)).to_string()
+}
+
+fn fleet(instances: &[InstanceReport]) -> Vec<OnRevision> {
+    let mut fleet: BTreeMap<Option<String>, (u32, u32)> = BTreeMap::new();
+    for instance in instances {
+        let revision = instance.revision.as_ref().map(ToString::to_string);
+        let (live, serving) = fleet.entry(revision).or_default();
+        *live += 1;
+        *serving += u32::from(instance.serves);
+    }
+    let on = |(revision, (instances, serving))| OnRevision { revision, instances, serving };
+    fleet.into_iter().map(on).collect()
 }
 
 fn deployed(instances: &[InstanceReport]) -> Option<String> {

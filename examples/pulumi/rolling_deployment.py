@@ -15,7 +15,7 @@ from rolling_client import RollingClient, RollingError  # noqa: E402
 
 RESOURCE = {"type": "rolling_deployment"}
 COMPUTED = ("status", "target_revision", "deployed_revision", "completed_revision", "batches",
-            "instances", "last_error")
+            "floor", "ceiling", "expected_duration", "fleet", "instances", "last_error")
 RESUMES = ("The record of the rollout is on the fleet itself, so nothing is lost: the next "
            "`pulumi up` resumes it, or begins anew where it was ended.")
 
@@ -89,6 +89,10 @@ class RollingDeployment(Resource, module="rolling", name="Deployment"):
     deployed_revision: pulumi.Output[Optional[str]]
     completed_revision: pulumi.Output[Optional[str]]
     batches: pulumi.Output[list]
+    floor: pulumi.Output[int]
+    ceiling: pulumi.Output[int]
+    expected_duration: pulumi.Output[str]
+    fleet: pulumi.Output[list]
     instances: pulumi.Output[list]
     last_error: pulumi.Output[Optional[str]]
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::arguments::{self, Mode, Task};
-use crate::cli::text::{counted, fleet, span};
+use crate::cli::text::{counted, span};
 use crate::control::Word;
 use crate::document::Diagnostic;
 use crate::event::{InstanceReport, Outcome, Report};
@@ -82,37 +82,12 @@ pub fn nothing_to_do(preview: &Preview) -> String {
 
 /// How a rollout ended, what it left, and what to do next.
 pub fn ended(report: &Report) -> String {
-    let Report { target, to, outcome, .. } = report;
-    let elapsed = span(Duration::from_millis(report.elapsed_ms));
-    let what = match outcome {
-        Outcome::Succeeded => {
-            let instances = counted(report.instances.len(), "instance");
-            let batches = counted(report.batches as usize, "batch");
-            return format!("rolled {target} to {to}: {instances}, {batches}, {elapsed}");
-        }
-        Outcome::RolledBack => {
-            let back = report.completed.as_ref().map_or("the last revision", |c| c.as_str());
-            format!("{target} went back from {to} to {back}")
-        }
-        Outcome::Failed => format!("failed to roll {target} to {to}"),
-        Outcome::Paused => format!("the rollout of {target} to {to} is paused"),
-        Outcome::Aborted => format!("the rollout of {target} to {to} was given up"),
-        Outcome::Locked => format!("{target} was left to another engine"),
-    };
-    let reason = report.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
-    let mut sentences =
-        vec![format!("{what}{reason}"), format!("Now {}", fleet(&report.instances))];
-    if !report.kept.is_empty() {
-        let kept: Vec<&str> = report.kept.iter().map(|id| id.as_str()).collect();
-        sentences.push(format!("Kept outside the fleet to be looked at: {}", kept.join(", ")));
+    let (what, mut sentences) = crate::cli::text::ended(report);
+    if report.outcome == Outcome::Succeeded {
+        return what;
     }
-    if *outcome != Outcome::Locked {
-        sentences.push(match report.borrowed.as_slice() {
-            [] => "Nothing is borrowed any more".to_owned(),
-            left => format!("Still borrowed: {}", left.join("; ")),
-        });
-    }
-    sentences.push(next(*outcome).to_owned());
+    sentences.insert(0, what);
+    sentences.push(next(report.outcome).to_owned());
     sentences.join(". ")
 }
 

@@ -99,6 +99,41 @@ pub fn batches(preview: &Preview) -> String {
     if shown.is_empty() { "none".into() } else { shown.join(", ") }
 }
 
+/// How a rollout ended, in one sentence, and what it left, in further ones.
+pub fn ended(report: &Report) -> (String, Vec<String>) {
+    let Report { target, to, outcome, .. } = report;
+    let elapsed = span(Duration::from_millis(report.elapsed_ms));
+    let what = match outcome {
+        Outcome::Succeeded => {
+            let instances = counted(report.instances.len(), "instance");
+            let batches = counted(report.batches as usize, "batch");
+            let what = format!("rolled {target} to {to}: {instances}, {batches}, {elapsed}");
+            return (what, Vec::new());
+        }
+        Outcome::RolledBack => {
+            let back = report.completed.as_ref().map_or("the last revision", |c| c.as_str());
+            format!("{target} went back from {to} to {back}")
+        }
+        Outcome::Failed => format!("failed to roll {target} to {to}"),
+        Outcome::Paused => format!("the rollout of {target} to {to} is paused"),
+        Outcome::Aborted => format!("the rollout of {target} to {to} was given up"),
+        Outcome::Locked => format!("{target} was left to another engine"),
+    };
+    let reason = report.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+    let mut sentences = vec![format!("Now {}", fleet(&report.instances))];
+    if !report.kept.is_empty() {
+        let kept: Vec<&str> = report.kept.iter().map(|id| id.as_str()).collect();
+        sentences.push(format!("Kept outside the fleet to be looked at: {}", kept.join(", ")));
+    }
+    if *outcome != Outcome::Locked {
+        sentences.push(match report.borrowed.as_slice() {
+            [] => "Nothing is borrowed any more".to_owned(),
+            left => format!("Still borrowed: {}", left.join("; ")),
+        });
+    }
+    (format!("{what}{reason}"), sentences)
+}
+
 /// How a rollout ended.
 pub fn report(name: &str, report: &Report) -> String {
     let elapsed = span(Duration::from_millis(report.elapsed_ms));

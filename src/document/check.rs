@@ -162,6 +162,12 @@ pub(super) fn missing(name: &str) -> String {
     format!("the attribute {name:?} is missing")
 }
 
+/// The attribute that a finding says is missing at its place, if it says that.
+pub fn missing_name(finding: &Diagnostic) -> Option<&str> {
+    let name = finding.summary.strip_prefix("the attribute \"")?;
+    name.strip_suffix("\" is missing")
+}
+
 /// "did you mean" where one is near, else all there are.
 pub(super) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str> + Clone) -> String {
     let scored = known.clone().map(|known| (strsim::jaro_winkler(name, known), known));

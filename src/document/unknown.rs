@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::check::{check, normalise};
+use super::check::{check, missing_name, normalise};
 use super::config::RollingDeploymentConfig;
 use super::diagnostic::Diagnostic;
 
@@ -22,7 +22,7 @@ pub fn partial(config: &Value, unknown: &[String]) -> Vec<Diagnostic> {
     let is_missing = |finding: &Diagnostic| {
         unknown.iter().any(|pointer| {
             let (parent, name) = pointer.rsplit_once('/').unwrap_or_default();
-            finding.pointer == parent && finding.summary == super::check::missing(name)
+            finding.pointer == parent && missing_name(finding) == Some(name)
         })
     };
     // A target of which everything is unknown is not there at all, and neither is its parent.

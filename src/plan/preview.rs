@@ -313,8 +313,25 @@ fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
         let what = if record.to == target.revision { "continues" } else { "replaces" };
         warnings
             .push(format!("{what} rollout {} to {}, found on the target", record.id, record.to));
+    } else {
+        warnings.extend(vanished(&view.members));
     }
     warnings
+}
+
+/// A record goes at the end of its rollout, when no instance is left that it calls failed.
+fn vanished(members: &[Member<'_>]) -> Option<String> {
+    let mut marked = members.iter().filter_map(|m| Some((m.id, m.instance.failed_in.as_ref()?)));
+    let (id, rollout) = marked.next()?;
+    let more = match marked.count() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!(
+        "instance {id}{more} failed in rollout {rollout}, whose record is gone from the target: \
+         where another tool removes tags that it does not know, nothing tells what was borrowed \
+         (for Terraform's AWS provider, ignore_tags {{ key_prefixes = [\"rolling:\"] }} keeps them)"
+    ))
 }
 
 /// The revision that a failure would go back to.

@@ -6,9 +6,8 @@ mod look;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
-use rolling_provider::{ProviderError, Revision, Timestamp};
+use rolling_provider::{Revision, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,19 +19,17 @@ use super::openrpc::check_names;
 use super::transport::Outbox;
 use super::wire::{RpcError, code};
 use crate::cli::Edge;
+use crate::deployment::{self, Looked};
+use crate::document;
 use crate::document::config::RollingDeploymentConfig;
-use crate::document::{self, Diagnostic};
 use crate::engine::{Caller, Rollout, Stop};
 use crate::providers::Providers;
 use crate::schemas;
-use crate::spec::RollingDeployment;
 use crate::state;
+use crate::stopping::stopped;
 
 /// The one resource type.
 pub const TYPE: &str = "rolling_deployment";
-
-/// How long `resource.delete` waits for another engine that was told to abort.
-const GIVES_UP_WITHIN: Duration = Duration::from_secs(600);
 
 /// What the peer has set up.
 #[derive(Clone)]
@@ -107,8 +104,7 @@ impl Session {
     }
 
     async fn look(&self, config: &Value, caller: &Caller) -> Result<Rollout, Looked> {
-        let (config, spec) = document::deployment(config, "").map_err(Looked::Document)?;
-        self.open(&config, spec, caller).await.map_err(Looked::Provider)
+        deployment::look(&self.providers, config, caller).await
     }
 
     /// The same, given up as soon as the peer no longer wants it: nothing was done yet.
@@ -122,31 +118,6 @@ impl Session {
             biased;
             () = stopped(stop) => Err(cancelled()),
             looked = self.look(config, caller) => Ok(looked),
-        }
-    }
-
-    async fn open(
-        &self,
-        config: &RollingDeploymentConfig,
-        spec: RollingDeployment,
-        caller: &Caller,
-    ) -> Result<Rollout, ProviderError> {
-        let fleet = self.providers.open(config).await?;
-        Rollout::prepare(fleet, spec, caller).await
-    }
-}
-
-/// Why a target could not be looked at.
-enum Looked {
-    Document(Vec<Diagnostic>),
-    Provider(ProviderError),
-}
-
-impl Looked {
-    fn into_diagnostics(self) -> Vec<Diagnostic> {
-        match self {
-            Looked::Document(found) => found,
-            Looked::Provider(error) => vec![Diagnostic::from_provider(&error, "", "")],
         }
     }
 }
@@ -241,14 +212,6 @@ fn check_operation(id: Option<&str>) -> Result<(), RpcError> {
             Err(RpcError::new(code::INVALID_PARAMS, words))
         }
         _ => Ok(()),
-    }
-}
-
-/// Waits until somebody wants it to stop.
-async fn stopped(stop: &mut watch::Receiver<Stop>) {
-    if stop.wait_for(|urgency| *urgency != Stop::No).await.is_err() {
-        // Nobody is left who could want that.
-        std::future::pending().await
     }
 }
 

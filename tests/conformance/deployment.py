@@ -9,7 +9,7 @@ from lab import (FAILING, FAST, KIND, SIDE_BY_SIDE, SLOW, about, case, errors, f
 from peer import check, key
 
 COMPUTED = ["id", "status", "target_revision", "deployed_revision", "completed_revision",
-            "batches", "instances", "last_error"]
+            "batches", "floor", "ceiling", "expected_duration", "fleet", "instances", "last_error"]
 
 
 def at(document, pointer):

@@ -14,6 +14,7 @@ use crate::document::Diagnostic;
 use crate::engine::{NOTHING_DONE, Stop};
 use crate::event::{Envelope, Event, Outcome, Report};
 use crate::state;
+use crate::stopping::Stopping;
 
 /// Progress is told at most once in this time.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -57,10 +58,12 @@ impl Session {
             let data = Some(json!({ "planned": planned, "current": hash }));
             return Err(RpcError { data, ..RpcError::new(code::STALE_PLAN, words) });
         }
-        let batches = match &params.planned["batches"] {
-            Value::Array(batches) => json!(batches),
-            _ => json!(state::sizes(&rollout.preview())),
-        };
+        let mut planned = state::planned(&config, &rollout);
+        for name in state::PLANNED {
+            if !params.planned[name].is_null() {
+                planned[name] = params.planned[name].clone();
+            }
+        }
         let id = rollout.target().id.clone();
         let mut told = Told::begin(operation, work);
         let stop = told.stop.clone();
@@ -72,7 +75,7 @@ impl Session {
         }
         write(&m::ApplyResult {
             status: report.outcome.name().into(),
-            state: state::after(&config, &id, batches, &report),
+            state: state::after(&config, &id, &planned, &report),
             private: Some(m::Private { plan_hash: Some(hash) }),
             diagnostics: explain(&report),
         })
@@ -116,17 +119,16 @@ pub(super) struct Told {
     pub stop: watch::Receiver<Stop>,
     events: mpsc::UnboundedSender<Envelope>,
     telling: tokio::task::JoinHandle<()>,
-    relay: tokio::task::JoinHandle<()>,
+    _stopping: Stopping,
 }
 
 impl Told {
     pub fn begin(operation: m::Operation, work: Work) -> Told {
         let (events, told) = mpsc::unbounded_channel();
         let telling = tokio::spawn(tell(told, operation.progress_token, work.out));
-        let (urgency, stop) = watch::channel(Stop::No);
         let deadline = operation.deadline_ms.map(Duration::from_millis);
-        let relay = tokio::spawn(relay(work.stop, deadline, urgency));
-        Told { stop, events, telling, relay }
+        let stopping = Stopping::listen(work.stop, deadline, std::future::pending());
+        Told { stop: stopping.stop.clone(), events, telling, _stopping: stopping }
     }
 
     pub fn tell(&mut self, envelope: Envelope) {
@@ -136,41 +138,9 @@ impl Told {
 
     /// Returns when all is told: nothing may follow the answer.
     pub async fn end(self) {
-        self.relay.abort();
         drop(self.events);
         if let Err(error) = self.telling.await {
             tracing::error!(%error, "progress broke");
-        }
-    }
-}
-
-async fn relay(
-    mut stop: watch::Receiver<Stop>,
-    deadline: Option<Duration>,
-    urgency: watch::Sender<Stop>,
-) {
-    let limit = async {
-        match deadline {
-            #[expect(clippy::disallowed_methods, reason = "the peer's time")]
-            Some(deadline) => tokio::time::sleep(deadline).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::pin!(limit);
-    let mut expired = false;
-    loop {
-        let now = *stop.borrow_and_update();
-        urgency.send_modify(|stop| *stop = now.max(*stop));
-        tokio::select! {
-            changed = stop.changed() => {
-                if changed.is_err() {
-                    return;
-                }
-            }
-            () = &mut limit, if !expired => {
-                expired = true;
-                urgency.send_modify(|stop| *stop = Stop::Gracefully.max(*stop));
-            }
         }
     }
 }

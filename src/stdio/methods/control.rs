@@ -1,20 +1,17 @@
 //! `resource.control` and `resource.delete`: words to a rollout, and the end of a deployment.
 
-use std::time::Duration;
-
 use serde_json::Value;
-use tokio::sync::watch;
 
 use super::super::messages as m;
 use super::super::wire::{RpcError, code};
 use super::apply::{Told, explain, refuse_locked};
-use super::look::{lookable, unreachable_state, view, view_of};
-use super::{Looked, Session, Work, check_operation, check_type, stopped, write};
+use super::look::{unreachable_state, view, view_of};
+use super::{Session, Work, check_operation, check_type, write};
 use crate::control::Word;
+use crate::deployment::{self, Ended, Looked, lookable};
 use crate::document::Diagnostic;
-use crate::engine::{Caller, Commanded, Stop};
+use crate::engine::Commanded;
 use crate::event::Outcome;
-use crate::record::{Ending, Phase};
 use crate::state;
 
 impl Session {
@@ -37,6 +34,7 @@ impl Session {
             }
         };
         let id = rollout.target().id.clone();
+        let now = state::current(&config, &rollout);
         let before = view(&rollout);
         let mut told = Told::begin(operation, work);
         let stop = told.stop.clone();
@@ -86,7 +84,7 @@ impl Session {
                     heard_by: None,
                     status: Some(status.into()),
                     record: self.look(&config, &caller).await.ok().as_ref().and_then(view),
-                    state: state::after(&config, &id, Value::Array(Vec::new()), &report),
+                    state: state::after(&config, &id, &now, &report),
                     diagnostics: if as_asked { Vec::new() } else { explain(&report) },
                 }
             }
@@ -105,67 +103,33 @@ impl Session {
         let prior = Value::Object(params.prior);
         let config = lookable(&state::config_of(&prior));
         let caller = self.caller(&work, operation.operation_id.as_deref(), &prior);
-        let rollout = match self.look_unless_stopped(&config, &caller, &mut work.stop).await? {
-            Ok(rollout) => rollout,
-            Err(looked) => return write(&left(looked, prior)),
-        };
-        let over = rollout.record().is_none_or(
-            |record| matches!(record.phase, Phase::Halted(ending) if ending != Ending::Paused),
-        );
-        let stop = work.stop.clone();
-        if !over {
-            let mut told = Told::begin(operation, work);
-            let until = told.stop.clone();
-            let done =
-                rollout.command(Word::Abort, until, &mut |envelope| told.tell(envelope)).await;
-            told.end().await;
-            match done {
-                Err(error) => return write(&left(Looked::Provider(error), prior)),
-                Ok(Commanded::Unheard(owner)) => {
-                    let words = format!("{owner} is at work and does not react");
-                    return Err(RpcError::new(code::LOCKED, words));
-                }
-                Ok(Commanded::Left(owner)) => {
-                    let words = format!("{owner} was told to abort and has not reacted yet");
-                    let found = Diagnostic::error("", words).with_remedy("delete again");
-                    return write(&still_there(prior, vec![found]));
-                }
-                Ok(Commanded::Ran(report)) => refuse_locked(&report)?,
-                Ok(Commanded::Idle(_) | Commanded::Heard(..)) => {}
-            }
+        let looked = self.look_unless_stopped(&config, &caller, &mut work.stop).await?;
+        if let Err(looked) = looked {
+            return write(&left(looked, prior));
         }
-        write(&match self.forget(&config, &caller, stop).await {
-            Ok(()) => m::DeleteResult {
+        let mut told = Told::begin(operation, work);
+        let stop = told.stop.clone();
+        let ended =
+            deployment::end(&self.providers, &config, &caller, stop, &mut |e| told.tell(e)).await;
+        told.end().await;
+        write(&match ended {
+            Ok(Ended::Gone) => m::DeleteResult {
                 status: Outcome::Succeeded.name().into(),
                 state: Value::Null,
                 diagnostics: Vec::new(),
             },
+            Ok(Ended::Unheard(owner)) => {
+                let words = format!("{owner} is at work and does not react");
+                return Err(RpcError::new(code::LOCKED, words));
+            }
+            Ok(Ended::Locked(words)) => return Err(RpcError::new(code::LOCKED, words)),
+            Ok(Ended::Left(owner)) => {
+                let words = format!("{owner} was told to abort and has not reacted yet");
+                let found = Diagnostic::error("", words).with_remedy("delete again");
+                still_there(prior, vec![found])
+            }
             Err(looked) => left(looked, prior),
         })
-    }
-
-    /// Removes the record once its rollout has ended.
-    async fn forget(
-        &self,
-        config: &Value,
-        caller: &Caller,
-        mut stop: watch::Receiver<Stop>,
-    ) -> Result<(), Looked> {
-        let mut rollout = self.look(config, caller).await?;
-        let clock = rollout.clock();
-        let limit = clock.now() + super::GIVES_UP_WITHIN;
-        // The engine that heard the word is still putting things back.
-        while rollout.record().is_some_and(|record| matches!(record.phase, Phase::Halting(_)))
-            && clock.now() < limit
-            && *stop.borrow() == Stop::No
-        {
-            tokio::select! {
-                () = clock.sleep(Duration::from_secs(1)) => {}
-                () = stopped(&mut stop) => {}
-            }
-            rollout.look_again().await.map_err(Looked::Provider)?;
-        }
-        rollout.forget().await.map_err(Looked::Provider)
     }
 }
 

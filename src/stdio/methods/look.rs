@@ -4,11 +4,12 @@
 use std::collections::BTreeSet;
 
 use rolling_provider::ErrorKind;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::super::messages as m;
 use super::super::wire::RpcError;
-use super::{Looked, Session, check_type, moved, write};
+use super::{Session, check_type, moved, write};
+use crate::deployment::{Looked, lookable};
 use crate::document::{self, Diagnostic, normalised};
 use crate::engine::{Caller, Rollout};
 use crate::record::Record;
@@ -64,13 +65,7 @@ impl Session {
         let config = state::config_of(&prior);
         let answer = match self.look(&lookable(&config), &self.looker(&prior)).await {
             Ok(rollout) => {
-                let mut state = state::current(&config, &rollout);
-                // What a rollout was planned and ended with stays until the next one.
-                for kept in ["batches", "last_error"] {
-                    if let Some(value) = prior.get(kept) {
-                        state[kept] = value.clone();
-                    }
-                }
+                let state = state::refreshed(&prior, &rollout);
                 m::StateResult { state, diagnostics: Vec::new() }
             }
             Err(looked) => unreachable_state(looked, prior),
@@ -149,15 +144,6 @@ pub(super) fn unreachable_state(looked: Looked, prior: Value) -> m::StateResult 
         }
         looked => m::StateResult { state: prior, diagnostics: looked.into_diagnostics() },
     }
-}
-
-/// A configuration to look with: an imported one has no policy yet, and none is needed.
-pub(super) fn lookable(config: &Value) -> Value {
-    let mut config = config.clone();
-    if config["policy"].is_null() {
-        config["policy"] = json!("all_at_once");
-    }
-    config
 }
 
 fn refused(diagnostics: Vec<Diagnostic>) -> m::PlanResult {

@@ -1,0 +1,129 @@
+//! What every front-end that keeps state does with a deployment: look at it, and end it.
+
+use std::time::Duration;
+
+use rolling_provider::ProviderError;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::control::Word;
+use crate::document::{self, Diagnostic};
+use crate::engine::{Caller, Commanded, Rollout, Stop};
+use crate::event::{Envelope, Outcome};
+use crate::providers::Providers;
+use crate::record::{Ending, Phase, Record};
+use crate::stopping::stopped;
+
+/// How long the end of a deployment waits for another engine that was told to abort.
+const GIVES_UP_WITHIN: Duration = Duration::from_secs(600);
+
+/// Why a target could not be looked at.
+#[derive(Debug)]
+pub enum Looked {
+    /// The configuration is wrong; no cloud was asked.
+    Document(Vec<Diagnostic>),
+    /// What the cloud said.
+    Provider(ProviderError),
+}
+
+impl Looked {
+    /// The same as findings about a configuration that stands at the root.
+    pub fn into_diagnostics(self) -> Vec<Diagnostic> {
+        match self {
+            Looked::Document(found) => found,
+            Looked::Provider(error) => vec![Diagnostic::from_provider(&error, "", "")],
+        }
+    }
+}
+
+/// Looks at the target of `config`.
+///
+/// # Errors
+/// See [`Looked`].
+pub async fn look(
+    providers: &Providers,
+    config: &Value,
+    caller: &Caller,
+) -> Result<Rollout, Looked> {
+    let (config, spec) = document::deployment(config, "").map_err(Looked::Document)?;
+    let fleet = providers.open(&config).await.map_err(Looked::Provider)?;
+    Rollout::prepare(fleet, spec, caller).await.map_err(Looked::Provider)
+}
+
+/// A configuration to look with: an imported one has no policy yet, and none is needed.
+pub fn lookable(config: &Value) -> Value {
+    let mut config = config.clone();
+    if config["policy"].is_null() {
+        config["policy"] = json!("all_at_once");
+    }
+    config
+}
+
+/// Whether the rollout of `record` has ended, so that nobody waits for anything.
+pub fn is_over(record: &Record) -> bool {
+    matches!(record.phase, Phase::Halted(ending) if ending != Ending::Paused)
+}
+
+/// What became of the end of a deployment.
+#[derive(Debug)]
+pub enum Ended {
+    /// Nothing of it is left on the target. No instance was touched that a rollout in progress
+    /// had not chosen.
+    Gone,
+    /// An engine is at work and does not react.
+    Unheard(String),
+    /// An engine was told to abort and has not reacted yet.
+    Left(String),
+    /// Another engine has taken the target over.
+    Locked(String),
+}
+
+/// Aborts a rollout in progress and takes the record off the target.
+///
+/// # Errors
+/// See [`Looked`].
+pub async fn end(
+    providers: &Providers,
+    config: &Value,
+    caller: &Caller,
+    stop: watch::Receiver<Stop>,
+    emit: &mut (dyn FnMut(Envelope) + Send),
+) -> Result<Ended, Looked> {
+    let rollout = look(providers, config, caller).await?;
+    if rollout.record().is_some_and(|record| !is_over(record)) {
+        let done = rollout.command(Word::Abort, stop.clone(), emit).await;
+        match done.map_err(Looked::Provider)? {
+            Commanded::Unheard(owner) => return Ok(Ended::Unheard(owner)),
+            Commanded::Left(owner) => return Ok(Ended::Left(owner)),
+            Commanded::Ran(report) if report.outcome == Outcome::Locked => {
+                return Ok(Ended::Locked(report.reason.clone().unwrap_or_default()));
+            }
+            Commanded::Ran(_) | Commanded::Idle(_) | Commanded::Heard(..) => {}
+        }
+    }
+    forget(providers, config, caller, stop).await.map(|()| Ended::Gone)
+}
+
+/// Removes the record once its rollout has ended.
+async fn forget(
+    providers: &Providers,
+    config: &Value,
+    caller: &Caller,
+    mut stop: watch::Receiver<Stop>,
+) -> Result<(), Looked> {
+    let mut rollout = look(providers, config, caller).await?;
+    let clock = rollout.clock();
+    let limit = clock.now() + GIVES_UP_WITHIN;
+    // The engine that heard the word is still putting things back.
+    while rollout.record().is_some_and(|record| matches!(record.phase, Phase::Halting(_)))
+        && clock.now() < limit
+        && *stop.borrow() == Stop::No
+    {
+        tokio::select! {
+            () = clock.sleep(Duration::from_secs(1)) => {}
+            () = stopped(&mut stop) => {}
+        }
+        rollout.look_again().await.map_err(Looked::Provider)?;
+    }
+    rollout.forget().await.map_err(Looked::Provider)
+}

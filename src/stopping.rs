@@ -1,0 +1,80 @@
+//! What ends an operation early: somebody's word, a deadline, or nobody waiting for it any more.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::engine::Stop;
+
+/// How urgently an operation is to end, from all that may end it.
+pub struct Stopping {
+    /// How urgently.
+    pub stop: watch::Receiver<Stop>,
+    expired: Arc<AtomicBool>,
+    relay: JoinHandle<()>,
+}
+
+impl Stopping {
+    /// The operation ends as `asked` says, gracefully after `deadline`, and gracefully as soon as
+    /// `left` tells that nobody waits for it any more. It can only become more urgent.
+    pub fn listen(
+        mut asked: watch::Receiver<Stop>,
+        deadline: Option<Duration>,
+        left: impl Future<Output = ()> + Send + 'static,
+    ) -> Stopping {
+        let (urgency, stop) = watch::channel(Stop::No);
+        let expired = Arc::new(AtomicBool::new(false));
+        let has_expired = Arc::clone(&expired);
+        let relay = tokio::spawn(async move {
+            let limit = async {
+                match deadline {
+                    #[expect(clippy::disallowed_methods, reason = "the peer's time")]
+                    Some(deadline) => tokio::time::sleep(deadline).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::pin!(limit, left);
+            let (mut is_over, mut is_left, mut deaf) = (false, false, false);
+            loop {
+                let now = *asked.borrow_and_update();
+                urgency.send_modify(|stop| *stop = now.max(*stop));
+                tokio::select! {
+                    changed = asked.changed(), if !deaf => deaf = changed.is_err(),
+                    () = &mut limit, if !is_over => {
+                        is_over = true;
+                        has_expired.store(true, Ordering::Relaxed);
+                        urgency.send_modify(|stop| *stop = Stop::Gracefully.max(*stop));
+                    }
+                    () = &mut left, if !is_left => {
+                        is_left = true;
+                        urgency.send_modify(|stop| *stop = Stop::Gracefully.max(*stop));
+                    }
+                    else => return,
+                }
+            }
+        });
+        Stopping { stop, expired, relay }
+    }
+
+    /// Whether the deadline has passed.
+    pub fn has_expired(&self) -> bool {
+        self.expired.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Stopping {
+    fn drop(&mut self) {
+        self.relay.abort();
+    }
+}
+
+/// Waits until somebody wants it to stop.
+pub async fn stopped(stop: &mut watch::Receiver<Stop>) {
+    if stop.wait_for(|urgency| *urgency != Stop::No).await.is_err() {
+        // Nobody is left who could want that.
+        std::future::pending().await
+    }
+}
