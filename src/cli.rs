@@ -6,10 +6,13 @@
 
 mod apply;
 mod command;
+mod follow;
 mod live;
-mod plain;
+pub(crate) mod plain;
 pub(crate) mod signals;
 pub(crate) mod text;
+
+pub(crate) use apply::json_line;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal as _, Write};
@@ -27,6 +30,8 @@ use crate::engine::{Caller, Rollout};
 use crate::providers::Providers;
 use crate::record::Phase;
 use crate::schemas;
+use crate::terraform;
+use crate::terraform::progress::Header;
 
 /// Exit code: the rollout failed.
 pub const FAILED: u8 = 1;
@@ -67,7 +72,8 @@ enum Command {
     Status {
         #[command(flatten)]
         input: Input,
-        /// Show it again whenever it has changed, until no rollout is under way
+        /// Show it again whenever it has changed, until no rollout is under way; of a file of
+        /// progress, show what has happened and what happens
         #[arg(long)]
         follow: bool,
     },
@@ -81,13 +87,16 @@ enum Command {
     Rollback(Input),
     /// Serve JSON-RPC 2.0 on standard input and output
     Serve,
+    /// Serve Terraform and OpenTofu until Ctrl-C, to see into the provider; they start it by
+    /// themselves otherwise
+    Terraform,
     /// Print every JSON Schema: of configurations, state and events, and the OpenRPC document
     Schema,
 }
 
 #[derive(clap::Args)]
 struct Input {
-    /// The document, in Terraform's JSON syntax
+    /// The document, in Terraform's JSON syntax; or a file of progress, which has one in it
     file: PathBuf,
     /// Only this rolling_deployment of the document
     #[arg(long, value_name = "NAME")]
@@ -116,6 +125,8 @@ pub struct Edge {
     pub owner: String,
     /// Whether an owner is known to be dead.
     pub is_gone: fn(&str) -> bool,
+    /// What Terraform says in the environment.
+    pub host: terraform::Host,
 }
 
 impl Edge {
@@ -132,9 +143,13 @@ impl Edge {
 }
 
 /// Chooses the front-end and returns the exit code, first match wins: a subcommand, also where a
-/// file has its name; Ansible, which gives one file and nothing else; usage.
+/// file has its name; Terraform, which says so in the environment; Ansible, which gives one file
+/// and nothing else; usage.
 pub fn run(args: impl Iterator<Item = OsString>, edge: &Edge) -> u8 {
     let args: Vec<OsString> = args.collect();
+    if edge.host.is_there() && !args.get(1).is_some_and(|word| is_subcommand(word)) {
+        return on_runtime(Builder::new_multi_thread(), terraform::serve(&edge.host, edge));
+    }
     if let [_, file] = args.as_slice()
         && !is_subcommand(file)
         && let Some(arguments) = ansible::arguments_in(Path::new(file))
@@ -152,7 +167,7 @@ pub fn run(args: impl Iterator<Item = OsString>, edge: &Edge) -> u8 {
     };
     // A server hears its peer on one thread, whatever the rollouts do on the others.
     let runtime = match cli.command {
-        Command::Serve => Builder::new_multi_thread(),
+        Command::Serve | Command::Terraform => Builder::new_multi_thread(),
         _ => Builder::new_current_thread(),
     };
     on_runtime(runtime, async {
@@ -162,12 +177,16 @@ pub fn run(args: impl Iterator<Item = OsString>, edge: &Edge) -> u8 {
                 plan(&input, detailed_exitcode, edge).await
             }
             Command::Apply(input) => apply::apply(&input, edge).await,
-            Command::Status { input, follow } => status(&input, follow, edge).await,
+            Command::Status { input, follow } => match follow && follow::is_progress(&input.file) {
+                true => follow::follow(&input, edge).await,
+                false => status(&input, follow, edge).await,
+            },
             Command::Pause(input) => command::command(Word::Pause, &input, edge).await,
             Command::Resume(input) => command::command(Word::Resume, &input, edge).await,
             Command::Abort(input) => command::command(Word::Abort, &input, edge).await,
             Command::Rollback(input) => command::command(Word::Rollback, &input, edge).await,
             Command::Serve => crate::stdio::serve(edge).await,
+            Command::Terraform => terraform::debug(&edge.host, edge).await,
             Command::Schema => schema(),
         }
     })
@@ -284,7 +303,10 @@ fn load(input: &Input) -> Result<(Document, Vec<Resource>), Vec<Diagnostic>> {
         let words = format!("failed to read {}: {error}", input.file.display());
         vec![Diagnostic::error("", words)]
     })?;
-    let document = Document::parse(&text)?;
+    let document = match follow::header(&text) {
+        Some(Header { document, .. }) => Document::parse(&document.to_string())?,
+        None => Document::parse(&text)?,
+    };
     let mut resources = document.resources.clone();
     if let Some(name) = &input.resource {
         resources.retain(|resource| resource.name == *name);

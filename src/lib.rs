@@ -23,3 +23,4 @@ pub mod spec;
 pub mod state;
 pub mod stdio;
 pub mod stopping;
+pub mod terraform;

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rolling::cli::{self, Edge};
 use rolling::owner;
+use rolling::terraform::Host;
 use rolling_provider::Timestamp;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -12,17 +13,22 @@ use tracing_subscriber::{EnvFilter, Layer as _};
 
 #[expect(clippy::disallowed_methods, reason = "the edge: wall clock and environment enter here")]
 fn main() -> ExitCode {
-    // Logs go to standard error; RUST_LOG=rolling=debug shows every call.
+    let host = Host::read(|name| std::env::var(name).ok());
+    // Logs go to standard error; RUST_LOG=rolling=debug shows every call. Terraform wants them in
+    // its own form.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
+    let filter = if host.is_there() { EnvFilter::new("off") } else { filter };
     let stderr = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     tracing_subscriber::registry()
         .with(stderr.with_filter(filter))
         .with(rolling::stdio::log::layer())
+        .with(rolling::terraform::log::layer())
         .init();
 
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or_default());
     let rollout_id = format!("{:x}-{:x}", now.0, std::process::id());
-    let edge = Edge { now, rollout_id, owner: owner::this_process(), is_gone: owner::is_gone };
+    let (owner, is_gone) = (owner::this_process(), owner::is_gone);
+    let edge = Edge { now, rollout_id, owner, is_gone, host };
     ExitCode::from(cli::run(std::env::args_os(), &edge))
 }

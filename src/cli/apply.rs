@@ -86,7 +86,8 @@ pub(super) fn exit_code(report: &Report) -> u8 {
     }
 }
 
-fn json_line(resource: &str, envelope: &Envelope) -> serde_json::Value {
+/// An event, for programs.
+pub(crate) fn json_line(resource: &str, envelope: &Envelope) -> serde_json::Value {
     serde_json::json!({
         "resource": resource,
         "index": envelope.index,

@@ -1,0 +1,82 @@
+//! `rolling status --follow` of a file that a provider of Terraform writes, see
+//! [`crate::terraform::progress`]. No cloud is asked.
+
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Edge, FAILED, Input, Output, print_json, say};
+use crate::terraform::progress::Header;
+
+/// How often is looked whether there is more.
+const EVERY: Duration = Duration::from_millis(200);
+
+/// The first line of `text`, if that is progress.
+pub(super) fn header(text: &str) -> Option<Header> {
+    serde_json::from_str(text.lines().next()?).ok()
+}
+
+/// Whether `file` is progress.
+pub(super) fn is_progress(file: &Path) -> bool {
+    std::fs::read_to_string(file).is_ok_and(|text| header(&text).is_some())
+}
+
+/// Shows what has happened and what happens, to the end of the rollout.
+pub(super) async fn follow(input: &Input, edge: &Edge) -> u8 {
+    let opened = File::open(&input.file).map(BufReader::new);
+    let mut reader = match opened {
+        Ok(reader) => reader,
+        Err(error) => return failed(input, &error),
+    };
+    let mut owner = None;
+    let mut line = String::new();
+    loop {
+        // A line that is being written comes in parts.
+        match reader.read_line(&mut line) {
+            Ok(0) => {}
+            Ok(_) if !line.ends_with('\n') => continue,
+            Ok(_) => {
+                match &owner {
+                    None => owner = header(&line).map(|header| header.owner),
+                    Some(_) if show(input, &line) => return 0,
+                    Some(_) => {}
+                }
+                line.clear();
+                continue;
+            }
+            Err(error) => return failed(input, &error),
+        }
+        if owner.as_deref().is_some_and(edge.is_gone) {
+            let words = "the process that wrote this is gone; the record on the target tells how \
+                         far the rollout was, and an apply goes on with it";
+            say(&mut io::stderr(), words);
+            return FAILED;
+        }
+        #[expect(clippy::disallowed_methods, reason = "the reader's time, not the fleet's")]
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// Shows an event. Returns whether it was the last one.
+fn show(input: &Input, line: &str) -> bool {
+    let mut event: Value = serde_json::from_str(line).unwrap_or_default();
+    let text = event.as_object_mut().and_then(|event| event.remove("text"));
+    match input.output {
+        Output::Text => {
+            let lines = text.as_ref().and_then(Value::as_array);
+            for line in lines.into_iter().flatten().filter_map(Value::as_str) {
+                say(&mut io::stdout(), line);
+            }
+        }
+        Output::Json => print_json(&event),
+    }
+    event["event"]["type"] == "finished"
+}
+
+fn failed(input: &Input, error: &io::Error) -> u8 {
+    say(&mut io::stderr(), &format!("error: failed to read {}: {error}", input.file.display()));
+    FAILED
+}

@@ -1,0 +1,143 @@
+//! How the host and this process find each other: the host says what it wants in the environment,
+//! the answer is one line on standard output. The names are those of HashiCorp's go-plugin.
+
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+
+/// What the host sets so that a plugin knows that it was not started by a person. It is no secret.
+const COOKIE: &str = "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2";
+/// The only version of the plugin protocol that is spoken here.
+const PROTOCOL: &str = "6";
+
+/// What the environment says.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    cookie: String,
+    protocols: Option<String>,
+    multiplexes: bool,
+    without_tls: bool,
+    /// The host's certificate, as PEM.
+    pub certificate: Option<String>,
+    /// Where the socket is to be.
+    pub socket_folder: PathBuf,
+    /// Whether the host wants to hear more than what happens.
+    pub verbose: bool,
+    /// Where progress is written, for `rolling status --follow`.
+    pub progress_folder: Option<PathBuf>,
+}
+
+/// How connections are secured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security<'a> {
+    /// Mutual TLS; the host's certificate as PEM.
+    Tls(&'a str),
+    /// None: the socket's folder lets nobody else in.
+    Plain,
+}
+
+impl Host {
+    /// Reads the environment through `get`.
+    pub fn read(get: impl Fn(&str) -> Option<String>) -> Host {
+        let get = |name: &str| get(name).filter(|value| !value.is_empty());
+        let log = get("TF_LOG_PROVIDER").or(get("TF_LOG")).unwrap_or_default();
+        let temporary = get("TMPDIR").unwrap_or_else(|| "/tmp".into());
+        Host {
+            cookie: get("TF_PLUGIN_MAGIC_COOKIE").unwrap_or_default(),
+            protocols: get("PLUGIN_PROTOCOL_VERSIONS"),
+            multiplexes: get("PLUGIN_MULTIPLEX_GRPC").is_some(),
+            without_tls: get("TF_DISABLE_PLUGIN_TLS").is_some(),
+            certificate: get("PLUGIN_CLIENT_CERT"),
+            socket_folder: get("PLUGIN_UNIX_SOCKET_DIR").unwrap_or(temporary).into(),
+            verbose: ["DEBUG", "TRACE", "JSON"].contains(&log.to_uppercase().as_str()),
+            progress_folder: get("ROLLING_PROGRESS_DIR").map(PathBuf::from),
+        }
+    }
+
+    /// Whether Terraform, or OpenTofu, has started this process.
+    pub fn is_there(&self) -> bool {
+        self.cookie == COOKIE
+    }
+
+    /// # Errors
+    /// Why this host cannot be served, and what to do.
+    pub fn security(&self) -> Result<Security<'_>, String> {
+        let protocols = self.protocols.as_deref().unwrap_or_default();
+        if !protocols.split(',').any(|version| version.trim() == PROTOCOL) {
+            return Err(format!(
+                "the host speaks version {protocols:?} of the plugin protocol, and this provider \
+                 version {PROTOCOL}; use Terraform 1.0 or later, or OpenTofu"
+            ));
+        }
+        match (&self.certificate, self.without_tls) {
+            (Some(certificate), _) => Ok(Security::Tls(certificate)),
+            (None, true) => Ok(Security::Plain),
+            (None, false) => Err("the host has sent no certificate (PLUGIN_CLIENT_CERT), so it \
+                                  could not be told from others; set TF_DISABLE_PLUGIN_TLS=1 to \
+                                  go without"
+                .into()),
+        }
+    }
+
+    /// The one line that the host reads: where this process listens, and its certificate.
+    pub fn answer(&self, socket: &str, certificate: &[u8]) -> String {
+        let certificate = STANDARD_NO_PAD.encode(certificate);
+        let multiplexed = if self.multiplexes { "|false" } else { "" };
+        format!("1|{PROTOCOL}|unix|{socket}|grpc|{certificate}{multiplexed}")
+    }
+}
+
+/// What to export so that a host uses a process that already runs.
+pub fn reattachment(socket: &str) -> String {
+    let provider = serde_json::json!({
+        "Protocol": "grpc",
+        "ProtocolVersion": 6,
+        "Pid": std::process::id(),
+        "Test": true,
+        "Addr": { "Network": "unix", "String": socket },
+    });
+    let providers = serde_json::json!({
+        "registry.terraform.io/rolling/rolling": provider,
+        "registry.opentofu.org/rolling/rolling": provider,
+    });
+    format!("export TF_REATTACH_PROVIDERS='{providers}'")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(settings: &[(&str, &str)]) -> Host {
+        let find = |name: &str| settings.iter().find(|(key, _)| *key == name);
+        Host::read(|name| find(name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn the_host_is_known_by_its_cookie() {
+        assert!(host(&[("TF_PLUGIN_MAGIC_COOKIE", COOKIE)]).is_there());
+        assert!(!host(&[("TF_PLUGIN_MAGIC_COOKIE", "x")]).is_there());
+        assert!(!host(&[]).is_there());
+    }
+
+    #[test]
+    fn without_a_certificate_there_is_no_service_unless_the_host_says_so() {
+        let six = ("PLUGIN_PROTOCOL_VERSIONS", "5,6");
+        let refused = host(&[six]).security().map(|_| ()).expect_err("no certificate");
+        assert!(refused.contains("PLUGIN_CLIENT_CERT"), "{refused}");
+        let plain = host(&[six, ("TF_DISABLE_PLUGIN_TLS", "1")]);
+        assert_eq!(plain.security(), Ok(Security::Plain));
+        let secure = host(&[six, ("PLUGIN_CLIENT_CERT", "PEM")]);
+        assert_eq!(secure.security(), Ok(Security::Tls("PEM")));
+        let old = host(&[("PLUGIN_PROTOCOL_VERSIONS", "5"), ("PLUGIN_CLIENT_CERT", "PEM")]);
+        assert!(old.security().expect_err("too old").contains("Terraform 1.0"));
+    }
+
+    #[test]
+    fn the_line_has_a_seventh_part_only_for_who_asks() {
+        assert_eq!(host(&[]).answer("/a/b", b"abcd"), "1|6|unix|/a/b|grpc|YWJjZA");
+        let asks = host(&[("PLUGIN_MULTIPLEX_GRPC", "true")]);
+        assert_eq!(asks.answer("/a/b", b"abcd"), "1|6|unix|/a/b|grpc|YWJjZA|false");
+        assert_eq!(host(&[]).answer("/a/b", b""), "1|6|unix|/a/b|grpc|");
+    }
+}

@@ -1,0 +1,444 @@
+//! The messages of Terraform's plugin protocol 6 and of the libraries below it, as far as they are
+//! needed here. Names and numbers are the protocol's own; a field left out is skipped in what comes
+//! and is empty in what goes.
+
+use std::collections::BTreeMap;
+
+use prost::{Enumeration, Message, Oneof};
+
+/// Nothing.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct Empty {}
+
+/// A value in one of two encodings; the host sends the first.
+#[derive(Clone, PartialEq, Message)]
+pub struct DynamicValue {
+    /// MessagePack; an extension stands for what is not known yet.
+    #[prost(bytes = "vec", tag = "1")]
+    pub msgpack: Vec<u8>,
+    /// JSON.
+    #[prost(bytes = "vec", tag = "2")]
+    pub json: Vec<u8>,
+}
+
+/// One finding.
+#[derive(Clone, PartialEq, Message)]
+pub struct Diagnostic {
+    /// How bad it is.
+    #[prost(enumeration = "Severity", tag = "1")]
+    pub severity: i32,
+    /// One line.
+    #[prost(string, tag = "2")]
+    pub summary: String,
+    /// The rest.
+    #[prost(string, tag = "3")]
+    pub detail: String,
+    /// Where.
+    #[prost(message, optional, tag = "4")]
+    pub attribute: Option<AttributePath>,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enumeration)]
+#[repr(i32)]
+pub enum Severity {
+    /// Not used.
+    Invalid = 0,
+    /// It cannot go on.
+    Error = 1,
+    /// Worth knowing.
+    Warning = 2,
+}
+
+/// A place in a value.
+#[derive(Clone, PartialEq, Message)]
+pub struct AttributePath {
+    /// From the outside in.
+    #[prost(message, repeated, tag = "1")]
+    pub steps: Vec<Step>,
+}
+
+/// One step of an [`AttributePath`].
+#[derive(Clone, PartialEq, Message)]
+pub struct Step {
+    /// Which way.
+    #[prost(oneof = "Selector", tags = "1, 2, 3")]
+    pub selector: Option<Selector>,
+}
+
+/// Which way a [`Step`] goes.
+#[derive(Clone, PartialEq, Oneof)]
+pub enum Selector {
+    /// An attribute of an object.
+    #[prost(string, tag = "1")]
+    AttributeName(String),
+    /// An element of a map.
+    #[prost(string, tag = "2")]
+    ElementKeyString(String),
+    /// An element of a list.
+    #[prost(int64, tag = "3")]
+    ElementKeyInt(i64),
+}
+
+/// A schema.
+#[derive(Clone, PartialEq, Message)]
+pub struct Schema {
+    /// The version of states.
+    #[prost(int64, tag = "1")]
+    pub version: i64,
+    /// What there is.
+    #[prost(message, optional, tag = "2")]
+    pub block: Option<Block>,
+}
+
+/// A block of attributes.
+#[derive(Clone, PartialEq, Message)]
+pub struct Block {
+    /// As of [`Schema::version`].
+    #[prost(int64, tag = "1")]
+    pub version: i64,
+    /// Attributes.
+    #[prost(message, repeated, tag = "2")]
+    pub attributes: Vec<Attribute>,
+    /// Blocks within.
+    #[prost(message, repeated, tag = "3")]
+    pub block_types: Vec<NestedBlock>,
+    /// What it is.
+    #[prost(string, tag = "4")]
+    pub description: String,
+    /// How the description is written: [`MARKDOWN`].
+    #[prost(int32, tag = "5")]
+    pub description_kind: i32,
+}
+
+/// Descriptions are Markdown.
+pub const MARKDOWN: i32 = 1;
+
+/// An attribute.
+#[derive(Clone, PartialEq, Message)]
+pub struct Attribute {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Its type as JSON; empty where there is a nested one.
+    #[prost(bytes = "vec", tag = "2")]
+    pub r#type: Vec<u8>,
+    /// Attributes within.
+    #[prost(message, optional, tag = "10")]
+    pub nested_type: Option<Object>,
+    /// What it is.
+    #[prost(string, tag = "3")]
+    pub description: String,
+    /// It must be set.
+    #[prost(bool, tag = "4")]
+    pub required: bool,
+    /// It may be set.
+    #[prost(bool, tag = "5")]
+    pub optional: bool,
+    /// The provider sets it.
+    #[prost(bool, tag = "6")]
+    pub computed: bool,
+    /// How the description is written: [`MARKDOWN`].
+    #[prost(int32, tag = "8")]
+    pub description_kind: i32,
+}
+
+/// Attributes within an attribute.
+#[derive(Clone, PartialEq, Message)]
+pub struct Object {
+    /// They.
+    #[prost(message, repeated, tag = "1")]
+    pub attributes: Vec<Attribute>,
+    /// How many of it: [`SINGLE`] or [`LIST`].
+    #[prost(int32, tag = "3")]
+    pub nesting: i32,
+}
+
+/// A block within a block.
+#[derive(Clone, PartialEq, Message)]
+pub struct NestedBlock {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub type_name: String,
+    /// What there is.
+    #[prost(message, optional, tag = "2")]
+    pub block: Option<Block>,
+    /// How many of it: [`SINGLE`].
+    #[prost(int32, tag = "3")]
+    pub nesting: i32,
+}
+
+/// At most one.
+pub const SINGLE: i32 = 1;
+/// Any number, in order.
+pub const LIST: i32 = 2;
+
+/// What this server can do beyond the least.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct ServerCapabilities {
+    /// A destruction is planned, too.
+    #[prost(bool, tag = "1")]
+    pub plan_destroy: bool,
+    /// It works without being asked for its schema first.
+    #[prost(bool, tag = "2")]
+    pub get_provider_schema_optional: bool,
+}
+
+/// Answer to `GetMetadata`.
+#[derive(Clone, PartialEq, Message)]
+pub struct Metadata {
+    /// What this server can do.
+    #[prost(message, optional, tag = "1")]
+    pub server_capabilities: Option<ServerCapabilities>,
+    /// Its resources.
+    #[prost(message, repeated, tag = "4")]
+    pub resources: Vec<ResourceMetadata>,
+}
+
+/// A resource, by name.
+#[derive(Clone, PartialEq, Message)]
+pub struct ResourceMetadata {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub type_name: String,
+}
+
+/// Answer to `GetProviderSchema`.
+#[derive(Clone, PartialEq, Message)]
+pub struct ProviderSchema {
+    /// Of the provider's own configuration.
+    #[prost(message, optional, tag = "1")]
+    pub provider: Option<Schema>,
+    /// Of its resources.
+    #[prost(btree_map = "string, message", tag = "2")]
+    pub resource_schemas: BTreeMap<String, Schema>,
+    /// What this server can do.
+    #[prost(message, optional, tag = "6")]
+    pub server_capabilities: Option<ServerCapabilities>,
+}
+
+/// `ValidateProviderConfig`.
+#[derive(Clone, PartialEq, Message)]
+pub struct ProviderConfigRequest {
+    /// The provider's configuration.
+    #[prost(message, optional, tag = "1")]
+    pub config: Option<DynamicValue>,
+}
+
+/// Answer to `ValidateProviderConfig`.
+#[derive(Clone, PartialEq, Message)]
+pub struct ProviderConfigResponse {
+    /// Findings.
+    #[prost(message, repeated, tag = "2")]
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// `ConfigureProvider`.
+#[derive(Clone, PartialEq, Message)]
+pub struct ConfigureRequest {
+    /// The host's version.
+    #[prost(string, tag = "1")]
+    pub terraform_version: String,
+    /// The provider's configuration.
+    #[prost(message, optional, tag = "2")]
+    pub config: Option<DynamicValue>,
+}
+
+/// Answer to `ConfigureProvider` and `ValidateResourceConfig`.
+#[derive(Clone, PartialEq, Message)]
+pub struct Diagnostics {
+    /// Findings.
+    #[prost(message, repeated, tag = "1")]
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// `ValidateResourceConfig`.
+#[derive(Clone, PartialEq, Message)]
+pub struct ResourceConfigRequest {
+    /// Which type.
+    #[prost(string, tag = "1")]
+    pub type_name: String,
+    /// Its configuration.
+    #[prost(message, optional, tag = "2")]
+    pub config: Option<DynamicValue>,
+}
+
+/// `UpgradeResourceState`.
+#[derive(Clone, PartialEq, Message)]
+pub struct UpgradeRequest {
+    /// Which type.
+    #[prost(string, tag = "1")]
+    pub type_name: String,
+    /// What the state was written as.
+    #[prost(int64, tag = "2")]
+    pub version: i64,
+    /// The state.
+    #[prost(message, optional, tag = "3")]
+    pub raw_state: Option<RawState>,
+}
+
+/// A state as the host has kept it.
+#[derive(Clone, PartialEq, Message)]
+pub struct RawState {
+    /// JSON.
+    #[prost(bytes = "vec", tag = "1")]
+    pub json: Vec<u8>,
+}
+
+/// Answer to `UpgradeResourceState`.
+#[derive(Clone, PartialEq, Message)]
+pub struct UpgradeResponse {
+    /// The state as of this version.
+    #[prost(message, optional, tag = "1")]
+    pub upgraded_state: Option<DynamicValue>,
+    /// Findings.
+    #[prost(message, repeated, tag = "2")]
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// `ReadResource`.
+#[derive(Clone, PartialEq, Message)]
+pub struct ReadRequest {
+    /// Which type.
+    #[prost(string, tag = "1")]
+    pub type_name: String,
+    /// The state as it was.
+    #[prost(message, optional, tag = "2")]
+    pub current_state: Option<DynamicValue>,
+    /// What the provider keeps beside the state.
+    #[prost(bytes = "vec", tag = "3")]
+    pub private: Vec<u8>,
+}
+
+/// Answer to `ReadResource`.
+#[derive(Clone, PartialEq, Message)]
+pub struct ReadResponse {
+    /// The state as it is.
+    #[prost(message, optional, tag = "1")]
+    pub new_state: Option<DynamicValue>,
+    /// Findings.
+    #[prost(message, repeated, tag = "2")]
+    pub diagnostics: Vec<Diagnostic>,
+    /// What the provider keeps beside the state.
+    #[prost(bytes = "vec", tag = "3")]
+    pub private: Vec<u8>,
+}
+
+/// `PlanResourceChange`.
+#[derive(Clone, PartialEq, Message)]
+pub struct PlanRequest {
+    /// Which type.
+    #[prost(string, tag = "1")]
+    pub type_name: String,
+    /// The state as it is.
+    #[prost(message, optional, tag = "2")]
+    pub prior_state: Option<DynamicValue>,
+    /// The configuration over that state; null to destroy.
+    #[prost(message, optional, tag = "3")]
+    pub proposed_new_state: Option<DynamicValue>,
+    /// The configuration.
+    #[prost(message, optional, tag = "4")]
+    pub config: Option<DynamicValue>,
+}
+
+/// Answer to `PlanResourceChange`.
+#[derive(Clone, PartialEq, Message)]
+pub struct PlanResponse {
+    /// The state that it is to lead to.
+    #[prost(message, optional, tag = "1")]
+    pub planned_state: Option<DynamicValue>,
+    /// What of it means another resource.
+    #[prost(message, repeated, tag = "2")]
+    pub requires_replace: Vec<AttributePath>,
+    /// Findings.
+    #[prost(message, repeated, tag = "4")]
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// `ApplyResourceChange`.
+#[derive(Clone, PartialEq, Message)]
+pub struct ApplyRequest {
+    /// Which type.
+    #[prost(string, tag = "1")]
+    pub type_name: String,
+    /// The state as it is; null to create.
+    #[prost(message, optional, tag = "2")]
+    pub prior_state: Option<DynamicValue>,
+    /// The state as it was planned; null to destroy.
+    #[prost(message, optional, tag = "3")]
+    pub planned_state: Option<DynamicValue>,
+    /// The configuration.
+    #[prost(message, optional, tag = "4")]
+    pub config: Option<DynamicValue>,
+}
+
+/// Answer to `ApplyResourceChange`.
+#[derive(Clone, PartialEq, Message)]
+pub struct ApplyResponse {
+    /// The state that it has led to.
+    #[prost(message, optional, tag = "1")]
+    pub new_state: Option<DynamicValue>,
+    /// Findings.
+    #[prost(message, repeated, tag = "3")]
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// `ImportResourceState`.
+#[derive(Clone, PartialEq, Message)]
+pub struct ImportRequest {
+    /// Which type.
+    #[prost(string, tag = "1")]
+    pub type_name: String,
+    /// Which one.
+    #[prost(string, tag = "2")]
+    pub id: String,
+}
+
+/// Answer to `ImportResourceState`.
+#[derive(Clone, PartialEq, Message)]
+pub struct ImportResponse {
+    /// What was found.
+    #[prost(message, repeated, tag = "1")]
+    pub imported_resources: Vec<ImportedResource>,
+    /// Findings.
+    #[prost(message, repeated, tag = "2")]
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// A resource that was there already.
+#[derive(Clone, PartialEq, Message)]
+pub struct ImportedResource {
+    /// Which type.
+    #[prost(string, tag = "1")]
+    pub type_name: String,
+    /// Its state.
+    #[prost(message, optional, tag = "2")]
+    pub state: Option<DynamicValue>,
+}
+
+/// Answer to `StopProvider`.
+#[derive(Clone, PartialEq, Message)]
+pub struct StopResponse {
+    /// Why not.
+    #[prost(string, tag = "1")]
+    pub error: String,
+}
+
+/// `grpc.health.v1.Health/Check`.
+#[derive(Clone, PartialEq, Message)]
+pub struct HealthRequest {
+    /// Of what.
+    #[prost(string, tag = "1")]
+    pub service: String,
+}
+
+/// Answer to `grpc.health.v1.Health/Check`.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct HealthResponse {
+    /// [`SERVING`].
+    #[prost(int32, tag = "1")]
+    pub status: i32,
+}
+
+/// It serves.
+pub const SERVING: i32 = 1;

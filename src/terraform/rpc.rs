@@ -1,0 +1,154 @@
+//! From a call on the wire to a method, and back.
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use prost::Message;
+use tokio::sync::mpsc;
+use tonic::body::Body;
+use tonic::codegen::http::{Request, Response};
+use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
+use tonic::codegen::{BoxFuture, tokio_stream::Stream};
+use tonic::server::{Grpc, StreamingService, UnaryService};
+use tonic::{Status, Streaming};
+use tonic_prost::ProstCodec;
+
+use super::proto as p;
+use super::provider::Provider;
+
+/// The longest message either way, in bytes. It is Terraform's own limit.
+const MAX_MESSAGE: usize = 256 << 20;
+/// Which part of this process the host asks the health of.
+const PLUGIN: &str = "plugin";
+
+/// Answers one call. Findings are part of the answers: an error of the call itself would hide what
+/// has become of a rollout.
+pub async fn answer(provider: Arc<Provider>, call: Request<Incoming>) -> Response<Body> {
+    let path = call.uri().path().to_owned();
+    let Some((service, method)) = path.strip_prefix('/').and_then(|path| path.split_once('/'))
+    else {
+        return refuse(&path);
+    };
+    match (service, method) {
+        ("tfplugin6.Provider", "GetMetadata") => {
+            unary(call, |_: p::Empty| async { Ok(super::provider::metadata()) }).await
+        }
+        ("tfplugin6.Provider", "GetProviderSchema") => {
+            unary(call, |_: p::Empty| async { Ok(super::provider::schema()) }).await
+        }
+        ("tfplugin6.Provider", "ValidateProviderConfig") => {
+            unary(call, |asked| async { Ok(super::provider::validate_provider(asked)) }).await
+        }
+        ("tfplugin6.Provider", "ValidateResourceConfig") => {
+            unary(call, |asked| async { Ok(super::provider::validate(asked)) }).await
+        }
+        ("tfplugin6.Provider", "UpgradeResourceState") => {
+            unary(call, |asked| async { Ok(super::provider::upgrade(asked)) }).await
+        }
+        ("tfplugin6.Provider", "ConfigureProvider") => {
+            unary(call, |asked| async move { Ok(provider.configure(asked)) }).await
+        }
+        ("tfplugin6.Provider", "ReadResource") => {
+            unary(call, |asked| async move { Ok(provider.read(asked).await) }).await
+        }
+        ("tfplugin6.Provider", "PlanResourceChange") => {
+            unary(call, |asked| async move { Ok(provider.plan(asked).await) }).await
+        }
+        ("tfplugin6.Provider", "ApplyResourceChange") => {
+            unary(call, |asked| async move { Ok(provider.apply(asked).await) }).await
+        }
+        ("tfplugin6.Provider", "ImportResourceState") => {
+            unary(call, |asked| async move { Ok(provider.import(asked).await) }).await
+        }
+        ("tfplugin6.Provider", "StopProvider") => {
+            let stop = |_: p::Empty| async move {
+                provider.stop();
+                Ok(p::StopResponse::default())
+            };
+            unary(call, stop).await
+        }
+        ("plugin.GRPCController", "Shutdown") => {
+            let shut_down = |_: p::Empty| async move {
+                provider.shut_down();
+                Ok(p::Empty {})
+            };
+            unary(call, shut_down).await
+        }
+        ("plugin.GRPCStdio", "StreamStdio") | ("plugin.GRPCBroker", "StartStream") => {
+            let codec = ProstCodec::<p::Empty, p::Empty>::default();
+            Grpc::new(codec).streaming(Silence(provider), call).await
+        }
+        ("grpc.health.v1.Health", "Check") => unary(call, |asked| async { health(asked) }).await,
+        _ => refuse(&path),
+    }
+}
+
+fn health(asked: p::HealthRequest) -> Result<p::HealthResponse, Status> {
+    match asked.service.as_str() {
+        "" | PLUGIN => Ok(p::HealthResponse { status: p::SERVING }),
+        other => Err(Status::not_found(format!("there is no service {other:?}"))),
+    }
+}
+
+fn refuse(path: &str) -> Response<Body> {
+    Status::unimplemented(format!("this provider has no {path}")).into_http()
+}
+
+async fn unary<Q, A, F>(
+    call: Request<Incoming>,
+    work: impl FnOnce(Q) -> F + Send + 'static,
+) -> Response<Body>
+where
+    Q: Message + Default + Send + 'static,
+    A: Message + Default + Send + 'static,
+    F: Future<Output = Result<A, Status>> + Send + 'static,
+{
+    let codec = ProstCodec::<A, Q>::default();
+    let mut grpc = Grpc::new(codec)
+        .max_decoding_message_size(MAX_MESSAGE)
+        .max_encoding_message_size(MAX_MESSAGE);
+    grpc.unary(Once(Some(work)), call).await
+}
+
+/// A method that is called once.
+struct Once<W>(Option<W>);
+
+impl<Q, A, F, W> UnaryService<Q> for Once<W>
+where
+    W: FnOnce(Q) -> F + Send + 'static,
+    Q: Send + 'static,
+    F: Future<Output = Result<A, Status>> + Send + 'static,
+{
+    type Response = A;
+    type Future = BoxFuture<tonic::Response<A>, Status>;
+
+    fn call(&mut self, request: tonic::Request<Q>) -> Self::Future {
+        let work = self.0.take();
+        Box::pin(async move {
+            match work {
+                Some(work) => work(request.into_inner()).await.map(tonic::Response::new),
+                None => Err(Status::internal("called twice")),
+            }
+        })
+    }
+}
+
+/// A stream that the host opens and on which there is nothing to say: it ends with the service.
+struct Silence(Arc<Provider>);
+
+impl StreamingService<p::Empty> for Silence {
+    type Response = p::Empty;
+    type ResponseStream = std::pin::Pin<Box<dyn Stream<Item = Result<p::Empty, Status>> + Send>>;
+    type Future = BoxFuture<tonic::Response<Self::ResponseStream>, Status>;
+
+    fn call(&mut self, _: tonic::Request<Streaming<p::Empty>>) -> Self::Future {
+        let (hold, nothing) = mpsc::channel(1);
+        let mut closing = self.0.closing();
+        tokio::spawn(async move {
+            super::until(&mut closing).await;
+            drop(hold);
+        });
+        let stream: Self::ResponseStream = Box::pin(ReceiverStream::new(nothing));
+        Box::pin(async { Ok(tonic::Response::new(stream)) })
+    }
+}

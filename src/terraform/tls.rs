@@ -1,0 +1,96 @@
+//! Mutual TLS with the host, whose certificate this process was given.
+//!
+//! That certificate signs itself, is marked as an authority's, and its key is P-521: what verifies
+//! chains refuses it. So it is compared byte by byte, and only its signature is verified.
+
+use std::sync::Arc;
+
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::client::danger::HandshakeSignatureValid;
+use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature};
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use tokio_rustls::rustls::version::TLS13;
+use tokio_rustls::rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
+    SignatureScheme,
+};
+
+/// What accepts connections, and the certificate that it shows.
+pub struct Tls {
+    /// Accepts the host alone.
+    pub acceptor: TlsAcceptor,
+    /// As DER; the host is told it on standard output.
+    pub certificate: Vec<u8>,
+}
+
+/// Makes a certificate of its own for this process.
+///
+/// # Errors
+/// What is wrong with the host's certificate.
+pub fn accept(host: &str) -> Result<Tls, String> {
+    let expected = CertificateDer::from_pem_slice(host.as_bytes())
+        .map_err(|error| format!("the host's certificate (PLUGIN_CLIENT_CERT) is none: {error}"))?;
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()])
+        .map_err(|error| format!("failed to make a certificate: {error}"))?;
+    let certificate = own.cert.der().to_vec();
+    let key = PrivateKeyDer::try_from(own.signing_key.serialize_der())
+        .map_err(|error| format!("failed to make a key: {error}"))?;
+    let verifier = OnlyTheHost { expected, provider: Arc::clone(&provider) };
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])
+        .map(|config| config.with_client_cert_verifier(Arc::new(verifier)))
+        .and_then(|config| config.with_single_cert(vec![own.cert.der().clone()], key));
+    let mut config = config.map_err(|error| format!("failed to set TLS up: {error}"))?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(config)), certificate })
+}
+
+#[derive(Debug)]
+struct OnlyTheHost {
+    expected: CertificateDer<'static>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ClientCertVerifier for OnlyTheHost {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        shown: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        match shown == &self.expected {
+            true => Ok(ClientCertVerified::assertion()),
+            false => Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(Error::General("only TLS 1.3 is spoken here".into()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
