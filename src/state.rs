@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use crate::document::{Diagnostic, normalised};
 use crate::engine::Rollout;
 use crate::event::{InstanceReport, Outcome, Report};
+use crate::plan::Preview;
 
 /// Attributes that the provider computes and a configuration may not set.
 pub const COMPUTED: [&str; 12] = [
@@ -137,14 +138,27 @@ pub fn refreshed(prior: &Value, rollout: &Rollout) -> Value {
 pub fn planned(config: &Value, rollout: &Rollout) -> Value {
     let preview = rollout.preview();
     let mut state = current(config, rollout);
-    state["batches"] = json!(sizes(&preview));
-    state["expected_duration"] = json!(span(preview.expected_seconds));
+    for (name, value) in figures(&preview) {
+        state[name] = value;
+    }
     if preview.changes {
         for name in OUTCOME {
             state[name] = Value::Null;
         }
     }
     state
+}
+
+/// What [`PLANNED`] names, of a plan.
+pub fn figures(preview: &Preview) -> [(&'static str, Value); 4] {
+    let expected = span(preview.expected_seconds);
+    let of = |name| match name {
+        "batches" => json!(sizes(preview)),
+        "floor" => json!(preview.floor),
+        "ceiling" => json!(preview.ceiling),
+        _ => json!(expected),
+    };
+    PLANNED.map(|name| (name, of(name)))
 }
 
 /// The state that a rollout is planned to lead to as long as the target is not known.
@@ -237,7 +251,7 @@ pub fn config_of(state: &Value) -> Value {
 }
 
 /// Sizes of the batches of a plan: launched beside the fleet, and replaced.
-pub fn sizes(preview: &crate::plan::Preview) -> Vec<BatchSizes> {
+pub fn sizes(preview: &Preview) -> Vec<BatchSizes> {
     let batches = preview.batches.iter();
     batches
         .map(|batch| BatchSizes { launches: batch.launches, replaces: batch.replaces.len() })

@@ -13,10 +13,13 @@ pub mod proto;
 mod provider;
 mod rpc;
 pub mod schema;
+mod seen;
 mod tls;
-mod value;
+pub mod value;
 
+use std::fs::Permissions;
 use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -127,7 +130,9 @@ impl Socket {
     fn bind(within: &Path) -> Result<Socket, String> {
         let at =
             |error: io::Error| format!("failed to make a socket in {}: {error}", within.display());
-        let folder = tempfile::Builder::new().prefix("rolling-").tempdir_in(within).map_err(at)?;
+        let mut folder = tempfile::Builder::new();
+        let folder = folder.prefix("rolling-").permissions(Permissions::from_mode(0o700));
+        let folder = folder.tempdir_in(within).map_err(at)?;
         let path = folder.path().join("plugin.sock");
         let listener = UnixListener::bind(&path).map_err(at)?;
         Ok(Socket { listener, path, _folder: folder })

@@ -1,11 +1,9 @@
 //! From what became of a task to the one answer that Ansible gets.
 
-use std::time::Duration;
-
 use serde_json::{Map, Value, json};
 
 use super::arguments::{self, Mode, Task};
-use crate::cli::text::{counted, span};
+use crate::cli::text::counted;
 use crate::control::Word;
 use crate::document::Diagnostic;
 use crate::event::{InstanceReport, Outcome, Report};
@@ -64,14 +62,7 @@ pub fn would_roll(preview: &Preview) -> String {
     if !preview.changes {
         return nothing_to_do(preview);
     }
-    let from = preview.from.as_ref().map_or("an unknown revision", |from| from.as_str());
-    let pace = crate::cli::text::pace(preview);
-    let time = span(Duration::from_secs(preview.expected_seconds));
-    let Preview { target, to, policy, floor, ceiling, .. } = preview;
-    format!(
-        "would roll {target} from {from} to {to} ({policy}): {pace}, at least {floor} serve, at \
-         most {ceiling} live, about {time}"
-    )
+    format!("would roll {}", crate::cli::text::intent(preview))
 }
 
 /// A fleet that is as it should be.

@@ -60,6 +60,18 @@ pub fn pace(preview: &Preview) -> String {
     if preview.continuous { words } else { format!("batches of {words}") }
 }
 
+/// What a rollout would do, after "roll".
+pub fn intent(preview: &Preview) -> String {
+    let from = preview.from.as_ref().map_or("an unknown revision", |from| from.as_str());
+    let pace = pace(preview);
+    let time = span(Duration::from_secs(preview.expected_seconds));
+    let Preview { target, to, policy, floor, ceiling, .. } = preview;
+    format!(
+        "{target} from {from} to {to} ({policy}): {pace}, at least {floor} serve, at most \
+         {ceiling} live, about {time}"
+    )
+}
+
 /// The one line for a fleet that is as it should be.
 pub fn nothing_to_do(name: &str, preview: &Preview) -> String {
     format!(

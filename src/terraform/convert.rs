@@ -12,9 +12,13 @@ pub fn diagnostic(finding: &Diagnostic, kind: &Kind) -> proto::Diagnostic {
         None => finding.pointer.clone(),
     };
     let steps = steps(&pointer, kind);
-    let summary = match steps.is_empty() {
-        true => finding.summary.clone(),
-        false => format!("{}: {}", shown(&steps), finding.summary),
+    let summary = match pointer.strip_prefix('/') {
+        None => finding.summary.clone(),
+        // What the schema has no place for is named all the same.
+        Some(names) if names.split('/').count() > steps.len() => {
+            format!("{}: {}", names.replace('/', "."), finding.summary)
+        }
+        Some(_) => format!("{}: {}", shown(&steps), finding.summary),
     };
     let severity = match finding.severity {
         Severity::Error => proto::Severity::Error,

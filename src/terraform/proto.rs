@@ -339,6 +339,9 @@ pub struct PlanRequest {
     /// The configuration.
     #[prost(message, optional, tag = "4")]
     pub config: Option<DynamicValue>,
+    /// What the provider keeps beside the state.
+    #[prost(bytes = "vec", tag = "5")]
+    pub prior_private: Vec<u8>,
 }
 
 /// Answer to `PlanResourceChange`.
@@ -350,6 +353,9 @@ pub struct PlanResponse {
     /// What of it means another resource.
     #[prost(message, repeated, tag = "2")]
     pub requires_replace: Vec<AttributePath>,
+    /// What the provider keeps beside the plan.
+    #[prost(bytes = "vec", tag = "3")]
+    pub planned_private: Vec<u8>,
     /// Findings.
     #[prost(message, repeated, tag = "4")]
     pub diagnostics: Vec<Diagnostic>,
@@ -370,6 +376,9 @@ pub struct ApplyRequest {
     /// The configuration.
     #[prost(message, optional, tag = "4")]
     pub config: Option<DynamicValue>,
+    /// What the provider keeps beside the plan.
+    #[prost(bytes = "vec", tag = "5")]
+    pub planned_private: Vec<u8>,
 }
 
 /// Answer to `ApplyResourceChange`.
@@ -378,6 +387,9 @@ pub struct ApplyResponse {
     /// The state that it has led to.
     #[prost(message, optional, tag = "1")]
     pub new_state: Option<DynamicValue>,
+    /// What the provider keeps beside the state.
+    #[prost(bytes = "vec", tag = "2")]
+    pub private: Vec<u8>,
     /// Findings.
     #[prost(message, repeated, tag = "3")]
     pub diagnostics: Vec<Diagnostic>,
@@ -414,6 +426,9 @@ pub struct ImportedResource {
     /// Its state.
     #[prost(message, optional, tag = "2")]
     pub state: Option<DynamicValue>,
+    /// What the provider keeps beside the state.
+    #[prost(bytes = "vec", tag = "3")]
+    pub private: Vec<u8>,
 }
 
 /// Answer to `StopProvider`.

@@ -13,6 +13,7 @@ use super::convert::{self, diagnostic};
 use super::progress::{Header, Progress};
 use super::proto as p;
 use super::schema::{Kind, TIMEOUTS, schemas};
+use super::seen::Seen;
 use super::value::{Raw, Read};
 use crate::cli::{Edge, text};
 use crate::deployment::{self, Ended, Looked, lookable};
@@ -21,11 +22,13 @@ use crate::document::{self, Diagnostic, normalised};
 use crate::engine::{Caller, Rollout, Stop};
 use crate::event::{Outcome, Report};
 use crate::providers::Providers;
-use crate::state::{self, COMPUTED, FORCE_NEW, OUTCOME, PLANNED};
+use crate::state::{self, COMPUTED, FORCE_NEW, PLANNED};
 use crate::stopping::Stopping;
 
 /// The one resource type.
 const TYPE: &str = "rolling_deployment";
+
+const TEMPLATE: &str = "/auto_scaling_group/launch_template";
 
 /// What the calls of one process share.
 pub struct Provider {
@@ -205,7 +208,8 @@ impl Provider {
         let changes: Vec<(&str, Option<Value>)> =
             COMPUTED.iter().map(|name| (*name, Some(now[*name].clone()))).collect();
         let new_state = raw.with(&changes, kind.attributes()).send();
-        p::ReadResponse { new_state, ..keep(Vec::new()) }
+        let private = Seen::of(&rollout).write();
+        p::ReadResponse { new_state, private, ..keep(Vec::new()) }
     }
 
     /// `PlanResourceChange`.
@@ -214,6 +218,7 @@ impl Provider {
         let refuse = |diagnostics| p::PlanResponse {
             planned_state: asked.proposed_new_state.clone(),
             requires_replace: Vec::new(),
+            planned_private: asked.prior_private.clone(),
             diagnostics,
         };
         let prior = match known(&asked.type_name, asked.prior_state.as_ref()) {
@@ -236,6 +241,7 @@ impl Provider {
         let answer = |changes: &[(&str, Option<Value>)], diagnostics| p::PlanResponse {
             planned_state: config.raw.with(changes, kind.attributes()).send(),
             requires_replace: replaces.iter().map(|place| convert::path(place, kind)).collect(),
+            planned_private: asked.prior_private.clone(),
             diagnostics,
         };
         let in_the_dark = || {
@@ -258,22 +264,54 @@ impl Provider {
             Err(Looked::Provider(error)) if may_come(&error) => return in_the_dark(),
             Err(looked) => return refuse(all(&looked.into_diagnostics(), kind)),
         };
-        let preview = rollout.preview();
-        let planned = state::planned(&config.value, &rollout);
-        let warnings: Vec<Diagnostic> =
-            preview.warnings.iter().map(|words| Diagnostic::warning("", words)).collect();
+        let live = rollout.preview();
+        let mut warnings: Vec<Diagnostic> =
+            live.warnings.iter().map(|words| Diagnostic::warning("", words)).collect();
+        let is_update = !prior.is_null() && replaces.is_empty();
+        if !is_update && live.changes {
+            // The figures of it are not known to be the same when this is applied.
+            let words = format!("to create this rolls {}", text::intent(&live));
+            warnings.insert(0, Diagnostic::warning("", words));
+        }
         let warnings = all(&warnings, kind);
-        let same = !prior.is_null()
-            && replaces.is_empty()
-            && normalised(&state::config_of(&without_timeouts(&prior)))
-                == normalised(&config.value)
-            && prior["target_revision"] == planned["target_revision"];
-        if same && !preview.changes {
+        let seen = Seen::read(&asked.prior_private).filter(|_| is_update);
+        let wanted = match (has_alias(&config.value), &seen) {
+            (false, _) => Some(rollout.wanted().clone()),
+            // What the latest version is may be something else when this is applied.
+            (true, Some(seen)) if template(&prior) == template(&config.value) => {
+                Some(seen.wanted.clone())
+            }
+            (true, _) => None,
+        };
+        let changes = match (&seen, &wanted) {
+            (Some(seen), Some(wanted)) if seen.wanted == *wanted => seen.changes,
+            (Some(_), _) => true,
+            (None, _) => live.changes,
+        };
+        let old_config = state::config_of(&without_timeouts(&prior));
+        let is_same = is_update && normalised(&old_config) == normalised(&config.value);
+        let is_aimed_there =
+            wanted.as_ref().is_some_and(|wanted| prior["target_revision"] == json!(wanted));
+        if is_same && is_aimed_there && !changes {
             let planned = config.raw.with_those_of(&prior_raw, &COMPUTED);
             return p::PlanResponse { planned_state: planned.send(), ..answer(&[], warnings) };
         }
-        let value =
-            |name: &'static str| (name, (!OUTCOME.contains(&name)).then(|| planned[name].clone()));
+        let spec = document::deployment(&config.value, "").map(|(_, spec)| spec);
+        let figures = match (seen, &wanted, spec) {
+            (Some(seen), Some(wanted), Ok(spec)) => {
+                Some(state::figures(&seen.preview(&spec, wanted)))
+            }
+            _ => None,
+        };
+        let value = |name: &'static str| {
+            let figure = figures.iter().flatten().find(|(known, _)| *known == name);
+            let known = match name {
+                "id" => Some(json!(rollout.target().id)),
+                "target_revision" => wanted.as_ref().map(|wanted| json!(wanted)),
+                _ => figure.map(|(_, value)| value.clone()),
+            };
+            (name, known)
+        };
         answer(&COMPUTED.map(value), warnings)
     }
 
@@ -317,7 +355,8 @@ impl Provider {
         done.unwrap_or_else(|error| {
             let words = format!("The provider broke: {error}");
             let detail = "The record on the target tells how far it was; run this again.";
-            p::ApplyResponse { new_state: prior, diagnostics: vec![convert::error(words, detail)] }
+            let diagnostics = vec![convert::error(words, detail)];
+            p::ApplyResponse { new_state: prior, private: Vec::new(), diagnostics }
         })
     }
 
@@ -327,8 +366,11 @@ impl Provider {
         attended: oneshot::Receiver<()>,
     ) -> p::ApplyResponse {
         let kind = &schemas().resource;
-        let keep =
-            |diagnostics| p::ApplyResponse { new_state: asked.prior_state.clone(), diagnostics };
+        let keep = |diagnostics| p::ApplyResponse {
+            new_state: asked.prior_state.clone(),
+            private: asked.planned_private.clone(),
+            diagnostics,
+        };
         let prior = match known(&asked.type_name, asked.prior_state.as_ref()) {
             Ok(prior) => prior,
             Err(found) => return keep(found),
@@ -350,7 +392,7 @@ impl Provider {
             return match prior {
                 Some((_, prior)) => match operation.end(&prior).await {
                     Ok(()) => {
-                        p::ApplyResponse { new_state: Raw::null().send(), diagnostics: Vec::new() }
+                        p::ApplyResponse { new_state: Raw::null().send(), ..keep(Vec::new()) }
                     }
                     Err(found) => keep(found),
                 },
@@ -361,8 +403,9 @@ impl Provider {
             Ok(config) => config,
             Err(found) => return keep(found),
         };
-        let (new_state, diagnostics) = operation.roll(prior.as_ref(), &planned, &config).await;
-        p::ApplyResponse { new_state: new_state.send(), diagnostics }
+        let Rolled { state, seen, found } = operation.roll(prior.as_ref(), &planned, &config).await;
+        let private = seen.map_or_else(|| asked.planned_private.clone(), |seen| seen.write());
+        p::ApplyResponse { new_state: state.send(), private, diagnostics: found }
     }
 
     /// `ImportResourceState`.
@@ -391,15 +434,16 @@ impl Provider {
                 config["batch_size"] = json!(1);
                 let looked =
                     deployment::look(&providers, &config, &self.looker(&Value::Null)).await;
-                looked.map(|rollout| state::current(&config, &rollout))
+                looked.map(|rollout| (state::current(&config, &rollout), Seen::of(&rollout)))
             }
             Err(error) => Err(Looked::Provider(error)),
         };
         match found {
-            Ok(state) => p::ImportResponse {
+            Ok((state, seen)) => p::ImportResponse {
                 imported_resources: vec![p::ImportedResource {
                     type_name: TYPE.into(),
                     state: Raw::from_json(&state, kind).send(),
+                    private: seen.write(),
                 }],
                 diagnostics: Vec::new(),
             },
@@ -438,6 +482,21 @@ struct Operation<'a> {
     left: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
+/// What a change has led to.
+struct Rolled {
+    state: Raw,
+    /// Where the fleet was looked at.
+    seen: Option<Seen>,
+    found: Found,
+}
+
+impl Rolled {
+    /// The fleet was left alone.
+    fn not(state: Raw, found: Found) -> Rolled {
+        Rolled { state, seen: None, found }
+    }
+}
+
 impl Operation<'_> {
     /// Creates or updates.
     async fn roll(
@@ -445,7 +504,7 @@ impl Operation<'_> {
         prior: Option<&(Raw, Value)>,
         planned_raw: &Raw,
         config: &Config,
-    ) -> (Raw, Found) {
+    ) -> Rolled {
         let kind = &schemas().resource;
         // A deployment that was not created leaves nothing in the state: the record on the target
         // tells the next apply how far it was.
@@ -453,11 +512,11 @@ impl Operation<'_> {
         let prior = prior.map_or(&Value::Null, |(_, prior)| prior);
         let Read { value: planned, unknown } = match planned_raw.to_json(kind) {
             Ok(read) => read,
-            Err(error) => return (before, vec![convert::error(error, "")]),
+            Err(error) => return Rolled::not(before, vec![convert::error(error, "")]),
         };
         if unknown.is_empty() {
             // Nothing was planned but to remember other timeouts.
-            return (planned_raw.clone(), Vec::new());
+            return Rolled::not(planned_raw.clone(), Vec::new());
         }
         let is_unknown = |name: &str| unknown.iter().any(|place| place[1..] == *name);
         let promised =
@@ -467,12 +526,13 @@ impl Operation<'_> {
         let looked = deployment::look(&self.configured.providers, &value, &caller).await;
         let rollout = match looked {
             Ok(rollout) => rollout,
-            Err(looked) => return (before, all(&looked.into_diagnostics(), kind)),
+            Err(looked) => return Rolled::not(before, all(&looked.into_diagnostics(), kind)),
         };
         let wanted = rollout.wanted().to_string();
         if let Some(promised) = promised.filter(|promised| *promised != wanted) {
             let words = format!("The plan is to roll to {promised}, and now it would be {wanted}");
-            return (before, vec![convert::error(words, "Nothing was done. Plan again.")]);
+            let found = vec![convert::error(words, "Nothing was done. Plan again.")];
+            return Rolled::not(before, found);
         }
         // What was planned stays, to the letter; the rest is planned now.
         let mut settled = state::planned(&config.value, &rollout);
@@ -480,6 +540,7 @@ impl Operation<'_> {
             settled[*name] = planned[*name].clone();
         }
         let id = rollout.target().id.clone();
+        let seen = Seen::of(&rollout);
         let operation = if prior.is_null() { "create" } else { "update" };
         let limit = config.timeouts[operation].as_str().and_then(DurationText::parse);
         let stopping = Stopping::listen(self.provider.stop.subscribe(), limit, self.left);
@@ -494,7 +555,8 @@ impl Operation<'_> {
             let found = COMPUTED.iter().filter(|name| is_unknown(name));
             let changes: Vec<(&str, Option<Value>)> =
                 found.map(|name| (*name, Some(after[*name].clone()))).collect();
-            return (planned_raw.with(&changes, kind.attributes()), Vec::new());
+            let state = planned_raw.with(&changes, kind.attributes());
+            return Rolled { state, seen: Some(seen.after(&report)), found: Vec::new() };
         }
         let expired = stopping.has_expired().then(|| (operation, &config.timeouts[operation]));
         let found = vec![explain(&report, expired)];
@@ -503,8 +565,8 @@ impl Operation<'_> {
         let keep = prior.is_null() || report.outcome == Outcome::Locked;
         let changes: Vec<(&str, Option<Value>)> =
             COMPUTED.iter().map(|name| (*name, Some(after[*name].clone()))).collect();
-        let now = if keep { before } else { before.with(&changes, kind.attributes()) };
-        (now, found)
+        let state = if keep { before } else { before.with(&changes, kind.attributes()) };
+        Rolled { state, seen: Some(seen.after(&report)), found }
     }
 
     /// Ends a rollout in progress, and takes its record off the target.
@@ -600,16 +662,24 @@ fn refreshed(prior: &Value, rollout: &Rollout) -> Value {
 /// says what is rolled out, whatever has been made since.
 fn pinned(config: &Value, promised: Option<&str>) -> Value {
     let mut config = config.clone();
-    let place = "/auto_scaling_group/launch_template";
-    let is_alias = |template: &Value| {
-        template["version"].as_str().is_some_and(|version| version.starts_with('$'))
-    };
     if let Some((id, version)) = promised.and_then(|revision| revision.rsplit_once(':'))
-        && let Some(template) = config.pointer_mut(place).filter(|template| is_alias(template))
+        && has_alias(&config)
+        && let Some(template) = config.pointer_mut(TEMPLATE)
     {
         *template = json!({ "id": id, "version": version });
     }
     config
+}
+
+/// Whether a configuration asks for the latest or the default version, whatever that is.
+fn has_alias(config: &Value) -> bool {
+    let version = config.pointer(TEMPLATE).and_then(|template| template["version"].as_str());
+    version.is_some_and(|version| version.starts_with('$'))
+}
+
+/// The launch template of a configuration or state, without what is null in it.
+fn template(config: &Value) -> Option<Value> {
+    config.pointer(TEMPLATE).map(normalised)
 }
 
 /// Paths whose change means another target, which no rollout can lead to; one that is not known

@@ -17,12 +17,14 @@ mod documents;
 mod examples;
 mod faults;
 mod fuzz;
+mod host;
 mod invariants;
 #[cfg(feature = "aws")]
 mod lab;
 #[cfg(feature = "aws")]
 mod localstack;
 mod planner;
+mod plugin;
 mod process;
 #[cfg(feature = "aws")]
 mod promises;
