@@ -655,6 +655,11 @@ fn refreshed(prior: &Value, rollout: &Rollout) -> Value {
         now["last_error"] = prior["last_error"].clone();
     }
     now["target_revision"] = sought.clone();
+    if !rollout.preview().changes {
+        // Terraform hides what stays as it was: batches that are over would hide those to come.
+        now["batches"] = json!([]);
+        now["expected_duration"] = json!("0s");
+    }
     now
 }
 

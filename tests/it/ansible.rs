@@ -486,7 +486,8 @@ fn the_documentation_is_that_of_the_schemas_and_ansible_doc_prints_it() {
 /// What every front-end plans and leaves: sizes of the batches, then what each instance runs.
 type Done = (Vec<usize>, Value);
 
-/// The same fixture through the command line, JSON-RPC and Ansible: one plan, one end.
+/// The same fixture through the command line, JSON-RPC, Ansible and Terraform's protocol: one plan,
+/// one end.
 #[test]
 fn every_front_end_makes_the_same_plan_and_leaves_the_same_state() {
     let config = json!({
@@ -499,11 +500,13 @@ fn every_front_end_makes_the_same_plan_and_leaves_the_same_state() {
         by_the_command_line(&config, &provider),
         by_json_rpc(&config, &provider),
         by_ansible(&config, &provider),
+        by_terraform(&config, &provider),
     ];
     assert_eq!(all[0].0, [2, 2, 2, 1]);
     assert_eq!(all[0].1["instances"].as_array().map(Vec::len), Some(7));
     assert_eq!(all[0], all[1], "the command line and JSON-RPC");
     assert_eq!(all[0], all[2], "the command line and Ansible");
+    assert_eq!(all[0], all[3], "the command line and Terraform");
 }
 
 /// What is the same whoever asked, of a state or a report.
@@ -571,4 +574,24 @@ fn by_ansible(config: &Value, provider: &Value) -> Done {
     let sizes = sizes.map(|batch| batch["replaces"].as_u64().expect("a size") as usize);
     let told = node.task(&arguments, &[]);
     (sizes.collect(), essence(&told, ["status", "target_revision", "completed_revision"]))
+}
+
+fn by_terraform(config: &Value, provider: &Value) -> Done {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plugin = crate::host::Plugin::start(folder.path());
+    assert_eq!(plugin.configure(provider), []);
+    let plan = plugin.plan(None, config);
+    let applied = plugin.apply(None, &plan, config);
+    // A plan to create has no figures; they are those of the apply.
+    let sizes = applied.value["batches"].as_array().expect("batches").iter();
+    let sizes = sizes.map(|batch| batch["replaces"].as_u64().expect("a size") as usize).collect();
+    plugin.shut_down();
+    // Terraform is not told of every instance.
+    let document = json!({ "resource": { "rolling_deployment": { "web": config } } });
+    let file = crate::process::write(folder.path(), &document);
+    let mut status = rolling();
+    status.current_dir(folder.path()).args(["status", "--output", "json"]).arg(file);
+    let mut told = applied.value;
+    told["instances"] = run(&mut status).lines()[0]["resources"][0]["instances"].clone();
+    (sizes, essence(&told, ["status", "target_revision", "completed_revision"]))
 }

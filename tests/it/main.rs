@@ -36,5 +36,6 @@ mod rollout;
 mod scenarios;
 mod sidecar;
 mod stdio;
+mod terraform;
 mod wire;
 mod world;

@@ -243,8 +243,16 @@ fn a_plan_tells_what_comes_and_after_it_there_is_nothing_to_do() {
     assert_eq!((sizes(&applied.value), &applied.value["floor"]), (vec![3, 3, 3, 1], &json!(7)));
     let state = applied.state.expect("a state");
 
+    // What is over goes with the next refresh, so that a plan shows what is to come.
     let refreshed = plugin.refresh(&state);
-    assert_eq!((refreshed.found, &refreshed.state), (vec![], &Some(state.clone())));
+    assert_eq!((refreshed.found, sizes(&refreshed.value)), (vec![], vec![]));
+    let mut kept = refreshed.value.clone();
+    for name in ["batches", "expected_duration"] {
+        kept[name] = applied.value[name].clone();
+    }
+    assert_eq!(kept, applied.value);
+    let state = refreshed.state.expect("a state");
+    assert_eq!(plugin.refresh(&state).state.as_ref(), Some(&state));
     let again = plugin.plan(Some(&state), &two);
     assert_eq!((again.found, again.unknown), (vec![], vec![]));
     assert_eq!(again.state, Some(state.clone()), "to the byte");

@@ -1,0 +1,662 @@
+//! The provider under the real Terraform (or OpenTofu), where there is one: otherwise each test
+//! says that it was skipped. The protocol itself is in `plugin.rs`, which needs neither.
+
+use std::path::{Path, PathBuf};
+#[cfg(feature = "aws")]
+use std::process::Child;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::{Value, json};
+
+use crate::process::{Ran, rolling, run};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The program, or `None` after saying why there is none.
+fn terraform() -> Option<&'static str> {
+    static FOUND: OnceLock<Option<&str>> = OnceLock::new();
+    let found = FOUND.get_or_init(|| {
+        let answers = |name: &&str| Command::new(*name).arg("version").output().is_ok();
+        ["terraform", "tofu"].into_iter().find(answers)
+    });
+    if found.is_none() {
+        eprintln!("skipped: there is neither terraform nor tofu on the PATH");
+    }
+    *found
+}
+
+/// Where an unpacked AWS provider lies, as a mirror of a registry; `None` after saying so.
+#[cfg(feature = "aws")]
+fn aws_mirror() -> Option<&'static PathBuf> {
+    static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let found = FOUND.get_or_init(|| {
+        let name = "*/registry.terraform.io/hashicorp/aws/*/terraform-provider-aws_v*";
+        let find = Command::new("find")
+            .args([
+                "/", "-xdev", "-path", "/proc", "-prune", "-o", "-path", name, "-print", "-quit",
+            ])
+            .output()
+            .expect("find");
+        let found = String::from_utf8(find.stdout).expect("UTF-8");
+        let (mirror, _) = found.split_once("/registry.terraform.io/")?;
+        Some(mirror.into())
+    });
+    if found.is_none() {
+        eprintln!("skipped: there is no unpacked AWS provider (terraform-provider-aws_v*) here");
+    }
+    found.as_ref()
+}
+
+/// A folder with a configuration, and the provider installed as a user would.
+struct Workspace {
+    program: &'static str,
+    folder: tempfile::TempDir,
+    variables: Vec<(String, String)>,
+}
+
+impl Workspace {
+    /// `mirror` has further providers.
+    fn new(program: &'static str, mirror: Option<&Path>) -> Workspace {
+        let folder = tempfile::tempdir().expect("a folder");
+        let own = folder.path().join("mirror");
+        let ran = run(Command::new("sh")
+            .arg(root().join("examples/terraform/install.sh"))
+            .args([Path::new(env!("CARGO_BIN_EXE_rolling")), &own]));
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let installation = |path: &Path, include: &str| {
+            format!(
+                "  filesystem_mirror {{\n    path    = {path:?}\n    include = [{include:?}]\n  }}\n"
+            )
+        };
+        let mut mirrors = installation(&own, "rolling/rolling");
+        if let Some(mirror) = mirror {
+            mirrors += &installation(mirror, "hashicorp/*");
+        }
+        let settings = format!("provider_installation {{\n{mirrors}}}\n");
+        std::fs::write(folder.path().join("cli.tfrc"), settings).expect("settings");
+        std::fs::create_dir(folder.path().join("stack")).expect("a folder");
+        Workspace { program, folder, variables: Vec::new() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("stack")
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path().join(name), text).expect("a file");
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        // Nothing of the surrounding AWS configuration.
+        let clean = rolling();
+        let mut command = Command::new(self.program);
+        for (name, value) in clean.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command
+            .args(arguments)
+            .env("TF_CLI_CONFIG_FILE", self.folder.path().join("cli.tfrc"))
+            .env("TF_IN_AUTOMATION", "1")
+            .env("NO_COLOR", "1")
+            .env("TMPDIR", self.folder.path())
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .current_dir(self.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        run(&mut self.command(arguments))
+    }
+
+    fn init(&self) {
+        let ran = self.run(&["init", "-no-color"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+
+    fn apply(&self, more: &[&str]) -> Ran {
+        self.run(&[&["apply", "-auto-approve", "-no-color"], more].concat())
+    }
+
+    /// The exit code of a plan: 0 for no changes, 2 for some.
+    fn plan(&self, more: &[&str]) -> Ran {
+        self.run(&[&["plan", "-detailed-exitcode", "-no-color"], more].concat())
+    }
+
+    /// What the state file says of the one deployment; null where it has none.
+    fn state(&self) -> Value {
+        let text = std::fs::read_to_string(self.path().join("terraform.tfstate")).expect("a state");
+        let state: Value = serde_json::from_str(&text).expect("JSON");
+        let resources = state["resources"].as_array().expect("resources");
+        let found = resources.iter().find(|resource| resource["type"] == "rolling_deployment");
+        found.map_or(Value::Null, |resource| resource["instances"][0]["attributes"].clone())
+    }
+
+    /// Begins to apply, in a group of processes of its own, as in a terminal.
+    #[cfg(feature = "aws")]
+    fn begin(&self, more: &[&str]) -> Running {
+        use std::os::unix::process::CommandExt as _;
+        let mut command = self.command(&[&["apply", "-auto-approve", "-no-color"], more].concat());
+        let log = std::fs::File::create(self.folder.path().join("apply.log")).expect("a log");
+        command.process_group(0).stdout(log.try_clone().expect("a log")).stderr(log);
+        Running(command.spawn().expect("a start"))
+    }
+}
+
+/// Terraform at work. Nothing of it survives the test.
+#[cfg(feature = "aws")]
+struct Running(Child);
+
+#[cfg(feature = "aws")]
+impl Running {
+    /// Sends a signal: to Terraform alone, or to the whole group.
+    fn signal(&self, name: &str, to_all: bool) {
+        let id = self.0.id().to_string();
+        let to = if to_all { format!("-{id}") } else { id };
+        let sent = Command::new("kill").args([name, "--", &to]).stderr(Stdio::null()).status();
+        sent.expect("kill");
+    }
+
+    /// The providers of ours that it has started and that live.
+    fn plugins(&self) -> Vec<String> {
+        let id = self.0.id().to_string();
+        let found =
+            run(Command::new("pgrep").args(["-g", &id, "-f", "terraform-provider-rolling"]));
+        found.stdout.lines().map(str::to_owned).collect()
+    }
+}
+
+#[cfg(feature = "aws")]
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.signal("-KILL", true);
+        self.0.wait().map(drop).unwrap_or_default();
+    }
+}
+
+const SIMULATED: &str = r#"
+terraform {
+  required_providers {
+    rolling = { source = "rolling/rolling" }
+  }
+}
+
+provider "rolling" {
+  simulator = { speed = 400 }
+}
+
+variable "revision" {
+  default = "v2"
+}
+
+variable "timeout" {
+  default = "2h"
+}
+
+resource "rolling_deployment" "web" {
+  policy          = "Rolling"
+  max_surge       = 2
+  simulated_fleet = {
+    name          = "web"
+    revision      = var.revision
+    boot_sigma    = 0.3
+    bad_revisions = { v3 = "unhealthy" }
+  }
+  health = { healthy_timeout = "1h" }
+  timeouts {
+    update = var.timeout
+  }
+}
+
+output "status" {
+  value = rolling_deployment.web.status
+}
+"#;
+
+#[test]
+fn a_simulated_fleet_is_rolled_changed_imported_and_destroyed() {
+    let Some(program) = terraform() else { return };
+    let workspace = Workspace::new(program, None);
+    workspace.write("main.tf", SIMULATED);
+    workspace.init();
+    assert_eq!(workspace.run(&["validate"]).code, 0);
+    let ran = workspace.apply(&[]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stdout.contains("To create this rolls web from v1 to v2"), "{ran:?}");
+    assert!(ran.stdout.contains("status = \"succeeded\""), "{ran:?}");
+    let ran = workspace.plan(&[]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+
+    // A saved plan is carried out to the letter.
+    let four = ["-var", "revision=v4"];
+    let ran = workspace.plan(&[&four[..], &["-out", "plan"]].concat());
+    assert_eq!(ran.code, 2, "{ran:?}");
+    let words: Vec<&str> = ran.stdout.split_whitespace().collect();
+    let shows = |line: &[&str]| words.windows(line.len()).any(|words| words == line);
+    assert!(shows(&["+", "launches", "=", "2"]), "{ran:?}");
+    assert!(shows(&["expected_duration", "=", "\"0s\"", "->", "\"5m", "50s\""]), "{ran:?}");
+    assert!(ran.stdout.contains(r#""v2" -> "v4""#), "{ran:?}");
+    let ran = workspace.run(&["apply", "-no-color", "plan"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(workspace.state()["deployed_revision"], "v4");
+
+    // Another timeout alone is stored, and rolls nothing.
+    let ran = workspace.apply(&[&four[..], &["-var", "timeout=3h"]].concat());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stdout.contains("1 changed"), "{ran:?}");
+    assert_eq!(ran.stdout.matches("(known after apply)").count(), 0, "{ran:?}");
+
+    // A bad one: the apply fails, the fleet is back, and the plan shows the change again.
+    let bad = ["-var", "revision=v3", "-var", "timeout=3h"];
+    let ran = workspace.apply(&bad);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("web went back from v3 to v4: instance i-"), "{ran:?}");
+    assert!(ran.stderr.contains("Nothing is borrowed any more."), "{ran:?}");
+    let state = workspace.state();
+    assert_eq!(
+        (&state["status"], &state["deployed_revision"]),
+        (&json!("rolled_back"), &json!("v4"))
+    );
+    let ran = workspace.plan(&bad);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.stdout.contains(r#""v4" -> "v3""#), "{ran:?}");
+
+    // To destroy it touches no instance; a resource like what an import finds has nothing to do.
+    let fleet = || {
+        let text = std::fs::read_to_string(workspace.path().join(".rolling/web.json"));
+        let fleet: Value = serde_json::from_str(&text.expect("the fleet")).expect("JSON");
+        fleet["instances"].as_object().expect("instances").keys().cloned().collect::<Vec<_>>()
+    };
+    let before = fleet();
+    let ran = workspace.run(&["destroy", "-auto-approve", "-no-color"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!((fleet(), workspace.state()), (before, Value::Null));
+    let like = SIMULATED
+        .replace(
+            "\"Rolling\"\n  max_surge       = 2",
+            "\"rolling\"\n  batch_size_type = \"fixed\"\n  batch_size = 1",
+        )
+        .replace("boot_sigma    = 0.3", "")
+        .replace("bad_revisions = { v3 = \"unhealthy\" }", "")
+        .replace("health = { healthy_timeout = \"1h\" }", "")
+        .replace("timeouts {\n    update = var.timeout\n  }", "");
+    workspace.write("main.tf", &like);
+    let import = ["import", "-no-color", "-var", "revision=v4", "rolling_deployment.web"];
+    let ran = workspace.run(&[&import[..], &["simulated_fleet/web"]].concat());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let ran = workspace.plan(&four);
+    // The fleet is one of ten that is made by its name: what it would be made of is not in it.
+    assert_eq!(ran.code, 0, "{ran:?}");
+}
+
+#[test]
+fn validate_names_the_attribute_of_each_of_ten_bad_configurations() {
+    let Some(program) = terraform() else { return };
+    let workspace = Workspace::new(program, None);
+    workspace.write("main.tf", SIMULATED);
+    workspace.init();
+    let fleet = "simulated_fleet = { name = \"web\", revision = \"v2\" }";
+    let sized = "batch_size_type = \"percentage\"\n  batch_size = 30";
+    let cases = [
+        (
+            format!("policy = \"rollin\"\n  {sized}\n  {fleet}"),
+            "policy: \"rollin\" is not one of",
+            "rolling_deployment.web",
+        ),
+        (format!("{sized}\n  {fleet}"), "The argument \"policy\" is required", "main.tf line"),
+        (
+            format!("policy = \"rolling\"\n  batch_size_type = \"percentage\"\n  {fleet}"),
+            "batch_size: the attribute \"batch_size\" is missing",
+            "for instance",
+        ),
+        (
+            format!(
+                "policy = \"rolling\"\n  batch_size_type = \"percentage\"\n  batch_size = 130\n  {fleet}"
+            ),
+            "batch_size: a percentage is from 1 to 100",
+            "batch_size = 130",
+        ),
+        (
+            format!(
+                "policy = \"rolling\"\n  batch_size_type = \"fixed\"\n  batch_size = 2.5\n  {fleet}"
+            ),
+            "batch_size: must be a whole number",
+            "batch_size = 2.5",
+        ),
+        (format!("policy = \"rolling\"\n  {sized}"), "There is no target", "auto_scaling_group"),
+        (
+            format!(
+                "policy = \"rolling\"\n  {sized}\n  {fleet}\n  health = {{ healthy_timeout = \"soon\" }}"
+            ),
+            "health.healthy_timeout: \"soon\" is not a time span",
+            "1h30m",
+        ),
+        (
+            format!(
+                "policy = \"rolling\"\n  {sized}\n  {fleet}\n  checkpoints = [{{ percentage = 50 }}, {{ percentage = 20 }}]"
+            ),
+            "checkpoints[1].percentage: must be above 50",
+            "checkpoints",
+        ),
+        (
+            format!(
+                "policy = \"rolling\"\n  {sized}\n  auto_scaling_group = {{ name = \"web\", launch_template = {{ id = \"lt-1\", version = \"newest\" }} }}"
+            ),
+            "auto_scaling_group.launch_template.version:",
+            "newest",
+        ),
+        (
+            format!("policy = \"rolling\"\n  {sized}\n  {fleet}\n  max_unavailable = \"lots\""),
+            "max_unavailable: \"lots\" must match",
+            "lots",
+        ),
+        (
+            format!(
+                "policy = \"rolling\"\n  {sized}\n  {fleet}\n  timeouts {{\n    update = \"-1s\"\n  }}"
+            ),
+            "timeouts.update: \"-1s\" is not a time span",
+            "30s",
+        ),
+        (
+            format!("policy = \"rolling\"\n  {sized}\n  {fleet}\n  batch = 3"),
+            "Unsupported argument",
+            "batch = 3",
+        ),
+    ];
+    let head = &SIMULATED[..SIMULATED.find("resource").expect("a resource")];
+    for (body, words, also) in cases {
+        workspace.write(
+            "main.tf",
+            &format!("{head}\nresource \"rolling_deployment\" \"web\" {{\n  {body}\n}}\n"),
+        );
+        let ran = workspace.run(&["validate", "-no-color"]);
+        assert_eq!(ran.code, 1, "{body}: {ran:?}");
+        // Terraform breaks lines where it likes.
+        let said = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains(words), "{body}: {said}");
+        assert!(said.contains(also), "{body}: {said}");
+        assert_eq!(said.matches("Error:").count(), 1, "{body}: {said}");
+    }
+    assert!(!workspace.path().join(".rolling").exists(), "a fleet was made");
+}
+
+#[cfg(feature = "aws")]
+mod on_localstack {
+    use std::collections::BTreeSet;
+    use std::time::{Duration, Instant};
+
+    use serde_json::{Value, json};
+
+    use super::{Running, Workspace, aws_mirror, root, terraform};
+    use crate::lab::{Account, account};
+    use crate::localstack::least_serving;
+    use crate::process::Ran;
+
+    /// The example, in a hurry, with the AWS provider beside ours.
+    struct Stack {
+        account: Account,
+        workspace: Workspace,
+    }
+
+    /// What the tests change of the example: how long things take, and the policy.
+    fn hurry(policy: &str) -> String {
+        format!(
+            "resource \"rolling_deployment\" \"web\" {{\n  policy = \"{policy}\"\n  \
+             poll_interval = \"200ms\"\n  \
+             health = {{ min_healthy_time = \"1s\", healthy_timeout = \"8s\" }}\n}}\n"
+        )
+    }
+
+    impl Stack {
+        /// `None` after saying what is missing.
+        fn new() -> Option<Stack> {
+            let program = terraform()?;
+            let mirror = aws_mirror()?;
+            let account = account()?;
+            let mut workspace = Workspace::new(program, Some(mirror));
+            let example = root().join("examples/terraform");
+            for folder in [example.clone(), example.join("localstack")] {
+                for entry in std::fs::read_dir(folder).expect("the example") {
+                    let path = entry.expect("an entry").path();
+                    if path.extension().is_some_and(|extension| extension == "tf") {
+                        let name = path.file_name().expect("a name");
+                        std::fs::copy(&path, workspace.path().join(name)).expect("a copy");
+                    }
+                }
+            }
+            workspace.write("zz_override.tf", &hurry("rolling"));
+            workspace.variables = [
+                ("AWS_ACCESS_KEY_ID", account.id.as_str()),
+                ("AWS_SECRET_ACCESS_KEY", "test"),
+                ("AWS_ENDPOINT_URL", account.endpoint),
+                ("TF_VAR_ami", "ami-12345678"),
+                ("TF_VAR_deregistration_delay", "1"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .to_vec();
+            account.put("times", json!({ "boot": 0.5, "register": 0.3 }));
+            workspace.init();
+            let stack = Stack { account, workspace };
+            let ran = stack.workspace.apply(&[]);
+            assert_eq!(ran.code, 0, "{ran:?}");
+            Some(stack)
+        }
+
+        fn group(&self) -> Value {
+            self.account.get("groups/web")
+        }
+
+        /// The one revision that all instances run in service, or what there is instead.
+        fn revision(&self) -> Result<String, Value> {
+            let group = self.group();
+            let instances = group["instances"].as_object().expect("instances");
+            let live: Vec<&Value> =
+                instances.values().filter(|i| i["lifecycle"] != "Terminated").collect();
+            let runs: BTreeSet<&str> = live.iter().filter_map(|i| i["revision"].as_str()).collect();
+            let in_service = live.iter().all(|i| i["lifecycle"] == "InService");
+            match runs.first() {
+                Some(one) if runs.len() == 1 && in_service && live.len() == 6 => {
+                    Ok(one.rsplit(':').next().expect("a version").to_owned())
+                }
+                _ => Err(group),
+            }
+        }
+
+        fn ids(&self) -> Vec<String> {
+            let group = self.group();
+            group["instances"].as_object().expect("instances").keys().cloned().collect()
+        }
+
+        /// Applies `revision` and expects success, then a plan without changes.
+        fn finishes(&self, more: &[&str]) -> Ran {
+            let ran = self.workspace.apply(more);
+            assert_eq!(ran.code, 0, "{ran:?}");
+            let plan = self.workspace.plan(more);
+            assert_eq!(plan.code, 0, "{plan:?}");
+            assert!(plan.stdout.contains("No changes."), "{plan:?}");
+            ran
+        }
+
+        /// Waits until `is_so` of the group.
+        fn wait(&self, what: &str, is_so: impl Fn(&Value) -> bool) {
+            let until = Instant::now() + Duration::from_secs(90);
+            loop {
+                let group = self.group();
+                if is_so(&group) {
+                    return;
+                }
+                assert!(Instant::now() < until, "never {what}: {group}");
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+
+        /// How many of the old ones are out of rotation or gone, of those that were there `before`.
+        fn wait_for_a_batch(&self) {
+            self.wait("draining", |group| {
+                let groups = group["targets"].as_object().expect("targets");
+                groups.values().any(|targets| {
+                    targets.as_object().expect("targets").values().any(|state| state == "draining")
+                })
+            });
+        }
+
+        /// Forgets what has happened, to look at what comes. Returns the group as it is.
+        fn from_here(&self) -> Value {
+            let timeline = format!("{}/_lab/{}/timeline", self.account.endpoint, self.account.id);
+            ureq::delete(timeline).call().expect("the door answers");
+            self.group()
+        }
+
+        fn assert_kept(&self, before: &Value, floor: usize) {
+            let least = least_serving(before, &self.account.timeline());
+            assert!(least >= floor, "only {least} have served");
+            let after = self.group();
+            for what in ["min", "max", "desired", "suspended", "tags"] {
+                assert_eq!(after[what], before[what], "{what}");
+            }
+        }
+    }
+
+    fn ends(running: &mut Running, limit: u64) -> Option<i32> {
+        let until = Instant::now() + Duration::from_secs(limit);
+        while Instant::now() < until {
+            if let Some(status) = running.0.try_wait().expect("a status") {
+                return Some(status.code().unwrap_or(-1));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        None
+    }
+
+    #[test]
+    fn the_example_is_rolled_killed_broken_interrupted_and_imported() {
+        let Some(stack) = Stack::new() else { return };
+        let workspace = &stack.workspace;
+        let to = |revision: &str| format!("revision={revision}");
+        assert_eq!(stack.revision(), Ok("1".into()));
+
+        // The template changes and the fleet is rolled, in one apply; the version is unknown before.
+        let before = stack.from_here();
+        let two = to("2");
+        let plan = workspace.plan(&["-var", &two]);
+        assert_eq!(plan.code, 2, "{plan:?}");
+        assert!(plan.stdout.contains("version = \"1\" -> (known after apply)"), "{plan:?}");
+        let ran = stack.finishes(&["-var", &two]);
+        assert!(ran.stdout.contains("0 added, 2 changed, 0 destroyed"), "{ran:?}");
+        assert_eq!(stack.revision(), Ok("2".into()));
+        assert_eq!(stack.account.count("elbv2.DeregisterTargets"), 3);
+        stack.assert_kept(&before, 4);
+
+        // Killed, with everything that belongs to it, while surge is up.
+        workspace.write("zz_override.tf", &hurry("rolling_with_additional_batch"));
+        let three = to("3");
+        let before = stack.from_here();
+        let running = workspace.begin(&["-var", &three]);
+        stack.wait("larger", |group| group["desired"] == 8);
+        stack.wait_for_a_batch();
+        running.signal("-KILL", true);
+        drop(running);
+        let group = stack.group();
+        assert!(group["tags"].to_string().contains("rolling:rollout"), "{group}");
+        let plan = workspace.plan(&["-var", &three]);
+        assert_eq!(plan.code, 2, "{plan:?}");
+        assert!(plan.stdout.contains("Continues rollout"), "{plan:?}");
+        assert!(
+            stack.group()["tags"].to_string().contains("rolling:rollout"),
+            "the plan removed it"
+        );
+        stack.finishes(&["-var", &three]);
+        assert_eq!(stack.revision(), Ok("3".into()));
+        stack.assert_kept(&before, 6);
+        workspace.write("zz_override.tf", &hurry("rolling"));
+        stack.finishes(&["-var", &three]);
+
+        // A bad revision: the apply fails, the fleet is back, and the plan shows the change again.
+        let before = stack.from_here();
+        let four = to("4");
+        let bad = ["-var", four.as_str(), "-var", r#"tags={"lab:behaviour"="unhealthy"}"#];
+        let ran = workspace.apply(&bad);
+        assert_eq!(ran.code, 1, "{ran:?}");
+        let said = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains("Error: web went back from lt-"), "{said}");
+        assert!(said.contains("Target.ResponseCodeMismatch"), "{said}");
+        assert!(said.contains("instance i-"), "{said}");
+        assert_eq!(stack.revision(), Ok("3".into()));
+        stack.assert_kept(&before, 4);
+        let plan = workspace.plan(&bad);
+        assert_eq!(plan.code, 2, "{plan:?}");
+        let words = plan.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(r#"~ version = "3" -> "4""#), "{plan:?}");
+        assert!(words.contains(r#"~ status = "rolled_back" -> (known after apply)"#), "{plan:?}");
+
+        // Ctrl-C: Terraform ends by itself, the state says what happened, the next apply finishes.
+        let before = stack.from_here();
+        let five = to("5");
+        let mut running = workspace.begin(&["-var", &five]);
+        stack.wait_for_a_batch();
+        running.signal("-INT", true);
+        assert_eq!(ends(&mut running, 60), Some(1));
+        assert_eq!(running.plugins(), Vec::<String>::new());
+        assert_eq!(workspace.state()["status"], "aborted");
+        assert_eq!(workspace.state()["last_error"], "asked to stop");
+        let log =
+            std::fs::read_to_string(workspace.folder.path().join("apply.log")).expect("a log");
+        assert!(log.contains("was given up: asked to stop"), "{log}");
+        stack.finishes(&["-var", &five]);
+        assert_eq!(stack.revision(), Ok("5".into()));
+        stack.assert_kept(&before, 4);
+
+        // Terraform alone is killed: the provider stops at a safe point and ends.
+        let before = stack.from_here();
+        let six = to("6");
+        let mut running = workspace.begin(&["-var", &six]);
+        stack.wait_for_a_batch();
+        assert_ne!(running.plugins(), Vec::<String>::new());
+        let killed = Instant::now();
+        running.signal("-KILL", false);
+        ends(&mut running, 5);
+        while !running.plugins().is_empty() {
+            assert!(killed.elapsed() < Duration::from_secs(30), "the provider goes on");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let group = stack.group();
+        assert_eq!(group["suspended"], before["suspended"], "what was borrowed is back: {group}");
+        stack.finishes(&["-var", &six]);
+        assert_eq!(stack.revision(), Ok("6".into()));
+        stack.assert_kept(&before, 4);
+
+        // To destroy the deployment touches no instance.
+        let ids = stack.ids();
+        let destroy = ["destroy", "-auto-approve", "-no-color", "-target=rolling_deployment.web"];
+        let ran = workspace.run(&[&destroy[..], &["-var", &six]].concat());
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert_eq!((stack.ids(), workspace.state()), (ids.clone(), Value::Null));
+
+        // Imported by its name, or its ARN, with a configuration as the import finds it.
+        std::fs::remove_file(workspace.path().join("zz_override.tf")).expect("an override");
+        workspace.write(
+            "deployment.tf",
+            "resource \"rolling_deployment\" \"web\" {\n  policy          = \"rolling\"\n  \
+             batch_size_type = \"fixed\"\n  batch_size      = 1\n  auto_scaling_group = {\n    \
+             name = aws_autoscaling_group.web.name\n    launch_template = {\n      \
+             id      = aws_launch_template.web.id\n      \
+             version = aws_launch_template.web.latest_version\n    }\n  }\n}\n",
+        );
+        for id in [json!("web"), before["arn"].clone()] {
+            let Some(id) = id.as_str() else { continue };
+            let import = ["import", "-no-color", "-var", &six, "rolling_deployment.web", id];
+            let ran = workspace.run(&import);
+            assert_eq!(ran.code, 0, "{ran:?}");
+            let plan = workspace.plan(&["-var", &six]);
+            assert_eq!(plan.code, 0, "{plan:?}");
+            assert_eq!(workspace.run(&["state", "rm", "rolling_deployment.web"]).code, 0);
+        }
+        assert_eq!(stack.ids(), ids);
+    }
+}
