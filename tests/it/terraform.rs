@@ -180,6 +180,55 @@ impl Drop for Running {
     }
 }
 
+/// The part of `page` that begins with the comment `name` and ends with the next one.
+fn part<'a>(page: &'a str, name: &str) -> &'a str {
+    let begin = page.find(&format!("<!-- {name}: ")).expect("a place for the schema");
+    let after = begin + page[begin..].find("-->\n").expect("an end of the comment") + 4;
+    &page[after..after + page[after..].find("<!-- end -->").expect("an end")]
+}
+
+#[test]
+fn the_documentation_is_that_of_the_schema_and_its_examples_are_valid() {
+    let file = root().join("docs/terraform.md");
+    let page = std::fs::read_to_string(&file).expect("docs/terraform.md");
+    let provider = format!("\n{}\n", rolling::terraform::docs::provider().trim_end());
+    let resource = format!("\n{}\n", rolling::terraform::docs::resource().trim_end());
+    let wanted = [("provider", &provider), ("resource", &resource)];
+    if std::env::var("ROLLING_UPDATE").is_ok() {
+        let mut page = page.clone();
+        for (name, text) in wanted {
+            let old = part(&page, name);
+            let at = old.as_ptr() as usize - page.as_ptr() as usize;
+            page = format!("{}{text}{}", &page[..at], &page[at + old.len()..]);
+        }
+        std::fs::write(&file, page).expect("the documentation");
+        return;
+    }
+    for (name, text) in wanted {
+        assert!(part(&page, name) == *text, "run the tests with ROLLING_UPDATE=1 to renew {name}");
+    }
+
+    let Some(program) = terraform() else { return };
+    let blocks = page.split("```terraform\n").skip(1);
+    let blocks: Vec<&str> = blocks.map(|rest| rest.split("```").next().expect("an end")).collect();
+    let demo = blocks.iter().find(|block| block.contains("\"demo\"")).expect("an example");
+    let workspace = Workspace::new(program, None);
+    workspace.write("main.tf", &format!("{}{demo}", blocks[0]));
+    workspace.init();
+    let ran = workspace.run(&["validate", "-no-color"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let ran = workspace.apply(&[]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    // The resource in the page is the one of the example.
+    let example = std::fs::read_to_string(root().join("examples/terraform/deployment.tf"));
+    let example = example.expect("the example");
+    for block in &blocks {
+        for line in block.lines().filter(|line| line.contains("aws_launch_template.web")) {
+            assert!(example.contains(line.trim()), "{line}");
+        }
+    }
+}
+
 const SIMULATED: &str = r#"
 terraform {
   required_providers {
@@ -633,6 +682,8 @@ mod on_localstack {
 
         // To destroy the deployment touches no instance.
         let ids = stack.ids();
+        let arn = workspace.state()["id"].as_str().expect("an id").to_owned();
+        assert!(arn.starts_with("arn:aws:autoscaling:"), "{arn}");
         let destroy = ["destroy", "-auto-approve", "-no-color", "-target=rolling_deployment.web"];
         let ran = workspace.run(&[&destroy[..], &["-var", &six]].concat());
         assert_eq!(ran.code, 0, "{ran:?}");
@@ -648,8 +699,7 @@ mod on_localstack {
              id      = aws_launch_template.web.id\n      \
              version = aws_launch_template.web.latest_version\n    }\n  }\n}\n",
         );
-        for id in [json!("web"), before["arn"].clone()] {
-            let Some(id) = id.as_str() else { continue };
+        for id in ["web", &arn] {
             let import = ["import", "-no-color", "-var", &six, "rolling_deployment.web", id];
             let ran = workspace.run(&import);
             assert_eq!(ran.code, 0, "{ran:?}");
