@@ -1,0 +1,115 @@
+//! The provider as Terraform meets it: how fast it is there, and what a rollout costs it.
+//!
+//! `cargo bench --bench terraform`. The figures depend on the machine; the bounds are wide.
+#![allow(
+    missing_docs,
+    dead_code,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a benchmark prints, measures time, and fails loudly; it shares the tests' helpers"
+)]
+
+#[path = "../tests/it/host.rs"]
+mod host;
+#[path = "../tests/it/lab.rs"]
+mod lab;
+#[path = "../tests/it/process.rs"]
+mod process;
+#[path = "../tests/it/wire.rs"]
+mod wire;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rolling::terraform::proto as p;
+use serde_json::json;
+
+use host::{Identity, Plugin, Started, connect};
+
+const STARTS: usize = 51;
+const SHAKEN_WITHIN: Duration = Duration::from_millis(50);
+const SCHEMA_WITHIN: Duration = Duration::from_millis(20);
+const INSTANCES: u32 = 100;
+const MEMORY_MB: u64 = 60;
+
+fn median(mut took: Vec<Duration>) -> Duration {
+    took.sort();
+    took[took.len() / 2]
+}
+
+fn starts(folder: &Path) {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let (mut shaken, mut schema) = (Vec::new(), Vec::new());
+    let mut bytes = 0;
+    // Terraform's own certificate takes it longer than all of this.
+    let identity = Identity::new();
+    for _ in 0..STARTS {
+        let begin = Instant::now();
+        let mut command = process::rolling();
+        command.current_dir(folder).env("TMPDIR", folder);
+        let mut started = Started::start(&mut command, Some(&identity.pem));
+        shaken.push(begin.elapsed());
+        assert!(started.line.starts_with("1|6|unix|"), "{}", started.line);
+        let (socket, certificate) = (started.socket(), started.certificate());
+        runtime.block_on(async {
+            let mut calls = connect(&socket, certificate, Some(&identity)).await.expect("calls");
+            let begin = Instant::now();
+            let method = "tfplugin6.Provider/GetProviderSchema";
+            let answer: p::ProviderSchema = calls.call(method, p::Empty {}).await.expect("a schema");
+            schema.push(begin.elapsed());
+            bytes = prost::Message::encoded_len(&answer);
+            let method = "plugin.GRPCController/Shutdown";
+            let _: p::Empty = calls.call(method, p::Empty {}).await.expect("an answer");
+        });
+        assert_eq!(started.ends_within(Duration::from_secs(2)), Some(0));
+    }
+    let (shaken, schema) = (median(shaken), median(schema));
+    println!("start to handshake                  median {shaken:.2?}  bound {SHAKEN_WITHIN:.0?}");
+    println!("schema asked to answered, {bytes} B  median {schema:.2?}  bound {SCHEMA_WITHIN:.0?}");
+    assert!(shaken <= SHAKEN_WITHIN && schema <= SCHEMA_WITHIN);
+}
+
+/// Peak memory of a process, in MB.
+fn peak_mb(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("a peak");
+    let kb: u64 = line.split_whitespace().nth(1).expect("a number").parse().expect("a number");
+    kb / 1024
+}
+
+fn memory() {
+    let Some(account) = lab::account() else { return };
+    let fleet = json!({ "name": "web", "size": INSTANCES });
+    let template = account.fleet(fleet, json!({ "boot": 0.5, "register": 0.3, "drain": 0.3 }));
+    let mut command = account.rolling();
+    let plugin = Plugin::start_as(command.env("TMPDIR", account.folder.path()));
+    assert_eq!(plugin.configure(&json!({})), []);
+    let config = json!({
+        "policy": "rolling", "batch_size_type": "percentage", "batch_size": 10,
+        "poll_interval": "200ms", "health": { "min_healthy_time": "0s" },
+        "auto_scaling_group": {
+            "name": "web", "launch_template": { "id": template, "version": "2" },
+        },
+    });
+    let begin = Instant::now();
+    let plan = plugin.plan(None, &config);
+    let applied = plugin.apply(None, &plan, &config);
+    assert_eq!(applied.found, []);
+    let peak = peak_mb(plugin.started.child.id());
+    let took = begin.elapsed();
+    println!(
+        "{INSTANCES} instances in tens on LocalStack      in {took:.1?}, peak memory {peak} MB  \
+         bound {MEMORY_MB} MB"
+    );
+    assert!(peak <= MEMORY_MB, "{peak} MB");
+    plugin.shut_down();
+}
+
+fn main() {
+    let folder = tempfile::tempdir().expect("a folder");
+    starts(folder.path());
+    memory();
+}
