@@ -58,7 +58,8 @@ fn starts(folder: &Path) {
             let mut calls = connect(&socket, certificate, Some(&identity)).await.expect("calls");
             let begin = Instant::now();
             let method = "tfplugin6.Provider/GetProviderSchema";
-            let answer: p::ProviderSchema = calls.call(method, p::Empty {}).await.expect("a schema");
+            let answer: p::ProviderSchema =
+                calls.call(method, p::Empty {}).await.expect("a schema");
             schema.push(begin.elapsed());
             bytes = prost::Message::encoded_len(&answer);
             let method = "plugin.GRPCController/Shutdown";

@@ -344,6 +344,106 @@ fn a_simulated_fleet_is_rolled_changed_imported_and_destroyed() {
     assert_eq!(ran.code, 0, "{ran:?}");
 }
 
+/// What another resource of the same apply makes is not known when it is planned.
+#[test]
+fn values_that_are_not_known_yet_are_planned_and_applied_in_one_go() {
+    let Some(program) = terraform() else { return };
+    let workspace = Workspace::new(program, None);
+    let head = &SIMULATED[..SIMULATED.find("provider \"rolling\"").expect("a provider")];
+    let body = r#"
+variable "revision" {
+  default = "v2"
+}
+
+resource "terraform_data" "it" {
+  input = {
+    speed = 400, revision = var.revision, name = "web", size = 30, timeout = "1h", bad = "unhealthy"
+    percentages = [20, 50]
+  }
+}
+
+provider "rolling" {
+  simulator = { speed = terraform_data.it.output.speed }
+}
+
+resource "rolling_deployment" "revision" {
+  policy          = "rolling"
+  max_unavailable = 3
+  simulated_fleet = {
+    name = "revision", revision = terraform_data.it.output.revision
+    bad_revisions = { v9 = terraform_data.it.output.bad }
+  }
+  health = { healthy_timeout = terraform_data.it.output.timeout }
+}
+
+resource "rolling_deployment" "all" {
+  policy          = "rolling"
+  batch_size_type = "percentage"
+  batch_size      = terraform_data.it.output.size
+  checkpoints = [for percentage in terraform_data.it.output.percentages : {
+    percentage = percentage, pause = "1s"
+  }]
+  simulated_fleet = {
+    name = terraform_data.it.output.name, revision = terraform_data.it.output.revision
+  }
+}
+
+resource "rolling_deployment" "each" {
+  for_each        = toset(["a", "b", "c", "d"])
+  policy          = "immutable"
+  health          = { healthy_timeout = "1h" }
+  simulated_fleet = {
+    name = "each-${each.key}", revision = terraform_data.it.output.revision
+  }
+}
+"#;
+    workspace.write("main.tf", &format!("{head}{body}"));
+    workspace.init();
+    for revision in ["v2", "v4"] {
+        let revision = ["-var", &format!("revision={revision}")];
+        let ran = workspace.apply(&revision);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(ran.stdout.contains("(known after apply)"), "{ran:?}");
+        let ran = workspace.plan(&revision);
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+    let state = std::fs::read_to_string(workspace.path().join("terraform.tfstate"));
+    assert_eq!(state.expect("a state").matches(r#""deployed_revision": "v4""#).count(), 6);
+}
+
+#[test]
+fn a_provider_that_runs_already_is_used() {
+    let Some(program) = terraform() else { return };
+    let mut workspace = Workspace::new(program, None);
+    workspace.write("main.tf", SIMULATED);
+    workspace.init();
+    let mut served = rolling()
+        .arg("terraform")
+        .env("TMPDIR", workspace.folder.path())
+        .current_dir(workspace.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("a start");
+    let mut line = String::new();
+    let mut out = std::io::BufReader::new(served.stdout.take().expect("a pipe"));
+    std::io::BufRead::read_line(&mut out, &mut line).expect("a line");
+    let (name, value) = line
+        .trim()
+        .strip_prefix("export ")
+        .and_then(|line| line.split_once('='))
+        .expect("what to export");
+    let value = value.trim_matches('\'').to_owned();
+    workspace.variables.push((name.to_owned(), value));
+    let applied = workspace.apply(&[]);
+    let planned = workspace.plan(&[]);
+    let lives = served.try_wait().expect("a status").is_none();
+    let kill = Command::new("kill").args(["-INT", &served.id().to_string()]).status();
+    assert!(kill.expect("kill").success());
+    assert_eq!(served.wait().expect("an end").code(), Some(0));
+    assert_eq!((applied.code, planned.code, lives), (0, 0, true), "{applied:?} {planned:?}");
+}
+
 #[test]
 fn validate_names_the_attribute_of_each_of_ten_bad_configurations() {
     let Some(program) = terraform() else { return };
