@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rolling_provider::{ErrorKind, ProviderError};
+use rolling_provider::{ErrorKind, ProviderError, Revision};
 use serde_json::{Map, Value, json};
 use tokio::sync::{oneshot, watch};
 
@@ -19,11 +19,11 @@ use crate::cli::{Edge, text};
 use crate::deployment::{self, Ended, Looked, lookable};
 use crate::document::config::DurationText;
 use crate::document::{self, Diagnostic, normalised};
-use crate::engine::{Caller, Rollout, Stop};
+use crate::engine::{Caller, NOTHING_DONE, Rollout, Stop};
 use crate::event::{Outcome, Report};
 use crate::providers::Providers;
 use crate::state::{self, COMPUTED, FORCE_NEW, PLANNED};
-use crate::stopping::Stopping;
+use crate::stopping::{Stopping, stopped};
 
 /// The one resource type.
 const TYPE: &str = "rolling_deployment";
@@ -275,14 +275,7 @@ impl Provider {
         }
         let warnings = all(&warnings, kind);
         let seen = Seen::read(&asked.prior_private).filter(|_| is_update);
-        let wanted = match (has_alias(&config.value), &seen) {
-            (false, _) => Some(rollout.wanted().clone()),
-            // What the latest version is may be something else when this is applied.
-            (true, Some(seen)) if template(&prior) == template(&config.value) => {
-                Some(seen.wanted.clone())
-            }
-            (true, _) => None,
-        };
+        let wanted = promise(&config.value, &prior, seen.as_ref(), rollout.wanted());
         let changes = match (&seen, &wanted) {
             (Some(seen), Some(wanted)) if seen.wanted == *wanted => seen.changes,
             (Some(_), _) => true,
@@ -306,7 +299,8 @@ impl Provider {
         let value = |name: &'static str| {
             let figure = figures.iter().flatten().find(|(known, _)| *known == name);
             let known = match name {
-                "id" => Some(json!(rollout.target().id)),
+                // A target that the same apply makes anew has another one.
+                "id" => is_update.then(|| prior["id"].clone()),
                 "target_revision" => wanted.as_ref().map(|wanted| json!(wanted)),
                 _ => figure.map(|(_, value)| value.clone()),
             };
@@ -518,12 +512,23 @@ impl Operation<'_> {
             // Nothing was planned but to remember other timeouts.
             return Rolled::not(planned_raw.clone(), Vec::new());
         }
-        let is_unknown = |name: &str| unknown.iter().any(|place| place[1..] == *name);
+        let is_unknown =
+            |name: &str| unknown.iter().any(|place| place.strip_prefix('/') == Some(name));
         let promised =
             planned["target_revision"].as_str().filter(|_| !is_unknown("target_revision"));
         let value = pinned(&config.value, promised);
         let caller = self.provider.worker(prior);
-        let looked = deployment::look(&self.configured.providers, &value, &caller).await;
+        let operation = if prior.is_null() { "create" } else { "update" };
+        let limit = config.timeouts[operation].as_str().and_then(DurationText::parse);
+        let stopping = Stopping::listen(self.provider.stop.subscribe(), limit, self.left);
+        let mut stop = stopping.stop.clone();
+        let looked = tokio::select! {
+            looked = deployment::look(&self.configured.providers, &value, &caller) => looked,
+            () = stopped(&mut stop) => {
+                let words = "Stopped before anything was done";
+                return Rolled::not(before, vec![convert::error(words, "Apply again.")]);
+            }
+        };
         let rollout = match looked {
             Ok(rollout) => rollout,
             Err(looked) => return Rolled::not(before, all(&looked.into_diagnostics(), kind)),
@@ -541,9 +546,6 @@ impl Operation<'_> {
         }
         let id = rollout.target().id.clone();
         let seen = Seen::of(&rollout);
-        let operation = if prior.is_null() { "create" } else { "update" };
-        let limit = config.timeouts[operation].as_str().and_then(DurationText::parse);
-        let stopping = Stopping::listen(self.provider.stop.subscribe(), limit, self.left);
         let name = rollout.target().name.clone();
         let header = header(self.provider, &self.configured, &name, &value);
         let folder = self.provider.progress_folder.as_deref();
@@ -562,7 +564,9 @@ impl Operation<'_> {
         let found = vec![explain(&report, expired)];
         // What the configuration asks for is not so. What it said before stays, so that the next
         // plan shows what is left, beside what the fleet really runs.
-        let keep = prior.is_null() || report.outcome == Outcome::Locked;
+        let was_left_alone =
+            report.outcome == Outcome::Locked || report.reason.as_deref() == Some(NOTHING_DONE);
+        let keep = prior.is_null() || was_left_alone;
         let changes: Vec<(&str, Option<Value>)> =
             COMPUTED.iter().map(|name| (*name, Some(after[*name].clone()))).collect();
         let state = if keep { before } else { before.with(&changes, kind.attributes()) };
@@ -674,6 +678,30 @@ fn pinned(config: &Value, promised: Option<&str>) -> Value {
         *template = json!({ "id": id, "version": version });
     }
     config
+}
+
+/// What a plan may say is rolled out: what comes out the same whenever it is asked. `live` is what
+/// it comes to now.
+fn promise(
+    config: &Value,
+    prior: &Value,
+    seen: Option<&Seen>,
+    live: &Revision,
+) -> Option<Revision> {
+    let Some(wanted) = template(config) else { return Some(live.clone()) };
+    let has_id = wanted["id"].is_string();
+    if has_id && !has_alias(config) {
+        return Some(live.clone());
+    }
+    // A name, or the latest version, may stand for something else when this is applied.
+    let (seen, before) = (seen?, template(prior)?);
+    if wanted == before {
+        return Some(seen.wanted.clone());
+    }
+    let is_same_template = wanted["name"] == before["name"] && wanted["id"] == before["id"];
+    let (id, _) = seen.wanted.as_str().rsplit_once(':')?;
+    let version = wanted["version"].as_str()?;
+    (is_same_template && !has_alias(config)).then(|| Revision::new(format!("{id}:{version}")))
 }
 
 /// Whether a configuration asks for the latest or the default version, whatever that is.

@@ -3,11 +3,12 @@
 //! The launcher ends LocalStack as soon as its standard input ends, which the system sees to
 //! however this process ends.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use serde_json::{Value, json};
 
@@ -18,6 +19,8 @@ pub struct Account {
     pub id: String,
     pub endpoint: &'static str,
     pub folder: tempfile::TempDir,
+    /// Calls that were not made by this program: how many, by action; `None` for any number.
+    foreign: Mutex<Option<BTreeMap<String, u64>>>,
 }
 
 struct Lab {
@@ -43,6 +46,7 @@ pub fn account() -> Option<Account> {
         id: format!("{:012}", number % 1_000_000_000_000),
         endpoint: &lab.endpoint,
         folder: tempfile::tempdir().expect("a folder"),
+        foreign: Mutex::new(Some(BTreeMap::new())),
     })
 }
 
@@ -73,6 +77,30 @@ fn start() -> Lab {
     Lab { endpoint, _launcher: Some(launcher) }
 }
 
+/// The actions of `docs/iam-policy.json`.
+pub fn policy() -> BTreeSet<String> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/iam-policy.json");
+    let policy = std::fs::read_to_string(file).expect("the policy");
+    let policy: Value = serde_json::from_str(&policy).expect("JSON");
+    let statements = policy["Statement"].as_array().expect("statements").iter();
+    let actions = statements.flat_map(|statement| match &statement["Action"] {
+        Value::Array(actions) => actions.clone(),
+        action => vec![action.clone()],
+    });
+    actions.map(|action| action.as_str().expect("an action").to_owned()).collect()
+}
+
+/// Whatever a test was about, the policy that is handed out must have allowed it.
+impl Drop for Account {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let beyond: Vec<String> = self.called().difference(&policy()).cloned().collect();
+        assert_eq!(beyond, Vec::<String>::new(), "not in docs/iam-policy.json");
+    }
+}
+
 impl Account {
     fn door(&self, path: &str) -> String {
         format!("{}/_lab/{}/{path}", self.endpoint, self.id)
@@ -92,6 +120,7 @@ impl Account {
     pub fn fleet(&self, fleet: Value, times: Value) -> String {
         let made = self.put("fleet", fleet);
         self.put("times", times);
+        *self.foreign.lock().expect("calls") = Some(self.counts());
         made["launch_template"].as_str().expect("a template").to_owned()
     }
 
@@ -112,6 +141,34 @@ impl Account {
         let document = json!({ "resource": { "rolling_deployment": { "web": resource } } });
         let file = process::write(self.folder.path(), &document);
         process::run(self.rolling().args([command, "--output", "json"]).arg(file))
+    }
+
+    /// Others than this program call what they like on this account.
+    pub fn shared(&self) {
+        *self.foreign.lock().expect("calls") = None;
+    }
+
+    fn counts(&self) -> BTreeMap<String, u64> {
+        let calls = self.get("calls");
+        let counts = calls["counts"].as_object().expect("counts").iter();
+        counts.map(|(name, count)| (name.clone(), count.as_u64().unwrap_or_default())).collect()
+    }
+
+    /// What this program has called here, as IAM names it.
+    pub fn called(&self) -> BTreeSet<String> {
+        let foreign = self.foreign.lock().expect("calls");
+        let Some(foreign) = foreign.as_ref() else { return BTreeSet::new() };
+        let mut called = self.counts();
+        called.retain(|name, count| *count > foreign.get(name).copied().unwrap_or_default());
+        let names = called.into_keys();
+        names
+            .map(|name| {
+                let (service, action) = name.split_once('.').expect("a service and an action");
+                // IAM knows both generations of load balancers by one name.
+                let service = if service == "elbv2" { "elasticloadbalancing" } else { service };
+                format!("{service}:{action}")
+            })
+            .collect()
     }
 
     /// Actions called so far that are more than looking.

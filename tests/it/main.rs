@@ -25,6 +25,8 @@ mod lab;
 mod localstack;
 mod planner;
 mod plugin;
+#[cfg(feature = "aws")]
+mod policy;
 mod process;
 #[cfg(feature = "aws")]
 mod promises;

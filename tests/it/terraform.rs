@@ -589,6 +589,7 @@ mod on_localstack {
             ]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .to_vec();
+            account.shared();
             account.put("times", json!({ "boot": 0.5, "register": 0.3 }));
             workspace.init();
             let stack = Stack { account, workspace };

@@ -64,14 +64,16 @@ where
         || code.as_deref().is_some_and(|code| CREDENTIALS.contains(&code));
     let remedy = match (code.as_deref(), error) {
         _ if credentials => Some(SIGN_IN.to_owned()),
+        // Denied, too, but not for want of the call that was made.
+        _ if message.contains("not authorized to use launch template") => Some(
+            "to set a launch template takes ec2:RunInstances for all that it uses, ec2:CreateTags \
+             where it tags what it launches, and iam:PassRole where it has an instance profile: \
+             allow them to these credentials"
+                .to_owned(),
+        ),
         (Some(code), _) if DENIED.contains(&code) => {
             Some(format!("allow {service}:{operation} to these credentials"))
         }
-        _ if message.contains("not authorized to use launch template") => Some(
-            "allow ec2:RunInstances, ec2:CreateTags and iam:PassRole to these credentials for \
-             everything the launch template uses"
-                .to_owned(),
-        ),
         (_, SdkError::DispatchFailure(_)) => Some(
             "check the network, and endpoint_url or AWS_ENDPOINT_URL where one is set".to_owned(),
         ),

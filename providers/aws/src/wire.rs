@@ -245,3 +245,18 @@ async fn credentials_that_run_out_while_a_rollout_runs_are_called_that_too() {
     assert_eq!((error.kind, error.effect), (ErrorKind::Invalid, Effect::NotApplied), "{error:?}");
     assert_eq!(error.attribute.as_deref(), Some("provider:aws"));
 }
+
+#[tokio::test]
+async fn who_may_not_use_a_launch_template_is_told_what_that_takes() {
+    let (fleet, _) = fleet(|_| {
+        let words = "You are not authorized to use launch template: lt-1";
+        refusal(403, "AccessDenied", words)
+    });
+    let error = fleet.act(&Action::SetTemplate { to: "lt-1:2".into() }).await.expect_err("denied");
+    let remedy = error.remedy.expect("a remedy");
+    for action in ["ec2:RunInstances", "ec2:CreateTags", "iam:PassRole"] {
+        assert!(remedy.contains(action), "{remedy}");
+    }
+    let error = fleet.act(&terminate()).await.expect_err("denied");
+    assert!(error.remedy.is_some());
+}

@@ -1,0 +1,62 @@
+//! What the program needs to be allowed: `docs/iam-policy.json` has the calls that it makes, no
+//! more and no fewer. (That no other test makes another one, `lab::Account` sees to.)
+
+use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::lab::{account, policy};
+use crate::localstack::{resource, times};
+use crate::process;
+
+#[test]
+fn the_policy_allows_what_is_called_and_nothing_else() {
+    let Some(account) = account() else { return };
+    let mut times = times();
+    times["drain"] = json!(2);
+    let fleet = json!({
+        "name": "web", "size": 4, "min": 4, "max": 4, "versions": [null, "unhealthy", null],
+    });
+    let template = account.fleet(fleet, times);
+    // A bad revision with a batch beside the fleet: borrowed, marked, kept, and rolled back.
+    let mut bad = resource(&template, "2");
+    bad["policy"] = json!("RollingWithAdditionalBatch");
+    bad["keep_failed_instances"] = json!(1);
+    let ran = account.run("apply", &bad);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    // Interrupted while a batch drains: it goes back into rotation.
+    let document =
+        json!({ "resource": { "rolling_deployment": { "web": resource(&template, "3") } } });
+    let file = process::write(account.folder.path(), &document);
+    let before = account.count("elbv2.DeregisterTargets");
+    let mut running = account.rolling();
+    let running = running.arg("apply").arg(file).stdout(Stdio::piped()).spawn().expect("a start");
+    while account.count("elbv2.DeregisterTargets") == before {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let kill = Command::new("kill").args(["-INT", &running.id().to_string()]).status();
+    assert!(kill.expect("kill").success());
+    assert_eq!(running.wait_with_output().expect("an end").status.code(), Some(130));
+    let ran = account.run("apply", &resource(&template, "3"));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(account.called(), policy());
+}
+
+#[test]
+fn what_aws_asks_for_besides_has_its_source_and_is_told_when_it_is_missing() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).expect(path);
+    let implied: Value = serde_json::from_str(&read("docs/iam-implied.json")).expect("JSON");
+    let words = read("providers/aws/src/error.rs");
+    for entry in implied["implied"].as_array().expect("entries") {
+        let text = |name: &str| entry[name].as_str().expect("text").to_owned();
+        assert!(policy().contains(&text("by")), "{entry}");
+        assert!(text("source").starts_with("https://docs.aws.amazon.com/"), "{entry}");
+        assert!(words.contains(&text("action")), "no remedy names {}", text("action"));
+        assert!(!text("when").is_empty());
+    }
+    let actions: BTreeSet<String> = policy();
+    assert!(actions.iter().all(|action| !action.contains('*')), "{actions:?}");
+}
