@@ -1,6 +1,6 @@
 //! The calls of Terraform's plugin protocol.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::{oneshot, watch};
 
 use super::convert::{self, diagnostic};
-use super::progress::{Header, Progress};
+use super::progress::{self, Header, Progress};
 use super::proto as p;
 use super::schema::{Kind, TIMEOUTS, schemas};
 use super::seen::Seen;
@@ -561,7 +561,7 @@ impl Operation<'_> {
             return Rolled { state, seen: Some(seen.after(&report)), found: Vec::new() };
         }
         let expired = stopping.has_expired().then(|| (operation, &config.timeouts[operation]));
-        let found = vec![explain(&report, expired)];
+        let found = vec![explain(&report, expired, folder)];
         // What the configuration asks for is not so. What it said before stays, so that the next
         // plan shows what is left, beside what the fleet really runs.
         let was_left_alone =
@@ -619,27 +619,32 @@ fn header(provider: &Provider, configured: &Configured, name: &str, config: &Val
 }
 
 /// Why a rollout did not succeed, what is left, and what to do.
-fn explain(report: &Report, expired: Option<(&str, &Value)>) -> p::Diagnostic {
+fn explain(
+    report: &Report,
+    expired: Option<(&str, &Value)>,
+    folder: Option<&Path>,
+) -> p::Diagnostic {
     let (what, mut sentences) = text::ended(report);
     if let Some((operation, limit)) = expired {
         let limit = limit.as_str().unwrap_or_default();
         sentences.insert(0, format!("It took longer than {limit} (timeouts.{operation})"));
     }
-    sentences.push(
-        match report.outcome {
-            Outcome::Succeeded => "",
-            Outcome::RolledBack => "Correct the revision, then apply again",
-            Outcome::Failed => "Correct the cause, then apply again",
-            Outcome::Aborted => "Apply again to finish",
-            Outcome::Locked => "Wait for it to end, then apply again",
-            Outcome::Paused => {
-                "To apply again leaves it so. `rolling resume`, `rolling rollback` and `rolling \
-                 abort` decide; they take the file that an apply with ROLLING_PROGRESS_DIR set \
-                 leaves there"
-            }
-        }
-        .to_owned(),
-    );
+    sentences.push(match (report.outcome, folder) {
+        (Outcome::Succeeded, _) => String::new(),
+        (Outcome::RolledBack, _) => "Correct the revision, then apply again".into(),
+        (Outcome::Failed, _) => "Correct the cause, then apply again".into(),
+        (Outcome::Aborted, _) => "Apply again to finish".into(),
+        (Outcome::Locked, _) => "Wait for it to end, then apply again".into(),
+        (Outcome::Paused, Some(folder)) => format!(
+            "To apply again leaves it so. Go on with `rolling resume {}`; `rollback` and `abort` \
+             are the other ways",
+            progress::path(folder, &report.target).display()
+        ),
+        (Outcome::Paused, None) => "To apply again leaves it so. `rolling resume`, `rolling \
+                                    rollback` and `rolling abort` decide; they take the file that \
+                                    an apply with ROLLING_PROGRESS_DIR set leaves there"
+            .into(),
+    });
     // A name stays as it is.
     let begins_with_name = what.starts_with(&report.target);
     let what = if begins_with_name { what } else { convert::capital(&what) };

@@ -252,7 +252,7 @@ async fn who_may_not_use_a_launch_template_is_told_what_that_takes() {
         let words = "You are not authorized to use launch template: lt-1";
         refusal(403, "AccessDenied", words)
     });
-    let error = fleet.act(&Action::SetTemplate { to: "lt-1:2".into() }).await.expect_err("denied");
+    let error = fleet.act(&Action::MoveTemplate { to: "lt-1:2".into() }).await.expect_err("denied");
     let remedy = error.remedy.expect("a remedy");
     for action in ["ec2:RunInstances", "ec2:CreateTags", "iam:PassRole"] {
         assert!(remedy.contains(action), "{remedy}");
