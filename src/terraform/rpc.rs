@@ -60,6 +60,10 @@ pub async fn answer(provider: Arc<Provider>, call: Request<Incoming>) -> Respons
         ("tfplugin6.Provider", "ImportResourceState") => {
             unary(call, |asked| async move { Ok(provider.import(asked).await) }).await
         }
+        // There are none, which OpenTofu wants to be told.
+        ("tfplugin6.Provider", "GetFunctions") => {
+            unary(call, |_: p::Empty| async { Ok(p::Empty {}) }).await
+        }
         ("tfplugin6.Provider", "StopProvider") => {
             let stop = |_: p::Empty| async move {
                 provider.stop();

@@ -1,0 +1,298 @@
+//! `ApplyResourceChange`: rolling, and the end of a deployment.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rolling_provider::ErrorKind;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use super::super::convert;
+use super::super::progress::{self, Header, Progress};
+use super::super::proto as p;
+use super::super::schema::{TIMEOUTS, schemas};
+use super::super::seen::Seen;
+use super::super::value::{Raw, Read};
+use super::given::{Config, Found, all, known, without_timeouts};
+use super::{Configured, Counted, Provider, TEMPLATE, has_alias};
+use crate::cli::text;
+use crate::deployment::{self, Ended, Looked, lookable};
+use crate::document::config::DurationText;
+use crate::document::normalised;
+use crate::engine::NOTHING_DONE;
+use crate::event::{Outcome, Report};
+use crate::state::{self, COMPUTED, FORCE_NEW, PLANNED};
+use crate::stopping::{Stopping, stopped};
+
+impl Provider {
+    /// `ApplyResourceChange`. The work is done on a task of its own, since the host may leave; a
+    /// rollout that nobody waits for any more stops at the next safe point.
+    pub async fn apply(self: Arc<Self>, asked: p::ApplyRequest) -> p::ApplyResponse {
+        let (attend, attended) = oneshot::channel::<()>();
+        let busy = Counted::new(&self.busy);
+        let prior = asked.prior_state.clone();
+        let work = async move {
+            let done = self.carry_out(asked, attended).await;
+            drop(busy);
+            done
+        };
+        let done = tokio::spawn(work).await;
+        drop(attend);
+        done.unwrap_or_else(|error| {
+            let words = format!("The provider broke: {error}");
+            let detail = "The record on the target tells how far it was; run this again.";
+            let diagnostics = vec![convert::error(words, detail)];
+            p::ApplyResponse { new_state: prior, private: Vec::new(), diagnostics }
+        })
+    }
+
+    async fn carry_out(
+        &self,
+        asked: p::ApplyRequest,
+        attended: oneshot::Receiver<()>,
+    ) -> p::ApplyResponse {
+        let kind = &schemas().resource;
+        let keep = |diagnostics| p::ApplyResponse {
+            new_state: asked.prior_state.clone(),
+            private: asked.planned_private.clone(),
+            diagnostics,
+        };
+        let prior = match known(&asked.type_name, asked.prior_state.as_ref()) {
+            Ok(prior) => prior,
+            Err(found) => return keep(found),
+        };
+        let planned = match Raw::receive(asked.planned_state.as_ref(), kind) {
+            Ok(planned) => planned,
+            Err(error) => return keep(vec![convert::error(error, "")]),
+        };
+        let Some(configured) = self.configured() else {
+            let words = "The provider's configuration is not known";
+            return keep(vec![convert::error(words, "")]);
+        };
+        let left = async move {
+            // Nothing is ever sent: it ends when the other side is dropped.
+            attended.await.unwrap_or_default();
+        };
+        let operation = Operation { provider: self, configured, left: Box::pin(left) };
+        if planned.is_null() {
+            return match prior {
+                Some((_, prior)) => match operation.end(&prior).await {
+                    Ok(()) => {
+                        p::ApplyResponse { new_state: Raw::null().send(), ..keep(Vec::new()) }
+                    }
+                    Err(found) => keep(found),
+                },
+                None => keep(Vec::new()),
+            };
+        }
+        let config = match Config::receive(asked.config.as_ref()) {
+            Ok(config) => config,
+            Err(found) => return keep(found),
+        };
+        let Rolled { state, seen, found } = operation.roll(prior.as_ref(), &planned, &config).await;
+        let private = seen.map_or_else(|| asked.planned_private.clone(), |seen| seen.write());
+        p::ApplyResponse { new_state: state.send(), private, diagnostics: found }
+    }
+}
+
+/// One change under way.
+struct Operation<'a> {
+    provider: &'a Provider,
+    configured: Configured,
+    /// Ends when nobody waits for the answer any more.
+    left: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// What a change has led to.
+struct Rolled {
+    state: Raw,
+    /// Where the fleet was looked at.
+    seen: Option<Seen>,
+    found: Found,
+}
+
+impl Rolled {
+    /// The fleet was left alone.
+    fn not(state: Raw, found: Found) -> Rolled {
+        Rolled { state, seen: None, found }
+    }
+}
+
+impl Operation<'_> {
+    /// Creates or updates.
+    async fn roll(
+        self,
+        prior: Option<&(Raw, Value)>,
+        planned_raw: &Raw,
+        config: &Config,
+    ) -> Rolled {
+        let kind = &schemas().resource;
+        // A deployment that was not created leaves nothing in the state: the record on the target
+        // tells the next apply how far it was.
+        let before = prior.map_or(Raw::null(), |(raw, _)| raw.clone());
+        let prior = prior.map_or(&Value::Null, |(_, prior)| prior);
+        let Read { value: planned, unknown } = match planned_raw.to_json(kind) {
+            Ok(read) => read,
+            Err(error) => return Rolled::not(before, vec![convert::error(error, "")]),
+        };
+        if unknown.is_empty() {
+            // Nothing was planned but to remember other timeouts.
+            return Rolled::not(planned_raw.clone(), Vec::new());
+        }
+        let is_unknown =
+            |name: &str| unknown.iter().any(|place| place.strip_prefix('/') == Some(name));
+        let promised =
+            planned["target_revision"].as_str().filter(|_| !is_unknown("target_revision"));
+        let value = pinned(&config.value, promised);
+        let caller = self.provider.worker(prior);
+        let operation = if prior.is_null() { "create" } else { "update" };
+        let limit = config.timeouts[operation].as_str().and_then(DurationText::parse);
+        let stopping = Stopping::listen(self.provider.stop.subscribe(), limit, self.left);
+        let mut stop = stopping.stop.clone();
+        let looked = tokio::select! {
+            looked = deployment::look(&self.configured.providers, &value, &caller) => looked,
+            () = stopped(&mut stop) => {
+                let words = "Stopped before anything was done";
+                return Rolled::not(before, vec![convert::error(words, "Apply again.")]);
+            }
+        };
+        let rollout = match looked {
+            Ok(rollout) => rollout,
+            Err(looked) => return Rolled::not(before, all(&looked.into_diagnostics(), kind)),
+        };
+        let wanted = rollout.wanted().to_string();
+        if let Some(promised) = promised.filter(|promised| *promised != wanted) {
+            let words = format!("The plan is to roll to {promised}, and now it would be {wanted}");
+            let found = vec![convert::error(words, "Nothing was done. Plan again.")];
+            return Rolled::not(before, found);
+        }
+        // What was planned stays, to the letter; the rest is planned now.
+        let mut settled = state::planned(&config.value, &rollout);
+        for name in PLANNED.iter().filter(|name| !is_unknown(name)) {
+            settled[*name] = planned[*name].clone();
+        }
+        let id = rollout.target().id.clone();
+        let seen = Seen::of(&rollout);
+        let name = rollout.target().name.clone();
+        let header = header(self.provider, &self.configured, &name, &value);
+        let folder = self.provider.progress_folder.as_deref();
+        let mut progress = Progress::begin(folder, &name, &header);
+        let report =
+            rollout.run(stopping.stop.clone(), &mut |envelope| progress.tell(&envelope)).await;
+        let after = state::after(&config.value, &id, &settled, &report);
+        if report.outcome == Outcome::Succeeded {
+            let found = COMPUTED.iter().filter(|name| is_unknown(name));
+            let changes: Vec<(&str, Option<Value>)> =
+                found.map(|name| (*name, Some(after[*name].clone()))).collect();
+            let state = planned_raw.with(&changes, kind.attributes());
+            return Rolled { state, seen: Some(seen.after(&report)), found: Vec::new() };
+        }
+        let expired = stopping.has_expired().then(|| (operation, &config.timeouts[operation]));
+        let found = vec![explain(&report, expired, folder)];
+        // What the configuration asks for is not so. What it said before stays, so that the next
+        // plan shows what is left, beside what the fleet really runs.
+        let was_left_alone =
+            report.outcome == Outcome::Locked || report.reason.as_deref() == Some(NOTHING_DONE);
+        let keep = prior.is_null() || was_left_alone;
+        let changes: Vec<(&str, Option<Value>)> =
+            COMPUTED.iter().map(|name| (*name, Some(after[*name].clone()))).collect();
+        let state = if keep { before } else { before.with(&changes, kind.attributes()) };
+        Rolled { state, seen: Some(seen.after(&report)), found }
+    }
+
+    /// Ends a rollout in progress, and takes its record off the target.
+    async fn end(self, prior: &Value) -> Result<(), Found> {
+        let kind = &schemas().resource;
+        let config = lookable(&state::config_of(&without_timeouts(prior)));
+        let caller = self.provider.worker(prior);
+        let limit = prior[TIMEOUTS]["delete"].as_str().and_then(DurationText::parse);
+        let stopping = Stopping::listen(self.provider.stop.subscribe(), limit, self.left);
+        let providers = &self.configured.providers;
+        let name = target_name(&config);
+        let header = header(self.provider, &self.configured, &name, &config);
+        // Without a rollout in progress there is nothing to tell.
+        let mut progress = None;
+        let folder = self.provider.progress_folder.as_deref();
+        let stop = stopping.stop.clone();
+        let mut tell = |envelope| {
+            let begin = || Progress::begin(folder, &name, &header);
+            progress.get_or_insert_with(begin).tell(&envelope);
+        };
+        let again = "Destroy again. No instance was touched.";
+        match deployment::end(providers, &config, &caller, stop, &mut tell).await {
+            Ok(Ended::Gone) => Ok(()),
+            Ok(Ended::Unheard(owner)) => {
+                let words = format!("{owner} is at work on {name} and does not react");
+                Err(vec![convert::error(convert::capital(&words), again)])
+            }
+            Ok(Ended::Left(owner)) => {
+                let words = format!("{owner} was told to abort and has not reacted yet");
+                Err(vec![convert::error(convert::capital(&words), again)])
+            }
+            Ok(Ended::Locked(words)) => Err(vec![convert::error(convert::capital(&words), again)]),
+            Err(Looked::Provider(error)) if error.kind == ErrorKind::Missing => Ok(()),
+            Err(looked) => Err(all(&looked.into_diagnostics(), kind)),
+        }
+    }
+}
+
+fn header(provider: &Provider, configured: &Configured, name: &str, config: &Value) -> Header {
+    let document = json!({
+        "provider": { "rolling": configured.config },
+        "resource": { "rolling_deployment": { name: normalised(config) } },
+    });
+    // The process, not the operation: whether it lives is asked of this one.
+    Header { document, owner: provider.edge.owner.clone() }
+}
+
+/// Why a rollout did not succeed, what is left, and what to do.
+fn explain(
+    report: &Report,
+    expired: Option<(&str, &Value)>,
+    folder: Option<&Path>,
+) -> p::Diagnostic {
+    let (what, mut sentences) = text::ended(report);
+    if let Some((operation, limit)) = expired {
+        let limit = limit.as_str().unwrap_or_default();
+        sentences.insert(0, format!("It took longer than {limit} (timeouts.{operation})"));
+    }
+    sentences.push(match (report.outcome, folder) {
+        (Outcome::Succeeded, _) => String::new(),
+        (Outcome::RolledBack, _) => "Correct the revision, then apply again".into(),
+        (Outcome::Failed, _) => "Correct the cause, then apply again".into(),
+        (Outcome::Aborted, _) => "Apply again to finish".into(),
+        (Outcome::Locked, _) => "Wait for it to end, then apply again".into(),
+        (Outcome::Paused, Some(folder)) => format!(
+            "To apply again leaves it so. Go on with `rolling resume {}`; `rollback` and `abort` \
+             are the other ways",
+            progress::path(folder, &report.target).display()
+        ),
+        (Outcome::Paused, None) => "To apply again leaves it so. `rolling resume`, `rolling \
+                                    rollback` and `rolling abort` decide; they take the file that \
+                                    an apply with ROLLING_PROGRESS_DIR set leaves there"
+            .into(),
+    });
+    // A name stays as it is.
+    let begins_with_name = what.starts_with(&report.target);
+    let what = if begins_with_name { what } else { convert::capital(&what) };
+    convert::error(what, sentences.join(".\n") + ".")
+}
+
+/// The configuration with the version that was planned, where it asks for the latest one: a plan
+/// says what is rolled out, whatever has been made since.
+fn pinned(config: &Value, promised: Option<&str>) -> Value {
+    let mut config = config.clone();
+    if let Some((id, version)) = promised.and_then(|revision| revision.rsplit_once(':'))
+        && has_alias(&config)
+        && let Some(template) = config.pointer_mut(TEMPLATE)
+    {
+        *template = json!({ "id": id, "version": version });
+    }
+    config
+}
+
+/// The target of `config`, as a person calls it.
+fn target_name(config: &Value) -> String {
+    let name = FORCE_NEW.iter().find_map(|path| config.pointer(path)?.as_str());
+    name.unwrap_or_default().to_owned()
+}
