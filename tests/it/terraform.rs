@@ -657,7 +657,7 @@ mod on_localstack {
         }
 
         /// Forgets what has happened, to look at what comes. Returns the group as it is.
-        fn from_here(&self) -> Value {
+        fn forget_the_past(&self) -> Value {
             let timeline = format!("{}/_lab/{}/timeline", self.account.endpoint, self.account.id);
             ureq::delete(timeline).call().expect("the door answers");
             self.group()
@@ -692,7 +692,7 @@ mod on_localstack {
         assert_eq!(stack.revision(), Ok("1".into()));
 
         // The template changes and the fleet is rolled, in one apply; the version is unknown before.
-        let before = stack.from_here();
+        let before = stack.forget_the_past();
         let two = to("2");
         let plan = workspace.plan(&["-var", &two]);
         assert_eq!(plan.code, 2, "{plan:?}");
@@ -706,7 +706,7 @@ mod on_localstack {
         // Killed, with everything that belongs to it, while surge is up.
         workspace.write("zz_override.tf", &hurry("rolling_with_additional_batch"));
         let three = to("3");
-        let before = stack.from_here();
+        let before = stack.forget_the_past();
         let running = workspace.begin(&["-var", &three]);
         stack.wait("larger", |group| group["desired"] == 8);
         stack.wait_for_a_batch();
@@ -728,7 +728,7 @@ mod on_localstack {
         stack.finishes(&["-var", &three]);
 
         // A bad revision: the apply fails, the fleet is back, and the plan shows the change again.
-        let before = stack.from_here();
+        let before = stack.forget_the_past();
         let four = to("4");
         let bad = ["-var", four.as_str(), "-var", r#"tags={"lab:behaviour"="unhealthy"}"#];
         let ran = workspace.apply(&bad);
@@ -746,7 +746,7 @@ mod on_localstack {
         assert!(words.contains(r#"~ status = "rolled_back" -> (known after apply)"#), "{plan:?}");
 
         // Ctrl-C: Terraform ends by itself, the state says what happened, the next apply finishes.
-        let before = stack.from_here();
+        let before = stack.forget_the_past();
         let five = to("5");
         let mut running = workspace.begin(&["-var", &five]);
         stack.wait_for_a_batch();
@@ -763,7 +763,7 @@ mod on_localstack {
         stack.assert_kept(&before, 4);
 
         // Terraform alone is killed: the provider stops at a safe point and ends.
-        let before = stack.from_here();
+        let before = stack.forget_the_past();
         let six = to("6");
         let mut running = workspace.begin(&["-var", &six]);
         stack.wait_for_a_batch();
