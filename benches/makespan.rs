@@ -45,6 +45,7 @@ fn fleet(instances: u32, seed: u64) -> FleetConfig {
         bad_revisions: BTreeMap::new(),
         replaces_deregistered: false,
         hangs: Some(Hangs { share: 0.02, boot: Duration::from_secs(600) }),
+        plain: false,
         schedule: Vec::new(),
     }
 }

@@ -68,6 +68,9 @@ fn half_way(n: u32, target: &Target) -> Observation {
             protected: false,
             ignored: false,
             failed_in: None,
+            owned: true,
+            stands_for: None,
+            ended: None,
             targets: BTreeMap::from([(target.target_groups[0].id.clone(), health.clone())]),
         };
         (id, instance)
@@ -75,7 +78,7 @@ fn half_way(n: u32, target: &Target) -> Observation {
     Observation {
         at: NOW,
         instances: instances.collect(),
-        capacity: Capacity { min: 0, max: n, desired: n },
+        capacity: Some(Capacity { min: 0, max: n, desired: n }),
         template: Some(target.revision.clone()),
         suspended: BTreeSet::new(),
         record: Tags::new(),
@@ -122,6 +125,7 @@ fn record(n: u32, target: &Target) -> Record {
         paused: Duration::ZERO,
         turned: None,
         heard: Vec::new(),
+        owned: false,
         borrowed: Borrowed::default(),
         completed: None,
         reason: None,
@@ -168,6 +172,7 @@ async fn roll(n: u32) {
         bad_revisions: BTreeMap::new(),
         replaces_deregistered: false,
         hangs: None,
+        plain: false,
         schedule: Vec::new(),
     };
     let clock = Arc::new(VirtualClock::new(EPOCH));

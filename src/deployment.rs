@@ -11,7 +11,7 @@ use crate::document::{self, Diagnostic};
 use crate::engine::{Caller, Commanded, Rollout, Stop};
 use crate::event::{Envelope, Outcome};
 use crate::providers::Providers;
-use crate::record::{Ending, Phase, Record};
+use crate::record::Phase;
 use crate::stopping::stopped;
 
 /// How long the end of a deployment waits for another engine that was told to abort.
@@ -59,11 +59,6 @@ pub fn lookable(config: &Value) -> Value {
     config
 }
 
-/// Whether the rollout of `record` has ended, so that nobody waits for anything.
-pub fn is_over(record: &Record) -> bool {
-    matches!(record.phase, Phase::Halted(ending) if ending != Ending::Paused)
-}
-
 /// What became of the end of a deployment.
 #[derive(Debug)]
 pub enum Ended {
@@ -90,7 +85,7 @@ pub async fn end(
     emit: &mut (dyn FnMut(Envelope) + Send),
 ) -> Result<Ended, Looked> {
     let rollout = look(providers, config, caller).await?;
-    if rollout.record().is_some_and(|record| !is_over(record)) {
+    if rollout.record().is_some_and(|record| !record.is_over()) {
         let done = rollout.command(Word::Abort, stop.clone(), emit).await;
         match done.map_err(Looked::Provider)? {
             Commanded::Unheard(owner) => return Ok(Ended::Unheard(owner)),

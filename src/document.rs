@@ -25,6 +25,16 @@ use crate::spec::RollingDeployment;
 /// Where the provider's configuration stands in a document.
 pub const PROVIDER: &str = "/provider/rolling";
 
+/// What names the target of a deployment, one of these.
+pub const TARGETS: [&str; 3] =
+    ["/auto_scaling_group/name", "/target_group/arn", "/simulated_fleet/name"];
+
+/// The launch template of a deployment, where it has one.
+pub fn launch_template(config: &Value) -> Option<&'static str> {
+    let places = ["/auto_scaling_group/launch_template", "/target_group/launch_template"];
+    places.into_iter().find(|place| config.pointer(place).is_some_and(|found| !found.is_null()))
+}
+
 /// A checked document.
 #[derive(Clone, Debug)]
 pub struct Document {
@@ -143,16 +153,15 @@ impl Reader {
 
     /// Two deployments on one target would undo each other's work.
     fn refuse_shared_targets(&mut self, resources: &[Resource]) {
-        let mut owners: BTreeMap<(&str, &str), &Resource> = BTreeMap::new();
+        let mut owners: BTreeMap<(&str, String), &Resource> = BTreeMap::new();
         for resource in resources {
-            let group = resource.config.auto_scaling_group.as_ref();
-            let fleet = resource.config.simulated_fleet.as_ref();
-            let target = group.map(|group| ("auto_scaling_group", group.name.as_str()));
-            let target = target.or(fleet.map(|fleet| ("simulated_fleet", fleet.name.as_str())));
-            let Some(target) = target else { continue };
-            if let Some(first) = owners.insert(target, resource) {
-                let place = format!("{}/{}/name", resource.pointer, target.0);
-                let words = format!("{:?} is already the target of {}", target.1, first.pointer);
+            let config = serde_json::json!(resource.config);
+            let named =
+                |place: &'static str| Some((place, config.pointer(place)?.as_str()?.to_owned()));
+            let Some((place, name)) = TARGETS.into_iter().find_map(named) else { continue };
+            if let Some(first) = owners.insert((place, name.clone()), resource) {
+                let place = format!("{}{place}", resource.pointer);
+                let words = format!("{name:?} is already the target of {}", first.pointer);
                 let remedy = "one target has one rolling_deployment: remove one of them";
                 self.found.push(Diagnostic::error(place, words).with_remedy(remedy));
             }

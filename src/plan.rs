@@ -8,6 +8,7 @@ mod batch;
 mod borrow;
 pub mod check;
 mod halt;
+mod launch;
 mod pace;
 mod preview;
 mod retire;
@@ -177,6 +178,14 @@ pub fn plan(input: &Input<'_>) -> Plan {
     }
 }
 
+/// Takes everything of an ended rollout off the target.
+pub fn erase(input: &Input<'_>) -> Vec<Step> {
+    match &input.progress.record {
+        Some(record) => launch::erase(input, record),
+        None => Vec::new(),
+    }
+}
+
 /// Whether there is nothing to do for this deployment: every instance that is ours to touch runs
 /// the revision, the fleet launches it, and nothing of a rollout is left on the target.
 pub fn is_converged(input: &Input<'_>) -> bool {
@@ -184,6 +193,6 @@ pub fn is_converged(input: &Input<'_>) -> bool {
     let template = input.look.template.as_ref().map(|found| input.target.resolve(found));
     view.old().next().is_none()
         && view.standby.is_empty()
-        && template == Some(&input.target.revision)
+        && (input.look.is_plain() || template == Some(&input.target.revision))
         && input.progress.record.is_none()
 }

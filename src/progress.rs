@@ -13,9 +13,11 @@ use rolling_provider::{
 };
 
 mod adopt;
+mod plain;
 mod seen;
 mod sizes;
 
+pub use plain::{LaunchTrouble, Plain, members};
 pub use seen::{Seen, trouble};
 
 use self::sizes::{Unsure, Written};
@@ -52,6 +54,8 @@ pub struct Progress {
     pub terminated: BTreeSet<InstanceId>,
     /// How many of the live or missing instances are surge of ours.
     pub surge: u32,
+    /// What is known of plain instances.
+    pub plain: Plain,
     /// What was seen of each instance.
     pub seen: BTreeMap<InstanceId, Seen>,
     /// Since when there are fewer instances than desired.
@@ -143,7 +147,6 @@ impl Progress {
         let now = look.at;
         self.settle_unsure(look);
         self.settle_desired(look);
-        let desired = self.desired(look);
         if !self.observed_once {
             self.adopt_failed(look);
             self.adopt_victims(target, look);
@@ -157,6 +160,9 @@ impl Progress {
             self.observe_instance(target, health, now, id, instance);
         }
         self.forget_gone(look);
+        if look.is_plain() {
+            self.count_plain(target, look);
+        }
         if self.erasing && !look.record.contains_key(ROLLOUT) {
             self.erased();
         }
@@ -165,7 +171,7 @@ impl Progress {
             let ours = &record.borrowed.suspended;
             self.suspended |= !ours.is_empty() && ours.is_subset(&look.suspended);
         }
-        if live >= desired {
+        if live >= self.desired(look) {
             self.missing_since = None;
         } else {
             self.missing_since.get_or_insert(now);
@@ -245,7 +251,11 @@ impl Progress {
                 }
             }
             Action::SetCapacity { desired: to, .. } => self.wrote(desired, *to, now),
-            Action::WriteRecord { .. } | Action::Tag { .. } => {}
+            Action::Launch { like, .. } => self.launched(like, now),
+            Action::WriteRecord { .. }
+            | Action::Tag { .. }
+            | Action::Own { .. }
+            | Action::Disown { .. } => {}
             Action::EraseRecord { keys } if !keys.contains(ROLLOUT) => {}
             Action::EraseRecord { .. } => self.erased(),
             Action::CatchUp { desired: Some(to), .. } => self.wrote(desired, *to, now),
@@ -264,11 +274,17 @@ impl Progress {
 
     /// The desired size, where a size of ours that reads do not show yet counts.
     pub fn desired(&self, look: &Observation) -> u32 {
-        self.desired_written.as_ref().map_or(look.capacity.desired, |written| written.desired)
+        if look.is_plain() {
+            return self.plain.desired;
+        }
+        self.desired_written.as_ref().map_or(look.desired(), |written| written.desired)
     }
 
     /// The size the fleet is meant to have, without surge of ours.
     pub fn size(&self, look: &Observation) -> u32 {
+        if look.is_plain() {
+            return self.plain.size;
+        }
         self.desired(look).saturating_sub(self.surge)
     }
 
@@ -343,7 +359,11 @@ impl Progress {
     ) {
         let serves = self.serves(target, id, instance);
         if !self.seen.contains_key(id) {
-            let seen = self.first_sight(target, now, instance, serves);
+            let mut seen = self.first_sight(target, now, instance, serves);
+            if self.strays.iter().any(|(stray, _)| stray == id) {
+                // Out of rotation by our doing, it had no way to get healthy.
+                seen.since = now;
+            }
             self.seen.insert(id.clone(), seen);
         }
         let is_leaving = self.victims.contains(id) || self.terminated.contains(id);
@@ -405,7 +425,7 @@ impl Progress {
     }
 
     /// Instances that left: a victim that went by itself is a step done; one of the new revision
-    /// that the fleet removed as unhealthy has failed.
+    /// that the fleet removed as unhealthy, or that came to an end by itself, has failed.
     fn forget_gone(&mut self, look: &Observation) {
         let going = |id: &InstanceId| {
             look.instances.get(id).is_none_or(|i| i.lifecycle == Lifecycle::Terminating)
@@ -414,12 +434,19 @@ impl Progress {
         let is_halting = self.halt.is_some();
         for (id, seen) in &self.seen {
             let ours = self.terminated.contains(id) || self.was_deregistered(id);
-            if going(id) && !ours && seen.is_new && seen.called_unhealthy && !is_halting {
-                self.failed.entry(id.clone()).or_insert_with(|| {
+            if !going(id) || ours || !seen.is_new || is_halting {
+                continue;
+            }
+            let ended = look.instances.get(id).and_then(|instance| instance.ended.as_ref());
+            let reason = match ended {
+                Some(why) => format!("it came to an end by itself: {why}"),
+                None if seen.called_unhealthy && !look.is_plain() => {
                     let why = seen.trouble.as_deref().unwrap_or("unhealthy");
                     format!("its group removed it as unhealthy: {why}")
-                });
-            }
+                }
+                None => continue,
+            };
+            self.failed.entry(id.clone()).or_insert(reason);
         }
         self.seen.retain(|id, _| look.instances.contains_key(id));
         self.deregistered.retain(|id, _| look.instances.contains_key(id));

@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rolling_provider::{Clock, ErrorKind, Fleet, ProviderError, Timestamp};
+use rolling_provider::{Clock, ErrorKind, Fleet, Observation, ProviderError, Revision, Timestamp};
 use rolling_simulator::{FleetConfig, Simulator, TargetGroupConfig};
 use serde_json::{Value, json};
 
 use crate::clock::TokioClock;
 use crate::document;
+#[cfg(feature = "aws")]
+use crate::document::config::LaunchTemplateConfig;
 use crate::document::config::{
     BehaviourName, DurationText, ProviderConfig, RollingDeploymentConfig, SimulatedFleetConfig,
 };
@@ -52,11 +54,12 @@ impl Providers {
             });
             return Ok(Arc::new(simulator?));
         }
-        self.open_group(deployment).await
+        self.open_cloud(deployment).await
     }
 
-    /// A configuration of the target named `id`, `auto_scaling_group/NAME`, the ARN of such a group,
-    /// or `simulated_fleet/NAME`, as it is: what it launches is what it is to run.
+    /// A configuration of the target named `id` as it is: what it launches, or what all of it runs,
+    /// is what it is to run. Named it is `auto_scaling_group/NAME`, `target_group/ARN`, the ARN of
+    /// either, or `simulated_fleet/NAME`.
     ///
     /// # Errors
     /// When `id` names no target, or one that is not there.
@@ -64,15 +67,20 @@ impl Providers {
         let wrong = |words: String| {
             let error = ProviderError::invalid("import", "", words);
             error.with_remedy(
-                "write auto_scaling_group/NAME, the group's ARN, or simulated_fleet/NAME",
+                "write auto_scaling_group/NAME, target_group/ARN, the ARN of either, or \
+                 simulated_fleet/NAME",
             )
         };
+        let template = json!({ "name": "-", "version": "$Default" });
+        let id = id.strip_prefix("target_group/").unwrap_or(id);
         let target = match id.split_once('/') {
+            Some((kind, _)) if kind.starts_with("arn:") && kind.ends_with(":targetgroup") => {
+                json!({ "target_group": { "arn": id, "launch_template": template } })
+            }
             Some((kind, name))
                 if !name.is_empty() && (kind == "auto_scaling_group" || is_arn(kind)) =>
             {
                 // Not asked for: only what the group has is looked at.
-                let template = json!({ "name": "-", "version": "$Default" });
                 json!({ "auto_scaling_group": { "name": name, "launch_template": template } })
             }
             Some(("simulated_fleet", name)) if !name.is_empty() => {
@@ -93,17 +101,21 @@ impl Providers {
             return Err(ProviderError { kind: ErrorKind::Missing, ..error });
         }
         let look = self.open(&deployment).await?.observe().await?;
-        let Some(template) = look.template else {
-            let words = format!("{id} has no launch template, so no revision");
+        let Some(revision) = look.template.clone().or_else(|| only_revision(&look)) else {
+            let words = match look.is_plain() {
+                true => format!("the instances of {id} do not all run one launch template version"),
+                false => format!("{id} has no launch template, so no revision"),
+            };
             return Err(ProviderError::invalid("import", "", words));
         };
         let mut target = target;
-        if deployment.auto_scaling_group.is_some() {
-            let (template, version) = template.as_str().rsplit_once(':').unwrap_or_default();
-            target["auto_scaling_group"]["launch_template"] =
-                json!({ "id": template, "version": version });
+        if let Some(template) = document::launch_template(&target)
+            && let Some(template) = target.pointer_mut(template)
+        {
+            let (id, version) = revision.as_str().rsplit_once(':').unwrap_or_default();
+            *template = json!({ "id": id, "version": version });
         } else {
-            target["simulated_fleet"]["revision"] = json!(template);
+            target["simulated_fleet"]["revision"] = json!(revision);
         }
         Ok(target)
     }
@@ -116,13 +128,10 @@ impl Providers {
     }
 
     #[cfg(feature = "aws")]
-    async fn open_group(
+    async fn open_cloud(
         &self,
         deployment: &RollingDeploymentConfig,
     ) -> Result<Arc<dyn Fleet>, ProviderError> {
-        let Some(group) = &deployment.auto_scaling_group else {
-            return Err(ProviderError::invalid("open the fleet", "", "there is no target"));
-        };
         let settings = self.config.aws.clone().unwrap_or_default();
         let config = rolling_aws::AwsConfig {
             region: settings.region,
@@ -130,27 +139,49 @@ impl Providers {
             endpoint_url: settings.endpoint_url,
         };
         let aws = self.aws.get_or_try_init(|| rolling_aws::Aws::connect(&config)).await?;
-        let group = rolling_aws::AutoScalingGroup {
-            name: group.name.clone(),
-            launch_template: rolling_aws::LaunchTemplate {
-                id: group.launch_template.id.clone(),
-                name: group.launch_template.name.clone(),
-                version: group.launch_template.version.clone(),
-            },
-            target_group_arns: group.target_group_arns.clone(),
+        let launch_template = |template: &LaunchTemplateConfig| rolling_aws::LaunchTemplate {
+            id: template.id.clone(),
+            name: template.name.clone(),
+            version: template.version.clone(),
         };
-        Ok(Arc::new(aws.auto_scaling_group(group, Arc::clone(&self.clock))))
+        let clock = Arc::clone(&self.clock);
+        if let Some(group) = &deployment.auto_scaling_group {
+            let group = rolling_aws::AutoScalingGroup {
+                name: group.name.clone(),
+                launch_template: launch_template(&group.launch_template),
+                target_group_arns: group.target_group_arns.clone(),
+            };
+            return Ok(Arc::new(aws.auto_scaling_group(group, clock)));
+        }
+        let Some(group) = &deployment.target_group else {
+            return Err(ProviderError::invalid("open the fleet", "", "there is no target"));
+        };
+        let instances = rolling_aws::TargetGroupInstances {
+            arn: group.arn.clone(),
+            launch_template: launch_template(&group.launch_template),
+        };
+        Ok(Arc::new(aws.target_group_instances(instances, clock)))
     }
 
     #[cfg(not(feature = "aws"))]
-    async fn open_group(
+    async fn open_cloud(
         &self,
-        _: &RollingDeploymentConfig,
+        deployment: &RollingDeploymentConfig,
     ) -> Result<Arc<dyn Fleet>, ProviderError> {
         let words = "this build of rolling has no AWS in it";
-        let error = ProviderError::invalid("open the fleet", "auto_scaling_group", words);
+        let target =
+            if deployment.target_group.is_some() { "target_group" } else { "auto_scaling_group" };
+        let error = ProviderError::invalid("open the fleet", target, words);
         Err(error.with_remedy("build it with the feature `aws`, which is on by default"))
     }
+}
+
+/// The revision that all instances run that live.
+fn only_revision(look: &Observation) -> Option<Revision> {
+    let live = look.instances.values().filter(|instance| instance.lifecycle.is_live());
+    let mut revisions = live.map(|instance| instance.revision.as_ref());
+    let first = revisions.next()??;
+    revisions.all(|revision| revision == Some(first)).then(|| first.clone())
 }
 
 /// Whether this is what stands before the name in the ARN of an Auto Scaling group.
@@ -194,6 +225,7 @@ pub fn fleet_config(fleet: &SimulatedFleetConfig) -> FleetConfig {
         bad_revisions: bad.map(|(name, how)| (name.as_str().into(), behaviour(*how))).collect(),
         replaces_deregistered: false,
         hangs: None,
+        plain: false,
         schedule: Vec::new(),
     }
 }

@@ -76,6 +76,9 @@ pub struct Record {
     pub turned: Option<Timestamp>,
     /// The latest words of [`crate::control`] that were obeyed, oldest first.
     pub heard: Vec<String>,
+    /// Whether all instances are marked that are of the fleet: then no other is. Only of plain
+    /// instances.
+    pub owned: bool,
     /// What is borrowed, with the original.
     pub borrowed: Borrowed,
     /// The last revision that the whole fleet was known to run.
@@ -151,6 +154,11 @@ pub struct Borrowed {
 }
 
 impl Record {
+    /// Whether it has ended, so that nobody waits for anything.
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Halted(ending) if ending != Ending::Paused)
+    }
+
     /// How far it is, in a word.
     pub fn status(&self) -> &'static str {
         match self.phase {
@@ -181,6 +189,7 @@ impl Record {
             .with("phase", self.phase.name())
             .with_flag("back", self.turned_back)
             .with_flag("fault", self.fault)
+            .with_flag("owned", self.owned)
             .with("n", self.size)
             .with("surge", self.surge)
             .with("failed", self.failures)
@@ -233,6 +242,7 @@ impl Record {
             phase: known.ok_or_else(|| progress.unreadable("phase", phase))?,
             turned_back: progress.optional("back").is_some(),
             fault: progress.optional("fault").is_some(),
+            owned: progress.optional("owned").is_some(),
             size: progress.number("n")?,
             surge: progress.number("surge")?,
             failures: progress.number("failed")?,
@@ -292,6 +302,7 @@ mod tests {
             paused: Duration::from_secs(1_000_000),
             turned: Some(Timestamp(1_800_000_000_000)),
             heard: ["01234567", "12345678", "23456789", "3456789a"].map(String::from).into(),
+            owned: true,
             started: Timestamp(1_800_000_000_000),
             borrowed: Borrowed {
                 template: Some("lt-0123456789abcdef0:$Latest".into()),
@@ -314,6 +325,7 @@ mod tests {
         let fresh = Record {
             turned_back: false,
             fault: false,
+            owned: false,
             last_failed: None,
             last_kept: None,
             turned: None,

@@ -38,7 +38,7 @@ pub const OUTCOME: [&str; 6] =
 pub const PLANNED: [&str; 4] = ["batches", "floor", "ceiling", "expected_duration"];
 
 /// Attributes that name the target: a change of one means another deployment.
-pub const FORCE_NEW: [&str; 2] = ["/auto_scaling_group/name", "/simulated_fleet/name"];
+pub const FORCE_NEW: [&str; 3] = crate::document::TARGETS;
 
 /// What the provider computes. Null is what is not known, or not known yet.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

@@ -22,6 +22,9 @@ pub struct RollingDeploymentConfig {
     pub batch_size: Option<u32>,
     /// Rolls an EC2 Auto Scaling group. Exactly one target must be given.
     pub auto_scaling_group: Option<AutoScalingGroupConfig>,
+    /// Rolls the instances that are registered in a target group, without an Auto Scaling group.
+    /// Exactly one target must be given.
+    pub target_group: Option<TargetGroupConfig>,
     /// Rolls a fleet of the built-in simulator. Exactly one target must be given.
     pub simulated_fleet: Option<SimulatedFleetConfig>,
     /// How many instances more than the fleet has may live: a number, or a percentage such as
@@ -145,6 +148,19 @@ pub struct AutoScalingGroupConfig {
     pub launch_template: LaunchTemplateConfig,
     /// The attached target groups that an instance must be healthy in. Default: all of them.
     pub target_group_arns: Option<Vec<String>>,
+}
+
+/// Instances that are registered in a target group and belong to no Auto Scaling group, and what
+/// they are to run. Each is replaced by one in the same subnet, with the same tags, on the same
+/// ports. One that is tagged `rolling:ignore` is left alone.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TargetGroupConfig {
+    /// The target group's ARN.
+    #[schemars(regex(pattern = "^arn:[^:]+:elasticloadbalancing:[^:]+:[0-9]+:targetgroup/.+$"))]
+    pub arn: String,
+    /// The launch template version that every instance is to run.
+    pub launch_template: LaunchTemplateConfig,
 }
 
 /// A launch template version. Exactly one of `id` and `name` must be given.

@@ -91,26 +91,36 @@ fn read<T: DeserializeOwned + schemars::JsonSchema>(
 }
 
 fn check_target(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagnostic>) {
-    let remedy = "give exactly one of auto_scaling_group and simulated_fleet";
-    match (&config.auto_scaling_group, &config.simulated_fleet) {
-        (None, None) => {
-            found.push(Diagnostic::error(pointer, "there is no target").with_remedy(remedy));
-        }
-        (Some(_), Some(_)) => {
-            found.push(Diagnostic::error(pointer, "there are two targets").with_remedy(remedy));
-        }
-        _ => {}
+    let remedy = "give exactly one of auto_scaling_group, target_group and simulated_fleet";
+    let targets = [
+        config.auto_scaling_group.is_some(),
+        config.target_group.is_some(),
+        config.simulated_fleet.is_some(),
+    ];
+    match targets.into_iter().filter(|given| *given).count() {
+        0 => found.push(Diagnostic::error(pointer, "there is no target").with_remedy(remedy)),
+        1 => {}
+        2 => found.push(Diagnostic::error(pointer, "there are two targets").with_remedy(remedy)),
+        _ => found.push(Diagnostic::error(pointer, "there are three targets").with_remedy(remedy)),
     }
-    if let Some(group) = &config.auto_scaling_group {
-        let template = &group.launch_template;
-        if template.id.is_some() == template.name.is_some() {
-            let place = format!("{pointer}/auto_scaling_group/launch_template");
+    let group = config.auto_scaling_group.as_ref().map(|group| &group.launch_template);
+    let instances = config.target_group.as_ref().map(|group| &group.launch_template);
+    for (of, template) in [("auto_scaling_group", group), ("target_group", instances)] {
+        if let Some(template) = template
+            && template.id.is_some() == template.name.is_some()
+        {
+            let place = format!("{pointer}/{of}/launch_template");
             let words = match template.id {
                 Some(_) => "the template is given by both id and name",
                 None => "the template is given by neither id nor name",
             };
             found.push(Diagnostic::error(place, words).with_remedy("give exactly one of them"));
         }
+    }
+    if config.target_group.is_some() && config.suspend_processes.is_some() {
+        let words = "plain instances have no processes to suspend";
+        let place = format!("{pointer}/suspend_processes");
+        found.push(Diagnostic::error(place, words).with_remedy("remove it"));
     }
     let groups = config.simulated_fleet.iter().flat_map(|f| f.target_groups.iter().flatten());
     let mut names = BTreeSet::new();
@@ -285,6 +295,9 @@ fn set_aside(name: Option<SetAsideName>) -> SetAside {
 }
 
 fn processes(config: &RollingDeploymentConfig) -> BTreeSet<String> {
+    if config.target_group.is_some() {
+        return BTreeSet::new();
+    }
     let all =
         [ProcessName::AzRebalance, ProcessName::AlarmNotification, ProcessName::ScheduledActions];
     let chosen = config.suspend_processes.as_deref().unwrap_or(&all);

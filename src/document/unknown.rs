@@ -40,9 +40,10 @@ pub fn partial(config: &Value, unknown: &[String]) -> Vec<Diagnostic> {
 }
 
 fn is_of_target(pointer: &str) -> bool {
-    let mut steps = pointer.split('/').skip(1);
-    let targets = ["auto_scaling_group", "simulated_fleet"];
-    steps.next().is_some_and(|first| targets.contains(&first)) && steps.next().is_some()
+    let first = |place: &str| place.split('/').nth(1).map(str::to_owned);
+    let of = first(pointer);
+    let is_below = pointer.matches('/').count() > 1;
+    is_below && super::TARGETS.iter().any(|target| first(target) == of)
 }
 
 fn take_out(config: &mut Value, pointer: &str) {
@@ -55,6 +56,10 @@ fn take_out(config: &mut Value, pointer: &str) {
 fn put_in(config: &mut Value, pointer: &str) {
     let (parent, name) = pointer.rsplit_once('/').unwrap_or_default();
     if let Some(Value::Object(object)) = config.pointer_mut(parent) {
-        object.insert(name.into(), json!("1"));
+        let any = match pointer {
+            "/target_group/arn" => "arn:aws:elasticloadbalancing:-:0:targetgroup/-",
+            _ => "1",
+        };
+        object.insert(name.into(), json!(any));
     }
 }

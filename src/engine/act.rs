@@ -1,6 +1,6 @@
 //! Carrying out one action of a plan.
 
-use rolling_provider::{Action, Effect, ProviderError};
+use rolling_provider::{Action, Effect, ErrorKind, ProviderError};
 
 use super::Rollout;
 use super::report::Emitter;
@@ -32,6 +32,11 @@ impl Rollout {
                 }
                 return Err(error);
             }
+            Err(error) if matches!(action, Action::Launch { .. }) => {
+                tracing::warn!(%action, %error, "not launched");
+                self.not_launched(&action, &error, emit);
+                return Ok(Acted::Refused);
+            }
             Err(error) => {
                 tracing::warn!(%action, %error, "refused");
                 self.refused(action, &error, emit);
@@ -51,6 +56,20 @@ impl Rollout {
         Ok(Acted::Done)
     }
 
+    /// A launch that fails says something of the revision: the planner decides what follows.
+    fn not_launched(&mut self, action: &Action, error: &ProviderError, emit: &mut Emitter<'_>) {
+        let now = self.clock.now();
+        if let Action::Launch { token, .. } = action
+            && error.kind == ErrorKind::Spent
+        {
+            self.progress.plain.spent.insert(token.clone());
+            return;
+        }
+        let words = with_remedy(error);
+        self.progress.not_launched(words.clone(), error.kind != ErrorKind::NoCapacity, now);
+        emit.send(now, Event::Refused { action: action.clone(), error: words });
+    }
+
     /// The cloud will not do `action`. Going forward that ends the rollout; while things are put
     /// back, the rest is put back all the same. A tag on an instance that is gone is no loss.
     pub(super) fn refused(
@@ -59,8 +78,7 @@ impl Rollout {
         error: &ProviderError,
         emit: &mut Emitter<'_>,
     ) {
-        let remedy = error.remedy.as_ref().map_or(String::new(), |remedy| format!(" ({remedy})"));
-        let words = format!("{error}{remedy}");
+        let words = with_remedy(error);
         if self.progress.halt.is_some() || matches!(action, Action::Tag { .. }) {
             let event = Event::Refused { action: action.clone(), error: words.clone() };
             emit.send(self.clock.now(), event);
@@ -71,4 +89,9 @@ impl Rollout {
             self.halt(halt, emit);
         }
     }
+}
+
+fn with_remedy(error: &ProviderError) -> String {
+    let remedy = error.remedy.as_ref().map_or(String::new(), |remedy| format!(" ({remedy})"));
+    format!("{error}{remedy}")
 }

@@ -1,6 +1,5 @@
 //! What one process wants of a rollout that another is, or was, at work on.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rolling_provider::{Action, ProviderError};
@@ -10,6 +9,7 @@ use super::{Rollout, Stop};
 use crate::control::{Control, Word};
 use crate::event::{Envelope, Report};
 use crate::lease::{Claim, Lease, Watch};
+use crate::plan;
 use crate::record::{Ending, KEYS, Phase, Record};
 
 /// How often is looked whether the word was heard.
@@ -38,22 +38,18 @@ impl Rollout {
     /// # Errors
     /// What the cloud said, or that the rollout has not ended.
     pub async fn forget(&self) -> Result<(), ProviderError> {
-        if let Some(record) = record_of(self).filter(
-            |record| !matches!(record.phase, Phase::Halted(ending) if ending != Ending::Paused),
-        ) {
+        if let Some(record) = record_of(self).filter(|record| !record.is_over()) {
             let words =
                 format!("rollout {} is {}, and holds what is borrowed", record.id, record.status());
             return Err(ProviderError::invalid("remove the rollout record", "", words));
         }
-        let keys: BTreeSet<String> = KEYS
-            .into_iter()
-            .filter(|key| self.look.record.contains_key(*key))
-            .map(Into::into)
-            .collect();
-        if keys.is_empty() {
+        if !KEYS.iter().any(|key| self.look.record.contains_key(*key)) {
             return Ok(());
         }
-        self.fleet.act(&Action::EraseRecord { keys }).await
+        for step in plan::erase(&self.input(self.look.at)) {
+            self.fleet.act(&step.action).await?;
+        }
+        Ok(())
     }
 
     /// Why `word` could change nothing about what is on the target, as a sentence, if so.

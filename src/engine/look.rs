@@ -9,7 +9,7 @@ use super::report::Emitter;
 use super::{PATIENCE, Rollout, STOP_WITHIN, Stop};
 use crate::event::Event;
 use crate::plan::View;
-use crate::progress::{Halt, Progress};
+use crate::progress::{Halt, Progress, members};
 use crate::record::{Ending, Phase, Record};
 use crate::schedule::Schedule;
 
@@ -24,6 +24,7 @@ impl Rollout {
     /// When the record cannot be read.
     pub(super) fn take_up(&mut self, look: Observation) -> Result<(), String> {
         let record = Record::from_tags(&look.record)?;
+        let look = members(look, record.as_ref());
         self.spec = self.asked.clone();
         self.target.revision = self.wanted.clone();
         let mut progress = Progress::new(self.caller.rollout_id.as_str(), look.at);
@@ -31,7 +32,7 @@ impl Rollout {
         let resumes = self.word.as_ref().is_some_and(|c| c.word == crate::control::Word::Resume);
         progress.resume = resumes;
         if let Some(record) = &record {
-            progress.surge = record.surge.min(look.capacity.desired.saturating_sub(record.size));
+            progress.surge = record.surge.min(look.desired().saturating_sub(record.size));
         }
         if let Some(record) = record.as_ref().filter(|record| record.to == self.wanted) {
             let goes_on = match record.phase {
@@ -116,6 +117,7 @@ impl Rollout {
     }
 
     async fn take_in(&mut self, look: Observation) -> bool {
+        let look = members(look, self.progress.record.as_ref());
         let failed = self.progress.failed.len();
         self.progress.observe(&self.target, &self.spec.health, &look);
         let changed = look.instances != self.look.instances || look.capacity != self.look.capacity;

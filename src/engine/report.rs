@@ -111,7 +111,7 @@ impl Rollout {
             borrowed.push(format!("{} instances of surge", self.progress.surge));
         }
         if let Some((found, ours)) = record.borrowed.max
-            && look.capacity.max == ours
+            && look.max() == ours
         {
             borrowed.push(format!("the maximum size is {ours}, it was {found}"));
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rolling_provider::{Action, Revision};
 
-use super::{BatchStart, Input, Plan, Step, View, pace};
+use super::{BatchStart, Input, Plan, Step, View, launch, pace};
 use crate::control::Word;
 use crate::record::{Ending, FAILED, Phase, Record};
 use crate::spec::Pacing;
@@ -19,16 +19,22 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
     // Somebody who scales the fleet meanwhile changes what surge is measured by.
     record.size = progress.size(look);
 
-    let moves = look.template.as_ref() != Some(&target.revision);
+    if look.is_plain() && !record.owned {
+        launch::mark(input, &record, plan);
+        return record;
+    }
+
+    let moves = !look.is_plain() && look.template.as_ref() != Some(&target.revision);
     let unlaunched = view.unlaunched(input);
     let complete = view.old().next().is_none() && view.updated() >= view.window.size as usize;
     let cuts = unlaunched > 0 && (complete || (progress.turned_back.is_some() && moves));
-    let raise = if cuts { 0 } else { pace::launches(input, view) };
+    // A failure that is counted now may be the one that ends the way of this revision.
+    let raise = if cuts || failed.is_some() { 0 } else { pace::launches(input, view) };
     let desired = progress.desired(look) + raise;
     if raise > 0 {
         record.surge = progress.surge + raise;
-        if look.capacity.max < desired {
-            let found = record.borrowed.max.map_or(look.capacity.max, |(found, _)| found);
+        if !look.is_plain() && look.max() < desired {
+            let found = record.borrowed.max.map_or(look.max(), |(found, _)| found);
             record.borrowed.max = Some((found, desired));
         }
     }
@@ -44,7 +50,7 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
     if cuts {
         // Surge that a failed revision never got, or that nobody needs any more.
         let desired = progress.desired(look) - unlaunched;
-        let action = Action::SetCapacity { desired, max: look.capacity.max };
+        let action = Action::SetCapacity { desired, max: look.max() };
         let surge = Some(progress.surge - unlaunched);
         plan.actions.push(Step { action, record: None, surge });
     }
@@ -52,11 +58,13 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
         plan.actions.push(Step::plain(Action::MoveTemplate { to: target.revision.clone() }));
     }
     if raise > 0 {
-        plan.actions.push(Step {
-            action: Action::SetCapacity { desired, max: look.capacity.max.max(desired) },
-            record: None,
-            surge: Some(record.surge),
-        });
+        if !look.is_plain() {
+            plan.actions.push(Step {
+                action: Action::SetCapacity { desired, max: look.max().max(desired) },
+                record: None,
+                surge: Some(record.surge),
+            });
+        }
         if !progress.batch_open || input.spec.pacing == Pacing::Continuous {
             plan.begins = Some(BatchStart::of(input, BTreeSet::new(), raise));
         }
@@ -128,6 +136,7 @@ fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Recor
         paused: std::time::Duration::ZERO,
         turned: None,
         heard: Vec::new(),
+        owned: false,
         borrowed,
         completed: match previous {
             Some(record) => record.completed.clone(),

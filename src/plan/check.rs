@@ -20,6 +20,7 @@ pub fn violations(input: &Input<'_>, plan: &Plan) -> Vec<String> {
     check_drained(input, plan, &mut found);
     check_capacity(input, plan, window, &mut found);
     check_window(input, plan, window, &mut found);
+    check_launches(input, plan, window, &mut found);
     found
 }
 
@@ -121,7 +122,7 @@ fn check_capacity(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Ve
         instance.lifecycle.is_live() && !input.progress.terminated.contains(id)
     });
     // A fleet that somebody scales in lives above its size for a while; that is not our doing.
-    let live = live.count().min(input.look.capacity.desired as usize);
+    let live = live.count().min(input.look.desired() as usize);
     for step in &plan.actions {
         let Action::SetCapacity { desired, max } = step.action else { continue };
         if (desired as usize) < live || max < desired {
@@ -162,6 +163,38 @@ fn check_window(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<
     if after > before && after > window.slots() as usize {
         let slots = window.slots();
         found.push(format!("would have {after} draining, booting or soaking, with {slots} places"));
+    }
+}
+
+/// Property 2 of plain instances: what is launched stays below the ceiling, where those count no
+/// more that have drained or that this plan removes.
+fn check_launches(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<String>) {
+    let mut launches = 0;
+    let mut removed = BTreeSet::new();
+    for step in &plan.actions {
+        match &step.action {
+            Action::Launch { .. } => launches += 1,
+            Action::Terminate { instance, .. } | Action::Detach { instance, .. } => {
+                removed.insert(instance);
+            }
+            _ => {}
+        }
+    }
+    let live = input.look.instances.iter().filter(|(id, instance)| {
+        let mut states = instance.targets.values().map(|health| health.state);
+        let drained =
+            input.progress.victims.contains(id) && states.all(|s| s == TargetState::Unused);
+        let gone = drained || removed.contains(id) || input.progress.terminated.contains(id);
+        instance.lifecycle.is_live() && !gone
+    });
+    let live = live.count() + input.progress.plain.on_their_way as usize;
+    if launches > 0 && live + launches > window.ceiling() as usize {
+        let ceiling = window.ceiling();
+        found
+            .push(format!("would launch {launches} beside {live}, above the ceiling of {ceiling}"));
+    }
+    if launches > 0 && !input.look.is_plain() {
+        found.push("would launch into a fleet that launches by itself".into());
     }
 }
 

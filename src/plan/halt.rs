@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use rolling_provider::{Action, InstanceId, TargetGroupId};
 
 use super::wait::{Wait, WaitKind};
-use super::{Input, Member, Plan, Step, Verdict, View, batch, retire};
+use super::{Input, Member, Plan, Step, Verdict, View, batch, launch, retire};
 use crate::control::Word;
 use crate::progress::Halt;
-use crate::record::{Borrowed, Ending, KEYS, Phase, Record};
+use crate::record::{Borrowed, Ending, Phase, Record};
 
 pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
     let Input { look, progress, now, .. } = *input;
@@ -51,7 +51,7 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
     if unlaunched > 0 {
         let desired = progress.desired(look) - unlaunched;
         plan.actions.push(Step {
-            action: Action::SetCapacity { desired, max: look.capacity.max },
+            action: Action::SetCapacity { desired, max: look.max() },
             record: None,
             surge: Some(progress.surge - unlaunched),
         });
@@ -60,6 +60,7 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
     plan.actions.extend(template_back(input, record, halt));
     let leaving = leaving(input, view, record, keeps_surge);
     register_again(input, view, &leaving, &mut plan);
+    plan.actions.extend(launch::register_newcomers(input, view, &leaving));
     let out_of_time = halt.until.is_some_and(|until| now >= until);
     if keeps_surge {
         plan.actions.extend(resume(input, record));
@@ -80,6 +81,7 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
     wait_for_returned(input, view, &mut plan);
     wait_for_launches(input, view, keeps_surge, &mut plan);
     let deadline = halt.at + input.spec.health.healthy_timeout;
+    launch::wait_for_newcomers(input, view, &leaving, deadline, &mut plan);
     if !keeps_surge && leaving.len() < progress.surge as usize && now < deadline {
         let detail = format!("{} of at least {} serve", view.serving(), view.window.floor());
         let (kind, instances) = (WaitKind::Floor, Vec::new());
@@ -109,21 +111,20 @@ fn template_back(input: &Input<'_>, record: &Record, halt: &Halt) -> Option<Step
 }
 
 /// The last step: what is left to say is said, or nothing is left behind.
-fn end(input: &Input<'_>, view: &View<'_>, record: &Record, halt: &Halt) -> Option<Step> {
+fn end(input: &Input<'_>, view: &View<'_>, record: &Record, halt: &Halt) -> Vec<Step> {
     let phase = Phase::Halted(halt.ending);
     if halt.ending == Ending::Paused {
         let turned = Some(input.now);
         let borrowed = Borrowed { suspended: BTreeSet::new(), ..record.borrowed.clone() };
-        return Some(Step::record(Record { phase, turned, borrowed, ..record.clone() }));
+        return vec![Step::record(Record { phase, turned, borrowed, ..record.clone() })];
     }
     // A fleet that is all on the completed revision is as it was before.
     let is_on = |member: &Member<'_>| member.instance.revision == record.completed;
     if record.completed.is_some() && view.members.iter().all(is_on) {
-        let keys = KEYS.into_iter().map(String::from).collect();
-        return Some(Step::plain(Action::EraseRecord { keys }));
+        return launch::erase(input, record);
     }
     let borrowed = Borrowed::default();
-    Some(Step::record(Record { phase, borrowed, surge: 0, ..record.clone() }))
+    vec![Step::record(Record { phase, borrowed, surge: 0, ..record.clone() })]
 }
 
 /// Surge that is not there yet comes, or is taken off the size once it is late.
@@ -162,7 +163,7 @@ pub(super) fn unsettled(input: &Input<'_>) -> Option<Wait> {
 pub(super) fn give_back(input: &Input<'_>, record: &Record) -> Vec<Step> {
     let mut steps = Vec::new();
     if let Some((found, ours)) = record.borrowed.max
-        && input.look.capacity.max == ours
+        && input.look.max() == ours
     {
         // Never below the size the fleet has by now: the cloud would choose victims.
         let desired = input.progress.desired(input.look);

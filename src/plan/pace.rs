@@ -106,7 +106,7 @@ pub fn straggles_at(input: &Input<'_>, view: &View<'_>) -> Option<Timestamp> {
 
 /// Median time that launches of this rollout took until they served, in continuous pacing.
 fn median_boot(input: &Input<'_>) -> Option<Duration> {
-    if input.spec.pacing != Pacing::Continuous {
+    if input.spec.pacing != Pacing::Continuous || input.look.is_plain() {
         return None;
     }
     let mut boots = input.progress.boots.clone();

@@ -199,6 +199,9 @@ fn extra(index: u32) -> (InstanceId, Instance) {
         protected: false,
         ignored: false,
         failed_in: None,
+        owned: true,
+        stands_for: None,
+        ended: None,
         targets: Default::default(),
     };
     (InstanceId::new(format!("surge-{index}")), instance)
@@ -218,8 +221,8 @@ fn borrows(input: &Input<'_>, raise: u32) -> Vec<Borrowing> {
         let becomes = format!("{} instead of {desired}", desired + raise);
         borrows.push(Borrowing { what: "desired size", becomes });
     }
-    if desired + raise > look.capacity.max {
-        let becomes = format!("{} instead of {}", desired + raise, look.capacity.max);
+    if desired + raise > look.max() {
+        let becomes = format!("{} instead of {}", desired + raise, look.max());
         borrows.push(Borrowing { what: "maximum size", becomes });
     }
     borrows

@@ -7,9 +7,9 @@ use rolling_provider::{Action, InstanceId, ScheduledAction, TargetState, Timesta
 
 use super::wait::{Wait, WaitKind};
 use super::{
-    BatchStart, Input, Plan, Step, Verdict, View, batch, borrow, halt, pace, retire, trip,
+    BatchStart, Input, Plan, Step, Verdict, View, batch, borrow, halt, launch, pace, retire, trip,
 };
-use crate::record::{KEYS, Record};
+use crate::record::Record;
 use crate::spec::{Pacing, RollingDeployment, SetAside};
 
 pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
@@ -30,6 +30,8 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
     let chosen = go_on(input, view, &record, &mut plan);
     plan.actions.splice(0..0, retire::register_strays(input, &chosen));
     retire::retire(input, view, &chosen, &mut plan);
+    plan.actions.extend(launch::register_newcomers(input, view, &chosen));
+    launch::launch(input, view, &record, &mut plan);
     if !chosen.is_empty() {
         plan.begins = Some(BatchStart::of(input, chosen, 0));
     }
@@ -167,8 +169,7 @@ fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) 
             desired: due.desired,
         })
     }));
-    let keys = KEYS.into_iter().map(String::from).collect();
-    plan.actions.push(Step::plain(Action::EraseRecord { keys }));
+    plan.actions.extend(launch::erase(input, record));
 }
 
 /// Terminates what is in standby, once its target groups have let go of it. It counts for no size,

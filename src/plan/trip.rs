@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rolling_provider::{InstanceId, Revision, Timestamp};
 
-use super::{Input, Verdict, View};
+use super::{Input, Verdict, View, launch};
 use crate::control::Word;
 use crate::progress::Halt;
 use crate::record::Ending;
@@ -84,6 +84,12 @@ pub fn blocked(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
             (None, None) => format!("{} instances of {} failed", record.failures, target.revision),
         };
         return Some(fail(input, reason));
+    }
+    if let Some(trouble) = &progress.plain.trouble
+        && (trouble.is_final || now >= launch::launch_deadline(input, trouble.since))
+    {
+        let words = format!("{} cannot be launched: {}", target.revision, trouble.cause);
+        return Some(fail(input, words));
     }
     if view.missing > 0 && now >= launch_deadline(input) {
         let limit = humantime::format_duration(spec.health.healthy_timeout);

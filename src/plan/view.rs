@@ -131,6 +131,10 @@ impl<'a> View<'a> {
     /// taken off the size again.
     pub fn unlaunched(&self, input: &Input<'_>) -> u32 {
         let since = input.progress.missing_since.unwrap_or(input.now);
+        // Plain instances have no size to take it off: what nobody needs is not launched.
+        if input.look.is_plain() {
+            return 0;
+        }
         let long = input.now.since(since) >= super::UNLAUNCHED_AFTER;
         if long { self.missing.min(input.progress.surge) } else { 0 }
     }

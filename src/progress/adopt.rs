@@ -1,6 +1,8 @@
 //! Taking over: what an engine makes of a fleet it finds half-way, and of its own work once the
 //! rollout turns back.
 
+use std::collections::BTreeSet;
+
 use rolling_provider::{
     Instance, InstanceId, Lifecycle, Observation, Target, TargetState, Timestamp,
 };
@@ -17,16 +19,23 @@ impl Progress {
         // Those that failed before are no failures of the restored revision.
         self.counted.extend(self.failed.keys().cloned());
         self.boots.clear();
+        self.plain.forget_launches();
         self.at_checkpoint = None;
         let seen = &mut self.seen;
         for seen in seen.values_mut() {
             seen.is_new = seen.revision.as_ref() == Some(&target.revision);
         }
-        let is_good = |id: &InstanceId| seen.get(id).is_some_and(|seen| seen.is_new);
+        let good: BTreeSet<InstanceId> =
+            seen.iter().filter(|(_, seen)| seen.is_new).map(|(id, _)| id.clone()).collect();
+        let is_good = |id: &InstanceId| good.contains(id);
         self.victims.retain(|id| !is_good(id));
         for (id, groups) in &self.deregistered {
             if is_good(id) {
                 self.strays.extend(groups.keys().map(|group| (id.clone(), group.clone())));
+                // Out of rotation by our doing, it had no way to serve.
+                if let Some(seen) = seen.get_mut(id) {
+                    (seen.since, seen.lost_at) = (now, Some(now));
+                }
             }
         }
         self.deregistered.retain(|id, _| !is_good(id));
@@ -48,6 +57,8 @@ impl Progress {
             // It has become healthy; only its soak starts over.
             _ if serves => now,
             None => launched.max(self.started),
+            // One from before the rollout that is being registered was put back into rotation.
+            Some(record) if registers(instance) && launched < record.started => now,
             // The time an instance has to get healthy stands still while the rollout is paused.
             Some(record) => {
                 let since = launched.max(record.started);
@@ -106,4 +117,8 @@ impl Progress {
             }
         }
     }
+}
+
+fn registers(instance: &Instance) -> bool {
+    instance.targets.values().any(|health| health.state == TargetState::Initial)
 }

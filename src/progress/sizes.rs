@@ -32,14 +32,14 @@ impl Progress {
     /// last: that look is late, or somebody has just set a size that we had written before.
     pub fn size_is_known_at(&self, look: &Observation) -> Option<Timestamp> {
         let written = self.desired_written.as_ref()?;
-        let differs = look.capacity.desired != written.desired;
+        let differs = look.desired() != written.desired;
         differs.then_some(written.at + WRITE_SETTLES_IN)
     }
 
     /// Counts what turns out to have taken effect although nobody said so.
     pub(super) fn settle_unsure(&mut self, look: &Observation) {
         let took_effect = |unsure: &Unsure| match &unsure.action {
-            Action::SetCapacity { desired, .. } => look.capacity.desired == *desired,
+            Action::SetCapacity { desired, .. } => look.desired() == *desired,
             Action::Terminate { instance, .. } | Action::Detach { instance, .. } => {
                 look.instances.get(instance).is_none_or(|i| !i.lifecycle.is_live())
             }
@@ -55,14 +55,14 @@ impl Progress {
             }
             self.surge = surge.unwrap_or_else(|| self.surge.saturating_sub(1));
             // The look that shows the effect shows the size, too, and later ones may not.
-            let shown = look.capacity.desired;
+            let shown = look.desired();
             let before = self.desired(look);
             self.wrote(before, shown, look.at);
         }
     }
 
     pub(super) fn settle_desired(&mut self, look: &Observation) {
-        let shown = look.capacity.desired;
+        let shown = look.desired();
         let holds = |written: &Written| {
             look.at.since(written.at) <= WRITE_SETTLES_IN
                 && (shown == written.desired || written.before.contains(&shown))

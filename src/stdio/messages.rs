@@ -278,7 +278,7 @@ pub struct ImportParams {
     /// The resource type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// `auto_scaling_group/NAME` or `simulated_fleet/NAME`.
+    /// `auto_scaling_group/NAME`, `target_group/ARN` or `simulated_fleet/NAME`.
     pub id: String,
 }
 

@@ -175,8 +175,8 @@ pub fn target_key(method: &str, params: &Value) -> Option<String> {
         "resource.delete" => &params["prior"],
         _ => return None,
     };
-    let kinds = ["auto_scaling_group", "simulated_fleet"];
-    kinds.iter().find_map(|kind| Some(format!("{kind} {}", config[kind]["name"].as_str()?)))
+    let named = |place: &str| Some(format!("{place} {}", config.pointer(place)?.as_str()?));
+    crate::document::TARGETS.into_iter().find_map(named)
 }
 
 /// Reads the parameters of `method`.

@@ -22,15 +22,13 @@ use super::seen::Seen;
 use super::value::Raw;
 use crate::cli::Edge;
 use crate::deployment::{self, Looked, lookable};
-use crate::document::{self, Diagnostic, normalised};
+use crate::document::{self, Diagnostic, launch_template, normalised};
 use crate::engine::{Caller, Rollout, Stop};
 use crate::providers::Providers;
 use crate::state::{self, COMPUTED};
 
 /// The one resource type.
 const TYPE: &str = "rolling_deployment";
-
-const TEMPLATE: &str = "/auto_scaling_group/launch_template";
 
 /// What the calls of one process share.
 pub struct Provider {
@@ -292,13 +290,14 @@ fn refreshed(prior: &Value, rollout: &Rollout) -> Value {
 
 /// Whether a configuration asks for the latest or the default version, whatever that is.
 fn has_alias(config: &Value) -> bool {
-    let version = config.pointer(TEMPLATE).and_then(|template| template["version"].as_str());
+    let template = launch_template(config).and_then(|place| config.pointer(place));
+    let version = template.and_then(|template| template["version"].as_str());
     version.is_some_and(|version| version.starts_with('$'))
 }
 
 /// The launch template of a configuration or state, without what is null in it.
 fn template(config: &Value) -> Option<Value> {
-    config.pointer(TEMPLATE).map(normalised)
+    launch_template(config).and_then(|place| config.pointer(place)).map(normalised)
 }
 
 /// Whether what the state asks for is not there any more, and not the cloud out of reach.

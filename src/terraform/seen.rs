@@ -86,6 +86,9 @@ impl Seen {
             protected: false,
             ignored: false,
             failed_in: None,
+            owned: true,
+            stands_for: None,
+            ended: None,
             targets: BTreeMap::from([(group.clone(), healthy.clone())]),
         };
         let all =
@@ -95,7 +98,7 @@ impl Seen {
         let look = Observation {
             at: Timestamp(0),
             instances: all.enumerate().map(named).collect(),
-            capacity: Capacity { min: 0, max: self.size, desired: self.size },
+            capacity: Some(Capacity { min: 0, max: self.size, desired: self.size }),
             template: None,
             suspended: BTreeSet::new(),
             record: BTreeMap::new(),

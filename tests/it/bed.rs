@@ -35,6 +35,12 @@ struct Sight {
 }
 
 impl Sight {
+    /// Who was taken out of a target group, or has a replacement.
+    fn leaving(&self, look: &Observation) -> BTreeSet<InstanceId> {
+        let replaced = look.instances.values().filter_map(|instance| instance.stands_for.clone());
+        self.asked.keys().map(|(id, _)| id.clone()).chain(replaced).collect()
+    }
+
     /// Remembers who has served.
     fn meet(&mut self, look: &Observation) {
         let serving = look.instances.iter().filter(|(_, instance)| serves(instance));
@@ -45,7 +51,7 @@ impl Sight {
 impl Witness {
     pub async fn new(inner: Arc<Simulator>, spec: RollingDeployment) -> Arc<Self> {
         let look = inner.observe().await.expect("observe");
-        let size = look.capacity.desired;
+        let size = look.desired();
         let first = look.instances.keys().cloned().collect();
         let drain = inner.resolve().await.expect("resolve").drain();
         let sight = Mutex::new(Sight { size, drain, ..Sight::default() });
@@ -78,24 +84,28 @@ impl Witness {
         if is < was && is < window.floor() as usize {
             broken(1, format!("{action} left {is} serving of at least {}", window.floor()));
         }
-        let live = after.instances.values().filter(|i| i.lifecycle.is_live()).count();
+        // A plain instance that has drained makes room for its replacement, which is launched
+        // first: it is what that one is made like.
+        let leaving = sight.leaving(after);
+        let drained =
+            |id: &InstanceId, i: &Instance| after.is_plain() && is_out(i) && leaving.contains(id);
+        let live =
+            after.instances.iter().filter(|(id, i)| i.lifecycle.is_live() && !drained(id, i));
+        let live = live.count();
         if live > window.ceiling() as usize {
             broken(2, format!("{action} left {live} living of at most {}", window.ceiling()));
         }
         sight.meet(before);
         let is_busy = |(id, i): &(&InstanceId, &Instance)| {
-            i.lifecycle.is_live() && (drains(i) || !(sight.has_served.contains(*id) || serves(i)))
+            i.lifecycle.is_live()
+                && !drained(id, i)
+                && (drains(i) || !(sight.has_served.contains(*id) || serves(i)))
         };
         let known = |(id, _): &(&InstanceId, &Instance)| !self.first.contains(*id);
-        let leaving = |(id, i): &(&InstanceId, &Instance)| self.first.contains(*id) && drains(i);
+        let goes = |(id, i): &(&InstanceId, &Instance)| self.first.contains(*id) && drains(i);
         let count = |look: &Observation| {
             let new = look.instances.iter().filter(known).filter(is_busy).count();
-            new + look
-                .instances
-                .iter()
-                .filter(leaving)
-                .filter(|(_, i)| i.lifecycle.is_live())
-                .count()
+            new + look.instances.iter().filter(goes).filter(|(_, i)| i.lifecycle.is_live()).count()
         };
         let (was_busy, busy) = (count(before), count(after));
         if busy > window.slots() as usize && busy > was_busy {
@@ -143,16 +153,22 @@ impl Witness {
         let Ok(Some(record)) = Record::from_tags(&after.record) else { return };
         let Some(ahead) = self.spec.checkpoints.get(record.gate as usize) else { return };
         let quota = ahead.quota(sight.size) as usize;
+        let leaving = sight.leaving(after);
         let is_new = |(id, i): &(&InstanceId, &Instance)| {
             i.lifecycle.is_live()
                 && !self.first.contains(*id)
                 && i.revision == Some(record.to.clone())
+                && !(after.is_plain() && is_out(i) && leaving.contains(*id))
         };
         let new = after.instances.iter().filter(is_new).count();
         if new > quota {
             sight.broken.push((20, format!("{action} left {new} new, the quota is {quota}")));
         }
     }
+}
+
+fn is_out(instance: &Instance) -> bool {
+    instance.targets.values().all(|health| health.state == TargetState::Unused)
 }
 
 fn drains(instance: &Instance) -> bool {

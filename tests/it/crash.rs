@@ -48,8 +48,8 @@ fn end(simulator: &Simulator, look: &Observation, outcome: Outcome) -> End {
         outcome,
         revisions,
         serving: crate::bed::count_serving(look),
-        desired: look.capacity.desired,
-        max: look.capacity.max,
+        desired: look.desired(),
+        max: look.max(),
         template: look.template.as_ref().map(ToString::to_string),
         suspended: look.suspended.iter().cloned().collect(),
         // A dead engine's lease says nothing, and goes with the next run.
@@ -158,6 +158,45 @@ fn additional() -> Policy {
 fn rolling_back(name: &'static str, policy: Policy, behaviour: Behaviour) -> Story {
     let spec = RollingDeployment { on_failure: OnFailure::Rollback, ..spec(policy) };
     Story { name, config: bad(behaviour), spec, outcome: Outcome::RolledBack, word: None }
+}
+
+/// The same of plain instances, which nothing launches or counts but the engine.
+fn plain(story: Story) -> Story {
+    let config = FleetConfig { plain: true, ..story.config };
+    let spec = RollingDeployment { suspend_processes: Default::default(), ..story.spec };
+    Story { config, spec, ..story }
+}
+
+#[tokio::test]
+async fn plain_instances() {
+    enumerate(plain(story("plain rolling", thirty_percent()))).await;
+    enumerate(plain(story("plain with an additional batch", additional()))).await;
+    enumerate(plain(story("plain immutable", Policy::Immutable))).await;
+    enumerate(plain(story("plain all at once", Policy::AllAtOnce))).await;
+}
+
+#[tokio::test]
+async fn plain_instances_that_go_back() {
+    let back = |name, policy, behaviour| plain(rolling_back(name, policy, behaviour));
+    enumerate(back("plain rollback", thirty_percent(), Behaviour::Unhealthy)).await;
+    enumerate(back("plain rollback with surge", additional(), Behaviour::HalfUnhealthy)).await;
+    enumerate(back("plain immutable rollback", Policy::Immutable, Behaviour::HalfUnhealthy)).await;
+    enumerate(back("plain launch failure", thirty_percent(), Behaviour::FailLaunch)).await;
+}
+
+#[tokio::test]
+async fn plain_instances_that_are_paused_aborted_or_stopped() {
+    for (name, policy) in [("plain pause", thirty_percent()), ("plain pause, surge", additional())]
+    {
+        enumerate(plain(Story { word: Some((70, Word::Pause)), ..story(name, policy) })).await;
+    }
+    let (word, outcome) = (Some((70, Word::Abort)), Outcome::Aborted);
+    enumerate(plain(Story { word, outcome, ..story("plain abort", additional()) })).await;
+    enumerate(plain(Story { word, outcome, ..story("plain abort, no surge", thirty_percent()) }))
+        .await;
+    let (config, outcome, word) = (bad(Behaviour::Unhealthy), Outcome::Failed, None);
+    let spec = spec(additional());
+    enumerate(plain(Story { name: "plain stop", config, spec, outcome, word })).await;
 }
 
 #[tokio::test]

@@ -106,7 +106,7 @@ async fn assert_done(told: &Told, simulator: &Simulator) {
     assert_eq!(newest, Some("i-0020"), "ten old ones, ten launches");
     let look = simulator.observe().await.expect("observe");
     assert!(look.suspended.is_empty() && look.record.is_empty(), "{look:?}");
-    assert_eq!((look.capacity.desired, look.capacity.max), (10, 10));
+    assert_eq!((look.desired(), look.max()), (10, 10));
 }
 
 #[tokio::test]

@@ -118,10 +118,16 @@ impl Account {
 
     /// Makes a fleet, sets the times, and returns the id of its launch template.
     pub fn fleet(&self, fleet: Value, times: Value) -> String {
-        let made = self.put("fleet", fleet);
+        let made = self.make("fleet", fleet, times);
+        made["launch_template"].as_str().expect("a template").to_owned()
+    }
+
+    /// Makes what `path` of the door makes, and sets the times.
+    pub fn make(&self, path: &str, wanted: Value, times: Value) -> Value {
+        let made = self.put(path, wanted);
         self.put("times", times);
         *self.foreign.lock().expect("calls") = Some(self.counts());
-        made["launch_template"].as_str().expect("a template").to_owned()
+        made
     }
 
     /// The program on this account.

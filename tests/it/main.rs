@@ -18,6 +18,8 @@ mod examples;
 mod faults;
 mod fuzz;
 mod host;
+#[cfg(feature = "aws")]
+mod instances;
 mod invariants;
 #[cfg(feature = "aws")]
 mod lab;

@@ -45,6 +45,9 @@ pub fn instance(revision: &str, zone: &str, state: TargetState, age: u64) -> Ins
         protected: false,
         ignored: false,
         failed_in: None,
+        owned: true,
+        stands_for: None,
+        ended: None,
         targets: BTreeMap::from([("web".into(), health)]),
     }
 }
@@ -69,7 +72,7 @@ fn idle(instances: &mut BTreeMap<InstanceId, Instance>, ids: &[&str]) {
 pub fn look(instances: BTreeMap<InstanceId, Instance>) -> Observation {
     Observation {
         at: NOW,
-        capacity: Capacity { min: 0, max: 20, desired: 10 },
+        capacity: Some(Capacity { min: 0, max: 20, desired: 10 }),
         instances,
         template: Some("v2".into()),
         suspended: BTreeSet::from(["AZRebalance".into()]),
@@ -96,6 +99,7 @@ pub fn record() -> Record {
         paused: seconds(0),
         turned: None,
         heard: Vec::new(),
+        owned: false,
         borrowed: Borrowed {
             template: Some("v1".into()),
             max: None,
@@ -247,7 +251,7 @@ fn surplus_that_somebody_protects_is_not_given_back() {
         .collect();
     let goes = |instances: &BTreeMap<InstanceId, Instance>| {
         let mut look = look(instances.clone());
-        look.capacity.desired = 11;
+        look.capacity = Some(Capacity { min: 0, max: 20, desired: 11 });
         let target = target();
         let mut progress = Progress::new("test", NOW);
         progress.observe(&target, &spec.health, &look);

@@ -17,7 +17,7 @@ fn lasting(kind: &str, action: &str, every: u32) -> Value {
 }
 
 /// The program at work in the background, its events on a pipe.
-fn start(account: &Account, resource: &Value) -> Child {
+pub fn start(account: &Account, resource: &Value) -> Child {
     let document = json!({ "resource": { "rolling_deployment": { "web": resource } } });
     let file = process::write(account.folder.path(), &document);
     account
@@ -30,7 +30,7 @@ fn start(account: &Account, resource: &Value) -> Child {
         .expect("the program starts")
 }
 
-fn end(child: Child) -> Ran {
+pub fn end(child: Child) -> Ran {
     let done = child.wait_with_output().expect("an end");
     Ran {
         sent: String::new(),

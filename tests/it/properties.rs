@@ -18,7 +18,7 @@ use rolling::spec::{
     BatchSize, Bound, Checkpoint, Health, OnFailure, Pacing, Policy, RollingDeployment, SetAside,
     Window,
 };
-use rolling_provider::{Clock as _, Fleet, InstanceId, Lifecycle, TargetState};
+use rolling_provider::{Capacity, Clock as _, Fleet, InstanceId, Lifecycle, TargetState};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 use tokio::sync::watch;
 
@@ -72,39 +72,49 @@ fn good_fleet() -> impl Strategy<Value = FleetConfig> {
         prop_oneof![Just(0.0), Just(0.5)],
         (1..=20u64, 0..=30u64, any::<bool>()),
         any::<u64>(),
+        prop_oneof![2 => Just(false), 1 => Just(true)],
     )
-        .prop_map(|(instances, zones, boot, boot_sigma, (register, drain, two), seed)| {
-            let mut groups = vec![group("web", register)];
-            groups[0].drain = seconds(drain);
-            if two {
-                groups.push(group("admin", 7));
-            }
-            FleetConfig {
-                instances,
-                zones,
-                boot: seconds(boot),
-                boot_sigma,
-                seed,
-                target_groups: groups,
-                ..fleet()
-            }
-        })
+        .prop_map(
+            |(instances, zones, boot, boot_sigma, (register, drain, two), seed, plain)| {
+                let mut groups = vec![group("web", register)];
+                groups[0].drain = seconds(drain);
+                if two {
+                    groups.push(group("admin", 7));
+                }
+                FleetConfig {
+                    instances,
+                    zones,
+                    boot: seconds(boot),
+                    boot_sigma,
+                    seed,
+                    target_groups: groups,
+                    plain,
+                    ..fleet()
+                }
+            },
+        )
 }
 
 /// A case in which nothing fails.
 fn good() -> impl Strategy<Value = Case> {
     (good_fleet(), policies(), 0..=15u64, 1..=10u64).prop_map(
         |(config, (policy, pacing), soak, poll)| Case {
-            config,
             spec: RollingDeployment {
+                suspend_processes: suspended(&config),
                 pacing,
                 health: Health { min_healthy_time: seconds(soak), healthy_timeout: seconds(900) },
                 poll_interval: seconds(poll),
                 ..spec(policy)
             },
+            config,
             lag: Duration::ZERO,
         },
     )
+}
+
+/// Plain instances have no processes.
+fn suspended(config: &FleetConfig) -> BTreeSet<String> {
+    if config.plain { BTreeSet::new() } else { spec(Policy::AllAtOnce).suspend_processes }
 }
 
 fn behaviours() -> impl Strategy<Value = Behaviour> {
@@ -178,7 +188,7 @@ fn is_tidy(ran: &Ran, size: usize, revision: &str) -> Result<(), TestCaseError> 
     prop_assert_eq!(live.len(), size);
     prop_assert_eq!(count_serving(&look), size);
     prop_assert!(live.iter().all(|i| i.revision == Some(revision.into())), "{:?}", live);
-    prop_assert_eq!(look.capacity.desired as usize, size);
+    prop_assert_eq!(look.desired() as usize, size);
     prop_assert!(look.suspended.is_empty());
     prop_assert!(look.record.is_empty(), "{:?}", look.record);
     Ok(())
@@ -300,7 +310,7 @@ proptest! {
             .collect();
         let size = u32::try_from(states.len()).expect("few");
         let mut look = planner::look(fleet);
-        look.capacity.desired = size;
+        look.capacity = Some(Capacity { min: 0, max: size, desired: size });
         let spec = RollingDeployment { pacing, ..spec(Policy::Rolling(BatchSize::Fixed(batch))) };
         let plan = planner::planned(&look, &spec);
         let Some(begins) = plan.begins else { return Ok(()) };
@@ -440,7 +450,8 @@ proptest! {
     fn p13_at_most_one_rollback_and_only_to_another_completed_revision(
         case in any_case(), restored_is_bad in any::<bool>(), mixed in any::<bool>(),
     ) {
-        let mut case = case;
+        // Plain ones are launched by nobody else.
+        let (mut case, mixed) = (case.clone(), mixed && !case.config.plain);
         case.spec.on_failure = OnFailure::Rollback;
         if restored_is_bad {
             case.config.bad_revisions.insert("v1".into(), Behaviour::FailLaunch);
@@ -548,6 +559,10 @@ proptest! {
         let again = block_on(roll(ran.simulator.clone(), case.spec.clone()));
         prop_assert_eq!(again.report.outcome, Outcome::Paused);
         prop_assert!(again.actions().is_empty());
+        if case.config.plain {
+            // Nobody replaces them while no engine runs.
+            return Ok(());
+        }
         let mut live = paused.instances.iter().filter(|(_, i)| i.lifecycle.is_live());
         let victim = live.next().expect("an instance").0.clone();
         let before: BTreeSet<_> = paused.instances.keys().cloned().collect();
@@ -624,7 +639,8 @@ proptest! {
         prop_assert_eq!(ran.told.report.outcome, Outcome::Succeeded, "{:?}", ran.told.report.reason);
         is_tidy(&ran, case.config.instances as usize, "v2")?;
         prop_assert!(ran.told.report.borrowed.is_empty());
-        prop_assert_eq!(look(&ran.simulator).capacity.max, case.config.instances);
+        let max = look(&ran.simulator).capacity.map(|capacity| capacity.max);
+        prop_assert!(max.is_none_or(|max| max == case.config.instances));
     }
 
     #[test]
@@ -653,15 +669,18 @@ proptest! {
         let look = look(&ran.simulator);
         prop_assert!(look.suspended.is_empty());
         let size = case.config.instances;
-        prop_assert_eq!((look.capacity.desired, look.capacity.max), (size, size));
-        prop_assert_eq!(look.template.clone(), Some("v1".into()));
+        prop_assert_eq!(look.desired(), size);
+        if let Some(capacity) = look.capacity {
+            prop_assert_eq!(capacity.max, size);
+            prop_assert_eq!(look.template.clone(), Some("v1".into()));
+        }
         let drains = look.instances.values().filter(|i| i.lifecycle == Lifecycle::InService);
         let mut states = drains.flat_map(|i| i.targets.values().map(|health| health.state));
         prop_assert!(states.all(|state| state != TargetState::Draining));
         let reason = report.reason.as_deref().unwrap_or_default();
         match failure {
             None => prop_assert!(reason.contains("aborted by somebody"), "{}", reason),
-            Some(Behaviour::FailLaunch) => prop_assert!(reason.contains("InsufficientInstance")),
+            Some(Behaviour::FailLaunch) => prop_assert!(reason.contains("no capacity"), "{}", reason),
             Some(_) => prop_assert!(reason.contains("i-00"), "{}", reason),
         }
     }
@@ -696,11 +715,13 @@ proptest! {
     fn p21_a_fleet_rescaled_meanwhile_keeps_its_new_size_and_gets_its_new_bounds(
         case in good(), at in 2..150u64, size in 1..=14u32,
     ) {
+        // Plain ones have no size that somebody could set.
+        prop_assume!(!case.config.plain);
         let policy = case.spec.policy;
         let ran = run_with(&case, |clock, simulator, witness| {
             let (simulator, witness) = (simulator.clone(), witness.clone());
             clock.at(EPOCH + seconds(at), move || {
-                let surge = look(&simulator).capacity.desired;
+                let surge = look(&simulator).desired();
                 let surge = surge.saturating_sub(witness.size());
                 // A size that the rollout has set itself a moment ago is taken for a late look.
                 let most = witness.size() + Window::resolve(policy, witness.size()).surge;
@@ -739,7 +760,7 @@ proptest! {
             .collect();
         let size = u32::try_from(members.len()).expect("few");
         let mut look = planner::look(fleet);
-        look.capacity.desired = size;
+        look.capacity = Some(Capacity { min: 0, max: size, desired: size });
         let spec = RollingDeployment {
             pacing: Pacing::Continuous,
             health: Health { min_healthy_time: seconds(0), healthy_timeout: seconds(9000) },

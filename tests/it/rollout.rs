@@ -19,7 +19,7 @@ async fn assert_tidy(fleet: &dyn Fleet, size: usize, revision: &str) {
     let live: Vec<_> = look.instances.values().filter(|i| i.lifecycle.is_live()).collect();
     assert_eq!(live.len(), size);
     assert!(live.iter().all(|i| i.revision.as_ref().is_some_and(|r| r.as_str() == revision)));
-    assert_eq!((look.capacity.desired, look.capacity.max), (10, 10));
+    assert_eq!((look.desired(), look.max()), (10, 10));
     assert!(look.suspended.is_empty(), "{:?}", look.suspended);
     assert!(look.record.is_empty(), "{:?}", look.record);
 }
@@ -135,7 +135,7 @@ async fn assert_stopped(config: FleetConfig, policy: Policy, floor: usize, reaso
     assert!(told.report.elapsed_ms < 900_000, "{}", told.report.elapsed_ms);
     let look = simulator.observe().await.expect("observe");
     assert!(look.suspended.is_empty());
-    assert_eq!((look.capacity.desired, look.capacity.max), (10, 10));
+    assert_eq!((look.desired(), look.max()), (10, 10));
     assert_eq!(look.template, Some("v1".into()), "the group's own replacements stay good");
     let draining = look.instances.values().filter(|i| i.lifecycle == Lifecycle::InService);
     assert!(

@@ -99,8 +99,8 @@ async fn tell(story: &Value) -> String {
     writeln!(
         told,
         "# the end: desired {}, maximum {}, suspended {:?}, template {}, {} launched, tags {:?}",
-        look.capacity.desired,
-        look.capacity.max,
+        look.desired(),
+        look.max(),
         look.suspended,
         look.template.expect("one"),
         simulator.launched(),

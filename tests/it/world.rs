@@ -32,6 +32,7 @@ pub fn fleet() -> FleetConfig {
         bad_revisions: BTreeMap::new(),
         replaces_deregistered: false,
         hangs: None,
+        plain: false,
         schedule: Vec::new(),
     }
 }

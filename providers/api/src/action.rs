@@ -61,6 +61,27 @@ pub enum Action {
         /// How many to keep running.
         desired: Option<u32>,
     },
+    /// Mark instances as the fleet's, so that it still knows them once they are out of every
+    /// target group. Only of a fleet that launches nothing by itself.
+    Own {
+        /// The instances.
+        instances: BTreeSet<InstanceId>,
+    },
+    /// Take that mark off again. An instance that is gone is no error.
+    Disown {
+        /// The instances.
+        instances: BTreeSet<InstanceId>,
+    },
+    /// Launch one instance, of the fleet from birth. Only of a fleet that launches nothing by
+    /// itself. Asked twice with one token it launches once.
+    Launch {
+        /// What it is to run.
+        revision: Revision,
+        /// The instance whose place, ports and tags it gets.
+        like: InstanceId,
+        /// Names this launch among all: at most 64 letters and digits.
+        token: String,
+    },
     /// Put a tag on one instance.
     Tag {
         /// The instance.
@@ -113,6 +134,13 @@ impl fmt::Display for Action {
             }
             Action::CatchUp { schedule, .. } => {
                 write!(f, "set the sizes of the scheduled action {schedule}")
+            }
+            Action::Own { instances } => write!(f, "mark {} as the fleet's", list(instances)),
+            Action::Disown { instances } => {
+                write!(f, "take the fleet's mark off {}", list(instances))
+            }
+            Action::Launch { revision, like, .. } => {
+                write!(f, "launch {revision} in place of {like}")
             }
             Action::Tag { instance, key, value } => write!(f, "tag {instance} {key}={value}"),
             Action::Detach { instance, .. } => {

@@ -32,6 +32,10 @@ pub enum ErrorKind {
     Throttled,
     /// A fault on the way or in the cloud; asking again may help.
     Transient,
+    /// The cloud has no room for what was asked for just now.
+    NoCapacity,
+    /// The token of a launch was used for an instance that is gone by now.
+    Spent,
     /// The cloud refused, and will refuse again.
     Refused,
 }

@@ -13,14 +13,34 @@ pub struct Observation {
     pub at: Timestamp,
     /// Every instance that belongs to the fleet, terminating ones included.
     pub instances: BTreeMap<InstanceId, Instance>,
-    /// The fleet's sizes.
-    pub capacity: Capacity,
-    /// What the fleet launches next, as the cloud has it: possibly an alias.
+    /// The fleet's sizes; `None` for one that launches nothing by itself, and is as large as it
+    /// happens to be.
+    pub capacity: Option<Capacity>,
+    /// What the fleet launches next, as the cloud has it: possibly an alias. `None` where it
+    /// launches nothing by itself.
     pub template: Option<Revision>,
     /// Suspended processes of the fleet (`AZRebalance`, ...), whoever suspended them.
     pub suspended: BTreeSet<String>,
     /// The rollout record found on the target: every tag whose key starts with `rolling:`.
     pub record: Tags,
+}
+
+impl Observation {
+    /// Whether these are plain instances: nothing launches, replaces or counts them by itself.
+    pub fn is_plain(&self) -> bool {
+        self.capacity.is_none()
+    }
+
+    /// The size that the cloud keeps; of plain instances how many live.
+    pub fn desired(&self) -> u32 {
+        let live = || self.instances.values().filter(|i| i.lifecycle.is_live()).count();
+        self.capacity.map_or_else(|| u32::try_from(live()).unwrap_or(u32::MAX), |c| c.desired)
+    }
+
+    /// The upper limit of the size.
+    pub fn max(&self) -> u32 {
+        self.capacity.map_or(u32::MAX, |capacity| capacity.max)
+    }
 }
 
 /// The sizes of a fleet, in instances.
@@ -53,6 +73,12 @@ pub struct Instance {
     pub ignored: bool,
     /// The rollout that counted it as failed, from its tag `rolling:failed`.
     pub failed_in: Option<String>,
+    /// Marked as the fleet's. Always so where the cloud itself keeps track of its instances.
+    pub owned: bool,
+    /// The instance that it was launched in place of, by [`crate::Action::Launch`].
+    pub stands_for: Option<InstanceId>,
+    /// Why it came to an end that nobody asked for, in the cloud's own words.
+    pub ended: Option<String>,
     /// Its health in each target group that lists it. A group that does not list it is absent.
     pub targets: BTreeMap<TargetGroupId, TargetHealth>,
 }

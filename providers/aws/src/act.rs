@@ -78,6 +78,10 @@ impl AutoScalingGroupFleet {
                     .set_desired_capacity(desired.map(size));
                 update(call).await
             }
+            Action::Own { .. } | Action::Disown { .. } | Action::Launch { .. } => {
+                let words = format!("group {name:?} looks after its instances: cannot {action}");
+                Err(ProviderError::invalid("act", "", words))
+            }
             Action::Tag { instance, key, value } => {
                 let tag = aws_sdk_ec2::types::Tag::builder().key(key).value(value).build();
                 let call = self.aws.ec2.create_tags().resources(instance.as_str()).tags(tag);
@@ -146,6 +150,9 @@ fn is_empty(action: &Action) -> bool {
         Action::MoveTemplate { .. }
         | Action::SetCapacity { .. }
         | Action::CatchUp { .. }
+        | Action::Own { .. }
+        | Action::Disown { .. }
+        | Action::Launch { .. }
         | Action::Tag { .. }
         | Action::Detach { .. }
         | Action::Terminate { .. } => false,

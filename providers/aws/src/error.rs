@@ -22,6 +22,18 @@ const THROTTLED: [&str; 10] = [
 ];
 /// Codes by which a group says that it is busy with something else just now.
 const BUSY: [&str; 3] = ["ScalingActivityInProgress", "ResourceContention", "ResourceInUse"];
+/// Codes by which EC2 says that it has no room for a launch just now.
+const NO_CAPACITY: [&str; 9] = [
+    "InsufficientInstanceCapacity",
+    "InsufficientHostCapacity",
+    "InsufficientReservedInstanceCapacity",
+    "InsufficientFreeAddressesInSubnet",
+    "InstanceLimitExceeded",
+    "MaxSpotInstanceCountExceeded",
+    "SpotMaxPriceTooLow",
+    "UnfulfillableCapacity",
+    "VcpuLimitExceeded",
+];
 /// Codes by which AWS services say that the caller may not.
 const DENIED: [&str; 3] = ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation"];
 /// Codes by which AWS services say that they do not take the credentials. EC2 says AuthFailure.
@@ -107,6 +119,8 @@ where
             let code = context.err().code().unwrap_or_default();
             if THROTTLED.contains(&code) || context.raw().status().as_u16() == 429 {
                 (ErrorKind::Throttled, Effect::NotApplied)
+            } else if NO_CAPACITY.contains(&code) {
+                (ErrorKind::NoCapacity, Effect::NotApplied)
             } else if BUSY.contains(&code) {
                 (ErrorKind::Transient, Effect::NotApplied)
             } else if CREDENTIALS.contains(&code) {

@@ -1,16 +1,20 @@
-//! EC2 Auto Scaling groups behind the port: the AWS SDK on one side, [`rolling_provider`] on the
-//! other, and nothing else. No policy, no waiting, no retry.
+//! EC2 Auto Scaling groups, and plain instances behind a target group, behind the port: the AWS
+//! SDK on one side, [`rolling_provider`] on the other, and nothing else. No policy, no waiting, no retry.
 
 mod act;
 mod connect;
 mod convert;
 mod error;
 mod group;
+mod instances;
 mod observe;
 mod refuse;
 mod resolve;
+mod target_groups;
+mod template;
 #[cfg(test)]
 mod wire;
 
 pub use connect::{Aws, AwsConfig};
 pub use group::{AutoScalingGroup, AutoScalingGroupFleet, LaunchTemplate};
+pub use instances::{InstancesFleet, TargetGroupInstances};

@@ -16,13 +16,13 @@ use crate::error::from_sdk;
 use crate::group::{AutoScalingGroupFleet, Details};
 
 /// Ids that one DescribeInstances call is asked about; a filter takes 200 at most.
-const IDS_A_CALL: usize = 100;
+pub(crate) const IDS_A_CALL: usize = 100;
 /// Keys of tags that belong to us.
-const OURS: &str = "rolling:";
+pub(crate) const OURS: &str = "rolling:";
 /// An instance with this tag was counted as failed, by the rollout that the value names.
-const FAILED: &str = "rolling:failed";
+pub(crate) const FAILED: &str = "rolling:failed";
 /// An instance with this tag is left alone.
-const IGNORE: &str = "rolling:ignore";
+pub(crate) const IGNORE: &str = "rolling:ignore";
 
 impl AutoScalingGroupFleet {
     pub(crate) async fn look(&self) -> Result<Observation, ProviderError> {
@@ -49,6 +49,9 @@ impl AutoScalingGroupFleet {
                 protected: described.protected_from_scale_in().unwrap_or_default(),
                 ignored: known.is_some_and(|known| known.ignored),
                 failed_in: known.and_then(|known| known.failed_in.clone()),
+                owned: true,
+                stands_for: None,
+                ended: None,
                 targets: targets.collect(),
             };
             instances.insert(id, instance);
@@ -58,11 +61,11 @@ impl AutoScalingGroupFleet {
         Ok(Observation {
             at,
             instances,
-            capacity: Capacity {
+            capacity: Some(Capacity {
                 min: size(group.min_size()),
                 max: size(group.max_size()),
                 desired: size(group.desired_capacity()),
-            },
+            }),
             template: group.launch_template().and_then(convert::specified),
             suspended: suspended.filter_map(|p| p.process_name()).map(str::to_owned).collect(),
             record: record(&group),

@@ -34,6 +34,8 @@ pub struct FleetConfig {
     pub replaces_deregistered: bool,
     /// Launches that take long, drawn from the seed.
     pub hangs: Option<Hangs>,
+    /// Whether these are plain instances, which nothing launches, registers or counts by itself.
+    pub plain: bool,
     /// What the fleet's schedule has in store. It happens unless scheduled actions are suspended.
     pub schedule: Vec<ScheduledAction>,
 }

@@ -10,8 +10,11 @@ use rolling_provider::{
     ProviderError, Revision, Tags, Target, TargetGroup, Timestamp,
 };
 
-use crate::config::FleetConfig;
+use crate::config::{Behaviour, FleetConfig};
 use crate::state::{Registration, SimulatedInstance, State};
+
+/// Marks instances of a plain fleet.
+const OWNED: &str = "rolling:owned";
 
 /// When a simulated world begins: 2026-01-01 00:00 UTC.
 pub const EPOCH: Timestamp = Timestamp(1_767_225_600_000);
@@ -92,6 +95,9 @@ impl Simulator {
             protected: instance.protected,
             ignored: instance.tags.contains_key("rolling:ignore"),
             failed_in: instance.tags.get("rolling:failed").cloned(),
+            owned: !self.config.plain || instance.tags.contains_key(OWNED),
+            stands_for: instance.stands_for.clone(),
+            ended: None,
             targets: targets.collect(),
         }
     }
@@ -110,6 +116,8 @@ pub enum Intervention {
     Standby(InstanceId, bool),
     /// Tags an instance `rolling:ignore`.
     Ignore(InstanceId),
+    /// Launches an instance of this revision and registers it.
+    Join(Revision),
     /// Makes an instance fail its health checks, or heals it.
     Break(InstanceId, bool),
     /// Sets the desired size, and the maximum where that must be higher.
@@ -160,6 +168,11 @@ impl Simulator {
             Intervention::Ignore(id) => on(&id, &|instance| {
                 instance.tags.insert("rolling:ignore".into(), String::new());
             }),
+            Intervention::Join(revision) => {
+                let before = std::mem::replace(&mut state.template, revision);
+                state.launch(&self.config, now, None);
+                state.template = before;
+            }
             Intervention::Resize(desired) => {
                 state.capacity.max = state.capacity.max.max(desired);
                 state.resize(&self.config, desired);
@@ -197,7 +210,7 @@ impl Fleet for Simulator {
         Ok(Target {
             id: format!("simulated:{}", self.config.name),
             name: self.config.name.clone(),
-            kind: "simulated fleet",
+            kind: if self.config.plain { "simulated instances" } else { "simulated fleet" },
             revision: self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             target_groups: groups
                 .map(|group| TargetGroup {
@@ -221,8 +234,8 @@ impl Fleet for Simulator {
             Ok(Observation {
                 at: now,
                 instances: instances.map(|(id, i)| (id.clone(), self.describe(i, now))).collect(),
-                capacity: state.capacity(),
-                template: Some(state.template.clone()),
+                capacity: (!self.config.plain).then(|| state.capacity()),
+                template: (!self.config.plain).then(|| state.template.clone()),
                 suspended: state.suspended.clone(),
                 record: state.tags.clone(),
             })
@@ -285,6 +298,23 @@ impl Simulator {
                 let desired = desired.unwrap_or(state.capacity.desired);
                 state.resize(&self.config, desired);
             }
+            Action::Own { instances } => {
+                for id in instances {
+                    if let Some(instance) = state.instances.get_mut(id) {
+                        instance.tags.insert(OWNED.into(), String::new());
+                    }
+                }
+            }
+            Action::Disown { instances } => {
+                for id in instances {
+                    if let Some(instance) = state.instances.get_mut(id) {
+                        instance.tags.remove(OWNED);
+                    }
+                }
+            }
+            Action::Launch { revision, like, token } => {
+                self.launch_plain(state, revision, like, token)?;
+            }
             Action::Tag { instance, key, value } => match state.instances.get_mut(instance) {
                 Some(instance) => {
                     instance.tags.insert(key.clone(), value.clone());
@@ -316,7 +346,7 @@ impl Simulator {
             }
             Action::Terminate { instance, decrement } => {
                 let live = state.instances.get(instance).is_some_and(|i| i.gone_at.is_none());
-                if live && *decrement {
+                if live && *decrement && !self.config.plain {
                     if state.capacity.desired <= state.capacity.min {
                         let words = "terminating it would go below the minimum size".to_owned();
                         return Err(refused("terminate", words));
@@ -326,6 +356,39 @@ impl Simulator {
                 state.terminate(&self.config, instance);
             }
         }
+        Ok(())
+    }
+}
+
+impl Simulator {
+    fn launch_plain(
+        &self,
+        state: &mut State,
+        revision: &Revision,
+        like: &InstanceId,
+        token: &str,
+    ) -> Result<(), ProviderError> {
+        if let Some(id) = state.tokens.get(token) {
+            let lives = state.instances.get(id).is_some_and(|found| found.gone_at.is_none());
+            let words = format!("token {token} launched {id}, which is gone");
+            let spent = ProviderError { kind: ErrorKind::Spent, ..refused("launch", words) };
+            return if lives { Ok(()) } else { Err(spent) };
+        }
+        if !state.instances.contains_key(like) {
+            return Err(refused("launch", format!("{like} does not exist")));
+        }
+        if self.config.bad_revisions.get(revision) == Some(&Behaviour::FailLaunch) {
+            let words = "there is no capacity for the instance type in the requested zone";
+            let error = refused("launch", words.into());
+            return Err(ProviderError { kind: ErrorKind::NoCapacity, ..error });
+        }
+        state.template = revision.clone();
+        let now = state.now;
+        let id = state.launch(&self.config, now, Some(like));
+        if let Some(instance) = state.instances.get_mut(&id) {
+            instance.tags.insert(OWNED.into(), String::new());
+        }
+        state.tokens.insert(token.to_owned(), id);
         Ok(())
     }
 }

@@ -34,6 +34,9 @@ pub(crate) struct State {
     /// What was launched by this process, in order.
     #[serde(skip)]
     pub launches: Vec<Revision>,
+    /// What was launched by each token.
+    #[serde(default)]
+    pub tokens: BTreeMap<String, InstanceId>,
     /// Entries of the schedule that have happened.
     #[serde(default)]
     pub scheduled: BTreeSet<String>,
@@ -67,6 +70,9 @@ pub(crate) struct SimulatedInstance {
     pub broken: bool,
     #[serde(default)]
     pub number: u64,
+    /// The instance it was launched in place of.
+    #[serde(default)]
+    pub stands_for: Option<InstanceId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -89,11 +95,12 @@ impl State {
             launched: 0,
             failures: Vec::new(),
             launches: Vec::new(),
+            tokens: BTreeMap::new(),
             scheduled: BTreeSet::new(),
         };
         let long_ago = Timestamp(now.0.saturating_sub(86_400_000));
         for _ in 0..config.instances {
-            let id = state.launch(config, long_ago);
+            let id = state.launch(config, long_ago, None);
             if let Some(instance) = state.instances.get_mut(&id) {
                 instance.in_service_at = Some(long_ago);
                 for registration in instance.targets.values_mut() {
@@ -113,11 +120,14 @@ impl State {
         if config.replaces_deregistered {
             self.replace_deregistered(config);
         }
+        if config.plain {
+            return;
+        }
         let live = self.live();
         let fails = config.bad_revisions.get(&self.template) == Some(&Behaviour::FailLaunch);
         for _ in live..self.capacity.desired as usize {
             if !fails {
-                self.launch(config, now);
+                self.launch(config, now, None);
                 continue;
             }
             let last = self.failures.last().map(|(at, _)| *at);
@@ -197,7 +207,14 @@ impl State {
         instance.gone_at = Some(gone);
     }
 
-    fn launch(&mut self, config: &FleetConfig, at: Timestamp) -> InstanceId {
+    /// Launches one instance of the template. A plain one in place of another is in that one's
+    /// zone, and in no target group.
+    pub fn launch(
+        &mut self,
+        config: &FleetConfig,
+        at: Timestamp,
+        stands_for: Option<&InstanceId>,
+    ) -> InstanceId {
         self.launched += 1;
         let behaviour = config.bad_revisions.get(&self.template);
         let mut boot = config.boot_of(self.launched);
@@ -206,11 +223,14 @@ impl State {
         }
         let in_service = at + boot;
         let in_service_at = (behaviour != Some(&Behaviour::Hang)).then_some(in_service);
-        let registers = in_service_at.is_some() && !self.suspended.contains("AddToLoadBalancer");
+        let joins = stands_for.is_none() && !self.suspended.contains("AddToLoadBalancer");
+        let registers = in_service_at.is_some() && joins;
+        let like = stands_for.and_then(|id| self.instances.get(id));
+        let zone = like.map_or_else(|| self.emptiest_zone(config), |like| like.zone.clone());
         let groups = config.target_groups.iter().filter(|_| registers);
         let instance = SimulatedInstance {
             revision: self.template.clone(),
-            zone: self.emptiest_zone(config),
+            zone,
             launched_at: at,
             in_service_at,
             targets: groups
@@ -222,6 +242,7 @@ impl State {
             standby: false,
             broken: behaviour == Some(&Behaviour::HalfUnhealthy) && self.launched.is_multiple_of(2),
             number: self.launched,
+            stands_for: stands_for.cloned(),
         };
         self.launches.push(self.template.clone());
         let id = InstanceId::new(format!("i-{:04}", self.launched));

@@ -14,11 +14,11 @@ use super::super::schema::{TIMEOUTS, schemas};
 use super::super::seen::Seen;
 use super::super::value::{Raw, Read};
 use super::given::{Config, Found, all, known, without_timeouts};
-use super::{Configured, Counted, Provider, TEMPLATE, has_alias};
+use super::{Configured, Counted, Provider, has_alias};
 use crate::cli::text;
 use crate::deployment::{self, Ended, Looked, lookable};
 use crate::document::config::DurationText;
-use crate::document::normalised;
+use crate::document::{launch_template, normalised};
 use crate::engine::NOTHING_DONE;
 use crate::event::{Outcome, Report};
 use crate::state::{self, COMPUTED, FORCE_NEW, PLANNED};
@@ -284,7 +284,8 @@ fn pinned(config: &Value, promised: Option<&str>) -> Value {
     let mut config = config.clone();
     if let Some((id, version)) = promised.and_then(|revision| revision.rsplit_once(':'))
         && has_alias(&config)
-        && let Some(template) = config.pointer_mut(TEMPLATE)
+        && let Some(place) = launch_template(&config)
+        && let Some(template) = config.pointer_mut(place)
     {
         *template = json!({ "id": id, "version": version });
     }

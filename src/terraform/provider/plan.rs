@@ -122,7 +122,7 @@ impl Provider {
         let looked = deployment::look(&configured.providers, &config, &self.looker(prior)).await;
         // Whether it can be looked at is for the destruction to say.
         let Ok(rollout) = looked else { return Vec::new() };
-        let Some(record) = rollout.record().filter(|record| !deployment::is_over(record)) else {
+        let Some(record) = rollout.record().filter(|record| !record.is_over()) else {
             return Vec::new();
         };
         let words = format!(
@@ -183,6 +183,6 @@ fn moved(prior: &Value, config: &Config) -> Vec<String> {
 fn may_come(error: &ProviderError) -> bool {
     let place = error.attribute.as_deref().unwrap_or_default();
     error.kind == ErrorKind::Missing
-        || place == "auto_scaling_group/launch_template/name"
+        || place.ends_with("/launch_template/name")
         || place.starts_with("auto_scaling_group/target_group_arns")
 }

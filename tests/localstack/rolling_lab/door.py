@@ -100,20 +100,9 @@ def group(request: Request, account_id: str, name: str) -> Response:
         )
 
 
-def fleet(request: Request, account_id: str) -> Response:
-    """A whole fleet that has been running for an hour, in one call."""
-    want = request.json
-    endpoint = f"http://{request.host}"
-    keys = {
-        "aws_access_key_id": account_id,
-        "aws_secret_access_key": "test",
-        "region_name": REGION,
-        "endpoint_url": endpoint,
-    }
-    ec2, elb = boto3.client("ec2", **keys), boto3.client("elbv2", **keys)
-    autoscaling = boto3.client("autoscaling", **keys)
+def network(ec2, elb, want: dict) -> tuple[list[str], list[str]]:
+    """Three subnets, and the target groups behind a load balancer."""
     name = want["name"]
-
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     subnets = [
         ec2.create_subnet(
@@ -146,7 +135,12 @@ def fleet(request: Request, account_id: str) -> Response:
                 Port=port,
                 DefaultActions=[{"Type": "forward", "TargetGroupArn": made}],
             )
+    return subnets, arns
 
+
+def templates(ec2, want: dict) -> str:
+    """A launch template with its versions."""
+    name = want["name"]
     template = None
     for number, behaviour in enumerate(want.get("versions", [None, None])):
         data = {"ImageId": "ami-12345678", "InstanceType": "t3.micro"}
@@ -160,7 +154,25 @@ def fleet(request: Request, account_id: str) -> Response:
             ]["LaunchTemplateId"]
         else:
             ec2.create_launch_template_version(LaunchTemplateId=template, LaunchTemplateData=data)
+    return template
 
+
+def fleet(request: Request, account_id: str) -> Response:
+    """A whole fleet that has been running for an hour, in one call."""
+    want = request.json
+    endpoint = f"http://{request.host}"
+    keys = {
+        "aws_access_key_id": account_id,
+        "aws_secret_access_key": "test",
+        "region_name": REGION,
+        "endpoint_url": endpoint,
+    }
+    ec2, elb = boto3.client("ec2", **keys), boto3.client("elbv2", **keys)
+    autoscaling = boto3.client("autoscaling", **keys)
+    name = want["name"]
+
+    subnets, arns = network(ec2, elb, want)
+    template = templates(ec2, want)
     world = world_of(account_id, request)
     size = want.get("size", 3)
     autoscaling.create_auto_scaling_group(

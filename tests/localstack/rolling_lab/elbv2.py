@@ -23,10 +23,11 @@ def register(context: RequestContext, request: dict) -> dict:
     with world.lock:
         world.advance(now())
         arn = request["TargetGroupArn"]
-        known_group(world, arn)
+        group = known_group(world, arn)
         for target in request["Targets"]:
             instance = world.find(target["Id"])
-            if instance is None or instance.terminating:
+            waits = target["Id"] in world.plain and not instance.in_service
+            if instance is None or instance.terminating or waits:
                 raise CommonServiceException(
                     "InvalidTarget",
                     f"The following targets are not in a running state and cannot be registered: "
@@ -34,7 +35,7 @@ def register(context: RequestContext, request: dict) -> dict:
                     400,
                     True,
                 )
-            world.register(arn, target["Id"], world.now)
+            world.register(arn, target["Id"], world.now, port_of(group, target))
     return {}
 
 
@@ -43,9 +44,9 @@ def deregister(context: RequestContext, request: dict) -> dict:
     with world.lock:
         world.advance(now())
         arn = request["TargetGroupArn"]
-        known_group(world, arn)
+        group = known_group(world, arn)
         for target in request["Targets"]:
-            world.deregister(arn, target["Id"], world.now)
+            world.deregister_port(arn, target["Id"], world.now, port_of(group, target))
     return {}
 
 
@@ -60,11 +61,21 @@ def describe_health(context: RequestContext, request: dict) -> dict:
         found = []
         for instance_id in wanted or listed:
             health = world.health(arn, instance_id, bool(group.load_balancer_arns))
-            found.append(described(group, instance_id, health))
+            registration = world.targets[arn].registrations.get(instance_id)
+            for port in registration.ports if registration else [None]:
+                found.append(described(group, instance_id, health, port))
         return {"TargetHealthDescriptions": found}
 
 
-def described(group, instance_id: str, health: tuple[str, str, str] | None) -> dict:
+def port_of(group, target: dict) -> int | None:
+    """The port that a target names, where it is not the group's own."""
+    port = target.get("Port")
+    return None if port == int(group.port or 80) else port
+
+
+def described(
+    group, instance_id: str, health: tuple[str, str, str] | None, port: int | None = None
+) -> dict:
     """One target of moto's target group; no health is that of a target it does not list."""
     if health is None:
         health = ("unused", "Target.NotRegistered", "Target is not registered")
@@ -73,8 +84,8 @@ def described(group, instance_id: str, health: tuple[str, str, str] | None) -> d
     if reason:
         told |= {"Reason": reason, "Description": description}
     return {
-        "Target": {"Id": instance_id, "Port": int(group.port or 80)},
-        "HealthCheckPort": str(group.port or 80),
+        "Target": {"Id": instance_id, "Port": int(port or group.port or 80)},
+        "HealthCheckPort": str(port or group.port or 80),
         "TargetHealth": told,
     }
 

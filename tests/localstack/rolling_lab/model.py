@@ -55,6 +55,7 @@ class Registration:
     since: float
     deregistered_at: float | None = None
     told: bool = False  # whether the timeline has its first verdict
+    ports: set[int | None] = field(default_factory=lambda: {None})  # None: the group's own
 
 
 @dataclass
@@ -96,6 +97,7 @@ class World:
         self.times = dict(TIMES, target_groups={})
         self.groups: dict[str, Group] = {}
         self.targets: dict[str, TargetGroup] = {}
+        self.plain: dict[str, Instance] = {}  # of no group
         self.timeline: list[dict] = []
         self.now = 0.0
 
@@ -107,6 +109,11 @@ class World:
             # A replacement may itself be due for something by now.
             while self._step(group):
                 pass
+        for instance in self.plain.values():
+            due = instance.in_service_at
+            if not (instance.in_service or instance.terminating or due is None or due > self.now):
+                instance.in_service = True
+                self._tell("in_service", instance, due)
         for target_group in self.targets.values():
             self._judge(target_group)
 
@@ -280,12 +287,13 @@ class World:
 
     # -- targets --------------------------------------------------------------------------
 
-    def register(self, arn: str, instance_id: str, at: float) -> None:
+    def register(self, arn: str, instance_id: str, at: float, port: int | None = None) -> None:
         registrations = self.targets[arn].registrations
         known = registrations.get(instance_id)
         if known and known.deregistered_at is None:
+            known.ports.add(port)
             return
-        registrations[instance_id] = Registration(since=at)
+        registrations[instance_id] = Registration(since=at, ports={port})
         self._tell("registered", self.find(instance_id), at, arn)
 
     def deregister(self, arn: str, instance_id: str, at: float) -> None:
@@ -293,6 +301,28 @@ class World:
         if registration and registration.deregistered_at is None:
             registration.deregistered_at = at
             self._tell("draining", self.find(instance_id), at, arn)
+
+    def deregister_port(self, arn: str, instance_id: str, at: float, port: int | None) -> None:
+        """Takes an instance off one port; off the last one it drains. Another port is no error."""
+        registration = self.targets[arn].registrations.get(instance_id)
+        if registration and registration.ports == {port}:
+            self.deregister(arn, instance_id, at)
+        elif registration and registration.deregistered_at is None:
+            registration.ports.discard(port)
+
+    def begin_plain(self, instance: Instance) -> None:
+        self.plain[instance.id] = instance
+        self._tell("launched", instance, self.now)
+
+    def end_plain(self, instance_id: str) -> None:
+        """Terminates an instance of no group; its target groups notice."""
+        instance = self.plain[instance_id]
+        if instance.terminating:
+            return
+        instance.terminating = True
+        for arn in self.targets:
+            self.deregister(arn, instance_id, self.now)
+        self._tell("terminating", instance, self.now)
 
     def health(self, arn: str, instance_id: str, in_use: bool) -> tuple[str, str, str] | None:
         """(state, reason, description), or None where the target is not listed."""
@@ -349,7 +379,7 @@ class World:
         for group in self.groups.values():
             if instance_id in group.instances:
                 return group.instances[instance_id]
-        return None
+        return self.plain.get(instance_id)
 
     # -- what is told ---------------------------------------------------------------------
 

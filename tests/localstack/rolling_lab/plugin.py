@@ -64,12 +64,14 @@ def log_call(_chain, context, response):
 
 @hooks.on_infra_start()
 def open_lab():
-    from . import faults
+    from . import faults, plain
     from .door import ROUTES
 
     faults.know_connections()
+    plain.give_life()
+    serve_custom_service_request_handlers.append(plain.before)
     serve_custom_service_request_handlers.append(faults.before)
     run_custom_response_handlers.append(log_call)
     run_custom_response_handlers.append(faults.after)
-    for path, handler in ROUTES.items():
+    for path, handler in (ROUTES | plain.ROUTES).items():
         ROUTER.add(f"/_lab/<account_id>/{path}", handler, methods=["GET", "PUT", "DELETE"])

@@ -1,0 +1,150 @@
+//! Plain instances behind a target group as a fleet: no Auto Scaling group keeps track of them.
+//!
+//! The record is kept as tags on the target group. Which instances are of the fleet is marked on
+//! the instances themselves, with the ports they are registered on, so that both are still known
+//! once they are in no target group.
+
+mod act;
+mod launch;
+mod look;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use rolling_provider::{
+    Action, Activity, Clock, Fleet, InstanceId, Observation, ProviderError, Revision, Target,
+    Timestamp,
+};
+use tokio::sync::OnceCell;
+
+use crate::connect::Aws;
+use crate::group::{ClockRef, LaunchTemplate};
+
+use self::launch::Template;
+
+/// Where a document names the target group.
+const ARN: &str = "target_group/arn";
+/// Where it names the launch template.
+const TEMPLATE: &str = "target_group/launch_template";
+/// Tag that marks an instance as one of the fleet behind the target group it names.
+pub(crate) const MEMBER: &str = "rolling:target-group";
+/// Tag with the ports that an instance is registered on, joined by `+`.
+pub(crate) const PORTS: &str = "rolling:ports";
+/// Tag with the instance that this one was launched in place of.
+pub(crate) const STANDS_FOR: &str = "rolling:stands-for";
+
+/// The instances that are registered in a target group, and what they are to run.
+#[derive(Clone, Debug)]
+pub struct TargetGroupInstances {
+    /// The target group's ARN.
+    pub arn: String,
+    /// What they are to run.
+    pub launch_template: LaunchTemplate,
+}
+
+/// See [`Aws::target_group_instances`].
+#[derive(Debug)]
+pub struct InstancesFleet {
+    aws: Aws,
+    instances: TargetGroupInstances,
+    clock: ClockRef,
+    target: OnceCell<Target>,
+    /// What the last look told of each instance beyond the port.
+    known: Mutex<BTreeMap<InstanceId, Known>>,
+    /// What is launched of each revision.
+    templates: Mutex<BTreeMap<Revision, Arc<Template>>>,
+}
+
+/// What is known of an instance, to make another like it.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    subnet: Option<String>,
+    tags: BTreeMap<String, String>,
+    ports: BTreeSet<i32>,
+}
+
+impl Aws {
+    /// The fleet of the instances behind one target group, on `clock`.
+    pub fn target_group_instances(
+        &self,
+        instances: TargetGroupInstances,
+        clock: Arc<dyn Clock>,
+    ) -> InstancesFleet {
+        InstancesFleet {
+            aws: self.clone(),
+            instances,
+            clock: ClockRef(clock),
+            target: OnceCell::new(),
+            known: Mutex::default(),
+            templates: Mutex::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl Fleet for InstancesFleet {
+    async fn resolve(&self) -> Result<Target, ProviderError> {
+        self.target.get_or_try_init(|| self.look_up()).await.cloned()
+    }
+
+    async fn observe(&self) -> Result<Observation, ProviderError> {
+        tracing::debug!(target_group = self.instances.arn, "looking");
+        self.look().await
+    }
+
+    async fn activities(&self, _: Timestamp) -> Result<Vec<Activity>, ProviderError> {
+        // They do nothing by themselves.
+        Ok(Vec::new())
+    }
+
+    async fn act(&self, action: &Action) -> Result<(), ProviderError> {
+        tracing::debug!(target_group = self.instances.arn, %action, "acting");
+        self.perform(action).await
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock.0)
+    }
+}
+
+impl InstancesFleet {
+    async fn look_up(&self) -> Result<Target, ProviderError> {
+        let arn = self.instances.arn.clone();
+        let groups = self.aws.target_groups(std::slice::from_ref(&arn), |_| ARN.into());
+        let wanted = self.aws.wanted(&self.instances.launch_template, TEMPLATE);
+        let (groups, revision) = tokio::try_join!(groups, wanted)?;
+        let Some(group) = groups.first() else {
+            let words = format!("target group {arn} does not exist in {}", self.aws.region);
+            return Err(ProviderError::invalid("DescribeTargetGroups", ARN, words));
+        };
+        self.refuse_groups_instances(&group.name).await?;
+        self.usable_template(&revision).await?;
+        Ok(Target {
+            id: arn,
+            name: group.name.clone(),
+            kind: "target group",
+            revision,
+            target_groups: groups,
+            aliases: BTreeMap::new(),
+            boot: None,
+            scheduled: Vec::new(),
+            warnings: Vec::new(),
+        })
+    }
+
+    /// What an Auto Scaling group looks after is not ours to replace: the group would launch
+    /// another for each that goes.
+    async fn refuse_groups_instances(&self, name: &str) -> Result<(), ProviderError> {
+        self.look().await?;
+        let known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let of_group =
+            known.iter().find_map(|(id, known)| Some((id, known.tags.get(launch::GROUP)?)));
+        let Some((id, group)) = of_group else { return Ok(()) };
+        let words = format!(
+            "instance {id} of target group {name:?} belongs to auto scaling group {group:?}"
+        );
+        let error = ProviderError::invalid("check the instances", ARN, words);
+        Err(error.with_remedy("roll the group instead: use auto_scaling_group as the target"))
+    }
+}

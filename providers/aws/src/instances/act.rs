@@ -1,0 +1,148 @@
+//! One action on plain instances.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
+
+use aws_sdk_ec2::types::Tag;
+use aws_sdk_elasticloadbalancingv2::types::{Tag as ElbTag, TargetDescription};
+use rolling_provider::{Action, InstanceId, ProviderError};
+
+use super::launch::joined;
+use super::{InstancesFleet, MEMBER, PORTS, STANDS_FOR};
+use crate::error::from_sdk;
+
+/// Instances that one call tags at most; EC2 takes 1000.
+const TAGGED_A_CALL: usize = 500;
+/// What EC2 says of an instance that is gone.
+const NOT_FOUND: &str = "InvalidInstanceID.NotFound";
+
+impl InstancesFleet {
+    pub(super) async fn perform(&self, action: &Action) -> Result<(), ProviderError> {
+        let (ec2, elb, arn) = (&self.aws.ec2, &self.aws.elb, self.instances.arn.as_str());
+        match action {
+            Action::WriteRecord { tags } => {
+                let tags =
+                    tags.iter().map(|(key, value)| ElbTag::builder().key(key).value(value).build());
+                let call = elb.add_tags().resource_arns(arn).set_tags(Some(tags.collect()));
+                done("elasticloadbalancing", "AddTags", call.send().await)
+            }
+            Action::EraseRecord { keys } => {
+                let call = elb.remove_tags().resource_arns(arn);
+                let call = call.set_tag_keys(Some(keys.iter().cloned().collect()));
+                done("elasticloadbalancing", "RemoveTags", call.send().await)
+            }
+            Action::Own { instances } => self.own(instances).await,
+            Action::Disown { instances } => self.disown(instances).await,
+            // It is out of the target group; all that is left of it is its mark.
+            Action::Detach { instance, .. } => {
+                self.disown(&BTreeSet::from([instance.clone()])).await
+            }
+            Action::Launch { revision, like, token } => self.launch(revision, like, token).await,
+            Action::Tag { instance, key, value } => {
+                let call = ec2.create_tags().resources(instance.as_str()).tags(tag(key, value));
+                done("ec2", "CreateTags", call.send().await)
+            }
+            Action::Deregister { instances, .. } => {
+                let call = elb.deregister_targets().target_group_arn(arn);
+                let call = call.set_targets(Some(self.targets_of(instances)));
+                done("elasticloadbalancing", "DeregisterTargets", call.send().await)
+            }
+            Action::Register { instances, .. } => {
+                let call = elb.register_targets().target_group_arn(arn);
+                let call = call.set_targets(Some(self.targets_of(instances)));
+                done("elasticloadbalancing", "RegisterTargets", call.send().await)
+            }
+            Action::Terminate { instance, .. } => {
+                let call = ec2.terminate_instances().instance_ids(instance.as_str());
+                unless_gone(done("ec2", "TerminateInstances", call.send().await))
+            }
+            Action::SuspendProcesses { .. }
+            | Action::ResumeProcesses { .. }
+            | Action::MoveTemplate { .. }
+            | Action::SetCapacity { .. }
+            | Action::CatchUp { .. } => {
+                let words = format!("no group looks after these instances: cannot {action}");
+                Err(ProviderError::invalid("act", "", words))
+            }
+        }
+    }
+
+    /// Each instance on each of its ports. Without ports AWS takes the target group's own, and
+    /// leaves one alone that is registered on another.
+    fn targets_of(&self, instances: &BTreeSet<InstanceId>) -> Vec<TargetDescription> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut targets = Vec::new();
+        for id in instances {
+            let target = || TargetDescription::builder().id(id.as_str());
+            match known.get(id).map(|known| &known.ports).filter(|ports| !ports.is_empty()) {
+                Some(ports) => {
+                    targets.extend(ports.iter().map(|port| target().port(*port).build()))
+                }
+                None => targets.push(target().build()),
+            }
+        }
+        targets
+    }
+
+    async fn own(&self, instances: &BTreeSet<InstanceId>) -> Result<(), ProviderError> {
+        let mut by_ports: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        {
+            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            for id in instances {
+                let ports = known.get(id).map(|known| joined(&known.ports)).unwrap_or_default();
+                by_ports.entry(ports).or_default().push(id.to_string());
+            }
+        }
+        for (ports, ids) in &by_ports {
+            for ids in ids.chunks(TAGGED_A_CALL) {
+                let call = self.aws.ec2.create_tags().set_resources(Some(ids.to_vec()));
+                let call = call.tags(tag(MEMBER, &self.instances.arn)).tags(tag(PORTS, ports));
+                done("ec2", "CreateTags", call.send().await)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn disown(&self, instances: &BTreeSet<InstanceId>) -> Result<(), ProviderError> {
+        let ids: Vec<String> = instances.iter().map(ToString::to_string).collect();
+        for ids in ids.chunks(TAGGED_A_CALL) {
+            let Err(error) = self.untag(ids).await else { continue };
+            if error.code.as_deref() != Some(NOT_FOUND) {
+                return Err(error);
+            }
+            // One that is gone fails the call for all.
+            for id in ids {
+                unless_gone(self.untag(std::slice::from_ref(id)).await)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn untag(&self, ids: &[String]) -> Result<(), ProviderError> {
+        let keys = [MEMBER, PORTS, STANDS_FOR].map(|key| Tag::builder().key(key).build());
+        let call = self.aws.ec2.delete_tags().set_resources(Some(ids.to_vec()));
+        done("ec2", "DeleteTags", call.set_tags(Some(keys.into())).send().await)
+    }
+}
+
+fn tag(key: &str, value: &str) -> Tag {
+    Tag::builder().key(key).value(value).build()
+}
+
+fn unless_gone(result: Result<(), ProviderError>) -> Result<(), ProviderError> {
+    result.or_else(|error| match error.code.as_deref() {
+        Some(NOT_FOUND) => Ok(()),
+        _ => Err(error),
+    })
+}
+
+fn done<T, E>(
+    service: &str,
+    operation: &str,
+    sent: Result<T, aws_sdk_ec2::error::SdkError<E, aws_sdk_ec2::config::http::HttpResponse>>,
+) -> Result<(), ProviderError>
+where
+    E: aws_sdk_ec2::error::ProvideErrorMetadata + std::error::Error + 'static,
+{
+    sent.map(drop).map_err(|error| from_sdk(service, operation, &error))
+}

@@ -1,0 +1,95 @@
+//! Launch template versions, looked up.
+
+use rolling_provider::{ProviderError, Revision};
+
+use crate::connect::Aws;
+use crate::convert::revision;
+use crate::error::from_sdk;
+use crate::group::LaunchTemplate;
+
+impl Aws {
+    /// The wanted launch template version, by number.
+    pub(crate) async fn wanted(
+        &self,
+        template: &LaunchTemplate,
+        base: &str,
+    ) -> Result<Revision, ProviderError> {
+        let call = self.ec2.describe_launch_template_versions();
+        let answer = call
+            .set_launch_template_id(template.id.clone())
+            .set_launch_template_name(template.name.clone())
+            .versions(&template.version)
+            .send()
+            .await;
+        let version = match answer {
+            Ok(answer) => answer.launch_template_versions.unwrap_or_default().into_iter().next(),
+            Err(error) => {
+                let error = from_sdk("ec2", "DescribeLaunchTemplateVersions", &error);
+                // Without a code it never came to an answer.
+                return Err(if error.code.is_some() {
+                    self.place(template, base, error).await
+                } else {
+                    error
+                });
+            }
+        };
+        let found = version.and_then(|found| {
+            Some(revision(found.launch_template_id()?, &found.version_number()?.to_string()))
+        });
+        match found {
+            Some(found) => Ok(found),
+            None => {
+                let error = ProviderError::invalid("DescribeLaunchTemplateVersions", "", "");
+                Err(self.place(template, base, error).await)
+            }
+        }
+    }
+
+    /// An error about the wanted template, at the attribute that it is about.
+    async fn place(
+        &self,
+        template: &LaunchTemplate,
+        base: &str,
+        error: ProviderError,
+    ) -> ProviderError {
+        let (by, name) = match (&template.id, &template.name) {
+            (Some(id), _) => ("id", id.as_str()),
+            (None, name) => ("name", name.as_deref().unwrap_or_default()),
+        };
+        let code = error.code.clone().unwrap_or_default();
+        let is_about_template = code.starts_with("InvalidLaunchTemplate");
+        if !code.is_empty() && !is_about_template {
+            return error;
+        }
+        if is_about_template && !code.contains("Version") {
+            let words = format!("launch template {name:?} does not exist in {}", self.region);
+            let missing = ProviderError::invalid(
+                "DescribeLaunchTemplateVersions",
+                format!("{base}/{by}"),
+                words,
+            );
+            return ProviderError { code: error.code, ..missing }
+                .with_remedy("check it, the region, and the account of the credentials");
+        }
+        let words = format!("launch template {name:?} has no version {}", template.version);
+        let remedy = match self.known_versions(template).await {
+            Some((first, last)) => format!("it has versions {first} to {last}"),
+            None => "see its versions with aws ec2 describe-launch-template-versions".to_owned(),
+        };
+        ProviderError::invalid("DescribeLaunchTemplateVersions", format!("{base}/version"), words)
+            .with_remedy(remedy)
+    }
+
+    async fn known_versions(&self, template: &LaunchTemplate) -> Option<(i64, i64)> {
+        let call = self.ec2.describe_launch_template_versions();
+        let answer = call
+            .set_launch_template_id(template.id.clone())
+            .set_launch_template_name(template.name.clone())
+            .send()
+            .await
+            .ok()?;
+        let numbers =
+            || answer.launch_template_versions().iter().filter_map(|v| v.version_number());
+        Some((numbers().min()?, numbers().max()?))
+    }
+}

@@ -1,0 +1,233 @@
+//! Plain instances: what a group would do by itself is planned here. They are marked as ours,
+//! launched in place of others, and registered.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rolling_provider::{Action, InstanceId, Lifecycle, TargetGroupId, Timestamp};
+use sha2::{Digest as _, Sha256};
+
+use super::wait::{Wait, WaitKind};
+use super::{Input, Member, Plan, Step, View};
+use crate::record::{KEYS, Record};
+
+/// How long after a launch that did not succeed the next one is tried.
+const LAUNCH_AGAIN: Duration = Duration::from_secs(10);
+
+/// How long a registration that was accepted is believed in while no look shows it.
+const REGISTRATION_SHOWS_IN: Duration = Duration::from_secs(30);
+
+/// Marks the instances of a fleet that a rollout begins with. The record comes first, and says
+/// afterwards that all are marked: from then on no other instance is of the fleet.
+pub fn mark(input: &Input<'_>, record: &Record, plan: &mut Plan) {
+    let instances: BTreeSet<InstanceId> = input
+        .look
+        .instances
+        .iter()
+        .filter(|(_, instance)| instance.lifecycle != Lifecycle::Terminating)
+        .map(|(id, _)| id.clone())
+        .collect();
+    plan.actions.push(Step::record(record.clone()));
+    plan.actions.push(Step::plain(Action::Own { instances }));
+    plan.actions.push(Step::record(Record { owned: true, ..record.clone() }));
+}
+
+/// Takes the record off the target, and the marks off plain instances before that.
+pub fn erase(input: &Input<'_>, record: &Record) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let marked = input.look.instances.iter().filter(|(id, instance)| {
+        let lives = instance.lifecycle != Lifecycle::Terminating;
+        instance.owned && lives && !input.progress.terminated.contains(*id)
+    });
+    let instances: BTreeSet<InstanceId> = marked.map(|(id, _)| id.clone()).collect();
+    if input.look.is_plain() && !instances.is_empty() {
+        // Without the marks nobody is of a fleet of which all are said to be marked.
+        if record.owned {
+            steps.push(Step::record(Record { owned: false, ..record.clone() }));
+        }
+        steps.push(Step::plain(Action::Disown { instances }));
+    }
+    let keys = KEYS.into_iter().map(String::from).collect();
+    steps.push(Step::plain(Action::EraseRecord { keys }));
+    steps
+}
+
+/// Launches what is missing once the removals in `plan` are done, before they are: an instance
+/// that drained is what its replacement is made like, and can go back into rotation should the
+/// launch fail.
+pub fn launch(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) {
+    let Input { progress, now, .. } = *input;
+    if !input.look.is_plain() {
+        return;
+    }
+    let leaving: BTreeSet<InstanceId> = plan
+        .actions
+        .iter()
+        .filter_map(|step| match &step.action {
+            Action::Terminate { instance, .. } | Action::Detach { instance, .. } => Some(instance),
+            _ => None,
+        })
+        .cloned()
+        .collect();
+    let live = view.members.len().saturating_sub(leaving.len());
+    let old = view.old().filter(|member| !leaving.contains(member.id)).count();
+    let size = progress.size(input.look) as usize;
+    let wanted = size + (record.surge as usize).min(old);
+    let on_their_way = progress.plain.on_their_way as usize;
+    let mut missing = wanted.saturating_sub(live + on_their_way);
+
+    // What was there and is not any more may only be late to show.
+    let lost = size.saturating_sub(view.members.len() + on_their_way).min(missing);
+    let sure_at = progress.missing_since.unwrap_or(now) + super::UNLAUNCHED_AFTER;
+    if lost > 0 && now < sure_at {
+        missing -= lost;
+        plan.wake_at(Some(sure_at), now);
+    }
+    if missing == 0 {
+        return;
+    }
+    if let Some(trouble) = &progress.plain.trouble {
+        let again = trouble.tried + LAUNCH_AGAIN;
+        plan.wait(Wait {
+            kind: WaitKind::Launch,
+            instances: Vec::new(),
+            detail: Some(trouble.cause.clone()),
+            deadline: launch_deadline(input, trouble.since),
+        });
+        hold_back(plan);
+        if now < again {
+            plan.wake_at(Some(again), now);
+            return;
+        }
+        // One is enough to see whether it works again.
+        missing = 1;
+    }
+    let likes = likes(input, view, &leaving);
+    if likes.len() < missing {
+        hold_back(plan);
+    }
+    let launches = likes.into_iter().take(missing).map(|(like, attempt)| {
+        let token = token(input, record, &like, attempt);
+        Step::plain(Action::Launch { revision: input.target.revision.clone(), like, token })
+    });
+    plan.actions.splice(0..0, launches);
+}
+
+/// Until when a launch must have succeeded.
+pub fn launch_deadline(input: &Input<'_>, since: Timestamp) -> Timestamp {
+    since.max(input.progress.turned_back_at) + input.spec.health.healthy_timeout
+}
+
+/// As long as nothing can be launched, nobody goes.
+fn hold_back(plan: &mut Plan) {
+    plan.actions
+        .retain(|step| !matches!(step.action, Action::Terminate { .. } | Action::Detach { .. }));
+}
+
+/// What new instances are made like, each once: those that leave, then others to be replaced, then
+/// whoever is there. With each how many were made like it already.
+fn likes(
+    input: &Input<'_>,
+    view: &View<'_>,
+    leaving: &BTreeSet<InstanceId>,
+) -> Vec<(InstanceId, usize)> {
+    let mut made: BTreeMap<&InstanceId, usize> = BTreeMap::new();
+    for instance in input.look.instances.values() {
+        let is_new = instance.revision.as_ref() == Some(&input.target.revision);
+        if let Some(like) = instance.stands_for.as_ref().filter(|_| is_new) {
+            *made.entry(like).or_default() += 1;
+        }
+    }
+    let mut ranked: Vec<(bool, bool, bool, &Member<'_>)> = view
+        .members
+        .iter()
+        .filter(|member| !input.progress.is_launched(member.id))
+        .map(|member| {
+            let is_made = made.contains_key(member.id);
+            (is_made, !leaving.contains(member.id), !member.is_old(), member)
+        })
+        .collect();
+    ranked.sort_by_key(|(made, stays, is_good, member)| {
+        (*made, *stays, *is_good, member.instance.launched_at, member.id)
+    });
+    let attempt = |id: &InstanceId| made.get(id).copied().unwrap_or_default();
+    ranked.into_iter().map(|(.., member)| (member.id.clone(), attempt(member.id))).collect()
+}
+
+/// Names a launch: the same one whoever asks for it, before or after a crash.
+fn token(input: &Input<'_>, record: &Record, like: &InstanceId, attempt: usize) -> String {
+    let revision = &input.target.revision;
+    let mut attempts = attempt..;
+    let mut next = || {
+        let attempt = attempts.next().unwrap_or_default();
+        let words = format!("{} {revision} {like} {attempt}", record.id);
+        let digest = Sha256::digest(words.as_bytes());
+        digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let mut token = next();
+    while input.progress.plain.spent.contains(&token) {
+        token = next();
+    }
+    token
+}
+
+/// Registers new instances that run and are in no target group yet, save those `leaving`.
+pub fn register_newcomers(
+    input: &Input<'_>,
+    view: &View<'_>,
+    leaving: &BTreeSet<InstanceId>,
+) -> Vec<Step> {
+    if !input.look.is_plain() {
+        return Vec::new();
+    }
+    let mut steps = Vec::new();
+    for group in &input.target.target_groups {
+        let newcomers = view
+            .members
+            .iter()
+            .filter(|member| !leaving.contains(member.id) && is_newcomer(input, member, &group.id));
+        let instances: BTreeSet<InstanceId> = newcomers.map(|member| member.id.clone()).collect();
+        if !instances.is_empty() {
+            let target_group = group.id.clone();
+            steps.push(Step::plain(Action::Register { target_group, instances }));
+        }
+    }
+    steps
+}
+
+/// Whether `member` has yet to be registered in `group`, for the first time.
+fn is_newcomer(input: &Input<'_>, member: &Member<'_>, group: &TargetGroupId) -> bool {
+    let progress = input.progress;
+    let registered = progress.returned.get(member.id);
+    let is_late = registered.is_none_or(|at| input.now >= *at + REGISTRATION_SHOWS_IN);
+    member.is_new
+        && !member.is_victim
+        && !member.failed
+        && member.instance.lifecycle == Lifecycle::InService
+        && !member.instance.targets.contains_key(group)
+        && member.seen.is_none_or(|seen| !seen.has_served)
+        && !progress.was_deregistered(member.id)
+        && !progress.strays.contains(&(member.id.clone(), group.clone()))
+        && is_late
+}
+
+/// Waits for new instances that cannot be registered yet.
+pub fn wait_for_newcomers(
+    input: &Input<'_>,
+    view: &View<'_>,
+    leaving: &BTreeSet<InstanceId>,
+    deadline: Timestamp,
+    plan: &mut Plan,
+) {
+    let boots = |member: &&Member<'_>| {
+        member.is_new
+            && !member.failed
+            && !leaving.contains(member.id)
+            && member.instance.lifecycle == Lifecycle::Pending
+    };
+    let booting = view.members.iter().filter(boots);
+    let instances: Vec<InstanceId> = booting.map(|member| member.id.clone()).collect();
+    if input.look.is_plain() && !instances.is_empty() && input.now < deadline {
+        plan.wait(Wait { kind: WaitKind::Launch, instances, detail: None, deadline });
+    }
+}

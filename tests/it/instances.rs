@@ -1,0 +1,201 @@
+//! Plain instances behind a target group, without an Auto Scaling group, on LocalStack.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::lab::{Account, account};
+use crate::localstack::{assert_drained_before_terminated, ids, least_serving, report, times};
+use crate::process::Ran;
+use crate::promises::{end, start};
+
+const WEB: &str = "plain/web";
+
+/// Instances on a port that is not their target group's, in three subnets.
+fn instances(size: u32, versions: Value) -> Value {
+    json!({ "name": "web", "size": size, "port": 8080, "versions": versions })
+}
+
+/// What `made` was made as, to be rolled to `version`.
+fn resource(made: &Value, version: &str) -> Value {
+    json!({
+        "policy": "rolling", "batch_size_type": "percentage", "batch_size": 30,
+        "poll_interval": "200ms",
+        "health": { "min_healthy_time": "300ms", "healthy_timeout": "5s" },
+        "target_group": {
+            "arn": made["target_group_arns"][0],
+            "launch_template": { "id": made["launch_template"], "version": version },
+        },
+    })
+}
+
+fn live(fleet: &Value) -> BTreeMap<String, Value> {
+    let instances = fleet["instances"].as_object().expect("instances").clone();
+    instances.into_iter().collect()
+}
+
+/// How many instances are in each subnet.
+fn spread(fleet: &Value) -> BTreeMap<String, usize> {
+    let mut spread = BTreeMap::new();
+    for instance in live(fleet).values() {
+        *spread.entry(instance["subnet"].as_str().expect("a subnet").to_owned()).or_default() += 1;
+    }
+    spread
+}
+
+/// The names that their owner gave the instances.
+fn names(fleet: &Value) -> BTreeSet<String> {
+    let instances = live(fleet).into_values();
+    instances.map(|i| i["tags"]["Name"].as_str().expect("a name").to_owned()).collect()
+}
+
+/// Every instance is on `version` and healthy, and nothing else is different from `before`.
+fn assert_as_before(account: &Account, before: &Value, version: &str) {
+    let after = account.get(WEB);
+    assert_eq!(after["tags"], before["tags"], "the target group's tags");
+    assert_eq!(spread(&after), spread(before));
+    assert_eq!(names(&after), names(before), "each has the tags of the one it replaced");
+    let instances = live(&after);
+    for (id, instance) in &instances {
+        assert_eq!(after["targets"]["web"][id], "healthy", "{id}");
+        assert_eq!(after["ports"][id], json!([8080]), "{id}");
+        let tags = instance["tags"].as_object().expect("tags");
+        let ours: Vec<&String> = tags.keys().filter(|key| key.starts_with("rolling:")).collect();
+        assert!(ours.is_empty(), "{id} has {ours:?}");
+        assert_eq!(instance["tags"]["version"], version, "{id}: the template has a say");
+        let revision = instance["revision"].as_str().expect("a revision");
+        assert!(revision.ends_with(&format!(":{version}")), "{id} runs {revision}");
+    }
+    let listed = after["targets"]["web"].as_object().expect("targets").len();
+    assert_eq!(listed, instances.len(), "nobody drains, and nobody is lost");
+}
+
+fn apply(account: &Account, made: &Value, policy: &str, version: &str) -> Ran {
+    let mut wanted = resource(made, version);
+    wanted["policy"] = json!(policy);
+    if !policy.starts_with("rolling") {
+        wanted.as_object_mut().expect("attributes").remove("batch_size");
+        wanted.as_object_mut().expect("attributes").remove("batch_size_type");
+    }
+    account.run("apply", &wanted)
+}
+
+#[test]
+fn plain_instances_are_replaced_batch_by_batch_each_by_one_like_it() {
+    for (policy, floor, ceiling) in
+        [("rolling", 7, 10), ("rolling_with_additional_batch", 10, 13), ("immutable", 10, 20)]
+    {
+        let Some(account) = account() else { return };
+        let made = account.make("plain", instances(10, json!([null, null])), times());
+        let before = account.get(WEB);
+        let ran = apply(&account, &made, policy, "2");
+        assert_eq!(ran.code, 0, "{policy}: {ran:?}");
+        assert_as_before(&account, &before, "2");
+        let timeline = account.timeline();
+        assert_eq!(ids(&timeline, "launched").len(), 10, "{policy}");
+        assert_eq!(ids(&timeline, "terminating").len(), 10, "{policy}");
+        assert_drained_before_terminated(&timeline);
+        assert!(least_serving(&before, &timeline) >= floor, "{policy}");
+        assert!(most_serving(&before, &timeline) <= ceiling, "{policy}");
+        assert_every_target_has_its_port(&account);
+        // Looked at again there is nothing to do.
+        let again = apply(&account, &made, policy, "2");
+        assert_eq!(again.code, 0, "{again:?}");
+        assert_eq!(account.count("ec2.RunInstances"), 10, "{policy}");
+    }
+}
+
+/// The most instances that were healthy at any moment.
+fn most_serving(before: &Value, timeline: &[Value]) -> usize {
+    let mut healthy: BTreeSet<String> = live(before).into_keys().collect();
+    let mut most = healthy.len();
+    for event in timeline {
+        let id = event["instance"].as_str().expect("an id").to_owned();
+        match event["kind"].as_str().expect("a kind") {
+            "healthy" => drop(healthy.insert(id)),
+            "unhealthy" | "draining" | "terminating" => drop(healthy.remove(&id)),
+            _ => {}
+        }
+        most = most.max(healthy.len());
+    }
+    most
+}
+
+fn assert_every_target_has_its_port(account: &Account) {
+    let calls = account.get("calls")["calls"].as_array().expect("calls").clone();
+    let mut seen = 0;
+    for call in &calls {
+        let action = call["action"].as_str().unwrap_or_default();
+        if !["RegisterTargets", "DeregisterTargets"].contains(&action) {
+            continue;
+        }
+        for target in call["parameters"]["Targets"].as_array().expect("targets") {
+            assert_eq!(target["Port"], 8080, "{action} {target}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 20, "{seen}");
+}
+
+#[test]
+fn a_bad_revision_of_plain_instances_goes_back_and_its_cause_is_told() {
+    for (behaviour, words) in [
+        ("unhealthy", "Health checks failed with these codes: [502]"),
+        ("fail-launch", "InsufficientInstanceCapacity"),
+    ] {
+        for policy in ["rolling", "rolling_with_additional_batch"] {
+            let Some(account) = account() else { return };
+            let made = account.make("plain", instances(6, json!([null, behaviour])), times());
+            let before = account.get(WEB);
+            let ran = apply(&account, &made, policy, "2");
+            assert_eq!(ran.code, 3, "{behaviour} {policy}: {ran:?}");
+            let why = report(&ran)["reason"].as_str().expect("a reason").to_owned();
+            assert!(why.contains(words), "{why}");
+            assert_as_before(&account, &before, "1");
+            let timeline = account.timeline();
+            assert_drained_before_terminated(&timeline);
+            assert!(least_serving(&before, &timeline) >= if policy == "rolling" { 5 } else { 6 });
+        }
+    }
+}
+
+#[test]
+fn ten_kills_at_any_moment_lose_no_plain_instance_and_leave_none_over() {
+    const KILLS: u32 = 10;
+    const SPREAD: f64 = 9.0;
+    std::thread::scope(|scope| {
+        for lane in 0..3 {
+            scope.spawn(move || {
+                for kill in (lane..KILLS).step_by(3) {
+                    let moment = SPREAD * f64::from(kill + 1) / f64::from(KILLS);
+                    kill_and_apply(Duration::from_secs_f64(moment), kill % 2 == 0);
+                }
+            });
+        }
+    });
+}
+
+fn kill_and_apply(moment: Duration, has_surge: bool) {
+    let Some(account) = account() else { return };
+    let made = account.make("plain", instances(9, json!([null, null])), times());
+    let before = account.get(WEB);
+    let mut wanted = resource(&made, "2");
+    wanted["health"]["healthy_timeout"] = json!("60s");
+    if has_surge {
+        wanted["policy"] = json!("rolling_with_additional_batch");
+    }
+    let mut child = start(&account, &wanted);
+    std::thread::sleep(moment);
+    child.kill().expect("SIGKILL");
+    let killed = end(child);
+    let ran = account.run("apply", &wanted);
+    let when = format!("killed after {moment:?} (it had come to {})", killed.code);
+    assert_eq!(ran.code, 0, "{when}: {ran:?}");
+    assert_as_before(&account, &before, "2");
+    let timeline = account.timeline();
+    assert_eq!(ids(&timeline, "launched").len(), 9, "{when}: no launch too many");
+    assert_eq!(ids(&timeline, "terminating").len(), 9, "{when}");
+    let floor = if has_surge { 9 } else { 7 };
+    assert!(least_serving(&before, &timeline) >= floor, "{when}");
+}
