@@ -37,6 +37,8 @@ mod protocol;
 #[cfg(feature = "aws")]
 mod refusals;
 mod rollout;
+#[cfg(feature = "aws")]
+mod scale;
 mod scenarios;
 mod sidecar;
 mod stdio;

@@ -8,6 +8,7 @@ use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
+use aws_sdk_ec2::config::retry::RetryPartition;
 use aws_sdk_ec2::config::{ProvideCredentials as _, SharedCredentialsProvider};
 use rolling_provider::{Clock, ProviderError};
 
@@ -48,8 +49,9 @@ impl Aws {
             .operation_attempt_timeout(Duration::from_secs(30))
             .build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            // The engine alone tries again: the SDK would repeat a mutation of unknown effect.
-            .retry_config(RetryConfig::disabled())
+            // The engine alone tries again: the SDK would repeat a mutation of unknown effect. Its
+            // adaptive mode is here for its limit on calls, which it finds by being throttled.
+            .retry_config(RetryConfig::adaptive().with_max_attempts(1))
             .timeout_config(timeouts);
         if let Some(region) = &config.region {
             loader = loader.region(Region::new(region.clone()));
@@ -90,7 +92,7 @@ impl Aws {
         let provider = shared
             .credentials_provider()
             .ok_or_else(|| missing("there are no credentials".into()))?;
-        provider.provide_credentials().await.map_err(|error| {
+        let credentials = provider.provide_credentials().await.map_err(|error| {
             let causes = aws_sdk_ec2::error::DisplayErrorContext(&error).to_string();
             let why = first_cause(&causes);
             match &config.profile {
@@ -107,10 +109,23 @@ impl Aws {
             }
         })?;
 
+        // Whatever calls from this process for the same account and region shares one limit.
+        let caller = credentials.account_id().map_or(credentials.access_key_id(), |id| id.as_str());
+        let shares = RetryPartition::new(format!("rolling {caller} {region}"));
         Ok(Aws {
-            autoscaling: aws_sdk_autoscaling::Client::new(&shared),
-            ec2: aws_sdk_ec2::Client::new(&shared),
-            elb: aws_sdk_elasticloadbalancingv2::Client::new(&shared),
+            autoscaling: aws_sdk_autoscaling::Client::from_conf(
+                aws_sdk_autoscaling::config::Builder::from(&shared)
+                    .retry_partition(shares.clone())
+                    .build(),
+            ),
+            ec2: aws_sdk_ec2::Client::from_conf(
+                aws_sdk_ec2::config::Builder::from(&shared).retry_partition(shares.clone()).build(),
+            ),
+            elb: aws_sdk_elasticloadbalancingv2::Client::from_conf(
+                aws_sdk_elasticloadbalancingv2::config::Builder::from(&shared)
+                    .retry_partition(shares)
+                    .build(),
+            ),
             region,
         })
     }

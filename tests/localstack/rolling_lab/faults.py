@@ -25,7 +25,7 @@ from .model import World
 
 LOG = logging.getLogger(__name__)
 SERVICES = {"ec2", "elbv2", "autoscaling"}
-KINDS = {"throttle", "error", "drop_before", "drop_after", "lag"}
+KINDS = {"throttle", "rate", "error", "drop_before", "drop_after", "lag"}
 READS = ("Describe", "Get", "List", "Search")
 # The only reads that lag.
 GROUPS = "autoscaling.DescribeAutoScalingGroups"
@@ -42,7 +42,10 @@ class Fault:
     count: int | None = 1  # how many calls it still hits; None: for ever
     every: int = 1  # hits only every so manieth matching call
     seconds: float = 0.0  # how far back a lag goes
+    per_second: float = 0.0  # how many calls a rate lets pass, and as many at once
     seen: int = 0  # matching calls so far
+    bucket: float = 0.0  # how many a rate lets pass now
+    filled: float = 0.0  # when that was counted
 
     def __post_init__(self):
         if self.kind not in KINDS:
@@ -51,6 +54,8 @@ class Fault:
             raise ValueError("count and every are 1 or more")
         if (self.kind == "lag") != (self.seconds > 0):
             raise ValueError("a lag, and nothing else, has seconds above 0")
+        if (self.kind == "rate") != (self.per_second > 0):
+            raise ValueError("a rate, and nothing else, has per_second above 0")
 
     def matches(self, action: str) -> bool:
         if self.kind == "lag" and action not in (GROUPS, HEALTH):
@@ -62,12 +67,25 @@ class Fault:
     def hits(self, action: str) -> bool:
         if self.count == 0 or not self.matches(action):
             return False
+        if self.kind == "rate":
+            return self.is_over()
         self.seen += 1
         if self.seen % self.every:
             return False
         if self.count is not None:
             self.count -= 1
         return True
+
+
+    def is_over(self) -> bool:
+        """Whether a call is one too many, as of a token bucket."""
+        passed = now() - self.filled
+        self.bucket = min(self.per_second, self.bucket + passed * self.per_second)
+        self.filled += passed
+        if self.bucket < 1:
+            return True
+        self.bucket -= 1
+        return False
 
 
 @dataclass
@@ -95,7 +113,7 @@ class Faults:
         """Raises ValueError or TypeError for what is no fault."""
         faults = []
         for each in wanted:
-            count = {"count": None} if each.get("kind") == "lag" else {}
+            count = {"count": None} if each.get("kind") in ("lag", "rate") else {}
             faults.append(Fault(**(count | each)))
         # A call has one fault; what refuses or loses it comes before what only lags.
         faults.sort(key=lambda fault: fault.kind == "lag")
@@ -251,9 +269,10 @@ def before(chain, context, response) -> None:
     if fault is None:
         return
     context.fault = fault.kind
-    if fault.kind == "throttle" and action.startswith("ec2."):
+    is_throttled = fault.kind in ("throttle", "rate")
+    if is_throttled and action.startswith("ec2."):
         raise CommonServiceException("RequestLimitExceeded", "Request limit exceeded.", 503)
-    if fault.kind == "throttle":
+    if is_throttled:
         raise CommonServiceException("Throttling", "Rate exceeded", 400, True)
     if fault.kind == "error":
         raise CommonServiceException("InternalFailure", "The lab was told to fail this call.", 500)
