@@ -5,7 +5,7 @@ import datetime
 from localstack.aws.api import CommonServiceException, RequestContext
 
 from . import mixed
-from .cloud import account
+from .cloud import account, now
 from .model import Group
 
 
@@ -73,3 +73,14 @@ def describe_instance(instance) -> dict:
     if instance.weight:
         described["WeightedCapacity"] = str(instance.weight)
     return described
+
+
+def shown(activity: dict) -> dict:
+    """An activity as it is now."""
+    answer = dict(activity, StartTime=moment(activity["StartTime"]))
+    if activity["EndTime"] <= now():
+        answer["EndTime"] = moment(activity["EndTime"])
+    else:
+        del answer["EndTime"]
+        answer["StatusCode"] = "InProgress"
+    return answer

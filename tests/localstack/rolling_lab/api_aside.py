@@ -3,7 +3,7 @@
 from localstack.aws.api import RequestContext
 
 from . import hooks
-from .api import group_of, instance_of, invalid, world_of
+from .api import group_of, instance_of, invalid, shown, world_of
 from .cloud import now
 from .model import Group
 
@@ -143,8 +143,6 @@ def sizes(group: Group, aim: str) -> str:
 
 
 def moved(world, group: Group, instance, words: str) -> dict:
-    from .autoscaling import shown
-
     cause = (
         f"At {world.stamp(world.now)} instance {instance.id} was moved in response to a user "
         "request."
@@ -163,8 +161,7 @@ def protect(context: RequestContext, request: dict) -> dict:
         for instance in instances:
             if instance.pool or instance.terminating:
                 raise invalid(
-                    f"The instance {instance.id} is not in InService or EnteringStandby or "
-                    "Standby."
+                    f"The instance {instance.id} is not in InService or EnteringStandby or Standby."
                 )
         for instance in instances:
             instance.protected = bool(request["ProtectedFromScaleIn"])

@@ -5,6 +5,7 @@ from localstack.aws.api import CommonServiceException, RequestContext
 from . import refresh
 from .api import group_of, invalid, moment, policy_of, template_of, world_of
 from .cloud import now
+from .mixed import choices
 from .model import Group
 from .refresh import Refresh
 
@@ -58,8 +59,6 @@ def wanted_of(world, desired: dict) -> tuple[dict | None, dict | None]:
 
 def numbered(wanted: tuple[dict | None, dict | None]) -> bool:
     """Whether the versions of its templates stay what they are."""
-    from .mixed import choices
-
     return all(spec and spec.get("Version") not in MOVING for spec, _, _ in choices(*wanted))
 
 
@@ -99,8 +98,7 @@ def active(group: Group):
     if known is None:
         raise fault(
             "ActiveInstanceRefreshNotFound",
-            "No in progress or pending Instance Refresh found for Auto Scaling group "
-            f"{group.name}",
+            f"No in progress or pending Instance Refresh found for Auto Scaling group {group.name}",
         )
     return known
 
@@ -156,7 +154,7 @@ def describe(context: RequestContext, request: dict) -> dict:
 
 def shown(group: Group, entry) -> dict:
     if not isinstance(entry, Refresh):
-        return entry
+        return entry  # the door's
     left = entry.whole - entry.updated
     answer = {
         "InstanceRefreshId": entry.id,

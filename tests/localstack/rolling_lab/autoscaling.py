@@ -4,7 +4,16 @@ from localstack.aws.api import CommonServiceException, RequestContext
 from localstack.services.moto import call_moto, call_moto_with_request
 
 from . import api_aside, api_refresh, api_warm, warm
-from .api import describe_instance, group_of, instance_of, invalid, moment, policy_of, template_of, world_of
+from .api import (
+    describe_instance,
+    group_of,
+    instance_of,
+    invalid,
+    policy_of,
+    shown,
+    template_of,
+    world_of,
+)
 from .cloud import now
 from .model import Group, TargetGroup, stamp
 
@@ -21,13 +30,13 @@ NO_MAINTENANCE = {"MinHealthyPercentage": -1, "MaxHealthyPercentage": -1}
 
 
 def set_options(group: Group, request: dict) -> None:
+    """What a request says of what is only shown; -1 takes it away again."""
     group.options |= {key: request[key] for key in OPTIONS if key in request}
     group.protects = bool(group.options.get("NewInstancesProtectedFromScaleIn"))
     if group.options.get("DefaultInstanceWarmup") == -1:
         del group.options["DefaultInstanceWarmup"]
     maintenance = request.get("InstanceMaintenancePolicy")
     if maintenance:
-        check_maintenance(maintenance)
         group.options["InstanceMaintenancePolicy"] = dict(maintenance)
     if maintenance == NO_MAINTENANCE:
         del group.options["InstanceMaintenancePolicy"]
@@ -108,6 +117,7 @@ def update(context: RequestContext, request: dict) -> dict:
                 f"and max size:{maximum}"
             )
         template, policy = template_of(world, request), policy_of(world, request)
+        check_maintenance(request.get("InstanceMaintenancePolicy") or NO_MAINTENANCE)
         if template and policy:
             raise invalid(
                 "Valid requests must contain either LaunchTemplate, LaunchConfigurationName or "
@@ -238,8 +248,7 @@ def detach(context: RequestContext, request: dict) -> dict:
             instance = instance_of(group, instance_id)
             if instance.lifecycle not in ("InService", "Standby"):
                 raise invalid(
-                    f"The instance {instance_id} is not in InService or Standby or "
-                    "EnteringStandby."
+                    f"The instance {instance_id} is not in InService or Standby or EnteringStandby."
                 )
         for instance_id in wanted:
             world.detach(
@@ -282,16 +291,6 @@ def activities(context: RequestContext, request: dict) -> dict:
         return answer
 
 
-def shown(activity: dict) -> dict:
-    answer = dict(activity, StartTime=moment(activity["StartTime"]))
-    if activity["EndTime"] <= now():
-        answer["EndTime"] = moment(activity["EndTime"])
-    else:
-        del answer["EndTime"]
-        answer["StatusCode"] = "InProgress"
-    return answer
-
-
 def attach_target_groups(context: RequestContext, request: dict) -> dict:
     world = world_of(context)
     with world.lock:
@@ -308,16 +307,21 @@ def attach_target_groups(context: RequestContext, request: dict) -> dict:
     return {}
 
 
-OVERRIDES = api_aside.OVERRIDES | api_refresh.OVERRIDES | api_warm.OVERRIDES | {
-    "AttachLoadBalancerTargetGroups": attach_target_groups,
-    "CreateAutoScalingGroup": create,
-    "DeleteAutoScalingGroup": delete,
-    "DescribeAutoScalingGroups": describe,
-    "DescribeScalingActivities": activities,
-    "DetachInstances": detach,
-    "ResumeProcesses": resume,
-    "SetDesiredCapacity": set_desired,
-    "SuspendProcesses": suspend,
-    "TerminateInstanceInAutoScalingGroup": terminate,
-    "UpdateAutoScalingGroup": update,
-}
+OVERRIDES = (
+    api_aside.OVERRIDES
+    | api_refresh.OVERRIDES
+    | api_warm.OVERRIDES
+    | {
+        "AttachLoadBalancerTargetGroups": attach_target_groups,
+        "CreateAutoScalingGroup": create,
+        "DeleteAutoScalingGroup": delete,
+        "DescribeAutoScalingGroups": describe,
+        "DescribeScalingActivities": activities,
+        "DetachInstances": detach,
+        "ResumeProcesses": resume,
+        "SetDesiredCapacity": set_desired,
+        "SuspendProcesses": suspend,
+        "TerminateInstanceInAutoScalingGroup": terminate,
+        "UpdateAutoScalingGroup": update,
+    }
+)

@@ -34,9 +34,7 @@ def passed(world, group: Group, instance: Instance, transition: str, due: float)
     return instance.passed_at
 
 
-def complete(
-    world, group: Group, instance: Instance, name: str, result: str, at: float
-) -> None:
+def complete(world, group: Group, instance: Instance, name: str, result: str, at: float) -> None:
     """One hook is done with an instance. An abandoned launch is terminated and replaced; a
     termination goes on either way, but to abandon it skips the other hooks."""
     if result == "ABANDON" and not instance.terminating:

@@ -35,7 +35,8 @@ class Refresh:
     paused_until: float | None = None
     baked_at: float = 0.0
     moved_at: float = 0.0  # when it last got anywhere
-    ready: int = 0  # new instances that were ready then
+    reached: int = 0  # how many it had replaced and launched then
+    ready: int = 0  # new instances that are ready
     held_since: float | None = None  # by protected instances, or those in standby
     rollback: dict | None = None
 
@@ -80,8 +81,10 @@ def begin(group: Group, refresh: Refresh) -> None:
 def step(world, group: Group) -> bool:
     """One thing that the running refresh does now; whether it did any."""
     refresh = group.refresh
-    if refresh is None or "InstanceRefresh" in group.suspended:
+    if refresh is None:
         return False
+    if "InstanceRefresh" in group.suspended and refresh.status != "Cancelling":
+        return False  # paused
     if refresh.status == "Pending":
         return choose(world, group, refresh)
     if refresh.status == "Baking":
@@ -162,10 +165,12 @@ def count(world, group: Group, refresh: Refresh) -> None:
     refresh.total -= len(gone)
     fresh = new(group, refresh)
     ready = sum(is_ready(world, group, refresh, i) for i in fresh)
-    if ready > refresh.ready or any(i.waits for i in fresh):
-        refresh.moved_at = world.now
-    refresh.ready = ready
     replaced = refresh.total - len(remaining(group, refresh))
+    # One that the group itself replaces, for it is unhealthy, gets the refresh nowhere.
+    reached = replaced + len(fresh)
+    if ready > refresh.ready or reached > refresh.reached or any(i.waits for i in fresh):
+        refresh.moved_at = world.now
+    refresh.ready, refresh.reached = ready, max(reached, refresh.reached)
     waiting = len(fresh) - ready + max(group.desired - group.units(), 0)
     done = max(replaced - waiting, 0)
     if refresh.status == "RollbackInProgress":
@@ -217,7 +222,8 @@ def replace(world, group: Group, refresh: Refresh) -> bool:
     settled = refresh.ready == len(new(group, refresh)) and group.units() >= group.desired
     if settled and not (free and quota > 0):
         return pause(world, group, refresh, left, quota)
-    refresh.held_since = None
+    if refresh.held_since is not None:
+        refresh.held_since, refresh.reason = None, ""
     return replace_one(world, group, refresh, free[: max(quota, 0)])
 
 
@@ -238,22 +244,19 @@ def replace_one(world, group: Group, refresh: Refresh, free: list[Instance]) -> 
     one_at_least = most <= group.desired and not in_flight
     if stay >= needed or victim not in ready or one_at_least:
         remove(world, group, victim)
-        refresh.moved_at = world.now
         return True
     weight = mixed.choose(group)[2] or 1
     surplus = group.units() - group.desired
-    room = group.units() + weight <= max(most, group.desired + weight if not in_flight else 0)
-    if (
+    # By weights, the share may be too small for any: one is launched all the same.
+    room = group.units() + weight <= most or not in_flight
+    return (
         told["MaxHealthyPercentage"] > 100
         and room
         and surplus < sum(i.units for i in free)
         and world.now >= group.retry_at
         and "Launch" not in group.suspended
         and world.launch(group, weight, world.now)
-    ):
-        refresh.moved_at = world.now
-        return True
-    return False
+    )
 
 
 def allowed(refresh: Refresh) -> int:
@@ -351,7 +354,7 @@ def roll_back(world, group: Group, refresh: Refresh, words: str) -> None:
     fresh = {i.id for i in group.instances.values() if i.id not in refresh.before}
     refresh.old = {i.id for i in group.live() if i.id in fresh}
     refresh.before = {i.id for i in group.instances.values()}
-    refresh.ready, refresh.total = 0, len(refresh.old)
+    refresh.ready, refresh.reached, refresh.total = 0, 0, len(refresh.old)
     refresh.paused_until, refresh.held_since = None, None
     pooled = [i for i in group.instances.values() if i.id in fresh and i.pool and not i.terminating]
     renew_pool(world, group, refresh, pooled)
@@ -361,7 +364,7 @@ def cancel(world, group: Group, refresh: Refresh) -> bool:
     """Ends once what is under way is over."""
     fresh = new(group, refresh)
     if refresh.ready == len(fresh) or stuck(world, group, refresh):
-        return end(world, group, refresh, "Cancelled")
+        return end(world, group, refresh, "Cancelled", refresh.reason)
     return False
 
 

@@ -123,9 +123,7 @@ class Group:
 
     def live(self) -> list[Instance]:
         """What counts as its capacity, or soon will."""
-        return [
-            i for i in self.instances.values() if not (i.terminating or i.pool or i.aside)
-        ]
+        return [i for i in self.instances.values() if not (i.terminating or i.pool or i.aside)]
 
     def units(self) -> int:
         return sum(i.units for i in self.live())
