@@ -193,7 +193,9 @@ class World(Targets):
         its warm pool; None where it failed."""
         spec, kind, weight = mixed.choose(group)
         template, behaviour = self.cloud.resolve(spec)
-        zone = self._zone(group, behaviour, kind or TYPE, at)
+        # The pool is spread over the zones together with what it stands in for.
+        others = group.live() + (warm.members(group) if pool else [])
+        zone = self._zone(group, others, behaviour, kind or TYPE, at)
         if zone is None:
             group.retry_at = at + self.times["retry"]
             return None
@@ -222,10 +224,12 @@ class World(Targets):
         instance.activity = self.record(group, at, at + boot, "Successful", words, cause, "")
         return instance
 
-    def _zone(self, group: Group, behaviour: str | None, kind: str, at: float) -> str | None:
+    def _zone(
+        self, group: Group, others: list[Instance], behaviour: str | None, kind: str, at: float
+    ) -> str | None:
         """Where the next instance goes. A zone without capacity costs a failed activity, and the
         next one is tried at once."""
-        zones = sorted(group.zones, key=lambda z: sum(i.zone == z for i in group.live()))
+        zones = sorted(group.zones, key=lambda z: sum(i.zone == z for i in others))
         tried = group.zones[:1] if behaviour == "fail-launch" else []
         for zone in [] if tried else zones:
             if zone not in self.times["no_capacity"]:
@@ -281,9 +285,10 @@ class World(Targets):
         """Something left: the size goes down by that much, or what is missing is launched."""
         group.desired -= decrement
         missing = group.desired - group.units()
-        if not decrement and "Launch" not in group.suspended:
-            if missing > 0 and at >= group.retry_at:
-                self.launch(group, missing, at)
+        if decrement or "Launch" in group.suspended:
+            return
+        if missing > 0 and at >= group.retry_at:
+            self.launch(group, missing, at)
 
     def enter_standby(self, group: Group, instance_id: str, decrement: bool, at: float) -> None:
         """Takes an instance out of its target groups and of the capacity; it goes on running."""

@@ -237,8 +237,9 @@ def replace_one(world, group: Group, refresh: Refresh, free: list[Instance]) -> 
     most = math.floor(group.desired * told["MaxHealthyPercentage"] / 100)
     if told["MaxHealthyPercentage"] > 100:
         most = max(most, group.desired + 1)
-    # What is not healthy costs nothing.
-    victim = min(free, key=lambda i: (i in ready, i.launched, i.id))
+    # What is not healthy costs nothing; and the zones are to stay even.
+    zones = [i.zone for i in group.live()]
+    victim = min(free, key=lambda i: (i in ready, -zones.count(i.zone), i.launched, i.id))
     stay = sum(i.units for i in ready if i is not victim)
     in_flight = refresh.ready < len(new(group, refresh)) or group.units() < group.desired
     one_at_least = most <= group.desired and not in_flight

@@ -18,12 +18,13 @@ def members(group: Group) -> list[Instance]:
 
 
 def take(world, group: Group, at: float) -> Instance | None:
-    """An instance of the pool for the group, which keeps the template that it was made with and
-    boots in a tenth of the time. None where none is prepared."""
+    """An instance of the pool for the group, of the emptiest zone. It keeps the template that it
+    was made with, and boots in a tenth of the time. None where none is prepared."""
     ready = [i for i in members(group) if i.prepared]
     if not ready or group.pool.deleting:
         return None
-    instance = min(ready, key=lambda i: (i.launched, i.id))
+    zones = [i.zone for i in group.live()]
+    instance = min(ready, key=lambda i: (zones.count(i.zone), i.launched, i.id))
     if instance.pool != "Running":
         world.cloud.start(instance.id)
     instance.pool, instance.prepared = None, False
