@@ -1,11 +1,20 @@
 """Auto Scaling: moto keeps groups, tags and suspended processes; the model keeps instances."""
 
-import datetime
-
 from localstack.aws.api import CommonServiceException, RequestContext
 from localstack.services.moto import call_moto, call_moto_with_request
 
-from .cloud import account, now
+from . import api_aside, api_refresh, api_warm, warm
+from .api import (
+    describe_instance,
+    group_of,
+    instance_of,
+    invalid,
+    policy_of,
+    shown,
+    template_of,
+    world_of,
+)
+from .cloud import now
 from .model import Group, TargetGroup, stamp
 
 SIZES = ("MinSize", "MaxSize", "DesiredCapacity")
@@ -13,35 +22,40 @@ PROCESSES = {
     "Launch", "Terminate", "AddToLoadBalancer", "AlarmNotification", "AZRebalance", "HealthCheck",
     "InstanceRefresh", "ReplaceUnhealthy", "ScheduledActions",
 }  # fmt: skip
+# What moto does not keep, or not when it changes. It is only shown.
+OPTIONS = ("CapacityRebalance", "DefaultInstanceWarmup", "NewInstancesProtectedFromScaleIn")
+# What the model keeps, and moto is not told of.
+OWN = (*OPTIONS, "MixedInstancesPolicy", "InstanceMaintenancePolicy")
+NO_MAINTENANCE = {"MinHealthyPercentage": -1, "MaxHealthyPercentage": -1}
 
 
-def invalid(message: str) -> CommonServiceException:
-    return CommonServiceException("ValidationError", message, 400, True)
+def set_options(group: Group, request: dict) -> None:
+    """What a request says of what is only shown; -1 takes it away again."""
+    group.options |= {key: request[key] for key in OPTIONS if key in request}
+    group.protects = bool(group.options.get("NewInstancesProtectedFromScaleIn"))
+    if group.options.get("DefaultInstanceWarmup") == -1:
+        del group.options["DefaultInstanceWarmup"]
+    maintenance = request.get("InstanceMaintenancePolicy")
+    if maintenance:
+        group.options["InstanceMaintenancePolicy"] = dict(maintenance)
+    if maintenance == NO_MAINTENANCE:
+        del group.options["InstanceMaintenancePolicy"]
 
 
-def world_of(context: RequestContext):
-    world = account(context.account_id).world(context.region)
-    return world
-
-
-def group_of(world, name: str) -> Group:
-    if name not in world.groups:
-        raise invalid(f"AutoScalingGroup name not found - AutoScalingGroup '{name}' not found")
-    return world.groups[name]
-
-
-def template_of(world, request: dict) -> dict | None:
-    template = request.get("LaunchTemplate")
-    if not template:
-        return None
-    known = world.cloud.template(template)
-    version = template.get("Version") or "$Default"
-    known.get_version(version)
-    return {
-        "LaunchTemplateId": known.id,
-        "LaunchTemplateName": known.name,
-        "Version": version,
-    }
+def check_maintenance(policy: dict) -> None:
+    least, most = policy.get("MinHealthyPercentage"), policy.get("MaxHealthyPercentage")
+    if policy == NO_MAINTENANCE:
+        return
+    if least is None or most is None or not 0 <= least <= 100 <= most <= 200:
+        raise invalid(
+            "You must specify MinHealthyPercentage between 0 and 100 and MaxHealthyPercentage "
+            "between 100 and 200."
+        )
+    if most - least > 100:
+        raise invalid(
+            "The difference between MinHealthyPercentage and MaxHealthyPercentage cannot be "
+            "greater than 100."
+        )
 
 
 def create(context: RequestContext, request: dict) -> dict:
@@ -52,6 +66,8 @@ def create(context: RequestContext, request: dict) -> dict:
         desired = request.get("DesiredCapacity", minimum)
         if not minimum <= desired <= maximum:
             raise invalid("Desired capacity must be between the specified min size and max size")
+        policy = policy_of(world, request)
+        check_maintenance(request.get("InstanceMaintenancePolicy") or NO_MAINTENANCE)
         empty = dict(request, MinSize=0, DesiredCapacity=0)
         call_moto_with_request(context, empty)
         name = request["AutoScalingGroupName"]
@@ -69,9 +85,13 @@ def create(context: RequestContext, request: dict) -> dict:
             grace=float(request.get("HealthCheckGracePeriod") or 0),
             zones=zones,
             target_groups=list(fake.target_group_arns),
+            mixed=policy,
         )
+        set_options(group, request)
+        for hook in request.get("LifecycleHookSpecificationList") or []:
+            api_aside.set_hook(group, hook)
         world.groups[name] = group
-        if group.template:
+        if group.template or group.mixed:
             world.advance(now())
     return {}
 
@@ -96,11 +116,25 @@ def update(context: RequestContext, request: dict) -> dict:
                 f"Desired capacity:{desired} must be between the specified min size:{minimum} "
                 f"and max size:{maximum}"
             )
-        template = template_of(world, request)
-        rest = {key: value for key, value in request.items() if key not in SIZES}
+        template, policy = template_of(world, request), policy_of(world, request)
+        check_maintenance(request.get("InstanceMaintenancePolicy") or NO_MAINTENANCE)
+        if template and policy:
+            raise invalid(
+                "Valid requests must contain either LaunchTemplate, LaunchConfigurationName or "
+                "MixedInstancesPolicy parameter."
+            )
+        if (template or policy) and group.refresh and group.refresh.desired:
+            raise invalid(
+                "An active instance refresh with a desired configuration exists. All configuration "
+                "options derived from the desired configuration are not available for update while "
+                "the instance refresh is active."
+            )
+        set_options(group, request)
+        rest = {key: value for key, value in request.items() if key not in SIZES + OWN}
         if set(rest) - {"AutoScalingGroupName", "LaunchTemplate"}:
             call_moto_with_request(context, rest)
-        group.template = template or group.template
+        if template or policy:
+            group.template, group.mixed = template, policy
         group.minimum, group.maximum = minimum, maximum
         # A maximum below the size lowers it, a minimum above raises it.
         group.desired = max(min(desired, maximum), minimum)
@@ -154,25 +188,24 @@ def describe(context: RequestContext, request: dict) -> dict:
             described["DesiredCapacity"] = group.desired
             if group.template:
                 described["LaunchTemplate"] = dict(group.template)
-            described["Instances"] = [describe_instance(i) for i in group.instances.values()]
+            described.pop("MixedInstancesPolicy", None)
+            if group.mixed:
+                described.pop("LaunchTemplate", None)
+                described["MixedInstancesPolicy"] = group.mixed
+            if group.pool:
+                described["WarmPoolConfiguration"] = warm.described(group)
+                described["WarmPoolSize"] = len(warm.members(group))
+            # Only DescribeWarmPool tells of the pool's.
+            described["Instances"] = [
+                describe_instance(i) for i in group.instances.values() if not i.pool
+            ]
             described["SuspendedProcesses"] = [
                 {"ProcessName": name, "SuspensionReason": "User suspended"}
                 for name in sorted(group.suspended)
             ]
+            described.update(group.options)
             described.update(group.shown)
         return answer
-
-
-def describe_instance(instance) -> dict:
-    return {
-        "InstanceId": instance.id,
-        "InstanceType": "t3.micro",
-        "AvailabilityZone": instance.zone,
-        "LifecycleState": instance.lifecycle,
-        "HealthStatus": "Healthy" if instance.healthy else "Unhealthy",
-        "LaunchTemplate": dict(instance.template),
-        "ProtectedFromScaleIn": instance.protected,
-    }
 
 
 def terminate(context: RequestContext, request: dict) -> dict:
@@ -184,8 +217,12 @@ def terminate(context: RequestContext, request: dict) -> dict:
         if group is None:
             raise invalid(f"Instance Id not found - No managed instance found for {wanted}")
         decrement = bool(request.get("ShouldDecrementDesiredCapacity"))
-        if not group.instances[wanted].terminating:
-            if decrement and group.desired - 1 < group.minimum:
+        instance = group.instances[wanted]
+        if instance.pool:
+            raise invalid(f"The instance {wanted} is in the warm pool of {group.name}.")
+        if not instance.terminating:
+            counted = not (instance.pool or instance.aside)
+            if decrement and counted and group.desired - instance.units < group.minimum:
                 raise invalid(
                     f"Currently, desiredSize equals minSize ({group.minimum}). Terminating "
                     "instance without replacement will violate group's min size constraint. "
@@ -208,15 +245,10 @@ def detach(context: RequestContext, request: dict) -> dict:
         group = group_of(world, request["AutoScalingGroupName"])
         wanted = request.get("InstanceIds") or []
         for instance_id in wanted:
-            instance = group.instances.get(instance_id)
-            if instance is None:
-                raise invalid(
-                    f"The instance {instance_id} is not part of Auto Scaling group {group.name}."
-                )
+            instance = instance_of(group, instance_id)
             if instance.lifecycle not in ("InService", "Standby"):
                 raise invalid(
-                    f"The instance {instance_id} is not in InService or Standby or "
-                    "EnteringStandby."
+                    f"The instance {instance_id} is not in InService or Standby or EnteringStandby."
                 )
         for instance_id in wanted:
             world.detach(
@@ -259,19 +291,6 @@ def activities(context: RequestContext, request: dict) -> dict:
         return answer
 
 
-def shown(activity: dict) -> dict:
-    def moment(at):
-        return datetime.datetime.fromtimestamp(at, datetime.UTC)
-
-    answer = dict(activity, StartTime=moment(activity["StartTime"]))
-    if activity["EndTime"] <= now():
-        answer["EndTime"] = moment(activity["EndTime"])
-    else:
-        del answer["EndTime"]
-        answer["StatusCode"] = "InProgress"
-    return answer
-
-
 def attach_target_groups(context: RequestContext, request: dict) -> dict:
     world = world_of(context)
     with world.lock:
@@ -288,39 +307,21 @@ def attach_target_groups(context: RequestContext, request: dict) -> dict:
     return {}
 
 
-def refreshes(context: RequestContext, request: dict) -> dict:
-    world = world_of(context)
-    with world.lock:
-        group = group_of(world, request["AutoScalingGroupName"])
-        return {"InstanceRefreshes": list(reversed(group.refreshes))}
-
-
-def start_refresh(context: RequestContext, request: dict) -> dict:
-    world = world_of(context)
-    with world.lock:
-        group = group_of(world, request["AutoScalingGroupName"])
-        refresh_id = f"08b91cf7-8fa6-48af-b6a6-{len(group.refreshes):012d}"
-        refresh = {
-            "InstanceRefreshId": refresh_id,
-            "AutoScalingGroupName": group.name,
-            "Status": "InProgress",
-        }
-        group.refreshes.append(refresh)
-        return {"InstanceRefreshId": refresh_id}
-
-
-OVERRIDES = {
-    "AttachLoadBalancerTargetGroups": attach_target_groups,
-    "CreateAutoScalingGroup": create,
-    "DeleteAutoScalingGroup": delete,
-    "DescribeAutoScalingGroups": describe,
-    "DescribeInstanceRefreshes": refreshes,
-    "DescribeScalingActivities": activities,
-    "DetachInstances": detach,
-    "ResumeProcesses": resume,
-    "SetDesiredCapacity": set_desired,
-    "StartInstanceRefresh": start_refresh,
-    "SuspendProcesses": suspend,
-    "TerminateInstanceInAutoScalingGroup": terminate,
-    "UpdateAutoScalingGroup": update,
-}
+OVERRIDES = (
+    api_aside.OVERRIDES
+    | api_refresh.OVERRIDES
+    | api_warm.OVERRIDES
+    | {
+        "AttachLoadBalancerTargetGroups": attach_target_groups,
+        "CreateAutoScalingGroup": create,
+        "DeleteAutoScalingGroup": delete,
+        "DescribeAutoScalingGroups": describe,
+        "DescribeScalingActivities": activities,
+        "DetachInstances": detach,
+        "ResumeProcesses": resume,
+        "SetDesiredCapacity": set_desired,
+        "SuspendProcesses": suspend,
+        "TerminateInstanceInAutoScalingGroup": terminate,
+        "UpdateAutoScalingGroup": update,
+    }
+)

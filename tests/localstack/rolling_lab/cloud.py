@@ -39,7 +39,7 @@ class Moto:
             return self.ec2.get_launch_template(template["LaunchTemplateId"])
         return self.ec2.get_launch_template_by_name(template["LaunchTemplateName"])
 
-    def run(self, group, template: dict, zone: str) -> str:
+    def run(self, group, template: dict, zone: str, kind: str | None = None) -> str:
         fake = self.autoscaling.autoscaling_groups[group.name]
         subnets = (fake.vpc_zone_identifier or "").split(",")
         subnet = next(
@@ -56,7 +56,7 @@ class Moto:
             1,
             None,
             [],
-            instance_type=version.instance_type or "t3.micro",
+            instance_type=kind or version.instance_type or "t3.micro",
             is_instance_type_default=False,
             tags={"instance": tags},
             subnet_id=subnet,
@@ -67,6 +67,12 @@ class Moto:
 
     def terminate(self, instance_id: str) -> None:
         self.ec2.terminate_instances([instance_id])
+
+    def stop(self, instance_id: str) -> None:
+        self.ec2.stop_instances([instance_id])
+
+    def start(self, instance_id: str) -> None:
+        self.ec2.start_instances([instance_id])
 
     def target_group(self, arn: str):
         return self.elb.target_groups.get(arn)

@@ -9,6 +9,11 @@ from .cloud import account, now
 from .faults import faults_of
 
 REGION = "us-east-1"
+OPTIONS = {
+    "maintenance_policy": "InstanceMaintenancePolicy",
+    "capacity_rebalance": "CapacityRebalance",
+    "new_instances_protected": "NewInstancesProtectedFromScaleIn",
+}
 
 
 def answer(value) -> Response:
@@ -93,6 +98,7 @@ def group(request: Request, account_id: str, name: str) -> Response:
                 "tags": {tag.get("Key", tag.get("key")): tag for tag in tags},
                 "instances": {
                     i.id: {"revision": i.revision, "lifecycle": i.lifecycle, "zone": i.zone}
+                    | ({"weight": i.weight} if i.weight else {})
                     for i in known.instances.values()
                 },
                 "targets": targets,
@@ -180,17 +186,46 @@ def fleet(request: Request, account_id: str) -> Response:
         MinSize=want.get("min", 0),
         MaxSize=want.get("max", size),
         DesiredCapacity=size,
-        LaunchTemplate={"LaunchTemplateId": template, "Version": "1"},
         VPCZoneIdentifier=",".join(subnets),
         TargetGroupARNs=arns,
         HealthCheckType=want.get("health_check_type", "EC2"),
         HealthCheckGracePeriod=want.get("grace", 0),
         Tags=[{"Key": "team", "Value": "lab", "PropagateAtLaunch": True}],
+        **launched(want, {"LaunchTemplateId": template, "Version": "1"}),
+        **{key: want[asked] for asked, key in OPTIONS.items() if asked in want},
     )
     with world.lock:
         settle(world, name)
+    around(autoscaling, want)
+    if "warm_pool" in want:
+        with world.lock:
+            settle(world, name)
     account(account_id).calls.clear()
     return answer({"target_group_arns": arns, "launch_template": template, "subnets": subnets})
+
+
+def launched(want: dict, template: dict) -> dict:
+    """What the fleet's group launches: the template, or a policy with the overrides asked for, of
+    which one may name another version of the template."""
+    if "mixed_instances" not in want:
+        return {"LaunchTemplate": template}
+    overrides = [dict(each) for each in want["mixed_instances"]]
+    for each in overrides:
+        if "LaunchTemplateSpecification" in each:
+            own = {} if "LaunchTemplateName" in each["LaunchTemplateSpecification"] else template
+            each["LaunchTemplateSpecification"] = own | each["LaunchTemplateSpecification"]
+    policy = {"LaunchTemplateSpecification": template, "Overrides": overrides}
+    return {"MixedInstancesPolicy": {"LaunchTemplate": policy}}
+
+
+def around(autoscaling, want: dict) -> None:
+    """What comes to a group that is there already. A hook holds nothing that launched before it,
+    and a pool fills before the hooks are there."""
+    name = want["name"]
+    if "warm_pool" in want:
+        autoscaling.put_warm_pool(AutoScalingGroupName=name, **want["warm_pool"])
+    for hook in want.get("hooks", []):
+        autoscaling.put_lifecycle_hook(AutoScalingGroupName=name, **hook)
 
 
 def settle(world, name: str) -> None:

@@ -11,7 +11,8 @@ from werkzeug import Request, Response
 
 from .cloud import BEHAVIOUR, account, now
 from .door import REGION, answer, network, templates, world_of
-from .model import NO_CAPACITY, Instance
+from .model import NO_CAPACITY, stamp
+from .state import Instance
 
 PENDING, RUNNING = ("pending", 0), ("running", 16)
 
@@ -79,6 +80,8 @@ def give_life() -> None:
             for instance_id in instance_ids:
                 if instance_id in world.plain:
                     world.end_plain(instance_id)
+                else:
+                    end_pooled(world, instance_id)
             return ended
 
     InstanceBackend.run_instances = run_instances
@@ -106,6 +109,15 @@ def begin(world, fake, template: dict) -> None:
             in_service_at=None if behaviour == "hang" else world.now + boot,
         )
     )
+
+
+def end_pooled(world, instance_id: str) -> None:
+    """A group notices that one of its warm pool is gone."""
+    for group in world.groups.values():
+        instance = group.instances.get(instance_id)
+        if instance and instance.pool and not instance.terminating:
+            cause = f"At {stamp(world.now)} an instance was taken out of the warm pool."
+            world.terminate(group, instance_id, False, world.now, cause)
 
 
 def before(_chain, context, _response) -> None:
