@@ -75,9 +75,12 @@ def give_life() -> None:
     def terminate_instances(backend, instance_ids):
         world = account(backend.account_id).world(backend.region_name)
         with world.lock:
-            world.advance(now())
+            # The model itself comes here, in the middle of its own step, for what a group lets go.
+            asked = [i for i in instance_ids if i in world.plain or is_pooled(world, i)]
+            if asked:
+                world.advance(now())
             ended = terminate(backend, instance_ids)
-            for instance_id in instance_ids:
+            for instance_id in asked:
                 if instance_id in world.plain:
                     world.end_plain(instance_id)
                 else:
@@ -109,6 +112,11 @@ def begin(world, fake, template: dict) -> None:
             in_service_at=None if behaviour == "hang" else world.now + boot,
         )
     )
+
+
+def is_pooled(world, instance_id: str) -> bool:
+    groups = [g.instances[instance_id] for g in world.groups.values() if instance_id in g.instances]
+    return any(instance.pool and not instance.terminating for instance in groups)
 
 
 def end_pooled(world, instance_id: str) -> None:
