@@ -30,6 +30,10 @@ impl Rollout {
                 if error.effect == Effect::Unknown {
                     self.progress.unsure(&action, surge);
                 }
+                if matches!(action, Action::Launch { .. }) && error.kind == ErrorKind::Transient {
+                    let now = self.clock.now();
+                    self.progress.not_launched(with_remedy(&error), false, now);
+                }
                 return Err(error);
             }
             Err(error) if matches!(action, Action::Launch { .. }) => {

@@ -12,7 +12,7 @@ from werkzeug import Request, Response
 from .cloud import BEHAVIOUR, account, now
 from .door import REGION, answer, network, templates, world_of
 from .model import NO_CAPACITY, stamp
-from .state import Instance
+from .state import TYPE, Instance
 
 PENDING, RUNNING = ("pending", 0), ("running", 16)
 
@@ -65,7 +65,8 @@ def give_life() -> None:
             resolved, behaviour = world.cloud.resolve(template)
             if behaviour == "fail-launch":
                 zone = backend.get_subnet(kwargs["subnet_id"]).availability_zone
-                raise EC2ClientError("InsufficientInstanceCapacity", NO_CAPACITY.format(zone=zone))
+                words = NO_CAPACITY.format(zone=zone, type=TYPE)
+                raise EC2ClientError("InsufficientInstanceCapacity", words)
             reservation = launch(backend, *args, **kwargs)
             for each in reservation.instances:
                 begin(world, each, resolved)
