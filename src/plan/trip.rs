@@ -93,8 +93,10 @@ pub fn blocked(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
     }
     if view.missing > 0 && now >= launch_deadline(input) {
         let limit = humantime::format_duration(spec.health.healthy_timeout);
-        let cause = progress.activities.iter().find(|activity| activity.failed);
-        let cause = cause.map_or("the cloud gives no reason", |activity| activity.cause.as_str());
+        let told = progress.activities.iter().find(|activity| activity.failed);
+        let told = told.map(|activity| activity.cause.as_str());
+        let tried = progress.plain.trouble.as_ref().map(|trouble| trouble.cause.as_str());
+        let cause = tried.or(told).unwrap_or("the cloud gives no reason");
         let words = format!("{} not launched within {limit}: {cause}", instances(view.missing));
         return Some(fail(input, words));
     }
