@@ -60,6 +60,7 @@ fn spec(policy: Policy, pacing: Pacing) -> RollingDeployment {
         failure_threshold: 1,
         on_failure: OnFailure::Stop,
         keep_failed_instances: 0,
+        completes_hooks: false,
         protected: SetAside::Wait,
         standby: SetAside::Wait,
         progress_deadline: None,

@@ -48,6 +48,7 @@ fn target() -> Target {
         aliases: BTreeMap::new(),
         boot: None,
         scheduled: Vec::new(),
+        no_surge: None,
         warnings: Vec::new(),
     }
 }
@@ -63,6 +64,7 @@ fn half_way(n: u32, target: &Target) -> Observation {
             revision: Some(format!("lt-0123456789abcdef0:{version}").as_str().into()),
             zone: format!("eu-west-1{}", ["a", "b", "c"][number as usize % 3]),
             lifecycle: Lifecycle::InService,
+            held: false,
             healthy: true,
             launched_at: Some(Timestamp(NOW.0 - u64::from(number) * 1000)),
             protected: false,
@@ -80,6 +82,7 @@ fn half_way(n: u32, target: &Target) -> Observation {
         instances: instances.collect(),
         capacity: Some(Capacity { min: 0, max: n, desired: n }),
         template: Some(target.revision.clone()),
+        reserve: BTreeMap::new(),
         suspended: BTreeSet::new(),
         record: Tags::new(),
     }
@@ -98,6 +101,7 @@ fn spec() -> RollingDeployment {
         failure_threshold: 1,
         on_failure: OnFailure::Stop,
         keep_failed_instances: 0,
+        completes_hooks: false,
         protected: SetAside::Wait,
         standby: SetAside::Wait,
         progress_deadline: None,

@@ -27,7 +27,7 @@ use crate::plan::{self, Input, Plan, Preview, Verdict};
 use crate::progress::{Halt, Progress};
 use crate::record::{Ending, Phase, Record};
 use crate::schedule::Schedule;
-use crate::spec::RollingDeployment;
+use crate::spec::{RollingDeployment, Window};
 
 /// How long reads and accepted-by-nobody mutations are tried again before the rollout gives up.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -112,6 +112,7 @@ impl Rollout {
             ticks: 1,
             fleet,
         };
+        rollout.refuse_surge(look.desired())?;
         rollout.take_up(look).map_err(|why| {
             ProviderError::invalid("read the rollout record", "", why).with_remedy(
                 "finish the rollout with the version of rolling that began it, or remove the \
@@ -119,6 +120,18 @@ impl Rollout {
             )
         })?;
         Ok(rollout)
+    }
+
+    /// A fleet beside which nothing can be launched is rolled without surge, or not at all.
+    fn refuse_surge(&self, size: u32) -> Result<(), ProviderError> {
+        let Some(why) = &self.target.no_surge else { return Ok(()) };
+        if Window::resolve(self.spec.policy, size).surge == 0 {
+            return Ok(());
+        }
+        let policy = self.spec.policy.name();
+        let words = format!("the policy {policy} launches instances beside the fleet, and {why}");
+        let error = ProviderError::invalid("check the policy", "policy", words);
+        Err(error.with_remedy("use rolling with a batch size, or all_at_once"))
     }
 
     /// Looks again, to show what has changed since.

@@ -50,6 +50,10 @@ pub struct Progress {
     pub strays: BTreeSet<(InstanceId, TargetGroupId)>,
     /// Victims that were put back into every target group, and when.
     pub returned: BTreeMap<InstanceId, Timestamp>,
+    /// Instances that hooks hold no more by our doing, on their way in or out.
+    pub released: BTreeSet<(InstanceId, bool)>,
+    /// Reserves whose termination the cloud accepted.
+    pub discarded: BTreeSet<InstanceId>,
     /// Instances whose termination the cloud accepted.
     pub terminated: BTreeSet<InstanceId>,
     /// How many of the live or missing instances are surge of ours.
@@ -252,6 +256,11 @@ impl Progress {
             }
             Action::SetCapacity { desired: to, .. } => self.wrote(desired, *to, now),
             Action::Launch { like, .. } => self.launched(like, now),
+            Action::Release { instance } => {
+                let goes = self.terminated.contains(instance);
+                self.released.insert((instance.clone(), goes));
+            }
+            Action::Discard { instances } => self.discarded.extend(instances.iter().cloned()),
             Action::WriteRecord { .. }
             | Action::Tag { .. }
             | Action::Own { .. }

@@ -23,6 +23,8 @@ pub struct RollingDeployment {
     pub on_failure: OnFailure,
     /// How many failed instances are taken out of the fleet and kept for debugging.
     pub keep_failed_instances: u32,
+    /// Whether the hooks that hold instances of the rollout are completed for them.
+    pub completes_hooks: bool,
     /// What to do about instances to replace that are protected from scale-in.
     pub protected: SetAside,
     /// What to do about instances to replace that are in standby.

@@ -55,6 +55,10 @@ pub struct RollingDeploymentConfig {
     /// How many failed instances are detached from the fleet and left running, tagged
     /// `rolling:kept`, to be looked at. Default 0.
     pub keep_failed_instances: Option<u32>,
+    /// What to do about lifecycle hooks of the Auto Scaling group that hold an instance of the
+    /// rollout. `wait`: whoever is told by the hook completes it. `complete`: the rollout does, with
+    /// the result CONTINUE. Default `wait`.
+    pub lifecycle_hooks: Option<LifecycleHooksName>,
     /// What to do about instances to replace that are protected from scale-in. `refresh`: replace
     /// them all the same. `ignore`: leave them. `wait`: replace the others, then wait for an hour
     /// for somebody to end the protection. Default `wait`.
@@ -363,6 +367,26 @@ impl JsonSchema for SetAsideName {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "enum": ["refresh", "ignore", "wait"] })
+    }
+}
+
+/// What to do about lifecycle hooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LifecycleHooksName {
+    /// Whoever is told completes them.
+    Wait,
+    /// The rollout completes them.
+    Complete,
+}
+
+impl JsonSchema for LifecycleHooksName {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "LifecycleHooksName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "enum": ["wait", "complete"] })
     }
 }
 

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::check::{check, normalise};
 use super::config::{
-    BatchSizeType, BoundConfig, DurationText, OnFailureName, PacingName, PolicyName, ProcessName,
-    ProviderConfig, RollingDeploymentConfig, SetAsideName,
+    BatchSizeType, BoundConfig, DurationText, LifecycleHooksName, OnFailureName, PacingName,
+    PolicyName, ProcessName, ProviderConfig, RollingDeploymentConfig, SetAsideName,
 };
 use super::diagnostic::Diagnostic;
 use crate::spec::{
@@ -53,6 +53,7 @@ pub fn deployment(
         checkpoints,
         failure_threshold: config.failure_threshold.unwrap_or(1),
         keep_failed_instances: config.keep_failed_instances.unwrap_or(0),
+        completes_hooks: config.lifecycle_hooks == Some(LifecycleHooksName::Complete),
         protected: set_aside(config.scale_in_protected_instances),
         standby: set_aside(config.standby_instances),
         health: Health { min_healthy_time: get(&health.min_healthy_time, 10), healthy_timeout },

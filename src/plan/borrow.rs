@@ -57,6 +57,7 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
     if moves {
         plan.actions.push(Step::plain(Action::MoveTemplate { to: target.revision.clone() }));
     }
+    plan.actions.extend(discard(input));
     if raise > 0 {
         if !look.is_plain() {
             plan.actions.push(Step {
@@ -70,6 +71,17 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
         }
     }
     record
+}
+
+/// What the fleet keeps in reserve on another revision would be launched, and have to be replaced
+/// again: it goes before anything is replaced.
+fn discard(input: &Input<'_>) -> Option<Step> {
+    let Input { target, look, progress, .. } = *input;
+    let old = look.reserve.iter().filter(|(id, revision)| {
+        revision.as_ref() != Some(&target.revision) && !progress.discarded.contains(*id)
+    });
+    let instances: BTreeSet<_> = old.map(|(id, _)| id.clone()).collect();
+    (!instances.is_empty()).then(|| Step::plain(Action::Discard { instances }))
 }
 
 /// The record of this rollout: the one found, brought up to date, or a new one.

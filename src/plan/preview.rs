@@ -194,6 +194,7 @@ fn extra(index: u32) -> (InstanceId, Instance) {
         revision: None,
         zone: String::new(),
         lifecycle: Lifecycle::InService,
+        held: false,
         healthy: true,
         launched_at: None,
         protected: false,

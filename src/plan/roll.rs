@@ -30,12 +30,26 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
     let chosen = go_on(input, view, &record, &mut plan);
     plan.actions.splice(0..0, retire::register_strays(input, &chosen));
     retire::retire(input, view, &chosen, &mut plan);
+    plan.actions.extend(release(input));
     plan.actions.extend(launch::register_newcomers(input, view, &chosen));
     launch::launch(input, view, &record, &mut plan);
     if !chosen.is_empty() {
         plan.begins = Some(BatchStart::of(input, chosen, 0));
     }
     plan
+}
+
+/// Lets go of instances that hooks hold, new ones on their way in and victims on their way out.
+fn release(input: &Input<'_>) -> Vec<Step> {
+    let Input { spec, target, look, progress, .. } = *input;
+    let held = look.instances.iter().filter(|(id, instance)| {
+        let goes = progress.terminated.contains(*id);
+        let is_new = instance.revision.as_ref() == Some(&target.revision);
+        let ours = !instance.ignored && if goes { true } else { is_new };
+        let done = progress.released.contains(&((*id).clone(), goes));
+        spec.completes_hooks && instance.held && ours && !done
+    });
+    held.map(|(id, _)| Step::plain(Action::Release { instance: id.clone() })).collect()
 }
 
 /// What may begin now. Returns who is taken out.

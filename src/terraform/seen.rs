@@ -81,6 +81,7 @@ impl Seen {
             revision: revision.clone(),
             zone: String::new(),
             lifecycle: Lifecycle::InService,
+            held: false,
             healthy: true,
             launched_at: None,
             protected: false,
@@ -100,6 +101,7 @@ impl Seen {
             instances: all.enumerate().map(named).collect(),
             capacity: Some(Capacity { min: 0, max: self.size, desired: self.size }),
             template: None,
+            reserve: BTreeMap::new(),
             suspended: BTreeSet::new(),
             record: BTreeMap::new(),
         };
@@ -117,6 +119,7 @@ impl Seen {
             aliases: BTreeMap::new(),
             boot: self.boot.map(Duration::from_secs),
             scheduled: Vec::new(),
+            no_surge: None,
             warnings: Vec::new(),
         };
         let mut progress = Progress::new("", look.at);

@@ -17,6 +17,8 @@ mod documents;
 mod examples;
 mod faults;
 mod fuzz;
+#[cfg(feature = "aws")]
+mod groups;
 mod host;
 #[cfg(feature = "aws")]
 mod instances;

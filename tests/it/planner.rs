@@ -30,6 +30,7 @@ pub fn target() -> Target {
         aliases: BTreeMap::new(),
         boot: None,
         scheduled: Vec::new(),
+        no_surge: None,
         warnings: Vec::new(),
     }
 }
@@ -40,6 +41,7 @@ pub fn instance(revision: &str, zone: &str, state: TargetState, age: u64) -> Ins
         revision: Some(revision.into()),
         zone: zone.into(),
         lifecycle: Lifecycle::InService,
+        held: false,
         healthy: true,
         launched_at: Some(Timestamp(NOW.0 - age * 1000)),
         protected: false,
@@ -75,6 +77,7 @@ pub fn look(instances: BTreeMap<InstanceId, Instance>) -> Observation {
         capacity: Some(Capacity { min: 0, max: 20, desired: 10 }),
         instances,
         template: Some("v2".into()),
+        reserve: BTreeMap::new(),
         suspended: BTreeSet::from(["AZRebalance".into()]),
         record: Tags::new(),
     }

@@ -41,7 +41,41 @@ fn the_policy_allows_what_is_called_and_nothing_else() {
     assert_eq!(running.wait_with_output().expect("an end").status.code(), Some(130));
     let ran = account.run("apply", &resource(&template, "3"));
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert_eq!(account.called(), policy());
+    let mut called = account.called();
+    called.extend(group_with_more_to_it());
+    called.extend(plain_instances());
+    assert_eq!(called, policy());
+}
+
+/// What a group with hooks to complete and a warm pool to refresh takes.
+fn group_with_more_to_it() -> BTreeSet<String> {
+    let Some(account) = account() else { return BTreeSet::new() };
+    let hook = json!({
+        "LifecycleHookName": "up", "HeartbeatTimeout": 600,
+        "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING",
+    });
+    let pool = json!({ "MinSize": 1, "PoolState": "Running" });
+    let fleet = json!({ "name": "web", "size": 1, "hooks": [hook], "warm_pool": pool });
+    let mut wanted = resource(&account.fleet(fleet, times()), "2");
+    wanted["lifecycle_hooks"] = json!("complete");
+    let ran = account.run("apply", &wanted);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    account.called()
+}
+
+fn plain_instances() -> BTreeSet<String> {
+    let Some(account) = account() else { return BTreeSet::new() };
+    let made = account.make("plain", json!({ "name": "web", "size": 1 }), times());
+    let template = made["launch_template"].as_str().expect("a template");
+    let mut wanted = resource(template, "2");
+    let group = wanted.as_object_mut().expect("attributes").remove("auto_scaling_group");
+    wanted["target_group"] = json!({
+        "arn": made["target_group_arns"][0],
+        "launch_template": group.expect("a group")["launch_template"],
+    });
+    let ran = account.run("apply", &wanted);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    account.called()
 }
 
 #[test]

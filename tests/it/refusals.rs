@@ -81,16 +81,11 @@ fn a_target_group_that_could_never_be_healthy_is_named() {
 #[test]
 fn a_group_that_is_not_supported_yet_is_refused_by_name() {
     let source = json!({ "Identifier": "arn:aws:vpc-lattice:x", "Type": "vpc-lattice" });
-    let instance = json!({
-        "InstanceId": "i-0123456789abcdef0", "AvailabilityZone": "us-east-1a",
-        "LifecycleState": "InService", "HealthStatus": "Healthy", "ProtectedFromScaleIn": false,
-        "WeightedCapacity": "2",
-    });
+    let own = json!({ "LaunchTemplateSpecification": { "LaunchTemplateId": "lt-2" } });
+    let mixed = json!({ "LaunchTemplate": { "Overrides": [own] } });
     let cases = [
-        (json!({ "MixedInstancesPolicy": { "LaunchTemplate": {} } }), "mixed instances policy"),
+        (json!({ "MixedInstancesPolicy": mixed }), "launch templates of their own"),
         (json!({ "LaunchConfigurationName": "old" }), "launch configuration"),
-        (json!({ "Instances": [instance] }), "by weights"),
-        (json!({ "WarmPoolConfiguration": { "MinSize": 1 } }), "warm pool"),
         (json!({ "LoadBalancerNames": ["classic"] }), "classic load balancer"),
         (json!({ "TrafficSources": [source] }), "vpc-lattice"),
         (json!({ "InstanceRefresh": "InProgress" }), "an instance refresh running (refresh-1)"),

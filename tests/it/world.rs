@@ -53,6 +53,7 @@ pub fn spec(policy: Policy) -> RollingDeployment {
         checkpoints: Vec::new(),
         failure_threshold: 1,
         keep_failed_instances: 0,
+        completes_hooks: false,
         protected: SetAside::Wait,
         standby: SetAside::Wait,
         health: Health { min_healthy_time: seconds(10), healthy_timeout: seconds(600) },

@@ -82,6 +82,16 @@ pub enum Action {
         /// Names this launch among all: at most 64 letters and digits.
         token: String,
     },
+    /// End what hooks of the fleet hold one instance for.
+    Release {
+        /// The instance, which launches or terminates.
+        instance: InstanceId,
+    },
+    /// Terminate instances that the fleet keeps in reserve, so that it prepares others.
+    Discard {
+        /// The instances, none of which takes requests.
+        instances: BTreeSet<InstanceId>,
+    },
     /// Put a tag on one instance.
     Tag {
         /// The instance.
@@ -141,6 +151,10 @@ impl fmt::Display for Action {
             }
             Action::Launch { revision, like, .. } => {
                 write!(f, "launch {revision} in place of {like}")
+            }
+            Action::Release { instance } => write!(f, "complete the hooks that hold {instance}"),
+            Action::Discard { instances } => {
+                write!(f, "terminate {} of the warm pool", list(instances))
             }
             Action::Tag { instance, key, value } => write!(f, "tag {instance} {key}={value}"),
             Action::Detach { instance, .. } => {

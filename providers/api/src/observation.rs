@@ -13,6 +13,8 @@ pub struct Observation {
     pub at: Timestamp,
     /// Every instance that belongs to the fleet, terminating ones included.
     pub instances: BTreeMap<InstanceId, Instance>,
+    /// What the fleet keeps in reserve to launch quickly, and what that runs. Of no capacity.
+    pub reserve: BTreeMap<InstanceId, Option<Revision>>,
     /// The fleet's sizes; `None` for one that launches nothing by itself, and is as large as it
     /// happens to be.
     pub capacity: Option<Capacity>,
@@ -63,6 +65,8 @@ pub struct Instance {
     pub zone: String,
     /// Where in its life the fleet has it.
     pub lifecycle: Lifecycle,
+    /// Held on its way in or out by a hook of the fleet.
+    pub held: bool,
     /// The fleet's own verdict, apart from any target group's.
     pub healthy: bool,
     /// When it was launched, on the cloud's clock; `None` until that was read.

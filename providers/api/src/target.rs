@@ -28,6 +28,8 @@ pub struct Target {
     pub boot: Option<Duration>,
     /// What the fleet's schedule has in store: the next time of each entry.
     pub scheduled: Vec<ScheduledAction>,
+    /// Why nothing can be launched beside this fleet, if so.
+    pub no_surge: Option<String>,
     /// What a reader of the plan should know: a weak health check, a stopped listener.
     pub warnings: Vec<String>,
 }

@@ -1,5 +1,7 @@
 //! One action, one call.
 
+use std::sync::PoisonError;
+
 use aws_sdk_autoscaling::types::{LaunchTemplateSpecification, Tag};
 use aws_sdk_elasticloadbalancingv2::types::TargetDescription;
 use rolling_provider::{Action, InstanceId, ProviderError};
@@ -9,6 +11,8 @@ use crate::error::from_sdk;
 use crate::group::AutoScalingGroupFleet;
 
 const TAGGED: &str = "auto-scaling-group";
+const LAUNCHING: &str = "autoscaling:EC2_INSTANCE_LAUNCHING";
+const TERMINATING: &str = "autoscaling:EC2_INSTANCE_TERMINATING";
 
 impl AutoScalingGroupFleet {
     pub(crate) async fn perform(&self, action: &Action) -> Result<(), ProviderError> {
@@ -64,7 +68,15 @@ impl AutoScalingGroupFleet {
                     .version(version)
                     .build();
                 let call = client.update_auto_scaling_group().auto_scaling_group_name(name);
-                update(call.launch_template(template)).await
+                let mixed = self.mixed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                match mixed {
+                    // All of it: whether AWS keeps what is left out, it does not say.
+                    Some(policy) => {
+                        let policy = crate::mixed::with(policy, template);
+                        update(call.mixed_instances_policy(policy)).await
+                    }
+                    None => update(call.launch_template(template)).await,
+                }
             }
             Action::SetCapacity { desired, max } => {
                 let call = client.update_auto_scaling_group().auto_scaling_group_name(name);
@@ -81,6 +93,13 @@ impl AutoScalingGroupFleet {
             Action::Own { .. } | Action::Disown { .. } | Action::Launch { .. } => {
                 let words = format!("group {name:?} looks after its instances: cannot {action}");
                 Err(ProviderError::invalid("act", "", words))
+            }
+            Action::Release { instance } => self.release(instance).await,
+            Action::Discard { instances } => {
+                let call = self.aws.ec2.terminate_instances();
+                let ids = instances.iter().map(ToString::to_string).collect();
+                let sent = call.set_instance_ids(Some(ids)).send().await;
+                sent.map(drop).map_err(|error| from_sdk("ec2", "TerminateInstances", &error))
             }
             Action::Tag { instance, key, value } => {
                 let tag = aws_sdk_ec2::types::Tag::builder().key(key).value(value).build();
@@ -137,6 +156,40 @@ impl AutoScalingGroupFleet {
     }
 }
 
+impl AutoScalingGroupFleet {
+    /// Completes every hook of the transition that `instance` is in.
+    async fn release(&self, instance: &InstanceId) -> Result<(), ProviderError> {
+        let (client, name) = (&self.aws.autoscaling, self.group.name.as_str());
+        let call = client.describe_lifecycle_hooks().auto_scaling_group_name(name);
+        let answer = call
+            .send()
+            .await
+            .map_err(|error| from_sdk("autoscaling", "DescribeLifecycleHooks", &error))?;
+        let goes = self.going.lock().unwrap_or_else(PoisonError::into_inner).contains(instance);
+        let transition = if goes { TERMINATING } else { LAUNCHING };
+        let hooks = answer.lifecycle_hooks().iter();
+        let hooks = hooks.filter(|hook| hook.lifecycle_transition() == Some(transition));
+        for hook in hooks.filter_map(|hook| hook.lifecycle_hook_name()) {
+            let call = client.complete_lifecycle_action().auto_scaling_group_name(name);
+            let sent = call
+                .lifecycle_hook_name(hook)
+                .instance_id(instance.as_str())
+                .lifecycle_action_result("CONTINUE")
+                .send()
+                .await;
+            let sent = sent.map(drop);
+            sent.map_err(|error| from_sdk("autoscaling", "CompleteLifecycleAction", &error))
+                .or_else(|error| if is_not_held(&error) { Ok(()) } else { Err(error) })?;
+        }
+        Ok(())
+    }
+}
+
+/// One that a hook holds no more is what completing it wants. AWS says it in words only.
+fn is_not_held(error: &ProviderError) -> bool {
+    error.message.contains("No active Lifecycle Action found")
+}
+
 /// Whether the action is about nothing at all.
 fn is_empty(action: &Action) -> bool {
     match action {
@@ -144,15 +197,16 @@ fn is_empty(action: &Action) -> bool {
         Action::EraseRecord { keys: names }
         | Action::SuspendProcesses { processes: names }
         | Action::ResumeProcesses { processes: names } => names.is_empty(),
-        Action::Deregister { instances, .. } | Action::Register { instances, .. } => {
-            instances.is_empty()
-        }
+        Action::Deregister { instances, .. }
+        | Action::Register { instances, .. }
+        | Action::Discard { instances } => instances.is_empty(),
         Action::MoveTemplate { .. }
         | Action::SetCapacity { .. }
         | Action::CatchUp { .. }
         | Action::Own { .. }
         | Action::Disown { .. }
         | Action::Launch { .. }
+        | Action::Release { .. }
         | Action::Tag { .. }
         | Action::Detach { .. }
         | Action::Terminate { .. } => false,

@@ -55,6 +55,11 @@ pub(crate) fn lifecycle(state: Option<&LifecycleState>) -> Option<Lifecycle> {
     })
 }
 
+/// Whether a hook holds an instance in this state.
+pub(crate) fn is_held(state: Option<&LifecycleState>) -> bool {
+    state.is_some_and(|state| ["Pending:Wait", "Terminating:Wait"].contains(&state.as_str()))
+}
+
 /// The next time of a scheduled action; `None` where it has none.
 pub(crate) fn scheduled(action: &ScheduledUpdateGroupAction) -> Option<ScheduledAction> {
     let size = |size: Option<i32>| size.and_then(|size| u32::try_from(size).ok());

@@ -1,10 +1,11 @@
 //! An Auto Scaling group as a fleet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_sdk_autoscaling::types::MixedInstancesPolicy;
 use rolling_provider::{
     Action, Activity, Clock, Fleet, InstanceId, Observation, ProviderError, Revision,
     ScheduledAction, Target, TargetGroup, Timestamp,
@@ -44,6 +45,10 @@ pub struct AutoScalingGroupFleet {
     /// The target groups' ARNs, known once the target is resolved.
     pub(crate) target_groups: OnceLock<Vec<String>>,
     pub(crate) resolved: Resolved,
+    /// The mixed instances policy that the last look showed.
+    pub(crate) mixed: Mutex<Option<MixedInstancesPolicy>>,
+    /// The instances that the last look showed on their way out.
+    pub(crate) going: Mutex<BTreeSet<InstanceId>>,
     /// What only EC2 tells of an instance, and what never changes: asked once.
     pub(crate) details: Mutex<BTreeMap<InstanceId, Details>>,
 }
@@ -85,6 +90,8 @@ impl AutoScalingGroupFleet {
             clock: ClockRef(clock),
             target_groups: OnceLock::new(),
             resolved: Resolved::default(),
+            mixed: Mutex::default(),
+            going: Mutex::default(),
             details: Mutex::default(),
         }
     }

@@ -129,6 +129,7 @@ impl InstancesFleet {
             aliases: BTreeMap::new(),
             boot: None,
             scheduled: Vec::new(),
+            no_surge: None,
             warnings: Vec::new(),
         })
     }

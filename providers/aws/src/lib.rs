@@ -7,6 +7,7 @@ mod convert;
 mod error;
 mod group;
 mod instances;
+mod mixed;
 mod observe;
 mod refuse;
 mod resolve;

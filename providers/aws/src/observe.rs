@@ -7,13 +7,14 @@ use std::sync::PoisonError;
 use aws_sdk_autoscaling::types::AutoScalingGroup as SdkGroup;
 use aws_sdk_ec2::types::{Filter, Instance as Ec2Instance};
 use rolling_provider::{
-    Activity, Capacity, Effect, ErrorKind, Instance, InstanceId, Observation, ProviderError, Tags,
-    TargetGroupId, TargetHealth, Timestamp,
+    Activity, Capacity, Effect, ErrorKind, Instance, InstanceId, Lifecycle, Observation,
+    ProviderError, Revision, Tags, TargetGroupId, TargetHealth, Timestamp,
 };
 
 use crate::convert;
 use crate::error::from_sdk;
 use crate::group::{AutoScalingGroupFleet, Details};
+use crate::mixed;
 
 /// Ids that one DescribeInstances call is asked about; a filter takes 200 at most.
 pub(crate) const IDS_A_CALL: usize = 100;
@@ -29,7 +30,8 @@ impl AutoScalingGroupFleet {
         let at = self.clock.0.now();
         let arns = self.target_groups.get().cloned().unwrap_or_default();
         let (group, healths) = tokio::try_join!(self.describe(), self.healths(&arns))?;
-        self.learn(&group).await?;
+        let (reserve, ()) = tokio::try_join!(self.reserve(&group), self.learn(&group))?;
+        self.remember(&group);
 
         let details = self.details.lock().unwrap_or_else(PoisonError::into_inner);
         let mut instances = BTreeMap::new();
@@ -44,6 +46,7 @@ impl AutoScalingGroupFleet {
                 revision: convert::instance_revision(described),
                 zone: described.availability_zone().unwrap_or_default().to_owned(),
                 lifecycle,
+                held: convert::is_held(described.lifecycle_state()),
                 healthy: described.health_status() == Some("Healthy"),
                 launched_at: known.and_then(|known| known.launched_at),
                 protected: described.protected_from_scale_in().unwrap_or_default(),
@@ -58,15 +61,18 @@ impl AutoScalingGroupFleet {
         }
         drop(details);
         let suspended = group.suspended_processes().iter();
+        let desired = size(group.desired_capacity());
+        let is_weighted = mixed::is_weighted(&group);
         Ok(Observation {
             at,
             instances,
             capacity: Some(Capacity {
                 min: size(group.min_size()),
                 max: size(group.max_size()),
-                desired: size(group.desired_capacity()),
+                desired: if is_weighted { mixed::instances(&group, desired) } else { desired },
             }),
-            template: group.launch_template().and_then(convert::specified),
+            reserve,
+            template: mixed::template(&group).and_then(convert::specified),
             suspended: suspended.filter_map(|p| p.process_name()).map(str::to_owned).collect(),
             record: record(&group),
         })
@@ -95,6 +101,40 @@ impl AutoScalingGroupFleet {
             };
             error.with_remedy("check the name, the region and the account of the credentials")
         })
+    }
+
+    /// What of the group a later call is made of.
+    fn remember(&self, group: &SdkGroup) {
+        let policy = group.mixed_instances_policy().cloned();
+        *self.mixed.lock().unwrap_or_else(PoisonError::into_inner) = policy;
+        let going = group.instances().iter().filter(|instance| {
+            convert::lifecycle(instance.lifecycle_state()) == Some(Lifecycle::Terminating)
+        });
+        let going = going.filter_map(|i| i.instance_id()).map(InstanceId::new).collect();
+        *self.going.lock().unwrap_or_else(PoisonError::into_inner) = going;
+    }
+
+    /// What waits in the group's warm pool, if it has one, and is not on its way out.
+    async fn reserve(
+        &self,
+        group: &SdkGroup,
+    ) -> Result<BTreeMap<InstanceId, Option<Revision>>, ProviderError> {
+        let mut reserve = BTreeMap::new();
+        if group.warm_pool_configuration().is_none() {
+            return Ok(reserve);
+        }
+        let call = self.aws.autoscaling.describe_warm_pool();
+        let mut pages =
+            call.auto_scaling_group_name(&self.group.name).into_paginator().items().send();
+        while let Some(instance) = pages.next().await {
+            let instance =
+                instance.map_err(|error| from_sdk("autoscaling", "DescribeWarmPool", &error))?;
+            let state = instance.lifecycle_state().map_or("", |state| state.as_str());
+            if let Some(id) = instance.instance_id().filter(|_| !state.contains("Terminat")) {
+                reserve.insert(InstanceId::new(id), convert::instance_revision(&instance));
+            }
+        }
+        Ok(reserve)
     }
 
     async fn healths(

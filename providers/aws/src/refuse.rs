@@ -5,6 +5,7 @@ use rolling_provider::ProviderError;
 
 use crate::error::from_sdk;
 use crate::group::AutoScalingGroupFleet;
+use crate::mixed;
 
 /// Without these processes a rollout would wait for what never comes.
 const NEEDED: [&str; 3] = ["Launch", "Terminate", "AddToLoadBalancer"];
@@ -57,22 +58,17 @@ fn reason(group: &SdkGroup) -> Option<(String, String)> {
             "choose another group".to_owned(),
         ));
     }
-    if group.mixed_instances_policy().is_some() {
+    if mixed::overrides_templates(group) {
         return no(
-            "has a mixed instances policy, which is not supported yet",
-            "give the group a plain launch template",
+            "has a mixed instances policy whose types have launch templates of their own, which is \
+             not supported: it is not said which version each of them is to run",
+            "use one launch template for all types of the policy",
         );
     }
-    if group.launch_configuration_name().is_some() || group.launch_template().is_none() {
+    if group.launch_configuration_name().is_some() || mixed::template(group).is_none() {
         return no(
             "has a launch configuration, which is not supported",
             "move the group to a launch template; AWS has retired launch configurations",
-        );
-    }
-    if group.instances().iter().any(|instance| instance.weighted_capacity().is_some()) {
-        return no(
-            "counts its instances by weights, which is not supported yet",
-            "remove the weights from the group",
         );
     }
     if group.desired_capacity_type().is_some_and(|kind| kind != "units") {
@@ -80,9 +76,6 @@ fn reason(group: &SdkGroup) -> Option<(String, String)> {
             "counts its capacity in vCPUs or memory, which is not supported yet",
             "set the group's desired capacity type to units",
         );
-    }
-    if group.warm_pool_configuration().is_some() {
-        return no("has a warm pool, which is not supported yet", "delete the warm pool first");
     }
     if let Some(name) = group.load_balancer_names().first() {
         return Some((
@@ -115,8 +108,8 @@ fn reason(group: &SdkGroup) -> Option<(String, String)> {
 mod tests {
     use aws_sdk_autoscaling::types::builders::AutoScalingGroupBuilder;
     use aws_sdk_autoscaling::types::{
-        Instance, LaunchTemplateSpecification, MixedInstancesPolicy, SuspendedProcess,
-        TrafficSourceIdentifier, WarmPoolConfiguration,
+        LaunchTemplate, LaunchTemplateOverrides, LaunchTemplateSpecification, MixedInstancesPolicy,
+        SuspendedProcess, TrafficSourceIdentifier,
     };
 
     use super::*;
@@ -131,20 +124,15 @@ mod tests {
         assert_eq!(reason(&plain().build()), None);
         let suspended = |name: &str| SuspendedProcess::builder().process_name(name).build();
         let lattice = TrafficSourceIdentifier::builder().identifier("x").r#type("vpc-lattice");
-        let heavy = Instance::builder().instance_id("i-1").weighted_capacity("2").build();
+        let own = LaunchTemplateSpecification::builder().launch_template_id("lt-2").build();
+        let own = LaunchTemplateOverrides::builder().launch_template_specification(own).build();
+        let mixed = LaunchTemplate::builder().overrides(own).build();
+        let mixed = MixedInstancesPolicy::builder().launch_template(mixed).build();
         let cases = [
-            (
-                "mixed instances",
-                plain().mixed_instances_policy(MixedInstancesPolicy::builder().build()),
-            ),
+            ("launch templates of their own", SdkGroup::builder().mixed_instances_policy(mixed)),
             ("launch configuration", SdkGroup::builder().launch_configuration_name("lc")),
             ("launch configuration", SdkGroup::builder()),
-            ("weights", plain().instances(heavy)),
             ("vCPUs", plain().desired_capacity_type("vcpu")),
-            (
-                "warm pool",
-                plain().warm_pool_configuration(WarmPoolConfiguration::builder().build()),
-            ),
             ("classic load balancer", plain().load_balancer_names("old")),
             ("vpc-lattice", plain().traffic_sources(lattice.build())),
             ("being deleted", plain().status("Delete in progress")),

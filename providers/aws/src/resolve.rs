@@ -9,6 +9,7 @@ use rolling_provider::{ProviderError, Revision, ScheduledAction, Target, TargetG
 use crate::convert::{self, revision};
 use crate::error::from_sdk;
 use crate::group::AutoScalingGroupFleet;
+use crate::mixed;
 
 const TEMPLATE: &str = "auto_scaling_group/launch_template";
 const ARNS: &str = "auto_scaling_group/target_group_arns";
@@ -41,6 +42,14 @@ impl AutoScalingGroupFleet {
                     .to_owned(),
             );
         }
+        if group.capacity_rebalance() == Some(true) {
+            warnings.push(
+                "the group rebalances capacity: it may replace spot instances meanwhile, and live \
+                 above its ceiling for that"
+                    .to_owned(),
+            );
+        }
+        let is_weighted = mixed::is_weighted(&group);
         // A fleet value may be resolved again by a retry; the groups are then the same.
         self.target_groups.get_or_init(|| arns);
         Ok(Target {
@@ -52,6 +61,8 @@ impl AutoScalingGroupFleet {
             aliases,
             boot,
             scheduled,
+            no_surge: is_weighted
+                .then(|| format!("group {:?} counts its instances by weights", self.group.name)),
             warnings,
         })
     }
@@ -95,7 +106,7 @@ impl AutoScalingGroupFleet {
         &self,
         group: &SdkGroup,
     ) -> Result<BTreeMap<Revision, Revision>, ProviderError> {
-        let own = group.launch_template().and_then(convert::specified);
+        let own = mixed::template(group).and_then(convert::specified);
         let Some((own, template, alias)) = own.as_ref().and_then(|own| {
             let (template, version) = convert::parts(own)?;
             version.starts_with('$').then_some((own, template, version))

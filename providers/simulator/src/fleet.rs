@@ -90,6 +90,7 @@ impl Simulator {
             revision: Some(instance.revision.clone()),
             zone: instance.zone.clone(),
             lifecycle: instance.lifecycle(now),
+            held: false,
             healthy: true,
             launched_at: Some(instance.launched_at),
             protected: instance.protected,
@@ -223,6 +224,7 @@ impl Fleet for Simulator {
             aliases: Default::default(),
             boot: Some(self.config.boot),
             scheduled: self.config.schedule.clone(),
+            no_surge: None,
             warnings,
         })
     }
@@ -234,6 +236,7 @@ impl Fleet for Simulator {
             Ok(Observation {
                 at: now,
                 instances: instances.map(|(id, i)| (id.clone(), self.describe(i, now))).collect(),
+                reserve: Default::default(),
                 capacity: (!self.config.plain).then(|| state.capacity()),
                 template: (!self.config.plain).then(|| state.template.clone()),
                 suspended: state.suspended.clone(),
@@ -315,6 +318,8 @@ impl Simulator {
             Action::Launch { revision, like, token } => {
                 self.launch_plain(state, revision, like, token)?;
             }
+            // No hook holds anything here, and nothing is kept in reserve.
+            Action::Release { .. } | Action::Discard { .. } => {}
             Action::Tag { instance, key, value } => match state.instances.get_mut(instance) {
                 Some(instance) => {
                     instance.tags.insert(key.clone(), value.clone());

@@ -56,7 +56,9 @@ impl InstancesFleet {
                 let call = ec2.terminate_instances().instance_ids(instance.as_str());
                 unless_gone(done("ec2", "TerminateInstances", call.send().await))
             }
-            Action::SuspendProcesses { .. }
+            Action::Release { .. }
+            | Action::Discard { .. }
+            | Action::SuspendProcesses { .. }
             | Action::ResumeProcesses { .. }
             | Action::MoveTemplate { .. }
             | Action::SetCapacity { .. }

@@ -63,6 +63,7 @@ impl InstancesFleet {
             instances,
             capacity: None,
             template: None,
+            reserve: BTreeMap::new(),
             suspended: BTreeSet::new(),
             record,
         })
@@ -118,6 +119,7 @@ fn instance(
         revision: revision(tags),
         zone: zone.unwrap_or_default().to_owned(),
         lifecycle,
+        held: false,
         healthy: true,
         launched_at: convert::timestamp(described.launch_time()),
         protected: false,

@@ -1,0 +1,94 @@
+//! Groups that choose among instance types, and that count by weights.
+
+use aws_sdk_autoscaling::types::{
+    AutoScalingGroup as SdkGroup, Instance as SdkInstance, LaunchTemplate,
+    LaunchTemplateSpecification, MixedInstancesPolicy,
+};
+
+use crate::convert;
+
+/// What a group launches: its own template, or that of its mixed instances policy.
+pub(crate) fn template(group: &SdkGroup) -> Option<&LaunchTemplateSpecification> {
+    let mixed =
+        || group.mixed_instances_policy()?.launch_template()?.launch_template_specification();
+    group.launch_template().or_else(mixed)
+}
+
+/// `policy` with another template; its overrides and its distribution stay.
+pub(crate) fn with(
+    policy: MixedInstancesPolicy,
+    template: LaunchTemplateSpecification,
+) -> MixedInstancesPolicy {
+    let overrides = policy.launch_template().and_then(|known| known.overrides.clone());
+    let launch_template = LaunchTemplate::builder()
+        .launch_template_specification(template)
+        .set_overrides(overrides)
+        .build();
+    MixedInstancesPolicy::builder()
+        .launch_template(launch_template)
+        .set_instances_distribution(policy.instances_distribution)
+        .build()
+}
+
+/// Whether a type of the policy has a template of its own.
+pub(crate) fn overrides_templates(group: &SdkGroup) -> bool {
+    let templates = group.mixed_instances_policy().and_then(|policy| policy.launch_template());
+    let mut overrides = templates.iter().flat_map(|templates| templates.overrides());
+    overrides.any(|each| each.launch_template_specification().is_some())
+}
+
+/// Whether the group counts its instances by weights.
+pub(crate) fn is_weighted(group: &SdkGroup) -> bool {
+    let templates = group.mixed_instances_policy().and_then(|policy| policy.launch_template());
+    let mut overrides = templates.iter().flat_map(|templates| templates.overrides());
+    overrides.any(|each| each.weighted_capacity().is_some())
+        || group.instances().iter().any(|instance| instance.weighted_capacity().is_some())
+}
+
+/// How many instances a group of weights is meant to have: those that live, and as many more as
+/// its missing units are worth of what lives on average.
+pub(crate) fn instances(group: &SdkGroup, desired: u32) -> u32 {
+    let weight = |instance: &&SdkInstance| -> u32 {
+        instance.weighted_capacity().and_then(|weight| weight.parse().ok()).unwrap_or(1)
+    };
+    let live = group.instances().iter().filter(|instance| {
+        convert::lifecycle(instance.lifecycle_state()).is_some_and(|state| state.is_live())
+    });
+    let (count, units) = live.fold((0, 0), |(count, units), i| (count + 1, units + weight(&i)));
+    match desired.saturating_sub(units) {
+        0 => count,
+        missing if units == 0 => missing,
+        missing => count + (missing * count).div_ceil(units),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_autoscaling::types::LifecycleState;
+
+    use super::*;
+
+    fn group(weights: &[&str]) -> SdkGroup {
+        let instance = |weight: &&str| {
+            SdkInstance::builder()
+                .lifecycle_state(LifecycleState::InService)
+                .weighted_capacity(*weight)
+                .build()
+        };
+        let members: Vec<_> = weights.iter().map(instance).collect();
+        SdkGroup::builder().set_instances(Some(members)).build()
+    }
+
+    #[test]
+    fn missing_units_are_worth_the_average_of_what_lives() {
+        assert_eq!(instances(&group(&["2", "3", "2"]), 7), 3, "nothing is missing");
+        assert_eq!(
+            instances(&group(&["2", "3", "2"]), 6),
+            3,
+            "more than asked for is none too many"
+        );
+        assert_eq!(instances(&group(&["2", "2"]), 6), 3);
+        assert_eq!(instances(&group(&["4"]), 6), 2, "half an instance is one");
+        assert_eq!(instances(&group(&[]), 6), 6);
+    }
+}

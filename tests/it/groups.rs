@@ -1,0 +1,189 @@
+//! Groups as they are: instance types to choose among, weights, warm pools, hooks, zones without
+//! capacity. On LocalStack.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::lab::{Account, account};
+use crate::localstack::{
+    assert_drained_before_terminated, ids, least_serving, report, resource, times,
+};
+use crate::process::Ran;
+
+/// The group's own, as its users see it.
+fn live(account: &Account) -> Vec<Value> {
+    let group = account.get("groups/web");
+    let instances = group["instances"].as_object().expect("instances").values();
+    instances.filter(|instance| instance["lifecycle"] == "InService").cloned().collect()
+}
+
+fn assert_all_on(account: &Account, size: usize, revision: &str) {
+    let live = live(account);
+    assert_eq!(live.len(), size, "{live:?}");
+    assert!(live.iter().all(|instance| instance["revision"] == revision), "{live:?}");
+}
+
+fn policy(resource: &mut Value, policy: &str) {
+    resource["policy"] = json!(policy);
+}
+
+fn parameters(account: &Account, action: &str) -> Vec<Value> {
+    let calls = account.get("calls")["calls"].as_array().expect("calls").clone();
+    let of = calls.into_iter().filter(|call| call["action"] == action);
+    of.map(|call| call["parameters"].clone()).collect()
+}
+
+#[test]
+fn a_mixed_instances_policy_is_moved_to_the_new_version_and_keeps_its_types() {
+    for (name, version, code) in [("rolling_with_additional_batch", "2", 0), ("rolling", "3", 3)] {
+        let Some(account) = account() else { return };
+        let types = json!([{ "InstanceType": "t3.micro" }, { "InstanceType": "m5.large" }]);
+        let fleet = json!({
+            "name": "web", "size": 6, "max": 8, "mixed_instances": types,
+            "versions": [null, null, "unhealthy"],
+        });
+        let template = account.fleet(fleet, times());
+        let before = account.get("groups/web");
+        let mut wanted = resource(&template, version);
+        policy(&mut wanted, name);
+        let ran = account.run("apply", &wanted);
+        assert_eq!(ran.code, code, "{ran:?}");
+        let runs = if code == 0 { version } else { "1" };
+        assert_all_on(&account, 6, &format!("{template}:{runs}"));
+        let moved = parameters(&account, "UpdateAutoScalingGroup");
+        let moved = moved.iter().filter(|call| call["MixedInstancesPolicy"].is_object());
+        let moved: Vec<&Value> = moved.map(|call| &call["MixedInstancesPolicy"]).collect();
+        assert!(!moved.is_empty());
+        for policy in moved {
+            assert_eq!(policy["LaunchTemplate"]["Overrides"], types);
+        }
+        let timeline = account.timeline();
+        assert!(least_serving(&before, &timeline) >= if code == 0 { 6 } else { 5 });
+        assert_drained_before_terminated(&timeline);
+    }
+}
+
+#[test]
+fn a_group_of_weights_is_rolled_without_surge_or_not_at_all() {
+    let Some(account) = account() else { return };
+    let types = json!([
+        { "InstanceType": "t3.micro", "WeightedCapacity": "1" },
+        { "InstanceType": "m5.large", "WeightedCapacity": "2" },
+    ]);
+    let fleet = json!({ "name": "web", "size": 9, "max": 12, "mixed_instances": types });
+    let template = account.fleet(fleet, times());
+    let before = account.get("groups/web");
+    let size = live(&account).len();
+    assert!(size < 9, "weights of 1 and 2 make {size} instances of 9 units");
+
+    let mut wanted = resource(&template, "2");
+    policy(&mut wanted, "rolling_with_additional_batch");
+    let refused = account.run("apply", &wanted);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.stdout.contains("counts its instances by weights"), "{refused:?}");
+    assert_eq!(account.mutations(), Vec::<String>::new());
+
+    policy(&mut wanted, "rolling");
+    let ran = account.run("apply", &wanted);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let live = live(&account);
+    let revisions: BTreeSet<&str> =
+        live.iter().map(|instance| instance["revision"].as_str().expect("one")).collect();
+    assert_eq!(revisions, BTreeSet::from([format!("{template}:2").as_str()]));
+    let after = account.get("groups/web");
+    for what in ["min", "max", "desired", "suspended", "tags"] {
+        assert_eq!(after[what], before[what], "{what}");
+    }
+    assert!(least_serving(&before, &account.timeline()) >= size - size * 3 / 10 - 1);
+}
+
+#[test]
+fn a_warm_pool_is_refreshed_before_anything_is_launched_from_it() {
+    let Some(account) = account() else { return };
+    let pool = json!({ "MinSize": 3, "PoolState": "Stopped" });
+    let fleet = json!({ "name": "web", "size": 4, "max": 6, "warm_pool": pool });
+    let template = account.fleet(fleet, times());
+    let before = account.get("groups/web");
+    let ran = account.run("apply", &resource(&template, "2"));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_all_on(&account, 4, &format!("{template}:2"));
+    let discarded = parameters(&account, "TerminateInstances");
+    assert_eq!(discarded.len(), 1, "one call for all of the pool: {discarded:?}");
+    let timeline = account.timeline();
+    let replaced = ids(&timeline, "draining");
+    assert_eq!(replaced.len(), 4, "nobody is replaced twice: {replaced:?}");
+    assert!(least_serving(&before, &timeline) >= 3);
+}
+
+#[test]
+fn hooks_are_waited_for_or_completed_as_asked() {
+    for complete in [false, true] {
+        let Some(account) = account() else { return };
+        let hook = |name: &str, transition: &str| {
+            json!({
+                "LifecycleHookName": name, "HeartbeatTimeout": 600, "DefaultResult": "CONTINUE",
+                "LifecycleTransition": format!("autoscaling:EC2_INSTANCE_{transition}"),
+            })
+        };
+        let hooks = json!([hook("up", "LAUNCHING"), hook("down", "TERMINATING")]);
+        let fleet = json!({ "name": "web", "size": 3, "hooks": hooks });
+        let mut times = times();
+        // Where nobody completes them they run out.
+        times["hook_timeout"] = if complete { json!(null) } else { json!(0.5) };
+        let template = account.fleet(fleet, times);
+        let mut wanted = resource(&template, "2");
+        if complete {
+            wanted["lifecycle_hooks"] = json!("complete");
+        }
+        let ran = account.run("apply", &wanted);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert_all_on(&account, 3, &format!("{template}:2"));
+        let completed = parameters(&account, "CompleteLifecycleAction");
+        let named: BTreeSet<&str> =
+            completed.iter().map(|call| call["LifecycleHookName"].as_str().expect("it")).collect();
+        match complete {
+            true => assert!(named.contains("up"), "{completed:?}"),
+            false => assert!(named.is_empty(), "{completed:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_zone_without_capacity_is_made_up_for_and_no_capacity_at_all_is_told() {
+    for (zones, code) in
+        [(json!(["us-east-1a"]), 0), (json!(["us-east-1a", "us-east-1b", "us-east-1c"]), 3)]
+    {
+        let Some(account) = account() else { return };
+        let template = account.fleet(json!({ "name": "web", "size": 3 }), times());
+        let mut scarce = times();
+        scarce["no_capacity"] = zones.clone();
+        // With none anywhere the way back has none either: it comes back meanwhile.
+        account.put("times", scarce);
+        let mut wanted = resource(&template, "2");
+        wanted["poll_interval"] = json!("200ms");
+        let ran = std::thread::scope(|scope| {
+            let ran = scope.spawn(|| account.run("apply", &wanted));
+            if code == 3 {
+                let failed = |ran: &std::thread::ScopedJoinHandle<'_, Ran>| {
+                    account.count("ec2.CreateTags") > 0 || ran.is_finished()
+                };
+                let begin = std::time::Instant::now();
+                while !failed(&ran) && begin.elapsed().as_secs() < 8 {
+                    std::thread::sleep(std::time::Duration::from_millis(100));
+                }
+                let mut plenty = times();
+                plenty["no_capacity"] = json!([]);
+                account.put("times", plenty);
+            }
+            ran.join().expect("a run")
+        });
+        assert_eq!(ran.code, code, "{ran:?}");
+        let runs = if code == 0 { 2 } else { 1 };
+        assert_all_on(&account, 3, &format!("{template}:{runs}"));
+        if code == 3 {
+            let why = report(&ran)["reason"].as_str().expect("a reason").to_owned();
+            assert!(why.contains("InsufficientInstanceCapacity"), "{why}");
+        }
+    }
+}
