@@ -6,6 +6,7 @@
 
 mod apply;
 mod command;
+mod doctor;
 mod follow;
 mod live;
 pub(crate) mod plain;
@@ -85,6 +86,8 @@ enum Command {
     Abort(Input),
     /// Have a rollout go back to the last completed revision
     Rollback(Input),
+    /// Look for everything that would keep a rollout from its end; changes nothing
+    Doctor(Input),
     /// Serve JSON-RPC 2.0 on standard input and output
     Serve,
     /// Serve Terraform and OpenTofu until Ctrl-C, to see into the provider; they start it by
@@ -185,6 +188,7 @@ pub fn run(args: impl Iterator<Item = OsString>, edge: &Edge) -> u8 {
             Command::Resume(input) => command::command(Word::Resume, &input, edge).await,
             Command::Abort(input) => command::command(Word::Abort, &input, edge).await,
             Command::Rollback(input) => command::command(Word::Rollback, &input, edge).await,
+            Command::Doctor(input) => doctor::doctor(&input, edge).await,
             Command::Serve => crate::stdio::serve(edge).await,
             Command::Terraform => terraform::debug(&edge.host, edge).await,
             Command::Schema => schema(),

@@ -23,7 +23,7 @@ use self::report::{Emitter, Shown};
 use crate::control::Control;
 use crate::event::{Envelope, Event, Outcome, Report};
 use crate::lease::Lease;
-use crate::plan::{self, Input, Plan, Preview, Verdict};
+use crate::plan::{self, Input, Outlook, Plan, Preview, Verdict};
 use crate::progress::{Halt, Progress};
 use crate::record::{Ending, Phase, Record};
 use crate::schedule::Schedule;
@@ -146,6 +146,11 @@ impl Rollout {
     /// What [`Rollout::run`] would do now.
     pub fn preview(&self) -> Preview {
         plan::preview(&self.input(self.look.at))
+    }
+
+    /// What can be known beforehand to keep [`Rollout::run`] from its end.
+    pub fn outlook(&self) -> Vec<Outlook> {
+        plan::outlook(&self.input(self.look.at))
     }
 
     /// The record of a rollout found on the target, if any.

@@ -9,6 +9,7 @@ mod borrow;
 pub mod check;
 mod halt;
 mod launch;
+mod outlook;
 mod pace;
 mod preview;
 mod retire;
@@ -17,6 +18,7 @@ mod trip;
 mod view;
 mod wait;
 
+pub use outlook::{Outlook, outlook};
 pub use preview::{BatchPreview, Borrowing, Preview, preview};
 pub use trip::turn_back;
 pub use view::{Member, View};

@@ -266,6 +266,7 @@ fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
     if !changes {
         return warnings;
     }
+    warnings.extend(super::outlook(input).into_iter().map(|found| found.words));
     let n = view.window.size;
     if let Policy::Rolling(BatchSize::Percentage(percent))
     | Policy::RollingWithAdditionalBatch(BatchSize::Percentage(percent)) = spec.policy

@@ -13,6 +13,8 @@ mod bed;
 mod clients;
 mod conformance;
 mod crash;
+#[cfg(feature = "aws")]
+mod doctor;
 mod documents;
 mod examples;
 mod faults;

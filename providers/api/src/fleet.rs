@@ -29,6 +29,12 @@ pub trait Fleet: Send + Sync {
     /// Whatever the cloud said.
     async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError>;
 
+    /// Looks for what would keep a rollout from its end, all of it and not just the first. Changes
+    /// nothing.
+    async fn examine(&self) -> Examination {
+        Examination::default()
+    }
+
     /// Performs one mutation; asked twice it does no more than asked once.
     ///
     /// # Errors
@@ -37,6 +43,18 @@ pub trait Fleet: Send + Sync {
 
     /// The clock this fleet lives by.
     fn clock(&self) -> Arc<dyn Clock>;
+}
+
+/// What an adapter finds about a target beyond what resolving it tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Examination {
+    /// What would keep a rollout from its end, each as the error that it would be.
+    pub errors: Vec<ProviderError>,
+    /// What may.
+    pub warnings: Vec<ProviderError>,
+    /// Calls of which nobody can know whether they are allowed without making them, as the cloud's
+    /// permissions have them.
+    pub untried: Vec<&'static str>,
 }
 
 /// Something a fleet did, or failed to do, by itself.

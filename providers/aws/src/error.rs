@@ -102,6 +102,11 @@ where
     }
 }
 
+/// Whether AWS said that the caller may not.
+pub(crate) fn is_denied(error: &ProviderError) -> bool {
+    error.code.as_deref().is_some_and(|code| DENIED.contains(&code))
+}
+
 fn classify<E>(error: &SdkError<E, HttpResponse>) -> (ErrorKind, Effect)
 where
     E: ProvideErrorMetadata + Error + 'static,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_sdk_autoscaling::types::MixedInstancesPolicy;
 use rolling_provider::{
-    Action, Activity, Clock, Fleet, InstanceId, Observation, ProviderError, Revision,
+    Action, Activity, Clock, Examination, Fleet, InstanceId, Observation, ProviderError, Revision,
     ScheduledAction, Target, TargetGroup, Timestamp,
 };
 use tokio::sync::OnceCell;
@@ -110,6 +110,10 @@ impl Fleet for AutoScalingGroupFleet {
 
     async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
         self.activities_since(since).await
+    }
+
+    async fn examine(&self) -> Examination {
+        self.look_for_trouble().await
     }
 
     async fn act(&self, action: &Action) -> Result<(), ProviderError> {

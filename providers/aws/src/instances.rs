@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use rolling_provider::{
-    Action, Activity, Clock, Fleet, InstanceId, Observation, ProviderError, Revision, Target,
-    Timestamp,
+    Action, Activity, Clock, Examination, Fleet, InstanceId, Observation, ProviderError, Revision,
+    Target, Timestamp,
 };
 use tokio::sync::OnceCell;
 
@@ -96,6 +96,41 @@ impl Fleet for InstancesFleet {
     async fn activities(&self, _: Timestamp) -> Result<Vec<Activity>, ProviderError> {
         // They do nothing by themselves.
         Ok(Vec::new())
+    }
+
+    async fn examine(&self) -> Examination {
+        let mut found = Examination::default();
+        let arn = &self.instances.arn;
+        match self.aws.target_groups(std::slice::from_ref(arn), |_| ARN.into()).await {
+            Ok(_) => found.errors.extend(self.aws.may_deregister(arn).await),
+            Err(error) => found.errors.push(error),
+        }
+        let wanted = self.aws.wanted(&self.instances.launch_template, TEMPLATE).await;
+        let looked = self.look().await;
+        let one = || {
+            let known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            known.iter().next().map(|(id, known)| (id.to_string(), known.subnet.clone()))
+        };
+        let one = one();
+        match wanted {
+            Ok(revision) => {
+                found.errors.extend(self.usable_template(&revision).await.err());
+                let subnet = one.as_ref().and_then(|(_, subnet)| subnet.as_deref());
+                found.errors.extend(self.aws.may_launch(&revision, subnet).await);
+            }
+            Err(error) => found.errors.push(error),
+        }
+        found.errors.extend(looked.err());
+        let id = one.as_ref().map(|(id, _)| id.as_str());
+        found.errors.extend(self.aws.may_tag(id).await);
+        found.untried = vec![
+            "ec2:DeleteTags",
+            "ec2:TerminateInstances",
+            "elasticloadbalancing:AddTags",
+            "elasticloadbalancing:RegisterTargets",
+            "elasticloadbalancing:RemoveTags",
+        ];
+        found
     }
 
     async fn act(&self, action: &Action) -> Result<(), ProviderError> {

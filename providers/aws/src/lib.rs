@@ -5,6 +5,7 @@ mod act;
 mod connect;
 mod convert;
 mod error;
+mod examine;
 mod group;
 mod instances;
 mod mixed;

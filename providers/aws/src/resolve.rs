@@ -11,7 +11,7 @@ use crate::error::from_sdk;
 use crate::group::AutoScalingGroupFleet;
 use crate::mixed;
 
-const TEMPLATE: &str = "auto_scaling_group/launch_template";
+pub(crate) const TEMPLATE: &str = "auto_scaling_group/launch_template";
 const ARNS: &str = "auto_scaling_group/target_group_arns";
 
 impl AutoScalingGroupFleet {
@@ -82,7 +82,7 @@ impl AutoScalingGroupFleet {
     }
 
     /// The attached target groups that count.
-    fn wanted_arns(&self, group: &SdkGroup) -> Result<Vec<String>, ProviderError> {
+    pub(crate) fn wanted_arns(&self, group: &SdkGroup) -> Result<Vec<String>, ProviderError> {
         let attached: BTreeSet<&str> =
             group.target_group_arns().iter().map(String::as_str).collect();
         let Some(wanted) = &self.group.target_group_arns else {
@@ -127,7 +127,7 @@ impl AutoScalingGroupFleet {
             .collect())
     }
 
-    async fn look_up_target_groups(
+    pub(crate) async fn look_up_target_groups(
         &self,
         arns: &[String],
     ) -> Result<Vec<TargetGroup>, ProviderError> {

@@ -51,8 +51,8 @@ impl Aws {
             let words = format!("no listener uses target group {name:?}");
             let error = ProviderError::invalid("DescribeTargetGroups", place, words);
             return Err(error.with_remedy(
-                "nothing would ever become healthy in it: forward to it from a listener, or \
-                 leave it out",
+                "nothing would ever become healthy in it: forward to it from a listener, or roll \
+                 without it",
             ));
         }
         let call = self.elb.describe_target_group_attributes();

@@ -85,7 +85,7 @@ fn fleet(answer: Answer) -> (AutoScalingGroupFleet, Arc<Mutex<Vec<String>>>) {
             let length = said.len();
             let head = format!(
                 "HTTP/1.1 {status} X\r\nContent-Type: text/xml\r\nContent-Length: {length}\r\n\
-                 Connection: close\r\n\r\n"
+                 Date: Thu, 01 Jan 1970 00:10:00 GMT\r\nConnection: close\r\n\r\n"
             );
             stream.write_all(format!("{head}{said}").as_bytes()).expect("an answer sent");
         }
@@ -259,4 +259,26 @@ async fn who_may_not_use_a_launch_template_is_told_what_that_takes() {
     }
     let error = fleet.act(&terminate()).await.expect_err("denied");
     assert!(error.remedy.is_some());
+}
+
+#[tokio::test]
+async fn a_clock_that_is_off_and_a_lacking_permission_are_found() {
+    let (fleet, asked) = fleet(|body| {
+        if body.contains("Action=DescribeAutoScalingGroups") {
+            return Some((200, group_of(&["i-1"])));
+        }
+        refusal(403, "AccessDenied", "You may not")
+    });
+    let found = fleet.examine().await;
+    let warning = found.warnings.first().expect("a warning");
+    assert!(warning.message.contains("differ by 600 s"), "{warning:?}");
+    let denied = found.errors.iter().find(|error| error.operation == "UpdateAutoScalingGroup");
+    let denied = denied.expect("the lacking permission");
+    let remedy = denied.remedy.as_deref().expect("a remedy");
+    assert!(remedy.contains("allow autoscaling:UpdateAutoScalingGroup"), "{remedy}");
+    let asked = asked.lock().expect("the log");
+    let tries = asked.iter().filter(|body| body.contains("Action=UpdateAutoScalingGroup"));
+    for body in tries {
+        assert!(!body.contains("Size") && !body.contains("Template"), "a change: {body}");
+    }
 }

@@ -25,7 +25,7 @@ from .model import World
 
 LOG = logging.getLogger(__name__)
 SERVICES = {"ec2", "elbv2", "autoscaling"}
-KINDS = {"throttle", "rate", "error", "drop_before", "drop_after", "lag"}
+KINDS = {"throttle", "rate", "deny", "error", "drop_before", "drop_after", "lag"}
 READS = ("Describe", "Get", "List", "Search")
 # The only reads that lag.
 GROUPS = "autoscaling.DescribeAutoScalingGroups"
@@ -274,6 +274,13 @@ def before(chain, context, response) -> None:
         raise CommonServiceException("RequestLimitExceeded", "Request limit exceeded.", 503)
     if is_throttled:
         raise CommonServiceException("Throttling", "Rate exceeded", 400, True)
+    if fault.kind == "deny" and action.startswith("ec2."):
+        raise CommonServiceException(
+            "UnauthorizedOperation", "You are not authorized to perform this operation.", 403, True
+        )
+    if fault.kind == "deny":
+        words = f"User: arn:aws:iam::lab is not authorized to perform: {action}"
+        raise CommonServiceException("AccessDenied", words, 403, True)
     if fault.kind == "error":
         raise CommonServiceException("InternalFailure", "The lab was told to fail this call.", 500)
     if fault.kind == "drop_before":

@@ -1,0 +1,186 @@
+//! Whether AWS would allow what a rollout does, tried with calls that change nothing: dry runs
+//! where EC2 has them, and elsewhere calls whose effect is there already.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_sdk_autoscaling::config::interceptors::BeforeDeserializationInterceptorContextRef;
+use aws_sdk_autoscaling::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_autoscaling::error::BoxError;
+use aws_sdk_ec2::types::{LaunchTemplateSpecification, Tag};
+use aws_sdk_elasticloadbalancingv2::primitives::{DateTime, DateTimeFormat};
+use aws_sdk_elasticloadbalancingv2::types::TargetDescription;
+use rolling_provider::{Examination, ProviderError, Revision, Timestamp};
+
+use crate::connect::Aws;
+use crate::convert;
+use crate::error::{PROVIDER, from_sdk, is_denied};
+use crate::group::AutoScalingGroupFleet;
+
+/// An instance that is nobody's.
+const NOBODY: &str = "i-00000000000000000";
+/// A tag that nothing has.
+const NO_TAG: &str = "rolling:doctor";
+/// Signatures are refused beyond five minutes; well before that something is wrong with a clock.
+const CLOCK_MAY_BE_OFF_BY: Duration = Duration::from_secs(60);
+
+impl AutoScalingGroupFleet {
+    pub(crate) async fn look_for_trouble(&self) -> Examination {
+        let mut found = Examination::default();
+        let dated = Dated::default();
+        let name = self.group.name.as_str();
+        let call = self.aws.autoscaling.describe_auto_scaling_groups();
+        let asked = call.auto_scaling_group_names(name).customize().interceptor(dated.clone());
+        // What it says of the group is asked for again below, with the error it would be.
+        drop(asked.send().await);
+        found.warnings.extend(dated.off_by(self.clock.0.now()).map(clock_is_off));
+
+        let group = match self.describe().await {
+            Ok(group) => group,
+            Err(error) => {
+                found.errors.push(error);
+                return found;
+            }
+        };
+        found.errors.extend(self.refuse(&group).await.err());
+        let wanted = self.aws.wanted(&self.group.launch_template, crate::resolve::TEMPLATE).await;
+        match self.wanted_arns(&group) {
+            Ok(arns) => {
+                // One by one: each may have its own trouble.
+                for arn in &arns {
+                    let one = self.look_up_target_groups(std::slice::from_ref(arn)).await;
+                    found.errors.extend(one.err());
+                    found.errors.extend(self.aws.may_deregister(arn).await);
+                }
+            }
+            Err(error) => found.errors.push(error),
+        }
+        let subnet = group.vpc_zone_identifier().and_then(|ids| ids.split(',').next());
+        match wanted {
+            Ok(revision) => found.errors.extend(self.aws.may_launch(&revision, subnet).await),
+            Err(error) => found.errors.push(error),
+        }
+        let of_group = group.instances().first().and_then(|instance| instance.instance_id());
+        found.errors.extend(self.aws.may_tag(of_group).await);
+        found.errors.extend(self.may_change(&group).await);
+        found.untried = vec![
+            "autoscaling:CreateOrUpdateTags",
+            "autoscaling:DetachInstances",
+            "autoscaling:SuspendProcesses",
+            "autoscaling:TerminateInstanceInAutoScalingGroup",
+            "elasticloadbalancing:RegisterTargets",
+        ];
+        found
+    }
+
+    /// Changes of the group to what it is.
+    async fn may_change(
+        &self,
+        group: &aws_sdk_autoscaling::types::AutoScalingGroup,
+    ) -> Vec<ProviderError> {
+        let (client, name) = (&self.aws.autoscaling, self.group.name.as_str());
+        let update = client.update_auto_scaling_group().auto_scaling_group_name(name);
+        let updated = update.send().await;
+        let updated = updated.map_err(|e| from_sdk("autoscaling", "UpdateAutoScalingGroup", &e));
+        let tag = aws_sdk_autoscaling::types::Tag::builder()
+            .resource_id(name)
+            .resource_type("auto-scaling-group")
+            .key(NO_TAG)
+            .build();
+        let deleted = client.delete_tags().tags(tag).send().await;
+        let deleted = deleted.map_err(|error| from_sdk("autoscaling", "DeleteTags", &error));
+        let mut found: Vec<ProviderError> =
+            [updated.err(), deleted.err()].into_iter().flatten().collect();
+        let suspended = || group.suspended_processes().iter().filter_map(|p| p.process_name());
+        let runs = ["AZRebalance", "AlarmNotification", "ScheduledActions"];
+        let runs = runs.into_iter().find(|process| suspended().all(|name| name != *process));
+        if let Some(process) = runs {
+            let call = client.resume_processes().auto_scaling_group_name(name);
+            let resumed = call.scaling_processes(process).send().await;
+            let resumed = resumed.map_err(|e| from_sdk("autoscaling", "ResumeProcesses", &e));
+            found.extend(resumed.err());
+        }
+        found.retain(is_denied);
+        found
+    }
+}
+
+impl Aws {
+    /// Takes nobody out of a target group.
+    pub(crate) async fn may_deregister(&self, arn: &str) -> Option<ProviderError> {
+        let nobody = TargetDescription::builder().id(NOBODY).build();
+        let call = self.elb.deregister_targets().target_group_arn(arn).targets(nobody);
+        let sent = call.send().await;
+        let error = from_sdk("elasticloadbalancing", "DeregisterTargets", &sent.err()?);
+        is_denied(&error).then_some(error)
+    }
+
+    pub(crate) async fn may_launch(
+        &self,
+        revision: &Revision,
+        subnet: Option<&str>,
+    ) -> Option<ProviderError> {
+        let (id, version) = convert::parts(revision)?;
+        let from =
+            LaunchTemplateSpecification::builder().launch_template_id(id).version(version).build();
+        let call = self.ec2.run_instances().min_count(1).max_count(1).launch_template(from);
+        let call = call.set_subnet_id(subnet.map(|id| id.trim().to_owned())).dry_run(true);
+        let sent = call.send().await;
+        let error = from_sdk("ec2", "RunInstances", &sent.err()?);
+        if !is_denied(&error) {
+            return None;
+        }
+        let remedy = "to launch from a template takes ec2:RunInstances for all that it uses, \
+                      ec2:CreateTags where it tags what it launches, and iam:PassRole where it has \
+                      an instance profile: allow them to these credentials";
+        Some(error.with_remedy(remedy))
+    }
+
+    pub(crate) async fn may_tag(&self, instance: Option<&str>) -> Option<ProviderError> {
+        let tag = Tag::builder().key("rolling:failed").value("").build();
+        let call = self.ec2.create_tags().resources(instance?).tags(tag).dry_run(true);
+        let sent = call.send().await;
+        let error = from_sdk("ec2", "CreateTags", &sent.err()?);
+        is_denied(&error).then_some(error)
+    }
+}
+
+fn clock_is_off(by: Duration) -> ProviderError {
+    let words = format!("this host's clock and AWS's differ by {} s", by.as_secs());
+    let error = ProviderError::invalid("compare clocks", PROVIDER, words);
+    error.with_remedy(
+        "set the clock (chrony, systemd-timesyncd): AWS refuses signatures that are off by five \
+         minutes",
+    )
+}
+
+/// The date of the last answer.
+#[derive(Clone, Debug, Default)]
+struct Dated(Arc<Mutex<Option<Timestamp>>>);
+
+impl Dated {
+    /// How far `now` is from it, where that is too far.
+    fn off_by(&self, now: Timestamp) -> Option<Duration> {
+        let told = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let by = now.since(told).max(told.since(now));
+        (by > CLOCK_MAY_BE_OFF_BY).then_some(by)
+    }
+}
+
+impl Intercept for Dated {
+    fn name(&self) -> &'static str {
+        "Dated"
+    }
+
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let date = context.response().headers().get("date");
+        let date = date.and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok());
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = convert::timestamp(date.as_ref());
+        Ok(())
+    }
+}
