@@ -60,7 +60,7 @@ def start(python: Path, root: Path, port: int) -> tuple[subprocess.Popen, Path]:
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "LOCALSTACK_"))},
         "GATEWAY_LISTEN": f"127.0.0.1:{port}",
-        "SERVICES": "ec2,elbv2,autoscaling",
+        "SERVICES": "ec2,elbv2,autoscaling,cloudwatch,s3,ssm",
         "EAGER_SERVICE_LOADING": "1",
         "SKIP_SSL_CERT_DOWNLOAD": "1",
         "DISABLE_EVENTS": "1",

@@ -168,8 +168,8 @@ def delete(context: RequestContext, request: dict) -> dict:
             )
         for instance in list(group.instances.values()):
             world.cloud.terminate(instance.id)
-            for arn in group.target_groups:
-                world.targets[arn].registrations.pop(instance.id, None)
+            for target_group in world.targets.values():
+                target_group.registrations.pop(instance.id, None)
         del world.groups[group.name]
         call_moto(context)
     return {}

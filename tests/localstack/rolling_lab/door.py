@@ -119,21 +119,8 @@ def network(ec2, elb, want: dict) -> tuple[list[str], list[str]]:
     balancer = elb.create_load_balancer(Name=name, Subnets=subnets)["LoadBalancers"][0]
     arns = []
     for port, target_group in enumerate(want.get("target_groups", [{"name": name}]), 80):
-        made = elb.create_target_group(
-            Name=target_group["name"],
-            Protocol="HTTP",
-            Port=port,
-            VpcId=vpc,
-            HealthCheckIntervalSeconds=5,
-            HealthyThresholdCount=2,
-            TargetType=target_group.get("target_type", "instance"),
-        )["TargetGroups"][0]["TargetGroupArn"]
+        made = make_target_group(elb, target_group, port, vpc)
         arns.append(made)
-        delay = str(target_group.get("deregistration_delay", 1))
-        elb.modify_target_group_attributes(
-            TargetGroupArn=made,
-            Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": delay}],
-        )
         if target_group.get("listener", True):
             elb.create_listener(
                 LoadBalancerArn=balancer["LoadBalancerArn"],
@@ -142,6 +129,57 @@ def network(ec2, elb, want: dict) -> tuple[list[str], list[str]]:
                 DefaultActions=[{"Type": "forward", "TargetGroupArn": made}],
             )
     return subnets, arns
+
+
+def make_target_group(elb, want: dict, port: int, vpc: str) -> str:
+    made = elb.create_target_group(
+        Name=want["name"],
+        Protocol="HTTP",
+        Port=port,
+        VpcId=vpc,
+        HealthCheckIntervalSeconds=5,
+        HealthyThresholdCount=2,
+        TargetType=want.get("target_type", "instance"),
+    )["TargetGroups"][0]["TargetGroupArn"]
+    delay = str(want.get("deregistration_delay", 1))
+    elb.modify_target_group_attributes(
+        TargetGroupArn=made,
+        Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": delay}],
+    )
+    return made
+
+
+def second_target_group(elb, want: dict, first_arn: str) -> dict:
+    """Another target group, which the first one's listener forwards nothing to as yet."""
+    wish = want.get("second_target_group")
+    if not wish:
+        return {}
+    first = elb.describe_target_groups(TargetGroupArns=[first_arn])["TargetGroups"][0]
+    named = {"name": f"{first['TargetGroupName'][:25].rstrip('-')}-second"}
+    wish = named | ({} if wish is True else wish)
+    second_arn = make_target_group(elb, wish, first["Port"], first["VpcId"])
+    config = {
+        "TargetGroups": [
+            {"TargetGroupArn": first_arn, "Weight": 100},
+            {"TargetGroupArn": second_arn, "Weight": 0},
+        ]
+    }
+    if want.get("stickiness"):
+        config["TargetGroupStickinessConfig"] = {"Enabled": True, "DurationSeconds": 60}
+    actions = [{"Type": "forward", "ForwardConfig": config}]
+    listeners = elb.describe_listeners(LoadBalancerArn=first["LoadBalancerArns"][0])["Listeners"]
+    listener = next(each for each in listeners if each["Port"] == first["Port"])["ListenerArn"]
+    elb.modify_listener(ListenerArn=listener, DefaultActions=actions)
+    rules = elb.describe_rules(ListenerArn=listener)["Rules"]
+    for number in range(1, want.get("rules", 0) + 1):
+        condition = {"Field": "path-pattern", "PathPatternConfig": {"Values": [f"/a{number}*"]}}
+        rules += elb.create_rule(
+            ListenerArn=listener, Priority=number, Conditions=[condition], Actions=actions
+        )["Rules"]
+    return {
+        "second_target_group_arn": second_arn,
+        "rule_arns": [rule["RuleArn"] for rule in rules],
+    }
 
 
 def templates(ec2, want: dict) -> str:
@@ -178,6 +216,7 @@ def fleet(request: Request, account_id: str) -> Response:
     name = want["name"]
 
     subnets, arns = network(ec2, elb, want)
+    second = second_target_group(elb, want, arns[0]) if arns else {}
     template = templates(ec2, want)
     world = world_of(account_id, request)
     size = want.get("size", 3)
@@ -201,7 +240,8 @@ def fleet(request: Request, account_id: str) -> Response:
         with world.lock:
             settle(world, name)
     account(account_id).calls.clear()
-    return answer({"target_group_arns": arns, "launch_template": template, "subnets": subnets})
+    made = {"target_group_arns": arns, "launch_template": template, "subnets": subnets}
+    return answer(made | second)
 
 
 def launched(want: dict, template: dict) -> dict:

@@ -24,9 +24,31 @@ from .elbv2 import describe_health, described
 from .model import World
 
 LOG = logging.getLogger(__name__)
-SERVICES = {"ec2", "elbv2", "autoscaling"}
+SERVICES = {"ec2", "elbv2", "autoscaling", "cloudwatch", "s3", "ssm"}
 KINDS = {"throttle", "rate", "deny", "error", "drop_before", "drop_after", "lag"}
-READS = ("Describe", "Get", "List", "Search")
+READS = ("Describe", "Get", "Head", "List", "Search")
+NOT_ALLOWED = "User: arn:aws:iam::lab is not authorized to perform: {action}"
+FAILED = "The lab was told to fail this call."
+# The code, words and status of what is refused, and how some services say it.
+REFUSALS = {
+    "throttle": {
+        None: ("Throttling", "Rate exceeded", 400),
+        "ec2": ("RequestLimitExceeded", "Request limit exceeded.", 503),
+        "s3": ("SlowDown", "Please reduce your request rate.", 503),
+        "ssm": ("ThrottlingException", "Rate exceeded", 400),
+    },
+    "deny": {
+        None: ("AccessDenied", NOT_ALLOWED, 403),
+        "ec2": ("UnauthorizedOperation", "You are not authorized to perform this operation.", 403),
+        "ssm": ("AccessDeniedException", NOT_ALLOWED, 400),
+    },
+    "error": {
+        None: ("InternalFailure", FAILED, 500),
+        "s3": ("InternalError", FAILED, 500),
+        "ssm": ("InternalServerError", FAILED, 500),
+    },
+}
+REFUSALS["rate"] = REFUSALS["throttle"]
 # The only reads that lag.
 GROUPS = "autoscaling.DescribeAutoScalingGroups"
 HEALTH = "elbv2.DescribeTargetHealth"
@@ -269,20 +291,10 @@ def before(chain, context, response) -> None:
     if fault is None:
         return
     context.fault = fault.kind
-    is_throttled = fault.kind in ("throttle", "rate")
-    if is_throttled and action.startswith("ec2."):
-        raise CommonServiceException("RequestLimitExceeded", "Request limit exceeded.", 503)
-    if is_throttled:
-        raise CommonServiceException("Throttling", "Rate exceeded", 400, True)
-    if fault.kind == "deny" and action.startswith("ec2."):
-        raise CommonServiceException(
-            "UnauthorizedOperation", "You are not authorized to perform this operation.", 403, True
-        )
-    if fault.kind == "deny":
-        words = f"User: arn:aws:iam::lab is not authorized to perform: {action}"
-        raise CommonServiceException("AccessDenied", words, 403, True)
-    if fault.kind == "error":
-        raise CommonServiceException("InternalFailure", "The lab was told to fail this call.", 500)
+    if fault.kind in REFUSALS:
+        known = REFUSALS[fault.kind]
+        code, words, status = known.get(context.service.service_name, known[None])
+        raise CommonServiceException(code, words.format(action=action), status, status < 500)
     if fault.kind == "drop_before":
         response.status_code = 0  # for the log of calls
         drop(context)

@@ -332,11 +332,13 @@ class World(Targets):
 
     def _remove(self, group: Group, instance: Instance) -> None:
         del group.instances[instance.id]
-        for arn in group.target_groups:
-            registration = self.targets[arn].registrations.pop(instance.id, None)
+        for arn, target_group in self.targets.items():
+            registration = target_group.registrations.pop(instance.id, None)
             if registration:
-                end = registration.deregistered_at + self.drain_time(arn)
-                self.tell("deregistered", instance, end, arn)
+                # The group drains what it is attached to; other target groups only lose it.
+                end = registration.deregistered_at
+                end = instance.gone_at if end is None else end + self.drain_time(arn)
+                self.tell("deregistered", instance, min(end, instance.gone_at), arn)
         self.cloud.terminate(instance.id)
         self.tell("terminated", instance, instance.gone_at)
 

@@ -1,4 +1,4 @@
-"""What LocalStack loads: the two services, the log of calls, the control door."""
+"""What LocalStack loads: the services that it lacks, the log of calls, the control door."""
 
 from localstack.aws.handlers import (
     run_custom_response_handlers,
@@ -11,7 +11,7 @@ from localstack.services.edge import ROUTER
 from localstack.services.moto import call_moto
 from localstack.services.plugins import Service, aws_provider
 
-LOGGED = {"ec2", "elbv2", "autoscaling"}
+LOGGED = {"ec2", "elbv2", "autoscaling", "cloudwatch", "s3", "ssm"}
 
 
 def service(name: str, overrides: dict, checks: dict) -> Service:
@@ -28,9 +28,10 @@ def service(name: str, overrides: dict, checks: dict) -> Service:
 
 @aws_provider()
 def elbv2():
+    from . import forwarding
     from .elbv2 import CHECKS, OVERRIDES
 
-    return service("elbv2", OVERRIDES, CHECKS)
+    return service("elbv2", OVERRIDES | forwarding.OVERRIDES, CHECKS)
 
 
 @aws_provider()
@@ -38,6 +39,17 @@ def autoscaling():
     from .autoscaling import OVERRIDES
 
     return service("autoscaling", OVERRIDES, {})
+
+
+def readable(value):
+    """As JSON knows it. A stream is only named: who answers the call reads it."""
+    if isinstance(value, dict):
+        return {key: readable(each) for key, each in value.items() if each is not None}
+    if isinstance(value, list):
+        return [readable(each) for each in value]
+    if hasattr(value, "read"):
+        return "(stream)"
+    return value if isinstance(value, str | int | float | None) else str(value)
 
 
 def log_call(_chain, context, response):
@@ -54,7 +66,7 @@ def log_call(_chain, context, response):
             "at": now(),
             "service": name,
             "action": context.operation.name,
-            "parameters": context.service_request or {},
+            "parameters": readable(context.service_request or {}),
             "error": error.code if error else None,
             "status": response.status_code,
             "fault": context.get("fault"),
@@ -62,13 +74,20 @@ def log_call(_chain, context, response):
     )
 
 
-@hooks.on_infra_start()
+# Before the services are loaded.
+@hooks.on_infra_start(priority=10)
 def open_lab():
-    from . import faults, plain
+    from . import compat, faults, forwarding, plain
     from .door import ROUTES
 
     faults.know_connections()
     plain.give_life()
+    forwarding.know_forwarding()
+    compat.know_newer_python()
+    # Only now can it be imported.
+    from . import stock
+
+    stock.mend()
     serve_custom_service_request_handlers.append(plain.before)
     serve_custom_service_request_handlers.append(faults.before)
     run_custom_response_handlers.append(log_call)

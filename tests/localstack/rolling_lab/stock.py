@@ -1,0 +1,38 @@
+"""CloudWatch and S3, which LocalStack has itself: what AWS does and they do not."""
+
+from localstack.services.cloudwatch.alarm_scheduler import AlarmScheduler
+from localstack.services.cloudwatch.provider_v2 import CloudwatchProvider
+from localstack.services.s3.provider import S3Provider, verify_object_equality_precondition_write
+from localstack.utils.bootstrap import API_DEPENDENCIES
+from localstack.utils.patch import patch
+
+TYPES = {"MetricAlarm": "MetricAlarms", "CompositeAlarm": "CompositeAlarms"}
+
+
+def mend() -> None:
+    """Comes before the services are made: they look their methods up then."""
+    # Parameters that are secrets are not there, nor are the services behind them.
+    API_DEPENDENCIES.pop("ssm", None)
+
+    @patch(CloudwatchProvider.describe_alarms)
+    def describe_alarms(original, provider, context, **request):
+        """Composite alarms are shown to who asks for them."""
+        wanted = request.get("alarm_types") or ["MetricAlarm"]
+        answer = original(provider, context, **request)
+        return {key: answer[key] if kind in wanted else [] for kind, key in TYPES.items()}
+
+    @patch(AlarmScheduler.schedule_metric_alarm)
+    def schedule_metric_alarm(_original, _scheduler, _alarm_arn):
+        """No alarm looks at metrics: it would undo what SetAlarmState said."""
+
+    @patch(S3Provider.delete_object)
+    def delete_object(original, provider, context, bucket, key, if_match=None, **request):
+        if if_match is None:
+            return original(provider, context, bucket, key, **request)
+        _, known = provider._get_cross_account_bucket(context, bucket)
+        # The lock that conditional writes take.
+        with provider._preconditions_locks[bucket][key]:
+            present = getattr(known.objects.get(key), "etag", "")
+            wanted = present if if_match == "*" else if_match
+            verify_object_equality_precondition_write(known, key, wanted)
+            return original(provider, context, bucket, key, **request)
