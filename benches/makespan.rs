@@ -15,7 +15,7 @@ use std::time::Duration;
 use rolling::engine::{Caller, Rollout, Stop};
 use rolling::event::{Event, Outcome};
 use rolling::spec::{
-    BatchSize, Bound, Health, OnFailure, Pacing, Policy, RollingDeployment, SetAside,
+    BatchSize, Bound, Gates, Health, OnFailure, Pacing, Policy, RollingDeployment, SetAside,
 };
 use rolling_simulator::{EPOCH, FleetConfig, Hangs, Simulator, TargetGroupConfig, VirtualClock};
 use tokio::sync::watch;
@@ -34,6 +34,7 @@ fn fleet(instances: u32, seed: u64) -> FleetConfig {
         initial_revision: "v1".into(),
         revision: "v2".into(),
         zones: 3,
+        second: None,
         target_groups: vec![TargetGroupConfig {
             name: "web".into(),
             register: REGISTER,
@@ -66,6 +67,7 @@ fn spec(policy: Policy, pacing: Pacing) -> RollingDeployment {
         progress_deadline: None,
         poll_interval: Duration::from_secs(1),
         suspend_processes: BTreeSet::new(),
+        gates: Gates::default(),
     }
 }
 

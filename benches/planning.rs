@@ -18,7 +18,9 @@ use rolling::event::Outcome;
 use rolling::plan::{self, Input};
 use rolling::progress::Progress;
 use rolling::record::{Borrowed, Phase, Record};
-use rolling::spec::{BatchSize, Health, OnFailure, Pacing, Policy, RollingDeployment, SetAside};
+use rolling::spec::{
+    BatchSize, Gates, Health, OnFailure, Pacing, Policy, RollingDeployment, SetAside,
+};
 use rolling_provider::{
     Capacity, Instance, InstanceId, Lifecycle, Observation, Tags, Target, TargetGroup,
     TargetHealth, TargetState, Timestamp,
@@ -39,6 +41,7 @@ fn target() -> Target {
         name: "web".into(),
         kind: "fleet",
         revision: "lt-0123456789abcdef0:8".into(),
+        second: None,
         target_groups: vec![TargetGroup {
             id: "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123".into(),
             name: "web".into(),
@@ -78,6 +81,7 @@ fn half_way(n: u32, target: &Target) -> Observation {
         (id, instance)
     });
     Observation {
+        shifted: None,
         at: NOW,
         instances: instances.collect(),
         capacity: Some(Capacity { min: 0, max: n, desired: n }),
@@ -107,6 +111,7 @@ fn spec() -> RollingDeployment {
         progress_deadline: None,
         poll_interval: Duration::from_secs(10),
         suspend_processes: BTreeSet::new(),
+        gates: Gates::default(),
     }
 }
 
@@ -165,6 +170,7 @@ async fn roll(n: u32) {
         initial_revision: "v1".into(),
         revision: "v2".into(),
         zones: 3,
+        second: None,
         target_groups: vec![TargetGroupConfig {
             name: "web".into(),
             register: Duration::from_secs(10),

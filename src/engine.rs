@@ -6,6 +6,7 @@ use std::time::Duration;
 
 mod act;
 mod command;
+mod gate;
 mod hold;
 mod look;
 mod report;
@@ -13,11 +14,12 @@ mod report;
 pub use command::Commanded;
 
 use rolling_provider::{
-    Action, Clock, Fleet, Observation, ProviderError, Revision, Target, Timestamp,
+    Action, Alarm, Clock, Fleet, Observation, ProviderError, Revision, Target, Timestamp,
 };
 use tokio::sync::watch;
 
 use self::act::Acted;
+use self::gate::Asking;
 use self::hold::Hold;
 use self::report::{Emitter, Shown};
 use crate::control::Control;
@@ -27,7 +29,7 @@ use crate::plan::{self, Input, Outlook, Plan, Preview, Verdict};
 use crate::progress::{Halt, Progress};
 use crate::record::{Ending, Phase, Record};
 use crate::schedule::Schedule;
-use crate::spec::{RollingDeployment, Window};
+use crate::spec::{Gates, RollingDeployment, Window};
 
 /// How long reads and accepted-by-nobody mutations are tried again before the rollout gives up.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -83,6 +85,9 @@ pub struct Rollout {
     /// What this process itself wants of a rollout found on the target.
     word: Option<Control>,
     hold: Hold,
+    asking: Asking,
+    /// The alarms among the gates, as they were when the target was looked up.
+    alarms: Vec<Alarm>,
     ticks: u64,
 }
 
@@ -98,6 +103,7 @@ impl Rollout {
     ) -> Result<Rollout, ProviderError> {
         let clock = fleet.clock();
         let (target, look) = look::look_up(&*fleet, &*clock, caller.jitter).await?;
+        let alarms = look::alarms(&*fleet, &*clock, &spec.gates.alarms, caller.jitter).await?;
         let mut rollout = Rollout {
             clock,
             caller: caller.clone(),
@@ -107,6 +113,8 @@ impl Rollout {
             look: look.clone(),
             word: None,
             hold: Hold::default(),
+            asking: Asking::default(),
+            alarms,
             spec,
             target,
             ticks: 1,
@@ -119,7 +127,33 @@ impl Rollout {
                  tags that start with rolling: once nothing is borrowed any more",
             )
         })?;
+        rollout.refuse_shift()?;
         Ok(rollout)
+    }
+
+    /// Requests that are shifted come back in the way they went, and before a rollout none are.
+    fn refuse_shift(&self) -> Result<(), ProviderError> {
+        let shifts = self.spec.policy.shifts();
+        let record = self.progress.record.as_ref().filter(|record| !record.is_over());
+        if let Some(record) = record.filter(|record| record.borrowed.shifts != shifts) {
+            let (id, which) = (&record.id, if shifts { "does not shift" } else { "shifts" });
+            let words = format!("rollout {id} is {}, and {which} requests", record.status());
+            let error = ProviderError::invalid("check the policy", "policy", words);
+            return Err(error.with_remedy(
+                "finish or abort it with the document that it began with, and change the policy \
+                 then",
+            ));
+        }
+        let percent = self.look.shifted.iter().flatten().max().copied().unwrap_or_default();
+        if record.is_none() && percent > 0 {
+            let words = format!(
+                "{percent} % of the requests go to the second target group before anything was done"
+            );
+            let place = "traffic/listener_rule_arns";
+            let error = ProviderError::invalid("check the listener rules", place, words);
+            return Err(error.with_remedy("give it the weight 0 in every rule"));
+        }
+        Ok(())
     }
 
     /// A fleet beside which nothing can be launched is rolled without surge, or not at all.
@@ -145,7 +179,11 @@ impl Rollout {
 
     /// What [`Rollout::run`] would do now.
     pub fn preview(&self) -> Preview {
-        plan::preview(&self.input(self.look.at))
+        let mut preview = plan::preview(&self.input(self.look.at));
+        let raised = self.alarms.iter().filter(|alarm| alarm.raised && preview.changes);
+        let words = raised.map(|alarm| format!("alarm {}", gate::words(alarm)));
+        preview.warnings.extend(words.collect::<Vec<_>>());
+        preview
     }
 
     /// What can be known beforehand to keep [`Rollout::run`] from its end.
@@ -285,6 +323,9 @@ impl Rollout {
                 }
             }
             shown.waits(&plan, now, emit);
+            if self.ask_gates(&plan, emit) {
+                continue;
+            }
 
             let actions: Vec<Action> = plan.actions.iter().map(|s| s.action.clone()).collect();
             // Reads may lag: what was done a moment ago is planned again until they show it.
@@ -411,6 +452,7 @@ impl Rollout {
         }
         let since = |stands: bool, since: Option<Timestamp>| stands.then(|| since.unwrap_or(now));
         // A checkpoint is left by the record that says so, in the same tick.
+        progress.evaluating = since(plan.evaluates, progress.evaluating);
         progress.at_checkpoint = since(plan.stands_at_checkpoint, progress.at_checkpoint);
         progress.set_aside_since = since(plan.waits_for_set_aside, progress.set_aside_since);
     }
@@ -443,17 +485,22 @@ impl Rollout {
         self.progress.turn_back(&self.target, reason, now);
     }
 
-    /// What holds while a rollout goes back to `completed`: no soak, no pauses, no checkpoints.
+    /// What holds while a rollout goes back to `completed`: no soak, pauses, checkpoints or gates.
     fn face_back(&mut self, completed: Revision) {
         self.target.revision = completed;
         self.spec.health.min_healthy_time = Duration::ZERO;
         self.spec.pause_between_batches = Duration::ZERO;
         self.spec.checkpoints.clear();
+        self.spec.gates = Gates::default();
     }
 
     /// Waits, unless a (more) urgent request to stop comes first.
     async fn pause(&self, duration: Duration, stop: &mut watch::Receiver<Stop>) {
+        // What is asked gets its turn, also where time is virtual and no wait takes any.
+        tokio::task::yield_now().await;
         tokio::select! {
+            biased;
+            () = self.asking.answered.notified() => {}
             () = self.clock.sleep(duration) => {}
             Ok(()) = stop.changed() => stop.mark_changed(),
         }

@@ -82,6 +82,15 @@ pub enum Event {
         /// Its number.
         number: u32,
     },
+    /// A gate has spoken. Of alarms that are watched only a failure is reported.
+    Gated {
+        /// Which: `alarms NAMES`, `GET ADDRESS` or `command WORDS`.
+        gate: String,
+        /// Whether it lets the rollout go on.
+        passed: bool,
+        /// What it said.
+        said: String,
+    },
     /// A call failed and will be tried again, after a fresh look where it may have had an effect.
     Retrying {
         /// What failed, in the cloud's words.

@@ -14,6 +14,7 @@ pub mod event;
 pub mod lease;
 pub mod owner;
 pub mod plan;
+mod probe;
 pub mod progress;
 pub mod providers;
 pub mod record;

@@ -7,6 +7,7 @@
 mod batch;
 mod borrow;
 pub mod check;
+mod gate;
 mod halt;
 mod launch;
 mod outlook;
@@ -14,10 +15,12 @@ mod pace;
 mod preview;
 mod retire;
 mod roll;
+pub(crate) mod shift;
 mod trip;
 mod view;
 mod wait;
 
+pub use gate::Ask;
 pub use outlook::{Outlook, outlook};
 pub use preview::{BatchPreview, Borrowing, Preview, preview};
 pub use trip::turn_back;
@@ -73,6 +76,12 @@ pub struct Plan {
     pub waits_for_set_aside: bool,
     /// Whether the rollout waits on purpose, which is no lack of progress.
     pub rests: bool,
+    /// What to ask of the gates, in the background, until a plan asks something else.
+    pub asks: Option<Ask>,
+    /// Whether everything is done and has to stay well for a while.
+    pub bakes: bool,
+    /// Whether requests are shifted, and that has to stay well for a while.
+    pub evaluates: bool,
     /// What is being waited for.
     pub waiting_on: Vec<Wait>,
     /// When to look again at the latest, because something is due then.
@@ -91,6 +100,9 @@ impl Plan {
             stands_at_checkpoint: false,
             waits_for_set_aside: false,
             rests: false,
+            asks: None,
+            bakes: false,
+            evaluates: false,
             waiting_on: Vec::new(),
             wake: None,
             verdict: Verdict::Continue,

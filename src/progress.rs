@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rolling_provider::{
-    Action, Activity, Instance, InstanceId, Lifecycle, Observation, Revision, Target,
+    Action, Activity, Instance, InstanceId, Lifecycle, Observation, Revision, Target, TargetGroup,
     TargetGroupId, TargetState, Timestamp,
 };
 
@@ -22,6 +22,7 @@ pub use seen::{Seen, trouble};
 
 use self::sizes::{Unsure, Written};
 use crate::control::Control;
+use crate::plan::shift;
 use crate::record::{Ending, Phase, ROLLOUT, Record};
 use crate::spec::Health;
 
@@ -103,6 +104,10 @@ pub struct Progress {
     /// Whether the processes to suspend have been suspended once by this engine; resuming them
     /// meanwhile is then somebody's wish.
     pub suspended: bool,
+    /// Since when shifted requests have had to stay well.
+    pub evaluating: Option<Timestamp>,
+    /// What the gates have said.
+    pub gates: Gated,
     /// Actions that the cloud refused for good while we were putting things back.
     pub refused: Vec<(Action, String)>,
     /// Calls that changed the size, or would have, without an answer. See [`Unsure`].
@@ -113,6 +118,19 @@ pub struct Progress {
     /// Whether this engine has erased the record: its rollout is over, whatever a late look says.
     pub over: bool,
     observed_once: bool,
+}
+
+/// What the gates have said so far. None of it survives a crash: they are asked again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gated {
+    /// The number of the batch after which they passed last; 0 before the first.
+    pub passed: Option<u32>,
+    /// Why they did not pass, as a sentence.
+    pub failed: Option<String>,
+    /// Since when they have been asked what they are asked now.
+    pub asked: Option<Timestamp>,
+    /// Since when everything is done and has to stay well.
+    pub baking: Option<Timestamp>,
 }
 
 /// Why a rollout ends early.
@@ -271,6 +289,7 @@ impl Progress {
             Action::SuspendProcesses { .. } => self.suspended = true,
             Action::ResumeProcesses { .. }
             | Action::MoveTemplate { .. }
+            | Action::Shift { .. }
             | Action::CatchUp { desired: None, .. } => {}
         }
     }
@@ -298,16 +317,15 @@ impl Progress {
     }
 
     /// Whether the cloud takes `id` for serving: in service, healthy, and healthy in every
-    /// target group, and not on its way out by our doing.
+    /// target group (or in the second one, where requests are shifted), and not on its way out by
+    /// our doing.
     pub fn serves(&self, target: &Target, id: &InstanceId, instance: &Instance) -> bool {
         instance.lifecycle == Lifecycle::InService
             && instance.healthy
             && !self.victims.contains(id)
             && !self.terminated.contains(id)
-            && target.target_groups.iter().all(|group| {
-                let health = instance.targets.get(&group.id);
-                health.is_some_and(|health| health.state == TargetState::Healthy)
-            })
+            && (shift::is_healthy_at_home(target, instance)
+                || target.second.iter().any(|group| shift::is_healthy_in(instance, group)))
     }
 
     /// Whether `id` is out of some target group by our doing.
@@ -376,6 +394,7 @@ impl Progress {
             self.seen.insert(id.clone(), seen);
         }
         let is_leaving = self.victims.contains(id) || self.terminated.contains(id);
+        let evaluated = self.evaluating.is_some();
         let Some(seen) = self.seen.get_mut(id) else { return };
         if serves {
             if seen.launched_here && !seen.has_served {
@@ -398,16 +417,13 @@ impl Progress {
             && !serves
             && instance.lifecycle == Lifecycle::InService
             && instance.healthy
-            && target.target_groups.iter().any(|group| {
-                instance.targets.get(&group.id).is_none_or(|health| {
-                    matches!(health.state, TargetState::Draining | TargetState::Unused)
-                })
-            });
+            && is_out(target, instance);
         let is_ours = seen.is_new && !is_leaving && !instance.ignored;
         if is_ours
             && instance.lifecycle.is_live()
             && !self.failed.contains_key(id)
-            && let Some(reason) = seen.overdue(health, serves, now)
+            && let Some(reason) =
+                seen.overdue(health, serves, now).or_else(|| seen.turned(evaluated))
         {
             self.failed.insert(id.clone(), reason);
         }
@@ -461,5 +477,18 @@ impl Progress {
         self.deregistered.retain(|id, _| look.instances.contains_key(id));
         self.strays.retain(|(id, _)| !going(id));
         self.drains.retain(|(id, _)| look.instances.contains_key(id));
+    }
+}
+
+/// Whether somebody has taken `instance` out of rotation: out of any target group, or, where an
+/// instance need not be in every one, out of all.
+fn is_out(target: &Target, instance: &Instance) -> bool {
+    let out = |group: &TargetGroup| {
+        let health = instance.targets.get(&group.id);
+        health.is_none_or(|h| matches!(h.state, TargetState::Draining | TargetState::Unused))
+    };
+    match target.second {
+        Some(_) => target.rotation().all(out),
+        None => target.target_groups.iter().any(out),
     }
 }

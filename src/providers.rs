@@ -12,7 +12,8 @@ use crate::document;
 #[cfg(feature = "aws")]
 use crate::document::config::LaunchTemplateConfig;
 use crate::document::config::{
-    BehaviourName, DurationText, ProviderConfig, RollingDeploymentConfig, SimulatedFleetConfig,
+    BehaviourName, DurationText, PolicyName, ProviderConfig, RollingDeploymentConfig,
+    SimulatedFleetConfig,
 };
 
 /// How many times as fast as real time a simulated fleet lives, unless told.
@@ -49,7 +50,9 @@ impl Providers {
         if let Some(fleet) = &deployment.simulated_fleet {
             let speed = self.config.simulator.as_ref().and_then(|settings| settings.speed);
             let file = self.simulator_file(&fleet.name);
-            let simulator = Simulator::in_file(fleet_config(fleet), file, |epoch| {
+            let shifts =
+                matches!(deployment.policy, PolicyName::TrafficSplitting | PolicyName::BlueGreen);
+            let simulator = Simulator::in_file(fleet_config(fleet, shifts), file, |epoch| {
                 Arc::new(TokioClock::new(epoch, speed.unwrap_or(SPEED))) as Arc<dyn Clock>
             });
             return Ok(Arc::new(simulator?));
@@ -138,6 +141,13 @@ impl Providers {
             profile: settings.profile,
             endpoint_url: settings.endpoint_url,
         };
+        let traffic = deployment.traffic.clone().unwrap_or_default();
+        let first_percent = match deployment.policy {
+            PolicyName::TrafficSplitting => {
+                traffic.new_version_percent.unwrap_or(document::NEW_VERSION_PERCENT)
+            }
+            _ => 100,
+        };
         let aws = self.aws.get_or_try_init(|| rolling_aws::Aws::connect(&config)).await?;
         let launch_template = |template: &LaunchTemplateConfig| rolling_aws::LaunchTemplate {
             id: template.id.clone(),
@@ -150,6 +160,11 @@ impl Providers {
                 name: group.name.clone(),
                 launch_template: launch_template(&group.launch_template),
                 target_group_arns: group.target_group_arns.clone(),
+                traffic: traffic.second_target_group_arn.map(|second| rolling_aws::Traffic {
+                    second_target_group_arn: second,
+                    listener_rule_arns: traffic.listener_rule_arns.unwrap_or_default(),
+                    first_percent,
+                }),
             };
             return Ok(Arc::new(aws.auto_scaling_group(group, clock)));
         }
@@ -191,8 +206,9 @@ fn is_arn(text: &str) -> bool {
         && text.ends_with(":autoScalingGroupName")
 }
 
-/// What a document makes of a simulated fleet, every default filled in.
-pub fn fleet_config(fleet: &SimulatedFleetConfig) -> FleetConfig {
+/// What a document makes of a simulated fleet, every default filled in. Where requests are shifted
+/// it has a second target group.
+pub fn fleet_config(fleet: &SimulatedFleetConfig, shifts: bool) -> FleetConfig {
     let time = |text: &Option<DurationText>, default| {
         text.as_ref().map_or(std::time::Duration::from_secs(default), DurationText::get)
     };
@@ -218,6 +234,11 @@ pub fn fleet_config(fleet: &SimulatedFleetConfig) -> FleetConfig {
         initial_revision: fleet.initial_revision.as_deref().unwrap_or("v1").into(),
         revision: fleet.revision.as_str().into(),
         zones: fleet.zones.unwrap_or(3),
+        second: shifts.then(|| TargetGroupConfig {
+            name: "second".into(),
+            register: time(&None, 10),
+            drain: time(&None, 20),
+        }),
         target_groups: groups,
         boot: time(&fleet.boot, 30),
         boot_sigma: fleet.boot_sigma.unwrap_or(0.2),
@@ -239,5 +260,6 @@ fn behaviour(name: BehaviourName) -> rolling_simulator::Behaviour {
         BehaviourName::Hang => Behaviour::Hang,
         BehaviourName::FailLaunch => Behaviour::FailLaunch,
         BehaviourName::HalfUnhealthy => Behaviour::HalfUnhealthy,
+        BehaviourName::Alarm => Behaviour::Alarm,
     }
 }

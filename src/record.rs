@@ -151,6 +151,8 @@ pub struct Borrowed {
     pub max: Option<(u32, u32)>,
     /// Processes that run normally and that we suspended.
     pub suspended: BTreeSet<String>,
+    /// Whether requests may be shifted to the second target group.
+    pub shifts: bool,
 }
 
 impl Record {
@@ -204,7 +206,8 @@ impl Record {
         let borrowed = Line::new()
             .with_some("template", self.borrowed.template.as_ref().map(encode))
             .with_some("max", self.borrowed.max.map(|(found, ours)| format!("{found}/{ours}")))
-            .with_some("suspended", (!names.is_empty()).then(|| names.join("+")));
+            .with_some("suspended", (!names.is_empty()).then(|| names.join("+")))
+            .with_flag("shifts", self.borrowed.shifts);
         let mut tags = Tags::from([
             (ROLLOUT.into(), rollout.done()),
             (PROGRESS.into(), progress.done()),
@@ -276,6 +279,7 @@ impl Borrowed {
             template: fields.optional("template").map(decode),
             max,
             suspended: suspended.map(str::to_owned).collect(),
+            shifts: fields.optional("shifts").is_some(),
         })
     }
 }
@@ -307,9 +311,15 @@ mod tests {
             borrowed: Borrowed {
                 template: Some("lt-0123456789abcdef0:$Latest".into()),
                 max: Some((100_000, 110_000)),
-                suspended: ["AZRebalance", "AlarmNotification", "ScheduledActions"]
-                    .map(String::from)
-                    .into(),
+                suspended: [
+                    "AZRebalance",
+                    "AddToLoadBalancer",
+                    "AlarmNotification",
+                    "ScheduledActions",
+                ]
+                .map(String::from)
+                .into(),
+                shifts: true,
             },
             completed: Some("lt-0123456789abcdef0:1233".into()),
             reason: Some("instance i-1 failed: codes 502".into()),

@@ -36,6 +36,89 @@ pub struct RollingDeployment {
     pub poll_interval: Duration,
     /// Processes of the fleet that are suspended while the rollout runs.
     pub suspend_processes: BTreeSet<String>,
+    /// What must hold for the rollout to go on, besides the health of its instances.
+    pub gates: Gates,
+}
+
+/// What must hold for a rollout to go on, besides the health of its instances. A rollout that
+/// goes back has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gates {
+    /// Alarms of the cloud: none may be raised before a batch begins, nor while the rollout bakes.
+    pub alarms: BTreeSet<String>,
+    /// What is tried after each batch, in order.
+    pub probes: Vec<Probe>,
+    /// How long everything must stay well at the end before the rollout is over.
+    pub bake_time: Duration,
+}
+
+impl Gates {
+    /// How long the alarms may take to be read.
+    pub const ALARMS_WITHIN: Duration = Duration::from_secs(60);
+
+    /// How long all of them together may take.
+    pub fn patience(&self, probes: bool) -> Duration {
+        let alarms = if self.alarms.is_empty() { Duration::ZERO } else { Self::ALARMS_WITHIN };
+        let probes = self.probes.iter().filter(|_| probes).map(Probe::timeout);
+        alarms + probes.sum::<Duration>()
+    }
+
+    /// What is asked when, a phrase each.
+    pub fn phrases(&self) -> Vec<String> {
+        let alarms = (!self.alarms.is_empty()).then(|| match self.bake_time.is_zero() {
+            true => format!("{} before each batch", self.alarm_names()),
+            false => format!("{} before each batch and while it bakes", self.alarm_names()),
+        });
+        let probes = self.probes.iter().map(|probe| format!("{probe} after each batch"));
+        let bake = (!self.bake_time.is_zero())
+            .then(|| format!("bakes for {}", humantime::format_duration(self.bake_time)));
+        alarms.into_iter().chain(probes).chain(bake).collect()
+    }
+
+    /// The alarms in a sentence's middle: `alarms web-5xx, web-slow`.
+    pub fn alarm_names(&self) -> String {
+        let names: Vec<&str> = self.alarms.iter().map(String::as_str).collect();
+        format!("alarms {}", names.join(", "))
+    }
+}
+
+/// Something that is tried after a batch, by this program and not by the cloud.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// A GET request that is to be answered with this status; tried again until it is.
+    Http {
+        /// Where to.
+        url: String,
+        /// The status that passes.
+        status: u16,
+        /// How long it may take until an answer passes.
+        timeout: Duration,
+    },
+    /// A command that is to end with the exit code 0; run once.
+    Command {
+        /// The program and its arguments. No shell is involved.
+        run: Vec<String>,
+        /// How long it may take.
+        timeout: Duration,
+    },
+}
+
+impl Probe {
+    /// How long it may take to pass.
+    pub fn timeout(&self) -> Duration {
+        match self {
+            Probe::Http { timeout, .. } | Probe::Command { timeout, .. } => *timeout,
+        }
+    }
+}
+
+impl std::fmt::Display for Probe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Probe::Http { url, .. } => write!(f, "GET {url}"),
+            Probe::Command { run, .. } => write!(f, "command {}", run.join(" ")),
+        }
+    }
 }
 
 /// How the fleet is replaced.
@@ -58,6 +141,19 @@ pub enum Policy {
     /// One new instance beside the old, then as many as the fleet has; the old ones go only when
     /// all new ones serve.
     Immutable,
+    /// As many new instances as the fleet has, in a second target group, which gets a share of the
+    /// requests for a while, and then all of them.
+    TrafficSplitting {
+        /// The share. From 1 to 99.
+        percent: u32,
+        /// For how long.
+        evaluation_time: Duration,
+    },
+    /// The same, where all requests move at once, and the old instances are kept for a while.
+    BlueGreen {
+        /// For how long they can take the requests back.
+        terminate_after: Duration,
+    },
 }
 
 impl Policy {
@@ -68,6 +164,27 @@ impl Policy {
             Policy::Rolling(_) | Policy::RollingWithin { .. } => "rolling",
             Policy::RollingWithAdditionalBatch(_) => "rolling_with_additional_batch",
             Policy::Immutable => "immutable",
+            Policy::TrafficSplitting { .. } => "traffic_splitting",
+            Policy::BlueGreen { .. } => "blue_green",
+        }
+    }
+
+    /// Whether requests are shifted from one target group to a second one.
+    pub fn shifts(self) -> bool {
+        matches!(self, Policy::TrafficSplitting { .. } | Policy::BlueGreen { .. })
+    }
+
+    /// Whether the old instances stay until the whole new set is there.
+    pub fn keeps_old(self) -> bool {
+        self == Policy::Immutable || self.shifts()
+    }
+
+    /// How long requests take to be shifted, when nothing goes wrong.
+    pub fn shift_time(self) -> Duration {
+        match self {
+            Policy::TrafficSplitting { evaluation_time, .. } => evaluation_time,
+            Policy::BlueGreen { terminate_after } => terminate_after,
+            _ => Duration::ZERO,
         }
     }
 }
@@ -203,7 +320,9 @@ impl Window {
                     bounds => bounds,
                 }
             }
-            Policy::Immutable => (size, 0),
+            Policy::Immutable | Policy::TrafficSplitting { .. } | Policy::BlueGreen { .. } => {
+                (size, 0)
+            }
         };
         Window { size, surge, unavailable }
     }
@@ -261,6 +380,7 @@ mod tests {
             .into_iter()
             .flat_map(|b| [Policy::Rolling(b), Policy::RollingWithAdditionalBatch(b)])
             .chain([Policy::AllAtOnce, Policy::Immutable])
+            .chain([Policy::BlueGreen { terminate_after: Duration::ZERO }])
             .chain([(0, 0), (1, 1), (25, 0), (0, 25), (100, 100)].into_iter().flat_map(
                 |(s, u)| {
                     let (surge, unavailable) = (Bound::Percent(s), Bound::Percent(u));

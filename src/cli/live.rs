@@ -64,6 +64,7 @@ impl Live {
                 let serving = self.serving;
                 self.line(&format!("batch {number}: done, {serving} serving"));
             }
+            Event::Gated { gate, passed, said } => self.line(&text::gate(gate, *passed, said)),
             Event::Retrying { error } => self.line(&format!("trying again: {error}")),
             Event::Refused { action, error } => self.line(&format!("could not {action}: {error}")),
             Event::Halting { reason } => {

@@ -32,6 +32,10 @@ pub fn plan(name: &str, preview: &Preview) -> String {
             let at: Vec<String> = preview.checkpoints.iter().map(|p| format!("{p} %")).collect();
             lines.push(format!("  waits      at {}", at.join(" and ")));
         }
+        for (index, gate) in preview.gates.iter().enumerate() {
+            let label = if index == 0 { "gates" } else { "" };
+            lines.push(format!("  {label:<10} {gate}"));
+        }
         lines.push(format!(
             "  capacity   at least {} serve, at most {} live",
             preview.floor, preview.ceiling
@@ -278,4 +282,10 @@ fn troubled(instances: &[InstanceReport]) -> Vec<String> {
 pub fn counted(count: usize, noun: &str) -> String {
     let plural = if noun.ends_with("ch") { "es" } else { "s" };
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}{plural}") }
+}
+
+/// What a gate said.
+pub fn gate(gate: &str, passed: bool, said: &str) -> String {
+    let verdict = if passed { "passed" } else { "did not pass" };
+    format!("gate {gate} {verdict}: {said}")
 }

@@ -73,6 +73,11 @@ pub struct RollingDeploymentConfig {
     /// Processes of the Auto Scaling group that are suspended during the rollout, where they are
     /// not already. Default: all of `AZRebalance`, `AlarmNotification`, `ScheduledActions`.
     pub suspend_processes: Option<Vec<ProcessName>>,
+    /// Where and how requests are shifted. For the policies `traffic_splitting` and `blue_green`.
+    pub traffic: Option<TrafficConfig>,
+    /// What must hold for the rollout to go on, besides the health of its instances. A gate that
+    /// does not pass is a failure of the new revision. A rollout that goes back asks none.
+    pub gates: Option<GatesConfig>,
 }
 
 /// How the fleet is replaced.
@@ -91,6 +96,12 @@ pub enum PolicyName {
     /// A whole new set beside the old.
     #[serde(alias = "Immutable")]
     Immutable,
+    /// A whole new set, which gets a share of the requests first.
+    #[serde(alias = "TrafficSplitting")]
+    TrafficSplitting,
+    /// A whole new set, to which all requests move at once.
+    #[serde(alias = "BlueGreen")]
+    BlueGreen,
 }
 
 impl JsonSchema for PolicyName {
@@ -103,13 +114,17 @@ impl JsonSchema for PolicyName {
             "type": "string",
             "enum": [
                 "all_at_once", "rolling", "rolling_with_additional_batch", "immutable",
-                "AllAtOnce", "Rolling", "RollingWithAdditionalBatch", "Immutable",
+                "traffic_splitting", "blue_green", "AllAtOnce", "Rolling",
+                "RollingWithAdditionalBatch", "Immutable", "TrafficSplitting", "BlueGreen",
             ],
             "description": "How the fleet is replaced. `all_at_once`: every instance in one \
                 batch, an outage. `rolling`: batch by batch, with that much less capacity \
                 meanwhile. `rolling_with_additional_batch`: batch by batch with one batch \
                 launched beforehand, so that capacity never drops. `immutable`: one new instance, \
-                then a whole new set beside the old, which goes when all new ones serve. Elastic Beanstalk's spellings \
+                then a whole new set beside the old, which goes when all new ones serve. \
+                `traffic_splitting`: a whole new set in a second target group, which gets a share \
+                of the requests for a while, then all. `blue_green`: the same, where all requests \
+                move at once and the old set is kept for a while. Elastic Beanstalk's spellings \
                 are accepted as written.",
         })
     }
@@ -242,6 +257,8 @@ pub enum BehaviourName {
     FailLaunch,
     /// Every second launch fails its health checks.
     HalfUnhealthy,
+    /// Is healthy, and raises every alarm.
+    Alarm,
 }
 
 impl JsonSchema for BehaviourName {
@@ -252,10 +269,11 @@ impl JsonSchema for BehaviourName {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "enum": ["unhealthy", "flap", "slow", "hang", "fail_launch", "half_unhealthy"],
+            "enum": ["unhealthy", "flap", "slow", "hang", "fail_launch", "half_unhealthy", "alarm"],
             "description": "How a bad revision is bad: fails its health checks, is healthy and \
                 unhealthy by turns, boots five times as slowly, never comes into service, cannot \
-                be launched, or fails its health checks every second time.",
+                be launched, fails its health checks every second time, or is healthy and raises \
+                every alarm.",
         })
     }
 }
@@ -268,6 +286,71 @@ pub struct HealthConfig {
     pub min_healthy_time: Option<DurationText>,
     /// How long after its launch an instance may take to serve. Default `10m`.
     pub healthy_timeout: Option<DurationText>,
+}
+
+/// Where and how requests are shifted from the target group of an Auto Scaling group to a second
+/// one. Its new instances serve there first; once all requests have moved they join the first, and
+/// the requests come back to it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrafficConfig {
+    /// The ARN of the second target group, which is attached to no Auto Scaling group and has no
+    /// targets. Needed with an `auto_scaling_group`.
+    #[schemars(regex(pattern = "^arn:[^:]+:elasticloadbalancing:[^:]+:[0-9]+:targetgroup/.+$"))]
+    pub second_target_group_arn: Option<String>,
+    /// The ARNs of the listener rules that forward to both target groups, the second with the
+    /// weight 0; default rules, too. Needed with an `auto_scaling_group`.
+    pub listener_rule_arns: Option<Vec<String>>,
+    /// How many percent of the requests the new set gets at first. For `traffic_splitting`. Default
+    /// 10.
+    #[schemars(range(min = 1, max = 99))]
+    pub new_version_percent: Option<u32>,
+    /// For how long, before it gets all. For `traffic_splitting`. Default `5m`.
+    pub evaluation_time: Option<DurationText>,
+    /// How long the old set is kept once all requests have moved. For `blue_green`. Default `5m`.
+    pub terminate_after: Option<DurationText>,
+}
+
+/// What must hold for the rollout to go on, besides the health of its instances.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GatesConfig {
+    /// Names of CloudWatch alarms. None may be in the state ALARM before a batch begins, nor while
+    /// the rollout bakes. One that lacks data is not in ALARM.
+    pub alarms: Option<Vec<String>>,
+    /// An address to ask after each batch.
+    pub http: Option<HttpGateConfig>,
+    /// A command to run after each batch, on the machine that rolling runs on.
+    pub command: Option<CommandGateConfig>,
+    /// How long, once every instance is replaced, the alarms and the instances' health are watched
+    /// before the rollout is over. Default `0s`.
+    pub bake_time: Option<DurationText>,
+}
+
+/// An address that is asked with GET after each batch, again and again until it answers as it
+/// should. Redirects are not followed.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HttpGateConfig {
+    /// The address.
+    #[schemars(regex(pattern = "^https?://[^/]+"))]
+    pub url: String,
+    /// The status that passes. Default 200.
+    #[schemars(range(min = 100, max = 599))]
+    pub status: Option<u32>,
+    /// How long it may take to answer so. Default `1m`.
+    pub timeout: Option<DurationText>,
+}
+
+/// A command that is run once after each batch, and passes with the exit code 0. In its environment
+/// are ROLLING_TARGET, ROLLING_REVISION and ROLLING_BATCH.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CommandGateConfig {
+    /// The program and its arguments. No shell is involved.
+    pub run: Vec<String>,
+    /// How long it may take before it is ended, and has failed. Default `5m`.
+    pub timeout: Option<DurationText>,
 }
 
 /// What to do when an instance of the new revision fails.

@@ -9,14 +9,18 @@ use serde_json::Value;
 
 use super::check::{check, normalise};
 use super::config::{
-    BatchSizeType, BoundConfig, DurationText, LifecycleHooksName, OnFailureName, PacingName,
-    PolicyName, ProcessName, ProviderConfig, RollingDeploymentConfig, SetAsideName,
+    BatchSizeType, BoundConfig, CommandGateConfig, DurationText, HttpGateConfig,
+    LifecycleHooksName, OnFailureName, PacingName, PolicyName, ProcessName, ProviderConfig,
+    RollingDeploymentConfig, SetAsideName,
 };
 use super::diagnostic::Diagnostic;
 use crate::spec::{
-    BatchSize, Bound, Checkpoint, Health, OnFailure, Pacing, Policy, RollingDeployment, SetAside,
+    BatchSize, Bound, Checkpoint, Gates, Health, OnFailure, Pacing, Policy, Probe,
+    RollingDeployment, SetAside,
 };
 
+/// How many percent of the requests the new instances get first, unless told.
+pub const NEW_VERSION_PERCENT: u32 = 10;
 const POLL_INTERVALS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(60);
 
@@ -32,8 +36,10 @@ pub fn deployment(
     let mut found = Vec::new();
     check_target(&config, pointer, &mut found);
     let policy = policy(&config, pointer, &mut found);
+    check_traffic(&config, pointer, &mut found);
     let pacing = pacing(&config, pointer, &mut found);
     let checkpoints = checkpoints(&config, pointer, &mut found);
+    let gates = gates(&config, pointer, &mut found);
     let poll_interval = get(&config.poll_interval, 10);
     if !POLL_INTERVALS.contains(&poll_interval) {
         let place = format!("{pointer}/poll_interval");
@@ -65,6 +71,7 @@ pub fn deployment(
         progress_deadline: config.progress_deadline.as_ref().map(DurationText::get),
         poll_interval,
         suspend_processes: processes(&config),
+        gates,
     };
     Ok((config, spec))
 }
@@ -133,6 +140,60 @@ fn check_target(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec
     }
 }
 
+/// What belongs to which of the policies that shift requests, and to which target.
+fn check_traffic(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagnostic>) {
+    let splits = config.policy == PolicyName::TrafficSplitting;
+    let moves = config.policy == PolicyName::BlueGreen;
+    let place = format!("{pointer}/traffic");
+    if !splits && !moves {
+        if config.traffic.is_some() {
+            let words = "this policy shifts no requests";
+            let remedy = "remove it, or choose traffic_splitting or blue_green";
+            found.push(Diagnostic::error(place, words).with_remedy(remedy));
+        }
+        return;
+    }
+    let traffic = config.traffic.clone().unwrap_or_default();
+    let rules = traffic.listener_rule_arns.as_ref();
+    if config.target_group.is_some() {
+        let words = "requests of plain instances cannot be shifted yet";
+        let remedy = "choose immutable, or roll an auto_scaling_group";
+        found.push(Diagnostic::error(format!("{pointer}/policy"), words).with_remedy(remedy));
+    }
+    let needs = config.auto_scaling_group.is_some();
+    for (name, given) in [
+        ("second_target_group_arn", traffic.second_target_group_arn.is_some()),
+        ("listener_rule_arns", rules.is_some_and(|rules| !rules.is_empty())),
+    ] {
+        let place = format!("{place}/{name}");
+        if needs && !given {
+            let remedy = "name the target group that new instances serve in first, and the rules \
+                          that forward to both";
+            let words = super::check::missing(name);
+            let at = if config.traffic.is_some() {
+                format!("{pointer}/traffic")
+            } else {
+                pointer.to_owned()
+            };
+            found.push(Diagnostic::error(at, words).with_remedy(remedy));
+        } else if given && config.simulated_fleet.is_some() {
+            let words = "a simulated fleet has its own second target group";
+            found.push(Diagnostic::error(place, words).with_remedy("remove it"));
+        }
+    }
+    for (name, given, belongs, to) in [
+        ("new_version_percent", traffic.new_version_percent.is_some(), splits, "traffic_splitting"),
+        ("evaluation_time", traffic.evaluation_time.is_some(), splits, "traffic_splitting"),
+        ("terminate_after", traffic.terminate_after.is_some(), moves, "blue_green"),
+    ] {
+        if given && !belongs {
+            let words = format!("it belongs to the policy {to}");
+            found
+                .push(Diagnostic::error(format!("{place}/{name}"), words).with_remedy("remove it"));
+        }
+    }
+}
+
 fn policy(
     config: &RollingDeploymentConfig,
     pointer: &str,
@@ -161,19 +222,36 @@ fn policy(
         PolicyName::Immutable => "immutable",
         PolicyName::RollingWithAdditionalBatch => "rolling_with_additional_batch",
         PolicyName::Rolling => "rolling",
+        PolicyName::TrafficSplitting => "traffic_splitting",
+        PolicyName::BlueGreen => "blue_green",
     };
     if config.policy != PolicyName::Rolling && !given(&bounds).is_empty() {
         let words = format!("the policy {name} sets its own bounds");
         return refuse(given(&bounds), words, "remove it, or choose the policy rolling");
     }
     match config.policy {
-        PolicyName::AllAtOnce | PolicyName::Immutable if !given(&batch).is_empty() => {
+        PolicyName::AllAtOnce
+        | PolicyName::Immutable
+        | PolicyName::TrafficSplitting
+        | PolicyName::BlueGreen
+            if !given(&batch).is_empty() =>
+        {
             let words = format!("the policy {name} has no batches");
             let remedy = "remove it, or choose rolling or rolling_with_additional_batch";
             refuse(given(&batch), words, remedy)
         }
         PolicyName::AllAtOnce => Some(Policy::AllAtOnce),
         PolicyName::Immutable => Some(Policy::Immutable),
+        PolicyName::TrafficSplitting => {
+            let traffic = config.traffic.clone().unwrap_or_default();
+            let evaluation_time = get(&traffic.evaluation_time, 300);
+            let percent = traffic.new_version_percent.unwrap_or(NEW_VERSION_PERCENT);
+            Some(Policy::TrafficSplitting { percent, evaluation_time })
+        }
+        PolicyName::BlueGreen => {
+            let traffic = config.traffic.clone().unwrap_or_default();
+            Some(Policy::BlueGreen { terminate_after: get(&traffic.terminate_after, 300) })
+        }
         PolicyName::Rolling if !given(&bounds).is_empty() => {
             if !given(&batch).is_empty() {
                 let words = "a batch size and max_surge or max_unavailable exclude each other";
@@ -251,7 +329,7 @@ fn pacing(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagn
     if config.pacing != Some(PacingName::Continuous) {
         return Pacing::Batch;
     }
-    if matches!(config.policy, PolicyName::AllAtOnce | PolicyName::Immutable) {
+    if !matches!(config.policy, PolicyName::Rolling | PolicyName::RollingWithAdditionalBatch) {
         let words = "continuous pacing is for the rolling policies";
         let remedy = "remove it, or choose rolling or rolling_with_additional_batch";
         found.push(Diagnostic::error(format!("{pointer}/pacing"), words).with_remedy(remedy));
@@ -287,6 +365,44 @@ fn checkpoints(
     checkpoints
 }
 
+fn gates(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagnostic>) -> Gates {
+    let given = config.gates.clone().unwrap_or_default();
+    let mut probes = Vec::new();
+    if let Some(HttpGateConfig { url, status, timeout }) = given.http {
+        let status = status.and_then(|status| u16::try_from(status).ok()).unwrap_or(200);
+        if url.parse::<hyper::Uri>().is_err() {
+            let place = format!("{pointer}/gates/http/url");
+            found.push(Diagnostic::error(place, format!("{url:?} is not an address")));
+        }
+        probes.push(Probe::Http { url, status, timeout: get(&timeout, 60) });
+    }
+    if let Some(CommandGateConfig { run, timeout }) = given.command {
+        if run.first().is_none_or(String::is_empty) {
+            let place = format!("{pointer}/gates/command/run");
+            let remedy = "write for instance [\"./smoke-test\", \"--quick\"]";
+            found.push(Diagnostic::error(place, "there is no program").with_remedy(remedy));
+        }
+        probes.push(Probe::Command { run, timeout: get(&timeout, 300) });
+    }
+    if config.pacing == Some(PacingName::Continuous) {
+        for probe in &probes {
+            let (name, verb) = match probe {
+                Probe::Http { .. } => ("http", "asked"),
+                Probe::Command { .. } => ("command", "run"),
+            };
+            let words = format!("it is {verb} after each batch, and continuous pacing has none");
+            let remedy = "remove it, set pacing to batch, or use alarms";
+            let place = format!("{pointer}/gates/{name}");
+            found.push(Diagnostic::error(place, words).with_remedy(remedy));
+        }
+    }
+    Gates {
+        alarms: given.alarms.unwrap_or_default().into_iter().collect(),
+        probes,
+        bake_time: get(&given.bake_time, 0),
+    }
+}
+
 fn set_aside(name: Option<SetAsideName>) -> SetAside {
     match name {
         Some(SetAsideName::Refresh) => SetAside::Refresh,
@@ -301,13 +417,16 @@ fn processes(config: &RollingDeploymentConfig) -> BTreeSet<String> {
     }
     let all =
         [ProcessName::AzRebalance, ProcessName::AlarmNotification, ProcessName::ScheduledActions];
+    // A group registers what it launches in every target group that is attached to it.
+    let shifts = matches!(config.policy, PolicyName::TrafficSplitting | PolicyName::BlueGreen);
+    let registers = shifts.then(|| "AddToLoadBalancer".to_owned());
     let chosen = config.suspend_processes.as_deref().unwrap_or(&all);
     let name = |process: &ProcessName| match process {
         ProcessName::AzRebalance => "AZRebalance",
         ProcessName::AlarmNotification => "AlarmNotification",
         ProcessName::ScheduledActions => "ScheduledActions",
     };
-    chosen.iter().map(|process| name(process).to_owned()).collect()
+    chosen.iter().map(|process| name(process).to_owned()).chain(registers).collect()
 }
 
 fn get(text: &Option<DurationText>, default_seconds: u64) -> Duration {

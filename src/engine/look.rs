@@ -1,8 +1,9 @@
 //! Looking: at first, after a change of hands, and every tick.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rolling_provider::{Clock, ErrorKind, Fleet, Observation, ProviderError, Target};
+use rolling_provider::{Alarm, Clock, ErrorKind, Fleet, Observation, ProviderError, Target};
 use tokio::sync::watch;
 
 use super::report::Emitter;
@@ -159,6 +160,19 @@ pub(super) async fn look_up(
     let target = patiently(clock, jitter, || fleet.resolve()).await?;
     let look = patiently(clock, jitter, || fleet.observe()).await?;
     Ok((target, look))
+}
+
+/// The alarms of these names, for which nobody is asked where there are none.
+pub(super) async fn alarms(
+    fleet: &dyn Fleet,
+    clock: &dyn Clock,
+    names: &BTreeSet<String>,
+    jitter: f64,
+) -> Result<Vec<Alarm>, ProviderError> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    patiently(clock, jitter, || fleet.alarms(names)).await
 }
 
 async fn patiently<T, F: Future<Output = Result<T, ProviderError>>>(

@@ -115,6 +115,9 @@ impl Rollout {
         {
             borrowed.push(format!("the maximum size is {ours}, it was {found}"));
         }
+        if let Some(percent) = look.shifted.iter().flatten().max().filter(|percent| **percent > 0) {
+            borrowed.push(format!("{percent} % of the requests go to the second target group"));
+        }
         let suspended: Vec<&str> =
             record.borrowed.suspended.intersection(&look.suspended).map(String::as_str).collect();
         if !suspended.is_empty() {

@@ -65,14 +65,15 @@ pub fn next(view: &View<'_>, limit: usize, most: usize) -> BTreeSet<InstanceId> 
     chosen
 }
 
-/// Those that do not serve before those that do; among each, those that have failed first.
+/// Those that do not serve before those that do, and among the latter those that do so in the
+/// second target group only; among each, those that have failed first.
 fn class(member: &Member<'_>) -> u8 {
-    match (member.serves, member.failed) {
-        (false, true) => 0,
-        (false, false) => 1,
-        (true, true) => 2,
-        (true, false) => 3,
-    }
+    let place = match (member.serves, member.at_home) {
+        (false, _) => 0,
+        (true, false) => 2,
+        (true, true) => 4,
+    };
+    place + u8::from(!member.failed)
 }
 
 /// Oldest first within a class; one whose launch time is unknown comes before all others.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rolling_provider::{Action, Revision};
 
-use super::{BatchStart, Input, Plan, Step, View, launch, pace};
+use super::{BatchStart, Input, Plan, Step, View, gate, launch, pace, shift};
 use crate::control::Word;
 use crate::record::{Ending, FAILED, Phase, Record};
 use crate::spec::Pacing;
@@ -29,7 +29,8 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
     let complete = view.old().next().is_none() && view.updated() >= view.window.size as usize;
     let cuts = unlaunched > 0 && (complete || (progress.turned_back.is_some() && moves));
     // A failure that is counted now may be the one that ends the way of this revision.
-    let raise = if cuts || failed.is_some() { 0 } else { pace::launches(input, view) };
+    let waits = cuts || failed.is_some() || gate::is_closed(input, view);
+    let raise = if waits { 0 } else { pace::launches(input, view) };
     let desired = progress.desired(look) + raise;
     if raise > 0 {
         record.surge = progress.surge + raise;
@@ -42,6 +43,11 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
         plan.actions.push(Step::record(record.clone()));
     }
     plan.actions.extend(failed);
+    if let Some(back) = shift::back(input, view) {
+        // Before anything else is put back.
+        plan.actions.push(back);
+        return record;
+    }
     let running: BTreeSet<String> =
         record.borrowed.suspended.difference(&look.suspended).cloned().collect();
     if !running.is_empty() && !progress.suspended {
@@ -109,6 +115,9 @@ fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
             }
             record.turned = Some(input.now);
             record.phase = Phase::Rolling;
+            // A pause has resumed them.
+            let running = input.spec.suspend_processes.difference(&input.look.suspended);
+            record.borrowed.suspended.extend(running.cloned());
             if progress.turned_back.is_none() {
                 (record.failures, record.last_failed, record.fault) = (0, None, false);
                 record.reason = None;
@@ -126,6 +135,7 @@ fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Recor
     let mut borrowed = previous.map(|record| record.borrowed.clone()).unwrap_or_default();
     let running = spec.suspend_processes.difference(&look.suspended);
     borrowed.suspended.extend(running.cloned());
+    borrowed.shifts = spec.policy.shifts();
     if !still_borrows(previous) {
         // By number: what an alias stands for may have moved on by the time it is put back.
         borrowed.template = look.template.as_ref().map(|template| target.resolve(template).clone());

@@ -4,9 +4,10 @@
 
 use std::collections::BTreeSet;
 
-use rolling_provider::{Action, InstanceId, Lifecycle, TargetState};
+use rolling_provider::{Action, InstanceId, Lifecycle, TargetGroup, TargetState};
 
 use super::{Input, Plan};
+use crate::progress::Progress;
 use crate::spec::{RollingDeployment, SetAside, Window};
 
 /// Every promise that carrying out `plan` now would break, as sentences; empty for a good plan.
@@ -75,8 +76,80 @@ fn check_record_first(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
     }
 }
 
+/// Property 1 where requests are shifted: what gets a share of them keeps that share of the floor,
+/// and gets no more before as many serve there as the floor asks for.
+fn check_shares(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<String>) {
+    let Input { target, look, progress, .. } = *input;
+    let (Some(shifted), Some(second)) = (&look.shifted, &target.second) else { return };
+    let (least, most) = (shifted.first().copied(), shifted.last().copied());
+    let (least, most) = (least.unwrap_or_default(), most.unwrap_or_default());
+    let home: Vec<&TargetGroup> = target.target_groups.iter().collect();
+    let sides = [("first", home, 100 - least.min(100)), ("second", vec![second], most)];
+    for (name, groups, share) in sides {
+        let serves = |id: &&InstanceId| {
+            let Some(instance) = look.instances.get(*id) else { return false };
+            let asked = progress.deregistered.get(*id);
+            let in_rotation = groups.iter().all(|group| {
+                instance.targets.get(&group.id).is_some_and(|h| h.state == TargetState::Healthy)
+                    && asked.is_none_or(|asked| !asked.contains_key(&group.id))
+            });
+            let out = progress.victims.contains(*id) || progress.terminated.contains(*id);
+            instance.lifecycle == Lifecycle::InService && instance.healthy && in_rotation && !out
+        };
+        let mut taken = BTreeSet::new();
+        for step in &plan.actions {
+            match &step.action {
+                Action::Deregister { target_group, instances }
+                    if groups.iter().any(|group| group.id == *target_group) =>
+                {
+                    taken.extend(instances);
+                }
+                Action::Terminate { instance, .. } | Action::Detach { instance, .. } => {
+                    taken.insert(instance);
+                }
+                _ => {}
+            }
+        }
+        let now = look.instances.keys().filter(serves).count();
+        let lost = taken.into_iter().filter(serves).count();
+        let least = (window.floor() as usize * share as usize).div_ceil(100);
+        if lost > 0 && share > 0 && now - lost < least {
+            let left = now - lost;
+            found.push(format!(
+                "would leave {left} in the {name} target group, which gets {share} % of the requests"
+            ));
+        }
+        let gets_more = plan.actions.iter().any(|step| match step.action {
+            Action::Shift { percent } if name == "second" => percent > most,
+            Action::Shift { percent } => percent < least_shifted(shifted),
+            _ => false,
+        });
+        // A revision that failed, or is not wanted any more, is left in any case.
+        let wanted = look.instances.values().filter(|instance| {
+            instance.revision.as_ref() == Some(&target.revision) && !instance.targets.is_empty()
+        });
+        let is_left = progress.turned_back.is_some() || is_fault(progress);
+        let is_rescue = name == "first" && (is_left || wanted.count() == 0);
+        let enough = if is_rescue { 1 } else { window.floor() as usize };
+        if gets_more && now < enough {
+            found.push(format!("would send requests to {now} in the {name} target group"));
+        }
+    }
+}
+
+fn least_shifted(shifted: &BTreeSet<u32>) -> u32 {
+    shifted.first().copied().unwrap_or_default()
+}
+
+fn is_fault(progress: &Progress) -> bool {
+    progress.halt.as_ref().is_some_and(|halt| halt.fault)
+}
+
 /// Property 1: no action of ours lowers the serving instances below the floor.
 fn check_floor(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<String>) {
+    if input.look.shifted.is_some() {
+        return check_shares(input, plan, window, found);
+    }
     let taken: BTreeSet<InstanceId> = plan
         .actions
         .iter()
@@ -104,7 +177,7 @@ fn check_drained(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
             continue;
         };
         let Some(instance) = input.look.instances.get(id) else { continue };
-        for group in &input.target.target_groups {
+        for group in input.target.rotation() {
             let state = instance.targets.get(&group.id).map(|health| health.state);
             let asked = input.progress.deregistered.get(id).and_then(|at| at.get(&group.id));
             let patience = RollingDeployment::drain_deadline(group.drain);

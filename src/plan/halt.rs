@@ -6,10 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use rolling_provider::{Action, InstanceId, TargetGroupId};
 
 use super::wait::{Wait, WaitKind};
-use super::{Input, Member, Plan, Step, Verdict, View, batch, launch, retire};
+use super::{Input, Member, Plan, Step, Verdict, View, batch, launch, retire, shift};
 use crate::control::Word;
 use crate::progress::Halt;
 use crate::record::{Borrowed, Ending, Phase, Record};
+
+/// The process by which a group registers what it launches.
+const REGISTERS: &str = "AddToLoadBalancer";
 
 pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
     let Input { look, progress, now, .. } = *input;
@@ -57,15 +60,24 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
         });
         return plan;
     }
+    let stays = shift::stays(halt);
+    if !stays && let Some(back) = shift::halt(input, view, halt) {
+        plan.actions.push(back);
+        return plan;
+    }
     plan.actions.extend(template_back(input, record, halt));
     let leaving = leaving(input, view, record, keeps_surge);
     register_again(input, view, &leaving, &mut plan);
     plan.actions.extend(launch::register_newcomers(input, view, &leaving));
     let out_of_time = halt.until.is_some_and(|until| now >= until);
     if keeps_surge {
-        plan.actions.extend(resume(input, record));
+        plan.actions.extend(resume(input, record, stays));
     } else {
-        give_back_surge(input, view, &leaving, &mut plan);
+        // Whoever gets requests stays.
+        if shift::is_back(input) {
+            give_back_surge(input, view, &leaving, &mut plan);
+            plan.actions.extend(shift::leave(input, view, &leaving));
+        }
         if progress.surge == 0 {
             match unsettled(input) {
                 Some(wait) if !out_of_time => plan.wait(wait),
@@ -73,7 +85,7 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
             }
         } else if out_of_time {
             // Surge that still drains stays in the record; the group at least runs by itself.
-            plan.actions.extend(resume(input, record));
+            plan.actions.extend(resume(input, record, false));
         }
     }
     plan.actions.retain(|step| !progress.refused.iter().any(|(action, _)| *action == step.action));
@@ -115,7 +127,9 @@ fn end(input: &Input<'_>, view: &View<'_>, record: &Record, halt: &Halt) -> Vec<
     let phase = Phase::Halted(halt.ending);
     if halt.ending == Ending::Paused {
         let turned = Some(input.now);
-        let borrowed = Borrowed { suspended: BTreeSet::new(), ..record.borrowed.clone() };
+        let mut borrowed = record.borrowed.clone();
+        let shifted = borrowed.shifts && shift::stays(halt);
+        borrowed.suspended.retain(|process| shifted && process == REGISTERS);
         return vec![Step::record(Record { phase, turned, borrowed, ..record.clone() })];
     }
     // A fleet that is all on the completed revision is as it was before.
@@ -172,14 +186,16 @@ pub(super) fn give_back(input: &Input<'_>, record: &Record) -> Vec<Step> {
             steps.push(Step { action, record: None, surge: Some(input.progress.surge) });
         }
     }
-    steps.extend(resume(input, record));
+    steps.extend(resume(input, record, false));
     steps
 }
 
-/// Resumes the processes that we suspended and that still are.
-fn resume(input: &Input<'_>, record: &Record) -> Option<Step> {
+/// Resumes the processes that we suspended and that still are. While requests stay shifted the
+/// fleet must not register by itself what it launches.
+fn resume(input: &Input<'_>, record: &Record, shifted: bool) -> Option<Step> {
     let suspended = record.borrowed.suspended.intersection(&input.look.suspended);
-    let processes: BTreeSet<String> = suspended.cloned().collect();
+    let kept = |process: &&String| record.borrowed.shifts && shifted && *process == REGISTERS;
+    let processes: BTreeSet<String> = suspended.filter(|p| !kept(p)).cloned().collect();
     (!processes.is_empty()).then(|| Step::plain(Action::ResumeProcesses { processes }))
 }
 
@@ -233,7 +249,9 @@ fn register_again(
     let taken_out = taken_out.flat_map(|(id, groups)| groups.keys().map(move |group| (id, group)));
     let strays = input.progress.strays.iter().map(|(id, group)| (id, group));
     for (id, group) in taken_out.chain(strays) {
-        if lives(id) && !leaving.contains(id) {
+        // In the second target group only as long as requests go there.
+        let is_second = input.target.second.as_ref().is_some_and(|second| second.id == *group);
+        if lives(id) && !leaving.contains(id) && !(is_second && shift::is_back(input)) {
             out.entry(group).or_default().insert(id.clone());
         }
     }

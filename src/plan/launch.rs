@@ -8,7 +8,7 @@ use rolling_provider::{Action, InstanceId, Lifecycle, TargetGroupId, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 use super::wait::{Wait, WaitKind};
-use super::{Input, Member, Plan, Step, View};
+use super::{Input, Member, Plan, Step, View, shift};
 use crate::record::{KEYS, Record};
 
 /// How long after a launch that did not succeed the next one is tried.
@@ -177,11 +177,12 @@ pub fn register_newcomers(
     view: &View<'_>,
     leaving: &BTreeSet<InstanceId>,
 ) -> Vec<Step> {
-    if !input.look.is_plain() {
-        return Vec::new();
-    }
+    let groups = match input.look.is_plain() {
+        true => input.target.target_groups.iter().collect(),
+        false => shift::entrance(input),
+    };
     let mut steps = Vec::new();
-    for group in &input.target.target_groups {
+    for group in groups {
         let newcomers = view
             .members
             .iter()
@@ -200,7 +201,9 @@ fn is_newcomer(input: &Input<'_>, member: &Member<'_>, group: &TargetGroupId) ->
     let progress = input.progress;
     let registered = progress.returned.get(member.id);
     let is_late = registered.is_none_or(|at| input.now >= *at + REGISTRATION_SHOWS_IN);
-    member.is_new
+    // What the fleet launches while a rollout is put back is of the revision before.
+    let is_ours = member.is_new || (input.target.second.is_some() && progress.halt.is_some());
+    is_ours
         && !member.is_victim
         && !member.failed
         && member.instance.lifecycle == Lifecycle::InService

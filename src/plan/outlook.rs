@@ -24,8 +24,7 @@ pub fn outlook(input: &Input<'_>) -> Vec<Outlook> {
     if View::new(input).window.size == 0 {
         return Vec::new();
     }
-    let registers = target.target_groups.iter().map(|group| group.register).max();
-    let registers = registers.unwrap_or_default();
+    let registers = target.register();
     let launch = target.boot.unwrap_or_default() + registers;
     let mut found = Vec::new();
     let limit = spec.health.healthy_timeout;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rolling_provider::Timestamp;
 
-use super::{Input, View};
+use super::{Input, View, shift};
 use crate::spec::{Checkpoint, Pacing, Policy};
 
 /// The checkpoint ahead, if there is one. A rollout that goes back has none.
@@ -46,12 +46,18 @@ pub fn launches(input: &Input<'_>, view: &View<'_>) -> u32 {
 /// How many instances may be taken out now, beside failed ones that hold a place already.
 pub fn victims(input: &Input<'_>, view: &View<'_>) -> usize {
     let free = view.free();
-    if input.spec.policy == Policy::Immutable && view.updated() < view.window.size as usize {
+    let is_forward = input.progress.turned_back.is_none();
+    let shifts = input.spec.policy.shifts() && is_forward;
+    let complete = view.updated() >= view.window.size as usize;
+    if input.spec.policy.keeps_old() && (!complete || (shifts && !shift::is_promoted(input, view)))
+    {
         // Before the new set is complete only what has failed of it goes, and what a rollout
         // that this one replaces has launched beside the fleet.
         let failed = view.old().filter(|member| member.failed).count();
         let more = (view.old().count() - failed).saturating_sub(view.window.size as usize);
-        return free.min(recovered(view) + more);
+        // Of one that serves nobody can tell how many of the requests it takes.
+        let recovered = if shifts { 0 } else { recovered(view) };
+        return free.min(recovered + more);
     }
     // The last ones go without a replacement: no checkpoint holds them.
     let surge = input.progress.surge as usize;

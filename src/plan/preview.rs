@@ -39,6 +39,8 @@ pub struct Preview {
     pub batches: Vec<BatchPreview>,
     /// Percentages at which the rollout waits.
     pub checkpoints: Vec<u32>,
+    /// What must hold besides the health of the instances, and when it is asked, as phrases.
+    pub gates: Vec<String>,
     /// At least this many serve throughout.
     pub floor: u32,
     /// At most this many live.
@@ -98,6 +100,7 @@ pub fn preview(input: &Input<'_>) -> Preview {
         policy: spec.policy.name(),
         continuous: spec.pacing == Pacing::Continuous,
         checkpoints: spec.checkpoints.iter().map(|checkpoint| checkpoint.percentage).collect(),
+        gates: spec.gates.phrases(),
         floor: view.window.floor(),
         ceiling: view.window.ceiling(),
         borrows: if changes { borrows(input, raise) } else { Vec::new() },
@@ -184,6 +187,7 @@ fn fresh<'a>(id: &'a InstanceId, instance: &'a Instance) -> Member<'a> {
         left_alone: false,
         spared: false,
         serves: true,
+        at_home: true,
         soaked: true,
         seen: None,
     }
@@ -233,13 +237,12 @@ fn borrows(input: &Input<'_>, raise: u32) -> Vec<Borrowing> {
 /// out over the window's places.
 fn expected(input: &Input<'_>, batches: &[BatchPreview]) -> Duration {
     let Input { spec, target, .. } = *input;
-    let registers = target.target_groups.iter().map(|group| group.register).max();
-    let launch = target.boot.unwrap_or(ASSUMED_BOOT)
-        + registers.unwrap_or_default()
-        + spec.health.min_healthy_time;
+    let launch =
+        target.boot.unwrap_or(ASSUMED_BOOT) + target.register() + spec.health.min_healthy_time;
     let surge: usize = batches.iter().map(|batch| batch.launches as usize).sum();
     let mut old: usize = batches.iter().map(|batch| batch.replaces.len()).sum();
     let waits: Duration = spec.checkpoints.iter().filter_map(|checkpoint| checkpoint.pause).sum();
+    let waits = if batches.is_empty() { waits } else { waits + spec.gates.bake_time };
     if spec.pacing == Pacing::Continuous {
         let slots = View::new(input).window.slots().max(1);
         let rounds = u32::try_from(old).unwrap_or(u32::MAX).div_ceil(slots);

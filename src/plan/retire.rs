@@ -36,7 +36,7 @@ pub fn retire(input: &Input<'_>, view: &View<'_>, chosen: &BTreeSet<InstanceId>,
 }
 
 fn deregister(input: &Input<'_>, victims: &[&Member<'_>], plan: &mut Plan) {
-    for group in &input.target.target_groups {
+    for group in input.target.rotation() {
         let listed = victims.iter().filter(|member| {
             let asked = input.progress.deregistered.get(member.id);
             let health = member.instance.targets.get(&group.id);
@@ -134,7 +134,7 @@ fn wait_for_drains(
         return;
     }
     for groups in draining.iter().filter_map(|member| progress.deregistered.get(member.id)) {
-        for group in &target.target_groups {
+        for group in target.rotation() {
             plan.wake_at(groups.get(&group.id).map(|at| *at + group.drain), now);
         }
     }
@@ -154,7 +154,7 @@ fn wait_for_drains(
 /// everywhere it is listed.
 fn drain_deadline(input: &Input<'_>, member: &Member<'_>) -> Option<Timestamp> {
     let asked = input.progress.deregistered.get(member.id);
-    let listed = input.target.target_groups.iter().filter(|group| {
+    let listed = input.target.rotation().filter(|group| {
         let health = member.instance.targets.get(&group.id);
         health.is_some_and(|health| health.state != TargetState::Unused)
     });

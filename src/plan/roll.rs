@@ -7,7 +7,8 @@ use rolling_provider::{Action, InstanceId, ScheduledAction, TargetState, Timesta
 
 use super::wait::{Wait, WaitKind};
 use super::{
-    BatchStart, Input, Plan, Step, Verdict, View, batch, borrow, halt, launch, pace, retire, trip,
+    BatchStart, Input, Plan, Step, Verdict, View, batch, borrow, gate, halt, launch, pace, retire,
+    shift, trip,
 };
 use crate::record::Record;
 use crate::spec::{Pacing, RollingDeployment, SetAside};
@@ -22,7 +23,13 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
         plan.verdict = verdict;
         return plan;
     }
+    if input.progress.standing(input.target).is_none() && gate::is_closed(input, view) {
+        // Nothing is begun that the gates would end at once.
+        gate::ask(input, view, &mut plan);
+        return plan;
+    }
     let record = borrow::borrow(input, view, &mut plan);
+    gate::watch_continuously(input, &mut plan);
     if !plan.actions.is_empty() {
         return plan;
     }
@@ -85,7 +92,7 @@ fn go_on(
 
 /// Takes the next ones out, or says what they wait for.
 fn replace_more(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> BTreeSet<InstanceId> {
-    if rest(input, view, plan) {
+    if rest(input, view, plan) || (view.busy() == 0 && shift::forward(input, view, plan)) {
         return BTreeSet::new();
     }
     let most = (view.window.slots() as usize).saturating_sub(view.busy());
@@ -128,6 +135,10 @@ fn rest(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
         }
         return true;
     }
+    if gate::is_closed(input, view) {
+        gate::ask(input, view, plan);
+        return true;
+    }
     let ended = if plan.batch_ends { Some(now) } else { progress.batch_ended };
     let next = ended.map(|at| at + spec.pause_between_batches).filter(|next| *next > now);
     if let Some(deadline) = next {
@@ -168,6 +179,16 @@ fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) 
         let deadline = progress.set_aside_since.unwrap_or(now) + super::SET_ASIDE_FOR;
         let detail = Some("protected from scale-in or in standby".into());
         plan.wait(Wait { kind: WaitKind::SetAside, instances: held, detail, deadline });
+        return;
+    }
+    if gate::is_closed(input, view) {
+        gate::ask(input, view, plan);
+        return;
+    }
+    if shift::finish(input, view, plan) {
+        return;
+    }
+    if gate::bake(input, plan) {
         return;
     }
     if let Some(wait) = halt::unsettled(input) {

@@ -85,6 +85,16 @@ pub fn blocked(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
         };
         return Some(fail(input, reason));
     }
+    if let Some(words) = &progress.gates.failed {
+        return Some(match progress.standing(target) {
+            Some(_) => fail(input, words.clone()),
+            // There is no revision yet that could be at fault.
+            None => {
+                let words = format!("{words}, before anything was begun");
+                Verdict::Halt(Halt { fault: false, ..Halt::failed(words, now) })
+            }
+        });
+    }
     if let Some(trouble) = &progress.plain.trouble
         && (trouble.is_final || now >= launch::launch_deadline(input, trouble.since))
     {

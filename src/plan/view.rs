@@ -2,7 +2,7 @@
 
 use rolling_provider::{Instance, InstanceId, Lifecycle, TargetState};
 
-use super::Input;
+use super::{Input, shift};
 use crate::progress::Seen;
 use crate::spec::{SetAside, Window};
 
@@ -41,6 +41,8 @@ pub struct Member<'a> {
     pub spared: bool,
     /// Takes requests, by the word of every target group, and is not on its way out.
     pub serves: bool,
+    /// Healthy where all requests go in the end. Always so where none are shifted.
+    pub at_home: bool,
     /// Has served for the whole soak without a break, up to now.
     pub soaked: bool,
     /// What was seen of it so far.
@@ -88,6 +90,7 @@ impl<'a> View<'a> {
                 spared: instance.ignored
                     || (instance.protected && spec.protected != SetAside::Refresh),
                 serves,
+                at_home: target.second.is_none() || shift::is_healthy_at_home(target, instance),
                 soaked: serves && since.is_some_and(|since| now.since(since) >= soak),
                 seen,
             });
@@ -170,7 +173,7 @@ impl Member<'_> {
         let idle = self.instance.targets.values().all(|h| h.state == TargetState::Unused);
         let asked = progress.deregistered.get(self.id).into_iter().flatten();
         let mut drained = asked.map(|(group, at)| {
-            let known = target.target_groups.iter().find(|known| known.id == *group);
+            let known = target.rotation().find(|known| known.id == *group);
             progress.drains.contains(&(self.id.clone(), group.clone()))
                 || known.is_none_or(|known| now >= *at + known.drain)
         });

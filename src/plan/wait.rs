@@ -41,6 +41,14 @@ pub enum WaitKind {
     Checkpoint,
     /// Somebody is to end what sets instances aside.
     SetAside,
+    /// The gates have yet to say whether it may go on.
+    Gate,
+    /// Everything is done, and has to stay well for a while.
+    Bake,
+    /// The second target group gets its share of the requests, and has to stay well.
+    Evaluation,
+    /// All requests have moved, and the old instances are kept for a while.
+    Kept,
     /// A sign of life of another engine.
     Lease,
 }
@@ -62,6 +70,10 @@ impl fmt::Display for Wait {
             WaitKind::Pause => write!(f, "the pause between batches to pass")?,
             WaitKind::Checkpoint => write!(f, "the checkpoint's time to pass")?,
             WaitKind::SetAside => write!(f, "{who} to be released")?,
+            WaitKind::Gate => write!(f, "the gates to pass")?,
+            WaitKind::Bake => write!(f, "the bake time to pass")?,
+            WaitKind::Evaluation => write!(f, "the evaluation time to pass")?,
+            WaitKind::Kept => write!(f, "the old instances' time to pass")?,
             WaitKind::Lease => write!(f, "a sign of life of another engine")?,
         }
         match &self.detail {

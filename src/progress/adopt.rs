@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 
 use rolling_provider::{
-    Instance, InstanceId, Lifecycle, Observation, Target, TargetState, Timestamp,
+    Instance, InstanceId, Lifecycle, Observation, Target, TargetGroupId, TargetState, Timestamp,
 };
 
-use super::{Progress, Seen};
+use super::{Gated, Progress, Seen};
 
 impl Progress {
     /// From now on `target`, whose revision is the completed one, is what the rollout goes to.
@@ -21,6 +21,8 @@ impl Progress {
         self.boots.clear();
         self.plain.forget_launches();
         self.at_checkpoint = None;
+        self.gates = Gated::default();
+        self.evaluating = None;
         let seen = &mut self.seen;
         for seen in seen.values_mut() {
             seen.is_new = seen.revision.as_ref() == Some(&target.revision);
@@ -89,6 +91,10 @@ impl Progress {
             }
             let old = instance.revision.as_ref() != Some(&target.revision)
                 || self.failed.contains_key(id);
+            if target.second.is_some() {
+                self.adopt_shifted(target, look, id, instance, old);
+                continue;
+            }
             for group in &target.target_groups {
                 let out = instance.targets.get(&group.id).is_none_or(|health| {
                     matches!(health.state, TargetState::Draining | TargetState::Unused)
@@ -101,6 +107,37 @@ impl Progress {
                     self.strays.insert((id.clone(), group.id.clone()));
                 }
             }
+        }
+    }
+
+    /// The same where an instance is in one of two target groups: an old one that is in neither was
+    /// taken out, and a new one that leaves one without being in the other goes back.
+    fn adopt_shifted(
+        &mut self,
+        target: &Target,
+        look: &Observation,
+        id: &InstanceId,
+        instance: &Instance,
+        old: bool,
+    ) {
+        if target.rotation().any(|group| is_in_rotation(instance, &group.id)) {
+            return;
+        }
+        let drains = target.rotation().filter(|group| {
+            let health = instance.targets.get(&group.id);
+            health.is_some_and(|health| health.state == TargetState::Draining)
+        });
+        for group in drains {
+            let key = (id.clone(), group.id.clone());
+            if old {
+                self.note_deregistered(id, &group.id, look.at);
+                self.drains.insert(key);
+            } else {
+                self.strays.insert(key);
+            }
+        }
+        if old {
+            self.victims.insert(id.clone());
         }
     }
 
@@ -117,6 +154,11 @@ impl Progress {
             }
         }
     }
+}
+
+fn is_in_rotation(instance: &Instance, group: &TargetGroupId) -> bool {
+    let health = instance.targets.get(group);
+    health.is_some_and(|h| !matches!(h.state, TargetState::Draining | TargetState::Unused))
 }
 
 fn registers(instance: &Instance) -> bool {

@@ -1,6 +1,8 @@
 //! What was seen of one instance, and why it does not serve.
 
-use rolling_provider::{Instance, Lifecycle, Revision, Target, TargetState, Timestamp};
+use rolling_provider::{
+    Instance, Lifecycle, Revision, Target, TargetGroup, TargetState, Timestamp,
+};
 
 use crate::spec::Health;
 
@@ -59,6 +61,14 @@ impl Seen {
             format!("not healthy within {limit} of its launch: {trouble}")
         })
     }
+
+    /// Why it has failed, where it was good and is called unhealthy while the new revision is being
+    /// evaluated: that is what the time is for.
+    pub(super) fn turned(&self, evaluated: bool) -> Option<String> {
+        let trouble = self.trouble.as_deref().unwrap_or("no reason given");
+        (evaluated && self.soaked && self.lost_at.is_some() && self.called_unhealthy)
+            .then(|| format!("it turned unhealthy while it was evaluated: {trouble}"))
+    }
 }
 
 /// Why an instance does not serve, in the cloud's own words.
@@ -70,9 +80,12 @@ pub fn trouble(target: &Target, instance: &Instance) -> String {
             _ => "terminating".into(),
         };
     }
+    // Where requests are shifted, one of the groups is enough.
+    let is_in = |group: &&TargetGroup| instance.targets.contains_key(&group.id);
+    let somewhere = target.second.is_some() && target.rotation().any(|group| is_in(&group));
     let words: Vec<String> = target
-        .target_groups
-        .iter()
+        .rotation()
+        .filter(|group| is_in(group) || (!somewhere && target.second.as_ref() != Some(*group)))
         .filter_map(|group| match instance.targets.get(&group.id) {
             None => Some(format!("not registered in target group {}", group.name)),
             Some(health) if health.state == TargetState::Healthy => None,

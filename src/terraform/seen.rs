@@ -40,14 +40,13 @@ impl Seen {
     /// What there is to see of a deployment that was looked up by its state.
     pub fn of(rollout: &Rollout) -> Seen {
         let target = rollout.target();
-        let registers = target.target_groups.iter().map(|group| group.register);
         Seen {
             wanted: rollout.wanted().clone(),
             changes: rollout.preview().changes,
             size: rollout.size(),
             fleet: fleet(&rollout.instances()),
             drain: target.drain().as_secs(),
-            register: registers.max().unwrap_or_default().as_secs(),
+            register: target.register().as_secs(),
             boot: target.boot.map(|boot| boot.as_secs()),
         }
     }
@@ -101,6 +100,7 @@ impl Seen {
             instances: all.enumerate().map(named).collect(),
             capacity: Some(Capacity { min: 0, max: self.size, desired: self.size }),
             template: None,
+            shifted: None,
             reserve: BTreeMap::new(),
             suspended: BTreeSet::new(),
             record: BTreeMap::new(),
@@ -116,6 +116,7 @@ impl Seen {
                 drain: Duration::from_secs(self.drain),
                 register: Duration::from_secs(self.register),
             }],
+            second: None,
             aliases: BTreeMap::new(),
             boot: self.boot.map(Duration::from_secs),
             scheduled: Vec::new(),

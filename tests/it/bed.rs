@@ -9,10 +9,13 @@ use async_trait::async_trait;
 use rolling::record::Record;
 use rolling::spec::{RollingDeployment, Window};
 use rolling_provider::{
-    Action, Activity, Clock, Fleet, Instance, InstanceId, Lifecycle, Observation, ProviderError,
-    Target, TargetState, Timestamp,
+    Action, Activity, Alarm, Clock, Fleet, Instance, InstanceId, Lifecycle, Observation,
+    ProviderError, Target, TargetState, Timestamp,
 };
 use rolling_simulator::Simulator;
+
+/// The name of the second target group, where requests are shifted.
+pub const SECOND: &str = "second";
 
 /// Stands between an engine and a simulator, and judges every action by what is true, not by what
 /// the engine was told.
@@ -83,6 +86,9 @@ impl Witness {
         let (was, is) = (count_serving(before), count_serving(after));
         if is < was && is < window.floor() as usize {
             broken(1, format!("{action} left {is} serving of at least {}", window.floor()));
+        }
+        for (property, words) in lost_requests(action, before, after, window) {
+            broken(property, words);
         }
         // A plain instance that has drained makes room for its replacement, which is launched
         // first: it is what that one is made like.
@@ -167,6 +173,40 @@ impl Witness {
     }
 }
 
+/// Where requests are shifted: what gets some keeps that share of the floor, and gets them only
+/// once the whole floor serves there. A revision that failed is left in any case.
+fn lost_requests(
+    action: &Action,
+    before: &Observation,
+    after: &Observation,
+    window: Window,
+) -> Vec<(u8, String)> {
+    let Some(shifted) = &after.shifted else { return Vec::new() };
+    let mut found = Vec::new();
+    let most = shifted.last().copied().unwrap_or_default();
+    for (second, share) in [(false, 100 - most), (true, most)] {
+        let count = |look: &Observation| {
+            let serving = look.instances.values().filter(|i| {
+                i.lifecycle == Lifecycle::InService && i.healthy && serves_in(i, second)
+            });
+            serving.count()
+        };
+        let (was, is) = (count(before), count(after));
+        let least = (window.floor() as usize * share as usize).div_ceil(100);
+        if share > 0 && is < was && is < least {
+            found.push((1, format!("{action} left {is} that get {share} % of the requests")));
+        }
+        let raises = matches!(action, Action::Shift { percent } if *percent > 0) && second;
+        if raises && before.shifted != after.shifted && is < window.floor() as usize {
+            found.push((1, format!("{action} although only {is} serve there")));
+        }
+        if matches!(action, Action::Shift { percent: 0 }) && !second && is == 0 {
+            found.push((1, format!("{action} although nobody serves there")));
+        }
+    }
+    found
+}
+
 fn is_out(instance: &Instance) -> bool {
     instance.targets.values().all(|health| health.state == TargetState::Unused)
 }
@@ -178,8 +218,18 @@ fn drains(instance: &Instance) -> bool {
 pub fn serves(instance: &Instance) -> bool {
     instance.lifecycle == Lifecycle::InService
         && instance.healthy
-        && instance.targets.values().all(|health| health.state == TargetState::Healthy)
-        && !instance.targets.is_empty()
+        && (serves_in(instance, false) || serves_in(instance, true))
+}
+
+/// Whether the second target group, or all others, send requests to `instance`.
+fn serves_in(instance: &Instance, second: bool) -> bool {
+    let mut health = instance
+        .targets
+        .iter()
+        .filter(|(group, _)| (group.as_str() == SECOND) == second)
+        .map(|(_, health)| health.state)
+        .peekable();
+    health.peek().is_some() && health.all(|state| state == TargetState::Healthy)
 }
 
 pub fn count_serving(look: &Observation) -> usize {
@@ -208,6 +258,10 @@ impl Fleet for Witness {
         let look = self.inner.observe().await?;
         self.sight.lock().expect("sight").meet(&look);
         Ok(look)
+    }
+
+    async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
+        self.inner.alarms(names).await
     }
 
     async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
@@ -258,6 +312,10 @@ impl<F: Fleet> Fleet for Stale<F> {
         let seen = history.iter().rev().find(|look| now.at.since(look.at) >= lag);
         let seen = seen.or(history.first()).cloned().unwrap_or_else(|| now.clone());
         Ok(Observation { at: now.at, ..seen })
+    }
+
+    async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
+        self.inner.alarms(names).await
     }
 
     async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
@@ -315,6 +373,10 @@ impl<F: Fleet> Fleet for Mortal<F> {
 
     async fn observe(&self) -> Result<Observation, ProviderError> {
         self.inner.observe().await
+    }
+
+    async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
+        self.inner.alarms(names).await
     }
 
     async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {

@@ -2,18 +2,19 @@
 //! and the lease's included, and started again. It always ends the same.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rolling::control::{Control, Word};
 use rolling::engine::{Commanded, Rollout, Stop};
 use rolling::event::{Outcome, Report};
 use rolling::record::{CONTROL, Ending, LEASE, Phase, Record};
-use rolling::spec::{BatchSize, OnFailure, Policy, RollingDeployment};
+use rolling::spec::{BatchSize, Gates, OnFailure, Policy, RollingDeployment};
 use rolling_provider::{Fleet, Observation};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 use tokio::sync::watch;
 
-use crate::bed::{Dies, Mortal, Witness, now};
-use crate::world::{bad, caller, fleet, roll_until, seconds, spec, thirty_percent};
+use crate::bed::{Dies, Mortal, SECOND, Witness, now};
+use crate::world::{bad, caller, fleet, group, roll_until, seconds, spec, thirty_percent};
 
 /// A rollout to be killed at every point.
 struct Story {
@@ -220,6 +221,59 @@ async fn a_rollback() {
     enumerate(rolling_back("rollback with surge", additional(), Behaviour::HalfUnhealthy)).await;
     enumerate(rolling_back("immutable rollback", Policy::Immutable, Behaviour::HalfUnhealthy))
         .await;
+}
+
+#[tokio::test]
+async fn gates_that_pass_and_one_that_does_not() {
+    let alarms = ["errors".to_owned()].into();
+    let gates = Gates { alarms, bake_time: seconds(60), ..Gates::default() };
+    let gated = |story: Story| {
+        let spec = RollingDeployment { gates: gates.clone(), ..story.spec };
+        Story { spec, ..story }
+    };
+    enumerate(gated(story("alarms", additional()))).await;
+    enumerate(gated(rolling_back("an alarm", thirty_percent(), Behaviour::Alarm))).await;
+    enumerate(gated(rolling_back(
+        "an alarm in the bake time",
+        Policy::AllAtOnce,
+        Behaviour::Alarm,
+    )))
+    .await;
+}
+
+/// The same with requests that are shifted to a second target group.
+fn shifting(story: Story) -> Story {
+    let config = FleetConfig { second: Some(group(SECOND, 5)), ..story.config };
+    let mut spec = story.spec;
+    spec.suspend_processes.insert("AddToLoadBalancer".into());
+    Story { config, spec, ..story }
+}
+
+const SPLITTING: Policy =
+    Policy::TrafficSplitting { percent: 10, evaluation_time: Duration::from_secs(60) };
+const MOVING: Policy = Policy::BlueGreen { terminate_after: Duration::from_secs(60) };
+
+#[tokio::test]
+async fn requests_that_are_shifted() {
+    enumerate(shifting(story("traffic splitting", SPLITTING))).await;
+    enumerate(shifting(story("blue and green", MOVING))).await;
+}
+
+#[tokio::test]
+async fn requests_that_are_shifted_back() {
+    for policy in [SPLITTING, MOVING] {
+        let back = |name, behaviour| shifting(rolling_back(name, policy, behaviour));
+        enumerate(back("a new set that fails", Behaviour::HalfUnhealthy)).await;
+        let mut alarmed = back("a new set that raises an alarm", Behaviour::Alarm);
+        alarmed.spec.gates.alarms = ["errors".to_owned()].into();
+        enumerate(alarmed).await;
+        for at in [70, 110, 135] {
+            let (word, outcome) = (Some((at, Word::Abort)), Outcome::Aborted);
+            enumerate(shifting(Story { word, outcome, ..story("abort", policy) })).await;
+            let word = Some((at, Word::Pause));
+            enumerate(shifting(Story { word, ..story("pause", policy) })).await;
+        }
+    }
 }
 
 #[tokio::test]

@@ -137,6 +137,13 @@ fn each_bad_attribute_is_named_with_its_place_and_a_way_out() {
             "/auto_scaling_group/launch_template/version",
             "must match",
         ),
+        (json!({ "gates": { "command": { "run": [] } } }), "/gates/command/run", "no program"),
+        (json!({ "gates": { "http": { "url": "ftp://x" } } }), "/gates/http/url", "must match"),
+        (
+            json!({ "pacing": "continuous", "gates": { "command": { "run": ["true"] } } }),
+            "/gates/command",
+            "after each batch",
+        ),
         (json!({ "suspend_processes": ["Launch"] }), "/suspend_processes/0", "known are"),
     ];
     for (changes, place, words) in cases {

@@ -1,5 +1,6 @@
 //! A cloud that throttles, forgets to answer, or goes away.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -8,7 +9,7 @@ use rolling::engine::Stop;
 use rolling::event::Outcome;
 use rolling::spec::{BatchSize, Policy};
 use rolling_provider::{
-    Action, Activity, Clock, Effect, ErrorKind, Fleet, Observation, ProviderError, Target,
+    Action, Activity, Alarm, Clock, Effect, ErrorKind, Fleet, Observation, ProviderError, Target,
     Timestamp,
 };
 use rolling_simulator::{EPOCH, Simulator};
@@ -77,6 +78,10 @@ impl Fleet for Flaky {
             Some((error, _)) => Err(error),
             None => self.inner.observe().await,
         }
+    }
+
+    async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
+        self.inner.alarms(names).await
     }
 
     async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {

@@ -19,6 +19,7 @@ mod documents;
 mod examples;
 mod faults;
 mod fuzz;
+mod gates;
 #[cfg(feature = "aws")]
 mod groups;
 mod host;
@@ -44,6 +45,7 @@ mod rollout;
 #[cfg(feature = "aws")]
 mod scale;
 mod scenarios;
+mod shift;
 mod sidecar;
 mod stdio;
 mod terraform;

@@ -17,6 +17,7 @@ pub const NOW: Timestamp = Timestamp(1_000_000_000);
 
 pub fn target() -> Target {
     Target {
+        second: None,
         id: "web".into(),
         name: "web".into(),
         kind: "fleet",
@@ -73,6 +74,7 @@ fn idle(instances: &mut BTreeMap<InstanceId, Instance>, ids: &[&str]) {
 
 pub fn look(instances: BTreeMap<InstanceId, Instance>) -> Observation {
     Observation {
+        shifted: None,
         at: NOW,
         capacity: Some(Capacity { min: 0, max: 20, desired: 10 }),
         instances,
@@ -104,6 +106,7 @@ pub fn record() -> Record {
         heard: Vec::new(),
         owned: false,
         borrowed: Borrowed {
+            shifts: false,
             template: Some("v1".into()),
             max: None,
             suspended: BTreeSet::from(["AZRebalance".into()]),

@@ -22,7 +22,7 @@ use rolling_provider::{Capacity, Clock as _, Fleet, InstanceId, Lifecycle, Targe
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 use tokio::sync::watch;
 
-use crate::bed::{Dies, Mortal, Stale, Witness, count_serving, now};
+use crate::bed::{Dies, Mortal, SECOND, Stale, Witness, count_serving, now};
 use crate::faults::Flaky;
 use crate::planner;
 use crate::world::{Told, caller, fleet, group, roll, roll_until, seconds, spec};
@@ -61,6 +61,13 @@ fn policies() -> impl Strategy<Value = (Policy, Pacing)> {
         4 => (paced, pacing),
         1 => Just((Policy::Immutable, Pacing::Batch)),
         1 => Just((Policy::AllAtOnce, Pacing::Batch)),
+        1 => (1..=99u32, 0..=60u64).prop_map(|(percent, time)| {
+            let evaluation_time = seconds(time);
+            (Policy::TrafficSplitting { percent, evaluation_time }, Pacing::Batch)
+        }),
+        1 => (0..=60u64).prop_map(|time| {
+            (Policy::BlueGreen { terminate_after: seconds(time) }, Pacing::Batch)
+        }),
     ]
 }
 
@@ -98,9 +105,9 @@ fn good_fleet() -> impl Strategy<Value = FleetConfig> {
 /// A case in which nothing fails.
 fn good() -> impl Strategy<Value = Case> {
     (good_fleet(), policies(), 0..=15u64, 1..=10u64).prop_map(
-        |(config, (policy, pacing), soak, poll)| Case {
+        |(mut config, (policy, pacing), soak, poll)| Case {
             spec: RollingDeployment {
-                suspend_processes: suspended(&config),
+                suspend_processes: suspended(&mut config, policy),
                 pacing,
                 health: Health { min_healthy_time: seconds(soak), healthy_timeout: seconds(900) },
                 poll_interval: seconds(poll),
@@ -112,9 +119,18 @@ fn good() -> impl Strategy<Value = Case> {
     )
 }
 
-/// Plain instances have no processes.
-fn suspended(config: &FleetConfig) -> BTreeSet<String> {
-    if config.plain { BTreeSet::new() } else { spec(Policy::AllAtOnce).suspend_processes }
+/// Plain instances have no processes. Where requests are shifted the fleet has a second target
+/// group, and registers nothing by itself.
+fn suspended(config: &mut FleetConfig, policy: Policy) -> BTreeSet<String> {
+    if policy.shifts() {
+        config.plain = false;
+        config.second = Some(group(SECOND, 5));
+    }
+    if config.plain {
+        return BTreeSet::new();
+    }
+    let registers = policy.shifts().then(|| "AddToLoadBalancer".to_owned());
+    spec(Policy::AllAtOnce).suspend_processes.into_iter().chain(registers).collect()
 }
 
 fn behaviours() -> impl Strategy<Value = Behaviour> {
@@ -191,6 +207,11 @@ fn is_tidy(ran: &Ran, size: usize, revision: &str) -> Result<(), TestCaseError> 
     prop_assert_eq!(look.desired() as usize, size);
     prop_assert!(look.suspended.is_empty());
     prop_assert!(look.record.is_empty(), "{:?}", look.record);
+    prop_assert!(look.shifted.iter().flatten().all(|percent| *percent == 0));
+    for instance in live {
+        let second = instance.targets.get(&SECOND.into()).map(|health| health.state);
+        prop_assert!(second.is_none_or(|state| state == TargetState::Draining), "{:?}", instance);
+    }
     Ok(())
 }
 
@@ -554,7 +575,9 @@ proptest! {
                 && i.targets.values().any(|health| health.state == TargetState::Draining)
         });
         prop_assert!(!drains, "{:?}", paused);
-        prop_assert!(paused.suspended.is_empty());
+        // Registering is resumed with the rollout: what is launched must not join the old ones.
+        let kept = |process: &String| case.spec.policy.shifts() && process == "AddToLoadBalancer";
+        prop_assert!(paused.suspended.iter().all(kept), "{:?}", paused.suspended);
         // To apply again is no decision.
         let again = block_on(roll(ran.simulator.clone(), case.spec.clone()));
         prop_assert_eq!(again.report.outcome, Outcome::Paused);

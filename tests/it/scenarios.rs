@@ -49,7 +49,7 @@ async fn every_story_is_told_as_it_was() {
 async fn tell(story: &Value) -> String {
     let (config, spec) = rolling::document::deployment(&story["deployment"], "").expect("valid");
     let fleet = config.simulated_fleet.as_ref().expect("a simulated fleet");
-    let mut fleet = rolling::providers::fleet_config(fleet);
+    let mut fleet = rolling::providers::fleet_config(fleet, false);
     fleet.replaces_deregistered = story["replaces_deregistered"] == true;
     if let Some(due) = story["schedule"].as_object() {
         let number = |name: &str| due[name].as_u64().expect("a number");

@@ -26,6 +26,7 @@ pub fn fleet() -> FleetConfig {
         revision: "v2".into(),
         zones: 3,
         target_groups: vec![group("web", 10)],
+        second: None,
         boot: seconds(30),
         boot_sigma: 0.0,
         seed: 1,
@@ -61,6 +62,7 @@ pub fn spec(policy: Policy) -> RollingDeployment {
         progress_deadline: None,
         poll_interval: seconds(10),
         suspend_processes: ["AZRebalance".to_owned()].into(),
+        gates: Default::default(),
     }
 }
 
@@ -118,8 +120,8 @@ pub async fn roll_until(
     let mut events = Vec::new();
     let report = rollout
         .run(stop, &mut |event| {
-            if events.len() > 50_000 {
-                for e in &events[49_980..] {
+            if events.len() > 10_000 {
+                for e in &events[9_980..] {
                     eprintln!("{e:?}");
                 }
                 panic!("this goes on for ever");

@@ -122,6 +122,11 @@ pub enum Action {
         /// Instances to put back, all in one call.
         instances: BTreeSet<InstanceId>,
     },
+    /// Send that many percent of the requests to the second target group, and the rest to the first.
+    Shift {
+        /// From 0 to 100.
+        percent: u32,
+    },
     /// Terminate one instance. An instance already gone or going is no error.
     Terminate {
         /// The victim, named.
@@ -165,6 +170,9 @@ impl fmt::Display for Action {
             }
             Action::Register { target_group, instances } => {
                 write!(f, "register {} in {target_group}", list(instances))
+            }
+            Action::Shift { percent } => {
+                write!(f, "send {percent} % of the requests to the second target group")
             }
             Action::Terminate { instance, decrement: true } => {
                 write!(f, "terminate {instance} without replacement")

@@ -1,5 +1,6 @@
 //! The trait every cloud stands behind.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -35,6 +36,15 @@ pub trait Fleet: Send + Sync {
         Examination::default()
     }
 
+    /// The alarms of these names as the cloud has them now. Reads only.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Invalid`] when there is no such alarm; else whatever the cloud said.
+    async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
+        let words = format!("there are no alarms here, {} of them asked for", names.len());
+        Err(ProviderError::invalid("read the alarms", "gates/alarms", words))
+    }
+
     /// Performs one mutation; asked twice it does no more than asked once.
     ///
     /// # Errors
@@ -68,4 +78,15 @@ pub struct Activity {
     pub failed: bool,
     /// The cloud's own words: what failed and why, or what made the fleet do it.
     pub cause: String,
+}
+
+/// An alarm of the cloud.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alarm {
+    /// Its name.
+    pub name: String,
+    /// Whether it is raised. One that lacks data is not.
+    pub raised: bool,
+    /// The cloud's own words on its state.
+    pub reason: String,
 }

@@ -15,7 +15,7 @@ mod target;
 pub use action::{Action, Tags};
 pub use clock::{Clock, Timestamp};
 pub use error::{Effect, ErrorKind, ProviderError};
-pub use fleet::{Activity, Examination, Fleet};
+pub use fleet::{Activity, Alarm, Examination, Fleet};
 pub use ids::{InstanceId, Revision, TargetGroupId};
 pub use observation::{Capacity, Instance, Lifecycle, Observation, TargetHealth, TargetState};
 pub use target::{ScheduledAction, Target, TargetGroup};

@@ -21,6 +21,9 @@ pub struct Observation {
     /// What the fleet launches next, as the cloud has it: possibly an alias. `None` where it
     /// launches nothing by itself.
     pub template: Option<Revision>,
+    /// How many percent of the requests the second target group gets, by every rule that forwards
+    /// to both; `None` where there is no second one.
+    pub shifted: Option<BTreeSet<u32>>,
     /// Suspended processes of the fleet (`AZRebalance`, ...), whoever suspended them.
     pub suspended: BTreeSet<String>,
     /// The rollout record found on the target: every tag whose key starts with `rolling:`.

@@ -21,6 +21,9 @@ pub struct Target {
     /// The groups an instance must be healthy in to serve. May be empty: then serving means
     /// in service and healthy by the fleet's own check.
     pub target_groups: Vec<TargetGroup>,
+    /// Where new instances take their first requests, beside the others. Nothing registers there
+    /// but we.
+    pub second: Option<TargetGroup>,
     /// Aliases that the fleet's own template may carry, resolved (`lt-1:$Latest` to `lt-1:7`).
     pub aliases: BTreeMap<Revision, Revision>,
     /// Median time from launch to in service of the fleet's latest launches; `None` when it
@@ -40,10 +43,19 @@ impl Target {
         self.aliases.get(revision).unwrap_or(revision)
     }
 
+    /// Every target group that an instance may be registered in.
+    pub fn rotation(&self) -> impl Iterator<Item = &TargetGroup> {
+        self.target_groups.iter().chain(&self.second)
+    }
+
     /// The longest drain of all target groups; zero without any.
     pub fn drain(&self) -> Duration {
-        let drains = self.target_groups.iter().map(|group| group.drain);
-        drains.max().unwrap_or_default()
+        self.rotation().map(|group| group.drain).max().unwrap_or_default()
+    }
+
+    /// The longest time that a target group takes to call a target healthy; zero without any.
+    pub fn register(&self) -> Duration {
+        self.rotation().map(|group| group.register).max().unwrap_or_default()
     }
 }
 

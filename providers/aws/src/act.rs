@@ -136,6 +136,14 @@ impl AutoScalingGroupFleet {
                     .map(drop)
                     .map_err(|error| from_sdk("elasticloadbalancing", "RegisterTargets", &error))
             }
+            Action::Shift { percent } => {
+                let first = self.target_groups.get().and_then(|arns| arns.first());
+                let (Some(traffic), Some(first)) = (&self.group.traffic, first) else {
+                    let words = format!("no listener rules are given: cannot {action}");
+                    return Err(ProviderError::invalid("act", "traffic", words));
+                };
+                self.aws.shift(traffic, first, *percent).await
+            }
             Action::Terminate { instance, decrement } => {
                 let call = client.terminate_instance_in_auto_scaling_group();
                 let sent = call
@@ -209,6 +217,7 @@ fn is_empty(action: &Action) -> bool {
         | Action::Release { .. }
         | Action::Tag { .. }
         | Action::Detach { .. }
+        | Action::Shift { .. }
         | Action::Terminate { .. } => false,
     }
 }

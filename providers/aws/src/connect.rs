@@ -32,6 +32,8 @@ pub struct AwsConfig {
 #[derive(Clone, Debug)]
 pub struct Aws {
     pub(crate) autoscaling: aws_sdk_autoscaling::Client,
+    #[cfg(feature = "cloudwatch")]
+    pub(crate) cloudwatch: aws_sdk_cloudwatch::Client,
     pub(crate) ec2: aws_sdk_ec2::Client,
     pub(crate) elb: aws_sdk_elasticloadbalancingv2::Client,
     pub(crate) region: String,
@@ -115,6 +117,12 @@ impl Aws {
         Ok(Aws {
             autoscaling: aws_sdk_autoscaling::Client::from_conf(
                 aws_sdk_autoscaling::config::Builder::from(&shared)
+                    .retry_partition(shares.clone())
+                    .build(),
+            ),
+            #[cfg(feature = "cloudwatch")]
+            cloudwatch: aws_sdk_cloudwatch::Client::from_conf(
+                aws_sdk_cloudwatch::config::Builder::from(&shared)
                     .retry_partition(shares.clone())
                     .build(),
             ),

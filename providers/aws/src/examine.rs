@@ -55,6 +55,9 @@ impl AutoScalingGroupFleet {
             }
             Err(error) => found.errors.push(error),
         }
+        if self.group.traffic.is_some() {
+            found.errors.extend(self.look_up().await.err());
+        }
         let subnet = group.vpc_zone_identifier().and_then(|ids| ids.split(',').next());
         match wanted {
             Ok(revision) => found.errors.extend(self.aws.may_launch(&revision, subnet).await),
@@ -70,6 +73,10 @@ impl AutoScalingGroupFleet {
             "autoscaling:TerminateInstanceInAutoScalingGroup",
             "elasticloadbalancing:RegisterTargets",
         ];
+        if self.group.traffic.is_some() {
+            found.untried.push("elasticloadbalancing:ModifyListener");
+            found.untried.push("elasticloadbalancing:ModifyRule");
+        }
         found
     }
 

@@ -7,12 +7,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_sdk_autoscaling::types::MixedInstancesPolicy;
 use rolling_provider::{
-    Action, Activity, Clock, Examination, Fleet, InstanceId, Observation, ProviderError, Revision,
-    ScheduledAction, Target, TargetGroup, Timestamp,
+    Action, Activity, Alarm, Clock, Examination, Fleet, InstanceId, Observation, ProviderError,
+    Revision, ScheduledAction, Target, TargetGroup, Timestamp,
 };
 use tokio::sync::OnceCell;
 
 use crate::connect::Aws;
+use crate::traffic::Traffic;
 
 /// An Auto Scaling group and what it is to run.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub struct AutoScalingGroup {
     pub launch_template: LaunchTemplate,
     /// The attached target groups to go by; `None` for all of them.
     pub target_group_arns: Option<Vec<String>>,
+    /// How requests are shifted, if they are.
+    pub traffic: Option<Traffic>,
 }
 
 /// A launch template version; the caller sees to it that exactly one of `id` and `name` is given.
@@ -61,6 +64,7 @@ pub(crate) struct Resolved {
     pub wanted: OnceCell<Revision>,
     pub aliases: OnceCell<BTreeMap<Revision, Revision>>,
     pub target_groups: OnceCell<Vec<TargetGroup>>,
+    pub second: OnceCell<(TargetGroup, Vec<String>)>,
     pub boot: OnceCell<Option<Duration>>,
     pub scheduled: OnceCell<Vec<ScheduledAction>>,
 }
@@ -114,6 +118,10 @@ impl Fleet for AutoScalingGroupFleet {
 
     async fn examine(&self) -> Examination {
         self.look_for_trouble().await
+    }
+
+    async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
+        self.aws.alarms(names).await
     }
 
     async fn act(&self, action: &Action) -> Result<(), ProviderError> {

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use rolling_provider::{
-    Action, Activity, Clock, Examination, Fleet, InstanceId, Observation, ProviderError, Revision,
-    Target, Timestamp,
+    Action, Activity, Alarm, Clock, Examination, Fleet, InstanceId, Observation, ProviderError,
+    Revision, Target, Timestamp,
 };
 use tokio::sync::OnceCell;
 
@@ -133,6 +133,10 @@ impl Fleet for InstancesFleet {
         found
     }
 
+    async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
+        self.aws.alarms(names).await
+    }
+
     async fn act(&self, action: &Action) -> Result<(), ProviderError> {
         tracing::debug!(target_group = self.instances.arn, %action, "acting");
         self.perform(action).await
@@ -161,6 +165,7 @@ impl InstancesFleet {
             kind: "target group",
             revision,
             target_groups: groups,
+            second: None,
             aliases: BTreeMap::new(),
             boot: None,
             scheduled: Vec::new(),

@@ -2,6 +2,7 @@
 //! SDK on one side, [`rolling_provider`] on the other, and nothing else. No policy, no waiting, no retry.
 
 mod act;
+mod alarms;
 mod connect;
 mod convert;
 mod error;
@@ -14,9 +15,11 @@ mod refuse;
 mod resolve;
 mod target_groups;
 mod template;
+mod traffic;
 #[cfg(test)]
 mod wire;
 
 pub use connect::{Aws, AwsConfig};
 pub use group::{AutoScalingGroup, AutoScalingGroupFleet, LaunchTemplate};
 pub use instances::{InstancesFleet, TargetGroupInstances};
+pub use traffic::Traffic;

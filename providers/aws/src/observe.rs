@@ -28,8 +28,12 @@ pub(crate) const IGNORE: &str = "rolling:ignore";
 impl AutoScalingGroupFleet {
     pub(crate) async fn look(&self) -> Result<Observation, ProviderError> {
         let at = self.clock.0.now();
-        let arns = self.target_groups.get().cloned().unwrap_or_default();
-        let (group, healths) = tokio::try_join!(self.describe(), self.healths(&arns))?;
+        let home = self.target_groups.get().cloned().unwrap_or_default();
+        let shares = self.shares(&home);
+        let mut arns = home.clone();
+        arns.extend(self.group.traffic.iter().map(|it| it.second_target_group_arn.clone()));
+        let (group, healths, shifted) =
+            tokio::try_join!(self.describe(), self.healths(&arns), shares)?;
         let (reserve, ()) = tokio::try_join!(self.reserve(&group), self.learn(&group))?;
         self.remember(&group);
 
@@ -73,6 +77,7 @@ impl AutoScalingGroupFleet {
             }),
             reserve,
             template: mixed::template(&group).and_then(convert::specified),
+            shifted,
             suspended: suspended.filter_map(|p| p.process_name()).map(str::to_owned).collect(),
             record: record(&group),
         })
@@ -101,6 +106,13 @@ impl AutoScalingGroupFleet {
             };
             error.with_remedy("check the name, the region and the account of the credentials")
         })
+    }
+
+    async fn shares(&self, arns: &[String]) -> Result<Option<BTreeSet<u32>>, ProviderError> {
+        match (&self.group.traffic, arns) {
+            (Some(traffic), [first, ..]) => self.aws.shares(traffic, first).await.map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// What of the group a later call is made of.

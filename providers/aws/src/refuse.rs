@@ -6,15 +6,18 @@ use rolling_provider::ProviderError;
 use crate::error::from_sdk;
 use crate::group::AutoScalingGroupFleet;
 use crate::mixed;
+use crate::observe::record;
 
 /// Without these processes a rollout would wait for what never comes.
-const NEEDED: [&str; 3] = ["Launch", "Terminate", "AddToLoadBalancer"];
+const NEEDED: [&str; 2] = ["Launch", "Terminate"];
+/// Without this one, too, unless we register the instances ourselves.
+const REGISTERING: &str = "AddToLoadBalancer";
 
 impl AutoScalingGroupFleet {
     /// # Errors
     /// The first reason why `group` cannot be rolled.
     pub(crate) async fn refuse(&self, group: &SdkGroup) -> Result<(), ProviderError> {
-        if let Some((what, remedy)) = reason(group) {
+        if let Some((what, remedy)) = reason(group, self.group.traffic.is_some()) {
             let words = format!("auto scaling group {:?} {what}", self.group.name);
             let error = ProviderError::invalid("check the group", "auto_scaling_group/name", words);
             return Err(error.with_remedy(remedy));
@@ -50,7 +53,7 @@ impl AutoScalingGroupFleet {
 }
 
 /// What about the group is not supported, and what to do about it.
-fn reason(group: &SdkGroup) -> Option<(String, String)> {
+fn reason(group: &SdkGroup, shifts: bool) -> Option<(String, String)> {
     let no = |what: &str, remedy: &str| Some((what.to_owned(), remedy.to_owned()));
     if let Some(status) = group.status() {
         return Some((
@@ -94,7 +97,11 @@ fn reason(group: &SdkGroup) -> Option<(String, String)> {
         }
     }
     let suspended = group.suspended_processes().iter().filter_map(|p| p.process_name());
-    let missing: Vec<&str> = suspended.filter(|name| NEEDED.contains(name)).collect();
+    // One that is suspended by a rollout that shifts is told of as such, later on.
+    let ours = || record(group).values().any(|value| value.contains(REGISTERING));
+    let needed =
+        |name: &&str| NEEDED.contains(name) || (*name == REGISTERING && !shifts && !ours());
+    let missing: Vec<&str> = suspended.filter(needed).collect();
     if !missing.is_empty() {
         return Some((
             format!("has suspended {}, without which nothing can be replaced", missing.join(", ")),
@@ -121,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_plain_group_is_not_refused_and_every_unsupported_one_is_by_name() {
-        assert_eq!(reason(&plain().build()), None);
+        assert_eq!(reason(&plain().build(), false), None);
         let suspended = |name: &str| SuspendedProcess::builder().process_name(name).build();
         let lattice = TrafficSourceIdentifier::builder().identifier("x").r#type("vpc-lattice");
         let own = LaunchTemplateSpecification::builder().launch_template_id("lt-2").build();
@@ -141,7 +148,7 @@ mod tests {
             ("AddToLoadBalancer", plain().suspended_processes(suspended("AddToLoadBalancer"))),
         ];
         for (words, group) in cases {
-            let (what, remedy) = reason(&group.build()).expect(words);
+            let (what, remedy) = reason(&group.build(), false).expect(words);
             assert!(what.contains(words), "{what}");
             assert!(!remedy.is_empty());
         }

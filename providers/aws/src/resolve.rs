@@ -49,6 +49,14 @@ impl AutoScalingGroupFleet {
                     .to_owned(),
             );
         }
+        let mut second = None;
+        if let Some(traffic) = &self.group.traffic {
+            let attached = group.target_group_arns();
+            let look = || self.aws.second_target_group(traffic, attached, &target_groups);
+            let (found, told) = known.second.get_or_try_init(look).await?;
+            second = Some(found.clone());
+            warnings.extend(told.iter().cloned());
+        }
         let is_weighted = mixed::is_weighted(&group);
         // A fleet value may be resolved again by a retry; the groups are then the same.
         self.target_groups.get_or_init(|| arns);
@@ -58,6 +66,7 @@ impl AutoScalingGroupFleet {
             kind: "auto scaling group",
             revision: wanted,
             target_groups,
+            second,
             aliases,
             boot,
             scheduled,

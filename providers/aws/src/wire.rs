@@ -44,12 +44,19 @@ fn fleet_at(
     let aws = Aws {
         autoscaling: aws_sdk_autoscaling::Client::new(&shared),
         ec2: aws_sdk_ec2::Client::new(&shared),
+        #[cfg(feature = "cloudwatch")]
+        cloudwatch: aws_sdk_cloudwatch::Client::new(&shared),
         elb: aws_sdk_elasticloadbalancingv2::Client::new(&shared),
         region: "eu-west-1".into(),
     };
     let launch_template =
         LaunchTemplate { id: Some("lt-1".into()), name: None, version: "2".into() };
-    let group = AutoScalingGroup { name: "web".into(), launch_template, target_group_arns: None };
+    let group = AutoScalingGroup {
+        name: "web".into(),
+        launch_template,
+        target_group_arns: None,
+        traffic: None,
+    };
     aws.auto_scaling_group(group, Arc::new(Zero))
 }
 

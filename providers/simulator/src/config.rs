@@ -22,6 +22,8 @@ pub struct FleetConfig {
     pub zones: u32,
     /// The load balancer's target groups; may be empty.
     pub target_groups: Vec<TargetGroupConfig>,
+    /// A target group that nothing registers in by itself, and that requests can be shifted to.
+    pub second: Option<TargetGroupConfig>,
     /// Median time from launch to in service.
     pub boot: Duration,
     /// How far boots differ: sigma of a lognormal distribution; 0 for none.
@@ -41,6 +43,11 @@ pub struct FleetConfig {
 }
 
 impl FleetConfig {
+    /// Every target group there is.
+    pub(crate) fn rotation(&self) -> impl Iterator<Item = &TargetGroupConfig> {
+        self.target_groups.iter().chain(&self.second)
+    }
+
     /// The boot time of the `number`th launch, the first instances included: lognormal around the
     /// median, from the seed; or that of a hanging one.
     pub fn boot_of(&self, number: u64) -> Duration {
@@ -97,4 +104,8 @@ pub enum Behaviour {
     Hang,
     /// Cannot be launched at all.
     FailLaunch,
+    /// Is healthy, and raises every alarm.
+    Alarm,
+    /// The same, but only once it gets requests that are shifted to it.
+    AlarmOnRequests,
 }

@@ -1,16 +1,17 @@
 //! The simulated fleet behind the port.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use rolling_provider::{
-    Action, Activity, Clock, Effect, ErrorKind, Fleet, Instance, InstanceId, Observation,
-    ProviderError, Revision, Tags, Target, TargetGroup, Timestamp,
+    Action, Activity, Alarm, Clock, Effect, ErrorKind, Fleet, Instance, InstanceId, Lifecycle,
+    Observation, ProviderError, Revision, Tags, Target, TargetGroup, Timestamp,
 };
 
-use crate::config::{Behaviour, FleetConfig};
+use crate::config::{Behaviour, FleetConfig, TargetGroupConfig};
 use crate::state::{Registration, SimulatedInstance, State};
 
 /// Marks instances of a plain fleet.
@@ -82,9 +83,8 @@ impl Simulator {
     }
 
     fn describe(&self, instance: &SimulatedInstance, now: Timestamp) -> Instance {
-        let groups = &self.config.target_groups;
+        let groups = self.config.rotation();
         let targets = groups
-            .iter()
             .filter_map(|group| Some((group.id(), instance.health(&self.config, group, now)?)));
         Instance {
             revision: Some(instance.revision.clone()),
@@ -202,7 +202,12 @@ impl Simulator {
 #[async_trait]
 impl Fleet for Simulator {
     async fn resolve(&self) -> Result<Target, ProviderError> {
-        let groups = self.config.target_groups.iter();
+        let describe = |group: &TargetGroupConfig| TargetGroup {
+            id: group.id(),
+            name: group.name.clone(),
+            drain: group.drain,
+            register: group.register,
+        };
         let mut warnings = Vec::new();
         if self.config.target_groups.is_empty() {
             let words = "the fleet has no target group: serving means in service and healthy";
@@ -213,14 +218,8 @@ impl Fleet for Simulator {
             name: self.config.name.clone(),
             kind: if self.config.plain { "simulated instances" } else { "simulated fleet" },
             revision: self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            target_groups: groups
-                .map(|group| TargetGroup {
-                    id: group.id(),
-                    name: group.name.clone(),
-                    drain: group.drain,
-                    register: group.register,
-                })
-                .collect(),
+            target_groups: self.config.target_groups.iter().map(describe).collect(),
+            second: self.config.second.as_ref().map(describe),
             aliases: Default::default(),
             boot: Some(self.config.boot),
             scheduled: self.config.schedule.clone(),
@@ -239,6 +238,7 @@ impl Fleet for Simulator {
                 reserve: Default::default(),
                 capacity: (!self.config.plain).then(|| state.capacity()),
                 template: (!self.config.plain).then(|| state.template.clone()),
+                shifted: self.config.second.is_some().then(|| [state.shifted].into()),
                 suspended: state.suspended.clone(),
                 record: state.tags.clone(),
             })
@@ -255,6 +255,29 @@ impl Fleet for Simulator {
                 cause: cause.clone(),
             });
             Ok(told.collect())
+        })
+    }
+
+    async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
+        self.with(|state| {
+            let culprit = state.instances.iter().find(|(_, instance)| {
+                let raises = match self.config.bad_revisions.get(&instance.revision) {
+                    Some(Behaviour::Alarm) => true,
+                    Some(Behaviour::AlarmOnRequests) => state.shifted > 0,
+                    _ => false,
+                };
+                raises && instance.lifecycle(state.now) == Lifecycle::InService
+            });
+            let reason = match culprit {
+                Some((id, instance)) => format!("{id} of {} makes errors", instance.revision),
+                None => "no errors".to_owned(),
+            };
+            let alarm = |name: &String| Alarm {
+                name: name.clone(),
+                raised: culprit.is_some(),
+                reason: reason.clone(),
+            };
+            Ok(names.iter().map(alarm).collect())
         })
     }
 
@@ -349,6 +372,7 @@ impl Simulator {
                     instance.targets.insert(target_group.clone(), fresh);
                 }
             }
+            Action::Shift { percent } => state.shifted = *percent,
             Action::Terminate { instance, decrement } => {
                 let live = state.instances.get(instance).is_some_and(|i| i.gone_at.is_none());
                 if live && *decrement && !self.config.plain {

@@ -34,6 +34,9 @@ pub(crate) struct State {
     /// What was launched by this process, in order.
     #[serde(skip)]
     pub launches: Vec<Revision>,
+    /// How many percent of the requests go to the second target group.
+    #[serde(default)]
+    pub shifted: u32,
     /// What was launched by each token.
     #[serde(default)]
     pub tokens: BTreeMap<String, InstanceId>,
@@ -95,6 +98,7 @@ impl State {
             launched: 0,
             failures: Vec::new(),
             launches: Vec::new(),
+            shifted: 0,
             tokens: BTreeMap::new(),
             scheduled: BTreeSet::new(),
         };
@@ -198,7 +202,7 @@ impl State {
             return;
         }
         let mut gone = now + SHUTDOWN;
-        for group in &config.target_groups {
+        for group in config.rotation() {
             if let Some(registration) = instance.targets.get_mut(&group.id()) {
                 let since = *registration.deregistered_at.get_or_insert(now);
                 gone = gone.max(since + group.drain + SHUTDOWN);

@@ -62,6 +62,7 @@ impl InstancesFleet {
             | Action::ResumeProcesses { .. }
             | Action::MoveTemplate { .. }
             | Action::SetCapacity { .. }
+            | Action::Shift { .. }
             | Action::CatchUp { .. } => {
                 let words = format!("no group looks after these instances: cannot {action}");
                 Err(ProviderError::invalid("act", "", words))

@@ -63,6 +63,7 @@ impl InstancesFleet {
             instances,
             capacity: None,
             template: None,
+            shifted: None,
             reserve: BTreeMap::new(),
             suspended: BTreeSet::new(),
             record,

@@ -1,0 +1,271 @@
+//! Requests that are shifted by the weights of listener rules.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_elasticloadbalancingv2::types::{Action as RuleAction, Rule, TargetGroupTuple};
+use rolling_provider::{ProviderError, TargetGroup};
+
+use crate::connect::Aws;
+use crate::error::from_sdk;
+
+const RULES: &str = "traffic/listener_rule_arns";
+const SECOND: &str = "traffic/second_target_group_arn";
+
+/// Where requests are shifted to, and by what.
+#[derive(Clone, Debug)]
+pub struct Traffic {
+    /// The target group that new instances serve in first.
+    pub second_target_group_arn: String,
+    /// The listener rules that forward to both target groups.
+    pub listener_rule_arns: Vec<String>,
+    /// The share that is sent there first, in percent.
+    pub first_percent: u32,
+}
+
+impl Aws {
+    /// The second target group, if everything is such that `traffic` can be shifted to it from the
+    /// one target group of `attached`, and what is to be warned of.
+    pub(crate) async fn second_target_group(
+        &self,
+        traffic: &Traffic,
+        attached: &[String],
+        counted: &[TargetGroup],
+    ) -> Result<(TargetGroup, Vec<String>), ProviderError> {
+        let refuse = |place: &str, words: String, remedy: &str| {
+            let error = ProviderError::invalid("check the listener rules", place, words);
+            Err(error.with_remedy(remedy))
+        };
+        let second = &traffic.second_target_group_arn;
+        let [first] = counted else {
+            let words = format!(
+                "requests are shifted from one target group, and {} of the group count",
+                counted.len()
+            );
+            let remedy = "name one with auto_scaling_group.target_group_arns, or attach one";
+            return refuse(SECOND, words, remedy);
+        };
+        if attached.contains(second) {
+            let words = format!("target group {second} is attached to the group");
+            let remedy = "detach it: the group registers its instances in all that are attached, \
+                          and new ones are to be in the second only";
+            return refuse(SECOND, words, remedy);
+        }
+        let found = self.target_groups(std::slice::from_ref(second), |_| SECOND.into()).await?;
+        let Some(found) = found.into_iter().next() else {
+            let words = format!("target group {second} does not exist in {}", self.region);
+            return refuse(SECOND, words, "check the ARN, the region and the account");
+        };
+        let mut warnings = Vec::new();
+        let rules = self.rules(traffic).await?;
+        for (index, arn) in traffic.listener_rule_arns.iter().enumerate() {
+            let place = format!("{RULES}/{index}");
+            let rule = rules.iter().find(|rule| rule.rule_arn() == Some(arn.as_str()));
+            let Some(rule) = rule else {
+                let words = format!("listener rule {arn} does not exist in {}", self.region);
+                return refuse(&place, words, "check the ARN, the region and the account");
+            };
+            let weights = match weights(rule, first.id.as_str(), second) {
+                Ok(weights) => weights,
+                Err(why) => {
+                    let words = format!("listener rule {arn} {why}");
+                    let remedy = format!(
+                        "have it forward to the target groups {} and {} and to no other, with the \
+                         weights 100 and 0",
+                        first.name, found.name
+                    );
+                    return refuse(&place, words, &remedy);
+                }
+            };
+            let percent = traffic.first_percent;
+            if with_share(weights, percent).is_none() {
+                let words = format!(
+                    "listener rule {arn} has the weights {} and {}, of which {percent} % cannot be \
+                     made",
+                    weights.0, weights.1
+                );
+                return refuse(&place, words, "give it the weights 100 and 0");
+            }
+            warnings.extend(sticks(rule).map(|seconds| {
+                format!(
+                    "listener rule {arn} has clients stick to a target group: for up to {seconds} s \
+                     those who came before a shift go where they went, whatever the weights"
+                )
+            }));
+        }
+        Ok((found, warnings))
+    }
+
+    /// How many percent of the requests each rule sends to the second target group.
+    pub(crate) async fn shares(
+        &self,
+        traffic: &Traffic,
+        first: &str,
+    ) -> Result<BTreeSet<u32>, ProviderError> {
+        let rules = self.rules(traffic).await?;
+        let share = |rule: &Rule| {
+            let arn = rule.rule_arn().unwrap_or_default();
+            match weights(rule, first, &traffic.second_target_group_arn) {
+                Ok(weights) => Ok(share(weights)),
+                Err(why) => {
+                    let words = format!("listener rule {arn} {why}");
+                    Err(ProviderError::invalid("DescribeRules", RULES, words))
+                }
+            }
+        };
+        rules.iter().map(share).collect()
+    }
+
+    /// Sends `percent` of the requests to the second target group, by every rule that does not.
+    pub(crate) async fn shift(
+        &self,
+        traffic: &Traffic,
+        first: &str,
+        percent: u32,
+    ) -> Result<(), ProviderError> {
+        // As they are now: whatever else somebody has made of them stays.
+        for rule in self.rules(traffic).await? {
+            let arn = rule.rule_arn().unwrap_or_default();
+            let second = &traffic.second_target_group_arn;
+            let found = weights(&rule, first, second).map_err(|why| {
+                let words = format!("listener rule {arn} {why}");
+                ProviderError::invalid("DescribeRules", RULES, words)
+            })?;
+            let Some(wanted) = with_share(found, percent) else {
+                let words = format!(
+                    "listener rule {arn} has the weights {} and {}, of which {percent} % cannot be \
+                     made",
+                    found.0, found.1
+                );
+                return Err(ProviderError::invalid("check the listener rules", RULES, words));
+            };
+            if wanted == found {
+                continue;
+            }
+            let actions = with_weights(&rule, first, wanted);
+            // AWS changes the rule of last resort with its listener only.
+            if rule.is_default() == Some(true) {
+                let call = self.elb.modify_listener().listener_arn(listener(arn));
+                let sent = call.set_default_actions(Some(actions)).send().await;
+                sent.map_err(|error| from_sdk("elasticloadbalancing", "ModifyListener", &error))?;
+            } else {
+                let call = self.elb.modify_rule().rule_arn(arn);
+                let sent = call.set_actions(Some(actions)).send().await;
+                sent.map_err(|error| from_sdk("elasticloadbalancing", "ModifyRule", &error))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn rules(&self, traffic: &Traffic) -> Result<Vec<Rule>, ProviderError> {
+        let call = self.elb.describe_rules();
+        let sent = call.set_rule_arns(Some(traffic.listener_rule_arns.clone())).send().await;
+        let answer = sent.map_err(|error| {
+            let error = from_sdk("elasticloadbalancing", "DescribeRules", &error);
+            let attribute = error.attribute.clone().or(Some(RULES.into()));
+            ProviderError { attribute, ..error }
+        })?;
+        Ok(answer.rules.unwrap_or_default())
+    }
+}
+
+/// The target groups that `rule` forwards to.
+fn forwards(rule: &Rule) -> &[TargetGroupTuple] {
+    let mut configs = rule.actions().iter().filter_map(|action| action.forward_config());
+    configs.next().map_or(&[], |config| config.target_groups())
+}
+
+/// The weights of `first` and `second` in `rule`, or why it does not forward to these two.
+fn weights(rule: &Rule, first: &str, second: &str) -> Result<(i32, i32), String> {
+    let found = forwards(rule);
+    let weight = |arn: &str| {
+        let found = found.iter().find(|group| group.target_group_arn() == Some(arn));
+        found.map(|found| found.weight().unwrap_or(1))
+    };
+    match (weight(first), weight(second)) {
+        (None, None) => Err("forwards to neither of the two target groups".into()),
+        (None, _) => Err(format!("does not forward to target group {first}")),
+        (_, None) => Err(format!("does not forward to target group {second}")),
+        _ if found.len() > 2 => {
+            Err(format!("forwards to {} target groups, and not only to the two", found.len()))
+        }
+        (Some(0), Some(0)) => Err("forwards to nobody: both weights are 0".into()),
+        (Some(first), Some(second)) => Ok((first, second)),
+    }
+}
+
+/// How many percent go to the second: a share is never called none, nor all, where it is not.
+fn share((first, second): (i32, i32)) -> u32 {
+    let percent = match (first, second) {
+        (_, 0) => 0,
+        (0, _) => 100,
+        (first, second) => (100 * second / (first + second)).clamp(1, 99),
+    };
+    percent.unsigned_abs()
+}
+
+/// The weights that send `percent` to the second, their sum as it was, so that what was 0 % comes
+/// back as it had been; `None` where there are no such whole numbers.
+fn with_share((first, second): (i32, i32), percent: u32) -> Option<(i32, i32)> {
+    let (sum, percent) = (first + second, i32::try_from(percent).ok()?);
+    (sum * percent % 100 == 0).then(|| (sum - sum * percent / 100, sum * percent / 100))
+}
+
+/// The actions of `rule` with other weights, and all else as it was.
+fn with_weights(rule: &Rule, first: &str, weights: (i32, i32)) -> Vec<RuleAction> {
+    let mut actions = rule.actions().to_vec();
+    for action in &mut actions {
+        if let Some(config) = &mut action.forward_config {
+            // AWS refuses to have it said twice.
+            action.target_group_arn = None;
+            for group in config.target_groups.iter_mut().flatten() {
+                let is_first = group.target_group_arn() == Some(first);
+                group.weight = Some(if is_first { weights.0 } else { weights.1 });
+            }
+        }
+        // AWS keeps it to itself, and wants to be told that it is to be kept.
+        if let Some(oidc) = &mut action.authenticate_oidc_config {
+            oidc.use_existing_client_secret = Some(true);
+        }
+    }
+    actions
+}
+
+/// How long clients stay with the target group that they came to first, in seconds.
+fn sticks(rule: &Rule) -> Option<i32> {
+    let mut configs = rule.actions().iter().filter_map(|action| action.forward_config());
+    let config = configs.next()?.target_group_stickiness_config()?;
+    config.enabled().unwrap_or_default().then(|| config.duration_seconds().unwrap_or_default())
+}
+
+/// The ARN of the listener of a rule: `...:listener-rule/app/NAME/LOAD-BALANCER/LISTENER/RULE`.
+fn listener(rule: &str) -> String {
+    let listener = rule.rsplit_once('/').map_or(rule, |(listener, _)| listener);
+    listener.replacen(":listener-rule/", ":listener/", 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_keep_their_sum_and_come_back() {
+        assert_eq!(with_share((100, 0), 10), Some((90, 10)));
+        assert_eq!(with_share((90, 10), 100), Some((0, 100)));
+        assert_eq!(with_share((0, 100), 0), Some((100, 0)));
+        assert_eq!(with_share((1, 0), 100), Some((0, 1)));
+        assert_eq!(with_share((10, 0), 30), Some((7, 3)));
+        assert_eq!(with_share((1, 0), 10), None);
+        assert_eq!(with_share((999, 0), 50), None);
+    }
+
+    #[test]
+    fn a_share_is_never_called_none_or_all_where_it_is_not() {
+        assert_eq!([(100, 0), (0, 5), (999, 1), (1, 999), (3, 1)].map(share), [0, 100, 1, 99, 25]);
+    }
+
+    #[test]
+    fn the_listener_is_in_the_arn_of_its_rule() {
+        let arn = "arn:aws:elasticloadbalancing:eu-west-1:1:listener-rule/app/a/b/c/d";
+        assert_eq!(listener(arn), "arn:aws:elasticloadbalancing:eu-west-1:1:listener/app/a/b/c");
+    }
+}

@@ -1,0 +1,172 @@
+//! Asking the gates in the background, so that the lease is renewed and words from outside are
+//! heard meanwhile.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rolling_provider::{Alarm, Clock, Fleet, ProviderError};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::Rollout;
+use super::report::Emitter;
+use crate::event::Event;
+use crate::plan::{Ask, Plan};
+use crate::probe::{self, Context};
+use crate::schedule::Schedule;
+use crate::spec::Gates;
+
+/// What one gate said.
+struct Said {
+    gate: String,
+    said: Result<String, String>,
+}
+
+/// What is asked now.
+#[derive(Default)]
+pub(super) struct Asking {
+    running: Option<(Ask, JoinHandle<()>, Answer)>,
+    /// Told when an answer is there.
+    pub(super) answered: Arc<Notify>,
+}
+
+type Answer = Arc<Mutex<Option<Vec<Said>>>>;
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Asking {
+    fn stop(&mut self) {
+        if let Some((_, task, _)) = self.running.take() {
+            task.abort();
+        }
+    }
+}
+
+impl Rollout {
+    /// Sees to it that what `plan` asks is being asked, and nothing else, and takes in the answer.
+    /// Returns whether there was one that changes what can be planned.
+    pub(super) fn ask_gates(&mut self, plan: &Plan, emit: &mut Emitter<'_>) -> bool {
+        let now = self.clock.now();
+        let gates = &mut self.progress.gates;
+        gates.baking = plan.bakes.then(|| gates.baking.unwrap_or(now));
+        let Some(ask) = plan.asks else {
+            // What has to be done first is no reason to begin anew.
+            if plan.actions.is_empty() || self.progress.halt.is_some() {
+                self.asking.stop();
+                gates.asked = None;
+            }
+            return false;
+        };
+        if self.asking.running.as_ref().is_some_and(|(running, ..)| *running != ask) {
+            self.asking.stop();
+            gates.asked = None;
+        }
+        gates.asked.get_or_insert(now);
+        let Some((_, _, answer)) = &self.asking.running else {
+            self.begin_to_ask(ask);
+            return false;
+        };
+        let answer = answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(answer) = answer else { return false };
+        self.asking.stop();
+        self.take_in_answer(ask, answer, emit)
+    }
+
+    fn begin_to_ask(&mut self, ask: Ask) {
+        let (fleet, clock) = (Arc::clone(&self.fleet), Arc::clone(&self.clock));
+        let gates = self.spec.gates.clone();
+        let context = Context {
+            target: self.target.name.clone(),
+            revision: self.target.revision.to_string(),
+            batch: ask.after,
+        };
+        let answer = Answer::default();
+        let (slot, notify) = (Arc::clone(&answer), Arc::clone(&self.asking.answered));
+        let task = tokio::spawn(async move {
+            let said = ask_all(&*fleet, &clock, &gates, ask.probes, &context).await;
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(said);
+            notify.notify_one();
+        });
+        self.asking.running = Some((ask, task, answer));
+    }
+
+    fn take_in_answer(&mut self, ask: Ask, answer: Vec<Said>, emit: &mut Emitter<'_>) -> bool {
+        let now = self.clock.now();
+        let gates = &mut self.progress.gates;
+        gates.asked = None;
+        for Said { gate, said } in answer {
+            let passed = said.is_ok();
+            if let Err(why) = &said {
+                gates.failed = Some(format!("{gate} did not pass: {why}"));
+            }
+            if !passed || !ask.watches {
+                let (Ok(said) | Err(said)) = said;
+                emit.send(now, Event::Gated { gate, passed, said });
+            }
+        }
+        if gates.failed.is_none() && !ask.watches {
+            gates.passed = Some(ask.after);
+        }
+        gates.failed.is_some() || !ask.watches
+    }
+}
+
+/// Asks one after the other, up to the first that does not pass.
+async fn ask_all(
+    fleet: &dyn Fleet,
+    clock: &Arc<dyn Clock>,
+    gates: &Gates,
+    probes: bool,
+    context: &Context,
+) -> Vec<Said> {
+    let mut all = Vec::new();
+    if !gates.alarms.is_empty() {
+        let said = read_alarms(fleet, clock, gates).await;
+        all.push(Said { gate: gates.alarm_names(), said });
+    }
+    for probe in gates.probes.iter().filter(|_| probes) {
+        if all.last().is_some_and(|last| last.said.is_err()) {
+            break;
+        }
+        let said = probe::attempt(probe, context, clock).await;
+        all.push(Said { gate: probe.to_string(), said });
+    }
+    all
+}
+
+async fn read_alarms(
+    fleet: &dyn Fleet,
+    clock: &Arc<dyn Clock>,
+    gates: &Gates,
+) -> Result<String, String> {
+    let mut schedule = Schedule::retrying(0.0);
+    let limit = clock.now() + Gates::ALARMS_WITHIN;
+    loop {
+        let error: ProviderError = match fleet.alarms(&gates.alarms).await {
+            Ok(alarms) => return judge(&alarms),
+            Err(error) => error,
+        };
+        if !error.is_retryable() || clock.now() >= limit {
+            return Err(format!("they cannot be read: {error}"));
+        }
+        clock.sleep(schedule.pause()).await;
+    }
+}
+
+fn judge(alarms: &[Alarm]) -> Result<String, String> {
+    let raised: Vec<String> = alarms.iter().filter(|alarm| alarm.raised).map(words).collect();
+    if raised.is_empty() { Ok("none is raised".into()) } else { Err(raised.join("; ")) }
+}
+
+/// Says that an alarm is raised.
+pub(super) fn words(alarm: &Alarm) -> String {
+    let reason = alarm.reason.trim();
+    if reason.is_empty() {
+        format!("{} is raised", alarm.name)
+    } else {
+        format!("{} is raised: {reason}", alarm.name)
+    }
+}

@@ -1,0 +1,74 @@
+//! Gates: what must hold besides the health of the instances. Here is decided when they are asked;
+//! asking them is the engine's.
+
+use super::wait::{Wait, WaitKind};
+use super::{Input, Plan, View};
+use crate::spec::Pacing;
+
+/// What to ask of the gates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// The number of the batch that was finished last; 0 before the first.
+    pub after: u32,
+    /// Whether the probes are tried, too, or only the alarms read.
+    pub probes: bool,
+    /// Whether nothing waits for the answer: only a failure counts, and the same is asked again.
+    pub watches: bool,
+}
+
+/// Whether what comes next has to wait until the gates have been asked.
+pub fn is_closed(input: &Input<'_>, view: &View<'_>) -> bool {
+    let asks_something = !input.spec.gates.alarms.is_empty() || has_probes(input, view);
+    asks_something && input.progress.gates.passed != Some(input.progress.batch)
+}
+
+/// Asks the gates, and waits for them.
+pub fn ask(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
+    let Input { spec, progress, now, .. } = *input;
+    let probes = has_probes(input, view);
+    plan.asks = Some(Ask { after: progress.batch, probes, watches: false });
+    plan.rests = true;
+    let alarms = (!spec.gates.alarms.is_empty()).then(|| spec.gates.alarm_names());
+    let tried = spec.gates.probes.iter().filter(|_| probes).map(ToString::to_string);
+    let words: Vec<String> = alarms.into_iter().chain(tried).collect();
+    let since = progress.gates.asked.unwrap_or(now);
+    plan.wait(Wait {
+        kind: WaitKind::Gate,
+        instances: Vec::new(),
+        detail: Some(words.join("; ")),
+        deadline: since + spec.gates.patience(probes),
+    });
+}
+
+/// Where there are no batches to ask before, the alarms are watched all the time.
+pub fn watch_continuously(input: &Input<'_>, plan: &mut Plan) {
+    if input.spec.pacing == Pacing::Continuous && plan.asks.is_none() {
+        watch(input, plan);
+    }
+}
+
+/// Everything is done: it has to stay well for a while. Returns whether that time is not over.
+pub fn bake(input: &Input<'_>, plan: &mut Plan) -> bool {
+    let Input { spec, progress, now, .. } = *input;
+    let deadline = progress.gates.baking.unwrap_or(now) + spec.gates.bake_time;
+    if spec.gates.bake_time.is_zero() || now >= deadline {
+        return false;
+    }
+    plan.bakes = true;
+    plan.rests = true;
+    plan.wait(Wait { kind: WaitKind::Bake, instances: Vec::new(), detail: None, deadline });
+    watch(input, plan);
+    true
+}
+
+/// Watches the alarms without waiting for them.
+pub fn watch(input: &Input<'_>, plan: &mut Plan) {
+    if !input.spec.gates.alarms.is_empty() {
+        plan.asks = Some(Ask { after: input.progress.batch, probes: false, watches: true });
+    }
+}
+
+/// Probes say something of the new revision only once it serves.
+fn has_probes(input: &Input<'_>, view: &View<'_>) -> bool {
+    !input.spec.gates.probes.is_empty() && view.updated() > 0
+}

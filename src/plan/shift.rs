@@ -1,0 +1,214 @@
+//! Shifting requests: new instances serve in a second target group first, which gets a share of
+//! the requests, then all. Once they serve in the first one, too, the old ones go, and the
+//! requests come back to it. Every decision is made of what the load balancer says its weights
+//! are, so that a crash anywhere leaves nothing to be remembered.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rolling_provider::{
+    Action, Instance, InstanceId, Lifecycle, Observation, Target, TargetGroup, TargetState,
+};
+
+use super::wait::{Wait, WaitKind};
+use super::{Input, Member, Plan, Step, View, gate, trip};
+use crate::progress::Halt;
+use crate::record::Ending;
+use crate::spec::Policy;
+
+/// Goes one step further with the whole new set in the second target group. Returns whether the
+/// old instances have to stay meanwhile.
+pub fn forward(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
+    let Input { spec, target, look, progress, .. } = *input;
+    let (Some(shifted), Some(second)) = (&look.shifted, &target.second) else { return false };
+    if progress.turned_back.is_some() || view.updated() < view.window.size as usize {
+        return false;
+    }
+    let most = shifted.last().copied().unwrap_or_default();
+    // Once they join the first target group, all that is waited for is over.
+    let joins = view.members.iter().any(|member| member.is_new && is_listed_at_home(input, member));
+    if let Policy::TrafficSplitting { percent, evaluation_time } = spec.policy
+        && most <= percent
+        && !joins
+    {
+        if !is_at(look, percent) {
+            plan.actions.push(Step::plain(Action::Shift { percent }));
+            return true;
+        }
+        let words = format!("{percent} % of the requests go to target group {}", second.name);
+        if stands(input, WaitKind::Evaluation, evaluation_time, words, plan) {
+            return true;
+        }
+    }
+    if !is_at(look, 100) {
+        plan.actions.push(Step::plain(Action::Shift { percent: 100 }));
+        return true;
+    }
+    if let Policy::BlueGreen { terminate_after } = spec.policy
+        && !joins
+    {
+        let words = format!("all requests go to target group {}", second.name);
+        if stands(input, WaitKind::Kept, terminate_after, words, plan) {
+            return true;
+        }
+    }
+    join(input, view, plan)
+}
+
+/// Whether the old instances get no more requests, and the new ones can take them all where the
+/// old ones did.
+pub fn is_promoted(input: &Input<'_>, view: &View<'_>) -> bool {
+    is_at(input.look, 100) && at_home(view, true) >= view.window.size as usize
+}
+
+/// The end of the way forward: everybody serves in the first target group, gets the requests there
+/// again, and leaves the second. Returns whether there is something to do or to wait for.
+pub fn finish(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
+    if input.target.second.is_none() || view.members.is_empty() {
+        return false;
+    }
+    if join(input, view, plan) {
+        return true;
+    }
+    if !is_at(input.look, 0) {
+        plan.actions.push(Step::plain(Action::Shift { percent: 0 }));
+        return true;
+    }
+    let leaves = leave(input, view, &BTreeSet::new());
+    let some = leaves.is_some();
+    plan.actions.extend(leaves);
+    some
+}
+
+/// Takes everybody out of the second target group who serves in the first, save those `leaving`.
+pub fn leave(input: &Input<'_>, view: &View<'_>, leaving: &BTreeSet<InstanceId>) -> Option<Step> {
+    let second = input.target.second.as_ref()?;
+    let is_in = |member: &&Member<'_>| {
+        let health = member.instance.targets.get(&second.id);
+        let out = |state| matches!(state, TargetState::Draining | TargetState::Unused);
+        health.is_some_and(|health| !out(health.state))
+            && is_healthy_at_home(input.target, member.instance)
+            && !leaving.contains(member.id)
+    };
+    let instances: BTreeSet<InstanceId> =
+        view.members.iter().filter(is_in).map(|member| member.id.clone()).collect();
+    let target_group = second.id.clone();
+    (!instances.is_empty()).then(|| Step::plain(Action::Deregister { target_group, instances }))
+}
+
+/// Sends the requests back to the first target group, if anybody there can take them: the new
+/// revision is at fault, or they went to one that is not wanted any more.
+pub fn back(input: &Input<'_>, view: &View<'_>) -> Option<Step> {
+    let is_begun = view.members.iter().any(|m| m.is_new && !m.instance.targets.is_empty());
+    let goes_back = input.progress.turned_back.is_some() || !is_begun;
+    back_to(input, goes_back && at_home(view, false) > 0)
+}
+
+/// The same for a rollout that ends early. Where the new revision is not at fault, the first target
+/// group has to be whole. `None` with [`is_back`] false: not yet.
+pub fn halt(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Option<Step> {
+    let home = at_home(view, false);
+    let enough = if halt.fault { 1 } else { view.window.size as usize };
+    back_to(input, home >= enough.max(1))
+}
+
+fn back_to(input: &Input<'_>, can: bool) -> Option<Step> {
+    (can && !is_back(input)).then(|| Step::plain(Action::Shift { percent: 0 }))
+}
+
+/// Whether all requests go to the first target group.
+pub fn is_back(input: &Input<'_>) -> bool {
+    is_at(input.look, 0)
+}
+
+/// Whether a rollout that ends so leaves the requests where they are.
+pub fn stays(halt: &Halt) -> bool {
+    halt.ending == Ending::Paused && !halt.fault
+}
+
+/// Where instances that run for the first time are to be registered, by us.
+pub fn entrance<'a>(input: &Input<'a>) -> Vec<&'a TargetGroup> {
+    let Input { target, progress, .. } = *input;
+    let forward = progress.turned_back.is_none() && progress.halt.as_ref().is_none_or(stays);
+    match &target.second {
+        Some(second) if forward => vec![second],
+        Some(_) => target.target_groups.iter().collect(),
+        None => Vec::new(),
+    }
+}
+
+/// Whether `instance` is healthy where all requests go in the end.
+pub fn is_healthy_at_home(target: &Target, instance: &Instance) -> bool {
+    target.target_groups.iter().all(|group| is_healthy_in(instance, group))
+}
+
+/// Whether `group` says that `instance` takes requests.
+pub fn is_healthy_in(instance: &Instance, group: &TargetGroup) -> bool {
+    let health = instance.targets.get(&group.id);
+    health.is_some_and(|health| health.state == TargetState::Healthy)
+}
+
+fn is_at(look: &Observation, percent: u32) -> bool {
+    look.shifted.iter().flatten().all(|found| *found == percent)
+}
+
+fn is_listed_at_home(input: &Input<'_>, member: &Member<'_>) -> bool {
+    let mut groups = input.target.target_groups.iter();
+    groups.any(|group| member.instance.targets.contains_key(&group.id))
+}
+
+/// How many serve in the first target group.
+fn at_home(view: &View<'_>, only_new: bool) -> usize {
+    let serves =
+        |member: &&Member<'_>| member.serves && (member.is_new || !only_new) && member.at_home;
+    view.members.iter().filter(serves).count()
+}
+
+/// Registers new instances in the first target group, and waits until all serve there. Returns
+/// whether that is not so yet.
+fn join(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
+    let Input { target, .. } = *input;
+    let new = |member: &&Member<'_>| {
+        let runs = member.instance.lifecycle == Lifecycle::InService;
+        member.is_new && !member.failed && !member.is_victim && !member.instance.ignored && runs
+    };
+    for group in &target.target_groups {
+        let out = view.members.iter().filter(new);
+        let out = out.filter(|member| !member.instance.targets.contains_key(&group.id));
+        let instances: BTreeSet<InstanceId> = out.map(|member| member.id.clone()).collect();
+        if !instances.is_empty() {
+            let target_group = group.id.clone();
+            plan.actions.push(Step::plain(Action::Register { target_group, instances }));
+        }
+    }
+    let waits = view.members.iter().filter(new);
+    let waits = waits.filter(|member| !is_healthy_at_home(target, member.instance));
+    let instances: Vec<InstanceId> = waits.map(|member| member.id.clone()).collect();
+    if instances.is_empty() {
+        return false;
+    }
+    let names: Vec<&str> = target.target_groups.iter().map(|group| group.name.as_str()).collect();
+    let detail = Some(format!("in target group {}", names.join(" and ")));
+    let deadline = trip::progress_deadline(input);
+    plan.wait(Wait { kind: WaitKind::Health, instances, detail, deadline });
+    true
+}
+
+/// Waits on purpose, with the alarms watched. Returns whether that is not over yet.
+fn stands(
+    input: &Input<'_>,
+    kind: WaitKind,
+    time: Duration,
+    words: String,
+    plan: &mut Plan,
+) -> bool {
+    let deadline = input.progress.evaluating.unwrap_or(input.now) + time;
+    if input.now >= deadline {
+        return false;
+    }
+    plan.evaluates = true;
+    plan.rests = true;
+    plan.wait(Wait { kind, instances: Vec::new(), detail: Some(words), deadline });
+    gate::watch(input, plan);
+    true
+}

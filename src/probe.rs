@@ -1,0 +1,143 @@
+//! Trying a probe: a GET request, or a command. What it said is told either way.
+
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use rolling_provider::Clock;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::process::Command;
+
+use crate::schedule::Schedule;
+use crate::spec::Probe;
+
+/// How long one answer to a request may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// How much of what a command prints is told: the end of it, in characters.
+const TOLD: usize = 500;
+
+/// What a command finds in its environment.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The fleet, as a person calls it.
+    pub target: String,
+    /// The revision that is rolled out.
+    pub revision: String,
+    /// The number of the batch that was finished last.
+    pub batch: u32,
+}
+
+/// Tries `probe` within its timeout.
+///
+/// # Errors
+/// Why it does not pass, as a sentence.
+pub async fn attempt(
+    probe: &Probe,
+    context: &Context,
+    clock: &Arc<dyn Clock>,
+) -> Result<String, String> {
+    match probe {
+        Probe::Http { url, status, timeout } => ask(url, *status, *timeout, clock).await,
+        Probe::Command { run, timeout } => execute(run, context, *timeout, clock).await,
+    }
+}
+
+/// Asks until the answer is as it should be.
+async fn ask(
+    url: &str,
+    status: u16,
+    timeout: Duration,
+    clock: &Arc<dyn Clock>,
+) -> Result<String, String> {
+    let mut schedule = Schedule::retrying(0.0);
+    let limit = clock.now() + timeout;
+    loop {
+        let left = limit.since(clock.now());
+        let said = tokio::select! {
+            said = get(url) => said,
+            () = clock.sleep(ANSWER_WITHIN.min(left)) => Err("no answer".into()),
+        };
+        let why = match said {
+            Ok(found) if found == status => return Ok(format!("{found}")),
+            Ok(found) => format!("it answers {found} and not {status}"),
+            Err(why) => why,
+        };
+        if clock.now() >= limit {
+            let timeout = humantime::format_duration(timeout);
+            return Err(format!("{why}, for {timeout}"));
+        }
+        clock.sleep(schedule.pause().min(limit.since(clock.now()))).await;
+    }
+}
+
+async fn get(url: &str) -> Result<u16, String> {
+    let uri = url.parse().map_err(|error| format!("{url:?} is not an address: {error}"))?;
+    let crypto = tokio_rustls::rustls::crypto::aws_lc_rs::default_provider();
+    let connector = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_provider_and_native_roots(crypto)
+        .map_err(|error| format!("there are no certificates to trust: {error}"))?
+        .https_or_http()
+        .enable_http1()
+        .build();
+    let client: Client<_, String> = Client::builder(TokioExecutor::new()).build(connector);
+    let answer = client.get(uri).await.map_err(|error| {
+        let causes = std::iter::successors(std::error::Error::source(&error), |e| e.source());
+        causes.last().map_or_else(|| error.to_string(), ToString::to_string)
+    })?;
+    Ok(answer.status().as_u16())
+}
+
+/// Runs a command once, in a group of processes of its own, which ends with it.
+async fn execute(
+    run: &[String],
+    context: &Context,
+    timeout: Duration,
+    clock: &Arc<dyn Clock>,
+) -> Result<String, String> {
+    let (program, arguments) = run.split_first().ok_or("there is no program")?;
+    let child = Command::new(program)
+        .args(arguments)
+        .env("ROLLING_TARGET", &context.target)
+        .env("ROLLING_REVISION", &context.revision)
+        .env("ROLLING_BATCH", context.batch.to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| format!("cannot start {program}: {error}"))?;
+    let _group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
+    let done = tokio::select! {
+        done = child.wait_with_output() => done,
+        () = clock.sleep(timeout) => {
+            let timeout = humantime::format_duration(timeout);
+            return Err(format!("it did not end within {timeout}"));
+        }
+    };
+    let done = done.map_err(|error| format!("cannot follow {program}: {error}"))?;
+    let printed = [done.stdout, done.stderr].concat();
+    let printed = String::from_utf8_lossy(&printed);
+    let printed: Vec<char> = printed.trim().chars().collect();
+    let told: String = printed[printed.len().saturating_sub(TOLD)..].iter().collect();
+    let ended = match done.status.code() {
+        Some(code) => format!("exit code {code}"),
+        None => done.status.to_string(),
+    };
+    let said = if told.is_empty() { ended } else { format!("{ended}: {told}") };
+    if done.status.success() { Ok(said) } else { Err(said) }
+}
+
+/// A group of processes that is killed when nobody waits for it any more.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // It may be gone already.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Gates on the simulator: alarms, requests and commands that a rollout waits for.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rolling::clock::TokioClock;
+use rolling::engine::Rollout;
+use rolling::event::{Event, Outcome};
+use rolling::plan::WaitKind;
+use rolling::spec::{BatchSize, Gates, OnFailure, Pacing, Policy, Probe, RollingDeployment};
+use rolling_provider::Fleet as _;
+use rolling_simulator::{Behaviour, EPOCH, Simulator};
+
+use crate::world::{Told, bad, caller, fleet, roll, seconds, simulate, spec, thirty_percent};
+
+fn gated(gates: Gates) -> RollingDeployment {
+    RollingDeployment { gates, on_failure: OnFailure::Rollback, ..spec(thirty_percent()) }
+}
+
+fn alarms(bake: u64) -> Gates {
+    let alarms = ["errors".to_owned()].into();
+    Gates { alarms, bake_time: seconds(bake), ..Gates::default() }
+}
+
+fn command(script: &str) -> Gates {
+    let run = ["sh", "-c", script].map(String::from).into();
+    Gates { probes: vec![Probe::Command { run, timeout: seconds(6000) }], ..Gates::default() }
+}
+
+impl Told {
+    /// What the gates said, by the number of events before.
+    fn gates(&self) -> Vec<(String, bool, String)> {
+        let said = self.events.iter().filter_map(|told| match &told.event {
+            Event::Gated { gate, passed, said } => Some((gate.clone(), *passed, said.clone())),
+            _ => None,
+        });
+        said.collect()
+    }
+
+    fn launched(&self, revision: &str) -> usize {
+        let on = |i: &&rolling::event::InstanceReport| {
+            i.revision.as_ref().is_some_and(|found| found.as_str() == revision)
+        };
+        self.report.instances.iter().filter(on).count()
+    }
+}
+
+#[tokio::test]
+async fn alarms_are_read_before_each_batch_and_at_the_end() {
+    let told = roll(simulate(fleet()), gated(alarms(0))).await;
+    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
+    let said = told.gates();
+    assert_eq!(said.len(), 5, "before each of four batches, and after the last: {said:?}");
+    assert!(said.iter().all(|(gate, passed, _)| gate == "alarms errors" && *passed));
+    let kinds: Vec<&str> = told
+        .events
+        .iter()
+        .filter_map(|told| match &told.event {
+            Event::Gated { .. } => Some("gate"),
+            Event::BatchStarted { .. } => Some("begin"),
+            Event::BatchFinished { .. } => Some("end"),
+            _ => None,
+        })
+        .collect();
+    let batch = ["gate", "begin", "end"];
+    assert_eq!(
+        kinds,
+        [batch, batch, batch, batch].concat().into_iter().chain(["gate"]).collect::<Vec<_>>()
+    );
+}
+
+#[tokio::test]
+async fn an_alarm_that_the_new_revision_raises_rolls_back_before_the_next_batch() {
+    let simulator = simulate(bad(Behaviour::Alarm));
+    let told = roll(simulator.clone(), gated(alarms(60))).await;
+    assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
+    let reason = told.report.reason.clone().expect("a reason");
+    assert!(reason.contains("alarms errors did not pass: errors is raised: i-"), "{reason}");
+    assert!(reason.contains("of v2 makes errors"), "{reason}");
+    assert_eq!(told.batches()[0], (0, 3));
+    assert_eq!(simulator.launched(), 10 + 3 + 3, "one batch of the new, and back");
+    assert!(simulator.observe().await.expect("a look").record.is_empty());
+}
+
+#[tokio::test]
+async fn while_an_alarm_is_raised_nothing_is_begun() {
+    let mut config = bad(Behaviour::Alarm);
+    config.bad_revisions.insert("v1".into(), Behaviour::Alarm);
+    let simulator = simulate(config);
+    let wanted = gated(alarms(0));
+    let rollout = Rollout::prepare(simulator.clone(), wanted.clone(), &caller()).await;
+    let warnings = rollout.expect("a rollout").preview().warnings;
+    assert!(warnings.iter().any(|w| w.starts_with("alarm errors is raised: ")), "{warnings:?}");
+    let told = roll(simulator.clone(), wanted).await;
+    assert_eq!(told.report.outcome, Outcome::Failed);
+    let reason = told.report.reason.clone().expect("a reason");
+    assert!(reason.ends_with("before anything was begun"), "{reason}");
+    assert!(told.actions().is_empty(), "{:?}", told.actions());
+    assert!(simulator.observe().await.expect("a look").record.is_empty());
+}
+
+#[tokio::test]
+async fn a_fleet_bakes_and_an_alarm_meanwhile_rolls_it_back() {
+    let told = roll(simulate(fleet()), gated(alarms(300))).await;
+    assert_eq!(told.report.outcome, Outcome::Succeeded);
+    let bakes = told.events.iter().find(|told| {
+        matches!(&told.event, Event::Waiting { on } if on.iter().any(|w| w.kind == WaitKind::Bake))
+    });
+    let (bakes, end) = (bakes.expect("a wait").at, told.events.last().expect("an end").at);
+    assert!(end.since(bakes) >= seconds(300), "{:?}", end.since(bakes));
+
+    // Everything at once, so that there is no batch before which it could be seen.
+    let deploy = RollingDeployment { policy: Policy::AllAtOnce, ..gated(alarms(300)) };
+    let told = roll(simulate(bad(Behaviour::Alarm)), deploy).await;
+    assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
+    assert_eq!(told.launched("v1"), 10);
+}
+
+#[tokio::test]
+async fn where_there_are_no_batches_the_alarms_are_watched_all_the_time() {
+    let deploy = RollingDeployment { pacing: Pacing::Continuous, ..gated(alarms(0)) };
+    let simulator = simulate(bad(Behaviour::Alarm));
+    let told = roll(simulator.clone(), deploy).await;
+    assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
+    assert!(simulator.launched() < 10 + 10 + 10, "{}", simulator.launched());
+    assert_eq!(told.gates().iter().filter(|(_, passed, _)| *passed).count(), 1, "at first");
+}
+
+#[tokio::test]
+async fn a_command_is_run_after_each_batch_and_knows_what_it_is_about() {
+    let deploy =
+        gated(command("echo $ROLLING_TARGET $ROLLING_REVISION $ROLLING_BATCH; echo to >&2 you"));
+    let told = roll(quick(), deploy).await;
+    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
+    let said: Vec<String> = told.gates().into_iter().map(|(_, _, said)| said).collect();
+    let of = |batch: u32| format!("exit code 0: web v2 {batch}\nto you");
+    assert_eq!(said, [of(1), of(2), of(3), of(4)]);
+}
+
+#[tokio::test]
+async fn a_command_that_fails_cannot_be_started_or_takes_too_long_is_a_failure() {
+    let mut missing = command("");
+    missing.probes =
+        vec![Probe::Command { run: vec!["/no/such/test".into()], timeout: seconds(6000) }];
+    let mut slow = command("sleep 1000 | cat");
+    let Probe::Command { timeout, .. } = &mut slow.probes[0] else { unreachable!() };
+    *timeout = seconds(1);
+    let cases = [
+        (command("echo broken; exit 3"), "did not pass: exit code 3: broken"),
+        (missing, "cannot start /no/such/test: No such file"),
+        (slow, "it did not end within 1s"),
+    ];
+    for (gates, words) in cases {
+        let told = roll(quick(), gated(gates)).await;
+        assert_eq!(told.report.outcome, Outcome::RolledBack, "{words}");
+        let reason = told.report.reason.clone().expect("a reason");
+        assert!(reason.contains(words), "{reason}");
+        assert_eq!(told.launched("v1"), 10);
+    }
+}
+
+#[tokio::test]
+async fn a_failed_gate_stops_where_that_is_asked_for() {
+    let deploy = RollingDeployment { on_failure: OnFailure::Stop, ..gated(command("exit 1")) };
+    let told = roll(quick(), deploy).await;
+    assert_eq!(told.report.outcome, Outcome::Failed);
+    assert_eq!((told.launched("v2"), told.launched("v1")), (3, 7));
+    assert!(told.report.borrowed.is_empty(), "{:?}", told.report.borrowed);
+}
+
+#[tokio::test]
+async fn a_batch_beside_the_fleet_is_tried_before_any_other() {
+    let additional = Policy::RollingWithAdditionalBatch(BatchSize::Fixed(2));
+    for (policy, first) in [(additional, (2, 0)), (Policy::Immutable, (1, 0))] {
+        let deploy = RollingDeployment { policy, ..gated(command("exit 1")) };
+        let simulator = quick();
+        let told = roll(simulator.clone(), deploy).await;
+        assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
+        assert_eq!(told.batches()[0], first);
+        assert_eq!(simulator.launched(), 10 + u64::from(first.0), "no more than the first ones");
+    }
+}
+
+/// Answers with these statuses, the last one for ever.
+fn server(statuses: &'static [u16]) -> (String, Arc<AtomicU32>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/health", listener.local_addr().expect("an address"));
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let _ = stream.read(&mut [0; 4096]);
+            let number = count.fetch_add(1, Ordering::SeqCst) as usize;
+            let status = statuses[number.min(statuses.len() - 1)];
+            let answer =
+                format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    (url, asked)
+}
+
+fn http(url: &str, timeout: u64) -> Gates {
+    let probe = Probe::Http { url: url.into(), status: 200, timeout: seconds(timeout) };
+    Gates { probes: vec![probe], ..Gates::default() }
+}
+
+/// Commands and requests take real time, so the fleet must live by a real clock, if a fast one.
+fn quick() -> Arc<Simulator> {
+    let clock = TokioClock::new(EPOCH, 200.0);
+    Arc::new(Simulator::in_memory(fleet(), Arc::new(clock)))
+}
+
+#[tokio::test]
+async fn an_address_is_asked_until_it_answers_as_it_should() {
+    let (url, asked) = server(&[503, 503, 200]);
+    let deploy = RollingDeployment { policy: Policy::AllAtOnce, ..gated(http(&url, 600)) };
+    let told = roll(quick(), deploy).await;
+    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
+    assert_eq!(told.gates(), [(format!("GET {url}"), true, "200".to_owned())]);
+}
+
+#[tokio::test]
+async fn an_address_that_answers_something_else_or_nothing_is_a_failure() {
+    let (url, _) = server(&[500]);
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("one");
+    let nobody = format!("http://{closed}/");
+    for (url, words) in [(url, "it answers 500 and not 200, for 10m"), (nobody, "refused")] {
+        let simulator = quick();
+        let began = simulator.clock().now();
+        let deploy = RollingDeployment { policy: Policy::AllAtOnce, ..gated(http(&url, 600)) };
+        let told = roll(simulator.clone(), deploy).await;
+        assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
+        let reason = told.report.reason.clone().expect("a reason");
+        assert!(reason.contains(words), "{reason}");
+        assert!(simulator.clock().now().since(began) >= seconds(600));
+    }
+}

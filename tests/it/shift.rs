@@ -1,0 +1,146 @@
+//! Requests that are shifted from one target group to a second one, and back, on the simulator.
+
+use std::sync::Arc;
+
+use rolling::event::{Event, Outcome};
+use rolling::plan::WaitKind;
+use rolling::spec::{Gates, OnFailure, Policy, RollingDeployment};
+use rolling_provider::{Action, Fleet as _, TargetState};
+use rolling_simulator::{Behaviour, FleetConfig, Simulator};
+
+use crate::bed::{SECOND, Witness};
+use crate::world::{Told, bad, fleet, group, roll, seconds, simulate, spec};
+
+fn deploy(policy: Policy) -> RollingDeployment {
+    let suspend_processes = ["AZRebalance", "AddToLoadBalancer"].map(String::from).into();
+    RollingDeployment { suspend_processes, on_failure: OnFailure::Rollback, ..spec(policy) }
+}
+
+fn splitting() -> Policy {
+    Policy::TrafficSplitting { percent: 10, evaluation_time: seconds(300) }
+}
+
+fn moving() -> Policy {
+    Policy::BlueGreen { terminate_after: seconds(600) }
+}
+
+async fn shift(config: FleetConfig, spec: RollingDeployment) -> (Told, Arc<Simulator>) {
+    let config = FleetConfig { second: Some(group(SECOND, 5)), ..config };
+    let simulator = simulate(config);
+    let witness = Witness::new(simulator.clone(), spec.clone()).await;
+    let told = roll(witness.clone(), spec).await;
+    assert_eq!(witness.broken(0), Vec::<String>::new());
+    let look = simulator.observe().await.expect("a look");
+    assert_eq!(look.shifted, Some([0].into()), "the requests are where they were");
+    assert!(look.suspended.is_empty() && look.record.is_empty(), "{look:?}");
+    for (id, instance) in &look.instances {
+        let second = instance.targets.get(&SECOND.into()).map(|health| health.state);
+        assert!(second.is_none_or(|state| state == TargetState::Draining), "{id}: {second:?}");
+    }
+    (told, simulator)
+}
+
+/// What was done, in a word each, the same words in a row once.
+fn done(told: &Told) -> Vec<String> {
+    let words = told.actions().into_iter().filter_map(|action| match action {
+        Action::Shift { percent } => Some(format!("{percent} %")),
+        Action::Register { target_group, .. } => Some(format!("join {target_group}")),
+        Action::Deregister { target_group, .. } => Some(format!("leave {target_group}")),
+        Action::Terminate { decrement, .. } => {
+            Some(if *decrement { "end" } else { "replace" }.to_owned())
+        }
+        Action::SetCapacity { desired, .. } => Some(format!("size {desired}")),
+        _ => None,
+    });
+    let mut words: Vec<String> = words.collect();
+    words.dedup();
+    words
+}
+
+#[tokio::test]
+async fn a_share_of_the_requests_goes_to_the_new_set_first_and_then_all() {
+    let (told, simulator) = shift(fleet(), deploy(splitting())).await;
+    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
+    let order = [
+        "size 20",
+        "join second",
+        "10 %",
+        "100 %",
+        "join web",
+        "leave web",
+        "end",
+        "0 %",
+        "leave second",
+        "size 10",
+    ];
+    assert_eq!(done(&told), order);
+    assert_eq!(simulator.launched(), 20);
+    let at = |wanted: u32| {
+        let shift = |event: &Event| matches!(event, Event::Acted { action: Action::Shift { percent } } if *percent == wanted);
+        told.events.iter().find(|told| shift(&told.event)).expect("a shift").at
+    };
+    assert!(at(100).since(at(10)) >= seconds(300));
+}
+
+#[tokio::test]
+async fn all_requests_move_at_once_and_the_old_set_is_kept_for_a_while() {
+    let (told, _) = shift(fleet(), deploy(moving())).await;
+    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
+    let order = [
+        "size 20",
+        "join second",
+        "100 %",
+        "join web",
+        "leave web",
+        "end",
+        "0 %",
+        "leave second",
+        "size 10",
+    ];
+    assert_eq!(done(&told), order);
+    let kept = told.events.iter().find_map(|told| match &told.event {
+        Event::Waiting { on } => on.iter().find(|wait| wait.kind == WaitKind::Kept).cloned(),
+        _ => None,
+    });
+    let words = kept.expect("a wait").to_string();
+    assert_eq!(words, "the old instances' time to pass (all requests go to target group second)");
+}
+
+#[tokio::test]
+async fn a_new_set_that_fails_gets_no_request() {
+    for policy in [splitting(), moving()] {
+        let (told, simulator) = shift(bad(Behaviour::HalfUnhealthy), deploy(policy)).await;
+        assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
+        let shifts = |a: &&&Action| matches!(a, Action::Shift { .. });
+        assert_eq!(told.actions().iter().filter(shifts).count(), 0);
+        assert_eq!(simulator.launched(), 20, "nothing of the old set was replaced");
+    }
+}
+
+#[tokio::test]
+async fn an_alarm_during_the_evaluation_takes_the_requests_back_at_once() {
+    let alarms = ["errors".to_owned()].into();
+    for policy in [splitting(), moving()] {
+        // The alarm is raised by the first request, so not before the gates.
+        let gates =
+            Gates { alarms: std::collections::BTreeSet::clone(&alarms), ..Gates::default() };
+        let spec = RollingDeployment { gates, ..deploy(policy) };
+        let (told, simulator) = shift(bad(Behaviour::AlarmOnRequests), spec).await;
+        assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
+        let first = if policy == moving() { "100 %" } else { "10 %" };
+        let order = ["size 20", "join second", first, "0 %", "leave second", "end", "size 10"];
+        assert_eq!(done(&told), order);
+        assert_eq!(simulator.launched(), 20);
+    }
+}
+
+#[tokio::test]
+async fn requests_that_are_shifted_already_are_refused() {
+    let simulator = simulate(FleetConfig { second: Some(group(SECOND, 5)), ..fleet() });
+    simulator.act(&Action::Shift { percent: 20 }).await.expect("a shift");
+    let caller = crate::world::caller();
+    let refused = rolling::engine::Rollout::prepare(simulator, deploy(moving()), &caller).await;
+    let error = refused.err().expect("an error");
+    assert_eq!(error.attribute.as_deref(), Some("traffic/listener_rule_arns"));
+    assert!(error.message.starts_with("20 % of the requests go to the second"), "{error}");
+}
