@@ -6,10 +6,12 @@ from collections import deque
 
 from moto.autoscaling.models import autoscaling_backends
 from moto.ec2.models import ec2_backends
+from moto.ec2.models.amis import Ami
 from moto.elbv2.models import elbv2_backends
 
 from .model import World
 
+IMAGE = "ami-12345678"  # of every template that the door makes
 DELAY = "deregistration_delay.timeout_seconds"
 BEHAVIOUR = "lab:behaviour"
 
@@ -21,6 +23,7 @@ class Moto:
         self.ec2 = ec2_backends[account][region]
         self.elb = elbv2_backends[account][region]
         self.autoscaling = autoscaling_backends[account][region]
+        self.make_image("lab", IMAGE, owner_id="137112412989", owner_alias="amazon", public=True)
 
     def resolve(self, template: dict) -> tuple[dict, str | None]:
         """A launch template specification with its version as a number, and the behaviour that
@@ -52,7 +55,7 @@ class Moto:
             if str(tag.get("PropagateAtLaunch", tag.get("propagate_at_launch"))).lower() == "true":
                 tags[tag.get("Key", tag.get("key"))] = tag.get("Value", tag.get("value"))
         reservation = self.ec2.run_instances(
-            version.image_id or "ami-12345678",
+            version.image_id or IMAGE,
             1,
             None,
             [],
@@ -73,6 +76,41 @@ class Moto:
 
     def start(self, instance_id: str) -> None:
         self.ec2.start_instances([instance_id])
+
+    def is_down(self, instance_id: str) -> bool:
+        return self.ec2.get_instance(instance_id)._state.name not in ("pending", "running")
+
+    def address(self, instance_id: str) -> str:
+        return self.ec2.get_instance(instance_id).private_ip
+
+    def make_image(self, name: str, image_id: str, **more) -> None:
+        """An image as DescribeImages shows it; the account's own unless `more` says otherwise."""
+        fixed = {"virtualization_type": "hvm", "architecture": "x86_64", "hypervisor": "xen"}
+        fixed |= {"root_device_type": "ebs", "image_location": f"lab/{name}", "description": ""}
+        self.ec2.amis[image_id] = Ami(self.ec2, image_id, name=name, **fixed, **more)
+
+    def image_of(self, instance_id: str) -> str:
+        return self.ec2.get_instance(instance_id).image_id
+
+    def image_behaviour(self, image_id: str) -> str | None:
+        return self.ec2.tags.get(image_id, {}).get(BEHAVIOUR)
+
+    def replace_root_volume(
+        self, instance_id: str, image_id: str | None, snapshot_id: str | None, deletes: bool
+    ) -> None:
+        """Another volume takes the old one's place; the old one is kept unless `deletes`."""
+        fake = self.ec2.get_instance(instance_id)
+        fake.image_id = image_id or fake.image_id
+        device = next(iter(fake.block_device_mapping))
+        old = fake.block_device_mapping[device].volume_id
+        if image_id in self.ec2.amis:  # it may be deregistered meanwhile
+            snapshot_id = self.ec2.amis[image_id].ebs_snapshot.id
+        size = self.ec2.volumes[old].size
+        new = self.ec2.create_volume(size, fake._placement.zone, snapshot_id)
+        self.ec2.detach_volume(old, instance_id, device)
+        if deletes:
+            self.ec2.delete_volume(old)
+        self.ec2.attach_volume(new.id, instance_id, device, True)
 
     def target_group(self, arn: str):
         return self.elb.target_groups.get(arn)

@@ -5,7 +5,7 @@ import json
 import boto3
 from werkzeug import Request, Response
 
-from .cloud import account, now
+from .cloud import IMAGE, account, now
 from .faults import faults_of
 
 REGION = "us-east-1"
@@ -99,6 +99,7 @@ def group(request: Request, account_id: str, name: str) -> Response:
                 "instances": {
                     i.id: {"revision": i.revision, "lifecycle": i.lifecycle, "zone": i.zone}
                     | ({"weight": i.weight} if i.weight else {})
+                    | ({"command": i.command} if i.command else {})
                     for i in known.instances.values()
                 },
                 "targets": targets,
@@ -187,7 +188,7 @@ def templates(ec2, want: dict) -> str:
     name = want["name"]
     template = None
     for number, behaviour in enumerate(want.get("versions", [None, None])):
-        data = {"ImageId": "ami-12345678", "InstanceType": "t3.micro"}
+        data = {"ImageId": IMAGE, "InstanceType": "t3.micro"}
         tags = [{"Key": "version", "Value": str(number + 1)}]
         if behaviour:
             tags.append({"Key": "lab:behaviour", "Value": behaviour})

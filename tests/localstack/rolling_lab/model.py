@@ -5,9 +5,10 @@ moments at which things happened, whoever looks and when. No LocalStack, no moto
 """
 
 import datetime
+import itertools
 import threading
 
-from . import hooks, mixed, refresh, warm
+from . import commands, hooks, mixed, refresh, root_volumes, warm
 from .state import TIMES, TYPE, Group, Instance, TargetGroup
 from .targets import Targets
 
@@ -37,17 +38,23 @@ class World(Targets):
         self.groups: dict[str, Group] = {}
         self.targets: dict[str, TargetGroup] = {}
         self.plain: dict[str, Instance] = {}  # of no group
+        self.commands = commands.Commands()
+        self.root_volumes = root_volumes.RootVolumes()
         self.timeline: list[dict] = []
         self.now = 0.0
 
     # -- time -----------------------------------------------------------------------------
 
     def advance(self, now: float) -> None:
-        for moment in refresh.moments(self, max(now, self.now)):
+        now = max(now, self.now)
+        looks = [source.moments(self, now) for source in (refresh, commands, root_volumes)]
+        for moment in sorted(itertools.chain(*looks)):
             self._advance(moment)
 
     def _advance(self, now: float) -> None:
         self.now = now
+        commands.step(self)
+        root_volumes.step(self)
         for group in self.groups.values():
             # A replacement may itself be due for something by now.
             while self._step(group):
@@ -150,6 +157,9 @@ class World(Targets):
                     moments.append(registration.deregistered_at)
             elif instance.behaviour == "unhealthy":
                 moments.append(registration.since + self.register_time(arn))
+            elif instance.ills:
+                up = registration.since + self.register_time(arn)
+                moments.append(max(up, min(instance.ills.values())))
         if not moments or instance.in_service_at is None:
             return None
         return max(min(moments), instance.in_service_at + group.grace)
@@ -220,6 +230,7 @@ class World(Targets):
             weight=weight,
             pool=pool,
         )
+        root_volumes.boot(self, instance)
         group.instances[instance_id] = instance
         self.tell("launched", instance, at)
         cause = (
@@ -345,6 +356,7 @@ class World(Targets):
     # -- instances of no group ------------------------------------------------------------
 
     def begin_plain(self, instance: Instance) -> None:
+        root_volumes.boot(self, instance)
         self.plain[instance.id] = instance
         self.tell("launched", instance, self.now)
 

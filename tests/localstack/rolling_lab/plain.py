@@ -214,7 +214,7 @@ def instances(request: Request, account_id: str, name: str) -> Response:
                 "zone": instance.zone,
                 "subnet": fake.subnet_id,
                 "tags": {tag["key"]: tag["value"] for tag in fake.get_tags()},
-            }
+            } | ({"command": instance.command} if instance.command else {})
         arn = target_group.arn
         tags = world.cloud.elb.tagging_service.list_tags_for_resource(arn)["Tags"]
         registered = target_group.registrations

@@ -84,13 +84,13 @@ def open_lab():
     plain.give_life()
     forwarding.know_forwarding()
     compat.know_newer_python()
-    # Only now can it be imported.
-    from . import stock
+    # Only now can they be imported.
+    from . import api_volumes, stock
 
     stock.mend()
     serve_custom_service_request_handlers.append(plain.before)
     serve_custom_service_request_handlers.append(faults.before)
     run_custom_response_handlers.append(log_call)
     run_custom_response_handlers.append(faults.after)
-    for path, handler in (ROUTES | plain.ROUTES).items():
+    for path, handler in (ROUTES | plain.ROUTES | api_volumes.ROUTES).items():
         ROUTER.add(f"/_lab/<account_id>/{path}", handler, methods=["GET", "PUT", "DELETE"])

@@ -16,6 +16,10 @@ TIMES = {
     "no_capacity": [],  # zones in which nothing can be launched
     "refresh_gives_up": 5.0,
     "refresh_waits": 3600.0,  # for instances that are protected or in standby
+    "command": 1.0,
+    "command_timeout": None,  # None: the command's own
+    "unmanaged": [],  # instances that Systems Manager does not know; True: none
+    "root_volume": 1.0,
 }
 TYPE = "t3.micro"
 
@@ -45,6 +49,9 @@ class Instance:
     proceeds: bool = False  # between a hook's end and the next state
     drained_at: float | None = None  # when a terminating hook gets it
     activity: dict | None = None  # what brought it to where it is
+    # What makes it unhealthy for a while, and since when: a command, an image, a reboot.
+    ills: dict[str, float] = field(default_factory=dict)
+    command: dict | None = None  # the last one that succeeded
 
     @property
     def revision(self) -> str:

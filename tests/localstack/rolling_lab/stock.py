@@ -1,10 +1,16 @@
-"""CloudWatch and S3, which LocalStack has itself: what AWS does and they do not."""
+"""The services that LocalStack has itself: what AWS does and they do not."""
 
+from botocore import xform_name
+from localstack.aws.api import handler
 from localstack.services.cloudwatch.alarm_scheduler import AlarmScheduler
 from localstack.services.cloudwatch.provider_v2 import CloudwatchProvider
+from localstack.services.ec2.provider import Ec2Provider
 from localstack.services.s3.provider import S3Provider, verify_object_equality_precondition_write
+from localstack.services.ssm.provider import SsmProvider
 from localstack.utils.bootstrap import API_DEPENDENCIES
 from localstack.utils.patch import patch
+
+from . import api_commands, api_volumes, documents
 
 TYPES = {"MetricAlarm": "MetricAlarms", "CompositeAlarm": "CompositeAlarms"}
 
@@ -13,6 +19,9 @@ def mend() -> None:
     """Comes before the services are made: they look their methods up then."""
     # Parameters that are secrets are not there, nor are the services behind them.
     API_DEPENDENCIES.pop("ssm", None)
+    documents.mend()
+    take_over(SsmProvider, api_commands.OVERRIDES)
+    take_over(Ec2Provider, api_volumes.OVERRIDES)
 
     @patch(CloudwatchProvider.describe_alarms)
     def describe_alarms(original, provider, context, **request):
@@ -36,3 +45,15 @@ def mend() -> None:
             wanted = present if if_match == "*" else if_match
             verify_object_equality_precondition_write(known, key, wanted)
             return original(provider, context, bucket, key, **request)
+
+
+def take_over(provider: type, overrides: dict) -> None:
+    """Has the lab answer what moto does not know, or has no life for."""
+    for operation, answer in overrides.items():
+
+        def take(_provider, context, request, answer=answer):
+            return answer(context, request)
+
+        # By this name LocalStack looks it up.
+        take.__name__ = xform_name(operation)
+        setattr(provider, take.__name__, handler(operation, expand=False)(take))

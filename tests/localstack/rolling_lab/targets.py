@@ -61,7 +61,7 @@ class Targets:
         instance = self.find(instance_id)
         behaviour = instance.behaviour if instance else None
         turn = int((self.now - up) / self.times["flap"]) % 2
-        if behaviour == "unhealthy" or (behaviour == "flap" and turn == 1):
+        if self._is_ill(instance, self.now) or (behaviour == "flap" and turn == 1):
             return "unhealthy", *UNHEALTHY
         return "healthy", "", ""
 
@@ -73,12 +73,42 @@ class Targets:
             end = registration.deregistered_at
             if not registration.told and due <= self.now and (end is None or due <= end):
                 registration.told = True
-                bad = instance is not None and instance.behaviour == "unhealthy"
+                bad = self._is_ill(instance, due)
                 self.tell("unhealthy" if bad else "healthy", instance, due, target_group.arn)
             if end is not None and end + self.drain_time(target_group.arn) <= self.now:
                 del target_group.registrations[instance_id]
                 end += self.drain_time(target_group.arn)
                 self.tell("deregistered", instance, end, target_group.arn)
+
+    def _is_ill(self, instance: Instance | None, at: float) -> bool:
+        if instance is None:
+            return False
+        since = instance.ills.values()
+        return instance.behaviour == "unhealthy" or any(each <= at for each in since)
+
+    def fall_ill(self, instance: Instance, why: str, at: float) -> None:
+        """Makes an instance unhealthy in all its target groups until it recovers from `why`."""
+        told = self._verdict_changes(instance)
+        if why not in instance.ills and not self._is_ill(instance, at):
+            for arn in told:
+                self.tell("unhealthy", instance, at, arn)
+        instance.ills.setdefault(why, at)
+
+    def recover(self, instance: Instance, why: str, at: float) -> None:
+        told = self._verdict_changes(instance)
+        if instance.ills.pop(why, None) is not None and not self._is_ill(instance, at):
+            for arn in told:
+                self.tell("healthy", instance, at, arn)
+
+    def _verdict_changes(self, instance: Instance) -> list[str]:
+        """The target groups that have judged the instance by now, and judge it anew."""
+        told = []
+        for arn, target_group in self.targets.items():
+            self._judge(target_group)
+            registration = target_group.registrations.get(instance.id)
+            if registration and registration.told and registration.deregistered_at is None:
+                told.append(arn)
+        return told
 
     def register_time(self, arn: str) -> float:
         own = self.times["target_groups"].get(self.targets[arn].name, {})
@@ -95,7 +125,9 @@ class Targets:
                 return group.instances[instance_id]
         return self.plain.get(instance_id)
 
-    def tell(self, kind: str, instance: Instance | None, at: float, arn: str | None = None):
+    def tell(
+        self, kind: str, instance: Instance | None, at: float, arn: str | None = None, **more: str
+    ) -> None:
         if instance is None:
             return
         self.timeline.append(
@@ -106,4 +138,5 @@ class Targets:
                 "target_group": self.targets[arn].name if arn else None,
                 "revision": instance.revision,
             }
+            | more
         )
