@@ -242,7 +242,10 @@ fn expected(input: &Input<'_>, batches: &[BatchPreview]) -> Duration {
     let surge: usize = batches.iter().map(|batch| batch.launches as usize).sum();
     let mut old: usize = batches.iter().map(|batch| batch.replaces.len()).sum();
     let waits: Duration = spec.checkpoints.iter().filter_map(|checkpoint| checkpoint.pause).sum();
-    let waits = if batches.is_empty() { waits } else { waits + spec.gates.bake_time };
+    let waits = match batches.is_empty() {
+        true => waits,
+        false => waits + spec.gates.bake_time + spec.policy.shift_time(),
+    };
     if spec.pacing == Pacing::Continuous {
         let slots = View::new(input).window.slots().max(1);
         let rounds = u32::try_from(old).unwrap_or(u32::MAX).div_ceil(slots);

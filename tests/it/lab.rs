@@ -154,6 +154,17 @@ impl Account {
         *self.foreign.lock().expect("calls") = None;
     }
 
+    /// Calls a service that takes its parameters as a form, as somebody else.
+    pub fn query(&self, service: &str, form: &str) {
+        let scope = format!("Credential={}/20260101/us-east-1/{service}/aws4_request", self.id);
+        let signed = format!("AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0");
+        ureq::post(self.endpoint)
+            .header("Authorization", signed)
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .send(format!("{form}&Version=2010-08-01"))
+            .expect("the service answers");
+    }
+
     fn counts(&self) -> BTreeMap<String, u64> {
         let calls = self.get("calls");
         let counts = calls["counts"].as_object().expect("counts").iter();

@@ -49,5 +49,7 @@ mod shift;
 mod sidecar;
 mod stdio;
 mod terraform;
+#[cfg(feature = "aws")]
+mod traffic;
 mod wire;
 mod world;

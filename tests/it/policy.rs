@@ -44,6 +44,7 @@ fn the_policy_allows_what_is_called_and_nothing_else() {
     let mut called = account.called();
     called.extend(group_with_more_to_it());
     called.extend(plain_instances());
+    called.extend(shifted_requests());
     assert_eq!(called, policy());
 }
 
@@ -73,6 +74,29 @@ fn plain_instances() -> BTreeSet<String> {
         "arn": made["target_group_arns"][0],
         "launch_template": group.expect("a group")["launch_template"],
     });
+    let ran = account.run("apply", &wanted);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    account.called()
+}
+
+/// What an alarm is asked for, and requests that are shifted by two kinds of rules.
+fn shifted_requests() -> BTreeSet<String> {
+    let Some(account) = account() else { return BTreeSet::new() };
+    let fleet = json!({ "name": "web", "size": 1, "second_target_group": true, "rules": 1 });
+    let made = account.make("fleet", fleet, times());
+    let mut wanted = resource(made["launch_template"].as_str().expect("a template"), "2");
+    let attributes = wanted.as_object_mut().expect("attributes");
+    attributes.remove("batch_size");
+    attributes.remove("batch_size_type");
+    wanted["policy"] = json!("blue_green");
+    wanted["traffic"] = json!({
+        "second_target_group_arn": made["second_target_group_arn"],
+        "listener_rule_arns": made["rule_arns"], "terminate_after": "0s",
+    });
+    wanted["gates"] = json!({ "alarms": ["none"] });
+    // That there is no such alarm is told by the call that would read it.
+    assert_eq!(account.run("apply", &wanted).code, 2);
+    wanted.as_object_mut().expect("attributes").remove("gates");
     let ran = account.run("apply", &wanted);
     assert_eq!(ran.code, 0, "{ran:?}");
     account.called()

@@ -10,6 +10,10 @@ use crate::error::from_sdk;
 
 const RULES: &str = "traffic/listener_rule_arns";
 const SECOND: &str = "traffic/second_target_group_arn";
+const CHECK_ARN: &str = "check the ARN, the region and the account";
+/// What AWS says of target groups, and of rules, that are not there.
+const NO_TARGET_GROUP: &str = "TargetGroupNotFound";
+const NO_RULE: &str = "RuleNotFound";
 
 /// Where requests are shifted to, and by what.
 #[derive(Clone, Debug)]
@@ -50,10 +54,15 @@ impl Aws {
                           and new ones are to be in the second only";
             return refuse(SECOND, words, remedy);
         }
-        let found = self.target_groups(std::slice::from_ref(second), |_| SECOND.into()).await?;
-        let Some(found) = found.into_iter().next() else {
+        let found = self.target_groups(std::slice::from_ref(second), |_| SECOND.into()).await;
+        let is_gone = |error: &ProviderError| error.code.as_deref() == Some(NO_TARGET_GROUP);
+        let found = match found {
+            Err(error) if is_gone(&error) => None,
+            found => found?.into_iter().next(),
+        };
+        let Some(found) = found else {
             let words = format!("target group {second} does not exist in {}", self.region);
-            return refuse(SECOND, words, "check the ARN, the region and the account");
+            return refuse(SECOND, words, CHECK_ARN);
         };
         let mut warnings = Vec::new();
         let rules = self.rules(traffic).await?;
@@ -62,7 +71,7 @@ impl Aws {
             let rule = rules.iter().find(|rule| rule.rule_arn() == Some(arn.as_str()));
             let Some(rule) = rule else {
                 let words = format!("listener rule {arn} does not exist in {}", self.region);
-                return refuse(&place, words, "check the ARN, the region and the account");
+                return refuse(&place, words, CHECK_ARN);
             };
             let weights = match weights(rule, first.id.as_str(), second) {
                 Ok(weights) => weights,
@@ -162,7 +171,11 @@ impl Aws {
         let answer = sent.map_err(|error| {
             let error = from_sdk("elasticloadbalancing", "DescribeRules", &error);
             let attribute = error.attribute.clone().or(Some(RULES.into()));
-            ProviderError { attribute, ..error }
+            let remedy = match error.code.as_deref() {
+                Some(NO_RULE) => Some(CHECK_ARN.to_owned()),
+                _ => error.remedy.clone(),
+            };
+            ProviderError { attribute, remedy, ..error }
         })?;
         Ok(answer.rules.unwrap_or_default())
     }
