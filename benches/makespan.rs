@@ -15,7 +15,8 @@ use std::time::Duration;
 use rolling::engine::{Caller, Rollout, Stop};
 use rolling::event::{Event, Outcome};
 use rolling::spec::{
-    BatchSize, Bound, Gates, Health, OnFailure, Pacing, Policy, RollingDeployment, SetAside,
+    BatchSize, Bound, Gates, Health, OnFailure, Pacing, Policy, Replacement, RollingDeployment,
+    SetAside,
 };
 use rolling_simulator::{EPOCH, FleetConfig, Hangs, Simulator, TargetGroupConfig, VirtualClock};
 use tokio::sync::watch;
@@ -35,6 +36,7 @@ fn fleet(instances: u32, seed: u64) -> FleetConfig {
         revision: "v2".into(),
         zones: 3,
         second: None,
+        update: None,
         target_groups: vec![TargetGroupConfig {
             name: "web".into(),
             register: REGISTER,
@@ -53,6 +55,7 @@ fn fleet(instances: u32, seed: u64) -> FleetConfig {
 
 fn spec(policy: Policy, pacing: Pacing) -> RollingDeployment {
     RollingDeployment {
+        replacement: Replacement::Launch,
         policy,
         pacing,
         pause_between_batches: Duration::ZERO,

@@ -19,7 +19,7 @@ use rolling::plan::{self, Input};
 use rolling::progress::Progress;
 use rolling::record::{Borrowed, Phase, Record};
 use rolling::spec::{
-    BatchSize, Gates, Health, OnFailure, Pacing, Policy, RollingDeployment, SetAside,
+    BatchSize, Gates, Health, OnFailure, Pacing, Policy, Replacement, RollingDeployment, SetAside,
 };
 use rolling_provider::{
     Capacity, Instance, InstanceId, Lifecycle, Observation, Tags, Target, TargetGroup,
@@ -76,6 +76,7 @@ fn half_way(n: u32, target: &Target) -> Observation {
             owned: true,
             stands_for: None,
             ended: None,
+            update: None,
             targets: BTreeMap::from([(target.target_groups[0].id.clone(), health.clone())]),
         };
         (id, instance)
@@ -94,6 +95,7 @@ fn half_way(n: u32, target: &Target) -> Observation {
 
 fn spec() -> RollingDeployment {
     RollingDeployment {
+        replacement: Replacement::Launch,
         policy: Policy::Rolling(BatchSize::Percentage(10)),
         pacing: Pacing::Batch,
         pause_between_batches: Duration::ZERO,
@@ -171,6 +173,7 @@ async fn roll(n: u32) {
         revision: "v2".into(),
         zones: 3,
         second: None,
+        update: None,
         target_groups: vec![TargetGroupConfig {
             name: "web".into(),
             register: Duration::from_secs(10),

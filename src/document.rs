@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 pub(crate) use check::fits;
 pub use check::{check_against, missing_name, normalise as normalised, resolve, schema, types};
-pub use convert::{NEW_VERSION_PERCENT, deployment, provider};
+pub use convert::{NEW_VERSION_PERCENT, command_timeout, deployment, provider};
 pub(crate) use diagnostic::step;
 pub use diagnostic::{Diagnostic, Severity};
 pub use unknown::partial;

@@ -9,6 +9,7 @@ mod borrow;
 pub mod check;
 mod gate;
 mod halt;
+mod in_place;
 mod launch;
 mod outlook;
 mod pace;
@@ -21,6 +22,7 @@ mod view;
 mod wait;
 
 pub use gate::Ask;
+pub(crate) use in_place::SHOWS_IN as UPDATE_SHOWS_IN;
 pub use outlook::{Outlook, outlook};
 pub use preview::{BatchPreview, Borrowing, Preview, preview};
 pub use trip::turn_back;
@@ -56,6 +58,18 @@ pub struct Input<'a> {
     pub progress: &'a Progress,
     /// The time now.
     pub now: Timestamp,
+}
+
+impl Input<'_> {
+    /// Whether the fleet launches by itself what is to run.
+    fn launches(&self) -> bool {
+        !self.look.is_plain() && !self.is_in_place()
+    }
+
+    /// Whether instances are updated and not replaced.
+    fn is_in_place(&self) -> bool {
+        self.spec.replacement.within().is_some()
+    }
 }
 
 /// What to do now.
@@ -207,6 +221,6 @@ pub fn is_converged(input: &Input<'_>) -> bool {
     let template = input.look.template.as_ref().map(|found| input.target.resolve(found));
     view.old().next().is_none()
         && view.standby.is_empty()
-        && (input.look.is_plain() || template == Some(&input.target.revision))
+        && (!input.launches() || template == Some(&input.target.revision))
         && input.progress.record.is_none()
 }

@@ -13,10 +13,12 @@ use rolling_provider::{
 };
 
 mod adopt;
+mod in_place;
 mod plain;
 mod seen;
 mod sizes;
 
+pub use in_place::InPlace;
 pub use plain::{LaunchTrouble, Plain, members};
 pub use seen::{Seen, trouble};
 
@@ -61,6 +63,8 @@ pub struct Progress {
     pub surge: u32,
     /// What is known of plain instances.
     pub plain: Plain,
+    /// What is known of updates in place.
+    pub in_place: InPlace,
     /// What was seen of each instance.
     pub seen: BTreeMap<InstanceId, Seen>,
     /// Since when there are fewer instances than desired.
@@ -169,8 +173,9 @@ impl Progress {
         let now = look.at;
         self.settle_unsure(look);
         self.settle_desired(look);
+        self.note_updates(look);
         if !self.observed_once {
-            self.adopt_failed(look);
+            self.adopt_failed(target, look);
             self.adopt_victims(target, look);
         }
         self.note_draining(look);
@@ -274,6 +279,12 @@ impl Progress {
             }
             Action::SetCapacity { desired: to, .. } => self.wrote(desired, *to, now),
             Action::Launch { like, .. } => self.launched(like, now),
+            Action::Update { instances, to, token } => {
+                for id in instances {
+                    self.updating(id, to, token, now);
+                }
+            }
+            Action::Confirm { instances, to } => self.confirmed(instances, to.as_ref(), now),
             Action::Release { instance } => {
                 let goes = self.terminated.contains(instance);
                 self.released.insert((instance.clone(), goes));
@@ -394,6 +405,9 @@ impl Progress {
             self.seen.insert(id.clone(), seen);
         }
         let is_leaving = self.victims.contains(id) || self.terminated.contains(id);
+        let update = instance.update.as_ref();
+        let since = self.seen.get(id).map_or(now, |seen| seen.since);
+        let overdue = update.map(|update| self.update_failed(update, since, now));
         let evaluated = self.evaluating.is_some();
         let Some(seen) = self.seen.get_mut(id) else { return };
         if serves {
@@ -422,8 +436,9 @@ impl Progress {
         if is_ours
             && instance.lifecycle.is_live()
             && !self.failed.contains_key(id)
-            && let Some(reason) =
+            && let Some(reason) = overdue.unwrap_or_else(|| {
                 seen.overdue(health, serves, now).or_else(|| seen.turned(evaluated))
+            })
         {
             self.failed.insert(id.clone(), reason);
         }

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 
 use crate::clock::TokioClock;
 use crate::document;
-#[cfg(feature = "aws")]
-use crate::document::config::LaunchTemplateConfig;
 use crate::document::config::{
     BehaviourName, DurationText, PolicyName, ProviderConfig, RollingDeploymentConfig,
     SimulatedFleetConfig,
 };
+#[cfg(feature = "aws")]
+use crate::document::config::{LaunchTemplateConfig, ReplacementConfig};
 
 /// How many times as fast as real time a simulated fleet lives, unless told.
 const SPEED: f64 = 20.0;
@@ -149,17 +149,22 @@ impl Providers {
             _ => 100,
         };
         let aws = self.aws.get_or_try_init(|| rolling_aws::Aws::connect(&config)).await?;
-        let launch_template = |template: &LaunchTemplateConfig| rolling_aws::LaunchTemplate {
-            id: template.id.clone(),
-            name: template.name.clone(),
-            version: template.version.clone(),
+        // There is none where instances are updated in place.
+        let launch_template = |template: &Option<LaunchTemplateConfig>| {
+            template.as_ref().map(|template| rolling_aws::LaunchTemplate {
+                id: template.id.clone(),
+                name: template.name.clone(),
+                version: template.version.clone(),
+            })
         };
+        let in_place = deployment.replacement.as_ref().and_then(in_place);
         let clock = Arc::clone(&self.clock);
         if let Some(group) = &deployment.auto_scaling_group {
             let group = rolling_aws::AutoScalingGroup {
                 name: group.name.clone(),
                 launch_template: launch_template(&group.launch_template),
                 target_group_arns: group.target_group_arns.clone(),
+                in_place,
                 traffic: traffic.second_target_group_arn.map(|second| rolling_aws::Traffic {
                     second_target_group_arn: second,
                     listener_rule_arns: traffic.listener_rule_arns.unwrap_or_default(),
@@ -174,6 +179,7 @@ impl Providers {
         let instances = rolling_aws::TargetGroupInstances {
             arn: group.arn.clone(),
             launch_template: launch_template(&group.launch_template),
+            in_place,
         };
         Ok(Arc::new(aws.target_group_instances(instances, clock)))
     }
@@ -189,6 +195,22 @@ impl Providers {
         let error = ProviderError::invalid("open the fleet", target, words);
         Err(error.with_remedy("build it with the feature `aws`, which is on by default"))
     }
+}
+
+/// How instances are updated, in the adapter's words.
+#[cfg(feature = "aws")]
+fn in_place(replacement: &ReplacementConfig) -> Option<rolling_aws::InPlace> {
+    if let Some(command) = &replacement.run_command {
+        let parameters = command.parameters.clone().unwrap_or_default();
+        return Some(rolling_aws::InPlace::RunCommand(rolling_aws::RunCommand {
+            document: command.document.clone(),
+            version: command.version.clone().unwrap_or_else(|| "$DEFAULT".into()),
+            parameters,
+            timeout: document::command_timeout(command),
+        }));
+    }
+    let image_id = replacement.replace_root_volume.as_ref()?.image_id.clone();
+    Some(rolling_aws::InPlace::ReplaceRootVolume { image_id })
 }
 
 /// The revision that all instances run that live.
@@ -240,6 +262,7 @@ pub fn fleet_config(fleet: &SimulatedFleetConfig, shifts: bool) -> FleetConfig {
             drain: time(&None, 20),
         }),
         target_groups: groups,
+        update: None,
         boot: time(&fleet.boot, 30),
         boot_sigma: fleet.boot_sigma.unwrap_or(0.2),
         seed: fleet.seed.unwrap_or(1),

@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct RollingDeployment {
     /// How the fleet is replaced.
     pub policy: Policy,
+    /// What is done to an instance that is to run the revision.
+    pub replacement: Replacement,
     /// When a free place in the window is taken again.
     pub pacing: Pacing,
     /// How long to wait after a batch before the next one begins.
@@ -189,6 +191,28 @@ impl Policy {
     }
 }
 
+/// What is done to an instance that is to run the revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replacement {
+    /// Another is launched in its place.
+    Launch,
+    /// It is updated itself, out of rotation.
+    InPlace {
+        /// How long that may take.
+        within: Duration,
+    },
+}
+
+impl Replacement {
+    /// How long an update in place may take; `None` where instances are replaced.
+    pub fn within(self) -> Option<Duration> {
+        match self {
+            Replacement::Launch => None,
+            Replacement::InPlace { within } => Some(within),
+        }
+    }
+}
+
 /// A number of instances, or a share of the fleet in percent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
@@ -351,8 +375,10 @@ impl RollingDeployment {
 
     /// See [`RollingDeployment::progress_deadline`].
     pub fn progress_deadline(&self, drain: Duration) -> Duration {
-        self.progress_deadline
-            .unwrap_or_else(|| Self::drain_deadline(drain) + self.health.healthy_timeout * 2)
+        self.progress_deadline.unwrap_or_else(|| {
+            let update = self.replacement.within().unwrap_or_default();
+            Self::drain_deadline(drain) + update + self.health.healthy_timeout * 2
+        })
     }
 }
 

@@ -27,6 +27,10 @@ pub struct RollingDeploymentConfig {
     pub target_group: Option<TargetGroupConfig>,
     /// Rolls a fleet of the built-in simulator. Exactly one target must be given.
     pub simulated_fleet: Option<SimulatedFleetConfig>,
+    /// How an instance comes to run the revision. Default: another one is launched in its place.
+    /// In place nothing is launched, so a `launch_template` is not given, and the policy is
+    /// `all_at_once` or `rolling` without surge.
+    pub replacement: Option<ReplacementConfig>,
     /// How many instances more than the fleet has may live: a number, or a percentage such as
     /// `"25%"`, rounded up. For the policy `rolling`, instead of a batch size. Default 0.
     pub max_surge: Option<BoundConfig>,
@@ -163,8 +167,9 @@ pub struct AutoScalingGroupConfig {
     /// The group's name.
     #[schemars(length(min = 1))]
     pub name: String,
-    /// The launch template version that every instance is to run.
-    pub launch_template: LaunchTemplateConfig,
+    /// The launch template version that every instance is to run. Needed unless `replacement` updates
+    /// instances in place.
+    pub launch_template: Option<LaunchTemplateConfig>,
     /// The attached target groups that an instance must be healthy in. Default: all of them.
     pub target_group_arns: Option<Vec<String>>,
 }
@@ -178,8 +183,9 @@ pub struct TargetGroupConfig {
     /// The target group's ARN.
     #[schemars(regex(pattern = "^arn:[^:]+:elasticloadbalancing:[^:]+:[0-9]+:targetgroup/.+$"))]
     pub arn: String,
-    /// The launch template version that every instance is to run.
-    pub launch_template: LaunchTemplateConfig,
+    /// The launch template version that every instance is to run. Needed unless `replacement` updates
+    /// instances in place.
+    pub launch_template: Option<LaunchTemplateConfig>,
 }
 
 /// A launch template version. Exactly one of `id` and `name` must be given.
@@ -286,6 +292,48 @@ pub struct HealthConfig {
     pub min_healthy_time: Option<DurationText>,
     /// How long after its launch an instance may take to serve. Default `10m`.
     pub healthy_timeout: Option<DurationText>,
+}
+
+/// How instances are updated in place: each is taken out of rotation, drained, updated, and put back
+/// in. Exactly one way must be given.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReplacementConfig {
+    /// Runs an SSM document on each. The revision is the document's version with its parameters, and
+    /// is kept in the instance's tag `rolling:revision`.
+    pub run_command: Option<RunCommandConfig>,
+    /// Has EC2 replace the root volume of each by one made of an image. The revision is the image.
+    pub replace_root_volume: Option<ReplaceRootVolumeConfig>,
+}
+
+/// A document of the Systems Manager, and what it is run with.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RunCommandConfig {
+    /// The document's name, or the ARN of one that is shared. It is of the type Command, and must
+    /// bear being run twice.
+    #[schemars(length(min = 1))]
+    pub document: String,
+    /// A version number, `$LATEST` or `$DEFAULT`; the latter two are resolved when planning. Default
+    /// `$DEFAULT`.
+    #[schemars(regex(pattern = r"^([0-9]+|\$LATEST|\$DEFAULT)$"))]
+    pub version: Option<String>,
+    /// Values of its parameters. They are kept in tags, so no secrets: name those with
+    /// `{{ssm-secure:NAME}}` in the document.
+    pub parameters: Option<BTreeMap<String, String>>,
+    /// How long it may take on an instance before it has failed. Default `10m`.
+    pub timeout: Option<DurationText>,
+}
+
+/// An image that root volumes are made of.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReplaceRootVolumeConfig {
+    /// The image's id, `ami-...`. Its architecture and the like must be those of the instances.
+    #[schemars(regex(pattern = "^ami-[0-9a-f]+$"))]
+    pub image_id: String,
+    /// How long it may take on an instance before it has failed. Default `15m`.
+    pub timeout: Option<DurationText>,
 }
 
 /// Where and how requests are shifted from the target group of an Auto Scaling group to a second

@@ -11,11 +11,11 @@ use super::check::{check, normalise};
 use super::config::{
     BatchSizeType, BoundConfig, CommandGateConfig, DurationText, HttpGateConfig,
     LifecycleHooksName, OnFailureName, PacingName, PolicyName, ProcessName, ProviderConfig,
-    RollingDeploymentConfig, SetAsideName,
+    RollingDeploymentConfig, RunCommandConfig, SetAsideName,
 };
 use super::diagnostic::Diagnostic;
 use crate::spec::{
-    BatchSize, Bound, Checkpoint, Gates, Health, OnFailure, Pacing, Policy, Probe,
+    BatchSize, Bound, Checkpoint, Gates, Health, OnFailure, Pacing, Policy, Probe, Replacement,
     RollingDeployment, SetAside,
 };
 
@@ -37,6 +37,7 @@ pub fn deployment(
     check_target(&config, pointer, &mut found);
     let policy = policy(&config, pointer, &mut found);
     check_traffic(&config, pointer, &mut found);
+    let replacement = replacement(&config, pointer, &mut found);
     let pacing = pacing(&config, pointer, &mut found);
     let checkpoints = checkpoints(&config, pointer, &mut found);
     let gates = gates(&config, pointer, &mut found);
@@ -54,6 +55,7 @@ pub fn deployment(
     let (Some(policy), true) = (policy, found.is_empty()) else { return Err(found) };
     let spec = RollingDeployment {
         policy,
+        replacement,
         pacing,
         pause_between_batches: get(&config.pause_between_batches, 0),
         checkpoints,
@@ -111,9 +113,21 @@ fn check_target(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec
         2 => found.push(Diagnostic::error(pointer, "there are two targets").with_remedy(remedy)),
         _ => found.push(Diagnostic::error(pointer, "there are three targets").with_remedy(remedy)),
     }
-    let group = config.auto_scaling_group.as_ref().map(|group| &group.launch_template);
-    let instances = config.target_group.as_ref().map(|group| &group.launch_template);
+    let group = config.auto_scaling_group.as_ref().map(|group| group.launch_template.as_ref());
+    let instances = config.target_group.as_ref().map(|group| group.launch_template.as_ref());
     for (of, template) in [("auto_scaling_group", group), ("target_group", instances)] {
+        let Some(template) = template else { continue };
+        let place = format!("{pointer}/{of}");
+        if template.is_some() == config.replacement.is_some() {
+            found.push(match template {
+                Some(_) => {
+                    let place = format!("{place}/launch_template");
+                    let words = "nothing is launched where instances are updated in place";
+                    Diagnostic::error(place, words).with_remedy("remove it, or replacement")
+                }
+                None => Diagnostic::error(place, super::check::missing("launch_template")),
+            });
+        }
         if let Some(template) = template
             && template.id.is_some() == template.name.is_some()
         {
@@ -138,6 +152,72 @@ fn check_target(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec
             found.push(Diagnostic::error(place, format!("{:?} is there twice", group.name)));
         }
     }
+}
+
+/// How long a command may take on an instance.
+pub fn command_timeout(command: &RunCommandConfig) -> Duration {
+    get(&command.timeout, 600)
+}
+
+/// How instances come to run the revision, and what goes with that.
+fn replacement(
+    config: &RollingDeploymentConfig,
+    pointer: &str,
+    found: &mut Vec<Diagnostic>,
+) -> Replacement {
+    let Some(given) = &config.replacement else { return Replacement::Launch };
+    let within = match (&given.run_command, &given.replace_root_volume) {
+        (Some(command), None) => command_timeout(command),
+        (None, Some(volume)) => get(&volume.timeout, 900),
+        (both, _) => {
+            let words = match both {
+                Some(_) => "instances are updated in two ways",
+                None => "there is no way to update instances",
+            };
+            let remedy = "give exactly one of run_command and replace_root_volume";
+            let place = format!("{pointer}/replacement");
+            found.push(Diagnostic::error(place, words).with_remedy(remedy));
+            Duration::ZERO
+        }
+    };
+    let mut refuse = |name: &str, words: &str, remedy: &str| {
+        let place = format!("{pointer}/{name}");
+        found.push(Diagnostic::error(place, words).with_remedy(remedy));
+    };
+    if config.simulated_fleet.is_some() {
+        refuse("replacement", "simulated instances are not updated in place", "remove it");
+    }
+    if !matches!(config.policy, PolicyName::Rolling | PolicyName::AllAtOnce) {
+        let words = "this policy launches instances, and here they are updated in place";
+        refuse("policy", words, "choose rolling or all_at_once");
+    }
+    if config.max_surge.is_some() {
+        let words = "surge is launched, and here instances are updated in place";
+        refuse("max_surge", words, "remove it, and set max_unavailable");
+    }
+    for (name, given, words) in [
+        (
+            "keep_failed_instances",
+            config.keep_failed_instances.unwrap_or_default() > 0,
+            "an instance that is updated in place stays where it is",
+        ),
+        ("lifecycle_hooks", config.lifecycle_hooks.is_some(), "no hook holds who is updated"),
+        (
+            "standby_instances",
+            config.standby_instances == Some(SetAsideName::Refresh),
+            "who is in standby is not updated in place",
+        ),
+        (
+            "scale_in_protected_instances",
+            config.scale_in_protected_instances.is_some(),
+            "who is updated in place is not scaled in",
+        ),
+    ] {
+        if given {
+            refuse(name, words, "remove it");
+        }
+    }
+    Replacement::InPlace { within }
 }
 
 /// What belongs to which of the policies that shift requests, and to which target.
@@ -419,14 +499,18 @@ fn processes(config: &RollingDeploymentConfig) -> BTreeSet<String> {
         [ProcessName::AzRebalance, ProcessName::AlarmNotification, ProcessName::ScheduledActions];
     // A group registers what it launches in every target group that is attached to it.
     let shifts = matches!(config.policy, PolicyName::TrafficSplitting | PolicyName::BlueGreen);
-    let registers = shifts.then(|| "AddToLoadBalancer".to_owned());
+    let registers = shifts.then_some("AddToLoadBalancer");
+    // It would replace who reboots, or is out of rotation for long.
+    let heals = config.replacement.is_some();
+    let heals = heals.then_some(["HealthCheck", "ReplaceUnhealthy"]).into_iter().flatten();
+    let more = registers.into_iter().chain(heals).map(str::to_owned);
     let chosen = config.suspend_processes.as_deref().unwrap_or(&all);
     let name = |process: &ProcessName| match process {
         ProcessName::AzRebalance => "AZRebalance",
         ProcessName::AlarmNotification => "AlarmNotification",
         ProcessName::ScheduledActions => "ScheduledActions",
     };
-    chosen.iter().map(|process| name(process).to_owned()).chain(registers).collect()
+    chosen.iter().map(|process| name(process).to_owned()).chain(more).collect()
 }
 
 fn get(text: &Option<DurationText>, default_seconds: u64) -> Duration {

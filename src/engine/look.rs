@@ -30,6 +30,8 @@ impl Rollout {
         self.target.revision = self.wanted.clone();
         let mut progress = Progress::new(self.caller.rollout_id.as_str(), look.at);
         progress.known_completed.clone_from(&self.caller.completed);
+        progress.in_place.within = self.spec.replacement.within();
+        let look = progress.in_place(look);
         let resumes = self.word.as_ref().is_some_and(|c| c.word == crate::control::Word::Resume);
         progress.resume = resumes;
         if let Some(record) = &record {
@@ -119,6 +121,7 @@ impl Rollout {
 
     async fn take_in(&mut self, look: Observation) -> bool {
         let look = members(look, self.progress.record.as_ref());
+        let look = self.progress.in_place(look);
         let failed = self.progress.failed.len();
         self.progress.observe(&self.target, &self.spec.health, &look);
         let changed = look.instances != self.look.instances || look.capacity != self.look.capacity;

@@ -24,7 +24,7 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
         return record;
     }
 
-    let moves = !look.is_plain() && look.template.as_ref() != Some(&target.revision);
+    let moves = input.launches() && look.template.as_ref() != Some(&target.revision);
     let unlaunched = view.unlaunched(input);
     let complete = view.old().next().is_none() && view.updated() >= view.window.size as usize;
     let cuts = unlaunched > 0 && (complete || (progress.turned_back.is_some() && moves));

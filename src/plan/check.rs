@@ -33,6 +33,7 @@ fn check_ownership(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
             Some(instance) if instance.ignored => found.push(format!("{id} is to be ignored")),
             Some(instance)
                 if instance.protected
+                    && input.spec.replacement.within().is_none()
                     && input.spec.protected != SetAside::Refresh
                     && input.progress.halt.is_none()
                     && !input.progress.victims.contains(&id) =>
@@ -55,6 +56,11 @@ fn check_once(plan: &Plan, found: &mut Vec<String>) {
                 if !gone.insert(instance) =>
             {
                 found.push(format!("{instance} would be removed twice"));
+            }
+            Action::Update { instances, .. } => {
+                for instance in instances.iter().filter(|id| !gone.insert(id)) {
+                    found.push(format!("{instance} would be updated twice"));
+                }
             }
             _ => {}
         }
@@ -171,19 +177,23 @@ fn check_floor(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<S
 /// Property 5: terminate only after drained, or past the drain deadline, in every target group.
 fn check_drained(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
     for step in &plan.actions {
-        let (Action::Terminate { instance: id, .. } | Action::Detach { instance: id, .. }) =
-            &step.action
-        else {
-            continue;
+        let removed = match &step.action {
+            Action::Terminate { instance, .. } | Action::Detach { instance, .. } => {
+                std::slice::from_ref(instance).iter().collect::<Vec<_>>()
+            }
+            Action::Update { instances, .. } => instances.iter().collect(),
+            _ => continue,
         };
-        let Some(instance) = input.look.instances.get(id) else { continue };
-        for group in input.target.rotation() {
+        let groups = |id| input.target.rotation().map(move |group| (id, group));
+        for (id, group) in removed.into_iter().flat_map(groups) {
+            let Some(instance) = input.look.instances.get(id) else { continue };
             let state = instance.targets.get(&group.id).map(|health| health.state);
             let asked = input.progress.deregistered.get(id).and_then(|at| at.get(&group.id));
             let patience = RollingDeployment::drain_deadline(group.drain);
             let late = asked.is_some_and(|asked| input.now >= *asked + patience);
             if !matches!(state, None | Some(TargetState::Unused)) && !late {
-                found.push(format!("would terminate {id} before it has drained in {}", group.name));
+                found
+                    .push(format!("would {} before it has drained in {}", step.action, group.name));
             }
         }
     }
@@ -284,9 +294,9 @@ fn serves(input: &Input<'_>, id: &InstanceId) -> bool {
 
 fn touched(action: &Action) -> Vec<InstanceId> {
     match action {
-        Action::Deregister { instances, .. } | Action::Register { instances, .. } => {
-            instances.iter().cloned().collect()
-        }
+        Action::Deregister { instances, .. }
+        | Action::Register { instances, .. }
+        | Action::Update { instances, .. } => instances.iter().cloned().collect(),
         Action::Terminate { instance, .. } | Action::Detach { instance, .. } => {
             vec![instance.clone()]
         }

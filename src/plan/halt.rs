@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rolling_provider::{Action, InstanceId, TargetGroupId};
 
 use super::wait::{Wait, WaitKind};
-use super::{Input, Member, Plan, Step, Verdict, View, batch, launch, retire, shift};
+use super::{Input, Member, Plan, Step, Verdict, View, batch, in_place, launch, retire, shift};
 use crate::control::Word;
 use crate::progress::Halt;
 use crate::record::{Borrowed, Ending, Phase, Record};
@@ -68,6 +68,7 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
     plan.actions.extend(template_back(input, record, halt));
     let leaving = leaving(input, view, record, keeps_surge);
     register_again(input, view, &leaving, &mut plan);
+    in_place::settle(input, view, &mut plan);
     plan.actions.extend(launch::register_newcomers(input, view, &leaving));
     let out_of_time = halt.until.is_some_and(|until| now >= until);
     if keeps_surge {

@@ -57,7 +57,7 @@ pub fn erase(input: &Input<'_>, record: &Record) -> Vec<Step> {
 /// launch fail.
 pub fn launch(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) {
     let Input { progress, now, .. } = *input;
-    if !input.look.is_plain() {
+    if !input.look.is_plain() || input.is_in_place() {
         return;
     }
     let leaving: BTreeSet<InstanceId> = plan
@@ -177,9 +177,9 @@ pub fn register_newcomers(
     view: &View<'_>,
     leaving: &BTreeSet<InstanceId>,
 ) -> Vec<Step> {
-    let groups = match input.look.is_plain() {
-        true => input.target.target_groups.iter().collect(),
-        false => shift::entrance(input),
+    let groups = match input.launches() {
+        false => input.target.target_groups.iter().collect(),
+        true => shift::entrance(input),
     };
     let mut steps = Vec::new();
     for group in groups {
@@ -227,6 +227,7 @@ pub fn wait_for_newcomers(
             && !member.failed
             && !leaving.contains(member.id)
             && member.instance.lifecycle == Lifecycle::Pending
+            && member.instance.update.is_none()
     };
     let booting = view.members.iter().filter(boots);
     let instances: Vec<InstanceId> = booting.map(|member| member.id.clone()).collect();

@@ -207,6 +207,7 @@ fn extra(index: u32) -> (InstanceId, Instance) {
         owned: true,
         stands_for: None,
         ended: None,
+        update: None,
         targets: Default::default(),
     };
     (InstanceId::new(format!("surge-{index}")), instance)

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rolling_provider::{Action, InstanceId, Lifecycle, TargetGroupId, TargetState, Timestamp};
 
 use super::wait::{Wait, WaitKind};
-use super::{Input, Member, Plan, Step, View, batch};
+use super::{Input, Member, Plan, Step, View, batch, in_place};
 use crate::record::{KEPT, Record};
 use crate::spec::RollingDeployment;
 
@@ -68,6 +68,17 @@ fn remove_drained(
     leaving.sort_by_key(|m| excess.get(m.instance.zone.as_str()).is_some_and(|more| *more > 0));
     let mut gone = BTreeSet::new();
     let mut keeping = false;
+    if input.is_in_place() {
+        let is_due = |member: &&&Member<'_>| {
+            let due = drain_deadline(input, member);
+            let is_out =
+                member.is_out_of_rotation(input) || due.is_some_and(|due| input.now >= due);
+            is_out && !in_place::is_at_work(input, member)
+        };
+        gone.extend(victims.iter().filter(is_due).map(|member| member.id.clone()));
+        plan.actions.extend(in_place::update(input, &gone));
+        return gone;
+    }
     for member in leaving {
         let due = drain_deadline(input, member);
         if !member.is_out_of_rotation(input) && due.is_none_or(|due| input.now < due) {
@@ -129,7 +140,8 @@ fn wait_for_drains(
     plan: &mut Plan,
 ) {
     let Input { target, progress, now, .. } = *input;
-    let draining: Vec<&&Member<'_>> = victims.iter().filter(|m| !gone.contains(m.id)).collect();
+    let waits = |m: &&&Member<'_>| !gone.contains(m.id) && !in_place::is_at_work(input, m);
+    let draining: Vec<&&Member<'_>> = victims.iter().filter(waits).collect();
     if draining.is_empty() {
         return;
     }

@@ -7,8 +7,8 @@ use rolling_provider::{Action, InstanceId, ScheduledAction, TargetState, Timesta
 
 use super::wait::{Wait, WaitKind};
 use super::{
-    BatchStart, Input, Plan, Step, Verdict, View, batch, borrow, gate, halt, launch, pace, retire,
-    shift, trip,
+    BatchStart, Input, Plan, Step, Verdict, View, batch, borrow, gate, halt, in_place, launch,
+    pace, retire, shift, trip,
 };
 use crate::record::Record;
 use crate::spec::{Pacing, RollingDeployment, SetAside};
@@ -38,6 +38,8 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
     plan.actions.splice(0..0, retire::register_strays(input, &chosen));
     retire::retire(input, view, &chosen, &mut plan);
     plan.actions.extend(release(input));
+    in_place::follow(input, &mut plan);
+    in_place::wait(input, view, &mut plan);
     plan.actions.extend(launch::register_newcomers(input, view, &chosen));
     launch::launch(input, view, &record, &mut plan);
     if !chosen.is_empty() {
@@ -259,7 +261,9 @@ fn watch_newcomers(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
         let mut instances = Vec::new();
         let mut due: Option<Timestamp> = None;
         let mut trouble = None;
-        for member in view.unsoaked().filter(|member| member.serves == serves) {
+        // What is being updated is waited for as such.
+        let unsoaked = view.unsoaked().filter(|member| member.instance.update.is_none());
+        for member in unsoaked.filter(|member| member.serves == serves) {
             if instances.is_empty() {
                 trouble = member.seen.and_then(|seen| seen.trouble.clone());
             }

@@ -76,7 +76,8 @@ impl<'a> View<'a> {
                 continue;
             }
             let failed = is_new && progress.failed.contains_key(id);
-            let protected = instance.protected && (!is_new || failed);
+            // Who is updated in place is not scaled in.
+            let protected = instance.protected && (!is_new || failed) && !input.is_in_place();
             let serves = progress.serves(target, id, instance);
             let since = seen.and_then(|seen| seen.serving_since);
             members.push(Member {

@@ -27,6 +27,8 @@ pub enum WaitKind {
     Drain,
     /// The fleet has yet to launch instances.
     Launch,
+    /// Instances are being updated in place.
+    Update,
     /// New instances do not serve yet.
     Health,
     /// New instances serve, and must go on doing so.
@@ -63,6 +65,7 @@ impl fmt::Display for Wait {
         match self.kind {
             WaitKind::Drain => write!(f, "{who} to drain")?,
             WaitKind::Launch => write!(f, "{who} to be launched")?,
+            WaitKind::Update => write!(f, "{who} to be updated")?,
             WaitKind::Health => write!(f, "{who} to become healthy")?,
             WaitKind::Soak => write!(f, "{who} to stay healthy")?,
             WaitKind::Floor => write!(f, "enough instances to serve")?,

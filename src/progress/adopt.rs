@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use rolling_provider::{
     Instance, InstanceId, Lifecycle, Observation, Target, TargetGroupId, TargetState, Timestamp,
+    UpdateState,
 };
 
 use super::{Gated, Progress, Seen};
@@ -56,6 +57,8 @@ impl Progress {
         let launched = instance.launched_at.filter(|_| found).map_or(now, |at| at.min(now));
         let since = match &self.record {
             _ if !found => now,
+            // When it was launched says nothing of what it runs.
+            _ if self.in_place.within.is_some() => now,
             // It has become healthy; only its soak starts over.
             _ if serves => now,
             None => launched.max(self.started),
@@ -91,6 +94,10 @@ impl Progress {
             }
             let old = instance.revision.as_ref() != Some(&target.revision)
                 || self.failed.contains_key(id);
+            if (old || self.in_place.within.is_some()) && registers(instance) {
+                // The engine before this one has put it back.
+                self.returned.insert(id.clone(), look.at);
+            }
             if target.second.is_some() {
                 self.adopt_shifted(target, look, id, instance, old);
                 continue;
@@ -143,10 +150,19 @@ impl Progress {
 
     /// Instances that this rollout has counted as failed before: by their tag, or, where the
     /// engine died between the record and the tag, by the record.
-    pub(super) fn adopt_failed(&mut self, look: &Observation) {
+    pub(super) fn adopt_failed(&mut self, target: &Target, look: &Observation) {
         let Some(record) = &self.record else { return };
         for (id, instance) in &look.instances {
             let by_tag = instance.failed_in.as_ref() == Some(&record.id);
+            // One that is, or was, updated once more has another chance.
+            let is_on_its_way = instance
+                .update
+                .as_ref()
+                .is_some_and(|update| !matches!(update.state, UpdateState::Failed(_)));
+            let serves = self.serves(target, id, instance);
+            if self.in_place.within.is_some() && (is_on_its_way || serves) {
+                continue;
+            }
             if by_tag || record.last_failed.as_ref() == Some(id) {
                 let reason = record.reason.clone().unwrap_or_else(|| "it failed before".into());
                 self.failed.insert(id.clone(), reason);

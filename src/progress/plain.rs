@@ -94,6 +94,8 @@ impl Progress {
         let live = count(live);
         // After its end the fleet may have been changed by anybody.
         let record = self.record.as_ref().filter(|record| !record.is_over());
+        // What is updated in place is not launched anew when it goes.
+        let record = record.filter(|_| self.in_place.within.is_none());
         let size = record.map_or(live, |record| record.size);
         let keeps_surge = self.halt.as_ref().is_none_or(|halt| halt.ending == Ending::Paused);
         let surge = record.filter(|_| keeps_surge).map_or(0, |record| record.surge);

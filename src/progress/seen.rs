@@ -1,7 +1,7 @@
 //! What was seen of one instance, and why it does not serve.
 
 use rolling_provider::{
-    Instance, Lifecycle, Revision, Target, TargetGroup, TargetState, Timestamp,
+    Instance, Lifecycle, Revision, Target, TargetGroup, TargetState, Timestamp, UpdateState,
 };
 
 use crate::spec::Health;
@@ -73,6 +73,12 @@ impl Seen {
 
 /// Why an instance does not serve, in the cloud's own words.
 pub fn trouble(target: &Target, instance: &Instance) -> String {
+    if let Some(update) = &instance.update {
+        return match &update.state {
+            UpdateState::Failed(why) => format!("its update to {} failed: {why}", update.to),
+            _ => format!("on its way to {} in place", update.to),
+        };
+    }
     if instance.lifecycle != Lifecycle::InService {
         return match instance.lifecycle {
             Lifecycle::Pending => "still pending, not in service".into(),

@@ -290,6 +290,10 @@ fn refreshed(prior: &Value, rollout: &Rollout) -> Value {
 
 /// Whether a configuration asks for the latest or the default version, whatever that is.
 fn has_alias(config: &Value) -> bool {
+    let command = &config["replacement"]["run_command"];
+    if command.is_object() {
+        return command["version"].as_str().is_none_or(|version| version.starts_with('$'));
+    }
     let template = launch_template(config).and_then(|place| config.pointer(place));
     let version = template.and_then(|template| template["version"].as_str());
     version.is_some_and(|version| version.starts_with('$'))

@@ -89,6 +89,7 @@ impl Seen {
             owned: true,
             stands_for: None,
             ended: None,
+            update: None,
             targets: BTreeMap::from([(group.clone(), healthy.clone())]),
         };
         let all =

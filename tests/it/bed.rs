@@ -128,10 +128,18 @@ impl Witness {
                 Some(_) => {}
             }
         }
-        if let Action::Terminate { instance: id, .. } | Action::Detach { instance: id, .. } = action
-            && let Some(instance) = before.instances.get(id)
-        {
-            for (group, health) in &instance.targets {
+        let removed = match action {
+            Action::Terminate { instance: id, .. } | Action::Detach { instance: id, .. } => {
+                BTreeSet::from([id.clone()])
+            }
+            Action::Update { instances, .. } => instances.clone(),
+            _ => BTreeSet::new(),
+        };
+        for id in &removed {
+            let targets = before.instances.get(id).map(|instance| (instance, &instance.targets));
+            for (instance, (group, health)) in
+                targets.into_iter().flat_map(|(i, targets)| targets.iter().map(move |t| (i, t)))
+            {
                 let asked = sight.asked.get(&(id.clone(), group.to_string()));
                 let late = asked.is_some_and(|at| {
                     after.at.since(*at) >= RollingDeployment::drain_deadline(sight.drain)

@@ -60,7 +60,7 @@ fn end(simulator: &Simulator, look: &Observation, outcome: Outcome) -> End {
             .filter(|key| ![LEASE, CONTROL].contains(&key.as_str()))
             .cloned()
             .collect(),
-        launched: simulator.launched(),
+        launched: simulator.launched() + simulator.updated(),
     }
 }
 
@@ -100,7 +100,7 @@ pub async fn is_over(simulator: &Simulator, config: &FleetConfig) -> bool {
     let record = Record::from_tags(&look.record).expect("a record");
     let phase = record.map(|record| record.phase);
     let is_paused = phase == Some(Phase::Halted(Ending::Paused));
-    simulator.launched() > u64::from(config.instances)
+    simulator.launched() + simulator.updated() > u64::from(config.instances)
         && !is_paused
         && phase.is_none_or(|p| matches!(p, Phase::Halted(_)))
 }
@@ -273,6 +273,32 @@ async fn requests_that_are_shifted_back() {
             let word = Some((at, Word::Pause));
             enumerate(shifting(Story { word, ..story("pause", policy) })).await;
         }
+    }
+}
+
+/// The same with instances that are updated in place.
+fn in_place(story: Story) -> Story {
+    let config = crate::in_place::updated(story.config);
+    let RollingDeployment { on_failure, ref gates, .. } = story.spec;
+    let gates = gates.clone();
+    let spec =
+        RollingDeployment { on_failure, gates, ..crate::in_place::deploy(story.spec.policy) };
+    Story { config, spec, ..story }
+}
+
+#[tokio::test]
+async fn updates_in_place() {
+    enumerate(in_place(story("in place", thirty_percent()))).await;
+    enumerate(in_place(plain(story("plain in place", thirty_percent())))).await;
+    let back = |name, behaviour| in_place(rolling_back(name, thirty_percent(), behaviour));
+    enumerate(back("an update that fails", Behaviour::FailLaunch)).await;
+    enumerate(back("an update to what is not healthy", Behaviour::Unhealthy)).await;
+    for at in [30, 60, 90] {
+        let (word, outcome) = (Some((at, Word::Abort)), Outcome::Aborted);
+        let policy = thirty_percent();
+        enumerate(in_place(Story { word, outcome, ..story("abort in place", policy) })).await;
+        let word = Some((at, Word::Pause));
+        enumerate(in_place(Story { word, ..story("pause in place", policy) })).await;
     }
 }
 

@@ -126,7 +126,7 @@ impl Account {
     pub fn make(&self, path: &str, wanted: Value, times: Value) -> Value {
         let made = self.put(path, wanted);
         self.put("times", times);
-        *self.foreign.lock().expect("calls") = Some(self.counts());
+        self.foreign();
         made
     }
 
@@ -149,6 +149,11 @@ impl Account {
         process::run(self.rolling().args([command, "--output", "json"]).arg(file))
     }
 
+    /// What was called so far was called by somebody else.
+    pub fn foreign(&self) {
+        *self.foreign.lock().expect("calls") = Some(self.counts());
+    }
+
     /// Others than this program call what they like on this account.
     pub fn shared(&self) {
         *self.foreign.lock().expect("calls") = None;
@@ -163,6 +168,19 @@ impl Account {
             .header("Content-Type", "application/x-www-form-urlencoded")
             .send(format!("{form}&Version=2010-08-01"))
             .expect("the service answers");
+    }
+
+    /// Calls a service that takes JSON, as somebody else.
+    pub fn json(&self, service: &str, target: &str, body: &Value) -> Value {
+        let scope = format!("Credential={}/20260101/us-east-1/{service}/aws4_request", self.id);
+        let signed = format!("AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0");
+        let mut answer = ureq::post(self.endpoint)
+            .header("Authorization", signed)
+            .header("X-Amz-Target", target)
+            .header("Content-Type", "application/x-amz-json-1.1")
+            .send(body.to_string())
+            .expect("the service answers");
+        answer.body_mut().read_json().expect("JSON")
     }
 
     fn counts(&self) -> BTreeMap<String, u64> {

@@ -23,6 +23,7 @@ mod gates;
 #[cfg(feature = "aws")]
 mod groups;
 mod host;
+mod in_place;
 #[cfg(feature = "aws")]
 mod instances;
 mod invariants;
@@ -51,5 +52,7 @@ mod stdio;
 mod terraform;
 #[cfg(feature = "aws")]
 mod traffic;
+#[cfg(feature = "aws")]
+mod updates;
 mod wire;
 mod world;

@@ -51,6 +51,7 @@ pub fn instance(revision: &str, zone: &str, state: TargetState, age: u64) -> Ins
         owned: true,
         stands_for: None,
         ended: None,
+        update: None,
         targets: BTreeMap::from([("web".into(), health)]),
     }
 }

@@ -45,6 +45,7 @@ fn the_policy_allows_what_is_called_and_nothing_else() {
     called.extend(group_with_more_to_it());
     called.extend(plain_instances());
     called.extend(shifted_requests());
+    called.extend(crate::updates::called());
     assert_eq!(called, policy());
 }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use rolling::engine::{Caller, Rollout, Stop};
 use rolling::event::{Envelope, Event, Report};
-use rolling::spec::{BatchSize, Health, OnFailure, Pacing, Policy, RollingDeployment, SetAside};
+use rolling::spec::{
+    BatchSize, Health, OnFailure, Pacing, Policy, Replacement, RollingDeployment, SetAside,
+};
 use rolling_provider::{Action, Fleet};
 use rolling_simulator::{
     Behaviour, EPOCH, FleetConfig, Simulator, TargetGroupConfig, VirtualClock,
@@ -27,6 +29,7 @@ pub fn fleet() -> FleetConfig {
         zones: 3,
         target_groups: vec![group("web", 10)],
         second: None,
+        update: None,
         boot: seconds(30),
         boot_sigma: 0.0,
         seed: 1,
@@ -49,6 +52,7 @@ pub fn bad(behaviour: Behaviour) -> FleetConfig {
 pub fn spec(policy: Policy) -> RollingDeployment {
     RollingDeployment {
         policy,
+        replacement: Replacement::Launch,
         pacing: Pacing::Batch,
         pause_between_batches: seconds(0),
         checkpoints: Vec::new(),

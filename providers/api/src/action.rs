@@ -122,6 +122,23 @@ pub enum Action {
         /// Instances to put back, all in one call.
         instances: BTreeSet<InstanceId>,
     },
+    /// Begin to update instances that are out of rotation, in place. Asked twice with one token for
+    /// one instance it begins once, as far as the cloud has a way to know.
+    Update {
+        /// The instances, all in one call where that can be.
+        instances: BTreeSet<InstanceId>,
+        /// What they are to run.
+        to: Revision,
+        /// Names this update among all: at most 32 letters and digits.
+        token: String,
+    },
+    /// Note that the update of instances is over.
+    Confirm {
+        /// The instances.
+        instances: BTreeSet<InstanceId>,
+        /// What they run now; `None` when it was never begun, and they are as they were.
+        to: Option<Revision>,
+    },
     /// Send that many percent of the requests to the second target group, and the rest to the first.
     Shift {
         /// From 0 to 100.
@@ -170,6 +187,15 @@ impl fmt::Display for Action {
             }
             Action::Register { target_group, instances } => {
                 write!(f, "register {} in {target_group}", list(instances))
+            }
+            Action::Update { instances, to, .. } => {
+                write!(f, "update {} in place to {to}", list(instances))
+            }
+            Action::Confirm { instances, to: Some(to) } => {
+                write!(f, "note that {} run {to}", list(instances))
+            }
+            Action::Confirm { instances, to: None } => {
+                write!(f, "note that {} are as they were", list(instances))
             }
             Action::Shift { percent } => {
                 write!(f, "send {percent} % of the requests to the second target group")

@@ -17,5 +17,7 @@ pub use clock::{Clock, Timestamp};
 pub use error::{Effect, ErrorKind, ProviderError};
 pub use fleet::{Activity, Alarm, Examination, Fleet};
 pub use ids::{InstanceId, Revision, TargetGroupId};
-pub use observation::{Capacity, Instance, Lifecycle, Observation, TargetHealth, TargetState};
+pub use observation::{
+    Capacity, Instance, Lifecycle, Observation, TargetHealth, TargetState, Update, UpdateState,
+};
 pub use target::{ScheduledAction, Target, TargetGroup};

@@ -86,8 +86,34 @@ pub struct Instance {
     pub stands_for: Option<InstanceId>,
     /// Why it came to an end that nobody asked for, in the cloud's own words.
     pub ended: Option<String>,
+    /// The update in place that it is in. Until that is over nobody knows what it runs.
+    pub update: Option<Update>,
     /// Its health in each target group that lists it. A group that does not list it is absent.
     pub targets: BTreeMap<TargetGroupId, TargetHealth>,
+}
+
+/// An update in place, by [`crate::Action::Update`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// What the instance is to run.
+    pub to: Revision,
+    /// Names the update.
+    pub token: String,
+    /// How far it is.
+    pub state: UpdateState,
+}
+
+/// How far an update in place is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpdateState {
+    /// The instance is marked for it; whether it was begun does not show.
+    Marked,
+    /// Under way.
+    Running,
+    /// Done, and to be confirmed.
+    Done,
+    /// It failed: why, in the cloud's own words and with what the instance said.
+    Failed(String),
 }
 
 /// Where in its life the fleet has an instance.

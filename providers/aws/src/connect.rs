@@ -36,6 +36,8 @@ pub struct Aws {
     pub(crate) cloudwatch: aws_sdk_cloudwatch::Client,
     pub(crate) ec2: aws_sdk_ec2::Client,
     pub(crate) elb: aws_sdk_elasticloadbalancingv2::Client,
+    #[cfg(feature = "ssm")]
+    pub(crate) ssm: aws_sdk_ssm::Client,
     pub(crate) region: String,
 }
 
@@ -131,8 +133,12 @@ impl Aws {
             ),
             elb: aws_sdk_elasticloadbalancingv2::Client::from_conf(
                 aws_sdk_elasticloadbalancingv2::config::Builder::from(&shared)
-                    .retry_partition(shares)
+                    .retry_partition(shares.clone())
                     .build(),
+            ),
+            #[cfg(feature = "ssm")]
+            ssm: aws_sdk_ssm::Client::from_conf(
+                aws_sdk_ssm::config::Builder::from(&shared).retry_partition(shares.clone()).build(),
             ),
             region,
         })

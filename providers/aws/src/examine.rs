@@ -43,7 +43,7 @@ impl AutoScalingGroupFleet {
             }
         };
         found.errors.extend(self.refuse(&group).await.err());
-        let wanted = self.aws.wanted(&self.group.launch_template, crate::resolve::TEMPLATE).await;
+        let wanted = self.wanted().await;
         match self.wanted_arns(&group) {
             Ok(arns) => {
                 // One by one: each may have its own trouble.
@@ -60,6 +60,7 @@ impl AutoScalingGroupFleet {
         }
         let subnet = group.vpc_zone_identifier().and_then(|ids| ids.split(',').next());
         match wanted {
+            Ok(_) if self.updates.is_some() => found.errors.extend(self.look_up().await.err()),
             Ok(revision) => found.errors.extend(self.aws.may_launch(&revision, subnet).await),
             Err(error) => found.errors.push(error),
         }
@@ -73,6 +74,9 @@ impl AutoScalingGroupFleet {
             "autoscaling:TerminateInstanceInAutoScalingGroup",
             "elasticloadbalancing:RegisterTargets",
         ];
+        if let Some(updates) = &self.updates {
+            found.untried.extend(updates.untried());
+        }
         if self.group.traffic.is_some() {
             found.untried.push("elasticloadbalancing:ModifyListener");
             found.untried.push("elasticloadbalancing:ModifyRule");

@@ -13,6 +13,7 @@ use rolling_provider::{
 use tokio::sync::OnceCell;
 
 use crate::connect::Aws;
+use crate::in_place::{InPlace, Shown, Updates};
 use crate::traffic::Traffic;
 
 /// An Auto Scaling group and what it is to run.
@@ -20,8 +21,10 @@ use crate::traffic::Traffic;
 pub struct AutoScalingGroup {
     /// The group's name.
     pub name: String,
-    /// What it is to run.
-    pub launch_template: LaunchTemplate,
+    /// What it is to launch; `None` where instances are updated in place.
+    pub launch_template: Option<LaunchTemplate>,
+    /// How its instances are updated in place, if they are.
+    pub in_place: Option<InPlace>,
     /// The attached target groups to go by; `None` for all of them.
     pub target_group_arns: Option<Vec<String>>,
     /// How requests are shifted, if they are.
@@ -54,6 +57,8 @@ pub struct AutoScalingGroupFleet {
     pub(crate) going: Mutex<BTreeSet<InstanceId>>,
     /// What only EC2 tells of an instance, and what never changes: asked once.
     pub(crate) details: Mutex<BTreeMap<InstanceId, Details>>,
+    /// Updates in place, if that is how it is rolled.
+    pub(crate) updates: Option<Updates>,
 }
 
 /// What was looked up of the target so far. Looking it up takes a dozen calls; when one of them
@@ -67,6 +72,7 @@ pub(crate) struct Resolved {
     pub second: OnceCell<(TargetGroup, Vec<String>)>,
     pub boot: OnceCell<Option<Duration>>,
     pub scheduled: OnceCell<Vec<ScheduledAction>>,
+    pub updatable: OnceCell<()>,
 }
 
 /// What EC2 tells of an instance beyond the group's answer.
@@ -75,6 +81,7 @@ pub(crate) struct Details {
     pub launched_at: Option<Timestamp>,
     pub ignored: bool,
     pub failed_in: Option<String>,
+    pub shown: Shown,
 }
 
 /// A clock that can be printed.
@@ -88,9 +95,11 @@ impl std::fmt::Debug for ClockRef {
 
 impl AutoScalingGroupFleet {
     pub(crate) fn new(aws: Aws, group: AutoScalingGroup, clock: Arc<dyn Clock>) -> Self {
+        let updates = group.in_place.clone().map(Updates::new);
         Self {
             aws,
             group,
+            updates,
             clock: ClockRef(clock),
             target_groups: OnceLock::new(),
             resolved: Resolved::default(),

@@ -20,6 +20,7 @@ use tokio::sync::OnceCell;
 
 use crate::connect::Aws;
 use crate::group::{ClockRef, LaunchTemplate};
+use crate::in_place::{InPlace, Updates};
 
 use self::launch::Template;
 
@@ -39,8 +40,10 @@ pub(crate) const STANDS_FOR: &str = "rolling:stands-for";
 pub struct TargetGroupInstances {
     /// The target group's ARN.
     pub arn: String,
-    /// What they are to run.
-    pub launch_template: LaunchTemplate,
+    /// What is launched in their place; `None` where they are updated in place.
+    pub launch_template: Option<LaunchTemplate>,
+    /// How they are updated in place, if they are.
+    pub in_place: Option<InPlace>,
 }
 
 /// See [`Aws::target_group_instances`].
@@ -54,6 +57,8 @@ pub struct InstancesFleet {
     known: Mutex<BTreeMap<InstanceId, Known>>,
     /// What is launched of each revision.
     templates: Mutex<BTreeMap<Revision, Arc<Template>>>,
+    /// Updates in place, if that is how they are rolled.
+    updates: Option<Updates>,
 }
 
 /// What is known of an instance, to make another like it.
@@ -71,7 +76,9 @@ impl Aws {
         instances: TargetGroupInstances,
         clock: Arc<dyn Clock>,
     ) -> InstancesFleet {
+        let updates = instances.in_place.clone().map(Updates::new);
         InstancesFleet {
+            updates,
             aws: self.clone(),
             instances,
             clock: ClockRef(clock),
@@ -105,7 +112,7 @@ impl Fleet for InstancesFleet {
             Ok(_) => found.errors.extend(self.aws.may_deregister(arn).await),
             Err(error) => found.errors.push(error),
         }
-        let wanted = self.aws.wanted(&self.instances.launch_template, TEMPLATE).await;
+        let wanted = self.wanted().await;
         let looked = self.look().await;
         let one = || {
             let known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -113,6 +120,7 @@ impl Fleet for InstancesFleet {
         };
         let one = one();
         match wanted {
+            Ok(_) if self.updates.is_some() => found.errors.extend(self.look_up().await.err()),
             Ok(revision) => {
                 found.errors.extend(self.usable_template(&revision).await.err());
                 let subnet = one.as_ref().and_then(|(_, subnet)| subnet.as_deref());
@@ -130,6 +138,7 @@ impl Fleet for InstancesFleet {
             "elasticloadbalancing:RegisterTargets",
             "elasticloadbalancing:RemoveTags",
         ];
+        found.untried.extend(self.updates.iter().flat_map(Updates::untried));
         found
     }
 
@@ -148,17 +157,26 @@ impl Fleet for InstancesFleet {
 }
 
 impl InstancesFleet {
+    /// The revision that every instance is to run.
+    async fn wanted(&self) -> Result<Revision, ProviderError> {
+        self.aws.wanted_revision(&self.instances.launch_template, TEMPLATE, &self.updates).await
+    }
+
     async fn look_up(&self) -> Result<Target, ProviderError> {
         let arn = self.instances.arn.clone();
         let groups = self.aws.target_groups(std::slice::from_ref(&arn), |_| ARN.into());
-        let wanted = self.aws.wanted(&self.instances.launch_template, TEMPLATE);
+        let wanted = self.wanted();
         let (groups, revision) = tokio::try_join!(groups, wanted)?;
         let Some(group) = groups.first() else {
             let words = format!("target group {arn} does not exist in {}", self.aws.region);
             return Err(ProviderError::invalid("DescribeTargetGroups", ARN, words));
         };
-        self.refuse_groups_instances(&group.name).await?;
-        self.usable_template(&revision).await?;
+        let look = self.look().await?;
+        self.refuse_groups_instances(&group.name)?;
+        match &self.updates {
+            Some(updates) => updates.refuse(&self.aws, &look).await?,
+            None => drop(self.usable_template(&revision).await?),
+        }
         Ok(Target {
             id: arn,
             name: group.name.clone(),
@@ -176,8 +194,7 @@ impl InstancesFleet {
 
     /// What an Auto Scaling group looks after is not ours to replace: the group would launch
     /// another for each that goes.
-    async fn refuse_groups_instances(&self, name: &str) -> Result<(), ProviderError> {
-        self.look().await?;
+    fn refuse_groups_instances(&self, name: &str) -> Result<(), ProviderError> {
         let known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let of_group =
             known.iter().find_map(|(id, known)| Some((id, known.tags.get(launch::GROUP)?)));

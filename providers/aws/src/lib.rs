@@ -8,6 +8,7 @@ mod convert;
 mod error;
 mod examine;
 mod group;
+mod in_place;
 mod instances;
 mod mixed;
 mod observe;
@@ -21,5 +22,6 @@ mod wire;
 
 pub use connect::{Aws, AwsConfig};
 pub use group::{AutoScalingGroup, AutoScalingGroupFleet, LaunchTemplate};
+pub use in_place::{InPlace, RunCommand};
 pub use instances::{InstancesFleet, TargetGroupInstances};
 pub use traffic::Traffic;

@@ -14,6 +14,7 @@ use rolling_provider::{
 use crate::convert;
 use crate::error::from_sdk;
 use crate::group::{AutoScalingGroupFleet, Details};
+use crate::in_place::Shown;
 use crate::mixed;
 
 /// Ids that one DescribeInstances call is asked about; a filter takes 200 at most.
@@ -37,7 +38,7 @@ impl AutoScalingGroupFleet {
         let (reserve, ()) = tokio::try_join!(self.reserve(&group), self.learn(&group))?;
         self.remember(&group);
 
-        let details = self.details.lock().unwrap_or_else(PoisonError::into_inner);
+        let details = self.details.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut instances = BTreeMap::new();
         for described in group.instances() {
             let Some(lifecycle) = convert::lifecycle(described.lifecycle_state()) else { continue };
@@ -59,15 +60,15 @@ impl AutoScalingGroupFleet {
                 owned: true,
                 stands_for: None,
                 ended: None,
+                update: None,
                 targets: targets.collect(),
             };
             instances.insert(id, instance);
         }
-        drop(details);
         let suspended = group.suspended_processes().iter();
         let desired = size(group.desired_capacity());
         let is_weighted = mixed::is_weighted(&group);
-        Ok(Observation {
+        let mut look = Observation {
             at,
             instances,
             capacity: Some(Capacity {
@@ -80,7 +81,12 @@ impl AutoScalingGroupFleet {
             shifted,
             suspended: suspended.filter_map(|p| p.process_name()).map(str::to_owned).collect(),
             record: record(&group),
-        })
+        };
+        if let Some(updates) = &self.updates {
+            let shown = details.into_iter().map(|(id, details)| (id, details.shown)).collect();
+            updates.show(&self.aws, &shown, &mut look).await?;
+        }
+        Ok(look)
     }
 
     /// The group as it is.
@@ -184,7 +190,8 @@ impl AutoScalingGroupFleet {
             group.instances().iter().filter_map(|i| i.instance_id()).map(InstanceId::new).collect();
         let new: Vec<String> = {
             let mut details = self.details.lock().unwrap_or_else(PoisonError::into_inner);
-            details.retain(|id, _| listed.contains(id));
+            // What is known of updates is in tags that change.
+            details.retain(|id, _| listed.contains(id) && self.updates.is_none());
             let unknown = listed.iter().filter(|id| !details.contains_key(*id));
             unknown.map(ToString::to_string).collect()
         };
@@ -241,6 +248,7 @@ fn learned(instance: &Ec2Instance) -> Details {
         launched_at: convert::timestamp(instance.launch_time()),
         ignored: instance.tags().iter().any(|tag| tag.key() == Some(IGNORE)),
         failed_in: failed.and_then(|tag| tag.value()).map(str::to_owned),
+        shown: Shown::of(instance),
     }
 }
 

@@ -9,6 +9,7 @@ use rolling_provider::{ProviderError, Revision, ScheduledAction, Target, TargetG
 use crate::convert::{self, revision};
 use crate::error::from_sdk;
 use crate::group::AutoScalingGroupFleet;
+use crate::in_place::Updates;
 use crate::mixed;
 
 pub(crate) const TEMPLATE: &str = "auto_scaling_group/launch_template";
@@ -21,7 +22,7 @@ impl AutoScalingGroupFleet {
         known.refused.get_or_try_init(|| self.refuse(&group)).await?;
         let arns = self.wanted_arns(&group)?;
         let (wanted, aliases, target_groups, boot, scheduled) = tokio::join!(
-            known.wanted.get_or_try_init(|| self.aws.wanted(&self.group.launch_template, TEMPLATE)),
+            known.wanted.get_or_try_init(|| self.wanted()),
             known.aliases.get_or_try_init(|| self.aliases(&group)),
             known.target_groups.get_or_try_init(|| self.look_up_target_groups(&arns)),
             known.boot.get_or_try_init(|| self.boot_time()),
@@ -57,6 +58,10 @@ impl AutoScalingGroupFleet {
             second = Some(found.clone());
             warnings.extend(told.iter().cloned());
         }
+        if let Some(updates) = &self.updates {
+            self.target_groups.get_or_init(|| arns.clone());
+            known.updatable.get_or_try_init(|| self.refuse_not_updatable(updates)).await?;
+        }
         let is_weighted = mixed::is_weighted(&group);
         // A fleet value may be resolved again by a retry; the groups are then the same.
         self.target_groups.get_or_init(|| arns);
@@ -68,12 +73,22 @@ impl AutoScalingGroupFleet {
             target_groups,
             second,
             aliases,
-            boot,
+            // Nothing is launched to tell from.
+            boot: boot.filter(|_| self.updates.is_none()),
             scheduled,
             no_surge: is_weighted
                 .then(|| format!("group {:?} counts its instances by weights", self.group.name)),
             warnings,
         })
+    }
+
+    async fn refuse_not_updatable(&self, updates: &Updates) -> Result<(), ProviderError> {
+        updates.refuse(&self.aws, &self.look().await?).await
+    }
+
+    /// The revision that every instance is to run.
+    pub(crate) async fn wanted(&self) -> Result<Revision, ProviderError> {
+        self.aws.wanted_revision(&self.group.launch_template, TEMPLATE, &self.updates).await
     }
 
     /// The next time of each of the group's scheduled actions.

@@ -6,8 +6,26 @@ use crate::connect::Aws;
 use crate::convert::revision;
 use crate::error::from_sdk;
 use crate::group::LaunchTemplate;
+use crate::in_place::Updates;
 
 impl Aws {
+    /// The revision that is wanted: of the template, or of what instances are updated with.
+    pub(crate) async fn wanted_revision(
+        &self,
+        template: &Option<LaunchTemplate>,
+        base: &str,
+        updates: &Option<Updates>,
+    ) -> Result<Revision, ProviderError> {
+        match (updates, template) {
+            (Some(updates), _) => updates.wanted(self).await,
+            (None, Some(template)) => self.wanted(template, base).await,
+            (None, None) => {
+                let words = "there is nothing that instances are to run";
+                Err(ProviderError::invalid("look up the revision", base, words))
+            }
+        }
+    }
+
     /// The wanted launch template version, by number.
     pub(crate) async fn wanted(
         &self,

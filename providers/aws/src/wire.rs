@@ -47,14 +47,17 @@ fn fleet_at(
         #[cfg(feature = "cloudwatch")]
         cloudwatch: aws_sdk_cloudwatch::Client::new(&shared),
         elb: aws_sdk_elasticloadbalancingv2::Client::new(&shared),
+        #[cfg(feature = "ssm")]
+        ssm: aws_sdk_ssm::Client::new(&shared),
         region: "eu-west-1".into(),
     };
     let launch_template =
-        LaunchTemplate { id: Some("lt-1".into()), name: None, version: "2".into() };
+        Some(LaunchTemplate { id: Some("lt-1".into()), name: None, version: "2".into() });
     let group = AutoScalingGroup {
         name: "web".into(),
         launch_template,
         target_group_arns: None,
+        in_place: None,
         traffic: None,
     };
     aws.auto_scaling_group(group, Arc::new(Zero))

@@ -24,6 +24,8 @@ pub struct FleetConfig {
     pub target_groups: Vec<TargetGroupConfig>,
     /// A target group that nothing registers in by itself, and that requests can be shifted to.
     pub second: Option<TargetGroupConfig>,
+    /// How long an update in place takes; `None` where instances are replaced.
+    pub update: Option<Duration>,
     /// Median time from launch to in service.
     pub boot: Duration,
     /// How far boots differ: sigma of a lognormal distribution; 0 for none.

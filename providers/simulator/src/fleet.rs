@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use rolling_provider::{
     Action, Activity, Alarm, Clock, Effect, ErrorKind, Fleet, Instance, InstanceId, Lifecycle,
-    Observation, ProviderError, Revision, Tags, Target, TargetGroup, Timestamp,
+    Observation, ProviderError, Revision, Tags, Target, TargetGroup, Timestamp, Update,
+    UpdateState,
 };
 
 use crate::config::{Behaviour, FleetConfig, TargetGroupConfig};
@@ -99,6 +100,17 @@ impl Simulator {
             owned: !self.config.plain || instance.tags.contains_key(OWNED),
             stands_for: instance.stands_for.clone(),
             ended: None,
+            update: instance.update.as_ref().map(|update| Update {
+                to: update.to.clone(),
+                token: update.token.clone(),
+                state: match update.ends_at {
+                    Some(at) if at <= now && update.fails => {
+                        UpdateState::Failed("exit code 1: it does not start".into())
+                    }
+                    Some(at) if at <= now => UpdateState::Done,
+                    _ => UpdateState::Running,
+                },
+            }),
             targets: targets.collect(),
         }
     }
@@ -191,6 +203,11 @@ impl Simulator {
     /// What was launched by this process, in order; the first ones included.
     pub fn launches(&self) -> Vec<Revision> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).launches.clone()
+    }
+
+    /// How many updates in place were ever begun.
+    pub fn updated(&self) -> u64 {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).updates
     }
 
     /// How many instances were ever launched, the first ones included.
@@ -370,6 +387,16 @@ impl Simulator {
                     };
                     let fresh = Registration { since: now, deregistered_at: None };
                     instance.targets.insert(target_group.clone(), fresh);
+                }
+            }
+            Action::Update { instances, to, token } => {
+                for id in instances {
+                    state.update(&self.config, id, to, token);
+                }
+            }
+            Action::Confirm { instances, to } => {
+                for id in instances {
+                    state.confirm(&self.config, id, to.as_ref());
                 }
             }
             Action::Shift { percent } => state.shifted = *percent,

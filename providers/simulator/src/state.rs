@@ -30,6 +30,9 @@ pub(crate) struct State {
     pub tags: Tags,
     pub instances: BTreeMap<InstanceId, SimulatedInstance>,
     pub launched: u64,
+    /// How many updates in place were begun.
+    #[serde(default)]
+    pub updates: u64,
     pub failures: Vec<(Timestamp, String)>,
     /// What was launched by this process, in order.
     #[serde(skip)]
@@ -76,6 +79,18 @@ pub(crate) struct SimulatedInstance {
     /// The instance it was launched in place of.
     #[serde(default)]
     pub stands_for: Option<InstanceId>,
+    /// The update in place that it is in.
+    #[serde(default)]
+    pub update: Option<SimulatedUpdate>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SimulatedUpdate {
+    pub to: Revision,
+    pub token: String,
+    /// When it ends; `None`: never.
+    pub ends_at: Option<Timestamp>,
+    pub fails: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,6 +111,7 @@ impl State {
             tags: Tags::new(),
             instances: BTreeMap::new(),
             launched: 0,
+            updates: 0,
             failures: Vec::new(),
             launches: Vec::new(),
             shifted: 0,
@@ -247,11 +263,46 @@ impl State {
             broken: behaviour == Some(&Behaviour::HalfUnhealthy) && self.launched.is_multiple_of(2),
             number: self.launched,
             stands_for: stands_for.cloned(),
+            update: None,
         };
         self.launches.push(self.template.clone());
         let id = InstanceId::new(format!("i-{:04}", self.launched));
         self.instances.insert(id.clone(), instance);
         id
+    }
+
+    /// Begins an update in place, once for each token.
+    pub fn update(&mut self, config: &FleetConfig, id: &InstanceId, to: &Revision, token: &str) {
+        let now = self.now;
+        let Some(instance) = self.instances.get_mut(id) else { return };
+        if instance.update.as_ref().is_some_and(|update| update.token == token) {
+            return;
+        }
+        self.updates += 1;
+        let behaviour = config.bad_revisions.get(to);
+        let mut takes = config.update.unwrap_or_default();
+        if behaviour == Some(&Behaviour::Slow) {
+            takes *= 5;
+        }
+        instance.update = Some(SimulatedUpdate {
+            to: to.clone(),
+            token: token.to_owned(),
+            ends_at: (behaviour != Some(&Behaviour::Hang)).then_some(now + takes),
+            fails: behaviour == Some(&Behaviour::FailLaunch),
+        });
+    }
+
+    /// Notes what an instance runs once its update is over.
+    pub fn confirm(&mut self, config: &FleetConfig, id: &InstanceId, to: Option<&Revision>) {
+        let Some(instance) = self.instances.get_mut(id) else { return };
+        instance.update = None;
+        if let Some(to) = to {
+            instance.revision = to.clone();
+            let behaviour = config.bad_revisions.get(to);
+            instance.broken =
+                behaviour == Some(&Behaviour::HalfUnhealthy) && instance.number.is_multiple_of(2);
+            instance.tags.remove("rolling:failed");
+        }
     }
 
     fn emptiest_zone(&self, config: &FleetConfig) -> String {

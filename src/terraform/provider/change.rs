@@ -282,7 +282,10 @@ fn explain(
 /// says what is rolled out, whatever has been made since.
 fn pinned(config: &Value, promised: Option<&str>) -> Value {
     let mut config = config.clone();
-    if let Some((id, version)) = promised.and_then(|revision| revision.rsplit_once(':'))
+    let command = config["replacement"]["run_command"].is_object();
+    if let Some(version) = promised.filter(|_| command && has_alias(&config)).and_then(version_of) {
+        config["replacement"]["run_command"]["version"] = json!(version);
+    } else if let Some((id, version)) = promised.and_then(|revision| revision.rsplit_once(':'))
         && has_alias(&config)
         && let Some(place) = launch_template(&config)
         && let Some(template) = config.pointer_mut(place)
@@ -290,6 +293,12 @@ fn pinned(config: &Value, promised: Option<&str>) -> Value {
         *template = json!({ "id": id, "version": version });
     }
     config
+}
+
+/// The version of a document's revision, `NAME:VERSION/PARAMETER=VALUE`.
+fn version_of(revision: &str) -> Option<&str> {
+    let (document, _) = revision.split_once('/').unwrap_or((revision, ""));
+    Some(document.rsplit_once(':')?.1)
 }
 
 /// The target of `config`, as a person calls it.

@@ -146,7 +146,13 @@ fn promise(
     seen: Option<&Seen>,
     live: &Revision,
 ) -> Option<Revision> {
-    let Some(wanted) = template(config) else { return Some(live.clone()) };
+    let Some(wanted) = template(config) else {
+        if !has_alias(config) {
+            return Some(live.clone());
+        }
+        let is_same = normalised(&config["replacement"]) == normalised(&prior["replacement"]);
+        return seen.filter(|_| is_same).map(|seen| seen.wanted.clone());
+    };
     let has_id = wanted["id"].is_string();
     if has_id && !has_alias(config) {
         return Some(live.clone());

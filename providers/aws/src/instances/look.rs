@@ -14,6 +14,7 @@ use rolling_provider::{
 use super::{InstancesFleet, Known, MEMBER, PORTS, STANDS_FOR};
 use crate::convert;
 use crate::error::from_sdk;
+use crate::in_place::Shown;
 use crate::observe::{FAILED, IDS_A_CALL, IGNORE, OURS};
 
 /// Instances that one answer holds at most.
@@ -42,10 +43,12 @@ impl InstancesFleet {
         let group = TargetGroupId::new(arn.as_str());
         let mut instances = BTreeMap::new();
         let mut known = BTreeMap::new();
+        let mut shown = BTreeMap::new();
         for described in &found {
             let Some(id) = described.instance_id().map(InstanceId::new) else { continue };
             let tags = tags(described);
             let health = healths.get(&id).cloned();
+            shown.insert(id.clone(), Shown::of(described));
             known.insert(
                 id.clone(),
                 Known {
@@ -58,7 +61,7 @@ impl InstancesFleet {
             instances.insert(id, instance(described, &tags, arn, targets));
         }
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
-        Ok(Observation {
+        let mut look = Observation {
             at,
             instances,
             capacity: None,
@@ -67,7 +70,11 @@ impl InstancesFleet {
             reserve: BTreeMap::new(),
             suspended: BTreeSet::new(),
             record,
-        })
+        };
+        if let Some(updates) = &self.updates {
+            updates.show(&self.aws, &shown, &mut look).await?;
+        }
+        Ok(look)
     }
 
     async fn record(&self) -> Result<Tags, ProviderError> {
@@ -129,6 +136,7 @@ fn instance(
         owned: tags.get(MEMBER).is_some_and(|of| of == arn),
         stands_for: tags.get(STANDS_FOR).map(InstanceId::new),
         ended: reason.and_then(|reason| reason.message()).map(str::to_owned),
+        update: None,
         targets,
     }
 }

@@ -1,0 +1,240 @@
+//! Instances that are updated in place. Nothing in the cloud says what runs on them, so tags do:
+//! one for the revision, and one while an update is on its way, written before it is begun, so
+//! that whoever comes next knows what to look for.
+
+mod command;
+#[cfg(not(feature = "ssm"))]
+#[path = "in_place/no_ssm.rs"]
+mod ssm;
+#[cfg(feature = "ssm")]
+mod ssm;
+mod volume;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use aws_sdk_ec2::types::{Instance as Ec2Instance, Tag};
+use rolling_provider::{
+    Action, Effect, InstanceId, Observation, ProviderError, Revision, Update, UpdateState,
+};
+use tokio::sync::OnceCell;
+
+use crate::connect::Aws;
+use crate::error::from_sdk;
+use crate::observe::FAILED;
+
+pub use command::RunCommand;
+
+/// Tag with the revision that an instance was updated to last.
+pub(crate) const REVISION: &str = "rolling:revision";
+/// Tag with the update that an instance is in: its token, a space, and the revision.
+pub(crate) const UPDATING: &str = "rolling:updating";
+
+/// What is done to instances in place.
+#[derive(Clone, Debug)]
+pub enum InPlace {
+    /// An SSM document is run on them.
+    RunCommand(RunCommand),
+    /// EC2 gives them a new root volume.
+    ReplaceRootVolume {
+        /// The image that it is made of.
+        image_id: String,
+    },
+}
+
+/// The same, and what is known of it so far.
+#[derive(Debug)]
+pub(crate) struct Updates {
+    method: InPlace,
+    wanted: OnceCell<Revision>,
+    /// The commands of each token.
+    commands: Mutex<BTreeMap<String, BTreeSet<String>>>,
+    /// What the last look showed to be at work on each instance.
+    at_work: Mutex<BTreeMap<InstanceId, String>>,
+}
+
+/// What EC2 tells of an instance that matters here.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shown {
+    image: Option<String>,
+    revision: Option<String>,
+    updating: Option<String>,
+}
+
+impl Shown {
+    pub(crate) fn of(instance: &Ec2Instance) -> Self {
+        let tag = |key: &str| {
+            let tag = instance.tags().iter().find(|tag| tag.key() == Some(key));
+            tag.and_then(|tag| tag.value()).map(str::to_owned)
+        };
+        let image = instance.image_id().map(str::to_owned);
+        Shown { image, revision: tag(REVISION), updating: tag(UPDATING) }
+    }
+
+    /// The update that the instance is marked for: its token, and where to.
+    fn update(&self) -> Option<(&str, Revision)> {
+        let (token, to) = self.updating.as_deref()?.split_once(' ')?;
+        Some((token, Revision::new(to)))
+    }
+}
+
+impl Updates {
+    pub(crate) fn new(method: InPlace) -> Self {
+        Updates {
+            method,
+            wanted: OnceCell::new(),
+            commands: Mutex::default(),
+            at_work: Mutex::default(),
+        }
+    }
+
+    /// The revision that is wanted, by number.
+    ///
+    /// # Errors
+    /// When it does not exist, at its attribute.
+    pub(crate) async fn wanted(&self, aws: &Aws) -> Result<Revision, ProviderError> {
+        let look = || async {
+            match &self.method {
+                InPlace::RunCommand(command) => command.resolve(aws).await,
+                InPlace::ReplaceRootVolume { image_id } => volume::resolve(aws, image_id).await,
+            }
+        };
+        self.wanted.get_or_try_init(look).await.cloned()
+    }
+
+    /// # Errors
+    /// When one of these cannot be updated.
+    pub(crate) async fn refuse(&self, aws: &Aws, look: &Observation) -> Result<(), ProviderError> {
+        let live = look.instances.iter().filter(|(_, i)| i.lifecycle.is_live() && !i.ignored);
+        let ids: Vec<String> = live.map(|(id, _)| id.to_string()).collect();
+        match &self.method {
+            InPlace::RunCommand(_) => ssm::refuse_unmanaged(aws, &ids).await,
+            InPlace::ReplaceRootVolume { .. } => Ok(()),
+        }
+    }
+
+    /// Calls that cannot be tried without making them.
+    pub(crate) fn untried(&self) -> &'static [&'static str] {
+        match &self.method {
+            InPlace::RunCommand(_) => &["ec2:DeleteTags", "ssm:CancelCommand", "ssm:SendCommand"],
+            InPlace::ReplaceRootVolume { .. } => {
+                &["ec2:CreateReplaceRootVolumeTask", "ec2:DeleteTags"]
+            }
+        }
+    }
+
+    /// Puts what is known of updates into a look.
+    pub(crate) async fn show(
+        &self,
+        aws: &Aws,
+        shown: &BTreeMap<InstanceId, Shown>,
+        look: &mut Observation,
+    ) -> Result<(), ProviderError> {
+        let mut marked: BTreeMap<&str, BTreeSet<InstanceId>> = BTreeMap::new();
+        for (id, instance) in &mut look.instances {
+            let Some(shown) = shown.get(id) else { continue };
+            instance.revision = self.revision(shown);
+            if let Some((token, _)) = shown.update().filter(|_| instance.lifecycle.is_live()) {
+                marked.entry(token).or_default().insert(id.clone());
+            }
+        }
+        let states = match &self.method {
+            _ if marked.is_empty() => BTreeMap::new(),
+            InPlace::RunCommand(_) => self.invocations(aws, &marked).await?,
+            InPlace::ReplaceRootVolume { .. } => volume::tasks(aws, &marked).await?,
+        };
+        let mut at_work = BTreeMap::new();
+        for (token, ids) in &marked {
+            for id in ids {
+                let (Some(instance), Some(shown)) = (look.instances.get_mut(id), shown.get(id))
+                else {
+                    continue;
+                };
+                let Some((_, to)) = shown.update() else { continue };
+                let state = states.get(id).cloned();
+                if state.as_ref().is_some_and(|state| *state == UpdateState::Running) {
+                    at_work.insert(id.clone(), (*token).to_owned());
+                }
+                let state = state.unwrap_or(UpdateState::Marked);
+                instance.update = Some(Update { to, token: (*token).to_owned(), state });
+            }
+        }
+        *self.at_work.lock().unwrap_or_else(PoisonError::into_inner) = at_work;
+        Ok(())
+    }
+
+    /// What an instance runs. An image is what it was launched from, unless it has got another.
+    fn revision(&self, shown: &Shown) -> Option<Revision> {
+        let tagged = shown.revision.as_deref();
+        match &self.method {
+            InPlace::RunCommand(command) => {
+                tagged.filter(|tagged| command.is_of(tagged)).map(Revision::new)
+            }
+            InPlace::ReplaceRootVolume { .. } => {
+                let image = tagged.filter(|tagged| tagged.starts_with("ami-"));
+                image.or(shown.image.as_deref()).map(Revision::new)
+            }
+        }
+    }
+
+    /// Marks `instances`, then begins their update.
+    pub(crate) async fn begin(
+        &self,
+        aws: &Aws,
+        instances: &BTreeSet<InstanceId>,
+        to: &Revision,
+        token: &str,
+    ) -> Result<(), ProviderError> {
+        let ids: Vec<String> = instances.iter().map(ToString::to_string).collect();
+        if let InPlace::RunCommand(_) = &self.method {
+            self.cancel(aws, instances, token).await?;
+        }
+        let mark = Tag::builder().key(UPDATING).value(format!("{token} {to}")).build();
+        tag(aws, &ids, mark).await?;
+        let begun = match &self.method {
+            InPlace::RunCommand(command) => self.send(aws, command, &ids, to, token).await,
+            InPlace::ReplaceRootVolume { .. } => volume::replace(aws, &ids, to, token).await,
+        };
+        if let Err(error) = &begun
+            && error.effect == Effect::NotApplied
+            && !error.is_retryable()
+        {
+            // Nobody is to wait for what was refused.
+            untag(aws, &ids, &[UPDATING]).await?;
+        }
+        begun
+    }
+
+    /// Notes what `instances` run since their update, or that it never was.
+    pub(crate) async fn confirm(
+        &self,
+        aws: &Aws,
+        instances: &BTreeSet<InstanceId>,
+        to: Option<&Revision>,
+    ) -> Result<(), ProviderError> {
+        let ids: Vec<String> = instances.iter().map(ToString::to_string).collect();
+        if let Some(to) = to {
+            tag(aws, &ids, Tag::builder().key(REVISION).value(to.to_string()).build()).await?;
+        }
+        // One that has failed before has made up for it.
+        let keys: &[&str] = if to.is_some() { &[UPDATING, FAILED] } else { &[UPDATING] };
+        untag(aws, &ids, keys).await
+    }
+}
+
+/// What a fleet says that replaces its instances.
+pub(crate) fn not_in_place(action: &Action) -> ProviderError {
+    let words = format!("no way to update instances is given: cannot {action}");
+    ProviderError::invalid("act", "replacement", words)
+}
+
+async fn tag(aws: &Aws, ids: &[String], tag: Tag) -> Result<(), ProviderError> {
+    let call = aws.ec2.create_tags().set_resources(Some(ids.to_vec())).tags(tag);
+    call.send().await.map(drop).map_err(|error| from_sdk("ec2", "CreateTags", &error))
+}
+
+async fn untag(aws: &Aws, ids: &[String], keys: &[&str]) -> Result<(), ProviderError> {
+    let keys = keys.iter().map(|key| Tag::builder().key(*key).build()).collect();
+    let call = aws.ec2.delete_tags().set_resources(Some(ids.to_vec())).set_tags(Some(keys));
+    call.send().await.map(drop).map_err(|error| from_sdk("ec2", "DeleteTags", &error))
+}

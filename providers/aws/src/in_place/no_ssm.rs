@@ -1,0 +1,58 @@
+//! The same in a build without the Systems Manager: no revision is ever resolved, so nothing else
+//! is ever called.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rolling_provider::{InstanceId, ProviderError, Revision, UpdateState};
+
+use super::Updates;
+use super::command::{BASE, RunCommand, parse};
+use crate::connect::Aws;
+
+fn cannot() -> ProviderError {
+    let words = "this build of rolling has no Systems Manager in it";
+    let error = ProviderError::invalid("run a command", BASE, words);
+    error.with_remedy("build it with the feature `ssm`, which is on by default")
+}
+
+impl RunCommand {
+    pub(super) async fn resolve(&self, _: &Aws) -> Result<Revision, ProviderError> {
+        self.revision(&self.version).and(Err(cannot()))
+    }
+}
+
+pub(super) async fn refuse_unmanaged(_: &Aws, _: &[String]) -> Result<(), ProviderError> {
+    Err(cannot())
+}
+
+impl Updates {
+    pub(super) async fn send(
+        &self,
+        _: &Aws,
+        command: &RunCommand,
+        _: &[String],
+        to: &Revision,
+        token: &str,
+    ) -> Result<(), ProviderError> {
+        let is_one = parse(to.as_str()).is_some();
+        tracing::debug!(timeout = ?command.timeout, is_one, token, "cannot send");
+        Err(cannot())
+    }
+
+    pub(super) async fn cancel(
+        &self,
+        _: &Aws,
+        _: &BTreeSet<InstanceId>,
+        _: &str,
+    ) -> Result<(), ProviderError> {
+        Err(cannot())
+    }
+
+    pub(super) async fn invocations(
+        &self,
+        _: &Aws,
+        _: &BTreeMap<&str, BTreeSet<InstanceId>>,
+    ) -> Result<BTreeMap<InstanceId, UpdateState>, ProviderError> {
+        Err(cannot())
+    }
+}

@@ -1,0 +1,270 @@
+//! Commands, as the Systems Manager takes them and tells of them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::PoisonError;
+
+use aws_sdk_ssm::types::{
+    CommandInvocation, CommandInvocationStatus, CommandPluginStatus, DocumentStatus, DocumentType,
+    InstanceInformationStringFilter,
+};
+
+use rolling_provider::{InstanceId, ProviderError, Revision, UpdateState};
+
+use super::Updates;
+use super::command::{BASE, Parameters, RunCommand, parse};
+use crate::connect::Aws;
+use crate::error::from_sdk;
+
+/// So many instances one call may name.
+const A_CALL: usize = 50;
+/// How much of what a command printed is told: the end of it, in characters.
+const TOLD: usize = 500;
+/// The least time that SSM may be given to hand a command over.
+const HAND_OVER: i32 = 30;
+
+impl RunCommand {
+    /// # Errors
+    /// When there is no such document or version, or it is none to run.
+    pub(super) async fn resolve(&self, aws: &Aws) -> Result<Revision, ProviderError> {
+        let refuse = |place: &str, words: String, remedy: &str| {
+            let place = format!("{BASE}/{place}");
+            let error = ProviderError::invalid("DescribeDocument", place, words);
+            Err(error.with_remedy(remedy))
+        };
+        let name = &self.document;
+        let call = aws.ssm.describe_document().name(name).document_version(&self.version);
+        let answer = match call.send().await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let error = from_sdk("ssm", "DescribeDocument", &error);
+                return match error.code.as_deref() {
+                    Some("InvalidDocumentVersion") => refuse(
+                        "version",
+                        format!("document {name:?} has no version {}", self.version),
+                        "see its versions with aws ssm list-document-versions",
+                    ),
+                    Some("InvalidDocument") => refuse(
+                        "document",
+                        format!("document {name:?} does not exist in {}", aws.region),
+                        "check the name, the region and the account of the credentials",
+                    ),
+                    _ => Err(error),
+                };
+            }
+        };
+        let found = answer.document();
+        let kind = found.and_then(|found| found.document_type());
+        if kind.is_some_and(|kind| *kind != DocumentType::Command) {
+            let words = format!("document {name:?} is no command document");
+            return refuse("document", words, "name one of the type Command");
+        }
+        let status = found.and_then(|found| found.status());
+        if let Some(status) = status.filter(|status| **status != DocumentStatus::Active) {
+            let words = format!("document {name:?} is {}", status.as_str().to_lowercase());
+            return refuse("document", words, "wait until it is active");
+        }
+        let known: BTreeSet<&str> = found
+            .into_iter()
+            .flat_map(|found| found.parameters())
+            .filter_map(|parameter| parameter.name())
+            .collect();
+        if let Some(other) = self.parameters.keys().find(|name| !known.contains(name.as_str())) {
+            let words = format!("document {name:?} has no parameter {other:?}");
+            let known: Vec<&str> = known.into_iter().collect();
+            let remedy = match known.as_slice() {
+                [] => "it has none".to_owned(),
+                known => format!("it has {}", known.join(", ")),
+            };
+            return refuse("parameters", words, &remedy);
+        }
+        let version = found.and_then(|found| found.document_version());
+        self.revision(version.unwrap_or(&self.version))
+    }
+}
+
+/// # Errors
+/// When the Systems Manager does not reach one of these instances.
+pub(super) async fn refuse_unmanaged(aws: &Aws, ids: &[String]) -> Result<(), ProviderError> {
+    let mut missing = Vec::new();
+    for ids in ids.chunks(A_CALL) {
+        let these = InstanceInformationStringFilter::builder().key("InstanceIds");
+        let these = these.set_values(Some(ids.to_vec())).build();
+        let these = these.map_err(|error| {
+            ProviderError::invalid("DescribeInstanceInformation", BASE, error.to_string())
+        })?;
+        let call = aws.ssm.describe_instance_information().filters(these);
+        let mut pages = call.into_paginator().items().send();
+        let mut online = BTreeSet::new();
+        while let Some(found) = pages.next().await {
+            let found = found.map_err(|e| from_sdk("ssm", "DescribeInstanceInformation", &e))?;
+            if found.ping_status().is_some_and(|status| status.as_str() == "Online") {
+                online.extend(found.instance_id().map(str::to_owned));
+            }
+        }
+        missing.extend(ids.iter().filter(|id| !online.contains(*id)).cloned());
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let words = format!("the Systems Manager does not reach {}", missing.join(", "));
+    let error = ProviderError::invalid("DescribeInstanceInformation", BASE, words);
+    Err(error.with_remedy(
+        "install the SSM agent on them, with an instance profile that has \
+         AmazonSSMManagedInstanceCore and a way to the service, or tag them rolling:ignore",
+    ))
+}
+
+impl Updates {
+    pub(super) async fn send(
+        &self,
+        aws: &Aws,
+        command: &RunCommand,
+        ids: &[String],
+        to: &Revision,
+        token: &str,
+    ) -> Result<(), ProviderError> {
+        let Some((document, version, parameters)) = parse(to.as_str()) else {
+            let words = format!("{to} is no version of a document");
+            return Err(ProviderError::invalid("SendCommand", BASE, words));
+        };
+        let timeout = i32::try_from(command.timeout.as_secs()).unwrap_or(i32::MAX);
+        for ids in ids.chunks(A_CALL) {
+            let call = aws.ssm.send_command().set_instance_ids(Some(ids.to_vec()));
+            let call = call.document_name(&document).document_version(&version);
+            let call = call.set_parameters(Some(lists(&parameters)));
+            let call = call.timeout_seconds(timeout.max(HAND_OVER)).comment(token);
+            let sent = call.send().await.map_err(|error| from_sdk("ssm", "SendCommand", &error))?;
+            let id = sent.command().and_then(|command| command.command_id());
+            let mut known = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
+            known.entry(token.to_owned()).or_default().extend(id.map(str::to_owned));
+        }
+        Ok(())
+    }
+
+    /// Cancels what is at work on `instances` for another update.
+    pub(super) async fn cancel(
+        &self,
+        aws: &Aws,
+        instances: &BTreeSet<InstanceId>,
+        token: &str,
+    ) -> Result<(), ProviderError> {
+        let running: BTreeMap<InstanceId, String> = {
+            let at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+            at_work
+                .iter()
+                .filter(|(id, of)| instances.contains(*id) && *of != token)
+                .map(|(id, of)| (id.clone(), of.clone()))
+                .collect()
+        };
+        for (id, of) in running {
+            let ids = {
+                let known = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
+                known.get(&of).cloned().unwrap_or_default()
+            };
+            for command in ids {
+                let call = aws.ssm.cancel_command().command_id(command);
+                let sent = call.instance_ids(id.as_str()).send().await;
+                sent.map_err(|error| from_sdk("ssm", "CancelCommand", &error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How the commands of these updates are.
+    pub(super) async fn invocations(
+        &self,
+        aws: &Aws,
+        marked: &BTreeMap<&str, BTreeSet<InstanceId>>,
+    ) -> Result<BTreeMap<InstanceId, UpdateState>, ProviderError> {
+        let mut states = BTreeMap::new();
+        for (token, instances) in marked {
+            for id in self.commands_of(aws, token, instances).await? {
+                let call = aws.ssm.list_command_invocations().command_id(id).details(true);
+                let mut pages = call.into_paginator().items().send();
+                while let Some(found) = pages.next().await {
+                    let found = found.map_err(|e| from_sdk("ssm", "ListCommandInvocations", &e))?;
+                    let of = found.instance_id().map(InstanceId::new);
+                    if let Some(of) = of.filter(|of| instances.contains(of)) {
+                        states.insert(of, state(&found));
+                    }
+                }
+            }
+        }
+        Ok(states)
+    }
+
+    /// The commands that were sent for an update: by us, or by whoever was here before.
+    async fn commands_of(
+        &self,
+        aws: &Aws,
+        token: &str,
+        instances: &BTreeSet<InstanceId>,
+    ) -> Result<BTreeSet<String>, ProviderError> {
+        {
+            let known = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(known) = known.get(token) {
+                return Ok(known.clone());
+            }
+        }
+        let mut found = BTreeSet::new();
+        // Several commands were needed for more than one call may name: each is asked of one
+        // instance of its own.
+        let in_order: Vec<&InstanceId> = instances.iter().collect();
+        for chunk in in_order.chunks(A_CALL) {
+            for id in chunk.first().into_iter().chain(chunk.last()) {
+                let call = aws.ssm.list_commands().instance_id(id.as_str());
+                let mut pages = call.into_paginator().items().send();
+                while let Some(command) = pages.next().await {
+                    let command =
+                        command.map_err(|error| from_sdk("ssm", "ListCommands", &error))?;
+                    if command.comment() == Some(token) {
+                        found.extend(command.command_id().map(str::to_owned));
+                        break;
+                    }
+                }
+            }
+        }
+        if !found.is_empty() {
+            let mut known = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
+            known.insert(token.to_owned(), found.clone());
+        }
+        Ok(found)
+    }
+}
+
+/// Every parameter is a list to the Systems Manager.
+fn lists(parameters: &Parameters) -> HashMap<String, Vec<String>> {
+    let lists = parameters.iter().map(|(name, value)| (name.clone(), vec![value.clone()]));
+    lists.collect()
+}
+
+fn state(found: &CommandInvocation) -> UpdateState {
+    use CommandInvocationStatus as Status;
+    match found.status() {
+        Some(Status::Success) => UpdateState::Done,
+        Some(Status::Failed | Status::TimedOut | Status::Cancelled) => {
+            UpdateState::Failed(words(found))
+        }
+        _ => UpdateState::Running,
+    }
+}
+
+/// What a command that failed has said.
+fn words(found: &CommandInvocation) -> String {
+    let failed = found
+        .command_plugins()
+        .iter()
+        .find(|plugin| !matches!(plugin.status(), Some(CommandPluginStatus::Success) | None));
+    let status = found.status_details().or(found.status().map(|status| status.as_str()));
+    let status = status.unwrap_or_default().to_lowercase();
+    let printed: Vec<char> =
+        failed.and_then(|plugin| plugin.output()).unwrap_or_default().trim().chars().collect();
+    let told: String = printed[printed.len().saturating_sub(TOLD)..].iter().collect();
+    let command = found.command_id().unwrap_or_default();
+    let code = failed.map(|plugin| plugin.response_code()).filter(|code| *code > 0);
+    let code = code.map_or(String::new(), |code| format!(" with exit code {code}"));
+    match told.is_empty() {
+        true => format!("command {command} {status}{code}"),
+        false => format!("command {command} {status}{code}: {told}"),
+    }
+}

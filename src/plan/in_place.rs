@@ -1,0 +1,129 @@
+//! Updating instances in place: begun once they are out of rotation, confirmed once the cloud says
+//! that they are done. Putting them back into rotation is what new instances need, too.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rolling_provider::{Action, InstanceId, Revision, Timestamp, Update, UpdateState};
+use sha2::{Digest as _, Sha256};
+
+use super::wait::{Wait, WaitKind};
+use super::{Input, Member, Plan, Step, View};
+
+/// How long an update that was asked for may take to show at all. It is asked for once more then,
+/// which a cloud without tokens for it would do twice.
+pub const SHOWS_IN: Duration = Duration::from_secs(30);
+
+/// Begins the update of `drained`, all in one call.
+pub fn update(input: &Input<'_>, drained: &BTreeSet<InstanceId>) -> Option<Step> {
+    let to = input.target.revision.clone();
+    let token = token(input, drained);
+    let instances = drained.clone();
+    (!drained.is_empty()).then(|| Step::plain(Action::Update { instances, to, token }))
+}
+
+/// Names an update: one that is tried again after a failure is another.
+fn token(input: &Input<'_>, instances: &BTreeSet<InstanceId>) -> String {
+    let record = input.progress.record.as_ref();
+    let (id, failures) = record.map_or(("", 0), |record| (record.id.as_str(), record.failures));
+    let back = input.progress.turned_back.is_some();
+    let names: Vec<&str> = instances.iter().map(InstanceId::as_str).collect();
+    let words = format!("{id} {} {failures} {back} {}", input.target.revision, names.join(" "));
+    let digest = Sha256::digest(words.as_bytes());
+    digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Takes in updates that are done, and asks once more for those that were only marked.
+pub fn follow(input: &Input<'_>, plan: &mut Plan) {
+    let Input { look, target, progress, now, .. } = *input;
+    for (to, instances) in of(input, |update, _| update.state == UpdateState::Done) {
+        plan.actions.push(Step::plain(Action::Confirm { instances, to: Some(to) }));
+    }
+    let mut lost: BTreeMap<&str, BTreeSet<InstanceId>> = BTreeMap::new();
+    for (id, instance) in &look.instances {
+        let Some(update) = &instance.update else { continue };
+        if update.state != UpdateState::Marked
+            || update.to != target.revision
+            || instance.ignored
+            || progress.victims.contains(id)
+        {
+            continue;
+        }
+        if is_lost(input, id) {
+            lost.entry(&update.token).or_default().insert(id.clone());
+        } else {
+            plan.wake_at(progress.seen.get(id).map(|seen| seen.since + SHOWS_IN), now);
+        }
+    }
+    for (token, instances) in lost {
+        let (to, token) = (target.revision.clone(), token.to_owned());
+        plan.actions.push(Step::plain(Action::Update { instances, to, token }));
+    }
+}
+
+/// The same for a rollout that ends early: what is under way is waited for, what was only marked
+/// is not begun any more.
+pub fn settle(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
+    if !input.is_in_place() {
+        return;
+    }
+    for (to, instances) in of(input, |update, _| update.state == UpdateState::Done) {
+        plan.actions.push(Step::plain(Action::Confirm { instances, to: Some(to) }));
+    }
+    let lost = of(input, |update, id| update.state == UpdateState::Marked && is_lost(input, id));
+    for instances in lost.into_values() {
+        plan.actions.push(Step::plain(Action::Confirm { instances, to: None }));
+    }
+    wait(input, view, plan);
+}
+
+/// Instances whose update is so, by where it takes them.
+fn of(
+    input: &Input<'_>,
+    is_it: impl Fn(&Update, &InstanceId) -> bool,
+) -> BTreeMap<Revision, BTreeSet<InstanceId>> {
+    let mut found: BTreeMap<Revision, BTreeSet<InstanceId>> = BTreeMap::new();
+    for (id, instance) in &input.look.instances {
+        if let Some(update) = instance.update.as_ref().filter(|update| is_it(update, id))
+            && !instance.ignored
+            && !input.progress.victims.contains(id)
+        {
+            found.entry(update.to.clone()).or_default().insert(id.clone());
+        }
+    }
+    found
+}
+
+/// Whether an update that is marked would have shown by now, had it been begun.
+fn is_lost(input: &Input<'_>, id: &InstanceId) -> bool {
+    let since = input.progress.seen.get(id).map(|seen| seen.since);
+    since.is_some_and(|since| input.now >= since + SHOWS_IN)
+}
+
+/// Whether something is at work on `member`, so that nothing else may be.
+pub fn is_at_work(input: &Input<'_>, member: &Member<'_>) -> bool {
+    let Some(update) = &member.instance.update else { return false };
+    match update.state {
+        UpdateState::Running => input.now < deadline(input, member),
+        UpdateState::Marked => !is_lost(input, member.id),
+        UpdateState::Done | UpdateState::Failed(_) => false,
+    }
+}
+
+/// Until when the update of `member` must have ended.
+fn deadline(input: &Input<'_>, member: &Member<'_>) -> Timestamp {
+    let since = member.seen.map_or(input.now, |seen| seen.since);
+    let update = member.instance.update.as_ref();
+    update.map_or(since, |update| input.progress.update_deadline(update, since))
+}
+
+/// Waits for updates that are under way.
+pub fn wait(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
+    let at_work: Vec<&Member<'_>> =
+        view.members.iter().filter(|member| is_at_work(input, member)).collect();
+    let Some(deadline) = at_work.iter().map(|member| deadline(input, member)).min() else { return };
+    let instances = at_work.iter().map(|member| member.id.clone()).collect();
+    let to = at_work.iter().find_map(|member| member.instance.update.as_ref());
+    let detail = to.map(|update| update.to.to_string());
+    plan.wait(Wait { kind: WaitKind::Update, instances, detail, deadline });
+}

@@ -1,0 +1,131 @@
+//! Instances that are updated in place, on the simulator: out of rotation, updated, back in.
+
+use std::sync::Arc;
+
+use rolling::event::{Event, Outcome};
+use rolling::plan::WaitKind;
+use rolling::spec::{OnFailure, Policy, Replacement, RollingDeployment};
+use rolling_provider::{Action, Fleet as _, TargetState};
+use rolling_simulator::{Behaviour, FleetConfig, Simulator};
+
+use crate::bed::Witness;
+use crate::world::{Told, bad, fleet, roll, seconds, simulate, spec, thirty_percent};
+
+pub fn updated(config: FleetConfig) -> FleetConfig {
+    FleetConfig { update: Some(seconds(60)), ..config }
+}
+
+pub fn deploy(policy: Policy) -> RollingDeployment {
+    RollingDeployment {
+        replacement: Replacement::InPlace { within: seconds(300) },
+        on_failure: OnFailure::Rollback,
+        ..spec(policy)
+    }
+}
+
+/// Rolls, and sees to it that the same ten instances are there afterwards, all in rotation.
+async fn update(config: FleetConfig, spec: RollingDeployment) -> (Told, Arc<Simulator>) {
+    let simulator = simulate(updated(config));
+    let before = simulator.observe().await.expect("a look");
+    let witness = Witness::new(simulator.clone(), spec.clone()).await;
+    let told = roll(witness.clone(), spec).await;
+    assert_eq!(witness.broken(0), Vec::<String>::new());
+    let after = simulator.observe().await.expect("a look");
+    assert!(before.instances.keys().eq(after.instances.keys()), "nobody comes or goes");
+    assert_eq!(simulator.launched(), 10);
+    assert_eq!(after.template, before.template, "what the fleet launches is left alone");
+    assert!(after.suspended.is_empty(), "{after:?}");
+    (told, simulator)
+}
+
+/// Every instance runs `revision`, serves, and has nothing of the rollout on it.
+async fn assert_all_on(simulator: &Simulator, revision: &str) {
+    let look = simulator.observe().await.expect("a look");
+    assert!(look.record.is_empty(), "{:?}", look.record);
+    for (id, instance) in &look.instances {
+        assert_eq!(instance.revision, Some(revision.into()), "{id}");
+        assert_eq!((&instance.update, &instance.failed_in), (&None, &None), "{id}");
+        let healthy = |state: TargetState| state == TargetState::Healthy;
+        assert!(instance.targets.values().all(|health| healthy(health.state)), "{instance:?}");
+    }
+}
+
+#[tokio::test]
+async fn instances_are_drained_updated_and_put_back_batch_by_batch() {
+    for plain in [false, true] {
+        let config = FleetConfig { plain, ..fleet() };
+        let (told, simulator) = update(config, deploy(thirty_percent())).await;
+        assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
+        assert_all_on(&simulator, "v2").await;
+        assert_eq!(told.batches(), [(0, 3), (0, 3), (0, 3), (0, 1)]);
+        assert_eq!(simulator.updated(), 10);
+        let words: Vec<&str> = told
+            .actions()
+            .into_iter()
+            .filter_map(|action| match action {
+                Action::Deregister { .. } => Some("out"),
+                Action::Update { instances, .. } => {
+                    assert!(instances.len() <= 3, "one call a batch");
+                    Some("update")
+                }
+                Action::Confirm { .. } => Some("done"),
+                Action::Register { .. } => Some("in"),
+                Action::Terminate { .. } | Action::MoveTemplate { .. } => Some("never"),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(words, ["out", "update", "done", "in"].repeat(4));
+        assert!(told.least_serving() >= 7);
+        let waits = told.events.iter().filter_map(|told| match &told.event {
+            Event::Waiting { on } => on.iter().find(|wait| wait.kind == WaitKind::Update),
+            _ => None,
+        });
+        let words = waits.map(ToString::to_string).next().expect("a wait");
+        assert!(words.ends_with("to be updated (v2)"), "{words}");
+        let again = roll(simulator.clone(), deploy(thirty_percent())).await;
+        assert_eq!(again.report.outcome, Outcome::Succeeded);
+        assert!(again.actions().is_empty(), "{:?}", again.actions());
+    }
+}
+
+#[tokio::test]
+async fn an_update_that_fails_is_told_in_its_own_words_and_undone() {
+    for (behaviour, words) in [
+        (Behaviour::FailLaunch, "failed: its update failed: exit code 1: it does not start"),
+        (Behaviour::Hang, "its update did not end within 5m"),
+        (Behaviour::Unhealthy, "Health checks failed with these codes: [502]"),
+    ] {
+        let (told, simulator) = update(bad(behaviour), deploy(thirty_percent())).await;
+        assert_eq!(told.report.outcome, Outcome::RolledBack, "{behaviour:?}: {:?}", told.report);
+        let reason = told.report.reason.clone().expect("a reason");
+        assert!(reason.contains(words), "{reason}");
+        assert_all_on(&simulator, "v1").await;
+        assert_eq!(simulator.updated(), 6, "three there, and three back");
+        assert!(told.least_serving() >= 7);
+    }
+}
+
+#[tokio::test]
+async fn where_failures_are_tolerated_an_update_is_tried_again_until_there_are_too_many() {
+    let spec = RollingDeployment { failure_threshold: 3, ..deploy(Policy::Rolling(one())) };
+    let (told, simulator) = update(bad(Behaviour::FailLaunch), spec).await;
+    assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
+    assert_all_on(&simulator, "v1").await;
+    assert_eq!(simulator.updated(), 4, "three times there, and once back");
+}
+
+fn one() -> rolling::spec::BatchSize {
+    rolling::spec::BatchSize::Fixed(1)
+}
+
+#[tokio::test]
+async fn where_nothing_goes_back_the_failed_one_stays_out_of_rotation_and_is_named() {
+    let spec = RollingDeployment { on_failure: OnFailure::Stop, ..deploy(Policy::Rolling(one())) };
+    let (told, _) = update(bad(Behaviour::FailLaunch), spec).await;
+    assert_eq!(told.report.outcome, Outcome::Failed, "{:?}", told.report);
+    let idle: Vec<_> = told.report.instances.iter().filter(|i| !i.serves).collect();
+    assert_eq!(idle.len(), 1, "{idle:?}");
+    let trouble = idle[0].trouble.clone().expect("a word");
+    assert!(trouble.contains("its update to v2 failed: exit code 1"), "{trouble}");
+    assert!(told.report.borrowed.is_empty(), "{:?}", told.report.borrowed);
+}

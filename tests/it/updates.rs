@@ -1,0 +1,294 @@
+//! Instances that are updated in place, by commands and by root volumes, on LocalStack.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::lab::{Account, account};
+use crate::localstack::{ids, least_serving, report, times};
+use crate::promises::{end, start};
+
+/// A document of the Systems Manager, one version for each of these behaviours.
+fn document(account: &Account, behaviours: &[Option<&str>]) {
+    let content = |behaviour: Option<&str>| {
+        let words = behaviour.map_or("deploys".to_owned(), |how| format!("lab:behaviour={how}"));
+        json!({
+            "schemaVersion": "2.2", "description": words,
+            "parameters": { "Release": { "type": "String", "default": "1" } },
+            "mainSteps": [{
+                "action": "aws:runShellScript", "name": "deploy",
+                "inputs": { "runCommand": ["deploy {{ Release }}"] },
+            }],
+        })
+        .to_string()
+    };
+    let first = json!({
+        "Name": "deploy", "DocumentType": "Command", "Content": content(behaviours[0]),
+    });
+    account.json("ssm", "AmazonSSM.CreateDocument", &first);
+    for (index, behaviour) in behaviours.iter().enumerate().skip(1) {
+        // Two versions must not have the same content.
+        let content = content(*behaviour).replace("deploys", &format!("deploys, version {index}"));
+        let next = json!({ "Name": "deploy", "Content": content, "DocumentVersion": "$LATEST" });
+        account.json("ssm", "AmazonSSM.UpdateDocument", &next);
+    }
+}
+
+fn base(document_version: &str) -> Value {
+    json!({
+        "policy": "rolling", "batch_size_type": "percentage", "batch_size": 50,
+        "poll_interval": "200ms",
+        "health": { "min_healthy_time": "300ms", "healthy_timeout": "8s" },
+        "replacement": { "run_command": {
+            "document": "deploy", "version": document_version,
+            "parameters": { "Release": "2.1" }, "timeout": "30s",
+        }},
+    })
+}
+
+/// A group of four, or four plain instances, that `document_version` is run on.
+struct Fleet {
+    account: Account,
+    path: &'static str,
+    before: Value,
+    target: Value,
+}
+
+fn fleet(is_plain: bool, behaviours: &[Option<&str>]) -> Option<Fleet> {
+    let account = account()?;
+    let mut times = times();
+    times["command"] = json!(0.5);
+    times["root_volume"] = json!(0.8);
+    let (path, target) = if is_plain {
+        let fleet = json!({ "name": "web", "size": 4, "port": 8080 });
+        let made = account.make("plain", fleet, times);
+        ("plain/web", json!({ "target_group": { "arn": made["target_group_arns"][0] } }))
+    } else {
+        let fleet = json!({ "name": "web", "size": 4, "health_check_type": "ELB" });
+        account.make("fleet", fleet, times);
+        ("groups/web", json!({ "auto_scaling_group": { "name": "web" } }))
+    };
+    account.shared();
+    document(&account, behaviours);
+    let before = account.get(path);
+    Some(Fleet { account, path, before, target })
+}
+
+impl Fleet {
+    fn of(&self, mut wanted: Value) -> Value {
+        let target = self.target.as_object().expect("a target");
+        wanted.as_object_mut().expect("attributes").extend(target.clone());
+        wanted
+    }
+
+    /// Every instance is there, healthy, and has had this version run on it last.
+    fn assert_all_ran(&self, version: Option<&str>) {
+        let after = self.account.get(self.path);
+        let known = self.before["instances"].as_object().expect("instances");
+        let found = after["instances"].as_object().expect("instances");
+        assert!(known.keys().eq(found.keys()), "nobody comes or goes: {found:?}");
+        for (id, instance) in found {
+            assert_eq!(after["targets"]["web"][id], "healthy", "{id}");
+            if let Some(version) = version {
+                assert_eq!(instance["command"]["version"], version, "{id}: {instance}");
+                assert_eq!(instance["command"]["parameters"]["Release"], json!(["2.1"]), "{id}");
+            }
+        }
+        assert_eq!(after["tags"], self.before["tags"]);
+        assert_eq!(after["suspended"], self.before["suspended"]);
+    }
+
+    /// The calls of an action, with what they were given.
+    fn calls(&self, action: &str) -> Vec<Value> {
+        let calls = self.account.get("calls")["calls"].as_array().expect("calls").clone();
+        let of = calls.into_iter().filter(|call| call["action"] == action);
+        of.map(|call| call["parameters"].clone()).collect()
+    }
+}
+
+#[test]
+fn a_document_is_run_on_instances_out_of_rotation_batch_by_batch() {
+    for is_plain in [false, true] {
+        let Some(fleet) = fleet(is_plain, &[None, None]) else { return };
+        let wanted = fleet.of(base("$LATEST"));
+        let ran = fleet.account.run("apply", &wanted);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        fleet.assert_all_ran(Some("2"));
+        let timeline = fleet.account.timeline();
+        assert!(least_serving(&fleet.before, &timeline) >= 2);
+        let sent = fleet.calls("SendCommand");
+        assert_eq!(sent.len(), 2, "one for each batch: {sent:?}");
+        for call in &sent {
+            assert_eq!(
+                (&call["DocumentVersion"], &call["DocumentName"]),
+                (&json!("2"), &json!("deploy"))
+            );
+        }
+        // Each had drained before the command was run on it.
+        for id in ids(&timeline, "command") {
+            let at = |kind: &str| {
+                let of = |event: &&Value| event["instance"] == json!(id) && event["kind"] == kind;
+                timeline.iter().find(of).unwrap_or_else(|| panic!("{id} never {kind}"))["at"]
+                    .as_f64()
+            };
+            assert!(
+                at("draining") < at("deregistered") && at("deregistered") < at("command"),
+                "{id}"
+            );
+        }
+        assert_eq!(ids(&timeline, "launched").len() + ids(&timeline, "terminating").len(), 0);
+        let again = fleet.account.run("apply", &wanted);
+        assert_eq!(again.code, 0, "{again:?}");
+        assert_eq!(fleet.calls("SendCommand").len(), 2, "nothing more to do");
+        let status = fleet.account.run("plan", &wanted);
+        assert_eq!(status.lines()[0]["changes"], false, "{status:?}");
+    }
+}
+
+#[test]
+fn a_command_that_fails_is_told_with_its_output_and_undone() {
+    for (is_plain, behaviour, words) in [
+        (false, "fail", "version 2 does not start"),
+        (true, "fail", "version 2 does not start"),
+        (true, "unhealthy", "Target.ResponseCodeMismatch"),
+        (false, "hang", "timed"),
+    ] {
+        let Some(fleet) = fleet(is_plain, &[None, Some(behaviour)]) else { return };
+        if behaviour == "hang" {
+            let mut times = times();
+            times["command"] = json!(0.5);
+            times["command_timeout"] = json!(2);
+            fleet.account.put("times", times);
+        }
+        let first = fleet.account.run("apply", &fleet.of(base("1")));
+        assert_eq!(first.code, 0, "{first:?}");
+        let ran = fleet.account.run("apply", &fleet.of(base("2")));
+        assert_eq!(ran.code, 3, "{behaviour}: {ran:?}");
+        let why = report(&ran)["reason"].as_str().expect("a reason").to_owned();
+        assert!(why.to_lowercase().contains(&words.to_lowercase()), "{why}");
+        fleet.assert_all_ran(Some("1"));
+        assert!(least_serving(&fleet.before, &fleet.account.timeline()) >= 2);
+    }
+}
+
+#[test]
+fn killed_at_any_moment_no_command_is_run_twice_and_nobody_stays_out() {
+    const KILLS: u32 = 10;
+    std::thread::scope(|scope| {
+        for lane in 0..3 {
+            scope.spawn(move || {
+                for kill in (lane..KILLS).step_by(3) {
+                    let Some(fleet) = fleet(kill % 2 == 0, &[None, None]) else { return };
+                    let moment = 7.0 * f64::from(kill + 1) / f64::from(KILLS);
+                    let mut wanted = fleet.of(base("2"));
+                    wanted["health"]["healthy_timeout"] = json!("60s");
+                    let mut child = start(&fleet.account, &wanted);
+                    std::thread::sleep(Duration::from_secs_f64(moment));
+                    child.kill().expect("SIGKILL");
+                    let killed = end(child).code;
+                    let ran = fleet.account.run("apply", &wanted);
+                    assert_eq!(ran.code, 0, "killed after {moment} s ({killed}): {ran:?}");
+                    fleet.assert_all_ran(Some("2"));
+                    let commanded = ids(&fleet.account.timeline(), "command");
+                    let each: BTreeSet<&String> = commanded.iter().collect();
+                    assert_eq!((each.len(), commanded.len()), (4, 4), "after {moment} s");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn root_volumes_are_replaced_by_ones_of_an_image_and_a_bad_one_goes_back() {
+    for is_plain in [false, true] {
+        let Some(fleet) = fleet(is_plain, &[None]) else { return };
+        let images = fleet.account.put("images", json!({ "images": [null, "unhealthy", "fail"] }));
+        let image = |index: usize| images["image_ids"][index].clone();
+        let wanted = |image: Value| {
+            let mut wanted = fleet.of(base("1"));
+            wanted["replacement"] = json!({ "replace_root_volume": { "image_id": image } });
+            wanted
+        };
+        let ran = fleet.account.run("apply", &wanted(image(0)));
+        assert_eq!(ran.code, 0, "{ran:?}");
+        fleet.assert_all_ran(None);
+        let tasks = fleet.calls("CreateReplaceRootVolumeTask");
+        assert_eq!(tasks.len(), 4);
+        assert!(tasks.iter().all(|task| task["ImageId"] == image(0)), "{tasks:?}");
+        assert_eq!(ids(&fleet.account.timeline(), "launched").len(), 0);
+        let plan = fleet.account.run("plan", &wanted(image(0)));
+        assert_eq!(plan.lines()[0]["changes"], false, "{plan:?}");
+
+        for (index, words) in
+            [(1, "Target.ResponseCodeMismatch"), (2, "could not replace its root volume")]
+        {
+            let ran = fleet.account.run("apply", &wanted(image(index)));
+            assert_eq!(ran.code, 3, "{ran:?}");
+            let why = report(&ran)["reason"].as_str().expect("a reason").to_owned();
+            assert!(why.contains(words), "{why}");
+            fleet.assert_all_ran(None);
+            let plan = fleet.account.run("plan", &wanted(image(0)));
+            assert_eq!(plan.lines()[0]["changes"], false, "all on the first image: {plan:?}");
+        }
+    }
+}
+
+/// What it takes to update in place, in both ways: a command that hangs is cancelled, one that was
+/// sent by an engine that is gone is looked for, and a root volume is replaced.
+pub fn called() -> BTreeSet<String> {
+    let Some(fleet) = fleet(true, &[None, Some("hang")]) else { return BTreeSet::new() };
+    fleet.account.foreign();
+    let mut wanted = fleet.of(base("1"));
+    assert_eq!(fleet.account.run("apply", &wanted).code, 0);
+    wanted["replacement"]["run_command"]["version"] = json!("2");
+    wanted["replacement"]["run_command"]["timeout"] = json!("1s");
+    let mut child = start(&fleet.account, &wanted);
+    while fleet.calls("SendCommand").len() < 3 {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    child.kill().expect("SIGKILL");
+    end(child);
+    let ran = fleet.account.run("apply", &wanted);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    fleet.assert_all_ran(Some("1"));
+    let images = fleet.account.put("images", json!({ "images": [null] }));
+    let image = images["image_ids"][0].clone();
+    wanted["replacement"] = json!({ "replace_root_volume": { "image_id": image } });
+    let ran = fleet.account.run("apply", &wanted);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    fleet.account.called()
+}
+
+#[test]
+fn what_cannot_be_run_is_named_before_anything_is_touched() {
+    let Some(fleet) = fleet(false, &[None]) else { return };
+    let before = fleet.account.get(fleet.path);
+    let refused = |wanted: &Value, place: &str, words: &str| {
+        let ran = fleet.account.run("apply", wanted);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        let found = ran.lines()[0]["diagnostics"][0].clone();
+        let at = format!("/resource/rolling_deployment/web{place}");
+        assert_eq!(found["pointer"], json!(at), "{found}");
+        assert!(found["summary"].to_string().contains(words), "{found}");
+        assert!(found["remedy"].is_string(), "{found}");
+    };
+    let command = "/replacement/run_command";
+    refused(&fleet.of(base("9")), &format!("{command}/version"), "has no version 9");
+    let mut wanted = fleet.of(base("1"));
+    wanted["replacement"]["run_command"]["document"] = json!("depoly");
+    refused(&wanted, &format!("{command}/document"), "does not exist in us-east-1");
+    let mut wanted = fleet.of(base("1"));
+    wanted["replacement"]["run_command"]["parameters"] = json!({ "Relaese": "1" });
+    refused(&wanted, &format!("{command}/parameters"), "has no parameter");
+    let mut wanted = fleet.of(base("1"));
+    wanted["replacement"] =
+        json!({ "replace_root_volume": { "image_id": "ami-0123456789abcdef0" } });
+    let image = "/replacement/replace_root_volume/image_id";
+    refused(&wanted, image, "does not exist in us-east-1");
+    let mut times = times();
+    times["unmanaged"] = json!(true);
+    fleet.account.put("times", times);
+    refused(&fleet.of(base("1")), command, "the Systems Manager does not reach i-");
+    assert_eq!(fleet.account.get(fleet.path), before);
+}
