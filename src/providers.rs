@@ -166,7 +166,8 @@ impl Providers {
                     first_percent,
                 }),
             };
-            return Ok(Arc::new(aws.auto_scaling_group(group, clock)));
+            let fleet = Arc::new(aws.auto_scaling_group(group, clock));
+            return recorded(aws, fleet, deployment);
         }
         let Some(group) = &deployment.target_group else {
             return Err(ProviderError::invalid("open the fleet", "", "there is no target"));
@@ -175,7 +176,7 @@ impl Providers {
             arn: group.arn.clone(),
             launch_template: launch_template(&group.launch_template),
         };
-        Ok(Arc::new(aws.target_group_instances(instances, clock)))
+        recorded(aws, Arc::new(aws.target_group_instances(instances, clock)), deployment)
     }
 
     #[cfg(not(feature = "aws"))]
@@ -188,6 +189,22 @@ impl Providers {
             if deployment.target_group.is_some() { "target_group" } else { "auto_scaling_group" };
         let error = ProviderError::invalid("open the fleet", target, words);
         Err(error.with_remedy("build it with the feature `aws`, which is on by default"))
+    }
+}
+
+/// `fleet` with its record where `deployment` says.
+#[cfg(feature = "aws")]
+fn recorded(
+    aws: &rolling_aws::Aws,
+    fleet: Arc<dyn Fleet>,
+    deployment: &RollingDeploymentConfig,
+) -> Result<Arc<dyn Fleet>, ProviderError> {
+    match &deployment.record {
+        None => Ok(fleet),
+        Some(record) => {
+            let (bucket, key) = (record.s3.bucket.clone(), record.s3.key.clone());
+            aws.recorded(fleet, rolling_aws::S3Object { bucket, key })
+        }
     }
 }
 

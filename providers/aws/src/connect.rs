@@ -36,6 +36,8 @@ pub struct Aws {
     pub(crate) cloudwatch: aws_sdk_cloudwatch::Client,
     pub(crate) ec2: aws_sdk_ec2::Client,
     pub(crate) elb: aws_sdk_elasticloadbalancingv2::Client,
+    #[cfg(feature = "s3")]
+    pub(crate) s3: aws_sdk_s3::Client,
     pub(crate) region: String,
 }
 
@@ -131,7 +133,15 @@ impl Aws {
             ),
             elb: aws_sdk_elasticloadbalancingv2::Client::from_conf(
                 aws_sdk_elasticloadbalancingv2::config::Builder::from(&shared)
+                    .retry_partition(shares.clone())
+                    .build(),
+            ),
+            #[cfg(feature = "s3")]
+            s3: aws_sdk_s3::Client::from_conf(
+                aws_sdk_s3::config::Builder::from(&shared)
                     .retry_partition(shares)
+                    // Another endpoint has no name for each bucket.
+                    .force_path_style(shared.endpoint_url().is_some())
                     .build(),
             ),
             region,
