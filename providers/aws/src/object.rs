@@ -4,6 +4,8 @@
 mod fleet;
 #[cfg(feature = "s3")]
 mod store;
+#[cfg(all(test, feature = "s3"))]
+mod tests;
 
 use std::sync::Arc;
 

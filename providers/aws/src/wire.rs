@@ -47,6 +47,8 @@ fn fleet_at(
         #[cfg(feature = "cloudwatch")]
         cloudwatch: aws_sdk_cloudwatch::Client::new(&shared),
         elb: aws_sdk_elasticloadbalancingv2::Client::new(&shared),
+        #[cfg(feature = "s3")]
+        s3: aws_sdk_s3::Client::new(&shared),
         region: "eu-west-1".into(),
     };
     let launch_template =
