@@ -144,6 +144,22 @@ fn each_bad_attribute_is_named_with_its_place_and_a_way_out() {
             "/gates/command",
             "after each batch",
         ),
+        (
+            json!({ "record": { "s3": { "bucket": "b-1", "key": "k" } } }),
+            "/record",
+            "a simulated fleet keeps its record itself",
+        ),
+        (
+            json!({ "record": { "s3": { "bucket": "s3://b", "key": "k" } } }),
+            "/record/s3/bucket",
+            "must match",
+        ),
+        (
+            json!({ "record": { "s3": { "bucket": "b-1", "key": "" } } }),
+            "/record/s3/key",
+            "must not be empty",
+        ),
+        (json!({ "record": {} }), "/record", "\"s3\" is missing"),
         (json!({ "suspend_processes": ["Launch"] }), "/suspend_processes/0", "known are"),
     ];
     for (changes, place, words) in cases {

@@ -38,7 +38,7 @@ fn s3(account: &Account, method: &str, path: &str, body: &str) -> (u16, String) 
 }
 
 /// A bucket of this account's own; all accounts share one set of names.
-fn bucket(account: &Account) -> String {
+pub fn bucket(account: &Account) -> String {
     let name = format!("rolling-{}", account.id);
     assert_eq!(s3(account, "PUT", &name, "").0, 200);
     name
@@ -67,7 +67,7 @@ fn until_called(account: &Account, action: &str, times: u64) {
 }
 
 /// `wanted` with its record in the object.
-fn recorded(account: &Account, mut wanted: Value) -> Value {
+pub fn recorded(account: &Account, mut wanted: Value) -> Value {
     let bucket = format!("rolling-{}", account.id);
     wanted["record"] = json!({ "s3": { "bucket": bucket, "key": KEY } });
     wanted["health"]["healthy_timeout"] = json!("60s");
