@@ -355,7 +355,7 @@ pub struct CommandGateConfig {
     pub timeout: Option<DurationText>,
 }
 
-/// Where the record of a rollout and its lease are kept, other than on the target.
+/// A place other than the target.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RecordConfig {

@@ -187,6 +187,16 @@ fn two_resources_on_one_target_are_refused() {
     let place = "error at /resource/rolling_deployment/b/simulated_fleet/name: ";
     assert!(said.contains(place), "{said}");
     assert!(said.contains("already the target of /resource/rolling_deployment/a"), "{said}");
+
+    let recorded = |name: &str| {
+        let group = json!({ "name": name, "launch_template": { "id": "lt-1", "version": "2" } });
+        let record = json!({ "s3": { "bucket": "b-1", "key": "k" } });
+        json!({ "policy": "all_at_once", "auto_scaling_group": group, "record": record })
+    };
+    let two = json!({ "a": recorded("a"), "b": recorded("b") });
+    let said = refused(&json!({ "resource": { "rolling_deployment": two } }).to_string());
+    let place = "error at /resource/rolling_deployment/b/record/s3/key: ";
+    assert!(said.contains(place) && said.contains("choose another key"), "{said}");
 }
 
 #[test]

@@ -4,7 +4,8 @@
 mod fleet;
 #[cfg(feature = "s3")]
 mod store;
-#[cfg(all(test, feature = "s3"))]
+#[cfg(feature = "s3")]
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
