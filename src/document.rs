@@ -151,8 +151,20 @@ impl Reader {
         Some(Document { provider, resources: read, warnings: std::mem::take(&mut self.warnings) })
     }
 
-    /// Two deployments on one target would undo each other's work.
+    /// Two deployments on one target would undo each other's work, and two with one object for
+    /// their records could not begin.
     fn refuse_shared_targets(&mut self, resources: &[Resource]) {
+        let mut objects = BTreeMap::new();
+        for resource in resources {
+            let Some(record) = &resource.config.record else { continue };
+            if let Some(first) = objects.insert((&record.s3.bucket, &record.s3.key), resource) {
+                let place = format!("{}/record/s3/key", resource.pointer);
+                let words =
+                    format!("{:?} is already the record of {}", record.s3.key, first.pointer);
+                let remedy = "choose another key: one object is for one target";
+                self.found.push(Diagnostic::error(place, words).with_remedy(remedy));
+            }
+        }
         let mut owners: BTreeMap<(&str, String), &Resource> = BTreeMap::new();
         for resource in resources {
             let config = serde_json::json!(resource.config);

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use self::act::Acted;
 use self::gate::Asking;
-use self::hold::Hold;
+use self::hold::{Hold, Kept};
 use self::report::{Emitter, Shown};
 use crate::control::Control;
 use crate::event::{Envelope, Event, Outcome, Report};
@@ -296,11 +296,11 @@ impl Rollout {
             if urgency == Stop::Gracefully {
                 self.stop_gracefully(emit);
             }
-            if let Some(reason) = self.superseded() {
-                self.progress.halt = Some(Halt::failed(reason, self.clock.now()));
-                return Outcome::Locked;
+            match self.keep_hold(stop, emit).await {
+                Kept::Ours => {}
+                Kept::Doubtful => continue,
+                Kept::Lost(outcome) => return outcome,
             }
-            self.renew().await;
 
             let now = self.clock.now();
             let plan = self.plan(now);
@@ -334,7 +334,7 @@ impl Rollout {
             let mut changed = false;
             let mut failed = None;
             for step in plan.actions {
-                if *stop.borrow() == Stop::Now {
+                if *stop.borrow() == Stop::Now || !self.is_believed() {
                     break;
                 }
                 let action = step.action.clone();
@@ -386,12 +386,7 @@ impl Rollout {
             match self.observe_patiently(stop, emit).await {
                 Ok(true) => polls.start_over(),
                 Ok(false) => {}
-                Err(error) => {
-                    let reason = format!("cannot see the fleet any more: {error}");
-                    let ending = self.ending(Ending::Failed);
-                    self.progress.begin_halt(Halt::failed(reason, self.clock.now()));
-                    return ending;
-                }
+                Err(error) => return self.lost_sight(&error),
             }
         }
     }

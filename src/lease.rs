@@ -5,6 +5,10 @@
 //! compare-and-swap and reads lag, so two engines can overlap for a moment: that is why every
 //! mutation names its instance or sets an absolute value, and why an engine that sees a foreign
 //! lease stops before its next mutation.
+//!
+//! Where the record is guarded ([`rolling_provider::Fleet::guards_record`]) a lease is written only
+//! over the one that was seen, so of several newcomers one gets it; and its owner believes in it
+//! for [`BELIEVE`] only, which is over before anybody may take it.
 
 use std::time::Duration;
 
@@ -17,6 +21,8 @@ use crate::record::fields::{Fields, Line};
 pub const RENEW: Duration = Duration::from_secs(10);
 /// How long a counter must stand still before its owner is taken for dead.
 pub const WATCH: Duration = Duration::from_secs(30);
+/// How long after its last renewal the owner of a guarded lease may still act.
+pub const BELIEVE: Duration = Duration::from_secs(20);
 /// How long a lease that was taken over must stay ours before it is believed.
 pub const SETTLE: Duration = Duration::from_secs(5);
 /// The same where nobody held one.

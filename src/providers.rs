@@ -171,7 +171,8 @@ impl Providers {
                     first_percent,
                 }),
             };
-            return Ok(Arc::new(aws.auto_scaling_group(group, clock)));
+            let fleet = Arc::new(aws.auto_scaling_group(group, clock));
+            return recorded(aws, fleet, deployment);
         }
         let Some(group) = &deployment.target_group else {
             return Err(ProviderError::invalid("open the fleet", "", "there is no target"));
@@ -181,7 +182,7 @@ impl Providers {
             launch_template: launch_template(&group.launch_template),
             in_place,
         };
-        Ok(Arc::new(aws.target_group_instances(instances, clock)))
+        recorded(aws, Arc::new(aws.target_group_instances(instances, clock)), deployment)
     }
 
     #[cfg(not(feature = "aws"))]
@@ -211,6 +212,22 @@ fn in_place(replacement: &ReplacementConfig) -> Option<rolling_aws::InPlace> {
     }
     let image_id = replacement.replace_root_volume.as_ref()?.image_id.clone();
     Some(rolling_aws::InPlace::ReplaceRootVolume { image_id })
+}
+
+/// `fleet` with its record where `deployment` says.
+#[cfg(feature = "aws")]
+fn recorded(
+    aws: &rolling_aws::Aws,
+    fleet: Arc<dyn Fleet>,
+    deployment: &RollingDeploymentConfig,
+) -> Result<Arc<dyn Fleet>, ProviderError> {
+    match &deployment.record {
+        None => Ok(fleet),
+        Some(record) => {
+            let (bucket, key) = (record.s3.bucket.clone(), record.s3.key.clone());
+            aws.recorded(fleet, rolling_aws::S3Object { bucket, key })
+        }
+    }
 }
 
 /// The revision that all instances run that live.

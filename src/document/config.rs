@@ -82,6 +82,8 @@ pub struct RollingDeploymentConfig {
     /// What must hold for the rollout to go on, besides the health of its instances. A gate that
     /// does not pass is a failure of the new revision. A rollout that goes back asks none.
     pub gates: Option<GatesConfig>,
+    /// Where the record of a rollout and its lease are kept. Default: as tags on the target.
+    pub record: Option<RecordConfig>,
 }
 
 /// How the fleet is replaced.
@@ -399,6 +401,27 @@ pub struct CommandGateConfig {
     pub run: Vec<String>,
     /// How long it may take before it is ended, and has failed. Default `5m`.
     pub timeout: Option<DurationText>,
+}
+
+/// A place other than the target.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecordConfig {
+    /// An object in S3, written only where nobody has written since: two engines never overlap.
+    pub s3: S3RecordConfig,
+}
+
+/// One object in S3, for one target. It is there while a rollout runs, is paused, or failed with
+/// something still to say. Whoever rolls the target names the same one.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct S3RecordConfig {
+    /// The bucket, which must be there, in the provider's region.
+    #[schemars(regex(pattern = "^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"))]
+    pub bucket: String,
+    /// The object's key, for instance `rolling/web.json`.
+    #[schemars(length(min = 1))]
+    pub key: String,
 }
 
 /// What to do when an instance of the new revision fails.

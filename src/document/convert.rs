@@ -144,6 +144,11 @@ fn check_target(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec
         let place = format!("{pointer}/suspend_processes");
         found.push(Diagnostic::error(place, words).with_remedy("remove it"));
     }
+    if config.simulated_fleet.is_some() && config.record.is_some() {
+        let words = "a simulated fleet keeps its record itself";
+        let place = format!("{pointer}/record");
+        found.push(Diagnostic::error(place, words).with_remedy("remove it"));
+    }
     let groups = config.simulated_fleet.iter().flat_map(|f| f.target_groups.iter().flatten());
     let mut names = BTreeSet::new();
     for (index, group) in groups.enumerate() {

@@ -28,8 +28,9 @@ pub fn partial(config: &Value, unknown: &[String]) -> Vec<Diagnostic> {
     // A target of which everything is unknown is not there at all, and neither is its parent.
     let mut found = check::<RollingDeploymentConfig>(&normalise(&config), "");
     found.retain(|finding| !is_unknown(&finding.pointer) && !is_missing(finding));
-    if found.is_empty() && unknown.iter().all(|pointer| is_of_target(pointer)) {
-        // Text is all there is to be unknown of a target; any text does for the other rules.
+    if found.is_empty() && unknown.iter().all(|pointer| is_text(pointer)) {
+        // Text is all there is to be unknown of a target, and of where the record is kept; any text
+        // does for the other rules.
         for pointer in unknown {
             put_in(&mut config, pointer);
         }
@@ -39,11 +40,12 @@ pub fn partial(config: &Value, unknown: &[String]) -> Vec<Diagnostic> {
     found
 }
 
-fn is_of_target(pointer: &str) -> bool {
+fn is_text(pointer: &str) -> bool {
     let first = |place: &str| place.split('/').nth(1).map(str::to_owned);
     let of = first(pointer);
     let is_below = pointer.matches('/').count() > 1;
-    is_below && super::TARGETS.iter().any(|target| first(target) == of)
+    let is_target = super::TARGETS.iter().any(|target| first(target) == of);
+    is_below && (is_target || of.as_deref() == Some("record"))
 }
 
 fn take_out(config: &mut Value, pointer: &str) {
@@ -58,7 +60,8 @@ fn put_in(config: &mut Value, pointer: &str) {
     if let Some(Value::Object(object)) = config.pointer_mut(parent) {
         let any = match pointer {
             "/target_group/arn" => "arn:aws:elasticloadbalancing:-:0:targetgroup/-",
-            _ => "1",
+            // As good a bucket as a number.
+            _ => "111",
         };
         object.insert(name.into(), json!(any));
     }

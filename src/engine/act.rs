@@ -29,6 +29,9 @@ impl Rollout {
             Err(error) if error.is_retryable() || error.effect == Effect::Unknown => {
                 if error.effect == Effect::Unknown {
                     self.progress.unsure(&action, surge);
+                    if erases_lease(&action) {
+                        self.hold.may_be_gone();
+                    }
                 }
                 if matches!(action, Action::Launch { .. }) && error.kind == ErrorKind::Transient {
                     let now = self.clock.now();
@@ -50,7 +53,7 @@ impl Rollout {
         let now = self.clock.now();
         let desired = self.progress.desired(&self.look);
         self.progress.accepted(&action, surge, desired, now);
-        if matches!(&action, Action::EraseRecord { keys } if keys.contains(LEASE)) {
+        if erases_lease(&action) {
             self.hold.is_gone();
         }
         if let Some(record) = record {
@@ -93,6 +96,10 @@ impl Rollout {
             self.halt(halt, emit);
         }
     }
+}
+
+fn erases_lease(action: &Action) -> bool {
+    matches!(action, Action::EraseRecord { keys } if keys.contains(LEASE))
 }
 
 fn with_remedy(error: &ProviderError) -> String {

@@ -112,8 +112,14 @@ impl Rollout {
                 Claim::Held(owner) => living = Some(owner),
             }
             if !left {
-                self.fleet.act(&Action::WriteRecord { tags: control.tags() }).await?;
-                left = true;
+                match self.fleet.act(&Action::WriteRecord { tags: control.tags() }).await {
+                    Ok(()) => left = true,
+                    // The engine at work wrote in the same moment, say. After a look, once more.
+                    Err(error) if error.is_retryable() && now.since(begin) <= HEARD_WITHIN => {
+                        tracing::debug!(%error, "trying again");
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             self.pause(LOOK_EVERY, stop).await;
             self.look = self.fleet.observe().await?;

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rolling_provider::{Action, Timestamp};
+use rolling_provider::{Action, ProviderError, Timestamp};
 use tokio::sync::watch;
 
 use super::NOTHING_DONE;
 use super::report::Emitter;
-use super::{PATIENCE, Rollout, Stop};
+use super::{PATIENCE, Rollout, STOP_WITHIN, Stop};
 use crate::event::{Event, Outcome};
-use crate::lease::{Claim, Lease, RENEW, WATCH, Watch};
+use crate::lease::{BELIEVE, Claim, Lease, RENEW, WATCH, Watch};
 use crate::plan::{Wait, WaitKind};
 use crate::progress::Halt;
 use crate::record::{CONTROL, Ending, LEASE, Record};
@@ -23,16 +23,35 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Hold {
     /// Ours, once it is ours.
     lease: Option<Lease>,
-    /// When it was last renewed.
+    /// When the last call that renewed it began.
     renewed: Timestamp,
+    /// Nobody knows whether it was taken off with the record.
+    erasing: bool,
+    /// Since when it cannot be renewed.
+    unrenewed: Option<Timestamp>,
     /// The one that was found and taken over. Reads lag, so it may be seen again.
     found: Option<Lease>,
+}
+
+/// What became of the lease.
+pub(super) enum Kept {
+    /// It is ours, as far as that can be known.
+    Ours,
+    /// It could not be renewed, and was looked at again: begin the tick anew.
+    Doubtful,
+    /// The run ends, since somebody else is at work or since nobody can know.
+    Lost(Outcome),
 }
 
 impl Hold {
     /// The lease was taken off with the record.
     pub(super) fn is_gone(&mut self) {
         self.lease = None;
+    }
+
+    /// The lease may have been taken off with the record.
+    pub(super) fn may_be_gone(&mut self) {
+        self.erasing = true;
     }
 }
 
@@ -72,16 +91,19 @@ impl Rollout {
         };
         let counter = self.hold.found.as_ref().map_or(0, |lease| lease.counter) + 1;
         let mine = Lease { owner: self.caller.owner.clone(), counter };
-        self.write_lease(&mine, stop, emit).await?;
+        if let Some(owner) = self.write_lease(&mine, stop, emit).await? {
+            return Ok(Some(self.locked(&owner)));
+        }
         let written = self.clock.now();
-        // Believed once it has stood for a while and reads show it.
-        self.clock.sleep(settle).await;
+        // Believed once it has stood for a while and reads show it. A guarded one is ours already.
+        if !self.fleet.guards_record() {
+            self.clock.sleep(settle).await;
+        }
         loop {
             let look = self.look_patiently(stop, emit).await.map_err(cannot_see)?;
             let seen = Lease::from_tags(&look.record);
             if seen.as_ref() == Some(&mine) {
                 self.hold.lease = Some(mine);
-                self.hold.renewed = written;
                 self.take_up(look)?;
                 let reason = "asked to stop before anything was replaced";
                 return Ok((*stop.borrow() != Stop::No).then(|| self.interrupted(reason)));
@@ -96,17 +118,19 @@ impl Rollout {
         }
     }
 
+    /// Writes `lease`. The owner of another that was written meanwhile, if so.
     async fn write_lease(
         &mut self,
         lease: &Lease,
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
-    ) -> Result<(), String> {
+    ) -> Result<Option<String>, String> {
         let mut schedule = crate::schedule::Schedule::retrying(self.caller.jitter);
         let begin = self.clock.now();
         let action = Action::WriteRecord { tags: lease.tags() };
         loop {
-            let Err(error) = self.fleet.act(&action).await else { return Ok(()) };
+            self.hold.renewed = self.clock.now();
+            let Err(error) = self.fleet.act(&action).await else { return Ok(None) };
             let patient = self.clock.now().since(begin) <= PATIENCE && *stop.borrow() == Stop::No;
             if !error.is_retryable() || !patient {
                 let remedy = error.remedy.as_ref().map_or(String::new(), |r| format!(" ({r})"));
@@ -114,24 +138,77 @@ impl Rollout {
             }
             emit.send(self.clock.now(), Event::Retrying { error: error.to_string() });
             self.pause(schedule.pause(), stop).await;
+            self.look = self.look_patiently(stop, emit).await.map_err(cannot_see)?;
+            let found = Lease::from_tags(&self.look.record);
+            let other = found.filter(|found| found.owner != lease.owner);
+            if let Some(other) = other.filter(|other| Some(other) != self.hold.found.as_ref()) {
+                return Ok(Some(other.owner));
+            }
         }
     }
 
-    /// Raises the counter when that is due. A renewal that fails is tried again next tick.
-    pub(super) async fn renew(&mut self) {
+    /// Sees to it, by the last look and by a renewal where that is due, that nobody else is at
+    /// work.
+    pub(super) async fn keep_hold(
+        &mut self,
+        stop: &mut watch::Receiver<Stop>,
+        emit: &mut Emitter<'_>,
+    ) -> Kept {
+        if let Some(reason) = self.superseded() {
+            self.progress.halt = Some(Halt::failed(reason, self.clock.now()));
+            return Kept::Lost(Outcome::Locked);
+        }
+        let Err(error) = self.renew().await else {
+            self.hold.unrenewed = None;
+            return Kept::Ours;
+        };
+        tracing::warn!(%error, "cannot renew the lease");
+        if !self.fleet.guards_record() {
+            return Kept::Ours;
+        }
+        let now = self.clock.now();
+        let reason = format!("cannot renew the lease: {error}");
+        if !error.is_retryable() && self.is_believed() {
+            // What can be is put back while it stands.
+            if self.progress.halt.is_none() {
+                self.halt(Halt::failed(reason, now), emit);
+            }
+            return Kept::Ours;
+        }
+        let since = *self.hold.unrenewed.get_or_insert(now);
+        let patience = if *stop.borrow() == Stop::No { PATIENCE } else { STOP_WITHIN };
+        if !error.is_retryable() || now.since(since) > patience {
+            return Kept::Lost(self.give_up(reason));
+        }
+        emit.send(now, Event::Retrying { error: error.to_string() });
+        self.pause(LOOK_EVERY, stop).await;
+        match self.observe_patiently(stop, emit).await {
+            Ok(_) => Kept::Doubtful,
+            Err(error) => Kept::Lost(self.lost_sight(&error)),
+        }
+    }
+
+    /// Raises the counter when that is due.
+    async fn renew(&mut self) -> Result<(), ProviderError> {
         let now = self.clock.now();
         if self.renewal_due(now) > Duration::ZERO {
-            return;
+            return Ok(());
         }
-        let Some(lease) = &mut self.hold.lease else { return };
-        let next = Lease { counter: lease.counter + 1, ..lease.clone() };
-        match self.fleet.act(&Action::WriteRecord { tags: next.tags() }).await {
-            Ok(()) => {
-                *lease = next;
-                self.hold.renewed = now;
-            }
-            Err(error) => tracing::warn!(%error, "cannot renew the lease"),
-        }
+        let Some(lease) = &mut self.hold.lease else { return Ok(()) };
+        // A renewal whose answer was lost may show, and the counter has to move beyond it.
+        let seen = Lease::from_tags(&self.look.record).filter(|seen| seen.owner == lease.owner);
+        let last = seen.map_or(lease.counter, |seen| seen.counter.max(lease.counter));
+        let next = Lease { counter: last + 1, ..lease.clone() };
+        self.fleet.act(&Action::WriteRecord { tags: next.tags() }).await?;
+        *lease = next;
+        self.hold.renewed = now;
+        Ok(())
+    }
+
+    /// Whether nobody else can be at work by now, as far as that can be known.
+    pub(super) fn is_believed(&self) -> bool {
+        let since = || self.clock.now().since(self.hold.renewed);
+        !self.fleet.guards_record() || self.hold.lease.is_none() || since() < BELIEVE
     }
 
     pub(super) fn renewal_due(&self, now: Timestamp) -> Duration {
@@ -142,8 +219,15 @@ impl Rollout {
     }
 
     /// Why this engine must not go on, if the last look shows another at work.
-    pub(super) fn superseded(&self) -> Option<String> {
+    fn superseded(&mut self) -> Option<String> {
         let found = Lease::from_tags(&self.look.record);
+        if self.fleet.guards_record() && found.is_none() && self.hold.lease.is_some() {
+            if !self.hold.erasing {
+                return Some("somebody has taken this engine's lease off".into());
+            }
+            self.hold.is_gone();
+        }
+        self.hold.erasing = false;
         let other = found
             .filter(|found| found.owner != self.caller.owner)
             .filter(|found| Some(found) != self.hold.found.as_ref());
@@ -169,6 +253,17 @@ impl Rollout {
         }
     }
 
+    /// Ends here and now; what is left to put back is in the record.
+    fn give_up(&mut self, reason: String) -> Outcome {
+        let ending = self.ending(Ending::Failed);
+        self.progress.begin_halt(Halt::failed(reason, self.clock.now()));
+        ending
+    }
+
+    pub(super) fn lost_sight(&mut self, error: &ProviderError) -> Outcome {
+        self.give_up(format!("cannot see the fleet any more: {error}"))
+    }
+
     fn locked(&mut self, owner: &str) -> Outcome {
         let reason = format!("{owner} is at work on this target");
         self.progress.halt = Some(Halt::failed(reason, self.clock.now()));
@@ -184,6 +279,6 @@ impl Rollout {
     }
 }
 
-fn cannot_see(error: rolling_provider::ProviderError) -> String {
+fn cannot_see(error: ProviderError) -> String {
     format!("cannot see the fleet: {error}")
 }

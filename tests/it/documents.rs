@@ -144,6 +144,22 @@ fn each_bad_attribute_is_named_with_its_place_and_a_way_out() {
             "/gates/command",
             "after each batch",
         ),
+        (
+            json!({ "record": { "s3": { "bucket": "b-1", "key": "k" } } }),
+            "/record",
+            "a simulated fleet keeps its record itself",
+        ),
+        (
+            json!({ "record": { "s3": { "bucket": "s3://b", "key": "k" } } }),
+            "/record/s3/bucket",
+            "must match",
+        ),
+        (
+            json!({ "record": { "s3": { "bucket": "b-1", "key": "" } } }),
+            "/record/s3/key",
+            "must not be empty",
+        ),
+        (json!({ "record": {} }), "/record", "\"s3\" is missing"),
         (json!({ "suspend_processes": ["Launch"] }), "/suspend_processes/0", "known are"),
     ];
     for (changes, place, words) in cases {
@@ -171,6 +187,16 @@ fn two_resources_on_one_target_are_refused() {
     let place = "error at /resource/rolling_deployment/b/simulated_fleet/name: ";
     assert!(said.contains(place), "{said}");
     assert!(said.contains("already the target of /resource/rolling_deployment/a"), "{said}");
+
+    let recorded = |name: &str| {
+        let group = json!({ "name": name, "launch_template": { "id": "lt-1", "version": "2" } });
+        let record = json!({ "s3": { "bucket": "b-1", "key": "k" } });
+        json!({ "policy": "all_at_once", "auto_scaling_group": group, "record": record })
+    };
+    let two = json!({ "a": recorded("a"), "b": recorded("b") });
+    let said = refused(&json!({ "resource": { "rolling_deployment": two } }).to_string());
+    let place = "error at /resource/rolling_deployment/b/record/s3/key: ";
+    assert!(said.contains(place) && said.contains("choose another key"), "{said}");
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod fuzz;
 mod gates;
 #[cfg(feature = "aws")]
 mod groups;
+mod guarded;
 mod host;
 mod in_place;
 #[cfg(feature = "aws")]
@@ -31,6 +32,8 @@ mod invariants;
 mod lab;
 #[cfg(feature = "aws")]
 mod localstack;
+#[cfg(feature = "s3")]
+mod object;
 mod planner;
 mod plugin;
 #[cfg(feature = "aws")]

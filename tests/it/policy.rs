@@ -46,6 +46,7 @@ fn the_policy_allows_what_is_called_and_nothing_else() {
     called.extend(plain_instances());
     called.extend(shifted_requests());
     called.extend(crate::updates::called());
+    called.extend(record_in_s3());
     assert_eq!(called, policy());
 }
 
@@ -101,6 +102,22 @@ fn shifted_requests() -> BTreeSet<String> {
     let ran = account.run("apply", &wanted);
     assert_eq!(ran.code, 0, "{ran:?}");
     account.called()
+}
+
+#[cfg(feature = "s3")]
+fn record_in_s3() -> BTreeSet<String> {
+    let Some(account) = account() else { return BTreeSet::new() };
+    crate::object::bucket(&account);
+    let template = account.fleet(json!({ "name": "web", "size": 1 }), times());
+    let wanted = crate::object::recorded(&account, resource(&template, "2"));
+    let ran = account.run("apply", &wanted);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    account.called()
+}
+
+#[cfg(not(feature = "s3"))]
+fn record_in_s3() -> BTreeSet<String> {
+    BTreeSet::new()
 }
 
 #[test]

@@ -45,6 +45,13 @@ pub trait Fleet: Send + Sync {
         Err(ProviderError::invalid("read the alarms", "gates/alarms", words))
     }
 
+    /// Whether looks show the record as it is, never as it was, and a write of it fails where it is
+    /// not as the last look showed it. The engine then has the lease to itself as long as it keeps
+    /// it up; elsewhere looks lag, and two engines can overlap for a moment.
+    fn guards_record(&self) -> bool {
+        false
+    }
+
     /// Performs one mutation; asked twice it does no more than asked once.
     ///
     /// # Errors

@@ -38,6 +38,8 @@ pub struct Aws {
     pub(crate) elb: aws_sdk_elasticloadbalancingv2::Client,
     #[cfg(feature = "ssm")]
     pub(crate) ssm: aws_sdk_ssm::Client,
+    #[cfg(feature = "s3")]
+    pub(crate) s3: aws_sdk_s3::Client,
     pub(crate) region: String,
 }
 
@@ -134,6 +136,14 @@ impl Aws {
             elb: aws_sdk_elasticloadbalancingv2::Client::from_conf(
                 aws_sdk_elasticloadbalancingv2::config::Builder::from(&shared)
                     .retry_partition(shares.clone())
+                    .build(),
+            ),
+            #[cfg(feature = "s3")]
+            s3: aws_sdk_s3::Client::from_conf(
+                aws_sdk_s3::config::Builder::from(&shared)
+                    .retry_partition(shares.clone())
+                    // Another endpoint has no name for each bucket.
+                    .force_path_style(shared.endpoint_url().is_some())
                     .build(),
             ),
             #[cfg(feature = "ssm")]

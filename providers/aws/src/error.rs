@@ -22,6 +22,9 @@ const THROTTLED: [&str; 10] = [
 ];
 /// Codes by which a group says that it is busy with something else just now.
 const BUSY: [&str; 3] = ["ScalingActivityInProgress", "ResourceContention", "ResourceInUse"];
+/// Codes by which S3 says that an object is not, or not just now, as a call wants it.
+const CHANGED: [&str; 3] = [PRECONDITION_FAILED, "ConditionalRequestConflict", "OperationAborted"];
+pub(crate) const PRECONDITION_FAILED: &str = "PreconditionFailed";
 /// Codes by which EC2 says that it has no room for a launch just now.
 const NO_CAPACITY: [&str; 9] = [
     "InsufficientInstanceCapacity",
@@ -83,6 +86,11 @@ where
              allow them to these credentials"
                 .to_owned(),
         ),
+        (Some(code), _) if DENIED.contains(&code) && operation == "GetObject" => Some(
+            "allow s3:GetObject of the object, and s3:ListBucket of its bucket, without which AWS \
+             does not tell an object that is not there from one that may not be read"
+                .to_owned(),
+        ),
         (Some(code), _) if DENIED.contains(&code) => {
             Some(format!("allow {service}:{operation} to these credentials"))
         }
@@ -126,7 +134,7 @@ where
                 (ErrorKind::Throttled, Effect::NotApplied)
             } else if NO_CAPACITY.contains(&code) {
                 (ErrorKind::NoCapacity, Effect::NotApplied)
-            } else if BUSY.contains(&code) {
+            } else if BUSY.contains(&code) || CHANGED.contains(&code) {
                 (ErrorKind::Transient, Effect::NotApplied)
             } else if CREDENTIALS.contains(&code) {
                 (ErrorKind::Invalid, Effect::NotApplied)

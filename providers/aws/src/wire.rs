@@ -49,6 +49,8 @@ fn fleet_at(
         elb: aws_sdk_elasticloadbalancingv2::Client::new(&shared),
         #[cfg(feature = "ssm")]
         ssm: aws_sdk_ssm::Client::new(&shared),
+        #[cfg(feature = "s3")]
+        s3: aws_sdk_s3::Client::new(&shared),
         region: "eu-west-1".into(),
     };
     let launch_template =

@@ -1,0 +1,158 @@
+//! Any fleet of this adapter, with its record in an object.
+//!
+//! What is written is what the last look showed and what the engine adds to it, and only where the
+//! object still is as that look showed it. Whoever has not seen what another wrote cannot write.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use rolling_provider::{
+    Action, Activity, Alarm, Clock, Examination, Fleet, Observation, ProviderError, Tags, Target,
+    Timestamp,
+};
+use tokio::sync::OnceCell;
+
+use super::store::{Seen, Store};
+
+/// The tag that names a rollout, by which one that is recorded on the target itself is told.
+const ROLLOUT: &str = "rolling:rollout";
+
+/// Calls by which a record would be kept on the target.
+const TAGGING: [&str; 3] = [
+    "autoscaling:CreateOrUpdateTags",
+    "elasticloadbalancing:AddTags",
+    "elasticloadbalancing:RemoveTags",
+];
+
+pub(super) struct RecordedFleet {
+    inner: Arc<dyn Fleet>,
+    store: Store,
+    /// The target's id, which never changes.
+    target: OnceCell<String>,
+    /// The object as the last look showed it, or as it was written since.
+    seen: Mutex<Seen>,
+}
+
+impl RecordedFleet {
+    pub fn new(inner: Arc<dyn Fleet>, store: Store) -> Self {
+        Self { inner, store, target: OnceCell::new(), seen: Mutex::default() }
+    }
+
+    async fn target(&self) -> Result<&str, ProviderError> {
+        let look_up = || async { Ok(self.inner.resolve().await?.id) };
+        self.target.get_or_try_init(look_up).await.map(String::as_str)
+    }
+
+    async fn read(&self) -> Result<Seen, ProviderError> {
+        self.store.read(self.target().await?).await
+    }
+
+    async fn write(&self, tags: Tags) -> Result<(), ProviderError> {
+        let seen = self.seen();
+        let written = if tags.is_empty() {
+            self.store.delete(&seen).await.map(|()| Seen::default())?
+        } else {
+            self.store.write(self.target().await?, tags, &seen).await?
+        };
+        self.saw(written);
+        Ok(())
+    }
+
+    fn seen(&self) -> Seen {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn saw(&self, seen: Seen) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+    }
+
+    /// A rollout that is recorded on the target goes on from there, and not from here.
+    fn refuse_tags(&self, tags: &Tags) -> Result<(), ProviderError> {
+        let Some(first) = tags.keys().next() else { return Ok(()) };
+        let id = tags
+            .get(ROLLOUT)
+            .and_then(|value| value.split(' ').find_map(|field| field.strip_prefix("id=")));
+        let what = id.map_or_else(|| format!("the tag {first}"), |id| format!("rollout {id}"));
+        let words = format!(
+            "{what} is recorded in the target's tags, and the document keeps the record in {}",
+            self.store.name()
+        );
+        let error = ProviderError::invalid("read the record", "record", words);
+        Err(error.with_remedy(
+            "take record out of the document until that rollout is finished or aborted, or remove \
+             the tags that start with rolling: once nothing is borrowed any more",
+        ))
+    }
+}
+
+#[async_trait]
+impl Fleet for RecordedFleet {
+    async fn resolve(&self) -> Result<Target, ProviderError> {
+        let target = self.inner.resolve().await?;
+        self.target.get_or_init(|| async { target.id.clone() }).await;
+        Ok(target)
+    }
+
+    async fn observe(&self) -> Result<Observation, ProviderError> {
+        let (mut look, seen) = tokio::try_join!(self.inner.observe(), self.read())?;
+        self.refuse_tags(&look.record)?;
+        look.record.clone_from(&seen.tags);
+        // Only now: what the engine does not get to see, it must not write over.
+        self.saw(seen);
+        Ok(look)
+    }
+
+    async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
+        self.inner.activities(since).await
+    }
+
+    async fn examine(&self) -> Examination {
+        let mut found = self.inner.examine().await;
+        // Without a target the inner fleet has said so.
+        if let Ok(target) = self.target().await {
+            found.errors.extend(self.store.examine(target).await);
+        }
+        // Nothing is tagged but instances.
+        found.errors.retain(|error| error.operation != "DeleteTags");
+        found.untried.retain(|call| !TAGGING.contains(call));
+        found
+    }
+
+    async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
+        self.inner.alarms(names).await
+    }
+
+    fn guards_record(&self) -> bool {
+        true
+    }
+
+    async fn act(&self, action: &Action) -> Result<(), ProviderError> {
+        match action {
+            Action::WriteRecord { tags } => {
+                tracing::debug!(object = self.store.name(), %action, "acting");
+                if tags.is_empty() {
+                    return Ok(());
+                }
+                let mut all = self.seen().tags;
+                all.extend(tags.clone());
+                self.write(all).await
+            }
+            Action::EraseRecord { keys } => {
+                tracing::debug!(object = self.store.name(), %action, "acting");
+                let mut rest = self.seen().tags;
+                let before = rest.len();
+                rest.retain(|key, _| !keys.contains(key));
+                if rest.len() == before {
+                    return Ok(());
+                }
+                self.write(rest).await
+            }
+            other => self.inner.act(other).await,
+        }
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.inner.clock()
+    }
+}

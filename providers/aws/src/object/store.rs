@@ -1,0 +1,202 @@
+//! The object itself: read, and written or deleted only where it is as it was read.
+//!
+//! It is JSON: a version, the target, and the tags that would otherwise be on the target.
+
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::primitives::ByteStream;
+use rolling_provider::{Effect, ErrorKind, ProviderError, Tags};
+use serde_json::{Value, json};
+
+use super::S3Object;
+use crate::error::{PRECONDITION_FAILED, from_sdk, is_denied};
+
+/// Where a document names the bucket, and where the key.
+const BUCKET: &str = "record/s3/bucket";
+const KEY: &str = "record/s3/key";
+/// The version of what is in an object.
+const VERSION: u64 = 1;
+/// A record has at most a few thousand bytes; what has more than this is none.
+const LARGEST: i64 = 65_536;
+/// What S3 says of an object that is not there.
+const NO_KEY: &str = "NoSuchKey";
+
+pub(super) struct Store {
+    pub client: aws_sdk_s3::Client,
+    pub object: S3Object,
+}
+
+/// An object as it was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub tags: Tags,
+    /// What S3 calls this state of it; `None` where there is no object.
+    pub etag: Option<String>,
+}
+
+impl Store {
+    /// The object as it is. S3 reads what was written last:
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html#ConsistencyModel>.
+    ///
+    /// # Errors
+    /// What S3 said, and that the object is none of `target`'s.
+    pub async fn read(&self, target: &str) -> Result<Seen, ProviderError> {
+        let S3Object { bucket, key } = &self.object;
+        let sent = self.client.get_object().bucket(bucket).key(key).send().await;
+        let answer = match sent {
+            Ok(answer) => answer,
+            Err(error) => {
+                let error = from_sdk("s3", "GetObject", &error);
+                return if is_missing(&error) { Ok(Seen::default()) } else { Err(placed(error)) };
+            }
+        };
+        let etag = answer.e_tag().map(str::to_owned);
+        let tags = self.parse(&self.body(answer).await?, target)?;
+        match etag {
+            Some(_) => Ok(Seen { tags, etag }),
+            None => Err(self.unreadable("S3 told no ETag of it")),
+        }
+    }
+
+    async fn body(&self, answer: GetObjectOutput) -> Result<Vec<u8>, ProviderError> {
+        if answer.content_length().is_some_and(|length| length > LARGEST) {
+            return Err(self.unreadable("it is too large for a record"));
+        }
+        let body = answer.body.collect().await.map_err(|error| ProviderError {
+            operation: "GetObject".into(),
+            kind: ErrorKind::Transient,
+            effect: Effect::NotApplied,
+            code: None,
+            message: error.to_string(),
+            attribute: None,
+            remedy: None,
+        })?;
+        Ok(body.to_vec())
+    }
+
+    /// Writes `tags` where the object is as `seen`. Returns it as it is then.
+    ///
+    /// # Errors
+    /// What S3 said; [`ErrorKind::Transient`] with nothing applied where the object has changed.
+    pub async fn write(
+        &self,
+        target: &str,
+        tags: Tags,
+        seen: &Seen,
+    ) -> Result<Seen, ProviderError> {
+        let body = json!({ "version": VERSION, "target": target, "tags": tags }).to_string();
+        let call = self.client.put_object().bucket(&self.object.bucket).key(&self.object.key);
+        let call = call.content_type("application/json").body(ByteStream::from(body.into_bytes()));
+        // https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+        let call = match &seen.etag {
+            Some(etag) => call.if_match(etag),
+            None => call.if_none_match("*"),
+        };
+        let answer = call.send().await.map_err(|error| {
+            let error = from_sdk("s3", "PutObject", &error);
+            if is_missing(&error) { changed(error) } else { placed(error) }
+        })?;
+        Ok(Seen { tags, etag: answer.e_tag().map(str::to_owned) })
+    }
+
+    /// Deletes the object where it is as `seen`; one that is gone is no error.
+    ///
+    /// # Errors
+    /// As of [`Store::write`].
+    pub async fn delete(&self, seen: &Seen) -> Result<(), ProviderError> {
+        let Some(etag) = &seen.etag else { return Ok(()) };
+        let call = self.client.delete_object().bucket(&self.object.bucket).key(&self.object.key);
+        // General purpose buckets heed it since September 2025:
+        // https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html
+        match call.if_match(etag).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let error = from_sdk("s3", "DeleteObject", &error);
+                if is_missing(&error) { Ok(()) } else { Err(placed(error)) }
+            }
+        }
+    }
+
+    /// What about the object may not be done, tried with conditions that never hold.
+    pub async fn examine(&self, target: &str) -> Vec<ProviderError> {
+        let never = Seen { etag: Some("\"never\"".into()), ..Seen::default() };
+        let mut found = Vec::new();
+        match self.read(target).await {
+            // Should the condition not be heeded after all, there is nothing to delete.
+            Ok(Seen { etag: None, .. }) => found.extend(self.delete(&never).await.err()),
+            Ok(_) => {}
+            Err(error) => found.push(error),
+        }
+        if found.is_empty() {
+            let written = self.write(target, Tags::new(), &never).await.err();
+            found.extend(written.filter(|error| error.kind != ErrorKind::Transient));
+        }
+        found
+    }
+
+    fn parse(&self, body: &[u8], target: &str) -> Result<Tags, ProviderError> {
+        let read: Value = serde_json::from_slice(body)
+            .map_err(|error| self.unreadable(&format!("it is not JSON: {error}")))?;
+        let version = &read["version"];
+        if version != VERSION {
+            return Err(self.unreadable(&format!("its version is {version}, not {VERSION}")));
+        }
+        let Some(of) = read["target"].as_str() else {
+            return Err(self.unreadable("it names no target"));
+        };
+        if of != target {
+            let words = format!("{} holds the record of {of}", self.name());
+            let error = ProviderError::invalid("read the record", KEY, words);
+            return Err(error.with_remedy(
+                "choose another key, one for each target; where that target is gone for good, \
+                 delete the object",
+            ));
+        }
+        let tags = read["tags"].as_object().and_then(|tags| {
+            let text =
+                |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
+            tags.iter().map(text).collect::<Option<Tags>>()
+        });
+        tags.ok_or_else(|| self.unreadable("its tags are not text"))
+    }
+
+    /// It may be all that remembers what is borrowed, so it is never taken for none.
+    fn unreadable(&self, why: &str) -> ProviderError {
+        let words = format!("{} holds no record that can be read: {why}", self.name());
+        ProviderError::invalid("read the record", KEY, words).with_remedy(
+            "finish the rollout with the version of rolling that began it, choose another key, or \
+             delete the object once nothing is borrowed any more",
+        )
+    }
+
+    pub fn name(&self) -> String {
+        format!("s3://{}/{}", self.object.bucket, self.object.key)
+    }
+}
+
+fn is_missing(error: &ProviderError) -> bool {
+    error.code.as_deref() == Some(NO_KEY)
+}
+
+/// To write what has gone fails as to write what has changed.
+fn changed(error: ProviderError) -> ProviderError {
+    let code = Some(PRECONDITION_FAILED.to_owned());
+    ProviderError { kind: ErrorKind::Transient, code, ..error }
+}
+
+/// The same with the place in the document, where the bucket is at fault.
+fn placed(error: ProviderError) -> ProviderError {
+    let code = error.code.as_deref().unwrap_or_default();
+    let remedy = match code {
+        "NoSuchBucket" => Some("make the bucket first, or correct its name"),
+        "PermanentRedirect" | "AuthorizationHeaderMalformed" => {
+            Some("name a bucket in the provider's region")
+        }
+        _ if is_denied(&error) => None,
+        _ => return error,
+    };
+    let error = match remedy {
+        Some(remedy) => error.with_remedy(remedy),
+        None => error,
+    };
+    ProviderError { kind: ErrorKind::Invalid, attribute: Some(BUCKET.to_owned()), ..error }
+}

@@ -1,0 +1,376 @@
+//! The record and the lease in an S3 object, on LocalStack: two engines never overlap.
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use crate::lab::{Account, account};
+use crate::localstack::{assert_as_before, ids, least_serving, report, resource, ten, times};
+use crate::process;
+use crate::promises::{end, start};
+
+const KEY: &str = "rolling/web.json";
+/// Calls that would change the target's tags.
+const TAGGING: [&str; 4] = [
+    "autoscaling.CreateOrUpdateTags",
+    "autoscaling.DeleteTags",
+    "elbv2.AddTags",
+    "elbv2.RemoveTags",
+];
+
+/// Asks S3, as somebody else would, and returns what it answers.
+fn s3(account: &Account, method: &str, path: &str, body: &str) -> (u16, String) {
+    let credential = format!("{}/20260101/us-east-1/s3/aws4_request", account.id);
+    let signed =
+        format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0000");
+    let request = ureq::http::Request::builder()
+        .method(method)
+        .uri(format!("{}/{path}", account.endpoint))
+        .header("Authorization", signed)
+        .body(body.to_owned())
+        .expect("a request");
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let mut answer = agent.run(request).expect("S3 answers");
+    let said = answer.body_mut().read_to_string().expect("text");
+    (answer.status().as_u16(), said)
+}
+
+/// A bucket of this account's own; all accounts share one set of names.
+pub fn bucket(account: &Account) -> String {
+    let name = format!("rolling-{}", account.id);
+    assert_eq!(s3(account, "PUT", &name, "").0, 200);
+    name
+}
+
+fn object(account: &Account) -> Option<Value> {
+    let (status, said) = s3(account, "GET", &format!("rolling-{}/{KEY}", account.id), "");
+    (status == 200).then(|| serde_json::from_str(&said).expect("JSON"))
+}
+
+/// Waits until the object is such.
+fn until(account: &Account, what: &str, fact: impl Fn(Option<Value>) -> bool) {
+    let begin = Instant::now();
+    while !fact(object(account)) {
+        assert!(begin.elapsed() < Duration::from_secs(60), "never: {what}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn until_called(account: &Account, action: &str, times: u64) {
+    let begin = Instant::now();
+    while account.count(action) < times {
+        assert!(begin.elapsed() < Duration::from_secs(60), "{action} is never called");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// `wanted` with its record in the object.
+pub fn recorded(account: &Account, mut wanted: Value) -> Value {
+    let bucket = format!("rolling-{}", account.id);
+    wanted["record"] = json!({ "s3": { "bucket": bucket, "key": KEY } });
+    wanted["health"]["healthy_timeout"] = json!("60s");
+    wanted
+}
+
+/// A group of `size`, and what it is to be rolled to, one by one from four on.
+fn group(account: &Account, size: u32, times: Value) -> (Value, Value) {
+    bucket(account);
+    let fleet = json!({ "name": "web", "size": size, "max": size });
+    let template = account.fleet(fleet, times);
+    // The test looks at the object meanwhile.
+    account.shared();
+    (account.get("groups/web"), recorded(account, resource(&template, "2")))
+}
+
+fn revision(wanted: &Value) -> String {
+    let template = wanted["auto_scaling_group"]["launch_template"]["id"].as_str();
+    format!("{}:2", template.expect("a template"))
+}
+
+fn assert_untagged(account: &Account) {
+    for action in TAGGING {
+        assert_eq!(account.count(action), 0, "{action}");
+    }
+    assert_eq!(object(account), None, "a finished rollout leaves nothing behind");
+}
+
+fn slow() -> Value {
+    json!({ "boot": 3.0, "register": 1.0 })
+}
+
+#[test]
+fn a_group_is_rolled_without_a_tag_on_it_and_the_object_is_gone_afterwards() {
+    let Some(account) = account() else { return };
+    bucket(&account);
+    let template = account.fleet(ten(), times());
+    let before = account.get("groups/web");
+    let wanted = recorded(&account, resource(&template, "2"));
+    let ran = account.run("apply", &wanted);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_as_before(&account, &before, 10, &format!("{template}:2"));
+    let timeline = account.timeline();
+    assert_eq!(ids(&timeline, "launched").len(), 10);
+    assert!(least_serving(&before, &timeline) >= 7);
+    // One call more a look than with tags, whatever the size.
+    let ticks = report(&ran)["ticks"].as_u64().expect("ticks");
+    assert_eq!(account.count("s3.GetObject"), ticks);
+    let called = account.called();
+    for action in ["GetObject", "PutObject", "DeleteObject"] {
+        assert!(called.contains(&format!("s3:{action}")), "{called:?}");
+    }
+    account.shared();
+    assert_untagged(&account);
+    let again = account.run("apply", &wanted);
+    assert_eq!((again.code, account.count("s3.DeleteObject")), (0, 1), "{again:?}");
+}
+
+#[test]
+fn plain_instances_are_rolled_without_a_tag_on_their_target_group() {
+    let Some(account) = account() else { return };
+    bucket(&account);
+    let fleet = json!({ "name": "web", "size": 4, "versions": [null, null] });
+    let made = account.make("plain", fleet, times());
+    let mut wanted = resource("-", "2");
+    wanted.as_object_mut().expect("attributes").remove("auto_scaling_group");
+    wanted["target_group"] = json!({
+        "arn": made["target_group_arns"][0],
+        "launch_template": { "id": made["launch_template"], "version": "2" },
+    });
+    let before = account.get("plain/web")["tags"].clone();
+    let ran = account.run("apply", &recorded(&account, wanted));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(ids(&account.timeline(), "launched").len(), 4);
+    assert_eq!(account.get("plain/web")["tags"], before);
+    account.shared();
+    assert_untagged(&account);
+}
+
+#[test]
+fn of_two_engines_started_at_the_same_moment_exactly_one_wins_ten_times() {
+    std::thread::scope(|scope| {
+        for _ in 0..5 {
+            scope.spawn(|| (0..2).for_each(|_| two_at_once()));
+        }
+    });
+}
+
+fn two_at_once() {
+    let Some(account) = account() else { return };
+    let (before, wanted) = group(&account, 4, slow());
+    let document = json!({ "resource": { "rolling_deployment": { "web": wanted } } });
+    let file = process::write(account.folder.path(), &document);
+    let start = || {
+        let mut command = account.rolling();
+        let command = command.args(["apply", "--output", "json"]).arg(&file);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a start")
+    };
+    let both: [Child; 2] = [start(), start()];
+    let pids = both.each_ref().map(Child::id);
+    let [one, two] = both.map(end);
+    let (winner, loser, pid) =
+        if one.code == 0 { (one, two, pids[0]) } else { (two, one, pids[1]) };
+    assert_eq!((winner.code, loser.code), (0, 5), "{winner:?} {loser:?}");
+    let why = report(&loser)["reason"].as_str().expect("a reason").to_owned();
+    assert!(why.contains(&format!("/{pid}.")), "{why} names {pid}");
+    let acted = loser.lines().iter().any(|line| line["event"]["type"] == "acted");
+    assert!(!acted, "the loser does nothing: {loser:?}");
+    assert_as_before(&account, &before, 4, &revision(&wanted));
+    assert_eq!(ids(&account.timeline(), "launched").len(), 4);
+    assert_eq!(account.count("elbv2.DeregisterTargets"), 4, "each batch once");
+    assert_untagged(&account);
+}
+
+#[test]
+fn killed_in_the_middle_and_applied_again_it_ends_the_same() {
+    std::thread::scope(|scope| {
+        for kill in 0..6u64 {
+            scope.spawn(move || {
+                let Some(account) = account() else { return };
+                let (before, mut wanted) = group(&account, 6, times());
+                wanted["policy"] = json!("rolling_with_additional_batch");
+                let mut child = start(&account, &wanted);
+                std::thread::sleep(Duration::from_millis(700 + kill * 900));
+                child.kill().expect("SIGKILL");
+                let killed = end(child);
+                let ran = account.run("apply", &wanted);
+                let when = format!("kill {kill} (it had come to {})", killed.code);
+                assert_eq!(ran.code, 0, "{when}: {ran:?}");
+                assert_as_before(&account, &before, 6, &revision(&wanted));
+                assert_eq!(ids(&account.timeline(), "launched").len(), 6, "{when}");
+                assert_untagged(&account);
+            });
+        }
+    });
+}
+
+#[test]
+fn pause_resume_and_abort_reach_it_through_the_object() {
+    let Some(account) = account() else { return };
+    let (before, wanted) = group(&account, 4, slow());
+    let at_work = start(&account, &wanted);
+    until_called(&account, "elbv2.DeregisterTargets", 1);
+    let said = account.run("pause", &wanted);
+    assert!(said.code == 0 && said.stdout.contains("heard by"), "{said:?}");
+    let ended = end(at_work);
+    assert_eq!((ended.code, &report(&ended)["outcome"]), (4, &json!("paused")), "{ended:?}");
+    let left = object(&account).expect("the record of a paused rollout");
+    assert!(left["tags"]["rolling:progress"].to_string().contains("phase=paused"), "{left}");
+    assert!(left["tags"].get("rolling:lease").is_none(), "{left}");
+    let status = account.run("status", &wanted);
+    assert!(status.stdout.contains("\"status\":\"paused\""), "{status:?}");
+
+    let document = json!({ "resource": { "rolling_deployment": { "web": wanted } } });
+    let file = process::write(account.folder.path(), &document);
+    let mut resumed = account.rolling();
+    let resumed = resumed.args(["resume", "--output", "json"]).arg(&file);
+    let resumed = resumed.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a start");
+    let deregistered = account.count("elbv2.DeregisterTargets");
+    until_called(&account, "elbv2.DeregisterTargets", deregistered + 1);
+    let said = account.run("abort", &wanted);
+    assert!(said.code == 0 && said.stdout.contains("heard by"), "{said:?}");
+    let ended = end(resumed);
+    assert_eq!(ended.code, 4, "{ended:?}");
+    let ran = account.run("apply", &wanted);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_as_before(&account, &before, 4, &revision(&wanted));
+    assert_untagged(&account);
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([name, &child.id().to_string()]).status();
+    assert!(sent.expect("kill").success());
+}
+
+#[test]
+fn an_engine_that_wakes_up_after_it_was_succeeded_does_nothing_more() {
+    std::thread::scope(|scope| {
+        for when_done in [false, true] {
+            scope.spawn(move || {
+                let Some(account) = account() else { return };
+                let (before, wanted) = group(&account, 4, slow());
+                let old = start(&account, &wanted);
+                until_called(&account, "elbv2.DeregisterTargets", 2);
+                signal(&old, "-STOP");
+                let stopped = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time");
+                let new = start(&account, &wanted);
+                let mine = format!("/{}.", new.id());
+                until(&account, "the lease is taken over", |object| {
+                    object.is_some_and(|it| it["tags"]["rolling:lease"].to_string().contains(&mine))
+                });
+                let new = if when_done { Err(end(new)) } else { Ok(new) };
+                signal(&old, "-CONT");
+                let old = end(old);
+                assert_eq!(old.code, 5, "{old:?}");
+                let late: Vec<Value> = old
+                    .lines()
+                    .into_iter()
+                    .filter(|line| {
+                        let at = line["at"].as_u64().expect("a time");
+                        line["event"]["type"] == "acted"
+                            && u128::from(at) > stopped.as_millis() + 500
+                    })
+                    .collect();
+                assert_eq!(late, Vec::<Value>::new());
+                let new = new.map_or_else(|ended| ended, end);
+                assert_eq!(new.code, 0, "{new:?}");
+                assert_as_before(&account, &before, 4, &revision(&wanted));
+                assert_eq!(ids(&account.timeline(), "launched").len(), 4);
+                assert_untagged(&account);
+            });
+        }
+    });
+}
+
+#[test]
+fn faults_of_s3_change_nothing_about_the_outcome() {
+    std::thread::scope(|scope| {
+        // Not every second call: looks and writes take turns.
+        for (kind, action, count, every) in [
+            ("throttle", "s3.*", None, 3),
+            ("error", "s3.*", None, 3),
+            ("drop_before", "s3.PutObject", None, 2),
+            ("drop_after", "s3.PutObject", None, 2),
+            ("drop_after", "s3.DeleteObject", Some(2), 1),
+        ] {
+            scope.spawn(move || {
+                let Some(account) = account() else { return };
+                let (before, mut wanted) = group(&account, 6, times());
+                wanted["policy"] = json!("rolling_with_additional_batch");
+                let fault =
+                    json!({ "kind": kind, "action": action, "count": count, "every": every });
+                account.put("faults", json!([fault]));
+                let ran = account.run("apply", &wanted);
+                account.put("faults", json!([]));
+                assert_eq!(ran.code, 0, "{kind} {action}: {ran:?}");
+                assert_as_before(&account, &before, 6, &revision(&wanted));
+                assert_eq!(ids(&account.timeline(), "launched").len(), 6, "{kind} {action}");
+                assert_untagged(&account);
+            });
+        }
+    });
+}
+
+#[test]
+fn what_is_no_record_of_this_target_is_refused_with_a_way_out() {
+    let Some(account) = account() else { return };
+    let (_, wanted) = group(&account, 1, times());
+    let path = format!("rolling-{}/{KEY}", account.id);
+    let refused = |wanted: &Value, place: &str, words: &str| {
+        for command in ["plan", "apply", "doctor"] {
+            let ran = account.run(command, wanted);
+            let told = format!("{}{}", ran.stdout, ran.stderr);
+            assert!(ran.code == 2 || (command == "doctor" && ran.code == 1), "{ran:?}");
+            let place = format!("/resource/rolling_deployment/web/{place}\"");
+            assert!(told.contains(&place) && told.contains(words), "{command}: {told}");
+            assert!(told.contains("\"remedy\":\""), "{told}");
+        }
+    };
+    for (body, place, words) in [
+        ("", "record/s3/key", "it is not JSON"),
+        ("{}", "record/s3/key", "its version is null"),
+        (r#"{"version":2}"#, "record/s3/key", "its version is 2"),
+        (r#"{"version":1,"target":"arn:other"}"#, "record/s3/key", "holds the record of arn:other"),
+    ] {
+        assert_eq!(s3(&account, "PUT", &path, body).0, 200);
+        refused(&wanted, place, words);
+    }
+    s3(&account, "DELETE", &path, "");
+    let mut nowhere = wanted.clone();
+    nowhere["record"]["s3"]["bucket"] = json!("rolling-is-not-there");
+    refused(&nowhere, "record/s3/bucket", "NoSuchBucket");
+    for (action, words) in [
+        ("s3.GetObject", "s3:ListBucket"),
+        ("s3.PutObject", "s3:PutObject"),
+        ("s3.DeleteObject", "s3:DeleteObject"),
+    ] {
+        let fault = json!({ "kind": "deny", "action": action, "count": null });
+        account.put("faults", json!([fault]));
+        let ran = account.run("doctor", &wanted);
+        assert!(ran.code == 1 && ran.stdout.contains(words), "{ran:?}");
+    }
+    account.put("faults", json!([]));
+    let healthy = account.run("doctor", &wanted);
+    assert_eq!(healthy.code, 0, "{healthy:?}");
+    assert!(!healthy.stdout.contains("CreateOrUpdateTags"), "{healthy:?}");
+    assert_eq!(object(&account), None, "doctor writes nothing");
+    assert_eq!(account.timeline(), Vec::<Value>::new());
+}
+
+#[test]
+fn a_rollout_that_is_recorded_in_tags_is_not_taken_up_in_an_object() {
+    let Some(account) = account() else { return };
+    let (before, wanted) = group(&account, 4, slow());
+    let mut tagged = wanted.clone();
+    tagged.as_object_mut().expect("attributes").remove("record");
+    let at_work = start(&account, &tagged);
+    until_called(&account, "elbv2.DeregisterTargets", 1);
+    let ran = account.run("apply", &wanted);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    let told = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(told.contains("is recorded in the target's tags"), "{told}");
+    assert!(told.contains("/resource/rolling_deployment/web/record\""), "{told}");
+    assert_eq!(end(at_work).code, 0);
+    assert_as_before(&account, &before, 4, &revision(&wanted));
+}
