@@ -94,6 +94,7 @@ fn half_way(n: u32, target: &Target) -> Observation {
 
 fn spec() -> RollingDeployment {
     RollingDeployment {
+        engine: Default::default(),
         policy: Policy::Rolling(BatchSize::Percentage(10)),
         pacing: Pacing::Batch,
         pause_between_batches: Duration::ZERO,

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 
 use crate::clock::TokioClock;
 use crate::document;
-#[cfg(feature = "aws")]
-use crate::document::config::LaunchTemplateConfig;
 use crate::document::config::{
     BehaviourName, DurationText, PolicyName, ProviderConfig, RollingDeploymentConfig,
     SimulatedFleetConfig,
 };
+#[cfg(feature = "aws")]
+use crate::document::config::{EngineName, LaunchTemplateConfig};
 
 /// How many times as fast as real time a simulated fleet lives, unless told.
 const SPEED: f64 = 20.0;
@@ -160,6 +160,7 @@ impl Providers {
                 name: group.name.clone(),
                 launch_template: launch_template(&group.launch_template),
                 target_group_arns: group.target_group_arns.clone(),
+                refreshes: deployment.engine == Some(EngineName::InstanceRefresh),
                 traffic: traffic.second_target_group_arn.map(|second| rolling_aws::Traffic {
                     second_target_group_arn: second,
                     listener_rule_arns: traffic.listener_rule_arns.unwrap_or_default(),

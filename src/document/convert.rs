@@ -9,13 +9,13 @@ use serde_json::Value;
 
 use super::check::{check, normalise};
 use super::config::{
-    BatchSizeType, BoundConfig, CommandGateConfig, DurationText, HttpGateConfig,
+    BatchSizeType, BoundConfig, CommandGateConfig, DurationText, EngineName, HttpGateConfig,
     LifecycleHooksName, OnFailureName, PacingName, PolicyName, ProcessName, ProviderConfig,
     RollingDeploymentConfig, SetAsideName,
 };
 use super::diagnostic::Diagnostic;
 use crate::spec::{
-    BatchSize, Bound, Checkpoint, Gates, Health, OnFailure, Pacing, Policy, Probe,
+    BatchSize, Bound, Checkpoint, Engine, Gates, Health, OnFailure, Pacing, Policy, Probe,
     RollingDeployment, SetAside,
 };
 
@@ -40,6 +40,7 @@ pub fn deployment(
     let pacing = pacing(&config, pointer, &mut found);
     let checkpoints = checkpoints(&config, pointer, &mut found);
     let gates = gates(&config, pointer, &mut found);
+    super::refresh::check(&config, pointer, &mut found);
     let poll_interval = get(&config.poll_interval, 10);
     if !POLL_INTERVALS.contains(&poll_interval) {
         let place = format!("{pointer}/poll_interval");
@@ -53,6 +54,10 @@ pub fn deployment(
     }
     let (Some(policy), true) = (policy, found.is_empty()) else { return Err(found) };
     let spec = RollingDeployment {
+        engine: match config.engine {
+            None | Some(EngineName::Rolling) => Engine::Rolling,
+            Some(EngineName::InstanceRefresh) => Engine::InstanceRefresh,
+        },
         policy,
         pacing,
         pause_between_batches: get(&config.pause_between_batches, 0),

@@ -40,6 +40,8 @@ mod promises;
 mod properties;
 mod protocol;
 #[cfg(feature = "aws")]
+mod refresh;
+#[cfg(feature = "aws")]
 mod refusals;
 mod rollout;
 #[cfg(feature = "aws")]

@@ -48,6 +48,7 @@ pub fn bad(behaviour: Behaviour) -> FleetConfig {
 
 pub fn spec(policy: Policy) -> RollingDeployment {
     RollingDeployment {
+        engine: Default::default(),
         policy,
         pacing: Pacing::Batch,
         pause_between_batches: seconds(0),

@@ -11,6 +11,7 @@ mod group;
 mod instances;
 mod mixed;
 mod observe;
+mod refresh;
 mod refuse;
 mod resolve;
 mod target_groups;

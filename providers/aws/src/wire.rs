@@ -55,6 +55,7 @@ fn fleet_at(
         name: "web".into(),
         launch_template,
         target_group_arns: None,
+        refreshes: false,
         traffic: None,
     };
     aws.auto_scaling_group(group, Arc::new(Zero))
