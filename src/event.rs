@@ -155,6 +155,7 @@ pub struct Report {
     pub batches: u32,
     /// The refresh that it was, where the cloud replaces the instances by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default)]
     pub refresh: Option<RefreshReport>,
     /// What every instance runs at the end.
     pub instances: Vec<InstanceReport>,

@@ -38,6 +38,7 @@ pub struct Preview {
     /// What EC2 Auto Scaling is told, as phrases, where it replaces the instances by itself. There
     /// are no batches then.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
     pub refresh: Vec<String>,
     /// Batches in order; in continuous pacing only what is launched beforehand and who goes first.
     pub batches: Vec<BatchPreview>,
