@@ -6,6 +6,7 @@ use std::time::Duration;
 
 mod act;
 mod command;
+mod follow;
 mod gate;
 mod hold;
 mod look;

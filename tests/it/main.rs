@@ -18,6 +18,7 @@ mod doctor;
 mod documents;
 mod examples;
 mod faults;
+mod following;
 mod fuzz;
 mod gates;
 #[cfg(feature = "aws")]

@@ -276,7 +276,8 @@ fn the_plan_says_what_sticks_and_refuses_by_name_what_cannot_be_shifted() {
     wanted["traffic"]["second_target_group_arn"] = made["target_group_arns"][0].clone();
     refused(&wanted, second, "is attached to the group");
     let mut wanted = good.clone();
-    let none = "arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/no/0123456789abcdef";
+    let none =
+        "arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/no/0123456789abcdef";
     wanted["traffic"]["second_target_group_arn"] = json!(none);
     refused(&wanted, second, "does not exist");
     let mut wanted = good.clone();
@@ -321,7 +322,10 @@ fn gates_are_asked_on_the_way_and_what_they_said_is_in_the_events() {
         })
         .collect();
     assert_eq!(said.iter().filter(|(gate, _)| gate == "alarms blind, quiet").count(), 4);
-    assert_eq!(said.iter().filter(|(gate, said)| gate.starts_with("GET ") && said == "200").count(), 3);
+    assert_eq!(
+        said.iter().filter(|(gate, said)| gate.starts_with("GET ") && said == "200").count(),
+        3
+    );
     let told = said.iter().filter(|(gate, _)| gate.starts_with("command "));
     let told: Vec<&str> = told.map(|(_, said)| said.as_str()).collect();
     assert_eq!(told, ["exit code 0: web 1", "exit code 0: web 2", "exit code 0: web 3"]);
