@@ -189,7 +189,7 @@ impl From<&Refresh> for RefreshReport {
         RefreshReport {
             id: refresh.id.clone(),
             status: refresh.status.clone(),
-            reason: refresh.reason.clone(),
+            reason: refresh.rollback_reason.clone().or(refresh.reason.clone()),
             percent: refresh.percent,
             to: refresh.to.clone(),
             goes_on: !refresh.state.is_over(),

@@ -34,7 +34,7 @@ pub fn plan(name: &str, preview: &Preview) -> String {
             let label = if index == 0 { "refresh" } else { "" };
             lines.push(format!("  {label:<10} {told}"));
         }
-        if !preview.checkpoints.is_empty() {
+        if !preview.checkpoints.is_empty() && preview.refresh.is_empty() {
             let at: Vec<String> = preview.checkpoints.iter().map(|p| format!("{p} %")).collect();
             lines.push(format!("  waits      at {}", at.join(" and ")));
         }
