@@ -56,6 +56,7 @@ fn fleet(instances: u32, seed: u64) -> FleetConfig {
 fn spec(policy: Policy, pacing: Pacing) -> RollingDeployment {
     RollingDeployment {
         replacement: Replacement::Launch,
+        engine: Default::default(),
         policy,
         pacing,
         pause_between_batches: Duration::ZERO,

@@ -96,6 +96,7 @@ fn half_way(n: u32, target: &Target) -> Observation {
 fn spec() -> RollingDeployment {
     RollingDeployment {
         replacement: Replacement::Launch,
+        engine: Default::default(),
         policy: Policy::Rolling(BatchSize::Percentage(10)),
         pacing: Pacing::Batch,
         pause_between_batches: Duration::ZERO,

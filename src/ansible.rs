@@ -12,6 +12,7 @@ mod stop;
 use std::io;
 use std::path::Path;
 
+use rolling_provider::ProviderError;
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
@@ -21,7 +22,7 @@ use crate::cli::{Edge, say};
 use crate::control::Word;
 use crate::document::Diagnostic;
 use crate::engine::{Commanded, Rollout, Stop};
-use crate::event::{Event, Outcome};
+use crate::event::{Event, Outcome, RefreshStep};
 use crate::providers::Providers;
 use crate::record::{Ending, Phase};
 use crate::state;
@@ -62,6 +63,7 @@ async fn carry_out(task: &Task, edge: &Edge) -> Result<Answer, Vec<Diagnostic>> 
         None => Ok(roll(rollout, stop).await),
         Some(word) => {
             let before = answer::shown(&rollout.instances());
+            rollout.allow(word).map_err(|error| place(&error))?;
             let mut answer = match rollout.idle(word) {
                 Some(why) => Answer { msg: why, ..Answer::default() },
                 None if task.mode.check => Answer {
@@ -92,6 +94,19 @@ async fn look(task: &Task, providers: &Providers, edge: &Edge) -> Result<Rollout
     Rollout::prepare(fleet, task.spec.clone(), &caller).await.map_err(place)
 }
 
+fn place(error: &ProviderError) -> Vec<Diagnostic> {
+    vec![Diagnostic::from_provider(error, "", PROVIDER)]
+}
+
+/// Whether something was changed by this program.
+fn has_acted(event: &Event) -> bool {
+    match event {
+        Event::Acted { .. } => true,
+        Event::Refresh { step, .. } => *step != RefreshStep::Joined,
+        _ => false,
+    }
+}
+
 /// What [`roll`] would do.
 fn check(rollout: &Rollout) -> Answer {
     let preview = rollout.preview();
@@ -120,9 +135,7 @@ async fn roll(rollout: Rollout, stop: watch::Receiver<Stop>) -> Answer {
     let planned = state::planned(&json!({}), &rollout);
     let id = rollout.target().id.clone();
     let mut acted = false;
-    let report = rollout
-        .run(stop, &mut |envelope| acted |= matches!(envelope.event, Event::Acted { .. }))
-        .await;
+    let report = rollout.run(stop, &mut |envelope| acted |= has_acted(&envelope.event)).await;
     let after = answer::shown(&report.instances);
     let facts = state::after(&json!({}), &id, &planned, &report);
     let succeeded = report.outcome == Outcome::Succeeded;
@@ -150,9 +163,7 @@ async fn tell(
     let id = rollout.target().id.clone();
     let interrupted = stop.clone();
     let mut acted = false;
-    let done = rollout
-        .command(word, stop, &mut |told| acted |= matches!(told.event, Event::Acted { .. }))
-        .await;
+    let done = rollout.command(word, stop, &mut |told| acted |= has_acted(&told.event)).await;
     let done = done.map_err(|error| vec![Diagnostic::from_provider(&error, "", PROVIDER)])?;
     let (failed, msg) = match done {
         Commanded::Idle(why) => return Ok(Answer { msg: why, ..Answer::default() }),

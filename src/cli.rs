@@ -28,6 +28,7 @@ use crate::ansible;
 use crate::control::Word;
 use crate::document::{Diagnostic, Document, PROVIDER, Resource};
 use crate::engine::{Caller, Rollout};
+use crate::event::RefreshReport;
 use crate::providers::Providers;
 use crate::record::Phase;
 use crate::schemas;
@@ -260,6 +261,7 @@ async fn status(input: &Input, follow: bool, edge: &Edge) -> u8 {
         }
         let under_way = prepared.iter().any(|(_, rollout)| {
             rollout.record().is_some_and(|record| !matches!(record.phase, Phase::Halted(_)))
+                || rollout.refresh().is_some_and(|refresh| !refresh.state.is_over())
         });
         if !follow || !under_way {
             return 0;
@@ -285,9 +287,10 @@ fn show_status(input: &Input, prepared: &[(Resource, Rollout)]) -> String {
             "resource": resource.name,
             "to": rollout.wanted(),
             "completed": rollout.completed(),
-            "status": rollout.record().map(crate::record::Record::status),
+            "status": rollout.status().map(|(status, _)| status),
             "owner": rollout.lease().map(|lease| lease.owner),
             "record": rollout.record().map(crate::record::Record::tags),
+            "refresh": rollout.refresh().map(RefreshReport::from),
             "instances": rollout.instances(),
         })
     });

@@ -85,7 +85,7 @@ pub async fn end(
     emit: &mut (dyn FnMut(Envelope) + Send),
 ) -> Result<Ended, Looked> {
     let rollout = look(providers, config, caller).await?;
-    if rollout.record().is_some_and(|record| !record.is_over()) {
+    if rollout.under_way().is_some() {
         let done = rollout.command(Word::Abort, stop.clone(), emit).await;
         match done.map_err(Looked::Provider)? {
             Commanded::Unheard(owner) => return Ok(Ended::Unheard(owner)),

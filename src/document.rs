@@ -5,6 +5,7 @@ mod check;
 pub mod config;
 mod convert;
 mod diagnostic;
+mod refresh;
 mod unknown;
 
 use std::collections::BTreeMap;

@@ -6,15 +6,18 @@ use std::time::Duration;
 
 mod act;
 mod command;
+mod follow;
 mod gate;
 mod hold;
 mod look;
+mod refresh;
 mod report;
 
 pub use command::Commanded;
+pub use refresh::UnderWay;
 
 use rolling_provider::{
-    Action, Alarm, Clock, Fleet, Observation, ProviderError, Revision, Target, Timestamp,
+    Action, Alarm, Clock, Fleet, Observation, ProviderError, Refresh, Revision, Target, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -29,7 +32,7 @@ use crate::plan::{self, Input, Outlook, Plan, Preview, Verdict};
 use crate::progress::{Halt, Progress};
 use crate::record::{Ending, Phase, Record};
 use crate::schedule::Schedule;
-use crate::spec::{Gates, RollingDeployment, Window};
+use crate::spec::{Engine, Gates, RollingDeployment, Window};
 
 /// How long reads and accepted-by-nobody mutations are tried again before the rollout gives up.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -86,6 +89,8 @@ pub struct Rollout {
     word: Option<Control>,
     hold: Hold,
     asking: Asking,
+    /// The fleet's latest refresh, where it rolls by itself.
+    refresh: Option<Refresh>,
     /// The alarms among the gates, as they were when the target was looked up.
     alarms: Vec<Alarm>,
     ticks: u64,
@@ -114,12 +119,17 @@ impl Rollout {
             word: None,
             hold: Hold::default(),
             asking: Asking::default(),
+            refresh: None,
             alarms,
             spec,
             target,
             ticks: 1,
             fleet,
         };
+        if rollout.refreshes() {
+            rollout.prepare_refresh().await?;
+            return Ok(rollout);
+        }
         rollout.refuse_surge(look.desired())?;
         rollout.take_up(look).map_err(|why| {
             ProviderError::invalid("read the rollout record", "", why).with_remedy(
@@ -173,6 +183,9 @@ impl Rollout {
     /// # Errors
     /// What the cloud said.
     pub async fn look_again(&mut self) -> Result<(), ProviderError> {
+        if self.refreshes() {
+            return self.look_at_refresh_again().await;
+        }
         let look = self.fleet.observe().await?;
         self.take_up(look).map_err(|why| ProviderError::invalid("read the record", "", why))
     }
@@ -180,6 +193,9 @@ impl Rollout {
     /// What [`Rollout::run`] would do now.
     pub fn preview(&self) -> Preview {
         let mut preview = plan::preview(&self.input(self.look.at));
+        if self.refreshes() {
+            self.preview_refresh(&mut preview);
+        }
         let raised = self.alarms.iter().filter(|alarm| alarm.raised && preview.changes);
         let words = raised.map(|alarm| format!("alarm {}", gate::words(alarm)));
         preview.warnings.extend(words.collect::<Vec<_>>());
@@ -188,6 +204,9 @@ impl Rollout {
 
     /// What can be known beforehand to keep [`Rollout::run`] from its end.
     pub fn outlook(&self) -> Vec<Outlook> {
+        if self.refreshes() {
+            return Vec::new();
+        }
         plan::outlook(&self.input(self.look.at))
     }
 
@@ -223,6 +242,9 @@ impl Rollout {
 
     /// The last revision that the whole fleet is known to have run.
     pub fn completed(&self) -> Option<Revision> {
+        if self.refreshes() {
+            return self.completed_by_refresh();
+        }
         if plan::is_converged(&self.input(self.look.at)) {
             return Some(self.target.revision.clone());
         }
@@ -240,7 +262,10 @@ impl Rollout {
         let mut emit = Emitter::new(&self.caller.rollout_id, emit);
         let started = self.clock.now();
         emit.send(self.clock.now(), Event::Started { preview: self.preview() });
-        let outcome = self.hold_and_drive(&mut stop, &mut emit).await;
+        let outcome = match self.spec.engine {
+            Engine::Rolling => self.hold_and_drive(&mut stop, &mut emit).await,
+            Engine::InstanceRefresh => self.refresh_and_follow(&mut stop, &mut emit).await,
+        };
         let report = self.report(outcome, started);
         emit.send(self.clock.now(), Event::Finished { report: report.clone() });
         report

@@ -1,6 +1,6 @@
 //! What a rollout reports.
 
-use rolling_provider::{Action, InstanceId, Revision, Timestamp};
+use rolling_provider::{Action, InstanceId, Refresh, Revision, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +91,13 @@ pub enum Event {
         /// What it said.
         said: String,
     },
+    /// What became of a refresh, where the cloud replaces the instances by itself.
+    Refresh {
+        /// Its id.
+        id: String,
+        /// What.
+        step: RefreshStep,
+    },
     /// A call failed and will be tried again, after a fresh look where it may have had an effect.
     Retrying {
         /// What failed, in the cloud's words.
@@ -115,6 +122,20 @@ pub enum Event {
     },
 }
 
+/// What becomes of a refresh by what this program does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RefreshStep {
+    /// It was started.
+    Started,
+    /// It was found under way, and is followed.
+    Joined,
+    /// It is to end where it is.
+    Cancelled,
+    /// It is to go back.
+    TurnedBack,
+}
+
 /// How a rollout ended, and what it left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Report {
@@ -132,6 +153,10 @@ pub struct Report {
     pub kept: Vec<InstanceId>,
     /// Batches that were finished by this run.
     pub batches: u32,
+    /// The refresh that it was, where the cloud replaces the instances by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default)]
+    pub refresh: Option<RefreshReport>,
     /// What every instance runs at the end.
     pub instances: Vec<InstanceReport>,
     /// What could not be put back yet, as sentences; empty for nothing.
@@ -140,6 +165,36 @@ pub struct Report {
     pub elapsed_ms: u64,
     /// How often the fleet was looked at.
     pub ticks: u64,
+}
+
+/// A refresh of the cloud's own, as it was last seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct RefreshReport {
+    /// Its id.
+    pub id: String,
+    /// How far it is, in the cloud's spelling: `InProgress`.
+    pub status: String,
+    /// Why, in the cloud's words.
+    pub reason: Option<String>,
+    /// From 0 to 100; on the way back it falls.
+    pub percent: u32,
+    /// What every instance is to run, where that can be told.
+    pub to: Option<Revision>,
+    /// Whether it goes on, by itself.
+    pub goes_on: bool,
+}
+
+impl From<&Refresh> for RefreshReport {
+    fn from(refresh: &Refresh) -> Self {
+        RefreshReport {
+            id: refresh.id.clone(),
+            status: refresh.status.clone(),
+            reason: refresh.rollback_reason.clone().or(refresh.reason.clone()),
+            percent: refresh.percent,
+            to: refresh.to.clone(),
+            goes_on: !refresh.state.is_over(),
+        }
+    }
 }
 
 /// One instance at the end of a rollout.

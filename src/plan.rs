@@ -14,6 +14,7 @@ mod launch;
 mod outlook;
 mod pace;
 mod preview;
+mod refresh;
 mod retire;
 mod roll;
 pub(crate) mod shift;

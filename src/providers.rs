@@ -14,7 +14,7 @@ use crate::document::config::{
     SimulatedFleetConfig,
 };
 #[cfg(feature = "aws")]
-use crate::document::config::{LaunchTemplateConfig, ReplacementConfig};
+use crate::document::config::{EngineName, LaunchTemplateConfig, ReplacementConfig};
 
 /// How many times as fast as real time a simulated fleet lives, unless told.
 const SPEED: f64 = 20.0;
@@ -165,6 +165,7 @@ impl Providers {
                 launch_template: launch_template(&group.launch_template),
                 target_group_arns: group.target_group_arns.clone(),
                 in_place,
+                refreshes: deployment.engine == Some(EngineName::InstanceRefresh),
                 traffic: traffic.second_target_group_arn.map(|second| rolling_aws::Traffic {
                     second_target_group_arn: second,
                     listener_rule_arns: traffic.listener_rule_arns.unwrap_or_default(),

@@ -3,10 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+pub use rolling_provider::SetAside;
+
 /// What a user wants done, checked and with every default filled in. Made from a document by
 /// [`crate::document`]; the planner reads nothing else of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RollingDeployment {
+    /// Who replaces the instances.
+    pub engine: Engine,
     /// How the fleet is replaced.
     pub policy: Policy,
     /// What is done to an instance that is to run the revision.
@@ -40,6 +44,16 @@ pub struct RollingDeployment {
     pub suspend_processes: BTreeSet<String>,
     /// What must hold for the rollout to go on, besides the health of its instances.
     pub gates: Gates,
+}
+
+/// Who replaces the instances of a fleet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// This program, action by action.
+    #[default]
+    Rolling,
+    /// EC2 Auto Scaling, by an instance refresh of its own: [`crate::refresh`].
+    InstanceRefresh,
 }
 
 /// What must hold for a rollout to go on, besides the health of its instances. A rollout that
@@ -259,18 +273,6 @@ impl Checkpoint {
     pub fn quota(self, n: u32) -> u32 {
         BatchSize::Percentage(self.percentage).of(n)
     }
-}
-
-/// What to do about instances that somebody has set aside. Words and rules are those of
-/// AWS instance refresh.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SetAside {
-    /// Replace them all the same.
-    Refresh,
-    /// Leave them as they are; the rollout is done without them.
-    Ignore,
-    /// Replace the others, then wait for an hour for somebody to end it.
-    Wait,
 }
 
 /// How many instances a batch has.

@@ -96,8 +96,8 @@ pub struct BatchSizes {
 /// The state as the fleet is now.
 pub fn current(config: &Value, rollout: &Rollout) -> Value {
     let preview = rollout.preview();
-    let (status, last_error) = match rollout.record() {
-        Some(record) => (record.status(), record.reason.clone()),
+    let (status, last_error) = match rollout.status() {
+        Some(told) => told,
         None if preview.changes => ("pending", None),
         None => ("succeeded", None),
     };
@@ -128,7 +128,7 @@ pub fn refreshed(prior: &Value, rollout: &Rollout) -> Value {
         }
     }
     // How the last rollout ended stays until the fleet runs what that one was to bring.
-    if rollout.record().is_none() && state["status"] != "succeeded" {
+    if rollout.status().is_none() && state["status"] != "succeeded" {
         state["last_error"] = prior["last_error"].clone();
     }
     state

@@ -78,7 +78,10 @@ pub fn ended(report: &Report) -> String {
         return what;
     }
     sentences.insert(0, what);
-    sentences.push(next(report.outcome).to_owned());
+    let goes_on = report.refresh.as_ref().is_some_and(|refresh| refresh.goes_on);
+    if !goes_on || report.outcome == Outcome::Locked {
+        sentences.push(next(report.outcome).to_owned());
+    }
     sentences.join(". ")
 }
 
@@ -166,6 +169,7 @@ mod tests {
             kept: Vec::new(),
             batches: 1,
             instances: vec![instance("i-1", "v1", None), instance("i-2", "v2", Some("unhealthy"))],
+            refresh: None,
             borrowed: Vec::new(),
             elapsed_ms: 61_000,
             ticks: 3,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::engine::Rollout;
-use crate::event::{InstanceReport, Outcome, Report};
+use crate::event::{InstanceReport, Outcome, RefreshReport, RefreshStep, Report};
 use crate::plan::Preview;
 use crate::record::{Ending, Phase};
 
@@ -27,8 +27,14 @@ pub fn plan(name: &str, preview: &Preview) -> String {
         ));
         lines.push(format!("  policy     {}, {} instances", preview.policy, preview.size));
         let pace = if preview.continuous { "pace" } else { "batches" };
-        lines.push(format!("  {pace:<10} {}", batches(preview)));
-        if !preview.checkpoints.is_empty() {
+        if preview.refresh.is_empty() {
+            lines.push(format!("  {pace:<10} {}", batches(preview)));
+        }
+        for (index, told) in preview.refresh.iter().enumerate() {
+            let label = if index == 0 { "refresh" } else { "" };
+            lines.push(format!("  {label:<10} {told}"));
+        }
+        if !preview.checkpoints.is_empty() && preview.refresh.is_empty() {
             let at: Vec<String> = preview.checkpoints.iter().map(|p| format!("{p} %")).collect();
             lines.push(format!("  waits      at {}", at.join(" and ")));
         }
@@ -60,6 +66,9 @@ pub fn plan(name: &str, preview: &Preview) -> String {
 
 /// How a rollout goes about it: `batches of 3, 3, 1`.
 pub fn pace(preview: &Preview) -> String {
+    if let Some(percentages) = preview.refresh.first() {
+        return format!("by instance refresh, {percentages}");
+    }
     let words = batches(preview);
     if preview.continuous { words } else { format!("batches of {words}") }
 }
@@ -122,9 +131,15 @@ pub fn ended(report: &Report) -> (String, Vec<String>) {
     let what = match outcome {
         Outcome::Succeeded => {
             let instances = counted(report.instances.len(), "instance");
-            let batches = counted(report.batches as usize, "batch");
-            let what = format!("rolled {target} to {to}: {instances}, {batches}, {elapsed}");
+            let how = match &report.refresh {
+                Some(_) => "instance refresh".to_owned(),
+                None => counted(report.batches as usize, "batch"),
+            };
+            let what = format!("rolled {target} to {to}: {instances}, {how}, {elapsed}");
             return (what, Vec::new());
+        }
+        Outcome::Aborted if goes_on(report).is_some() => {
+            format!("the rollout of {target} to {to} is not followed any more")
         }
         Outcome::RolledBack => {
             let back = report.completed.as_ref().map_or("the last revision", |c| c.as_str());
@@ -141,13 +156,39 @@ pub fn ended(report: &Report) -> (String, Vec<String>) {
         let kept: Vec<&str> = report.kept.iter().map(|id| id.as_str()).collect();
         sentences.push(format!("Kept outside the fleet to be looked at: {}", kept.join(", ")));
     }
-    if *outcome != Outcome::Locked {
+    if let Some(refresh) = goes_on(report) {
+        sentences.push(format!("{}. {GOES_ON}", going_on(refresh)));
+    } else if *outcome != Outcome::Locked {
         sentences.push(match report.borrowed.as_slice() {
             [] => "Nothing is borrowed any more".to_owned(),
             left => format!("Still borrowed: {}", left.join("; ")),
         });
     }
     (format!("{what}{reason}"), sentences)
+}
+
+/// What can be done about a refresh that goes on.
+const GOES_ON: &str = "apply follows it again, rolling abort ends it where it is, rolling rollback \
+                       has it go back";
+
+/// The refresh of a rollout that goes on although nobody follows it.
+fn goes_on(report: &Report) -> Option<&RefreshReport> {
+    report.refresh.as_ref().filter(|r| r.goes_on && report.outcome != Outcome::Locked)
+}
+
+fn going_on(refresh: &RefreshReport) -> String {
+    let RefreshReport { id, status, percent, .. } = refresh;
+    format!("instance refresh {id} goes on by itself ({status}, {percent} %)")
+}
+
+/// What became of a refresh.
+pub fn refresh_step(id: &str, step: RefreshStep) -> String {
+    match step {
+        RefreshStep::Started => format!("instance refresh {id} is started"),
+        RefreshStep::Joined => format!("instance refresh {id} is under way, and is followed"),
+        RefreshStep::Cancelled => format!("instance refresh {id} is being cancelled"),
+        RefreshStep::TurnedBack => format!("instance refresh {id} is to go back"),
+    }
 }
 
 /// How a rollout ended.
@@ -157,9 +198,12 @@ pub fn report(name: &str, report: &Report) -> String {
     match report.outcome {
         Outcome::Succeeded => {
             let count = counted(report.instances.len(), "instance");
-            let batches = counted(report.batches as usize, "batch");
+            let how = match &report.refresh {
+                Some(_) => "by instance refresh".to_owned(),
+                None => format!("after {}", counted(report.batches as usize, "batch")),
+            };
             let to = &report.to;
-            lines.push(format!("{name}: succeeded, {count} on {to} after {batches} in {elapsed}"));
+            lines.push(format!("{name}: succeeded, {count} on {to} {how} in {elapsed}"));
             return lines.join("\n");
         }
         Outcome::RolledBack => {
@@ -178,6 +222,11 @@ pub fn report(name: &str, report: &Report) -> String {
     if !report.kept.is_empty() {
         let kept: Vec<&str> = report.kept.iter().map(|id| id.as_str()).collect();
         lines.push(format!("  kept       {}, outside the fleet, to be looked at", kept.join(", ")));
+    }
+    if let Some(refresh) = goes_on(report) {
+        lines.push(format!("  refresh    {}", going_on(refresh)));
+        lines.push(format!("  next       {GOES_ON}"));
+        return lines.join("\n");
     }
     if report.outcome == Outcome::Locked {
         lines.push("  next       wait for it to end, or stop it there".into());
@@ -217,7 +266,17 @@ pub fn status(name: &str, rollout: &Rollout) -> String {
     )];
     lines.push(format!("  fleet      {}", fleet(&instances)));
     lines.extend(troubled(&instances));
+    if let Some(refresh) = rollout.refresh().map(RefreshReport::from) {
+        let RefreshReport { id, status, percent, reason, to, goes_on } = refresh;
+        let to = to.map_or(String::new(), |to| format!(" to {to}"));
+        lines.push(format!("  refresh    {id}{to}: {status}, {percent} %"));
+        lines.extend(reason.map(|reason| format!("  why        {reason}")));
+        if goes_on {
+            lines.push("  at work    EC2 Auto Scaling".into());
+        }
+    }
     match rollout.record() {
+        None if rollout.refresh().is_some() => {}
         None => lines.push("  rollout    none".into()),
         Some(record) => {
             let (id, to, status) = (&record.id, &record.to, record.status());

@@ -13,6 +13,10 @@ use serde::{Deserialize, Serialize};
 pub struct RollingDeploymentConfig {
     /// How the fleet is replaced.
     pub policy: PolicyName,
+    /// Who replaces the instances. `rolling`: this program, action by action. `instance_refresh`:
+    /// EC2 Auto Scaling, by an instance refresh with the same settings, which goes on when nobody
+    /// waits for it any more; what it has no setting for is refused. Default `rolling`.
+    pub engine: Option<EngineName>,
     /// How `batch_size` counts. Needed by the policies `rolling` and
     /// `rolling_with_additional_batch`.
     pub batch_size_type: Option<BatchSizeType>,
@@ -133,6 +137,26 @@ impl JsonSchema for PolicyName {
                 move at once and the old set is kept for a while. Elastic Beanstalk's spellings \
                 are accepted as written.",
         })
+    }
+}
+
+/// Who replaces the instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineName {
+    /// This program.
+    Rolling,
+    /// EC2 Auto Scaling.
+    InstanceRefresh,
+}
+
+impl JsonSchema for EngineName {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "EngineName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "enum": ["rolling", "instance_refresh"] })
     }
 }
 

@@ -9,14 +9,14 @@ use serde_json::Value;
 
 use super::check::{check, normalise};
 use super::config::{
-    BatchSizeType, BoundConfig, CommandGateConfig, DurationText, HttpGateConfig,
+    BatchSizeType, BoundConfig, CommandGateConfig, DurationText, EngineName, HttpGateConfig,
     LifecycleHooksName, OnFailureName, PacingName, PolicyName, ProcessName, ProviderConfig,
     RollingDeploymentConfig, RunCommandConfig, SetAsideName,
 };
 use super::diagnostic::Diagnostic;
 use crate::spec::{
-    BatchSize, Bound, Checkpoint, Gates, Health, OnFailure, Pacing, Policy, Probe, Replacement,
-    RollingDeployment, SetAside,
+    BatchSize, Bound, Checkpoint, Engine, Gates, Health, OnFailure, Pacing, Policy, Probe,
+    Replacement, RollingDeployment, SetAside,
 };
 
 /// How many percent of the requests the new instances get first, unless told.
@@ -41,6 +41,7 @@ pub fn deployment(
     let pacing = pacing(&config, pointer, &mut found);
     let checkpoints = checkpoints(&config, pointer, &mut found);
     let gates = gates(&config, pointer, &mut found);
+    super::refresh::check(&config, pointer, &mut found);
     let poll_interval = get(&config.poll_interval, 10);
     if !POLL_INTERVALS.contains(&poll_interval) {
         let place = format!("{pointer}/poll_interval");
@@ -54,6 +55,10 @@ pub fn deployment(
     }
     let (Some(policy), true) = (policy, found.is_empty()) else { return Err(found) };
     let spec = RollingDeployment {
+        engine: match config.engine {
+            None | Some(EngineName::Rolling) => Engine::Rolling,
+            Some(EngineName::InstanceRefresh) => Engine::InstanceRefresh,
+        },
         policy,
         replacement,
         pacing,

@@ -54,6 +54,9 @@ impl Rollout {
 
     /// Why `word` could change nothing about what is on the target, as a sentence, if so.
     pub fn idle(&self, word: Word) -> Option<String> {
+        if self.refreshes() {
+            return self.idle_refresh(word);
+        }
         match record_of(self) {
             None => Some(no_rollout(word)),
             Some(record) => pointless(word, record),
@@ -70,6 +73,9 @@ impl Rollout {
         mut stop: watch::Receiver<Stop>,
         emit: &mut (dyn FnMut(Envelope) + Send),
     ) -> Result<Commanded, ProviderError> {
+        if self.refreshes() {
+            return self.command_refresh(word, stop, emit).await;
+        }
         if let Some(words) = self.idle(word) {
             return Ok(Commanded::Idle(words));
         }
@@ -153,7 +159,7 @@ fn record_of(rollout: &Rollout) -> Option<&Record> {
     rollout.progress.record.as_ref()
 }
 
-fn no_rollout(word: Word) -> String {
+pub(super) fn no_rollout(word: Word) -> String {
     format!("there is no rollout to {}", word.name())
 }
 

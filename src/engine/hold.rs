@@ -270,7 +270,7 @@ impl Rollout {
         Outcome::Locked
     }
 
-    fn interrupted(&mut self, reason: &str) -> Outcome {
+    pub(super) fn interrupted(&mut self, reason: &str) -> Outcome {
         let (reason, at) = (reason.to_owned(), self.clock.now());
         let ending = Ending::Interrupted;
         self.progress.halt =

@@ -1,6 +1,7 @@
 //! Looking: at first, after a change of hands, and every tick.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rolling_provider::{Alarm, Clock, ErrorKind, Fleet, Observation, ProviderError, Target};
@@ -90,14 +91,24 @@ impl Rollout {
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
     ) -> Result<Observation, ProviderError> {
+        let ask = |fleet: Arc<dyn Fleet>| async move { fleet.observe().await };
+        let look = self.ask_patiently(stop, emit, ask).await?;
+        self.ticks += 1;
+        Ok(look)
+    }
+
+    /// Asks again, as long as that may help and nobody wants the rollout to stop.
+    pub(super) async fn ask_patiently<T, F: Future<Output = Result<T, ProviderError>>>(
+        &self,
+        stop: &mut watch::Receiver<Stop>,
+        emit: &mut Emitter<'_>,
+        ask: impl Fn(Arc<dyn Fleet>) -> F,
+    ) -> Result<T, ProviderError> {
         let mut schedule = Schedule::retrying(self.caller.jitter);
         let begin = self.clock.now();
         loop {
-            let error = match self.fleet.observe().await {
-                Ok(look) => {
-                    self.ticks += 1;
-                    return Ok(look);
-                }
+            let error = match ask(Arc::clone(&self.fleet)).await {
+                Ok(found) => return Ok(found),
                 Err(error) => error,
             };
             let urgency = *stop.borrow();
@@ -178,7 +189,7 @@ pub(super) async fn alarms(
     patiently(clock, jitter, || fleet.alarms(names)).await
 }
 
-async fn patiently<T, F: Future<Output = Result<T, ProviderError>>>(
+pub(super) async fn patiently<T, F: Future<Output = Result<T, ProviderError>>>(
     clock: &dyn Clock,
     jitter: f64,
     ask: impl Fn() -> F,

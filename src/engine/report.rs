@@ -49,9 +49,13 @@ impl Shown {
     }
 
     pub fn waits(&mut self, plan: &Plan, now: Timestamp, emit: &mut Emitter<'_>) {
-        if self.waits != plan.waiting_on {
-            self.waits.clone_from(&plan.waiting_on);
-            emit.send(now, Event::Waiting { on: self.waits.clone() });
+        self.wait_for(plan.waiting_on.clone(), now, emit);
+    }
+
+    pub fn wait_for(&mut self, on: Vec<Wait>, now: Timestamp, emit: &mut Emitter<'_>) {
+        if self.waits != on {
+            self.waits.clone_from(&on);
+            emit.send(now, Event::Waiting { on });
         }
     }
 }
@@ -78,7 +82,9 @@ impl Rollout {
     pub(super) fn report(&self, outcome: Outcome, started: Timestamp) -> Report {
         let progress = &self.progress;
         let completed = match outcome {
-            Outcome::Succeeded | Outcome::RolledBack => Some(self.target.revision.clone()),
+            Outcome::Succeeded | Outcome::RolledBack if !self.refreshes() => {
+                Some(self.target.revision.clone())
+            }
             _ => self.completed(),
         };
         let reason = progress.halt.as_ref().map(|halt| halt.reason.clone());
@@ -91,6 +97,7 @@ impl Rollout {
             completed,
             kept: progress.kept.iter().cloned().collect(),
             batches: progress.batch - open,
+            refresh: self.refresh().map(Into::into),
             instances: self.instances(),
             borrowed: self.still_borrowed(),
             elapsed_ms: u64::try_from(self.clock.now().since(started).as_millis())

@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use super::{Input, Member, View, batch, is_converged};
 use crate::record::{Ending, Phase};
-use crate::spec::{BatchSize, Pacing, Policy, SetAside};
+use crate::spec::{BatchSize, Engine, Pacing, Policy, SetAside};
 
 /// Boot time that is assumed of a fleet whose launches tell none.
-const ASSUMED_BOOT: Duration = Duration::from_secs(60);
+pub(super) const ASSUMED_BOOT: Duration = Duration::from_secs(60);
 
 /// What a rollout would do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -35,6 +35,11 @@ pub struct Preview {
     pub policy: &'static str,
     /// Whether places are taken again at once, without batches.
     pub continuous: bool,
+    /// What EC2 Auto Scaling is told, as phrases, where it replaces the instances by itself. There
+    /// are no batches then.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub refresh: Vec<String>,
     /// Batches in order; in continuous pacing only what is launched beforehand and who goes first.
     pub batches: Vec<BatchPreview>,
     /// Percentages at which the rollout waits.
@@ -76,6 +81,9 @@ pub struct Borrowing {
 /// What a rollout would do now.
 pub fn preview(input: &Input<'_>) -> Preview {
     let Input { spec, target, look, .. } = *input;
+    if spec.engine == Engine::InstanceRefresh {
+        return super::refresh::preview(input);
+    }
     let view = View::new(input);
     let changes = !is_converged(input);
     let batches = if changes { batches(input, &view) } else { Vec::new() };
@@ -99,6 +107,7 @@ pub fn preview(input: &Input<'_>) -> Preview {
         size: view.window.size,
         policy: spec.policy.name(),
         continuous: spec.pacing == Pacing::Continuous,
+        refresh: Vec::new(),
         checkpoints: spec.checkpoints.iter().map(|checkpoint| checkpoint.percentage).collect(),
         gates: spec.gates.phrases(),
         floor: view.window.floor(),
@@ -355,7 +364,7 @@ fn adopted(input: &Input<'_>, view: &View<'_>) -> Option<Revision> {
 }
 
 /// Instances that somebody has set aside, and what becomes of them.
-fn set_aside(input: &Input<'_>, view: &View<'_>) -> Vec<String> {
+pub(super) fn set_aside(input: &Input<'_>, view: &View<'_>) -> Vec<String> {
     let spec = input.spec;
     let protected = view.members.iter().filter(|m| m.instance.protected && !m.is_new).count();
     let standby = input.look.instances.values().filter(|instance| {

@@ -345,10 +345,11 @@ pub struct StatusResult {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// The record of a rollout, as it stands on the target.
+/// The record of a rollout, as it stands on the target; or the latest refresh that the cloud carries
+/// out by itself, which has no tags.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct RecordView {
-    /// The rollout's name: the `operation_id` of the apply that began it.
+    /// The rollout's name: the `operation_id` of the apply that began it, or the refresh's id.
     pub rollout: String,
     /// How far it is: `rolling`, `rolling_back`, `paused`, `failed`, ...
     pub status: String,

@@ -168,6 +168,81 @@ fn each_bad_attribute_is_named_with_its_place_and_a_way_out() {
 }
 
 #[test]
+fn what_an_instance_refresh_has_no_setting_for_is_refused_by_name() {
+    let group = |more: Value| {
+        let mut group = group();
+        group.as_object_mut().expect("a group").extend(more.as_object().expect("more").clone());
+        json!({ "simulated_fleet": null, "auto_scaling_group": group })
+    };
+    let arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0";
+    let template = json!({ "id": "lt-1", "version": "2" });
+    let bounds = json!({
+        "batch_size": null, "batch_size_type": null, "max_surge": "60%", "max_unavailable": "50%",
+    });
+    let pauses = |first: &str, second: &str| {
+        json!({ "checkpoints": [
+            { "percentage": 20, "pause": first }, { "percentage": 50, "pause": second },
+        ] })
+    };
+    let alarms: Vec<String> = (0..11).map(|number| format!("alarm-{number}")).collect();
+    let cases = [
+        (
+            json!({ "auto_scaling_group": null,
+                "simulated_fleet": { "name": "web", "revision": "v2" } }),
+            "/simulated_fleet",
+            "only Auto Scaling groups",
+        ),
+        (
+            json!({ "auto_scaling_group": null,
+                "target_group": { "arn": arn, "launch_template": template } }),
+            "/target_group",
+            "only Auto Scaling groups",
+        ),
+        (
+            group(json!({ "target_group_arns": [arn] })),
+            "/auto_scaling_group/target_group_arns",
+            "the group's own health checks",
+        ),
+        (
+            json!({ "policy": "blue_green", "batch_size": null, "batch_size_type": null,
+                "traffic": { "second_target_group_arn": arn, "listener_rule_arns": ["arn"] } }),
+            "/policy",
+            "shifts no requests",
+        ),
+        (json!({ "pacing": "batch" }), "/pacing", "a pace of its own"),
+        (json!({ "pause_between_batches": "1m" }), "/pause_between_batches", "does not pause"),
+        (
+            json!({ "health": { "healthy_timeout": "5m" } }),
+            "/health/healthy_timeout",
+            "gives up by its own rule",
+        ),
+        (json!({ "failure_threshold": 2 }), "/failure_threshold", "does not count failures"),
+        (json!({ "on_failure": "pause" }), "/on_failure", "cannot be paused"),
+        (json!({ "keep_failed_instances": 1 }), "/keep_failed_instances", "keeps none"),
+        (json!({ "lifecycle_hooks": "complete" }), "/lifecycle_hooks", "waits for lifecycle hooks"),
+        (json!({ "progress_deadline": "1h" }), "/progress_deadline", "after an hour"),
+        (json!({ "suspend_processes": ["AZRebalance"] }), "/suspend_processes", "suspends nothing"),
+        (bounds, "/max_surge", "at most 100 percent apart"),
+        (json!({ "checkpoints": [{ "percentage": 20 }] }), "/checkpoints/0", "give it a pause"),
+        (pauses("1h", "2h"), "/checkpoints/1/pause", "equally long"),
+        (pauses("49h", "1h"), "/checkpoints/0/pause", "at most 48h"),
+        (json!({ "gates": { "bake_time": "49h" } }), "/gates/bake_time", "at most 48h"),
+        (json!({ "gates": { "alarms": alarms } }), "/gates/alarms", "at most 10 alarms"),
+        (json!({ "gates": { "http": { "url": "http://x/" } } }), "/gates/http", "asks no address"),
+        (json!({ "gates": { "command": { "run": ["x"] } } }), "/gates/command", "runs no command"),
+        (json!({ "engine": "instance_refersh" }), "/engine", "did you mean \"instance_refresh\"?"),
+    ];
+    for (changes, place, words) in cases {
+        let mut all = json!({
+            "engine": "instance_refresh", "simulated_fleet": null, "auto_scaling_group": group(json!({}))
+                ["auto_scaling_group"],
+        });
+        all.as_object_mut().expect("all").extend(changes.as_object().expect("changes").clone());
+        assert_refused(&all, place, words);
+    }
+}
+
+#[test]
 fn a_document_that_is_none_is_named_as_such() {
     assert!(refused("{\"resource\": ").contains("this is not JSON: "));
     assert!(refused("[]").contains("must be an object"));

@@ -28,7 +28,7 @@ fn policy(resource: &mut Value, policy: &str) {
     resource["policy"] = json!(policy);
 }
 
-fn parameters(account: &Account, action: &str) -> Vec<Value> {
+pub fn parameters(account: &Account, action: &str) -> Vec<Value> {
     let calls = account.get("calls")["calls"].as_array().expect("calls").clone();
     let of = calls.into_iter().filter(|call| call["action"] == action);
     of.map(|call| call["parameters"].clone()).collect()

@@ -42,6 +42,7 @@ fn the_planner_knows_neither_io_nor_time() {
     let mut planner = sources(&root().join("src/plan"));
     planner.extend(sources(&root().join("src/progress")));
     planner.extend(sources(&root().join("src/record")));
+    planner.extend(sources(&root().join("src/refresh")));
     for file in [
         "src/plan.rs",
         "src/progress.rs",
@@ -49,6 +50,7 @@ fn the_planner_knows_neither_io_nor_time() {
         "src/record.rs",
         "src/lease.rs",
         "src/control.rs",
+        "src/refresh.rs",
     ] {
         let text = std::fs::read_to_string(root().join(file)).expect("a source file");
         planner.push((file.into(), text));

@@ -18,6 +18,7 @@ mod doctor;
 mod documents;
 mod examples;
 mod faults;
+mod following;
 mod fuzz;
 mod gates;
 #[cfg(feature = "aws")]
@@ -43,6 +44,8 @@ mod process;
 mod promises;
 mod properties;
 mod protocol;
+#[cfg(feature = "aws")]
+mod refresh;
 #[cfg(feature = "aws")]
 mod refusals;
 mod rollout;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::lab::{account, policy};
 use crate::localstack::{resource, times};
 use crate::process;
+use crate::promises::{end, start};
 
 #[test]
 fn the_policy_allows_what_is_called_and_nothing_else() {
@@ -47,6 +48,7 @@ fn the_policy_allows_what_is_called_and_nothing_else() {
     called.extend(shifted_requests());
     called.extend(crate::updates::called());
     called.extend(record_in_s3());
+    called.extend(group_that_refreshes_itself());
     assert_eq!(called, policy());
 }
 
@@ -63,6 +65,25 @@ fn group_with_more_to_it() -> BTreeSet<String> {
     wanted["lifecycle_hooks"] = json!("complete");
     let ran = account.run("apply", &wanted);
     assert_eq!(ran.code, 0, "{ran:?}");
+    account.called()
+}
+
+/// What a group takes that rolls by itself, and is told to end and to go back.
+fn group_that_refreshes_itself() -> BTreeSet<String> {
+    let Some(account) = account() else { return BTreeSet::new() };
+    let mut wanted = resource(&account.fleet(json!({ "name": "web", "size": 2 }), times()), "2");
+    wanted["engine"] = json!("instance_refresh");
+    wanted["health"] = json!({ "min_healthy_time": "2s" });
+    for word in ["abort", "rollback"] {
+        let begun = account.count("autoscaling.StartInstanceRefresh");
+        let running = start(&account, &wanted);
+        while account.count("autoscaling.StartInstanceRefresh") == begun {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let ran = account.run(word, &wanted);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        end(running);
+    }
     account.called()
 }
 

@@ -51,6 +51,7 @@ pub fn bad(behaviour: Behaviour) -> FleetConfig {
 
 pub fn spec(policy: Policy) -> RollingDeployment {
     RollingDeployment {
+        engine: Default::default(),
         policy,
         replacement: Replacement::Launch,
         pacing: Pacing::Batch,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::{Action, Clock, InstanceId, Observation, ProviderError, Target, Timestamp};
+use crate::{Action, Clock, InstanceId, Observation, ProviderError, Refresher, Target, Timestamp};
 
 /// One target of one deployment.
 #[async_trait]
@@ -57,6 +57,11 @@ pub trait Fleet: Send + Sync {
     /// # Errors
     /// Says in [`ProviderError::effect`] what it left behind.
     async fn act(&self, action: &Action) -> Result<(), ProviderError>;
+
+    /// The fleet as one that rolls by itself, where it is meant to and can.
+    fn refresher(&self) -> Option<&dyn Refresher> {
+        None
+    }
 
     /// The clock this fleet lives by.
     fn clock(&self) -> Arc<dyn Clock>;

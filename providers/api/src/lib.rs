@@ -2,7 +2,7 @@
 //!
 //! An adapter answers what *is* ([`Observation`]) and performs what it is told ([`Action`]).
 //! It holds no policy (batch size, floor, order) and never sleeps: deciding and waiting belong
-//! to the engine. Read in this order: ids, target, observation, action, error, fleet, clock.
+//! to the engine. Read in this order: ids, target, observation, action, error, fleet, refresh, clock.
 
 mod action;
 mod clock;
@@ -10,6 +10,7 @@ mod error;
 mod fleet;
 mod ids;
 mod observation;
+mod refresh;
 mod target;
 
 pub use action::{Action, Tags};
@@ -20,4 +21,5 @@ pub use ids::{InstanceId, Revision, TargetGroupId};
 pub use observation::{
     Capacity, Instance, Lifecycle, Observation, TargetHealth, TargetState, Update, UpdateState,
 };
+pub use refresh::{Refresh, RefreshPreferences, RefreshState, Refresher, SetAside};
 pub use target::{ScheduledAction, Target, TargetGroup};

@@ -50,7 +50,9 @@ impl AutoScalingGroupFleet {
                 for arn in &arns {
                     let one = self.look_up_target_groups(std::slice::from_ref(arn)).await;
                     found.errors.extend(one.err());
-                    found.errors.extend(self.aws.may_deregister(arn).await);
+                    if !self.group.refreshes {
+                        found.errors.extend(self.aws.may_deregister(arn).await);
+                    }
                 }
             }
             Err(error) => found.errors.push(error),
@@ -63,6 +65,15 @@ impl AutoScalingGroupFleet {
             Ok(_) if self.updates.is_some() => found.errors.extend(self.look_up().await.err()),
             Ok(revision) => found.errors.extend(self.aws.may_launch(&revision, subnet).await),
             Err(error) => found.errors.push(error),
+        }
+        if self.group.refreshes {
+            // Nothing else is ours to do, and to try any of it would do it.
+            found.untried = vec![
+                "autoscaling:StartInstanceRefresh",
+                "autoscaling:CancelInstanceRefresh",
+                "autoscaling:RollbackInstanceRefresh",
+            ];
+            return found;
         }
         let of_group = group.instances().first().and_then(|instance| instance.instance_id());
         found.errors.extend(self.aws.may_tag(of_group).await);

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use aws_sdk_autoscaling::types::MixedInstancesPolicy;
 use rolling_provider::{
     Action, Activity, Alarm, Clock, Examination, Fleet, InstanceId, Observation, ProviderError,
-    Revision, ScheduledAction, Target, TargetGroup, Timestamp,
+    Refresher, Revision, ScheduledAction, Target, TargetGroup, Timestamp,
 };
 use tokio::sync::OnceCell;
 
@@ -27,6 +27,8 @@ pub struct AutoScalingGroup {
     pub in_place: Option<InPlace>,
     /// The attached target groups to go by; `None` for all of them.
     pub target_group_arns: Option<Vec<String>>,
+    /// Whether the group rolls by itself, by instance refreshes.
+    pub refreshes: bool,
     /// How requests are shifted, if they are.
     pub traffic: Option<Traffic>,
 }
@@ -136,6 +138,10 @@ impl Fleet for AutoScalingGroupFleet {
     async fn act(&self, action: &Action) -> Result<(), ProviderError> {
         tracing::debug!(group = self.group.name, %action, "acting");
         self.perform(action).await
+    }
+
+    fn refresher(&self) -> Option<&dyn Refresher> {
+        self.group.refreshes.then_some(self as &dyn Refresher)
     }
 
     fn clock(&self) -> Arc<dyn Clock> {

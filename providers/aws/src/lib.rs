@@ -13,6 +13,7 @@ mod instances;
 mod mixed;
 mod object;
 mod observe;
+mod refresh;
 mod refuse;
 mod resolve;
 mod target_groups;

@@ -12,6 +12,8 @@ use crate::observe::record;
 const NEEDED: [&str; 2] = ["Launch", "Terminate"];
 /// Without this one, too, unless we register the instances ourselves.
 const REGISTERING: &str = "AddToLoadBalancer";
+/// Without this one, where the group refreshes itself.
+const REFRESHING: &str = "InstanceRefresh";
 
 impl AutoScalingGroupFleet {
     /// # Errors
@@ -21,6 +23,9 @@ impl AutoScalingGroupFleet {
             let words = format!("auto scaling group {:?} {what}", self.group.name);
             let error = ProviderError::invalid("check the group", "auto_scaling_group/name", words);
             return Err(error.with_remedy(remedy));
+        }
+        if self.group.refreshes {
+            return self.refuse_suspended_refresh(group);
         }
         let call = self.aws.autoscaling.describe_instance_refreshes();
         let answer = call
@@ -49,6 +54,22 @@ impl AutoScalingGroupFleet {
         );
         let error = ProviderError::invalid("check the group", "auto_scaling_group/name", words);
         Err(error.with_remedy("wait for it to end, or cancel it with CancelInstanceRefresh"))
+    }
+}
+
+impl AutoScalingGroupFleet {
+    /// A refresh of a group that has them suspended would stand still.
+    fn refuse_suspended_refresh(&self, group: &SdkGroup) -> Result<(), ProviderError> {
+        let mut suspended = group.suspended_processes().iter().filter_map(|p| p.process_name());
+        if suspended.all(|name| name != REFRESHING) {
+            return Ok(());
+        }
+        let words = format!(
+            "auto scaling group {:?} has suspended {REFRESHING}, without which no refresh goes on",
+            self.group.name
+        );
+        let error = ProviderError::invalid("check the group", "auto_scaling_group/name", words);
+        Err(error.with_remedy(format!("resume {REFRESHING} first")))
     }
 }
 

@@ -60,6 +60,7 @@ fn fleet_at(
         launch_template,
         target_group_arns: None,
         in_place: None,
+        refreshes: false,
         traffic: None,
     };
     aws.auto_scaling_group(group, Arc::new(Zero))

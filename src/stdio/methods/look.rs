@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use rolling_provider::ErrorKind;
+use rolling_provider::{ErrorKind, Refresh, Tags};
 use serde_json::Value;
 
 use super::super::messages as m;
@@ -117,7 +117,24 @@ impl Session {
 /// The record that a look found.
 pub(super) fn view(rollout: &Rollout) -> Option<m::RecordView> {
     let owner = rollout.lease().map(|lease| lease.owner);
-    rollout.record().map(|record| view_of(record, owner))
+    let of_record = rollout.record().map(|record| view_of(record, owner));
+    of_record.or_else(|| rollout.refresh().map(|refresh| view_of_refresh(rollout, refresh)))
+}
+
+/// A refresh of the cloud's own, which needs no record.
+fn view_of_refresh(rollout: &Rollout, refresh: &Refresh) -> m::RecordView {
+    m::RecordView {
+        rollout: refresh.id.clone(),
+        status: crate::refresh::status(refresh).into(),
+        reason: refresh.rollback_reason.clone().or(refresh.reason.clone()),
+        to: refresh.to.as_ref().map_or(String::new(), ToString::to_string),
+        completed_revision: rollout.completed().map(|revision| revision.to_string()),
+        started: refresh.started.0,
+        size: rollout.size(),
+        failures: 0,
+        owner: (!refresh.state.is_over()).then(|| "EC2 Auto Scaling".into()),
+        tags: Tags::new(),
+    }
 }
 
 /// A record for the peer.

@@ -256,7 +256,9 @@ fn explain(
         let limit = limit.as_str().unwrap_or_default();
         sentences.insert(0, format!("It took longer than {limit} (timeouts.{operation})"));
     }
+    let goes_on = report.refresh.as_ref().is_some_and(|refresh| refresh.goes_on);
     sentences.push(match (report.outcome, folder) {
+        (Outcome::Aborted | Outcome::Failed, _) if goes_on => "Apply again to follow it".into(),
         (Outcome::Succeeded, _) => String::new(),
         (Outcome::RolledBack, _) => "Correct the revision, then apply again".into(),
         (Outcome::Failed, _) => "Correct the cause, then apply again".into(),

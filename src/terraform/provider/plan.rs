@@ -13,6 +13,7 @@ use super::{Configured, Provider, has_alias, template};
 use crate::cli::text;
 use crate::deployment::{self, Looked, lookable};
 use crate::document::{self, Diagnostic, normalised};
+use crate::engine::UnderWay;
 use crate::state::{self, COMPUTED, FORCE_NEW};
 
 impl Provider {
@@ -122,15 +123,10 @@ impl Provider {
         let looked = deployment::look(&configured.providers, &config, &self.looker(prior)).await;
         // Whether it can be looked at is for the destruction to say.
         let Ok(rollout) = looked else { return Vec::new() };
-        let Some(record) = rollout.record().filter(|record| !record.is_over()) else {
-            return Vec::new();
-        };
+        let Some(UnderWay { id, to, status }) = rollout.under_way() else { return Vec::new() };
+        let name = &rollout.target().name;
         let words = format!(
-            "rollout {} to {} is {} on {}: to destroy this resource gives it up",
-            record.id,
-            record.to,
-            record.status(),
-            rollout.target().name
+            "rollout {id} to {to} is {status} on {name}: to destroy this resource gives it up"
         );
         let remedy = "what is borrowed is put back, and the instances stay as they are then";
         let found = Diagnostic::warning("", words).with_remedy(remedy);

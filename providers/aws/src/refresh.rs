@@ -1,0 +1,234 @@
+//! A group that rolls by itself: EC2 Auto Scaling's instance refreshes.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_autoscaling::types::{
+    AlarmSpecification, DesiredConfiguration, InstanceRefresh, InstanceRefreshStatus,
+    LaunchTemplateSpecification, RefreshPreferences as SdkPreferences, ScaleInProtectedInstances,
+    StandbyInstances,
+};
+use rolling_provider::{
+    ProviderError, Refresh, RefreshPreferences, RefreshState, Refresher, Revision, SetAside,
+};
+
+use crate::convert::{self, parts};
+use crate::error::from_sdk;
+use crate::group::AutoScalingGroupFleet;
+use crate::mixed;
+
+const DESCRIBE: &str = "DescribeInstanceRefreshes";
+const START: &str = "StartInstanceRefresh";
+const CANCEL: &str = "CancelInstanceRefresh";
+const ROLL_BACK: &str = "RollbackInstanceRefresh";
+/// By this code AWS says that there is nothing to cancel.
+const NONE_ACTIVE: &str = "ActiveInstanceRefreshNotFound";
+/// By this one that a refresh cannot go back.
+const IRREVERSIBLE: &str = "IrreversibleInstanceRefresh";
+
+#[async_trait]
+impl Refresher for AutoScalingGroupFleet {
+    async fn refresh(&self, id: Option<&str>) -> Result<Option<Refresh>, ProviderError> {
+        let call = self.aws.autoscaling.describe_instance_refreshes();
+        let call = call.auto_scaling_group_name(&self.group.name);
+        let call = match id {
+            Some(id) => call.instance_refresh_ids(id),
+            // The newest comes first.
+            None => call.max_records(1),
+        };
+        let answer = call.send().await.map_err(|e| from_sdk("autoscaling", DESCRIBE, &e))?;
+        Ok(answer.instance_refreshes().first().map(described))
+    }
+
+    async fn start(
+        &self,
+        to: &Revision,
+        preferences: &RefreshPreferences,
+    ) -> Result<String, ProviderError> {
+        let Some((template, version)) = parts(to) else {
+            let words = format!("{to} is not a launch template version");
+            return Err(ProviderError::invalid(START, "", words));
+        };
+        let template = LaunchTemplateSpecification::builder()
+            .launch_template_id(template)
+            .version(version)
+            .build();
+        let known = self.mixed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let desired = match known {
+            Some(policy) => {
+                let policy = mixed::with(policy, template);
+                DesiredConfiguration::builder().mixed_instances_policy(policy)
+            }
+            None => DesiredConfiguration::builder().launch_template(template),
+        };
+        let call = self.aws.autoscaling.start_instance_refresh();
+        let answer = call
+            .auto_scaling_group_name(&self.group.name)
+            .desired_configuration(desired.build())
+            .preferences(asked(preferences))
+            .send()
+            .await
+            .map_err(|error| from_sdk("autoscaling", START, &error))?;
+        Ok(answer.instance_refresh_id().unwrap_or_default().to_owned())
+    }
+
+    async fn cancel(&self) -> Result<(), ProviderError> {
+        let call = self.aws.autoscaling.cancel_instance_refresh();
+        let sent = call.auto_scaling_group_name(&self.group.name).send().await;
+        let sent = sent.map(drop).map_err(|error| from_sdk("autoscaling", CANCEL, &error));
+        sent.or_else(|error| match error.code.as_deref() {
+            Some(code) if code.starts_with(NONE_ACTIVE) => Ok(()),
+            _ => Err(error),
+        })
+    }
+
+    async fn roll_back(&self) -> Result<(), ProviderError> {
+        let call = self.aws.autoscaling.rollback_instance_refresh();
+        let sent = call.auto_scaling_group_name(&self.group.name).send().await;
+        sent.map(drop).map_err(|error| {
+            let error = from_sdk("autoscaling", ROLL_BACK, &error);
+            match error.code.as_deref() {
+                Some(code) if code.starts_with(IRREVERSIBLE) => error
+                    .with_remedy("end it with rolling abort, then apply the version to go back to"),
+                _ => error,
+            }
+        })
+    }
+}
+
+/// In AWS's words.
+fn asked(told: &RefreshPreferences) -> SdkPreferences {
+    let alarms = (!told.alarms.is_empty()).then(|| {
+        let names = told.alarms.iter().cloned().collect();
+        AlarmSpecification::builder().set_alarms(Some(names)).build()
+    });
+    let checkpoints: Vec<i32> = told.checkpoints.iter().copied().map(number).collect();
+    let has_checkpoints = !checkpoints.is_empty();
+    SdkPreferences::builder()
+        .min_healthy_percentage(number(told.min_healthy))
+        .set_max_healthy_percentage(told.max_healthy.map(number))
+        .instance_warmup(seconds(told.warmup))
+        .set_checkpoint_percentages(has_checkpoints.then_some(checkpoints))
+        .set_checkpoint_delay(has_checkpoints.then(|| seconds(told.checkpoint_delay)))
+        .set_bake_time((!told.bake_time.is_zero()).then(|| seconds(told.bake_time)))
+        .set_alarm_specification(alarms)
+        .auto_rollback(told.rolls_back)
+        // Instances that an earlier rollout has replaced stay.
+        .skip_matching(true)
+        .scale_in_protected_instances(match told.protected {
+            SetAside::Refresh => ScaleInProtectedInstances::Refresh,
+            SetAside::Ignore => ScaleInProtectedInstances::Ignore,
+            SetAside::Wait => ScaleInProtectedInstances::Wait,
+        })
+        .standby_instances(match told.standby {
+            SetAside::Refresh => StandbyInstances::Terminate,
+            SetAside::Ignore => StandbyInstances::Ignore,
+            SetAside::Wait => StandbyInstances::Wait,
+        })
+        .build()
+}
+
+fn described(refresh: &InstanceRefresh) -> Refresh {
+    let desired = refresh.desired_configuration();
+    let mixed = || desired?.mixed_instances_policy()?.launch_template();
+    let mixed = || mixed()?.launch_template_specification();
+    let template = desired.and_then(|desired| desired.launch_template()).or_else(mixed);
+    let back = refresh.rollback_details().and_then(|details| details.rollback_reason());
+    let words = |words: Option<&str>| words.filter(|words| !words.is_empty()).map(str::to_owned);
+    let percent = refresh.percentage_complete().unwrap_or_default();
+    Refresh {
+        id: refresh.instance_refresh_id().unwrap_or_default().to_owned(),
+        state: state(refresh.status()),
+        status: refresh.status().map_or("Pending", |status| status.as_str()).to_owned(),
+        reason: words(refresh.status_reason()),
+        rollback_reason: words(back),
+        percent: u32::try_from(percent).unwrap_or_default(),
+        started: convert::timestamp(refresh.start_time()).unwrap_or_default(),
+        to: template.and_then(convert::specified),
+    }
+}
+
+/// A state that is not known yet is none at an end.
+fn state(status: Option<&InstanceRefreshStatus>) -> RefreshState {
+    match status {
+        None | Some(InstanceRefreshStatus::Pending) => RefreshState::Pending,
+        Some(InstanceRefreshStatus::Baking) => RefreshState::Baking,
+        Some(InstanceRefreshStatus::Cancelling) => RefreshState::Cancelling,
+        Some(InstanceRefreshStatus::RollbackInProgress) => RefreshState::RollingBack,
+        Some(InstanceRefreshStatus::Successful) => RefreshState::Succeeded,
+        Some(InstanceRefreshStatus::Failed) => RefreshState::Failed,
+        Some(InstanceRefreshStatus::Cancelled) => RefreshState::Cancelled,
+        Some(InstanceRefreshStatus::RollbackSuccessful) => RefreshState::RolledBack,
+        Some(InstanceRefreshStatus::RollbackFailed) => RefreshState::RollbackFailed,
+        Some(_) => RefreshState::Rolling,
+    }
+}
+
+fn number(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn seconds(time: Duration) -> i32 {
+    i32::try_from(time.as_secs()).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_autoscaling::types::{LaunchTemplate, MixedInstancesPolicy, RollbackDetails};
+
+    use super::*;
+
+    #[test]
+    fn a_refresh_is_told_with_its_state_its_target_and_its_reasons() {
+        let template =
+            LaunchTemplateSpecification::builder().launch_template_id("lt-1").version("2").build();
+        let plain = DesiredConfiguration::builder().launch_template(template.clone()).build();
+        let mixed = LaunchTemplate::builder().launch_template_specification(template).build();
+        let mixed = MixedInstancesPolicy::builder().launch_template(mixed).build();
+        let mixed = DesiredConfiguration::builder().mixed_instances_policy(mixed).build();
+        for desired in [plain, mixed] {
+            let details = RollbackDetails::builder().rollback_reason("alarm web-5xx").build();
+            let told = described(
+                &InstanceRefresh::builder()
+                    .instance_refresh_id("r-1")
+                    .status(InstanceRefreshStatus::RollbackInProgress)
+                    .status_reason("")
+                    .percentage_complete(40)
+                    .rollback_details(details)
+                    .desired_configuration(desired)
+                    .build(),
+            );
+            assert_eq!((told.state, told.percent), (RefreshState::RollingBack, 40));
+            assert_eq!(told.to, Some("lt-1:2".into()));
+            assert_eq!(told.reason, None);
+            assert_eq!(told.rollback_reason.as_deref(), Some("alarm web-5xx"));
+        }
+        let bare = described(&InstanceRefresh::builder().build());
+        assert_eq!((bare.state, bare.to), (RefreshState::Pending, None));
+        assert!(!state(Some(&InstanceRefreshStatus::from("NewInAWS"))).is_over());
+    }
+
+    #[test]
+    fn what_is_not_asked_for_is_left_out() {
+        let told = RefreshPreferences {
+            min_healthy: 100,
+            max_healthy: None,
+            warmup: Duration::from_secs(10),
+            checkpoints: Vec::new(),
+            checkpoint_delay: Duration::ZERO,
+            bake_time: Duration::ZERO,
+            alarms: Default::default(),
+            rolls_back: true,
+            protected: SetAside::Wait,
+            standby: SetAside::Refresh,
+        };
+        let asked = asked(&told);
+        assert_eq!(asked.min_healthy_percentage(), Some(100));
+        assert_eq!(asked.max_healthy_percentage(), None);
+        assert_eq!((asked.checkpoint_delay(), asked.bake_time()), (None, None));
+        assert!(asked.checkpoint_percentages.is_none() && asked.alarm_specification.is_none());
+        assert_eq!(asked.standby_instances(), Some(&StandbyInstances::Terminate));
+        assert_eq!((asked.auto_rollback(), asked.skip_matching()), (Some(true), Some(true)));
+    }
+}

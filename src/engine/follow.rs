@@ -1,0 +1,294 @@
+//! A refresh of the cloud's own, started or joined, and followed to its end.
+
+use std::time::Duration;
+
+use rolling_provider::{Effect, ProviderError, Refresh, RefreshState};
+use tokio::sync::watch;
+
+use super::look::patiently;
+use super::refresh::{foreign, latest, refresher};
+use super::report::{Emitter, Shown};
+use super::{NOTHING_DONE, PATIENCE, Rollout, Stop};
+use crate::control::Word;
+use crate::event::{Event, Outcome, RefreshStep};
+use crate::plan::{Wait, WaitKind};
+use crate::progress::Halt;
+use crate::refresh::{self, Next};
+use crate::schedule::Schedule;
+
+/// Reads lag: for so long after a refresh is over its last instances may still show.
+const SETTLES_WITHIN: Duration = Duration::from_secs(60);
+
+impl Rollout {
+    /// Starts or joins the refresh, or does with it what `self.word` says, and follows it.
+    pub(super) async fn refresh_and_follow(
+        &mut self,
+        stop: &mut watch::Receiver<Stop>,
+        emit: &mut Emitter<'_>,
+    ) -> Outcome {
+        let id = match self.next() {
+            Next::Nothing => return Outcome::Succeeded,
+            Next::Foreign(refresh) => {
+                let reason = foreign(refresh);
+                return self.leave_alone(reason);
+            }
+            Next::Join(refresh) => {
+                let id = refresh.id.clone();
+                self.tell(&id, RefreshStep::Joined, emit);
+                id
+            }
+            Next::Start => match self.start_refresh(stop, emit).await {
+                Ok(id) => id,
+                Err(outcome) => return outcome,
+            },
+        };
+        if let Some(word) = self.word.as_ref().map(|control| control.word)
+            && let Err(error) = self.pass_on(word, &id, emit).await
+        {
+            let remedy = error.remedy.as_ref().map_or(String::new(), |r| format!(" ({r})"));
+            let reason = format!("cannot {} instance refresh {id}: {error}{remedy}", word.name());
+            return self.fail(reason);
+        }
+        self.follow(&id, stop, emit).await
+    }
+
+    async fn start_refresh(
+        &mut self,
+        stop: &mut watch::Receiver<Stop>,
+        emit: &mut Emitter<'_>,
+    ) -> Result<String, Outcome> {
+        let mut retries = Schedule::retrying(self.caller.jitter);
+        let begin = self.clock.now();
+        loop {
+            if *stop.borrow_and_update() != Stop::No {
+                return Err(self.interrupted(NOTHING_DONE));
+            }
+            let error = match self.ask_to_start().await {
+                Ok(id) => {
+                    self.tell(&id, RefreshStep::Started, emit);
+                    return Ok(id);
+                }
+                Err(error) => error,
+            };
+            // The answer may be lost, or somebody may have been faster.
+            match self.ask_patiently(stop, emit, |fleet| latest(fleet, None)).await {
+                Ok(latest) => self.refresh = latest,
+                Err(error) => return Err(self.fail(format!("cannot see the group: {error}"))),
+            }
+            match self.next() {
+                Next::Join(refresh) => {
+                    let id = refresh.id.clone();
+                    let is_ours = error.effect == Effect::Unknown;
+                    let step = if is_ours { RefreshStep::Started } else { RefreshStep::Joined };
+                    self.tell(&id, step, emit);
+                    return Ok(id);
+                }
+                Next::Foreign(refresh) => {
+                    let reason = foreign(refresh);
+                    return Err(self.leave_alone(reason));
+                }
+                Next::Nothing | Next::Start => {}
+            }
+            let is_hopeless = !error.is_retryable() && error.effect != Effect::Unknown;
+            if is_hopeless || self.clock.now().since(begin) > PATIENCE {
+                let remedy = error.remedy.as_ref().map_or(String::new(), |r| format!(" ({r})"));
+                return Err(self.fail(format!("cannot start an instance refresh: {error}{remedy}")));
+            }
+            emit.send(self.clock.now(), Event::Retrying { error: error.to_string() });
+            self.pause(retries.pause(), stop).await;
+        }
+    }
+
+    async fn ask_to_start(&self) -> Result<String, ProviderError> {
+        let told = refresh::preferences(&self.spec, self.size())?;
+        refresher(&*self.fleet)?.start(&self.wanted, &told).await
+    }
+
+    /// Has the cloud do what `word` says, unless that is what it is at.
+    async fn pass_on(
+        &self,
+        word: Word,
+        id: &str,
+        emit: &mut Emitter<'_>,
+    ) -> Result<(), ProviderError> {
+        let state = self.refresh.as_ref().map(|refresh| refresh.state);
+        let refresher = refresher(&*self.fleet)?;
+        let step = match word {
+            Word::Abort if state != Some(RefreshState::Cancelling) => {
+                patiently(&*self.clock, self.caller.jitter, || refresher.cancel()).await?;
+                RefreshStep::Cancelled
+            }
+            Word::Rollback if state != Some(RefreshState::RollingBack) => {
+                patiently(&*self.clock, self.caller.jitter, || refresher.roll_back()).await?;
+                RefreshStep::TurnedBack
+            }
+            _ => return Ok(()),
+        };
+        self.tell(id, step, emit);
+        Ok(())
+    }
+
+    /// Looks at the refresh and at the fleet until the one is over.
+    async fn follow(
+        &mut self,
+        id: &str,
+        stop: &mut watch::Receiver<Stop>,
+        emit: &mut Emitter<'_>,
+    ) -> Outcome {
+        let mut polls = Schedule::polling(self.spec.poll_interval, self.caller.jitter);
+        let patience = refresh::patience(&self.spec, &self.target);
+        let mut shown = Shown::default();
+        let mut moved = self.clock.now();
+        let mut unhealthy = None;
+        let mut goes_back = false;
+        loop {
+            if *stop.borrow_and_update() != Stop::No {
+                let reason = format!("instance refresh {id} goes on, and is not followed any more");
+                return self.interrupted(&reason);
+            }
+            let (found, fleet_changed) = match self.look_at_both(id, stop, emit).await {
+                Ok(Some(found)) => found,
+                Ok(None) => return self.fail(format!("instance refresh {id} does not show")),
+                Err(error) => {
+                    return self
+                        .fail(format!("cannot see instance refresh {id} any more: {error}"));
+                }
+            };
+            let now = self.clock.now();
+            let changed = fleet_changed || self.refresh.as_ref() != Some(&found);
+            self.refresh = Some(found.clone());
+            if changed {
+                moved = now;
+                polls.start_over();
+            }
+            unhealthy = refresh::unhealthy(&self.target, &self.look).or(unhealthy);
+            shown.counts(&self.input(now), emit);
+            if found.state == RefreshState::RollingBack && !goes_back {
+                goes_back = true;
+                self.tell_of_turning_back(&found, unhealthy.as_deref(), emit).await;
+            }
+            if let Some(outcome) = refresh::verdict(&found) {
+                return self.conclude(outcome, &found, unhealthy.as_deref(), stop, emit).await;
+            }
+            if now.since(moved) > patience {
+                let reason = format!(
+                    "instance refresh {id} has not got any further for {} ({}), and still runs",
+                    humantime::format_duration(patience),
+                    refresh::told(&found)
+                );
+                return self.fail(reason);
+            }
+            let (kind, instances) = (WaitKind::Refresh, Vec::new());
+            let (detail, deadline) = (Some(refresh::told(&found)), moved + patience);
+            shown.wait_for(vec![Wait { kind, instances, detail, deadline }], now, emit);
+            self.pause(polls.pause(), stop).await;
+        }
+    }
+
+    /// First the refresh: over, it has the fleet as it is to be.
+    async fn look_at_both(
+        &mut self,
+        id: &str,
+        stop: &mut watch::Receiver<Stop>,
+        emit: &mut Emitter<'_>,
+    ) -> Result<Option<(Refresh, bool)>, ProviderError> {
+        let ask = |fleet| latest(fleet, Some(id.to_owned()));
+        let Some(found) = self.ask_patiently(stop, emit, ask).await? else { return Ok(None) };
+        let changed = self.observe_patiently(stop, emit).await?;
+        Ok(Some((found, changed)))
+    }
+
+    async fn tell_of_turning_back(
+        &mut self,
+        found: &Refresh,
+        unhealthy: Option<&str>,
+        emit: &mut Emitter<'_>,
+    ) {
+        let reason = self.explain_refresh(found, unhealthy).await;
+        let back = self.look.template.as_ref().map(|found| self.target.resolve(found).clone());
+        if let Some(to) = back {
+            emit.send(self.clock.now(), Event::RollingBack { reason, to });
+        }
+    }
+
+    async fn conclude(
+        &mut self,
+        outcome: Outcome,
+        found: &Refresh,
+        unhealthy: Option<&str>,
+        stop: &mut watch::Receiver<Stop>,
+        emit: &mut Emitter<'_>,
+    ) -> Outcome {
+        if outcome == Outcome::Succeeded {
+            return match self.settle(stop, emit).await {
+                None => Outcome::Succeeded,
+                Some(left) => {
+                    let id = &found.id;
+                    self.fail(format!("instance refresh {id} is {}, and {left}", found.status))
+                }
+            };
+        }
+        let reason = self.explain_refresh(found, unhealthy).await;
+        if outcome == Outcome::RolledBack {
+            self.progress.turned_back = Some(reason);
+            return outcome;
+        }
+        self.progress.halt = Some(Halt::failed(reason, self.clock.now()));
+        outcome
+    }
+
+    /// Waits until looks show what a refresh that succeeded has left. Returns what it has not done.
+    async fn settle(
+        &mut self,
+        stop: &mut watch::Receiver<Stop>,
+        emit: &mut Emitter<'_>,
+    ) -> Option<String> {
+        let mut polls = Schedule::polling(self.spec.poll_interval, self.caller.jitter);
+        let begin = self.clock.now();
+        loop {
+            let old = refresh::old(&self.spec, &self.target, &self.look).next();
+            let left = match old {
+                _ if refresh::is_done(&self.spec, &self.target, &self.look) => return None,
+                Some((id, instance)) => {
+                    let runs = instance.revision.as_ref().map_or("something else", |r| r.as_str());
+                    format!("{id} runs {runs} all the same")
+                }
+                None => format!("the group does not launch {} yet", self.target.revision),
+            };
+            if self.clock.now().since(begin) > SETTLES_WITHIN || *stop.borrow() != Stop::No {
+                return Some(left);
+            }
+            self.pause(polls.pause(), stop).await;
+            if let Err(error) = self.observe_patiently(stop, emit).await {
+                return Some(format!("{left} ({error})"));
+            }
+        }
+    }
+
+    /// Why it came to no good end, with what the group itself says.
+    async fn explain_refresh(&mut self, found: &Refresh, unhealthy: Option<&str>) -> String {
+        let activities = match self.fleet.activities(found.started).await {
+            Ok(activities) => activities,
+            Err(error) => {
+                // Only an explanation is lost.
+                tracing::warn!(%error, "cannot read the fleet's activities");
+                Vec::new()
+            }
+        };
+        refresh::cause(found, unhealthy, &activities)
+    }
+
+    fn tell(&self, id: &str, step: RefreshStep, emit: &mut Emitter<'_>) {
+        emit.send(self.clock.now(), Event::Refresh { id: id.to_owned(), step });
+    }
+
+    fn fail(&mut self, reason: String) -> Outcome {
+        self.progress.halt = Some(Halt::failed(reason, self.clock.now()));
+        Outcome::Failed
+    }
+
+    fn leave_alone(&mut self, reason: String) -> Outcome {
+        self.progress.halt = Some(Halt::failed(reason, self.clock.now()));
+        Outcome::Locked
+    }
+}

@@ -1,0 +1,238 @@
+//! Rollouts that the cloud carries out by itself: looked at, and told words. What to make of what
+//! is found is decided in [`crate::refresh`].
+
+use std::sync::Arc;
+
+use rolling_provider::{
+    Fleet, Observation, ProviderError, Refresh, RefreshState, Refresher, Revision,
+};
+use tokio::sync::watch;
+
+use super::command::{Commanded, no_rollout};
+use super::look::patiently;
+use super::{Rollout, Stop};
+use crate::control::{Control, Word};
+use crate::event::Envelope;
+use crate::plan::Preview;
+use crate::progress::Progress;
+use crate::record::Record;
+use crate::refresh::{self, Next, next};
+use crate::spec::{Engine, OnFailure};
+
+/// How to go on with a refresh that another document has begun.
+const ITS_OWN_DOCUMENT: &str = "wait for it to end, use the document that it was begun with, or \
+                                cancel it with CancelInstanceRefresh";
+
+/// A rollout that is under way on a target, or waits for a decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnderWay {
+    /// Its name.
+    pub id: String,
+    /// What it leads to.
+    pub to: String,
+    /// How far it is.
+    pub status: &'static str,
+}
+
+impl Rollout {
+    /// The latest refresh of the fleet, where the cloud replaces its instances by itself.
+    pub fn refresh(&self) -> Option<&Refresh> {
+        self.refresh.as_ref()
+    }
+
+    /// The rollout to `self.wanted()` that is under way, or any that the record tells of.
+    pub fn under_way(&self) -> Option<UnderWay> {
+        if let Some(record) = self.record().filter(|record| !record.is_over()) {
+            let (id, to) = (record.id.clone(), record.to.to_string());
+            return Some(UnderWay { id, to, status: record.status() });
+        }
+        match self.next() {
+            Next::Join(refresh) if self.refreshes() => {
+                let (id, to) = (refresh.id.clone(), self.wanted.to_string());
+                Some(UnderWay { id, to, status: refresh::status(refresh) })
+            }
+            _ => None,
+        }
+    }
+
+    /// How far the rollout on the target is, or how the last one ended where that still matters,
+    /// and why. `None` when the fleet itself tells.
+    pub fn status(&self) -> Option<(&'static str, Option<String>)> {
+        if let Some(record) = self.record() {
+            return Some((record.status(), record.reason.clone()));
+        }
+        let latest = self.refresh.as_ref()?;
+        let is_ours = refresh::leads_there(latest, &self.target);
+        match self.next() {
+            Next::Nothing => None,
+            _ if is_ours && latest.state == RefreshState::Succeeded => None,
+            _ if is_ours => {
+                let reason = latest.rollback_reason.clone().or(latest.reason.clone());
+                Some((refresh::status(latest), reason))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the cloud is to replace the instances by itself.
+    pub(super) fn refreshes(&self) -> bool {
+        self.spec.engine == Engine::InstanceRefresh
+    }
+
+    pub(super) fn next(&self) -> Next<'_> {
+        next(self.refresh.as_ref(), &self.spec, &self.target, &self.look)
+    }
+
+    /// Looks the latest refresh up, and refuses what stands in the way of another one.
+    pub(super) async fn prepare_refresh(&mut self) -> Result<(), ProviderError> {
+        let (fleet, clock) = (Arc::clone(&self.fleet), Arc::clone(&self.clock));
+        self.refresh =
+            patiently(&*clock, self.caller.jitter, || latest(Arc::clone(&fleet), None)).await?;
+        self.take_up_refresh(self.look.clone());
+        let refuse = |attribute: &str, words: String, remedy: &str| {
+            let error = ProviderError::invalid("check the group", attribute, words);
+            Err(error.with_remedy(remedy))
+        };
+        let record = Record::from_tags(&self.look.record)
+            .map_err(|why| ProviderError::invalid("read the rollout record", "", why))?;
+        if let Some(record) = record.filter(|record| !record.is_over()) {
+            let words = format!("rollout {} is {} on the group", record.id, record.status());
+            return refuse("engine", words, "finish or abort it with engine rolling first");
+        }
+        if !matches!(self.next(), Next::Start) {
+            return Ok(());
+        }
+        refresh::preferences(&self.spec, self.size())?;
+        let mut old = refresh::old(&self.spec, &self.target, &self.look);
+        if let Some((id, _)) = old.find(|(_, instance)| instance.ignored) {
+            let words =
+                format!("{id} is tagged rolling:ignore, which an instance refresh does not");
+            let remedy = "take the tag off, protect it from scale-in with \
+                          scale_in_protected_instances = \"ignore\", or roll with engine rolling";
+            return refuse("engine", words + " heed", remedy);
+        }
+        let template = self.look.template.as_ref();
+        if let Some(alias) = template.filter(|found| self.target.aliases.contains_key(found))
+            && self.spec.on_failure == OnFailure::Rollback
+        {
+            let words = format!("the group launches {alias}, and to an alias no refresh goes back");
+            let remedy = "set the group's launch template to a version by number, or choose \
+                          on_failure stop";
+            return refuse("on_failure", words, remedy);
+        }
+        Ok(())
+    }
+
+    /// Nothing of ours is on the group: what is known is what is seen.
+    pub(super) fn take_up_refresh(&mut self, look: Observation) {
+        let mut progress = Progress::new(self.caller.rollout_id.as_str(), look.at);
+        progress.known_completed.clone_from(&self.caller.completed);
+        progress.observe(&self.target, &self.spec.health, &look);
+        self.progress = progress;
+        self.look = look;
+    }
+
+    /// See [`Rollout::look_again`].
+    pub(super) async fn look_at_refresh_again(&mut self) -> Result<(), ProviderError> {
+        self.refresh = latest(Arc::clone(&self.fleet), None).await?;
+        let look = self.fleet.observe().await?;
+        self.take_up_refresh(look);
+        Ok(())
+    }
+
+    /// See [`Rollout::completed`]. No record tells, so the fleet does, or who keeps state.
+    pub(super) fn completed_by_refresh(&self) -> Option<Revision> {
+        let live = self.look.instances.values().filter(|instance| instance.lifecycle.is_live());
+        let mut revisions = live.map(|instance| instance.revision.as_ref());
+        let only = revisions.next().flatten();
+        let only = only.filter(|only| revisions.all(|revision| revision == Some(*only)));
+        let is_over = self.refresh.as_ref().is_none_or(|refresh| refresh.state.is_over());
+        only.filter(|_| is_over).or(self.progress.known_completed.as_ref()).cloned()
+    }
+
+    /// What of a preview only the refresh under way tells.
+    pub(super) fn preview_refresh(&self, preview: &mut Preview) {
+        match self.next() {
+            Next::Nothing | Next::Start => {}
+            Next::Join(refresh) => {
+                preview.changes = true;
+                let told = refresh::told(refresh);
+                let words = format!("instance refresh {} is under way and is followed", refresh.id);
+                preview.warnings.insert(0, format!("{words} ({told})"));
+            }
+            Next::Foreign(refresh) => {
+                preview.changes = true;
+                preview.warnings.insert(0, format!("{}: nothing is done now", foreign(refresh)));
+            }
+        }
+    }
+
+    /// What only the platform could do, and cannot.
+    ///
+    /// # Errors
+    /// Says what cannot be done, and what can.
+    pub fn allow(&self, word: Word) -> Result<(), ProviderError> {
+        if !self.refreshes() {
+            return Ok(());
+        }
+        let name = word.name();
+        if matches!(word, Word::Pause | Word::Resume) {
+            let words = format!("an instance refresh cannot be told to {name}");
+            let error = ProviderError::invalid(name, "engine", words);
+            return Err(error.with_remedy(
+                "checkpoints hold it for a time; rolling abort ends it where it is, and rolling \
+                 rollback has it go back",
+            ));
+        }
+        match self.next() {
+            Next::Foreign(refresh) => {
+                let error = ProviderError::invalid(name, "engine", foreign(refresh));
+                Err(error.with_remedy(ITS_OWN_DOCUMENT))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Why `word` could change nothing, if so.
+    pub(super) fn idle_refresh(&self, word: Word) -> Option<String> {
+        let is_there = matches!(self.next(), Next::Join(_) | Next::Foreign(_));
+        (!is_there && matches!(word, Word::Abort | Word::Rollback)).then(|| no_rollout(word))
+    }
+
+    /// Cancels the refresh that is under way, or has it go back, and follows it to its end.
+    pub(super) async fn command_refresh(
+        mut self,
+        word: Word,
+        stop: watch::Receiver<Stop>,
+        emit: &mut (dyn FnMut(Envelope) + Send),
+    ) -> Result<Commanded, ProviderError> {
+        self.allow(word)?;
+        if let Some(words) = self.idle(word) {
+            return Ok(Commanded::Idle(words));
+        }
+        let rollout = self.refresh.as_ref().map(|refresh| refresh.id.clone()).unwrap_or_default();
+        let (id, by) = (self.caller.rollout_id.clone(), self.caller.owner.clone());
+        self.word = Some(Control { word, id, rollout, by });
+        Ok(Commanded::Ran(Box::new(self.run(stop, emit).await)))
+    }
+}
+
+pub(super) fn foreign(refresh: &Refresh) -> String {
+    let to = refresh.to.as_ref().map_or("another configuration", |to| to.as_str());
+    format!("instance refresh {} to {to} is under way ({})", refresh.id, refresh::told(refresh))
+}
+
+pub(super) fn refresher(fleet: &dyn Fleet) -> Result<&dyn Refresher, ProviderError> {
+    fleet.refresher().ok_or_else(|| {
+        let words = "this fleet does not roll by itself";
+        let error = ProviderError::invalid("open the fleet", "engine", words);
+        error.with_remedy("roll with engine rolling")
+    })
+}
+
+pub(super) async fn latest(
+    fleet: Arc<dyn Fleet>,
+    id: Option<String>,
+) -> Result<Option<Refresh>, ProviderError> {
+    refresher(&*fleet)?.refresh(id.as_deref()).await
+}

@@ -1,0 +1,250 @@
+//! What to make of the instance refresh that is found on a group.
+
+use std::time::Duration;
+
+use rolling_provider::{
+    Activity, Instance, InstanceId, Lifecycle, Observation, Refresh, RefreshState, SetAside,
+    Target, TargetState,
+};
+
+use crate::event::Outcome;
+use crate::progress::trouble;
+use crate::spec::RollingDeployment;
+
+/// AWS ends a refresh after an hour in which it could replace nothing. Beyond that, and some, it is
+/// not followed any longer.
+const AWS_GIVES_UP: Duration = Duration::from_secs(3600);
+const BEYOND_THAT: Duration = Duration::from_secs(900);
+
+/// What there is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next<'a> {
+    /// Nothing: everything is as it should be.
+    Nothing,
+    /// Start a refresh.
+    Start,
+    /// Follow the one that leads there already.
+    Join(&'a Refresh),
+    /// Leave alone the one that leads somewhere else.
+    Foreign(&'a Refresh),
+}
+
+/// What there is to do about a group whose latest refresh is `latest`.
+pub fn next<'a>(
+    latest: Option<&'a Refresh>,
+    spec: &RollingDeployment,
+    target: &Target,
+    look: &Observation,
+) -> Next<'a> {
+    match latest.filter(|refresh| !refresh.state.is_over()) {
+        Some(refresh) if leads_there(refresh, target) => Next::Join(refresh),
+        Some(refresh) => Next::Foreign(refresh),
+        None if is_done(spec, target, look) => Next::Nothing,
+        None => Next::Start,
+    }
+}
+
+/// Whether `refresh` is to what `target` is to run.
+pub fn leads_there(refresh: &Refresh, target: &Target) -> bool {
+    refresh.to.as_ref().map(|to| target.resolve(to)) == Some(&target.revision)
+}
+
+/// Whether every instance that is to run the revision does, and the group launches it.
+pub fn is_done(spec: &RollingDeployment, target: &Target, look: &Observation) -> bool {
+    let template = look.template.as_ref().map(|found| target.resolve(found));
+    template == Some(&target.revision) && old(spec, target, look).next().is_none()
+}
+
+/// The instances to replace.
+pub fn old<'a>(
+    spec: &'a RollingDeployment,
+    target: &'a Target,
+    look: &'a Observation,
+) -> impl Iterator<Item = (&'a InstanceId, &'a Instance)> {
+    look.instances.iter().filter(|(_, instance)| {
+        let spared = match instance.lifecycle {
+            Lifecycle::Terminating => true,
+            Lifecycle::Standby => spec.standby == SetAside::Ignore,
+            _ => instance.protected && spec.protected == SetAside::Ignore,
+        };
+        !spared && instance.revision.as_ref() != Some(&target.revision)
+    })
+}
+
+/// How long nothing may change before a refresh is not followed any longer: longer than AWS itself
+/// waits, and than what it is told to wait.
+pub fn patience(spec: &RollingDeployment, target: &Target) -> Duration {
+    let pauses = spec.checkpoints.iter().filter_map(|checkpoint| checkpoint.pause);
+    let rest = pauses.chain([spec.gates.bake_time]).max().unwrap_or_default();
+    AWS_GIVES_UP + BEYOND_THAT + rest + spec.health.min_healthy_time + target.drain()
+}
+
+/// How `refresh` ended, if it has.
+pub fn verdict(refresh: &Refresh) -> Option<Outcome> {
+    match refresh.state {
+        RefreshState::Succeeded => Some(Outcome::Succeeded),
+        RefreshState::RolledBack => Some(Outcome::RolledBack),
+        RefreshState::Cancelled => Some(Outcome::Aborted),
+        RefreshState::Failed | RefreshState::RollbackFailed => Some(Outcome::Failed),
+        _ => None,
+    }
+}
+
+/// How far `refresh` is, in the words for the record of a rollout.
+pub fn status(refresh: &Refresh) -> &'static str {
+    match refresh.state {
+        RefreshState::Pending | RefreshState::Rolling | RefreshState::Baking => "rolling",
+        RefreshState::RollingBack => "rolling_back",
+        RefreshState::Cancelling => "aborting",
+        RefreshState::Succeeded => "succeeded",
+        RefreshState::RolledBack => "rolled_back",
+        RefreshState::Cancelled => "aborted",
+        RefreshState::Failed | RefreshState::RollbackFailed => "failed",
+    }
+}
+
+/// `refresh` in a phrase: `InProgress, 30 %: Waiting for ...`.
+pub fn told(refresh: &Refresh) -> String {
+    let reason = refresh.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+    format!("{}, {} %{reason}", refresh.status, refresh.percent)
+}
+
+/// What is wrong with an instance of the new revision that is called unhealthy, if one is.
+pub fn unhealthy(target: &Target, look: &Observation) -> Option<String> {
+    let is_called_so = |instance: &Instance| {
+        let in_a_group = |health: &rolling_provider::TargetHealth| {
+            health.state == TargetState::Unhealthy && health.reason.is_some()
+        };
+        !instance.healthy || instance.targets.values().any(in_a_group)
+    };
+    let mut new = look.instances.iter().filter(|(_, instance)| {
+        instance.lifecycle == Lifecycle::InService
+            && instance.revision.as_ref() == Some(&target.revision)
+    });
+    let (id, instance) = new.find(|(_, instance)| is_called_so(instance))?;
+    Some(format!("{id}: {}", trouble(target, instance)))
+}
+
+/// Why `refresh` did not come to a good end: in AWS's words, with the instance that was `unhealthy`
+/// and the launch that failed, as far as they are known.
+pub fn cause(refresh: &Refresh, unhealthy: Option<&str>, activities: &[Activity]) -> String {
+    let own = refresh.rollback_reason.as_deref();
+    let ended = refresh.reason.as_deref().filter(|reason| Some(*reason) != own);
+    let failed = activities.iter().find(|activity| activity.failed);
+    let failed = failed.map(|activity| activity.cause.as_str());
+    let known = [own, ended, unhealthy, failed].into_iter().flatten();
+    let words: Vec<&str> = known.filter(|words| !words.is_empty()).collect();
+    let words = if words.is_empty() { "no reason is given".to_owned() } else { words.join("; ") };
+    format!("instance refresh {} is {}: {words}", refresh.id, refresh.status)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use rolling_provider::{Capacity, Timestamp};
+
+    use super::*;
+    use crate::document;
+
+    fn refresh(state: RefreshState, to: Option<&str>) -> Refresh {
+        Refresh {
+            id: "r-1".into(),
+            state,
+            status: format!("{state:?}"),
+            reason: None,
+            rollback_reason: None,
+            percent: 30,
+            started: Timestamp(0),
+            to: to.map(Into::into),
+        }
+    }
+
+    fn spec() -> RollingDeployment {
+        let config = serde_json::json!({
+            "policy": "immutable", "engine": "instance_refresh",
+            "checkpoints": [{ "percentage": 50, "pause": "2h" }],
+            "auto_scaling_group": {
+                "name": "web", "launch_template": { "id": "lt-1", "version": "2" },
+            },
+        });
+        document::deployment(&config, "").expect("a deployment").1
+    }
+
+    fn target() -> Target {
+        Target {
+            id: "arn".into(),
+            name: "web".into(),
+            kind: "auto scaling group",
+            revision: "lt-1:2".into(),
+            target_groups: Vec::new(),
+            second: None,
+            aliases: BTreeMap::from([("lt-1:$Latest".into(), "lt-1:2".into())]),
+            boot: None,
+            scheduled: Vec::new(),
+            no_surge: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    fn look(template: &str) -> Observation {
+        Observation {
+            at: Timestamp(0),
+            instances: BTreeMap::new(),
+            capacity: Some(Capacity { min: 0, max: 4, desired: 0 }),
+            reserve: BTreeMap::new(),
+            template: Some(template.into()),
+            shifted: None,
+            suspended: Default::default(),
+            record: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn one_that_leads_there_is_joined_another_is_left_alone_and_one_that_is_over_is_none() {
+        let (spec, target) = (spec(), target());
+        let next = |latest: Option<&Refresh>, template: &str| {
+            format!("{:?}", super::next(latest, &spec, &target, &look(template)))
+        };
+        for (state, to, template, wanted) in [
+            (RefreshState::Rolling, Some("lt-1:2"), "lt-1:1", "Join"),
+            (RefreshState::Rolling, Some("lt-1:$Latest"), "lt-1:1", "Join"),
+            (RefreshState::Baking, Some("lt-1:2"), "lt-1:2", "Join"),
+            (RefreshState::Rolling, Some("lt-1:3"), "lt-1:2", "Foreign"),
+            (RefreshState::Pending, None, "lt-1:2", "Foreign"),
+            (RefreshState::Failed, Some("lt-1:2"), "lt-1:1", "Start"),
+            (RefreshState::Succeeded, Some("lt-1:2"), "lt-1:$Latest", "Nothing"),
+        ] {
+            let found = refresh(state, to);
+            let said = next(Some(&found), template);
+            assert!(said.starts_with(wanted), "{state:?} {to:?}: {said}");
+        }
+        assert_eq!(next(None, "lt-1:1"), "Start");
+        assert_eq!(next(None, "lt-1:2"), "Nothing");
+    }
+
+    #[test]
+    fn it_is_followed_for_longer_than_aws_itself_waits_and_is_told_to() {
+        let hours = |count: u64| Duration::from_secs(count * 3600);
+        assert!(patience(&spec(), &target()) > hours(3));
+        assert!(patience(&spec(), &target()) < hours(4));
+    }
+
+    #[test]
+    fn a_cause_has_awss_words_and_what_was_seen() {
+        let mut found = refresh(RefreshState::RolledBack, Some("lt-1:2"));
+        found.rollback_reason = Some("it failed".into());
+        found.reason = Some("it failed".into());
+        let activity = Activity {
+            at: Timestamp(0),
+            instance: None,
+            failed: true,
+            cause: "InsufficientInstanceCapacity".into(),
+        };
+        assert_eq!(
+            cause(&found, Some("i-1: [502]"), &[activity]),
+            "instance refresh r-1 is RolledBack: it failed; i-1: [502]; \
+             InsufficientInstanceCapacity"
+        );
+    }
+}

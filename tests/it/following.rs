@@ -1,0 +1,231 @@
+//! A refresh that the cloud carries out, followed on virtual time: what is told of it, and when it
+//! is not followed any longer.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use rolling::engine::{Rollout, Stop};
+use rolling::event::{Event, Outcome, RefreshStep, Report};
+use rolling::plan::WaitKind;
+use rolling::spec::{Engine, RollingDeployment};
+use rolling_provider::{
+    Action, Activity, Alarm, Clock, Effect, ErrorKind, Fleet, Observation, ProviderError, Refresh,
+    RefreshPreferences, RefreshState, Refresher, Revision, Target, Timestamp,
+};
+use rolling_simulator::Simulator;
+use tokio::sync::watch;
+
+use crate::world::{caller, fleet, seconds, simulate, spec, thirty_percent};
+
+/// A simulated fleet whose refresh is told, state by state, by a script; its last entry stays.
+struct Scripted {
+    simulator: Arc<Simulator>,
+    script: Mutex<VecDeque<Result<RefreshState, ProviderError>>>,
+    starts: Mutex<VecDeque<Result<(), ProviderError>>>,
+    started: Mutex<u32>,
+    /// Whether the group launches the new revision and has replaced everybody.
+    done: Mutex<bool>,
+}
+
+fn scripted(states: &[RefreshState]) -> Scripted {
+    Scripted {
+        simulator: simulate(fleet()),
+        script: Mutex::new(states.iter().map(|state| Ok(*state)).collect()),
+        starts: Mutex::default(),
+        started: Mutex::default(),
+        done: Mutex::default(),
+    }
+}
+
+fn error(kind: ErrorKind, effect: Effect) -> ProviderError {
+    ProviderError { kind, effect, ..ProviderError::invalid("Call", "", "it is a bad day") }
+}
+
+#[async_trait]
+impl Refresher for Scripted {
+    async fn refresh(&self, _: Option<&str>) -> Result<Option<Refresh>, ProviderError> {
+        if *self.started.lock().expect("a count") == 0 {
+            return Ok(None);
+        }
+        let mut script = self.script.lock().expect("a script");
+        let next = if script.len() > 1 { script.pop_front() } else { script.front().cloned() };
+        let state = next.expect("an entry")?;
+        *self.done.lock().expect("it") |= state == RefreshState::Succeeded;
+        Ok(Some(Refresh {
+            id: "r-1".into(),
+            state,
+            status: format!("{state:?}"),
+            reason: None,
+            rollback_reason: None,
+            percent: 0,
+            started: Timestamp(0),
+            to: Some("v2".into()),
+        }))
+    }
+
+    async fn start(
+        &self,
+        to: &Revision,
+        told: &RefreshPreferences,
+    ) -> Result<String, ProviderError> {
+        assert_eq!((to, told.min_healthy), (&Revision::new("v2"), 70));
+        let next = self.starts.lock().expect("a script").pop_front().unwrap_or(Ok(()));
+        let applied = next.as_ref().err().is_none_or(|error| error.effect == Effect::Unknown);
+        *self.started.lock().expect("a count") += u32::from(applied);
+        next.map(|()| "r-1".into())
+    }
+
+    async fn cancel(&self) -> Result<(), ProviderError> {
+        Ok(())
+    }
+
+    async fn roll_back(&self) -> Result<(), ProviderError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Fleet for Scripted {
+    async fn resolve(&self) -> Result<Target, ProviderError> {
+        self.simulator.resolve().await
+    }
+
+    async fn observe(&self) -> Result<Observation, ProviderError> {
+        let mut look = self.simulator.observe().await?;
+        if *self.done.lock().expect("it") {
+            look.template = Some("v2".into());
+            look.instances.values_mut().for_each(|instance| instance.revision = Some("v2".into()));
+        }
+        Ok(look)
+    }
+
+    async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
+        self.simulator.activities(since).await
+    }
+
+    async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
+        self.simulator.alarms(names).await
+    }
+
+    async fn act(&self, action: &Action) -> Result<(), ProviderError> {
+        panic!("nothing but the refresh is ours to do: {action}");
+    }
+
+    fn refresher(&self) -> Option<&dyn Refresher> {
+        Some(self)
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.simulator.clock()
+    }
+}
+
+async fn follow(scripted: Scripted) -> (Vec<Event>, Report, u32) {
+    let spec = RollingDeployment { engine: Engine::InstanceRefresh, ..spec(thirty_percent()) };
+    let fleet = Arc::new(scripted);
+    let rollout = Rollout::prepare(fleet.clone(), spec, &caller()).await.expect("a target");
+    let (_stop, stopped) = watch::channel(Stop::No);
+    let mut events = Vec::new();
+    let report = rollout.run(stopped, &mut |envelope| events.push(envelope.event)).await;
+    let started = *fleet.started.lock().expect("a count");
+    (events, report, started)
+}
+
+#[tokio::test]
+async fn one_that_gets_nowhere_is_followed_to_a_deadline_that_every_wait_has_told() {
+    let (events, report, _) = follow(scripted(&[RefreshState::Rolling])).await;
+    assert_eq!(report.outcome, Outcome::Failed);
+    let why = report.reason.expect("a reason");
+    assert!(
+        why.contains("has not got any further for 1h 15m") && why.ends_with("still runs"),
+        "{why}"
+    );
+    assert!(report.refresh.expect("a refresh").goes_on);
+    let waits: Vec<Timestamp> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Waiting { on } => on.first(),
+            _ => None,
+        })
+        .map(|wait| {
+            assert_eq!(wait.kind, WaitKind::Refresh);
+            wait.deadline
+        })
+        .collect();
+    assert_eq!(waits.len(), 1, "told once, with one deadline");
+    assert!(
+        report.elapsed_ms >= 4_500_000 && report.elapsed_ms < 4_600_000,
+        "{}",
+        report.elapsed_ms
+    );
+}
+
+#[tokio::test]
+async fn one_that_says_it_is_done_is_believed_when_the_fleet_shows_it() {
+    let states = [RefreshState::Pending, RefreshState::Rolling, RefreshState::Succeeded];
+    let (events, report, started) = follow(scripted(&states)).await;
+    assert_eq!((report.outcome, started), (Outcome::Succeeded, 1));
+    assert_eq!(report.completed, Some("v2".into()));
+    let steps = events.iter().filter_map(|event| match event {
+        Event::Refresh { step, .. } => Some(*step),
+        _ => None,
+    });
+    assert_eq!(steps.collect::<Vec<_>>(), [RefreshStep::Started]);
+    assert!(matches!(events.first(), Some(Event::Started { .. })));
+    assert!(matches!(events.last(), Some(Event::Finished { .. })));
+}
+
+#[tokio::test]
+async fn one_that_ends_otherwise_ends_the_rollout_as_it_ended() {
+    for (state, outcome) in [
+        (RefreshState::Failed, Outcome::Failed),
+        (RefreshState::Cancelled, Outcome::Aborted),
+        (RefreshState::RolledBack, Outcome::RolledBack),
+        (RefreshState::RollbackFailed, Outcome::Failed),
+    ] {
+        let (_, report, _) = follow(scripted(&[RefreshState::Rolling, state])).await;
+        assert_eq!(report.outcome, outcome);
+        let why = report.reason.expect("a reason");
+        assert!(why.starts_with(&format!("instance refresh r-1 is {state:?}")), "{why}");
+        assert!(!report.refresh.expect("a refresh").goes_on);
+        assert_eq!(report.completed, Some("v1".into()), "that is what runs");
+    }
+}
+
+#[tokio::test]
+async fn a_start_of_unknown_effect_is_looked_after_and_a_refused_one_is_told() {
+    let lost = scripted(&[RefreshState::Rolling, RefreshState::Succeeded]);
+    lost.starts.lock().expect("a script").extend([
+        Err(error(ErrorKind::Throttled, Effect::NotApplied)),
+        Err(error(ErrorKind::Transient, Effect::Unknown)),
+    ]);
+    let (events, report, started) = follow(lost).await;
+    assert_eq!((report.outcome, started), (Outcome::Succeeded, 1));
+    assert!(events.iter().any(|event| matches!(event, Event::Retrying { .. })));
+
+    let refused = scripted(&[RefreshState::Rolling]);
+    refused
+        .starts
+        .lock()
+        .expect("a script")
+        .push_back(Err(error(ErrorKind::Refused, Effect::NotApplied)));
+    let (_, report, started) = follow(refused).await;
+    assert_eq!((report.outcome, started), (Outcome::Failed, 0));
+    let why = report.reason.expect("a reason");
+    assert!(why.starts_with("cannot start an instance refresh: Call: it is a bad day"), "{why}");
+    assert!(report.elapsed_ms < seconds(1).as_millis() as u64);
+}
+
+#[tokio::test]
+async fn one_that_cannot_be_seen_any_more_is_told_to_go_on() {
+    let blind = scripted(&[RefreshState::Rolling]);
+    let cut = Err(error(ErrorKind::Transient, Effect::NotApplied));
+    blind.script.lock().expect("a script").push_back(cut);
+    let (events, report, _) = follow(blind).await;
+    assert_eq!(report.outcome, Outcome::Failed);
+    let why = report.reason.expect("a reason");
+    assert!(why.starts_with("cannot see instance refresh r-1 any more"), "{why}");
+    assert!(report.refresh.expect("a refresh").goes_on);
+    assert!(events.iter().any(|event| matches!(event, Event::Retrying { .. })));
+}
