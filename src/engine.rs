@@ -300,7 +300,13 @@ impl Rollout {
                 return Outcome::Failed;
             }
         }
-        let outcome = self.drive(stop, emit).await;
+        let outcome = match self.make_revision(stop, emit).await {
+            Ok(()) => self.drive(stop, emit).await,
+            Err(reason) => {
+                self.progress.halt = Some(Halt::failed(reason, self.clock.now()));
+                Outcome::Failed
+            }
+        };
         let urgency = *stop.borrow();
         self.let_go(outcome, urgency).await;
         outcome

@@ -163,6 +163,7 @@ impl Providers {
             let group = rolling_aws::AutoScalingGroup {
                 name: group.name.clone(),
                 launch_template: launch_template(&group.launch_template),
+                image_id: group.image_id.clone(),
                 target_group_arns: group.target_group_arns.clone(),
                 in_place,
                 refreshes: deployment.engine == Some(EngineName::InstanceRefresh),

@@ -193,9 +193,13 @@ pub struct AutoScalingGroupConfig {
     /// The group's name.
     #[schemars(length(min = 1))]
     pub name: String,
-    /// The launch template version that every instance is to run. Needed unless `replacement` updates
-    /// instances in place.
+    /// The launch template version that every instance is to run. Needed unless `image_id` is given or
+    /// `replacement` updates instances in place.
     pub launch_template: Option<LaunchTemplateConfig>,
+    /// Instead of `launch_template`: the image that every instance is to run. A version of the group's
+    /// own launch template is made with it, unless there is one.
+    #[schemars(regex(pattern = "^ami-[0-9a-f]+$"))]
+    pub image_id: Option<String>,
     /// The attached target groups that an instance must be healthy in. Default: all of them.
     pub target_group_arns: Option<Vec<String>>,
 }

@@ -123,15 +123,24 @@ fn check_target(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec
     for (of, template) in [("auto_scaling_group", group), ("target_group", instances)] {
         let Some(template) = template else { continue };
         let place = format!("{pointer}/{of}");
-        if template.is_some() == config.replacement.is_some() {
-            found.push(match template {
-                Some(_) => {
-                    let place = format!("{place}/launch_template");
-                    let words = "nothing is launched where instances are updated in place";
-                    Diagnostic::error(place, words).with_remedy("remove it, or replacement")
-                }
-                None => Diagnostic::error(place, super::check::missing("launch_template")),
-            });
+        let image = config.auto_scaling_group.as_ref().and_then(|group| group.image_id.as_ref());
+        let given = [(template.is_some(), "launch_template"), (image.is_some(), "image_id")];
+        let given: Vec<&str> = given.iter().filter(|(given, _)| *given).map(|(_, n)| *n).collect();
+        match (given.as_slice(), config.replacement.is_some()) {
+            ([name, ..], true) => {
+                let words = "nothing is launched where instances are updated in place";
+                let found_at = Diagnostic::error(format!("{place}/{name}"), words);
+                found.push(found_at.with_remedy("remove it, or replacement"));
+            }
+            ([], false) => {
+                found.push(Diagnostic::error(place, super::check::missing("launch_template")));
+            }
+            ([_, name], false) => {
+                let words = "launch_template and image_id exclude each other";
+                let found_at = Diagnostic::error(format!("{place}/{name}"), words);
+                found.push(found_at.with_remedy("give exactly one of them"));
+            }
+            _ => {}
         }
         if let Some(template) = template
             && template.id.is_some() == template.name.is_some()

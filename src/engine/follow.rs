@@ -57,6 +57,9 @@ impl Rollout {
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
     ) -> Result<String, Outcome> {
+        if let Err(reason) = self.make_revision(stop, emit).await {
+            return Err(self.fail(reason));
+        }
         let mut retries = Schedule::retrying(self.caller.jitter);
         let begin = self.clock.now();
         loop {

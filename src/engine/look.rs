@@ -76,6 +76,33 @@ impl Rollout {
         Ok(())
     }
 
+    /// Has the wanted revision made, where it is only described yet.
+    ///
+    /// # Errors
+    /// A sentence, when it cannot be made.
+    pub(super) async fn make_revision(
+        &mut self,
+        stop: &mut watch::Receiver<Stop>,
+        emit: &mut Emitter<'_>,
+    ) -> Result<(), String> {
+        let wanted = self.wanted.clone();
+        let made = self
+            .ask_patiently(stop, emit, |fleet| {
+                let wanted = wanted.clone();
+                async move { fleet.make_revision(&wanted).await }
+            })
+            .await;
+        let made = made.map_err(|error| {
+            let remedy = error.remedy.as_ref().map_or(String::new(), |r| format!(" ({r})"));
+            format!("cannot make {wanted}: {error}{remedy}")
+        })?;
+        if made == self.wanted {
+            return Ok(());
+        }
+        self.wanted = made;
+        self.take_up(self.look.clone())
+    }
+
     /// Takes a fresh look. Returns whether the fleet changed since the last one.
     pub(super) async fn observe_patiently(
         &mut self,

@@ -294,6 +294,10 @@ fn has_alias(config: &Value) -> bool {
     if command.is_object() {
         return command["version"].as_str().is_none_or(|version| version.starts_with('$'));
     }
+    // The version that is made of it has no number yet.
+    if config["auto_scaling_group"]["image_id"].is_string() {
+        return true;
+    }
     let template = launch_template(config).and_then(|place| config.pointer(place));
     let version = template.and_then(|template| template["version"].as_str());
     version.is_some_and(|version| version.starts_with('$'))

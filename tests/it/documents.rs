@@ -36,6 +36,20 @@ fn refused(text: &str) -> String {
     ran.stderr
 }
 
+/// A group whose instances are updated in place.
+fn in_place(replacement: Value, more: Value) -> Value {
+    let mut all = json!({
+        "simulated_fleet": null, "auto_scaling_group": { "name": "web" },
+        "replacement": replacement,
+    });
+    all.as_object_mut().expect("all").extend(more.as_object().expect("more").clone());
+    all
+}
+
+fn deploys() -> Value {
+    json!({ "run_command": { "document": "deploy" } })
+}
+
 /// Sets attributes of the simulated deployment (null removes) and expects `place` and `words`.
 fn assert_refused(changes: &Value, place: &str, words: &str) {
     let mut resource = simulated();
@@ -160,6 +174,58 @@ fn each_bad_attribute_is_named_with_its_place_and_a_way_out() {
             "must not be empty",
         ),
         (json!({ "record": {} }), "/record", "\"s3\" is missing"),
+        (
+            json!({ "replacement": { "run_command": { "document": "deploy" } } }),
+            "/replacement",
+            "simulated instances are not updated in place",
+        ),
+        (in_place(json!({}), json!({})), "/replacement", "there is no way to update"),
+        (
+            in_place(
+                json!({ "run_command": { "document": "d" },
+                "replace_root_volume": { "image_id": "ami-1" } }),
+                json!({}),
+            ),
+            "/replacement",
+            "updated in two ways",
+        ),
+        (
+            in_place(json!({ "run_command": { "document": "d", "version": "newest" } }), json!({})),
+            "/replacement/run_command/version",
+            "must match",
+        ),
+        (
+            in_place(deploys(), json!({ "policy": "rolling_with_additional_batch" })),
+            "/policy",
+            "this policy launches instances",
+        ),
+        (
+            in_place(deploys(), json!({ "keep_failed_instances": 1 })),
+            "/keep_failed_instances",
+            "stays where it is",
+        ),
+        (
+            in_place(deploys(), json!({ "standby_instances": "refresh" })),
+            "/standby_instances",
+            "is not updated in place",
+        ),
+        (
+            in_place(deploys(), json!({ "auto_scaling_group": group()})),
+            "/auto_scaling_group/launch_template",
+            "nothing is launched",
+        ),
+        (
+            json!({ "simulated_fleet": null, "auto_scaling_group": { "name": "web" } }),
+            "/auto_scaling_group",
+            "\"launch_template\" is missing",
+        ),
+        (
+            json!({ "simulated_fleet": null, "auto_scaling_group": {
+                "name": "web", "image_id": "ami-1",
+                "launch_template": { "id": "lt-1", "version": "2" } } }),
+            "/auto_scaling_group/image_id",
+            "exclude each other",
+        ),
         (json!({ "suspend_processes": ["Launch"] }), "/suspend_processes/0", "known are"),
     ];
     for (changes, place, words) in cases {
@@ -208,6 +274,17 @@ fn what_an_instance_refresh_has_no_setting_for_is_refused_by_name() {
                 "traffic": { "second_target_group_arn": arn, "listener_rule_arns": ["arn"] } }),
             "/policy",
             "shifts no requests",
+        ),
+        (
+            json!({ "auto_scaling_group": { "name": "web" },
+                "replacement": { "run_command": { "document": "deploy" } } }),
+            "/replacement",
+            "replaces instances",
+        ),
+        (
+            json!({ "record": { "s3": { "bucket": "b-1", "key": "k" } } }),
+            "/record",
+            "recorded by EC2 Auto Scaling itself",
         ),
         (json!({ "pacing": "batch" }), "/pacing", "a pace of its own"),
         (json!({ "pause_between_batches": "1m" }), "/pause_between_batches", "does not pause"),

@@ -187,3 +187,69 @@ fn a_zone_without_capacity_is_made_up_for_and_no_capacity_at_all_is_told() {
         }
     }
 }
+
+/// What a user writes who has an image and no template version with it.
+fn by_image(image: &Value) -> Value {
+    let mut wanted = resource("-", "-");
+    wanted["auto_scaling_group"] = json!({ "name": "web", "image_id": image });
+    wanted
+}
+
+#[test]
+fn an_image_gets_a_version_of_the_groups_own_template_once() {
+    for engine in ["rolling", "instance_refresh"] {
+        let Some(account) = account() else { return };
+        let template =
+            account.fleet(json!({ "name": "web", "size": 3, "versions": [null] }), times());
+        let before = account.get("groups/web");
+        let images = account.put("images", json!({ "images": [null, "unhealthy"] }));
+        let (good, bad) = (images["image_ids"][0].clone(), images["image_ids"][1].clone());
+        let mut wanted = by_image(&good);
+        if engine == "instance_refresh" {
+            wanted["engine"] = json!(engine);
+            wanted["health"] = json!({ "min_healthy_time": "1s" });
+        }
+        let plan = account.run("plan", &wanted);
+        assert_eq!(plan.code, 0, "{plan:?}");
+        let told = plan.lines()[0]["resources"][0]["plan"].clone();
+        let words = format!("a version of launch template {template} is made of version 1 with");
+        assert!(told["warnings"].to_string().contains(&words), "{told}");
+        assert_eq!(account.count("ec2.CreateLaunchTemplateVersion"), 0, "a plan makes nothing");
+
+        let ran = account.run("apply", &wanted);
+        assert_eq!(ran.code, 0, "{engine}: {ran:?}");
+        assert_all_on(&account, 3, &format!("{template}:2"));
+        assert_eq!(account.count("ec2.CreateLaunchTemplateVersion"), 1);
+        let made = parameters(&account, "CreateLaunchTemplateVersion").remove(0);
+        assert_eq!(
+            (&made["SourceVersion"], &made["LaunchTemplateData"]["ImageId"]),
+            (&json!("1"), &good)
+        );
+        assert_eq!(account.get("groups/web")["tags"], before["tags"]);
+        let again = account.run("plan", &wanted);
+        assert_eq!(again.lines()[0]["changes"], false, "{again:?}");
+        if engine == "instance_refresh" {
+            continue;
+        }
+        // A bad one goes back, and is found again without being made again.
+        for _ in 0..2 {
+            let ran = account.run("apply", &by_image(&bad));
+            assert_eq!(ran.code, 3, "{ran:?}");
+            assert_all_on(&account, 3, &format!("{template}:2"));
+            assert_eq!(account.count("ec2.CreateLaunchTemplateVersion"), 2);
+        }
+        let none = by_image(&json!("ami-00000000000000000"));
+        let refused = account.run("apply", &none);
+        assert_eq!(refused.code, 2, "{refused:?}");
+        assert!(refused.stdout.contains("does not exist in us-east-1"), "{refused:?}");
+    }
+}
+
+pub fn called_for_an_image() -> BTreeSet<String> {
+    let Some(account) = account() else { return BTreeSet::new() };
+    let images = account.put("images", json!({ "images": [null] }));
+    account.fleet(json!({ "name": "web", "size": 1, "versions": [null] }), times());
+    let ran = account.run("apply", &by_image(&images["image_ids"][0]));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    account.called()
+}

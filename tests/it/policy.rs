@@ -47,6 +47,7 @@ fn the_policy_allows_what_is_called_and_nothing_else() {
     called.extend(plain_instances());
     called.extend(shifted_requests());
     called.extend(crate::updates::called());
+    called.extend(crate::groups::called_for_an_image());
     called.extend(record_in_s3());
     called.extend(group_that_refreshes_itself());
     assert_eq!(called, policy());

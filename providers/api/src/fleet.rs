@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::{Action, Clock, InstanceId, Observation, ProviderError, Refresher, Target, Timestamp};
+use crate::{
+    Action, Clock, InstanceId, Observation, ProviderError, Refresher, Revision, Target, Timestamp,
+};
 
 /// One target of one deployment.
 #[async_trait]
@@ -50,6 +52,15 @@ pub trait Fleet: Send + Sync {
     /// it up; elsewhere looks lag, and two engines can overlap for a moment.
     fn guards_record(&self) -> bool {
         false
+    }
+
+    /// The wanted revision as it can be rolled out: made first, where [`Target::revision`] only
+    /// describes it. Changes nothing of the fleet; asked twice it makes one.
+    ///
+    /// # Errors
+    /// Whatever the cloud said.
+    async fn make_revision(&self, wanted: &Revision) -> Result<Revision, ProviderError> {
+        Ok(wanted.clone())
     }
 
     /// Performs one mutation; asked twice it does no more than asked once.

@@ -43,7 +43,7 @@ impl AutoScalingGroupFleet {
             }
         };
         found.errors.extend(self.refuse(&group).await.err());
-        let wanted = self.wanted().await;
+        let wanted = self.wanted(&group).await;
         match self.wanted_arns(&group) {
             Ok(arns) => {
                 // One by one: each may have its own trouble.
@@ -85,6 +85,9 @@ impl AutoScalingGroupFleet {
             "autoscaling:TerminateInstanceInAutoScalingGroup",
             "elasticloadbalancing:RegisterTargets",
         ];
+        if self.group.image_id.is_some() {
+            found.untried.push("ec2:CreateLaunchTemplateVersion");
+        }
         if let Some(updates) = &self.updates {
             found.untried.extend(updates.untried());
         }

@@ -23,6 +23,8 @@ pub struct AutoScalingGroup {
     pub name: String,
     /// What it is to launch; `None` where instances are updated in place.
     pub launch_template: Option<LaunchTemplate>,
+    /// Instead of a template: the image that the group's own is to have.
+    pub image_id: Option<String>,
     /// How its instances are updated in place, if they are.
     pub in_place: Option<InPlace>,
     /// The attached target groups to go by; `None` for all of them.
@@ -133,6 +135,10 @@ impl Fleet for AutoScalingGroupFleet {
 
     async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
         self.aws.alarms(names).await
+    }
+
+    async fn make_revision(&self, wanted: &Revision) -> Result<Revision, ProviderError> {
+        self.make_version(wanted).await
     }
 
     async fn act(&self, action: &Action) -> Result<(), ProviderError> {

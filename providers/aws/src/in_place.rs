@@ -96,7 +96,10 @@ impl Updates {
         let look = || async {
             match &self.method {
                 InPlace::RunCommand(command) => command.resolve(aws).await,
-                InPlace::ReplaceRootVolume { image_id } => volume::resolve(aws, image_id).await,
+                InPlace::ReplaceRootVolume { image_id } => {
+                    aws.usable_image(image_id, volume::IMAGE).await?;
+                    Ok(Revision::new(image_id.as_str()))
+                }
             }
         };
         self.wanted.get_or_try_init(look).await.cloned()

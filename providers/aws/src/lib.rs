@@ -8,6 +8,7 @@ mod convert;
 mod error;
 mod examine;
 mod group;
+mod image;
 mod in_place;
 mod instances;
 mod mixed;

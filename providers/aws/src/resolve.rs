@@ -9,6 +9,7 @@ use rolling_provider::{ProviderError, Revision, ScheduledAction, Target, TargetG
 use crate::convert::{self, revision};
 use crate::error::from_sdk;
 use crate::group::AutoScalingGroupFleet;
+use crate::image;
 use crate::in_place::Updates;
 use crate::mixed;
 
@@ -22,7 +23,7 @@ impl AutoScalingGroupFleet {
         known.refused.get_or_try_init(|| self.refuse(&group)).await?;
         let arns = self.wanted_arns(&group)?;
         let (wanted, aliases, target_groups, boot, scheduled) = tokio::join!(
-            known.wanted.get_or_try_init(|| self.wanted()),
+            known.wanted.get_or_try_init(|| self.wanted(&group)),
             known.aliases.get_or_try_init(|| self.aliases(&group)),
             known.target_groups.get_or_try_init(|| self.look_up_target_groups(&arns)),
             known.boot.get_or_try_init(|| self.boot_time()),
@@ -49,6 +50,11 @@ impl AutoScalingGroupFleet {
                  above its ceiling for that"
                     .to_owned(),
             );
+        }
+        if let Some((template, number, image)) = image::described(&wanted) {
+            warnings.push(format!(
+                "a version of launch template {template} is made of version {number} with {image}"
+            ));
         }
         let mut second = None;
         if let Some(traffic) = &self.group.traffic {
@@ -87,7 +93,10 @@ impl AutoScalingGroupFleet {
     }
 
     /// The revision that every instance is to run.
-    pub(crate) async fn wanted(&self) -> Result<Revision, ProviderError> {
+    pub(crate) async fn wanted(&self, group: &SdkGroup) -> Result<Revision, ProviderError> {
+        if let Some(image) = &self.group.image_id {
+            return self.version_with(group, image).await;
+        }
         self.aws.wanted_revision(&self.group.launch_template, TEMPLATE, &self.updates).await
     }
 

@@ -59,6 +59,7 @@ fn fleet_at(
         name: "web".into(),
         launch_template,
         target_group_arns: None,
+        image_id: None,
         in_place: None,
         refreshes: false,
         traffic: None,

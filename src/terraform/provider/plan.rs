@@ -146,8 +146,14 @@ fn promise(
         if !has_alias(config) {
             return Some(live.clone());
         }
-        let is_same = normalised(&config["replacement"]) == normalised(&prior["replacement"]);
-        return seen.filter(|_| is_same).map(|seen| seen.wanted.clone());
+        let of = |value: &Value| {
+            let image = value["auto_scaling_group"]["image_id"].clone();
+            normalised(&json!({ "image": image, "replacement": value["replacement"] }))
+        };
+        let seen = seen.filter(|_| of(config) == of(prior))?;
+        // One that is still to be made gets a number only then.
+        let is_made = !seen.wanted.as_str().contains("+ami-");
+        return is_made.then(|| seen.wanted.clone());
     };
     let has_id = wanted["id"].is_string();
     if has_id && !has_alias(config) {

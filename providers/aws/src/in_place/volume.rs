@@ -11,37 +11,9 @@ use crate::connect::Aws;
 use crate::error::from_sdk;
 use crate::observe::IDS_A_CALL;
 
-const IMAGE: &str = "replacement/replace_root_volume/image_id";
+pub(super) const IMAGE: &str = "replacement/replace_root_volume/image_id";
 /// Tag of a task, with the token of the update that it is of.
 const TOKEN: &str = "rolling:token";
-
-/// # Errors
-/// When there is no such image, or it cannot be used.
-pub(super) async fn resolve(aws: &Aws, image_id: &str) -> Result<Revision, ProviderError> {
-    let refuse = |words: String| {
-        let error = ProviderError::invalid("DescribeImages", IMAGE, words);
-        Err(error.with_remedy("check the id, the region, and who the image is shared with"))
-    };
-    let sent = aws.ec2.describe_images().image_ids(image_id).send().await;
-    let answer = match sent {
-        Ok(answer) => answer,
-        Err(error) => {
-            let error = from_sdk("ec2", "DescribeImages", &error);
-            if error.code.as_deref().is_some_and(|code| code.starts_with("InvalidAMIID")) {
-                return refuse(format!("image {image_id} does not exist in {}", aws.region));
-            }
-            return Err(error);
-        }
-    };
-    let Some(image) = answer.images().first() else {
-        return refuse(format!("image {image_id} does not exist in {}", aws.region));
-    };
-    let state = image.state().map_or("available", |state| state.as_str());
-    if state != "available" {
-        return refuse(format!("image {image_id} is {state}"));
-    }
-    Ok(Revision::new(image_id))
-}
 
 /// Has the root volumes of `ids` replaced. A task that was asked for already is not asked for again.
 pub(super) async fn replace(

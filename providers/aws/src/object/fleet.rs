@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use rolling_provider::{
-    Action, Activity, Alarm, Clock, Examination, Fleet, Observation, ProviderError, Tags, Target,
-    Timestamp,
+    Action, Activity, Alarm, Clock, Examination, Fleet, Observation, ProviderError, Revision, Tags,
+    Target, Timestamp,
 };
 use tokio::sync::OnceCell;
 
@@ -101,6 +101,10 @@ impl Fleet for RecordedFleet {
         // Only now: what the engine does not get to see, it must not write over.
         self.saw(seen);
         Ok(look)
+    }
+
+    async fn make_revision(&self, wanted: &Revision) -> Result<Revision, ProviderError> {
+        self.inner.make_revision(wanted).await
     }
 
     async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
