@@ -137,6 +137,11 @@ impl Rollout {
                  tags that start with rolling: once nothing is borrowed any more",
             )
         })?;
+        let is_under_way = rollout.record().is_some_and(|record| !record.is_over());
+        if !is_under_way && !plan::is_converged(&rollout.input(rollout.look.at)) {
+            let (fleet, clock) = (Arc::clone(&rollout.fleet), Arc::clone(&rollout.clock));
+            look::patiently(&*clock, caller.jitter, || fleet.may_begin()).await?;
+        }
         rollout.refuse_shift()?;
         Ok(rollout)
     }
@@ -478,7 +483,10 @@ impl Rollout {
         }
         let since = |stands: bool, since: Option<Timestamp>| stands.then(|| since.unwrap_or(now));
         // A checkpoint is left by the record that says so, in the same tick.
-        progress.evaluating = since(plan.evaluates, progress.evaluating);
+        // What comes after it may have to be tried again.
+        if plan.evaluates || plan.actions.is_empty() {
+            progress.evaluating = since(plan.evaluates, progress.evaluating);
+        }
         progress.at_checkpoint = since(plan.stands_at_checkpoint, progress.at_checkpoint);
         progress.set_aside_since = since(plan.waits_for_set_aside, progress.set_aside_since);
     }

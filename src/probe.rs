@@ -53,6 +53,7 @@ async fn ask(
 ) -> Result<String, String> {
     let mut schedule = Schedule::retrying(0.0);
     let limit = clock.now() + timeout;
+    let mut said_before = None;
     loop {
         let left = limit.since(clock.now());
         let said = tokio::select! {
@@ -64,6 +65,9 @@ async fn ask(
             Ok(found) => format!("it answers {found} and not {status}"),
             Err(why) => why,
         };
+        // The last try is cut short, and says less than the one before.
+        let why = if left < ANSWER_WITHIN { said_before.unwrap_or(why) } else { why };
+        said_before = Some(why.clone());
         if clock.now() >= limit {
             let timeout = humantime::format_duration(timeout);
             return Err(format!("{why}, for {timeout}"));

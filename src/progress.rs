@@ -408,7 +408,7 @@ impl Progress {
         let update = instance.update.as_ref();
         let since = self.seen.get(id).map_or(now, |seen| seen.since);
         let overdue = update.map(|update| self.update_failed(update, since, now));
-        let evaluated = self.evaluating.is_some();
+        let evaluated = self.evaluating.is_some() || self.gates.baking.is_some();
         let Some(seen) = self.seen.get_mut(id) else { return };
         if serves {
             if seen.launched_here && !seen.has_served {

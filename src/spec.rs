@@ -131,8 +131,17 @@ impl Probe {
 impl std::fmt::Display for Probe {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Probe::Http { url, .. } => write!(f, "GET {url}"),
-            Probe::Command { run, .. } => write!(f, "command {}", run.join(" ")),
+            // Neither a query nor arguments: what is told ends up in logs and tags.
+            Probe::Http { url, .. } => {
+                let url = url.split(['?', '#']).next().unwrap_or_default();
+                let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+                let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+                let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+                write!(f, "GET {scheme}://{host}/{path}")
+            }
+            Probe::Command { run, .. } => {
+                write!(f, "command {}", run.first().map_or("", String::as_str))
+            }
         }
     }
 }

@@ -38,6 +38,7 @@ pub fn plan(name: &str, preview: &Preview) -> String {
             let at: Vec<String> = preview.checkpoints.iter().map(|p| format!("{p} %")).collect();
             lines.push(format!("  waits      at {}", at.join(" and ")));
         }
+        lines.extend(preview.requests.iter().map(|words| format!("  requests   {words}")));
         for (index, gate) in preview.gates.iter().enumerate() {
             let label = if index == 0 { "gates" } else { "" };
             lines.push(format!("  {label:<10} {gate}"));

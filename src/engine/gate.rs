@@ -51,7 +51,11 @@ impl Rollout {
     pub(super) fn ask_gates(&mut self, plan: &Plan, emit: &mut Emitter<'_>) -> bool {
         let now = self.clock.now();
         let gates = &mut self.progress.gates;
-        gates.baking = plan.bakes.then(|| gates.baking.unwrap_or(now));
+        let over = gates.baking.is_some_and(|since| now >= since + self.spec.gates.bake_time);
+        // What comes after it may have to be tried again.
+        if !over || plan.bakes || plan.actions.is_empty() {
+            gates.baking = plan.bakes.then(|| gates.baking.unwrap_or(now));
+        }
         let Some(ask) = plan.asks else {
             // What has to be done first is no reason to begin anew.
             if plan.actions.is_empty() || self.progress.halt.is_some() {

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolling_provider::{Alarm, Clock, ErrorKind, Fleet, Observation, ProviderError, Target};
+use rolling_provider::{
+    Alarm, Clock, ErrorKind, Fleet, Observation, ProviderError, Revision, Target,
+};
 use tokio::sync::watch;
 
 use super::report::Emitter;
@@ -32,6 +34,13 @@ impl Rollout {
         let mut progress = Progress::new(self.caller.rollout_id.as_str(), look.at);
         progress.known_completed.clone_from(&self.caller.completed);
         progress.in_place.within = self.spec.replacement.within();
+        if progress.in_place.within.is_some() {
+            // From before instances were updated in place it names nothing to go back to.
+            let runs = |known: &Revision| {
+                look.instances.values().any(|i| i.revision.as_ref() == Some(known))
+            };
+            progress.known_completed = progress.known_completed.take().filter(runs);
+        }
         let look = progress.in_place(look);
         let resumes = self.word.as_ref().is_some_and(|c| c.word == crate::control::Word::Resume);
         progress.resume = resumes;

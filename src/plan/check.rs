@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use rolling_provider::{Action, InstanceId, Lifecycle, TargetGroup, TargetState};
 
 use super::{Input, Plan};
-use crate::progress::Progress;
 use crate::spec::{RollingDeployment, SetAside, Window};
 
 /// Every promise that carrying out `plan` now would break, as sentences; empty for a good plan.
@@ -134,7 +133,7 @@ fn check_shares(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<
         let wanted = look.instances.values().filter(|instance| {
             instance.revision.as_ref() == Some(&target.revision) && !instance.targets.is_empty()
         });
-        let is_left = progress.turned_back.is_some() || is_fault(progress);
+        let is_left = progress.turned_back.is_some() || progress.halt.is_some();
         let is_rescue = name == "first" && (is_left || wanted.count() == 0);
         let enough = if is_rescue { 1 } else { window.floor() as usize };
         if gets_more && now < enough {
@@ -145,10 +144,6 @@ fn check_shares(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<
 
 fn least_shifted(shifted: &BTreeSet<u32>) -> u32 {
     shifted.first().copied().unwrap_or_default()
-}
-
-fn is_fault(progress: &Progress) -> bool {
-    progress.halt.as_ref().is_some_and(|halt| halt.fault)
 }
 
 /// Property 1: no action of ours lowers the serving instances below the floor.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rolling_provider::{Action, InstanceId, TargetGroupId};
+use rolling_provider::{Action, InstanceId, TargetGroupId, Timestamp};
 
 use super::wait::{Wait, WaitKind};
 use super::{Input, Member, Plan, Step, Verdict, View, batch, in_place, launch, retire, shift};
@@ -51,17 +51,26 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
     // Surge that was not launched goes first and alone: with the template back, the group could
     // launch it after all, and a lower size would then cost instances of the group's choice.
     let unlaunched = if keeps_surge { 0 } else { view.unlaunched(input) };
-    if unlaunched > 0 {
-        let desired = progress.desired(look) - unlaunched;
+    let is_refused =
+        |action: &Action| progress.refused.iter().any(|(refused, _)| refused == action);
+    let without = Action::SetCapacity {
+        desired: progress.desired(look).saturating_sub(unlaunched),
+        max: look.max(),
+    };
+    if unlaunched > 0 && !is_refused(&without) {
         plan.actions.push(Step {
-            action: Action::SetCapacity { desired, max: look.max() },
+            action: without,
             record: None,
             surge: Some(progress.surge - unlaunched),
         });
         return plan;
     }
     let stays = shift::stays(halt);
-    if !stays && let Some(back) = shift::halt(input, view, halt) {
+    let out_of_time = halt.until.is_some_and(|until| now >= until);
+    let deadline = halt.at + input.spec.health.healthy_timeout;
+    let away = !stays && !shift::is_back(input);
+    let back = shift::halt(input, view, halt, out_of_time || now >= deadline);
+    if away && let Some(back) = back.filter(|back| !is_refused(&back.action)) {
         plan.actions.push(back);
         return plan;
     }
@@ -70,9 +79,14 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
     register_again(input, view, &leaving, &mut plan);
     in_place::settle(input, view, &mut plan);
     plan.actions.extend(launch::register_newcomers(input, view, &leaving));
-    let out_of_time = halt.until.is_some_and(|until| now >= until);
-    if keeps_surge {
+    // A group must not replace who reboots, or is out of rotation, for an update.
+    let updates = view.members.iter().any(|member| in_place::is_at_work(input, member));
+    if updates && !out_of_time {
+        // What is borrowed is given back once they are over.
+    } else if keeps_surge {
         plan.actions.extend(resume(input, record, stays));
+    } else if away {
+        wait_for_home(input, view, &mut plan, deadline);
     } else {
         // Whoever gets requests stays.
         if shift::is_back(input) {
@@ -93,7 +107,6 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
 
     wait_for_returned(input, view, &mut plan);
     wait_for_launches(input, view, keeps_surge, &mut plan);
-    let deadline = halt.at + input.spec.health.healthy_timeout;
     launch::wait_for_newcomers(input, view, &leaving, deadline, &mut plan);
     if !keeps_surge && leaving.len() < progress.surge as usize && now < deadline {
         let detail = format!("{} of at least {} serve", view.serving(), view.window.floor());
@@ -101,14 +114,27 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
         plan.wait(Wait { kind, instances, detail: Some(detail), deadline });
     }
     if plan.actions.is_empty() && (plan.waiting_on.is_empty() || out_of_time) {
-        let is_done = (progress.surge == 0 || keeps_surge) && progress.refused.is_empty();
-        match is_done {
+        let settled = progress.surge == 0 || keeps_surge;
+        match settled && !away && progress.refused.is_empty() {
             true => plan.actions.extend(end(input, view, record, halt)),
             false => plan.verdict = Verdict::Halted,
         }
     }
     plan.wake_at(halt.until, now);
     plan
+}
+
+/// The requests cannot come back yet: whoever can take them joins the first target group. When it is
+/// too late for that, the group at least runs by itself, and registers there what it launches.
+fn wait_for_home(input: &Input<'_>, view: &View<'_>, plan: &mut Plan, deadline: Timestamp) {
+    plan.actions.extend(shift::join_home(input, view));
+    if input.now < deadline {
+        let detail = Some("the requests wait for the first target group".into());
+        let (kind, instances) = (WaitKind::Floor, Vec::new());
+        plan.wait(Wait { kind, instances, detail, deadline });
+    } else if let Some(record) = &input.progress.record {
+        plan.actions.extend(resume(input, record, false));
+    }
 }
 
 /// The group's own replacements must not launch a revision that failed or was given up. After a
@@ -129,7 +155,7 @@ fn end(input: &Input<'_>, view: &View<'_>, record: &Record, halt: &Halt) -> Vec<
     if halt.ending == Ending::Paused {
         let turned = Some(input.now);
         let mut borrowed = record.borrowed.clone();
-        let shifted = borrowed.shifts && shift::stays(halt);
+        let shifted = borrowed.shifts && shift::stays(halt) && !shift::is_back(input);
         borrowed.suspended.retain(|process| shifted && process == REGISTERS);
         return vec![Step::record(Record { phase, turned, borrowed, ..record.clone() })];
     }
@@ -195,7 +221,8 @@ pub(super) fn give_back(input: &Input<'_>, record: &Record) -> Vec<Step> {
 /// fleet must not register by itself what it launches.
 fn resume(input: &Input<'_>, record: &Record, shifted: bool) -> Option<Step> {
     let suspended = record.borrowed.suspended.intersection(&input.look.suspended);
-    let kept = |process: &&String| record.borrowed.shifts && shifted && *process == REGISTERS;
+    let away = record.borrowed.shifts && shifted && !shift::is_back(input);
+    let kept = |process: &&String| away && *process == REGISTERS;
     let processes: BTreeSet<String> = suspended.filter(|p| !kept(p)).cloned().collect();
     (!processes.is_empty()).then(|| Step::plain(Action::ResumeProcesses { processes }))
 }

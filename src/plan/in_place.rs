@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use rolling_provider::{Action, InstanceId, Revision, Timestamp, Update, UpdateState};
+use rolling_provider::{Action, InstanceId, Lifecycle, Revision, Timestamp, Update, UpdateState};
 use sha2::{Digest as _, Sha256};
 
 use super::wait::{Wait, WaitKind};
@@ -25,10 +25,13 @@ pub fn update(input: &Input<'_>, drained: &BTreeSet<InstanceId>) -> Option<Step>
 /// Names an update: one that is tried again after a failure is another.
 fn token(input: &Input<'_>, instances: &BTreeSet<InstanceId>) -> String {
     let record = input.progress.record.as_ref();
-    let (id, failures) = record.map_or(("", 0), |record| (record.id.as_str(), record.failures));
+    let known = record.map(|r| (r.id.as_str(), r.generation, r.failures, r.turned));
+    let (id, generation, failures, turned) = known.unwrap_or_default();
+    let resumed = turned.unwrap_or_default();
     let back = input.progress.turned_back.is_some();
     let names: Vec<&str> = instances.iter().map(InstanceId::as_str).collect();
-    let words = format!("{id} {} {failures} {back} {}", input.target.revision, names.join(" "));
+    let (to, names) = (&input.target.revision, names.join(" "));
+    let words = format!("{id} {generation} {to} {failures} {} {back} {names}", resumed.0);
     let digest = Sha256::digest(words.as_bytes());
     digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect()
 }
@@ -108,6 +111,12 @@ pub fn is_at_work(input: &Input<'_>, member: &Member<'_>) -> bool {
         UpdateState::Marked => !is_lost(input, member.id),
         UpdateState::Done | UpdateState::Failed(_) => false,
     }
+}
+
+/// Whether `member`, out of rotation, can be updated now: it runs, and nothing is at work on it.
+pub fn is_ready(input: &Input<'_>, member: &Member<'_>) -> bool {
+    let runs = member.instance.lifecycle == Lifecycle::InService;
+    (runs || member.instance.update.is_some()) && !is_at_work(input, member)
 }
 
 /// Until when the update of `member` must have ended.

@@ -201,8 +201,10 @@ fn is_newcomer(input: &Input<'_>, member: &Member<'_>, group: &TargetGroupId) ->
     let progress = input.progress;
     let registered = progress.returned.get(member.id);
     let is_late = registered.is_none_or(|at| input.now >= *at + REGISTRATION_SHOWS_IN);
-    // What the fleet launches while a rollout is put back is of the revision before.
-    let is_ours = member.is_new || (input.target.second.is_some() && progress.halt.is_some());
+    // What the fleet launches while a rollout is put back is of the revision before, and so is what
+    // was marked for an update that was never begun.
+    let put_back = input.target.second.is_some() || progress.was_updated(member.id);
+    let is_ours = member.is_new || (put_back && progress.halt.is_some());
     is_ours
         && !member.is_victim
         && !member.failed

@@ -44,6 +44,9 @@ pub struct Preview {
     pub batches: Vec<BatchPreview>,
     /// Percentages at which the rollout waits.
     pub checkpoints: Vec<u32>,
+    /// How requests are shifted, as a phrase, where they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<String>,
     /// What must hold besides the health of the instances, and when it is asked, as phrases.
     pub gates: Vec<String>,
     /// At least this many serve throughout.
@@ -97,7 +100,10 @@ pub fn preview(input: &Input<'_>) -> Preview {
         changes,
         target: target.name.clone(),
         kind: target.kind,
-        from: look.template.clone(),
+        from: match input.is_in_place() {
+            true => adopted(input, &view),
+            false => look.template.clone(),
+        },
         to: target.revision.clone(),
         target_groups: target
             .target_groups
@@ -109,6 +115,7 @@ pub fn preview(input: &Input<'_>) -> Preview {
         continuous: spec.pacing == Pacing::Continuous,
         refresh: Vec::new(),
         checkpoints: spec.checkpoints.iter().map(|checkpoint| checkpoint.percentage).collect(),
+        requests: requests(input),
         gates: spec.gates.phrases(),
         floor: view.window.floor(),
         ceiling: view.window.ceiling(),
@@ -243,6 +250,21 @@ fn borrows(input: &Input<'_>, raise: u32) -> Vec<Borrowing> {
     borrows
 }
 
+/// How requests are shifted: `10 % to target group new for 5m, then all`.
+fn requests(input: &Input<'_>) -> Option<String> {
+    let second = &input.target.second.as_ref()?.name;
+    let time = humantime::format_duration(input.spec.policy.shift_time());
+    match input.spec.policy {
+        Policy::TrafficSplitting { percent, .. } => {
+            Some(format!("{percent} % to target group {second} for {time}, then all"))
+        }
+        Policy::BlueGreen { .. } => {
+            Some(format!("all to target group {second}, the old instances kept for {time}"))
+        }
+        _ => None,
+    }
+}
+
 /// What the batches take when every boot takes the median; in continuous pacing the work shared
 /// out over the window's places.
 fn expected(input: &Input<'_>, batches: &[BatchPreview]) -> Duration {
@@ -307,14 +329,15 @@ fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
     }
     warnings.extend(set_aside(input, view));
     if adopted(input, view).is_none() {
-        warnings.push(
-            "the fleet runs several revisions and none is known to be completed: there is nothing \
-             to roll back to"
-                .into(),
-        );
+        let why = match input.is_in_place() && view.old().all(|m| m.instance.revision.is_none()) {
+            true => "nothing tells what the instances run",
+            false => "the fleet runs several revisions and none is known to be completed",
+        };
+        warnings.push(format!("{why}: there is nothing to roll back to"));
     }
     if let Some(template) = &look.template
         && target.aliases.contains_key(template)
+        && input.launches()
     {
         let to = &target.revision;
         warnings.push(format!("the group's template {template} becomes the fixed version {to}"));

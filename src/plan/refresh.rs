@@ -42,6 +42,7 @@ pub(super) fn preview(input: &Input<'_>) -> Preview {
         refresh: told.as_ref().map(phrases).unwrap_or_default(),
         batches: Vec::new(),
         checkpoints: spec.checkpoints.iter().map(|checkpoint| checkpoint.percentage).collect(),
+        requests: None,
         gates: Vec::new(),
         floor: comes_to.floor,
         ceiling: comes_to.ceiling,

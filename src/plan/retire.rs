@@ -73,7 +73,7 @@ fn remove_drained(
             let due = drain_deadline(input, member);
             let is_out =
                 member.is_out_of_rotation(input) || due.is_some_and(|due| input.now >= due);
-            is_out && !in_place::is_at_work(input, member)
+            is_out && in_place::is_ready(input, member)
         };
         gone.extend(victims.iter().filter(is_due).map(|member| member.id.clone()));
         plan.actions.extend(in_place::update(input, &gone));

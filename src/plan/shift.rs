@@ -25,10 +25,17 @@ pub fn forward(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
         return false;
     }
     let most = shifted.last().copied().unwrap_or_default();
+    if is_promoted(input, view) {
+        return false;
+    }
+    if !gather(input, view, plan) {
+        return true;
+    }
     // Once they join the first target group, all that is waited for is over.
-    let joins = view.members.iter().any(|member| member.is_new && is_listed_at_home(input, member));
+    let listed = |member: &Member<'_>| is_listed_at_home(input, member);
+    let joins = is_at(look, 100) && view.members.iter().filter(|m| m.is_new).all(listed);
     if let Policy::TrafficSplitting { percent, evaluation_time } = spec.policy
-        && most <= percent
+        && most < 100
         && !joins
     {
         if !is_at(look, percent) {
@@ -55,10 +62,40 @@ pub fn forward(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     join(input, view, plan)
 }
 
-/// Whether the old instances get no more requests, and the new ones can take them all where the
-/// old ones did.
+/// Whether the old instances are needed no more: the new ones can take all requests where the old
+/// ones did, and get them there, or in the second target group.
 pub fn is_promoted(input: &Input<'_>, view: &View<'_>) -> bool {
-    is_at(input.look, 100) && at_home(view, true) >= view.window.size as usize
+    let settled = is_at(input.look, 100) || is_back(input);
+    settled && at_home(view, true) >= view.window.size as usize
+}
+
+/// Sees to it that the whole new set serves in the second target group: somebody may have launched
+/// one into the first, or an engine before this one have taken them out. Returns whether it does.
+fn gather(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
+    let Some(second) = &input.target.second else { return true };
+    let new = || view.members.iter().filter(|member| is_good(member));
+    let serving = new().filter(|member| is_healthy_in(member.instance, second)).count();
+    if serving >= view.window.size as usize {
+        return true;
+    }
+    let out = new().filter(|member| !member.instance.targets.contains_key(&second.id));
+    let instances: BTreeSet<InstanceId> = out.map(|member| member.id.clone()).collect();
+    if !instances.is_empty() {
+        let target_group = second.id.clone();
+        plan.actions.push(Step::plain(Action::Register { target_group, instances }));
+    }
+    let idle = new().filter(|member| !is_healthy_in(member.instance, second));
+    let instances: Vec<InstanceId> = idle.map(|member| member.id.clone()).collect();
+    let detail = Some(format!("in target group {}", second.name));
+    let deadline = trip::progress_deadline(input);
+    plan.wait(Wait { kind: WaitKind::Health, instances, detail, deadline });
+    false
+}
+
+/// A new instance that runs and is to stay.
+fn is_good(member: &Member<'_>) -> bool {
+    let runs = member.instance.lifecycle == Lifecycle::InService;
+    member.is_new && !member.failed && !member.is_victim && !member.instance.ignored && runs
 }
 
 /// The end of the way forward: everybody serves in the first target group, gets the requests there
@@ -105,11 +142,32 @@ pub fn back(input: &Input<'_>, view: &View<'_>) -> Option<Step> {
 }
 
 /// The same for a rollout that ends early. Where the new revision is not at fault, the first target
-/// group has to be whole. `None` with [`is_back`] false: not yet.
-pub fn halt(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Option<Step> {
+/// group has to be whole, unless it is `late` for that. `None` with [`is_back`] false: not yet.
+pub fn halt(input: &Input<'_>, view: &View<'_>, halt: &Halt, late: bool) -> Option<Step> {
     let home = at_home(view, false);
-    let enough = if halt.fault { 1 } else { view.window.size as usize };
+    let enough = if halt.fault || late { 1 } else { view.window.size as usize };
     back_to(input, home >= enough.max(1))
+}
+
+/// Registers in the first target group whoever serves in the second only, so that the requests can
+/// come back.
+pub fn join_home(input: &Input<'_>, view: &View<'_>) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for group in &input.target.target_groups {
+        let away = view.members.iter().filter(|member| {
+            let runs = member.instance.lifecycle == Lifecycle::InService;
+            let knows = member.seen.is_some_and(|seen| seen.has_served);
+            let is_there = member.instance.targets.contains_key(&group.id);
+            runs && knows && !member.failed && !member.is_victim && !is_there
+        });
+        let away = away.filter(|m| !m.instance.ignored && !input.progress.was_deregistered(m.id));
+        let instances: BTreeSet<InstanceId> = away.map(|member| member.id.clone()).collect();
+        if !instances.is_empty() {
+            let target_group = group.id.clone();
+            steps.push(Step::plain(Action::Register { target_group, instances }));
+        }
+    }
+    steps
 }
 
 fn back_to(input: &Input<'_>, can: bool) -> Option<Step> {
@@ -168,10 +226,7 @@ fn at_home(view: &View<'_>, only_new: bool) -> usize {
 /// whether that is not so yet.
 fn join(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     let Input { target, .. } = *input;
-    let new = |member: &&Member<'_>| {
-        let runs = member.instance.lifecycle == Lifecycle::InService;
-        member.is_new && !member.failed && !member.is_victim && !member.instance.ignored && runs
-    };
+    let new = |member: &&Member<'_>| is_good(member);
     for group in &target.target_groups {
         let out = view.members.iter().filter(new);
         let out = out.filter(|member| !member.instance.targets.contains_key(&group.id));

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use rolling_provider::{InstanceId, Revision, Timestamp};
+use rolling_provider::{InstanceId, Revision, Target, Timestamp};
 
 use super::{Input, Verdict, View, launch};
 use crate::control::Word;
 use crate::progress::Halt;
-use crate::record::Ending;
+use crate::record::{Ending, Phase, Record};
 use crate::spec::OnFailure;
 
 /// What somebody else wants of this rollout. To resume one that moves, or to roll back one that
@@ -51,6 +51,16 @@ pub fn turn_back(input: &Input<'_>, reason: String) -> Verdict {
     }
 }
 
+/// Whether `record` is of a rollout to `target` that was interrupted or paused half-way.
+fn goes_on(record: &Record, target: &Target) -> bool {
+    let half_way = matches!(
+        record.phase,
+        Phase::Halting(Ending::Interrupted | Ending::Paused)
+            | Phase::Halted(Ending::Interrupted | Ending::Paused)
+    );
+    record.to == target.revision && half_way
+}
+
 /// The new revision has failed.
 fn fail(input: &Input<'_>, reason: String) -> Verdict {
     let halt = Halt::failed(reason, input.now);
@@ -86,14 +96,13 @@ pub fn blocked(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
         return Some(fail(input, reason));
     }
     if let Some(words) = &progress.gates.failed {
-        return Some(match progress.standing(target) {
-            Some(_) => fail(input, words.clone()),
-            // There is no revision yet that could be at fault.
-            None => {
-                let words = format!("{words}, before anything was begun");
-                Verdict::Halt(Halt { fault: false, ..Halt::failed(words, now) })
-            }
-        });
+        let is_half_way = progress.record.as_ref().is_some_and(|record| goes_on(record, target));
+        if progress.standing(target).is_some() || is_half_way {
+            return Some(fail(input, words.clone()));
+        }
+        // There is no revision yet that could be at fault.
+        let words = format!("{words}, before anything was begun");
+        return Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(words, now) }));
     }
     if let Some(trouble) = &progress.plain.trouble
         && (trouble.is_final || now >= launch::launch_deadline(input, trouble.since))

@@ -144,6 +144,11 @@ impl Progress {
             }
         }
         if old {
+            // Listed or not: on the way back it goes to the first target group again.
+            for group in &target.target_groups {
+                self.note_deregistered(id, &group.id, look.at);
+                self.drains.insert((id.clone(), group.id.clone()));
+            }
             self.victims.insert(id.clone());
         }
     }
@@ -151,6 +156,16 @@ impl Progress {
     /// Instances that this rollout has counted as failed before: by their tag, or, where the
     /// engine died between the record and the tag, by the record.
     pub(super) fn adopt_failed(&mut self, target: &Target, look: &Observation) {
+        // Updates that failed in another rollout, or before a pause, are tried again.
+        if self.in_place.within.is_some() && self.standing(target).is_none() {
+            for (id, instance) in &look.instances {
+                if let Some(UpdateState::Failed(why)) = instance.update.as_ref().map(|u| &u.state) {
+                    self.failed.insert(id.clone(), format!("its update failed: {why}"));
+                    self.counted.insert(id.clone());
+                    self.earlier.insert(id.clone());
+                }
+            }
+        }
         let Some(record) = &self.record else { return };
         for (id, instance) in &look.instances {
             let by_tag = instance.failed_in.as_ref() == Some(&record.id);

@@ -68,6 +68,11 @@ impl Progress {
         look
     }
 
+    /// Whether `id` is, or was, in an update that this engine knows of.
+    pub fn was_updated(&self, id: &InstanceId) -> bool {
+        self.in_place.known.contains_key(id)
+    }
+
     /// Takes in which updates `look` shows. One of a victim that is new to this engine was begun by
     /// a call that got no answer.
     pub(super) fn note_updates(&mut self, look: &Observation) {

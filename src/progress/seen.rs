@@ -67,7 +67,7 @@ impl Seen {
     pub(super) fn turned(&self, evaluated: bool) -> Option<String> {
         let trouble = self.trouble.as_deref().unwrap_or("no reason given");
         (evaluated && self.soaked && self.lost_at.is_some() && self.called_unhealthy)
-            .then(|| format!("it turned unhealthy while it was evaluated: {trouble}"))
+            .then(|| format!("it turned unhealthy while it had to stay well: {trouble}"))
     }
 }
 

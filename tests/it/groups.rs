@@ -253,3 +253,107 @@ pub fn called_for_an_image() -> BTreeSet<String> {
     assert_eq!(ran.code, 0, "{ran:?}");
     account.called()
 }
+
+/// Has one of the group's instances protected from scale-in, and another in standby.
+fn set_aside(account: &Account) -> (String, String) {
+    let group = account.get("groups/web");
+    let ids: Vec<String> =
+        group["instances"].as_object().expect("instances").keys().cloned().collect();
+    let ask = |action: &str, id: &str, more: &str| {
+        account.query(
+            "autoscaling",
+            &format!(
+                "Version=2011-01-01&Action={action}&AutoScalingGroupName=web\
+                 &InstanceIds.member.1={id}&{more}"
+            ),
+        );
+    };
+    ask("SetInstanceProtection", &ids[0], "ProtectedFromScaleIn=true");
+    ask("EnterStandby", &ids[1], "ShouldDecrementDesiredCapacity=true");
+    let begin = std::time::Instant::now();
+    while account.get("groups/web")["instances"][&ids[1]]["lifecycle"] != "Standby" {
+        assert!(begin.elapsed().as_secs() < 30, "never in standby");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    (ids[0].clone(), ids[1].clone())
+}
+
+#[test]
+fn who_is_protected_or_in_standby_is_replaced_or_left_as_asked() {
+    for rule in ["refresh", "ignore"] {
+        let Some(account) = account() else { return };
+        let template = account.fleet(json!({ "name": "web", "size": 4, "min": 0 }), times());
+        account.shared();
+        let (protected, standby) = set_aside(&account);
+        let mut wanted = resource(&template, "2");
+        wanted["scale_in_protected_instances"] = json!(rule);
+        wanted["standby_instances"] = json!(rule);
+        let ran = account.run("apply", &wanted);
+        assert_eq!(ran.code, 0, "{rule}: {ran:?}");
+        let after = account.get("groups/web")["instances"].clone();
+        let found = |id: &str| after.get(id).map(|instance| instance["revision"].clone());
+        let old = Some(json!(format!("{template}:1")));
+        let expected = if rule == "refresh" { None } else { old };
+        assert_eq!((found(&protected), found(&standby)), (expected.clone(), expected), "{after}");
+        let new = live(&account);
+        let new = new.iter().filter(|i| i["revision"] == json!(format!("{template}:2")));
+        assert_eq!(new.count(), if rule == "refresh" { 3 } else { 2 }, "{after}");
+    }
+}
+
+#[test]
+fn who_is_protected_is_waited_for_until_somebody_ends_that() {
+    let Some(account) = account() else { return };
+    let template = account.fleet(json!({ "name": "web", "size": 3, "min": 0 }), times());
+    account.shared();
+    let (protected, standby) = set_aside(&account);
+    let running = crate::promises::start(&account, &resource(&template, "2"));
+    let begin = std::time::Instant::now();
+    let waits = || {
+        let group = account.get("groups/web");
+        let new = json!(format!("{template}:2"));
+        let instances = group["instances"].as_object().expect("instances").clone();
+        instances.values().filter(|i| i["revision"] == new && i["lifecycle"] == "InService").count()
+    };
+    while waits() < 1 {
+        assert!(begin.elapsed().as_secs() < 60, "the third is never replaced");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert_eq!(account.get("groups/web")["instances"][&protected]["lifecycle"], "InService");
+    let form = "Version=2011-01-01&AutoScalingGroupName=web&InstanceIds.member.1=";
+    account.query(
+        "autoscaling",
+        &format!("{form}{protected}&Action=SetInstanceProtection&ProtectedFromScaleIn=false"),
+    );
+    account.query("autoscaling", &format!("{form}{standby}&Action=ExitStandby"));
+    let ran = crate::promises::end(running);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_all_on(&account, 3, &format!("{template}:2"));
+    let waited = ran.stdout.lines().any(|line| line.contains("\"set_aside\""));
+    assert!(waited, "{ran:?}");
+}
+
+#[test]
+fn a_maintenance_policy_and_capacity_rebalancing_stay_and_are_told_of() {
+    let Some(account) = account() else { return };
+    let policy = json!({ "MinHealthyPercentage": 100, "MaxHealthyPercentage": 110 });
+    let fleet = json!({
+        "name": "web", "size": 3, "max": 3, "maintenance_policy": policy,
+        "capacity_rebalance": true,
+        "mixed_instances": [{ "InstanceType": "t3.micro" }, { "InstanceType": "m5.large" }],
+    });
+    let template = account.fleet(fleet, times());
+    let before = account.get("groups/web");
+    let mut wanted = resource(&template, "2");
+    wanted["policy"] = json!("rolling_with_additional_batch");
+    let plan = account.run("plan", &wanted);
+    assert!(plan.stdout.contains("the group rebalances capacity"), "{plan:?}");
+    let ran = account.run("apply", &wanted);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_all_on(&account, 3, &format!("{template}:2"));
+    let after = account.get("groups/web");
+    for what in ["min", "max", "desired", "suspended", "tags", "maintenance_policy"] {
+        assert_eq!(after[what], before[what], "{what}");
+    }
+    assert!(least_serving(&before, &account.timeline()) >= 3);
+}

@@ -129,3 +129,35 @@ async fn where_nothing_goes_back_the_failed_one_stays_out_of_rotation_and_is_nam
     assert!(trouble.contains("its update to v2 failed: exit code 1"), "{trouble}");
     assert!(told.report.borrowed.is_empty(), "{:?}", told.report.borrowed);
 }
+
+#[tokio::test]
+async fn what_failed_before_is_tried_again_and_not_counted_at_once() {
+    let spec = RollingDeployment { on_failure: OnFailure::Stop, ..deploy(thirty_percent()) };
+    let simulator = simulate(updated(bad(Behaviour::FailLaunch)));
+    for run in 1..=3 {
+        let told = roll(simulator.clone(), spec.clone()).await;
+        assert_eq!(told.report.outcome, Outcome::Failed, "{:?}", told.report);
+        assert_eq!(simulator.updated(), 3 * run, "tried again: {:?}", told.report.reason);
+    }
+    // What is given up goes back in no way; another revision finds them as they are.
+    simulator.retarget("v3".into());
+    let told = roll(simulator.clone(), spec).await;
+    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
+    assert_all_on(&simulator, "v3").await;
+}
+
+#[tokio::test]
+async fn a_failure_that_pauses_can_be_resumed_and_updates_anew() {
+    let spec = RollingDeployment { on_failure: OnFailure::Pause, ..deploy(thirty_percent()) };
+    let simulator = simulate(updated(bad(Behaviour::FailLaunch)));
+    let told = roll(simulator.clone(), spec.clone()).await;
+    assert_eq!(told.report.outcome, Outcome::Paused, "{:?}", told.report);
+    let mut caller = crate::world::caller();
+    caller.rollout_id = "resumed".into();
+    let rollout = rolling::engine::Rollout::prepare(simulator.clone(), spec, &caller).await;
+    let (_keep, stop) = tokio::sync::watch::channel(rolling::engine::Stop::No);
+    let word = rolling::control::Word::Resume;
+    let done = rollout.expect("a rollout").command(word, stop, &mut |_| {}).await;
+    assert!(matches!(done, Ok(rolling::engine::Commanded::Ran(_))), "{done:?}");
+    assert_eq!(simulator.updated(), 6, "a token of its own, so an update of its own");
+}

@@ -159,14 +159,15 @@ impl Account {
         *self.foreign.lock().expect("calls") = None;
     }
 
-    /// Calls a service that takes its parameters as a form, as somebody else.
+    /// Calls a service that takes its parameters as a form, its version among them, as somebody
+    /// else.
     pub fn query(&self, service: &str, form: &str) {
         let scope = format!("Credential={}/20260101/us-east-1/{service}/aws4_request", self.id);
         let signed = format!("AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0");
         ureq::post(self.endpoint)
             .header("Authorization", signed)
             .header("Content-Type", "application/x-www-form-urlencoded")
-            .send(format!("{form}&Version=2010-08-01"))
+            .send(form)
             .expect("the service answers");
     }
 

@@ -165,9 +165,10 @@ fn a_new_set_that_fails_gets_no_request_and_is_taken_away() {
 fn alarm(account: &Account, name: &str, state: &str) {
     let known = "Namespace=lab&MetricName=errors&EvaluationPeriods=1&Period=60&Statistic=Sum\
                  &Threshold=1&ComparisonOperator=GreaterThanThreshold";
-    account.query("monitoring", &format!("Action=PutMetricAlarm&AlarmName={name}&{known}"));
+    let form = |action: &str| format!("Version=2010-08-01&Action={action}&AlarmName={name}");
+    account.query("monitoring", &format!("{}&{known}", form("PutMetricAlarm")));
     let told = format!("StateValue={state}&StateReason=5xx%20above%201");
-    account.query("monitoring", &format!("Action=SetAlarmState&AlarmName={name}&{told}"));
+    account.query("monitoring", &format!("{}&{told}", form("SetAlarmState")));
 }
 
 /// Waits until the second target group gets `percent` by every rule.

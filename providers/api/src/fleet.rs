@@ -54,6 +54,15 @@ pub trait Fleet: Send + Sync {
         false
     }
 
+    /// Whether a rollout can be begun with every instance as it is. Not asked of one that is under
+    /// way: that one is to be ended all the same. Reads only.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Invalid`] with the attribute at fault when not.
+    async fn may_begin(&self) -> Result<(), ProviderError> {
+        Ok(())
+    }
+
     /// The wanted revision as it can be rolled out: made first, where [`Target::revision`] only
     /// describes it. Changes nothing of the fleet; asked twice it makes one.
     ///

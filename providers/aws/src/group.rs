@@ -76,7 +76,6 @@ pub(crate) struct Resolved {
     pub second: OnceCell<(TargetGroup, Vec<String>)>,
     pub boot: OnceCell<Option<Duration>>,
     pub scheduled: OnceCell<Vec<ScheduledAction>>,
-    pub updatable: OnceCell<()>,
 }
 
 /// What EC2 tells of an instance beyond the group's answer.
@@ -135,6 +134,13 @@ impl Fleet for AutoScalingGroupFleet {
 
     async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
         self.aws.alarms(names).await
+    }
+
+    async fn may_begin(&self) -> Result<(), ProviderError> {
+        match &self.updates {
+            Some(updates) => updates.refuse(&self.aws, &self.look().await?).await,
+            None => Ok(()),
+        }
     }
 
     async fn make_revision(&self, wanted: &Revision) -> Result<Revision, ProviderError> {

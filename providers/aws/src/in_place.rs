@@ -15,7 +15,8 @@ use std::sync::{Mutex, PoisonError};
 
 use aws_sdk_ec2::types::{Instance as Ec2Instance, Tag};
 use rolling_provider::{
-    Action, Effect, InstanceId, Observation, ProviderError, Revision, Update, UpdateState,
+    Action, Effect, InstanceId, Lifecycle, Observation, ProviderError, Revision, Update,
+    UpdateState,
 };
 use tokio::sync::OnceCell;
 
@@ -108,8 +109,10 @@ impl Updates {
     /// # Errors
     /// When one of these cannot be updated.
     pub(crate) async fn refuse(&self, aws: &Aws, look: &Observation) -> Result<(), ProviderError> {
-        let live = look.instances.iter().filter(|(_, i)| i.lifecycle.is_live() && !i.ignored);
-        let ids: Vec<String> = live.map(|(id, _)| id.to_string()).collect();
+        let run = look.instances.iter().filter(|(_, instance)| {
+            instance.lifecycle == Lifecycle::InService && !instance.ignored
+        });
+        let ids: Vec<String> = run.map(|(id, _)| id.to_string()).collect();
         match &self.method {
             InPlace::RunCommand(_) => ssm::refuse_unmanaged(aws, &ids).await,
             InPlace::ReplaceRootVolume { .. } => Ok(()),
@@ -170,8 +173,9 @@ impl Updates {
     fn revision(&self, shown: &Shown) -> Option<Revision> {
         let tagged = shown.revision.as_deref();
         match &self.method {
-            InPlace::RunCommand(command) => {
-                tagged.filter(|tagged| command.is_of(tagged)).map(Revision::new)
+            // Of whatever document: the one before may be what to go back to.
+            InPlace::RunCommand(_) => {
+                tagged.filter(|tagged| command::parse(tagged).is_some()).map(Revision::new)
             }
             InPlace::ReplaceRootVolume { .. } => {
                 let image = tagged.filter(|tagged| tagged.starts_with("ami-"));
@@ -194,18 +198,24 @@ impl Updates {
         }
         let mark = Tag::builder().key(UPDATING).value(format!("{token} {to}")).build();
         tag(aws, &ids, mark).await?;
-        let begun = match &self.method {
-            InPlace::RunCommand(command) => self.send(aws, command, &ids, to, token).await,
-            InPlace::ReplaceRootVolume { .. } => volume::replace(aws, &ids, to, token).await,
+        let mut begun = BTreeSet::new();
+        let done = match &self.method {
+            InPlace::RunCommand(command) => {
+                self.send(aws, command, &ids, (to, token), &mut begun).await
+            }
+            InPlace::ReplaceRootVolume { .. } => {
+                volume::replace(aws, &ids, (to, token), &mut begun).await
+            }
         };
-        if let Err(error) = &begun
+        if let Err(error) = &done
             && error.effect == Effect::NotApplied
             && !error.is_retryable()
         {
             // Nobody is to wait for what was refused.
-            untag(aws, &ids, &[UPDATING]).await?;
+            let rest: Vec<String> = ids.into_iter().filter(|id| !begun.contains(id)).collect();
+            untag(aws, &rest, &[UPDATING]).await?;
         }
-        begun
+        done
     }
 
     /// Notes what `instances` run since their update, or that it never was.

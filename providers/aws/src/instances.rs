@@ -146,6 +146,13 @@ impl Fleet for InstancesFleet {
         self.aws.alarms(names).await
     }
 
+    async fn may_begin(&self) -> Result<(), ProviderError> {
+        match &self.updates {
+            Some(updates) => updates.refuse(&self.aws, &self.look().await?).await,
+            None => Ok(()),
+        }
+    }
+
     async fn act(&self, action: &Action) -> Result<(), ProviderError> {
         tracing::debug!(target_group = self.instances.arn, %action, "acting");
         self.perform(action).await
@@ -171,11 +178,10 @@ impl InstancesFleet {
             let words = format!("target group {arn} does not exist in {}", self.aws.region);
             return Err(ProviderError::invalid("DescribeTargetGroups", ARN, words));
         };
-        let look = self.look().await?;
+        self.look().await?;
         self.refuse_groups_instances(&group.name)?;
-        match &self.updates {
-            Some(updates) => updates.refuse(&self.aws, &look).await?,
-            None => drop(self.usable_template(&revision).await?),
+        if self.updates.is_none() {
+            self.usable_template(&revision).await?;
         }
         Ok(Target {
             id: arn,

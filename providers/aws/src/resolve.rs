@@ -10,7 +10,6 @@ use crate::convert::{self, revision};
 use crate::error::from_sdk;
 use crate::group::AutoScalingGroupFleet;
 use crate::image;
-use crate::in_place::Updates;
 use crate::mixed;
 
 pub(crate) const TEMPLATE: &str = "auto_scaling_group/launch_template";
@@ -64,10 +63,6 @@ impl AutoScalingGroupFleet {
             second = Some(found.clone());
             warnings.extend(told.iter().cloned());
         }
-        if let Some(updates) = &self.updates {
-            self.target_groups.get_or_init(|| arns.clone());
-            known.updatable.get_or_try_init(|| self.refuse_not_updatable(updates)).await?;
-        }
         let is_weighted = mixed::is_weighted(&group);
         // A fleet value may be resolved again by a retry; the groups are then the same.
         self.target_groups.get_or_init(|| arns);
@@ -86,10 +81,6 @@ impl AutoScalingGroupFleet {
                 .then(|| format!("group {:?} counts its instances by weights", self.group.name)),
             warnings,
         })
-    }
-
-    async fn refuse_not_updatable(&self, updates: &Updates) -> Result<(), ProviderError> {
-        updates.refuse(&self.aws, &self.look().await?).await
     }
 
     /// The revision that every instance is to run.

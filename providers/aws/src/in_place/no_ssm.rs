@@ -31,8 +31,8 @@ impl Updates {
         _: &Aws,
         command: &RunCommand,
         _: &[String],
-        to: &Revision,
-        token: &str,
+        (to, token): (&Revision, &str),
+        _: &mut BTreeSet<String>,
     ) -> Result<(), ProviderError> {
         let is_one = parse(to.as_str()).is_some();
         tracing::debug!(timeout = ?command.timeout, is_one, token, "cannot send");

@@ -8,7 +8,7 @@ use aws_sdk_ssm::types::{
     InstanceInformationStringFilter,
 };
 
-use rolling_provider::{InstanceId, ProviderError, Revision, UpdateState};
+use rolling_provider::{ErrorKind, InstanceId, ProviderError, Revision, UpdateState};
 
 use super::Updates;
 use super::command::{BASE, Parameters, RunCommand, parse};
@@ -19,6 +19,8 @@ use crate::error::from_sdk;
 const A_CALL: usize = 50;
 /// How much of what a command printed is told: the end of it, in characters.
 const TOLD: usize = 500;
+/// What SSM says of an instance that it does not reach, or not yet.
+const NOT_REACHED: &str = "InvalidInstanceId";
 /// The least time that SSM may be given to hand a command over.
 const HAND_OVER: i32 = 30;
 
@@ -120,8 +122,8 @@ impl Updates {
         aws: &Aws,
         command: &RunCommand,
         ids: &[String],
-        to: &Revision,
-        token: &str,
+        (to, token): (&Revision, &str),
+        begun: &mut BTreeSet<String>,
     ) -> Result<(), ProviderError> {
         let Some((document, version, parameters)) = parse(to.as_str()) else {
             let words = format!("{to} is no version of a document");
@@ -133,7 +135,13 @@ impl Updates {
             let call = call.document_name(&document).document_version(&version);
             let call = call.set_parameters(Some(lists(&parameters)));
             let call = call.timeout_seconds(timeout.max(HAND_OVER)).comment(token);
-            let sent = call.send().await.map_err(|error| from_sdk("ssm", "SendCommand", &error))?;
+            let sent = call.send().await.map_err(|error| from_sdk("ssm", "SendCommand", &error));
+            let sent = sent.map_err(|error| match error.code.as_deref() {
+                // Its agent may be on its way.
+                Some(NOT_REACHED) => ProviderError { kind: ErrorKind::Transient, ..error },
+                _ => error,
+            })?;
+            begun.extend(ids.iter().cloned());
             let id = sent.command().and_then(|command| command.command_id());
             let mut known = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
             known.entry(token.to_owned()).or_default().extend(id.map(str::to_owned));
@@ -164,7 +172,13 @@ impl Updates {
             for command in ids {
                 let call = aws.ssm.cancel_command().command_id(command);
                 let sent = call.instance_ids(id.as_str()).send().await;
-                sent.map_err(|error| from_sdk("ssm", "CancelCommand", &error))?;
+                let sent = sent.map_err(|error| from_sdk("ssm", "CancelCommand", &error));
+                match sent {
+                    Err(error) if error.is_retryable() => return Err(error),
+                    // It ends by itself, or nobody can end it.
+                    Err(error) => tracing::warn!(%error, instance = %id, "cannot cancel a command"),
+                    Ok(_) => {}
+                }
             }
         }
         Ok(())
@@ -207,24 +221,24 @@ impl Updates {
             }
         }
         let mut found = BTreeSet::new();
-        // Several commands were needed for more than one call may name: each is asked of one
-        // instance of its own.
-        let in_order: Vec<&InstanceId> = instances.iter().collect();
-        for chunk in in_order.chunks(A_CALL) {
-            for id in chunk.first().into_iter().chain(chunk.last()) {
-                let call = aws.ssm.list_commands().instance_id(id.as_str());
-                let mut pages = call.into_paginator().items().send();
-                while let Some(command) = pages.next().await {
-                    let command =
-                        command.map_err(|error| from_sdk("ssm", "ListCommands", &error))?;
-                    if command.comment() == Some(token) {
-                        found.extend(command.command_id().map(str::to_owned));
-                        break;
-                    }
+        let (mut rest, mut all_found) = (instances.clone(), true);
+        // One call may name so many: a command of its own for each that no other was sent to.
+        while let Some(id) = rest.pop_first() {
+            let call = aws.ssm.list_commands().instance_id(id.as_str());
+            let mut pages = call.into_paginator().items().send();
+            let mut is_found = false;
+            while let Some(command) = pages.next().await {
+                let command = command.map_err(|error| from_sdk("ssm", "ListCommands", &error))?;
+                if command.comment() == Some(token) {
+                    found.extend(command.command_id().map(str::to_owned));
+                    rest.retain(|id| !command.instance_ids().iter().any(|of| of == id.as_str()));
+                    is_found = true;
+                    break;
                 }
             }
+            all_found &= is_found;
         }
-        if !found.is_empty() {
+        if all_found {
             let mut known = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
             known.insert(token.to_owned(), found.clone());
         }

@@ -15,12 +15,13 @@ pub(super) const IMAGE: &str = "replacement/replace_root_volume/image_id";
 /// Tag of a task, with the token of the update that it is of.
 const TOKEN: &str = "rolling:token";
 
-/// Has the root volumes of `ids` replaced. A task that was asked for already is not asked for again.
+/// Has the root volumes of `ids` replaced, and notes whose are. A task that was asked for already is
+/// not asked for again.
 pub(super) async fn replace(
     aws: &Aws,
     ids: &[String],
-    to: &Revision,
-    token: &str,
+    (to, token): (&Revision, &str),
+    begun: &mut BTreeSet<String>,
 ) -> Result<(), ProviderError> {
     for id in ids {
         let tags = TagSpecification::builder()
@@ -32,6 +33,7 @@ pub(super) async fn replace(
         // At most 64 characters.
         let sent = call.client_token(format!("{token}-{id}")).tag_specifications(tags).send().await;
         sent.map_err(|error| from_sdk("ec2", "CreateReplaceRootVolumeTask", &error))?;
+        begun.insert(id.clone());
     }
     Ok(())
 }

@@ -103,6 +103,10 @@ impl Fleet for RecordedFleet {
         Ok(look)
     }
 
+    async fn may_begin(&self) -> Result<(), ProviderError> {
+        self.inner.may_begin().await
+    }
+
     async fn make_revision(&self, wanted: &Revision) -> Result<Revision, ProviderError> {
         self.inner.make_revision(wanted).await
     }
