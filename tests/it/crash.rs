@@ -106,7 +106,7 @@ pub async fn is_over(simulator: &Simulator, config: &FleetConfig) -> bool {
 }
 
 /// Leaves a word for the rollout that is there, as another process would.
-fn say(simulator: &Simulator, word: Word) {
+pub fn say(simulator: &Simulator, word: Word) {
     let look = now(simulator.observe()).expect("observe");
     let Ok(Some(record)) = Record::from_tags(&look.record) else { return };
     let control = Control { word, id: "word-1".into(), rollout: record.id, by: "somebody".into() };

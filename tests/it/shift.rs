@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
+use rolling::control::Word;
+use rolling::engine::Stop;
 use rolling::event::{Event, Outcome};
 use rolling::plan::WaitKind;
 use rolling::spec::{Gates, OnFailure, Policy, RollingDeployment};
 use rolling_provider::{Action, Fleet as _, TargetState};
-use rolling_simulator::{Behaviour, FleetConfig, Simulator};
+use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 
 use crate::bed::{SECOND, Witness};
-use crate::world::{Told, bad, fleet, group, roll, seconds, simulate, spec};
+use crate::crash::say;
+use crate::world::{
+    Told, bad, fleet, group, roll, roll_until, seconds, simulate, simulate_and_stop, spec,
+};
 
 fn deploy(policy: Policy) -> RollingDeployment {
     let suspend_processes = ["AZRebalance", "AddToLoadBalancer"].map(String::from).into();
@@ -143,4 +148,101 @@ async fn requests_that_are_shifted_already_are_refused() {
     let error = refused.err().expect("an error");
     assert_eq!(error.attribute.as_deref(), Some("traffic/listener_rule_arns"));
     assert!(error.message.starts_with("20 % of the requests go to the second"), "{error}");
+}
+
+fn second(config: FleetConfig) -> FleetConfig {
+    FleetConfig { second: Some(group(SECOND, 5)), ..config }
+}
+
+/// All requests go to the first target group, where as many as `size` of `revision` take them.
+async fn assert_home(simulator: &Simulator, revision: &str, size: usize) {
+    let look = simulator.observe().await.expect("a look");
+    assert_eq!(look.shifted, Some([0].into()));
+    assert!(look.suspended.is_empty(), "{:?}", look.suspended);
+    let home = look.instances.values().filter(|instance| {
+        let health = instance.targets.get(&"web".into()).map(|health| health.state);
+        instance.revision == Some(revision.into()) && health == Some(TargetState::Healthy)
+    });
+    assert_eq!(home.count(), size, "{:?}", look.instances);
+}
+
+#[tokio::test]
+async fn interrupted_at_any_moment_after_the_new_set_took_over_it_goes_on_to_the_end() {
+    for after in [640, 655, 662, 670, 682, 684, 690, 700] {
+        let config = second(fleet());
+        let (simulator, stop) = simulate_and_stop(config, Stop::Gracefully, seconds(after));
+        let witness = Witness::new(simulator.clone(), deploy(moving())).await;
+        let told = roll_until(witness.clone(), deploy(moving()), stop).await;
+        if told.report.outcome != Outcome::Succeeded {
+            let told = roll(witness.clone(), deploy(moving())).await;
+            assert_eq!(told.report.outcome, Outcome::Succeeded, "{after}: {:?}", told.report);
+        }
+        assert_eq!(witness.broken(0), Vec::<String>::new(), "{after}");
+        assert_home(&simulator, "v2", 10).await;
+    }
+}
+
+#[tokio::test]
+async fn one_of_the_new_revision_that_is_there_already_serves_in_the_second_target_group_too() {
+    for policy in [splitting(), moving()] {
+        let simulator = simulate(second(fleet()));
+        simulator.intervene(Intervention::MoveTemplate("v2".into())).expect("a template");
+        simulator.intervene(Intervention::Resize(11)).expect("a size");
+        let clock = simulator.clock();
+        clock.sleep(seconds(60)).await;
+        let told = roll(simulator.clone(), deploy(policy)).await;
+        assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
+        assert_home(&simulator, "v2", 11).await;
+    }
+}
+
+/// Rolls, and has `what` happen and then `word` be said, after so many seconds.
+async fn meanwhile(
+    policy: Policy,
+    what: Option<(u64, Intervention)>,
+    word: (u64, Word),
+) -> (Told, Arc<Simulator>) {
+    let clock = Arc::new(VirtualClock::new(EPOCH));
+    let simulator = Arc::new(Simulator::in_memory(second(fleet()), clock.clone()));
+    if let Some((at, what)) = what {
+        let simulator = simulator.clone();
+        clock.at(EPOCH + seconds(at), move || simulator.intervene(what).expect("it happens"));
+    }
+    let (at, word) = word;
+    let speaks = simulator.clone();
+    clock.at(EPOCH + seconds(at), move || say(&speaks, word));
+    let told = roll(simulator.clone(), deploy(policy)).await;
+    (told, simulator)
+}
+
+#[tokio::test]
+async fn an_abort_brings_the_requests_home_where_the_old_set_is_not_whole_any_more() {
+    for what in
+        [Intervention::Break("i-0001".into(), true), Intervention::Terminate("i-0001".into())]
+    {
+        let abort = (300, Word::Abort);
+        let (told, simulator) = meanwhile(moving(), Some((200, what)), abort).await;
+        assert_eq!(told.report.outcome, Outcome::Aborted, "{:?}", told.report);
+        let look = simulator.observe().await.expect("a look");
+        assert_eq!(look.shifted, Some([0].into()));
+        assert!(look.suspended.is_empty(), "{:?}", look.suspended);
+        let home = look.instances.values().filter(|instance| {
+            let health = instance.targets.get(&"web".into()).map(|health| health.state);
+            health == Some(TargetState::Healthy)
+        });
+        assert!(home.count() >= 9, "{:?}", look.instances);
+    }
+}
+
+#[tokio::test]
+async fn a_pause_before_requests_are_shifted_has_the_group_register_what_it_launches() {
+    let (told, simulator) = meanwhile(moving(), None, (15, Word::Pause)).await;
+    assert_eq!(told.report.outcome, Outcome::Paused, "{:?}", told.report);
+    let look = simulator.observe().await.expect("a look");
+    assert!(look.suspended.is_empty(), "{:?}", look.suspended);
+    let (told, simulator) = meanwhile(moving(), None, (200, Word::Pause)).await;
+    assert_eq!(told.report.outcome, Outcome::Paused, "{:?}", told.report);
+    let look = simulator.observe().await.expect("a look");
+    assert_eq!(look.shifted, Some([100].into()));
+    assert_eq!(look.suspended, ["AddToLoadBalancer".to_owned()].into());
 }

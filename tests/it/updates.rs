@@ -99,6 +99,15 @@ impl Fleet {
         assert_eq!(after["suspended"], self.before["suspended"]);
     }
 
+    fn assert_nobody_is_out(&self) {
+        let after = self.account.get(self.path);
+        let found = after["instances"].as_object().expect("instances");
+        for id in found.keys() {
+            assert_eq!(after["targets"]["web"][id], "healthy", "{id}");
+        }
+        assert_eq!(after["suspended"], self.before["suspended"]);
+    }
+
     /// The calls of an action, with what they were given.
     fn calls(&self, action: &str) -> Vec<Value> {
         let calls = self.account.get("calls")["calls"].as_array().expect("calls").clone();
@@ -232,6 +241,60 @@ fn root_volumes_are_replaced_by_ones_of_an_image_and_a_bad_one_goes_back() {
             assert_eq!(plan.lines()[0]["changes"], false, "all on the first image: {plan:?}");
         }
     }
+}
+
+#[test]
+fn an_abort_waits_for_commands_that_run_and_nobody_stays_out() {
+    for is_plain in [false, true] {
+        let Some(fleet) = fleet(is_plain, &[None]) else { return };
+        let mut slow = times();
+        slow["command"] = json!(4);
+        fleet.account.put("times", slow);
+        let wanted = fleet.of(base("1"));
+        let running = start(&fleet.account, &wanted);
+        while fleet.calls("SendCommand").is_empty() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let said = fleet.account.run("abort", &wanted);
+        assert_eq!(said.code, 0, "{said:?}");
+        let ran = end(running);
+        assert_eq!(ran.code, 4, "{ran:?}");
+        fleet.assert_nobody_is_out();
+        // What had begun was done, and the group was kept from replacing it meanwhile.
+        let timeline = fleet.account.timeline();
+        assert_eq!(ids(&timeline, "command").len(), 2);
+        let calls = fleet.account.get("calls")["calls"].as_array().expect("calls").clone();
+        let resumed = calls.iter().find(|call| call["action"] == "ResumeProcesses");
+        let ended = timeline.iter().filter(|event| event["kind"] == "command");
+        let ended = ended.filter_map(|event| event["at"].as_f64()).fold(0.0, f64::max);
+        assert!(is_plain || resumed.expect("it is resumed")["at"].as_f64() >= Some(ended));
+        let ran = fleet.account.run("apply", &wanted);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        fleet.assert_all_ran(Some("1"));
+        assert_eq!(ids(&fleet.account.timeline(), "command").len(), 4, "nothing is done twice");
+    }
+}
+
+#[test]
+fn a_throttled_command_and_an_instance_that_the_group_launches_meanwhile_are_no_trouble() {
+    let Some(fleet) = fleet(false, &[None]) else { return };
+    let throttle = json!([{ "kind": "throttle", "action": "ssm.SendCommand", "count": 1 }]);
+    fleet.account.put("faults", throttle);
+    let mut wanted = fleet.of(base("1"));
+    wanted["health"]["healthy_timeout"] = json!("60s");
+    let running = start(&fleet.account, &wanted);
+    while fleet.calls("SendCommand").is_empty() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let form = "Version=2011-01-01&Action=UpdateAutoScalingGroup&AutoScalingGroupName=web";
+    fleet.account.query("autoscaling", &format!("{form}&DesiredCapacity=5&MaxSize=5"));
+    let ran = end(running);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let after = fleet.account.get(fleet.path);
+    let instances = after["instances"].as_object().expect("instances");
+    let live = instances.values().filter(|instance| instance["lifecycle"] == "InService");
+    let ran_on: Vec<&Value> = live.map(|instance| &instance["command"]["version"]).collect();
+    assert_eq!(ran_on, [&json!("1"); 5]);
 }
 
 /// What it takes to update in place, in both ways: a command that hangs is cancelled, one that was
