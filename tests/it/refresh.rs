@@ -78,7 +78,7 @@ fn a_group_rolls_by_itself_with_the_policys_percentages_and_nothing_of_ours_is_l
     assert_eq!(steps(&ran), ["started"]);
     let waits = events(&ran, "waiting");
     assert!(waits.iter().any(|wait| wait["on"][0]["kind"] == "refresh"), "{waits:?}");
-    assert!(ran.stdout.contains("InProgress, 50 %"), "{ran:?}");
+    assert!(ran.stdout.contains("InProgress, "), "{ran:?}");
     let counts = events(&ran, "progressed");
     assert_eq!(counts.last().expect("counts")["updated"], 6);
     let told = report(&ran);
