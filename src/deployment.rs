@@ -85,12 +85,19 @@ pub async fn end(
     emit: &mut (dyn FnMut(Envelope) + Send),
 ) -> Result<Ended, Looked> {
     let rollout = look(providers, config, caller).await?;
+    // One that an earlier configuration has begun would go on with nobody to look after it.
+    if let Some(words) = rollout.is_refreshed_otherwise() {
+        return Ok(Ended::Locked(words));
+    }
     if rollout.under_way().is_some() {
         let done = rollout.command(Word::Abort, stop.clone(), emit).await;
         match done.map_err(Looked::Provider)? {
             Commanded::Unheard(owner) => return Ok(Ended::Unheard(owner)),
             Commanded::Left(owner) => return Ok(Ended::Left(owner)),
             Commanded::Ran(report) if report.outcome == Outcome::Locked => {
+                return Ok(Ended::Locked(report.reason.clone().unwrap_or_default()));
+            }
+            Commanded::Ran(report) if report.refresh.as_ref().is_some_and(|it| it.goes_on) => {
                 return Ok(Ended::Locked(report.reason.clone().unwrap_or_default()));
             }
             Commanded::Ran(_) | Commanded::Idle(_) | Commanded::Heard(..) => {}
@@ -120,5 +127,15 @@ async fn forget(
         }
         rollout.look_again().await.map_err(Looked::Provider)?;
     }
-    rollout.forget().await.map_err(Looked::Provider)
+    loop {
+        match rollout.forget().await {
+            // Whoever ended it is just letting go.
+            Err(error) if error.is_retryable() && clock.now() < limit => {
+                tracing::warn!(%error, "cannot remove the record yet");
+                clock.sleep(Duration::from_secs(1)).await;
+                rollout.look_again().await.map_err(Looked::Provider)?;
+            }
+            done => return done.map_err(Looked::Provider),
+        }
+    }
 }

@@ -39,6 +39,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// So many ticks in a row may act without a pause between them. A rollout needs few; more mean
 /// that looks contradict each other, and only time helps.
 const TICKS_IN_A_ROW: u32 = 10;
+/// A lease that could not be renewed is tried again after this.
+const SOON: Duration = Duration::from_secs(1);
 /// What is left undone after a request to stop for this long stays in the record.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 
@@ -373,6 +375,11 @@ impl Rollout {
                 if *stop.borrow() == Stop::Now || !self.is_believed() {
                     break;
                 }
+                if self.is_late_to_renew() {
+                    // The rest is planned again, once others know that this engine lives.
+                    changed = true;
+                    break;
+                }
                 let action = step.action.clone();
                 match self.act(step, emit).await {
                     Ok(Acted::Done) => changed = true,
@@ -415,7 +422,7 @@ impl Rollout {
                     let due = plan.wake.map_or(Duration::MAX, |wake| wake.since(now));
                     // A moment past what is due, so that it is over by the look.
                     let due = due.saturating_add(Duration::from_millis(1));
-                    let due = due.min(self.renewal_due(now));
+                    let due = due.min(self.renewal_due(now).max(SOON));
                     self.pause(polls.pause().min(due), stop).await;
                 }
             }

@@ -26,6 +26,15 @@ impl Rollout {
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
     ) -> Outcome {
+        // Others may have been followed since the target was looked up.
+        if let Err(error) = self.see_refresh(stop, emit).await {
+            return self.fail(format!("cannot see the group: {error}"));
+        }
+        let word = self.word.as_ref().map(|control| control.word);
+        if let (Some(word), Next::Nothing | Next::Start) = (word, self.next()) {
+            let name = word.name();
+            return self.fail(format!("the instance refresh was over before it could {name}"));
+        }
         let id = match self.next() {
             Next::Nothing => return Outcome::Succeeded,
             Next::Foreign(refresh) => {
@@ -42,14 +51,45 @@ impl Rollout {
                 Err(outcome) => return outcome,
             },
         };
-        if let Some(word) = self.word.as_ref().map(|control| control.word)
+        if let Some(word) = word
             && let Err(error) = self.pass_on(word, &id, emit).await
+            && !self.is_obeyed(word, &id, stop, emit).await
         {
             let remedy = error.remedy.as_ref().map_or(String::new(), |r| format!(" ({r})"));
             let reason = format!("cannot {} instance refresh {id}: {error}{remedy}", word.name());
             return self.fail(reason);
         }
         self.follow(&id, stop, emit).await
+    }
+
+    /// Looks at the latest refresh and at the fleet once more.
+    async fn see_refresh(
+        &mut self,
+        stop: &mut watch::Receiver<Stop>,
+        emit: &mut Emitter<'_>,
+    ) -> Result<(), ProviderError> {
+        self.refresh = self.ask_patiently(stop, emit, |fleet| latest(fleet, None)).await?;
+        let look = self.look_patiently(stop, emit).await?;
+        self.take_up_refresh(look);
+        Ok(())
+    }
+
+    /// Whether the refresh does what `word` says, although the call that told it so failed: an
+    /// answer may have been lost.
+    async fn is_obeyed(
+        &mut self,
+        word: Word,
+        id: &str,
+        stop: &mut watch::Receiver<Stop>,
+        emit: &mut Emitter<'_>,
+    ) -> bool {
+        let ask = |fleet| latest(fleet, Some(id.to_owned()));
+        let found = self.ask_patiently(stop, emit, ask).await.ok().flatten();
+        let state = found.map(|refresh| refresh.state);
+        match word {
+            Word::Abort => state == Some(RefreshState::Cancelling),
+            _ => state == Some(RefreshState::RollingBack),
+        }
     }
 
     async fn start_refresh(
@@ -62,17 +102,22 @@ impl Rollout {
         }
         let mut retries = Schedule::retrying(self.caller.jitter);
         let begin = self.clock.now();
+        let mut doubtful = false;
         loop {
             if *stop.borrow_and_update() != Stop::No {
-                return Err(self.interrupted(NOTHING_DONE));
+                let words = "nobody knows whether an instance refresh was started: the next run \
+                             finds it if so";
+                return Err(self.interrupted(if doubtful { words } else { NOTHING_DONE }));
             }
             let error = match self.ask_to_start().await {
                 Ok(id) => {
                     self.tell(&id, RefreshStep::Started, emit);
+                    self.refresh = Some(Refresh::started(id.clone(), self.wanted.clone()));
                     return Ok(id);
                 }
                 Err(error) => error,
             };
+            doubtful |= error.effect == Effect::Unknown;
             // The answer may be lost, or somebody may have been faster.
             match self.ask_patiently(stop, emit, |fleet| latest(fleet, None)).await {
                 Ok(latest) => self.refresh = latest,
@@ -141,7 +186,8 @@ impl Rollout {
         let mut polls = Schedule::polling(self.spec.poll_interval, self.caller.jitter);
         let patience = refresh::patience(&self.spec, &self.target);
         let mut shown = Shown::default();
-        let mut moved = self.clock.now();
+        let begin = self.clock.now();
+        let mut moved = begin;
         let mut unhealthy = None;
         let mut goes_back = false;
         loop {
@@ -151,6 +197,11 @@ impl Rollout {
             }
             let (found, fleet_changed) = match self.look_at_both(id, stop, emit).await {
                 Ok(Some(found)) => found,
+                // Reads lag.
+                Ok(None) if self.clock.now().since(begin) <= PATIENCE => {
+                    self.pause(polls.pause(), stop).await;
+                    continue;
+                }
                 Ok(None) => return self.fail(format!("instance refresh {id} does not show")),
                 Err(error) => {
                     return self

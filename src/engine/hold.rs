@@ -211,6 +211,11 @@ impl Rollout {
         !self.fleet.guards_record() || self.hold.lease.is_none() || since() < BELIEVE
     }
 
+    /// Whether the lease should have been renewed well before now: what acts for long looks dead.
+    pub(super) fn is_late_to_renew(&self) -> bool {
+        self.hold.lease.is_some() && self.clock.now().since(self.hold.renewed) >= RENEW * 2
+    }
+
     pub(super) fn renewal_due(&self, now: Timestamp) -> Duration {
         match self.hold.lease {
             Some(_) => (self.hold.renewed + RENEW).since(now),

@@ -109,6 +109,11 @@ impl Rollout {
             return Ok(());
         }
         self.wanted = made;
+        if self.refreshes() {
+            self.target.revision = self.wanted.clone();
+            self.take_up_refresh(self.look.clone());
+            return Ok(());
+        }
         self.take_up(self.look.clone())
     }
 

@@ -55,6 +55,14 @@ impl Rollout {
         }
     }
 
+    /// Says that a refresh of another configuration is under way, if so.
+    pub fn is_refreshed_otherwise(&self) -> Option<String> {
+        match self.next() {
+            Next::Foreign(refresh) if self.refreshes() => Some(foreign(refresh)),
+            _ => None,
+        }
+    }
+
     /// How far the rollout on the target is, or how the last one ended where that still matters,
     /// and why. `None` when the fleet itself tells.
     pub fn status(&self) -> Option<(&'static str, Option<String>)> {

@@ -14,12 +14,19 @@ use super::{Input, Member, Plan, Step, View};
 /// which a cloud without tokens for it would do twice.
 pub const SHOWS_IN: Duration = Duration::from_secs(30);
 
-/// Begins the update of `drained`, all in one call.
-pub fn update(input: &Input<'_>, drained: &BTreeSet<InstanceId>) -> Option<Step> {
-    let to = input.target.revision.clone();
-    let token = token(input, drained);
-    let instances = drained.clone();
-    (!drained.is_empty()).then(|| Step::plain(Action::Update { instances, to, token }))
+/// So many instances one action updates: a platform may need a call for each, and the lease has to be
+/// renewed in between.
+const AT_ONCE: usize = 20;
+
+/// Begins the update of `drained`.
+pub fn update(input: &Input<'_>, drained: &BTreeSet<InstanceId>) -> Vec<Step> {
+    let all: Vec<&InstanceId> = drained.iter().collect();
+    let some = all.chunks(AT_ONCE).map(|some| {
+        let instances: BTreeSet<InstanceId> = some.iter().map(|id| (*id).clone()).collect();
+        let (to, token) = (input.target.revision.clone(), token(input, &instances));
+        Step::plain(Action::Update { instances, to, token })
+    });
+    some.collect()
 }
 
 /// Names an update: one that is tried again after a failure is another.

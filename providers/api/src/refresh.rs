@@ -100,6 +100,22 @@ pub struct Refresh {
     pub to: Option<Revision>,
 }
 
+impl Refresh {
+    /// One that was started a moment ago, as it will show.
+    pub fn started(id: String, to: Revision) -> Self {
+        Refresh {
+            id,
+            state: RefreshState::Pending,
+            status: "Pending".into(),
+            reason: None,
+            rollback_reason: None,
+            percent: 0,
+            started: Timestamp::default(),
+            to: Some(to),
+        }
+    }
+}
+
 /// How far a refresh is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefreshState {

@@ -117,6 +117,9 @@ impl Aws {
 
         // Whatever calls from this process for the same account and region shares one limit.
         let caller = credentials.account_id().map_or(credentials.access_key_id(), |id| id.as_str());
+        // Save for S3, whose limits are its own: the lease is not to wait for other calls.
+        #[cfg(feature = "s3")]
+        let own = RetryPartition::new(format!("rolling s3 {caller} {region}"));
         let shares = RetryPartition::new(format!("rolling {caller} {region}"));
         Ok(Aws {
             autoscaling: aws_sdk_autoscaling::Client::from_conf(
@@ -141,7 +144,7 @@ impl Aws {
             #[cfg(feature = "s3")]
             s3: aws_sdk_s3::Client::from_conf(
                 aws_sdk_s3::config::Builder::from(&shared)
-                    .retry_partition(shares.clone())
+                    .retry_partition(own)
                     // Another endpoint has no name for each bucket.
                     .force_path_style(shared.endpoint_url().is_some())
                     .build(),

@@ -21,7 +21,9 @@ const THROTTLED: [&str; 10] = [
     "EC2ThrottledException",
 ];
 /// Codes by which a group says that it is busy with something else just now.
-const BUSY: [&str; 3] = ["ScalingActivityInProgress", "ResourceContention", "ResourceInUse"];
+/// S3 says that a request did not come to its end.
+const BUSY: [&str; 4] =
+    ["ScalingActivityInProgress", "ResourceContention", "ResourceInUse", "RequestTimeout"];
 /// Codes by which S3 says that an object is not, or not just now, as a call wants it.
 const CHANGED: [&str; 3] = [PRECONDITION_FAILED, "ConditionalRequestConflict", "OperationAborted"];
 pub(crate) const PRECONDITION_FAILED: &str = "PreconditionFailed";

@@ -119,16 +119,30 @@ impl Store {
     /// What about the object may not be done, tried with conditions that never hold.
     pub async fn examine(&self, target: &str) -> Vec<ProviderError> {
         let never = Seen { etag: Some("\"never\"".into()), ..Seen::default() };
+        let seen = match self.read(target).await {
+            Ok(seen) => seen,
+            Err(error) => return vec![error],
+        };
         let mut found = Vec::new();
-        match self.read(target).await {
+        if seen.etag.is_none() {
             // Should the condition not be heeded after all, there is nothing to delete.
-            Ok(Seen { etag: None, .. }) => found.extend(self.delete(&never).await.err()),
-            Ok(_) => {}
-            Err(error) => found.push(error),
+            found.extend(self.delete(&never).await.err());
         }
-        if found.is_empty() {
-            let written = self.write(target, Tags::new(), &never).await.err();
-            found.extend(written.filter(|error| error.kind != ErrorKind::Transient));
+        // Nor is anything else written than what is there.
+        match self.write(target, seen.tags, &never).await {
+            Err(error) if error.kind == ErrorKind::Transient => {}
+            Err(error) => found.push(error),
+            Ok(written) => {
+                if seen.etag.is_none() {
+                    found.extend(self.delete(&written).await.err());
+                }
+                let words = format!("{} is written whatever If-Match says", self.name());
+                let error = ProviderError::invalid("PutObject", "record/s3/bucket", words);
+                found.push(error.with_remedy(
+                    "use Amazon S3, or a store that has conditional writes: without them two \
+                     engines could overlap",
+                ));
+            }
         }
         found
     }
