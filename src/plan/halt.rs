@@ -86,7 +86,8 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
     } else if keeps_surge {
         plan.actions.extend(resume(input, record, stays));
     } else if away {
-        wait_for_home(input, view, &mut plan, deadline);
+        let until = if out_of_time { now } else { deadline };
+        wait_for_home(input, view, &mut plan, until);
     } else {
         // Whoever gets requests stays.
         if shift::is_back(input) {

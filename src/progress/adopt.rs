@@ -94,8 +94,10 @@ impl Progress {
             }
             let old = instance.revision.as_ref() != Some(&target.revision)
                 || self.failed.contains_key(id);
-            if (old || self.in_place.within.is_some()) && registers(instance) {
-                // The engine before this one has put it back.
+            // Where nobody else does it, whoever is being registered was registered by us.
+            let only_we =
+                look.is_plain() || self.in_place.within.is_some() || target.second.is_some();
+            if (old || only_we) && registers(instance) {
                 self.returned.insert(id.clone(), look.at);
             }
             if target.second.is_some() {
