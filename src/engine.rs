@@ -422,7 +422,8 @@ impl Rollout {
                     let due = plan.wake.map_or(Duration::MAX, |wake| wake.since(now));
                     // A moment past what is due, so that it is over by the look.
                     let due = due.saturating_add(Duration::from_millis(1));
-                    let due = due.min(self.renewal_due(now).max(SOON));
+                    let renewal = self.renewal_due(now);
+                    let due = due.min(if renewal.is_zero() { SOON } else { renewal });
                     self.pause(polls.pause().min(due), stop).await;
                 }
             }

@@ -18,6 +18,9 @@ use crate::record::{CONTROL, Ending, LEASE, Record};
 /// How often a lease that is watched is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// How often it is tried to take the lease off at the end.
+const LETS_GO: u32 = 3;
+
 /// What this engine holds.
 #[derive(Debug, Default)]
 pub(super) struct Hold {
@@ -253,8 +256,22 @@ impl Rollout {
             return;
         }
         let keys = BTreeSet::from([LEASE.to_owned(), CONTROL.to_owned()]);
-        if let Err(error) = self.fleet.act(&Action::EraseRecord { keys }).await {
+        let off = Action::EraseRecord { keys };
+        for _ in 0..LETS_GO {
+            let Err(error) = self.fleet.act(&off).await else { return };
             tracing::warn!(%error, "cannot take the lease off");
+            if !error.is_retryable() {
+                return;
+            }
+            self.clock.sleep(LOOK_EVERY).await;
+            // What was written meanwhile has to be seen first, and may be somebody else's.
+            let look = self.fleet.observe().await;
+            let found = look.map(|look| Lease::from_tags(&look.record));
+            let is_ours =
+                |found: Option<Lease>| found.is_some_and(|it| it.owner == self.caller.owner);
+            if found.is_ok_and(|found| !is_ours(found)) {
+                return;
+            }
         }
     }
 
