@@ -49,6 +49,7 @@ pub(crate) struct Updates {
     method: InPlace,
     wanted: OnceCell<Revision>,
     /// The commands of each token.
+    #[cfg_attr(not(feature = "ssm"), expect(dead_code, reason = "nothing is sent without it"))]
     commands: Mutex<BTreeMap<String, BTreeSet<String>>>,
     /// What the last look showed to be at work on each instance.
     at_work: Mutex<BTreeMap<InstanceId, String>>,
