@@ -371,13 +371,16 @@ impl Rollout {
             last_actions = actions;
             let mut changed = false;
             let mut failed = None;
-            for step in plan.actions {
+            let mut skips = false;
+            for (index, step) in plan.actions.into_iter().enumerate() {
                 if *stop.borrow() == Stop::Now || !self.is_believed() {
+                    skips = true;
                     break;
                 }
-                if self.is_late_to_renew() {
+                // One at least, or an engine whose every call waits long for its turn never acts.
+                if index > 0 && self.is_late_to_renew() {
                     // The rest is planned again, once others know that this engine lives.
-                    changed = true;
+                    (changed, skips) = (true, true);
                     break;
                 }
                 let action = step.action.clone();
@@ -392,6 +395,9 @@ impl Rollout {
                         break;
                     }
                 }
+            }
+            if failed.is_none() && !skips {
+                failing_since = None;
             }
             match failed {
                 Some((action, error)) => {
@@ -412,7 +418,6 @@ impl Rollout {
                 }
                 None if changed => {
                     in_a_row += 1;
-                    failing_since = None;
                     retries.start_over();
                     polls.start_over();
                 }

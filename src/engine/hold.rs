@@ -129,12 +129,14 @@ impl Rollout {
         emit: &mut Emitter<'_>,
     ) -> Result<Option<String>, String> {
         let mut schedule = crate::schedule::Schedule::retrying(self.caller.jitter);
-        let begin = self.clock.now();
+        let mut failing_since = None;
         let action = Action::WriteRecord { tags: lease.tags() };
         loop {
             self.hold.renewed = self.clock.now();
             let Err(error) = self.fleet.act(&action).await else { return Ok(None) };
-            let patient = self.clock.now().since(begin) <= PATIENCE && *stop.borrow() == Stop::No;
+            let now = self.clock.now();
+            let since = *failing_since.get_or_insert(now);
+            let patient = now.since(since) <= PATIENCE && *stop.borrow() == Stop::No;
             if !error.is_retryable() || !patient {
                 let remedy = error.remedy.as_ref().map_or(String::new(), |r| format!(" ({r})"));
                 return Err(format!("cannot write the lease: {error}{remedy}"));

@@ -20,6 +20,10 @@ use crate::schedule::Schedule;
 /// A launch that is missing for this long is worth asking about, and again after as long.
 const LAUNCH_IS_LATE: Duration = Duration::from_secs(5);
 
+/// How often something is tried before anything was begun, though a try may take so long that
+/// patience is over after it.
+const FIRST_TRIES: u32 = 3;
+
 impl Rollout {
     /// Begins anew from `look`: everything this engine knows is in the record and in the fleet.
     /// What the record says is under way goes on.
@@ -146,7 +150,7 @@ impl Rollout {
         ask: impl Fn(Arc<dyn Fleet>) -> F,
     ) -> Result<T, ProviderError> {
         let mut schedule = Schedule::retrying(self.caller.jitter);
-        let begin = self.clock.now();
+        let mut failing_since = None;
         loop {
             let error = match ask(Arc::clone(&self.fleet)).await {
                 Ok(found) => return Ok(found),
@@ -158,7 +162,9 @@ impl Rollout {
                 Stop::Gracefully => STOP_WITHIN,
                 Stop::Now => Duration::ZERO,
             };
-            if !error.is_retryable() || self.clock.now().since(begin) > patience {
+            let now = self.clock.now();
+            let since = *failing_since.get_or_insert(now);
+            if !error.is_retryable() || now.since(since) >= patience {
                 return Err(error);
             }
             let error = error.to_string();
@@ -236,13 +242,18 @@ pub(super) async fn patiently<T, F: Future<Output = Result<T, ProviderError>>>(
     ask: impl Fn() -> F,
 ) -> Result<T, ProviderError> {
     let mut schedule = Schedule::retrying(jitter);
-    let begin = clock.now();
+    let (mut failing_since, mut tries) = (None, 0);
     loop {
         let error = match ask().await {
             Ok(found) => return Ok(found),
             Err(error) => error,
         };
-        if !error.is_retryable() || clock.now().since(begin) > first_patience(&error) {
+        tries += 1;
+        let now = clock.now();
+        // Not since the first try: that may have waited long for its turn.
+        let since = *failing_since.get_or_insert(now);
+        let is_over = now.since(since) >= first_patience(&error) && tries >= FIRST_TRIES;
+        if !error.is_retryable() || is_over {
             return Err(error);
         }
         tracing::debug!(%error, "trying again");

@@ -1,8 +1,9 @@
 //! A cloud that throttles, forgets to answer, or goes away.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rolling::engine::Stop;
@@ -103,6 +104,96 @@ impl Fleet for Flaky {
     fn clock(&self) -> Arc<dyn Clock> {
         self.inner.clock()
     }
+}
+
+/// A simulator that many share: every call waits for its turn.
+struct Crowded {
+    inner: Arc<Simulator>,
+    wait: Duration,
+    /// How many of the first calls fail.
+    fail: u32,
+    /// Whether the first try of every action is throttled.
+    throttles: bool,
+    calls: AtomicU32,
+    tried: Mutex<BTreeSet<String>>,
+}
+
+impl Crowded {
+    async fn turn(&self, fault: Option<ErrorKind>) -> Result<(), ProviderError> {
+        self.inner.clock().sleep(self.wait).await;
+        let fails = self.calls.fetch_add(1, Ordering::Relaxed) < self.fail;
+        match fault.or(fails.then_some(ErrorKind::Transient)) {
+            Some(kind) => Err(ProviderError {
+                operation: "Call".into(),
+                kind,
+                effect: Effect::NotApplied,
+                code: None,
+                message: "too many at once".into(),
+                attribute: None,
+                remedy: None,
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Fleet for Crowded {
+    async fn resolve(&self) -> Result<Target, ProviderError> {
+        self.turn(None).await?;
+        self.inner.resolve().await
+    }
+
+    async fn observe(&self) -> Result<Observation, ProviderError> {
+        self.turn(None).await?;
+        self.inner.observe().await
+    }
+
+    async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
+        self.inner.alarms(names).await
+    }
+
+    async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
+        self.inner.activities(since).await
+    }
+
+    async fn act(&self, action: &Action) -> Result<(), ProviderError> {
+        let is_first = self.tried.lock().expect("tries").insert(format!("{action:?}"));
+        self.turn((self.throttles && is_first).then_some(ErrorKind::Throttled)).await?;
+        self.inner.act(action).await
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.inner.clock()
+    }
+}
+
+/// Ten rolled where every call takes `wait`.
+async fn roll_in_a_crowd(wait: Duration, fail: u32, throttles: bool) -> Told {
+    let simulator = simulate(fleet());
+    let (inner, calls, tried) = (simulator.clone(), AtomicU32::new(0), Mutex::default());
+    let crowded = Crowded { inner, wait, fail, throttles, calls, tried };
+    let mut spec = spec(Policy::Rolling(BatchSize::Fixed(1)));
+    spec.health.healthy_timeout = seconds(3600);
+    let told = roll(Arc::new(crowded), spec).await;
+    assert_done(&told, &simulator).await;
+    told
+}
+
+#[tokio::test]
+async fn a_first_call_that_fails_after_a_long_wait_for_its_turn_is_tried_again() {
+    roll_in_a_crowd(seconds(10), 2, false).await;
+}
+
+#[tokio::test]
+async fn failures_between_which_calls_get_through_never_add_up() {
+    let told = roll_in_a_crowd(seconds(5), 0, true).await;
+    assert!(told.report.elapsed_ms > 600_000, "{}", told.report.elapsed_ms);
+}
+
+#[tokio::test]
+async fn where_every_call_waits_as_long_as_a_lease_is_believed_it_still_acts() {
+    roll_in_a_crowd(seconds(25), 0, false).await;
 }
 
 async fn assert_done(told: &Told, simulator: &Simulator) {
