@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::lab::{Account, account};
-use crate::localstack::{assert_drained_before_terminated, ids, least_serving, report, times};
+use crate::localstack::{assert_drained_before_terminated, bad, ids, least_serving, report, times};
 use crate::process::Ran;
 use crate::promises::{end, start};
 
@@ -22,7 +22,7 @@ fn resource(made: &Value, version: &str) -> Value {
     json!({
         "policy": "rolling", "batch_size_type": "percentage", "batch_size": 30,
         "poll_interval": "200ms",
-        "health": { "min_healthy_time": "300ms", "healthy_timeout": "5s" },
+        "health": { "min_healthy_time": "300ms", "healthy_timeout": "60s" },
         "target_group": {
             "arn": made["target_group_arns"][0],
             "launch_template": { "id": made["launch_template"], "version": version },
@@ -71,8 +71,7 @@ fn assert_as_before(account: &Account, before: &Value, version: &str) {
     assert_eq!(listed, instances.len(), "nobody drains, and nobody is lost");
 }
 
-fn apply(account: &Account, made: &Value, policy: &str, version: &str) -> Ran {
-    let mut wanted = resource(made, version);
+fn apply(account: &Account, mut wanted: Value, policy: &str) -> Ran {
     wanted["policy"] = json!(policy);
     if !policy.starts_with("rolling") {
         wanted.as_object_mut().expect("attributes").remove("batch_size");
@@ -89,7 +88,7 @@ fn plain_instances_are_replaced_batch_by_batch_each_by_one_like_it() {
         let Some(account) = account() else { return };
         let made = account.make("plain", instances(10, json!([null, null])), times());
         let before = account.get(WEB);
-        let ran = apply(&account, &made, policy, "2");
+        let ran = apply(&account, resource(&made, "2"), policy);
         assert_eq!(ran.code, 0, "{policy}: {ran:?}");
         assert_as_before(&account, &before, "2");
         let timeline = account.timeline();
@@ -100,7 +99,7 @@ fn plain_instances_are_replaced_batch_by_batch_each_by_one_like_it() {
         assert!(most_serving(&before, &timeline) <= ceiling, "{policy}");
         assert_every_target_has_its_port(&account);
         // Looked at again there is nothing to do.
-        let again = apply(&account, &made, policy, "2");
+        let again = apply(&account, resource(&made, "2"), policy);
         assert_eq!(again.code, 0, "{again:?}");
         assert_eq!(account.count("ec2.RunInstances"), 10, "{policy}");
     }
@@ -148,7 +147,7 @@ fn a_bad_revision_of_plain_instances_goes_back_and_its_cause_is_told() {
             let Some(account) = account() else { return };
             let made = account.make("plain", instances(6, json!([null, behaviour])), times());
             let before = account.get(WEB);
-            let ran = apply(&account, &made, policy, "2");
+            let ran = apply(&account, bad(resource(&made, "2")), policy);
             assert_eq!(ran.code, 3, "{behaviour} {policy}: {ran:?}");
             let why = report(&ran)["reason"].as_str().expect("a reason").to_owned();
             assert!(why.contains(words), "{why}");
@@ -181,7 +180,6 @@ fn kill_and_apply(moment: Duration, has_surge: bool) {
     let made = account.make("plain", instances(9, json!([null, null])), times());
     let before = account.get(WEB);
     let mut wanted = resource(&made, "2");
-    wanted["health"]["healthy_timeout"] = json!("60s");
     if has_surge {
         wanted["policy"] = json!("rolling_with_additional_batch");
     }

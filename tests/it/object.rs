@@ -70,7 +70,6 @@ fn until_called(account: &Account, action: &str, times: u64) {
 pub fn recorded(account: &Account, mut wanted: Value) -> Value {
     let bucket = format!("rolling-{}", account.id);
     wanted["record"] = json!({ "s3": { "bucket": bucket, "key": KEY } });
-    wanted["health"]["healthy_timeout"] = json!("60s");
     wanted
 }
 

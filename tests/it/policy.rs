@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::lab::{account, policy};
-use crate::localstack::{resource, times};
+use crate::localstack::{bad, resource, times};
 use crate::process;
 use crate::promises::{end, start};
 
@@ -22,7 +22,7 @@ fn the_policy_allows_what_is_called_and_nothing_else() {
     });
     let template = account.fleet(fleet, times);
     // A bad revision with a batch beside the fleet: borrowed, marked, kept, and rolled back.
-    let mut bad = resource(&template, "2");
+    let mut bad = bad(resource(&template, "2"));
     bad["policy"] = json!("RollingWithAdditionalBatch");
     bad["keep_failed_instances"] = json!(1);
     let ran = account.run("apply", &bad);

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::lab::{Account, account};
 use crate::localstack::{
-    assert_as_before, assert_drained_before_terminated, ids, least_serving, report, resource, ten,
-    times,
+    assert_as_before, assert_drained_before_terminated, bad, ids, least_serving, report, resource,
+    ten, times,
 };
 use crate::process::{self, Ran};
 
@@ -74,7 +74,7 @@ fn a_bad_revision_rolls_back_to_the_last_completed_one_by_itself() {
         fleet["versions"] = json!([null, "unhealthy"]);
         let template = account.fleet(fleet, times());
         let before = account.get("groups/web");
-        let mut wanted = resource(&template, "2");
+        let mut wanted = bad(resource(&template, "2"));
         wanted["policy"] = json!(policy);
         if policy == "immutable" {
             for name in ["batch_size", "batch_size_type"] {
@@ -102,7 +102,7 @@ fn a_failed_instance_is_kept_outside_the_group_to_be_looked_at() {
     fleet["versions"] = json!([null, "unhealthy"]);
     let template = account.fleet(fleet, times());
     let before = account.get("groups/web");
-    let mut wanted = resource(&template, "2");
+    let mut wanted = bad(resource(&template, "2"));
     wanted["keep_failed_instances"] = json!(1);
     let ran = account.run("apply", &wanted);
     assert_eq!(ran.code, 3, "{ran:?}");
@@ -147,7 +147,6 @@ fn kill_and_apply(moment: Duration) {
     wanted["policy"] = json!("rolling_with_additional_batch");
     wanted["batch_size_type"] = json!("fixed");
     wanted["batch_size"] = json!(4);
-    wanted["health"]["healthy_timeout"] = json!("60s");
     let mut child = start(&account, &wanted);
     std::thread::sleep(moment);
     child.kill().expect("SIGKILL");
@@ -171,8 +170,7 @@ fn of_two_engines_at_once_the_second_leaves_and_names_the_first() {
     let slow = json!({ "boot": 3.0, "register": 1.0 });
     let template = account.fleet(json!({ "name": "web", "size": 4, "max": 4 }), slow);
     let before = account.get("groups/web");
-    let mut wanted = resource(&template, "2");
-    wanted["health"]["healthy_timeout"] = json!("60s");
+    let wanted = resource(&template, "2");
     let first = start(&account, &wanted);
     until(&account, "elbv2.DeregisterTargets");
     let second = account.run("apply", &wanted);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::lab::{Account, account};
-use crate::localstack::{assert_as_before, ids, report, resource, times};
+use crate::localstack::{assert_as_before, bad, ids, report, resource, times};
 use crate::process::Ran;
 use crate::promises::{end, start};
 
@@ -148,7 +148,7 @@ fn a_new_set_that_fails_gets_no_request_and_is_taken_away() {
     for policy in ["traffic_splitting", "blue_green"] {
         let Some(account) = account() else { return };
         let (made, before) = made(&account, json!([null, "unhealthy"]));
-        let ran = account.run("apply", &shifting(&made, policy, "2"));
+        let ran = account.run("apply", &bad(shifting(&made, policy, "2")));
         assert_eq!(ran.code, 3, "{policy}: {ran:?}");
         let why = report(&ran)["reason"].as_str().expect("a reason").to_owned();
         assert!(why.contains("in target group web-second"), "{why}");
@@ -226,8 +226,7 @@ fn killed_or_interrupted_while_requests_are_shifted_nothing_is_lost() {
 fn kill_and_apply(policy: &str, signal: &str) {
     let Some(account) = account() else { return };
     let (made, before) = made(&account, json!([null, null]));
-    let mut wanted = shifting(&made, policy, "2");
-    wanted["health"]["healthy_timeout"] = json!("60s");
+    let wanted = shifting(&made, policy, "2");
     let running = start(&account, &wanted);
     until_shifted(&account, if policy == "blue_green" { 100 } else { 10 });
     let id = running.id().to_string();

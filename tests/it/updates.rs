@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::lab::{Account, account};
-use crate::localstack::{ids, least_serving, report, times};
+use crate::localstack::{bad, ids, least_serving, report, times};
 use crate::promises::{end, start};
 
 /// A document of the Systems Manager, one version for each of these behaviours.
@@ -39,7 +39,7 @@ fn base(document_version: &str) -> Value {
     json!({
         "policy": "rolling", "batch_size_type": "percentage", "batch_size": 50,
         "poll_interval": "200ms",
-        "health": { "min_healthy_time": "300ms", "healthy_timeout": "8s" },
+        "health": { "min_healthy_time": "300ms", "healthy_timeout": "60s" },
         "replacement": { "run_command": {
             "document": "deploy", "version": document_version,
             "parameters": { "Release": "2.1" }, "timeout": "30s",
@@ -172,7 +172,7 @@ fn a_command_that_fails_is_told_with_its_output_and_undone() {
         }
         let first = fleet.account.run("apply", &fleet.of(base("1")));
         assert_eq!(first.code, 0, "{first:?}");
-        let ran = fleet.account.run("apply", &fleet.of(base("2")));
+        let ran = fleet.account.run("apply", &bad(fleet.of(base("2"))));
         assert_eq!(ran.code, 3, "{behaviour}: {ran:?}");
         let why = report(&ran)["reason"].as_str().expect("a reason").to_owned();
         assert!(why.to_lowercase().contains(&words.to_lowercase()), "{why}");
@@ -190,8 +190,7 @@ fn killed_at_any_moment_no_command_is_run_twice_and_nobody_stays_out() {
                 for kill in (lane..KILLS).step_by(3) {
                     let Some(fleet) = fleet(kill % 2 == 0, &[None, None]) else { return };
                     let moment = 7.0 * f64::from(kill + 1) / f64::from(KILLS);
-                    let mut wanted = fleet.of(base("2"));
-                    wanted["health"]["healthy_timeout"] = json!("60s");
+                    let wanted = fleet.of(base("2"));
                     let mut child = start(&fleet.account, &wanted);
                     std::thread::sleep(Duration::from_secs_f64(moment));
                     child.kill().expect("SIGKILL");
@@ -232,7 +231,7 @@ fn root_volumes_are_replaced_by_ones_of_an_image_and_a_bad_one_goes_back() {
         for (index, words) in
             [(1, "Target.ResponseCodeMismatch"), (2, "could not replace its root volume")]
         {
-            let ran = fleet.account.run("apply", &wanted(image(index)));
+            let ran = fleet.account.run("apply", &bad(wanted(image(index))));
             assert_eq!(ran.code, 3, "{ran:?}");
             let why = report(&ran)["reason"].as_str().expect("a reason").to_owned();
             assert!(why.contains(words), "{why}");
@@ -280,8 +279,7 @@ fn a_throttled_command_and_an_instance_that_the_group_launches_meanwhile_are_no_
     let Some(fleet) = fleet(false, &[None]) else { return };
     let throttle = json!([{ "kind": "throttle", "action": "ssm.SendCommand", "count": 1 }]);
     fleet.account.put("faults", throttle);
-    let mut wanted = fleet.of(base("1"));
-    wanted["health"]["healthy_timeout"] = json!("60s");
+    let wanted = fleet.of(base("1"));
     let running = start(&fleet.account, &wanted);
     while fleet.calls("SendCommand").is_empty() {
         std::thread::sleep(Duration::from_millis(50));
