@@ -91,7 +91,12 @@ async fn look(task: &Task, providers: &Providers, edge: &Edge) -> Result<Rollout
     let place = |error| vec![Diagnostic::from_provider(&error, "", PROVIDER)];
     let fleet = providers.open(&task.config).await.map_err(place)?;
     let caller = edge.caller(&edge.rollout_id);
-    Rollout::prepare(fleet, task.spec.clone(), &caller).await.map_err(place)
+    let spec = task.spec.clone();
+    let rollout = match task.word {
+        None => Rollout::prepare(fleet, spec, &caller).await,
+        Some(_) => Rollout::look_up(fleet, spec, &caller).await,
+    };
+    rollout.map_err(place)
 }
 
 fn place(error: &ProviderError) -> Vec<Diagnostic> {

@@ -227,7 +227,7 @@ fn validate(input: &Input) -> u8 {
 }
 
 async fn plan(input: &Input, detailed: bool, edge: &Edge) -> u8 {
-    let prepared = match prepare_all(input, edge).await {
+    let prepared = match prepare_all(input, edge, Purpose::Begin).await {
         Ok(prepared) => prepared,
         Err(found) => return refuse(input, &found),
     };
@@ -248,7 +248,7 @@ async fn plan(input: &Input, detailed: bool, edge: &Edge) -> u8 {
 }
 
 async fn status(input: &Input, follow: bool, edge: &Edge) -> u8 {
-    let mut prepared = match prepare_all(input, edge).await {
+    let mut prepared = match prepare_all(input, edge, Purpose::Tell).await {
         Ok(prepared) => prepared,
         Err(found) => return refuse(input, &found),
     };
@@ -328,10 +328,20 @@ fn load(input: &Input) -> Result<(Document, Vec<Resource>), Vec<Diagnostic>> {
     Ok((document, resources))
 }
 
+/// What targets are looked up for.
+#[derive(Clone, Copy)]
+enum Purpose {
+    /// To plan or begin rollouts.
+    Begin,
+    /// To tell how rollouts are, or what is wanted of them.
+    Tell,
+}
+
 /// Looks all meant targets up before anything is done to any of them.
 async fn prepare_all(
     input: &Input,
     edge: &Edge,
+    purpose: Purpose,
 ) -> Result<Vec<(Resource, Rollout)>, Vec<Diagnostic>> {
     let (document, resources) = load(input)?;
     let providers = Providers::new(document.provider.clone(), edge.now);
@@ -340,8 +350,12 @@ async fn prepare_all(
         let place = |error| vec![Diagnostic::from_provider(&error, &resource.pointer, PROVIDER)];
         let fleet = providers.open(&resource.config).await.map_err(place)?;
         let caller = edge.caller(&edge.rollout_id);
-        let rollout =
-            Rollout::prepare(fleet, resource.spec.clone(), &caller).await.map_err(place)?;
+        let spec = resource.spec.clone();
+        let rollout = match purpose {
+            Purpose::Begin => Rollout::prepare(fleet, spec, &caller).await,
+            Purpose::Tell => Rollout::look_up(fleet, spec, &caller).await,
+        };
+        let rollout = rollout.map_err(place)?;
         prepared.push((resource, rollout));
     }
     for warning in &document.warnings {

@@ -1,8 +1,9 @@
 //! What every front-end that keeps state does with a deployment: look at it, and end it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use rolling_provider::ProviderError;
+use rolling_provider::{Fleet, ProviderError};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -12,6 +13,7 @@ use crate::engine::{Caller, Commanded, Rollout, Stop};
 use crate::event::{Envelope, Outcome};
 use crate::providers::Providers;
 use crate::record::Phase;
+use crate::spec::RollingDeployment;
 use crate::stopping::stopped;
 
 /// How long the end of a deployment waits for another engine that was told to abort.
@@ -36,7 +38,7 @@ impl Looked {
     }
 }
 
-/// Looks at the target of `config`.
+/// Looks at the target of `config`, to tell what is there or to end it.
 ///
 /// # Errors
 /// See [`Looked`].
@@ -45,9 +47,30 @@ pub async fn look(
     config: &Value,
     caller: &Caller,
 ) -> Result<Rollout, Looked> {
+    let (fleet, spec) = open(providers, config).await?;
+    Rollout::look_up(fleet, spec, caller).await.map_err(Looked::Provider)
+}
+
+/// Looks at the target of `config`, to plan or begin a rollout.
+///
+/// # Errors
+/// See [`Looked`]; also what would keep a rollout from beginning.
+pub async fn prepare(
+    providers: &Providers,
+    config: &Value,
+    caller: &Caller,
+) -> Result<Rollout, Looked> {
+    let (fleet, spec) = open(providers, config).await?;
+    Rollout::prepare(fleet, spec, caller).await.map_err(Looked::Provider)
+}
+
+async fn open(
+    providers: &Providers,
+    config: &Value,
+) -> Result<(Arc<dyn Fleet>, RollingDeployment), Looked> {
     let (config, spec) = document::deployment(config, "").map_err(Looked::Document)?;
     let fleet = providers.open(&config).await.map_err(Looked::Provider)?;
-    Rollout::prepare(fleet, spec, caller).await.map_err(Looked::Provider)
+    Ok((fleet, spec))
 }
 
 /// A configuration to look with: an imported one has no policy yet, and none is needed.

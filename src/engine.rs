@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod act;
+mod begin;
 mod command;
 mod follow;
 mod gate;
@@ -32,7 +33,7 @@ use crate::plan::{self, Input, Outlook, Plan, Preview, Verdict};
 use crate::progress::{Halt, Progress};
 use crate::record::{Ending, Phase, Record};
 use crate::schedule::Schedule;
-use crate::spec::{Engine, Gates, RollingDeployment, Window};
+use crate::spec::{Engine, Gates, RollingDeployment};
 
 /// How long reads and accepted-by-nobody mutations are tried again before the rollout gives up.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -99,11 +100,27 @@ pub struct Rollout {
 }
 
 impl Rollout {
-    /// Looks the target up and looks at it once. Reads only.
+    /// Looks the target up and looks at it once, for a rollout that may begin now. Reads only.
+    ///
+    /// # Errors
+    /// What the cloud said; a document that asks for what is not there names its attribute. And
+    /// what would keep a rollout from beginning.
+    pub async fn prepare(
+        fleet: Arc<dyn Fleet>,
+        spec: RollingDeployment,
+        caller: &Caller,
+    ) -> Result<Rollout, ProviderError> {
+        let rollout = Rollout::look_up(fleet, spec, caller).await?;
+        rollout.may_begin().await?;
+        Ok(rollout)
+    }
+
+    /// Looks the target up and looks at it once, to tell what is there and to end it: what would
+    /// only keep a rollout from beginning is no hindrance. Reads only.
     ///
     /// # Errors
     /// What the cloud said; a document that asks for what is not there names its attribute.
-    pub async fn prepare(
+    pub async fn look_up(
         fleet: Arc<dyn Fleet>,
         spec: RollingDeployment,
         caller: &Caller,
@@ -129,60 +146,17 @@ impl Rollout {
             fleet,
         };
         if rollout.refreshes() {
-            rollout.prepare_refresh().await?;
+            rollout.look_up_refresh().await?;
             return Ok(rollout);
         }
-        rollout.refuse_surge(look.desired())?;
         rollout.take_up(look).map_err(|why| {
             ProviderError::invalid("read the rollout record", "", why).with_remedy(
                 "finish the rollout with the version of rolling that began it, or remove the \
                  tags that start with rolling: once nothing is borrowed any more",
             )
         })?;
-        let is_under_way = rollout.record().is_some_and(|record| !record.is_over());
-        if !is_under_way && !plan::is_converged(&rollout.input(rollout.look.at)) {
-            let (fleet, clock) = (Arc::clone(&rollout.fleet), Arc::clone(&rollout.clock));
-            look::patiently(&*clock, caller.jitter, || fleet.may_begin()).await?;
-        }
-        rollout.refuse_shift()?;
+        rollout.refuse_other_ways()?;
         Ok(rollout)
-    }
-
-    /// Requests that are shifted come back in the way they went, and before a rollout none are.
-    fn refuse_shift(&self) -> Result<(), ProviderError> {
-        let shifts = self.spec.policy.shifts();
-        let record = self.progress.record.as_ref().filter(|record| !record.is_over());
-        if let Some(record) = record.filter(|record| record.borrowed.shifts != shifts) {
-            let (id, which) = (&record.id, if shifts { "does not shift" } else { "shifts" });
-            let words = format!("rollout {id} is {}, and {which} requests", record.status());
-            let error = ProviderError::invalid("check the policy", "policy", words);
-            return Err(error.with_remedy(
-                "finish or abort it with the document that it began with, and change the policy \
-                 then",
-            ));
-        }
-        let percent = self.look.shifted.iter().flatten().max().copied().unwrap_or_default();
-        if record.is_none() && percent > 0 {
-            let words = format!(
-                "{percent} % of the requests go to the second target group before anything was done"
-            );
-            let place = "traffic/listener_rule_arns";
-            let error = ProviderError::invalid("check the listener rules", place, words);
-            return Err(error.with_remedy("give it the weight 0 in every rule"));
-        }
-        Ok(())
-    }
-
-    /// A fleet beside which nothing can be launched is rolled without surge, or not at all.
-    fn refuse_surge(&self, size: u32) -> Result<(), ProviderError> {
-        let Some(why) = &self.target.no_surge else { return Ok(()) };
-        if Window::resolve(self.spec.policy, size).surge == 0 {
-            return Ok(());
-        }
-        let policy = self.spec.policy.name();
-        let words = format!("the policy {policy} launches instances beside the fleet, and {why}");
-        let error = ProviderError::invalid("check the policy", "policy", words);
-        Err(error.with_remedy("use rolling with a batch size, or all_at_once"))
     }
 
     /// Looks again, to show what has changed since.

@@ -5,14 +5,15 @@ use std::io;
 use super::live::Live;
 use super::plain::Plain;
 use super::{
-    ABORTED, Edge, FAILED, Input, LOCKED, Output, ROLLED_BACK, is_terminal, prepare_all, print_json,
+    ABORTED, Edge, FAILED, Input, LOCKED, Output, Purpose, ROLLED_BACK, is_terminal, prepare_all,
+    print_json,
 };
 use super::{refuse, say, signals, text};
 use crate::engine::Rollout;
 use crate::event::{Envelope, Outcome, Report};
 
 pub(super) async fn apply(input: &Input, edge: &Edge) -> u8 {
-    let prepared = match prepare_all(input, edge).await {
+    let prepared = match prepare_all(input, edge, Purpose::Begin).await {
         Ok(prepared) => prepared,
         Err(found) => return refuse(input, &found),
     };

@@ -6,7 +6,7 @@ use std::io;
 use serde_json::json;
 
 use super::apply::{exit_code, listen, shower};
-use super::{Edge, FAILED, Input, Output, prepare_all, print_json, refuse, say, text};
+use super::{Edge, FAILED, Input, Output, Purpose, prepare_all, print_json, refuse, say, text};
 use crate::control::Word;
 use crate::document::{Diagnostic, PROVIDER};
 use crate::engine::Commanded;
@@ -14,7 +14,7 @@ use crate::engine::Commanded;
 /// An engine at work that obeys is the one to exit with what becomes of the rollout; here that is
 /// success. What is carried out here exits as `apply` does.
 pub(super) async fn command(word: Word, input: &Input, edge: &Edge) -> u8 {
-    let prepared = match prepare_all(input, edge).await {
+    let prepared = match prepare_all(input, edge, Purpose::Tell).await {
         Ok(prepared) => prepared,
         Err(found) => return refuse(input, &found),
     };

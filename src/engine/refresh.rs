@@ -17,7 +17,7 @@ use crate::plan::Preview;
 use crate::progress::Progress;
 use crate::record::Record;
 use crate::refresh::{self, Next, next};
-use crate::spec::{Engine, OnFailure};
+use crate::spec::Engine;
 
 /// How to go on with a refresh that another document has begun.
 const ITS_OWN_DOCUMENT: &str = "wait for it to end, use the document that it was begun with, or \
@@ -91,42 +91,18 @@ impl Rollout {
         next(self.refresh.as_ref(), &self.spec, &self.target, &self.look)
     }
 
-    /// Looks the latest refresh up, and refuses what stands in the way of another one.
-    pub(super) async fn prepare_refresh(&mut self) -> Result<(), ProviderError> {
+    /// Looks the latest refresh up. A rollout of this program's own has to end first.
+    pub(super) async fn look_up_refresh(&mut self) -> Result<(), ProviderError> {
         let (fleet, clock) = (Arc::clone(&self.fleet), Arc::clone(&self.clock));
         self.refresh =
             patiently(&*clock, self.caller.jitter, || latest(Arc::clone(&fleet), None)).await?;
         self.take_up_refresh(self.look.clone());
-        let refuse = |attribute: &str, words: String, remedy: &str| {
-            let error = ProviderError::invalid("check the group", attribute, words);
-            Err(error.with_remedy(remedy))
-        };
         let record = Record::from_tags(&self.look.record)
             .map_err(|why| ProviderError::invalid("read the rollout record", "", why))?;
         if let Some(record) = record.filter(|record| !record.is_over()) {
             let words = format!("rollout {} is {} on the group", record.id, record.status());
-            return refuse("engine", words, "finish or abort it with engine rolling first");
-        }
-        if !matches!(self.next(), Next::Start) {
-            return Ok(());
-        }
-        refresh::preferences(&self.spec, self.size())?;
-        let mut old = refresh::old(&self.spec, &self.target, &self.look);
-        if let Some((id, _)) = old.find(|(_, instance)| instance.ignored) {
-            let words =
-                format!("{id} is tagged rolling:ignore, which an instance refresh does not");
-            let remedy = "take the tag off, protect it from scale-in with \
-                          scale_in_protected_instances = \"ignore\", or roll with engine rolling";
-            return refuse("engine", words + " heed", remedy);
-        }
-        let template = self.look.template.as_ref();
-        if let Some(alias) = template.filter(|found| self.target.aliases.contains_key(found))
-            && self.spec.on_failure == OnFailure::Rollback
-        {
-            let words = format!("the group launches {alias}, and to an alias no refresh goes back");
-            let remedy = "set the group's launch template to a version by number, or choose \
-                          on_failure stop";
-            return refuse("on_failure", words, remedy);
+            let error = ProviderError::invalid("check the group", "engine", words);
+            return Err(error.with_remedy("finish or abort it with engine rolling first"));
         }
         Ok(())
     }

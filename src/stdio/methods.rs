@@ -87,10 +87,7 @@ impl Session {
             }
         };
         let mut stop = work.stop;
-        tokio::select! {
-            answer = looking => answer,
-            () = stopped(&mut stop) => Err(cancelled()),
-        }
+        unless_stopped(&mut stop, looking).await?
     }
 
     /// Who asks, and what they know from before.
@@ -107,18 +104,21 @@ impl Session {
         deployment::look(&self.providers, config, caller).await
     }
 
-    /// The same, given up as soon as the peer no longer wants it: nothing was done yet.
-    async fn look_unless_stopped(
-        &self,
-        config: &Value,
-        caller: &Caller,
-        stop: &mut watch::Receiver<Stop>,
-    ) -> Result<Result<Rollout, Looked>, RpcError> {
-        tokio::select! {
-            biased;
-            () = stopped(stop) => Err(cancelled()),
-            looked = self.look(config, caller) => Ok(looked),
-        }
+    /// The same, to plan or begin a rollout.
+    async fn prepare(&self, config: &Value, caller: &Caller) -> Result<Rollout, Looked> {
+        deployment::prepare(&self.providers, config, caller).await
+    }
+}
+
+/// Gives `looking` up as soon as the peer no longer wants it: nothing was done yet.
+async fn unless_stopped<T>(
+    stop: &mut watch::Receiver<Stop>,
+    looking: impl Future<Output = T>,
+) -> Result<T, RpcError> {
+    tokio::select! {
+        biased;
+        () = stopped(stop) => Err(cancelled()),
+        looked = looking => Ok(looked),
     }
 }
 

@@ -395,6 +395,10 @@ fn what_stands_in_the_way_is_refused_by_name_before_anything_is_started() {
     let refused = account.run("apply", &wanted(&template, "2"));
     assert_eq!(refused.code, 2, "{refused:?}");
     assert!(refused.stdout.contains("has suspended InstanceRefresh"), "{refused:?}");
+    for word in ["status", "abort"] {
+        let told = account.run(word, &wanted(&template, "2"));
+        assert_eq!(told.code, 0, "{word}: {told:?}");
+    }
     let latest = json!({ "LaunchTemplateId": template, "Version": "$Latest" });
     account.put("groups/web", json!({ "SuspendedProcesses": [], "LaunchTemplate": latest }));
     let refused = account.run("apply", &wanted(&template, "1"));

@@ -54,12 +54,13 @@ pub trait Fleet: Send + Sync {
         false
     }
 
-    /// Whether a rollout can be begun with every instance as it is. Not asked of one that is under
-    /// way: that one is to be ended all the same. Reads only.
+    /// Whether a rollout can begin (`begins`) with every instance as it is, or one that is under
+    /// way can go on. Not asked by who only wants to know, or to end one. Reads only.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Invalid`] with the attribute at fault when not.
-    async fn may_begin(&self) -> Result<(), ProviderError> {
+    async fn may_roll(&self, begins: bool) -> Result<(), ProviderError> {
+        let _ = begins;
         Ok(())
     }
 

@@ -42,7 +42,10 @@ impl AutoScalingGroupFleet {
                 return found;
             }
         };
-        found.errors.extend(self.refuse(&group).await.err());
+        match self.refuse(&group) {
+            Ok(()) => found.errors.extend(self.refuse_now(&group).await.err()),
+            Err(error) => found.errors.push(error),
+        }
         let wanted = self.wanted(&group).await;
         match self.wanted_arns(&group) {
             Ok(arns) => {

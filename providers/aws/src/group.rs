@@ -69,7 +69,6 @@ pub struct AutoScalingGroupFleet {
 /// fails and all is asked for again, those that were answered are not.
 #[derive(Debug, Default)]
 pub(crate) struct Resolved {
-    pub refused: OnceCell<()>,
     pub wanted: OnceCell<Revision>,
     pub aliases: OnceCell<BTreeMap<Revision, Revision>>,
     pub target_groups: OnceCell<Vec<TargetGroup>>,
@@ -136,10 +135,11 @@ impl Fleet for AutoScalingGroupFleet {
         self.aws.alarms(names).await
     }
 
-    async fn may_begin(&self) -> Result<(), ProviderError> {
+    async fn may_roll(&self, begins: bool) -> Result<(), ProviderError> {
+        self.refuse_now(&self.describe().await?).await?;
         match &self.updates {
-            Some(updates) => updates.refuse(&self.aws, &self.look().await?).await,
-            None => Ok(()),
+            Some(updates) if begins => updates.refuse(&self.aws, &self.look().await?).await,
+            _ => Ok(()),
         }
     }
 

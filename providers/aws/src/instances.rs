@@ -146,10 +146,10 @@ impl Fleet for InstancesFleet {
         self.aws.alarms(names).await
     }
 
-    async fn may_begin(&self) -> Result<(), ProviderError> {
+    async fn may_roll(&self, begins: bool) -> Result<(), ProviderError> {
         match &self.updates {
-            Some(updates) => updates.refuse(&self.aws, &self.look().await?).await,
-            None => Ok(()),
+            Some(updates) if begins => updates.refuse(&self.aws, &self.look().await?).await,
+            _ => Ok(()),
         }
     }
 

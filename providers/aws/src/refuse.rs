@@ -1,4 +1,4 @@
-//! Groups that cannot be rolled yet, refused by name before anything is touched.
+//! Groups that cannot be rolled, or not just now, refused by name before anything is touched.
 
 use aws_sdk_autoscaling::types::{AutoScalingGroup as SdkGroup, InstanceRefreshStatus};
 use rolling_provider::ProviderError;
@@ -17,13 +17,15 @@ const REFRESHING: &str = "InstanceRefresh";
 
 impl AutoScalingGroupFleet {
     /// # Errors
-    /// The first reason why `group` cannot be rolled.
-    pub(crate) async fn refuse(&self, group: &SdkGroup) -> Result<(), ProviderError> {
-        if let Some((what, remedy)) = reason(group, self.group.traffic.is_some()) {
-            let words = format!("auto scaling group {:?} {what}", self.group.name);
-            let error = ProviderError::invalid("check the group", "auto_scaling_group/name", words);
-            return Err(error.with_remedy(remedy));
-        }
+    /// The first reason why a group like `group` is never rolled.
+    pub(crate) fn refuse(&self, group: &SdkGroup) -> Result<(), ProviderError> {
+        self.refuse_for(unsupported(group))
+    }
+
+    /// # Errors
+    /// The first reason why `group` cannot be rolled as it is just now.
+    pub(crate) async fn refuse_now(&self, group: &SdkGroup) -> Result<(), ProviderError> {
+        self.refuse_for(suspended(group, self.group.traffic.is_some()))?;
         if self.group.refreshes {
             return self.refuse_suspended_refresh(group);
         }
@@ -55,9 +57,14 @@ impl AutoScalingGroupFleet {
         let error = ProviderError::invalid("check the group", "auto_scaling_group/name", words);
         Err(error.with_remedy("wait for it to end, or cancel it with CancelInstanceRefresh"))
     }
-}
 
-impl AutoScalingGroupFleet {
+    fn refuse_for(&self, reason: Option<(String, String)>) -> Result<(), ProviderError> {
+        let Some((what, remedy)) = reason else { return Ok(()) };
+        let words = format!("auto scaling group {:?} {what}", self.group.name);
+        let error = ProviderError::invalid("check the group", "auto_scaling_group/name", words);
+        Err(error.with_remedy(remedy))
+    }
+
     /// A refresh of a group that has them suspended would stand still.
     fn refuse_suspended_refresh(&self, group: &SdkGroup) -> Result<(), ProviderError> {
         let mut suspended = group.suspended_processes().iter().filter_map(|p| p.process_name());
@@ -74,7 +81,7 @@ impl AutoScalingGroupFleet {
 }
 
 /// What about the group is not supported, and what to do about it.
-fn reason(group: &SdkGroup, shifts: bool) -> Option<(String, String)> {
+fn unsupported(group: &SdkGroup) -> Option<(String, String)> {
     let no = |what: &str, remedy: &str| Some((what.to_owned(), remedy.to_owned()));
     if let Some(status) = group.status() {
         return Some((
@@ -117,6 +124,11 @@ fn reason(group: &SdkGroup, shifts: bool) -> Option<(String, String)> {
             ));
         }
     }
+    None
+}
+
+/// Which processes of the group a rollout cannot do without, and what to do about them.
+fn suspended(group: &SdkGroup, shifts: bool) -> Option<(String, String)> {
     let suspended = group.suspended_processes().iter().filter_map(|p| p.process_name());
     // One that is suspended by a rollout that shifts is told of as such, later on.
     let ours = || record(group).values().any(|value| value.contains(REGISTERING));
@@ -149,8 +161,7 @@ mod tests {
 
     #[test]
     fn a_plain_group_is_not_refused_and_every_unsupported_one_is_by_name() {
-        assert_eq!(reason(&plain().build(), false), None);
-        let suspended = |name: &str| SuspendedProcess::builder().process_name(name).build();
+        assert_eq!(unsupported(&plain().build()), None);
         let lattice = TrafficSourceIdentifier::builder().identifier("x").r#type("vpc-lattice");
         let own = LaunchTemplateSpecification::builder().launch_template_id("lt-2").build();
         let own = LaunchTemplateOverrides::builder().launch_template_specification(own).build();
@@ -164,14 +175,32 @@ mod tests {
             ("classic load balancer", plain().load_balancer_names("old")),
             ("vpc-lattice", plain().traffic_sources(lattice.build())),
             ("being deleted", plain().status("Delete in progress")),
-            ("suspended Launch", plain().suspended_processes(suspended("Launch"))),
-            ("suspended Terminate", plain().suspended_processes(suspended("Terminate"))),
-            ("AddToLoadBalancer", plain().suspended_processes(suspended("AddToLoadBalancer"))),
         ];
         for (words, group) in cases {
-            let (what, remedy) = reason(&group.build(), false).expect(words);
+            let (what, remedy) = unsupported(&group.build()).expect(words);
             assert!(what.contains(words), "{what}");
             assert!(!remedy.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_process_that_a_rollout_needs_is_named() {
+        let without = |name: &str| {
+            let process = SuspendedProcess::builder().process_name(name).build();
+            plain().suspended_processes(process).build()
+        };
+        for (name, shifts, is_needed) in [
+            ("Launch", false, true),
+            ("Terminate", true, true),
+            ("AddToLoadBalancer", false, true),
+            ("AddToLoadBalancer", true, false),
+            ("AZRebalance", false, false),
+        ] {
+            let found = suspended(&without(name), shifts);
+            assert_eq!(found.is_some(), is_needed, "{name}");
+            assert!(
+                found.is_none_or(|(what, remedy)| what.contains(name) && remedy.contains(name))
+            );
         }
     }
 }

@@ -19,7 +19,7 @@ impl AutoScalingGroupFleet {
     pub(crate) async fn look_up(&self) -> Result<Target, ProviderError> {
         let group = self.describe().await?;
         let known = &self.resolved;
-        known.refused.get_or_try_init(|| self.refuse(&group)).await?;
+        self.refuse(&group)?;
         let arns = self.wanted_arns(&group)?;
         let (wanted, aliases, target_groups, boot, scheduled) = tokio::join!(
             known.wanted.get_or_try_init(|| self.wanted(&group)),

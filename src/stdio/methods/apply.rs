@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use super::super::messages as m;
 use super::super::transport::Outbox;
 use super::super::wire::{RpcError, code, notification};
-use super::{Session, Work, cancelled, check_operation, check_type, moved, write};
+use super::{Session, Work, cancelled, check_operation, check_type, moved, unless_stopped, write};
 use crate::document::Diagnostic;
 use crate::engine::{NOTHING_DONE, Stop};
 use crate::event::{Envelope, Event, Outcome, Report};
@@ -45,7 +45,7 @@ impl Session {
             return refuse(vec![Diagnostic::error(place, words).with_remedy(remedy)]);
         }
         let caller = self.caller(&work, operation.operation_id.as_deref(), &params.prior);
-        let looked = self.look_unless_stopped(&config, &caller, &mut work.stop).await?;
+        let looked = unless_stopped(&mut work.stop, self.prepare(&config, &caller)).await?;
         let rollout = match looked {
             Ok(rollout) => rollout,
             Err(looked) => return refuse(looked.into_diagnostics()),

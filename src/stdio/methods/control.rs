@@ -6,7 +6,7 @@ use super::super::messages as m;
 use super::super::wire::{RpcError, code};
 use super::apply::{Told, explain, refuse_locked};
 use super::look::{unreachable_state, view, view_of};
-use super::{Session, Work, check_operation, check_type, write};
+use super::{Session, Work, check_operation, check_type, unless_stopped, write};
 use crate::control::Word;
 use crate::deployment::{self, Ended, Looked, lookable};
 use crate::document::Diagnostic;
@@ -25,7 +25,7 @@ impl Session {
         check_operation(operation.operation_id.as_deref())?;
         let config = Value::Object(params.config);
         let caller = self.caller(&work, operation.operation_id.as_deref(), &Value::Null);
-        let looked = self.look_unless_stopped(&config, &caller, &mut work.stop).await?;
+        let looked = unless_stopped(&mut work.stop, self.look(&config, &caller)).await?;
         let rollout = match looked {
             Ok(rollout) => rollout,
             Err(looked) => {
@@ -103,7 +103,7 @@ impl Session {
         let prior = Value::Object(params.prior);
         let config = lookable(&state::config_of(&prior));
         let caller = self.caller(&work, operation.operation_id.as_deref(), &prior);
-        let looked = self.look_unless_stopped(&config, &caller, &mut work.stop).await?;
+        let looked = unless_stopped(&mut work.stop, self.look(&config, &caller)).await?;
         if let Err(looked) = looked {
             return write(&left(looked, prior));
         }

@@ -30,7 +30,7 @@ impl Session {
         let replaces = moved(prior, &config, &BTreeSet::new());
         // What is known of one target says nothing of another.
         let known = if replaces.is_empty() { prior } else { &Value::Null };
-        let rollout = match self.look(&config, &self.looker(known)).await {
+        let rollout = match self.prepare(&config, &self.looker(known)).await {
             Ok(rollout) => rollout,
             Err(looked) => return write(&refused(looked.into_diagnostics())),
         };

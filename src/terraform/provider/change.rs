@@ -150,7 +150,7 @@ impl Operation<'_> {
         let stopping = Stopping::listen(self.provider.stop.subscribe(), limit, self.left);
         let mut stop = stopping.stop.clone();
         let looked = tokio::select! {
-            looked = deployment::look(&self.configured.providers, &value, &caller) => looked,
+            looked = deployment::prepare(&self.configured.providers, &value, &caller) => looked,
             () = stopped(&mut stop) => {
                 let words = "Stopped before anything was done";
                 return Rolled::not(before, vec![convert::error(words, "Apply again.")]);

@@ -64,7 +64,8 @@ impl Provider {
         let Some(Configured { providers, .. }) = configured else { return in_the_dark() };
         // What is known of one target says nothing of another.
         let from = if replaces.is_empty() { &prior } else { &Value::Null };
-        let rollout = match deployment::look(&providers, &config.value, &self.looker(from)).await {
+        let rollout = match deployment::prepare(&providers, &config.value, &self.looker(from)).await
+        {
             Ok(rollout) => rollout,
             Err(Looked::Provider(error)) if may_come(&error) => return in_the_dark(),
             Err(looked) => return refuse(all(&looked.into_diagnostics(), kind)),

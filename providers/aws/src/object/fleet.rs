@@ -103,8 +103,8 @@ impl Fleet for RecordedFleet {
         Ok(look)
     }
 
-    async fn may_begin(&self) -> Result<(), ProviderError> {
-        self.inner.may_begin().await
+    async fn may_roll(&self, begins: bool) -> Result<(), ProviderError> {
+        self.inner.may_roll(begins).await
     }
 
     async fn make_revision(&self, wanted: &Revision) -> Result<Revision, ProviderError> {

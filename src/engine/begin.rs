@@ -1,0 +1,111 @@
+//! What keeps a rollout from beginning, found by reading only.
+
+use std::sync::Arc;
+
+use rolling_provider::ProviderError;
+
+use super::Rollout;
+use super::look::patiently;
+use crate::plan;
+use crate::refresh::{self, Next};
+use crate::spec::{OnFailure, Window};
+
+impl Rollout {
+    /// Refuses what stands in the way of a rollout that this document would begin now, or go on
+    /// with.
+    ///
+    /// # Errors
+    /// What stands in the way, or that the cloud could not be asked.
+    pub(super) async fn may_begin(&self) -> Result<(), ProviderError> {
+        if self.refreshes() {
+            if !matches!(self.next(), Next::Start) {
+                return Ok(());
+            }
+            self.refuse_refresh()?;
+            return self.ask_whether_it_may(true).await;
+        }
+        self.refuse_surge()?;
+        if !plan::is_converged(&self.input(self.look.at)) {
+            let is_under_way = self.record().is_some_and(|record| !record.is_over());
+            self.ask_whether_it_may(!is_under_way).await?;
+        }
+        self.refuse_shifted_requests()
+    }
+
+    async fn ask_whether_it_may(&self, begins: bool) -> Result<(), ProviderError> {
+        let (fleet, clock) = (Arc::clone(&self.fleet), Arc::clone(&self.clock));
+        patiently(&*clock, self.caller.jitter, || fleet.may_roll(begins)).await
+    }
+
+    /// A fleet beside which nothing can be launched is rolled without surge, or not at all.
+    fn refuse_surge(&self) -> Result<(), ProviderError> {
+        let Some(why) = &self.target.no_surge else { return Ok(()) };
+        if Window::resolve(self.spec.policy, self.look.desired()).surge == 0 {
+            return Ok(());
+        }
+        let policy = self.spec.policy.name();
+        let words = format!("the policy {policy} launches instances beside the fleet, and {why}");
+        let error = ProviderError::invalid("check the policy", "policy", words);
+        Err(error.with_remedy("use rolling with a batch size, or all_at_once"))
+    }
+
+    /// Before a rollout no requests are shifted.
+    fn refuse_shifted_requests(&self) -> Result<(), ProviderError> {
+        let percent = self.look.shifted.iter().flatten().max().copied().unwrap_or_default();
+        if self.record().is_some_and(|record| !record.is_over()) || percent == 0 {
+            return Ok(());
+        }
+        let words = format!(
+            "{percent} % of the requests go to the second target group before anything was done"
+        );
+        let place = "traffic/listener_rule_arns";
+        let error = ProviderError::invalid("check the listener rules", place, words);
+        Err(error.with_remedy("give it the weight 0 in every rule"))
+    }
+
+    /// What stands in the way of a refresh.
+    fn refuse_refresh(&self) -> Result<(), ProviderError> {
+        refresh::preferences(&self.spec, self.size())?;
+        let refuse = |attribute: &str, words: String, remedy: &str| {
+            let error = ProviderError::invalid("check the group", attribute, words);
+            Err(error.with_remedy(remedy))
+        };
+        let mut old = refresh::old(&self.spec, &self.target, &self.look);
+        if let Some((id, _)) = old.find(|(_, instance)| instance.ignored) {
+            let words =
+                format!("{id} is tagged rolling:ignore, which an instance refresh does not");
+            let remedy = "take the tag off, protect it from scale-in with \
+                          scale_in_protected_instances = \"ignore\", or roll with engine rolling";
+            return refuse("engine", words + " heed", remedy);
+        }
+        let template = self.look.template.as_ref();
+        if let Some(alias) = template.filter(|found| self.target.aliases.contains_key(found))
+            && self.spec.on_failure == OnFailure::Rollback
+        {
+            let words = format!("the group launches {alias}, and to an alias no refresh goes back");
+            let remedy = "set the group's launch template to a version by number, or choose \
+                          on_failure stop";
+            return refuse("on_failure", words, remedy);
+        }
+        Ok(())
+    }
+
+    /// Requests that are shifted come back in the way they went: a rollout is gone on with, and
+    /// ended, as it began.
+    ///
+    /// # Errors
+    /// Says which rollout it is.
+    pub(super) fn refuse_other_ways(&self) -> Result<(), ProviderError> {
+        let shifts = self.spec.policy.shifts();
+        let record = self.record().filter(|record| !record.is_over());
+        let Some(record) = record.filter(|record| record.borrowed.shifts != shifts) else {
+            return Ok(());
+        };
+        let (id, which) = (&record.id, if shifts { "does not shift" } else { "shifts" });
+        let words = format!("rollout {id} is {}, and {which} requests", record.status());
+        let error = ProviderError::invalid("check the policy", "policy", words);
+        Err(error.with_remedy(
+            "finish or abort it with the document that it began with, and change the policy then",
+        ))
+    }
+}
