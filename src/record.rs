@@ -6,7 +6,8 @@ pub(crate) mod fields;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rolling_provider::{InstanceId, Revision, Tags, Timestamp};
+use rolling_provider::{InstanceId, Revision, Tags, Target, Timestamp};
+use sha2::{Digest as _, Sha256};
 
 use crate::control::Control;
 
@@ -151,8 +152,20 @@ pub struct Borrowed {
     pub max: Option<(u32, u32)>,
     /// Processes that run normally and that we suspended.
     pub suspended: BTreeSet<String>,
-    /// Whether requests may be shifted to the second target group.
-    pub shifts: bool,
+    /// By what requests may be shifted to the second target group, as [`ways`] names it.
+    pub shifts: Option<String>,
+}
+
+/// A name for where and by what requests are shifted on `target`: of other rules, or of another
+/// second target group, it is another one.
+pub fn ways(target: &Target) -> String {
+    let mut hash = Sha256::new();
+    let second = target.second.iter().map(|second| second.id.as_str());
+    for each in second.chain(target.shifted_by.iter().map(String::as_str)) {
+        hash.update(each);
+        hash.update("\n");
+    }
+    hash.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Record {
@@ -207,7 +220,7 @@ impl Record {
             .with_some("template", self.borrowed.template.as_ref().map(encode))
             .with_some("max", self.borrowed.max.map(|(found, ours)| format!("{found}/{ours}")))
             .with_some("suspended", (!names.is_empty()).then(|| names.join("+")))
-            .with_flag("shifts", self.borrowed.shifts);
+            .with_some("shifts", self.borrowed.shifts.as_ref());
         let mut tags = Tags::from([
             (ROLLOUT.into(), rollout.done()),
             (PROGRESS.into(), progress.done()),
@@ -279,7 +292,7 @@ impl Borrowed {
             template: fields.optional("template").map(decode),
             max,
             suspended: suspended.map(str::to_owned).collect(),
-            shifts: fields.optional("shifts").is_some(),
+            shifts: fields.optional("shifts").map(str::to_owned),
         })
     }
 }
@@ -319,7 +332,7 @@ mod tests {
                 ]
                 .map(String::from)
                 .into(),
-                shifts: true,
+                shifts: Some("01234567".into()),
             },
             completed: Some("lt-0123456789abcdef0:1233".into()),
             reason: Some("instance i-1 failed: codes 502".into()),

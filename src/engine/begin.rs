@@ -7,6 +7,7 @@ use rolling_provider::ProviderError;
 use super::Rollout;
 use super::look::patiently;
 use crate::plan;
+use crate::record::ways;
 use crate::refresh::{self, Next};
 use crate::spec::{OnFailure, Window};
 
@@ -96,16 +97,20 @@ impl Rollout {
     /// # Errors
     /// Says which rollout it is.
     pub(super) fn refuse_other_ways(&self) -> Result<(), ProviderError> {
-        let shifts = self.spec.policy.shifts();
+        let ways = self.spec.policy.shifts().then(|| ways(&self.target));
         let record = self.record().filter(|record| !record.is_over());
-        let Some(record) = record.filter(|record| record.borrowed.shifts != shifts) else {
+        let Some(record) = record.filter(|record| record.borrowed.shifts != ways) else {
             return Ok(());
         };
-        let (id, which) = (&record.id, if shifts { "does not shift" } else { "shifts" });
-        let words = format!("rollout {id} is {}, and {which} requests", record.status());
-        let error = ProviderError::invalid("check the policy", "policy", words);
-        Err(error.with_remedy(
-            "finish or abort it with the document that it began with, and change the policy then",
-        ))
+        let (place, which) = match (&record.borrowed.shifts, ways) {
+            (Some(_), Some(_)) => ("traffic", "shifts requests by other rules, or elsewhere"),
+            (Some(_), None) => ("policy", "shifts requests"),
+            (None, _) => ("policy", "does not shift requests"),
+        };
+        let words = format!("rollout {} is {}, and {which}", record.id, record.status());
+        let error = ProviderError::invalid("check the document", place, words);
+        Err(error.with_remedy(format!(
+            "finish or abort it with the document that it began with, and change {place} then",
+        )))
     }
 }

@@ -6,7 +6,7 @@ use rolling_provider::{Action, Revision};
 
 use super::{BatchStart, Input, Plan, Step, View, gate, launch, pace, shift};
 use crate::control::Word;
-use crate::record::{Ending, FAILED, Phase, Record};
+use crate::record::{Ending, FAILED, Phase, Record, ways};
 use crate::spec::Pacing;
 
 /// Puts what is not yet as it must be into the plan. Returns the record that stands, or is about
@@ -135,7 +135,7 @@ fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Recor
     let mut borrowed = previous.map(|record| record.borrowed.clone()).unwrap_or_default();
     let running = spec.suspend_processes.difference(&look.suspended);
     borrowed.suspended.extend(running.cloned());
-    borrowed.shifts = spec.policy.shifts();
+    borrowed.shifts = spec.policy.shifts().then(|| ways(target));
     if !still_borrows(previous) {
         // By number: what an alias stands for may have moved on by the time it is put back.
         borrowed.template = look.template.as_ref().map(|template| target.resolve(template).clone());

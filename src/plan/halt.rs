@@ -156,7 +156,7 @@ fn end(input: &Input<'_>, view: &View<'_>, record: &Record, halt: &Halt) -> Vec<
     if halt.ending == Ending::Paused {
         let turned = Some(input.now);
         let mut borrowed = record.borrowed.clone();
-        let shifted = borrowed.shifts && shift::stays(halt) && !shift::is_back(input);
+        let shifted = borrowed.shifts.is_some() && shift::stays(halt) && !shift::is_back(input);
         borrowed.suspended.retain(|process| shifted && process == REGISTERS);
         return vec![Step::record(Record { phase, turned, borrowed, ..record.clone() })];
     }
@@ -222,7 +222,7 @@ pub(super) fn give_back(input: &Input<'_>, record: &Record) -> Vec<Step> {
 /// fleet must not register by itself what it launches.
 fn resume(input: &Input<'_>, record: &Record, shifted: bool) -> Option<Step> {
     let suspended = record.borrowed.suspended.intersection(&input.look.suspended);
-    let away = record.borrowed.shifts && shifted && !shift::is_back(input);
+    let away = record.borrowed.shifts.is_some() && shifted && !shift::is_back(input);
     let kept = |process: &&String| away && *process == REGISTERS;
     let processes: BTreeSet<String> = suspended.filter(|p| !kept(p)).cloned().collect();
     (!processes.is_empty()).then(|| Step::plain(Action::ResumeProcesses { processes }))

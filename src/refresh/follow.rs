@@ -140,7 +140,7 @@ pub fn cause(refresh: &Refresh, unhealthy: Option<&str>, activities: &[Activity]
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use rolling_provider::{Capacity, Timestamp};
 
@@ -179,6 +179,7 @@ mod tests {
             revision: "lt-1:2".into(),
             target_groups: Vec::new(),
             second: None,
+            shifted_by: BTreeSet::new(),
             aliases: BTreeMap::from([("lt-1:$Latest".into(), "lt-1:2".into())]),
             boot: None,
             scheduled: Vec::new(),

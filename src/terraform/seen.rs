@@ -118,6 +118,7 @@ impl Seen {
                 register: Duration::from_secs(self.register),
             }],
             second: None,
+            shifted_by: BTreeSet::new(),
             aliases: BTreeMap::new(),
             boot: self.boot.map(Duration::from_secs),
             scheduled: Vec::new(),

@@ -18,6 +18,7 @@ pub const NOW: Timestamp = Timestamp(1_000_000_000);
 pub fn target() -> Target {
     Target {
         second: None,
+        shifted_by: BTreeSet::new(),
         id: "web".into(),
         name: "web".into(),
         kind: "fleet",
@@ -107,7 +108,7 @@ pub fn record() -> Record {
         heard: Vec::new(),
         owned: false,
         borrowed: Borrowed {
-            shifts: false,
+            shifts: None,
             template: Some("v1".into()),
             max: None,
             suspended: BTreeSet::from(["AZRebalance".into()]),

@@ -236,6 +236,15 @@ fn kill_and_apply(policy: &str, signal: &str) {
     if signal == "-INT" {
         assert_eq!(ended.code, 130, "{ended:?}");
         assert_back(&account, &made);
+    } else {
+        // Whoever has left a rule out meanwhile would strand its requests.
+        let mut fewer = wanted.clone();
+        fewer["traffic"]["listener_rule_arns"].as_array_mut().expect("rules").pop();
+        for word in ["apply", "abort"] {
+            let refused = account.run(word, &fewer);
+            assert_eq!(refused.code, 2, "{word}: {refused:?}");
+            assert!(refused.stdout.contains("shifts requests by other rules"), "{refused:?}");
+        }
     }
     let ran: Ran = account.run("apply", &wanted);
     assert_eq!(ran.code, 0, "{policy} {signal}: {ran:?}");

@@ -1,6 +1,6 @@
 //! A deployment's target, resolved once before planning.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::{Revision, TargetGroupId, Timestamp};
@@ -24,6 +24,8 @@ pub struct Target {
     /// Where new instances take their first requests, beside the others. Nothing registers there
     /// but we.
     pub second: Option<TargetGroup>,
+    /// What sends requests to the second target group: on AWS the ARNs of listener rules.
+    pub shifted_by: BTreeSet<String>,
     /// Aliases that the fleet's own template may carry, resolved (`lt-1:$Latest` to `lt-1:7`).
     pub aliases: BTreeMap<Revision, Revision>,
     /// Median time from launch to in service of the fleet's latest launches; `None` when it

@@ -190,6 +190,7 @@ impl InstancesFleet {
             revision,
             target_groups: groups,
             second: None,
+            shifted_by: BTreeSet::new(),
             aliases: BTreeMap::new(),
             boot: None,
             scheduled: Vec::new(),

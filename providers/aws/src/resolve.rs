@@ -63,6 +63,7 @@ impl AutoScalingGroupFleet {
             second = Some(found.clone());
             warnings.extend(told.iter().cloned());
         }
+        let traffic = self.group.traffic.iter();
         let is_weighted = mixed::is_weighted(&group);
         // A fleet value may be resolved again by a retry; the groups are then the same.
         self.target_groups.get_or_init(|| arns);
@@ -73,6 +74,7 @@ impl AutoScalingGroupFleet {
             revision: wanted,
             target_groups,
             second,
+            shifted_by: traffic.flat_map(|it| it.listener_rule_arns.clone()).collect(),
             aliases,
             // Nothing is launched to tell from.
             boot: boot.filter(|_| self.updates.is_none()),

@@ -237,6 +237,7 @@ impl Fleet for Simulator {
             revision: self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             target_groups: self.config.target_groups.iter().map(describe).collect(),
             second: self.config.second.as_ref().map(describe),
+            shifted_by: self.config.second.iter().map(|second| second.name.clone()).collect(),
             aliases: Default::default(),
             boot: Some(self.config.boot),
             scheduled: self.config.schedule.clone(),

@@ -32,6 +32,7 @@ impl Fleet for Bare {
             revision: "lt-1:2".into(),
             target_groups: Vec::new(),
             second: None,
+            shifted_by: BTreeSet::new(),
             aliases: Default::default(),
             boot: None,
             scheduled: Vec::new(),
