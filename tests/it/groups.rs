@@ -203,8 +203,10 @@ fn by_image(image: &Value) -> Value {
 fn an_image_gets_a_version_of_the_groups_own_template_once() {
     for engine in ["rolling", "instance_refresh"] {
         let Some(account) = account() else { return };
-        let template =
-            account.fleet(json!({ "name": "web", "size": 3, "versions": [null] }), times());
+        let fleet = json!({
+            "name": "web", "size": 3, "versions": [null], "suspended": ["AZRebalance"],
+        });
+        let template = account.fleet(fleet, times());
         let before = account.get("groups/web");
         let images = account.put("images", json!({ "images": [null, "unhealthy"] }));
         let (good, worse) = (images["image_ids"][0].clone(), images["image_ids"][1].clone());

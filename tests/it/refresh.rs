@@ -27,8 +27,17 @@ fn wanted(template: &str, version: &str) -> Value {
     })
 }
 
+/// A group of `size` that leaves its zones as they are: in the lab, unlike AWS, one is taken away
+/// first, which is no doing of the refresh.
+fn group(size: u32) -> Value {
+    json!({ "name": "web", "size": size, "min": 2, "suspended": ["AZRebalance"] })
+}
+
 fn four() -> Value {
-    json!({ "name": "web", "size": 4, "min": 2, "max": 6, "versions": [null, null, "unhealthy"] })
+    let mut group = group(4);
+    group["max"] = json!(6);
+    group["versions"] = json!([null, null, "unhealthy"]);
+    group
 }
 
 fn events(ran: &Ran, kind: &str) -> Vec<Value> {
@@ -62,7 +71,7 @@ fn why(ran: &Ran) -> String {
 #[test]
 fn a_group_rolls_by_itself_with_the_policys_percentages_and_nothing_of_ours_is_left_on_it() {
     let Some(account) = account() else { return };
-    let template = account.fleet(json!({ "name": "web", "size": 6, "min": 2 }), times());
+    let template = account.fleet(group(6), times());
     let before = account.get("groups/web");
     let planned = account.run("plan", &wanted(&template, "2"));
     assert_eq!(planned.code, 0, "{planned:?}");
@@ -329,22 +338,8 @@ fn a_mixed_instances_policy_keeps_its_types() {
         (&told["MinHealthyPercentage"], &told["MaxHealthyPercentage"]),
         (&json!(100), &json!(150))
     );
-    until_even(&account);
     assert_as_before(&account, &before, 4, &format!("{template}:2"));
     assert!(least_serving(&before, &account.timeline()) >= 4);
-}
-
-/// Once the refresh is over the group evens out its zones, which takes a while.
-fn until_even(account: &Account) {
-    let begin = std::time::Instant::now();
-    let comes_or_goes = || {
-        let group = account.get("groups/web");
-        let instances = group["instances"].as_object().expect("instances").clone();
-        instances.values().any(|instance| instance["lifecycle"] != "InService")
-    };
-    while comes_or_goes() && begin.elapsed() < Duration::from_secs(20) {
-        std::thread::sleep(Duration::from_millis(200));
-    }
 }
 
 #[test]

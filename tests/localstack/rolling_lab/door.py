@@ -235,6 +235,7 @@ def fleet(request: Request, account_id: str) -> Response:
         **{key: want[asked] for asked, key in OPTIONS.items() if asked in want},
     )
     with world.lock:
+        world.groups[name].suspended |= set(want.get("suspended", []))
         settle(world, name)
     around(autoscaling, want)
     if "warm_pool" in want:
