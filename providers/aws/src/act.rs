@@ -9,7 +9,7 @@ use rolling_provider::{Action, InstanceId, ProviderError};
 use crate::convert::parts;
 use crate::error::from_sdk;
 use crate::group::AutoScalingGroupFleet;
-use crate::in_place::not_in_place;
+use crate::in_place;
 
 const TAGGED: &str = "auto-scaling-group";
 const LAUNCHING: &str = "autoscaling:EC2_INSTANCE_LAUNCHING";
@@ -137,14 +137,9 @@ impl AutoScalingGroupFleet {
                     .map(drop)
                     .map_err(|error| from_sdk("elasticloadbalancing", "RegisterTargets", &error))
             }
-            Action::Update { instances, to, token } => match &self.updates {
-                Some(updates) => updates.begin(&self.aws, instances, to, token).await,
-                None => Err(not_in_place(action)),
-            },
-            Action::Confirm { instances, to } => match &self.updates {
-                Some(updates) => updates.confirm(&self.aws, instances, to.as_ref()).await,
-                None => Err(not_in_place(action)),
-            },
+            Action::Update { .. } | Action::Confirm { .. } => {
+                in_place::perform(&self.aws, self.updates.as_ref(), action).await
+            }
             Action::Shift { percent } => {
                 let first = self.target_groups.get().and_then(|arns| arns.first());
                 let (Some(traffic), Some(first)) = (&self.group.traffic, first) else {

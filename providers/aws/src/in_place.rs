@@ -186,7 +186,7 @@ impl Updates {
     }
 
     /// Marks `instances`, then begins their update.
-    pub(crate) async fn begin(
+    async fn begin(
         &self,
         aws: &Aws,
         instances: &BTreeSet<InstanceId>,
@@ -220,7 +220,7 @@ impl Updates {
     }
 
     /// Notes what `instances` run since their update, or that it never was.
-    pub(crate) async fn confirm(
+    async fn confirm(
         &self,
         aws: &Aws,
         instances: &BTreeSet<InstanceId>,
@@ -236,10 +236,24 @@ impl Updates {
     }
 }
 
-/// What a fleet says that replaces its instances.
-pub(crate) fn not_in_place(action: &Action) -> ProviderError {
-    let words = format!("no way to update instances is given: cannot {action}");
-    ProviderError::invalid("act", "replacement", words)
+/// Carries `action` out, an update or its confirmation, where instances are updated in place.
+pub(crate) async fn perform(
+    aws: &Aws,
+    updates: Option<&Updates>,
+    action: &Action,
+) -> Result<(), ProviderError> {
+    match (action, updates) {
+        (Action::Update { instances, to, token }, Some(updates)) => {
+            updates.begin(aws, instances, to, token).await
+        }
+        (Action::Confirm { instances, to }, Some(updates)) => {
+            updates.confirm(aws, instances, to.as_ref()).await
+        }
+        _ => {
+            let words = format!("no way to update instances is given: cannot {action}");
+            Err(ProviderError::invalid("act", "replacement", words))
+        }
+    }
 }
 
 async fn tag(aws: &Aws, ids: &[String], tag: Tag) -> Result<(), ProviderError> {

@@ -10,7 +10,7 @@ use rolling_provider::{Action, InstanceId, ProviderError};
 use super::launch::joined;
 use super::{InstancesFleet, MEMBER, PORTS, STANDS_FOR};
 use crate::error::from_sdk;
-use crate::in_place::not_in_place;
+use crate::in_place;
 
 /// Instances that one call tags at most; EC2 takes 1000.
 const TAGGED_A_CALL: usize = 500;
@@ -57,14 +57,9 @@ impl InstancesFleet {
                 let call = ec2.terminate_instances().instance_ids(instance.as_str());
                 unless_gone(done("ec2", "TerminateInstances", call.send().await))
             }
-            Action::Update { instances, to, token } => match &self.updates {
-                Some(updates) => updates.begin(&self.aws, instances, to, token).await,
-                None => Err(not_in_place(action)),
-            },
-            Action::Confirm { instances, to } => match &self.updates {
-                Some(updates) => updates.confirm(&self.aws, instances, to.as_ref()).await,
-                None => Err(not_in_place(action)),
-            },
+            Action::Update { .. } | Action::Confirm { .. } => {
+                in_place::perform(&self.aws, self.updates.as_ref(), action).await
+            }
             Action::Release { .. }
             | Action::Discard { .. }
             | Action::SuspendProcesses { .. }
