@@ -2,10 +2,21 @@
 //! generated from here; [`super::check`] checks documents against it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+mod target;
+mod word;
+
+pub use self::target::{
+    AutoScalingGroupConfig, LaunchTemplateConfig, SimulatedFleetConfig, SimulatedTargetGroupConfig,
+    TargetGroupConfig,
+};
+pub use self::word::{
+    BatchSizeType, BehaviourName, BoundConfig, DurationText, EngineName, LifecycleHooksName,
+    OnFailureName, PacingName, PolicyName, ProcessName, SetAsideName,
+};
 
 /// Rolls a fleet of instances to a new revision, batch by batch.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -88,230 +99,6 @@ pub struct RollingDeploymentConfig {
     pub gates: Option<GatesConfig>,
     /// Where the record of a rollout and its lease are kept. Default: as tags on the target.
     pub record: Option<RecordConfig>,
-}
-
-/// How the fleet is replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PolicyName {
-    /// Every instance in one batch: an outage.
-    #[serde(alias = "AllAtOnce")]
-    AllAtOnce,
-    /// Batch by batch, with that much less capacity meanwhile.
-    #[serde(alias = "Rolling")]
-    Rolling,
-    /// Batch by batch with one batch launched beforehand: capacity never drops.
-    #[serde(alias = "RollingWithAdditionalBatch")]
-    RollingWithAdditionalBatch,
-    /// A whole new set beside the old.
-    #[serde(alias = "Immutable")]
-    Immutable,
-    /// A whole new set, which gets a share of the requests first.
-    #[serde(alias = "TrafficSplitting")]
-    TrafficSplitting,
-    /// A whole new set, to which all requests move at once.
-    #[serde(alias = "BlueGreen")]
-    BlueGreen,
-}
-
-impl JsonSchema for PolicyName {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "PolicyName".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "enum": [
-                "all_at_once", "rolling", "rolling_with_additional_batch", "immutable",
-                "traffic_splitting", "blue_green", "AllAtOnce", "Rolling",
-                "RollingWithAdditionalBatch", "Immutable", "TrafficSplitting", "BlueGreen",
-            ],
-            "description": "How the fleet is replaced. `all_at_once`: every instance in one \
-                batch, an outage. `rolling`: batch by batch, with that much less capacity \
-                meanwhile. `rolling_with_additional_batch`: batch by batch with one batch \
-                launched beforehand, so that capacity never drops. `immutable`: one new instance, \
-                then a whole new set beside the old, which goes when all new ones serve. \
-                `traffic_splitting`: a whole new set in a second target group, which gets a share \
-                of the requests for a while, then all. `blue_green`: the same, where all requests \
-                move at once and the old set is kept for a while. Elastic Beanstalk's spellings \
-                are accepted as written.",
-        })
-    }
-}
-
-/// Who replaces the instances.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EngineName {
-    /// This program.
-    Rolling,
-    /// EC2 Auto Scaling.
-    InstanceRefresh,
-}
-
-impl JsonSchema for EngineName {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "EngineName".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "enum": ["rolling", "instance_refresh"] })
-    }
-}
-
-/// How `batch_size` counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BatchSizeType {
-    /// Percent of the fleet.
-    #[serde(alias = "Percentage")]
-    Percentage,
-    /// Instances.
-    #[serde(alias = "Fixed")]
-    Fixed,
-}
-
-impl JsonSchema for BatchSizeType {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "BatchSizeType".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "enum": ["percentage", "fixed", "Percentage", "Fixed"],
-            "description": "`percentage` of the fleet, or a `fixed` number of instances.",
-        })
-    }
-}
-
-/// An EC2 Auto Scaling group and what it is to run.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AutoScalingGroupConfig {
-    /// The group's name.
-    #[schemars(length(min = 1))]
-    pub name: String,
-    /// The launch template version that every instance is to run. Needed unless `image_id` is given or
-    /// `replacement` updates instances in place.
-    pub launch_template: Option<LaunchTemplateConfig>,
-    /// Instead of `launch_template`: the image that every instance is to run. A version of the group's
-    /// own launch template is made with it, unless there is one.
-    #[schemars(regex(pattern = "^ami-[0-9a-f]+$"))]
-    pub image_id: Option<String>,
-    /// The attached target groups that an instance must be healthy in. Default: all of them.
-    pub target_group_arns: Option<Vec<String>>,
-}
-
-/// Instances that are registered in a target group and belong to no Auto Scaling group, and what
-/// they are to run. Each is replaced by one in the same subnet, with the same tags, on the same
-/// ports. One that is tagged `rolling:ignore` is left alone.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TargetGroupConfig {
-    /// The target group's ARN.
-    #[schemars(regex(pattern = "^arn:[^:]+:elasticloadbalancing:[^:]+:[0-9]+:targetgroup/.+$"))]
-    pub arn: String,
-    /// The launch template version that every instance is to run. Needed unless `replacement` updates
-    /// instances in place.
-    pub launch_template: Option<LaunchTemplateConfig>,
-}
-
-/// A launch template version. Exactly one of `id` and `name` must be given.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LaunchTemplateConfig {
-    /// The template's id, `lt-...`.
-    pub id: Option<String>,
-    /// The template's name.
-    pub name: Option<String>,
-    /// A version number, `$Latest` or `$Default`; the latter two are resolved when planning.
-    #[schemars(regex(pattern = r"^([0-9]+|\$Latest|\$Default)$"))]
-    pub version: String,
-}
-
-/// A fleet of the built-in simulator: no account, no network. Its state is kept in a file, so
-/// that plan, apply and status see the same fleet; its time stands still between runs.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SimulatedFleetConfig {
-    /// The fleet's name, which also names its state file.
-    #[schemars(regex(pattern = "^[A-Za-z0-9_-]+$"))]
-    pub name: String,
-    /// The revision that every instance is to run.
-    #[schemars(regex(pattern = "^[A-Za-z0-9_.:-]+$"))]
-    pub revision: String,
-    /// What the fleet runs when it is first made. Default `v1`.
-    #[schemars(regex(pattern = "^[A-Za-z0-9_.:-]+$"))]
-    pub initial_revision: Option<String>,
-    /// How many instances it has when it is first made. Default 10.
-    #[schemars(range(max = 100_000))]
-    pub instances: Option<u32>,
-    /// How many zones it is spread over. Default 3.
-    #[schemars(range(min = 1, max = 26))]
-    pub zones: Option<u32>,
-    /// Median time from launch to in service. Default `30s`.
-    pub boot: Option<DurationText>,
-    /// How far boot times differ: sigma of a lognormal distribution. Default 0.2.
-    #[schemars(range(min = 0, max = 3))]
-    pub boot_sigma: Option<f64>,
-    /// Seeds the boot times. Default 1.
-    pub seed: Option<u64>,
-    /// The load balancer's target groups. Default: one, `web`.
-    pub target_groups: Option<Vec<SimulatedTargetGroupConfig>>,
-    /// Revisions that do not work, and how.
-    pub bad_revisions: Option<BTreeMap<String, BehaviourName>>,
-}
-
-/// A target group of a simulated fleet.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SimulatedTargetGroupConfig {
-    /// The target group's name.
-    #[schemars(length(min = 1))]
-    pub name: String,
-    /// From registered to healthy. Default `10s`.
-    pub register: Option<DurationText>,
-    /// From deregistered to drained. Default `20s`.
-    pub drain: Option<DurationText>,
-}
-
-/// How a bad revision of a simulated fleet is bad.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BehaviourName {
-    /// Fails its health checks.
-    Unhealthy,
-    /// Is healthy and unhealthy by turns.
-    Flap,
-    /// Boots five times as slowly.
-    Slow,
-    /// Never comes into service.
-    Hang,
-    /// Cannot be launched.
-    FailLaunch,
-    /// Every second launch fails its health checks.
-    HalfUnhealthy,
-    /// Is healthy, and raises every alarm.
-    Alarm,
-}
-
-impl JsonSchema for BehaviourName {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "BehaviourName".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "enum": ["unhealthy", "flap", "slow", "hang", "fail_launch", "half_unhealthy", "alarm"],
-            "description": "How a bad revision is bad: fails its health checks, is healthy and \
-                unhealthy by turns, boots five times as slowly, never comes into service, cannot \
-                be launched, fails its health checks every second time, or is healthy and raises \
-                every alarm.",
-        })
-    }
 }
 
 /// When a new instance counts as healthy.
@@ -452,73 +239,6 @@ pub struct S3RecordConfig {
     pub key: String,
 }
 
-/// What to do when an instance of the new revision fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnFailureName {
-    /// Go back to the last completed revision.
-    Rollback,
-    /// Wait for a decision.
-    Pause,
-    /// Put back what was borrowed and leave the instances as they are.
-    Stop,
-}
-
-impl JsonSchema for OnFailureName {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "OnFailureName".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "enum": ["rollback", "pause", "stop"] })
-    }
-}
-
-/// A number of instances, or a percentage of the fleet.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(untagged)]
-pub enum BoundConfig {
-    /// Instances.
-    Count(u32),
-    /// `"25%"`.
-    Percentage(String),
-}
-
-impl JsonSchema for BoundConfig {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Bound".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": ["integer", "string"],
-            "minimum": 0,
-            "pattern": "^[0-9]+%$",
-            "description": "A number of instances, or a percentage of the fleet such as `25%`.",
-        })
-    }
-}
-
-/// When a free place is taken again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PacingName {
-    /// When the whole batch is done.
-    Batch,
-    /// At once.
-    Continuous,
-}
-
-impl JsonSchema for PacingName {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "PacingName".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "enum": ["batch", "continuous"] })
-    }
-}
-
 /// A place to wait at.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -528,73 +248,6 @@ pub struct CheckpointConfig {
     pub percentage: u32,
     /// How long to wait there. Default: until `rolling resume`.
     pub pause: Option<DurationText>,
-}
-
-/// What to do about instances that somebody has set aside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SetAsideName {
-    /// Replace them all the same.
-    Refresh,
-    /// Leave them.
-    Ignore,
-    /// Wait for an hour.
-    Wait,
-}
-
-impl JsonSchema for SetAsideName {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "SetAsideName".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "enum": ["refresh", "ignore", "wait"] })
-    }
-}
-
-/// What to do about lifecycle hooks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LifecycleHooksName {
-    /// Whoever is told completes them.
-    Wait,
-    /// The rollout completes them.
-    Complete,
-}
-
-impl JsonSchema for LifecycleHooksName {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "LifecycleHooksName".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "enum": ["wait", "complete"] })
-    }
-}
-
-/// A process of an Auto Scaling group that may be suspended for the while.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
-pub enum ProcessName {
-    /// Evens out the zones by replacing good instances.
-    #[serde(rename = "AZRebalance")]
-    AzRebalance,
-    /// Scaling policies.
-    AlarmNotification,
-    /// Scheduled scaling. What falls due while it is suspended is lost on AWS.
-    ScheduledActions,
-}
-
-impl JsonSchema for ProcessName {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "ProcessName".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "enum": ["AZRebalance", "AlarmNotification", "ScheduledActions"],
-        })
-    }
 }
 
 /// How the provider reaches its clouds. Credentials come from the AWS SDK's default chain only.
@@ -628,35 +281,4 @@ pub struct SimulatorConfig {
     /// How many times as fast as real time a fleet lives. Default 20.
     #[schemars(range(min = 0.1, max = 100_000))]
     pub speed: Option<f64>,
-}
-
-/// A time span as people write it: `30s`, `10m`, `1h30m`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(transparent)]
-pub struct DurationText(pub String);
-
-impl DurationText {
-    /// The time span; `None` when the text is none.
-    pub fn parse(text: &str) -> Option<Duration> {
-        humantime::parse_duration(text).ok()
-    }
-
-    /// The time span. A document that was checked always has one.
-    pub fn get(&self) -> Duration {
-        Self::parse(&self.0).unwrap_or_default()
-    }
-}
-
-impl JsonSchema for DurationText {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Duration".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "format": "rolling-duration",
-            "description": "A time span: `30s`, `10m`, `1h30m`.",
-        })
-    }
 }

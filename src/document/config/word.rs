@@ -1,0 +1,304 @@
+//! Words and values that a document may choose among.
+
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+/// How the fleet is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PolicyName {
+    /// Every instance in one batch: an outage.
+    #[serde(alias = "AllAtOnce")]
+    AllAtOnce,
+    /// Batch by batch, with that much less capacity meanwhile.
+    #[serde(alias = "Rolling")]
+    Rolling,
+    /// Batch by batch with one batch launched beforehand: capacity never drops.
+    #[serde(alias = "RollingWithAdditionalBatch")]
+    RollingWithAdditionalBatch,
+    /// A whole new set beside the old.
+    #[serde(alias = "Immutable")]
+    Immutable,
+    /// A whole new set, which gets a share of the requests first.
+    #[serde(alias = "TrafficSplitting")]
+    TrafficSplitting,
+    /// A whole new set, to which all requests move at once.
+    #[serde(alias = "BlueGreen")]
+    BlueGreen,
+}
+
+impl JsonSchema for PolicyName {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "PolicyName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "enum": [
+                "all_at_once", "rolling", "rolling_with_additional_batch", "immutable",
+                "traffic_splitting", "blue_green", "AllAtOnce", "Rolling",
+                "RollingWithAdditionalBatch", "Immutable", "TrafficSplitting", "BlueGreen",
+            ],
+            "description": "How the fleet is replaced. `all_at_once`: every instance in one \
+                batch, an outage. `rolling`: batch by batch, with that much less capacity \
+                meanwhile. `rolling_with_additional_batch`: batch by batch with one batch \
+                launched beforehand, so that capacity never drops. `immutable`: one new instance, \
+                then a whole new set beside the old, which goes when all new ones serve. \
+                `traffic_splitting`: a whole new set in a second target group, which gets a share \
+                of the requests for a while, then all. `blue_green`: the same, where all requests \
+                move at once and the old set is kept for a while. Elastic Beanstalk's spellings \
+                are accepted as written.",
+        })
+    }
+}
+
+/// Who replaces the instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineName {
+    /// This program.
+    Rolling,
+    /// EC2 Auto Scaling.
+    InstanceRefresh,
+}
+
+impl JsonSchema for EngineName {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "EngineName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "enum": ["rolling", "instance_refresh"] })
+    }
+}
+
+/// How `batch_size` counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchSizeType {
+    /// Percent of the fleet.
+    #[serde(alias = "Percentage")]
+    Percentage,
+    /// Instances.
+    #[serde(alias = "Fixed")]
+    Fixed,
+}
+
+impl JsonSchema for BatchSizeType {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "BatchSizeType".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "enum": ["percentage", "fixed", "Percentage", "Fixed"],
+            "description": "`percentage` of the fleet, or a `fixed` number of instances.",
+        })
+    }
+}
+
+/// How a bad revision of a simulated fleet is bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BehaviourName {
+    /// Fails its health checks.
+    Unhealthy,
+    /// Is healthy and unhealthy by turns.
+    Flap,
+    /// Boots five times as slowly.
+    Slow,
+    /// Never comes into service.
+    Hang,
+    /// Cannot be launched.
+    FailLaunch,
+    /// Every second launch fails its health checks.
+    HalfUnhealthy,
+    /// Is healthy, and raises every alarm.
+    Alarm,
+}
+
+impl JsonSchema for BehaviourName {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "BehaviourName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "enum": ["unhealthy", "flap", "slow", "hang", "fail_launch", "half_unhealthy", "alarm"],
+            "description": "How a bad revision is bad: fails its health checks, is healthy and \
+                unhealthy by turns, boots five times as slowly, never comes into service, cannot \
+                be launched, fails its health checks every second time, or is healthy and raises \
+                every alarm.",
+        })
+    }
+}
+
+/// What to do when an instance of the new revision fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailureName {
+    /// Go back to the last completed revision.
+    Rollback,
+    /// Wait for a decision.
+    Pause,
+    /// Put back what was borrowed and leave the instances as they are.
+    Stop,
+}
+
+impl JsonSchema for OnFailureName {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "OnFailureName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "enum": ["rollback", "pause", "stop"] })
+    }
+}
+
+/// A number of instances, or a percentage of the fleet.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(untagged)]
+pub enum BoundConfig {
+    /// Instances.
+    Count(u32),
+    /// `"25%"`.
+    Percentage(String),
+}
+
+impl JsonSchema for BoundConfig {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Bound".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["integer", "string"],
+            "minimum": 0,
+            "pattern": "^[0-9]+%$",
+            "description": "A number of instances, or a percentage of the fleet such as `25%`.",
+        })
+    }
+}
+
+/// When a free place is taken again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PacingName {
+    /// When the whole batch is done.
+    Batch,
+    /// At once.
+    Continuous,
+}
+
+impl JsonSchema for PacingName {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "PacingName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "enum": ["batch", "continuous"] })
+    }
+}
+
+/// What to do about instances that somebody has set aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SetAsideName {
+    /// Replace them all the same.
+    Refresh,
+    /// Leave them.
+    Ignore,
+    /// Wait for an hour.
+    Wait,
+}
+
+impl JsonSchema for SetAsideName {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "SetAsideName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "enum": ["refresh", "ignore", "wait"] })
+    }
+}
+
+/// What to do about lifecycle hooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LifecycleHooksName {
+    /// Whoever is told completes them.
+    Wait,
+    /// The rollout completes them.
+    Complete,
+}
+
+impl JsonSchema for LifecycleHooksName {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "LifecycleHooksName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "enum": ["wait", "complete"] })
+    }
+}
+
+/// A process of an Auto Scaling group that may be suspended for the while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+pub enum ProcessName {
+    /// Evens out the zones by replacing good instances.
+    #[serde(rename = "AZRebalance")]
+    AzRebalance,
+    /// Scaling policies.
+    AlarmNotification,
+    /// Scheduled scaling. What falls due while it is suspended is lost on AWS.
+    ScheduledActions,
+}
+
+impl JsonSchema for ProcessName {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ProcessName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "enum": ["AZRebalance", "AlarmNotification", "ScheduledActions"],
+        })
+    }
+}
+
+/// A time span as people write it: `30s`, `10m`, `1h30m`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct DurationText(pub String);
+
+impl DurationText {
+    /// The time span; `None` when the text is none.
+    pub fn parse(text: &str) -> Option<Duration> {
+        humantime::parse_duration(text).ok()
+    }
+
+    /// The time span. A document that was checked always has one.
+    pub fn get(&self) -> Duration {
+        Self::parse(&self.0).unwrap_or_default()
+    }
+}
+
+impl JsonSchema for DurationText {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Duration".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "format": "rolling-duration",
+            "description": "A time span: `30s`, `10m`, `1h30m`.",
+        })
+    }
+}
