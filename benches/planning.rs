@@ -42,6 +42,7 @@ fn target() -> Target {
         kind: "fleet",
         revision: "lt-0123456789abcdef0:8".into(),
         second: None,
+        shifted_by: BTreeSet::new(),
         target_groups: vec![TargetGroup {
             id: "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123".into(),
             name: "web".into(),

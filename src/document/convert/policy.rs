@@ -1,0 +1,184 @@
+//! How much is replaced at a time, and where a rollout waits.
+
+use super::super::check::missing;
+use super::super::config::{
+    BatchSizeType, BoundConfig, DurationText, PacingName, PolicyName, RollingDeploymentConfig,
+};
+use super::super::diagnostic::Diagnostic;
+use super::{NEW_VERSION_PERCENT, get};
+use crate::spec::{BatchSize, Bound, Checkpoint, Pacing, Policy};
+
+pub(super) fn policy(
+    config: &RollingDeploymentConfig,
+    pointer: &str,
+    found: &mut Vec<Diagnostic>,
+) -> Option<Policy> {
+    let batch = [
+        ("batch_size_type", config.batch_size_type.is_some()),
+        ("batch_size", config.batch_size.is_some()),
+    ];
+    let bounds = [
+        ("max_surge", config.max_surge.is_some()),
+        ("max_unavailable", config.max_unavailable.is_some()),
+    ];
+    let given = |fields: &[(&'static str, bool)]| -> Vec<&'static str> {
+        fields.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect()
+    };
+    let mut refuse = |names: Vec<&str>, words: String, remedy: &str| {
+        for name in names {
+            let place = format!("{pointer}/{name}");
+            found.push(Diagnostic::error(place, words.clone()).with_remedy(remedy));
+        }
+        None
+    };
+    let name = match config.policy {
+        PolicyName::AllAtOnce => "all_at_once",
+        PolicyName::Immutable => "immutable",
+        PolicyName::RollingWithAdditionalBatch => "rolling_with_additional_batch",
+        PolicyName::Rolling => "rolling",
+        PolicyName::TrafficSplitting => "traffic_splitting",
+        PolicyName::BlueGreen => "blue_green",
+    };
+    if config.policy != PolicyName::Rolling && !given(&bounds).is_empty() {
+        let words = format!("the policy {name} sets its own bounds");
+        return refuse(given(&bounds), words, "remove it, or choose the policy rolling");
+    }
+    match config.policy {
+        PolicyName::AllAtOnce
+        | PolicyName::Immutable
+        | PolicyName::TrafficSplitting
+        | PolicyName::BlueGreen
+            if !given(&batch).is_empty() =>
+        {
+            let words = format!("the policy {name} has no batches");
+            let remedy = "remove it, or choose rolling or rolling_with_additional_batch";
+            refuse(given(&batch), words, remedy)
+        }
+        PolicyName::AllAtOnce => Some(Policy::AllAtOnce),
+        PolicyName::Immutable => Some(Policy::Immutable),
+        PolicyName::TrafficSplitting => {
+            let traffic = config.traffic.clone().unwrap_or_default();
+            let evaluation_time = get(&traffic.evaluation_time, 300);
+            let percent = traffic.new_version_percent.unwrap_or(NEW_VERSION_PERCENT);
+            Some(Policy::TrafficSplitting { percent, evaluation_time })
+        }
+        PolicyName::BlueGreen => {
+            let traffic = config.traffic.clone().unwrap_or_default();
+            Some(Policy::BlueGreen { terminate_after: get(&traffic.terminate_after, 300) })
+        }
+        PolicyName::Rolling if !given(&bounds).is_empty() => {
+            if !given(&batch).is_empty() {
+                let words = "a batch size and max_surge or max_unavailable exclude each other";
+                return refuse(given(&batch), words.to_owned(), "keep one of the two");
+            }
+            Some(Policy::RollingWithin {
+                surge: bound(config.max_surge.as_ref(), "max_surge", pointer, found)?,
+                unavailable: bound(
+                    config.max_unavailable.as_ref(),
+                    "max_unavailable",
+                    pointer,
+                    found,
+                )?,
+            })
+        }
+        PolicyName::Rolling => batch_size(config, pointer, found).map(Policy::Rolling),
+        PolicyName::RollingWithAdditionalBatch => {
+            batch_size(config, pointer, found).map(Policy::RollingWithAdditionalBatch)
+        }
+    }
+}
+
+fn batch_size(
+    config: &RollingDeploymentConfig,
+    pointer: &str,
+    found: &mut Vec<Diagnostic>,
+) -> Option<BatchSize> {
+    match (config.batch_size_type, config.batch_size) {
+        (Some(BatchSizeType::Percentage), Some(percent)) if percent > 100 => {
+            let place = format!("{pointer}/batch_size");
+            let words = format!("a percentage is from 1 to 100, is {percent}");
+            found.push(Diagnostic::error(place, words));
+            None
+        }
+        (Some(BatchSizeType::Percentage), Some(size)) => Some(BatchSize::Percentage(size)),
+        (Some(BatchSizeType::Fixed), Some(size)) => Some(BatchSize::Fixed(size)),
+        (batch_type, size) => {
+            for (name, given) in
+                [("batch_size_type", batch_type.is_some()), ("batch_size", size.is_some())]
+            {
+                if !given {
+                    let words = missing(name);
+                    let remedy = "this policy needs a batch size, for instance \
+                                  \"batch_size_type\": \"percentage\", \"batch_size\": 30";
+                    found.push(Diagnostic::error(pointer, words).with_remedy(remedy));
+                }
+            }
+            None
+        }
+    }
+}
+
+fn bound(
+    config: Option<&BoundConfig>,
+    name: &str,
+    pointer: &str,
+    found: &mut Vec<Diagnostic>,
+) -> Option<Bound> {
+    match config {
+        None => Some(Bound::Count(0)),
+        Some(BoundConfig::Count(count)) => Some(Bound::Count(*count)),
+        Some(BoundConfig::Percentage(text)) => {
+            let percent = text.strip_suffix('%').and_then(|number| number.parse().ok());
+            let percent = percent.filter(|percent| *percent <= 100);
+            if percent.is_none() {
+                let words = format!("a percentage is from 0% to 100%, is {text}");
+                found.push(Diagnostic::error(format!("{pointer}/{name}"), words));
+            }
+            percent.map(Bound::Percent)
+        }
+    }
+}
+
+pub(super) fn pacing(
+    config: &RollingDeploymentConfig,
+    pointer: &str,
+    found: &mut Vec<Diagnostic>,
+) -> Pacing {
+    if config.pacing != Some(PacingName::Continuous) {
+        return Pacing::Batch;
+    }
+    if !matches!(config.policy, PolicyName::Rolling | PolicyName::RollingWithAdditionalBatch) {
+        let words = "continuous pacing is for the rolling policies";
+        let remedy = "remove it, or choose rolling or rolling_with_additional_batch";
+        found.push(Diagnostic::error(format!("{pointer}/pacing"), words).with_remedy(remedy));
+    }
+    if config.pause_between_batches.is_some() {
+        let words = "continuous pacing has no batches to pause between";
+        let remedy = "remove it, set pacing to batch, or use checkpoints";
+        let place = format!("{pointer}/pause_between_batches");
+        found.push(Diagnostic::error(place, words).with_remedy(remedy));
+    }
+    Pacing::Continuous
+}
+
+pub(super) fn checkpoints(
+    config: &RollingDeploymentConfig,
+    pointer: &str,
+    found: &mut Vec<Diagnostic>,
+) -> Vec<Checkpoint> {
+    let mut checkpoints: Vec<Checkpoint> = Vec::new();
+    for (index, given) in config.checkpoints.iter().flatten().enumerate() {
+        if let Some(last) = checkpoints.last().filter(|last| last.percentage >= given.percentage) {
+            let words = format!("must be above {}, the checkpoint before", last.percentage);
+            let place = format!("{pointer}/checkpoints/{index}/percentage");
+            found.push(Diagnostic::error(place, words));
+        }
+        let pause = given.pause.as_ref().map(DurationText::get);
+        checkpoints.push(Checkpoint { percentage: given.percentage, pause });
+    }
+    if config.policy == PolicyName::AllAtOnce && !checkpoints.is_empty() {
+        let place = format!("{pointer}/checkpoints");
+        found.push(Diagnostic::error(place, "the policy all_at_once has no place to wait at"));
+    }
+    checkpoints
+}
