@@ -31,7 +31,7 @@ use crate::event::{Envelope, Event, Outcome, Report};
 use crate::lease::Lease;
 use crate::plan::{self, Input, Outlook, Plan, Preview, Verdict};
 use crate::progress::{Halt, Progress};
-use crate::record::{Ending, Phase, Record};
+use crate::record::{Ending, Record};
 use crate::schedule::Schedule;
 use crate::spec::{Engine, Gates, RollingDeployment};
 
@@ -155,7 +155,6 @@ impl Rollout {
                  tags that start with rolling: once nothing is borrowed any more",
             )
         })?;
-        rollout.refuse_other_ways()?;
         Ok(rollout)
     }
 
@@ -257,11 +256,7 @@ impl Rollout {
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
     ) -> Outcome {
-        if let Some(record) = &self.progress.record
-            && record.phase == Phase::Halted(Ending::Paused)
-            && record.to == self.wanted
-            && self.word.is_none()
-        {
+        if let Some(record) = self.progress.record.as_ref().filter(|_| self.waits_for_a_word()) {
             // Whoever paused it, or the checkpoint, asked for a decision; to run again is none.
             let why = record.reason.clone().unwrap_or_else(|| "paused".into());
             let (ending, fault, at) = (Ending::Paused, record.fault, self.clock.now());
@@ -296,7 +291,8 @@ impl Rollout {
     async fn drive(&mut self, stop: &mut watch::Receiver<Stop>, emit: &mut Emitter<'_>) -> Outcome {
         let mut polls = Schedule::polling(self.spec.poll_interval, self.caller.jitter);
         let mut retries = Schedule::retrying(self.caller.jitter);
-        let mut failing_since = None;
+        // What fails, and since when.
+        let mut failing: Option<(Action, Timestamp)> = None;
         let mut last_actions = Vec::new();
         let mut shown = Shown::default();
         let mut in_a_row = 0;
@@ -345,7 +341,7 @@ impl Rollout {
             last_actions = actions;
             let mut changed = false;
             let mut failed = None;
-            let mut skips = false;
+            let (mut skips, mut acted) = (false, false);
             for (index, step) in plan.actions.into_iter().enumerate() {
                 if *stop.borrow() == Stop::Now || !self.is_believed() {
                     skips = true;
@@ -359,10 +355,14 @@ impl Rollout {
                 }
                 let action = step.action.clone();
                 match self.act(step, emit).await {
-                    Ok(Acted::Done) => changed = true,
-                    Ok(Acted::Refused) => {
-                        changed = true;
-                        break;
+                    Ok(done) => {
+                        (changed, acted) = (true, true);
+                        if failing.as_ref().is_some_and(|(failed, _)| *failed == action) {
+                            failing = None;
+                        }
+                        if matches!(done, Acted::Refused) {
+                            break;
+                        }
                     }
                     Err(error) => {
                         failed = Some((action, error));
@@ -370,17 +370,19 @@ impl Rollout {
                     }
                 }
             }
-            if failed.is_none() && !skips {
-                failing_since = None;
+            // Not where nothing was tried: some calls are tried again after a while only.
+            if failed.is_none() && acted && !skips {
+                failing = None;
             }
             match failed {
                 Some((action, error)) => {
-                    let since = *failing_since.get_or_insert(self.clock.now());
+                    let now = self.clock.now();
+                    let (_, since) = *failing.get_or_insert_with(|| (action.clone(), now));
                     let stopping = self.progress.halt.as_ref().is_some_and(|h| h.until.is_some());
                     let patience = if stopping { STOP_WITHIN } else { PATIENCE };
-                    if self.clock.now().since(since) > patience {
+                    if now.since(since) > patience {
                         self.refused(action, &error, emit);
-                        failing_since = None;
+                        failing = None;
                     } else {
                         let error = error.to_string();
                         emit.send(self.clock.now(), Event::Retrying { error });

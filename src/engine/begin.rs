@@ -7,7 +7,7 @@ use rolling_provider::ProviderError;
 use super::Rollout;
 use super::look::patiently;
 use crate::plan;
-use crate::record::ways;
+use crate::record::{Ending, Phase, ways};
 use crate::refresh::{self, Next};
 use crate::spec::{OnFailure, Window};
 
@@ -19,18 +19,30 @@ impl Rollout {
     /// What stands in the way, or that the cloud could not be asked.
     pub(super) async fn may_begin(&self) -> Result<(), ProviderError> {
         if self.refreshes() {
-            if !matches!(self.next(), Next::Start) {
-                return Ok(());
-            }
-            self.refuse_refresh()?;
-            return self.ask_whether_it_may(true).await;
+            return match self.next() {
+                Next::Nothing | Next::Foreign(_) => Ok(()),
+                Next::Join(_) => self.ask_whether_it_may(false).await,
+                Next::Start => {
+                    self.refuse_refresh()?;
+                    self.ask_whether_it_may(true).await
+                }
+            };
         }
+        self.refuse_other_ways()?;
         self.refuse_surge()?;
-        if !plan::is_converged(&self.input(self.look.at)) {
+        if !plan::is_converged(&self.input(self.look.at)) && !self.waits_for_a_word() {
             let is_under_way = self.record().is_some_and(|record| !record.is_over());
             self.ask_whether_it_may(!is_under_way).await?;
         }
         self.refuse_shifted_requests()
+    }
+
+    /// Whether it is paused, and to run it again changes nothing.
+    pub(super) fn waits_for_a_word(&self) -> bool {
+        self.word.is_none()
+            && self.record().is_some_and(|record| {
+                record.phase == Phase::Halted(Ending::Paused) && record.to == self.wanted
+            })
     }
 
     async fn ask_whether_it_may(&self, begins: bool) -> Result<(), ProviderError> {
@@ -110,7 +122,9 @@ impl Rollout {
         let words = format!("rollout {} is {}, and {which}", record.id, record.status());
         let error = ProviderError::invalid("check the document", place, words);
         Err(error.with_remedy(format!(
-            "finish or abort it with the document that it began with, and change {place} then",
+            "finish or abort it with the document that it began with, and change {place} then; \
+             where its rules are gone, send all requests back to the first target group by hand, \
+             and take the record off (the tags that start with rolling:, or its object)",
         )))
     }
 }

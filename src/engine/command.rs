@@ -66,7 +66,8 @@ impl Rollout {
     /// Has the engine at work obey `word`; where none is, carries it out.
     ///
     /// # Errors
-    /// What the cloud said while the word was left for another engine.
+    /// What the cloud said while the word was left for another engine; what keeps the rollout from
+    /// being gone on with here.
     pub async fn command(
         mut self,
         word: Word,
@@ -94,6 +95,10 @@ impl Rollout {
         self.word = Some(control);
         let look = self.look.clone();
         self.take_up(look).map_err(|why| ProviderError::invalid("read the record", "", why))?;
+        match word {
+            Word::Resume | Word::Rollback => self.may_begin().await?,
+            Word::Pause | Word::Abort => self.refuse_other_ways()?,
+        }
         Ok(Commanded::Ran(Box::new(self.run(stop, emit).await)))
     }
 

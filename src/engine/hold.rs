@@ -108,6 +108,7 @@ impl Rollout {
             if seen.as_ref() == Some(&mine) {
                 self.hold.lease = Some(mine);
                 self.take_up(look)?;
+                self.refuse_other_ways().map_err(|error| error.to_string())?;
                 let reason = "asked to stop before anything was replaced";
                 return Ok((*stop.borrow() != Stop::No).then(|| self.interrupted(reason)));
             }
@@ -165,7 +166,10 @@ impl Rollout {
         }
         let Err(error) = self.renew().await else {
             self.hold.unrenewed = None;
-            return Kept::Ours;
+            return match self.is_late_to_renew() {
+                true => self.look_after_a_long_renewal(stop, emit).await,
+                false => Kept::Ours,
+            };
         };
         tracing::warn!(%error, "cannot renew the lease");
         if !self.fleet.guards_record() {
@@ -190,6 +194,25 @@ impl Rollout {
         match self.observe_patiently(stop, emit).await {
             Ok(_) => Kept::Doubtful,
             Err(error) => Kept::Lost(self.lost_sight(&error)),
+        }
+    }
+
+    /// While a renewal waited for its turn this engine looked dead, and another one may have been
+    /// at work: what was seen before says little.
+    async fn look_after_a_long_renewal(
+        &mut self,
+        stop: &mut watch::Receiver<Stop>,
+        emit: &mut Emitter<'_>,
+    ) -> Kept {
+        if let Err(error) = self.observe_patiently(stop, emit).await {
+            return Kept::Lost(self.lost_sight(&error));
+        }
+        match self.superseded() {
+            None => Kept::Ours,
+            Some(reason) => {
+                self.progress.halt = Some(Halt::failed(reason, self.clock.now()));
+                Kept::Lost(Outcome::Locked)
+            }
         }
     }
 

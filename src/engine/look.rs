@@ -150,6 +150,7 @@ impl Rollout {
         ask: impl Fn(Arc<dyn Fleet>) -> F,
     ) -> Result<T, ProviderError> {
         let mut schedule = Schedule::retrying(self.caller.jitter);
+        let begin = self.clock.now();
         let mut failing_since = None;
         loop {
             let error = match ask(Arc::clone(&self.fleet)).await {
@@ -164,6 +165,8 @@ impl Rollout {
             };
             let now = self.clock.now();
             let since = *failing_since.get_or_insert(now);
+            // Whoever wants it to stop wants that of a call that hangs, too.
+            let since = if urgency == Stop::No { since } else { begin };
             if !error.is_retryable() || now.since(since) >= patience {
                 return Err(error);
             }

@@ -118,6 +118,8 @@ fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
             // A pause has resumed them.
             let running = input.spec.suspend_processes.difference(&input.look.suspended);
             record.borrowed.suspended.extend(running.cloned());
+            // What has ended had sent all requests back.
+            record.borrowed.shifts = input.spec.policy.shifts().then(|| ways(target));
             if progress.turned_back.is_none() {
                 (record.failures, record.last_failed, record.fault) = (0, None, false);
                 record.reason = None;

@@ -231,10 +231,17 @@ fn a_dead_engine_is_succeeded_at_once_on_its_host_and_after_a_watch_elsewhere() 
     }
 }
 
+/// Nobody is terminated before a signal or a word has come.
+fn slow_drain() -> Value {
+    let mut times = times();
+    times["drain"] = json!(20);
+    times
+}
+
 #[test]
 fn who_suspends_launches_meanwhile_can_still_ask_and_abort() {
     let Some(account) = account() else { return };
-    let template = account.fleet(json!({ "name": "web", "size": 4, "max": 4 }), times());
+    let template = account.fleet(json!({ "name": "web", "size": 4, "max": 4 }), slow_drain());
     let before = account.get("groups/web");
     let wanted = resource(&template, "2");
     let mut child = start(&account, &wanted);
@@ -251,6 +258,12 @@ fn who_suspends_launches_meanwhile_can_still_ask_and_abort() {
     assert!(refused.stdout.contains("has suspended Launch, without which"), "{refused:?}");
     let told = account.run("status", &wanted);
     assert_eq!(told.lines()[0]["resources"][0]["status"], "rolling", "{told:?}");
+    let paused = account.run("pause", &wanted);
+    assert_eq!(paused.code, 0, "{paused:?}");
+    assert_eq!(account.run("apply", &wanted).code, 4, "to apply again is no decision");
+    let refused = account.run("resume", &wanted);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.stdout.contains("has suspended Launch, without which"), "{refused:?}");
     let aborted = account.run("abort", &wanted);
     assert_eq!(aborted.code, 0, "{aborted:?}");
     let after = account.get("groups/web");

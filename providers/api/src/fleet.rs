@@ -55,7 +55,7 @@ pub trait Fleet: Send + Sync {
     }
 
     /// Whether a rollout can begin (`begins`) with every instance as it is, or one that is under
-    /// way can go on. Not asked by who only wants to know, or to end one. Reads only.
+    /// way can go on. Not asked by who only wants to know, to pause or to abort. Reads only.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Invalid`] with the attribute at fault when not.
