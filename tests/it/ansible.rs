@@ -160,6 +160,7 @@ fn message(result: &Value) -> &str {
 fn simulated(revision: &str) -> Value {
     json!({
         "policy": "rolling", "batch_size_type": "fixed", "batch_size": 2,
+        "health": { "healthy_timeout": "1h" },
         "simulated_fleet": { "name": "web", "revision": revision, "instances": 4 },
         "provider": { "simulator": { "speed": 300 } },
     })
@@ -227,7 +228,7 @@ fn ad_hoc_arguments_are_text_and_do() {
     let node = Node::new();
     let ran = node.adhoc(
         "policy=rolling batch_size=2 batch_size_type=fixed poll_interval=1s \
-         suspend_processes=AZRebalance provider={'simulator':{'speed':'2000'}} \
+         suspend_processes=AZRebalance provider={'simulator':{'speed':'100'}} \
          simulated_fleet='{\"name\": \"web\", \"revision\": \"v2\", \"instances\": \"4\"}'",
     );
     assert_eq!(ran.code, 0, "{ran:?}");

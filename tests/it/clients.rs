@@ -102,7 +102,7 @@ fn deploys(deploy: impl Fn(&Path) -> Command) {
 
     // One is at work; another must not, and the first stops when it is told to.
     for interrupts in [1, 2] {
-        let slow = document(folder, 20, "v4", &json!({}));
+        let slow = document(folder, 5, "v4", &json!({}));
         let mut first = deploy(folder)
             .arg(&slow)
             .process_group(0)

@@ -408,7 +408,9 @@ fn the_schemas_are_those_of_the_types() {
 #[test]
 fn plan_apply_and_status_agree_between_runs_on_the_simulator() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut wanted = document(&simulated());
+    let mut resource = simulated();
+    resource["health"] = json!({ "healthy_timeout": "1h" });
+    let mut wanted = document(&resource);
     wanted["provider"] = json!({ "rolling": { "simulator": { "speed": 500 } } });
     let file = process::write(folder.path(), &wanted);
     let at = |command: &str| {

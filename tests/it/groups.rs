@@ -328,7 +328,12 @@ fn who_is_protected_is_waited_for_until_somebody_ends_that() {
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
     // Once it has soaked, nothing is left but those two.
-    std::thread::sleep(std::time::Duration::from_secs(3));
+    let looks = || account.count("autoscaling.DescribeAutoScalingGroups");
+    let enough = looks() + 20;
+    while looks() < enough {
+        assert!(begin.elapsed().as_secs() < 120, "it does not look any more");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
     assert_eq!(account.get("groups/web")["instances"][&protected]["lifecycle"], "InService");
     let form = "Version=2011-01-01&AutoScalingGroupName=web&InstanceIds.member.1=";
     account.query(

@@ -473,8 +473,8 @@ impl Plugin {
     /// Ends it as Terraform does.
     pub fn shut_down(mut self) -> String {
         let _: p::Empty = self.call("plugin.GRPCController/Shutdown", p::Empty {});
-        let ended = self.started.ends_within(Duration::from_secs(2));
-        assert_eq!(ended, Some(0), "Terraform waits for 2 s");
+        let ended = self.started.ends_within(Duration::from_secs(10));
+        assert_eq!(ended, Some(0), "Terraform waits for 2 s, on a machine that is not busy");
         self.started.said()
     }
 }

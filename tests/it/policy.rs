@@ -72,13 +72,15 @@ fn group_with_more_to_it() -> BTreeSet<String> {
 /// What a group takes that rolls by itself, and is told to end and to go back.
 fn group_that_refreshes_itself() -> BTreeSet<String> {
     let Some(account) = account() else { return BTreeSet::new() };
-    let mut wanted = resource(&account.fleet(json!({ "name": "web", "size": 2 }), times()), "2");
+    let mut wanted = resource(&account.fleet(json!({ "name": "web", "size": 6 }), times()), "2");
     wanted["engine"] = json!("instance_refresh");
     wanted["health"] = json!({ "min_healthy_time": "2s" });
     for word in ["abort", "rollback"] {
         let begun = account.count("autoscaling.StartInstanceRefresh");
         let running = start(&account, &wanted);
+        let began = std::time::Instant::now();
         while account.count("autoscaling.StartInstanceRefresh") == begun {
+            assert!(began.elapsed().as_secs() < 60, "no refresh is started");
             std::thread::sleep(Duration::from_millis(20));
         }
         let ran = account.run(word, &wanted);

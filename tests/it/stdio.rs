@@ -6,7 +6,10 @@ use crate::process::{Ran, rolling, run_with};
 use crate::wire;
 
 fn config(name: &str) -> Value {
-    json!({ "policy": "AllAtOnce", "simulated_fleet": { "name": name, "revision": "v2" } })
+    json!({
+        "policy": "AllAtOnce", "health": { "healthy_timeout": "1h" },
+        "simulated_fleet": { "name": name, "revision": "v2" },
+    })
 }
 
 fn call(id: u64, method: &str, params: &Value) -> String {

@@ -554,11 +554,11 @@ mod on_localstack {
     }
 
     /// What the tests change of the example: how long things take, and the policy.
-    fn hurry(policy: &str) -> String {
+    fn hurry(policy: &str, healthy_timeout: &str) -> String {
         format!(
             "resource \"rolling_deployment\" \"web\" {{\n  policy = \"{policy}\"\n  \
              poll_interval = \"200ms\"\n  \
-             health = {{ min_healthy_time = \"1s\", healthy_timeout = \"8s\" }}\n}}\n"
+             health = {{ min_healthy_time = \"1s\", healthy_timeout = \"{healthy_timeout}\" }}\n}}\n"
         )
     }
 
@@ -579,7 +579,7 @@ mod on_localstack {
                     }
                 }
             }
-            workspace.write("zz_override.tf", &hurry("rolling"));
+            workspace.write("zz_override.tf", &hurry("rolling", "60s"));
             workspace.variables = [
                 ("AWS_ACCESS_KEY_ID", account.id.as_str()),
                 ("AWS_SECRET_ACCESS_KEY", "test"),
@@ -607,7 +607,7 @@ mod on_localstack {
             let group = self.group();
             let instances = group["instances"].as_object().expect("instances");
             let live: Vec<&Value> =
-                instances.values().filter(|i| i["lifecycle"] != "Terminated").collect();
+                instances.values().filter(|i| i["lifecycle"] != "Terminating").collect();
             let runs: BTreeSet<&str> = live.iter().filter_map(|i| i["revision"].as_str()).collect();
             let in_service = live.iter().all(|i| i["lifecycle"] == "InService");
             match runs.first() {
@@ -704,7 +704,7 @@ mod on_localstack {
         stack.assert_kept(&before, 4);
 
         // Killed, with everything that belongs to it, while surge is up.
-        workspace.write("zz_override.tf", &hurry("rolling_with_additional_batch"));
+        workspace.write("zz_override.tf", &hurry("rolling_with_additional_batch", "60s"));
         let three = to("3");
         let before = stack.forget_the_past();
         let running = workspace.begin(&["-var", &three]);
@@ -724,7 +724,8 @@ mod on_localstack {
         stack.finishes(&["-var", &three]);
         assert_eq!(stack.revision(), Ok("3".into()));
         stack.assert_kept(&before, 6);
-        workspace.write("zz_override.tf", &hurry("rolling"));
+        // The next one is a bad revision, to be found out in time.
+        workspace.write("zz_override.tf", &hurry("rolling", "10s"));
         stack.finishes(&["-var", &three]);
 
         // A bad revision: the apply fails, the fleet is back, and the plan shows the change again.

@@ -227,8 +227,15 @@ fn kill_and_apply(policy: &str, signal: &str) {
     let Some(account) = account() else { return };
     let (made, before) = made(&account, json!([null, null]));
     let wanted = shifting(&made, policy, "2");
-    let running = start(&account, &wanted);
-    until_shifted(&account, if policy == "blue_green" { 100 } else { 10 });
+    // Long enough to be met there.
+    let mut long = wanted.clone();
+    let (name, percent) = match policy {
+        "blue_green" => ("terminate_after", 100),
+        _ => ("evaluation_time", 10),
+    };
+    long["traffic"][name] = json!("60s");
+    let running = start(&account, &long);
+    until_shifted(&account, percent);
     let id = running.id().to_string();
     let sent = std::process::Command::new("kill").args([signal, &id]).status();
     assert!(sent.expect("kill").success());

@@ -34,7 +34,7 @@ elbv2:default = rolling_lab.plugin:elbv2
 [localstack.hooks.on_infra_start]
 open_lab = rolling_lab.plugin:open_lab
 """
-READY_WITHIN = 120
+READY_WITHIN = 300
 PR_SET_PDEATHSIG = 1
 
 
