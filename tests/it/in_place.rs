@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use proptest::prelude::*;
 use rolling::event::{Event, Outcome};
 use rolling::plan::WaitKind;
-use rolling::spec::{OnFailure, Policy, Replacement, RollingDeployment};
-use rolling_provider::{Action, Fleet as _, TargetState};
+use rolling::spec::{OnFailure, Policy, Replacement, RollingDeployment, Window};
+use rolling_provider::{Action, Fleet as _, InstanceId, Revision, TargetState};
 use rolling_simulator::{Behaviour, FleetConfig, Simulator};
 
-use crate::bed::Witness;
+use crate::bed::{Dies, Mortal, Witness};
+use crate::properties::{self, Case, any_case, block_on, is_tidy, run};
 use crate::world::{Told, bad, fleet, roll, seconds, simulate, spec, thirty_percent};
 
 pub fn updated(config: FleetConfig) -> FleetConfig {
@@ -160,4 +162,85 @@ async fn a_failure_that_pauses_can_be_resumed_and_updates_anew() {
     let done = rollout.expect("a rollout").command(word, stop, &mut |_| {}).await;
     assert!(matches!(done, Ok(rolling::engine::Commanded::Ran(_))), "{done:?}");
     assert_eq!(simulator.updated(), 6, "a token of its own, so an update of its own");
+}
+
+/// Any fleet and failure, with updates in place.
+fn cases() -> impl Strategy<Value = Case> {
+    (any_case(), 1..=60u64).prop_filter_map("nothing is launched", |(mut case, update)| {
+        let policy = case.spec.policy;
+        if Window::resolve(policy, case.config.instances).surge > 0 || policy.shifts() {
+            return None;
+        }
+        case.config.update = Some(seconds(update));
+        case.spec.replacement = Replacement::InPlace { within: seconds(300) };
+        case.spec.keep_failed_instances = 0;
+        Some(case)
+    })
+}
+
+/// Who is there, with what it runs and whether it serves.
+fn roll_call(simulator: &Simulator) -> Vec<(InstanceId, Option<Revision>, bool)> {
+    let look = properties::look(simulator);
+    let each = look.instances.into_iter();
+    each.map(|(id, it)| (id, it.revision.clone(), crate::bed::serves(&it))).collect()
+}
+
+proptest! {
+    #![proptest_config(properties::settings())]
+
+    #[test]
+    fn whatever_happens_the_bounds_hold_and_nobody_comes_or_goes(case in cases()) {
+        let ran = run(&case);
+        for property in 1..=3 {
+            prop_assert_eq!(ran.witness.broken(property), Vec::<String>::new());
+        }
+        let instances = case.config.instances;
+        prop_assert_eq!(ran.simulator.launched(), u64::from(instances));
+        prop_assert_eq!(roll_call(&ran.simulator).len(), instances as usize);
+        prop_assert!(properties::look(&ran.simulator).suspended.is_empty());
+        let mild = [Behaviour::HalfUnhealthy, Behaviour::Flap];
+        let mild = case.config.bad_revisions.values().any(|how| mild.contains(how));
+        let runs = match ran.told.report.outcome {
+            Outcome::Succeeded if case.config.bad_revisions.is_empty() || mild => "v2",
+            Outcome::RolledBack => "v1",
+            outcome => {
+                prop_assert!(!case.config.bad_revisions.is_empty(), "{:?}", ran.told.report);
+                prop_assert!([Outcome::Failed, Outcome::Paused].contains(&outcome), "{:?}", outcome);
+                return Ok(());
+            }
+        };
+        if !mild {
+            is_tidy(&ran, instances as usize, runs)?;
+        }
+    }
+
+    #[test]
+    fn killed_anywhere_it_ends_the_same(case in cases(), at in 1..60u32, after in any::<bool>()) {
+        let is = |how| case.config.bad_revisions.values().any(|known| *known == how);
+        prop_assume!(!is(Behaviour::Flap) && !is(Behaviour::HalfUnhealthy));
+        let mut case = Case { lag: seconds(0), ..case };
+        case.spec.progress_deadline = Some(seconds(10_000));
+        let reference = run(&case);
+        let dies = if after { Dies::After } else { Dies::Before };
+        let (outcome, simulator, broken) = block_on(async {
+            let simulator = simulate(case.config.clone());
+            let witness = Witness::new(simulator.clone(), case.spec.clone()).await;
+            let mortal = Mortal::new(witness.clone(), at, dies);
+            let first = mortal.survive(roll(mortal.clone(), case.spec.clone())).await;
+            let outcome = match first {
+                Some(told) => told.report.outcome,
+                None if at > 2 && crate::crash::is_over(&simulator, &case.config).await => {
+                    reference.told.report.outcome
+                }
+                None => roll(witness.clone(), case.spec.clone()).await.report.outcome,
+            };
+            (outcome, simulator, witness.broken(0))
+        });
+        prop_assert_eq!(broken, Vec::<String>::new());
+        prop_assert_eq!(outcome, reference.told.report.outcome);
+        // How far it has come when it halts is a matter of timing.
+        if [Outcome::Succeeded, Outcome::RolledBack].contains(&outcome) {
+            prop_assert_eq!(roll_call(&simulator), roll_call(&reference.simulator));
+        }
+    }
 }

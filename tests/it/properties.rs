@@ -29,18 +29,18 @@ use crate::world::{Told, caller, fleet, group, roll, roll_until, seconds, spec};
 
 /// A fleet and what is done to it.
 #[derive(Clone, Debug)]
-struct Case {
-    config: FleetConfig,
-    spec: RollingDeployment,
+pub struct Case {
+    pub config: FleetConfig,
+    pub spec: RollingDeployment,
     /// How old looks may be.
-    lag: Duration,
+    pub lag: Duration,
 }
 
 /// A world that has been run.
-struct Ran {
-    told: Told,
-    simulator: Arc<Simulator>,
-    witness: Arc<Witness>,
+pub struct Ran {
+    pub told: Told,
+    pub simulator: Arc<Simulator>,
+    pub witness: Arc<Witness>,
 }
 
 fn policies() -> impl Strategy<Value = (Policy, Pacing)> {
@@ -148,7 +148,7 @@ fn endings() -> impl Strategy<Value = OnFailure> {
 }
 
 /// A case in which the new revision may fail, and looks may be stale.
-fn any_case() -> impl Strategy<Value = Case> {
+pub fn any_case() -> impl Strategy<Value = Case> {
     let failing = proptest::option::of((behaviours(), endings(), 1..=3u32, 0..=1u32));
     let lag = prop_oneof![Just(0u64), 1..=8u64];
     (good(), failing, lag).prop_map(|(mut case, failing, lag)| {
@@ -168,7 +168,7 @@ fn any_case() -> impl Strategy<Value = Case> {
     })
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(future)
 }
@@ -189,16 +189,16 @@ fn run_with(
     })
 }
 
-fn run(case: &Case) -> Ran {
+pub fn run(case: &Case) -> Ran {
     run_with(case, |_, _, _| {})
 }
 
-fn look(simulator: &Simulator) -> rolling_provider::Observation {
+pub fn look(simulator: &Simulator) -> rolling_provider::Observation {
     now(simulator.observe()).expect("observe")
 }
 
 /// Ends as a success ends: property 18.
-fn is_tidy(ran: &Ran, size: usize, revision: &str) -> Result<(), TestCaseError> {
+pub fn is_tidy(ran: &Ran, size: usize, revision: &str) -> Result<(), TestCaseError> {
     let look = look(&ran.simulator);
     let live: Vec<_> = look.instances.values().filter(|i| i.lifecycle.is_live()).collect();
     prop_assert_eq!(live.len(), size);
@@ -221,7 +221,7 @@ fn nothing_broken(ran: &Ran, property: u8) -> Result<(), TestCaseError> {
 }
 
 /// The same cases every time; `PROPTEST_CASES` and `PROPTEST_RNG_SEED` ask for more and others.
-fn settings() -> ProptestConfig {
+pub fn settings() -> ProptestConfig {
     let asked = ProptestConfig::default();
     let is_asked = |name: &str| std::env::var_os(name).is_some();
     ProptestConfig {
