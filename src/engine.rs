@@ -273,6 +273,8 @@ impl Rollout {
             Ok(Some(outcome)) => return outcome,
             Err(reason) => {
                 self.progress.halt = Some(Halt::failed(reason, self.clock.now()));
+                let urgency = *stop.borrow();
+                self.let_go(Outcome::Failed, urgency).await;
                 return Outcome::Failed;
             }
         }

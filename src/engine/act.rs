@@ -102,7 +102,8 @@ fn erases_lease(action: &Action) -> bool {
     matches!(action, Action::EraseRecord { keys } if keys.contains(LEASE))
 }
 
-fn with_remedy(error: &ProviderError) -> String {
+/// What went wrong, and what to do about it.
+pub(super) fn with_remedy(error: &ProviderError) -> String {
     let remedy = error.remedy.as_ref().map_or(String::new(), |remedy| format!(" ({remedy})"));
     format!("{error}{remedy}")
 }

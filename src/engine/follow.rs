@@ -5,6 +5,7 @@ use std::time::Duration;
 use rolling_provider::{Effect, ProviderError, Refresh, RefreshState};
 use tokio::sync::watch;
 
+use super::act::with_remedy;
 use super::look::patiently;
 use super::refresh::{foreign, latest, refresher};
 use super::report::{Emitter, Shown};
@@ -55,8 +56,8 @@ impl Rollout {
             && let Err(error) = self.pass_on(word, &id, emit).await
             && !self.is_obeyed(word, &id, stop, emit).await
         {
-            let remedy = error.remedy.as_ref().map_or(String::new(), |r| format!(" ({r})"));
-            let reason = format!("cannot {} instance refresh {id}: {error}{remedy}", word.name());
+            let why = with_remedy(&error);
+            let reason = format!("cannot {} instance refresh {id}: {why}", word.name());
             return self.fail(reason);
         }
         self.follow(&id, stop, emit).await
@@ -139,8 +140,8 @@ impl Rollout {
             }
             let is_hopeless = !error.is_retryable() && error.effect != Effect::Unknown;
             if is_hopeless || self.clock.now().since(begin) > PATIENCE {
-                let remedy = error.remedy.as_ref().map_or(String::new(), |r| format!(" ({r})"));
-                return Err(self.fail(format!("cannot start an instance refresh: {error}{remedy}")));
+                let why = with_remedy(&error);
+                return Err(self.fail(format!("cannot start an instance refresh: {why}")));
             }
             emit.send(self.clock.now(), Event::Retrying { error: error.to_string() });
             self.pause(retries.pause(), stop).await;

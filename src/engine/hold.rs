@@ -7,6 +7,7 @@ use rolling_provider::{Action, ProviderError, Timestamp};
 use tokio::sync::watch;
 
 use super::NOTHING_DONE;
+use super::act::with_remedy;
 use super::report::Emitter;
 use super::{PATIENCE, Rollout, STOP_WITHIN, Stop};
 use crate::event::{Event, Outcome};
@@ -108,7 +109,7 @@ impl Rollout {
             if seen.as_ref() == Some(&mine) {
                 self.hold.lease = Some(mine);
                 self.take_up(look)?;
-                self.refuse_other_ways().map_err(|error| error.to_string())?;
+                self.refuse_other_ways().map_err(|error| with_remedy(&error))?;
                 let reason = "asked to stop before anything was replaced";
                 return Ok((*stop.borrow() != Stop::No).then(|| self.interrupted(reason)));
             }
@@ -139,8 +140,7 @@ impl Rollout {
             let since = *failing_since.get_or_insert(now);
             let patient = now.since(since) <= PATIENCE && *stop.borrow() == Stop::No;
             if !error.is_retryable() || !patient {
-                let remedy = error.remedy.as_ref().map_or(String::new(), |r| format!(" ({r})"));
-                return Err(format!("cannot write the lease: {error}{remedy}"));
+                return Err(format!("cannot write the lease: {}", with_remedy(&error)));
             }
             emit.send(self.clock.now(), Event::Retrying { error: error.to_string() });
             self.pause(schedule.pause(), stop).await;

@@ -9,6 +9,7 @@ use rolling_provider::{
 };
 use tokio::sync::watch;
 
+use super::act::with_remedy;
 use super::report::Emitter;
 use super::{PATIENCE, Rollout, STOP_WITHIN, Stop};
 use crate::event::Event;
@@ -105,10 +106,8 @@ impl Rollout {
                 async move { fleet.make_revision(&wanted).await }
             })
             .await;
-        let made = made.map_err(|error| {
-            let remedy = error.remedy.as_ref().map_or(String::new(), |r| format!(" ({r})"));
-            format!("cannot make {wanted}: {error}{remedy}")
-        })?;
+        let made =
+            made.map_err(|error| format!("cannot make {wanted}: {}", with_remedy(&error)))?;
         if made == self.wanted {
             return Ok(());
         }
