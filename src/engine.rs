@@ -31,7 +31,7 @@ use crate::event::{Envelope, Event, Outcome, Report};
 use crate::lease::Lease;
 use crate::plan::{self, Input, Outlook, Plan, Preview, Verdict};
 use crate::progress::{Halt, Progress};
-use crate::record::{Ending, Record};
+use crate::record::{Ending, LEASE, Record};
 use crate::schedule::Schedule;
 use crate::spec::{Engine, Gates, RollingDeployment};
 
@@ -270,11 +270,16 @@ impl Rollout {
         }
         match self.take_hold(stop, emit).await {
             Ok(None) => {}
-            Ok(Some(outcome)) => return outcome,
+            Ok(Some(outcome)) => {
+                if *stop.borrow() != Stop::Now {
+                    self.take_off([LEASE]).await;
+                }
+                return outcome;
+            }
             Err(reason) => {
                 self.progress.halt = Some(Halt::failed(reason, self.clock.now()));
-                let urgency = *stop.borrow();
-                self.let_go(Outcome::Failed, urgency).await;
+                // A word that waits is for whoever goes on.
+                self.take_off([LEASE]).await;
                 return Outcome::Failed;
             }
         }
@@ -343,22 +348,24 @@ impl Rollout {
             last_actions = actions;
             let mut changed = false;
             let mut failed = None;
-            let (mut skips, mut acted) = (false, false);
+            // What is not wanted any more fails no more, and says nothing of what is wanted now.
+            let fails_still =
+                |failed: &Action| last_actions.is_empty() || last_actions.contains(failed);
+            failing = failing.filter(|(failed, _)| fails_still(failed));
             for (index, step) in plan.actions.into_iter().enumerate() {
                 if *stop.borrow() == Stop::Now || !self.is_believed() {
-                    skips = true;
                     break;
                 }
                 // One at least, or an engine whose every call waits long for its turn never acts.
                 if index > 0 && self.is_late_to_renew() {
                     // The rest is planned again, once others know that this engine lives.
-                    (changed, skips) = (true, true);
+                    changed = true;
                     break;
                 }
                 let action = step.action.clone();
                 match self.act(step, emit).await {
                     Ok(done) => {
-                        (changed, acted) = (true, true);
+                        changed = true;
                         if failing.as_ref().is_some_and(|(failed, _)| *failed == action) {
                             failing = None;
                         }
@@ -371,10 +378,6 @@ impl Rollout {
                         break;
                     }
                 }
-            }
-            // Not where nothing was tried: some calls are tried again after a while only.
-            if failed.is_none() && acted && !skips {
-                failing = None;
             }
             match failed {
                 Some((action, error)) => {

@@ -32,7 +32,9 @@ impl Rollout {
         self.refuse_surge()?;
         if !plan::is_converged(&self.input(self.look.at)) && !self.waits_for_a_word() {
             let is_under_way = self.record().is_some_and(|record| !record.is_over());
-            self.ask_whether_it_may(!is_under_way).await?;
+            // Who goes back after a failure does so with what the failure has left.
+            let begins = !is_under_way && self.word.is_none();
+            self.ask_whether_it_may(begins).await?;
         }
         self.refuse_shifted_requests()
     }

@@ -10,7 +10,7 @@ use crate::control::{Control, Word};
 use crate::event::{Envelope, Report};
 use crate::lease::{Claim, Lease, Watch};
 use crate::plan;
-use crate::record::{Ending, KEYS, Phase, Record};
+use crate::record::{CONTROL, Ending, KEYS, Phase, Record};
 
 /// How often is looked whether the word was heard.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -92,12 +92,23 @@ impl Rollout {
         }
         // What is wanted is about the rollout that is there, whatever the document says by now.
         self.wanted = record_of(&self).map_or(self.wanted.clone(), |record| record.to.clone());
+        let id = control.id.clone();
         self.word = Some(control);
         let look = self.look.clone();
         self.take_up(look).map_err(|why| ProviderError::invalid("read the record", "", why))?;
-        match word {
-            Word::Resume | Word::Rollback => self.may_begin().await?,
-            Word::Pause | Word::Abort => self.refuse_other_ways()?,
+        let allowed = match word {
+            Word::Resume | Word::Rollback => self.may_begin().await,
+            Word::Pause | Word::Abort => self.refuse_other_ways(),
+        };
+        if let Err(error) = allowed {
+            // What was left for a dead engine is not to be heard by the next one.
+            let tags = &self.look.record;
+            let left = record_of(&self).and_then(|record| Control::unheard(tags, record));
+            if left.is_some_and(|left| left.id == id) {
+                let keys = [CONTROL.to_owned()].into();
+                self.fleet.act(&Action::EraseRecord { keys }).await?;
+            }
+            return Err(error);
         }
         Ok(Commanded::Ran(Box::new(self.run(stop, emit).await)))
     }

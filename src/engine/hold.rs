@@ -1,6 +1,5 @@
 //! Holding the lease: taking it, keeping it, noticing its loss, letting it go.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rolling_provider::{Action, ProviderError, Timestamp};
@@ -275,12 +274,18 @@ impl Rollout {
 
     /// Takes the lease off a target whose record stays. Should that fail, it stands still, which
     /// says as much, only later.
-    pub(super) async fn let_go(&mut self, outcome: Outcome, urgency: Stop) {
-        let holds = self.hold.lease.is_some();
-        if outcome == Outcome::Locked || urgency == Stop::Now || !holds {
+    pub(super) async fn let_go(&self, outcome: Outcome, urgency: Stop) {
+        if outcome != Outcome::Locked && urgency != Stop::Now {
+            self.take_off([LEASE, CONTROL]).await;
+        }
+    }
+
+    /// Takes tags off the target, if the lease is ours.
+    pub(super) async fn take_off<const N: usize>(&self, keys: [&str; N]) {
+        if self.hold.lease.is_none() {
             return;
         }
-        let keys = BTreeSet::from([LEASE.to_owned(), CONTROL.to_owned()]);
+        let keys = keys.into_iter().map(str::to_owned).collect();
         let off = Action::EraseRecord { keys };
         for _ in 0..LETS_GO {
             let Err(error) = self.fleet.act(&off).await else { return };

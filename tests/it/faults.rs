@@ -13,7 +13,7 @@ use rolling_provider::{
     Action, Activity, Alarm, Clock, Effect, ErrorKind, Fleet, Observation, ProviderError, Target,
     Timestamp,
 };
-use rolling_simulator::{EPOCH, Simulator};
+use rolling_simulator::{EPOCH, FleetConfig, Simulator};
 
 use crate::world::{
     Told, fleet, roll, roll_until, seconds, simulate, simulate_and_stop, spec, thirty_percent,
@@ -112,8 +112,8 @@ struct Crowded {
     wait: Duration,
     /// How many of the first calls fail.
     fail: u32,
-    /// Whether the first try of every action is throttled.
-    throttles: bool,
+    /// Whether the first try of every action fails, and if so whether it takes effect.
+    first_fails: Option<bool>,
     calls: AtomicU32,
     tried: Mutex<BTreeSet<String>>,
 }
@@ -159,7 +159,11 @@ impl Fleet for Crowded {
 
     async fn act(&self, action: &Action) -> Result<(), ProviderError> {
         let is_first = self.tried.lock().expect("tries").insert(format!("{action:?}"));
-        self.turn((self.throttles && is_first).then_some(ErrorKind::Throttled)).await?;
+        let fails = self.first_fails.filter(|_| is_first);
+        if fails == Some(true) {
+            self.inner.act(action).await?;
+        }
+        self.turn(fails.map(|_| ErrorKind::Throttled)).await?;
         self.inner.act(action).await
     }
 
@@ -169,10 +173,15 @@ impl Fleet for Crowded {
 }
 
 /// Ten rolled where every call takes `wait`.
-async fn roll_in_a_crowd(wait: Duration, fail: u32, throttles: bool) -> Told {
-    let simulator = simulate(fleet());
+async fn roll_in_a_crowd(
+    config: FleetConfig,
+    wait: Duration,
+    fail: u32,
+    first_fails: Option<bool>,
+) -> Told {
+    let simulator = simulate(config);
     let (inner, calls, tried) = (simulator.clone(), AtomicU32::new(0), Mutex::default());
-    let crowded = Crowded { inner, wait, fail, throttles, calls, tried };
+    let crowded = Crowded { inner, wait, fail, first_fails, calls, tried };
     let mut spec = spec(Policy::Rolling(BatchSize::Fixed(1)));
     spec.health.healthy_timeout = seconds(3600);
     let told = roll(Arc::new(crowded), spec).await;
@@ -182,18 +191,25 @@ async fn roll_in_a_crowd(wait: Duration, fail: u32, throttles: bool) -> Told {
 
 #[tokio::test]
 async fn a_first_call_that_fails_after_a_long_wait_for_its_turn_is_tried_again() {
-    roll_in_a_crowd(seconds(10), 2, false).await;
+    roll_in_a_crowd(fleet(), seconds(10), 2, None).await;
 }
 
 #[tokio::test]
 async fn failures_between_which_calls_get_through_never_add_up() {
-    let told = roll_in_a_crowd(seconds(5), 0, true).await;
+    let told = roll_in_a_crowd(fleet(), seconds(5), 0, Some(false)).await;
     assert!(told.report.elapsed_ms > 600_000, "{}", told.report.elapsed_ms);
 }
 
 #[tokio::test]
+async fn what_failed_long_ago_takes_no_patience_from_what_is_wanted_now() {
+    let mut config = fleet();
+    config.target_groups[0].drain = seconds(400);
+    roll_in_a_crowd(config, seconds(1), 0, Some(true)).await;
+}
+
+#[tokio::test]
 async fn where_every_call_waits_as_long_as_a_lease_is_believed_it_still_acts() {
-    roll_in_a_crowd(seconds(25), 0, false).await;
+    roll_in_a_crowd(fleet(), seconds(25), 0, None).await;
 }
 
 async fn assert_done(told: &Told, simulator: &Simulator) {
