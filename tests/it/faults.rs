@@ -126,7 +126,10 @@ impl Crowded {
             Some(kind) => Err(ProviderError {
                 operation: "Call".into(),
                 kind,
-                effect: Effect::NotApplied,
+                effect: match kind {
+                    ErrorKind::Throttled => Effect::NotApplied,
+                    _ => Effect::Unknown,
+                },
                 code: None,
                 message: "too many at once".into(),
                 attribute: None,
@@ -163,7 +166,9 @@ impl Fleet for Crowded {
         if fails == Some(true) {
             self.inner.act(action).await?;
         }
-        self.turn(fails.map(|_| ErrorKind::Throttled)).await?;
+        // Throttled where it was not done, and an answer that got lost where it was.
+        let kind = |done| if done { ErrorKind::Transient } else { ErrorKind::Throttled };
+        self.turn(fails.map(kind)).await?;
         self.inner.act(action).await
     }
 

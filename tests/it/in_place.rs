@@ -9,8 +9,8 @@ use rolling::spec::{OnFailure, Policy, Replacement, RollingDeployment, Window};
 use rolling_provider::{Action, Fleet as _, InstanceId, Revision, TargetState};
 use rolling_simulator::{Behaviour, FleetConfig, Simulator};
 
-use crate::bed::{Dies, Mortal, Witness};
-use crate::properties::{self, Case, any_case, block_on, is_tidy, run};
+use crate::bed::{Dies, Witness};
+use crate::properties::{self, Case, any_case, is_tidy, run, run_killed};
 use crate::world::{Told, bad, fleet, roll, seconds, simulate, spec, thirty_percent};
 
 pub fn updated(config: FleetConfig) -> FleetConfig {
@@ -222,20 +222,7 @@ proptest! {
         case.spec.progress_deadline = Some(seconds(10_000));
         let reference = run(&case);
         let dies = if after { Dies::After } else { Dies::Before };
-        let (outcome, simulator, broken) = block_on(async {
-            let simulator = simulate(case.config.clone());
-            let witness = Witness::new(simulator.clone(), case.spec.clone()).await;
-            let mortal = Mortal::new(witness.clone(), at, dies);
-            let first = mortal.survive(roll(mortal.clone(), case.spec.clone())).await;
-            let outcome = match first {
-                Some(told) => told.report.outcome,
-                None if at > 2 && crate::crash::is_over(&simulator, &case.config).await => {
-                    reference.told.report.outcome
-                }
-                None => roll(witness.clone(), case.spec.clone()).await.report.outcome,
-            };
-            (outcome, simulator, witness.broken(0))
-        });
+        let (outcome, simulator, broken) = run_killed(&case, &reference, at, dies);
         prop_assert_eq!(broken, Vec::<String>::new());
         prop_assert_eq!(outcome, reference.told.report.outcome);
         // How far it has come when it halts is a matter of timing.

@@ -168,7 +168,7 @@ pub fn any_case() -> impl Strategy<Value = Case> {
     })
 }
 
-pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(future)
 }
@@ -191,6 +191,31 @@ fn run_with(
 
 pub fn run(case: &Case) -> Ran {
     run_with(case, |_, _, _| {})
+}
+
+/// Runs `case` with an engine that dies at its mutation `at`, and on with another one. How it ended
+/// (as `reference` did where the first had done all there was to do), and what was seen broken.
+pub fn run_killed(
+    case: &Case,
+    reference: &Ran,
+    at: u32,
+    dies: Dies,
+) -> (Outcome, Arc<Simulator>, Vec<String>) {
+    block_on(async {
+        let clock = Arc::new(VirtualClock::new(EPOCH));
+        let simulator = Arc::new(Simulator::in_memory(case.config.clone(), clock));
+        let witness = Witness::new(simulator.clone(), case.spec.clone()).await;
+        let mortal = Mortal::new(witness.clone(), at, dies);
+        let first = mortal.survive(roll(mortal.clone(), case.spec.clone())).await;
+        let outcome = match first {
+            Some(told) => told.report.outcome,
+            None if at > 2 && crate::crash::is_over(&simulator, &case.config).await => {
+                reference.told.report.outcome
+            }
+            None => roll(witness.clone(), case.spec.clone()).await.report.outcome,
+        };
+        (outcome, simulator, witness.broken(0))
+    })
 }
 
 pub fn look(simulator: &Simulator) -> rolling_provider::Observation {
@@ -367,21 +392,7 @@ proptest! {
         case.spec.progress_deadline = Some(seconds(3000));
         let reference = run(&case);
         let dies = if after { Dies::After } else { Dies::Before };
-        let (outcome, simulator, broken) = block_on(async {
-            let clock = Arc::new(VirtualClock::new(EPOCH));
-            let simulator = Arc::new(Simulator::in_memory(case.config.clone(), clock));
-            let witness = Witness::new(simulator.clone(), case.spec.clone()).await;
-            let mortal = Mortal::new(witness.clone(), at, dies);
-            let first = mortal.survive(roll(mortal.clone(), case.spec.clone())).await;
-            let outcome = match first {
-                Some(told) => told.report.outcome,
-                None if at > 2 && crate::crash::is_over(&simulator, &case.config).await => {
-                    reference.told.report.outcome
-                }
-                None => roll(witness.clone(), case.spec.clone()).await.report.outcome,
-            };
-            (outcome, simulator, witness.broken(0))
-        });
+        let (outcome, simulator, broken) = run_killed(&case, &reference, at, dies);
         prop_assert_eq!(outcome, reference.told.report.outcome);
         prop_assert_eq!(broken, Vec::<String>::new());
         let (was, is) = (look(&reference.simulator), look(&simulator));

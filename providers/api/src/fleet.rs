@@ -54,13 +54,12 @@ pub trait Fleet: Send + Sync {
         false
     }
 
-    /// Whether a rollout can begin (`begins`) with every instance as it is, or one that is under
+    /// Whether a rollout can begin (`_begins`) with every instance as it is, or one that is under
     /// way can go on. Not asked by who only wants to know, to pause or to abort. Reads only.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Invalid`] with the attribute at fault when not.
-    async fn may_roll(&self, begins: bool) -> Result<(), ProviderError> {
-        let _ = begins;
+    async fn may_roll(&self, _begins: bool) -> Result<(), ProviderError> {
         Ok(())
     }
 

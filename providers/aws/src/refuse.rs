@@ -49,13 +49,10 @@ impl AutoScalingGroupFleet {
             )
         });
         let Some(refresh) = running else { return Ok(()) };
-        let words = format!(
-            "auto scaling group {:?} has an instance refresh running ({})",
-            self.group.name,
-            refresh.instance_refresh_id().unwrap_or_default()
-        );
-        let error = ProviderError::invalid("check the group", "auto_scaling_group/name", words);
-        Err(error.with_remedy("wait for it to end, or cancel it with CancelInstanceRefresh"))
+        let id = refresh.instance_refresh_id().unwrap_or_default();
+        let what = format!("has an instance refresh running ({id})");
+        let remedy = "wait for it to end, or cancel it with CancelInstanceRefresh";
+        self.refuse_for(Some((what, remedy.to_owned())))
     }
 
     fn refuse_for(&self, reason: Option<(String, String)>) -> Result<(), ProviderError> {
@@ -71,12 +68,8 @@ impl AutoScalingGroupFleet {
         if suspended.all(|name| name != REFRESHING) {
             return Ok(());
         }
-        let words = format!(
-            "auto scaling group {:?} has suspended {REFRESHING}, without which no refresh goes on",
-            self.group.name
-        );
-        let error = ProviderError::invalid("check the group", "auto_scaling_group/name", words);
-        Err(error.with_remedy(format!("resume {REFRESHING} first")))
+        let what = format!("has suspended {REFRESHING}, without which no refresh goes on");
+        self.refuse_for(Some((what, format!("resume {REFRESHING} first"))))
     }
 }
 
