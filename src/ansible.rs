@@ -56,7 +56,7 @@ async fn carry_out(task: &Task, edge: &Edge) -> Result<Answer, Vec<Diagnostic>> 
     let stop = stop::listen().map_err(|error| {
         vec![Diagnostic::error("", format!("failed to listen for signals: {error}"))]
     })?;
-    let providers = Providers::new(task.provider.clone(), edge.now);
+    let providers = Providers::new(task.provider.clone(), &edge.clock);
     let rollout = look(task, &providers, edge).await?;
     match task.word {
         None if task.mode.check => Ok(check(&rollout)),

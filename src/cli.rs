@@ -18,13 +18,14 @@ pub(crate) use apply::json_line;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
-use rolling_provider::Timestamp;
 use serde_json::json;
 use tokio::runtime::Builder;
 
 use crate::ansible;
+use crate::clock::TokioClock;
 use crate::control::Word;
 use crate::document::{Diagnostic, Document, PROVIDER, Resource};
 use crate::engine::{Caller, Rollout};
@@ -121,8 +122,8 @@ enum Output {
 /// Where the program meets the world.
 #[derive(Clone, Debug)]
 pub struct Edge {
-    /// The wall clock when the program began.
-    pub now: Timestamp,
+    /// The time by which everything but simulated fleets lives.
+    pub clock: Arc<TokioClock>,
     /// Names rollouts that begin in this process.
     pub rollout_id: String,
     /// Names this process to others; see [`crate::owner`].
@@ -344,7 +345,7 @@ async fn prepare_all(
     purpose: Purpose,
 ) -> Result<Vec<(Resource, Rollout)>, Vec<Diagnostic>> {
     let (document, resources) = load(input)?;
-    let providers = Providers::new(document.provider.clone(), edge.now);
+    let providers = Providers::new(document.provider.clone(), &edge.clock);
     let mut prepared = Vec::new();
     for resource in resources {
         let place = |error| vec![Diagnostic::from_provider(&error, &resource.pointer, PROVIDER)];
@@ -388,7 +389,7 @@ fn print_json(value: &serde_json::Value) {
 }
 
 /// Writes a line. Whether anybody still reads does not change what is done to a fleet.
-pub(crate) fn say(to: &mut dyn Write, line: &str) {
+pub fn say(to: &mut dyn Write, line: &str) {
     writeln!(to, "{line}").and_then(|()| to.flush()).unwrap_or_default();
 }
 

@@ -1,5 +1,6 @@
 //! The engine's clock on top of tokio's: real time, or scaled time for people who watch a
-//! simulation. (Virtual time for tests comes with the simulator.)
+//! simulation and for tests on an emulator that scales its own. (Virtual time for tests comes with
+//! the simulator.)
 #![expect(clippy::disallowed_methods, reason = "this is the clock that all others must use")]
 
 use std::time::Duration;
@@ -7,6 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rolling_provider::{Clock, Timestamp};
 use tokio::time::Instant;
+
+/// The environment variable that scales the time of a process; only for tests on an emulator.
+pub const TEST_CLOCK: &str = "ROLLING_TEST_CLOCK";
 
 /// Time that runs `speed` times as fast as tokio's, from a given moment on.
 #[derive(Debug)]
@@ -21,6 +25,31 @@ impl TokioClock {
     pub fn new(epoch: Timestamp, speed: f64) -> Self {
         Self { epoch, start: Instant::now(), speed }
     }
+
+    /// The clock of a process that begins when the wall clock shows `wall`: real time, unless
+    /// `setting` names another. Written `START:SPEED`, it is the time that showed what the wall
+    /// clock showed at START (in milliseconds since 1970) and has run SPEED times as fast since, so
+    /// that every process and the emulator that tests run against agree on it.
+    ///
+    /// # Errors
+    /// When `setting` is not of that form, START lies ahead, or SPEED is not from 1 to 1000.
+    pub fn of_process(wall: Timestamp, setting: Option<&str>) -> Result<Self, String> {
+        let Some(setting) = setting else { return Ok(Self::new(wall, 1.0)) };
+        let parsed = setting.split_once(':').and_then(|(start, speed)| {
+            Some((start.parse().map(Timestamp).ok()?, speed.parse::<f64>().ok()?))
+        });
+        match parsed {
+            Some((start, speed)) if start <= wall && (1.0..=1000.0).contains(&speed) => {
+                Ok(Self::new(start + wall.since(start).mul_f64(speed), speed))
+            }
+            _ => Err(format!("{TEST_CLOCK} is {setting:?}, which is no START:SPEED")),
+        }
+    }
+
+    /// Whether this is anything but real time.
+    pub fn is_scaled(&self) -> bool {
+        self.speed != 1.0
+    }
 }
 
 #[async_trait]
@@ -31,5 +60,23 @@ impl Clock for TokioClock {
 
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration.div_f64(self.speed)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WALL: Timestamp = Timestamp(1_000_000);
+
+    #[test]
+    fn a_process_lives_by_the_wall_clock_or_by_the_time_that_its_setting_names() {
+        let shown = |setting| TokioClock::of_process(WALL, setting).map(|clock| clock.epoch);
+        assert_eq!(shown(None), Ok(WALL));
+        assert_eq!(shown(Some("940000:8")), Ok(Timestamp(940_000 + 8 * 60_000)));
+        assert!(!TokioClock::of_process(WALL, Some("940000:1")).expect("a clock").is_scaled());
+        for wrong in ["", "8", "940000:", "940000:0", "940000:NaN", "1000001:8", "940000:1001"] {
+            assert!(shown(Some(wrong)).is_err(), "{wrong}");
+        }
     }
 }

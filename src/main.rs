@@ -1,9 +1,11 @@
 //! The program: what only a program may do, then the front-end.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rolling::cli::{self, Edge};
+use rolling::clock::{TEST_CLOCK, TokioClock};
 use rolling::owner;
 use rolling::terraform::Host;
 use rolling_provider::Timestamp;
@@ -29,6 +31,14 @@ fn main() -> ExitCode {
     let now = Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or_default());
     let rollout_id = format!("{:x}-{:x}", now.0, std::process::id());
     let (owner, is_gone) = (owner::this_process(), owner::is_gone);
-    let edge = Edge { now, rollout_id, owner, is_gone, host };
+    let setting = std::env::var(TEST_CLOCK).ok();
+    let clock = match TokioClock::of_process(now, setting.as_deref()) {
+        Ok(clock) => Arc::new(clock),
+        Err(why) => {
+            cli::say(&mut std::io::stderr(), &format!("error: {why}"));
+            return ExitCode::from(cli::INVALID);
+        }
+    };
+    let edge = Edge { clock, rollout_id, owner, is_gone, host };
     ExitCode::from(cli::run(std::env::args_os(), &edge))
 }

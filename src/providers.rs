@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rolling_provider::{Clock, ErrorKind, Fleet, Observation, ProviderError, Revision, Timestamp};
+use rolling_provider::{Clock, ErrorKind, Fleet, Observation, ProviderError, Revision};
 use rolling_simulator::{FleetConfig, Simulator, TargetGroupConfig};
 use serde_json::{Value, json};
 
+#[cfg(feature = "aws")]
+use crate::clock::TEST_CLOCK;
 use crate::clock::TokioClock;
 use crate::document;
 use crate::document::config::{
@@ -23,17 +25,17 @@ const SPEED: f64 = 20.0;
 pub struct Providers {
     config: ProviderConfig,
     #[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "only real clouds run on it"))]
-    clock: Arc<dyn Clock>,
+    clock: Arc<TokioClock>,
     #[cfg(feature = "aws")]
     aws: tokio::sync::OnceCell<rolling_aws::Aws>,
 }
 
 impl Providers {
-    /// `now` is the wall clock's time; from here on only its passing is measured.
-    pub fn new(config: ProviderConfig, now: Timestamp) -> Self {
+    /// Real clouds are rolled on `clock`.
+    pub fn new(config: ProviderConfig, clock: &Arc<TokioClock>) -> Self {
         Self {
             config,
-            clock: Arc::new(TokioClock::new(now, 1.0)),
+            clock: Arc::clone(clock),
             #[cfg(feature = "aws")]
             aws: tokio::sync::OnceCell::new(),
         }
@@ -149,6 +151,9 @@ impl Providers {
             _ => 100,
         };
         let aws = self.aws.get_or_try_init(|| rolling_aws::Aws::connect(&config)).await?;
+        if self.clock.is_scaled() && !aws.is_on_this_host() {
+            return Err(scaled_time_on_a_cloud());
+        }
         // There is none where instances are updated in place.
         let launch_template = |template: &Option<LaunchTemplateConfig>| {
             template.as_ref().map(|template| rolling_aws::LaunchTemplate {
@@ -158,7 +163,7 @@ impl Providers {
             })
         };
         let in_place = deployment.replacement.as_ref().and_then(in_place);
-        let clock = Arc::clone(&self.clock);
+        let clock: Arc<dyn Clock> = Arc::<TokioClock>::clone(&self.clock);
         if let Some(group) = &deployment.auto_scaling_group {
             let group = rolling_aws::AutoScalingGroup {
                 name: group.name.clone(),
@@ -198,6 +203,14 @@ impl Providers {
         let error = ProviderError::invalid("open the fleet", target, words);
         Err(error.with_remedy("build it with the feature `aws`, which is on by default"))
     }
+}
+
+/// Waiting times that are cut short would take instances out of rotation that still serve.
+#[cfg(feature = "aws")]
+fn scaled_time_on_a_cloud() -> ProviderError {
+    let words = format!("{TEST_CLOCK} is set, and the endpoint is not on this host");
+    let error = ProviderError::invalid("open the fleet", "", words);
+    error.with_remedy(format!("unset {TEST_CLOCK}: it is for tests on an emulator"))
 }
 
 /// How instances are updated, in the adapter's words.

@@ -224,7 +224,7 @@ impl Server {
             "provider.schema" => {
                 methods::read(method, params).and_then(|m::NoParams {}| methods::schema())
             }
-            "provider.configure" => session.configure(params, self.edge.now),
+            "provider.configure" => session.configure(params, &self.edge.clock),
             "shutdown" => {
                 self.was_shut_down = true;
                 self.shutdown = Some(id);

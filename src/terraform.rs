@@ -49,7 +49,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
 /// Serves the host that started this process. Returns the exit code.
 pub async fn serve(host: &Host, edge: &Edge) -> u8 {
-    log::listen(Arc::new(TokioClock::new(edge.now, 1.0)), host.verbose);
+    log::listen(Arc::<TokioClock>::clone(&edge.clock), host.verbose);
     match serve_host(host, edge).await {
         Ok(()) => 0,
         Err(why) => {

@@ -23,7 +23,7 @@ pub(super) async fn doctor(input: &Input, edge: &Edge) -> u8 {
         Ok(loaded) => loaded,
         Err(found) => return refuse(input, &found),
     };
-    let providers = Providers::new(document.provider.clone(), edge.now);
+    let providers = Providers::new(document.provider.clone(), &edge.clock);
     let mut all = Vec::new();
     for resource in &resources {
         all.push(examine(&providers, resource, edge).await);

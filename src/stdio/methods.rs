@@ -7,7 +7,7 @@ mod look;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rolling_provider::{Revision, Timestamp};
+use rolling_provider::Revision;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,6 +19,7 @@ use super::openrpc::check_names;
 use super::transport::Outbox;
 use super::wire::{RpcError, code};
 use crate::cli::Edge;
+use crate::clock::TokioClock;
 use crate::deployment::{self, Looked};
 use crate::document;
 use crate::document::config::RollingDeploymentConfig;
@@ -53,16 +54,16 @@ pub struct Work {
 impl Session {
     /// A provider that is configured by the environment alone.
     pub fn new(edge: &Edge) -> Self {
-        let providers = Arc::new(Providers::new(Default::default(), edge.now));
+        let providers = Arc::new(Providers::new(Default::default(), &edge.clock));
         Self { providers, caller: edge.caller(&edge.rollout_id) }
     }
 
     /// `provider.configure`. Work in flight keeps what it began with.
-    pub fn configure(&mut self, params: Value, now: Timestamp) -> Result<Value, RpcError> {
+    pub fn configure(&mut self, params: Value, clock: &Arc<TokioClock>) -> Result<Value, RpcError> {
         let params: m::ConfigureParams = read("provider.configure", params)?;
         let diagnostics = match document::provider(&Value::Object(params.config), "") {
             Ok(config) => {
-                self.providers = Arc::new(Providers::new(config, now));
+                self.providers = Arc::new(Providers::new(config, clock));
                 Vec::new()
             }
             Err(found) => found,

@@ -73,7 +73,7 @@ impl Drop for Counted {
 impl Provider {
     /// `has_one_host`: the process is for one host, which tells it to stop for good.
     pub fn new(edge: &Edge, progress_folder: Option<PathBuf>, has_one_host: bool) -> Provider {
-        let providers = Arc::new(Providers::new(Default::default(), edge.now));
+        let providers = Arc::new(Providers::new(Default::default(), &edge.clock));
         let configured = Configured { providers, config: json!({}) };
         Provider {
             edge: edge.clone(),
@@ -151,7 +151,7 @@ impl Provider {
             }
             Ok(read) => match document::provider(&read.value, "") {
                 Ok(config) => {
-                    let providers = Arc::new(Providers::new(config, self.edge.now));
+                    let providers = Arc::new(Providers::new(config, &self.edge.clock));
                     let config = normalised(&read.value);
                     *configured = Some(Configured { providers, config });
                     Vec::new()

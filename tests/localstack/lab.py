@@ -53,7 +53,7 @@ def add_lab(packages: Path) -> None:
     (about / "entry_points.txt").write_text(ENTRY_POINTS)
 
 
-def start(python: Path, root: Path, port: int) -> tuple[subprocess.Popen, Path]:
+def start(python: Path, root: Path, port: int, speed: float) -> tuple[subprocess.Popen, Path]:
     work = root / f"run-{os.getpid()}"
     work.mkdir(parents=True, exist_ok=True)
     log = work / "localstack.log"
@@ -67,6 +67,7 @@ def start(python: Path, root: Path, port: int) -> tuple[subprocess.Popen, Path]:
         "LOCALSTACK_VOLUME_DIR": str(work / "volume"),
         "FILESYSTEM_ROOT": str(work),
         "XDG_CACHE_HOME": str(root / "cache"),
+        "ROLLING_LAB_SPEED": str(speed),
         "PYTHONDONTWRITEBYTECODE": "",
         # LocalStack's services do not talk to each other here.
         "NO_PROXY": "127.0.0.1,localhost",
@@ -106,13 +107,13 @@ def wait_ready(process: subprocess.Popen, endpoint: str, log: Path) -> None:
     fail(f"LocalStack did not come up; the end of {log}:\n{tail}")
 
 
-def serve(root: Path, port: int) -> None:
+def serve(root: Path, port: int, speed: float) -> None:
     python = install(root)
     if not port:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-    process, log = start(python, root, port)
+    process, log = start(python, root, port, speed)
     done = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: done.set())
@@ -147,11 +148,14 @@ def main() -> None:
     parser.add_argument("command", choices=["serve", "install"])
     parser.add_argument("--dir", type=Path, default=DEFAULT, help="where to install and run")
     parser.add_argument("--port", type=int, default=0, help="0 for a free one")
+    parser.add_argument(
+        "--speed", type=float, default=1, help="how many times as fast as real time it lives"
+    )
     wanted = parser.parse_args()
     if wanted.command == "install":
         print(install(wanted.dir))
     else:
-        serve(wanted.dir, wanted.port)
+        serve(wanted.dir, wanted.port, wanted.speed)
 
 
 if __name__ == "__main__":

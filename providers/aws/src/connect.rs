@@ -1,5 +1,6 @@
 //! Clients for one account and region.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +42,7 @@ pub struct Aws {
     #[cfg(feature = "s3")]
     pub(crate) s3: aws_sdk_s3::Client,
     pub(crate) region: String,
+    pub(crate) is_on_this_host: bool,
 }
 
 impl Aws {
@@ -154,7 +156,13 @@ impl Aws {
                 aws_sdk_ssm::config::Builder::from(&shared).retry_partition(shares.clone()).build(),
             ),
             region,
+            is_on_this_host: shared.endpoint_url().is_some_and(is_loopback),
         })
+    }
+
+    /// Whether the endpoint that is configured for every service is an address of this host's own.
+    pub fn is_on_this_host(&self) -> bool {
+        self.is_on_this_host
     }
 
     /// The fleet of one Auto Scaling group, on `clock`.
@@ -167,7 +175,31 @@ impl Aws {
     }
 }
 
+/// Whether a URL names this host by its loopback addresses.
+fn is_loopback(url: &str) -> bool {
+    let Ok(url) = url.parse::<http::Uri>() else { return false };
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// The readable part of the SDK's error chain: what comes before its debug print.
 fn first_cause(causes: &str) -> &str {
     causes.split(" (").next().unwrap_or(causes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_loopback;
+
+    #[test]
+    fn only_loopback_addresses_are_this_hosts() {
+        for url in ["http://127.0.0.1:4566", "http://localhost/", "https://[::1]:1/x"] {
+            assert!(is_loopback(url), "{url}");
+        }
+        for url in
+            ["https://ec2.eu-west-1.amazonaws.com", "http://127.0.0.1@10.0.0.1/", "http://10.0.0.1"]
+        {
+            assert!(!is_loopback(url), "{url}");
+        }
+    }
 }

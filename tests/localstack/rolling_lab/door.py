@@ -5,7 +5,7 @@ import json
 import boto3
 from werkzeug import Request, Response
 
-from .cloud import IMAGE, account, now
+from .cloud import IMAGE, SPEED, START, account, now
 from .faults import faults_of
 
 REGION = "us-east-1"
@@ -22,6 +22,12 @@ def answer(value) -> Response:
 
 def world_of(account_id: str, request: Request):
     return account(account_id).world(request.args.get("region", REGION))
+
+
+def clock(_request: Request, _account_id: str) -> Response:
+    """The lab's time: it showed `start`, in seconds since 1970, when the wall clock did, and has
+    run `speed` times as fast since."""
+    return answer({"start": START, "speed": SPEED, "now": now()})
 
 
 def times(request: Request, account_id: str) -> Response:
@@ -284,6 +290,7 @@ def settle(world, name: str) -> None:
 
 
 ROUTES = {
+    "clock": clock,
     "times": times,
     "calls": calls,
     "faults": faults,

@@ -19,7 +19,7 @@ from localstack.utils.aws.request_context import mock_aws_request_headers
 from rolo.serving import twisted
 
 from .autoscaling import describe
-from .cloud import account, now
+from .cloud import SPEED, account, now
 from .elbv2 import describe_health, described
 from .model import World
 
@@ -64,7 +64,7 @@ class Fault:
     count: int | None = 1  # how many calls it still hits; None: for ever
     every: int = 1  # hits only every so manieth matching call
     seconds: float = 0.0  # how far back a lag goes
-    per_second: float = 0.0  # how many calls a rate lets pass, and as many at once
+    per_second: float = 0.0  # how many calls a rate lets pass in a real second, and as many at once
     seen: int = 0  # matching calls so far
     bucket: float = 0.0  # how many a rate lets pass now
     filled: float = 0.0  # when that was counted
@@ -101,7 +101,8 @@ class Fault:
 
     def is_over(self) -> bool:
         """Whether a call is one too many, as of a token bucket."""
-        passed = now() - self.filled
+        # Clients find a rate out by the real time that passes.
+        passed = time.time() - self.filled
         self.bucket = min(self.per_second, self.bucket + passed * self.per_second)
         self.filled += passed
         if self.bucket < 1:
@@ -174,7 +175,7 @@ class Faults:
             except Exception:
                 # A timer that dies would freeze the world for good.
                 LOG.exception("failed to keep the past of %s", self.account_id)
-            time.sleep(EVERY)
+            time.sleep(EVERY / SPEED)
 
     def keep(self) -> None:
         if not self.lag():

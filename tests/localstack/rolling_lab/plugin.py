@@ -74,6 +74,16 @@ def log_call(_chain, context, response):
     )
 
 
+def tell_the_time():
+    """Has every answer carry the lab's time: clients compare it with their own."""
+    from twisted.web import http
+
+    from .cloud import now
+
+    original = http.datetimeToString
+    http.datetimeToString = lambda at=None: original(now() if at is None else at)
+
+
 # Before the services are loaded.
 @hooks.on_infra_start(priority=10)
 def open_lab():
@@ -81,6 +91,7 @@ def open_lab():
     from .door import ROUTES
 
     faults.know_connections()
+    tell_the_time()
     plain.give_life()
     forwarding.know_forwarding()
     compat.know_newer_python()
