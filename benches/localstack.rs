@@ -12,8 +12,8 @@
     reason = "a benchmark prints, measures time, and fails loudly; it shares the tests' helpers"
 )]
 
-#[path = "../tests/it/lab.rs"]
-mod lab;
+#[path = "../tests/it/emulator.rs"]
+mod emulator;
 #[path = "../tests/it/process.rs"]
 mod process;
 #[allow(dead_code, reason = "the tests use the rest")]
@@ -33,7 +33,7 @@ fn main() {
     let mut ratios = Vec::new();
     println!("20 instances in batches of 5; boot 2 s, register 1 s, drain 1 s; poll 200 ms");
     for _ in 0..RUNS {
-        let Some(account) = lab::account() else { return };
+        let Some(account) = emulator::account() else { return };
         let fleet = json!({ "name": "web", "size": 20 });
         let template = account.fleet(fleet, json!({ "boot": 2, "register": 1, "drain": 1 }));
         let resource = json!({

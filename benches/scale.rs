@@ -12,8 +12,8 @@
     reason = "a benchmark prints, measures time, and fails loudly; it shares the tests' helpers"
 )]
 
-#[path = "../tests/it/lab.rs"]
-mod lab;
+#[path = "../tests/it/emulator.rs"]
+mod emulator;
 #[path = "../tests/it/process.rs"]
 mod process;
 #[path = "../tests/it/wire.rs"]
@@ -40,7 +40,7 @@ fn resource(template: &str, batch: u64) -> Value {
 }
 
 /// Rolls, and returns the report, the wall time and the peak memory in MB.
-fn roll(account: &lab::Account, resource: &Value) -> (Value, Duration, u64) {
+fn roll(account: &emulator::Account, resource: &Value) -> (Value, Duration, u64) {
     let document = json!({ "resource": { "rolling_deployment": { "web": resource } } });
     let file = process::write(account.folder.path(), &document);
     let mut command = account.rolling();
@@ -66,12 +66,12 @@ fn roll(account: &lab::Account, resource: &Value) -> (Value, Duration, u64) {
     (report, took, peak_kb / 1024)
 }
 
-fn calls(account: &lab::Account) -> u64 {
-    account.get("calls")["calls"].as_array().expect("calls").len() as u64
+fn calls(account: &emulator::Account) -> u64 {
+    account.calls().len() as u64
 }
 
 fn large() {
-    let Some(account) = lab::account() else { return };
+    let Some(account) = emulator::account() else { return };
     let none = json!({ "boot": 0, "register": 0, "drain": 0, "terminate": 0 });
     let template = account.fleet(json!({ "name": "web", "size": INSTANCES }), none);
     let (report, took, peak) = roll(&account, &resource(&template, 50));
@@ -93,12 +93,12 @@ fn python() -> String {
 
 fn beside_a_script() {
     let times = json!({ "boot": 2, "register": 1, "drain": 1 });
-    let Some(account) = lab::account() else { return };
+    let Some(account) = emulator::account() else { return };
     let template = account.fleet(json!({ "name": "web", "size": FEW }), times.clone());
     let (_, ours, _) = roll(&account, &resource(&template, 1));
     let our_calls = calls(&account);
 
-    let Some(account) = lab::account() else { return };
+    let Some(account) = emulator::account() else { return };
     account.shared();
     let template = account.fleet(json!({ "name": "web", "size": FEW }), times);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/boto3/roll.py");

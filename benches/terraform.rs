@@ -12,10 +12,10 @@
     reason = "a benchmark prints, measures time, and fails loudly; it shares the tests' helpers"
 )]
 
+#[path = "../tests/it/emulator.rs"]
+mod emulator;
 #[path = "../tests/it/host.rs"]
 mod host;
-#[path = "../tests/it/lab.rs"]
-mod lab;
 #[path = "../tests/it/process.rs"]
 mod process;
 #[path = "../tests/it/wire.rs"]
@@ -82,7 +82,7 @@ fn peak_mb(pid: u32) -> u64 {
 }
 
 fn memory() {
-    let Some(account) = lab::account() else { return };
+    let Some(account) = emulator::account() else { return };
     let fleet = json!({ "name": "web", "size": INSTANCES });
     let template = account.fleet(fleet, json!({ "boot": 0.5, "register": 0.3, "drain": 0.3 }));
     let mut command = account.rolling();

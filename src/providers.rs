@@ -150,7 +150,9 @@ impl Providers {
             }
             _ => 100,
         };
-        let aws = self.aws.get_or_try_init(|| rolling_aws::Aws::connect(&config)).await?;
+        let clock: Arc<dyn Clock> = Arc::<TokioClock>::clone(&self.clock);
+        let time = self.clock.is_scaled().then(|| Arc::clone(&clock));
+        let aws = self.aws.get_or_try_init(|| rolling_aws::Aws::connect(&config, time)).await?;
         if self.clock.is_scaled() && !aws.is_on_this_host() {
             return Err(scaled_time_on_a_cloud());
         }
@@ -163,7 +165,6 @@ impl Providers {
             })
         };
         let in_place = deployment.replacement.as_ref().and_then(in_place);
-        let clock: Arc<dyn Clock> = Arc::<TokioClock>::clone(&self.clock);
         if let Some(group) = &deployment.auto_scaling_group {
             let group = rolling_aws::AutoScalingGroup {
                 name: group.name.clone(),

@@ -1,4 +1,4 @@
-//! The integration tests, one binary.
+//! The integration tests, one binary; CONTRIBUTING.md has their classes.
 
 #![allow(
     clippy::disallowed_methods,
@@ -8,57 +8,14 @@
     reason = "a test that cannot go on must fail"
 )]
 
-mod ansible;
 mod bed;
-mod clients;
-mod conformance;
-mod crash;
+mod e2e;
 #[cfg(feature = "aws")]
-mod doctor;
-mod documents;
-mod examples;
-mod faults;
-mod following;
-mod fuzz;
-mod gates;
-#[cfg(feature = "aws")]
-mod groups;
-mod guarded;
+mod emulator;
+mod fast;
 mod host;
-mod in_place;
-#[cfg(feature = "aws")]
-mod instances;
-mod invariants;
 #[cfg(feature = "aws")]
 mod lab;
-#[cfg(feature = "aws")]
-mod localstack;
-#[cfg(feature = "s3")]
-mod object;
-mod planner;
-mod plugin;
-#[cfg(feature = "aws")]
-mod policy;
 mod process;
-#[cfg(feature = "aws")]
-mod promises;
-mod properties;
-mod protocol;
-#[cfg(feature = "aws")]
-mod refresh;
-#[cfg(feature = "aws")]
-mod refusals;
-mod rollout;
-#[cfg(feature = "aws")]
-mod scale;
-mod scenarios;
-mod shift;
-mod sidecar;
-mod stdio;
-mod terraform;
-#[cfg(feature = "aws")]
-mod traffic;
-#[cfg(feature = "aws")]
-mod updates;
 mod wire;
 mod world;

@@ -2,7 +2,8 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -60,6 +61,39 @@ pub fn run_with(command: &mut Command, input: &str) -> Ran {
     Ran {
         sent: input.to_owned(),
         code: done.status.code().expect("an exit code"),
+        stdout: String::from_utf8(done.stdout).expect("UTF-8"),
+        stderr: String::from_utf8(done.stderr).expect("UTF-8"),
+    }
+}
+
+/// Waits for a fact, with a limit that only what never comes reaches.
+pub fn until(what: &str, mut fact: impl FnMut() -> bool) {
+    const LIMIT: Duration = Duration::from_secs(120);
+    let begin = Instant::now();
+    while !fact() {
+        assert!(begin.elapsed() < LIMIT, "never: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Sends a signal, written like `-INT`.
+pub fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").args([name, &pid.to_string()]).status();
+    assert!(sent.expect("kill").success());
+}
+
+/// Kills a program on the spot, and waits for it.
+pub fn kill(mut child: Child) -> Ran {
+    child.kill().expect("SIGKILL");
+    end(child)
+}
+
+/// Waits for the end of a program whose output is on pipes; its code is -1 where a signal ended it.
+pub fn end(child: Child) -> Ran {
+    let done = child.wait_with_output().expect("an end");
+    Ran {
+        sent: String::new(),
+        code: done.status.code().unwrap_or(-1),
         stdout: String::from_utf8(done.stdout).expect("UTF-8"),
         stderr: String::from_utf8(done.stderr).expect("UTF-8"),
     }

@@ -4,12 +4,18 @@
 `lab.py serve` installs what it needs once (a virtual environment below target/lab, from the lock),
 starts LocalStack on a free port, prints one JSON line with the endpoint, and runs until its
 standard input ends or a signal comes. LocalStack never outlives it.
+
+`lab.py start` is for test runners that start a process for each test, as nextest: it leaves such a
+LocalStack behind for as long as the process that called it is there, and writes to the file that
+NEXTEST_ENV names where it is.
 """
 
 import argparse
+import contextlib
 import ctypes
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -36,6 +42,9 @@ open_lab = rolling_lab.plugin:open_lab
 """
 READY_WITHIN = 300
 PR_SET_PDEATHSIG = 1
+# How many times as fast as real time the lab lives for the tests. What is done takes the same real
+# time, so that more of it passes meanwhile, and the more the busier the machine is.
+SPEED_OF_TESTS = 5
 
 
 def install(root: Path) -> Path:
@@ -67,6 +76,7 @@ def start(python: Path, root: Path, port: int, speed: float) -> tuple[subprocess
         "LOCALSTACK_VOLUME_DIR": str(work / "volume"),
         "FILESYSTEM_ROOT": str(work),
         "XDG_CACHE_HOME": str(root / "cache"),
+        "LS_LOG": "warning",
         "ROLLING_LAB_SPEED": str(speed),
         "PYTHONDONTWRITEBYTECODE": "",
         # LocalStack's services do not talk to each other here.
@@ -107,7 +117,7 @@ def wait_ready(process: subprocess.Popen, endpoint: str, log: Path) -> None:
     fail(f"LocalStack did not come up; the end of {log}:\n{tail}")
 
 
-def serve(root: Path, port: int, speed: float) -> None:
+def serve(root: Path, port: int, speed: float, caller: int | None) -> None:
     python = install(root)
     if not port:
         with socket.socket() as free:
@@ -118,9 +128,13 @@ def serve(root: Path, port: int, speed: float) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: done.set())
 
-    def watch_stdin():
-        while sys.stdin.buffer.read(4096):
-            pass
+    def watch_caller():
+        if caller is None:
+            while sys.stdin.buffer.read(4096):
+                pass
+        else:
+            with contextlib.suppress(ProcessLookupError):
+                select.select([os.pidfd_open(caller)], [], [])
         done.set()
 
     def watch_process():
@@ -131,7 +145,7 @@ def serve(root: Path, port: int, speed: float) -> None:
         endpoint = f"http://127.0.0.1:{port}"
         wait_ready(process, endpoint, log)
         print(json.dumps({"endpoint": endpoint, "pid": process.pid, "log": str(log)}), flush=True)
-        for watch in (watch_stdin, watch_process):
+        for watch in (watch_caller, watch_process):
             threading.Thread(target=watch, daemon=True).start()
         done.wait()
     finally:
@@ -143,19 +157,48 @@ def serve(root: Path, port: int, speed: float) -> None:
         shutil.rmtree(log.parent, ignore_errors=True)
 
 
+def leave_behind(root: Path, speed: float) -> None:
+    """Starts this script's `serve` for as long as the process is there that called it."""
+    if "ROLLING_TEST_ENDPOINT" in os.environ:
+        return  # it is there already
+    install(root)
+    caller = os.getppid()
+    command = [sys.executable, __file__, "serve", "--dir", str(root), "--speed", str(speed)]
+    served = subprocess.Popen(
+        [*command, "--while", str(caller)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    line = served.stdout.readline()
+    if not line:
+        fail("LocalStack did not start; what went wrong is told above")
+    endpoint = json.loads(line)["endpoint"]
+    with open(os.environ["NEXTEST_ENV"], "a") as told:
+        told.write(f"ROLLING_TEST_ENDPOINT={endpoint}\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("command", choices=["serve", "install"])
+    parser.add_argument("command", choices=["serve", "start", "install"])
     parser.add_argument("--dir", type=Path, default=DEFAULT, help="where to install and run")
     parser.add_argument("--port", type=int, default=0, help="0 for a free one")
     parser.add_argument(
         "--speed", type=float, default=1, help="how many times as fast as real time it lives"
     )
+    parser.add_argument(
+        "--for-tests", action="store_const", dest="speed", const=SPEED_OF_TESTS, help="as they need"
+    )
+    parser.add_argument(
+        "--while", type=int, dest="caller", help="serve for as long as this process is there"
+    )
     wanted = parser.parse_args()
     if wanted.command == "install":
         print(install(wanted.dir))
+    elif wanted.command == "start":
+        leave_behind(wanted.dir, SPEED_OF_TESTS)
     else:
-        serve(wanted.dir, wanted.port, wanted.speed)
+        serve(wanted.dir, wanted.port, wanted.speed, wanted.caller)
 
 
 if __name__ == "__main__":

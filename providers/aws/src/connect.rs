@@ -1,8 +1,9 @@
 //! Clients for one account and region.
 
+use std::future::{Future as _, poll_fn};
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
@@ -11,10 +12,12 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_ec2::config::retry::RetryPartition;
 use aws_sdk_ec2::config::{ProvideCredentials as _, SharedCredentialsProvider};
+use aws_smithy_async::rt::sleep::{AsyncSleep, Sleep};
+use aws_smithy_async::time::TimeSource;
 use rolling_provider::{Clock, ProviderError};
 
 use crate::error::{PROVIDER, SIGN_IN};
-use crate::group::{AutoScalingGroup, AutoScalingGroupFleet};
+use crate::group::{AutoScalingGroup, AutoScalingGroupFleet, ClockRef};
 
 /// How AWS is reached. What is left out is as the SDK finds it in the environment and the shared
 /// configuration files; credentials come from the SDK's default chain, or, where a profile is
@@ -47,11 +50,15 @@ pub struct Aws {
 
 impl Aws {
     /// Reads the configuration and makes sure that there are a region and credentials, so that
-    /// their lack is told before anything else and once.
+    /// their lack is told before anything else and once. Where `time` is given, the SDK's own
+    /// timeouts and its limit on calls go by it instead of real time.
     ///
     /// # Errors
     /// [`rolling_provider::ErrorKind::Invalid`] when either is missing.
-    pub async fn connect(config: &AwsConfig) -> Result<Aws, ProviderError> {
+    pub async fn connect(
+        config: &AwsConfig,
+        time: Option<Arc<dyn Clock>>,
+    ) -> Result<Aws, ProviderError> {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(5))
             .operation_attempt_timeout(Duration::from_secs(30))
@@ -69,6 +76,10 @@ impl Aws {
         }
         if let Some(endpoint) = &config.endpoint_url {
             loader = loader.endpoint_url(endpoint);
+        }
+        if let Some(time) = time {
+            let time = SdkTime(ClockRef(time));
+            loader = loader.time_source(time.clone()).sleep_impl(time);
         }
         let mut shared = loader.load().await;
         if let Some(profile) = &config.profile {
@@ -172,6 +183,29 @@ impl Aws {
         clock: Arc<dyn Clock>,
     ) -> AutoScalingGroupFleet {
         AutoScalingGroupFleet::new(self.clone(), group, clock)
+    }
+}
+
+/// The port's clock, as the SDK asks for the time.
+#[derive(Clone, Debug)]
+struct SdkTime(ClockRef);
+
+impl TimeSource for SdkTime {
+    fn now(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(self.0.0.now().0)
+    }
+}
+
+impl AsyncSleep for SdkTime {
+    fn sleep(&self, duration: Duration) -> Sleep {
+        let clock = Arc::clone(&self.0.0);
+        let sleeping = Box::pin(async move { clock.sleep(duration).await });
+        // The SDK wants a future that is `Sync`, which whatever only its owner reaches can be.
+        let mut sleeping = Mutex::new(sleeping);
+        Sleep::new(poll_fn(move |context| {
+            let sleeping = sleeping.get_mut().unwrap_or_else(PoisonError::into_inner);
+            sleeping.as_mut().poll(context)
+        }))
     }
 }
 

@@ -87,6 +87,7 @@ pub(crate) struct Details {
 }
 
 /// A clock that can be printed.
+#[derive(Clone)]
 pub(crate) struct ClockRef(pub Arc<dyn Clock>);
 
 impl std::fmt::Debug for ClockRef {

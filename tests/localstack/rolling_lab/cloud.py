@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 
 from moto.autoscaling.models import autoscaling_backends
 from moto.ec2.models import ec2_backends
@@ -127,7 +127,18 @@ class Account:
         self.account = account
         self.worlds: dict[str, World] = {}
         self.calls: deque = deque(maxlen=100_000)
+        self.counts: Counter = Counter()
         self.lock = threading.RLock()
+
+    def log_call(self, call: dict) -> None:
+        with self.lock:
+            self.calls.append(call)
+            self.counts[f"{call['service']}.{call['action']}"] += 1
+
+    def forget_calls(self) -> None:
+        with self.lock:
+            self.calls.clear()
+            self.counts.clear()
 
     def world(self, region: str) -> World:
         with self.lock:

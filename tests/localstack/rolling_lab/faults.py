@@ -64,7 +64,7 @@ class Fault:
     count: int | None = 1  # how many calls it still hits; None: for ever
     every: int = 1  # hits only every so manieth matching call
     seconds: float = 0.0  # how far back a lag goes
-    per_second: float = 0.0  # how many calls a rate lets pass in a real second, and as many at once
+    per_second: float = 0.0  # how many calls a rate lets pass, and as many at once
     seen: int = 0  # matching calls so far
     bucket: float = 0.0  # how many a rate lets pass now
     filled: float = 0.0  # when that was counted
@@ -101,8 +101,7 @@ class Fault:
 
     def is_over(self) -> bool:
         """Whether a call is one too many, as of a token bucket."""
-        # Clients find a rate out by the real time that passes.
-        passed = time.time() - self.filled
+        passed = now() - self.filled
         self.bucket = min(self.per_second, self.bucket + passed * self.per_second)
         self.filled += passed
         if self.bucket < 1:

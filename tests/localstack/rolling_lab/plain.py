@@ -191,7 +191,7 @@ def fleet(request: Request, account_id: str) -> Response:
             registration.since = hour_ago
         world.advance(now())
         world.timeline.clear()
-    account(account_id).calls.clear()
+    account(account_id).forget_calls()
     return answer(
         {"target_group_arns": arns, "launch_template": template, "subnets": subnets, "ids": made}
     )

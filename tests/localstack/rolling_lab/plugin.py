@@ -61,7 +61,7 @@ def log_call(_chain, context, response):
     if name not in LOGGED or context.is_internal_call:
         return
     error = context.service_exception
-    account(context.account_id).calls.append(
+    account(context.account_id).log_call(
         {
             "at": now(),
             "service": name,
@@ -76,12 +76,12 @@ def log_call(_chain, context, response):
 
 def tell_the_time():
     """Has every answer carry the lab's time: clients compare it with their own."""
-    from twisted.web import http
+    from twisted.web import server
 
     from .cloud import now
 
-    original = http.datetimeToString
-    http.datetimeToString = lambda at=None: original(now() if at is None else at)
+    original = server.datetimeToString
+    server.datetimeToString = lambda at=None: original(now() if at is None else at)
 
 
 # Before the services are loaded.

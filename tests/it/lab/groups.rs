@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::lab::{Account, account};
-use crate::localstack::{
-    assert_drained_before_terminated, bad, ids, least_serving, report, resource, times,
+use crate::emulator::{Account, account};
+use crate::lab::localstack::{
+    LOOK, assert_drained_before_terminated, bad, ids, least_serving, report, resource, times,
 };
+use crate::lab::promises::start;
+use crate::process;
 
 /// The group's own, as its users see it.
 fn live(account: &Account) -> Vec<Value> {
@@ -25,12 +27,6 @@ fn assert_all_on(account: &Account, size: usize, revision: &str) {
 
 fn policy(resource: &mut Value, policy: &str) {
     resource["policy"] = json!(policy);
-}
-
-pub fn parameters(account: &Account, action: &str) -> Vec<Value> {
-    let calls = account.get("calls")["calls"].as_array().expect("calls").clone();
-    let of = calls.into_iter().filter(|call| call["action"] == action);
-    of.map(|call| call["parameters"].clone()).collect()
 }
 
 #[test]
@@ -53,7 +49,7 @@ fn a_mixed_instances_policy_is_moved_to_the_new_version_and_keeps_its_types() {
         assert_eq!(ran.code, code, "{ran:?}");
         let runs = if code == 0 { version } else { "1" };
         assert_all_on(&account, 6, &format!("{template}:{runs}"));
-        let moved = parameters(&account, "UpdateAutoScalingGroup");
+        let moved = account.parameters("UpdateAutoScalingGroup");
         let moved = moved.iter().filter(|call| call["MixedInstancesPolicy"].is_object());
         let moved: Vec<&Value> = moved.map(|call| &call["MixedInstancesPolicy"]).collect();
         assert!(!moved.is_empty());
@@ -110,7 +106,7 @@ fn a_warm_pool_is_refreshed_before_anything_is_launched_from_it() {
     let ran = account.run("apply", &resource(&template, "2"));
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_all_on(&account, 4, &format!("{template}:2"));
-    let discarded = parameters(&account, "TerminateInstances");
+    let discarded = account.parameters("TerminateInstances");
     assert_eq!(discarded.len(), 1, "one call for all of the pool: {discarded:?}");
     let timeline = account.timeline();
     let replaced = ids(&timeline, "draining");
@@ -141,7 +137,7 @@ fn hooks_are_waited_for_or_completed_as_asked() {
         let ran = account.run("apply", &wanted);
         assert_eq!(ran.code, 0, "{ran:?}");
         assert_all_on(&account, 3, &format!("{template}:2"));
-        let completed = parameters(&account, "CompleteLifecycleAction");
+        let completed = account.parameters("CompleteLifecycleAction");
         let named: BTreeSet<&str> =
             completed.iter().map(|call| call["LifecycleHookName"].as_str().expect("it")).collect();
         match complete {
@@ -170,12 +166,9 @@ fn a_zone_without_capacity_is_made_up_for_and_no_capacity_at_all_is_told() {
             let ran = scope.spawn(|| account.run("apply", &wanted));
             if code == 3 {
                 // The template is moved to the new version, and then back.
-                let begin = std::time::Instant::now();
-                while account.count("autoscaling.UpdateAutoScalingGroup") < 2 && !ran.is_finished()
-                {
-                    assert!(begin.elapsed().as_secs() < 60, "it never goes back");
-                    std::thread::sleep(std::time::Duration::from_millis(100));
-                }
+                process::until("it goes back", || {
+                    ran.is_finished() || account.count("autoscaling.UpdateAutoScalingGroup") >= 2
+                });
                 let mut plenty = times();
                 plenty["no_capacity"] = json!([]);
                 account.put("times", plenty);
@@ -226,7 +219,7 @@ fn an_image_gets_a_version_of_the_groups_own_template_once() {
         assert_eq!(ran.code, 0, "{engine}: {ran:?}");
         assert_all_on(&account, 3, &format!("{template}:2"));
         assert_eq!(account.count("ec2.CreateLaunchTemplateVersion"), 1);
-        let made = parameters(&account, "CreateLaunchTemplateVersion").remove(0);
+        let made = account.parameters("CreateLaunchTemplateVersion").remove(0);
         assert_eq!(
             (&made["SourceVersion"], &made["LaunchTemplateData"]["ImageId"]),
             (&json!("1"), &good)
@@ -276,11 +269,9 @@ fn set_aside(account: &Account) -> (String, String) {
     };
     ask("SetInstanceProtection", &ids[0], "ProtectedFromScaleIn=true");
     ask("EnterStandby", &ids[1], "ShouldDecrementDesiredCapacity=true");
-    let begin = std::time::Instant::now();
-    while account.get("groups/web")["instances"][&ids[1]]["lifecycle"] != "Standby" {
-        assert!(begin.elapsed().as_secs() < 30, "never in standby");
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
+    account.until("groups/web", "in standby", |group| {
+        group["instances"][&ids[1]]["lifecycle"] == "Standby"
+    });
     (ids[0].clone(), ids[1].clone())
 }
 
@@ -315,25 +306,14 @@ fn who_is_protected_is_waited_for_until_somebody_ends_that() {
     let template = account.fleet(json!({ "name": "web", "size": 3, "min": 0 }), times());
     account.shared();
     let (protected, standby) = set_aside(&account);
-    let running = crate::promises::start(&account, &resource(&template, "2"));
-    let begin = std::time::Instant::now();
-    let waits = || {
-        let group = account.get("groups/web");
-        let new = json!(format!("{template}:2"));
-        let instances = group["instances"].as_object().expect("instances").clone();
-        instances.values().filter(|i| i["revision"] == new && i["lifecycle"] == "InService").count()
-    };
-    while waits() < 1 {
-        assert!(begin.elapsed().as_secs() < 60, "the third is never replaced");
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
+    let running = start(&account, &resource(&template, "2"));
+    let new = json!(format!("{template}:2"));
+    account.until("groups/web", "the third is replaced", |group| {
+        let mut instances = group["instances"].as_object().expect("instances").values();
+        instances.any(|i| i["revision"] == new && i["lifecycle"] == "InService")
+    });
     // Once it has soaked, nothing is left but those two.
-    let looks = || account.count("autoscaling.DescribeAutoScalingGroups");
-    let enough = looks() + 20;
-    while looks() < enough {
-        assert!(begin.elapsed().as_secs() < 120, "it does not look any more");
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
+    account.until_called(LOOK, account.count(LOOK) + 20);
     assert_eq!(account.get("groups/web")["instances"][&protected]["lifecycle"], "InService");
     let form = "Version=2011-01-01&AutoScalingGroupName=web&InstanceIds.member.1=";
     account.query(
@@ -341,7 +321,7 @@ fn who_is_protected_is_waited_for_until_somebody_ends_that() {
         &format!("{form}{protected}&Action=SetInstanceProtection&ProtectedFromScaleIn=false"),
     );
     account.query("autoscaling", &format!("{form}{standby}&Action=ExitStandby"));
-    let ran = crate::promises::end(running);
+    let ran = process::end(running);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_all_on(&account, 3, &format!("{template}:2"));
     let waited = ran.stdout.lines().any(|line| line.contains("\"set_aside\""));

@@ -1,13 +1,13 @@
 //! Instances that are updated in place, by commands and by root volumes, on LocalStack.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::lab::{Account, account};
-use crate::localstack::{bad, ids, least_serving, report, times};
-use crate::promises::{end, start};
+use crate::emulator::{Account, account};
+use crate::lab::localstack::{bad, ids, least_serving, report, times};
+use crate::lab::promises::start;
+use crate::process::{end, kill};
 
 /// A document of the Systems Manager, one version for each of these behaviours.
 fn document(account: &Account, behaviours: &[Option<&str>]) {
@@ -107,13 +107,6 @@ impl Fleet {
         }
         assert_eq!(after["suspended"], self.before["suspended"]);
     }
-
-    /// The calls of an action, with what they were given.
-    fn calls(&self, action: &str) -> Vec<Value> {
-        let calls = self.account.get("calls")["calls"].as_array().expect("calls").clone();
-        let of = calls.into_iter().filter(|call| call["action"] == action);
-        of.map(|call| call["parameters"].clone()).collect()
-    }
 }
 
 #[test]
@@ -126,7 +119,7 @@ fn a_document_is_run_on_instances_out_of_rotation_batch_by_batch() {
         fleet.assert_all_ran(Some("2"));
         let timeline = fleet.account.timeline();
         assert!(least_serving(&fleet.before, &timeline) >= 2);
-        let sent = fleet.calls("SendCommand");
+        let sent = fleet.account.parameters("SendCommand");
         assert_eq!(sent.len(), 2, "one for each batch: {sent:?}");
         for call in &sent {
             assert_eq!(
@@ -149,7 +142,7 @@ fn a_document_is_run_on_instances_out_of_rotation_batch_by_batch() {
         assert_eq!(ids(&timeline, "launched").len() + ids(&timeline, "terminating").len(), 0);
         let again = fleet.account.run("apply", &wanted);
         assert_eq!(again.code, 0, "{again:?}");
-        assert_eq!(fleet.calls("SendCommand").len(), 2, "nothing more to do");
+        assert_eq!(fleet.account.parameters("SendCommand").len(), 2, "nothing more to do");
         let status = fleet.account.run("plan", &wanted);
         assert_eq!(status.lines()[0]["changes"], false, "{status:?}");
     }
@@ -182,26 +175,29 @@ fn a_command_that_fails_is_told_with_its_output_and_undone() {
 }
 
 #[test]
-fn killed_at_any_moment_no_command_is_run_twice_and_nobody_stays_out() {
-    const KILLS: u32 = 10;
+fn killed_in_each_phase_no_command_is_run_twice_and_nobody_stays_out() {
+    let moments = [
+        ("elbv2.DeregisterTargets", 1),
+        ("ssm.SendCommand", 1),
+        ("elbv2.RegisterTargets", 1),
+        ("elbv2.DeregisterTargets", 2),
+        ("ssm.SendCommand", 2),
+    ];
     std::thread::scope(|scope| {
-        for lane in 0..3 {
+        for (index, (action, times_called)) in moments.into_iter().enumerate() {
             scope.spawn(move || {
-                for kill in (lane..KILLS).step_by(3) {
-                    let Some(fleet) = fleet(kill % 2 == 0, &[None, None]) else { return };
-                    let moment = 7.0 * f64::from(kill + 1) / f64::from(KILLS);
-                    let wanted = fleet.of(base("2"));
-                    let mut child = start(&fleet.account, &wanted);
-                    std::thread::sleep(Duration::from_secs_f64(moment));
-                    child.kill().expect("SIGKILL");
-                    let killed = end(child).code;
-                    let ran = fleet.account.run("apply", &wanted);
-                    assert_eq!(ran.code, 0, "killed after {moment} s ({killed}): {ran:?}");
-                    fleet.assert_all_ran(Some("2"));
-                    let commanded = ids(&fleet.account.timeline(), "command");
-                    let each: BTreeSet<&String> = commanded.iter().collect();
-                    assert_eq!((each.len(), commanded.len()), (4, 4), "after {moment} s");
-                }
+                let Some(fleet) = fleet(index % 2 == 0, &[None, None]) else { return };
+                let wanted = fleet.of(base("2"));
+                let child = start(&fleet.account, &wanted);
+                fleet.account.until_called(action, times_called);
+                let killed = kill(child).code;
+                let ran = fleet.account.run("apply", &wanted);
+                let when = format!("{times_called} {action} ({killed})");
+                assert_eq!(ran.code, 0, "{when}: {ran:?}");
+                fleet.assert_all_ran(Some("2"));
+                let commanded = ids(&fleet.account.timeline(), "command");
+                let each: BTreeSet<&String> = commanded.iter().collect();
+                assert_eq!((each.len(), commanded.len()), (4, 4), "{when}");
             });
         }
     });
@@ -221,7 +217,7 @@ fn root_volumes_are_replaced_by_ones_of_an_image_and_a_bad_one_goes_back() {
         let ran = fleet.account.run("apply", &wanted(image(0)));
         assert_eq!(ran.code, 0, "{ran:?}");
         fleet.assert_all_ran(None);
-        let tasks = fleet.calls("CreateReplaceRootVolumeTask");
+        let tasks = fleet.account.parameters("CreateReplaceRootVolumeTask");
         assert_eq!(tasks.len(), 4);
         assert!(tasks.iter().all(|task| task["ImageId"] == image(0)), "{tasks:?}");
         assert_eq!(ids(&fleet.account.timeline(), "launched").len(), 0);
@@ -251,9 +247,7 @@ fn an_abort_waits_for_commands_that_run_and_nobody_stays_out() {
         fleet.account.put("times", slow);
         let wanted = fleet.of(base("1"));
         let running = start(&fleet.account, &wanted);
-        while fleet.calls("SendCommand").is_empty() {
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        fleet.account.until_called("ssm.SendCommand", 1);
         let said = fleet.account.run("abort", &wanted);
         assert_eq!(said.code, 0, "{said:?}");
         let ran = end(running);
@@ -262,7 +256,7 @@ fn an_abort_waits_for_commands_that_run_and_nobody_stays_out() {
         // What had begun was done, and the group was kept from replacing it meanwhile.
         let timeline = fleet.account.timeline();
         assert_eq!(ids(&timeline, "command").len(), 2);
-        let calls = fleet.account.get("calls")["calls"].as_array().expect("calls").clone();
+        let calls = fleet.account.calls();
         let resumed = calls.iter().find(|call| call["action"] == "ResumeProcesses");
         let ended = timeline.iter().filter(|event| event["kind"] == "command");
         let ended = ended.filter_map(|event| event["at"].as_f64()).fold(0.0, f64::max);
@@ -281,9 +275,7 @@ fn a_throttled_command_and_an_instance_that_the_group_launches_meanwhile_are_no_
     fleet.account.put("faults", throttle);
     let wanted = fleet.of(base("1"));
     let running = start(&fleet.account, &wanted);
-    while fleet.calls("SendCommand").is_empty() {
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    fleet.account.until_called("ssm.SendCommand", 1);
     let form = "Version=2011-01-01&Action=UpdateAutoScalingGroup&AutoScalingGroupName=web";
     fleet.account.query("autoscaling", &format!("{form}&DesiredCapacity=5&MaxSize=5"));
     let ran = end(running);
@@ -304,12 +296,9 @@ pub fn called() -> BTreeSet<String> {
     assert_eq!(fleet.account.run("apply", &wanted).code, 0);
     wanted["replacement"]["run_command"]["version"] = json!("2");
     wanted["replacement"]["run_command"]["timeout"] = json!("1s");
-    let mut child = start(&fleet.account, &wanted);
-    while fleet.calls("SendCommand").len() < 3 {
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    child.kill().expect("SIGKILL");
-    end(child);
+    let child = start(&fleet.account, &wanted);
+    fleet.account.until_called("ssm.SendCommand", 3);
+    kill(child);
     let ran = fleet.account.run("apply", &wanted);
     assert_eq!(ran.code, 3, "{ran:?}");
     fleet.assert_all_ran(Some("1"));

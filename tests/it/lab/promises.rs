@@ -1,16 +1,16 @@
 //! The promises on a real AWS API: rollback, kill -9, two engines, words from outside, faults.
 
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::lab::{Account, account};
-use crate::localstack::{
+use crate::emulator::{Account, account};
+use crate::lab::localstack::{
     assert_as_before, assert_drained_before_terminated, bad, ids, least_serving, report, resource,
     ten, times,
 };
-use crate::process::{self, Ran};
+use crate::process::{self, end, kill};
 
 fn lasting(kind: &str, action: &str, every: u32) -> Value {
     json!({ "kind": kind, "action": action, "count": null, "every": every })
@@ -28,34 +28,6 @@ pub fn start(account: &Account, resource: &Value) -> Child {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts")
-}
-
-pub fn end(child: Child) -> Ran {
-    let done = child.wait_with_output().expect("an end");
-    Ran {
-        sent: String::new(),
-        code: done.status.code().unwrap_or(-1),
-        stdout: String::from_utf8(done.stdout).expect("UTF-8"),
-        stderr: String::from_utf8(done.stderr).expect("UTF-8"),
-    }
-}
-
-/// Waits until `action` has been called.
-fn until(account: &Account, action: &str) {
-    let begin = Instant::now();
-    while account.count(action) == 0 {
-        assert!(begin.elapsed() < Duration::from_secs(60), "{action} is never called");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// Waits for a fact of the group.
-fn until_group(account: &Account, what: &str, fact: impl Fn(&Value) -> bool) {
-    let begin = Instant::now();
-    while !fact(&account.get("groups/web")) {
-        assert!(begin.elapsed() < Duration::from_secs(60), "never: {what}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
 }
 
 fn updated(group: &Value, revision: &str) -> usize {
@@ -110,7 +82,7 @@ fn a_failed_instance_is_kept_outside_the_group_to_be_looked_at() {
     let kept = report["kept"].as_array().expect("kept");
     assert_eq!(kept.len(), 1, "{report}");
     assert_as_before(&account, &before, 10, &format!("{template}:1"));
-    let calls = account.get("calls")["calls"].as_array().expect("calls").clone();
+    let calls = account.calls();
     let named = |action: &str| {
         let call = calls.iter().rfind(|call| call["action"] == action);
         call.unwrap_or_else(|| panic!("no {action}"))["parameters"].to_string()
@@ -121,24 +93,30 @@ fn a_failed_instance_is_kept_outside_the_group_to_be_looked_at() {
     assert!(account.get("groups/web")["instances"].get(id).is_none());
 }
 
+/// Where in a rollout to kill: once `action` has been called so many times.
+type Moment = (&'static str, u64);
+
 #[test]
-fn twenty_kills_at_any_moment_each_followed_by_an_apply_leave_a_whole_fleet() {
-    const KILLS: u32 = 20;
-    // The longest a rollout takes here; kills later than that find it done, which also must hold.
-    const SPREAD: f64 = 12.0;
+fn kills_in_each_phase_each_followed_by_an_apply_leave_a_whole_fleet() {
+    // The record is written, surge is on its way, the first of the old are taken out, one of a
+    // batch is gone, the last batch is under way, things are put back. (`crash` kills at every
+    // mutation, on virtual time; here it is a process, and the system that ends it.)
+    let moments: [Moment; 6] = [
+        ("autoscaling.CreateOrUpdateTags", 1),
+        ("autoscaling.UpdateAutoScalingGroup", 1),
+        ("elbv2.DeregisterTargets", 1),
+        ("autoscaling.TerminateInstanceInAutoScalingGroup", 2),
+        ("autoscaling.TerminateInstanceInAutoScalingGroup", 9),
+        ("autoscaling.ResumeProcesses", 1),
+    ];
     std::thread::scope(|scope| {
-        for lane in 0..4 {
-            scope.spawn(move || {
-                for kill in (lane..KILLS).step_by(4) {
-                    let moment = SPREAD * f64::from(kill + 1) / f64::from(KILLS);
-                    kill_and_apply(Duration::from_secs_f64(moment));
-                }
-            });
+        for moment in moments {
+            scope.spawn(move || kill_and_apply(moment));
         }
     });
 }
 
-fn kill_and_apply(moment: Duration) {
+fn kill_and_apply(moment: Moment) {
     let Some(account) = account() else { return };
     let fleet = json!({ "name": "web", "size": 12, "min": 2, "max": 12 });
     let template = account.fleet(fleet, times());
@@ -147,10 +125,9 @@ fn kill_and_apply(moment: Duration) {
     wanted["policy"] = json!("rolling_with_additional_batch");
     wanted["batch_size_type"] = json!("fixed");
     wanted["batch_size"] = json!(4);
-    let mut child = start(&account, &wanted);
-    std::thread::sleep(moment);
-    child.kill().expect("SIGKILL");
-    let killed = end(child);
+    let child = start(&account, &wanted);
+    account.until_called(moment.0, moment.1);
+    let killed = kill(child);
     let ran = account.run("apply", &wanted);
     let when = format!("killed after {moment:?} (it had come to {})", killed.code);
     assert_eq!(ran.code, 0, "{when}: {ran:?}");
@@ -172,7 +149,7 @@ fn of_two_engines_at_once_the_second_leaves_and_names_the_first() {
     let before = account.get("groups/web");
     let wanted = resource(&template, "2");
     let first = start(&account, &wanted);
-    until(&account, "elbv2.DeregisterTargets");
+    account.until_called("elbv2.DeregisterTargets", 1);
     let second = account.run("apply", &wanted);
     assert_eq!(second.code, 5, "{second:?}");
     let report = report(&second);
@@ -212,19 +189,19 @@ fn a_dead_engine_is_succeeded_at_once_on_its_host_and_after_a_watch_elsewhere() 
         let template = account.fleet(json!({ "name": "web", "size": 4, "max": 4 }), times());
         let before = account.get("groups/web");
         let wanted = resource(&template, "2");
-        let mut child = start(&account, &wanted);
-        until(&account, "elbv2.DeregisterTargets");
-        child.kill().expect("SIGKILL");
-        end(child);
+        let child = start(&account, &wanted);
+        account.until_called("elbv2.DeregisterTargets", 1);
+        kill(child);
         if elsewhere {
             let lease = account.get("groups/web")["tags"]["rolling:lease"].to_string();
             assert!(lease.contains("owner="), "{lease}");
             tag(&account, "rolling:lease", "v=1 owner=another-host/7.1.00000000 counter=3");
         }
-        let begin = Instant::now();
+        let begin = account.now();
         let ran = account.run("apply", &wanted);
+        let took = account.now() - begin;
         assert_eq!(ran.code, 0, "{ran:?}");
-        assert!(!elsewhere || begin.elapsed() >= Duration::from_secs(35), "{:?}", begin.elapsed());
+        assert!(!elsewhere || took >= Duration::from_secs(35), "{took:?}");
         assert_as_before(&account, &before, 4, &format!("{template}:2"));
         let waited = ran.stdout.contains("another-host/7.1.00000000");
         assert_eq!(waited, elsewhere, "it says whom it watches: {}", ran.stdout);
@@ -244,10 +221,9 @@ fn who_suspends_launches_meanwhile_can_still_ask_and_abort() {
     let template = account.fleet(json!({ "name": "web", "size": 4, "max": 4 }), slow_drain());
     let before = account.get("groups/web");
     let wanted = resource(&template, "2");
-    let mut child = start(&account, &wanted);
-    until(&account, "elbv2.DeregisterTargets");
-    child.kill().expect("SIGKILL");
-    end(child);
+    let child = start(&account, &wanted);
+    account.until_called("elbv2.DeregisterTargets", 1);
+    kill(child);
     account.query(
         "autoscaling",
         "Version=2011-01-01&Action=SuspendProcesses&AutoScalingGroupName=web\
@@ -313,7 +289,7 @@ fn pause_resume_abort_and_rollback_from_another_process() {
     let wanted = resource(&template, "2");
     let new = format!("{template}:2");
     let at_work = start(&account, &wanted);
-    until_group(&account, "a new instance", |group| updated(group, &new) > 0);
+    account.until("groups/web", "a new instance", |group| updated(group, &new) > 0);
     let said = account.run("pause", &wanted);
     assert_eq!(said.code, 0, "{said:?}");
     assert!(said.stdout.contains("heard by"), "{said:?}");
@@ -338,7 +314,7 @@ fn pause_resume_abort_and_rollback_from_another_process() {
         let back = resource(&template, "1");
         let at_work = start(&account, &back);
         let old = format!("{template}:1");
-        until_group(&account, "an old instance", |group| updated(group, &old) > 0);
+        account.until("groups/web", "an old instance", |group| updated(group, &old) > 0);
         let said = account.run(word, &back);
         assert_eq!(said.code, 0, "{said:?}");
         let ended = end(at_work);

@@ -278,11 +278,11 @@ async fn requests_that_are_shifted_back() {
 
 /// The same with instances that are updated in place.
 fn in_place(story: Story) -> Story {
-    let config = crate::in_place::updated(story.config);
+    let config = crate::fast::in_place::updated(story.config);
     let RollingDeployment { on_failure, ref gates, .. } = story.spec;
     let gates = gates.clone();
     let spec =
-        RollingDeployment { on_failure, gates, ..crate::in_place::deploy(story.spec.policy) };
+        RollingDeployment { on_failure, gates, ..crate::fast::in_place::deploy(story.spec.policy) };
     Story { config, spec, ..story }
 }
 

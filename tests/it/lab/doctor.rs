@@ -3,8 +3,8 @@
 
 use serde_json::{Value, json};
 
-use crate::lab::{Account, account};
-use crate::localstack::{resource, times};
+use crate::emulator::{Account, account};
+use crate::lab::localstack::{resource, times};
 
 /// The errors and the warnings that doctor tells, by their places.
 fn examine(account: &Account, resource: &Value, code: i32) -> (Vec<Value>, Vec<Value>) {

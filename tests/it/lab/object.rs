@@ -1,14 +1,15 @@
 //! The record and the lease in an S3 object, on LocalStack: two engines never overlap.
 
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::lab::{Account, account};
-use crate::localstack::{assert_as_before, ids, least_serving, report, resource, ten, times};
-use crate::process;
-use crate::promises::{end, start};
+use crate::emulator::{Account, account};
+use crate::lab::localstack::{
+    LOOK, assert_as_before, ids, least_serving, report, resource, ten, times,
+};
+use crate::lab::promises::start;
+use crate::process::{self, end, kill, signal};
 
 const KEY: &str = "rolling/web.json";
 /// Calls that would change the target's tags.
@@ -51,19 +52,7 @@ fn object(account: &Account) -> Option<Value> {
 
 /// Waits until the object is such.
 fn until(account: &Account, what: &str, fact: impl Fn(Option<Value>) -> bool) {
-    let begin = Instant::now();
-    while !fact(object(account)) {
-        assert!(begin.elapsed() < Duration::from_secs(60), "never: {what}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
-fn until_called(account: &Account, action: &str, times: u64) {
-    let begin = Instant::now();
-    while account.count(action) < times {
-        assert!(begin.elapsed() < Duration::from_secs(60), "{action} is never called");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    process::until(what, || fact(object(account)));
 }
 
 /// `wanted` with its record in the object.
@@ -147,12 +136,8 @@ fn plain_instances_are_rolled_without_a_tag_on_their_target_group() {
 }
 
 #[test]
-fn of_two_engines_started_at_the_same_moment_exactly_one_wins_ten_times() {
-    std::thread::scope(|scope| {
-        for _ in 0..5 {
-            scope.spawn(|| (0..2).for_each(|_| two_at_once()));
-        }
-    });
+fn of_two_engines_started_at_the_same_moment_exactly_one_wins_each_time() {
+    std::thread::scope(|scope| (0..6).for_each(|_| drop(scope.spawn(two_at_once))));
 }
 
 fn two_at_once() {
@@ -183,18 +168,25 @@ fn two_at_once() {
 
 #[test]
 fn killed_in_the_middle_and_applied_again_it_ends_the_same() {
+    // The record is there, surge is on its way, somebody is taken out, is gone, and it is over.
+    let moments = [
+        ("s3.PutObject", 1),
+        ("autoscaling.UpdateAutoScalingGroup", 1),
+        ("elbv2.DeregisterTargets", 1),
+        ("autoscaling.TerminateInstanceInAutoScalingGroup", 3),
+        ("autoscaling.ResumeProcesses", 1),
+    ];
     std::thread::scope(|scope| {
-        for kill in 0..6u64 {
+        for (action, times_called) in moments {
             scope.spawn(move || {
                 let Some(account) = account() else { return };
                 let (before, mut wanted) = group(&account, 6, times());
                 wanted["policy"] = json!("rolling_with_additional_batch");
-                let mut child = start(&account, &wanted);
-                std::thread::sleep(Duration::from_millis(700 + kill * 900));
-                child.kill().expect("SIGKILL");
-                let killed = end(child);
+                let child = start(&account, &wanted);
+                account.until_called(action, times_called);
+                let killed = kill(child);
                 let ran = account.run("apply", &wanted);
-                let when = format!("kill {kill} (it had come to {})", killed.code);
+                let when = format!("{times_called} {action} (it had come to {})", killed.code);
                 assert_eq!(ran.code, 0, "{when}: {ran:?}");
                 assert_as_before(&account, &before, 6, &revision(&wanted));
                 assert_eq!(ids(&account.timeline(), "launched").len(), 6, "{when}");
@@ -209,7 +201,7 @@ fn pause_resume_and_abort_reach_it_through_the_object() {
     let Some(account) = account() else { return };
     let (before, wanted) = group(&account, 4, slow());
     let at_work = start(&account, &wanted);
-    until_called(&account, "elbv2.DeregisterTargets", 1);
+    account.until_called("elbv2.DeregisterTargets", 1);
     let said = account.run("pause", &wanted);
     assert!(said.code == 0 && said.stdout.contains("heard by"), "{said:?}");
     let ended = end(at_work);
@@ -226,7 +218,7 @@ fn pause_resume_and_abort_reach_it_through_the_object() {
     let resumed = resumed.args(["resume", "--output", "json"]).arg(&file);
     let resumed = resumed.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a start");
     let deregistered = account.count("elbv2.DeregisterTargets");
-    until_called(&account, "elbv2.DeregisterTargets", deregistered + 1);
+    account.until_called("elbv2.DeregisterTargets", deregistered + 1);
     let said = account.run("abort", &wanted);
     // Where nothing was replaced yet the record goes, too, maybe before that is looked at.
     let heard = ["heard by", "has ended the rollout meanwhile"];
@@ -239,31 +231,30 @@ fn pause_resume_and_abort_reach_it_through_the_object() {
     assert_untagged(&account);
 }
 
-fn signal(child: &Child, name: &str) {
-    let sent = Command::new("kill").args([name, &child.id().to_string()]).status();
-    assert!(sent.expect("kill").success());
-}
-
 #[test]
 fn an_engine_that_wakes_up_after_it_was_succeeded_does_nothing_more() {
     std::thread::scope(|scope| {
         for when_done in [false, true] {
             scope.spawn(move || {
                 let Some(account) = account() else { return };
-                let (before, wanted) = group(&account, 4, slow());
+                let mut slow = slow();
+                slow["drain"] = json!(4);
+                let (before, wanted) = group(&account, 4, slow);
                 let old = start(&account, &wanted);
-                until_called(&account, "elbv2.DeregisterTargets", 2);
-                // So that what it does at this moment is done, and told of.
-                std::thread::sleep(Duration::from_millis(300));
-                signal(&old, "-STOP");
-                let stopped = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time");
+                account.until_called("elbv2.DeregisterTargets", 2);
+                // What it does at this moment is done, and told of, when it has looked again; nothing
+                // more is to do while they drain.
+                let looks = account.count(LOOK);
+                account.until_called(LOOK, looks + 2);
+                signal(old.id(), "-STOP");
+                let stopped = account.now();
                 let new = start(&account, &wanted);
                 let mine = format!("/{}.", new.id());
                 until(&account, "the lease is taken over", |object| {
                     object.is_some_and(|it| it["tags"]["rolling:lease"].to_string().contains(&mine))
                 });
                 let new = if when_done { Err(end(new)) } else { Ok(new) };
-                signal(&old, "-CONT");
+                signal(old.id(), "-CONT");
                 let old = end(old);
                 assert_eq!(old.code, 5, "{old:?}");
                 let late: Vec<Value> = old
@@ -368,7 +359,7 @@ fn a_rollout_that_is_recorded_in_tags_is_not_taken_up_in_an_object() {
     let mut tagged = wanted.clone();
     tagged.as_object_mut().expect("attributes").remove("record");
     let at_work = start(&account, &tagged);
-    until_called(&account, "elbv2.DeregisterTargets", 1);
+    account.until_called("elbv2.DeregisterTargets", 1);
     let ran = account.run("apply", &wanted);
     assert_eq!(ran.code, 2, "{ran:?}");
     let told = format!("{}{}", ran.stdout, ran.stderr);

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::lab::{Account, account};
+use crate::emulator::{Account, account};
 use crate::process::{self, Ran};
 
 fn resource(template: &str) -> Value {

@@ -1,17 +1,13 @@
 //! Rollouts that EC2 Auto Scaling carries out by itself, on LocalStack: started, followed, left,
 //! joined, cancelled, turned back.
 
-use std::process::Command;
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
-use crate::groups::parameters;
+use crate::emulator::{Account, account};
 use crate::host::Plugin;
-use crate::lab::{Account, account};
-use crate::localstack::{assert_as_before, ids, least_serving, report, times};
-use crate::process::{self, Ran};
-use crate::promises::{end, start};
+use crate::lab::localstack::{assert_as_before, ids, least_serving, report, times};
+use crate::lab::promises::start;
+use crate::process::{self, Ran, end, kill, signal};
 
 const START: &str = "autoscaling.StartInstanceRefresh";
 
@@ -58,17 +54,9 @@ fn steps(ran: &Ran) -> Vec<Value> {
 
 /// Waits until a refresh has been started and has begun to replace.
 fn until_it_replaces(account: &Account) {
-    let begin = Instant::now();
-    let replaces = || account.timeline().iter().any(|event| event["kind"] == "draining");
-    while !replaces() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "nothing is replaced");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-fn signal(pid: u32, name: &str) {
-    let killed = Command::new("kill").args([name, &pid.to_string()]).status();
-    assert!(killed.expect("kill").success());
+    process::until("somebody is replaced", || {
+        account.timeline().iter().any(|event| event["kind"] == "draining")
+    });
 }
 
 fn why(ran: &Ran) -> String {
@@ -105,7 +93,7 @@ fn a_group_rolls_by_itself_with_the_policys_percentages_and_nothing_of_ours_is_l
     assert_eq!(told["refresh"]["goes_on"], false);
     assert_eq!(told["completed"], format!("{template}:2"));
     assert_eq!(account.mutations(), [START], "nothing else is changed");
-    let calls = parameters(&account, "StartInstanceRefresh");
+    let calls = account.parameters("StartInstanceRefresh");
     assert_eq!(calls.len(), 1);
     assert_eq!(
         calls[0],
@@ -155,7 +143,7 @@ fn a_bad_revision_goes_back_by_itself_or_stays_as_asked_and_the_cause_is_told() 
         assert!(words.contains("did not become healthy within the time allowed"), "{words}");
         assert!(words.contains("Health checks failed with these codes: [502]"), "{words}");
         assert_eq!(account.mutations(), [START]);
-        let calls = parameters(&account, "StartInstanceRefresh");
+        let calls = account.parameters("StartInstanceRefresh");
         assert_eq!(calls[0]["Preferences"]["AutoRollback"], code == 3);
         let after = account.get("groups/web");
         assert_eq!((&after["template"], &after["tags"]), (&before["template"], &before["tags"]));
@@ -223,15 +211,11 @@ fn it_goes_on_when_the_program_is_killed() {
     let Some(account) = account() else { return };
     let template = account.fleet(four(), times());
     let before = account.get("groups/web");
-    let mut child = start(&account, &wanted(&template, "2"));
+    let child = start(&account, &wanted(&template, "2"));
     until_it_replaces(&account);
-    child.kill().expect("SIGKILL");
-    end(child);
-    let begin = Instant::now();
-    while account.get("groups/web")["template"]["Version"] != "2" {
-        assert!(begin.elapsed() < Duration::from_secs(60), "it does not go on");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    kill(child);
+    account
+        .until("groups/web", "it goes on to its end", |group| group["template"]["Version"] == "2");
     assert_as_before(&account, &before, 4, &format!("{template}:2"));
     assert_eq!(account.mutations(), [START]);
     let again = account.run("apply", &wanted(&template, "2"));
@@ -314,10 +298,9 @@ fn a_rollout_of_the_other_engine_is_finished_first() {
     let template = account.fleet(four(), times());
     let mut rolling = wanted(&template, "2");
     rolling["engine"] = json!("rolling");
-    let mut child = start(&account, &rolling);
+    let child = start(&account, &rolling);
     until_it_replaces(&account);
-    child.kill().expect("SIGKILL");
-    end(child);
+    kill(child);
     let refused = account.run("apply", &wanted(&template, "2"));
     assert_eq!(refused.code, 2, "{refused:?}");
     let found = &refused.lines()[0]["diagnostics"][0];
@@ -340,7 +323,7 @@ fn a_mixed_instances_policy_keeps_its_types() {
     let before = account.get("groups/web");
     let ran = account.run("apply", &wanted);
     assert_eq!(ran.code, 0, "{ran:?}");
-    let calls = parameters(&account, "StartInstanceRefresh");
+    let calls = account.parameters("StartInstanceRefresh");
     let policy = &calls[0]["DesiredConfiguration"]["MixedInstancesPolicy"]["LaunchTemplate"];
     assert_eq!(policy["Overrides"], types);
     assert_eq!(policy["LaunchTemplateSpecification"]["Version"], "2");
@@ -362,7 +345,7 @@ fn checkpoints_and_a_bake_time_are_kept_by_the_group_itself() {
     wanted["gates"] = json!({ "bake_time": "6s" });
     let ran = account.run("apply", &wanted);
     assert_eq!(ran.code, 0, "{ran:?}");
-    let calls = parameters(&account, "StartInstanceRefresh");
+    let calls = account.parameters("StartInstanceRefresh");
     let told = &calls[0]["Preferences"];
     assert_eq!(told["CheckpointPercentages"], json!([50, 100]));
     assert_eq!((&told["CheckpointDelay"], &told["BakeTime"]), (&json!(6), &json!(6)));
@@ -459,11 +442,7 @@ fn terraform_creates_updates_and_gives_up_what_the_group_does_by_itself() {
     let back = wanted(&template, "1");
     let planned = plugin.plan(Some(&state), &back);
     let applying = plugin.begin(Some(&state), planned.state.as_ref(), &back);
-    let begin = Instant::now();
-    while account.count(START) < 2 {
-        assert!(begin.elapsed() < Duration::from_secs(60), "it is not started");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    account.until_called(START, 2);
     plugin.stop();
     let left = plugin.end(applying);
     let said = format!("{:?}", left.found);

@@ -2,15 +2,14 @@
 //! more and no fewer. (That no other test makes another one, `lab::Account` sees to.)
 
 use std::collections::BTreeSet;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::lab::{account, policy};
-use crate::localstack::{bad, resource, times};
+use crate::emulator::{account, policy};
+use crate::lab::localstack::{bad, resource, times};
+use crate::lab::promises::start;
 use crate::process;
-use crate::promises::{end, start};
 
 #[test]
 fn the_policy_allows_what_is_called_and_nothing_else() {
@@ -34,11 +33,8 @@ fn the_policy_allows_what_is_called_and_nothing_else() {
     let before = account.count("elbv2.DeregisterTargets");
     let mut running = account.rolling();
     let running = running.arg("apply").arg(file).stdout(Stdio::piped()).spawn().expect("a start");
-    while account.count("elbv2.DeregisterTargets") == before {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let kill = Command::new("kill").args(["-INT", &running.id().to_string()]).status();
-    assert!(kill.expect("kill").success());
+    account.until_called("elbv2.DeregisterTargets", before + 1);
+    process::signal(running.id(), "-INT");
     assert_eq!(running.wait_with_output().expect("an end").status.code(), Some(130));
     let ran = account.run("apply", &resource(&template, "3"));
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -46,8 +42,8 @@ fn the_policy_allows_what_is_called_and_nothing_else() {
     called.extend(group_with_more_to_it());
     called.extend(plain_instances());
     called.extend(shifted_requests());
-    called.extend(crate::updates::called());
-    called.extend(crate::groups::called_for_an_image());
+    called.extend(crate::lab::updates::called());
+    called.extend(crate::lab::groups::called_for_an_image());
     called.extend(record_in_s3());
     called.extend(group_that_refreshes_itself());
     assert_eq!(called, policy());
@@ -78,14 +74,10 @@ fn group_that_refreshes_itself() -> BTreeSet<String> {
     for word in ["abort", "rollback"] {
         let begun = account.count("autoscaling.StartInstanceRefresh");
         let running = start(&account, &wanted);
-        let began = std::time::Instant::now();
-        while account.count("autoscaling.StartInstanceRefresh") == begun {
-            assert!(began.elapsed().as_secs() < 60, "no refresh is started");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        account.until_called("autoscaling.StartInstanceRefresh", begun + 1);
         let ran = account.run(word, &wanted);
         assert_eq!(ran.code, 0, "{ran:?}");
-        end(running);
+        process::end(running);
     }
     account.called()
 }
@@ -131,9 +123,9 @@ fn shifted_requests() -> BTreeSet<String> {
 #[cfg(feature = "s3")]
 fn record_in_s3() -> BTreeSet<String> {
     let Some(account) = account() else { return BTreeSet::new() };
-    crate::object::bucket(&account);
+    crate::lab::object::bucket(&account);
     let template = account.fleet(json!({ "name": "web", "size": 1 }), times());
-    let wanted = crate::object::recorded(&account, resource(&template, "2"));
+    let wanted = crate::lab::object::recorded(&account, resource(&template, "2"));
     let ran = account.run("apply", &wanted);
     assert_eq!(ran.code, 0, "{ran:?}");
     account.called()

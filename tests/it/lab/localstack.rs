@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::lab::{Account, account};
+use crate::emulator::{Account, account};
 use crate::process::{self, Ran};
+
+/// What every look calls.
+pub const LOOK: &str = "autoscaling.DescribeAutoScalingGroups";
 
 /// Times of the lab, in seconds.
 pub fn times() -> Value {
@@ -131,7 +134,7 @@ fn thirty_percent_of_ten_are_rolled_in_four_batches_and_nothing_stays_changed() 
 
     // The same by the log of calls: asked to deregister at least the delay of 1 s beforehand. (A
     // call is in the log a moment after it has begun.)
-    let calls = account.get("calls")["calls"].as_array().expect("calls").clone();
+    let calls = account.calls();
     let at = |call: &Value| call["at"].as_f64().expect("a time");
     for id in ids(&timeline, "terminating") {
         let of = |action: &str| {
@@ -154,9 +157,7 @@ fn thirty_percent_of_ten_are_rolled_in_four_batches_and_nothing_stays_changed() 
     assert!(account.count("ec2.DescribeInstances") <= 1 + 10);
 
     // Again: nothing to do, and nothing is done.
-    ureq::delete(format!("{}/_lab/{}/calls", account.endpoint, account.id))
-        .call()
-        .expect("the door answers");
+    account.forget_calls();
     let again = account.run("apply", &resource(&template, "2"));
     assert_eq!(again.code, 0, "{again:?}");
     assert_eq!(account.mutations(), Vec::<String>::new());
@@ -401,12 +402,8 @@ fn an_interrupt_leaves_nothing_suspended_or_draining_and_a_later_apply_finishes(
         .spawn()
         .expect("the program starts");
     // The first batch is draining by the time its deregistration is in the log.
-    while account.count("elbv2.DeregisterTargets") == 0 {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    let pid = child.id().to_string();
-    let killed = std::process::Command::new("kill").args(["-INT", &pid]).status();
-    assert!(killed.expect("kill").success());
+    account.until_called("elbv2.DeregisterTargets", 1);
+    process::signal(child.id(), "-INT");
     let done = child.wait_with_output().expect("an end");
     assert_eq!(done.status.code(), Some(130));
     let said = String::from_utf8(done.stdout).expect("UTF-8");
@@ -490,12 +487,11 @@ fn another_program_imports_rolls_reads_and_deletes_a_group_over_json_rpc() {
     let document =
         json!({ "resource": { "rolling_deployment": { "web": resource(&template, "1") } } });
     let file = process::write(account.folder.path(), &document);
-    let mut child = account.rolling().arg("apply").arg(file).spawn().expect("the program starts");
-    while account.get("groups/web")["suspended"].as_array().is_none_or(Vec::is_empty) {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    child.kill().expect("killed");
-    child.wait().expect("an end");
+    let child = account.rolling().arg("apply").arg(file).spawn().expect("the program starts");
+    account.until("groups/web", "something is borrowed", |group| {
+        group["suspended"].as_array().is_some_and(|processes| !processes.is_empty())
+    });
+    process::kill(child);
     let gone = talk(&[("resource.delete", json!({ "prior": state }))]);
     assert_eq!(gone[0], json!({ "status": "succeeded", "state": null, "diagnostics": [] }));
     let after = account.get("groups/web");

@@ -23,8 +23,8 @@ use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, 
 use tokio::sync::watch;
 
 use crate::bed::{Dies, Mortal, SECOND, Stale, Witness, count_serving, now};
-use crate::faults::Flaky;
-use crate::planner;
+use crate::fast::faults::Flaky;
+use crate::fast::planner;
 use crate::world::{Told, caller, fleet, group, roll, roll_until, seconds, spec};
 
 /// A fleet and what is done to it.
@@ -209,7 +209,7 @@ pub fn run_killed(
         let first = mortal.survive(roll(mortal.clone(), case.spec.clone())).await;
         let outcome = match first {
             Some(told) => told.report.outcome,
-            None if at > 2 && crate::crash::is_over(&simulator, &case.config).await => {
+            None if at > 2 && crate::fast::crash::is_over(&simulator, &case.config).await => {
                 reference.told.report.outcome
             }
             None => roll(witness.clone(), case.spec.clone()).await.report.outcome,

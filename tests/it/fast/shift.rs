@@ -11,7 +11,7 @@ use rolling_provider::{Action, Fleet as _, TargetState};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 
 use crate::bed::{SECOND, Witness};
-use crate::crash::say;
+use crate::fast::crash::say;
 use crate::world::{
     Told, bad, fleet, group, roll, roll_until, seconds, simulate, simulate_and_stop, spec,
 };

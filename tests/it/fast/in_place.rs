@@ -10,7 +10,7 @@ use rolling_provider::{Action, Fleet as _, InstanceId, Revision, TargetState};
 use rolling_simulator::{Behaviour, FleetConfig, Simulator};
 
 use crate::bed::{Dies, Witness};
-use crate::properties::{self, Case, any_case, is_tidy, run, run_killed};
+use crate::fast::properties::{self, Case, any_case, is_tidy, run, run_killed};
 use crate::world::{Told, bad, fleet, roll, seconds, simulate, spec, thirty_percent};
 
 pub fn updated(config: FleetConfig) -> FleetConfig {

@@ -2,14 +2,13 @@
 //! commands are, on LocalStack.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::lab::{Account, account};
-use crate::localstack::{assert_as_before, bad, ids, report, resource, times};
-use crate::process::Ran;
-use crate::promises::{end, start};
+use crate::emulator::{Account, account};
+use crate::lab::localstack::{LOOK, assert_as_before, bad, ids, report, resource, times};
+use crate::lab::promises::start;
+use crate::process::{self, Ran, end};
 
 const SECOND: &str = "web-second";
 
@@ -173,15 +172,10 @@ fn alarm(account: &Account, name: &str, state: &str) {
 
 /// Waits until the second target group gets `percent` by every rule.
 fn until_shifted(account: &Account, percent: u64) {
-    let begin = Instant::now();
-    let is_there = || {
+    process::until(&format!("at {percent} %"), || {
         let weights = weights(&account.timeline());
         weights.len() == 2 && weights.values().all(|w| w.last().is_some_and(|w| w.1 == percent))
-    };
-    while !is_there() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "never at {percent} %");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    });
 }
 
 #[test]
@@ -370,9 +364,7 @@ fn an_alarm_before_anything_keeps_it_from_beginning_and_one_in_the_bake_time_tak
 
     alarm(&account, "web-5xx", "OK");
     let running = start(&account, &wanted);
-    let begin = Instant::now();
-    let all_new = || {
-        let group = account.get("groups/web");
+    account.until("groups/web", "all new", |group| {
         let instances = group["instances"].as_object().expect("instances").clone();
         let healthy = group["targets"]["web"].as_object().expect("targets").clone();
         let new = |(id, instance): (&String, &Value)| {
@@ -380,13 +372,9 @@ fn an_alarm_before_anything_keeps_it_from_beginning_and_one_in_the_bake_time_tak
                 && healthy.get(id) == Some(&json!("healthy"))
         };
         instances.iter().filter(|(id, each)| new((id, each))).count() == 2
-    };
-    while !all_new() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "never all new");
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    // The last of them soaks for a moment yet.
-    std::thread::sleep(Duration::from_secs(2));
+    });
+    // The last of them soaks for a moment yet, which is over before so many looks.
+    account.until_called(LOOK, account.count(LOOK) + 20);
     alarm(&account, "web-5xx", "ALARM");
     let ran = end(running);
     assert_eq!(ran.code, 3, "{ran:?}");

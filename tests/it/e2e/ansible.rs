@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 
 use serde_json::{Map, Value, json};
 
+use crate::fast::sidecar;
 use crate::process::{Ran, rolling, run, run_with};
-use crate::sidecar;
 
 const COLLECTION: &str = "collections/ansible_collections/rolling/rolling";
 const MODULE: &str = "rolling.rolling.rolling_deployment";
@@ -369,17 +369,15 @@ fn a_task_that_is_told_to_end_answers_what_is_left() {
 #[cfg(feature = "aws")]
 #[test]
 fn a_playbook_rolls_an_auto_scaling_group_once_and_looks_only_in_check_mode() {
-    let Some(account) = crate::lab::account() else { return };
+    let Some(account) = crate::emulator::account() else { return };
     let fleet = json!({ "name": "web", "size": 4 });
-    let template = account.fleet(fleet, crate::localstack::times());
+    let template = account.fleet(fleet, crate::lab::localstack::times());
     let before = account.get("groups/web");
     let mut node = Node::new();
-    let variables = [
-        ("AWS_ACCESS_KEY_ID", account.id.as_str()),
-        ("AWS_SECRET_ACCESS_KEY", "test"),
-        ("AWS_ENDPOINT_URL", account.endpoint),
-    ];
-    node.environment = variables.map(|(name, value)| (name.into(), value.into())).into();
+    let variables = account.environment().into_iter();
+    // The region is the task's to say.
+    let variables = variables.filter(|(name, _)| *name != "AWS_REGION");
+    node.environment = variables.map(|(name, value)| (name.into(), value.into())).collect();
 
     // Beside the collection that has the program in it.
     let playbook = node.path().join("aws.yml");
@@ -392,7 +390,7 @@ fn a_playbook_rolls_an_auto_scaling_group_once_and_looks_only_in_check_mode() {
     assert!(message(&told).starts_with("would roll web from "), "{told}");
     assert_eq!(account.mutations(), Vec::<String>::new());
 
-    let mut arguments = crate::localstack::resource(&template, "2");
+    let mut arguments = crate::lab::localstack::resource(&template, "2");
     // A number in YAML, as people write it.
     arguments["auto_scaling_group"]["launch_template"]["version"] = json!(2);
     arguments["provider"] = json!({ "aws": { "region": "us-east-1" } });
@@ -402,10 +400,9 @@ fn a_playbook_rolls_an_auto_scaling_group_once_and_looks_only_in_check_mode() {
     assert_eq!(told["deployed_revision"], revision, "{told}");
     let after = told["diff"]["after"].as_str().unwrap_or_default();
     assert_eq!(after.matches(&format!("on {revision} in us-east-1")).count(), 4, "{told}");
-    crate::localstack::assert_as_before(&account, &before, 4, &revision);
+    crate::lab::localstack::assert_as_before(&account, &before, 4, &revision);
 
-    let calls = format!("{}/_lab/{}/calls", account.endpoint, account.id);
-    ureq::delete(calls).call().expect("the door answers");
+    account.forget_calls();
     let told = node.task(&arguments, &[]);
     assert_eq!((&told["changed"], &told["failed"]), (&json!(false), &json!(false)), "{told}");
     assert!(message(&told).starts_with("nothing to do"), "{told}");

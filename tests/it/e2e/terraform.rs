@@ -28,24 +28,30 @@ fn terraform() -> Option<&'static str> {
     *found
 }
 
-/// Where an unpacked AWS provider lies, as a mirror of a registry; `None` after saying so.
+/// Where an unpacked AWS provider lies, as a mirror of a registry; `None` after saying so. Looked at
+/// are the folders where Terraform itself looks, and the subfolders of `/opt`.
 #[cfg(feature = "aws")]
 fn aws_mirror() -> Option<&'static PathBuf> {
     static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
     let found = FOUND.get_or_init(|| {
-        let name = "*/registry.terraform.io/hashicorp/aws/*/terraform-provider-aws_v*";
-        let find = Command::new("find")
-            .args([
-                "/", "-xdev", "-path", "/proc", "-prune", "-o", "-path", name, "-print", "-quit",
-            ])
-            .output()
-            .expect("find");
-        let found = String::from_utf8(find.stdout).expect("UTF-8");
-        let (mirror, _) = found.split_once("/registry.terraform.io/")?;
-        Some(mirror.into())
+        let home = PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
+        let mut folders: Vec<PathBuf> =
+            std::env::var_os("TF_PLUGIN_CACHE_DIR").map(PathBuf::from).into_iter().collect();
+        folders.extend(
+            [".terraform.d/plugins", ".local/share/terraform/plugins"].map(|p| home.join(p)),
+        );
+        let system = ["/usr/local/share/terraform/plugins", "/usr/share/terraform/plugins"];
+        folders.extend(system.map(PathBuf::from));
+        let optional = std::fs::read_dir("/opt").into_iter().flatten().flatten();
+        folders.extend(optional.map(|entry| entry.path()));
+        folders
+            .into_iter()
+            .find(|folder| folder.join("registry.terraform.io/hashicorp/aws").is_dir())
     });
     if found.is_none() {
-        eprintln!("skipped: there is no unpacked AWS provider (terraform-provider-aws_v*) here");
+        eprintln!(
+            "skipped: there is no unpacked AWS provider (registry.terraform.io/hashicorp/aws)"
+        );
     }
     found.as_ref()
 }
@@ -543,9 +549,9 @@ mod on_localstack {
     use serde_json::{Value, json};
 
     use super::{Running, Workspace, aws_mirror, root, terraform};
-    use crate::lab::{Account, account};
-    use crate::localstack::least_serving;
-    use crate::process::Ran;
+    use crate::emulator::{Account, account};
+    use crate::lab::localstack::least_serving;
+    use crate::process::{Ran, until};
 
     /// The example, in a hurry, with the AWS provider beside ours.
     struct Stack {
@@ -580,15 +586,12 @@ mod on_localstack {
                 }
             }
             workspace.write("zz_override.tf", &hurry("rolling", "60s"));
-            workspace.variables = [
-                ("AWS_ACCESS_KEY_ID", account.id.as_str()),
-                ("AWS_SECRET_ACCESS_KEY", "test"),
-                ("AWS_ENDPOINT_URL", account.endpoint),
-                ("TF_VAR_ami", "ami-12345678"),
-                ("TF_VAR_deregistration_delay", "1"),
-            ]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .to_vec();
+            let own = [("TF_VAR_ami", "ami-12345678"), ("TF_VAR_deregistration_delay", "1")];
+            workspace.variables = own.map(|(name, value)| (name.into(), value.into())).to_vec();
+            // The region is the configuration's to say.
+            let of_account = account.environment().into_iter();
+            let of_account = of_account.filter(|(name, _)| *name != "AWS_REGION");
+            workspace.variables.extend(of_account.map(|(name, value)| (name.into(), value)));
             account.shared();
             account.put("times", json!({ "boot": 0.5, "register": 0.3 }));
             workspace.init();
@@ -635,15 +638,7 @@ mod on_localstack {
 
         /// Waits until `is_so` of the group.
         fn wait(&self, what: &str, is_so: impl Fn(&Value) -> bool) {
-            let until = Instant::now() + Duration::from_secs(90);
-            loop {
-                let group = self.group();
-                if is_so(&group) {
-                    return;
-                }
-                assert!(Instant::now() < until, "never {what}: {group}");
-                std::thread::sleep(Duration::from_millis(100));
-            }
+            self.account.until("groups/web", what, is_so);
         }
 
         /// How many of the old ones are out of rotation or gone, of those that were there `before`.
@@ -673,15 +668,14 @@ mod on_localstack {
         }
     }
 
-    fn ends(running: &mut Running, limit: u64) -> Option<i32> {
-        let until = Instant::now() + Duration::from_secs(limit);
-        while Instant::now() < until {
-            if let Some(status) = running.0.try_wait().expect("a status") {
-                return Some(status.code().unwrap_or(-1));
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        None
+    /// The exit code of a program that ends by itself; -1 where a signal ended it.
+    fn ends(running: &mut Running) -> i32 {
+        let mut status = None;
+        until("it ends", || {
+            status = running.0.try_wait().expect("a status");
+            status.is_some()
+        });
+        status.and_then(|status| status.code()).unwrap_or(-1)
     }
 
     #[test]
@@ -752,7 +746,7 @@ mod on_localstack {
         let mut running = workspace.begin(&["-var", &five]);
         stack.wait_for_a_batch();
         running.signal("-INT", true);
-        assert_eq!(ends(&mut running, 60), Some(1));
+        assert_eq!(ends(&mut running), 1);
         assert_eq!(running.plugins(), Vec::<String>::new());
         assert_eq!(workspace.state()["status"], "aborted");
         assert_eq!(workspace.state()["last_error"], "asked to stop");
@@ -769,13 +763,12 @@ mod on_localstack {
         let mut running = workspace.begin(&["-var", &six]);
         stack.wait_for_a_batch();
         assert_ne!(running.plugins(), Vec::<String>::new());
-        let killed = Instant::now();
         running.signal("-KILL", false);
-        ends(&mut running, 5);
-        while !running.plugins().is_empty() {
-            assert!(killed.elapsed() < Duration::from_secs(30), "the provider goes on");
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        ends(&mut running);
+        // Real seconds: it has that long to come to a safe point once its host is gone.
+        let killed = Instant::now();
+        until("the provider is gone", || running.plugins().is_empty());
+        assert!(killed.elapsed() < Duration::from_secs(30), "the provider goes on");
         let group = stack.group();
         assert_eq!(group["suspended"], before["suspended"], "what was borrowed is back: {group}");
         stack.finishes(&["-var", &six]);

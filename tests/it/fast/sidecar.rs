@@ -5,7 +5,7 @@ use rolling::schemas;
 use rolling::state::Computed;
 use serde_json::{Map, Value};
 
-const EXAMPLES: &str = include_str!("../ansible/examples.yml");
+const EXAMPLES: &str = include_str!("../../ansible/examples.yml");
 const WIDTH: usize = 96;
 
 /// A piece of YAML, in the order it is to be read.

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::lab::{Account, account};
-use crate::localstack::report;
+use crate::emulator::{Account, account};
+use crate::lab::localstack::report;
 use crate::process;
 
 #[test]
@@ -43,7 +43,7 @@ fn fifty_rollouts_at_once_on_one_account_share_what_it_may_call() {
     }
 
     // It slowed down: few calls were made in vain.
-    let calls = account.get("calls")["calls"].as_array().expect("calls").clone();
+    let calls = account.calls();
     let refused = calls.iter().filter(|call| call["fault"] == "rate").count();
     let share = refused * 100 / calls.len();
     eprintln!("{} calls, {refused} of them throttled ({share} percent)", calls.len());
@@ -92,7 +92,7 @@ fn five_hundred_instances_take_few_calls() {
     let ran = account.run("apply", &resource);
     assert_eq!(ran.code, 0, "{ran:?}");
     let ticks = report(&ran)["ticks"].as_u64().expect("ticks");
-    let calls = account.get("calls")["calls"].as_array().expect("calls").len() as u64;
+    let calls = account.calls().len() as u64;
     let most = 3 * (INSTANCES + ticks);
     eprintln!("{calls} calls in {ticks} looks, at most {most}");
     assert!(calls <= most, "{calls} calls in {ticks} looks, at most {most}");

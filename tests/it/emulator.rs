@@ -1,0 +1,273 @@
+//! LocalStack with the lab in it: one for all tests of a run, gone when they are.
+//!
+//! Whoever starts many test processes (nextest) starts it once before them and names it in
+//! `ROLLING_TEST_ENDPOINT`; otherwise this process starts it. The launcher ends LocalStack as soon as
+//! its standard input ends, which the system sees to however this process ends.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher as _, RandomState};
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use crate::process::{self, Ran};
+
+/// An account of its own: 12 digits that LocalStack takes for the access key and the account.
+pub struct Account {
+    pub id: String,
+    pub endpoint: &'static str,
+    pub folder: tempfile::TempDir,
+    lab: &'static Lab,
+    /// Calls that were not made by this program: how many, by action; `None` for any number.
+    foreign: Mutex<Option<BTreeMap<String, u64>>>,
+}
+
+struct Lab {
+    endpoint: String,
+    /// When its time began, in seconds since 1970, and how many times as fast as real time it runs.
+    start: f64,
+    speed: f64,
+    _launcher: Option<Child>,
+}
+
+/// A fresh account, or `None` after saying why there is none.
+pub fn account() -> Option<Account> {
+    static LAB: OnceLock<Option<Lab>> = OnceLock::new();
+    let lab = LAB.get_or_init(find).as_ref()?;
+    // Other processes may use the same LocalStack.
+    let number = RandomState::new().hash_one(std::process::id());
+    Some(Account {
+        id: format!("{:012}", number % 1_000_000_000_000),
+        endpoint: &lab.endpoint,
+        folder: tempfile::tempdir().expect("a folder"),
+        lab,
+        foreign: Mutex::new(Some(BTreeMap::new())),
+    })
+}
+
+/// The one that is there, or one of this process's own.
+fn find() -> Option<Lab> {
+    let (endpoint, launcher) = match std::env::var("ROLLING_TEST_ENDPOINT") {
+        Ok(endpoint) => (endpoint, None),
+        Err(_) => start(),
+    };
+    let Ok(mut clock) = ureq::get(format!("{endpoint}/_lab/000000000000/clock")).call() else {
+        eprintln!("skipped: {endpoint} (ROLLING_TEST_ENDPOINT) has no lab door to control it");
+        return None;
+    };
+    let clock: Value = clock.body_mut().read_json().expect("JSON");
+    let number = |name: &str| clock[name].as_f64().expect("a number");
+    Some(Lab { endpoint, start: number("start"), speed: number("speed"), _launcher: launcher })
+}
+
+fn start() -> (String, Option<Child>) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/localstack/lab.py");
+    let mut launcher = Command::new("python3")
+        .arg(script)
+        .args(["serve", "--for-tests"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| {
+            panic!(
+                "these tests need Python 3.11 or newer as `python3`, with its venv module, to \
+                 start LocalStack: {error}"
+            )
+        });
+    let mut line = String::new();
+    BufReader::new(launcher.stdout.take().expect("a pipe"))
+        .read_line(&mut line)
+        .expect("the launcher's answer");
+    let told: Value = serde_json::from_str(&line)
+        .unwrap_or_else(|_| panic!("LocalStack did not start; its launcher says why above"));
+    (told["endpoint"].as_str().expect("an endpoint").to_owned(), Some(launcher))
+}
+
+/// The actions of `docs/iam-policy.json`.
+pub fn policy() -> BTreeSet<String> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/iam-policy.json");
+    let policy = std::fs::read_to_string(file).expect("the policy");
+    let policy: Value = serde_json::from_str(&policy).expect("JSON");
+    let statements = policy["Statement"].as_array().expect("statements").iter();
+    let actions = statements.flat_map(|statement| match &statement["Action"] {
+        Value::Array(actions) => actions.clone(),
+        action => vec![action.clone()],
+    });
+    actions.map(|action| action.as_str().expect("an action").to_owned()).collect()
+}
+
+/// Whatever a test was about, the policy that is handed out must have allowed it.
+impl Drop for Account {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let beyond: Vec<String> = self.called().difference(&policy()).cloned().collect();
+        assert_eq!(beyond, Vec::<String>::new(), "not in docs/iam-policy.json");
+    }
+}
+
+impl Account {
+    fn door(&self, path: &str) -> String {
+        format!("{}/_lab/{}/{path}", self.endpoint, self.id)
+    }
+
+    pub fn get(&self, path: &str) -> Value {
+        let mut answer = ureq::get(self.door(path)).call().expect("the door answers");
+        answer.body_mut().read_json().expect("JSON")
+    }
+
+    pub fn put(&self, path: &str, body: Value) -> Value {
+        let mut answer = ureq::put(self.door(path)).send_json(body).expect("the door answers");
+        answer.body_mut().read_json().expect("JSON")
+    }
+
+    /// Makes a fleet, sets the times, and returns the id of its launch template.
+    pub fn fleet(&self, fleet: Value, times: Value) -> String {
+        let made = self.make("fleet", fleet, times);
+        made["launch_template"].as_str().expect("a template").to_owned()
+    }
+
+    /// Makes what `path` of the door makes, and sets the times.
+    pub fn make(&self, path: &str, wanted: Value, times: Value) -> Value {
+        let made = self.put(path, wanted);
+        self.put("times", times);
+        self.foreign();
+        made
+    }
+
+    /// What a program finds in its environment to be on this account, in the lab's time.
+    pub fn environment(&self) -> [(&'static str, String); 5] {
+        let start = Duration::from_secs_f64(self.lab.start).as_millis();
+        [
+            ("AWS_ACCESS_KEY_ID", self.id.clone()),
+            ("AWS_SECRET_ACCESS_KEY", "test".into()),
+            ("AWS_REGION", "us-east-1".into()),
+            ("AWS_ENDPOINT_URL", self.endpoint.into()),
+            ("ROLLING_TEST_CLOCK", format!("{start}:{}", self.lab.speed)),
+        ]
+    }
+
+    /// The program on this account.
+    pub fn rolling(&self) -> Command {
+        let mut command = process::rolling();
+        command.envs(self.environment()).current_dir(self.folder.path());
+        command
+    }
+
+    /// The lab's time since 1970, which is the programs', too.
+    pub fn now(&self) -> Duration {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_secs_f64();
+        Duration::from_secs_f64(self.lab.start + (wall - self.lab.start) * self.lab.speed)
+    }
+
+    /// Waits until `action` has been called so many times.
+    pub fn until_called(&self, action: &str, times: u64) {
+        process::until(&format!("{action} is called {times} times"), || {
+            self.count(action) >= times
+        });
+    }
+
+    /// Waits for a fact of what `path` of the door shows.
+    pub fn until(&self, path: &str, what: &str, fact: impl Fn(&Value) -> bool) {
+        process::until(what, || fact(&self.get(path)));
+    }
+
+    /// Runs the program's `command` on a document with this one resource.
+    pub fn run(&self, command: &str, resource: &Value) -> Ran {
+        let document = json!({ "resource": { "rolling_deployment": { "web": resource } } });
+        let file = process::write(self.folder.path(), &document);
+        process::run(self.rolling().args([command, "--output", "json"]).arg(file))
+    }
+
+    /// What was called so far was called by somebody else.
+    pub fn foreign(&self) {
+        *self.foreign.lock().expect("calls") = Some(self.counts());
+    }
+
+    /// Others than this program call what they like on this account.
+    pub fn shared(&self) {
+        *self.foreign.lock().expect("calls") = None;
+    }
+
+    /// Calls a service that takes its parameters as a form, its version among them, as somebody
+    /// else.
+    pub fn query(&self, service: &str, form: &str) {
+        let scope = format!("Credential={}/20260101/us-east-1/{service}/aws4_request", self.id);
+        let signed = format!("AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0");
+        ureq::post(self.endpoint)
+            .header("Authorization", signed)
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .send(form)
+            .expect("the service answers");
+    }
+
+    /// Calls a service that takes JSON, as somebody else.
+    pub fn json(&self, service: &str, target: &str, body: &Value) -> Value {
+        let scope = format!("Credential={}/20260101/us-east-1/{service}/aws4_request", self.id);
+        let signed = format!("AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0");
+        let mut answer = ureq::post(self.endpoint)
+            .header("Authorization", signed)
+            .header("X-Amz-Target", target)
+            .header("Content-Type", "application/x-amz-json-1.1")
+            .send(body.to_string())
+            .expect("the service answers");
+        answer.body_mut().read_json().expect("JSON")
+    }
+
+    fn counts(&self) -> BTreeMap<String, u64> {
+        let counts = self.get("counts");
+        let counts = counts.as_object().expect("counts").iter();
+        counts.map(|(name, count)| (name.clone(), count.as_u64().unwrap_or_default())).collect()
+    }
+
+    /// What this program has called here, as IAM names it.
+    pub fn called(&self) -> BTreeSet<String> {
+        let foreign = self.foreign.lock().expect("calls");
+        let Some(foreign) = foreign.as_ref() else { return BTreeSet::new() };
+        let mut called = self.counts();
+        called.retain(|name, count| *count > foreign.get(name).copied().unwrap_or_default());
+        let names = called.into_keys();
+        names
+            .map(|name| {
+                let (service, action) = name.split_once('.').expect("a service and an action");
+                // IAM knows both generations of load balancers by one name.
+                let service = if service == "elbv2" { "elasticloadbalancing" } else { service };
+                format!("{service}:{action}")
+            })
+            .collect()
+    }
+
+    /// Actions called so far that are more than looking.
+    pub fn mutations(&self) -> Vec<String> {
+        self.counts().into_keys().filter(|name| !name.contains(".Describe")).collect()
+    }
+
+    pub fn count(&self, action: &str) -> u64 {
+        self.get("counts")[action].as_u64().unwrap_or_default()
+    }
+
+    /// Every call so far, in order.
+    pub fn calls(&self) -> Vec<Value> {
+        self.get("calls").as_array().expect("calls").clone()
+    }
+
+    /// The parameters of every call of an action so far.
+    pub fn parameters(&self, action: &str) -> Vec<Value> {
+        let of = self.calls().into_iter().filter(|call| call["action"] == action);
+        of.map(|call| call["parameters"].clone()).collect()
+    }
+
+    /// Forgets the calls so far.
+    pub fn forget_calls(&self) {
+        ureq::delete(self.door("calls")).call().expect("the door answers");
+    }
+
+    pub fn timeline(&self) -> Vec<Value> {
+        self.get("timeline")["events"].as_array().expect("events").clone()
+    }
+}

@@ -1,0 +1,22 @@
+//! What needs no cloud, not even LocalStack: the planner, the engine on virtual time, the front-ends on
+//! the simulator.
+
+mod conformance;
+mod crash;
+mod documents;
+mod faults;
+mod following;
+mod fuzz;
+mod gates;
+mod guarded;
+mod in_place;
+mod invariants;
+mod planner;
+mod plugin;
+mod properties;
+mod protocol;
+mod rollout;
+mod scenarios;
+mod shift;
+pub mod sidecar;
+mod stdio;
