@@ -77,6 +77,8 @@ def start(python: Path, root: Path, port: int, speed: float) -> tuple[subprocess
         "FILESYSTEM_ROOT": str(work),
         "XDG_CACHE_HOME": str(root / "cache"),
         "LS_LOG": "warning",
+        # The lab makes what images it has; AWS's would be made anew for every account.
+        "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
         "ROLLING_LAB_SPEED": str(speed),
         "PYTHONDONTWRITEBYTECODE": "",
         # LocalStack's services do not talk to each other here.

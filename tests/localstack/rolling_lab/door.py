@@ -2,13 +2,12 @@
 
 import json
 
-import boto3
 from werkzeug import Request, Response
 
+from .clients import REGION, clients
 from .cloud import IMAGE, SPEED, START, account, now
 from .faults import faults_of
 
-REGION = "us-east-1"
 OPTIONS = {
     "maintenance_policy": "InstanceMaintenancePolicy",
     "capacity_rebalance": "CapacityRebalance",
@@ -211,15 +210,7 @@ def templates(ec2, want: dict) -> str:
 def fleet(request: Request, account_id: str) -> Response:
     """A whole fleet that has been running for an hour, in one call."""
     want = request.json
-    endpoint = f"http://{request.host}"
-    keys = {
-        "aws_access_key_id": account_id,
-        "aws_secret_access_key": "test",
-        "region_name": REGION,
-        "endpoint_url": endpoint,
-    }
-    ec2, elb = boto3.client("ec2", **keys), boto3.client("elbv2", **keys)
-    autoscaling = boto3.client("autoscaling", **keys)
+    ec2, elb, autoscaling = clients(account_id, request.host, "ec2", "elbv2", "autoscaling")
     name = want["name"]
 
     subnets, arns = network(ec2, elb, want)

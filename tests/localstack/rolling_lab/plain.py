@@ -4,13 +4,13 @@ moto launches at once, and never asks whether it did so before. Only what is lau
 template has a life here.
 """
 
-import boto3
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.instances import InstanceBackend, InstanceState
 from werkzeug import Request, Response
 
+from .clients import clients
 from .cloud import BEHAVIOUR, account, now
-from .door import REGION, answer, network, templates, world_of
+from .door import answer, network, templates, world_of
 from .model import NO_CAPACITY, stamp
 from .state import TYPE, Instance
 
@@ -149,13 +149,7 @@ def before(_chain, context, _response) -> None:
 def fleet(request: Request, account_id: str) -> Response:
     """Instances behind a target group that have been running for an hour, in one call."""
     want = request.json
-    keys = {
-        "aws_access_key_id": account_id,
-        "aws_secret_access_key": "test",
-        "region_name": REGION,
-        "endpoint_url": f"http://{request.host}",
-    }
-    ec2, elb = boto3.client("ec2", **keys), boto3.client("elbv2", **keys)
+    ec2, elb = clients(account_id, request.host, "ec2", "elbv2")
     subnets, arns = network(ec2, elb, want)
     template = templates(ec2, want)
     port = {"Port": want["port"]} if "port" in want else {}
