@@ -9,11 +9,13 @@
     clippy::panic,
     clippy::print_stderr,
     clippy::print_stdout,
-    reason = "a benchmark prints, measures time, and fails loudly; it shares the tests' helpers"
+    reason = "a benchmark prints, and measures time; what does not succeed fails loudly. It shares the tests' helpers"
 )]
 
 #[path = "../tests/it/emulator.rs"]
 mod emulator;
+#[path = "support/figure.rs"]
+mod figure;
 #[path = "../tests/it/host.rs"]
 mod host;
 #[path = "../tests/it/process.rs"]
@@ -30,10 +32,10 @@ use serde_json::json;
 use host::{Identity, Plugin, Started, connect};
 
 const STARTS: usize = 51;
-const SHAKEN_WITHIN: Duration = Duration::from_millis(50);
-const SCHEMA_WITHIN: Duration = Duration::from_millis(20);
+const SHAKEN_WITHIN_MS: f64 = 50.0;
+const SCHEMA_WITHIN_MS: f64 = 20.0;
 const INSTANCES: u32 = 100;
-const MEMORY_MB: u64 = 60;
+const MEMORY_MB: f64 = 60.0;
 
 fn median(mut took: Vec<Duration>) -> Duration {
     took.sort();
@@ -65,12 +67,13 @@ fn starts(folder: &Path) {
             let method = "plugin.GRPCController/Shutdown";
             let _: p::Empty = calls.call(method, p::Empty {}).await.expect("an answer");
         });
-        assert_eq!(started.ends_within(Duration::from_secs(2)), Some(0));
+        assert_eq!(started.ends_within(Duration::from_secs(60)), Some(0));
     }
     let (shaken, schema) = (median(shaken), median(schema));
-    println!("start to handshake                  median {shaken:.2?}  bound {SHAKEN_WITHIN:.0?}");
-    println!("schema asked to answered, {bytes} B  median {schema:.2?}  bound {SCHEMA_WITHIN:.0?}");
-    assert!(shaken <= SHAKEN_WITHIN && schema <= SCHEMA_WITHIN);
+    let ms = |took: Duration| took.as_secs_f64() * 1000.0;
+    figure::below("start to handshake, median", ms(shaken), SHAKEN_WITHIN_MS, "ms");
+    let name = format!("schema asked to answered, {bytes} B, median");
+    figure::below(&name, ms(schema), SCHEMA_WITHIN_MS, "ms");
 }
 
 /// Peak memory of a process, in MB.
@@ -82,7 +85,7 @@ fn peak_mb(pid: u32) -> u64 {
 }
 
 fn memory() {
-    let Some(account) = emulator::account() else { return };
+    let Some(account) = emulator::account_in_real_time() else { return };
     let fleet = json!({ "name": "web", "size": INSTANCES });
     let template = account.fleet(fleet, json!({ "boot": 0.5, "register": 0.3, "drain": 0.3 }));
     let mut command = account.rolling();
@@ -101,11 +104,8 @@ fn memory() {
     assert_eq!(applied.found, []);
     let peak = peak_mb(plugin.started.child.id());
     let took = begin.elapsed();
-    println!(
-        "{INSTANCES} instances in tens on LocalStack      in {took:.1?}, peak memory {peak} MB  \
-         bound {MEMORY_MB} MB"
-    );
-    assert!(peak <= MEMORY_MB, "{peak} MB");
+    let name = format!("{INSTANCES} instances in tens on LocalStack, {took:.1?}, peak memory");
+    figure::below(&name, peak as f64, MEMORY_MB, "MB");
     plugin.shut_down();
 }
 

@@ -86,8 +86,8 @@ def main() -> int:
         wanted.document.write_text(text)
         print(f"LocalStack is ready; {wanted.document} is written. In another terminal:\n")
         print(f"  export AWS_ACCESS_KEY_ID={ACCOUNT} AWS_SECRET_ACCESS_KEY=test")
-        print("  cargo run --release -- plan  examples/localstack/web.tf.json")
-        print("  cargo run --release -- apply examples/localstack/web.tf.json\n")
+        print("  cargo run -- plan  examples/localstack/web.tf.json")
+        print("  cargo run -- apply examples/localstack/web.tf.json\n")
         print("Then set the version in that file to 3, a bad one, and apply again.", flush=True)
         return launcher.wait()
     except KeyboardInterrupt:

@@ -4,4 +4,5 @@
 mod ansible;
 mod clients;
 mod examples;
+mod sidecar;
 mod terraform;

@@ -36,8 +36,19 @@ struct Lab {
 
 /// A fresh account, or `None` after saying why there is none.
 pub fn account() -> Option<Account> {
+    account_where("--for-tests")
+}
+
+/// The same in a lab that lives as fast as the world, for what measures time. (One that is there
+/// already lives as it does.)
+#[allow(dead_code, reason = "the benchmarks share this file")]
+pub fn account_in_real_time() -> Option<Account> {
+    account_where("--speed=1")
+}
+
+fn account_where(speed: &str) -> Option<Account> {
     static LAB: OnceLock<Option<Lab>> = OnceLock::new();
-    let lab = LAB.get_or_init(find).as_ref()?;
+    let lab = LAB.get_or_init(|| find(speed)).as_ref()?;
     // Other processes may use the same LocalStack.
     let number = RandomState::new().hash_one(std::process::id());
     Some(Account {
@@ -50,10 +61,10 @@ pub fn account() -> Option<Account> {
 }
 
 /// The one that is there, or one of this process's own.
-fn find() -> Option<Lab> {
+fn find(speed: &str) -> Option<Lab> {
     let (endpoint, launcher) = match std::env::var("ROLLING_TEST_ENDPOINT") {
         Ok(endpoint) => (endpoint, None),
-        Err(_) => start(),
+        Err(_) => start(speed),
     };
     let Ok(mut clock) = ureq::get(format!("{endpoint}/_lab/000000000000/clock")).call() else {
         eprintln!("skipped: {endpoint} (ROLLING_TEST_ENDPOINT) has no lab door to control it");
@@ -64,11 +75,11 @@ fn find() -> Option<Lab> {
     Some(Lab { endpoint, start: number("start"), speed: number("speed"), _launcher: launcher })
 }
 
-fn start() -> (String, Option<Child>) {
+fn start(speed: &str) -> (String, Option<Child>) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/localstack/lab.py");
     let mut launcher = Command::new("python3")
         .arg(script)
-        .args(["serve", "--for-tests"])
+        .args(["serve", speed])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

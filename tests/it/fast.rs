@@ -18,5 +18,4 @@ mod protocol;
 mod rollout;
 mod scenarios;
 mod shift;
-pub mod sidecar;
 mod stdio;

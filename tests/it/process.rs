@@ -82,12 +82,6 @@ pub fn signal(pid: u32, name: &str) {
     assert!(sent.expect("kill").success());
 }
 
-/// Kills a program on the spot, and waits for it.
-pub fn kill(mut child: Child) -> Ran {
-    child.kill().expect("SIGKILL");
-    end(child)
-}
-
 /// Waits for the end of a program whose output is on pipes; its code is -1 where a signal ended it.
 pub fn end(child: Child) -> Ran {
     let done = child.wait_with_output().expect("an end");

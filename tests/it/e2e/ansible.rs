@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 
 use serde_json::{Map, Value, json};
 
-use crate::fast::sidecar;
-use crate::process::{Ran, rolling, run, run_with};
+use crate::e2e::sidecar;
+use crate::process::{self, Ran, rolling, run, run_with};
 
 const COLLECTION: &str = "collections/ansible_collections/rolling/rolling";
 const MODULE: &str = "rolling.rolling.rolling_deployment";
@@ -323,9 +323,7 @@ fn draining(folder: &Path) -> std::process::Child {
     let mut arguments = simulated("v2");
     arguments["provider"]["simulator"]["speed"] = json!(5);
     let child = module(folder, &arguments).stdout(std::process::Stdio::piped()).spawn();
-    while !fleet(folder).contains("\"deregistered_at\":1") {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    process::until("somebody drains", || fleet(folder).contains("\"deregistered_at\":1"));
     child.expect("the program starts")
 }
 
@@ -353,11 +351,10 @@ fn a_task_that_nobody_waits_for_any_more_puts_everything_back_and_ends() {
 fn a_task_that_is_told_to_end_answers_what_is_left() {
     let folder = tempfile::tempdir().expect("a folder");
     let child = draining(folder.path());
-    let id = child.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill").success());
-    let done = child.wait_with_output().expect("an end");
-    assert_eq!(done.status.code(), Some(1));
-    let told: Value = serde_json::from_slice(&done.stdout).expect("one JSON object");
+    process::signal(child.id(), "-TERM");
+    let done = process::end(child);
+    assert_eq!(done.code, 1, "{done:?}");
+    let told: Value = serde_json::from_str(&done.stdout).expect("one JSON object");
     assert_eq!((&told["failed"], &told["changed"]), (&json!(true), &json!(true)), "{told}");
     assert_eq!(told["status"], "aborted", "{told}");
     assert!(message(&told).contains("Now 4 of 4 on v1 serve. Nothing is borrowed"), "{told}");
@@ -377,7 +374,7 @@ fn a_playbook_rolls_an_auto_scaling_group_once_and_looks_only_in_check_mode() {
     let variables = account.environment().into_iter();
     // The region is the task's to say.
     let variables = variables.filter(|(name, _)| *name != "AWS_REGION");
-    node.environment = variables.map(|(name, value)| (name.into(), value.into())).collect();
+    node.environment = variables.map(|(name, value)| (name.into(), value)).collect();
 
     // Beside the collection that has the program in it.
     let playbook = node.path().join("aws.yml");

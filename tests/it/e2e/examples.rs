@@ -53,8 +53,7 @@ fn the_localstack_example_makes_a_fleet_that_rolls_and_leaves_nothing_running() 
     let document: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let endpoint = document["provider"]["rolling"]["aws"]["endpoint_url"].clone();
     let address = endpoint.as_str().and_then(|e| e.strip_prefix("http://")).expect("an address");
-    let id = up.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &id]).status().expect("kill").success());
+    crate::process::signal(up.id(), "-INT");
     assert_eq!(up.wait().expect("an end").code(), Some(0));
     assert!(std::net::TcpStream::connect(address).is_err(), "LocalStack still listens");
 }

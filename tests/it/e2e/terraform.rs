@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
-use crate::process::{Ran, rolling, run};
+use crate::process::{Ran, rolling, run, signal};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -444,8 +444,7 @@ fn a_provider_that_runs_already_is_used() {
     let applied = workspace.apply(&[]);
     let planned = workspace.plan(&[]);
     let lives = served.try_wait().expect("a status").is_none();
-    let kill = Command::new("kill").args(["-INT", &served.id().to_string()]).status();
-    assert!(kill.expect("kill").success());
+    signal(served.id(), "-INT");
     assert_eq!(served.wait().expect("an end").code(), Some(0));
     assert_eq!((applied.code, planned.code, lives), (0, 0, true), "{applied:?} {planned:?}");
 }
@@ -679,53 +678,73 @@ mod on_localstack {
     }
 
     #[test]
-    fn the_example_is_rolled_killed_broken_interrupted_and_imported() {
+    fn the_example_is_rolled_killed_and_broken() {
         let Some(stack) = Stack::new() else { return };
-        let workspace = &stack.workspace;
-        let to = |revision: &str| format!("revision={revision}");
         assert_eq!(stack.revision(), Ok("1".into()));
+        template_and_fleet_change_in_one_apply(&stack);
+        killed_while_surge_is_up_the_next_apply_goes_on(&stack);
+        a_bad_revision_fails_the_apply_and_stays_planned(&stack);
+    }
 
-        // The template changes and the fleet is rolled, in one apply; the version is unknown before.
+    #[test]
+    fn the_example_is_interrupted_left_alone_and_imported() {
+        let Some(stack) = Stack::new() else { return };
+        // So that a rollout is still under way when a signal comes, on a busy machine too.
+        stack.account.put("times", json!({ "boot": 4, "register": 0.3 }));
+        ctrl_c_stops_at_a_safe_point(&stack);
+        the_provider_ends_when_terraform_is_killed(&stack);
+        it_is_destroyed_and_imported_without_touching_an_instance(&stack);
+    }
+
+    /// The version of the template is unknown before.
+    fn template_and_fleet_change_in_one_apply(stack: &Stack) {
+        let workspace = &stack.workspace;
         let before = stack.forget_the_past();
-        let two = to("2");
-        let plan = workspace.plan(&["-var", &two]);
+        let two = "revision=2";
+        let plan = workspace.plan(&["-var", two]);
         assert_eq!(plan.code, 2, "{plan:?}");
         assert!(plan.stdout.contains("version = \"1\" -> (known after apply)"), "{plan:?}");
-        let ran = stack.finishes(&["-var", &two]);
+        let ran = stack.finishes(&["-var", two]);
         assert!(ran.stdout.contains("0 added, 2 changed, 0 destroyed"), "{ran:?}");
         assert_eq!(stack.revision(), Ok("2".into()));
         assert_eq!(stack.account.count("elbv2.DeregisterTargets"), 3);
         stack.assert_kept(&before, 4);
+    }
 
-        // Killed, with everything that belongs to it, while surge is up.
+    /// Killed is Terraform, with everything that belongs to it.
+    fn killed_while_surge_is_up_the_next_apply_goes_on(stack: &Stack) {
+        let workspace = &stack.workspace;
         workspace.write("zz_override.tf", &hurry("rolling_with_additional_batch", "60s"));
-        let three = to("3");
+        let three = "revision=3";
         let before = stack.forget_the_past();
-        let running = workspace.begin(&["-var", &three]);
+        let running = workspace.begin(&["-var", three]);
         stack.wait("larger", |group| group["desired"] == 8);
         stack.wait_for_a_batch();
         running.signal("-KILL", true);
         drop(running);
         let group = stack.group();
         assert!(group["tags"].to_string().contains("rolling:rollout"), "{group}");
-        let plan = workspace.plan(&["-var", &three]);
+        let plan = workspace.plan(&["-var", three]);
         assert_eq!(plan.code, 2, "{plan:?}");
         assert!(plan.stdout.contains("Continues rollout"), "{plan:?}");
         assert!(
             stack.group()["tags"].to_string().contains("rolling:rollout"),
             "the plan removed it"
         );
-        stack.finishes(&["-var", &three]);
+        stack.finishes(&["-var", three]);
         assert_eq!(stack.revision(), Ok("3".into()));
         stack.assert_kept(&before, 6);
         // The next one is a bad revision, to be found out in time.
         workspace.write("zz_override.tf", &hurry("rolling", "10s"));
-        stack.finishes(&["-var", &three]);
+        stack.finishes(&["-var", three]);
+    }
 
-        // A bad revision: the apply fails, the fleet is back, and the plan shows the change again.
+    /// The fleet is back on what served before, and the next plan shows the change again.
+    fn a_bad_revision_fails_the_apply_and_stays_planned(stack: &Stack) {
+        let workspace = &stack.workspace;
         let before = stack.forget_the_past();
-        let four = to("4");
-        let bad = ["-var", four.as_str(), "-var", r#"tags={"lab:behaviour"="unhealthy"}"#];
+        let four = "revision=4";
+        let bad = ["-var", four, "-var", r#"tags={"lab:behaviour"="unhealthy"}"#];
         let ran = workspace.apply(&bad);
         assert_eq!(ran.code, 1, "{ran:?}");
         let said = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -739,11 +758,14 @@ mod on_localstack {
         let words = plan.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(words.contains(r#"~ version = "3" -> "4""#), "{plan:?}");
         assert!(words.contains(r#"~ status = "rolled_back" -> (known after apply)"#), "{plan:?}");
+    }
 
-        // Ctrl-C: Terraform ends by itself, the state says what happened, the next apply finishes.
+    /// Terraform ends by itself, the state says what happened, the next apply finishes.
+    fn ctrl_c_stops_at_a_safe_point(stack: &Stack) {
+        let workspace = &stack.workspace;
         let before = stack.forget_the_past();
-        let five = to("5");
-        let mut running = workspace.begin(&["-var", &five]);
+        let two = "revision=2";
+        let mut running = workspace.begin(&["-var", two]);
         stack.wait_for_a_batch();
         running.signal("-INT", true);
         assert_eq!(ends(&mut running), 1);
@@ -753,14 +775,17 @@ mod on_localstack {
         let log =
             std::fs::read_to_string(workspace.folder.path().join("apply.log")).expect("a log");
         assert!(log.contains("was given up: asked to stop"), "{log}");
-        stack.finishes(&["-var", &five]);
-        assert_eq!(stack.revision(), Ok("5".into()));
+        stack.finishes(&["-var", two]);
+        assert_eq!(stack.revision(), Ok("2".into()));
         stack.assert_kept(&before, 4);
+    }
 
-        // Terraform alone is killed: the provider stops at a safe point and ends.
+    /// Left alone, it stops at a safe point first.
+    fn the_provider_ends_when_terraform_is_killed(stack: &Stack) {
+        let workspace = &stack.workspace;
         let before = stack.forget_the_past();
-        let six = to("6");
-        let mut running = workspace.begin(&["-var", &six]);
+        let three = "revision=3";
+        let mut running = workspace.begin(&["-var", three]);
         stack.wait_for_a_batch();
         assert_ne!(running.plugins(), Vec::<String>::new());
         running.signal("-KILL", false);
@@ -771,20 +796,22 @@ mod on_localstack {
         assert!(killed.elapsed() < Duration::from_secs(30), "the provider goes on");
         let group = stack.group();
         assert_eq!(group["suspended"], before["suspended"], "what was borrowed is back: {group}");
-        stack.finishes(&["-var", &six]);
-        assert_eq!(stack.revision(), Ok("6".into()));
+        stack.finishes(&["-var", three]);
+        assert_eq!(stack.revision(), Ok("3".into()));
         stack.assert_kept(&before, 4);
+    }
 
-        // To destroy the deployment touches no instance.
+    /// Imported by its name, and by its ARN, with a configuration as the import finds it.
+    fn it_is_destroyed_and_imported_without_touching_an_instance(stack: &Stack) {
+        let workspace = &stack.workspace;
         let ids = stack.ids();
         let arn = workspace.state()["id"].as_str().expect("an id").to_owned();
         assert!(arn.starts_with("arn:aws:autoscaling:"), "{arn}");
         let destroy = ["destroy", "-auto-approve", "-no-color", "-target=rolling_deployment.web"];
-        let ran = workspace.run(&[&destroy[..], &["-var", &six]].concat());
+        let ran = workspace.run(&[&destroy[..], &["-var", "revision=3"]].concat());
         assert_eq!(ran.code, 0, "{ran:?}");
         assert_eq!((stack.ids(), workspace.state()), (ids.clone(), Value::Null));
 
-        // Imported by its name, or its ARN, with a configuration as the import finds it.
         std::fs::remove_file(workspace.path().join("zz_override.tf")).expect("an override");
         workspace.write(
             "deployment.tf",
@@ -795,10 +822,11 @@ mod on_localstack {
              version = aws_launch_template.web.latest_version\n    }\n  }\n}\n",
         );
         for id in ["web", &arn] {
-            let import = ["import", "-no-color", "-var", &six, "rolling_deployment.web", id];
+            let import =
+                ["import", "-no-color", "-var", "revision=3", "rolling_deployment.web", id];
             let ran = workspace.run(&import);
             assert_eq!(ran.code, 0, "{ran:?}");
-            let plan = workspace.plan(&["-var", &six]);
+            let plan = workspace.plan(&["-var", "revision=3"]);
             assert_eq!(plan.code, 0, "{plan:?}");
             assert_eq!(workspace.run(&["state", "rm", "rolling_deployment.web"]).code, 0);
         }

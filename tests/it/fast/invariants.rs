@@ -1,5 +1,6 @@
 //! Invariants of the code itself; see ARCHITECTURE.md.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -23,18 +24,35 @@ fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
 
 #[test]
 fn without_default_features_there_is_no_sdk() {
+    let engine = ["-p", "rolling", "-p", "rolling-provider", "-p", "rolling-simulator"];
+    let listed = packages(&[&["--no-default-features", "--edges", "normal"], &engine[..]].concat());
+    // The library of ciphers below rustls has the cloud's name, and nothing else of it.
+    let is_sdk = |line: &&String| line.contains("aws-") && !line.contains("aws-lc-");
+    let sdk: Vec<&String> = listed.iter().filter(is_sdk).collect();
+    assert!(sdk.is_empty(), "{sdk:?}");
+}
+
+/// What `cargo tree` lists with these arguments, a package and its features a line.
+fn packages(arguments: &[&str]) -> BTreeSet<String> {
     let tree = Command::new(env!("CARGO"))
-        .args(["tree", "--offline", "--locked", "--no-default-features", "--edges", "normal"])
-        .args(["-p", "rolling", "-p", "rolling-provider", "-p", "rolling-simulator"])
+        .args(["tree", "--offline", "--locked", "--prefix", "none", "--format", "{p} [{f}]"])
+        .args(arguments)
         .current_dir(root())
         .output()
         .expect("cargo");
     let listed = String::from_utf8(tree.stdout).expect("UTF-8");
     assert!(listed.contains("rolling-simulator"), "{}", String::from_utf8_lossy(&tree.stderr));
-    // The library of ciphers below rustls has the cloud's name, and nothing else of it.
-    let is_sdk = |line: &&str| line.contains("aws-") && !line.contains("aws-lc-");
-    let sdk: Vec<&str> = listed.lines().filter(is_sdk).collect();
-    assert!(sdk.is_empty(), "{sdk:?}");
+    listed.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
+}
+
+/// A newcomer's first command is not built again by the second: a dependency that has other
+/// features under test is, and with it all that stands on it.
+#[test]
+fn one_build_serves_run_and_test() {
+    let run = packages(&["-p", "rolling", "--edges", "normal,build"]);
+    let test = packages(&["--workspace", "--edges", "normal,build,dev"]);
+    let built_twice: Vec<&String> = run.difference(&test).collect();
+    assert_eq!(built_twice, Vec::<&String>::new(), "name its features in Cargo.toml");
 }
 
 #[test]
@@ -82,7 +100,7 @@ fn the_readme_has_the_commands_that_the_gate_runs() {
     let gate = std::fs::read_to_string(root().join(".ci/run")).expect(".ci/run");
     assert!(readme.contains("\ncargo test\n"));
     assert!(gate.ends_with("\ncargo test\n"));
-    assert!(readme.contains("cargo run --release -- apply examples/quickstart/web.tf.json"));
+    assert!(readme.contains("\ncargo run -- apply examples/quickstart/web.tf.json\n"));
 }
 
 /// Names in the table of promises, and names of the tests, in order.
@@ -108,4 +126,12 @@ fn the_table_of_promises_and_the_tests_agree() {
     assert_eq!(rows, tests);
     let numbers: Vec<usize> = rows.iter().map(|(number, _)| *number).collect();
     assert_eq!(numbers, (1..=25).collect::<Vec<usize>>());
+}
+
+/// Faults that are put back on purpose, to see that a test notices, are ones of today's source.
+#[test]
+fn every_mutant_fits_the_source() {
+    let script = root().join("tests/mutants.py");
+    let done = Command::new("python3").arg(script).arg("--check").output().expect("Python");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
 }

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rolling::terraform::proto as p;
 use rolling::terraform::schema::{Presence, schemas};
@@ -13,7 +13,7 @@ use tonic::Code;
 use crate::host::{
     Identity, Planned, Plugin, Started, TYPE, attribute, connect, connect_plainly, unknown,
 };
-use crate::process::{rolling, run, write};
+use crate::process::{self, rolling, run, write};
 
 /// A fleet of ten of which version 3 is bad.
 fn config(revision: &str) -> Value {
@@ -82,11 +82,9 @@ fn revisions(status: &Value) -> Vec<(String, usize)> {
 /// Waits until the record on the target tells of a rollout that has begun to replace.
 fn wait_for_a_batch(folder: &Path) {
     let file = folder.join(".rolling/web.json");
-    let until = Instant::now() + Duration::from_secs(30);
-    while !std::fs::read_to_string(&file).is_ok_and(|text| text.contains("\"deregistered_at\":1")) {
-        assert!(Instant::now() < until, "no batch begins");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    process::until("a batch begins", || {
+        std::fs::read_to_string(&file).is_ok_and(|text| text.contains("\"deregistered_at\":1"))
+    });
 }
 
 #[test]
@@ -537,8 +535,8 @@ fn what_is_stopped_answers_and_the_next_apply_finishes() {
     let applying = plugin.begin(None, plan.state.as_ref(), &two);
     wait_for_a_batch(folder.path());
     // Ctrl-C reaches the provider, too, and is not its business.
-    let kill = Command::new("kill").args(["-INT", &plugin.started.child.id().to_string()]).status();
-    assert!(kill.expect("kill").success());
+    process::signal(plugin.started.child.id(), "-INT");
+    // Long enough for it to stop if that were its business.
     std::thread::sleep(Duration::from_millis(300));
     assert!(!applying.is_finished(), "the signal alone has ended it");
     plugin.stop();
@@ -629,15 +627,12 @@ fn a_call_that_its_host_gives_up_stops_although_the_process_goes_on() {
     let host = connected();
     host.stop();
     host.configure(&json!({ "simulator": { "speed": 500 } }));
-    let until = Instant::now() + Duration::from_secs(30);
-    while status(folder.path(), &two)["owner"] != Value::Null {
-        assert!(Instant::now() < until, "it goes on although nobody waits for it");
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    process::until("it ends when nobody waits for it", || {
+        status(folder.path(), &two)["owner"] == Value::Null
+    });
     assert_ne!(revisions(&status(folder.path(), &two)), [("v2".to_owned(), 10)], "it went on");
     created(&host, &two);
-    let kill = Command::new("kill").args(["-INT", &served.id().to_string()]).status();
-    assert!(kill.expect("kill").success());
+    process::signal(served.id(), "-INT");
     assert_eq!(served.wait().expect("an end").code(), Some(0));
     let mut said = String::new();
     served.stderr.take().expect("a pipe").read_to_string(&mut said).expect("UTF-8");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
+use proptest::test_runner::{FileFailurePersistence, RngSeed};
 use rolling::control::{Control, Word};
 use rolling::engine::{Commanded, Rollout, Stop};
 use rolling::event::{Event, Outcome};
@@ -252,7 +252,10 @@ pub fn settings() -> ProptestConfig {
     ProptestConfig {
         cases: if is_asked("PROPTEST_CASES") { asked.cases } else { 96 },
         rng_seed: if is_asked("PROPTEST_RNG_SEED") { asked.rng_seed } else { RngSeed::Fixed(25) },
-        failure_persistence: None,
+        // What has failed once is tried first from then on: commit what is written there.
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(
+            "tests/regressions/properties.txt",
+        ))),
         ..asked
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::process::{Ran, rolling, run_with};
+use crate::process::{self, Ran, rolling, run_with};
 use crate::wire;
 
 fn config(name: &str) -> Value {
@@ -230,9 +230,7 @@ fn sigterm_and_sigint_stop_at_a_safe_point_answer_and_tell_by_the_exit_code() {
             let message: Value = serde_json::from_str(&line).expect("JSON");
             if line.contains("batch_started") && !told {
                 told = true;
-                let pid = child.id().to_string();
-                let kill = std::process::Command::new("kill").args(["-s", signal, &pid]).status();
-                assert!(kill.expect("kill").success());
+                process::signal(child.id(), &format!("-{signal}"));
             }
             if message["id"] == 2 {
                 break message;

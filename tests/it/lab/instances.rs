@@ -8,8 +8,8 @@ use crate::emulator::{Account, account};
 use crate::lab::localstack::{
     assert_drained_before_terminated, bad, ids, least_serving, report, times,
 };
-use crate::lab::promises::start;
-use crate::process::{Ran, kill};
+use crate::lab::promises::{kill, start};
+use crate::process::Ran;
 
 const WEB: &str = "plain/web";
 

@@ -491,7 +491,7 @@ fn another_program_imports_rolls_reads_and_deletes_a_group_over_json_rpc() {
     account.until("groups/web", "something is borrowed", |group| {
         group["suspended"].as_array().is_some_and(|processes| !processes.is_empty())
     });
-    process::kill(child);
+    crate::lab::promises::kill(child);
     let gone = talk(&[("resource.delete", json!({ "prior": state }))]);
     assert_eq!(gone[0], json!({ "status": "succeeded", "state": null, "diagnostics": [] }));
     let after = account.get("groups/web");

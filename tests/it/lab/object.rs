@@ -8,8 +8,8 @@ use crate::emulator::{Account, account};
 use crate::lab::localstack::{
     LOOK, assert_as_before, ids, least_serving, report, resource, ten, times,
 };
-use crate::lab::promises::start;
-use crate::process::{self, end, kill, signal};
+use crate::lab::promises::{kill, start};
+use crate::process::{self, end, signal};
 
 const KEY: &str = "rolling/web.json";
 /// Calls that would change the target's tags.

@@ -10,7 +10,7 @@ use crate::lab::localstack::{
     assert_as_before, assert_drained_before_terminated, bad, ids, least_serving, report, resource,
     ten, times,
 };
-use crate::process::{self, end, kill};
+use crate::process::{self, Ran, end};
 
 fn lasting(kind: &str, action: &str, every: u32) -> Value {
     json!({ "kind": kind, "action": action, "count": null, "every": every })
@@ -33,6 +33,12 @@ pub fn start(account: &Account, resource: &Value) -> Child {
 fn updated(group: &Value, revision: &str) -> usize {
     let instances = group["instances"].as_object().expect("instances").values();
     instances.filter(|i| i["revision"] == revision && i["lifecycle"] == "InService").count()
+}
+
+/// Kills a program on the spot, and waits for it.
+pub fn kill(mut child: Child) -> Ran {
+    child.kill().expect("SIGKILL");
+    end(child)
 }
 
 #[test]

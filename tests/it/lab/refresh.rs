@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use crate::emulator::{Account, account};
 use crate::host::Plugin;
 use crate::lab::localstack::{assert_as_before, ids, least_serving, report, times};
-use crate::lab::promises::start;
-use crate::process::{self, Ran, end, kill, signal};
+use crate::lab::promises::{kill, start};
+use crate::process::{self, Ran, end, signal};
 
 const START: &str = "autoscaling.StartInstanceRefresh";
 

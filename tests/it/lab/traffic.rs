@@ -230,9 +230,7 @@ fn kill_and_apply(policy: &str, signal: &str) {
     long["traffic"][name] = json!("60s");
     let running = start(&account, &long);
     until_shifted(&account, percent);
-    let id = running.id().to_string();
-    let sent = std::process::Command::new("kill").args([signal, &id]).status();
-    assert!(sent.expect("kill").success());
+    process::signal(running.id(), signal);
     let ended = end(running);
     if signal == "-INT" {
         assert_eq!(ended.code, 130, "{ended:?}");

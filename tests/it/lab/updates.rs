@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::emulator::{Account, account};
 use crate::lab::localstack::{bad, ids, least_serving, report, times};
-use crate::lab::promises::start;
-use crate::process::{end, kill};
+use crate::lab::promises::{kill, start};
+use crate::process::end;
 
 /// A document of the Systems Manager, one version for each of these behaviours.
 fn document(account: &Account, behaviours: &[Option<&str>]) {
