@@ -7,8 +7,8 @@ use rolling::progress::Progress;
 use rolling::record::{Borrowed, Phase, Record};
 use rolling::spec::{BatchSize, Policy, RollingDeployment};
 use rolling_provider::{
-    Capacity, Instance, InstanceId, Lifecycle, Observation, Revision, Tags, Target, TargetGroup,
-    TargetHealth, TargetState, Timestamp,
+    Action, Capacity, Instance, InstanceId, Lifecycle, Observation, Revision, Tags, Target,
+    TargetGroup, TargetHealth, TargetState, Timestamp,
 };
 
 use crate::world::{seconds, spec};
@@ -138,6 +138,19 @@ fn victims(instances: BTreeMap<InstanceId, Instance>) -> Vec<String> {
     let plan = planned(&look(instances), &by_three());
     let begins = plan.begins.expect("a batch");
     begins.victims.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_size_that_we_wrote_counts_while_looks_do_not_show_it_yet() {
+    let (target, health) = (target(), by_three().health);
+    let before = look(ten());
+    let mut progress = Progress::new("test", NOW);
+    progress.observe(&target, &health, &before);
+    let three_more = Action::SetCapacity { desired: 13, max: 20 };
+    progress.accepted(&three_more, Some(3), 10, NOW);
+    let late = Observation { at: NOW + seconds(5), ..before };
+    progress.observe(&target, &health, &late);
+    assert_eq!((progress.desired(&late), progress.size(&late)), (13, 10));
 }
 
 #[test]
