@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     let now = Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or_default());
     let rollout_id = format!("{:x}-{:x}", now.0, std::process::id());
     let (owner, is_gone) = (owner::this_process(), owner::is_gone);
-    let setting = std::env::var(TEST_CLOCK).ok();
+    let setting = std::env::var_os(TEST_CLOCK).map(|text| text.to_string_lossy().into_owned());
     let clock = match TokioClock::of_process(now, setting.as_deref()) {
         Ok(clock) => Arc::new(clock),
         Err(why) => {

@@ -7,8 +7,6 @@ use rolling_provider::{Clock, ErrorKind, Fleet, Observation, ProviderError, Revi
 use rolling_simulator::{FleetConfig, Simulator, TargetGroupConfig};
 use serde_json::{Value, json};
 
-#[cfg(feature = "aws")]
-use crate::clock::TEST_CLOCK;
 use crate::clock::TokioClock;
 use crate::document;
 use crate::document::config::{
@@ -151,11 +149,8 @@ impl Providers {
             _ => 100,
         };
         let clock: Arc<dyn Clock> = Arc::<TokioClock>::clone(&self.clock);
-        let time = self.clock.is_scaled().then(|| Arc::clone(&clock));
-        let aws = self.aws.get_or_try_init(|| rolling_aws::Aws::connect(&config, time)).await?;
-        if self.clock.is_scaled() && !aws.is_on_this_host() {
-            return Err(scaled_time_on_a_cloud());
-        }
+        let scaled = self.clock.is_scaled().then(|| Arc::clone(&clock));
+        let aws = self.aws.get_or_try_init(|| rolling_aws::Aws::connect(&config, scaled)).await?;
         // There is none where instances are updated in place.
         let launch_template = |template: &Option<LaunchTemplateConfig>| {
             template.as_ref().map(|template| rolling_aws::LaunchTemplate {
@@ -204,14 +199,6 @@ impl Providers {
         let error = ProviderError::invalid("open the fleet", target, words);
         Err(error.with_remedy("build it with the feature `aws`, which is on by default"))
     }
-}
-
-/// Waiting times that are cut short would take instances out of rotation that still serve.
-#[cfg(feature = "aws")]
-fn scaled_time_on_a_cloud() -> ProviderError {
-    let words = format!("{TEST_CLOCK} is set, and the endpoint is not on this host");
-    let error = ProviderError::invalid("open the fleet", "", words);
-    error.with_remedy(format!("unset {TEST_CLOCK}: it is for tests on an emulator"))
 }
 
 /// How instances are updated, in the adapter's words.

@@ -12,9 +12,9 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
-import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -119,7 +119,7 @@ def test(folder: pathlib.Path) -> tuple[bool, str]:
     if shutil.which("cargo-nextest"):
         wanted = "test(/^fast::(planner|rollout|properties|crash)::/)"
         command = ["cargo", "nextest", "run", *only, "--fail-fast", "-E", wanted]
-        noticed = r"^ +(?:FAIL|TIMEOUT|SIG\S+) \[.*\] \(.*\) \S+ (\S+)$"
+        noticed = r"^ +(?:FAIL|TIMEOUT|SIG\S+) \[.*\] (?:\(.*\) )?\S+ (\S+)$"
     else:
         wanted = ["properties", "crash", "planner", "rollout"]
         command = ["cargo", "test", "-q", *only, "--", *wanted]
@@ -131,16 +131,27 @@ def test(folder: pathlib.Path) -> tuple[bool, str]:
         # The dependencies are built once for all mutants, and for the next run.
         CARGO_TARGET_DIR=str(ROOT / "target" / "mutants"),
     )
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
     try:
-        done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1200
-        )
+        said, _ = process.communicate(timeout=1200)
     except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
         return False, "it never ends"
-    failed = list(dict.fromkeys(re.findall(noticed, done.stdout + done.stderr, re.MULTILINE)))
-    if done.returncode and not failed:
-        return False, "IT DOES NOT COMPILE: " + done.stderr[-400:]
-    return done.returncode == 0, ", ".join(failed[:3])
+    # What failed for one mutant is not to be tried first for the next.
+    shutil.rmtree(folder / "tests" / "regressions", ignore_errors=True)
+    failed = list(dict.fromkeys(re.findall(noticed, said, re.MULTILINE)))
+    if process.returncode and not failed:
+        return False, "IT DOES NOT COMPILE: " + said[-400:]
+    return process.returncode == 0, ", ".join(failed[:3])
 
 
 def fits(name: str, file: str, there: str) -> bool:
@@ -154,23 +165,24 @@ def fits(name: str, file: str, there: str) -> bool:
 def run(word: str) -> int:
     """How many mutants survive or cannot be tried."""
     bad = 0
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = pathlib.Path(temporary)
-        copy_to(folder)
-        for promise, name, file, there, instead in MUTANTS:
-            if word not in name:
-                continue
-            if not fits(name, file, there):
-                bad += 1
-                continue
-            source = (ROOT / file).read_text()
-            # The last place, where there are several.
-            before, after = source.rsplit(there, 1)
-            (folder / file).write_text(before + instead + after)
-            passed, noticed = test(folder)
-            (folder / file).write_text(source)
-            bad += passed or "COMPILE" in noticed
-            print(f"{promise:>2}  {name}: {'SURVIVED' if passed else noticed}", flush=True)
+    # Always the same folder, so that what is built there serves the next run.
+    folder = ROOT / "target" / "mutants" / "source"
+    shutil.rmtree(folder, ignore_errors=True)
+    copy_to(folder)
+    for promise, name, file, there, instead in MUTANTS:
+        if word not in name:
+            continue
+        if not fits(name, file, there):
+            bad += 1
+            continue
+        source = (ROOT / file).read_text()
+        # The last place, where there are several.
+        before, after = source.rsplit(there, 1)
+        (folder / file).write_text(before + instead + after)
+        passed, noticed = test(folder)
+        (folder / file).write_text(source)
+        bad += passed or "COMPILE" in noticed
+        print(f"{promise:>2}  {name}: {'SURVIVED' if passed else noticed}", flush=True)
     return bad
 
 

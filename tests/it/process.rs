@@ -67,12 +67,16 @@ pub fn run_with(command: &mut Command, input: &str) -> Ran {
 }
 
 /// Waits for a fact, with a limit that only what never comes reaches.
-pub fn until(what: &str, mut fact: impl FnMut() -> bool) {
-    const LIMIT: Duration = Duration::from_secs(120);
+pub fn until(what: &str, fact: impl FnMut() -> bool) {
+    until_within(Duration::from_secs(120), what, fact);
+}
+
+/// Waits for a fact that is promised within so many real seconds.
+pub fn until_within(limit: Duration, what: &str, mut fact: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !fact() {
-        assert!(begin.elapsed() < LIMIT, "never: {what}");
-        std::thread::sleep(Duration::from_millis(20));
+        assert!(begin.elapsed() < limit, "not within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(30));
     }
 }
 

@@ -103,12 +103,16 @@ def start(python: Path, root: Path, port: int, speed: float) -> tuple[subprocess
     return process, log
 
 
-def wait_ready(process: subprocess.Popen, endpoint: str, log: Path) -> None:
+def wait_ready(
+    process: subprocess.Popen, endpoint: str, log: Path, done: threading.Event
+) -> None:
     deadline = time.monotonic() + READY_WITHIN
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
+        if done.is_set():
+            return
         try:
             # The lab's own door answers once its services are loaded.
             with opener.open(f"{endpoint}/_lab/000000000000/times", timeout=5):
@@ -132,7 +136,7 @@ def serve(root: Path, port: int, speed: float, caller: int | None) -> None:
 
     def watch_caller():
         if caller is None:
-            while sys.stdin.buffer.read(4096):
+            while os.read(0, 4096):
                 pass
         else:
             with contextlib.suppress(ProcessLookupError):
@@ -145,10 +149,12 @@ def serve(root: Path, port: int, speed: float, caller: int | None) -> None:
 
     try:
         endpoint = f"http://127.0.0.1:{port}"
-        wait_ready(process, endpoint, log)
-        print(json.dumps({"endpoint": endpoint, "pid": process.pid, "log": str(log)}), flush=True)
         for watch in (watch_caller, watch_process):
             threading.Thread(target=watch, daemon=True).start()
+        wait_ready(process, endpoint, log, done)
+        if not done.is_set():
+            ready = {"endpoint": endpoint, "pid": process.pid, "log": str(log)}
+            print(json.dumps(ready), flush=True)
         done.wait()
     finally:
         try:
@@ -163,6 +169,8 @@ def leave_behind(root: Path, speed: float) -> None:
     """Starts this script's `serve` for as long as the process is there that called it."""
     if "ROLLING_TEST_ENDPOINT" in os.environ:
         return  # it is there already
+    if "NEXTEST_ENV" not in os.environ:
+        fail("`start` is for nextest, which sets NEXTEST_ENV; by hand it is `serve`")
     install(root)
     caller = os.getppid()
     command = [sys.executable, __file__, "serve", "--dir", str(root), "--speed", str(speed)]
@@ -176,8 +184,12 @@ def leave_behind(root: Path, speed: float) -> None:
     if not line:
         fail("LocalStack did not start; what went wrong is told above")
     endpoint = json.loads(line)["endpoint"]
-    with open(os.environ["NEXTEST_ENV"], "a") as told:
-        told.write(f"ROLLING_TEST_ENDPOINT={endpoint}\n")
+    try:
+        with open(os.environ["NEXTEST_ENV"], "a") as told:
+            told.write(f"ROLLING_TEST_ENDPOINT={endpoint}\n")
+    except OSError as error:
+        served.terminate()
+        fail(f"cannot tell nextest where LocalStack is: {error}")
 
 
 def main() -> None:

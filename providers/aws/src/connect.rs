@@ -8,12 +8,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ec2::config::retry::RetryPartition;
 use aws_sdk_ec2::config::{ProvideCredentials as _, SharedCredentialsProvider};
 use aws_smithy_async::rt::sleep::{AsyncSleep, Sleep};
 use aws_smithy_async::time::TimeSource;
+use aws_types::origin::Origin;
 use rolling_provider::{Clock, ProviderError};
 
 use crate::error::{PROVIDER, SIGN_IN};
@@ -45,23 +47,25 @@ pub struct Aws {
     #[cfg(feature = "s3")]
     pub(crate) s3: aws_sdk_s3::Client,
     pub(crate) region: String,
-    pub(crate) is_on_this_host: bool,
 }
 
 impl Aws {
     /// Reads the configuration and makes sure that there are a region and credentials, so that
-    /// their lack is told before anything else and once. Where `time` is given, the SDK's own
-    /// timeouts and its limit on calls go by it instead of real time.
+    /// their lack is told before anything else and once. A clock that is `scaled` is for tests on an
+    /// emulator of this host: the SDK's limit on calls goes by it, too.
     ///
     /// # Errors
-    /// [`rolling_provider::ErrorKind::Invalid`] when either is missing.
+    /// [`rolling_provider::ErrorKind::Invalid`] when either is missing, or time is scaled and the
+    /// endpoint is not on this host.
     pub async fn connect(
         config: &AwsConfig,
-        time: Option<Arc<dyn Clock>>,
+        scaled: Option<Arc<dyn Clock>>,
     ) -> Result<Aws, ProviderError> {
+        // An emulator is no faster than it is: these two stay real seconds, or about that.
+        let patience = if scaled.is_some() { 10 } else { 1 };
         let timeouts = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_secs(5))
-            .operation_attempt_timeout(Duration::from_secs(30))
+            .connect_timeout(Duration::from_secs(5) * patience)
+            .operation_attempt_timeout(Duration::from_secs(30) * patience)
             .build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             // The engine alone tries again: the SDK would repeat a mutation of unknown effect. Its
@@ -77,9 +81,11 @@ impl Aws {
         if let Some(endpoint) = &config.endpoint_url {
             loader = loader.endpoint_url(endpoint);
         }
-        if let Some(time) = time {
-            let time = SdkTime(ClockRef(time));
+        if let Some(clock) = &scaled {
+            let time = SdkTime(ClockRef(Arc::clone(clock)));
+            let patient = StalledStreamProtectionConfig::disabled();
             loader = loader.time_source(time.clone()).sleep_impl(time);
+            loader = loader.stalled_stream_protection(patient);
         }
         let mut shared = loader.load().await;
         if let Some(profile) = &config.profile {
@@ -90,6 +96,10 @@ impl Aws {
                 ProfileFileCredentialsProvider::builder().configure(&near).profile_name(profile);
             let named = SharedCredentialsProvider::new(named.build());
             shared = shared.into_builder().credentials_provider(named).build();
+        }
+
+        if scaled.is_some() {
+            shared = on_this_host(shared)?;
         }
 
         // AWS_REGION set to nothing is a region of no letters to the SDK.
@@ -167,13 +177,7 @@ impl Aws {
                 aws_sdk_ssm::config::Builder::from(&shared).retry_partition(shares.clone()).build(),
             ),
             region,
-            is_on_this_host: shared.endpoint_url().is_some_and(is_loopback),
         })
-    }
-
-    /// Whether the endpoint that is configured for every service is an address of this host's own.
-    pub fn is_on_this_host(&self) -> bool {
-        self.is_on_this_host
     }
 
     /// The fleet of one Auto Scaling group, on `clock`.
@@ -184,6 +188,20 @@ impl Aws {
     ) -> AutoScalingGroupFleet {
         AutoScalingGroupFleet::new(self.clone(), group, clock)
     }
+}
+
+/// The configuration with the endpoint that it names for every service alone, where that is on this
+/// host. A cloud whose waiting times are cut short would lose instances that still serve.
+fn on_this_host(shared: SdkConfig) -> Result<SdkConfig, ProviderError> {
+    if !shared.endpoint_url().is_some_and(is_loopback) {
+        let words = "ROLLING_TEST_CLOCK is set, and the endpoint is not on this host";
+        let error = ProviderError::invalid("connect to AWS", PROVIDER, words);
+        return Err(error.with_remedy("unset ROLLING_TEST_CLOCK: it is for tests on an emulator"));
+    }
+    // As if it stood in the document: the environment may name others for single services.
+    let mut alone = shared.into_builder();
+    alone.insert_origin("endpoint_url", Origin::shared_config());
+    Ok(alone.build())
 }
 
 /// The port's clock, as the SDK asks for the time.

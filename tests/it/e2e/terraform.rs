@@ -543,14 +543,14 @@ fn validate_names_the_attribute_of_each_of_ten_bad_configurations() {
 #[cfg(feature = "aws")]
 mod on_localstack {
     use std::collections::BTreeSet;
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use serde_json::{Value, json};
 
     use super::{Running, Workspace, aws_mirror, root, terraform};
     use crate::emulator::{Account, account};
     use crate::lab::localstack::least_serving;
-    use crate::process::{Ran, until};
+    use crate::process::{Ran, until_within};
 
     /// The example, in a hurry, with the AWS provider beside ours.
     struct Stack {
@@ -562,7 +562,7 @@ mod on_localstack {
     fn hurry(policy: &str, healthy_timeout: &str) -> String {
         format!(
             "resource \"rolling_deployment\" \"web\" {{\n  policy = \"{policy}\"\n  \
-             poll_interval = \"200ms\"\n  \
+             poll_interval = \"500ms\"\n  \
              health = {{ min_healthy_time = \"1s\", healthy_timeout = \"{healthy_timeout}\" }}\n}}\n"
         )
     }
@@ -597,6 +597,8 @@ mod on_localstack {
             let stack = Stack { account, workspace };
             let ran = stack.workspace.apply(&[]);
             assert_eq!(ran.code, 0, "{ran:?}");
+            // So that a rollout is still under way when a signal comes, on a busy machine too.
+            stack.account.put("times", json!({ "boot": 4, "register": 0.3 }));
             Some(stack)
         }
 
@@ -635,19 +637,13 @@ mod on_localstack {
             ran
         }
 
-        /// Waits until `is_so` of the group.
-        fn wait(&self, what: &str, is_so: impl Fn(&Value) -> bool) {
-            self.account.until("groups/web", what, is_so);
-        }
-
-        /// How many of the old ones are out of rotation or gone, of those that were there `before`.
-        fn wait_for_a_batch(&self) {
-            self.wait("draining", |group| {
-                let groups = group["targets"].as_object().expect("targets");
-                groups.values().any(|targets| {
-                    targets.as_object().expect("targets").values().any(|state| state == "draining")
-                })
-            });
+        /// Begins an apply, and waits until it has taken somebody out of rotation.
+        fn begin(&self, more: &[&str]) -> Running {
+            const OUT: &str = "elbv2.DeregisterTargets";
+            let before = self.account.count(OUT);
+            let running = self.workspace.begin(more);
+            self.account.until_called(OUT, before + 1);
+            running
         }
 
         /// Forgets what has happened, to look at what comes. Returns the group as it is.
@@ -667,10 +663,10 @@ mod on_localstack {
         }
     }
 
-    /// The exit code of a program that ends by itself; -1 where a signal ended it.
+    /// The exit code of a program that ends by itself within a minute.
     fn ends(running: &mut Running) -> i32 {
         let mut status = None;
-        until("it ends", || {
+        until_within(Duration::from_secs(60), "it ends", || {
             status = running.0.try_wait().expect("a status");
             status.is_some()
         });
@@ -689,8 +685,7 @@ mod on_localstack {
     #[test]
     fn the_example_is_interrupted_left_alone_and_imported() {
         let Some(stack) = Stack::new() else { return };
-        // So that a rollout is still under way when a signal comes, on a busy machine too.
-        stack.account.put("times", json!({ "boot": 4, "register": 0.3 }));
+        assert_eq!(stack.revision(), Ok("1".into()));
         ctrl_c_stops_at_a_safe_point(&stack);
         the_provider_ends_when_terraform_is_killed(&stack);
         it_is_destroyed_and_imported_without_touching_an_instance(&stack);
@@ -717,9 +712,8 @@ mod on_localstack {
         workspace.write("zz_override.tf", &hurry("rolling_with_additional_batch", "60s"));
         let three = "revision=3";
         let before = stack.forget_the_past();
-        let running = workspace.begin(&["-var", three]);
-        stack.wait("larger", |group| group["desired"] == 8);
-        stack.wait_for_a_batch();
+        let running = stack.begin(&["-var", three]);
+        assert_eq!(stack.group()["desired"], 8, "surge is up");
         running.signal("-KILL", true);
         drop(running);
         let group = stack.group();
@@ -735,7 +729,7 @@ mod on_localstack {
         assert_eq!(stack.revision(), Ok("3".into()));
         stack.assert_kept(&before, 6);
         // The next one is a bad revision, to be found out in time.
-        workspace.write("zz_override.tf", &hurry("rolling", "10s"));
+        workspace.write("zz_override.tf", &hurry("rolling", "40s"));
         stack.finishes(&["-var", three]);
     }
 
@@ -758,6 +752,9 @@ mod on_localstack {
         let words = plan.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(words.contains(r#"~ version = "3" -> "4""#), "{plan:?}");
         assert!(words.contains(r#"~ status = "rolled_back" -> (known after apply)"#), "{plan:?}");
+        // From there a good one is rolled as ever.
+        stack.finishes(&["-var", "revision=5"]);
+        assert_eq!(stack.revision(), Ok("5".into()));
     }
 
     /// Terraform ends by itself, the state says what happened, the next apply finishes.
@@ -765,8 +762,7 @@ mod on_localstack {
         let workspace = &stack.workspace;
         let before = stack.forget_the_past();
         let two = "revision=2";
-        let mut running = workspace.begin(&["-var", two]);
-        stack.wait_for_a_batch();
+        let mut running = stack.begin(&["-var", two]);
         running.signal("-INT", true);
         assert_eq!(ends(&mut running), 1);
         assert_eq!(running.plugins(), Vec::<String>::new());
@@ -782,18 +778,15 @@ mod on_localstack {
 
     /// Left alone, it stops at a safe point first.
     fn the_provider_ends_when_terraform_is_killed(stack: &Stack) {
-        let workspace = &stack.workspace;
         let before = stack.forget_the_past();
         let three = "revision=3";
-        let mut running = workspace.begin(&["-var", three]);
-        stack.wait_for_a_batch();
+        let mut running = stack.begin(&["-var", three]);
         assert_ne!(running.plugins(), Vec::<String>::new());
         running.signal("-KILL", false);
-        ends(&mut running);
         // Real seconds: it has that long to come to a safe point once its host is gone.
-        let killed = Instant::now();
-        until("the provider is gone", || running.plugins().is_empty());
-        assert!(killed.elapsed() < Duration::from_secs(30), "the provider goes on");
+        until_within(Duration::from_secs(30), "the provider is gone", || {
+            running.0.try_wait().expect("a status").is_some() && running.plugins().is_empty()
+        });
         let group = stack.group();
         assert_eq!(group["suspended"], before["suspended"], "what was borrowed is back: {group}");
         stack.finishes(&["-var", three]);

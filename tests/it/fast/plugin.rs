@@ -627,7 +627,7 @@ fn a_call_that_its_host_gives_up_stops_although_the_process_goes_on() {
     let host = connected();
     host.stop();
     host.configure(&json!({ "simulator": { "speed": 500 } }));
-    process::until("it ends when nobody waits for it", || {
+    process::until_within(Duration::from_secs(30), "it ends when nobody waits", || {
         status(folder.path(), &two)["owner"] == Value::Null
     });
     assert_ne!(revisions(&status(folder.path(), &two)), [("v2".to_owned(), 10)], "it went on");

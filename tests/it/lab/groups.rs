@@ -313,7 +313,7 @@ fn who_is_protected_is_waited_for_until_somebody_ends_that() {
         instances.any(|i| i["revision"] == new && i["lifecycle"] == "InService")
     });
     // Once it has soaked, nothing is left but those two.
-    account.until_called(LOOK, account.count(LOOK) + 20);
+    account.until_called(LOOK, account.count(LOOK) + 10);
     assert_eq!(account.get("groups/web")["instances"][&protected]["lifecycle"], "InService");
     let form = "Version=2011-01-01&AutoScalingGroupName=web&InstanceIds.member.1=";
     account.query(

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::emulator::{Account, account};
+use crate::emulator::{Account, account, three_at_once};
 use crate::lab::localstack::{
     assert_drained_before_terminated, bad, ids, least_serving, report, times,
 };
-use crate::lab::promises::{kill, start};
+use crate::lab::promises::{Moment, killed_at};
 use crate::process::Ran;
 
 const WEB: &str = "plain/web";
@@ -22,7 +22,7 @@ fn instances(size: u32, versions: Value) -> Value {
 fn resource(made: &Value, version: &str) -> Value {
     json!({
         "policy": "rolling", "batch_size_type": "percentage", "batch_size": 30,
-        "poll_interval": "200ms",
+        "poll_interval": "500ms",
         "health": { "min_healthy_time": "300ms", "healthy_timeout": "60s" },
         "target_group": {
             "arn": made["target_group_arns"][0],
@@ -162,24 +162,21 @@ fn a_bad_revision_of_plain_instances_goes_back_and_its_cause_is_told() {
 
 #[test]
 fn kills_in_each_phase_lose_no_plain_instance_and_leave_none_over() {
-    // The record is written, one is launched, one is registered, one of the old drains, is gone,
-    // and most of it is over.
+    // After the lease comes the record, and then: one is launched, is registered, one of the old
+    // drains, most of it is over, the record goes.
     let moments = [
-        ("elbv2.AddTags", 1),
+        ("elbv2.AddTags", 2),
         ("ec2.RunInstances", 1),
         ("elbv2.RegisterTargets", 1),
         ("elbv2.DeregisterTargets", 1),
-        ("ec2.TerminateInstances", 1),
-        ("ec2.RunInstances", 7),
+        ("ec2.TerminateInstances", 3),
+        ("elbv2.RemoveTags", 1),
     ];
-    std::thread::scope(|scope| {
-        for (index, moment) in moments.into_iter().enumerate() {
-            scope.spawn(move || kill_and_apply(moment, index % 2 == 0));
-        }
-    });
+    let kinds = moments.into_iter().flat_map(|moment| [(moment, false), (moment, true)]);
+    three_at_once(kinds, |(moment, has_surge)| kill_and_apply(moment, has_surge));
 }
 
-fn kill_and_apply(moment: (&str, u64), has_surge: bool) {
+fn kill_and_apply(moment: Moment, has_surge: bool) {
     let Some(account) = account() else { return };
     let made = account.make("plain", instances(9, json!([null, null])), times());
     let before = account.get(WEB);
@@ -187,11 +184,8 @@ fn kill_and_apply(moment: (&str, u64), has_surge: bool) {
     if has_surge {
         wanted["policy"] = json!("rolling_with_additional_batch");
     }
-    let child = start(&account, &wanted);
-    account.until_called(moment.0, moment.1);
-    let killed = kill(child);
+    let when = killed_at(&account, &wanted, moment);
     let ran = account.run("apply", &wanted);
-    let when = format!("killed after {moment:?} (it had come to {})", killed.code);
     assert_eq!(ran.code, 0, "{when}: {ran:?}");
     assert_as_before(&account, &before, "2");
     let timeline = account.timeline();

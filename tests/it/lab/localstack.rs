@@ -19,7 +19,7 @@ pub fn times() -> Value {
 pub fn resource(template: &str, version: &str) -> Value {
     json!({
         "policy": "rolling", "batch_size_type": "percentage", "batch_size": 30,
-        "poll_interval": "200ms",
+        "poll_interval": "500ms",
         "health": { "min_healthy_time": "300ms", "healthy_timeout": "60s" },
         "auto_scaling_group": {
             "name": "web", "launch_template": { "id": template, "version": version },
@@ -30,7 +30,7 @@ pub fn resource(template: &str, version: &str) -> Value {
 /// `resource` where its revision is a bad one, which is found out in time for a test. What goes
 /// back has the same deadline.
 pub fn bad(mut resource: Value) -> Value {
-    resource["health"]["healthy_timeout"] = json!("10s");
+    resource["health"]["healthy_timeout"] = json!("30s");
     resource
 }
 
@@ -246,9 +246,13 @@ fn assert_fails(behaviour: &str, fleet: Value, policy: &str, floor: usize, reaso
     let Some(account) = account() else { return };
     let mut fleet = fleet;
     fleet["versions"] = json!([null, behaviour]);
-    let template = account.fleet(fleet, times());
+    let mut times = times();
+    // Slow enough for every look to find out, and shorter than what counts as serving.
+    times["flap"] = json!(2.5);
+    let template = account.fleet(fleet, times);
     let before = account.get("groups/web");
     let mut wanted = bad(resource(&template, "2"));
+    wanted["health"]["min_healthy_time"] = json!("5s");
     wanted["policy"] = json!(policy);
     wanted["on_failure"] = json!("stop");
     let ran = account.run("apply", &wanted);
@@ -257,7 +261,7 @@ fn assert_fails(behaviour: &str, fleet: Value, policy: &str, floor: usize, reaso
     assert_eq!(report["outcome"], "failed");
     let why = report["reason"].as_str().expect("a reason");
     assert!(why.contains(reason), "{why}");
-    assert!(report["elapsed_ms"].as_u64().expect("a time") < 60_000, "{report}");
+    assert!(report["elapsed_ms"].as_u64().expect("a time") < 80_000, "{report}");
     assert_eq!(report["borrowed"], json!([]));
     assert!(least_serving(&before, &account.timeline()) >= floor);
     let after = account.get("groups/web");

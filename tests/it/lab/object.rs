@@ -4,11 +4,11 @@ use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::emulator::{Account, account};
+use crate::emulator::{Account, account, three_at_once};
 use crate::lab::localstack::{
     LOOK, assert_as_before, ids, least_serving, report, resource, ten, times,
 };
-use crate::lab::promises::{kill, start};
+use crate::lab::promises::{killed_at, start};
 use crate::process::{self, end, signal};
 
 const KEY: &str = "rolling/web.json";
@@ -136,8 +136,8 @@ fn plain_instances_are_rolled_without_a_tag_on_their_target_group() {
 }
 
 #[test]
-fn of_two_engines_started_at_the_same_moment_exactly_one_wins_each_time() {
-    std::thread::scope(|scope| (0..6).for_each(|_| drop(scope.spawn(two_at_once))));
+fn of_two_engines_started_at_the_same_moment_exactly_one_wins_ten_times() {
+    three_at_once(0..10, |_| two_at_once());
 }
 
 fn two_at_once() {
@@ -168,31 +168,26 @@ fn two_at_once() {
 
 #[test]
 fn killed_in_the_middle_and_applied_again_it_ends_the_same() {
-    // The record is there, surge is on its way, somebody is taken out, is gone, and it is over.
+    // After the lease comes the record, and then: surge is on its way, somebody is taken out, is
+    // gone, the last is gone, things are put back, the object goes.
     let moments = [
-        ("s3.PutObject", 1),
+        ("s3.PutObject", 2),
         ("autoscaling.UpdateAutoScalingGroup", 1),
         ("elbv2.DeregisterTargets", 1),
         ("autoscaling.TerminateInstanceInAutoScalingGroup", 3),
         ("autoscaling.ResumeProcesses", 1),
+        ("s3.DeleteObject", 1),
     ];
-    std::thread::scope(|scope| {
-        for (action, times_called) in moments {
-            scope.spawn(move || {
-                let Some(account) = account() else { return };
-                let (before, mut wanted) = group(&account, 6, times());
-                wanted["policy"] = json!("rolling_with_additional_batch");
-                let child = start(&account, &wanted);
-                account.until_called(action, times_called);
-                let killed = kill(child);
-                let ran = account.run("apply", &wanted);
-                let when = format!("{times_called} {action} (it had come to {})", killed.code);
-                assert_eq!(ran.code, 0, "{when}: {ran:?}");
-                assert_as_before(&account, &before, 6, &revision(&wanted));
-                assert_eq!(ids(&account.timeline(), "launched").len(), 6, "{when}");
-                assert_untagged(&account);
-            });
-        }
+    three_at_once(moments, |moment| {
+        let Some(account) = account() else { return };
+        let (before, mut wanted) = group(&account, 6, times());
+        wanted["policy"] = json!("rolling_with_additional_batch");
+        let when = killed_at(&account, &wanted, moment);
+        let ran = account.run("apply", &wanted);
+        assert_eq!(ran.code, 0, "{when}: {ran:?}");
+        assert_as_before(&account, &before, 6, &revision(&wanted));
+        assert_eq!(ids(&account.timeline(), "launched").len(), 6, "{when}");
+        assert_untagged(&account);
     });
 }
 
@@ -238,7 +233,7 @@ fn an_engine_that_wakes_up_after_it_was_succeeded_does_nothing_more() {
             scope.spawn(move || {
                 let Some(account) = account() else { return };
                 let mut slow = slow();
-                slow["drain"] = json!(4);
+                slow["drain"] = json!(15);
                 let (before, wanted) = group(&account, 4, slow);
                 let old = start(&account, &wanted);
                 account.until_called("elbv2.DeregisterTargets", 2);
@@ -247,6 +242,7 @@ fn an_engine_that_wakes_up_after_it_was_succeeded_does_nothing_more() {
                 let looks = account.count(LOOK);
                 account.until_called(LOOK, looks + 2);
                 signal(old.id(), "-STOP");
+                account.put("times", json!({ "drain": 1 }));
                 let stopped = account.now();
                 let new = start(&account, &wanted);
                 let mine = format!("/{}.", new.id());

@@ -1,5 +1,5 @@
 //! What the program needs to be allowed: `docs/iam-policy.json` has the calls that it makes, no
-//! more and no fewer. (That no other test makes another one, `lab::Account` sees to.)
+//! more and no fewer. (That no other test makes another one, `emulator::Account` sees to.)
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
@@ -15,7 +15,7 @@ use crate::process;
 fn the_policy_allows_what_is_called_and_nothing_else() {
     let Some(account) = account() else { return };
     let mut times = times();
-    times["drain"] = json!(2);
+    times["drain"] = json!(20);
     let fleet = json!({
         "name": "web", "size": 4, "min": 4, "max": 4, "versions": [null, "unhealthy", null],
     });
@@ -36,6 +36,7 @@ fn the_policy_allows_what_is_called_and_nothing_else() {
     account.until_called("elbv2.DeregisterTargets", before + 1);
     process::signal(running.id(), "-INT");
     assert_eq!(running.wait_with_output().expect("an end").status.code(), Some(130));
+    account.put("times", json!({ "drain": 1 }));
     let ran = account.run("apply", &resource(&template, "3"));
     assert_eq!(ran.code, 0, "{ran:?}");
     let mut called = account.called();

@@ -15,7 +15,7 @@ fn wanted(template: &str, version: &str) -> Value {
     json!({
         "engine": "instance_refresh",
         "policy": "rolling", "batch_size_type": "percentage", "batch_size": 50,
-        "poll_interval": "200ms",
+        "poll_interval": "500ms",
         "health": { "min_healthy_time": "300ms" },
         "auto_scaling_group": {
             "name": "web", "launch_template": { "id": template, "version": version },
@@ -39,7 +39,7 @@ fn four() -> Value {
 /// Long enough for a few programs to be started meanwhile.
 fn slow() -> Value {
     let mut times = times();
-    times["boot"] = json!(6);
+    times["boot"] = json!(15);
     times
 }
 
@@ -264,7 +264,7 @@ fn abort_ends_it_where_it_is_and_rollback_has_it_go_back_and_the_one_who_follows
 fn a_refresh_to_something_else_is_left_alone_and_named() {
     let Some(account) = account() else { return };
     let mut slow = times();
-    slow["boot"] = json!(30);
+    slow["boot"] = json!(150);
     let template = account.fleet(four(), slow);
     let child = start(&account, &wanted(&template, "2"));
     until_it_replaces(&account);
@@ -470,7 +470,7 @@ fn terraform_creates_updates_and_gives_up_what_the_group_does_by_itself() {
 fn json_rpc_and_ansible_say_what_a_refresh_is_at() {
     let Some(account) = account() else { return };
     let mut slow = times();
-    slow["boot"] = json!(20);
+    slow["boot"] = json!(100);
     let template = account.fleet(four(), slow);
     let config = wanted(&template, "2");
     let child = start(&account, &config);

@@ -157,3 +157,27 @@ fn missing_credentials_or_region_and_a_refusing_endpoint_are_named() {
     assert!(said.contains("DescribeAutoScalingGroups"), "{said}");
     assert!(said.contains("Connection refused") && said.contains("AWS_ENDPOINT_URL"), "{said}");
 }
+
+/// Time that runs faster than the cloud's would take instances out that still serve.
+#[test]
+fn a_time_for_tests_is_refused_where_the_endpoint_is_not_on_this_host() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let document = json!({ "resource": { "rolling_deployment": { "web": resource("lt-1") } } });
+    let file = process::write(folder.path(), &document);
+    let planned = |endpoint: &str, clock: &str| {
+        let mut command = process::rolling();
+        command
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_ENDPOINT_URL", endpoint)
+            .env("ROLLING_TEST_CLOCK", clock);
+        process::run(command.args(["plan", "--output", "json"]).arg(&file))
+    };
+    let (place, words) = finding(&planned("http://192.0.2.1", "1000:5"));
+    assert_eq!(place, "/provider/rolling/aws");
+    assert!(words.contains("ROLLING_TEST_CLOCK is set, and the endpoint is not"), "{words}");
+    let ran = planned("http://127.0.0.1:1", "soon");
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.stderr.contains("no START:SPEED"), "{ran:?}");
+}

@@ -15,7 +15,7 @@ fn fifty_rollouts_at_once_on_one_account_share_what_it_may_call() {
     let Some(account) = account() else { return };
     let made = make_groups(&account, ROLLOUTS);
     account.shared();
-    account.put("faults", json!([{ "kind": "rate", "per_second": 20 }]));
+    account.put("faults", json!([{ "kind": "rate", "per_second": 8 }]));
 
     let mut lines = vec![
         json!({ "jsonrpc": "2.0", "id": "begin", "method": "initialize",

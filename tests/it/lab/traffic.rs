@@ -315,7 +315,7 @@ fn gates_are_asked_on_the_way_and_what_they_said_is_in_the_events() {
     wanted["gates"] = json!({
         "alarms": ["quiet", "blind"], "bake_time": "1s",
         "http": { "url": format!("{}/_localstack/health", account.endpoint) },
-        "command": { "run": ["sh", "-c", "echo $ROLLING_TARGET $ROLLING_BATCH"], "timeout": "10s" },
+        "command": { "run": ["sh", "-c", "echo $ROLLING_TARGET $ROLLING_BATCH"], "timeout": "60s" },
     });
     let ran = account.run("apply", &wanted);
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -346,7 +346,7 @@ fn an_alarm_before_anything_keeps_it_from_beginning_and_one_in_the_bake_time_tak
     let before = account.get("groups/web");
     account.shared();
     let mut wanted = resource(&template, "2");
-    wanted["gates"] = json!({ "alarms": ["web-5xx"], "bake_time": "60s" });
+    wanted["gates"] = json!({ "alarms": ["web-5xx"], "bake_time": "300s" });
     let ran = account.run("apply", &wanted);
     assert_eq!(ran.code, 2, "{ran:?}");
     let found = ran.lines()[0]["diagnostics"][0].clone();
@@ -371,8 +371,8 @@ fn an_alarm_before_anything_keeps_it_from_beginning_and_one_in_the_bake_time_tak
         };
         instances.iter().filter(|(id, each)| new((id, each))).count() == 2
     });
-    // The last of them soaks for a moment yet, which is over before so many looks.
-    account.until_called(LOOK, account.count(LOOK) + 20);
+    // The last of them soaks for a moment yet, which is over after so many looks.
+    account.until_called(LOOK, account.count(LOOK) + 10);
     alarm(&account, "web-5xx", "ALARM");
     let ran = end(running);
     assert_eq!(ran.code, 3, "{ran:?}");

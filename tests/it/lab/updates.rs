@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::emulator::{Account, account};
+use crate::emulator::{Account, account, three_at_once};
 use crate::lab::localstack::{bad, ids, least_serving, report, times};
-use crate::lab::promises::{kill, start};
+use crate::lab::promises::{kill, killed_at, start};
 use crate::process::end;
 
 /// A document of the Systems Manager, one version for each of these behaviours.
@@ -38,7 +38,7 @@ fn document(account: &Account, behaviours: &[Option<&str>]) {
 fn base(document_version: &str) -> Value {
     json!({
         "policy": "rolling", "batch_size_type": "percentage", "batch_size": 50,
-        "poll_interval": "200ms",
+        "poll_interval": "500ms",
         "health": { "min_healthy_time": "300ms", "healthy_timeout": "60s" },
         "replacement": { "run_command": {
             "document": "deploy", "version": document_version,
@@ -180,26 +180,20 @@ fn killed_in_each_phase_no_command_is_run_twice_and_nobody_stays_out() {
         ("elbv2.DeregisterTargets", 1),
         ("ssm.SendCommand", 1),
         ("elbv2.RegisterTargets", 1),
-        ("elbv2.DeregisterTargets", 2),
         ("ssm.SendCommand", 2),
+        ("elbv2.RegisterTargets", 2),
     ];
-    std::thread::scope(|scope| {
-        for (index, (action, times_called)) in moments.into_iter().enumerate() {
-            scope.spawn(move || {
-                let Some(fleet) = fleet(index % 2 == 0, &[None, None]) else { return };
-                let wanted = fleet.of(base("2"));
-                let child = start(&fleet.account, &wanted);
-                fleet.account.until_called(action, times_called);
-                let killed = kill(child).code;
-                let ran = fleet.account.run("apply", &wanted);
-                let when = format!("{times_called} {action} ({killed})");
-                assert_eq!(ran.code, 0, "{when}: {ran:?}");
-                fleet.assert_all_ran(Some("2"));
-                let commanded = ids(&fleet.account.timeline(), "command");
-                let each: BTreeSet<&String> = commanded.iter().collect();
-                assert_eq!((each.len(), commanded.len()), (4, 4), "{when}");
-            });
-        }
+    let kinds = moments.into_iter().flat_map(|moment| [(moment, false), (moment, true)]);
+    three_at_once(kinds, |(moment, is_plain)| {
+        let Some(fleet) = fleet(is_plain, &[None, None]) else { return };
+        let wanted = fleet.of(base("2"));
+        let when = killed_at(&fleet.account, &wanted, moment);
+        let ran = fleet.account.run("apply", &wanted);
+        assert_eq!(ran.code, 0, "{when}: {ran:?}");
+        fleet.assert_all_ran(Some("2"));
+        let commanded = ids(&fleet.account.timeline(), "command");
+        let each: BTreeSet<&String> = commanded.iter().collect();
+        assert_eq!((each.len(), commanded.len()), (4, 4), "{when}");
     });
 }
 
@@ -243,7 +237,7 @@ fn an_abort_waits_for_commands_that_run_and_nobody_stays_out() {
     for is_plain in [false, true] {
         let Some(fleet) = fleet(is_plain, &[None]) else { return };
         let mut slow = times();
-        slow["command"] = json!(4);
+        slow["command"] = json!(20);
         fleet.account.put("times", slow);
         let wanted = fleet.of(base("1"));
         let running = start(&fleet.account, &wanted);

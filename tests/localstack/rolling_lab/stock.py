@@ -1,5 +1,8 @@
 """The services that LocalStack has itself: what AWS does and they do not."""
 
+import datetime
+
+import moto.ec2.models.instances as instances
 import moto.iam.models as iam
 from botocore import xform_name
 from localstack.aws.api import handler
@@ -12,12 +15,17 @@ from localstack.utils.bootstrap import API_DEPENDENCIES
 from localstack.utils.patch import patch
 
 from . import api_commands, api_volumes, documents
+from .cloud import now
 
 TYPES = {"MetricAlarm": "MetricAlarms", "CompositeAlarm": "CompositeAlarms"}
 
 
 def mend() -> None:
     """Comes before the services are made: they look their methods up then."""
+    # When an instance was launched is compared with what the lab's clock says.
+    instances.utcnow = lambda: datetime.datetime.fromtimestamp(now(), datetime.UTC).replace(
+        tzinfo=None
+    )
     # It would make an IAM of its own for every account, with all of AWS's policies: 0.3 s each.
     iam.mark_account_as_visited = lambda **_account: None
     # Parameters that are secrets are not there, nor are the services behind them.
