@@ -1,6 +1,7 @@
 //! Trying a probe: a GET request, or a command. What it said is told either way.
 
-use std::process::Stdio;
+use std::io;
+use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use rolling_provider::Clock;
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::process::Command;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::{Child, Command};
 
 use crate::schedule::Schedule;
 use crate::spec::Probe;
@@ -17,6 +19,10 @@ use crate::spec::Probe;
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// How much of what a command prints is told: the end of it, in characters.
 const TOLD: usize = 500;
+/// How much of each stream is kept for that, in bytes: a character has at most four.
+const KEPT: usize = 4 * TOLD;
+/// How long what a command printed last may take to arrive once it has ended.
+const LAST_WORDS_WITHIN: Duration = Duration::from_millis(500);
 
 /// What a command finds in its environment.
 #[derive(Clone, Debug)]
@@ -101,7 +107,7 @@ async fn execute(
     clock: &Arc<dyn Clock>,
 ) -> Result<String, String> {
     let (program, arguments) = run.split_first().ok_or("there is no program")?;
-    let child = Command::new(program)
+    let mut child = Command::new(program)
         .args(arguments)
         .env("ROLLING_TARGET", &context.target)
         .env("ROLLING_REVISION", &context.revision)
@@ -114,24 +120,59 @@ async fn execute(
         .spawn()
         .map_err(|error| format!("cannot start {program}: {error}"))?;
     let _group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
-    let done = tokio::select! {
-        done = child.wait_with_output() => done,
-        () = clock.sleep(timeout) => {
-            let timeout = humantime::format_duration(timeout);
-            return Err(format!("it did not end within {timeout}"));
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let ended = {
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let reading =
+            async { tokio::join!(keep_end(stdout, &mut out), keep_end(stderr, &mut err)) };
+        tokio::select! {
+            ended = end(&mut child, reading) => ended,
+            () = clock.sleep(timeout) => {
+                let timeout = humantime::format_duration(timeout);
+                return Err(format!("it did not end within {timeout}"));
+            }
         }
     };
-    let done = done.map_err(|error| format!("cannot follow {program}: {error}"))?;
-    let printed = [done.stdout, done.stderr].concat();
+    let ended = ended.map_err(|error| format!("cannot follow {program}: {error}"))?;
+    let printed = [out, err].concat();
     let printed = String::from_utf8_lossy(&printed);
     let printed: Vec<char> = printed.trim().chars().collect();
     let told: String = printed[printed.len().saturating_sub(TOLD)..].iter().collect();
-    let ended = match done.status.code() {
+    let how = match ended.code() {
         Some(code) => format!("exit code {code}"),
-        None => done.status.to_string(),
+        None => ended.to_string(),
     };
-    let said = if told.is_empty() { ended } else { format!("{ended}: {told}") };
-    if done.status.success() { Ok(said) } else { Err(said) }
+    let said = if told.is_empty() { how } else { format!("{how}: {told}") };
+    if ended.success() { Ok(said) } else { Err(said) }
+}
+
+/// Waits until a command has ended, whose output `reading` reads meanwhile. What it has left running
+/// may hold the output open for as long as it likes: that is not waited for.
+async fn end(child: &mut Child, reading: impl Future) -> io::Result<ExitStatus> {
+    tokio::pin!(reading);
+    let ended = tokio::select! {
+        ended = child.wait() => ended,
+        _ = &mut reading => return child.wait().await,
+    };
+    #[expect(clippy::disallowed_methods, reason = "a pipe's time, not the fleet's")]
+    let enough = tokio::time::sleep(LAST_WORDS_WITHIN);
+    tokio::select! {
+        _ = &mut reading => {}
+        () = enough => {}
+    }
+    ended
+}
+
+/// Reads to the end, and keeps what may be told of it.
+async fn keep_end(from: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
+    let Some(mut from) = from else { return };
+    let mut some = [0; 8192];
+    // What cannot be read was not printed.
+    while let Ok(count @ 1..) = from.read(&mut some).await {
+        kept.extend_from_slice(&some[..count]);
+        let excess = kept.len().saturating_sub(KEPT);
+        kept.drain(..excess);
+    }
 }
 
 /// A group of processes that is killed when nobody waits for it any more.
@@ -143,5 +184,19 @@ impl Drop for Group {
             // It may be gone already.
             let _ = kill_process_group(group, Signal::KILL);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KEPT, keep_end};
+
+    #[tokio::test]
+    async fn of_much_that_is_printed_the_end_is_kept_and_no_more() {
+        let printed = [vec![b'x'; 10_000_000], b"the end".to_vec()].concat();
+        let mut kept = Vec::new();
+        keep_end(Some(&printed[..]), &mut kept).await;
+        assert!(kept.ends_with(b"xthe end"));
+        assert!(kept.len() == KEPT && kept.capacity() < 50_000, "{}", kept.capacity());
     }
 }
