@@ -126,7 +126,7 @@ impl<'a> Checker<'a> {
             }
         }
         if schema["format"] == "rolling-duration" && DurationText::parse(text).is_none() {
-            let remedy = Some("write for instance 30s, 10m or 1h30m".to_owned());
+            let remedy = Some("write for instance 30s, 10m or 1h30m, 365d at most".to_owned());
             self.error(pointer, format!("{text:?} is not a time span"), remedy);
         }
         if schema["minLength"].as_u64().is_some_and(|least| (text.len() as u64) < least) {

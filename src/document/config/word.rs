@@ -278,9 +278,13 @@ impl JsonSchema for ProcessName {
 pub struct DurationText(pub String);
 
 impl DurationText {
-    /// The time span; `None` when the text is none.
+    /// The longest there is, 365 days: whatever is longer is a slip of the pen, and sums of some of
+    /// these still fit what times are kept in.
+    pub const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+    /// The time span; `None` when the text is none, or longer than [`Self::LONGEST`].
     pub fn parse(text: &str) -> Option<Duration> {
-        humantime::parse_duration(text).ok()
+        humantime::parse_duration(text).ok().filter(|span| *span <= Self::LONGEST)
     }
 
     /// The time span. A document that was checked always has one.

@@ -77,7 +77,7 @@ fn check_timeouts(timeouts: &Value) -> Vec<Diagnostic> {
                 format!("/{TIMEOUTS}/{name}"),
                 format!("{text:?} is not a time span longer than nothing"),
             )
-            .with_remedy("write for instance 30s, 10m or 1h30m")
+            .with_remedy("write for instance 30s, 10m or 1h30m, 365d at most")
         })
         .collect()
 }

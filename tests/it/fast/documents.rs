@@ -128,6 +128,13 @@ fn each_bad_attribute_is_named_with_its_place_and_a_way_out() {
         ),
         (json!({ "health": { "healthy_timeout": "0s" } }), "/health/healthy_timeout", "longer"),
         (json!({ "poll_interval": "1ms" }), "/poll_interval", "from 100ms to 1m"),
+        // Sums of such times are more than a clock can show.
+        (
+            json!({ "health": { "healthy_timeout": "290000000000y" } }),
+            "/health/healthy_timeout",
+            "365d at most",
+        ),
+        (json!({ "pause_between_batches": "366d" }), "/pause_between_batches", "365d at most"),
         (json!({ "on_failure": "${var.x}" }), "/on_failure", "is an expression"),
         (
             json!({ "simulated_fleet": { "name": "../../etc", "revision": "v2" } }),
