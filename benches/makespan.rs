@@ -48,6 +48,7 @@ fn fleet(instances: u32, seed: u64) -> FleetConfig {
         bad_revisions: BTreeMap::new(),
         replaces_deregistered: false,
         hangs: Some(Hangs { share: 0.02, boot: Duration::from_secs(600) }),
+        launch_lag: Duration::ZERO,
         plain: false,
         schedule: Vec::new(),
     }

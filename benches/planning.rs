@@ -190,6 +190,7 @@ async fn roll(n: u32) {
         bad_revisions: BTreeMap::new(),
         replaces_deregistered: false,
         hangs: None,
+        launch_lag: Duration::ZERO,
         plain: false,
         schedule: Vec::new(),
     };

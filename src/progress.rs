@@ -14,11 +14,13 @@ use rolling_provider::{
 
 mod adopt;
 mod in_place;
+mod missing;
 mod plain;
 mod seen;
 mod sizes;
 
 pub use in_place::InPlace;
+pub use missing::Missing;
 pub use plain::{LaunchTrouble, Plain, members};
 pub use seen::{Seen, trouble};
 
@@ -67,8 +69,10 @@ pub struct Progress {
     pub in_place: InPlace,
     /// What was seen of each instance.
     pub seen: BTreeMap<InstanceId, Seen>,
-    /// Since when there are fewer instances than desired.
-    pub missing_since: Option<Timestamp>,
+    /// Since when each place has been empty that lacks an instance.
+    pub missing: Missing,
+    /// Every instance that was ever seen alive: a look that is late brings no newcomers.
+    known: BTreeSet<InstanceId>,
     /// Instances of the new revision that failed, with the cloud's reason; also those that
     /// failed before a rollout turned back.
     pub failed: BTreeMap<InstanceId, String>,
@@ -84,8 +88,8 @@ pub struct Progress {
     pub activities: Vec<Activity>,
     /// When it was last asked for that.
     pub activities_asked: Option<Timestamp>,
-    /// The highest count of updated plus serving instances, and when it was reached.
-    pub best: Option<(usize, Timestamp)>,
+    /// The least that was left to do so far.
+    pub best: Option<Best>,
     /// Set once the rollout is to end early.
     pub halt: Option<Halt>,
     /// The last revision that the whole fleet is known to have run, where no record says so: from
@@ -127,14 +131,62 @@ pub struct Progress {
 /// What the gates have said so far. None of it survives a crash: they are asked again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gated {
-    /// The number of the batch after which they passed last; 0 before the first.
-    pub passed: Option<u32>,
+    /// What they passed last.
+    pub passed: Option<Question>,
     /// Why they did not pass, as a sentence.
     pub failed: Option<String>,
     /// Since when they have been asked what they are asked now.
     pub asked: Option<Timestamp>,
     /// Since when everything is done and has to stay well.
     pub baking: Option<Timestamp>,
+}
+
+/// The least that was left to do: instances of the fleet's size that are not updated, plus those
+/// that do not serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Best {
+    /// How much that was, at the size the fleet has now.
+    left: u64,
+    /// The size that it is measured by.
+    size: u32,
+    /// When it was reached.
+    pub at: Timestamp,
+}
+
+impl Best {
+    /// Nothing is done yet: whatever is found next is progress.
+    pub fn none(at: Timestamp) -> Self {
+        Best { left: u64::MAX, size: 0, at }
+    }
+
+    /// Takes in what is found `now`. A fleet that grows has as much more to do, which is no lack of
+    /// progress; one that shrinks has less, and goes on from there.
+    pub fn find(&mut self, size: u32, updated: usize, serving: usize, now: Timestamp) {
+        let grown = u64::from(size.saturating_sub(self.size));
+        self.left = self.left.saturating_add(2 * grown);
+        self.size = size;
+        let lacks = |count: usize| u64::from(size).saturating_sub(count as u64);
+        let left = lacks(updated) + lacks(serving);
+        if left < self.left {
+            (self.left, self.at) = (left, now);
+        }
+    }
+}
+
+/// What gates are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The number of the batch that was finished last; 0 before the first.
+    pub after: u32,
+    /// Whether the probes are tried, too, or only the alarms read.
+    pub probes: bool,
+}
+
+impl Question {
+    /// Whether what passed this needs not be asked `other`.
+    pub fn covers(self, other: Question) -> bool {
+        self.after == other.after && (self.probes || !other.probes)
+    }
 }
 
 /// Why a rollout ends early.
@@ -179,10 +231,13 @@ impl Progress {
             self.adopt_victims(target, look);
         }
         self.note_draining(look);
-        let mut live = 0;
+        let (mut live, mut arrived) = (0u32, 0);
         for (id, instance) in &look.instances {
             if instance.lifecycle.is_live() && !self.terminated.contains(id) {
                 live += 1;
+                if !self.seen.contains_key(id) && self.known.insert(id.clone()) {
+                    arrived += 1;
+                }
             }
             self.observe_instance(target, health, now, id, instance);
         }
@@ -198,11 +253,8 @@ impl Progress {
             let ours = &record.borrowed.suspended;
             self.suspended |= !ours.is_empty() && ours.is_subset(&look.suspended);
         }
-        if live >= self.desired(look) {
-            self.missing_since = None;
-        } else {
-            self.missing_since.get_or_insert(now);
-        }
+        let empty = self.desired(look).saturating_sub(live);
+        self.missing.take_in(arrived, empty as usize, now);
         self.control =
             self.record.as_ref().and_then(|record| Control::unheard(&look.record, record));
         self.observed_once = true;
@@ -377,8 +429,8 @@ impl Progress {
 
     /// Takes in that the rollout is waiting on purpose, which is no lack of progress.
     pub fn rest(&mut self, now: Timestamp) {
-        if let Some((_, since)) = &mut self.best {
-            *since = now;
+        if let Some(best) = &mut self.best {
+            best.at = now;
         }
     }
 

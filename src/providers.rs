@@ -289,6 +289,7 @@ pub fn fleet_config(fleet: &SimulatedFleetConfig, shifts: bool) -> FleetConfig {
         bad_revisions: bad.map(|(name, how)| (name.as_str().into(), behaviour(*how))).collect(),
         replaces_deregistered: false,
         hangs: None,
+        launch_lag: std::time::Duration::ZERO,
         plain: false,
         schedule: Vec::new(),
     }

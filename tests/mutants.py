@@ -97,6 +97,19 @@ MUTANTS = [
     (22, "continuous waits like batches", "src/plan/roll.rs",
      "if view.busy() > 0 && !is_continuous {",
      "if view.busy() > 0 && (!is_continuous || view.missing < 1) {"),
+    (22, "one clock for all that is missing", "src/progress/missing.rs",
+     "        self.since.drain(..filled);\n",
+     "        let _ = filled;\n"),
+    (16, "a size that shrank leaves as much to do", "src/progress.rs",
+     "        self.size = size;\n",
+     "        self.size = size.max(self.size);\n        let size = self.size;\n"),
+    (20, "alarms stand for the command", "src/progress.rs",
+     "self.after == other.after && (self.probes || !other.probes)",
+     "self.after == other.after"),
+    (20, "a checkpoint before its gate", "src/plan/roll.rs",
+     "    if gate::is_closed(input, view) {\n        gate::ask(input, view, plan);\n        return true;",
+     "    if gate::is_closed(input, view) && pace::checkpoint(input).is_none() {\n"
+     "        gate::ask(input, view, plan);\n        return true;"),
     (25, "protected ones given back as surplus", "src/plan/batch.rs",
      "view.members.iter().filter(|m| !m.spared && !m.is_victim)",
      "view.members.iter().filter(|m| !m.is_victim)"),
@@ -115,13 +128,13 @@ def copy_to(folder: pathlib.Path) -> None:
 
 def test(folder: pathlib.Path) -> tuple[bool, str]:
     """Whether the tests pass, and the first ones that do not."""
-    only = ["--no-default-features", "-p", "rolling", "--test", "it"]
+    only = ["--no-default-features", "-p", "rolling", "--lib", "--test", "it"]
     if shutil.which("cargo-nextest"):
-        wanted = "test(/^fast::(planner|rollout|properties|crash)::/)"
+        wanted = "kind(lib) + test(/^fast::(planner|rollout|gates|properties|crash)::/)"
         command = ["cargo", "nextest", "run", *only, "--fail-fast", "-E", wanted]
         noticed = r"^ +(?:FAIL|TIMEOUT|SIG\S+) \[.*\] (?:\(.*\) )?\S+ (\S+)$"
     else:
-        wanted = ["properties", "crash", "planner", "rollout"]
+        wanted = ["tests::", "properties", "crash", "planner", "rollout", "gates"]
         command = ["cargo", "test", "-q", *only, "--", *wanted]
         noticed = r"^(\S+) --- FAILED$"
     environment = dict(

@@ -85,12 +85,12 @@ impl Rollout {
         let context = Context {
             target: self.target.name.clone(),
             revision: self.target.revision.to_string(),
-            batch: ask.after,
+            batch: ask.question.after,
         };
         let answer = Answer::default();
         let (slot, notify) = (Arc::clone(&answer), Arc::clone(&self.asking.answered));
         let task = tokio::spawn(async move {
-            let said = ask_all(&*fleet, &clock, &gates, ask.probes, &context).await;
+            let said = ask_all(&*fleet, &clock, &gates, ask.question.probes, &context).await;
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(said);
             notify.notify_one();
         });
@@ -112,7 +112,7 @@ impl Rollout {
             }
         }
         if gates.failed.is_none() && !ask.watches {
-            gates.passed = Some(ask.after);
+            gates.passed = Some(ask.question);
         }
         gates.failed.is_some() || !ask.watches
     }

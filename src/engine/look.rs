@@ -14,7 +14,7 @@ use super::report::Emitter;
 use super::{PATIENCE, Rollout, STOP_WITHIN, Stop};
 use crate::event::Event;
 use crate::plan::View;
-use crate::progress::{Halt, Progress, members};
+use crate::progress::{Best, Halt, Progress, members};
 use crate::record::{Ending, Phase, Record};
 use crate::schedule::Schedule;
 
@@ -187,11 +187,10 @@ impl Rollout {
         let changed = look.instances != self.look.instances || look.capacity != self.look.capacity;
         self.look = look;
         let view = View::new(&self.input(self.look.at));
-        let score = view.updated() + view.serving();
-        if self.progress.best.is_none_or(|(best, _)| score > best) {
-            self.progress.best = Some((score, self.look.at));
-        }
-        let late = self.progress.missing_since.is_some_and(|since| {
+        let (size, updated, serving) = (view.window.size, view.updated(), view.serving());
+        let best = self.progress.best.get_or_insert(Best::none(self.look.at));
+        best.find(size, updated, serving, self.look.at);
+        let late = self.progress.missing.oldest().is_some_and(|since| {
             let asked = self.progress.activities_asked.unwrap_or(since);
             // In time to be told when the launch is given up.
             let late = LAUNCH_IS_LATE.min(self.spec.health.healthy_timeout / 2);

@@ -3,30 +3,31 @@
 
 use super::wait::{Wait, WaitKind};
 use super::{Input, Plan, View};
+use crate::progress::Question;
 use crate::spec::Pacing;
 
 /// What to ask of the gates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// The number of the batch that was finished last; 0 before the first.
-    pub after: u32,
-    /// Whether the probes are tried, too, or only the alarms read.
-    pub probes: bool,
+    /// What they are asked.
+    pub question: Question,
     /// Whether nothing waits for the answer: only a failure counts, and the same is asked again.
     pub watches: bool,
 }
 
 /// Whether what comes next has to wait until the gates have been asked.
 pub fn is_closed(input: &Input<'_>, view: &View<'_>) -> bool {
-    let asks_something = !input.spec.gates.alarms.is_empty() || has_probes(input, view);
-    asks_something && input.progress.gates.passed != Some(input.progress.batch)
+    let question = question(input, view);
+    let asks_something = !input.spec.gates.alarms.is_empty() || question.probes;
+    asks_something && !input.progress.gates.passed.is_some_and(|passed| passed.covers(question))
 }
 
 /// Asks the gates, and waits for them.
 pub fn ask(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
     let Input { spec, progress, now, .. } = *input;
-    let probes = has_probes(input, view);
-    plan.asks = Some(Ask { after: progress.batch, probes, watches: false });
+    let question = question(input, view);
+    let probes = question.probes;
+    plan.asks = Some(Ask { question, watches: false });
     plan.rests = true;
     let alarms = (!spec.gates.alarms.is_empty()).then(|| spec.gates.alarm_names());
     let tried = spec.gates.probes.iter().filter(|_| probes).map(ToString::to_string);
@@ -64,11 +65,13 @@ pub fn bake(input: &Input<'_>, plan: &mut Plan) -> bool {
 /// Watches the alarms without waiting for them.
 pub fn watch(input: &Input<'_>, plan: &mut Plan) {
     if !input.spec.gates.alarms.is_empty() {
-        plan.asks = Some(Ask { after: input.progress.batch, probes: false, watches: true });
+        let question = Question { after: input.progress.batch, probes: false };
+        plan.asks = Some(Ask { question, watches: true });
     }
 }
 
-/// Probes say something of the new revision only once it serves.
-fn has_probes(input: &Input<'_>, view: &View<'_>) -> bool {
-    !input.spec.gates.probes.is_empty() && view.updated() > 0
+/// What is to be asked now. Probes say something of the new revision only once it serves.
+fn question(input: &Input<'_>, view: &View<'_>) -> Question {
+    let probes = !input.spec.gates.probes.is_empty() && view.updated() > 0;
+    Question { after: input.progress.batch, probes }
 }

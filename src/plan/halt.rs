@@ -174,10 +174,10 @@ fn wait_for_launches(input: &Input<'_>, view: &View<'_>, keeps_surge: bool, plan
     if keeps_surge || input.progress.surge == 0 || view.missing == 0 {
         return;
     }
-    let since = input.progress.missing_since.unwrap_or(input.now);
+    let late = input.progress.missing.next_late(super::UNLAUNCHED_AFTER, input.now);
     let detail = Some(format!("{} to go", view.missing));
     let (kind, instances) = (WaitKind::Launch, Vec::new());
-    let deadline = since + super::UNLAUNCHED_AFTER;
+    let deadline = late.unwrap_or(input.now);
     plan.wait(Wait { kind, instances, detail, deadline });
 }
 

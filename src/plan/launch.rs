@@ -78,10 +78,10 @@ pub fn launch(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Pl
 
     // What was there and is not any more may only be late to show.
     let lost = size.saturating_sub(view.members.len() + on_their_way).min(missing);
-    let sure_at = progress.missing_since.unwrap_or(now) + super::UNLAUNCHED_AFTER;
-    if lost > 0 && now < sure_at {
-        missing -= lost;
-        plan.wake_at(Some(sure_at), now);
+    let unsure = lost.saturating_sub(progress.missing.late(super::UNLAUNCHED_AFTER, now));
+    if unsure > 0 {
+        missing -= unsure;
+        plan.wake_at(progress.missing.next_late(super::UNLAUNCHED_AFTER, now), now);
     }
     if missing == 0 {
         return;

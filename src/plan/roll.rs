@@ -81,8 +81,8 @@ fn go_on(
     let complete = view.updated() >= view.window.size as usize;
     let settled = view.busy() == 0 || (complete && view.victims().next().is_none());
     if !settled || view.missing > 0 {
-        let since = input.progress.missing_since;
-        plan.wake_at(since.map(|since| since + super::UNLAUNCHED_AFTER), input.now);
+        let late = input.progress.missing.next_late(super::UNLAUNCHED_AFTER, input.now);
+        plan.wake_at(late, input.now);
         return BTreeSet::new();
     }
     let surplus = surplus(input, view);
@@ -117,6 +117,11 @@ fn rest(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     if view.busy() > 0 || progress.turned_back.is_some() {
         return false;
     }
+    // What a person is asked to approve has passed them.
+    if gate::is_closed(input, view) {
+        gate::ask(input, view, plan);
+        return true;
+    }
     if let Some(ahead) = pace::checkpoint(input)
         && pace::victims(input, view) == 0
         && !view.candidates().any(|member| member.failed)
@@ -133,12 +138,9 @@ fn rest(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
                 let deadline = since + pause;
                 let (kind, instances) = (WaitKind::Checkpoint, Vec::new());
                 plan.wait(Wait { kind, instances, detail: Some(words), deadline });
+                gate::watch(input, plan);
             }
         }
-        return true;
-    }
-    if gate::is_closed(input, view) {
-        gate::ask(input, view, plan);
         return true;
     }
     let ended = if plan.batch_ends { Some(now) } else { progress.batch_ended };

@@ -116,7 +116,8 @@ pub fn blocked(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
         let told = told.map(|activity| activity.cause.as_str());
         let tried = progress.plain.trouble.as_ref().map(|trouble| trouble.cause.as_str());
         let cause = tried.or(told).unwrap_or("the cloud gives no reason");
-        let words = format!("{} not launched within {limit}: {cause}", instances(view.missing));
+        let late = progress.missing.late(spec.health.healthy_timeout, now).max(1);
+        let words = format!("{} not launched within {limit}: {cause}", instances(late));
         return Some(fail(input, words));
     }
     if let Some(since) = progress.set_aside_since
@@ -171,13 +172,13 @@ fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
 
 /// Until when what is missing must have been launched. A rollout that turned back begins anew.
 pub fn launch_deadline(input: &Input<'_>) -> Timestamp {
-    let since = input.progress.missing_since.unwrap_or(input.now);
+    let since = input.progress.missing.oldest().unwrap_or(input.now);
     since.max(input.progress.turned_back_at) + input.spec.health.healthy_timeout
 }
 
-/// Until when a new maximum of updated plus serving instances must be reached.
+/// Until when less must be left to do than ever before.
 pub fn progress_deadline(input: &Input<'_>) -> Timestamp {
-    let since = input.progress.best.map_or(input.progress.started, |(_, at)| at);
+    let since = input.progress.best.map_or(input.progress.started, |best| best.at);
     since + input.spec.progress_deadline(input.target.drain())
 }
 
@@ -189,6 +190,6 @@ pub fn failure(count: usize, id: &InstanceId, revision: &Revision, why: &str) ->
     }
 }
 
-fn instances(count: u32) -> String {
+fn instances(count: usize) -> String {
     if count == 1 { "1 instance was".into() } else { format!("{count} instances were") }
 }

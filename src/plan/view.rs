@@ -134,13 +134,13 @@ impl<'a> View<'a> {
     /// How much of the surge was not launched, so long after it was asked for that it may be
     /// taken off the size again.
     pub fn unlaunched(&self, input: &Input<'_>) -> u32 {
-        let since = input.progress.missing_since.unwrap_or(input.now);
         // Plain instances have no size to take it off: what nobody needs is not launched.
         if input.look.is_plain() {
             return 0;
         }
-        let long = input.now.since(since) >= super::UNLAUNCHED_AFTER;
-        if long { self.missing.min(input.progress.surge) } else { 0 }
+        let late = input.progress.missing.late(super::UNLAUNCHED_AFTER, input.now);
+        let late = u32::try_from(late).unwrap_or(u32::MAX);
+        late.min(self.missing).min(input.progress.surge)
     }
 
     /// How many drain, boot or soak. In batches, none may when the next one begins.

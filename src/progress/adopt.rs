@@ -8,14 +8,14 @@ use rolling_provider::{
     UpdateState,
 };
 
-use super::{Gated, Progress, Seen};
+use super::{Best, Gated, Progress, Seen};
 
 impl Progress {
     /// From now on `target`, whose revision is the completed one, is what the rollout goes to.
     /// Victims of that revision are good again and go back into rotation.
     pub fn turn_back(&mut self, target: &Target, reason: String, now: Timestamp) {
         self.turned_back = Some(reason);
-        self.best = Some((0, now));
+        self.best = Some(Best::none(now));
         self.turned_back_at = now;
         // Those that failed before are no failures of the restored revision.
         self.counted.extend(self.failed.keys().cloned());

@@ -36,6 +36,7 @@ pub fn fleet() -> FleetConfig {
         bad_revisions: BTreeMap::new(),
         replaces_deregistered: false,
         hangs: None,
+        launch_lag: Duration::ZERO,
         plain: false,
         schedule: Vec::new(),
     }

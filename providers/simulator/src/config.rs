@@ -38,6 +38,9 @@ pub struct FleetConfig {
     pub replaces_deregistered: bool,
     /// Launches that take long, drawn from the seed.
     pub hangs: Option<Hangs>,
+    /// The longest that a launch takes to be listed; each takes its own time up to that, drawn from
+    /// the seed. (Auto Scaling's launches take some seconds.)
+    pub launch_lag: Duration,
     /// Whether these are plain instances, which nothing launches, registers or counts by itself.
     pub plain: bool,
     /// What the fleet's schedule has in store. It happens unless scheduled actions are suspended.
@@ -63,6 +66,11 @@ impl FleetConfig {
         let radius = (-2.0 * (1.0 - random.f64()).ln()).sqrt();
         let normal = radius * (std::f64::consts::TAU * random.f64()).cos();
         self.boot.mul_f64((self.boot_sigma * normal).exp())
+    }
+
+    /// How long the `number`th launch takes to be listed.
+    pub(crate) fn lag_of(&self, number: u64) -> Duration {
+        self.launch_lag.mul_f64(self.random(number, 2).f64())
     }
 
     fn random(&self, number: u64, what: u64) -> fastrand::Rng {

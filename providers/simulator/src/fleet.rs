@@ -249,7 +249,8 @@ impl Fleet for Simulator {
     async fn observe(&self) -> Result<Observation, ProviderError> {
         self.with(|state| {
             let now = state.now;
-            let instances = state.instances.iter();
+            let lists = |i: &SimulatedInstance| now >= i.launched_at + self.config.lag_of(i.number);
+            let instances = state.instances.iter().filter(|(_, instance)| lists(instance));
             Ok(Observation {
                 at: now,
                 instances: instances.map(|(id, i)| (id.clone(), self.describe(i, now))).collect(),

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rolling::clock::TokioClock;
-use rolling::engine::Rollout;
+use rolling::engine::{Rollout, Stop};
 use rolling::event::{Event, Outcome};
 use rolling::plan::WaitKind;
 use rolling::spec::{
-    BatchSize, Gates, Health, OnFailure, Pacing, Policy, Probe, RollingDeployment,
+    BatchSize, Checkpoint, Gates, Health, OnFailure, Pacing, Policy, Probe, RollingDeployment,
 };
-use rolling_provider::Fleet as _;
+use rolling_provider::{Action, Fleet as _};
 use rolling_simulator::{Behaviour, EPOCH, Simulator};
 
 use crate::world::{Told, bad, caller, fleet, roll, seconds, simulate, spec, thirty_percent};
@@ -163,6 +163,66 @@ async fn a_command_that_fails_cannot_be_started_or_takes_too_long_is_a_failure()
         let reason = told.report.reason.clone().expect("a reason");
         assert!(reason.contains(words), "{reason}");
         assert_eq!(told.launched("v1"), 10);
+    }
+}
+
+/// What it prints is kept in bounds, and what it leaves running is not waited for.
+#[tokio::test]
+async fn a_command_that_prints_without_end_or_leaves_something_running_ends_with_its_own_end() {
+    for (script, words) in [
+        ("yes | head -c 50000000; echo the end; exit 3", "exit code 3: "),
+        ("sleep 1000 & echo started; exit 3", "exit code 3: started"),
+    ] {
+        let told = roll(quick(), gated(command(script))).await;
+        let said = told.gates().into_iter().map(|(_, _, said)| said).next().expect("an answer");
+        assert!(said.starts_with(words), "{said}");
+        assert!(said.len() < 600, "{} bytes", said.len());
+        assert!(script.contains("started") || said.ends_with("y\nthe end"), "{said}");
+    }
+}
+
+/// Rolls until the first has been terminated, as somebody does who presses Ctrl-C then.
+async fn interrupted(simulator: &Arc<Simulator>, spec: RollingDeployment) -> Outcome {
+    let (send, stop) = tokio::sync::watch::channel(Stop::No);
+    let rollout = Rollout::prepare(simulator.clone(), spec, &caller()).await.expect("prepare");
+    let report = rollout
+        .run(stop, &mut |told| {
+            if matches!(told.event, Event::Acted { action: Action::Terminate { .. } }) {
+                send.send_replace(Stop::Gracefully);
+            }
+        })
+        .await;
+    report.outcome
+}
+
+#[tokio::test]
+async fn alarms_that_were_quiet_before_anything_served_do_not_stand_for_the_command_after_it() {
+    let deploy = RollingDeployment {
+        policy: Policy::AllAtOnce,
+        ..gated(Gates { alarms: ["errors".to_owned()].into(), ..command("exit 1") })
+    };
+    let simulator = quick();
+    assert_eq!(interrupted(&simulator, deploy.clone()).await, Outcome::Aborted);
+    let told = roll(simulator.clone(), deploy).await;
+    assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
+    let reason = told.report.reason.clone().expect("a reason");
+    assert!(reason.contains("did not pass: exit code 1"), "{reason}");
+    assert_eq!(told.launched("v1"), 10);
+}
+
+#[tokio::test]
+async fn what_a_checkpoint_asks_somebody_to_approve_has_passed_the_gates() {
+    for pause in [None, Some(seconds(3600))] {
+        let checkpoints = vec![Checkpoint { percentage: 30, pause }];
+        let deploy = RollingDeployment { checkpoints, ..gated(command("exit 1")) };
+        let told = roll(quick(), deploy).await;
+        assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
+        assert_eq!(told.launched("v1"), 10);
+        let waited = told.events.iter().any(|told| {
+            let Event::Waiting { on } = &told.event else { return false };
+            on.iter().any(|wait| wait.kind == WaitKind::Checkpoint)
+        });
+        assert!(!waited, "nobody is asked, and no time is spent");
     }
 }
 

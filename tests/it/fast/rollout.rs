@@ -1,12 +1,13 @@
 //! Whole rollouts on the simulator, on virtual time.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rolling::engine::Stop;
 use rolling::event::{Event, Outcome};
-use rolling::spec::{BatchSize, OnFailure, Policy, RollingDeployment};
+use rolling::spec::{BatchSize, Bound, Health, OnFailure, Pacing, Policy, RollingDeployment};
 use rolling_provider::{Action, Fleet, Lifecycle, TargetState};
-use rolling_simulator::{Behaviour, FleetConfig};
+use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 
 use crate::world::{
     Told, bad, fleet, group, roll, roll_until, seconds, simulate, simulate_and_stop, spec,
@@ -321,4 +322,53 @@ async fn surge_that_nobody_can_launch_comes_off_the_size_on_the_way_back() {
     assert_ended(&told, Outcome::RolledBack);
     assert_tidy(&*simulator, 10, "v1").await;
     assert_eq!(simulator.launched(), 10);
+}
+
+/// With many places something is always on its way: only one that never comes is a failure.
+#[tokio::test]
+async fn launches_that_take_a_while_to_show_fail_no_healthy_revision() {
+    for seed in 1..=20 {
+        let config = FleetConfig {
+            instances: 100,
+            boot: seconds(12),
+            boot_sigma: 0.3,
+            target_groups: vec![group("web", 3)],
+            launch_lag: seconds(10),
+            seed,
+            ..fleet()
+        };
+        let within =
+            Policy::RollingWithin { surge: Bound::Percent(25), unavailable: Bound::Percent(10) };
+        let health = Health { min_healthy_time: seconds(2), healthy_timeout: seconds(40) };
+        let deploy = RollingDeployment {
+            pacing: Pacing::Continuous,
+            health,
+            poll_interval: seconds(1),
+            ..spec(within)
+        };
+        let simulator = simulate(config);
+        let told = roll(simulator.clone(), deploy).await;
+        assert_eq!(told.report.outcome, Outcome::Succeeded, "{seed}: {:?}", told.report.reason);
+        // Beside those that replace the old, stragglers may have got a duplicate each.
+        assert!(simulator.launched() <= 200 + 25, "{seed}: {}", simulator.launched());
+    }
+}
+
+/// Fewer instances can serve and be updated after it than before: that is no lack of progress.
+#[tokio::test]
+async fn a_fleet_that_is_scaled_in_meanwhile_goes_on_within_its_progress_deadline() {
+    let clock = Arc::new(VirtualClock::new(EPOCH));
+    let config = FleetConfig { instances: 20, ..fleet() };
+    let simulator = Arc::new(Simulator::in_memory(config, clock.clone()));
+    let resized = simulator.clone();
+    clock.at(EPOCH + seconds(400), move || {
+        resized.intervene(Intervention::Resize(9)).expect("a size");
+    });
+    let deploy = RollingDeployment {
+        progress_deadline: Some(seconds(150)),
+        ..spec(Policy::Rolling(BatchSize::Fixed(1)))
+    };
+    let told = roll(simulator.clone(), deploy).await;
+    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
+    assert_eq!(told.report.instances.len(), 9);
 }
