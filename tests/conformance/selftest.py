@@ -24,7 +24,8 @@ BROKEN = [
     ("a result or an error", COALESCED, "exactly one of result and error"),
     ("no progress unasked", COALESCED, "progress only for a token that was given"),
     ("ids are echoed", IDS, "one answer to each request"),
-    ("survival", IDS, "an answer to id"),
+    # It is noticed by the next answer, or, where it was quick to go, by the next message.
+    ("survival", IDS, ("an answer to id", "the server reads what is written")),
     ("exit codes", EXIT, "exit code 1"),
 ]
 
@@ -44,7 +45,9 @@ def run(options):
             good = all(one["ok"] for one in told)
             print("%s a server that breaks no rule passes" % ("ok" if good else "FAIL"))
         else:
-            good = not told[0]["ok"] and words in told[0]["expected"]
+            words = (words,) if isinstance(words, str) else words
+            expected = told[0]["expected"]
+            good = not told[0]["ok"] and any(one in expected for one in words)
             print("%s found out: %s" % ("ok" if good else "FAIL", rule))
         if not good:
             missed += 1
