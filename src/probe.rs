@@ -125,13 +125,11 @@ async fn execute(
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let reading =
             async { tokio::join!(keep_end(stdout, &mut out), keep_end(stderr, &mut err)) };
-        tokio::select! {
-            ended = end(&mut child, reading) => ended,
-            () = clock.sleep(timeout) => {
-                let timeout = humantime::format_duration(timeout);
-                return Err(format!("it did not end within {timeout}"));
-            }
-        }
+        end(&mut child, reading, clock.sleep(timeout)).await
+    };
+    let Some(ended) = ended else {
+        let timeout = humantime::format_duration(timeout);
+        return Err(format!("it did not end within {timeout}"));
     };
     let ended = ended.map_err(|error| format!("cannot follow {program}: {error}"))?;
     let printed = [out, err].concat();
@@ -146,21 +144,31 @@ async fn execute(
     if ended.success() { Ok(said) } else { Err(said) }
 }
 
-/// Waits until a command has ended, whose output `reading` reads meanwhile. What it has left running
-/// may hold the output open for as long as it likes: that is not waited for.
-async fn end(child: &mut Child, reading: impl Future) -> io::Result<ExitStatus> {
-    tokio::pin!(reading);
-    let ended = tokio::select! {
-        ended = child.wait() => ended,
-        _ = &mut reading => return child.wait().await,
+/// Waits until a command has ended, whose output `reading` reads meanwhile; `None` where that is not
+/// before `limit`. What it has left running may hold the output open for as long as it likes: that
+/// is not waited for.
+async fn end(
+    child: &mut Child,
+    reading: impl Future,
+    limit: impl Future,
+) -> Option<io::Result<ExitStatus>> {
+    tokio::pin!(reading, limit);
+    let mut is_read = false;
+    let ended = loop {
+        tokio::select! {
+            ended = child.wait() => break ended,
+            _ = &mut reading, if !is_read => is_read = true,
+            _ = &mut limit => return None,
+        }
     };
     #[expect(clippy::disallowed_methods, reason = "a pipe's time, not the fleet's")]
     let enough = tokio::time::sleep(LAST_WORDS_WITHIN);
     tokio::select! {
-        _ = &mut reading => {}
-        () = enough => {}
+        _ = &mut reading, if !is_read => {}
+        () = enough, if !is_read => {}
+        else => {}
     }
-    ended
+    Some(ended)
 }
 
 /// Reads to the end, and keeps what may be told of it.

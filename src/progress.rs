@@ -13,12 +13,14 @@ use rolling_provider::{
 };
 
 mod adopt;
+mod best;
 mod in_place;
 mod missing;
 mod plain;
 mod seen;
 mod sizes;
 
+pub use best::Best;
 pub use in_place::InPlace;
 pub use missing::Missing;
 pub use plain::{LaunchTrouble, Plain, members};
@@ -141,43 +143,13 @@ pub struct Gated {
     pub baking: Option<Timestamp>,
 }
 
-/// The least that was left to do: instances of the fleet's size that are not updated, plus those
-/// that do not serve.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Best {
-    /// How much that was, at the size the fleet has now.
-    left: u64,
-    /// The size that it is measured by.
-    size: u32,
-    /// When it was reached.
-    pub at: Timestamp,
-}
-
-impl Best {
-    /// Nothing is done yet: whatever is found next is progress.
-    pub fn none(at: Timestamp) -> Self {
-        Best { left: u64::MAX, size: 0, at }
-    }
-
-    /// Takes in what is found `now`. A fleet that grows has as much more to do, which is no lack of
-    /// progress; one that shrinks has less, and goes on from there.
-    pub fn find(&mut self, size: u32, updated: usize, serving: usize, now: Timestamp) {
-        let grown = u64::from(size.saturating_sub(self.size));
-        self.left = self.left.saturating_add(2 * grown);
-        self.size = size;
-        let lacks = |count: usize| u64::from(size).saturating_sub(count as u64);
-        let left = lacks(updated) + lacks(serving);
-        if left < self.left {
-            (self.left, self.at) = (left, now);
-        }
-    }
-}
-
 /// What gates are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Question {
     /// The number of the batch that was finished last; 0 before the first.
     pub after: u32,
+    /// How many checkpoints have been passed.
+    pub checkpoints: u32,
     /// Whether the probes are tried, too, or only the alarms read.
     pub probes: bool,
 }
@@ -185,7 +157,8 @@ pub struct Question {
 impl Question {
     /// Whether what passed this needs not be asked `other`.
     pub fn covers(self, other: Question) -> bool {
-        self.after == other.after && (self.probes || !other.probes)
+        (self.after, self.checkpoints) == (other.after, other.checkpoints)
+            && (self.probes || !other.probes)
     }
 }
 
@@ -329,7 +302,10 @@ impl Progress {
                     self.wrote(desired, desired.saturating_sub(1), now);
                 }
             }
-            Action::SetCapacity { desired: to, .. } => self.wrote(desired, *to, now),
+            Action::SetCapacity { desired: to, .. } => {
+                self.missing.give_up(desired.saturating_sub(*to) as usize);
+                self.wrote(desired, *to, now);
+            }
             Action::Launch { like, .. } => self.launched(like, now),
             Action::Update { instances, to, token } => {
                 for id in instances {

@@ -35,8 +35,8 @@ pub struct RollingDeployment {
     pub protected: SetAside,
     /// What to do about instances to replace that are in standby.
     pub standby: SetAside,
-    /// How long the rollout may go without reaching a new maximum of updated and serving
-    /// instances; `None` is the drain deadline plus twice [`Health::healthy_timeout`].
+    /// How long the rollout may go without less being left to do (see [`crate::progress::Best`]);
+    /// `None` is the drain deadline plus twice [`Health::healthy_timeout`].
     pub progress_deadline: Option<Duration>,
     /// The longest time between two looks at the fleet.
     pub poll_interval: Duration,

@@ -127,7 +127,11 @@ impl<'a> Checker<'a> {
         }
         if schema["format"] == "rolling-duration" && DurationText::parse(text).is_none() {
             let remedy = Some("write for instance 30s, 10m or 1h30m, 365d at most".to_owned());
-            self.error(pointer, format!("{text:?} is not a time span"), remedy);
+            let words = match DurationText::is_too_long(text) {
+                true => format!("{text:?} is longer than 365d"),
+                false => format!("{text:?} is not a time span"),
+            };
+            self.error(pointer, words, remedy);
         }
         if schema["minLength"].as_u64().is_some_and(|least| (text.len() as u64) < least) {
             self.error(pointer, "must not be empty".into(), None);

@@ -84,7 +84,8 @@ pub struct RollingDeploymentConfig {
     pub scale_in_protected_instances: Option<SetAsideName>,
     /// The same for instances in standby.
     pub standby_instances: Option<SetAsideName>,
-    /// How long the rollout may go without a new maximum of updated and serving instances.
+    /// How long the rollout may go without less being left to do: instances that are not updated, and
+    /// instances that do not serve.
     /// Default: the target groups' deregistration delay plus 30 s plus twice `healthy_timeout`.
     pub progress_deadline: Option<DurationText>,
     /// The longest time between two looks at the fleet. From 100ms to 1m, default `10s`.

@@ -194,7 +194,7 @@ impl Rollout {
             let asked = self.progress.activities_asked.unwrap_or(since);
             // In time to be told when the launch is given up.
             let late = LAUNCH_IS_LATE.min(self.spec.health.healthy_timeout / 2);
-            self.look.at.since(asked) >= late
+            self.look.at.since(since) >= late && self.look.at.since(asked) >= late
         });
         if late || self.progress.failed.len() > failed {
             self.ask_why().await;

@@ -15,7 +15,7 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
     let Input { target, look, progress, .. } = *input;
     let mut record = standing(input, view);
     let failed = count_failure(input, &mut record);
-    pass_checkpoint(input, &mut record);
+    pass_checkpoint(input, view, &mut record);
     // Somebody who scales the fleet meanwhile changes what surge is measured by.
     record.size = progress.size(look);
 
@@ -202,15 +202,17 @@ fn count_failure(input: &Input<'_>, record: &mut Record) -> Option<Step> {
     })
 }
 
-/// A checkpoint is passed when its time is over, or when somebody resumes the rollout.
-fn pass_checkpoint(input: &Input<'_>, record: &mut Record) {
-    let (Some(since), Some(ahead)) = (input.progress.at_checkpoint, pace::checkpoint(input)) else {
-        return;
-    };
-    let over = ahead.pause.is_some_and(|pause| input.now >= since + pause);
+/// A checkpoint is passed when its time is over, or when somebody resumes the rollout, who need not
+/// wait for its gates to have been asked.
+fn pass_checkpoint(input: &Input<'_>, view: &View<'_>, record: &mut Record) {
+    let since = input.progress.at_checkpoint;
+    let Some(ahead) = pace::checkpoint(input) else { return };
+    let times = since.zip(ahead.pause);
+    let over = times.is_some_and(|(since, pause)| input.now >= since + pause);
     let resumed =
         input.progress.control.as_ref().is_some_and(|control| control.word == Word::Resume);
-    if over || resumed {
+    let stands = since.is_some() || pace::reached(input, view).is_some();
+    if over || (resumed && stands) {
         record.gate += 1;
     }
 }

@@ -65,7 +65,7 @@ pub fn bake(input: &Input<'_>, plan: &mut Plan) -> bool {
 /// Watches the alarms without waiting for them.
 pub fn watch(input: &Input<'_>, plan: &mut Plan) {
     if !input.spec.gates.alarms.is_empty() {
-        let question = Question { after: input.progress.batch, probes: false };
+        let question = Question { probes: false, ..asked_now(input) };
         plan.asks = Some(Ask { question, watches: true });
     }
 }
@@ -73,5 +73,11 @@ pub fn watch(input: &Input<'_>, plan: &mut Plan) {
 /// What is to be asked now. Probes say something of the new revision only once it serves.
 fn question(input: &Input<'_>, view: &View<'_>) -> Question {
     let probes = !input.spec.gates.probes.is_empty() && view.updated() > 0;
-    Question { after: input.progress.batch, probes }
+    Question { probes, ..asked_now(input) }
+}
+
+/// What is asked once a batch, and again after each checkpoint: time has passed there.
+fn asked_now(input: &Input<'_>) -> Question {
+    let checkpoints = input.progress.record.as_ref().map_or(0, |record| record.gate);
+    Question { after: input.progress.batch, checkpoints, probes: false }
 }

@@ -174,10 +174,11 @@ fn wait_for_launches(input: &Input<'_>, view: &View<'_>, keeps_surge: bool, plan
     if keeps_surge || input.progress.surge == 0 || view.missing == 0 {
         return;
     }
+    // Where none will be late any more, a smaller size was refused: that is told, not waited for.
     let late = input.progress.missing.next_late(super::UNLAUNCHED_AFTER, input.now);
+    let Some(deadline) = late else { return };
     let detail = Some(format!("{} to go", view.missing));
     let (kind, instances) = (WaitKind::Launch, Vec::new());
-    let deadline = late.unwrap_or(input.now);
     plan.wait(Wait { kind, instances, detail, deadline });
 }
 

@@ -78,10 +78,10 @@ pub fn launch(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Pl
 
     // What was there and is not any more may only be late to show.
     let lost = size.saturating_sub(view.members.len() + on_their_way).min(missing);
-    let unsure = lost.saturating_sub(progress.missing.late(super::UNLAUNCHED_AFTER, now));
+    let unsure = lost.saturating_sub(progress.plain.lost.late(super::UNLAUNCHED_AFTER, now));
     if unsure > 0 {
         missing -= unsure;
-        plan.wake_at(progress.missing.next_late(super::UNLAUNCHED_AFTER, now), now);
+        plan.wake_at(progress.plain.lost.next_late(super::UNLAUNCHED_AFTER, now), now);
     }
     if missing == 0 {
         return;

@@ -15,6 +15,15 @@ pub fn checkpoint(input: &Input<'_>) -> Option<Checkpoint> {
     ahead.filter(|_| input.progress.turned_back.is_none())
 }
 
+/// The checkpoint ahead, where nothing more may be replaced before it is passed.
+pub fn reached(input: &Input<'_>, view: &View<'_>) -> Option<Checkpoint> {
+    checkpoint(input).filter(|_| {
+        view.busy() == 0
+            && victims(input, view) == 0
+            && !view.candidates().any(|member| member.failed)
+    })
+}
+
 /// How many more instances may become new before the checkpoint ahead. Counted are those that
 /// are new, those on their way, and those whose victims are.
 pub fn allowance(view: &View<'_>, ahead: Option<Checkpoint>) -> usize {

@@ -122,10 +122,7 @@ fn rest(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
         gate::ask(input, view, plan);
         return true;
     }
-    if let Some(ahead) = pace::checkpoint(input)
-        && pace::victims(input, view) == 0
-        && !view.candidates().any(|member| member.failed)
-    {
+    if let Some(ahead) = pace::reached(input, view) {
         let since = progress.at_checkpoint.unwrap_or(now);
         let words = format!("checkpoint at {} percent", ahead.percentage);
         match ahead.pause {
@@ -149,6 +146,7 @@ fn rest(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
         plan.rests = true;
         let (kind, instances, detail) = (WaitKind::Pause, Vec::new(), None);
         plan.wait(Wait { kind, instances, detail, deadline });
+        gate::watch(input, plan);
     }
     next.is_some()
 }

@@ -156,7 +156,12 @@ fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
             format!("{} ({}{by})", member.id, why.unwrap_or("does not serve"))
         })
         .collect();
-    let names = if blockers.is_empty() { "nobody".into() } else { blockers.join(", ") };
+    let cause = input.progress.activities.iter().find(|activity| activity.failed);
+    let names = match (blockers.is_empty(), cause) {
+        (false, _) => blockers.join(", "),
+        (true, Some(activity)) => format!("launches, of which the last failed: {}", activity.cause),
+        (true, None) => "nobody".into(),
+    };
     let reason = format!(
         "no progress for {limit}: {} updated, {} of {} serving; waited for: {names}",
         view.updated(),

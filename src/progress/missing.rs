@@ -22,6 +22,12 @@ impl Missing {
         self.since.resize(empty, now);
     }
 
+    /// So many places are given up, by a smaller size of ours: those that have been empty longest.
+    pub(super) fn give_up(&mut self, places: usize) {
+        let given_up = places.min(self.since.len());
+        self.since.drain(..given_up);
+    }
+
     /// Since when the place has been empty that has been so for longest.
     pub fn oldest(&self) -> Option<Timestamp> {
         self.since.front().copied()
@@ -68,5 +74,18 @@ mod tests {
         missing.take_in(0, 3, at(16));
         missing.take_in(0, 2, at(17));
         assert_eq!((missing.oldest(), missing.late(long, at(27))), (Some(at(0)), 2));
+    }
+
+    #[test]
+    fn a_place_that_is_given_up_leaves_the_others_their_own_time() {
+        let long = Duration::from_secs(15);
+        let mut missing = Missing::default();
+        missing.take_in(0, 1, at(0));
+        missing.take_in(0, 2, at(10));
+        missing.take_in(0, 3, at(14));
+        assert_eq!(missing.late(long, at(15)), 1);
+        missing.give_up(1);
+        missing.take_in(0, 2, at(16));
+        assert_eq!((missing.late(long, at(24)), missing.late(long, at(25))), (0, 1));
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rolling_provider::{InstanceId, Observation, Target, TargetState, Timestamp};
 
-use super::Progress;
+use super::{Missing, Progress};
 use crate::record::{Ending, Record};
 
 /// How long a launch that the cloud accepted is believed in while a look does not show it.
@@ -25,6 +25,8 @@ pub struct Plain {
     launched: BTreeMap<InstanceId, Launched>,
     /// How many of them the last look does not show.
     pub on_their_way: u32,
+    /// Since when instances are gone that nobody took out.
+    pub lost: Missing,
     /// Tokens of launches whose instances are gone.
     pub spent: BTreeSet<String>,
     /// Why nothing could be launched when it was last tried.
@@ -117,6 +119,8 @@ impl Progress {
             None => true,
         };
         self.plain.on_their_way = count(self.plain.launched.values().filter(is_hidden));
+        let lost = size.saturating_sub(live + self.plain.on_their_way);
+        self.plain.lost.take_in(0, lost as usize, now);
     }
 
     /// Whether a launch in place of `like` was accepted a moment ago.

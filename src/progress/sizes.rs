@@ -49,7 +49,9 @@ impl Progress {
         self.unsure = open;
         let settled: Vec<Unsure> = settled;
         for Unsure { action, surge } in settled {
-            if let Action::Terminate { instance, .. } | Action::Detach { instance, .. } = action {
+            if let Action::Terminate { instance, .. } | Action::Detach { instance, .. } =
+                action.clone()
+            {
                 self.victims.remove(&instance);
                 self.terminated.insert(instance);
             }
@@ -57,6 +59,9 @@ impl Progress {
             // The look that shows the effect shows the size, too, and later ones may not.
             let shown = look.desired();
             let before = self.desired(look);
+            if let Action::SetCapacity { .. } = action {
+                self.missing.give_up(before.saturating_sub(shown) as usize);
+            }
             self.wrote(before, shown, look.at);
         }
     }

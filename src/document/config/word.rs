@@ -287,6 +287,11 @@ impl DurationText {
         humantime::parse_duration(text).ok().filter(|span| *span <= Self::LONGEST)
     }
 
+    /// Whether the text is a time span that is longer than [`Self::LONGEST`].
+    pub fn is_too_long(text: &str) -> bool {
+        humantime::parse_duration(text).is_ok_and(|span| span > Self::LONGEST)
+    }
+
     /// The time span. A document that was checked always has one.
     pub fn get(&self) -> Duration {
         Self::parse(&self.0).unwrap_or_default()
@@ -302,7 +307,7 @@ impl JsonSchema for DurationText {
         json_schema!({
             "type": "string",
             "format": "rolling-duration",
-            "description": "A time span: `30s`, `10m`, `1h30m`.",
+            "description": "A time span: `30s`, `10m`, `1h30m`; `365d` at most.",
         })
     }
 }

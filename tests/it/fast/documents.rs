@@ -134,7 +134,7 @@ fn each_bad_attribute_is_named_with_its_place_and_a_way_out() {
             "/health/healthy_timeout",
             "365d at most",
         ),
-        (json!({ "pause_between_batches": "366d" }), "/pause_between_batches", "365d at most"),
+        (json!({ "pause_between_batches": "366d" }), "/pause_between_batches", "longer than 365d"),
         (json!({ "on_failure": "${var.x}" }), "/on_failure", "is an expression"),
         (
             json!({ "simulated_fleet": { "name": "../../etc", "revision": "v2" } }),
