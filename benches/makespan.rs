@@ -8,7 +8,7 @@
     reason = "a benchmark prints, and fails loudly"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,13 +30,7 @@ const DRAIN: Duration = Duration::from_secs(20);
 
 fn fleet(instances: u32, seed: u64) -> FleetConfig {
     FleetConfig {
-        name: "web".into(),
         instances,
-        initial_revision: "v1".into(),
-        revision: "v2".into(),
-        zones: 3,
-        second: None,
-        update: None,
         target_groups: vec![TargetGroupConfig {
             name: "web".into(),
             register: REGISTER,
@@ -45,12 +39,8 @@ fn fleet(instances: u32, seed: u64) -> FleetConfig {
         boot: Duration::from_secs(120),
         boot_sigma: 0.3,
         seed,
-        bad_revisions: BTreeMap::new(),
-        replaces_deregistered: false,
         hangs: Some(Hangs { share: 0.02, boot: Duration::from_secs(600) }),
-        launch_lag: Duration::ZERO,
-        plain: false,
-        schedule: Vec::new(),
+        ..FleetConfig::default()
     }
 }
 

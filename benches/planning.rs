@@ -28,7 +28,7 @@ use rolling_provider::{
     Capacity, Instance, InstanceId, Lifecycle, Observation, Tags, Target, TargetGroup,
     TargetHealth, TargetState, Timestamp,
 };
-use rolling_simulator::{EPOCH, FleetConfig, Simulator, TargetGroupConfig, VirtualClock};
+use rolling_simulator::{EPOCH, FleetConfig, Simulator, VirtualClock};
 use tokio::sync::watch;
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
@@ -133,6 +133,8 @@ fn record(n: u32, target: &Target) -> Record {
         fault: false,
         size: n,
         surge: 0,
+        surge_before: 0,
+        gives_back: false,
         failures: 0,
         last_failed: None,
         kept: 0,
@@ -171,29 +173,7 @@ fn plan_one_tick(n: u32) -> f64 {
 }
 
 async fn roll(n: u32) {
-    let config = FleetConfig {
-        name: "web".into(),
-        instances: n,
-        initial_revision: "v1".into(),
-        revision: "v2".into(),
-        zones: 3,
-        second: None,
-        update: None,
-        target_groups: vec![TargetGroupConfig {
-            name: "web".into(),
-            register: Duration::from_secs(10),
-            drain: Duration::from_secs(20),
-        }],
-        boot: Duration::from_secs(30),
-        boot_sigma: 0.2,
-        seed: 1,
-        bad_revisions: BTreeMap::new(),
-        replaces_deregistered: false,
-        hangs: None,
-        launch_lag: Duration::ZERO,
-        plain: false,
-        schedule: Vec::new(),
-    };
+    let config = FleetConfig { instances: n, ..FleetConfig::default() };
     let clock = Arc::new(VirtualClock::new(EPOCH));
     let simulator = Arc::new(Simulator::in_memory(config, clock));
     let caller = Caller {

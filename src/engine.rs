@@ -18,7 +18,8 @@ pub use command::Commanded;
 pub use refresh::UnderWay;
 
 use rolling_provider::{
-    Action, Alarm, Clock, Fleet, Observation, ProviderError, Refresh, Revision, Target, Timestamp,
+    Action, Alarm, Clock, ErrorKind, Fleet, Observation, ProviderError, Refresh, Revision, Target,
+    Timestamp,
 };
 use tokio::sync::watch;
 
@@ -30,7 +31,7 @@ use crate::control::Control;
 use crate::event::{Envelope, Event, Outcome, Report};
 use crate::lease::Lease;
 use crate::plan::{self, Input, Outlook, Plan, Preview, Verdict};
-use crate::progress::{Halt, Progress};
+use crate::progress::{Halt, LOOKS_LAG, Progress};
 use crate::record::{Ending, LEASE, Record};
 use crate::schedule::Schedule;
 use crate::spec::{Engine, Gates, RollingDeployment};
@@ -369,7 +370,7 @@ impl Rollout {
                         if failing.as_ref().is_some_and(|(failed, _)| *failed == action) {
                             failing = None;
                         }
-                        if matches!(done, Acted::Refused) {
+                        if matches!(done, Acted::Refused | Acted::Resized) {
                             break;
                         }
                     }
@@ -384,7 +385,11 @@ impl Rollout {
                     let now = self.clock.now();
                     let (_, since) = *failing.get_or_insert_with(|| (action.clone(), now));
                     let stopping = self.progress.halt.as_ref().is_some_and(|h| h.until.is_some());
-                    let patience = if stopping { STOP_WITHIN } else { PATIENCE };
+                    let patience = match (stopping, error.kind) {
+                        (true, _) => STOP_WITHIN,
+                        (false, ErrorKind::Refused | ErrorKind::Invalid) => LOOKS_LAG,
+                        (false, _) => PATIENCE,
+                    };
                     if now.since(since) > patience {
                         self.refused(action, &error, emit);
                         failing = None;

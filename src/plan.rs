@@ -124,6 +124,12 @@ impl Plan {
         }
     }
 
+    /// The record that stands once what is planned so far is done.
+    fn record<'a>(&'a self, input: &Input<'a>) -> Option<&'a Record> {
+        let planned = self.actions.iter().rev().find_map(|step| step.record.as_ref());
+        planned.or(input.progress.record.as_ref())
+    }
+
     fn wait(&mut self, wait: Wait) {
         self.wake = Some(self.wake.map_or(wait.deadline, |wake| wake.min(wait.deadline)));
         self.waiting_on.push(wait);
@@ -144,18 +150,16 @@ pub struct Step {
     pub action: Action,
     /// The record that [`Action::WriteRecord`] writes.
     pub record: Option<Record>,
-    /// For [`Action::SetCapacity`]: how much of the size is surge afterwards.
-    pub surge: Option<u32>,
 }
 
 impl Step {
     pub(crate) fn plain(action: Action) -> Self {
-        Step { action, record: None, surge: None }
+        Step { action, record: None }
     }
 
     pub(crate) fn record(record: Record) -> Self {
         let action = Action::WriteRecord { tags: record.tags() };
-        Step { action, record: Some(record), surge: None }
+        Step { action, record: Some(record) }
     }
 }
 

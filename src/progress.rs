@@ -12,6 +12,7 @@ use rolling_provider::{
     TargetGroupId, TargetState, Timestamp,
 };
 
+mod accepted;
 mod adopt;
 mod best;
 mod in_place;
@@ -26,7 +27,8 @@ pub use missing::Missing;
 pub use plain::{LaunchTrouble, Plain, members};
 pub use seen::{Seen, trouble};
 
-use self::sizes::{Unsure, Written};
+pub use self::sizes::LOOKS_LAG;
+use self::sizes::Sizes;
 use crate::control::Control;
 use crate::plan::shift;
 use crate::record::{Ending, Phase, ROLLOUT, Record};
@@ -63,8 +65,8 @@ pub struct Progress {
     pub discarded: BTreeSet<InstanceId>,
     /// Instances whose termination the cloud accepted.
     pub terminated: BTreeSet<InstanceId>,
-    /// How many of the live or missing instances are surge of ours.
-    pub surge: u32,
+    /// The sizes of a fleet that has some.
+    sizes: Sizes,
     /// What is known of plain instances.
     pub plain: Plain,
     /// What is known of updates in place.
@@ -120,9 +122,9 @@ pub struct Progress {
     pub gates: Gated,
     /// Actions that the cloud refused for good while we were putting things back.
     pub refused: Vec<(Action, String)>,
-    /// Calls that changed the size, or would have, without an answer. See [`Unsure`].
-    unsure: Vec<Unsure>,
-    desired_written: Option<Written>,
+    /// Calls that changed the size, or would have, without an answer: each is counted once the
+    /// fleet shows it, or once it is asked for again and accepted.
+    unsure: Vec<Action>,
     /// Whether the record was to be erased, without an answer.
     erasing: bool,
     /// Whether this engine has erased the record: its rollout is over, whatever a late look says.
@@ -196,8 +198,7 @@ impl Progress {
     /// Takes in one look at the fleet.
     pub fn observe(&mut self, target: &Target, health: &Health, look: &Observation) {
         let now = look.at;
-        self.settle_unsure(look);
-        self.settle_desired(look);
+        self.look_at_sizes(look, target.no_surge.is_none());
         self.note_updates(look);
         if !self.observed_once {
             self.adopt_failed(target, look);
@@ -246,113 +247,6 @@ impl Progress {
         {
             self.control = None;
         }
-    }
-
-    /// Takes in that nobody knows whether `action` took effect; see [`Self::accepted`].
-    pub fn unsure(&mut self, action: &Action, surge: Option<u32>) {
-        self.erasing |= matches!(action, Action::EraseRecord { keys } if keys.contains(ROLLOUT));
-        let resizes = matches!(
-            action,
-            Action::SetCapacity { .. }
-                | Action::Terminate { decrement: true, .. }
-                | Action::Detach { decrement: true, .. }
-        );
-        if resizes && self.unsure.iter().all(|unsure| unsure.action != *action) {
-            self.unsure.push(Unsure { action: action.clone(), surge });
-        }
-    }
-
-    /// Takes in that the cloud accepted `action` at `now`. `surge` is how much of the size is
-    /// surge afterwards, where the action sets it; `desired` is the size that held before.
-    pub fn accepted(&mut self, action: &Action, surge: Option<u32>, desired: u32, now: Timestamp) {
-        self.unsure.retain(|unsure| unsure.action != *action);
-        if let Some(surge) = surge {
-            self.surge = surge;
-        }
-        match action {
-            Action::Deregister { target_group, instances } => {
-                for id in instances {
-                    self.note_deregistered(id, target_group, now);
-                }
-            }
-            Action::Register { target_group, instances } => {
-                for id in instances {
-                    self.strays.remove(&(id.clone(), target_group.clone()));
-                    self.drains.remove(&(id.clone(), target_group.clone()));
-                    if let Some(groups) = self.deregistered.get_mut(id) {
-                        groups.remove(target_group);
-                        if groups.is_empty() {
-                            self.deregistered.remove(id);
-                        }
-                    }
-                    if !self.was_deregistered(id) {
-                        self.victims.remove(id);
-                        self.returned.insert(id.clone(), now);
-                    }
-                }
-            }
-            Action::Terminate { instance, decrement } | Action::Detach { instance, decrement } => {
-                self.victims.remove(instance);
-                self.terminated.insert(instance.clone());
-                if matches!(action, Action::Detach { .. }) {
-                    self.kept.insert(instance.clone());
-                }
-                if *decrement {
-                    self.surge = self.surge.saturating_sub(1);
-                    self.wrote(desired, desired.saturating_sub(1), now);
-                }
-            }
-            Action::SetCapacity { desired: to, .. } => {
-                self.missing.give_up(desired.saturating_sub(*to) as usize);
-                self.wrote(desired, *to, now);
-            }
-            Action::Launch { like, .. } => self.launched(like, now),
-            Action::Update { instances, to, token } => {
-                for id in instances {
-                    self.updating(id, to, token, now);
-                }
-            }
-            Action::Confirm { instances, to } => self.confirmed(instances, to.as_ref(), now),
-            Action::Release { instance } => {
-                let goes = self.terminated.contains(instance);
-                self.released.insert((instance.clone(), goes));
-            }
-            Action::Discard { instances } => self.discarded.extend(instances.iter().cloned()),
-            Action::WriteRecord { .. }
-            | Action::Tag { .. }
-            | Action::Own { .. }
-            | Action::Disown { .. } => {}
-            Action::EraseRecord { keys } if !keys.contains(ROLLOUT) => {}
-            Action::EraseRecord { .. } => self.erased(),
-            Action::CatchUp { desired: Some(to), .. } => self.wrote(desired, *to, now),
-            Action::SuspendProcesses { .. } => self.suspended = true,
-            Action::ResumeProcesses { .. }
-            | Action::MoveTemplate { .. }
-            | Action::Shift { .. }
-            | Action::CatchUp { desired: None, .. } => {}
-        }
-    }
-
-    fn erased(&mut self) {
-        let completed = self.record.take().and_then(|record| record.completed);
-        self.known_completed = completed.or(self.known_completed.take());
-        self.over = true;
-    }
-
-    /// The desired size, where a size of ours that reads do not show yet counts.
-    pub fn desired(&self, look: &Observation) -> u32 {
-        if look.is_plain() {
-            return self.plain.desired;
-        }
-        self.desired_written.as_ref().map_or(look.desired(), |written| written.desired)
-    }
-
-    /// The size the fleet is meant to have, without surge of ours.
-    pub fn size(&self, look: &Observation) -> u32 {
-        if look.is_plain() {
-            return self.plain.size;
-        }
-        self.desired(look).saturating_sub(self.surge)
     }
 
     /// Whether the cloud takes `id` for serving: in service, healthy, and healthy in every

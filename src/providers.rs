@@ -282,16 +282,11 @@ pub fn fleet_config(fleet: &SimulatedFleetConfig, shifts: bool) -> FleetConfig {
             drain: time(&None, 20),
         }),
         target_groups: groups,
-        update: None,
         boot: time(&fleet.boot, 30),
         boot_sigma: fleet.boot_sigma.unwrap_or(0.2),
         seed: fleet.seed.unwrap_or(1),
         bad_revisions: bad.map(|(name, how)| (name.as_str().into(), behaviour(*how))).collect(),
-        replaces_deregistered: false,
-        hangs: None,
-        launch_lag: std::time::Duration::ZERO,
-        plain: false,
-        schedule: Vec::new(),
+        ..FleetConfig::default()
     }
 }
 

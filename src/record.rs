@@ -60,6 +60,10 @@ pub struct Record {
     pub size: u32,
     /// How many of the live instances are surge: written before they are asked for.
     pub surge: u32,
+    /// How many were before that was written: until it is asked for, they still are.
+    pub surge_before: u32,
+    /// Whether surge is being given back, one by one: there may be less of it by now.
+    pub gives_back: bool,
     /// Instances that have failed.
     pub failures: u32,
     /// The instance that was counted last: written with the count, so that nothing counts twice.
@@ -148,12 +152,23 @@ impl Phase {
 pub struct Borrowed {
     /// The fleet's template as it was found, aliases resolved where they could be.
     pub template: Option<Revision>,
-    /// The maximum size: (as it was found, as we wrote it).
-    pub max: Option<(u32, u32)>,
+    /// The maximum size.
+    pub max: Option<BorrowedMax>,
     /// Processes that run normally and that we suspended.
     pub suspended: BTreeSet<String>,
     /// By what requests may be shifted to the second target group, as [`ways`] names it.
     pub shifts: Option<String>,
+}
+
+/// A maximum size that is changed for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BorrowedMax {
+    /// As somebody else wants it.
+    pub found: u32,
+    /// As it was before the last change: ours, too, until that is asked for.
+    pub before: u32,
+    /// As we write it.
+    pub ours: u32,
 }
 
 /// A name for where and by what requests are shifted on `target`: of other rules, or of another
@@ -172,6 +187,13 @@ impl Record {
     /// Whether it has ended, so that nobody waits for anything.
     pub fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Halted(ending) if ending != Ending::Paused)
+    }
+
+    /// The maximum size as somebody else wants it, where `shown` is ours: the one written down last,
+    /// or the one before that, as long as the last is not asked for yet.
+    pub fn max_before(&self, shown: u32) -> Option<u32> {
+        let BorrowedMax { found, before, ours } = self.borrowed.max?;
+        (shown == ours || shown == before).then_some(found)
     }
 
     /// How far it is, in a word.
@@ -207,6 +229,8 @@ impl Record {
             .with_flag("owned", self.owned)
             .with("n", self.size)
             .with("surge", self.surge)
+            .with_flag("gives", self.gives_back)
+            .with_some("was", (self.surge_before != self.surge).then_some(self.surge_before))
             .with("failed", self.failures)
             .with_some("last", self.last_failed.as_ref())
             .with("kept", self.kept)
@@ -218,7 +242,7 @@ impl Record {
         let names: Vec<&str> = self.borrowed.suspended.iter().map(String::as_str).collect();
         let borrowed = Line::new()
             .with_some("template", self.borrowed.template.as_ref().map(encode))
-            .with_some("max", self.borrowed.max.map(|(found, ours)| format!("{found}/{ours}")))
+            .with_some("max", self.borrowed.max.map(|max| max.to_string()))
             .with_some("suspended", (!names.is_empty()).then(|| names.join("+")))
             .with_some("shifts", self.borrowed.shifts.as_ref());
         let mut tags = Tags::from([
@@ -261,6 +285,11 @@ impl Record {
             owned: progress.optional("owned").is_some(),
             size: progress.number("n")?,
             surge: progress.number("surge")?,
+            gives_back: progress.optional("gives").is_some(),
+            surge_before: match progress.optional_number("was")? {
+                Some(before) => before,
+                None => progress.number("surge")?,
+            },
             failures: progress.number("failed")?,
             last_failed: progress.optional("last").map(InstanceId::new),
             kept: progress.number("kept")?,
@@ -276,15 +305,27 @@ impl Record {
     }
 }
 
+impl std::fmt::Display for BorrowedMax {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}/{}", self.found, self.before, self.ours)
+    }
+}
+
+impl BorrowedMax {
+    fn parse(value: &str) -> Option<BorrowedMax> {
+        let mut sizes = value.split('/').map(|size| size.parse::<u32>().ok());
+        let mut next = || sizes.next().flatten();
+        Some(BorrowedMax { found: next()?, before: next()?, ours: next()? })
+    }
+}
+
 impl Borrowed {
     fn parse(fields: &Fields<'_>) -> Result<Borrowed, String> {
         let max = match fields.optional("max") {
             None => None,
             Some(value) => {
-                let pair = value.split_once('/').and_then(|(found, ours)| {
-                    Some((found.parse::<u32>().ok()?, ours.parse::<u32>().ok()?))
-                });
-                Some(pair.ok_or_else(|| fields.unreadable("max", value))?)
+                let max = BorrowedMax::parse(value);
+                Some(max.ok_or_else(|| fields.unreadable("max", value))?)
             }
         };
         let suspended = fields.optional("suspended").into_iter().flat_map(|names| names.split('+'));
@@ -298,10 +339,9 @@ impl Borrowed {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record() -> Record {
+impl Record {
+    /// One with every field as long as it gets.
+    pub(crate) fn example() -> Record {
         Record {
             id: "an-operation-id-of-sixty-four-characters-is-the-longest-allowed".into(),
             generation: 300,
@@ -311,6 +351,8 @@ mod tests {
             to: "lt-0123456789abcdef0:1234".into(),
             size: 100_000,
             surge: 100_000,
+            surge_before: 90_000,
+            gives_back: true,
             failures: 100_000,
             last_failed: Some("i-0123456789abcdef0".into()),
             kept: 10,
@@ -323,7 +365,7 @@ mod tests {
             started: Timestamp(1_800_000_000_000),
             borrowed: Borrowed {
                 template: Some("lt-0123456789abcdef0:$Latest".into()),
-                max: Some((100_000, 110_000)),
+                max: Some(BorrowedMax { found: 100_000, before: 105_000, ours: 110_000 }),
                 suspended: [
                     "AZRebalance",
                     "AddToLoadBalancer",
@@ -338,17 +380,23 @@ mod tests {
             reason: Some("instance i-1 failed: codes 502".into()),
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn a_record_survives_the_way_through_tags_in_every_phase() {
         for phase in Phase::ALL {
-            let record = Record { phase, ..record() };
+            let record = Record { phase, ..Record::example() };
             assert_eq!(Record::from_tags(&record.tags()), Ok(Some(record)));
         }
         let fresh = Record {
             turned_back: false,
             fault: false,
             owned: false,
+            gives_back: false,
             last_failed: None,
             last_kept: None,
             turned: None,
@@ -356,14 +404,14 @@ mod tests {
             completed: None,
             reason: None,
             borrowed: Borrowed::default(),
-            ..record()
+            ..Record::example()
         };
         assert_eq!(Record::from_tags(&fresh.tags()), Ok(Some(fresh)));
     }
 
     #[test]
     fn tags_keep_to_the_alphabet_and_length_that_elbv2_allows() {
-        for (key, value) in record().tags() {
+        for (key, value) in Record::example().tags() {
             assert!(value.len() <= 255, "{key}: {value}");
             let allowed = |c: char| c.is_ascii_alphanumeric() || " _.:/=+-@".contains(c);
             assert!(value.chars().all(allowed), "{key}: {value}");
@@ -373,10 +421,10 @@ mod tests {
     #[test]
     fn no_tags_are_no_record_and_a_damaged_record_is_an_error() {
         assert_eq!(Record::from_tags(&Tags::new()), Ok(None));
-        let mut tags = record().tags();
+        let mut tags = Record::example().tags();
         tags.remove(BORROWED);
         assert!(Record::from_tags(&tags).is_err_and(|why| why.contains(BORROWED)));
-        let mut tags = record().tags();
+        let mut tags = Record::example().tags();
         tags.insert(PROGRESS.into(), "v=1 phase=dancing".into());
         assert!(Record::from_tags(&tags).is_err_and(|why| why.contains("phase=dancing")));
         tags.insert(ROLLOUT.into(), "v=2 id=x".into());

@@ -1,6 +1,6 @@
 //! Carrying out one action of a plan.
 
-use rolling_provider::{Action, Effect, ErrorKind, ProviderError};
+use rolling_provider::{Action, Done, Effect, ErrorKind, ProviderError};
 
 use super::Rollout;
 use super::report::Emitter;
@@ -12,6 +12,9 @@ use crate::record::LEASE;
 /// What became of an action.
 pub(super) enum Acted {
     Done,
+    /// Done, and the cloud's answer says that somebody had set another size: what else was planned
+    /// was planned for the one before.
+    Resized,
     Refused,
 }
 
@@ -21,14 +24,14 @@ impl Rollout {
         step: Step,
         emit: &mut Emitter<'_>,
     ) -> Result<Acted, ProviderError> {
-        let Step { action, record, surge } = step;
+        let Step { action, record } = step;
         tracing::info!(%action, "acting");
-        match self.fleet.act(&action).await {
-            Ok(()) => {}
-            Err(error) if error.effect == Effect::Applied => {}
+        let done = match self.fleet.act(&action).await {
+            Ok(done) => done,
+            Err(error) if error.effect == Effect::Applied => Done::default(),
             Err(error) if error.is_retryable() || error.effect == Effect::Unknown => {
                 if error.effect == Effect::Unknown {
-                    self.progress.unsure(&action, surge);
+                    self.progress.unsure(&action);
                     if erases_lease(&action) {
                         self.hold.may_be_gone();
                     }
@@ -44,15 +47,18 @@ impl Rollout {
                 self.not_launched(&action, &error, emit);
                 return Ok(Acted::Refused);
             }
+            // Somebody may have set other sizes a moment ago: a later look shows them.
+            Err(error) if action.resizes() => return Err(error),
             Err(error) => {
                 tracing::warn!(%action, %error, "refused");
                 self.refused(action, &error, emit);
                 return Ok(Acted::Refused);
             }
-        }
+        };
         let now = self.clock.now();
-        let desired = self.progress.desired(&self.look);
-        self.progress.accepted(&action, surge, desired, now);
+        let size = self.progress.size(&self.look);
+        self.progress.accepted(&action, done, now);
+        let resized = action.resizes() && self.progress.size(&self.look) != size;
         if erases_lease(&action) {
             self.hold.is_gone();
         }
@@ -60,7 +66,7 @@ impl Rollout {
             self.progress.recorded(record);
         }
         emit.send(now, Event::Acted { action });
-        Ok(Acted::Done)
+        Ok(if resized { Acted::Resized } else { Acted::Done })
     }
 
     /// A launch that fails says something of the revision: the planner decides what follows.

@@ -135,7 +135,7 @@ impl Rollout {
             }
             if !left {
                 match self.fleet.act(&Action::WriteRecord { tags: control.tags() }).await {
-                    Ok(()) => left = true,
+                    Ok(_) => left = true,
                     // The engine at work wrote in the same moment, say. After a look, once more.
                     Err(error) if error.is_retryable() && now.since(begin) <= HEARD_WITHIN => {
                         tracing::debug!(%error, "trying again");

@@ -49,9 +49,6 @@ impl Rollout {
         let look = progress.in_place(look);
         let resumes = self.word.as_ref().is_some_and(|c| c.word == crate::control::Word::Resume);
         progress.resume = resumes;
-        if let Some(record) = &record {
-            progress.surge = record.surge.min(look.desired().saturating_sub(record.size));
-        }
         if let Some(record) = record.as_ref().filter(|record| record.to == self.wanted) {
             let goes_on = match record.phase {
                 Phase::Rolling => true,

@@ -114,13 +114,12 @@ impl Rollout {
         }
         let mut borrowed = Vec::new();
         let look = &self.look;
-        if self.progress.surge > 0 {
-            borrowed.push(format!("{} instances of surge", self.progress.surge));
+        if self.progress.surge() > 0 {
+            borrowed.push(format!("{} instances of surge", self.progress.surge()));
         }
-        if let Some((found, ours)) = record.borrowed.max
-            && look.max() == ours
-        {
-            borrowed.push(format!("the maximum size is {ours}, it was {found}"));
+        let max = look.max();
+        if let Some(found) = record.max_before(max).filter(|found| *found != max) {
+            borrowed.push(format!("the maximum size is {max}, it was {found}"));
         }
         if let Some(percent) = look.shifted.iter().flatten().max().filter(|percent| **percent > 0) {
             borrowed.push(format!("{percent} % of the requests go to the second target group"));

@@ -6,7 +6,7 @@ use rolling_provider::{Action, Revision};
 
 use super::{BatchStart, Input, Plan, Step, View, gate, launch, pace, shift};
 use crate::control::Word;
-use crate::record::{Ending, FAILED, Phase, Record, ways};
+use crate::record::{BorrowedMax, Ending, FAILED, Phase, Record, ways};
 use crate::spec::Pacing;
 
 /// Puts what is not yet as it must be into the plan. Returns the record that stands, or is about
@@ -14,6 +14,7 @@ use crate::spec::Pacing;
 pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
     let Input { target, look, progress, .. } = *input;
     let mut record = standing(input, view);
+    let was_meant = record.size;
     let failed = count_failure(input, &mut record);
     pass_checkpoint(input, view, &mut record);
     // Somebody who scales the fleet meanwhile changes what surge is measured by.
@@ -29,15 +30,20 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
     let complete = view.old().next().is_none() && view.updated() >= view.window.size as usize;
     let cuts = unlaunched > 0 && (complete || (progress.turned_back.is_some() && moves));
     // A failure that is counted now may be the one that ends the way of this revision.
-    let waits = cuts || failed.is_some() || gate::is_closed(input, view);
-    let raise = if waits { 0 } else { pace::launches(input, view) };
-    let desired = progress.desired(look) + raise;
-    if raise > 0 {
-        record.surge = progress.surge + raise;
-        if !look.is_plain() && look.max() < desired {
-            let found = record.borrowed.max.map_or(look.max(), |(found, _)| found);
-            record.borrowed.max = Some((found, desired));
-        }
+    let waits = failed.is_some()
+        || gate::is_closed(input, view)
+        || progress.size_is_known_at(look).is_some();
+    let raise = if cuts || waits { 0 } else { pace::launches(input, view) };
+    let cut = if cuts && !waits { unlaunched } else { 0 };
+    // A size that we lowered by mistake (see `progress::sizes`) comes first.
+    let desired = progress.desired(look).max(progress.size(look)) + raise - cut;
+    record_surge(input, raise, cut, was_meant, &mut record);
+    if !look.is_plain() && look.max() < desired {
+        // Whoever has set another maximum than ours gets that one back.
+        let before = look.max();
+        let found = progress.record.as_ref().and_then(|record| record.max_before(before));
+        let found = found.unwrap_or(before);
+        record.borrowed.max = Some(BorrowedMax { found, before, ours: desired });
     }
     if progress.record.as_ref() != Some(&record) {
         plan.actions.push(Step::record(record.clone()));
@@ -53,30 +59,40 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
     if !running.is_empty() && !progress.suspended {
         plan.actions.push(Step::plain(Action::SuspendProcesses { processes: running }));
     }
-    if cuts {
+    if cut > 0 {
         // Surge that a failed revision never got, or that nobody needs any more.
-        let desired = progress.desired(look) - unlaunched;
-        let action = Action::SetCapacity { desired, max: look.max() };
-        let surge = Some(progress.surge - unlaunched);
-        plan.actions.push(Step { action, record: None, surge });
+        plan.actions.push(set_size(input, desired));
     }
     if moves {
         plan.actions.push(Step::plain(Action::MoveTemplate { to: target.revision.clone() }));
     }
     plan.actions.extend(discard(input));
-    if raise > 0 {
-        if !look.is_plain() {
-            plan.actions.push(Step {
-                action: Action::SetCapacity { desired, max: look.max().max(desired) },
-                record: None,
-                surge: Some(record.surge),
-            });
-        }
-        if !progress.batch_open || input.spec.pacing == Pacing::Continuous {
-            plan.begins = Some(BatchStart::of(input, BTreeSet::new(), raise));
-        }
+    if !look.is_plain() && desired > progress.desired(look) {
+        plan.actions.push(set_size(input, desired));
+    }
+    if raise > 0 && (!progress.batch_open || input.spec.pacing == Pacing::Continuous) {
+        plan.begins = Some(BatchStart::of(input, BTreeSet::new(), raise));
     }
     record
+}
+
+/// Sets the desired size, and the maximum where that must be higher.
+pub(super) fn set_size(input: &Input<'_>, desired: u32) -> Step {
+    let max = (input.look.max() < desired).then_some(desired);
+    Step::plain(Action::SetCapacity { desired: Some(desired), max })
+}
+
+/// A size that we set is in the record before, with the one that holds until then: an engine that
+/// takes over knows both for ours, and any other for somebody else's. What is given back by removals
+/// is not written down one by one; see [`Record::gives_back`].
+fn record_surge(input: &Input<'_>, raise: u32, cut: u32, was_meant: u32, record: &mut Record) {
+    let surge = input.progress.surge();
+    let is_resized = record.size != was_meant || (!record.gives_back && record.surge > surge);
+    let is_written = raise > 0 || cut > 0 || (is_resized && !input.look.is_plain());
+    if is_written {
+        (record.surge, record.surge_before) = (surge + raise - cut, surge);
+        record.gives_back = false;
+    }
 }
 
 /// What the fleet keeps in reserve on another revision would be launched, and have to be replaced
@@ -151,7 +167,9 @@ fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Recor
         turned_back: false,
         fault: false,
         size: progress.size(look),
-        surge: progress.surge,
+        surge: progress.surge(),
+        surge_before: progress.surge(),
+        gives_back: false,
         failures: 0,
         last_failed: None,
         kept: 0,

@@ -19,6 +19,7 @@ pub fn violations(input: &Input<'_>, plan: &Plan) -> Vec<String> {
     check_floor(input, plan, window, &mut found);
     check_drained(input, plan, &mut found);
     check_capacity(input, plan, window, &mut found);
+    check_meant(input, plan, &mut found);
     check_window(input, plan, window, &mut found);
     check_launches(input, plan, window, &mut found);
     found
@@ -131,11 +132,14 @@ fn check_shares(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<
         });
         // A revision that failed, or is not wanted any more, is left in any case.
         let wanted = look.instances.values().filter(|instance| {
-            instance.revision.as_ref() == Some(&target.revision) && !instance.targets.is_empty()
+            instance.lifecycle.is_live()
+                && instance.revision.as_ref() == Some(&target.revision)
+                && !instance.targets.is_empty()
         });
         let is_left = progress.turned_back.is_some() || progress.halt.is_some();
         let is_rescue = name == "first" && (is_left || wanted.count() == 0);
-        let enough = if is_rescue { 1 } else { window.floor() as usize };
+        let enough = if is_rescue { window.size.min(1) } else { window.floor() };
+        let enough = enough as usize;
         if gets_more && now < enough {
             found.push(format!("would send requests to {now} in the {name} target group"));
         }
@@ -203,13 +207,46 @@ fn check_capacity(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Ve
     let live = live.count().min(input.look.desired() as usize);
     for step in &plan.actions {
         let Action::SetCapacity { desired, max } = step.action else { continue };
-        if (desired as usize) < live || max < desired {
-            found.push(format!(
-                "size {desired} (maximum {max}) would cost some of {live} instances"
-            ));
+        if desired.or(max).is_some_and(|size| (size as usize) < live) {
+            found.push(format!("would {} and cost some of {live} instances", step.action));
+        }
+        let Some(desired) = desired else { continue };
+        if max.is_some_and(|max| max < desired) {
+            found.push(format!("would {}, a maximum below that", step.action));
         }
         if desired > window.ceiling() {
             found.push(format!("size {desired} is above the ceiling of {}", window.ceiling()));
+        }
+    }
+}
+
+/// Property 21: nothing that we do leaves the cloud with a smaller size than the fleet is meant to
+/// have, by the record. What a look shows counts beside what we believe, whichever is less: more
+/// would go without a replacement than were launched beside the fleet.
+fn check_meant(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
+    let Input { look, progress, .. } = *input;
+    if look.is_plain() || input.spec.replacement.within().is_some() {
+        return;
+    }
+    let mut meant = progress.record.as_ref().map_or(0, |record| record.size);
+    let mut desired = look.desired().min(progress.desired(look));
+    for step in &plan.actions {
+        let before = desired;
+        match step.action {
+            Action::WriteRecord { .. } => {
+                meant = step.record.as_ref().map_or(meant, |record| record.size);
+            }
+            Action::SetCapacity { desired: Some(to), .. } => desired = to,
+            Action::Terminate { decrement: true, .. } | Action::Detach { decrement: true, .. } => {
+                desired = desired.saturating_sub(1);
+            }
+            _ => {}
+        }
+        if desired < before && desired < meant {
+            found.push(format!(
+                "would {} and leave a size of {desired}, of {meant} that it is meant to have",
+                step.action
+            ));
         }
     }
 }

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use rolling_provider::{Action, InstanceId, TargetGroupId, Timestamp};
 
 use super::wait::{Wait, WaitKind};
-use super::{Input, Member, Plan, Step, Verdict, View, batch, in_place, launch, retire, shift};
+use super::{
+    Input, Member, Plan, Step, Verdict, View, batch, borrow, in_place, launch, retire, shift,
+};
 use crate::control::Word;
 use crate::progress::Halt;
 use crate::record::{Borrowed, Ending, Phase, Record};
@@ -53,16 +55,14 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
     let unlaunched = if keeps_surge { 0 } else { view.unlaunched(input) };
     let is_refused =
         |action: &Action| progress.refused.iter().any(|(refused, _)| refused == action);
-    let without = Action::SetCapacity {
-        desired: progress.desired(look).saturating_sub(unlaunched),
-        max: look.max(),
-    };
-    if unlaunched > 0 && !is_refused(&without) {
-        plan.actions.push(Step {
-            action: without,
-            record: None,
-            surge: Some(progress.surge - unlaunched),
-        });
+    // A size that we lowered by mistake (see `progress::sizes`) is set right, too.
+    let right = progress.desired(look).max(progress.size(look)).saturating_sub(unlaunched);
+    let set_right = borrow::set_size(input, right);
+    if right != progress.desired(look) && !look.is_plain() && !is_refused(&set_right.action) {
+        match unsettled(input) {
+            Some(wait) => plan.wait(wait),
+            None => plan.actions.push(set_right),
+        }
         return plan;
     }
     let stays = shift::stays(halt);
@@ -94,7 +94,7 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
             give_back_surge(input, view, &leaving, &mut plan);
             plan.actions.extend(shift::leave(input, view, &leaving));
         }
-        if progress.surge == 0 {
+        if progress.surge() == 0 {
             match unsettled(input) {
                 Some(wait) if !out_of_time => plan.wait(wait),
                 _ => plan.actions.extend(give_back(input, record)),
@@ -109,13 +109,13 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
     wait_for_returned(input, view, &mut plan);
     wait_for_launches(input, view, keeps_surge, &mut plan);
     launch::wait_for_newcomers(input, view, &leaving, deadline, &mut plan);
-    if !keeps_surge && leaving.len() < progress.surge as usize && now < deadline {
+    if !keeps_surge && leaving.len() < progress.surge() as usize && now < deadline {
         let detail = format!("{} of at least {} serve", view.serving(), view.window.floor());
         let (kind, instances) = (WaitKind::Floor, Vec::new());
         plan.wait(Wait { kind, instances, detail: Some(detail), deadline });
     }
     if plan.actions.is_empty() && (plan.waiting_on.is_empty() || out_of_time) {
-        let settled = progress.surge == 0 || keeps_surge;
+        let settled = progress.surge() == 0 || keeps_surge;
         match settled && !away && progress.refused.is_empty() {
             true => plan.actions.extend(end(input, view, record, halt)),
             false => plan.verdict = Verdict::Halted,
@@ -171,7 +171,7 @@ fn end(input: &Input<'_>, view: &View<'_>, record: &Record, halt: &Halt) -> Vec<
 
 /// Surge that is not there yet comes, or is taken off the size once it is late.
 fn wait_for_launches(input: &Input<'_>, view: &View<'_>, keeps_surge: bool, plan: &mut Plan) {
-    if keeps_surge || input.progress.surge == 0 || view.missing == 0 {
+    if keeps_surge || input.progress.surge() == 0 || view.missing == 0 {
         return;
     }
     // Where none will be late any more, a smaller size was refused: that is told, not waited for.
@@ -205,14 +205,13 @@ pub(super) fn unsettled(input: &Input<'_>) -> Option<Wait> {
 /// Puts back what is borrowed apart from surge, each only where it still holds what we wrote.
 pub(super) fn give_back(input: &Input<'_>, record: &Record) -> Vec<Step> {
     let mut steps = Vec::new();
-    if let Some((found, ours)) = record.borrowed.max
-        && input.look.max() == ours
-    {
+    let shown = input.look.max();
+    if let Some(found) = record.max_before(shown) {
         // Never below the size the fleet has by now: the cloud would choose victims.
         let desired = input.progress.desired(input.look);
-        let action = Action::SetCapacity { desired, max: found.max(desired) };
-        if found.max(desired) != ours {
-            steps.push(Step { action, record: None, surge: Some(input.progress.surge) });
+        let max = found.max(desired);
+        if max != shown {
+            steps.push(Step::plain(Action::SetCapacity { desired: None, max: Some(max) }));
         }
     }
     steps.extend(resume(input, record, false));
@@ -238,7 +237,7 @@ fn leaving(
     record: &Record,
     keeps_surge: bool,
 ) -> BTreeSet<InstanceId> {
-    let surge = if keeps_surge { 0 } else { input.progress.surge as usize };
+    let surge = if keeps_surge { 0 } else { input.progress.surge() as usize };
     // What was not launched yet is surge, too, and comes off the size later.
     let surge = surge.saturating_sub(view.missing as usize);
     let is_given_up = |member: &&Member<'_>| {

@@ -38,7 +38,7 @@ pub fn launches(input: &Input<'_>, view: &View<'_>) -> u32 {
     let Input { spec, progress, .. } = *input;
     let old = view.old().filter(|member| !member.held).count();
     let wanted = if all_launched(view) {
-        progress.surge as usize + duplicates(input, view)
+        progress.surge() as usize + duplicates(input, view)
     } else {
         let surge = match spec.policy {
             // One to begin with; the others only once it has proved itself.
@@ -47,7 +47,10 @@ pub fn launches(input: &Input<'_>, view: &View<'_>) -> u32 {
         };
         surge.min(old)
     };
-    let more = wanted.saturating_sub(progress.surge as usize);
+    // What lives beyond the size, which somebody has lowered, need not be launched.
+    let desired = progress.desired(input.look) as usize;
+    let extra = if input.look.is_plain() { 0 } else { view.members.len().saturating_sub(desired) };
+    let more = wanted.saturating_sub(progress.surge() as usize + extra);
     let more = more.min(view.free()).min(allowance(view, checkpoint(input)));
     u32::try_from(more).unwrap_or(u32::MAX)
 }
@@ -69,7 +72,7 @@ pub fn victims(input: &Input<'_>, view: &View<'_>) -> usize {
         return free.min(recovered + more);
     }
     // The last ones go without a replacement: no checkpoint holds them.
-    let surge = input.progress.surge as usize;
+    let surge = input.progress.surge() as usize;
     if view.old().count() <= surge {
         return free;
     }
@@ -105,7 +108,7 @@ fn duplicates(input: &Input<'_>, view: &View<'_>) -> usize {
         !member.serves && input.now.since(since) > median
     });
     let have = new(view) - view.window.size as usize;
-    let room = (view.window.surge as usize).saturating_sub(input.progress.surge as usize);
+    let room = (view.window.surge as usize).saturating_sub(input.progress.surge() as usize);
     stragglers.count().saturating_sub(have).min(room)
 }
 

@@ -6,7 +6,7 @@ use rolling_provider::{Action, InstanceId, Lifecycle, TargetGroupId, TargetState
 
 use super::wait::{Wait, WaitKind};
 use super::{Input, Member, Plan, Step, View, batch, in_place};
-use crate::record::{KEPT, Record};
+use crate::record::{KEPT, Phase, Record};
 use crate::spec::RollingDeployment;
 
 /// Puts instances of the wanted revision that an earlier engine, or we before turning back, took
@@ -61,7 +61,7 @@ fn remove_drained(
     plan: &mut Plan,
 ) -> BTreeSet<InstanceId> {
     let mut old_left = view.old().count();
-    let mut surge = input.progress.surge as usize;
+    let mut surge = input.progress.surge() as usize;
     // The ones that go without a replacement are those of which their zone has too many.
     let excess = batch::excess(view);
     let mut leaving: Vec<&Member<'_>> = victims.to_vec();
@@ -87,9 +87,16 @@ fn remove_drained(
         // As long as more old ones than surge are left, each makes room for a replacement; the
         // last ones go without, so that there are exactly as many launches as instances.
         let decrement = surge > 0 && old_left <= surge;
+        if decrement && size_may_be_lower(input) {
+            plan.wake_at(input.progress.size_is_known_at(input.look), input.now);
+            continue;
+        }
+        if decrement {
+            plan.actions.extend(begin_to_give_back(input, plan));
+        }
         surge -= usize::from(decrement);
         old_left = old_left.saturating_sub(usize::from(member.is_old()));
-        match keep(input, member).filter(|_| !keeping) {
+        match keep(input, member, plan).filter(|_| !keeping) {
             Some(steps) => {
                 keeping = true;
                 plan.actions.extend(steps);
@@ -106,12 +113,26 @@ fn remove_drained(
     gone
 }
 
+/// Whether a look shows a lower size than the one we believe. It may be late, or somebody has just
+/// set that size, and to lower it further would take what the fleet is meant to have.
+fn size_may_be_lower(input: &Input<'_>) -> bool {
+    !input.look.is_plain() && input.look.desired() < input.progress.desired(input.look)
+}
+
+/// Before the first removal that lowers the size the record says that surge goes one by one: whoever
+/// comes after a crash knows the sizes on the way for ours.
+fn begin_to_give_back(input: &Input<'_>, plan: &Plan) -> Option<Step> {
+    let record = plan.record(input).filter(|_| !input.look.is_plain())?;
+    let is_said = record.gives_back || record.phase != Phase::Rolling;
+    (!is_said).then(|| Step::record(Record { gives_back: true, ..record.clone() }))
+}
+
 /// What comes before a failed instance is detached instead of terminated; `None` when it is not
 /// to be kept. The record counts it first and names it, so that a run that follows a crash keeps
 /// the same one and no more.
-fn keep(input: &Input<'_>, member: &Member<'_>) -> Option<Vec<Step>> {
+fn keep(input: &Input<'_>, member: &Member<'_>, plan: &Plan) -> Option<Vec<Step>> {
     let Input { spec, progress, .. } = *input;
-    let record = progress.record.as_ref()?;
+    let record = plan.record(input)?;
     let has_failed = progress.failed.contains_key(member.id)
         || member.instance.failed_in.as_ref() == Some(&record.id);
     let begun = record.last_kept.as_ref() == Some(member.id);

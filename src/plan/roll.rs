@@ -153,7 +153,7 @@ fn rest(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
 
 /// Everything is new. What is more than the fleet had goes.
 fn surplus(input: &Input<'_>, view: &View<'_>) -> BTreeSet<InstanceId> {
-    let surge = input.progress.surge;
+    let surge = input.progress.surge();
     // One that boots or soaks holds a place already; any other takes a free one.
     let mut free = view.free();
     let mut victims = batch::surplus(view, surge as usize);

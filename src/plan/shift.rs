@@ -101,10 +101,11 @@ fn is_good(member: &Member<'_>) -> bool {
 /// The end of the way forward: everybody serves in the first target group, gets the requests there
 /// again, and leaves the second. Returns whether there is something to do or to wait for.
 pub fn finish(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
-    if input.target.second.is_none() || view.members.is_empty() {
+    if input.target.second.is_none() {
         return false;
     }
-    if join(input, view, plan) {
+    // Of nobody, after a size of nothing, only the weights are left.
+    if !view.members.is_empty() && join(input, view, plan) {
         return true;
     }
     if !is_at(input.look, 0) {

@@ -140,7 +140,7 @@ impl<'a> View<'a> {
         }
         let late = input.progress.missing.late(super::UNLAUNCHED_AFTER, input.now);
         let late = u32::try_from(late).unwrap_or(u32::MAX);
-        late.min(self.missing).min(input.progress.surge)
+        late.min(self.missing).min(input.progress.surge())
     }
 
     /// How many drain, boot or soak. In batches, none may when the next one begins.

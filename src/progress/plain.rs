@@ -21,6 +21,8 @@ pub struct Plain {
     pub size: u32,
     /// The same with the surge that may be there now.
     pub desired: u32,
+    /// How many live or are missing beyond the size.
+    pub surge: u32,
     /// Launches that the cloud accepted lately, by whom they are in place of.
     launched: BTreeMap<InstanceId, Launched>,
     /// How many of them the last look does not show.
@@ -103,7 +105,7 @@ impl Progress {
         let surge = record.filter(|_| keeps_surge).map_or(0, |record| record.surge);
         self.plain.size = size;
         self.plain.desired = size + surge.min(old);
-        self.surge = live.max(self.plain.desired).saturating_sub(size);
+        self.plain.surge = live.max(self.plain.desired).saturating_sub(size);
         let now = look.at;
         self.plain.launched.retain(|_, launch| now.since(launch.at) < LAUNCH_SHOWS_IN);
         for (id, instance) in &look.instances {

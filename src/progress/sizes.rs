@@ -1,85 +1,292 @@
-//! Sizes that we wrote, as against sizes that looks show: reads lag, and calls get lost.
+//! What a fleet is meant to have, the surge that is ours, and what others set: kept apart although
+//! the cloud keeps all three in one number, and without a way to set it only if it is still what
+//! it was. Plain instances have no such number; see [`super::plain`].
+//!
+//! N is the size that the fleet is meant to have, s the surge that we added, and what we have
+//! asked for is N + s.
+//!
+//! | A look, or an answer, shows a desired size of | that is | so afterwards |
+//! |---|---|---|
+//! | N + s, as we believe it | nothing new | N is no less than a minimum that somebody has raised |
+//! | one that held within the last 30 s, and no minimum above N + s | a late look | nothing changes |
+//! | anything else, v | set by somebody else, and v is what they want in all | N = v, s = 0 |
+//! | v right before our own removal lowered it to v - 1 | the same | N = v, and one is to be added again |
+//! | (after a restart) N + s, or the size before that by the record | ours | s is what it is beyond N |
+//! | (after a restart) between N and N + s, while we were giving surge back | ours | the same |
+//! | (after a restart) anything else, v | set by somebody else meanwhile | N = v, s = 0 |
+//!
+//! A size that somebody sets to just what it is already cannot be told from none. What somebody
+//! sets between our last look and our own write of another size is overwritten: the cloud has no
+//! write under a condition, and nobody is told what was there. Where the sizes are far apart
+//! (an autoscaler's word against half a fleet) theirs comes again.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rolling_provider::{Action, Observation, Timestamp};
+use rolling_provider::{Action, Capacity, Observation, Timestamp};
 
 use super::Progress;
+use crate::record::{Ending, Phase, Record};
 
-/// How long a desired size that we wrote is believed over an observation that lacks it.
-const WRITE_SETTLES_IN: Duration = Duration::from_secs(30);
+/// How long a look may show a size that does not hold any more.
+pub const LOOKS_LAG: Duration = Duration::from_secs(30);
 
-/// A change of the size of which nobody knows whether it took effect: it is counted once the
-/// fleet shows it, or once it is asked for again and accepted.
-#[derive(Clone, Debug)]
-pub(super) struct Unsure {
-    pub action: Action,
-    /// How much of the size is surge afterwards; `None` for one less.
-    pub surge: Option<u32>,
-}
-/// A size that we wrote. Looks may show what was before for a while, even after one that showed
-/// it; any other size is somebody else's.
-#[derive(Clone, Debug)]
-pub(super) struct Written {
-    pub desired: u32,
-    pub at: Timestamp,
-    pub before: BTreeSet<u32>,
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sizes {
+    /// N.
+    size: u32,
+    /// The desired size as we believe it: N + s. Less than N only after a removal of ours hit a
+    /// size that somebody had just set.
+    desired: u32,
+    /// Sizes that held before, and until when: a look may still show them.
+    held: BTreeMap<u32, Timestamp>,
 }
 
-impl Progress {
-    /// When the size will be known for sure, while a look shows another than the one we wrote
-    /// last: that look is late, or somebody has just set a size that we had written before.
-    pub fn size_is_known_at(&self, look: &Observation) -> Option<Timestamp> {
-        let written = self.desired_written.as_ref()?;
-        let differs = look.desired() != written.desired;
-        differs.then_some(written.at + WRITE_SETTLES_IN)
-    }
-
-    /// Counts what turns out to have taken effect although nobody said so.
-    pub(super) fn settle_unsure(&mut self, look: &Observation) {
-        let took_effect = |unsure: &Unsure| match &unsure.action {
-            Action::SetCapacity { desired, .. } => look.desired() == *desired,
-            Action::Terminate { instance, .. } | Action::Detach { instance, .. } => {
-                look.instances.get(instance).is_none_or(|i| !i.lifecycle.is_live())
-            }
-            _ => false,
-        };
-        let (settled, open) = std::mem::take(&mut self.unsure).into_iter().partition(took_effect);
-        self.unsure = open;
-        let settled: Vec<Unsure> = settled;
-        for Unsure { action, surge } in settled {
-            if let Action::Terminate { instance, .. } | Action::Detach { instance, .. } =
-                action.clone()
-            {
-                self.victims.remove(&instance);
-                self.terminated.insert(instance);
-            }
-            self.surge = surge.unwrap_or_else(|| self.surge.saturating_sub(1));
-            // The look that shows the effect shows the size, too, and later ones may not.
-            let shown = look.desired();
-            let before = self.desired(look);
-            if let Action::SetCapacity { .. } = action {
-                self.missing.give_up(before.saturating_sub(shown) as usize);
-            }
-            self.wrote(before, shown, look.at);
+impl Sizes {
+    /// What an engine makes of the sizes it finds.
+    pub(super) fn found(record: Option<&Record>, shown: Capacity) -> Sizes {
+        let desired = shown.desired;
+        let foreign = Sizes { size: desired, desired, held: BTreeMap::new() };
+        let Some(record) = record else { return foreign };
+        let more = desired.checked_sub(record.size);
+        let was_written = more == Some(record.surge) || more == Some(record.surge_before);
+        let gives_back = record.gives_back
+            || matches!(record.phase, Phase::Halting(ending) if ending != Ending::Paused);
+        let is_given_back = gives_back && more.is_some_and(|more| more <= record.surge);
+        match was_written || is_given_back {
+            true => Sizes { size: record.size.max(shown.min), ..foreign },
+            false => foreign,
         }
     }
 
-    pub(super) fn settle_desired(&mut self, look: &Observation) {
-        let shown = look.desired();
-        let holds = |written: &Written| {
-            look.at.since(written.at) <= WRITE_SETTLES_IN
-                && (shown == written.desired || written.before.contains(&shown))
-        };
-        self.desired_written = self.desired_written.take().filter(holds);
+    /// Takes in a look. Returns by how much the fleet has become smaller.
+    pub(super) fn look(&mut self, shown: Capacity, at: Timestamp) -> u32 {
+        self.held.retain(|_, until| at.since(*until) <= LOOKS_LAG);
+        if shown.desired == self.desired {
+            self.size = self.size.max(shown.min.min(self.desired));
+            return 0;
+        }
+        // Below a minimum no size can be, so this is no late look.
+        if shown.min <= self.desired && self.held.contains_key(&shown.desired) {
+            return 0;
+        }
+        let fewer = self.desired.saturating_sub(shown.desired);
+        self.become_(shown.desired, at);
+        self.size = shown.desired;
+        fewer
     }
 
-    pub(super) fn wrote(&mut self, before: u32, desired: u32, at: Timestamp) {
-        let earlier = self.desired_written.take().map(|written| written.before);
-        let mut before_all = earlier.unwrap_or_default();
-        before_all.insert(before);
-        before_all.remove(&desired);
-        self.desired_written = Some(Written { desired, at, before: before_all });
+    /// Takes in a size that we set.
+    pub(super) fn wrote(&mut self, desired: u32, at: Timestamp) {
+        self.become_(desired, at);
+    }
+
+    /// Takes in the sizes that somebody else had asked for, and that we set in their place.
+    pub(super) fn caught_up(&mut self, desired: u32, at: Timestamp) {
+        self.become_(desired, at);
+        self.size = desired;
+    }
+
+    /// Takes in that a removal of ours has lowered the size by one, from `was` where the cloud
+    /// says so.
+    pub(super) fn lowered(&mut self, was: Option<u32>, at: Timestamp) {
+        if let Some(was) = was.filter(|was| *was != self.desired) {
+            self.become_(was, at);
+            self.size = was;
+        }
+        self.become_(self.desired.saturating_sub(1), at);
+    }
+
+    /// When the size will be known for sure, while `shown` differs from what we believe.
+    pub(super) fn known_at(&self, shown: u32) -> Option<Timestamp> {
+        let until = self.held.get(&shown).filter(|_| shown != self.desired)?;
+        Some(*until + LOOKS_LAG)
+    }
+
+    /// N + s.
+    pub(super) fn desired(&self) -> u32 {
+        self.desired
+    }
+
+    fn become_(&mut self, desired: u32, at: Timestamp) {
+        if desired != self.desired {
+            self.held.insert(self.desired, at);
+            self.held.remove(&desired);
+            self.desired = desired;
+        }
+    }
+}
+
+impl Progress {
+    /// The desired size, where a size of ours that reads do not show yet counts.
+    pub fn desired(&self, look: &Observation) -> u32 {
+        if look.is_plain() { self.plain.desired } else { self.sizes.desired }
+    }
+
+    /// The size the fleet is meant to have, without surge of ours.
+    pub fn size(&self, look: &Observation) -> u32 {
+        if look.is_plain() { self.plain.size } else { self.sizes.size }
+    }
+
+    /// How many of the live or missing instances are surge of ours.
+    pub fn surge(&self) -> u32 {
+        // One of them is zero: a fleet either has a size that the cloud keeps, or it has not.
+        self.plain.surge + self.sizes.desired.saturating_sub(self.sizes.size)
+    }
+
+    /// When the size will be known for sure, while a look shows another than the one that we
+    /// believe: that look is late, or somebody has just set a size that held before. Until then
+    /// nothing is built on either.
+    pub fn size_is_known_at(&self, look: &Observation) -> Option<Timestamp> {
+        self.sizes.known_at(look.desired())
+    }
+
+    /// Takes in the sizes that a look shows.
+    pub(super) fn look_at_sizes(&mut self, look: &Observation, sets_sizes: bool) {
+        self.settle_unsure(look);
+        let Some(shown) = look.capacity else { return };
+        if !self.observed_once {
+            self.sizes = Sizes::found(self.record.as_ref(), shown);
+        } else if sets_sizes {
+            let fewer = self.sizes.look(shown, look.at);
+            self.missing.give_up(fewer as usize);
+        } else {
+            // Nobody sets a size here: it is counted, and a look that is late does no harm.
+            self.sizes = Sizes::found(None, shown);
+        }
+    }
+
+    /// Counts what turns out to have taken effect although nobody said so.
+    fn settle_unsure(&mut self, look: &Observation) {
+        let shown = look.desired();
+        let mut open = Vec::new();
+        for action in std::mem::take(&mut self.unsure) {
+            match &action {
+                Action::SetCapacity { desired: Some(desired), .. } if shown == *desired => {
+                    self.missing.give_up(self.sizes.desired.saturating_sub(shown) as usize);
+                    self.sizes.wrote(shown, look.at);
+                }
+                Action::Terminate { instance, .. } | Action::Detach { instance, .. }
+                    if look.instances.get(instance).is_none_or(|i| !i.lifecycle.is_live()) =>
+                {
+                    self.victims.remove(instance);
+                    self.terminated.insert(instance.clone());
+                    self.plain.surge = self.plain.surge.saturating_sub(1);
+                    // It may also have come to its end by itself, and been replaced.
+                    if shown < self.sizes.desired {
+                        self.sizes.lowered(None, look.at);
+                    }
+                }
+                _ => open.push(action),
+            }
+        }
+        self.unsure = open;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: u64) -> Timestamp {
+        Timestamp(second * 1000)
+    }
+
+    fn capacity(min: u32, desired: u32) -> Capacity {
+        Capacity { min, max: 100, desired }
+    }
+
+    fn look(sizes: &mut Sizes, shown: Capacity, at: Timestamp) {
+        sizes.look(shown, at);
+    }
+
+    /// (N, s, what has to be added) of a fleet of 6 with a surge of 3, after `what`.
+    fn after(what: impl FnOnce(&mut Sizes)) -> (u32, u32, u32) {
+        let mut sizes = Sizes::found(None, capacity(2, 6));
+        sizes.wrote(9, at(0));
+        sizes.look(capacity(2, 9), at(1));
+        what(&mut sizes);
+        (
+            sizes.size,
+            sizes.desired.saturating_sub(sizes.size),
+            sizes.size.saturating_sub(sizes.desired),
+        )
+    }
+
+    #[test]
+    fn live() {
+        // Ours, or nothing new.
+        assert_eq!(after(|_| ()), (6, 3, 0));
+        assert_eq!(after(|s| look(s, capacity(2, 9), at(500))), (6, 3, 0));
+        // A late look, and the same size when it can be late no more: it was set.
+        assert_eq!(after(|s| look(s, capacity(2, 6), at(30))), (6, 3, 0));
+        assert_eq!(after(|s| look(s, capacity(2, 6), at(31))), (6, 0, 0));
+        // Somebody else's: below N, to nothing, between, above.
+        for v in [4, 0, 7, 8, 12] {
+            assert_eq!(after(|s| look(s, capacity(0, v), at(2))), (v, 0, 0));
+        }
+        // There and back: the one before it may be a late look for as long as any.
+        assert_eq!(
+            after(|s| {
+                assert_eq!(s.look(capacity(0, 0), at(2)), 9);
+                s.look(capacity(0, 9), at(20));
+                assert_eq!((s.size, s.known_at(9)), (0, Some(at(32))));
+                s.look(capacity(0, 9), at(33));
+            }),
+            (9, 0, 0)
+        );
+        // A minimum that is raised into the surge is a size that somebody wants.
+        assert_eq!(after(|s| look(s, capacity(8, 9), at(2))), (8, 1, 0));
+    }
+
+    #[test]
+    fn removals() {
+        assert_eq!(after(|s| s.lowered(Some(9), at(2))), (6, 2, 0));
+        assert_eq!(after(|s| s.lowered(None, at(2))), (6, 2, 0));
+        // Set back to 6 between our look and our removal: one too many has gone.
+        assert_eq!(after(|s| s.lowered(Some(6), at(2))), (6, 0, 1));
+        // Two removals of one plan: their looks may come in any order.
+        assert_eq!(
+            after(|s| {
+                s.lowered(Some(9), at(2));
+                s.lowered(Some(8), at(2));
+                for late in [9, 8, 7, 9] {
+                    s.look(capacity(2, late), at(4));
+                }
+            }),
+            (6, 1, 0)
+        );
+    }
+
+    #[test]
+    fn after_a_restart() {
+        let found = |phase, (size, surge, surge_before), gives_back, shown| {
+            let record =
+                Record { phase, size, surge, surge_before, gives_back, ..Record::example() };
+            let sizes = Sizes::found(Some(&record), capacity(0, shown));
+            (sizes.size, sizes.desired - sizes.size)
+        };
+        let rolling = |gives, shown| found(Phase::Rolling, (6, 3, 0), gives, shown);
+        // Asked for, not asked for yet.
+        assert_eq!((rolling(false, 9), rolling(false, 6)), ((6, 3), (6, 0)));
+        // Given back one by one.
+        assert_eq!(
+            (rolling(true, 8), rolling(true, 7), rolling(true, 6)),
+            ((6, 2), (6, 1), (6, 0))
+        );
+        // Before that began somebody set it.
+        assert_eq!((rolling(false, 8), rolling(false, 7)), ((8, 0), (7, 0)));
+        for (gives, shown) in [(false, 0), (true, 4), (true, 12)] {
+            assert_eq!(rolling(gives, shown), (shown, 0));
+        }
+        // The second step of two.
+        let second = |shown| found(Phase::Rolling, (6, 6, 1), false, shown);
+        assert_eq!((second(7), second(12), second(8)), ((6, 1), (6, 6), (8, 0)));
+        // On the way to an early end surge goes in any case; a pause keeps it.
+        let aborting = Phase::Halting(Ending::Aborted);
+        let pausing = Phase::Halting(Ending::Paused);
+        assert_eq!(found(aborting, (6, 3, 3), false, 7), (6, 1));
+        assert_eq!(found(pausing, (6, 3, 3), false, 7), (7, 0));
     }
 }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use rolling::record::Record;
 use rolling::spec::{RollingDeployment, Window};
 use rolling_provider::{
-    Action, Activity, Alarm, Clock, Fleet, Instance, InstanceId, Lifecycle, Observation,
+    Action, Activity, Alarm, Clock, Done, Fleet, Instance, InstanceId, Lifecycle, Observation,
     ProviderError, Target, TargetState, Timestamp,
 };
 use rolling_simulator::Simulator;
@@ -24,6 +24,8 @@ pub struct Witness {
     spec: RollingDeployment,
     /// Instances that were there before the rollout.
     first: BTreeSet<InstanceId>,
+    /// How many target groups there are but for a second one.
+    groups: usize,
     sight: Mutex<Sight>,
 }
 
@@ -56,9 +58,10 @@ impl Witness {
         let look = inner.observe().await.expect("observe");
         let size = look.desired();
         let first = look.instances.keys().cloned().collect();
-        let drain = inner.resolve().await.expect("resolve").drain();
+        let target = inner.resolve().await.expect("resolve");
+        let (drain, groups) = (target.drain(), target.target_groups.len());
         let sight = Mutex::new(Sight { size, drain, ..Sight::default() });
-        Arc::new(Self { inner, spec, first, sight })
+        Arc::new(Self { inner, spec, first, groups, sight })
     }
 
     /// Somebody gives the fleet another size.
@@ -83,11 +86,16 @@ impl Witness {
         let window = Window::resolve(self.spec.policy, sight.size);
         let mut found = Vec::new();
         let mut broken = |property, words| found.push((property, words));
-        let (was, is) = (count_serving(before), count_serving(after));
+        // One that joins or leaves one target group after the other serves in none of them.
+        let serving = |look: &Observation| {
+            let full = |i: &&Instance| serves_in(i, true) || is_in(i, self.groups);
+            look.instances.values().filter(|i| serves(i)).filter(full).count()
+        };
+        let (was, is) = (serving(before), serving(after));
         if is < was && is < window.floor() as usize {
             broken(1, format!("{action} left {is} serving of at least {}", window.floor()));
         }
-        for (property, words) in lost_requests(action, before, after, window) {
+        for (property, words) in lost_requests(action, before, after, window, self.groups) {
             broken(property, words);
         }
         // A plain instance that has drained makes room for its replacement, which is launched
@@ -188,6 +196,7 @@ fn lost_requests(
     before: &Observation,
     after: &Observation,
     window: Window,
+    groups: usize,
 ) -> Vec<(u8, String)> {
     let Some(shifted) = &after.shifted else { return Vec::new() };
     let mut found = Vec::new();
@@ -195,7 +204,8 @@ fn lost_requests(
     for (second, share) in [(false, 100 - most), (true, most)] {
         let count = |look: &Observation| {
             let serving = look.instances.values().filter(|i| {
-                i.lifecycle == Lifecycle::InService && i.healthy && serves_in(i, second)
+                let full = second || is_in(i, groups);
+                i.lifecycle == Lifecycle::InService && i.healthy && serves_in(i, second) && full
             });
             serving.count()
         };
@@ -208,7 +218,8 @@ fn lost_requests(
         if raises && before.shifted != after.shifted && is < window.floor() as usize {
             found.push((1, format!("{action} although only {is} serve there")));
         }
-        if matches!(action, Action::Shift { percent: 0 }) && !second && is == 0 {
+        let somebody = window.floor() > 0;
+        if matches!(action, Action::Shift { percent: 0 }) && !second && is == 0 && somebody {
             found.push((1, format!("{action} although nobody serves there")));
         }
     }
@@ -238,6 +249,11 @@ fn serves_in(instance: &Instance, second: bool) -> bool {
         .map(|(_, health)| health.state)
         .peekable();
     health.peek().is_some() && health.all(|state| state == TargetState::Healthy)
+}
+
+/// Whether `instance` is listed in that many target groups but for a second one.
+fn is_in(instance: &Instance, groups: usize) -> bool {
+    instance.targets.keys().filter(|group| group.as_str() != SECOND).count() == groups
 }
 
 pub fn count_serving(look: &Observation) -> usize {
@@ -276,7 +292,7 @@ impl Fleet for Witness {
         self.inner.activities(since).await
     }
 
-    async fn act(&self, action: &Action) -> Result<(), ProviderError> {
+    async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
         let before = self.inner.observe().await?;
         let done = self.inner.act(action).await;
         let after = self.inner.observe().await?;
@@ -330,7 +346,7 @@ impl<F: Fleet> Fleet for Stale<F> {
         self.inner.activities(since).await
     }
 
-    async fn act(&self, action: &Action) -> Result<(), ProviderError> {
+    async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
         let before = self.inner.observe().await?;
         self.history.lock().expect("history").push(before);
         self.inner.act(action).await
@@ -391,7 +407,7 @@ impl<F: Fleet> Fleet for Mortal<F> {
         self.inner.activities(since).await
     }
 
-    async fn act(&self, action: &Action) -> Result<(), ProviderError> {
+    async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
         if self.calls.fetch_add(1, Ordering::Relaxed) + 1 != self.at {
             return self.inner.act(action).await;
         }

@@ -18,4 +18,5 @@ mod protocol;
 mod rollout;
 mod scenarios;
 mod shift;
+mod sizes;
 mod stdio;

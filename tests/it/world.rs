@@ -21,25 +21,7 @@ pub fn seconds(seconds: u64) -> Duration {
 
 /// Ten instances on v1 in one target group: boot 30 s, register 10 s, drain 20 s.
 pub fn fleet() -> FleetConfig {
-    FleetConfig {
-        name: "web".into(),
-        instances: 10,
-        initial_revision: "v1".into(),
-        revision: "v2".into(),
-        zones: 3,
-        target_groups: vec![group("web", 10)],
-        second: None,
-        update: None,
-        boot: seconds(30),
-        boot_sigma: 0.0,
-        seed: 1,
-        bad_revisions: BTreeMap::new(),
-        replaces_deregistered: false,
-        hangs: None,
-        launch_lag: Duration::ZERO,
-        plain: false,
-        schedule: Vec::new(),
-    }
+    FleetConfig { boot_sigma: 0.0, ..FleetConfig::default() }
 }
 
 pub fn group(name: &str, register: u64) -> TargetGroupConfig {

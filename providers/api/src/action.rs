@@ -42,12 +42,13 @@ pub enum Action {
         /// The revision to launch; never touches a running instance.
         to: Revision,
     },
-    /// Set desired and maximum size, both absolute. Never the minimum.
+    /// Set the desired size, the maximum size, or both, each absolute. Never the minimum. What is
+    /// left out stays as it is, whatever somebody else has set it to meanwhile.
     SetCapacity {
         /// How many to keep running. Never below what lives: the cloud would choose victims.
-        desired: u32,
+        desired: Option<u32>,
         /// The upper limit.
-        max: u32,
+        max: Option<u32>,
     },
     /// Set all three sizes as a scheduled action asked for that fell due while it was suspended;
     /// what it left out stays. The only action that may cost instances of the fleet's choice.
@@ -153,6 +154,18 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// Whether it changes the desired size.
+    pub fn resizes(&self) -> bool {
+        matches!(
+            self,
+            Action::SetCapacity { desired: Some(_), .. }
+                | Action::Terminate { decrement: true, .. }
+                | Action::Detach { decrement: true, .. }
+        )
+    }
+}
+
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -161,9 +174,16 @@ impl fmt::Display for Action {
             Action::SuspendProcesses { processes } => write!(f, "suspend {}", list(processes)),
             Action::ResumeProcesses { processes } => write!(f, "resume {}", list(processes)),
             Action::MoveTemplate { to } => write!(f, "set the template to {to}"),
-            Action::SetCapacity { desired, max } => {
+            Action::SetCapacity { desired: Some(desired), max: Some(max) } => {
                 write!(f, "set the size to {desired} (maximum {max})")
             }
+            Action::SetCapacity { desired: Some(desired), max: None } => {
+                write!(f, "set the size to {desired}")
+            }
+            Action::SetCapacity { max: Some(max), .. } => {
+                write!(f, "set the maximum size to {max}")
+            }
+            Action::SetCapacity { .. } => write!(f, "set no size"),
             Action::CatchUp { schedule, .. } => {
                 write!(f, "set the sizes of the scheduled action {schedule}")
             }

@@ -76,7 +76,7 @@ pub trait Fleet: Send + Sync {
     ///
     /// # Errors
     /// Says in [`ProviderError::effect`] what it left behind.
-    async fn act(&self, action: &Action) -> Result<(), ProviderError>;
+    async fn act(&self, action: &Action) -> Result<Done, ProviderError>;
 
     /// The fleet as one that rolls by itself, where it is meant to and can.
     fn refresher(&self) -> Option<&dyn Refresher> {
@@ -85,6 +85,14 @@ pub trait Fleet: Send + Sync {
 
     /// The clock this fleet lives by.
     fn clock(&self) -> Arc<dyn Clock>;
+}
+
+/// What the cloud says of an action that it accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// The desired size that a removal lowered, as it was right before: no look can tell as surely
+    /// what somebody else has set meanwhile. `None` where the cloud does not say.
+    pub lowered_from: Option<u32>,
 }
 
 /// What an adapter finds about a target beyond what resolving it tells.

@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 
 use aws_sdk_autoscaling::types::{LaunchTemplateSpecification, Tag};
 use aws_sdk_elasticloadbalancingv2::types::TargetDescription;
-use rolling_provider::{Action, InstanceId, ProviderError};
+use rolling_provider::{Action, Done, InstanceId, ProviderError};
 
 use crate::convert::parts;
 use crate::error::from_sdk;
@@ -16,7 +16,17 @@ const LAUNCHING: &str = "autoscaling:EC2_INSTANCE_LAUNCHING";
 const TERMINATING: &str = "autoscaling:EC2_INSTANCE_TERMINATING";
 
 impl AutoScalingGroupFleet {
-    pub(crate) async fn perform(&self, action: &Action) -> Result<(), ProviderError> {
+    pub(crate) async fn perform(&self, action: &Action) -> Result<Done, ProviderError> {
+        match action {
+            Action::Terminate { instance, decrement } => {
+                self.remove(instance, false, *decrement).await
+            }
+            Action::Detach { instance, decrement } => self.remove(instance, true, *decrement).await,
+            other => self.change(other).await.map(|()| Done::default()),
+        }
+    }
+
+    async fn change(&self, action: &Action) -> Result<(), ProviderError> {
         // To Auto Scaling an empty list of processes is all of them, Launch and Terminate included.
         if is_empty(action) {
             return Ok(());
@@ -81,7 +91,8 @@ impl AutoScalingGroupFleet {
             }
             Action::SetCapacity { desired, max } => {
                 let call = client.update_auto_scaling_group().auto_scaling_group_name(name);
-                update(call.desired_capacity(size(*desired)).max_size(size(*max))).await
+                let call = call.set_desired_capacity(desired.map(size));
+                update(call.set_max_size(max.map(size))).await
             }
             Action::CatchUp { min, max, desired, .. } => {
                 let call = client.update_auto_scaling_group().auto_scaling_group_name(name);
@@ -107,17 +118,6 @@ impl AutoScalingGroupFleet {
                 let call = self.aws.ec2.create_tags().resources(instance.as_str()).tags(tag);
                 let sent = call.send().await;
                 sent.map(drop).map_err(|error| from_sdk("ec2", "CreateTags", &error))
-            }
-            Action::Detach { instance, decrement } => {
-                let call = client.detach_instances().auto_scaling_group_name(name);
-                let sent = call
-                    .instance_ids(instance.as_str())
-                    .should_decrement_desired_capacity(*decrement)
-                    .send()
-                    .await;
-                let sent = sent.map(drop);
-                let sent = sent.map_err(|e| from_sdk("autoscaling", "DetachInstances", &e));
-                sent.or_else(|error| if is_gone(&error) { Ok(()) } else { Err(error) })
             }
             Action::Deregister { target_group, instances } => {
                 let call = self.aws.elb.deregister_targets();
@@ -148,22 +148,42 @@ impl AutoScalingGroupFleet {
                 };
                 self.aws.shift(traffic, first, *percent).await
             }
-            Action::Terminate { instance, decrement } => {
-                let call = client.terminate_instance_in_auto_scaling_group();
-                let sent = call
-                    .instance_id(instance.as_str())
-                    .should_decrement_desired_capacity(*decrement)
-                    .send()
-                    .await;
-                match sent {
-                    Ok(_) => Ok(()),
-                    Err(error) => {
-                        let operation = "TerminateInstanceInAutoScalingGroup";
-                        let error = from_sdk("autoscaling", operation, &error);
-                        if is_gone(&error) { Ok(()) } else { Err(error) }
-                    }
-                }
+            Action::Detach { .. } | Action::Terminate { .. } => {
+                unreachable!("removals have an answer: see `AutoScalingGroupFleet::remove`")
             }
+        }
+    }
+
+    /// Terminates or detaches `instance`. Who is gone already is what that wants.
+    async fn remove(
+        &self,
+        instance: &InstanceId,
+        detach: bool,
+        decrement: bool,
+    ) -> Result<Done, ProviderError> {
+        let client = &self.aws.autoscaling;
+        let activity = if detach {
+            let call = client.detach_instances().auto_scaling_group_name(&self.group.name);
+            let call = call.instance_ids(instance.as_str());
+            let sent = call.should_decrement_desired_capacity(decrement).send().await;
+            let sent = sent.map_err(|error| from_sdk("autoscaling", "DetachInstances", &error));
+            sent.map(|answer| answer.activities.unwrap_or_default().into_iter().next())
+        } else {
+            let call = client.terminate_instance_in_auto_scaling_group();
+            let call = call.instance_id(instance.as_str());
+            let sent = call.should_decrement_desired_capacity(decrement).send().await;
+            let operation = "TerminateInstanceInAutoScalingGroup";
+            let sent = sent.map_err(|error| from_sdk("autoscaling", operation, &error));
+            sent.map(|answer| answer.activity)
+        };
+        match activity {
+            Ok(activity) => {
+                let cause = activity.as_ref().and_then(|activity| activity.cause());
+                let lowered_from = cause.filter(|_| decrement).and_then(lowered_from);
+                Ok(Done { lowered_from })
+            }
+            Err(error) if is_gone(&error) => Ok(Done::default()),
+            Err(error) => Err(error),
         }
     }
 }
@@ -233,6 +253,16 @@ async fn update(
 ) -> Result<(), ProviderError> {
     let sent = call.send().await.map(drop);
     sent.map_err(|error| from_sdk("autoscaling", "UpdateAutoScalingGroup", &error))
+}
+
+/// What the desired size was before an activity lowered it: `... in response to a user request,
+/// shrinking the capacity from 9 to 8.` (Auto Scaling's own words, also in its user guide).
+fn lowered_from(cause: &str) -> Option<u32> {
+    let (_, sizes) = cause.split_once("shrinking the capacity from ")?;
+    let (from, to) = sizes.split_once(" to ")?;
+    let from: u32 = from.trim().parse().ok()?;
+    let to: u32 = to.trim_end().trim_end_matches('.').parse().ok()?;
+    (to + 1 == from).then_some(from)
 }
 
 /// An instance that is gone already is what a termination wants. AWS says it in words only.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_sdk_autoscaling::types::MixedInstancesPolicy;
 use rolling_provider::{
-    Action, Activity, Alarm, Clock, Examination, Fleet, InstanceId, Observation, ProviderError,
-    Refresher, Revision, ScheduledAction, Target, TargetGroup, Timestamp,
+    Action, Activity, Alarm, Clock, Done, Examination, Fleet, InstanceId, Observation,
+    ProviderError, Refresher, Revision, ScheduledAction, Target, TargetGroup, Timestamp,
 };
 use tokio::sync::OnceCell;
 
@@ -148,7 +148,7 @@ impl Fleet for AutoScalingGroupFleet {
         self.make_version(wanted).await
     }
 
-    async fn act(&self, action: &Action) -> Result<(), ProviderError> {
+    async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
         tracing::debug!(group = self.group.name, %action, "acting");
         self.perform(action).await
     }

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use rolling_provider::{
-    Action, Activity, Alarm, Clock, Examination, Fleet, InstanceId, Observation, ProviderError,
-    Revision, Target, Timestamp,
+    Action, Activity, Alarm, Clock, Done, Examination, Fleet, InstanceId, Observation,
+    ProviderError, Revision, Target, Timestamp,
 };
 use tokio::sync::OnceCell;
 
@@ -153,9 +153,9 @@ impl Fleet for InstancesFleet {
         }
     }
 
-    async fn act(&self, action: &Action) -> Result<(), ProviderError> {
+    async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
         tracing::debug!(target_group = self.instances.arn, %action, "acting");
-        self.perform(action).await
+        self.perform(action).await.map(|()| Done::default())
     }
 
     fn clock(&self) -> Arc<dyn Clock> {

@@ -72,7 +72,8 @@ impl AutoScalingGroupFleet {
             at,
             instances,
             capacity: Some(Capacity {
-                min: size(group.min_size()),
+                // The limits of weights are in units, which no number of instances compares to.
+                min: if is_weighted { 0 } else { size(group.min_size()) },
                 max: size(group.max_size()),
                 desired: if is_weighted { mixed::instances(&group, desired) } else { desired },
             }),

@@ -12,38 +12,39 @@ pub struct VirtualClock {
     state: Mutex<State>,
 }
 
+type Happens = Box<dyn FnOnce() + Send>;
+
 struct State {
     now: Timestamp,
-    due: Option<(Timestamp, Box<dyn FnOnce() + Send>)>,
+    /// What is to happen, the next one last.
+    due: Vec<(Timestamp, Happens)>,
 }
 
 impl VirtualClock {
     /// A clock that shows `epoch` until somebody waits.
     pub fn new(epoch: Timestamp) -> Self {
-        Self { state: Mutex::new(State { now: epoch, due: None }) }
+        Self { state: Mutex::new(State { now: epoch, due: Vec::new() }) }
     }
 
     /// Has `happens` take place at `at`, in the middle of whatever wait that falls into, which
-    /// then ends there.
+    /// then ends there. May be asked for any number of things; those of one time happen in the
+    /// order they were asked for.
     pub fn at(&self, at: Timestamp, happens: impl FnOnce() + Send + 'static) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.due = Some((at, Box::new(happens)));
+        let later = state.due.partition_point(|(due, _)| *due > at);
+        state.due.insert(later, (at, Box::new(happens)));
     }
 
-    fn advance(&self, duration: Duration) -> Option<Box<dyn FnOnce() + Send>> {
+    fn advance(&self, duration: Duration) -> Vec<Happens> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let until = state.now + duration;
-        match state.due.take() {
-            Some((at, happens)) if at <= until => {
-                state.now = state.now.max(at);
-                Some(happens)
-            }
-            due => {
-                state.due = due;
-                state.now = until;
-                None
-            }
-        }
+        let Some(next) = state.due.last().map(|(at, _)| *at).filter(|at| *at <= until) else {
+            state.now = until;
+            return Vec::new();
+        };
+        state.now = state.now.max(next);
+        let later = state.due.partition_point(|(at, _)| *at > next);
+        state.due.split_off(later).into_iter().rev().map(|(_, happens)| happens).collect()
     }
 }
 
@@ -54,7 +55,7 @@ impl Clock for VirtualClock {
     }
 
     async fn sleep(&self, duration: Duration) {
-        if let Some(happens) = self.advance(duration) {
+        for happens in self.advance(duration) {
             happens();
         }
     }

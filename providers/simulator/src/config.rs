@@ -41,10 +41,44 @@ pub struct FleetConfig {
     /// The longest that a launch takes to be listed; each takes its own time up to that, drawn from
     /// the seed. (Auto Scaling's launches take some seconds.)
     pub launch_lag: Duration,
+    /// Whether a smaller size costs the youngest instances, as Auto Scaling's policy
+    /// `NewestInstance` has it, and not the oldest.
+    pub scales_in_newest: bool,
     /// Whether these are plain instances, which nothing launches, registers or counts by itself.
     pub plain: bool,
     /// What the fleet's schedule has in store. It happens unless scheduled actions are suspended.
     pub schedule: Vec<ScheduledAction>,
+}
+
+impl Default for FleetConfig {
+    /// Ten instances `web` on `v1` in three zones and one target group, to run `v2`, that do as
+    /// they should: what documents get that leave everything out.
+    fn default() -> Self {
+        FleetConfig {
+            name: "web".into(),
+            instances: 10,
+            initial_revision: "v1".into(),
+            revision: "v2".into(),
+            zones: 3,
+            target_groups: vec![TargetGroupConfig {
+                name: "web".into(),
+                register: Duration::from_secs(10),
+                drain: Duration::from_secs(20),
+            }],
+            second: None,
+            update: None,
+            boot: Duration::from_secs(30),
+            boot_sigma: 0.2,
+            seed: 1,
+            bad_revisions: BTreeMap::new(),
+            replaces_deregistered: false,
+            hangs: None,
+            launch_lag: Duration::ZERO,
+            scales_in_newest: false,
+            plain: false,
+            schedule: Vec::new(),
+        }
+    }
 }
 
 impl FleetConfig {

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use rolling_provider::{
-    Action, Activity, Alarm, Clock, Effect, ErrorKind, Fleet, Instance, InstanceId, Lifecycle,
-    Observation, ProviderError, Revision, Tags, Target, TargetGroup, Timestamp, Update,
+    Action, Activity, Alarm, Clock, Done, Effect, ErrorKind, Fleet, Instance, InstanceId,
+    Lifecycle, Observation, ProviderError, Revision, Tags, Target, TargetGroup, Timestamp, Update,
     UpdateState,
 };
 
@@ -133,8 +133,12 @@ pub enum Intervention {
     Join(Revision),
     /// Makes an instance fail its health checks, or heals it.
     Break(InstanceId, bool),
-    /// Sets the desired size, and the maximum where that must be higher.
+    /// Sets the desired size, and the maximum where that must be higher, or the minimum where that
+    /// must be lower.
     Resize(u32),
+    /// Sets the minimum and the maximum size, whichever is given; the desired size goes within
+    /// them.
+    Limit(Option<u32>, Option<u32>),
     /// Writes tags on the target.
     Tags(Tags),
     /// From now on launches this.
@@ -188,7 +192,14 @@ impl Simulator {
             }
             Intervention::Resize(desired) => {
                 state.capacity.max = state.capacity.max.max(desired);
+                state.capacity.min = state.capacity.min.min(desired);
                 state.resize(&self.config, desired);
+            }
+            Intervention::Limit(min, max) => {
+                let min = min.unwrap_or(state.capacity.min);
+                let max = max.unwrap_or(state.capacity.max).max(min);
+                (state.capacity.min, state.capacity.max) = (min.min(max), max);
+                state.resize(&self.config, state.capacity.desired.min(max).max(min));
             }
             Intervention::Tags(tags) => state.tags.extend(tags),
             Intervention::MoveTemplate(to) => state.template = to,
@@ -300,13 +311,16 @@ impl Fleet for Simulator {
         })
     }
 
-    async fn act(&self, action: &Action) -> Result<(), ProviderError> {
+    async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
         self.with(|state| {
+            let before = state.capacity.desired;
             self.perform(state, action)?;
+            let removes = matches!(action, Action::Terminate { .. } | Action::Detach { .. });
+            let lowered = removes && action.resizes() && state.capacity.desired < before;
             // What the action makes due, a launch say, happens at once and not at the next look.
             let now = state.now;
             state.advance(&self.config, now);
-            Ok(())
+            Ok(Done { lowered_from: lowered.then_some(before) })
         })
     }
 
@@ -329,19 +343,10 @@ impl Simulator {
             }
             Action::MoveTemplate { to } => state.template = to.clone(),
             Action::SetCapacity { desired, max } => {
-                if *desired > *max || *desired < state.capacity.min {
-                    let min = state.capacity.min;
-                    let words = format!("desired size {desired} is outside {min} to {max}");
-                    return Err(refused("set the size", words));
-                }
-                state.capacity.max = *max;
-                state.resize(&self.config, *desired);
+                self.set_sizes(state, None, *max, *desired)?;
             }
             Action::CatchUp { min, max, desired, .. } => {
-                state.capacity.min = min.unwrap_or(state.capacity.min);
-                state.capacity.max = max.unwrap_or(state.capacity.max);
-                let desired = desired.unwrap_or(state.capacity.desired);
-                state.resize(&self.config, desired);
+                self.set_sizes(state, *min, *max, *desired)?;
             }
             Action::Own { instances } => {
                 for id in instances {
@@ -419,6 +424,27 @@ impl Simulator {
 }
 
 impl Simulator {
+    /// As `UpdateAutoScalingGroup` does it: what is left out stays, and a desired size that is left
+    /// out goes within the limits that are given.
+    fn set_sizes(
+        &self,
+        state: &mut State,
+        min: Option<u32>,
+        max: Option<u32>,
+        desired: Option<u32>,
+    ) -> Result<(), ProviderError> {
+        let min = min.unwrap_or(state.capacity.min);
+        let max = max.unwrap_or(state.capacity.max);
+        let wanted = desired.unwrap_or(state.capacity.desired.min(max).max(min));
+        if min > max || wanted > max || wanted < min {
+            let words = format!("desired size {wanted} is outside {min} to {max}");
+            return Err(refused("set the sizes", words));
+        }
+        (state.capacity.min, state.capacity.max) = (min, max);
+        state.resize(&self.config, wanted);
+        Ok(())
+    }
+
     fn launch_plain(
         &self,
         state: &mut State,

@@ -181,13 +181,17 @@ impl State {
         }
     }
 
-    /// Sets the desired size. Below what lives the fleet picks its own victims, the oldest.
+    /// Sets the desired size. Below what lives the fleet picks its own victims.
     pub fn resize(&mut self, config: &FleetConfig, desired: u32) {
         self.capacity.desired = desired;
         let excess = self.live().saturating_sub(desired as usize);
         let live = self.instances.iter().filter(|(_, i)| i.gone_at.is_none() && !i.standby);
-        let oldest: Vec<InstanceId> = live.take(excess).map(|(id, _)| id.clone()).collect();
-        for id in &oldest {
+        let mut live: Vec<(u64, InstanceId)> = live.map(|(id, i)| (i.number, id.clone())).collect();
+        live.sort();
+        if config.scales_in_newest {
+            live.reverse();
+        }
+        for (_, id) in live.iter().take(excess) {
             self.terminate(config, id);
         }
     }

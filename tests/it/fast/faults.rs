@@ -10,8 +10,8 @@ use rolling::engine::Stop;
 use rolling::event::Outcome;
 use rolling::spec::{BatchSize, Policy};
 use rolling_provider::{
-    Action, Activity, Alarm, Clock, Effect, ErrorKind, Fleet, Observation, ProviderError, Target,
-    Timestamp,
+    Action, Activity, Alarm, Clock, Done, Effect, ErrorKind, Fleet, Observation, ProviderError,
+    Target, Timestamp,
 };
 use rolling_simulator::{EPOCH, FleetConfig, Simulator};
 
@@ -89,7 +89,7 @@ impl Fleet for Flaky {
         self.inner.activities(since).await
     }
 
-    async fn act(&self, action: &Action) -> Result<(), ProviderError> {
+    async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
         match self.fault() {
             None => self.inner.act(action).await,
             Some((error, takes_effect)) => {
@@ -160,7 +160,7 @@ impl Fleet for Crowded {
         self.inner.activities(since).await
     }
 
-    async fn act(&self, action: &Action) -> Result<(), ProviderError> {
+    async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
         let is_first = self.tried.lock().expect("tries").insert(format!("{action:?}"));
         let fails = self.first_fails.filter(|_| is_first);
         if fails == Some(true) {

@@ -10,8 +10,8 @@ use rolling::event::{Event, Outcome, RefreshStep, Report};
 use rolling::plan::WaitKind;
 use rolling::spec::{Engine, RollingDeployment};
 use rolling_provider::{
-    Action, Activity, Alarm, Clock, Effect, ErrorKind, Fleet, Observation, ProviderError, Refresh,
-    RefreshPreferences, RefreshState, Refresher, Revision, Target, Timestamp,
+    Action, Activity, Alarm, Clock, Done, Effect, ErrorKind, Fleet, Observation, ProviderError,
+    Refresh, RefreshPreferences, RefreshState, Refresher, Revision, Target, Timestamp,
 };
 use rolling_simulator::Simulator;
 use tokio::sync::watch;
@@ -108,7 +108,7 @@ impl Fleet for Scripted {
         self.simulator.alarms(names).await
     }
 
-    async fn act(&self, action: &Action) -> Result<(), ProviderError> {
+    async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
         panic!("nothing but the refresh is ours to do: {action}");
     }
 

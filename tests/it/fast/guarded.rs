@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use rolling::event::Outcome;
 use rolling::record::{LEASE, ROLLOUT};
 use rolling_provider::{
-    Action, Activity, Alarm, Clock, Effect, ErrorKind, Fleet, Observation, ProviderError, Tags,
-    Target, Timestamp,
+    Action, Activity, Alarm, Clock, Done, Effect, ErrorKind, Fleet, Observation, ProviderError,
+    Tags, Target, Timestamp,
 };
 use rolling_simulator::Simulator;
 
@@ -98,19 +98,24 @@ impl Fleet for Guarded {
         true
     }
 
-    async fn act(&self, action: &Action) -> Result<(), ProviderError> {
+    async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
+        let mut done = Done::default();
         match action {
-            Action::WriteRecord { tags } => self.write(|kept| kept.extend(tags.clone()))?,
+            Action::WriteRecord { tags } => {
+                self.write(|kept| kept.extend(tags.clone()))?;
+            }
             Action::EraseRecord { keys } => {
                 self.write(|kept| kept.retain(|key, _| !keys.contains(key)))?;
             }
-            other => self.inner.act(other).await?,
+            other => {
+                done = self.inner.act(other).await?;
+            }
         }
         self.done.lock().expect("it").push(action.clone());
         if self.done.lock().expect("it").len() == self.at {
             self.sleep().await;
         }
-        Ok(())
+        Ok(done)
     }
 
     fn clock(&self) -> Arc<dyn Clock> {

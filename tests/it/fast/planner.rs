@@ -7,7 +7,7 @@ use rolling::progress::Progress;
 use rolling::record::{Borrowed, Phase, Record};
 use rolling::spec::{BatchSize, Policy, RollingDeployment};
 use rolling_provider::{
-    Action, Capacity, Instance, InstanceId, Lifecycle, Observation, Revision, Tags, Target,
+    Action, Capacity, Done, Instance, InstanceId, Lifecycle, Observation, Revision, Tags, Target,
     TargetGroup, TargetHealth, TargetState, Timestamp,
 };
 
@@ -98,6 +98,8 @@ pub fn record() -> Record {
         fault: false,
         size: 10,
         surge: 0,
+        surge_before: 0,
+        gives_back: false,
         failures: 0,
         last_failed: None,
         kept: 0,
@@ -146,8 +148,8 @@ fn a_size_that_we_wrote_counts_while_looks_do_not_show_it_yet() {
     let before = look(ten());
     let mut progress = Progress::new("test", NOW);
     progress.observe(&target, &health, &before);
-    let three_more = Action::SetCapacity { desired: 13, max: 20 };
-    progress.accepted(&three_more, Some(3), 10, NOW);
+    let three_more = Action::SetCapacity { desired: Some(13), max: None };
+    progress.accepted(&three_more, Done::default(), NOW);
     let late = Observation { at: NOW + seconds(5), ..before };
     progress.observe(&target, &health, &late);
     assert_eq!((progress.desired(&late), progress.size(&late)), (13, 10));
@@ -253,9 +255,9 @@ fn the_judge_condemns_what_breaks_a_promise() {
     assert!(condemned(deregister(&["i-0"])).contains("before the record"));
     assert!(condemned(deregister(&["i-0", "i-1", "i-2", "i-3"])).contains("below the floor of 7"));
     assert!(condemned(deregister(&["i-x"])).contains("not an instance of this fleet"));
-    let shrink = Action::SetCapacity { desired: 9, max: 20 };
-    assert!(condemned(shrink).contains("would cost some of 10 instances"));
-    let grow = Action::SetCapacity { desired: 11, max: 20 };
+    let shrink = Action::SetCapacity { desired: Some(9), max: None };
+    assert!(condemned(shrink).contains("set the size to 9 and cost some of 10 instances"));
+    let grow = Action::SetCapacity { desired: Some(11), max: None };
     assert!(condemned(grow).contains("above the ceiling of 10"));
 }
 
@@ -275,9 +277,8 @@ fn surplus_that_somebody_protects_is_not_given_back() {
         look.capacity = Some(Capacity { min: 0, max: 20, desired: 11 });
         let target = target();
         let mut progress = Progress::new("test", NOW);
+        progress.record = Some(Record { size: 10, surge: 1, ..record() });
         progress.observe(&target, &spec.health, &look);
-        progress.record = Some(Record { surge: 1, ..record() });
-        progress.surge = 1;
         let input =
             Input { spec: &spec, target: &target, look: &look, progress: &progress, now: NOW };
         let plan = plan::plan(&input);

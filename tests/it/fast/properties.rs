@@ -103,7 +103,7 @@ fn good_fleet() -> impl Strategy<Value = FleetConfig> {
 }
 
 /// A case in which nothing fails.
-fn good() -> impl Strategy<Value = Case> {
+pub fn good() -> impl Strategy<Value = Case> {
     (good_fleet(), policies(), 0..=15u64, 1..=10u64).prop_map(
         |(mut config, (policy, pacing), soak, poll)| Case {
             spec: RollingDeployment {
@@ -121,7 +121,7 @@ fn good() -> impl Strategy<Value = Case> {
 
 /// Plain instances have no processes. Where requests are shifted the fleet has a second target
 /// group, and registers nothing by itself.
-fn suspended(config: &mut FleetConfig, policy: Policy) -> BTreeSet<String> {
+pub fn suspended(config: &mut FleetConfig, policy: Policy) -> BTreeSet<String> {
     if policy.shifts() {
         config.plain = false;
         config.second = Some(group(SECOND, 5));
@@ -133,7 +133,7 @@ fn suspended(config: &mut FleetConfig, policy: Policy) -> BTreeSet<String> {
     spec(Policy::AllAtOnce).suspend_processes.into_iter().chain(registers).collect()
 }
 
-fn behaviours() -> impl Strategy<Value = Behaviour> {
+pub fn behaviours() -> impl Strategy<Value = Behaviour> {
     prop_oneof![
         Just(Behaviour::Unhealthy),
         Just(Behaviour::Flap),
@@ -168,7 +168,7 @@ pub fn any_case() -> impl Strategy<Value = Case> {
     })
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(future)
 }
@@ -746,34 +746,6 @@ proptest! {
         }
         nothing_broken(&ran, 20)?;
         nothing_broken(&ran, 3)?;
-    }
-
-    #[test]
-    fn p21_a_fleet_rescaled_meanwhile_keeps_its_new_size_and_gets_its_new_bounds(
-        case in good(), at in 2..150u64, size in 1..=14u32,
-    ) {
-        // Plain ones have no size that somebody could set.
-        prop_assume!(!case.config.plain);
-        let policy = case.spec.policy;
-        let ran = run_with(&case, |clock, simulator, witness| {
-            let (simulator, witness) = (simulator.clone(), witness.clone());
-            clock.at(EPOCH + seconds(at), move || {
-                let surge = look(&simulator).desired();
-                let surge = surge.saturating_sub(witness.size());
-                // A size that the rollout has set itself a moment ago is taken for a late look.
-                let most = witness.size() + Window::resolve(policy, witness.size()).surge;
-                if (witness.size()..=most).contains(&(size + surge)) {
-                    return;
-                }
-                witness.resized(size);
-                simulator.intervene(Intervention::Resize(size + surge)).expect("a size");
-            });
-        });
-        prop_assert_eq!(ran.told.report.outcome, Outcome::Succeeded, "{:?}", ran.told.report.reason);
-        let size = ran.witness.size();
-        is_tidy(&ran, size as usize, "v2")?;
-        nothing_broken(&ran, 1)?;
-        nothing_broken(&ran, 25)?;
     }
 
     #[test]

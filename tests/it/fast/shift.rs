@@ -54,7 +54,7 @@ fn done(told: &Told) -> Vec<String> {
         Action::Terminate { decrement, .. } => {
             Some(if *decrement { "end" } else { "replace" }.to_owned())
         }
-        Action::SetCapacity { desired, .. } => Some(format!("size {desired}")),
+        Action::SetCapacity { desired: Some(desired), .. } => Some(format!("size {desired}")),
         _ => None,
     });
     let mut words: Vec<String> = words.collect();

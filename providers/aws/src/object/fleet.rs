@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use rolling_provider::{
-    Action, Activity, Alarm, Clock, Examination, Fleet, Observation, ProviderError, Revision, Tags,
-    Target, Timestamp,
+    Action, Activity, Alarm, Clock, Done, Examination, Fleet, Observation, ProviderError, Revision,
+    Tags, Target, Timestamp,
 };
 use tokio::sync::OnceCell;
 
@@ -135,16 +135,16 @@ impl Fleet for RecordedFleet {
         true
     }
 
-    async fn act(&self, action: &Action) -> Result<(), ProviderError> {
+    async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
         match action {
             Action::WriteRecord { tags } => {
                 tracing::debug!(object = self.store.name(), %action, "acting");
                 if tags.is_empty() {
-                    return Ok(());
+                    return Ok(Done::default());
                 }
                 let mut all = self.seen().tags;
                 all.extend(tags.clone());
-                self.write(all).await
+                self.write(all).await.map(|()| Done::default())
             }
             Action::EraseRecord { keys } => {
                 tracing::debug!(object = self.store.name(), %action, "acting");
@@ -152,9 +152,9 @@ impl Fleet for RecordedFleet {
                 let before = rest.len();
                 rest.retain(|key, _| !keys.contains(key));
                 if rest.len() == before {
-                    return Ok(());
+                    return Ok(Done::default());
                 }
-                self.write(rest).await
+                self.write(rest).await.map(|()| Done::default())
             }
             other => self.inner.act(other).await,
         }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use rolling_provider::{
-    Action, Activity, Clock, Effect, ErrorKind, Fleet, Observation, ProviderError, Tags, Target,
-    Timestamp,
+    Action, Activity, Clock, Done, Effect, ErrorKind, Fleet, Observation, ProviderError, Tags,
+    Target, Timestamp,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -58,7 +58,7 @@ impl Fleet for Bare {
         Ok(Vec::new())
     }
 
-    async fn act(&self, action: &Action) -> Result<(), ProviderError> {
+    async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
         Err(ProviderError::invalid("the inner fleet", "", action.to_string()))
     }
 

@@ -1,0 +1,91 @@
+//! What the cloud has accepted, or may have.
+
+use rolling_provider::{Action, Done, Timestamp};
+
+use super::Progress;
+use crate::record::ROLLOUT;
+
+impl Progress {
+    /// Takes in that nobody knows whether `action` took effect; see [`Self::accepted`].
+    pub fn unsure(&mut self, action: &Action) {
+        self.erasing |= matches!(action, Action::EraseRecord { keys } if keys.contains(ROLLOUT));
+        if action.resizes() && !self.unsure.contains(action) {
+            self.unsure.push(action.clone());
+        }
+    }
+
+    /// Takes in that the cloud accepted `action` at `now`, and what it said.
+    pub fn accepted(&mut self, action: &Action, done: Done, now: Timestamp) {
+        self.unsure.retain(|unsure| unsure != action);
+        match action {
+            Action::Deregister { target_group, instances } => {
+                for id in instances {
+                    self.note_deregistered(id, target_group, now);
+                }
+            }
+            Action::Register { target_group, instances } => {
+                for id in instances {
+                    self.strays.remove(&(id.clone(), target_group.clone()));
+                    self.drains.remove(&(id.clone(), target_group.clone()));
+                    if let Some(groups) = self.deregistered.get_mut(id) {
+                        groups.remove(target_group);
+                        if groups.is_empty() {
+                            self.deregistered.remove(id);
+                        }
+                    }
+                    if !self.was_deregistered(id) {
+                        self.victims.remove(id);
+                        self.returned.insert(id.clone(), now);
+                    }
+                }
+            }
+            Action::Terminate { instance, decrement } | Action::Detach { instance, decrement } => {
+                self.victims.remove(instance);
+                self.terminated.insert(instance.clone());
+                if matches!(action, Action::Detach { .. }) {
+                    self.kept.insert(instance.clone());
+                }
+                if *decrement {
+                    self.plain.surge = self.plain.surge.saturating_sub(1);
+                    self.sizes.lowered(done.lowered_from, now);
+                }
+            }
+            Action::SetCapacity { desired: Some(to), .. } => {
+                let fewer = self.sizes.desired().saturating_sub(*to);
+                self.missing.give_up(fewer as usize);
+                self.sizes.wrote(*to, now);
+            }
+            Action::Launch { like, .. } => self.launched(like, now),
+            Action::Update { instances, to, token } => {
+                for id in instances {
+                    self.updating(id, to, token, now);
+                }
+            }
+            Action::Confirm { instances, to } => self.confirmed(instances, to.as_ref(), now),
+            Action::Release { instance } => {
+                let goes = self.terminated.contains(instance);
+                self.released.insert((instance.clone(), goes));
+            }
+            Action::Discard { instances } => self.discarded.extend(instances.iter().cloned()),
+            Action::WriteRecord { .. }
+            | Action::Tag { .. }
+            | Action::Own { .. }
+            | Action::Disown { .. } => {}
+            Action::EraseRecord { keys } if !keys.contains(ROLLOUT) => {}
+            Action::EraseRecord { .. } => self.erased(),
+            Action::CatchUp { desired: Some(to), .. } => self.sizes.caught_up(*to, now),
+            Action::SuspendProcesses { .. } => self.suspended = true,
+            Action::ResumeProcesses { .. }
+            | Action::MoveTemplate { .. }
+            | Action::Shift { .. }
+            | Action::SetCapacity { desired: None, .. }
+            | Action::CatchUp { desired: None, .. } => {}
+        }
+    }
+
+    pub(super) fn erased(&mut self) {
+        let completed = self.record.take().and_then(|record| record.completed);
+        self.known_completed = completed.or(self.known_completed.take());
+        self.over = true;
+    }
+}
