@@ -12,5 +12,6 @@ pub mod promises;
 pub mod refresh;
 pub mod refusals;
 pub mod scale;
+pub mod sizes;
 pub mod traffic;
 pub mod updates;
