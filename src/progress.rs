@@ -16,6 +16,7 @@ mod accepted;
 mod adopt;
 mod best;
 mod in_place;
+mod launched;
 mod missing;
 mod plain;
 mod seen;
@@ -23,6 +24,7 @@ mod sizes;
 
 pub use best::Best;
 pub use in_place::InPlace;
+pub use launched::Launched;
 pub use missing::Missing;
 pub use plain::{LaunchTrouble, Plain, members};
 pub use seen::{Seen, trouble};
@@ -75,6 +77,8 @@ pub struct Progress {
     pub seen: BTreeMap<InstanceId, Seen>,
     /// Since when each place has been empty that lacks an instance.
     pub missing: Missing,
+    /// What came and went since the way to this revision began.
+    pub launched: Launched,
     /// Every instance that was ever seen alive: a look that is late brings no newcomers.
     known: BTreeSet<InstanceId>,
     /// Instances of the new revision that failed, with the cloud's reason; also those that
@@ -205,12 +209,12 @@ impl Progress {
             self.adopt_victims(target, look);
         }
         self.note_draining(look);
-        let (mut live, mut arrived) = (0u32, 0);
+        let (mut live, mut arrived) = (0u32, Vec::new());
         for (id, instance) in &look.instances {
             if instance.lifecycle.is_live() && !self.terminated.contains(id) {
                 live += 1;
                 if !self.seen.contains_key(id) && self.known.insert(id.clone()) {
-                    arrived += 1;
+                    arrived.push((id.clone(), instance.revision.clone()));
                 }
             }
             self.observe_instance(target, health, now, id, instance);
@@ -228,7 +232,8 @@ impl Progress {
             self.suspended |= !ours.is_empty() && ours.is_subset(&look.suspended);
         }
         let empty = self.desired(look).saturating_sub(live);
-        self.missing.take_in(arrived, empty as usize, now);
+        self.missing.take_in(arrived.len(), empty as usize, now);
+        self.note_launches(target, look, &arrived);
         self.control =
             self.record.as_ref().and_then(|record| Control::unheard(&look.record, record));
         self.observed_once = true;
@@ -347,8 +352,10 @@ impl Progress {
                 seen.trouble = Some(trouble(target, instance));
             }
         }
-        seen.called_unhealthy = !instance.healthy
-            || instance.targets.values().any(|health| health.state == TargetState::Unhealthy);
+        if instance.lifecycle.is_live() {
+            seen.called_unhealthy = !instance.healthy
+                || instance.targets.values().any(|health| health.state == TargetState::Unhealthy);
+        }
         seen.taken_out = seen.soaked
             && !serves
             && instance.lifecycle == Lifecycle::InService
@@ -366,6 +373,29 @@ impl Progress {
         }
         if self.terminated.contains(id) || !instance.lifecycle.is_live() {
             self.victims.remove(id);
+        }
+    }
+
+    /// Counts what came, and what the fleet is to launch. Where it launches nothing by itself, what
+    /// is launched is what was asked for.
+    fn note_launches(
+        &mut self,
+        target: &Target,
+        look: &Observation,
+        arrived: &[(InstanceId, Option<Revision>)],
+    ) {
+        if look.is_plain() || self.in_place.within.is_some() {
+            return;
+        }
+        let is_right = look.template.as_ref() == Some(&target.revision);
+        self.launched.look(self.size(look), is_right);
+        if self.observed_once {
+            self.launched.arrived(arrived, &target.revision);
+            return;
+        }
+        self.launched.excuse(self.missing.len());
+        if self.record.as_ref().is_none_or(Record::is_over) {
+            self.missing.begin();
         }
     }
 
@@ -400,7 +430,9 @@ impl Progress {
                 continue;
             }
             let ended = look.instances.get(id).and_then(|instance| instance.ended.as_ref());
+            // One that was good, and is lost, is replaced.
             let reason = match ended {
+                _ if seen.soaked => continue,
                 Some(why) => format!("it came to an end by itself: {why}"),
                 None if seen.called_unhealthy && !look.is_plain() => {
                     let why = seen.trouble.as_deref().unwrap_or("unhealthy");
@@ -410,6 +442,8 @@ impl Progress {
             };
             self.failed.entry(id.clone()).or_insert(reason);
         }
+        let lost = self.seen.keys().filter(|id| going(id) && !self.terminated.contains(*id));
+        self.launched.taken.extend(lost.cloned());
         self.seen.retain(|id, _| look.instances.contains_key(id));
         self.deregistered.retain(|id, _| look.instances.contains_key(id));
         self.strays.retain(|(id, _)| !going(id));

@@ -22,6 +22,7 @@ pub fn violations(input: &Input<'_>, plan: &Plan) -> Vec<String> {
     check_meant(input, plan, &mut found);
     check_window(input, plan, window, &mut found);
     check_launches(input, plan, window, &mut found);
+    check_reasons(input, plan, window, &mut found);
     found
 }
 
@@ -310,6 +311,44 @@ fn check_launches(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Ve
     }
     if launches > 0 && !input.look.is_plain() {
         found.push("would launch into a fleet that launches by itself".into());
+    }
+}
+
+/// There is a reason for every launch: a place of the fleet or of surge, a failure, what others took
+/// or added, and one batch that came on another revision. More would go on for ever.
+fn check_reasons(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<String>) {
+    let Input { look, progress, .. } = *input;
+    if look.is_plain() || input.spec.replacement.within().is_some() {
+        return;
+    }
+    let desired = progress.desired(look);
+    let mut more = 0;
+    for step in &plan.actions {
+        match &step.action {
+            Action::SetCapacity { desired: Some(to), .. } => more += to.saturating_sub(desired),
+            Action::Terminate { instance, decrement: false }
+            | Action::Detach { instance, decrement: false } => {
+                let lives = look.instances.get(instance).is_some_and(|i| i.lifecycle.is_live());
+                more += u32::from(lives);
+            }
+            _ => {}
+        }
+    }
+    let is_live = |(id, instance): &(&InstanceId, &rolling_provider::Instance)| {
+        instance.lifecycle.is_live() && !progress.terminated.contains(*id)
+    };
+    let live = look.instances.iter().filter(is_live).count();
+    let live = u32::try_from(live).unwrap_or(u32::MAX);
+    let (missing, extra) = (desired.saturating_sub(live), live.saturating_sub(desired));
+    let failed = u32::try_from(progress.failed.len()).unwrap_or(u32::MAX);
+    let wrong = progress.launched.came_wrong().min(window.slots());
+    let reasons = progress.launched.reasons() + window.surge + failed + wrong + extra;
+    let launches = progress.launched.came + missing + more;
+    if more > 0 && launches > reasons {
+        found.push(format!(
+            "would have {launches} instances launched for {}, with reasons for {reasons}",
+            input.target.revision
+        ));
     }
 }
 

@@ -99,8 +99,9 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
                 Some(wait) if !out_of_time => plan.wait(wait),
                 _ => plan.actions.extend(give_back(input, record)),
             }
-        } else if out_of_time {
-            // Surge that still drains stays in the record; the group at least runs by itself.
+        } else if out_of_time || now >= deadline {
+            // Surge that still drains, or that the floor needs, stays in the record; the group at
+            // least runs by itself.
             plan.actions.extend(resume(input, record, false));
         }
     }

@@ -8,7 +8,7 @@ use super::{Input, Verdict, View, launch};
 use crate::control::Word;
 use crate::progress::Halt;
 use crate::record::{Ending, Phase, Record};
-use crate::spec::OnFailure;
+use crate::spec::{OnFailure, Pacing};
 
 /// What somebody else wants of this rollout. To resume one that moves, or to roll back one that
 /// does already, changes nothing.
@@ -110,6 +110,9 @@ pub fn blocked(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
         let words = format!("{} cannot be launched: {}", target.revision, trouble.cause);
         return Some(fail(input, words));
     }
+    if let Some(words) = came_wrong(input, view) {
+        return Some(fail(input, words));
+    }
     if view.missing > 0 && now >= launch_deadline(input) {
         let limit = humantime::format_duration(spec.health.healthy_timeout);
         let told = progress.activities.iter().find(|activity| activity.failed);
@@ -117,7 +120,16 @@ pub fn blocked(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
         let tried = progress.plain.trouble.as_ref().map(|trouble| trouble.cause.as_str());
         let cause = tried.or(told).unwrap_or("the cloud gives no reason");
         let late = progress.missing.late(spec.health.healthy_timeout, now).max(1);
-        let words = format!("{} not launched within {limit}: {cause}", instances(late));
+        let before = progress.missing.before().min(late);
+        if before == late {
+            // No revision of ours is at fault.
+            let words = format!(
+                "{} missing before the rollout began, and not launched within {limit}: {cause}",
+                instances(before)
+            );
+            return Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(words, now) }));
+        }
+        let words = format!("{} not launched within {limit}: {cause}", instances(late - before));
         return Some(fail(input, words));
     }
     if let Some(since) = progress.set_aside_since
@@ -138,6 +150,22 @@ pub fn blocked(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
         return Some(no_progress(input, view));
     }
     None
+}
+
+/// A template that does not stay, or a batch that brought instances of another revision only. To go
+/// on would replace them for ever.
+fn came_wrong(input: &Input<'_>, view: &View<'_>) -> Option<String> {
+    let Input { target, look, progress, .. } = *input;
+    let template = look.template.as_ref();
+    if let Some(words) = progress.launched.template_words(&target.revision, template, input.now) {
+        return Some(words);
+    }
+    let is_batch = progress.launched.wrong() >= view.window.slots() as usize
+        || (input.spec.pacing == Pacing::Batch
+            && view.missing == 0
+            && view.victims().next().is_none());
+    let words = progress.launched.wrong_words(&target.revision, template)?;
+    is_batch.then_some(words)
 }
 
 fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {

@@ -75,8 +75,8 @@ impl Progress {
             Action::EraseRecord { .. } => self.erased(),
             Action::CatchUp { desired: Some(to), .. } => self.sizes.caught_up(*to, now),
             Action::SuspendProcesses { .. } => self.suspended = true,
+            Action::MoveTemplate { .. } => self.launched.moved(self.missing.len(), now),
             Action::ResumeProcesses { .. }
-            | Action::MoveTemplate { .. }
             | Action::Shift { .. }
             | Action::SetCapacity { desired: None, .. }
             | Action::CatchUp { desired: None, .. } => {}

@@ -8,7 +8,7 @@ use rolling_provider::{
     UpdateState,
 };
 
-use super::{Best, Gated, Progress, Seen};
+use super::{Best, Gated, Launched, Progress, Seen};
 
 impl Progress {
     /// From now on `target`, whose revision is the completed one, is what the rollout goes to.
@@ -20,6 +20,7 @@ impl Progress {
         // Those that failed before are no failures of the restored revision.
         self.counted.extend(self.failed.keys().cloned());
         self.boots.clear();
+        self.launched = Launched::begin(self.sizes.size());
         self.plain.forget_launches();
         self.at_checkpoint = None;
         self.gates = Gated::default();

@@ -10,6 +10,8 @@ use rolling_provider::Timestamp;
 #[derive(Clone, Debug, Default)]
 pub struct Missing {
     since: VecDeque<Timestamp>,
+    /// How many of the first were empty before the rollout began.
+    before: usize,
 }
 
 impl Missing {
@@ -20,12 +22,34 @@ impl Missing {
         let filled = arrived.min(self.since.len());
         self.since.drain(..filled);
         self.since.resize(empty, now);
+        self.before = self.before.saturating_sub(filled).min(empty);
+    }
+
+    /// What is empty now was empty before anything was begun.
+    pub(super) fn begin(&mut self) {
+        self.before = self.since.len();
+    }
+
+    /// How many places are empty that were so before the rollout began, for whatever reason.
+    pub fn before(&self) -> usize {
+        self.before
+    }
+
+    /// How many places are empty.
+    pub fn len(&self) -> usize {
+        self.since.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.since.is_empty()
     }
 
     /// So many places are given up, by a smaller size of ours: those that have been empty longest.
     pub(super) fn give_up(&mut self, places: usize) {
         let given_up = places.min(self.since.len());
         self.since.drain(..given_up);
+        self.before = self.before.saturating_sub(given_up);
     }
 
     /// Since when the place has been empty that has been so for longest.

@@ -104,6 +104,11 @@ impl Sizes {
         Some(*until + LOOKS_LAG)
     }
 
+    /// N.
+    pub(super) fn size(&self) -> u32 {
+        self.size
+    }
+
     /// N + s.
     pub(super) fn desired(&self) -> u32 {
         self.desired
@@ -139,7 +144,7 @@ impl Progress {
     /// believe: that look is late, or somebody has just set a size that held before. Until then
     /// nothing is built on either.
     pub fn size_is_known_at(&self, look: &Observation) -> Option<Timestamp> {
-        self.sizes.known_at(look.desired())
+        self.sizes.known_at(look.capacity?.desired)
     }
 
     /// Takes in the sizes that a look shows.

@@ -41,6 +41,11 @@ pub struct FleetConfig {
     /// The longest that a launch takes to be listed; each takes its own time up to that, drawn from
     /// the seed. (Auto Scaling's launches take some seconds.)
     pub launch_lag: Duration,
+    /// What the fleet launches by itself, whatever its template says.
+    pub launches_instead: Option<Revision>,
+    /// Something sets the template back to `initial_revision` so long after each change, as a tool
+    /// that is run again and again with what is not wanted any more.
+    pub template_set_back: Option<Duration>,
     /// Whether a smaller size costs the youngest instances, as Auto Scaling's policy
     /// `NewestInstance` has it, and not the oldest.
     pub scales_in_newest: bool,
@@ -74,6 +79,8 @@ impl Default for FleetConfig {
             replaces_deregistered: false,
             hangs: None,
             launch_lag: Duration::ZERO,
+            launches_instead: None,
+            template_set_back: None,
             scales_in_newest: false,
             plain: false,
             schedule: Vec::new(),

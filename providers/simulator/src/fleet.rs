@@ -341,7 +341,9 @@ impl Simulator {
             Action::ResumeProcesses { processes } => {
                 state.suspended.retain(|process| !processes.contains(process));
             }
-            Action::MoveTemplate { to } => state.template = to.clone(),
+            Action::MoveTemplate { to } => {
+                (state.template, state.template_at) = (to.clone(), now);
+            }
             Action::SetCapacity { desired, max } => {
                 self.set_sizes(state, None, *max, *desired)?;
             }
@@ -374,10 +376,9 @@ impl Simulator {
                 None => return Err(refused("tag", format!("{instance} does not exist"))),
             },
             Action::Detach { instance, decrement } => {
-                let found = state.instances.remove(instance);
-                if *decrement && found.is_some() {
-                    state.capacity.desired = state.capacity.desired.saturating_sub(1);
-                }
+                let lives = state.instances.get(instance).is_some_and(|i| i.gone_at.is_none());
+                self.lower(state, *decrement && lives)?;
+                state.instances.remove(instance);
             }
             Action::Deregister { target_group, instances } => {
                 for id in instances {
@@ -409,13 +410,7 @@ impl Simulator {
             Action::Shift { percent } => state.shifted = *percent,
             Action::Terminate { instance, decrement } => {
                 let live = state.instances.get(instance).is_some_and(|i| i.gone_at.is_none());
-                if live && *decrement && !self.config.plain {
-                    if state.capacity.desired <= state.capacity.min {
-                        let words = "terminating it would go below the minimum size".to_owned();
-                        return Err(refused("terminate", words));
-                    }
-                    state.capacity.desired -= 1;
-                }
+                self.lower(state, *decrement && live)?;
                 state.terminate(&self.config, instance);
             }
         }
@@ -442,6 +437,19 @@ impl Simulator {
         }
         (state.capacity.min, state.capacity.max) = (min, max);
         state.resize(&self.config, wanted);
+        Ok(())
+    }
+
+    /// As a removal lowers the size: never below the minimum. Plain instances have none.
+    fn lower(&self, state: &mut State, lowers: bool) -> Result<(), ProviderError> {
+        if !lowers || self.config.plain {
+            return Ok(());
+        }
+        if state.capacity.desired <= state.capacity.min {
+            let words = "without a replacement it would go below the minimum size".to_owned();
+            return Err(refused("remove", words));
+        }
+        state.capacity.desired -= 1;
         Ok(())
     }
 

@@ -26,6 +26,9 @@ pub(crate) struct State {
     pub now: Timestamp,
     pub capacity: CapacityState,
     pub template: Revision,
+    /// When it was changed last.
+    #[serde(default)]
+    pub template_at: Timestamp,
     pub suspended: BTreeSet<String>,
     pub tags: Tags,
     pub instances: BTreeMap<InstanceId, SimulatedInstance>,
@@ -107,6 +110,7 @@ impl State {
             now,
             capacity: CapacityState { min: 0, max: config.instances, desired: config.instances },
             template: config.initial_revision.clone(),
+            template_at: now,
             suspended: BTreeSet::new(),
             tags: Tags::new(),
             instances: BTreeMap::new(),
@@ -137,6 +141,9 @@ impl State {
         let now = self.now;
         self.instances.retain(|_, instance| instance.gone_at.is_none_or(|gone| gone > now));
         self.follow_schedule(config);
+        if config.template_set_back.is_some_and(|after| now >= self.template_at + after) {
+            self.template = config.initial_revision.clone();
+        }
         if config.replaces_deregistered {
             self.replace_deregistered(config);
         }
@@ -147,7 +154,12 @@ impl State {
         let fails = config.bad_revisions.get(&self.template) == Some(&Behaviour::FailLaunch);
         for _ in live..self.capacity.desired as usize {
             if !fails {
-                self.launch(config, now, None);
+                let id = self.launch(config, now, None);
+                if let Some(instead) = &config.launches_instead
+                    && let Some(instance) = self.instances.get_mut(&id)
+                {
+                    instance.revision = instead.clone();
+                }
                 continue;
             }
             let last = self.failures.last().map(|(at, _)| *at);

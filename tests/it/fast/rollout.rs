@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rolling::engine::Stop;
 use rolling::event::{Event, Outcome};
 use rolling::spec::{BatchSize, Bound, Health, OnFailure, Pacing, Policy, RollingDeployment};
-use rolling_provider::{Action, Fleet, Lifecycle, TargetState};
+use rolling_provider::{Action, Fleet, InstanceId, Lifecycle, TargetState};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 
 use crate::world::{
@@ -371,4 +371,84 @@ async fn a_fleet_that_is_scaled_in_meanwhile_goes_on_within_its_progress_deadlin
     let told = roll(simulator.clone(), deploy).await;
     assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
     assert_eq!(told.report.instances.len(), 9);
+}
+
+#[tokio::test]
+async fn what_comes_up_on_another_revision_ends_the_rollout_after_one_batch() {
+    let surge = Policy::RollingWithAdditionalBatch(BatchSize::Fixed(3));
+    let by_three = Policy::Rolling(BatchSize::Fixed(3));
+    let set_back = FleetConfig { template_set_back: Some(seconds(0)), ..fleet() };
+    let launches = FleetConfig { launches_instead: Some("v1".into()), ..fleet() };
+    let back = "is v1 again";
+    for (policy, pacing) in [
+        (by_three, Pacing::Batch),
+        (by_three, Pacing::Continuous),
+        (surge, Pacing::Batch),
+        (Policy::Immutable, Pacing::Batch),
+    ] {
+        for (config, begins, ends) in [(&set_back, "", back), (&launches, "launched i-00", "")] {
+            let simulator = simulate(config.clone());
+            let told = roll(simulator.clone(), RollingDeployment { pacing, ..spec(policy) }).await;
+            assert_eq!(told.report.outcome, Outcome::Failed, "{policy:?}");
+            let why = told.report.reason.as_deref().unwrap_or_default();
+            assert!(why.starts_with(begins) && why.contains(ends), "{policy:?}: {why}");
+            let gone = told
+                .actions()
+                .into_iter()
+                .filter(|action| matches!(action, Action::Terminate { decrement: false, .. }));
+            assert!(gone.count() <= 3, "{policy:?}: one batch, and no loop");
+            let look = simulator.observe().await.expect("observe");
+            let live = look.instances.values().filter(|i| i.lifecycle.is_live()).count();
+            assert_eq!((look.desired(), live), (10, 10), "{policy:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_that_the_fleet_was_launching_before_is_only_replaced() {
+    let simulator = simulate(fleet());
+    let first = simulator.observe().await.expect("observe").instances;
+    let id = first.keys().next().expect("one").clone();
+    simulator.intervene(Intervention::Terminate(id)).expect("it");
+    let told = roll(simulator.clone(), spec(Policy::Rolling(BatchSize::Fixed(1)))).await;
+    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report.reason);
+}
+
+#[tokio::test]
+async fn a_good_one_that_is_lost_is_replaced_and_one_that_never_was_good_counts() {
+    // The first one of v2 has soaked, or boots, when its group finds it unhealthy and ends it.
+    for (lost_at, outcome) in [(100, Outcome::Succeeded), (62, Outcome::Failed)] {
+        let clock = Arc::new(VirtualClock::new(EPOCH));
+        let simulator = Arc::new(Simulator::in_memory(fleet(), clock.clone()));
+        let id = InstanceId::new("i-0011");
+        let breaks = (simulator.clone(), id.clone());
+        clock.at(EPOCH + seconds(lost_at), move || {
+            breaks.0.intervene(Intervention::Break(breaks.1, true)).expect("it breaks");
+        });
+        let ends = simulator.clone();
+        clock.at(EPOCH + seconds(lost_at + 12), move || {
+            ends.intervene(Intervention::Terminate(id)).expect("it goes");
+        });
+        let told = roll(simulator.clone(), spec(Policy::Rolling(BatchSize::Fixed(1)))).await;
+        assert_eq!(told.report.outcome, outcome, "{:?}", told.report.reason);
+        if outcome == Outcome::Succeeded {
+            assert_tidy(&*simulator, 10, "v2").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_missing_before_is_not_charged_to_the_revision() {
+    let simulator = simulate(bad(Behaviour::FailLaunch));
+    simulator.intervene(Intervention::MoveTemplate("v2".into())).expect("it");
+    let first = simulator.observe().await.expect("observe").instances;
+    let id = first.keys().next().expect("one").clone();
+    simulator.intervene(Intervention::Terminate(id)).expect("it");
+    let spec = RollingDeployment { on_failure: OnFailure::Rollback, ..spec(thirty_percent()) };
+    let told = roll(simulator.clone(), spec).await;
+    assert_eq!(told.report.outcome, Outcome::Failed, "{:?}", told.report.reason);
+    let why = told.report.reason.as_deref().unwrap_or_default();
+    let words = "1 instance was missing before the rollout began, and not launched within 10m: ";
+    assert!(why.starts_with(words) && why.contains("no capacity"), "{why}");
+    assert!(told.actions().iter().all(|action| !matches!(action, Action::Terminate { .. })));
 }

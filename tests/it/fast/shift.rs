@@ -55,6 +55,7 @@ fn done(told: &Told) -> Vec<String> {
             Some(if *decrement { "end" } else { "replace" }.to_owned())
         }
         Action::SetCapacity { desired: Some(desired), .. } => Some(format!("size {desired}")),
+        Action::SetCapacity { max: Some(max), .. } => Some(format!("maximum {max}")),
         _ => None,
     });
     let mut words: Vec<String> = words.collect();
@@ -76,7 +77,7 @@ async fn a_share_of_the_requests_goes_to_the_new_set_first_and_then_all() {
         "end",
         "0 %",
         "leave second",
-        "size 10",
+        "maximum 10",
     ];
     assert_eq!(done(&told), order);
     assert_eq!(simulator.launched(), 20);
@@ -100,7 +101,7 @@ async fn all_requests_move_at_once_and_the_old_set_is_kept_for_a_while() {
         "end",
         "0 %",
         "leave second",
-        "size 10",
+        "maximum 10",
     ];
     assert_eq!(done(&told), order);
     let kept = told.events.iter().find_map(|told| match &told.event {
@@ -133,7 +134,7 @@ async fn an_alarm_during_the_evaluation_takes_the_requests_back_at_once() {
         let (told, simulator) = shift(bad(Behaviour::AlarmOnRequests), spec).await;
         assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
         let first = if policy == moving() { "100 %" } else { "10 %" };
-        let order = ["size 20", "join second", first, "0 %", "leave second", "end", "size 10"];
+        let order = ["size 20", "join second", first, "0 %", "leave second", "end", "maximum 10"];
         assert_eq!(done(&told), order);
         assert_eq!(simulator.launched(), 20);
     }

@@ -1,0 +1,194 @@
+//! What came and went since the way to a revision began: how many there was reason for, and whether
+//! they run what they should.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rolling_provider::{InstanceId, Revision, Timestamp};
+
+use super::LOOKS_LAG;
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Launched {
+    /// How many instances of the wanted revision came.
+    pub came: u32,
+    /// Instances that went and that we did not remove.
+    pub(super) taken: BTreeSet<InstanceId>,
+    /// The size that the fleet began with.
+    began: Option<u32>,
+    /// The size at the last look.
+    size: u32,
+    /// By how much the size grew, each time that it did.
+    grown: u32,
+    /// Instances that came on another revision since the last that came on the wanted one.
+    wrong: BTreeMap<InstanceId, Option<Revision>>,
+    /// How many of those came in all.
+    came_wrong: u32,
+    /// How many launches were under way when the template moved: what they run was decided before.
+    excused: usize,
+    /// How often the template was something else after a look had shown the wanted one.
+    pub set_back: u32,
+    /// Whether the last look showed the wanted template.
+    was_right: bool,
+    /// How often we have set the template since a look showed it, and since when.
+    moves: u32,
+    moving_since: Option<Timestamp>,
+}
+
+impl Launched {
+    /// Nothing has come yet to a fleet of that size.
+    pub(super) fn begin(size: u32) -> Launched {
+        Launched { began: Some(size), size, ..Launched::default() }
+    }
+
+    /// Takes in the size and the template that a look shows.
+    pub(super) fn look(&mut self, size: u32, is_right: bool) {
+        if self.began.is_some() {
+            self.grown += size.saturating_sub(self.size);
+        }
+        self.began.get_or_insert(size);
+        self.size = size;
+        self.set_back += u32::from(self.was_right && !is_right);
+        self.was_right = is_right;
+        if is_right {
+            (self.moves, self.moving_since) = (0, None);
+        }
+    }
+
+    /// Takes in who came, and what each runs.
+    pub(super) fn arrived(
+        &mut self,
+        newcomers: &[(InstanceId, Option<Revision>)],
+        wanted: &Revision,
+    ) {
+        let right = |runs: &Option<Revision>| runs.as_ref() == Some(wanted);
+        for (id, runs) in newcomers.iter().filter(|(_, runs)| !right(runs)) {
+            if self.excused > 0 {
+                self.excused -= 1;
+                continue;
+            }
+            self.wrong.insert(id.clone(), runs.clone());
+            self.came_wrong += 1;
+        }
+        let right = newcomers.iter().filter(|(_, runs)| right(runs)).count();
+        self.came += u32::try_from(right).unwrap_or(u32::MAX);
+        if right > 0 {
+            self.wrong.clear();
+        }
+    }
+
+    /// Takes in how many launches are under way that have nothing to do with what we set.
+    pub(super) fn excuse(&mut self, under_way: usize) {
+        self.excused = under_way;
+    }
+
+    /// Takes in that we have set the template while so many launches were under way.
+    pub(super) fn moved(&mut self, under_way: usize, now: Timestamp) {
+        self.excused = self.excused.max(under_way);
+        self.moves += 1;
+        self.moving_since.get_or_insert(now);
+    }
+
+    /// Says that the template does not stay as it was set, where looks could not lag for so long.
+    pub fn template_words(
+        &self,
+        wanted: &Revision,
+        template: Option<&Revision>,
+        now: Timestamp,
+    ) -> Option<String> {
+        let since = self.moving_since.filter(|since| now.since(*since) > LOOKS_LAG)?;
+        let time = humantime::format_duration(Duration::from_secs(now.since(since).as_secs()));
+        let shown = template.map_or("none".into(), ToString::to_string);
+        Some(format!(
+            "the template was set to {wanted} {} times in {time} and is {shown} again: something \
+             keeps setting it back",
+            self.moves
+        ))
+    }
+
+    /// How many came on another revision, and none on the wanted one since.
+    pub fn wrong(&self) -> usize {
+        self.wrong.len()
+    }
+
+    /// How many launches of the wanted revision there is reason for, beside surge, failures and a
+    /// batch that came wrong: one for each place the fleet ever had, and one for each instance that
+    /// went without our doing.
+    pub fn reasons(&self) -> u32 {
+        let taken = u32::try_from(self.taken.len()).unwrap_or(u32::MAX);
+        self.began.unwrap_or_default() + self.grown + taken
+    }
+
+    /// How many came on another revision in all.
+    pub fn came_wrong(&self) -> u32 {
+        self.came_wrong
+    }
+
+    /// Says what came on another revision than the one that the fleet launches.
+    pub fn wrong_words(&self, wanted: &Revision, template: Option<&Revision>) -> Option<String> {
+        let (_, runs) = self.wrong.first_key_value()?;
+        let ids: Vec<String> = self.wrong.keys().map(ToString::to_string).collect();
+        let on = runs.as_ref().map_or("no revision at all".into(), ToString::to_string);
+        let back = match self.set_back {
+            0 => String::new(),
+            1 => " (it was set back once)".into(),
+            times => format!(" (it was set back {times} times)"),
+        };
+        let what = match template.filter(|template| *template != wanted) {
+            Some(now) => {
+                format!("the template is {now} again, and not {wanted}: something sets it")
+            }
+            None => format!("the template is {wanted}: does something set it back in between?"),
+        };
+        Some(format!("launched {} on {on} although {what}{back}", ids.join(", ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn came(launched: &mut Launched, newcomers: &[(&str, &str)]) {
+        let newcomers: Vec<_> = newcomers
+            .iter()
+            .map(|(id, runs)| (InstanceId::new(*id), Some(Revision::new(*runs))))
+            .collect();
+        launched.arrived(&newcomers, &"v2".into());
+    }
+
+    #[test]
+    fn what_comes_wrong_counts_until_one_comes_right() {
+        let mut launched = Launched::default();
+        launched.moved(1, Timestamp(0));
+        came(&mut launched, &[("i-0", "v1")]);
+        assert_eq!(launched.wrong(), 0, "it was under way when the template moved");
+        came(&mut launched, &[("i-1", "v1"), ("i-2", "v1")]);
+        assert_eq!(launched.wrong(), 2);
+        let words = launched.wrong_words(&"v2".into(), Some(&"v2".into())).expect("words");
+        assert!(
+            words.starts_with("launched i-1, i-2 on v1 although the template is v2"),
+            "{words}"
+        );
+        came(&mut launched, &[("i-3", "v2"), ("i-4", "v1")]);
+        assert_eq!((launched.wrong(), launched.came, launched.came_wrong()), (0, 1, 3));
+    }
+
+    #[test]
+    fn a_template_that_is_set_back_is_counted_once_it_was_right() {
+        let mut launched = Launched::default();
+        for is_right in [false, true, true, false, false, true, false] {
+            launched.look(3, is_right);
+        }
+        assert_eq!(launched.set_back, 2);
+    }
+
+    #[test]
+    fn every_place_that_was_ever_added_is_a_reason() {
+        let mut launched = Launched::default();
+        for size in [6, 4, 6, 8] {
+            launched.look(size, true);
+        }
+        assert_eq!(launched.reasons(), 6 + 2 + 2);
+    }
+}
