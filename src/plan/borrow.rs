@@ -142,7 +142,30 @@ fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
             }
             record
         }
+        Phase::Halting(Ending::Interrupted) | Phase::Halted(Ending::Interrupted) => {
+            go_on(input, found)
+        }
         _ => begin(input, view, Some(found)),
+    }
+}
+
+/// The record of a rollout that was interrupted: passed checkpoints, failures and kept instances
+/// stand. What was given back is borrowed again.
+fn go_on(input: &Input<'_>, found: &Record) -> Record {
+    let Input { spec, target, look, progress, .. } = *input;
+    let mut borrowed = found.borrowed.clone();
+    let running = spec.suspend_processes.difference(&look.suspended);
+    borrowed.suspended.extend(running.cloned());
+    borrowed.shifts = spec.policy.shifts().then(|| ways(target));
+    if !still_borrows(Some(found)) {
+        borrowed.template = look.template.as_ref().map(|template| target.resolve(template).clone());
+    }
+    Record {
+        phase: Phase::Rolling,
+        heard: found.hearing(progress.control.as_ref()),
+        reason: None,
+        borrowed,
+        ..found.clone()
     }
 }
 

@@ -163,7 +163,9 @@ fn end(input: &Input<'_>, view: &View<'_>, record: &Record, halt: &Halt) -> Vec<
     }
     // A fleet that is all on the completed revision is as it was before.
     let is_on = |member: &Member<'_>| member.instance.revision == record.completed;
-    if record.completed.is_some() && view.members.iter().all(is_on) {
+    let says = record.failures > 0 || record.gate > 0 || record.kept > 0;
+    let goes_on = halt.ending == Ending::Interrupted && says;
+    if record.completed.is_some() && view.members.iter().all(is_on) && !goes_on {
         return launch::erase(input, record);
     }
     let borrowed = Borrowed::default();

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use rolling::engine::Stop;
 use rolling::event::{Event, Outcome};
-use rolling::spec::{BatchSize, Bound, Health, OnFailure, Pacing, Policy, RollingDeployment};
+use rolling::spec::{
+    BatchSize, Bound, Checkpoint, Health, OnFailure, Pacing, Policy, RollingDeployment,
+};
 use rolling_provider::{Action, Fleet, InstanceId, Lifecycle, TargetState};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 
@@ -451,4 +453,46 @@ async fn what_was_missing_before_is_not_charged_to_the_revision() {
     let words = "1 instance was missing before the rollout began, and not launched within 10m: ";
     assert!(why.starts_with(words) && why.contains("no capacity"), "{why}");
     assert!(told.actions().iter().all(|action| !matches!(action, Action::Terminate { .. })));
+}
+
+/// Runs a rollout that is asked to stop at `stop`, and then another.
+async fn interrupted(config: FleetConfig, spec: RollingDeployment, stop: u64) -> [Told; 2] {
+    let (simulator, stop) = simulate_and_stop(config, Stop::Gracefully, seconds(stop));
+    let first = roll_until(simulator.clone(), spec.clone(), stop).await;
+    assert_eq!(first.report.outcome, Outcome::Aborted, "{:?}", first.report);
+    assert!(first.report.borrowed.is_empty(), "{:?}", first.report.borrowed);
+    [first, roll(simulator, spec).await]
+}
+
+#[tokio::test]
+async fn an_interrupted_rollout_has_its_checkpoints_behind_it() {
+    let checkpoint = |percentage| Checkpoint { percentage, pause: Some(seconds(300)) };
+    let mut spec = spec(Policy::Rolling(BatchSize::Fixed(2)));
+    spec.checkpoints = vec![checkpoint(20), checkpoint(60)];
+    let waits = |told: &Told, words: &str| {
+        told.events.iter().any(|envelope| match &envelope.event {
+            Event::Waiting { on } => on.iter().any(|wait| wait.detail.as_deref() == Some(words)),
+            _ => false,
+        })
+    };
+    let [first, second] = interrupted(fleet(), spec, 450).await;
+    assert!(waits(&first, "checkpoint at 20 percent"));
+    assert_eq!(second.report.outcome, Outcome::Succeeded, "{:?}", second.report);
+    assert!(!waits(&second, "checkpoint at 20 percent"), "it was passed");
+    assert!(waits(&second, "checkpoint at 60 percent"));
+}
+
+#[tokio::test]
+async fn an_interrupted_rollout_counts_on_and_keeps_no_more() {
+    let mut spec = spec(Policy::Rolling(BatchSize::Fixed(1)));
+    spec.health.healthy_timeout = seconds(60);
+    (spec.failure_threshold, spec.keep_failed_instances) = (2, 1);
+    // The first one fails at 81 s and is kept.
+    let [first, second] = interrupted(bad(Behaviour::Unhealthy), spec, 120).await;
+    assert_eq!(first.report.kept.len(), 1, "{:?}", first.report);
+    assert_eq!(second.report.outcome, Outcome::Failed, "{:?}", second.report);
+    let kept = second.actions().into_iter().filter(|a| matches!(a, Action::Detach { .. }));
+    assert_eq!(kept.count(), 0, "one is kept already");
+    let tagged = second.actions().into_iter().filter(|a| matches!(a, Action::Tag { .. }));
+    assert_eq!(tagged.count(), 1, "the second failure is the last");
 }
