@@ -1,8 +1,7 @@
 //! The simulated fleet behind the port.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -13,7 +12,8 @@ use rolling_provider::{
 };
 
 use crate::config::{Behaviour, FleetConfig, TargetGroupConfig};
-use crate::state::{Registration, SimulatedInstance, State};
+use crate::kept::{self, Kept, Write};
+use crate::state::{Crowds, Registration, SimulatedInstance, State};
 
 /// Marks instances of a plain fleet.
 const OWNED: &str = "rolling:owned";
@@ -25,17 +25,16 @@ pub const EPOCH: Timestamp = Timestamp(1_767_225_600_000);
 pub struct Simulator {
     config: FleetConfig,
     clock: Arc<dyn Clock>,
-    file: Option<PathBuf>,
-    state: Mutex<State>,
+    state: Arc<Mutex<Kept>>,
     wanted: Mutex<Revision>,
 }
 
 impl Simulator {
     /// A fleet in memory, gone with this value.
     pub fn in_memory(config: FleetConfig, clock: Arc<dyn Clock>) -> Self {
-        let state = Mutex::new(State::new(&config, clock.now()));
+        let state = Arc::new(Mutex::new(Kept::new(State::new(&config, clock.now()), None)));
         let wanted = Mutex::new(config.revision.clone());
-        Self { config, clock, file: None, state, wanted }
+        Self { config, clock, state, wanted }
     }
 
     /// A fleet that is kept in `file`, made there on first use. Its time stands still while
@@ -49,38 +48,41 @@ impl Simulator {
         file: PathBuf,
         clock: impl FnOnce(Timestamp) -> Arc<dyn Clock>,
     ) -> Result<Self, ProviderError> {
-        let found = read(&file)?;
+        let found = kept::read(&file)?;
         let clock = clock(found.as_ref().map_or(EPOCH, |state| state.now));
         let state = found.unwrap_or_else(|| State::new(&config, clock.now()));
-        let (state, wanted) = (Mutex::new(state), Mutex::new(config.revision.clone()));
-        Ok(Self { config, clock, file: Some(file), state, wanted })
+        let state = Arc::new(Mutex::new(Kept::new(state, Some(file))));
+        let wanted = Mutex::new(config.revision.clone());
+        Ok(Self { config, clock, state, wanted })
+    }
+
+    /// Looks at the fleet as it is now. What has come due meanwhile is kept.
+    fn look<T>(&self, look: impl FnOnce(&State) -> T) -> Result<T, ProviderError> {
+        let mut kept = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.open()?;
+        let changed = kept.state.advance(&self.config, self.clock.now());
+        let told = look(&kept.state);
+        // Only looking, time apart, leaves nothing to keep; what was done before is kept now.
+        kept.close(if changed { Write::Now } else { Write::IfDue })?;
+        Ok(told)
     }
 
     /// Does something to the fleet as it is now, in one piece: other processes see it before or
-    /// after.
-    fn with<T>(
+    /// after. What that makes due, a launch say, happens at once and not at the next look.
+    fn change<T>(
         &self,
+        write: Write,
         change: impl FnOnce(&mut State) -> Result<T, ProviderError>,
     ) -> Result<T, ProviderError> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(file) = &self.file else {
-            state.advance(&self.config, self.clock.now());
-            return change(&mut state);
-        };
-        let guard = lock(file)?;
-        if let Some(found) = read(file)? {
-            *state = found;
-        }
-        let mut before = state.clone();
-        state.advance(&self.config, self.clock.now());
-        let result = change(&mut state);
-        // Only looking, time apart, leaves nothing to keep.
-        before.now = state.now;
-        if *state != before {
-            keep(file, &state)?;
-        }
-        drop(guard);
-        result
+        let mut kept = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.open()?;
+        kept.state.advance(&self.config, self.clock.now());
+        let done = change(&mut kept.state);
+        let now = kept.state.now;
+        kept.state.advance(&self.config, now);
+        kept.close(write)?;
+        kept.write_soon(&self.state);
+        done
     }
 
     fn describe(&self, instance: &SimulatedInstance, now: Timestamp) -> Instance {
@@ -151,15 +153,13 @@ impl Simulator {
     /// # Errors
     /// When the fleet's file cannot be read or written.
     pub fn intervene(&self, intervention: Intervention) -> Result<(), ProviderError> {
-        self.with(|state| {
-            self.change(state, intervention);
-            let now = state.now;
-            state.advance(&self.config, now);
+        self.change(Write::Now, |state| {
+            self.intervention(state, intervention);
             Ok(())
         })
     }
 
-    fn change(&self, state: &mut State, intervention: Intervention) {
+    fn intervention(&self, state: &mut State, intervention: Intervention) {
         let now = state.now;
         let mut on = |id: &InstanceId, change: &dyn Fn(&mut SimulatedInstance)| {
             if let Some(instance) = state.instances.get_mut(id) {
@@ -187,7 +187,8 @@ impl Simulator {
             }),
             Intervention::Join(revision) => {
                 let before = std::mem::replace(&mut state.template, revision);
-                state.launch(&self.config, now, None);
+                let zone = Crowds::of(state, &self.config).emptiest();
+                state.launch(&self.config, now, zone, None);
                 state.template = before;
             }
             Intervention::Resize(desired) => {
@@ -213,17 +214,17 @@ impl Simulator {
 
     /// What was launched by this process, in order; the first ones included.
     pub fn launches(&self) -> Vec<Revision> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).launches.clone()
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).state.launches.clone()
     }
 
     /// How many updates in place were ever begun.
     pub fn updated(&self) -> u64 {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).updates
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).state.updates
     }
 
     /// How many instances were ever launched, the first ones included.
     pub fn launched(&self) -> u64 {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).launched
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).state.launched
     }
 }
 
@@ -258,11 +259,11 @@ impl Fleet for Simulator {
     }
 
     async fn observe(&self) -> Result<Observation, ProviderError> {
-        self.with(|state| {
+        self.look(|state| {
             let now = state.now;
             let lists = |i: &SimulatedInstance| now >= i.launched_at + self.config.lag_of(i.number);
             let instances = state.instances.iter().filter(|(_, instance)| lists(instance));
-            Ok(Observation {
+            Observation {
                 at: now,
                 instances: instances.map(|(id, i)| (id.clone(), self.describe(i, now))).collect(),
                 reserve: Default::default(),
@@ -271,12 +272,12 @@ impl Fleet for Simulator {
                 shifted: self.config.second.is_some().then(|| [state.shifted].into()),
                 suspended: state.suspended.clone(),
                 record: state.tags.clone(),
-            })
+            }
         })
     }
 
     async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
-        self.with(|state| {
+        self.look(|state| {
             let failures = state.failures.iter().rev().filter(|(at, _)| *at >= since);
             let told = failures.map(|(at, cause)| Activity {
                 at: *at,
@@ -284,12 +285,12 @@ impl Fleet for Simulator {
                 failed: true,
                 cause: cause.clone(),
             });
-            Ok(told.collect())
+            told.collect()
         })
     }
 
     async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
-        self.with(|state| {
+        self.look(|state| {
             let culprit = state.instances.iter().find(|(_, instance)| {
                 let raises = match self.config.bad_revisions.get(&instance.revision) {
                     Some(Behaviour::Alarm) => true,
@@ -307,19 +308,21 @@ impl Fleet for Simulator {
                 raised: culprit.is_some(),
                 reason: reason.clone(),
             };
-            Ok(names.iter().map(alarm).collect())
+            names.iter().map(alarm).collect()
         })
     }
 
     async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
-        self.with(|state| {
+        // The record and the words for others are read by other processes.
+        let write = match action {
+            Action::WriteRecord { .. } | Action::EraseRecord { .. } => Write::Now,
+            _ => Write::Soon,
+        };
+        self.change(write, |state| {
             let before = state.capacity.desired;
             self.perform(state, action)?;
             let removes = matches!(action, Action::Terminate { .. } | Action::Detach { .. });
             let lowered = removes && action.resizes() && state.capacity.desired < before;
-            // What the action makes due, a launch say, happens at once and not at the next look.
-            let now = state.now;
-            state.advance(&self.config, now);
             Ok(Done { lowered_from: lowered.then_some(before) })
         })
     }
@@ -466,9 +469,9 @@ impl Simulator {
             let spent = ProviderError { kind: ErrorKind::Spent, ..refused("launch", words) };
             return if lives { Ok(()) } else { Err(spent) };
         }
-        if !state.instances.contains_key(like) {
+        let Some(zone) = state.instances.get(like).map(|like| like.zone.clone()) else {
             return Err(refused("launch", format!("{like} does not exist")));
-        }
+        };
         if self.config.bad_revisions.get(revision) == Some(&Behaviour::FailLaunch) {
             let words = "there is no capacity for the instance type in the requested zone";
             let error = refused("launch", words.into());
@@ -476,7 +479,7 @@ impl Simulator {
         }
         state.template = revision.clone();
         let now = state.now;
-        let id = state.launch(&self.config, now, Some(like));
+        let id = state.launch(&self.config, now, zone, Some(like));
         if let Some(instance) = state.instances.get_mut(&id) {
             instance.tags.insert(OWNED.into(), String::new());
         }
@@ -495,49 +498,4 @@ fn refused(operation: &str, message: String) -> ProviderError {
         attribute: None,
         remedy: None,
     }
-}
-
-/// The fleet kept in `file`, if there is one.
-fn read(file: &Path) -> Result<Option<State>, ProviderError> {
-    let broken = |why: String| broken("read the simulator's state", file, &why);
-    match std::fs::read(file) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| broken(e.to_string())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(broken(error.to_string())),
-    }
-}
-
-/// Keeps the fleet in `file`. Written beside and renamed, so that nobody ever reads half of it.
-fn keep(file: &Path, state: &State) -> Result<(), ProviderError> {
-    let write = || -> std::io::Result<()> {
-        let mut beside = tempfile::NamedTempFile::new_in(folder(file))?;
-        beside.write_all(&serde_json::to_vec(state)?)?;
-        beside.persist(file)?;
-        Ok(())
-    };
-    write().map_err(|error| broken("keep the simulator's state", file, &error.to_string()))
-}
-
-/// Keeps other processes out until dropped.
-fn lock(file: &Path) -> Result<std::fs::File, ProviderError> {
-    let open = || -> std::io::Result<std::fs::File> {
-        std::fs::create_dir_all(folder(file))?;
-        let lock = std::fs::File::create(file.with_extension("lock"))?;
-        lock.lock()?;
-        Ok(lock)
-    };
-    open().map_err(|error| broken("lock the simulator's state", file, &error.to_string()))
-}
-
-fn folder(file: &Path) -> &Path {
-    match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
-}
-
-fn broken(operation: &str, file: &Path, why: &str) -> ProviderError {
-    let message = format!("{}: {why}", file.display());
-    ProviderError::invalid(operation, "simulated_fleet", message)
-        .with_remedy("remove the file to start with a fresh fleet")
 }

@@ -7,6 +7,7 @@
 mod clock;
 mod config;
 mod fleet;
+mod kept;
 mod state;
 
 pub use clock::VirtualClock;

@@ -123,8 +123,9 @@ impl State {
             scheduled: BTreeSet::new(),
         };
         let long_ago = Timestamp(now.0.saturating_sub(86_400_000));
+        let mut crowds = Crowds::of(&state, config);
         for _ in 0..config.instances {
-            let id = state.launch(config, long_ago, None);
+            let id = state.launch(config, long_ago, crowds.emptiest(), None);
             if let Some(instance) = state.instances.get_mut(&id) {
                 instance.in_service_at = Some(long_ago);
                 for registration in instance.targets.values_mut() {
@@ -135,8 +136,9 @@ impl State {
         state
     }
 
-    /// Lets time pass until `now`.
-    pub fn advance(&mut self, config: &FleetConfig, now: Timestamp) {
+    /// Lets time pass until `now`. Returns whether that changed anything but the time.
+    pub fn advance(&mut self, config: &FleetConfig, now: Timestamp) -> bool {
+        let before = self.footprint();
         self.now = self.now.max(now);
         let now = self.now;
         self.instances.retain(|_, instance| instance.gone_at.is_none_or(|gone| gone > now));
@@ -148,13 +150,17 @@ impl State {
             self.replace_deregistered(config);
         }
         if config.plain {
-            return;
+            return self.footprint() != before;
         }
         let live = self.live();
         let fails = config.bad_revisions.get(&self.template) == Some(&Behaviour::FailLaunch);
+        let mut crowds = Crowds::default();
+        if live < self.capacity.desired as usize {
+            crowds = Crowds::of(self, config);
+        }
         for _ in live..self.capacity.desired as usize {
             if !fails {
-                let id = self.launch(config, now, None);
+                let id = self.launch(config, now, crowds.emptiest(), None);
                 if let Some(instead) = &config.launches_instead
                     && let Some(instance) = self.instances.get_mut(&id)
                 {
@@ -169,6 +175,14 @@ impl State {
                 self.failures.push((now, cause.into()));
             }
         }
+        self.footprint() != before
+    }
+
+    /// What time alone can change, in short: instances come and go, sizes follow the schedule.
+    fn footprint(&self) -> (usize, u64, usize, usize, CapacityState, Revision, usize) {
+        let going = self.instances.values().filter(|i| i.gone_at.is_some()).count();
+        let (here, failed, due) = (self.instances.len(), self.failures.len(), self.scheduled.len());
+        (here, self.launched, going, failed, self.capacity, self.template.clone(), due)
     }
 
     /// Instances that count towards the desired size.
@@ -243,12 +257,13 @@ impl State {
         instance.gone_at = Some(gone);
     }
 
-    /// Launches one instance of the template. A plain one in place of another is in that one's
-    /// zone, and in no target group.
+    /// Launches one instance of the template in `zone`. A plain one in place of another is in no
+    /// target group.
     pub fn launch(
         &mut self,
         config: &FleetConfig,
         at: Timestamp,
+        zone: String,
         stands_for: Option<&InstanceId>,
     ) -> InstanceId {
         self.launched += 1;
@@ -261,8 +276,6 @@ impl State {
         let in_service_at = (behaviour != Some(&Behaviour::Hang)).then_some(in_service);
         let joins = stands_for.is_none() && !self.suspended.contains("AddToLoadBalancer");
         let registers = in_service_at.is_some() && joins;
-        let like = stands_for.and_then(|id| self.instances.get(id));
-        let zone = like.map_or_else(|| self.emptiest_zone(config), |like| like.zone.clone());
         let groups = config.target_groups.iter().filter(|_| registers);
         let instance = SimulatedInstance {
             revision: self.template.clone(),
@@ -320,17 +333,33 @@ impl State {
             instance.tags.remove("rolling:failed");
         }
     }
+}
 
-    fn emptiest_zone(&self, config: &FleetConfig) -> String {
-        let zones: Vec<String> = (0..config.zones.max(1)).map(zone).collect();
-        let mut crowds = vec![0usize; zones.len()];
-        for instance in self.instances.values().filter(|instance| instance.gone_at.is_none()) {
-            if let Some(index) = zones.iter().position(|zone| *zone == instance.zone) {
-                crowds[index] += 1;
+/// How many instances each zone has: counted once, and kept up as more are launched.
+#[derive(Default)]
+pub(crate) struct Crowds(Vec<(String, usize)>);
+
+impl Crowds {
+    pub fn of(state: &State, config: &FleetConfig) -> Crowds {
+        let mut crowds: Vec<(String, usize)> =
+            (0..config.zones.max(1)).map(|index| (zone(index), 0)).collect();
+        for instance in state.instances.values().filter(|instance| instance.gone_at.is_none()) {
+            if let Some((_, crowd)) = crowds.iter_mut().find(|(zone, _)| *zone == instance.zone) {
+                *crowd += 1;
             }
         }
-        let emptiest = zones.into_iter().zip(crowds).min_by_key(|(_, crowd)| *crowd);
-        emptiest.map_or_else(|| zone(0), |(zone, _)| zone)
+        Crowds(crowds)
+    }
+
+    /// The zone that has the fewest, which has one more from now on.
+    pub fn emptiest(&mut self) -> String {
+        match self.0.iter_mut().min_by_key(|(_, crowd)| *crowd) {
+            Some((zone, crowd)) => {
+                *crowd += 1;
+                zone.clone()
+            }
+            None => zone(0),
+        }
     }
 }
 

@@ -1,0 +1,166 @@
+//! A fleet's state, in memory or in a file that other processes may run, too.
+//!
+//! A file is written at once where others must see a change, and else a moment after it: a tick of
+//! many actions is one write. Until that is done other processes are kept out, so that nobody ever
+//! builds on less than was done. Killed before, a process has done none of it.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use rolling_provider::ProviderError;
+
+use crate::state::State;
+
+/// How long a change may wait to be written, in real time.
+const SOON: Duration = Duration::from_millis(100);
+
+/// When a change is to be written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Write {
+    /// Before anything else.
+    Now,
+    /// With others that follow.
+    Soon,
+    /// Nothing has changed; what waits to be written is.
+    IfDue,
+}
+
+/// See the module.
+pub(crate) struct Kept {
+    pub state: State,
+    file: Option<PathBuf>,
+    /// Keeps other processes out.
+    lock: Option<std::fs::File>,
+    /// Whether there are changes that are not written.
+    due: bool,
+    /// Whether a thread waits to write them.
+    writer: bool,
+    /// The file as this process wrote it or read it last.
+    stamp: Option<Stamp>,
+}
+
+/// Tells one version of a file from another: each is written to a file of its own.
+type Stamp = (SystemTime, u64);
+
+impl Kept {
+    /// One that is kept in `file`, or nowhere.
+    pub fn new(state: State, file: Option<PathBuf>) -> Kept {
+        Kept { state, file, lock: None, due: false, writer: false, stamp: None }
+    }
+
+    /// Keeps other processes out, and takes in what they have done.
+    pub fn open(&mut self) -> Result<(), ProviderError> {
+        let Some(file) = self.file.as_ref().filter(|_| self.lock.is_none()) else { return Ok(()) };
+        self.lock = Some(lock(file)?);
+        let stamp = stamp(file);
+        if stamp.is_some() && stamp != self.stamp {
+            let launches = std::mem::take(&mut self.state.launches);
+            if let Some(found) = read(file)? {
+                self.state = State { launches, ..found };
+            }
+            self.stamp = stamp;
+        }
+        Ok(())
+    }
+
+    /// Writes what is to be written, and lets other processes in unless some of it is to wait.
+    pub fn close(&mut self, write: Write) -> Result<(), ProviderError> {
+        let Some(file) = &self.file else { return Ok(()) };
+        self.due |= write != Write::IfDue;
+        if self.due && write != Write::Soon {
+            keep(file, &self.state)?;
+            self.stamp = stamp(file);
+            self.due = false;
+        }
+        if !self.due {
+            self.lock = None;
+        }
+        Ok(())
+    }
+
+    /// Sees to it that what waits is written soon, should nothing else write it before. What cannot
+    /// be written is tried again with the next change, which then fails.
+    pub fn write_soon(&mut self, kept: &Arc<Mutex<Kept>>) {
+        if !self.due || std::mem::replace(&mut self.writer, true) {
+            return;
+        }
+        let kept = Arc::downgrade(kept);
+        std::thread::spawn(move || {
+            #[expect(clippy::disallowed_methods, reason = "a file's time, not the fleet's")]
+            std::thread::sleep(SOON);
+            if let Some(kept) = kept.upgrade() {
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                kept.writer = false;
+                drop(kept.close(Write::IfDue));
+            }
+        });
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        drop(self.close(Write::IfDue));
+    }
+}
+
+fn stamp(file: &Path) -> Option<Stamp> {
+    let data = std::fs::metadata(file).ok()?;
+    Some((data.modified().ok()?, id(&data)))
+}
+
+#[cfg(unix)]
+fn id(data: &std::fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(data)
+}
+
+#[cfg(not(unix))]
+fn id(data: &std::fs::Metadata) -> u64 {
+    data.len()
+}
+
+/// The fleet kept in `file`, if there is one.
+pub(crate) fn read(file: &Path) -> Result<Option<State>, ProviderError> {
+    let broken = |why: String| broken("read the simulator's state", file, &why);
+    match std::fs::read(file) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| broken(e.to_string())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(broken(error.to_string())),
+    }
+}
+
+/// Keeps the fleet in `file`. Written beside and renamed, so that nobody ever reads half of it.
+fn keep(file: &Path, state: &State) -> Result<(), ProviderError> {
+    let write = || -> std::io::Result<()> {
+        let mut beside = tempfile::NamedTempFile::new_in(folder(file))?;
+        beside.write_all(&serde_json::to_vec(state)?)?;
+        beside.persist(file)?;
+        Ok(())
+    };
+    write().map_err(|error| broken("keep the simulator's state", file, &error.to_string()))
+}
+
+/// Keeps other processes out until dropped.
+fn lock(file: &Path) -> Result<std::fs::File, ProviderError> {
+    let open = || -> std::io::Result<std::fs::File> {
+        std::fs::create_dir_all(folder(file))?;
+        let lock = std::fs::File::create(file.with_extension("lock"))?;
+        lock.lock()?;
+        Ok(lock)
+    };
+    open().map_err(|error| broken("lock the simulator's state", file, &error.to_string()))
+}
+
+fn folder(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+fn broken(operation: &str, file: &Path, why: &str) -> ProviderError {
+    let message = format!("{}: {why}", file.display());
+    ProviderError::invalid(operation, "simulated_fleet", message)
+        .with_remedy("remove the file to start with a fresh fleet")
+}
