@@ -135,7 +135,7 @@ impl Rollout {
             wanted: target.revision.clone(),
             asked: spec.clone(),
             progress: Progress::new(caller.rollout_id.as_str(), look.at),
-            look: look.clone(),
+            look: Observation { at: look.at, ..Observation::default() },
             word: None,
             hold: Hold::default(),
             asking: Asking::default(),
@@ -147,6 +147,7 @@ impl Rollout {
             fleet,
         };
         if rollout.refreshes() {
+            rollout.look = look;
             rollout.look_up_refresh().await?;
             return Ok(rollout);
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{InstanceId, Revision, Tags, TargetGroupId, Timestamp};
 
 /// One look at the fleet. Reads may lag behind what was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observation {
     /// When the look began.
     pub at: Timestamp,

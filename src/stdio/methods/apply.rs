@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::super::messages as m;
 use super::super::transport::Outbox;
 use super::super::wire::{RpcError, code, notification};
 use super::{Session, Work, cancelled, check_operation, check_type, moved, unless_stopped, write};
 use crate::document::Diagnostic;
-use crate::engine::{NOTHING_DONE, Stop};
+use crate::engine::NOTHING_DONE;
 use crate::event::{Envelope, Event, Outcome, Report};
 use crate::state;
 use crate::stopping::Stopping;
@@ -30,6 +30,7 @@ impl Session {
         check_type(&params.kind)?;
         let operation = params.operation;
         check_operation(operation.operation_id.as_deref())?;
+        let limit = Limit::begin(&operation, &mut work);
         let config = Value::Object(params.config);
         let refuse = |diagnostics| {
             write(&m::ApplyResult {
@@ -45,7 +46,8 @@ impl Session {
             return refuse(vec![Diagnostic::error(place, words).with_remedy(remedy)]);
         }
         let caller = self.caller(&work, operation.operation_id.as_deref(), &params.prior);
-        let looked = unless_stopped(&mut work.stop, self.prepare(&config, &caller)).await?;
+        let looked = unless_stopped(&mut work.stop, self.prepare(&config, &caller)).await;
+        let looked = looked.map_err(|_| limit.cancelled())?;
         let rollout = match looked {
             Ok(rollout) => rollout,
             Err(looked) => return refuse(looked.into_diagnostics()),
@@ -65,19 +67,19 @@ impl Session {
             }
         }
         let id = rollout.target().id.clone();
+        let stop = work.stop.clone();
         let mut told = Told::begin(operation, work);
-        let stop = told.stop.clone();
         let report = rollout.run(stop, &mut |envelope| told.tell(envelope)).await;
         told.end().await;
         refuse_locked(&report)?;
         if report.reason.as_deref() == Some(NOTHING_DONE) {
-            return Err(cancelled());
+            return Err(limit.cancelled());
         }
         write(&m::ApplyResult {
             status: report.outcome.name().into(),
             state: state::after(&config, &id, &planned, &report),
             private: Some(m::Private { plan_hash: Some(hash) }),
-            diagnostics: explain(&report),
+            diagnostics: limit.explain(&report),
         })
     }
 }
@@ -116,22 +118,61 @@ pub(super) fn explain(report: &Report) -> Vec<Diagnostic> {
     vec![Diagnostic::error("", words).with_remedy(remedy)]
 }
 
-/// An operation that runs: its progress told, its deadline and its cancelling seen to.
+/// When an operation is to end, by the peer's word or by its deadline: counted from its request, of
+/// which looking the target up is the first part.
+pub(super) struct Limit {
+    stopping: Stopping,
+    deadline: Option<u64>,
+}
+
+impl Limit {
+    /// From now on `work` is asked to stop at the deadline, too.
+    pub fn begin(operation: &m::Operation, work: &mut Work) -> Limit {
+        let deadline = operation.deadline_ms;
+        let time = deadline.map(Duration::from_millis);
+        let stopping = Stopping::listen(work.stop.clone(), time, std::future::pending());
+        work.stop = stopping.stop.clone();
+        Limit { stopping, deadline }
+    }
+
+    /// Says that the deadline has ended it, if it has.
+    fn late(&self) -> Option<String> {
+        let deadline = self.deadline.filter(|_| self.stopping.has_expired())?;
+        Some(format!("it took longer than {deadline} ms (deadline_ms)"))
+    }
+
+    /// The answer to who was stopped before anything was done.
+    pub fn cancelled(&self) -> RpcError {
+        match self.late() {
+            Some(late) => {
+                let words = format!("{late}, and ended before anything was done");
+                RpcError { message: words, ..cancelled() }
+            }
+            None => cancelled(),
+        }
+    }
+
+    /// Why a rollout did not succeed, the deadline first where that was why.
+    pub fn explain(&self, report: &Report) -> Vec<Diagnostic> {
+        let mut found = explain(report);
+        if let Some((late, first)) = self.late().zip(found.first_mut()) {
+            first.summary = format!("{late}; {}", first.summary);
+        }
+        found
+    }
+}
+
+/// An operation that runs: its progress told.
 pub(super) struct Told {
-    /// How urgently it is to end, by the peer's word or by its deadline.
-    pub stop: watch::Receiver<Stop>,
     events: mpsc::UnboundedSender<Envelope>,
     telling: tokio::task::JoinHandle<()>,
-    _stopping: Stopping,
 }
 
 impl Told {
     pub fn begin(operation: m::Operation, work: Work) -> Told {
         let (events, told) = mpsc::unbounded_channel();
         let telling = tokio::spawn(tell(told, operation.progress_token, work.out));
-        let deadline = operation.deadline_ms.map(Duration::from_millis);
-        let stopping = Stopping::listen(work.stop, deadline, std::future::pending());
-        Told { stop: stopping.stop.clone(), events, telling, _stopping: stopping }
+        Told { events, telling }
     }
 
     pub fn tell(&mut self, envelope: Envelope) {

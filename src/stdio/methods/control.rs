@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::super::messages as m;
 use super::super::wire::{RpcError, code};
-use super::apply::{Told, explain, refuse_locked};
+use super::apply::{Limit, Told, refuse_locked};
 use super::look::{unreachable_state, view, view_of};
 use super::{Session, Work, check_operation, check_type, unless_stopped, write};
 use crate::control::Word;
@@ -23,9 +23,11 @@ impl Session {
         check_type(&params.kind)?;
         let (operation, word) = (params.operation, params.action);
         check_operation(operation.operation_id.as_deref())?;
+        let limit = Limit::begin(&operation, &mut work);
         let config = Value::Object(params.config);
         let caller = self.caller(&work, operation.operation_id.as_deref(), &Value::Null);
-        let looked = unless_stopped(&mut work.stop, self.look(&config, &caller)).await?;
+        let looked = unless_stopped(&mut work.stop, self.look(&config, &caller)).await;
+        let looked = looked.map_err(|_| limit.cancelled())?;
         let rollout = match looked {
             Ok(rollout) => rollout,
             Err(looked) => {
@@ -36,8 +38,8 @@ impl Session {
         let id = rollout.target().id.clone();
         let now = state::current(&config, &rollout);
         let before = view(&rollout);
+        let stop = work.stop.clone();
         let mut told = Told::begin(operation, work);
-        let stop = told.stop.clone();
         let done = rollout.command(word, stop, &mut |envelope| told.tell(envelope)).await;
         told.end().await;
         let answer = match done {
@@ -85,7 +87,7 @@ impl Session {
                     status: Some(status.into()),
                     record: self.look(&config, &caller).await.ok().as_ref().and_then(view),
                     state: state::after(&config, &id, &now, &report),
-                    diagnostics: if as_asked { Vec::new() } else { explain(&report) },
+                    diagnostics: if as_asked { Vec::new() } else { limit.explain(&report) },
                 }
             }
         };
@@ -100,15 +102,17 @@ impl Session {
         check_type(&params.kind)?;
         let operation = params.operation;
         check_operation(operation.operation_id.as_deref())?;
+        let limit = Limit::begin(&operation, &mut work);
         let prior = Value::Object(params.prior);
         let config = lookable(&state::config_of(&prior));
         let caller = self.caller(&work, operation.operation_id.as_deref(), &prior);
-        let looked = unless_stopped(&mut work.stop, self.look(&config, &caller)).await?;
+        let looked = unless_stopped(&mut work.stop, self.look(&config, &caller)).await;
+        let looked = looked.map_err(|_| limit.cancelled())?;
         if let Err(looked) = looked {
             return write(&left(looked, prior));
         }
+        let stop = work.stop.clone();
         let mut told = Told::begin(operation, work);
-        let stop = told.stop.clone();
         let ended =
             deployment::end(&self.providers, &config, &caller, stop, &mut |e| told.tell(e)).await;
         told.end().await;

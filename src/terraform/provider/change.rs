@@ -152,8 +152,15 @@ impl Operation<'_> {
         let looked = tokio::select! {
             looked = deployment::prepare(&self.configured.providers, &value, &caller) => looked,
             () = stopped(&mut stop) => {
-                let words = "Stopped before anything was done";
-                return Rolled::not(before, vec![convert::error(words, "Apply again.")]);
+                let late = stopping.has_expired().then(|| config.timeouts[operation].as_str());
+                let words = match late.flatten() {
+                    Some(limit) => format!(
+                        "It took longer than {limit} (timeouts.{operation}), and ended before \
+                         anything was done"
+                    ),
+                    None => "Stopped before anything was done".to_owned(),
+                };
+                return Rolled::not(before, vec![convert::error(&words, "Apply again.")]);
             }
         };
         let rollout = match looked {

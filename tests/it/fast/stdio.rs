@@ -258,3 +258,39 @@ fn another_target_is_a_replacement_in_the_plan_and_refused_by_apply() {
     assert_eq!((&result["status"], &result["state"]), (&json!("failed"), &prior));
     assert_eq!(result["diagnostics"][0]["pointer"], "/simulated_fleet/name");
 }
+
+/// A deadline counts from the request: also while nobody answers who is asked for the target.
+#[test]
+#[cfg(feature = "aws")]
+fn a_deadline_ends_what_only_looks_and_is_named() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let endpoint = format!("http://{}", silent.local_addr().expect("an address"));
+    let config = json!({
+        "policy": "all_at_once",
+        "auto_scaling_group": {
+            "name": "web", "launch_template": { "id": "lt-0123456789abcdef0", "version": "2" },
+        },
+    });
+    let params = json!({ "type": "rolling_deployment", "config": config, "deadline_ms": 500 });
+    let control = json!({
+        "type": "rolling_deployment", "config": config, "deadline_ms": 500, "action": "abort",
+    });
+    let lines =
+        [initialize(), call(1, "resource.apply", &params), call(2, "resource.control", &control)];
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut serve = rolling();
+    serve.arg("serve").current_dir(folder.path()).envs([
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ENDPOINT_URL", endpoint.as_str()),
+    ]);
+    let ran = run_with(&mut serve, &lines.join("\n"));
+    for id in [1, 2] {
+        assert_eq!(error(&ran, id), -32800, "{ran:?}");
+        let words = answer(&ran, id)["error"]["message"].clone();
+        let late = "it took longer than 500 ms (deadline_ms), and ended before anything was done";
+        assert_eq!(words, late, "{ran:?}");
+    }
+    drop(silent);
+}
