@@ -27,7 +27,7 @@ use self::act::Acted;
 use self::gate::Asking;
 use self::hold::{Hold, Kept};
 use self::report::{Emitter, Shown};
-use crate::control::Control;
+use crate::control::{Control, Word};
 use crate::event::{Envelope, Event, Outcome, Report};
 use crate::lease::Lease;
 use crate::plan::{self, Input, Outlook, Plan, Preview, Verdict};
@@ -174,7 +174,15 @@ impl Rollout {
 
     /// What [`Rollout::run`] would do now.
     pub fn preview(&self) -> Preview {
-        let mut preview = plan::preview(&self.input(self.look.at));
+        let asked = self.word.as_ref().map(|word| word.word);
+        let back =
+            self.record().filter(|record| asked == Some(Word::Rollback) && !record.is_over());
+        let back = back.and_then(|record| record.completed.clone());
+        // Who asks for a rollback is shown where it leads, not where it comes from.
+        let target = back.map(|revision| Target { revision, ..self.target.clone() });
+        let input = self.input(self.look.at);
+        let target = target.as_ref().unwrap_or(input.target);
+        let mut preview = plan::preview(&Input { target, ..input });
         if self.refreshes() {
             self.preview_refresh(&mut preview);
         }
@@ -307,7 +315,9 @@ impl Rollout {
         let mut in_a_row = 0;
         loop {
             let urgency = *stop.borrow_and_update();
-            if urgency == Stop::Now {
+            // Waits end at the bound; what is still to be done then has as long again.
+            let last = self.progress.halt.as_ref().and_then(|h| h.until).map(|t| t + STOP_WITHIN);
+            if urgency == Stop::Now || last.is_some_and(|last| self.clock.now() >= last) {
                 return self.ending(Ending::Interrupted);
             }
             if urgency == Stop::Gracefully {
@@ -334,8 +344,8 @@ impl Rollout {
                     self.halt(halt, emit);
                     continue;
                 }
-                Verdict::TurnBack { reason } => {
-                    self.turn_back(reason, emit);
+                Verdict::TurnBack { reason, asked } => {
+                    self.turn_back(reason, asked, emit);
                     continue;
                 }
             }
@@ -356,6 +366,10 @@ impl Rollout {
             failing = failing.filter(|(failed, _)| fails_still(failed));
             for (index, step) in plan.actions.into_iter().enumerate() {
                 if *stop.borrow() == Stop::Now || !self.is_believed() {
+                    break;
+                }
+                if self.is_out_of_time(now) {
+                    changed = true;
                     break;
                 }
                 // One at least, or an engine whose every call waits long for its turn never acts.
@@ -504,16 +518,26 @@ impl Rollout {
         }
     }
 
+    /// Whether the bound of a stop has passed since the plan was made at `planned`: what can wait is
+    /// then left to the next run, and the rest planned again.
+    fn is_out_of_time(&self, planned: Timestamp) -> bool {
+        let until = self.progress.halt.as_ref().and_then(|halt| halt.until);
+        let now = self.clock.now();
+        let passed = |at: Timestamp| planned < at && now >= at;
+        until.is_some_and(|until| passed(until) || passed(until + STOP_WITHIN))
+    }
+
     fn halt(&mut self, halt: Halt, emit: &mut Emitter<'_>) {
-        emit.send(self.clock.now(), Event::Halting { reason: halt.reason.clone() });
+        let (reason, until) = (halt.reason.clone(), halt.until);
+        emit.send(self.clock.now(), Event::Halting { reason, until });
         self.progress.begin_halt(halt);
     }
 
-    fn turn_back(&mut self, reason: String, emit: &mut Emitter<'_>) {
+    fn turn_back(&mut self, reason: String, asked: bool, emit: &mut Emitter<'_>) {
         let completed = self.progress.record.as_ref().and_then(|record| record.completed.clone());
         let Some(completed) = completed else { return };
         let to = completed.clone();
-        emit.send(self.clock.now(), Event::RollingBack { reason: reason.clone(), to });
+        emit.send(self.clock.now(), Event::RollingBack { reason: reason.clone(), to, asked });
         self.face_back(completed);
         let now = self.clock.now();
         self.progress.turn_back(&self.target, reason, now);

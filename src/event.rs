@@ -57,6 +57,8 @@ pub enum Event {
         reason: String,
         /// The completed revision that it goes back to.
         to: Revision,
+        /// Whether somebody asked for it: then no revision failed.
+        asked: bool,
     },
     /// The cloud accepted an action.
     Acted {
@@ -114,6 +116,8 @@ pub enum Event {
     Halting {
         /// Why.
         reason: String,
+        /// When it stops waiting for things to settle; `null` to wait as long as each may take.
+        until: Option<Timestamp>,
     },
     /// The end.
     Finished {

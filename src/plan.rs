@@ -195,6 +195,8 @@ pub enum Verdict {
     TurnBack {
         /// Why, as a sentence.
         reason: String,
+        /// Whether somebody asked for it.
+        asked: bool,
     },
     /// Nothing is left: every instance runs the revision and nothing is borrowed.
     Converged,

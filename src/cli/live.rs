@@ -42,9 +42,10 @@ impl Live {
             }
             Event::Started { .. } | Event::Acted { .. } => {}
             Event::Replacing { launches, instances } => self.line(&batch(*launches, instances)),
-            Event::RollingBack { reason, to } => {
-                self.line(&format!("failed: {reason}"));
-                self.line(&format!("rolling back to {to}"));
+            Event::RollingBack { reason, to, asked } => {
+                for line in text::rolling_back(reason, to, *asked) {
+                    self.line(&line);
+                }
             }
             Event::BatchStarted { number, launches, instances } => {
                 self.line(&format!("batch {number}: {}", batch(*launches, instances)));
@@ -68,9 +69,13 @@ impl Live {
             Event::Refresh { id, step } => self.line(&text::refresh_step(id, *step)),
             Event::Retrying { error } => self.line(&format!("trying again: {error}")),
             Event::Refused { action, error } => self.line(&format!("could not {action}: {error}")),
-            Event::Halting { reason } => {
+            Event::Halting { reason, until } => {
                 self.line(&format!("halting: {reason}"));
-                self.bar.set_message("putting back what is borrowed");
+                let words = text::putting_back(envelope.at, *until);
+                if until.is_some() {
+                    self.line(&words);
+                }
+                self.bar.set_message(words);
             }
             Event::Finished { .. } => self.bar.finish_and_clear(),
         }

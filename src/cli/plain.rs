@@ -22,13 +22,13 @@ impl Plain {
     pub fn lines(&mut self, envelope: &Envelope) -> Vec<String> {
         let started = *self.started.get_or_insert(envelope.at);
         let elapsed = envelope.at.since(started);
-        self.words(&envelope.event)
+        self.words(&envelope.event, envelope.at)
             .into_iter()
             .map(|words| format!("[{:>8}] {words}", clock(elapsed)))
             .collect()
     }
 
-    fn words(&mut self, event: &Event) -> Vec<String> {
+    fn words(&mut self, event: &Event, at: Timestamp) -> Vec<String> {
         match event {
             Event::Started { preview } if !preview.changes => Vec::new(),
             Event::Started { preview } => {
@@ -47,9 +47,7 @@ impl Plain {
                 vec![format!("batch {number}: {}", batch(*launches, instances))]
             }
             Event::Replacing { launches, instances } => vec![batch(*launches, instances)],
-            Event::RollingBack { reason, to } => {
-                vec![format!("failed: {reason}"), format!("rolling back to {to}")]
-            }
+            Event::RollingBack { reason, to, asked } => text::rolling_back(reason, to, *asked),
             Event::Acted { action: Action::WriteRecord { .. } } => Vec::new(),
             Event::Acted { action } => vec![self.act(action)],
             Event::Waiting { on } => {
@@ -69,8 +67,8 @@ impl Plain {
             Event::Refused { action, error } => {
                 vec![format!("could not {}: {error}", self.act(action))]
             }
-            Event::Halting { reason } => {
-                vec![format!("halting: {reason}"), "putting back what is borrowed".into()]
+            Event::Halting { reason, until } => {
+                vec![format!("halting: {reason}"), text::putting_back(at, *until)]
             }
             Event::Finished { .. } => Vec::new(),
         }

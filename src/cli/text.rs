@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use rolling_provider::{Revision, Timestamp};
+
 use crate::engine::Rollout;
 use crate::event::{InstanceReport, Outcome, RefreshReport, RefreshStep, Report};
 use crate::plan::Preview;
@@ -166,6 +168,26 @@ pub fn ended(report: &Report) -> (String, Vec<String>) {
         });
     }
     (format!("{what}{reason}"), sentences)
+}
+
+/// That a rollout goes back, and why.
+pub fn rolling_back(reason: &str, to: &Revision, asked: bool) -> Vec<String> {
+    match asked {
+        true => vec![format!("rolling back to {to}: {reason}")],
+        false => vec![format!("failed: {reason}"), format!("rolling back to {to}")],
+    }
+}
+
+/// What a rollout does from `at` on that ends early, and for how long at most.
+pub fn putting_back(at: Timestamp, until: Option<Timestamp>) -> String {
+    let what = "putting back what is borrowed";
+    match until {
+        Some(until) => format!(
+            "{what}, for {} at most; asked once more it stops at once, and the next apply goes on",
+            span(until.since(at))
+        ),
+        None => what.into(),
+    }
 }
 
 /// What can be done about a refresh that goes on.

@@ -262,7 +262,8 @@ impl Rollout {
         let reason = self.explain_refresh(found, unhealthy).await;
         let back = self.look.template.as_ref().map(|found| self.target.resolve(found).clone());
         if let Some(to) = back {
-            emit.send(self.clock.now(), Event::RollingBack { reason, to });
+            let asked = self.word.as_ref().is_some_and(|word| word.word == Word::Rollback);
+            emit.send(self.clock.now(), Event::RollingBack { reason, to, asked });
         }
     }
 

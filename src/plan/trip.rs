@@ -23,7 +23,7 @@ pub fn obey(input: &Input<'_>) -> Option<Verdict> {
         Word::Pause => halt(Ending::Paused, "paused"),
         Word::Abort => halt(Ending::Aborted, "aborted"),
         Word::Rollback if input.progress.turned_back.is_none() => {
-            Some(turn_back(input, format!("rolled back by {by}")))
+            Some(turn_back(input, format!("rolled back by {by}"), true))
         }
         Word::Rollback | Word::Resume => None,
     }
@@ -36,10 +36,12 @@ pub fn checkpoint(input: &Input<'_>, words: String) -> Halt {
 }
 
 /// Goes back to the last completed revision, or says why that cannot be.
-pub fn turn_back(input: &Input<'_>, reason: String) -> Verdict {
+pub fn turn_back(input: &Input<'_>, reason: String, asked: bool) -> Verdict {
     let completed = input.progress.record.as_ref().and_then(|record| record.completed.as_ref());
     match completed {
-        Some(completed) if *completed != input.target.revision => Verdict::TurnBack { reason },
+        Some(completed) if *completed != input.target.revision => {
+            Verdict::TurnBack { reason, asked }
+        }
         Some(completed) => Verdict::Halt(Halt::failed(
             format!("{reason}; the last completed revision is {completed} itself: no way back"),
             input.now,
@@ -71,7 +73,7 @@ fn fail(input: &Input<'_>, reason: String) -> Verdict {
     match input.spec.on_failure {
         OnFailure::Stop => Verdict::Halt(halt),
         OnFailure::Pause => Verdict::Halt(Halt { ending: Ending::Paused, ..halt }),
-        OnFailure::Rollback => turn_back(input, halt.reason),
+        OnFailure::Rollback => turn_back(input, halt.reason, false),
     }
 }
 

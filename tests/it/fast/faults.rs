@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rolling::engine::Stop;
-use rolling::event::Outcome;
+use rolling::event::{Event, Outcome};
 use rolling::spec::{BatchSize, Policy};
 use rolling_provider::{
     Action, Activity, Alarm, Clock, Done, Effect, ErrorKind, Fleet, Observation, ProviderError,
@@ -258,4 +258,27 @@ async fn a_stop_while_the_cloud_is_away_ends_in_time_and_tells_what_is_borrowed(
     // Once the cloud is back, the next run finishes.
     let told = roll(simulator.clone(), spec(thirty_percent())).await;
     assert_done(&told, &simulator).await;
+}
+
+/// Immutable: many instances go again, each by a call of its own that takes 2 s.
+#[tokio::test]
+async fn a_stop_is_bounded_although_every_call_takes_its_time() {
+    let mut config = FleetConfig { instances: 40, ..fleet() };
+    config.target_groups[0].drain = seconds(5);
+    let (inner, stop) = simulate_and_stop(config, Stop::Gracefully, seconds(90));
+    let (simulator, calls, tried) = (inner.clone(), AtomicU32::new(0), Mutex::default());
+    let crowded = Crowded { inner, wait: seconds(2), fail: 0, first_fails: None, calls, tried };
+    let mut wanted = spec(Policy::Immutable);
+    wanted.health.healthy_timeout = seconds(3600);
+    let told = roll_until(Arc::new(crowded), wanted.clone(), stop).await;
+    assert_eq!(told.report.outcome, Outcome::Aborted, "{:?}", told.report);
+    // 20 s of waiting, as long for what is left, and the calls that were under way.
+    assert!(told.report.elapsed_ms < 140_000, "{}", told.report.elapsed_ms);
+    let halting = told.events.iter().find_map(|envelope| match &envelope.event {
+        Event::Halting { until, .. } => until.map(|until| until.since(envelope.at)),
+        _ => None,
+    });
+    assert_eq!(halting, Some(seconds(20)), "it is told at once");
+    let told = roll(simulator.clone(), wanted).await;
+    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
 }

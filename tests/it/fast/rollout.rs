@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rolling::control::Word;
 use rolling::engine::Stop;
 use rolling::event::{Event, Outcome};
 use rolling::spec::{
@@ -11,6 +12,7 @@ use rolling::spec::{
 use rolling_provider::{Action, Fleet, InstanceId, Lifecycle, TargetState};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 
+use crate::fast::crash::say;
 use crate::world::{
     Told, bad, fleet, group, roll, roll_until, seconds, simulate, simulate_and_stop, spec,
     thirty_percent,
@@ -495,4 +497,19 @@ async fn an_interrupted_rollout_counts_on_and_keeps_no_more() {
     assert_eq!(kept.count(), 0, "one is kept already");
     let tagged = second.actions().into_iter().filter(|a| matches!(a, Action::Tag { .. }));
     assert_eq!(tagged.count(), 1, "the second failure is the last");
+}
+
+#[tokio::test]
+async fn a_rollback_that_somebody_asks_for_is_no_failure() {
+    let clock = Arc::new(VirtualClock::new(EPOCH));
+    let simulator = Arc::new(Simulator::in_memory(fleet(), clock.clone()));
+    let speaks = simulator.clone();
+    clock.at(EPOCH + seconds(100), move || say(&speaks, Word::Rollback));
+    let told = roll(simulator, spec(thirty_percent())).await;
+    assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
+    let back = told.events.iter().find_map(|envelope| match &envelope.event {
+        Event::RollingBack { reason, asked, .. } => Some((reason.as_str(), *asked)),
+        _ => None,
+    });
+    assert_eq!(back, Some(("rolled back by somebody", true)));
 }
