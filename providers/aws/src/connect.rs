@@ -20,6 +20,7 @@ use rolling_provider::{Clock, ProviderError};
 
 use crate::error::{PROVIDER, SIGN_IN};
 use crate::group::{AutoScalingGroup, AutoScalingGroupFleet, ClockRef};
+use crate::skew::Skew;
 
 /// How AWS is reached. What is left out is as the SDK finds it in the environment and the shared
 /// configuration files; credentials come from the SDK's default chain, or, where a profile is
@@ -47,6 +48,7 @@ pub struct Aws {
     #[cfg(feature = "s3")]
     pub(crate) s3: aws_sdk_s3::Client,
     pub(crate) region: String,
+    pub(crate) skew: Skew,
 }
 
 impl Aws {
@@ -144,6 +146,7 @@ impl Aws {
         #[cfg(feature = "s3")]
         let own = RetryPartition::new(format!("rolling s3 {caller} {region}"));
         let shares = RetryPartition::new(format!("rolling {caller} {region}"));
+        let skew = Skew::default();
         Ok(Aws {
             autoscaling: aws_sdk_autoscaling::Client::from_conf(
                 aws_sdk_autoscaling::config::Builder::from(&shared)
@@ -157,7 +160,10 @@ impl Aws {
                     .build(),
             ),
             ec2: aws_sdk_ec2::Client::from_conf(
-                aws_sdk_ec2::config::Builder::from(&shared).retry_partition(shares.clone()).build(),
+                aws_sdk_ec2::config::Builder::from(&shared)
+                    .retry_partition(shares.clone())
+                    .interceptor(skew.clone())
+                    .build(),
             ),
             elb: aws_sdk_elasticloadbalancingv2::Client::from_conf(
                 aws_sdk_elasticloadbalancingv2::config::Builder::from(&shared)
@@ -177,6 +183,7 @@ impl Aws {
                 aws_sdk_ssm::config::Builder::from(&shared).retry_partition(shares.clone()).build(),
             ),
             region,
+            skew,
         })
     }
 

@@ -17,6 +17,7 @@ mod observe;
 mod refresh;
 mod refuse;
 mod resolve;
+mod skew;
 mod target_groups;
 mod template;
 mod traffic;

@@ -53,7 +53,7 @@ impl AutoScalingGroupFleet {
                 lifecycle,
                 held: convert::is_held(described.lifecycle_state()),
                 healthy: described.health_status() == Some("Healthy"),
-                launched_at: known.and_then(|known| known.launched_at),
+                launched_at: known.and_then(|k| k.launched_at).map(|at| self.aws.skew.ours(at)),
                 protected: described.protected_from_scale_in().unwrap_or_default(),
                 ignored: known.is_some_and(|known| known.ignored),
                 failed_in: known.and_then(|known| known.failed_in.clone()),

@@ -52,6 +52,7 @@ fn fleet_at(
         #[cfg(feature = "s3")]
         s3: aws_sdk_s3::Client::new(&shared),
         region: "eu-west-1".into(),
+        skew: Default::default(),
     };
     let launch_template =
         Some(LaunchTemplate { id: Some("lt-1".into()), name: None, version: "2".into() });

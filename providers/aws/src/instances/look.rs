@@ -58,7 +58,9 @@ impl InstancesFleet {
                 },
             );
             let targets = health.map(|health| (group.clone(), health)).into_iter().collect();
-            instances.insert(id, instance(described, &tags, arn, targets));
+            let mut made = instance(described, &tags, arn, targets);
+            made.launched_at = made.launched_at.map(|at| self.aws.skew.ours(at));
+            instances.insert(id, made);
         }
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
         let mut look = Observation {
