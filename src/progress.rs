@@ -352,10 +352,11 @@ impl Progress {
                 seen.trouble = Some(trouble(target, instance));
             }
         }
-        if instance.lifecycle.is_live() {
-            seen.called_unhealthy = !instance.healthy
-                || instance.targets.values().any(|health| health.state == TargetState::Unhealthy);
-        }
+        let unhealthy = !instance.healthy
+            || instance.targets.values().any(|health| health.state == TargetState::Unhealthy);
+        // On its way out it drains, whatever it was called before.
+        let lives = instance.lifecycle.is_live();
+        seen.called_unhealthy = unhealthy || (seen.called_unhealthy && !lives);
         seen.taken_out = seen.soaked
             && !serves
             && instance.lifecycle == Lifecycle::InService
@@ -442,7 +443,12 @@ impl Progress {
             };
             self.failed.entry(id.clone()).or_insert(reason);
         }
-        let lost = self.seen.keys().filter(|id| going(id) && !self.terminated.contains(*id));
+        // One in standby has left its place, too.
+        let aside = |id: &InstanceId| {
+            look.instances.get(id).is_some_and(|i| i.lifecycle == Lifecycle::Standby)
+        };
+        let lost = self.seen.keys().filter(|id| going(id) || aside(id));
+        let lost = lost.filter(|id| !self.terminated.contains(*id));
         self.launched.taken.extend(lost.cloned());
         self.seen.retain(|id, _| look.instances.contains_key(id));
         self.deregistered.retain(|id, _| look.instances.contains_key(id));

@@ -314,11 +314,13 @@ fn check_launches(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Ve
     }
 }
 
-/// There is a reason for every launch: a place of the fleet or of surge, a failure, what others took
-/// or added, and one batch that came on another revision. More would go on for ever.
+/// There is a reason for every launch: a place of the fleet or of surge, a failure, or what others
+/// took or added. More than a batch beyond that would go on for ever.
 fn check_reasons(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<String>) {
     let Input { look, progress, .. } = *input;
-    if look.is_plain() || input.spec.replacement.within().is_some() {
+    // What is put back is put back in any case.
+    let is_halting = progress.halt.is_some();
+    if look.is_plain() || input.spec.replacement.within().is_some() || is_halting {
         return;
     }
     let desired = progress.desired(look);
@@ -341,8 +343,9 @@ fn check_reasons(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec
     let live = u32::try_from(live).unwrap_or(u32::MAX);
     let (missing, extra) = (desired.saturating_sub(live), live.saturating_sub(desired));
     let failed = u32::try_from(progress.failed.len()).unwrap_or(u32::MAX);
-    let wrong = progress.launched.came_wrong().min(window.slots());
-    let reasons = progress.launched.reasons() + window.surge + failed + wrong + extra;
+    // One batch more than there seems to be a reason for is no loop yet.
+    let slack = window.slots();
+    let reasons = progress.launched.reasons() + window.surge + failed + extra + slack;
     let launches = progress.launched.came + missing + more;
     if more > 0 && launches > reasons {
         found.push(format!(

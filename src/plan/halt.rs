@@ -169,7 +169,8 @@ fn end(input: &Input<'_>, view: &View<'_>, record: &Record, halt: &Halt) -> Vec<
         return launch::erase(input, record);
     }
     let borrowed = Borrowed::default();
-    vec![Step::record(Record { phase, borrowed, surge: 0, ..record.clone() })]
+    let nothing = Record { surge: 0, surge_before: 0, gives_back: false, ..record.clone() };
+    vec![Step::record(Record { phase, borrowed, ..nothing })]
 }
 
 /// Surge that is not there yet comes, or is taken off the size once it is late.

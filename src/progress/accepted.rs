@@ -9,6 +9,9 @@ impl Progress {
     /// Takes in that nobody knows whether `action` took effect; see [`Self::accepted`].
     pub fn unsure(&mut self, action: &Action) {
         self.erasing |= matches!(action, Action::EraseRecord { keys } if keys.contains(ROLLOUT));
+        if matches!(action, Action::Terminate { .. } | Action::Detach { .. }) || action.resizes() {
+            self.launched.ask();
+        }
         if action.resizes() && !self.unsure.contains(action) {
             self.unsure.push(action.clone());
         }
@@ -16,7 +19,18 @@ impl Progress {
 
     /// Takes in that the cloud accepted `action` at `now`, and what it said.
     pub fn accepted(&mut self, action: &Action, done: Done, now: Timestamp) {
-        self.unsure.retain(|unsure| unsure != action);
+        // What is gone may be so by the same call, which got no answer: the next look tells.
+        if !(done.was_gone && self.unsure.contains(action)) {
+            self.unsure.retain(|unsure| unsure != action);
+        }
+        let launches = match action {
+            Action::Terminate { decrement, .. } | Action::Detach { decrement, .. } => !decrement,
+            Action::SetCapacity { desired: Some(to), .. } => *to > self.sizes.desired(),
+            _ => false,
+        };
+        if launches {
+            self.launched.ask();
+        }
         match action {
             Action::Deregister { target_group, instances } => {
                 for id in instances {
@@ -45,7 +59,7 @@ impl Progress {
                 if matches!(action, Action::Detach { .. }) {
                     self.kept.insert(instance.clone());
                 }
-                if *decrement {
+                if *decrement && !done.was_gone {
                     self.plain.surge = self.plain.surge.saturating_sub(1);
                     self.sizes.lowered(done.lowered_from, now);
                 }

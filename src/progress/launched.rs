@@ -23,10 +23,11 @@ pub struct Launched {
     grown: u32,
     /// Instances that came on another revision since the last that came on the wanted one.
     wrong: BTreeMap<InstanceId, Option<Revision>>,
-    /// How many of those came in all.
-    came_wrong: u32,
     /// How many launches were under way when the template moved: what they run was decided before.
     excused: usize,
+    /// Whether we have made the fleet launch anything yet: what came before that is its own doing, of
+    /// a template from before ours.
+    asked: bool,
     /// How often the template was something else after a look had shown the wanted one.
     pub set_back: u32,
     /// Whether the last look showed the wanted template.
@@ -64,12 +65,11 @@ impl Launched {
     ) {
         let right = |runs: &Option<Revision>| runs.as_ref() == Some(wanted);
         for (id, runs) in newcomers.iter().filter(|(_, runs)| !right(runs)) {
-            if self.excused > 0 {
-                self.excused -= 1;
+            if self.excused > 0 || !self.asked {
+                self.excused = self.excused.saturating_sub(1);
                 continue;
             }
             self.wrong.insert(id.clone(), runs.clone());
-            self.came_wrong += 1;
         }
         let right = newcomers.iter().filter(|(_, runs)| right(runs)).count();
         self.came += u32::try_from(right).unwrap_or(u32::MAX);
@@ -81,6 +81,11 @@ impl Launched {
     /// Takes in how many launches are under way that have nothing to do with what we set.
     pub(super) fn excuse(&mut self, under_way: usize) {
         self.excused = under_way;
+    }
+
+    /// Takes in that the fleet launches something by our doing.
+    pub(super) fn ask(&mut self) {
+        self.asked = true;
     }
 
     /// Takes in that we have set the template while so many launches were under way.
@@ -112,17 +117,12 @@ impl Launched {
         self.wrong.len()
     }
 
-    /// How many launches of the wanted revision there is reason for, beside surge, failures and a
-    /// batch that came wrong: one for each place the fleet ever had, and one for each instance that
+    /// How many launches of the wanted revision there is reason for, beside surge and failures:
+    /// one for each place the fleet ever had, and one for each instance that
     /// went without our doing.
     pub fn reasons(&self) -> u32 {
         let taken = u32::try_from(self.taken.len()).unwrap_or(u32::MAX);
         self.began.unwrap_or_default() + self.grown + taken
-    }
-
-    /// How many came on another revision in all.
-    pub fn came_wrong(&self) -> u32 {
-        self.came_wrong
     }
 
     /// Says what came on another revision than the one that the fleet launches.
@@ -160,6 +160,9 @@ mod tests {
     #[test]
     fn what_comes_wrong_counts_until_one_comes_right() {
         let mut launched = Launched::default();
+        came(&mut launched, &[("i-x", "v1")]);
+        assert_eq!(launched.wrong(), 0, "the group replaced one by itself");
+        launched.ask();
         launched.moved(1, Timestamp(0));
         came(&mut launched, &[("i-0", "v1")]);
         assert_eq!(launched.wrong(), 0, "it was under way when the template moved");
@@ -171,7 +174,7 @@ mod tests {
             "{words}"
         );
         came(&mut launched, &[("i-3", "v2"), ("i-4", "v1")]);
-        assert_eq!((launched.wrong(), launched.came, launched.came_wrong()), (0, 1, 3));
+        assert_eq!((launched.wrong(), launched.came), (0, 1));
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! | v right before our own removal lowered it to v - 1 | the same | N = v, and one is to be added again |
 //! | (after a restart) N + s, or the size before that by the record | ours | s is what it is beyond N |
 //! | (after a restart) between N and N + s, while we were giving surge back | ours | the same |
+//! | (after a restart) any, and the rollout of the record is over | set by somebody else | N = v, s = 0 |
 //! | (after a restart) anything else, v | set by somebody else meanwhile | N = v, s = 0 |
 //!
 //! A size that somebody sets to just what it is already cannot be told from none. What somebody
@@ -48,7 +49,7 @@ impl Sizes {
     pub(super) fn found(record: Option<&Record>, shown: Capacity) -> Sizes {
         let desired = shown.desired;
         let foreign = Sizes { size: desired, desired, held: BTreeMap::new() };
-        let Some(record) = record else { return foreign };
+        let Some(record) = record.filter(|record| !record.is_over()) else { return foreign };
         let more = desired.checked_sub(record.size);
         let was_written = more == Some(record.surge) || more == Some(record.surge_before);
         let gives_back = record.gives_back
@@ -285,6 +286,9 @@ mod tests {
         for (gives, shown) in [(false, 0), (true, 4), (true, 12)] {
             assert_eq!(rolling(gives, shown), (shown, 0));
         }
+        // Of a rollout that is over nothing is left.
+        let over = Phase::Halted(Ending::Interrupted);
+        assert_eq!(found(over, (6, 0, 1), false, 7), (7, 0));
         // The second step of two.
         let second = |shown| found(Phase::Rolling, (6, 6, 1), false, shown);
         assert_eq!((second(7), second(12), second(8)), ((6, 1), (6, 6), (8, 0)));

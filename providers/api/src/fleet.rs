@@ -93,6 +93,8 @@ pub struct Done {
     /// The desired size that a removal lowered, as it was right before: no look can tell as surely
     /// what somebody else has set meanwhile. `None` where the cloud does not say.
     pub lowered_from: Option<u32>,
+    /// Whether what was to be removed was gone already, so that nothing was lowered either.
+    pub was_gone: bool,
 }
 
 /// What an adapter finds about a target beyond what resolving it tells.

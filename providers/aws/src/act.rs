@@ -180,9 +180,9 @@ impl AutoScalingGroupFleet {
             Ok(activity) => {
                 let cause = activity.as_ref().and_then(|activity| activity.cause());
                 let lowered_from = cause.filter(|_| decrement).and_then(lowered_from);
-                Ok(Done { lowered_from })
+                Ok(Done { lowered_from, was_gone: false })
             }
-            Err(error) if is_gone(&error) => Ok(Done::default()),
+            Err(error) if is_gone(&error) => Ok(Done { was_gone: true, ..Done::default() }),
             Err(error) => Err(error),
         }
     }

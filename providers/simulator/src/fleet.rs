@@ -320,10 +320,16 @@ impl Fleet for Simulator {
         };
         self.change(write, |state| {
             let before = state.capacity.desired;
+            let was_gone = match action {
+                Action::Terminate { instance, .. } | Action::Detach { instance, .. } => {
+                    state.instances.get(instance).is_none_or(|found| found.gone_at.is_some())
+                }
+                _ => false,
+            };
             self.perform(state, action)?;
             let removes = matches!(action, Action::Terminate { .. } | Action::Detach { .. });
             let lowered = removes && action.resizes() && state.capacity.desired < before;
-            Ok(Done { lowered_from: lowered.then_some(before) })
+            Ok(Done { lowered_from: lowered.then_some(before), was_gone })
         })
     }
 

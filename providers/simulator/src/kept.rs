@@ -16,6 +16,10 @@ use crate::state::State;
 /// How long a change may wait to be written, in real time.
 const SOON: Duration = Duration::from_millis(100);
 
+/// How often the lock is tried, and how long after each time: others hold it for a moment.
+const TRIES: u32 = 1000;
+const AGAIN: Duration = Duration::from_millis(5);
+
 /// When a change is to be written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Write {
@@ -70,9 +74,12 @@ impl Kept {
         let Some(file) = &self.file else { return Ok(()) };
         self.due |= write != Write::IfDue;
         if self.due && write != Write::Soon {
-            keep(file, &self.state)?;
-            self.stamp = stamp(file);
             self.due = false;
+            let kept = keep(file, &self.state);
+            // What could not be written was not done: the next one reads the file again.
+            self.stamp = stamp(file).filter(|_| kept.is_ok());
+            self.lock = None;
+            return kept;
         }
         if !self.due {
             self.lock = None;
@@ -80,8 +87,7 @@ impl Kept {
         Ok(())
     }
 
-    /// Sees to it that what waits is written soon, should nothing else write it before. What cannot
-    /// be written is tried again with the next change, which then fails.
+    /// Sees to it that what waits is written soon, should nothing else write it before.
     pub fn write_soon(&mut self, kept: &Arc<Mutex<Kept>>) {
         if !self.due || std::mem::replace(&mut self.writer, true) {
             return;
@@ -146,8 +152,16 @@ fn lock(file: &Path) -> Result<std::fs::File, ProviderError> {
     let open = || -> std::io::Result<std::fs::File> {
         std::fs::create_dir_all(folder(file))?;
         let lock = std::fs::File::create(file.with_extension("lock"))?;
-        lock.lock()?;
-        Ok(lock)
+        for _ in 0..TRIES {
+            match lock.try_lock() {
+                Ok(()) => return Ok(lock),
+                Err(std::fs::TryLockError::WouldBlock) => {}
+                Err(std::fs::TryLockError::Error(error)) => return Err(error),
+            }
+            #[expect(clippy::disallowed_methods, reason = "a file's time, not the fleet's")]
+            std::thread::sleep(AGAIN);
+        }
+        Err(std::io::Error::other("another process has kept it locked for 5 s"))
     };
     open().map_err(|error| broken("lock the simulator's state", file, &error.to_string()))
 }

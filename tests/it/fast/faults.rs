@@ -13,7 +13,7 @@ use rolling_provider::{
     Action, Activity, Alarm, Clock, Done, Effect, ErrorKind, Fleet, Observation, ProviderError,
     Target, Timestamp,
 };
-use rolling_simulator::{EPOCH, FleetConfig, Simulator};
+use rolling_simulator::{EPOCH, FleetConfig, Intervention, Simulator};
 
 use crate::world::{
     Told, fleet, roll, roll_until, seconds, simulate, simulate_and_stop, spec, thirty_percent,
@@ -281,4 +281,50 @@ async fn a_stop_is_bounded_although_every_call_takes_its_time() {
     assert_eq!(halting, Some(seconds(20)), "it is told at once");
     let told = roll(simulator.clone(), wanted).await;
     assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
+}
+
+/// Ends whom the engine is about to remove without a replacement, once, right before it does.
+struct Hasty {
+    inner: Arc<Simulator>,
+    done: Mutex<bool>,
+}
+
+#[async_trait]
+impl Fleet for Hasty {
+    async fn resolve(&self) -> Result<Target, ProviderError> {
+        self.inner.resolve().await
+    }
+
+    async fn observe(&self) -> Result<Observation, ProviderError> {
+        self.inner.observe().await
+    }
+
+    async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
+        self.inner.activities(since).await
+    }
+
+    async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
+        if let Action::Terminate { instance, decrement: true } = action
+            && !std::mem::replace(&mut *self.done.lock().expect("it"), true)
+        {
+            self.inner.intervene(Intervention::Terminate(instance.clone()))?;
+        }
+        self.inner.act(action).await
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.inner.clock()
+    }
+}
+
+#[tokio::test]
+async fn a_removal_of_one_that_is_gone_lowers_nothing() {
+    for policy in [Policy::RollingWithAdditionalBatch(BatchSize::Fixed(3)), Policy::Immutable] {
+        let simulator = simulate(fleet());
+        let hasty = Hasty { inner: simulator.clone(), done: Mutex::new(false) };
+        let told = roll(Arc::new(hasty), spec(policy)).await;
+        assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
+        let look = simulator.observe().await.expect("observe");
+        assert_eq!((look.desired(), look.max()), (10, 10), "{policy:?}");
+    }
 }

@@ -513,3 +513,33 @@ async fn a_rollback_that_somebody_asks_for_is_no_failure() {
     });
     assert_eq!(back, Some(("rolled back by somebody", true)));
 }
+
+#[tokio::test]
+async fn one_that_the_fleet_launched_a_moment_before_the_template_moved_is_only_replaced() {
+    let clock = Arc::new(VirtualClock::new(EPOCH));
+    // Shown late, as it may be.
+    let config = FleetConfig { launch_lag: seconds(9), ..fleet() };
+    let simulator = Arc::new(Simulator::in_memory(config, clock.clone()));
+    let joins = simulator.clone();
+    clock.at(EPOCH, move || {
+        joins.intervene(Intervention::Terminate("i-0003".into())).expect("it goes");
+    });
+    let told = roll(simulator.clone(), spec(Policy::Rolling(BatchSize::Fixed(1)))).await;
+    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report.reason);
+}
+
+#[tokio::test]
+async fn one_that_somebody_puts_in_standby_is_made_up_for() {
+    let clock = Arc::new(VirtualClock::new(EPOCH));
+    let config = FleetConfig { instances: 6, ..fleet() };
+    let simulator = Arc::new(Simulator::in_memory(config, clock.clone()));
+    // Three of the new ones, one by one, each of which the fleet replaces.
+    for (id, at) in [("i-0007", 100), ("i-0009", 200), ("i-0011", 300)] {
+        let simulator = simulator.clone();
+        clock.at(EPOCH + seconds(at), move || {
+            simulator.intervene(Intervention::Standby(id.into(), true)).expect("it");
+        });
+    }
+    let told = roll(simulator.clone(), spec(Policy::Rolling(BatchSize::Fixed(1)))).await;
+    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report.reason);
+}
