@@ -13,6 +13,7 @@ mod in_place;
 mod launch;
 mod outlook;
 mod pace;
+mod paper;
 mod preview;
 mod refresh;
 mod retire;

@@ -1,13 +1,13 @@
 //! A rollout on paper: the same choices as the real one, on a fleet where every launch works.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rolling_provider::{Instance, InstanceId, Lifecycle, Revision, TargetGroupId};
+use rolling_provider::{InstanceId, Lifecycle, Revision, TargetGroupId};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Input, Member, View, batch, is_converged};
+use super::{Input, Member, View, is_converged, paper};
 use crate::record::{Ending, Phase};
 use crate::spec::{BatchSize, Engine, Pacing, Policy, SetAside};
 
@@ -89,7 +89,7 @@ pub fn preview(input: &Input<'_>) -> Preview {
     }
     let view = View::new(input);
     let changes = !is_converged(input);
-    let batches = if changes { batches(input, &view) } else { Vec::new() };
+    let batches = if changes { paper::batches(input, &view) } else { Vec::new() };
     let expected = expected(input, &batches);
     let mut warnings = warnings(input, &view, changes);
     if changes {
@@ -125,108 +125,6 @@ pub fn preview(input: &Input<'_>) -> Preview {
         warnings,
         batches,
     }
-}
-
-/// Plays the batches through with the planner's own choice of victims. What fails, and what
-/// somebody holds back, is not on paper.
-fn batches(input: &Input<'_>, view: &View<'_>) -> Vec<BatchPreview> {
-    let spec = input.spec;
-    let mut view = view.clone();
-    for member in &mut view.members {
-        // Victims of an engine before this one are out of rotation, and go first.
-        member.is_victim = false;
-        member.left_alone |= member.held;
-        // What boots or soaks is waited for before anything begins.
-        member.serves |= member.is_new && !member.failed;
-    }
-    let immutable = spec.policy == Policy::Immutable;
-    let size = view.window.size;
-    let mut gates = spec.checkpoints.iter().map(|checkpoint| checkpoint.quota(size) as usize);
-    let mut gate = gates.next();
-    let mut batches = Vec::new();
-    let mut launched = 0;
-    let old = u32::try_from(view.old().count()).unwrap_or(u32::MAX);
-    let surge: Vec<(InstanceId, Instance)> = (0..view.window.surge.min(old)).map(extra).collect();
-    let mut waited = false;
-    while view.old().next().is_some() {
-        let new = view.members.iter().filter(|member| member.is_new).count();
-        let allowed = gate.map_or(usize::MAX, |quota| quota.saturating_sub(new));
-        if allowed == 0 && view.old().count() > launched {
-            gate = gates.next();
-            continue;
-        }
-        let step = if immutable && new == 0 { 1 } else { surge.len() };
-        let launches = step.saturating_sub(launched).min(allowed);
-        if launches > 0 {
-            let launch = &surge[launched..launched + launches];
-            launched += launches;
-            view.members.extend(launch.iter().map(|(id, instance)| fresh(id, instance)));
-            let launches = u32::try_from(launches).unwrap_or(u32::MAX);
-            batches.push(BatchPreview { launches, replaces: Vec::new() });
-            continue;
-        }
-        let limit = view.window.slots() as usize;
-        let limit = if view.old().count() <= launched { limit } else { limit.min(allowed) };
-        let chosen = batch::next(&view, limit, limit);
-        // Where the floor leaves nobody, the real rollout waits until more serve.
-        let waits = chosen.is_empty();
-        if waits && waited {
-            break;
-        }
-        waited = waits;
-        replace(&mut view, &chosen, waits);
-        if !waits {
-            batches.push(BatchPreview { launches: 0, replaces: chosen.into_iter().collect() });
-        }
-    }
-    batches
-}
-
-/// Marks what was chosen as replaced; where it waits, everybody serves afterwards.
-fn replace(view: &mut View<'_>, chosen: &BTreeSet<InstanceId>, waits: bool) {
-    for member in &mut view.members {
-        let replaced = chosen.contains(member.id);
-        member.is_new |= replaced;
-        member.failed &= !replaced;
-        member.serves |= replaced || waits;
-    }
-}
-
-fn fresh<'a>(id: &'a InstanceId, instance: &'a Instance) -> Member<'a> {
-    Member {
-        id,
-        instance,
-        is_new: true,
-        failed: false,
-        is_victim: false,
-        held: false,
-        left_alone: false,
-        spared: false,
-        serves: true,
-        at_home: true,
-        soaked: true,
-        seen: None,
-    }
-}
-
-fn extra(index: u32) -> (InstanceId, Instance) {
-    let instance = Instance {
-        revision: None,
-        zone: String::new(),
-        lifecycle: Lifecycle::InService,
-        held: false,
-        healthy: true,
-        launched_at: None,
-        protected: false,
-        ignored: false,
-        failed_in: None,
-        owned: true,
-        stands_for: None,
-        ended: None,
-        update: None,
-        targets: Default::default(),
-    };
-    (InstanceId::new(format!("surge-{index}")), instance)
 }
 
 fn borrows(input: &Input<'_>, raise: u32) -> Vec<Borrowing> {
