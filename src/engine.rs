@@ -175,8 +175,7 @@ impl Rollout {
     /// What [`Rollout::run`] would do now.
     pub fn preview(&self) -> Preview {
         let asked = self.word.as_ref().map(|word| word.word);
-        let back =
-            self.record().filter(|record| asked == Some(Word::Rollback) && !record.is_over());
+        let back = self.record().filter(|_| asked == Some(Word::Rollback));
         let back = back.and_then(|record| record.completed.clone());
         // Who asks for a rollback is shown where it leads, not where it comes from.
         let target = back.map(|revision| Target { revision, ..self.target.clone() });

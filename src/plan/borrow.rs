@@ -6,7 +6,7 @@ use rolling_provider::{Action, Revision};
 
 use super::{BatchStart, Input, Plan, Step, View, gate, launch, pace, shift};
 use crate::control::Word;
-use crate::record::{BorrowedMax, Ending, FAILED, Phase, Record, ways};
+use crate::record::{Borrowed, BorrowedMax, Ending, FAILED, Phase, Record, ways};
 use crate::spec::Pacing;
 
 /// Puts what is not yet as it must be into the plan. Returns the record that stands, or is about
@@ -152,27 +152,18 @@ fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
 /// The record of a rollout that was interrupted: passed checkpoints, failures and kept instances
 /// stand. What was given back is borrowed again.
 fn go_on(input: &Input<'_>, found: &Record) -> Record {
-    let Input { spec, target, look, progress, .. } = *input;
-    let mut borrowed = found.borrowed.clone();
-    let running = spec.suspend_processes.difference(&look.suspended);
-    borrowed.suspended.extend(running.cloned());
-    borrowed.shifts = spec.policy.shifts().then(|| ways(target));
-    if !still_borrows(Some(found)) {
-        borrowed.template = look.template.as_ref().map(|template| target.resolve(template).clone());
-    }
     Record {
         phase: Phase::Rolling,
-        heard: found.hearing(progress.control.as_ref()),
+        heard: found.hearing(input.progress.control.as_ref()),
         reason: None,
-        borrowed,
+        borrowed: borrowed(input, Some(found)),
         ..found.clone()
     }
 }
 
-/// The record of a rollout that begins. What an earlier rollout still has borrowed is taken over
-/// with its original values.
-fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Record {
-    let Input { spec, target, look, progress, .. } = *input;
+/// What is borrowed, with the original values of what an earlier rollout still has.
+fn borrowed(input: &Input<'_>, previous: Option<&Record>) -> Borrowed {
+    let Input { spec, target, look, .. } = *input;
     let mut borrowed = previous.map(|record| record.borrowed.clone()).unwrap_or_default();
     let running = spec.suspend_processes.difference(&look.suspended);
     borrowed.suspended.extend(running.cloned());
@@ -181,6 +172,12 @@ fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Recor
         // By number: what an alias stands for may have moved on by the time it is put back.
         borrowed.template = look.template.as_ref().map(|template| target.resolve(template).clone());
     }
+    borrowed
+}
+
+/// The record of a rollout that begins.
+fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Record {
+    let Input { target, look, progress, .. } = *input;
     Record {
         id: progress.rollout_id.clone(),
         generation: previous.map_or(0, |record| record.generation) + 1,
@@ -202,7 +199,7 @@ fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Recor
         turned: None,
         heard: Vec::new(),
         owned: false,
-        borrowed,
+        borrowed: borrowed(input, previous),
         completed: match previous {
             Some(record) => record.completed.clone(),
             None => adopted(view).or_else(|| progress.known_completed.clone()),

@@ -117,9 +117,8 @@ impl Launched {
         self.wrong.len()
     }
 
-    /// How many launches of the wanted revision there is reason for, beside surge and failures:
-    /// one for each place the fleet ever had, and one for each instance that
-    /// went without our doing.
+    /// How many launches of the wanted revision there is reason for, beside surge and failures: one
+    /// for each place the fleet ever had, and one for each instance that went without our doing.
     pub fn reasons(&self) -> u32 {
         let taken = u32::try_from(self.taken.len()).unwrap_or(u32::MAX);
         self.began.unwrap_or_default() + self.grown + taken

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rolling::control::Word;
-use rolling::engine::Stop;
-use rolling::event::{Event, Outcome};
+use rolling::engine::{Rollout, Stop};
+use rolling::event::{Envelope, Event, Outcome};
 use rolling::spec::{
     BatchSize, Bound, Checkpoint, Health, OnFailure, Pacing, Policy, RollingDeployment,
 };
@@ -14,7 +14,7 @@ use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, 
 
 use crate::fast::crash::say;
 use crate::world::{
-    Told, bad, fleet, group, roll, roll_until, seconds, simulate, simulate_and_stop, spec,
+    Told, bad, caller, fleet, group, roll, roll_until, seconds, simulate, simulate_and_stop, spec,
     thirty_percent,
 };
 
@@ -542,4 +542,23 @@ async fn one_that_somebody_puts_in_standby_is_made_up_for() {
     }
     let told = roll(simulator.clone(), spec(Policy::Rolling(BatchSize::Fixed(1)))).await;
     assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report.reason);
+}
+
+#[tokio::test]
+async fn a_rollback_of_what_has_failed_shows_where_it_leads() {
+    let simulator = simulate(bad(Behaviour::Unhealthy));
+    let mut spec = spec(thirty_percent());
+    spec.health.healthy_timeout = seconds(60);
+    let told = roll(simulator.clone(), spec.clone()).await;
+    assert_eq!(told.report.outcome, Outcome::Failed, "{:?}", told.report);
+    let rollout = Rollout::prepare(simulator, spec, &caller()).await.expect("prepare");
+    let (_keep, stop) = tokio::sync::watch::channel(Stop::No);
+    let mut leads_to = Vec::new();
+    let mut hear = |envelope: Envelope| {
+        if let Event::Started { preview } = envelope.event {
+            leads_to.push(preview.to);
+        }
+    };
+    rollout.command(Word::Rollback, stop, &mut hear).await.expect("a rollback");
+    assert_eq!(leads_to, ["v1".into()]);
 }
