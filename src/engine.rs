@@ -331,6 +331,7 @@ impl Rollout {
             let now = self.clock.now();
             let plan = self.plan(now);
             shown.counts(&self.input(now), emit);
+            shown.warnings(&self.input(now), emit);
             self.report_batches(&plan, emit);
             match plan.verdict {
                 Verdict::Continue => {}

@@ -100,6 +100,11 @@ pub enum Event {
         /// What.
         step: RefreshStep,
     },
+    /// Something that somebody should see to, although the rollout goes on.
+    Warned {
+        /// What, as a sentence.
+        warning: String,
+    },
     /// A call failed and will be tried again, after a fresh look where it may have had an effect.
     Retrying {
         /// What failed, in the cloud's words.

@@ -1,20 +1,21 @@
-//! The registry of clouds: the only file that names adapters.
+//! The registry of clouds: the only module that names adapters.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rolling_provider::{Clock, ErrorKind, Fleet, Observation, ProviderError, Revision};
-use rolling_simulator::{FleetConfig, Simulator, TargetGroupConfig};
+use rolling_simulator::Simulator;
 use serde_json::{Value, json};
 
 use crate::clock::TokioClock;
 use crate::document;
-use crate::document::config::{
-    BehaviourName, DurationText, PolicyName, ProviderConfig, RollingDeploymentConfig,
-    SimulatedFleetConfig,
-};
 #[cfg(feature = "aws")]
 use crate::document::config::{EngineName, LaunchTemplateConfig, ReplacementConfig};
+use crate::document::config::{PolicyName, ProviderConfig, RollingDeploymentConfig};
+
+mod simulated;
+
+pub use self::simulated::fleet_config;
 
 /// How many times as fast as real time a simulated fleet lives, unless told.
 const SPEED: f64 = 20.0;
@@ -246,59 +247,4 @@ fn is_arn(text: &str) -> bool {
     text.starts_with("arn:")
         && text.contains(":autoscaling:")
         && text.ends_with(":autoScalingGroupName")
-}
-
-/// What a document makes of a simulated fleet, every default filled in. Where requests are shifted
-/// it has a second target group.
-pub fn fleet_config(fleet: &SimulatedFleetConfig, shifts: bool) -> FleetConfig {
-    let time = |text: &Option<DurationText>, default| {
-        text.as_ref().map_or(std::time::Duration::from_secs(default), DurationText::get)
-    };
-    let groups = match &fleet.target_groups {
-        Some(groups) => groups
-            .iter()
-            .map(|group| TargetGroupConfig {
-                name: group.name.clone(),
-                register: time(&group.register, 10),
-                drain: time(&group.drain, 20),
-            })
-            .collect(),
-        None => vec![TargetGroupConfig {
-            name: "web".into(),
-            register: time(&None, 10),
-            drain: time(&None, 20),
-        }],
-    };
-    let bad = fleet.bad_revisions.iter().flatten();
-    FleetConfig {
-        name: fleet.name.clone(),
-        instances: fleet.instances.unwrap_or(10),
-        initial_revision: fleet.initial_revision.as_deref().unwrap_or("v1").into(),
-        revision: fleet.revision.as_str().into(),
-        zones: fleet.zones.unwrap_or(3),
-        second: shifts.then(|| TargetGroupConfig {
-            name: "second".into(),
-            register: time(&None, 10),
-            drain: time(&None, 20),
-        }),
-        target_groups: groups,
-        boot: time(&fleet.boot, 30),
-        boot_sigma: fleet.boot_sigma.unwrap_or(0.2),
-        seed: fleet.seed.unwrap_or(1),
-        bad_revisions: bad.map(|(name, how)| (name.as_str().into(), behaviour(*how))).collect(),
-        ..FleetConfig::default()
-    }
-}
-
-fn behaviour(name: BehaviourName) -> rolling_simulator::Behaviour {
-    use rolling_simulator::Behaviour;
-    match name {
-        BehaviourName::Unhealthy => Behaviour::Unhealthy,
-        BehaviourName::Flap => Behaviour::Flap,
-        BehaviourName::Slow => Behaviour::Slow,
-        BehaviourName::Hang => Behaviour::Hang,
-        BehaviourName::FailLaunch => Behaviour::FailLaunch,
-        BehaviourName::HalfUnhealthy => Behaviour::HalfUnhealthy,
-        BehaviourName::Alarm => Behaviour::Alarm,
-    }
 }

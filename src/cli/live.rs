@@ -67,6 +67,7 @@ impl Live {
             }
             Event::Gated { gate, passed, said } => self.line(&text::gate(gate, *passed, said)),
             Event::Refresh { id, step } => self.line(&text::refresh_step(id, *step)),
+            Event::Warned { warning } => self.line(&format!("warning: {warning}")),
             Event::Retrying { error } => self.line(&format!("trying again: {error}")),
             Event::Refused { action, error } => self.line(&format!("could not {action}: {error}")),
             Event::Halting { reason, until } => {

@@ -6,16 +6,18 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod simulated;
 mod target;
 mod word;
 
-pub use self::target::{
-    AutoScalingGroupConfig, LaunchTemplateConfig, SimulatedFleetConfig, SimulatedTargetGroupConfig,
-    TargetGroupConfig,
+pub use self::simulated::{
+    BehaviourName, SimulatedEventConfig, SimulatedFleetConfig, SimulatedTargetGroupConfig,
+    TerminationPolicyName,
 };
+pub use self::target::{AutoScalingGroupConfig, LaunchTemplateConfig, TargetGroupConfig};
 pub use self::word::{
-    BatchSizeType, BehaviourName, BoundConfig, DurationText, EngineName, LifecycleHooksName,
-    OnFailureName, PacingName, PolicyName, ProcessName, SetAsideName,
+    BatchSizeType, BoundConfig, DurationText, EngineName, LifecycleHooksName, OnFailureName,
+    PacingName, PolicyName, ProcessName, SetAsideName,
 };
 
 /// Rolls a fleet of instances to a new revision, batch by batch.

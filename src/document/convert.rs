@@ -165,12 +165,23 @@ fn check_target(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec
         let place = format!("{pointer}/record");
         found.push(Diagnostic::error(place, words).with_remedy("remove it"));
     }
-    let groups = config.simulated_fleet.iter().flat_map(|f| f.target_groups.iter().flatten());
+    let Some(fleet) = &config.simulated_fleet else { return };
     let mut names = BTreeSet::new();
-    for (index, group) in groups.enumerate() {
+    for (index, group) in fleet.target_groups.iter().flatten().enumerate() {
         if !names.insert(&group.name) {
             let place = format!("{pointer}/simulated_fleet/target_groups/{index}/name");
             found.push(Diagnostic::error(place, format!("{:?} is there twice", group.name)));
+        }
+    }
+    for (index, event) in fleet.events.iter().flatten().enumerate() {
+        if event.is_empty() {
+            let place = format!("{pointer}/simulated_fleet/events/{index}");
+            let remedy = "give what happens, for instance desired_capacity or reclaim";
+            found.push(Diagnostic::error(place, "nothing happens").with_remedy(remedy));
+        }
+        if event.min_size.zip(event.max_size).is_some_and(|(min, max)| min > max) {
+            let place = format!("{pointer}/simulated_fleet/events/{index}/min_size");
+            found.push(Diagnostic::error(place, "is above max_size"));
         }
     }
 }

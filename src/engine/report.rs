@@ -35,6 +35,10 @@ impl<'a> Emitter<'a> {
 pub(super) struct Shown {
     counts: Option<(usize, usize, u32)>,
     waits: Vec<Wait>,
+    /// How often the template was set back when that was told last.
+    set_back: u32,
+    /// How often others had set the size.
+    resized: u32,
 }
 
 impl Shown {
@@ -45,6 +49,25 @@ impl Shown {
             self.counts = Some(counts);
             let (updated, serving, size) = counts;
             emit.send(input.now, Event::Progressed { updated, serving, size });
+        }
+    }
+
+    /// Warns of what others do that somebody should know of. Of a template that is set back again
+    /// and again it warns each time that the number has doubled.
+    pub fn warnings(&mut self, input: &Input<'_>, emit: &mut Emitter<'_>) {
+        let (resized, warning) = input.progress.set_by_others();
+        if resized > self.resized {
+            self.resized = resized;
+            emit.send(input.now, Event::Warned { warning });
+        }
+        let launched = &input.progress.launched;
+        if launched.set_back < 2 * self.set_back.max(1) {
+            return;
+        }
+        self.set_back = launched.set_back;
+        let (wanted, shown) = (&input.target.revision, input.look.template.as_ref());
+        if let Some(warning) = launched.set_back_words(wanted, shown) {
+            emit.send(input.now, Event::Warned { warning });
         }
     }
 

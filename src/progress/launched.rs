@@ -112,6 +112,16 @@ impl Launched {
         ))
     }
 
+    /// Says that something sets the template back, where the look shows it so.
+    pub fn set_back_words(&self, wanted: &Revision, template: Option<&Revision>) -> Option<String> {
+        let shown = template.filter(|template| *template != wanted)?;
+        Some(format!(
+            "something sets the template back to {shown}, {} times so far. It is set to {wanted} each \
+             time; what is launched in between, or after the rollout, runs {shown}",
+            self.set_back
+        ))
+    }
+
     /// How many came on another revision, and none on the wanted one since.
     pub fn wrong(&self) -> usize {
         self.wrong.len()

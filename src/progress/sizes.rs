@@ -42,13 +42,15 @@ pub(super) struct Sizes {
     desired: u32,
     /// Sizes that held before, and until when: a look may still show them.
     held: BTreeMap<u32, Timestamp>,
+    /// How often others have set a size, and what they set in place of what, the last time.
+    others: (u32, u32, u32),
 }
 
 impl Sizes {
     /// What an engine makes of the sizes it finds.
     pub(super) fn found(record: Option<&Record>, shown: Capacity) -> Sizes {
         let desired = shown.desired;
-        let foreign = Sizes { size: desired, desired, held: BTreeMap::new() };
+        let foreign = Sizes { size: desired, desired, ..Sizes::default() };
         let Some(record) = record.filter(|record| !record.is_over()) else { return foreign };
         let more = desired.checked_sub(record.size);
         let was_written = more == Some(record.surge) || more == Some(record.surge_before);
@@ -73,8 +75,7 @@ impl Sizes {
             return 0;
         }
         let fewer = self.desired.saturating_sub(shown.desired);
-        self.become_(shown.desired, at);
-        self.size = shown.desired;
+        self.set_by_others(shown.desired, at);
         fewer
     }
 
@@ -93,8 +94,7 @@ impl Sizes {
     /// says so.
     pub(super) fn lowered(&mut self, was: Option<u32>, at: Timestamp) {
         if let Some(was) = was.filter(|was| *was != self.desired) {
-            self.become_(was, at);
-            self.size = was;
+            self.set_by_others(was, at);
         }
         self.become_(self.desired.saturating_sub(1), at);
     }
@@ -113,6 +113,12 @@ impl Sizes {
     /// N + s.
     pub(super) fn desired(&self) -> u32 {
         self.desired
+    }
+
+    fn set_by_others(&mut self, desired: u32, at: Timestamp) {
+        self.others = (self.others.0 + 1, desired, self.desired);
+        self.become_(desired, at);
+        self.size = desired;
     }
 
     fn become_(&mut self, desired: u32, at: Timestamp) {
@@ -139,6 +145,15 @@ impl Progress {
     pub fn surge(&self) -> u32 {
         // One of them is zero: a fleet either has a size that the cloud keeps, or it has not.
         self.plain.surge + self.sizes.desired.saturating_sub(self.sizes.size)
+    }
+
+    /// How often others have set a size, and what that means, in words.
+    pub fn set_by_others(&self) -> (u32, String) {
+        let (times, set, was) = self.sizes.others;
+        let words = format!(
+            "somebody set the desired size from {was} to {set}: the fleet is meant to have {set}"
+        );
+        (times, words)
     }
 
     /// When the size will be known for sure, while a look shows another than the one that we

@@ -279,9 +279,9 @@ impl Fleet for Witness {
     }
 
     async fn observe(&self) -> Result<Observation, ProviderError> {
-        let look = self.inner.observe().await?;
-        self.sight.lock().expect("sight").meet(&look);
-        Ok(look)
+        let truth = self.inner.truth()?;
+        self.sight.lock().expect("sight").meet(&truth);
+        self.inner.observe().await
     }
 
     async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
@@ -293,9 +293,9 @@ impl Fleet for Witness {
     }
 
     async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
-        let before = self.inner.observe().await?;
+        let before = self.inner.truth()?;
         let done = self.inner.act(action).await;
-        let after = self.inner.observe().await?;
+        let after = self.inner.truth()?;
         self.judge(action, &before, &after);
         done
     }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use rolling_provider::{Revision, ScheduledAction};
 use serde::{Deserialize, Serialize};
 
+use crate::event::Intervention;
+
 /// A simulated fleet. `instances`, `initial_revision` and `zones` shape it when it is first made;
 /// the times and behaviours hold from then on for every run that names them.
 #[derive(Clone, Debug)]
@@ -51,6 +53,12 @@ pub struct FleetConfig {
     pub scales_in_newest: bool,
     /// Whether these are plain instances, which nothing launches, registers or counts by itself.
     pub plain: bool,
+    /// How long hooks hold instances that are not released.
+    pub hooks: Hooks,
+    /// Which share of the calls is refused for coming too fast, drawn from the seed; from 0 to 1.
+    pub throttled: f64,
+    /// What others do, and how long after the fleet was made.
+    pub events: Vec<(Duration, Intervention)>,
     /// What the fleet's schedule has in store. It happens unless scheduled actions are suspended.
     pub schedule: Vec<ScheduledAction>,
 }
@@ -83,6 +91,9 @@ impl Default for FleetConfig {
             template_set_back: None,
             scales_in_newest: false,
             plain: false,
+            hooks: Hooks::default(),
+            throttled: 0.0,
+            events: Vec::new(),
             schedule: Vec::new(),
         }
     }
@@ -114,9 +125,23 @@ impl FleetConfig {
         self.launch_lag.mul_f64(self.random(number, 2).f64())
     }
 
-    fn random(&self, number: u64, what: u64) -> fastrand::Rng {
+    /// Whether the `number`th call is refused for coming too fast.
+    pub(crate) fn throttles(&self, number: u64) -> bool {
+        self.throttled > 0.0 && self.random(number, 3).f64() < self.throttled
+    }
+
+    pub(crate) fn random(&self, number: u64, what: u64) -> fastrand::Rng {
         fastrand::Rng::with_seed(self.seed.wrapping_add(number << 20).wrapping_add(what << 50))
     }
+}
+
+/// Lifecycle hooks, each completed after a while by whoever is told of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hooks {
+    /// How long one holds an instance that has booted, before it is in service.
+    pub launching: Duration,
+    /// How long one holds an instance that has drained, before it is gone.
+    pub terminating: Duration,
 }
 
 /// Launches that take long.

@@ -2,18 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use rolling_provider::{
     Action, Activity, Alarm, Clock, Done, Effect, ErrorKind, Fleet, Instance, InstanceId,
-    Lifecycle, Observation, ProviderError, Revision, Tags, Target, TargetGroup, Timestamp, Update,
+    Lifecycle, Observation, ProviderError, Revision, Target, TargetGroup, Timestamp, Update,
     UpdateState,
 };
 
 use crate::config::{Behaviour, FleetConfig, TargetGroupConfig};
+use crate::event::Intervention;
 use crate::kept::{self, Kept, Write};
-use crate::state::{Crowds, Registration, SimulatedInstance, State};
+use crate::state::{Registration, SimulatedInstance, State};
 
 /// Marks instances of a plain fleet.
 const OWNED: &str = "rolling:owned";
@@ -27,6 +29,8 @@ pub struct Simulator {
     clock: Arc<dyn Clock>,
     state: Arc<Mutex<Kept>>,
     wanted: Mutex<Revision>,
+    /// How many calls were made, which draws those that are refused.
+    calls: AtomicU64,
 }
 
 impl Simulator {
@@ -34,7 +38,7 @@ impl Simulator {
     pub fn in_memory(config: FleetConfig, clock: Arc<dyn Clock>) -> Self {
         let state = Arc::new(Mutex::new(Kept::new(State::new(&config, clock.now()), None)));
         let wanted = Mutex::new(config.revision.clone());
-        Self { config, clock, state, wanted }
+        Self { config, clock, state, wanted, calls: AtomicU64::new(0) }
     }
 
     /// A fleet that is kept in `file`, made there on first use. Its time stands still while
@@ -53,7 +57,7 @@ impl Simulator {
         let state = found.unwrap_or_else(|| State::new(&config, clock.now()));
         let state = Arc::new(Mutex::new(Kept::new(state, Some(file))));
         let wanted = Mutex::new(config.revision.clone());
-        Ok(Self { config, clock, state, wanted })
+        Ok(Self { config, clock, state, wanted, calls: AtomicU64::new(0) })
     }
 
     /// Looks at the fleet as it is now. What has come due meanwhile is kept.
@@ -85,6 +89,43 @@ impl Simulator {
         done
     }
 
+    /// A call by whoever rolls the fleet: some are refused for coming too fast.
+    fn ask<T>(&self, operation: &str, look: impl FnOnce(&State) -> T) -> Result<T, ProviderError> {
+        self.look(|state| self.admit(operation, state).map(|()| look(state)))?
+    }
+
+    fn admit(&self, operation: &str, state: &State) -> Result<(), ProviderError> {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        if state.now >= state.throttled_until && !self.config.throttles(call) {
+            return Ok(());
+        }
+        let error = refused(operation, "Rate exceeded".into());
+        Err(ProviderError { kind: ErrorKind::Throttled, code: Some("Throttling".into()), ..error })
+    }
+
+    /// What is true now, launches that are not listed yet included.
+    ///
+    /// # Errors
+    /// When the fleet's file cannot be read or written.
+    pub fn truth(&self) -> Result<Observation, ProviderError> {
+        self.look(|state| self.see(state, |_| true))
+    }
+
+    fn see(&self, state: &State, lists: impl Fn(&SimulatedInstance) -> bool) -> Observation {
+        let instances = state.instances.iter().filter(|(_, instance)| lists(instance));
+        let described = instances.map(|(id, i)| (id.clone(), self.describe(i, state.now)));
+        Observation {
+            at: state.now,
+            instances: described.collect(),
+            reserve: Default::default(),
+            capacity: (!self.config.plain).then(|| state.capacity()),
+            template: (!self.config.plain).then(|| state.template.clone()),
+            shifted: self.config.second.is_some().then(|| [state.shifted].into()),
+            suspended: state.suspended.clone(),
+            record: state.tags.clone(),
+        }
+    }
+
     fn describe(&self, instance: &SimulatedInstance, now: Timestamp) -> Instance {
         let groups = self.config.rotation();
         let targets = groups
@@ -93,7 +134,7 @@ impl Simulator {
             revision: Some(instance.revision.clone()),
             zone: instance.zone.clone(),
             lifecycle: instance.lifecycle(now),
-            held: false,
+            held: instance.is_held(now),
             healthy: true,
             launched_at: Some(instance.launched_at),
             protected: instance.protected,
@@ -118,35 +159,6 @@ impl Simulator {
     }
 }
 
-/// What somebody else does to a fleet.
-#[derive(Clone, Debug)]
-pub enum Intervention {
-    /// Terminates an instance; the fleet launches another.
-    Terminate(InstanceId),
-    /// Takes an instance out of every target group.
-    Deregister(InstanceId),
-    /// Protects an instance from scale-in, or ends that.
-    Protect(InstanceId, bool),
-    /// Sets an instance aside without lowering the size, or puts it back.
-    Standby(InstanceId, bool),
-    /// Tags an instance `rolling:ignore`.
-    Ignore(InstanceId),
-    /// Launches an instance of this revision and registers it.
-    Join(Revision),
-    /// Makes an instance fail its health checks, or heals it.
-    Break(InstanceId, bool),
-    /// Sets the desired size, and the maximum where that must be higher, or the minimum where that
-    /// must be lower.
-    Resize(u32),
-    /// Sets the minimum and the maximum size, whichever is given; the desired size goes within
-    /// them.
-    Limit(Option<u32>, Option<u32>),
-    /// Writes tags on the target.
-    Tags(Tags),
-    /// From now on launches this.
-    MoveTemplate(Revision),
-}
-
 impl Simulator {
     /// Lets somebody else do something to the fleet.
     ///
@@ -154,57 +166,9 @@ impl Simulator {
     /// When the fleet's file cannot be read or written.
     pub fn intervene(&self, intervention: Intervention) -> Result<(), ProviderError> {
         self.change(Write::Now, |state| {
-            self.intervention(state, intervention);
+            state.intervene(&self.config, intervention);
             Ok(())
         })
-    }
-
-    fn intervention(&self, state: &mut State, intervention: Intervention) {
-        let now = state.now;
-        let mut on = |id: &InstanceId, change: &dyn Fn(&mut SimulatedInstance)| {
-            if let Some(instance) = state.instances.get_mut(id) {
-                change(instance);
-            }
-        };
-        match intervention {
-            Intervention::Terminate(id) => state.terminate(&self.config, &id),
-            Intervention::Deregister(id) => on(&id, &|instance| {
-                for target in instance.targets.values_mut() {
-                    target.deregistered_at.get_or_insert(now);
-                }
-            }),
-            Intervention::Protect(id, on_off) => on(&id, &|i| i.protected = on_off),
-            // As on AWS, one in standby leaves its target groups, and comes back to them.
-            Intervention::Standby(id, on_off) => on(&id, &|instance| {
-                instance.standby = on_off;
-                for target in instance.targets.values_mut() {
-                    *target = Registration { since: now, deregistered_at: on_off.then_some(now) };
-                }
-            }),
-            Intervention::Break(id, on_off) => on(&id, &|i| i.broken = on_off),
-            Intervention::Ignore(id) => on(&id, &|instance| {
-                instance.tags.insert("rolling:ignore".into(), String::new());
-            }),
-            Intervention::Join(revision) => {
-                let before = std::mem::replace(&mut state.template, revision);
-                let zone = Crowds::of(state, &self.config).emptiest();
-                state.launch(&self.config, now, zone, None);
-                state.template = before;
-            }
-            Intervention::Resize(desired) => {
-                state.capacity.max = state.capacity.max.max(desired);
-                state.capacity.min = state.capacity.min.min(desired);
-                state.resize(&self.config, desired);
-            }
-            Intervention::Limit(min, max) => {
-                let min = min.unwrap_or(state.capacity.min);
-                let max = max.unwrap_or(state.capacity.max).max(min);
-                (state.capacity.min, state.capacity.max) = (min.min(max), max);
-                state.resize(&self.config, state.capacity.desired.min(max).max(min));
-            }
-            Intervention::Tags(tags) => state.tags.extend(tags),
-            Intervention::MoveTemplate(to) => state.template = to,
-        }
     }
 
     /// From now on the deployment wants this.
@@ -237,6 +201,7 @@ impl Fleet for Simulator {
             drain: group.drain,
             register: group.register,
         };
+        self.ask("resolve the fleet", |_| ())?;
         let mut warnings = Vec::new();
         if self.config.target_groups.is_empty() {
             let words = "the fleet has no target group: serving means in service and healthy";
@@ -259,25 +224,14 @@ impl Fleet for Simulator {
     }
 
     async fn observe(&self) -> Result<Observation, ProviderError> {
-        self.look(|state| {
-            let now = state.now;
-            let lists = |i: &SimulatedInstance| now >= i.launched_at + self.config.lag_of(i.number);
-            let instances = state.instances.iter().filter(|(_, instance)| lists(instance));
-            Observation {
-                at: now,
-                instances: instances.map(|(id, i)| (id.clone(), self.describe(i, now))).collect(),
-                reserve: Default::default(),
-                capacity: (!self.config.plain).then(|| state.capacity()),
-                template: (!self.config.plain).then(|| state.template.clone()),
-                shifted: self.config.second.is_some().then(|| [state.shifted].into()),
-                suspended: state.suspended.clone(),
-                record: state.tags.clone(),
-            }
+        self.ask("observe", |state| {
+            let listed_at = |i: &SimulatedInstance| i.launched_at + self.config.lag_of(i.number);
+            self.see(state, |instance| state.now >= listed_at(instance))
         })
     }
 
     async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
-        self.look(|state| {
+        self.ask("read the activities", |state| {
             let failures = state.failures.iter().rev().filter(|(at, _)| *at >= since);
             let told = failures.map(|(at, cause)| Activity {
                 at: *at,
@@ -290,7 +244,7 @@ impl Fleet for Simulator {
     }
 
     async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
-        self.look(|state| {
+        self.ask("read the alarms", |state| {
             let culprit = state.instances.iter().find(|(_, instance)| {
                 let raises = match self.config.bad_revisions.get(&instance.revision) {
                     Some(Behaviour::Alarm) => true,
@@ -319,6 +273,7 @@ impl Fleet for Simulator {
             _ => Write::Soon,
         };
         self.change(write, |state| {
+            self.admit("act", state)?;
             let before = state.capacity.desired;
             let was_gone = match action {
                 Action::Terminate { instance, .. } | Action::Detach { instance, .. } => {
@@ -376,8 +331,9 @@ impl Simulator {
             Action::Launch { revision, like, token } => {
                 self.launch_plain(state, revision, like, token)?;
             }
-            // No hook holds anything here, and nothing is kept in reserve.
-            Action::Release { .. } | Action::Discard { .. } => {}
+            Action::Release { instance } => state.release(instance),
+            // Nothing is kept in reserve here.
+            Action::Discard { .. } => {}
             Action::Tag { instance, key, value } => match state.instances.get_mut(instance) {
                 Some(instance) => {
                     instance.tags.insert(key.clone(), value.clone());

@@ -6,10 +6,12 @@
 
 mod clock;
 mod config;
+mod event;
 mod fleet;
 mod kept;
 mod state;
 
 pub use clock::VirtualClock;
-pub use config::{Behaviour, FleetConfig, Hangs, TargetGroupConfig};
-pub use fleet::{EPOCH, Intervention, Simulator};
+pub use config::{Behaviour, FleetConfig, Hangs, Hooks, TargetGroupConfig};
+pub use event::Intervention;
+pub use fleet::{EPOCH, Simulator};

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Behaviour, FleetConfig, TargetGroupConfig};
 
 /// An instance that has drained takes this long to go.
-const SHUTDOWN: Duration = Duration::from_secs(1);
+pub(crate) const SHUTDOWN: Duration = Duration::from_secs(1);
 /// A launch that failed is tried again after this.
 const LAUNCH_RETRY: Duration = Duration::from_secs(30);
 /// How long a flapping instance keeps one state.
@@ -24,6 +24,15 @@ const FLAP: Duration = Duration::from_secs(5);
 pub(crate) struct State {
     pub name: String,
     pub now: Timestamp,
+    /// When it was made.
+    #[serde(default)]
+    pub made_at: Timestamp,
+    /// Until when its events have happened.
+    #[serde(default)]
+    pub events_until: Timestamp,
+    /// Until when every call is refused for coming too fast.
+    #[serde(default)]
+    pub throttled_until: Timestamp,
     pub capacity: CapacityState,
     pub template: Revision,
     /// When it was changed last.
@@ -65,6 +74,9 @@ pub(crate) struct SimulatedInstance {
     pub launched_at: Timestamp,
     /// `None`: never.
     pub in_service_at: Option<Timestamp>,
+    /// From when until when a hook holds it, on its way in or out.
+    #[serde(default)]
+    pub held: Option<(Timestamp, Timestamp)>,
     pub targets: BTreeMap<TargetGroupId, Registration>,
     /// When it is gone; set once it terminates.
     pub gone_at: Option<Timestamp>,
@@ -108,6 +120,9 @@ impl State {
         let mut state = State {
             name: config.name.clone(),
             now,
+            made_at: now,
+            events_until: now,
+            throttled_until: now,
             capacity: CapacityState { min: 0, max: config.instances, desired: config.instances },
             template: config.initial_revision.clone(),
             template_at: now,
@@ -136,8 +151,22 @@ impl State {
         state
     }
 
-    /// Lets time pass until `now`. Returns whether that changed anything but the time.
+    /// Lets time pass until `now`, each event at its time. Returns whether that changed anything
+    /// but the time.
     pub fn advance(&mut self, config: &FleetConfig, now: Timestamp) -> bool {
+        let mut changed = false;
+        while let Some((at, due)) = self.due(config, now) {
+            self.pass(config, at);
+            self.events_until = at;
+            for event in due {
+                self.intervene(config, event);
+            }
+            changed = true;
+        }
+        self.pass(config, now) | changed
+    }
+
+    fn pass(&mut self, config: &FleetConfig, now: Timestamp) -> bool {
         let before = self.footprint();
         self.now = self.now.max(now);
         let now = self.now;
@@ -247,14 +276,33 @@ impl State {
         if instance.gone_at.is_some() {
             return;
         }
-        let mut gone = now + SHUTDOWN;
+        let mut drained = now;
         for group in config.rotation() {
             if let Some(registration) = instance.targets.get_mut(&group.id()) {
                 let since = *registration.deregistered_at.get_or_insert(now);
-                gone = gone.max(since + group.drain + SHUTDOWN);
+                drained = drained.max(since + group.drain);
             }
         }
-        instance.gone_at = Some(gone);
+        // A hook holds it after it has drained, as
+        // https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks-overview.html says.
+        let released = drained + config.hooks.terminating;
+        instance.held = Some((drained, released));
+        instance.gone_at = Some(released + SHUTDOWN);
+    }
+
+    /// Completes the hook that holds `id`, if any does.
+    pub fn release(&mut self, id: &InstanceId) {
+        let now = self.now;
+        let Some(instance) = self.instances.get_mut(id).filter(|i| i.is_held(now)) else { return };
+        instance.held = None;
+        if instance.gone_at.is_some() {
+            instance.gone_at = Some(now + SHUTDOWN);
+            return;
+        }
+        instance.in_service_at = Some(now);
+        for registration in instance.targets.values_mut() {
+            registration.since = now;
+        }
     }
 
     /// Launches one instance of the template in `zone`. A plain one in place of another is in no
@@ -272,8 +320,10 @@ impl State {
         if behaviour == Some(&Behaviour::Slow) {
             boot *= 5;
         }
-        let in_service = at + boot;
-        let in_service_at = (behaviour != Some(&Behaviour::Hang)).then_some(in_service);
+        let booted = at + boot;
+        let in_service = booted + config.hooks.launching;
+        let comes_up = behaviour != Some(&Behaviour::Hang);
+        let in_service_at = comes_up.then_some(in_service);
         let joins = stands_for.is_none() && !self.suspended.contains("AddToLoadBalancer");
         let registers = in_service_at.is_some() && joins;
         let groups = config.target_groups.iter().filter(|_| registers);
@@ -282,6 +332,7 @@ impl State {
             zone,
             launched_at: at,
             in_service_at,
+            held: comes_up.then_some((booted, in_service)),
             targets: groups
                 .map(|g| (g.id(), Registration { since: in_service, deregistered_at: None }))
                 .collect(),
@@ -364,6 +415,11 @@ impl Crowds {
 }
 
 impl SimulatedInstance {
+    /// Whether a hook holds it on its way in or out.
+    pub fn is_held(&self, now: Timestamp) -> bool {
+        self.held.is_some_and(|(from, until)| from <= now && now < until)
+    }
+
     pub fn lifecycle(&self, now: Timestamp) -> Lifecycle {
         match (self.gone_at, self.in_service_at) {
             (Some(_), _) => Lifecycle::Terminating,

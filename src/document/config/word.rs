@@ -101,43 +101,6 @@ impl JsonSchema for BatchSizeType {
     }
 }
 
-/// How a bad revision of a simulated fleet is bad.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BehaviourName {
-    /// Fails its health checks.
-    Unhealthy,
-    /// Is healthy and unhealthy by turns.
-    Flap,
-    /// Boots five times as slowly.
-    Slow,
-    /// Never comes into service.
-    Hang,
-    /// Cannot be launched.
-    FailLaunch,
-    /// Every second launch fails its health checks.
-    HalfUnhealthy,
-    /// Is healthy, and raises every alarm.
-    Alarm,
-}
-
-impl JsonSchema for BehaviourName {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "BehaviourName".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "enum": ["unhealthy", "flap", "slow", "hang", "fail_launch", "half_unhealthy", "alarm"],
-            "description": "How a bad revision is bad: fails its health checks, is healthy and \
-                unhealthy by turns, boots five times as slowly, never comes into service, cannot \
-                be launched, fails its health checks every second time, or is healthy and raises \
-                every alarm.",
-        })
-    }
-}
-
 /// What to do when an instance of the new revision fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]

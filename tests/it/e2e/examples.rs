@@ -20,6 +20,24 @@ fn the_quickstart_rolls() {
     assert!(ran.stdout.contains("web: succeeded, 10 instances on v2 after 4 batches"));
 }
 
+/// What others do in it happens, and none of it is charged to the revision.
+#[test]
+fn the_rehearsal_comes_through() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = example("quickstart/rehearsal.tf.json");
+    let ran = run(rolling().current_dir(folder.path()).arg("apply").arg(&file));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stdout.contains("rehearsal: succeeded, 12 instances on v2"), "{}", ran.stdout);
+    let text = std::fs::read_to_string(folder.path().join(".rolling/rehearsal.json"));
+    let fleet: serde_json::Value = serde_json::from_str(&text.expect("a state")).expect("JSON");
+    assert_eq!(fleet["capacity"]["desired"], 12);
+    assert_eq!(fleet["template"], "v2");
+    // Ten first, ten in their places, two for those reclaimed, two for the larger size, and three
+    // for the additional batch, which the size that was set back took.
+    assert!(fleet["launched"].as_u64() >= Some(24), "{}", fleet["launched"]);
+    assert_eq!(fleet["tags"], serde_json::json!({}));
+}
+
 #[cfg(feature = "aws")]
 #[test]
 fn the_localstack_example_makes_a_fleet_that_rolls_and_leaves_nothing_running() {

@@ -71,6 +71,10 @@ fn assert_refused(changes: &Value, place: &str, words: &str) {
 fn each_bad_attribute_is_named_with_its_place_and_a_way_out() {
     let bounds =
         |surge: Value| json!({ "batch_size": null, "batch_size_type": null, "max_surge": surge });
+    let events = |event: Value| {
+        let fleet = json!({ "name": "web", "revision": "v2", "events": [event] });
+        json!({ "simulated_fleet": fleet })
+    };
     let cases = [
         (json!({ "batch_size_type": null, "max_surge": 2 }), "/batch_size", "exclude each other"),
         (bounds(json!("120%")), "/max_surge", "from 0% to 100%"),
@@ -100,6 +104,18 @@ fn each_bad_attribute_is_named_with_its_place_and_a_way_out() {
             json!({ "checkpoints": [{ "percentage": 100 }] }),
             "/checkpoints/0/percentage",
             "at most 99",
+        ),
+        (events(json!({ "after": "30s" })), "/simulated_fleet/events/0", "nothing happens"),
+        (
+            events(json!({ "after": "30s", "terminate": [] })),
+            "/simulated_fleet/events/0",
+            "nothing happens",
+        ),
+        (events(json!({ "reclaim": 1 })), "/simulated_fleet/events/0", "\"after\" is missing"),
+        (
+            events(json!({ "after": "30s", "min_size": 3, "max_size": 2 })),
+            "/simulated_fleet/events/0/min_size",
+            "is above max_size",
         ),
         (json!({ "failure_threshold": 0 }), "/failure_threshold", "must be at least 1"),
         (json!({ "on_failure": "rolback" }), "/on_failure", "did you mean \"rollback\"?"),

@@ -18,7 +18,7 @@ use rolling::spec::{
     BatchSize, Bound, Checkpoint, Health, OnFailure, Pacing, Policy, RollingDeployment, SetAside,
     Window,
 };
-use rolling_provider::{Capacity, Clock as _, Fleet, InstanceId, Lifecycle, TargetState};
+use rolling_provider::{Capacity, Clock as _, InstanceId, Lifecycle, TargetState};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 use tokio::sync::watch;
 
@@ -78,11 +78,21 @@ fn good_fleet() -> impl Strategy<Value = FleetConfig> {
         5..=60u64,
         prop_oneof![Just(0.0), Just(0.5)],
         (1..=20u64, 0..=30u64, any::<bool>()),
+        prop_oneof![2 => Just(0u64), 1 => 1..=15u64],
         any::<u64>(),
         prop_oneof![2 => Just(false), 1 => Just(true)],
     )
         .prop_map(
-            |(instances, zones, boot, boot_sigma, (register, drain, two), seed, plain)| {
+            |(
+                instances,
+                zones,
+                boot,
+                boot_sigma,
+                (register, drain, two),
+                launch_lag,
+                seed,
+                plain,
+            )| {
                 let mut groups = vec![group("web", register)];
                 groups[0].drain = seconds(drain);
                 if two {
@@ -93,6 +103,7 @@ fn good_fleet() -> impl Strategy<Value = FleetConfig> {
                     zones,
                     boot: seconds(boot),
                     boot_sigma,
+                    launch_lag: seconds(launch_lag),
                     seed,
                     target_groups: groups,
                     plain,
@@ -219,7 +230,7 @@ pub fn run_killed(
 }
 
 pub fn look(simulator: &Simulator) -> rolling_provider::Observation {
-    now(simulator.observe()).expect("observe")
+    simulator.truth().expect("the fleet")
 }
 
 /// Ends as a success ends: property 18.

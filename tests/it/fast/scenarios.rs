@@ -1,8 +1,9 @@
 //! Stories that users would tell, and every event they lead to: `tests/scenarios/NAME.json` and
 //! `NAME.events`. A new file is a new test; `ROLLING_UPDATE=1 cargo test` writes what is told now.
 //!
-//! A story has a `document`'s deployment, the `runs` one after the other (`apply` or a word), what
-//! happens `meanwhile` at a second of the fleet's time, and the `outcomes`.
+//! A story has a document's `deployment`, events of its fleet included, the `runs` one after the
+//! other (`apply` or a word), a word that somebody says `meanwhile` at a second of the fleet's time,
+//! and the `outcomes`.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use rolling::control::{Control, Word};
 use rolling::engine::{Commanded, Rollout, Stop};
 use rolling::event::Envelope;
 use rolling::record::Record;
-use rolling_provider::{Fleet, InstanceId, ScheduledAction};
+use rolling_provider::{Fleet, ScheduledAction};
 use rolling_simulator::{EPOCH, Intervention, Simulator, VirtualClock};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -50,7 +51,6 @@ async fn tell(story: &Value) -> String {
     let (config, spec) = rolling::document::deployment(&story["deployment"], "").expect("valid");
     let fleet = config.simulated_fleet.as_ref().expect("a simulated fleet");
     let mut fleet = rolling::providers::fleet_config(fleet, false);
-    fleet.replaces_deregistered = story["replaces_deregistered"] == true;
     if let Some(due) = story["schedule"].as_object() {
         let number = |name: &str| due[name].as_u64().expect("a number");
         fleet.schedule.push(ScheduledAction {
@@ -65,8 +65,9 @@ async fn tell(story: &Value) -> String {
     let simulator = Arc::new(Simulator::in_memory(fleet, clock.clone()));
     if let Some(meanwhile) = story["meanwhile"].as_object() {
         let at = seconds(meanwhile["at"].as_u64().expect("a second"));
-        let (simulator, what) = (simulator.clone(), story["meanwhile"].clone());
-        clock.at(EPOCH + at, move || happen(&simulator, &what));
+        let word = meanwhile["say"].as_str().expect("a word").to_owned();
+        let simulator = simulator.clone();
+        clock.at(EPOCH + at, move || say(&simulator, &word));
     }
     let mut told = String::new();
     let mut outcomes = Vec::new();
@@ -95,7 +96,7 @@ async fn tell(story: &Value) -> String {
         outcomes.push(Value::from(report.outcome.name()));
     }
     assert_eq!(Value::from(outcomes), story["outcomes"], "{}\n{told}", story["story"]);
-    let look = simulator.observe().await.expect("observe");
+    let look = simulator.truth().expect("the fleet");
     writeln!(
         told,
         "# the end: desired {}, maximum {}, suspended {:?}, template {}, {} launched, tags {:?}",
@@ -110,29 +111,13 @@ async fn tell(story: &Value) -> String {
     told
 }
 
-fn happen(simulator: &Simulator, what: &Value) {
-    let id = |name: &str| what[name].as_str().map(InstanceId::new);
-    if let Some(id) = id("terminate") {
-        simulator.intervene(Intervention::Terminate(id)).expect("done");
-    }
-    if let Some(id) = id("deregister") {
-        simulator.intervene(Intervention::Deregister(id)).expect("done");
-    }
-    if let Some(id) = id("protect") {
-        simulator.intervene(Intervention::Protect(id, true)).expect("done");
-    }
-    if let Some(size) = what["resize"].as_u64() {
-        let size = u32::try_from(size).expect("a size");
-        simulator.intervene(Intervention::Resize(size)).expect("done");
-    }
-    if let Some(word) = what["say"].as_str() {
-        let look = now(simulator.observe()).expect("observe");
-        let record = Record::from_tags(&look.record).expect("tags").expect("a rollout");
-        let word = Word::ALL.into_iter().find(|known| known.name() == word).expect("a word");
-        let (id, by) = ("0a1b2c3d".into(), "somebody".into());
-        let control = Control { word, id, rollout: record.id, by };
-        simulator.intervene(Intervention::Tags(control.tags())).expect("done");
-    }
+fn say(simulator: &Simulator, word: &str) {
+    let look = now(simulator.observe()).expect("observe");
+    let record = Record::from_tags(&look.record).expect("tags").expect("a rollout");
+    let word = Word::ALL.into_iter().find(|known| known.name() == word).expect("a word");
+    let (id, by) = ("0a1b2c3d".into(), "somebody".into());
+    let control = Control { word, id, rollout: record.id, by };
+    simulator.intervene(Intervention::Tags(control.tags())).expect("done");
 }
 
 /// One event: when, what, and everything it says.

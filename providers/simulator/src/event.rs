@@ -1,0 +1,124 @@
+//! What others do to a fleet: at once, or at times that its configuration gives.
+
+use std::time::Duration;
+
+use rolling_provider::{InstanceId, Revision, Tags, Timestamp};
+
+use crate::config::FleetConfig;
+use crate::state::{Crowds, Registration, SimulatedInstance, State};
+
+/// What somebody else does to a fleet.
+#[derive(Clone, Debug)]
+pub enum Intervention {
+    /// Terminates an instance; the fleet launches another.
+    Terminate(InstanceId),
+    /// So many instances, drawn from the seed, are gone without having drained, as a cloud reclaims
+    /// spare capacity; the fleet launches others.
+    Reclaim(u32),
+    /// Takes an instance out of every target group.
+    Deregister(InstanceId),
+    /// Protects an instance from scale-in, or ends that.
+    Protect(InstanceId, bool),
+    /// Sets an instance aside without lowering the size, or puts it back.
+    Standby(InstanceId, bool),
+    /// Tags an instance `rolling:ignore`.
+    Ignore(InstanceId),
+    /// Launches an instance of this revision and registers it.
+    Join(Revision),
+    /// Makes an instance fail its health checks, or heals it.
+    Break(InstanceId, bool),
+    /// Sets the desired size, and the maximum where that must be higher, or the minimum where that
+    /// must be lower.
+    Resize(u32),
+    /// Sets the minimum and the maximum size, whichever is given; the desired size goes within
+    /// them.
+    Limit(Option<u32>, Option<u32>),
+    /// Writes tags on the target.
+    Tags(Tags),
+    /// From now on launches this.
+    MoveTemplate(Revision),
+    /// Every call is refused for so long, for coming too fast.
+    Throttle(Duration),
+}
+
+impl State {
+    /// When the next events until `now` happen, and which they are, in the order they are given.
+    pub(crate) fn due(
+        &self,
+        config: &FleetConfig,
+        now: Timestamp,
+    ) -> Option<(Timestamp, Vec<Intervention>)> {
+        let time = |after: &Duration| self.made_at + *after;
+        let ahead = config.events.iter().map(|(after, _)| time(after));
+        let at = ahead.filter(|at| *at > self.events_until && *at <= now).min()?;
+        let due = config.events.iter().filter(|(after, _)| time(after) == at);
+        Some((at, due.map(|(_, event)| event.clone()).collect()))
+    }
+
+    pub(crate) fn intervene(&mut self, config: &FleetConfig, intervention: Intervention) {
+        let now = self.now;
+        let mut on = |id: &InstanceId, change: &dyn Fn(&mut SimulatedInstance)| {
+            if let Some(instance) = self.instances.get_mut(id) {
+                change(instance);
+            }
+        };
+        match intervention {
+            Intervention::Terminate(id) => self.terminate(config, &id),
+            Intervention::Reclaim(count) => self.reclaim(config, count),
+            Intervention::Deregister(id) => on(&id, &|instance| {
+                for target in instance.targets.values_mut() {
+                    target.deregistered_at.get_or_insert(now);
+                }
+            }),
+            Intervention::Protect(id, on_off) => on(&id, &|i| i.protected = on_off),
+            // As on AWS, one in standby leaves its target groups, and comes back to them.
+            Intervention::Standby(id, on_off) => on(&id, &|instance| {
+                instance.standby = on_off;
+                for target in instance.targets.values_mut() {
+                    *target = Registration { since: now, deregistered_at: on_off.then_some(now) };
+                }
+            }),
+            Intervention::Break(id, on_off) => on(&id, &|i| i.broken = on_off),
+            Intervention::Ignore(id) => on(&id, &|instance| {
+                instance.tags.insert("rolling:ignore".into(), String::new());
+            }),
+            Intervention::Join(revision) => {
+                let before = std::mem::replace(&mut self.template, revision);
+                let zone = Crowds::of(self, config).emptiest();
+                self.launch(config, now, zone, None);
+                self.template = before;
+            }
+            Intervention::Resize(desired) => {
+                self.capacity.max = self.capacity.max.max(desired);
+                self.capacity.min = self.capacity.min.min(desired);
+                self.resize(config, desired);
+            }
+            Intervention::Limit(min, max) => {
+                let min = min.unwrap_or(self.capacity.min);
+                let max = max.unwrap_or(self.capacity.max).max(min);
+                (self.capacity.min, self.capacity.max) = (min.min(max), max);
+                self.resize(config, self.capacity.desired.min(max).max(min));
+            }
+            Intervention::Tags(tags) => self.tags.extend(tags),
+            Intervention::MoveTemplate(to) => (self.template, self.template_at) = (to, now),
+            Intervention::Throttle(span) => {
+                self.throttled_until = self.throttled_until.max(now + span);
+            }
+        }
+    }
+
+    /// See [`Intervention::Reclaim`].
+    fn reclaim(&mut self, config: &FleetConfig, count: u32) {
+        let live = self.instances.iter().filter(|(_, i)| i.gone_at.is_none() && !i.standby);
+        let mut live: Vec<InstanceId> = live.map(|(id, _)| id.clone()).collect();
+        config.random(self.now.since(self.made_at).as_secs(), 4).shuffle(&mut live);
+        for id in live.into_iter().take(count as usize) {
+            self.terminate(config, &id);
+            if let Some(instance) = self.instances.get_mut(&id) {
+                instance.targets.clear();
+                instance.gone_at = Some(self.now + crate::state::SHUTDOWN);
+                instance.held = None;
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What a document makes of a simulated fleet, every default filled in.
+
+use std::time::Duration;
+
+use rolling_provider::{InstanceId, Revision};
+use rolling_simulator::{Behaviour, FleetConfig, Hooks, Intervention, TargetGroupConfig};
+
+use crate::document::config::{
+    BehaviourName, DurationText, SimulatedEventConfig, SimulatedFleetConfig, TerminationPolicyName,
+};
+
+/// What a document makes of a simulated fleet, every default filled in. Where requests are shifted
+/// it has a second target group.
+pub fn fleet_config(fleet: &SimulatedFleetConfig, shifts: bool) -> FleetConfig {
+    let time = |text: &Option<DurationText>, default| {
+        text.as_ref().map_or(Duration::from_secs(default), DurationText::get)
+    };
+    let groups = match &fleet.target_groups {
+        Some(groups) => groups
+            .iter()
+            .map(|group| TargetGroupConfig {
+                name: group.name.clone(),
+                register: time(&group.register, 10),
+                drain: time(&group.drain, 20),
+            })
+            .collect(),
+        None => vec![TargetGroupConfig {
+            name: "web".into(),
+            register: time(&None, 10),
+            drain: time(&None, 20),
+        }],
+    };
+    let bad = fleet.bad_revisions.iter().flatten();
+    FleetConfig {
+        name: fleet.name.clone(),
+        instances: fleet.instances.unwrap_or(10),
+        initial_revision: fleet.initial_revision.as_deref().unwrap_or("v1").into(),
+        revision: fleet.revision.as_str().into(),
+        zones: fleet.zones.unwrap_or(3),
+        second: shifts.then(|| TargetGroupConfig {
+            name: "second".into(),
+            register: time(&None, 10),
+            drain: time(&None, 20),
+        }),
+        target_groups: groups,
+        boot: time(&fleet.boot, 30),
+        boot_sigma: fleet.boot_sigma.unwrap_or(0.2),
+        seed: fleet.seed.unwrap_or(1),
+        bad_revisions: bad.map(|(name, how)| (name.as_str().into(), behaviour(*how))).collect(),
+        launch_lag: time(&fleet.launch_lag, 0),
+        launches_instead: fleet.launches_instead.as_deref().map(Revision::from),
+        template_set_back: fleet.template_set_back_after.as_ref().map(DurationText::get),
+        scales_in_newest: fleet.termination_policy == Some(TerminationPolicyName::NewestInstance),
+        replaces_deregistered: fleet.replaces_deregistered.unwrap_or(false),
+        hooks: Hooks {
+            launching: time(&fleet.launching_hook, 0),
+            terminating: time(&fleet.terminating_hook, 0),
+        },
+        throttled: f64::from(fleet.throttled_percent.unwrap_or(0)) / 100.0,
+        events: fleet.events.iter().flatten().flat_map(events).collect(),
+        ..FleetConfig::default()
+    }
+}
+
+fn behaviour(name: BehaviourName) -> rolling_simulator::Behaviour {
+    match name {
+        BehaviourName::Unhealthy => Behaviour::Unhealthy,
+        BehaviourName::Flap => Behaviour::Flap,
+        BehaviourName::Slow => Behaviour::Slow,
+        BehaviourName::Hang => Behaviour::Hang,
+        BehaviourName::FailLaunch => Behaviour::FailLaunch,
+        BehaviourName::HalfUnhealthy => Behaviour::HalfUnhealthy,
+        BehaviourName::Alarm => Behaviour::Alarm,
+    }
+}
+
+/// What one event of a document comes to, one thing after the other.
+fn events(event: &SimulatedEventConfig) -> Vec<(Duration, Intervention)> {
+    let mut happens = Vec::new();
+    if event.min_size.is_some() || event.max_size.is_some() {
+        happens.push(Intervention::Limit(event.min_size, event.max_size));
+    }
+    happens.extend(event.desired_capacity.map(Intervention::Resize));
+    let template = event.template_revision.as_deref();
+    happens.extend(template.map(|revision| Intervention::MoveTemplate(revision.into())));
+    happens.extend(event.reclaim.map(Intervention::Reclaim));
+    let ids = |names: &Option<Vec<String>>| {
+        let names = names.iter().flatten();
+        names.map(|name| InstanceId::new(name.as_str())).collect::<Vec<_>>()
+    };
+    happens.extend(ids(&event.terminate).into_iter().map(Intervention::Terminate));
+    happens.extend(ids(&event.deregister).into_iter().map(Intervention::Deregister));
+    happens.extend(ids(&event.protect).into_iter().map(|id| Intervention::Protect(id, true)));
+    happens.extend(event.throttle.as_ref().map(|span| Intervention::Throttle(span.get())));
+    happens.into_iter().map(|what| (event.after.get(), what)).collect()
+}
