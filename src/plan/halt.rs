@@ -199,10 +199,16 @@ fn wait_for_returned(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
     }
 }
 
-/// The sizes are set in one call, so the one that is not borrowed must be known for sure.
+/// The sizes are set in one call, so the one that is not borrowed must be known for sure; and plain
+/// instances that were launched are not left behind because no look shows them yet.
 pub(super) fn unsettled(input: &Input<'_>) -> Option<Wait> {
-    let deadline = input.progress.size_is_known_at(input.look)?;
-    let detail = Some("the size that was set does not show yet".into());
+    let Input { progress, look, now, .. } = *input;
+    let hidden = progress.plain.shows_all_at(now).filter(|_| look.is_plain());
+    let (deadline, detail) = match progress.size_is_known_at(look) {
+        Some(known) => (known, "the size that was set does not show yet"),
+        None => (hidden?, "what was launched does not show yet"),
+    };
+    let detail = Some(detail.into());
     Some(Wait { kind: WaitKind::Launch, instances: Vec::new(), detail, deadline })
 }
 

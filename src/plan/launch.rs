@@ -86,6 +86,16 @@ pub fn launch(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Pl
     if missing == 0 {
         return;
     }
+    if let Some(until) = progress.plain.unsure_until(now) {
+        plan.wait(Wait {
+            kind: WaitKind::Launch,
+            instances: Vec::new(),
+            detail: Some("what was launched before may not show yet".into()),
+            deadline: until,
+        });
+        hold_back(plan);
+        return;
+    }
     if let Some(trouble) = &progress.plain.trouble {
         let again = trouble.tried + LAUNCH_AGAIN;
         plan.wait(Wait {

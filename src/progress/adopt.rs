@@ -21,7 +21,7 @@ impl Progress {
         self.counted.extend(self.failed.keys().cloned());
         self.boots.clear();
         self.launched = Launched::begin(self.sizes.size());
-        self.plain.forget_launches();
+        self.plain.forget_launches(now);
         self.at_checkpoint = None;
         self.gates = Gated::default();
         self.evaluating = None;

@@ -14,6 +14,10 @@ use crate::record::{Ending, Record};
 /// How long a launch that the cloud accepted is believed in while a look does not show it.
 const LAUNCH_SHOWS_IN: Duration = Duration::from_secs(60);
 
+/// How long after an engine has taken over what the one before it launched shows at last: less,
+/// as nothing at all may be to come.
+const UNKNOWN_SHOWS_IN: Duration = Duration::from_secs(15);
+
 /// What is known of a fleet of plain instances.
 #[derive(Clone, Debug, Default)]
 pub struct Plain {
@@ -27,6 +31,11 @@ pub struct Plain {
     launched: BTreeMap<InstanceId, Launched>,
     /// How many of them the last look does not show.
     pub on_their_way: u32,
+    /// When the last of these was launched.
+    hidden_since: Option<Timestamp>,
+    /// When this engine took over, or changed its mind: what was launched before that may not show
+    /// yet, and nobody knows how much that is.
+    pub unsure_since: Option<Timestamp>,
     /// Since when instances are gone that nobody took out.
     pub lost: Missing,
     /// Tokens of launches whose instances are gone.
@@ -77,10 +86,26 @@ pub fn members(mut look: Observation, record: Option<&Record>) -> Observation {
 
 impl Plain {
     /// What was launched so far, or could not be, was of another revision.
-    pub(super) fn forget_launches(&mut self) {
+    pub(super) fn forget_launches(&mut self, now: Timestamp) {
+        if self.on_their_way > 0 {
+            self.unsure_since = Some(now);
+        }
         self.launched.clear();
-        self.on_their_way = 0;
+        (self.on_their_way, self.hidden_since) = (0, None);
         self.trouble = None;
+    }
+
+    /// Until when there may be instances of ours that no look shows.
+    pub fn shows_all_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let hidden = self.hidden_since.map(|since| since + LAUNCH_SHOWS_IN);
+        hidden.max(self.unsure_until(now))
+    }
+
+    /// Until when there may be instances of ours that no look shows and that this engine does not
+    /// know of.
+    pub fn unsure_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let until = self.unsure_since.map(|since| since + UNKNOWN_SHOWS_IN);
+        until.filter(|until| now < *until)
     }
 }
 
@@ -98,6 +123,9 @@ impl Progress {
         let live = count(live);
         // After its end the fleet may have been changed by anybody.
         let record = self.record.as_ref().filter(|record| !record.is_over());
+        if !self.observed_once && record.is_some() {
+            self.plain.unsure_since = Some(look.at);
+        }
         // What is updated in place is not launched anew when it goes.
         let record = record.filter(|_| self.in_place.within.is_none());
         let size = record.map_or(live, |record| record.size);
@@ -120,7 +148,9 @@ impl Progress {
             Some(id) => !look.instances.contains_key(id) && !self.terminated.contains(id),
             None => true,
         };
-        self.plain.on_their_way = count(self.plain.launched.values().filter(is_hidden));
+        let hidden = self.plain.launched.values().filter(is_hidden);
+        let latest = hidden.clone().map(|launch| launch.at).max();
+        (self.plain.on_their_way, self.plain.hidden_since) = (count(hidden), latest);
         let lost = size.saturating_sub(live + self.plain.on_their_way);
         self.plain.lost.take_in(0, lost as usize, now);
     }
@@ -133,6 +163,7 @@ impl Progress {
     pub(super) fn launched(&mut self, like: &InstanceId, now: Timestamp) {
         self.plain.launched.insert(like.clone(), Launched { at: now, id: None });
         self.plain.on_their_way += 1;
+        self.plain.hidden_since = Some(now);
         self.plain.trouble = None;
     }
 

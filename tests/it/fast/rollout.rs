@@ -331,7 +331,7 @@ async fn surge_that_nobody_can_launch_comes_off_the_size_on_the_way_back() {
 /// With many places something is always on its way: only one that never comes is a failure.
 #[tokio::test]
 async fn launches_that_take_a_while_to_show_fail_no_healthy_revision() {
-    for seed in 1..=20 {
+    for seed in 1..=50 {
         let config = FleetConfig {
             instances: 100,
             boot: seconds(12),
