@@ -61,6 +61,8 @@ pub struct Progress {
     pub strays: BTreeSet<(InstanceId, TargetGroupId)>,
     /// Victims that were put back into every target group, and when.
     pub returned: BTreeMap<InstanceId, Timestamp>,
+    /// When a registration by us was accepted.
+    pub(crate) registered: BTreeMap<(InstanceId, TargetGroupId), Timestamp>,
     /// Instances that hooks hold no more by our doing, on their way in or out.
     pub released: BTreeSet<(InstanceId, bool)>,
     /// Reserves whose termination the cloud accepted.
@@ -266,6 +268,13 @@ impl Progress {
                 || target.second.iter().any(|group| shift::is_healthy_in(instance, group)))
     }
 
+    /// Whether a registration by us was accepted so lately that a look need not show it: it is not
+    /// asked for again.
+    pub fn was_registered(&self, id: &InstanceId, group: &TargetGroupId, now: Timestamp) -> bool {
+        let at = self.registered.get(&(id.clone(), group.clone()));
+        at.is_some_and(|at| now.since(*at) < LOOKS_LAG)
+    }
+
     /// Whether `id` is out of some target group by our doing.
     pub fn was_deregistered(&self, id: &InstanceId) -> bool {
         self.deregistered.contains_key(id)
@@ -453,6 +462,7 @@ impl Progress {
         self.seen.retain(|id, _| look.instances.contains_key(id));
         self.deregistered.retain(|id, _| look.instances.contains_key(id));
         self.strays.retain(|(id, _)| !going(id));
+        self.registered.retain(|(id, _), _| look.instances.contains_key(id));
         self.drains.retain(|(id, _)| look.instances.contains_key(id));
     }
 }

@@ -14,9 +14,6 @@ use crate::record::{KEYS, Record};
 /// How long after a launch that did not succeed the next one is tried.
 const LAUNCH_AGAIN: Duration = Duration::from_secs(10);
 
-/// How long a registration that was accepted is believed in while no look shows it.
-const REGISTRATION_SHOWS_IN: Duration = Duration::from_secs(30);
-
 /// Marks the instances of a fleet that a rollout begins with. The record comes first, and says
 /// afterwards that all are marked: from then on no other instance is of the fleet.
 pub fn mark(input: &Input<'_>, record: &Record, plan: &mut Plan) {
@@ -209,8 +206,6 @@ pub fn register_newcomers(
 /// Whether `member` has yet to be registered in `group`, for the first time.
 fn is_newcomer(input: &Input<'_>, member: &Member<'_>, group: &TargetGroupId) -> bool {
     let progress = input.progress;
-    let registered = progress.returned.get(member.id);
-    let is_late = registered.is_none_or(|at| input.now >= *at + REGISTRATION_SHOWS_IN);
     // What the fleet launches while a rollout is put back is of the revision before, and so is what
     // was marked for an update that was never begun.
     let put_back = input.target.second.is_some() || progress.was_updated(member.id);
@@ -223,7 +218,7 @@ fn is_newcomer(input: &Input<'_>, member: &Member<'_>, group: &TargetGroupId) ->
         && member.seen.is_none_or(|seen| !seen.has_served)
         && !progress.was_deregistered(member.id)
         && !progress.strays.contains(&(member.id.clone(), group.clone()))
-        && is_late
+        && !progress.was_registered(member.id, group, input.now)
 }
 
 /// Waits for new instances that cannot be registered yet.

@@ -159,7 +159,8 @@ pub fn join_home(input: &Input<'_>, view: &View<'_>) -> Vec<Step> {
             let runs = member.instance.lifecycle == Lifecycle::InService;
             let knows = member.seen.is_some_and(|seen| seen.has_served);
             let is_there = member.instance.targets.contains_key(&group.id);
-            runs && knows && !member.failed && !member.is_victim && !is_there
+            let comes = input.progress.was_registered(member.id, &group.id, input.now);
+            runs && knows && !member.failed && !member.is_victim && !is_there && !comes
         });
         let away = away.filter(|m| !m.instance.ignored && !input.progress.was_deregistered(m.id));
         let instances: BTreeSet<InstanceId> = away.map(|member| member.id.clone()).collect();
@@ -231,6 +232,8 @@ fn join(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     for group in &target.target_groups {
         let out = view.members.iter().filter(new);
         let out = out.filter(|member| !member.instance.targets.contains_key(&group.id));
+        // Registered anew, it might have to become healthy anew.
+        let out = out.filter(|m| !input.progress.was_registered(m.id, &group.id, input.now));
         let instances: BTreeSet<InstanceId> = out.map(|member| member.id.clone()).collect();
         if !instances.is_empty() {
             let target_group = group.id.clone();

@@ -35,12 +35,14 @@ impl Progress {
             Action::Deregister { target_group, instances } => {
                 for id in instances {
                     self.note_deregistered(id, target_group, now);
+                    self.registered.remove(&(id.clone(), target_group.clone()));
                 }
             }
             Action::Register { target_group, instances } => {
                 for id in instances {
                     self.strays.remove(&(id.clone(), target_group.clone()));
                     self.drains.remove(&(id.clone(), target_group.clone()));
+                    self.registered.insert((id.clone(), target_group.clone()), now);
                     if let Some(groups) = self.deregistered.get_mut(id) {
                         groups.remove(target_group);
                         if groups.is_empty() {
