@@ -21,6 +21,7 @@ mod missing;
 mod plain;
 mod seen;
 mod sizes;
+mod written;
 
 pub use best::Best;
 pub use in_place::InPlace;
@@ -31,6 +32,7 @@ pub use seen::{Seen, trouble};
 
 pub use self::sizes::LOOKS_LAG;
 use self::sizes::Sizes;
+use self::written::Written;
 use crate::control::Control;
 use crate::plan::shift;
 use crate::record::{Ending, Phase, ROLLOUT, Record};
@@ -61,6 +63,9 @@ pub struct Progress {
     pub strays: BTreeSet<(InstanceId, TargetGroupId)>,
     /// Victims that were put back into every target group, and when.
     pub returned: BTreeMap<InstanceId, Timestamp>,
+    /// Who was put back into rotation by us, and when they had been taken out: a look that is late
+    /// may show them as they were before that.
+    put_back: BTreeMap<InstanceId, Timestamp>,
     /// When a registration by us was accepted.
     pub(crate) registered: BTreeMap<(InstanceId, TargetGroupId), Timestamp>,
     /// Instances that hooks hold no more by our doing, on their way in or out.
@@ -71,6 +76,8 @@ pub struct Progress {
     pub terminated: BTreeSet<InstanceId>,
     /// The sizes of a fleet that has some.
     sizes: Sizes,
+    /// What else we wrote.
+    written: Written,
     /// What is known of plain instances.
     pub plain: Plain,
     /// What is known of updates in place.
@@ -204,6 +211,7 @@ impl Progress {
     /// Takes in one look at the fleet.
     pub fn observe(&mut self, target: &Target, health: &Health, look: &Observation) {
         let now = look.at;
+        self.written.look(look);
         self.look_at_sizes(look, target.no_surge.is_none());
         self.note_updates(look);
         if !self.observed_once {
@@ -273,6 +281,18 @@ impl Progress {
     pub fn was_registered(&self, id: &InstanceId, group: &TargetGroupId, now: Timestamp) -> bool {
         let at = self.registered.get(&(id.clone(), group.clone()));
         at.is_some_and(|at| now.since(*at) < LOOKS_LAG)
+    }
+
+    /// Whether `id` may not serve although a look says so: it was taken out of rotation so lately,
+    /// and put back since, that the look may be from before.
+    pub fn may_be_out(&self, id: &InstanceId, now: Timestamp) -> bool {
+        self.put_back.get(id).is_some_and(|out| now.since(*out) <= LOOKS_LAG)
+    }
+
+    /// When the first of those counts again for which [`Self::may_be_out`] holds.
+    pub fn put_back_until(&self) -> Option<Timestamp> {
+        let moment = Duration::from_millis(1);
+        self.put_back.values().min().map(|out| *out + LOOKS_LAG + moment)
     }
 
     /// Whether `id` is out of some target group by our doing.
@@ -463,6 +483,7 @@ impl Progress {
         self.deregistered.retain(|id, _| look.instances.contains_key(id));
         self.strays.retain(|(id, _)| !going(id));
         self.registered.retain(|(id, _), _| look.instances.contains_key(id));
+        self.put_back.retain(|_, out| look.at.since(*out) <= LOOKS_LAG);
         self.drains.retain(|(id, _)| look.instances.contains_key(id));
     }
 }

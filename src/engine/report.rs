@@ -140,15 +140,18 @@ impl Rollout {
         if self.progress.surge() > 0 {
             borrowed.push(format!("{} instances of surge", self.progress.surge()));
         }
-        let max = look.max();
+        let max = self.progress.max(look);
         if let Some(found) = record.max_before(max).filter(|found| *found != max) {
             borrowed.push(format!("the maximum size is {max}, it was {found}"));
         }
         if let Some(percent) = look.shifted.iter().flatten().max().filter(|percent| **percent > 0) {
             borrowed.push(format!("{percent} % of the requests go to the second target group"));
         }
-        let suspended: Vec<&str> =
-            record.borrowed.suspended.intersection(&look.suspended).map(String::as_str).collect();
+        let suspended: Vec<&str> = self
+            .progress
+            .may_be_suspended(&record.borrowed.suspended, look)
+            .map(String::as_str)
+            .collect();
         if !suspended.is_empty() {
             borrowed.push(format!("suspended processes: {}", suspended.join(", ")));
         }

@@ -46,7 +46,7 @@ pub fn next(view: &View<'_>, limit: usize, most: usize) -> BTreeSet<InstanceId> 
     }
     ranked.sort_by_key(|(class, kept, rank, order, _)| (*class, *kept, *rank, *order));
 
-    let mut spare = view.serving().saturating_sub(view.window.floor() as usize);
+    let mut spare = view.spare();
     let (mut chosen, mut places, mut idle_left) = (BTreeSet::new(), limit, false);
     for (.., member) in ranked {
         if chosen.len() >= most || (member.serves && (spare == 0 || idle_left)) {
@@ -88,7 +88,7 @@ impl<'a> Queue<'a> {
     /// From now on all of them serve.
     pub fn all_serve(&mut self) {
         let members = std::mem::take(&mut self.zones).into_values().flatten();
-        *self = Queue::of(members.map(|member| Member { serves: true, ..member }));
+        *self = Queue::of(members.map(|member| Member { serves: true, surely: true, ..member }));
     }
 
     /// Takes the first ones, as [`next`] with the same limit for all would, in a fleet that has
@@ -279,6 +279,7 @@ mod tests {
                 left_alone: false,
                 spared: false,
                 serves: *kind != 1,
+                surely: *kind != 1,
                 at_home: *kind != 2,
                 soaked: *kind != 3,
                 seen: None,
@@ -292,7 +293,7 @@ mod tests {
             let mut queue = Queue::of(view.candidates().copied());
             loop {
                 let wanted = next(&view, limit, limit);
-                let spare = view.serving().saturating_sub(window.floor() as usize);
+                let spare = view.spare();
                 let taken = queue.take(&excess(&view), limit, spare);
                 let taken: BTreeSet<InstanceId> = taken.iter().map(|m| m.id.clone()).collect();
                 prop_assert_eq!(&taken, &wanted);

@@ -25,7 +25,12 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
         return record;
     }
 
-    let moves = input.launches() && look.template.as_ref() != Some(&target.revision);
+    let moves = input.launches()
+        && match progress.turned_back {
+            None => look.template.as_ref() != Some(&target.revision),
+            // A look that is late may show the one from before what is gone back on.
+            Some(_) => !progress.launches(&target.revision, look),
+        };
     let unlaunched = view.unlaunched(input);
     let complete = view.old().next().is_none() && view.updated() >= view.window.size as usize;
     let cuts = unlaunched > 0 && (complete || (progress.turned_back.is_some() && moves));
@@ -38,9 +43,9 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
     // A size that we lowered by mistake (see `progress::sizes`) comes first.
     let desired = progress.desired(look).max(progress.size(look)) + raise - cut;
     record_surge(input, raise, cut, was_meant, &mut record);
-    if !look.is_plain() && look.max() < desired {
+    let before = progress.max(look);
+    if !look.is_plain() && before < desired {
         // Whoever has set another maximum than ours gets that one back.
-        let before = look.max();
         let found = progress.record.as_ref().and_then(|record| record.max_before(before));
         let found = found.unwrap_or(before);
         record.borrowed.max = Some(BorrowedMax { found, before, ours: desired });
@@ -78,7 +83,7 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
 
 /// Sets the desired size, and the maximum where that must be higher.
 pub(super) fn set_size(input: &Input<'_>, desired: u32) -> Step {
-    let max = (input.look.max() < desired).then_some(desired);
+    let max = (input.progress.max(input.look) < desired).then_some(desired);
     Step::plain(Action::SetCapacity { desired: Some(desired), max })
 }
 

@@ -163,12 +163,13 @@ fn check_floor(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<S
         .flat_map(|step| touched(&step.action))
         .collect();
     let serving = |id: &&InstanceId| serves(input, id);
-    let now = input.look.instances.keys().filter(serving).count();
+    let surely = |id: &&InstanceId| serves(input, id) && !input.progress.may_be_out(id, input.now);
+    let now = input.look.instances.keys().filter(surely).count();
     let lost = taken.iter().filter(serving).count();
-    if lost > 0 && now - lost < window.floor() as usize {
+    if lost > 0 && now.saturating_sub(lost) < window.floor() as usize {
         found.push(format!(
             "would leave {} serving, below the floor of {}",
-            now - lost,
+            now.saturating_sub(lost),
             window.floor()
         ));
     }

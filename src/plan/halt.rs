@@ -111,7 +111,12 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
     wait_for_launches(input, view, keeps_surge, &mut plan);
     launch::wait_for_newcomers(input, view, &leaving, deadline, &mut plan);
     if !keeps_surge && leaving.len() < progress.surge() as usize && now < deadline {
-        let detail = format!("{} of at least {} serve", view.serving(), view.window.floor());
+        let back = progress.put_back_until();
+        let detail = match back.filter(|_| view.serving() > view.window.floor() as usize) {
+            Some(_) => "those put back into rotation may not be seen as they are yet".into(),
+            None => format!("{} of at least {} serve", view.serving(), view.window.floor()),
+        };
+        plan.wake_at(back, now);
         let (kind, instances) = (WaitKind::Floor, Vec::new());
         plan.wait(Wait { kind, instances, detail: Some(detail), deadline });
     }
@@ -147,7 +152,7 @@ fn template_back(input: &Input<'_>, record: &Record, halt: &Halt) -> Option<Step
     }
     let back = record.completed.as_ref().or(record.borrowed.template.as_ref())?;
     let back = input.target.resolve(back);
-    let ours = input.look.template.as_ref() == Some(&record.to);
+    let ours = input.progress.may_launch(&record.to, input.look);
     (ours && *back != record.to).then(|| Step::plain(Action::MoveTemplate { to: back.clone() }))
 }
 
@@ -215,7 +220,7 @@ pub(super) fn unsettled(input: &Input<'_>) -> Option<Wait> {
 /// Puts back what is borrowed apart from surge, each only where it still holds what we wrote.
 pub(super) fn give_back(input: &Input<'_>, record: &Record) -> Vec<Step> {
     let mut steps = Vec::new();
-    let shown = input.look.max();
+    let shown = input.progress.max(input.look);
     if let Some(found) = record.max_before(shown) {
         // Never below the size the fleet has by now: the cloud would choose victims.
         let desired = input.progress.desired(input.look);
@@ -231,7 +236,7 @@ pub(super) fn give_back(input: &Input<'_>, record: &Record) -> Vec<Step> {
 /// Resumes the processes that we suspended and that still are. While requests stay shifted the
 /// fleet must not register by itself what it launches.
 fn resume(input: &Input<'_>, record: &Record, shifted: bool) -> Option<Step> {
-    let suspended = record.borrowed.suspended.intersection(&input.look.suspended);
+    let suspended = input.progress.may_be_suspended(&record.borrowed.suspended, input.look);
     let away = record.borrowed.shifts.is_some() && shifted && !shift::is_back(input);
     let kept = |process: &&String| away && *process == REGISTERS;
     let processes: BTreeSet<String> = suspended.filter(|p| !kept(p)).cloned().collect();
@@ -263,7 +268,7 @@ fn leaving(
     let rest = rest.filter(|member| !chosen.contains(member.id)).copied().collect();
     let rest = View { members: rest, ..view.clone() };
     chosen.extend(batch::surplus(&rest, surge - leaving.len() - chosen.len()));
-    let mut spare = view.serving().saturating_sub(view.window.floor() as usize);
+    let mut spare = view.spare();
     for id in chosen {
         let serves = view.members.iter().any(|member| *member.id == id && member.serves);
         if serves && spare == 0 {

@@ -41,6 +41,9 @@ pub struct Member<'a> {
     pub spared: bool,
     /// Takes requests, by the word of every target group, and is not on its way out.
     pub serves: bool,
+    /// Takes requests for sure: it was not put back into rotation so lately that this look may be
+    /// from before it was taken out.
+    pub surely: bool,
     /// Healthy where all requests go in the end. Always so where none are shifted.
     pub at_home: bool,
     /// Has served for the whole soak without a break, up to now.
@@ -91,6 +94,7 @@ impl<'a> View<'a> {
                 spared: instance.ignored
                     || (instance.protected && spec.protected != SetAside::Refresh),
                 serves,
+                surely: serves && !progress.may_be_out(id, now),
                 at_home: target.second.is_none() || shift::is_healthy_at_home(target, instance),
                 soaked: serves && since.is_some_and(|since| now.since(since) >= soak),
                 seen,
@@ -124,6 +128,12 @@ impl<'a> View<'a> {
     /// How many take requests now.
     pub fn serving(&self) -> usize {
         self.members.iter().filter(|member| member.serves).count()
+    }
+
+    /// How many that take requests may go out of rotation.
+    pub fn spare(&self) -> usize {
+        let surely = self.members.iter().filter(|member| member.surely).count();
+        surely.saturating_sub(self.window.floor() as usize)
     }
 
     /// How many run the wanted revision and have soaked.

@@ -23,6 +23,7 @@ impl Progress {
         if !(done.was_gone && self.unsure.contains(action)) {
             self.unsure.retain(|unsure| unsure != action);
         }
+        self.written.accepted(action, now);
         let launches = match action {
             Action::Terminate { decrement, .. } | Action::Detach { decrement, .. } => !decrement,
             Action::SetCapacity { desired: Some(to), .. } => *to > self.sizes.desired(),
@@ -44,7 +45,9 @@ impl Progress {
                     self.drains.remove(&(id.clone(), target_group.clone()));
                     self.registered.insert((id.clone(), target_group.clone()), now);
                     if let Some(groups) = self.deregistered.get_mut(id) {
-                        groups.remove(target_group);
+                        if let Some(out) = groups.remove(target_group) {
+                            self.put_back.insert(id.clone(), out);
+                        }
                         if groups.is_empty() {
                             self.deregistered.remove(id);
                         }

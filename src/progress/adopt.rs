@@ -36,6 +36,8 @@ impl Progress {
         for (id, groups) in &self.deregistered {
             if is_good(id) {
                 self.strays.extend(groups.keys().map(|group| (id.clone(), group.clone())));
+                let out = groups.values().max().copied();
+                self.put_back.extend(out.map(|out| (id.clone(), out)));
                 // Out of rotation by our doing, it had no way to serve.
                 if let Some(seen) = seen.get_mut(id) {
                     (seen.since, seen.lost_at) = (now, Some(now));

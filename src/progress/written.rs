@@ -1,0 +1,137 @@
+//! What we wrote lately, beside looks that may still show what was before.
+//!
+//! A look that shows what a write of ours replaced says nothing for as long as looks may lag. What
+//! is borrowed is given back all the same, and what somebody else has set since is not taken for it.
+
+use std::collections::BTreeSet;
+
+use rolling_provider::{Action, Observation, Revision, Timestamp};
+
+use super::{LOOKS_LAG, Progress};
+
+/// A value that we wrote, over another.
+#[derive(Clone, Debug)]
+struct Write<T> {
+    value: T,
+    over: T,
+    at: Timestamp,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Written {
+    max: Option<Write<u32>>,
+    template: Option<Write<Option<Revision>>>,
+    /// Processes that we suspended, and when.
+    suspended: BTreeSet<String>,
+    suspended_at: Timestamp,
+    /// What the last look showed.
+    shown: (u32, Option<Revision>),
+}
+
+impl<T: PartialEq + Clone> Write<T> {
+    /// What `shown` stands for in a look at `now`.
+    fn believe(write: Option<&Self>, shown: T, now: Timestamp) -> T {
+        let late = write.filter(|w| w.over == shown && now.since(w.at) <= LOOKS_LAG);
+        late.map_or(shown, |write| write.value.clone())
+    }
+
+    fn over(before: Option<&Self>, shown: T, value: T, at: Timestamp) -> Option<Self> {
+        let over = match before {
+            // Written again before a look has shown it: what it replaced at first may still show.
+            Some(write) if write.value == value && at.since(write.at) <= LOOKS_LAG => {
+                write.over.clone()
+            }
+            _ => Self::believe(before, shown, at),
+        };
+        Some(Write { value, over, at })
+    }
+}
+
+impl Written {
+    /// Takes in what a look shows.
+    pub fn look(&mut self, look: &Observation) {
+        self.shown = (look.max(), look.template.clone());
+    }
+
+    /// Takes in that the cloud accepted `action`.
+    pub fn accepted(&mut self, action: &Action, now: Timestamp) {
+        match action {
+            Action::SetCapacity { max: Some(max), .. } | Action::CatchUp { max: Some(max), .. } => {
+                self.max = Write::over(self.max.as_ref(), self.shown.0, *max, now);
+            }
+            Action::MoveTemplate { to } => {
+                let shown = self.shown.1.clone();
+                self.template = Write::over(self.template.as_ref(), shown, Some(to.clone()), now);
+            }
+            Action::SuspendProcesses { processes } => {
+                self.suspended.extend(processes.iter().cloned());
+                self.suspended_at = now;
+            }
+            Action::ResumeProcesses { processes } => {
+                self.suspended.retain(|process| !processes.contains(process));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Progress {
+    /// The maximum size, where one of ours that looks do not show yet counts.
+    pub fn max(&self, look: &Observation) -> u32 {
+        Write::believe(self.written.max.as_ref(), look.max(), look.at)
+    }
+
+    /// Whether the template is, or by what we wrote lately may be, this.
+    pub fn may_launch(&self, revision: &Revision, look: &Observation) -> bool {
+        let written = self.written.template.as_ref();
+        let believed = Write::believe(written, look.template.clone(), look.at);
+        [look.template.as_ref(), believed.as_ref()].contains(&Some(revision))
+    }
+
+    /// Whether the template is certainly this.
+    pub fn launches(&self, revision: &Revision, look: &Observation) -> bool {
+        let written = self.written.template.as_ref();
+        let believed = Write::believe(written, look.template.clone(), look.at);
+        look.template.as_ref() == Some(revision) && believed.as_ref() == Some(revision)
+    }
+
+    /// Which of these processes are suspended, or may be by our doing.
+    pub fn may_be_suspended<'a>(
+        &self,
+        processes: &'a BTreeSet<String>,
+        look: &Observation,
+    ) -> impl Iterator<Item = &'a String> {
+        let lately = look.at.since(self.written.suspended_at) <= LOOKS_LAG;
+        processes.iter().filter(move |process| {
+            look.suspended.contains(*process)
+                || (lately && self.written.suspended.contains(*process))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: u64) -> Timestamp {
+        Timestamp(second * 1000)
+    }
+
+    #[test]
+    fn what_a_write_replaced_is_not_believed_until_no_look_can_be_late() {
+        let first = Write::over(None, 4, 6, at(0));
+        let believe = |write: &Option<Write<u32>>, shown, second| {
+            Write::believe(write.as_ref(), shown, at(second))
+        };
+        assert_eq!((believe(&first, 4, 30), believe(&first, 4, 31)), (6, 4));
+        // Somebody else's is believed at once.
+        assert_eq!(believe(&first, 9, 1), 9);
+        // Written back while a look still shows what was there at first: that is no change.
+        let back = Write::over(first.as_ref(), 4, 4, at(2));
+        assert_eq!((believe(&back, 6, 3), believe(&back, 4, 3)), (4, 4));
+        // Written twice before a look shows it.
+        let twice = Write::over(first.as_ref(), 6, 6, at(5));
+        assert_eq!((believe(&twice, 4, 6), believe(&twice, 6, 6)), (6, 6));
+    }
+}
