@@ -180,7 +180,8 @@ impl Witness {
             i.lifecycle.is_live()
                 && !self.first.contains(*id)
                 && i.revision == Some(record.to.clone())
-                && !(after.is_plain() && is_out(i) && leaving.contains(*id))
+                // One that failed and has a replacement goes in the same breath.
+                && !(after.is_plain() && leaving.contains(*id) && (is_out(i) || i.failed_in.is_some()))
         };
         let new = after.instances.iter().filter(is_new).count();
         if new > quota {
