@@ -26,10 +26,12 @@ mod written;
 pub use best::Best;
 pub use in_place::InPlace;
 pub use launched::Launched;
+
 pub use missing::Missing;
 pub use plain::{LaunchTrouble, Plain, members};
 pub use seen::{Seen, trouble};
 
+use self::missing::Fate;
 pub use self::sizes::LOOKS_LAG;
 use self::sizes::Sizes;
 use self::written::Written;
@@ -242,7 +244,9 @@ impl Progress {
             self.suspended |= !ours.is_empty() && ours.is_subset(&look.suspended);
         }
         let empty = self.desired(look).saturating_sub(live);
-        self.missing.take_in(arrived.len(), empty as usize, now);
+        let came: Vec<InstanceId> = arrived.iter().map(|(id, _)| id.clone()).collect();
+        self.follow_newcomers(look);
+        self.missing.take_in(&came, empty as usize, now);
         self.note_launches(target, look, &arrived);
         self.control =
             self.record.as_ref().and_then(|record| Control::unheard(&look.record, record));
@@ -427,6 +431,23 @@ impl Progress {
         if self.record.as_ref().is_none_or(Record::is_over) {
             self.missing.begin();
         }
+    }
+
+    /// What has become of those that came and have not served.
+    fn follow_newcomers(&mut self, look: &Observation) {
+        let mut missing = std::mem::take(&mut self.missing);
+        missing.follow(look.at, |id| {
+            let served = self.seen.get(id).is_some_and(|seen| seen.has_served);
+            match look.instances.get(id).map(|instance| instance.lifecycle) {
+                _ if served || self.terminated.contains(id) || self.victims.contains(id) => {
+                    Fate::Settled
+                }
+                Some(Lifecycle::Standby) => Fate::Settled,
+                Some(lifecycle) if lifecycle.is_live() => Fate::Boots,
+                _ => Fate::Gone,
+            }
+        });
+        self.missing = missing;
     }
 
     fn note_deregistered(&mut self, id: &InstanceId, group: &TargetGroupId, at: Timestamp) {

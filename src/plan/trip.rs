@@ -115,13 +115,13 @@ pub fn blocked(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
     if let Some(words) = came_wrong(input, view) {
         return Some(fail(input, words));
     }
-    if view.missing > 0 && now >= launch_deadline(input) {
+    if progress.missing.oldest().is_some() && now >= launch_deadline(input) {
         let limit = humantime::format_duration(spec.health.healthy_timeout);
         let told = progress.activities.iter().find(|activity| activity.failed);
         let told = told.map(|activity| activity.cause.as_str());
         let tried = progress.plain.trouble.as_ref().map(|trouble| trouble.cause.as_str());
         let cause = tried.or(told).unwrap_or("the cloud gives no reason");
-        let late = progress.missing.late(spec.health.healthy_timeout, now).max(1);
+        let late = progress.missing.unserved(spec.health.healthy_timeout, now).max(1);
         let before = progress.missing.before().min(late);
         if before == late {
             // No revision of ours is at fault.

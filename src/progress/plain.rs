@@ -152,7 +152,7 @@ impl Progress {
         let latest = hidden.clone().map(|launch| launch.at).max();
         (self.plain.on_their_way, self.plain.hidden_since) = (count(hidden), latest);
         let lost = size.saturating_sub(live + self.plain.on_their_way);
-        self.plain.lost.take_in(0, lost as usize, now);
+        self.plain.lost.take_in(&[], lost as usize, now);
     }
 
     /// Whether a launch in place of `like` was accepted a moment ago.

@@ -68,6 +68,7 @@ fn behaviour(name: BehaviourName) -> rolling_simulator::Behaviour {
         BehaviourName::Flap => Behaviour::Flap,
         BehaviourName::Slow => Behaviour::Slow,
         BehaviourName::Hang => Behaviour::Hang,
+        BehaviourName::Die => Behaviour::Die,
         BehaviourName::FailLaunch => Behaviour::FailLaunch,
         BehaviourName::HalfUnhealthy => Behaviour::HalfUnhealthy,
         BehaviourName::Alarm => Behaviour::Alarm,
@@ -91,6 +92,7 @@ fn events(event: &SimulatedEventConfig) -> Vec<(Duration, Intervention)> {
     happens.extend(ids(&event.terminate).into_iter().map(Intervention::Terminate));
     happens.extend(ids(&event.deregister).into_iter().map(Intervention::Deregister));
     happens.extend(ids(&event.protect).into_iter().map(|id| Intervention::Protect(id, true)));
+    happens.extend(event.alarm.map(Intervention::Alarm));
     happens.extend(event.throttle.as_ref().map(|span| Intervention::Throttle(span.get())));
     happens.into_iter().map(|what| (event.after.get(), what)).collect()
 }

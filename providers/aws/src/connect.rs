@@ -160,10 +160,7 @@ impl Aws {
                     .build(),
             ),
             ec2: aws_sdk_ec2::Client::from_conf(
-                aws_sdk_ec2::config::Builder::from(&shared)
-                    .retry_partition(shares.clone())
-                    .interceptor(skew.clone())
-                    .build(),
+                ec2_config(&shared, &skew).retry_partition(shares.clone()).build(),
             ),
             elb: aws_sdk_elasticloadbalancingv2::Client::from_conf(
                 aws_sdk_elasticloadbalancingv2::config::Builder::from(&shared)
@@ -244,6 +241,14 @@ fn is_loopback(url: &str) -> bool {
 /// The readable part of the SDK's error chain: what comes before its debug print.
 fn first_cause(causes: &str) -> &str {
     causes.split(" (").next().unwrap_or(causes)
+}
+
+/// How EC2 is called: each answer says what its clock shows.
+pub(crate) fn ec2_config(
+    shared: &aws_config::SdkConfig,
+    skew: &Skew,
+) -> aws_sdk_ec2::config::Builder {
+    aws_sdk_ec2::config::Builder::from(shared).interceptor(skew.clone())
 }
 
 #[cfg(test)]

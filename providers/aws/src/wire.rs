@@ -11,6 +11,8 @@ use async_trait::async_trait;
 use aws_sdk_ec2::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
 use rolling_provider::{Action, Clock, Effect, ErrorKind, Fleet as _, Timestamp};
 
+use crate::connect::ec2_config;
+use crate::skew::Skew;
 use crate::{AutoScalingGroup, AutoScalingGroupFleet, Aws, LaunchTemplate};
 
 /// What the server does about a request whose body it is given: a status and a body, or nothing,
@@ -41,9 +43,10 @@ fn fleet_at(
         .retry_config(aws_config::retry::RetryConfig::disabled())
         .credentials_provider(credentials.unwrap_or_else(fixed))
         .build();
+    let skew = Skew::default();
     let aws = Aws {
         autoscaling: aws_sdk_autoscaling::Client::new(&shared),
-        ec2: aws_sdk_ec2::Client::new(&shared),
+        ec2: aws_sdk_ec2::Client::from_conf(ec2_config(&shared, &skew).build()),
         #[cfg(feature = "cloudwatch")]
         cloudwatch: aws_sdk_cloudwatch::Client::new(&shared),
         elb: aws_sdk_elasticloadbalancingv2::Client::new(&shared),
@@ -52,7 +55,7 @@ fn fleet_at(
         #[cfg(feature = "s3")]
         s3: aws_sdk_s3::Client::new(&shared),
         region: "eu-west-1".into(),
-        skew: Default::default(),
+        skew,
     };
     let launch_template =
         Some(LaunchTemplate { id: Some("lt-1".into()), name: None, version: "2".into() });
@@ -173,6 +176,31 @@ async fn an_id_that_ec2_does_not_know_hides_nothing_about_the_others() {
     let last = asked.iter().rfind(|body| body.contains("Action=DescribeInstances"));
     let last = last.expect("asked again");
     assert!(last.contains("i-unknown") && !last.contains("i-known"), "{last}");
+}
+
+/// The server's clock is more than fifty years behind ours, as its answers say.
+#[tokio::test]
+async fn launches_are_dated_by_our_clock_however_far_off_the_cloud_s_is() {
+    let (fleet, _) = fleet(|body| {
+        if body.contains("Action=DescribeAutoScalingGroups") {
+            return Some((200, group_of(&["i-1"])));
+        }
+        Some((
+            200,
+            "<DescribeInstancesResponse><reservationSet><item><instancesSet><item><instanceId>i-1\
+             </instanceId><launchTime>1970-01-01T00:09:20.000Z</launchTime></item></instancesSet>\
+             </item></reservationSet></DescribeInstancesResponse>"
+                .into(),
+        ))
+    });
+    let look = fleet.observe().await.expect("a look");
+    let launched = look.instances[&"i-1".into()].launched_at.expect("a launch time");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("now");
+    let ago = now.as_millis() as i64 - launched.0 as i64;
+    assert!(
+        (30_000..60_000).contains(&ago),
+        "launched {ago} ms ago, and 40 s by the cloud's clock"
+    );
 }
 
 #[tokio::test]

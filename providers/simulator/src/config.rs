@@ -178,6 +178,8 @@ pub enum Behaviour {
     HalfUnhealthy,
     /// Never comes into service.
     Hang,
+    /// Is gone again before it is in service.
+    Die,
     /// Cannot be launched at all.
     FailLaunch,
     /// Is healthy, and raises every alarm.

@@ -37,6 +37,8 @@ pub enum Intervention {
     Tags(Tags),
     /// From now on launches this.
     MoveTemplate(Revision),
+    /// Raises every alarm, or ends that.
+    Alarm(bool),
     /// Every call is refused for so long, for coming too fast.
     Throttle(Duration),
 }
@@ -101,6 +103,7 @@ impl State {
             }
             Intervention::Tags(tags) => self.tags.extend(tags),
             Intervention::MoveTemplate(to) => (self.template, self.template_at) = (to, now),
+            Intervention::Alarm(on_off) => self.alarm = on_off,
             Intervention::Throttle(span) => {
                 self.throttled_until = self.throttled_until.max(now + span);
             }

@@ -255,11 +255,12 @@ impl Fleet for Simulator {
             });
             let reason = match culprit {
                 Some((id, instance)) => format!("{id} of {} makes errors", instance.revision),
+                None if state.alarm => "errors of something else".to_owned(),
                 None => "no errors".to_owned(),
             };
             let alarm = |name: &String| Alarm {
                 name: name.clone(),
-                raised: culprit.is_some(),
+                raised: culprit.is_some() || state.alarm,
                 reason: reason.clone(),
             };
             names.iter().map(alarm).collect()

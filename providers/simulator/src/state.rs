@@ -15,6 +15,8 @@ use crate::config::{Behaviour, FleetConfig, TargetGroupConfig};
 pub(crate) const SHUTDOWN: Duration = Duration::from_secs(1);
 /// A launch that failed is tried again after this.
 const LAUNCH_RETRY: Duration = Duration::from_secs(30);
+/// How long one lives that dies before it is in service.
+const SHORT_LIFE: Duration = Duration::from_secs(3);
 /// How long a flapping instance keeps one state.
 const FLAP: Duration = Duration::from_secs(5);
 
@@ -33,6 +35,9 @@ pub(crate) struct State {
     /// Until when every call is refused for coming too fast.
     #[serde(default)]
     pub throttled_until: Timestamp,
+    /// Whether every alarm is raised, whatever the instances do.
+    #[serde(default)]
+    pub alarm: bool,
     pub capacity: CapacityState,
     pub template: Revision,
     /// When it was changed last.
@@ -123,6 +128,7 @@ impl State {
             made_at: now,
             events_until: now,
             throttled_until: now,
+            alarm: false,
             capacity: CapacityState { min: 0, max: config.instances, desired: config.instances },
             template: config.initial_revision.clone(),
             template_at: now,
@@ -178,6 +184,7 @@ impl State {
         if config.replaces_deregistered {
             self.replace_deregistered(config);
         }
+        self.let_die(config);
         if config.plain {
             return self.footprint() != before;
         }
@@ -248,6 +255,22 @@ impl State {
         }
         for (_, id) in live.iter().take(excess) {
             self.terminate(config, id);
+        }
+    }
+
+    /// Those end that cannot start, and the fleet says why.
+    fn let_die(&mut self, config: &FleetConfig) {
+        let dies = |i: &SimulatedInstance| {
+            config.bad_revisions.get(&i.revision) == Some(&Behaviour::Die)
+                && i.gone_at.is_none()
+                && self.now >= i.launched_at + SHORT_LIFE
+        };
+        let dead: Vec<InstanceId> =
+            self.instances.iter().filter(|(_, i)| dies(i)).map(|(id, _)| id.clone()).collect();
+        for id in dead {
+            self.terminate(config, &id);
+            let cause = "Client.InternalError: Client error on launch. Launching instance failed.";
+            self.failures.push((self.now, cause.into()));
         }
     }
 
@@ -322,7 +345,7 @@ impl State {
         }
         let booted = at + boot;
         let in_service = booted + config.hooks.launching;
-        let comes_up = behaviour != Some(&Behaviour::Hang);
+        let comes_up = !matches!(behaviour, Some(Behaviour::Hang | Behaviour::Die));
         let in_service_at = comes_up.then_some(in_service);
         let joins = stands_for.is_none() && !self.suspended.contains("AddToLoadBalancer");
         let registers = in_service_at.is_some() && joins;

@@ -94,6 +94,8 @@ pub struct SimulatedEventConfig {
     pub deregister: Option<Vec<String>>,
     /// Somebody protects these instances from scale-in.
     pub protect: Option<Vec<String>>,
+    /// Whether every alarm is raised from now on, whatever the instances do.
+    pub alarm: Option<bool>,
     /// Every call is refused with "Rate exceeded" for so long.
     pub throttle: Option<DurationText>,
 }
@@ -106,6 +108,7 @@ impl SimulatedEventConfig {
         sizes.iter().all(Option::is_none)
             && named.into_iter().flatten().all(Vec::is_empty)
             && self.template_revision.is_none()
+            && self.alarm.is_none()
             && self.throttle.is_none()
     }
 }
@@ -135,6 +138,8 @@ pub enum BehaviourName {
     Slow,
     /// Never comes into service.
     Hang,
+    /// Is gone again before it is in service.
+    Die,
     /// Cannot be launched.
     FailLaunch,
     /// Every second launch fails its health checks.
@@ -151,10 +156,10 @@ impl JsonSchema for BehaviourName {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "enum": ["unhealthy", "flap", "slow", "hang", "fail_launch", "half_unhealthy", "alarm"],
+            "enum": ["unhealthy", "flap", "slow", "hang", "die", "fail_launch", "half_unhealthy", "alarm"],
             "description": "How a bad revision is bad: fails its health checks, is healthy and \
-                unhealthy by turns, boots five times as slowly, never comes into service, cannot \
-                be launched, fails its health checks every second time, or is healthy and raises \
+                unhealthy by turns, boots five times as slowly, never comes into service, is \
+                gone again before it is, cannot be launched, fails its health checks every second time, or is healthy and raises \
                 every alarm.",
         })
     }

@@ -32,9 +32,8 @@ fn the_rehearsal_comes_through() {
     let fleet: serde_json::Value = serde_json::from_str(&text.expect("a state")).expect("JSON");
     assert_eq!(fleet["capacity"]["desired"], 12);
     assert_eq!(fleet["template"], "v2");
-    // Ten first, ten in their places, two for those reclaimed, two for the larger size, and three
-    // for the additional batch, which the size that was set back took.
-    assert!(fleet["launched"].as_u64() >= Some(24), "{}", fleet["launched"]);
+    // The first ten, and as many as there are; some were reclaimed, or taken by a size set back.
+    assert!(fleet["launched"].as_u64() >= Some(10 + 12), "{}", fleet["launched"]);
     assert_eq!(fleet["tags"], serde_json::json!({}));
 }
 

@@ -13,7 +13,7 @@ use rolling_provider::{Fleet, Observation};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 use tokio::sync::watch;
 
-use crate::bed::{Dies, Mortal, SECOND, Witness, now};
+use crate::bed::{Dies, Mortal, SECOND, Witness};
 use crate::world::{bad, caller, fleet, group, roll_until, seconds, spec, thirty_percent};
 
 /// A rollout to be killed at every point.
@@ -107,7 +107,7 @@ pub async fn is_over(simulator: &Simulator, config: &FleetConfig) -> bool {
 
 /// Leaves a word for the rollout that is there, as another process would.
 pub fn say(simulator: &Simulator, word: Word) {
-    let look = now(simulator.observe()).expect("observe");
+    let look = simulator.truth().expect("the fleet");
     let Ok(Some(record)) = Record::from_tags(&look.record) else { return };
     let control = Control { word, id: "word-1".into(), rollout: record.id, by: "somebody".into() };
     simulator.intervene(Intervention::Tags(control.tags())).expect("tags");

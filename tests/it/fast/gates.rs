@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rolling::clock::TokioClock;
+use rolling::control::Word;
 use rolling::engine::{Rollout, Stop};
 use rolling::event::{Event, Outcome};
 use rolling::plan::WaitKind;
@@ -13,8 +14,9 @@ use rolling::spec::{
     BatchSize, Checkpoint, Gates, Health, OnFailure, Pacing, Policy, Probe, RollingDeployment,
 };
 use rolling_provider::{Action, Fleet as _};
-use rolling_simulator::{Behaviour, EPOCH, Simulator};
+use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator};
 
+use super::crash::say;
 use crate::world::{Told, bad, caller, fleet, roll, seconds, simulate, spec, thirty_percent};
 
 fn gated(gates: Gates) -> RollingDeployment {
@@ -231,6 +233,63 @@ async fn what_a_checkpoint_asks_somebody_to_approve_has_passed_the_gates() {
             on.iter().any(|wait| wait.kind == WaitKind::Checkpoint)
         });
         assert!(!waited, "nobody is asked, and no time is spent");
+    }
+}
+
+/// Whoever waits on purpose still watches.
+#[tokio::test]
+async fn an_alarm_that_is_raised_at_a_checkpoint_or_in_a_pause_ends_it_at_once() {
+    let hour = seconds(3600);
+    let checkpoints = vec![Checkpoint { percentage: 30, pause: Some(hour) }];
+    let watched = gated(alarms(0));
+    for (deploy, kind) in [
+        (RollingDeployment { checkpoints, ..watched.clone() }, WaitKind::Checkpoint),
+        (RollingDeployment { pause_between_batches: hour, ..watched }, WaitKind::Pause),
+    ] {
+        let events = vec![(seconds(600), Intervention::Alarm(true))];
+        let simulator = simulate(FleetConfig { events, ..fleet() });
+        let told = roll(simulator.clone(), deploy).await;
+        assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
+        let waited = told.events.iter().any(|told| {
+            let Event::Waiting { on } = &told.event else { return false };
+            on.iter().any(|wait| wait.kind == kind)
+        });
+        assert!(waited, "{kind:?}");
+        let back = told.events.iter().find(|e| matches!(e.event, Event::RollingBack { .. }));
+        let late = back.expect("a rollback").at.since(EPOCH) - seconds(600);
+        assert!(late <= seconds(11), "{late:?} after the alarm was raised");
+        assert_eq!(simulator.launched(), 10 + 3 + 3, "one batch, and back");
+    }
+}
+
+/// A checkpoint that somebody passes while its gates are asked does not take their answer away.
+#[tokio::test]
+async fn whoever_resumes_while_a_checkpoint_has_its_gates_asked_overrides_none() {
+    for (script, outcome) in
+        [("sleep 1; exit 1", Outcome::RolledBack), ("sleep 1", Outcome::Succeeded)]
+    {
+        let checkpoints = vec![Checkpoint { percentage: 30, pause: None }];
+        let deploy = RollingDeployment { checkpoints, ..gated(command(script)) };
+        let simulator = quick();
+        let rollout = Rollout::prepare(simulator.clone(), deploy, &caller()).await;
+        let (_keep, stop) = tokio::sync::watch::channel(Stop::No);
+        let (mut resumed, mut begun) = (false, 0);
+        let report = rollout
+            .expect("prepare")
+            .run(stop, &mut |told| match &told.event {
+                Event::BatchStarted { .. } => begun += 1,
+                Event::Waiting { on } if !resumed => {
+                    if on.iter().any(|wait| wait.kind == WaitKind::Gate) {
+                        say(&simulator, Word::Resume);
+                        resumed = true;
+                    }
+                }
+                Event::RollingBack { .. } => assert_eq!(begun, 1, "nothing more was begun"),
+                _ => {}
+            })
+            .await;
+        assert!(resumed);
+        assert_eq!(report.outcome, outcome, "{report:?}");
     }
 }
 

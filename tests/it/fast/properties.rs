@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, RngSeed};
-use rolling::control::{Control, Word};
+use rolling::control::Word;
 use rolling::engine::{Commanded, Rollout, Stop};
 use rolling::event::{Event, Outcome};
 use rolling::plan::{Input, View};
@@ -22,6 +22,7 @@ use rolling_provider::{Capacity, Clock as _, InstanceId, Lifecycle, TargetState}
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 use tokio::sync::watch;
 
+use super::crash::say;
 use crate::bed::{Dies, Mortal, SECOND, Stale, Witness, count_serving, now};
 use crate::fast::faults::Flaky;
 use crate::fast::planner;
@@ -883,11 +884,4 @@ fn overtake(simulator: &Simulator) {
     let mut tags = later.tags();
     tags.insert("rolling:overtaken".into(), "1".into());
     simulator.intervene(Intervention::Tags(tags)).expect("tags");
-}
-
-fn say(simulator: &Simulator, word: Word) {
-    let found = look(simulator).record;
-    let Ok(Some(record)) = Record::from_tags(&found) else { return };
-    let control = Control { word, id: "word-1".into(), rollout: record.id, by: "somebody".into() };
-    simulator.intervene(Intervention::Tags(control.tags())).expect("tags");
 }

@@ -358,6 +358,31 @@ async fn launches_that_take_a_while_to_show_fail_no_healthy_revision() {
     }
 }
 
+/// What comes and goes at once fills no place, however often it comes; the first that goes may have
+/// been taken by somebody.
+#[tokio::test]
+async fn what_dies_before_it_serves_is_not_launched() {
+    let health = Health { healthy_timeout: seconds(120), ..spec(thirty_percent()).health };
+    let deploy = RollingDeployment {
+        health,
+        on_failure: OnFailure::Rollback,
+        ..spec(Policy::RollingWithAdditionalBatch(BatchSize::Fixed(2)))
+    };
+    let told = roll(simulate(bad(Behaviour::Die)), deploy.clone()).await;
+    assert_ended(&told, Outcome::RolledBack);
+    let reason = told.report.reason.clone().expect("a reason");
+    assert!(
+        reason.contains("2 instances were not launched within 2m: Client.InternalError"),
+        "{reason}"
+    );
+    assert!(told.report.elapsed_ms < 200_000, "{}", told.report.elapsed_ms);
+
+    // One that is reclaimed while it boots has all its time again.
+    let events = vec![(seconds(60), Intervention::Terminate("i-0011".into()))];
+    let told = roll(simulate(FleetConfig { boot: seconds(100), events, ..fleet() }), deploy).await;
+    assert_ended(&told, Outcome::Succeeded);
+}
+
 /// Fewer instances can serve and be updated after it than before: that is no lack of progress.
 #[tokio::test]
 async fn a_fleet_that_is_scaled_in_meanwhile_goes_on_within_its_progress_deadline() {

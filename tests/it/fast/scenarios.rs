@@ -9,16 +9,15 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rolling::control::{Control, Word};
+use rolling::control::Word;
 use rolling::engine::{Commanded, Rollout, Stop};
 use rolling::event::Envelope;
-use rolling::record::Record;
-use rolling_provider::{Fleet, ScheduledAction};
-use rolling_simulator::{EPOCH, Intervention, Simulator, VirtualClock};
+use rolling_provider::ScheduledAction;
+use rolling_simulator::{EPOCH, Simulator, VirtualClock};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::bed::now;
+use super::crash::say;
 use crate::world::{caller, seconds};
 
 #[tokio::test]
@@ -65,9 +64,10 @@ async fn tell(story: &Value) -> String {
     let simulator = Arc::new(Simulator::in_memory(fleet, clock.clone()));
     if let Some(meanwhile) = story["meanwhile"].as_object() {
         let at = seconds(meanwhile["at"].as_u64().expect("a second"));
-        let word = meanwhile["say"].as_str().expect("a word").to_owned();
+        let known = |word: &Word| Some(word.name()) == meanwhile["say"].as_str();
+        let word = Word::ALL.into_iter().find(known).expect("a word");
         let simulator = simulator.clone();
-        clock.at(EPOCH + at, move || say(&simulator, &word));
+        clock.at(EPOCH + at, move || say(&simulator, word));
     }
     let mut told = String::new();
     let mut outcomes = Vec::new();
@@ -109,15 +109,6 @@ async fn tell(story: &Value) -> String {
     )
     .expect("text");
     told
-}
-
-fn say(simulator: &Simulator, word: &str) {
-    let look = now(simulator.observe()).expect("observe");
-    let record = Record::from_tags(&look.record).expect("tags").expect("a rollout");
-    let word = Word::ALL.into_iter().find(|known| known.name() == word).expect("a word");
-    let (id, by) = ("0a1b2c3d".into(), "somebody".into());
-    let control = Control { word, id, rollout: record.id, by };
-    simulator.intervene(Intervention::Tags(control.tags())).expect("done");
 }
 
 /// One event: when, what, and everything it says.
