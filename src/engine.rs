@@ -10,6 +10,7 @@ mod command;
 mod follow;
 mod gate;
 mod hold;
+mod judge;
 mod look;
 mod refresh;
 mod report;
@@ -93,6 +94,8 @@ pub struct Rollout {
     word: Option<Control>,
     hold: Hold,
     asking: Asking,
+    /// Since when plans break a promise.
+    condemned_since: Option<Timestamp>,
     /// The fleet's latest refresh, where it rolls by itself.
     refresh: Option<Refresh>,
     /// The alarms among the gates, as they were when the target was looked up.
@@ -139,6 +142,7 @@ impl Rollout {
             word: None,
             hold: Hold::default(),
             asking: Asking::default(),
+            condemned_since: None,
             refresh: None,
             alarms,
             spec,
@@ -329,7 +333,7 @@ impl Rollout {
             }
 
             let now = self.clock.now();
-            let plan = self.plan(now);
+            let plan = self.plan_judged(now, emit);
             shown.counts(&self.input(now), emit);
             shown.warnings(&self.input(now), emit);
             self.report_batches(&plan, emit);
@@ -451,22 +455,9 @@ impl Rollout {
         }
     }
 
-    /// Plans this tick and has the plan judged; a plan that breaks a promise is never carried out.
+    /// Plans this tick.
     fn plan(&self, now: Timestamp) -> Plan {
-        let input = self.input(now);
-        let mut plan = plan::plan(&input);
-        let violations = plan::check::violations(&input, &plan);
-        if !violations.is_empty() {
-            let reason = format!("stopped by its own check: {}", violations.join("; "));
-            tracing::error!(reason, "a plan breaks a promise");
-            plan.actions.clear();
-            plan.begins = None;
-            plan.verdict = match &self.progress.halt {
-                None => Verdict::Halt(Halt { fault: false, ..Halt::failed(reason, now) }),
-                Some(_) => Verdict::Halted,
-            };
-        }
-        plan
+        plan::plan(&self.input(now))
     }
 
     fn report_batches(&mut self, plan: &Plan, emit: &mut Emitter<'_>) {

@@ -108,6 +108,9 @@ pub async fn roll_until(
     let mut events = Vec::new();
     let report = rollout
         .run(stop, &mut |event| {
+            if let Event::Warned { warning } = &event.event {
+                assert!(!warning.contains("own check"), "{warning}");
+            }
             if events.len() > 10_000 {
                 for e in &events[9_980..] {
                     eprintln!("{e:?}");

@@ -278,11 +278,11 @@ async fn whoever_resumes_while_a_checkpoint_has_its_gates_asked_overrides_none()
             .expect("prepare")
             .run(stop, &mut |told| match &told.event {
                 Event::BatchStarted { .. } => begun += 1,
-                Event::Waiting { on } if !resumed => {
-                    if on.iter().any(|wait| wait.kind == WaitKind::Gate) {
-                        say(&simulator, Word::Resume);
-                        resumed = true;
-                    }
+                Event::Waiting { on }
+                    if !resumed && on.iter().any(|wait| wait.kind == WaitKind::Gate) =>
+                {
+                    say(&simulator, Word::Resume);
+                    resumed = true;
                 }
                 Event::RollingBack { .. } => assert_eq!(begun, 1, "nothing more was begun"),
                 _ => {}
