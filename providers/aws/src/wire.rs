@@ -195,8 +195,10 @@ async fn launches_are_dated_by_our_clock_however_far_off_the_cloud_s_is() {
     });
     let look = fleet.observe().await.expect("a look");
     let launched = look.instances[&"i-1".into()].launched_at.expect("a launch time");
+    #[expect(clippy::disallowed_methods, reason = "the SDK's clock, which it compares with")]
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("now");
-    let ago = now.as_millis() as i64 - launched.0 as i64;
+    let now = i64::try_from(now.as_millis()).expect("now");
+    let ago = now - i64::try_from(launched.0).expect("then");
     assert!(
         (30_000..60_000).contains(&ago),
         "launched {ago} ms ago, and 40 s by the cloud's clock"
