@@ -107,6 +107,8 @@ pub struct Progress {
     pub activities: Vec<Activity>,
     /// When it was last asked for that.
     pub activities_asked: Option<Timestamp>,
+    /// How many launches were under way then whose instances looks did not show.
+    pub coming: usize,
     /// The least that was left to do so far.
     pub best: Option<Best>,
     /// Set once the rollout is to end early.
@@ -307,6 +309,9 @@ impl Progress {
     /// Takes in what the fleet says it did by itself: the cause of a removal joins the reason of
     /// the failure.
     pub fn explain(&mut self, activities: Vec<Activity>) {
+        let is_known = |id: &InstanceId| self.known.contains(id);
+        let coming = activities.iter().filter(|activity| activity.is_launching);
+        self.coming = coming.filter(|a| !a.instance.as_ref().is_some_and(is_known)).count();
         for (id, reason) in &mut self.failed {
             let activity = activities.iter().find(|a| a.instance.as_ref() == Some(id));
             if let Some(activity) = activity

@@ -14,7 +14,7 @@ use super::check::{check, normalise};
 use super::config::{
     CommandGateConfig, DurationText, EngineName, HttpGateConfig, LifecycleHooksName, OnFailureName,
     PacingName, PolicyName, ProcessName, ProviderConfig, RollingDeploymentConfig, RunCommandConfig,
-    SetAsideName,
+    SetAsideName, SimulatedFleetConfig,
 };
 use super::diagnostic::Diagnostic;
 use crate::spec::{
@@ -165,7 +165,16 @@ fn check_target(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec
         let place = format!("{pointer}/record");
         found.push(Diagnostic::error(place, words).with_remedy("remove it"));
     }
-    let Some(fleet) = &config.simulated_fleet else { return };
+    if let Some(fleet) = &config.simulated_fleet {
+        check_simulated(fleet, pointer, found);
+    }
+}
+
+fn check_simulated(fleet: &SimulatedFleetConfig, pointer: &str, found: &mut Vec<Diagnostic>) {
+    if fleet.template_set_back_after.as_ref().is_some_and(|span| span.get().is_zero()) {
+        let place = format!("{pointer}/simulated_fleet/template_set_back_after");
+        found.push(Diagnostic::error(place, "must be longer than nothing"));
+    }
     let mut names = BTreeSet::new();
     for (index, group) in fleet.target_groups.iter().flatten().enumerate() {
         if !names.insert(&group.name) {
@@ -178,6 +187,27 @@ fn check_target(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec
             let place = format!("{pointer}/simulated_fleet/events/{index}");
             let remedy = "give what happens, for instance desired_capacity or reclaim";
             found.push(Diagnostic::error(place, "nothing happens").with_remedy(remedy));
+        }
+        let named = [
+            ("terminate", &event.terminate),
+            ("deregister", &event.deregister),
+            ("protect", &event.protect),
+        ];
+        for (what, ids) in named {
+            let is_id = |id: &String| {
+                id.strip_prefix("i-").is_some_and(|number| number.parse::<u32>().is_ok())
+            };
+            let ids = ids.iter().flatten().enumerate();
+            for (number, id) in ids.filter(|(_, id)| !is_id(id)) {
+                let place = format!("{pointer}/simulated_fleet/events/{index}/{what}/{number}");
+                let remedy = "its instances are i-0001 and so on, in the order of their launch";
+                let words = format!("{id:?} is no instance of a simulated fleet");
+                found.push(Diagnostic::error(place, words).with_remedy(remedy));
+            }
+        }
+        if event.throttle.as_ref().is_some_and(|span| span.get().is_zero()) {
+            let place = format!("{pointer}/simulated_fleet/events/{index}/throttle");
+            found.push(Diagnostic::error(place, "must be longer than nothing"));
         }
         if event.min_size.zip(event.max_size).is_some_and(|(min, max)| min > max) {
             let place = format!("{pointer}/simulated_fleet/events/{index}/min_size");

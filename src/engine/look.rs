@@ -183,7 +183,9 @@ impl Rollout {
         self.progress.observe(&self.target, &self.spec.health, &look);
         let changed = look.instances != self.look.instances || look.capacity != self.look.capacity;
         self.look = look;
+        self.progress.coming = 0;
         let view = View::new(&self.input(self.look.at));
+        let unlaunched = view.unlaunched(&self.input(self.look.at));
         let (size, updated, serving) = (view.window.size, view.updated(), view.serving());
         let best = self.progress.best.get_or_insert(Best::none(self.look.at));
         best.find(size, updated, serving, self.look.at);
@@ -193,6 +195,8 @@ impl Rollout {
             let late = LAUNCH_IS_LATE.min(self.spec.health.healthy_timeout / 2);
             self.look.at.since(since) >= late && self.look.at.since(asked) >= late
         });
+        // What may be taken off the size again must not be on its way: that is asked each time.
+        let late = late || unlaunched > 0;
         if late || self.progress.failed.len() > failed {
             self.ask_why().await;
         }
@@ -204,8 +208,11 @@ impl Rollout {
         self.progress.activities_asked = Some(self.look.at);
         match self.fleet.activities(self.progress.started).await {
             Ok(activities) => self.progress.explain(activities),
-            // Only an explanation is lost.
-            Err(error) => tracing::warn!(%error, "cannot read the fleet's activities"),
+            // Only an explanation is lost; what has not come for so long is taken for not coming.
+            Err(error) => {
+                self.progress.coming = 0;
+                tracing::warn!(%error, "cannot read the fleet's activities");
+            }
         }
     }
 }

@@ -149,7 +149,7 @@ impl<'a> View<'a> {
             return 0;
         }
         let late = input.progress.missing.late(super::UNLAUNCHED_AFTER, input.now);
-        let late = u32::try_from(late).unwrap_or(u32::MAX);
+        let late = u32::try_from(late.saturating_sub(input.progress.coming)).unwrap_or(u32::MAX);
         late.min(self.missing).min(input.progress.surge())
     }
 

@@ -240,6 +240,7 @@ mod tests {
             at: Timestamp(0),
             instance: None,
             failed: true,
+            is_launching: false,
             cause: "InsufficientInstanceCapacity".into(),
         };
         assert_eq!(

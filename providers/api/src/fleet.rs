@@ -118,6 +118,8 @@ pub struct Activity {
     pub instance: Option<InstanceId>,
     /// Whether it failed.
     pub failed: bool,
+    /// Whether it is a launch that is under way: its instance may not be listed yet.
+    pub is_launching: bool,
     /// The cloud's own words: what failed and why, or what made the fleet do it.
     pub cause: String,
 }

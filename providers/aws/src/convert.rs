@@ -107,6 +107,16 @@ pub(crate) fn activity(activity: &SdkActivity) -> Activity {
         code,
         Some(ScalingActivityStatusCode::Failed | ScalingActivityStatusCode::Cancelled)
     );
+    // One that waits for capacity may do so for hours, and is none of these.
+    let is_under_way = matches!(
+        code,
+        Some(
+            ScalingActivityStatusCode::InProgress
+                | ScalingActivityStatusCode::PreInService
+                | ScalingActivityStatusCode::WaitingForInstanceId
+        )
+    );
+    let is_launch = activity.description().is_some_and(|words| words.starts_with("Launching"));
     let words = activity.status_message().filter(|words| failed && !words.is_empty());
     let instance = activity.description().and_then(|description| {
         let words = description.split([' ', ':', ',']);
@@ -116,6 +126,7 @@ pub(crate) fn activity(activity: &SdkActivity) -> Activity {
         at: timestamp(activity.start_time()).unwrap_or_default(),
         instance,
         failed,
+        is_launching: is_under_way && is_launch,
         cause: words.or(activity.cause()).unwrap_or_default().to_owned(),
     }
 }
@@ -214,7 +225,12 @@ mod tests {
             .cause("a user request")
             .build();
         assert_eq!(activity(&failed).cause, "InsufficientInstanceCapacity");
-        assert_eq!(activity(&failed).instance, None);
+        assert_eq!((activity(&failed).instance, activity(&failed).is_launching), (None, false));
+        let launching = SdkActivity::builder()
+            .status_code(ScalingActivityStatusCode::PreInService)
+            .description("Launching a new EC2 instance: i-0def")
+            .build();
+        assert!(activity(&launching).is_launching);
         let ended = SdkActivity::builder()
             .status_code(ScalingActivityStatusCode::Successful)
             .description("Terminating EC2 instance: i-0abc")

@@ -229,7 +229,7 @@ impl AutoScalingGroupFleet {
                 .await
                 .map_err(|error| from_sdk("autoscaling", "DescribeScalingActivities", &error))?;
         let activities = answer.activities().iter().map(convert::activity);
-        Ok(activities.filter(|activity| activity.at >= since).collect())
+        Ok(activities.filter(|activity| activity.at >= since || activity.is_launching).collect())
     }
 }
 

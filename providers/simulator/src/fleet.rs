@@ -111,6 +111,11 @@ impl Simulator {
         self.look(|state| self.see(state, |_| true))
     }
 
+    /// When looks begin to show `instance`.
+    fn listed(&self, instance: &SimulatedInstance) -> Timestamp {
+        instance.launched_at + self.config.lag_of(instance.number)
+    }
+
     fn see(&self, state: &State, lists: impl Fn(&SimulatedInstance) -> bool) -> Observation {
         let instances = state.instances.iter().filter(|(_, instance)| lists(instance));
         let described = instances.map(|(id, i)| (id.clone(), self.describe(i, state.now)));
@@ -224,10 +229,7 @@ impl Fleet for Simulator {
     }
 
     async fn observe(&self) -> Result<Observation, ProviderError> {
-        self.ask("observe", |state| {
-            let listed_at = |i: &SimulatedInstance| i.launched_at + self.config.lag_of(i.number);
-            self.see(state, |instance| state.now >= listed_at(instance))
-        })
+        self.ask("observe", |state| self.see(state, |instance| state.now >= self.listed(instance)))
     }
 
     async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
@@ -237,9 +239,18 @@ impl Fleet for Simulator {
                 at: *at,
                 instance: None,
                 failed: true,
+                is_launching: false,
                 cause: cause.clone(),
             });
-            told.collect()
+            let comes = |i: &&SimulatedInstance| i.gone_at.is_none() && state.now < self.listed(i);
+            let coming = state.instances.values().filter(comes).map(|instance| Activity {
+                at: instance.launched_at,
+                instance: None,
+                failed: false,
+                is_launching: true,
+                cause: "the size asks for another instance".into(),
+            });
+            told.chain(coming).collect()
         })
     }
 

@@ -76,10 +76,13 @@ pub struct SimulatedEventConfig {
     /// real time, and stands still while nothing runs the fleet.
     pub after: DurationText,
     /// Somebody sets its minimum size; the desired capacity is raised to it.
+    #[schemars(range(max = 100_000))]
     pub min_size: Option<u32>,
     /// Somebody sets its maximum size; the desired capacity is lowered to it.
+    #[schemars(range(max = 100_000))]
     pub max_size: Option<u32>,
     /// Somebody sets its desired capacity; the minimum and the maximum make way.
+    #[schemars(range(max = 100_000))]
     pub desired_capacity: Option<u32>,
     /// Somebody sets the revision that its template launches.
     #[schemars(regex(pattern = "^[A-Za-z0-9_.:-]+$"))]

@@ -111,6 +111,16 @@ fn each_bad_attribute_is_named_with_its_place_and_a_way_out() {
             "/simulated_fleet/events/0",
             "nothing happens",
         ),
+        (
+            events(json!({ "after": "30s", "terminate": ["i-0001", "web-1"] })),
+            "/simulated_fleet/events/0/terminate/1",
+            "i-0001 and so on",
+        ),
+        (
+            events(json!({ "after": "30s", "throttle": "0s" })),
+            "/simulated_fleet/events/0/throttle",
+            "longer than nothing",
+        ),
         (events(json!({ "reclaim": 1 })), "/simulated_fleet/events/0", "\"after\" is missing"),
         (
             events(json!({ "after": "30s", "min_size": 3, "max_size": 2 })),

@@ -377,6 +377,23 @@ async fn what_dies_before_it_serves_is_not_launched() {
     );
     assert!(told.report.elapsed_ms < 200_000, "{}", told.report.elapsed_ms);
 
+    // A size that is lowered while some are on their way would cost the old ones that serve.
+    for (surge, unavailable, lag, seed) in [(5, 0, 5, 1), (9, 3, 20, 2), (3, 0, 10, 3)] {
+        let config =
+            FleetConfig { instances: 12, launch_lag: seconds(lag), seed, ..bad(Behaviour::Die) };
+        let simulator = simulate(config);
+        let within = Policy::RollingWithin {
+            surge: Bound::Count(surge),
+            unavailable: Bound::Count(unavailable),
+        };
+        let health = Health { healthy_timeout: seconds(120), ..deploy.health };
+        let deploy = RollingDeployment { policy: within, health, ..deploy.clone() };
+        let told = roll(simulator.clone(), deploy).await;
+        assert_ended(&told, Outcome::RolledBack);
+        let floor = 12 - unavailable as usize;
+        assert!(told.least_serving() >= floor, "{} of {floor}", told.least_serving());
+    }
+
     // One that is reclaimed while it boots has all its time again.
     let events = vec![(seconds(60), Intervention::Terminate("i-0011".into()))];
     let told = roll(simulate(FleetConfig { boot: seconds(100), events, ..fleet() }), deploy).await;
