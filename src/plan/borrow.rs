@@ -32,7 +32,7 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
             Some(_) => !progress.launches(&target.revision, look),
         };
     let unlaunched = view.unlaunched(input);
-    let complete = view.old().next().is_none() && view.updated() >= view.window.size as usize;
+    let complete = view.old().next().is_none() && view.is_complete();
     let cuts = unlaunched > 0 && (complete || (progress.turned_back.is_some() && moves));
     // A failure that is counted now may be the one that ends the way of this revision.
     let waits = failed.is_some()

@@ -60,7 +60,7 @@ pub fn victims(input: &Input<'_>, view: &View<'_>) -> usize {
     let free = view.free();
     let is_forward = input.progress.turned_back.is_none();
     let shifts = input.spec.policy.shifts() && is_forward;
-    let complete = view.updated() >= view.window.size as usize;
+    let complete = view.is_complete();
     if input.spec.policy.keeps_old() && (!complete || (shifts && !shift::is_promoted(input, view)))
     {
         // Before the new set is complete only what has failed of it goes, and what a rollout
@@ -99,7 +99,7 @@ fn all_launched(view: &View<'_>) -> bool {
 /// With nothing more to launch and places free: how many stragglers, which take longer than the
 /// median did, deserve a duplicate. The first to serve stays, and the rest go as surplus.
 fn duplicates(input: &Input<'_>, view: &View<'_>) -> usize {
-    if view.updated() >= view.window.size as usize {
+    if view.is_complete() {
         return 0;
     }
     let Some(median) = median_boot(input) else { return 0 };

@@ -78,14 +78,16 @@ fn go_on(
     if view.candidates().next().is_some() {
         return replace_more(input, view, plan);
     }
-    let complete = view.updated() >= view.window.size as usize;
+    let complete = view.is_complete();
     let settled = view.busy() == 0 || (complete && view.victims().next().is_none());
     if !settled || view.missing > 0 {
         let late = input.progress.missing.next_late(super::UNLAUNCHED_AFTER, input.now);
         plan.wake_at(late, input.now);
         return BTreeSet::new();
     }
-    let surplus = surplus(input, view);
+    // While somebody who is to go is set aside, nobody else goes in that one's place.
+    let waits = view.old().any(|member| member.held);
+    let surplus = if waits { BTreeSet::new() } else { surplus(input, view) };
     if surplus.is_empty() {
         finish(input, view, record, plan);
     }

@@ -141,6 +141,14 @@ impl<'a> View<'a> {
         self.members.iter().filter(|m| m.is_new && !m.failed && m.soaked).count()
     }
 
+    /// Whether everybody is new who is to be: whoever is set aside stays, and takes its place of the
+    /// new set.
+    pub fn is_complete(&self) -> bool {
+        let stays = |m: &&Member<'_>| !m.is_new && (m.held || m.left_alone) && !m.is_victim;
+        let stay = self.members.iter().filter(stays).count();
+        self.updated() + stay >= self.window.size as usize
+    }
+
     /// How much of the surge was not launched, so long after it was asked for that it may be
     /// taken off the size again.
     pub fn unlaunched(&self, input: &Input<'_>) -> u32 {

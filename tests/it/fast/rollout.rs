@@ -7,7 +7,7 @@ use rolling::control::Word;
 use rolling::engine::{Rollout, Stop};
 use rolling::event::{Envelope, Event, Outcome};
 use rolling::spec::{
-    BatchSize, Bound, Checkpoint, Health, OnFailure, Pacing, Policy, RollingDeployment,
+    BatchSize, Bound, Checkpoint, Health, OnFailure, Pacing, Policy, RollingDeployment, SetAside,
 };
 use rolling_provider::{Action, Fleet, InstanceId, Lifecycle, TargetState};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
@@ -272,7 +272,6 @@ async fn the_preview_has_the_batches_that_the_rollout_then_has() {
 /// Instances that somebody has set aside, by each rule: (who stays on v1, outcome).
 #[tokio::test]
 async fn instances_that_are_set_aside_are_replaced_left_or_waited_for_as_told() {
-    use rolling::spec::{RollingDeployment, SetAside};
     use rolling_simulator::Intervention;
     let cases = [
         (SetAside::Refresh, 0, Outcome::Succeeded),
@@ -398,6 +397,44 @@ async fn what_dies_before_it_serves_is_not_launched() {
     let events = vec![(seconds(60), Intervention::Terminate("i-0011".into()))];
     let told = roll(simulate(FleetConfig { boot: seconds(100), events, ..fleet() }), deploy).await;
     assert_ended(&told, Outcome::Succeeded);
+}
+
+/// Somebody protects old instances while a rollout is under way: they are left, or waited for, and
+/// the new ones are none the worse for it.
+#[tokio::test]
+async fn who_is_protected_meanwhile_costs_no_good_instance() {
+    let within = Policy::RollingWithin { surge: Bound::Count(2), unavailable: Bound::Count(0) };
+    let additional = Policy::RollingWithAdditionalBatch(BatchSize::Fixed(2));
+    for policy in [additional, Policy::Immutable, within, Policy::Rolling(BatchSize::Fixed(2))] {
+        for (at, rule) in
+            [1, 20, 70, 120].map(|at| [SetAside::Wait, SetAside::Ignore].map(|r| (at, r))).concat()
+        {
+            let ids = ["i-0004", "i-0005"].map(InstanceId::new);
+            let protects = ids.map(|id| (seconds(at), Intervention::Protect(id, true)));
+            let config = FleetConfig { instances: 5, events: protects.into(), ..fleet() };
+            let simulator = simulate(config);
+            let deploy = RollingDeployment {
+                protected: rule,
+                on_failure: OnFailure::Rollback,
+                ..spec(policy)
+            };
+            let told = roll(simulator.clone(), deploy).await;
+            let case = format!("{policy:?}, {rule:?} at {at}: {:?}", told.report);
+            let survive = simulator.truth().expect("the fleet").instances;
+            let protected = survive.values().filter(|i| i.protected && i.lifecycle.is_live());
+            if protected.count() == 0 {
+                // They had been on their way out already.
+                assert_eq!(told.report.outcome, Outcome::Succeeded, "{case}");
+            } else if rule == SetAside::Wait {
+                assert_eq!(told.report.outcome, Outcome::Failed, "{case}");
+                let reason = told.report.reason.clone().expect("a reason");
+                assert!(reason.contains("protected"), "{case}");
+            } else {
+                assert_eq!(told.report.outcome, Outcome::Succeeded, "{case}");
+            }
+            assert!(simulator.launched() <= 12, "{} launched: {case}", simulator.launched());
+        }
+    }
 }
 
 /// Fewer instances can serve and be updated after it than before: that is no lack of progress.
