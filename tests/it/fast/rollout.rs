@@ -12,6 +12,7 @@ use rolling::spec::{
 use rolling_provider::{Action, Fleet, InstanceId, Lifecycle, TargetState};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 
+use crate::bed::{Dies, Mortal, Stale, Witness};
 use crate::fast::crash::say;
 use crate::world::{
     Told, bad, caller, fleet, group, roll, roll_until, seconds, simulate, simulate_and_stop, spec,
@@ -397,6 +398,85 @@ async fn what_dies_before_it_serves_is_not_launched() {
     let events = vec![(seconds(60), Intervention::Terminate("i-0011".into()))];
     let told = roll(simulate(FleetConfig { boot: seconds(100), events, ..fleet() }), deploy).await;
     assert_ended(&told, Outcome::Succeeded);
+}
+
+/// Looks that are late show what was before anything was borrowed: it is given back all the same.
+#[tokio::test]
+async fn what_was_borrowed_a_moment_ago_is_given_back_though_no_look_shows_it() {
+    let within = Policy::RollingWithin { surge: Bound::Percent(26), unavailable: Bound::Count(3) };
+    for (lag, pacing, boot, at) in (1..=12)
+        .flat_map(|at| [4, 8].map(|lag| (lag, Pacing::Batch, 30, Some(at))))
+        .chain((1..=12).map(|lag| (lag, Pacing::Continuous, 5, None)))
+    {
+        let clock = Arc::new(VirtualClock::new(EPOCH));
+        let mut config = FleetConfig { instances: 4, zones: 1, ..fleet() };
+        config.boot = seconds(boot);
+        config.target_groups = vec![group("web", 1)];
+        config.target_groups[0].drain = seconds(0);
+        let simulator = Arc::new(Simulator::in_memory(config, clock.clone()));
+        if let Some(at) = at {
+            let simulator = simulator.clone();
+            clock.at(EPOCH + seconds(at), move || say(&simulator, Word::Abort));
+        }
+        let health = Health { min_healthy_time: seconds(0), healthy_timeout: seconds(900) };
+        let (policy, poll_interval) = (within, seconds(1));
+        let deploy = RollingDeployment { pacing, health, poll_interval, ..spec(policy) };
+        let told = roll(Stale::new(simulator.clone(), seconds(lag)), deploy).await;
+        let case = format!("{lag} s late, {pacing:?}, {at:?}: {:?}", told.report);
+        let truth = simulator.truth().expect("the fleet");
+        assert!(truth.suspended.is_empty(), "{:?} {case}", truth.suspended);
+        assert_eq!((truth.desired(), truth.max()), (4, 4), "{case}");
+        let revision = if told.report.outcome == Outcome::Succeeded { "v2" } else { "v1" };
+        assert_eq!(truth.template, Some(revision.into()), "{case}");
+    }
+}
+
+/// Who was put back into rotation a moment ago may be shown as it was before it was taken out: on
+/// that nobody else goes.
+#[tokio::test]
+async fn who_comes_back_is_not_counted_by_looks_from_before_it_went() {
+    let mut config = FleetConfig { instances: 5, zones: 1, seed: 0, ..fleet() };
+    config.boot = seconds(45);
+    config.bad_revisions.insert("v2".into(), Behaviour::HalfUnhealthy);
+    config.target_groups = vec![group("web", 2), group("admin", 7)];
+    let deploy = RollingDeployment {
+        pacing: Pacing::Continuous,
+        health: Health { min_healthy_time: seconds(5), healthy_timeout: seconds(300) },
+        failure_threshold: 3,
+        poll_interval: seconds(3),
+        ..spec(Policy::RollingWithAdditionalBatch(BatchSize::Fixed(3)))
+    };
+    let witness = Witness::new(simulate(config), deploy.clone()).await;
+    roll(Stale::new(witness.clone(), seconds(8)), deploy).await;
+    assert_eq!(witness.broken(1), Vec::<String>::new());
+}
+
+/// What the engine before this one launched shows only after this one has begun; with this seed all
+/// but one do at once.
+#[tokio::test]
+async fn an_engine_that_takes_over_launches_nothing_beside_what_no_look_shows_yet() {
+    for at in 10..=20 {
+        let seed = 667_840_687_598_248_582;
+        let mut config = FleetConfig { instances: 5, zones: 1, plain: true, seed, ..fleet() };
+        (config.boot, config.launch_lag) = (seconds(5), seconds(2));
+        config.target_groups = vec![group("web", 1), group("admin", 7)];
+        config.target_groups[0].drain = seconds(0);
+        let deploy = RollingDeployment {
+            health: Health { min_healthy_time: seconds(0), healthy_timeout: seconds(900) },
+            poll_interval: seconds(1),
+            suspend_processes: Default::default(),
+            ..spec(Policy::Rolling(BatchSize::Fixed(5)))
+        };
+        let simulator = simulate(config);
+        let witness = Witness::new(simulator.clone(), deploy.clone()).await;
+        let mortal = Mortal::new(witness.clone(), at, Dies::Before);
+        if mortal.survive(roll(mortal.clone(), deploy.clone())).await.is_none() {
+            let told = roll(witness.clone(), deploy).await;
+            assert_eq!(told.report.outcome, Outcome::Succeeded, "{at}: {:?}", told.report);
+        }
+        assert_eq!(witness.broken(2), Vec::<String>::new(), "killed at {at}");
+        assert_eq!(simulator.launched(), 10, "killed at {at}");
+    }
 }
 
 /// Somebody protects old instances while a rollout is under way: they are left, or waited for, and
