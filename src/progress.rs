@@ -69,7 +69,7 @@ pub struct Progress {
     /// may show them as they were before that.
     put_back: BTreeMap<InstanceId, Timestamp>,
     /// When a registration by us was accepted.
-    pub(crate) registered: BTreeMap<(InstanceId, TargetGroupId), Timestamp>,
+    registered: BTreeMap<(InstanceId, TargetGroupId), Timestamp>,
     /// Instances that hooks hold no more by our doing, on their way in or out.
     pub released: BTreeSet<(InstanceId, bool)>,
     /// Reserves whose termination the cloud accepted.
