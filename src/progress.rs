@@ -8,17 +8,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rolling_provider::{
-    Action, Activity, Instance, InstanceId, Lifecycle, Observation, Revision, Target, TargetGroup,
-    TargetGroupId, TargetState, Timestamp,
+    Action, Activity, ActivityKind, Instance, InstanceId, Lifecycle, Observation, Revision, Target,
+    TargetGroup, TargetGroupId, TargetState, Timestamp,
 };
 
 mod accepted;
 mod adopt;
 mod best;
+mod departed;
 mod in_place;
 mod launched;
 mod missing;
 mod plain;
+mod replaces;
 mod seen;
 mod sizes;
 mod written;
@@ -29,8 +31,10 @@ pub use launched::Launched;
 
 pub use missing::Missing;
 pub use plain::{LaunchTrouble, Plain, members};
+pub use replaces::Replaces;
 pub use seen::{Seen, trouble};
 
+use self::departed::Departed;
 use self::missing::Fate;
 pub use self::sizes::LOOKS_LAG;
 use self::sizes::Sizes;
@@ -63,6 +67,8 @@ pub struct Progress {
     /// Instances of the new revision that an engine before this one took out of a target group,
     /// to give surge back: they are good, and go back in.
     pub strays: BTreeSet<(InstanceId, TargetGroupId)>,
+    /// Whether the fleet replaces by itself whoever is out of rotation.
+    pub replaces: Replaces,
     /// Victims that were put back into every target group, and when.
     pub returned: BTreeMap<InstanceId, Timestamp>,
     /// Who was put back into rotation by us, and when they had been taken out: a look that is late
@@ -78,6 +84,8 @@ pub struct Progress {
     pub terminated: BTreeSet<InstanceId>,
     /// The sizes of a fleet that has some.
     sizes: Sizes,
+    /// Who was seen on its way out.
+    departed: Departed,
     /// What else we wrote.
     written: Written,
     /// What is known of plain instances.
@@ -308,10 +316,16 @@ impl Progress {
 
     /// Takes in what the fleet says it did by itself: the cause of a removal joins the reason of
     /// the failure.
-    pub fn explain(&mut self, activities: Vec<Activity>) {
+    pub fn explain(&mut self, activities: Vec<Activity>, now: Timestamp) {
         let is_known = |id: &InstanceId| self.known.contains(id);
-        let coming = activities.iter().filter(|activity| activity.is_launching);
+        let is_coming = |kind: ActivityKind| match kind {
+            ActivityKind::Launching => true,
+            ActivityKind::Launched(at) => now.since(at) <= LOOKS_LAG,
+            _ => false,
+        };
+        let coming = activities.iter().filter(|activity| is_coming(activity.kind));
         self.coming = coming.filter(|a| !a.instance.as_ref().is_some_and(is_known)).count();
+        self.replaces.explain(&activities);
         for (id, reason) in &mut self.failed {
             let activity = activities.iter().find(|a| a.instance.as_ref() == Some(id));
             if let Some(activity) = activity
@@ -505,6 +519,7 @@ impl Progress {
         let lost = self.seen.keys().filter(|id| going(id) || aside(id));
         let lost = lost.filter(|id| !self.terminated.contains(*id));
         self.launched.taken.extend(lost.cloned());
+        self.replaces.look(look, self.deregistered.keys(), &self.terminated);
         self.seen.retain(|id, _| look.instances.contains_key(id));
         self.deregistered.retain(|id, _| look.instances.contains_key(id));
         self.strays.retain(|(id, _)| !going(id));

@@ -47,6 +47,7 @@ impl Rollout {
             progress.known_completed = progress.known_completed.take().filter(runs);
         }
         let look = progress.in_place(look);
+        let look = progress.without_departed(look);
         let resumes = self.word.as_ref().is_some_and(|c| c.word == crate::control::Word::Resume);
         progress.resume = resumes;
         if let Some(record) = record.as_ref().filter(|record| record.to == self.wanted) {
@@ -179,6 +180,7 @@ impl Rollout {
     async fn take_in(&mut self, look: Observation) -> bool {
         let look = members(look, self.progress.record.as_ref());
         let look = self.progress.in_place(look);
+        let look = self.progress.without_departed(look);
         let failed = self.progress.failed.len();
         self.progress.observe(&self.target, &self.spec.health, &look);
         let changed = look.instances != self.look.instances || look.capacity != self.look.capacity;
@@ -196,18 +198,25 @@ impl Rollout {
             self.look.at.since(since) >= late && self.look.at.since(asked) >= late
         });
         // What may be taken off the size again must not be on its way: that is asked each time.
-        let late = late || unlaunched > 0;
+        let late = late || unlaunched > 0 || self.asks_who_removed();
         if late || self.progress.failed.len() > failed {
             self.ask_why().await;
         }
         changed
     }
 
+    /// Whether the fleet is to be asked, now and for a while, if it removed somebody by itself.
+    fn asks_who_removed(&self) -> bool {
+        let asked = self.progress.activities_asked;
+        let is_old = asked.is_none_or(|asked| self.look.at.since(asked) >= LAUNCH_IS_LATE);
+        self.progress.replaces.is_asked() && is_old
+    }
+
     /// Asks the fleet what it did by itself, to name the cause of what is missing or failed.
     async fn ask_why(&mut self) {
         self.progress.activities_asked = Some(self.look.at);
         match self.fleet.activities(self.progress.started).await {
-            Ok(activities) => self.progress.explain(activities),
+            Ok(activities) => self.progress.explain(activities, self.look.at),
             // Only an explanation is lost; what has not come for so long is taken for not coming.
             Err(error) => {
                 self.progress.coming = 0;

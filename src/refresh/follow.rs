@@ -142,7 +142,7 @@ pub fn cause(refresh: &Refresh, unhealthy: Option<&str>, activities: &[Activity]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use rolling_provider::{Capacity, Timestamp};
+    use rolling_provider::{ActivityKind, Capacity, Timestamp};
 
     use super::*;
     use crate::document;
@@ -240,7 +240,7 @@ mod tests {
             at: Timestamp(0),
             instance: None,
             failed: true,
-            is_launching: false,
+            kind: ActivityKind::Other,
             cause: "InsufficientInstanceCapacity".into(),
         };
         assert_eq!(

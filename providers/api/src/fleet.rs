@@ -118,10 +118,23 @@ pub struct Activity {
     pub instance: Option<InstanceId>,
     /// Whether it failed.
     pub failed: bool,
-    /// Whether it is a launch that is under way: its instance may not be listed yet.
-    pub is_launching: bool,
+    /// What it is.
+    pub kind: ActivityKind,
     /// The cloud's own words: what failed and why, or what made the fleet do it.
     pub cause: String,
+}
+
+/// What a fleet did by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActivityKind {
+    /// A launch that is under way: its instance may not be listed yet.
+    Launching,
+    /// A launch that succeeded then: a look that is late may still not list its instance.
+    Launched(Timestamp),
+    /// The removal of an instance that the load balancer does not call healthy.
+    RemovedUnhealthy,
+    /// Anything else.
+    Other,
 }
 
 /// An alarm of the cloud.

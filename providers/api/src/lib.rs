@@ -16,7 +16,7 @@ mod target;
 pub use action::{Action, Tags};
 pub use clock::{Clock, Timestamp};
 pub use error::{Effect, ErrorKind, ProviderError};
-pub use fleet::{Activity, Alarm, Done, Examination, Fleet};
+pub use fleet::{Activity, ActivityKind, Alarm, Done, Examination, Fleet};
 pub use ids::{InstanceId, Revision, TargetGroupId};
 pub use observation::{
     Capacity, Instance, Lifecycle, Observation, TargetHealth, TargetState, Update, UpdateState,

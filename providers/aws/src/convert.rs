@@ -11,8 +11,8 @@ use aws_sdk_elasticloadbalancingv2::types::{
     TargetHealthStateEnum,
 };
 use rolling_provider::{
-    Activity, InstanceId, Lifecycle, Revision, ScheduledAction, TargetHealth, TargetState,
-    Timestamp,
+    Activity, ActivityKind, InstanceId, Lifecycle, Revision, ScheduledAction, TargetHealth,
+    TargetState, Timestamp,
 };
 
 /// `LAUNCH_TEMPLATE_ID:VERSION`.
@@ -116,7 +116,19 @@ pub(crate) fn activity(activity: &SdkActivity) -> Activity {
                 | ScalingActivityStatusCode::WaitingForInstanceId
         )
     );
+    let succeeded = code == Some(&ScalingActivityStatusCode::Successful);
+    let ended = timestamp(activity.end_time()).filter(|_| succeeded);
+    // https://docs.aws.amazon.com/autoscaling/ec2/userguide/ts-as-healthchecks.html
+    let is_unhealthy = |cause: &str| cause.contains("ELB system health check failure");
     let is_launch = activity.description().is_some_and(|words| words.starts_with("Launching"));
+    let kind = match ended {
+        _ if is_launch && is_under_way => ActivityKind::Launching,
+        Some(ended) if is_launch => ActivityKind::Launched(ended),
+        _ if !is_launch && !failed && activity.cause().is_some_and(is_unhealthy) => {
+            ActivityKind::RemovedUnhealthy
+        }
+        _ => ActivityKind::Other,
+    };
     let words = activity.status_message().filter(|words| failed && !words.is_empty());
     let instance = activity.description().and_then(|description| {
         let words = description.split([' ', ':', ',']);
@@ -126,7 +138,7 @@ pub(crate) fn activity(activity: &SdkActivity) -> Activity {
         at: timestamp(activity.start_time()).unwrap_or_default(),
         instance,
         failed,
-        is_launching: is_under_way && is_launch,
+        kind,
         cause: words.or(activity.cause()).unwrap_or_default().to_owned(),
     }
 }
@@ -225,18 +237,28 @@ mod tests {
             .cause("a user request")
             .build();
         assert_eq!(activity(&failed).cause, "InsufficientInstanceCapacity");
-        assert_eq!((activity(&failed).instance, activity(&failed).is_launching), (None, false));
+        assert_eq!(
+            (activity(&failed).instance, activity(&failed).kind),
+            (None, ActivityKind::Other)
+        );
         let launching = SdkActivity::builder()
             .status_code(ScalingActivityStatusCode::PreInService)
             .description("Launching a new EC2 instance: i-0def")
             .build();
-        assert!(activity(&launching).is_launching);
+        assert_eq!(activity(&launching).kind, ActivityKind::Launching);
+        let launched = SdkActivity::builder()
+            .status_code(ScalingActivityStatusCode::Successful)
+            .end_time(aws_sdk_autoscaling::primitives::DateTime::from_secs(7))
+            .description("Launching a new EC2 instance: i-0def")
+            .build();
+        assert_eq!(activity(&launched).kind, ActivityKind::Launched(Timestamp(7_000)));
         let ended = SdkActivity::builder()
             .status_code(ScalingActivityStatusCode::Successful)
             .description("Terminating EC2 instance: i-0abc")
-            .cause("an ELB system health check failure")
+            .cause("an instance was taken out of service in response to an ELB system health check failure")
             .build();
-        assert_eq!(activity(&ended).cause, "an ELB system health check failure");
+        assert_eq!(activity(&ended).kind, ActivityKind::RemovedUnhealthy);
+        assert!(activity(&ended).cause.ends_with("an ELB system health check failure"));
         assert_eq!(activity(&ended).instance, Some("i-0abc".into()));
     }
 

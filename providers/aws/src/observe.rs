@@ -7,8 +7,8 @@ use std::sync::PoisonError;
 use aws_sdk_autoscaling::types::AutoScalingGroup as SdkGroup;
 use aws_sdk_ec2::types::{Filter, Instance as Ec2Instance};
 use rolling_provider::{
-    Activity, Capacity, Effect, ErrorKind, Instance, InstanceId, Lifecycle, Observation,
-    ProviderError, Revision, Tags, TargetGroupId, TargetHealth, Timestamp,
+    Activity, ActivityKind, Capacity, Effect, ErrorKind, Instance, InstanceId, Lifecycle,
+    Observation, ProviderError, Revision, Tags, TargetGroupId, TargetHealth, Timestamp,
 };
 
 use crate::convert;
@@ -229,7 +229,7 @@ impl AutoScalingGroupFleet {
                 .await
                 .map_err(|error| from_sdk("autoscaling", "DescribeScalingActivities", &error))?;
         let activities = answer.activities().iter().map(convert::activity);
-        Ok(activities.filter(|activity| activity.at >= since || activity.is_launching).collect())
+        Ok(activities.filter(|a| a.at >= since || a.kind == ActivityKind::Launching).collect())
     }
 }
 

@@ -4,18 +4,22 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rolling_provider::{
-    Action, Activity, Alarm, Clock, Done, Effect, ErrorKind, Fleet, Instance, InstanceId,
-    Lifecycle, Observation, ProviderError, Revision, Target, TargetGroup, Timestamp, Update,
-    UpdateState,
+    Action, Activity, ActivityKind, Alarm, Clock, Done, Effect, ErrorKind, Fleet, Instance,
+    InstanceId, Lifecycle, Observation, ProviderError, Revision, Target, TargetGroup, Timestamp,
+    Update, UpdateState,
 };
 
 use crate::config::{Behaviour, FleetConfig, TargetGroupConfig};
 use crate::event::Intervention;
 use crate::kept::{self, Kept, Write};
 use crate::state::{Registration, SimulatedInstance, State};
+
+/// For how long the activities still tell of a launch that is over.
+const LAUNCHED_TOLD: Duration = Duration::from_secs(120);
 
 /// Marks instances of a plain fleet.
 const OWNED: &str = "rolling:owned";
@@ -239,18 +243,33 @@ impl Fleet for Simulator {
                 at: *at,
                 instance: None,
                 failed: true,
-                is_launching: false,
+                kind: ActivityKind::Other,
                 cause: cause.clone(),
             });
-            let comes = |i: &&SimulatedInstance| i.gone_at.is_none() && state.now < self.listed(i);
-            let coming = state.instances.values().filter(comes).map(|instance| Activity {
+            let comes = |(_, i): &(&InstanceId, &SimulatedInstance)| {
+                i.gone_at.is_none() && state.now.since(self.listed(i)) <= LAUNCHED_TOLD
+            };
+            let coming = state.instances.iter().filter(comes).map(|(id, instance)| Activity {
                 at: instance.launched_at,
-                instance: None,
+                instance: (state.now >= self.listed(instance)).then(|| id.clone()),
                 failed: false,
-                is_launching: true,
+                kind: match self.listed(instance) {
+                    listed if state.now < listed => ActivityKind::Launching,
+                    listed => ActivityKind::Launched(listed),
+                },
                 cause: "the size asks for another instance".into(),
             });
-            told.chain(coming).collect()
+            let removed = state.removed.iter().rev().filter(|(at, _)| *at >= since);
+            let removed = removed.map(|(at, id)| Activity {
+                at: *at,
+                instance: Some(id.clone()),
+                failed: false,
+                kind: ActivityKind::RemovedUnhealthy,
+                cause: "an instance was taken out of service in response to an ELB system health \
+                        check failure"
+                    .into(),
+            });
+            told.chain(coming).chain(removed).collect()
         })
     }
 

@@ -51,6 +51,9 @@ pub(crate) struct State {
     #[serde(default)]
     pub updates: u64,
     pub failures: Vec<(Timestamp, String)>,
+    /// Instances that the fleet has removed as unhealthy, and when.
+    #[serde(default)]
+    pub removed: Vec<(Timestamp, InstanceId)>,
     /// What was launched by this process, in order.
     #[serde(skip)]
     pub launches: Vec<Revision>,
@@ -138,6 +141,7 @@ impl State {
             launched: 0,
             updates: 0,
             failures: Vec::new(),
+            removed: Vec::new(),
             launches: Vec::new(),
             shifted: 0,
             tokens: BTreeMap::new(),
@@ -274,16 +278,26 @@ impl State {
         }
     }
 
+    /// A target group that the fleet does not know does not make it replace anybody, and neither does
+    /// one that it knows while the process that replaces is suspended.
     fn replace_deregistered(&mut self, config: &FleetConfig) {
+        if self.suspended.contains("ReplaceUnhealthy") || self.suspended.contains("HealthCheck") {
+            return;
+        }
+        let known: BTreeSet<_> = config.target_groups.iter().map(|group| group.id()).collect();
         let out: Vec<InstanceId> = self
             .instances
             .iter()
             .filter(|(_, i)| i.gone_at.is_none() && !i.standby)
-            .filter(|(_, i)| i.targets.values().any(|target| target.deregistered_at.is_some()))
+            .filter(|(_, i)| {
+                let mut targets = i.targets.iter().filter(|(group, _)| known.contains(*group));
+                targets.any(|(_, target)| target.deregistered_at.is_some())
+            })
             .map(|(id, _)| id.clone())
             .collect();
-        for id in &out {
-            self.terminate(config, id);
+        for id in out {
+            self.terminate(config, &id);
+            self.removed.push((self.now, id));
         }
     }
 
