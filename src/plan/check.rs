@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use rolling_provider::{Action, InstanceId, Lifecycle, TargetGroup, TargetState};
+use rolling_provider::{Action, Instance, InstanceId, Lifecycle, TargetGroup, TargetState};
 
 use super::{Input, Plan};
 use crate::spec::{RollingDeployment, SetAside, Window};
@@ -26,23 +26,38 @@ pub fn violations(input: &Input<'_>, plan: &Plan) -> Vec<String> {
     found
 }
 
-/// Property 25: never touches what it does not own.
+/// Property 25: never touches what it does not own, and takes nobody out who is protected.
 fn check_ownership(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
-    for id in plan.actions.iter().flat_map(|step| touched(&step.action)) {
-        match input.look.instances.get(&id) {
-            None => found.push(format!("{id} is not an instance of this fleet")),
-            Some(instance) if instance.ignored => found.push(format!("{id} is to be ignored")),
-            Some(instance)
-                if instance.protected
-                    && input.spec.replacement.within().is_none()
-                    && input.spec.protected != SetAside::Refresh
-                    && input.progress.halt.is_none()
-                    && !input.progress.victims.contains(&id) =>
-            {
-                found.push(format!("{id} is protected from scale-in"));
+    for step in &plan.actions {
+        for id in touched(&step.action) {
+            match input.look.instances.get(&id) {
+                None => found.push(format!("{id} is not an instance of this fleet")),
+                Some(instance) if instance.ignored => found.push(format!("{id} is to be ignored")),
+                Some(instance)
+                    if instance.protected
+                        && takes_out(input, &step.action, instance)
+                        && input.spec.replacement.within().is_none()
+                        && input.spec.protected != SetAside::Refresh
+                        && input.progress.halt.is_none()
+                        && !input.progress.victims.contains(&id) =>
+                {
+                    found.push(format!("{id} is protected from scale-in"));
+                }
+                Some(_) => {}
             }
-            Some(_) => {}
         }
+    }
+}
+
+/// Whether `action` ends `instance`, or leaves no target group that sends it requests.
+fn takes_out(input: &Input<'_>, action: &Action, instance: &Instance) -> bool {
+    match action {
+        Action::Register { .. } => false,
+        Action::Deregister { target_group, .. } => !input.target.rotation().any(|group| {
+            let health = instance.targets.get(&group.id);
+            group.id != *target_group && health.is_some_and(|h| h.state == TargetState::Healthy)
+        }),
+        _ => true,
     }
 }
 
@@ -175,9 +190,13 @@ fn check_floor(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<S
     }
 }
 
-/// Property 5: terminate only after drained, or past the drain deadline, in every target group.
+/// Property 5: terminate only after drained, or past the drain deadline, in every target group. One
+/// that goes without a replacement from a fleet that replaces what is taken out of rotation is left
+/// to that fleet to drain, in the target groups that the fleet knows.
 fn check_drained(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
     for step in &plan.actions {
+        let without = matches!(step.action, Action::Terminate { decrement, .. } | Action::Detach { decrement, .. } if decrement);
+        let by_fleet = without && input.progress.replaces.is_seen() && !input.look.is_plain();
         let removed = match &step.action {
             Action::Terminate { instance, .. } | Action::Detach { instance, .. } => {
                 std::slice::from_ref(instance).iter().collect::<Vec<_>>()
@@ -185,7 +204,9 @@ fn check_drained(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
             Action::Update { instances, .. } => instances.iter().collect(),
             _ => continue,
         };
-        let groups = |id| input.target.rotation().map(move |group| (id, group));
+        let second = input.target.second.iter();
+        let known = input.target.target_groups.iter().filter(|_| !by_fleet);
+        let groups = |id| second.clone().chain(known.clone()).map(move |group| (id, group));
         for (id, group) in removed.into_iter().flat_map(groups) {
             let Some(instance) = input.look.instances.get(id) else { continue };
             let state = instance.targets.get(&group.id).map(|health| health.state);

@@ -30,14 +30,42 @@ pub fn retire(input: &Input<'_>, view: &View<'_>, chosen: &BTreeSet<InstanceId>,
     if victims.is_empty() {
         return;
     }
-    deregister(input, &victims, plan);
-    let gone = remove_drained(input, view, &victims, plan);
+    let direct = goes_directly(input, view, &victims);
+    deregister(input, &victims, &direct, plan);
+    let gone = remove_drained(input, view, &victims, &direct, plan);
     wait_for_drains(input, &victims, &gone, plan);
 }
 
-fn deregister(input: &Input<'_>, victims: &[&Member<'_>], plan: &mut Plan) {
+/// Those that go without a replacement from a fleet that replaces whoever is out of rotation: taken
+/// out first, each would be replaced and be one too many again, for ever. They are terminated as they
+/// are, with the size lowered at once; the fleet takes them out of the target groups that it knows,
+/// and lets them drain there, by itself:
+/// <https://docs.aws.amazon.com/autoscaling/ec2/userguide/attach-load-balancer-asg.html>.
+fn goes_directly(
+    input: &Input<'_>,
+    view: &View<'_>,
+    victims: &[&Member<'_>],
+) -> BTreeSet<InstanceId> {
+    let surge = input.progress.surge() as usize;
+    if !input.progress.replaces.is_seen() || input.is_in_place() {
+        return BTreeSet::new();
+    }
+    let replaced = view.old().count().saturating_sub(surge);
+    let mut leaving = in_order(view, victims);
+    // Who is out already is replaced by now.
+    leaving.sort_by_key(|member| !input.progress.was_deregistered(member.id));
+    leaving.into_iter().skip(replaced).take(surge).map(|member| member.id.clone()).collect()
+}
+
+fn deregister(
+    input: &Input<'_>,
+    victims: &[&Member<'_>],
+    direct: &BTreeSet<InstanceId>,
+    plan: &mut Plan,
+) {
     for group in input.target.rotation() {
-        let listed = victims.iter().filter(|member| {
+        let knows = input.target.target_groups.iter().any(|known| known.id == group.id);
+        let listed = victims.iter().filter(|m| !knows || !direct.contains(m.id)).filter(|member| {
             let asked = input.progress.deregistered.get(member.id);
             let health = member.instance.targets.get(&group.id);
             let in_rotation = health.is_some_and(|health| {
@@ -58,35 +86,28 @@ fn remove_drained(
     input: &Input<'_>,
     view: &View<'_>,
     victims: &[&Member<'_>],
+    direct: &BTreeSet<InstanceId>,
     plan: &mut Plan,
 ) -> BTreeSet<InstanceId> {
-    let mut old_left = view.old().count();
-    let mut surge = input.progress.surge() as usize;
-    // The ones that go without a replacement are those of which their zone has too many.
-    let excess = batch::excess(view);
-    let mut leaving: Vec<&Member<'_>> = victims.to_vec();
-    leaving.sort_by_key(|m| excess.get(m.instance.zone.as_str()).is_some_and(|more| *more > 0));
     let mut gone = BTreeSet::new();
-    let mut keeping = false;
     if input.is_in_place() {
-        let is_due = |member: &&&Member<'_>| {
-            let due = drain_deadline(input, member);
-            let is_out =
-                member.is_out_of_rotation(input) || due.is_some_and(|due| input.now >= due);
-            is_out && in_place::is_ready(input, member)
-        };
+        let is_due =
+            |member: &&&Member<'_>| is_drained(input, member) && in_place::is_ready(input, member);
         gone.extend(victims.iter().filter(is_due).map(|member| member.id.clone()));
         plan.actions.extend(in_place::update(input, &gone));
         return gone;
     }
-    for member in leaving {
-        let due = drain_deadline(input, member);
-        if !member.is_out_of_rotation(input) && due.is_none_or(|due| input.now < due) {
+    let mut old_left = view.old().count();
+    let mut surge = input.progress.surge() as usize;
+    let mut keeping = false;
+    for member in in_order(view, victims) {
+        let goes_directly = surge > 0 && direct.contains(member.id) && !is_in_second(input, member);
+        if !is_drained(input, member) && !goes_directly {
             continue;
         }
         // As long as more old ones than surge are left, each makes room for a replacement; the
         // last ones go without, so that there are exactly as many launches as instances.
-        let decrement = surge > 0 && old_left <= surge;
+        let decrement = goes_directly || (surge > 0 && old_left <= surge);
         if decrement && size_may_be_lower(input) {
             plan.wake_at(input.progress.size_is_known_at(input.look), input.now);
             continue;
@@ -111,6 +132,27 @@ fn remove_drained(
         gone.insert(member.id.clone());
     }
     gone
+}
+
+/// The ones that go without a replacement are those of which their zone has too many: they come last.
+fn in_order<'v, 'a>(view: &View<'a>, victims: &[&'v Member<'a>]) -> Vec<&'v Member<'a>> {
+    let excess = batch::excess(view);
+    let mut leaving = victims.to_vec();
+    leaving.sort_by_key(|m| excess.get(m.instance.zone.as_str()).is_some_and(|more| *more > 0));
+    leaving
+}
+
+/// Whether no target group sends it requests any more, or it has had the time to drain.
+fn is_drained(input: &Input<'_>, member: &Member<'_>) -> bool {
+    let due = drain_deadline(input, member);
+    member.is_out_of_rotation(input) || due.is_some_and(|due| input.now >= due)
+}
+
+/// Whether the second target group, which the fleet does not know, may still send requests to it.
+fn is_in_second(input: &Input<'_>, member: &Member<'_>) -> bool {
+    let second = input.target.second.as_ref();
+    let health = second.and_then(|second| member.instance.targets.get(&second.id));
+    health.is_some_and(|health| health.state != TargetState::Unused)
 }
 
 /// Whether a look shows a lower size than the one we believe. It may be late, or somebody has just
