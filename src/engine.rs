@@ -95,7 +95,7 @@ pub struct Rollout {
     hold: Hold,
     asking: Asking,
     /// Since when plans break a promise.
-    condemned_since: Option<Timestamp>,
+    condemned: judge::Condemned,
     /// The fleet's latest refresh, where it rolls by itself.
     refresh: Option<Refresh>,
     /// The alarms among the gates, as they were when the target was looked up.
@@ -142,7 +142,7 @@ impl Rollout {
             word: None,
             hold: Hold::default(),
             asking: Asking::default(),
-            condemned_since: None,
+            condemned: judge::Condemned::default(),
             refresh: None,
             alarms,
             spec,

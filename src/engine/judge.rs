@@ -8,6 +8,33 @@ use crate::event::Event;
 use crate::plan::{self, Plan, Verdict};
 use crate::progress::{Halt, LOOKS_LAG};
 
+/// How often the same promise may be about to be broken, with good plans in between.
+const CONDEMNED_TIMES: u32 = 3;
+
+/// What is known of plans that broke a promise.
+#[derive(Debug, Default)]
+pub(super) struct Condemned {
+    /// Since when every plan does.
+    since: Option<Timestamp>,
+    /// What the last one broke, and how often that began.
+    words: String,
+    times: u32,
+}
+
+impl Condemned {
+    fn begin(&mut self, words: &str, now: Timestamp) {
+        self.since = Some(now);
+        self.times = if self.words == words { self.times + 1 } else { 1 };
+        words.clone_into(&mut self.words);
+    }
+
+    /// Whether it may be a late look's doing. What comes again and again is not.
+    fn may_pass(&self, now: Timestamp) -> bool {
+        let is_late = self.since.is_none_or(|since| now.since(since) <= LOOKS_LAG);
+        is_late && self.times <= CONDEMNED_TIMES
+    }
+}
+
 impl Rollout {
     /// Plans this tick, and has the plan judged. A plan that breaks a promise may come of a look
     /// that is late: nothing is done then, and looked again. Where that goes on the rollout ends;
@@ -16,18 +43,20 @@ impl Rollout {
         let mut plan = self.plan(now);
         let violations = plan::check::violations(&self.input(now), &plan);
         if violations.is_empty() {
-            self.condemned_since = None;
+            self.condemned.since = None;
             return plan;
         }
         let words = violations.join("; ");
-        tracing::error!(words, "a plan breaks a promise");
-        if self.condemned_since.is_none() {
+        let planned: Vec<String> =
+            plan.actions.iter().map(|step| step.action.to_string()).collect();
+        tracing::error!(words, plan = planned.join("; "), "a plan breaks a promise");
+        if self.condemned.since.is_none() {
+            self.condemned.begin(&words, now);
             let warning = format!("nothing is done for now, by the rollout's own check: {words}");
             emit.send(now, Event::Warned { warning });
         }
-        let since = *self.condemned_since.get_or_insert(now);
         plan.begins = None;
-        if now.since(since) <= LOOKS_LAG {
+        if self.condemned.may_pass(now) {
             plan.actions.clear();
             plan.chosen.clear();
             plan.verdict = Verdict::Continue;

@@ -114,7 +114,12 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
         let back = progress.put_back_until();
         let detail = match back.filter(|_| view.serving() > view.window.floor() as usize) {
             Some(_) => "those put back into rotation may not be seen as they are yet".into(),
-            None => format!("{} of at least {} serve", view.serving(), view.window.floor()),
+            None => {
+                let aside = view.members.iter().find(|m| m.instance.protected && !m.serves);
+                let aside = aside.map(|m| format!("; {} is protected from scale-in", m.id));
+                let (serving, floor) = (view.serving(), view.window.floor());
+                format!("{serving} of at least {floor} serve{}", aside.unwrap_or_default())
+            }
         };
         plan.wake_at(back, now);
         let (kind, instances) = (WaitKind::Floor, Vec::new());
@@ -260,17 +265,24 @@ fn leaving(
     };
     let going = view.victims().filter(is_given_up).take(surge);
     let mut leaving: BTreeSet<InstanceId> = going.map(|member| member.id.clone()).collect();
-    let rest = view.members.iter().filter(|m| !m.is_victim);
-    let given_up = rest.clone().filter(is_given_up).copied().collect();
+    let given_up =
+        view.members.iter().filter(|m| !m.is_victim).filter(is_given_up).copied().collect();
     let given_up = View { members: given_up, ..view.clone() };
     let mut chosen = batch::surplus(&given_up, surge - leaving.len());
+    // Who is on the way out goes on: another one in its place would have it come back, and so on.
+    let going = view.victims().filter(|m| !m.spared && !is_given_up(m));
+    let left = surge - leaving.len() - chosen.len();
+    leaving.extend(going.take(left).map(|member| member.id.clone()));
     // The group may have launched surge after its template was put back.
+    let rest = view.members.iter();
     let rest = rest.filter(|member| !chosen.contains(member.id)).copied().collect();
     let rest = View { members: rest, ..view.clone() };
     chosen.extend(batch::surplus(&rest, surge - leaving.len() - chosen.len()));
-    let mut spare = view.spare();
+    // Who serves in the second target group only serves nobody where requests are back.
+    let home = view.members.iter().filter(|member| member.surely && member.at_home).count();
+    let mut spare = home.saturating_sub(view.window.floor() as usize);
     for id in chosen {
-        let serves = view.members.iter().any(|member| *member.id == id && member.serves);
+        let serves = view.members.iter().any(|m| *m.id == id && m.serves && m.at_home);
         if serves && spare == 0 {
             continue;
         }

@@ -212,7 +212,7 @@ fn is_newcomer(input: &Input<'_>, member: &Member<'_>, group: &TargetGroupId) ->
     let is_ours = member.is_new || (put_back && progress.halt.is_some());
     is_ours
         && !member.is_victim
-        && !member.failed
+        && !progress.failed.contains_key(member.id)
         && member.instance.lifecycle == Lifecycle::InService
         && !member.instance.targets.contains_key(group)
         && member.seen.is_none_or(|seen| !seen.has_served)

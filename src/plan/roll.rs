@@ -34,7 +34,10 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
         return plan;
     }
     watch_newcomers(input, view, &mut plan);
-    let chosen = go_on(input, view, &record, &mut plan);
+    let mut chosen = go_on(input, view, &record, &mut plan);
+    if shift::makes_way(input, view, &chosen, &mut plan) {
+        chosen.clear();
+    }
     plan.actions.splice(0..0, retire::register_strays(input, &chosen));
     retire::retire(input, view, &chosen, &mut plan);
     plan.actions.extend(release(input));

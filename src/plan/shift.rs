@@ -142,7 +142,38 @@ pub fn back(input: &Input<'_>, view: &View<'_>) -> Option<Step> {
     back_to(input, goes_back && at_home(view, false) > 0)
 }
 
-/// The same for a rollout that ends early. Where the new revision is not at fault, the first target
+/// Before those `chosen` to go leave the second target group with fewer than its share of the requests
+/// asks for, the requests go back to the first one, where the old ones still are. Returns whether
+/// nobody may go for now.
+pub fn makes_way(
+    input: &Input<'_>,
+    view: &View<'_>,
+    chosen: &BTreeSet<InstanceId>,
+    plan: &mut Plan,
+) -> bool {
+    let (Some(second), Some(shifted)) = (&input.target.second, &input.look.shifted) else {
+        return false;
+    };
+    let share = shifted.last().copied().unwrap_or_default() as usize;
+    let serves = |member: &&Member<'_>| member.serves && is_healthy_in(member.instance, second);
+    let serving = view.members.iter().filter(serves);
+    let (going, staying): (Vec<&Member<'_>>, Vec<&Member<'_>>) =
+        serving.partition(|m| chosen.contains(m.id));
+    let least = (view.window.floor() as usize * share).div_ceil(100);
+    if share == 0 || going.is_empty() || staying.len() >= least {
+        return false;
+    }
+    if at_home(view, false) >= view.window.floor() as usize {
+        plan.actions.push(Step::plain(Action::Shift { percent: 0 }));
+    } else {
+        let detail = Some("the requests wait for the first target group".into());
+        let (kind, instances) = (WaitKind::Floor, Vec::new());
+        plan.wait(Wait { kind, instances, detail, deadline: trip::progress_deadline(input) });
+    }
+    true
+}
+
+/// Sends them back for a rollout that ends early. Where the new revision is not at fault, the first target
 /// group has to be whole, unless it is `late` for that. `None` with [`is_back`] false: not yet.
 pub fn halt(input: &Input<'_>, view: &View<'_>, halt: &Halt, late: bool) -> Option<Step> {
     let home = at_home(view, false);
