@@ -11,6 +11,7 @@ mod gates;
 mod guarded;
 mod in_place;
 mod invariants;
+mod meanwhile;
 mod planner;
 mod plugin;
 mod properties;

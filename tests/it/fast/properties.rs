@@ -186,7 +186,7 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Runs `case`; `meanwhile` may arrange for something to happen.
-fn run_with(
+pub fn run_with(
     case: &Case,
     meanwhile: impl FnOnce(&Arc<VirtualClock>, &Arc<Simulator>, &Arc<Witness>),
 ) -> Ran {
@@ -252,7 +252,7 @@ pub fn is_tidy(ran: &Ran, size: usize, revision: &str) -> Result<(), TestCaseErr
     Ok(())
 }
 
-fn nothing_broken(ran: &Ran, property: u8) -> Result<(), TestCaseError> {
+pub fn nothing_broken(ran: &Ran, property: u8) -> Result<(), TestCaseError> {
     prop_assert_eq!(ran.witness.broken(property), Vec::<String>::new());
     Ok(())
 }

@@ -301,14 +301,18 @@ fn a_revision_that_cannot_be_launched_fails_with_the_scaling_activitys_words() {
     assert_fails("fail-launch", ten(), "rolling", 7, "InsufficientInstanceCapacity");
 }
 
-#[test]
-fn a_group_that_replaces_deregistered_victims_by_itself_is_rolled_all_the_same() {
-    let Some(account) = account() else { return };
+fn replacing(account: &Account) -> String {
     let mut fleet = ten();
     fleet["health_check_type"] = json!("ELB");
     let mut times = times();
     times["elb_replaces_deregistered"] = json!(true);
-    let template = account.fleet(fleet, times);
+    account.fleet(fleet, times)
+}
+
+#[test]
+fn a_group_that_replaces_deregistered_victims_by_itself_is_rolled_all_the_same() {
+    let Some(account) = account() else { return };
+    let template = replacing(&account);
     let before = account.get("groups/web");
     let ran = account.run("apply", &resource(&template, "2"));
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -317,6 +321,25 @@ fn a_group_that_replaces_deregistered_victims_by_itself_is_rolled_all_the_same()
     assert_as_before(&account, &before, 10, &format!("{template}:2"));
     // The group was faster than any termination of ours.
     assert_eq!(account.count("autoscaling.TerminateInstanceInAutoScalingGroup"), 0);
+}
+
+#[test]
+fn it_does_not_replace_what_goes_without_a_replacement_for_ever() {
+    let Some(account) = account() else { return };
+    let template = replacing(&account);
+    let before = account.get("groups/web");
+    let mut wanted = resource(&template, "2");
+    wanted["policy"] = json!("immutable");
+    for attribute in ["batch_size_type", "batch_size"] {
+        wanted.as_object_mut().expect("attributes").remove(attribute);
+    }
+    let ran = account.run("apply", &wanted);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(least_serving(&before, &account.timeline()) >= 10);
+    assert_as_before(&account, &before, 10, &format!("{template}:2"));
+    // Ten beside the fleet, and ten that it launched for those that were deregistered at first.
+    let launched = ids(&account.timeline(), "launched").len();
+    assert!((11..=20).contains(&launched), "{launched}");
 }
 
 #[test]
