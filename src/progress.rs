@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rolling_provider::{
     Action, Activity, ActivityKind, Instance, InstanceId, Lifecycle, Observation, Revision, Target,
-    TargetGroup, TargetGroupId, TargetState, Timestamp,
+    TargetGroupId, TargetState, Timestamp,
 };
 
 mod accepted;
@@ -32,6 +32,7 @@ pub use launched::Launched;
 pub use missing::Missing;
 pub use plain::{LaunchTrouble, Plain, members};
 pub use replaces::Replaces;
+use seen::Out;
 pub use seen::{Seen, trouble};
 
 use self::departed::Departed;
@@ -377,13 +378,14 @@ impl Progress {
         let serves = self.serves(target, id, instance);
         if !self.seen.contains_key(id) {
             let mut seen = self.first_sight(target, now, instance, serves);
-            if self.strays.iter().any(|(stray, _)| stray == id) {
+            if self.is_stray(id) {
                 // Out of rotation by our doing, it had no way to get healthy.
                 seen.since = now;
             }
             self.seen.insert(id.clone(), seen);
         }
         let is_leaving = self.victims.contains(id) || self.terminated.contains(id);
+        let by_us = self.whose_doing(target, id);
         let update = instance.update.as_ref();
         let since = self.seen.get(id).map_or(now, |seen| seen.since);
         let overdue = update.map(|update| self.update_failed(update, since, now));
@@ -409,11 +411,7 @@ impl Progress {
         // On its way out it drains, whatever it was called before.
         let lives = instance.lifecycle.is_live();
         seen.called_unhealthy = unhealthy || (seen.called_unhealthy && !lives);
-        seen.taken_out = seen.soaked
-            && !serves
-            && instance.lifecycle == Lifecycle::InService
-            && instance.healthy
-            && is_out(target, instance);
+        seen.see_rotation(target, instance, by_us, serves, now);
         let is_ours = seen.is_new && !is_leaving && !instance.ignored;
         if is_ours
             && instance.lifecycle.is_live()
@@ -426,6 +424,25 @@ impl Progress {
         }
         if self.terminated.contains(id) || !instance.lifecycle.is_live() {
             self.victims.remove(id);
+        }
+    }
+
+    fn is_stray(&self, id: &InstanceId) -> bool {
+        let first = (id.clone(), TargetGroupId::new(""));
+        self.strays.range(first..).next().is_some_and(|(stray, _)| stray == id)
+    }
+
+    /// By whose doing `id` is out of rotation, where it is.
+    fn whose_doing(&self, target: &Target, id: &InstanceId) -> Out {
+        let is_leaving = self.victims.contains(id) || self.terminated.contains(id);
+        if is_leaving || self.was_deregistered(id) || self.is_stray(id) {
+            return Out::Ours;
+        }
+        // Where the fleet registers nothing by itself, or not where it is to serve, we do.
+        let is_owned = self.record.as_ref().is_some_and(|record| record.owned);
+        match self.in_place.within.is_some() || target.second.is_some() || is_owned {
+            true => Out::OursAtFirst,
+            false => Out::Theirs,
         }
     }
 
@@ -526,18 +543,5 @@ impl Progress {
         self.registered.retain(|(id, _), _| look.instances.contains_key(id));
         self.put_back.retain(|_, out| look.at.since(*out) <= LOOKS_LAG);
         self.drains.retain(|(id, _)| look.instances.contains_key(id));
-    }
-}
-
-/// Whether somebody has taken `instance` out of rotation: out of any target group, or, where an
-/// instance need not be in every one, out of all.
-fn is_out(target: &Target, instance: &Instance) -> bool {
-    let out = |group: &TargetGroup| {
-        let health = instance.targets.get(&group.id);
-        health.is_none_or(|h| matches!(h.state, TargetState::Draining | TargetState::Unused))
-    };
-    match target.second {
-        Some(_) => target.rotation().all(out),
-        None => target.target_groups.iter().any(out),
     }
 }

@@ -270,7 +270,7 @@ pub fn report(name: &str, report: &Report) -> String {
             "  next       rolling resume goes on, rolling rollback goes back, rolling abort gives up"
                 .into()
         }
-        Outcome::RolledBack => "  next       correct the revision, then apply again".into(),
+        Outcome::RolledBack => "  next       correct what failed, then apply again".into(),
         _ => "  next       correct the cause, then run apply again".to_owned(),
     });
     lines.join("\n")

@@ -96,7 +96,11 @@ impl Rollout {
                 revision: instance.revision.clone(),
                 zone: instance.zone.clone(),
                 serves,
-                trouble: (!serves).then(|| trouble(&self.target, instance)),
+                trouble: (!serves).then(|| {
+                    let seen = self.progress.seen.get(id).filter(|seen| seen.taken_out);
+                    let known = seen.and_then(|seen| seen.trouble.clone());
+                    known.unwrap_or_else(|| trouble(&self.target, instance))
+                }),
             }
         })
         .collect()

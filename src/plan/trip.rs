@@ -178,11 +178,7 @@ fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
     let blockers: Vec<String> = idle()
         .map(|member| {
             let why = member.seen.and_then(|seen| seen.trouble.as_deref());
-            let by = match (taken_out(&member), member.serves) {
-                (true, _) => ", taken out by somebody else",
-                (false, true) => " until a moment ago",
-                (false, false) => "",
-            };
+            let by = if member.serves { " until a moment ago" } else { "" };
             format!("{} ({}{by})", member.id, why.unwrap_or("does not serve"))
         })
         .collect();

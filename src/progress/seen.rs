@@ -29,11 +29,52 @@ pub struct Seen {
     pub trouble: Option<String>,
     /// Whether the cloud itself had called it unhealthy when last looked at.
     pub called_unhealthy: bool,
-    /// Whether it was good and somebody else took it out of a target group.
+    /// Whether it was ever listed where it is to serve.
+    pub listed: bool,
+    /// Whether it runs and is out of rotation by the doing of somebody else, who took it out or does not
+    /// register it.
     pub taken_out: bool,
 }
 
+/// By whose doing an instance is out of rotation, where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Out {
+    /// We have taken it out.
+    Ours,
+    /// Ours as long as it has never been registered.
+    OursAtFirst,
+    /// Somebody has taken it out, or the fleet does not register it.
+    Theirs,
+}
+
 impl Seen {
+    /// Takes in whether it is in rotation.
+    pub(super) fn see_rotation(
+        &mut self,
+        target: &Target,
+        instance: &Instance,
+        doing: Out,
+        serves: bool,
+        now: Timestamp,
+    ) {
+        let out = is_out(target, instance);
+        let drains = instance.targets.values().any(|health| health.state == TargetState::Draining);
+        self.listed |= !out || drains;
+        let runs = instance.lifecycle == Lifecycle::InService && instance.healthy;
+        let ours = doing == Out::Ours || (doing == Out::OursAtFirst && !self.listed);
+        self.taken_out = out && runs && !serves && !ours;
+        if self.taken_out {
+            // Whoever puts it back gives it all its time again.
+            (self.since, self.lost_at) = (now, Some(now));
+            let words = trouble(target, instance);
+            let why = match self.listed {
+                true => "somebody else took it out; register it again or terminate it",
+                false => "nobody has registered it; is AddToLoadBalancer suspended?",
+            };
+            self.trouble = Some(format!("{words}: {why}"));
+        }
+    }
+
     /// When an instance of the new revision that does not serve has failed: its time runs from
     /// its launch, or, for one that had soaked already, from when it stopped serving.
     pub fn deadline(&self, health: &Health) -> Timestamp {
@@ -68,6 +109,19 @@ impl Seen {
         let trouble = self.trouble.as_deref().unwrap_or("no reason given");
         (evaluated && self.soaked && self.lost_at.is_some() && self.called_unhealthy)
             .then(|| format!("it turned unhealthy while it had to stay well: {trouble}"))
+    }
+}
+
+/// Whether somebody has taken `instance` out of rotation: out of any target group, or, where an
+/// instance need not be in every one, out of all.
+fn is_out(target: &Target, instance: &Instance) -> bool {
+    let out = |group: &TargetGroup| {
+        let health = instance.targets.get(&group.id);
+        health.is_none_or(|h| matches!(h.state, TargetState::Draining | TargetState::Unused))
+    };
+    match target.second {
+        Some(_) => target.rotation().all(out),
+        None => target.target_groups.iter().any(out),
     }
 }
 

@@ -17,6 +17,8 @@ pub enum Intervention {
     Reclaim(u32),
     /// Takes an instance out of every target group.
     Deregister(InstanceId),
+    /// Registers an instance again that runs, in every target group that the fleet knows.
+    Register(InstanceId),
     /// Protects an instance from scale-in, or ends that.
     Protect(InstanceId, bool),
     /// Sets an instance aside without lowering the size, or puts it back.
@@ -70,6 +72,15 @@ impl State {
             Intervention::Deregister(id) => on(&id, &|instance| {
                 for target in instance.targets.values_mut() {
                     target.deregistered_at.get_or_insert(now);
+                }
+            }),
+            Intervention::Register(id) => on(&id, &|instance| {
+                for group in config.target_groups.iter().filter(|_| instance.gone_at.is_none()) {
+                    let fresh = Registration { since: now, deregistered_at: None };
+                    let found = instance.targets.entry(group.id()).or_insert(fresh);
+                    if found.deregistered_at.is_some() {
+                        *found = fresh;
+                    }
                 }
             }),
             Intervention::Protect(id, on_off) => on(&id, &|i| i.protected = on_off),

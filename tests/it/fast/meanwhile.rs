@@ -11,7 +11,7 @@ use rolling_provider::{InstanceId, Lifecycle, TargetState};
 use rolling_simulator::{Behaviour, EPOCH, Intervention};
 
 use super::properties::{
-    any_case, is_tidy, look, nothing_broken, run, run_with, settings, suspended,
+    Case, any_case, good, is_tidy, look, nothing_broken, run, run_with, settings, suspended,
 };
 use crate::world::seconds;
 
@@ -79,5 +79,34 @@ proptest! {
         if case.config.bad_revisions.is_empty() {
             prop_assert!(report.outcome == Outcome::Succeeded || protects, "{}", words);
         }
+    }
+
+    /// Somebody takes one out of rotation, at any time of its life: that is no fault of the revision.
+    #[test]
+    fn who_is_taken_out_by_somebody_fails_no_revision(
+        case in good(), n in 1..=16u32, at in 1..150u64, lag in 0..=8u64,
+        back in proptest::option::of(1..400u64),
+    ) {
+        let mut case = Case { lag: seconds(lag), ..case };
+        case.config.plain = false;
+        case.spec.suspend_processes = suspended(&mut case.config, case.spec.policy);
+        let id = InstanceId::new(format!("i-{n:04}"));
+        let ran = run_with(&case, |clock, simulator, _| {
+            let (simulator, again) = (simulator.clone(), simulator.clone());
+            let taken = id.clone();
+            clock.at(EPOCH + seconds(at), move || {
+                simulator.intervene(Intervention::Deregister(taken)).expect("it");
+            });
+            if let Some(back) = back {
+                clock.at(EPOCH + seconds(at + back), move || {
+                    let _ = again.intervene(Intervention::Register(id));
+                });
+            }
+        });
+        let report = &ran.told.report;
+        let words = report.reason.as_deref().unwrap_or_default();
+        prop_assert_ne!(report.outcome, Outcome::RolledBack, "{}", words);
+        let named = words.contains("took it out") || words.contains("not registered");
+        prop_assert!(report.outcome == Outcome::Succeeded || named, "{}", words);
     }
 }
