@@ -194,11 +194,11 @@ def test(folder: pathlib.Path) -> tuple[bool, str]:
     """Whether the tests pass, and the first ones that do not."""
     only = ["--no-default-features", "-p", "rolling", "--lib", "--test", "it"]
     if shutil.which("cargo-nextest"):
-        wanted = "kind(lib) + test(/^fast::(planner|rollout|gates|properties|crash)::/)"
+        wanted = "kind(lib) + test(/^fast::(planner|rollout|gates|properties|meanwhile|crash)::/)"
         command = ["cargo", "nextest", "run", *only, "--fail-fast", "-E", wanted]
         noticed = r"^ +(?:FAIL|TIMEOUT|SIG\S+) \[.*\] (?:\(.*\) )?\S+ (\S+)$"
     else:
-        wanted = ["tests::", "properties", "crash", "planner", "rollout", "gates"]
+        wanted = ["tests::", "properties", "meanwhile", "crash", "planner", "rollout", "gates"]
         command = ["cargo", "test", "-q", *only, "--", *wanted]
         noticed = r"^(\S+) --- FAILED$"
     environment = dict(
