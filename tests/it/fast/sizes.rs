@@ -96,7 +96,10 @@ impl Scribe {
         let Some(capacity) = look.capacity else { return };
         if capacity.desired != seen.last {
             let until = seen.held.get(&capacity.desired).map(|until| *until + LATE);
-            seen.before = until.map(|until| (seen.meant, until));
+            // What may be believed still goes on, where several such sizes were set.
+            let still = seen.before.filter(|(_, until)| look.at <= *until);
+            let before = still.map_or(seen.meant, |(size, _)| size.min(seen.meant));
+            seen.before = until.map(|until| (before, until)).or(still);
             seen.change(capacity.desired, look.at);
             // Back at what we had set, before the look between could be known for no late one.
             let ours = seen
