@@ -328,7 +328,10 @@ impl Progress {
         self.coming = coming.filter(|a| !a.instance.as_ref().is_some_and(is_known)).count();
         self.replaces.explain(&activities);
         for (id, reason) in &mut self.failed {
-            let activity = activities.iter().find(|a| a.instance.as_ref() == Some(id));
+            let launches =
+                |kind| !matches!(kind, ActivityKind::Other | ActivityKind::RemovedUnhealthy);
+            let of = |a: &&Activity| a.instance.as_ref() == Some(id) && !launches(a.kind);
+            let activity = activities.iter().find(of);
             if let Some(activity) = activity
                 && !reason.contains(&activity.cause)
             {
@@ -385,7 +388,7 @@ impl Progress {
             self.seen.insert(id.clone(), seen);
         }
         let is_leaving = self.victims.contains(id) || self.terminated.contains(id);
-        let by_us = self.whose_doing(target, id);
+        let by_us = self.whose_doing(target, id, now);
         let update = instance.update.as_ref();
         let since = self.seen.get(id).map_or(now, |seen| seen.since);
         let overdue = update.map(|update| self.update_failed(update, since, now));
@@ -433,9 +436,17 @@ impl Progress {
     }
 
     /// By whose doing `id` is out of rotation, where it is.
-    fn whose_doing(&self, target: &Target, id: &InstanceId) -> Out {
+    fn whose_doing(&self, target: &Target, id: &InstanceId, now: Timestamp) -> Out {
         let is_leaving = self.victims.contains(id) || self.terminated.contains(id);
-        if is_leaving || self.was_deregistered(id) || self.is_stray(id) {
+        // Of what we registered a moment ago a look need not know.
+        let comes = target.rotation().any(|group| self.was_registered(id, &group.id, now));
+        // Whoever stays is taken out of the second target group once it serves in the first.
+        let asked = self.deregistered.get(id);
+        let goes = target
+            .target_groups
+            .iter()
+            .any(|home| asked.is_some_and(|groups| groups.contains_key(&home.id)));
+        if is_leaving || comes || goes || self.is_stray(id) {
             return Out::Ours;
         }
         // Where the fleet registers nothing by itself, or not where it is to serve, we do.

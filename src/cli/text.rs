@@ -214,23 +214,35 @@ pub fn refresh_step(id: &str, step: RefreshStep) -> String {
     }
 }
 
+/// How many instances run `revision`, of how many where those are not all.
+fn count_on(report: &Report, revision: Option<&Revision>) -> String {
+    let all = report.instances.len();
+    let on = report.instances.iter().filter(|i| i.revision.as_ref() == revision).count();
+    let of = if on == all { String::new() } else { format!("{on} of ") };
+    format!("{of}{}", counted(all, "instance"))
+}
+
 /// How a rollout ended.
 pub fn report(name: &str, report: &Report) -> String {
     let elapsed = span(Duration::from_millis(report.elapsed_ms));
     let mut lines = Vec::new();
     match report.outcome {
         Outcome::Succeeded => {
-            let count = counted(report.instances.len(), "instance");
+            let count = count_on(report, Some(&report.to));
             let how = match &report.refresh {
                 Some(_) => "by instance refresh".to_owned(),
                 None => format!("after {}", counted(report.batches as usize, "batch")),
             };
             let to = &report.to;
             lines.push(format!("{name}: succeeded, {count} on {to} {how} in {elapsed}"));
+            if !report.instances.iter().all(|i| i.serves && i.revision.as_ref() == Some(to)) {
+                lines.push(format!("  fleet      {}", fleet(&report.instances)));
+                lines.extend(troubled(&report.instances));
+            }
             return lines.join("\n");
         }
         Outcome::RolledBack => {
-            let (to, count) = (&report.to, counted(report.instances.len(), "instance"));
+            let (to, count) = (&report.to, count_on(report, report.completed.as_ref()));
             let back = report.completed.as_ref().map_or("the last revision", |c| c.as_str());
             lines.push(format!("{name}: rolled back from {to}, {count} on {back} in {elapsed}"));
         }

@@ -48,7 +48,7 @@ impl Rollout {
                 return Ok(Acted::Refused);
             }
             // Somebody may have set other sizes a moment ago: a later look shows them.
-            Err(error) if action.resizes() => return Err(error),
+            Err(error) if action.sizes() => return Err(error),
             Err(error) => {
                 tracing::warn!(%action, %error, "refused");
                 self.refused(action, &error, emit);

@@ -217,9 +217,10 @@ impl Rollout {
         self.progress.activities_asked = Some(self.look.at);
         match self.fleet.activities(self.progress.started).await {
             Ok(activities) => self.progress.explain(activities, self.look.at),
-            // Only an explanation is lost; what has not come for so long is taken for not coming.
+            // Only an explanation is lost where nobody may read them. Else nothing is known to come,
+            // or not to.
             Err(error) => {
-                self.progress.coming = 0;
+                self.progress.coming = if error.is_retryable() { usize::MAX } else { 0 };
                 tracing::warn!(%error, "cannot read the fleet's activities");
             }
         }

@@ -1,9 +1,10 @@
 //! Reporting: numbered events, told only when they are news, and the report at the end.
 
-use rolling_provider::Timestamp;
+use rolling_provider::{TargetGroupId, Timestamp};
 
 use super::Rollout;
 use crate::event::{Envelope, Event, InstanceReport, Outcome, Report};
+use crate::plan::shift::is_healthy_at_home;
 use crate::plan::{Input, Plan, View, Wait};
 use crate::progress::trouble;
 use crate::record::{Ending, Phase};
@@ -89,8 +90,11 @@ impl Rollout {
         let live = self.look.instances.iter().filter(|(id, instance)| {
             instance.lifecycle.is_live() && !self.progress.terminated.contains(id)
         });
+        // Where no requests go to the second target group, nobody serves who is in that one only.
+        let is_home = self.look.shifted.iter().flatten().all(|percent| *percent == 0);
         live.map(|(id, instance)| {
-            let serves = self.progress.serves(&self.target, id, instance);
+            let serves = self.progress.serves(&self.target, id, instance)
+                && (!is_home || is_healthy_at_home(&self.target, instance));
             InstanceReport {
                 id: id.clone(),
                 revision: instance.revision.clone(),
@@ -165,7 +169,9 @@ impl Rollout {
         {
             borrowed.push(format!("the template is {}, it was {found}", record.to));
         }
-        let out: Vec<String> = self.progress.deregistered.keys().map(ToString::to_string).collect();
+        let home = |group: &TargetGroupId| self.target.target_groups.iter().any(|g| g.id == *group);
+        let out = self.progress.deregistered.iter().filter(|(_, groups)| groups.keys().any(home));
+        let out: Vec<String> = out.map(|(id, _)| id.to_string()).collect();
         if !out.is_empty() {
             borrowed.push(format!("out of the load balancer: {}", out.join(", ")));
         }

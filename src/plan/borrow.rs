@@ -100,6 +100,17 @@ fn record_surge(input: &Input<'_>, raise: u32, cut: u32, was_meant: u32, record:
     }
 }
 
+/// The record with the surge that there is, where it does not know that: an end that was broken off has
+/// given some of it back.
+pub(super) fn with_surge(input: &Input<'_>, record: &Record) -> Record {
+    let surge = input.progress.surge();
+    let is_known = record.gives_back || [record.surge, record.surge_before].contains(&surge);
+    match is_known || input.look.is_plain() {
+        true => record.clone(),
+        false => Record { surge, surge_before: surge, ..record.clone() },
+    }
+}
+
 /// What the fleet keeps in reserve on another revision would be launched, and have to be replaced
 /// again: it goes before anything is replaced.
 fn discard(input: &Input<'_>) -> Option<Step> {

@@ -46,7 +46,7 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
             gate: record.gate + u32::from(halt.gate),
             heard: record.hearing(progress.control.as_ref()),
             reason: Some(halt.reason.clone()),
-            ..record.clone()
+            ..borrow::with_surge(input, record)
         }));
     }
     let keeps_surge = halt.ending == Ending::Paused;
@@ -91,6 +91,7 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
     } else {
         // Whoever gets requests stays.
         if shift::is_back(input) {
+            plan.actions.extend(shift::join_home(input, view, &leaving));
             give_back_surge(input, view, &leaving, &mut plan);
             plan.actions.extend(shift::leave(input, view, &leaving));
         }
@@ -115,7 +116,7 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
         let detail = match back.filter(|_| view.serving() > view.window.floor() as usize) {
             Some(_) => "those put back into rotation may not be seen as they are yet".into(),
             None => {
-                let aside = view.members.iter().find(|m| m.instance.protected && !m.serves);
+                let aside = view.members.iter().find(|m| m.spared && m.instance.protected);
                 let aside = aside.map(|m| format!("; {} is protected from scale-in", m.id));
                 let (serving, floor) = (view.serving(), view.window.floor());
                 format!("{serving} of at least {floor} serve{}", aside.unwrap_or_default())
@@ -139,7 +140,7 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
 /// The requests cannot come back yet: whoever can take them joins the first target group. When it is
 /// too late for that, the group at least runs by itself, and registers there what it launches.
 fn wait_for_home(input: &Input<'_>, view: &View<'_>, plan: &mut Plan, deadline: Timestamp) {
-    plan.actions.extend(shift::join_home(input, view));
+    plan.actions.extend(shift::join_home(input, view, &BTreeSet::new()));
     if input.now < deadline {
         let detail = Some("the requests wait for the first target group".into());
         let (kind, instances) = (WaitKind::Floor, Vec::new());
@@ -169,7 +170,8 @@ fn end(input: &Input<'_>, view: &View<'_>, record: &Record, halt: &Halt) -> Vec<
         let mut borrowed = record.borrowed.clone();
         let shifted = borrowed.shifts.is_some() && shift::stays(halt) && !shift::is_back(input);
         borrowed.suspended.retain(|process| shifted && process == REGISTERS);
-        return vec![Step::record(Record { phase, turned, borrowed, ..record.clone() })];
+        let record = borrow::with_surge(input, record);
+        return vec![Step::record(Record { phase, turned, borrowed, ..record })];
     }
     // A fleet that is all on the completed revision is as it was before.
     let is_on = |member: &Member<'_>| member.instance.revision == record.completed;
@@ -201,7 +203,8 @@ fn wait_for_returned(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
     for (id, at) in &progress.returned {
         let deadline = *at + spec.health.healthy_timeout;
         let member = view.members.iter().find(|member| member.id == id);
-        if member.is_some_and(|member| !member.serves) && now < deadline {
+        let waits = |m: &Member<'_>| !m.serves || (shift::is_back(input) && !m.at_home);
+        if member.is_some_and(waits) && now < deadline {
             let detail = progress.seen.get(id).and_then(|seen| seen.trouble.clone());
             let instances = vec![id.clone()];
             plan.wait(Wait { kind: WaitKind::Return, instances, detail, deadline });

@@ -36,7 +36,12 @@ pub fn allowance(view: &View<'_>, ahead: Option<Checkpoint>) -> usize {
 /// How many instances to launch beside the fleet now.
 pub fn launches(input: &Input<'_>, view: &View<'_>) -> u32 {
     let Input { spec, progress, .. } = *input;
-    let old = view.old().filter(|member| !member.held).count();
+    // Where requests are shifted the new ones have to take all of them, whoever stays.
+    let is_forward = progress.turned_back.is_none() && view.old().next().is_some();
+    let old = match spec.policy.shifts() && is_forward {
+        true => ((view.window.size + progress.surge()) as usize).saturating_sub(new(view)),
+        false => view.old().filter(|member| !member.held).count(),
+    };
     let wanted = if all_launched(view) {
         progress.surge() as usize + duplicates(input, view)
     } else {

@@ -91,7 +91,9 @@ fn go_on(
     // While somebody who is to go is set aside, nobody else goes in that one's place.
     let waits = view.old().any(|member| member.held);
     let surplus = if waits { BTreeSet::new() } else { surplus(input, view) };
-    if surplus.is_empty() {
+    if surplus.is_empty() && input.progress.surge() > 0 && !waits && view.busy() == 0 {
+        plan.verdict = trip::surge_stays(input, view);
+    } else if surplus.is_empty() {
         finish(input, view, record, plan);
     }
     surplus
@@ -161,11 +163,15 @@ fn surplus(input: &Input<'_>, view: &View<'_>) -> BTreeSet<InstanceId> {
     let surge = input.progress.surge();
     // One that boots or soaks holds a place already; any other takes a free one.
     let mut free = view.free();
+    let mut spare = view.spare();
     let mut victims = batch::surplus(view, surge as usize);
     victims.retain(|id| {
         let unsoaked = view.unsoaked().any(|member| member.id == id);
-        let fits = unsoaked || free > 0;
+        let serves = view.members.iter().any(|member| member.id == id && member.serves);
+        // One that stays and does not serve leaves the floor to the others.
+        let fits = (unsoaked || free > 0) && (!serves || spare > 0);
         free -= usize::from(fits && !unsoaked);
+        spare -= usize::from(fits && serves);
         fits
     });
     victims
@@ -203,6 +209,10 @@ fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) 
         return;
     }
     plan.actions.extend(halt::give_back(input, record));
+    if !plan.actions.is_empty() {
+        // Done is only what a look shows to be whole with everything given back.
+        return;
+    }
     plan.actions.extend(fell_due(input, record).map(|due| {
         Step::plain(Action::CatchUp {
             schedule: due.name.clone(),

@@ -181,17 +181,18 @@ pub fn halt(input: &Input<'_>, view: &View<'_>, halt: &Halt, late: bool) -> Opti
     back_to(input, home >= enough.max(1))
 }
 
-/// Registers in the first target group whoever serves in the second only, so that the requests can
-/// come back.
-pub fn join_home(input: &Input<'_>, view: &View<'_>) -> Vec<Step> {
+/// Registers in the first target group whoever serves in the second only and is not `leaving`: there
+/// the requests are, or can then come back to.
+pub fn join_home(input: &Input<'_>, view: &View<'_>, leaving: &BTreeSet<InstanceId>) -> Vec<Step> {
     let mut steps = Vec::new();
     for group in &input.target.target_groups {
         let away = view.members.iter().filter(|member| {
             let runs = member.instance.lifecycle == Lifecycle::InService;
             let knows = member.seen.is_some_and(|seen| seen.has_served);
+            let stays = !leaving.contains(member.id);
             let is_there = member.instance.targets.contains_key(&group.id);
             let comes = input.progress.was_registered(member.id, &group.id, input.now);
-            runs && knows && !member.failed && !member.is_victim && !is_there && !comes
+            runs && stays && knows && !member.failed && !member.is_victim && !is_there && !comes
         });
         let away = away.filter(|m| !m.instance.ignored && !input.progress.was_deregistered(m.id));
         let instances: BTreeSet<InstanceId> = away.map(|member| member.id.clone()).collect();

@@ -154,6 +154,27 @@ pub fn blocked(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
     None
 }
 
+/// Everything is as it should be, and surge is left in the place of those that others keep and that do
+/// not serve: to give it back would leave too few that do.
+pub fn surge_stays(input: &Input<'_>, view: &View<'_>) -> Verdict {
+    let stays = view.members.iter().filter(|member| member.spared && !member.serves);
+    let stays: Vec<String> = stays
+        .map(|member| {
+            let why = member.seen.and_then(|seen| seen.trouble.as_deref());
+            format!("{} ({})", member.id, why.unwrap_or("does not serve"))
+        })
+        .collect();
+    let words = format!(
+        "{} more than the size of {} stay: without them fewer than {} would serve beside {}, which \
+         somebody keeps from being scaled in",
+        input.progress.surge(),
+        view.window.size,
+        view.window.floor(),
+        stays.join(", ")
+    );
+    Verdict::Halt(Halt { fault: false, ..Halt::failed(words, input.now) })
+}
+
 /// A template that does not stay, or a batch that brought instances of another revision only. To go
 /// on would replace them for ever.
 fn came_wrong(input: &Input<'_>, view: &View<'_>) -> Option<String> {

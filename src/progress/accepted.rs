@@ -44,6 +44,9 @@ impl Progress {
                     self.strays.remove(&(id.clone(), target_group.clone()));
                     self.drains.remove(&(id.clone(), target_group.clone()));
                     self.registered.insert((id.clone(), target_group.clone()), now);
+                    if let Some(seen) = self.seen.get_mut(id) {
+                        seen.listed = true;
+                    }
                     if let Some(groups) = self.deregistered.get_mut(id) {
                         if let Some(out) = groups.remove(target_group) {
                             self.put_back.insert(id.clone(), out);

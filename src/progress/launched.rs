@@ -91,6 +91,7 @@ impl Launched {
     /// Takes in that we have set the template while so many launches were under way.
     pub(super) fn moved(&mut self, under_way: usize, now: Timestamp) {
         self.excused = self.excused.max(under_way);
+        self.was_right = false;
         self.moves += 1;
         self.moving_since.get_or_insert(now);
     }

@@ -155,6 +155,11 @@ pub enum Action {
 }
 
 impl Action {
+    /// Whether it changes a size that others may set meanwhile.
+    pub fn sizes(&self) -> bool {
+        self.resizes() || matches!(self, Action::SetCapacity { .. })
+    }
+
     /// Whether it changes the desired size.
     pub fn resizes(&self) -> bool {
         matches!(

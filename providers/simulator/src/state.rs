@@ -129,7 +129,8 @@ impl State {
             name: config.name.clone(),
             now,
             made_at: now,
-            events_until: now,
+            // What is to happen at once has yet to.
+            events_until: Timestamp(now.0.saturating_sub(1)),
             throttled_until: now,
             alarm: false,
             capacity: CapacityState { min: 0, max: config.instances, desired: config.instances },
