@@ -111,8 +111,8 @@ pub async fn roll_until(
             if let Event::Warned { warning } = &event.event {
                 assert!(!warning.contains("own check"), "{warning}");
             }
-            if events.len() > 10_000 {
-                for e in &events[9_980..] {
+            if events.len() > 100_000 {
+                for e in &events[99_980..] {
                     eprintln!("{e:?}");
                 }
                 panic!("this goes on for ever");

@@ -6,18 +6,122 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use rolling::event::Outcome;
-use rolling::spec::{Bound, Health, OnFailure, Pacing, Policy, RollingDeployment};
-use rolling_provider::{InstanceId, Lifecycle, TargetState};
-use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention};
+use rolling::control::Word;
+use rolling::engine::{Commanded, Rollout, Stop};
+use rolling::event::{Envelope, Event, Outcome, Report};
+use rolling::spec::{Bound, Health, OnFailure, Pacing, Policy, RollingDeployment, SetAside};
+use rolling_provider::{Clock as _, InstanceId, Lifecycle, TargetState};
+use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
+use tokio::sync::watch;
 
 use super::properties::{
-    Case, any_case, good, is_tidy, look, nothing_broken, run, run_with, settings, suspended,
+    Case, any_case, block_on, good, is_tidy, look, nothing_broken, run, run_with, settings,
+    suspended,
 };
-use crate::world::{fleet, group, seconds, spec};
+use crate::bed::SECOND;
+use crate::world::{caller, fleet, group, roll_until, seconds, spec};
+
+/// What is started, one after the other.
+#[derive(Clone, Copy, Debug)]
+enum Run {
+    /// A rollout that is stopped after so many seconds.
+    Apply(u64),
+    /// Somebody's word, while nobody is at work.
+    Word(Word),
+}
+
+fn runs() -> impl Strategy<Value = Vec<Run>> {
+    let word =
+        prop_oneof![Just(Word::Pause), Just(Word::Resume), Just(Word::Abort), Just(Word::Rollback)];
+    let run = prop_oneof![(1..200u64).prop_map(Run::Apply), word.prop_map(Run::Word)];
+    proptest::collection::vec(run, 1..=4)
+}
+
+/// Starts `run`, and says how it ended, if it began.
+async fn start(
+    simulator: &Arc<Simulator>,
+    clock: &VirtualClock,
+    case: &Case,
+    run: Run,
+) -> Option<Report> {
+    let (stopping, stop) = watch::channel(Stop::No);
+    match run {
+        Run::Apply(after) => {
+            let at = clock.now() + seconds(after);
+            let stops = move || {
+                let _ = stopping.send(Stop::Gracefully);
+            };
+            clock.at(at, stops);
+            Some(roll_until(simulator.clone(), case.spec.clone(), stop).await.report)
+        }
+        Run::Word(word) => {
+            let (fleet, spec) = (simulator.clone(), case.spec.clone());
+            let rollout = Rollout::prepare(fleet, spec, &caller()).await.expect("it");
+            let told = &mut |event: Envelope| {
+                if let Event::Warned { warning } = &event.event {
+                    assert!(!warning.contains("own check"), "{warning}");
+                }
+            };
+            match rollout.command(word, stop, told).await.expect("it") {
+                Commanded::Ran(report) => Some(*report),
+                _ => None,
+            }
+        }
+    }
+}
+
+/// Nothing is borrowed, the fleet has its size, and nobody serves where no requests go.
+fn is_put_back(simulator: &Simulator, size: u32) -> Result<(), TestCaseError> {
+    let look = look(simulator);
+    prop_assert_eq!(look.desired(), size);
+    prop_assert!(look.suspended.is_empty(), "{:?}", look.suspended);
+    prop_assert!(look.shifted.iter().flatten().all(|percent| *percent == 0));
+    prop_assert!(look.capacity.is_none_or(|capacity| capacity.max == size));
+    for (id, instance) in look.instances.iter().filter(|(_, i)| i.lifecycle.is_live()) {
+        let healthy = |group: &str| {
+            let health = instance.targets.get(&group.into()).map(|health| health.state);
+            health == Some(TargetState::Healthy)
+        };
+        prop_assert!(!healthy(SECOND) || healthy("web"), "{} serves nobody", id);
+    }
+    Ok(())
+}
 
 proptest! {
     #![proptest_config(settings())]
+
+    /// Stops and words in any order: whatever is not paused has given everything back, and the next
+    /// run ends as any.
+    #[test]
+    fn a_chain_of_stops_and_words_leaves_nothing_behind(case in good(), runs in runs()) {
+        let mut case = case;
+        case.config.plain = false;
+        case.spec.suspend_processes = suspended(&mut case.config, case.spec.policy);
+        case.spec.on_failure = OnFailure::Rollback;
+        let size = case.config.instances;
+        block_on(async {
+            let clock = Arc::new(VirtualClock::new(EPOCH));
+            let simulator = Arc::new(Simulator::in_memory(case.config.clone(), clock.clone()));
+            let mut paused = false;
+            for run in &runs {
+                let ended = start(&simulator, &clock, &case, *run).await;
+                let Some(report) = ended else { continue };
+                paused = report.outcome == Outcome::Paused;
+                // What is stopped has 20 seconds, and may leave what takes longer to the next.
+                if !paused && report.borrowed.is_empty() {
+                    is_put_back(&simulator, size)?;
+                }
+            }
+            if paused {
+                start(&simulator, &clock, &case, Run::Word(Word::Abort)).await;
+                is_put_back(&simulator, size)?;
+            }
+            let ended = start(&simulator, &clock, &case, Run::Apply(100_000)).await;
+            let ended = ended.map(|report| (report.outcome, report.reason));
+            prop_assert_eq!(ended, Some((Outcome::Succeeded, None)));
+            is_put_back(&simulator, size)
+        })?;
+    }
 
     /// What is to go without a replacement is not taken out of rotation first there: it would be
     /// replaced for ever.
@@ -41,8 +145,12 @@ proptest! {
 
     /// Somebody protects one from scale-in: it stays, and nothing else goes wrong.
     #[test]
-    fn who_is_protected_meanwhile_stays(case in any_case(), n in 1..=16u32, at in 1..150u64) {
+    fn who_is_protected_meanwhile_stays(
+        case in any_case(), n in 1..=16u32, at in 1..150u64,
+        rule in prop_oneof![Just(SetAside::Ignore), Just(SetAside::Wait)],
+    ) {
         let mut case = case;
+        case.spec.protected = rule;
         if case.config.bad_revisions.get(&"v2".into()) == Some(&Behaviour::Flap) {
             // For an hour nobody would tell of anything else.
             case.config.bad_revisions.clear();
