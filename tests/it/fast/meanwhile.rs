@@ -9,7 +9,9 @@ use proptest::prelude::*;
 use rolling::control::Word;
 use rolling::engine::{Commanded, Rollout, Stop};
 use rolling::event::{Envelope, Event, Outcome, Report};
-use rolling::spec::{Bound, Health, OnFailure, Pacing, Policy, RollingDeployment, SetAside};
+use rolling::spec::{
+    BatchSize, Bound, Health, OnFailure, Pacing, Policy, RollingDeployment, SetAside,
+};
 use rolling_provider::{Clock as _, InstanceId, Lifecycle, TargetState};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 use tokio::sync::watch;
@@ -283,4 +285,44 @@ fn what_the_fleet_calls_launched_is_not_taken_off_the_size_before_a_look_lists_i
     let ran = run(&case);
     assert_eq!(ran.told.report.outcome, Outcome::Succeeded, "{:?}", ran.told.report.reason);
     assert_eq!(ran.witness.broken(1), Vec::<String>::new());
+}
+
+/// Runs `runs` one after the other, and says how each ended.
+async fn chain(case: &Case, runs: &[Run]) -> (Arc<Simulator>, Vec<Option<Report>>) {
+    let clock = Arc::new(VirtualClock::new(EPOCH));
+    let simulator = Arc::new(Simulator::in_memory(case.config.clone(), clock.clone()));
+    let mut ended = Vec::new();
+    for run in runs {
+        ended.push(start(&simulator, &clock, case, *run).await);
+    }
+    (simulator, ended)
+}
+
+#[tokio::test]
+async fn a_pause_after_a_stop_knows_how_much_surge_is_left() {
+    let policy = Policy::RollingWithAdditionalBatch(BatchSize::Fixed(3));
+    let mut case = found(policy, 6, [30, 10, 20]);
+    case.spec.pacing = Pacing::Continuous;
+    // Some of the surge boots, and goes at once, while the rest takes longer than a stop may.
+    case.config.boot_sigma = 0.5;
+    case.config.target_groups[0].drain = seconds(40);
+    let mut paused = 0;
+    for stop in (20..100).step_by(4) {
+        let runs = [Run::Apply(stop), Run::Word(Word::Pause), Run::Word(Word::Abort)];
+        let (simulator, ended) = chain(&case, &runs).await;
+        paused += usize::from(ended[1].is_some());
+        is_put_back(&simulator, 6).unwrap_or_else(|error| panic!("stopped at {stop}: {error}"));
+    }
+    assert!(paused > 3, "{paused} were left to be paused");
+}
+
+#[tokio::test]
+async fn whoever_stays_after_an_end_serves_where_the_requests_are() {
+    let mut case = found(Policy::BlueGreen { terminate_after: seconds(300) }, 1, [30, 10, 20]);
+    case.config.events.push((seconds(10), Intervention::Terminate("i-0001".into())));
+    case.spec.health.min_healthy_time = seconds(60);
+    let (simulator, ended) = chain(&case, &[Run::Apply(75), Run::Word(Word::Abort)]).await;
+    let report = ended.into_iter().flatten().last().expect("an end");
+    assert!(report.borrowed.is_empty(), "{:?}", report.borrowed);
+    is_put_back(&simulator, 1).unwrap_or_else(|error| panic!("{error}"));
 }
