@@ -50,7 +50,7 @@ fn goes_directly(
     if !input.progress.replaces.is_seen() || input.is_in_place() {
         return BTreeSet::new();
     }
-    let replaced = view.old().count().saturating_sub(surge);
+    let replaced = (view.old().count() + view.stay_idle()).saturating_sub(surge);
     let mut leaving = in_order(view, victims);
     // Who is out already is replaced by now.
     leaving.sort_by_key(|member| !input.progress.was_deregistered(member.id));
@@ -107,7 +107,7 @@ fn remove_drained(
         }
         // As long as more old ones than surge are left, each makes room for a replacement; the
         // last ones go without, so that there are exactly as many launches as instances.
-        let decrement = goes_directly || (surge > 0 && old_left <= surge);
+        let decrement = goes_directly || (surge > 0 && old_left + view.stay_idle() <= surge);
         if decrement && size_may_be_lower(input) {
             plan.wake_at(input.progress.size_is_known_at(input.look), input.now);
             continue;

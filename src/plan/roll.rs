@@ -91,8 +91,11 @@ fn go_on(
     // While somebody who is to go is set aside, nobody else goes in that one's place.
     let waits = view.old().any(|member| member.held);
     let surplus = if waits { BTreeSet::new() } else { surplus(input, view) };
-    if surplus.is_empty() && input.progress.surge() > 0 && !waits && view.busy() == 0 {
-        plan.verdict = trip::surge_stays(input, view);
+    if surplus.is_empty() && input.progress.surge() > 0 && !waits {
+        // Who boots or soaks yet may make room.
+        if view.busy() == 0 {
+            plan.verdict = trip::surge_stays(input, view);
+        }
     } else if surplus.is_empty() {
         finish(input, view, record, plan);
     }

@@ -154,24 +154,30 @@ pub fn blocked(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
     None
 }
 
-/// Everything is as it should be, and surge is left in the place of those that others keep and that do
-/// not serve: to give it back would leave too few that do.
+/// Everything is as it should be, and surge is left: nobody may go, or those that others keep do not
+/// serve, and without the rest too few would.
 pub fn surge_stays(input: &Input<'_>, view: &View<'_>) -> Verdict {
-    let stays = view.members.iter().filter(|member| member.spared && !member.serves);
-    let stays: Vec<String> = stays
+    let (surge, size) = (input.progress.surge(), view.window.size);
+    let kept = || view.members.iter().filter(|member| member.spared);
+    let idle: Vec<String> = kept()
+        .filter(|member| !member.serves)
         .map(|member| {
             let why = member.seen.and_then(|seen| seen.trouble.as_deref());
             format!("{} ({})", member.id, why.unwrap_or("does not serve"))
         })
         .collect();
-    let words = format!(
-        "{} more than the size of {} stay: without them fewer than {} would serve beside {}, which \
-         somebody keeps from being scaled in",
-        input.progress.surge(),
-        view.window.size,
-        view.window.floor(),
-        stays.join(", ")
-    );
+    let why = match idle.is_empty() {
+        true => {
+            let kept: Vec<String> = kept().map(|member| member.id.to_string()).collect();
+            format!("{} may not be scaled in", kept.join(", "))
+        }
+        false => format!(
+            "{} may not be scaled in, and without the others fewer than {} would serve",
+            idle.join(", "),
+            view.window.floor()
+        ),
+    };
+    let words = format!("{surge} more than the size of {size} stay: {why}");
     Verdict::Halt(Halt { fault: false, ..Halt::failed(words, input.now) })
 }
 

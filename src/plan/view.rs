@@ -115,6 +115,13 @@ impl<'a> View<'a> {
         self.old().filter(|member| !member.is_victim && !member.held)
     }
 
+    /// Instances that stay whatever they run, and do not serve: each takes a place of the new set
+    /// without filling it.
+    pub fn stay_idle(&self) -> usize {
+        let idle = |m: &&Member<'_>| m.left_alone && !m.is_new && !m.is_victim && !m.serves;
+        self.members.iter().filter(idle).count()
+    }
+
     /// Live instances on their way out.
     pub fn victims(&self) -> impl Iterator<Item = &Member<'a>> + Clone {
         self.members.iter().filter(|member| member.is_victim)
@@ -156,7 +163,8 @@ impl<'a> View<'a> {
         if input.look.is_plain() {
             return 0;
         }
-        let late = input.progress.missing.late(super::UNLAUNCHED_AFTER, input.now);
+        // By the time of the look: what is on its way was asked for with that.
+        let late = input.progress.missing.late(super::UNLAUNCHED_AFTER, input.look.at);
         let late = u32::try_from(late.saturating_sub(input.progress.coming)).unwrap_or(u32::MAX);
         late.min(self.missing).min(input.progress.surge())
     }

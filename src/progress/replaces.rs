@@ -34,8 +34,9 @@ impl Replaces {
         terminated: &BTreeSet<InstanceId>,
     ) {
         let goes = |id: &&InstanceId| {
-            let lifecycle = look.instances.get(*id).map(|instance| instance.lifecycle);
-            !terminated.contains(*id) && lifecycle == Some(Lifecycle::Terminating)
+            let instance = look.instances.get(*id);
+            let is_gone = instance.is_none_or(|i| i.lifecycle == Lifecycle::Terminating);
+            is_gone && !terminated.contains(*id)
         };
         for id in out.filter(goes) {
             self.went.entry(id.clone()).or_insert(look.at);
