@@ -4,7 +4,6 @@
 use std::io;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
 use crate::cli::signals;
@@ -15,9 +14,8 @@ use crate::engine::Stop;
 /// # Errors
 /// When the signals cannot be listened to.
 pub fn listen() -> io::Result<watch::Receiver<Stop>> {
+    // A terminal that is gone is among them; Ansible asks ssh for one.
     let (mut asked, _) = signals::listen()?;
-    // A terminal that is gone; Ansible asks ssh for one.
-    let mut hangup = signal(SignalKind::hangup())?;
     let mut left = reader_left();
     let mut is_over = false;
     let (urgency, stop) = watch::channel(Stop::No);
@@ -25,7 +23,6 @@ pub fn listen() -> io::Result<watch::Receiver<Stop>> {
         loop {
             let now = tokio::select! {
                 Ok(()) = asked.changed() => *asked.borrow_and_update(),
-                Some(()) = hangup.recv() => Stop::Gracefully,
                 told = &mut left, if !is_over => {
                     is_over = true;
                     if told.is_ok() { Stop::Gracefully } else { Stop::No }
