@@ -208,9 +208,16 @@ impl Rollout {
         self.progress.record.as_ref()
     }
 
-    /// Who was at work on the target when it was last looked at.
+    /// Who was at work on the target when it was last looked at; nobody whose process is known to have
+    /// ended.
     pub fn lease(&self) -> Option<Lease> {
-        Lease::from_tags(&self.look.record)
+        Lease::from_tags(&self.look.record).filter(|lease| !(self.caller.is_gone)(&lease.owner))
+    }
+
+    /// Who was at work there, and is known to have ended without letting go.
+    pub fn ended_owner(&self) -> Option<String> {
+        let lease = Lease::from_tags(&self.look.record);
+        lease.map(|lease| lease.owner).filter(|owner| (self.caller.is_gone)(owner))
     }
 
     /// The clock that the rollout lives by.

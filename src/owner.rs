@@ -30,7 +30,8 @@ pub fn is_gone(owner: &str) -> bool {
         return test_kill_process(pid) == Err(rustix::io::Errno::SRCH);
     }
     match process(pid) {
-        None => true,
+        // Where /proc hides the processes of others, the system still says whether there is one.
+        None => test_kill_process(pid) == Err(rustix::io::Errno::SRCH),
         Some((state, began_now)) => matches!(state, 'Z' | 'X') || began_now != began,
     }
 }

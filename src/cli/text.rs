@@ -324,7 +324,11 @@ pub fn status(name: &str, rollout: &Rollout) -> String {
                 Phase::Halted(Ending::Failed | Ending::Aborted) => "nobody; apply begins anew",
                 _ => "nobody; apply goes on",
             };
-            let at_work = rollout.lease().map_or_else(|| next.to_owned(), |lease| lease.owner);
+            let nobody = || match rollout.ended_owner() {
+                Some(owner) => next.replacen("nobody;", &format!("nobody, {owner} has ended;"), 1),
+                None => next.to_owned(),
+            };
+            let at_work = rollout.lease().map_or_else(nobody, |lease| lease.owner);
             lines.push(format!("  at work    {at_work}"));
         }
     }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use rolling_provider::{Action, ProviderError};
+use rolling_provider::{Action, ProviderError, Timestamp};
 use tokio::sync::watch;
 
-use super::{Rollout, Stop};
+use super::{Caller, Rollout, Stop};
 use crate::control::{Control, Word};
 use crate::event::{Envelope, Report};
 use crate::lease::{Claim, Lease, Watch};
@@ -59,7 +59,11 @@ impl Rollout {
         }
         match record_of(self) {
             None => Some(no_rollout(word)),
-            Some(record) => pointless(word, record),
+            Some(record) => {
+                // What an engine that has ended was about to do is done by nobody.
+                let is_left = !matches!(record.phase, Phase::Halted(_)) && self.lease().is_none();
+                pointless(word, record).filter(|_| !is_left)
+            }
         }
     }
 
@@ -83,7 +87,7 @@ impl Rollout {
         let rollout = record_of(&self).map(|record| record.id.clone()).unwrap_or_default();
         let control = Control {
             word,
-            id: word_id(&self.caller.rollout_id),
+            id: word_id(&self.caller, word, self.clock.now()),
             rollout,
             by: self.caller.owner.clone(),
         };
@@ -164,10 +168,12 @@ impl Rollout {
     }
 }
 
-/// Short, since the record remembers several.
-fn word_id(caller: &str) -> String {
+/// Of one request only, also where a caller gives several the same id. Short, since the record
+/// remembers several.
+fn word_id(caller: &Caller, word: Word, now: Timestamp) -> String {
     use sha2::{Digest as _, Sha256};
-    let digest = Sha256::digest(caller.as_bytes());
+    let request = [&caller.rollout_id, &caller.owner, word.name(), &now.0.to_string()].join(" ");
+    let digest = Sha256::digest(request.as_bytes());
     digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -70,6 +70,10 @@ impl Rollout {
         emit: &mut Emitter<'_>,
     ) -> Result<Option<Outcome>, String> {
         let mut watched = Watch::default();
+        if self.clock.now().since(self.look.at) >= LOOK_EVERY {
+            // Another deployment of the same document may have been rolled since.
+            self.look = self.look_patiently(stop, emit).await.map_err(cannot_see)?;
+        }
         let settle = loop {
             if *stop.borrow_and_update() != Stop::No {
                 return Ok(Some(self.interrupted(NOTHING_DONE)));

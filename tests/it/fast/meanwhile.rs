@@ -1,27 +1,90 @@
 //! Promises of `docs/SEMANTICS.md` in fleets that do more by themselves, or to which others do
 //! something meanwhile.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use proptest::prelude::*;
 use rolling::control::Word;
 use rolling::engine::{Commanded, Rollout, Stop};
 use rolling::event::{Envelope, Event, Outcome, Report};
+use rolling::record::{Phase, Record};
 use rolling::spec::{
     BatchSize, Bound, Health, OnFailure, Pacing, Policy, RollingDeployment, SetAside,
 };
-use rolling_provider::{Clock as _, InstanceId, Lifecycle, TargetState};
+use rolling_provider::{
+    Action, Activity, Alarm, Clock, Done, Fleet, InstanceId, Lifecycle, Observation, ProviderError,
+    Target, TargetState, Timestamp,
+};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 use tokio::sync::watch;
 
+use super::crash::say;
 use super::properties::{
     Case, any_case, block_on, good, is_tidy, look, nothing_broken, run, run_with, settings,
     suspended,
 };
-use crate::bed::SECOND;
-use crate::world::{caller, fleet, group, roll_until, seconds, spec};
+use crate::bed::{Dies, Mortal, SECOND, Witness};
+use crate::world::{caller, fleet, group, roll, roll_until, seconds, spec};
+
+/// A fleet of which every call takes `call`.
+struct Slow {
+    inner: Arc<Witness>,
+    call: Duration,
+}
+
+#[async_trait]
+impl Fleet for Slow {
+    async fn resolve(&self) -> Result<Target, ProviderError> {
+        self.inner.resolve().await
+    }
+
+    async fn observe(&self) -> Result<Observation, ProviderError> {
+        let look = self.inner.observe().await;
+        self.clock().sleep(self.call).await;
+        look
+    }
+
+    async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
+        self.inner.alarms(names).await
+    }
+
+    async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
+        let told = self.inner.activities(since).await;
+        self.clock().sleep(self.call).await;
+        told
+    }
+
+    async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
+        let done = self.inner.act(action).await;
+        self.clock().sleep(self.call).await;
+        done
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.inner.clock()
+    }
+}
+
+/// Runs `case` with calls that take that long, and somebody's abort after so many seconds.
+async fn run_slowly(
+    case: &Case,
+    call: Duration,
+    abort: Option<u64>,
+) -> (Report, Arc<Simulator>, Arc<Witness>) {
+    let clock = Arc::new(VirtualClock::new(EPOCH));
+    let simulator = Arc::new(Simulator::in_memory(case.config.clone(), clock.clone()));
+    let witness = Witness::new(simulator.clone(), case.spec.clone()).await;
+    if let Some(abort) = abort {
+        let simulator = simulator.clone();
+        clock.at(EPOCH + seconds(abort), move || say(&simulator, Word::Abort));
+    }
+    let slow = Arc::new(Slow { inner: witness.clone(), call });
+    (roll(slow, case.spec.clone()).await.report, simulator, witness)
+}
 
 /// What is started, one after the other.
 #[derive(Clone, Copy, Debug)]
@@ -108,6 +171,9 @@ proptest! {
             for run in &runs {
                 let ended = start(&simulator, &clock, &case, *run).await;
                 let Some(report) = ended else { continue };
+                if matches!(run, Run::Word(Word::Abort)) {
+                    prop_assert_eq!(report.outcome, Outcome::Aborted, "{:?}", report.reason);
+                }
                 paused = report.outcome == Outcome::Paused;
                 // What is stopped has 20 seconds, and may leave what takes longer to the next.
                 if !paused && report.borrowed.is_empty() {
@@ -190,6 +256,37 @@ proptest! {
         if case.config.bad_revisions.is_empty() {
             prop_assert!(report.outcome == Outcome::Succeeded || protects, "{}", words);
         }
+    }
+
+    /// Every call takes a while, so that what is planned is planned later than what was seen.
+    #[test]
+    fn slow_calls_break_nothing(
+        case in any_case(), slow in 1..4000u64, lag in prop_oneof![Just(0u64), 10..=20u64],
+        replaces in any::<bool>(), abort in proptest::option::of(1..120u64),
+    ) {
+        let mut case = case;
+        case.config.plain = false;
+        case.config.replaces_deregistered = replaces;
+        case.config.launch_lag = seconds(lag);
+        case.spec.suspend_processes = suspended(&mut case.config, case.spec.policy);
+        case.lag = Duration::ZERO;
+        if case.config.bad_revisions.get(&"v2".into()) == Some(&Behaviour::Flap) {
+            // Who flaps while a call is under way breaks a floor from outside.
+            case.config.bad_revisions.clear();
+            case.spec.health.healthy_timeout = seconds(900);
+        }
+        block_on(async {
+            let call = Duration::from_millis(slow);
+            let (report, simulator, witness) = run_slowly(&case, call, abort).await;
+            prop_assert_eq!(witness.broken(1), Vec::<String>::new());
+            if case.config.bad_revisions.is_empty() && abort.is_none() {
+                prop_assert_eq!(report.outcome, Outcome::Succeeded, "{:?}", report.reason);
+            }
+            if report.outcome != Outcome::Paused && report.borrowed.is_empty() {
+                is_put_back(&simulator, case.config.instances)?;
+            }
+            Ok(())
+        })?;
     }
 
     /// Somebody takes one out of rotation, at any time of its life: that is no fault of the revision.
@@ -325,4 +422,45 @@ async fn whoever_stays_after_an_end_serves_where_the_requests_are() {
     let report = ended.into_iter().flatten().last().expect("an end");
     assert!(report.borrowed.is_empty(), "{:?}", report.borrowed);
     is_put_back(&simulator, 1).unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[tokio::test]
+async fn a_rollback_that_an_engine_has_left_half_way_is_carried_out() {
+    let mut case = found(Policy::Rolling(BatchSize::Fixed(2)), 6, [30, 10, 20]);
+    case.config.bad_revisions.insert("v2".into(), Behaviour::Unhealthy);
+    case.spec.on_failure = OnFailure::Rollback;
+    let mut left = 0;
+    for at in 1..60 {
+        let clock = Arc::new(VirtualClock::new(EPOCH));
+        let simulator = Arc::new(Simulator::in_memory(case.config.clone(), clock.clone()));
+        let mortal = Mortal::new(simulator.clone(), at, Dies::After);
+        let (_keep, stop) = watch::channel(Stop::No);
+        if mortal.survive(roll_until(mortal.clone(), case.spec.clone(), stop)).await.is_some() {
+            break;
+        }
+        let record = Record::from_tags(&look(&simulator).record).expect("readable");
+        let is_left = |record: &Record| record.turned_back && record.phase == Phase::Rolling;
+        if !record.as_ref().is_some_and(is_left) {
+            continue;
+        }
+        left += 1;
+        let ended = start(&simulator, &clock, &case, Run::Word(Word::Rollback)).await;
+        assert_eq!(ended.map(|report| report.outcome), Some(Outcome::RolledBack), "at {at}");
+        is_put_back(&simulator, 6).unwrap_or_else(|error| panic!("at {at}: {error}"));
+    }
+    assert!(left > 3, "{left} were left half-way");
+}
+
+#[tokio::test]
+async fn a_launch_that_becomes_late_after_the_look_is_not_taken_off_the_size() {
+    let mut case = found(Policy::BlueGreen { terminate_after: seconds(300) }, 4, [30, 10, 20]);
+    case.config.launch_lag = seconds(20);
+    for seed in 0..4 {
+        case.config.seed = seed;
+        for abort in 5..40 {
+            let call = Duration::from_millis(700);
+            let (_, _, witness) = run_slowly(&case, call, Some(abort)).await;
+            assert_eq!(witness.broken(1), Vec::<String>::new(), "aborted at {abort}");
+        }
+    }
 }
