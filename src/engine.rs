@@ -30,7 +30,7 @@ use self::hold::{Hold, Kept};
 use self::report::{Emitter, Shown};
 use crate::control::{Control, Word};
 use crate::event::{Envelope, Event, Outcome, Report};
-use crate::lease::Lease;
+use crate::lease::{Lease, RENEW};
 use crate::plan::{self, Input, Outlook, Plan, Preview, Verdict};
 use crate::progress::{Halt, LOOKS_LAG, Progress};
 use crate::record::{Ending, LEASE, Record};
@@ -323,6 +323,7 @@ impl Rollout {
         let mut last_actions = Vec::new();
         let mut shown = Shown::default();
         let mut in_a_row = 0;
+        let mut looked_again = false;
         loop {
             let urgency = *stop.borrow_and_update();
             // Waits end at the bound; what is still to be done then has as long again.
@@ -346,6 +347,7 @@ impl Rollout {
             self.report_batches(&plan, emit);
             match plan.verdict {
                 Verdict::Continue => {}
+                Verdict::Converged if self.is_overtaken() => return Outcome::Locked,
                 Verdict::Converged if self.progress.turned_back.is_some() => {
                     return Outcome::RolledBack;
                 }
@@ -379,6 +381,14 @@ impl Rollout {
                 if *stop.borrow() == Stop::Now || !self.is_believed() {
                     break;
                 }
+                // What was seen so long ago may be from before this process stood still. Once, since
+                // a look may also take that long.
+                let is_old = self.clock.now().since(self.look.at) >= RENEW * 2;
+                if index == 0 && is_old && !looked_again {
+                    (changed, looked_again) = (true, true);
+                    break;
+                }
+                looked_again = false;
                 if self.is_out_of_time(now) {
                     changed = true;
                     break;

@@ -110,6 +110,9 @@ MUTANTS = [
     (1, "the second target group is left short", "src/plan/shift.rs",
      "    if share == 0 || going.is_empty() || staying.len() >= least {",
      "    if share == 0 || going.is_empty() || staying.len() + 9 >= least {"),
+    (11, "a lease that was taken off is no sign of another", "src/engine/hold.rs",
+     "                self.hold.off_since.get_or_insert(at);\n",
+     "                let _ = at;\n"),
     (22, "one that somebody takes out before it has soaked fails the release", "src/progress/seen.rs",
      "self.taken_out = out && runs && !serves && !ours;",
      "self.taken_out = out && runs && !serves && !ours && self.soaked;"),
@@ -212,11 +215,11 @@ def test(folder: pathlib.Path) -> tuple[bool, str]:
     """Whether the tests pass, and the first ones that do not."""
     only = ["--no-default-features", "-p", "rolling", "--lib", "--test", "it"]
     if shutil.which("cargo-nextest"):
-        wanted = "kind(lib) + test(/^fast::(planner|rollout|gates|properties|meanwhile|crash)::/)"
+        wanted = "kind(lib) + test(/^fast::(planner|rollout|gates|properties|meanwhile|frozen|crash)::/)"
         command = ["cargo", "nextest", "run", *only, "--fail-fast", "-E", wanted]
         noticed = r"^ +(?:FAIL|TIMEOUT|SIG\S+) \[.*\] (?:\(.*\) )?\S+ (\S+)$"
     else:
-        wanted = ["tests::", "properties", "meanwhile", "crash", "planner", "rollout", "gates"]
+        wanted = ["tests::", "properties", "meanwhile", "frozen", "crash", "planner", "rollout", "gates"]
         command = ["cargo", "test", "-q", *only, "--", *wanted]
         noticed = r"^(\S+) --- FAILED$"
     environment = dict(

@@ -246,7 +246,9 @@ pub fn report(name: &str, report: &Report) -> String {
             let back = report.completed.as_ref().map_or("the last revision", |c| c.as_str());
             lines.push(format!("{name}: rolled back from {to}, {count} on {back} in {elapsed}"));
         }
-        Outcome::Locked => lines.push(format!("{name}: locked, nothing was done")),
+        Outcome::Locked if report.borrowed.is_empty() && report.batches == 0 => {
+            lines.push(format!("{name}: locked, nothing was done"));
+        }
         outcome => lines.push(format!("{name}: {} after {elapsed}", outcome.name())),
     }
     if let Some(reason) = &report.reason {
@@ -264,6 +266,9 @@ pub fn report(name: &str, report: &Report) -> String {
         return lines.join("\n");
     }
     if report.outcome == Outcome::Locked {
+        if !report.borrowed.is_empty() {
+            lines.push(format!("  borrowed   when last looked at: {}", report.borrowed.join("; ")));
+        }
         lines.push("  next       wait for it to end, or stop it there".into());
         return lines.join("\n");
     }

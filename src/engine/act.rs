@@ -26,7 +26,10 @@ impl Rollout {
     ) -> Result<Acted, ProviderError> {
         let Step { action, record } = step;
         tracing::info!(%action, "acting");
-        let done = match self.fleet.act(&action).await {
+        let began = self.clock.now();
+        let answer = self.fleet.act(&action).await;
+        self.called(began);
+        let done = match answer {
             Ok(done) => done,
             Err(error) if error.effect == Effect::Applied => Done::default(),
             Err(error) if error.is_retryable() || error.effect == Effect::Unknown => {

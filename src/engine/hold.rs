@@ -11,8 +11,8 @@ use super::report::Emitter;
 use super::{PATIENCE, Rollout, STOP_WITHIN, Stop};
 use crate::event::{Event, Outcome};
 use crate::lease::{BELIEVE, Claim, Lease, RENEW, WATCH, Watch};
-use crate::plan::{Wait, WaitKind};
-use crate::progress::Halt;
+use crate::plan::{View, Wait, WaitKind};
+use crate::progress::{Halt, LOOKS_LAG};
 use crate::record::{CONTROL, Ending, LEASE, Record};
 
 /// How often a lease that is watched is looked at.
@@ -34,6 +34,10 @@ pub(super) struct Hold {
     unrenewed: Option<Timestamp>,
     /// The one that was found and taken over. Reads lag, so it may be seen again.
     found: Option<Lease>,
+    /// Since when looks do not show ours.
+    off_since: Option<Timestamp>,
+    /// Whether this process may have stood still since a look showed our lease.
+    slept: bool,
 }
 
 /// What became of the lease.
@@ -163,9 +167,20 @@ impl Rollout {
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
     ) -> Kept {
+        if self.is_late_to_renew() {
+            self.hold.slept = true;
+            // It may have slept, and another one have been at work and gone since: what was seen
+            // before says nothing, and to renew would put a lease back that was taken off.
+            if let Err(error) = self.observe_patiently(stop, emit).await {
+                return Kept::Lost(self.lost_sight(&error));
+            }
+        }
         if let Some(reason) = self.superseded() {
             self.progress.halt = Some(Halt::failed(reason, self.clock.now()));
             return Kept::Lost(Outcome::Locked);
+        }
+        if let Some(since) = self.hold.off_since {
+            return self.look_for_the_lease(since, stop, emit).await;
         }
         let Err(error) = self.renew().await else {
             self.hold.unrenewed = None;
@@ -200,6 +215,29 @@ impl Rollout {
         }
     }
 
+    /// Looks do not show our lease: somebody has taken it off, and may have been at work. A look may
+    /// also be late, from before it was written. Nothing is done until that is known.
+    async fn look_for_the_lease(
+        &mut self,
+        since: Timestamp,
+        stop: &mut watch::Receiver<Stop>,
+        emit: &mut Emitter<'_>,
+    ) -> Kept {
+        let now = self.clock.now();
+        if now.since(since) > LOOKS_LAG {
+            let reason = "somebody has taken this engine's lease off the target: another one was at \
+                          work meanwhile, or a tool removes tags that it does not know (for Terraform's \
+                          AWS provider, ignore_tags { key_prefixes = [\"rolling:\"] } keeps them)";
+            self.progress.halt = Some(Halt::failed(reason.into(), now));
+            return Kept::Lost(Outcome::Locked);
+        }
+        self.pause(LOOK_EVERY, stop).await;
+        match self.observe_patiently(stop, emit).await {
+            Ok(_) => Kept::Doubtful,
+            Err(error) => Kept::Lost(self.lost_sight(&error)),
+        }
+    }
+
     /// While a renewal waited for its turn this engine looked dead, and another one may have been
     /// at work: what was seen before says little.
     async fn look_after_a_long_renewal(
@@ -207,10 +245,12 @@ impl Rollout {
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
     ) -> Kept {
+        self.hold.slept = true;
         if let Err(error) = self.observe_patiently(stop, emit).await {
             return Kept::Lost(self.lost_sight(&error));
         }
         match self.superseded() {
+            None if self.hold.off_since.is_some() => Kept::Doubtful,
             None => Kept::Ours,
             Some(reason) => {
                 self.progress.halt = Some(Halt::failed(reason, self.clock.now()));
@@ -247,6 +287,11 @@ impl Rollout {
         self.hold.lease.is_some() && self.clock.now().since(self.hold.renewed) >= RENEW * 2
     }
 
+    /// Whether the lease was ever ours.
+    pub(super) fn held(&self) -> bool {
+        self.hold.lease.is_some()
+    }
+
     pub(super) fn renewal_due(&self, now: Timestamp) -> Duration {
         match self.hold.lease {
             Some(_) => (self.hold.renewed + RENEW).since(now),
@@ -257,13 +302,22 @@ impl Rollout {
     /// Why this engine must not go on, if the last look shows another at work.
     fn superseded(&mut self) -> Option<String> {
         let found = Lease::from_tags(&self.look.record);
-        if self.fleet.guards_record() && found.is_none() && self.hold.lease.is_some() {
-            if !self.hold.erasing {
-                return Some("somebody has taken this engine's lease off".into());
+        let guards = self.fleet.guards_record();
+        let is_off = found.is_none() && self.hold.lease.is_some();
+        match is_off {
+            true if self.hold.erasing => self.hold.is_gone(),
+            true if guards => return Some("somebody has taken this engine's lease off".into()),
+            true => {
+                let at = self.look.at;
+                self.hold.off_since.get_or_insert(at);
             }
-            self.hold.is_gone();
+            false => {
+                self.hold.off_since = None;
+                self.hold.slept &= self.hold.lease.is_none();
+            }
         }
-        self.hold.erasing = false;
+        // Of tags a late look may show it once more.
+        self.hold.erasing &= !guards;
         let other = found
             .filter(|found| found.owner != self.caller.owner)
             .filter(|found| Some(found) != self.hold.found.as_ref());
@@ -274,6 +328,22 @@ impl Rollout {
         let found = Record::from_tags(&self.look.record).ok()??;
         (found.generation > generation)
             .then(|| format!("rollout {} to {} has begun since", found.id, found.to))
+    }
+
+    /// Takes in how long a call took: while it was on its way this process may have stood still.
+    pub(super) fn called(&mut self, began: Timestamp) {
+        self.hold.slept |= self.clock.now().since(began) >= RENEW * 2;
+    }
+
+    /// Whether what was done is undone since: the last call was on its way while this process stood
+    /// still, and somebody else has rolled the fleet meanwhile.
+    pub(super) fn is_overtaken(&mut self) -> bool {
+        let old = View::new(&self.input(self.look.at)).candidates().next().is_some();
+        if self.hold.slept && old {
+            let reason = "somebody else has rolled the fleet since".to_owned();
+            self.progress.halt = Some(Halt::failed(reason, self.clock.now()));
+        }
+        self.hold.slept && old
     }
 
     /// Takes the lease off a target whose record stays. Should that fail, it stands still, which

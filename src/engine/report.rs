@@ -130,7 +130,11 @@ impl Rollout {
             batches: progress.batch - open,
             refresh: self.refresh().map(Into::into),
             instances: self.instances(),
-            borrowed: self.still_borrowed(),
+            // Of a rollout that was never ours, whoever is at work tells.
+            borrowed: match outcome == Outcome::Locked && !self.held() {
+                true => Vec::new(),
+                false => self.still_borrowed(),
+            },
             elapsed_ms: u64::try_from(self.clock.now().since(started).as_millis())
                 .unwrap_or(u64::MAX),
             ticks: self.ticks,

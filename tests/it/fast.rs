@@ -6,6 +6,7 @@ mod crash;
 mod documents;
 mod faults;
 mod following;
+mod frozen;
 mod fuzz;
 mod gates;
 mod guarded;

@@ -1,0 +1,195 @@
+//! An engine that stands still (Ctrl-Z, a paused container, a closed laptop) while somebody else is at
+//! work, and wakes up: it does nothing more.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use async_trait::async_trait;
+use rolling::control::Word;
+use rolling::engine::{Caller, Rollout, Stop};
+use rolling::event::Outcome;
+use rolling::spec::{BatchSize, OnFailure, Policy, RollingDeployment};
+use rolling_provider::{
+    Action, Activity, Alarm, Clock, Done, Fleet, Observation, ProviderError, Target, Timestamp,
+};
+use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Simulator, VirtualClock};
+use tokio::sync::watch;
+
+use super::properties::{block_on, look, suspended};
+use crate::world::{caller, fleet, roll, seconds, spec};
+
+/// What somebody else does meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meanwhile {
+    /// Finishes the same rollout.
+    Finish,
+    /// Rolls out another revision.
+    Other,
+    /// Has this one aborted, paused or rolled back.
+    Word(Word),
+}
+
+/// Where the engine stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    /// With a look on its way to it.
+    Look(u32),
+    /// With a call on its way to the cloud, which cannot be taken back.
+    Call(u32),
+}
+
+struct Frozen {
+    inner: Arc<Simulator>,
+    spec: RollingDeployment,
+    at: At,
+    meanwhile: Meanwhile,
+    looks: AtomicU32,
+    calls: AtomicU32,
+    froze: AtomicBool,
+    /// What it did once it was awake again.
+    after: AtomicU32,
+}
+
+impl Frozen {
+    /// Stands still, if the lease is this engine's by now, and there is a rollout for a word.
+    async fn freeze(&self) {
+        let tags = look(&self.inner).record;
+        let lease = tags.get("rolling:lease").cloned().unwrap_or_default();
+        let is_word = matches!(self.meanwhile, Meanwhile::Word(_));
+        if !lease.contains("owner=frozen") || (is_word && !tags.contains_key("rolling:rollout")) {
+            return;
+        }
+        let (_keep, stop) = watch::channel(Stop::No);
+        if self.meanwhile == Meanwhile::Other {
+            self.inner.retarget("v3".into());
+        }
+        let other = Rollout::prepare(self.inner.clone(), self.spec.clone(), &caller()).await;
+        let other = other.expect("prepare");
+        match self.meanwhile {
+            Meanwhile::Word(word) => {
+                other.command(word, stop, &mut |_| {}).await.expect("it");
+            }
+            _ => {
+                other.run(stop, &mut |_| {}).await;
+            }
+        }
+        self.inner.clock().sleep(seconds(60)).await;
+        self.froze.store(true, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl Fleet for Frozen {
+    async fn resolve(&self) -> Result<Target, ProviderError> {
+        self.inner.resolve().await
+    }
+
+    async fn observe(&self) -> Result<Observation, ProviderError> {
+        let look = self.inner.observe().await;
+        if self.at == At::Look(self.looks.fetch_add(1, Ordering::Relaxed)) {
+            self.freeze().await;
+        }
+        look
+    }
+
+    async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
+        self.inner.alarms(names).await
+    }
+
+    async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
+        self.inner.activities(since).await
+    }
+
+    async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
+        if self.froze.load(Ordering::Relaxed) {
+            self.after.fetch_add(1, Ordering::Relaxed);
+        }
+        // A lease that is on its way is put back beside what the other has done.
+        let renews = matches!(action, Action::WriteRecord { tags } if tags.len() == 1);
+        if self.at == At::Call(self.calls.fetch_add(1, Ordering::Relaxed)) && !renews {
+            self.freeze().await;
+        }
+        self.inner.act(action).await
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.inner.clock()
+    }
+}
+
+/// Whether it got to stand still there, and what it did afterwards.
+fn run(config: &FleetConfig, spec: &RollingDeployment, at: At, meanwhile: Meanwhile) -> bool {
+    block_on(async {
+        let clock = Arc::new(VirtualClock::new(EPOCH));
+        let simulator = Arc::new(Simulator::in_memory(config.clone(), clock));
+        let frozen = Arc::new(Frozen {
+            inner: simulator,
+            spec: spec.clone(),
+            at,
+            meanwhile,
+            looks: AtomicU32::new(0),
+            calls: AtomicU32::new(0),
+            froze: AtomicBool::new(false),
+            after: AtomicU32::new(0),
+        });
+        let me = Caller { owner: "frozen/1.1.aa".into(), rollout_id: "frozen".into(), ..caller() };
+        let rollout = Rollout::prepare(frozen.clone(), spec.clone(), &me).await.expect("prepare");
+        let (_keep, stop) = watch::channel(Stop::No);
+        let report = rollout.run(stop, &mut |_| {}).await;
+        let froze = frozen.froze.load(Ordering::Relaxed);
+        if froze {
+            let did = frozen.after.load(Ordering::Relaxed);
+            assert_eq!(did, 0, "{at:?} {meanwhile:?}: {:?} {:?}", report.outcome, report.reason);
+            // The call on its way may have been the last one: what it tells is true all the same.
+            let truth = look(&frozen.inner);
+            let mut live = truth.instances.values().filter(|i| i.lifecycle.is_live());
+            let all = live.all(|instance| instance.revision == report.completed);
+            let ended = matches!(report.outcome, Outcome::Succeeded | Outcome::RolledBack);
+            let is_done = ended && all && truth.record.is_empty();
+            let is_locked = report.outcome == Outcome::Locked;
+            let why = &report.reason;
+            assert!(is_locked || is_done, "{at:?} {meanwhile:?}: {:?} {why:?}", report.outcome);
+        }
+        froze
+    })
+}
+
+#[test]
+fn an_engine_that_stood_still_while_somebody_else_was_at_work_does_nothing_more() {
+    let stories = [
+        (Policy::Rolling(BatchSize::Fixed(2)), None),
+        (Policy::RollingWithAdditionalBatch(BatchSize::Fixed(2)), None),
+        (Policy::Immutable, None),
+        (Policy::BlueGreen { terminate_after: seconds(30) }, None),
+        (Policy::Rolling(BatchSize::Fixed(2)), Some(Behaviour::Unhealthy)),
+    ];
+    let others = [
+        Meanwhile::Finish,
+        Meanwhile::Other,
+        Meanwhile::Word(Word::Abort),
+        Meanwhile::Word(Word::Pause),
+        Meanwhile::Word(Word::Rollback),
+    ];
+    let mut moments = 0;
+    for (policy, bad) in stories {
+        let mut config = FleetConfig { instances: 4, boot_sigma: 0.0, ..fleet() };
+        config.bad_revisions.extend(bad.map(|bad| ("v2".into(), bad)));
+        let mut spec = RollingDeployment { on_failure: OnFailure::Rollback, ..spec(policy) };
+        spec.suspend_processes = suspended(&mut config, policy);
+        spec.health.healthy_timeout = seconds(300);
+        let calls = block_on(async {
+            let clock = Arc::new(VirtualClock::new(EPOCH));
+            let simulator = Arc::new(Simulator::in_memory(config.clone(), clock));
+            roll(simulator, spec.clone()).await.events.len()
+        });
+        for other in others {
+            for number in 1..u32::try_from(calls).expect("few") {
+                moments += usize::from(run(&config, &spec, At::Call(number), other));
+                moments += usize::from(run(&config, &spec, At::Look(number), other));
+            }
+        }
+    }
+    eprintln!("stood still at {moments} moments");
+    assert!(moments > 300, "{moments}");
+}
