@@ -2,8 +2,8 @@
 //!
 //! Exit codes are an interface: 0 succeeded or nothing to do, 1 failed, 2 usage or invalid
 //! document, 3 rolled back, 4 paused or aborted, 5 locked by another engine, 10 changes (only
-//! `plan --detailed-exitcode`), 130, 143 and 129 interrupted by SIGINT,
-//! SIGTERM and SIGHUP.
+//! `plan --detailed-exitcode`), 130, 143 and 129 interrupted by SIGINT, SIGTERM
+//! and SIGHUP.
 
 mod apply;
 mod command;

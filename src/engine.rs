@@ -94,7 +94,7 @@ pub struct Rollout {
     word: Option<Control>,
     hold: Hold,
     asking: Asking,
-    /// Since when plans break a promise.
+    /// What is known of plans that broke a promise.
     condemned: judge::Condemned,
     /// The fleet's latest refresh, where it rolls by itself.
     refresh: Option<Refresh>,

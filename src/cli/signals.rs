@@ -1,5 +1,5 @@
-//! Ctrl-C, SIGTERM and a terminal that is closed: the first asks for a stop at the next safe point, the second for a stop
-//! after the current call.
+//! Ctrl-C, SIGTERM and a terminal that is closed: the first asks for a stop at the next safe point,
+//! the second for a stop after the current call.
 
 use std::io;
 
@@ -34,7 +34,7 @@ impl Interrupt {
 ///
 /// # Errors
 /// When it cannot be listened to.
-pub fn hangup() -> io::Result<Option<Signal>> {
+fn hangup() -> io::Result<Option<Signal>> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     match ignores_hangup(&status) {
         true => Ok(None),
@@ -50,7 +50,7 @@ fn ignores_hangup(status: &str) -> bool {
 }
 
 /// Waits for SIGHUP, for ever where it is ignored.
-pub async fn hung_up(hangup: &mut Option<Signal>) -> Option<()> {
+async fn hung_up(hangup: &mut Option<Signal>) -> Option<()> {
     match hangup {
         Some(hangup) => hangup.recv().await,
         None => std::future::pending().await,

@@ -287,7 +287,7 @@ impl Rollout {
         self.hold.lease.is_some() && self.clock.now().since(self.hold.renewed) >= RENEW * 2
     }
 
-    /// Whether the lease was ever ours.
+    /// Whether the lease is ours.
     pub(super) fn held(&self) -> bool {
         self.hold.lease.is_some()
     }
@@ -308,8 +308,9 @@ impl Rollout {
             true if self.hold.erasing => self.hold.is_gone(),
             true if guards => return Some("somebody has taken this engine's lease off".into()),
             true => {
-                let at = self.look.at;
-                self.hold.off_since.get_or_insert(at);
+                // From now on: a look that took long is no second one.
+                let now = self.clock.now();
+                self.hold.off_since.get_or_insert(now);
             }
             false => {
                 self.hold.off_since = None;
