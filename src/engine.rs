@@ -30,7 +30,8 @@ use self::hold::{Hold, Kept};
 use self::report::{Emitter, Shown};
 use crate::control::{Control, Word};
 use crate::event::{Envelope, Event, Outcome, Report};
-use crate::lease::{Lease, RENEW};
+use crate::lease::Lease;
+use crate::ownership::{LATE, Moment};
 use crate::plan::{self, Input, Outlook, Plan, Preview, Verdict};
 use crate::progress::{Halt, LOOKS_LAG, Progress};
 use crate::record::{Ending, LEASE, Record};
@@ -89,6 +90,8 @@ pub struct Rollout {
     spec: RollingDeployment,
     target: Target,
     look: Observation,
+    /// When that was asked for.
+    looked: Moment,
     progress: Progress,
     /// What this process itself wants of a rollout found on the target.
     word: Option<Control>,
@@ -139,8 +142,9 @@ impl Rollout {
             asked: spec.clone(),
             progress: Progress::new(caller.rollout_id.as_str(), look.at),
             look: Observation { at: look.at, ..Observation::default() },
+            looked: Moment::default(),
             word: None,
-            hold: Hold::default(),
+            hold: Hold::new(&caller.owner, fleet.guards_record()),
             asking: Asking::default(),
             condemned: judge::Condemned::default(),
             refresh: None,
@@ -383,7 +387,7 @@ impl Rollout {
                 }
                 // What was seen so long ago may be from before this process stood still. Once, since
                 // a look may also take that long.
-                let is_old = self.clock.now().since(self.look.at) >= RENEW * 2;
+                let is_old = self.looked.age(self.moment()) >= LATE;
                 if index == 0 && is_old && !looked_again {
                     (changed, looked_again) = (true, true);
                     break;

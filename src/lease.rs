@@ -29,18 +29,21 @@ pub const SETTLE: Duration = Duration::from_secs(5);
 pub const SETTLE_FREE: Duration = Duration::from_secs(1);
 
 /// Who is at work.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Lease {
     /// Host and process; see [`crate::owner`].
     pub owner: String,
     /// Raised while the owner lives.
     pub counter: u64,
+    /// When it was written, by the owner's wall clock. It is shown to people and decides nothing.
+    pub at: Option<Timestamp>,
 }
 
 impl Lease {
     /// The tag that holds this lease.
     pub fn tags(&self) -> Tags {
         let line = Line::new().with("owner", &self.owner).with("counter", self.counter);
+        let line = line.with_some("at", self.at.map(|at| at.0));
         Tags::from([(LEASE.into(), line.done())])
     }
 
@@ -50,14 +53,15 @@ impl Lease {
         let read = || {
             let fields = Fields::parse(LEASE, value)?;
             let owner = fields.text("owner")?.to_owned();
-            Ok::<Lease, String>(Lease { owner, counter: fields.number("counter")? })
+            let at = fields.optional_number("at")?.map(Timestamp);
+            Ok::<Lease, String>(Lease { owner, counter: fields.number("counter")?, at })
         };
-        Some(read().unwrap_or_else(|_| Lease { owner: value.clone(), counter: 0 }))
+        Some(read().unwrap_or_else(|_| Lease { owner: value.clone(), counter: 0, at: None }))
     }
 }
 
 /// What a newcomer is to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Claim {
     /// Write its own lease, and believe it once it has stood for this long.
     Take(Duration),
@@ -67,8 +71,17 @@ pub enum Claim {
     Held(String),
 }
 
+/// How old a look may be by which a lease is judged for the first time.
+pub const FRESH: Duration = Duration::from_secs(1);
+
+/// Whether a look from `looked` on may judge a lease at `now`. Much may have happened since an older
+/// one: another deployment of the same document was rolled, say.
+pub fn is_fresh(looked: Timestamp, now: Timestamp) -> bool {
+    now.since(looked) < FRESH
+}
+
 /// What a newcomer has seen of somebody's lease.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Watch {
     first: Option<(Lease, Timestamp)>,
 }
@@ -113,7 +126,7 @@ mod tests {
     }
 
     fn lease(owner: &str, counter: u64) -> Lease {
-        Lease { owner: owner.into(), counter }
+        Lease { owner: owner.into(), counter, at: Some(at(5)) }
     }
 
     #[test]
@@ -122,7 +135,7 @@ mod tests {
         assert_eq!(Lease::from_tags(&mine.tags()), Some(mine));
         assert_eq!(Lease::from_tags(&Tags::new()), None);
         let damaged = Tags::from([(LEASE.into(), "?".into())]);
-        assert_eq!(Lease::from_tags(&damaged), Some(lease("?", 0)));
+        assert_eq!(Lease::from_tags(&damaged), Some(Lease { at: None, ..lease("?", 0) }));
     }
 
     #[test]

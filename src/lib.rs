@@ -13,6 +13,7 @@ pub mod engine;
 pub mod event;
 pub mod lease;
 pub mod owner;
+pub mod ownership;
 pub mod plan;
 mod probe;
 pub mod progress;

@@ -32,6 +32,9 @@ pub const FAILED: &str = "rolling:failed";
 /// Tag on an instance that was taken out of its fleet to be looked at, with the rollout's id.
 pub const KEPT: &str = "rolling:kept";
 
+/// The tags of the record itself.
+pub const RECORD: [&str; 5] = [ROLLOUT, PROGRESS, BORROWED, COMPLETED, REASON];
+
 /// Every tag that a rollout may leave on its target.
 pub const KEYS: [&str; 7] = [ROLLOUT, PROGRESS, BORROWED, COMPLETED, REASON, LEASE, CONTROL];
 

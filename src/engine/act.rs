@@ -7,7 +7,6 @@ use super::report::Emitter;
 use crate::event::Event;
 use crate::plan::Step;
 use crate::progress::Halt;
-use crate::record::LEASE;
 
 /// What became of an action.
 pub(super) enum Acted {
@@ -26,18 +25,15 @@ impl Rollout {
     ) -> Result<Acted, ProviderError> {
         let Step { action, record } = step;
         tracing::info!(%action, "acting");
-        let began = self.clock.now();
+        let began = self.moment();
         let answer = self.fleet.act(&action).await;
-        self.called(began);
+        self.called(&action, began, answer.as_ref().err());
         let done = match answer {
             Ok(done) => done,
             Err(error) if error.effect == Effect::Applied => Done::default(),
             Err(error) if error.is_retryable() || error.effect == Effect::Unknown => {
                 if error.effect == Effect::Unknown {
                     self.progress.unsure(&action);
-                    if erases_lease(&action) {
-                        self.hold.may_be_gone();
-                    }
                 }
                 if matches!(action, Action::Launch { .. }) && error.kind == ErrorKind::Transient {
                     let now = self.clock.now();
@@ -62,9 +58,6 @@ impl Rollout {
         let size = self.progress.size(&self.look);
         self.progress.accepted(&action, done, now);
         let resized = action.resizes() && self.progress.size(&self.look) != size;
-        if erases_lease(&action) {
-            self.hold.is_gone();
-        }
         if let Some(record) = record {
             self.progress.recorded(record);
         }
@@ -105,10 +98,6 @@ impl Rollout {
             self.halt(halt, emit);
         }
     }
-}
-
-fn erases_lease(action: &Action) -> bool {
-    matches!(action, Action::EraseRecord { keys } if keys.contains(LEASE))
 }
 
 /// What went wrong, and what to do about it.

@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
-use rolling_provider::{Action, ProviderError, Timestamp};
+use rolling_provider::{Action, Effect, ProviderError, Timestamp};
 use tokio::sync::watch;
 
 use super::NOTHING_DONE;
 use super::act::with_remedy;
 use super::report::Emitter;
-use super::{PATIENCE, Rollout, STOP_WITHIN, Stop};
+use super::{PATIENCE, Rollout, SOON, STOP_WITHIN, Stop};
 use crate::event::{Event, Outcome};
-use crate::lease::{BELIEVE, Claim, Lease, RENEW, WATCH, Watch};
+use crate::lease::{Claim, Lease, RENEW, WATCH, Watch, is_fresh};
+use crate::ownership::{LATE, Moment, Ownership, Standing};
 use crate::plan::{View, Wait, WaitKind};
-use crate::progress::{Halt, LOOKS_LAG};
-use crate::record::{CONTROL, Ending, LEASE, Record};
+use crate::progress::Halt;
+use crate::record::{CONTROL, Ending, LEASE};
 
 /// How often a lease that is watched is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -22,22 +23,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LETS_GO: u32 = 3;
 
 /// What this engine holds.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Hold {
-    /// Ours, once it is ours.
-    lease: Option<Lease>,
-    /// When the last call that renewed it began.
-    renewed: Timestamp,
-    /// Nobody knows whether it was taken off with the record.
-    erasing: bool,
-    /// Since when it cannot be renewed.
+    /// Whether the rollout is ours.
+    own: Ownership,
+    /// Since when the lease cannot be renewed.
     unrenewed: Option<Timestamp>,
-    /// The one that was found and taken over. Reads lag, so it may be seen again.
-    found: Option<Lease>,
-    /// Since when looks do not show ours.
-    off_since: Option<Timestamp>,
-    /// Whether this process may have stood still since a look showed our lease.
-    slept: bool,
 }
 
 /// What became of the lease.
@@ -51,14 +42,9 @@ pub(super) enum Kept {
 }
 
 impl Hold {
-    /// The lease was taken off with the record.
-    pub(super) fn is_gone(&mut self) {
-        self.lease = None;
-    }
-
-    /// The lease may have been taken off with the record.
-    pub(super) fn may_be_gone(&mut self) {
-        self.erasing = true;
+    /// Of an engine that holds nothing yet.
+    pub(super) fn new(me: &str, guards: bool) -> Self {
+        Self { own: Ownership::new(me, guards), unrenewed: None }
     }
 }
 
@@ -74,21 +60,17 @@ impl Rollout {
         emit: &mut Emitter<'_>,
     ) -> Result<Option<Outcome>, String> {
         let mut watched = Watch::default();
-        if self.clock.now().since(self.look.at) >= LOOK_EVERY {
-            // Another deployment of the same document may have been rolled since.
+        if !is_fresh(self.look.at, self.clock.now()) {
             self.look = self.look_patiently(stop, emit).await.map_err(cannot_see)?;
         }
-        let settle = loop {
+        let (found, settle) = loop {
             if *stop.borrow_and_update() != Stop::No {
                 return Ok(Some(self.interrupted(NOTHING_DONE)));
             }
             let found = Lease::from_tags(&self.look.record);
             let (me, is_gone) = (&self.caller.owner, self.caller.is_gone);
             match watched.judge(found.as_ref(), me, is_gone, self.clock.now()) {
-                Claim::Take(settle) => {
-                    self.hold.found = found;
-                    break settle;
-                }
+                Claim::Take(settle) => break (found, settle),
                 Claim::Held(owner) => return Ok(Some(self.locked(&owner))),
                 Claim::Watch(deadline) => {
                     let owner = found.map(|lease| lease.owner);
@@ -100,11 +82,13 @@ impl Rollout {
             }
             self.look = self.look_patiently(stop, emit).await.map_err(cannot_see)?;
         };
-        let counter = self.hold.found.as_ref().map_or(0, |lease| lease.counter) + 1;
-        let mine = Lease { owner: self.caller.owner.clone(), counter };
-        if let Some(owner) = self.write_lease(&mine, stop, emit).await? {
-            return Ok(Some(self.locked(&owner)));
-        }
+        let counter = found.as_ref().map_or(0, |lease| lease.counter) + 1;
+        let at = Some(self.clock.wall());
+        let mine = Lease { owner: self.caller.owner.clone(), counter, at };
+        let renewed = match self.write_lease(&mine, found.as_ref(), stop, emit).await? {
+            Ok(renewed) => renewed,
+            Err(owner) => return Ok(Some(self.locked(&owner))),
+        };
         let written = self.clock.now();
         // Believed once it has stood for a while and reads show it. A guarded one is ours already.
         if !self.fleet.guards_record() {
@@ -114,13 +98,13 @@ impl Rollout {
             let look = self.look_patiently(stop, emit).await.map_err(cannot_see)?;
             let seen = Lease::from_tags(&look.record);
             if seen.as_ref() == Some(&mine) {
-                self.hold.lease = Some(mine);
+                self.hold.own.take(mine, &look.record, renewed);
                 self.take_up(look)?;
                 self.refuse_other_ways().map_err(|error| with_remedy(&error))?;
                 let reason = "asked to stop before anything was replaced";
                 return Ok((*stop.borrow() != Stop::No).then(|| self.interrupted(reason)));
             }
-            if let Some(other) = seen.filter(|seen| Some(seen) != self.hold.found.as_ref()) {
+            if let Some(other) = seen.filter(|seen| Some(seen) != found.as_ref()) {
                 return Ok(Some(self.locked(&other.owner)));
             }
             if self.clock.now().since(written) > WATCH {
@@ -130,19 +114,21 @@ impl Rollout {
         }
     }
 
-    /// Writes `lease`. The owner of another that was written meanwhile, if so.
+    /// Writes `lease` over the one that was found: when the call began, or the owner of another that
+    /// was written meanwhile.
     async fn write_lease(
         &mut self,
         lease: &Lease,
+        over: Option<&Lease>,
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
-    ) -> Result<Option<String>, String> {
+    ) -> Result<Result<Moment, String>, String> {
         let mut schedule = crate::schedule::Schedule::retrying(self.caller.jitter);
         let mut failing_since = None;
         let action = Action::WriteRecord { tags: lease.tags() };
         loop {
-            self.hold.renewed = self.clock.now();
-            let Err(error) = self.fleet.act(&action).await else { return Ok(None) };
+            let began = self.moment();
+            let Err(error) = self.fleet.act(&action).await else { return Ok(Ok(began)) };
             let now = self.clock.now();
             let since = *failing_since.get_or_insert(now);
             let patient = now.since(since) <= PATIENCE && *stop.borrow() == Stop::No;
@@ -154,8 +140,8 @@ impl Rollout {
             self.look = self.look_patiently(stop, emit).await.map_err(cannot_see)?;
             let found = Lease::from_tags(&self.look.record);
             let other = found.filter(|found| found.owner != lease.owner);
-            if let Some(other) = other.filter(|other| Some(other) != self.hold.found.as_ref()) {
-                return Ok(Some(other.owner));
+            if let Some(other) = other.filter(|other| Some(other) != over) {
+                return Ok(Err(other.owner));
             }
         }
     }
@@ -168,25 +154,25 @@ impl Rollout {
         emit: &mut Emitter<'_>,
     ) -> Kept {
         if self.is_late_to_renew() {
-            self.hold.slept = true;
-            // It may have slept, and another one have been at work and gone since: what was seen
-            // before says nothing, and to renew would put a lease back that was taken off.
-            if let Err(error) = self.observe_patiently(stop, emit).await {
-                return Kept::Lost(self.lost_sight(&error));
+            // Another one may have been at work and gone since: what was seen before says nothing, and
+            // to renew would put a lease back that was taken off.
+            if let Some(lost) = self.look_after_standing_still(stop, emit).await {
+                return lost;
             }
         }
-        if let Some(reason) = self.superseded() {
-            self.progress.halt = Some(Halt::failed(reason, self.clock.now()));
-            return Kept::Lost(Outcome::Locked);
-        }
-        if let Some(since) = self.hold.off_since {
-            return self.look_for_the_lease(since, stop, emit).await;
+        match self.judge_hold(stop, emit).await {
+            Kept::Ours => {}
+            other => return other,
         }
         let Err(error) = self.renew().await else {
             self.hold.unrenewed = None;
-            return match self.is_late_to_renew() {
-                true => self.look_after_a_long_renewal(stop, emit).await,
-                false => Kept::Ours,
+            if !self.is_late_to_renew() {
+                return Kept::Ours;
+            }
+            // While the renewal waited for its turn this engine looked dead.
+            return match self.look_after_standing_still(stop, emit).await {
+                Some(lost) => lost,
+                None => self.judge_hold(stop, emit).await,
             };
         };
         tracing::warn!(%error, "cannot renew the lease");
@@ -208,143 +194,158 @@ impl Rollout {
             return Kept::Lost(self.give_up(reason));
         }
         emit.send(now, Event::Retrying { error: error.to_string() });
-        self.pause(LOOK_EVERY, stop).await;
-        match self.observe_patiently(stop, emit).await {
-            Ok(_) => Kept::Doubtful,
-            Err(error) => Kept::Lost(self.lost_sight(&error)),
-        }
+        self.look_once_more(stop, emit).await
     }
 
-    /// Looks do not show our lease: somebody has taken it off, and may have been at work. A look may
-    /// also be late, from before it was written. Nothing is done until that is known.
-    async fn look_for_the_lease(
-        &mut self,
-        since: Timestamp,
-        stop: &mut watch::Receiver<Stop>,
-        emit: &mut Emitter<'_>,
-    ) -> Kept {
-        let now = self.clock.now();
-        if now.since(since) > LOOKS_LAG {
-            let reason = "somebody has taken this engine's lease off the target: another one was at \
-                          work meanwhile, or a tool removes tags that it does not know (for Terraform's \
-                          AWS provider, ignore_tags { key_prefixes = [\"rolling:\"] } keeps them)";
-            self.progress.halt = Some(Halt::failed(reason.into(), now));
-            return Kept::Lost(Outcome::Locked);
-        }
-        self.pause(LOOK_EVERY, stop).await;
-        match self.observe_patiently(stop, emit).await {
-            Ok(_) => Kept::Doubtful,
-            Err(error) => Kept::Lost(self.lost_sight(&error)),
-        }
-    }
-
-    /// While a renewal waited for its turn this engine looked dead, and another one may have been
-    /// at work: what was seen before says little.
-    async fn look_after_a_long_renewal(
+    /// What the last look says. In doubt nothing is done but to look again.
+    async fn judge_hold(
         &mut self,
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
     ) -> Kept {
-        self.hold.slept = true;
-        if let Err(error) = self.observe_patiently(stop, emit).await {
-            return Kept::Lost(self.lost_sight(&error));
-        }
-        match self.superseded() {
-            None if self.hold.off_since.is_some() => Kept::Doubtful,
-            None => Kept::Ours,
-            Some(reason) => {
-                self.progress.halt = Some(Halt::failed(reason, self.clock.now()));
+        let now = self.moment();
+        match self.hold.own.judge(&self.look.record, self.look.at, now) {
+            Standing::Ours => Kept::Ours,
+            Standing::Doubtful => self.look_once_more(stop, emit).await,
+            Standing::Deleted => {
+                self.make_record_again(emit).await;
+                self.look_once_more(stop, emit).await
+            }
+            Standing::Lost(reason) => {
+                self.progress.halt = Some(Halt::failed(reason, now.now));
                 Kept::Lost(Outcome::Locked)
             }
         }
     }
 
+    async fn look_once_more(
+        &mut self,
+        stop: &mut watch::Receiver<Stop>,
+        emit: &mut Emitter<'_>,
+    ) -> Kept {
+        self.pause(LOOK_EVERY, stop).await;
+        match self.observe_patiently(stop, emit).await {
+            Ok(_) => Kept::Doubtful,
+            Err(error) => Kept::Lost(self.lost_sight(&error)),
+        }
+    }
+
+    async fn look_after_standing_still(
+        &mut self,
+        stop: &mut watch::Receiver<Stop>,
+        emit: &mut Emitter<'_>,
+    ) -> Option<Kept> {
+        self.hold.own.stands_still();
+        let looked = self.observe_patiently(stop, emit).await;
+        looked.err().map(|error| Kept::Lost(self.lost_sight(&error)))
+    }
+
+    /// Somebody has deleted the guarded record, and nobody is at work in our stead: it is all that
+    /// remembers what is borrowed. Only where there still is none it is written; where there is, a
+    /// look shows whose.
+    async fn make_record_again(&mut self, emit: &mut Emitter<'_>) {
+        let began = self.moment();
+        let Some(lease) = self.hold.own.next_lease(&self.look.record, began.wall) else { return };
+        let record = self.progress.record.as_ref().map(|record| record.tags());
+        let tags = lease.tags().into_iter().chain(record.unwrap_or_default()).collect();
+        let warning = "somebody has deleted the rollout record: it is made again from memory";
+        emit.send(began.now, Event::Warned { warning: warning.into() });
+        match self.fleet.act(&Action::WriteRecord { tags }).await {
+            Ok(_) => self.hold.own.renew(lease, began),
+            Err(error) => tracing::warn!(%error, "cannot make the record again"),
+        }
+    }
+
     /// Raises the counter when that is due.
     async fn renew(&mut self) -> Result<(), ProviderError> {
-        let now = self.clock.now();
-        if self.renewal_due(now) > Duration::ZERO {
+        let began = self.moment();
+        if self.renewal_due(began.now) > Duration::ZERO {
             return Ok(());
         }
-        let Some(lease) = &mut self.hold.lease else { return Ok(()) };
-        // A renewal whose answer was lost may show, and the counter has to move beyond it.
-        let seen = Lease::from_tags(&self.look.record).filter(|seen| seen.owner == lease.owner);
-        let last = seen.map_or(lease.counter, |seen| seen.counter.max(lease.counter));
-        let next = Lease { counter: last + 1, ..lease.clone() };
+        let Some(next) = self.hold.own.next_lease(&self.look.record, began.wall) else {
+            return Ok(());
+        };
         self.fleet.act(&Action::WriteRecord { tags: next.tags() }).await?;
-        *lease = next;
-        self.hold.renewed = now;
+        self.hold.own.renew(next, began);
         Ok(())
+    }
+
+    /// Waits for `asking`, which may take long, and renews the lease meanwhile: an engine that waits
+    /// looks alive. One that has stood still does not renew before it has looked.
+    pub(super) async fn renewing<T>(&mut self, asking: impl Future<Output = T>) -> T {
+        let mut asking = std::pin::pin!(asking);
+        while self.hold.own.may_renew_unseen(self.moment()) {
+            let due = self.renewal_due(self.clock.now());
+            tokio::select! {
+                biased;
+                answer = &mut asking => return answer,
+                () = self.clock.sleep(due.max(SOON)) => {}
+            }
+            self.renew_unseen().await;
+        }
+        asking.await
+    }
+
+    /// Renews the lease where that is due, and where nobody can have taken it over since it was.
+    pub(super) async fn renew_unseen(&mut self) {
+        if self.hold.own.may_renew_unseen(self.moment())
+            && let Err(error) = self.renew().await
+        {
+            tracing::warn!(%error, "cannot renew the lease while reads take long");
+        }
+    }
+
+    /// Now, by both clocks.
+    pub(super) fn moment(&self) -> Moment {
+        Moment { now: self.clock.now(), wall: self.clock.wall() }
     }
 
     /// Whether nobody else can be at work by now, as far as that can be known.
     pub(super) fn is_believed(&self) -> bool {
-        let since = || self.clock.now().since(self.hold.renewed);
-        !self.fleet.guards_record() || self.hold.lease.is_none() || since() < BELIEVE
+        self.hold.own.is_believed(self.moment())
     }
 
     /// Whether the lease should have been renewed well before now: what acts for long looks dead.
     pub(super) fn is_late_to_renew(&self) -> bool {
-        self.hold.lease.is_some() && self.clock.now().since(self.hold.renewed) >= RENEW * 2
+        self.hold.own.is_late(self.moment())
     }
 
     /// Whether the lease is ours.
     pub(super) fn held(&self) -> bool {
-        self.hold.lease.is_some()
+        self.hold.own.holds()
     }
 
     pub(super) fn renewal_due(&self, now: Timestamp) -> Duration {
-        match self.hold.lease {
-            Some(_) => (self.hold.renewed + RENEW).since(now),
-            None => Duration::MAX,
+        match self.hold.own.holds() {
+            true => (self.hold.own.renewed_at().now + RENEW).since(now),
+            false => Duration::MAX,
         }
     }
 
-    /// Why this engine must not go on, if the last look shows another at work.
-    fn superseded(&mut self) -> Option<String> {
-        let found = Lease::from_tags(&self.look.record);
-        let guards = self.fleet.guards_record();
-        let is_off = found.is_none() && self.hold.lease.is_some();
-        match is_off {
-            true if self.hold.erasing => self.hold.is_gone(),
-            true if guards => return Some("somebody has taken this engine's lease off".into()),
-            true => {
-                // From now on: a look that took long is no second one.
-                let now = self.clock.now();
-                self.hold.off_since.get_or_insert(now);
-            }
-            false => {
-                self.hold.off_since = None;
-                self.hold.slept &= self.hold.lease.is_none();
-            }
+    /// Takes in how a call ended, and how long it took: while it was on its way this process may
+    /// have stood still.
+    pub(super) fn called(&mut self, action: &Action, began: Moment, error: Option<&ProviderError>) {
+        let now = self.moment();
+        if began.age(now) >= LATE {
+            self.hold.own.stands_still();
         }
-        // Of tags a late look may show it once more.
-        self.hold.erasing &= !guards;
-        let other = found
-            .filter(|found| found.owner != self.caller.owner)
-            .filter(|found| Some(found) != self.hold.found.as_ref());
-        if let Some(other) = other {
-            return Some(format!("{} has taken the rollout over", other.owner));
+        match error.map(|error| error.effect) {
+            None | Some(Effect::Applied) => self.hold.own.did(action, true, now.now),
+            Some(Effect::Unknown) => self.hold.own.did(action, false, now.now),
+            Some(Effect::NotApplied) => {}
         }
-        let generation = self.progress.record.as_ref()?.generation;
-        let found = Record::from_tags(&self.look.record).ok()??;
-        (found.generation > generation)
-            .then(|| format!("rollout {} to {} has begun since", found.id, found.to))
-    }
-
-    /// Takes in how long a call took: while it was on its way this process may have stood still.
-    pub(super) fn called(&mut self, began: Timestamp) {
-        self.hold.slept |= self.clock.now().since(began) >= RENEW * 2;
     }
 
     /// Whether what was done is undone since: the last call was on its way while this process stood
     /// still, and somebody else has rolled the fleet meanwhile.
     pub(super) fn is_overtaken(&mut self) -> bool {
         let old = View::new(&self.input(self.look.at)).candidates().next().is_some();
-        if self.hold.slept && old {
+        let overtaken = self.hold.own.stood_still() && old;
+        if overtaken {
             let reason = "somebody else has rolled the fleet since".to_owned();
             self.progress.halt = Some(Halt::failed(reason, self.clock.now()));
         }
-        self.hold.slept && old
+        overtaken
     }
 
     /// Takes the lease off a target whose record stays. Should that fail, it stands still, which
@@ -357,7 +358,7 @@ impl Rollout {
 
     /// Takes tags off the target, if the lease is ours.
     pub(super) async fn take_off<const N: usize>(&self, keys: [&str; N]) {
-        if self.hold.lease.is_none() {
+        if !self.held() {
             return;
         }
         let keys = keys.into_iter().map(str::to_owned).collect();

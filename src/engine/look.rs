@@ -134,6 +134,7 @@ impl Rollout {
         emit: &mut Emitter<'_>,
     ) -> Result<Observation, ProviderError> {
         let ask = |fleet: Arc<dyn Fleet>| async move { fleet.observe().await };
+        self.looked = self.moment();
         let look = self.ask_patiently(stop, emit, ask).await?;
         self.ticks += 1;
         Ok(look)
@@ -141,7 +142,7 @@ impl Rollout {
 
     /// Asks again, as long as that may help and nobody wants the rollout to stop.
     pub(super) async fn ask_patiently<T, F: Future<Output = Result<T, ProviderError>>>(
-        &self,
+        &mut self,
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
         ask: impl Fn(Arc<dyn Fleet>) -> F,
@@ -150,7 +151,8 @@ impl Rollout {
         let begin = self.clock.now();
         let mut failing_since = None;
         loop {
-            let error = match ask(Arc::clone(&self.fleet)).await {
+            let asking = ask(Arc::clone(&self.fleet));
+            let error = match self.renewing(asking).await {
                 Ok(found) => return Ok(found),
                 Err(error) => error,
             };
@@ -174,6 +176,7 @@ impl Rollout {
                 // The request has been heard, and ends no further pause.
                 _ => self.clock.sleep(schedule.pause()).await,
             }
+            self.renew_unseen().await;
         }
     }
 

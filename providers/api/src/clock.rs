@@ -43,8 +43,14 @@ impl std::ops::Add<Duration> for Timestamp {
 /// Where the engine gets its time and does its waiting.
 #[async_trait]
 pub trait Clock: Send + Sync {
-    /// The time now. Never steps back.
+    /// The time now. Never steps back, and goes on while the machine sleeps.
     fn now(&self) -> Timestamp;
+
+    /// What the wall clock shows. It may be set, forwards or back; a machine that was copied or moved
+    /// while it stood still may learn by it alone that time has passed.
+    fn wall(&self) -> Timestamp {
+        self.now()
+    }
 
     /// Waits for `duration` of this clock's time. Cancel-safe.
     async fn sleep(&self, duration: Duration);

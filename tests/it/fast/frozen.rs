@@ -9,13 +9,15 @@ use async_trait::async_trait;
 use rolling::control::Word;
 use rolling::engine::{Caller, Rollout, Stop};
 use rolling::event::Outcome;
-use rolling::spec::{BatchSize, OnFailure, Policy, RollingDeployment};
+use rolling::spec::{BatchSize, Bound, OnFailure, Pacing, Policy, RollingDeployment};
 use rolling_provider::{
-    Action, Activity, Alarm, Clock, Done, Fleet, Observation, ProviderError, Target, Timestamp,
+    Action, Activity, Alarm, Clock, Done, Fleet, Observation, ProviderError, Tags, Target,
+    Timestamp,
 };
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Simulator, VirtualClock};
 use tokio::sync::watch;
 
+use super::guarded::{GuardedFleet, Object};
 use super::properties::{block_on, look, suspended};
 use crate::world::{caller, fleet, roll, seconds, spec};
 
@@ -40,7 +42,10 @@ enum At {
 }
 
 struct Frozen {
-    inner: Arc<Simulator>,
+    inner: Arc<dyn Fleet>,
+    simulator: Arc<Simulator>,
+    /// Where the record is kept, if beside the fleet.
+    object: Option<Object>,
     spec: RollingDeployment,
     at: At,
     meanwhile: Meanwhile,
@@ -52,9 +57,16 @@ struct Frozen {
 }
 
 impl Frozen {
-    /// Stands still, if the lease is this engine's by now, and there is a rollout for a word.
-    async fn freeze(&self) {
-        let tags = look(&self.inner).record;
+    /// Stands still, if the lease is this engine's by now, and there is a rollout for a word. No task
+    /// of it goes on meanwhile.
+    fn freeze(&self) {
+        std::thread::scope(|scope| {
+            scope.spawn(|| block_on(self.others_are_at_work())).join().expect("to wake up");
+        });
+    }
+
+    async fn others_are_at_work(&self) {
+        let tags = record(&self.simulator, self.object.as_ref());
         let lease = tags.get("rolling:lease").cloned().unwrap_or_default();
         let is_word = matches!(self.meanwhile, Meanwhile::Word(_));
         if !lease.contains("owner=frozen") || (is_word && !tags.contains_key("rolling:rollout")) {
@@ -62,9 +74,10 @@ impl Frozen {
         }
         let (_keep, stop) = watch::channel(Stop::No);
         if self.meanwhile == Meanwhile::Other {
-            self.inner.retarget("v3".into());
+            self.simulator.retarget("v3".into());
         }
-        let other = Rollout::prepare(self.inner.clone(), self.spec.clone(), &caller()).await;
+        let fleet = open(&self.simulator, self.object.as_ref());
+        let other = Rollout::prepare(fleet, self.spec.clone(), &caller()).await;
         let other = other.expect("prepare");
         match self.meanwhile {
             Meanwhile::Word(word) => {
@@ -88,7 +101,7 @@ impl Fleet for Frozen {
     async fn observe(&self) -> Result<Observation, ProviderError> {
         let look = self.inner.observe().await;
         if self.at == At::Look(self.looks.fetch_add(1, Ordering::Relaxed)) {
-            self.freeze().await;
+            self.freeze();
         }
         look
     }
@@ -105,12 +118,14 @@ impl Fleet for Frozen {
         if self.froze.load(Ordering::Relaxed) {
             self.after.fetch_add(1, Ordering::Relaxed);
         }
-        // A lease that is on its way is put back beside what the other has done.
-        let renews = matches!(action, Action::WriteRecord { tags } if tags.len() == 1);
-        if self.at == At::Call(self.calls.fetch_add(1, Ordering::Relaxed)) && !renews {
-            self.freeze().await;
+        if self.at == At::Call(self.calls.fetch_add(1, Ordering::Relaxed)) {
+            self.freeze();
         }
         self.inner.act(action).await
+    }
+
+    fn guards_record(&self) -> bool {
+        self.object.is_some()
     }
 
     fn clock(&self) -> Arc<dyn Clock> {
@@ -118,13 +133,34 @@ impl Fleet for Frozen {
     }
 }
 
+/// One engine's fleet.
+fn open(simulator: &Arc<Simulator>, object: Option<&Object>) -> Arc<dyn Fleet> {
+    match object {
+        None => simulator.clone(),
+        Some(object) => Arc::new(GuardedFleet::new(simulator.clone(), object.clone())),
+    }
+}
+
+fn record(simulator: &Simulator, object: Option<&Object>) -> Tags {
+    object.map_or_else(|| look(simulator).record, Object::tags)
+}
+
 /// Whether it got to stand still there, and what it did afterwards.
-fn run(config: &FleetConfig, spec: &RollingDeployment, at: At, meanwhile: Meanwhile) -> bool {
+fn run(
+    config: &FleetConfig,
+    spec: &RollingDeployment,
+    at: At,
+    meanwhile: Meanwhile,
+    guarded: bool,
+) -> bool {
     block_on(async {
         let clock = Arc::new(VirtualClock::new(EPOCH));
         let simulator = Arc::new(Simulator::in_memory(config.clone(), clock));
+        let object = guarded.then(Object::default);
         let frozen = Arc::new(Frozen {
-            inner: simulator,
+            inner: open(&simulator, object.as_ref()),
+            simulator,
+            object,
             spec: spec.clone(),
             at,
             meanwhile,
@@ -140,16 +176,18 @@ fn run(config: &FleetConfig, spec: &RollingDeployment, at: At, meanwhile: Meanwh
         let froze = frozen.froze.load(Ordering::Relaxed);
         if froze {
             let did = frozen.after.load(Ordering::Relaxed);
-            assert_eq!(did, 0, "{at:?} {meanwhile:?}: {:?} {:?}", report.outcome, report.reason);
+            let what = format!("{:?} {guarded} {at:?} {meanwhile:?}", spec.policy);
+            assert_eq!(did, 0, "{what}: {:?} {:?}", report.outcome, report.reason);
             // The call on its way may have been the last one: what it tells is true all the same.
-            let truth = look(&frozen.inner);
+            let truth = look(&frozen.simulator);
+            let left = record(&frozen.simulator, frozen.object.as_ref());
             let mut live = truth.instances.values().filter(|i| i.lifecycle.is_live());
             let all = live.all(|instance| instance.revision == report.completed);
             let ended = matches!(report.outcome, Outcome::Succeeded | Outcome::RolledBack);
-            let is_done = ended && all && truth.record.is_empty();
+            let is_done = ended && all && left.is_empty();
             let is_locked = report.outcome == Outcome::Locked;
             let why = &report.reason;
-            assert!(is_locked || is_done, "{at:?} {meanwhile:?}: {:?} {why:?}", report.outcome);
+            assert!(is_locked || is_done, "{what}: {:?} {why:?}", report.outcome);
         }
         froze
     })
@@ -157,13 +195,6 @@ fn run(config: &FleetConfig, spec: &RollingDeployment, at: At, meanwhile: Meanwh
 
 #[test]
 fn an_engine_that_stood_still_while_somebody_else_was_at_work_does_nothing_more() {
-    let stories = [
-        (Policy::Rolling(BatchSize::Fixed(2)), None),
-        (Policy::RollingWithAdditionalBatch(BatchSize::Fixed(2)), None),
-        (Policy::Immutable, None),
-        (Policy::BlueGreen { terminate_after: seconds(30) }, None),
-        (Policy::Rolling(BatchSize::Fixed(2)), Some(Behaviour::Unhealthy)),
-    ];
     let others = [
         Meanwhile::Finish,
         Meanwhile::Other,
@@ -171,13 +202,9 @@ fn an_engine_that_stood_still_while_somebody_else_was_at_work_does_nothing_more(
         Meanwhile::Word(Word::Pause),
         Meanwhile::Word(Word::Rollback),
     ];
-    let mut moments = 0;
-    for (policy, bad) in stories {
-        let mut config = FleetConfig { instances: 4, boot_sigma: 0.0, ..fleet() };
-        config.bad_revisions.extend(bad.map(|bad| ("v2".into(), bad)));
-        let mut spec = RollingDeployment { on_failure: OnFailure::Rollback, ..spec(policy) };
-        spec.suspend_processes = suspended(&mut config, policy);
-        spec.health.healthy_timeout = seconds(300);
+    let (mut moments, mut told) = (0, 0);
+    for (config, spec) in stories() {
+        told += 1;
         let calls = block_on(async {
             let clock = Arc::new(VirtualClock::new(EPOCH));
             let simulator = Arc::new(Simulator::in_memory(config.clone(), clock));
@@ -185,11 +212,46 @@ fn an_engine_that_stood_still_while_somebody_else_was_at_work_does_nothing_more(
         });
         for other in others {
             for number in 1..u32::try_from(calls).expect("few") {
-                moments += usize::from(run(&config, &spec, At::Call(number), other));
-                moments += usize::from(run(&config, &spec, At::Look(number), other));
+                for guarded in [false, true] {
+                    for at in [At::Call(number), At::Look(number)] {
+                        moments += usize::from(run(&config, &spec, at, other, guarded));
+                    }
+                }
             }
         }
     }
-    eprintln!("stood still at {moments} moments");
-    assert!(moments > 300, "{moments}");
+    eprintln!("stood still at {moments} moments of {told} stories");
+    assert!(moments > 5000 && told >= 12, "{moments} {told}");
+}
+
+fn stories() -> Vec<(FleetConfig, RollingDeployment)> {
+    let two = BatchSize::Fixed(2);
+    let policies = [
+        Policy::Rolling(two),
+        Policy::RollingWithAdditionalBatch(two),
+        Policy::RollingWithin { surge: Bound::Count(1), unavailable: Bound::Count(1) },
+        Policy::Immutable,
+        Policy::AllAtOnce,
+        Policy::BlueGreen { terminate_after: seconds(30) },
+        Policy::TrafficSplitting { percent: 20, evaluation_time: seconds(30) },
+    ];
+    let story = |policy: Policy, bad: Option<Behaviour>| {
+        let mut config = FleetConfig { instances: 4, boot_sigma: 0.0, ..fleet() };
+        config.bad_revisions.extend(bad.map(|bad| ("v2".into(), bad)));
+        let mut spec = RollingDeployment { on_failure: OnFailure::Rollback, ..spec(policy) };
+        spec.suspend_processes = suspended(&mut config, policy);
+        spec.health.healthy_timeout = seconds(300);
+        (config, spec)
+    };
+    let mut stories: Vec<_> = policies.into_iter().map(|policy| story(policy, None)).collect();
+    let unhealthy = Some(Behaviour::Unhealthy);
+    stories.push(story(Policy::Rolling(two), unhealthy));
+    stories.push(story(Policy::RollingWithAdditionalBatch(two), unhealthy));
+    stories.push(story(Policy::BlueGreen { terminate_after: seconds(30) }, unhealthy));
+    let (config, spec) = story(Policy::RollingWithAdditionalBatch(two), None);
+    stories.push((config, RollingDeployment { pacing: Pacing::Continuous, ..spec }));
+    let (config, spec) = story(Policy::Rolling(two), None);
+    let plain = FleetConfig { plain: true, ..config };
+    stories.push((plain, RollingDeployment { suspend_processes: BTreeSet::new(), ..spec }));
+    stories
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use rolling::event::Outcome;
+use rolling::event::{Envelope, Event, Outcome};
 use rolling::record::{LEASE, ROLLOUT};
+use rolling::spec::{BatchSize, Policy};
 use rolling_provider::{
     Action, Activity, Alarm, Clock, Done, Effect, ErrorKind, Fleet, Observation, ProviderError,
     Tags, Target, Timestamp,
@@ -21,27 +22,43 @@ enum Other {
     Nothing,
     TakesOver,
     TakesOverAndIsDone,
+    /// Nobody is at work: a person, or a rule of the bucket, deletes the object.
+    Deletes,
 }
 
-/// A simulator whose record is kept beside it, under a number that every write raises. At its `at`th
-/// mutation the engine falls asleep for longer than anybody watches a lease.
-struct Guarded {
+/// A record that is kept beside a fleet, under a number that every write raises.
+#[derive(Clone, Default)]
+pub struct Object(Arc<Mutex<(Tags, u64)>>);
+
+impl Object {
+    pub fn tags(&self) -> Tags {
+        self.0.lock().expect("it").0.clone()
+    }
+
+    /// What somebody does to it who asks for no number.
+    pub fn change(&self, change: impl FnOnce(&mut Tags)) {
+        let mut kept = self.0.lock().expect("it");
+        change(&mut kept.0);
+        kept.1 += 1;
+    }
+}
+
+/// One engine's view of a simulator whose record is kept in an object: it writes only over what it has
+/// seen.
+pub struct GuardedFleet {
     inner: Arc<Simulator>,
-    at: usize,
-    other: Other,
-    kept: Mutex<(Tags, u64)>,
+    object: Object,
     seen: Mutex<(Tags, u64)>,
-    done: Mutex<Vec<Action>>,
 }
 
-impl Guarded {
-    fn new(inner: Arc<Simulator>, at: usize, other: Other) -> Arc<Self> {
-        let (kept, seen, done) = Default::default();
-        Arc::new(Self { inner, at, other, kept, seen, done })
+impl GuardedFleet {
+    pub fn new(inner: Arc<Simulator>, object: Object) -> Self {
+        Self { inner, object, seen: Mutex::default() }
     }
 
     fn write(&self, change: impl FnOnce(&mut Tags)) -> Result<(), ProviderError> {
-        let (mut kept, mut seen) = (self.kept.lock().expect("it"), self.seen.lock().expect("it"));
+        let (mut kept, mut seen) =
+            (self.object.0.lock().expect("it"), self.seen.lock().expect("it"));
         if kept.1 != seen.1 {
             return Err(ProviderError {
                 operation: "Write".into(),
@@ -58,30 +75,17 @@ impl Guarded {
         *seen = kept.clone();
         Ok(())
     }
-
-    async fn sleep(&self) {
-        self.inner.clock().sleep(seconds(45)).await;
-        let mut kept = self.kept.lock().expect("it");
-        match self.other {
-            Other::Nothing => {}
-            Other::TakesOver => {
-                kept.0.insert(LEASE.into(), "v=1 owner=other counter=9".into());
-                kept.1 += 1;
-            }
-            Other::TakesOverAndIsDone => *kept = (Tags::new(), kept.1 + 9),
-        }
-    }
 }
 
 #[async_trait]
-impl Fleet for Guarded {
+impl Fleet for GuardedFleet {
     async fn resolve(&self) -> Result<Target, ProviderError> {
         self.inner.resolve().await
     }
 
     async fn observe(&self) -> Result<Observation, ProviderError> {
         let look = self.inner.observe().await?;
-        let kept = self.kept.lock().expect("it").clone();
+        let kept = self.object.0.lock().expect("it").clone();
         *self.seen.lock().expect("it") = kept.clone();
         Ok(Observation { record: kept.0, ..look })
     }
@@ -99,18 +103,75 @@ impl Fleet for Guarded {
     }
 
     async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
-        let mut done = Done::default();
         match action {
-            Action::WriteRecord { tags } => {
-                self.write(|kept| kept.extend(tags.clone()))?;
-            }
+            Action::WriteRecord { tags } => self.write(|kept| kept.extend(tags.clone()))?,
             Action::EraseRecord { keys } => {
                 self.write(|kept| kept.retain(|key, _| !keys.contains(key)))?;
             }
-            other => {
-                done = self.inner.act(other).await?;
+            other => return self.inner.act(other).await,
+        }
+        Ok(Done::default())
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.inner.clock()
+    }
+}
+
+/// At its `at`th mutation the engine falls asleep for longer than anybody watches a lease, or for a
+/// moment in which somebody deletes the object.
+struct Guarded {
+    inner: GuardedFleet,
+    at: usize,
+    other: Other,
+    done: Mutex<Vec<Action>>,
+}
+
+impl Guarded {
+    fn new(inner: Arc<Simulator>, at: usize, other: Other) -> Arc<Self> {
+        let inner = GuardedFleet::new(inner, Object::default());
+        Arc::new(Self { inner, at, other, done: Mutex::default() })
+    }
+
+    async fn sleep(&self) {
+        let time = if self.other == Other::Deletes { 1 } else { 45 };
+        self.inner.clock().sleep(seconds(time)).await;
+        match self.other {
+            Other::Nothing => {}
+            Other::TakesOver => self.inner.object.change(|kept| {
+                kept.insert(LEASE.into(), "v=1 owner=other counter=9".into());
+            }),
+            Other::TakesOverAndIsDone | Other::Deletes => {
+                self.inner.object.change(Tags::clear);
             }
         }
+    }
+}
+
+#[async_trait]
+impl Fleet for Guarded {
+    async fn resolve(&self) -> Result<Target, ProviderError> {
+        self.inner.resolve().await
+    }
+
+    async fn observe(&self) -> Result<Observation, ProviderError> {
+        self.inner.observe().await
+    }
+
+    async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
+        self.inner.alarms(names).await
+    }
+
+    async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
+        self.inner.activities(since).await
+    }
+
+    fn guards_record(&self) -> bool {
+        true
+    }
+
+    async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
+        let done = self.inner.act(action).await?;
         self.done.lock().expect("it").push(action.clone());
         if self.done.lock().expect("it").len() == self.at {
             self.sleep().await;
@@ -130,7 +191,7 @@ async fn after_a_sleep_at_any_mutation_an_engine_without_its_lease_does_nothing_
     assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report.reason);
     let all = undisturbed.done.lock().expect("it").len();
     assert!(all > 20, "{all}");
-    assert!(undisturbed.kept.lock().expect("it").0.is_empty(), "nothing is left");
+    assert!(undisturbed.inner.object.tags().is_empty(), "nothing is left");
 
     // The last one erases the record, lease and all.
     for at in 1..all {
@@ -142,8 +203,8 @@ async fn after_a_sleep_at_any_mutation_an_engine_without_its_lease_does_nothing_
             assert_ne!(told.report.outcome, Outcome::Succeeded, "{other:?} after {at}");
             if other == Other::TakesOver {
                 assert_eq!(told.report.outcome, Outcome::Locked, "after {at}");
-                let kept = guarded.kept.lock().expect("it");
-                assert!(kept.0[LEASE].contains("owner=other"), "it is left alone: {kept:?}");
+                let kept = guarded.inner.object.tags();
+                assert!(kept[LEASE].contains("owner=other"), "it is left alone: {kept:?}");
             }
         }
     }
@@ -155,7 +216,27 @@ async fn after_a_sleep_that_nobody_used_a_rollout_goes_on() {
         let guarded = Guarded::new(simulate(fleet()), at, Other::Nothing);
         let told = roll(guarded.clone(), spec(thirty_percent())).await;
         assert_eq!(told.report.outcome, Outcome::Succeeded, "{at}: {:?}", told.report.reason);
-        let kept = guarded.kept.lock().expect("it");
-        assert!(!kept.0.contains_key(ROLLOUT) && !kept.0.contains_key(LEASE), "{kept:?}");
+        let kept = guarded.inner.object.tags();
+        assert!(!kept.contains_key(ROLLOUT) && !kept.contains_key(LEASE), "{kept:?}");
     }
+}
+
+#[tokio::test]
+async fn a_record_that_somebody_deletes_is_made_again_and_nothing_stays_borrowed() {
+    let policy = Policy::RollingWithAdditionalBatch(BatchSize::Fixed(3));
+    let mut remade = 0;
+    // Before the first lease shows, nothing is begun.
+    for at in 2..40 {
+        let simulator = simulate(fleet());
+        let guarded = Guarded::new(simulator.clone(), at, Other::Deletes);
+        let told = roll(guarded.clone(), spec(policy)).await;
+        assert_eq!(told.report.outcome, Outcome::Succeeded, "{at}: {:?}", told.report.reason);
+        let warned = |event: &Envelope| matches!(&event.event, Event::Warned { .. });
+        remade += usize::from(told.events.iter().any(warned));
+        let look = simulator.truth().expect("the fleet");
+        assert!(look.suspended.is_empty() && look.desired() == 10, "{at}: {look:?}");
+        let kept = guarded.inner.object.tags();
+        assert!(!kept.contains_key(ROLLOUT) && !kept.contains_key(LEASE), "{at}: {kept:?}");
+    }
+    assert!(remade > 20, "{remade}");
 }

@@ -1,0 +1,265 @@
+//! Whether the rollout is still this engine's, by what looks show. Pure.
+//!
+//! An engine holds a rollout by its lease, and knows the record as it left it. A look that shows
+//! another lease, none, or another record than any this engine has written says that somebody else
+//! is, or was, at work. It may also be late, so it is believed once a second look, later than looks
+//! may lag, says the same. Until then nothing is done.
+//!
+//! A process may stand still (Ctrl-Z, a paused container, a closed laptop) for longer than others
+//! watch a lease. What was seen before says nothing then: it looks again before it does anything.
+
+use std::time::Duration;
+
+use rolling_provider::{Action, Tags, Timestamp};
+
+use crate::lease::{BELIEVE, Lease, RENEW, WATCH};
+use crate::progress::LOOKS_LAG;
+use crate::record::{LEASE, RECORD, ROLLOUT, Record};
+
+/// Two thirds of the watch: a lease that was renewed so long ago may be somebody else's soon, and
+/// what is known by a look of that age is known no more.
+pub const LATE: Duration = Duration::from_secs(WATCH.as_secs() * 2 / 3);
+const _: () = assert!(LATE.as_secs() == RENEW.as_secs() * 2 && BELIEVE.as_secs() <= LATE.as_secs());
+
+/// A moment, by the engine's clock and by the wall clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Moment {
+    /// By the clock that never steps back and counts sleep.
+    pub now: Timestamp,
+    /// By the wall clock, which jumps where a machine was stopped and moved.
+    pub wall: Timestamp,
+}
+
+impl Moment {
+    /// How long ago this was at `later`, by whichever clock says more. A wall clock that was set
+    /// back says as much as one that was set forward: nobody knows how long ago it was.
+    pub fn age(self, later: Moment) -> Duration {
+        let wall = later.wall.since(self.wall).max(self.wall.since(later.wall));
+        later.now.since(self.now).max(wall)
+    }
+}
+
+/// Whether the rollout is this engine's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// As far as that can be known.
+    Ours,
+    /// A look says that it is not, and may be late: do nothing, and look again.
+    Doubtful,
+    /// The guarded record is gone, and nobody can have taken the rollout over: make it again, where
+    /// there still is none.
+    Deleted,
+    /// It is not: why, as a sentence.
+    Lost(String),
+}
+
+/// A record that this engine has left on the target; no tags for none.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Left {
+    tags: Tags,
+    /// When another one was written over it. Looks may show it for a while.
+    replaced: Option<Timestamp>,
+}
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Ownership {
+    me: String,
+    /// Whether the record is guarded: then reads do not lag, and nobody writes what he has not seen.
+    guards: bool,
+    /// Ours, once it is ours.
+    lease: Option<Lease>,
+    /// When the last call that renewed it began.
+    renewed: Moment,
+    /// Nobody knows whether the lease was taken off with the record.
+    erasing: bool,
+    /// Since when looks say that somebody else is, or was, at work.
+    doubted: Option<Timestamp>,
+    /// Whether nobody can have taken the rollout over by then: the lease was renewed too lately.
+    too_early: bool,
+    /// Whether this process may have stood still since a look showed all as it had left it.
+    stood_still: bool,
+    /// What may show, the latest last.
+    left: Vec<Left>,
+}
+
+impl Ownership {
+    /// Of an engine called `me` that holds nothing yet.
+    pub fn new(me: impl Into<String>, guards: bool) -> Self {
+        Self {
+            me: me.into(),
+            guards,
+            lease: None,
+            renewed: Moment::default(),
+            erasing: false,
+            doubted: None,
+            too_early: false,
+            stood_still: false,
+            left: Vec::new(),
+        }
+    }
+
+    /// `lease`, which was written by a call that began at `renewed`, stands in `look`.
+    pub fn take(&mut self, lease: Lease, look: &Tags, renewed: Moment) {
+        let tags = record_in(look);
+        *self = Self { lease: Some(lease), renewed, ..Self::new(self.me.clone(), self.guards) };
+        self.left.push(Left { tags, replaced: None });
+    }
+
+    /// Whether the lease is ours.
+    pub fn holds(&self) -> bool {
+        self.lease.is_some()
+    }
+
+    /// When the last call that renewed the lease began.
+    pub fn renewed_at(&self) -> Moment {
+        self.renewed
+    }
+
+    /// Whether the lease should have been renewed well before `now`: look again first.
+    pub fn is_late(&self, now: Moment) -> bool {
+        self.lease.is_some() && self.renewed.age(now) >= LATE
+    }
+
+    /// Whether nobody else can be at work by now, as far as that can be known.
+    pub fn is_believed(&self, now: Moment) -> bool {
+        !self.guards || self.lease.is_none() || self.renewed.age(now) < BELIEVE
+    }
+
+    /// This process may have stood still.
+    pub fn stands_still(&mut self) {
+        self.stood_still = true;
+    }
+
+    /// Whether it may have since a look showed all as this engine had left it.
+    pub fn stood_still(&self) -> bool {
+        self.stood_still
+    }
+
+    /// The lease as it is to be renewed, after `look`. A renewal whose answer was lost may show there,
+    /// and the counter has to move beyond it.
+    pub fn next_lease(&self, look: &Tags, wall: Timestamp) -> Option<Lease> {
+        let lease = self.lease.as_ref()?;
+        let seen = Lease::from_tags(look).filter(|seen| seen.owner == self.me);
+        let last = seen.map_or(lease.counter, |seen| seen.counter.max(lease.counter));
+        Some(Lease { counter: last + 1, at: Some(wall), ..lease.clone() })
+    }
+
+    /// Whether the lease may be renewed at `now` although no look has shown it since the last time:
+    /// nobody can have taken it over meanwhile.
+    pub fn may_renew_unseen(&self, now: Moment) -> bool {
+        self.holds() && !self.is_late(now) && self.doubted.is_none() && !self.stood_still
+    }
+
+    /// `lease` was written by a call that began at `at`.
+    pub fn renew(&mut self, lease: Lease, at: Moment) {
+        (self.lease, self.renewed) = (Some(lease), at);
+    }
+
+    /// The cloud has accepted `action`, at `now`; or not, and no answer tells: `sure` is `false`.
+    pub fn did(&mut self, action: &Action, sure: bool, now: Timestamp) {
+        match action {
+            Action::WriteRecord { tags } if tags.contains_key(ROLLOUT) => {
+                self.leave(record_in(tags), sure, now);
+            }
+            Action::EraseRecord { keys } => {
+                if keys.contains(ROLLOUT) {
+                    self.leave(Tags::new(), sure, now);
+                }
+                if keys.contains(LEASE) {
+                    self.lease = self.lease.take().filter(|_| !sure);
+                    self.erasing = !sure;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn leave(&mut self, tags: Tags, sure: bool, now: Timestamp) {
+        for left in self.left.iter_mut().filter(|left| sure && left.replaced.is_none()) {
+            left.replaced = Some(now);
+        }
+        self.left.push(Left { tags, replaced: None });
+    }
+
+    /// What `look` says, of tags that were read from `looked` on, at `now`.
+    pub fn judge(&mut self, look: &Tags, looked: Timestamp, now: Moment) -> Standing {
+        if self.lease.is_none() {
+            return Standing::Ours;
+        }
+        let lag = if self.guards { Duration::ZERO } else { LOOKS_LAG };
+        self.left.retain(|left| left.replaced.is_none_or(|at| looked.since(at) <= lag));
+        if self.doubted.is_none() {
+            self.too_early = self.renewed.age(now) < LATE && !self.stood_still;
+        }
+        let Some(sign) = self.sign(look) else {
+            (self.doubted, self.stood_still) = (None, false);
+            // Of tags a late look may show the lease once more.
+            self.erasing &= !self.guards;
+            return Standing::Ours;
+        };
+        if self.erasing && !look.contains_key(LEASE) {
+            self.lease = None;
+            return Standing::Ours;
+        }
+        if self.guards {
+            let is_deleted = !look.contains_key(LEASE) && !look.contains_key(ROLLOUT);
+            return match is_deleted && self.too_early {
+                true => Standing::Deleted,
+                false => Standing::Lost(sign),
+            };
+        }
+        // From now on: a look that took long is no second one.
+        let doubted = *self.doubted.get_or_insert(now.now);
+        if looked.since(doubted) > LOOKS_LAG { Standing::Lost(sign) } else { Standing::Doubtful }
+    }
+
+    /// What about `look` says that somebody else is, or was, at work, as a sentence.
+    fn sign(&self, look: &Tags) -> Option<String> {
+        match Lease::from_tags(look) {
+            None if self.too_early => return Some(REMOVED.into()),
+            None => return Some(TAKEN_OFF.into()),
+            Some(lease) if lease.owner != self.me => {
+                return Some(format!("{} has taken the rollout over", lease.owner));
+            }
+            Some(_) => {}
+        }
+        if self.left.iter().any(|left| left.shows_in(look)) {
+            return None;
+        }
+        Some(match Record::from_tags(look) {
+            Ok(None) => "somebody has ended the rollout and taken its record off".into(),
+            Ok(Some(record)) => {
+                let (id, to, status) = (&record.id, &record.to, record.status());
+                format!("somebody else has worked on it: rollout {id} to {to} is {status}")
+            }
+            Err(why) => format!("somebody has changed the record: {why}"),
+        })
+    }
+}
+
+/// Why a lease is gone that was renewed a while ago.
+const TAKEN_OFF: &str = "somebody has taken this engine's lease off the target: another one was at \
+                         work meanwhile, or a tool removes tags that it does not know";
+
+/// Why one is gone that nobody can have taken over yet.
+const REMOVED: &str = "the tags that start with rolling: were removed from the target, and not by \
+                       another engine: a tool removes tags that it does not know (for Terraform's \
+                       AWS provider, ignore_tags { key_prefixes = [\"rolling:\"] } keeps them)";
+
+impl Left {
+    fn shows_in(&self, look: &Tags) -> bool {
+        let is_there = look.contains_key(ROLLOUT);
+        is_there != self.tags.is_empty()
+            && self.tags.iter().all(|(key, value)| look.get(key) == Some(value))
+    }
+}
+
+/// The tags of a record in `tags`, beside which there may be others.
+fn record_in(tags: &Tags) -> Tags {
+    if !tags.contains_key(ROLLOUT) {
+        return Tags::new();
+    }
+    let is_of_it = |key: &String| RECORD.contains(&key.as_str());
+    tags.iter().filter(|(key, _)| is_of_it(key)).map(|(k, v)| (k.clone(), v.clone())).collect()
+}
