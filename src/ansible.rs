@@ -16,7 +16,7 @@ use rolling_provider::ProviderError;
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
-use self::answer::{Answer, as_asked};
+use self::answer::Answer;
 use self::arguments::{PROVIDER, Task};
 use crate::cli::{Edge, say};
 use crate::control::Word;
@@ -65,7 +65,9 @@ async fn carry_out(task: &Task, edge: &Edge) -> Result<Answer, Vec<Diagnostic>> 
             let before = answer::shown(&rollout.instances());
             rollout.allow(word).map_err(|error| place(&error))?;
             let mut answer = match rollout.idle(word) {
-                Some(why) => Answer { msg: why, ..Answer::default() },
+                Some(told) => {
+                    Answer { msg: told.words, failed: !told.as_asked, ..Answer::default() }
+                }
                 None if task.mode.check => Answer {
                     changed: true,
                     msg: format!(
@@ -170,29 +172,19 @@ async fn tell(
     let mut acted = false;
     let done = rollout.command(word, stop, &mut |told| acted |= has_acted(&told.event)).await;
     let done = done.map_err(|error| vec![Diagnostic::from_provider(&error, "", PROVIDER)])?;
-    let (failed, msg) = match done {
-        Commanded::Idle(why) => return Ok(Answer { msg: why, ..Answer::default() }),
-        Commanded::Heard(owner, Some(record)) => {
-            let (id, status) = (&record.id, record.status());
-            (false, format!("heard by {owner}; rollout {id} is {status}"))
-        }
-        Commanded::Heard(owner, None) => {
-            (false, format!("{owner} has ended the rollout meanwhile"))
-        }
-        Commanded::Unheard(owner) => {
-            (true, format!("{owner} is at work and does not react; run the task again"))
-        }
-        Commanded::Left(owner) => {
-            (true, format!("the word is left for {owner}, which has not reacted yet"))
-        }
+    let as_asked = done.is_as_asked(word);
+    match done {
         Commanded::Ran(report) => {
             let was_stopped = *interrupted.borrow() != Stop::No;
-            let failed = !as_asked(Some(word), report.outcome)
-                || was_stopped && report.outcome == Outcome::Aborted;
+            let failed = !as_asked || was_stopped && report.outcome == Outcome::Aborted;
             let facts = state::after(&json!({}), &id, &now, &report);
             let msg = answer::ended(&report);
-            return Ok(Answer { changed: acted, failed, msg, facts, ..Answer::default() });
+            Ok(Answer { changed: acted, failed, msg, facts, ..Answer::default() })
         }
-    };
-    Ok(Answer { changed: true, failed, msg, ..Answer::default() })
+        other => {
+            let changed = !matches!(other, Commanded::Idle(_));
+            let msg = other.answer(word).map(|answer| answer.words).unwrap_or_default();
+            Ok(Answer { changed, failed: !as_asked, msg, ..Answer::default() })
+        }
+    }
 }

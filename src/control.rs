@@ -8,11 +8,12 @@ use rolling_provider::Tags;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::lease::Lease;
 use crate::record::fields::{Fields, Line};
 use crate::record::{CONTROL, Record};
 
 /// What can be asked of a rollout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Word {
     /// Stop at the next safe point and wait for a decision.
@@ -41,7 +42,7 @@ impl Word {
 }
 
 /// A word that somebody left.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Control {
     /// What is wanted.
     pub word: Word,
@@ -64,18 +65,35 @@ impl Control {
         Tags::from([(CONTROL.into(), line.done())])
     }
 
-    /// The word in these tags that `record` has yet to obey. One that cannot be read is none: it
-    /// is a wish, and holds nothing that could be lost.
-    pub fn unheard(tags: &Tags, record: &Record) -> Option<Control> {
+    /// The word in these tags. One that cannot be read is none: it is a wish, and holds nothing that
+    /// could be lost.
+    pub fn pending(tags: &Tags) -> Option<Control> {
         let fields = Fields::parse(CONTROL, tags.get(CONTROL)?).ok()?;
         let word = fields.text("word").ok()?;
-        let control = Control {
+        Some(Control {
             word: Word::ALL.into_iter().find(|known| known.name() == word)?,
             id: fields.text("id").ok()?.to_owned(),
             rollout: fields.text("rollout").ok()?.to_owned(),
             by: fields.optional("by").unwrap_or("somebody").to_owned(),
-        };
-        let is_news = control.rollout == record.id && !record.heard.contains(&control.id);
+        })
+    }
+
+    /// Whether `record` says that it was obeyed.
+    pub fn was_heard(&self, record: Option<&Record>) -> bool {
+        record.is_some_and(|record| record.heard.contains(&self.id))
+    }
+
+    /// The word in these tags that the engine which took `lease` has yet to obey: about the rollout of
+    /// its `record`, or about what it had begun before there was one.
+    pub fn unheard(tags: &Tags, record: Option<&Record>, lease: Option<&Lease>) -> Option<Control> {
+        let control = Control::pending(tags)?;
+        let is_of_record = record.is_some_and(|record| control.rollout == record.id);
+        let shown = Lease::from_tags(tags);
+        let is_of_lease = lease.is_some_and(|first| {
+            let shown = shown.filter(|shown| shown.owner == first.owner);
+            shown.is_some_and(|shown| shown.has_begun(&control.rollout, Some(first)))
+        });
+        let is_news = (is_of_record || is_of_lease) && !control.was_heard(record);
         is_news.then_some(control)
     }
 }

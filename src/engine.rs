@@ -264,12 +264,33 @@ impl Rollout {
         emit: &mut (dyn FnMut(Envelope) + Send),
     ) -> Report {
         let mut emit = Emitter::new(&self.caller.rollout_id, emit);
-        let started = self.clock.now();
-        emit.send(self.clock.now(), Event::Started { preview: self.preview() });
+        let started = self.begin(&mut emit);
         let outcome = match self.spec.engine {
             Engine::Rolling => self.hold_and_drive(&mut stop, &mut emit).await,
             Engine::InstanceRefresh => self.refresh_and_follow(&mut stop, &mut emit).await,
         };
+        self.finish(outcome, started, &mut emit)
+    }
+
+    /// The same, unless somebody else takes the lease first: then nothing is done.
+    async fn run_unless_late(
+        &mut self,
+        stop: &mut watch::Receiver<Stop>,
+        emit: &mut Emitter<'_>,
+    ) -> Option<Report> {
+        let started = self.begin(emit);
+        let outcome = self.hold_and_drive(stop, emit).await;
+        let is_late = outcome == Outcome::Locked && !self.held();
+        (!is_late).then(|| self.finish(outcome, started, emit))
+    }
+
+    fn begin(&self, emit: &mut Emitter<'_>) -> Timestamp {
+        let started = self.clock.now();
+        emit.send(started, Event::Started { preview: self.preview() });
+        started
+    }
+
+    fn finish(&self, outcome: Outcome, started: Timestamp, emit: &mut Emitter<'_>) -> Report {
         let report = self.report(outcome, started);
         emit.send(self.clock.now(), Event::Finished { report: report.clone() });
         report
@@ -363,6 +384,10 @@ impl Rollout {
                 }
                 Verdict::TurnBack { reason, asked } => {
                     self.turn_back(reason, asked, emit);
+                    continue;
+                }
+                Verdict::GoOn => {
+                    self.go_on();
                     continue;
                 }
             }
@@ -551,8 +576,23 @@ impl Rollout {
         let to = completed.clone();
         emit.send(self.clock.now(), Event::RollingBack { reason: reason.clone(), to, asked });
         self.face_back(completed);
+        if self.progress.halt.is_some() {
+            self.progress.go_on();
+        }
         let now = self.clock.now();
         self.progress.turn_back(&self.target, reason, now);
+    }
+
+    /// The way it went: back, where it was on its way back.
+    fn go_on(&mut self) {
+        self.progress.go_on();
+        let record = self.progress.record.as_ref().filter(|record| record.turned_back);
+        if let Some(record) = record.filter(|_| self.progress.turned_back.is_none()) {
+            let (completed, reason) = (record.completed.clone(), record.reason.clone());
+            completed.into_iter().for_each(|completed| self.face_back(completed));
+            let reason = reason.unwrap_or_else(|| "it was rolling back".into());
+            self.progress.turn_back(&self.target, reason, self.clock.now());
+        }
     }
 
     /// What holds while a rollout goes back to `completed`: no soak, pauses, checkpoints or gates.

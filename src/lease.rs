@@ -47,6 +47,22 @@ impl Lease {
         Tags::from([(LEASE.into(), line.done())])
     }
 
+    /// How a rollout is named that has no record yet: by who began it, and when.
+    pub fn rollout(&self) -> String {
+        format!("{}+{}", self.owner, self.at.unwrap_or_default().0)
+    }
+
+    /// Whether `rollout` is how [`Self::rollout`] names one that the engine began which has written this
+    /// lease, and `first` before it.
+    pub fn has_begun(&self, rollout: &str, first: Option<&Lease>) -> bool {
+        let named = rollout.rsplit_once('+');
+        let named = named.and_then(|(owner, at)| Some((owner, Timestamp(at.parse().ok()?))));
+        let since = first.and_then(|first| first.at).unwrap_or_default();
+        named.is_some_and(|(owner, at)| {
+            owner == self.owner && (since..=self.at.unwrap_or_default()).contains(&at)
+        })
+    }
+
     /// The lease that these tags hold. One that cannot be read is somebody's all the same.
     pub fn from_tags(tags: &Tags) -> Option<Lease> {
         let value = tags.get(LEASE)?;

@@ -6,6 +6,7 @@
 pub mod ansible;
 pub mod cli;
 pub mod clock;
+pub mod command;
 pub mod control;
 pub mod deployment;
 pub mod document;

@@ -199,6 +199,8 @@ pub enum Verdict {
         /// Whether somebody asked for it.
         asked: bool,
     },
+    /// What was being put back goes on after all: somebody asked for it.
+    GoOn,
     /// Nothing is left: every instance runs the revision and nothing is borrowed.
     Converged,
     /// Ended early; what could be put back is.
@@ -209,7 +211,10 @@ pub enum Verdict {
 pub fn plan(input: &Input<'_>) -> Plan {
     let view = View::new(input);
     match &input.progress.halt {
-        Some(halt) => halt::plan(input, &view, halt),
+        Some(halt) => match trip::obey(input) {
+            Some(verdict) => Plan { verdict, ..Plan::waiting() },
+            None => halt::plan(input, &view, halt),
+        },
         None => roll::plan(input, &view),
     }
 }

@@ -40,7 +40,9 @@ use self::missing::Fate;
 pub use self::sizes::LOOKS_LAG;
 use self::sizes::Sizes;
 use self::written::Written;
+use crate::command::State;
 use crate::control::Control;
+use crate::lease::Lease;
 use crate::plan::shift;
 use crate::record::{Ending, Phase, ROLLOUT, Record};
 use crate::spec::Health;
@@ -129,6 +131,8 @@ pub struct Progress {
     pub turned_back: Option<String>,
     /// When that was.
     pub turned_back_at: Timestamp,
+    /// The lease with which this engine began, if it holds one.
+    pub lease: Option<Lease>,
     /// What somebody else wants of this rollout.
     pub control: Option<Control>,
     /// Whether a rollout found paused is to go on.
@@ -259,8 +263,8 @@ impl Progress {
         self.follow_newcomers(look);
         self.missing.take_in(&came, empty as usize, now);
         self.note_launches(target, look, &arrived);
-        self.control =
-            self.record.as_ref().and_then(|record| Control::unheard(&look.record, record));
+        let (record, lease) = (self.record.as_ref(), self.lease.as_ref());
+        self.control = Control::unheard(&look.record, record, lease);
         self.observed_once = true;
     }
 
@@ -346,6 +350,22 @@ impl Progress {
     pub fn begin_halt(&mut self, halt: Halt) {
         self.halt = Some(halt);
         self.victims.retain(|id| self.deregistered.contains_key(id));
+    }
+
+    /// The rollout goes on that was being put back. What a pause has resumed is suspended again.
+    pub fn go_on(&mut self) {
+        (self.halt, self.resume, self.suspended) = (None, true, false);
+        self.refused.clear();
+    }
+
+    /// How far this engine is, as far as a word is concerned.
+    pub fn state(&self) -> State {
+        match (&self.record, &self.halt) {
+            (None, _) => State::Unrecorded,
+            (Some(_), Some(halt)) => State::Halting(halt.ending),
+            (Some(_), None) if self.turned_back.is_some() => State::RollingBack,
+            (Some(_), None) => State::Rolling,
+        }
     }
 
     /// The record, where it is of what this engine does now and not of what came before.

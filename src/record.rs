@@ -96,7 +96,7 @@ pub struct Record {
 }
 
 /// How far a rollout is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// Under way, forward or back.
     Rolling,
@@ -107,7 +107,7 @@ pub enum Phase {
 }
 
 /// How a rollout ends that does not get to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ending {
     /// It cannot go on.
     Failed,

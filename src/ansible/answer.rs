@@ -4,7 +4,6 @@ use serde_json::{Map, Value, json};
 
 use super::arguments::{self, Mode, Task};
 use crate::cli::text::counted;
-use crate::control::Word;
 use crate::document::Diagnostic;
 use crate::event::{InstanceReport, Outcome, Report};
 use crate::plan::Preview;
@@ -105,17 +104,6 @@ fn next(outcome: Outcome) -> &'static str {
     }
 }
 
-/// Whether a rollout that was carried out for `word` (`None`: to roll) ended as was asked.
-pub fn as_asked(word: Option<Word>, outcome: Outcome) -> bool {
-    match word {
-        None | Some(Word::Resume) => outcome == Outcome::Succeeded,
-        Some(Word::Pause | Word::Abort) => {
-            matches!(outcome, Outcome::Paused | Outcome::Aborted | Outcome::Succeeded)
-        }
-        Some(Word::Rollback) => matches!(outcome, Outcome::RolledBack | Outcome::Succeeded),
-    }
-}
-
 /// What every instance runs, one a line.
 pub fn shown(instances: &[InstanceReport]) -> String {
     instances.iter().map(line).collect()
@@ -198,32 +186,6 @@ mod tests {
         );
         for outcome in [Outcome::Failed, Outcome::Aborted, Outcome::Locked] {
             assert!(ended(&report(outcome)).ends_with(next(outcome)), "{outcome:?}");
-        }
-    }
-
-    #[test]
-    fn a_word_is_obeyed_when_the_rollout_ended_as_it_asks() {
-        for (word, good) in [
-            (None, vec![Outcome::Succeeded]),
-            (Some(Word::Resume), vec![Outcome::Succeeded]),
-            (Some(Word::Pause), vec![Outcome::Succeeded, Outcome::Paused, Outcome::Aborted]),
-            (Some(Word::Abort), vec![Outcome::Succeeded, Outcome::Paused, Outcome::Aborted]),
-            (Some(Word::Rollback), vec![Outcome::Succeeded, Outcome::RolledBack]),
-        ] {
-            for outcome in [
-                Outcome::Succeeded,
-                Outcome::RolledBack,
-                Outcome::Failed,
-                Outcome::Paused,
-                Outcome::Aborted,
-                Outcome::Locked,
-            ] {
-                assert_eq!(
-                    as_asked(word, outcome),
-                    good.contains(&outcome),
-                    "{word:?} {outcome:?}"
-                );
-            }
         }
     }
 

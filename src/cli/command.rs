@@ -11,8 +11,8 @@ use crate::control::Word;
 use crate::document::{Diagnostic, PROVIDER};
 use crate::engine::Commanded;
 
-/// An engine at work that obeys is the one to exit with what becomes of the rollout; here that is
-/// success. What is carried out here exits as `apply` does.
+/// Exits with 0 where what was asked for is so. Else what was carried out here exits as `apply` does,
+/// and a word that changed nothing with 1. With what becomes of the rollout exits the engine at work.
 pub(super) async fn command(word: Word, input: &Input, edge: &Edge) -> u8 {
     let prepared = match prepare_all(input, edge, Purpose::Tell).await {
         Ok(prepared) => prepared,
@@ -32,32 +32,18 @@ pub(super) async fn command(word: Word, input: &Input, edge: &Edge) -> u8 {
                 return refuse(input, &[found]);
             }
         };
-        let (words, done) = match commanded {
-            Commanded::Idle(words) => (format!("{name}: {words}"), 0),
-            Commanded::Heard(owner, Some(record)) => {
-                let (id, status) = (&record.id, record.status());
-                (format!("{name}: heard by {owner}; rollout {id} is {status}"), 0)
+        let as_asked = commanded.is_as_asked(word);
+        let (words, ended) = match &commanded {
+            Commanded::Ran(report) => (text::report(name, report), exit_code(report)),
+            other => {
+                let told = other.answer(word).map(|answer| answer.words);
+                (format!("{name}: {}", told.unwrap_or_default()), FAILED)
             }
-            Commanded::Heard(owner, None) => {
-                (format!("{name}: {owner} has ended the rollout meanwhile"), 0)
-            }
-            Commanded::Unheard(owner) => {
-                (format!("{name}: {owner} is at work and does not react; try again"), FAILED)
-            }
-            Commanded::Left(owner) => {
-                let words = format!(
-                    "{name}: the word is left for {owner}, which has not reacted yet; rolling \
-                     status tells whether it has"
-                );
-                (words, FAILED)
-            }
-            Commanded::Ran(report) => {
-                let pauses = word == Word::Pause || word == Word::Abort;
-                let as_wanted = pauses && exit_code(&report) == super::ABORTED;
-                let goes_back = word == Word::Rollback && exit_code(&report) == super::ROLLED_BACK;
-                let code = if as_wanted || goes_back { 0 } else { exit_code(&report) };
-                (text::report(name, &report), code)
-            }
+        };
+        let done = match (as_asked, ended) {
+            (true, _) => 0,
+            (false, 0) => FAILED,
+            (false, ended) => ended,
         };
         match input.output {
             Output::Text => say(&mut io::stdout(), &words),

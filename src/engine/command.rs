@@ -1,35 +1,65 @@
-//! What one process wants of a rollout that another is, or was, at work on.
+//! What one process wants of a rollout that another is, or was, at work on. What a word does is
+//! decided in [`crate::command`].
 
 use std::time::Duration;
 
-use rolling_provider::{Action, ProviderError, Timestamp};
+use rolling_provider::{Action, ProviderError};
 use tokio::sync::watch;
 
-use super::{Caller, Rollout, Stop};
+use super::look::patiently;
+use super::report::Emitter;
+use super::{Rollout, Stop};
+use crate::command::{self, Answer, Next, Waiting, word_id};
 use crate::control::{Control, Word};
 use crate::event::{Envelope, Report};
-use crate::lease::{Claim, Lease, Watch};
+use crate::lease::is_fresh;
 use crate::plan;
-use crate::record::{CONTROL, Ending, KEYS, Phase, Record};
+use crate::record::{CONTROL, KEYS, Record};
 
 /// How often is looked whether the word was heard.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// An engine that lives looks at least this often, its longest poll and a call or two.
-const HEARD_WITHIN: Duration = Duration::from_secs(90);
 
 /// What became of a word.
 #[derive(Debug)]
 pub enum Commanded {
-    /// There is nothing it could change, as a sentence.
-    Idle(String),
-    /// The engine at work has obeyed: who, and the record as it then stood.
-    Heard(String, Option<Box<Record>>),
+    /// There was nothing it could change.
+    Idle(Answer),
+    /// The engine at work has obeyed, or has ended: who, what is told, and the record as it then stood.
+    Heard(String, Answer, Option<Box<Record>>),
     /// Nobody was at work, so it was carried out here.
     Ran(Box<Report>),
     /// An engine is at work and did not react.
     Unheard(String),
     /// The word is left for whoever holds the lease, and somebody wanted to wait no longer.
     Left(String),
+}
+
+impl Commanded {
+    /// What whoever said `word` is told, and whether that is what was asked for. `None` of what was
+    /// carried out here: the report tells.
+    pub fn answer(&self, word: Word) -> Option<Answer> {
+        let answer = |words| Some(Answer { words, as_asked: false });
+        match self {
+            Commanded::Idle(told) | Commanded::Heard(_, told, _) => Some(told.clone()),
+            Commanded::Ran(_) => None,
+            Commanded::Unheard(owner) => {
+                answer(format!("{owner} is at work and does not react; try again"))
+            }
+            Commanded::Left(owner) => answer(format!(
+                "the word {} is left for {owner}, which has not reacted yet; the status tells \
+                 whether it has",
+                word.name()
+            )),
+        }
+    }
+
+    /// Whether what was asked for has been done.
+    pub fn is_as_asked(&self, word: Word) -> bool {
+        match self {
+            Commanded::Ran(report) => command::is_as_asked(word, report.outcome),
+            other => other.answer(word).is_some_and(|answer| answer.as_asked),
+        }
+    }
 }
 
 impl Rollout {
@@ -52,22 +82,16 @@ impl Rollout {
         Ok(())
     }
 
-    /// Why `word` could change nothing about what is on the target, as a sentence, if so.
-    pub fn idle(&self, word: Word) -> Option<String> {
+    /// Why `word` could change nothing about what is on the target, if so.
+    pub fn idle(&self, word: Word) -> Option<Answer> {
         if self.refreshes() {
             return self.idle_refresh(word);
         }
-        match record_of(self) {
-            None => Some(no_rollout(word)),
-            Some(record) => {
-                // What an engine that has ended was about to do is done by nobody.
-                let is_left = !matches!(record.phase, Phase::Halted(_)) && self.lease().is_none();
-                pointless(word, record).filter(|_| !is_left)
-            }
-        }
+        command::pointless(word, record_of(self), self.lease().is_some())
     }
 
-    /// Has the engine at work obey `word`; where none is, carries it out.
+    /// Has the engine at work obey `word`; where none is, carries it out. Where several begin to, all
+    /// but one leave the word with that one.
     ///
     /// # Errors
     /// What the cloud said while the word was left for another engine; what keeps the rollout from
@@ -81,126 +105,121 @@ impl Rollout {
         if self.refreshes() {
             return self.command_refresh(word, stop, emit).await;
         }
-        if let Some(words) = self.idle(word) {
-            return Ok(Commanded::Idle(words));
+        if let Some(answer) = self.idle(word) {
+            return Ok(Commanded::Idle(answer));
         }
-        let rollout = record_of(&self).map(|record| record.id.clone()).unwrap_or_default();
-        let control = Control {
-            word,
-            id: word_id(&self.caller, word, self.clock.now()),
-            rollout,
-            by: self.caller.owner.clone(),
-        };
-        if let Some(commanded) = self.leave(&control, &mut stop).await? {
-            return Ok(commanded);
-        }
-        // What is wanted is about the rollout that is there, whatever the document says by now.
-        self.wanted = record_of(&self).map_or(self.wanted.clone(), |record| record.to.clone());
-        let id = control.id.clone();
-        self.word = Some(control);
-        let look = self.look.clone();
-        self.take_up(look).map_err(|why| ProviderError::invalid("read the record", "", why))?;
-        let allowed = match word {
-            Word::Resume | Word::Rollback => self.may_begin().await,
-            Word::Pause | Word::Abort => self.refuse_other_ways(),
-        };
-        if let Err(error) = allowed {
-            // What was left for a dead engine is not to be heard by the next one.
-            let tags = &self.look.record;
-            let left = record_of(&self).and_then(|record| Control::unheard(tags, record));
-            if left.is_some_and(|left| left.id == id) {
-                let keys = [CONTROL.to_owned()].into();
-                self.fleet.act(&Action::EraseRecord { keys }).await?;
+        let owner = self.caller.owner.clone();
+        let id = word_id(&self.caller.rollout_id, &owner, word, self.clock.wall());
+        let mut waiting = Waiting::new(word, id, owner, &self.look.record);
+        let mut emit = Emitter::new(&self.caller.rollout_id, emit);
+        loop {
+            if let Some(commanded) = self.wait_to_be_heard(&mut waiting, &mut stop).await? {
+                return Ok(commanded);
             }
-            return Err(error);
+            self.take_over(&waiting).await?;
+            if let Some(report) = self.run_unless_late(&mut stop, &mut emit).await {
+                return Ok(Commanded::Ran(Box::new(report)));
+            }
+            waiting.lost_a_race();
         }
-        Ok(Commanded::Ran(Box::new(self.run(stop, emit).await)))
     }
 
     /// Leaves the word on the target while somebody holds the lease, and waits until it was heard.
     /// `None` when nobody lives to hear it.
-    async fn leave(
+    async fn wait_to_be_heard(
         &mut self,
-        control: &Control,
+        waiting: &mut Waiting,
         stop: &mut watch::Receiver<Stop>,
     ) -> Result<Option<Commanded>, ProviderError> {
-        let mut watched = Watch::default();
-        let mut living = None;
-        let mut left = false;
-        let begin = self.clock.now();
+        let mut to = self.wanted.clone();
+        if !is_fresh(self.look.at, self.clock.now()) {
+            self.look_for_command().await?;
+        }
         loop {
-            let found = Lease::from_tags(&self.look.record);
-            let now = self.clock.now();
+            let record = Record::from_tags(&self.look.record).ok().flatten();
+            to = record.as_ref().map_or(to, |record| record.to.clone());
             let (me, is_gone) = (&self.caller.owner, self.caller.is_gone);
-            match watched.judge(found.as_ref(), me, is_gone, now) {
-                Claim::Take(_) if living.is_none() => return Ok(None),
-                Claim::Take(_) | Claim::Watch(_) => {}
-                Claim::Held(owner) => living = Some(owner),
-            }
-            if !left {
-                match self.fleet.act(&Action::WriteRecord { tags: control.tags() }).await {
-                    Ok(_) => left = true,
-                    // The engine at work wrote in the same moment, say. After a look, once more.
-                    Err(error) if error.is_retryable() && now.since(begin) <= HEARD_WITHIN => {
-                        tracing::debug!(%error, "trying again");
-                    }
-                    Err(error) => return Err(error),
+            let next = waiting.judge(&self.look.record, me, is_gone, self.clock.now());
+            let by = waiting.owner().unwrap_or_default().to_owned();
+            match next {
+                Next::CarryOut => return Ok(None),
+                Next::Heard(answer) => {
+                    return Ok(Some(Commanded::Heard(by, answer, record.map(Box::new))));
                 }
+                Next::Pointless(answer) => {
+                    self.withdraw(waiting).await;
+                    return Ok(Some(Commanded::Idle(answer)));
+                }
+                Next::Ended => {
+                    self.withdraw(waiting).await;
+                    let live = self.look.instances.values().filter(|i| i.lifecycle.is_live());
+                    let arrived = live.map(|i| i.revision.as_ref()).all(|it| it == Some(&to));
+                    let word = waiting.control().word;
+                    let answer = command::ended(word, waiting.owner(), arrived);
+                    return Ok(Some(Commanded::Heard(by, answer, record.map(Box::new))));
+                }
+                Next::Unheard(owner) => return Ok(Some(Commanded::Unheard(owner))),
+                Next::Leave => {
+                    let tags = waiting.control().tags();
+                    match self.fleet.act(&Action::WriteRecord { tags }).await {
+                        Ok(_) => {}
+                        // The engine at work wrote in the same moment, say. After a look, once more.
+                        Err(error)
+                            if error.is_retryable()
+                                && !waiting.is_out_of_patience(self.clock.now()) =>
+                        {
+                            tracing::debug!(%error, "trying again");
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+                Next::Look => {}
             }
             self.pause(LOOK_EVERY, stop).await;
-            self.look = self.fleet.observe().await?;
-            let record = Record::from_tags(&self.look.record).ok().flatten();
-            let heard = record.as_ref().is_none_or(|record| {
-                record.heard.contains(&control.id) || record.id != control.rollout
-            });
-            if heard {
-                let owner = living.or(found.map(|lease| lease.owner)).unwrap_or_default();
-                return Ok(Some(Commanded::Heard(owner, record.map(Box::new))));
-            }
+            self.look_for_command().await?;
             if *stop.borrow() != Stop::No {
-                let owner = living.or(found.map(|lease| lease.owner)).unwrap_or_default();
-                return Ok(Some(Commanded::Left(owner)));
-            }
-            if let Some(owner) = living.as_ref().filter(|_| now.since(begin) > HEARD_WITHIN) {
-                return Ok(Some(Commanded::Unheard(owner.clone())));
+                return Ok(Some(Commanded::Left(by)));
             }
         }
     }
-}
 
-/// Of one request only, also where a caller gives several the same id. Short, since the record
-/// remembers several.
-fn word_id(caller: &Caller, word: Word, now: Timestamp) -> String {
-    use sha2::{Digest as _, Sha256};
-    let request = [&caller.rollout_id, &caller.owner, word.name(), &now.0.to_string()].join(" ");
-    let digest = Sha256::digest(request.as_bytes());
-    digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    async fn look_for_command(&mut self) -> Result<(), ProviderError> {
+        let fleet = &self.fleet;
+        self.look = patiently(&*self.clock, self.caller.jitter, || fleet.observe()).await?;
+        Ok(())
+    }
+
+    /// Takes the word off the target again that nobody is to hear any more. Should that fail, it names
+    /// a rollout that is over, or is acknowledged by the engine at work.
+    async fn withdraw(&self, waiting: &Waiting) {
+        let pending = Control::pending(&self.look.record);
+        if pending.is_some_and(|pending| pending.id == waiting.control().id) {
+            let keys = [CONTROL.to_owned()].into();
+            if let Err(error) = self.fleet.act(&Action::EraseRecord { keys }).await {
+                tracing::debug!(%error, "cannot take the word off");
+            }
+        }
+    }
+
+    /// Begins anew from what is there, to do what is wanted of it, whatever the document says by now.
+    async fn take_over(&mut self, waiting: &Waiting) -> Result<(), ProviderError> {
+        let record = Record::from_tags(&self.look.record).ok().flatten();
+        self.wanted = record.map_or(self.wanted.clone(), |record| record.to);
+        self.word = Some(waiting.control().clone());
+        let look = self.look.clone();
+        self.take_up(look).map_err(|why| ProviderError::invalid("read the record", "", why))?;
+        let allowed = match waiting.control().word {
+            Word::Resume | Word::Rollback => self.may_begin().await,
+            Word::Pause | Word::Abort => self.refuse_other_ways(),
+        };
+        if allowed.is_err() {
+            // What was left for a dead engine is not to be heard by the next one.
+            self.withdraw(waiting).await;
+        }
+        allowed
+    }
 }
 
 fn record_of(rollout: &Rollout) -> Option<&Record> {
     rollout.progress.record.as_ref()
-}
-
-pub(super) fn no_rollout(word: Word) -> String {
-    format!("there is no rollout to {}", word.name())
-}
-
-/// Why `word` could change nothing about the rollout of `record`, if so.
-fn pointless(word: Word, record: &Record) -> Option<String> {
-    let is = record.status();
-    let id = &record.id;
-    let ended = matches!(record.phase, Phase::Halted(_));
-    match word {
-        Word::Pause if ended => Some(format!("rollout {id} is {is} already")),
-        Word::Abort if ended && record.phase != Phase::Halted(Ending::Paused) => {
-            Some(format!("rollout {id} is {is} already"))
-        }
-        Word::Resume if ended && record.phase != Phase::Halted(Ending::Paused) => {
-            Some(format!("rollout {id} is {is}, not paused; apply begins anew"))
-        }
-        Word::Rollback if record.turned_back && !ended => {
-            Some(format!("rollout {id} is rolling back already"))
-        }
-        _ => None,
-    }
 }

@@ -9,6 +9,8 @@ use super::NOTHING_DONE;
 use super::act::with_remedy;
 use super::report::Emitter;
 use super::{PATIENCE, Rollout, SOON, STOP_WITHIN, Stop};
+use crate::command;
+use crate::control::Control;
 use crate::event::{Event, Outcome};
 use crate::lease::{Claim, Lease, RENEW, WATCH, Watch, is_fresh};
 use crate::ownership::{LATE, Moment, Ownership, Standing};
@@ -27,6 +29,8 @@ const LETS_GO: u32 = 3;
 pub(super) struct Hold {
     /// Whether the rollout is ours.
     own: Ownership,
+    /// The lease with which this engine began.
+    first: Option<Lease>,
     /// Since when the lease cannot be renewed.
     unrenewed: Option<Timestamp>,
 }
@@ -44,7 +48,12 @@ pub(super) enum Kept {
 impl Hold {
     /// Of an engine that holds nothing yet.
     pub(super) fn new(me: &str, guards: bool) -> Self {
-        Self { own: Ownership::new(me, guards), unrenewed: None }
+        Self { own: Ownership::new(me, guards), first: None, unrenewed: None }
+    }
+
+    /// The lease with which this engine began, once it holds one.
+    pub(super) fn first(&self) -> Option<Lease> {
+        self.first.clone()
     }
 }
 
@@ -98,6 +107,7 @@ impl Rollout {
             let look = self.look_patiently(stop, emit).await.map_err(cannot_see)?;
             let seen = Lease::from_tags(&look.record);
             if seen.as_ref() == Some(&mine) {
+                self.hold.first = Some(mine.clone());
                 self.hold.own.take(mine, &look.record, renewed);
                 self.take_up(look)?;
                 self.refuse_other_ways().map_err(|error| with_remedy(&error))?;
@@ -351,8 +361,16 @@ impl Rollout {
     /// Takes the lease off a target whose record stays. Should that fail, it stands still, which
     /// says as much, only later.
     pub(super) async fn let_go(&self, outcome: Outcome, urgency: Stop) {
-        if outcome != Outcome::Locked && urgency != Stop::Now {
-            self.take_off([LEASE, CONTROL]).await;
+        if outcome == Outcome::Locked || urgency == Stop::Now {
+            return;
+        }
+        let state = self.progress.state();
+        let waits =
+            |control: &Control| command::effect(control.word, state) == command::Effect::Later;
+        match self.progress.control.as_ref().is_some_and(waits) {
+            // What is to be done later is left for whoever goes on.
+            true => self.take_off([LEASE]).await,
+            false => self.take_off([LEASE, CONTROL]).await,
         }
     }
 

@@ -38,6 +38,7 @@ impl Rollout {
         self.target.revision = self.wanted.clone();
         let mut progress = Progress::new(self.caller.rollout_id.as_str(), look.at);
         progress.known_completed.clone_from(&self.caller.completed);
+        progress.lease = self.hold.first();
         progress.in_place.within = self.spec.replacement.within();
         if progress.in_place.within.is_some() {
             // From before instances were updated in place it names nothing to go back to.
@@ -78,11 +79,8 @@ impl Rollout {
         }
         progress.record = record;
         progress.observe(&self.target, &self.spec.health, &look);
-        if let (Some(word), Some(record)) = (&self.word, &progress.record)
-            && !record.heard.contains(&word.id)
-        {
-            progress.control = Some(word.clone());
-        }
+        // Always, and before anything else: a word that ends a rollout never begins one.
+        progress.control = self.word.clone().or(progress.control);
         self.progress = progress;
         self.look = look;
         Ok(())

@@ -8,9 +8,10 @@ use rolling_provider::{
 };
 use tokio::sync::watch;
 
-use super::command::{Commanded, no_rollout};
+use super::command::Commanded;
 use super::look::patiently;
 use super::{Rollout, Stop};
+use crate::command::{Answer, pointless};
 use crate::control::{Control, Word};
 use crate::event::Envelope;
 use crate::plan::Preview;
@@ -178,9 +179,10 @@ impl Rollout {
     }
 
     /// Why `word` could change nothing, if so.
-    pub(super) fn idle_refresh(&self, word: Word) -> Option<String> {
+    pub(super) fn idle_refresh(&self, word: Word) -> Option<Answer> {
         let is_there = matches!(self.next(), Next::Join(_) | Next::Foreign(_));
-        (!is_there && matches!(word, Word::Abort | Word::Rollback)).then(|| no_rollout(word))
+        let is_idle = !is_there && matches!(word, Word::Abort | Word::Rollback);
+        pointless(word, None, false).filter(|_| is_idle)
     }
 
     /// Cancels the refresh that is under way, or has it go back, and follows it to its end.

@@ -9,7 +9,7 @@ use super::wait::{Wait, WaitKind};
 use super::{
     Input, Member, Plan, Step, Verdict, View, batch, borrow, in_place, launch, retire, shift,
 };
-use crate::control::Word;
+use crate::command::{self, Effect};
 use crate::progress::Halt;
 use crate::record::{Borrowed, Ending, Phase, Record};
 
@@ -30,21 +30,19 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
         plan.verdict = Verdict::Halted;
         return plan;
     }
-    // A pause may still become the end of it.
-    if halt.ending == Ending::Paused
-        && let Some(control) = progress.control.as_ref().filter(|c| c.word == Word::Abort)
-    {
-        let reason = format!("aborted by {}", control.by);
-        plan.verdict = Verdict::Halt(Halt { reason, ending: Ending::Aborted, ..halt.clone() });
-        return plan;
-    }
     let phase = Phase::Halting(halt.ending);
-    if record.phase != phase {
+    // Also what changes nothing is acknowledged, and not obeyed later on.
+    let control = progress
+        .control
+        .as_ref()
+        .filter(|control| command::effect(control.word, progress.state()) != Effect::Later);
+    let hears = control.is_some_and(|control| !control.was_heard(Some(record)));
+    if record.phase != phase || hears {
         plan.actions.push(Step::record(Record {
             phase,
             fault: halt.fault,
-            gate: record.gate + u32::from(halt.gate),
-            heard: record.hearing(progress.control.as_ref()),
+            gate: record.gate + u32::from(halt.gate && record.phase != phase),
+            heard: record.hearing(control),
             reason: Some(halt.reason.clone()),
             ..borrow::with_surge(input, record)
         }));

@@ -5,27 +5,31 @@ use std::collections::BTreeMap;
 use rolling_provider::{InstanceId, Revision, Target, Timestamp};
 
 use super::{Input, Verdict, View, launch};
-use crate::control::Word;
+use crate::command::{self, Effect};
 use crate::progress::Halt;
 use crate::record::{Ending, Phase, Record};
 use crate::spec::{OnFailure, Pacing};
 
-/// What somebody else wants of this rollout. To resume one that moves, or to roll back one that
-/// does already, changes nothing.
+/// What somebody else wants of this rollout, by the table of [`crate::command`].
 pub fn obey(input: &Input<'_>) -> Option<Verdict> {
-    let control = input.progress.control.as_ref()?;
-    let (by, at) = (&control.by, input.now);
-    let halt = |ending, what: &str| {
-        let reason = format!("{what} by {by}");
-        Some(Verdict::Halt(Halt { reason, ending, fault: false, gate: false, at, until: None }))
-    };
-    match control.word {
-        Word::Pause => halt(Ending::Paused, "paused"),
-        Word::Abort => halt(Ending::Aborted, "aborted"),
-        Word::Rollback if input.progress.turned_back.is_none() => {
-            Some(turn_back(input, format!("rolled back by {by}"), true))
+    let Input { progress, now: at, .. } = *input;
+    let control = progress.control.as_ref()?;
+    let by = &control.by;
+    let is_back = progress.record.as_ref().is_some_and(|record| record.turned_back);
+    match command::effect(control.word, progress.state()) {
+        Effect::Halt(ending) => {
+            let what = if ending == Ending::Paused { "paused" } else { "aborted" };
+            let (reason, until) = (format!("{what} by {by}"), None);
+            let halt =
+                Halt { reason: reason.clone(), ending, fault: false, gate: false, at, until };
+            // What is being put back already is still put back within its bounds.
+            let begun = progress.halt.clone();
+            Some(Verdict::Halt(begun.map_or(halt, |begun| Halt { reason, ending, ..begun })))
         }
-        Word::Rollback | Word::Resume => None,
+        Effect::TurnBack if is_back || progress.turned_back.is_some() => Some(Verdict::GoOn),
+        Effect::TurnBack => Some(turn_back(input, format!("rolled back by {by}"), true)),
+        Effect::GoOn if progress.halt.is_some() => Some(Verdict::GoOn),
+        Effect::GoOn | Effect::Later | Effect::Already | Effect::TooLate | Effect::Absent => None,
     }
 }
 

@@ -7,7 +7,7 @@ use super::super::wire::{RpcError, code};
 use super::apply::{Limit, Told, refuse_locked};
 use super::look::{unreachable_state, view, view_of};
 use super::{Session, Work, check_operation, check_type, unless_stopped, write};
-use crate::control::Word;
+use crate::command;
 use crate::deployment::{self, Ended, Looked, lookable};
 use crate::document::Diagnostic;
 use crate::engine::Commanded;
@@ -48,39 +48,15 @@ impl Session {
                 let said = format!("the word {} could not be left", word.name());
                 m::ControlResult { record: before, ..nothing(said, vec![found]) }
             }
-            Ok(Commanded::Idle(said)) => {
-                m::ControlResult { record: before, ..nothing(said, Vec::new()) }
-            }
-            Ok(Commanded::Heard(owner, record)) => {
-                let said = match &record {
-                    Some(record) => {
-                        format!("heard by {owner}; rollout {} is {}", record.id, record.status())
-                    }
-                    None => format!("{owner} has ended the rollout meanwhile"),
-                };
+            Ok(Commanded::Heard(owner, told, record)) => {
                 let record = record.map(|record| view_of(&record, Some(owner.clone())));
-                m::ControlResult { heard_by: Some(owner), record, ..nothing(said, Vec::new()) }
-            }
-            Ok(Commanded::Unheard(owner)) => {
-                let said = format!("{owner} is at work and does not react");
-                let found = Diagnostic::error("", &said).with_remedy("try again");
-                m::ControlResult { record: before, ..nothing(said, vec![found]) }
-            }
-            Ok(Commanded::Left(owner)) => {
-                let said = format!("the word is left for {owner}, which has not reacted yet");
-                let found = Diagnostic::error("", &said)
-                    .with_remedy("resource.status tells whether it has");
-                m::ControlResult { record: before, ..nothing(said, vec![found]) }
+                let heard_by = (!owner.is_empty()).then_some(owner);
+                m::ControlResult { heard_by, record, ..nothing(told.words, Vec::new()) }
             }
             Ok(Commanded::Ran(report)) => {
                 refuse_locked(&report)?;
                 let status = report.outcome.name();
-                let as_asked = matches!(
-                    (word, report.outcome),
-                    (Word::Pause, Outcome::Paused)
-                        | (Word::Abort, Outcome::Aborted)
-                        | (Word::Rollback, Outcome::RolledBack)
-                );
+                let as_asked = command::is_as_asked(word, report.outcome);
                 m::ControlResult {
                     said: format!("nobody was at work, so it was done here: {status}"),
                     heard_by: None,
@@ -89,6 +65,15 @@ impl Session {
                     state: state::after(&config, &id, &now, &report),
                     diagnostics: if as_asked { Vec::new() } else { limit.explain(&report) },
                 }
+            }
+            Ok(other) => {
+                let said = other.answer(word).map(|answer| answer.words).unwrap_or_default();
+                let is_open = matches!(other, Commanded::Unheard(_) | Commanded::Left(_));
+                let found = is_open.then(|| Diagnostic::error("", &said));
+                let found = found.map(|found| {
+                    found.with_remedy("say it again, or see by resource.status what became of it")
+                });
+                m::ControlResult { record: before, ..nothing(said, found.into_iter().collect()) }
             }
         };
         write(&answer)
