@@ -3,27 +3,37 @@
 //! the simulator.)
 #![expect(clippy::disallowed_methods, reason = "this is the clock that all others must use")]
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use rolling_provider::{Clock, Timestamp};
-use tokio::time::Instant;
+use rustix::time::{ClockId, clock_gettime};
+
+/// The clock that never steps back and goes on while the machine sleeps.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const COUNTS_SLEEP: ClockId = ClockId::Boottime;
+/// The clock that never steps back and goes on while the machine sleeps: on macOS, this one does.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const COUNTS_SLEEP: ClockId = ClockId::Monotonic;
 
 /// The environment variable that scales the time of a process; only for tests on an emulator.
 pub const TEST_CLOCK: &str = "ROLLING_TEST_CLOCK";
 
-/// Time that runs `speed` times as fast as tokio's, from a given moment on.
+/// Time that runs `speed` times as fast as the machine's, from a given moment on.
 #[derive(Debug)]
 pub struct TokioClock {
     epoch: Timestamp,
-    start: Instant,
+    /// What the clock that counts sleep showed then.
+    start: Duration,
+    /// What the wall clock showed then.
+    wall: Duration,
     speed: f64,
 }
 
 impl TokioClock {
     /// A clock that shows `epoch` now. `speed` must be above zero.
     pub fn new(epoch: Timestamp, speed: f64) -> Self {
-        Self { epoch, start: Instant::now(), speed }
+        Self { epoch, start: running(), wall: wall(), speed }
     }
 
     /// The clock of a process that begins when the wall clock shows `wall`: real time, unless
@@ -52,10 +62,28 @@ impl TokioClock {
     }
 }
 
+fn running() -> Duration {
+    let now = clock_gettime(COUNTS_SLEEP);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or_default())
+}
+
+fn wall() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
 #[async_trait]
 impl Clock for TokioClock {
     fn now(&self) -> Timestamp {
-        self.epoch + self.start.elapsed().mul_f64(self.speed)
+        self.epoch + running().saturating_sub(self.start).mul_f64(self.speed)
+    }
+
+    fn wall(&self) -> Timestamp {
+        let now = wall();
+        let set_back = self.wall.saturating_sub(now).mul_f64(self.speed);
+        let millis = u64::try_from(set_back.as_millis()).unwrap_or(u64::MAX);
+        let before = Timestamp(self.epoch.0.saturating_sub(millis));
+        before + now.saturating_sub(self.wall).mul_f64(self.speed)
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -40,8 +40,8 @@ use self::missing::Fate;
 pub use self::sizes::LOOKS_LAG;
 use self::sizes::Sizes;
 use self::written::Written;
-use crate::command::State;
-use crate::control::Control;
+use crate::command::{Effect, State, effect};
+use crate::control::{Control, Word};
 use crate::lease::Lease;
 use crate::plan::shift;
 use crate::record::{Ending, Phase, ROLLOUT, Record};
@@ -358,13 +358,23 @@ impl Progress {
         self.refused.clear();
     }
 
-    /// How far this engine is, as far as a word is concerned.
-    pub fn state(&self) -> State {
-        match (&self.record, &self.halt) {
-            (None, _) => State::Unrecorded,
-            (Some(_), Some(halt)) => State::Halting(halt.ending),
-            (Some(_), None) if self.turned_back.is_some() => State::RollingBack,
-            (Some(_), None) => State::Rolling,
+    /// What `word` is to do here and now, by the table of [`crate::command`].
+    pub fn effect(&self, word: Word) -> Effect {
+        let effect = effect(word, self.state());
+        let is_told_to_end = self.halt.as_ref().is_some_and(|halt| halt.until.is_some());
+        match effect {
+            // Not by a process that was told to end, whatever it ends as.
+            Effect::GoOn | Effect::TurnBack if is_told_to_end => Effect::Later,
+            effect => effect,
+        }
+    }
+
+    fn state(&self) -> State {
+        match (&self.halt, &self.record) {
+            (Some(halt), _) => State::Halting(halt.ending),
+            (None, None) => State::Unrecorded,
+            (None, Some(_)) if self.turned_back.is_some() => State::RollingBack,
+            (None, Some(_)) => State::Rolling,
         }
     }
 

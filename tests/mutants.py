@@ -116,6 +116,24 @@ MUTANTS = [
     (11, "a guarded record that is deleted is somebody else's", "src/ownership.rs",
      "            return match is_deleted && self.too_early {",
      "            return match is_deleted && self.erasing {"),
+    (24, "a word is not obeyed while things are put back", "src/plan.rs",
+     "        Some(halt) => match trip::obey(input) {",
+     "        Some(halt) => match trip::obey(input).filter(|_| input.now.0 == 0) {"),
+    (24, "a lease without a record is no rollout", "src/command.rs",
+     "            None => State::Unrecorded,",
+     "            None => State::Absent,"),
+    (24, "who loses the race for the lease gives up", "src/engine.rs",
+     "        let is_late = outcome == Outcome::Locked && !self.held();",
+     "        let is_late = outcome != Outcome::Locked && self.wanted.as_str().is_empty();"),
+    (24, "a word has the id of whoever says it", "src/command.rs",
+     "    let request = [caller, owner, word.name(), &now.0.to_string()].join(\" \");",
+     "    let request = [caller, \"\", &owner[..0], &now.0.to_string()[..0], &word.name()[..0]].join(\" \");"),
+    (24, "who waits to be heard does not see that nobody is there any more", "src/command.rs",
+     "            Claim::Take(_) => true,",
+     "            Claim::Take(_) => !self.living,"),
+    (24, "who was told to end goes on", "src/progress.rs",
+     "            Effect::GoOn | Effect::TurnBack if is_told_to_end => Effect::Later,",
+     "            Effect::GoOn | Effect::TurnBack if is_told_to_end && self.halt.is_none() => Effect::Later,"),
     (22, "one that somebody takes out before it has soaked fails the release", "src/progress/seen.rs",
      "self.taken_out = out && runs && !serves && !ours;",
      "self.taken_out = out && runs && !serves && !ours && self.soaked;"),
@@ -218,11 +236,11 @@ def test(folder: pathlib.Path) -> tuple[bool, str]:
     """Whether the tests pass, and the first ones that do not."""
     only = ["--no-default-features", "-p", "rolling", "--lib", "--test", "it"]
     if shutil.which("cargo-nextest"):
-        wanted = "kind(lib) + test(/^fast::(planner|rollout|gates|properties|meanwhile|frozen|crash)::/)"
+        wanted = "kind(lib) + test(/^fast::(planner|rollout|gates|properties|meanwhile|frozen|guarded|commands|crash)::/)"
         command = ["cargo", "nextest", "run", *only, "--fail-fast", "-E", wanted]
         noticed = r"^ +(?:FAIL|TIMEOUT|SIG\S+) \[.*\] (?:\(.*\) )?\S+ (\S+)$"
     else:
-        wanted = ["tests::", "properties", "meanwhile", "frozen", "crash", "planner", "rollout", "gates"]
+        wanted = ["tests::", "properties", "meanwhile", "frozen", "guarded", "commands", "crash", "planner", "rollout", "gates"]
         command = ["cargo", "test", "-q", *only, "--", *wanted]
         noticed = r"^(\S+) --- FAILED$"
     environment = dict(

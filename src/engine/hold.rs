@@ -118,7 +118,10 @@ impl Rollout {
                 return Ok(Some(self.locked(&other.owner)));
             }
             if self.clock.now().since(written) > WATCH {
-                return Err("the lease that was written does not show in the target's tags".into());
+                let reason = "the lease that was written is not there: another engine was faster and \
+                              has ended since, or what is written to the target does not show";
+                self.progress.halt = Some(Halt::failed(reason.into(), self.clock.now()));
+                return Ok(Some(Outcome::Locked));
             }
             self.clock.sleep(LOOK_EVERY).await;
         }
@@ -364,9 +367,8 @@ impl Rollout {
         if outcome == Outcome::Locked || urgency == Stop::Now {
             return;
         }
-        let state = self.progress.state();
         let waits =
-            |control: &Control| command::effect(control.word, state) == command::Effect::Later;
+            |control: &Control| self.progress.effect(control.word) == command::Effect::Later;
         match self.progress.control.as_ref().is_some_and(waits) {
             // What is to be done later is left for whoever goes on.
             true => self.take_off([LEASE]).await,

@@ -9,7 +9,7 @@ use super::wait::{Wait, WaitKind};
 use super::{
     Input, Member, Plan, Step, Verdict, View, batch, borrow, in_place, launch, retire, shift,
 };
-use crate::command::{self, Effect};
+use crate::command::Effect;
 use crate::progress::Halt;
 use crate::record::{Borrowed, Ending, Phase, Record};
 
@@ -32,10 +32,8 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
     }
     let phase = Phase::Halting(halt.ending);
     // Also what changes nothing is acknowledged, and not obeyed later on.
-    let control = progress
-        .control
-        .as_ref()
-        .filter(|control| command::effect(control.word, progress.state()) != Effect::Later);
+    let control =
+        progress.control.as_ref().filter(|control| progress.effect(control.word) != Effect::Later);
     let hears = control.is_some_and(|control| !control.was_heard(Some(record)));
     if record.phase != phase || hears {
         plan.actions.push(Step::record(Record {

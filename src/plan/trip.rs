@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rolling_provider::{InstanceId, Revision, Target, Timestamp};
 
 use super::{Input, Verdict, View, launch};
-use crate::command::{self, Effect};
+use crate::command::Effect;
 use crate::progress::Halt;
 use crate::record::{Ending, Phase, Record};
 use crate::spec::{OnFailure, Pacing};
@@ -16,7 +16,7 @@ pub fn obey(input: &Input<'_>) -> Option<Verdict> {
     let control = progress.control.as_ref()?;
     let by = &control.by;
     let is_back = progress.record.as_ref().is_some_and(|record| record.turned_back);
-    match command::effect(control.word, progress.state()) {
+    match progress.effect(control.word) {
         Effect::Halt(ending) => {
             let what = if ending == Ending::Paused { "paused" } else { "aborted" };
             let (reason, until) = (format!("{what} by {by}"), None);
@@ -27,7 +27,12 @@ pub fn obey(input: &Input<'_>) -> Option<Verdict> {
             Some(Verdict::Halt(begun.map_or(halt, |begun| Halt { reason, ending, ..begun })))
         }
         Effect::TurnBack if is_back || progress.turned_back.is_some() => Some(Verdict::GoOn),
-        Effect::TurnBack => Some(turn_back(input, format!("rolled back by {by}"), true)),
+        Effect::TurnBack => {
+            let verdict = turn_back(input, format!("rolled back by {by}"), true);
+            // Where there is no way back, what is being put back already still is.
+            let is_way = progress.halt.is_none() || matches!(verdict, Verdict::TurnBack { .. });
+            is_way.then_some(verdict)
+        }
         Effect::GoOn if progress.halt.is_some() => Some(Verdict::GoOn),
         Effect::GoOn | Effect::Later | Effect::Already | Effect::TooLate | Effect::Absent => None,
     }

@@ -1,6 +1,7 @@
 //! What needs no cloud, not even LocalStack: the planner, the engine on virtual time, the front-ends on
 //! the simulator.
 
+mod commands;
 mod conformance;
 mod crash;
 mod documents;

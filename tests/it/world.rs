@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use rolling::engine::{Caller, Rollout, Stop};
 use rolling::event::{Envelope, Event, Report};
 use rolling::spec::{
     BatchSize, Health, OnFailure, Pacing, Policy, Replacement, RollingDeployment, SetAside,
 };
-use rolling_provider::{Action, Fleet};
+use rolling_provider::{Action, Clock, Fleet, Timestamp};
 use rolling_simulator::{
     Behaviour, EPOCH, FleetConfig, Simulator, TargetGroupConfig, VirtualClock,
 };
@@ -75,6 +76,36 @@ pub fn simulate_and_stop(
         send.send_replace(urgency);
     });
     (Arc::new(Simulator::in_memory(config, clock)), stop)
+}
+
+/// Virtual time for several engines and callers at once: it passes when all of them wait. Only in a
+/// runtime of [`paused`].
+pub struct PausedClock(tokio::time::Instant);
+
+impl PausedClock {
+    pub fn new() -> Arc<Self> {
+        #[expect(clippy::disallowed_methods, reason = "this is a clock")]
+        Arc::new(Self(tokio::time::Instant::now()))
+    }
+}
+
+#[async_trait]
+impl Clock for PausedClock {
+    fn now(&self) -> Timestamp {
+        EPOCH + self.0.elapsed()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is a clock")]
+    async fn sleep(&self, duration: Duration) {
+        // Not for ever: tokio cannot count so far.
+        tokio::time::sleep(duration.min(seconds(1_000_000_000))).await;
+    }
+}
+
+/// Runs `work` on virtual time that several may share.
+pub fn paused<T>(work: impl Future<Output = T>) -> T {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_time().start_paused(true).build().expect("a runtime").block_on(work)
 }
 
 /// An engine of this host; a lease that is not its own is of a process that is gone.

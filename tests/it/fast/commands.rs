@@ -1,0 +1,389 @@
+//! Every ordered pair of commands, from two callers, in every phase of a rollout: it ends in one
+//! outcome, and both were told the truth.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rolling::command::{Effect, STATES, State, effect};
+use rolling::control::{Control, Word};
+use rolling::engine::{Caller, Commanded, Rollout, Stop};
+use rolling::event::Outcome;
+use rolling::lease::Lease;
+use rolling::record::{Ending, Record};
+use rolling::spec::{BatchSize, OnFailure, Policy, RollingDeployment};
+use rolling_provider::{
+    Action, Activity, Alarm, Clock, Done, Fleet, Observation, ProviderError, Tags, Target,
+    Timestamp,
+};
+use rolling_simulator::{Behaviour, FleetConfig, Simulator};
+use tokio::sync::watch;
+
+use super::properties::look;
+use crate::world::{PausedClock, caller, fleet, paused, roll_until, seconds, spec};
+
+/// When the second caller speaks, after the first has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    AtOnce,
+    AMomentLater,
+    AfterTheAnswer,
+}
+
+/// What a rollout is at when the callers speak.
+#[derive(Clone, Copy, Debug)]
+struct Situation {
+    state: State,
+    /// Whether an engine is at work, and not one that was killed.
+    lives: bool,
+}
+
+/// A fleet that notes which words the record has heard, and in what state.
+struct Noting {
+    inner: Arc<Simulator>,
+    heard: Mutex<Vec<(String, Word)>>,
+}
+
+impl Noting {
+    fn note(&self, before: &Tags, written: &Tags) {
+        let (Ok(was), Ok(Some(record))) = (Record::from_tags(before), Record::from_tags(written))
+        else {
+            return;
+        };
+        let state = State::of(was.as_ref(), was.is_none());
+        let news = record.heard.iter().filter(|id| !was.iter().any(|was| was.heard.contains(id)));
+        for id in news {
+            let mut heard = self.heard.lock().expect("it");
+            // One that was carried out where it was said was never left.
+            let left = Control::pending(before).filter(|control| control.id == *id);
+            let Some(control) = left else { continue };
+            // What moves already goes on, the way it went.
+            let moves = matches!(state, State::Unrecorded | State::Rolling | State::RollingBack);
+            if effect(control.word, state).changes() && !(moves && control.word == Word::Resume) {
+                heard.push((control.by, control.word));
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Fleet for Noting {
+    async fn resolve(&self) -> Result<Target, ProviderError> {
+        self.inner.resolve().await
+    }
+
+    async fn observe(&self) -> Result<Observation, ProviderError> {
+        self.inner.observe().await
+    }
+
+    async fn alarms(
+        &self,
+        names: &std::collections::BTreeSet<String>,
+    ) -> Result<Vec<Alarm>, ProviderError> {
+        self.inner.alarms(names).await
+    }
+
+    async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
+        self.inner.activities(since).await
+    }
+
+    async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
+        if let Action::WriteRecord { tags } = action {
+            self.note(&look(&self.inner).record, tags);
+        }
+        self.inner.act(action).await
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.inner.clock()
+    }
+}
+
+fn named(name: &str) -> Caller {
+    // It is killed only once it is where it is to be.
+    let is_gone: fn(&str) -> bool = match name {
+        "before" => |_| false,
+        _ => |owner| owner.starts_with("dead/"),
+    };
+    // A client may give every request the same name.
+    let (owner, rollout_id) = (format!("{name}/1.1.aa"), "operation".to_owned());
+    Caller { owner, rollout_id, is_gone, ..caller() }
+}
+
+fn state(simulator: &Simulator) -> State {
+    let tags = look(simulator).record;
+    let held = Lease::from_tags(&tags).is_some();
+    State::of(Record::from_tags(&tags).expect("a record").as_ref(), held)
+}
+
+async fn until(simulator: &Simulator, reached: impl Fn() -> bool) {
+    for _ in 0..100_000 {
+        if reached() {
+            return;
+        }
+        simulator.clock().sleep(Duration::from_millis(100)).await;
+    }
+    panic!("never: {:?}", state(simulator));
+}
+
+async fn look_up(fleet: &Arc<Noting>, spec: &RollingDeployment, name: &str) -> Rollout {
+    Rollout::look_up(fleet.clone(), spec.clone(), &named(name)).await.expect("look up")
+}
+
+async fn command(
+    fleet: &Arc<Noting>,
+    spec: &RollingDeployment,
+    name: &str,
+    word: Word,
+) -> Commanded {
+    speak(look_up(fleet, spec, name).await, word).await
+}
+
+async fn speak(rollout: Rollout, word: Word) -> Commanded {
+    let (_keep, stop) = watch::channel(Stop::No);
+    rollout.command(word, stop, &mut |_| {}).await.expect("no error")
+}
+
+/// Brings a rollout there. Returns once it is, with an engine at work on it if one is to live.
+async fn arrive(
+    fleet: &Arc<Noting>,
+    spec: &RollingDeployment,
+    situation: Situation,
+) -> Option<tokio::task::JoinHandle<()>> {
+    let Situation { state: wanted, lives } = situation;
+    if wanted == State::Absent {
+        return None;
+    }
+    let (stops, stop) = watch::channel(Stop::No);
+    let name = if lives { "engine" } else { "dead" };
+    let rollout = Rollout::prepare(fleet.clone(), spec.clone(), &named(name)).await.expect("it");
+    let engine = tokio::spawn(async move {
+        rollout.run(stop, &mut |_| {}).await;
+    });
+    let simulator = fleet.inner.clone();
+    if wanted != State::Unrecorded {
+        until(&simulator, || matches!(state(&simulator), State::Rolling)).await;
+    }
+    let to = match wanted {
+        State::RollingBack => Some(Word::Rollback),
+        State::Halting(Ending::Paused) | State::Halted(Ending::Paused) => Some(Word::Pause),
+        State::Halting(Ending::Aborted) | State::Halted(Ending::Aborted) => Some(Word::Abort),
+        State::Halting(Ending::Interrupted) | State::Halted(Ending::Interrupted) => {
+            until(&simulator, || look(&simulator).template == Some("v2".into())).await;
+            // Of what has replaced nobody nothing is left.
+            let time = if matches!(wanted, State::Halted(_)) { 60 } else { 5 };
+            simulator.clock().sleep(seconds(time)).await;
+            stops.send_replace(Stop::Gracefully);
+            None
+        }
+        _ => None,
+    };
+    if let Some(word) = to {
+        // Something is to be put back, or to be replaced once more.
+        let is_done = matches!(wanted, State::RollingBack | State::Halted(_));
+        let time = if is_done { 60 } else { 5 };
+        simulator.clock().sleep(seconds(time)).await;
+        command(fleet, spec, "before", word).await;
+    }
+    let is_halted = matches!(wanted, State::Halted(_));
+    until(&simulator, || match is_halted {
+        true => state(&simulator) == wanted,
+        false => state(&simulator) == wanted || engine.is_finished(),
+    })
+    .await;
+    assert!(is_halted || state(&simulator) == wanted, "{wanted:?} is not to be seen");
+    fleet.heard.lock().expect("it").clear();
+    if !lives {
+        engine.abort();
+        return None;
+    }
+    // To be told to stop is for this one only.
+    std::mem::forget(stops);
+    Some(engine)
+}
+
+/// What the rollout has come to, as far as a word asks for it.
+fn holds(word: Word, simulator: &Simulator, before: &Observation) -> bool {
+    let now = look(simulator);
+    let record = Record::from_tags(&now.record).expect("a record");
+    let ended = |ending| {
+        record.as_ref().is_some_and(|r| State::of(Some(r), false) == State::Halted(ending))
+    };
+    let live = || now.instances.values().filter(|instance| instance.lifecycle.is_live());
+    let all = |revision: &str| live().all(|i| i.revision == Some(revision.into()));
+    match word {
+        Word::Pause => ended(Ending::Paused),
+        // Where nothing was replaced there is nothing to remember.
+        Word::Abort => {
+            ended(Ending::Aborted) || (record.is_none() && all("v1") && now.suspended.is_empty())
+        }
+        Word::Rollback => record.is_none() && all("v1") && now.template == before.template,
+        Word::Resume => record.is_none() && (all("v2") || all("v1")),
+    }
+}
+
+fn answer(commanded: &Commanded, word: Word) -> String {
+    commanded.answer(word).map(|answer| answer.words).unwrap_or_default()
+}
+
+fn run(situation: Situation, first: Word, second: Word, then: Then) {
+    let what = format!("{situation:?}: {first:?}, {second:?} {then:?}");
+    paused(async {
+        let is_bad = matches!(
+            situation.state,
+            State::Halting(Ending::Failed) | State::Halted(Ending::Failed)
+        );
+        let mut config = FleetConfig { instances: 3, ..fleet() };
+        if is_bad {
+            config.bad_revisions.insert("v2".into(), Behaviour::Unhealthy);
+        }
+        let one = BatchSize::Fixed(1);
+        // What fails has something to put back, and what has failed leaves something.
+        let policy = match situation.state {
+            State::Halting(Ending::Failed) => Policy::RollingWithAdditionalBatch(one),
+            _ => Policy::Rolling(one),
+        };
+        let mut spec = RollingDeployment {
+            on_failure: OnFailure::Stop,
+            poll_interval: seconds(3),
+            ..spec(policy)
+        };
+        spec.health.healthy_timeout = seconds(120);
+        let simulator = Arc::new(Simulator::in_memory(config.clone(), PausedClock::new()));
+        let fleet = Arc::new(Noting { inner: simulator.clone(), heard: Mutex::default() });
+        let before = look(&simulator);
+        let engine = arrive(&fleet, &spec, situation).await;
+
+        let clock = simulator.clock();
+        let (answered, first_is) = watch::channel(false);
+        // Both have looked before either speaks: they may begin to carry it out at one moment.
+        let looked = look_up(&fleet, &spec, "one").await;
+        let also = match then {
+            Then::AtOnce => Some(look_up(&fleet, &spec, "two").await),
+            Then::AMomentLater | Then::AfterTheAnswer => None,
+        };
+        let one = async {
+            let told = speak(looked, first).await;
+            answered.send_replace(true);
+            told
+        };
+        let two = async {
+            match then {
+                Then::AtOnce => {}
+                Then::AMomentLater => clock.sleep(Duration::from_millis(700)).await,
+                Then::AfterTheAnswer => {
+                    let mut first_is = first_is.clone();
+                    first_is.wait_for(|answered| *answered).await.expect("the first");
+                }
+            }
+            match also {
+                Some(also) => speak(also, second).await,
+                None => command(&fleet, &spec, "two", second).await,
+            }
+        };
+        let (one, two) = tokio::join!(one, two);
+        if let Some(engine) = engine {
+            until(&simulator, || engine.is_finished()).await;
+        }
+
+        // Nobody is left without an answer, and whoever has it is told what is so.
+        let told = [("one/1.1.aa", first, &one), ("two/1.1.aa", second, &two)];
+        for (_, word, commanded) in &told {
+            let said = format!("{what}: {word:?} was told {commanded:?}");
+            assert!(!matches!(commanded, Commanded::Unheard(_) | Commanded::Left(_)), "{said}");
+            if let Commanded::Ran(report) = commanded {
+                assert_ne!(report.outcome, Outcome::Locked, "{said}");
+            }
+        }
+        // The last word that was obeyed holds; what was carried out where it was said comes last.
+        let mut obeyed = fleet.heard.lock().expect("it").clone();
+        for (by, word, commanded) in &told {
+            if matches!(commanded, Commanded::Ran(_))
+                && !obeyed.iter().any(|(heard, _)| heard == by)
+            {
+                let after = if obeyed.is_empty() || then == Then::AfterTheAnswer {
+                    obeyed.len()
+                } else {
+                    0
+                };
+                obeyed.insert(after, ((*by).to_owned(), *word));
+            }
+        }
+        let last = obeyed.last();
+        for (by, word, commanded) in &told {
+            // Whoever was obeyed before another one was told what was so then.
+            let stands = last.is_none_or(|(last, _)| last == by);
+            let none = answer(commanded, *word).contains("there is no rollout")
+                && Record::from_tags(&look(&simulator).record) == Ok(None);
+            let is_so = none || holds(*word, &simulator, &before);
+            let said =
+                format!("{what}: {word:?} of {by} was told {commanded:?}; obeyed {obeyed:?}");
+            let tags = look(&simulator).record;
+            assert!(is_so || !stands || !commanded.is_as_asked(*word), "{said}: {tags:?}");
+            // The last one that had an effect has the effect that was asked for, unless the rollout
+            // was over before, or had no way back.
+            let obeys = last.is_some_and(|(last, _)| last == by);
+            let over = answer(commanded, *word).contains("has ended the rollout")
+                || matches!(commanded, Commanded::Ran(report) if *word == Word::Resume
+                    // What an engine that was killed was about to do is done first.
+                    || matches!(situation.state, State::Halting(_)) && !situation.lives
+                        && matches!(report.outcome, Outcome::Failed | Outcome::Aborted));
+            assert!(!obeys || over || commanded.is_as_asked(*word), "{said}: {tags:?}");
+        }
+
+        // And somebody can always go on.
+        goes_on(&simulator, config, spec).await;
+    });
+}
+
+async fn goes_on(simulator: &Arc<Simulator>, config: FleetConfig, spec: RollingDeployment) {
+    if !config.bad_revisions.is_empty() {
+        simulator.retarget("v3".into());
+    }
+    let mut outcomes = Vec::new();
+    // To go back, to go on from a pause, and to go there.
+    while outcomes.last() != Some(&Outcome::Succeeded) && outcomes.len() < 4 {
+        let (_keep, stop) = watch::channel(Stop::No);
+        outcomes.push(match outcomes.last() {
+            Some(Outcome::Paused) => {
+                let me = named("last");
+                let rollout = Rollout::look_up(simulator.clone(), spec.clone(), &me);
+                let rollout = rollout.await.expect("it");
+                match rollout.command(Word::Resume, stop, &mut |_| {}).await.expect("it") {
+                    Commanded::Ran(report) => report.outcome,
+                    other => panic!("{other:?}"),
+                }
+            }
+            _ => roll_until(simulator.clone(), spec.clone(), stop).await.report.outcome,
+        });
+    }
+    assert_eq!(outcomes.last(), Some(&Outcome::Succeeded), "{outcomes:?}");
+    let end = look(simulator);
+    assert!(end.record.is_empty() && end.suspended.is_empty(), "{end:?}");
+}
+
+#[test]
+fn every_pair_of_commands_in_every_phase_ends_in_one_outcome_that_both_are_told() {
+    let mut triples = 0;
+    for state in STATES {
+        let is_over = matches!(state, State::Absent | State::Halted(_));
+        for lives in [false, true] {
+            // Nobody is at work on what has ended, and who has ended before the first record has
+            // done nothing.
+            if lives && is_over || !lives && state == State::Unrecorded {
+                continue;
+            }
+            for first in Word::ALL {
+                for second in Word::ALL {
+                    for then in [Then::AtOnce, Then::AMomentLater, Then::AfterTheAnswer] {
+                        run(Situation { state, lives }, first, second, then);
+                        triples += 1;
+                    }
+                }
+            }
+        }
+    }
+    eprintln!("{triples} triples of phase, command and command");
+    assert!(triples > 800, "{triples}");
+    assert_eq!(effect(Word::Abort, State::Rolling), Effect::Halt(Ending::Aborted));
+}
