@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use rolling_provider::{Tags, Timestamp};
+use rolling_provider::{Revision, Tags, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 use crate::control::{Control, Word};
@@ -134,6 +134,62 @@ impl Effect {
     }
 }
 
+/// What an engine at work does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Work {
+    /// Whether its record stands.
+    pub recorded: bool,
+    /// Whether it goes back.
+    pub back: bool,
+    /// How it ends, if it is putting things back.
+    pub halt: Option<Ending>,
+    /// Whether its process was told to end.
+    pub told_to_end: bool,
+}
+
+impl Work {
+    /// What `word` is to do here and now.
+    pub fn effect(self, word: Word) -> Effect {
+        let state = match self.halt {
+            Some(ending) => State::Halting(ending),
+            None if !self.recorded => State::Unrecorded,
+            None if self.back => State::RollingBack,
+            None => State::Rolling,
+        };
+        match effect(word, state) {
+            // Not by a process that was told to end, whatever it ends as.
+            Effect::GoOn | Effect::TurnBack if self.told_to_end => Effect::Later,
+            effect => effect,
+        }
+    }
+}
+
+/// What an engine makes of a record that it finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Found {
+    /// A rollout of its own, or a word, comes next: this one has ended, or led elsewhere.
+    Ended,
+    /// It is gone on with, the way it went.
+    GoesOn,
+    /// It was ending like this, and that is finished unless a word says otherwise.
+    Ending(Ending),
+}
+
+/// What an engine that wants `wanted` makes of `record`, with a word of its own, if any.
+pub fn found(record: &Record, wanted: &Revision, word: Option<Word>) -> Found {
+    let resumes = word == Some(Word::Resume);
+    if record.to != *wanted {
+        return Found::Ended;
+    }
+    match record.phase {
+        Phase::Rolling => Found::GoesOn,
+        Phase::Halting(Ending::Interrupted) | Phase::Halted(Ending::Interrupted) => Found::GoesOn,
+        Phase::Halting(Ending::Paused) | Phase::Halted(Ending::Paused) if resumes => Found::GoesOn,
+        Phase::Halting(ending) => Found::Ending(ending),
+        Phase::Halted(_) => Found::Ended,
+    }
+}
+
 /// Whether a rollout that was carried out for `word` has ended as was asked.
 pub fn is_as_asked(word: Word, outcome: Outcome) -> bool {
     match word {
@@ -221,7 +277,7 @@ pub enum Next {
 }
 
 /// A caller that waits for its word to be heard.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Waiting {
     control: Control,
     /// The record as it was when the word was said.
@@ -235,6 +291,8 @@ pub struct Waiting {
     living: bool,
     /// Since when somebody is there to hear it.
     since: Option<Timestamp>,
+    /// The rollout that is to be gone on with here.
+    judged: Option<String>,
 }
 
 impl Waiting {
@@ -247,8 +305,8 @@ impl Waiting {
         let rollout = lease.map(|lease| lease.rollout());
         let rollout = rollout.or_else(|| found.as_ref().map(|record| record.id.clone()));
         let control = Control { word, id, rollout: rollout.unwrap_or_default(), by };
-        let (watch, owner, living, since) = Default::default();
-        Self { control, found, by_lease, watch, owner, living, since }
+        let (watch, owner, living, since, judged) = Default::default();
+        Self { control, found, by_lease, watch, owner, living, since, judged }
     }
 
     /// The word.
@@ -276,15 +334,13 @@ impl Waiting {
     ) -> Next {
         let lease = Lease::from_tags(look);
         self.owner = lease.as_ref().map(|lease| lease.owner.clone()).or(self.owner.take());
-        let nobody = match self.watch.judge(lease.as_ref(), me, is_gone, now) {
-            Claim::Take(_) => true,
-            Claim::Watch(_) => false,
-            Claim::Held(_) => {
-                // From now on: it may end without a word.
-                (self.watch, self.living) = (Watch::default(), true);
-                false
-            }
-        };
+        let claim = self.watch.judge(lease.as_ref(), me, is_gone, now);
+        let nobody = matches!(claim, Claim::Take(_));
+        let moves = matches!(claim, Claim::Held(_));
+        if moves {
+            // From now on: it may end without a word.
+            (self.watch, self.living) = (Watch::default(), true);
+        }
         let record = Record::from_tags(look).ok().flatten();
         if let Some(record) =
             record.as_ref().filter(|record| record.heard.contains(&self.control.id))
@@ -298,11 +354,13 @@ impl Waiting {
             return Next::Pointless(answer);
         }
         if nobody {
+            self.judged = record.map(|record| record.id);
             return Next::CarryOut;
         }
         self.since.get_or_insert(now);
+        // Whoever does not react any more may have ended a moment ago: it is told only of who lives.
         if self.is_out_of_patience(now)
-            && let Some(owner) = self.owner.clone().filter(|_| self.living)
+            && let Some(owner) = self.owner.clone().filter(|_| moves)
         {
             return Next::Unheard(owner);
         }
@@ -311,6 +369,14 @@ impl Waiting {
         // Somebody else's word goes first: one that is written over is never heard.
         let is_taken = pending.is_some_and(|pending| !pending.was_heard(record.as_ref()));
         if is_mine || is_taken { Next::Look } else { Next::Leave }
+    }
+
+    /// Whether what was to be carried out still is, now that the lease is taken: somebody else may
+    /// have been faster, and be done.
+    pub fn is_to_be_carried_out(&self, look: &Tags) -> bool {
+        let record = Record::from_tags(look).ok().flatten();
+        record.as_ref().is_some_and(|record| self.judged.as_ref() == Some(&record.id))
+            && pointless(self.control.word, record.as_ref(), false).is_none()
     }
 
     /// Somebody else was faster to take the lease: from now on it is for him.

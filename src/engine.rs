@@ -28,6 +28,7 @@ use self::act::Acted;
 use self::gate::Asking;
 use self::hold::{Hold, Kept};
 use self::report::{Emitter, Shown};
+use crate::command::Waiting;
 use crate::control::{Control, Word};
 use crate::event::{Envelope, Event, Outcome, Report};
 use crate::lease::Lease;
@@ -135,6 +136,7 @@ impl Rollout {
         let clock = fleet.clock();
         let (target, look) = look::look_up(&*fleet, &*clock, caller.jitter).await?;
         let alarms = look::alarms(&*fleet, &*clock, &spec.gates.alarms, caller.jitter).await?;
+        let looked = Moment { now: look.at, wall: clock.wall() };
         let mut rollout = Rollout {
             clock,
             caller: caller.clone(),
@@ -142,7 +144,7 @@ impl Rollout {
             asked: spec.clone(),
             progress: Progress::new(caller.rollout_id.as_str(), look.at),
             look: Observation { at: look.at, ..Observation::default() },
-            looked: Moment::default(),
+            looked,
             word: None,
             hold: Hold::new(&caller.owner, fleet.guards_record()),
             asking: Asking::default(),
@@ -266,20 +268,23 @@ impl Rollout {
         let mut emit = Emitter::new(&self.caller.rollout_id, emit);
         let started = self.begin(&mut emit);
         let outcome = match self.spec.engine {
-            Engine::Rolling => self.hold_and_drive(&mut stop, &mut emit).await,
+            Engine::Rolling => self.hold_and_drive(|_| true, &mut stop, &mut emit).await,
             Engine::InstanceRefresh => self.refresh_and_follow(&mut stop, &mut emit).await,
         };
         self.finish(outcome, started, &mut emit)
     }
 
-    /// The same, unless somebody else takes the lease first: then nothing is done.
+    /// The same, unless somebody else takes the lease first, or is done with it by then: nothing is
+    /// done then.
     async fn run_unless_late(
         &mut self,
+        waiting: &Waiting,
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
     ) -> Option<Report> {
         let started = self.begin(emit);
-        let outcome = self.hold_and_drive(stop, emit).await;
+        let is_wanted = |look: &Observation| waiting.is_to_be_carried_out(&look.record);
+        let outcome = self.hold_and_drive(is_wanted, stop, emit).await;
         let is_late = outcome == Outcome::Locked && !self.held();
         (!is_late).then(|| self.finish(outcome, started, emit))
     }
@@ -296,8 +301,10 @@ impl Rollout {
         report
     }
 
+    /// Takes the lease and drives the rollout, if `is_wanted` still says so once that is taken.
     async fn hold_and_drive(
         &mut self,
+        is_wanted: impl Fn(&Observation) -> bool,
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
     ) -> Outcome {
@@ -314,7 +321,11 @@ impl Rollout {
             return Outcome::Succeeded;
         }
         match self.take_hold(stop, emit).await {
-            Ok(None) => {}
+            Ok(None) if is_wanted(&self.look) => {}
+            Ok(None) => {
+                self.release().await;
+                return Outcome::Locked;
+            }
             Ok(Some(outcome)) => {
                 if *stop.borrow() != Stop::Now {
                     self.take_off([LEASE]).await;

@@ -198,7 +198,8 @@ impl Ownership {
             self.erasing &= !self.guards;
             return Standing::Ours;
         };
-        if self.erasing && !look.contains_key(LEASE) {
+        // They go together: a record that is there without the lease is another's.
+        if self.erasing && !look.contains_key(LEASE) && !look.contains_key(ROLLOUT) {
             self.lease = None;
             return Standing::Ours;
         }

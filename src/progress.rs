@@ -40,7 +40,7 @@ use self::missing::Fate;
 pub use self::sizes::LOOKS_LAG;
 use self::sizes::Sizes;
 use self::written::Written;
-use crate::command::{Effect, State, effect};
+use crate::command::{Effect, Work};
 use crate::control::{Control, Word};
 use crate::lease::Lease;
 use crate::plan::shift;
@@ -155,6 +155,8 @@ pub struct Progress {
     /// Calls that changed the size, or would have, without an answer: each is counted once the
     /// fleet shows it, or once it is asked for again and accepted.
     unsure: Vec<Action>,
+    /// A record that was written without an answer.
+    unsure_record: Option<Record>,
     /// Whether the record was to be erased, without an answer.
     erasing: bool,
     /// Whether this engine has erased the record: its rollout is over, whatever a late look says.
@@ -253,6 +255,12 @@ impl Progress {
         if self.erasing && !look.record.contains_key(ROLLOUT) {
             self.erased();
         }
+        if self.unsure_record.is_some()
+            && Record::from_tags(&look.record) == Ok(self.unsure_record.clone())
+        {
+            // What it says is heard would else be forgotten by the next one that is written.
+            self.unsure_record.take().into_iter().for_each(|record| self.recorded(record));
+        }
         if let Some(record) = &self.record {
             // The call may have got no answer.
             let ours = &record.borrowed.suspended;
@@ -274,7 +282,7 @@ impl Progress {
             self.earlier.clone_from(&self.counted);
         }
         self.counted.extend(record.last_failed.clone());
-        self.record = Some(record);
+        (self.record, self.unsure_record) = (Some(record), None);
         // What it says it has heard is obeyed.
         if let (Some(record), Some(control)) = (&self.record, &self.control)
             && record.heard.contains(&control.id)
@@ -360,22 +368,14 @@ impl Progress {
 
     /// What `word` is to do here and now, by the table of [`crate::command`].
     pub fn effect(&self, word: Word) -> Effect {
-        let effect = effect(word, self.state());
-        let is_told_to_end = self.halt.as_ref().is_some_and(|halt| halt.until.is_some());
-        match effect {
-            // Not by a process that was told to end, whatever it ends as.
-            Effect::GoOn | Effect::TurnBack if is_told_to_end => Effect::Later,
-            effect => effect,
-        }
-    }
-
-    fn state(&self) -> State {
-        match (&self.halt, &self.record) {
-            (Some(halt), _) => State::Halting(halt.ending),
-            (None, None) => State::Unrecorded,
-            (None, Some(_)) if self.turned_back.is_some() => State::RollingBack,
-            (None, Some(_)) => State::Rolling,
-        }
+        let halt = self.halt.as_ref();
+        let work = Work {
+            recorded: self.record.is_some(),
+            back: self.turned_back.is_some(),
+            halt: halt.map(|halt| halt.ending),
+            told_to_end: halt.is_some_and(|halt| halt.until.is_some()),
+        };
+        work.effect(word)
     }
 
     /// The record, where it is of what this engine does now and not of what came before.

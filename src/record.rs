@@ -43,7 +43,7 @@ pub const KEYS: [&str; 7] = [ROLLOUT, PROGRESS, BORROWED, COMPLETED, REASON, LEA
 const WORDS: usize = 4;
 
 /// What the cloud remembers of a rollout.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Record {
     /// Names this rollout.
     pub id: String,
@@ -151,7 +151,7 @@ impl Phase {
 
 /// What a rollout has changed and must put back, beside what it wrote itself, so that a value
 /// somebody else set meanwhile is left alone.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Borrowed {
     /// The fleet's template as it was found, aliases resolved where they could be.
     pub template: Option<Revision>,
@@ -164,7 +164,7 @@ pub struct Borrowed {
 }
 
 /// A maximum size that is changed for a while.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BorrowedMax {
     /// As somebody else wants it.
     pub found: u32,

@@ -116,6 +116,24 @@ MUTANTS = [
     (11, "a guarded record that is deleted is somebody else's", "src/ownership.rs",
      "            return match is_deleted && self.too_early {",
      "            return match is_deleted && self.erasing {"),
+    (11, "only a lease of another is a sign of another", "src/ownership.rs",
+     "        let Some(sign) = self.sign(look) else {",
+     "        let is_there = look.contains_key(LEASE);\n"
+     "        let sign = self.sign(look).filter(|sign| is_there && sign.contains(\"taken the rollout over\"));\n"
+     "        let Some(sign) = sign else {"),
+    (11, "a lease is judged by a look from long ago", "src/lease.rs",
+     "    now.since(looked) < FRESH",
+     "    now.since(looked) < FRESH * 1000"),
+    (24, "a rollback while pausing is taken for done", "src/command.rs",
+     "        (Word::Rollback, RollingBack) => Effect::Already,",
+     "        (Word::Rollback, RollingBack | Halting(Paused)) => Effect::Already,"),
+    (24, "what an engine that ended was about to do is all that is done", "src/command.rs",
+     "            Effect::GoOn | Effect::TurnBack if self.told_to_end => Effect::Later,",
+     "            Effect::GoOn | Effect::TurnBack if self.told_to_end => Effect::Later,\n"
+     "            Effect::TurnBack if self.halt.is_some() => Effect::Already,"),
+    (24, "what is carried out is not looked at again with the lease in hand", "src/command.rs",
+     "            && pointless(self.control.word, record.as_ref(), false).is_none()",
+     "            || pointless(self.control.word, record.as_ref(), false).is_none()"),
     (24, "a word is not obeyed while things are put back", "src/plan.rs",
      "        Some(halt) => match trip::obey(input) {",
      "        Some(halt) => match trip::obey(input).filter(|_| input.now.0 == 0) {"),
@@ -131,9 +149,9 @@ MUTANTS = [
     (24, "who waits to be heard does not see that nobody is there any more", "src/command.rs",
      "            Claim::Take(_) => true,",
      "            Claim::Take(_) => !self.living,"),
-    (24, "who was told to end goes on", "src/progress.rs",
-     "            Effect::GoOn | Effect::TurnBack if is_told_to_end => Effect::Later,",
-     "            Effect::GoOn | Effect::TurnBack if is_told_to_end && self.halt.is_none() => Effect::Later,"),
+    (24, "who was told to end goes on", "src/command.rs",
+     "            Effect::GoOn | Effect::TurnBack if self.told_to_end => Effect::Later,",
+     "            Effect::GoOn | Effect::TurnBack if self.told_to_end && self.halt.is_none() => Effect::Later,"),
     (22, "one that somebody takes out before it has soaked fails the release", "src/progress/seen.rs",
      "self.taken_out = out && runs && !serves && !ours;",
      "self.taken_out = out && runs && !serves && !ours && self.soaked;"),
@@ -236,11 +254,11 @@ def test(folder: pathlib.Path) -> tuple[bool, str]:
     """Whether the tests pass, and the first ones that do not."""
     only = ["--no-default-features", "-p", "rolling", "--lib", "--test", "it"]
     if shutil.which("cargo-nextest"):
-        wanted = "kind(lib) + test(/^fast::(planner|rollout|gates|properties|meanwhile|frozen|guarded|commands|crash)::/)"
+        wanted = "kind(lib) + test(/^fast::(planner|rollout|gates|properties|meanwhile|frozen|guarded|commands|model|crash)::/)"
         command = ["cargo", "nextest", "run", *only, "--fail-fast", "-E", wanted]
         noticed = r"^ +(?:FAIL|TIMEOUT|SIG\S+) \[.*\] (?:\(.*\) )?\S+ (\S+)$"
     else:
-        wanted = ["tests::", "properties", "meanwhile", "frozen", "guarded", "commands", "crash", "planner", "rollout", "gates"]
+        wanted = ["tests::", "properties", "meanwhile", "frozen", "guarded", "commands", "model", "crash", "planner", "rollout", "gates"]
         command = ["cargo", "test", "-q", *only, "--", *wanted]
         noticed = r"^(\S+) --- FAILED$"
     environment = dict(

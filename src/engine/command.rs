@@ -117,7 +117,7 @@ impl Rollout {
                 return Ok(commanded);
             }
             self.take_over(&waiting).await?;
-            if let Some(report) = self.run_unless_late(&mut stop, &mut emit).await {
+            if let Some(report) = self.run_unless_late(&waiting, &mut stop, &mut emit).await {
                 return Ok(Commanded::Ran(Box::new(report)));
             }
             waiting.lost_a_race();
@@ -185,6 +185,7 @@ impl Rollout {
 
     async fn look_for_command(&mut self) -> Result<(), ProviderError> {
         let fleet = &self.fleet;
+        self.looked = self.moment();
         self.look = patiently(&*self.clock, self.caller.jitter, || fleet.observe()).await?;
         Ok(())
     }

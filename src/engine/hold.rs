@@ -68,7 +68,7 @@ impl Rollout {
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
     ) -> Result<Option<Outcome>, String> {
-        let mut watched = Watch::default();
+        let (mut watched, mut looked_again) = (Watch::default(), false);
         if !is_fresh(self.look.at, self.clock.now()) {
             self.look = self.look_patiently(stop, emit).await.map_err(cannot_see)?;
         }
@@ -79,6 +79,10 @@ impl Rollout {
             let found = Lease::from_tags(&self.look.record);
             let (me, is_gone) = (&self.caller.owner, self.caller.is_gone);
             match watched.judge(found.as_ref(), me, is_gone, self.clock.now()) {
+                // This process may have stood still since the look. Once: a look may take that long.
+                Claim::Take(_) if self.looked.age(self.moment()) >= LATE && !looked_again => {
+                    looked_again = true;
+                }
                 Claim::Take(settle) => break (found, settle),
                 Claim::Held(owner) => return Ok(Some(self.locked(&owner))),
                 Claim::Watch(deadline) => {
@@ -374,6 +378,14 @@ impl Rollout {
             true => self.take_off([LEASE]).await,
             false => self.take_off([LEASE, CONTROL]).await,
         }
+    }
+
+    /// Takes the lease off again with which nothing was done.
+    pub(super) async fn release(&mut self) {
+        self.take_off([LEASE]).await;
+        self.hold = Hold::new(&self.caller.owner, self.fleet.guards_record());
+        let reason = "somebody else was faster".to_owned();
+        self.progress.halt = Some(Halt::failed(reason, self.clock.now()));
     }
 
     /// Takes tags off the target, if the lease is ours.

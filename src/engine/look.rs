@@ -12,10 +12,12 @@ use tokio::sync::watch;
 use super::act::with_remedy;
 use super::report::Emitter;
 use super::{PATIENCE, Rollout, STOP_WITHIN, Stop};
+use crate::command::{self, Found};
+use crate::control::Word;
 use crate::event::Event;
 use crate::plan::View;
 use crate::progress::{Best, Halt, Progress, members};
-use crate::record::{Ending, Phase, Record};
+use crate::record::Record;
 use crate::schedule::Schedule;
 
 /// A launch that is missing for this long is worth asking about, and again after as long.
@@ -49,32 +51,22 @@ impl Rollout {
         }
         let look = progress.in_place(look);
         let look = progress.without_departed(look);
-        let resumes = self.word.as_ref().is_some_and(|c| c.word == crate::control::Word::Resume);
-        progress.resume = resumes;
-        if let Some(record) = record.as_ref().filter(|record| record.to == self.wanted) {
-            let goes_on = match record.phase {
-                Phase::Rolling => true,
-                Phase::Halting(Ending::Interrupted) | Phase::Halted(Ending::Interrupted) => true,
-                Phase::Halted(Ending::Paused) | Phase::Halting(Ending::Paused) => resumes,
-                _ => false,
-            };
-            if let Some(completed) = record.completed.clone()
-                && record.turned_back
-                && goes_on
-            {
+        progress.resume = self.word.as_ref().is_some_and(|control| control.word == Word::Resume);
+        let word = self.word.as_ref().map(|control| control.word);
+        if let Some(record) = &record {
+            let found = command::found(record, &self.wanted, word);
+            let back = record.completed.clone().filter(|_| record.turned_back);
+            if found == Found::GoesOn && back.is_some() {
                 let why = record.reason.clone();
                 progress.turned_back = Some(why.unwrap_or_else(|| "it was rolling back".into()));
-                self.face_back(completed);
             }
-            if let Phase::Halting(ending) = record.phase
-                && !goes_on
-            {
+            if let Found::Ending(ending) = found {
                 let reason = record.reason.clone().unwrap_or_else(|| "it was ending".into());
                 let (fault, at) = (record.fault, look.at);
                 progress.halt = Some(Halt { reason, ending, fault, gate: false, at, until: None });
-                if let Some(completed) = record.completed.clone().filter(|_| record.turned_back) {
-                    self.face_back(completed);
-                }
+            }
+            if let Some(completed) = back.filter(|_| found != Found::Ended) {
+                self.face_back(completed);
             }
         }
         progress.record = record;

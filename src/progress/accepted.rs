@@ -3,12 +3,15 @@
 use rolling_provider::{Action, Done, Timestamp};
 
 use super::Progress;
-use crate::record::ROLLOUT;
+use crate::record::{ROLLOUT, Record};
 
 impl Progress {
     /// Takes in that nobody knows whether `action` took effect; see [`Self::accepted`].
     pub fn unsure(&mut self, action: &Action) {
         self.erasing |= matches!(action, Action::EraseRecord { keys } if keys.contains(ROLLOUT));
+        if let Action::WriteRecord { tags } = action {
+            self.unsure_record = Record::from_tags(tags).ok().flatten();
+        }
         if matches!(action, Action::Terminate { .. } | Action::Detach { .. }) || action.resizes() {
             self.launched.ask();
         }

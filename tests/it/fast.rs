@@ -14,6 +14,7 @@ mod guarded;
 mod in_place;
 mod invariants;
 mod meanwhile;
+mod model;
 mod planner;
 mod plugin;
 mod properties;

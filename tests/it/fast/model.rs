@@ -1,0 +1,100 @@
+//! Lease, record and commands are a protocol between processes over a store without
+//! compare-and-swap. This is a model of it, explored exhaustively within bounds by `stateright`: two
+//! engines and two callers, who may become engines; two instances; time in steps of a renewal; at most
+//! one freeze, one crash, one lost answer and two stale reads in a trace.
+//!
+//! It decides nothing itself. Whose the rollout is and what a word does is asked of `src`:
+//! [`Watch::judge`], [`is_fresh`], [`Ownership`] (`take`, `judge`, `is_late`, `next_lease`, `did` and
+//! the rest), [`Moment::age`], [`Control::unheard`], [`Work::effect`], [`Record::hearing`],
+//! [`command::found`], [`command::pointless`], [`command::is_as_asked`], [`word_id`] and [`Waiting`].
+//! Only what is done to the fleet in between is its own, in [`process`].
+
+mod process;
+mod world;
+
+use rolling::control::Word;
+use stateright::{Checker, Model, Property};
+
+use self::process::Task;
+use self::world::{Action, World};
+
+/// Who is there, and how many odd things may happen in a trace.
+struct Protocol {
+    tasks: Vec<Task>,
+    odd: u8,
+}
+
+impl Model for Protocol {
+    type State = World;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<World> {
+        vec![World::new(&self.tasks, self.odd)]
+    }
+
+    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+        world.actions(actions);
+    }
+
+    fn next_state(&self, last: &World, action: Action) -> Option<World> {
+        last.clone().after(action)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always("no promise is broken", |_, world: &World| world.broken.is_none()),
+            Property::always(
+                "what is borrowed is in a record, printed, or given back",
+                |_, world: &World| world.is_borrowed_known(),
+            ),
+            Property::always("somebody can always go on", |_, world: &World| world.can_go_on()),
+        ]
+    }
+}
+
+/// Explores every trace of it. How many states there are, and how long the longest trace is.
+fn explore(tasks: &[Task], odd: u8) -> (usize, usize) {
+    let model = Protocol { tasks: tasks.to_vec(), odd };
+    let checker = model.checker().threads(2).spawn_bfs().join();
+    for property in checker.model().properties() {
+        if let Some(path) = checker.discovery(property.name) {
+            let broken = path.last_state().broken;
+            let step = |(world, action): (World, Option<Action>)| {
+                format!("{}{}", world.shown(), action.map_or("".into(), |a| format!("{a:?}")))
+            };
+            let trace: Vec<String> = path.into_vec().into_iter().map(step).collect();
+            panic!("{tasks:?}: {}: {broken:?}\n{}", property.name, trace.join("\n"));
+        }
+    }
+    let (states, depth) = (checker.unique_state_count(), checker.max_depth());
+    eprintln!("{tasks:?}, {odd} odd: {states} states, depth {depth}");
+    (states, depth)
+}
+
+/// How many odd things may happen in a trace, by who is there: two engines; an engine and a caller; two
+/// engines and a caller; an engine and two callers; all four. `ROLLING_MODEL_ODD=55211` asks for all
+/// there are with two processes, and takes a quarter of an hour.
+fn bounds() -> [u8; 5] {
+    let asked = std::env::var("ROLLING_MODEL_ODD").unwrap_or_else(|_| "21100".into());
+    let asked: Vec<u8> = asked.bytes().map(|digit| digit - b'0').collect();
+    asked.try_into().expect("five digits")
+}
+
+#[test]
+fn two_engines_and_two_callers_keep_every_promise_in_every_trace() {
+    let [engines, one_each, three, callers, all] = bounds();
+    let (a, b) = (Task::Apply(2), Task::Apply(3));
+    let mut sum = vec![explore(&[a, b], engines)];
+    for word in Word::ALL.map(Task::Say) {
+        sum.push(explore(&[a, word], one_each));
+        sum.push(explore(&[a, b, word], three));
+        for second in Word::ALL.map(Task::Say) {
+            sum.push(explore(&[a, word, second], callers));
+            sum.push(explore(&[a, b, word, second], all));
+        }
+    }
+    let states: usize = sum.iter().map(|(states, _)| states).sum();
+    let depth = sum.iter().map(|(_, depth)| *depth).max().unwrap_or_default();
+    eprintln!("{states} states, depth {depth}");
+    assert!(states > 1_000_000 && depth > 30, "{states} {depth}");
+}
