@@ -13,6 +13,7 @@ mod process;
 mod world;
 
 use rolling::control::Word;
+use rolling::record::{Ending, Phase};
 use stateright::{Checker, Model, Property};
 
 use self::process::Task;
@@ -22,6 +23,8 @@ use self::world::{Action, World};
 struct Protocol {
     tasks: Vec<Task>,
     odd: u8,
+    /// How far an engine had come that has ended without a word.
+    left: Option<(Phase, bool)>,
 }
 
 impl Model for Protocol {
@@ -29,7 +32,11 @@ impl Model for Protocol {
     type Action = Action;
 
     fn init_states(&self) -> Vec<World> {
-        vec![World::new(&self.tasks, self.odd)]
+        let world = World::new(&self.tasks, self.odd);
+        vec![match self.left {
+            Some((phase, back)) => world.left_by_a_dead_engine(phase, back),
+            None => world,
+        }]
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
@@ -54,7 +61,12 @@ impl Model for Protocol {
 
 /// Explores every trace of it. How many states there are, and how long the longest trace is.
 fn explore(tasks: &[Task], odd: u8) -> (usize, usize) {
-    let model = Protocol { tasks: tasks.to_vec(), odd };
+    explore_what_is_left(tasks, odd, None)
+}
+
+/// The same from what an engine has left that has ended without a word.
+fn explore_what_is_left(tasks: &[Task], odd: u8, left: Option<(Phase, bool)>) -> (usize, usize) {
+    let model = Protocol { tasks: tasks.to_vec(), odd, left };
     let checker = model.checker().threads(2).spawn_bfs().join();
     for property in checker.model().properties() {
         if let Some(path) = checker.discovery(property.name) {
@@ -63,13 +75,25 @@ fn explore(tasks: &[Task], odd: u8) -> (usize, usize) {
                 format!("{}{}", world.shown(), action.map_or("".into(), |a| format!("{a:?}")))
             };
             let trace: Vec<String> = path.into_vec().into_iter().map(step).collect();
-            panic!("{tasks:?}: {}: {broken:?}\n{}", property.name, trace.join("\n"));
+            panic!("{tasks:?} {left:?}: {}: {broken:?}\n{}", property.name, trace.join("\n"));
         }
     }
     let (states, depth) = (checker.unique_state_count(), checker.max_depth());
-    eprintln!("{tasks:?}, {odd} odd: {states} states, depth {depth}");
+    if left.is_none() {
+        eprintln!("{tasks:?}, {odd} odd: {states} states, depth {depth}");
+    }
     (states, depth)
 }
+
+/// What an engine may leave that ends without a word: how far it was, and whether it went back.
+const LEFT: [(Phase, bool); 6] = [
+    (Phase::Rolling, false),
+    (Phase::Rolling, true),
+    (Phase::Halting(Ending::Paused), false),
+    (Phase::Halting(Ending::Aborted), false),
+    (Phase::Halting(Ending::Interrupted), false),
+    (Phase::Halted(Ending::Paused), true),
+];
 
 /// How many odd things may happen in a trace, by who is there: two engines; an engine and a caller; two
 /// engines and a caller; an engine and two callers; all four. `ROLLING_MODEL_ODD=55211` asks for all
@@ -91,6 +115,9 @@ fn two_engines_and_two_callers_keep_every_promise_in_every_trace() {
         for second in Word::ALL.map(Task::Say) {
             sum.push(explore(&[a, word, second], callers));
             sum.push(explore(&[a, b, word, second], all));
+            for (phase, back) in LEFT {
+                sum.push(explore_what_is_left(&[word, second], 0, Some((phase, back))));
+            }
         }
     }
     let states: usize = sum.iter().map(|(states, _)| states).sum();

@@ -742,7 +742,8 @@ fn withdraw(world: &mut World, look: &Tags, id: &str) {
     }
 }
 
-fn record(id: &str, to: &Revision, generation: u64) -> Record {
+/// A record of a rollout that has just begun.
+pub fn record(id: &str, to: &Revision, generation: u64) -> Record {
     Record {
         id: id.into(),
         generation,

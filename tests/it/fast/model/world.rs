@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use rolling::lease::Lease;
 use rolling::ownership::{LATE, Moment};
-use rolling::record::Record;
+use rolling::record::{Phase, Record};
 use rolling_provider::{Tags, Timestamp};
 
-use super::process::{Process, Stage, Task};
+use super::process::{Process, Stage, Task, record};
 
 /// Nobody begins anything later than this.
 const STARTS_UNTIL: u8 = 4;
@@ -126,6 +126,20 @@ impl World {
             acknowledged: Vec::new(),
             broken: None,
         }
+    }
+
+    /// The same with what a rollout to v2 has left there.
+    pub fn left_by_a_dead_engine(mut self, phase: Phase, back: bool) -> Self {
+        let lease = Lease { owner: "dead/1.1.aa".into(), counter: 7, at: Some(at(0)) };
+        let mut record = record("r-v2-0", &"v2".into(), 1);
+        (record.phase, record.turned_back) = (phase, back);
+        let is_halted = matches!(phase, Phase::Halted(_));
+        if !is_halted {
+            record.borrowed.suspended.insert("AZRebalance".into());
+        }
+        self.tags = Arc::new(lease.tags().into_iter().chain(record.tags()).collect());
+        (self.on, self.suspended) = ([2, 1], !is_halted);
+        self
     }
 
     pub fn actions(&self, actions: &mut Vec<Action>) {
