@@ -56,6 +56,7 @@ fn target() -> Target {
         boot: None,
         scheduled: Vec::new(),
         no_surge: None,
+        hindrances: Vec::new(),
         warnings: Vec::new(),
     }
 }

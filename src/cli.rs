@@ -9,12 +9,15 @@ mod apply;
 mod command;
 mod doctor;
 mod follow;
+mod followed;
 mod live;
 pub(crate) mod plain;
 pub(crate) mod signals;
 pub(crate) mod text;
 
 pub(crate) use apply::json_line;
+
+use followed::Followed;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal as _, Write};
@@ -32,7 +35,6 @@ use crate::document::{Diagnostic, Document, PROVIDER, Resource};
 use crate::engine::{Caller, Rollout};
 use crate::event::RefreshReport;
 use crate::providers::Providers;
-use crate::record::Phase;
 use crate::schemas;
 use crate::terraform;
 use crate::terraform::progress::Header;
@@ -255,18 +257,28 @@ async fn status(input: &Input, follow: bool, edge: &Edge) -> u8 {
         Err(found) => return refuse(input, &found),
     };
     let mut shown = String::new();
+    let mut followed: Vec<Followed> = prepared.iter().map(|_| Followed::default()).collect();
     loop {
         let now = show_status(input, &prepared);
         if now != shown {
             say(&mut io::stdout(), &now);
             shown = now;
         }
-        let under_way = prepared.iter().any(|(_, rollout)| {
-            rollout.record().is_some_and(|record| !matches!(record.phase, Phase::Halted(_)))
-                || rollout.refresh().is_some_and(|refresh| !refresh.state.is_over())
-        });
-        if !follow || !under_way {
+        for (followed, (_, rollout)) in followed.iter_mut().zip(&prepared) {
+            followed.look(rollout);
+        }
+        if !follow {
             return 0;
+        }
+        if followed.iter().all(|followed| followed.end.is_some()) {
+            let codes = followed.iter().zip(&prepared).map(|(followed, (resource, _))| {
+                let (code, words) = followed.end.unwrap_or_default();
+                if let Some(words) = words {
+                    say(&mut io::stderr(), &format!("{}: {words}", resource.name));
+                }
+                code
+            });
+            return codes.max().unwrap_or_default();
         }
         for (resource, rollout) in &mut prepared {
             rollout.clock().sleep(resource.spec.poll_interval).await;
@@ -291,6 +303,7 @@ fn show_status(input: &Input, prepared: &[(Resource, Rollout)]) -> String {
             "completed": rollout.completed(),
             "status": rollout.status().map(|(status, _)| status),
             "owner": rollout.lease().map(|lease| lease.owner),
+            "last_sign_of_life": rollout.lease().and_then(|lease| lease.at),
             "record": rollout.record().map(crate::record::Record::tags),
             "refresh": rollout.refresh().map(RefreshReport::from),
             "instances": rollout.instances(),

@@ -10,7 +10,7 @@ use super::{
 };
 use super::{refuse, say, signals, text};
 use crate::engine::Rollout;
-use crate::event::{Envelope, Outcome, Report};
+use crate::event::{Envelope, Outcome};
 
 pub(super) async fn apply(input: &Input, edge: &Edge) -> u8 {
     let prepared = match prepare_all(input, edge, Purpose::Begin).await {
@@ -18,7 +18,8 @@ pub(super) async fn apply(input: &Input, edge: &Edge) -> u8 {
         Err(found) => return refuse(input, &found),
     };
     let Some((stop, interrupt)) = listen() else { return FAILED };
-    for (resource, rollout) in prepared {
+    let mut rest = prepared.into_iter();
+    while let Some((resource, rollout)) = rest.next() {
         let name = &resource.name;
         let preview = rollout.preview();
         let mut show = shower(input, name, &rollout);
@@ -33,13 +34,30 @@ pub(super) async fn apply(input: &Input, edge: &Edge) -> u8 {
             say(&mut io::stdout(), &words);
         }
         let interrupted = *interrupt.borrow();
-        match (report.outcome, interrupted) {
-            (Outcome::Succeeded, None) => {}
-            (_, Some(interrupt)) => return interrupt.exit_code(),
-            (_, None) => return exit_code(&report),
-        }
+        let code = match (report.outcome, interrupted) {
+            (Outcome::Succeeded, None) => continue,
+            (_, Some(interrupt)) => interrupt.exit_code(),
+            (_, None) => exit_code(report.outcome),
+        };
+        not_begun(input, name, report.outcome, rest.map(|(resource, _)| resource.name));
+        return code;
     }
     0
+}
+
+/// Tells which deployments were left alone, since the one before them did not succeed.
+fn not_begun(input: &Input, name: &str, outcome: Outcome, rest: impl Iterator<Item = String>) {
+    for other in rest {
+        match input.output {
+            Output::Text => {
+                let why = outcome.name().replace('_', " ");
+                say(&mut io::stdout(), &text::not_begun(&other, name, &why));
+            }
+            Output::Json => {
+                print_json(&serde_json::json!({ "resource": other, "status": "not_begun" }));
+            }
+        }
+    }
 }
 
 /// Listens for signals; `None` after saying why that cannot be.
@@ -77,8 +95,9 @@ pub(super) fn shower<'a>(
     }
 }
 
-pub(super) fn exit_code(report: &Report) -> u8 {
-    match report.outcome {
+/// The exit code of a rollout that ended as `outcome`.
+pub(super) fn exit_code(outcome: Outcome) -> u8 {
+    match outcome {
         Outcome::Succeeded => 0,
         Outcome::Failed => FAILED,
         Outcome::RolledBack => ROLLED_BACK,

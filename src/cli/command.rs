@@ -34,7 +34,7 @@ pub(super) async fn command(word: Word, input: &Input, edge: &Edge) -> u8 {
         };
         let as_asked = commanded.is_as_asked(word);
         let (words, ended) = match &commanded {
-            Commanded::Ran(report) => (text::report(name, report), exit_code(report)),
+            Commanded::Ran(report) => (text::report(name, report), exit_code(report.outcome)),
             other => {
                 let told = other.answer(word).map(|answer| answer.words);
                 (format!("{name}: {}", told.unwrap_or_default()), FAILED)

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::apply::exit_code;
 use super::{Edge, FAILED, Input, Output, print_json, say};
+use crate::event::Outcome;
 use crate::terraform::progress::Header;
 
 /// How often is looked whether there is more.
@@ -24,7 +26,7 @@ pub(super) fn is_progress(file: &Path) -> bool {
     std::fs::read_to_string(file).is_ok_and(|text| header(&text).is_some())
 }
 
-/// Shows what has happened and what happens, to the end of the rollout.
+/// Shows what has happened and what happens, to the end of the rollout, and exits as that ended.
 pub(super) async fn follow(input: &Input, edge: &Edge) -> u8 {
     let opened = File::open(&input.file).map(BufReader::new);
     let mut reader = match opened {
@@ -41,8 +43,11 @@ pub(super) async fn follow(input: &Input, edge: &Edge) -> u8 {
             Ok(_) => {
                 match &owner {
                     None => owner = header(&line).map(|header| header.owner),
-                    Some(_) if show(input, &line) => return 0,
-                    Some(_) => {}
+                    Some(_) => {
+                        if let Some(outcome) = show(input, &line) {
+                            return exit_code(outcome);
+                        }
+                    }
                 }
                 line.clear();
                 continue;
@@ -60,8 +65,8 @@ pub(super) async fn follow(input: &Input, edge: &Edge) -> u8 {
     }
 }
 
-/// Shows an event. Returns whether it was the last one.
-fn show(input: &Input, line: &str) -> bool {
+/// Shows an event. Returns how the rollout ended, where it was the last one.
+fn show(input: &Input, line: &str) -> Option<Outcome> {
     let mut event: Value = serde_json::from_str(line).unwrap_or_default();
     let text = event.as_object_mut().and_then(|event| event.remove("text"));
     match input.output {
@@ -73,7 +78,9 @@ fn show(input: &Input, line: &str) -> bool {
         }
         Output::Json => print_json(&event),
     }
-    event["event"]["type"] == "finished"
+    let is_last = event["event"]["type"] == "finished";
+    let outcome = || serde_json::from_value(event["event"]["report"]["outcome"].clone());
+    is_last.then(|| outcome().unwrap_or(Outcome::Failed))
 }
 
 fn failed(input: &Input, error: &io::Error) -> u8 {

@@ -7,6 +7,7 @@ use rolling_provider::{Revision, Timestamp};
 
 use crate::engine::Rollout;
 use crate::event::{InstanceReport, Outcome, RefreshReport, RefreshStep, Report};
+use crate::lease::WATCH;
 use crate::plan::Preview;
 use crate::record::{Ending, Phase};
 
@@ -293,6 +294,37 @@ pub fn report(name: &str, report: &Report) -> String {
     lines.join("\n")
 }
 
+/// A deployment that was left alone, since `before` did not succeed.
+pub fn not_begun(name: &str, before: &str, why: &str) -> String {
+    format!(
+        "{name}: not begun, since {before} comes first and is {why}\n  next       see to {before}, \
+         then run apply again; --resource {name} rolls this one alone"
+    )
+}
+
+/// Who is at work on a target, or whether somebody still is.
+fn at_work(rollout: &Rollout) -> String {
+    let next = match rollout.record().map(|record| record.phase) {
+        Some(Phase::Halted(Ending::Paused)) => "rolling resume goes on",
+        Some(Phase::Halted(Ending::Failed | Ending::Aborted)) => "apply begins anew",
+        Some(_) => "apply goes on",
+        None => "apply begins",
+    };
+    if let Some(owner) = rollout.ended_owner() {
+        return format!("nobody, {owner} has ended; {next}");
+    }
+    let Some(lease) = rollout.lease() else { return format!("nobody; {next}") };
+    let owner = &lease.owner;
+    let Some(at) = lease.at else { return owner.clone() };
+    let silent = rollout.clock().wall().since(at);
+    if silent <= WATCH {
+        return owner.clone();
+    }
+    // By its clock, which may differ.
+    let silent = span(silent);
+    format!("{owner}, whose last sign of life was {silent} ago; if it has ended, {next}")
+}
+
 /// What a fleet runs now.
 pub fn status(name: &str, rollout: &Rollout) -> String {
     let instances = rollout.instances();
@@ -317,24 +349,18 @@ pub fn status(name: &str, rollout: &Rollout) -> String {
     }
     match rollout.record() {
         None if rollout.refresh().is_some() => {}
-        None => lines.push("  rollout    none".into()),
+        None if rollout.lease().is_none() => lines.push("  rollout    none".into()),
+        None => {
+            lines.push("  rollout    about to begin: nothing is recorded yet".into());
+            lines.push(format!("  at work    {}", at_work(rollout)));
+        }
         Some(record) => {
-            let (id, to, status) = (&record.id, &record.to, record.status());
+            let (id, to, status) = (&record.id, &record.to, record.status().replace('_', " "));
             lines.push(format!("  rollout    {id} to {to}: {status}"));
             if let Some(reason) = &record.reason {
                 lines.push(format!("  why        {reason}"));
             }
-            let next = match record.phase {
-                Phase::Halted(Ending::Paused) => "nobody; rolling resume goes on",
-                Phase::Halted(Ending::Failed | Ending::Aborted) => "nobody; apply begins anew",
-                _ => "nobody; apply goes on",
-            };
-            let nobody = || match rollout.ended_owner() {
-                Some(owner) => next.replacen("nobody;", &format!("nobody, {owner} has ended;"), 1),
-                None => next.to_owned(),
-            };
-            let at_work = rollout.lease().map_or_else(nobody, |lease| lease.owner);
-            lines.push(format!("  at work    {at_work}"));
+            lines.push(format!("  at work    {}", at_work(rollout)));
         }
     }
     if let Some(completed) = rollout.completed() {

@@ -6,6 +6,7 @@ use rolling_provider::ProviderError;
 
 use super::Rollout;
 use super::look::patiently;
+use crate::control::Word;
 use crate::plan;
 use crate::record::{Ending, Phase, ways};
 use crate::refresh::{self, Next};
@@ -27,6 +28,11 @@ impl Rollout {
                     self.ask_whether_it_may(true).await
                 }
             };
+        }
+        // Back it goes without what is gone.
+        let goes_back = self.word.as_ref().is_some_and(|word| word.word == Word::Rollback);
+        if let Some(hindrance) = self.target.hindrances.first().filter(|_| !goes_back) {
+            return Err(hindrance.clone());
         }
         self.refuse_other_ways()?;
         self.refuse_surge()?;

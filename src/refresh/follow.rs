@@ -184,6 +184,7 @@ mod tests {
             boot: None,
             scheduled: Vec::new(),
             no_surge: None,
+            hindrances: Vec::new(),
             warnings: Vec::new(),
         }
     }

@@ -123,6 +123,7 @@ impl Seen {
             boot: self.boot.map(Duration::from_secs),
             scheduled: Vec::new(),
             no_surge: None,
+            hindrances: Vec::new(),
             warnings: Vec::new(),
         };
         let mut progress = Progress::new("", look.at);

@@ -17,7 +17,7 @@ mod meanwhile;
 mod model;
 mod planner;
 mod plugin;
-mod properties;
+pub mod properties;
 mod protocol;
 mod rollout;
 mod scenarios;

@@ -1,7 +1,9 @@
 //! A simulated fleet on virtual time, and what a rollout of it told.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,6 +17,8 @@ use rolling_simulator::{
     Behaviour, EPOCH, FleetConfig, Simulator, TargetGroupConfig, VirtualClock,
 };
 use tokio::sync::watch;
+
+use crate::fast::properties::block_on;
 
 pub fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -78,34 +82,59 @@ pub fn simulate_and_stop(
     (Arc::new(Simulator::in_memory(config, clock)), stop)
 }
 
-/// Virtual time for several engines and callers at once: it passes when all of them wait. Only in a
-/// runtime of [`paused`].
-pub struct PausedClock(tokio::time::Instant);
+/// Virtual time for several engines and callers at once: it passes when all of them wait. It does so
+/// only within [`Self::run`].
+#[derive(Default)]
+pub struct SharedClock {
+    passed: Mutex<Duration>,
+    waiting: Mutex<BTreeMap<(Duration, u64), Waker>>,
+    number: AtomicU64,
+}
 
-impl PausedClock {
-    pub fn new() -> Arc<Self> {
-        #[expect(clippy::disallowed_methods, reason = "this is a clock")]
-        Arc::new(Self(tokio::time::Instant::now()))
+/// So often everybody else has a turn before time passes: one may wake another.
+const TURNS: u32 = 20;
+
+impl SharedClock {
+    /// Runs `work`, in which every wait is of this clock, to its end.
+    pub fn run<T>(&self, work: impl Future<Output = T>) -> T {
+        block_on(async {
+            let passes = async {
+                loop {
+                    for _ in 0..TURNS {
+                        tokio::task::yield_now().await;
+                    }
+                    let next = self.waiting.lock().expect("it").pop_first();
+                    let Some(((until, _), waker)) = next else { continue };
+                    *self.passed.lock().expect("it") = until;
+                    waker.wake();
+                }
+            };
+            tokio::select! {
+                done = work => done,
+                () = passes => unreachable!("time passes for ever"),
+            }
+        })
     }
 }
 
 #[async_trait]
-impl Clock for PausedClock {
+impl Clock for SharedClock {
     fn now(&self) -> Timestamp {
-        EPOCH + self.0.elapsed()
+        EPOCH + *self.passed.lock().expect("it")
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is a clock")]
     async fn sleep(&self, duration: Duration) {
-        // Not for ever: tokio cannot count so far.
-        tokio::time::sleep(duration.min(seconds(1_000_000_000))).await;
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        let until = self.passed.lock().expect("it").saturating_add(duration);
+        std::future::poll_fn(|context| {
+            if *self.passed.lock().expect("it") >= until {
+                return Poll::Ready(());
+            }
+            self.waiting.lock().expect("it").insert((until, number), context.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
-}
-
-/// Runs `work` on virtual time that several may share.
-pub fn paused<T>(work: impl Future<Output = T>) -> T {
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder.enable_time().start_paused(true).build().expect("a runtime").block_on(work)
 }
 
 /// An engine of this host; a lease that is not its own is of a process that is gone.

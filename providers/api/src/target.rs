@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::{Revision, TargetGroupId, Timestamp};
+use crate::{ProviderError, Revision, TargetGroupId, Timestamp};
 
 /// What the document's target turned out to be in the cloud. Everything here is read once a
 /// rollout; what changes while it runs is in [`crate::Observation`].
@@ -35,6 +35,9 @@ pub struct Target {
     pub scheduled: Vec<ScheduledAction>,
     /// Why nothing can be launched beside this fleet, if so.
     pub no_surge: Option<String>,
+    /// What keeps a rollout from beginning or going forward, and not from being told, put back or
+    /// gone back on: a listener rule that is gone, say.
+    pub hindrances: Vec<ProviderError>,
     /// What a reader of the plan should know: a weak health check, a stopped listener.
     pub warnings: Vec<String>,
 }

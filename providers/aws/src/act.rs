@@ -146,7 +146,8 @@ impl AutoScalingGroupFleet {
                     let words = format!("no listener rules are given: cannot {action}");
                     return Err(ProviderError::invalid("act", "traffic", words));
                 };
-                self.aws.shift(traffic, first, *percent).await
+                let rules = self.resolved.second.get().map_or(&[][..], |second| &second.rules);
+                self.aws.shift(traffic, first, rules, *percent).await
             }
             Action::Detach { .. } | Action::Terminate { .. } => {
                 unreachable!("removals have an answer: see `AutoScalingGroupFleet::remove`")

@@ -47,21 +47,20 @@ impl AutoScalingGroupFleet {
             Err(error) => found.errors.push(error),
         }
         let wanted = self.wanted(&group).await;
-        match self.wanted_arns(&group) {
-            Ok(arns) => {
-                // One by one: each may have its own trouble.
-                for arn in &arns {
-                    let one = self.look_up_target_groups(std::slice::from_ref(arn)).await;
-                    found.errors.extend(one.err());
-                    if !self.group.refreshes {
-                        found.errors.extend(self.aws.may_deregister(arn).await);
-                    }
-                }
+        let (arns, _) = self.wanted_arns(&group);
+        // One by one: each may have its own trouble.
+        for arn in &arns {
+            let one = self.look_up_target_groups(std::slice::from_ref(arn)).await;
+            found.errors.extend(one.err());
+            if !self.group.refreshes {
+                found.errors.extend(self.aws.may_deregister(arn).await);
             }
-            Err(error) => found.errors.push(error),
         }
-        if self.group.traffic.is_some() {
-            found.errors.extend(self.look_up().await.err());
+        match self.look_up().await {
+            Ok(target) => found.errors.extend(target.hindrances),
+            Err(error) if self.group.traffic.is_some() => found.errors.push(error),
+            // What else is wrong is found one by one.
+            Err(_) => {}
         }
         let subnet = group.vpc_zone_identifier().and_then(|ids| ids.split(',').next());
         match wanted {

@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 
 use crate::connect::Aws;
 use crate::in_place::{InPlace, Shown, Updates};
-use crate::traffic::Traffic;
+use crate::traffic::{Second, Traffic};
 
 /// An Auto Scaling group and what it is to run.
 #[derive(Clone, Debug)]
@@ -72,7 +72,7 @@ pub(crate) struct Resolved {
     pub wanted: OnceCell<Revision>,
     pub aliases: OnceCell<BTreeMap<Revision, Revision>>,
     pub target_groups: OnceCell<Vec<TargetGroup>>,
-    pub second: OnceCell<(TargetGroup, Vec<String>)>,
+    pub second: OnceCell<Second>,
     pub boot: OnceCell<Option<Duration>>,
     pub scheduled: OnceCell<Vec<ScheduledAction>>,
 }

@@ -195,6 +195,7 @@ impl InstancesFleet {
             boot: None,
             scheduled: Vec::new(),
             no_surge: None,
+            hindrances: Vec::new(),
             warnings: Vec::new(),
         })
     }

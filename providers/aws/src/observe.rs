@@ -32,7 +32,9 @@ impl AutoScalingGroupFleet {
         let home = self.target_groups.get().cloned().unwrap_or_default();
         let shares = self.shares(&home);
         let mut arns = home.clone();
-        arns.extend(self.group.traffic.iter().map(|it| it.second_target_group_arn.clone()));
+        let is_there = self.resolved.second.get().is_none_or(|second| second.is_there);
+        let second = self.group.traffic.iter().filter(|_| is_there);
+        arns.extend(second.map(|it| it.second_target_group_arn.clone()));
         let (group, healths, shifted) =
             tokio::try_join!(self.describe(), self.healths(&arns), shares)?;
         let (reserve, ()) = tokio::try_join!(self.reserve(&group), self.learn(&group))?;
@@ -117,7 +119,10 @@ impl AutoScalingGroupFleet {
 
     async fn shares(&self, arns: &[String]) -> Result<Option<BTreeSet<u32>>, ProviderError> {
         match (&self.group.traffic, arns) {
-            (Some(traffic), [first, ..]) => self.aws.shares(traffic, first).await.map(Some),
+            (Some(traffic), [first, ..]) => {
+                let rules = self.resolved.second.get().map_or(&[][..], |second| &second.rules);
+                self.aws.shares(traffic, first, rules).await.map(Some)
+            }
             _ => Ok(None),
         }
     }

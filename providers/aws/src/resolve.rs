@@ -20,7 +20,7 @@ impl AutoScalingGroupFleet {
         let group = self.describe().await?;
         let known = &self.resolved;
         self.refuse(&group)?;
-        let arns = self.wanted_arns(&group)?;
+        let (arns, mut hindrances) = self.wanted_arns(&group);
         let (wanted, aliases, target_groups, boot, scheduled) = tokio::join!(
             known.wanted.get_or_try_init(|| self.wanted(&group)),
             known.aliases.get_or_try_init(|| self.aliases(&group)),
@@ -55,13 +55,21 @@ impl AutoScalingGroupFleet {
                 "a version of launch template {template} is made of version {number} with {image}"
             ));
         }
+        let is_there = |arn: &&String| target_groups.iter().any(|group| group.id.as_str() == *arn);
+        for arn in arns.iter().filter(|arn| !is_there(arn)) {
+            let words = format!("target group {arn} does not exist in {}", self.aws.region);
+            let error = ProviderError::invalid("check the group", ARNS, words);
+            hindrances.push(error.with_remedy("detach it from the group, or make it again"));
+        }
+        let arns: Vec<String> = arns.iter().filter(is_there).cloned().collect();
         let mut second = None;
         if let Some(traffic) = &self.group.traffic {
             let attached = group.target_group_arns();
             let look = || self.aws.second_target_group(traffic, attached, &target_groups);
-            let (found, told) = known.second.get_or_try_init(look).await?;
-            second = Some(found.clone());
-            warnings.extend(told.iter().cloned());
+            let found = known.second.get_or_try_init(look).await?;
+            second = Some(found.group.clone());
+            warnings.extend(found.warnings.iter().cloned());
+            hindrances.extend(found.hindrances.iter().cloned());
         }
         let traffic = self.group.traffic.iter();
         let is_weighted = mixed::is_weighted(&group);
@@ -81,6 +89,7 @@ impl AutoScalingGroupFleet {
             scheduled,
             no_surge: is_weighted
                 .then(|| format!("group {:?} counts its instances by weights", self.group.name)),
+            hindrances,
             warnings,
         })
     }
@@ -107,24 +116,24 @@ impl AutoScalingGroupFleet {
         Ok(found)
     }
 
-    /// The attached target groups that count.
-    pub(crate) fn wanted_arns(&self, group: &SdkGroup) -> Result<Vec<String>, ProviderError> {
+    /// The attached target groups that count, and what the document names that is not attached.
+    pub(crate) fn wanted_arns(&self, group: &SdkGroup) -> (Vec<String>, Vec<ProviderError>) {
         let attached: BTreeSet<&str> =
             group.target_group_arns().iter().map(String::as_str).collect();
         let Some(wanted) = &self.group.target_group_arns else {
-            return Ok(attached.into_iter().map(str::to_owned).collect());
+            return (attached.into_iter().map(str::to_owned).collect(), Vec::new());
         };
-        for (index, arn) in wanted.iter().enumerate() {
-            if !attached.contains(arn.as_str()) {
-                let place = format!("{ARNS}/{index}");
-                let words = format!("target group {arn} is not attached to the group");
-                let known: Vec<&str> = attached.iter().copied().collect();
-                let remedy = format!("attached are {}", known.join(", "));
-                let error = ProviderError::invalid("check the group", place, words);
-                return Err(error.with_remedy(remedy));
-            }
-        }
-        Ok(wanted.clone())
+        let is_attached = |arn: &String| attached.contains(arn.as_str());
+        let others = wanted.iter().enumerate().filter(|(_, arn)| !is_attached(arn));
+        let hindrances = others.map(|(index, arn)| {
+            let place = format!("{ARNS}/{index}");
+            let words = format!("target group {arn} is not attached to the group");
+            let known: Vec<&str> = attached.iter().copied().collect();
+            let remedy = format!("attached are {}", known.join(", "));
+            ProviderError::invalid("check the group", place, words).with_remedy(remedy)
+        });
+        let hindrances = hindrances.collect();
+        (wanted.iter().filter(|arn| is_attached(arn)).cloned().collect(), hindrances)
     }
 
     /// What `$Latest` or `$Default` stands for, where the group's own template says so.
@@ -162,7 +171,7 @@ impl AutoScalingGroupFleet {
             let given = self.group.target_group_arns.iter().flatten().position(|g| g == arn);
             given.map_or("auto_scaling_group/name".into(), |index| format!("{ARNS}/{index}"))
         };
-        self.aws.target_groups(arns, place).await
+        self.aws.target_groups_there(arns, place).await
     }
 
     /// Median time of the latest launches, as the group's own activities tell it.

@@ -8,6 +8,8 @@ use rolling_provider::{ProviderError, TargetGroup, TargetGroupId};
 use crate::connect::Aws;
 use crate::error::from_sdk;
 
+/// What AWS says of target groups that are not there.
+const NO_TARGET_GROUP: &str = "TargetGroupNotFound";
 const DRAIN: &str = "deregistration_delay.timeout_seconds";
 
 impl Aws {
@@ -31,6 +33,28 @@ impl Aws {
             groups.push(self.target_group(described, place).await?);
         }
         Ok(groups)
+    }
+
+    /// Those of the target groups `arns` that are there.
+    pub(crate) async fn target_groups_there(
+        &self,
+        arns: &[String],
+        place: impl Fn(&str) -> String,
+    ) -> Result<Vec<TargetGroup>, ProviderError> {
+        let is_gone = |error: &ProviderError| error.code.as_deref() == Some(NO_TARGET_GROUP);
+        match self.target_groups(arns, &place).await {
+            // One that is gone has AWS tell of none.
+            Err(error) if is_gone(&error) => {}
+            found => return found,
+        }
+        let mut found = Vec::new();
+        for arn in arns {
+            match self.target_groups(std::slice::from_ref(arn), &place).await {
+                Err(error) if is_gone(&error) => {}
+                group => found.extend(group?),
+            }
+        }
+        Ok(found)
     }
 
     async fn target_group(

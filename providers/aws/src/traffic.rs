@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_elasticloadbalancingv2::types::{Action as RuleAction, Rule, TargetGroupTuple};
-use rolling_provider::{ProviderError, TargetGroup};
+use rolling_provider::{ProviderError, TargetGroup, TargetGroupId};
 
 use crate::connect::Aws;
 use crate::error::from_sdk;
@@ -11,8 +11,7 @@ use crate::error::from_sdk;
 const RULES: &str = "traffic/listener_rule_arns";
 const SECOND: &str = "traffic/second_target_group_arn";
 const CHECK_ARN: &str = "check the ARN, the region and the account";
-/// What AWS says of target groups, and of rules, that are not there.
-const NO_TARGET_GROUP: &str = "TargetGroupNotFound";
+/// What AWS says of rules that are not there.
 const NO_RULE: &str = "RuleNotFound";
 
 /// Where requests are shifted to, and by what.
@@ -26,91 +25,123 @@ pub struct Traffic {
     pub first_percent: u32,
 }
 
+/// The second target group, and the rules by which requests are shifted to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Second {
+    pub group: TargetGroup,
+    /// Whether it is there.
+    pub is_there: bool,
+    /// The rules that forward to both target groups.
+    pub rules: Vec<String>,
+    /// What a reader of the plan should know.
+    pub warnings: Vec<String>,
+    /// What is not there, or not such that requests can be shifted by it.
+    pub hindrances: Vec<ProviderError>,
+}
+
 impl Aws {
-    /// The second target group, if everything is such that `traffic` can be shifted to it from the
-    /// one target group of `attached`, and what is to be warned of.
+    /// The second target group that requests are shifted to by `traffic`, from the one target group
+    /// that counts. What is wrong with it is no error here: an abort goes on without a rule that is
+    /// gone.
     pub(crate) async fn second_target_group(
         &self,
         traffic: &Traffic,
         attached: &[String],
         counted: &[TargetGroup],
-    ) -> Result<(TargetGroup, Vec<String>), ProviderError> {
-        let refuse = |place: &str, words: String, remedy: &str| {
-            let error = ProviderError::invalid("check the listener rules", place, words);
-            Err(error.with_remedy(remedy))
-        };
+    ) -> Result<Second, ProviderError> {
         let second = &traffic.second_target_group_arn;
-        let [first] = counted else {
-            let words = format!(
-                "requests are shifted from one target group, and {} of the group count",
-                counted.len()
-            );
-            let remedy = "name one with auto_scaling_group.target_group_arns, or attach one";
-            return refuse(SECOND, words, remedy);
+        let mut hindrances = Vec::new();
+        let mut hinders = |place: &str, words: String, remedy: &str| {
+            let error = ProviderError::invalid("check the listener rules", place, words);
+            hindrances.push(error.with_remedy(remedy));
         };
         if attached.contains(second) {
             let words = format!("target group {second} is attached to the group");
             let remedy = "detach it: the group registers its instances in all that are attached, \
                           and new ones are to be in the second only";
-            return refuse(SECOND, words, remedy);
+            hinders(SECOND, words, remedy);
         }
-        let found = self.target_groups(std::slice::from_ref(second), |_| SECOND.into()).await;
-        let is_gone = |error: &ProviderError| error.code.as_deref() == Some(NO_TARGET_GROUP);
-        let found = match found {
-            Err(error) if is_gone(&error) => None,
-            found => found?.into_iter().next(),
-        };
-        let Some(found) = found else {
+        let found =
+            self.target_groups_there(std::slice::from_ref(second), |_| SECOND.into()).await?;
+        let is_there = !found.is_empty();
+        let group = found.into_iter().next().unwrap_or_else(|| {
             let words = format!("target group {second} does not exist in {}", self.region);
-            return refuse(SECOND, words, CHECK_ARN);
-        };
-        let mut warnings = Vec::new();
-        let rules = self.rules(traffic).await?;
-        for (index, arn) in traffic.listener_rule_arns.iter().enumerate() {
-            let place = format!("{RULES}/{index}");
-            let rule = rules.iter().find(|rule| rule.rule_arn() == Some(arn.as_str()));
-            let Some(rule) = rule else {
-                let words = format!("listener rule {arn} does not exist in {}", self.region);
-                return refuse(&place, words, CHECK_ARN);
-            };
-            let weights = match weights(rule, first.id.as_str(), second) {
-                Ok(weights) => weights,
-                Err(why) => {
-                    let words = format!("listener rule {arn} {why}");
-                    let remedy = format!(
-                        "have it forward to the target groups {} and {} and to no other, with the \
-                         weights 100 and 0",
-                        first.name, found.name
-                    );
-                    return refuse(&place, words, &remedy);
+            hinders(SECOND, words, CHECK_ARN);
+            let name = second.rsplit('/').nth(1).unwrap_or(second).to_owned();
+            let (drain, register) = Default::default();
+            TargetGroup { id: TargetGroupId::new(second), name, drain, register }
+        });
+        let (mut rules, mut warnings) = (Vec::new(), Vec::new());
+        if let [first] = counted {
+            let there = self.rules(&traffic.listener_rule_arns).await?;
+            for (index, arn) in traffic.listener_rule_arns.iter().enumerate() {
+                let rule = there.iter().find(|rule| rule.rule_arn() == Some(arn.as_str()));
+                match self.usable(arn, rule, traffic, first, &group) {
+                    Ok(stickiness) => {
+                        rules.push(arn.clone());
+                        warnings.extend(stickiness);
+                    }
+                    Err((words, remedy)) => {
+                        hinders(&format!("{RULES}/{index}"), words, &remedy);
+                    }
                 }
-            };
-            let percent = traffic.first_percent;
-            if with_share(weights, percent).is_none() {
-                let words = format!(
-                    "listener rule {arn} has the weights {} and {}, of which {percent} % cannot be \
-                     made",
-                    weights.0, weights.1
-                );
-                return refuse(&place, words, "give it the weights 100 and 0");
             }
-            warnings.extend(sticks(rule).map(|seconds| {
-                format!(
-                    "listener rule {arn} has clients stick to a target group: for up to {seconds} s \
-                     those who came before a shift go where they went, whatever the weights"
-                )
-            }));
+        } else {
+            let words = format!(
+                "requests are shifted from one target group, and {} of the group count",
+                counted.len()
+            );
+            let remedy = "name one with auto_scaling_group.target_group_arns, or attach one";
+            hinders(SECOND, words, remedy);
         }
-        Ok((found, warnings))
+        Ok(Second { group, is_there, rules, warnings, hindrances })
     }
 
-    /// How many percent of the requests each rule sends to the second target group.
+    /// Whether requests can be shifted by `rule`: what is to be warned of, or why not and what to do.
+    fn usable(
+        &self,
+        arn: &str,
+        rule: Option<&Rule>,
+        traffic: &Traffic,
+        first: &TargetGroup,
+        second: &TargetGroup,
+    ) -> Result<Option<String>, (String, String)> {
+        let Some(rule) = rule else {
+            let words = format!("listener rule {arn} does not exist in {}", self.region);
+            return Err((words, CHECK_ARN.to_owned()));
+        };
+        let weights = weights(rule, first.id.as_str(), second.id.as_str()).map_err(|why| {
+            let remedy = format!(
+                "have it forward to the target groups {} and {} and to no other, with the weights \
+                 100 and 0",
+                first.name, second.name
+            );
+            (format!("listener rule {arn} {why}"), remedy)
+        })?;
+        let percent = traffic.first_percent;
+        if with_share(weights, percent).is_none() {
+            let words = format!(
+                "listener rule {arn} has the weights {} and {}, of which {percent} % cannot be made",
+                weights.0, weights.1
+            );
+            return Err((words, "give it the weights 100 and 0".to_owned()));
+        }
+        Ok(sticks(rule).map(|seconds| {
+            format!(
+                "listener rule {arn} has clients stick to a target group: for up to {seconds} s \
+                 those who came before a shift go where they went, whatever the weights"
+            )
+        }))
+    }
+
+    /// How many percent of the requests each of `rules` sends to the second target group.
     pub(crate) async fn shares(
         &self,
         traffic: &Traffic,
         first: &str,
+        rules: &[String],
     ) -> Result<BTreeSet<u32>, ProviderError> {
-        let rules = self.rules(traffic).await?;
+        let rules = self.rules(rules).await?;
         let share = |rule: &Rule| {
             let arn = rule.rule_arn().unwrap_or_default();
             match weights(rule, first, &traffic.second_target_group_arn) {
@@ -124,15 +155,16 @@ impl Aws {
         rules.iter().map(share).collect()
     }
 
-    /// Sends `percent` of the requests to the second target group, by every rule that does not.
+    /// Sends `percent` of the requests to the second target group, by each of `rules` that does not.
     pub(crate) async fn shift(
         &self,
         traffic: &Traffic,
         first: &str,
+        rules: &[String],
         percent: u32,
     ) -> Result<(), ProviderError> {
         // As they are now: whatever else somebody has made of them stays.
-        for rule in self.rules(traffic).await? {
+        for rule in self.rules(rules).await? {
             let arn = rule.rule_arn().unwrap_or_default();
             let second = &traffic.second_target_group_arn;
             let found = weights(&rule, first, second).map_err(|why| {
@@ -165,17 +197,33 @@ impl Aws {
         Ok(())
     }
 
-    async fn rules(&self, traffic: &Traffic) -> Result<Vec<Rule>, ProviderError> {
-        let call = self.elb.describe_rules();
-        let sent = call.set_rule_arns(Some(traffic.listener_rule_arns.clone())).send().await;
+    /// Those of `arns` that are there.
+    async fn rules(&self, arns: &[String]) -> Result<Vec<Rule>, ProviderError> {
+        match self.describe_rules(arns).await {
+            // One that is gone has AWS tell of none.
+            Err(error) if error.code.as_deref() == Some(NO_RULE) => {}
+            found => return found,
+        }
+        let mut found = Vec::new();
+        for arn in arns {
+            match self.describe_rules(std::slice::from_ref(arn)).await {
+                Err(error) if error.code.as_deref() == Some(NO_RULE) => {}
+                rule => found.extend(rule?),
+            }
+        }
+        Ok(found)
+    }
+
+    async fn describe_rules(&self, arns: &[String]) -> Result<Vec<Rule>, ProviderError> {
+        // Of none in particular it would tell of all.
+        if arns.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sent = self.elb.describe_rules().set_rule_arns(Some(arns.to_vec())).send().await;
         let answer = sent.map_err(|error| {
             let error = from_sdk("elasticloadbalancing", "DescribeRules", &error);
             let attribute = error.attribute.clone().or(Some(RULES.into()));
-            let remedy = match error.code.as_deref() {
-                Some(NO_RULE) => Some(CHECK_ARN.to_owned()),
-                _ => error.remedy.clone(),
-            };
-            ProviderError { attribute, remedy, ..error }
+            ProviderError { attribute, ..error }
         })?;
         Ok(answer.rules.unwrap_or_default())
     }

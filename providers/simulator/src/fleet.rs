@@ -228,6 +228,7 @@ impl Fleet for Simulator {
             boot: Some(self.config.boot),
             scheduled: self.config.schedule.clone(),
             no_surge: None,
+            hindrances: Vec::new(),
             warnings,
         })
     }

@@ -20,7 +20,7 @@ use rolling_simulator::{Behaviour, FleetConfig, Simulator};
 use tokio::sync::watch;
 
 use super::properties::look;
-use crate::world::{PausedClock, caller, fleet, paused, roll_until, seconds, spec};
+use crate::world::{SharedClock, caller, fleet, roll_until, seconds, spec};
 
 /// When the second caller speaks, after the first has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,7 +228,8 @@ fn answer(commanded: &Commanded, word: Word) -> String {
 
 fn run(situation: Situation, first: Word, second: Word, then: Then) {
     let what = format!("{situation:?}: {first:?}, {second:?} {then:?}");
-    paused(async {
+    let clock = Arc::new(SharedClock::default());
+    clock.clone().run(async {
         let is_bad = matches!(
             situation.state,
             State::Halting(Ending::Failed) | State::Halted(Ending::Failed)
@@ -249,7 +250,7 @@ fn run(situation: Situation, first: Word, second: Word, then: Then) {
             ..spec(policy)
         };
         spec.health.healthy_timeout = seconds(120);
-        let simulator = Arc::new(Simulator::in_memory(config.clone(), PausedClock::new()));
+        let simulator = Arc::new(Simulator::in_memory(config.clone(), clock));
         let fleet = Arc::new(Noting { inner: simulator.clone(), heard: Mutex::default() });
         let before = look(&simulator);
         let engine = arrive(&fleet, &spec, situation).await;

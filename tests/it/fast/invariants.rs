@@ -67,6 +67,8 @@ fn the_planner_knows_neither_io_nor_time() {
         "src/spec.rs",
         "src/record.rs",
         "src/lease.rs",
+        "src/ownership.rs",
+        "src/command.rs",
         "src/control.rs",
         "src/refresh.rs",
     ] {

@@ -33,6 +33,7 @@ pub fn target() -> Target {
         boot: None,
         scheduled: Vec::new(),
         no_surge: None,
+        hindrances: Vec::new(),
         warnings: Vec::new(),
     }
 }

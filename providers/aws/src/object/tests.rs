@@ -37,6 +37,7 @@ impl Fleet for Bare {
             boot: None,
             scheduled: Vec::new(),
             no_surge: None,
+            hindrances: Vec::new(),
             warnings: Vec::new(),
         })
     }

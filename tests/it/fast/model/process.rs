@@ -472,7 +472,7 @@ impl Process {
         let me = world.processes[index].owner();
         let (call, record) = match engine.plan(world) {
             Planned::Ended(outcome) => return Self::end(world, index, &engine, Some(outcome)),
-            Planned::Call(call, record) => (call, record),
+            Planned::Call(call, record) => (call, record.map(|record| *record)),
         };
         engine.check(world, &me, &call);
         let over = match how {
@@ -542,7 +542,7 @@ enum Kept {
 }
 
 enum Planned {
-    Call(Call, Option<Record>),
+    Call(Call, Option<Box<Record>>),
     Ended(Outcome),
 }
 
@@ -713,7 +713,7 @@ impl Engine {
 }
 
 fn write(record: Record) -> Planned {
-    Planned::Call(Call::Write(record.tags()), Some(record))
+    Planned::Call(Call::Write(record.tags()), Some(Box::new(record)))
 }
 
 fn record_in(tags: &Tags) -> Tags {
