@@ -231,8 +231,8 @@ pub fn pointless(word: Word, record: Option<&Record>, held: bool) -> Option<Answ
     }
     let Some(record) = record else {
         let words = format!("there is no rollout to {}", word.name());
-        // Nothing goes on that should not. But nothing goes back either.
-        return Some(Answer { words, as_asked: word != Word::Rollback });
+        // To say it again, once it has come true, is no mistake.
+        return Some(Answer { words, as_asked: true });
     };
     let (id, status) = (&record.id, record.status());
     let words = match effect {
@@ -353,6 +353,9 @@ impl Waiting {
         if let Some(answer) = pointless(self.control.word, record.as_ref(), !nobody) {
             return Next::Pointless(answer);
         }
+        if let Some(next) = self.follow(record.as_ref(), lease.as_ref().filter(|_| !nobody)) {
+            return next;
+        }
         if nobody {
             self.judged = record.map(|record| record.id);
             return Next::CarryOut;
@@ -365,9 +368,16 @@ impl Waiting {
             return Next::Unheard(owner);
         }
         let pending = Control::pending(look);
-        let is_mine = pending.as_ref().is_some_and(|pending| pending.id == self.control.id);
-        // Somebody else's word goes first: one that is written over is never heard.
-        let is_taken = pending.is_some_and(|pending| !pending.was_heard(record.as_ref()));
+        let is_mine = pending.as_ref() == Some(&self.control);
+        // Somebody else's word goes first: one that is written over is never heard. One for what is over
+        // is heard by nobody.
+        let is_taken = pending.is_some_and(|pending| {
+            let of_record = record.as_ref().is_some_and(|record| record.id == pending.rollout);
+            let begun = |lease: &Lease| lease.has_begun(&pending.rollout, None);
+            pending.id != self.control.id
+                && (of_record || lease.as_ref().is_some_and(begun))
+                && !pending.was_heard(record.as_ref())
+        });
         if is_mine || is_taken { Next::Look } else { Next::Leave }
     }
 
@@ -382,6 +392,9 @@ impl Waiting {
     /// Somebody else was faster to take the lease: from now on it is for him.
     pub fn lost_a_race(&mut self) {
         (self.watch, self.since) = Default::default();
+        if let Some(judged) = self.judged.take() {
+            (self.control.rollout, self.by_lease) = (judged, false);
+        }
     }
 
     /// Whether what is there is what the word is for.
@@ -395,6 +408,24 @@ impl Waiting {
         };
         // With nobody there any more, what was there before is not what has come to nothing.
         lease.is_some() || !self.living || self.found.as_ref() != Some(record)
+    }
+
+    /// The word was for what one engine was about to begin, and another one is at work: it is for that
+    /// one too where it goes on with the rollout that was found, and not where it begins another.
+    fn follow(&mut self, record: Option<&Record>, lease: Option<&Lease>) -> Option<Next> {
+        let lease = lease.filter(|_| self.by_lease)?;
+        if lease.has_begun(&self.control.rollout, None) {
+            return None;
+        }
+        let found = self.found.as_ref().map(|found| &found.id);
+        match record.filter(|record| Some(&record.id) == found) {
+            None => Some(Next::Ended),
+            Some(record) if matches!(record.phase, Phase::Halted(_)) => Some(Next::Look),
+            Some(record) => {
+                (self.control.rollout, self.by_lease) = (record.id.clone(), false);
+                None
+            }
+        }
     }
 
     fn heard(&self, record: &Record) -> Answer {

@@ -26,13 +26,19 @@ pub fn is_gone(owner: &str) -> bool {
         return false;
     }
     let Some(pid) = pid.parse().ok().and_then(Pid::from_raw) else { return false };
-    if began == "0" {
-        return test_kill_process(pid) == Err(rustix::io::Errno::SRCH);
-    }
-    match process(pid) {
+    let is_there = || test_kill_process(pid) != Err(rustix::io::Errno::SRCH);
+    has_ended(began, process(pid), is_there)
+}
+
+/// Whether the process that began at `began` has ended, by what `/proc` shows of its id and by whether
+/// there is one of that id: `kill(2)` says so also of processes that may not be signalled.
+fn has_ended(began: &str, shown: Option<(char, String)>, is_there: impl Fn() -> bool) -> bool {
+    match shown {
+        Some((state, began_now)) if began != "0" => {
+            matches!(state, 'Z' | 'X') || began_now != began
+        }
         // Where /proc hides the processes of others, the system still says whether there is one.
-        None => test_kill_process(pid) == Err(rustix::io::Errno::SRCH),
-        Some((state, began_now)) => matches!(state, 'Z' | 'X') || began_now != began,
+        _ => !is_there(),
     }
 }
 
@@ -69,6 +75,16 @@ fn world() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_that_proc_hides_lives_unless_there_is_none_of_its_id() {
+        assert!(!has_ended("7", None, || true));
+        assert!(has_ended("7", None, || false));
+        assert!(!has_ended("7", Some(('S', "7".into())), || true));
+        assert!(has_ended("7", Some(('Z', "7".into())), || true));
+        assert!(has_ended("7", Some(('S', "8".into())), || true));
+        assert!(!has_ended("0", Some(('S', "8".into())), || true));
+    }
 
     #[test]
     fn this_process_lives_and_others_of_this_host_are_known_to_be_gone() {

@@ -198,8 +198,10 @@ impl Ownership {
             self.erasing &= !self.guards;
             return Standing::Ours;
         };
-        // They go together: a record that is there without the lease is another's.
-        if self.erasing && !look.contains_key(LEASE) && !look.contains_key(ROLLOUT) {
+        // They go together: a record that is there without the lease is another's. A lease without a
+        // record is of somebody who has come since.
+        let is_off = Lease::from_tags(look).is_none_or(|lease| lease.owner != self.me);
+        if self.erasing && is_off && !look.contains_key(ROLLOUT) {
             self.lease = None;
             return Standing::Ours;
         }
@@ -263,4 +265,81 @@ fn record_in(tags: &Tags) -> Tags {
     }
     let is_of_it = |key: &String| RECORD.contains(&key.as_str());
     tags.iter().filter(|(key, _)| is_of_it(key)).map(|(k, v)| (k.clone(), v.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Moment {
+        Moment { now: Timestamp(seconds * 1000), wall: Timestamp(seconds * 1000) }
+    }
+
+    fn lease(owner: &str) -> Lease {
+        Lease { owner: owner.into(), counter: 1, at: None }
+    }
+
+    fn tags(lease: &Lease, record: Option<&Record>) -> Tags {
+        lease.tags().into_iter().chain(record.map(Record::tags).unwrap_or_default()).collect()
+    }
+
+    /// One that has taken its lease at 100 s over `record`.
+    fn owning(guards: bool, record: Option<&Record>) -> Ownership {
+        let mut own = Ownership::new("me", guards);
+        own.take(lease("me"), &tags(&lease("me"), record), at(100));
+        own
+    }
+
+    #[test]
+    fn a_wall_clock_that_jumps_either_way_makes_a_renewal_old() {
+        let own = owning(false, None);
+        let after = |wall: u64| Moment { wall: Timestamp(wall * 1000), ..at(105) };
+        assert!(!own.is_late(after(105)) && !own.is_late(after(119)) && !own.is_late(after(90)));
+        assert!(own.is_late(after(120)) && own.is_late(after(80)));
+        assert!(own.is_late(at(120)), "it may have stood still");
+    }
+
+    #[test]
+    fn another_lease_none_and_another_record_are_believed_once_a_later_look_says_so() {
+        let record = Record::example();
+        let theirs = Record { heard: vec!["word".into()], ..record.clone() };
+        for shown in [
+            tags(&lease("other"), Some(&record)),
+            Record::example().tags(),
+            tags(&lease("me"), Some(&theirs)),
+            tags(&lease("me"), None),
+        ] {
+            let mut own = owning(false, Some(&record));
+            let mut judge = |seconds| own.judge(&shown, at(seconds).now, at(seconds));
+            assert_eq!(judge(105), Standing::Doubtful);
+            assert_eq!(judge(135), Standing::Doubtful);
+            assert!(matches!(judge(136), Standing::Lost(_)), "{shown:?}");
+            assert!(matches!(
+                owning(true, Some(&record)).judge(&shown, at(105).now, at(105)),
+                Standing::Lost(_)
+            ));
+        }
+    }
+
+    #[test]
+    fn a_look_that_is_late_shows_what_this_engine_has_left_before_and_costs_a_moment_only() {
+        let record = Record::example();
+        let next = Record { heard: vec!["word".into()], ..record.clone() };
+        let mut own = owning(false, Some(&record));
+        own.did(&Action::WriteRecord { tags: next.tags() }, true, at(110).now);
+        let before = tags(&lease("me"), Some(&record));
+        assert_eq!(own.judge(&before, at(140).now, at(112)), Standing::Ours);
+        assert_eq!(own.judge(&before, at(141).now, at(112)), Standing::Doubtful);
+        assert_eq!(
+            own.judge(&tags(&lease("me"), Some(&next)), at(142).now, at(112)),
+            Standing::Ours
+        );
+    }
+
+    #[test]
+    fn a_guarded_record_that_is_gone_is_made_again_where_nobody_can_have_taken_it_over() {
+        let gone = |seconds| owning(true, None).judge(&Tags::new(), at(seconds).now, at(seconds));
+        assert_eq!(gone(119), Standing::Deleted);
+        assert!(matches!(gone(120), Standing::Lost(_)));
+    }
 }

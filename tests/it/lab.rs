@@ -1,6 +1,7 @@
 //! The program against LocalStack, on an account of its own for each test.
 
 pub mod doctor;
+pub mod frozen;
 pub mod groups;
 pub mod instances;
 pub mod localstack;

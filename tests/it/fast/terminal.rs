@@ -1,0 +1,101 @@
+//! What people do at a terminal: Ctrl-Z and another terminal, and looking on.
+
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::process::{self, Ran, end, run, signal, until};
+
+/// A document of one fleet of four, whose minute takes a second.
+fn document(revision: &str) -> Value {
+    json!({
+        "provider": { "rolling": { "simulator": { "speed": 60 } } },
+        "resource": { "rolling_deployment": { "web": {
+            "policy": "rolling", "batch_size_type": "fixed", "batch_size": 1,
+            "simulated_fleet": { "name": "web", "revision": revision, "instances": 4 },
+        } } },
+    })
+}
+
+fn start(folder: &Path, command: &[&str], file: &Path) -> Child {
+    let mut started = process::rolling();
+    started.args(command).arg(file).current_dir(folder);
+    started.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
+}
+
+fn rolling(folder: &Path, command: &[&str], file: &Path) -> Ran {
+    run(process::rolling().args(command).arg(file).current_dir(folder))
+}
+
+/// Waits until the fleet's state has `words` in it.
+fn until_kept(folder: &Path, words: &str) {
+    let file = folder.join(".rolling/web.json");
+    until(words, || std::fs::read_to_string(&file).is_ok_and(|kept| kept.contains(words)));
+}
+
+#[test]
+fn what_ctrl_z_has_stopped_overrides_nobody_when_it_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let first = process::write(folder, &document("v2"));
+    let old = start(folder, &["apply"], &first);
+    until_kept(folder, "rolling:rollout");
+    signal(old.id(), "-TSTP");
+    let second = folder.join("second.json");
+    std::fs::write(&second, document("v3").to_string()).expect("a document");
+    let new = rolling(folder, &["apply"], &second);
+    assert_eq!(new.code, 0, "{new:?}");
+    signal(old.id(), "-CONT");
+    let old = end(old);
+    assert_eq!(old.code, 5, "{old:?}");
+    assert!(old.stdout.contains("locked"), "{old:?}");
+    let status = rolling(folder, &["status"], &second);
+    assert!(status.stdout.contains("4 of 4 on v3 serve"), "{status:?}");
+    assert!(status.stdout.contains("rollout    none"), "{status:?}");
+}
+
+#[test]
+fn who_follows_a_rollout_exits_as_it_ends_and_is_told_when_nobody_is_at_work_any_more() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let file = process::write(folder, &document("v2"));
+    let apply = start(folder, &["apply"], &file);
+    until_kept(folder, "rolling:rollout");
+    let follows = start(folder, &["status", "--follow"], &file);
+    until_kept(folder, "v2");
+    let said = rolling(folder, &["abort"], &file);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!(end(apply).code, 4);
+    assert_eq!(end(follows).code, 4);
+
+    let apply = start(folder, &["apply"], &file);
+    until_kept(folder, "phase=rolling");
+    let follows = start(folder, &["status", "--follow"], &file);
+    signal(apply.id(), "-KILL");
+    end(apply);
+    let follows = end(follows);
+    assert_eq!(follows.code, 1, "{follows:?}");
+    assert!(follows.stderr.contains("apply goes on with it"), "{follows:?}");
+    let status = rolling(folder, &["status"], &file);
+    assert!(status.stdout.contains("has ended; apply goes on"), "{status:?}");
+    assert_eq!(rolling(folder, &["apply"], &file).code, 0);
+    assert_eq!(rolling(folder, &["status", "--follow"], &file).code, 0);
+}
+
+#[test]
+fn what_was_not_begun_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let mut both = document("v2");
+    let fleets = &mut both["resource"]["rolling_deployment"];
+    fleets["other"] = fleets["web"].clone();
+    fleets["other"]["simulated_fleet"]["name"] = json!("other");
+    fleets["other"]["simulated_fleet"]["bad_revisions"] = json!({ "v2": "fail_launch" });
+    fleets["other"]["on_failure"] = json!("stop");
+    let file = process::write(folder, &both);
+    let ran = rolling(folder, &["apply"], &file);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let words = "web: not begun, since other comes first and is failed";
+    assert!(ran.stdout.contains(words), "{ran:?}");
+}
