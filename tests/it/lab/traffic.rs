@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::emulator::{Account, account};
 use crate::lab::localstack::{LOOK, assert_as_before, bad, ids, report, resource, times};
-use crate::lab::promises::start;
+use crate::lab::promises::{kill, start};
 use crate::process::{self, Ran, end};
 
 const SECOND: &str = "web-second";
@@ -337,6 +337,43 @@ fn gates_are_asked_on_the_way_and_what_they_said_is_in_the_events() {
     let told = said.iter().filter(|(gate, _)| gate.starts_with("command "));
     let told: Vec<&str> = told.map(|(_, said)| said.as_str()).collect();
     assert_eq!(told, ["exit code 0: web 1", "exit code 0: web 2", "exit code 0: web 3"]);
+}
+
+#[test]
+fn a_rollout_one_of_whose_rules_is_gone_is_told_and_put_back_and_not_gone_on_with() {
+    for word in ["abort", "rollback"] {
+        let Some(account) = account() else { return };
+        let (made, before) = made(&account, json!([null, null]));
+        account.shared();
+        let wanted = shifting(&made, "traffic_splitting", "2");
+        let engine = start(&account, &wanted);
+        account.until_called("elbv2.ModifyRule", 1);
+        kill(engine);
+        let rules = made["rule_arns"].as_array().expect("rules");
+        let is_default = |rule: &&Value| rule.as_str().is_some_and(|arn| arn.contains("default"));
+        let rule = rules.iter().rfind(|rule| !is_default(rule)).expect("a rule of its own");
+        let rule = rule.as_str().expect("an ARN");
+        let form = format!("Action=DeleteRule&Version=2015-12-01&RuleArn={rule}");
+        account.query("elasticloadbalancing", &form);
+
+        let status = account.run("status", &wanted);
+        assert!(status.code == 0 && status.stdout.contains("\"rolling\""), "{status:?}");
+        for forward in ["apply", "resume"] {
+            let refused = account.run(forward, &wanted);
+            let words = format!("listener rule {rule} does not exist");
+            assert!(refused.code == 2 && refused.stdout.contains(&words), "{refused:?}");
+        }
+        let said = account.run(word, &wanted);
+        assert_eq!(said.code, 0, "{word}: {said:?}");
+        let after = account.get("groups/web");
+        for what in ["desired", "max", "suspended", "template"] {
+            assert_eq!(after[what], before[what], "{word}: {what}");
+        }
+        // The other one has its weights again.
+        let shown = weights(&account.timeline());
+        let back = shown.values().filter(|weights| weights.last() == Some(&(100, 0)));
+        assert_eq!((back.count(), shown.len()), (1, 2), "{word}: {shown:?}");
+    }
 }
 
 #[test]
