@@ -168,8 +168,13 @@ pub struct Report {
     pub refresh: Option<RefreshReport>,
     /// What every instance runs at the end.
     pub instances: Vec<InstanceReport>,
-    /// What could not be put back yet, as sentences; empty for nothing.
+    /// What could not be put back yet, as sentences; empty for nothing. Of a rollout that was
+    /// overtaken: when it was last looked at.
     pub borrowed: Vec<String>,
+    /// Whether another engine was, or may have been, at work after this one had begun.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(default)]
+    pub overtaken: bool,
     /// How long it took, in milliseconds of the fleet's clock.
     pub elapsed_ms: u64,
     /// How often the fleet was looked at.

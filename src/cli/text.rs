@@ -162,7 +162,10 @@ pub fn ended(report: &Report) -> (String, Vec<String>) {
     }
     if let Some(refresh) = goes_on(report) {
         sentences.push(format!("{}. {GOES_ON}", going_on(refresh)));
-    } else if *outcome != Outcome::Locked {
+    } else if *outcome == Outcome::Locked {
+        let borrowed = Some(report.borrowed.join("; ")).filter(|borrowed| !borrowed.is_empty());
+        sentences.extend(borrowed.map(|it| format!("Borrowed when last looked at: {it}")));
+    } else {
         sentences.push(match report.borrowed.as_slice() {
             [] => "Nothing is borrowed any more".to_owned(),
             left => format!("Still borrowed: {}", left.join("; ")),
@@ -247,9 +250,10 @@ pub fn report(name: &str, report: &Report) -> String {
             let back = report.completed.as_ref().map_or("the last revision", |c| c.as_str());
             lines.push(format!("{name}: rolled back from {to}, {count} on {back} in {elapsed}"));
         }
-        Outcome::Locked if report.borrowed.is_empty() && report.batches == 0 => {
-            lines.push(format!("{name}: locked, nothing was done"));
+        Outcome::Locked if report.overtaken => {
+            lines.push(format!("{name}: locked after {elapsed}, nothing more was done"));
         }
+        Outcome::Locked => lines.push(format!("{name}: locked, nothing was done")),
         outcome => lines.push(format!("{name}: {} after {elapsed}", outcome.name())),
     }
     if let Some(reason) = &report.reason {
@@ -270,7 +274,13 @@ pub fn report(name: &str, report: &Report) -> String {
         if !report.borrowed.is_empty() {
             lines.push(format!("  borrowed   when last looked at: {}", report.borrowed.join("; ")));
         }
-        lines.push("  next       wait for it to end, or stop it there".into());
+        lines.push(match report.overtaken {
+            false => "  next       wait for it to end, or stop it there".into(),
+            true => {
+                "  next       rolling status tells what is so now, and apply goes on from there"
+                    .into()
+            }
+        });
         return lines.join("\n");
     }
     if report.borrowed.is_empty() {

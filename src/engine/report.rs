@@ -135,6 +135,7 @@ impl Rollout {
                 true => Vec::new(),
                 false => self.still_borrowed(),
             },
+            overtaken: outcome == Outcome::Locked && self.held(),
             elapsed_ms: u64::try_from(self.clock.now().since(started).as_millis())
                 .unwrap_or(u64::MAX),
             ticks: self.ticks,

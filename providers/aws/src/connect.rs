@@ -67,7 +67,7 @@ impl Aws {
         let patience = if scaled.is_some() { 10 } else { 1 };
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(5) * patience)
-            .operation_attempt_timeout(Duration::from_secs(30) * patience)
+            .operation_attempt_timeout(Duration::from_secs(20) * patience)
             .build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             // The engine alone tries again: the SDK would repeat a mutation of unknown effect. Its

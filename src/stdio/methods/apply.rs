@@ -88,7 +88,13 @@ impl Session {
 pub(super) fn refuse_locked(report: &Report) -> Result<(), RpcError> {
     match report.outcome {
         Outcome::Locked => {
-            let words = report.reason.clone().unwrap_or_default();
+            let mut words = report.reason.clone().unwrap_or_default();
+            if !report.borrowed.is_empty() {
+                words = format!(
+                    "{words}; borrowed when last looked at: {}",
+                    report.borrowed.join("; ")
+                );
+            }
             Err(RpcError::new(code::LOCKED, words))
         }
         _ => Ok(()),

@@ -198,8 +198,8 @@ impl Operation<'_> {
         let found = vec![explain(&report, expired, folder)];
         // What the configuration asks for is not so. What it said before stays, so that the next
         // plan shows what is left, beside what the fleet really runs.
-        let was_left_alone =
-            report.outcome == Outcome::Locked || report.reason.as_deref() == Some(NOTHING_DONE);
+        let was_left_alone = report.outcome == Outcome::Locked && !report.overtaken
+            || report.reason.as_deref() == Some(NOTHING_DONE);
         let keep = prior.is_null() || was_left_alone;
         let changes: Vec<(&str, Option<Value>)> =
             COMPUTED.iter().map(|name| (*name, Some(after[*name].clone()))).collect();
@@ -270,6 +270,7 @@ fn explain(
         (Outcome::RolledBack, _) => "Correct the revision, then apply again".into(),
         (Outcome::Failed, _) => "Correct the cause, then apply again".into(),
         (Outcome::Aborted, _) => "Apply again to finish".into(),
+        (Outcome::Locked, _) if report.overtaken => "Plan again to see what is so now".into(),
         (Outcome::Locked, _) => "Wait for it to end, then apply again".into(),
         (Outcome::Paused, Some(folder)) => format!(
             "To apply again leaves it so. Go on with `rolling resume {}`; `rollback` and `abort` \
