@@ -28,8 +28,10 @@ pub(super) async fn command(word: Word, input: &Input, edge: &Edge) -> u8 {
         let commanded = match done {
             Ok(commanded) => commanded,
             Err(error) => {
+                // The word is for the others, too.
                 let found = Diagnostic::from_provider(&error, &resource.pointer, PROVIDER);
-                return refuse(input, &[found]);
+                code = code.max(refuse(input, &[found]));
+                continue;
             }
         };
         let as_asked = commanded.is_as_asked(word);
@@ -47,7 +49,12 @@ pub(super) async fn command(word: Word, input: &Input, edge: &Edge) -> u8 {
         };
         match input.output {
             Output::Text => say(&mut io::stdout(), &words),
-            Output::Json => print_json(&json!({ "resource": name, "word": word, "said": words })),
+            Output::Json => {
+                let object = json!({
+                    "resource": name, "word": word, "said": words, "as_asked": as_asked,
+                });
+                print_json(&object);
+            }
         }
         if let Some(interrupt) = *interrupt.borrow() {
             return interrupt.exit_code();

@@ -107,9 +107,14 @@ pub async fn is_over(simulator: &Simulator, config: &FleetConfig) -> bool {
 
 /// Leaves a word for the rollout that is there, as another process would.
 pub fn say(simulator: &Simulator, word: Word) {
+    say_as(simulator, word, "word-1");
+}
+
+/// The same under an id of its own.
+pub fn say_as(simulator: &Simulator, word: Word, id: &str) {
     let look = simulator.truth().expect("the fleet");
     let Ok(Some(record)) = Record::from_tags(&look.record) else { return };
-    let control = Control { word, id: "word-1".into(), rollout: record.id, by: "somebody".into() };
+    let control = Control { word, id: id.into(), rollout: record.id, by: "somebody".into() };
     simulator.intervene(Intervention::Tags(control.tags())).expect("tags");
 }
 

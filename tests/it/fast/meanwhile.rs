@@ -22,7 +22,7 @@ use rolling_provider::{
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 use tokio::sync::watch;
 
-use super::crash::say;
+use super::crash::{say, say_as};
 use super::properties::{
     Case, any_case, block_on, good, is_tidy, look, nothing_broken, run, run_with, settings,
     suspended,
@@ -189,6 +189,43 @@ proptest! {
             prop_assert_eq!(ended, Some((Outcome::Succeeded, None)));
             is_put_back(&simulator, size)
         })?;
+    }
+
+    /// Words to an engine at work, at any moments, also while it puts things back: no promise is broken
+    /// on the way, and whatever is not paused has given everything back.
+    #[test]
+    fn words_at_any_moment_break_nothing_and_leave_nothing_behind(
+        case in any_case(),
+        words in proptest::collection::vec((0..400u64, 0..4usize), 1..5),
+    ) {
+        // By a stale look one may seem to boot still that is registered already.
+        let mut case = Case { lag: Duration::ZERO, ..case };
+        case.config.plain = false;
+        case.spec.suspend_processes = suspended(&mut case.config, case.spec.policy);
+        let size = case.config.instances;
+        let ran = run_with(&case, |clock, simulator, _| {
+            for (index, (at, word)) in words.iter().enumerate() {
+                let (simulator, word) = (simulator.clone(), Word::ALL[*word]);
+                let id = format!("word-{index}");
+                clock.at(EPOCH + seconds(*at), move || say_as(&simulator, word, &id));
+            }
+        });
+        // Who turns back finds more on its way than there are places for.
+        for property in [1, 2, 5, 25] {
+            nothing_broken(&ran, property)?;
+        }
+        let report = &ran.told.report;
+        if report.outcome != Outcome::Paused && report.borrowed.is_empty() {
+            is_put_back(&ran.simulator, size)?;
+        }
+        // What is paused has the surge still, and an abort gives that back.
+        if report.outcome == Outcome::Paused {
+            block_on(async {
+                let clock = Arc::new(VirtualClock::new(EPOCH));
+                start(&ran.simulator, &clock, &case, Run::Word(Word::Abort)).await
+            });
+            is_put_back(&ran.simulator, size)?;
+        }
     }
 
     /// What is to go without a replacement is not taken out of rotation first there: it would be
