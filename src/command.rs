@@ -78,9 +78,9 @@ pub fn effect(word: Word, state: State) -> Effect {
     match (word, state) {
         (_, Absent) => Effect::Absent,
 
-        (Word::Pause, Unrecorded | Rolling | RollingBack | Halting(Interrupted)) => {
-            Effect::Halt(Paused)
-        }
+        // Nothing is there to go on with later.
+        (Word::Pause | Word::Rollback, Unrecorded) => Effect::Halt(Aborted),
+        (Word::Pause, Rolling | RollingBack | Halting(Interrupted)) => Effect::Halt(Paused),
         (Word::Pause, Halting(Paused) | Halted(Paused)) => Effect::Already,
         (Word::Pause, Halting(Failed | Aborted) | Halted(Failed | Aborted | Interrupted)) => {
             Effect::TooLate
@@ -97,8 +97,6 @@ pub fn effect(word: Word, state: State) -> Effect {
         // What is borrowed is put back all the same.
         (Word::Abort, Halting(Failed) | Halted(Failed | Interrupted)) => Effect::TooLate,
 
-        // There is nothing to go back from.
-        (Word::Rollback, Unrecorded) => Effect::Halt(Aborted),
         (Word::Rollback, RollingBack) => Effect::Already,
         (Word::Rollback, Halting(Interrupted)) => Effect::Later,
         (Word::Rollback, Rolling | Halting(Failed | Paused | Aborted) | Halted(_)) => {
@@ -266,6 +264,9 @@ pub enum Next {
     Look,
     /// Nobody is at work: carry it out here.
     CarryOut,
+    /// Whoever was about to begin gives no sign of life, and has recorded nothing: take its lease, so
+    /// that it does nothing should it wake up, and take that off.
+    TakeOff,
     /// Somebody is at work and does not react.
     Unheard(String),
     /// An engine has obeyed it.
@@ -314,6 +315,11 @@ impl Waiting {
         &self.control
     }
 
+    /// Whether the rollout that it is for was recorded when it was said, or has been since.
+    pub fn has_begun(&self) -> bool {
+        !self.by_lease
+    }
+
     /// Who held the lease when it was last seen.
     pub fn owner(&self) -> Option<&str> {
         self.owner.as_deref()
@@ -347,11 +353,13 @@ impl Waiting {
         {
             return Next::Heard(self.heard(record));
         }
+        let is_silent =
+            nobody && lease.is_some() && self.by_lease && self.control.word != Word::Resume;
         if !self.is_about(record.as_ref(), lease.as_ref().filter(|_| !nobody)) {
-            return Next::Ended;
+            return if is_silent { Next::TakeOff } else { Next::Ended };
         }
         if let Some(answer) = pointless(self.control.word, record.as_ref(), !nobody) {
-            return Next::Pointless(answer);
+            return if is_silent { Next::TakeOff } else { Next::Pointless(answer) };
         }
         if let Some(next) = self.follow(record.as_ref(), lease.as_ref().filter(|_| !nobody)) {
             return next;
@@ -437,13 +445,15 @@ impl Waiting {
     }
 }
 
-/// What is told of a rollout that ended before the word was seen to be heard: `arrived` says whether
-/// every instance runs what it led to.
-pub fn ended(word: Word, owner: Option<&str>, arrived: bool) -> Answer {
+/// What is told of a rollout that ended before the word was seen to be heard: `begun` says whether
+/// anything of it was recorded, `arrived` whether every instance runs what it led to.
+pub fn ended(word: Word, owner: Option<&str>, begun: bool, arrived: bool) -> Answer {
     let by = owner.unwrap_or("the engine at work");
     let (how, as_asked) = match (word, arrived) {
         (Word::Resume, true) => ("every instance runs the new revision", true),
         (_, true) => ("before it could obey, every instance ran the new revision", false),
+        (Word::Resume, false) if !begun => ("nothing was begun, and apply begins it", false),
+        (_, false) if !begun => ("nothing was begun, and apply begins it", true),
         (Word::Abort, false) => ("nothing is borrowed any more", true),
         (Word::Rollback, false) => ("no instance is left on the new revision", true),
         (Word::Pause | Word::Resume, false) => ("there is nothing to go on with", false),

@@ -34,6 +34,16 @@ pub enum Commanded {
     Left(String),
 }
 
+/// What came of waiting for a word to be heard.
+enum Heard {
+    /// Whoever said it can be told.
+    Told(Commanded),
+    /// Nobody lives to hear it.
+    ByNobody,
+    /// Nobody has recorded what it is about, and whoever was about to is silent.
+    NotYet,
+}
+
 impl Commanded {
     /// What whoever said `word` is told, and whether that is what was asked for. `None` of what was
     /// carried out here: the report tells.
@@ -113,8 +123,14 @@ impl Rollout {
         let mut waiting = Waiting::new(word, id, owner, &self.look.record);
         let mut emit = Emitter::new(&self.caller.rollout_id, emit);
         loop {
-            if let Some(commanded) = self.wait_to_be_heard(&mut waiting, &mut stop).await? {
-                return Ok(commanded);
+            match self.wait_to_be_heard(&mut waiting, &mut stop).await? {
+                Heard::Told(commanded) => return Ok(commanded),
+                Heard::ByNobody => {}
+                Heard::NotYet => {
+                    self.take_lease_off(&mut stop, &mut emit).await?;
+                    waiting.lost_a_race();
+                    continue;
+                }
             }
             self.take_over(&waiting).await?;
             if let Some(report) = self.run_unless_late(&waiting, &mut stop, &mut emit).await {
@@ -125,12 +141,11 @@ impl Rollout {
     }
 
     /// Leaves the word on the target while somebody holds the lease, and waits until it was heard.
-    /// `None` when nobody lives to hear it.
     async fn wait_to_be_heard(
         &mut self,
         waiting: &mut Waiting,
         stop: &mut watch::Receiver<Stop>,
-    ) -> Result<Option<Commanded>, ProviderError> {
+    ) -> Result<Heard, ProviderError> {
         let mut to = self.wanted.clone();
         if !is_fresh(self.look.at, self.clock.now()) {
             self.look_for_command().await?;
@@ -142,23 +157,25 @@ impl Rollout {
             let next = waiting.judge(&self.look.record, me, is_gone, self.clock.now());
             let by = waiting.owner().unwrap_or_default().to_owned();
             match next {
-                Next::CarryOut => return Ok(None),
+                Next::CarryOut => return Ok(Heard::ByNobody),
+                Next::TakeOff => return Ok(Heard::NotYet),
                 Next::Heard(answer) => {
-                    return Ok(Some(Commanded::Heard(by, answer, record.map(Box::new))));
+                    return Ok(Heard::Told(Commanded::Heard(by, answer, record.map(Box::new))));
                 }
                 Next::Pointless(answer) => {
                     self.withdraw(waiting).await;
-                    return Ok(Some(Commanded::Idle(answer)));
+                    return Ok(Heard::Told(Commanded::Idle(answer)));
                 }
                 Next::Ended => {
                     self.withdraw(waiting).await;
                     let live = self.look.instances.values().filter(|i| i.lifecycle.is_live());
                     let arrived = live.map(|i| i.revision.as_ref()).all(|it| it == Some(&to));
                     let word = waiting.control().word;
-                    let answer = command::ended(word, waiting.owner(), arrived);
-                    return Ok(Some(Commanded::Heard(by, answer, record.map(Box::new))));
+                    let answer =
+                        command::ended(word, waiting.owner(), waiting.has_begun(), arrived);
+                    return Ok(Heard::Told(Commanded::Heard(by, answer, record.map(Box::new))));
                 }
-                Next::Unheard(owner) => return Ok(Some(Commanded::Unheard(owner))),
+                Next::Unheard(owner) => return Ok(Heard::Told(Commanded::Unheard(owner))),
                 Next::Leave => {
                     let tags = waiting.control().tags();
                     match self.fleet.act(&Action::WriteRecord { tags }).await {
@@ -178,9 +195,23 @@ impl Rollout {
             self.pause(LOOK_EVERY, stop).await;
             self.look_for_command().await?;
             if *stop.borrow() != Stop::No {
-                return Ok(Some(Commanded::Left(by)));
+                return Ok(Heard::Told(Commanded::Left(by)));
             }
         }
+    }
+
+    /// Takes the lease of somebody who gives no sign of life, and takes it off: woken, he finds that.
+    async fn take_lease_off(
+        &mut self,
+        stop: &mut watch::Receiver<Stop>,
+        emit: &mut Emitter<'_>,
+    ) -> Result<(), ProviderError> {
+        let taken = self.take_hold(stop, emit).await;
+        let taken = taken.map_err(|why| ProviderError::invalid("take the lease", "", why))?;
+        if taken.is_none() {
+            self.release().await;
+        }
+        self.look_for_command().await
     }
 
     async fn look_for_command(&mut self) -> Result<(), ProviderError> {

@@ -6,6 +6,7 @@ use rolling_provider::{InstanceId, Revision, Target, Timestamp};
 
 use super::{Input, Verdict, View, launch};
 use crate::command::Effect;
+use crate::control::Word;
 use crate::progress::Halt;
 use crate::record::{Ending, Phase, Record};
 use crate::spec::{OnFailure, Pacing};
@@ -18,8 +19,13 @@ pub fn obey(input: &Input<'_>) -> Option<Verdict> {
     let is_back = progress.record.as_ref().is_some_and(|record| record.turned_back);
     match progress.effect(control.word) {
         Effect::Halt(ending) => {
-            let what = if ending == Ending::Paused { "paused" } else { "aborted" };
-            let (reason, until) = (format!("{what} by {by}"), None);
+            let what = match control.word {
+                Word::Pause => "paused",
+                Word::Rollback => "rolled back",
+                Word::Abort | Word::Resume => "aborted",
+            };
+            let when = if progress.record.is_none() { " before anything was begun" } else { "" };
+            let (reason, until) = (format!("{what} by {by}{when}"), None);
             let halt =
                 Halt { reason: reason.clone(), ending, fault: false, gate: false, at, until };
             // What is being put back already is still put back within its bounds.

@@ -163,7 +163,10 @@ fn lock(file: &Path) -> Result<std::fs::File, ProviderError> {
         }
         Err(std::io::Error::other("another process has kept it locked for 5 s"))
     };
-    open().map_err(|error| broken("lock the simulator's state", file, &error.to_string()))
+    open().map_err(|error| {
+        let error = broken("lock the simulator's state", file, &error.to_string());
+        error.with_remedy("wait for the other process; let it go on if it is stopped (Ctrl-Z)")
+    })
 }
 
 fn folder(file: &Path) -> &Path {

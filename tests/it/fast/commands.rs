@@ -314,7 +314,10 @@ fn run(situation: Situation, first: Word, second: Word, then: Then) {
         for (by, word, commanded) in &told {
             // Whoever was obeyed before another one was told what was so then.
             let stands = last.is_none_or(|(last, _)| last == by);
-            let none = answer(commanded, *word).contains("there is no rollout")
+            let told_none = answer(commanded, *word);
+            let none = ["there is no rollout", "nothing was begun"]
+                .iter()
+                .any(|words| told_none.contains(words))
                 && Record::from_tags(&look(&simulator).record) == Ok(None);
             let is_so = none || holds(*word, &simulator, &before);
             let said =

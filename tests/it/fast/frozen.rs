@@ -57,8 +57,7 @@ struct Frozen {
 }
 
 impl Frozen {
-    /// Stands still, if the lease is this engine's by now, and there is a rollout for a word. No task
-    /// of it goes on meanwhile.
+    /// Stands still, if the lease is this engine's by now. No task of it goes on meanwhile.
     fn freeze(&self) {
         std::thread::scope(|scope| {
             scope.spawn(|| block_on(self.others_are_at_work())).join().expect("to wake up");
@@ -68,8 +67,7 @@ impl Frozen {
     async fn others_are_at_work(&self) {
         let tags = record(&self.simulator, self.object.as_ref());
         let lease = tags.get("rolling:lease").cloned().unwrap_or_default();
-        let is_word = matches!(self.meanwhile, Meanwhile::Word(_));
-        if !lease.contains("owner=frozen") || (is_word && !tags.contains_key("rolling:rollout")) {
+        if !lease.contains("owner=frozen") {
             return;
         }
         let (_keep, stop) = watch::channel(Stop::No);
@@ -77,7 +75,9 @@ impl Frozen {
             self.simulator.retarget("v3".into());
         }
         let fleet = open(&self.simulator, self.object.as_ref());
-        let other = Rollout::prepare(fleet, self.spec.clone(), &caller()).await;
+        // Of another host: nobody knows there that it only stands still.
+        let other = Caller { is_gone: |_| false, ..caller() };
+        let other = Rollout::prepare(fleet, self.spec.clone(), &other).await;
         let other = other.expect("prepare");
         match self.meanwhile {
             Meanwhile::Word(word) => {

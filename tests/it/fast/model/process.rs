@@ -370,7 +370,8 @@ impl Process {
                 process.stepped = false;
                 process.stage = Stage::Waiting { leave: true };
             }
-            Next::CarryOut => {
+            // With the lease in hand there is nothing to carry out, and it is taken off.
+            Next::CarryOut | Next::TakeOff => {
                 process.stepped = false;
                 process.take(look, tick);
             }
@@ -387,7 +388,17 @@ impl Process {
                 check_answer(world, word, &look, answer.as_asked);
                 withdraw(world, &look, &id);
             }
-            Next::Ended => withdraw(world, &look, &id),
+            Next::Ended => {
+                // Who is told that nothing was begun is told so of one that still may.
+                let has_begun = process.waiting.as_ref().is_some_and(Waiting::has_begun);
+                let rollout = process.waiting.as_ref().map(|it| it.control().rollout.clone());
+                let named = |lease: Lease| lease.has_begun(&rollout.unwrap_or_default(), None);
+                if !has_begun && word != Word::Resume && Lease::from_tags(&look).is_some_and(named)
+                {
+                    world.breaks("tells that nothing was begun of what may still begin");
+                }
+                withdraw(world, &look, &id);
+            }
             Next::Unheard(_) => {
                 if !world.is_anybody_at_work() {
                     world.breaks("tells that somebody does not react who is not there");
