@@ -276,6 +276,20 @@ impl Progress {
         self.observed_once = true;
     }
 
+    /// Nobody has looked for `unseen` longer than looks take: this process stood still, say. Who had
+    /// that much time to become healthy, and soaks, has it again, and so has the rollout to get on.
+    pub fn not_looked(&mut self, unseen: Duration) {
+        for seen in self.seen.values_mut() {
+            seen.since = seen.since + unseen;
+            let times = [&mut seen.serving_since, &mut seen.lost_at];
+            times.into_iter().flatten().for_each(|time| *time = *time + unseen);
+        }
+        self.missing.not_looked(unseen);
+        if let Some(best) = &mut self.best {
+            best.at = best.at + unseen;
+        }
+    }
+
     /// Takes in that `record` stands on the target.
     pub fn recorded(&mut self, record: Record) {
         if self.record.as_ref().is_some_and(|found| found.generation != record.generation) {

@@ -23,6 +23,10 @@ use crate::schedule::Schedule;
 /// A launch that is missing for this long is worth asking about, and again after as long.
 const LAUNCH_IS_LATE: Duration = Duration::from_secs(5);
 
+/// An engine that is awake looks again within this time. What it had no chance to see in longer ones
+/// is not judged by them.
+const LOOKS_WITHIN: Duration = Duration::from_secs(60);
+
 /// How often something is tried before anything was begun, though a try may take so long that
 /// patience is over after it.
 const FIRST_TRIES: u32 = 3;
@@ -175,6 +179,10 @@ impl Rollout {
         let look = self.progress.in_place(look);
         let look = self.progress.without_departed(look);
         let failed = self.progress.failed.len();
+        let unseen = look.at.since(self.look.at).saturating_sub(LOOKS_WITHIN);
+        if !unseen.is_zero() {
+            self.progress.not_looked(unseen);
+        }
         self.progress.observe(&self.target, &self.spec.health, &look);
         let changed = look.instances != self.look.instances || look.capacity != self.look.capacity;
         self.look = look;

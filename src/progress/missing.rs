@@ -89,6 +89,14 @@ impl Missing {
         self.places.make_contiguous()[before..].sort_by_key(|place| place.since);
     }
 
+    /// Nobody has looked for `unseen`, and who came meanwhile had no chance to be seen.
+    pub(super) fn not_looked(&mut self, unseen: Duration) {
+        let taken = self.taken.values_mut().chain(self.gone.values_mut());
+        for place in self.places.iter_mut().chain(taken) {
+            place.since = place.since + unseen;
+        }
+    }
+
     /// What is empty now was empty before anything was begun.
     pub(super) fn begin(&mut self) {
         self.before = self.places.len();

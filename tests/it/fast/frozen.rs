@@ -1,5 +1,5 @@
 //! An engine that stands still (Ctrl-Z, a paused container, a closed laptop) while somebody else is at
-//! work, and wakes up: it does nothing more.
+//! work, and wakes up: it does nothing more. Where nobody was, it goes on as if it had not.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,6 +24,8 @@ use crate::world::{caller, fleet, roll, seconds, spec};
 /// What somebody else does meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Meanwhile {
+    /// Nothing: nobody else is there.
+    Nothing,
     /// Finishes the same rollout.
     Finish,
     /// Rolls out another revision.
@@ -68,6 +70,11 @@ impl Frozen {
         let tags = record(&self.simulator, self.object.as_ref());
         let lease = tags.get("rolling:lease").cloned().unwrap_or_default();
         if !lease.contains("owner=frozen") {
+            return;
+        }
+        if self.meanwhile == Meanwhile::Nothing {
+            self.inner.clock().sleep(seconds(3600)).await;
+            self.froze.store(true, Ordering::Relaxed);
             return;
         }
         let (_keep, stop) = watch::channel(Stop::No);
@@ -174,9 +181,14 @@ fn run(
         let (_keep, stop) = watch::channel(Stop::No);
         let report = rollout.run(stop, &mut |_| {}).await;
         let froze = frozen.froze.load(Ordering::Relaxed);
-        if froze {
+        let what = format!("{:?} {guarded} {at:?} {meanwhile:?}", spec.policy);
+        if froze && meanwhile == Meanwhile::Nothing {
+            // What it had no chance to see is not held against anybody.
+            let is_bad = !config.bad_revisions.is_empty();
+            let ended = if is_bad { Outcome::RolledBack } else { Outcome::Succeeded };
+            assert_eq!(report.outcome, ended, "{what}: {:?}", report.reason);
+        } else if froze {
             let did = frozen.after.load(Ordering::Relaxed);
-            let what = format!("{:?} {guarded} {at:?} {meanwhile:?}", spec.policy);
             assert_eq!(did, 0, "{what}: {:?} {:?}", report.outcome, report.reason);
             // The call on its way may have been the last one: what it tells is true all the same.
             let truth = look(&frozen.simulator);
@@ -196,6 +208,7 @@ fn run(
 #[test]
 fn an_engine_that_stood_still_while_somebody_else_was_at_work_does_nothing_more() {
     let others = [
+        Meanwhile::Nothing,
         Meanwhile::Finish,
         Meanwhile::Other,
         Meanwhile::Word(Word::Abort),
