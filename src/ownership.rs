@@ -221,7 +221,7 @@ impl Ownership {
     fn sign(&self, look: &Tags) -> Option<String> {
         match Lease::from_tags(look) {
             None if self.too_early => return Some(REMOVED.into()),
-            None => return Some(TAKEN_OFF.into()),
+            None => return Some(format!("{TAKEN_OFF}; {}", shown(look))),
             Some(lease) if lease.owner != self.me => {
                 return Some(format!("{} has taken the rollout over", lease.owner));
             }
@@ -230,14 +230,22 @@ impl Ownership {
         if self.left.iter().any(|left| left.shows_in(look)) {
             return None;
         }
-        Some(match Record::from_tags(look) {
-            Ok(None) => "somebody has ended the rollout and taken its record off".into(),
-            Ok(Some(record)) => {
-                let (id, to, status) = (&record.id, &record.to, record.status());
-                format!("somebody else has worked on it: rollout {id} to {to} is {status}")
-            }
-            Err(why) => format!("somebody has changed the record: {why}"),
-        })
+        Some(format!("somebody else has worked on the rollout; {}", shown(look)))
+    }
+}
+
+/// What record `look` shows, as a part of a sentence.
+fn shown(look: &Tags) -> String {
+    match Record::from_tags(look) {
+        Ok(None) => "no rollout is recorded there now".into(),
+        Ok(Some(Record { id, to, reason, .. })) if reason.is_some() => {
+            format!("rollout {id} to {to} is recorded there, {}", reason.unwrap_or_default())
+        }
+        Ok(Some(record)) => {
+            let (id, to, status) = (&record.id, &record.to, record.status());
+            format!("rollout {id} to {to} is recorded there, {}", status.replace('_', " "))
+        }
+        Err(why) => format!("what is recorded there cannot be read: {why}"),
     }
 }
 

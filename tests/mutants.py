@@ -111,7 +111,7 @@ MUTANTS = [
      "    if share == 0 || going.is_empty() || staying.len() >= least {",
      "    if share == 0 || going.is_empty() || staying.len() + 9 >= least {"),
     (11, "a lease that was taken off is no sign of another", "src/ownership.rs",
-     "            None => return Some(TAKEN_OFF.into()),",
+     "            None => return Some(format!(\"{TAKEN_OFF}; {}\", shown(look))),",
      "            None => return None,"),
     (11, "a guarded record that is deleted is somebody else's", "src/ownership.rs",
      "            return match is_deleted && self.too_early {",
