@@ -34,10 +34,11 @@ fn until_kept(folder: &Path, words: &str) {
     until(words, || std::fs::read_to_string(&file).is_ok_and(|kept| kept.contains(words)));
 }
 
-/// Ctrl-Z, but not with the simulator's state in hand: nobody else gets at that then.
+/// As Ctrl-Z does (whose own signal is for who has a terminal), but not with the simulator's state in
+/// hand: nobody else gets at that then.
 fn stop_between_calls(engine: &Child, folder: &Path) {
     until("it stands still between two calls", || {
-        signal(engine.id(), "-TSTP");
+        signal(engine.id(), "-STOP");
         let status = format!("/proc/{}/status", engine.id());
         until("it stands still", || {
             std::fs::read_to_string(&status).is_ok_and(|it| it.contains("State:\tT"))
