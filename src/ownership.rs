@@ -14,7 +14,7 @@ use rolling_provider::{Action, Tags, Timestamp};
 
 use crate::lease::{BELIEVE, Lease, RENEW, WATCH};
 use crate::progress::LOOKS_LAG;
-use crate::record::{LEASE, RECORD, ROLLOUT, Record};
+use crate::record::{LEASE, ROLLOUT, Record, record_in};
 
 /// Two thirds of the watch: a lease that was renewed so long ago may be somebody else's soon, and
 /// what is known by a look of that age is known no more.
@@ -264,15 +264,6 @@ impl Left {
         is_there != self.tags.is_empty()
             && self.tags.iter().all(|(key, value)| look.get(key) == Some(value))
     }
-}
-
-/// The tags of a record in `tags`, beside which there may be others.
-fn record_in(tags: &Tags) -> Tags {
-    if !tags.contains_key(ROLLOUT) {
-        return Tags::new();
-    }
-    let is_of_it = |key: &String| RECORD.contains(&key.as_str());
-    tags.iter().filter(|(key, _)| is_of_it(key)).map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub const FAILED: &str = "rolling:failed";
 pub const KEPT: &str = "rolling:kept";
 
 /// The tags of the record itself.
-pub const RECORD: [&str; 5] = [ROLLOUT, PROGRESS, BORROWED, COMPLETED, REASON];
+const RECORD: [&str; 5] = [ROLLOUT, PROGRESS, BORROWED, COMPLETED, REASON];
 
 /// Every tag that a rollout may leave on its target.
 pub const KEYS: [&str; 7] = [ROLLOUT, PROGRESS, BORROWED, COMPLETED, REASON, LEASE, CONTROL];
@@ -41,6 +41,15 @@ pub const KEYS: [&str; 7] = [ROLLOUT, PROGRESS, BORROWED, COMPLETED, REASON, LEA
 /// How many obeyed words a record remembers: reads lag, and the one before the last may be seen
 /// again.
 const WORDS: usize = 4;
+
+/// The tags of the record in `tags`, beside which there may be others; none without a record.
+pub fn record_in(tags: &Tags) -> Tags {
+    if !tags.contains_key(ROLLOUT) {
+        return Tags::new();
+    }
+    let is_of_it = |key: &String| RECORD.contains(&key.as_str());
+    tags.iter().filter(|(key, _)| is_of_it(key)).map(|(k, v)| (k.clone(), v.clone())).collect()
+}
 
 /// What the cloud remembers of a rollout.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

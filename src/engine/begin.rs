@@ -130,9 +130,8 @@ impl Rollout {
         let words = format!("rollout {} is {}, and {which}", record.id, record.status());
         let error = ProviderError::invalid("check the document", place, words);
         Err(error.with_remedy(format!(
-            "finish or abort it with the document that it began with, and change {place} then; \
-             where its rules are gone, send all requests back to the first target group by hand, \
-             and take the record off (the tags that start with rolling:, or its object)",
+            "finish or abort it with the document that it began with, and change {place} then; an \
+             abort goes on without rules that are gone",
         )))
     }
 }

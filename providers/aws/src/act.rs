@@ -146,8 +146,7 @@ impl AutoScalingGroupFleet {
                     let words = format!("no listener rules are given: cannot {action}");
                     return Err(ProviderError::invalid("act", "traffic", words));
                 };
-                let rules = self.resolved.second.get().map_or(&[][..], |second| &second.rules);
-                self.aws.shift(traffic, first, rules, *percent).await
+                self.aws.shift(traffic, first, self.rules(), *percent).await
             }
             Action::Detach { .. } | Action::Terminate { .. } => {
                 unreachable!("removals have an answer: see `AutoScalingGroupFleet::remove`")

@@ -117,11 +117,15 @@ impl AutoScalingGroupFleet {
         })
     }
 
+    /// The listener rules by which requests can be shifted, once the target is resolved.
+    pub(crate) fn rules(&self) -> &[String] {
+        self.resolved.second.get().map_or(&[][..], |second| &second.rules)
+    }
+
     async fn shares(&self, arns: &[String]) -> Result<Option<BTreeSet<u32>>, ProviderError> {
         match (&self.group.traffic, arns) {
             (Some(traffic), [first, ..]) => {
-                let rules = self.resolved.second.get().map_or(&[][..], |second| &second.rules);
-                self.aws.shares(traffic, first, rules).await.map(Some)
+                self.aws.shares(traffic, first, self.rules()).await.map(Some)
             }
             _ => Ok(None),
         }

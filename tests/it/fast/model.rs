@@ -7,8 +7,9 @@
 //! [`Watch::judge`], [`is_fresh`], [`Ownership`] (`take`, `judge`, `is_late`, `next_lease`, `did` and
 //! the rest), [`Moment::age`], [`Control::unheard`], [`Work::effect`], [`Record::hearing`],
 //! [`command::found`], [`command::pointless`], [`command::is_as_asked`], [`word_id`] and [`Waiting`].
-//! Only what is done to the fleet in between is its own, in [`process`].
+//! Only what is done to the fleet in between is its own, in [`engine`].
 
+mod engine;
 mod process;
 mod world;
 

@@ -7,7 +7,8 @@ use rolling::ownership::{LATE, Moment};
 use rolling::record::{Phase, Record};
 use rolling_provider::{Tags, Timestamp};
 
-use super::process::{Process, Stage, Task, record};
+use super::engine::record;
+use super::process::{Process, Stage, Task};
 
 /// Nobody begins anything later than this.
 const STARTS_UNTIL: u8 = 4;
