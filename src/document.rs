@@ -1,6 +1,7 @@
 //! A document: what is wanted, in Terraform's JSON syntax, literals only, so that one file serves
 //! both `rolling apply` and `terraform apply`.
 
+mod block;
 mod check;
 pub mod config;
 mod convert;
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use block::{as_written, plain};
 pub(crate) use check::fits;
 pub use check::{check_against, missing_name, normalise as normalised, resolve, schema, types};
 pub use convert::{NEW_VERSION_PERCENT, command_timeout, deployment, provider};
@@ -86,7 +88,7 @@ struct Reader {
 
 impl Reader {
     fn document(&mut self, root: &Value) -> Option<Document> {
-        let root = self.object(root, "")?;
+        let (root, _) = self.object(root, "")?;
         let known = ["terraform", "provider", "resource", "//"];
         for key in root.keys().filter(|key| !known.contains(&key.as_str())) {
             let place = format!("/{}", step(key));
@@ -102,11 +104,12 @@ impl Reader {
 
         let mut provider = ProviderConfig::default();
         if let Some(providers) = root.get("provider") {
-            let providers = self.object(providers, "/provider")?;
-            if let Some(rolling) = providers.get("rolling") {
-                match convert::provider(rolling, PROVIDER) {
+            let (providers, place) = self.object(providers, "/provider")?;
+            if let Some(written) = providers.get("rolling") {
+                let place = format!("{place}/rolling");
+                match convert::provider(&plain::<ProviderConfig>(written), &place) {
                     Ok(config) => provider = config,
-                    Err(found) => self.found.extend(found),
+                    Err(found) => self.found.extend(as_written(found, written, &place)),
                 }
             }
         }
@@ -118,9 +121,9 @@ impl Reader {
             );
             return None;
         };
-        let resources = self.object(resources, "/resource")?;
+        let (resources, of_resources) = self.object(resources, "/resource")?;
         for kind in resources.keys().filter(|kind| *kind != "rolling_deployment") {
-            let place = format!("/resource/{}", step(kind));
+            let place = format!("{of_resources}/{}", step(kind));
             if strsim::jaro_winkler(kind, "rolling_deployment") > 0.9 {
                 let words = format!("there is no resource type {kind:?}");
                 let remedy = "did you mean \"rolling_deployment\"?";
@@ -130,18 +133,19 @@ impl Reader {
             }
         }
         let empty = Map::new();
-        let deployments = match resources.get("rolling_deployment") {
-            Some(deployments) => self.object(deployments, "/resource/rolling_deployment")?,
-            None => &empty,
+        let of_deployments = format!("{of_resources}/rolling_deployment");
+        let (deployments, of_deployments) = match resources.get("rolling_deployment") {
+            Some(deployments) => self.object(deployments, &of_deployments)?,
+            None => (&empty, of_deployments),
         };
         let mut read = Vec::new();
-        for (name, config) in deployments {
-            let pointer = format!("/resource/rolling_deployment/{}", step(name));
-            match deployment(config, &pointer) {
+        for (name, written) in deployments {
+            let pointer = format!("{of_deployments}/{}", step(name));
+            match deployment(&plain::<RollingDeploymentConfig>(written), &pointer) {
                 Ok((config, spec)) => {
                     read.push(Resource { name: name.clone(), pointer, config, spec });
                 }
-                Err(found) => self.found.extend(found),
+                Err(found) => self.found.extend(as_written(found, written, &pointer)),
             }
         }
         if deployments.is_empty() && self.found.is_empty() {
@@ -181,12 +185,22 @@ impl Reader {
         }
     }
 
-    fn object<'v>(&mut self, value: &'v Value, pointer: &str) -> Option<&'v Map<String, Value>> {
+    /// The object at `pointer`, or the only one of the list there, with its own place.
+    fn object<'v>(
+        &mut self,
+        value: &'v Value,
+        pointer: &str,
+    ) -> Option<(&'v Map<String, Value>, String)> {
+        if let Some([Value::Object(only)]) = value.as_array().map(Vec::as_slice)
+            && !pointer.is_empty()
+        {
+            return Some((only, format!("{pointer}/0")));
+        }
         if value.is_null() && !pointer.is_empty() {
             self.found.push(Diagnostic::error(pointer, "must be an object, is null"));
         } else if !value.is_object() {
             self.found.push(Diagnostic::error(pointer, "must be an object"));
         }
-        value.as_object()
+        value.as_object().map(|object| (object, pointer.to_owned()))
     }
 }

@@ -6,17 +6,17 @@ resource "rolling_deployment" "web" {
   batch_size_type = "percentage"
   batch_size      = 34
 
-  auto_scaling_group = {
+  auto_scaling_group {
     name = aws_autoscaling_group.web.name
 
     # By number, not "$Latest": so one apply changes the template and rolls the fleet.
-    launch_template = {
+    launch_template {
       id      = aws_launch_template.web.id
       version = aws_launch_template.web.latest_version
     }
   }
 
-  health = {
+  health {
     min_healthy_time = "10s"
     healthy_timeout  = "10m"
   }

@@ -24,7 +24,7 @@ provider "aws" {
 }
 
 provider "rolling" {
-  aws = {
+  aws {
     region = var.region
   }
 }

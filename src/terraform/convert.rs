@@ -50,16 +50,16 @@ fn steps(pointer: &str, kind: &Kind) -> Vec<Step> {
     for name in pointer.split('/').skip(1) {
         let name = name.replace("~1", "/").replace("~0", "~");
         let (selector, within) = match kind {
-            Some(Kind::Object(attributes)) => {
+            Some(Kind::Object(attributes) | Kind::Block(attributes)) => {
                 let known = attributes.iter().find(|attribute| attribute.name == name);
                 let Some(known) = known else { break };
                 (Selector::AttributeName(name), Some(&known.kind))
             }
-            Some(Kind::List(_) | Kind::Objects(_)) if steps_into_list(&steps) => {
+            Some(Kind::List(_) | Kind::Objects(_) | Kind::Blocks(_)) if steps_into_list(&steps) => {
                 let Ok(index) = name.parse() else { break };
                 (Selector::ElementKeyInt(index), kind)
             }
-            Some(Kind::Objects(attributes)) => {
+            Some(Kind::Objects(attributes) | Kind::Blocks(attributes)) => {
                 let known = attributes.iter().find(|attribute| attribute.name == name);
                 let Some(known) = known else { break };
                 (Selector::AttributeName(name), Some(&known.kind))

@@ -1,6 +1,6 @@
 //! The part of `docs/terraform.md` that is made of the schemas, in the form of Terraform's registry.
 
-use super::schema::{Attribute, Kind, Presence, TIMEOUTS, schemas};
+use super::schema::{Attribute, Kind, Presence, schemas};
 
 /// Attributes of the resource.
 pub fn resource() -> String {
@@ -41,7 +41,11 @@ fn lists(attributes: &[Attribute], heading: &str, path: &str) -> String {
                 true => String::new(),
                 false => format!(" (see [below for nested schema](#{}))", anchor(path, name)),
             };
-            text += &format!("- `{name}` ({}) {description}{see}\n", words(attribute));
+            let words = match attribute.sensitive {
+                true => format!("{}, Sensitive", words(attribute)),
+                false => words(attribute),
+            };
+            text += &format!("- `{name}` ({words}) {description}{see}\n");
         }
         text.push('\n');
     }
@@ -69,7 +73,6 @@ fn anchor(path: &str, name: &str) -> String {
 /// The type in words.
 fn words(attribute: &Attribute) -> String {
     match &attribute.kind {
-        _ if attribute.name == TIMEOUTS => "Block".to_owned(),
         Kind::Bool => "Boolean".to_owned(),
         Kind::Number => "Number".to_owned(),
         Kind::Text | Kind::CountOrText => "String".to_owned(),
@@ -77,6 +80,8 @@ fn words(attribute: &Attribute) -> String {
         Kind::Map(element) => format!("Map of {}", element_words(element)),
         Kind::Object(_) => "Attributes".to_owned(),
         Kind::Objects(_) => "Attributes List".to_owned(),
+        Kind::Block(_) => "Block".to_owned(),
+        Kind::Blocks(_) => "Block List".to_owned(),
     }
 }
 

@@ -138,6 +138,9 @@ pub struct Attribute {
     /// The provider sets it.
     #[prost(bool, tag = "6")]
     pub computed: bool,
+    /// It is shown to nobody.
+    #[prost(bool, tag = "7")]
+    pub sensitive: bool,
     /// How the description is written: [`MARKDOWN`].
     #[prost(int32, tag = "8")]
     pub description_kind: i32,
@@ -163,9 +166,15 @@ pub struct NestedBlock {
     /// What there is.
     #[prost(message, optional, tag = "2")]
     pub block: Option<Block>,
-    /// How many of it: [`SINGLE`].
+    /// How many of it: [`SINGLE`] or [`LIST`].
     #[prost(int32, tag = "3")]
     pub nesting: i32,
+    /// How many there must be.
+    #[prost(int64, tag = "4")]
+    pub min_items: i64,
+    /// How many there may be; 0 for any number.
+    #[prost(int64, tag = "5")]
+    pub max_items: i64,
 }
 
 /// At most one.

@@ -13,6 +13,9 @@ use crate::state::Computed;
 /// The block that says how long an operation may take.
 pub const TIMEOUTS: &str = "timeouts";
 
+/// The keyword of a JSON Schema of ours for what is to be shown to nobody.
+const SENSITIVE: &str = "x-sensitive";
+
 /// Computed attributes that Terraform is not told: a plan would show every instance twice, and say
 /// no more than `fleet` does.
 const HIDDEN: [&str; 1] = ["instances"];
@@ -33,10 +36,16 @@ pub enum Kind {
     List(Box<Kind>),
     /// The same, by name.
     Map(Box<Kind>),
-    /// Attributes.
+    /// Attributes that the provider computes.
     Object(Vec<Attribute>),
     /// Any number of these.
     Objects(Vec<Attribute>),
+    /// Attributes that the configuration sets: a nested block. Terraform refuses what it does not
+    /// know in a block, with its line; of a nested attribute it drops that without a word
+    /// (hashicorp/terraform#33570).
+    Block(Vec<Attribute>),
+    /// Any number of these. Terraform knows no absent list of blocks, only an empty one.
+    Blocks(Vec<Attribute>),
 }
 
 /// An attribute.
@@ -48,6 +57,8 @@ pub struct Attribute {
     pub kind: Kind,
     /// Who sets it.
     pub presence: Presence,
+    /// Whether Terraform shows it as `(sensitive value)`.
+    pub sensitive: bool,
     /// What it is, in Markdown.
     pub description: String,
 }
@@ -100,6 +111,7 @@ fn attributes(root: &Value, object: &Value, presence: Option<Presence>) -> Vec<A
             name: name.clone(),
             kind: kind(root, schema, presence),
             presence: presence.unwrap_or(of_itself),
+            sensitive: schema[SENSITIVE] == true,
             description: description(root, schema),
         }
     };
@@ -114,12 +126,16 @@ fn kind(root: &Value, schema: &Value, presence: Option<Presence>) -> Kind {
         ["integer", "string"] => Kind::CountOrText,
         ["array"] => match kind(root, &schema["items"], presence) {
             Kind::Object(attributes) => Kind::Objects(attributes),
+            Kind::Block(attributes) => Kind::Blocks(attributes),
             element => Kind::List(Box::new(element)),
         },
         ["object"] if schema["additionalProperties"].is_object() => {
             Kind::Map(Box::new(kind(root, &schema["additionalProperties"], presence)))
         }
-        ["object"] => Kind::Object(attributes(root, schema, presence)),
+        ["object"] => match presence {
+            Some(Presence::Computed) => Kind::Object(attributes(root, schema, presence)),
+            _ => Kind::Block(attributes(root, schema, presence)),
+        },
         _ => Kind::Text,
     }
 }
@@ -157,6 +173,7 @@ fn timeouts() -> Attribute {
         name: name.into(),
         kind: Kind::Text,
         presence: Presence::Optional,
+        sensitive: false,
         description: description.into(),
     };
     let attributes = vec![
@@ -166,8 +183,9 @@ fn timeouts() -> Attribute {
     ];
     Attribute {
         name: TIMEOUTS.into(),
-        kind: Kind::Object(attributes),
+        kind: Kind::Block(attributes),
         presence: Presence::Optional,
+        sensitive: false,
         description: "How long operations may take. At the end of that time a rollout stops at \
                       the next safe point, puts back what is borrowed, and the operation fails; \
                       the next apply goes on. Each is a time span: `30s`, `10m`, `1h30m`; `365d` at most. A \
@@ -181,9 +199,17 @@ impl Kind {
     /// Attributes within; none where there can be none.
     pub fn attributes(&self) -> &[Attribute] {
         match self {
-            Kind::Object(attributes) | Kind::Objects(attributes) => attributes,
+            Kind::Object(attributes)
+            | Kind::Objects(attributes)
+            | Kind::Block(attributes)
+            | Kind::Blocks(attributes) => attributes,
             _ => &[],
         }
+    }
+
+    /// Whether it is one block or any number of them.
+    pub fn is_block(&self) -> bool {
+        matches!(self, Kind::Block(_) | Kind::Blocks(_))
     }
 
     /// The type as the protocol writes it; nested attributes have none.
@@ -194,7 +220,7 @@ impl Kind {
             Kind::Text | Kind::CountOrText => json!("string"),
             Kind::List(element) => json!(["list", element.type_name()]),
             Kind::Map(element) => json!(["map", element.type_name()]),
-            Kind::Object(_) | Kind::Objects(_) => Value::Null,
+            Kind::Object(_) | Kind::Objects(_) | Kind::Block(_) | Kind::Blocks(_) => Value::Null,
         }
     }
 
@@ -207,24 +233,30 @@ impl Kind {
 
 fn block(attributes: &[Attribute], description: &str) -> proto::Block {
     let (blocks, attributes): (Vec<_>, Vec<_>) =
-        attributes.iter().partition(|attribute| attribute.name == TIMEOUTS);
+        attributes.iter().partition(|attribute| attribute.kind.is_block());
     proto::Block {
         version: 0,
         attributes: attributes.into_iter().map(Attribute::to_proto).collect(),
-        block_types: blocks
-            .into_iter()
-            .map(|attribute| proto::NestedBlock {
-                type_name: attribute.name.clone(),
-                block: Some(block(attribute.kind.attributes(), &attribute.description)),
-                nesting: proto::SINGLE,
-            })
-            .collect(),
+        block_types: blocks.into_iter().map(Attribute::to_block).collect(),
         description: description.to_owned(),
         description_kind: proto::MARKDOWN,
     }
 }
 
 impl Attribute {
+    fn to_block(&self) -> proto::NestedBlock {
+        let is_list = matches!(self.kind, Kind::Blocks(_));
+        let least = i64::from(self.presence == Presence::Required);
+        proto::NestedBlock {
+            type_name: self.name.clone(),
+            block: Some(block(self.kind.attributes(), &self.description)),
+            nesting: if is_list { proto::LIST } else { proto::SINGLE },
+            min_items: least,
+            // A single block that must be there has both bounds at 1; no bound is 0.
+            max_items: if is_list { 0 } else { least },
+        }
+    }
+
     fn to_proto(&self) -> proto::Attribute {
         let nesting = match self.kind {
             Kind::Object(_) => Some(proto::SINGLE),
@@ -243,6 +275,7 @@ impl Attribute {
             required: self.presence == Presence::Required,
             optional: self.presence == Presence::Optional,
             computed: self.presence == Presence::Computed,
+            sensitive: self.sensitive,
             description_kind: proto::MARKDOWN,
         }
     }
@@ -250,7 +283,8 @@ impl Attribute {
     #[cfg(test)]
     pub(super) fn for_test(name: &str, kind: Kind) -> Attribute {
         let presence = Presence::Optional;
-        Attribute { name: name.into(), kind, presence, description: String::new() }
+        let (name, description) = (name.into(), String::new());
+        Attribute { name, kind, presence, sensitive: false, description }
     }
 }
 

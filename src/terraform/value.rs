@@ -125,6 +125,8 @@ fn read(
     let wrong = || format!("The host sent something else than the schema has at {pointer:?}");
     Ok(match (packed, kind) {
         (Packed::Nil, _) => Value::Null,
+        // None there: a document leaves the attribute out.
+        (Packed::Array(items), Kind::Blocks(_)) if items.is_empty() => Value::Null,
         // Later versions have extensions that say something of what is not known.
         (Packed::Ext(..), _) => {
             unknown.push(pointer.to_owned());
@@ -144,7 +146,7 @@ fn read(
             .ok_or_else(wrong)?,
         (Packed::F64(number), Kind::Number) => json!(number),
         (Packed::F32(number), Kind::Number) => json!(number),
-        (Packed::Array(items), Kind::List(_) | Kind::Objects(_)) => {
+        (Packed::Array(items), Kind::List(_) | Kind::Objects(_) | Kind::Blocks(_)) => {
             let mut list = Vec::new();
             for (index, item) in items.iter().enumerate() {
                 let place = format!("{pointer}/{index}");
@@ -164,7 +166,9 @@ fn read(
             }
             Value::Object(map)
         }
-        (Packed::Map(_), Kind::Object(attributes)) => object(packed, attributes, pointer, unknown)?,
+        (Packed::Map(_), Kind::Object(attributes) | Kind::Block(attributes)) => {
+            object(packed, attributes, pointer, unknown)?
+        }
         _ => return Err(wrong()),
     })
 }
@@ -203,6 +207,7 @@ fn number(text: &str) -> Value {
 
 fn pack(value: &Value, kind: &Kind) -> Packed {
     match (value, kind) {
+        (Value::Null, Kind::Blocks(_)) => Packed::Array(Vec::new()),
         (Value::Null, _) => Packed::Nil,
         (Value::Bool(value), _) => Packed::Boolean(*value),
         (Value::Number(number), Kind::Text | Kind::CountOrText) => Packed::from(number.to_string()),
@@ -247,6 +252,7 @@ mod tests {
         Kind::Object(vec![
             attribute("count", Kind::CountOrText),
             attribute("list", Kind::Objects(vec![attribute("size", Kind::Number)])),
+            attribute("blocks", Kind::Blocks(vec![attribute("size", Kind::Number)])),
             attribute("map", Kind::Map(Box::new(Kind::Text))),
             attribute("sigma", Kind::Number),
         ])
@@ -256,13 +262,15 @@ mod tests {
     fn what_is_written_is_read_again() {
         let value = json!({
             "count": 2, "list": [{ "size": 3 }, { "size": null }], "map": { "a/b": "x" },
-            "sigma": 0.3,
+            "sigma": 0.3, "blocks": null,
         });
         let raw = Raw::from_json(&value, &kind());
         let read = raw.to_json(&kind()).expect("a value");
         assert_eq!((read.value, read.unknown), (value, Vec::new()));
         let sent = raw.send();
-        assert_eq!(Raw::receive(sent.as_ref(), &kind()), Ok(raw));
+        assert_eq!(Raw::receive(sent.as_ref(), &kind()), Ok(raw.clone()));
+        let Packed::Map(entries) = raw.0 else { panic!("no object") };
+        assert!(entries.contains(&("blocks".into(), Packed::Array(vec![]))), "never absent");
     }
 
     #[test]

@@ -107,22 +107,40 @@ fn the_schema_says_who_sets_what_and_what_it_is() {
     assert_eq!(of("id").r#type, b"\"string\"");
     assert_eq!(of("max_surge").r#type, b"\"string\"");
     assert_eq!(of("suspend_processes").r#type, b"[\"list\",\"string\"]");
-    assert_eq!(of("health").nested_type.as_ref().expect("nested").nesting, p::SINGLE);
-    assert_eq!(of("checkpoints").nested_type.as_ref().expect("nested").nesting, p::LIST);
-    assert_eq!(block.block_types.len(), 1);
-    assert_eq!(block.block_types[0].type_name, "timeouts");
+    assert_eq!(of("fleet").nested_type.as_ref().expect("nested").nesting, p::LIST);
+    let nesting = |name: &str| {
+        let found = block.block_types.iter().find(|block| block.type_name == name).expect(name);
+        (found.nesting, found.min_items, found.max_items)
+    };
+    assert_eq!(nesting("health"), (p::SINGLE, 0, 0));
+    assert_eq!(nesting("timeouts"), (p::SINGLE, 0, 0));
+    assert_eq!(nesting("checkpoints"), (p::LIST, 0, 0));
+    let record = block.block_types.iter().find(|block| block.type_name == "record");
+    let within = record.and_then(|record| record.block.as_ref()).expect("a block");
+    assert_eq!((within.block_types[0].min_items, within.block_types[0].max_items), (1, 1));
+    assert_no_key_is_dropped(block);
     assert!(block.attributes.iter().all(|a| !a.description.is_empty()));
     let provider = schema.provider.expect("a schema").block.expect("a block");
-    assert_eq!(
-        provider.attributes.iter().map(|a| &*a.name).collect::<Vec<_>>(),
-        ["aws", "simulator"]
-    );
+    let blocks: Vec<&str> = provider.block_types.iter().map(|block| &*block.type_name).collect();
+    assert_eq!(blocks, ["aws", "simulator"]);
+    assert_no_key_is_dropped(&provider);
 
     // A part of a resource is never both set by the user and by the provider.
     let all = schemas().resource.attributes();
     assert_eq!(attribute(all, "floor").presence, Presence::Computed);
     assert_eq!(attribute(all, "auto_scaling_group.name").presence, Presence::Required);
     plugin.shut_down();
+}
+
+/// Terraform drops what it does not know in a nested attribute; there is none that a user sets.
+fn assert_no_key_is_dropped(block: &p::Block) {
+    for attribute in &block.attributes {
+        let is_set_by_user = attribute.required || attribute.optional;
+        assert!(!is_set_by_user || attribute.nested_type.is_none(), "{}", attribute.name);
+    }
+    for nested in &block.block_types {
+        assert_no_key_is_dropped(nested.block.as_ref().expect("a block"));
+    }
 }
 
 #[test]

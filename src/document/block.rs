@@ -1,0 +1,165 @@
+//! Blocks as Terraform's JSON syntax may write them: one as an object or as a list of it, several
+//! as a list or, where it is only one, as an object, and `//` in any of them for a comment
+//! (<https://developer.hashicorp.com/terraform/language/syntax/json>).
+
+use schemars::JsonSchema;
+use serde_json::{Map, Value};
+
+use super::check::{normalise, resolve, schema};
+use super::diagnostic::Diagnostic;
+
+/// What a comment stands at.
+const COMMENT: &str = "//";
+
+/// `value` as the schema of `T` has it: one block as an object, several as a list, no nulls and no
+/// comments. What is neither is left for the checker to name.
+pub fn plain<T: JsonSchema>(value: &Value) -> Value {
+    let schema = schema::<T>();
+    of(&schema, &schema, &normalise(value)).unwrap_or_default()
+}
+
+/// The same of a normalised value; `None` where no block is there.
+fn of(root: &Value, schema: &Value, value: &Value) -> Option<Value> {
+    let schema = resolve(root, schema);
+    if let Some(properties) = schema["properties"].as_object() {
+        return match value {
+            Value::Array(items) if items.is_empty() => None,
+            Value::Array(items) if items.len() == 1 && items[0].is_object() => {
+                of(root, schema, &items[0])
+            }
+            Value::Object(object) => Some(body(root, properties, object)),
+            other => Some(other.clone()),
+        };
+    }
+    if resolve(root, &schema["items"])["properties"].is_object() {
+        let items = match value {
+            Value::Array(items) if items.is_empty() => return None,
+            Value::Array(items) => items.as_slice(),
+            Value::Object(_) => std::slice::from_ref(value),
+            other => return Some(other.clone()),
+        };
+        // An item that is a list stays one: here that is no way to write a block.
+        let item = |item: &Value| match item.is_object() {
+            true => of(root, &schema["items"], item),
+            false => Some(item.clone()),
+        };
+        return Some(Value::Array(items.iter().filter_map(item).collect()));
+    }
+    Some(value.clone())
+}
+
+fn body(root: &Value, properties: &Map<String, Value>, object: &Map<String, Value>) -> Value {
+    let entry = |(name, value): (&String, &Value)| {
+        let value = match properties.get(name) {
+            Some(schema) => of(root, schema, value)?,
+            None if name == COMMENT => return None,
+            None => value.clone(),
+        };
+        Some((name.clone(), value))
+    };
+    Value::Object(object.iter().filter_map(entry).collect())
+}
+
+/// Findings about the plain form of `value`, which stands at `pointer`, where it was written.
+pub fn as_written(mut found: Vec<Diagnostic>, value: &Value, pointer: &str) -> Vec<Diagnostic> {
+    for finding in &mut found {
+        if let Some(within) = finding.pointer.strip_prefix(pointer) {
+            finding.pointer = format!("{pointer}{}", place(value, within));
+        }
+    }
+    found
+}
+
+/// Where what stands at `pointer` in the plain form stands in `value`, which was made plain.
+fn place(value: &Value, pointer: &str) -> String {
+    let mut written = String::new();
+    let mut at = Some(value);
+    for step in pointer.split('/').skip(1) {
+        let is_index = step.bytes().all(|byte| byte.is_ascii_digit());
+        if let Some(Value::Array(items)) = at
+            && !is_index
+        {
+            written += "/0";
+            at = items.first();
+        } else if at.is_some_and(|at| at.get(step).is_none() && at.is_object()) && step == "0" {
+            // The one block of a list, written without the list.
+            continue;
+        }
+        written += &format!("/{step}");
+        at = at.and_then(|at| at.pointer(&format!("/{step}")));
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::document::Document;
+
+    fn written(health: &Value, checkpoints: &Value) -> Value {
+        json!({
+            "policy": "rolling", "max_surge": 1, "//": "why",
+            "simulated_fleet": [{ "name": "web", "revision": "v2", "//": ["anything", 1] }],
+            "health": health, "checkpoints": checkpoints,
+        })
+    }
+
+    fn parse(deployment: &Value) -> Result<Document, Vec<Diagnostic>> {
+        let document = json!({ "resource": { "rolling_deployment": { "web": deployment } } });
+        Document::parse(&document.to_string())
+    }
+
+    /// The places of findings, below the deployment.
+    fn places(parsed: Result<Document, Vec<Diagnostic>>) -> Vec<String> {
+        let of = "/resource/rolling_deployment/web";
+        let found = parsed.expect_err("findings").into_iter();
+        found.map(|finding| finding.pointer.replace(of, "")).collect()
+    }
+
+    #[test]
+    fn one_block_is_an_object_or_a_list_of_it_and_comments_are_none() {
+        let config = |health, checkpoints| {
+            let document = parse(&written(&health, &checkpoints)).expect("a document");
+            document.resources[0].config.clone()
+        };
+        let plain = config(json!({ "healthy_timeout": "5m" }), json!([{ "percentage": 20 }]));
+        for (health, checkpoints) in [
+            (json!([{ "healthy_timeout": "5m" }]), json!({ "percentage": 20 })),
+            (
+                json!([{ "healthy_timeout": "5m", "//": 1 }]),
+                json!([{ "percentage": 20, "//": "" }]),
+            ),
+        ] {
+            assert_eq!(config(health, checkpoints), plain);
+        }
+        let none = config(json!([]), Value::Null);
+        assert_eq!((none.health, none.checkpoints), (None, None));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_where_it_is_written() {
+        let wrong = written(
+            &json!([{ "healthy_timeout": "soon", "min_healthy_time": "1s" }]),
+            &json!({ "percentage": 200 }),
+        );
+        assert_eq!(places(parse(&wrong)), ["/checkpoints/percentage", "/health/0/healthy_timeout"]);
+        // A rule across attributes, too.
+        let wrong = written(&json!([{ "healthy_timeout": "0s" }]), &Value::Null);
+        assert_eq!(places(parse(&wrong)), ["/health/0/healthy_timeout"]);
+        let two = written(&json!([{}, {}]), &Value::Null);
+        assert_eq!(places(parse(&two)), ["/health"]);
+        let document = json!({
+            "resource": [{ "rolling_deployment": { "web": [wrong] } }],
+            "provider": { "rolling": [{ "aws": [{ "regoin": "x" }] }] },
+        });
+        assert_eq!(
+            places(Document::parse(&document.to_string())),
+            [
+                "/provider/rolling/0/aws/0/regoin",
+                "/resource/0/rolling_deployment/web/0/health/0/healthy_timeout"
+            ]
+        );
+    }
+}
