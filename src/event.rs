@@ -166,6 +166,8 @@ pub struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(default)]
     pub refresh: Option<RefreshReport>,
+    /// How many instances the fleet is meant to have.
+    pub size: u32,
     /// What every instance runs at the end.
     pub instances: Vec<InstanceReport>,
     /// What could not be put back yet, as sentences; empty for nothing. Of a rollout that was

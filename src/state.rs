@@ -250,6 +250,12 @@ pub fn config_of(state: &Value) -> Value {
     Value::Object(set.map(|(name, value)| (name.clone(), value.clone())).collect())
 }
 
+/// The target of a configuration, as a person calls it.
+pub fn target_name(config: &Value) -> String {
+    let name = FORCE_NEW.iter().find_map(|path| config.pointer(path)?.as_str());
+    name.unwrap_or_default().to_owned()
+}
+
 /// Sizes of the batches of a plan: launched beside the fleet, and replaced.
 pub fn sizes(preview: &Preview) -> Vec<BatchSizes> {
     let batches = preview.batches.iter();

@@ -156,6 +156,7 @@ mod tests {
             completed: Some("v1".into()),
             kept: Vec::new(),
             batches: 1,
+            size: 2,
             instances: vec![instance("i-1", "v1", None), instance("i-2", "v2", Some("unhealthy"))],
             refresh: None,
             borrowed: Vec::new(),

@@ -155,7 +155,7 @@ pub fn ended(report: &Report) -> (String, Vec<String>) {
         Outcome::Locked => format!("{target} was left to another engine"),
     };
     let reason = report.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
-    let mut sentences = vec![format!("Now {}", fleet(&report.instances))];
+    let mut sentences = vec![format!("Now {}", left(report))];
     if !report.kept.is_empty() {
         let kept: Vec<&str> = report.kept.iter().map(|id| id.as_str()).collect();
         sentences.push(format!("Kept outside the fleet to be looked at: {}", kept.join(", ")));
@@ -240,7 +240,7 @@ pub fn report(name: &str, report: &Report) -> String {
             let to = &report.to;
             lines.push(format!("{name}: succeeded, {count} on {to} {how} in {elapsed}"));
             if !report.instances.iter().all(|i| i.serves && i.revision.as_ref() == Some(to)) {
-                lines.push(format!("  fleet      {}", fleet(&report.instances)));
+                lines.push(format!("  fleet      {}", left(report)));
                 lines.extend(troubled(&report.instances));
             }
             return lines.join("\n");
@@ -259,7 +259,7 @@ pub fn report(name: &str, report: &Report) -> String {
     if let Some(reason) = &report.reason {
         lines.push(format!("  why        {reason}"));
     }
-    lines.push(format!("  fleet      {}", fleet(&report.instances)));
+    lines.push(format!("  fleet      {}", left(report)));
     lines.extend(troubled(&report.instances));
     if !report.kept.is_empty() {
         let kept: Vec<&str> = report.kept.iter().map(|id| id.as_str()).collect();
@@ -313,7 +313,7 @@ pub fn not_begun(name: &str, before: &str, why: &str) -> String {
 }
 
 /// Who is at work on a target, or whether somebody still is.
-fn at_work(rollout: &Rollout) -> String {
+pub fn at_work(rollout: &Rollout) -> String {
     let next = match rollout.record().map(|record| record.phase) {
         Some(Phase::Halted(Ending::Paused)) => "rolling resume goes on",
         Some(Phase::Halted(Ending::Failed | Ending::Aborted)) => "apply begins anew",
@@ -377,6 +377,16 @@ pub fn status(name: &str, rollout: &Rollout) -> String {
         lines.push(format!("  completed  {completed}"));
     }
     lines.join("\n")
+}
+
+/// What a rollout has left, with what is missing of it.
+fn left(report: &Report) -> String {
+    let missing = (report.size as usize).saturating_sub(report.instances.len());
+    let fleet = fleet(&report.instances);
+    match missing {
+        0 => fleet,
+        _ => format!("{fleet}, {missing} of the {} wanted not launched", report.size),
+    }
 }
 
 /// How many instances run what: `7 of 7 on v1 serve`.

@@ -18,7 +18,7 @@ impl Rollout {
     ///
     /// # Errors
     /// What stands in the way, or that the cloud could not be asked.
-    pub(super) async fn may_begin(&self) -> Result<(), ProviderError> {
+    pub async fn may_begin(&self) -> Result<(), ProviderError> {
         if self.refreshes() {
             return match self.next() {
                 Next::Nothing | Next::Foreign(_) => Ok(()),
@@ -46,7 +46,7 @@ impl Rollout {
     }
 
     /// Whether it is paused, and to run it again changes nothing.
-    pub(super) fn waits_for_a_word(&self) -> bool {
+    pub fn waits_for_a_word(&self) -> bool {
         self.word.is_none()
             && self.record().is_some_and(|record| {
                 record.phase == Phase::Halted(Ending::Paused) && record.to == self.wanted
@@ -80,7 +80,7 @@ impl Rollout {
             "{percent} % of the requests go to the second target group before anything was done"
         );
         let place = "traffic/listener_rule_arns";
-        let error = ProviderError::invalid("check the listener rules", place, words);
+        let error = ProviderError::invalid("check the listener rules", place, words).as_conflict();
         Err(error.with_remedy("give it the weight 0 in every rule"))
     }
 
@@ -128,7 +128,7 @@ impl Rollout {
             (None, _) => ("policy", "does not shift requests"),
         };
         let words = format!("rollout {} is {}, and {which}", record.id, record.status());
-        let error = ProviderError::invalid("check the document", place, words);
+        let error = ProviderError::invalid("check the document", place, words).as_conflict();
         Err(error.with_remedy(format!(
             "finish or abort it with the document that it began with, and change {place} then; an \
              abort goes on without rules that are gone",

@@ -102,7 +102,7 @@ impl Rollout {
             .map_err(|why| ProviderError::invalid("read the rollout record", "", why))?;
         if let Some(record) = record.filter(|record| !record.is_over()) {
             let words = format!("rollout {} is {} on the group", record.id, record.status());
-            let error = ProviderError::invalid("check the group", "engine", words);
+            let error = ProviderError::invalid("check the group", "engine", words).as_conflict();
             return Err(error.with_remedy("finish or abort it with engine rolling first"));
         }
         Ok(())

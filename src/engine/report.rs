@@ -129,6 +129,7 @@ impl Rollout {
             kept: progress.kept.iter().cloned().collect(),
             batches: progress.batch - open,
             refresh: self.refresh().map(Into::into),
+            size: self.size(),
             instances: self.instances(),
             // Of a rollout that was never ours, whoever is at work tells.
             borrowed: match outcome == Outcome::Locked && !self.held() {

@@ -63,6 +63,14 @@ pub struct Preview {
     pub warnings: Vec<String>,
 }
 
+impl Preview {
+    /// How many instances are replaced; `None` where the cloud says by itself which.
+    pub fn replaced(&self) -> Option<usize> {
+        let sum = self.batches.iter().map(|batch| batch.replaces.len()).sum();
+        self.refresh.is_empty().then_some(sum)
+    }
+}
+
 /// One batch to come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct BatchPreview {

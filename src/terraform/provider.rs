@@ -3,6 +3,7 @@
 mod change;
 mod fixed;
 mod given;
+mod intent;
 mod plan;
 
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 pub use self::fixed::{metadata, schema, upgrade, validate, validate_provider};
-use self::given::{all, check_type, known, provider_config, without_timeouts};
+use self::given::{OURS, all, check_type, computed, known, plain, provider_config};
 use super::convert;
 use super::proto as p;
 use super::schema::schemas;
@@ -25,7 +26,7 @@ use crate::deployment::{self, Looked, lookable};
 use crate::document::{self, Diagnostic, launch_template, normalised};
 use crate::engine::{Caller, Rollout, Stop};
 use crate::providers::Providers;
-use crate::state::{self, COMPUTED};
+use crate::state::{self, PLANNED};
 
 /// The one resource type.
 const TYPE: &str = "rolling_deployment";
@@ -179,7 +180,7 @@ impl Provider {
         let Some(Configured { providers, .. }) = self.configured() else {
             return keep(Vec::new());
         };
-        let config = lookable(&state::config_of(&without_timeouts(&prior)));
+        let config = lookable(&state::config_of(&plain(&prior)));
         let rollout = match deployment::look(&providers, &config, &self.looker(&prior)).await {
             Ok(rollout) => rollout,
             Err(Looked::Provider(error)) if error.kind == ErrorKind::Missing => {
@@ -194,8 +195,7 @@ impl Provider {
             Err(looked) => return keep(all(&looked.into_diagnostics(), kind)),
         };
         let now = refreshed(&prior, &rollout);
-        let changes: Vec<(&str, Option<Value>)> =
-            COMPUTED.iter().map(|name| (*name, Some(now[*name].clone()))).collect();
+        let changes = OURS.map(|name| (name, Some(now[name].clone())));
         let new_state = raw.with(&changes, kind.attributes()).send();
         let private = Seen::of(&rollout).write();
         p::ReadResponse { new_state, private, ..keep(Vec::new()) }
@@ -227,7 +227,14 @@ impl Provider {
                 config["batch_size"] = json!(1);
                 let looked =
                     deployment::look(&providers, &config, &self.looker(&Value::Null)).await;
-                looked.map(|rollout| (state::current(&config, &rollout), Seen::of(&rollout)))
+                let state = |rollout: &Rollout| {
+                    let mut state = config.clone();
+                    for (name, value) in computed(&state::current(&config, rollout)).as_object()? {
+                        state[name] = value.clone();
+                    }
+                    Some(state)
+                };
+                looked.map(|rollout| (state(&rollout).unwrap_or_default(), Seen::of(&rollout)))
             }
             Err(error) => Err(Looked::Provider(error)),
         };
@@ -267,24 +274,43 @@ impl Provider {
     }
 }
 
-/// The state now, which keeps what the last rollout was to bring, and how that went, until the
-/// fleet is as the configuration of that rollout said.
+/// The state now. Figures of a plan stay as they were planned; how the last rollout ended, and what
+/// it was to bring, stays until the fleet, or a record on it, tells otherwise.
 fn refreshed(prior: &Value, rollout: &Rollout) -> Value {
-    let mut now = state::refreshed(&without_timeouts(prior), rollout);
+    let mut now = computed(&state::current(&json!({}), rollout));
+    for name in PLANNED {
+        now[name] = prior[name].clone();
+    }
     let sought = &prior["target_revision"];
     if sought.is_null() {
         return now;
     }
-    if now["status"] == "succeeded" && *sought != now["target_revision"] {
-        now["status"] = prior["status"].clone();
-        now["last_error"] = prior["last_error"].clone();
-    }
     now["target_revision"] = sought.clone();
-    if !rollout.preview().changes {
-        // Terraform hides what stays as it was: batches that are over would hide those to come.
-        now["batches"] = json!([]);
-        now["expected_duration"] = json!("0s");
+    if rollout.status().is_some() {
+        return now;
     }
+    let is_as_sought = now["deployed_revision"] == *sought;
+    let is_back = !rollout.preview().changes;
+    let before = prior["status"].as_str().unwrap_or_default();
+    let status = match before {
+        // The latest version is another one by now: the next plan rolls to that.
+        _ if is_as_sought && has_alias(prior) && !is_back => "pending",
+        _ if is_as_sought => "succeeded",
+        // Nothing is under way without a record: somebody else has ended it.
+        "rolled_back" | "failed" | "aborted" => before,
+        "succeeded" | "pending" => "pending",
+        _ if is_back => "rolled_back",
+        _ => "aborted",
+    };
+    if is_as_sought {
+        // The state's configuration may be an older one, which knows of nothing newer.
+        now["completed_revision"] = sought.clone();
+    }
+    now["status"] = json!(status);
+    now["last_error"] = match status {
+        "succeeded" => Value::Null,
+        _ => prior["last_error"].clone(),
+    };
     now
 }
 
@@ -311,5 +337,6 @@ fn template(config: &Value) -> Option<Value> {
 /// Whether what the state asks for is not there any more, and not the cloud out of reach.
 fn is_about_the_state(error: &ProviderError) -> bool {
     let place = error.attribute.as_deref().unwrap_or_default();
-    error.kind == ErrorKind::Invalid && !place.starts_with("provider:")
+    matches!(error.kind, ErrorKind::Invalid | ErrorKind::Conflict)
+        && !place.starts_with("provider:")
 }

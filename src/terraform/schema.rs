@@ -16,9 +16,12 @@ pub const TIMEOUTS: &str = "timeouts";
 /// The keyword of a JSON Schema of ours for what is to be shown to nobody.
 const SENSITIVE: &str = "x-sensitive";
 
-/// Computed attributes that Terraform is not told: a plan would show every instance twice, and say
-/// no more than `fleet` does.
+/// Computed attributes that Terraform is not told as they are: a plan would show every instance with
+/// all its attributes. Their names are in [`INSTANCE_IDS`].
 const HIDDEN: [&str; 1] = ["instances"];
+
+/// The attribute with the ids of all instances.
+pub const INSTANCE_IDS: &str = "instance_ids";
 
 /// What a value is.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,6 +95,13 @@ pub fn schemas() -> &'static Schemas {
         let computed = attributes(&state, &state, Some(Presence::Computed));
         resource
             .extend(computed.into_iter().filter(|attribute| !HIDDEN.contains(&&*attribute.name)));
+        resource.push(Attribute {
+            name: INSTANCE_IDS.into(),
+            kind: Kind::List(Box::new(Kind::Text)),
+            presence: Presence::Computed,
+            sensitive: false,
+            description: "The ids of all instances.".into(),
+        });
         resource.push(timeouts());
         let config = schema::<ProviderConfig>();
         Schemas {

@@ -27,6 +27,9 @@ pub struct Seen {
     pub wanted: Revision,
     /// Whether there was anything to do for it.
     pub changes: bool,
+    /// What the fleet launches.
+    #[serde(default)]
+    template: Option<Revision>,
     size: u32,
     /// How many ran each revision; none for what nobody knows.
     fleet: Vec<(Option<Revision>, u32)>,
@@ -42,7 +45,8 @@ impl Seen {
         let target = rollout.target();
         Seen {
             wanted: rollout.wanted().clone(),
-            changes: rollout.preview().changes,
+            changes: rollout.preview().changes || rollout.under_way().is_some(),
+            template: rollout.preview().from.map(|found| target.resolve(&found).clone()),
             size: rollout.size(),
             fleet: fleet(&rollout.instances()),
             drain: target.drain().as_secs(),
@@ -55,11 +59,20 @@ impl Seen {
     #[must_use]
     pub fn after(mut self, report: &Report) -> Seen {
         self.changes = report.outcome != Outcome::Succeeded;
+        if report.outcome == Outcome::Succeeded {
+            self.template = Some(report.to.clone());
+        }
         self.fleet = fleet(&report.instances);
         if report.outcome == Outcome::Succeeded {
             self.size = self.fleet.iter().map(|(_, count)| count).sum();
         }
         self
+    }
+
+    /// The same fleet, of which all runs `wanted`.
+    #[must_use]
+    pub fn of_nothing_to_do(&self, wanted: &Revision) -> Seen {
+        Seen { wanted: wanted.clone(), changes: false, ..self.clone() }
     }
 
     /// As it was kept; `None` for what another version has kept.
@@ -100,7 +113,7 @@ impl Seen {
             at: Timestamp(0),
             instances: all.enumerate().map(named).collect(),
             capacity: Some(Capacity { min: 0, max: self.size, desired: self.size }),
-            template: None,
+            template: self.template.clone(),
             shifted: None,
             reserve: BTreeMap::new(),
             suspended: BTreeSet::new(),

@@ -370,10 +370,10 @@ impl Plugin {
             prior_state: prior.cloned().or_else(|| Raw::null().send()),
             proposed_new_state: config.clone(),
             config,
-            prior_private: prior_private.clone(),
+            prior_private,
         };
         let answer: p::PlanResponse = self.provider("PlanResourceChange", asked);
-        assert_eq!(answer.planned_private, prior_private);
+        self.keep(answer.planned_state.as_ref(), answer.planned_private);
         let read = read(answer.planned_state.as_ref());
         Planned {
             state: answer.planned_state,
@@ -396,7 +396,7 @@ impl Plugin {
             prior_state: prior.cloned().or_else(|| Raw::null().send()),
             planned_state: planned.cloned().or_else(|| Raw::null().send()),
             config: value(config, &schemas().resource),
-            planned_private: prior.map(|prior| self.private(prior)).unwrap_or_default(),
+            planned_private: planned.or(prior).map(|it| self.private(it)).unwrap_or_default(),
         };
         let mut calls = self.calls.clone().expect("a connection");
         self.runtime.spawn(async move {
@@ -431,12 +431,23 @@ impl Plugin {
     }
 
     pub fn refresh(&self, prior: &p::DynamicValue) -> Applied {
+        // Terraform keeps states as JSON, and asks for their upgrade each time.
+        let (saved, _) = read(Some(prior));
+        let raw_state = Some(p::RawState { json: saved.to_string().into_bytes() });
+        let asked = p::UpgradeRequest { type_name: TYPE.into(), version: 1, raw_state };
+        let upgraded: p::UpgradeResponse = self.provider("UpgradeResourceState", asked);
+        assert_eq!(found(upgraded.diagnostics), []);
         let asked = p::ReadRequest {
             type_name: TYPE.into(),
-            current_state: Some(prior.clone()),
+            current_state: upgraded.upgraded_state,
             private: self.private(prior),
         };
+        let (current, private) = (asked.current_state.clone(), asked.private.clone());
         let answer: p::ReadResponse = self.provider("ReadResource", asked);
+        if answer.new_state == current && !private.is_empty() {
+            let text = |kept: &[u8]| String::from_utf8_lossy(kept).into_owned();
+            assert_eq!(text(&answer.private), text(&private), "Terraform calls that drift");
+        }
         self.keep(answer.new_state.as_ref(), answer.private);
         let (value, _) = read(answer.new_state.as_ref());
         Applied { state: answer.new_state, value, found: found(answer.diagnostics) }
@@ -484,16 +495,26 @@ pub fn value(config: &Value, kind: &Kind) -> Option<p::DynamicValue> {
     if config.is_null() {
         return Raw::null().send();
     }
-    let raw = Raw::from_json(config, kind);
-    let unknown: Vec<&str> = config
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(_, value)| **value == unknown())
-        .map(|(name, _)| name.as_str())
-        .collect();
-    let changes: Vec<(&str, Option<Value>)> = unknown.iter().map(|name| (*name, None)).collect();
-    raw.with(&changes, kind.attributes()).send()
+    let mut sent = Raw::from_json(config, kind).send()?;
+    let mut packed = rmpv::decode::read_value(&mut sent.msgpack.as_slice()).expect("a value");
+    make_unknown(&mut packed);
+    sent.msgpack.clear();
+    rmpv::encode::write_value(&mut sent.msgpack, &packed).expect("memory");
+    Some(sent)
+}
+
+/// Puts what Terraform sends where [`unknown`] stands.
+fn make_unknown(packed: &mut rmpv::Value) {
+    match packed {
+        rmpv::Value::String(text) if unknown() == text.as_str().unwrap_or_default() => {
+            *packed = rmpv::Value::Ext(0, vec![0]);
+        }
+        rmpv::Value::Array(items) => items.iter_mut().for_each(make_unknown),
+        rmpv::Value::Map(entries) => {
+            entries.iter_mut().for_each(|(_, value)| make_unknown(value));
+        }
+        _ => {}
+    }
 }
 
 /// Stands for an attribute of a configuration that is not known yet.

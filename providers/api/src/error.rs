@@ -28,6 +28,9 @@ pub enum ErrorKind {
     Invalid,
     /// The target itself is not there.
     Missing,
+    /// The target is not in a state for it just now: somebody else is at work there, say. Nothing is
+    /// wrong with the document.
+    Conflict,
     /// Asked too fast; ask again, more slowly.
     Throttled,
     /// A fault on the way or in the cloud; asking again may help.
@@ -52,6 +55,12 @@ pub enum Effect {
 }
 
 impl ProviderError {
+    /// The same about the state that the target is in just now.
+    #[must_use]
+    pub fn as_conflict(self) -> Self {
+        Self { kind: ErrorKind::Conflict, ..self }
+    }
+
     /// An error that nothing changed, at an attribute of the resource.
     pub fn invalid(
         operation: impl Into<String>,

@@ -58,7 +58,8 @@ pub trait Fleet: Send + Sync {
     /// way can go on. Not asked by who only wants to know, to pause or to abort. Reads only.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Invalid`] with the attribute at fault when not.
+    /// [`crate::ErrorKind::Conflict`] where it is not in a state for it just now,
+    /// [`crate::ErrorKind::Invalid`] where it never is, both with the attribute at fault.
     async fn may_roll(&self, _begins: bool) -> Result<(), ProviderError> {
         Ok(())
     }

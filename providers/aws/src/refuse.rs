@@ -25,7 +25,8 @@ impl AutoScalingGroupFleet {
     /// # Errors
     /// The first reason why `group` cannot be rolled as it is just now.
     pub(crate) async fn refuse_now(&self, group: &SdkGroup) -> Result<(), ProviderError> {
-        self.refuse_for(suspended(group, self.group.traffic.is_some()))?;
+        self.refuse_for(suspended(group, self.group.traffic.is_some()))
+            .map_err(ProviderError::as_conflict)?;
         if self.group.refreshes {
             return self.refuse_suspended_refresh(group);
         }
@@ -52,7 +53,7 @@ impl AutoScalingGroupFleet {
         let id = refresh.instance_refresh_id().unwrap_or_default();
         let what = format!("has an instance refresh running ({id})");
         let remedy = "wait for it to end, or cancel it with CancelInstanceRefresh";
-        self.refuse_for(Some((what, remedy.to_owned())))
+        self.refuse_for(Some((what, remedy.to_owned()))).map_err(ProviderError::as_conflict)
     }
 
     fn refuse_for(&self, reason: Option<(String, String)>) -> Result<(), ProviderError> {
@@ -70,6 +71,7 @@ impl AutoScalingGroupFleet {
         }
         let what = format!("has suspended {REFRESHING}, without which no refresh goes on");
         self.refuse_for(Some((what, format!("resume {REFRESHING} first"))))
+            .map_err(ProviderError::as_conflict)
     }
 }
 

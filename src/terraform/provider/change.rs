@@ -13,7 +13,7 @@ use super::super::proto as p;
 use super::super::schema::{TIMEOUTS, schemas};
 use super::super::seen::Seen;
 use super::super::value::{Raw, Read};
-use super::given::{Config, Found, all, known, without_timeouts};
+use super::given::{Config, Found, OURS, all, computed, known, plain};
 use super::{Configured, Counted, Provider, has_alias};
 use crate::cli::text;
 use crate::deployment::{self, Ended, Looked, lookable};
@@ -21,7 +21,7 @@ use crate::document::config::DurationText;
 use crate::document::{launch_template, normalised};
 use crate::engine::NOTHING_DONE;
 use crate::event::{Outcome, Report};
-use crate::state::{self, COMPUTED, FORCE_NEW, PLANNED};
+use crate::state::{self, PLANNED};
 use crate::stopping::{Stopping, stopped};
 
 impl Provider {
@@ -44,6 +44,14 @@ impl Provider {
             let diagnostics = vec![convert::error(words, detail)];
             p::ApplyResponse { new_state: prior, private: Vec::new(), diagnostics }
         })
+    }
+
+    /// What the refresh of a state with this configuration sees, and keeps. To Terraform that is a
+    /// part of the state: were it another one, the refresh would call it drift.
+    async fn see(&self, configured: &Configured, config: &Value, state: &Value) -> Option<Seen> {
+        let looker = self.looker(state);
+        let looked = deployment::look(&configured.providers, &lookable(config), &looker).await;
+        looked.ok().map(|rollout| Seen::of(&rollout))
     }
 
     async fn carry_out(
@@ -179,43 +187,54 @@ impl Operation<'_> {
             settled[*name] = planned[*name].clone();
         }
         let id = rollout.target().id.clone();
-        let seen = Seen::of(&rollout);
+        let seen_before = Seen::of(&rollout);
         let name = rollout.target().name.clone();
         let header = header(self.provider, &self.configured, &name, &value);
         let folder = self.provider.progress_folder.as_deref();
         let mut progress = Progress::begin(folder, &name, &header);
         let report =
             rollout.run(stopping.stop.clone(), &mut |envelope| progress.tell(&envelope)).await;
-        let after = state::after(&config.value, &id, &settled, &report);
+        let expired = stopping.has_expired().then(|| &config.timeouts[operation]);
+        let report = match expired {
+            Some(limit) => timed_out(report, operation, limit),
+            None => report,
+        };
+        let after = computed(&state::after(&config.value, &id, &settled, &report));
         if report.outcome == Outcome::Succeeded {
-            let found = COMPUTED.iter().filter(|name| is_unknown(name));
+            let found = OURS.iter().filter(|name| is_unknown(name));
             let changes: Vec<(&str, Option<Value>)> =
                 found.map(|name| (*name, Some(after[*name].clone()))).collect();
             let state = planned_raw.with(&changes, kind.attributes());
-            return Rolled { state, seen: Some(seen.after(&report)), found: Vec::new() };
+            let seen = self.provider.see(&self.configured, &config.value, &after).await;
+            let seen = seen.or(Some(seen_before.after(&report)));
+            return Rolled { state, seen, found: Vec::new() };
         }
-        let expired = stopping.has_expired().then(|| (operation, &config.timeouts[operation]));
-        let found = vec![explain(&report, expired, folder)];
+        let found = vec![explain(&report, folder)];
         // What the configuration asks for is not so. What it said before stays, so that the next
         // plan shows what is left, beside what the fleet really runs.
         let was_left_alone = report.outcome == Outcome::Locked && !report.overtaken
             || report.reason.as_deref() == Some(NOTHING_DONE);
         let keep = prior.is_null() || was_left_alone;
         let changes: Vec<(&str, Option<Value>)> =
-            COMPUTED.iter().map(|name| (*name, Some(after[*name].clone()))).collect();
-        let state = if keep { before } else { before.with(&changes, kind.attributes()) };
-        Rolled { state, seen: Some(seen.after(&report)), found }
+            OURS.iter().map(|name| (*name, Some(after[*name].clone()))).collect();
+        if keep {
+            return Rolled::not(before, found);
+        }
+        let state = before.with(&changes, kind.attributes());
+        let config = state::config_of(&plain(prior));
+        let seen = self.provider.see(&self.configured, &config, &after).await;
+        Rolled { state, seen: seen.or(Some(seen_before.after(&report))), found }
     }
 
     /// Ends a rollout in progress, and takes its record off the target.
     async fn end(self, prior: &Value) -> Result<(), Found> {
         let kind = &schemas().resource;
-        let config = lookable(&state::config_of(&without_timeouts(prior)));
+        let config = lookable(&state::config_of(&plain(prior)));
         let caller = self.provider.worker(prior);
         let limit = prior[TIMEOUTS]["delete"].as_str().and_then(DurationText::parse);
         let stopping = Stopping::listen(self.provider.stop.subscribe(), limit, self.left);
         let providers = &self.configured.providers;
-        let name = target_name(&config);
+        let name = state::target_name(&config);
         let header = header(self.provider, &self.configured, &name, &config);
         // Without a rollout in progress there is nothing to tell.
         let mut progress = None;
@@ -252,17 +271,18 @@ fn header(provider: &Provider, configured: &Configured, name: &str, config: &Val
     Header { document, owner: provider.edge.owner.clone() }
 }
 
-/// Why a rollout did not succeed, what is left, and what to do.
-fn explain(
-    report: &Report,
-    expired: Option<(&str, &Value)>,
-    folder: Option<&Path>,
-) -> p::Diagnostic {
-    let (what, mut sentences) = text::ended(report);
-    if let Some((operation, limit)) = expired {
+/// `report` of a rollout that was stopped since its time was over, if it was.
+fn timed_out(mut report: Report, operation: &str, limit: &Value) -> Report {
+    if report.outcome == Outcome::Aborted {
         let limit = limit.as_str().unwrap_or_default();
-        sentences.insert(0, format!("It took longer than {limit} (timeouts.{operation})"));
+        report.reason = Some(format!("timed out after {limit} (timeouts.{operation})"));
     }
+    report
+}
+
+/// Why a rollout did not succeed, what is left, and what to do.
+fn explain(report: &Report, folder: Option<&Path>) -> p::Diagnostic {
+    let (what, mut sentences) = text::ended(report);
     let goes_on = report.refresh.as_ref().is_some_and(|refresh| refresh.goes_on);
     sentences.push(match (report.outcome, folder) {
         (Outcome::Aborted | Outcome::Failed, _) if goes_on => "Apply again to follow it".into(),
@@ -309,10 +329,4 @@ fn pinned(config: &Value, promised: Option<&str>) -> Value {
 fn version_of(revision: &str) -> Option<&str> {
     let (document, _) = revision.split_once('/').unwrap_or((revision, ""));
     Some(document.rsplit_once(':')?.1)
-}
-
-/// The target of `config`, as a person calls it.
-fn target_name(config: &Value) -> String {
-    let name = FORCE_NEW.iter().find_map(|path| config.pointer(path)?.as_str());
-    name.unwrap_or_default().to_owned()
 }

@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::super::convert;
 use super::super::proto as p;
-use super::super::schema::{TIMEOUTS, schemas};
+use super::super::schema::{INSTANCE_IDS, TIMEOUTS, schemas};
 use super::super::value::Raw;
 use super::TYPE;
-use super::given::{Config, all, check_type, provider_config, without_timeouts};
+use super::given::{Config, all, check_type, plain, provider_config};
 use crate::document::config::DurationText;
 use crate::document::{self, Diagnostic};
 use crate::state;
@@ -90,18 +90,17 @@ pub fn upgrade(asked: p::UpgradeRequest) -> p::UpgradeResponse {
     }
     let kind = &schemas().resource;
     let json = asked.raw_state.map(|state| state.json).unwrap_or_default();
-    let state: Value = match serde_json::from_slice(&json) {
-        Ok(state) => state,
+    let saved: Value = match serde_json::from_slice(&json) {
+        Ok(saved) => saved,
         Err(error) => {
             let words = format!("The saved state is no JSON: {error}");
             return refuse(vec![convert::error(words, "")]);
         }
     };
-    let timeouts = state[TIMEOUTS].clone();
     // Terraform writes some numbers as text; ours are read through its schema. What that does not
     // know is left for the upgrade to judge.
-    let read = Raw::from_json(&state, kind).to_json(kind).map(|read| read.value);
-    let mut ours = without_timeouts(&state);
+    let read = Raw::from_json(&saved, kind).to_json(kind).map(|read| read.value);
+    let mut ours = plain(&saved);
     for (name, value) in read.as_ref().ok().and_then(Value::as_object).into_iter().flatten() {
         if name != TIMEOUTS && !ours[name].is_null() {
             ours[name] = value.clone();
@@ -110,7 +109,10 @@ pub fn upgrade(asked: p::UpgradeRequest) -> p::UpgradeResponse {
     let version = u64::try_from(asked.version).unwrap_or_default();
     match state::upgrade(version, &ours) {
         Ok((mut state, warnings)) => {
-            state[TIMEOUTS] = timeouts;
+            // What only Terraform keeps.
+            for name in [TIMEOUTS, INSTANCE_IDS] {
+                state[name] = saved[name].clone();
+            }
             let upgraded_state = Raw::from_json(&state, kind).send();
             p::UpgradeResponse { upgraded_state, diagnostics: all(&warnings, kind) }
         }

@@ -1,14 +1,42 @@
 //! What the host gives: configurations and states, read and checked.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::super::convert::{self, diagnostic};
 use super::super::proto as p;
-use super::super::schema::{Kind, TIMEOUTS, schemas};
+use super::super::schema::{INSTANCE_IDS, Kind, TIMEOUTS, schemas};
 use super::super::value::{Raw, Read};
 use super::TYPE;
 use crate::document::{Diagnostic, normalised};
-use crate::state::COMPUTED;
+
+/// What this provider computes, as Terraform is told it: of every instance no more than its name.
+pub const OURS: [&str; 12] = [
+    "id",
+    "status",
+    "target_revision",
+    "deployed_revision",
+    "completed_revision",
+    "batches",
+    "floor",
+    "ceiling",
+    "expected_duration",
+    "fleet",
+    INSTANCE_IDS,
+    "last_error",
+];
+
+/// [`OURS`] of a state as every front-end has it.
+pub fn computed(state: &Value) -> Value {
+    let mut ours = json!({});
+    for name in OURS {
+        ours[name] = state[name].clone();
+    }
+    if let Some(instances) = state["instances"].as_array() {
+        let ids: Vec<&Value> = instances.iter().map(|instance| &instance["id"]).collect();
+        ours[INSTANCE_IDS] = json!(ids);
+    }
+    ours
+}
 
 /// What goes to the host as findings.
 pub type Found = Vec<p::Diagnostic>;
@@ -33,7 +61,7 @@ impl Config {
             Value::Object(attributes) => attributes.remove(TIMEOUTS).unwrap_or_default(),
             _ => return Err(fail("The host sent no configuration".into())),
         };
-        for name in COMPUTED {
+        for name in OURS {
             value.as_object_mut().map(|attributes| attributes.remove(name));
         }
         let is_of_config = |place: &String| !place.starts_with(&format!("/{TIMEOUTS}"));
@@ -42,9 +70,12 @@ impl Config {
     }
 }
 
-pub fn without_timeouts(state: &Value) -> Value {
+/// A state of Terraform's as every front-end has it, as far as Terraform keeps it.
+pub fn plain(state: &Value) -> Value {
     let mut state = state.clone();
-    state.as_object_mut().map(|attributes| attributes.remove(TIMEOUTS));
+    for name in [TIMEOUTS, INSTANCE_IDS] {
+        state.as_object_mut().map(|attributes| attributes.remove(name));
+    }
     state
 }
 

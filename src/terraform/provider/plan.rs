@@ -8,13 +8,43 @@ use super::super::proto as p;
 use super::super::schema::schemas;
 use super::super::seen::Seen;
 use super::super::value::Raw;
-use super::given::{Config, Found, all, known, without_timeouts};
-use super::{Configured, Provider, has_alias, template};
+use super::given::{Config, Found, OURS, all, known, plain};
+use super::intent::{Intent, Rolls, of_creation};
+use super::{Configured, Provider};
 use crate::cli::text;
 use crate::deployment::{self, Looked, lookable};
-use crate::document::{self, Diagnostic, normalised};
-use crate::engine::UnderWay;
-use crate::state::{self, COMPUTED, FORCE_NEW};
+use crate::document::{self, Diagnostic};
+use crate::engine::{Rollout, UnderWay};
+use crate::lease::WATCH;
+use crate::providers::Providers;
+use crate::state::{self, FORCE_NEW};
+
+/// One change to plan.
+struct Change {
+    config: Config,
+    prior_raw: Raw,
+    /// Null to create.
+    prior: Value,
+    /// What of it means another target.
+    replaces: Vec<String>,
+    /// What the last refresh saw, where this is an update.
+    seen: Option<Seen>,
+}
+
+impl Change {
+    fn is_update(&self) -> bool {
+        !self.prior.is_null() && self.replaces.is_empty()
+    }
+}
+
+/// What a look at the target has told. None of it decides what is planned to become known: it may
+/// be otherwise when the plan is applied.
+enum Live {
+    /// It is there; with what would keep an apply from beginning just now.
+    Rollout(Box<Rollout>, Vec<Diagnostic>),
+    /// There is nothing to look at, or not yet, for these reasons.
+    Dark(Vec<Diagnostic>),
+}
 
 impl Provider {
     /// `PlanResourceChange`.
@@ -43,76 +73,76 @@ impl Provider {
         };
         let (prior_raw, prior) = prior.unwrap_or((Raw::null(), Value::Null));
         let replaces = moved(&prior, &config);
-        let answer = |changes: &[(&str, Option<Value>)], diagnostics| p::PlanResponse {
-            planned_state: config.raw.with(changes, kind.attributes()).send(),
-            requires_replace: replaces.iter().map(|place| convert::path(place, kind)).collect(),
-            planned_private: asked.prior_private.clone(),
-            diagnostics,
+        let seen = Seen::read(&asked.prior_private);
+        let seen = seen.filter(|_| !prior.is_null() && replaces.is_empty());
+        let change = Change { config, prior_raw, prior, replaces, seen };
+        let live = match self.look_for(&change).await {
+            Ok(live) => live,
+            Err(found) => return refuse(all(&found, kind)),
         };
-        let in_the_dark = || {
-            let of_prior = |name: &str| {
-                (name == "id" && replaces.is_empty() && !prior.is_null())
-                    .then(|| prior["id"].clone())
-            };
-            answer(&COMPUTED.map(|name| (name, of_prior(name))), Vec::new())
-        };
-        let configured = self.configured();
-        if !config.unknown.is_empty() || configured.is_none() {
+        let Settled { planned, seen, told } = settle(&change, &live);
+        let replaces = change.replaces.iter().map(|place| convert::path(place, kind)).collect();
+        p::PlanResponse {
+            planned_state: planned.send(),
+            requires_replace: replaces,
+            planned_private: seen.map_or_else(|| asked.prior_private.clone(), |seen| seen.write()),
+            diagnostics: all(&told, kind),
+        }
+    }
+
+    /// Looks at the target, as far as it is known.
+    async fn look_for(&self, change: &Change) -> Result<Live, Vec<Diagnostic>> {
+        let Change { config, prior, .. } = change;
+        if !config.unknown.is_empty() {
             let found = document::partial(&config.value, &config.unknown);
-            return if found.is_empty() { in_the_dark() } else { refuse(all(&found, kind)) };
-        }
-        let Some(Configured { providers, .. }) = configured else { return in_the_dark() };
-        // What is known of one target says nothing of another.
-        let from = if replaces.is_empty() { &prior } else { &Value::Null };
-        let rollout = match deployment::prepare(&providers, &config.value, &self.looker(from)).await
-        {
-            Ok(rollout) => rollout,
-            Err(Looked::Provider(error)) if may_come(&error) => return in_the_dark(),
-            Err(looked) => return refuse(all(&looked.into_diagnostics(), kind)),
-        };
-        let live = rollout.preview();
-        let mut warnings: Vec<Diagnostic> =
-            live.warnings.iter().map(|words| Diagnostic::warning("", words)).collect();
-        let is_update = !prior.is_null() && replaces.is_empty();
-        if !is_update && live.changes {
-            // The figures of it are not known to be the same when this is applied.
-            let words = format!("to create this rolls {}", text::intent(&live));
-            warnings.insert(0, Diagnostic::warning("", words));
-        }
-        let warnings = all(&warnings, kind);
-        let seen = Seen::read(&asked.prior_private).filter(|_| is_update);
-        let wanted = promise(&config.value, &prior, seen.as_ref(), rollout.wanted());
-        let changes = match (&seen, &wanted) {
-            (Some(seen), Some(wanted)) if seen.wanted == *wanted => seen.changes,
-            (Some(_), _) => true,
-            (None, _) => live.changes,
-        };
-        let old_config = state::config_of(&without_timeouts(&prior));
-        let is_same = is_update && normalised(&old_config) == normalised(&config.value);
-        let is_aimed_there =
-            wanted.as_ref().is_some_and(|wanted| prior["target_revision"] == json!(wanted));
-        if is_same && is_aimed_there && !changes {
-            let planned = config.raw.with_those_of(&prior_raw, &COMPUTED);
-            return p::PlanResponse { planned_state: planned.send(), ..answer(&[], warnings) };
-        }
-        let spec = document::deployment(&config.value, "").map(|(_, spec)| spec);
-        let figures = match (seen, &wanted, spec) {
-            (Some(seen), Some(wanted), Ok(spec)) => {
-                Some(state::figures(&seen.preview(&spec, wanted)))
+            if !found.is_empty() {
+                return Err(found);
             }
-            _ => None,
+        }
+        let Some(Configured { providers, .. }) = self.configured() else {
+            return Ok(Live::Dark(Vec::new()));
         };
-        let value = |name: &'static str| {
-            let figure = figures.iter().flatten().find(|(known, _)| *known == name);
-            let known = match name {
-                // A target that the same apply makes anew has another one.
-                "id" => is_update.then(|| prior["id"].clone()),
-                "target_revision" => wanted.as_ref().map(|wanted| json!(wanted)),
-                _ => figure.map(|(_, value)| value.clone()),
+        let is_known = config.unknown.is_empty();
+        if !is_known {
+            // What is at work on the target is so whatever the rest turns out to be.
+            let obstacles = match change.is_update() {
+                true => self.at_work_on(&providers, prior).await,
+                false => Vec::new(),
             };
-            (name, known)
-        };
-        answer(&COMPUTED.map(value), warnings)
+            return Ok(Live::Dark(obstacles));
+        }
+        // What is known of one target says nothing of another.
+        let from = if change.is_update() { prior } else { &Value::Null };
+        let looked = deployment::look(&providers, &config.value, &self.looker(from)).await;
+        match looked {
+            Ok(rollout) => {
+                let mut obstacles = at_work(&rollout);
+                match rollout.may_begin().await {
+                    Ok(()) => {}
+                    Err(error) if error.kind == ErrorKind::Conflict => {
+                        obstacles.push(as_warning(&error));
+                    }
+                    Err(error) if may_come(&error) => {
+                        return Ok(Live::Dark(vec![as_warning(&error)]));
+                    }
+                    Err(error) => return Err(Looked::Provider(error).into_diagnostics()),
+                }
+                Ok(Live::Rollout(Box::new(rollout), obstacles))
+            }
+            Err(Looked::Provider(error))
+                if may_come(&error) || error.kind == ErrorKind::Conflict =>
+            {
+                Ok(Live::Dark(vec![as_warning(&error)]))
+            }
+            Err(looked) => Err(looked.into_diagnostics()),
+        }
+    }
+
+    /// Who is at work on the target of a state. That it cannot be looked at is told elsewhere.
+    async fn at_work_on(&self, providers: &Providers, prior: &Value) -> Vec<Diagnostic> {
+        let config = lookable(&state::config_of(&plain(prior)));
+        let looked = deployment::look(providers, &config, &self.looker(prior)).await;
+        looked.map(|rollout| at_work(&rollout)).unwrap_or_default()
     }
 
     /// What a destruction would do to a rollout in progress.
@@ -120,7 +150,7 @@ impl Provider {
         let (Some((_, prior)), Some(configured)) = (prior, self.configured()) else {
             return Vec::new();
         };
-        let config = lookable(&state::config_of(&without_timeouts(prior)));
+        let config = lookable(&state::config_of(&plain(prior)));
         let looked = deployment::look(&configured.providers, &config, &self.looker(prior)).await;
         // Whether it can be looked at is for the destruction to say.
         let Ok(rollout) = looked else { return Vec::new() };
@@ -135,40 +165,127 @@ impl Provider {
     }
 }
 
-/// What a plan may say is rolled out: what comes out the same whenever it is asked. `live` is what
-/// it comes to now.
-fn promise(
-    config: &Value,
-    prior: &Value,
-    seen: Option<&Seen>,
-    live: &Revision,
-) -> Option<Revision> {
-    let Some(wanted) = template(config) else {
-        if !has_alias(config) {
-            return Some(live.clone());
-        }
-        let of = |value: &Value| {
-            let image = value["auto_scaling_group"]["image_id"].clone();
-            normalised(&json!({ "image": image, "replacement": value["replacement"] }))
-        };
-        let seen = seen.filter(|_| of(config) == of(prior))?;
-        // One that is still to be made gets a number only then.
-        let is_made = !seen.wanted.as_str().contains("+ami-");
-        return is_made.then(|| seen.wanted.clone());
+/// What a plan comes to.
+struct Settled {
+    /// What is planned to become known.
+    planned: Raw,
+    /// What the refresh after it will see, where that is known.
+    seen: Option<Seen>,
+    told: Vec<Diagnostic>,
+}
+
+fn settle(change: &Change, live: &Live) -> Settled {
+    let Change { config, prior_raw, prior, seen, .. } = change;
+    let attributes = schemas().resource.attributes();
+    let (rollout, obstacles) = match live {
+        Live::Rollout(rollout, obstacles) => (Some(rollout), obstacles.clone()),
+        Live::Dark(obstacles) => (None, obstacles.clone()),
     };
-    let has_id = wanted["id"].is_string();
-    if has_id && !has_alias(config) {
-        return Some(live.clone());
+    let preview = rollout.map(|rollout| rollout.preview());
+    let name = match rollout {
+        Some(rollout) => rollout.target().name.clone(),
+        None => state::target_name(&config.value),
+    };
+    let wanted = rollout.map(|rollout| rollout.wanted());
+    let intent = Intent::of(config, prior, seen.as_ref(), wanted);
+    let is_update = change.is_update();
+    if is_update && matches!(intent.rolls, Rolls::Nothing) {
+        let planned = config.raw.with_those_of(prior_raw, &OURS);
+        let planned = planned.with(&succeeded(prior, intent.wanted.as_ref()), attributes);
+        let told = match planned == *prior_raw {
+            true => Vec::new(),
+            false => vec![intent.told(&name, None)],
+        };
+        let of = |(seen, wanted): (&Seen, &Revision)| seen.of_nothing_to_do(wanted);
+        let seen = seen.as_ref().zip(intent.wanted.as_ref()).map(of);
+        return Settled { planned, seen, told };
     }
-    // A name, or the latest version, may stand for something else when this is applied.
-    let (seen, before) = (seen?, template(prior)?);
-    if wanted == before {
-        return Some(seen.wanted.clone());
+    let figures = match &intent.rolls {
+        Rolls::Fleet(preview) => Some(state::figures(preview)),
+        _ => None,
+    };
+    let value = |attribute: &'static str| {
+        let figure = figures.iter().flatten().find(|(known, _)| *known == attribute);
+        let known = match attribute {
+            // A target that the same apply makes anew has another one.
+            "id" => is_update.then(|| prior["id"].clone()),
+            "target_revision" => intent.wanted.as_ref().map(|wanted| json!(wanted)),
+            _ => figure.map(|(_, value)| value.clone()),
+        };
+        (attribute, known)
+    };
+    let mut told = obstacles;
+    let paused = rollout.filter(|rollout| rollout.waits_for_a_word());
+    let of_fleet = match (&preview, paused) {
+        (_, Some(rollout)) => Some(paused_words(rollout)),
+        (Some(preview), _) if !is_update => Some(of_creation(&name, preview)),
+        (_, None) if is_update => Some(intent.told(&name, preview.as_ref())),
+        _ => None,
+    };
+    told.splice(0..0, of_fleet);
+    let planned = config.raw.with(&OURS.map(value), attributes);
+    Settled { planned, seen: None, told }
+}
+
+/// What a state says of a fleet that runs what it is to run; what it says already is left out, so
+/// that it stays to the byte.
+fn succeeded(prior: &Value, wanted: Option<&Revision>) -> Vec<(&'static str, Option<Value>)> {
+    let after = [
+        ("status", json!("succeeded")),
+        ("target_revision", json!(wanted)),
+        ("completed_revision", json!(wanted)),
+        ("last_error", Value::Null),
+    ];
+    let differs = after.into_iter().filter(|(name, value)| prior[*name] != *value);
+    differs.map(|(name, value)| (name, Some(value))).collect()
+}
+
+/// What is at work on a target, to keep an apply from beginning.
+fn at_work(rollout: &Rollout) -> Vec<Diagnostic> {
+    let name = &rollout.target().name;
+    if let Some(words) = rollout.is_refreshed_otherwise() {
+        let remedy = "an apply is refused until it ends";
+        return vec![Diagnostic::warning("", words).with_remedy(remedy)];
     }
-    let is_same_template = wanted["name"] == before["name"] && wanted["id"] == before["id"];
-    let (id, _) = seen.wanted.as_str().rsplit_once(':')?;
-    let version = wanted["version"].as_str()?;
-    (is_same_template && !has_alias(config)).then(|| Revision::new(format!("{id}:{version}")))
+    if rollout.lease().is_none() {
+        return Vec::new();
+    }
+    let what = match rollout.under_way() {
+        Some(UnderWay { id, to, status }) => format!("rollout {id} to {to} is {status}"),
+        None => "a rollout is about to begin".to_owned(),
+    };
+    let words = format!("{what} on {name}; at work: {}", text::at_work(rollout));
+    let remedy = format!(
+        "an apply waits for a sign of life, for {} at most, and is refused while there is one",
+        text::span(WATCH)
+    );
+    vec![Diagnostic::warning("", words).with_remedy(remedy)]
+}
+
+/// That a plan rolls nothing, since somebody has to decide first.
+fn paused_words(rollout: &Rollout) -> Diagnostic {
+    let record = rollout.record();
+    let why = record.and_then(|record| record.reason.as_deref()).unwrap_or("paused");
+    let id = record.map_or("", |record| record.id.as_str());
+    let words = format!("this plan rolls nothing: rollout {id} is paused ({why})");
+    let remedy = "an apply leaves it so, and fails; `rolling resume` goes on, `rolling rollback` \
+                  goes back, `rolling abort` gives it up";
+    Diagnostic::warning("", words).with_remedy(remedy)
+}
+
+/// What stands in the way of an apply, and may be gone by then.
+fn as_warning(error: &ProviderError) -> Diagnostic {
+    let mut found = Diagnostic::from_provider(error, "", "");
+    found.severity = document::Severity::Warning;
+    let unless = match may_come(error) {
+        true => "unless this apply makes it first, it fails",
+        false => "while that is so, an apply is refused",
+    };
+    found.remedy = Some(match found.remedy {
+        Some(remedy) => format!("{unless}; {remedy}"),
+        None => unless.to_owned(),
+    });
+    found
 }
 
 /// Paths whose change means another target, which no rollout can lead to; one that is not known

@@ -16,7 +16,7 @@ use crate::host::{
 use crate::process::{self, rolling, run, write};
 
 /// A fleet of ten of which version 3 is bad.
-fn config(revision: &str) -> Value {
+pub fn config(revision: &str) -> Value {
     json!({
         "policy": "rolling", "batch_size_type": "percentage", "batch_size": 30,
         "health": { "healthy_timeout": "1h" },
@@ -26,7 +26,7 @@ fn config(revision: &str) -> Value {
     })
 }
 
-fn with(config: &Value, changes: &Value) -> Value {
+pub fn with(config: &Value, changes: &Value) -> Value {
     let mut config = config.clone();
     for (name, value) in changes.as_object().expect("changes") {
         config[name] = value.clone();
@@ -35,14 +35,14 @@ fn with(config: &Value, changes: &Value) -> Value {
 }
 
 /// A connected provider whose fleets live `speed` times as fast as real ones.
-fn fast(folder: &Path, speed: u32) -> Plugin {
+pub fn fast(folder: &Path, speed: u32) -> Plugin {
     let plugin = Plugin::start(folder);
     assert_eq!(plugin.configure(&json!({ "simulator": { "speed": speed } })), []);
     plugin
 }
 
 /// Rolls the fleet to `revision` from nothing.
-fn created(plugin: &Plugin, config: &Value) -> p::DynamicValue {
+pub fn created(plugin: &Plugin, config: &Value) -> p::DynamicValue {
     let plan = plugin.plan(None, config);
     let applied = plugin.apply(None, &plan, config);
     assert_eq!(applied.found, [], "{applied:?}");
@@ -52,11 +52,18 @@ fn created(plugin: &Plugin, config: &Value) -> p::DynamicValue {
 fn assert_outcome_unknown(plan: &Planned) {
     let mut unknown = plan.unknown.clone();
     unknown.sort();
-    let outcome = ["/completed_revision", "/deployed_revision", "/fleet", "/last_error", "/status"];
+    let outcome = [
+        "/completed_revision",
+        "/deployed_revision",
+        "/fleet",
+        "/instance_ids",
+        "/last_error",
+        "/status",
+    ];
     assert_eq!(unknown, outcome, "{plan:?}");
 }
 
-fn sizes(value: &Value) -> Vec<u64> {
+pub fn sizes(value: &Value) -> Vec<u64> {
     let batches = value["batches"].as_array().expect("batches").iter();
     batches.map(|batch| batch["replaces"].as_u64().expect("a size")).collect()
 }
@@ -241,10 +248,10 @@ fn a_plan_tells_what_comes_and_after_it_there_is_nothing_to_do() {
     let plugin = fast(folder.path(), 500);
     let two = with(&config("v2"), &json!({ "max_surge": null, "timeouts": { "create": "2h" } }));
     let plan = plugin.plan(None, &two);
-    let said = "To create this rolls web from v1 to v2 (rolling): batches of 3, 3, 3, 1, at least 7 \
-                serve, at most 10 live, about 4m 40s";
+    let said = "This plan rolls 10 of 10 instances of web from v1 to v2 (rolling): batches of 3, 3, \
+                3, 1, at least 7 serve, at most 10 live, about 4m 40s";
     assert_eq!((plan.found[0].summary.as_str(), plan.found[0].is_error), (said, false));
-    assert_eq!(plan.unknown.len(), 10, "{plan:?}");
+    assert_eq!(plan.unknown.len(), 11, "{plan:?}");
     assert_eq!(plan.value["target_revision"], "v2");
     assert_eq!(status(folder.path(), &two)["status"], Value::Null, "planning touches nothing");
 
@@ -259,16 +266,9 @@ fn a_plan_tells_what_comes_and_after_it_there_is_nothing_to_do() {
     assert_eq!((sizes(&applied.value), &applied.value["floor"]), (vec![3, 3, 3, 1], &json!(7)));
     let state = applied.state.expect("a state");
 
-    // What is over goes with the next refresh, so that a plan shows what is to come.
+    // A refresh finds nothing that has changed.
     let refreshed = plugin.refresh(&state);
-    assert_eq!((refreshed.found, sizes(&refreshed.value)), (vec![], vec![]));
-    let mut kept = refreshed.value.clone();
-    for name in ["batches", "expected_duration"] {
-        kept[name] = applied.value[name].clone();
-    }
-    assert_eq!(kept, applied.value);
-    let state = refreshed.state.expect("a state");
-    assert_eq!(plugin.refresh(&state).state.as_ref(), Some(&state));
+    assert_eq!((refreshed.found, refreshed.state), (vec![], Some(state.clone())));
     let again = plugin.plan(Some(&state), &two);
     assert_eq!((again.found, again.unknown), (vec![], vec![]));
     assert_eq!(again.state, Some(state.clone()), "to the byte");
@@ -285,11 +285,9 @@ fn a_plan_tells_what_comes_and_after_it_there_is_nothing_to_do() {
     // Settings of the next rollout roll nothing, and other timeouts not even ask the cloud.
     let smaller = with(&two, &json!({ "batch_size": 10 }));
     let plan = plugin.plan(Some(&state), &smaller);
-    assert_eq!(
-        (&plan.value["batches"], &plan.value["expected_duration"]),
-        (&json!([]), &json!("0s"))
-    );
-    assert_outcome_unknown(&plan);
+    assert_eq!(plan.unknown, Vec::<String>::new());
+    assert_eq!(plan.found[0].summary, "This plan rolls nothing");
+    assert_eq!((plan.found.len(), sizes(&plan.value)), (1, vec![3, 3, 3, 1]), "of the last one");
     let before = std::fs::read(folder.path().join(".rolling/web.json")).expect("the fleet");
     let applied = plugin.apply(Some(&state), &plan, &smaller);
     assert_eq!((applied.found, &applied.value["status"]), (vec![], &json!("succeeded")));
@@ -344,7 +342,7 @@ fn what_is_not_known_yet_makes_the_outcome_unknown_and_asks_no_cloud() {
     let plan = plugin.plan(None, &dark);
     assert_eq!(plan.found, []);
     let computed = plan.unknown.iter().filter(|place| *place != "/simulated_fleet").count();
-    assert_eq!(computed, 11, "{plan:?}");
+    assert_eq!(computed, 12, "{plan:?}");
     assert!(!folder.path().join(".rolling").exists(), "a cloud was asked");
     assert_eq!(plugin.validate(&dark), []);
     let wrong = with(&dark, &json!({ "policy": "rollin" }));
@@ -368,7 +366,7 @@ fn what_is_not_known_yet_makes_the_outcome_unknown_and_asks_no_cloud() {
 
     // An unknown configuration of the provider itself.
     assert_eq!(plugin.configure(&json!({ "simulator": unknown() })), []);
-    assert_eq!(plugin.plan(Some(&state), &two).unknown.len(), 10, "all but the id");
+    assert_eq!(plugin.plan(Some(&state), &two).unknown.len(), 11, "all but the id");
     assert_eq!(plugin.refresh(&state).state, Some(state));
     plugin.shut_down();
 }
@@ -469,10 +467,14 @@ fn drift_and_what_others_have_done_show_when_it_is_read() {
     // The same configuration plans to go back, and says what it replaces; the paused one is told of.
     let plan = plugin.plan(refreshed.state.as_ref(), &two);
     assert_outcome_unknown(&plan);
-    assert!(plan.found[0].summary.contains("eplaces rollout"), "{:?}", plan.found);
+    assert!(plan.found[0].summary.starts_with("This plan rolls 3 of 10"), "{:?}", plan.found);
+    assert!(plan.found[0].detail.contains("eplaces rollout"), "{:?}", plan.found);
     assert!(!plan.found[0].is_error);
     let waiting = plugin.plan(refreshed.state.as_ref(), &other);
-    assert!(waiting.found[0].summary.contains("apply leaves it so"), "{:?}", waiting.found);
+    let told = &waiting.found[0];
+    assert!(told.summary.starts_with("This plan rolls nothing: rollout"), "{told:?}");
+    assert!(told.summary.ends_with("is paused (checkpoint at 30 percent)"), "{told:?}");
+    assert!(told.detail.contains("apply leaves it so"), "{told:?}");
     let applied = plugin.apply(refreshed.state.as_ref(), &waiting, &other);
     assert!(applied.found[0].summary.contains("is paused: checkpoint"), "{:?}", applied.found);
     assert!(applied.found[0].detail.contains("rolling resume"), "{:?}", applied.found);
@@ -580,8 +582,8 @@ fn a_rollout_that_takes_longer_than_its_timeout_stops_and_says_so() {
     let two = with(&config("v2"), &json!({ "timeouts": { "create": "1s" } }));
     let plan = plugin.plan(None, &two);
     let applied = plugin.apply(None, &plan, &two);
-    let detail = &applied.found[0].detail;
-    assert!(detail.starts_with("It took longer than 1s (timeouts.create)"), "{applied:?}");
+    let said = &applied.found[0].summary;
+    assert!(said.ends_with("was given up: timed out after 1s (timeouts.create)"), "{applied:?}");
     plugin.shut_down();
 }
 

@@ -58,7 +58,7 @@ fn the_latest_version_is_resolved_when_planned_and_what_was_planned_is_rolled() 
     let refreshed = plugin.refresh(&state);
     let two = format!("{template}:2");
     assert_eq!(refreshed.value["target_revision"], two);
-    assert_eq!(refreshed.value["status"], "pending");
+    assert_eq!(refreshed.value["status"], "pending", "the latest version is another one");
     let state = refreshed.state.expect("a state");
     let plan = plugin.plan(Some(&state), &latest);
     let three = format!("{template}:3");
@@ -97,13 +97,22 @@ fn what_the_same_apply_may_make_is_no_error_of_a_plan() {
     let mut config = resource(&template, "2");
     config["auto_scaling_group"]["name"] = json!("to-come");
     let plan = plugin.plan(None, &config);
-    assert_eq!((plan.found, plan.unknown.len()), (vec![], 11));
+    assert_eq!(plan.unknown.len(), 12);
+    assert_not_there_yet(&plan);
     let applied = plugin.end(plugin.begin(None, plan.state.as_ref(), &config));
     assert_eq!(applied.found[0].place, ".auto_scaling_group.name");
     assert!(applied.found[0].summary.contains("does not exist in us-east-1"), "{applied:?}");
     let mut config = resource(&template, "2");
     config["auto_scaling_group"]["launch_template"] = json!({ "name": "to-come", "version": "1" });
     let plan = plugin.plan(None, &config);
-    assert_eq!((plan.found, plan.unknown.len()), (vec![], 11));
+    assert_eq!(plan.unknown.len(), 12);
+    assert_not_there_yet(&plan);
     plugin.shut_down();
+}
+
+/// What is to come is a warning of the plan.
+fn assert_not_there_yet(plan: &Planned) {
+    assert_eq!((plan.found.len(), plan.found[0].is_error), (1, false), "{plan:?}");
+    let detail = &plan.found[0].detail;
+    assert!(detail.starts_with("Unless this apply makes it first, it fails"), "{plan:?}");
 }

@@ -1,0 +1,158 @@
+//! What Terraform calls drift: nothing that a rollout has done, everything that others have.
+
+use serde_json::Value;
+
+use super::workspace::{Workspace, terraforms};
+use crate::process::{Ran, rolling, run};
+
+const FLEET: &str = r#"
+terraform {
+  required_providers {
+    rolling = { source = "rolling/rolling" }
+  }
+}
+
+provider "rolling" {
+  simulator {
+    speed = 500
+  }
+}
+
+variable "revision" {
+  default = "v2"
+}
+
+variable "checkpoints" {
+  type    = list(number)
+  default = []
+}
+
+variable "batch_size" {
+  default = 1
+}
+
+resource "rolling_deployment" "web" {
+  policy          = "rolling"
+  batch_size_type = "fixed"
+  batch_size      = var.batch_size
+  dynamic "checkpoints" {
+    for_each = var.checkpoints
+    content {
+      percentage = checkpoints.value
+    }
+  }
+  simulated_fleet {
+    name     = "web"
+    revision = var.revision
+  }
+}
+"#;
+
+/// What a plan that only refreshes finds: its exit code is 0 for nothing, 2 for something.
+fn drift(workspace: &Workspace, more: &[&str]) -> Ran {
+    workspace.plan(&[&["-refresh-only"], more].concat())
+}
+
+/// One line of words, as Terraform breaks lines where it likes.
+fn words(ran: &Ran) -> String {
+    ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn fleet(workspace: &Workspace, change: impl FnOnce(&mut Value)) {
+    let file = workspace.path().join(".rolling/web.json");
+    let text = std::fs::read_to_string(&file).expect("the fleet");
+    let mut fleet: Value = serde_json::from_str(&text).expect("JSON");
+    change(&mut fleet);
+    std::fs::write(&file, fleet.to_string()).expect("a fleet");
+}
+
+#[test]
+fn only_what_others_have_done_is_drift() {
+    for program in terraforms() {
+        let mut workspace = Workspace::new(program, None);
+        let progress = workspace.path().join("progress");
+        let file = progress.join("web.jsonl");
+        let told = progress.to_string_lossy().into_owned();
+        workspace.variables.push(("ROLLING_PROGRESS_DIR".into(), told));
+        workspace.write("main.tf", FLEET);
+        workspace.init();
+        let outside = |word: &str| {
+            let ran = run(rolling().current_dir(workspace.path()).arg(word).arg(&file));
+            assert!([0, 3].contains(&ran.code), "{ran:?}");
+        };
+        assert_eq!(workspace.apply(&[]).code, 0);
+        let ran = drift(&workspace, &[]);
+        assert_eq!(ran.code, 0, "after a rollout: {ran:?}");
+
+        // Paused by an apply, and resumed by somebody.
+        let four = ["-var", "revision=v4", "-var", "checkpoints=[30]", "-var", "batch_size=3"];
+        let ran = workspace.apply(&four);
+        assert!(ran.stderr.contains("is paused: checkpoint at 30 percent"), "{ran:?}");
+        assert_eq!(drift(&workspace, &four).code, 0, "a pause is no drift");
+        outside("resume");
+        let ran = drift(&workspace, &four);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(words(&ran).contains(r#"~ status = "paused" -> "succeeded""#), "{ran:?}");
+        let ran = workspace.apply(&four);
+        assert!(words(&ran).contains("This plan rolls nothing"), "{ran:?}");
+        assert!(words(&ran).contains("0 added, 1 changed, 0 destroyed"), "{ran:?}");
+        let ran = drift(&workspace, &four);
+        assert_eq!(ran.code, 0, "after a resume outside: {ran:?}");
+        assert_eq!(workspace.plan(&four).code, 0);
+
+        // The same, and rolled back.
+        let five = ["-var", "revision=v5", "-var", "checkpoints=[30]", "-var", "batch_size=3"];
+        assert_eq!(workspace.apply(&five).code, 1);
+        outside("rollback");
+        let ran = drift(&workspace, &five);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(words(&ran).contains(r#"~ status = "paused" -> "rolled_back""#), "{ran:?}");
+        let ran = workspace.apply(&[&four[..], &["-refresh-only"]].concat());
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let ran = drift(&workspace, &four);
+        assert_eq!(ran.code, 0, "after a rollback outside: {ran:?}");
+
+        // As it was before: one more apply says that it is so.
+        let ran = workspace.apply(&four);
+        assert!(words(&ran).contains("This plan rolls nothing"), "{ran:?}");
+        assert_eq!(workspace.plan(&four).code, 0);
+
+        // Two more instances, and another one in the place of one.
+        fleet(&workspace, |fleet| {
+            fleet["capacity"]["max"] = 20.into();
+            fleet["capacity"]["desired"] = 12.into();
+        });
+        let document = workspace.path().join("document.json");
+        let text = r#"{"provider": {"rolling": {"simulator": {"speed": 500}}}, "resource":
+            {"rolling_deployment": {"web": {"policy": "immutable",
+            "simulated_fleet": {"name": "web", "revision": "v4"}}}}}"#;
+        std::fs::write(&document, text).expect("a document");
+        run(rolling().current_dir(workspace.path()).arg("apply").arg(&document));
+        let ids = workspace.state()["instance_ids"].clone();
+        let gone = ids[0].as_str().expect("an id").to_owned();
+        fleet(&workspace, |fleet| {
+            let instances = fleet["instances"].as_object_mut().expect("instances");
+            let instance = instances.remove(&gone).expect("an instance");
+            instances.insert("i-other".into(), instance);
+        });
+        let ran = drift(&workspace, &four);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        let said = words(&ran);
+        assert!(said.contains("~ instances = 10 -> 12"), "{ran:?}");
+        assert!(said.contains(&format!(r#"- "{gone}""#)), "{ran:?}");
+        assert!(said.contains(r#"+ "i-other""#), "{ran:?}");
+        for stays in ["batches", "floor", "ceiling", "expected_duration"] {
+            assert!(!said.contains(&format!("~ {stays}")), "{stays}: {ran:?}");
+        }
+
+        // Imported, with what an import finds.
+        assert_eq!(workspace.run(&["state", "rm", "rolling_deployment.web"]).code, 0);
+        let like = ["-var", "revision=v4"];
+        let id = ["rolling_deployment.web", "simulated_fleet/web"];
+        let ran = workspace.run(&[&["import", "-no-color"], &like[..], &id].concat());
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let ran = drift(&workspace, &like);
+        assert_eq!(ran.code, 0, "after an import: {ran:?}");
+        assert_eq!(workspace.plan(&like).code, 0);
+    }
+}

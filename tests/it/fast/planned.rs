@@ -1,0 +1,206 @@
+//! What Terraform shows of a fleet: plans that say what rolls, and states that are true whatever
+//! others have done, without drift where nothing has changed.
+
+use std::path::Path;
+
+use rolling::terraform::proto as p;
+use serde_json::{Value, json};
+
+use crate::fast::plugin::{config, created, fast, sizes, with};
+use crate::host::{Plugin, unknown};
+use crate::process::{Ran, rolling, run, until, write};
+
+/// Somebody's document with the same fleet.
+fn document(config: &Value, speed: u32) -> Value {
+    json!({
+        "provider": { "rolling": { "simulator": { "speed": speed } } },
+        "resource": { "rolling_deployment": { "web": config } },
+    })
+}
+
+/// What somebody does beside Terraform.
+fn outside(folder: &Path, word: &str, config: &Value) -> Ran {
+    let file = write(folder, &document(config, 500));
+    run(rolling().current_dir(folder).arg(word).arg(file))
+}
+
+/// A fleet on v2 of which an apply has rolled 3 of 10 to v4, and waits at a checkpoint; with the
+/// configuration that asks for that.
+fn paused(plugin: &Plugin) -> (p::DynamicValue, Value) {
+    let state = created(plugin, &config("v2"));
+    let four = with(&config("v4"), &json!({ "checkpoints": [{ "percentage": 30 }] }));
+    let plan = plugin.plan(Some(&state), &four);
+    let applied = plugin.apply(Some(&state), &plan, &four);
+    assert!(applied.found[0].summary.contains("is paused"), "{applied:?}");
+    assert_eq!(applied.value["status"], "paused");
+    let state = applied.state.expect("a state");
+    assert_eq!(plugin.refresh(&state).state, Some(state.clone()), "a pause is no drift");
+    (state, four)
+}
+
+/// Changes the simulated fleet as its cloud would.
+fn change(folder: &Path, how: impl FnOnce(&mut Value)) {
+    let file = folder.join(".rolling/web.json");
+    let text = std::fs::read_to_string(&file).expect("the fleet");
+    let mut fleet: Value = serde_json::from_str(&text).expect("JSON");
+    how(&mut fleet);
+    std::fs::write(&file, fleet.to_string()).expect("a fleet");
+}
+
+#[test]
+fn a_pause_that_is_ended_outside_is_no_pause_any_more() {
+    for (word, status, deployed, left) in [
+        ("resume", "succeeded", json!("v4"), 0),
+        ("rollback", "rolled_back", json!("v2"), 10),
+        ("abort", "aborted", Value::Null, 7),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let plugin = fast(folder.path(), 500);
+        let (state, four) = paused(&plugin);
+        let ran = outside(folder.path(), word, &four);
+        assert!([0, 3].contains(&ran.code), "{ran:?}");
+        let now = plugin.refresh(&state);
+        assert_eq!(now.found, []);
+        assert_eq!(now.value["status"], status, "{word}: {}", now.value);
+        assert_eq!(now.value["deployed_revision"], deployed, "{word}");
+        assert_eq!(now.value["target_revision"], "v4", "{word}: what the last apply was to bring");
+        let state = now.state.expect("a state");
+        assert_eq!(plugin.refresh(&state).state, Some(state.clone()), "{word}: it stays so");
+        // What is left to do is what the next apply does, and then there is nothing.
+        let plan = plugin.plan(Some(&state), &four);
+        let said = &plan.found[0].summary;
+        match left {
+            0 => {
+                assert_eq!((said.as_str(), plan.unknown.len()), ("This plan rolls nothing", 0));
+            }
+            _ => assert!(said.starts_with(&format!("This plan rolls {left} of 10")), "{said}"),
+        }
+        let without_checkpoint = with(&four, &json!({ "checkpoints": null }));
+        let wanted = if left == 0 { &four } else { &without_checkpoint };
+        let plan = plugin.plan(Some(&state), wanted);
+        let fleet = folder.path().join(".rolling");
+        let away = folder.path().join("away");
+        if left == 0 {
+            std::fs::rename(&fleet, &away).expect("a fleet out of reach");
+        }
+        let applied = plugin.apply(Some(&state), &plan, wanted);
+        assert_eq!(applied.found, []);
+        assert_eq!(
+            (&applied.value["status"], &applied.value["last_error"]),
+            (&json!("succeeded"), &Value::Null)
+        );
+        if left == 0 {
+            assert!(!fleet.exists(), "a cloud was asked");
+            std::fs::rename(&away, &fleet).expect("the fleet again");
+        }
+        let state = applied.state.expect("a state");
+        assert_eq!(plugin.refresh(&state).state, Some(state.clone()));
+        let plan = plugin.plan(Some(&state), wanted);
+        assert_eq!((plan.state, plan.found), (Some(state), vec![]), "{word}");
+        plugin.shut_down();
+    }
+}
+
+#[test]
+fn what_has_changed_outside_shows_and_figures_of_plans_do_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plugin = fast(folder.path(), 500);
+    let state = created(&plugin, &config("v2"));
+    let before = plugin.refresh(&state).value;
+    assert_eq!(before["instance_ids"].as_array().map(Vec::len), Some(10));
+    // Twelve instead of ten, one of them in the place of another.
+    let name = before["instance_ids"][0].as_str().expect("a name").to_owned();
+    change(folder.path(), |fleet| {
+        fleet["capacity"] = json!({ "min": 0, "max": 20, "desired": 12 });
+    });
+    let ran = outside(folder.path(), "apply", &config("v2"));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    change(folder.path(), |fleet| {
+        let instances = fleet["instances"].as_object_mut().expect("instances");
+        let mut other = instances.remove(&name).expect("an instance");
+        other["id"] = json!("i-other");
+        instances.insert("i-other".into(), other);
+    });
+    let now = plugin.refresh(&state).value;
+    let mut expected = before.clone();
+    for shown in ["fleet", "instance_ids"] {
+        assert_ne!(now[shown], before[shown]);
+        expected[shown] = now[shown].clone();
+    }
+    assert_eq!(now, expected, "nothing else");
+    assert!(now["instance_ids"].to_string().contains("i-other"), "{now}");
+    assert!(!now["instance_ids"].to_string().contains(&name), "{now}");
+    plugin.shut_down();
+}
+
+#[test]
+fn a_plan_says_what_it_rolls_as_far_as_that_is_known() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plugin = fast(folder.path(), 500);
+    let two = config("v2");
+    let state = created(&plugin, &two);
+    let told = |config: &Value| {
+        let plan = plugin.plan(Some(&state), config);
+        assert_eq!(plan.found.len(), 1, "{plan:?}");
+        assert!(!plan.found[0].is_error);
+        (plan.found[0].summary.clone(), plan)
+    };
+    let figures =
+        "(rolling): batches of 3, 3, 3, 1, at least 7 serve, at most 10 live, about 4m 40s";
+
+    let (said, _) = told(&config("v4"));
+    assert_eq!(said, format!("This plan rolls 10 of 10 instances of web from v2 to v4 {figures}"));
+    let (said, _) = told(&with(&two, &json!({ "batch_size": 10 })));
+    assert_eq!(said, "This plan rolls nothing");
+    // The same apply changes the version.
+    let mut later = two.clone();
+    later["simulated_fleet"]["revision"] = unknown();
+    let (said, plan) = told(&later);
+    let words = "If the version changes, this plan rolls 10 of 10 instances of web";
+    assert_eq!(said, format!("{words} {figures}"));
+    assert_eq!(sizes(&json!({ "batches": [] })), Vec::<u64>::new());
+    assert!(plan.unknown.contains(&"/batches".to_owned()), "they stay if it does not: {plan:?}");
+    // Something else is not known.
+    let (said, _) = told(&with(&two, &json!({ "batch_size": unknown() })));
+    assert_eq!(said, "What this plan rolls is known only when batch_size is");
+    // Nothing to plan, nothing to say.
+    let plan = plugin.plan(Some(&state), &two);
+    assert_eq!((plan.found, plan.state), (vec![], Some(state.clone())));
+    plugin.shut_down();
+}
+
+#[test]
+fn a_plan_tells_who_is_at_work() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plugin = fast(folder.path(), 500);
+    let state = created(&plugin, &config("v2"));
+    let five = config("v5");
+    let file = write(folder.path(), &document(&five, 1));
+    let mut engine = rolling()
+        .current_dir(folder.path())
+        .arg("apply")
+        .arg(file)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("a start");
+    let record = folder.path().join(".rolling/web.json");
+    until("a rollout is recorded", || {
+        std::fs::read_to_string(&record).is_ok_and(|text| text.contains("rolling:rollout"))
+    });
+    let plan = plugin.plan(Some(&state), &config("v4"));
+    let mut later = config("v2");
+    later["simulated_fleet"]["revision"] = unknown();
+    let dark = plugin.plan(Some(&state), &later);
+    engine.kill().expect("an end");
+    engine.wait().expect("an end");
+    for plan in [plan, dark] {
+        assert_eq!(plan.found.len(), 2, "{plan:?}");
+        let told = &plan.found[1];
+        assert!(told.summary.starts_with("Rollout "), "{told:?}");
+        assert!(told.summary.contains(" to v5 is "), "{told:?}");
+        assert!(told.summary.contains(&format!("{}", engine.id())), "who: {told:?}");
+        assert!(told.detail.contains("An apply waits for a sign of life, for 30s"), "{told:?}");
+    }
+    plugin.shut_down();
+}
