@@ -1,12 +1,14 @@
 //! A document: what is wanted, in Terraform's JSON syntax, literals only, so that one file serves
 //! both `rolling apply` and `terraform apply`.
 
+mod aws;
 mod block;
 mod check;
 pub mod config;
 mod convert;
 mod diagnostic;
 mod refresh;
+mod secret;
 mod unknown;
 
 use std::collections::BTreeMap;
@@ -15,11 +17,14 @@ use serde_json::{Map, Value};
 
 use block::{as_written, plain};
 pub(crate) use check::fits;
-pub use check::{check_against, missing_name, normalise as normalised, resolve, schema, types};
+pub use check::{
+    SENSITIVE, check_against, missing_name, normalise as normalised, resolve, schema, types,
+};
 pub use convert::{NEW_VERSION_PERCENT, command_timeout, deployment, provider};
 pub(crate) use diagnostic::step;
 pub use diagnostic::{Diagnostic, Severity};
-pub use unknown::partial;
+pub use secret::without_secrets;
+pub use unknown::{partial, partial_provider};
 
 use self::check::nearest;
 use self::config::{ProviderConfig, RollingDeploymentConfig};

@@ -13,6 +13,8 @@ use crate::document;
 use crate::document::config::{EngineName, LaunchTemplateConfig, ReplacementConfig};
 use crate::document::config::{PolicyName, ProviderConfig, RollingDeploymentConfig};
 
+#[cfg(feature = "aws")]
+mod aws;
 mod simulated;
 
 pub use self::simulated::fleet_config;
@@ -136,12 +138,6 @@ impl Providers {
         &self,
         deployment: &RollingDeploymentConfig,
     ) -> Result<Arc<dyn Fleet>, ProviderError> {
-        let settings = self.config.aws.clone().unwrap_or_default();
-        let config = rolling_aws::AwsConfig {
-            region: settings.region,
-            profile: settings.profile,
-            endpoint_url: settings.endpoint_url,
-        };
         let traffic = deployment.traffic.clone().unwrap_or_default();
         let first_percent = match deployment.policy {
             PolicyName::TrafficSplitting => {
@@ -151,7 +147,7 @@ impl Providers {
         };
         let clock: Arc<dyn Clock> = Arc::<TokioClock>::clone(&self.clock);
         let scaled = self.clock.is_scaled().then(|| Arc::clone(&clock));
-        let aws = self.aws.get_or_try_init(|| rolling_aws::Aws::connect(&config, scaled)).await?;
+        let aws = self.connected(scaled).await?;
         // There is none where instances are updated in place.
         let launch_template = |template: &Option<LaunchTemplateConfig>| {
             template.as_ref().map(|template| rolling_aws::LaunchTemplate {
@@ -187,6 +183,47 @@ impl Providers {
             in_place,
         };
         recorded(aws, Arc::new(aws.target_group_instances(instances, clock)), deployment)
+    }
+
+    #[cfg(feature = "aws")]
+    async fn connected(
+        &self,
+        scaled: Option<Arc<dyn Clock>>,
+    ) -> Result<&rolling_aws::Aws, ProviderError> {
+        let settings = self.config.aws.clone().unwrap_or_default();
+        self.aws
+            .get_or_try_init(|| async {
+                rolling_aws::Aws::connect(&aws::config(settings), scaled).await
+            })
+            .await
+    }
+
+    /// Makes sure that whatever is configured of a cloud can be reached as it is, and on an account
+    /// that is allowed; `deployment` is one to be rolled there, as far as it is known. A cloud that
+    /// neither speaks of is not asked.
+    ///
+    /// # Errors
+    /// Why not.
+    #[cfg(feature = "aws")]
+    pub async fn check(&self, deployment: Option<&Value>) -> Result<(), ProviderError> {
+        let is_there = |name| deployment.is_some_and(|config| config[name].is_object());
+        if self.config.aws.is_none() && !is_there("auto_scaling_group") && !is_there("target_group")
+        {
+            return Ok(());
+        }
+        let clock: Arc<dyn Clock> = Arc::<TokioClock>::clone(&self.clock);
+        let scaled = self.clock.is_scaled().then_some(clock);
+        self.connected(scaled).await.map(drop)
+    }
+
+    /// The same of a build without any cloud.
+    ///
+    /// # Errors
+    /// None.
+    #[cfg(not(feature = "aws"))]
+    #[expect(clippy::unused_async, reason = "as in a build with one")]
+    pub async fn check(&self, _: Option<&Value>) -> Result<(), ProviderError> {
+        Ok(())
     }
 
     #[cfg(not(feature = "aws"))]

@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 use super::config::DurationText;
 use super::diagnostic::{Diagnostic, step};
 
+/// The keyword for what is shown to nobody.
+pub const SENSITIVE: &str = "x-sensitive";
+
 /// The JSON Schema of a type of [`super::config`].
 pub fn schema<T: JsonSchema>() -> Value {
     schemars::schema_for!(T).to_value()
@@ -66,7 +69,8 @@ impl<'a> Checker<'a> {
         if let Some(text) = value.as_str().filter(|_| self.literals)
             && (text.contains("${") || text.contains("%{"))
         {
-            let words = format!("{text:?} is an expression, and a document holds literals only");
+            let shown = if is_sensitive(schema) { "this".into() } else { format!("{text:?}") };
+            let words = format!("{shown} is an expression, and a document holds literals only");
             let remedy = "write the value itself, or let Terraform run this resource";
             self.error(pointer, words, Some(remedy.into()));
             return;
@@ -75,10 +79,11 @@ impl<'a> Checker<'a> {
         let actual = type_name(value);
         if !types.is_empty() && !types.iter().any(|wanted| matches(wanted, value)) {
             let wanted: Vec<&str> = types.iter().map(|name| article(name)).collect();
-            let shown = brief(value);
+            let shown =
+                if is_sensitive(schema) { String::new() } else { format!(" {}", brief(value)) };
             self.error(
                 pointer,
-                format!("must be {}, is {actual} {shown}", wanted.join(" or ")),
+                format!("must be {}, is {actual}{shown}", wanted.join(" or ")),
                 None,
             );
             return;
@@ -159,6 +164,11 @@ impl<'a> Checker<'a> {
     fn error(&mut self, pointer: &str, summary: String, remedy: Option<String>) {
         self.found.push(Diagnostic { remedy, ..Diagnostic::error(pointer, summary) });
     }
+}
+
+/// Whether what a resolved schema is about is shown to nobody.
+pub fn is_sensitive(schema: &Value) -> bool {
+    schema[SENSITIVE] == true
 }
 
 /// What is said of an attribute that must be there.
@@ -269,7 +279,7 @@ mod tests {
             "pattern",
             "format",
         ];
-        let silent = ["$schema", "title", "description"];
+        let silent = ["$schema", "title", "description", SENSITIVE];
         fn walk(schema: &Value, seen: &mut Vec<String>) {
             let Value::Object(object) = schema else { return };
             for (key, value) in object {

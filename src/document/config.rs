@@ -6,10 +6,15 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod aws;
 mod simulated;
 mod target;
 mod word;
 
+pub use self::aws::{
+    AccountId, AssumeRoleConfig, AssumeRoleWithWebIdentityConfig, AwsProviderConfig,
+    DefaultTagsConfig, SecretText,
+};
 pub use self::simulated::{
     BehaviourName, SimulatedEventConfig, SimulatedFleetConfig, SimulatedTargetGroupConfig,
     TerminationPolicyName,
@@ -253,26 +258,15 @@ pub struct CheckpointConfig {
     pub pause: Option<DurationText>,
 }
 
-/// How the provider reaches its clouds. Credentials come from the AWS SDK's default chain only.
+/// How the provider reaches its clouds.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderConfig {
-    /// AWS. Everything left out is as the AWS SDK finds it in the environment.
+    /// AWS. Everything left out is as the AWS SDK finds it in the environment; credentials come from
+    /// its default chain then.
     pub aws: Option<AwsProviderConfig>,
     /// The built-in simulator.
     pub simulator: Option<SimulatorConfig>,
-}
-
-/// How AWS is reached.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AwsProviderConfig {
-    /// The region, for instance `eu-west-1`.
-    pub region: Option<String>,
-    /// A profile of the shared configuration files.
-    pub profile: Option<String>,
-    /// Another endpoint for every service, for instance LocalStack's.
-    pub endpoint_url: Option<String>,
 }
 
 /// How simulated fleets run.

@@ -90,7 +90,12 @@ pub fn deployment(
 /// # Errors
 /// Every finding, each with its place.
 pub fn provider(value: &Value, pointer: &str) -> Result<ProviderConfig, Vec<Diagnostic>> {
-    read(value, pointer)
+    let config: ProviderConfig = read(value, pointer)?;
+    let mut found = Vec::new();
+    if let Some(aws) = &config.aws {
+        super::aws::check(aws, &format!("{pointer}/aws"), &mut found);
+    }
+    if found.is_empty() { Ok(config) } else { Err(found) }
 }
 
 fn read<T: DeserializeOwned + schemars::JsonSchema>(

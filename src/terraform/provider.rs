@@ -139,28 +139,27 @@ impl Provider {
     }
 
     /// `ConfigureProvider`.
-    pub fn configure(&self, asked: p::ConfigureRequest) -> p::Diagnostics {
-        let mut configured = self.configured.lock().unwrap_or_else(PoisonError::into_inner);
+    pub async fn configure(&self, asked: p::ConfigureRequest) -> p::Diagnostics {
         if !self.has_one_host {
             // Another host than the one that said stop.
             self.stop.send_replace(Stop::No);
         }
-        let diagnostics = match provider_config(asked.config.as_ref()) {
-            Ok(read) if !read.unknown.is_empty() => {
-                *configured = None;
-                Vec::new()
-            }
+        let (configured, diagnostics) = match provider_config(asked.config.as_ref()) {
+            Ok(read) if !read.unknown.is_empty() => (None, Vec::new()),
             Ok(read) => match document::provider(&read.value, "") {
                 Ok(config) => {
                     let providers = Arc::new(Providers::new(config, &self.edge.clock));
+                    let found = providers.check(None).await.err();
+                    let found = found.map(|error| Diagnostic::from_provider(&error, "", ""));
                     let config = normalised(&read.value);
-                    *configured = Some(Configured { providers, config });
-                    Vec::new()
+                    let diagnostics = all(found.as_slice(), &schemas().provider);
+                    (Some(Configured { providers, config }), diagnostics)
                 }
-                Err(found) => all(&found, &schemas().provider),
+                Err(found) => (None, all(&found, &schemas().provider)),
             },
-            Err(found) => found,
+            Err(found) => (None, found),
         };
+        *self.configured.lock().unwrap_or_else(PoisonError::into_inner) = configured;
         p::Diagnostics { diagnostics }
     }
 

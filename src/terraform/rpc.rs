@@ -46,7 +46,7 @@ pub async fn answer(provider: Arc<Provider>, call: Request<Incoming>) -> Respons
             unary(call, |asked| async { Ok(super::provider::upgrade(asked)) }).await
         }
         ("tfplugin6.Provider", "ConfigureProvider") => {
-            unary(call, |asked| async move { Ok(provider.configure(asked)) }).await
+            unary(call, |asked| async move { Ok(provider.configure(asked).await) }).await
         }
         ("tfplugin6.Provider", "ReadResource") => {
             unary(call, |asked| async move { Ok(provider.read(asked).await) }).await

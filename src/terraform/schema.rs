@@ -6,15 +6,12 @@ use serde_json::{Value, json};
 
 use super::proto;
 use crate::document::config::{ProviderConfig, RollingDeploymentConfig};
-use crate::document::{resolve, schema, types};
+use crate::document::{SENSITIVE, resolve, schema, types};
 use crate::schemas::VERSION;
 use crate::state::Computed;
 
 /// The block that says how long an operation may take.
 pub const TIMEOUTS: &str = "timeouts";
-
-/// The keyword of a JSON Schema of ours for what is to be shown to nobody.
-const SENSITIVE: &str = "x-sensitive";
 
 /// Computed attributes that Terraform is not told as they are: a plan would show every instance with
 /// all its attributes. Their names are in [`INSTANCE_IDS`].
@@ -121,7 +118,7 @@ fn attributes(root: &Value, object: &Value, presence: Option<Presence>) -> Vec<A
             name: name.clone(),
             kind: kind(root, schema, presence),
             presence: presence.unwrap_or(of_itself),
-            sensitive: schema[SENSITIVE] == true,
+            sensitive: schema[SENSITIVE] == true || resolve(root, schema)[SENSITIVE] == true,
             description: description(root, schema),
         }
     };

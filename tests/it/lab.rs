@@ -1,5 +1,6 @@
 //! The program against LocalStack, on an account of its own for each test.
 
+mod accounts;
 pub mod doctor;
 pub mod frozen;
 pub mod groups;

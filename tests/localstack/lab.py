@@ -69,7 +69,7 @@ def start(python: Path, root: Path, port: int, speed: float) -> tuple[subprocess
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "LOCALSTACK_"))},
         "GATEWAY_LISTEN": f"127.0.0.1:{port}",
-        "SERVICES": "ec2,elbv2,autoscaling,cloudwatch,s3,ssm",
+        "SERVICES": "ec2,elbv2,autoscaling,cloudwatch,s3,ssm,sts",
         "EAGER_SERVICE_LOADING": "1",
         "SKIP_SSL_CERT_DOWNLOAD": "1",
         "DISABLE_EVENTS": "1",

@@ -1,24 +1,24 @@
 //! Clients for one account and region.
 
+use std::collections::BTreeMap;
 use std::future::{Future as _, poll_fn};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_config::profile::ProfileFileCredentialsProvider;
-use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_ec2::config::ProvideCredentials as _;
 use aws_sdk_ec2::config::retry::RetryPartition;
-use aws_sdk_ec2::config::{ProvideCredentials as _, SharedCredentialsProvider};
 use aws_smithy_async::rt::sleep::{AsyncSleep, Sleep};
 use aws_smithy_async::time::TimeSource;
 use aws_types::origin::Origin;
 use rolling_provider::{Clock, ProviderError};
 
-use crate::error::{PROVIDER, SIGN_IN};
+use crate::credentials::{self, AssumedRole, Keys, WebIdentity};
+use crate::error::PROVIDER;
 use crate::group::{AutoScalingGroup, AutoScalingGroupFleet, ClockRef};
 use crate::skew::Skew;
 
@@ -33,6 +33,22 @@ pub struct AwsConfig {
     pub profile: Option<String>,
     /// Another endpoint for every service.
     pub endpoint_url: Option<String>,
+    /// An access key, which comes before a profile.
+    pub keys: Option<Keys>,
+    /// Instead of `~/.aws/config`, if any.
+    pub shared_config_files: Vec<String>,
+    /// Instead of `~/.aws/credentials`, if any.
+    pub shared_credentials_files: Vec<String>,
+    /// A role to assume with a token, instead of credentials.
+    pub web_identity: Option<WebIdentity>,
+    /// Roles to assume, each with the credentials of the one before.
+    pub assume_roles: Vec<AssumedRole>,
+    /// Accounts that may be worked on; any, where there are none.
+    pub allowed_account_ids: Vec<String>,
+    /// Accounts that may not.
+    pub forbidden_account_ids: Vec<String>,
+    /// Tags of the instances that are launched here.
+    pub default_tags: BTreeMap<String, String>,
 }
 
 /// One account and region.
@@ -49,6 +65,8 @@ pub struct Aws {
     pub(crate) s3: aws_sdk_s3::Client,
     pub(crate) region: String,
     pub(crate) skew: Skew,
+    /// Tags of what is launched here.
+    pub(crate) default_tags: Arc<BTreeMap<String, String>>,
 }
 
 impl Aws {
@@ -89,16 +107,10 @@ impl Aws {
             loader = loader.time_source(time.clone()).sleep_impl(time);
             loader = loader.stalled_stream_protection(patient);
         }
-        let mut shared = loader.load().await;
-        if let Some(profile) = &config.profile {
-            // In the default chain keys in the environment come before a profile: a document that
-            // names one would then act on whatever account the shell happens to be in.
-            let near = ProviderConfig::without_region().with_region(shared.region().cloned());
-            let named =
-                ProfileFileCredentialsProvider::builder().configure(&near).profile_name(profile);
-            let named = SharedCredentialsProvider::new(named.build());
-            shared = shared.into_builder().credentials_provider(named).build();
+        if let Some(files) = credentials::files(config) {
+            loader = loader.profile_files(files);
         }
+        let mut shared = loader.load().await;
 
         if scaled.is_some() {
             shared = on_this_host(shared)?;
@@ -117,31 +129,25 @@ impl Aws {
                  AWS profile",
             ));
         };
-        let missing = |why: String| {
-            ProviderError::invalid("connect to AWS", PROVIDER, why).with_remedy(SIGN_IN)
-        };
-        let provider = shared
-            .credentials_provider()
-            .ok_or_else(|| missing("there are no credentials".into()))?;
-        let credentials = provider.provide_credentials().await.map_err(|error| {
-            let causes = aws_sdk_ec2::error::DisplayErrorContext(&error).to_string();
-            let why = first_cause(&causes);
-            match &config.profile {
-                Some(profile) => ProviderError::invalid(
-                    "connect to AWS",
-                    format!("{PROVIDER}/profile"),
-                    format!("profile {profile:?} gives no usable credentials: {why}"),
-                )
-                .with_remedy(
-                    "define it in ~/.aws/config or ~/.aws/credentials, sign in to it again, or \
-                     leave profile out for the AWS SDK's default chain",
-                ),
-                None => missing(format!("there are no usable credentials: {why}")),
-            }
-        })?;
+        let shared = credentials::with_credentials(config, shared).await?;
+        credentials::check_account(config, &shared).await?;
+        Ok(Aws {
+            default_tags: Arc::new(config.default_tags.clone()),
+            ..Aws::of(&shared, region).await?
+        })
+    }
 
+    /// The clients, of which those for the same account and region share one limit on calls.
+    async fn of(shared: &SdkConfig, region: String) -> Result<Aws, ProviderError> {
+        let provider = shared.credentials_provider();
+        let credentials = match &provider {
+            Some(provider) => provider.provide_credentials().await.ok(),
+            None => None,
+        };
         // Whatever calls from this process for the same account and region shares one limit.
-        let caller = credentials.account_id().map_or(credentials.access_key_id(), |id| id.as_str());
+        let caller = credentials.as_ref().map_or("nobody", |credentials| {
+            credentials.account_id().map_or(credentials.access_key_id(), |id| id.as_str())
+        });
         // Save for S3, whose limits are its own: the lease is not to wait for other calls.
         #[cfg(feature = "s3")]
         let own = RetryPartition::new(format!("rolling s3 {caller} {region}"));
@@ -149,27 +155,27 @@ impl Aws {
         let skew = Skew::default();
         Ok(Aws {
             autoscaling: aws_sdk_autoscaling::Client::from_conf(
-                aws_sdk_autoscaling::config::Builder::from(&shared)
+                aws_sdk_autoscaling::config::Builder::from(shared)
                     .retry_partition(shares.clone())
                     .build(),
             ),
             #[cfg(feature = "cloudwatch")]
             cloudwatch: aws_sdk_cloudwatch::Client::from_conf(
-                aws_sdk_cloudwatch::config::Builder::from(&shared)
+                aws_sdk_cloudwatch::config::Builder::from(shared)
                     .retry_partition(shares.clone())
                     .build(),
             ),
             ec2: aws_sdk_ec2::Client::from_conf(
-                ec2_config(&shared, &skew).retry_partition(shares.clone()).build(),
+                ec2_config(shared, &skew).retry_partition(shares.clone()).build(),
             ),
             elb: aws_sdk_elasticloadbalancingv2::Client::from_conf(
-                aws_sdk_elasticloadbalancingv2::config::Builder::from(&shared)
+                aws_sdk_elasticloadbalancingv2::config::Builder::from(shared)
                     .retry_partition(shares.clone())
                     .build(),
             ),
             #[cfg(feature = "s3")]
             s3: aws_sdk_s3::Client::from_conf(
-                aws_sdk_s3::config::Builder::from(&shared)
+                aws_sdk_s3::config::Builder::from(shared)
                     .retry_partition(own)
                     // Another endpoint has no name for each bucket.
                     .force_path_style(shared.endpoint_url().is_some())
@@ -177,10 +183,11 @@ impl Aws {
             ),
             #[cfg(feature = "ssm")]
             ssm: aws_sdk_ssm::Client::from_conf(
-                aws_sdk_ssm::config::Builder::from(&shared).retry_partition(shares.clone()).build(),
+                aws_sdk_ssm::config::Builder::from(shared).retry_partition(shares.clone()).build(),
             ),
             region,
             skew,
+            default_tags: Arc::default(),
         })
     }
 
@@ -236,11 +243,6 @@ fn is_loopback(url: &str) -> bool {
     let Ok(url) = url.parse::<http::Uri>() else { return false };
     let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// The readable part of the SDK's error chain: what comes before its debug print.
-fn first_cause(causes: &str) -> &str {
-    causes.split(" (").next().unwrap_or(causes)
 }
 
 /// How EC2 is called: each answer says what its clock shows.

@@ -5,6 +5,7 @@ mod act;
 mod alarms;
 mod connect;
 mod convert;
+mod credentials;
 mod error;
 mod examine;
 mod group;
@@ -25,6 +26,7 @@ mod traffic;
 mod wire;
 
 pub use connect::{Aws, AwsConfig};
+pub use credentials::{AssumedRole, Keys, Token, WebIdentity};
 pub use group::{AutoScalingGroup, AutoScalingGroupFleet, LaunchTemplate};
 pub use in_place::{InPlace, RunCommand};
 pub use instances::{InstancesFleet, TargetGroupInstances};

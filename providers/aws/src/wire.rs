@@ -56,6 +56,7 @@ fn fleet_at(
         s3: aws_sdk_s3::Client::new(&shared),
         region: "eu-west-1".into(),
         skew,
+        default_tags: Arc::default(),
     };
     let launch_template =
         Some(LaunchTemplate { id: Some("lt-1".into()), name: None, version: "2".into() });

@@ -17,8 +17,8 @@ use super::given::{Config, Found, OURS, all, computed, known, plain};
 use super::{Configured, Counted, Provider, has_alias};
 use crate::cli::text;
 use crate::deployment::{self, Ended, Looked, lookable};
-use crate::document::config::DurationText;
-use crate::document::{launch_template, normalised};
+use crate::document::config::{DurationText, ProviderConfig, RollingDeploymentConfig};
+use crate::document::{launch_template, normalised, without_secrets};
 use crate::engine::NOTHING_DONE;
 use crate::event::{Outcome, Report};
 use crate::state::{self, PLANNED};
@@ -263,9 +263,12 @@ impl Operation<'_> {
 }
 
 fn header(provider: &Provider, configured: &Configured, name: &str, config: &Value) -> Header {
+    // The file is no place for secrets: whoever needs them has them elsewhere.
     let document = json!({
-        "provider": { "rolling": configured.config },
-        "resource": { "rolling_deployment": { name: normalised(config) } },
+        "provider": { "rolling": without_secrets::<ProviderConfig>(&configured.config) },
+        "resource": { "rolling_deployment": {
+            name: without_secrets::<RollingDeploymentConfig>(&normalised(config)),
+        } },
     });
     // The process, not the operation: whether it lives is asked of this one.
     Header { document, owner: provider.edge.owner.clone() }

@@ -39,7 +39,10 @@ pub fn validate_provider(asked: p::ProviderConfigRequest) -> p::ProviderConfigRe
     let kind = &schemas().provider;
     let diagnostics = match provider_config(asked.config.as_ref()) {
         Ok(read) => {
-            let found = document::provider(&read.value, "").err().unwrap_or_default();
+            let found = match read.unknown.is_empty() {
+                true => document::provider(&read.value, "").err().unwrap_or_default(),
+                false => document::partial_provider(&read.value, &read.unknown),
+            };
             all(&found, kind)
         }
         Err(found) => found,

@@ -102,8 +102,10 @@ impl Provider {
         let Some(Configured { providers, .. }) = self.configured() else {
             return Ok(Live::Dark(Vec::new()));
         };
-        let is_known = config.unknown.is_empty();
-        if !is_known {
+        if !config.unknown.is_empty() {
+            // Before anything is made that is rolled with other credentials than these.
+            let checked = providers.check(Some(&config.value)).await;
+            checked.map_err(|error| Looked::Provider(error).into_diagnostics())?;
             // What is at work on the target is so whatever the rest turns out to be.
             let obstacles = match change.is_update() {
                 true => self.at_work_on(&providers, prior).await,

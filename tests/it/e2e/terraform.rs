@@ -1,6 +1,8 @@
 //! The provider under the real Terraform: that of the machine (or OpenTofu), and a current one that
 //! the tests install. The protocol itself is in `plugin.rs`, which needs neither.
 
+#[cfg(feature = "aws")]
+mod accounts;
 mod drift;
 mod interrupted;
 mod misspelt;

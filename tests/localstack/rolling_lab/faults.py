@@ -24,7 +24,7 @@ from .elbv2 import describe_health, described
 from .model import World
 
 LOG = logging.getLogger(__name__)
-SERVICES = {"ec2", "elbv2", "autoscaling", "cloudwatch", "s3", "ssm"}
+SERVICES = {"ec2", "elbv2", "autoscaling", "cloudwatch", "s3", "ssm", "sts"}
 KINDS = {"throttle", "rate", "deny", "error", "drop_before", "drop_after", "lag"}
 READS = ("Describe", "Get", "Head", "List", "Search")
 NOT_ALLOWED = "User: arn:aws:iam::lab is not authorized to perform: {action}"

@@ -11,7 +11,7 @@ from localstack.services.edge import ROUTER
 from localstack.services.moto import call_moto
 from localstack.services.plugins import Service, aws_provider
 
-LOGGED = {"ec2", "elbv2", "autoscaling", "cloudwatch", "s3", "ssm"}
+LOGGED = {"ec2", "elbv2", "autoscaling", "cloudwatch", "s3", "ssm", "sts"}
 
 
 def service(name: str, overrides: dict, checks: dict) -> Service:

@@ -147,6 +147,11 @@ impl InstancesFleet {
             let is_ours = key.starts_with(AWS) || key.starts_with(OURS);
             !is_ours && !template.tags.contains(key) && !own.tags.contains(key)
         });
+        for (key, value) in self.aws.default_tags.iter() {
+            if !template.tags.contains(key) {
+                tags.entry(key.clone()).or_insert_with(|| value.clone());
+            }
+        }
         tags.insert(MEMBER.into(), self.instances.arn.clone());
         tags.insert(PORTS.into(), joined(&known.ports));
         tags.insert(STANDS_FOR.into(), like.to_string());

@@ -1,0 +1,346 @@
+//! On whose account calls are made: keys, a profile or the SDK's default chain; then roles.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::sts::AssumeRoleProvider;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
+use aws_sdk_sts::config::http::HttpResponse;
+use aws_sdk_sts::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sts::operation::assume_role::AssumeRoleError;
+use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
+use aws_sdk_sts::types::PolicyDescriptorType;
+use rolling_provider::ProviderError;
+
+use crate::connect::AwsConfig;
+use crate::error::{PROVIDER, SIGN_IN, from_sdk};
+
+/// How a session is named unless told.
+const SESSION: &str = "rolling";
+/// How often STS is asked before that counts as a failure.
+const TRIES: u32 = 3;
+
+/// An access key.
+#[derive(Clone)]
+pub struct Keys {
+    /// Its id.
+    pub access_key: String,
+    /// Its secret.
+    pub secret_key: String,
+    /// The session's token, of a temporary one.
+    pub token: Option<String>,
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keys(sensitive)")
+    }
+}
+
+/// A role to assume.
+#[derive(Clone, Debug, Default)]
+pub struct AssumedRole {
+    /// Its ARN.
+    pub role_arn: String,
+    /// How the session is named.
+    pub session_name: Option<String>,
+    /// What the role's owner asks for besides.
+    pub external_id: Option<String>,
+    /// How long a session lasts.
+    pub duration: Option<Duration>,
+    /// What narrows the session.
+    pub policy_arns: Vec<String>,
+    /// The session's tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// Where a token of an identity provider is.
+#[derive(Clone)]
+pub enum Token {
+    /// The token itself.
+    Text(String),
+    /// A file with it, read for each session.
+    File(String),
+}
+
+/// A role to assume with a token of an identity provider.
+#[derive(Clone)]
+pub struct WebIdentity {
+    /// Its ARN.
+    pub role_arn: String,
+    /// How the session is named.
+    pub session_name: Option<String>,
+    /// The token.
+    pub token: Token,
+    /// How long a session lasts.
+    pub duration: Option<Duration>,
+    /// What narrows the session.
+    pub policy_arns: Vec<String>,
+}
+
+impl fmt::Debug for WebIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WebIdentity({})", self.role_arn)
+    }
+}
+
+/// The shared configuration files that `config` names, or those of the SDK.
+pub(crate) fn files(config: &AwsConfig) -> Option<EnvConfigFiles> {
+    let (configs, credentials) = (&config.shared_config_files, &config.shared_credentials_files);
+    if configs.is_empty() && credentials.is_empty() {
+        return None;
+    }
+    let mut files = EnvConfigFiles::builder()
+        .include_default_config_file(configs.is_empty())
+        .include_default_credentials_file(credentials.is_empty());
+    for path in configs {
+        files = files.with_file(EnvConfigFileKind::Config, path);
+    }
+    for path in credentials {
+        files = files.with_file(EnvConfigFileKind::Credentials, path);
+    }
+    Some(files.build())
+}
+
+/// `shared` with the credentials that `config` says, each step of which has been tried.
+///
+/// # Errors
+/// [`rolling_provider::ErrorKind::Invalid`] with the attribute of the step that gives none.
+pub(crate) async fn with_credentials(
+    config: &AwsConfig,
+    shared: SdkConfig,
+) -> Result<SdkConfig, ProviderError> {
+    let mut provider = base(config, &shared).await?;
+    for (index, role) in config.assume_roles.iter().enumerate() {
+        provider = assume(role, &shared, provider).await;
+        let place = format!("{PROVIDER}/assume_role/{index}/role_arn");
+        let remedy = "allow sts:AssumeRole on the role to the credentials before it, have the \
+                      role's trust policy name them, and give the external_id that it asks for";
+        let what = format!("the role {} cannot be assumed", role.role_arn);
+        try_out(&provider, &place, &what, remedy).await?;
+    }
+    Ok(shared.into_builder().credentials_provider(provider).build())
+}
+
+/// What the first role is assumed with, or calls are signed with where there is none.
+async fn base(
+    config: &AwsConfig,
+    shared: &SdkConfig,
+) -> Result<SharedCredentialsProvider, ProviderError> {
+    if let Some(identity) = &config.web_identity {
+        let client = aws_sdk_sts::Client::from_conf(sts(shared).build());
+        let provider =
+            SharedCredentialsProvider::new(ByWebIdentity { identity: identity.clone(), client });
+        let place = format!("{PROVIDER}/assume_role_with_web_identity/role_arn");
+        let what = format!("the role {} cannot be assumed", identity.role_arn);
+        let remedy = "have the role's trust policy name the identity provider and the token's \
+                      subject and audience, and give a token that is not over";
+        try_out(&provider, &place, &what, remedy).await?;
+        return Ok(provider);
+    }
+    if let Some(Keys { access_key, secret_key, token }) = &config.keys {
+        let keys = Credentials::new(access_key, secret_key, token.clone(), None, "configuration");
+        return Ok(SharedCredentialsProvider::new(keys));
+    }
+    let what = "there are no usable credentials";
+    let Some(profile) = &config.profile else {
+        let none = || {
+            let error = ProviderError::invalid("connect to AWS", PROVIDER, what);
+            error.with_remedy(SIGN_IN)
+        };
+        let provider = shared.credentials_provider().ok_or_else(none)?;
+        try_out(&provider, PROVIDER, what, SIGN_IN).await?;
+        return Ok(provider);
+    };
+    // In the default chain keys in the environment come before a profile: a document that names one
+    // would then act on whatever account the shell happens to be in.
+    let near = ProviderConfig::without_region().with_region(shared.region().cloned());
+    let mut named = ProfileFileCredentialsProvider::builder().configure(&near);
+    if let Some(files) = files(config) {
+        named = named.profile_files(files);
+    }
+    let provider = SharedCredentialsProvider::new(named.profile_name(profile).build());
+    let what = format!("profile {profile:?} gives no usable credentials");
+    let remedy = "define it in ~/.aws/config or ~/.aws/credentials, sign in to it again, or leave \
+                  profile out for the AWS SDK's default chain";
+    try_out(&provider, &format!("{PROVIDER}/profile"), &what, remedy).await?;
+    Ok(provider)
+}
+
+/// Asks for credentials, which are thrown away: that there are none is told before anything else.
+async fn try_out(
+    provider: &SharedCredentialsProvider,
+    place: &str,
+    what: &str,
+    remedy: &str,
+) -> Result<(), ProviderError> {
+    let error = match provider.provide_credentials().await {
+        Ok(_) => return Ok(()),
+        Err(error) => error,
+    };
+    let words = format!("{what}: {}", why(&error));
+    Err(ProviderError::invalid("connect to AWS", place, words).with_remedy(remedy))
+}
+
+/// Why there are no credentials, in the words of whoever refused them.
+fn why(error: &CredentialsError) -> String {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        let said = answer::<AssumeRoleError>(error);
+        if let Some(words) = said.or_else(|| answer::<AssumeRoleWithWebIdentityError>(error)) {
+            return words;
+        }
+        next = error.source();
+    }
+    let causes = DisplayErrorContext(error).to_string();
+    // What comes after is the debug print.
+    causes.split(" (").next().unwrap_or(&causes).to_owned()
+}
+
+/// What STS has answered, if this is that.
+fn answer<E>(error: &(dyn std::error::Error + 'static)) -> Option<String>
+where
+    E: ProvideErrorMetadata + 'static,
+    SdkError<E, HttpResponse>: std::error::Error,
+{
+    let error = error.downcast_ref::<SdkError<E, HttpResponse>>()?;
+    let (code, message) = error.code().zip(error.message())?;
+    Some(format!("{code}: {message}"))
+}
+
+/// How STS is asked. Asking twice does no more than asking once.
+fn sts(shared: &SdkConfig) -> aws_sdk_sts::config::Builder {
+    let retries = RetryConfig::standard().with_max_attempts(TRIES);
+    aws_sdk_sts::config::Builder::from(shared).retry_config(retries)
+}
+
+async fn assume(
+    role: &AssumedRole,
+    shared: &SdkConfig,
+    by: SharedCredentialsProvider,
+) -> SharedCredentialsProvider {
+    let name = role.session_name.as_deref().unwrap_or(SESSION);
+    let mut assumed =
+        AssumeRoleProvider::builder(&role.role_arn).configure(shared).session_name(name);
+    if let Some(id) = &role.external_id {
+        assumed = assumed.external_id(id);
+    }
+    if let Some(duration) = role.duration {
+        assumed = assumed.session_length(duration);
+    }
+    if !role.policy_arns.is_empty() {
+        assumed = assumed.policy_arns(role.policy_arns.clone());
+    }
+    if !role.tags.is_empty() {
+        assumed = assumed.tags(role.tags.clone());
+    }
+    SharedCredentialsProvider::new(assumed.build_from_provider(by).await)
+}
+
+/// Credentials for a token of an identity provider.
+#[derive(Debug)]
+struct ByWebIdentity {
+    identity: WebIdentity,
+    client: aws_sdk_sts::Client,
+}
+
+impl ByWebIdentity {
+    async fn assume(&self) -> Result<Credentials, CredentialsError> {
+        let WebIdentity { role_arn, session_name, token, duration, policy_arns } = &self.identity;
+        let token = match token {
+            Token::Text(token) => token.clone(),
+            Token::File(path) => std::fs::read_to_string(path).map_err(|error| {
+                CredentialsError::invalid_configuration(format!("failed to read {path}: {error}"))
+            })?,
+        };
+        let policies =
+            policy_arns.iter().map(|arn| PolicyDescriptorType::builder().arn(arn).build());
+        let seconds = duration.and_then(|duration| i32::try_from(duration.as_secs()).ok());
+        let call = self.client.assume_role_with_web_identity().role_arn(role_arn);
+        let call = call
+            .role_session_name(session_name.as_deref().unwrap_or(SESSION))
+            .web_identity_token(token.trim())
+            .set_duration_seconds(seconds)
+            .set_policy_arns((!policy_arns.is_empty()).then(|| policies.collect()));
+        let answer = call.send().await.map_err(CredentialsError::provider_error)?;
+        let given = answer.credentials().ok_or_else(|| {
+            CredentialsError::unhandled("AssumeRoleWithWebIdentity gave no credentials")
+        })?;
+        let until = std::time::SystemTime::try_from(*given.expiration())
+            .map_err(CredentialsError::unhandled)?;
+        Ok(Credentials::new(
+            given.access_key_id(),
+            given.secret_access_key(),
+            Some(given.session_token().to_owned()),
+            Some(until),
+            "AssumeRoleWithWebIdentity",
+        ))
+    }
+}
+
+impl ProvideCredentials for ByWebIdentity {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(self.assume())
+    }
+}
+
+/// Makes sure that the credentials of `shared` are taken, and that their account is one that
+/// `config` allows.
+///
+/// # Errors
+/// [`rolling_provider::ErrorKind::Invalid`] where they are not, or where it cannot be told and
+/// matters. Out of a network without a way to STS the rest may be in reach.
+pub(crate) async fn check_account(
+    config: &AwsConfig,
+    shared: &SdkConfig,
+) -> Result<(), ProviderError> {
+    let client = aws_sdk_sts::Client::from_conf(sts(shared).build());
+    let is_restricted =
+        !config.allowed_account_ids.is_empty() || !config.forbidden_account_ids.is_empty();
+    let answer = match client.get_caller_identity().send().await {
+        Ok(answer) => answer,
+        Err(error) => {
+            let is_answered = matches!(error, SdkError::ServiceError(_));
+            let error = from_sdk("sts", "GetCallerIdentity", &error);
+            let is_refused = error.attribute.is_some();
+            if is_refused || is_restricted {
+                let attribute = Some(PROVIDER.to_owned());
+                let kind = rolling_provider::ErrorKind::Invalid;
+                return Err(ProviderError { attribute, kind, ..error });
+            }
+            tracing::warn!(%error, is_answered, "cannot tell the account of the credentials");
+            return Ok(());
+        }
+    };
+    let account = answer.account().unwrap_or_default();
+    tracing::debug!(account, "credentials");
+    let refuse = |attribute: &str, words: String| {
+        let place = format!("{PROVIDER}/{attribute}");
+        let remedy = "use credentials, a profile or a role of another account";
+        Err(ProviderError::invalid("check the account", place, words).with_remedy(remedy))
+    };
+    let allowed = &config.allowed_account_ids;
+    if !allowed.is_empty() && !allowed.iter().any(|allowed| allowed == account) {
+        let words = format!(
+            "the credentials are of account {account}, and allowed is {}",
+            allowed.join(", ")
+        );
+        return refuse("allowed_account_ids", words);
+    }
+    if config.forbidden_account_ids.iter().any(|forbidden| forbidden == account) {
+        let words = format!("the credentials are of account {account}, which is forbidden");
+        return refuse("forbidden_account_ids", words);
+    }
+    Ok(())
+}

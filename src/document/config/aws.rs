@@ -1,0 +1,127 @@
+//! How AWS is reached, in the words of the AWS provider for Terraform.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use super::DurationText;
+
+/// How AWS is reached, and on whose account.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AwsProviderConfig {
+    /// The region, for instance `eu-west-1`.
+    pub region: Option<String>,
+    /// A profile of the shared configuration files.
+    pub profile: Option<String>,
+    /// Another endpoint for every service, for instance LocalStack's.
+    pub endpoint_url: Option<String>,
+    /// An access key, with `secret_key`. Before a `profile`, and before the SDK's default chain.
+    pub access_key: Option<SecretText>,
+    /// The secret of `access_key`.
+    pub secret_key: Option<SecretText>,
+    /// The session token of `access_key`, where that is a temporary one.
+    pub token: Option<SecretText>,
+    /// Shared configuration files, instead of `~/.aws/config`.
+    pub shared_config_files: Option<Vec<String>>,
+    /// Shared credentials files, instead of `~/.aws/credentials`.
+    pub shared_credentials_files: Option<Vec<String>>,
+    /// A role to assume with these credentials; several are assumed one after the other, each with
+    /// the credentials of the one before.
+    pub assume_role: Option<Vec<AssumeRoleConfig>>,
+    /// A role to assume with a token of an identity provider, instead of credentials; those in
+    /// `assume_role` come after it.
+    pub assume_role_with_web_identity: Option<AssumeRoleWithWebIdentityConfig>,
+    /// Accounts that may be worked on; with any other nothing is done.
+    pub allowed_account_ids: Option<Vec<AccountId>>,
+    /// Accounts that may not be worked on.
+    pub forbidden_account_ids: Option<Vec<AccountId>>,
+    /// Tags of the instances that this program launches itself: those of a `target_group`.
+    pub default_tags: Option<DefaultTagsConfig>,
+}
+
+/// A role.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AssumeRoleConfig {
+    /// Its ARN.
+    #[schemars(regex(pattern = "^arn:[^:]+:iam::[0-9]{12}:role/.+$"))]
+    pub role_arn: String,
+    /// How CloudTrail names the session. Default `rolling`.
+    #[schemars(regex(pattern = "^[A-Za-z0-9_=,.@-]{2,64}$"))]
+    pub session_name: Option<String>,
+    /// What the role's owner asks for besides.
+    pub external_id: Option<SecretText>,
+    /// How long a session lasts before it is renewed, from 15m to 12h. Default: as the role says.
+    pub duration: Option<DurationText>,
+    /// Policies that narrow what the session may do.
+    pub policy_arns: Option<Vec<String>>,
+    /// Tags of the session.
+    pub tags: Option<BTreeMap<String, String>>,
+}
+
+/// A role that trusts an identity provider.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AssumeRoleWithWebIdentityConfig {
+    /// Its ARN.
+    #[schemars(regex(pattern = "^arn:[^:]+:iam::[0-9]{12}:role/.+$"))]
+    pub role_arn: String,
+    /// How CloudTrail names the session. Default `rolling`.
+    #[schemars(regex(pattern = "^[A-Za-z0-9_=,.@-]{2,64}$"))]
+    pub session_name: Option<String>,
+    /// The token. Either this or `web_identity_token_file`.
+    pub web_identity_token: Option<SecretText>,
+    /// A file with the token, read again for each session.
+    pub web_identity_token_file: Option<String>,
+    /// How long a session lasts before it is renewed, from 15m to 12h. Default: as the role says.
+    pub duration: Option<DurationText>,
+    /// Policies that narrow what the session may do.
+    pub policy_arns: Option<Vec<String>>,
+}
+
+/// Tags for what is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DefaultTagsConfig {
+    /// The tags. What the launch template gives, or the instance that is replaced had, comes before.
+    pub tags: Option<BTreeMap<String, String>>,
+}
+
+/// The id of an account: twelve digits.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct AccountId(pub String);
+
+impl JsonSchema for AccountId {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "AccountId".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[0-9]{12}$" })
+    }
+}
+
+/// Text that is shown to nobody: neither by us nor by Terraform.
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct SecretText(pub String);
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(sensitive)")
+    }
+}
+
+impl JsonSchema for SecretText {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "SecretText".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "x-sensitive": true })
+    }
+}
