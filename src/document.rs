@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use block::{as_written, plain};
 pub(crate) use check::fits;
 pub use check::{
-    SENSITIVE, check_against, missing_name, normalise as normalised, resolve, schema, types,
+    check_against, is_sensitive, missing_name, normalise as normalised, resolve, schema, types,
 };
 pub use convert::{NEW_VERSION_PERCENT, command_timeout, deployment, provider};
 pub(crate) use diagnostic::step;

@@ -1,5 +1,6 @@
 //! Trying a probe: a GET request, or a command. What it said is told either way.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 
 use crate::schedule::Schedule;
-use crate::spec::Probe;
+use crate::spec::{Probe, Secret};
 
 /// How long one answer to a request may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -46,7 +47,9 @@ pub async fn attempt(
 ) -> Result<String, String> {
     match probe {
         Probe::Http { url, status, timeout } => ask(url, *status, *timeout, clock).await,
-        Probe::Command { run, timeout } => execute(run, context, *timeout, clock).await,
+        Probe::Command { run, environment, timeout } => {
+            execute((run, environment), context, *timeout, clock).await
+        }
     }
 }
 
@@ -101,7 +104,7 @@ async fn get(url: &str) -> Result<u16, String> {
 
 /// Runs a command once, in a group of processes of its own, which ends with it.
 async fn execute(
-    run: &[String],
+    (run, environment): (&[String], &BTreeMap<String, Secret>),
     context: &Context,
     timeout: Duration,
     clock: &Arc<dyn Clock>,
@@ -109,6 +112,7 @@ async fn execute(
     let (program, arguments) = run.split_first().ok_or("there is no program")?;
     let mut child = Command::new(program)
         .args(arguments)
+        .envs(environment.iter().map(|(name, value)| (name, &value.0)))
         .env("ROLLING_TARGET", &context.target)
         .env("ROLLING_REVISION", &context.revision)
         .env("ROLLING_BATCH", context.batch.to_string())

@@ -1,7 +1,8 @@
 //! The registry of clouds: the only module that names adapters.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rolling_provider::{Clock, ErrorKind, Fleet, Observation, ProviderError, Revision};
 use rolling_simulator::Simulator;
@@ -29,6 +30,8 @@ pub struct Providers {
     clock: Arc<TokioClock>,
     #[cfg(feature = "aws")]
     aws: tokio::sync::OnceCell<rolling_aws::Aws>,
+    /// Parameters that commands are known to have been run with, to go back to.
+    earlier: Mutex<Vec<BTreeMap<String, String>>>,
 }
 
 impl Providers {
@@ -39,6 +42,22 @@ impl Providers {
             clock: Arc::clone(clock),
             #[cfg(feature = "aws")]
             aws: tokio::sync::OnceCell::new(),
+            earlier: Mutex::default(),
+        }
+    }
+
+    /// Keeps in mind what a state says of how a fleet was rolled before: of the parameters of a command
+    /// a revision has no more than a hash.
+    pub fn keep_in_mind(&self, state: &Value) {
+        let parameters = state.pointer("/replacement/run_command/parameters");
+        let Some(parameters) = parameters.and_then(Value::as_object) else { return };
+        let text = |(name, value): (&String, &Value)| {
+            value.as_str().map(|value| (name.clone(), value.to_owned()))
+        };
+        let parameters = parameters.iter().filter_map(text).collect();
+        let mut earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
+        if !earlier.contains(&parameters) {
+            earlier.push(parameters);
         }
     }
 
@@ -156,7 +175,8 @@ impl Providers {
                 version: template.version.clone(),
             })
         };
-        let in_place = deployment.replacement.as_ref().and_then(in_place);
+        let earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let in_place = deployment.replacement.as_ref().and_then(|how| in_place(how, &earlier));
         if let Some(group) = &deployment.auto_scaling_group {
             let group = rolling_aws::AutoScalingGroup {
                 name: group.name.clone(),
@@ -241,13 +261,18 @@ impl Providers {
 
 /// How instances are updated, in the adapter's words.
 #[cfg(feature = "aws")]
-fn in_place(replacement: &ReplacementConfig) -> Option<rolling_aws::InPlace> {
+fn in_place(
+    replacement: &ReplacementConfig,
+    earlier: &[BTreeMap<String, String>],
+) -> Option<rolling_aws::InPlace> {
     if let Some(command) = &replacement.run_command {
-        let parameters = command.parameters.clone().unwrap_or_default();
+        let parameters = command.parameters.iter().flatten();
+        let parameters = parameters.map(|(name, value)| (name.clone(), value.0.clone()));
         return Some(rolling_aws::InPlace::RunCommand(rolling_aws::RunCommand {
             document: command.document.clone(),
             version: command.version.clone().unwrap_or_else(|| "$DEFAULT".into()),
-            parameters,
+            parameters: parameters.collect(),
+            earlier: earlier.to_vec(),
             timeout: document::command_timeout(command),
         }));
     }

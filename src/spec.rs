@@ -1,6 +1,7 @@
 //! A validated rolling deployment, and the arithmetic from percentages to instances.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 pub use rolling_provider::SetAside;
@@ -114,9 +115,21 @@ pub enum Probe {
     Command {
         /// The program and its arguments. No shell is involved.
         run: Vec<String>,
+        /// What it finds in its environment besides.
+        environment: BTreeMap<String, Secret>,
         /// How long it may take.
         timeout: Duration,
     },
+}
+
+/// Text that is told to nobody.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(sensitive)")
+    }
 }
 
 impl Probe {
@@ -128,8 +141,8 @@ impl Probe {
     }
 }
 
-impl std::fmt::Display for Probe {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             // Neither a query nor arguments: what is told ends up in logs and tags.
             Probe::Http { url, .. } => {

@@ -69,7 +69,8 @@ impl<'a> Checker<'a> {
         if let Some(text) = value.as_str().filter(|_| self.literals)
             && (text.contains("${") || text.contains("%{"))
         {
-            let shown = if is_sensitive(schema) { "this".into() } else { format!("{text:?}") };
+            let shown =
+                if is_sensitive(self.root, schema) { "this".into() } else { format!("{text:?}") };
             let words = format!("{shown} is an expression, and a document holds literals only");
             let remedy = "write the value itself, or let Terraform run this resource";
             self.error(pointer, words, Some(remedy.into()));
@@ -79,8 +80,11 @@ impl<'a> Checker<'a> {
         let actual = type_name(value);
         if !types.is_empty() && !types.iter().any(|wanted| matches(wanted, value)) {
             let wanted: Vec<&str> = types.iter().map(|name| article(name)).collect();
-            let shown =
-                if is_sensitive(schema) { String::new() } else { format!(" {}", brief(value)) };
+            let shown = if is_sensitive(self.root, schema) {
+                String::new()
+            } else {
+                format!(" {}", brief(value))
+            };
             self.error(
                 pointer,
                 format!("must be {}, is {actual}{shown}", wanted.join(" or ")),
@@ -166,9 +170,10 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// Whether what a resolved schema is about is shown to nobody.
-pub fn is_sensitive(schema: &Value) -> bool {
-    schema[SENSITIVE] == true
+/// Whether what a schema is about is shown to nobody, or what is in it.
+pub fn is_sensitive(root: &Value, schema: &Value) -> bool {
+    let schema = resolve(root, schema);
+    schema[SENSITIVE] == true || resolve(root, &schema["additionalProperties"])[SENSITIVE] == true
 }
 
 /// What is said of an attribute that must be there.

@@ -124,8 +124,8 @@ pub struct HealthConfig {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReplacementConfig {
-    /// Runs an SSM document on each. The revision is the document's version with its parameters, and
-    /// is kept in the instance's tag `rolling:revision`.
+    /// Runs an SSM document on each. The revision is the document's version with a hash of its
+    /// parameters, and is kept in the instance's tag `rolling:revision`.
     pub run_command: Option<RunCommandConfig>,
     /// Has EC2 replace the root volume of each by one made of an image. The revision is the image.
     pub replace_root_volume: Option<ReplaceRootVolumeConfig>,
@@ -143,9 +143,10 @@ pub struct RunCommandConfig {
     /// `$DEFAULT`.
     #[schemars(regex(pattern = r"^([0-9]+|\$LATEST|\$DEFAULT)$"))]
     pub version: Option<String>,
-    /// Values of its parameters. They are kept in tags, so no secrets: name those with
-    /// `{{ssm-secure:NAME}}` in the document.
-    pub parameters: Option<BTreeMap<String, String>>,
+    /// Values of its parameters. The revision has a hash of them, by which a short or common value can
+    /// be guessed; they themselves are told nowhere but to the Systems Manager, which shows them to who
+    /// may read its commands.
+    pub parameters: Option<BTreeMap<String, SecretText>>,
     /// How long it may take on an instance before it has failed. Default `10m`.
     pub timeout: Option<DurationText>,
 }
@@ -222,6 +223,8 @@ pub struct HttpGateConfig {
 pub struct CommandGateConfig {
     /// The program and its arguments. No shell is involved.
     pub run: Vec<String>,
+    /// What it finds in its environment besides; the place for secrets.
+    pub environment: Option<BTreeMap<String, SecretText>>,
     /// How long it may take before it is ended, and has failed. Default `5m`.
     pub timeout: Option<DurationText>,
 }

@@ -18,7 +18,7 @@ use super::config::{
 };
 use super::diagnostic::Diagnostic;
 use crate::spec::{
-    Engine, Gates, Health, OnFailure, Probe, Replacement, RollingDeployment, SetAside,
+    Engine, Gates, Health, OnFailure, Probe, Replacement, RollingDeployment, Secret, SetAside,
 };
 
 /// How many percent of the requests the new instances get first, unless told.
@@ -352,13 +352,15 @@ fn gates(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagno
         }
         probes.push(Probe::Http { url, status, timeout: get(&timeout, 60) });
     }
-    if let Some(CommandGateConfig { run, timeout }) = given.command {
+    if let Some(CommandGateConfig { run, environment, timeout }) = given.command {
         if run.first().is_none_or(String::is_empty) {
             let place = format!("{pointer}/gates/command/run");
             let remedy = "write for instance [\"./smoke-test\", \"--quick\"]";
             found.push(Diagnostic::error(place, "there is no program").with_remedy(remedy));
         }
-        probes.push(Probe::Command { run, timeout: get(&timeout, 300) });
+        let environment = environment.into_iter().flatten();
+        let environment = environment.map(|(name, value)| (name, Secret(value.0))).collect();
+        probes.push(Probe::Command { run, environment, timeout: get(&timeout, 300) });
     }
     if config.pacing == Some(PacingName::Continuous) {
         for probe in &probes {

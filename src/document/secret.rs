@@ -20,8 +20,7 @@ fn without(root: &Value, schema: &Value, value: &Value) -> Value {
                 let Some(schema) = properties.and_then(|known| known.get(name)) else {
                     return Some((name.clone(), value.clone()));
                 };
-                let is_secret = is_sensitive(schema) || is_sensitive(resolve(root, schema));
-                (!is_secret).then(|| (name.clone(), without(root, schema, value)))
+                (!is_sensitive(root, schema)).then(|| (name.clone(), without(root, schema, value)))
             };
             Value::Object(object.iter().filter_map(keep).collect::<Map<_, _>>())
         }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::proto;
 use crate::document::config::{ProviderConfig, RollingDeploymentConfig};
-use crate::document::{SENSITIVE, resolve, schema, types};
+use crate::document::{is_sensitive, resolve, schema, types};
 use crate::schemas::VERSION;
 use crate::state::Computed;
 
@@ -118,7 +118,7 @@ fn attributes(root: &Value, object: &Value, presence: Option<Presence>) -> Vec<A
             name: name.clone(),
             kind: kind(root, schema, presence),
             presence: presence.unwrap_or(of_itself),
-            sensitive: schema[SENSITIVE] == true || resolve(root, schema)[SENSITIVE] == true,
+            sensitive: is_sensitive(root, schema),
             description: description(root, schema),
         }
     };

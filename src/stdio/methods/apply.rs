@@ -45,6 +45,7 @@ impl Session {
             let remedy = "delete this deployment, then create the other one";
             return refuse(vec![Diagnostic::error(place, words).with_remedy(remedy)]);
         }
+        self.providers.keep_in_mind(&params.prior);
         let caller = self.caller(&work, operation.operation_id.as_deref(), &params.prior);
         let looked = unless_stopped(&mut work.stop, self.prepare(&config, &caller)).await;
         let looked = looked.map_err(|_| limit.cancelled())?;

@@ -152,6 +152,7 @@ impl Operation<'_> {
         let promised =
             planned["target_revision"].as_str().filter(|_| !is_unknown("target_revision"));
         let value = pinned(&config.value, promised);
+        self.configured.providers.keep_in_mind(prior);
         let caller = self.provider.worker(prior);
         let operation = if prior.is_null() { "create" } else { "update" };
         let limit = config.timeouts[operation].as_str().and_then(DurationText::parse);

@@ -8,6 +8,8 @@ mod interrupted;
 mod misspelt;
 #[cfg(feature = "aws")]
 mod on_localstack;
+#[cfg(feature = "aws")]
+mod secrets;
 mod workspace;
 
 use std::process::Stdio;

@@ -33,7 +33,14 @@ fn alarms(bake: u64) -> Gates {
 
 fn command(script: &str) -> Gates {
     let run = ["sh", "-c", script].map(String::from).into();
-    Gates { probes: vec![Probe::Command { run, timeout: seconds(6000) }], ..Gates::default() }
+    Gates {
+        probes: vec![Probe::Command {
+            run,
+            environment: Default::default(),
+            timeout: seconds(6000),
+        }],
+        ..Gates::default()
+    }
 }
 
 impl Told {
@@ -149,8 +156,11 @@ async fn a_command_is_run_after_each_batch_and_knows_what_it_is_about() {
 #[tokio::test]
 async fn a_command_that_fails_cannot_be_started_or_takes_too_long_is_a_failure() {
     let mut missing = command("");
-    missing.probes =
-        vec![Probe::Command { run: vec!["/no/such/test".into()], timeout: seconds(6000) }];
+    missing.probes = vec![Probe::Command {
+        run: vec!["/no/such/test".into()],
+        environment: Default::default(),
+        timeout: seconds(6000),
+    }];
     let mut slow = command("sleep 1000 | cat");
     let Probe::Command { timeout, .. } = &mut slow.probes[0] else { unreachable!() };
     *timeout = seconds(1);

@@ -35,7 +35,7 @@ fn document(account: &Account, behaviours: &[Option<&str>]) {
     }
 }
 
-fn base(document_version: &str) -> Value {
+pub fn base(document_version: &str) -> Value {
     json!({
         "policy": "rolling", "batch_size_type": "percentage", "batch_size": 50,
         "poll_interval": "500ms",
@@ -48,14 +48,14 @@ fn base(document_version: &str) -> Value {
 }
 
 /// A group of four, or four plain instances, that `document_version` is run on.
-struct Fleet {
-    account: Account,
-    path: &'static str,
+pub struct Fleet {
+    pub account: Account,
+    pub path: &'static str,
     before: Value,
     target: Value,
 }
 
-fn fleet(is_plain: bool, behaviours: &[Option<&str>]) -> Option<Fleet> {
+pub fn fleet(is_plain: bool, behaviours: &[Option<&str>]) -> Option<Fleet> {
     let account = account()?;
     let mut times = times();
     times["command"] = json!(0.5);
@@ -76,7 +76,7 @@ fn fleet(is_plain: bool, behaviours: &[Option<&str>]) -> Option<Fleet> {
 }
 
 impl Fleet {
-    fn of(&self, mut wanted: Value) -> Value {
+    pub fn of(&self, mut wanted: Value) -> Value {
         let target = self.target.as_object().expect("a target");
         wanted.as_object_mut().expect("attributes").extend(target.clone());
         wanted
@@ -165,8 +165,13 @@ fn a_command_that_fails_is_told_with_its_output_and_undone() {
         }
         let first = fleet.account.run("apply", &fleet.of(base("1")));
         assert_eq!(first.code, 0, "{first:?}");
-        let ran = fleet.account.run("apply", &bad(fleet.of(base("2"))));
+        // To go back takes what it was run with before, which no document has any more.
+        let mut other = bad(fleet.of(base("2")));
+        other["replacement"]["run_command"]["parameters"]["Release"] = json!("hunter2");
+        let ran = fleet.account.run("apply", &other);
         assert_eq!(ran.code, 3, "{behaviour}: {ran:?}");
+        let everywhere = format!("{ran:?} {}", fleet.account.get(fleet.path));
+        assert!(!everywhere.contains("hunter2"), "{everywhere}");
         let why = report(&ran)["reason"].as_str().expect("a reason").to_owned();
         assert!(why.to_lowercase().contains(&words.to_lowercase()), "{why}");
         fleet.assert_all_ran(Some("1"));

@@ -1,64 +1,96 @@
 //! Commands that the Systems Manager runs on instances.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use rolling_provider::{ProviderError, Revision};
+use sha2::{Digest as _, Sha256};
 
 pub(super) const BASE: &str = "replacement/run_command";
 /// The longest revision that fits into the record beside all else there.
 const LONGEST: usize = 140;
+/// How many digits the hash of parameters has.
+const HASH: usize = 16;
 
 /// A document, and what it is run with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RunCommand {
     /// Its name, or the ARN of one that is shared.
     pub document: String,
     /// A number, `$LATEST` or `$DEFAULT`.
     pub version: String,
-    /// Values of its parameters, by name.
-    pub parameters: BTreeMap<String, String>,
+    /// Values of its parameters, by name. They may be secrets.
+    pub parameters: Parameters,
+    /// Values that it is known to have been run with before, to go back to.
+    pub earlier: Vec<Parameters>,
     /// How long it may take.
     pub timeout: Duration,
 }
 
+impl fmt::Debug for RunCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RunCommand({}:{})", self.document, self.version)
+    }
+}
+
 impl RunCommand {
-    /// `NAME:VERSION/PARAMETER=VALUE...`: all that it takes to run it again, in letters that a tag
-    /// of a load balancer can hold.
+    /// `NAME:VERSION/HASH`, in letters that a tag of a load balancer can hold. The hash is that of the
+    /// parameters, where there are any: their values may be secrets, and a revision is told
+    /// everywhere. That of a short or common value can be guessed.
     pub(super) fn revision(&self, version: &str) -> Result<Revision, ProviderError> {
         let mut text = format!("{}:{version}", escaped(&self.document));
-        for (name, value) in &self.parameters {
-            text.push_str(&format!("/{}={}", escaped(name), escaped(value)));
+        if !self.parameters.is_empty() {
+            text.push_str(&format!("/{}", hash(&self.parameters)));
         }
         if text.len() <= LONGEST {
             return Ok(Revision::new(text));
         }
         let words = format!(
-            "the document's name, version and parameters take {} characters, and the record has \
-             room for {LONGEST}",
+            "the document's name and version, with the hash of its parameters, take {} \
+             characters, and the record has room for {LONGEST}",
             text.len()
         );
-        let error =
-            ProviderError::invalid("check the command", format!("{BASE}/parameters"), words);
-        Err(error.with_remedy(
-            "keep long values in the document itself or in the Parameter Store, and give \
-             {{ssm:NAME}} as the value",
-        ))
+        let error = ProviderError::invalid("check the command", format!("{BASE}/document"), words);
+        Err(error.with_remedy("give the document a shorter name"))
+    }
+
+    /// The values with this hash among those that are known here.
+    pub(super) fn known(&self, wanted: Option<&str>) -> Option<Parameters> {
+        let Some(wanted) = wanted else { return Some(Parameters::new()) };
+        let all = std::iter::once(&self.parameters).chain(&self.earlier);
+        all.into_iter().find(|parameters| hash(parameters) == wanted).cloned()
     }
 }
 
 pub(super) type Parameters = BTreeMap<String, String>;
 
-/// The document, version and parameters of a revision.
-pub(super) fn parse(revision: &str) -> Option<(String, String, Parameters)> {
-    let mut parts = revision.split('/');
-    let (document, version) = parts.next()?.rsplit_once(':')?;
-    let mut parameters = Parameters::new();
-    for part in parts {
-        let (name, value) = part.split_once('=')?;
-        parameters.insert(plain(name)?, plain(value)?);
+/// The document, its version and the hash of its parameters, of a revision.
+pub(super) fn parse(revision: &str) -> Option<(String, String, Option<String>)> {
+    let (command, hash) = match revision.split_once('/') {
+        Some((command, hash)) => (command, Some(hash.to_owned())),
+        None => (revision, None),
+    };
+    let is_hash = |text: &String| text.len() == HASH && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if !hash.as_ref().is_none_or(is_hash) {
+        return None;
     }
-    Some((plain(document)?, version.to_owned(), parameters))
+    let (document, version) = command.rsplit_once(':')?;
+    Some((plain(document)?, version.to_owned(), hash))
+}
+
+/// The hash of parameters, in hexadecimal digits.
+pub(super) fn hash(parameters: &Parameters) -> String {
+    let mut digest = Sha256::new();
+    for (name, value) in parameters {
+        // With its length each part is told from the next.
+        for part in [name, value] {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+    }
+    let digest = digest.finalize();
+    digest.iter().take(HASH / 2).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Letters, digits, `_`, `.` and `-`; any other byte as `+` and two hexadecimal digits.
@@ -98,21 +130,36 @@ mod tests {
             document: "deploy".into(),
             version: "$LATEST".into(),
             parameters: parameters.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
+            earlier: Vec::new(),
             timeout: Duration::from_secs(60),
         }
     }
 
     #[test]
-    fn a_revision_has_all_that_it_takes_to_run_it_again() {
-        let command = command(&[("Version", "2.1"), ("Flags", "a b, c/d=e")]);
-        let revision = command.revision("3").expect("short");
-        assert_eq!(revision.as_str(), "deploy:3/Flags=a+20b+2C+20c+2Fd+3De/Version=2.1");
-        let (document, version, parameters) = parse(revision.as_str()).expect("one");
+    fn a_revision_tells_values_apart_and_tells_none() {
+        let first = command(&[("Version", "2.1"), ("Token", "hunter2")]);
+        let second = command(&[("Version", "2.2"), ("Token", "hunter2")]);
+        let (one, two) =
+            (first.revision("3").expect("short"), second.revision("3").expect("short"));
+        assert_ne!(one, two);
+        let (document, version, hash) = parse(one.as_str()).expect("one");
         assert_eq!((document.as_str(), version.as_str()), ("deploy", "3"));
-        assert_eq!(parameters, command.parameters);
+        for text in [one.to_string(), format!("{first:?}")] {
+            assert!(!text.contains("hunter2") && !text.contains("2.1"), "{text}");
+        }
+        // To go back takes the values, not their hash.
+        assert_eq!(first.known(hash.as_deref()), Some(first.parameters.clone()));
+        assert_eq!(second.known(hash.as_deref()), None);
+        let later = RunCommand { earlier: vec![first.parameters.clone()], ..second };
+        assert_eq!(later.known(hash.as_deref()), Some(first.parameters));
+        assert_eq!(later.known(None), Some(Parameters::new()));
         assert!(parse("ami-0a").is_none());
+        assert!(parse("deploy:3/Version=2.1").is_none());
         let allowed = |c: char| c.is_ascii_alphanumeric() || " _.:/=+-".contains(c);
-        assert!(revision.as_str().chars().all(allowed));
+        assert!(one.as_str().chars().all(allowed));
+        // Parts run into each other nowhere.
+        let (a, b) = (command(&[("a", "bc")]), command(&[("ab", "c")]));
+        assert_ne!(a.revision("1"), b.revision("1"));
     }
 
     #[test]
@@ -125,9 +172,11 @@ mod tests {
     }
 
     #[test]
-    fn more_than_the_record_can_hold_is_refused_at_the_parameters() {
+    fn more_than_the_record_can_hold_is_refused_and_values_have_no_limit() {
         let long = "x".repeat(200);
-        let error = command(&[("Version", &long)]).revision("3").expect_err("too long");
-        assert_eq!(error.attribute.as_deref(), Some("replacement/run_command/parameters"));
+        assert!(command(&[("Version", &long)]).revision("3").is_ok());
+        let command = RunCommand { document: long, ..command(&[]) };
+        let error = command.revision("3").expect_err("too long");
+        assert_eq!(error.attribute.as_deref(), Some("replacement/run_command/document"));
     }
 }

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::PoisonError;
 
 use aws_sdk_ssm::types::{
-    CommandInvocation, CommandInvocationStatus, CommandPluginStatus, DocumentStatus, DocumentType,
-    InstanceInformationStringFilter,
+    CommandFilter, CommandFilterKey, CommandInvocation, CommandInvocationStatus,
+    CommandPluginStatus, DocumentStatus, DocumentType, InstanceInformationStringFilter,
 };
 
 use rolling_provider::{ErrorKind, InstanceId, ProviderError, Revision, UpdateState};
 
 use super::Updates;
-use super::command::{BASE, Parameters, RunCommand, parse};
+use super::command::{BASE, Parameters, RunCommand, hash, parse};
 use crate::connect::Aws;
 use crate::error::from_sdk;
 
@@ -84,6 +84,39 @@ impl RunCommand {
     }
 }
 
+/// The parameters of `to`, by the commands that the Systems Manager remembers: it does for 30 days
+/// (<https://docs.aws.amazon.com/systems-manager/latest/userguide/monitor-commands.html>).
+///
+/// # Errors
+/// When it does not, or not any more.
+async fn sent_before(
+    aws: &Aws,
+    document: &str,
+    version: &str,
+    to: &Revision,
+) -> Result<Parameters, ProviderError> {
+    let wanted = parse(to.as_str()).and_then(|(_, _, hash)| hash);
+    let of = CommandFilter::builder().key(CommandFilterKey::DocumentName).value(document).build();
+    let of = of.map_err(|error| ProviderError::invalid("ListCommands", BASE, error.to_string()))?;
+    let mut pages = aws.ssm.list_commands().filters(of).into_paginator().items().send();
+    while let Some(found) = pages.next().await {
+        let found = found.map_err(|error| from_sdk("ssm", "ListCommands", &error))?;
+        let parameters = found.parameters().into_iter().flatten();
+        let parameters = parameters.map(|(name, values)| (name.clone(), values.join(",")));
+        let parameters: Parameters = parameters.collect();
+        if found.document_version() == Some(version) && Some(hash(&parameters)) == wanted {
+            return Ok(parameters);
+        }
+    }
+    let words = format!(
+        "what {to} was run with is not known: no parameter is kept but in the configuration, and \
+         the Systems Manager remembers no such command any more"
+    );
+    let error = ProviderError::invalid("SendCommand", format!("{BASE}/parameters"), words);
+    let error = error.with_remedy("apply with the parameters that it had");
+    Err(ProviderError { kind: ErrorKind::Refused, ..error })
+}
+
 /// # Errors
 /// When the Systems Manager does not reach one of these instances.
 pub(super) async fn refuse_unmanaged(aws: &Aws, ids: &[String]) -> Result<(), ProviderError> {
@@ -125,9 +158,13 @@ impl Updates {
         (to, token): (&Revision, &str),
         begun: &mut BTreeSet<String>,
     ) -> Result<(), ProviderError> {
-        let Some((document, version, parameters)) = parse(to.as_str()) else {
+        let Some((document, version, hash)) = parse(to.as_str()) else {
             let words = format!("{to} is no version of a document");
             return Err(ProviderError::invalid("SendCommand", BASE, words));
+        };
+        let parameters = match command.known(hash.as_deref()) {
+            Some(parameters) => parameters,
+            None => sent_before(aws, &document, &version, to).await?,
         };
         let timeout = i32::try_from(command.timeout.as_secs()).unwrap_or(i32::MAX);
         for ids in ids.chunks(A_CALL) {
