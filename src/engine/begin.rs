@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rolling_provider::ProviderError;
+use rolling_provider::{ErrorKind, ProviderError};
 
 use super::Rollout;
 use super::look::patiently;
@@ -51,6 +51,12 @@ impl Rollout {
             && self.record().is_some_and(|record| {
                 record.phase == Phase::Halted(Ending::Paused) && record.to == self.wanted
             })
+    }
+
+    /// What would keep any rollout from beginning on the fleet as it is just now, if the cloud says so.
+    pub async fn conflict(&self) -> Option<ProviderError> {
+        let refused = self.ask_whether_it_may(false).await.err();
+        refused.filter(|error| error.kind == ErrorKind::Conflict)
     }
 
     async fn ask_whether_it_may(&self, begins: bool) -> Result<(), ProviderError> {

@@ -144,7 +144,9 @@ impl Provider {
     async fn at_work_on(&self, providers: &Providers, prior: &Value) -> Vec<Diagnostic> {
         let config = lookable(&state::config_of(&plain(prior)));
         let looked = deployment::look(providers, &config, &self.looker(prior)).await;
-        looked.map(|rollout| at_work(&rollout)).unwrap_or_default()
+        let Ok(rollout) = looked else { return Vec::new() };
+        let conflict = rollout.conflict().await;
+        at_work(&rollout).into_iter().chain(conflict.as_ref().map(as_warning)).collect()
     }
 
     /// What a destruction would do to a rollout in progress.
