@@ -237,6 +237,49 @@ MUTANTS = [
     (25, "protected ones given back as surplus", "src/plan/batch.rs",
      "view.members.iter().filter(|m| !m.spared && !m.is_victim)",
      "view.members.iter().filter(|m| !m.is_victim)"),
+    # What Terraform is told; none of the promises.
+    (0, "what a user nests is no block", "src/terraform/schema.rs",
+     "            _ => Kind::Block(attributes(root, schema, presence)),",
+     "            _ => Kind::Object(attributes(root, schema, presence)),"),
+    (0, "a list of one block is no block", "src/document/block.rs",
+     "Value::Array(items) if items.len() == 1 && items[0].is_object() => {",
+     "Value::Array(items) if items.len() > 9 && items[0].is_object() => {"),
+    (0, "a plan that rolls nothing leaves the outcome open", "src/terraform/provider/plan.rs",
+     "if is_update && matches!(intent.rolls, Rolls::Nothing) {",
+     "if is_update && matches!(intent.rolls, Rolls::Nothing) && change.prior[\"id\"] == 0 {"),
+    (0, "a refresh takes the figures of a plan back", "src/terraform/provider.rs",
+     "    for name in PLANNED {\n        now[name] = prior[name].clone();\n    }\n",
+     ""),
+    (0, "a pause that somebody has ended stays one", "src/terraform/provider.rs",
+     "        _ if is_back => \"rolled_back\",",
+     "        _ if is_back => before,"),
+    (0, "who resumed it outside is not believed", "src/terraform/provider.rs",
+     "        _ if is_as_sought => \"succeeded\",",
+     "        _ if is_as_sought && !is_back => before,"),
+    (0, "what an apply keeps is not what a refresh sees", "src/terraform/provider/change.rs",
+     "        looked.ok().map(|rollout| Seen::of(&rollout))",
+     "        looked.ok().map(|rollout| Seen::of(&rollout)).filter(|_| false)"),
+    (0, "numbers go in binary", "src/terraform/value.rs",
+     "        Packed::Integer(number) => Packed::from(number.to_string()),",
+     "        Packed::Integer(number) => Packed::from(*number),"),
+    (0, "a plan does not tell who is at work", "src/terraform/provider/plan.rs",
+     "    if rollout.lease().is_none() {",
+     "    if rollout.lease().is_none_or(|_| true) {"),
+    (0, "what is not known of a version is not told", "src/terraform/provider/intent.rs",
+     "            Rolls::IfVersionChanges(seen.preview(&spec, &another_version()))",
+     "            Rolls::NotKnown(vec![seen.preview(&spec, &another_version()).target])"),
+    (0, "a time-out is a word like any other", "src/terraform/provider/change.rs",
+     "    if report.outcome == Outcome::Aborted {",
+     "    if report.outcome == Outcome::Failed {"),
+    (0, "secrets go into progress files", "src/document/secret.rs",
+     "                (!is_sensitive(root, schema)).then(",
+     "                schema.is_object().then("),
+    (0, "what is unknown of a provider is missing", "src/document/unknown.rs",
+     "    found.retain(|finding| !is_below(&finding.pointer, unknown) && !is_missing(finding));",
+     "    found.retain(|finding| !is_below(&finding.pointer, unknown) || is_missing(finding));"),
+    (0, "an error shows a secret", "src/document/check.rs",
+     "            let shown = if is_sensitive(self.root, schema) {",
+     "            let shown = if is_sensitive(self.root, &Value::Null) {"),
 ]
 
 
@@ -254,11 +297,11 @@ def test(folder: pathlib.Path) -> tuple[bool, str]:
     """Whether the tests pass, and the first ones that do not."""
     only = ["--no-default-features", "-p", "rolling", "--lib", "--test", "it"]
     if shutil.which("cargo-nextest"):
-        wanted = "kind(lib) + test(/^fast::(planner|rollout|gates|properties|meanwhile|frozen|guarded|commands|model|crash)::/)"
+        wanted = "kind(lib) + test(/^fast::(planner|rollout|gates|properties|meanwhile|frozen|guarded|commands|model|crash|planned|plugin)::/)"
         command = ["cargo", "nextest", "run", *only, "--fail-fast", "-E", wanted]
         noticed = r"^ +(?:FAIL|TIMEOUT|SIG\S+) \[.*\] (?:\(.*\) )?\S+ (\S+)$"
     else:
-        wanted = ["tests::", "properties", "meanwhile", "frozen", "guarded", "commands", "model", "crash", "planner", "rollout", "gates"]
+        wanted = ["tests::", "properties", "meanwhile", "frozen", "guarded", "commands", "model", "crash", "planner", "rollout", "gates", "planned", "plugin"]
         command = ["cargo", "test", "-q", *only, "--", *wanted]
         noticed = r"^(\S+) --- FAILED$"
     environment = dict(

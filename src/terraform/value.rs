@@ -288,6 +288,13 @@ mod tests {
         let received = Raw::receive(sent.as_ref(), &kind()).expect("a value");
         assert_eq!(received.to_json(&kind()).expect("a value"), read);
         assert_eq!(received.send(), sent, "to the byte");
+        let Packed::Map(entries) = &received.0 else { panic!("no object") };
+        let of = |name: &str| entries.iter().find(|(key, _)| key.as_str() == Some(name));
+        let list = Packed::Array(vec![
+            Packed::Map(vec![("size".into(), "3".into())]),
+            Packed::Map(vec![("size".into(), Packed::Nil)]),
+        ]);
+        assert_eq!(of("list").map(|(_, value)| value), Some(&list), "in decimal notation");
         let Packed::Map(entries) = raw.0 else { panic!("no object") };
         assert!(entries.contains(&("blocks".into(), Packed::Array(vec![]))), "never absent");
     }
