@@ -261,7 +261,7 @@ MUTANTS = [
      "        looked.ok().map(|rollout| Seen::of(&rollout)).filter(|_| false)"),
     (0, "numbers go in binary", "src/terraform/value.rs",
      "        Packed::Integer(number) => Packed::from(number.to_string()),",
-     "        Packed::Integer(number) => Packed::from(*number),"),
+     "        Packed::Integer(_) => packed.clone(),"),
     (0, "a plan does not tell who is at work", "src/terraform/provider/plan.rs",
      "    if rollout.lease().is_none() {",
      "    if rollout.lease().is_none_or(|_| true) {"),

@@ -86,7 +86,8 @@ impl Intent {
             }
             (Rolls::NotKnown(attributes), _) => {
                 let which = attributes.join(", ");
-                (format!("what this plan rolls is known only when {which} is"), None)
+                let is = if attributes.len() == 1 { "is" } else { "are" };
+                (format!("what this plan rolls is known only when {which} {is}"), None)
             }
         };
         with_warnings(Diagnostic::warning("", words), preview)

@@ -223,7 +223,9 @@ fn settle(change: &Change, live: &Live) -> Settled {
     let of_fleet = match (&preview, paused) {
         (_, Some(rollout)) => Some(paused_words(rollout)),
         (Some(preview), _) if !is_update => Some(of_creation(&name, preview)),
-        (_, None) if is_update => Some(intent.told(&name, preview.as_ref())),
+        (_, None) if is_update || !config.unknown.is_empty() => {
+            Some(intent.told(&name, preview.as_ref()))
+        }
         _ => None,
     };
     told.splice(0..0, of_fleet);
