@@ -133,6 +133,8 @@ pub struct Edge {
     pub owner: String,
     /// Whether an owner is known to be dead.
     pub is_gone: fn(&str) -> bool,
+    /// Whether a variable of the environment is set.
+    pub is_set: fn(&str) -> bool,
     /// What Terraform says in the environment.
     pub host: terraform::Host,
 }

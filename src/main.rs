@@ -39,6 +39,7 @@ fn main() -> ExitCode {
             return ExitCode::from(cli::INVALID);
         }
     };
-    let edge = Edge { clock, rollout_id, owner, is_gone, host };
+    let is_set = |name: &str| std::env::var_os(name).is_some();
+    let edge = Edge { clock, rollout_id, owner, is_gone, is_set, host };
     ExitCode::from(cli::run(std::env::args_os(), &edge))
 }

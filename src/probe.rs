@@ -137,7 +137,7 @@ async fn execute(
     };
     let ended = ended.map_err(|error| format!("cannot follow {program}: {error}"))?;
     let printed = [out, err].concat();
-    let printed = String::from_utf8_lossy(&printed);
+    let printed = without(environment, &String::from_utf8_lossy(&printed));
     let printed: Vec<char> = printed.trim().chars().collect();
     let told: String = printed[printed.len().saturating_sub(TOLD)..].iter().collect();
     let how = match ended.code() {
@@ -146,6 +146,13 @@ async fn execute(
     };
     let said = if told.is_empty() { how } else { format!("{how}: {told}") };
     if ended.success() { Ok(said) } else { Err(said) }
+}
+
+/// What a command printed, without what it was told in secret. What is shorter than four letters is
+/// too much like anything else.
+fn without(secrets: &BTreeMap<String, Secret>, printed: &str) -> String {
+    let secrets = secrets.values().map(|secret| secret.0.trim()).filter(|text| text.len() > 3);
+    secrets.fold(printed.to_owned(), |told, secret| told.replace(secret, "(sensitive)"))
 }
 
 /// Waits until a command has ended, whose output `reading` reads meanwhile; `None` where that is not

@@ -208,6 +208,11 @@ impl Record {
         (shown == ours || shown == before).then_some(found)
     }
 
+    /// A reason as a record keeps it: without what a tag cannot hold.
+    pub fn reason_of(text: &str) -> String {
+        fields::plain(text)
+    }
+
     /// How far it is, in a word.
     pub fn status(&self) -> &'static str {
         match self.phase {

@@ -6,7 +6,9 @@ use std::io;
 use serde_json::json;
 
 use super::apply::{exit_code, listen, shower};
-use super::{Edge, FAILED, Input, Output, Purpose, prepare_all, print_json, refuse, say, text};
+use super::{
+    Edge, FAILED, Input, Output, Purpose, follow, prepare_all, print_json, refuse, say, text,
+};
 use crate::control::Word;
 use crate::document::{Diagnostic, PROVIDER};
 use crate::engine::Commanded;
@@ -14,6 +16,11 @@ use crate::engine::Commanded;
 /// Exits with 0 where what was asked for is so. Else what was carried out here exits as `apply` does,
 /// and a word that changed nothing with 1. With what becomes of the rollout exits the engine at work.
 pub(super) async fn command(word: Word, input: &Input, edge: &Edge) -> u8 {
+    if word == Word::Resume
+        && let Some(found) = follow::lacks(&input.file, edge)
+    {
+        return refuse(input, &[found]);
+    }
     let prepared = match prepare_all(input, edge, Purpose::Tell).await {
         Ok(prepared) => prepared,
         Err(found) => return refuse(input, &found),

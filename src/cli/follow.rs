@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::apply::exit_code;
 use super::{Edge, FAILED, Input, Output, print_json, say};
+use crate::document::Diagnostic;
 use crate::event::Outcome;
 use crate::terraform::progress::Header;
 
@@ -24,6 +25,21 @@ pub(super) fn header(text: &str) -> Option<Header> {
 /// Whether `file` is progress.
 pub(super) fn is_progress(file: &Path) -> bool {
     std::fs::read_to_string(file).is_ok_and(|text| header(&text).is_some())
+}
+
+/// What a rollout that is told of in `file` cannot go on without, and is not to be found here.
+pub(super) fn lacks(file: &Path, edge: &Edge) -> Option<Diagnostic> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let wanted = header(&text)?.environment;
+    let missing: Vec<&str> =
+        wanted.iter().map(String::as_str).filter(|name| !(edge.is_set)(name)).collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let names = missing.join(", ");
+    let words = format!("the gate's command needs {names}, and no file keeps such values");
+    let remedy = format!("set {names} in the environment, and say it again");
+    Some(Diagnostic::error("", words).with_remedy(remedy))
 }
 
 /// Shows what has happened and what happens, to the end of the rollout, and exits as that ended.

@@ -23,6 +23,10 @@ pub struct Header {
     pub document: Value,
     /// The process at work, as [`crate::owner`] names it.
     pub owner: String,
+    /// Variables of the gate's command, which finds them in the environment of whoever goes on with
+    /// the rollout: their values are not in the document.
+    #[serde(default)]
+    pub environment: Vec<String>,
 }
 
 /// Tells what happens.

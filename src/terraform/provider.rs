@@ -26,6 +26,7 @@ use crate::deployment::{self, Looked, lookable};
 use crate::document::{self, Diagnostic, launch_template, normalised};
 use crate::engine::{Caller, Rollout, Stop};
 use crate::providers::Providers;
+use crate::record::Record;
 use crate::state::{self, PLANNED};
 
 /// The one resource type.
@@ -285,32 +286,48 @@ fn refreshed(prior: &Value, rollout: &Rollout) -> Value {
         return now;
     }
     now["target_revision"] = sought.clone();
-    if rollout.status().is_some() {
+    let before = prior["status"].as_str().unwrap_or_default();
+    if let Some((status, reason)) = rollout.status() {
+        if is_told_already(prior, rollout, status, reason.as_deref()) {
+            now["status"] = prior["status"].clone();
+            now["last_error"] = prior["last_error"].clone();
+        }
         return now;
     }
     let is_as_sought = now["deployed_revision"] == *sought;
     let is_back = !rollout.preview().changes;
-    let before = prior["status"].as_str().unwrap_or_default();
-    let status = match before {
+    let has_moved = now["deployed_revision"] != prior["deployed_revision"];
+    let somebody_has = |what: &str| json!(format!("somebody else has {what}"));
+    let (status, error) = match before {
         // The latest version is another one by now: the next plan rolls to that.
-        _ if is_as_sought && has_alias(prior) && !is_back => "pending",
-        _ if is_as_sought => "succeeded",
-        // Nothing is under way without a record: somebody else has ended it.
-        "rolled_back" | "failed" | "aborted" => before,
-        "succeeded" | "pending" => "pending",
-        _ if is_back => "rolled_back",
-        _ => "aborted",
+        _ if is_as_sought && has_alias(prior) && !is_back => ("pending", Value::Null),
+        _ if is_as_sought => ("succeeded", Value::Null),
+        "rolled_back" => (before, prior["last_error"].clone()),
+        "failed" | "aborted" if !(is_back && has_moved) => (before, prior["last_error"].clone()),
+        "succeeded" | "pending" => ("pending", prior["last_error"].clone()),
+        // Nothing is under way without a record.
+        _ if is_back => ("rolled_back", somebody_has("rolled it back")),
+        _ => ("aborted", somebody_has("given it up")),
     };
     if is_as_sought {
         // The state's configuration may be an older one, which knows of nothing newer.
         now["completed_revision"] = sought.clone();
     }
     now["status"] = json!(status);
-    now["last_error"] = match status {
-        "succeeded" => Value::Null,
-        _ => prior["last_error"].clone(),
-    };
+    now["last_error"] = error;
     now
+}
+
+/// Whether a state tells of the end that a record tells of, in more words. An apply that was stopped
+/// is over, and says why; to the record it is one to go on with.
+fn is_told_already(prior: &Value, rollout: &Rollout, status: &str, reason: Option<&str>) -> bool {
+    let before = prior["status"].as_str().unwrap_or_default();
+    if before == "aborted" && status == "interrupted" {
+        let to = rollout.record().map(|record| record.to.as_str());
+        return to == prior["target_revision"].as_str();
+    }
+    let told = prior["last_error"].as_str().map(Record::reason_of);
+    before == status && told == reason.map(Record::reason_of)
 }
 
 /// Whether a configuration asks for the latest or the default version, whatever that is.

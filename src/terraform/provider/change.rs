@@ -19,7 +19,7 @@ use crate::cli::text;
 use crate::deployment::{self, Ended, Looked, lookable};
 use crate::document::config::{DurationText, ProviderConfig, RollingDeploymentConfig};
 use crate::document::{launch_template, normalised, without_secrets};
-use crate::engine::NOTHING_DONE;
+use crate::engine::{NOTHING_DONE, UnderWay};
 use crate::event::{Outcome, Report};
 use crate::state::{self, PLANNED};
 use crate::stopping::{Stopping, stopped};
@@ -52,6 +52,32 @@ impl Provider {
         let looker = self.looker(state);
         let looked = deployment::look(&configured.providers, &lookable(config), &looker).await;
         looked.ok().map(|rollout| Seen::of(&rollout))
+    }
+
+    /// Makes sure that there is nothing to roll, as it was planned.
+    async fn still_nothing(
+        &self,
+        configured: &Configured,
+        prior: &Value,
+        planned: &Value,
+        config: &Config,
+    ) -> Result<(), Found> {
+        let kind = &schemas().resource;
+        let value = pinned(&config.value, planned["target_revision"].as_str());
+        let looker = self.looker(prior);
+        let looked = deployment::look(&configured.providers, &value, &looker).await;
+        let rollout = looked.map_err(|looked| all(&looked.into_diagnostics(), kind))?;
+        if !rollout.preview().changes {
+            return Ok(());
+        }
+        let name = &rollout.target().name;
+        let told = text::fleet(&rollout.instances());
+        let words = match rollout.under_way() {
+            Some(UnderWay { id, to, status }) => format!("rollout {id} to {to} is {status} on it"),
+            None => format!("now {told}"),
+        };
+        let words = format!("The plan is to roll nothing, and {name} has changed since: {words}");
+        Err(vec![convert::error(words, "Nothing was done. Plan again.")])
     }
 
     async fn carry_out(
@@ -144,8 +170,12 @@ impl Operation<'_> {
             Err(error) => return Rolled::not(before, vec![convert::error(error, "")]),
         };
         if unknown.is_empty() {
-            // Nothing was planned but to remember other timeouts.
-            return Rolled::not(planned_raw.clone(), Vec::new());
+            // Nothing was planned but to remember other settings.
+            let provider = self.provider;
+            return match provider.still_nothing(&self.configured, prior, &planned, config).await {
+                Ok(()) => Rolled { state: planned_raw.clone(), seen: None, found: Vec::new() },
+                Err(found) => Rolled::not(before, found),
+            };
         }
         let is_unknown =
             |name: &str| unknown.iter().any(|place| place.strip_prefix('/') == Some(name));
@@ -272,7 +302,10 @@ fn header(provider: &Provider, configured: &Configured, name: &str, config: &Val
         } },
     });
     // The process, not the operation: whether it lives is asked of this one.
-    Header { document, owner: provider.edge.owner.clone() }
+    let owner = provider.edge.owner.clone();
+    let environment = config.pointer("/gates/command/environment").and_then(Value::as_object);
+    let environment = environment.into_iter().flat_map(|names| names.keys().cloned()).collect();
+    Header { document, owner, environment }
 }
 
 /// `report` of a rollout that was stopped since its time was over, if it was.

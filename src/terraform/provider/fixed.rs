@@ -62,6 +62,10 @@ pub fn validate(asked: p::ResourceConfigRequest) -> p::Diagnostics {
                 false => document::partial(&config.value, &config.unknown),
             };
             found.extend(check_timeouts(&config.timeouts));
+            found.extend(config.computed.iter().map(|name| {
+                let words = "only the provider sets it";
+                Diagnostic::error(format!("/{name}"), words).with_remedy("leave it out")
+            }));
             all(&found, kind)
         }
         Err(found) => found,

@@ -48,6 +48,8 @@ pub struct Config {
     pub value: Value,
     pub unknown: Vec<String>,
     pub timeouts: Value,
+    /// What is set of what only the provider sets: Terraform leaves it to the provider to refuse that.
+    pub computed: Vec<&'static str>,
 }
 
 impl Config {
@@ -61,12 +63,14 @@ impl Config {
             Value::Object(attributes) => attributes.remove(TIMEOUTS).unwrap_or_default(),
             _ => return Err(fail("The host sent no configuration".into())),
         };
+        let mut computed = Vec::new();
         for name in OURS {
-            value.as_object_mut().map(|attributes| attributes.remove(name));
+            let given = value.as_object_mut().and_then(|attributes| attributes.remove(name));
+            computed.extend(given.filter(|given| !given.is_null()).map(|_| name));
         }
         let is_of_config = |place: &String| !place.starts_with(&format!("/{TIMEOUTS}"));
         let unknown = read.unknown.into_iter().filter(is_of_config).collect();
-        Ok(Config { raw, value: normalised(&value), unknown, timeouts })
+        Ok(Config { raw, value: normalised(&value), unknown, timeouts, computed })
     }
 }
 

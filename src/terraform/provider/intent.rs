@@ -73,6 +73,10 @@ impl Intent {
         // The fleet may have changed since it was seen.
         let live = live.filter(|live| self.wanted.as_ref().is_none_or(|to| *to == live.to));
         let (words, preview) = match (&self.rolls, live) {
+            (Rolls::Nothing, Some(live)) if live.changes => {
+                let words = "this plan rolls nothing, and is refused when it is applied";
+                (format!("{words}: {name} has changed since it was refreshed"), None)
+            }
             (Rolls::Nothing, _) => ("this plan rolls nothing".to_owned(), None),
             (Rolls::Fleet(_) | Rolls::NotKnown(_), Some(live)) if live.changes => {
                 (format!("this plan rolls {}", of(live)), Some(live))

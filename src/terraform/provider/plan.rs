@@ -198,7 +198,7 @@ fn settle(change: &Change, live: &Live) -> Settled {
         let planned = planned.with(&succeeded(prior, intent.wanted.as_ref()), attributes);
         let told = match planned == *prior_raw {
             true => Vec::new(),
-            false => vec![intent.told(&name, None)],
+            false => vec![intent.told(&name, preview.as_ref())],
         };
         let of = |(seen, wanted): (&Seen, &Revision)| seen.of_nothing_to_do(wanted);
         let seen = seen.as_ref().zip(intent.wanted.as_ref()).map(of);

@@ -54,6 +54,11 @@ fn a_pause_that_is_ended_outside_is_no_pause_any_more() {
         ("rollback", "rolled_back", json!("v2"), 10),
         ("abort", "aborted", Value::Null, 7),
     ] {
+        let whose = match word {
+            "resume" => "",
+            "rollback" => "somebody else has rolled it back",
+            _ => "aborted by ",
+        };
         let folder = tempfile::tempdir().expect("a folder");
         let plugin = fast(folder.path(), 500);
         let (state, four) = paused(&plugin);
@@ -63,6 +68,13 @@ fn a_pause_that_is_ended_outside_is_no_pause_any_more() {
         assert_eq!(now.found, []);
         assert_eq!(now.value["status"], status, "{word}: {}", now.value);
         assert_eq!(now.value["deployed_revision"], deployed, "{word}");
+        match word {
+            // The record tells.
+            "abort" => {
+                assert!(now.value["last_error"].as_str().is_some_and(|it| it.starts_with(whose)))
+            }
+            _ => assert_eq!(now.value["last_error"].as_str().unwrap_or_default(), whose, "{word}"),
+        }
         assert_eq!(now.value["target_revision"], "v4", "{word}: what the last apply was to bring");
         let state = now.state.expect("a state");
         assert_eq!(plugin.refresh(&state).state, Some(state.clone()), "{word}: it stays so");
@@ -78,21 +90,12 @@ fn a_pause_that_is_ended_outside_is_no_pause_any_more() {
         let without_checkpoint = with(&four, &json!({ "checkpoints": null }));
         let wanted = if left == 0 { &four } else { &without_checkpoint };
         let plan = plugin.plan(Some(&state), wanted);
-        let fleet = folder.path().join(".rolling");
-        let away = folder.path().join("away");
-        if left == 0 {
-            std::fs::rename(&fleet, &away).expect("a fleet out of reach");
-        }
         let applied = plugin.apply(Some(&state), &plan, wanted);
         assert_eq!(applied.found, []);
         assert_eq!(
             (&applied.value["status"], &applied.value["last_error"]),
             (&json!("succeeded"), &Value::Null)
         );
-        if left == 0 {
-            assert!(!fleet.exists(), "a cloud was asked");
-            std::fs::rename(&away, &fleet).expect("the fleet again");
-        }
         let state = applied.state.expect("a state");
         assert_eq!(plugin.refresh(&state).state, Some(state.clone()));
         let plan = plugin.plan(Some(&state), wanted);
@@ -203,4 +206,123 @@ fn a_plan_tells_who_is_at_work() {
         assert!(told.detail.contains("An apply waits for a sign of life, for 30s"), "{told:?}");
     }
     plugin.shut_down();
+}
+
+/// A plan that rolls nothing is no promise that there is nothing to roll when it is applied.
+#[test]
+fn a_plan_that_rolls_nothing_is_refused_where_the_fleet_has_changed_since() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plugin = fast(folder.path(), 500);
+    let state = created(&plugin, &config("v2"));
+    let smaller = with(&config("v2"), &json!({ "batch_size": 10 }));
+    let plan = plugin.plan(Some(&state), &smaller);
+    assert_eq!(plan.found[0].summary, "This plan rolls nothing");
+    assert_eq!(outside(folder.path(), "apply", &config("v9")).code, 0);
+    let applied = plugin.apply(Some(&state), &plan, &smaller);
+    let found = &applied.found[0];
+    assert!(found.is_error, "{found:?}");
+    let words = "The plan is to roll nothing, and web has changed since: now 10 of 10 on v9 serve";
+    assert_eq!(
+        (found.summary.as_str(), found.detail.as_str()),
+        (words, "Nothing was done. Plan again.")
+    );
+    assert_eq!(applied.state, Some(state.clone()));
+    // Without a refresh in between a plan knows, and says so.
+    let plan = plugin.plan(Some(&state), &smaller);
+    let words = "This plan rolls nothing, and is refused when it is applied: web has changed since";
+    assert!(plan.found[0].summary.starts_with(words), "{plan:?}");
+    let state = plugin.refresh(&state).state.expect("a state");
+    let plan = plugin.plan(Some(&state), &smaller);
+    assert!(plan.found[0].summary.starts_with("This plan rolls 10 of 10"), "{plan:?}");
+    plugin.shut_down();
+}
+
+/// However an apply has ended without success: that is what the next refresh finds.
+#[test]
+fn what_an_apply_that_failed_has_told_is_no_drift() {
+    for (how, change, words) in [
+        ("pause", json!({ "on_failure": "pause" }), "[502]"),
+        ("stop", json!({ "on_failure": "stop" }), "[502]"),
+        ("rollback", json!({}), "[502]"),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let plugin = fast(folder.path(), 500);
+        let state = created(&plugin, &config("v2"));
+        let bad = with(&config("v3"), &change);
+        let plan = plugin.plan(Some(&state), &bad);
+        let applied = plugin.apply(Some(&state), &plan, &bad);
+        let told = applied.value["last_error"].as_str().expect("an error");
+        assert!(told.contains(words), "{how}: {told}");
+        let state = applied.state.expect("a state");
+        let refreshed = plugin.refresh(&state);
+        assert_eq!(refreshed.value, applied.value, "{how}");
+        assert_eq!(refreshed.state, Some(state), "{how}");
+        plugin.shut_down();
+    }
+    // Out of time; then somebody goes back.
+    let folder = tempfile::tempdir().expect("a folder");
+    let plugin = fast(folder.path(), 500);
+    let state = created(&plugin, &config("v2"));
+    plugin.shut_down();
+    let plugin = fast(folder.path(), 20);
+    let four = with(&config("v4"), &json!({ "timeouts": { "update": "4s" } }));
+    // What was kept is in the state file, and comes back with it.
+    let state = plugin.refresh(&state).state.expect("a state");
+    let plan = plugin.plan(Some(&state), &four);
+    let applied = plugin.apply(Some(&state), &plan, &four);
+    assert_eq!(applied.value["last_error"], "timed out after 4s (timeouts.update)", "{applied:?}");
+    let state = applied.state.expect("a state");
+    assert_eq!(plugin.refresh(&state).state, Some(state.clone()));
+    plugin.shut_down();
+    let plugin = fast(folder.path(), 500);
+    outside(folder.path(), "rollback", &config("v4"));
+    let now = plugin.refresh(&state).value;
+    assert_eq!((&now["status"], &now["deployed_revision"]), (&json!("rolled_back"), &json!("v2")));
+    plugin.shut_down();
+}
+
+#[test]
+fn what_only_the_provider_sets_is_refused_in_a_configuration() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plugin = fast(folder.path(), 500);
+    let change = json!({ "floor": 3, "status": "x", "instance_ids": ["i-1"], "batches": [] });
+    let found = plugin.validate(&with(&config("v2"), &change));
+    let mut places: Vec<&str> = found.iter().map(|found| found.place.as_str()).collect();
+    places.sort_unstable();
+    assert_eq!(places, [".batches", ".floor", ".instance_ids", ".status"]);
+    assert!(found.iter().all(|found| found.summary.ends_with("only the provider sets it")));
+    plugin.shut_down();
+}
+
+/// The file of a rollout keeps no secret of its gate, and who goes on with it is told so.
+#[test]
+fn a_rollout_is_not_resumed_without_what_its_gate_needs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = rolling();
+    command.current_dir(folder.path()).env("ROLLING_PROGRESS_DIR", folder.path());
+    let plugin = Plugin::start_as(command.env("TMPDIR", folder.path()));
+    assert_eq!(plugin.configure(&json!({ "simulator": { "speed": 500 } })), []);
+    let script = "echo told $TOKEN; test -n \"$TOKEN\"";
+    let gated = json!({
+        "checkpoints": [{ "percentage": 30 }],
+        "gates": { "command": { "run": ["sh", "-c", script], "environment": { "TOKEN": "s3cret" } } },
+    });
+    let two = with(&config("v2"), &gated);
+    let plan = plugin.plan(None, &two);
+    let applied = plugin.apply(None, &plan, &two);
+    assert!(applied.found[0].summary.contains("is paused"), "{applied:?}");
+    let log = plugin.shut_down();
+    let file = folder.path().join("web.jsonl");
+    let told = std::fs::read_to_string(&file).expect("the file");
+    assert!(told.contains("told (sensitive)"), "{told}");
+    assert!(!told.contains("s3cret") && !log.contains("s3cret"), "{told} {log}");
+    let resume = |token: Option<&str>| {
+        let mut command = rolling();
+        command.current_dir(folder.path()).arg("resume").arg(&file);
+        run(command.envs(token.map(|token| ("TOKEN", token))))
+    };
+    let ran = resume(None);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.stderr.contains("the gate's command needs TOKEN"), "{ran:?}");
+    assert_eq!(resume(Some("s3cret")).code, 0);
 }
