@@ -186,6 +186,9 @@ mod tests {
              on v2 serve. Kept outside the fleet to be looked at: i-9. Still borrowed: 2 instances \
              of surge. state: resumed goes on, state: rolled_back goes back, state: aborted gives up"
         );
+        let mut short = report(Outcome::Failed);
+        short.size = 4;
+        assert!(ended(&short).contains("on v2 serve, 2 of the 4 wanted not launched"), "{short:?}");
         for outcome in [Outcome::Failed, Outcome::Aborted, Outcome::Locked] {
             assert!(ended(&report(outcome)).ends_with(next(outcome)), "{outcome:?}");
         }

@@ -51,7 +51,11 @@ impl Intent {
         if !config.unknown.is_empty() {
             return Intent { wanted: None, rolls: in_part(config, prior, seen) };
         }
-        let wanted = live.and_then(|live| promise(&config.value, prior, seen, live));
+        // There was nothing to look at, or no way to look.
+        let Some(live) = live else {
+            return Intent { wanted: None, rolls: Rolls::NotKnown(Vec::new()) };
+        };
+        let wanted = promise(&config.value, prior, seen, live);
         let (Some(seen), Some(spec)) = (seen, spec(&config.value)) else {
             return Intent { wanted, rolls: Rolls::NotKnown(Vec::new()) };
         };

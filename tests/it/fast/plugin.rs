@@ -366,7 +366,9 @@ fn what_is_not_known_yet_makes_the_outcome_unknown_and_asks_no_cloud() {
 
     // An unknown configuration of the provider itself.
     assert_eq!(plugin.configure(&json!({ "simulator": unknown() })), []);
-    assert_eq!(plugin.plan(Some(&state), &two).unknown.len(), 11, "all but the id");
+    let plan = plugin.plan(Some(&state), &two);
+    assert_eq!(plan.unknown.len(), 11, "all but the id");
+    assert_eq!(plan.found[0].summary, "What this plan rolls is known only when it is applied");
     assert_eq!(plugin.refresh(&state).state, Some(state));
     plugin.shut_down();
 }
