@@ -347,7 +347,9 @@ fn a_rollout_one_of_whose_rules_is_gone_is_told_and_put_back_and_not_gone_on_wit
         account.shared();
         let wanted = shifting(&made, "traffic_splitting", "2");
         let engine = start(&account, &wanted);
+        // Both rules are shifted by then: one of a listener, and its default.
         account.until_called("elbv2.ModifyRule", 1);
+        account.until_called("elbv2.ModifyListener", 1);
         kill(engine);
         let rules = made["rule_arns"].as_array().expect("rules");
         let is_default = |rule: &&Value| rule.as_str().is_some_and(|arn| arn.contains("default"));
