@@ -9,6 +9,8 @@ point, a second one after the step under way; the same command finishes the job 
 import json
 import signal
 import sys
+import threading
+from contextlib import contextmanager
 
 from rolling_client import RollingClient, RollingError
 
@@ -40,16 +42,29 @@ def deploy(client, name, request):
     # With what was planned, apply refuses if something else would come of it meanwhile.
     request = {**request, "planned": plan["planned"], "private": plan["private"]}
     apply = client.start("resource.apply", request, show)
-    while True:
-        try:
-            result = apply.result()
-            break
-        except KeyboardInterrupt:
-            print("stopping", flush=True)
-            client.cancel(apply.id)
+
+    def stop():
+        print("stopping", flush=True)
+        client.cancel(apply.id)
+
+    # In a thread: a handler may run in the middle of a write, and raise in that of another one.
+    with signals(lambda *_: threading.Thread(target=stop).start()):
+        result = apply.result()
     refused(result)
     print(f"{name}: {result['status']}")
     return EXIT_CODES[result["status"]]
+
+
+@contextmanager
+def signals(handler):
+    """Ctrl-C and SIGTERM come to `handler` meanwhile, however soon after one another."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, former in zip(numbers, before):
+            signal.signal(number, former)
 
 
 def show(progress):
