@@ -43,7 +43,9 @@ fn a_secret_is_in_the_states_own_attribute_and_nowhere_else() {
     let ran = workspace.apply(&[]);
     assert_eq!((plan.code, ran.code), (2, 0), "{plan:?} {ran:?}");
     let again = workspace.plan(&["-refresh-only"]);
-    assert_eq!(again.code, 0, "{again:?}");
+    // Not by its exit code: with two sensitive values, of any provider, Terraform keeps their paths
+    // in an order by chance and takes another order for a change.
+    assert!(again.stdout.contains("No changes."), "{again:?}");
     // What it was told to.
     let sent = fleet.account.parameters("SendCommand");
     assert!(sent.iter().all(|call| call["Parameters"]["Release"] == json!([SECRET])), "{sent:?}");
