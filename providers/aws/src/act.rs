@@ -120,22 +120,12 @@ impl AutoScalingGroupFleet {
                 sent.map(drop).map_err(|error| from_sdk("ec2", "CreateTags", &error))
             }
             Action::Deregister { target_group, instances } => {
-                let call = self.aws.elb.deregister_targets();
-                call.target_group_arn(target_group.as_str())
-                    .set_targets(Some(instances.iter().map(target).collect()))
-                    .send()
-                    .await
-                    .map(drop)
-                    .map_err(|error| from_sdk("elasticloadbalancing", "DeregisterTargets", &error))
+                let targets: Vec<_> = instances.iter().map(target).collect();
+                self.aws.deregister(target_group.as_str(), &targets).await
             }
             Action::Register { target_group, instances } => {
-                let call = self.aws.elb.register_targets();
-                call.target_group_arn(target_group.as_str())
-                    .set_targets(Some(instances.iter().map(target).collect()))
-                    .send()
-                    .await
-                    .map(drop)
-                    .map_err(|error| from_sdk("elasticloadbalancing", "RegisterTargets", &error))
+                let targets: Vec<_> = instances.iter().map(target).collect();
+                self.aws.register(target_group.as_str(), &targets).await
             }
             Action::Update { .. } | Action::Confirm { .. } => {
                 in_place::perform(&self.aws, self.updates.as_ref(), action).await

@@ -154,10 +154,12 @@ fn target_health(health: &SdkHealth) -> TargetHealth {
     let state = match health.state() {
         Some(TargetHealthStateEnum::Healthy) => TargetState::Healthy,
         Some(TargetHealthStateEnum::Initial) => TargetState::Initial,
-        Some(TargetHealthStateEnum::Unhealthy) => TargetState::Unhealthy,
-        Some(TargetHealthStateEnum::Draining | TargetHealthStateEnum::UnhealthyDraining) => {
-            TargetState::Draining
+        // A Network Load Balancer lets connections to an unhealthy target finish. It is registered
+        // all the same, and healthy again when its checks pass.
+        Some(TargetHealthStateEnum::Unhealthy | TargetHealthStateEnum::UnhealthyDraining) => {
+            TargetState::Unhealthy
         }
+        Some(TargetHealthStateEnum::Draining) => TargetState::Draining,
         Some(TargetHealthStateEnum::Unused) => TargetState::Unused,
         _ => TargetState::Unavailable,
     };
@@ -208,6 +210,13 @@ mod tests {
         ]);
         assert_eq!(found[&InstanceId::new("i-1")].state, TargetState::Initial);
         assert_eq!(found[&InstanceId::new("i-2")].state, TargetState::Draining);
+    }
+
+    #[test]
+    fn one_that_a_network_load_balancer_drains_for_it_is_unhealthy_has_not_left() {
+        let state = TargetHealthStateEnum::UnhealthyDraining;
+        let found = health(&[described("i-1", 80, state, None)]);
+        assert_eq!(found[&InstanceId::new("i-1")].state, TargetState::Unhealthy);
     }
 
     #[test]

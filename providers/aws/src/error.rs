@@ -21,20 +21,29 @@ const THROTTLED: [&str; 10] = [
     "EC2ThrottledException",
 ];
 /// Codes by which a group says that it is busy with something else just now.
-/// S3 says that a request did not come to its end.
-const BUSY: [&str; 4] =
-    ["ScalingActivityInProgress", "ResourceContention", "ResourceInUse", "RequestTimeout"];
+/// S3 says that a request did not come to its end. A target that does not run will be seen to be
+/// gone, or runs a moment later.
+const BUSY: [&str; 5] = [
+    "ScalingActivityInProgress",
+    "ResourceContention",
+    "ResourceInUse",
+    "RequestTimeout",
+    INVALID_TARGET,
+];
+/// `RegisterTargets` takes none of its targets when one of them does not exist or does not run.
+pub(crate) const INVALID_TARGET: &str = "InvalidTarget";
 /// Codes by which S3 says that an object is not, or not just now, as a call wants it.
 const CHANGED: [&str; 3] = [PRECONDITION_FAILED, "ConditionalRequestConflict", "OperationAborted"];
 pub(crate) const PRECONDITION_FAILED: &str = "PreconditionFailed";
 /// Codes by which EC2 says that it has no room for a launch just now.
-const NO_CAPACITY: [&str; 9] = [
+const NO_CAPACITY: [&str; 10] = [
     "InsufficientInstanceCapacity",
     "InsufficientHostCapacity",
     "InsufficientReservedInstanceCapacity",
     "InsufficientFreeAddressesInSubnet",
     "InstanceLimitExceeded",
     "MaxSpotInstanceCountExceeded",
+    "ReservationCapacityExceeded",
     "SpotMaxPriceTooLow",
     "UnfulfillableCapacity",
     "VcpuLimitExceeded",

@@ -20,6 +20,7 @@ mod refuse;
 mod resolve;
 mod skew;
 mod target_groups;
+mod targets;
 mod template;
 mod traffic;
 #[cfg(test)]

@@ -10,6 +10,8 @@ use crate::error::from_sdk;
 
 /// What AWS says of target groups that are not there.
 const NO_TARGET_GROUP: &str = "TargetGroupNotFound";
+/// Elastic Load Balancing describes at most so many by name at once: "Maximum number of items: 20".
+pub(crate) const MOST_ARNS: usize = 20;
 const DRAIN: &str = "deregistration_delay.timeout_seconds";
 
 impl Aws {
@@ -19,18 +21,17 @@ impl Aws {
         arns: &[String],
         place: impl Fn(&str) -> String,
     ) -> Result<Vec<TargetGroup>, ProviderError> {
-        if arns.is_empty() {
-            return Ok(Vec::new());
-        }
-        let call = self.elb.describe_target_groups();
-        let answer =
-            call.set_target_group_arns(Some(arns.to_vec())).send().await.map_err(|error| {
+        let mut groups = Vec::new();
+        for chunk in arns.chunks(MOST_ARNS) {
+            let call = self.elb.describe_target_groups();
+            let sent = call.set_target_group_arns(Some(chunk.to_vec())).send().await;
+            let answer = sent.map_err(|error| {
                 from_sdk("elasticloadbalancing", "DescribeTargetGroups", &error)
             })?;
-        let mut groups = Vec::new();
-        for described in answer.target_groups() {
-            let place = place(described.target_group_arn().unwrap_or_default());
-            groups.push(self.target_group(described, place).await?);
+            for described in answer.target_groups() {
+                let place = place(described.target_group_arn().unwrap_or_default());
+                groups.push(self.target_group(described, place).await?);
+            }
         }
         Ok(groups)
     }

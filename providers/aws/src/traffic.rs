@@ -7,6 +7,7 @@ use rolling_provider::{ProviderError, TargetGroup, TargetGroupId};
 
 use crate::connect::Aws;
 use crate::error::from_sdk;
+use crate::target_groups::MOST_ARNS;
 
 const RULES: &str = "traffic/listener_rule_arns";
 const SECOND: &str = "traffic/second_target_group_arn";
@@ -215,17 +216,18 @@ impl Aws {
     }
 
     async fn describe_rules(&self, arns: &[String]) -> Result<Vec<Rule>, ProviderError> {
+        let mut found = Vec::new();
         // Of none in particular it would tell of all.
-        if arns.is_empty() {
-            return Ok(Vec::new());
+        for chunk in arns.chunks(MOST_ARNS) {
+            let sent = self.elb.describe_rules().set_rule_arns(Some(chunk.to_vec())).send().await;
+            let answer = sent.map_err(|error| {
+                let error = from_sdk("elasticloadbalancing", "DescribeRules", &error);
+                let attribute = error.attribute.clone().or(Some(RULES.into()));
+                ProviderError { attribute, ..error }
+            })?;
+            found.extend(answer.rules.unwrap_or_default());
         }
-        let sent = self.elb.describe_rules().set_rule_arns(Some(arns.to_vec())).send().await;
-        let answer = sent.map_err(|error| {
-            let error = from_sdk("elasticloadbalancing", "DescribeRules", &error);
-            let attribute = error.attribute.clone().or(Some(RULES.into()));
-            ProviderError { attribute, ..error }
-        })?;
-        Ok(answer.rules.unwrap_or_default())
+        Ok(found)
     }
 }
 

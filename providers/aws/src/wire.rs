@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_ec2::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
-use rolling_provider::{Action, Clock, Effect, ErrorKind, Fleet as _, Timestamp};
+use rolling_provider::{Action, Clock, Effect, ErrorKind, Fleet as _, InstanceId, Timestamp};
 
 use crate::connect::ec2_config;
 use crate::skew::Skew;
@@ -141,6 +141,63 @@ fn group_of(ids: &[&str]) -> String {
 
 fn terminate() -> Action {
     Action::Terminate { instance: "i-1".into(), decrement: false }
+}
+
+fn put_in(count: usize) -> Action {
+    let instances = (0..count).map(|number| InstanceId::new(format!("i-{number}"))).collect();
+    Action::Register { target_group: "tg".into(), instances }
+}
+
+fn targets(body: &str) -> usize {
+    body.matches("Targets.member.").count()
+}
+
+#[tokio::test]
+async fn targets_go_in_and_out_by_the_hundred() {
+    let (fleet, asked) = fleet(|_| Some((200, "<RegisterTargetsResponse/>".into())));
+    fleet.act(&put_in(201)).await.expect("all of them");
+    let out = match put_in(101) {
+        Action::Register { target_group, instances } => {
+            Action::Deregister { target_group, instances }
+        }
+        other => other,
+    };
+    fleet.act(&out).await.expect("all of them");
+    let sizes: Vec<usize> =
+        asked.lock().expect("the log").iter().map(|body| targets(body)).collect();
+    assert_eq!(sizes, [100, 100, 1, 100, 1]);
+}
+
+#[tokio::test]
+async fn target_groups_are_described_by_twenty() {
+    let (fleet, asked) = fleet(|_| {
+        let result = "<DescribeTargetGroupsResult></DescribeTargetGroupsResult>";
+        Some((
+            200,
+            format!("<DescribeTargetGroupsResponse>{result}</DescribeTargetGroupsResponse>"),
+        ))
+    });
+    let arns: Vec<String> = (0..41).map(|number| format!("arn{number}")).collect();
+    fleet.look_up_target_groups(&arns).await.expect("none of them");
+    let asked = asked.lock().expect("the log");
+    let sizes = asked.iter().map(|body| body.matches("TargetGroupArns.member.").count());
+    assert_eq!(sizes.collect::<Vec<_>>(), [20, 20, 1]);
+}
+
+#[tokio::test]
+async fn one_target_that_does_not_run_keeps_no_other_out_and_is_tried_again() {
+    let (fleet, asked) = fleet(|body| {
+        // It is one of the hundred, or on its own.
+        if body.contains("=i-1&") || body.ends_with("=i-1") {
+            return refusal(400, "InvalidTarget", "'i-1' is not in a running state");
+        }
+        Some((200, "<RegisterTargetsResponse/>".into()))
+    });
+    let error = fleet.act(&put_in(3)).await.expect_err("i-1 does not run");
+    assert_eq!((error.kind, error.effect), (ErrorKind::Transient, Effect::NotApplied));
+    let asked = asked.lock().expect("the log");
+    let sizes: Vec<usize> = asked.iter().map(|body| targets(body)).collect();
+    assert_eq!(sizes, [3, 1, 1, 1]);
 }
 
 #[tokio::test]

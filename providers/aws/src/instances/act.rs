@@ -44,14 +44,10 @@ impl InstancesFleet {
                 done("ec2", "CreateTags", call.send().await)
             }
             Action::Deregister { instances, .. } => {
-                let call = elb.deregister_targets().target_group_arn(arn);
-                let call = call.set_targets(Some(self.targets_of(instances)));
-                done("elasticloadbalancing", "DeregisterTargets", call.send().await)
+                self.aws.deregister(arn, &self.targets_of(instances)).await
             }
             Action::Register { instances, .. } => {
-                let call = elb.register_targets().target_group_arn(arn);
-                let call = call.set_targets(Some(self.targets_of(instances)));
-                done("elasticloadbalancing", "RegisterTargets", call.send().await)
+                self.aws.register(arn, &self.targets_of(instances)).await
             }
             Action::Terminate { instance, .. } => {
                 let call = ec2.terminate_instances().instance_ids(instance.as_str());

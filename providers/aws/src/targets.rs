@@ -1,0 +1,69 @@
+//! Who is in a target group: put in and taken out, in calls of a size that AWS takes.
+
+use aws_sdk_elasticloadbalancingv2::types::TargetDescription;
+use rolling_provider::ProviderError;
+
+use crate::connect::Aws;
+use crate::error::{INVALID_TARGET, from_sdk};
+
+/// So many targets a call. AWS names no limit, and refuses large calls now and then: Kubernetes'
+/// cloud provider has settled on this (kubernetes/kubernetes#101592).
+const MOST_TARGETS: usize = 100;
+
+impl Aws {
+    /// # Errors
+    /// Those of `RegisterTargets`. One target that is refused keeps none of the others out.
+    pub(crate) async fn register(
+        &self,
+        arn: &str,
+        targets: &[TargetDescription],
+    ) -> Result<(), ProviderError> {
+        for chunk in targets.chunks(MOST_TARGETS) {
+            match self.register_at_once(arn, chunk).await {
+                // It does not say which one, and has taken none.
+                Err(error) if is_of_one(&error) && chunk.len() > 1 => {
+                    let mut refused = None;
+                    for one in chunk {
+                        match self.register_at_once(arn, std::slice::from_ref(one)).await {
+                            Err(error) if is_of_one(&error) => refused = Some(error),
+                            done => done?,
+                        }
+                    }
+                    refused.map_or(Ok(()), Err)?;
+                }
+                done => done?,
+            }
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// Those of `DeregisterTargets`.
+    pub(crate) async fn deregister(
+        &self,
+        arn: &str,
+        targets: &[TargetDescription],
+    ) -> Result<(), ProviderError> {
+        for chunk in targets.chunks(MOST_TARGETS) {
+            let call = self.elb.deregister_targets().target_group_arn(arn);
+            let sent = call.set_targets(Some(chunk.to_vec())).send().await;
+            sent.map_err(|error| from_sdk("elasticloadbalancing", "DeregisterTargets", &error))?;
+        }
+        Ok(())
+    }
+
+    async fn register_at_once(
+        &self,
+        arn: &str,
+        targets: &[TargetDescription],
+    ) -> Result<(), ProviderError> {
+        let call = self.elb.register_targets().target_group_arn(arn);
+        let sent = call.set_targets(Some(targets.to_vec())).send().await;
+        sent.map(drop).map_err(|error| from_sdk("elasticloadbalancing", "RegisterTargets", &error))
+    }
+}
+
+/// Whether it is about one target and not about the call: one that does not run (any more), say.
+fn is_of_one(error: &ProviderError) -> bool {
+    error.code.as_deref().is_some_and(|code| code.starts_with(INVALID_TARGET))
+}
