@@ -141,6 +141,8 @@ impl Drop for Account {
         }
         let beyond: Vec<String> = self.called().difference(&policy()).cloned().collect();
         assert_eq!(beyond, Vec::<String>::new(), "not in docs/iam-policy.json");
+        let refused = self.get("violations");
+        assert_eq!(refused, serde_json::json!([]), "AWS would not take these requests");
     }
 }
 
@@ -235,6 +237,9 @@ impl Account {
         ureq::post(self.endpoint)
             .header("Authorization", signed)
             .header("Content-Type", "application/x-www-form-urlencoded")
+            .config()
+            .http_status_as_error(false)
+            .build()
             .send(form)
             .expect("the service answers");
     }
@@ -285,6 +290,20 @@ impl Account {
 
     pub fn count(&self, action: &str) -> u64 {
         self.get("counts")[action].as_u64().unwrap_or_default()
+    }
+
+    /// What AWS would have refused of the calls so far, which is forgotten with that.
+    #[allow(dead_code, reason = "the benchmarks share this file")]
+    pub fn violations(&self) -> Vec<String> {
+        let found = self.get("violations");
+        let mut answer = ureq::delete(self.door("violations")).call().expect("the door answers");
+        answer.body_mut().read_to_string().expect("text");
+        found
+            .as_array()
+            .expect("them")
+            .iter()
+            .map(|it| it.as_str().expect("words").to_owned())
+            .collect()
     }
 
     /// Every call so far, in order.

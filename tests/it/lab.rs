@@ -17,3 +17,4 @@ pub mod scale;
 pub mod sizes;
 pub mod traffic;
 pub mod updates;
+mod validation;

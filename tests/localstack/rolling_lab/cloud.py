@@ -128,6 +128,7 @@ class Account:
         self.worlds: dict[str, World] = {}
         self.calls: deque = deque(maxlen=100_000)
         self.counts: Counter = Counter()
+        self.violations: list[str] = []  # requests that AWS would not take, in words
         self.lock = threading.RLock()
 
     def log_call(self, call: dict) -> None:

@@ -48,6 +48,15 @@ def calls(request: Request, account_id: str) -> Response:
     return answer(list(known.calls))
 
 
+def violations(request: Request, account_id: str) -> Response:
+    """What AWS would have refused; DELETE has them forgotten."""
+    known = account(account_id).violations
+    found = list(known)
+    if request.method == "DELETE":
+        known.clear()
+    return answer(found)
+
+
 def counts(request: Request, account_id: str) -> Response:
     """How many calls there were, by action: tests ask for this again and again."""
     return answer(dict(account(account_id).counts))
@@ -285,6 +294,7 @@ ROUTES = {
     "times": times,
     "calls": calls,
     "counts": counts,
+    "violations": violations,
     "faults": faults,
     "timeline": timeline,
     "groups/<name>": group,

@@ -24,6 +24,7 @@ def register(context: RequestContext, request: dict) -> dict:
         world.advance(now())
         arn = request["TargetGroupArn"]
         group = known_group(world, arn)
+        # One that is refused keeps all of them out.
         for target in request["Targets"]:
             instance = world.find(target["Id"])
             waits = target["Id"] in world.plain and not instance.in_service
@@ -35,6 +36,7 @@ def register(context: RequestContext, request: dict) -> dict:
                     400,
                     True,
                 )
+        for target in request["Targets"]:
             world.register(arn, target["Id"], world.now, port_of(group, target))
     return {}
 

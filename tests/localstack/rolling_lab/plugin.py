@@ -2,6 +2,7 @@
 
 from localstack.aws.handlers import (
     run_custom_response_handlers,
+    serve_custom_exception_handlers,
     serve_custom_service_request_handlers,
 )
 from localstack.aws.skeleton import Skeleton
@@ -94,7 +95,7 @@ def tell_the_time():
 # Before the services are loaded.
 @hooks.on_infra_start(priority=10)
 def open_lab():
-    from . import compat, faults, forwarding, plain
+    from . import compat, faults, forwarding, plain, validation
     from .door import ROUTES
 
     faults.know_connections()
@@ -107,8 +108,10 @@ def open_lab():
 
     stock.mend()
     serve_custom_service_request_handlers.append(note_time)
+    serve_custom_service_request_handlers.append(validation.before)
     serve_custom_service_request_handlers.append(plain.before)
     serve_custom_service_request_handlers.append(faults.before)
+    serve_custom_exception_handlers.append(validation.unreadable)
     run_custom_response_handlers.append(log_call)
     run_custom_response_handlers.append(faults.after)
     for path, handler in (ROUTES | plain.ROUTES | api_volumes.ROUTES).items():
