@@ -269,7 +269,7 @@ impl Rollout {
         let started = self.begin(&mut emit);
         let outcome = match self.spec.engine {
             Engine::Rolling => self.hold_and_drive(|_| true, &mut stop, &mut emit).await,
-            Engine::InstanceRefresh => self.refresh_and_follow(&mut stop, &mut emit).await,
+            Engine::InstanceRefresh { .. } => self.refresh_and_follow(&mut stop, &mut emit).await,
         };
         self.finish(outcome, started, &mut emit)
     }

@@ -9,7 +9,8 @@ mod follow;
 mod translate;
 
 pub use follow::{
-    Next, cause, is_done, leads_there, next, old, patience, status, told, unhealthy, verdict,
+    Idle, Next, cause, idle, is_done, leads_there, next, old, patience, status, told, unhealthy,
+    verdict,
 };
 pub use translate::{Bounds, bounds, phrases, preferences};
 

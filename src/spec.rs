@@ -54,7 +54,11 @@ pub enum Engine {
     #[default]
     Rolling,
     /// EC2 Auto Scaling, by an instance refresh of its own: [`crate::refresh`].
-    InstanceRefresh,
+    InstanceRefresh {
+        /// How long a new instance is to be in service before it counts. `None`: for as long as the
+        /// group itself says.
+        warmup: Option<Duration>,
+    },
 }
 
 /// What must hold for a rollout to go on, besides the health of its instances. A rollout that

@@ -113,9 +113,12 @@ pub struct RollingDeploymentConfig {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HealthConfig {
-    /// How long an instance must serve without a break before it counts (soak). Default `10s`.
+    /// How long an instance must serve without a break before it counts (soak). Default `10s`. With
+    /// engine `instance_refresh` it is its warm-up; by default the group's own.
     pub min_healthy_time: Option<DurationText>,
-    /// How long after its launch an instance may take to serve. Default `10m`.
+    /// How long after its launch an instance may take to serve. Default `10m`. With engine
+    /// `instance_refresh` it counts once AWS calls the refresh successful; until then AWS's own rule
+    /// does: an hour in which nothing gets healthy.
     pub healthy_timeout: Option<DurationText>,
 }
 

@@ -59,7 +59,9 @@ pub fn deployment(
     let spec = RollingDeployment {
         engine: match config.engine {
             None | Some(EngineName::Rolling) => Engine::Rolling,
-            Some(EngineName::InstanceRefresh) => Engine::InstanceRefresh,
+            Some(EngineName::InstanceRefresh) => Engine::InstanceRefresh {
+                warmup: health.min_healthy_time.as_ref().map(DurationText::get),
+            },
         },
         policy,
         replacement,

@@ -26,14 +26,12 @@ fn untranslatable(
     config: &RollingDeploymentConfig,
 ) -> Vec<(&'static str, &'static str, &'static str)> {
     let group = config.auto_scaling_group.as_ref();
-    let health = config.health.as_ref();
     let gates = config.gates.as_ref();
     let shifts = matches!(config.policy, PolicyName::TrafficSplitting | PolicyName::BlueGreen);
     let is_more = |given: Option<u32>, than| given.is_some_and(|given| given > than);
     let pauses = config.pause_between_batches.as_ref().is_some_and(|time| !time.get().is_zero());
     let suspends = config.suspend_processes.as_ref().is_some_and(|names| !names.is_empty());
     let completes = config.lifecycle_hooks == Some(LifecycleHooksName::Complete);
-    let times_out = health.is_some_and(|health| health.healthy_timeout.is_some());
     let only_groups = "only Auto Scaling groups have instance refreshes";
     let cases = [
         (config.target_group.is_some(), "target_group", only_groups, "roll with engine rolling"),
@@ -78,13 +76,6 @@ fn untranslatable(
             "pause_between_batches",
             "an instance refresh does not pause between batches",
             "use checkpoints with a pause, or roll with engine rolling",
-        ),
-        (
-            times_out,
-            "health/healthy_timeout",
-            "an instance refresh gives up by its own rule: after an hour in which nothing gets \
-             healthy",
-            LEAVE_OUT,
         ),
         (
             is_more(config.failure_threshold, 1),

@@ -37,7 +37,11 @@ impl Rollout {
             return self.fail(format!("the instance refresh was over before it could {name}"));
         }
         let id = match self.next() {
-            Next::Nothing => return Outcome::Succeeded,
+            Next::Nothing => {
+                let to = self.wanted.clone();
+                let words = |left| format!("there is nothing to replace for {to}, and {left}");
+                return self.conclude_served(words, Shown::default(), stop, emit).await;
+            }
             Next::Foreign(refresh) => {
                 let reason = foreign(refresh);
                 return self.leave_alone(reason);
@@ -223,7 +227,8 @@ impl Rollout {
                 self.tell_of_turning_back(&found, unhealthy.as_deref(), emit).await;
             }
             if let Some(outcome) = refresh::verdict(&found) {
-                return self.conclude(outcome, &found, unhealthy.as_deref(), stop, emit).await;
+                let why = unhealthy.as_deref();
+                return self.conclude(outcome, &found, why, shown, stop, emit).await;
             }
             if now.since(moved) > patience {
                 let reason = format!(
@@ -272,20 +277,19 @@ impl Rollout {
         outcome: Outcome,
         found: &Refresh,
         unhealthy: Option<&str>,
+        shown: Shown,
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
     ) -> Outcome {
         if outcome == Outcome::Succeeded {
-            return match self.settle(stop, emit).await {
-                None => Outcome::Succeeded,
-                Some(left) => {
-                    let id = &found.id;
-                    self.fail(format!("instance refresh {id} is {}, and {left}", found.status))
-                }
-            };
+            let words =
+                |left| format!("instance refresh {} is {}, and {left}", found.id, found.status);
+            return self.conclude_served(words, shown, stop, emit).await;
         }
-        let reason = self.explain_refresh(found, unhealthy).await;
+        let mut reason = self.explain_refresh(found, unhealthy).await;
         if outcome == Outcome::RolledBack {
+            let left = self.settle(false, shown, stop, emit).await;
+            reason.extend(left.map(|left| format!("; {left}")));
             self.progress.turned_back = Some(reason);
             return outcome;
         }
@@ -293,32 +297,73 @@ impl Rollout {
         outcome
     }
 
-    /// Waits until looks show what a refresh that succeeded has left. Returns what it has not done.
+    /// How it ends where AWS has nothing left to do: with a fleet that serves, or in `words` about
+    /// what does not.
+    async fn conclude_served(
+        &mut self,
+        words: impl Fn(String) -> String,
+        shown: Shown,
+        stop: &mut watch::Receiver<Stop>,
+        emit: &mut Emitter<'_>,
+    ) -> Outcome {
+        match self.settle(true, shown, stop, emit).await {
+            None => Outcome::Succeeded,
+            Some(left) if *stop.borrow() != Stop::No => self.interrupted(&words(left)),
+            Some(left) => self.fail(words(left)),
+        }
+    }
+
+    /// Waits until looks show a fleet that serves, and what a refresh that `rolled` has done.
+    /// Returns what is not so: nothing of it is said by a refresh that is Successful.
     async fn settle(
         &mut self,
+        rolled: bool,
+        mut shown: Shown,
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
     ) -> Option<String> {
         let mut polls = Schedule::polling(self.spec.poll_interval, self.caller.jitter);
         let begin = self.clock.now();
         loop {
-            let old = refresh::old(&self.spec, &self.target, &self.look).next();
-            let left = match old {
-                _ if refresh::is_done(&self.spec, &self.target, &self.look) => return None,
-                Some((id, instance)) => {
-                    let runs = instance.revision.as_ref().map_or("something else", |r| r.as_str());
-                    format!("{id} runs {runs} all the same")
+            let (left, deadline) = match self.not_rolled().filter(|_| rolled) {
+                Some(left) => (left, begin + SETTLES_WITHIN),
+                None => {
+                    let idle = refresh::idle(&self.spec, &self.target, &self.look)?;
+                    let launched_at = idle.launched_at.unwrap_or(begin);
+                    let deadline = launched_at + self.spec.health.healthy_timeout;
+                    let deadline = deadline.max(begin + SETTLES_WITHIN);
+                    let (kind, instances) = (WaitKind::Health, idle.instances);
+                    let detail = Some(idle.words.clone());
+                    let wait = Wait { kind, instances, detail, deadline };
+                    shown.wait_for(vec![wait], self.clock.now(), emit);
+                    (idle.words, deadline)
                 }
-                None => format!("the group does not launch {} yet", self.target.revision),
             };
-            if self.clock.now().since(begin) > SETTLES_WITHIN || *stop.borrow() != Stop::No {
+            if self.clock.now() > deadline || *stop.borrow() != Stop::No {
                 return Some(left);
             }
             self.pause(polls.pause(), stop).await;
-            if let Err(error) = self.observe_patiently(stop, emit).await {
-                return Some(format!("{left} ({error})"));
+            match self.observe_patiently(stop, emit).await {
+                Ok(true) => polls.start_over(),
+                Ok(false) => {}
+                Err(error) => return Some(format!("{left} ({error})")),
             }
         }
+    }
+
+    /// What a refresh to the revision has not done, if anything.
+    fn not_rolled(&self) -> Option<String> {
+        if refresh::is_done(&self.spec, &self.target, &self.look) {
+            return None;
+        }
+        let old = refresh::old(&self.spec, &self.target, &self.look).next();
+        Some(match old {
+            Some((id, instance)) => {
+                let runs = instance.revision.as_ref().map_or("something else", |r| r.as_str());
+                format!("{id} runs {runs} all the same")
+            }
+            None => format!("the group does not launch {} yet", self.target.revision),
+        })
     }
 
     /// Why it came to no good end, with what the group itself says.

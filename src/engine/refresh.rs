@@ -17,7 +17,7 @@ use crate::event::Envelope;
 use crate::plan::Preview;
 use crate::progress::Progress;
 use crate::record::Record;
-use crate::refresh::{self, Next, next};
+use crate::refresh::{self, Idle, Next, next};
 use crate::spec::Engine;
 
 /// How to go on with a refresh that another document has begun.
@@ -85,7 +85,7 @@ impl Rollout {
 
     /// Whether the cloud is to replace the instances by itself.
     pub(super) fn refreshes(&self) -> bool {
-        self.spec.engine == Engine::InstanceRefresh
+        matches!(self.spec.engine, Engine::InstanceRefresh { .. })
     }
 
     pub(super) fn next(&self) -> Next<'_> {
@@ -132,13 +132,29 @@ impl Rollout {
         let only = revisions.next().flatten();
         let only = only.filter(|only| revisions.all(|revision| revision == Some(*only)));
         let is_over = self.refresh.as_ref().is_none_or(|refresh| refresh.state.is_over());
-        only.filter(|_| is_over).or(self.progress.known_completed.as_ref()).cloned()
+        let is_served = |only: &Revision| *only != self.wanted || self.unproven().is_none();
+        let only = only.filter(|only| is_over && is_served(only));
+        only.or(self.progress.known_completed.as_ref()).cloned()
+    }
+
+    /// Who does not serve of a fleet in which the cloud has nothing left to replace, unless it is
+    /// known to have served so before.
+    pub fn unproven(&self) -> Option<Idle> {
+        let is_rolled = self.refreshes() && self.next() == Next::Nothing;
+        let has_served = self.progress.known_completed.as_ref() == Some(&self.wanted);
+        refresh::idle(&self.spec, &self.target, &self.look).filter(|_| is_rolled && !has_served)
     }
 
     /// What of a preview only the refresh under way tells.
     pub(super) fn preview_refresh(&self, preview: &mut Preview) {
         match self.next() {
-            Next::Nothing | Next::Start => {}
+            Next::Nothing => {
+                let Some(idle) = self.unproven() else { return };
+                preview.changes = true;
+                let words = format!("nothing is left to replace, and {}", idle.words);
+                preview.warnings.insert(0, format!("{words}: it is waited for them"));
+            }
+            Next::Start => {}
             Next::Join(refresh) => {
                 preview.changes = true;
                 let told = refresh::told(refresh);

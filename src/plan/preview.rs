@@ -92,7 +92,7 @@ pub struct Borrowing {
 /// What a rollout would do now.
 pub fn preview(input: &Input<'_>) -> Preview {
     let Input { spec, target, look, .. } = *input;
-    if spec.engine == Engine::InstanceRefresh {
+    if matches!(spec.engine, Engine::InstanceRefresh { .. }) {
         return super::refresh::preview(input);
     }
     let view = View::new(input);

@@ -67,7 +67,14 @@ fn expected(input: &Input<'_>, comes_to: Bounds, count: usize) -> Duration {
 
 /// What a reader who knows rollouts of this program would not expect.
 fn differs(told: &RefreshPreferences) -> String {
-    let warmup = humantime::format_duration(told.warmup);
+    let warmup = told.warmup.map_or_else(
+        || {
+            "the warm-up of the group (its default instance warm-up, or else the grace period of \
+            its health checks; min_healthy_time would set another)"
+                .to_owned()
+        },
+        |time| humantime::format_duration(time).to_string(),
+    );
     format!(
         "EC2 Auto Scaling rolls by its own rules, whether or not anybody waits: a new instance \
          counts when the group's own health checks pass and it has been in service for {warmup}; \

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use rolling_provider::{
     Activity, Instance, InstanceId, Lifecycle, Observation, Refresh, RefreshState, SetAside,
-    Target, TargetState,
+    Target, TargetState, Timestamp,
 };
 
 use crate::event::Outcome;
+use crate::plan::shift;
 use crate::progress::trouble;
 use crate::spec::RollingDeployment;
 
@@ -68,6 +69,59 @@ pub fn old<'a>(
             _ => instance.protected && spec.protected == SetAside::Ignore,
         };
         !spared && instance.revision.as_ref() != Some(&target.revision)
+    })
+}
+
+/// What of a fleet does not serve, although it should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idle {
+    /// The instances that do not.
+    pub instances: Vec<InstanceId>,
+    /// `2 of 3 instances do not serve (i-1: ...)`.
+    pub words: String,
+    /// When the last of them was launched, as far as that is known.
+    pub launched_at: Option<Timestamp>,
+}
+
+/// Who keeps a fleet from serving: every instance that counts is to be healthy in every target
+/// group. AWS itself waits for that only where the group's health checks are of type ELB
+/// (<https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-add-elb-healthcheck.html>). Standby
+/// does not count, nor who is left alone.
+pub fn idle(spec: &RollingDeployment, target: &Target, look: &Observation) -> Option<Idle> {
+    let is_left_alone = |instance: &Instance| {
+        let spared = instance.protected && spec.protected == SetAside::Ignore;
+        instance.ignored || spared && instance.revision.as_ref() != Some(&target.revision)
+    };
+    let is_there = |instance: &&Instance| instance.lifecycle != Lifecycle::Terminating;
+    let there = look.instances.values().filter(is_there).count();
+    let counts: Vec<(&InstanceId, &Instance)> = look
+        .instances
+        .iter()
+        .filter(|(_, instance)| is_there(instance) && instance.lifecycle != Lifecycle::Standby)
+        .filter(|(_, instance)| !is_left_alone(instance))
+        .collect();
+    // Units are not instances.
+    let desired = look.capacity.filter(|_| target.no_surge.is_none()).map(|it| it.desired as usize);
+    let missing = desired.unwrap_or_default().saturating_sub(there);
+    let serves = |instance: &Instance| {
+        instance.lifecycle == Lifecycle::InService
+            && instance.healthy
+            && shift::is_healthy_at_home(target, instance)
+    };
+    let idle: Vec<_> = counts.iter().filter(|(_, instance)| !serves(instance)).collect();
+    if idle.is_empty() && missing == 0 {
+        return None;
+    }
+    let why = match idle.first() {
+        Some((id, instance)) => format!("{id}: {}", trouble(target, instance)),
+        None => "not launched yet".to_owned(),
+    };
+    let (some, all) = (idle.len() + missing, counts.len() + missing);
+    let do_not = if some == 1 { "does not" } else { "do not" };
+    Some(Idle {
+        words: format!("{some} of {all} instances {do_not} serve ({why})"),
+        launched_at: idle.iter().filter_map(|(_, instance)| instance.launched_at).max(),
+        instances: idle.iter().map(|(id, _)| (*id).clone()).collect(),
     })
 }
 
@@ -142,7 +196,7 @@ pub fn cause(refresh: &Refresh, unhealthy: Option<&str>, activities: &[Activity]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use rolling_provider::{ActivityKind, Capacity, Timestamp};
+    use rolling_provider::{ActivityKind, Capacity};
 
     use super::*;
     use crate::document;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rolling_provider::{ProviderError, RefreshPreferences, SetAside};
 
 use super::WIDEST;
-use crate::spec::{BatchSize, OnFailure, Policy, RollingDeployment, Window};
+use crate::spec::{BatchSize, Engine, OnFailure, Policy, RollingDeployment, Window};
 
 /// What an instance refresh of a fleet of `size` is told. The rest of `spec` is what documents
 /// without a cloud are checked for.
@@ -37,7 +37,10 @@ pub fn preferences(
     Ok(RefreshPreferences {
         min_healthy,
         max_healthy,
-        warmup: whole_seconds(spec.health.min_healthy_time),
+        warmup: match spec.engine {
+            Engine::InstanceRefresh { warmup } => warmup.map(whole_seconds),
+            Engine::Rolling => None,
+        },
         checkpoints,
         checkpoint_delay: whole_seconds(delay),
         bake_time: whole_seconds(spec.gates.bake_time),
@@ -127,7 +130,10 @@ pub fn phrases(told: &RefreshPreferences) -> Vec<String> {
     };
     let mut phrases = vec![
         format!("min {} %, {max} healthy", told.min_healthy),
-        format!("a new instance counts after {} in service", span(told.warmup)),
+        match told.warmup {
+            Some(time) => format!("a new instance counts after {} in service", span(time)),
+            None => "a new instance counts after the group's own warm-up".to_owned(),
+        },
     ];
     if !told.checkpoints.is_empty() {
         let at: Vec<String> = told.checkpoints.iter().map(|at| format!("{at} %")).collect();
@@ -263,7 +269,7 @@ mod tests {
         let wanted = RefreshPreferences {
             min_healthy: 75,
             max_healthy: Some(100),
-            warmup: Duration::from_secs(2),
+            warmup: Some(Duration::from_secs(2)),
             checkpoints: vec![20, 50, 100],
             checkpoint_delay: Duration::from_secs(600),
             bake_time: Duration::from_secs(3600),

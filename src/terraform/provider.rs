@@ -298,7 +298,11 @@ fn refreshed(prior: &Value, rollout: &Rollout) -> Value {
     let is_back = !rollout.preview().changes;
     let has_moved = now["deployed_revision"] != prior["deployed_revision"];
     let somebody_has = |what: &str| json!(format!("somebody else has {what}"));
+    let unproven = rollout.unproven();
     let (status, error) = match before {
+        // All run it, and never served.
+        "failed" | "aborted" if unproven.is_some() => (before, prior["last_error"].clone()),
+        _ if unproven.is_some() => ("pending", prior["last_error"].clone()),
         // The latest version is another one by now: the next plan rolls to that.
         _ if is_as_sought && has_alias(prior) && !is_back => ("pending", Value::Null),
         _ if is_as_sought => ("succeeded", Value::Null),
@@ -309,7 +313,7 @@ fn refreshed(prior: &Value, rollout: &Rollout) -> Value {
         _ if is_back => ("rolled_back", somebody_has("rolled it back")),
         _ => ("aborted", somebody_has("given it up")),
     };
-    if is_as_sought {
+    if is_as_sought && unproven.is_none() {
         // The state's configuration may be an older one, which knows of nothing newer.
         now["completed_revision"] = sought.clone();
     }

@@ -48,8 +48,9 @@ pub struct RefreshPreferences {
     /// So many live at most. From 100 to 200, and at most 100 above the minimum. `None` where one
     /// after the other is replaced in place, although none could be spared.
     pub max_healthy: Option<u32>,
-    /// How long a new instance must have been in service to count. Whole seconds.
-    pub warmup: Duration,
+    /// How long a new instance must have been in service to count. Whole seconds. `None`: for as
+    /// long as the fleet's own settings say.
+    pub warmup: Option<Duration>,
     /// Where to wait on the way, growing, 100 at the end; empty for nowhere.
     pub checkpoints: Vec<u32>,
     /// How long, at each of them. Whole seconds.

@@ -108,7 +108,7 @@ fn asked(told: &RefreshPreferences) -> SdkPreferences {
     SdkPreferences::builder()
         .min_healthy_percentage(number(told.min_healthy))
         .set_max_healthy_percentage(told.max_healthy.map(number))
-        .instance_warmup(seconds(told.warmup))
+        .set_instance_warmup(told.warmup.map(seconds))
         .set_checkpoint_percentages(has_checkpoints.then_some(checkpoints))
         .set_checkpoint_delay(has_checkpoints.then(|| seconds(told.checkpoint_delay)))
         .set_bake_time((!told.bake_time.is_zero()).then(|| seconds(told.bake_time)))
@@ -214,7 +214,7 @@ mod tests {
         let told = RefreshPreferences {
             min_healthy: 100,
             max_healthy: None,
-            warmup: Duration::from_secs(10),
+            warmup: None,
             checkpoints: Vec::new(),
             checkpoint_delay: Duration::ZERO,
             bake_time: Duration::ZERO,
@@ -227,6 +227,7 @@ mod tests {
         assert_eq!(asked.min_healthy_percentage(), Some(100));
         assert_eq!(asked.max_healthy_percentage(), None);
         assert_eq!((asked.checkpoint_delay(), asked.bake_time()), (None, None));
+        assert_eq!(asked.instance_warmup(), None);
         assert!(asked.checkpoint_percentages.is_none() && asked.alarm_specification.is_none());
         assert_eq!(asked.standby_instances(), Some(&StandbyInstances::Terminate));
         assert_eq!((asked.auto_rollback(), asked.skip_matching()), (Some(true), Some(true)));

@@ -37,11 +37,15 @@ impl AutoScalingGroupFleet {
                 "the group has no target group: serving means in service and healthy".to_owned(),
             );
         } else if group.health_check_type().is_none_or(|kind| !kind.contains("ELB")) {
-            warnings.push(
-                "the group's health check type is EC2: by itself it keeps instances that fail \
-                 their load balancer's health check"
+            warnings.push(match self.group.refreshes {
+                false => "the group's health check type is EC2: by itself it keeps instances that \
+                          fail their load balancer's health check"
                     .to_owned(),
-            );
+                true => "the group's health check type is EC2: its instance refresh does not wait \
+                         until new instances are healthy in their target groups, and may replace \
+                         all of them before one serves; set the type to ELB"
+                    .to_owned(),
+            });
         }
         if group.capacity_rebalance() == Some(true) {
             warnings.push(

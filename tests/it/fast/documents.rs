@@ -321,11 +321,6 @@ fn what_an_instance_refresh_has_no_setting_for_is_refused_by_name() {
         ),
         (json!({ "pacing": "batch" }), "/pacing", "a pace of its own"),
         (json!({ "pause_between_batches": "1m" }), "/pause_between_batches", "does not pause"),
-        (
-            json!({ "health": { "healthy_timeout": "5m" } }),
-            "/health/healthy_timeout",
-            "gives up by its own rule",
-        ),
         (json!({ "failure_threshold": 2 }), "/failure_threshold", "does not count failures"),
         (json!({ "on_failure": "pause" }), "/on_failure", "cannot be paused"),
         (json!({ "keep_failed_instances": 1 }), "/keep_failed_instances", "keeps none"),

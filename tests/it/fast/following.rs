@@ -1,8 +1,9 @@
 //! A refresh that the cloud carries out, followed on virtual time: what is told of it, and when it
 //! is not followed any longer.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rolling::engine::{Rollout, Stop};
@@ -10,8 +11,9 @@ use rolling::event::{Event, Outcome, RefreshStep, Report};
 use rolling::plan::WaitKind;
 use rolling::spec::{Engine, RollingDeployment};
 use rolling_provider::{
-    Action, Activity, Alarm, Clock, Done, Effect, ErrorKind, Fleet, Observation, ProviderError,
-    Refresh, RefreshPreferences, RefreshState, Refresher, Revision, Target, Timestamp,
+    Action, Activity, Alarm, Clock, Done, Effect, ErrorKind, Fleet, Instance, Lifecycle,
+    Observation, ProviderError, Refresh, RefreshPreferences, RefreshState, Refresher, Revision,
+    Target, TargetState, Timestamp,
 };
 use rolling_simulator::Simulator;
 use tokio::sync::watch;
@@ -26,6 +28,9 @@ struct Scripted {
     started: Mutex<u32>,
     /// Whether the group launches the new revision and has replaced everybody.
     done: Mutex<bool>,
+    /// What becomes of one of the instances once it has, and for how long.
+    afterwards: (fn(&mut Instance), Duration),
+    done_at: Mutex<Option<Timestamp>>,
 }
 
 fn scripted(states: &[RefreshState]) -> Scripted {
@@ -35,6 +40,8 @@ fn scripted(states: &[RefreshState]) -> Scripted {
         starts: Mutex::default(),
         started: Mutex::default(),
         done: Mutex::default(),
+        afterwards: (|_| {}, Duration::ZERO),
+        done_at: Mutex::default(),
     }
 }
 
@@ -96,6 +103,13 @@ impl Fleet for Scripted {
         if *self.done.lock().expect("it") {
             look.template = Some("v2".into());
             look.instances.values_mut().for_each(|instance| instance.revision = Some("v2".into()));
+            let at = *self.done_at.lock().expect("a moment").get_or_insert(look.at);
+            let (change, meanwhile) = self.afterwards;
+            look.instances
+                .values_mut()
+                .take(1)
+                .filter(|_| look.at.since(at) < meanwhile)
+                .for_each(change);
         }
         Ok(look)
     }
@@ -122,7 +136,10 @@ impl Fleet for Scripted {
 }
 
 async fn follow(scripted: Scripted) -> (Vec<Event>, Report, u32) {
-    let spec = RollingDeployment { engine: Engine::InstanceRefresh, ..spec(thirty_percent()) };
+    let spec = RollingDeployment {
+        engine: Engine::InstanceRefresh { warmup: None },
+        ..spec(thirty_percent())
+    };
     let fleet = Arc::new(scripted);
     let rollout = Rollout::prepare(fleet.clone(), spec, &caller()).await.expect("a target");
     let (_stop, stopped) = watch::channel(Stop::No);
@@ -174,6 +191,45 @@ async fn one_that_says_it_is_done_is_believed_when_the_fleet_shows_it() {
     assert_eq!(steps.collect::<Vec<_>>(), [RefreshStep::Started]);
     assert!(matches!(events.first(), Some(Event::Started { .. })));
     assert!(matches!(events.last(), Some(Event::Finished { .. })));
+}
+
+#[tokio::test]
+async fn one_that_says_it_is_done_is_not_believed_before_everybody_who_counts_serves() {
+    let in_no_group = |instance: &mut Instance| instance.targets.clear();
+    let in_one_of_two = |instance: &mut Instance| {
+        let found = instance.targets.values_mut().next().expect("a target group");
+        found.state = TargetState::Unhealthy;
+    };
+    let pending = |instance: &mut Instance| instance.lifecycle = Lifecycle::Pending;
+    let gone = |instance: &mut Instance| instance.lifecycle = Lifecycle::Terminating;
+    let ill = |instance: &mut Instance| instance.healthy = false;
+    let ways: [fn(&mut Instance); 5] = [in_no_group, in_one_of_two, pending, gone, ill];
+    let set_aside: [fn(&mut Instance); 2] = [
+        |it| (it.lifecycle, it.targets) = (Lifecycle::Standby, BTreeMap::new()),
+        |it| {
+            (it.ignored, it.healthy) = (true, false);
+        },
+    ];
+    let states = [RefreshState::Rolling, RefreshState::Succeeded];
+    let for_good = seconds(1_000_000);
+    for (change, meanwhile, outcome) in ways
+        .iter()
+        .flat_map(|change| {
+            [(change, for_good, Outcome::Failed), (change, seconds(40), Outcome::Succeeded)]
+        })
+        .chain(set_aside.iter().map(|change| (change, for_good, Outcome::Succeeded)))
+    {
+        let mut fleet = scripted(&states);
+        fleet.afterwards = (*change, meanwhile);
+        let (_, report, _) = follow(fleet).await;
+        assert_eq!(report.outcome, outcome, "{:?}", report.reason);
+        // For as long as an instance may take, and no longer.
+        let waited = Duration::from_millis(report.elapsed_ms);
+        assert!(waited < seconds(700), "{waited:?}");
+        let why = report.reason.unwrap_or_default();
+        let told = why.contains("is Succeeded, and 1 of 10 instances does not serve");
+        assert_eq!(told, outcome == Outcome::Failed, "{why}");
+    }
 }
 
 #[tokio::test]

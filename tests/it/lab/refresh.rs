@@ -26,7 +26,10 @@ fn wanted(template: &str, version: &str) -> Value {
 /// A group of `size` that leaves its zones as they are: in the lab, unlike AWS, one is taken away
 /// first, which is no doing of the refresh.
 fn group(size: u32) -> Value {
-    json!({ "name": "web", "size": size, "min": 2, "suspended": ["AZRebalance"] })
+    json!({
+        "name": "web", "size": size, "min": 2, "suspended": ["AZRebalance"],
+        "health_check_type": "ELB", "grace": 600,
+    })
 }
 
 fn four() -> Value {
@@ -74,7 +77,7 @@ fn a_group_rolls_by_itself_with_the_policys_percentages_and_nothing_of_ours_is_l
     assert_eq!((&plan["floor"], &plan["ceiling"]), (&json!(3), &json!(6)));
     assert_eq!(plan["refresh"][0], "min 50 %, max 100 % healthy", "{plan}");
     assert_eq!((&plan["borrows"], &plan["batches"]), (&json!([]), &json!([])));
-    assert!(plan["warnings"][1].as_str().expect("words").contains("by its own rules"), "{plan}");
+    assert!(plan["warnings"][0].as_str().expect("words").contains("by its own rules"), "{plan}");
     assert_eq!(account.mutations(), Vec::<String>::new());
 
     let ran = account.run("apply", &wanted(&template, "2"));
@@ -122,6 +125,42 @@ fn a_group_rolls_by_itself_with_the_policys_percentages_and_nothing_of_ours_is_l
     let idle = account.run("abort", &wanted(&template, "2"));
     assert_eq!(idle.code, 0, "{idle:?}");
     assert!(idle.stdout.contains("there is no rollout to abort"), "{idle:?}");
+}
+
+#[test]
+fn a_refresh_that_aws_calls_successful_is_none_where_nothing_serves() {
+    let Some(account) = account() else { return };
+    let mut group = four();
+    // As AWS, Terraform and most groups have it: what target groups say is not asked for.
+    group["health_check_type"] = json!("EC2");
+    let template = account.fleet(group, times());
+    let mut wanted = wanted(&template, "3");
+    wanted["health"]["healthy_timeout"] = json!("20s");
+    let planned = account.run("plan", &wanted);
+    let plan = &planned.lines()[0]["resources"][0]["plan"];
+    assert!(plan["warnings"].to_string().contains("set the type to ELB"), "{planned:?}");
+    let ran = account.run("apply", &wanted);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let told = report(&ran);
+    assert_eq!(
+        (&told["outcome"], &told["refresh"]["status"]),
+        (&json!("failed"), &json!("Successful"))
+    );
+    let words = why(&ran);
+    assert!(words.contains("is Successful, and 4 of 4 instances do not serve"), "{words}");
+    assert!(words.contains("Health checks failed with these codes: [502]"), "{words}");
+    let waits = events(&ran, "waiting");
+    assert!(waits.iter().any(|wait| wait["on"][0]["kind"] == "health"), "{waits:?}");
+    // Once more: nothing is left to replace, and it is no success all the same.
+    let again = account.run("apply", &wanted);
+    assert_eq!((again.code, account.count(START)), (1, 1), "{again:?}");
+    assert!(why(&again).contains("4 of 4 instances do not serve"), "{again:?}");
+    // One that serves ends as ever, and later than AWS says.
+    wanted["auto_scaling_group"]["launch_template"]["version"] = json!("2");
+    let good = account.run("apply", &wanted);
+    assert_eq!(good.code, 0, "{good:?}");
+    let instances = report(&good)["instances"].clone();
+    assert!(instances.as_array().expect("them").iter().all(|i| i["serves"] == true), "{instances}");
 }
 
 #[test]

@@ -133,10 +133,12 @@ def new(group: Group, refresh: Refresh) -> list[Instance]:
 
 
 def is_ready(world, group: Group, refresh: Refresh, instance: Instance) -> bool:
-    """Healthy everywhere, and a new instance warmed up."""
+    """Healthy by the group's own checks, and a new instance warmed up."""
     if not instance.in_service or instance.terminating or instance.aside:
         return False
-    for arn in group.target_groups:
+    # "By default, Amazon EC2 Auto Scaling ignores the results of the Elastic Load Balancing health
+    # checks": user guide, as-add-elb-healthcheck.
+    for arn in group.target_groups if "ELB" in group.health_check else ():
         health = world.health(arn, instance.id, True)
         if health is None or health[0] != "healthy":
             return False
