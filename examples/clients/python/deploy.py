@@ -44,11 +44,12 @@ def deploy(client, name, request):
     apply = client.start("resource.apply", request, show)
 
     def stop():
-        print("stopping", flush=True)
-        client.cancel(apply.id)
+        if not apply.done():
+            print("stopping", flush=True)
+            client.cancel(apply.id)
 
     # In a thread: a handler may run in the middle of a write, and raise in that of another one.
-    with signals(lambda *_: threading.Thread(target=stop).start()):
+    with signals(lambda: threading.Thread(target=stop).start()):
         result = apply.result()
     refused(result)
     print(f"{name}: {result['status']}")
@@ -57,14 +58,21 @@ def deploy(client, name, request):
 
 @contextmanager
 def signals(handler):
-    """Ctrl-C and SIGTERM come to `handler` meanwhile, however soon after one another."""
+    """Ctrl-C and SIGTERM come to `handler` meanwhile, however soon after one another, and, once there
+    was one, to the end: a late one is not to hide how it ended."""
+    heard = []
+
+    def hear(*_):
+        heard.append(True)
+        handler()
+
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, handler) for number in numbers]
+    before = [signal.signal(number, hear) for number in numbers]
     try:
         yield
     finally:
         for number, former in zip(numbers, before):
-            signal.signal(number, former)
+            signal.signal(number, hear if heard else former)
 
 
 def show(progress):
