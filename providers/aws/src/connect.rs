@@ -18,6 +18,7 @@ use aws_types::origin::Origin;
 use rolling_provider::{Clock, ProviderError};
 
 use crate::credentials::{self, AssumedRole, Keys, WebIdentity};
+use crate::emulator::Reached;
 use crate::error::PROVIDER;
 use crate::group::{AutoScalingGroup, AutoScalingGroupFleet, ClockRef};
 use crate::skew::Skew;
@@ -65,6 +66,7 @@ pub struct Aws {
     pub(crate) s3: aws_sdk_s3::Client,
     pub(crate) region: String,
     pub(crate) skew: Skew,
+    pub(crate) reached: Reached,
     /// Tags of what is launched here.
     pub(crate) default_tags: Arc<BTreeMap<String, String>>,
 }
@@ -152,11 +154,12 @@ impl Aws {
         #[cfg(feature = "s3")]
         let own = RetryPartition::new(format!("rolling s3 {caller} {region}"));
         let shares = RetryPartition::new(format!("rolling {caller} {region}"));
-        let skew = Skew::default();
+        let (skew, reached) = (Skew::default(), Reached::default());
         Ok(Aws {
             autoscaling: aws_sdk_autoscaling::Client::from_conf(
                 aws_sdk_autoscaling::config::Builder::from(shared)
                     .retry_partition(shares.clone())
+                    .interceptor(reached.watch("autoscaling"))
                     .build(),
             ),
             #[cfg(feature = "cloudwatch")]
@@ -187,6 +190,7 @@ impl Aws {
             ),
             region,
             skew,
+            reached,
             default_tags: Arc::default(),
         })
     }

@@ -48,6 +48,8 @@ const NO_CAPACITY: [&str; 10] = [
     "UnfulfillableCapacity",
     "VcpuLimitExceeded",
 ];
+/// So many characters of a body are shown: enough to tell a page from an answer.
+const SHOWN: usize = 120;
 /// Codes by which AWS services say that the caller may not.
 const DENIED: [&str; 3] = ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation"];
 /// Codes by which AWS services say that they do not take the credentials. EC2 says AuthFailure.
@@ -84,7 +86,11 @@ where
     let code = metadata.and_then(|meta| meta.code()).map(str::to_owned);
     let message = match metadata.and_then(|meta| meta.message()) {
         Some(message) => message.to_owned(),
-        None => chain(error),
+        None => match error.raw_response() {
+            // No AWS error: what answered there is best known by its own words.
+            Some(response) => format!("{}: {}", start_of_body(response), chain(error)),
+            None => chain(error),
+        },
     };
     let credentials = lacks_credentials(error).is_some()
         || code.as_deref().is_some_and(|code| CREDENTIALS.contains(&code));
@@ -121,6 +127,18 @@ where
     }
 }
 
+/// `HTTP 500: <!doctype html> ...`: the status and the start of what was answered.
+pub(crate) fn start_of_body(response: &HttpResponse) -> String {
+    let body = response.body().bytes().map(String::from_utf8_lossy).unwrap_or_default();
+    let words: Vec<&str> = body.split_whitespace().take(40).collect();
+    let words: String = words.join(" ").chars().take(SHOWN).collect();
+    let status = response.status().as_u16();
+    match words.as_str() {
+        "" => format!("HTTP {status}"),
+        words => format!("HTTP {status}: {words}"),
+    }
+}
+
 /// Whether AWS said that the caller may not.
 pub(crate) fn is_denied(error: &ProviderError) -> bool {
     error.code.as_deref().is_some_and(|code| DENIED.contains(&code))
@@ -145,7 +163,10 @@ where
                 (ErrorKind::Throttled, Effect::NotApplied)
             } else if NO_CAPACITY.contains(&code) {
                 (ErrorKind::NoCapacity, Effect::NotApplied)
-            } else if BUSY.contains(&code) || CHANGED.contains(&code) {
+            } else if BUSY.contains(&code)
+                || CHANGED.contains(&code)
+                || is_not_seen_yet(code, context.err().message().unwrap_or_default())
+            {
                 (ErrorKind::Transient, Effect::NotApplied)
             } else if CREDENTIALS.contains(&code) {
                 (ErrorKind::Invalid, Effect::NotApplied)
@@ -161,6 +182,15 @@ where
         // Timed out, cut off, or answered with something unreadable: it may have happened.
         _ => (ErrorKind::Transient, Effect::Unknown),
     }
+}
+
+/// Whether it is about an instance profile that another service made a moment ago, maybe: IAM is
+/// eventually consistent, and `hashicorp/terraform-provider-aws#40088` waits for the same.
+fn is_not_seen_yet(code: &str, message: &str) -> bool {
+    let says_so = message.contains("Invalid IAM Instance Profile");
+    let of_ec2 = message.contains("iamInstanceProfile");
+    (code == "ValidationError" && says_so)
+        || (code == "InvalidParameterValue" && (says_so || of_ec2))
 }
 
 /// What sort of trouble it is that the SDK found no credentials to sign with, if that is what

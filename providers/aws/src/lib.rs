@@ -4,8 +4,10 @@
 mod act;
 mod alarms;
 mod connect;
+mod controllers;
 mod convert;
 mod credentials;
+mod emulator;
 mod error;
 mod examine;
 mod group;

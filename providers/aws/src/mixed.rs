@@ -37,6 +37,13 @@ pub(crate) fn overrides_templates(group: &SdkGroup) -> bool {
     overrides.any(|each| each.launch_template_specification().is_some())
 }
 
+/// Images that types of the policy have of their own, whatever the template says.
+pub(crate) fn images(group: &SdkGroup) -> Vec<&str> {
+    let templates = group.mixed_instances_policy().and_then(|policy| policy.launch_template());
+    let overrides = templates.iter().flat_map(|templates| templates.overrides());
+    overrides.filter_map(|each| each.image_id()).collect()
+}
+
 /// Whether the group counts its instances by weights.
 pub(crate) fn is_weighted(group: &SdkGroup) -> bool {
     let templates = group.mixed_instances_policy().and_then(|policy| policy.launch_template());

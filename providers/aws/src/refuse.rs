@@ -3,7 +3,7 @@
 use aws_sdk_autoscaling::types::{AutoScalingGroup as SdkGroup, InstanceRefreshStatus};
 use rolling_provider::ProviderError;
 
-use crate::error::from_sdk;
+use crate::controllers;
 use crate::group::AutoScalingGroupFleet;
 use crate::mixed;
 use crate::observe::record;
@@ -19,7 +19,19 @@ impl AutoScalingGroupFleet {
     /// # Errors
     /// The first reason why a group like `group` is never rolled.
     pub(crate) fn refuse(&self, group: &SdkGroup) -> Result<(), ProviderError> {
-        self.refuse_for(unsupported(group))
+        self.refuse_for(controllers::refused(group).or_else(|| unsupported(group)))?;
+        let images = mixed::images(group);
+        if self.group.image_id.is_none() || images.is_empty() {
+            return Ok(());
+        }
+        let what = format!(
+            "has a mixed instances policy whose types have images of their own ({}), which would be \
+             launched whatever version the group has",
+            images.join(", ")
+        );
+        let remedy =
+            "take ImageId out of the policy's overrides, or give a launch template version";
+        self.refuse_for(Some((what, remedy.to_owned())))
     }
 
     /// # Errors
@@ -31,12 +43,10 @@ impl AutoScalingGroupFleet {
             return self.refuse_suspended_refresh(group);
         }
         let call = self.aws.autoscaling.describe_instance_refreshes();
-        let answer = call
-            .auto_scaling_group_name(&self.group.name)
-            .max_records(1)
-            .send()
-            .await
-            .map_err(|error| from_sdk("autoscaling", "DescribeInstanceRefreshes", &error))?;
+        let answer = call.auto_scaling_group_name(&self.group.name).max_records(1).send().await;
+        let answer =
+            self.aws.reached.checked("autoscaling", "DescribeInstanceRefreshes", answer)?;
+        let Some(answer) = answer else { return Ok(()) };
         let running = answer.instance_refreshes().iter().find(|refresh| {
             !matches!(
                 refresh.status(),

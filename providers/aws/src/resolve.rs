@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_sdk_autoscaling::types::{AutoScalingGroup as SdkGroup, ScalingActivityStatusCode};
 use rolling_provider::{ProviderError, Revision, ScheduledAction, Target, TargetGroup};
 
+use crate::controllers;
 use crate::convert::{self, revision};
 use crate::error::from_sdk;
 use crate::group::AutoScalingGroupFleet;
@@ -47,6 +48,22 @@ impl AutoScalingGroupFleet {
                     .to_owned(),
             });
         }
+        warnings.extend(controllers::warnings(&group));
+        let images = mixed::images(&group);
+        if !images.is_empty() {
+            warnings.push(format!(
+                "types of the group's mixed instances policy have images of their own ({}), which \
+                 no version changes",
+                images.join(", ")
+            ));
+        }
+        // An update in place leaves the template as it is.
+        if let Some((alias, number)) = aliases.iter().next().filter(|_| self.updates.is_none()) {
+            warnings.push(format!(
+                "the group launches {alias}, which is {number} now: what it launches before the \
+                 rollout runs that already, and the rollout leaves the group at a number"
+            ));
+        }
         if group.capacity_rebalance() == Some(true) {
             warnings.push(
                 "the group rebalances capacity: it may replace spot instances meanwhile, and live \
@@ -79,6 +96,7 @@ impl AutoScalingGroupFleet {
         let is_weighted = mixed::is_weighted(&group);
         // A fleet value may be resolved again by a retry; the groups are then the same.
         self.target_groups.get_or_init(|| arns);
+        warnings.extend(self.aws.reached.warnings());
         Ok(Target {
             id: group.auto_scaling_group_arn().unwrap_or(&self.group.name).to_owned(),
             name: self.group.name.clone(),
@@ -113,9 +131,11 @@ impl AutoScalingGroupFleet {
             call.auto_scaling_group_name(&self.group.name).into_paginator().items().send();
         let mut found = Vec::new();
         while let Some(entry) = pages.next().await {
-            let entry = entry
-                .map_err(|error| from_sdk("autoscaling", "DescribeScheduledActions", &error))?;
-            found.extend(convert::scheduled(&entry));
+            let reached = &self.aws.reached;
+            match reached.checked("autoscaling", "DescribeScheduledActions", entry)? {
+                Some(entry) => found.extend(convert::scheduled(&entry)),
+                None => break,
+            }
         }
         Ok(found)
     }
@@ -181,12 +201,10 @@ impl AutoScalingGroupFleet {
     /// Median time of the latest launches, as the group's own activities tell it.
     async fn boot_time(&self) -> Result<Option<Duration>, ProviderError> {
         let call = self.aws.autoscaling.describe_scaling_activities();
-        let answer = call
-            .auto_scaling_group_name(&self.group.name)
-            .max_records(50)
-            .send()
-            .await
-            .map_err(|error| from_sdk("autoscaling", "DescribeScalingActivities", &error))?;
+        let answer = call.auto_scaling_group_name(&self.group.name).max_records(50).send().await;
+        let answer =
+            self.aws.reached.checked("autoscaling", "DescribeScalingActivities", answer)?;
+        let Some(answer) = answer else { return Ok(None) };
         let mut times: Vec<Duration> = answer
             .activities()
             .iter()

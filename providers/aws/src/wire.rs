@@ -12,6 +12,7 @@ use aws_sdk_ec2::config::{BehaviorVersion, Credentials, Region, SharedCredential
 use rolling_provider::{Action, Clock, Effect, ErrorKind, Fleet as _, InstanceId, Timestamp};
 
 use crate::connect::ec2_config;
+use crate::emulator::Reached;
 use crate::skew::Skew;
 use crate::{AutoScalingGroup, AutoScalingGroupFleet, Aws, LaunchTemplate};
 
@@ -43,9 +44,11 @@ fn fleet_at(
         .retry_config(aws_config::retry::RetryConfig::disabled())
         .credentials_provider(credentials.unwrap_or_else(fixed))
         .build();
-    let skew = Skew::default();
+    let (skew, reached) = (Skew::default(), Reached::default());
+    let watch = reached.watch("autoscaling");
+    let autoscaling = aws_sdk_autoscaling::config::Builder::from(&shared).interceptor(watch);
     let aws = Aws {
-        autoscaling: aws_sdk_autoscaling::Client::new(&shared),
+        autoscaling: aws_sdk_autoscaling::Client::from_conf(autoscaling.build()),
         ec2: aws_sdk_ec2::Client::from_conf(ec2_config(&shared, &skew).build()),
         #[cfg(feature = "cloudwatch")]
         cloudwatch: aws_sdk_cloudwatch::Client::new(&shared),
@@ -56,6 +59,7 @@ fn fleet_at(
         s3: aws_sdk_s3::Client::new(&shared),
         region: "eu-west-1".into(),
         skew,
+        reached,
         default_tags: Arc::default(),
     };
     let launch_template =
@@ -141,6 +145,42 @@ fn group_of(ids: &[&str]) -> String {
 
 fn terminate() -> Action {
     Action::Terminate { instance: "i-1".into(), decrement: false }
+}
+
+#[tokio::test]
+async fn what_only_checks_is_left_out_where_an_emulator_does_not_know_it() {
+    let answers: [(Answer, bool, &str); 6] = [
+        (|_| Some((501, "<html>soon</html>".into())), true, "HTTP 501: <html>soon</html>"),
+        (|_| Some((404, String::new())), true, "HTTP 404"),
+        (|_| Some((500, "<!doctype html> <title>500".into())), true, "HTTP 500: <!doctype html>"),
+        (|_| refusal(400, "InvalidAction", "no such action"), true, "InvalidAction"),
+        (|_| refusal(403, "AccessDenied", "you may not"), false, "you may not"),
+        (|_| refusal(500, "InternalFailure", "later"), false, "later"),
+    ];
+    for (answer, is_left_out, words) in answers {
+        let (fleet, _) = fleet(answer);
+        let group = aws_sdk_autoscaling::types::AutoScalingGroup::builder().build();
+        let checked = fleet.refuse_now(&group).await;
+        let told = fleet.aws.reached.warnings().join("; ");
+        assert_eq!((checked.is_ok(), told.is_empty()), (is_left_out, !is_left_out), "{words}");
+        let said = checked.err().map_or(told, |error| error.to_string());
+        assert!(said.contains(words) && said.contains("DescribeInstanceRefreshes"), "{said}");
+        // Not what a rollout is made of.
+        let error = fleet.observe().await.expect_err("nobody answers");
+        assert!(error.to_string().contains("DescribeAutoScalingGroups"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_profile_that_is_not_seen_yet_is_waited_for_and_another_refusal_is_not() {
+    let profile: Answer =
+        |_| refusal(400, "ValidationError", "... Invalid IAM Instance Profile name (Service: ...)");
+    let other: Answer = |_| refusal(400, "ValidationError", "You must use a valid template");
+    for (answer, kind) in [(profile, ErrorKind::Transient), (other, ErrorKind::Refused)] {
+        let (fleet, _) = fleet(answer);
+        let error = fleet.act(&Action::MoveTemplate { to: "lt-1:2".into() }).await.expect_err("it");
+        assert_eq!((error.kind, error.effect), (kind, Effect::NotApplied), "{error}");
+    }
 }
 
 fn put_in(count: usize) -> Action {

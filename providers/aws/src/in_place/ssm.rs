@@ -172,6 +172,9 @@ impl Updates {
             let call = call.document_name(&document).document_version(&version);
             let call = call.set_parameters(Some(lists(&parameters)));
             let call = call.timeout_seconds(timeout.max(HAND_OVER)).comment(token);
+            // One that fails keeps the document from none of the others: what that leads to is for
+            // the rollout to say. (By default the first error ends it, and 50 run at once.)
+            let call = call.max_errors("100%").max_concurrency("100%");
             let sent = call.send().await.map_err(|error| from_sdk("ssm", "SendCommand", &error));
             let sent = sent.map_err(|error| match error.code.as_deref() {
                 // Its agent may be on its way.
