@@ -109,5 +109,7 @@ def unreadable(_chain, exception, context, _response):
     """A request that says `three` where its model has a number is refused before it comes here."""
     if isinstance(exception, RequestParserError) and context.service is not None:
         action = context.request.values.get("Action") or context.request.headers.get("X-Amz-Target")
+        if action is None:
+            return  # nothing came: who sent it was killed meanwhile
         words = f"{context.service.service_name}.{action}: cannot be read: {exception}"
         account(context.account_id).violations.append(words)
