@@ -152,7 +152,7 @@ impl Rollout {
                 let Some(idle) = self.unproven() else { return };
                 preview.changes = true;
                 let words = format!("nothing is left to replace, and {}", idle.words);
-                preview.warnings.insert(0, format!("{words}: it is waited for them"));
+                preview.warnings.insert(0, format!("{words}: an apply waits until they do"));
             }
             Next::Start => {}
             Next::Join(refresh) => {

@@ -1,7 +1,7 @@
 //! Groups that choose among instance types, and that count by weights.
 
 use aws_sdk_autoscaling::types::{
-    AutoScalingGroup as SdkGroup, Instance as SdkInstance, LaunchTemplate,
+    AutoScalingGroup as SdkGroup, Instance as SdkInstance, LaunchTemplate, LaunchTemplateOverrides,
     LaunchTemplateSpecification, MixedInstancesPolicy,
 };
 
@@ -30,25 +30,25 @@ pub(crate) fn with(
         .build()
 }
 
+/// The types that the group's policy chooses among, if it has one.
+fn overrides(group: &SdkGroup) -> impl Iterator<Item = &LaunchTemplateOverrides> {
+    let templates = group.mixed_instances_policy().and_then(|policy| policy.launch_template());
+    templates.into_iter().flat_map(|templates| templates.overrides())
+}
+
 /// Whether a type of the policy has a template of its own.
 pub(crate) fn overrides_templates(group: &SdkGroup) -> bool {
-    let templates = group.mixed_instances_policy().and_then(|policy| policy.launch_template());
-    let mut overrides = templates.iter().flat_map(|templates| templates.overrides());
-    overrides.any(|each| each.launch_template_specification().is_some())
+    overrides(group).any(|each| each.launch_template_specification().is_some())
 }
 
 /// Images that types of the policy have of their own, whatever the template says.
 pub(crate) fn images(group: &SdkGroup) -> Vec<&str> {
-    let templates = group.mixed_instances_policy().and_then(|policy| policy.launch_template());
-    let overrides = templates.iter().flat_map(|templates| templates.overrides());
-    overrides.filter_map(|each| each.image_id()).collect()
+    overrides(group).filter_map(|each| each.image_id()).collect()
 }
 
 /// Whether the group counts its instances by weights.
 pub(crate) fn is_weighted(group: &SdkGroup) -> bool {
-    let templates = group.mixed_instances_policy().and_then(|policy| policy.launch_template());
-    let mut overrides = templates.iter().flat_map(|templates| templates.overrides());
-    overrides.any(|each| each.weighted_capacity().is_some())
+    overrides(group).any(|each| each.weighted_capacity().is_some())
         || group.instances().iter().any(|instance| instance.weighted_capacity().is_some())
 }
 
