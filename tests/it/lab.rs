@@ -6,6 +6,7 @@ pub mod frozen;
 pub mod groups;
 pub mod instances;
 pub mod localstack;
+mod moto;
 #[cfg(feature = "s3")]
 pub mod object;
 pub mod plugin;

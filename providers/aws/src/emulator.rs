@@ -4,6 +4,8 @@
 //! it stays an error, and so does everywhere whatever a rollout is made of: record and lease, sizes,
 //! health.
 
+mod versions;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +17,8 @@ use aws_sdk_ec2::error::{BoxError, ProvideErrorMetadata, SdkError};
 use rolling_provider::ProviderError;
 
 use crate::error::{from_sdk, start_of_body};
+
+pub(crate) use self::versions::{Shape, Versions};
 
 /// Where AWS's endpoints are, those of VPC endpoints among them:
 /// <https://docs.aws.amazon.com/general/latest/gr/rande.html>, and `dnsSuffix` of each partition in
@@ -81,6 +85,12 @@ impl Reached {
             tracing::warn!("{words}");
         }
         Ok(None)
+    }
+
+    /// The host that answers for `service`, where that is not AWS.
+    pub(crate) fn other(&self, service: &str) -> Option<String> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.others.get(service).cloned()
     }
 
     /// What was left out so far.

@@ -13,6 +13,7 @@ use rolling_provider::{
 use tokio::sync::OnceCell;
 
 use crate::connect::Aws;
+use crate::emulator::{Shape, Versions};
 use crate::in_place::{InPlace, Shown, Updates};
 use crate::traffic::{Second, Traffic};
 
@@ -61,6 +62,8 @@ pub struct AutoScalingGroupFleet {
     pub(crate) going: Mutex<BTreeSet<InstanceId>>,
     /// What only EC2 tells of an instance, and what never changes: asked once.
     pub(crate) details: Mutex<BTreeMap<InstanceId, Details>>,
+    /// What instances were launched from, where the group does not tell it truly.
+    pub(crate) versions: Versions,
     /// Updates in place, if that is how it is rolled.
     pub(crate) updates: Option<Updates>,
 }
@@ -84,6 +87,7 @@ pub(crate) struct Details {
     pub ignored: bool,
     pub failed_in: Option<String>,
     pub shown: Shown,
+    pub shape: Shape,
 }
 
 /// A clock that can be printed.
@@ -109,6 +113,7 @@ impl AutoScalingGroupFleet {
             mixed: Mutex::default(),
             going: Mutex::default(),
             details: Mutex::default(),
+            versions: Versions::default(),
         }
     }
 }

@@ -41,6 +41,11 @@ pub(crate) fn overrides_templates(group: &SdkGroup) -> bool {
     overrides(group).any(|each| each.launch_template_specification().is_some())
 }
 
+/// Whether the policy chooses among types, whatever the template says.
+pub(crate) fn has_types(group: &SdkGroup) -> bool {
+    overrides(group).next().is_some()
+}
+
 /// Images that types of the policy have of their own, whatever the template says.
 pub(crate) fn images(group: &SdkGroup) -> Vec<&str> {
     overrides(group).filter_map(|each| each.image_id()).collect()

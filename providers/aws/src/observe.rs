@@ -12,6 +12,7 @@ use rolling_provider::{
 };
 
 use crate::convert;
+use crate::emulator::Shape;
 use crate::error::from_sdk;
 use crate::group::{AutoScalingGroupFleet, Details};
 use crate::in_place::Shown;
@@ -38,6 +39,7 @@ impl AutoScalingGroupFleet {
         let (group, healths, shifted) =
             tokio::try_join!(self.describe(), self.healths(&arns), shares)?;
         let (reserve, ()) = tokio::try_join!(self.reserve(&group), self.learn(&group))?;
+        let launched_from = self.launched_from(&group).await?;
         self.remember(&group);
 
         let details = self.details.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -50,7 +52,10 @@ impl AutoScalingGroupFleet {
                 .iter()
                 .filter_map(|(group, health)| Some((group.clone(), health.get(&id)?.clone())));
             let instance = Instance {
-                revision: convert::instance_revision(described),
+                revision: match launched_from.get(&id) {
+                    Some(told) => told.clone(),
+                    None => convert::instance_revision(described),
+                },
                 zone: described.availability_zone().unwrap_or_default().to_owned(),
                 lifecycle,
                 held: convert::is_held(described.lifecycle_state()),
@@ -195,7 +200,7 @@ impl AutoScalingGroupFleet {
     }
 
     /// Asks EC2 about instances not seen before.
-    async fn learn(&self, group: &SdkGroup) -> Result<(), ProviderError> {
+    pub(crate) async fn learn(&self, group: &SdkGroup) -> Result<(), ProviderError> {
         let listed: BTreeSet<InstanceId> =
             group.instances().iter().filter_map(|i| i.instance_id()).map(InstanceId::new).collect();
         let new: Vec<String> = {
@@ -259,6 +264,7 @@ fn learned(instance: &Ec2Instance) -> Details {
         ignored: instance.tags().iter().any(|tag| tag.key() == Some(IGNORE)),
         failed_in: failed.and_then(|tag| tag.value()).map(str::to_owned),
         shown: Shown::of(instance),
+        shape: Shape::of_instance(instance),
     }
 }
 

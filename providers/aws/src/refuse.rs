@@ -1,6 +1,8 @@
 //! Groups that cannot be rolled, or not just now, refused by name before anything is touched.
 
-use aws_sdk_autoscaling::types::{AutoScalingGroup as SdkGroup, InstanceRefreshStatus};
+use aws_sdk_autoscaling::types::{
+    AutoScalingGroup as SdkGroup, InstanceRefresh, InstanceRefreshStatus,
+};
 use rolling_provider::ProviderError;
 
 use crate::controllers;
@@ -42,12 +44,8 @@ impl AutoScalingGroupFleet {
         if self.group.refreshes {
             return self.refuse_suspended_refresh(group);
         }
-        let call = self.aws.autoscaling.describe_instance_refreshes();
-        let answer = call.auto_scaling_group_name(&self.group.name).max_records(1).send().await;
-        let answer =
-            self.aws.reached.checked("autoscaling", "DescribeInstanceRefreshes", answer)?;
-        let Some(answer) = answer else { return Ok(()) };
-        let running = answer.instance_refreshes().iter().find(|refresh| {
+        let Some(refreshes) = self.refreshes().await? else { return Ok(()) };
+        let running = refreshes.iter().find(|refresh| {
             !matches!(
                 refresh.status(),
                 None | Some(
@@ -64,6 +62,16 @@ impl AutoScalingGroupFleet {
         let what = format!("has an instance refresh running ({id})");
         let remedy = "wait for it to end, or cancel it with CancelInstanceRefresh";
         self.refuse_for(Some((what, remedy.to_owned()))).map_err(ProviderError::as_conflict)
+    }
+
+    /// The latest instance refresh of the group, if there was one; `None` on an emulator without
+    /// any.
+    pub(crate) async fn refreshes(&self) -> Result<Option<Vec<InstanceRefresh>>, ProviderError> {
+        let call = self.aws.autoscaling.describe_instance_refreshes();
+        let answer = call.auto_scaling_group_name(&self.group.name).max_records(1).send().await;
+        let answer =
+            self.aws.reached.checked("autoscaling", "DescribeInstanceRefreshes", answer)?;
+        Ok(answer.map(|answer| answer.instance_refreshes.unwrap_or_default()))
     }
 
     fn refuse_for(&self, reason: Option<(String, String)>) -> Result<(), ProviderError> {

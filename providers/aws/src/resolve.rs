@@ -76,6 +76,8 @@ impl AutoScalingGroupFleet {
                 "a version of launch template {template} is made of version {number} with {image}"
             ));
         }
+        hindrances.extend(self.undecidable(&group, &wanted).await?);
+        warnings.extend(self.doubt());
         let is_there = |arn: &&String| target_groups.iter().any(|group| group.id.as_str() == *arn);
         for arn in arns.iter().filter(|arn| !is_there(arn)) {
             let words = format!("target group {arn} does not exist in {}", self.aws.region);

@@ -20,6 +20,11 @@ use crate::{AutoScalingGroup, AutoScalingGroupFleet, Aws, LaunchTemplate};
 /// which cuts the connection.
 type Answer = fn(&str) -> Option<(u16, String)>;
 
+/// Asked of whatever is not AWS.
+const REFRESHES: &str = "Action=DescribeInstanceRefreshes";
+const NO_REFRESHES: &str = "<DescribeInstanceRefreshesResponse><DescribeInstanceRefreshesResult/>\
+     </DescribeInstanceRefreshesResponse>";
+
 struct Zero;
 
 #[async_trait]
@@ -246,6 +251,9 @@ async fn an_id_that_ec2_does_not_know_hides_nothing_about_the_others() {
         if body.contains("Action=DescribeAutoScalingGroups") {
             return Some((200, group_of(&["i-known", "i-unknown"])));
         }
+        if body.contains(REFRESHES) {
+            return Some((200, NO_REFRESHES.into()));
+        }
         // As EC2: ids that are asked for must exist, a filter finds those that do.
         if body.contains("InstanceId.2=") {
             return Some((
@@ -282,6 +290,9 @@ async fn launches_are_dated_by_our_clock_however_far_off_the_cloud_s_is() {
     let (fleet, _) = fleet(|body| {
         if body.contains("Action=DescribeAutoScalingGroups") {
             return Some((200, group_of(&["i-1"])));
+        }
+        if body.contains(REFRESHES) {
+            return Some((200, NO_REFRESHES.into()));
         }
         Some((
             200,

@@ -52,6 +52,8 @@ class Moto:
         version = self.template(template).get_version(template["Version"])
         tags = dict(version.instance_tags)
         tags["aws:autoscaling:groupName"] = group.name
+        tags["aws:ec2launchtemplate:id"] = template["LaunchTemplateId"]
+        tags["aws:ec2launchtemplate:version"] = template["Version"]
         for tag in fake.tags:
             if str(tag.get("PropagateAtLaunch", tag.get("propagate_at_launch"))).lower() == "true":
                 tags[tag.get("Key", tag.get("key"))] = tag.get("Value", tag.get("value"))

@@ -1,0 +1,299 @@
+//! moto, and LocalStack, which is made of it, report the default version of a group's launch template
+//! for every instance, whatever it was launched from: `InstanceState.launch_template` in moto's
+//! `autoscaling/models.py`, which the instance's tags are made of, too. They are known by not knowing
+//! instance refreshes. There, what an instance shows of its launch decides: its image, its type and
+//! its user data.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use aws_sdk_autoscaling::types::AutoScalingGroup as SdkGroup;
+use aws_sdk_ec2::types::{Instance as Ec2Instance, InstanceAttributeName, LaunchTemplateVersion};
+use rolling_provider::{InstanceId, ProviderError, Revision};
+use tokio::sync::OnceCell;
+
+use crate::convert::{self, parts, revision};
+use crate::error::from_sdk;
+use crate::group::AutoScalingGroupFleet;
+use crate::mixed;
+
+/// What shows of a launch; what is `None` tells nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shape {
+    image: Option<String>,
+    kind: Option<String>,
+    user_data: Option<String>,
+}
+
+/// What was learned so far.
+#[derive(Debug, Default)]
+pub(crate) struct Versions {
+    /// Whether the group's word for the version is taken.
+    is_doubted: OnceCell<bool>,
+    learned: Mutex<Learned>,
+}
+
+#[derive(Debug, Default)]
+struct Learned {
+    /// The versions of one template, by number.
+    template: String,
+    versions: BTreeMap<u64, Shape>,
+    /// What instances were launched from; `None` where nothing tells it.
+    launched: BTreeMap<InstanceId, Option<Revision>>,
+}
+
+/// Which versions are in question, beside what the instance shows.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    wanted: Option<u64>,
+    /// The group's own just now.
+    own: Option<u64>,
+    reported: Option<u64>,
+}
+
+impl Versions {
+    fn learned(&self) -> MutexGuard<'_, Learned> {
+        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shape {
+    pub(crate) fn of_instance(instance: &Ec2Instance) -> Self {
+        Shape {
+            image: instance.image_id().map(str::to_owned),
+            kind: instance.instance_type().map(|kind| kind.as_str().to_owned()),
+            user_data: None,
+        }
+    }
+
+    fn of(version: &LaunchTemplateVersion, group: &SdkGroup) -> Self {
+        let Some(data) = version.launch_template_data() else { return Shape::default() };
+        let image = data.image_id().filter(|image| image.starts_with("ami-"));
+        let kind = data.instance_type().map(|kind| kind.as_str().to_owned());
+        Shape {
+            // The policy of a group may have others, whatever the version.
+            image: image.filter(|_| mixed::images(group).is_empty()).map(str::to_owned),
+            kind: kind.filter(|_| !mixed::has_types(group)),
+            user_data: Some(data.user_data().unwrap_or_default().to_owned()),
+        }
+    }
+
+    fn fits(&self, other: &Shape) -> bool {
+        let same = |one: &Option<String>, other: &Option<String>| match (one, other) {
+            (Some(one), Some(other)) => one == other,
+            _ => true,
+        };
+        same(&self.image, &other.image)
+            && same(&self.kind, &other.kind)
+            && same(&self.user_data, &other.user_data)
+    }
+}
+
+/// The version that an instance of this shape was launched from; `None` where nothing tells it.
+fn decide(shape: &Shape, versions: &BTreeMap<u64, Shape>, known: Known) -> Option<u64> {
+    let fits = |number: u64| versions.get(&number).is_some_and(|version| version.fits(shape));
+    let mut all = versions.keys().copied().filter(|number| fits(*number));
+    let (first, second) = (all.next()?, all.next());
+    if second.is_none() {
+        return Some(first);
+    }
+    // Between what is wanted and another a guess would be the answer to all that is asked.
+    if known.wanted.is_some_and(fits) {
+        return None;
+    }
+    let likely = [known.own, known.reported];
+    likely.into_iter().flatten().find(|number| fits(*number)).or(Some(first))
+}
+
+/// The versions that nothing tells from `wanted`.
+fn like(wanted: u64, versions: &BTreeMap<u64, Shape>) -> Vec<u64> {
+    let Some(shape) = versions.get(&wanted) else { return Vec::new() };
+    let others = versions.iter().filter(|(number, _)| **number != wanted);
+    others.filter(|(_, other)| other.fits(shape)).map(|(number, _)| *number).collect()
+}
+
+/// The version of `template` that a revision is.
+fn number(revision: &Revision, template: &str) -> Option<u64> {
+    let (of, number) = parts(revision)?;
+    number.parse().ok().filter(|_| of == template)
+}
+
+impl AutoScalingGroupFleet {
+    /// What instances of `group` were launched from, where the group's word cannot be taken for it.
+    pub(crate) async fn launched_from(
+        &self,
+        group: &SdkGroup,
+    ) -> Result<BTreeMap<InstanceId, Option<Revision>>, ProviderError> {
+        let Some((template, own)) = self.doubted_template(group).await? else {
+            return Ok(BTreeMap::new());
+        };
+        let wanted = self.resolved.wanted.get().and_then(|wanted| number(wanted, &template));
+        self.learn_versions(group, &template, &[own, wanted]).await?;
+        let mut found = BTreeMap::new();
+        for (id, shape, reported) in self.shown(group) {
+            let told = self.versions.learned().launched.get(&id).cloned();
+            let told = match told {
+                Some(told) => told,
+                None => {
+                    let user_data = Some(self.user_data(&id).await?);
+                    let shape = Shape { user_data, ..shape };
+                    let mut learned = self.versions.learned();
+                    let number = decide(&shape, &learned.versions, Known { wanted, own, reported });
+                    let told = number.map(|number| revision(&template, &number.to_string()));
+                    learned.launched.insert(id.clone(), told.clone());
+                    told
+                }
+            };
+            found.insert(id, told);
+        }
+        Ok(found)
+    }
+
+    /// Why it cannot be told what runs the wanted version, if nothing tells it.
+    pub(crate) async fn undecidable(
+        &self,
+        group: &SdkGroup,
+        wanted: &Revision,
+    ) -> Result<Option<ProviderError>, ProviderError> {
+        let host = self.aws.reached.other("autoscaling");
+        let Some(host) = host else { return Ok(None) };
+        let Some((template, _)) = self.doubted_template(group).await? else { return Ok(None) };
+        let Some(number) = number(wanted, &template) else { return Ok(None) };
+        self.learn_versions(group, &template, &[Some(number)]).await?;
+        let learned = self.versions.learned();
+        let others = like(number, &learned.versions);
+        let Some(other) = others.last() else { return Ok(None) };
+        let words = format!(
+            "{host} does not tell which version an instance was launched from: it reports the \
+             template's default version for each, as moto does. Their image, type and user data \
+             would tell, but versions {number} and {other} of {template} have the same"
+        );
+        let error = ProviderError::invalid("check the group", crate::resolve::TEMPLATE, words);
+        Ok(Some(error.with_remedy(
+            "give the version another image or other user data: a comment in it is enough",
+        )))
+    }
+
+    /// What is done about a doubtful answer, if there was one.
+    pub(crate) fn doubt(&self) -> Option<String> {
+        self.versions.is_doubted.get().filter(|is_doubted| **is_doubted)?;
+        let host = self.aws.reached.other("autoscaling")?;
+        Some(format!(
+            "{host} reports the template's default version for every instance, as moto does: their \
+             image, type and user data tell instead what they were launched from"
+        ))
+    }
+
+    /// What instances of `group` show, and the version that it reports for them.
+    fn shown(&self, group: &SdkGroup) -> Vec<(InstanceId, Shape, Option<u64>)> {
+        let details = self.details.lock().unwrap_or_else(PoisonError::into_inner);
+        let instances = group.instances().iter().filter_map(|instance| {
+            let id = InstanceId::new(instance.instance_id()?);
+            let shape = details.get(&id)?.shape.clone();
+            let reported = instance.launch_template().and_then(|template| template.version());
+            let reported = reported.and_then(|version| version.parse().ok());
+            Some((id, shape, reported))
+        });
+        instances.collect()
+    }
+
+    /// The group's template, and its version where that is a number; `None` where what the group
+    /// reports for its instances is taken for true.
+    async fn doubted_template(
+        &self,
+        group: &SdkGroup,
+    ) -> Result<Option<(String, Option<u64>)>, ProviderError> {
+        // An instance that was updated has another image, and says so itself.
+        if self.updates.is_some() || self.aws.reached.other("autoscaling").is_none() {
+            return Ok(None);
+        }
+        let is_doubted = || async { Ok(self.refreshes().await?.is_none()) };
+        if !*self.versions.is_doubted.get_or_try_init(is_doubted).await? {
+            return Ok(None);
+        }
+        let Some(own) = mixed::template(group).and_then(convert::specified) else {
+            return Ok(None);
+        };
+        let own = self.resolved.aliases.get().and_then(|known| known.get(&own)).unwrap_or(&own);
+        Ok(parts(own).map(|(template, version)| (template.to_owned(), version.parse().ok())))
+    }
+
+    /// Asks for all versions of `template`, unless those that are `needed` are known.
+    async fn learn_versions(
+        &self,
+        group: &SdkGroup,
+        template: &str,
+        needed: &[Option<u64>],
+    ) -> Result<(), ProviderError> {
+        {
+            let learned = self.versions.learned();
+            let mut needed = needed.iter().flatten();
+            if learned.template == template && needed.all(|it| learned.versions.contains_key(it)) {
+                return Ok(());
+            }
+        }
+        let call = self.aws.ec2.describe_launch_template_versions().launch_template_id(template);
+        let mut pages = call.into_paginator().items().send();
+        let mut versions = BTreeMap::new();
+        while let Some(version) = pages.next().await {
+            let version = version
+                .map_err(|error| from_sdk("ec2", "DescribeLaunchTemplateVersions", &error))?;
+            let number = version.version_number().and_then(|number| u64::try_from(number).ok());
+            versions.extend(number.map(|number| (number, Shape::of(&version, group))));
+        }
+        let mut learned = self.versions.learned();
+        *learned = Learned { template: template.to_owned(), versions, ..Learned::default() };
+        Ok(())
+    }
+
+    async fn user_data(&self, id: &InstanceId) -> Result<String, ProviderError> {
+        let call = self.aws.ec2.describe_instance_attribute().instance_id(id.as_str());
+        let answer = call
+            .attribute(InstanceAttributeName::UserData)
+            .send()
+            .await
+            .map_err(|error| from_sdk("ec2", "DescribeInstanceAttribute", &error))?;
+        let user_data = answer.user_data.and_then(|user_data| user_data.value);
+        Ok(user_data.unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(image: &str, user_data: &str) -> Shape {
+        let some = |it: &str| Some(it.to_owned());
+        Shape { image: some(image), kind: some("t3.micro"), user_data: some(user_data) }
+    }
+
+    #[test]
+    fn what_an_instance_shows_decides_and_nothing_is_guessed_of_what_is_wanted() {
+        let versions = BTreeMap::from([
+            (1, shape("ami-a", "")),
+            (2, shape("ami-b", "")),
+            (3, shape("ami-a", "")),
+            (4, shape("ami-b", "x")),
+        ]);
+        let with = |wanted, own| Known { wanted: Some(wanted), own: Some(own), reported: Some(1) };
+        // By image, and where that is the same by user data.
+        assert_eq!(decide(&shape("ami-b", ""), &versions, with(2, 1)), Some(2));
+        assert_eq!(decide(&shape("ami-b", "x"), &versions, with(2, 1)), Some(4));
+        // Which of the old ones it is matters little: the group's own, or else what is reported.
+        assert_eq!(decide(&shape("ami-a", ""), &versions, with(2, 3)), Some(3));
+        assert_eq!(decide(&shape("ami-a", ""), &versions, with(2, 2)), Some(1));
+        // It may run what is wanted, or not.
+        assert_eq!(decide(&shape("ami-a", ""), &versions, with(3, 1)), None);
+        // Launched from none of these.
+        assert_eq!(decide(&shape("ami-c", ""), &versions, with(2, 1)), None);
+        assert_eq!(like(3, &versions), [1]);
+        assert_eq!(like(2, &versions), Vec::<u64>::new());
+    }
+
+    #[test]
+    fn what_is_not_known_of_a_version_rules_nothing_out() {
+        let open = Shape { image: None, ..shape("", "") };
+        let versions = BTreeMap::from([(1, open), (2, shape("ami-b", "x"))]);
+        assert_eq!(decide(&shape("ami-a", ""), &versions, Known::default()), Some(1));
+    }
+}

@@ -1,0 +1,383 @@
+//! The program on moto as others made it, which nobody amended: an emulator that knows nothing of
+//! the lab, has no instance refreshes, and reports a wrong version for what a group has launched.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
+
+use serde_json::{Value, json};
+
+use crate::process::{self, Ran};
+
+const SIZE: u64 = 4;
+
+/// moto, for all tests of this process.
+struct Moto {
+    endpoint: String,
+    door: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
+    _server: Child,
+}
+
+fn moto() -> &'static Moto {
+    static MOTO: OnceLock<Moto> = OnceLock::new();
+    MOTO.get_or_init(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let installed = Command::new("python3")
+            .arg(root.join("tests/localstack/environment.py"))
+            .arg("moto")
+            .args(["tests/moto/requirements.txt", "target/moto"].map(|path| root.join(path)))
+            .stderr(Stdio::inherit())
+            .output()
+            .expect("Python 3.11 or newer as `python3`, with its venv module");
+        let python = String::from_utf8(installed.stdout).expect("UTF-8");
+        let mut server = Command::new(python.trim())
+            .arg(root.join("tests/moto/serve.py"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("moto was not installed; the reason is above");
+        let mut answers = BufReader::new(server.stdout.take().expect("a pipe"));
+        let mut line = String::new();
+        answers.read_line(&mut line).expect("an answer");
+        let told: Value = serde_json::from_str(&line).expect("moto did not start");
+        Moto {
+            endpoint: told["endpoint"].as_str().expect("an endpoint").to_owned(),
+            door: Mutex::new((server.stdin.take().expect("a pipe"), answers)),
+            _server: server,
+        }
+    })
+}
+
+impl Moto {
+    /// What boto3's `method` of `service` returns.
+    fn call(&self, service: &str, method: &str, arguments: Value) -> Value {
+        let mut door = self.door.lock().expect("the door");
+        let (requests, answers) = &mut *door;
+        writeln!(requests, "{}", json!([service, method, arguments])).expect("a request");
+        let mut line = String::new();
+        answers.read_line(&mut line).expect("an answer");
+        serde_json::from_str(&line).expect("boto3 says above why it is refused")
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned()
+}
+
+/// A group of four behind a target group.
+struct Group {
+    name: String,
+    template: String,
+    target_group: String,
+    folder: tempfile::TempDir,
+}
+
+/// How the group is at one time.
+#[derive(Debug)]
+struct Sight {
+    sizes: [u64; 3],
+    suspended: BTreeSet<String>,
+    instances: Vec<String>,
+    /// Members of the group that the target group calls healthy.
+    serving: usize,
+    record: bool,
+}
+
+impl Group {
+    /// Launched from version 1 of a template that has one version for each of `versions`.
+    fn new(versions: &[Value]) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let moto = moto();
+        let name = format!("web{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let vpc = moto.call("ec2", "create_vpc", json!({ "CidrBlock": "10.0.0.0/16" }));
+        let vpc = text(&vpc["Vpc"]["VpcId"]);
+        let subnets = ["a", "b"].map(|zone| {
+            let made = json!({
+                "VpcId": vpc, "AvailabilityZone": format!("us-east-1{zone}"),
+                "CidrBlock": format!("10.0.{}.0/24", u32::from(zone == "b")),
+            });
+            text(&moto.call("ec2", "create_subnet", made)["Subnet"]["SubnetId"])
+        });
+        let made = json!({ "Name": name, "Protocol": "HTTP", "Port": 80, "VpcId": vpc });
+        let made = moto.call("elbv2", "create_target_group", made);
+        let target_group = text(&made["TargetGroups"][0]["TargetGroupArn"]);
+        let delay = json!({ "Key": "deregistration_delay.timeout_seconds", "Value": "1" });
+        let delay = json!({ "TargetGroupArn": target_group, "Attributes": [delay] });
+        moto.call("elbv2", "modify_target_group_attributes", delay);
+        let made = json!({ "Name": name, "Subnets": subnets });
+        let balancer = moto.call("elbv2", "create_load_balancer", made);
+        let action = json!({ "Type": "forward", "TargetGroupArn": target_group });
+        let listener = json!({
+            "LoadBalancerArn": balancer["LoadBalancers"][0]["LoadBalancerArn"],
+            "Protocol": "HTTP", "Port": 80, "DefaultActions": [action],
+        });
+        moto.call("elbv2", "create_listener", listener);
+        let first = json!({ "LaunchTemplateName": name, "LaunchTemplateData": versions[0] });
+        let made = moto.call("ec2", "create_launch_template", first);
+        let template = text(&made["LaunchTemplate"]["LaunchTemplateId"]);
+        for version in &versions[1..] {
+            let more = json!({ "LaunchTemplateId": template, "LaunchTemplateData": version });
+            moto.call("ec2", "create_launch_template_version", more);
+        }
+        let group = json!({
+            "AutoScalingGroupName": name,
+            "MinSize": 2, "MaxSize": 6, "DesiredCapacity": SIZE,
+            "VPCZoneIdentifier": subnets.join(","),
+            "LaunchTemplate": { "LaunchTemplateId": template, "Version": "1" },
+            "TargetGroupARNs": [target_group],
+        });
+        moto.call("autoscaling", "create_auto_scaling_group", group);
+        Group { name, template, target_group, folder: tempfile::tempdir().expect("a folder") }
+    }
+
+    fn look(&self) -> Sight {
+        let moto = moto();
+        let these = json!({ "AutoScalingGroupNames": [self.name] });
+        let group = moto.call("autoscaling", "describe_auto_scaling_groups", these);
+        let group = &group["AutoScalingGroups"][0];
+        let these = json!({ "TargetGroupArn": self.target_group });
+        let health = moto.call("elbv2", "describe_target_health", these);
+        let healthy = |id: &String| {
+            let described = health["TargetHealthDescriptions"].as_array().expect("targets").iter();
+            described
+                .filter(|target| target["TargetHealth"]["State"] == "healthy")
+                .any(|target| target["Target"]["Id"] == id.as_str())
+        };
+        let all = |key: &str| group[key].as_array().cloned().unwrap_or_default();
+        let members: Vec<String> =
+            all("Instances").iter().map(|it| text(&it["InstanceId"])).collect();
+        Sight {
+            sizes: ["MinSize", "MaxSize", "DesiredCapacity"]
+                .map(|key| group[key].as_u64().expect("a size")),
+            suspended: all("SuspendedProcesses")
+                .iter()
+                .map(|it| text(&it["ProcessName"]))
+                .collect(),
+            serving: members.iter().filter(|id| healthy(id)).count(),
+            instances: members,
+            record: all("Tags").iter().any(|tag| text(&tag["Key"]).starts_with("rolling:")),
+        }
+    }
+
+    /// Hands one request on to moto. Before each termination somebody sets the template back, who
+    /// thinks to know better.
+    fn between(&self, mut connection: TcpStream) {
+        let request = request(&mut connection);
+        if String::from_utf8_lossy(&request).contains("Action=TerminateInstanceInAutoScalingGroup")
+        {
+            let back = json!({
+                "AutoScalingGroupName": self.name,
+                "LaunchTemplate": { "LaunchTemplateId": self.template, "Version": "1" },
+            });
+            moto().call("autoscaling", "update_auto_scaling_group", back);
+        }
+        let address = moto().endpoint.strip_prefix("http://").expect("an address");
+        let mut onward = TcpStream::connect(address).expect("moto");
+        onward.write_all(&request).expect("a request");
+        // moto closes after each answer. Who asked may be gone.
+        let _ = std::io::copy(&mut onward, &mut connection);
+    }
+
+    /// The images that the members run.
+    fn images(&self) -> BTreeSet<String> {
+        let these = json!({ "InstanceIds": self.look().instances });
+        let described = moto().call("ec2", "describe_instances", these);
+        let reservations = described["Reservations"].as_array().expect("reservations").clone();
+        let instances =
+            reservations.iter().flat_map(|it| it["Instances"].as_array().expect("them"));
+        instances.map(|instance| text(&instance["ImageId"])).collect()
+    }
+
+    fn command(&self, command: &str, version: u32) -> Command {
+        let document = json!({ "resource": { "rolling_deployment": { "web": {
+            "policy": "rolling", "batch_size_type": "fixed", "batch_size": 2,
+            "poll_interval": "200ms",
+            "health": { "min_healthy_time": "300ms" },
+            "auto_scaling_group": {
+                "name": self.name,
+                "launch_template": { "id": self.template, "version": version.to_string() },
+            },
+        } } } });
+        let file = process::write(self.folder.path(), &document);
+        let mut rolling = process::rolling();
+        rolling
+            .envs([("AWS_ACCESS_KEY_ID", "moto"), ("AWS_SECRET_ACCESS_KEY", "moto")])
+            .envs([("AWS_REGION", "us-east-1"), ("AWS_ENDPOINT_URL", &moto().endpoint)])
+            .current_dir(self.folder.path())
+            .args([command, "--output", "json"])
+            .arg(file);
+        rolling
+    }
+
+    fn run(&self, command: &str, version: u32) -> Ran {
+        process::run(&mut self.command(command, version))
+    }
+
+    /// The same, and how the group was meanwhile.
+    fn watched(&self, command: &str, version: u32) -> (Ran, Vec<Sight>) {
+        let ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let watch = scope.spawn(|| {
+                let mut seen = Vec::new();
+                while !ended.load(Ordering::Relaxed) {
+                    seen.push(self.look());
+                }
+                seen
+            });
+            let ran = self.run(command, version);
+            ended.store(true, Ordering::Relaxed);
+            (ran, watch.join().expect("a look"))
+        })
+    }
+}
+
+/// One HTTP request with its body; empty when there is none.
+fn request(connection: &mut TcpStream) -> Vec<u8> {
+    let mut read = BufReader::new(connection);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") && read.read_line(&mut head).expect("a line") > 0 {}
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
+    });
+    let mut body = vec![0; length.unwrap_or(0)];
+    read.read_exact(&mut body).expect("a body");
+    [head.into_bytes(), body].concat()
+}
+
+fn image(number: usize) -> String {
+    let owners = json!({ "Owners": ["amazon"] });
+    let images = moto().call("ec2", "describe_images", owners);
+    text(&images["Images"][number]["ImageId"])
+}
+
+fn version(image_id: &str) -> Value {
+    json!({ "ImageId": image_id, "InstanceType": "t3.micro" })
+}
+
+#[test]
+fn a_fleet_on_plain_moto_is_rolled_once_within_its_floor_and_given_back() {
+    let (old, new) = (image(0), image(1));
+    let group = Group::new(&[version(&old), version(&new)]);
+    let before = group.look();
+    let planned = group.run("plan", 2);
+    assert_eq!(planned.code, 0, "{planned:?}");
+    let plan = &planned.lines()[0]["resources"][0]["plan"];
+    assert_eq!((&plan["floor"], &plan["ceiling"]), (&json!(2), &json!(4)), "{plan}");
+    let warnings = plan["warnings"].to_string();
+    assert!(warnings.contains("does not know DescribeInstanceRefreshes (HTTP 500: "), "{plan}");
+    assert!(warnings.contains("the template's default version for every instance"), "{plan}");
+    assert_eq!(group.look().instances, before.instances, "a plan touches nothing");
+
+    let (ran, seen) = group.watched("apply", 2);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let batches =
+        ran.lines().iter().filter(|line| line["event"]["type"] == "batch_started").count();
+    assert_eq!(batches, 2, "{ran:?}");
+    for sight in &seen {
+        assert!(sight.serving >= 2 && sight.instances.len() <= 4, "{sight:?}");
+        assert_eq!(sight.sizes, before.sizes, "{sight:?}");
+    }
+    assert!(seen.iter().any(|sight| sight.record && !sight.suspended.is_empty()), "{seen:?}");
+    let after = group.look();
+    assert!(after.suspended.is_empty() && !after.record, "{after:?}");
+    assert_eq!((after.serving, group.images()), (4, BTreeSet::from([new])));
+    assert!(before.instances.iter().all(|id| !after.instances.contains(id)), "{after:?}");
+
+    let again = group.run("apply", 2);
+    assert_eq!(again.code, 0, "{again:?}");
+    assert!(again.stdout.contains("\"changes\":false"), "{again:?}");
+    assert_eq!(group.look().instances, after.instances, "nothing to do");
+}
+
+#[test]
+fn a_rollout_on_plain_moto_that_was_killed_is_ended_by_the_next() {
+    let (old, new) = (image(0), image(1));
+    let group = Group::new(&[version(&old), version(&new)]);
+    let before = group.look();
+    let mut killed = group.command("apply", 2).stdout(Stdio::null()).spawn().expect("a start");
+    process::until("a batch is under way", || {
+        let look = group.look();
+        look.instances != before.instances || look.serving < 4
+    });
+    killed.kill().expect("a process");
+    killed.wait().expect("an end");
+    assert!(group.look().record);
+
+    let (ran, seen) = group.watched("apply", 2);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(seen.iter().all(|sight| sight.serving >= 2), "{seen:?}");
+    let after = group.look();
+    assert_eq!(after.sizes, before.sizes);
+    assert!(after.suspended.is_empty() && !after.record, "{after:?}");
+    assert_eq!((after.serving, group.images()), (4, BTreeSet::from([new])));
+}
+
+#[test]
+fn versions_that_plain_moto_does_not_tell_apart_are_refused_and_nothing_is_touched() {
+    let old = image(0);
+    // By its type the third is told; the second differs in what is not looked at. (By user data it
+    // could be told, too, but moto fails to launch a group's instances with any.)
+    let second = json!({ "ImageId": old, "InstanceType": "t3.micro", "KeyName": "other" });
+    let third = json!({ "ImageId": old, "InstanceType": "t3.small" });
+    let group = Group::new(&[version(&old), second, third]);
+    let before = group.look();
+    let planned = group.run("plan", 2);
+    assert_eq!(planned.code, 2, "{planned:?}");
+    let words = "versions 2 and 1 of";
+    assert!(planned.stdout.contains(words), "{planned:?}");
+    let (ran, seen) = group.watched("apply", 2);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.stdout.contains(words) && ran.stdout.contains("as moto does"), "{ran:?}");
+    for sight in &seen {
+        assert_eq!(sight.instances, before.instances);
+        assert!(sight.suspended.is_empty(), "{sight:?}");
+    }
+
+    let ran = group.run("apply", 3);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let after = group.look();
+    assert!(before.instances.iter().all(|id| !after.instances.contains(id)), "{after:?}");
+    assert_eq!(after.serving, 4);
+}
+
+#[test]
+fn launches_on_plain_moto_that_run_another_version_end_the_rollout_after_one_batch() {
+    let (old, new) = (image(0), image(1));
+    let group = Group::new(&[version(&old), version(&new)]);
+    let before = group.look();
+    let mut rolling = group.command("apply", 2);
+    let ended = AtomicBool::new(false);
+    let ran = std::thread::scope(|scope| {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        rolling.env("AWS_ENDPOINT_URL", format!("http://{address}"));
+        scope.spawn({
+            let (group, ended) = (&group, &ended);
+            move || {
+                for connection in listener.incoming() {
+                    if ended.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let connection = connection.expect("a connection");
+                    scope.spawn(move || group.between(connection));
+                }
+            }
+        });
+        let ran = process::run(&mut rolling);
+        ended.store(true, Ordering::Relaxed);
+        TcpStream::connect(address).expect("the listener wakes up");
+        ran
+    });
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert!(ran.stdout.contains("although the template is"), "{ran:?}");
+    let after = group.look();
+    assert_eq!((after.serving, group.images()), (4, BTreeSet::from([old])), "{ran:?}");
+    let kept = before.instances.iter().filter(|id| after.instances.contains(id)).count();
+    assert_eq!(kept, 2, "one batch of two was replaced: {ran:?}");
+    assert!(after.suspended.is_empty() && !after.record, "{after:?}");
+}
