@@ -23,6 +23,7 @@ mod plain;
 mod replaces;
 mod seen;
 mod sizes;
+mod strangers;
 mod written;
 
 pub use best::Best;
@@ -112,6 +113,8 @@ pub struct Progress {
     pub earlier: BTreeSet<InstanceId>,
     /// Instances that were taken out of the fleet to be looked at.
     pub kept: BTreeSet<InstanceId>,
+    /// Those of [`Progress::strangers`] that the cloud was asked about.
+    pub asked_about: BTreeSet<InstanceId>,
     /// How long instances that this engine saw launched took until they served.
     pub boots: Vec<Duration>,
     /// What the fleet said it did by itself, newest first.

@@ -387,6 +387,7 @@ impl Record {
                     "AZRebalance",
                     "AddToLoadBalancer",
                     "AlarmNotification",
+                    "InstanceRefresh",
                     "ScheduledActions",
                 ]
                 .map(String::from)

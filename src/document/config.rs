@@ -98,7 +98,8 @@ pub struct RollingDeploymentConfig {
     /// The longest time between two looks at the fleet. From 100ms to 1m, default `10s`.
     pub poll_interval: Option<DurationText>,
     /// Processes of the Auto Scaling group that are suspended during the rollout, where they are
-    /// not already. Default: all of `AZRebalance`, `AlarmNotification`, `ScheduledActions`.
+    /// not already. Default: all of `AZRebalance`, `AlarmNotification`,
+    /// `InstanceRefresh`, `ScheduledActions`.
     pub suspend_processes: Option<Vec<ProcessName>>,
     /// Where and how requests are shifted. For the policies `traffic_splitting` and `blue_green`.
     pub traffic: Option<TrafficConfig>,

@@ -395,8 +395,6 @@ fn processes(config: &RollingDeploymentConfig) -> BTreeSet<String> {
     if config.target_group.is_some() {
         return BTreeSet::new();
     }
-    let all =
-        [ProcessName::AzRebalance, ProcessName::AlarmNotification, ProcessName::ScheduledActions];
     // A group registers what it launches in every target group that is attached to it.
     let shifts = matches!(config.policy, PolicyName::TrafficSplitting | PolicyName::BlueGreen);
     let registers = shifts.then_some("AddToLoadBalancer");
@@ -404,13 +402,8 @@ fn processes(config: &RollingDeploymentConfig) -> BTreeSet<String> {
     let heals = config.replacement.is_some();
     let heals = heals.then_some(["HealthCheck", "ReplaceUnhealthy"]).into_iter().flatten();
     let more = registers.into_iter().chain(heals).map(str::to_owned);
-    let chosen = config.suspend_processes.as_deref().unwrap_or(&all);
-    let name = |process: &ProcessName| match process {
-        ProcessName::AzRebalance => "AZRebalance",
-        ProcessName::AlarmNotification => "AlarmNotification",
-        ProcessName::ScheduledActions => "ScheduledActions",
-    };
-    chosen.iter().map(|process| name(process).to_owned()).chain(more).collect()
+    let chosen = config.suspend_processes.as_deref().unwrap_or(&ProcessName::ALL);
+    chosen.iter().map(|process| process.as_str().to_owned()).chain(more).collect()
 }
 
 fn get(text: &Option<DurationText>, default_seconds: u64) -> Duration {

@@ -119,7 +119,33 @@ impl Rollout {
         emit: &mut Emitter<'_>,
     ) -> Result<bool, ProviderError> {
         let look = self.look_patiently(stop, emit).await?;
-        Ok(self.take_in(look).await)
+        let changed = self.take_in(look).await;
+        self.ask_who_else_rolls(emit).await;
+        Ok(changed)
+    }
+
+    /// Where instances came that nobody here asked for: asks the cloud whether somebody else rolls
+    /// the fleet, which would go on for ever with both at it.
+    async fn ask_who_else_rolls(&mut self, emit: &mut Emitter<'_>) {
+        let strangers = self.progress.strangers(&self.target, &self.look);
+        if self.progress.halt.is_some() || strangers.is_subset(&self.progress.asked_about) {
+            return;
+        }
+        let answer = self.fleet.may_roll(false).await;
+        let Err(error) = answer else {
+            self.progress.asked_about.extend(strangers);
+            return;
+        };
+        if error.kind == ErrorKind::Conflict {
+            let ids: Vec<String> = strangers.iter().map(ToString::to_string).collect();
+            let words = format!(
+                "{} came on another revision than this rollout or anybody before it launches: {}",
+                ids.join(", "),
+                with_remedy(&error)
+            );
+            let now = self.clock.now();
+            self.halt(Halt { fault: false, ..Halt::failed(words, now) }, emit);
+        }
     }
 
     pub(super) async fn look_patiently(

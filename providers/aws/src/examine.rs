@@ -119,7 +119,7 @@ impl AutoScalingGroupFleet {
         let mut found: Vec<ProviderError> =
             [updated.err(), deleted.err()].into_iter().flatten().collect();
         let suspended = || group.suspended_processes().iter().filter_map(|p| p.process_name());
-        let runs = ["AZRebalance", "AlarmNotification", "ScheduledActions"];
+        let runs = ["AZRebalance", "AlarmNotification", "InstanceRefresh", "ScheduledActions"];
         let runs = runs.into_iter().find(|process| suspended().all(|name| name != *process));
         if let Some(process) = runs {
             let call = client.resume_processes().auto_scaling_group_name(name);

@@ -220,6 +220,28 @@ pub enum ProcessName {
     AlarmNotification,
     /// Scheduled scaling. What falls due while it is suspended is lost on AWS.
     ScheduledActions,
+    /// Instance refreshes: one that somebody starts meanwhile goes on once the rollout is over.
+    InstanceRefresh,
+}
+
+impl ProcessName {
+    /// What is suspended unless the document says otherwise.
+    pub const ALL: [ProcessName; 4] = [
+        ProcessName::AzRebalance,
+        ProcessName::AlarmNotification,
+        ProcessName::InstanceRefresh,
+        ProcessName::ScheduledActions,
+    ];
+
+    /// As AWS names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ProcessName::AzRebalance => "AZRebalance",
+            ProcessName::AlarmNotification => "AlarmNotification",
+            ProcessName::InstanceRefresh => "InstanceRefresh",
+            ProcessName::ScheduledActions => "ScheduledActions",
+        }
+    }
 }
 
 impl JsonSchema for ProcessName {
@@ -230,7 +252,7 @@ impl JsonSchema for ProcessName {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "enum": ["AZRebalance", "AlarmNotification", "ScheduledActions"],
+            "enum": ProcessName::ALL.map(ProcessName::as_str),
         })
     }
 }

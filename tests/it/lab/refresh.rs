@@ -558,3 +558,64 @@ fn json_rpc_and_ansible_say_what_a_refresh_is_at() {
     assert_eq!((code, &answer["changed"]), (0, &json!(false)), "{answer}");
     assert_eq!(end(child).code, 4);
 }
+
+/// Starts a refresh to version 3, as somebody else.
+fn start_another(account: &Account, template: &str) {
+    let to = "DesiredConfiguration.LaunchTemplate";
+    account.query(
+        "autoscaling",
+        &format!(
+            "Version=2011-01-01&Action=StartInstanceRefresh&AutoScalingGroupName=web\
+             &{to}.LaunchTemplateId={template}&{to}.Version=3\
+             &Preferences.MinHealthyPercentage=50&Preferences.SkipMatching=true"
+        ),
+    );
+}
+
+fn by_rolling(template: &str) -> Value {
+    let mut wanted = wanted(template, "2");
+    wanted.as_object_mut().expect("an object").remove("engine");
+    wanted
+}
+
+fn six() -> Value {
+    let mut group = group(6);
+    group["versions"] = json!([null, null, null]);
+    group
+}
+
+#[test]
+fn a_refresh_that_somebody_starts_meanwhile_waits_until_the_rollout_is_over() {
+    let Some(account) = account() else { return };
+    let template = account.fleet(six(), times());
+    let rolling = start(&account, &by_rolling(&template));
+    account.until_called("elbv2.DeregisterTargets", 1);
+    start_another(&account, &template);
+    let ran = end(rolling);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let told = report(&ran);
+    let two = json!(format!("{template}:2"));
+    let instances = told["instances"].as_array().expect("instances");
+    assert!(instances.iter().all(|instance| instance["revision"] == two), "{told}");
+    assert_eq!(ids(&account.timeline(), "launched").len(), 6, "each place was filled once");
+    account.until("groups/web", "the refresh goes on", |group| group["template"]["Version"] == "3");
+}
+
+#[test]
+fn a_refresh_beside_a_rollout_ends_it_by_name_and_is_left_alone() {
+    let Some(account) = account() else { return };
+    let template = account.fleet(six(), times());
+    let mut wanted = by_rolling(&template);
+    wanted["suspend_processes"] = json!(["AlarmNotification"]);
+    let rolling = start(&account, &wanted);
+    account.until_called("elbv2.DeregisterTargets", 1);
+    start_another(&account, &template);
+    let ran = end(rolling);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let why = why(&ran);
+    assert!(why.contains("than this rollout or anybody before it launches"), "{why}");
+    assert!(why.contains("has an instance refresh running ("), "{why}");
+    assert_eq!(account.count("autoscaling.CancelInstanceRefresh"), 0);
+    let suspended = account.get("groups/web")["suspended"].clone();
+    assert_eq!(suspended, json!(["AZRebalance"]), "what was there before");
+}

@@ -9,6 +9,8 @@ from .state import Group, Instance
 
 ACTIVE = {"Pending", "InProgress", "Baking", "Cancelling", "RollbackInProgress"}
 TICK = 0.05
+# So long after its process was resumed a refresh goes on.
+RESUMES_AFTER = 10.0
 
 
 @dataclass
@@ -23,6 +25,7 @@ class Refresh:
     status: str = "Pending"
     reason: str = ""
     ended: float | None = None
+    suspended_until: float = 0.0
     launches: tuple[dict | None, dict | None] | None = None  # None: the group's own
     before: set[str] = field(default_factory=set)  # what was there when it began
     old: set[str] = field(default_factory=set)  # of these, what is to be replaced
@@ -73,7 +76,6 @@ def moments(world, now: float) -> Iterator[float]:
 
 
 def begin(group: Group, refresh: Refresh) -> None:
-    refresh.launches = refresh.wanted
     group.refresh = refresh
     group.refreshes.append(refresh)
 
@@ -83,8 +85,11 @@ def step(world, group: Group) -> bool:
     refresh = group.refresh
     if refresh is None:
         return False
-    if "InstanceRefresh" in group.suspended and refresh.status != "Cancelling":
-        return False  # paused
+    if refresh.status != "Cancelling":
+        if "InstanceRefresh" in group.suspended:
+            refresh.suspended_until = world.now + RESUMES_AFTER
+        if world.now < refresh.suspended_until:
+            return False
     if refresh.status == "Pending":
         return choose(world, group, refresh)
     if refresh.status == "Baking":
@@ -98,6 +103,7 @@ def step(world, group: Group) -> bool:
 def choose(world, group: Group, refresh: Refresh) -> bool:
     """What is there is to be replaced, but for what matches."""
     refresh.status, refresh.moved_at = "InProgress", world.now
+    refresh.launches = refresh.wanted
     here = [i for i in group.instances.values() if not i.terminating]
     refresh.before = {i.id for i in here}
     stale = [

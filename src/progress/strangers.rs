@@ -1,0 +1,29 @@
+//! Instances that nobody here has asked for.
+
+use std::collections::BTreeSet;
+
+use rolling_provider::{InstanceId, Observation, Revision, Target};
+
+use super::Progress;
+
+impl Progress {
+    /// Instances that came meanwhile on a revision that neither this rollout nor what it found
+    /// there launches: somebody else rolls the fleet, too, maybe.
+    pub fn strangers(&self, target: &Target, look: &Observation) -> BTreeSet<InstanceId> {
+        let record = self.record.iter();
+        let recorded = record.flat_map(|record| [&record.completed, &record.borrowed.template]);
+        let found = self.seen.values().filter(|seen| !seen.launched_here);
+        let known: BTreeSet<&Revision> = recorded
+            .chain([&look.template])
+            .chain(found.map(|seen| &seen.revision))
+            .flatten()
+            .chain([&target.revision])
+            .collect();
+        let came = self.seen.iter().filter(|(_, seen)| seen.launched_here);
+        let strange = came.filter(|(id, seen)| {
+            look.instances.contains_key(*id)
+                && seen.revision.as_ref().is_some_and(|runs| !known.contains(runs))
+        });
+        strange.map(|(id, _)| id.clone()).collect()
+    }
+}
