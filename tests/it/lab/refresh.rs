@@ -567,7 +567,8 @@ fn start_another(account: &Account, template: &str) {
         &format!(
             "Version=2011-01-01&Action=StartInstanceRefresh&AutoScalingGroupName=web\
              &{to}.LaunchTemplateId={template}&{to}.Version=3\
-             &Preferences.MinHealthyPercentage=50&Preferences.SkipMatching=true"
+             &Preferences.MinHealthyPercentage=50&Preferences.SkipMatching=true\
+             &Preferences.InstanceWarmup=1"
         ),
     );
 }
