@@ -63,6 +63,11 @@ pub struct Input<'a> {
 }
 
 impl Input<'_> {
+    /// Whether everything is done and has to stay well for a while.
+    fn bakes(&self) -> bool {
+        self.progress.gates.baking.is_some()
+    }
+
     /// Whether the fleet launches by itself what is to run.
     fn launches(&self) -> bool {
         !self.look.is_plain() && !self.is_in_place()

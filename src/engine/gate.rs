@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use super::Rollout;
 use super::report::Emitter;
 use crate::event::Event;
-use crate::plan::{Ask, Plan};
+use crate::plan::{Ask, Plan, View};
 use crate::probe::{self, Context};
 use crate::schedule::Schedule;
 use crate::spec::Gates;
@@ -50,10 +50,13 @@ impl Rollout {
     /// Returns whether there was one that changes what can be planned.
     pub(super) fn ask_gates(&mut self, plan: &Plan, emit: &mut Emitter<'_>) -> bool {
         let now = self.clock.now();
+        let is_new = View::new(&self.input(now)).old().next().is_none();
         let gates = &mut self.progress.gates;
         let over = gates.baking.is_some_and(|since| now >= since + self.spec.gates.bake_time);
-        // What comes after it may have to be tried again.
-        if !over || plan.bakes || plan.actions.is_empty() {
+        // What comes after it may have to be tried again; and meanwhile a fleet may scale, as long as
+        // there is nothing to replace.
+        let goes_on = is_new && gates.baking.is_some();
+        if plan.bakes || (!goes_on && (!over || plan.actions.is_empty())) {
             gates.baking = plan.bakes.then(|| gates.baking.unwrap_or(now));
         }
         let Some(ask) = plan.asks else {

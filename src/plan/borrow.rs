@@ -9,6 +9,10 @@ use crate::control::Word;
 use crate::record::{Borrowed, BorrowedMax, Ending, FAILED, Phase, Record, ways};
 use crate::spec::Pacing;
 
+/// Processes by which a fleet follows its load. While everything new bakes it may: how it does under
+/// load is what is watched then.
+pub(super) const SCALING: [&str; 2] = ["AlarmNotification", "ScheduledActions"];
+
 /// Puts what is not yet as it must be into the plan. Returns the record that stands, or is about
 /// to.
 pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
@@ -59,8 +63,9 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
         plan.actions.push(back);
         return record;
     }
-    let running: BTreeSet<String> =
-        record.borrowed.suspended.difference(&look.suspended).cloned().collect();
+    let running = record.borrowed.suspended.difference(&look.suspended);
+    let scales = |process: &&String| input.bakes() && SCALING.contains(&process.as_str());
+    let running: BTreeSet<String> = running.filter(|it| !scales(it)).cloned().collect();
     if !running.is_empty() && !progress.suspended {
         plan.actions.push(Step::plain(Action::SuspendProcesses { processes: running }));
     }

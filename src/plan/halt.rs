@@ -247,6 +247,14 @@ fn resume(input: &Input<'_>, record: &Record, shifted: bool) -> Option<Step> {
     (!processes.is_empty()).then(|| Step::plain(Action::ResumeProcesses { processes }))
 }
 
+/// Lets the fleet follow its load again, before everything else is given back.
+pub(super) fn resume_scaling(input: &Input<'_>, record: &Record) -> Option<Step> {
+    let suspended = input.progress.may_be_suspended(&record.borrowed.suspended, input.look);
+    let scaling = suspended.filter(|process| borrow::SCALING.contains(&process.as_str()));
+    let processes: BTreeSet<String> = scaling.cloned().collect();
+    (!processes.is_empty()).then(|| Step::plain(Action::ResumeProcesses { processes }))
+}
+
 /// Surge that goes, by named termination: of the revision that is given up, those on their way
 /// out already, then those that do not serve, then as many as the floor leaves. Victims that come
 /// back to serve make room for the rest.

@@ -48,6 +48,10 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
     if !chosen.is_empty() {
         plan.begins = Some(BatchStart::of(input, chosen, 0));
     }
+    if input.bakes() && plan.actions.is_empty() && !plan.bakes && view.old().next().is_none() {
+        // What scaling launches or takes meanwhile is no reason to begin anew.
+        gate::bake(input, &mut plan);
+    }
     plan
 }
 
@@ -205,6 +209,7 @@ fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) 
         return;
     }
     if gate::bake(input, plan) {
+        plan.actions.extend(halt::resume_scaling(input, record));
         return;
     }
     if let Some(wait) = halt::unsettled(input) {
@@ -259,7 +264,10 @@ pub(super) fn fell_due<'a>(input: &Input<'a>, record: &Record) -> Option<&'a Sch
         .scheduled
         .iter()
         .filter(|entry| entry.at >= record.started && entry.at <= input.now);
-    due.max_by_key(|entry| entry.at)
+    let latest = due.max_by_key(|entry| entry.at)?;
+    // What falls due in the bake time the cloud does itself.
+    let is_done = input.progress.gates.baking.is_some_and(|since| latest.at > since);
+    (!is_done).then_some(latest)
 }
 
 /// Waits for what is launched, boots or soaks.

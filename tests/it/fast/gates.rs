@@ -2,8 +2,8 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use rolling::clock::TokioClock;
 use rolling::control::Word;
@@ -13,8 +13,8 @@ use rolling::plan::WaitKind;
 use rolling::spec::{
     BatchSize, Checkpoint, Gates, Health, OnFailure, Pacing, Policy, Probe, RollingDeployment,
 };
-use rolling_provider::{Action, Fleet as _};
-use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator};
+use rolling_provider::{Action, Fleet as _, ScheduledAction};
+use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 
 use super::crash::say;
 use crate::world::{Told, bad, caller, fleet, roll, seconds, simulate, spec, thirty_percent};
@@ -130,6 +130,54 @@ async fn a_fleet_bakes_and_an_alarm_meanwhile_rolls_it_back() {
     let told = roll(simulate(bad(Behaviour::Alarm)), deploy).await;
     assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
     assert_eq!(told.launched("v1"), 10);
+}
+
+#[tokio::test]
+async fn a_fleet_follows_its_load_and_its_schedule_while_it_bakes() {
+    let processes = ["AZRebalance", "AlarmNotification", "InstanceRefresh", "ScheduledActions"];
+    let suspend_processes = processes.map(String::from).into();
+    let deploy = RollingDeployment { suspend_processes, ..gated(alarms(600)) };
+    let clock = Arc::new(VirtualClock::new(EPOCH));
+    let simulator = Arc::new(Simulator::in_memory(fleet(), clock.clone()));
+    let quiet = roll(simulator, deploy.clone()).await;
+    let bakes = |told: &Told| {
+        let bakes = told.events.iter().find(|told| {
+            matches!(&told.event, Event::Waiting { on } if on.iter().any(|w| w.kind == WaitKind::Bake))
+        });
+        bakes.expect("a wait").at
+    };
+    let ends = |told: &Told| told.events.last().expect("an end").at;
+    let begin = bakes(&quiet);
+
+    let clock = Arc::new(VirtualClock::new(EPOCH));
+    let scheduled = ScheduledAction {
+        name: "morning".into(),
+        at: begin + seconds(60),
+        min: None,
+        max: Some(14),
+        desired: Some(14),
+    };
+    let config = FleetConfig { schedule: vec![scheduled], ..fleet() };
+    let simulator = Arc::new(Simulator::in_memory(config, clock.clone()));
+    let (early, late) = (simulator.clone(), simulator.clone());
+    let suspended = Arc::new(Mutex::new(None));
+    let seen = suspended.clone();
+    clock.at(begin + seconds(50), move || {
+        *seen.lock().expect("what is suspended") = Some(early.truth().expect("a look").suspended);
+    });
+    // The load goes down again.
+    clock.at(begin + seconds(300), move || {
+        late.intervene(Intervention::Resize(12)).expect("a size");
+    });
+    let told = roll(simulator.clone(), deploy).await;
+    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
+    let suspended = suspended.lock().expect("what is suspended").clone().expect("a look");
+    assert_eq!(suspended, ["AZRebalance", "InstanceRefresh"].map(String::from).into());
+    assert_eq!(told.report.instances.len(), 12, "the schedule is not set once more at the end");
+    let (quiet, scaled) = (ends(&quiet).since(begin), ends(&told).since(begin));
+    assert!(scaled <= quiet + seconds(30), "{scaled:?} instead of {quiet:?}");
+    let look = simulator.observe().await.expect("a look");
+    assert!(look.suspended.is_empty() && look.record.is_empty(), "{look:?}");
 }
 
 #[tokio::test]
