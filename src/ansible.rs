@@ -11,6 +11,7 @@ mod stop;
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use rolling_provider::ProviderError;
 use serde_json::{Map, Value, json};
@@ -21,7 +22,7 @@ use self::arguments::{PROVIDER, Task};
 use crate::cli::{Edge, say};
 use crate::control::Word;
 use crate::document::Diagnostic;
-use crate::engine::{Commanded, Rollout, Stop};
+use crate::engine::{Caller, Commanded, Rollout, Stop, UNSEEN_FOR};
 use crate::event::{Event, Outcome, RefreshStep};
 use crate::providers::Providers;
 use crate::record::{Ending, Phase};
@@ -92,7 +93,9 @@ async fn carry_out(task: &Task, edge: &Edge) -> Result<Answer, Vec<Diagnostic>> 
 async fn look(task: &Task, providers: &Providers, edge: &Edge) -> Result<Rollout, Vec<Diagnostic>> {
     let place = |error| vec![Diagnostic::from_provider(&error, "", PROVIDER)];
     let fleet = providers.open(&task.config).await.map_err(place)?;
-    let caller = edge.caller(&edge.rollout_id);
+    let waits = task.word.is_none() && !task.mode.check;
+    let unseen_for = if waits { UNSEEN_FOR } else { Duration::ZERO };
+    let caller = Caller { unseen_for, ..edge.caller(&edge.rollout_id) };
     let spec = task.spec.clone();
     let rollout = match task.word {
         None => Rollout::prepare(fleet, spec, &caller).await,

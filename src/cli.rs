@@ -23,6 +23,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use serde_json::json;
@@ -32,7 +33,7 @@ use crate::ansible;
 use crate::clock::TokioClock;
 use crate::control::Word;
 use crate::document::{Diagnostic, Document, PROVIDER, Resource};
-use crate::engine::{Caller, Rollout};
+use crate::engine::{Caller, Rollout, UNSEEN_FOR};
 use crate::event::RefreshReport;
 use crate::providers::Providers;
 use crate::schemas;
@@ -147,6 +148,8 @@ impl Edge {
             owner: self.owner.clone(),
             is_gone: self.is_gone,
             jitter: JITTER,
+            unseen_for: Duration::ZERO,
+            tell: |words| tracing::info!("{words}"),
             completed: None,
         }
     }
@@ -233,7 +236,7 @@ fn validate(input: &Input) -> u8 {
 }
 
 async fn plan(input: &Input, detailed: bool, edge: &Edge) -> u8 {
-    let prepared = match prepare_all(input, edge, Purpose::Begin).await {
+    let prepared = match prepare_all(input, edge, Purpose::Plan).await {
         Ok(prepared) => prepared,
         Err(found) => return refuse(input, &found),
     };
@@ -348,8 +351,10 @@ fn load(input: &Input) -> Result<(Document, Vec<Resource>), Vec<Diagnostic>> {
 /// What targets are looked up for.
 #[derive(Clone, Copy)]
 enum Purpose {
-    /// To plan or begin rollouts.
+    /// To begin rollouts.
     Begin,
+    /// To plan them.
+    Plan,
     /// To tell how rollouts are, or what is wanted of them.
     Tell,
 }
@@ -366,10 +371,13 @@ async fn prepare_all(
     for resource in resources {
         let place = |error| vec![Diagnostic::from_provider(&error, &resource.pointer, PROVIDER)];
         let fleet = providers.open(&resource.config).await.map_err(place)?;
-        let caller = edge.caller(&edge.rollout_id);
+        let waits = matches!(purpose, Purpose::Begin);
+        let unseen_for = if waits { UNSEEN_FOR } else { Duration::ZERO };
+        let tell = |words: &str| say(&mut io::stderr(), words);
+        let caller = Caller { unseen_for, tell, ..edge.caller(&edge.rollout_id) };
         let spec = resource.spec.clone();
         let rollout = match purpose {
-            Purpose::Begin => Rollout::prepare(fleet, spec, &caller).await,
+            Purpose::Begin | Purpose::Plan => Rollout::prepare(fleet, spec, &caller).await,
             Purpose::Tell => Rollout::look_up(fleet, spec, &caller).await,
         };
         let rollout = rollout.map_err(place)?;

@@ -49,6 +49,10 @@ const SOON: Duration = Duration::from_secs(1);
 /// What is left undone after a request to stop for this long stays in the record.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 
+/// What an apply waits for what may have been made a moment ago: as long as Terraform's AWS provider
+/// does (`hashicorp/terraform-provider-aws#40088`).
+pub const UNSEEN_FOR: Duration = Duration::from_secs(120);
+
 /// The reason of a rollout that was stopped before it had touched anything, its lease included.
 pub const NOTHING_DONE: &str = "asked to stop before anything was done";
 
@@ -75,6 +79,11 @@ pub struct Caller {
     pub is_gone: fn(&str) -> bool,
     /// From 0 (none) to 1: spreads polls of several engines in time.
     pub jitter: f64,
+    /// How long to wait, before a rollout begins, for what may have been made a moment ago and does
+    /// not show yet; nothing for whoever only looks.
+    pub unseen_for: Duration,
+    /// Tells whoever waits meanwhile.
+    pub tell: fn(&str),
     /// The last revision that the whole fleet ran, where the caller keeps state and knows it.
     pub completed: Option<Revision>,
 }
@@ -134,7 +143,7 @@ impl Rollout {
         caller: &Caller,
     ) -> Result<Rollout, ProviderError> {
         let clock = fleet.clock();
-        let (target, look) = look::look_up(&*fleet, &*clock, caller.jitter).await?;
+        let (target, look) = look::look_up(&*fleet, &*clock, caller).await?;
         let alarms = look::alarms(&*fleet, &*clock, &spec.gates.alarms, caller.jitter).await?;
         let looked = Moment { now: look.at, wall: clock.wall() };
         let mut rollout = Rollout {

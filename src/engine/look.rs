@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::act::with_remedy;
 use super::report::Emitter;
-use super::{PATIENCE, Rollout, STOP_WITHIN, Stop};
+use super::{Caller, PATIENCE, Rollout, STOP_WITHIN, Stop};
 use crate::command::{self, Found};
 use crate::control::Word;
 use crate::event::Event;
@@ -258,9 +258,11 @@ impl Rollout {
 pub(super) async fn look_up(
     fleet: &dyn Fleet,
     clock: &dyn Clock,
-    jitter: f64,
+    caller: &Caller,
 ) -> Result<(Target, Observation), ProviderError> {
-    let target = patiently(clock, jitter, || fleet.resolve()).await?;
+    let Caller { jitter, unseen_for, tell, .. } = *caller;
+    let target =
+        patiently_until_seen(clock, jitter, (unseen_for, tell), || fleet.resolve()).await?;
     let look = patiently(clock, jitter, || fleet.observe()).await?;
     Ok((target, look))
 }
@@ -283,6 +285,16 @@ pub(super) async fn patiently<T, F: Future<Output = Result<T, ProviderError>>>(
     jitter: f64,
     ask: impl Fn() -> F,
 ) -> Result<T, ProviderError> {
+    patiently_until_seen(clock, jitter, (Duration::ZERO, |_| ()), ask).await
+}
+
+/// The same, where what was made a moment ago is waited for.
+async fn patiently_until_seen<T, F: Future<Output = Result<T, ProviderError>>>(
+    clock: &dyn Clock,
+    jitter: f64,
+    (unseen_for, tell): (Duration, fn(&str)),
+    ask: impl Fn() -> F,
+) -> Result<T, ProviderError> {
     let mut schedule = Schedule::retrying(jitter);
     let (mut failing_since, mut tries) = (None, 0);
     loop {
@@ -294,9 +306,15 @@ pub(super) async fn patiently<T, F: Future<Output = Result<T, ProviderError>>>(
         let now = clock.now();
         // Not since the first try: that may have waited long for its turn.
         let since = *failing_since.get_or_insert(now);
-        let is_over = now.since(since) >= first_patience(&error) && tries >= FIRST_TRIES;
-        if !error.is_retryable() || is_over {
+        let is_unseen = error.kind == ErrorKind::Unseen;
+        let patience = if is_unseen { unseen_for } else { first_patience(&error) };
+        let is_over = now.since(since) >= patience && (tries >= FIRST_TRIES || is_unseen);
+        if !(error.is_retryable() || is_unseen) || is_over {
             return Err(error);
+        }
+        if is_unseen && tries == 1 {
+            let limit = humantime::format_duration(unseen_for);
+            tell(&format!("{error}: it may have been made a moment ago, waiting for {limit}"));
         }
         tracing::debug!(%error, "trying again");
         clock.sleep(schedule.pause()).await;

@@ -24,7 +24,7 @@ use super::value::Raw;
 use crate::cli::Edge;
 use crate::deployment::{self, Looked, lookable};
 use crate::document::{self, Diagnostic, launch_template, normalised};
-use crate::engine::{Caller, Rollout, Stop};
+use crate::engine::{Caller, Rollout, Stop, UNSEEN_FOR};
 use crate::providers::Providers;
 use crate::record::Record;
 use crate::state::{self, PLANNED};
@@ -270,7 +270,7 @@ impl Provider {
         };
         let owner = format!("{}.{number}", self.edge.owner);
         let completed = prior["completed_revision"].as_str().map(Into::into);
-        Caller { completed, owner, ..self.edge.caller(&rollout) }
+        Caller { completed, owner, unseen_for: UNSEEN_FOR, ..self.edge.caller(&rollout) }
     }
 }
 
@@ -357,6 +357,6 @@ fn template(config: &Value) -> Option<Value> {
 /// Whether what the state asks for is not there any more, and not the cloud out of reach.
 fn is_about_the_state(error: &ProviderError) -> bool {
     let place = error.attribute.as_deref().unwrap_or_default();
-    matches!(error.kind, ErrorKind::Invalid | ErrorKind::Conflict)
+    matches!(error.kind, ErrorKind::Invalid | ErrorKind::Unseen | ErrorKind::Conflict)
         && !place.starts_with("provider:")
 }

@@ -1,6 +1,7 @@
 //! The program against LocalStack, on an account of its own for each test.
 
 mod accounts;
+mod consistency;
 pub mod doctor;
 pub mod frozen;
 pub mod groups;

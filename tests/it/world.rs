@@ -140,6 +140,8 @@ impl Clock for SharedClock {
 /// An engine of this host; a lease that is not its own is of a process that is gone.
 pub fn caller() -> Caller {
     Caller {
+        unseen_for: Duration::ZERO,
+        tell: |_| (),
         rollout_id: "test".into(),
         owner: "host/1.1.aa".into(),
         is_gone: |_| true,

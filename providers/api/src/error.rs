@@ -28,6 +28,9 @@ pub enum ErrorKind {
     Invalid,
     /// The target itself is not there.
     Missing,
+    /// A part is not there, or was made a moment ago and does not show yet: asking again may help for
+    /// a while.
+    Unseen,
     /// The target is not in a state for it just now: somebody else is at work there, say. Nothing is
     /// wrong with the document.
     Conflict,

@@ -1,6 +1,6 @@
 //! Launch template versions, looked up.
 
-use rolling_provider::{ProviderError, Revision};
+use rolling_provider::{ErrorKind, ProviderError, Revision};
 
 use crate::connect::Aws;
 use crate::convert::revision;
@@ -90,12 +90,17 @@ impl Aws {
                 .with_remedy("check it, the region, and the account of the credentials");
         }
         let words = format!("launch template {name:?} has no version {}", template.version);
-        let remedy = match self.known_versions(template).await {
+        let known = self.known_versions(template).await;
+        let remedy = match known {
             Some((first, last)) => format!("it has versions {first} to {last}"),
             None => "see its versions with aws ec2 describe-launch-template-versions".to_owned(),
         };
-        ProviderError::invalid("DescribeLaunchTemplateVersions", format!("{base}/version"), words)
-            .with_remedy(remedy)
+        let place = format!("{base}/version");
+        let error = ProviderError::invalid("DescribeLaunchTemplateVersions", place, words);
+        // Only the next one can have been made a moment ago: EC2 is eventually consistent.
+        let is_next = known.is_some_and(|(_, last)| template.version == (last + 1).to_string());
+        let kind = if is_next { ErrorKind::Unseen } else { error.kind };
+        ProviderError { kind, ..error }.with_remedy(remedy)
     }
 
     async fn known_versions(&self, template: &LaunchTemplate) -> Option<(i64, i64)> {

@@ -11,7 +11,7 @@ use super::super::transport::Outbox;
 use super::super::wire::{RpcError, code, notification};
 use super::{Session, Work, cancelled, check_operation, check_type, moved, unless_stopped, write};
 use crate::document::Diagnostic;
-use crate::engine::NOTHING_DONE;
+use crate::engine::{Caller, NOTHING_DONE, UNSEEN_FOR};
 use crate::event::{Envelope, Event, Outcome, Report};
 use crate::state;
 use crate::stopping::Stopping;
@@ -47,6 +47,7 @@ impl Session {
         }
         self.providers.keep_in_mind(&params.prior);
         let caller = self.caller(&work, operation.operation_id.as_deref(), &params.prior);
+        let caller = Caller { unseen_for: UNSEEN_FOR, ..caller };
         let looked = unless_stopped(&mut work.stop, self.prepare(&config, &caller)).await;
         let looked = looked.map_err(|_| limit.cancelled())?;
         let rollout = match looked {

@@ -11,15 +11,15 @@ use crate::lab::localstack::{
 use crate::lab::promises::{Moment, killed_at};
 use crate::process::Ran;
 
-const WEB: &str = "plain/web";
+pub const WEB: &str = "plain/web";
 
 /// Instances on a port that is not their target group's, in three subnets.
-fn instances(size: u32, versions: Value) -> Value {
+pub fn instances(size: u32, versions: Value) -> Value {
     json!({ "name": "web", "size": size, "port": 8080, "versions": versions })
 }
 
 /// What `made` was made as, to be rolled to `version`.
-fn resource(made: &Value, version: &str) -> Value {
+pub fn resource(made: &Value, version: &str) -> Value {
     json!({
         "policy": "rolling", "batch_size_type": "percentage", "batch_size": 30,
         "poll_interval": "500ms",
@@ -52,7 +52,7 @@ fn names(fleet: &Value) -> BTreeSet<String> {
 }
 
 /// Every instance is on `version` and healthy, and nothing else is different from `before`.
-fn assert_as_before(account: &Account, before: &Value, version: &str) {
+pub fn assert_as_before(account: &Account, before: &Value, version: &str) {
     let after = account.get(WEB);
     assert_eq!(after["tags"], before["tags"], "the target group's tags");
     assert_eq!(spread(&after), spread(before));

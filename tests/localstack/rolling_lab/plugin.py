@@ -95,7 +95,7 @@ def tell_the_time():
 # Before the services are loaded.
 @hooks.on_infra_start(priority=10)
 def open_lab():
-    from . import compat, faults, forwarding, plain, validation
+    from . import compat, consistency, faults, forwarding, plain, validation
     from .door import ROUTES
 
     faults.know_connections()
@@ -111,7 +111,9 @@ def open_lab():
     serve_custom_service_request_handlers.append(validation.before)
     serve_custom_service_request_handlers.append(plain.before)
     serve_custom_service_request_handlers.append(faults.before)
+    serve_custom_service_request_handlers.append(consistency.before)
     serve_custom_exception_handlers.append(validation.unreadable)
+    run_custom_response_handlers.append(consistency.after)
     run_custom_response_handlers.append(log_call)
     run_custom_response_handlers.append(faults.after)
     for path, handler in (ROUTES | plain.ROUTES | api_volumes.ROUTES).items():
