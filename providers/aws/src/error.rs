@@ -99,8 +99,13 @@ where
         // Denied, too, but not for want of the call that was made.
         _ if message.contains("not authorized to use launch template") => Some(
             "to set a launch template takes ec2:RunInstances for all that it uses, ec2:CreateTags \
-             where it tags what it launches, and iam:PassRole where it has an instance profile: \
-             allow them to these credentials"
+             where it tags what it launches, iam:PassRole where it has an instance profile, and \
+             ssm:GetParameters where its image is a parameter: allow them to these credentials"
+                .to_owned(),
+        ),
+        (Some(code), _) if DENIED.contains(&code) && message.contains("kms:") => Some(
+            "the bucket encrypts by a KMS key: allow kms:GenerateDataKey and kms:Decrypt of it to \
+             these credentials"
                 .to_owned(),
         ),
         (Some(code), _) if DENIED.contains(&code) && operation == "GetObject" => Some(
