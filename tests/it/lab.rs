@@ -3,6 +3,7 @@
 mod accounts;
 mod consistency;
 pub mod doctor;
+mod elsewhere;
 pub mod frozen;
 pub mod groups;
 pub mod instances;

@@ -5,13 +5,15 @@
 //! once they are in no target group.
 
 mod act;
+mod elsewhere;
 mod launch;
 mod look;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use async_trait::async_trait;
+use aws_sdk_ec2::types::InstanceAttributeName;
 use rolling_provider::{
     Action, Activity, Alarm, Clock, Done, Examination, Fleet, InstanceId, Observation,
     ProviderError, Revision, Target, Timestamp,
@@ -19,8 +21,10 @@ use rolling_provider::{
 use tokio::sync::OnceCell;
 
 use crate::connect::Aws;
+use crate::error::from_sdk;
 use crate::group::{ClockRef, LaunchTemplate};
 use crate::in_place::{InPlace, Updates};
+use crate::observe::IGNORE;
 
 use self::launch::Template;
 
@@ -34,6 +38,8 @@ pub(crate) const MEMBER: &str = "rolling:target-group";
 pub(crate) const PORTS: &str = "rolling:ports";
 /// Tag with the instance that this one was launched in place of.
 pub(crate) const STANDS_FOR: &str = "rolling:stands-for";
+/// Tag with the revision that an instance was launched from, for clouds that note none.
+pub(crate) const LAUNCHED_FROM: &str = "rolling:launched-from";
 
 /// The instances that are registered in a target group, and what they are to run.
 #[derive(Clone, Debug)]
@@ -53,6 +59,10 @@ pub struct InstancesFleet {
     instances: TargetGroupInstances,
     clock: ClockRef,
     target: OnceCell<Target>,
+    /// The target groups that the instances are in, known once the target is resolved.
+    groups: OnceLock<Vec<String>>,
+    /// What instances were launched from by this process: their tags may show later than they do.
+    launched: Mutex<BTreeMap<InstanceId, Revision>>,
     /// What the last look told of each instance beyond the port.
     known: Mutex<BTreeMap<InstanceId, Known>>,
     /// What is launched of each revision.
@@ -66,7 +76,10 @@ pub struct InstancesFleet {
 struct Known {
     subnet: Option<String>,
     tags: BTreeMap<String, String>,
-    ports: BTreeSet<i32>,
+    /// Its ports, by target group.
+    ports: BTreeMap<String, BTreeSet<i32>>,
+    /// What does not come along to its replacement.
+    stays: Vec<String>,
 }
 
 impl Aws {
@@ -83,6 +96,8 @@ impl Aws {
             instances,
             clock: ClockRef(clock),
             target: OnceCell::new(),
+            groups: OnceLock::new(),
+            launched: Mutex::default(),
             known: Mutex::default(),
             templates: Mutex::default(),
         }
@@ -149,6 +164,7 @@ impl Fleet for InstancesFleet {
     async fn may_roll(&self, begins: bool) -> Result<(), ProviderError> {
         match &self.updates {
             Some(updates) if begins => updates.refuse(&self.aws, &self.look().await?).await,
+            None if begins => self.refuse_protected().await,
             _ => Ok(()),
         }
     }
@@ -178,14 +194,22 @@ impl InstancesFleet {
             let words = format!("target group {arn} does not exist in {}", self.aws.region);
             return Err(ProviderError::invalid("DescribeTargetGroups", ARN, words));
         };
-        self.look().await?;
+        let look = self.look().await?;
         self.refuse_groups_instances(&group.name)?;
+        let mut warnings = Vec::new();
         if self.updates.is_none() {
             self.usable_template(&revision).await?;
+            warnings.extend(self.left_behind());
         }
+        let found = self.groups_of(&look, &group.name).await?;
+        warnings.extend(found.warnings);
+        let name = group.name.clone();
+        let mut groups = groups;
+        groups.extend(self.aws.target_groups(&found.arns[1..], |_| ARN.into()).await?);
+        self.groups.get_or_init(|| found.arns);
         Ok(Target {
             id: arn,
-            name: group.name.clone(),
+            name,
             kind: "target group",
             revision,
             target_groups: groups,
@@ -196,8 +220,53 @@ impl InstancesFleet {
             scheduled: Vec::new(),
             no_surge: None,
             hindrances: Vec::new(),
-            warnings: Vec::new(),
+            warnings,
         })
+    }
+
+    /// What is protected from termination would be found out only once it has drained, and its
+    /// replacement serves.
+    async fn refuse_protected(&self) -> Result<(), ProviderError> {
+        let ids: Vec<InstanceId> = {
+            let known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let ours = known.iter().filter(|(_, known)| !known.tags.contains_key(IGNORE));
+            ours.map(|(id, _)| id.clone()).collect()
+        };
+        let mut protected = Vec::new();
+        for id in ids {
+            let call = self.aws.ec2.describe_instance_attribute().instance_id(id.as_str());
+            let sent = call.attribute(InstanceAttributeName::DisableApiTermination).send().await;
+            let sent = sent.map_err(|error| from_sdk("ec2", "DescribeInstanceAttribute", &error));
+            match sent {
+                Ok(answer) => {
+                    let value = answer.disable_api_termination.and_then(|value| value.value);
+                    protected.extend((value == Some(true)).then(|| id.to_string()));
+                }
+                // It is gone, or does not show yet.
+                Err(error) if error.code.as_deref() == Some(act::NOT_FOUND) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if protected.is_empty() {
+            return Ok(());
+        }
+        let words = format!("protected from termination: {}", protected.join(", "));
+        let error = ProviderError::invalid("check the instances", ARN, words).as_conflict();
+        Err(error.with_remedy(
+            "end their termination protection (ModifyInstanceAttribute), or tag them rolling:ignore",
+        ))
+    }
+
+    /// What of the instances does not come along.
+    fn left_behind(&self) -> Vec<String> {
+        let known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let all = known.iter().filter(|(_, known)| !known.stays.is_empty());
+        let all = all.map(|(id, known)| format!("{id} ({})", known.stays.join(", ")));
+        let all: Vec<String> = all.collect();
+        let words = || {
+            format!("what was given to instances by hand does not come along: {}", all.join(", "))
+        };
+        (!all.is_empty()).then(words).into_iter().collect()
     }
 
     /// What an Auto Scaling group looks after is not ours to replace: the group would launch

@@ -7,8 +7,8 @@ use std::sync::PoisonError;
 use aws_sdk_autoscaling::types::AutoScalingGroup as SdkGroup;
 use aws_sdk_ec2::types::{Filter, Instance as Ec2Instance};
 use rolling_provider::{
-    Activity, ActivityKind, Capacity, Effect, ErrorKind, Instance, InstanceId, Lifecycle,
-    Observation, ProviderError, Revision, Tags, TargetGroupId, TargetHealth, Timestamp,
+    Activity, ActivityKind, Capacity, ErrorKind, Instance, InstanceId, Lifecycle, Observation,
+    ProviderError, Revision, Tags, TargetGroupId, TargetHealth, Timestamp,
 };
 
 use crate::convert;
@@ -174,29 +174,9 @@ impl AutoScalingGroupFleet {
         &self,
         arns: &[String],
     ) -> Result<Vec<(TargetGroupId, BTreeMap<InstanceId, TargetHealth>)>, ProviderError> {
-        let mut calls = tokio::task::JoinSet::new();
-        for (index, arn) in arns.iter().enumerate() {
-            let call = self.aws.elb.describe_target_health().target_group_arn(arn);
-            calls.spawn(async move { (index, call.send().await) });
-        }
-        let mut found = vec![None; arns.len()];
-        while let Some(done) = calls.join_next().await {
-            let (index, answer) = done.map_err(|error| ProviderError {
-                operation: "DescribeTargetHealth".into(),
-                kind: ErrorKind::Transient,
-                effect: Effect::NotApplied,
-                code: None,
-                message: error.to_string(),
-                attribute: None,
-                remedy: None,
-            })?;
-            let answer = answer.map_err(|error| {
-                from_sdk("elasticloadbalancing", "DescribeTargetHealth", &error)
-            })?;
-            found[index] = Some(convert::health(answer.target_health_descriptions()));
-        }
+        let found = self.aws.target_healths(arns).await?;
         let ids = arns.iter().map(TargetGroupId::new);
-        Ok(ids.zip(found).map(|(id, health)| (id, health.unwrap_or_default())).collect())
+        Ok(ids.zip(found).map(|(id, targets)| (id, convert::health(&targets))).collect())
     }
 
     /// Asks EC2 about instances not seen before.

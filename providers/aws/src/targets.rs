@@ -1,7 +1,7 @@
 //! Who is in a target group: put in and taken out, in calls of a size that AWS takes.
 
-use aws_sdk_elasticloadbalancingv2::types::TargetDescription;
-use rolling_provider::ProviderError;
+use aws_sdk_elasticloadbalancingv2::types::{TargetDescription, TargetHealthDescription};
+use rolling_provider::{Effect, ErrorKind, ProviderError};
 
 use crate::connect::Aws;
 use crate::error::{INVALID_TARGET, from_sdk};
@@ -11,6 +11,38 @@ use crate::error::{INVALID_TARGET, from_sdk};
 const MOST_TARGETS: usize = 100;
 
 impl Aws {
+    /// Who is in each of the target groups `arns`, asked for all at once.
+    ///
+    /// # Errors
+    /// Those of `DescribeTargetHealth`.
+    pub(crate) async fn target_healths(
+        &self,
+        arns: &[String],
+    ) -> Result<Vec<Vec<TargetHealthDescription>>, ProviderError> {
+        let mut calls = tokio::task::JoinSet::new();
+        for (index, arn) in arns.iter().enumerate() {
+            let call = self.elb.describe_target_health().target_group_arn(arn);
+            calls.spawn(async move { (index, call.send().await) });
+        }
+        let mut found = vec![Vec::new(); arns.len()];
+        while let Some(done) = calls.join_next().await {
+            let (index, answer) = done.map_err(|error| ProviderError {
+                operation: "DescribeTargetHealth".into(),
+                kind: ErrorKind::Transient,
+                effect: Effect::NotApplied,
+                code: None,
+                message: error.to_string(),
+                attribute: None,
+                remedy: None,
+            })?;
+            let answer = answer.map_err(|error| {
+                from_sdk("elasticloadbalancing", "DescribeTargetHealth", &error)
+            })?;
+            found[index] = answer.target_health_descriptions.unwrap_or_default();
+        }
+        Ok(found)
+    }
+
     /// # Errors
     /// Those of `RegisterTargets`. One target that is refused keeps none of the others out.
     pub(crate) async fn register(

@@ -381,3 +381,57 @@ fn launches_on_plain_moto_that_run_another_version_end_the_rollout_after_one_bat
     assert_eq!(kept, 2, "one batch of two was replaced: {ran:?}");
     assert!(after.suspended.is_empty() && !after.record, "{after:?}");
 }
+
+/// Instances of no group on moto: what they were launched from is known by our own record.
+#[test]
+fn plain_instances_on_plain_moto_are_replaced_once_each() {
+    let (old, new) = (image(0), image(1));
+    let group = Group::new(&[version(&old), version(&new)]);
+    let none = json!({ "AutoScalingGroupName": group.name, "ForceDelete": true });
+    let gone: Vec<Value> = group.look().instances.iter().map(|id| json!({ "Id": id })).collect();
+    moto().call("autoscaling", "delete_auto_scaling_group", none);
+    let these = json!({ "TargetGroupArn": group.target_group, "Targets": gone });
+    moto().call("elbv2", "deregister_targets", these);
+    let template = json!({ "LaunchTemplateId": group.template, "Version": "1" });
+    let three = json!({ "MinCount": 3, "MaxCount": 3, "LaunchTemplate": template });
+    let made = moto().call("ec2", "run_instances", three);
+    let ids: Vec<Value> = made["Instances"]
+        .as_array()
+        .expect("them")
+        .iter()
+        .map(|instance| json!({ "Id": instance["InstanceId"] }))
+        .collect();
+    let these = json!({ "TargetGroupArn": group.target_group, "Targets": ids });
+    moto().call("elbv2", "register_targets", these);
+    let document = json!({ "resource": { "rolling_deployment": { "web": {
+        "policy": "rolling", "batch_size_type": "fixed", "batch_size": 1,
+        "poll_interval": "200ms",
+        "health": { "min_healthy_time": "300ms" },
+        "target_group": {
+            "arn": group.target_group,
+            "launch_template": { "id": group.template, "version": "2" },
+        },
+    } } } });
+    let roll = || {
+        let mut command = group.command("apply", 2);
+        process::write(group.folder.path(), &document);
+        process::run(&mut command)
+    };
+    let targets = || {
+        let these = json!({ "TargetGroupArn": group.target_group });
+        let health = moto().call("elbv2", "describe_target_health", these);
+        let targets = health["TargetHealthDescriptions"].as_array().expect("targets").clone();
+        targets.iter().map(|it| text(&it["Target"]["Id"])).collect::<BTreeSet<_>>()
+    };
+    let before = targets();
+    let ran = roll();
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let after = targets();
+    assert_eq!((after.len(), before.intersection(&after).count()), (3, 0), "{ran:?}");
+    let batches =
+        ran.lines().iter().filter(|line| line["event"]["type"] == "batch_started").count();
+    assert_eq!(batches, 3, "each once: {ran:?}");
+    let again = roll();
+    assert_eq!(again.code, 0, "{again:?}");
+    assert_eq!(targets(), after, "nothing to do");
+}

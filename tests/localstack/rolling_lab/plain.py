@@ -180,9 +180,12 @@ def fleet(request: Request, account_id: str) -> Response:
             instance.launched = instance.in_service_at = hour_ago
         world.advance(now())
     elb.register_targets(TargetGroupArn=arns[0], Targets=[{"Id": i, **port} for i in made])
+    for arn, held in zip(arns[1:], want.get("also_in") or []):
+        elb.register_targets(TargetGroupArn=arn, Targets=[{"Id": i} for i in made[:held]])
     with world.lock:
-        for registration in world.targets[arns[0]].registrations.values():
-            registration.since = hour_ago
+        for arn in arns:
+            for registration in world.targets[arn].registrations.values():
+                registration.since = hour_ago
         world.advance(now())
         world.timeline.clear()
     account(account_id).forget_calls()
@@ -216,7 +219,11 @@ def instances(request: Request, account_id: str, name: str) -> Response:
             {
                 "instances": told,
                 "tags": {tag["Key"]: tag["Value"] for tag in tags},
-                "targets": {name: {i: world.health(arn, i, True)[0] for i in registered}},
+                "targets": {
+                    each.name: {i: world.health(each.arn, i, True)[0] for i in each.registrations}
+                    for each in world.targets.values()
+                    if each.registrations
+                },
                 "ports": {
                     i: sorted(port or 0 for port in r.ports) for i, r in registered.items()
                 },

@@ -5,17 +5,17 @@ use std::sync::PoisonError;
 
 use aws_sdk_ec2::types::Tag;
 use aws_sdk_elasticloadbalancingv2::types::{Tag as ElbTag, TargetDescription};
-use rolling_provider::{Action, InstanceId, ProviderError};
+use rolling_provider::{Action, InstanceId, ProviderError, TargetGroupId};
 
-use super::launch::joined;
-use super::{InstancesFleet, MEMBER, PORTS, STANDS_FOR};
+use super::look::revision;
+use super::{InstancesFleet, LAUNCHED_FROM, MEMBER, PORTS, STANDS_FOR, elsewhere};
 use crate::error::from_sdk;
 use crate::in_place;
 
 /// Instances that one call tags at most; EC2 takes 1000.
 const TAGGED_A_CALL: usize = 500;
 /// What EC2 says of an instance that is gone.
-const NOT_FOUND: &str = "InvalidInstanceID.NotFound";
+pub(super) const NOT_FOUND: &str = "InvalidInstanceID.NotFound";
 
 impl InstancesFleet {
     pub(super) async fn perform(&self, action: &Action) -> Result<(), ProviderError> {
@@ -43,11 +43,13 @@ impl InstancesFleet {
                 let call = ec2.create_tags().resources(instance.as_str()).tags(tag(key, value));
                 done("ec2", "CreateTags", call.send().await)
             }
-            Action::Deregister { instances, .. } => {
-                self.aws.deregister(arn, &self.targets_of(instances)).await
+            Action::Deregister { target_group, instances } => {
+                let targets = self.targets_of(target_group, instances);
+                self.aws.deregister(target_group.as_str(), &targets).await
             }
-            Action::Register { instances, .. } => {
-                self.aws.register(arn, &self.targets_of(instances)).await
+            Action::Register { target_group, instances } => {
+                let targets = self.targets_of(target_group, instances);
+                self.aws.register(target_group.as_str(), &targets).await
             }
             Action::Terminate { instance, .. } => {
                 let call = ec2.terminate_instances().instance_ids(instance.as_str());
@@ -72,12 +74,17 @@ impl InstancesFleet {
 
     /// Each instance on each of its ports. Without ports AWS takes the target group's own, and
     /// leaves one alone that is registered on another.
-    fn targets_of(&self, instances: &BTreeSet<InstanceId>) -> Vec<TargetDescription> {
+    fn targets_of(
+        &self,
+        group: &TargetGroupId,
+        instances: &BTreeSet<InstanceId>,
+    ) -> Vec<TargetDescription> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let mut targets = Vec::new();
         for id in instances {
             let target = || TargetDescription::builder().id(id.as_str());
-            match known.get(id).map(|known| &known.ports).filter(|ports| !ports.is_empty()) {
+            let ports = known.get(id).and_then(|known| known.ports.get(group.as_str()));
+            match ports.filter(|ports| !ports.is_empty()) {
                 Some(ports) => {
                     targets.extend(ports.iter().map(|port| target().port(*port).build()))
                 }
@@ -88,18 +95,20 @@ impl InstancesFleet {
     }
 
     async fn own(&self, instances: &BTreeSet<InstanceId>) -> Result<(), ProviderError> {
-        let mut by_ports: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut by_tags: BTreeMap<BTreeMap<String, String>, Vec<String>> = BTreeMap::new();
         {
             let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             for id in instances {
-                let ports = known.get(id).map(|known| joined(&known.ports)).unwrap_or_default();
-                by_ports.entry(ports).or_default().push(id.to_string());
+                let tags = known.get(id).map(|known| self.marks(known)).unwrap_or_default();
+                by_tags.entry(tags).or_default().push(id.to_string());
             }
         }
-        for (ports, ids) in &by_ports {
+        for (tags, ids) in &by_tags {
+            let tags: Vec<Tag> = tags.iter().map(|(key, value)| tag(key, value)).collect();
             for ids in ids.chunks(TAGGED_A_CALL) {
                 let call = self.aws.ec2.create_tags().set_resources(Some(ids.to_vec()));
-                let call = call.tags(tag(MEMBER, &self.instances.arn)).tags(tag(PORTS, ports));
+                let call = call.tags(tag(MEMBER, &self.instances.arn));
+                let call = tags.iter().fold(call, |call, tag| call.tags(tag.clone()));
                 done("ec2", "CreateTags", call.send().await)?;
             }
         }
@@ -121,10 +130,26 @@ impl InstancesFleet {
         Ok(())
     }
 
+    /// Whether the cloud does not say of each of these instances what it was launched from.
+    fn lacks_a_version(&self, ids: &[String]) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = known.iter().filter(|(id, _)| ids.iter().any(|each| each == id.as_str()));
+        all.into_iter().any(|(_, known)| {
+            known.tags.contains_key(LAUNCHED_FROM) && revision(&known.tags).is_none()
+        })
+    }
+
     async fn untag(&self, ids: &[String]) -> Result<(), ProviderError> {
-        let keys = [MEMBER, PORTS, STANDS_FOR].map(|key| Tag::builder().key(key).build());
+        let elsewhere = self.groups.get().map_or(&[][..], |arns| &arns[1..]);
+        let mut keys: Vec<String> = elsewhere.iter().map(|arn| elsewhere::key(arn)).collect();
+        keys.extend([MEMBER, PORTS, STANDS_FOR].map(str::to_owned));
+        // Where the cloud notes nothing itself, that one is all that tells what an instance runs.
+        if !self.lacks_a_version(ids) {
+            keys.push(LAUNCHED_FROM.to_owned());
+        }
+        let keys = keys.into_iter().map(|key| Tag::builder().key(key).build()).collect();
         let call = self.aws.ec2.delete_tags().set_resources(Some(ids.to_vec()));
-        done("ec2", "DeleteTags", call.set_tags(Some(keys.into())).send().await)
+        done("ec2", "DeleteTags", call.set_tags(Some(keys)).send().await)
     }
 }
 

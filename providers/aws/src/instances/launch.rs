@@ -10,7 +10,7 @@ use aws_sdk_ec2::types::{
 use rolling_provider::{Effect, ErrorKind, InstanceId, ProviderError, Revision};
 
 use super::look::revision;
-use super::{InstancesFleet, Known, MEMBER, PORTS, STANDS_FOR, TEMPLATE};
+use super::{InstancesFleet, Known, LAUNCHED_FROM, MEMBER, PORTS, STANDS_FOR, TEMPLATE, elsewhere};
 use crate::convert::parts;
 use crate::error::from_sdk;
 use crate::observe::OURS;
@@ -99,7 +99,7 @@ impl InstancesFleet {
         let (id, version) = split(revision)?;
         let from =
             LaunchTemplateSpecification::builder().launch_template_id(id).version(version).build();
-        let tags = self.tags(&template, &known, like).await?.into_iter();
+        let tags = self.tags(&template, &known, like, revision).await?.into_iter();
         let tags = tags.map(|(key, value)| Tag::builder().key(key).value(value).build());
         let tags = TagSpecification::builder()
             .resource_type(ResourceType::Instance)
@@ -116,7 +116,15 @@ impl InstancesFleet {
             });
             call.set_network_interfaces(Some(interfaces.collect()))
         };
-        let Err(error) = call.send().await else { return Ok(()) };
+        let error = match call.send().await {
+            Ok(answer) => {
+                let id = answer.instances().first().and_then(|launched| launched.instance_id());
+                let mut launched = self.launched.lock().unwrap_or_else(PoisonError::into_inner);
+                launched.extend(id.map(|id| (InstanceId::new(id), revision.clone())));
+                return Ok(());
+            }
+            Err(error) => error,
+        };
         let error = from_sdk("ec2", OPERATION, &error);
         match error.code.as_deref() {
             Some(LAUNCHED) => Ok(()),
@@ -132,6 +140,7 @@ impl InstancesFleet {
         template: &Template,
         known: &Known,
         like: &InstanceId,
+        from: &Revision,
     ) -> Result<BTreeMap<String, String>, ProviderError> {
         let own = match revision(&known.tags) {
             Some(revision) => self.template(&revision).await,
@@ -152,15 +161,25 @@ impl InstancesFleet {
                 tags.entry(key.clone()).or_insert_with(|| value.clone());
             }
         }
+        tags.extend(self.marks(known));
         tags.insert(MEMBER.into(), self.instances.arn.clone());
-        tags.insert(PORTS.into(), joined(&known.ports));
         tags.insert(STANDS_FOR.into(), like.to_string());
+        tags.insert(LAUNCHED_FROM.into(), from.to_string());
         Ok(tags)
     }
 }
 
+impl InstancesFleet {
+    /// The tags that tell the ports of an instance, in each of its target groups.
+    pub(super) fn marks(&self, known: &Known) -> BTreeMap<String, String> {
+        let home = self.instances.arn.as_str();
+        let key = |arn: &str| if arn == home { PORTS.into() } else { elsewhere::key(arn) };
+        known.ports.iter().map(|(arn, ports)| (key(arn), joined(ports))).collect()
+    }
+}
+
 /// Ports as the tag has them.
-pub(super) fn joined(ports: &BTreeSet<i32>) -> String {
+fn joined(ports: &BTreeSet<i32>) -> String {
     ports.iter().map(ToString::to_string).collect::<Vec<_>>().join("+")
 }
 

@@ -11,7 +11,7 @@ use rolling_provider::{
     TargetHealth,
 };
 
-use super::{InstancesFleet, Known, MEMBER, PORTS, STANDS_FOR};
+use super::{InstancesFleet, Known, LAUNCHED_FROM, MEMBER, PORTS, STANDS_FOR, elsewhere};
 use crate::convert;
 use crate::error::from_sdk;
 use crate::in_place::Shown;
@@ -27,12 +27,15 @@ impl InstancesFleet {
         let at = self.clock.0.now();
         let arn = &self.instances.arn;
         let marked = Filter::builder().name(format!("tag:{MEMBER}")).values(arn).build();
-        let (record, targets, mut found) =
-            tokio::try_join!(self.record(), self.targets(), self.instances(marked))?;
-        let healths = convert::health(&targets);
-        let ports = ports(&targets);
+        let arns = self.groups.get().cloned().unwrap_or_else(|| vec![arn.clone()]);
+        let (record, targets, mut found) = tokio::try_join!(
+            self.record(),
+            self.aws.target_healths(&arns),
+            self.instances(marked)
+        )?;
+        let healths: Vec<_> = targets.iter().map(|targets| convert::health(targets)).collect();
         let seen: BTreeSet<&str> = found.iter().filter_map(|i| i.instance_id()).collect();
-        let others = healths.keys().map(ToString::to_string);
+        let others = healths[0].keys().map(ToString::to_string);
         let others: Vec<String> = others.filter(|id| !seen.contains(id.as_str())).collect();
         for ids in others.chunks(IDS_A_CALL) {
             // A filter and not a list of ids: a target may be long gone from EC2.
@@ -40,26 +43,34 @@ impl InstancesFleet {
             found.extend(self.instances(these.build()).await?);
         }
 
-        let group = TargetGroupId::new(arn.as_str());
         let mut instances = BTreeMap::new();
         let mut known = BTreeMap::new();
         let mut shown = BTreeMap::new();
         for described in &found {
             let Some(id) = described.instance_id().map(InstanceId::new) else { continue };
             let tags = tags(described);
-            let health = healths.get(&id).cloned();
             shown.insert(id.clone(), Shown::of(described));
+            let ports = arns.iter().zip(&targets).map(|(arn, targets)| {
+                let shown = Some(ports(targets, &id)).filter(|ports| !ports.is_empty());
+                (arn.clone(), shown.unwrap_or_else(|| self.noted_ports(&tags, arn)))
+            });
             known.insert(
                 id.clone(),
                 Known {
                     subnet: described.subnet_id().map(str::to_owned),
-                    ports: ports.get(&id).cloned().unwrap_or_else(|| noted_ports(&tags)),
+                    ports: ports.collect(),
+                    stays: stays(described),
                     tags: tags.clone(),
                 },
             );
-            let targets = health.map(|health| (group.clone(), health)).into_iter().collect();
-            let mut made = instance(described, &tags, arn, targets);
+            let targets = arns.iter().zip(&healths).filter_map(|(arn, health)| {
+                Some((TargetGroupId::new(arn.as_str()), health.get(&id)?.clone()))
+            });
+            let mut made = instance(described, &tags, arn, targets.collect());
             made.launched_at = made.launched_at.map(|at| self.aws.skew.ours(at));
+            if let Some(revision) = self.launched_from(&id, &tags) {
+                made.revision = Some(revision);
+            }
             instances.insert(id, made);
         }
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
@@ -92,13 +103,21 @@ impl InstancesFleet {
         Ok(tags.filter(|(key, _)| key.starts_with(OURS)).collect())
     }
 
-    async fn targets(&self) -> Result<Vec<TargetHealthDescription>, ProviderError> {
-        let call = self.aws.elb.describe_target_health().target_group_arn(&self.instances.arn);
-        let answer = call
-            .send()
-            .await
-            .map_err(|error| from_sdk("elasticloadbalancing", "DescribeTargetHealth", &error))?;
-        Ok(answer.target_health_descriptions.unwrap_or_default())
+    /// What an instance was launched from, by this process, or by one before it where the cloud
+    /// does not note it: what we know of our own launches comes before what a look says of them,
+    /// which may be late.
+    fn launched_from(&self, id: &InstanceId, tags: &BTreeMap<String, String>) -> Option<Revision> {
+        let launched = self.launched.lock().unwrap_or_else(PoisonError::into_inner);
+        let noted = || tags.get(LAUNCHED_FROM).filter(|_| revision(tags).is_none());
+        launched.get(id).cloned().or_else(|| noted().map(Revision::new))
+    }
+
+    /// The ports that an instance of these tags has in a target group that it is not in now.
+    fn noted_ports(&self, tags: &BTreeMap<String, String>, arn: &str) -> BTreeSet<i32> {
+        let home = arn == self.instances.arn;
+        let noted = if home { tags.get(PORTS) } else { tags.get(&elsewhere::key(arn)) };
+        let noted = noted.map(String::as_str).unwrap_or_default();
+        noted.split('+').filter_map(|port| port.parse().ok()).collect()
     }
 
     async fn instances(&self, filter: Filter) -> Result<Vec<Ec2Instance>, ProviderError> {
@@ -165,17 +184,58 @@ fn tags(described: &Ec2Instance) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn ports(targets: &[TargetHealthDescription]) -> BTreeMap<InstanceId, BTreeSet<i32>> {
-    let mut ports: BTreeMap<InstanceId, BTreeSet<i32>> = BTreeMap::new();
-    for target in targets.iter().filter_map(|described| described.target()) {
-        if let (Some(id), Some(port)) = (target.id(), target.port()) {
-            ports.entry(InstanceId::new(id)).or_default().insert(port);
-        }
-    }
-    ports
+/// The ports that an instance is registered on.
+fn ports(targets: &[TargetHealthDescription], id: &InstanceId) -> BTreeSet<i32> {
+    let targets = targets.iter().filter_map(|described| described.target());
+    targets.filter(|target| target.id() == Some(id.as_str())).filter_map(|t| t.port()).collect()
 }
 
-fn noted_ports(tags: &BTreeMap<String, String>) -> BTreeSet<i32> {
-    let noted = tags.get(PORTS).map(String::as_str).unwrap_or_default();
-    noted.split('+').filter_map(|port| port.parse().ok()).collect()
+/// What of an instance no launch template makes: addresses and volumes that it was given.
+fn stays(described: &Ec2Instance) -> Vec<String> {
+    let addresses = described.network_interfaces().iter().filter_map(|interface| {
+        let association = interface.association()?;
+        // An address that AWS lends belongs to "amazon", and to each launch another one.
+        let owner = association.ip_owner_id().filter(|owner| *owner != "amazon")?;
+        let address = association.public_ip().filter(|_| !owner.is_empty())?;
+        Some(format!("Elastic IP {address}"))
+    });
+    let volumes = described.block_device_mappings().iter().filter_map(|device| {
+        let volume = device.ebs().filter(|ebs| ebs.delete_on_termination() == Some(false))?;
+        let is_root = device.device_name() == described.root_device_name();
+        volume.volume_id().filter(|_| !is_root).map(|id| format!("volume {id}"))
+    });
+    addresses.chain(volumes).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_ec2::types::{
+        EbsInstanceBlockDevice, InstanceBlockDeviceMapping, InstanceNetworkInterface,
+        InstanceNetworkInterfaceAssociation,
+    };
+
+    use super::*;
+
+    #[test]
+    fn what_was_given_by_hand_is_named_and_what_each_launch_gets_is_not() {
+        let with = |owner: &str, kept: bool| {
+            let association = InstanceNetworkInterfaceAssociation::builder()
+                .public_ip("198.51.100.7")
+                .ip_owner_id(owner);
+            let interface = InstanceNetworkInterface::builder().association(association.build());
+            let device = |name: &str, volume: &str, goes: bool| {
+                let ebs = EbsInstanceBlockDevice::builder();
+                let ebs = ebs.volume_id(volume).delete_on_termination(goes).build();
+                InstanceBlockDeviceMapping::builder().device_name(name).ebs(ebs).build()
+            };
+            let instance = Ec2Instance::builder()
+                .network_interfaces(interface.build())
+                .root_device_name("/dev/xvda")
+                .block_device_mappings(device("/dev/xvda", "vol-root", false))
+                .block_device_mappings(device("/dev/sdf", "vol-data", !kept));
+            stays(&instance.build())
+        };
+        assert_eq!(with("amazon", false), Vec::<String>::new());
+        assert_eq!(with("123456789012", true), ["Elastic IP 198.51.100.7", "volume vol-data"]);
+    }
 }

@@ -1,0 +1,172 @@
+//! The target groups that hold the same instances: who is replaced goes out of all of them, and who
+//! comes goes into all of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
+
+use aws_sdk_elasticloadbalancingv2::types::{TargetGroup as SdkTargetGroup, TargetTypeEnum};
+use rolling_provider::{InstanceId, Observation, ProviderError, TargetState};
+
+use super::{ARN, InstancesFleet, MEMBER, PORTS};
+use crate::convert;
+use crate::error::from_sdk;
+
+/// Where a target group's name and number begin in its ARN.
+const RESOURCE: &str = ":targetgroup/";
+
+/// The target groups to go by, and what there is to say of others.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    /// ARNs; the one that the document names comes first.
+    pub arns: Vec<String>,
+    pub warnings: Vec<String>,
+}
+
+/// The key of the tag with an instance's ports in another target group than that of the document.
+pub(super) fn key(arn: &str) -> String {
+    format!("{PORTS}/{}", arn.rsplit_once(RESOURCE).map_or(arn, |(_, name)| name))
+}
+
+/// The other target groups that such tags name, by the ARN of the document's.
+pub(super) fn noted(tags: &BTreeMap<String, String>, home: &str) -> BTreeMap<String, String> {
+    let Some((account, _)) = home.rsplit_once(RESOURCE) else { return BTreeMap::new() };
+    let names = tags.iter().filter_map(|(key, ports)| {
+        let name = key.strip_prefix(PORTS)?.strip_prefix('/')?;
+        Some((format!("{account}{RESOURCE}{name}"), ports.clone()))
+    });
+    names.collect()
+}
+
+/// Of a target group that holds some of the members: whether it is one of theirs, or why it cannot
+/// be.
+///
+/// # Errors
+/// Where some of them are in it and others are not.
+fn belongs(
+    name: &str,
+    home: &str,
+    held: &BTreeSet<InstanceId>,
+    members: &BTreeSet<InstanceId>,
+) -> Result<bool, ProviderError> {
+    let (both, others): (Vec<_>, Vec<_>) = members.iter().partition(|id| held.contains(*id));
+    if both.is_empty() || others.is_empty() {
+        return Ok(!both.is_empty());
+    }
+    let names = |ids: Vec<&InstanceId>| {
+        let ids: Vec<String> = ids.into_iter().map(ToString::to_string).collect();
+        ids.join(", ")
+    };
+    let words = format!(
+        "{} of target group {home:?} are in target group {name:?}, too, and {} are not: nothing says \
+         which of the new ones belong there",
+        names(both),
+        names(others)
+    );
+    let error = ProviderError::invalid("check the instances", ARN, words);
+    Err(error.with_remedy("register all of them there, or none"))
+}
+
+impl InstancesFleet {
+    /// The target groups of the fleet that `look` shows: those that its marks name, where it is
+    /// marked, or else those that hold all of its instances now.
+    ///
+    /// # Errors
+    /// Those of the calls, and where a target group holds some of the instances only.
+    pub(super) async fn groups_of(
+        &self,
+        look: &Observation,
+        name: &str,
+    ) -> Result<Groups, ProviderError> {
+        let home = self.instances.arn.clone();
+        if let Some(noted) = self.marked_groups() {
+            let arns = [home].into_iter().chain(noted).collect();
+            return Ok(Groups { arns, warnings: Vec::new() });
+        }
+        let is_in = |instance: &rolling_provider::Instance| {
+            let mut states = instance.targets.values().map(|health| health.state);
+            !instance.ignored && states.any(|state| state != TargetState::Draining)
+        };
+        let members = look.instances.iter().filter(|(_, instance)| is_in(instance));
+        let members: BTreeSet<InstanceId> = members.map(|(id, _)| id.clone()).collect();
+        let mut groups = Groups { arns: vec![home], warnings: Vec::new() };
+        for group in self.neighbours().await? {
+            let (Some(arn), Some(other)) = (group.target_group_arn(), group.target_group_name())
+            else {
+                continue;
+            };
+            let healths = convert::health(&self.aws.target_healths(&[arn.to_owned()]).await?[0]);
+            let drains = |id: &InstanceId| healths[id].state == TargetState::Draining;
+            let held = healths.keys().filter(|id| !drains(id)).cloned().collect();
+            if !belongs(other, name, &held, &members)? {
+                continue;
+            }
+            if group.load_balancer_arns().is_empty() {
+                groups.warnings.push(format!(
+                    "target group {other:?} holds the same instances and no listener uses it: new \
+                     ones are not registered there"
+                ));
+            } else {
+                groups.arns.push(arn.to_owned());
+            }
+        }
+        Ok(groups)
+    }
+
+    /// The other target groups that the marks name; `None` where nobody is marked.
+    fn marked_groups(&self) -> Option<BTreeSet<String>> {
+        let home = &self.instances.arn;
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut marked =
+            known.values().filter(|known| known.tags.get(MEMBER) == Some(home)).peekable();
+        marked.peek()?;
+        Some(marked.flat_map(|known| noted(&known.tags, home).into_keys()).collect())
+    }
+
+    /// The other target groups of instances in the same VPC.
+    async fn neighbours(&self) -> Result<Vec<SdkTargetGroup>, ProviderError> {
+        let mut pages = self.aws.elb.describe_target_groups().into_paginator().items().send();
+        let mut all = Vec::new();
+        while let Some(group) = pages.next().await {
+            all.push(group.map_err(|error| {
+                from_sdk("elasticloadbalancing", "DescribeTargetGroups", &error)
+            })?);
+        }
+        let home =
+            |group: &SdkTargetGroup| group.target_group_arn() == Some(self.instances.arn.as_str());
+        let vpc = all.iter().find(|group| home(group)).and_then(|group| group.vpc_id.clone());
+        all.retain(|group| {
+            !home(group)
+                && group.vpc_id == vpc
+                && group.target_type() == Some(&TargetTypeEnum::Instance)
+        });
+        Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOME: &str = "arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/web/0a";
+
+    #[test]
+    fn what_a_tag_names_is_the_target_group_that_it_was_made_of() {
+        let admin = "arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/admin/0b";
+        let tags = BTreeMap::from([
+            (PORTS.to_owned(), "80".to_owned()),
+            (key(admin), "8080+8081".to_owned()),
+        ]);
+        assert_eq!(noted(&tags, HOME), BTreeMap::from([(admin.into(), "8080+8081".into())]));
+    }
+
+    #[test]
+    fn a_target_group_holds_all_of_them_or_none_or_is_refused_by_name() {
+        let ids = |ids: &[&str]| ids.iter().map(|id| InstanceId::new(*id)).collect();
+        let members: BTreeSet<InstanceId> = ids(&["i-1", "i-2"]);
+        let held = |held: &[&str]| belongs("admin", "web", &ids(held), &members);
+        assert_eq!(held(&["i-1", "i-2", "i-9"]).ok(), Some(true));
+        assert_eq!(held(&["i-9"]).ok(), Some(false));
+        let error = held(&["i-2"]).expect_err("one of two").to_string();
+        assert!(error.contains("i-2 of target group \"web\"") && error.contains("\"admin\""));
+    }
+}

@@ -1,0 +1,116 @@
+//! Plain instances that are in other target groups, too, or have what no template gives them.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::emulator::{Account, account};
+use crate::lab::instances::{WEB, assert_as_before, resource};
+use crate::lab::localstack::{bad, ids, least_serving, times};
+use crate::lab::promises::killed_at;
+
+/// Six instances in `web` on a port of their own, of which so many are in `admin`, too.
+fn six(in_admin: u32, versions: Value) -> Value {
+    json!({
+        "name": "web", "size": 6, "port": 8080, "versions": versions,
+        "target_groups": [{ "name": "web" }, { "name": "admin" }], "also_in": [in_admin],
+    })
+}
+
+/// Every instance that went had left every target group before, and every one that lives is healthy
+/// in both.
+fn assert_kept_in_both(account: &Account, before: &Value, floor: usize) {
+    let timeline = account.timeline();
+    let left = |id: &str, group: &str, before: f64| {
+        timeline.iter().any(|event| {
+            event["kind"] == "deregistered"
+                && event["instance"] == id
+                && event["target_group"] == group
+                && event["at"].as_f64() <= Some(before)
+        })
+    };
+    for event in timeline.iter().filter(|event| event["kind"] == "terminating") {
+        let (id, at) = (event["instance"].as_str().expect("an id"), event["at"].as_f64());
+        for group in ["web", "admin"] {
+            assert!(left(id, group, at.expect("a time")), "{id} had not left {group}");
+        }
+    }
+    assert!(least_serving(before, &timeline) >= floor);
+    let after = account.get(WEB);
+    let live: BTreeSet<&String> =
+        after["instances"].as_object().expect("instances").keys().collect();
+    for group in ["web", "admin"] {
+        let targets = after["targets"][group].as_object().expect("targets");
+        assert!(targets.values().all(|state| state == "healthy"), "{group}: {targets:?}");
+        assert_eq!(targets.keys().collect::<BTreeSet<_>>(), live, "{group}");
+    }
+}
+
+#[test]
+fn instances_in_two_target_groups_leave_both_and_their_replacements_join_both() {
+    let Some(account) = account() else { return };
+    let made = account.make("plain", six(6, json!([null, null])), times());
+    let before = account.get(WEB);
+    let planned = account.run("plan", &resource(&made, "2"));
+    let plan = &planned.lines()[0]["resources"][0]["plan"];
+    assert_eq!(plan["target_groups"].as_object().expect("target groups").len(), 2, "{plan}");
+    let ran = account.run("apply", &resource(&made, "2"));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_as_before(&account, &before, "2");
+    assert_kept_in_both(&account, &before, 5);
+    assert_eq!(ids(&account.timeline(), "launched").len(), 6);
+    let again = account.run("apply", &resource(&made, "2"));
+    assert_eq!(again.code, 0, "{again:?}");
+    assert_eq!(account.count("ec2.RunInstances"), 6, "nothing to do");
+}
+
+#[test]
+fn a_rollback_and_a_kill_leave_them_in_both_target_groups() {
+    let Some(account) = account() else { return };
+    let made = account.make("plain", six(6, json!([null, "unhealthy", null])), times());
+    let before = account.get(WEB);
+    let ran = account.run("apply", &bad(resource(&made, "2")));
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert_as_before(&account, &before, "1");
+    assert_kept_in_both(&account, &before, 5);
+
+    killed_at(&account, &resource(&made, "3"), ("elbv2.DeregisterTargets", 9));
+    let ran = account.run("apply", &resource(&made, "3"));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_as_before(&account, &before, "3");
+    assert_kept_in_both(&account, &before, 5);
+}
+
+#[test]
+fn an_instance_that_is_protected_from_termination_is_named_before_anybody_drains() {
+    let Some(account) = account() else { return };
+    let made = account.make("plain", six(6, json!([null, null])), times());
+    let id = made["ids"][2].as_str().expect("an id");
+    let protect = "Version=2016-11-15&Action=ModifyInstanceAttribute&DisableApiTermination.Value=";
+    account.query("ec2", &format!("{protect}true&InstanceId={id}"));
+    account.foreign();
+    let planned = account.run("plan", &resource(&made, "2"));
+    let ran = account.run("apply", &resource(&made, "2"));
+    assert_eq!(ran.code, 2, "{ran:?}");
+    for ran in [planned, ran] {
+        assert!(ran.stdout.contains(&format!("protected from termination: {id}")), "{ran:?}");
+    }
+    let done = account.mutations();
+    assert_eq!(done, ["ec2.ModifyInstanceAttribute"], "nothing of ours");
+    account.query("ec2", &format!("{protect}false&InstanceId={id}"));
+    account.foreign();
+    assert_eq!(account.run("apply", &resource(&made, "2")).code, 0);
+}
+
+#[test]
+fn a_target_group_that_holds_some_of_the_instances_is_refused_by_name() {
+    let Some(account) = account() else { return };
+    let made = account.make("plain", six(2, json!([null, null])), times());
+    for command in ["plan", "apply"] {
+        let ran = account.run(command, &resource(&made, "2"));
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(ran.stdout.contains(r#"are in target group \"admin\", too"#), "{ran:?}");
+        assert!(ran.stdout.contains("/target_group/arn"), "{ran:?}");
+    }
+    assert_eq!(account.mutations(), Vec::<String>::new());
+}
