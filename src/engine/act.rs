@@ -7,6 +7,8 @@ use super::report::Emitter;
 use crate::event::Event;
 use crate::plan::Step;
 use crate::progress::Halt;
+use crate::record::Ending;
+use crate::spec::OnFailure;
 
 /// What became of an action.
 pub(super) enum Acted {
@@ -94,9 +96,31 @@ impl Rollout {
             self.progress.refused.push((action, words));
         } else {
             let reason = format!("the cloud refused to {action}: {words}");
-            let halt = Halt { fault: false, ..Halt::failed(reason, self.clock.now()) };
-            self.halt(halt, emit);
+            match self.spec.on_failure {
+                OnFailure::Rollback if self.is_half_way() => self.turn_back(reason, false, emit),
+                OnFailure::Pause if self.is_half_way() => {
+                    let halt = Halt::failed(reason, self.clock.now());
+                    let ending = Ending::Paused;
+                    self.halt(Halt { fault: false, ending, ..halt }, emit);
+                }
+                _ => {
+                    let halt = Halt::failed(reason, self.clock.now());
+                    self.halt(Halt { fault: false, ..halt }, emit);
+                }
+            }
         }
+    }
+}
+
+impl Rollout {
+    /// Whether to end here would leave two revisions, and there is one to go back to.
+    fn is_half_way(&self) -> bool {
+        let wanted = &self.target.revision;
+        let completed = self.record().and_then(|record| record.completed.as_ref());
+        let mut live = self.look.instances.values().filter(|i| i.lifecycle.is_live());
+        self.progress.turned_back.is_none()
+            && completed.is_some_and(|completed| completed != wanted)
+            && live.any(|instance| instance.revision.as_ref() == Some(wanted))
     }
 }
 

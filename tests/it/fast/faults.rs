@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rolling::engine::Stop;
 use rolling::event::{Event, Outcome};
-use rolling::spec::{BatchSize, Policy};
+use rolling::spec::{BatchSize, OnFailure, Policy, RollingDeployment};
 use rolling_provider::{
     Action, Activity, Alarm, Clock, Done, Effect, ErrorKind, Fleet, Observation, ProviderError,
     Target, Timestamp,
@@ -326,5 +326,71 @@ async fn a_removal_of_one_that_is_gone_lowers_nothing() {
         assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
         let look = simulator.observe().await.expect("observe");
         assert_eq!((look.desired(), look.max()), (10, 10), "{policy:?}");
+    }
+}
+
+/// Refuses for good to terminate what runs `v1`, once so many of it are gone.
+struct Refusing {
+    inner: Arc<Simulator>,
+    passes: AtomicU32,
+}
+
+#[async_trait]
+impl Fleet for Refusing {
+    async fn resolve(&self) -> Result<Target, ProviderError> {
+        self.inner.resolve().await
+    }
+
+    async fn observe(&self) -> Result<Observation, ProviderError> {
+        self.inner.observe().await
+    }
+
+    async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
+        self.inner.alarms(names).await
+    }
+
+    async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
+        self.inner.activities(since).await
+    }
+
+    async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
+        let look = self.inner.truth()?;
+        let is_old = |id| look.instances[id].revision.as_ref().is_some_and(|r| r.as_str() == "v1");
+        if let Action::Terminate { instance, .. } = action
+            && is_old(instance)
+            && self.passes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
+                == Err(0)
+        {
+            let error = ProviderError::invalid("Terminate", "", "it may not be terminated");
+            return Err(ProviderError { kind: ErrorKind::Refused, attribute: None, ..error });
+        }
+        self.inner.act(action).await
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.inner.clock()
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_half_way_ends_as_the_document_says() {
+    for (passes, on_failure, outcome, old) in [
+        (0, OnFailure::Rollback, Outcome::Failed, 10),
+        (4, OnFailure::Rollback, Outcome::RolledBack, 10),
+        (4, OnFailure::Stop, Outcome::Failed, 6),
+        (4, OnFailure::Pause, Outcome::Paused, 6),
+    ] {
+        let simulator = simulate(fleet());
+        let refusing = Refusing { inner: simulator.clone(), passes: AtomicU32::new(passes) };
+        let deploy = RollingDeployment { on_failure, ..spec(Policy::Rolling(BatchSize::Fixed(2))) };
+        let told = roll(Arc::new(refusing), deploy).await;
+        assert_eq!(told.report.outcome, outcome, "{passes} {on_failure:?}: {:?}", told.report);
+        let reason = told.report.reason.as_deref().unwrap_or_default();
+        assert!(reason.contains("it may not be terminated"), "{reason}");
+        let look = simulator.observe().await.expect("observe");
+        let on = |i: &&rolling_provider::Instance| {
+            i.lifecycle.is_live() && i.revision.as_ref().is_some_and(|r| r.as_str() == "v1")
+        };
+        assert_eq!(look.instances.values().filter(on).count(), old, "{on_failure:?}");
     }
 }
