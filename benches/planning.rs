@@ -51,12 +51,16 @@ fn target() -> Target {
             name: "web".into(),
             drain: Duration::from_secs(20),
             register: Duration::from_secs(10),
+            slow_start: Duration::ZERO,
+            warnings: Vec::new(),
         }],
         aliases: BTreeMap::new(),
         boot: None,
         scheduled: Vec::new(),
         no_surge: None,
         hindrances: Vec::new(),
+        no_auto_rollback: None,
+        warnings_of_long: Vec::new(),
         warnings: Vec::new(),
     }
 }

@@ -139,13 +139,16 @@ impl Rollout {
     /// What the cloud said; a document that asks for what is not there names its attribute.
     pub async fn look_up(
         fleet: Arc<dyn Fleet>,
-        spec: RollingDeployment,
+        mut spec: RollingDeployment,
         caller: &Caller,
     ) -> Result<Rollout, ProviderError> {
         let clock = fleet.clock();
         let (target, look) = look::look_up(&*fleet, &*clock, caller).await?;
         let alarms = look::alarms(&*fleet, &*clock, &spec.gates.alarms, caller.jitter).await?;
         let looked = Moment { now: look.at, wall: clock.wall() };
+        // An instance that gets few requests yet has shown little.
+        let soak = &mut spec.health.min_healthy_time;
+        *soak = target.slow_start().max(*soak);
         let mut rollout = Rollout {
             clock,
             caller: caller.clone(),

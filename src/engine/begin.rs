@@ -114,6 +114,17 @@ impl Rollout {
                           on_failure stop";
             return refuse("on_failure", words, remedy);
         }
+        if let Some(why) = self.target.no_auto_rollback.as_ref()
+            && self.spec.on_failure == OnFailure::Rollback
+        {
+            let remedy = "name the image by its id, choose on_failure stop, or roll with engine \
+                          rolling";
+            return refuse(
+                "on_failure",
+                format!("{why}, and AWS takes no refresh back then"),
+                remedy,
+            );
+        }
         Ok(())
     }
 

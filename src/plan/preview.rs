@@ -102,6 +102,8 @@ pub fn preview(input: &Input<'_>) -> Preview {
     let mut warnings = warnings(input, &view, changes);
     if changes {
         warnings.extend(due_meanwhile(input, expected));
+        let long = target.warnings_of_long.iter().filter(|(limit, _)| expected > *limit);
+        warnings.extend(long.map(|(_, words)| words.clone()));
     }
     let raise: u32 = batches.iter().map(|batch| batch.launches).sum();
     Preview {
@@ -207,6 +209,7 @@ fn expected(input: &Input<'_>, batches: &[BatchPreview]) -> Duration {
 fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
     let Input { spec, target, look, progress, .. } = *input;
     let mut warnings = target.warnings.clone();
+    warnings.extend(target.rotation().flat_map(|group| group.warnings.clone()));
     if !changes {
         return warnings;
     }

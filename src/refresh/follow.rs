@@ -239,6 +239,8 @@ mod tests {
             scheduled: Vec::new(),
             no_surge: None,
             hindrances: Vec::new(),
+            no_auto_rollback: None,
+            warnings_of_long: Vec::new(),
             warnings: Vec::new(),
         }
     }

@@ -129,6 +129,8 @@ impl Seen {
                 name: String::new(),
                 drain: Duration::from_secs(self.drain),
                 register: Duration::from_secs(self.register),
+                slow_start: Duration::ZERO,
+                warnings: Vec::new(),
             }],
             second: None,
             shifted_by: BTreeSet::new(),
@@ -137,6 +139,8 @@ impl Seen {
             scheduled: Vec::new(),
             no_surge: None,
             hindrances: Vec::new(),
+            no_auto_rollback: None,
+            warnings_of_long: Vec::new(),
             warnings: Vec::new(),
         };
         let mut progress = Progress::new("", look.at);

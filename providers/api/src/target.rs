@@ -38,8 +38,12 @@ pub struct Target {
     /// What keeps a rollout from beginning or going forward, and not from being told, put back or
     /// gone back on: a listener rule that is gone, say.
     pub hindrances: Vec<ProviderError>,
+    /// Why no refresh that the fleet carries out by itself can go back by itself, if so.
+    pub no_auto_rollback: Option<String>,
     /// What a reader of the plan should know: a weak health check, a stopped listener.
     pub warnings: Vec<String>,
+    /// The same of rollouts that take longer than so.
+    pub warnings_of_long: Vec<(Duration, String)>,
 }
 
 impl Target {
@@ -56,6 +60,11 @@ impl Target {
     /// The longest drain of all target groups; zero without any.
     pub fn drain(&self) -> Duration {
         self.rotation().map(|group| group.drain).max().unwrap_or_default()
+    }
+
+    /// The longest slow start of all target groups; zero without any.
+    pub fn slow_start(&self) -> Duration {
+        self.rotation().map(|group| group.slow_start).max().unwrap_or_default()
     }
 
     /// The longest time that a target group takes to call a target healthy; zero without any.
@@ -93,4 +102,8 @@ pub struct TargetGroup {
     /// The least time a registered target takes to be called healthy: the group's own health
     /// check interval times its threshold.
     pub register: Duration,
+    /// How long a target that is healthy for the first time gets fewer requests than the others.
+    pub slow_start: Duration,
+    /// What a reader of the plan should know of it.
+    pub warnings: Vec<String>,
 }

@@ -1,5 +1,6 @@
 //! One action, one call.
 
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
 use aws_sdk_autoscaling::types::{LaunchTemplateSpecification, Tag};
@@ -111,7 +112,13 @@ impl AutoScalingGroupFleet {
                 let call = self.aws.ec2.terminate_instances();
                 let ids = instances.iter().map(ToString::to_string).collect();
                 let sent = call.set_instance_ids(Some(ids)).send().await;
-                sent.map(drop).map_err(|error| from_sdk("ec2", "TerminateInstances", &error))
+                let sent =
+                    sent.map(drop).map_err(|error| from_sdk("ec2", "TerminateInstances", &error));
+                match sent {
+                    // One that is gone fails the call for all.
+                    Err(error) if is_not_found(&error) => self.discard_each(instances).await,
+                    sent => sent,
+                }
             }
             Action::Tag { instance, key, value } => {
                 let tag = aws_sdk_ec2::types::Tag::builder().key(key).value(value).build();
@@ -179,6 +186,15 @@ impl AutoScalingGroupFleet {
 }
 
 impl AutoScalingGroupFleet {
+    async fn discard_each(&self, instances: &BTreeSet<InstanceId>) -> Result<(), ProviderError> {
+        for id in instances {
+            let sent = self.aws.ec2.terminate_instances().instance_ids(id.as_str()).send().await;
+            let sent = sent.map(drop).map_err(|e| from_sdk("ec2", "TerminateInstances", &e));
+            sent.or_else(|error| if is_not_found(&error) { Ok(()) } else { Err(error) })?;
+        }
+        Ok(())
+    }
+
     /// Completes every hook of the transition that `instance` is in.
     async fn release(&self, instance: &InstanceId) -> Result<(), ProviderError> {
         let (client, name) = (&self.aws.autoscaling, self.group.name.as_str());
@@ -205,6 +221,10 @@ impl AutoScalingGroupFleet {
         }
         Ok(())
     }
+}
+
+fn is_not_found(error: &ProviderError) -> bool {
+    error.code.as_deref() == Some("InvalidInstanceID.NotFound")
 }
 
 /// One that a hook holds no more is what completing it wants. AWS says it in words only.

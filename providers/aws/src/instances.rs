@@ -220,7 +220,9 @@ impl InstancesFleet {
             scheduled: Vec::new(),
             no_surge: None,
             hindrances: Vec::new(),
+            no_auto_rollback: None,
             warnings,
+            warnings_of_long: Vec::new(),
         })
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aws_sdk_autoscaling::types::{AutoScalingGroup as SdkGroup, ScalingActivityStatusCode};
-use rolling_provider::{ProviderError, Revision, ScheduledAction, Target, TargetGroup};
+use rolling_provider::{InstanceId, ProviderError, Revision, ScheduledAction, Target, TargetGroup};
 
 use crate::controllers;
 use crate::convert::{self, revision};
@@ -14,6 +14,10 @@ use crate::image;
 use crate::mixed;
 
 pub(crate) const TEMPLATE: &str = "auto_scaling_group/launch_template";
+/// A lease in tags changes them every ten seconds; see the lease's module.
+pub(crate) const RECORD_IN_TAGS: &str = "the record is kept in tags of the group, which change every 10 \
+     s: AWS Config may note each of them, and record.s3 costs less";
+const RECORD_IS_LONG: Duration = Duration::from_secs(3600);
 const ARNS: &str = "auto_scaling_group/target_group_arns";
 
 impl AutoScalingGroupFleet {
@@ -93,6 +97,11 @@ impl AutoScalingGroupFleet {
             second = Some(found.group.clone());
             warnings.extend(found.warnings.iter().cloned());
             hindrances.extend(found.hindrances.iter().cloned());
+            if found.is_there {
+                let ids = group.instances().iter().filter_map(|instance| instance.instance_id());
+                let members = ids.map(InstanceId::new).collect();
+                hindrances.extend(self.aws.strangers_in(&found.group, &members).await?);
+            }
         }
         let traffic = self.group.traffic.iter();
         let is_weighted = mixed::is_weighted(&group);
@@ -103,7 +112,7 @@ impl AutoScalingGroupFleet {
             id: group.auto_scaling_group_arn().unwrap_or(&self.group.name).to_owned(),
             name: self.group.name.clone(),
             kind: "auto scaling group",
-            revision: wanted,
+            revision: wanted.clone(),
             target_groups,
             second,
             shifted_by: traffic.flat_map(|it| it.listener_rule_arns.clone()).collect(),
@@ -114,8 +123,28 @@ impl AutoScalingGroupFleet {
             no_surge: is_weighted
                 .then(|| format!("group {:?} counts its instances by weights", self.group.name)),
             hindrances,
+            no_auto_rollback: self.no_auto_rollback(&wanted).await?,
             warnings,
+            warnings_of_long: vec![(RECORD_IS_LONG, RECORD_IN_TAGS.to_owned())],
         })
+    }
+
+    /// Why a refresh to `wanted` cannot go back by itself: AWS does not do that where the image is a
+    /// parameter (StartInstanceRefresh, `AutoRollback`).
+    async fn no_auto_rollback(&self, wanted: &Revision) -> Result<Option<String>, ProviderError> {
+        let parts = convert::parts(wanted).filter(|_| self.group.refreshes);
+        let Some((template, version)) = parts.filter(|(_, version)| !version.contains('+')) else {
+            return Ok(None);
+        };
+        let call = self.aws.ec2.describe_launch_template_versions().launch_template_id(template);
+        let answer = call
+            .versions(version)
+            .send()
+            .await
+            .map_err(|error| from_sdk("ec2", "DescribeLaunchTemplateVersions", &error))?;
+        let data = answer.launch_template_versions().first().and_then(|v| v.launch_template_data());
+        let image = data.and_then(|data| data.image_id()).filter(|it| it.starts_with("resolve:"));
+        Ok(image.map(|image| format!("{wanted} names its image as {image}")))
     }
 
     /// The revision that every instance is to run.

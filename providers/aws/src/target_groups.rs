@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use aws_sdk_elasticloadbalancingv2::types::{TargetGroup as SdkTargetGroup, TargetTypeEnum};
+use aws_sdk_elasticloadbalancingv2::types::{
+    ProtocolEnum, TargetGroup as SdkTargetGroup, TargetTypeEnum,
+};
 use rolling_provider::{ProviderError, TargetGroup, TargetGroupId};
 
 use crate::connect::Aws;
@@ -13,6 +15,11 @@ const NO_TARGET_GROUP: &str = "TargetGroupNotFound";
 /// Elastic Load Balancing describes at most so many by name at once: "Maximum number of items: 20".
 pub(crate) const MOST_ARNS: usize = 20;
 const DRAIN: &str = "deregistration_delay.timeout_seconds";
+const SLOW_START: &str = "slow_start.duration_seconds";
+const TERMINATES: &str = "deregistration_delay.connection_termination.enabled";
+const CROSS_ZONE: &str = "load_balancing.cross_zone.enabled";
+/// Protocols of Network Load Balancers, whose connections may live for long.
+const OF_CONNECTIONS: [ProtocolEnum; 2] = [ProtocolEnum::Tcp, ProtocolEnum::Tls];
 
 impl Aws {
     /// The target groups `arns`; `place` says which attribute names one.
@@ -84,15 +91,24 @@ impl Aws {
         let answer = call.target_group_arn(arn).send().await.map_err(|error| {
             from_sdk("elasticloadbalancing", "DescribeTargetGroupAttributes", &error)
         })?;
-        let drain = answer
-            .attributes()
-            .iter()
-            .find(|attribute| attribute.key() == Some(DRAIN))
-            .and_then(|attribute| attribute.value()?.parse().ok())
-            .ok_or_else(|| {
-                let words = format!("target group {name:?} does not tell its {DRAIN}");
-                ProviderError::invalid("DescribeTargetGroupAttributes", &place, words)
-            })?;
+        let attribute = |key: &str| {
+            let found = answer.attributes().iter().find(|attribute| attribute.key() == Some(key));
+            found.and_then(|attribute| attribute.value())
+        };
+        let drain = attribute(DRAIN).and_then(|value| value.parse().ok()).ok_or_else(|| {
+            let words = format!("target group {name:?} does not tell its {DRAIN}");
+            ProviderError::invalid("DescribeTargetGroupAttributes", &place, words)
+        })?;
+        let slow_start = attribute(SLOW_START).and_then(|value| value.parse().ok()).unwrap_or(0);
+        let cuts = group.protocol().is_some_and(|protocol| OF_CONNECTIONS.contains(protocol))
+            && attribute(TERMINATES) == Some("false");
+        let warnings = attributes_words(
+            &name,
+            drain,
+            slow_start,
+            cuts,
+            attribute(CROSS_ZONE) == Some("false"),
+        );
         let seconds = |value: Option<i32>| u64::try_from(value.unwrap_or_default()).unwrap_or(0);
         let checks = seconds(group.health_check_interval_seconds())
             * seconds(group.healthy_threshold_count());
@@ -101,6 +117,53 @@ impl Aws {
             name,
             drain: Duration::from_secs(drain),
             register: Duration::from_secs(checks),
+            slow_start: Duration::from_secs(slow_start),
+            warnings,
         })
+    }
+}
+
+/// What a reader of the plan should know of a target group's attributes.
+fn attributes_words(
+    name: &str,
+    drain: u64,
+    slow_start: u64,
+    cuts: bool,
+    keeps_zones: bool,
+) -> Vec<String> {
+    let mut words = Vec::new();
+    if slow_start > 0 {
+        words.push(format!(
+            "target group {name} starts targets slowly: a new instance has to stay healthy for \
+             {slow_start} s at least"
+        ));
+    }
+    if cuts {
+        words.push(format!(
+            "target group {name} leaves connections open after its deregistration delay of {drain} \
+             s: what is open then is cut when the instance is terminated"
+        ));
+    }
+    if keeps_zones {
+        words.push(format!(
+            "target group {name} keeps requests in their zone (cross-zone load balancing is off): \
+             while a zone has nobody who serves, its requests fail"
+        ));
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::attributes_words;
+
+    #[test]
+    fn attributes_that_cost_requests_are_told_and_no_others() {
+        assert_eq!(attributes_words("web", 300, 0, false, false), Vec::<String>::new());
+        let words = attributes_words("web", 300, 30, true, true);
+        assert_eq!(words.len(), 3);
+        assert!(words[0].contains("healthy for 30 s"), "{words:?}");
+        assert!(words[1].contains("delay of 300 s"), "{words:?}");
+        assert!(words[2].contains("cross-zone"), "{words:?}");
     }
 }

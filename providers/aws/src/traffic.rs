@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_elasticloadbalancingv2::types::{Action as RuleAction, Rule, TargetGroupTuple};
-use rolling_provider::{ProviderError, TargetGroup, TargetGroupId};
+use rolling_provider::{
+    InstanceId, ProviderError, TargetGroup, TargetGroupId, TargetHealth, TargetState,
+};
 
 use crate::connect::Aws;
+use crate::convert;
 use crate::error::from_sdk;
 use crate::target_groups::MOST_ARNS;
 
@@ -69,8 +72,9 @@ impl Aws {
             let words = format!("target group {second} does not exist in {}", self.region);
             hinders(SECOND, words, CHECK_ARN);
             let name = second.rsplit('/').nth(1).unwrap_or(second).to_owned();
-            let (drain, register) = Default::default();
-            TargetGroup { id: TargetGroupId::new(second), name, drain, register }
+            let (drain, register, slow_start) = Default::default();
+            let (id, warnings) = (TargetGroupId::new(second), Vec::new());
+            TargetGroup { id, name, drain, register, slow_start, warnings }
         });
         let (mut rules, mut warnings) = (Vec::new(), Vec::new());
         if let [first] = counted {
@@ -96,6 +100,31 @@ impl Aws {
             hinders(SECOND, words, remedy);
         }
         Ok(Second { group, is_there, rules, warnings, hindrances })
+    }
+
+    /// Why nothing can be shifted to a target group that holds others than `members`: they would get
+    /// a part of the share.
+    pub(crate) async fn strangers_in(
+        &self,
+        second: &TargetGroup,
+        members: &BTreeSet<InstanceId>,
+    ) -> Result<Option<ProviderError>, ProviderError> {
+        let arn = second.id.to_string();
+        let healths = convert::health(&self.target_healths(&[arn]).await?[0]);
+        let gets = |health: &TargetHealth| health.state != TargetState::Draining;
+        let others = healths.iter().filter(|(id, health)| gets(health) && !members.contains(*id));
+        let others: Vec<String> = others.map(|(id, _)| id.to_string()).collect();
+        if others.is_empty() {
+            return Ok(None);
+        }
+        let words = format!(
+            "target group {} has targets that are not of the group, which would get requests of the \
+             new revision: {}",
+            second.name,
+            others.join(", ")
+        );
+        let error = ProviderError::invalid("check the target groups", SECOND, words).as_conflict();
+        Ok(Some(error.with_remedy("deregister them, or name an empty target group")))
     }
 
     /// Whether requests can be shifted by `rule`: what is to be warned of, or why not and what to do.

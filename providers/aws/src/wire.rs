@@ -436,3 +436,26 @@ async fn a_clock_that_is_off_and_a_lacking_permission_are_found() {
         assert!(!body.contains("Size") && !body.contains("Template"), "a change: {body}");
     }
 }
+
+#[tokio::test]
+async fn an_instance_of_the_reserve_that_is_gone_keeps_no_other_there() {
+    let (fleet, asked) = fleet(|body| {
+        if body.contains("i-gone") {
+            return Some((
+                400,
+                "<Response><Errors><Error><Code>InvalidInstanceID.NotFound</Code><Message>The \
+                 instance ID 'i-gone' does not exist</Message></Error></Errors></Response>"
+                    .into(),
+            ));
+        }
+        Some((
+            200,
+            "<TerminateInstancesResponse><instancesSet/></TerminateInstancesResponse>".into(),
+        ))
+    });
+    let instances = ["i-gone", "i-1", "i-2"].map(InstanceId::new).into();
+    fleet.act(&Action::Discard { instances }).await.expect("all of them are gone by now");
+    let asked = asked.lock().expect("the log");
+    let alone = asked.iter().filter(|body| !body.contains("InstanceId.2="));
+    assert_eq!(alone.count(), 3, "each on its own: {asked:?}");
+}

@@ -209,6 +209,8 @@ impl Fleet for Simulator {
             name: group.name.clone(),
             drain: group.drain,
             register: group.register,
+            slow_start: Duration::ZERO,
+            warnings: Vec::new(),
         };
         self.ask("resolve the fleet", |_| ())?;
         let mut warnings = Vec::new();
@@ -229,6 +231,8 @@ impl Fleet for Simulator {
             scheduled: self.config.schedule.clone(),
             no_surge: None,
             hindrances: Vec::new(),
+            no_auto_rollback: None,
+            warnings_of_long: Vec::new(),
             warnings,
         })
     }

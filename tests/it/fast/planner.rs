@@ -28,12 +28,16 @@ pub fn target() -> Target {
             name: "web".into(),
             drain: seconds(20),
             register: seconds(10),
+            slow_start: seconds(0),
+            warnings: Vec::new(),
         }],
         aliases: BTreeMap::new(),
         boot: None,
         scheduled: Vec::new(),
         no_surge: None,
         hindrances: Vec::new(),
+        no_auto_rollback: None,
+        warnings_of_long: Vec::new(),
         warnings: Vec::new(),
     }
 }

@@ -526,3 +526,38 @@ fn another_program_imports_rolls_reads_and_deletes_a_group_over_json_rpc() {
         assert_eq!(after[what], before[what], "{what}");
     }
 }
+
+#[test]
+fn a_slow_start_is_soaked_and_what_else_costs_requests_is_told() {
+    let Some(account) = account() else { return };
+    let group = json!({ "name": "web", "size": 4, "min": 2, "max": 4 });
+    let made = account.make("fleet", group, times());
+    let template = made["launch_template"].as_str().expect("a template").to_owned();
+    let arn = made["target_group_arns"][0].as_str().expect("an ARN");
+    let attribute = |number: u32, key: &str, value: &str| {
+        format!("&Attributes.member.{number}.Key={key}&Attributes.member.{number}.Value={value}")
+    };
+    let form = format!(
+        "Version=2015-12-01&Action=ModifyTargetGroupAttributes&TargetGroupArn={arn}{}{}",
+        attribute(1, "slow_start.duration_seconds", "30"),
+        attribute(2, "load_balancing.cross_zone.enabled", "false"),
+    );
+    account.query("elasticloadbalancing", &form);
+    account.foreign();
+    let mut wanted = resource(&template, "2");
+    wanted["batch_size_type"] = json!("fixed");
+    wanted["batch_size"] = json!(2);
+    let planned = account.run("plan", &wanted);
+    let warnings = planned.lines()[0]["resources"][0]["plan"]["warnings"].to_string();
+    assert!(warnings.contains("healthy for 30 s at least"), "{warnings}");
+    assert!(warnings.contains("cross-zone load balancing is off"), "{warnings}");
+    let ran = account.run("apply", &wanted);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let timeline = account.timeline();
+    let first = ids(&timeline, "launched")[..2].to_vec();
+    let healthy = first.iter().filter_map(|id| moment(&timeline, id, "healthy"));
+    let healthy = healthy.fold(0.0, f64::max);
+    let second = timeline.iter().filter(|event| event["kind"] == "draining").nth(2);
+    let second = second.and_then(|event| event["at"].as_f64()).expect("a second batch");
+    assert!(second - healthy >= 30.0, "the second batch came {} s later", second - healthy);
+}

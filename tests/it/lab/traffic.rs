@@ -417,3 +417,28 @@ fn an_alarm_before_anything_keeps_it_from_beginning_and_one_in_the_bake_time_tak
     assert_eq!(ran.code, 3, "{ran:?}");
     assert_as_before(&account, &before, 2, &format!("{template}:1"));
 }
+
+#[test]
+fn a_second_target_group_that_others_are_in_is_refused_by_name() {
+    let Some(account) = account() else { return };
+    let made = account.make("fleet", fleet(json!([null, null])), times());
+    // One of another fleet.
+    let other = account.make("plain", json!({ "name": "other", "size": 1 }), times());
+    let (arn, id) = (text(&made["second_target_group_arn"]), text(&other["ids"][0]));
+    let form = format!(
+        "Version=2015-12-01&Action=RegisterTargets&TargetGroupArn={arn}&Targets.member.1.Id={id}"
+    );
+    account.query("elasticloadbalancing", &form);
+    account.foreign();
+    for command in ["plan", "apply"] {
+        let ran = account.run(command, &shifting(&made, "traffic_splitting", "2"));
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(ran.stdout.contains("targets that are not of the group"), "{ran:?}");
+        assert!(ran.stdout.contains(&id), "{ran:?}");
+    }
+    assert_eq!(account.get("groups/web")["suspended"], json!([]));
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("text").to_owned()
+}

@@ -89,7 +89,8 @@ impl RecordedFleet {
 #[async_trait]
 impl Fleet for RecordedFleet {
     async fn resolve(&self) -> Result<Target, ProviderError> {
-        let target = self.inner.resolve().await?;
+        let mut target = self.inner.resolve().await?;
+        target.warnings_of_long.retain(|(_, words)| words != crate::resolve::RECORD_IN_TAGS);
         self.target.get_or_init(|| async { target.id.clone() }).await;
         Ok(target)
     }

@@ -38,6 +38,8 @@ impl Fleet for Bare {
             scheduled: Vec::new(),
             no_surge: None,
             hindrances: Vec::new(),
+            no_auto_rollback: None,
+            warnings_of_long: Vec::new(),
             warnings: Vec::new(),
         })
     }
