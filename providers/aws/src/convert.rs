@@ -1,14 +1,14 @@
 //! From the SDK's types to the port's, purely.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_autoscaling::types::{
     Activity as SdkActivity, Instance as SdkInstance, LaunchTemplateSpecification, LifecycleState,
     ScalingActivityStatusCode, ScheduledUpdateGroupAction,
 };
 use aws_sdk_elasticloadbalancingv2::types::{
-    TargetHealth as SdkHealth, TargetHealthDescription, TargetHealthReasonEnum,
-    TargetHealthStateEnum,
+    TargetAdministrativeOverrideStateEnum, TargetHealth as SdkHealth, TargetHealthDescription,
+    TargetHealthReasonEnum, TargetHealthStateEnum,
 };
 use rolling_provider::{
     Activity, ActivityKind, InstanceId, Lifecycle, Revision, ScheduledAction, TargetHealth,
@@ -70,6 +70,17 @@ pub(crate) fn scheduled(action: &ScheduledUpdateGroupAction) -> Option<Scheduled
         max: size(action.max_size()),
         desired: size(action.desired_capacity()),
     })
+}
+
+/// Targets that get no requests since somebody, or AWS itself, has shifted them away from their zone:
+/// they are called healthy all the same.
+pub(crate) fn shifted_away(described: &[TargetHealthDescription]) -> BTreeSet<InstanceId> {
+    let away = |target: &&TargetHealthDescription| {
+        let state = target.administrative_override().and_then(|it| it.state());
+        state == Some(&TargetAdministrativeOverrideStateEnum::ZonalShiftActive)
+    };
+    let ids = described.iter().filter(away).filter_map(|target| target.target()?.id());
+    ids.map(InstanceId::new).collect()
 }
 
 /// Health by instance. An instance that is registered on several ports has the worst of them;

@@ -148,14 +148,22 @@ impl Aws {
         subnet: Option<&str>,
     ) -> Option<ProviderError> {
         let (id, version) = convert::parts(revision)?;
+        let known = self.ec2.describe_launch_template_versions().launch_template_id(id);
+        let known = known.versions(version).send().await.ok();
+        let known = known.and_then(|it| it.launch_template_versions.unwrap_or_default().pop());
+        let data = known.and_then(|version| version.launch_template_data);
+        let has_interfaces = data.is_some_and(|data| !data.network_interfaces().is_empty());
         let from =
             LaunchTemplateSpecification::builder().launch_template_id(id).version(version).build();
         let call = self.ec2.run_instances().min_count(1).max_count(1).launch_template(from);
+        // Network interfaces of the template exclude a subnet beside them.
+        let subnet = subnet.filter(|_| !has_interfaces);
         let call = call.set_subnet_id(subnet.map(|id| id.trim().to_owned())).dry_run(true);
         let sent = call.send().await;
         let error = from_sdk("ec2", "RunInstances", &sent.err()?);
         if !is_denied(&error) {
-            return None;
+            let remedy = "EC2 would not launch from this version as it is: correct the version";
+            return (!would_have_done(&error)).then(|| error.with_remedy(remedy));
         }
         let remedy = "to launch from a template takes ec2:RunInstances for all that it uses, \
                       ec2:CreateTags where it tags what it launches, and iam:PassRole where it has \
@@ -168,8 +176,13 @@ impl Aws {
         let call = self.ec2.create_tags().resources(instance?).tags(tag).dry_run(true);
         let sent = call.send().await;
         let error = from_sdk("ec2", "CreateTags", &sent.err()?);
-        is_denied(&error).then_some(error)
+        (!would_have_done(&error)).then_some(error)
     }
+}
+
+/// What a dry run answers where the real call would be carried out.
+fn would_have_done(error: &ProviderError) -> bool {
+    error.code.as_deref() == Some("DryRunOperation")
 }
 
 fn clock_is_off(by: Duration) -> ProviderError {

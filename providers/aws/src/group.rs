@@ -60,6 +60,8 @@ pub struct AutoScalingGroupFleet {
     pub(crate) mixed: Mutex<Option<MixedInstancesPolicy>>,
     /// The instances that the last look showed on their way out.
     pub(crate) going: Mutex<BTreeSet<InstanceId>>,
+    /// The instances whose zone requests were shifted away from at the last look.
+    pub(crate) shifted_away: Mutex<BTreeSet<InstanceId>>,
     /// What only EC2 tells of an instance, and what never changes: asked once.
     pub(crate) details: Mutex<BTreeMap<InstanceId, Details>>,
     /// What instances were launched from, where the group does not tell it truly.
@@ -112,6 +114,7 @@ impl AutoScalingGroupFleet {
             resolved: Resolved::default(),
             mixed: Mutex::default(),
             going: Mutex::default(),
+            shifted_away: Mutex::default(),
             details: Mutex::default(),
             versions: Versions::default(),
         }
@@ -143,6 +146,9 @@ impl Fleet for AutoScalingGroupFleet {
 
     async fn may_roll(&self, begins: bool) -> Result<(), ProviderError> {
         self.refuse_now(&self.describe().await?).await?;
+        if begins {
+            self.refuse_zonal_shift()?;
+        }
         match &self.updates {
             Some(updates) if begins => updates.refuse(&self.aws, &self.look().await?).await,
             _ => Ok(()),

@@ -175,6 +175,8 @@ impl AutoScalingGroupFleet {
         arns: &[String],
     ) -> Result<Vec<(TargetGroupId, BTreeMap<InstanceId, TargetHealth>)>, ProviderError> {
         let found = self.aws.target_healths(arns).await?;
+        let away = found.iter().flat_map(|targets| convert::shifted_away(targets)).collect();
+        *self.shifted_away.lock().unwrap_or_else(PoisonError::into_inner) = away;
         let ids = arns.iter().map(TargetGroupId::new);
         Ok(ids.zip(found).map(|(id, targets)| (id, convert::health(&targets))).collect())
     }

@@ -1,5 +1,7 @@
 //! Groups that cannot be rolled, or not just now, refused by name before anything is touched.
 
+use std::sync::PoisonError;
+
 use aws_sdk_autoscaling::types::{
     AutoScalingGroup as SdkGroup, InstanceRefresh, InstanceRefreshStatus,
 };
@@ -62,6 +64,22 @@ impl AutoScalingGroupFleet {
         let what = format!("has an instance refresh running ({id})");
         let remedy = "wait for it to end, or cancel it with CancelInstanceRefresh";
         self.refuse_for(Some((what, remedy.to_owned()))).map_err(ProviderError::as_conflict)
+    }
+
+    /// Who gets no requests is called healthy, and would count as serving.
+    pub(crate) fn refuse_zonal_shift(&self) -> Result<(), ProviderError> {
+        let away = self.shifted_away.lock().unwrap_or_else(PoisonError::into_inner);
+        let ids: Vec<String> = away.iter().map(ToString::to_string).collect();
+        let what = (!ids.is_empty()).then(|| {
+            format!(
+                "has instances in a zone that requests are shifted away from (zonal shift), which \
+                 are called healthy and get none: {}",
+                ids.join(", ")
+            )
+        });
+        let remedy = "wait until the shift expires, or cancel it with CancelZonalShift";
+        self.refuse_for(what.map(|what| (what, remedy.to_owned())))
+            .map_err(ProviderError::as_conflict)
     }
 
     /// The latest instance refresh of the group, if there was one; `None` on an emulator without

@@ -459,3 +459,36 @@ async fn an_instance_of_the_reserve_that_is_gone_keeps_no_other_there() {
     let alone = asked.iter().filter(|body| !body.contains("InstanceId.2="));
     assert_eq!(alone.count(), 3, "each on its own: {asked:?}");
 }
+
+/// The version has a network interface, beside which no subnet can be named.
+#[tokio::test]
+async fn whatever_a_dry_run_says_but_that_it_would_work_is_told() {
+    let answer: Answer = |body| {
+        if body.contains("Action=DescribeLaunchTemplateVersions") {
+            return Some((
+                200,
+                "<DescribeLaunchTemplateVersionsResponse><launchTemplateVersionSet><item>\
+                 <launchTemplateData><networkInterfaceSet><item><deviceIndex>0</deviceIndex></item>\
+                 </networkInterfaceSet></launchTemplateData></item></launchTemplateVersionSet>\
+                 </DescribeLaunchTemplateVersionsResponse>"
+                    .into(),
+            ));
+        }
+        let code = match body.contains("Version=3") {
+            true => "InvalidKeyPair.NotFound",
+            false => "DryRunOperation",
+        };
+        let words = format!(
+            "<Response><Errors><Error><Code>{code}</Code><Message>m</Message></Error></Errors>\
+             </Response>"
+        );
+        Some((412, words))
+    };
+    let (fleet, asked) = fleet(answer);
+    let told = fleet.aws.may_launch(&"lt-1:3".into(), Some("subnet-1")).await.expect("an error");
+    assert_eq!(told.code.as_deref(), Some("InvalidKeyPair.NotFound"));
+    assert!(told.remedy.is_some());
+    assert!(fleet.aws.may_launch(&"lt-1:2".into(), Some("subnet-1")).await.is_none());
+    let asked = asked.lock().expect("the log");
+    assert!(!asked.iter().any(|body| body.contains("subnet-1")), "{asked:?}");
+}

@@ -38,6 +38,23 @@ fn assert_refused(account: &Account, resource: &Value, place: &str, words: &str)
 }
 
 #[test]
+fn a_zone_that_requests_are_shifted_away_from_is_named_before_anybody_goes() {
+    let Some(account) = account() else { return };
+    let template =
+        account.fleet(json!({ "name": "web", "size": 3 }), crate::lab::localstack::times());
+    account.put("times", json!({ "zonal_shift": ["us-east-1a"] }));
+    let wanted = crate::lab::localstack::resource(&template, "2");
+    for (command, code) in [("plan", 2), ("apply", 2)] {
+        let ran = account.run(command, &wanted);
+        assert_eq!(ran.code, code, "{ran:?}");
+        assert!(ran.stdout.contains("shifted away from (zonal shift)"), "{ran:?}");
+    }
+    assert_eq!(account.mutations(), Vec::<String>::new());
+    account.put("times", json!({ "zonal_shift": [] }));
+    assert_eq!(account.run("apply", &wanted).code, 0);
+}
+
+#[test]
 fn a_group_or_template_that_is_not_there_is_named() {
     let Some(account) = account() else { return };
     let template = account.fleet(small(), json!({}));

@@ -5,6 +5,13 @@ from localstack.aws.api import CommonServiceException, RequestContext
 from .autoscaling import attach_one, world_of
 from .cloud import now
 
+SHIFTED = {
+    "AdministrativeOverride": {
+        "State": "zonal_shift_active",
+        "Reason": "AdministrativeOverride.ZonalShiftActive",
+        "Description": "Zonal shift is active",
+    }
+}
 TAG_ALPHABET = set(" _.:/=+-@")
 
 
@@ -64,8 +71,10 @@ def describe_health(context: RequestContext, request: dict) -> dict:
         for instance_id in wanted or listed:
             health = world.health(arn, instance_id, bool(group.load_balancer_arns))
             registration = world.targets[arn].registrations.get(instance_id)
+            instance = world.find(instance_id)
+            away = instance is not None and instance.zone in world.times["zonal_shift"]
             for port in registration.ports if registration else [None]:
-                found.append(described(group, instance_id, health, port))
+                found.append(described(group, instance_id, health, port) | (SHIFTED if away else {}))
         return {"TargetHealthDescriptions": found}
 
 

@@ -20,6 +20,7 @@ TIMES = {
     "command_timeout": None,  # None: the command's own
     "unmanaged": [],  # instances that Systems Manager does not know; True: none
     "root_volume": 1.0,
+    "zonal_shift": [],  # zones that requests are shifted away from
     "unseen": 0.0,  # for so long what is new or changed does not show
 }
 TYPE = "t3.micro"
