@@ -1,6 +1,7 @@
 //! The program against LocalStack, on an account of its own for each test.
 
 mod accounts;
+mod assumptions;
 mod consistency;
 pub mod doctor;
 mod elsewhere;

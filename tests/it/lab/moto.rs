@@ -22,9 +22,10 @@ struct Moto {
     _server: Child,
 }
 
-fn moto() -> &'static Moto {
-    static MOTO: OnceLock<Moto> = OnceLock::new();
-    MOTO.get_or_init(|| {
+/// The Python that has moto, and boto3 with it; installed now if it is not there.
+pub fn python() -> &'static str {
+    static PYTHON: OnceLock<String> = OnceLock::new();
+    PYTHON.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let installed = Command::new("python3")
             .arg(root.join("tests/localstack/environment.py"))
@@ -33,9 +34,15 @@ fn moto() -> &'static Moto {
             .stderr(Stdio::inherit())
             .output()
             .expect("Python 3.11 or newer as `python3`, with its venv module");
-        let python = String::from_utf8(installed.stdout).expect("UTF-8");
-        let mut server = Command::new(python.trim())
-            .arg(root.join("tests/moto/serve.py"))
+        String::from_utf8(installed.stdout).expect("UTF-8").trim().to_owned()
+    })
+}
+
+fn moto() -> &'static Moto {
+    static MOTO: OnceLock<Moto> = OnceLock::new();
+    MOTO.get_or_init(|| {
+        let mut server = Command::new(python())
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/moto/serve.py"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
