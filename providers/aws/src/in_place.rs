@@ -116,7 +116,9 @@ impl Updates {
         let ids: Vec<String> = run.map(|(id, _)| id.to_string()).collect();
         match &self.method {
             InPlace::RunCommand(_) => ssm::refuse_unmanaged(aws, &ids).await,
-            InPlace::ReplaceRootVolume { .. } => Ok(()),
+            InPlace::ReplaceRootVolume { image_id } => {
+                volume::refuse_other_kinds(aws, &ids, image_id).await
+            }
         }
     }
 
