@@ -140,6 +140,7 @@ fn record(n: u32, target: &Target) -> Record {
         surge: 0,
         surge_before: 0,
         gives_back: false,
+        promoted: false,
         failures: 0,
         last_failed: None,
         kept: 0,

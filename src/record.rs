@@ -96,6 +96,8 @@ pub struct Record {
     /// Whether all instances are marked that are of the fleet: then no other is. Only of plain
     /// instances.
     pub owned: bool,
+    /// Whether all requests have gone to the second target group, where requests are shifted.
+    pub promoted: bool,
     /// What is borrowed, with the original.
     pub borrowed: Borrowed,
     /// The last revision that the whole fleet was known to run.
@@ -261,7 +263,8 @@ impl Record {
             .with_some("template", self.borrowed.template.as_ref().map(encode))
             .with_some("max", self.borrowed.max.map(|max| max.to_string()))
             .with_some("suspended", (!names.is_empty()).then(|| names.join("+")))
-            .with_some("shifts", self.borrowed.shifts.as_ref());
+            .with_some("shifts", self.borrowed.shifts.as_ref())
+            .with_flag("promoted", self.promoted);
         let mut tags = Tags::from([
             (ROLLOUT.into(), rollout.done()),
             (PROGRESS.into(), progress.done()),
@@ -315,6 +318,7 @@ impl Record {
             paused: Duration::from_millis(progress.number("paused")?),
             turned: progress.optional_number("turned")?.map(Timestamp),
             heard: heard.map(str::to_owned).collect(),
+            promoted: borrowed.optional("promoted").is_some(),
             borrowed: Borrowed::parse(&borrowed)?,
             completed: tags.get(COMPLETED).map(|value| decode(value)),
             reason: reason.cloned(),
@@ -379,6 +383,7 @@ impl Record {
             turned: Some(Timestamp(1_800_000_000_000)),
             heard: ["01234567", "12345678", "23456789", "3456789a"].map(String::from).into(),
             owned: true,
+            promoted: true,
             started: Timestamp(1_800_000_000_000),
             borrowed: Borrowed {
                 template: Some("lt-0123456789abcdef0:$Latest".into()),
@@ -414,6 +419,7 @@ mod tests {
             turned_back: false,
             fault: false,
             owned: false,
+            promoted: false,
             gives_back: false,
             last_failed: None,
             last_kept: None,

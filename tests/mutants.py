@@ -304,6 +304,24 @@ MUTANTS = [
     (0, "an error shows a secret", "src/document/check.rs",
      "            let shown = if is_sensitive(self.root, schema) {",
      "            let shown = if is_sensitive(self.root, &Value::Null) {"),
+    (0, "a refusal half-way only ends it", "src/engine/act.rs",
+     "                OnFailure::Rollback if self.is_half_way() => self.turn_back(reason, false, emit),\n",
+     ""),
+    (0, "a refusal before anything turns it back", "src/engine/act.rs",
+     "            && live.any(|instance| instance.revision.as_ref() == Some(wanted))",
+     "            && live.any(|instance| instance.revision.is_some())"),
+    (0, "a fleet does not scale while it bakes", "src/plan/roll.rs",
+     "        plan.actions.extend(halt::resume_scaling(input, record));\n",
+     ""),
+    (0, "what scales has the bake time begin anew", "src/engine/gate.rs",
+     "let goes_on = is_new && gates.baking.is_some();",
+     "let goes_on = is_new && gates.baking.is_some() && plan.bakes;"),
+    (0, "what fell due in the bake time is set once more", "src/plan/roll.rs",
+     "    (!is_done).then_some(latest)",
+     "    (!is_done || latest.at > input.progress.started).then_some(latest)"),
+    (0, "who serves where the requests are counts as tried", "src/plan/shift.rs",
+     "let settled = is_at(input.look, 100) || (is_back(input) && was);",
+     "let settled = is_at(input.look, 100) || (is_back(input) && (was || !was));"),
 ]
 
 
@@ -321,11 +339,11 @@ def test(folder: pathlib.Path) -> tuple[bool, str]:
     """Whether the tests pass, and the first ones that do not."""
     only = ["--no-default-features", "-p", "rolling", "--lib", "--test", "it"]
     if shutil.which("cargo-nextest"):
-        wanted = "kind(lib) + test(/^fast::(planner|rollout|gates|properties|meanwhile|frozen|guarded|commands|model|crash|planned|plugin)::/)"
+        wanted = "kind(lib) + test(/^fast::(planner|rollout|gates|properties|meanwhile|frozen|guarded|commands|model|crash|planned|plugin|faults|following|shift)::/)"
         command = ["cargo", "nextest", "run", *only, "--fail-fast", "-E", wanted]
         noticed = r"^ +(?:FAIL|TIMEOUT|SIG\S+) \[.*\] (?:\(.*\) )?\S+ (\S+)$"
     else:
-        wanted = ["tests::", "properties", "meanwhile", "frozen", "guarded", "commands", "model", "crash", "planner", "rollout", "gates", "planned", "plugin"]
+        wanted = ["tests::", "properties", "meanwhile", "frozen", "guarded", "commands", "model", "crash", "planner", "rollout", "gates", "planned", "plugin", "faults", "following", "shift"]
         command = ["cargo", "test", "-q", *only, "--", *wanted]
         noticed = r"^(\S+) --- FAILED$"
     environment = dict(

@@ -19,6 +19,7 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
     let Input { target, look, progress, .. } = *input;
     let mut record = standing(input, view);
     let was_meant = record.size;
+    record.promoted |= shift::has_all(input);
     let failed = count_failure(input, &mut record);
     pass_checkpoint(input, view, &mut record);
     // Somebody who scales the fleet meanwhile changes what surge is measured by.
@@ -220,6 +221,7 @@ fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Recor
         turned: None,
         heard: Vec::new(),
         owned: false,
+        promoted: false,
         borrowed: borrowed(input, previous),
         completed: match previous {
             Some(record) => record.completed.clone(),

@@ -31,6 +31,10 @@ pub fn forward(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     if !gather(input, view, plan) {
         return true;
     }
+    let was_promoted = progress.record.as_ref().is_some_and(|record| record.promoted);
+    if !was_promoted && most < 100 && leave_home(input, view, plan) {
+        return true;
+    }
     // Once they join the first target group, all that is waited for is over.
     let listed = |member: &Member<'_>| is_listed_at_home(input, member);
     let joins = is_at(look, 100) && view.members.iter().filter(|m| m.is_new).all(listed);
@@ -65,7 +69,11 @@ pub fn forward(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
 /// Whether the old instances are needed no more: the new ones can take all requests where the old
 /// ones did, and get them there, or in the second target group.
 pub fn is_promoted(input: &Input<'_>, view: &View<'_>) -> bool {
-    let settled = is_at(input.look, 100) || is_back(input);
+    let progress = input.progress;
+    // Who was put there by somebody before any request was shifted has shown nothing.
+    let was =
+        progress.turned_back.is_some() || progress.record.as_ref().is_some_and(|r| r.promoted);
+    let settled = is_at(input.look, 100) || (is_back(input) && was);
     settled && at_home(view, true) >= view.window.size as usize
 }
 
@@ -90,6 +98,39 @@ fn gather(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     let deadline = trip::progress_deadline(input);
     plan.wait(Wait { kind: WaitKind::Health, instances, detail, deadline });
     false
+}
+
+/// Takes new instances out of the first target group that something has registered there before their
+/// turn, if the others suffice. Returns whether they are still on their way out.
+fn leave_home(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
+    let early = || view.members.iter().filter(|m| is_good(m) && is_listed_at_home(input, m));
+    let going = early().filter(|member| member.serves && member.at_home).count();
+    if early().next().is_none() || at_home(view, false) - going < view.window.floor() as usize {
+        return false;
+    }
+    for group in &input.target.target_groups {
+        let is_in = |member: &&Member<'_>| {
+            let health = member.instance.targets.get(&group.id);
+            health.is_some_and(|health| health.state != TargetState::Draining)
+        };
+        let instances: BTreeSet<InstanceId> =
+            early().filter(is_in).map(|member| member.id.clone()).collect();
+        if !instances.is_empty() {
+            let target_group = group.id.clone();
+            plan.actions.push(Step::plain(Action::Deregister { target_group, instances }));
+        }
+    }
+    let instances = early().map(|member| member.id.clone()).collect();
+    let detail = Some("registered before any request was shifted".into());
+    let deadline = trip::progress_deadline(input);
+    plan.wait(Wait { kind: WaitKind::Drain, instances, detail, deadline });
+    true
+}
+
+/// Whether the second target group gets all requests of a rollout that goes forward.
+pub fn has_all(input: &Input<'_>) -> bool {
+    let shifted = input.look.shifted.as_ref().is_some_and(|shares| !shares.is_empty());
+    shifted && is_at(input.look, 100) && input.progress.turned_back.is_none()
 }
 
 /// A new instance that runs and is to stay.

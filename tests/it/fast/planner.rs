@@ -105,6 +105,7 @@ pub fn record() -> Record {
         surge: 0,
         surge_before: 0,
         gives_back: false,
+        promoted: false,
         failures: 0,
         last_failed: None,
         kept: 0,

@@ -1,13 +1,14 @@
 //! Requests that are shifted from one target group to a second one, and back, on the simulator.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 use rolling::control::Word;
 use rolling::engine::Stop;
 use rolling::event::{Event, Outcome};
 use rolling::plan::WaitKind;
 use rolling::spec::{Gates, OnFailure, Policy, RollingDeployment};
-use rolling_provider::{Action, Fleet as _, TargetState};
+use rolling_provider::{Action, Fleet as _, Lifecycle, TargetState};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 
 use crate::bed::{SECOND, Witness};
@@ -246,4 +247,42 @@ async fn a_pause_before_requests_are_shifted_has_the_group_register_what_it_laun
     let look = simulator.observe().await.expect("a look");
     assert_eq!(look.shifted, Some([100].into()));
     assert_eq!(look.suspended, ["AddToLoadBalancer".to_owned()].into());
+}
+
+/// Something registers new instances in the first target group as soon as they run: a group that does
+/// not heed the suspension of `AddToLoadBalancer`, or another tool.
+#[tokio::test]
+async fn a_new_set_that_somebody_puts_where_the_requests_are_gets_its_share_first_all_the_same() {
+    for policy in [splitting(), moving()] {
+        let clock = Arc::new(VirtualClock::new(EPOCH));
+        let config = FleetConfig { second: Some(group(SECOND, 5)), ..fleet() };
+        let simulator = Arc::new(Simulator::in_memory(config, clock.clone()));
+        let early = Arc::new(Mutex::new(BTreeSet::new()));
+        for second in 1..200 {
+            let (simulator, early) = (simulator.clone(), early.clone());
+            clock.at(EPOCH + seconds(second), move || {
+                let look = simulator.truth().expect("a look");
+                let new = look.instances.iter().filter(|(_, instance)| {
+                    let is_new = instance.revision.as_ref().is_some_and(|r| r.as_str() == "v2");
+                    is_new && instance.lifecycle == Lifecycle::InService
+                });
+                for (id, _) in new {
+                    if early.lock().expect("ids").insert(id.clone()) {
+                        simulator.intervene(Intervention::Register(id.clone())).expect("it runs");
+                    }
+                }
+            });
+        }
+        let told = roll(simulator.clone(), deploy(policy)).await;
+        assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
+        assert_eq!(early.lock().expect("ids").len(), 10);
+        let done = done(&told);
+        let at = |word: &str| done.iter().position(|done| done == word);
+        let all = at("100 %").unwrap_or_else(|| panic!("no request was shifted: {done:?}"));
+        assert!(at("leave web") < Some(all), "they leave where they are too early: {done:?}");
+        assert_eq!(at("10 %").is_some(), policy == splitting(), "{done:?}");
+        assert!(at("end") > Some(all), "{done:?}");
+        let look = simulator.observe().await.expect("a look");
+        assert!(look.suspended.is_empty() && look.record.is_empty(), "{look:?}");
+    }
 }

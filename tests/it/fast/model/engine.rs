@@ -238,6 +238,7 @@ pub fn record(id: &str, to: &Revision, generation: u64) -> Record {
         surge: 0,
         surge_before: 0,
         gives_back: false,
+        promoted: false,
         failures: 0,
         last_failed: None,
         kept: 0,
