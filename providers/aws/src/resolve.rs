@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use aws_sdk_autoscaling::types::{AutoScalingGroup as SdkGroup, ScalingActivityStatusCode};
+use aws_sdk_autoscaling::types::{
+    AutoScalingGroup as SdkGroup, LifecycleState, ScalingActivityStatusCode,
+};
 use rolling_provider::{InstanceId, ProviderError, Revision, ScheduledAction, Target, TargetGroup};
 
 use crate::controllers;
@@ -53,6 +55,7 @@ impl AutoScalingGroupFleet {
             });
         }
         warnings.extend(controllers::warnings(&group));
+        warnings.extend(retained(&group));
         let images = mixed::images(&group);
         if !images.is_empty() {
             warnings.push(format!(
@@ -249,5 +252,36 @@ impl AutoScalingGroupFleet {
             .collect();
         times.sort_unstable();
         Ok(times.get(times.len() / 2).copied())
+    }
+}
+
+/// Instances that the group keeps after they have left it (`InstanceLifecyclePolicy`): nothing ends
+/// them, and they cost.
+fn retained(group: &SdkGroup) -> Option<String> {
+    let state = LifecycleState::TerminatingRetained;
+    let kept = group.instances().iter().filter(|i| i.lifecycle_state() == Some(&state));
+    let ids: Vec<&str> = kept.filter_map(|instance| instance.instance_id()).collect();
+    (!ids.is_empty()).then(|| {
+        format!(
+            "the group retains instances that have left it, which nothing ends: {}",
+            ids.join(", ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_autoscaling::types::Instance;
+
+    use super::*;
+
+    #[test]
+    fn instances_that_are_retained_are_told() {
+        let one = |id: &str, state| Instance::builder().instance_id(id).lifecycle_state(state);
+        let group = SdkGroup::builder()
+            .instances(one("i-1", LifecycleState::InService).build())
+            .instances(one("i-2", LifecycleState::TerminatingRetained).build());
+        let words = retained(&group.build()).expect("words");
+        assert!(words.ends_with(": i-2"), "{words}");
     }
 }
