@@ -51,6 +51,10 @@ impl Aws {
                 });
             }
         };
+        // Another number is no answer to this one.
+        let asked = template.version.parse::<i64>().ok();
+        let version =
+            version.filter(|found| asked.is_none_or(|it| found.version_number() == Some(it)));
         let found = version.and_then(|found| {
             Some(revision(found.launch_template_id()?, &found.version_number()?.to_string()))
         });
