@@ -110,7 +110,7 @@ pub fn preview(input: &Input<'_>) -> Preview {
         changes,
         target: target.name.clone(),
         kind: target.kind,
-        from: match input.is_in_place() {
+        from: match input.is_in_place() || look.is_plain() {
             true => adopted(input, &view),
             false => look.template.clone(),
         },
@@ -238,7 +238,7 @@ fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
     }
     warnings.extend(set_aside(input, view));
     if adopted(input, view).is_none() {
-        let why = match input.is_in_place() && view.old().all(|m| m.instance.revision.is_none()) {
+        let why = match view.members.iter().all(|m| m.instance.revision.is_none()) {
             true => "nothing tells what the instances run",
             false => "the fleet runs several revisions and none is known to be completed",
         };
