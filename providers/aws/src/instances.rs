@@ -59,7 +59,8 @@ pub struct InstancesFleet {
     instances: TargetGroupInstances,
     clock: ClockRef,
     target: OnceCell<Target>,
-    /// The target groups that the instances are in, known once the target is resolved.
+    /// The target groups that the instances are in, known once the target is resolved. The first one
+    /// has the record, whichever of them a document names.
     groups: OnceLock<Vec<String>>,
     /// What instances were launched from by this process: their tags may show later than they do.
     launched: Mutex<BTreeMap<InstanceId, Revision>>,
@@ -180,6 +181,11 @@ impl Fleet for InstancesFleet {
 }
 
 impl InstancesFleet {
+    /// The ARN of the target group that has the record.
+    fn home(&self) -> &str {
+        self.groups.get().and_then(|arns| arns.first()).unwrap_or(&self.instances.arn)
+    }
+
     /// The revision that every instance is to run.
     async fn wanted(&self) -> Result<Revision, ProviderError> {
         self.aws.wanted_revision(&self.instances.launch_template, TEMPLATE, &self.updates).await
@@ -194,21 +200,22 @@ impl InstancesFleet {
             let words = format!("target group {arn} does not exist in {}", self.aws.region);
             return Err(ProviderError::invalid("DescribeTargetGroups", ARN, words));
         };
-        let look = self.look().await?;
+        let found = self.find_groups(&group.name).await?;
+        let others: Vec<String> = found.arns.iter().filter(|it| **it != arn).cloned().collect();
+        self.groups.get_or_init(|| found.arns);
+        // Now that it is known where they are.
+        self.look().await?;
         self.refuse_groups_instances(&group.name)?;
-        let mut warnings = Vec::new();
+        let mut warnings = found.warnings;
         if self.updates.is_none() {
             self.usable_template(&revision).await?;
             warnings.extend(self.left_behind());
         }
-        let found = self.groups_of(&look, &group.name).await?;
-        warnings.extend(found.warnings);
         let name = group.name.clone();
         let mut groups = groups;
-        groups.extend(self.aws.target_groups(&found.arns[1..], |_| ARN.into()).await?);
-        self.groups.get_or_init(|| found.arns);
+        groups.extend(self.aws.target_groups(&others, |_| ARN.into()).await?);
         Ok(Target {
-            id: arn,
+            id: self.home().to_owned(),
             name,
             kind: "target group",
             revision,
@@ -219,7 +226,7 @@ impl InstancesFleet {
             boot: None,
             scheduled: Vec::new(),
             no_surge: None,
-            hindrances: Vec::new(),
+            hindrances: found.hindrances,
             no_auto_rollback: None,
             warnings,
             warnings_of_long: Vec::new(),

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use crate::emulator::{Account, account};
 use crate::lab::instances::{WEB, assert_as_before, resource};
 use crate::lab::localstack::{bad, ids, least_serving, times};
-use crate::lab::promises::killed_at;
+use crate::lab::promises::{killed_at, start};
+use crate::process::end;
 
 /// Six instances in `web` on a port of their own, of which so many are in `admin`, too.
 fn six(in_admin: u32, versions: Value) -> Value {
@@ -32,7 +33,15 @@ fn assert_kept_in_both(account: &Account, before: &Value, floor: usize) {
     for event in timeline.iter().filter(|event| event["kind"] == "terminating") {
         let (id, at) = (event["instance"].as_str().expect("an id"), event["at"].as_f64());
         for group in ["web", "admin"] {
-            assert!(left(id, group, at.expect("a time")), "{id} had not left {group}");
+            // One that boots for a version that is given up was in none.
+            let served = timeline.iter().any(|event| {
+                event["kind"] == "healthy"
+                    && event["instance"] == id
+                    && event["target_group"] == group
+            });
+            let was_in = served || before["targets"][group].get(id).is_some();
+            let has_left = !was_in || left(id, group, at.expect("a time"));
+            assert!(has_left, "{id} had not left {group}");
         }
     }
     assert!(least_serving(before, &timeline) >= floor);
@@ -113,4 +122,47 @@ fn a_target_group_that_holds_some_of_the_instances_is_refused_by_name() {
         assert!(ran.stdout.contains("/target_group/arn"), "{ran:?}");
     }
     assert_eq!(account.mutations(), Vec::<String>::new());
+}
+
+/// The same fleet, as a document says it that names `admin`.
+fn through_admin(made: &Value, version: &str) -> Value {
+    let mut wanted = resource(made, version);
+    wanted["target_group"]["arn"] = made["target_group_arns"][1].clone();
+    wanted
+}
+
+#[test]
+fn through_either_target_group_it_is_one_fleet_with_one_record() {
+    let Some(account) = account() else { return };
+    let made = account.make("plain", six(6, json!([null, null, null])), times());
+    let before = account.get(WEB);
+    // Whoever comes through the other one meets the rollout that is under way.
+    let rolling = start(&account, &resource(&made, "2"));
+    account.until_called("elbv2.DeregisterTargets", 2);
+    let refused = account.run("apply", &through_admin(&made, "3"));
+    assert_eq!(refused.code, 5, "{refused:?}");
+    let ran = end(rolling);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_as_before(&account, &before, "2");
+    assert_kept_in_both(&account, &before, 5);
+    assert_eq!(ids(&account.timeline(), "launched").len(), 6);
+
+    // And goes on with one that was killed, to the same version and to another.
+    for (first, second) in [("3", "3"), ("1", "2")] {
+        let launched = ids(&account.timeline(), "launched").len();
+        killed_at(
+            &account,
+            &resource(&made, first),
+            ("ec2.TerminateInstances", launched as u64 + 1),
+        );
+        let planned = account.run("plan", &through_admin(&made, second));
+        assert_eq!(planned.code, 0, "{planned:?}");
+        let ran = account.run("apply", &through_admin(&made, second));
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert_as_before(&account, &before, second);
+        assert_kept_in_both(&account, &before, 5);
+        if first == second {
+            assert_eq!(ids(&account.timeline(), "launched").len(), launched + 6);
+        }
+    }
 }

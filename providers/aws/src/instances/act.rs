@@ -19,7 +19,7 @@ pub(super) const NOT_FOUND: &str = "InvalidInstanceID.NotFound";
 
 impl InstancesFleet {
     pub(super) async fn perform(&self, action: &Action) -> Result<(), ProviderError> {
-        let (ec2, elb, arn) = (&self.aws.ec2, &self.aws.elb, self.instances.arn.as_str());
+        let (ec2, elb, arn) = (&self.aws.ec2, &self.aws.elb, self.home());
         match action {
             Action::WriteRecord { tags } => {
                 let tags =
@@ -107,7 +107,7 @@ impl InstancesFleet {
             let tags: Vec<Tag> = tags.iter().map(|(key, value)| tag(key, value)).collect();
             for ids in ids.chunks(TAGGED_A_CALL) {
                 let call = self.aws.ec2.create_tags().set_resources(Some(ids.to_vec()));
-                let call = call.tags(tag(MEMBER, &self.instances.arn));
+                let call = call.tags(tag(MEMBER, self.home()));
                 let call = tags.iter().fold(call, |call, tag| call.tags(tag.clone()));
                 done("ec2", "CreateTags", call.send().await)?;
             }

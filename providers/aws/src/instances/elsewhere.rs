@@ -4,12 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
+use aws_sdk_ec2::types::{Filter, Instance as Ec2Instance};
 use aws_sdk_elasticloadbalancingv2::types::{TargetGroup as SdkTargetGroup, TargetTypeEnum};
-use rolling_provider::{InstanceId, Observation, ProviderError, TargetState};
+use rolling_provider::{InstanceId, Lifecycle, Observation, ProviderError, TargetState};
 
+use super::look::{lifecycle, tags};
 use super::{ARN, InstancesFleet, MEMBER, PORTS};
 use crate::convert;
 use crate::error::from_sdk;
+use crate::observe::OURS;
+use crate::target_groups::MOST_ARNS;
 
 /// Where a target group's name and number begin in its ARN.
 const RESOURCE: &str = ":targetgroup/";
@@ -17,17 +21,18 @@ const RESOURCE: &str = ":targetgroup/";
 /// The target groups to go by, and what there is to say of others.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
-    /// ARNs; the one that the document names comes first.
+    /// ARNs; the one that has the record comes first.
     pub arns: Vec<String>,
     pub warnings: Vec<String>,
+    pub hindrances: Vec<ProviderError>,
 }
 
-/// The key of the tag with an instance's ports in another target group than that of the document.
+/// The key of the tag with an instance's ports in another target group than that of the record.
 pub(super) fn key(arn: &str) -> String {
     format!("{PORTS}/{}", arn.rsplit_once(RESOURCE).map_or(arn, |(_, name)| name))
 }
 
-/// The other target groups that such tags name, by the ARN of the document's.
+/// The other target groups that such tags name, by the ARN of the one that has the record.
 pub(super) fn noted(tags: &BTreeMap<String, String>, home: &str) -> BTreeMap<String, String> {
     let Some((account, _)) = home.rsplit_once(RESOURCE) else { return BTreeMap::new() };
     let names = tags.iter().filter_map(|(key, ports)| {
@@ -67,28 +72,46 @@ fn belongs(
 }
 
 impl InstancesFleet {
-    /// The target groups of the fleet that `look` shows: those that its marks name, where it is
-    /// marked, or else those that hold all of its instances now.
+    /// The target groups of the fleet: those that its marks name, where it is marked, whichever of
+    /// them the document of that rollout named; or else those that hold all of its instances now.
     ///
     /// # Errors
     /// Those of the calls, and where a target group holds some of the instances only.
-    pub(super) async fn groups_of(
-        &self,
-        look: &Observation,
-        name: &str,
-    ) -> Result<Groups, ProviderError> {
-        let home = self.instances.arn.clone();
-        if let Some(noted) = self.marked_groups() {
-            let arns = [home].into_iter().chain(noted).collect();
-            return Ok(Groups { arns, warnings: Vec::new() });
+    pub(super) async fn find_groups(&self, name: &str) -> Result<Groups, ProviderError> {
+        let arn = &self.instances.arn;
+        let through = Filter::builder().name("tag-key").values(key(arn)).build();
+        let through = self.instances(through).await?;
+        let lives = |instance: &&Ec2Instance| lifecycle(instance) != Lifecycle::Terminating;
+        let home = through.iter().filter(lives).find_map(|instance| tags(instance).remove(MEMBER));
+        if let Some(home) = home {
+            let noted = through.iter().filter(lives).flat_map(|it| noted(&tags(it), &home));
+            let arns: BTreeSet<String> = noted.map(|(arn, _)| arn).collect();
+            return Ok(Groups {
+                arns: [home].into_iter().chain(arns).collect(),
+                ..Groups::default()
+            });
         }
+        let look = self.look().await?;
+        if let Some(noted) = self.marked_groups(&look) {
+            let arns = [arn.clone()].into_iter().chain(noted).collect();
+            return Ok(Groups { arns, ..Groups::default() });
+        }
+        let mut groups = self.shared_groups(&look, name).await?;
+        if groups.arns.len() > 1 {
+            self.put_record_first(&mut groups).await?;
+        }
+        Ok(groups)
+    }
+
+    /// The target groups that hold all instances of the document's.
+    async fn shared_groups(&self, look: &Observation, name: &str) -> Result<Groups, ProviderError> {
         let is_in = |instance: &rolling_provider::Instance| {
             let mut states = instance.targets.values().map(|health| health.state);
             !instance.ignored && states.any(|state| state != TargetState::Draining)
         };
         let members = look.instances.iter().filter(|(_, instance)| is_in(instance));
         let members: BTreeSet<InstanceId> = members.map(|(id, _)| id.clone()).collect();
-        let mut groups = Groups { arns: vec![home], warnings: Vec::new() };
+        let mut groups = Groups { arns: vec![self.instances.arn.clone()], ..Groups::default() };
         for group in self.neighbours().await? {
             let (Some(arn), Some(other)) = (group.target_group_arn(), group.target_group_name())
             else {
@@ -112,14 +135,56 @@ impl InstancesFleet {
         Ok(groups)
     }
 
-    /// The other target groups that the marks name; `None` where nobody is marked.
-    fn marked_groups(&self) -> Option<BTreeSet<String>> {
+    /// Puts the target group first that has the record: the one that has something of ours, or else the
+    /// first by name, so that it is the same whichever of them a document names.
+    async fn put_record_first(&self, groups: &mut Groups) -> Result<(), ProviderError> {
+        groups.arns.sort();
+        let mut with_record = BTreeSet::new();
+        for arns in groups.arns.chunks(MOST_ARNS) {
+            let call = self.aws.elb.describe_tags().set_resource_arns(Some(arns.to_vec()));
+            let answer = call
+                .send()
+                .await
+                .map_err(|error| from_sdk("elasticloadbalancing", "DescribeTags", &error))?;
+            for described in answer.tag_descriptions() {
+                let mut keys = described.tags().iter().filter_map(|tag| tag.key());
+                if keys.any(|key| key.starts_with(OURS)) {
+                    with_record.extend(described.resource_arn().map(str::to_owned));
+                }
+            }
+        }
+        let own = with_record.get(&self.instances.arn);
+        if let Some(home) = own.or_else(|| with_record.first()) {
+            let home = home.clone();
+            groups.arns.retain(|arn| *arn != home);
+            groups.arns.insert(0, home);
+        }
+        if with_record.len() > 1 {
+            let names: Vec<&str> = with_record.iter().map(String::as_str).collect();
+            let words = format!(
+                "the same instances have a record of a rollout in more than one target group: {}",
+                names.join(", ")
+            );
+            let error = ProviderError::invalid("check the instances", ARN, words).as_conflict();
+            let remedy = "abort one of the rollouts, by a document that names its target group";
+            groups.hindrances.push(error.with_remedy(remedy));
+        }
+        Ok(())
+    }
+
+    /// The other target groups that the marks name; `None` where nobody is marked who lives.
+    fn marked_groups(&self, look: &Observation) -> Option<BTreeSet<String>> {
         let home = &self.instances.arn;
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let lives = |id: &InstanceId| {
+            let instance = look.instances.get(id);
+            instance.is_some_and(|instance| instance.lifecycle != Lifecycle::Terminating)
+        };
+        let marked = known.iter().filter(|(id, _)| lives(id));
         let mut marked =
-            known.values().filter(|known| known.tags.get(MEMBER) == Some(home)).peekable();
+            marked.filter(|(_, known)| known.tags.get(MEMBER) == Some(home)).peekable();
         marked.peek()?;
-        Some(marked.flat_map(|known| noted(&known.tags, home).into_keys()).collect())
+        Some(marked.flat_map(|(_, known)| noted(&known.tags, home).into_keys()).collect())
     }
 
     /// The other target groups of instances in the same VPC.

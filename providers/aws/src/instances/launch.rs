@@ -162,7 +162,7 @@ impl InstancesFleet {
             }
         }
         tags.extend(self.marks(known));
-        tags.insert(MEMBER.into(), self.instances.arn.clone());
+        tags.insert(MEMBER.into(), self.home().to_owned());
         tags.insert(STANDS_FOR.into(), like.to_string());
         tags.insert(LAUNCHED_FROM.into(), from.to_string());
         Ok(tags)
@@ -172,7 +172,7 @@ impl InstancesFleet {
 impl InstancesFleet {
     /// The tags that tell the ports of an instance, in each of its target groups.
     pub(super) fn marks(&self, known: &Known) -> BTreeMap<String, String> {
-        let home = self.instances.arn.as_str();
+        let home = self.home();
         let key = |arn: &str| if arn == home { PORTS.into() } else { elsewhere::key(arn) };
         known.ports.iter().map(|(arn, ports)| (key(arn), joined(ports))).collect()
     }

@@ -25,9 +25,9 @@ const BY_A_USER: &str = "Client.UserInitiatedShutdown";
 impl InstancesFleet {
     pub(super) async fn look(&self) -> Result<Observation, ProviderError> {
         let at = self.clock.0.now();
-        let arn = &self.instances.arn;
+        let arn = self.home();
         let marked = Filter::builder().name(format!("tag:{MEMBER}")).values(arn).build();
-        let arns = self.groups.get().cloned().unwrap_or_else(|| vec![arn.clone()]);
+        let arns = self.groups.get().cloned().unwrap_or_else(|| vec![arn.to_owned()]);
         let (record, targets, mut found) = tokio::try_join!(
             self.record(),
             self.aws.target_healths(&arns),
@@ -91,7 +91,7 @@ impl InstancesFleet {
     }
 
     async fn record(&self) -> Result<Tags, ProviderError> {
-        let call = self.aws.elb.describe_tags().resource_arns(&self.instances.arn);
+        let call = self.aws.elb.describe_tags().resource_arns(self.home());
         let answer = call
             .send()
             .await
@@ -114,13 +114,16 @@ impl InstancesFleet {
 
     /// The ports that an instance of these tags has in a target group that it is not in now.
     fn noted_ports(&self, tags: &BTreeMap<String, String>, arn: &str) -> BTreeSet<i32> {
-        let home = arn == self.instances.arn;
+        let home = arn == self.home();
         let noted = if home { tags.get(PORTS) } else { tags.get(&elsewhere::key(arn)) };
         let noted = noted.map(String::as_str).unwrap_or_default();
         noted.split('+').filter_map(|port| port.parse().ok()).collect()
     }
 
-    async fn instances(&self, filter: Filter) -> Result<Vec<Ec2Instance>, ProviderError> {
+    pub(super) async fn instances(
+        &self,
+        filter: Filter,
+    ) -> Result<Vec<Ec2Instance>, ProviderError> {
         let call = self.aws.ec2.describe_instances().filters(filter).max_results(A_PAGE);
         let mut pages = call.into_paginator().send();
         let mut found = Vec::new();
@@ -163,7 +166,7 @@ fn instance(
 }
 
 /// A stopped instance has been set aside by somebody.
-fn lifecycle(described: &Ec2Instance) -> Lifecycle {
+pub(super) fn lifecycle(described: &Ec2Instance) -> Lifecycle {
     match described.state().and_then(|state| state.name()) {
         Some(InstanceStateName::Running) => Lifecycle::InService,
         Some(InstanceStateName::Stopped | InstanceStateName::Stopping) => Lifecycle::Standby,
@@ -178,7 +181,7 @@ pub(super) fn revision(tags: &BTreeMap<String, String>) -> Option<Revision> {
     Some(convert::revision(template, tags.get("aws:ec2launchtemplate:version")?))
 }
 
-fn tags(described: &Ec2Instance) -> BTreeMap<String, String> {
+pub(super) fn tags(described: &Ec2Instance) -> BTreeMap<String, String> {
     let tags = described.tags().iter();
     tags.filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())))
         .collect()
