@@ -166,3 +166,38 @@ fn through_either_target_group_it_is_one_fleet_with_one_record() {
         }
     }
 }
+
+/// `admin`, which the record might be in by its ARN, holds an instance of another fleet, too.
+#[test]
+fn whoever_is_in_another_target_group_only_is_of_another_fleet() {
+    let Some(account) = account() else { return };
+    let made = account.make("plain", six(6, json!([null, null, null])), times());
+    let other = account.make("plain", json!({ "name": "other", "size": 1 }), times());
+    let id = other["ids"][0].as_str().expect("an id");
+    let admin = made["target_group_arns"][1].as_str().expect("an ARN");
+    let form = format!(
+        "Version=2015-12-01&Action=RegisterTargets&TargetGroupArn={admin}&Targets.member.1.Id={id}"
+    );
+    account.query("elasticloadbalancing", &form);
+    account.until(WEB, "it serves there", |fleet| fleet["targets"]["admin"][id] == "healthy");
+    account.foreign();
+    let is_untouched = || {
+        let fleet = account.get(WEB);
+        assert!(fleet["instances"].get(id).is_some(), "{fleet}");
+        assert_eq!(fleet["targets"]["admin"][id], "healthy", "{fleet}");
+        assert!(fleet["targets"]["web"].get(id).is_none(), "{fleet}");
+    };
+    let ran = account.run("apply", &resource(&made, "2"));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    is_untouched();
+    assert_eq!(ids(&account.timeline(), "launched").len(), 6, "{ran:?}");
+    let refused = account.run("apply", &through_admin(&made, "3"));
+    assert_eq!(refused.code, 2, "some of them are in web: {refused:?}");
+    killed_at(&account, &resource(&made, "3"), ("elbv2.DeregisterTargets", 13));
+    let refused = account.run("apply", &through_admin(&made, "3"));
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.stdout.contains("is under way, and"), "{refused:?}");
+    let ran = account.run("apply", &resource(&made, "3"));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    is_untouched();
+}

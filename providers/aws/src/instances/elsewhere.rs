@@ -6,7 +6,9 @@ use std::sync::PoisonError;
 
 use aws_sdk_ec2::types::{Filter, Instance as Ec2Instance};
 use aws_sdk_elasticloadbalancingv2::types::{TargetGroup as SdkTargetGroup, TargetTypeEnum};
-use rolling_provider::{InstanceId, Lifecycle, Observation, ProviderError, TargetState};
+use rolling_provider::{
+    InstanceId, Lifecycle, Observation, ProviderError, TargetHealth, TargetState,
+};
 
 use super::look::{lifecycle, tags};
 use super::{ARN, InstancesFleet, MEMBER, PORTS};
@@ -23,6 +25,8 @@ const RESOURCE: &str = ":targetgroup/";
 pub(super) struct Groups {
     /// ARNs; the one that has the record comes first.
     pub arns: Vec<String>,
+    /// Those that hold these instances and no others: only they stand for the same fleet.
+    alike: BTreeSet<String>,
     pub warnings: Vec<String>,
     pub hindrances: Vec<ProviderError>,
 }
@@ -86,10 +90,10 @@ impl InstancesFleet {
         if let Some(home) = home {
             let noted = through.iter().filter(lives).flat_map(|it| noted(&tags(it), &home));
             let arns: BTreeSet<String> = noted.map(|(arn, _)| arn).collect();
-            return Ok(Groups {
-                arns: [home].into_iter().chain(arns).collect(),
-                ..Groups::default()
-            });
+            let marked = through.iter().filter_map(|it| it.instance_id()).map(InstanceId::new);
+            let hindrances = self.refuse_others(&marked.collect(), &home).await?;
+            let arns = [home].into_iter().chain(arns).collect();
+            return Ok(Groups { arns, hindrances, ..Groups::default() });
         }
         let look = self.look().await?;
         if let Some(noted) = self.marked_groups(&look) {
@@ -97,10 +101,35 @@ impl InstancesFleet {
             return Ok(Groups { arns, ..Groups::default() });
         }
         let mut groups = self.shared_groups(&look, name).await?;
-        if groups.arns.len() > 1 {
+        if !groups.alike.is_empty() {
             self.put_record_first(&mut groups).await?;
         }
         Ok(groups)
+    }
+
+    /// Where another target group has the record: why the document's is not rolled with it, if it
+    /// holds instances beside the `marked` ones.
+    async fn refuse_others(
+        &self,
+        marked: &BTreeSet<InstanceId>,
+        home: &str,
+    ) -> Result<Vec<ProviderError>, ProviderError> {
+        let arn = self.instances.arn.clone();
+        let healths = convert::health(&self.aws.target_healths(&[arn]).await?[0]);
+        let is_other = |(id, health): &(&InstanceId, &TargetHealth)| {
+            health.state != TargetState::Draining && !marked.contains(*id)
+        };
+        let others = healths.iter().filter(is_other).map(|(id, _)| id.to_string());
+        let others: Vec<String> = others.collect();
+        if others.is_empty() {
+            return Ok(Vec::new());
+        }
+        let words = format!(
+            "a rollout of target group {home} is under way, and {} are not of it",
+            others.join(", ")
+        );
+        let error = ProviderError::invalid("check the instances", ARN, words).as_conflict();
+        Ok(vec![error.with_remedy("finish it by the document that names that target group")])
     }
 
     /// The target groups that hold all instances of the document's.
@@ -119,7 +148,10 @@ impl InstancesFleet {
             };
             let healths = convert::health(&self.aws.target_healths(&[arn.to_owned()]).await?[0]);
             let drains = |id: &InstanceId| healths[id].state == TargetState::Draining;
-            let held = healths.keys().filter(|id| !drains(id)).cloned().collect();
+            let held: BTreeSet<InstanceId> =
+                healths.keys().filter(|id| !drains(id)).cloned().collect();
+            let is_ignored = |id: &InstanceId| look.instances.get(id).is_some_and(|i| i.ignored);
+            let is_alike = held.iter().all(|id| members.contains(id) || is_ignored(id));
             if !belongs(other, name, &held, &members)? {
                 continue;
             }
@@ -130,6 +162,7 @@ impl InstancesFleet {
                 ));
             } else {
                 groups.arns.push(arn.to_owned());
+                groups.alike.extend(is_alike.then(|| arn.to_owned()));
             }
         }
         Ok(groups)
@@ -138,9 +171,10 @@ impl InstancesFleet {
     /// Puts the target group first that has the record: the one that has something of ours, or else the
     /// first by name, so that it is the same whichever of them a document names.
     async fn put_record_first(&self, groups: &mut Groups) -> Result<(), ProviderError> {
-        groups.arns.sort();
+        let own = &self.instances.arn;
+        let same: Vec<String> = groups.alike.iter().cloned().chain([own.clone()]).collect();
         let mut with_record = BTreeSet::new();
-        for arns in groups.arns.chunks(MOST_ARNS) {
+        for arns in same.chunks(MOST_ARNS) {
             let call = self.aws.elb.describe_tags().set_resource_arns(Some(arns.to_vec()));
             let answer = call
                 .send()
@@ -153,9 +187,8 @@ impl InstancesFleet {
                 }
             }
         }
-        let own = with_record.get(&self.instances.arn);
-        if let Some(home) = own.or_else(|| with_record.first()) {
-            let home = home.clone();
+        let has_it = with_record.get(own).or_else(|| with_record.first());
+        if let Some(home) = has_it.or_else(|| same.iter().min()).cloned() {
             groups.arns.retain(|arn| *arn != home);
             groups.arns.insert(0, home);
         }
