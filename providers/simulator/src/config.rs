@@ -32,6 +32,8 @@ pub struct FleetConfig {
     pub boot: Duration,
     /// How far boots differ: sigma of a lognormal distribution; 0 for none.
     pub boot_sigma: f64,
+    /// Whether the fleet tells how long its launches take.
+    pub publishes_boot: bool,
     /// Seeds the boot times.
     pub seed: u64,
     /// Revisions that do not work, and how.
@@ -82,6 +84,7 @@ impl Default for FleetConfig {
             update: None,
             boot: Duration::from_secs(30),
             boot_sigma: 0.2,
+            publishes_boot: true,
             seed: 1,
             bad_revisions: BTreeMap::new(),
             replaces_deregistered: false,

@@ -227,7 +227,7 @@ impl Fleet for Simulator {
             second: self.config.second.as_ref().map(describe),
             shifted_by: self.config.second.iter().map(|second| second.name.clone()).collect(),
             aliases: Default::default(),
-            boot: Some(self.config.boot),
+            boot: self.config.publishes_boot.then_some(self.config.boot),
             scheduled: self.config.schedule.clone(),
             no_surge: None,
             hindrances: Vec::new(),

@@ -14,7 +14,7 @@ use rolling_provider::ProviderError;
 use crate::state::State;
 
 /// How long a change may wait to be written, in real time.
-const SOON: Duration = Duration::from_millis(100);
+const SOON: Duration = Duration::from_millis(10);
 
 /// How often the lock is tried, and how long after each time: others hold it for a moment.
 const TRIES: u32 = 1000;
