@@ -33,7 +33,7 @@ use crate::control::{Control, Word};
 use crate::event::{Envelope, Event, Outcome, Report};
 use crate::lease::Lease;
 use crate::ownership::{LATE, Moment};
-use crate::plan::{self, Input, Outlook, Plan, Preview, Verdict};
+use crate::plan::{self, Input, Outlook, Plan, Preview, Verdict, due};
 use crate::progress::{Halt, LOOKS_LAG, Progress};
 use crate::record::{Ending, LEASE, Record};
 use crate::schedule::Schedule;
@@ -364,7 +364,6 @@ impl Rollout {
     }
 
     async fn drive(&mut self, stop: &mut watch::Receiver<Stop>, emit: &mut Emitter<'_>) -> Outcome {
-        let mut polls = Schedule::polling(self.spec.poll_interval, self.caller.jitter);
         let mut retries = Schedule::retrying(self.caller.jitter);
         // What fails, and since when.
         let mut failing: Option<(Action, Timestamp)> = None;
@@ -389,7 +388,7 @@ impl Rollout {
             }
 
             let now = self.clock.now();
-            let plan = self.plan_judged(now, emit);
+            let mut plan = self.plan_judged(now, emit);
             shown.counts(&self.input(now), emit);
             shown.warnings(&self.input(now), emit);
             self.report_batches(&plan, emit);
@@ -429,7 +428,7 @@ impl Rollout {
             let fails_still =
                 |failed: &Action| last_actions.is_empty() || last_actions.contains(failed);
             failing = failing.filter(|(failed, _)| fails_still(failed));
-            for (index, step) in plan.actions.into_iter().enumerate() {
+            for (index, step) in std::mem::take(&mut plan.actions).into_iter().enumerate() {
                 if *stop.borrow() == Stop::Now || !self.is_believed() {
                     break;
                 }
@@ -493,23 +492,24 @@ impl Rollout {
                 None if changed => {
                     in_a_row += 1;
                     retries.start_over();
-                    polls.start_over();
+                    let now = self.clock.now();
+                    let next = self.plan(now);
+                    // What was done is not over by now: what it began is waited for.
+                    if due::waits(&next) {
+                        in_a_row = 0;
+                        shown.waits(&next, now, emit);
+                        self.pause_until_due(&next, stop).await;
+                    } else if self.is_over(&next) {
+                        continue;
+                    }
                 }
                 None => {
                     in_a_row = 0;
-                    let now = self.clock.now();
-                    let due = plan.wake.map_or(Duration::MAX, |wake| wake.since(now));
-                    // A moment past what is due, so that it is over by the look.
-                    let due = due.saturating_add(Duration::from_millis(1));
-                    let renewal = self.renewal_due(now);
-                    let due = due.min(if renewal.is_zero() { SOON } else { renewal });
-                    self.pause(polls.pause().min(due), stop).await;
+                    self.pause_until_due(&plan, stop).await;
                 }
             }
-            match self.observe_patiently(stop, emit).await {
-                Ok(true) => polls.start_over(),
-                Ok(false) => {}
-                Err(error) => return self.lost_sight(&error),
+            if let Err(error) = self.observe_patiently(stop, emit).await {
+                return self.lost_sight(&error);
             }
         }
     }
@@ -627,6 +627,21 @@ impl Rollout {
         self.spec.gates = Gates::default();
     }
 
+    /// Whether all is done, the record erased, and the look that said so from a moment ago.
+    fn is_over(&self, next: &Plan) -> bool {
+        let is_fresh = self.looked.age(self.moment()) < SOON;
+        is_fresh && self.progress.over && next.verdict == Verdict::Converged
+    }
+
+    /// Waits until something is likely to have changed, or is to be done, by `plan`.
+    async fn pause_until_due(&self, plan: &Plan, stop: &mut watch::Receiver<Stop>) {
+        let now = self.clock.now();
+        let spread = |guessed| Schedule::spread(guessed, self.caller.jitter);
+        let pause = due::pause(&self.input(now), plan, spread);
+        let renewal = self.renewal_due(now);
+        self.pause(pause.min(if renewal.is_zero() { SOON } else { renewal }), stop).await;
+    }
+
     /// Waits, unless a (more) urgent request to stop comes first.
     async fn pause(&self, duration: Duration, stop: &mut watch::Receiver<Stop>) {
         // What is asked gets its turn, also where time is virtual and no wait takes any.
@@ -634,8 +649,9 @@ impl Rollout {
         tokio::select! {
             biased;
             () = self.asking.answered.notified() => {}
-            () = self.clock.sleep(duration) => {}
+            // Before the wait, which takes no time where that is virtual.
             Ok(()) = stop.changed() => stop.mark_changed(),
+            () = self.clock.sleep(duration) => {}
         }
     }
 

@@ -7,6 +7,7 @@
 mod batch;
 mod borrow;
 pub mod check;
+pub mod due;
 mod gate;
 mod halt;
 mod in_place;

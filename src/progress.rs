@@ -23,6 +23,7 @@ mod plain;
 mod replaces;
 mod seen;
 mod sizes;
+mod stages;
 mod strangers;
 mod written;
 
@@ -35,6 +36,7 @@ pub use plain::{LaunchTrouble, Plain, members};
 pub use replaces::Replaces;
 use seen::Out;
 pub use seen::{Seen, trouble};
+pub use stages::{Stage, Stages};
 
 use self::departed::Departed;
 use self::missing::Fate;
@@ -117,6 +119,10 @@ pub struct Progress {
     pub asked_about: BTreeSet<InstanceId>,
     /// How long instances that this engine saw launched took until they served.
     pub boots: Vec<Duration>,
+    /// What each instance that does not serve is at.
+    pub stages: Stages,
+    /// When anything was last done, or seen to be different.
+    pub changed_at: Timestamp,
     /// What the fleet said it did by itself, newest first.
     pub activities: Vec<Activity>,
     /// When it was last asked for that.
@@ -227,7 +233,8 @@ impl Halt {
 impl Progress {
     /// The state of an engine that has done nothing yet.
     pub fn new(rollout_id: impl Into<String>, started: Timestamp) -> Self {
-        Self { rollout_id: rollout_id.into(), started, ..Self::default() }
+        let rollout_id = rollout_id.into();
+        Self { rollout_id, started, changed_at: started, ..Self::default() }
     }
 
     /// Takes in one look at the fleet.
@@ -271,6 +278,10 @@ impl Progress {
         }
         let empty = self.desired(look).saturating_sub(live);
         let came: Vec<InstanceId> = arrived.iter().map(|(id, _)| id.clone()).collect();
+        if self.observed_once {
+            let to_come = if look.is_plain() { self.plain.on_their_way } else { empty };
+            self.stages.look(&came, to_come as usize, now);
+        }
         self.follow_newcomers(look);
         self.missing.take_in(&came, empty as usize, now);
         self.note_launches(target, look, &arrived);
@@ -442,8 +453,9 @@ impl Progress {
         let evaluated = self.evaluating.is_some() || self.gates.baking.is_some();
         let Some(seen) = self.seen.get_mut(id) else { return };
         if serves {
+            let asked = self.stages.end(id, now);
             if seen.launched_here && !seen.has_served {
-                self.boots.push(now.since(seen.since));
+                self.boots.push(now.since(asked.unwrap_or(seen.since)));
             }
             seen.has_served = true;
             let since = *seen.serving_since.get_or_insert(now);
@@ -596,6 +608,7 @@ impl Progress {
         self.launched.taken.extend(lost.cloned());
         self.replaces.look(look, self.deregistered.keys(), &self.terminated);
         self.seen.retain(|id, _| look.instances.contains_key(id));
+        self.stages.retain(|id| look.instances.contains_key(id));
         self.deregistered.retain(|id, _| look.instances.contains_key(id));
         self.strays.retain(|(id, _)| !going(id));
         self.registered.retain(|(id, _), _| look.instances.contains_key(id));

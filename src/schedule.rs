@@ -42,6 +42,11 @@ impl Schedule {
         Self { backoff }
     }
 
+    /// `pause`, shorter by up to `jitter` of it.
+    pub fn spread(pause: Duration, jitter: f64) -> Duration {
+        Self::new(pause, pause, jitter).pause().min(pause)
+    }
+
     /// The next pause.
     pub fn pause(&mut self) -> Duration {
         self.backoff.next_backoff().unwrap_or(LONGEST_RETRY)

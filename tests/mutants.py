@@ -20,6 +20,18 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # (promise, name, file, what stands there, what is put in its place)
 MUTANTS = [
+    (0, "it looks at once after whatever it did", "src/plan/due.rs",
+     "        && !plan.waiting_on.is_empty()\n",
+     "        && plan.waiting_on.is_empty()\n"),
+    (0, "nothing is learned of how long launches take", "src/progress/stages.rs",
+     "            *shortest = took.min(*shortest);",
+     "            *shortest = Duration::ZERO;"),
+    (0, "a pause is as long as it may", "src/plan/due.rs",
+     "let guessed = likely.since(now).max(SOONEST).min(spec.poll_interval);",
+     "let guessed = likely.since(now).max(SOONEST);"),
+    (0, "who was taken out by somebody is looked at all the time", "src/plan/due.rs",
+     "input.progress.seen.get(id).filter(|seen| !seen.taken_out);",
+     "input.progress.seen.get(id);"),
     (1, "floor off by one", "src/plan/batch.rs",
      "let mut spare = view.spare();",
      "let mut spare = view.spare() + 1;"),

@@ -211,6 +211,9 @@ impl Rollout {
         }
         self.progress.observe(&self.target, &self.spec.health, &look);
         let changed = look.instances != self.look.instances || look.capacity != self.look.capacity;
+        if changed {
+            self.progress.changed_at = look.at;
+        }
         self.look = look;
         self.progress.coming = 0;
         let view = View::new(&self.input(self.look.at));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rolling_provider::Timestamp;
 
-use super::{Input, View, shift};
+use super::{Input, Member, View, shift};
 use crate::spec::{Checkpoint, Pacing, Policy};
 
 /// The checkpoint ahead, if there is one. A rollout that goes back has none.
@@ -109,7 +109,7 @@ fn duplicates(input: &Input<'_>, view: &View<'_>) -> usize {
     }
     let Some(median) = median_boot(input) else { return 0 };
     let stragglers = view.unsoaked().filter(|member| {
-        let since = member.seen.map_or(input.now, |seen| seen.since);
+        let since = launched_at(input, member).unwrap_or(input.now);
         !member.serves && input.now.since(since) > median
     });
     let have = new(view) - view.window.size as usize;
@@ -123,8 +123,14 @@ pub fn straggles_at(input: &Input<'_>, view: &View<'_>) -> Option<Timestamp> {
         return None;
     }
     let median = median_boot(input)?;
-    let since = view.unsoaked().filter(|m| !m.serves).filter_map(|m| m.seen.map(|s| s.since));
+    let since = view.unsoaked().filter(|m| !m.serves).filter_map(|m| launched_at(input, m));
     since.map(|since| since + median).filter(|at| *at > input.now).min()
+}
+
+/// When `member` was asked for, or else first seen.
+fn launched_at(input: &Input<'_>, member: &Member<'_>) -> Option<Timestamp> {
+    let asked = input.progress.stages.launched(member.id);
+    asked.or(member.seen.map(|seen| seen.since))
 }
 
 /// Median time that launches of this rollout took until they served, in continuous pacing.

@@ -2,7 +2,7 @@
 
 use rolling_provider::{Action, Done, Timestamp};
 
-use super::Progress;
+use super::{Progress, Stage};
 use crate::record::{ROLLOUT, Record};
 
 impl Progress {
@@ -27,6 +27,7 @@ impl Progress {
             self.unsure.retain(|unsure| unsure != action);
         }
         self.written.accepted(action, now);
+        self.changed_at = now;
         let launches = match action {
             Action::Terminate { decrement, .. } | Action::Detach { decrement, .. } => !decrement,
             Action::SetCapacity { desired: Some(to), .. } => *to > self.sizes.desired(),
@@ -34,11 +35,17 @@ impl Progress {
         };
         if launches {
             self.launched.ask();
+            let more = match action {
+                Action::SetCapacity { desired: Some(to), .. } => *to - self.sizes.desired(),
+                _ => 1,
+            };
+            self.stages.ask(more, now);
         }
         match action {
             Action::Deregister { target_group, instances } => {
                 for id in instances {
                     self.note_deregistered(id, target_group, now);
+                    self.stages.begin(id, Stage::Deregister, now);
                     self.registered.remove(&(id.clone(), target_group.clone()));
                 }
             }
@@ -47,6 +54,7 @@ impl Progress {
                     self.strays.remove(&(id.clone(), target_group.clone()));
                     self.drains.remove(&(id.clone(), target_group.clone()));
                     self.registered.insert((id.clone(), target_group.clone()), now);
+                    self.stages.begin(id, Stage::Register, now);
                     if let Some(seen) = self.seen.get_mut(id) {
                         seen.listed = true;
                     }
@@ -80,16 +88,28 @@ impl Progress {
                 self.missing.give_up(fewer as usize);
                 self.sizes.wrote(*to, now);
             }
-            Action::Launch { like, .. } => self.launched(like, now),
+            Action::Launch { like, .. } => {
+                self.stages.ask(1, now);
+                self.launched(like, now);
+            }
             Action::Update { instances, to, token } => {
                 for id in instances {
                     self.updating(id, to, token, now);
+                    self.stages.begin(id, Stage::Update, now);
                 }
             }
-            Action::Confirm { instances, to } => self.confirmed(instances, to.as_ref(), now),
+            Action::Confirm { instances, to } => {
+                for id in instances {
+                    self.stages.end(id, now);
+                }
+                self.confirmed(instances, to.as_ref(), now);
+            }
             Action::Release { instance } => {
                 let goes = self.terminated.contains(instance);
                 self.released.insert((instance.clone(), goes));
+                if !goes {
+                    self.stages.begin(instance, Stage::Release, now);
+                }
             }
             Action::Discard { instances } => self.discarded.extend(instances.iter().cloned()),
             Action::WriteRecord { .. }

@@ -20,6 +20,7 @@ impl Progress {
         // Those that failed before are no failures of the restored revision.
         self.counted.extend(self.failed.keys().cloned());
         self.boots.clear();
+        self.stages.forget_times();
         self.launched = Launched::begin(self.sizes.size());
         self.plain.forget_launches(now);
         self.at_checkpoint = None;

@@ -37,6 +37,7 @@ struct Sight {
     asked: BTreeMap<(InstanceId, String), Timestamp>,
     has_served: BTreeSet<InstanceId>,
     broken: Vec<(u8, String)>,
+    looks: Vec<Timestamp>,
 }
 
 impl Sight {
@@ -44,6 +45,12 @@ impl Sight {
     fn leaving(&self, look: &Observation) -> BTreeSet<InstanceId> {
         let replaced = look.instances.values().filter_map(|instance| instance.stands_for.clone());
         self.asked.keys().map(|(id, _)| id.clone()).chain(replaced).collect()
+    }
+
+    /// Somebody looks.
+    fn look(&mut self, truth: &Observation) {
+        self.looks.push(truth.at);
+        self.meet(truth);
     }
 
     /// Remembers who has served.
@@ -74,6 +81,11 @@ impl Witness {
         let sight = self.sight.lock().expect("sight");
         let broken = sight.broken.iter().filter(|(n, _)| property == 0 || *n == property);
         broken.map(|(n, words)| format!("{n}: {words}")).collect()
+    }
+
+    /// When somebody looked.
+    pub fn looks(&self) -> Vec<Timestamp> {
+        self.sight.lock().expect("sight").looks.clone()
     }
 
     /// The size the fleet is meant to have.
@@ -281,7 +293,7 @@ impl Fleet for Witness {
 
     async fn observe(&self) -> Result<Observation, ProviderError> {
         let truth = self.inner.truth()?;
-        self.sight.lock().expect("sight").meet(&truth);
+        self.sight.lock().expect("sight").look(&truth);
         self.inner.observe().await
     }
 

@@ -13,6 +13,7 @@ mod gates;
 mod guarded;
 mod in_place;
 mod invariants;
+mod looks;
 mod meanwhile;
 mod model;
 mod ownership;

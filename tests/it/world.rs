@@ -186,6 +186,20 @@ pub async fn roll_until(
 }
 
 impl Told {
+    /// Whatever it waits for, an engine looks less and less often as long as nothing happens.
+    pub fn assert_looks_seldom(&self, poll_interval: Duration) {
+        let happens = |event: &Event| {
+            let done = matches!(event, Event::Acted { .. } | Event::Refused { .. });
+            let said = matches!(event, Event::Retrying { .. } | Event::Gated { .. });
+            done || said || matches!(event, Event::Progressed { .. })
+        };
+        let happened = self.events.iter().filter(|envelope| happens(&envelope.event)).count();
+        let Report { elapsed_ms, ticks, .. } = self.report;
+        let rests = elapsed_ms / u64::try_from(poll_interval.as_millis()).expect("a short one");
+        let most = 100 + 15 * happened as u64 + 2 * rests;
+        assert!(ticks <= most, "{ticks} looks at {happened} things in {elapsed_ms} ms");
+    }
+
     pub fn actions(&self) -> Vec<&Action> {
         let acted = self.events.iter().filter_map(|envelope| match &envelope.event {
             Event::Acted { action } => Some(action),

@@ -197,6 +197,7 @@ pub fn run_with(
         meanwhile(&clock, &simulator, &witness);
         let stale = Stale::new(witness.clone(), case.lag);
         let told = roll(stale, case.spec.clone()).await;
+        told.assert_looks_seldom(case.spec.poll_interval);
         Ran { told, simulator, witness }
     })
 }

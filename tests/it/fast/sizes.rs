@@ -62,6 +62,8 @@ struct Seen {
     or: Option<u32>,
     /// The desired size that a rollout set last, when, and what it was meant to be then.
     ours: Option<(u32, Timestamp, u32)>,
+    /// Within which time the engine looks.
+    looks: Duration,
     /// Whether an engine takes over and has done nothing yet.
     takes_over: bool,
     /// Sizes that held before, and until when. For half a minute they may be late looks to the
@@ -75,18 +77,27 @@ struct Seen {
 const LATE: Duration = Duration::from_secs(30);
 
 impl Seen {
-    fn change(&mut self, desired: u32, at: Timestamp) {
+    /// The size becomes another, which the engine knows of from `known` on.
+    fn change(&mut self, desired: u32, known: Timestamp) {
         if desired != self.last {
-            self.held.insert(self.last, at);
+            self.held.insert(self.last, known);
             self.last = desired;
         }
+    }
+
+    /// The same where others set it. One that held a moment ago may be a late look to the engine, which
+    /// takes the one before for held until it knows better.
+    fn change_by_others(&mut self, desired: u32, at: Timestamp) {
+        let believed = self.held.get(&desired).map(|until| *until + LATE + self.looks);
+        self.change(desired, believed.map_or(at, |believed| believed.max(at)));
     }
 }
 
 impl Scribe {
-    fn new(inner: Arc<Witness>) -> Arc<Self> {
+    fn new(inner: Arc<Witness>, looks: Duration) -> Arc<Self> {
         let meant = inner.size();
         let seen = Seen { last: meant, meant, last_max: meant, max: meant, ..Seen::default() };
+        let seen = Seen { looks, ..seen };
         let seen = Mutex::new(seen);
         Arc::new(Self { inner, seen, at_look: Mutex::default(), looks: AtomicU32::new(0) })
     }
@@ -100,11 +111,12 @@ impl Scribe {
             let still = seen.before.filter(|(_, until)| look.at <= *until);
             let before = still.map_or(seen.meant, |(size, _)| size.min(seen.meant));
             seen.before = until.map(|until| (before, until)).or(still);
-            seen.change(capacity.desired, look.at);
+            seen.change_by_others(capacity.desired, look.at);
             // Back at what we had set, before the look between could be known for no late one.
             let ours = seen
                 .ours
-                .filter(|(set, at, _)| *set == capacity.desired && look.at.since(*at) <= LATE);
+                .filter(|(set, ..)| *set == capacity.desired)
+                .filter(|(_, at, _)| look.at.since(*at) <= LATE + seen.looks);
             (seen.meant, seen.or) = (capacity.desired, ours.map(|(.., meant)| meant));
         }
         seen.before = seen.before.filter(|(_, until)| look.at <= *until);
@@ -242,7 +254,7 @@ fn run(case: &Case, writes: &Writes, kill: Option<(u32, Dies)>, meanwhile: &[Wri
         let clock = Arc::new(VirtualClock::new(EPOCH));
         let simulator = Arc::new(Simulator::in_memory(case.config.clone(), clock.clone()));
         let witness = Witness::new(simulator.clone(), case.spec.clone()).await;
-        let scribe = Scribe::new(witness.clone());
+        let scribe = Scribe::new(witness.clone(), case.spec.poll_interval);
         for (at, writes) in writes.clone() {
             let (simulator, scribe) = (simulator.clone(), scribe.clone());
             clock.at(EPOCH + seconds(at), move || {
@@ -273,6 +285,7 @@ fn run(case: &Case, writes: &Writes, kill: Option<(u32, Dies)>, meanwhile: &[Wri
 /// The fleet is as others want it, and was never below what the policy allows by our doing.
 fn holds(case: &Case, ended: &Ended) -> Result<(), TestCaseError> {
     let told = ended.told.as_ref().expect("an end");
+    told.assert_looks_seldom(case.spec.poll_interval);
     let report = &told.report;
     let after = look(&ended.simulator);
     let what = || format!("{:?} of {:?}\n{:#?}", report.reason, report.outcome, after.capacity);
@@ -407,7 +420,7 @@ fn run_at_look(case: &Case, number: u32, write: Write) -> Ended {
     block_on(async {
         let simulator = simulate(case.config.clone());
         let witness = Witness::new(simulator.clone(), case.spec.clone()).await;
-        let scribe = Scribe::new(witness.clone());
+        let scribe = Scribe::new(witness.clone(), case.spec.poll_interval);
         *scribe.at_look.lock().expect("it") = Some((number, simulator.clone(), write));
         let told = Some(roll(scribe.clone(), case.spec.clone()).await);
         Ended { told, simulator, witness, scribe, was_killed: false }

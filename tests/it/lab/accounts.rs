@@ -114,6 +114,25 @@ fn each_way_to_an_account_leads_there() {
     assert_eq!(named[0]["RoleSessionName"], "rolling");
 }
 
+/// What nothing renews may end before the rollout does.
+#[test]
+fn credentials_that_end_too_soon_are_told_of_in_the_plan() {
+    let Some(accounts) = accounts() else { return };
+    let keys = [("AWS_ACCESS_KEY_ID", accounts.fleet.id.as_str()), ("AWS_SECRET_ACCESS_KEY", "x")];
+    let until = |time: &str| {
+        let session = [("AWS_SESSION_TOKEN", "x"), ("AWS_CREDENTIAL_EXPIRATION", time)];
+        accounts.plan(&json!({}), &[keys, session].concat())
+    };
+    let ran = until("2026-01-01T00:00:00+00:00");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stdout.contains("the credentials are over, and nothing renews them"), "{ran:?}");
+    for time in ["2126-01-01T00:00:00Z", ""] {
+        let ran = until(time);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(!ran.stdout.contains("the credentials"), "{ran:?}");
+    }
+}
+
 /// Without a way to STS the rest may be in reach, unless it matters whose account it is.
 #[test]
 fn where_sts_is_out_of_reach_only_a_restriction_is_in_the_way() {

@@ -149,10 +149,11 @@ fn thirty_percent_of_ten_are_rolled_in_four_batches_and_nothing_stays_changed() 
     // One call a target group for a whole batch, and one termination an instance.
     assert_eq!(account.count("elbv2.DeregisterTargets"), 4);
     assert_eq!(account.count("autoscaling.TerminateInstanceInAutoScalingGroup"), 10);
-    // One call for the group and one for its target group a look; one more resolved the target, and
-    // one asked whether it may be rolled.
+    // One call for the group and one for its target group a look. One more resolved the target, and
+    // one asked whether it may be rolled, unless these came within a second.
     let ticks = report(&ran)["ticks"].as_u64().expect("ticks");
-    assert_eq!(account.count("autoscaling.DescribeAutoScalingGroups"), ticks + 2);
+    let groups = account.count("autoscaling.DescribeAutoScalingGroups");
+    assert!((ticks..=ticks + 2).contains(&groups), "{groups} in {ticks} looks");
     assert_eq!(account.count("elbv2.DescribeTargetHealth"), ticks);
     assert!(account.count("ec2.DescribeInstances") <= 1 + 10);
 

@@ -1,0 +1,67 @@
+//! When an engine looks, on virtual time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rolling::event::Outcome;
+use rolling::spec::{BatchSize, Bound, Pacing, Policy, RollingDeployment};
+use rolling_simulator::{EPOCH, FleetConfig, Simulator, TargetGroupConfig, VirtualClock};
+
+use crate::bed::Witness;
+use crate::world::{fleet, roll, seconds, spec};
+
+/// Twenty instances whose boots nobody has published.
+fn unknown(boot: u64, drain: u64) -> FleetConfig {
+    let group =
+        TargetGroupConfig { name: "web".into(), register: seconds(1), drain: seconds(drain) };
+    FleetConfig {
+        instances: 20,
+        target_groups: vec![group],
+        boot: seconds(boot),
+        boot_sigma: 0.3,
+        publishes_boot: false,
+        ..fleet()
+    }
+}
+
+/// How many looks it took, how long, and the longest time between two.
+async fn looks(config: FleetConfig, spec: RollingDeployment) -> (usize, Duration, Duration) {
+    let simulator = Simulator::in_memory(config, Arc::new(VirtualClock::new(EPOCH)));
+    let witness = Witness::new(Arc::new(simulator), spec.clone()).await;
+    let told = roll(witness.clone(), spec).await;
+    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
+    let looks = witness.looks();
+    let gaps = looks.windows(2).map(|pair| pair[1].since(pair[0]));
+    let elapsed = Duration::from_millis(told.report.elapsed_ms);
+    (looks.len(), elapsed, gaps.max().unwrap_or_default())
+}
+
+/// The engine that looked at growing pauses, and began them anew at each change, took 155 looks and
+/// 131 s for the first of these; `benches/looks.rs` has more.
+#[tokio::test]
+async fn it_looks_when_something_is_likely_to_have_changed() {
+    for (boot, most_looks, most_time) in [(20, 75, 137), (60, 100, 380)] {
+        let mut wanted = spec(Policy::Rolling(BatchSize::Fixed(5)));
+        wanted.health.min_healthy_time = Duration::ZERO;
+        let (looks, elapsed, _) = looks(unknown(boot, 1), wanted).await;
+        assert!(looks <= most_looks, "{looks} looks for boots of {boot} s");
+        assert!(elapsed <= seconds(most_time), "{elapsed:?} for boots of {boot} s");
+    }
+}
+
+/// What others set or say shows then.
+#[tokio::test]
+async fn whatever_is_waited_for_it_looks_within_the_poll_interval() {
+    let within = Policy::RollingWithin { surge: Bound::Count(2), unavailable: Bound::Count(1) };
+    for policy in [Policy::Rolling(BatchSize::Fixed(5)), within, Policy::Immutable] {
+        for pacing in [Pacing::Batch, Pacing::Continuous] {
+            let (poll_interval, soak) = (seconds(7), seconds(100));
+            let mut wanted = RollingDeployment { pacing, poll_interval, ..spec(policy) };
+            wanted.health.min_healthy_time = soak;
+            wanted.health.healthy_timeout = seconds(3600);
+            wanted.pause_between_batches = seconds(40);
+            let (_, _, longest) = looks(unknown(200, 300), wanted).await;
+            assert!(longest <= poll_interval, "{policy:?}, {pacing:?}: {longest:?}");
+        }
+    }
+}
