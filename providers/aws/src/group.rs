@@ -15,6 +15,7 @@ use tokio::sync::OnceCell;
 use crate::connect::Aws;
 use crate::emulator::{Shape, Versions};
 use crate::in_place::{InPlace, Shown, Updates};
+use crate::lately::Lately;
 use crate::traffic::{Second, Traffic};
 
 /// An Auto Scaling group and what it is to run.
@@ -66,6 +67,8 @@ pub struct AutoScalingGroupFleet {
     pub(crate) details: Mutex<BTreeMap<InstanceId, Details>>,
     /// What instances were launched from, where the group does not tell it truly.
     pub(crate) versions: Versions,
+    /// What was read a moment ago.
+    pub(crate) lately: Lately,
     /// Updates in place, if that is how it is rolled.
     pub(crate) updates: Option<Updates>,
 }
@@ -117,6 +120,7 @@ impl AutoScalingGroupFleet {
             shifted_away: Mutex::default(),
             details: Mutex::default(),
             versions: Versions::default(),
+            lately: Lately::default(),
         }
     }
 }
@@ -145,7 +149,11 @@ impl Fleet for AutoScalingGroupFleet {
     }
 
     async fn may_roll(&self, begins: bool) -> Result<(), ProviderError> {
-        self.refuse_now(&self.describe().await?).await?;
+        let group = match self.lately.to_check(self.clock.0.now()) {
+            Some(group) => group,
+            None => self.describe().await?,
+        };
+        self.refuse_now(&group).await?;
         if begins {
             self.refuse_zonal_shift()?;
         }
@@ -161,6 +169,7 @@ impl Fleet for AutoScalingGroupFleet {
 
     async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
         tracing::debug!(group = self.group.name, %action, "acting");
+        self.lately.forget();
         self.perform(action).await
     }
 

@@ -14,6 +14,7 @@ mod group;
 mod image;
 mod in_place;
 mod instances;
+mod lately;
 mod mixed;
 mod object;
 mod observe;

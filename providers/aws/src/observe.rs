@@ -37,10 +37,11 @@ impl AutoScalingGroupFleet {
         let second = self.group.traffic.iter().filter(|_| is_there);
         arns.extend(second.map(|it| it.second_target_group_arn.clone()));
         let (group, healths, shifted) =
-            tokio::try_join!(self.describe(), self.healths(&arns), shares)?;
+            tokio::try_join!(self.describe_to_look(), self.healths(&arns), shares)?;
         let (reserve, ()) = tokio::try_join!(self.reserve(&group), self.learn(&group))?;
         let launched_from = self.launched_from(&group).await?;
         self.remember(&group);
+        self.lately.looked_at(&group, at);
 
         let details = self.details.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut instances = BTreeMap::new();
@@ -95,6 +96,14 @@ impl AutoScalingGroupFleet {
             updates.show(&self.aws, &shown, &mut look).await?;
         }
         Ok(look)
+    }
+
+    /// The group as it was a moment ago, where it was described to resolve the target.
+    async fn describe_to_look(&self) -> Result<SdkGroup, ProviderError> {
+        match self.lately.to_look(self.clock.0.now()) {
+            Some(group) => Ok(group),
+            None => self.describe().await,
+        }
     }
 
     /// The group as it is.

@@ -46,7 +46,11 @@ impl AutoScalingGroupFleet {
         if self.group.refreshes {
             return self.refuse_suspended_refresh(group);
         }
-        let Some(refreshes) = self.refreshes().await? else { return Ok(()) };
+        let refreshes = match self.lately.refreshes(self.clock.0.now()) {
+            Some(refreshes) => refreshes,
+            None => self.refreshes().await?,
+        };
+        let Some(refreshes) = refreshes else { return Ok(()) };
         let running = refreshes.iter().find(|refresh| {
             !matches!(
                 refresh.status(),

@@ -24,7 +24,9 @@ const ARNS: &str = "auto_scaling_group/target_group_arns";
 
 impl AutoScalingGroupFleet {
     pub(crate) async fn look_up(&self) -> Result<Target, ProviderError> {
+        let began = self.clock.0.now();
         let group = self.describe().await?;
+        self.lately.resolved_with(&group, began);
         let known = &self.resolved;
         self.refuse(&group)?;
         let (arns, mut hindrances) = self.wanted_arns(&group);

@@ -207,7 +207,12 @@ impl AutoScalingGroupFleet {
         if self.updates.is_some() || self.aws.reached.other("autoscaling").is_none() {
             return Ok(None);
         }
-        let is_doubted = || async { Ok(self.refreshes().await?.is_none()) };
+        let is_doubted = || async {
+            let began = self.clock.0.now();
+            let refreshes = self.refreshes().await?;
+            self.lately.refreshes_are(refreshes.clone(), began);
+            Ok(refreshes.is_none())
+        };
         if !*self.versions.is_doubted.get_or_try_init(is_doubted).await? {
             return Ok(None);
         }
