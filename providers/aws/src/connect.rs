@@ -21,6 +21,7 @@ use crate::credentials::{self, AssumedRole, Keys, WebIdentity};
 use crate::emulator::Reached;
 use crate::error::PROVIDER;
 use crate::group::{AutoScalingGroup, AutoScalingGroupFleet, ClockRef};
+use crate::session::Ends;
 use crate::skew::Skew;
 
 /// How AWS is reached. What is left out is as the SDK finds it in the environment and the shared
@@ -67,6 +68,8 @@ pub struct Aws {
     pub(crate) region: String,
     pub(crate) skew: Skew,
     pub(crate) reached: Reached,
+    /// When the credentials end.
+    pub(crate) ends: Ends,
     /// Tags of what is launched here.
     pub(crate) default_tags: Arc<BTreeMap<String, String>>,
 }
@@ -131,9 +134,10 @@ impl Aws {
                  AWS profile",
             ));
         };
-        let shared = credentials::with_credentials(config, shared).await?;
+        let (shared, ends) = credentials::with_credentials(config, shared).await?;
         credentials::check_account(config, &shared).await?;
         Ok(Aws {
+            ends,
             default_tags: Arc::new(config.default_tags.clone()),
             ..Aws::of(&shared, region).await?
         })
@@ -191,6 +195,7 @@ impl Aws {
             region,
             skew,
             reached,
+            ends: Ends::Never,
             default_tags: Arc::default(),
         })
     }

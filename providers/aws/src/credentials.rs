@@ -18,10 +18,12 @@ use aws_sdk_sts::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
 use aws_sdk_sts::types::PolicyDescriptorType;
+use aws_types::os_shim_internal::Env;
 use rolling_provider::ProviderError;
 
 use crate::connect::AwsConfig;
 use crate::error::{PROVIDER, SIGN_IN, from_sdk};
+use crate::session::{self, Ends};
 
 /// How a session is named unless told.
 const SESSION: &str = "rolling";
@@ -110,15 +112,21 @@ pub(crate) fn files(config: &AwsConfig) -> Option<EnvConfigFiles> {
     Some(files.build())
 }
 
-/// `shared` with the credentials that `config` says, each step of which has been tried.
+/// `shared` with the credentials that `config` says, each step of which has been tried, and how long
+/// they last.
 ///
 /// # Errors
 /// [`rolling_provider::ErrorKind::Invalid`] with the attribute of the step that gives none.
 pub(crate) async fn with_credentials(
     config: &AwsConfig,
     shared: SdkConfig,
-) -> Result<SdkConfig, ProviderError> {
-    let mut provider = base(config, &shared).await?;
+) -> Result<(SdkConfig, Ends), ProviderError> {
+    let (mut provider, first) = base(config, &shared).await?;
+    // The roles are assumed anew as long as these last.
+    let ends = match (&config.web_identity, first.expiry()) {
+        (Some(WebIdentity { token: Token::Text(_), .. }), Some(expiry)) => Ends::by(expiry),
+        _ => session::ends(&first, |name| Env::real().get(name).ok()),
+    };
     for (index, role) in config.assume_roles.iter().enumerate() {
         provider = assume(role, &shared, provider).await;
         let place = format!("{PROVIDER}/assume_role/{index}/role_arn");
@@ -127,14 +135,15 @@ pub(crate) async fn with_credentials(
         let what = format!("the role {} cannot be assumed", role.role_arn);
         try_out(&provider, &place, &what, remedy).await?;
     }
-    Ok(shared.into_builder().credentials_provider(provider).build())
+    Ok((shared.into_builder().credentials_provider(provider).build(), ends))
 }
 
-/// What the first role is assumed with, or calls are signed with where there is none.
+/// What the first role is assumed with, or calls are signed with where there is none; and what that
+/// gives now.
 async fn base(
     config: &AwsConfig,
     shared: &SdkConfig,
-) -> Result<SharedCredentialsProvider, ProviderError> {
+) -> Result<(SharedCredentialsProvider, Credentials), ProviderError> {
     if let Some(identity) = &config.web_identity {
         let client = aws_sdk_sts::Client::from_conf(sts(shared).build());
         let provider =
@@ -143,12 +152,12 @@ async fn base(
         let what = format!("the role {} cannot be assumed", identity.role_arn);
         let remedy = "have the role's trust policy name the identity provider and the token's \
                       subject and audience, and give a token that is not over";
-        try_out(&provider, &place, &what, remedy).await?;
-        return Ok(provider);
+        let first = try_out(&provider, &place, &what, remedy).await?;
+        return Ok((provider, first));
     }
     if let Some(Keys { access_key, secret_key, token }) = &config.keys {
         let keys = Credentials::new(access_key, secret_key, token.clone(), None, "configuration");
-        return Ok(SharedCredentialsProvider::new(keys));
+        return Ok((SharedCredentialsProvider::new(keys.clone()), keys));
     }
     let what = "there are no usable credentials";
     let Some(profile) = &config.profile else {
@@ -157,8 +166,8 @@ async fn base(
             error.with_remedy(SIGN_IN)
         };
         let provider = shared.credentials_provider().ok_or_else(none)?;
-        try_out(&provider, PROVIDER, what, SIGN_IN).await?;
-        return Ok(provider);
+        let first = try_out(&provider, PROVIDER, what, SIGN_IN).await?;
+        return Ok((provider, first));
     };
     // In the default chain keys in the environment come before a profile: a document that names one
     // would then act on whatever account the shell happens to be in.
@@ -171,19 +180,19 @@ async fn base(
     let what = format!("profile {profile:?} gives no usable credentials");
     let remedy = "define it in ~/.aws/config or ~/.aws/credentials, sign in to it again, or leave \
                   profile out for the AWS SDK's default chain";
-    try_out(&provider, &format!("{PROVIDER}/profile"), &what, remedy).await?;
-    Ok(provider)
+    let first = try_out(&provider, &format!("{PROVIDER}/profile"), &what, remedy).await?;
+    Ok((provider, first))
 }
 
-/// Asks for credentials, which are thrown away: that there are none is told before anything else.
+/// Asks for credentials: that there are none is told before anything else.
 async fn try_out(
     provider: &SharedCredentialsProvider,
     place: &str,
     what: &str,
     remedy: &str,
-) -> Result<(), ProviderError> {
+) -> Result<Credentials, ProviderError> {
     let error = match provider.provide_credentials().await {
-        Ok(_) => return Ok(()),
+        Ok(found) => return Ok(found),
         Err(error) => error,
     };
     let words = format!("{what}: {}", why(&error));

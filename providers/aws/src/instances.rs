@@ -229,7 +229,7 @@ impl InstancesFleet {
             hindrances: found.hindrances,
             no_auto_rollback: None,
             warnings,
-            warnings_of_long: Vec::new(),
+            warnings_of_long: self.aws.ends.warning(self.clock.0.wall()).into_iter().collect(),
         })
     }
 

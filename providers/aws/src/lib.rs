@@ -21,6 +21,7 @@ mod observe;
 mod refresh;
 mod refuse;
 mod resolve;
+mod session;
 mod skew;
 mod target_groups;
 mod targets;

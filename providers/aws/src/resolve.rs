@@ -130,7 +130,9 @@ impl AutoScalingGroupFleet {
             hindrances,
             no_auto_rollback: self.no_auto_rollback(&wanted).await?,
             warnings,
-            warnings_of_long: vec![(RECORD_IS_LONG, RECORD_IN_TAGS.to_owned())],
+            warnings_of_long: std::iter::once((RECORD_IS_LONG, RECORD_IN_TAGS.to_owned()))
+                .chain(self.aws.ends.warning(self.clock.0.wall()))
+                .collect(),
         })
     }
 
