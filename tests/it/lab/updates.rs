@@ -202,6 +202,26 @@ fn killed_in_each_phase_no_command_is_run_twice_and_nobody_stays_out() {
     });
 }
 
+/// A command that is pending is in no list by an instance; after half a minute an update that does not
+/// show is taken for one that was never begun.
+#[test]
+fn a_command_that_has_reached_nobody_yet_is_not_sent_again() {
+    three_at_once([false, true], |is_plain| {
+        let Some(fleet) = fleet(is_plain, &[None]) else { return };
+        let mut slow = times();
+        slow["command_pending"] = json!(60);
+        fleet.account.put("times", slow);
+        let mut wanted = fleet.of(base("1"));
+        wanted["batch_size"] = json!(100);
+        wanted["replacement"]["run_command"]["timeout"] = json!("3m");
+        let when = killed_at(&fleet.account, &wanted, ("ssm.SendCommand", 1));
+        let ran = fleet.account.run("apply", &wanted);
+        assert_eq!(ran.code, 0, "{when}: {ran:?}");
+        fleet.assert_all_ran(Some("1"));
+        assert_eq!(ids(&fleet.account.timeline(), "command").len(), 4, "{when}");
+    });
+}
+
 #[test]
 fn root_volumes_are_replaced_by_ones_of_an_image_and_a_bad_one_goes_back() {
     for is_plain in [false, true] {

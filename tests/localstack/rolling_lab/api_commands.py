@@ -98,9 +98,14 @@ def list_commands(context: RequestContext, request: dict) -> dict:
         listed = {
             c.invocations[0].number: shown(c, world.now)
             for c in found
-            if not instance or any(i.instance == instance for i in c.invocations)
+            if not instance or any(reached(i, instance, world.now) for i in c.invocations)
         }
         return page(filtered(listed, request), request, "Commands")
+
+
+def reached(invocation: Invocation, instance: str, at: float) -> bool:
+    """Whether a list by the instance has the command: a pending one has not reached it yet."""
+    return invocation.instance == instance and invocation.status(at)[0] != "Pending"
 
 
 def list_invocations(context: RequestContext, request: dict) -> dict:

@@ -80,7 +80,12 @@ def send(world, command: Command, instance_ids: list[str]) -> None:
     known = world.commands
     known.known[command.id] = command
     for instance_id in instance_ids:
-        takes = float("inf") if command.behaviour == "hang" else world.times["command"]
+        runs, pending = world.times["command"], world.times["command_pending"]
+        if pending is None:
+            pending = runs / 10
+        else:
+            runs += pending
+        takes = float("inf") if command.behaviour == "hang" else runs
         ends, outcome = command.sent + takes, ending(known, command)
         if ends > command.expires:
             ends, outcome = command.expires, LATE
@@ -88,7 +93,7 @@ def send(world, command: Command, instance_ids: list[str]) -> None:
             number=next(known.numbers),
             command=command,
             instance=instance_id,
-            begins=command.sent + world.times["command"] / 10,
+            begins=command.sent + pending,
             ends=ends,
             outcome=outcome,
         )

@@ -17,6 +17,7 @@ TIMES = {
     "refresh_gives_up": 5.0,
     "refresh_waits": 3600.0,  # for instances that are protected or in standby
     "command": 1.0,
+    "command_pending": None,  # None: a tenth of what it takes
     "command_timeout": None,  # None: the command's own
     "unmanaged": [],  # instances that Systems Manager does not know; True: none
     "root_volume": 1.0,

@@ -278,12 +278,31 @@ impl Updates {
             }
             all_found &= is_found;
         }
+        if !all_found {
+            found.extend(pending(aws, token).await?);
+        }
         if all_found {
             let mut known = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
             known.insert(token.to_owned(), found.clone());
         }
         Ok(found)
     }
+}
+
+/// Commands for the update `token` that have reached no instance yet: a list by instances lacks them
+/// (ListCommands, `InstanceId`).
+async fn pending(aws: &Aws, token: &str) -> Result<BTreeSet<String>, ProviderError> {
+    let filter = CommandFilter::builder().key(CommandFilterKey::Status).value("Pending").build();
+    let filter =
+        filter.map_err(|error| ProviderError::invalid("ListCommands", BASE, error.to_string()))?;
+    let mut pages = aws.ssm.list_commands().filters(filter).into_paginator().items().send();
+    let mut found = BTreeSet::new();
+    while let Some(command) = pages.next().await {
+        let command = command.map_err(|error| from_sdk("ssm", "ListCommands", &error))?;
+        let is_its = command.comment() == Some(token);
+        found.extend(command.command_id().filter(|_| is_its).map(str::to_owned));
+    }
+    Ok(found)
 }
 
 /// Every parameter is a list to the Systems Manager.
