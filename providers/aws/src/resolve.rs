@@ -138,7 +138,10 @@ impl AutoScalingGroupFleet {
 
     /// Why a refresh to `wanted` cannot go back by itself: AWS does not do that where the image is a
     /// parameter (StartInstanceRefresh, `AutoRollback`).
-    async fn no_auto_rollback(&self, wanted: &Revision) -> Result<Option<String>, ProviderError> {
+    pub(crate) async fn no_auto_rollback(
+        &self,
+        wanted: &Revision,
+    ) -> Result<Option<String>, ProviderError> {
         let parts = convert::parts(wanted).filter(|_| self.group.refreshes);
         let Some((template, version)) = parts.filter(|(_, version)| !version.contains('+')) else {
             return Ok(None);

@@ -493,3 +493,22 @@ async fn whatever_a_dry_run_says_but_that_it_would_work_is_told() {
     let asked = asked.lock().expect("the log");
     assert!(!asked.iter().any(|body| body.contains("subnet-1")), "{asked:?}");
 }
+
+#[tokio::test]
+async fn a_refresh_whose_image_is_a_parameter_cannot_go_back_by_itself() {
+    let (mut fleet, _) = fleet(|body| {
+        let is_third = body.contains("LaunchTemplateVersion.1=3");
+        let image = if is_third { "resolve:ssm:/golden/image" } else { "ami-1" };
+        let words = format!(
+            "<DescribeLaunchTemplateVersionsResponse><launchTemplateVersionSet><item>\
+             <launchTemplateData><imageId>{image}</imageId></launchTemplateData></item>\
+             </launchTemplateVersionSet></DescribeLaunchTemplateVersionsResponse>"
+        );
+        Some((200, words))
+    });
+    assert_eq!(fleet.no_auto_rollback(&"lt-1:3".into()).await.expect("an answer"), None);
+    fleet.group.refreshes = true;
+    assert_eq!(fleet.no_auto_rollback(&"lt-1:2".into()).await.expect("an answer"), None);
+    let why = fleet.no_auto_rollback(&"lt-1:3".into()).await.expect("an answer");
+    assert_eq!(why.as_deref(), Some("lt-1:3 names its image as resolve:ssm:/golden/image"));
+}

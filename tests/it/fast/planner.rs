@@ -295,3 +295,22 @@ fn surplus_that_somebody_protects_is_not_given_back() {
     instances.get_mut(&InstanceId::new("i-00")).expect("the youngest").protected = true;
     assert_eq!(goes(&instances), ["i-01"]);
 }
+
+#[test]
+fn what_is_said_of_long_rollouts_is_said_of_no_shorter_ones() {
+    let said = [(seconds(20), "ends soon"), (seconds(36_000), "costs")];
+    let said = said.map(|(limit, words)| (limit, words.to_owned())).to_vec();
+    let (spec, target) = (by_three(), Target { warnings_of_long: said, ..target() });
+    let preview = |look: &Observation| {
+        let mut progress = Progress::new("test", NOW);
+        progress.observe(&target, &spec.health, look);
+        let input = Input { spec: &spec, target: &target, look, progress: &progress, now: NOW };
+        plan::preview(&input).warnings
+    };
+    let warnings = preview(&look(ten()));
+    assert!(warnings.contains(&"ends soon".to_owned()), "{warnings:?}");
+    assert!(!warnings.contains(&"costs".to_owned()), "{warnings:?}");
+    let mut done = look(ten());
+    done.instances.values_mut().for_each(|instance| instance.revision = Some("v2".into()));
+    assert_eq!(preview(&done), Vec::<String>::new(), "nothing is rolled");
+}
