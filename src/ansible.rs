@@ -66,7 +66,7 @@ async fn carry_out(task: &Task, edge: &Edge) -> Result<Answer, Vec<Diagnostic>> 
             let before = answer::shown(&rollout.instances());
             rollout.allow(word).map_err(|error| place(&error))?;
             let mut answer = match rollout.idle(word) {
-                Some(told) => {
+                Some(told) if task.mode.check => {
                     Answer { msg: told.words, failed: !told.as_asked, ..Answer::default() }
                 }
                 None if task.mode.check => Answer {
@@ -77,7 +77,7 @@ async fn carry_out(task: &Task, edge: &Edge) -> Result<Answer, Vec<Diagnostic>> 
                     ),
                     ..Answer::default()
                 },
-                None => tell(word, rollout, stop).await?,
+                _ => tell(word, rollout, stop).await?,
             };
             // Whoever obeyed, here is what is so now.
             let rollout = look(task, &providers, edge).await?;

@@ -116,6 +116,11 @@ impl Rollout {
             return self.command_refresh(word, stop, emit).await;
         }
         if let Some(answer) = self.idle(word) {
+            // Who cannot know that it has ended would take its lease for a rollout under way.
+            if word != Word::Resume && self.ended_owner().is_some() {
+                let mut emit = Emitter::new(&self.caller.rollout_id, emit);
+                self.take_lease_off(&mut stop, &mut emit).await?;
+            }
             return Ok(Commanded::Idle(answer));
         }
         let owner = self.caller.owner.clone();

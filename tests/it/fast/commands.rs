@@ -10,7 +10,7 @@ use rolling::control::{Control, Word};
 use rolling::engine::{Caller, Commanded, Rollout, Stop};
 use rolling::event::Outcome;
 use rolling::lease::Lease;
-use rolling::record::{Ending, Record};
+use rolling::record::{Ending, LEASE, Record};
 use rolling::spec::{BatchSize, OnFailure, Policy, RollingDeployment};
 use rolling_provider::{
     Action, Activity, Alarm, Clock, Done, Fleet, Observation, ProviderError, Tags, Target,
@@ -20,7 +20,8 @@ use rolling_simulator::{Behaviour, FleetConfig, Simulator};
 use tokio::sync::watch;
 
 use super::properties::look;
-use crate::world::{SharedClock, caller, fleet, roll_until, seconds, spec};
+use crate::bed::{Dies, Mortal};
+use crate::world::{SharedClock, caller, fleet, roll, roll_until, seconds, simulate, spec};
 
 /// When the second caller speaks, after the first has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -390,4 +391,30 @@ fn every_pair_of_commands_in_every_phase_ends_in_one_outcome_that_both_are_told(
     eprintln!("{triples} triples of phase, command and command");
     assert!(triples > 800, "{triples}");
     assert_eq!(effect(Word::Abort, State::Rolling), Effect::Halt(Ending::Aborted));
+}
+
+/// What was about to begin when its process was killed has left its lease, and nothing else.
+#[tokio::test]
+async fn the_lease_of_a_process_that_ended_before_it_began_is_taken_off() {
+    let spec = spec(Policy::Rolling(BatchSize::Fixed(1)));
+    for (word, stays) in
+        [(Word::Abort, false), (Word::Pause, false), (Word::Rollback, false), (Word::Resume, true)]
+    {
+        let simulator = simulate(fleet());
+        let mortal = Mortal::new(simulator.clone(), 2, Dies::Before);
+        assert!(mortal.survive(roll(mortal.clone(), spec.clone())).await.is_none());
+        assert!(look(&simulator).record.contains_key(LEASE), "the premise");
+        let me = Caller {
+            owner: "host/2.2.bb".into(),
+            is_gone: |owner| owner != "host/2.2.bb",
+            ..caller()
+        };
+        let rollout = Rollout::look_up(simulator.clone(), spec.clone(), &me).await.expect("a look");
+        let (_keep, stop) = watch::channel(Stop::No);
+        let told = rollout.command(word, stop, &mut |_| {}).await.expect("an answer");
+        assert!(matches!(told, Commanded::Idle(_)), "{word:?}: {told:?}");
+        let look = look(&simulator);
+        assert_eq!(look.record.contains_key(LEASE), stays, "{word:?}: {look:?}");
+        assert!(stays || look.record.is_empty(), "{word:?}: {look:?}");
+    }
 }
