@@ -2,8 +2,7 @@
 //! the lab, has no instance refreshes, and reports a wrong version for what a group has launched.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -11,6 +10,7 @@ use std::sync::{Mutex, OnceLock};
 
 use serde_json::{Value, json};
 
+use crate::lab::between::between;
 use crate::process::{self, Ran};
 
 const SIZE: u64 = 4;
@@ -170,23 +170,15 @@ impl Group {
         }
     }
 
-    /// Hands one request on to moto. Before each termination somebody sets the template back, who
-    /// thinks to know better.
-    fn between(&self, mut connection: TcpStream) {
-        let request = request(&mut connection);
-        if String::from_utf8_lossy(&request).contains("Action=TerminateInstanceInAutoScalingGroup")
-        {
+    /// Sets the template back whenever somebody is about to have a member replaced.
+    fn set_back_before(&self, request: &str) {
+        if request.contains("Action=TerminateInstanceInAutoScalingGroup") {
             let back = json!({
                 "AutoScalingGroupName": self.name,
                 "LaunchTemplate": { "LaunchTemplateId": self.template, "Version": "1" },
             });
             moto().call("autoscaling", "update_auto_scaling_group", back);
         }
-        let address = moto().endpoint.strip_prefix("http://").expect("an address");
-        let mut onward = TcpStream::connect(address).expect("moto");
-        onward.write_all(&request).expect("a request");
-        // moto closes after each answer. Who asked may be gone.
-        let _ = std::io::copy(&mut onward, &mut connection);
     }
 
     /// The images that the members run.
@@ -240,20 +232,6 @@ impl Group {
             (ran, watch.join().expect("a look"))
         })
     }
-}
-
-/// One HTTP request with its body; empty when there is none.
-fn request(connection: &mut TcpStream) -> Vec<u8> {
-    let mut read = BufReader::new(connection);
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") && read.read_line(&mut head).expect("a line") > 0 {}
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
-    });
-    let mut body = vec![0; length.unwrap_or(0)];
-    read.read_exact(&mut body).expect("a body");
-    [head.into_bytes(), body].concat()
 }
 
 fn image(number: usize) -> String {
@@ -358,28 +336,7 @@ fn launches_on_plain_moto_that_run_another_version_end_the_rollout_after_one_bat
     let group = Group::new(&[version(&old), version(&new)]);
     let before = group.look();
     let mut rolling = group.command("apply", 2);
-    let ended = AtomicBool::new(false);
-    let ran = std::thread::scope(|scope| {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("an address");
-        rolling.env("AWS_ENDPOINT_URL", format!("http://{address}"));
-        scope.spawn({
-            let (group, ended) = (&group, &ended);
-            move || {
-                for connection in listener.incoming() {
-                    if ended.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    let connection = connection.expect("a connection");
-                    scope.spawn(move || group.between(connection));
-                }
-            }
-        });
-        let ran = process::run(&mut rolling);
-        ended.store(true, Ordering::Relaxed);
-        TcpStream::connect(address).expect("the listener wakes up");
-        ran
-    });
+    let ran = between(&mut rolling, &moto().endpoint, |request| group.set_back_before(request));
     assert_eq!(ran.code, 3, "{ran:?}");
     assert!(ran.stdout.contains("although the template is"), "{ran:?}");
     let after = group.look();

@@ -1,12 +1,13 @@
-//! Sizes that somebody else sets on a real AWS API while a rollout has surge: set back to N, as the
-//! next apply of an infrastructure tool does it, in each phase.
+//! What somebody else sets on a real AWS API meanwhile: the size, back to N while a rollout has surge,
+//! as the next apply of an infrastructure tool does it, in each phase; and the template.
 
 use serde_json::{Value, json};
 
 use crate::emulator::{Account, account, three_at_once};
+use crate::lab::between::between;
 use crate::lab::localstack::{assert_as_before, resource, times};
 use crate::lab::promises::{Moment, kill, start};
-use crate::process::end;
+use crate::process::{end, write};
 
 /// Surge has been asked for; the first of the old are taken out, and gone; and surge is given back.
 /// The template is the first update of the group, the size the next.
@@ -92,4 +93,35 @@ fn a_size_that_is_set_while_nobody_is_at_work_is_what_the_group_ends_with() {
         settle(&account, size);
         assert_as_before(&account, &before, size, &format!("{template}:2"));
     });
+}
+
+/// Somebody sets the template back whenever an instance is about to go, so that what is launched in its
+/// place runs the version of before.
+#[test]
+fn launches_on_another_version_end_the_rollout_after_one_batch() {
+    let Some(account) = account() else { return };
+    let template = account.fleet(json!({ "name": "web", "size": 6 }), times());
+    let mut wanted = resource(&template, "2");
+    (wanted["batch_size_type"], wanted["batch_size"]) = (json!("fixed"), json!(2));
+    let document = json!({ "resource": { "rolling_deployment": { "web": wanted } } });
+    let file = write(account.folder.path(), &document);
+    let back = format!(
+        "Action=UpdateAutoScalingGroup&Version=2011-01-01&AutoScalingGroupName=web&\
+         LaunchTemplate.LaunchTemplateId={template}&LaunchTemplate.Version=1"
+    );
+    let ran = between(account.rolling().arg("apply").arg(file), account.endpoint, |request| {
+        if request.contains("Action=TerminateInstanceInAutoScalingGroup") {
+            account.query("autoscaling", &back);
+        }
+    });
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert!(ran.stdout.contains("although the template is"), "{ran:?}");
+    let group = account.get("groups/web");
+    let instances = group["instances"].as_object().expect("instances");
+    let live = instances.values().filter(|instance| instance["lifecycle"] == "InService");
+    let revisions: Vec<&str> = live.filter_map(|instance| instance["revision"].as_str()).collect();
+    assert_eq!(revisions.len(), 6, "{group}");
+    assert!(revisions.iter().all(|runs| runs.ends_with(":1") || *runs == "1"), "{revisions:?}");
+    assert_eq!(account.count("autoscaling.TerminateInstanceInAutoScalingGroup"), 2, "one batch");
+    assert!(group["suspended"].as_array().is_none_or(Vec::is_empty), "{group}");
 }
