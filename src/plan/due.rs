@@ -17,8 +17,10 @@ const SOONEST: Duration = Duration::from_millis(200);
 /// A moment past what is due, so that it is over by the look.
 const MOMENT: Duration = Duration::from_millis(1);
 
-/// Who is to stay well for a while is looked at so often in that time.
+/// Who is to stay well for a while is looked at so often in that time at least, and after this: one that
+/// turns unhealthy and back again by turns is not to be met well each time.
 const LOOKS_IN_A_SOAK: u32 = 4;
+const SOAK_LOOKS: Duration = Duration::from_secs(3);
 
 /// How long to wait before the next look, with nothing to do now. Never longer than the deployment's
 /// `poll_interval`: what others do shows within that. What is only guessed is `spread`, so that many
@@ -32,7 +34,9 @@ pub fn pause(
     let likely = plan.waiting_on.iter().flat_map(|wait| likely(input, wait)).min();
     let likely = likely.unwrap_or_else(|| unknown(input));
     let guessed = likely.since(now).max(SOONEST).min(spec.poll_interval);
-    let due = plan.wake.map_or(Duration::MAX, |wake| wake.since(now).saturating_add(MOMENT));
+    // What was due before now has been planned for.
+    let wake = plan.wake.filter(|wake| *wake >= now);
+    let due = wake.map_or(Duration::MAX, |wake| wake.since(now).saturating_add(MOMENT));
     spread(guessed).min(due)
 }
 
@@ -62,7 +66,9 @@ fn likely(input: &Input<'_>, wait: &Wait) -> Vec<Timestamp> {
             })
         }
         WaitKind::Drain => of_each(&|id| drained(input, id)),
-        WaitKind::Soak => vec![now + spec.health.min_healthy_time / LOOKS_IN_A_SOAK],
+        WaitKind::Soak => {
+            vec![now + SOAK_LOOKS.min(spec.health.min_healthy_time / LOOKS_IN_A_SOAK)]
+        }
         WaitKind::Pause | WaitKind::Checkpoint | WaitKind::Kept => vec![known(input)],
         WaitKind::Floor
         | WaitKind::SetAside

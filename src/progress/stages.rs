@@ -56,9 +56,12 @@ impl Stages {
     }
 
     /// Takes in that `stage` was asked for on behalf of `id`, and that what was asked for before is
-    /// over.
+    /// over. Who is taken out before it serves has failed, which says nothing of how long it takes.
     pub(super) fn begin(&mut self, id: &InstanceId, stage: Stage, now: Timestamp) {
-        let launched = self.end(id, now);
+        let launched = match stage {
+            Stage::Deregister => self.at.remove(id).and_then(|at| at.launched),
+            _ => self.end(id, now),
+        };
         self.at.insert(id.clone(), At { stage, since: now, launched });
     }
 
@@ -127,6 +130,10 @@ mod tests {
         let times = [Stage::Launch, Stage::Register, Stage::Update].map(|s| stages.shortest(s));
         let seconds = Duration::from_secs;
         assert_eq!(times, [Some(seconds(20)), Some(seconds(7)), None]);
+        // Nor does one that failed.
+        stages.begin(&a, Stage::Register, at(37));
+        stages.begin(&a, Stage::Deregister, at(38));
+        assert_eq!(stages.shortest(Stage::Register), Some(seconds(7)));
         // One that nobody here asked for teaches nothing, and what does not come is not awaited.
         stages.look(&[c.clone(), InstanceId::new("i-d")], 0, at(39));
         assert_eq!((stages.asked(), stages.of(&c)), (None, Some((Stage::Launch, at(5)))));

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use rolling::event::Outcome;
 use rolling::spec::{BatchSize, Bound, Pacing, Policy, RollingDeployment};
-use rolling_simulator::{EPOCH, FleetConfig, Simulator, TargetGroupConfig, VirtualClock};
+use rolling_simulator::{
+    Behaviour, EPOCH, FleetConfig, Simulator, TargetGroupConfig, VirtualClock,
+};
 
 use crate::bed::Witness;
 use crate::world::{fleet, roll, seconds, spec};
@@ -62,6 +64,25 @@ async fn whatever_is_waited_for_it_looks_within_the_poll_interval() {
             wanted.pause_between_batches = seconds(40);
             let (_, _, longest) = looks(unknown(200, 300), wanted).await;
             assert!(longest <= poll_interval, "{policy:?}, {pacing:?}: {longest:?}");
+        }
+    }
+}
+
+/// Half of the time it is well, by turns: looks that fall in step with that see nothing else.
+#[tokio::test]
+async fn one_that_turns_by_turns_does_not_soak() {
+    for soak in [20, 40, 60, 120] {
+        for poll_interval in [1, 10, 60].map(seconds) {
+            let mut config = FleetConfig { instances: 2, ..fleet() };
+            config.bad_revisions.insert("v2".into(), Behaviour::Flap);
+            let policy = Policy::Rolling(BatchSize::Fixed(1));
+            let mut wanted = RollingDeployment { poll_interval, ..spec(policy) };
+            wanted.health.min_healthy_time = seconds(soak);
+            wanted.health.healthy_timeout = seconds(720);
+            let clock = Arc::new(VirtualClock::new(EPOCH));
+            let told = roll(Arc::new(Simulator::in_memory(config, clock)), wanted).await;
+            let outcome = told.report.outcome;
+            assert_ne!(outcome, Outcome::Succeeded, "{soak} s, looks within {poll_interval:?}");
         }
     }
 }
