@@ -58,6 +58,10 @@ impl Stages {
     /// Takes in that `stage` was asked for on behalf of `id`, and that what was asked for before is
     /// over. Who is taken out before it serves has failed, which says nothing of how long it takes.
     pub(super) fn begin(&mut self, id: &InstanceId, stage: Stage, now: Timestamp) {
+        if self.at.get(id).is_some_and(|at| at.stage == stage) {
+            // In one target group after the other.
+            return;
+        }
         let launched = match stage {
             Stage::Deregister => self.at.remove(id).and_then(|at| at.launched),
             _ => self.end(id, now),
@@ -125,6 +129,7 @@ mod tests {
         stages.look(&[a.clone(), b.clone()], 1, at(6));
         assert_eq!((stages.asked(), stages.of(&a)), (Some(at(5)), Some((Stage::Launch, at(0)))));
         stages.begin(&a, Stage::Register, at(30));
+        stages.begin(&a, Stage::Register, at(31));
         assert_eq!(stages.end(&b, at(20)), Some(at(0)));
         assert_eq!(stages.end(&a, at(37)), Some(at(0)));
         let times = [Stage::Launch, Stage::Register, Stage::Update].map(|s| stages.shortest(s));
