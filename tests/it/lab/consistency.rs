@@ -31,13 +31,7 @@ fn a_version_and_its_profile_made_a_moment_ago_are_waited_for_and_rolled_as_ever
     let template = account.fleet(ten(json!([null, null])), times());
     let before = account.get("groups/web");
     account.shows_nothing_at_once();
-    let form = format!(
-        "Version=2016-11-15&Action=CreateLaunchTemplateVersion&LaunchTemplateId={template}\
-         &LaunchTemplateData.ImageId=ami-00000003&LaunchTemplateData.InstanceType=t3.micro\
-         &LaunchTemplateData.IamInstanceProfile.Name=new"
-    );
-    account.query("ec2", &form);
-    account.foreign();
+    // Before it is made, as it looks the same: what is seen must not hang on how long this takes.
     let planned = account.run("plan", &resource(&template, "3"));
     assert_eq!(planned.code, 2, "who plans does not wait: {planned:?}");
     assert!(planned.stdout.contains("has versions 1 to 2"), "{planned:?}");
@@ -45,6 +39,13 @@ fn a_version_and_its_profile_made_a_moment_ago_are_waited_for_and_rolled_as_ever
     let never = account.run("apply", &resource(&template, "7"));
     assert_eq!(never.code, 2, "{never:?}");
 
+    let form = format!(
+        "Version=2016-11-15&Action=CreateLaunchTemplateVersion&LaunchTemplateId={template}\
+         &LaunchTemplateData.ImageId=ami-00000003&LaunchTemplateData.InstanceType=t3.micro\
+         &LaunchTemplateData.IamInstanceProfile.Name=new"
+    );
+    account.query("ec2", &form);
+    account.foreign();
     let ran = account.run("apply", &resource(&template, "3"));
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.stderr.contains("it may have been made a moment ago"), "{ran:?}");
