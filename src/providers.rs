@@ -31,7 +31,7 @@ pub struct Providers {
     #[cfg(feature = "aws")]
     aws: tokio::sync::OnceCell<rolling_aws::Aws>,
     /// Parameters that commands are known to have been run with, to go back to.
-    earlier: Mutex<Vec<BTreeMap<String, String>>>,
+    earlier: Mutex<Vec<BTreeMap<String, Vec<String>>>>,
 }
 
 impl Providers {
@@ -51,10 +51,11 @@ impl Providers {
     pub fn keep_in_mind(&self, state: &Value) {
         let parameters = state.pointer("/replacement/run_command/parameters");
         let Some(parameters) = parameters.and_then(Value::as_object) else { return };
-        let text = |(name, value): (&String, &Value)| {
-            value.as_str().map(|value| (name.clone(), value.to_owned()))
+        let texts = |(name, values): (&String, &Value)| {
+            let values = values.as_array()?.iter().map(|value| value.as_str().map(str::to_owned));
+            values.collect::<Option<_>>().map(|values| (name.clone(), values))
         };
-        let parameters = parameters.iter().filter_map(text).collect();
+        let parameters = parameters.iter().filter_map(texts).collect();
         let mut earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
         if !earlier.contains(&parameters) {
             earlier.push(parameters);
@@ -263,11 +264,13 @@ impl Providers {
 #[cfg(feature = "aws")]
 fn in_place(
     replacement: &ReplacementConfig,
-    earlier: &[BTreeMap<String, String>],
+    earlier: &[BTreeMap<String, Vec<String>>],
 ) -> Option<rolling_aws::InPlace> {
     if let Some(command) = &replacement.run_command {
         let parameters = command.parameters.iter().flatten();
-        let parameters = parameters.map(|(name, value)| (name.clone(), value.0.clone()));
+        let parameters = parameters.map(|(name, values)| {
+            (name.clone(), values.iter().map(|value| value.0.clone()).collect())
+        });
         return Some(rolling_aws::InPlace::RunCommand(rolling_aws::RunCommand {
             document: command.document.clone(),
             version: command.version.clone().unwrap_or_else(|| "$DEFAULT".into()),

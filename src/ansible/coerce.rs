@@ -4,7 +4,7 @@
 use serde_json::{Map, Number, Value};
 
 use super::literal;
-use crate::document::{Diagnostic, resolve, step, types};
+use crate::document::{Diagnostic, is_sensitive, resolve, step, types};
 
 /// `value` with every part made the type that the schema `root` wants, where that loses nothing.
 /// What cannot be is left for the checker, or found here where the reason is Ansible's.
@@ -59,6 +59,10 @@ impl Coercion<'_> {
         if let read @ Ok(Value::Array(_)) = literal::parse(text) {
             let items = read.ok().and_then(|items| items.as_array().cloned()).unwrap_or_default();
             return self.list(schema, &items, pointer);
+        }
+        // Other text of a secret is one value, commas and all, and stands in no error.
+        if is_sensitive(self.root, schema) {
+            return Value::Array(vec![Value::from(text)]);
         }
         let of_words = types(resolve(self.root, &schema["items"])) == ["string"];
         if text.trim().is_empty() || text.trim_start().starts_with('[') || !of_words {
@@ -151,6 +155,10 @@ mod tests {
             (
                 json!({ "suspend_processes": "AZRebalance, ScheduledActions" }),
                 json!({ "suspend_processes": ["AZRebalance", "ScheduledActions"] }),
+            ),
+            (
+                json!({ "replacement": { "run_command": { "parameters": { "Key": "[a, b" } } } }),
+                json!({ "replacement": { "run_command": { "parameters": { "Key": ["[a, b"] } } } }),
             ),
             (json!({ "suspend_processes": "[]" }), json!({ "suspend_processes": [] })),
             (

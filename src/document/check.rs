@@ -85,11 +85,9 @@ impl<'a> Checker<'a> {
             } else {
                 format!(" {}", brief(value))
             };
-            self.error(
-                pointer,
-                format!("must be {}, is {actual}{shown}", wanted.join(" or ")),
-                None,
-            );
+            let words = format!("must be {}, is {actual}{shown}", wanted.join(" or "));
+            let one_of_many = types == ["array"] && (value.is_string() || value.is_number());
+            self.error(pointer, words, one_of_many.then(|| "put it in brackets, as a list".into()));
             return;
         }
         match value {
@@ -173,7 +171,9 @@ impl<'a> Checker<'a> {
 /// Whether what a schema is about is shown to nobody, or what is in it.
 pub fn is_sensitive(root: &Value, schema: &Value) -> bool {
     let schema = resolve(root, schema);
-    schema[SENSITIVE] == true || resolve(root, &schema["additionalProperties"])[SENSITIVE] == true
+    let within = ["items", "additionalProperties"].map(|within| &schema[within]);
+    schema[SENSITIVE] == true
+        || within.into_iter().any(|within| within.is_object() && is_sensitive(root, within))
 }
 
 /// What is said of an attribute that must be there.

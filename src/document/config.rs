@@ -147,10 +147,11 @@ pub struct RunCommandConfig {
     /// `$DEFAULT`.
     #[schemars(regex(pattern = r"^([0-9]+|\$LATEST|\$DEFAULT)$"))]
     pub version: Option<String>,
-    /// Values of its parameters. The revision has a hash of them, by which a short or common value can
-    /// be guessed; they themselves are told nowhere but to the Systems Manager, which shows them to who
-    /// may read its commands.
-    pub parameters: Option<BTreeMap<String, SecretText>>,
+    /// Values of its parameters, a list for each as SendCommand takes them: one value for a `String`,
+    /// all of them for a `StringList`. The revision has a hash of them, by which a short or common
+    /// value can be guessed; they themselves are told nowhere but to the Systems Manager, which shows
+    /// them to who may read its commands.
+    pub parameters: Option<BTreeMap<String, Vec<SecretText>>>,
     /// How long it may take on an instance before it has failed. Default `10m`.
     pub timeout: Option<DurationText>,
 }

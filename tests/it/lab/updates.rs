@@ -15,7 +15,10 @@ fn document(account: &Account, behaviours: &[Option<&str>]) {
         let words = behaviour.map_or("deploys".to_owned(), |how| format!("lab:behaviour={how}"));
         json!({
             "schemaVersion": "2.2", "description": words,
-            "parameters": { "Release": { "type": "String", "default": "1" } },
+            "parameters": {
+                "Release": { "type": "String", "default": "1" },
+                "Flags": { "type": "StringList", "default": [] },
+            },
             "mainSteps": [{
                 "action": "aws:runShellScript", "name": "deploy",
                 "inputs": { "runCommand": ["deploy {{ Release }}"] },
@@ -42,7 +45,7 @@ pub fn base(document_version: &str) -> Value {
         "health": { "min_healthy_time": "300ms", "healthy_timeout": "60s" },
         "replacement": { "run_command": {
             "document": "deploy", "version": document_version,
-            "parameters": { "Release": "2.1" }, "timeout": "30s",
+            "parameters": { "Release": ["2.1"], "Flags": ["a,b", "c"] }, "timeout": "30s",
         }},
     })
 }
@@ -92,7 +95,9 @@ impl Fleet {
             assert_eq!(after["targets"]["web"][id], "healthy", "{id}");
             if let Some(version) = version {
                 assert_eq!(instance["command"]["version"], version, "{id}: {instance}");
-                assert_eq!(instance["command"]["parameters"]["Release"], json!(["2.1"]), "{id}");
+                let ran_with = &instance["command"]["parameters"];
+                assert_eq!(ran_with["Release"], json!(["2.1"]), "{id}");
+                assert_eq!(ran_with["Flags"], json!(["a,b", "c"]), "{id}");
             }
         }
         assert_eq!(after["tags"], self.before["tags"]);
@@ -167,7 +172,7 @@ fn a_command_that_fails_is_told_with_its_output_and_undone() {
         assert_eq!(first.code, 0, "{first:?}");
         // To go back takes what it was run with before, which no document has any more.
         let mut other = bad(fleet.of(base("2")));
-        other["replacement"]["run_command"]["parameters"]["Release"] = json!("hunter2");
+        other["replacement"]["run_command"]["parameters"]["Release"] = json!(["hunter2"]);
         let ran = fleet.account.run("apply", &other);
         assert_eq!(ran.code, 3, "{behaviour}: {ran:?}");
         let everywhere = format!("{ran:?} {}", fleet.account.get(fleet.path));
@@ -348,8 +353,13 @@ fn what_cannot_be_run_is_named_before_anything_is_touched() {
     wanted["replacement"]["run_command"]["document"] = json!("depoly");
     refused(&wanted, &format!("{command}/document"), "does not exist in us-east-1");
     let mut wanted = fleet.of(base("1"));
-    wanted["replacement"]["run_command"]["parameters"] = json!({ "Relaese": "1" });
-    refused(&wanted, &format!("{command}/parameters"), "has no parameter");
+    let parameters = format!("{command}/parameters");
+    wanted["replacement"]["run_command"]["parameters"] = json!({ "Relaese": ["1"] });
+    refused(&wanted, &parameters, "has no parameter");
+    wanted["replacement"]["run_command"]["parameters"] = json!({ "Release": ["1", "2"] });
+    refused(&wanted, &format!("{parameters}/Release"), "takes one value, not 2");
+    wanted["replacement"]["run_command"]["parameters"] = json!({ "Release": "1" });
+    refused(&wanted, &format!("{parameters}/Release"), "must be");
     let mut wanted = fleet.of(base("1"));
     wanted["replacement"] =
         json!({ "replace_root_volume": { "image_id": "ami-0123456789abcdef0" } });

@@ -63,7 +63,7 @@ impl RunCommand {
     }
 }
 
-pub(super) type Parameters = BTreeMap<String, String>;
+pub(super) type Parameters = BTreeMap<String, Vec<String>>;
 
 /// The document, its version and the hash of its parameters, of a revision.
 pub(super) fn parse(revision: &str) -> Option<(String, String, Option<String>)> {
@@ -82,9 +82,10 @@ pub(super) fn parse(revision: &str) -> Option<(String, String, Option<String>)> 
 /// The hash of parameters, in hexadecimal digits.
 pub(super) fn hash(parameters: &Parameters) -> String {
     let mut digest = Sha256::new();
-    for (name, value) in parameters {
-        // With its length each part is told from the next.
-        for part in [name, value] {
+    for (name, values) in parameters {
+        // With its length each part is told from the next, and each list from the next.
+        digest.update((values.len() as u64).to_be_bytes());
+        for part in std::iter::once(name).chain(values) {
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part);
         }
@@ -123,13 +124,16 @@ fn plain(escaped: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn command(parameters: &[(&str, &str)]) -> RunCommand {
+        let of = |(name, value): &(&str, &str)| (name.to_string(), vec![value.to_string()]);
         RunCommand {
             document: "deploy".into(),
             version: "$LATEST".into(),
-            parameters: parameters.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
+            parameters: parameters.iter().map(of).collect(),
             earlier: Vec::new(),
             timeout: Duration::from_secs(60),
         }
@@ -160,6 +164,12 @@ mod tests {
         // Parts run into each other nowhere.
         let (a, b) = (command(&[("a", "bc")]), command(&[("ab", "c")]));
         assert_ne!(a.revision("1"), b.revision("1"));
+        let lists = [vec!["a", "b"], vec!["a,b"], vec!["b", "a"], vec!["a"], vec![]];
+        let lists = lists.map(|values| {
+            let values = values.into_iter().map(str::to_owned).collect();
+            super::hash(&Parameters::from([("Ports".to_owned(), values)]))
+        });
+        assert_eq!(lists.iter().collect::<BTreeSet<_>>().len(), lists.len(), "{lists:?}");
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Commands, as the Systems Manager takes them and tells of them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
 use aws_sdk_ssm::types::{
     CommandFilter, CommandFilterKey, CommandInvocation, CommandInvocationStatus,
-    CommandPluginStatus, DocumentStatus, DocumentType, InstanceInformationStringFilter,
+    CommandPluginStatus, DocumentParameterType, DocumentStatus, DocumentType,
+    InstanceInformationStringFilter,
 };
 
 use rolling_provider::{ErrorKind, InstanceId, ProviderError, Revision, UpdateState};
@@ -79,6 +80,20 @@ impl RunCommand {
             };
             return refuse("parameters", words, &remedy);
         }
+        let is_list = |name: &str| {
+            let of = found.into_iter().flat_map(|found| found.parameters());
+            let kind = of.filter(|of| of.name() == Some(name)).find_map(|of| of.r#type());
+            kind == Some(&DocumentParameterType::StringList)
+        };
+        let too_many =
+            |(name, values): &(&String, &Vec<String>)| values.len() != 1 && !is_list(name);
+        if let Some((parameter, values)) = self.parameters.iter().find(too_many) {
+            let words = format!(
+                "parameter {parameter:?} of document {name:?} takes one value, not {}",
+                values.len()
+            );
+            return refuse(&format!("parameters/{parameter}"), words, "give it one, in a list");
+        }
         let version = found.and_then(|found| found.document_version());
         self.revision(version.unwrap_or(&self.version))
     }
@@ -102,7 +117,7 @@ async fn sent_before(
     while let Some(found) = pages.next().await {
         let found = found.map_err(|error| from_sdk("ssm", "ListCommands", &error))?;
         let parameters = found.parameters().into_iter().flatten();
-        let parameters = parameters.map(|(name, values)| (name.clone(), values.join(",")));
+        let parameters = parameters.map(|(name, values)| (name.clone(), values.clone()));
         let parameters: Parameters = parameters.collect();
         if found.document_version() == Some(version) && Some(hash(&parameters)) == wanted {
             return Ok(parameters);
@@ -170,7 +185,7 @@ impl Updates {
         for ids in ids.chunks(A_CALL) {
             let call = aws.ssm.send_command().set_instance_ids(Some(ids.to_vec()));
             let call = call.document_name(&document).document_version(&version);
-            let call = call.set_parameters(Some(lists(&parameters)));
+            let call = call.set_parameters(Some(parameters.clone().into_iter().collect()));
             let call = call.timeout_seconds(timeout.max(HAND_OVER)).comment(token);
             // One that fails keeps the document from none of the others: what that leads to is for
             // the rollout to say. (By default the first error ends it, and 50 run at once.)
@@ -303,12 +318,6 @@ async fn pending(aws: &Aws, token: &str) -> Result<BTreeSet<String>, ProviderErr
         found.extend(command.command_id().filter(|_| is_its).map(str::to_owned));
     }
     Ok(found)
-}
-
-/// Every parameter is a list to the Systems Manager.
-fn lists(parameters: &Parameters) -> HashMap<String, Vec<String>> {
-    let lists = parameters.iter().map(|(name, value)| (name.clone(), vec![value.clone()]));
-    lists.collect()
 }
 
 fn state(found: &CommandInvocation) -> UpdateState {

@@ -25,7 +25,7 @@ fn a_secret_is_in_the_states_own_attribute_and_nowhere_else() {
         workspace.variables.push((name.into(), value));
     }
     let mut resource = fleet.of(base("1"));
-    resource["replacement"]["run_command"]["parameters"]["Release"] = json!("${var.secret}");
+    resource["replacement"]["run_command"]["parameters"]["Release"] = json!(["${var.secret}"]);
     let check = format!("test \"$TOKEN\" = {SECRET} && echo \"the token is right\"");
     let script = files.join("check.sh");
     std::fs::write(&script, check).expect("a script");
