@@ -1,10 +1,12 @@
 //! Stories that users would tell, and every event they lead to: `tests/scenarios/NAME.json` and
-//! `NAME.events`. A new file is a new test; `ROLLING_UPDATE=1 cargo test` writes what is told now.
+//! `NAME.events`. Each is a test of its own; `ROLLING_UPDATE=1 cargo test scenarios` writes what is
+//! told now.
 //!
 //! A story has a document's `deployment`, events of its fleet included, the `runs` one after the
 //! other (`apply` or a word), a word that somebody says `meanwhile` at a second of the fleet's time,
 //! and the `outcomes`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,30 +22,83 @@ use tokio::sync::watch;
 use super::crash::say;
 use crate::world::{caller, seconds};
 
-#[tokio::test]
-async fn every_story_is_told_as_it_was() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
-    let listed = std::fs::read_dir(&folder).expect("stories");
-    let mut stories: Vec<PathBuf> = listed
-        .map(|entry| entry.expect("a file").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
-        .collect();
-    stories.sort();
-    assert!(stories.len() >= 10, "{}", stories.len());
-    let mut differs = Vec::new();
-    for file in stories {
-        let text = std::fs::read_to_string(&file).expect("a story");
-        let story: Value = serde_json::from_str(&text).expect("JSON");
-        let told = tell(&story).await;
-        let golden = file.with_extension("events");
-        if std::env::var_os("ROLLING_UPDATE").is_some() {
-            std::fs::write(&golden, &told).expect("a golden file");
-        }
-        if std::fs::read_to_string(&golden).unwrap_or_default() != told {
-            differs.push(golden.display().to_string());
-        }
+/// As JSON: what is no longer than this stands on one line.
+const SHORT: usize = 80;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios")
+}
+
+/// A test for each.
+macro_rules! stories {
+    ($($name:ident)*) => {
+        const STORIES: &[&str] = &[$(stringify!($name)),*];
+        $(
+            #[tokio::test]
+            async fn $name() {
+                is_told_as_it_was(stringify!($name)).await;
+            }
+        )*
+    };
+}
+
+stories! {
+    abort
+    additional_batch
+    an_alarm
+    bad_revision
+    bad_revision_is_kept
+    bad_revision_waits_for_a_decision
+    checkpoint
+    continuous
+    deregistered_by_somebody
+    group_replaces_surplus
+    group_replaces_victims
+    hooks_are_completed
+    hooks_hold
+    immutable
+    launches_show_late
+    launches_something_else
+    no_capacity
+    one_of_two_fails
+    pause_and_resume
+    pause_between_batches
+    protected_is_waited_for
+    reclaimed_meanwhile
+    rescaled_meanwhile
+    rolling
+    scheduled_action_falls_due
+    template_is_set_back
+    terminated_by_somebody
+    throttled
+}
+
+#[test]
+fn every_story_in_the_folder_has_a_test() {
+    let files = std::fs::read_dir(folder()).expect("stories").map(|entry| entry.expect("a file"));
+    let named = files.map(|file| file.path().file_stem().expect("a name").display().to_string());
+    let found: BTreeSet<String> = named.collect();
+    let tested: BTreeSet<String> = STORIES.iter().map(ToString::to_string).collect();
+    assert_eq!(found, tested, "add a line for each new file to `stories!`");
+}
+
+async fn is_told_as_it_was(name: &str) {
+    let file = folder().join(name).with_extension("json");
+    let text = std::fs::read_to_string(&file).expect("a story");
+    let story: Value = serde_json::from_str(&text).expect("JSON");
+    let told = tell(&story).await;
+    let golden = file.with_extension("events");
+    if std::env::var_os("ROLLING_UPDATE").is_some() {
+        std::fs::write(&golden, &told).expect("a golden file");
     }
-    assert!(differs.is_empty(), "ROLLING_UPDATE=1 renews, then see the difference: {differs:?}");
+    let known = std::fs::read_to_string(&golden).unwrap_or_default();
+    let differs = told.lines().zip(known.lines()).position(|(told, known)| told != known);
+    let line = differs.unwrap_or_else(|| told.lines().count().min(known.lines().count())) + 1;
+    assert!(
+        known == told,
+        "tests/scenarios/{name}.events differs from line {line}: ROLLING_UPDATE=1 renews it, then \
+         see the difference"
+    );
 }
 
 async fn tell(story: &Value) -> String {
@@ -111,9 +166,31 @@ async fn tell(story: &Value) -> String {
     told
 }
 
-/// One event: when, what, and everything it says.
+/// One event: when, what, and below that everything it says.
 fn line(envelope: &Envelope) -> String {
-    let event = serde_json::to_value(&envelope.event).expect("JSON");
+    let mut event = serde_json::to_value(&envelope.event).expect("JSON");
     let elapsed = envelope.at.since(EPOCH).as_millis();
-    format!("{:>8}.{:03} {event}", elapsed / 1000, elapsed % 1000)
+    let kind = event["type"].take();
+    let kind = kind.as_str().expect("a type");
+    event.as_object_mut().expect("an event").remove("type");
+    format!("{:>8}.{:03} {kind}{}", elapsed / 1000, elapsed % 1000, below(&event, 14))
+}
+
+/// What a value says, on the same line where it is short, else indented by `by`.
+fn below(value: &Value, by: usize) -> String {
+    let inline = value.to_string();
+    match value {
+        Value::String(text) => format!(" {text}"),
+        Value::Array(items) if inline.len() > SHORT => {
+            let told = items.iter().map(|item| format!("\n{:by$}-{}", "", below(item, by + 2)));
+            told.collect()
+        }
+        Value::Object(members) if inline.len() > SHORT || by == 14 => {
+            let told = |(name, value): (&String, &Value)| {
+                format!("\n{:by$}{name}:{}", "", below(value, by + 2))
+            };
+            members.iter().map(told).collect()
+        }
+        _ => format!(" {inline}"),
+    }
 }
