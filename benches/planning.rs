@@ -145,7 +145,7 @@ fn record(n: u32, target: &Target) -> Record {
         last_failed: None,
         kept: 0,
         last_kept: None,
-        gate: 0,
+        checkpoints_passed: 0,
         paused: Duration::ZERO,
         turned: None,
         heard: Vec::new(),

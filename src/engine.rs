@@ -325,7 +325,7 @@ impl Rollout {
             let why = record.reason.clone().unwrap_or_else(|| "paused".into());
             let (ending, fault, at) = (Ending::Paused, record.fault, self.clock.now());
             self.progress.halt =
-                Some(Halt { reason: why, ending, fault, gate: false, at, until: None });
+                Some(Halt { reason: why, ending, fault, at_checkpoint: false, at, until: None });
             return Outcome::Paused;
         }
         // With nothing to do there is nothing to hold.
@@ -573,7 +573,7 @@ impl Rollout {
             Some(halt) => halt.until = halt.until.or(until),
             None => {
                 let (reason, ending) = ("asked to stop".to_owned(), Ending::Interrupted);
-                self.halt(Halt { reason, ending, fault: false, gate: false, at, until }, emit);
+                self.halt(Halt { reason, ending, fault: false, at_checkpoint: false, at, until }, emit);
             }
         }
     }

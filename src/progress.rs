@@ -215,7 +215,7 @@ pub struct Halt {
     /// Whether a failure led here: the fleet's template then goes back, also for a pause.
     pub fault: bool,
     /// Whether it is a checkpoint that pauses the rollout: it is passed once that is resumed.
-    pub gate: bool,
+    pub at_checkpoint: bool,
     /// When it was decided.
     pub at: Timestamp,
     /// When to stop waiting for things to settle; `None` to wait as long as each may take.
@@ -226,7 +226,7 @@ impl Halt {
     /// A failure that the rollout does not survive.
     pub fn failed(reason: String, at: Timestamp) -> Self {
         let (ending, until) = (Ending::Failed, None);
-        Halt { reason, ending, fault: true, gate: false, at, until }
+        Halt { reason, ending, fault: true, at_checkpoint: false, at, until }
     }
 }
 

@@ -86,7 +86,7 @@ pub struct Record {
     /// keeps the same one.
     pub last_kept: Option<InstanceId>,
     /// Checkpoints that were passed.
-    pub gate: u32,
+    pub checkpoints_passed: u32,
     /// How long the rollout has been paused in all.
     pub paused: Duration,
     /// Since when it is paused; while it is not, when it was last resumed.
@@ -254,7 +254,7 @@ impl Record {
             .with_some("last", self.last_failed.as_ref())
             .with("kept", self.kept)
             .with_some("keep", self.last_kept.as_ref())
-            .with("gate", self.gate)
+            .with("checkpoints", self.checkpoints_passed)
             .with("paused", self.paused.as_millis())
             .with_some("turned", self.turned.map(|at| at.0))
             .with_some("heard", (!self.heard.is_empty()).then(|| self.heard.join("+")));
@@ -314,7 +314,7 @@ impl Record {
             last_failed: progress.optional("last").map(InstanceId::new),
             kept: progress.number("kept")?,
             last_kept: progress.optional("keep").map(InstanceId::new),
-            gate: progress.number("gate")?,
+            checkpoints_passed: progress.number("checkpoints")?,
             paused: Duration::from_millis(progress.number("paused")?),
             turned: progress.optional_number("turned")?.map(Timestamp),
             heard: heard.map(str::to_owned).collect(),
@@ -378,7 +378,7 @@ impl Record {
             last_failed: Some("i-0123456789abcdef0".into()),
             kept: 10,
             last_kept: Some("i-0123456789abcdef0".into()),
-            gate: 10,
+            checkpoints_passed: 10,
             paused: Duration::from_secs(1_000_000),
             turned: Some(Timestamp(1_800_000_000_000)),
             heard: ["01234567", "12345678", "23456789", "3456789a"].map(String::from).into(),

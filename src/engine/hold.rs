@@ -434,7 +434,7 @@ impl Rollout {
         let (reason, at) = (reason.to_owned(), self.clock.now());
         let ending = Ending::Interrupted;
         self.progress.halt =
-            Some(Halt { reason, ending, fault: false, gate: false, at, until: None });
+            Some(Halt { reason, ending, fault: false, at_checkpoint: false, at, until: None });
         Outcome::Aborted
     }
 }

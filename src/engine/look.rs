@@ -67,7 +67,7 @@ impl Rollout {
             if let Found::Ending(ending) = found {
                 let reason = record.reason.clone().unwrap_or_else(|| "it was ending".into());
                 let (fault, at) = (record.fault, look.at);
-                progress.halt = Some(Halt { reason, ending, fault, gate: false, at, until: None });
+                progress.halt = Some(Halt { reason, ending, fault, at_checkpoint: false, at, until: None });
             }
             if let Some(completed) = back.filter(|_| found != Found::Ended) {
                 self.face_back(completed);

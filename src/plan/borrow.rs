@@ -216,7 +216,7 @@ fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Recor
         last_failed: None,
         kept: 0,
         last_kept: None,
-        gate: 0,
+        checkpoints_passed: 0,
         paused: std::time::Duration::ZERO,
         turned: None,
         heard: Vec::new(),
@@ -274,6 +274,6 @@ fn pass_checkpoint(input: &Input<'_>, view: &View<'_>, record: &mut Record) {
         input.progress.control.as_ref().is_some_and(|control| control.word == Word::Resume);
     let stands = since.is_some() || pace::reached(input, view).is_some();
     if over || (resumed && stands) {
-        record.gate += 1;
+        record.checkpoints_passed += 1;
     }
 }

@@ -78,6 +78,6 @@ fn question(input: &Input<'_>, view: &View<'_>) -> Question {
 
 /// What is asked once a batch, and again after each checkpoint: time has passed there.
 fn asked_now(input: &Input<'_>) -> Question {
-    let checkpoints = input.progress.record.as_ref().map_or(0, |record| record.gate);
+    let checkpoints = input.progress.record.as_ref().map_or(0, |record| record.checkpoints_passed);
     Question { after: input.progress.batch, checkpoints, probes: false }
 }

@@ -39,7 +39,7 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
         plan.actions.push(Step::record(Record {
             phase,
             fault: halt.fault,
-            gate: record.gate + u32::from(halt.gate && record.phase != phase),
+            checkpoints_passed: record.checkpoints_passed + u32::from(halt.at_checkpoint && record.phase != phase),
             heard: record.hearing(control),
             reason: Some(halt.reason.clone()),
             ..borrow::with_surge(input, record)
@@ -171,7 +171,7 @@ fn end(input: &Input<'_>, view: &View<'_>, record: &Record, halt: &Halt) -> Vec<
     }
     // A fleet that is all on the completed revision is as it was before.
     let is_on = |member: &Member<'_>| member.instance.revision == record.completed;
-    let says = record.failures > 0 || record.gate > 0 || record.kept > 0;
+    let says = record.failures > 0 || record.checkpoints_passed > 0 || record.kept > 0;
     let goes_on = halt.ending == Ending::Interrupted && says;
     if record.completed.is_some() && view.members.iter().all(is_on) && !goes_on {
         return launch::erase(input, record);

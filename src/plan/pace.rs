@@ -10,7 +10,7 @@ use crate::spec::{Checkpoint, Pacing, Policy};
 
 /// The checkpoint ahead, if there is one. A rollout that goes back has none.
 pub fn checkpoint(input: &Input<'_>) -> Option<Checkpoint> {
-    let passed = input.progress.record.as_ref().map_or(0, |record| record.gate);
+    let passed = input.progress.record.as_ref().map_or(0, |record| record.checkpoints_passed);
     let ahead = input.spec.checkpoints.get(passed as usize).copied();
     ahead.filter(|_| input.progress.turned_back.is_none())
 }

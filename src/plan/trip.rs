@@ -27,7 +27,7 @@ pub fn obey(input: &Input<'_>) -> Option<Verdict> {
             let when = if progress.record.is_none() { " before anything was begun" } else { "" };
             let (reason, until) = (format!("{what} by {by}{when}"), None);
             let halt =
-                Halt { reason: reason.clone(), ending, fault: false, gate: false, at, until };
+                Halt { reason: reason.clone(), ending, fault: false, at_checkpoint: false, at, until };
             // What is being put back already is still put back within its bounds.
             let begun = progress.halt.clone();
             Some(Verdict::Halt(begun.map_or(halt, |begun| Halt { reason, ending, ..begun })))
@@ -46,8 +46,8 @@ pub fn obey(input: &Input<'_>) -> Option<Verdict> {
 
 /// The pause at a checkpoint that waits for somebody.
 pub fn checkpoint(input: &Input<'_>, words: String) -> Halt {
-    let (ending, fault, gate, until) = (Ending::Paused, false, true, None);
-    Halt { reason: words, ending, fault, gate, at: input.now, until }
+    let (ending, until) = (Ending::Paused, None);
+    Halt { reason: words, ending, fault: false, at_checkpoint: true, at: input.now, until }
 }
 
 /// Goes back to the last completed revision, or says why that cannot be.

@@ -185,7 +185,7 @@ impl Witness {
     fn judge_checkpoint(&self, action: &Action, after: &Observation) {
         let mut sight = self.sight.lock().expect("sight");
         let Ok(Some(record)) = Record::from_tags(&after.record) else { return };
-        let Some(ahead) = self.spec.checkpoints.get(record.gate as usize) else { return };
+        let Some(ahead) = self.spec.checkpoints.get(record.checkpoints_passed as usize) else { return };
         let quota = ahead.quota(sight.size) as usize;
         let leaving = sight.leaving(after);
         let is_new = |(id, i): &(&InstanceId, &Instance)| {

@@ -110,7 +110,7 @@ pub fn record() -> Record {
         last_failed: None,
         kept: 0,
         last_kept: None,
-        gate: 0,
+        checkpoints_passed: 0,
         paused: seconds(0),
         turned: None,
         heard: Vec::new(),

@@ -243,7 +243,7 @@ pub fn record(id: &str, to: &Revision, generation: u64) -> Record {
         last_failed: None,
         kept: 0,
         last_kept: None,
-        gate: 0,
+        checkpoints_passed: 0,
         paused: Duration::ZERO,
         turned: None,
         heard: Vec::new(),
