@@ -148,7 +148,7 @@ fn record(n: u32, target: &Target) -> Record {
         checkpoints_passed: 0,
         paused: Duration::ZERO,
         turned: None,
-        heard: Vec::new(),
+        acknowledged: Vec::new(),
         owned: false,
         borrowed: Borrowed::default(),
         completed: None,

@@ -20,9 +20,9 @@ use tokio::sync::watch;
 use self::answer::Answer;
 use self::arguments::{PROVIDER, Task};
 use crate::cli::{Edge, say};
-use crate::control::Word;
+use crate::control::Command;
 use crate::document::Diagnostic;
-use crate::engine::{Caller, Commanded, Rollout, Stop, UNSEEN_FOR};
+use crate::engine::{Caller, ControlOutcome, Rollout, Stop, UNSEEN_FOR};
 use crate::event::{Event, Outcome, RefreshStep};
 use crate::providers::Providers;
 use crate::record::{Ending, Phase};
@@ -59,13 +59,13 @@ async fn carry_out(task: &Task, edge: &Edge) -> Result<Answer, Vec<Diagnostic>> 
     })?;
     let providers = Providers::new(task.provider.clone(), &edge.clock);
     let rollout = look(task, &providers, edge).await?;
-    match task.word {
+    match task.command {
         None if task.mode.check => Ok(check(&rollout)),
         None => Ok(roll(rollout, stop).await),
-        Some(word) => {
+        Some(command) => {
             let before = answer::shown(&rollout.instances());
-            rollout.allow(word).map_err(|error| place(&error))?;
-            let mut answer = match rollout.idle(word) {
+            rollout.allow(command).map_err(|error| place(&error))?;
+            let mut answer = match rollout.idle(command) {
                 Some(told) if task.mode.check => {
                     Answer { msg: told.words, failed: !told.as_asked, ..Answer::default() }
                 }
@@ -73,11 +73,11 @@ async fn carry_out(task: &Task, edge: &Edge) -> Result<Answer, Vec<Diagnostic>> 
                     changed: true,
                     msg: format!(
                         "would {} the rollout",
-                        word.name().replace("rollback", "roll back")
+                        command.name().replace("rollback", "roll back")
                     ),
                     ..Answer::default()
                 },
-                _ => tell(word, rollout, stop).await?,
+                _ => tell(command, rollout, stop).await?,
             };
             // Whoever obeyed, here is what is so now.
             let rollout = look(task, &providers, edge).await?;
@@ -93,11 +93,11 @@ async fn carry_out(task: &Task, edge: &Edge) -> Result<Answer, Vec<Diagnostic>> 
 async fn look(task: &Task, providers: &Providers, edge: &Edge) -> Result<Rollout, Vec<Diagnostic>> {
     let place = |error| vec![Diagnostic::from_provider(&error, "", PROVIDER)];
     let fleet = providers.open(&task.config).await.map_err(place)?;
-    let waits = task.word.is_none() && !task.mode.check;
+    let waits = task.command.is_none() && !task.mode.check;
     let unseen_for = if waits { UNSEEN_FOR } else { Duration::ZERO };
     let caller = Caller { unseen_for, ..edge.caller(&edge.rollout_id) };
     let spec = task.spec.clone();
-    let rollout = match task.word {
+    let rollout = match task.command {
         None => Rollout::prepare(fleet, spec, &caller).await,
         Some(_) => Rollout::look_up(fleet, spec, &caller).await,
     };
@@ -163,9 +163,9 @@ async fn roll(rollout: Rollout, stop: watch::Receiver<Stop>) -> Answer {
     }
 }
 
-/// Has the engine at work obey `word`, or does it here.
+/// Has the engine at work obey `command`, or does it here.
 async fn tell(
-    word: Word,
+    command: Command,
     rollout: Rollout,
     stop: watch::Receiver<Stop>,
 ) -> Result<Answer, Vec<Diagnostic>> {
@@ -173,11 +173,11 @@ async fn tell(
     let id = rollout.target().id.clone();
     let interrupted = stop.clone();
     let mut acted = false;
-    let done = rollout.command(word, stop, &mut |told| acted |= has_acted(&told.event)).await;
+    let done = rollout.command(command, stop, &mut |told| acted |= has_acted(&told.event)).await;
     let done = done.map_err(|error| vec![Diagnostic::from_provider(&error, "", PROVIDER)])?;
-    let as_asked = done.is_as_asked(word);
+    let as_asked = done.is_as_asked(command);
     match done {
-        Commanded::Ran(report) => {
+        ControlOutcome::RanHere(report) => {
             let was_stopped = *interrupted.borrow() != Stop::No;
             let failed = !as_asked || was_stopped && report.outcome == Outcome::Aborted;
             let facts = state::after(&json!({}), &id, &now, &report);
@@ -185,8 +185,8 @@ async fn tell(
             Ok(Answer { changed: acted, failed, msg, facts, ..Answer::default() })
         }
         other => {
-            let changed = !matches!(other, Commanded::Idle(_));
-            let msg = other.answer(word).map(|answer| answer.words).unwrap_or_default();
+            let changed = !matches!(other, ControlOutcome::NoOp(_));
+            let msg = other.answer(command).map(|answer| answer.words).unwrap_or_default();
             Ok(Answer { changed, failed: !as_asked, msg, ..Answer::default() })
         }
     }

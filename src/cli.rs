@@ -31,7 +31,7 @@ use tokio::runtime::Builder;
 
 use crate::ansible;
 use crate::clock::TokioClock;
-use crate::control::Word;
+use crate::control::Command;
 use crate::document::{Diagnostic, Document, PROVIDER, Resource};
 use crate::engine::{Caller, Rollout, UNSEEN_FOR};
 use crate::event::RefreshReport;
@@ -58,11 +58,11 @@ pub const CHANGES: u8 = 10;
 #[command(name = "rolling", version, about, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Subcommands,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum Subcommands {
     /// Check a document; no cloud is asked
     Validate(Input),
     /// Show what apply would do; changes nothing
@@ -180,35 +180,35 @@ pub fn run(args: impl Iterator<Item = OsString>, edge: &Edge) -> u8 {
     };
     // A server hears its peer on one thread, whatever the rollouts do on the others.
     let runtime = match cli.command {
-        Command::Serve | Command::Terraform => Builder::new_multi_thread(),
+        Subcommands::Serve | Subcommands::Terraform => Builder::new_multi_thread(),
         _ => Builder::new_current_thread(),
     };
     on_runtime(runtime, async {
         match cli.command {
-            Command::Validate(input) => validate(&input),
-            Command::Plan { input, detailed_exitcode } => {
+            Subcommands::Validate(input) => validate(&input),
+            Subcommands::Plan { input, detailed_exitcode } => {
                 plan(&input, detailed_exitcode, edge).await
             }
-            Command::Apply(input) => apply::apply(&input, edge).await,
-            Command::Status { input, follow } => match follow && follow::is_progress(&input.file) {
+            Subcommands::Apply(input) => apply::apply(&input, edge).await,
+            Subcommands::Status { input, follow } => match follow && follow::is_progress(&input.file) {
                 true => follow::follow(&input, edge).await,
                 false => status(&input, follow, edge).await,
             },
-            Command::Pause(input) => command::command(Word::Pause, &input, edge).await,
-            Command::Resume(input) => command::command(Word::Resume, &input, edge).await,
-            Command::Abort(input) => command::command(Word::Abort, &input, edge).await,
-            Command::Rollback(input) => command::command(Word::Rollback, &input, edge).await,
-            Command::Doctor(input) => doctor::doctor(&input, edge).await,
-            Command::Serve => crate::stdio::serve(edge).await,
-            Command::Terraform => terraform::debug(&edge.host, edge).await,
-            Command::Schema => schema(),
+            Subcommands::Pause(input) => command::command(Command::Pause, &input, edge).await,
+            Subcommands::Resume(input) => command::command(Command::Resume, &input, edge).await,
+            Subcommands::Abort(input) => command::command(Command::Abort, &input, edge).await,
+            Subcommands::Rollback(input) => command::command(Command::Rollback, &input, edge).await,
+            Subcommands::Doctor(input) => doctor::doctor(&input, edge).await,
+            Subcommands::Serve => crate::stdio::serve(edge).await,
+            Subcommands::Terraform => terraform::debug(&edge.host, edge).await,
+            Subcommands::Schema => schema(),
         }
     })
 }
 
 fn is_subcommand(word: &OsStr) -> bool {
     let cli = Cli::command();
-    word == "help" || cli.get_subcommands().any(|command| word == command.get_name())
+    word == "help" || cli.get_subcommands().any(|known| word == known.get_name())
 }
 
 fn on_runtime(mut runtime: Builder, work: impl Future<Output = u8>) -> u8 {

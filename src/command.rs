@@ -1,7 +1,7 @@
-//! What a word does to a rollout, in every state of it, and what whoever said it is told. Pure.
+//! What a command does to a rollout, in every state of it, and what whoever said it is told. Pure.
 //!
 //! The one table is [`effect`]: an engine at work obeys by it, a caller that finds nobody at work
-//! carries out by it, and every front-end answers by it. [`Waiting`] is the caller's side: the word is
+//! carries out by it, and every front-end answers by it. [`Waiting`] is the caller's side: the command is
 //! left beside the record, and judged anew with every look until it is heard, could change nothing any
 //! more, or nobody is there to hear it.
 
@@ -10,15 +10,15 @@ use std::time::Duration;
 use rolling_provider::{Revision, Tags, Timestamp};
 use sha2::{Digest as _, Sha256};
 
-use crate::control::{Control, Word};
+use crate::control::{Control, Command};
 use crate::event::Outcome;
 use crate::lease::{Claim, Lease, Watch};
 use crate::record::{Ending, Phase, Record};
 
 /// An engine that lives looks at least this often: its longest poll and a call or two.
-pub const HEARD_WITHIN: Duration = Duration::from_secs(90);
+pub const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(90);
 
-/// How far a rollout is, as far as a word is concerned.
+/// How far a rollout is, as far as a command is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// There is none.
@@ -35,7 +35,7 @@ pub enum State {
     Halted(Ending),
 }
 
-/// What a word is to do.
+/// What a command is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// End early, like this.
@@ -70,36 +70,36 @@ pub const STATES: [State; 12] = [
     State::Halted(Ending::Interrupted),
 ];
 
-/// What `word` does to a rollout in `state`. The last word holds: what ends early may still end
+/// What `command` does to a rollout in `state`. The last command holds: what ends early may still end
 /// otherwise, or go on or back, until a failure or an abort is its end.
-pub fn effect(word: Word, state: State) -> Effect {
+pub fn effect(command: Command, state: State) -> Effect {
     use Ending::{Aborted, Failed, Interrupted, Paused};
     use State::{Absent, Halted, Halting, Rolling, RollingBack, Unrecorded};
-    match (word, state) {
+    match (command, state) {
         (_, Absent) => Effect::Absent,
 
         // Nothing is there to go on with later.
-        (Word::Pause | Word::Rollback, Unrecorded) => Effect::Halt(Aborted),
-        (Word::Pause, Rolling | RollingBack | Halting(Interrupted)) => Effect::Halt(Paused),
-        (Word::Pause, Halting(Paused) | Halted(Paused)) => Effect::Already,
-        (Word::Pause, Halting(Failed | Aborted) | Halted(Failed | Aborted | Interrupted)) => {
+        (Command::Pause | Command::Rollback, Unrecorded) => Effect::Halt(Aborted),
+        (Command::Pause, Rolling | RollingBack | Halting(Interrupted)) => Effect::Halt(Paused),
+        (Command::Pause, Halting(Paused) | Halted(Paused)) => Effect::Already,
+        (Command::Pause, Halting(Failed | Aborted) | Halted(Failed | Aborted | Interrupted)) => {
             Effect::TooLate
         }
 
-        (Word::Resume, Unrecorded | Rolling | RollingBack) => Effect::GoOn,
-        (Word::Resume, Halting(Paused) | Halted(Paused | Interrupted)) => Effect::GoOn,
-        (Word::Resume, Halting(Interrupted)) => Effect::Later,
-        (Word::Resume, Halting(Failed | Aborted) | Halted(Failed | Aborted)) => Effect::TooLate,
+        (Command::Resume, Unrecorded | Rolling | RollingBack) => Effect::GoOn,
+        (Command::Resume, Halting(Paused) | Halted(Paused | Interrupted)) => Effect::GoOn,
+        (Command::Resume, Halting(Interrupted)) => Effect::Later,
+        (Command::Resume, Halting(Failed | Aborted) | Halted(Failed | Aborted)) => Effect::TooLate,
 
-        (Word::Abort, Unrecorded | Rolling | RollingBack) => Effect::Halt(Aborted),
-        (Word::Abort, Halting(Paused | Interrupted) | Halted(Paused)) => Effect::Halt(Aborted),
-        (Word::Abort, Halting(Aborted) | Halted(Aborted)) => Effect::Already,
+        (Command::Abort, Unrecorded | Rolling | RollingBack) => Effect::Halt(Aborted),
+        (Command::Abort, Halting(Paused | Interrupted) | Halted(Paused)) => Effect::Halt(Aborted),
+        (Command::Abort, Halting(Aborted) | Halted(Aborted)) => Effect::Already,
         // What is borrowed is put back all the same.
-        (Word::Abort, Halting(Failed) | Halted(Failed | Interrupted)) => Effect::TooLate,
+        (Command::Abort, Halting(Failed) | Halted(Failed | Interrupted)) => Effect::TooLate,
 
-        (Word::Rollback, RollingBack) => Effect::Already,
-        (Word::Rollback, Halting(Interrupted)) => Effect::Later,
-        (Word::Rollback, Rolling | Halting(Failed | Paused | Aborted) | Halted(_)) => {
+        (Command::Rollback, RollingBack) => Effect::Already,
+        (Command::Rollback, Halting(Interrupted)) => Effect::Later,
+        (Command::Rollback, Rolling | Halting(Failed | Paused | Aborted) | Halted(_)) => {
             Effect::TurnBack
         }
     }
@@ -146,15 +146,15 @@ pub struct Work {
 }
 
 impl Work {
-    /// What `word` is to do here and now.
-    pub fn effect(self, word: Word) -> Effect {
+    /// What `command` is to do here and now.
+    pub fn effect(self, command: Command) -> Effect {
         let state = match self.halt {
             Some(ending) => State::Halting(ending),
             None if !self.recorded => State::Unrecorded,
             None if self.back => State::RollingBack,
             None => State::Rolling,
         };
-        match effect(word, state) {
+        match effect(command, state) {
             // Not by a process that was told to end, whatever it ends as.
             Effect::GoOn | Effect::TurnBack if self.told_to_end => Effect::Later,
             effect => effect,
@@ -165,17 +165,17 @@ impl Work {
 /// What an engine makes of a record that it finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Found {
-    /// A rollout of its own, or a word, comes next: this one has ended, or led elsewhere.
+    /// A rollout of its own, or a command, comes next: this one has ended, or led elsewhere.
     Ended,
     /// It is gone on with, the way it went.
     GoesOn,
-    /// It was ending like this, and that is finished unless a word says otherwise.
+    /// It was ending like this, and that is finished unless a command says otherwise.
     Ending(Ending),
 }
 
-/// What an engine that wants `wanted` makes of `record`, with a word of its own, if any.
-pub fn found(record: &Record, wanted: &Revision, word: Option<Word>) -> Found {
-    let resumes = word == Some(Word::Resume);
+/// What an engine that wants `wanted` makes of `record`, with a command of its own, if any.
+pub fn found(record: &Record, wanted: &Revision, command: Option<Command>) -> Found {
+    let resumes = command == Some(Command::Resume);
     if record.to != *wanted {
         return Found::Ended;
     }
@@ -188,24 +188,24 @@ pub fn found(record: &Record, wanted: &Revision, word: Option<Word>) -> Found {
     }
 }
 
-/// Whether a rollout that was carried out for `word` has ended as was asked.
-pub fn is_as_asked(word: Word, outcome: Outcome) -> bool {
-    match word {
-        Word::Pause => outcome == Outcome::Paused,
-        Word::Resume => outcome == Outcome::Succeeded,
-        Word::Abort => outcome == Outcome::Aborted,
-        Word::Rollback => outcome == Outcome::RolledBack,
+/// Whether a rollout that was carried out for `command` has ended as was asked.
+pub fn is_as_asked(command: Command, outcome: Outcome) -> bool {
+    match command {
+        Command::Pause => outcome == Outcome::Paused,
+        Command::Resume => outcome == Outcome::Succeeded,
+        Command::Abort => outcome == Outcome::Aborted,
+        Command::Rollback => outcome == Outcome::RolledBack,
     }
 }
 
-/// Whether a rollout in `state` is what `word` asks for.
-fn is_so(word: Word, state: State) -> bool {
-    match (word, state) {
-        (Word::Pause, State::Halting(ending) | State::Halted(ending)) => ending == Ending::Paused,
-        (Word::Abort, State::Halting(ending) | State::Halted(ending)) => ending == Ending::Aborted,
-        (Word::Pause | Word::Abort, _) => false,
-        (Word::Resume, state) => matches!(state, State::Rolling | State::RollingBack),
-        (Word::Rollback, state) => state == State::RollingBack,
+/// Whether a rollout in `state` is what `command` asks for.
+fn is_so(command: Command, state: State) -> bool {
+    match (command, state) {
+        (Command::Pause, State::Halting(ending) | State::Halted(ending)) => ending == Ending::Paused,
+        (Command::Abort, State::Halting(ending) | State::Halted(ending)) => ending == Ending::Aborted,
+        (Command::Pause | Command::Abort, _) => false,
+        (Command::Resume, state) => matches!(state, State::Rolling | State::RollingBack),
+        (Command::Rollback, state) => state == State::RollingBack,
     }
 }
 
@@ -218,17 +218,17 @@ pub struct Answer {
     pub as_asked: bool,
 }
 
-/// Why `word` could change nothing about the rollout of `record`, with nobody at work or with
+/// Why `command` could change nothing about the rollout of `record`, with nobody at work or with
 /// somebody. `None` where there is something to do.
-pub fn pointless(word: Word, record: Option<&Record>, held: bool) -> Option<Answer> {
+pub fn no_op(command: Command, record: Option<&Record>, held: bool) -> Option<Answer> {
     let state = State::of(record, held);
-    let effect = effect(word, state);
+    let effect = effect(command, state);
     // What an engine that has ended was about to do is done by nobody.
     if effect.changes() || (!held && state.is_under_way()) {
         return None;
     }
     let Some(record) = record else {
-        let words = format!("there is no rollout to {}", word.name());
+        let words = format!("there is no rollout to {}", command.name());
         // To say it again, once it has come true, is no mistake.
         return Some(Answer { words, as_asked: true });
     };
@@ -241,16 +241,16 @@ pub fn pointless(word: Word, record: Option<&Record>, held: bool) -> Option<Answ
                 Phase::Halting(_) => "what is borrowed is being put back, and apply begins anew",
                 _ => "apply begins anew",
             };
-            format!("rollout {id} is {status}, there is nothing to {}; {next}", word.name())
+            format!("rollout {id} is {status}, there is nothing to {}; {next}", command.name())
         }
     };
     Some(Answer { words, as_asked: effect == Effect::Already })
 }
 
-/// An id for a word, of one request only: also where a caller gives several the same name. Short,
+/// An id for a command, of one request only: also where a caller gives several the same name. Short,
 /// since the record remembers several.
-pub fn word_id(caller: &str, owner: &str, word: Word, now: Timestamp) -> String {
-    let request = [caller, owner, word.name(), &now.0.to_string()].join(" ");
+pub fn word_id(caller: &str, owner: &str, command: Command, now: Timestamp) -> String {
+    let request = [caller, owner, command.name(), &now.0.to_string()].join(" ");
     let digest = Sha256::digest(request.as_bytes());
     digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
 }
@@ -258,32 +258,32 @@ pub fn word_id(caller: &str, owner: &str, word: Word, now: Timestamp) -> String 
 /// What a caller does next.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Next {
-    /// Write the word beside the record, and look again.
-    Leave,
+    /// Write the command beside the record, and look again.
+    Send,
     /// Look again.
     Look,
     /// Nobody is at work: carry it out here.
     CarryOut,
     /// Whoever was about to begin gives no sign of life, and has recorded nothing: take its lease, so
     /// that it does nothing should it wake up, and take that off.
-    TakeOff,
+    RemoveLease,
     /// Somebody is at work and does not react.
-    Unheard(String),
+    TimedOut(String),
     /// An engine has obeyed it.
-    Heard(Answer),
+    Acknowledged(Answer),
     /// It could change nothing any more.
-    Pointless(Answer),
+    NoOp(Answer),
     /// The rollout it was for is over: its record is gone, or is another's. The fleet tells how.
     Ended,
 }
 
-/// A caller that waits for its word to be heard.
+/// A caller that waits for its command to be heard.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Waiting {
     control: Control,
-    /// The record as it was when the word was said.
+    /// The record as it was when the command was said.
     found: Option<Record>,
-    /// Whether the word is about what an engine has begun that has not written it down yet.
+    /// Whether the command is about what an engine has begun that has not written it down yet.
     by_lease: bool,
     watch: Watch,
     /// Who held the lease when it was last seen.
@@ -297,20 +297,20 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// For `word`, with `id` of its own, said by `by` about what `look` shows.
-    pub fn new(word: Word, id: String, by: String, look: &Tags) -> Self {
+    /// For `command`, with `id` of its own, said by `by` about what `look` shows.
+    pub fn new(command: Command, id: String, by: String, look: &Tags) -> Self {
         let found = Record::from_tags(look).ok().flatten();
         let is_idle = found.as_ref().is_none_or(|record| matches!(record.phase, Phase::Halted(_)));
         let lease = Lease::from_tags(look).filter(|_| is_idle);
         let by_lease = lease.is_some();
         let rollout = lease.map(|lease| lease.rollout());
         let rollout = rollout.or_else(|| found.as_ref().map(|record| record.id.clone()));
-        let control = Control { word, id, rollout: rollout.unwrap_or_default(), by };
+        let control = Control { command, id, rollout: rollout.unwrap_or_default(), by };
         let (watch, owner, living, since, judged) = Default::default();
         Self { control, found, by_lease, watch, owner, living, since, judged }
     }
 
-    /// The word.
+    /// The command.
     pub fn control(&self) -> &Control {
         &self.control
     }
@@ -327,7 +327,7 @@ impl Waiting {
 
     /// Whether nobody has reacted for as long as an engine that lives may take.
     pub fn is_out_of_patience(&self, now: Timestamp) -> bool {
-        self.since.is_some_and(|since| now.since(since) > HEARD_WITHIN)
+        self.since.is_some_and(|since| now.since(since) > ACKNOWLEDGED_WITHIN)
     }
 
     /// Judges one look.
@@ -344,22 +344,22 @@ impl Waiting {
         let nobody = matches!(claim, Claim::Take(_));
         let moves = matches!(claim, Claim::Held(_));
         if moves {
-            // From now on: it may end without a word.
+            // From now on: it may end before it acknowledges.
             (self.watch, self.living) = (Watch::default(), true);
         }
         let record = Record::from_tags(look).ok().flatten();
         if let Some(record) =
-            record.as_ref().filter(|record| record.heard.contains(&self.control.id))
+            record.as_ref().filter(|record| record.acknowledged.contains(&self.control.id))
         {
-            return Next::Heard(self.heard(record));
+            return Next::Acknowledged(self.acknowledged(record));
         }
         let is_silent =
-            nobody && lease.is_some() && self.by_lease && self.control.word != Word::Resume;
+            nobody && lease.is_some() && self.by_lease && self.control.command != Command::Resume;
         if !self.is_about(record.as_ref(), lease.as_ref().filter(|_| !nobody)) {
-            return if is_silent { Next::TakeOff } else { Next::Ended };
+            return if is_silent { Next::RemoveLease } else { Next::Ended };
         }
-        if let Some(answer) = pointless(self.control.word, record.as_ref(), !nobody) {
-            return if is_silent { Next::TakeOff } else { Next::Pointless(answer) };
+        if let Some(answer) = no_op(self.control.command, record.as_ref(), !nobody) {
+            return if is_silent { Next::RemoveLease } else { Next::NoOp(answer) };
         }
         if let Some(next) = self.follow(record.as_ref(), lease.as_ref().filter(|_| !nobody)) {
             return next;
@@ -373,20 +373,20 @@ impl Waiting {
         if self.is_out_of_patience(now)
             && let Some(owner) = self.owner.clone().filter(|_| moves)
         {
-            return Next::Unheard(owner);
+            return Next::TimedOut(owner);
         }
-        let pending = Control::pending(look);
+        let pending = Control::from_tags(look);
         let is_mine = pending.as_ref() == Some(&self.control);
-        // Somebody else's word goes first: one that is written over is never heard. One for what is over
+        // Somebody else's command goes first: one that is written over is never heard. One for what is over
         // is heard by nobody.
         let is_taken = pending.is_some_and(|pending| {
             let of_record = record.as_ref().is_some_and(|record| record.id == pending.rollout);
             let begun = |lease: &Lease| lease.has_begun(&pending.rollout, None);
             pending.id != self.control.id
                 && (of_record || lease.as_ref().is_some_and(begun))
-                && !pending.was_heard(record.as_ref())
+                && !pending.is_acknowledged(record.as_ref())
         });
-        if is_mine || is_taken { Next::Look } else { Next::Leave }
+        if is_mine || is_taken { Next::Look } else { Next::Send }
     }
 
     /// Whether what was to be carried out still is, now that the lease is taken: somebody else may
@@ -394,7 +394,7 @@ impl Waiting {
     pub fn is_to_be_carried_out(&self, look: &Tags) -> bool {
         let record = Record::from_tags(look).ok().flatten();
         record.as_ref().is_some_and(|record| self.judged.as_ref() == Some(&record.id))
-            && pointless(self.control.word, record.as_ref(), false).is_none()
+            && no_op(self.control.command, record.as_ref(), false).is_none()
     }
 
     /// Somebody else was faster to take the lease: from now on it is for him.
@@ -405,7 +405,7 @@ impl Waiting {
         }
     }
 
-    /// Whether what is there is what the word is for.
+    /// Whether what is there is what the command is for.
     fn is_about(&self, record: Option<&Record>, lease: Option<&Lease>) -> bool {
         let Some(record) = record.filter(|_| self.by_lease) else {
             let begun = |lease: &Lease| lease.has_begun(&self.control.rollout, None);
@@ -418,7 +418,7 @@ impl Waiting {
         lease.is_some() || !self.living || self.found.as_ref() != Some(record)
     }
 
-    /// The word was for what one engine was about to begin, and another one is at work: it is for that
+    /// The command was for what one engine was about to begin, and another one is at work: it is for that
     /// one too where it goes on with the rollout that was found, and not where it begins another.
     fn follow(&mut self, record: Option<&Record>, lease: Option<&Lease>) -> Option<Next> {
         let lease = lease.filter(|_| self.by_lease)?;
@@ -436,27 +436,27 @@ impl Waiting {
         }
     }
 
-    fn heard(&self, record: &Record) -> Answer {
+    fn acknowledged(&self, record: &Record) -> Answer {
         let by = self.owner.as_deref().unwrap_or("the engine at work");
         let (id, status) = (&record.id, record.status().replace('_', " "));
-        let words = format!("heard by {by}; rollout {id} is {status}");
+        let words = format!("acknowledged by {by}; rollout {id} is {status}");
         let state = State::of(Some(record), false);
-        Answer { words, as_asked: is_so(self.control.word, state) }
+        Answer { words, as_asked: is_so(self.control.command, state) }
     }
 }
 
-/// What is told of a rollout that ended before the word was seen to be heard: `begun` says whether
+/// What is told of a rollout that ended before the command was seen to be heard: `begun` says whether
 /// anything of it was recorded, `arrived` whether every instance runs what it led to.
-pub fn ended(word: Word, owner: Option<&str>, begun: bool, arrived: bool) -> Answer {
+pub fn ended(command: Command, owner: Option<&str>, begun: bool, arrived: bool) -> Answer {
     let by = owner.unwrap_or("the engine at work");
-    let (how, as_asked) = match (word, arrived) {
-        (Word::Resume, true) => ("every instance runs the new revision", true),
+    let (how, as_asked) = match (command, arrived) {
+        (Command::Resume, true) => ("every instance runs the new revision", true),
         (_, true) => ("before it could obey, every instance ran the new revision", false),
-        (Word::Resume, false) if !begun => ("nothing was begun, and apply begins it", false),
+        (Command::Resume, false) if !begun => ("nothing was begun, and apply begins it", false),
         (_, false) if !begun => ("nothing was begun, and apply begins it", true),
-        (Word::Abort, false) => ("nothing is borrowed any more", true),
-        (Word::Rollback, false) => ("no instance is left on the new revision", true),
-        (Word::Pause | Word::Resume, false) => ("there is nothing to go on with", false),
+        (Command::Abort, false) => ("nothing is borrowed any more", true),
+        (Command::Rollback, false) => ("no instance is left on the new revision", true),
+        (Command::Pause | Command::Resume, false) => ("there is nothing to go on with", false),
     };
     Answer { words: format!("{by} has ended the rollout meanwhile: {how}"), as_asked }
 }
@@ -468,16 +468,16 @@ mod tests {
     #[test]
     fn a_word_that_ends_a_rollout_never_has_it_go_on_and_none_changes_what_is_not_there() {
         for state in STATES {
-            for word in Word::ALL {
-                let effect = effect(word, state);
-                let what = format!("{word:?} {state:?}: {effect:?}");
+            for command in Command::ALL {
+                let effect = effect(command, state);
+                let what = format!("{command:?} {state:?}: {effect:?}");
                 let goes = matches!(effect, Effect::GoOn | Effect::TurnBack);
-                assert!(!goes || matches!(word, Word::Resume | Word::Rollback), "{what}");
+                assert!(!goes || matches!(command, Command::Resume | Command::Rollback), "{what}");
                 assert_eq!(effect == Effect::Absent, state == State::Absent, "{what}");
                 if let Effect::Halt(ending) = effect {
                     // What it does, it has done: said once more it changes nothing.
-                    let again = self::effect(word, State::Halting(ending));
-                    assert!(!again.changes() || word == Word::Rollback, "{what}");
+                    let again = self::effect(command, State::Halting(ending));
+                    assert!(!again.changes() || command == Command::Rollback, "{what}");
                 }
             }
         }
@@ -487,14 +487,14 @@ mod tests {
     fn what_an_engine_that_has_ended_was_about_to_do_is_not_pointless() {
         for phase in [Phase::Rolling, Phase::Halting(Ending::Failed)] {
             let record = Record { phase, ..Record::example() };
-            for word in Word::ALL {
-                assert_eq!(pointless(word, Some(&record), false), None, "{word:?} {phase:?}");
+            for command in Command::ALL {
+                assert_eq!(no_op(command, Some(&record), false), None, "{command:?} {phase:?}");
             }
         }
         let ended = Record { phase: Phase::Halted(Ending::Aborted), ..Record::example() };
-        assert!(pointless(Word::Abort, Some(&ended), false).is_some_and(|told| told.as_asked));
-        assert!(pointless(Word::Resume, Some(&ended), false).is_some_and(|told| !told.as_asked));
+        assert!(no_op(Command::Abort, Some(&ended), false).is_some_and(|told| told.as_asked));
+        assert!(no_op(Command::Resume, Some(&ended), false).is_some_and(|told| !told.as_asked));
         // Somebody who holds the lease may be about to begin another one.
-        assert_eq!(pointless(Word::Abort, Some(&ended), true), None);
+        assert_eq!(no_op(Command::Abort, Some(&ended), true), None);
     }
 }

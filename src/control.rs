@@ -1,7 +1,7 @@
-//! The control word: what somebody wants of a rollout that another process is at work on.
+//! The command: what somebody wants of a rollout that another process is at work on.
 //!
-//! It is a tag beside the record. Each word has an id, and the record names the last one that was
-//! obeyed: reads lag, and a word that was obeyed may be seen again. A word names its rollout, so
+//! It is a tag beside the record. Each command has an id, and the record names the last one that was
+//! obeyed: reads lag, and a command that was obeyed may be seen again. A command names its rollout, so
 //! that one left over never reaches the next.
 
 use rolling_provider::Tags;
@@ -15,7 +15,7 @@ use crate::record::{CONTROL, Record};
 /// What can be asked of a rollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Word {
+pub enum Command {
     /// Stop at the next safe point and wait for a decision.
     Pause,
     /// Go on from a pause or a checkpoint.
@@ -26,27 +26,27 @@ pub enum Word {
     Rollback,
 }
 
-impl Word {
-    /// Every word.
-    pub const ALL: [Word; 4] = [Word::Pause, Word::Resume, Word::Abort, Word::Rollback];
+impl Command {
+    /// Every command.
+    pub const ALL: [Command; 4] = [Command::Pause, Command::Resume, Command::Abort, Command::Rollback];
 
     /// The spelling in the tag and on the command line.
     pub fn name(self) -> &'static str {
         match self {
-            Word::Pause => "pause",
-            Word::Resume => "resume",
-            Word::Abort => "abort",
-            Word::Rollback => "rollback",
+            Command::Pause => "pause",
+            Command::Resume => "resume",
+            Command::Abort => "abort",
+            Command::Rollback => "rollback",
         }
     }
 }
 
-/// A word that somebody left.
+/// A command that somebody left.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Control {
     /// What is wanted.
-    pub word: Word,
-    /// Tells this word from an earlier one.
+    pub command: Command,
+    /// Tells this command from an earlier one.
     pub id: String,
     /// The rollout it is for.
     pub rollout: String,
@@ -55,23 +55,23 @@ pub struct Control {
 }
 
 impl Control {
-    /// The tag that holds this word.
+    /// The tag that holds this command.
     pub fn tags(&self) -> Tags {
         let line = Line::new()
-            .with("word", self.word.name())
+            .with("command", self.command.name())
             .with("id", &self.id)
             .with("rollout", &self.rollout)
             .with("by", &self.by);
         Tags::from([(CONTROL.into(), line.done())])
     }
 
-    /// The word in these tags. One that cannot be read is none: it is a wish, and holds nothing that
+    /// The command in these tags. One that cannot be read is none: it is a wish, and holds nothing that
     /// could be lost.
-    pub fn pending(tags: &Tags) -> Option<Control> {
+    pub fn from_tags(tags: &Tags) -> Option<Control> {
         let fields = Fields::parse(CONTROL, tags.get(CONTROL)?).ok()?;
-        let word = fields.text("word").ok()?;
+        let command = fields.text("command").ok()?;
         Some(Control {
-            word: Word::ALL.into_iter().find(|known| known.name() == word)?,
+            command: Command::ALL.into_iter().find(|known| known.name() == command)?,
             id: fields.text("id").ok()?.to_owned(),
             rollout: fields.text("rollout").ok()?.to_owned(),
             by: fields.optional("by").unwrap_or("somebody").to_owned(),
@@ -79,21 +79,21 @@ impl Control {
     }
 
     /// Whether `record` says that it was obeyed.
-    pub fn was_heard(&self, record: Option<&Record>) -> bool {
-        record.is_some_and(|record| record.heard.contains(&self.id))
+    pub fn is_acknowledged(&self, record: Option<&Record>) -> bool {
+        record.is_some_and(|record| record.acknowledged.contains(&self.id))
     }
 
-    /// The word in these tags that the engine which took `lease` has yet to obey: about the rollout of
+    /// The command in these tags that the engine which took `lease` has yet to obey: about the rollout of
     /// its `record`, or about what it had begun before there was one.
-    pub fn unheard(tags: &Tags, record: Option<&Record>, lease: Option<&Lease>) -> Option<Control> {
-        let control = Control::pending(tags)?;
+    pub fn pending(tags: &Tags, record: Option<&Record>, lease: Option<&Lease>) -> Option<Control> {
+        let control = Control::from_tags(tags)?;
         let is_of_record = record.is_some_and(|record| control.rollout == record.id);
         let shown = Lease::from_tags(tags);
         let is_of_lease = lease.is_some_and(|first| {
             let shown = shown.filter(|shown| shown.owner == first.owner);
             shown.is_some_and(|shown| shown.has_begun(&control.rollout, Some(first)))
         });
-        let is_news = (is_of_record || is_of_lease) && !control.was_heard(record);
+        let is_news = (is_of_record || is_of_lease) && !control.is_acknowledged(record);
         is_news.then_some(control)
     }
 }

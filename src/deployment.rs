@@ -7,9 +7,9 @@ use rolling_provider::{Fleet, ProviderError};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::control::Word;
+use crate::control::Command;
 use crate::document::{self, Diagnostic};
-use crate::engine::{Caller, Commanded, Rollout, Stop};
+use crate::engine::{Caller, ControlOutcome, Rollout, Stop};
 use crate::event::{Envelope, Outcome};
 use crate::providers::Providers;
 use crate::record::Phase;
@@ -21,19 +21,19 @@ const GIVES_UP_WITHIN: Duration = Duration::from_secs(600);
 
 /// Why a target could not be looked at.
 #[derive(Debug)]
-pub enum Looked {
+pub enum OpenError {
     /// The configuration is wrong; no cloud was asked.
     Document(Vec<Diagnostic>),
     /// What the cloud said.
     Provider(ProviderError),
 }
 
-impl Looked {
+impl OpenError {
     /// The same as findings about a configuration that stands at the root.
     pub fn into_diagnostics(self) -> Vec<Diagnostic> {
         match self {
-            Looked::Document(found) => found,
-            Looked::Provider(error) => vec![Diagnostic::from_provider(&error, "", "")],
+            OpenError::Document(found) => found,
+            OpenError::Provider(error) => vec![Diagnostic::from_provider(&error, "", "")],
         }
     }
 }
@@ -46,9 +46,9 @@ pub async fn look(
     providers: &Providers,
     config: &Value,
     caller: &Caller,
-) -> Result<Rollout, Looked> {
+) -> Result<Rollout, OpenError> {
     let (fleet, spec) = open(providers, config).await?;
-    Rollout::look_up(fleet, spec, caller).await.map_err(Looked::Provider)
+    Rollout::look_up(fleet, spec, caller).await.map_err(OpenError::Provider)
 }
 
 /// Looks at the target of `config`, to plan or begin a rollout.
@@ -59,17 +59,17 @@ pub async fn prepare(
     providers: &Providers,
     config: &Value,
     caller: &Caller,
-) -> Result<Rollout, Looked> {
+) -> Result<Rollout, OpenError> {
     let (fleet, spec) = open(providers, config).await?;
-    Rollout::prepare(fleet, spec, caller).await.map_err(Looked::Provider)
+    Rollout::prepare(fleet, spec, caller).await.map_err(OpenError::Provider)
 }
 
 async fn open(
     providers: &Providers,
     config: &Value,
-) -> Result<(Arc<dyn Fleet>, RollingDeployment), Looked> {
-    let (config, spec) = document::deployment(config, "").map_err(Looked::Document)?;
-    let fleet = providers.open(&config).await.map_err(Looked::Provider)?;
+) -> Result<(Arc<dyn Fleet>, RollingDeployment), OpenError> {
+    let (config, spec) = document::deployment(config, "").map_err(OpenError::Document)?;
+    let fleet = providers.open(&config).await.map_err(OpenError::Provider)?;
     Ok((fleet, spec))
 }
 
@@ -84,14 +84,14 @@ pub fn lookable(config: &Value) -> Value {
 
 /// What became of the end of a deployment.
 #[derive(Debug)]
-pub enum Ended {
+pub enum DeleteOutcome {
     /// Nothing of it is left on the target. No instance was touched that a rollout in progress
     /// had not chosen.
     Gone,
     /// An engine is at work and does not react.
-    Unheard(String),
+    TimedOut(String),
     /// An engine was told to abort and has not reacted yet.
-    Left(String),
+    AbortSent(String),
     /// Another engine has taken the target over.
     Locked(String),
 }
@@ -106,27 +106,27 @@ pub async fn end(
     caller: &Caller,
     stop: watch::Receiver<Stop>,
     emit: &mut (dyn FnMut(Envelope) + Send),
-) -> Result<Ended, Looked> {
+) -> Result<DeleteOutcome, OpenError> {
     let rollout = look(providers, config, caller).await?;
     // One that an earlier configuration has begun would go on with nobody to look after it.
     if let Some(words) = rollout.is_refreshed_otherwise() {
-        return Ok(Ended::Locked(words));
+        return Ok(DeleteOutcome::Locked(words));
     }
     if rollout.under_way().is_some() {
-        let done = rollout.command(Word::Abort, stop.clone(), emit).await;
-        match done.map_err(Looked::Provider)? {
-            Commanded::Unheard(owner) => return Ok(Ended::Unheard(owner)),
-            Commanded::Left(owner) => return Ok(Ended::Left(owner)),
-            Commanded::Ran(report) if report.outcome == Outcome::Locked => {
-                return Ok(Ended::Locked(report.reason.clone().unwrap_or_default()));
+        let done = rollout.command(Command::Abort, stop.clone(), emit).await;
+        match done.map_err(OpenError::Provider)? {
+            ControlOutcome::TimedOut(owner) => return Ok(DeleteOutcome::TimedOut(owner)),
+            ControlOutcome::Sent(owner) => return Ok(DeleteOutcome::AbortSent(owner)),
+            ControlOutcome::RanHere(report) if report.outcome == Outcome::Locked => {
+                return Ok(DeleteOutcome::Locked(report.reason.clone().unwrap_or_default()));
             }
-            Commanded::Ran(report) if report.refresh.as_ref().is_some_and(|it| it.goes_on) => {
-                return Ok(Ended::Locked(report.reason.clone().unwrap_or_default()));
+            ControlOutcome::RanHere(report) if report.refresh.as_ref().is_some_and(|it| it.goes_on) => {
+                return Ok(DeleteOutcome::Locked(report.reason.clone().unwrap_or_default()));
             }
-            Commanded::Ran(_) | Commanded::Idle(_) | Commanded::Heard(..) => {}
+            ControlOutcome::RanHere(_) | ControlOutcome::NoOp(_) | ControlOutcome::Acknowledged(..) => {}
         }
     }
-    forget(providers, config, caller, stop).await.map(|()| Ended::Gone)
+    forget(providers, config, caller, stop).await.map(|()| DeleteOutcome::Gone)
 }
 
 /// Removes the record once its rollout has ended.
@@ -135,11 +135,11 @@ async fn forget(
     config: &Value,
     caller: &Caller,
     mut stop: watch::Receiver<Stop>,
-) -> Result<(), Looked> {
+) -> Result<(), OpenError> {
     let mut rollout = look(providers, config, caller).await?;
     let clock = rollout.clock();
     let limit = clock.now() + GIVES_UP_WITHIN;
-    // The engine that heard the word is still putting things back.
+    // The engine that heard the command is still putting things back.
     while rollout.record().is_some_and(|record| matches!(record.phase, Phase::Halting(_)))
         && clock.now() < limit
         && *stop.borrow() == Stop::No
@@ -148,7 +148,7 @@ async fn forget(
             () = clock.sleep(Duration::from_secs(1)) => {}
             () = stopped(&mut stop) => {}
         }
-        rollout.look_again().await.map_err(Looked::Provider)?;
+        rollout.look_again().await.map_err(OpenError::Provider)?;
     }
     loop {
         match rollout.forget().await {
@@ -156,9 +156,9 @@ async fn forget(
             Err(error) if error.is_retryable() && clock.now() < limit => {
                 tracing::warn!(%error, "cannot remove the record yet");
                 clock.sleep(Duration::from_secs(1)).await;
-                rollout.look_again().await.map_err(Looked::Provider)?;
+                rollout.look_again().await.map_err(OpenError::Provider)?;
             }
-            done => return done.map_err(Looked::Provider),
+            done => return done.map_err(OpenError::Provider),
         }
     }
 }

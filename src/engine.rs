@@ -15,7 +15,7 @@ mod look;
 mod refresh;
 mod report;
 
-pub use command::Commanded;
+pub use command::ControlOutcome;
 pub use refresh::UnderWay;
 
 use rolling_provider::{
@@ -29,7 +29,7 @@ use self::gate::Asking;
 use self::hold::{Hold, Kept};
 use self::report::{Emitter, Shown};
 use crate::command::Waiting;
-use crate::control::{Control, Word};
+use crate::control::{Control, Command};
 use crate::event::{Envelope, Event, Outcome, Report};
 use crate::lease::Lease;
 use crate::ownership::{LATE, Moment};
@@ -104,7 +104,7 @@ pub struct Rollout {
     looked: Moment,
     progress: Progress,
     /// What this process itself wants of a rollout found on the target.
-    word: Option<Control>,
+    command: Option<Control>,
     hold: Hold,
     asking: Asking,
     /// What is known of plans that broke a promise.
@@ -157,7 +157,7 @@ impl Rollout {
             progress: Progress::new(caller.rollout_id.as_str(), look.at),
             look: Observation { at: look.at, ..Observation::default() },
             looked,
-            word: None,
+            command: None,
             hold: Hold::new(&caller.owner, fleet.guards_record()),
             asking: Asking::default(),
             condemned: judge::Condemned::default(),
@@ -196,8 +196,8 @@ impl Rollout {
 
     /// What [`Rollout::run`] would do now.
     pub fn preview(&self) -> Preview {
-        let asked = self.word.as_ref().map(|word| word.word);
-        let back = self.record().filter(|_| asked == Some(Word::Rollback));
+        let asked = self.command.as_ref().map(|command| command.command);
+        let back = self.record().filter(|_| asked == Some(Command::Rollback));
         let back = back.and_then(|record| record.completed.clone());
         // Who asks for a rollback is shown where it leads, not where it comes from.
         let target = back.map(|revision| Target { revision, ..self.target.clone() });
@@ -346,7 +346,7 @@ impl Rollout {
             }
             Err(reason) => {
                 self.progress.halt = Some(Halt::failed(reason, self.clock.now()));
-                // A word that waits is for whoever goes on.
+                // A command that waits is for whoever goes on.
                 self.take_off([LEASE]).await;
                 return Outcome::Failed;
             }

@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn another_lease_none_and_another_record_are_believed_once_a_later_look_says_so() {
         let record = Record::example();
-        let theirs = Record { heard: vec!["word".into()], ..record.clone() };
+        let theirs = Record { acknowledged: vec!["word".into()], ..record.clone() };
         for shown in [
             tags(&lease("other"), Some(&record)),
             Record::example().tags(),
@@ -323,7 +323,7 @@ mod tests {
     #[test]
     fn a_look_that_is_late_shows_what_this_engine_has_left_before_and_costs_a_moment_only() {
         let record = Record::example();
-        let next = Record { heard: vec!["word".into()], ..record.clone() };
+        let next = Record { acknowledged: vec!["word".into()], ..record.clone() };
         let mut own = owning(false, Some(&record));
         own.did(&Action::WriteRecord { tags: next.tags() }, true, at(110).now);
         let before = tags(&lease("me"), Some(&record));

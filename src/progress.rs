@@ -44,7 +44,7 @@ pub use self::sizes::LOOKS_LAG;
 use self::sizes::Sizes;
 use self::written::Written;
 use crate::command::{Effect, Work};
-use crate::control::{Control, Word};
+use crate::control::{Control, Command};
 use crate::lease::Lease;
 use crate::plan::shift;
 use crate::record::{Ending, Phase, ROLLOUT, Record};
@@ -286,7 +286,7 @@ impl Progress {
         self.missing.take_in(&came, empty as usize, now);
         self.note_launches(target, look, &arrived);
         let (record, lease) = (self.record.as_ref(), self.lease.as_ref());
-        self.control = Control::unheard(&look.record, record, lease);
+        self.control = Control::pending(&look.record, record, lease);
         self.observed_once = true;
     }
 
@@ -313,7 +313,7 @@ impl Progress {
         (self.record, self.unsure_record) = (Some(record), None);
         // What it says it has heard is obeyed.
         if let (Some(record), Some(control)) = (&self.record, &self.control)
-            && record.heard.contains(&control.id)
+            && record.acknowledged.contains(&control.id)
         {
             self.control = None;
         }
@@ -394,8 +394,8 @@ impl Progress {
         self.refused.clear();
     }
 
-    /// What `word` is to do here and now, by the table of [`crate::command`].
-    pub fn effect(&self, word: Word) -> Effect {
+    /// What `command` is to do here and now, by the table of [`crate::command`].
+    pub fn effect(&self, command: Command) -> Effect {
         let halt = self.halt.as_ref();
         let work = Work {
             recorded: self.record.is_some(),
@@ -403,7 +403,7 @@ impl Progress {
             halt: halt.map(|halt| halt.ending),
             told_to_end: halt.is_some_and(|halt| halt.until.is_some()),
         };
-        work.effect(word)
+        work.effect(command)
     }
 
     /// The record, where it is of what this engine does now and not of what came before.

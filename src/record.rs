@@ -38,7 +38,7 @@ const RECORD: [&str; 5] = [ROLLOUT, PROGRESS, BORROWED, COMPLETED, REASON];
 /// Every tag that a rollout may leave on its target.
 pub const KEYS: [&str; 7] = [ROLLOUT, PROGRESS, BORROWED, COMPLETED, REASON, LEASE, CONTROL];
 
-/// How many obeyed words a record remembers: reads lag, and the one before the last may be seen
+/// How many obeyed commands a record remembers: reads lag, and the one before the last may be seen
 /// again.
 const WORDS: usize = 4;
 
@@ -91,8 +91,8 @@ pub struct Record {
     pub paused: Duration,
     /// Since when it is paused; while it is not, when it was last resumed.
     pub turned: Option<Timestamp>,
-    /// The latest words of [`crate::control`] that were obeyed, oldest first.
-    pub heard: Vec<String>,
+    /// The latest commands of [`crate::control`] that were obeyed, oldest first.
+    pub acknowledged: Vec<String>,
     /// Whether all instances are marked that are of the fleet: then no other is. Only of plain
     /// instances.
     pub owned: bool,
@@ -215,7 +215,7 @@ impl Record {
         fields::plain(text)
     }
 
-    /// How far it is, in a word.
+    /// How far it is, in one word.
     pub fn status(&self) -> &'static str {
         match self.phase {
             Phase::Rolling if self.turned_back => "rolling_back",
@@ -223,14 +223,14 @@ impl Record {
         }
     }
 
-    /// The words that are obeyed once `control` is.
-    pub fn hearing(&self, control: Option<&Control>) -> Vec<String> {
-        let mut heard = self.heard.clone();
-        if let Some(control) = control.filter(|control| !heard.contains(&control.id)) {
-            heard.push(control.id.clone());
+    /// The commands that are obeyed once `control` is.
+    pub fn acknowledge(&self, control: Option<&Control>) -> Vec<String> {
+        let mut acknowledged = self.acknowledged.clone();
+        if let Some(control) = control.filter(|control| !acknowledged.contains(&control.id)) {
+            acknowledged.push(control.id.clone());
         }
-        heard.drain(..heard.len().saturating_sub(WORDS));
-        heard
+        acknowledged.drain(..acknowledged.len().saturating_sub(WORDS));
+        acknowledged
     }
 
     /// The tags that hold this record, always the same keys: a tag that is left out would stay as
@@ -257,7 +257,7 @@ impl Record {
             .with("checkpoints", self.checkpoints_passed)
             .with("paused", self.paused.as_millis())
             .with_some("turned", self.turned.map(|at| at.0))
-            .with_some("heard", (!self.heard.is_empty()).then(|| self.heard.join("+")));
+            .with_some("acknowledged", (!self.acknowledged.is_empty()).then(|| self.acknowledged.join("+")));
         let names: Vec<&str> = self.borrowed.suspended.iter().map(String::as_str).collect();
         let borrowed = Line::new()
             .with_some("template", self.borrowed.template.as_ref().map(encode))
@@ -292,7 +292,7 @@ impl Record {
         let (progress, borrowed) = (other(PROGRESS)?, other(BORROWED)?);
         let phase = progress.text("phase")?;
         let known = Phase::ALL.into_iter().find(|known| known.name() == phase);
-        let heard = progress.optional("heard").into_iter().flat_map(|ids| ids.split('+'));
+        let acknowledged = progress.optional("acknowledged").into_iter().flat_map(|ids| ids.split('+'));
         let reason = tags.get(REASON).filter(|reason| !reason.is_empty());
         Ok(Some(Record {
             id: rollout.text("id")?.to_owned(),
@@ -317,7 +317,7 @@ impl Record {
             checkpoints_passed: progress.number("checkpoints")?,
             paused: Duration::from_millis(progress.number("paused")?),
             turned: progress.optional_number("turned")?.map(Timestamp),
-            heard: heard.map(str::to_owned).collect(),
+            acknowledged: acknowledged.map(str::to_owned).collect(),
             promoted: borrowed.optional("promoted").is_some(),
             borrowed: Borrowed::parse(&borrowed)?,
             completed: tags.get(COMPLETED).map(|value| decode(value)),
@@ -381,7 +381,7 @@ impl Record {
             checkpoints_passed: 10,
             paused: Duration::from_secs(1_000_000),
             turned: Some(Timestamp(1_800_000_000_000)),
-            heard: ["01234567", "12345678", "23456789", "3456789a"].map(String::from).into(),
+            acknowledged: ["01234567", "12345678", "23456789", "3456789a"].map(String::from).into(),
             owned: true,
             promoted: true,
             started: Timestamp(1_800_000_000_000),
@@ -424,7 +424,7 @@ mod tests {
             last_failed: None,
             last_kept: None,
             turned: None,
-            heard: Vec::new(),
+            acknowledged: Vec::new(),
             completed: None,
             reason: None,
             borrowed: Borrowed::default(),

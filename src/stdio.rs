@@ -272,12 +272,12 @@ impl Server {
     /// Hands a request that asks a cloud to a worker.
     fn start(&mut self, id: Value, method: &str, params: Value) {
         let Some(session) = &self.session else { return };
-        // A word is heard whatever else is at work: it may be what ends that.
+        // A command is heard whatever else is at work: it may be what ends that.
         if self.in_flight.len() >= MAX_IN_FLIGHT && method != "resource.control" {
             let words = format!("{MAX_IN_FLIGHT} requests are in flight; wait for an answer");
             return self.answer(&id, Err(RpcError::new(code::BUSY, words)));
         }
-        // One operation a target at a time; looking is always allowed, and so is a word to the
+        // One operation a target at a time; looking is always allowed, and so is a command to the
         // operation at work.
         let mut target = methods::target_key(method, &params);
         if let Some(key) = &target

@@ -1,4 +1,4 @@
-//! What ends an operation early: somebody's word, a deadline, or nobody waiting for it any more.
+//! What ends an operation early: somebody's command, a deadline, or nobody waiting for it any more.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::coerce::coerce;
-use crate::control::Word;
+use crate::control::Command;
 use crate::document::config::{ProviderConfig, RollingDeploymentConfig};
 use crate::document::{self, Diagnostic};
 use crate::spec::RollingDeployment;
@@ -11,20 +11,20 @@ use crate::spec::RollingDeployment;
 /// Where the provider's configuration stands in a task.
 pub const PROVIDER: &str = "/provider";
 
-/// The states that a task can ask for. All but the first are a word to a rollout under way.
-const STATES: [(&str, Option<Word>); 5] = [
+/// The states that a task can ask for. All but the first are a command to a rollout under way.
+const STATES: [(&str, Option<Command>); 5] = [
     ("present", None),
-    ("paused", Some(Word::Pause)),
-    ("resumed", Some(Word::Resume)),
-    ("rolled_back", Some(Word::Rollback)),
-    ("aborted", Some(Word::Abort)),
+    ("paused", Some(Command::Pause)),
+    ("resumed", Some(Command::Resume)),
+    ("rolled_back", Some(Command::Rollback)),
+    ("aborted", Some(Command::Abort)),
 ];
 
 /// A checked task.
 #[derive(Clone, Debug)]
 pub struct Task {
     /// What is wanted of a rollout under way; `None` to roll.
-    pub word: Option<Word>,
+    pub command: Option<Command>,
     /// How the clouds are reached.
     pub provider: ProviderConfig,
     /// The deployment as the task says it.
@@ -103,11 +103,11 @@ pub fn read(given: &Map<String, Value>) -> Result<Task, Vec<Diagnostic>> {
     let provider = take("provider").unwrap_or_else(|| json!({}));
     let state = take("state");
     let state = state.as_ref().and_then(Value::as_str);
-    let word = STATES.into_iter().find(|(name, _)| Some(*name) == state);
+    let command = STATES.into_iter().find(|(name, _)| Some(*name) == state);
     let provider = document::provider(&provider, PROVIDER)?;
     let (config, spec) = document::deployment(&deployment, "")?;
-    let word = word.and_then(|(_, word)| word);
-    Ok(Task { word, provider, config, spec, arguments, mode: mode(given) })
+    let command = command.and_then(|(_, command)| command);
+    Ok(Task { command, provider, config, spec, arguments, mode: mode(given) })
 }
 
 fn mode(given: &Map<String, Value>) -> Mode {
@@ -161,16 +161,16 @@ mod tests {
     fn a_task_is_a_deployment_a_provider_and_a_state() {
         let task = read(&given(&json!({ "provider": { "simulator": { "speed": "500" } } })));
         let task = task.expect("a task");
-        assert_eq!(task.word, None);
+        assert_eq!(task.command, None);
         assert_eq!(task.config.batch_size, Some(30));
         assert_eq!(task.provider.simulator.and_then(|simulator| simulator.speed), Some(500.0));
-        for (state, word) in STATES {
+        for (state, command) in STATES {
             let task = read(&given(&json!({ "state": state }))).expect("a task");
-            assert_eq!(task.word, word, "{state}");
+            assert_eq!(task.command, command, "{state}");
         }
         // Left out, as `default(omit)` and a null in YAML mean it.
         let task = read(&given(&json!({ "state": null, "provider": null, "health": null })));
-        assert_eq!(task.expect("a task").word, None);
+        assert_eq!(task.expect("a task").command, None);
     }
 
     #[test]

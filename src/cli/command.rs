@@ -9,14 +9,14 @@ use super::apply::{exit_code, listen, shower};
 use super::{
     Edge, FAILED, Input, Output, Purpose, follow, prepare_all, print_json, refuse, say, text,
 };
-use crate::control::Word;
+use crate::control::Command;
 use crate::document::{Diagnostic, PROVIDER};
-use crate::engine::Commanded;
+use crate::engine::ControlOutcome;
 
 /// Exits with 0 where what was asked for is so. Else what was carried out here exits as `apply` does,
-/// and a word that changed nothing with 1. With what becomes of the rollout exits the engine at work.
-pub(super) async fn command(word: Word, input: &Input, edge: &Edge) -> u8 {
-    if word == Word::Resume
+/// and a command that changed nothing with 1. With what becomes of the rollout exits the engine at work.
+pub(super) async fn command(command: Command, input: &Input, edge: &Edge) -> u8 {
+    if command == Command::Resume
         && let Some(found) = follow::lacks(&input.file, edge)
     {
         return refuse(input, &[found]);
@@ -30,22 +30,22 @@ pub(super) async fn command(word: Word, input: &Input, edge: &Edge) -> u8 {
     for (resource, rollout) in prepared {
         let name = &resource.name;
         let mut show = shower(input, name, &rollout);
-        let done = rollout.command(word, stop.clone(), &mut |envelope| show(&envelope)).await;
+        let done = rollout.command(command, stop.clone(), &mut |envelope| show(&envelope)).await;
         drop(show);
         let commanded = match done {
             Ok(commanded) => commanded,
             Err(error) => {
-                // The word is for the others, too.
+                // The command is for the others, too.
                 let found = Diagnostic::from_provider(&error, &resource.pointer, PROVIDER);
                 code = code.max(refuse(input, &[found]));
                 continue;
             }
         };
-        let as_asked = commanded.is_as_asked(word);
+        let as_asked = commanded.is_as_asked(command);
         let (words, ended) = match &commanded {
-            Commanded::Ran(report) => (text::report(name, report), exit_code(report.outcome)),
+            ControlOutcome::RanHere(report) => (text::report(name, report), exit_code(report.outcome)),
             other => {
-                let told = other.answer(word).map(|answer| answer.words);
+                let told = other.answer(command).map(|answer| answer.words);
                 (format!("{name}: {}", told.unwrap_or_default()), FAILED)
             }
         };
@@ -58,7 +58,7 @@ pub(super) async fn command(word: Word, input: &Input, edge: &Edge) -> u8 {
             Output::Text => say(&mut io::stdout(), &words),
             Output::Json => {
                 let object = json!({
-                    "resource": name, "word": word, "said": words, "as_asked": as_asked,
+                    "resource": name, "command": command, "said": words, "as_asked": as_asked,
                 });
                 print_json(&object);
             }

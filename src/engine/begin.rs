@@ -6,7 +6,7 @@ use rolling_provider::{ErrorKind, ProviderError};
 
 use super::Rollout;
 use super::look::patiently;
-use crate::control::Word;
+use crate::control::Command;
 use crate::plan;
 use crate::record::{Ending, Phase, ways};
 use crate::refresh::{self, Next};
@@ -30,7 +30,7 @@ impl Rollout {
             };
         }
         // Back it goes without what is gone.
-        let goes_back = self.word.as_ref().is_some_and(|word| word.word == Word::Rollback);
+        let goes_back = self.command.as_ref().is_some_and(|command| command.command == Command::Rollback);
         if let Some(hindrance) = self.target.hindrances.first().filter(|_| !goes_back) {
             return Err(hindrance.clone());
         }
@@ -39,7 +39,7 @@ impl Rollout {
         if !plan::is_converged(&self.input(self.look.at)) && !self.waits_for_a_word() {
             let is_under_way = self.record().is_some_and(|record| !record.is_over());
             // Who goes back after a failure does so with what the failure has left.
-            let begins = !is_under_way && self.word.is_none();
+            let begins = !is_under_way && self.command.is_none();
             self.ask_whether_it_may(begins).await?;
         }
         self.refuse_shifted_requests()
@@ -47,7 +47,7 @@ impl Rollout {
 
     /// Whether it is paused, and to run it again changes nothing.
     pub fn waits_for_a_word(&self) -> bool {
-        self.word.is_none()
+        self.command.is_none()
             && self.record().is_some_and(|record| {
                 record.phase == Phase::Halted(Ending::Paused) && record.to == self.wanted
             })

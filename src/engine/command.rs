@@ -1,4 +1,4 @@
-//! What one process wants of a rollout that another is, or was, at work on. What a word does is
+//! What one process wants of a rollout that another is, or was, at work on. What a command does is
 //! decided in [`crate::command`].
 
 use std::time::Duration;
@@ -10,64 +10,64 @@ use super::look::patiently;
 use super::report::Emitter;
 use super::{Rollout, Stop};
 use crate::command::{self, Answer, Next, Waiting, word_id};
-use crate::control::{Control, Word};
+use crate::control::{Control, Command};
 use crate::event::{Envelope, Report};
 use crate::lease::is_fresh;
 use crate::plan;
 use crate::record::{CONTROL, KEYS, Record};
 
-/// How often is looked whether the word was heard.
+/// How often is looked whether the command was heard.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What became of a word.
+/// What became of a command.
 #[derive(Debug)]
-pub enum Commanded {
+pub enum ControlOutcome {
     /// There was nothing it could change.
-    Idle(Answer),
+    NoOp(Answer),
     /// The engine at work has obeyed, or has ended: who, what is told, and the record as it then stood.
-    Heard(String, Answer, Option<Box<Record>>),
+    Acknowledged(String, Answer, Option<Box<Record>>),
     /// Nobody was at work, so it was carried out here.
-    Ran(Box<Report>),
+    RanHere(Box<Report>),
     /// An engine is at work and did not react.
-    Unheard(String),
-    /// The word is left for whoever holds the lease, and somebody wanted to wait no longer.
-    Left(String),
+    TimedOut(String),
+    /// The command is left for whoever holds the lease, and somebody wanted to wait no longer.
+    Sent(String),
 }
 
-/// What came of waiting for a word to be heard.
-enum Heard {
+/// What came of waiting for a command to be heard.
+enum WaitResult {
     /// Whoever said it can be told.
-    Told(Commanded),
+    Answered(ControlOutcome),
     /// Nobody lives to hear it.
-    ByNobody,
+    NobodyAtWork,
     /// Nobody has recorded what it is about, and whoever was about to is silent.
-    NotYet,
+    TryAgain,
 }
 
-impl Commanded {
-    /// What whoever said `word` is told, and whether that is what was asked for. `None` of what was
+impl ControlOutcome {
+    /// What whoever said `command` is told, and whether that is what was asked for. `None` of what was
     /// carried out here: the report tells.
-    pub fn answer(&self, word: Word) -> Option<Answer> {
+    pub fn answer(&self, command: Command) -> Option<Answer> {
         let answer = |words| Some(Answer { words, as_asked: false });
         match self {
-            Commanded::Idle(told) | Commanded::Heard(_, told, _) => Some(told.clone()),
-            Commanded::Ran(_) => None,
-            Commanded::Unheard(owner) => {
+            ControlOutcome::NoOp(told) | ControlOutcome::Acknowledged(_, told, _) => Some(told.clone()),
+            ControlOutcome::RanHere(_) => None,
+            ControlOutcome::TimedOut(owner) => {
                 answer(format!("{owner} is at work and does not react; try again"))
             }
-            Commanded::Left(owner) => answer(format!(
-                "the word {} is left for {owner}, which has not reacted yet; the status tells \
+            ControlOutcome::Sent(owner) => answer(format!(
+                "the command {} is left for {owner}, which has not reacted yet; the status tells \
                  whether it has",
-                word.name()
+                command.name()
             )),
         }
     }
 
     /// Whether what was asked for has been done.
-    pub fn is_as_asked(&self, word: Word) -> bool {
+    pub fn is_as_asked(&self, command: Command) -> bool {
         match self {
-            Commanded::Ran(report) => command::is_as_asked(word, report.outcome),
-            other => other.answer(word).is_some_and(|answer| answer.as_asked),
+            ControlOutcome::RanHere(report) => command::is_as_asked(command, report.outcome),
+            other => other.answer(command).is_some_and(|answer| answer.as_asked),
         }
     }
 }
@@ -92,46 +92,46 @@ impl Rollout {
         Ok(())
     }
 
-    /// Why `word` could change nothing about what is on the target, if so.
-    pub fn idle(&self, word: Word) -> Option<Answer> {
+    /// Why `command` could change nothing about what is on the target, if so.
+    pub fn idle(&self, command: Command) -> Option<Answer> {
         if self.refreshes() {
-            return self.idle_refresh(word);
+            return self.idle_refresh(command);
         }
-        command::pointless(word, record_of(self), self.lease().is_some())
+        command::no_op(command, record_of(self), self.lease().is_some())
     }
 
-    /// Has the engine at work obey `word`; where none is, carries it out. Where several begin to, all
-    /// but one leave the word with that one.
+    /// Has the engine at work obey `command`; where none is, carries it out. Where several begin to, all
+    /// but one leave the command with that one.
     ///
     /// # Errors
-    /// What the cloud said while the word was left for another engine; what keeps the rollout from
+    /// What the cloud said while the command was left for another engine; what keeps the rollout from
     /// being gone on with here.
     pub async fn command(
         mut self,
-        word: Word,
+        command: Command,
         mut stop: watch::Receiver<Stop>,
         emit: &mut (dyn FnMut(Envelope) + Send),
-    ) -> Result<Commanded, ProviderError> {
+    ) -> Result<ControlOutcome, ProviderError> {
         if self.refreshes() {
-            return self.command_refresh(word, stop, emit).await;
+            return self.command_refresh(command, stop, emit).await;
         }
-        if let Some(answer) = self.idle(word) {
+        if let Some(answer) = self.idle(command) {
             // Who cannot know that it has ended would take its lease for a rollout under way.
-            if word != Word::Resume && self.ended_owner().is_some() {
+            if command != Command::Resume && self.ended_owner().is_some() {
                 let mut emit = Emitter::new(&self.caller.rollout_id, emit);
                 self.take_lease_off(&mut stop, &mut emit).await?;
             }
-            return Ok(Commanded::Idle(answer));
+            return Ok(ControlOutcome::NoOp(answer));
         }
         let owner = self.caller.owner.clone();
-        let id = word_id(&self.caller.rollout_id, &owner, word, self.clock.wall());
-        let mut waiting = Waiting::new(word, id, owner, &self.look.record);
+        let id = word_id(&self.caller.rollout_id, &owner, command, self.clock.wall());
+        let mut waiting = Waiting::new(command, id, owner, &self.look.record);
         let mut emit = Emitter::new(&self.caller.rollout_id, emit);
         loop {
-            match self.wait_to_be_heard(&mut waiting, &mut stop).await? {
-                Heard::Told(commanded) => return Ok(commanded),
-                Heard::ByNobody => {}
-                Heard::NotYet => {
+            match self.wait_for_acknowledgement(&mut waiting, &mut stop).await? {
+                WaitResult::Answered(commanded) => return Ok(commanded),
+                WaitResult::NobodyAtWork => {}
+                WaitResult::TryAgain => {
                     self.take_lease_off(&mut stop, &mut emit).await?;
                     waiting.lost_a_race();
                     continue;
@@ -139,18 +139,18 @@ impl Rollout {
             }
             self.take_over(&waiting).await?;
             if let Some(report) = self.run_unless_late(&waiting, &mut stop, &mut emit).await {
-                return Ok(Commanded::Ran(Box::new(report)));
+                return Ok(ControlOutcome::RanHere(Box::new(report)));
             }
             waiting.lost_a_race();
         }
     }
 
-    /// Leaves the word on the target while somebody holds the lease, and waits until it was heard.
-    async fn wait_to_be_heard(
+    /// Leaves the command on the target while somebody holds the lease, and waits until it was heard.
+    async fn wait_for_acknowledgement(
         &mut self,
         waiting: &mut Waiting,
         stop: &mut watch::Receiver<Stop>,
-    ) -> Result<Heard, ProviderError> {
+    ) -> Result<WaitResult, ProviderError> {
         let mut to = self.wanted.clone();
         if !is_fresh(self.look.at, self.clock.now()) {
             self.look_for_command().await?;
@@ -162,26 +162,26 @@ impl Rollout {
             let next = waiting.judge(&self.look.record, me, is_gone, self.clock.now());
             let by = waiting.owner().unwrap_or_default().to_owned();
             match next {
-                Next::CarryOut => return Ok(Heard::ByNobody),
-                Next::TakeOff => return Ok(Heard::NotYet),
-                Next::Heard(answer) => {
-                    return Ok(Heard::Told(Commanded::Heard(by, answer, record.map(Box::new))));
+                Next::CarryOut => return Ok(WaitResult::NobodyAtWork),
+                Next::RemoveLease => return Ok(WaitResult::TryAgain),
+                Next::Acknowledged(answer) => {
+                    return Ok(WaitResult::Answered(ControlOutcome::Acknowledged(by, answer, record.map(Box::new))));
                 }
-                Next::Pointless(answer) => {
+                Next::NoOp(answer) => {
                     self.withdraw(waiting).await;
-                    return Ok(Heard::Told(Commanded::Idle(answer)));
+                    return Ok(WaitResult::Answered(ControlOutcome::NoOp(answer)));
                 }
                 Next::Ended => {
                     self.withdraw(waiting).await;
                     let live = self.look.instances.values().filter(|i| i.lifecycle.is_live());
                     let arrived = live.map(|i| i.revision.as_ref()).all(|it| it == Some(&to));
-                    let word = waiting.control().word;
+                    let command = waiting.control().command;
                     let answer =
-                        command::ended(word, waiting.owner(), waiting.has_begun(), arrived);
-                    return Ok(Heard::Told(Commanded::Heard(by, answer, record.map(Box::new))));
+                        command::ended(command, waiting.owner(), waiting.has_begun(), arrived);
+                    return Ok(WaitResult::Answered(ControlOutcome::Acknowledged(by, answer, record.map(Box::new))));
                 }
-                Next::Unheard(owner) => return Ok(Heard::Told(Commanded::Unheard(owner))),
-                Next::Leave => {
+                Next::TimedOut(owner) => return Ok(WaitResult::Answered(ControlOutcome::TimedOut(owner))),
+                Next::Send => {
                     let tags = waiting.control().tags();
                     match self.fleet.act(&Action::WriteRecord { tags }).await {
                         Ok(_) => {}
@@ -200,7 +200,7 @@ impl Rollout {
             self.pause(LOOK_EVERY, stop).await;
             self.look_for_command().await?;
             if *stop.borrow() != Stop::No {
-                return Ok(Heard::Told(Commanded::Left(by)));
+                return Ok(WaitResult::Answered(ControlOutcome::Sent(by)));
             }
         }
     }
@@ -226,14 +226,14 @@ impl Rollout {
         Ok(())
     }
 
-    /// Takes the word off the target again that nobody is to hear any more. Should that fail, it names
+    /// Takes the command off the target again that nobody is to hear any more. Should that fail, it names
     /// a rollout that is over, or is acknowledged by the engine at work.
     async fn withdraw(&self, waiting: &Waiting) {
-        let pending = Control::pending(&self.look.record);
+        let pending = Control::from_tags(&self.look.record);
         if pending.is_some_and(|pending| pending.id == waiting.control().id) {
             let keys = [CONTROL.to_owned()].into();
             if let Err(error) = self.fleet.act(&Action::EraseRecord { keys }).await {
-                tracing::debug!(%error, "cannot take the word off");
+                tracing::debug!(%error, "cannot delete the command's tag");
             }
         }
     }
@@ -242,12 +242,12 @@ impl Rollout {
     async fn take_over(&mut self, waiting: &Waiting) -> Result<(), ProviderError> {
         let record = Record::from_tags(&self.look.record).ok().flatten();
         self.wanted = record.map_or(self.wanted.clone(), |record| record.to);
-        self.word = Some(waiting.control().clone());
+        self.command = Some(waiting.control().clone());
         let look = self.look.clone();
         self.take_up(look).map_err(|why| ProviderError::invalid("read the record", "", why))?;
-        let allowed = match waiting.control().word {
-            Word::Resume | Word::Rollback => self.may_begin().await,
-            Word::Pause | Word::Abort => self.refuse_other_ways(),
+        let allowed = match waiting.control().command {
+            Command::Resume | Command::Rollback => self.may_begin().await,
+            Command::Pause | Command::Abort => self.refuse_other_ways(),
         };
         if allowed.is_err() {
             // What was left for a dead engine is not to be heard by the next one.

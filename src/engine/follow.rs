@@ -10,7 +10,7 @@ use super::look::patiently;
 use super::refresh::{foreign, latest, refresher};
 use super::report::{Emitter, Shown};
 use super::{NOTHING_DONE, PATIENCE, Rollout, Stop};
-use crate::control::Word;
+use crate::control::Command;
 use crate::event::{Event, Outcome, RefreshStep};
 use crate::plan::{Wait, WaitKind};
 use crate::progress::Halt;
@@ -21,7 +21,7 @@ use crate::schedule::Schedule;
 const SETTLES_WITHIN: Duration = Duration::from_secs(60);
 
 impl Rollout {
-    /// Starts or joins the refresh, or does with it what `self.word` says, and follows it.
+    /// Starts or joins the refresh, or does with it what `self.command` says, and follows it.
     pub(super) async fn refresh_and_follow(
         &mut self,
         stop: &mut watch::Receiver<Stop>,
@@ -31,9 +31,9 @@ impl Rollout {
         if let Err(error) = self.see_refresh(stop, emit).await {
             return self.fail(format!("cannot see the group: {error}"));
         }
-        let word = self.word.as_ref().map(|control| control.word);
-        if let (Some(word), Next::Nothing | Next::Start) = (word, self.next()) {
-            let name = word.name();
+        let command = self.command.as_ref().map(|control| control.command);
+        if let (Some(command), Next::Nothing | Next::Start) = (command, self.next()) {
+            let name = command.name();
             return self.fail(format!("the instance refresh was over before it could {name}"));
         }
         let id = match self.next() {
@@ -56,12 +56,12 @@ impl Rollout {
                 Err(outcome) => return outcome,
             },
         };
-        if let Some(word) = word
-            && let Err(error) = self.pass_on(word, &id, emit).await
-            && !self.is_obeyed(word, &id, stop, emit).await
+        if let Some(command) = command
+            && let Err(error) = self.pass_on(command, &id, emit).await
+            && !self.is_obeyed(command, &id, stop, emit).await
         {
             let why = with_remedy(&error);
-            let reason = format!("cannot {} instance refresh {id}: {why}", word.name());
+            let reason = format!("cannot {} instance refresh {id}: {why}", command.name());
             return self.fail(reason);
         }
         self.follow(&id, stop, emit).await
@@ -79,11 +79,11 @@ impl Rollout {
         Ok(())
     }
 
-    /// Whether the refresh does what `word` says, although the call that told it so failed: an
+    /// Whether the refresh does what `command` says, although the call that told it so failed: an
     /// answer may have been lost.
     async fn is_obeyed(
         &mut self,
-        word: Word,
+        command: Command,
         id: &str,
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
@@ -91,8 +91,8 @@ impl Rollout {
         let ask = |fleet| latest(fleet, Some(id.to_owned()));
         let found = self.ask_patiently(stop, emit, ask).await.ok().flatten();
         let state = found.map(|refresh| refresh.state);
-        match word {
-            Word::Abort => state == Some(RefreshState::Cancelling),
+        match command {
+            Command::Abort => state == Some(RefreshState::Cancelling),
             _ => state == Some(RefreshState::RollingBack),
         }
     }
@@ -157,21 +157,21 @@ impl Rollout {
         refresher(&*self.fleet)?.start(&self.wanted, &told).await
     }
 
-    /// Has the cloud do what `word` says, unless that is what it is at.
+    /// Has the cloud do what `command` says, unless that is what it is at.
     async fn pass_on(
         &self,
-        word: Word,
+        command: Command,
         id: &str,
         emit: &mut Emitter<'_>,
     ) -> Result<(), ProviderError> {
         let state = self.refresh.as_ref().map(|refresh| refresh.state);
         let refresher = refresher(&*self.fleet)?;
-        let step = match word {
-            Word::Abort if state != Some(RefreshState::Cancelling) => {
+        let step = match command {
+            Command::Abort if state != Some(RefreshState::Cancelling) => {
                 patiently(&*self.clock, self.caller.jitter, || refresher.cancel()).await?;
                 RefreshStep::Cancelled
             }
-            Word::Rollback if state != Some(RefreshState::RollingBack) => {
+            Command::Rollback if state != Some(RefreshState::RollingBack) => {
                 patiently(&*self.clock, self.caller.jitter, || refresher.roll_back()).await?;
                 RefreshStep::TurnedBack
             }
@@ -267,7 +267,7 @@ impl Rollout {
         let reason = self.explain_refresh(found, unhealthy).await;
         let back = self.look.template.as_ref().map(|found| self.target.resolve(found).clone());
         if let Some(to) = back {
-            let asked = self.word.as_ref().is_some_and(|word| word.word == Word::Rollback);
+            let asked = self.command.as_ref().is_some_and(|command| command.command == Command::Rollback);
             emit.send(self.clock.now(), Event::RollingBack { reason, to, asked });
         }
     }

@@ -1,4 +1,4 @@
-//! Asking the gates in the background, so that the lease is renewed and words from outside are
+//! Asking the gates in the background, so that the lease is renewed and commands from outside are
 //! heard meanwhile.
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -372,7 +372,7 @@ impl Rollout {
             return;
         }
         let waits =
-            |control: &Control| self.progress.effect(control.word) == command::Effect::Later;
+            |control: &Control| self.progress.effect(control.command) == command::Effect::Later;
         match self.progress.control.as_ref().is_some_and(waits) {
             // What is to be done later is left for whoever goes on.
             true => self.take_off([LEASE]).await,

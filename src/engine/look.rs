@@ -13,7 +13,7 @@ use super::act::with_remedy;
 use super::report::Emitter;
 use super::{Caller, PATIENCE, Rollout, STOP_WITHIN, Stop};
 use crate::command::{self, Found};
-use crate::control::Word;
+use crate::control::Command;
 use crate::event::Event;
 use crate::plan::View;
 use crate::progress::{Best, Halt, Progress, members};
@@ -55,10 +55,10 @@ impl Rollout {
         }
         let look = progress.in_place(look);
         let look = progress.without_departed(look);
-        progress.resume = self.word.as_ref().is_some_and(|control| control.word == Word::Resume);
-        let word = self.word.as_ref().map(|control| control.word);
+        progress.resume = self.command.as_ref().is_some_and(|control| control.command == Command::Resume);
+        let command = self.command.as_ref().map(|control| control.command);
         if let Some(record) = &record {
-            let found = command::found(record, &self.wanted, word);
+            let found = command::found(record, &self.wanted, command);
             let back = record.completed.clone().filter(|_| record.turned_back);
             if found == Found::GoesOn && back.is_some() {
                 let why = record.reason.clone();
@@ -75,8 +75,8 @@ impl Rollout {
         }
         progress.record = record;
         progress.observe(&self.target, &self.spec.health, &look);
-        // Always, and before anything else: a word that ends a rollout never begins one.
-        progress.control = self.word.clone().or(progress.control);
+        // Always, and before anything else: a command that ends a rollout never begins one.
+        progress.control = self.command.clone().or(progress.control);
         self.progress = progress;
         self.look = look;
         Ok(())

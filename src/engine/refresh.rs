@@ -1,4 +1,4 @@
-//! Rollouts that the cloud carries out by itself: looked at, and told words. What to make of what
+//! Rollouts that the cloud carries out by itself: looked at, and given commands. What to make of what
 //! is found is decided in [`crate::refresh`].
 
 use std::sync::Arc;
@@ -8,11 +8,11 @@ use rolling_provider::{
 };
 use tokio::sync::watch;
 
-use super::command::Commanded;
+use super::command::ControlOutcome;
 use super::look::patiently;
 use super::{Rollout, Stop};
-use crate::command::{Answer, pointless};
-use crate::control::{Control, Word};
+use crate::command::{Answer, no_op};
+use crate::control::{Control, Command};
 use crate::event::Envelope;
 use crate::plan::Preview;
 use crate::progress::Progress;
@@ -172,12 +172,12 @@ impl Rollout {
     ///
     /// # Errors
     /// Says what cannot be done, and what can.
-    pub fn allow(&self, word: Word) -> Result<(), ProviderError> {
+    pub fn allow(&self, command: Command) -> Result<(), ProviderError> {
         if !self.refreshes() {
             return Ok(());
         }
-        let name = word.name();
-        if matches!(word, Word::Pause | Word::Resume) {
+        let name = command.name();
+        if matches!(command, Command::Pause | Command::Resume) {
             let words = format!("an instance refresh cannot be told to {name}");
             let error = ProviderError::invalid(name, "engine", words);
             return Err(error.with_remedy(
@@ -194,28 +194,28 @@ impl Rollout {
         }
     }
 
-    /// Why `word` could change nothing, if so.
-    pub(super) fn idle_refresh(&self, word: Word) -> Option<Answer> {
+    /// Why `command` could change nothing, if so.
+    pub(super) fn idle_refresh(&self, command: Command) -> Option<Answer> {
         let is_there = matches!(self.next(), Next::Join(_) | Next::Foreign(_));
-        let is_idle = !is_there && matches!(word, Word::Abort | Word::Rollback);
-        pointless(word, None, false).filter(|_| is_idle)
+        let is_idle = !is_there && matches!(command, Command::Abort | Command::Rollback);
+        no_op(command, None, false).filter(|_| is_idle)
     }
 
     /// Cancels the refresh that is under way, or has it go back, and follows it to its end.
     pub(super) async fn command_refresh(
         mut self,
-        word: Word,
+        command: Command,
         stop: watch::Receiver<Stop>,
         emit: &mut (dyn FnMut(Envelope) + Send),
-    ) -> Result<Commanded, ProviderError> {
-        self.allow(word)?;
-        if let Some(words) = self.idle(word) {
-            return Ok(Commanded::Idle(words));
+    ) -> Result<ControlOutcome, ProviderError> {
+        self.allow(command)?;
+        if let Some(words) = self.idle(command) {
+            return Ok(ControlOutcome::NoOp(words));
         }
         let rollout = self.refresh.as_ref().map(|refresh| refresh.id.clone()).unwrap_or_default();
         let (id, by) = (self.caller.rollout_id.clone(), self.caller.owner.clone());
-        self.word = Some(Control { word, id, rollout, by });
-        Ok(Commanded::Ran(Box::new(self.run(stop, emit).await)))
+        self.command = Some(Control { command, id, rollout, by });
+        Ok(ControlOutcome::RanHere(Box::new(self.run(stop, emit).await)))
     }
 }
 

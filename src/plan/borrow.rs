@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rolling_provider::{Action, Revision};
 
 use super::{BatchStart, Input, Plan, Step, View, gate, launch, pace, shift};
-use crate::control::Word;
+use crate::control::Command;
 use crate::record::{Borrowed, BorrowedMax, Ending, FAILED, Phase, Record, ways};
 use crate::spec::Pacing;
 
@@ -133,7 +133,7 @@ fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
     let Input { target, progress, .. } = *input;
     let Some(found) = &progress.record else { return begin(input, view, None) };
     let mut record = found.clone();
-    record.heard = record.hearing(progress.control.as_ref());
+    record.acknowledged = record.acknowledge(progress.control.as_ref());
     if let Some(reason) = &progress.turned_back {
         if !record.turned_back {
             // The restored revision has the breaker to itself.
@@ -176,7 +176,7 @@ fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
 fn go_on(input: &Input<'_>, found: &Record) -> Record {
     Record {
         phase: Phase::Rolling,
-        heard: found.hearing(input.progress.control.as_ref()),
+        acknowledged: found.acknowledge(input.progress.control.as_ref()),
         reason: None,
         borrowed: borrowed(input, Some(found)),
         ..found.clone()
@@ -219,7 +219,7 @@ fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Recor
         checkpoints_passed: 0,
         paused: std::time::Duration::ZERO,
         turned: None,
-        heard: Vec::new(),
+        acknowledged: Vec::new(),
         owned: false,
         promoted: false,
         borrowed: borrowed(input, previous),
@@ -271,7 +271,7 @@ fn pass_checkpoint(input: &Input<'_>, view: &View<'_>, record: &mut Record) {
     let times = since.zip(ahead.pause);
     let over = times.is_some_and(|(since, pause)| input.now >= since + pause);
     let resumed =
-        input.progress.control.as_ref().is_some_and(|control| control.word == Word::Resume);
+        input.progress.control.as_ref().is_some_and(|control| control.command == Command::Resume);
     let stands = since.is_some() || pace::reached(input, view).is_some();
     if over || (resumed && stands) {
         record.checkpoints_passed += 1;

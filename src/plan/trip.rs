@@ -1,4 +1,4 @@
-//! What ends the forward way: words from outside, the breaker, deadlines.
+//! What ends the forward way: commands from outside, the breaker, deadlines.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use rolling_provider::{InstanceId, Revision, Target, Timestamp};
 
 use super::{Input, Verdict, View, launch};
 use crate::command::Effect;
-use crate::control::Word;
+use crate::control::Command;
 use crate::progress::Halt;
 use crate::record::{Ending, Phase, Record};
 use crate::spec::{OnFailure, Pacing};
@@ -17,12 +17,12 @@ pub fn obey(input: &Input<'_>) -> Option<Verdict> {
     let control = progress.control.as_ref()?;
     let by = &control.by;
     let is_back = progress.record.as_ref().is_some_and(|record| record.turned_back);
-    match progress.effect(control.word) {
+    match progress.effect(control.command) {
         Effect::Halt(ending) => {
-            let what = match control.word {
-                Word::Pause => "paused",
-                Word::Rollback => "rolled back",
-                Word::Abort | Word::Resume => "aborted",
+            let what = match control.command {
+                Command::Pause => "paused",
+                Command::Rollback => "rolled back",
+                Command::Abort | Command::Resume => "aborted",
             };
             let when = if progress.record.is_none() { " before anything was begun" } else { "" };
             let (reason, until) = (format!("{what} by {by}{when}"), None);

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::control::Word;
+use crate::control::Command;
 use crate::document::Diagnostic;
 use crate::document::config::{ProviderConfig, RollingDeploymentConfig};
 use crate::event::{Envelope, InstanceReport};
@@ -380,7 +380,7 @@ pub struct ControlParams {
     #[schemars(with = "RollingDeploymentConfig")]
     pub config: Object,
     /// What the rollout is to do.
-    pub action: Word,
+    pub action: Command,
     #[serde(flatten)]
     pub operation: Operation,
 }
@@ -390,7 +390,7 @@ pub struct ControlResult {
     /// What became of it, in a sentence.
     pub said: String,
     /// The engine that obeyed; null when it was carried out here, or changes nothing.
-    pub heard_by: Option<String>,
+    pub acknowledged_by: Option<String>,
     /// How the rollout ended, when it was carried out here.
     pub status: Option<String>,
     /// The record as it stands.

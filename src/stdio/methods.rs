@@ -20,7 +20,7 @@ use super::transport::Outbox;
 use super::wire::{RpcError, code};
 use crate::cli::Edge;
 use crate::clock::TokioClock;
-use crate::deployment::{self, Looked};
+use crate::deployment::{self, OpenError};
 use crate::document;
 use crate::document::config::RollingDeploymentConfig;
 use crate::engine::{Caller, Rollout, Stop};
@@ -101,12 +101,12 @@ impl Session {
         }
     }
 
-    async fn look(&self, config: &Value, caller: &Caller) -> Result<Rollout, Looked> {
+    async fn look(&self, config: &Value, caller: &Caller) -> Result<Rollout, OpenError> {
         deployment::look(&self.providers, config, caller).await
     }
 
     /// The same, to plan or begin a rollout.
-    async fn prepare(&self, config: &Value, caller: &Caller) -> Result<Rollout, Looked> {
+    async fn prepare(&self, config: &Value, caller: &Caller) -> Result<Rollout, OpenError> {
         deployment::prepare(&self.providers, config, caller).await
     }
 }

@@ -22,7 +22,7 @@ use super::schema::schemas;
 use super::seen::Seen;
 use super::value::Raw;
 use crate::cli::Edge;
-use crate::deployment::{self, Looked, lookable};
+use crate::deployment::{self, OpenError, lookable};
 use crate::document::{self, Diagnostic, launch_template, normalised};
 use crate::engine::{Caller, Rollout, Stop, UNSEEN_FOR};
 use crate::providers::Providers;
@@ -183,11 +183,11 @@ impl Provider {
         let config = lookable(&state::config_of(&plain(&prior)));
         let rollout = match deployment::look(&providers, &config, &self.looker(&prior)).await {
             Ok(rollout) => rollout,
-            Err(Looked::Provider(error)) if error.kind == ErrorKind::Missing => {
+            Err(OpenError::Provider(error)) if error.kind == ErrorKind::Missing => {
                 return p::ReadResponse { new_state: Raw::null().send(), ..keep(Vec::new()) };
             }
             // A template version that is gone, say, must not keep the user from choosing another.
-            Err(Looked::Provider(error)) if is_about_the_state(&error) => {
+            Err(OpenError::Provider(error)) if is_about_the_state(&error) => {
                 let mut found = Diagnostic::from_provider(&error, "", "");
                 found.severity = document::Severity::Warning;
                 return keep(all(&[found], kind));
@@ -236,7 +236,7 @@ impl Provider {
                 };
                 looked.map(|rollout| (state(&rollout).unwrap_or_default(), Seen::of(&rollout)))
             }
-            Err(error) => Err(Looked::Provider(error)),
+            Err(error) => Err(OpenError::Provider(error)),
         };
         match found {
             Ok((state, seen)) => p::ImportResponse {

@@ -1,4 +1,4 @@
-//! `resource.control` and `resource.delete`: words to a rollout, and the end of a deployment.
+//! `resource.control` and `resource.delete`: commands to a rollout, and the end of a deployment.
 
 use serde_json::Value;
 
@@ -8,9 +8,9 @@ use super::apply::{Limit, Told, refuse_locked};
 use super::look::{unreachable_state, view, view_of};
 use super::{Session, Work, check_operation, check_type, unless_stopped, write};
 use crate::command;
-use crate::deployment::{self, Ended, Looked, lookable};
+use crate::deployment::{self, DeleteOutcome, OpenError, lookable};
 use crate::document::Diagnostic;
-use crate::engine::Commanded;
+use crate::engine::ControlOutcome;
 use crate::event::Outcome;
 use crate::state;
 
@@ -21,7 +21,7 @@ impl Session {
         mut work: Work,
     ) -> Result<Value, RpcError> {
         check_type(&params.kind)?;
-        let (operation, word) = (params.operation, params.action);
+        let (operation, command) = (params.operation, params.action);
         check_operation(operation.operation_id.as_deref())?;
         let limit = Limit::begin(&operation, &mut work);
         let config = Value::Object(params.config);
@@ -31,7 +31,7 @@ impl Session {
         let rollout = match looked {
             Ok(rollout) => rollout,
             Err(looked) => {
-                let said = format!("nothing was done to {}", word.name());
+                let said = format!("nothing was done to {}", command.name());
                 return write(&nothing(said, looked.into_diagnostics()));
             }
         };
@@ -40,26 +40,26 @@ impl Session {
         let before = view(&rollout);
         let stop = work.stop.clone();
         let mut told = Told::begin(operation, work);
-        let done = rollout.command(word, stop, &mut |envelope| told.tell(envelope)).await;
+        let done = rollout.command(command, stop, &mut |envelope| told.tell(envelope)).await;
         told.end().await;
         let answer = match done {
             Err(error) => {
                 let found = Diagnostic::from_provider(&error, "", "");
-                let said = format!("the word {} could not be left", word.name());
+                let said = format!("the command {} could not be left", command.name());
                 m::ControlResult { record: before, ..nothing(said, vec![found]) }
             }
-            Ok(Commanded::Heard(owner, told, record)) => {
+            Ok(ControlOutcome::Acknowledged(owner, told, record)) => {
                 let record = record.map(|record| view_of(&record, Some(owner.clone())));
-                let heard_by = (!owner.is_empty()).then_some(owner);
-                m::ControlResult { heard_by, record, ..nothing(told.words, Vec::new()) }
+                let acknowledged_by = (!owner.is_empty()).then_some(owner);
+                m::ControlResult { acknowledged_by, record, ..nothing(told.words, Vec::new()) }
             }
-            Ok(Commanded::Ran(report)) => {
+            Ok(ControlOutcome::RanHere(report)) => {
                 refuse_locked(&report)?;
                 let status = report.outcome.name();
-                let as_asked = command::is_as_asked(word, report.outcome);
+                let as_asked = command::is_as_asked(command, report.outcome);
                 m::ControlResult {
                     said: format!("nobody was at work, so it was done here: {status}"),
-                    heard_by: None,
+                    acknowledged_by: None,
                     status: Some(status.into()),
                     record: self.look(&config, &caller).await.ok().as_ref().and_then(view),
                     state: state::after(&config, &id, &now, &report),
@@ -67,8 +67,8 @@ impl Session {
                 }
             }
             Ok(other) => {
-                let said = other.answer(word).map(|answer| answer.words).unwrap_or_default();
-                let is_open = matches!(other, Commanded::Unheard(_) | Commanded::Left(_));
+                let said = other.answer(command).map(|answer| answer.words).unwrap_or_default();
+                let is_open = matches!(other, ControlOutcome::TimedOut(_) | ControlOutcome::Sent(_));
                 let found = is_open.then(|| Diagnostic::error("", &said));
                 let found = found.map(|found| {
                     found.with_remedy("say it again, or see by resource.status what became of it")
@@ -102,17 +102,17 @@ impl Session {
             deployment::end(&self.providers, &config, &caller, stop, &mut |e| told.tell(e)).await;
         told.end().await;
         write(&match ended {
-            Ok(Ended::Gone) => m::DeleteResult {
+            Ok(DeleteOutcome::Gone) => m::DeleteResult {
                 status: Outcome::Succeeded.name().into(),
                 state: Value::Null,
                 diagnostics: Vec::new(),
             },
-            Ok(Ended::Unheard(owner)) => {
+            Ok(DeleteOutcome::TimedOut(owner)) => {
                 let words = format!("{owner} is at work and does not react");
                 return Err(RpcError::new(code::LOCKED, words));
             }
-            Ok(Ended::Locked(words)) => return Err(RpcError::new(code::LOCKED, words)),
-            Ok(Ended::Left(owner)) => {
+            Ok(DeleteOutcome::Locked(words)) => return Err(RpcError::new(code::LOCKED, words)),
+            Ok(DeleteOutcome::AbortSent(owner)) => {
                 let words = format!("{owner} was told to abort and has not reacted yet");
                 let found = Diagnostic::error("", words).with_remedy("delete again");
                 still_there(prior, vec![found])
@@ -123,12 +123,12 @@ impl Session {
 }
 
 fn nothing(said: String, diagnostics: Vec<Diagnostic>) -> m::ControlResult {
-    let (heard_by, status, record, state) = (None, None, None, Value::Null);
-    m::ControlResult { said, heard_by, status, record, state, diagnostics }
+    let (acknowledged_by, status, record, state) = (None, None, None, Value::Null);
+    m::ControlResult { said, acknowledged_by, status, record, state, diagnostics }
 }
 
 /// A deployment that could not be ended, unless its target is gone.
-fn left(looked: Looked, prior: Value) -> m::DeleteResult {
+fn left(looked: OpenError, prior: Value) -> m::DeleteResult {
     let m::StateResult { state, diagnostics } = unreachable_state(looked, prior);
     if state.is_null() {
         return m::DeleteResult { status: Outcome::Succeeded.name().into(), state, diagnostics };

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::super::messages as m;
 use super::super::wire::RpcError;
 use super::{Session, check_type, moved, write};
-use crate::deployment::{Looked, lookable};
+use crate::deployment::{OpenError, lookable};
 use crate::document::{self, Diagnostic, normalised};
 use crate::engine::{Caller, Rollout};
 use crate::record::Record;
@@ -80,7 +80,7 @@ impl Session {
                 let looked = self.look(&lookable(&config), &self.looker(&Value::Null)).await;
                 looked.map(|rollout| state::current(&config, &rollout))
             }
-            Err(error) => Err(Looked::Provider(error)),
+            Err(error) => Err(OpenError::Provider(error)),
         };
         write(&match found {
             Ok(state) => m::StateResult { state, diagnostics: Vec::new() },
@@ -154,9 +154,9 @@ pub(super) fn view_of(record: &Record, owner: Option<String>) -> m::RecordView {
 }
 
 /// A state whose target cannot be looked at now, or is gone.
-pub(super) fn unreachable_state(looked: Looked, prior: Value) -> m::StateResult {
+pub(super) fn unreachable_state(looked: OpenError, prior: Value) -> m::StateResult {
     match looked {
-        Looked::Provider(error) if error.kind == ErrorKind::Missing => {
+        OpenError::Provider(error) if error.kind == ErrorKind::Missing => {
             m::StateResult { state: Value::Null, diagnostics: Vec::new() }
         }
         looked => m::StateResult { state: prior, diagnostics: looked.into_diagnostics() },

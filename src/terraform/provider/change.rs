@@ -16,7 +16,7 @@ use super::super::value::{Raw, Read};
 use super::given::{Config, Found, OURS, all, computed, known, plain};
 use super::{Configured, Counted, Provider, has_alias};
 use crate::cli::text;
-use crate::deployment::{self, Ended, Looked, lookable};
+use crate::deployment::{self, DeleteOutcome, OpenError, lookable};
 use crate::document::config::{DurationText, ProviderConfig, RollingDeploymentConfig};
 use crate::document::{launch_template, normalised, without_secrets};
 use crate::engine::{NOTHING_DONE, UnderWay};
@@ -277,17 +277,17 @@ impl Operation<'_> {
         };
         let again = "Destroy again. No instance was touched.";
         match deployment::end(providers, &config, &caller, stop, &mut tell).await {
-            Ok(Ended::Gone) => Ok(()),
-            Ok(Ended::Unheard(owner)) => {
+            Ok(DeleteOutcome::Gone) => Ok(()),
+            Ok(DeleteOutcome::TimedOut(owner)) => {
                 let words = format!("{owner} is at work on {name} and does not react");
                 Err(vec![convert::error(convert::capital(&words), again)])
             }
-            Ok(Ended::Left(owner)) => {
+            Ok(DeleteOutcome::AbortSent(owner)) => {
                 let words = format!("{owner} was told to abort and has not reacted yet");
                 Err(vec![convert::error(convert::capital(&words), again)])
             }
-            Ok(Ended::Locked(words)) => Err(vec![convert::error(convert::capital(&words), again)]),
-            Err(Looked::Provider(error)) if error.kind == ErrorKind::Missing => Ok(()),
+            Ok(DeleteOutcome::Locked(words)) => Err(vec![convert::error(convert::capital(&words), again)]),
+            Err(OpenError::Provider(error)) if error.kind == ErrorKind::Missing => Ok(()),
             Err(looked) => Err(all(&looked.into_diagnostics(), kind)),
         }
     }

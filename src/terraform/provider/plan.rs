@@ -12,7 +12,7 @@ use super::given::{Config, Found, OURS, all, known, plain};
 use super::intent::{Intent, Rolls, of_creation};
 use super::{Configured, Provider};
 use crate::cli::text;
-use crate::deployment::{self, Looked, lookable};
+use crate::deployment::{self, OpenError, lookable};
 use crate::document::{self, Diagnostic};
 use crate::engine::{Rollout, UnderWay};
 use crate::lease::WATCH;
@@ -105,7 +105,7 @@ impl Provider {
         if !config.unknown.is_empty() {
             // Before anything is made that is rolled with other credentials than these.
             let checked = providers.check(Some(&config.value)).await;
-            checked.map_err(|error| Looked::Provider(error).into_diagnostics())?;
+            checked.map_err(|error| OpenError::Provider(error).into_diagnostics())?;
             // What is at work on the target is so whatever the rest turns out to be.
             let obstacles = match change.is_update() {
                 true => self.at_work_on(&providers, prior).await,
@@ -127,11 +127,11 @@ impl Provider {
                     Err(error) if may_come(&error) => {
                         return Ok(Live::Dark(vec![as_warning(&error)]));
                     }
-                    Err(error) => return Err(Looked::Provider(error).into_diagnostics()),
+                    Err(error) => return Err(OpenError::Provider(error).into_diagnostics()),
                 }
                 Ok(Live::Rollout(Box::new(rollout), obstacles))
             }
-            Err(Looked::Provider(error))
+            Err(OpenError::Provider(error))
                 if may_come(&error) || error.kind == ErrorKind::Conflict =>
             {
                 Ok(Live::Dark(vec![as_warning(&error)]))

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rolling::command::{Effect, STATES, State, effect};
-use rolling::control::{Control, Word};
-use rolling::engine::{Caller, Commanded, Rollout, Stop};
+use rolling::control::{Control, Command};
+use rolling::engine::{Caller, ControlOutcome, Rollout, Stop};
 use rolling::event::Outcome;
 use rolling::lease::Lease;
 use rolling::record::{Ending, LEASE, Record};
@@ -39,10 +39,10 @@ struct Situation {
     lives: bool,
 }
 
-/// A fleet that notes which words the record has heard, and in what state.
+/// A fleet that notes which commands the record has heard, and in what state.
 struct Noting {
     inner: Arc<Simulator>,
-    heard: Mutex<Vec<(String, Word)>>,
+    acknowledged: Mutex<Vec<(String, Command)>>,
 }
 
 impl Noting {
@@ -52,16 +52,16 @@ impl Noting {
             return;
         };
         let state = State::of(was.as_ref(), was.is_none());
-        let news = record.heard.iter().filter(|id| !was.iter().any(|was| was.heard.contains(id)));
+        let news = record.acknowledged.iter().filter(|id| !was.iter().any(|was| was.acknowledged.contains(id)));
         for id in news {
-            let mut heard = self.heard.lock().expect("it");
+            let mut acknowledged = self.acknowledged.lock().expect("it");
             // One that was carried out where it was said was never left.
-            let left = Control::pending(before).filter(|control| control.id == *id);
+            let left = Control::from_tags(before).filter(|control| control.id == *id);
             let Some(control) = left else { continue };
             // What moves already goes on, the way it went.
             let moves = matches!(state, State::Unrecorded | State::Rolling | State::RollingBack);
-            if effect(control.word, state).changes() && !(moves && control.word == Word::Resume) {
-                heard.push((control.by, control.word));
+            if effect(control.command, state).changes() && !(moves && control.command == Command::Resume) {
+                acknowledged.push((control.by, control.command));
             }
         }
     }
@@ -131,18 +131,18 @@ async fn look_up(fleet: &Arc<Noting>, spec: &RollingDeployment, name: &str) -> R
     Rollout::look_up(fleet.clone(), spec.clone(), &named(name)).await.expect("look up")
 }
 
-async fn command(
+async fn give(
     fleet: &Arc<Noting>,
     spec: &RollingDeployment,
     name: &str,
-    word: Word,
-) -> Commanded {
-    speak(look_up(fleet, spec, name).await, word).await
+    command: Command,
+) -> ControlOutcome {
+    speak(look_up(fleet, spec, name).await, command).await
 }
 
-async fn speak(rollout: Rollout, word: Word) -> Commanded {
+async fn speak(rollout: Rollout, command: Command) -> ControlOutcome {
     let (_keep, stop) = watch::channel(Stop::No);
-    rollout.command(word, stop, &mut |_| {}).await.expect("no error")
+    rollout.command(command, stop, &mut |_| {}).await.expect("no error")
 }
 
 /// Brings a rollout there. Returns once it is, with an engine at work on it if one is to live.
@@ -166,9 +166,9 @@ async fn arrive(
         until(&simulator, || matches!(state(&simulator), State::Rolling)).await;
     }
     let to = match wanted {
-        State::RollingBack => Some(Word::Rollback),
-        State::Halting(Ending::Paused) | State::Halted(Ending::Paused) => Some(Word::Pause),
-        State::Halting(Ending::Aborted) | State::Halted(Ending::Aborted) => Some(Word::Abort),
+        State::RollingBack => Some(Command::Rollback),
+        State::Halting(Ending::Paused) | State::Halted(Ending::Paused) => Some(Command::Pause),
+        State::Halting(Ending::Aborted) | State::Halted(Ending::Aborted) => Some(Command::Abort),
         State::Halting(Ending::Interrupted) | State::Halted(Ending::Interrupted) => {
             until(&simulator, || look(&simulator).template == Some("v2".into())).await;
             // Of what has replaced nobody nothing is left.
@@ -179,12 +179,12 @@ async fn arrive(
         }
         _ => None,
     };
-    if let Some(word) = to {
+    if let Some(command) = to {
         // Something is to be put back, or to be replaced once more.
         let is_done = matches!(wanted, State::RollingBack | State::Halted(_));
         let time = if is_done { 60 } else { 5 };
         simulator.clock().sleep(seconds(time)).await;
-        command(fleet, spec, "before", word).await;
+        give(fleet, spec, "before", command).await;
     }
     let is_halted = matches!(wanted, State::Halted(_));
     until(&simulator, || match is_halted {
@@ -193,7 +193,7 @@ async fn arrive(
     })
     .await;
     assert!(is_halted || state(&simulator) == wanted, "{wanted:?} is not to be seen");
-    fleet.heard.lock().expect("it").clear();
+    fleet.acknowledged.lock().expect("it").clear();
     if !lives {
         engine.abort();
         return None;
@@ -203,8 +203,8 @@ async fn arrive(
     Some(engine)
 }
 
-/// What the rollout has come to, as far as a word asks for it.
-fn holds(word: Word, simulator: &Simulator, before: &Observation) -> bool {
+/// What the rollout has come to, as far as a command asks for it.
+fn holds(command: Command, simulator: &Simulator, before: &Observation) -> bool {
     let now = look(simulator);
     let record = Record::from_tags(&now.record).expect("a record");
     let ended = |ending| {
@@ -212,22 +212,22 @@ fn holds(word: Word, simulator: &Simulator, before: &Observation) -> bool {
     };
     let live = || now.instances.values().filter(|instance| instance.lifecycle.is_live());
     let all = |revision: &str| live().all(|i| i.revision == Some(revision.into()));
-    match word {
-        Word::Pause => ended(Ending::Paused),
+    match command {
+        Command::Pause => ended(Ending::Paused),
         // Where nothing was replaced there is nothing to remember.
-        Word::Abort => {
+        Command::Abort => {
             ended(Ending::Aborted) || (record.is_none() && all("v1") && now.suspended.is_empty())
         }
-        Word::Rollback => record.is_none() && all("v1") && now.template == before.template,
-        Word::Resume => record.is_none() && (all("v2") || all("v1")),
+        Command::Rollback => record.is_none() && all("v1") && now.template == before.template,
+        Command::Resume => record.is_none() && (all("v2") || all("v1")),
     }
 }
 
-fn answer(commanded: &Commanded, word: Word) -> String {
-    commanded.answer(word).map(|answer| answer.words).unwrap_or_default()
+fn answer(commanded: &ControlOutcome, command: Command) -> String {
+    commanded.answer(command).map(|answer| answer.words).unwrap_or_default()
 }
 
-fn run(situation: Situation, first: Word, second: Word, then: Then) {
+fn run(situation: Situation, first: Command, second: Command, then: Then) {
     let what = format!("{situation:?}: {first:?}, {second:?} {then:?}");
     let clock = Arc::new(SharedClock::default());
     clock.clone().run(async {
@@ -252,7 +252,7 @@ fn run(situation: Situation, first: Word, second: Word, then: Then) {
         };
         spec.health.healthy_timeout = seconds(120);
         let simulator = Arc::new(Simulator::in_memory(config.clone(), clock));
-        let fleet = Arc::new(Noting { inner: simulator.clone(), heard: Mutex::default() });
+        let fleet = Arc::new(Noting { inner: simulator.clone(), acknowledged: Mutex::default() });
         let before = look(&simulator);
         let engine = arrive(&fleet, &spec, situation).await;
 
@@ -280,7 +280,7 @@ fn run(situation: Situation, first: Word, second: Word, then: Then) {
             }
             match also {
                 Some(also) => speak(also, second).await,
-                None => command(&fleet, &spec, "two", second).await,
+                None => give(&fleet, &spec, "two", second).await,
             }
         };
         let (one, two) = tokio::join!(one, two);
@@ -290,50 +290,50 @@ fn run(situation: Situation, first: Word, second: Word, then: Then) {
 
         // Nobody is left without an answer, and whoever has it is told what is so.
         let told = [("one/1.1.aa", first, &one), ("two/1.1.aa", second, &two)];
-        for (_, word, commanded) in &told {
-            let said = format!("{what}: {word:?} was told {commanded:?}");
-            assert!(!matches!(commanded, Commanded::Unheard(_) | Commanded::Left(_)), "{said}");
-            if let Commanded::Ran(report) = commanded {
+        for (_, command, commanded) in &told {
+            let said = format!("{what}: {command:?} was told {commanded:?}");
+            assert!(!matches!(commanded, ControlOutcome::TimedOut(_) | ControlOutcome::Sent(_)), "{said}");
+            if let ControlOutcome::RanHere(report) = commanded {
                 assert_ne!(report.outcome, Outcome::Locked, "{said}");
             }
         }
-        // The last word that was obeyed holds; what was carried out where it was said comes last.
-        let mut obeyed = fleet.heard.lock().expect("it").clone();
-        for (by, word, commanded) in &told {
-            if matches!(commanded, Commanded::Ran(_))
-                && !obeyed.iter().any(|(heard, _)| heard == by)
+        // The last command that was obeyed holds; what was carried out where it was said comes last.
+        let mut obeyed = fleet.acknowledged.lock().expect("it").clone();
+        for (by, command, commanded) in &told {
+            if matches!(commanded, ControlOutcome::RanHere(_))
+                && !obeyed.iter().any(|(acknowledged, _)| acknowledged == by)
             {
                 let after = if obeyed.is_empty() || then == Then::AfterTheAnswer {
                     obeyed.len()
                 } else {
                     0
                 };
-                obeyed.insert(after, ((*by).to_owned(), *word));
+                obeyed.insert(after, ((*by).to_owned(), *command));
             }
         }
         let last = obeyed.last();
-        for (by, word, commanded) in &told {
+        for (by, command, commanded) in &told {
             // Whoever was obeyed before another one was told what was so then.
             let stands = last.is_none_or(|(last, _)| last == by);
-            let told_none = answer(commanded, *word);
+            let told_none = answer(commanded, *command);
             let none = ["there is no rollout", "nothing was begun"]
                 .iter()
                 .any(|words| told_none.contains(words))
                 && Record::from_tags(&look(&simulator).record) == Ok(None);
-            let is_so = none || holds(*word, &simulator, &before);
+            let is_so = none || holds(*command, &simulator, &before);
             let said =
-                format!("{what}: {word:?} of {by} was told {commanded:?}; obeyed {obeyed:?}");
+                format!("{what}: {command:?} of {by} was told {commanded:?}; obeyed {obeyed:?}");
             let tags = look(&simulator).record;
-            assert!(is_so || !stands || !commanded.is_as_asked(*word), "{said}: {tags:?}");
+            assert!(is_so || !stands || !commanded.is_as_asked(*command), "{said}: {tags:?}");
             // The last one that had an effect has the effect that was asked for, unless the rollout
             // was over before, or had no way back.
             let obeys = last.is_some_and(|(last, _)| last == by);
-            let over = answer(commanded, *word).contains("has ended the rollout")
-                || matches!(commanded, Commanded::Ran(report) if *word == Word::Resume
+            let over = answer(commanded, *command).contains("has ended the rollout")
+                || matches!(commanded, ControlOutcome::RanHere(report) if *command == Command::Resume
                     // What an engine that was killed was about to do is done first.
                     || matches!(situation.state, State::Halting(_)) && !situation.lives
                         && matches!(report.outcome, Outcome::Failed | Outcome::Aborted));
-            assert!(!obeys || over || commanded.is_as_asked(*word), "{said}: {tags:?}");
+            assert!(!obeys || over || commanded.is_as_asked(*command), "{said}: {tags:?}");
         }
 
         // And somebody can always go on.
@@ -354,8 +354,8 @@ async fn goes_on(simulator: &Arc<Simulator>, config: FleetConfig, spec: RollingD
                 let me = named("last");
                 let rollout = Rollout::look_up(simulator.clone(), spec.clone(), &me);
                 let rollout = rollout.await.expect("it");
-                match rollout.command(Word::Resume, stop, &mut |_| {}).await.expect("it") {
-                    Commanded::Ran(report) => report.outcome,
+                match rollout.command(Command::Resume, stop, &mut |_| {}).await.expect("it") {
+                    ControlOutcome::RanHere(report) => report.outcome,
                     other => panic!("{other:?}"),
                 }
             }
@@ -378,8 +378,8 @@ fn every_pair_of_commands_in_every_phase_ends_in_one_outcome_that_both_are_told(
             if lives && is_over || !lives && state == State::Unrecorded {
                 continue;
             }
-            for first in Word::ALL {
-                for second in Word::ALL {
+            for first in Command::ALL {
+                for second in Command::ALL {
                     for then in [Then::AtOnce, Then::AMomentLater, Then::AfterTheAnswer] {
                         run(Situation { state, lives }, first, second, then);
                         triples += 1;
@@ -390,15 +390,15 @@ fn every_pair_of_commands_in_every_phase_ends_in_one_outcome_that_both_are_told(
     }
     eprintln!("{triples} triples of phase, command and command");
     assert!(triples > 800, "{triples}");
-    assert_eq!(effect(Word::Abort, State::Rolling), Effect::Halt(Ending::Aborted));
+    assert_eq!(effect(Command::Abort, State::Rolling), Effect::Halt(Ending::Aborted));
 }
 
 /// What was about to begin when its process was killed has left its lease, and nothing else.
 #[tokio::test]
 async fn the_lease_of_a_process_that_ended_before_it_began_is_taken_off() {
     let spec = spec(Policy::Rolling(BatchSize::Fixed(1)));
-    for (word, stays) in
-        [(Word::Abort, false), (Word::Pause, false), (Word::Rollback, false), (Word::Resume, true)]
+    for (command, stays) in
+        [(Command::Abort, false), (Command::Pause, false), (Command::Rollback, false), (Command::Resume, true)]
     {
         let simulator = simulate(fleet());
         let mortal = Mortal::new(simulator.clone(), 2, Dies::Before);
@@ -411,10 +411,10 @@ async fn the_lease_of_a_process_that_ended_before_it_began_is_taken_off() {
         };
         let rollout = Rollout::look_up(simulator.clone(), spec.clone(), &me).await.expect("a look");
         let (_keep, stop) = watch::channel(Stop::No);
-        let told = rollout.command(word, stop, &mut |_| {}).await.expect("an answer");
-        assert!(matches!(told, Commanded::Idle(_)), "{word:?}: {told:?}");
+        let told = rollout.command(command, stop, &mut |_| {}).await.expect("an answer");
+        assert!(matches!(told, ControlOutcome::NoOp(_)), "{command:?}: {told:?}");
         let look = look(&simulator);
-        assert_eq!(look.record.contains_key(LEASE), stays, "{word:?}: {look:?}");
-        assert!(stays || look.record.is_empty(), "{word:?}: {look:?}");
+        assert_eq!(look.record.contains_key(LEASE), stays, "{command:?}: {look:?}");
+        assert!(stays || look.record.is_empty(), "{command:?}: {look:?}");
     }
 }

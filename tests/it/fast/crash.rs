@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolling::control::{Control, Word};
-use rolling::engine::{Commanded, Rollout, Stop};
+use rolling::control::{Control, Command};
+use rolling::engine::{ControlOutcome, Rollout, Stop};
 use rolling::event::{Outcome, Report};
 use rolling::record::{CONTROL, Ending, LEASE, Phase, Record};
 use rolling::spec::{BatchSize, Gates, OnFailure, Policy, RollingDeployment};
@@ -23,7 +23,7 @@ struct Story {
     spec: RollingDeployment,
     outcome: Outcome,
     /// When somebody says something to it.
-    word: Option<(u64, Word)>,
+    command: Option<(u64, Command)>,
 }
 
 /// What must be the same however often the engine died.
@@ -70,9 +70,9 @@ async fn run(story: &Story, at: u32, dies: Dies) -> (End, bool, Vec<String>) {
     let clock = Arc::new(VirtualClock::new(EPOCH));
     let simulator = Arc::new(Simulator::in_memory(story.config.clone(), clock.clone()));
     let witness = Witness::new(simulator.clone(), story.spec.clone()).await;
-    if let Some((after, word)) = story.word {
+    if let Some((after, command)) = story.command {
         let simulator = simulator.clone();
-        clock.at(EPOCH + seconds(after), move || say(&simulator, word));
+        clock.at(EPOCH + seconds(after), move || say(&simulator, command));
     }
     let mortal = Mortal::new(witness.clone(), at, dies);
     let (_keep, stop) = watch::channel(Stop::No);
@@ -105,16 +105,16 @@ pub async fn is_over(simulator: &Simulator, config: &FleetConfig) -> bool {
         && phase.is_none_or(|p| matches!(p, Phase::Halted(_)))
 }
 
-/// Leaves a word for the rollout that is there, as another process would.
-pub fn say(simulator: &Simulator, word: Word) {
-    say_as(simulator, word, "word-1");
+/// Leaves a command for the rollout that is there, as another process would.
+pub fn say(simulator: &Simulator, command: Command) {
+    say_as(simulator, command, "word-1");
 }
 
 /// The same under an id of its own.
-pub fn say_as(simulator: &Simulator, word: Word, id: &str) {
+pub fn say_as(simulator: &Simulator, command: Command, id: &str) {
     let look = simulator.truth().expect("the fleet");
     let Ok(Some(record)) = Record::from_tags(&look.record) else { return };
-    let control = Control { word, id: id.into(), rollout: record.id, by: "somebody".into() };
+    let control = Control { command, id: id.into(), rollout: record.id, by: "somebody".into() };
     simulator.intervene(Intervention::Tags(control.tags())).expect("tags");
 }
 
@@ -123,8 +123,8 @@ async fn resume(fleet: Arc<dyn Fleet>, spec: &RollingDeployment) -> Report {
     caller.rollout_id = "resumed".into();
     let rollout = Rollout::prepare(fleet, spec.clone(), &caller).await.expect("prepare");
     let (_keep, stop) = watch::channel(Stop::No);
-    match rollout.command(Word::Resume, stop, &mut |_| {}).await.expect("resume") {
-        Commanded::Ran(report) => *report,
+    match rollout.command(Command::Resume, stop, &mut |_| {}).await.expect("resume") {
+        ControlOutcome::RanHere(report) => *report,
         other => panic!("{other:?}"),
     }
 }
@@ -153,8 +153,8 @@ async fn enumerate(story: Story) {
 }
 
 fn story(name: &'static str, policy: Policy) -> Story {
-    let word = None;
-    Story { name, config: fleet(), spec: spec(policy), outcome: Outcome::Succeeded, word }
+    let command = None;
+    Story { name, config: fleet(), spec: spec(policy), outcome: Outcome::Succeeded, command }
 }
 
 fn additional() -> Policy {
@@ -163,7 +163,7 @@ fn additional() -> Policy {
 
 fn rolling_back(name: &'static str, policy: Policy, behaviour: Behaviour) -> Story {
     let spec = RollingDeployment { on_failure: OnFailure::Rollback, ..spec(policy) };
-    Story { name, config: bad(behaviour), spec, outcome: Outcome::RolledBack, word: None }
+    Story { name, config: bad(behaviour), spec, outcome: Outcome::RolledBack, command: None }
 }
 
 /// The same of plain instances, which nothing launches or counts but the engine.
@@ -194,15 +194,15 @@ async fn plain_instances_that_go_back() {
 async fn plain_instances_that_are_paused_aborted_or_stopped() {
     for (name, policy) in [("plain pause", thirty_percent()), ("plain pause, surge", additional())]
     {
-        enumerate(plain(Story { word: Some((70, Word::Pause)), ..story(name, policy) })).await;
+        enumerate(plain(Story { command: Some((70, Command::Pause)), ..story(name, policy) })).await;
     }
-    let (word, outcome) = (Some((70, Word::Abort)), Outcome::Aborted);
-    enumerate(plain(Story { word, outcome, ..story("plain abort", additional()) })).await;
-    enumerate(plain(Story { word, outcome, ..story("plain abort, no surge", thirty_percent()) }))
+    let (command, outcome) = (Some((70, Command::Abort)), Outcome::Aborted);
+    enumerate(plain(Story { command, outcome, ..story("plain abort", additional()) })).await;
+    enumerate(plain(Story { command, outcome, ..story("plain abort, no surge", thirty_percent()) }))
         .await;
-    let (config, outcome, word) = (bad(Behaviour::Unhealthy), Outcome::Failed, None);
+    let (config, outcome, command) = (bad(Behaviour::Unhealthy), Outcome::Failed, None);
     let spec = spec(additional());
-    enumerate(plain(Story { name: "plain stop", config, spec, outcome, word })).await;
+    enumerate(plain(Story { name: "plain stop", config, spec, outcome, command })).await;
 }
 
 #[tokio::test]
@@ -273,10 +273,10 @@ async fn requests_that_are_shifted_back() {
         alarmed.spec.gates.alarms = ["errors".to_owned()].into();
         enumerate(alarmed).await;
         for at in [70, 110, 135] {
-            let (word, outcome) = (Some((at, Word::Abort)), Outcome::Aborted);
-            enumerate(shifting(Story { word, outcome, ..story("abort", policy) })).await;
-            let word = Some((at, Word::Pause));
-            enumerate(shifting(Story { word, ..story("pause", policy) })).await;
+            let (command, outcome) = (Some((at, Command::Abort)), Outcome::Aborted);
+            enumerate(shifting(Story { command, outcome, ..story("abort", policy) })).await;
+            let command = Some((at, Command::Pause));
+            enumerate(shifting(Story { command, ..story("pause", policy) })).await;
         }
     }
 }
@@ -299,37 +299,37 @@ async fn updates_in_place() {
     enumerate(back("an update that fails", Behaviour::FailLaunch)).await;
     enumerate(back("an update to what is not healthy", Behaviour::Unhealthy)).await;
     for at in [30, 60, 90] {
-        let (word, outcome) = (Some((at, Word::Abort)), Outcome::Aborted);
+        let (command, outcome) = (Some((at, Command::Abort)), Outcome::Aborted);
         let policy = thirty_percent();
-        enumerate(in_place(Story { word, outcome, ..story("abort in place", policy) })).await;
-        let word = Some((at, Word::Pause));
-        enumerate(in_place(Story { word, ..story("pause in place", policy) })).await;
+        enumerate(in_place(Story { command, outcome, ..story("abort in place", policy) })).await;
+        let command = Some((at, Command::Pause));
+        enumerate(in_place(Story { command, ..story("pause in place", policy) })).await;
     }
 }
 
 #[tokio::test]
 async fn a_pause_that_is_resumed() {
     for (name, policy) in [("pause", thirty_percent()), ("pause with surge", additional())] {
-        enumerate(Story { word: Some((70, Word::Pause)), ..story(name, policy) }).await;
+        enumerate(Story { command: Some((70, Command::Pause)), ..story(name, policy) }).await;
     }
 }
 
 #[tokio::test]
 async fn an_abort_and_a_rollback_that_somebody_asks_for() {
-    let word = Some((70, Word::Abort));
+    let command = Some((70, Command::Abort));
     let outcome = Outcome::Aborted;
-    enumerate(Story { word, outcome, ..story("abort", additional()) }).await;
-    let word = Some((70, Word::Rollback));
+    enumerate(Story { command, outcome, ..story("abort", additional()) }).await;
+    let command = Some((70, Command::Rollback));
     let outcome = Outcome::RolledBack;
-    enumerate(Story { word, outcome, ..story("rollback on demand", thirty_percent()) }).await;
+    enumerate(Story { command, outcome, ..story("rollback on demand", thirty_percent()) }).await;
 }
 
 #[tokio::test]
 async fn a_stop_after_a_failure() {
     let spec = spec(additional());
     let config = bad(Behaviour::Unhealthy);
-    let (outcome, word) = (Outcome::Failed, None);
-    enumerate(Story { name: "stop", config, spec, outcome, word }).await;
+    let (outcome, command) = (Outcome::Failed, None);
+    enumerate(Story { name: "stop", config, spec, outcome, command }).await;
 }
 
 #[tokio::test]
@@ -338,6 +338,6 @@ async fn a_failure_that_is_tolerated() {
     let spec =
         RollingDeployment { failure_threshold: 2, ..spec(Policy::Rolling(BatchSize::Fixed(1))) };
     let config = FleetConfig { instances: 3, ..bad(Behaviour::HalfUnhealthy) };
-    let (outcome, word) = (Outcome::Failed, None);
-    enumerate(Story { name: "second failure", config, spec, outcome, word }).await;
+    let (outcome, command) = (Outcome::Failed, None);
+    enumerate(Story { name: "second failure", config, spec, outcome, command }).await;
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use async_trait::async_trait;
-use rolling::control::Word;
+use rolling::control::Command;
 use rolling::engine::{Caller, Rollout, Stop};
 use rolling::event::Outcome;
 use rolling::spec::{BatchSize, Bound, OnFailure, Pacing, Policy, RollingDeployment};
@@ -31,7 +31,7 @@ enum Meanwhile {
     /// Rolls out another revision.
     Other,
     /// Has this one aborted, paused or rolled back.
-    Word(Word),
+    Command(Command),
 }
 
 /// Where the engine stands still.
@@ -87,8 +87,8 @@ impl Frozen {
         let other = Rollout::prepare(fleet, self.spec.clone(), &other).await;
         let other = other.expect("prepare");
         match self.meanwhile {
-            Meanwhile::Word(word) => {
-                other.command(word, stop, &mut |_| {}).await.expect("it");
+            Meanwhile::Command(command) => {
+                other.command(command, stop, &mut |_| {}).await.expect("it");
             }
             _ => {
                 other.run(stop, &mut |_| {}).await;
@@ -211,9 +211,9 @@ fn an_engine_that_stood_still_while_somebody_else_was_at_work_does_nothing_more(
         Meanwhile::Nothing,
         Meanwhile::Finish,
         Meanwhile::Other,
-        Meanwhile::Word(Word::Abort),
-        Meanwhile::Word(Word::Pause),
-        Meanwhile::Word(Word::Rollback),
+        Meanwhile::Command(Command::Abort),
+        Meanwhile::Command(Command::Pause),
+        Meanwhile::Command(Command::Rollback),
     ];
     let (mut moments, mut told) = (0, 0);
     for (config, spec) in stories() {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rolling::clock::TokioClock;
-use rolling::control::Word;
+use rolling::control::Command;
 use rolling::engine::{Rollout, Stop};
 use rolling::event::{Event, Outcome};
 use rolling::plan::WaitKind;
@@ -339,7 +339,7 @@ async fn whoever_resumes_while_a_checkpoint_has_its_gates_asked_overrides_none()
                 Event::Waiting { on }
                     if !resumed && on.iter().any(|wait| wait.kind == WaitKind::Gate) =>
                 {
-                    say(&simulator, Word::Resume);
+                    say(&simulator, Command::Resume);
                     resumed = true;
                 }
                 Event::RollingBack { .. } => assert_eq!(begun, 1, "nothing more was begun"),

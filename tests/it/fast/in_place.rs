@@ -158,9 +158,9 @@ async fn a_failure_that_pauses_can_be_resumed_and_updates_anew() {
     caller.rollout_id = "resumed".into();
     let rollout = rolling::engine::Rollout::prepare(simulator.clone(), spec, &caller).await;
     let (_keep, stop) = tokio::sync::watch::channel(rolling::engine::Stop::No);
-    let word = rolling::control::Word::Resume;
-    let done = rollout.expect("a rollout").command(word, stop, &mut |_| {}).await;
-    assert!(matches!(done, Ok(rolling::engine::Commanded::Ran(_))), "{done:?}");
+    let command = rolling::control::Command::Resume;
+    let done = rollout.expect("a rollout").command(command, stop, &mut |_| {}).await;
+    assert!(matches!(done, Ok(rolling::engine::ControlOutcome::RanHere(_))), "{done:?}");
     assert_eq!(simulator.updated(), 6, "a token of its own, so an update of its own");
 }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use proptest::prelude::*;
-use rolling::control::Word;
-use rolling::engine::{Commanded, Rollout, Stop};
+use rolling::control::Command;
+use rolling::engine::{ControlOutcome, Rollout, Stop};
 use rolling::event::{Envelope, Event, Outcome, Report};
 use rolling::record::{Phase, Record};
 use rolling::spec::{
@@ -80,7 +80,7 @@ async fn run_slowly(
     let witness = Witness::new(simulator.clone(), case.spec.clone()).await;
     if let Some(abort) = abort {
         let simulator = simulator.clone();
-        clock.at(EPOCH + seconds(abort), move || say(&simulator, Word::Abort));
+        clock.at(EPOCH + seconds(abort), move || say(&simulator, Command::Abort));
     }
     let slow = Arc::new(Slow { inner: witness.clone(), call });
     (roll(slow, case.spec.clone()).await.report, simulator, witness)
@@ -91,14 +91,14 @@ async fn run_slowly(
 enum Run {
     /// A rollout that is stopped after so many seconds.
     Apply(u64),
-    /// Somebody's word, while nobody is at work.
-    Word(Word),
+    /// Somebody's command, while nobody is at work.
+    Command(Command),
 }
 
 fn runs() -> impl Strategy<Value = Vec<Run>> {
-    let word =
-        prop_oneof![Just(Word::Pause), Just(Word::Resume), Just(Word::Abort), Just(Word::Rollback)];
-    let run = prop_oneof![(1..200u64).prop_map(Run::Apply), word.prop_map(Run::Word)];
+    let command =
+        prop_oneof![Just(Command::Pause), Just(Command::Resume), Just(Command::Abort), Just(Command::Rollback)];
+    let run = prop_oneof![(1..200u64).prop_map(Run::Apply), command.prop_map(Run::Command)];
     proptest::collection::vec(run, 1..=4)
 }
 
@@ -119,7 +119,7 @@ async fn start(
             clock.at(at, stops);
             Some(roll_until(simulator.clone(), case.spec.clone(), stop).await.report)
         }
-        Run::Word(word) => {
+        Run::Command(command) => {
             let (fleet, spec) = (simulator.clone(), case.spec.clone());
             let rollout = Rollout::prepare(fleet, spec, &caller()).await.expect("it");
             let told = &mut |event: Envelope| {
@@ -127,8 +127,8 @@ async fn start(
                     assert!(!warning.contains("own check"), "{warning}");
                 }
             };
-            match rollout.command(word, stop, told).await.expect("it") {
-                Commanded::Ran(report) => Some(*report),
+            match rollout.command(command, stop, told).await.expect("it") {
+                ControlOutcome::RanHere(report) => Some(*report),
                 _ => None,
             }
         }
@@ -171,7 +171,7 @@ proptest! {
             for run in &runs {
                 let ended = start(&simulator, &clock, &case, *run).await;
                 let Some(report) = ended else { continue };
-                if matches!(run, Run::Word(Word::Abort)) {
+                if matches!(run, Run::Command(Command::Abort)) {
                     prop_assert_eq!(report.outcome, Outcome::Aborted, "{:?}", report.reason);
                 }
                 paused = report.outcome == Outcome::Paused;
@@ -181,7 +181,7 @@ proptest! {
                 }
             }
             if paused {
-                start(&simulator, &clock, &case, Run::Word(Word::Abort)).await;
+                start(&simulator, &clock, &case, Run::Command(Command::Abort)).await;
                 is_put_back(&simulator, size)?;
             }
             let ended = start(&simulator, &clock, &case, Run::Apply(100_000)).await;
@@ -204,10 +204,10 @@ proptest! {
         case.spec.suspend_processes = suspended(&mut case.config, case.spec.policy);
         let size = case.config.instances;
         let ran = run_with(&case, |clock, simulator, _| {
-            for (index, (at, word)) in words.iter().enumerate() {
-                let (simulator, word) = (simulator.clone(), Word::ALL[*word]);
+            for (index, (at, command)) in words.iter().enumerate() {
+                let (simulator, command) = (simulator.clone(), Command::ALL[*command]);
                 let id = format!("word-{index}");
-                clock.at(EPOCH + seconds(*at), move || say_as(&simulator, word, &id));
+                clock.at(EPOCH + seconds(*at), move || say_as(&simulator, command, &id));
             }
         });
         // Who turns back finds more on its way than there are places for.
@@ -222,7 +222,7 @@ proptest! {
         if report.outcome == Outcome::Paused {
             block_on(async {
                 let clock = Arc::new(VirtualClock::new(EPOCH));
-                start(&ran.simulator, &clock, &case, Run::Word(Word::Abort)).await
+                start(&ran.simulator, &clock, &case, Run::Command(Command::Abort)).await
             });
             is_put_back(&ran.simulator, size)?;
         }
@@ -442,7 +442,7 @@ async fn a_pause_after_a_stop_knows_how_much_surge_is_left() {
     case.config.target_groups[0].drain = seconds(40);
     let mut paused = 0;
     for stop in (20..100).step_by(4) {
-        let runs = [Run::Apply(stop), Run::Word(Word::Pause), Run::Word(Word::Abort)];
+        let runs = [Run::Apply(stop), Run::Command(Command::Pause), Run::Command(Command::Abort)];
         let (simulator, ended) = chain(&case, &runs).await;
         paused += usize::from(ended[1].is_some());
         is_put_back(&simulator, 6).unwrap_or_else(|error| panic!("stopped at {stop}: {error}"));
@@ -455,7 +455,7 @@ async fn whoever_stays_after_an_end_serves_where_the_requests_are() {
     let mut case = found(Policy::BlueGreen { terminate_after: seconds(300) }, 1, [30, 10, 20]);
     case.config.events.push((seconds(10), Intervention::Terminate("i-0001".into())));
     case.spec.health.min_healthy_time = seconds(60);
-    let (simulator, ended) = chain(&case, &[Run::Apply(75), Run::Word(Word::Abort)]).await;
+    let (simulator, ended) = chain(&case, &[Run::Apply(75), Run::Command(Command::Abort)]).await;
     let report = ended.into_iter().flatten().last().expect("an end");
     assert!(report.borrowed.is_empty(), "{:?}", report.borrowed);
     is_put_back(&simulator, 1).unwrap_or_else(|error| panic!("{error}"));
@@ -481,7 +481,7 @@ async fn a_rollback_that_an_engine_has_left_half_way_is_carried_out() {
             continue;
         }
         left += 1;
-        let ended = start(&simulator, &clock, &case, Run::Word(Word::Rollback)).await;
+        let ended = start(&simulator, &clock, &case, Run::Command(Command::Rollback)).await;
         assert_eq!(ended.map(|report| report.outcome), Some(Outcome::RolledBack), "at {at}");
         is_put_back(&simulator, 6).unwrap_or_else(|error| panic!("at {at}: {error}"));
     }

@@ -3,9 +3,9 @@
 //! engines and two callers, who may become engines; two instances; time in steps of a renewal; at most
 //! one freeze, one crash, one lost answer and two stale reads in a trace.
 //!
-//! It decides nothing itself. Whose the rollout is and what a word does is asked of `src`:
+//! It decides nothing itself. Whose the rollout is and what a command does is asked of `src`:
 //! [`Watch::judge`], [`is_fresh`], [`Ownership`] (`take`, `judge`, `is_late`, `next_lease`, `did` and
-//! the rest), [`Moment::age`], [`Control::unheard`], [`Work::effect`], [`Record::hearing`],
+//! the rest), [`Moment::age`], [`Control::pending`], [`Work::effect`], [`Record::hearing`],
 //! [`command::found`], [`command::pointless`], [`command::is_as_asked`], [`word_id`] and [`Waiting`].
 //! Only what is done to the fleet in between is its own, in [`engine`].
 
@@ -13,7 +13,7 @@ mod engine;
 mod process;
 mod world;
 
-use rolling::control::Word;
+use rolling::control::Command;
 use rolling::record::{Ending, Phase};
 use stateright::{Checker, Model, Property};
 
@@ -24,7 +24,7 @@ use self::world::{Action, World};
 struct Protocol {
     tasks: Vec<Task>,
     odd: u8,
-    /// How far an engine had come that has ended without a word.
+    /// How far an engine had come that has ended without a command.
     left: Option<(Phase, bool)>,
 }
 
@@ -65,7 +65,7 @@ fn explore(tasks: &[Task], odd: u8) -> (usize, usize) {
     explore_what_is_left(tasks, odd, None)
 }
 
-/// The same from what an engine has left that has ended without a word.
+/// The same from what an engine has left that has ended without a command.
 fn explore_what_is_left(tasks: &[Task], odd: u8, left: Option<(Phase, bool)>) -> (usize, usize) {
     let model = Protocol { tasks: tasks.to_vec(), odd, left };
     let checker = model.checker().threads(2).spawn_bfs().join();
@@ -86,7 +86,7 @@ fn explore_what_is_left(tasks: &[Task], odd: u8, left: Option<(Phase, bool)>) ->
     (states, depth)
 }
 
-/// What an engine may leave that ends without a word: how far it was, and whether it went back.
+/// What an engine may leave that ends without a command: how far it was, and whether it went back.
 const LEFT: [(Phase, bool); 6] = [
     (Phase::Rolling, false),
     (Phase::Rolling, true),
@@ -110,14 +110,14 @@ fn two_engines_and_two_callers_keep_every_promise_in_every_trace() {
     let [engines, one_each, three, callers, all] = bounds();
     let (a, b) = (Task::Apply(2), Task::Apply(3));
     let mut sum = vec![explore(&[a, b], engines)];
-    for word in Word::ALL.map(Task::Say) {
-        sum.push(explore(&[a, word], one_each));
-        sum.push(explore(&[a, b, word], three));
-        for second in Word::ALL.map(Task::Say) {
-            sum.push(explore(&[a, word, second], callers));
-            sum.push(explore(&[a, b, word, second], all));
+    for command in Command::ALL.map(Task::Say) {
+        sum.push(explore(&[a, command], one_each));
+        sum.push(explore(&[a, b, command], three));
+        for second in Command::ALL.map(Task::Say) {
+            sum.push(explore(&[a, command, second], callers));
+            sum.push(explore(&[a, b, command, second], all));
             for (phase, back) in LEFT {
-                sum.push(explore_what_is_left(&[word, second], 0, Some((phase, back))));
+                sum.push(explore_what_is_left(&[command, second], 0, Some((phase, back))));
             }
         }
     }

@@ -19,9 +19,9 @@ fn document(config: &Value, speed: u32) -> Value {
 }
 
 /// What somebody does beside Terraform.
-fn outside(folder: &Path, word: &str, config: &Value) -> Ran {
+fn outside(folder: &Path, command: &str, config: &Value) -> Ran {
     let file = write(folder, &document(config, 500));
-    run(rolling().current_dir(folder).arg(word).arg(file))
+    run(rolling().current_dir(folder).arg(command).arg(file))
 }
 
 /// A fleet on v2 of which an apply has rolled 3 of 10 to v4, and waits at a checkpoint; with the
@@ -49,12 +49,12 @@ fn change(folder: &Path, how: impl FnOnce(&mut Value)) {
 
 #[test]
 fn a_pause_that_is_ended_outside_is_no_pause_any_more() {
-    for (word, status, deployed, left) in [
+    for (command, status, deployed, left) in [
         ("resume", "succeeded", json!("v4"), 0),
         ("rollback", "rolled_back", json!("v2"), 10),
         ("abort", "aborted", Value::Null, 7),
     ] {
-        let whose = match word {
+        let whose = match command {
             "resume" => "",
             "rollback" => "somebody else has rolled it back",
             _ => "aborted by ",
@@ -62,22 +62,22 @@ fn a_pause_that_is_ended_outside_is_no_pause_any_more() {
         let folder = tempfile::tempdir().expect("a folder");
         let plugin = fast(folder.path(), 500);
         let (state, four) = paused(&plugin);
-        let ran = outside(folder.path(), word, &four);
+        let ran = outside(folder.path(), command, &four);
         assert!([0, 3].contains(&ran.code), "{ran:?}");
         let now = plugin.refresh(&state);
         assert_eq!(now.found, []);
-        assert_eq!(now.value["status"], status, "{word}: {}", now.value);
-        assert_eq!(now.value["deployed_revision"], deployed, "{word}");
-        match word {
+        assert_eq!(now.value["status"], status, "{command}: {}", now.value);
+        assert_eq!(now.value["deployed_revision"], deployed, "{command}");
+        match command {
             // The record tells.
             "abort" => {
                 assert!(now.value["last_error"].as_str().is_some_and(|it| it.starts_with(whose)))
             }
-            _ => assert_eq!(now.value["last_error"].as_str().unwrap_or_default(), whose, "{word}"),
+            _ => assert_eq!(now.value["last_error"].as_str().unwrap_or_default(), whose, "{command}"),
         }
-        assert_eq!(now.value["target_revision"], "v4", "{word}: what the last apply was to bring");
+        assert_eq!(now.value["target_revision"], "v4", "{command}: what the last apply was to bring");
         let state = now.state.expect("a state");
-        assert_eq!(plugin.refresh(&state).state, Some(state.clone()), "{word}: it stays so");
+        assert_eq!(plugin.refresh(&state).state, Some(state.clone()), "{command}: it stays so");
         // What is left to do is what the next apply does, and then there is nothing.
         let plan = plugin.plan(Some(&state), &four);
         let said = &plan.found[0].summary;
@@ -99,7 +99,7 @@ fn a_pause_that_is_ended_outside_is_no_pause_any_more() {
         let state = applied.state.expect("a state");
         assert_eq!(plugin.refresh(&state).state, Some(state.clone()));
         let plan = plugin.plan(Some(&state), wanted);
-        assert_eq!((plan.state, plan.found), (Some(state), vec![]), "{word}");
+        assert_eq!((plan.state, plan.found), (Some(state), vec![]), "{command}");
         plugin.shut_down();
     }
 }

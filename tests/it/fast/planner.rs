@@ -113,7 +113,7 @@ pub fn record() -> Record {
         checkpoints_passed: 0,
         paused: seconds(0),
         turned: None,
-        heard: Vec::new(),
+        acknowledged: Vec::new(),
         owned: false,
         borrowed: Borrowed {
             shifts: None,

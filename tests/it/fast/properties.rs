@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, RngSeed};
-use rolling::control::Word;
-use rolling::engine::{Commanded, Rollout, Stop};
+use rolling::control::Command;
+use rolling::engine::{ControlOutcome, Rollout, Stop};
 use rolling::event::{Event, Outcome};
 use rolling::plan::{Input, View};
 use rolling::progress::Progress;
@@ -590,7 +590,7 @@ proptest! {
         let ran = run_with(&case, |clock, simulator, _| {
             if !by_failure {
                 let simulator = simulator.clone();
-                clock.at(EPOCH + seconds(at), move || say(&simulator, Word::Pause));
+                clock.at(EPOCH + seconds(at), move || say(&simulator, Command::Pause));
             }
         });
         if ran.told.report.outcome != Outcome::Paused {
@@ -710,7 +710,7 @@ proptest! {
         let ran = run_with(&case, |clock, simulator, _| {
             if failure.is_none() {
                 let simulator = simulator.clone();
-                clock.at(EPOCH + seconds(at), move || say(&simulator, Word::Abort));
+                clock.at(EPOCH + seconds(at), move || say(&simulator, Command::Abort));
             }
         });
         let report = &ran.told.report;
@@ -824,8 +824,8 @@ proptest! {
 
     #[test]
     fn p24_to_abort_an_idle_deployment_changes_nothing(
-        case in good(), word in prop_oneof![
-            Just(Word::Pause), Just(Word::Resume), Just(Word::Abort), Just(Word::Rollback)
+        case in good(), command in prop_oneof![
+            Just(Command::Pause), Just(Command::Resume), Just(Command::Abort), Just(Command::Rollback)
         ],
     ) {
         let simulator = Arc::new(Simulator::in_memory(
@@ -836,9 +836,9 @@ proptest! {
             let rollout =
                 Rollout::prepare(simulator.clone(), case.spec.clone(), &caller()).await.expect("it");
             let (_keep, stop) = watch::channel(Stop::No);
-            rollout.command(word, stop, &mut |_| {}).await.expect("it")
+            rollout.command(command, stop, &mut |_| {}).await.expect("it")
         });
-        prop_assert!(matches!(done, Commanded::Idle(_)), "{:?}", done);
+        prop_assert!(matches!(done, ControlOutcome::NoOp(_)), "{:?}", done);
         prop_assert_eq!(before, look(&simulator));
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rolling::control::Word;
+use rolling::control::Command;
 use rolling::engine::{Rollout, Stop};
 use rolling::event::{Envelope, Event, Outcome};
 use rolling::spec::{
@@ -416,7 +416,7 @@ async fn what_was_borrowed_a_moment_ago_is_given_back_though_no_look_shows_it() 
         let simulator = Arc::new(Simulator::in_memory(config, clock.clone()));
         if let Some(at) = at {
             let simulator = simulator.clone();
-            clock.at(EPOCH + seconds(at), move || say(&simulator, Word::Abort));
+            clock.at(EPOCH + seconds(at), move || say(&simulator, Command::Abort));
         }
         let health = Health { min_healthy_time: seconds(0), healthy_timeout: seconds(900) };
         let (policy, poll_interval) = (within, seconds(1));
@@ -663,7 +663,7 @@ async fn a_rollback_that_somebody_asks_for_is_no_failure() {
     let clock = Arc::new(VirtualClock::new(EPOCH));
     let simulator = Arc::new(Simulator::in_memory(fleet(), clock.clone()));
     let speaks = simulator.clone();
-    clock.at(EPOCH + seconds(100), move || say(&speaks, Word::Rollback));
+    clock.at(EPOCH + seconds(100), move || say(&speaks, Command::Rollback));
     let told = roll(simulator, spec(thirty_percent())).await;
     assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
     let back = told.events.iter().find_map(|envelope| match &envelope.event {
@@ -718,6 +718,6 @@ async fn a_rollback_of_what_has_failed_shows_where_it_leads() {
             leads_to.push(preview.to);
         }
     };
-    rollout.command(Word::Rollback, stop, &mut hear).await.expect("a rollback");
+    rollout.command(Command::Rollback, stop, &mut hear).await.expect("a rollback");
     assert_eq!(leads_to, ["v1".into()]);
 }

@@ -3,7 +3,7 @@
 //! told now.
 //!
 //! A story has a document's `deployment`, events of its fleet included, the `runs` one after the
-//! other (`apply` or a word), a word that somebody says `meanwhile` at a second of the fleet's time,
+//! other (`apply` or a command), a command that somebody says `meanwhile` at a second of the fleet's time,
 //! and the `outcomes`.
 
 use std::collections::BTreeSet;
@@ -11,8 +11,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rolling::control::Word;
-use rolling::engine::{Commanded, Rollout, Stop};
+use rolling::control::Command;
+use rolling::engine::{ControlOutcome, Rollout, Stop};
 use rolling::event::Envelope;
 use rolling_provider::ScheduledAction;
 use rolling_simulator::{EPOCH, Simulator, VirtualClock};
@@ -119,10 +119,10 @@ async fn tell(story: &Value) -> String {
     let simulator = Arc::new(Simulator::in_memory(fleet, clock.clone()));
     if let Some(meanwhile) = story["meanwhile"].as_object() {
         let at = seconds(meanwhile["at"].as_u64().expect("a second"));
-        let known = |word: &Word| Some(word.name()) == meanwhile["say"].as_str();
-        let word = Word::ALL.into_iter().find(known).expect("a word");
+        let known = |command: &Command| Some(command.name()) == meanwhile["say"].as_str();
+        let command = Command::ALL.into_iter().find(known).expect("a word");
         let simulator = simulator.clone();
-        clock.at(EPOCH + at, move || say(&simulator, word));
+        clock.at(EPOCH + at, move || say(&simulator, command));
     }
     let mut told = String::new();
     let mut outcomes = Vec::new();
@@ -139,11 +139,11 @@ async fn tell(story: &Value) -> String {
         };
         let report = match run.as_str() {
             Some("apply") => rollout.run(stop, &mut show).await,
-            word => {
-                let word = Word::ALL.into_iter().find(|known| Some(known.name()) == word);
-                let done = rollout.command(word.expect("a word"), stop, &mut show).await;
+            command => {
+                let command = Command::ALL.into_iter().find(|known| Some(known.name()) == command);
+                let done = rollout.command(command.expect("a word"), stop, &mut show).await;
                 match done.expect("done") {
-                    Commanded::Ran(report) => *report,
+                    ControlOutcome::RanHere(report) => *report,
                     other => panic!("{other:?}"),
                 }
             }

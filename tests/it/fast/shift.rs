@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use rolling::control::Word;
+use rolling::control::Command;
 use rolling::engine::Stop;
 use rolling::event::{Event, Outcome};
 use rolling::plan::WaitKind;
@@ -202,7 +202,7 @@ async fn one_of_the_new_revision_that_is_there_already_serves_in_the_second_targ
 async fn meanwhile(
     policy: Policy,
     what: Option<(u64, Intervention)>,
-    word: (u64, Word),
+    command: (u64, Command),
 ) -> (Told, Arc<Simulator>) {
     let clock = Arc::new(VirtualClock::new(EPOCH));
     let simulator = Arc::new(Simulator::in_memory(second(fleet()), clock.clone()));
@@ -210,9 +210,9 @@ async fn meanwhile(
         let simulator = simulator.clone();
         clock.at(EPOCH + seconds(at), move || simulator.intervene(what).expect("it happens"));
     }
-    let (at, word) = word;
+    let (at, command) = command;
     let speaks = simulator.clone();
-    clock.at(EPOCH + seconds(at), move || say(&speaks, word));
+    clock.at(EPOCH + seconds(at), move || say(&speaks, command));
     let told = roll(simulator.clone(), deploy(policy)).await;
     (told, simulator)
 }
@@ -222,7 +222,7 @@ async fn an_abort_brings_the_requests_home_where_the_old_set_is_not_whole_any_mo
     for what in
         [Intervention::Break("i-0001".into(), true), Intervention::Terminate("i-0001".into())]
     {
-        let abort = (300, Word::Abort);
+        let abort = (300, Command::Abort);
         let (told, simulator) = meanwhile(moving(), Some((200, what)), abort).await;
         assert_eq!(told.report.outcome, Outcome::Aborted, "{:?}", told.report);
         let look = simulator.observe().await.expect("a look");
@@ -238,11 +238,11 @@ async fn an_abort_brings_the_requests_home_where_the_old_set_is_not_whole_any_mo
 
 #[tokio::test]
 async fn a_pause_before_requests_are_shifted_has_the_group_register_what_it_launches() {
-    let (told, simulator) = meanwhile(moving(), None, (15, Word::Pause)).await;
+    let (told, simulator) = meanwhile(moving(), None, (15, Command::Pause)).await;
     assert_eq!(told.report.outcome, Outcome::Paused, "{:?}", told.report);
     let look = simulator.observe().await.expect("a look");
     assert!(look.suspended.is_empty(), "{:?}", look.suspended);
-    let (told, simulator) = meanwhile(moving(), None, (200, Word::Pause)).await;
+    let (told, simulator) = meanwhile(moving(), None, (200, Command::Pause)).await;
     assert_eq!(told.report.outcome, Outcome::Paused, "{:?}", told.report);
     let look = simulator.observe().await.expect("a look");
     assert_eq!(look.shifted, Some([100].into()));
@@ -277,7 +277,7 @@ async fn a_new_set_that_somebody_puts_where_the_requests_are_gets_its_share_firs
         assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
         assert_eq!(early.lock().expect("ids").len(), 10);
         let done = done(&told);
-        let at = |word: &str| done.iter().position(|done| done == word);
+        let at = |command: &str| done.iter().position(|done| done == command);
         let all = at("100 %").unwrap_or_else(|| panic!("no request was shifted: {done:?}"));
         assert!(at("leave web") < Some(all), "they leave where they are too early: {done:?}");
         assert_eq!(at("10 %").is_some(), policy == splitting(), "{done:?}");

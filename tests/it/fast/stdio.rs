@@ -184,12 +184,12 @@ fn a_cancelled_apply_still_answers_with_what_happened() {
     use std::io::{BufRead as _, Write as _};
     writeln!(stdin, "{}\n{slow}\n{}", initialize(), apply(2, "x")).expect("the program reads");
     let mut cancelled = false;
-    let mut heard = Vec::new();
+    let mut acknowledged = Vec::new();
     let answer = loop {
         let mut line = String::new();
         assert_ne!(out.read_line(&mut line).expect("a line"), 0, "no answer");
         let message: Value = serde_json::from_str(&line).expect("JSON");
-        heard.push(message.clone());
+        acknowledged.push(message.clone());
         if message["method"] == "$/progress" && !cancelled {
             cancelled = true;
             writeln!(stdin, "{}", cancel(2)).expect("the program reads");
@@ -199,7 +199,7 @@ fn a_cancelled_apply_still_answers_with_what_happened() {
         }
     };
     assert!(cancelled);
-    wire::conversation(&[initialize(), slow.clone(), apply(2, "x")].join("\n"), &heard);
+    wire::conversation(&[initialize(), slow.clone(), apply(2, "x")].join("\n"), &acknowledged);
     assert_eq!(answer["result"]["status"], "aborted", "{answer}");
     assert_eq!(answer["result"]["state"]["status"], "aborted");
     drop(stdin);

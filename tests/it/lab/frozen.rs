@@ -19,7 +19,7 @@ fn an_engine_that_stood_still_does_nothing_more_when_it_wakes_up() {
         ("elbv2.DeregisterTargets", 2, "apply"),
         ("autoscaling.TerminateInstanceInAutoScalingGroup", 3, "rollback"),
     ];
-    three_at_once(moments, |(action, times, word)| {
+    three_at_once(moments, |(action, times, command)| {
         let Some(account) = account() else { return };
         let fleet = json!({ "name": "web", "size": 4, "max": 4 });
         let template = account.fleet(fleet, json!({ "boot": 3.0, "register": 1.0 }));
@@ -27,15 +27,15 @@ fn an_engine_that_stood_still_does_nothing_more_when_it_wakes_up() {
         let old = start(&account, &wanted);
         account.until_called(action, times);
         signal(old.id(), "-STOP");
-        let said = account.run(word, &wanted);
-        assert_eq!(said.code, 0, "{action} {times}, {word}: {said:?}");
+        let said = account.run(command, &wanted);
+        assert_eq!(said.code, 0, "{action} {times}, {command}: {said:?}");
         let (calls, group) = (account.mutations().len(), account.get("groups/web"));
         signal(old.id(), "-CONT");
         let old = end(old);
-        assert_eq!(old.code, 5, "{action} {times}, {word}: {old:?}");
+        assert_eq!(old.code, 5, "{action} {times}, {command}: {old:?}");
         // The one call that was on its way cannot be taken back.
         let late = account.mutations().split_off(calls);
-        assert!(late.len() <= 1, "{action} {times}, {word}: {late:?}");
+        assert!(late.len() <= 1, "{action} {times}, {command}: {late:?}");
         if late.is_empty() {
             assert_eq!(account.get("groups/web")["desired"], group["desired"]);
         }

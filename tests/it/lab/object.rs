@@ -198,7 +198,7 @@ fn pause_resume_and_abort_reach_it_through_the_object() {
     let at_work = start(&account, &wanted);
     account.until_called("elbv2.DeregisterTargets", 1);
     let said = account.run("pause", &wanted);
-    assert!(said.code == 0 && said.stdout.contains("heard by"), "{said:?}");
+    assert!(said.code == 0 && said.stdout.contains("acknowledged by"), "{said:?}");
     let ended = end(at_work);
     assert_eq!((ended.code, &report(&ended)["outcome"]), (4, &json!("paused")), "{ended:?}");
     let left = object(&account).expect("the record of a paused rollout");
@@ -216,8 +216,8 @@ fn pause_resume_and_abort_reach_it_through_the_object() {
     account.until_called("elbv2.DeregisterTargets", deregistered + 1);
     let said = account.run("abort", &wanted);
     // Where nothing was replaced yet the record goes, too, maybe before that is looked at.
-    let heard = ["heard by", "has ended the rollout meanwhile"];
-    assert!(said.code == 0 && heard.iter().any(|words| said.stdout.contains(words)), "{said:?}");
+    let acknowledged = ["acknowledged by", "has ended the rollout meanwhile"];
+    assert!(said.code == 0 && acknowledged.iter().any(|words| said.stdout.contains(words)), "{said:?}");
     let ended = end(resumed);
     assert_eq!(ended.code, 4, "{ended:?}");
     let ran = account.run("apply", &wanted);

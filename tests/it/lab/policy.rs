@@ -72,11 +72,11 @@ fn group_that_refreshes_itself() -> BTreeSet<String> {
     let mut wanted = resource(&account.fleet(json!({ "name": "web", "size": 6 }), times()), "2");
     wanted["engine"] = json!("instance_refresh");
     wanted["health"] = json!({ "min_healthy_time": "2s" });
-    for word in ["abort", "rollback"] {
+    for command in ["abort", "rollback"] {
         let begun = account.count("autoscaling.StartInstanceRefresh");
         let running = start(&account, &wanted);
         account.until_called("autoscaling.StartInstanceRefresh", begun + 1);
-        let ran = account.run(word, &wanted);
+        let ran = account.run(command, &wanted);
         assert_eq!(ran.code, 0, "{ran:?}");
         process::end(running);
     }

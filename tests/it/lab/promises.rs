@@ -310,7 +310,7 @@ fn pause_resume_abort_and_rollback_from_another_process() {
     account.until("groups/web", "a new instance", |group| updated(group, &new) > 0);
     let said = account.run("pause", &wanted);
     assert_eq!(said.code, 0, "{said:?}");
-    assert!(said.stdout.contains("heard by"), "{said:?}");
+    assert!(said.stdout.contains("acknowledged by"), "{said:?}");
     let ended = end(at_work);
     assert_eq!(ended.code, 4, "{ended:?}");
     assert_eq!(report(&ended)["outcome"], "paused");
@@ -328,12 +328,12 @@ fn pause_resume_abort_and_rollback_from_another_process() {
     assert_eq!((idle.code, idle.stdout.contains("no rollout")), (0, true), "{idle:?}");
 
     // And back, by abort and by rollback.
-    for (word, code, outcome) in [("abort", 4, "aborted"), ("rollback", 3, "rolled_back")] {
+    for (command, code, outcome) in [("abort", 4, "aborted"), ("rollback", 3, "rolled_back")] {
         let back = resource(&template, "1");
         let at_work = start(&account, &back);
         let old = format!("{template}:1");
         account.until("groups/web", "an old instance", |group| updated(group, &old) > 0);
-        let said = account.run(word, &back);
+        let said = account.run(command, &back);
         assert_eq!(said.code, 0, "{said:?}");
         let ended = end(at_work);
         assert_eq!(ended.code, code, "{ended:?}");

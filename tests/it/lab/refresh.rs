@@ -264,7 +264,7 @@ fn it_goes_on_when_the_program_is_killed() {
 
 #[test]
 fn abort_ends_it_where_it_is_and_rollback_has_it_go_back_and_the_one_who_follows_is_told() {
-    for (word, action, outcome, code) in [
+    for (command, action, outcome, code) in [
         ("abort", "autoscaling.CancelInstanceRefresh", "aborted", 4),
         ("rollback", "autoscaling.RollbackInstanceRefresh", "rolled_back", 3),
     ] {
@@ -273,14 +273,14 @@ fn abort_ends_it_where_it_is_and_rollback_has_it_go_back_and_the_one_who_follows
         let before = account.get("groups/web");
         let child = start(&account, &wanted(&template, "2"));
         until_it_replaces(&account);
-        for word in ["pause", "resume"] {
-            let refused = account.run(word, &wanted(&template, "2"));
+        for command in ["pause", "resume"] {
+            let refused = account.run(command, &wanted(&template, "2"));
             assert_eq!(refused.code, 2, "{refused:?}");
-            let words = format!("an instance refresh cannot be told to {word}");
+            let words = format!("an instance refresh cannot be told to {command}");
             assert!(refused.stdout.contains(&words), "{refused:?}");
             assert!(refused.stdout.contains("checkpoints hold it"), "{refused:?}");
         }
-        let said = account.run(word, &wanted(&template, "2"));
+        let said = account.run(command, &wanted(&template, "2"));
         assert_eq!(said.code, 0, "{said:?}");
         let followed = end(child);
         assert_eq!(followed.code, code, "{followed:?}");
@@ -289,7 +289,7 @@ fn abort_ends_it_where_it_is_and_rollback_has_it_go_back_and_the_one_who_follows
         assert_eq!(account.count(action), 1);
         let after = account.get("groups/web");
         assert_eq!(after["template"], before["template"]);
-        if word == "rollback" {
+        if command == "rollback" {
             assert_as_before(&account, &before, 4, &format!("{template}:1"));
             assert!(why(&followed).contains("requested by a user"), "{}", why(&followed));
         }
@@ -316,8 +316,8 @@ fn a_refresh_to_something_else_is_left_alone_and_named() {
     let refused = account.run("apply", &other);
     assert_eq!(refused.code, 5, "{refused:?}");
     assert!(why(&refused).contains(&words), "{}", why(&refused));
-    for word in ["abort", "rollback"] {
-        let refused = account.run(word, &other);
+    for command in ["abort", "rollback"] {
+        let refused = account.run(command, &other);
         assert_eq!(refused.code, 2, "{refused:?}");
         assert!(refused.stdout.contains(&words), "{refused:?}");
     }
@@ -423,9 +423,9 @@ fn what_stands_in_the_way_is_refused_by_name_before_anything_is_started() {
     let refused = account.run("apply", &wanted(&template, "2"));
     assert_eq!(refused.code, 2, "{refused:?}");
     assert!(refused.stdout.contains("has suspended InstanceRefresh"), "{refused:?}");
-    for word in ["status", "abort"] {
-        let told = account.run(word, &wanted(&template, "2"));
-        assert_eq!(told.code, 0, "{word}: {told:?}");
+    for command in ["status", "abort"] {
+        let told = account.run(command, &wanted(&template, "2"));
+        assert_eq!(told.code, 0, "{command}: {told:?}");
     }
     let latest = json!({ "LaunchTemplateId": template, "Version": "$Latest" });
     account.put("groups/web", json!({ "SuspendedProcesses": [], "LaunchTemplate": latest }));

@@ -239,9 +239,9 @@ fn kill_and_apply(policy: &str, signal: &str) {
         // Whoever has left a rule out meanwhile would strand its requests.
         let mut fewer = wanted.clone();
         fewer["traffic"]["listener_rule_arns"].as_array_mut().expect("rules").pop();
-        for word in ["apply", "abort"] {
-            let refused = account.run(word, &fewer);
-            assert_eq!(refused.code, 2, "{word}: {refused:?}");
+        for command in ["apply", "abort"] {
+            let refused = account.run(command, &fewer);
+            assert_eq!(refused.code, 2, "{command}: {refused:?}");
             assert!(refused.stdout.contains("shifts requests by other rules"), "{refused:?}");
         }
     }
@@ -341,7 +341,7 @@ fn gates_are_asked_on_the_way_and_what_they_said_is_in_the_events() {
 
 #[test]
 fn a_rollout_one_of_whose_rules_is_gone_is_told_and_put_back_and_not_gone_on_with() {
-    for word in ["abort", "rollback"] {
+    for command in ["abort", "rollback"] {
         let Some(account) = account() else { return };
         let (made, before) = made(&account, json!([null, null]));
         account.shared();
@@ -365,16 +365,16 @@ fn a_rollout_one_of_whose_rules_is_gone_is_told_and_put_back_and_not_gone_on_wit
             let words = format!("listener rule {rule} does not exist");
             assert!(refused.code == 2 && refused.stdout.contains(&words), "{refused:?}");
         }
-        let said = account.run(word, &wanted);
-        assert_eq!(said.code, 0, "{word}: {said:?}");
+        let said = account.run(command, &wanted);
+        assert_eq!(said.code, 0, "{command}: {said:?}");
         let after = account.get("groups/web");
         for what in ["desired", "max", "suspended", "template"] {
-            assert_eq!(after[what], before[what], "{word}: {what}");
+            assert_eq!(after[what], before[what], "{command}: {what}");
         }
         // The other one has its weights again.
         let shown = weights(&account.timeline());
         let back = shown.values().filter(|weights| weights.last() == Some(&(100, 0)));
-        assert_eq!((back.count(), shown.len()), (1, 2), "{word}: {shown:?}");
+        assert_eq!((back.count(), shown.len()), (1, 2), "{command}: {shown:?}");
     }
 }
 

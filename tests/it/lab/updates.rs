@@ -370,9 +370,9 @@ fn what_cannot_be_run_is_named_before_anything_is_touched() {
     fleet.account.put("times", times);
     refused(&fleet.of(base("1")), command, "the Systems Manager does not reach i-");
     // Which keeps nobody from asking how it is.
-    for word in ["status", "abort"] {
-        let told = fleet.account.run(word, &fleet.of(base("1")));
-        assert_eq!(told.code, 0, "{word}: {told:?}");
+    for command in ["status", "abort"] {
+        let told = fleet.account.run(command, &fleet.of(base("1")));
+        assert_eq!(told.code, 0, "{command}: {told:?}");
     }
     assert_eq!(fleet.account.get(fleet.path), before);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rolling::command::{Effect, Work};
-use rolling::control::{Control, Word};
+use rolling::control::{Control, Command};
 use rolling::event::Outcome;
 use rolling::lease::Lease;
 use rolling::ownership::Ownership;
@@ -27,8 +27,8 @@ pub struct Engine {
     pub suspended: bool,
     pub erasing: bool,
     pub to: Revision,
-    pub word: Option<Control>,
-    /// Somebody else's word had an effect.
+    pub command: Option<Control>,
+    /// Somebody else's command had an effect.
     pub obeyed_another: bool,
     /// It stood still between its look and its call.
     pub midway: bool,
@@ -68,22 +68,22 @@ impl Engine {
     }
 
     pub fn control(&self) -> Option<Control> {
-        let heard = |word: &Control| word.was_heard(self.record.as_ref());
-        let own = self.word.clone().filter(|word| !heard(word));
-        own.or_else(|| Control::unheard(&self.look, self.record.as_ref(), Some(&self.first)))
+        let acknowledged = |command: &Control| command.is_acknowledged(self.record.as_ref());
+        let own = self.command.clone().filter(|command| !acknowledged(command));
+        own.or_else(|| Control::pending(&self.look, self.record.as_ref(), Some(&self.first)))
     }
 
-    pub fn effect(&self, word: Word) -> Effect {
+    pub fn effect(&self, command: Command) -> Effect {
         let Self { halt, back, .. } = *self;
-        Work { recorded: self.record.is_some(), back, halt, told_to_end: false }.effect(word)
+        Work { recorded: self.record.is_some(), back, halt, told_to_end: false }.effect(command)
     }
 
     /// What is done next: the least that a rollout of two instances is.
     pub fn plan(&mut self, world: &World) -> Planned {
         let control = self.control();
-        let effect = control.as_ref().map(|control| self.effect(control.word));
+        let effect = control.as_ref().map(|control| self.effect(control.command));
         let is_own =
-            |control: &Control| self.word.as_ref().is_some_and(|word| word.id == control.id);
+            |control: &Control| self.command.as_ref().is_some_and(|command| command.id == control.id);
         self.obeyed_another |=
             effect.is_some_and(Effect::changes) && !control.as_ref().is_some_and(is_own);
         let is_back = self.record.as_ref().is_some_and(|record| record.turned_back);
@@ -110,9 +110,9 @@ impl Engine {
         if is_over {
             return Planned::Ended(outcome);
         }
-        let heard = record.hearing(hears);
-        if record.phase != Phase::Halting(ending) || record.heard != heard {
-            return write(Record { phase: Phase::Halting(ending), heard, ..record.clone() });
+        let acknowledged = record.acknowledge(hears);
+        if record.phase != Phase::Halting(ending) || record.acknowledged != acknowledged {
+            return write(Record { phase: Phase::Halting(ending), acknowledged: acknowledged, ..record.clone() });
         }
         if world.suspended && !record.borrowed.suspended.is_empty() {
             return Planned::Call(Call::Resume, None);
@@ -150,8 +150,8 @@ impl Engine {
             record
         };
         let Some(found) = &self.record else { return begin(None) };
-        let heard = found.hearing(hears);
-        let mut moves = Record { phase: Phase::Rolling, heard, ..found.clone() };
+        let acknowledged = found.acknowledge(hears);
+        let mut moves = Record { phase: Phase::Rolling, acknowledged: acknowledged, ..found.clone() };
         moves.borrowed.suspended.insert("AZRebalance".into());
         if self.back {
             return Record { turned_back: true, ..moves };
@@ -208,12 +208,12 @@ impl Engine {
         }
         let Call::Replace(..) = call else { return };
         let Some(record) = &self.record else { return world.breaks("acts before the record") };
-        let is_ended = |word: &Control| matches!(word.word, Word::Pause | Word::Abort);
-        if self.word.as_ref().is_some_and(is_ended) && !self.obeyed_another {
+        let is_ended = |command: &Control| matches!(command.command, Command::Pause | Command::Abort);
+        if self.command.as_ref().is_some_and(is_ended) && !self.obeyed_another {
             world.breaks("replaces an instance for a word that ends a rollout");
         }
         let overrides =
-            |told: &Acknowledged| told.rollout == record.id && !record.heard.contains(&told.id);
+            |told: &Acknowledged| told.rollout == record.id && !record.acknowledged.contains(&told.id);
         if world.acknowledged.iter().any(overrides) {
             world.breaks("overrides a command that was acknowledged");
         }
@@ -246,7 +246,7 @@ pub fn record(id: &str, to: &Revision, generation: u64) -> Record {
         checkpoints_passed: 0,
         paused: Duration::ZERO,
         turned: None,
-        heard: Vec::new(),
+        acknowledged: Vec::new(),
         owned: false,
         borrowed: Default::default(),
         completed: Some(revision(1)),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rolling::command::{self, Effect, Found, Next, Waiting, word_id};
-use rolling::control::{Control, Word};
+use rolling::control::{Control, Command};
 use rolling::event::Outcome;
 use rolling::lease::{Claim, Lease, WATCH, Watch, is_fresh};
 use rolling::ownership::{LATE, Ownership, Standing};
@@ -16,7 +16,7 @@ use super::world::{Acknowledged, Call, How, World, at, moment};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Task {
     Apply(u8),
-    Say(Word),
+    Say(Command),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -43,7 +43,7 @@ pub enum Stage {
         since: u8,
     },
     Driving(Box<Engine>),
-    /// It has a word for whoever is at work, and is about to leave it or not.
+    /// It has a command for whoever is at work, and is about to leave it or not.
     Waiting {
         leave: bool,
     },
@@ -60,7 +60,7 @@ pub struct Process {
     /// Whether it has done what it does in this step of time.
     pub stepped: bool,
     waiting: Option<Waiting>,
-    /// Whether it has left its word, or carried it out.
+    /// Whether it has left its command, or carried it out.
     spoken: bool,
     /// Whether a call of it came late, when it had stood still.
     overtaken: bool,
@@ -103,7 +103,7 @@ impl Process {
         self.name == "b" && matches!(self.stage, Stage::Taking { first: true, .. })
     }
 
-    /// Whether a word that is about to be carried out still is.
+    /// Whether a command that is about to be carried out still is.
     fn is_wanted(&self, look: &Tags) -> bool {
         self.waiting.as_ref().is_none_or(|waiting| waiting.is_to_be_carried_out(look))
     }
@@ -123,18 +123,18 @@ impl Process {
         let process = world.process(index);
         match process.task {
             Task::Apply(_) => process.take(look, tick),
-            Task::Say(word) => {
+            Task::Say(command) => {
                 let record = Record::from_tags(&look).ok().flatten();
                 let lease = Lease::from_tags(&look);
-                if let Some(answer) = command::pointless(word, record.as_ref(), lease.is_some()) {
+                if let Some(answer) = command::no_op(command, record.as_ref(), lease.is_some()) {
                     process.stage = Stage::Ended;
-                    check_answer(world, word, &look, answer.as_asked);
+                    check_answer(world, command, &look, answer.as_asked);
                     return;
                 }
                 let owner = process.owner();
                 // A client may give every request the same name.
-                let id = word_id("operation", &owner, word, at(tick));
-                process.waiting = Some(Waiting::new(word, id, owner, &look));
+                let id = word_id("operation", &owner, command, at(tick));
+                process.waiting = Some(Waiting::new(command, id, owner, &look));
                 process.stage = Stage::Waiting { leave: false };
                 process.stepped = true;
             }
@@ -244,7 +244,7 @@ impl Process {
         }
     }
 
-    /// Somebody else has the lease. An apply ends as locked; a caller has a word for him.
+    /// Somebody else has the lease. An apply ends as locked; a caller has a command for him.
     fn is_late(world: &mut World, index: usize) {
         let process = world.process(index);
         if let Some(waiting) = &mut process.waiting {
@@ -273,15 +273,15 @@ impl Process {
             own.take(mine.clone(), &look, moment(since));
             let record = Record::from_tags(&look).ok().flatten();
             let process = world.process(index);
-            let word = process.waiting.as_ref().map(|waiting| waiting.control().clone());
+            let command = process.waiting.as_ref().map(|waiting| waiting.control().clone());
             let to = match process.task {
                 Task::Apply(to) => revision(to),
                 Task::Say(_) => record.as_ref().map_or(revision(2), |record| record.to.clone()),
             };
             let found = record.as_ref();
-            let found = found.map(|r| command::found(r, &to, word.as_ref().map(|w| w.word)));
+            let found = found.map(|r| command::found(r, &to, command.as_ref().map(|w| w.command)));
             let is_back = record.as_ref().is_some_and(|record| record.turned_back);
-            process.spoken |= word.is_some();
+            process.spoken |= command.is_some();
             process.stage = Stage::Driving(Box::new(Engine {
                 own,
                 first: mine,
@@ -293,12 +293,12 @@ impl Process {
                     _ => None,
                 },
                 back: is_back && found == Some(Found::GoesOn),
-                resume: word.as_ref().is_some_and(|word| word.word == Word::Resume),
+                resume: command.as_ref().is_some_and(|command| command.command == Command::Resume),
                 suspended: false,
                 erasing: false,
                 record,
                 to,
-                word,
+                command,
                 obeyed_another: false,
                 midway: false,
                 unsure: None,
@@ -316,7 +316,7 @@ impl Process {
         let process = world.process(index);
         let me = process.owner();
         let mut waiting = process.waiting.clone().expect("a word");
-        let word = waiting.control().word;
+        let command = waiting.control().command;
         if leave {
             process.spoken = true;
             process.stage = Stage::Waiting { leave: false };
@@ -330,27 +330,27 @@ impl Process {
         process.waiting = Some(waiting);
         match next {
             Next::Look => process.stage = Stage::Waiting { leave: false },
-            Next::Leave => {
+            Next::Send => {
                 // It writes in the same moment; others may, too.
                 process.stepped = false;
                 process.stage = Stage::Waiting { leave: true };
             }
             // With the lease in hand there is nothing to carry out, and it is taken off.
-            Next::CarryOut | Next::TakeOff => {
+            Next::CarryOut | Next::RemoveLease => {
                 process.stepped = false;
                 process.take(look, tick);
             }
-            Next::Heard(answer) => {
+            Next::Acknowledged(answer) => {
                 if !process.spoken {
                     world.breaks("tells that a word was heard that nobody has said");
                 }
                 let record = Record::from_tags(&look).ok().flatten();
-                if let Some(record) = record.filter(|_| answer.as_asked && word != Word::Resume) {
+                if let Some(record) = record.filter(|_| answer.as_asked && command != Command::Resume) {
                     world.acknowledged.push(Acknowledged { id, rollout: record.id });
                 }
             }
-            Next::Pointless(answer) => {
-                check_answer(world, word, &look, answer.as_asked);
+            Next::NoOp(answer) => {
+                check_answer(world, command, &look, answer.as_asked);
                 withdraw(world, &look, &id);
             }
             Next::Ended => {
@@ -358,13 +358,13 @@ impl Process {
                 let has_begun = process.waiting.as_ref().is_some_and(Waiting::has_begun);
                 let rollout = process.waiting.as_ref().map(|it| it.control().rollout.clone());
                 let named = |lease: Lease| lease.has_begun(&rollout.unwrap_or_default(), None);
-                if !has_begun && word != Word::Resume && Lease::from_tags(&look).is_some_and(named)
+                if !has_begun && command != Command::Resume && Lease::from_tags(&look).is_some_and(named)
                 {
                     world.breaks("tells that nothing was begun of what may still begin");
                 }
                 withdraw(world, &look, &id);
             }
-            Next::Unheard(_) => {
+            Next::TimedOut(_) => {
                 if !world.is_anybody_at_work() {
                     world.breaks("tells that somebody does not react who is not there");
                 }
@@ -485,24 +485,24 @@ impl Process {
         world.process(index).stage = Stage::Ended;
         let Some(outcome) = outcome.filter(|outcome| *outcome != Outcome::Locked) else { return };
         let pending = engine.control();
-        let waits = pending.is_some_and(|c| engine.effect(c.word) == Effect::Later);
+        let waits = pending.is_some_and(|c| engine.effect(c.command) == Effect::Later);
         let keys = if waits { vec![LEASE] } else { vec![LEASE, CONTROL] };
         if engine.own.holds() {
             world.deliver(&Call::Erase(keys));
         }
-        let Task::Say(word) = world.processes[index].task else { return };
+        let Task::Say(command) = world.processes[index].task else { return };
         let waiting = world.processes[index].waiting.clone().expect("a word");
-        if command::is_as_asked(word, outcome) {
-            if let Some(record) = engine.record.as_ref().filter(|_| word != Word::Resume) {
+        if command::is_as_asked(command, outcome) {
+            if let Some(record) = engine.record.as_ref().filter(|_| command != Command::Resume) {
                 let id = waiting.control().id.clone();
                 world.acknowledged.push(Acknowledged { id, rollout: record.id.clone() });
             }
         } else if !engine.obeyed_another {
-            let too_late = match word {
-                Word::Pause | Word::Resume => outcome == Outcome::Aborted,
-                Word::Abort | Word::Rollback => false,
+            let too_late = match command {
+                Command::Pause | Command::Resume => outcome == Outcome::Aborted,
+                Command::Abort | Command::Rollback => false,
             };
-            let went_back = word == Word::Resume && outcome == Outcome::RolledBack;
+            let went_back = command == Command::Resume && outcome == Outcome::RolledBack;
             if !too_late && !went_back {
                 world.breaks("does something else than it was asked to carry out");
             }
@@ -518,14 +518,14 @@ enum Kept {
 }
 
 /// Whoever is told that it is so must find it so in what the look showed.
-fn check_answer(world: &mut World, word: Word, look: &Tags, as_asked: bool) {
+fn check_answer(world: &mut World, command: Command, look: &Tags, as_asked: bool) {
     let record = Record::from_tags(look).ok().flatten();
-    let is_so = match (&record, word) {
+    let is_so = match (&record, command) {
         (None, _) => Lease::from_tags(look).is_none(),
-        (Some(record), Word::Pause) => record.status().starts_with("paus"),
-        (Some(record), Word::Abort) => record.status().starts_with("abort"),
-        (Some(record), Word::Rollback) => record.turned_back,
-        (Some(record), Word::Resume) => record.phase == Phase::Rolling,
+        (Some(record), Command::Pause) => record.status().starts_with("paus"),
+        (Some(record), Command::Abort) => record.status().starts_with("abort"),
+        (Some(record), Command::Rollback) => record.turned_back,
+        (Some(record), Command::Resume) => record.phase == Phase::Rolling,
     };
     if as_asked && !is_so {
         world.breaks("tells that something is so that is not");
@@ -533,7 +533,7 @@ fn check_answer(world: &mut World, word: Word, look: &Tags, as_asked: bool) {
 }
 
 fn withdraw(world: &mut World, look: &Tags, id: &str) {
-    if Control::pending(look).is_some_and(|pending| pending.id == id) {
+    if Control::from_tags(look).is_some_and(|pending| pending.id == id) {
         world.deliver(&Call::Erase(vec![CONTROL]));
     }
 }

@@ -55,7 +55,7 @@ pub enum How {
     Unanswered {
         done: bool,
     },
-    /// It ends without a word, after its call or before.
+    /// It ends without a command, after its call or before.
     Killed {
         done: bool,
     },
@@ -84,7 +84,7 @@ pub enum Call {
     Replace(usize, u8),
 }
 
-/// A word of which somebody was told that it is so.
+/// A command of which somebody was told that it is so.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Acknowledged {
     pub id: String,
