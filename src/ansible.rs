@@ -67,7 +67,7 @@ async fn carry_out(task: &Task, edge: &Edge) -> Result<Answer, Vec<Diagnostic>> 
             rollout.allow(command).map_err(|error| place(&error))?;
             let mut answer = match rollout.idle(command) {
                 Some(told) if task.mode.check => {
-                    Answer { msg: told.words, failed: !told.as_asked, ..Answer::default() }
+                    Answer { msg: told.message, failed: !told.as_asked, ..Answer::default() }
                 }
                 None if task.mode.check => Answer {
                     changed: true,
@@ -186,7 +186,7 @@ async fn tell(
         }
         other => {
             let changed = !matches!(other, ControlOutcome::NoOp(_));
-            let msg = other.answer(command).map(|answer| answer.words).unwrap_or_default();
+            let msg = other.answer(command).map(|answer| answer.message).unwrap_or_default();
             Ok(Answer { changed, failed: !as_asked, msg, ..Answer::default() })
         }
     }

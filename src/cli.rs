@@ -149,7 +149,7 @@ impl Edge {
             is_gone: self.is_gone,
             jitter: JITTER,
             unseen_for: Duration::ZERO,
-            tell: |words| tracing::info!("{words}"),
+            tell: |message| tracing::info!("{message}"),
             completed: None,
         }
     }
@@ -190,10 +190,12 @@ pub fn run(args: impl Iterator<Item = OsString>, edge: &Edge) -> u8 {
                 plan(&input, detailed_exitcode, edge).await
             }
             Subcommands::Apply(input) => apply::apply(&input, edge).await,
-            Subcommands::Status { input, follow } => match follow && follow::is_progress(&input.file) {
-                true => follow::follow(&input, edge).await,
-                false => status(&input, follow, edge).await,
-            },
+            Subcommands::Status { input, follow } => {
+                match follow && follow::is_progress(&input.file) {
+                    true => follow::follow(&input, edge).await,
+                    false => status(&input, follow, edge).await,
+                }
+            }
             Subcommands::Pause(input) => command::command(Command::Pause, &input, edge).await,
             Subcommands::Resume(input) => command::command(Command::Resume, &input, edge).await,
             Subcommands::Abort(input) => command::command(Command::Abort, &input, edge).await,
@@ -277,9 +279,9 @@ async fn status(input: &Input, follow: bool, edge: &Edge) -> u8 {
         }
         if followed.iter().all(|followed| followed.end.is_some()) {
             let codes = followed.iter().zip(&prepared).map(|(followed, (resource, _))| {
-                let (code, words) = followed.end.unwrap_or_default();
-                if let Some(words) = words {
-                    say(&mut io::stderr(), &format!("{}: {words}", resource.name));
+                let (code, message) = followed.end.unwrap_or_default();
+                if let Some(message) = message {
+                    say(&mut io::stderr(), &format!("{}: {message}", resource.name));
                 }
                 code
             });
@@ -327,8 +329,8 @@ fn schema() -> u8 {
 /// Reads the document and picks the resources that are meant.
 fn load(input: &Input) -> Result<(Document, Vec<Resource>), Vec<Diagnostic>> {
     let text = std::fs::read_to_string(&input.file).map_err(|error| {
-        let words = format!("failed to read {}: {error}", input.file.display());
-        vec![Diagnostic::error("", words)]
+        let message = format!("failed to read {}: {error}", input.file.display());
+        vec![Diagnostic::error("", message)]
     })?;
     let document = match follow::header(&text) {
         Some(Header { document, .. }) => Document::parse(&document.to_string())?,
@@ -339,9 +341,9 @@ fn load(input: &Input) -> Result<(Document, Vec<Resource>), Vec<Diagnostic>> {
         resources.retain(|resource| resource.name == *name);
         if resources.is_empty() {
             let known: Vec<&str> = document.resources.iter().map(|r| r.name.as_str()).collect();
-            let words = format!("there is no rolling_deployment {name:?}");
+            let message = format!("there is no rolling_deployment {name:?}");
             let remedy = format!("the document has {}", known.join(", "));
-            let found = Diagnostic::error("/resource/rolling_deployment", words);
+            let found = Diagnostic::error("/resource/rolling_deployment", message);
             return Err(vec![found.with_remedy(remedy)]);
         }
     }
@@ -373,7 +375,7 @@ async fn prepare_all(
         let fleet = providers.open(&resource.config).await.map_err(place)?;
         let waits = matches!(purpose, Purpose::Begin);
         let unseen_for = if waits { UNSEEN_FOR } else { Duration::ZERO };
-        let tell = |words: &str| say(&mut io::stderr(), words);
+        let tell = |message: &str| say(&mut io::stderr(), message);
         let caller = Caller { unseen_for, tell, ..edge.caller(&edge.rollout_id) };
         let spec = resource.spec.clone();
         let rollout = match purpose {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rolling_provider::{Revision, Tags, Timestamp};
 use sha2::{Digest as _, Sha256};
 
-use crate::control::{Control, Command};
+use crate::control::{Command, Control};
 use crate::event::Outcome;
 use crate::lease::{Claim, Lease, Watch};
 use crate::record::{Ending, Phase, Record};
@@ -201,8 +201,12 @@ pub fn is_as_asked(command: Command, outcome: Outcome) -> bool {
 /// Whether a rollout in `state` is what `command` asks for.
 fn is_so(command: Command, state: State) -> bool {
     match (command, state) {
-        (Command::Pause, State::Halting(ending) | State::Halted(ending)) => ending == Ending::Paused,
-        (Command::Abort, State::Halting(ending) | State::Halted(ending)) => ending == Ending::Aborted,
+        (Command::Pause, State::Halting(ending) | State::Halted(ending)) => {
+            ending == Ending::Paused
+        }
+        (Command::Abort, State::Halting(ending) | State::Halted(ending)) => {
+            ending == Ending::Aborted
+        }
         (Command::Pause | Command::Abort, _) => false,
         (Command::Resume, state) => matches!(state, State::Rolling | State::RollingBack),
         (Command::Rollback, state) => state == State::RollingBack,
@@ -213,7 +217,7 @@ fn is_so(command: Command, state: State) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Answer {
     /// As a sentence.
-    pub words: String,
+    pub message: String,
     /// Whether that is what was asked for.
     pub as_asked: bool,
 }
@@ -228,12 +232,12 @@ pub fn no_op(command: Command, record: Option<&Record>, held: bool) -> Option<An
         return None;
     }
     let Some(record) = record else {
-        let words = format!("there is no rollout to {}", command.name());
+        let message = format!("there is no rollout to {}", command.name());
         // To say it again, once it has come true, is no mistake.
-        return Some(Answer { words, as_asked: true });
+        return Some(Answer { message, as_asked: true });
     };
     let (id, status) = (&record.id, record.status());
-    let words = match effect {
+    let message = match effect {
         Effect::Already => format!("rollout {id} is {} already", status.replace('_', " ")),
         _ => {
             let next = match record.phase {
@@ -244,7 +248,7 @@ pub fn no_op(command: Command, record: Option<&Record>, held: bool) -> Option<An
             format!("rollout {id} is {status}, there is nothing to {}; {next}", command.name())
         }
     };
-    Some(Answer { words, as_asked: effect == Effect::Already })
+    Some(Answer { message, as_asked: effect == Effect::Already })
 }
 
 /// An id for a command, of one request only: also where a caller gives several the same name. Short,
@@ -439,9 +443,9 @@ impl Waiting {
     fn acknowledged(&self, record: &Record) -> Answer {
         let by = self.owner.as_deref().unwrap_or("the engine at work");
         let (id, status) = (&record.id, record.status().replace('_', " "));
-        let words = format!("acknowledged by {by}; rollout {id} is {status}");
+        let message = format!("acknowledged by {by}; rollout {id} is {status}");
         let state = State::of(Some(record), false);
-        Answer { words, as_asked: is_so(self.control.command, state) }
+        Answer { message, as_asked: is_so(self.control.command, state) }
     }
 }
 
@@ -458,7 +462,7 @@ pub fn ended(command: Command, owner: Option<&str>, begun: bool, arrived: bool) 
         (Command::Rollback, false) => ("no instance is left on the new revision", true),
         (Command::Pause | Command::Resume, false) => ("there is nothing to go on with", false),
     };
-    Answer { words: format!("{by} has ended the rollout meanwhile: {how}"), as_asked }
+    Answer { message: format!("{by} has ended the rollout meanwhile: {how}"), as_asked }
 }
 
 #[cfg(test)]

@@ -28,7 +28,8 @@ pub enum Command {
 
 impl Command {
     /// Every command.
-    pub const ALL: [Command; 4] = [Command::Pause, Command::Resume, Command::Abort, Command::Rollback];
+    pub const ALL: [Command; 4] =
+        [Command::Pause, Command::Resume, Command::Abort, Command::Rollback];
 
     /// The spelling in the tag and on the command line.
     pub fn name(self) -> &'static str {

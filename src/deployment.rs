@@ -109,8 +109,8 @@ pub async fn end(
 ) -> Result<DeleteOutcome, OpenError> {
     let rollout = look(providers, config, caller).await?;
     // One that an earlier configuration has begun would go on with nobody to look after it.
-    if let Some(words) = rollout.is_refreshed_otherwise() {
-        return Ok(DeleteOutcome::Locked(words));
+    if let Some(message) = rollout.is_refreshed_otherwise() {
+        return Ok(DeleteOutcome::Locked(message));
     }
     if rollout.under_way().is_some() {
         let done = rollout.command(Command::Abort, stop.clone(), emit).await;
@@ -120,10 +120,14 @@ pub async fn end(
             ControlOutcome::RanHere(report) if report.outcome == Outcome::Locked => {
                 return Ok(DeleteOutcome::Locked(report.reason.clone().unwrap_or_default()));
             }
-            ControlOutcome::RanHere(report) if report.refresh.as_ref().is_some_and(|it| it.goes_on) => {
+            ControlOutcome::RanHere(report)
+                if report.refresh.as_ref().is_some_and(|it| it.goes_on) =>
+            {
                 return Ok(DeleteOutcome::Locked(report.reason.clone().unwrap_or_default()));
             }
-            ControlOutcome::RanHere(_) | ControlOutcome::NoOp(_) | ControlOutcome::Acknowledged(..) => {}
+            ControlOutcome::RanHere(_)
+            | ControlOutcome::NoOp(_)
+            | ControlOutcome::Acknowledged(..) => {}
         }
     }
     forget(providers, config, caller, stop).await.map(|()| DeleteOutcome::Gone)

@@ -74,8 +74,8 @@ impl Document {
     /// Every finding, each with its place. No cloud is asked.
     pub fn parse(text: &str) -> Result<Document, Vec<Diagnostic>> {
         let root: Value = serde_json::from_str(text).map_err(|error| {
-            let words = format!("this is not JSON: {error}");
-            vec![Diagnostic::error("", words).with_remedy("a document is a JSON object")]
+            let message = format!("this is not JSON: {error}");
+            vec![Diagnostic::error("", message).with_remedy("a document is a JSON object")]
         })?;
         let mut reader = Reader { found: Vec::new(), warnings: Vec::new() };
         let document = reader.document(&root);
@@ -103,8 +103,8 @@ impl Reader {
                 }
                 _ => nearest(key, known.into_iter().take(3)),
             };
-            let words = format!("there is no block {key:?} in a document");
-            self.found.push(Diagnostic::error(place, words).with_remedy(remedy));
+            let message = format!("there is no block {key:?} in a document");
+            self.found.push(Diagnostic::error(place, message).with_remedy(remedy));
         }
 
         let mut provider = ProviderConfig::default();
@@ -130,9 +130,9 @@ impl Reader {
         for kind in resources.keys().filter(|kind| *kind != "rolling_deployment") {
             let place = format!("{of_resources}/{}", step(kind));
             if strsim::jaro_winkler(kind, "rolling_deployment") > 0.9 {
-                let words = format!("there is no resource type {kind:?}");
+                let message = format!("there is no resource type {kind:?}");
                 let remedy = "did you mean \"rolling_deployment\"?";
-                self.found.push(Diagnostic::error(place, words).with_remedy(remedy));
+                self.found.push(Diagnostic::error(place, message).with_remedy(remedy));
             } else {
                 self.warnings.push(Diagnostic::warning(place, "left to Terraform"));
             }
@@ -154,8 +154,8 @@ impl Reader {
             }
         }
         if deployments.is_empty() && self.found.is_empty() {
-            let words = "there is no rolling_deployment to roll";
-            self.found.push(Diagnostic::error("/resource", words));
+            let message = "there is no rolling_deployment to roll";
+            self.found.push(Diagnostic::error("/resource", message));
         }
         self.refuse_shared_targets(&read);
         Some(Document { provider, resources: read, warnings: std::mem::take(&mut self.warnings) })
@@ -169,10 +169,10 @@ impl Reader {
             let Some(record) = &resource.config.record else { continue };
             if let Some(first) = objects.insert((&record.s3.bucket, &record.s3.key), resource) {
                 let place = format!("{}/record/s3/key", resource.pointer);
-                let words =
+                let message =
                     format!("{:?} is already the record of {}", record.s3.key, first.pointer);
                 let remedy = "choose another key: one object is for one target";
-                self.found.push(Diagnostic::error(place, words).with_remedy(remedy));
+                self.found.push(Diagnostic::error(place, message).with_remedy(remedy));
             }
         }
         let mut owners: BTreeMap<(&str, String), &Resource> = BTreeMap::new();
@@ -183,9 +183,9 @@ impl Reader {
             let Some((place, name)) = TARGETS.into_iter().find_map(named) else { continue };
             if let Some(first) = owners.insert((place, name.clone()), resource) {
                 let place = format!("{}{place}", resource.pointer);
-                let words = format!("{name:?} is already the target of {}", first.pointer);
+                let message = format!("{name:?} is already the target of {}", first.pointer);
                 let remedy = "one target has one rolling_deployment: remove one of them";
-                self.found.push(Diagnostic::error(place, words).with_remedy(remedy));
+                self.found.push(Diagnostic::error(place, message).with_remedy(remedy));
             }
         }
     }

@@ -29,7 +29,7 @@ use self::gate::Asking;
 use self::hold::{Hold, Kept};
 use self::report::{Emitter, Shown};
 use crate::command::Waiting;
-use crate::control::{Control, Command};
+use crate::control::{Command, Control};
 use crate::event::{Envelope, Event, Outcome, Report};
 use crate::lease::Lease;
 use crate::ownership::{LATE, Moment};
@@ -208,8 +208,8 @@ impl Rollout {
             self.preview_refresh(&mut preview);
         }
         let raised = self.alarms.iter().filter(|alarm| alarm.raised && preview.changes);
-        let words = raised.map(|alarm| format!("alarm {}", gate::words(alarm)));
-        preview.warnings.extend(words.collect::<Vec<_>>());
+        let message = raised.map(|alarm| format!("alarm {}", gate::message(alarm)));
+        preview.warnings.extend(message.collect::<Vec<_>>());
         preview
     }
 
@@ -573,7 +573,10 @@ impl Rollout {
             Some(halt) => halt.until = halt.until.or(until),
             None => {
                 let (reason, ending) = ("asked to stop".to_owned(), Ending::Interrupted);
-                self.halt(Halt { reason, ending, fault: false, at_checkpoint: false, at, until }, emit);
+                self.halt(
+                    Halt { reason, ending, fault: false, at_checkpoint: false, at, until },
+                    emit,
+                );
             }
         }
     }

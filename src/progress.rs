@@ -44,7 +44,7 @@ pub use self::sizes::LOOKS_LAG;
 use self::sizes::Sizes;
 use self::written::Written;
 use crate::command::{Effect, Work};
-use crate::control::{Control, Command};
+use crate::control::{Command, Control};
 use crate::lease::Lease;
 use crate::plan::shift;
 use crate::record::{Ending, Phase, ROLLOUT, Record};

@@ -90,8 +90,8 @@ impl Providers {
     /// # Errors
     /// When `id` names no target, or one that is not there.
     pub async fn import(&self, id: &str) -> Result<Value, ProviderError> {
-        let wrong = |words: String| {
-            let error = ProviderError::invalid("import", "", words);
+        let wrong = |message: String| {
+            let error = ProviderError::invalid("import", "", message);
             error.with_remedy(
                 "write auto_scaling_group/NAME, target_group/ARN, the ARN of either, or \
                  simulated_fleet/NAME",
@@ -122,17 +122,17 @@ impl Providers {
         if let Some(fleet) = &deployment.simulated_fleet
             && !self.simulator_file(&fleet.name).exists()
         {
-            let words = format!("simulated fleet {:?} does not exist", fleet.name);
-            let error = ProviderError::invalid("import", "", words);
+            let message = format!("simulated fleet {:?} does not exist", fleet.name);
+            let error = ProviderError::invalid("import", "", message);
             return Err(ProviderError { kind: ErrorKind::Missing, ..error });
         }
         let look = self.open(&deployment).await?.observe().await?;
         let Some(revision) = look.template.clone().or_else(|| only_revision(&look)) else {
-            let words = match look.is_plain() {
+            let message = match look.is_plain() {
                 true => format!("the instances of {id} do not all run one launch template version"),
                 false => format!("{id} has no launch template, so no revision"),
             };
-            return Err(ProviderError::invalid("import", "", words));
+            return Err(ProviderError::invalid("import", "", message));
         };
         let mut target = target;
         if let Some(template) = document::launch_template(&target)
@@ -252,10 +252,10 @@ impl Providers {
         &self,
         deployment: &RollingDeploymentConfig,
     ) -> Result<Arc<dyn Fleet>, ProviderError> {
-        let words = "this build of rolling has no AWS in it";
+        let message = "this build of rolling has no AWS in it";
         let target =
             if deployment.target_group.is_some() { "target_group" } else { "auto_scaling_group" };
-        let error = ProviderError::invalid("open the fleet", target, words);
+        let error = ProviderError::invalid("open the fleet", target, message);
         Err(error.with_remedy("build it with the feature `aws`, which is on by default"))
     }
 }

@@ -257,7 +257,10 @@ impl Record {
             .with("checkpoints", self.checkpoints_passed)
             .with("paused", self.paused.as_millis())
             .with_some("turned", self.turned.map(|at| at.0))
-            .with_some("acknowledged", (!self.acknowledged.is_empty()).then(|| self.acknowledged.join("+")));
+            .with_some(
+                "acknowledged",
+                (!self.acknowledged.is_empty()).then(|| self.acknowledged.join("+")),
+            );
         let names: Vec<&str> = self.borrowed.suspended.iter().map(String::as_str).collect();
         let borrowed = Line::new()
             .with_some("template", self.borrowed.template.as_ref().map(encode))
@@ -292,7 +295,8 @@ impl Record {
         let (progress, borrowed) = (other(PROGRESS)?, other(BORROWED)?);
         let phase = progress.text("phase")?;
         let known = Phase::ALL.into_iter().find(|known| known.name() == phase);
-        let acknowledged = progress.optional("acknowledged").into_iter().flat_map(|ids| ids.split('+'));
+        let acknowledged =
+            progress.optional("acknowledged").into_iter().flat_map(|ids| ids.split('+'));
         let reason = tags.get(REASON).filter(|reason| !reason.is_empty());
         Ok(Some(Record {
             id: rollout.text("id")?.to_owned(),

@@ -59,10 +59,10 @@ impl JsonSchema for State {
                 properties.insert(name.clone(), schema.clone());
             }
         }
-        let words = "The state of a deployment: what the configuration says, beside what the \
+        let message = "The state of a deployment: what the configuration says, beside what the \
                      provider computed. After an import the configuration may lack everything \
                      but the target.";
-        state.insert("description".into(), json!(words));
+        state.insert("description".into(), json!(message));
         state
     }
 }

@@ -216,9 +216,9 @@ pub fn after(config: &Value, id: &str, planned: &Value, report: &Report) -> Valu
 pub fn upgrade(version: u64, state: &Value) -> Result<(Value, Vec<Diagnostic>), Vec<Diagnostic>> {
     if version != u64::from(crate::schemas::VERSION) {
         let current = crate::schemas::VERSION;
-        let words = format!("this is a state of version {version}; known is version {current}");
+        let message = format!("this is a state of version {version}; known is version {current}");
         let remedy = "use the version of rolling that wrote it, or a later one";
-        return Err(vec![Diagnostic::error("", words).with_remedy(remedy)]);
+        return Err(vec![Diagnostic::error("", message).with_remedy(remedy)]);
     }
     let Some(given) = state.as_object() else {
         return Err(vec![Diagnostic::error("", "a state is an object")]);

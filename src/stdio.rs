@@ -162,8 +162,8 @@ impl Server {
         match inbound {
             Inbound::End => self.ended = true,
             Inbound::TooLong => {
-                let words = format!("the line is longer than {} bytes", transport::MAX_MESSAGE);
-                self.answer(&Value::Null, Err(RpcError::new(code::TOO_LARGE, words)));
+                let message = format!("the line is longer than {} bytes", transport::MAX_MESSAGE);
+                self.answer(&Value::Null, Err(RpcError::new(code::TOO_LARGE, message)));
             }
             Inbound::Line(line) if line.trim_ascii().is_empty() => {}
             Inbound::Line(line) => match Request::parse(&line) {
@@ -209,8 +209,8 @@ impl Server {
             let answer = match method {
                 "initialize" => self.initialize(params),
                 _ => {
-                    let words = "the first request must be initialize";
-                    Err(RpcError::new(code::NOT_INITIALIZED, words))
+                    let message = "the first request must be initialize";
+                    Err(RpcError::new(code::NOT_INITIALIZED, message))
                 }
             };
             return self.answer(&id, answer);
@@ -237,8 +237,8 @@ impl Server {
                 return self.start(id, method, params);
             }
             _ => {
-                let words = format!("there is no method {method:?}");
-                Err(RpcError::new(code::METHOD_NOT_FOUND, words))
+                let message = format!("there is no method {method:?}");
+                Err(RpcError::new(code::METHOD_NOT_FOUND, message))
             }
         };
         self.answer(&id, answer);
@@ -247,9 +247,9 @@ impl Server {
     fn initialize(&mut self, params: Value) -> Result<Value, RpcError> {
         let params: m::InitializeParams = methods::read("initialize", params)?;
         if !params.protocol_versions.contains(&PROTOCOL) {
-            let words = format!("this server speaks protocol version {PROTOCOL}");
+            let message = format!("this server speaks protocol version {PROTOCOL}");
             let data = Some(json!({ "supported": [PROTOCOL] }));
-            return Err(RpcError { data, ..RpcError::new(code::VERSION, words) });
+            return Err(RpcError { data, ..RpcError::new(code::VERSION, message) });
         }
         if let Some(level) = params.capabilities.log {
             log::listen(level, self.out.clone());
@@ -274,8 +274,8 @@ impl Server {
         let Some(session) = &self.session else { return };
         // A command is heard whatever else is at work: it may be what ends that.
         if self.in_flight.len() >= MAX_IN_FLIGHT && method != "resource.control" {
-            let words = format!("{MAX_IN_FLIGHT} requests are in flight; wait for an answer");
-            return self.answer(&id, Err(RpcError::new(code::BUSY, words)));
+            let message = format!("{MAX_IN_FLIGHT} requests are in flight; wait for an answer");
+            return self.answer(&id, Err(RpcError::new(code::BUSY, message)));
         }
         // One operation a target at a time; looking is always allowed, and so is a command to the
         // operation at work.
@@ -284,8 +284,8 @@ impl Server {
             && !self.busy.insert(key.clone())
         {
             if method != "resource.control" {
-                let words = format!("another operation is at work on {key}");
-                return self.answer(&id, Err(RpcError::new(code::BUSY, words)));
+                let message = format!("another operation is at work on {key}");
+                return self.answer(&id, Err(RpcError::new(code::BUSY, message)));
             }
             target = None;
         }
@@ -309,8 +309,8 @@ impl Server {
         done: Result<(tokio::task::Id, Result<Value, RpcError>), tokio::task::JoinError>,
     ) {
         let (task, result) = done.unwrap_or_else(|error| {
-            let words = format!("the work on this request broke: {error}");
-            (error.id(), Err(RpcError::new(code::INTERNAL, words)))
+            let message = format!("the work on this request broke: {error}");
+            (error.id(), Err(RpcError::new(code::INTERNAL, message)))
         });
         let Some((id, target)) = self.tasks.remove(&task) else { return };
         self.in_flight.remove(&id.to_string());

@@ -28,7 +28,7 @@ pub struct Answer {
 impl Answer {
     /// For a task that cannot be carried out; nothing was touched.
     pub fn invalid(found: &[Diagnostic]) -> Self {
-        let lines: Vec<String> = found.iter().map(arguments::words).collect();
+        let lines: Vec<String> = found.iter().map(arguments::message).collect();
         Self { failed: true, msg: lines.join("\n"), ..Self::default() }
     }
 

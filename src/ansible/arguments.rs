@@ -83,9 +83,9 @@ pub fn read(given: &Map<String, Value>) -> Result<Task, Vec<Diagnostic>> {
     let own = given.iter().filter(|(name, _)| !name.starts_with("_ansible_"));
     let own: Map<String, Value> = own.map(|(key, value)| (key.clone(), value.clone())).collect();
     if own.contains_key("_raw_params") {
-        let words = "the arguments are not key=value pairs";
+        let message = "the arguments are not key=value pairs";
         let remedy = "write policy=rolling and so on, or one JSON object for all of them";
-        return Err(vec![Diagnostic::error("", words).with_remedy(remedy)]);
+        return Err(vec![Diagnostic::error("", message).with_remedy(remedy)]);
     }
 
     let schema = schema();
@@ -122,7 +122,7 @@ fn mode(given: &Map<String, Value>) -> Mode {
 }
 
 /// A finding in one line, its place as Ansible's users write it: `checkpoints[0].pause`.
-pub fn words(found: &Diagnostic) -> String {
+pub fn message(found: &Diagnostic) -> String {
     let mut place = String::new();
     for step in found.pointer.split('/').skip(1) {
         let step = step.replace("~1", "/").replace("~0", "~");
@@ -154,7 +154,7 @@ mod tests {
     }
 
     fn refused(changes: &Value) -> Vec<String> {
-        read(&given(changes)).expect_err("a finding").iter().map(words).collect()
+        read(&given(changes)).expect_err("a finding").iter().map(message).collect()
     }
 
     #[test]
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn each_finding_is_one_line_in_ansibles_terms() {
-        for (changes, words) in [
+        for (changes, message) in [
             (
                 json!({ "batch_sise": 3 }),
                 "batch_sise: there is no attribute \"batch_sise\" here; did you mean \"batch_size\"?",
@@ -226,7 +226,7 @@ mod tests {
                  JSON object for all of them",
             ),
         ] {
-            assert_eq!(refused(&changes), [words]);
+            assert_eq!(refused(&changes), [message]);
         }
         assert_eq!(refused(&json!({ "batch_size": 0, "on_failure": "x" })).len(), 2);
     }

@@ -69,8 +69,8 @@ impl Coercion<'_> {
             let example = if of_words { "[\"a\", \"b\"]" } else { "[{\"name\": \"web\"}]" };
             return self.unreadable("a list", example, text, literal::parse(text), pointer);
         }
-        let words = text.split(',').map(|word| Value::from(word.trim()));
-        Value::Array(words.collect())
+        let message = text.split(',').map(|word| Value::from(word.trim()));
+        Value::Array(message.collect())
     }
 
     /// Text that YAML has read as something else. Only a whole number is surely what was written.
@@ -80,11 +80,11 @@ impl Coercion<'_> {
         if is_whole || is_time {
             return Value::from(value.to_string());
         }
-        let words = match value {
+        let message = match value {
             Value::Bool(_) => format!("must be text, and YAML has made it {value}"),
             _ => format!("must be text, and as the number {value} it may have lost digits"),
         };
-        self.found.push(Diagnostic::error(pointer, words).with_remedy("put it in quotes"));
+        self.found.push(Diagnostic::error(pointer, message).with_remedy("put it in quotes"));
         Value::Null
     }
 
@@ -101,9 +101,9 @@ impl Coercion<'_> {
             Ok(_) => format!("is the text {text:?}"),
             Err(why) => format!("cannot be read: {why}"),
         };
-        let words = format!("must be {what}, and {why}");
+        let message = format!("must be {what}, and {why}");
         let remedy = format!("write it as YAML below the attribute, or as JSON such as {example}");
-        self.found.push(Diagnostic::error(pointer, words).with_remedy(remedy));
+        self.found.push(Diagnostic::error(pointer, message).with_remedy(remedy));
         Value::Null
     }
 }
@@ -139,7 +139,11 @@ mod tests {
     fn coerced(value: &Value) -> Result<Value, Vec<String>> {
         let mut found = Vec::new();
         let value = coerce(&arguments::schema(), value, &mut found);
-        if found.is_empty() { Ok(value) } else { Err(found.iter().map(arguments::words).collect()) }
+        if found.is_empty() {
+            Ok(value)
+        } else {
+            Err(found.iter().map(arguments::message).collect())
+        }
     }
 
     #[test]
@@ -193,19 +197,19 @@ mod tests {
     fn what_yaml_has_changed_is_to_be_quoted() {
         let fleet = |revision: Value| json!({ "simulated_fleet": { "revision": revision } });
         let place = "simulated_fleet.revision: must be text";
-        for (given, words) in [
+        for (given, message) in [
             (json!(1.1), "as the number 1.1 it may have lost digits; put it in quotes"),
             (json!(2.0), "as the number 2.0 it may have lost digits; put it in quotes"),
             (json!(true), "YAML has made it true; put it in quotes"),
         ] {
-            let said = coerced(&fleet(given)).expect_err(words);
-            assert_eq!(said, [format!("{place}, and {words}")]);
+            let said = coerced(&fleet(given)).expect_err(message);
+            assert_eq!(said, [format!("{place}, and {message}")]);
         }
     }
 
     #[test]
     fn text_that_is_no_list_or_dictionary_is_told_with_a_way_out() {
-        for (given, words) in [
+        for (given, message) in [
             (json!({ "health": "10m" }), "health: must be a dictionary, and cannot be read: "),
             (json!({ "health": "[]" }), "health: must be a dictionary, and is the text \"[]\"; "),
             (json!({ "health": "" }), "health: must be a dictionary, and is empty; "),
@@ -213,8 +217,8 @@ mod tests {
             (json!({ "suspend_processes": "" }), "suspend_processes: must be a list, and is empty"),
             (json!({ "suspend_processes": "[a" }), "must be a list, and cannot be read: "),
         ] {
-            let said = coerced(&given).expect_err(words).remove(0);
-            assert!(said.contains(words) && said.contains("or as JSON such as"), "{said}");
+            let said = coerced(&given).expect_err(message).remove(0);
+            assert!(said.contains(message) && said.contains("or as JSON such as"), "{said}");
         }
     }
 

@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn what_is_neither_is_told_with_its_place() {
-        for (text, words) in [
+        for (text, message) in [
             ("{name: web}", "a name in quotes is expected at \"name: web}\""),
             ("{'name': web}", "a value (text stands in quotes) is expected at \"web}\""),
             ("{'name' 'web'}", "a colon is expected"),
@@ -182,7 +182,7 @@ mod tests {
             (&"[".repeat(100_000), "it is nested too deeply"),
         ] {
             let said = parse(text).expect_err(text);
-            assert!(said.contains(words), "{said}");
+            assert!(said.contains(message), "{said}");
         }
     }
 }

@@ -26,12 +26,12 @@ pub(super) async fn apply(input: &Input, edge: &Edge) -> u8 {
         let report = rollout.run(stop.clone(), &mut |envelope| show(&envelope)).await;
         drop(show);
         if input.output == Output::Text {
-            let words = if preview.changes {
+            let message = if preview.changes {
                 text::report(name, &report)
             } else {
                 text::nothing_to_do(name, &preview)
             };
-            say(&mut io::stdout(), &words);
+            say(&mut io::stdout(), &message);
         }
         let interrupted = *interrupt.borrow();
         let code = match (report.outcome, interrupted) {
@@ -65,8 +65,8 @@ pub(super) fn listen() -> Option<signals::Channels> {
     match signals::listen() {
         Ok(channels) => Some(channels),
         Err(error) => {
-            let words = format!("error: failed to listen for signals: {error}; nothing was done");
-            say(&mut io::stderr(), &words);
+            let message = format!("error: failed to listen for signals: {error}; nothing was done");
+            say(&mut io::stderr(), &message);
             None
         }
     }

@@ -42,10 +42,12 @@ pub(super) async fn command(command: Command, input: &Input, edge: &Edge) -> u8 
             }
         };
         let as_asked = commanded.is_as_asked(command);
-        let (words, ended) = match &commanded {
-            ControlOutcome::RanHere(report) => (text::report(name, report), exit_code(report.outcome)),
+        let (message, ended) = match &commanded {
+            ControlOutcome::RanHere(report) => {
+                (text::report(name, report), exit_code(report.outcome))
+            }
             other => {
-                let told = other.answer(command).map(|answer| answer.words);
+                let told = other.answer(command).map(|answer| answer.message);
                 (format!("{name}: {}", told.unwrap_or_default()), FAILED)
             }
         };
@@ -55,10 +57,10 @@ pub(super) async fn command(command: Command, input: &Input, edge: &Edge) -> u8 
             (false, ended) => ended,
         };
         match input.output {
-            Output::Text => say(&mut io::stdout(), &words),
+            Output::Text => say(&mut io::stdout(), &message),
             Output::Json => {
                 let object = json!({
-                    "resource": name, "command": command, "said": words, "as_asked": as_asked,
+                    "resource": name, "command": command, "said": message, "as_asked": as_asked,
                 });
                 print_json(&object);
             }

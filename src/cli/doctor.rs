@@ -66,15 +66,15 @@ async fn examine(providers: &Providers, resource: &Resource, edge: &Edge) -> Fou
             findings.extend(outlook.iter().map(|found| {
                 let place = format!("{}/{}", resource.pointer, found.attribute);
                 let told = match found.is_error {
-                    true => Diagnostic::error(place, &found.words),
-                    false => Diagnostic::warning(place, &found.words),
+                    true => Diagnostic::error(place, &found.message),
+                    false => Diagnostic::warning(place, &found.message),
                 };
                 told.with_remedy(&found.remedy)
             }));
-            let told = |words: &String| outlook.iter().any(|found| found.words == *words);
+            let told = |message: &String| outlook.iter().any(|found| found.message == *message);
             let preview = rollout.preview();
-            let more = preview.warnings.iter().filter(|words| !told(words));
-            findings.extend(more.map(|words| Diagnostic::warning(&resource.pointer, words)));
+            let more = preview.warnings.iter().filter(|message| !told(message));
+            findings.extend(more.map(|message| Diagnostic::warning(&resource.pointer, message)));
             findings.extend(raised(&preview.borrows, &resource.pointer));
         }
         Err(error) => {
@@ -90,12 +90,12 @@ async fn examine(providers: &Providers, resource: &Resource, edge: &Edge) -> Fou
 /// A maximum size that has no room for the surge is raised, which not everybody wants.
 fn raised(borrows: &[crate::plan::Borrowing], pointer: &str) -> Option<Diagnostic> {
     let raised = borrows.iter().find(|borrowing| borrowing.what == "maximum size")?;
-    let words = format!(
+    let message = format!(
         "the maximum size has no room for the surge: it is {} while the rollout runs",
         raised.becomes
     );
     let remedy = "raise the group's maximum, or choose a policy without surge, such as rolling";
-    Some(Diagnostic::warning(pointer, words).with_remedy(remedy))
+    Some(Diagnostic::warning(pointer, message).with_remedy(remedy))
 }
 
 fn count(found: &Found, severity: Severity) -> usize {

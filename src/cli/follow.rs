@@ -37,9 +37,9 @@ pub(super) fn lacks(file: &Path, edge: &Edge) -> Option<Diagnostic> {
         return None;
     }
     let names = missing.join(", ");
-    let words = format!("the gate's command needs {names}, and no file keeps such values");
+    let message = format!("the gate's command needs {names}, and no file keeps such values");
     let remedy = format!("set {names} in the environment, and say it again");
-    Some(Diagnostic::error("", words).with_remedy(remedy))
+    Some(Diagnostic::error("", message).with_remedy(remedy))
 }
 
 /// Shows what has happened and what happens, to the end of the rollout, and exits as that ended.
@@ -71,9 +71,9 @@ pub(super) async fn follow(input: &Input, edge: &Edge) -> u8 {
             Err(error) => return failed(input, &error),
         }
         if owner.as_deref().is_some_and(edge.is_gone) {
-            let words = "the process that wrote this is gone; the record on the target tells how \
+            let message = "the process that wrote this is gone; the record on the target tells how \
                          far the rollout was, and an apply goes on with it";
-            say(&mut io::stderr(), words);
+            say(&mut io::stderr(), message);
             return FAILED;
         }
         #[expect(clippy::disallowed_methods, reason = "the reader's time, not the fleet's")]

@@ -51,9 +51,9 @@ impl Live {
                 self.line(&format!("batch {number}: {}", batch(*launches, instances)));
             }
             Event::Waiting { on } => {
-                let words: Vec<String> = on.iter().map(ToString::to_string).collect();
-                if !words.is_empty() {
-                    self.bar.set_message(format!("waiting for {}", words.join("; ")));
+                let message: Vec<String> = on.iter().map(ToString::to_string).collect();
+                if !message.is_empty() {
+                    self.bar.set_message(format!("waiting for {}", message.join("; ")));
                 }
             }
             Event::Progressed { updated, serving, size } => {
@@ -72,11 +72,11 @@ impl Live {
             Event::Refused { action, error } => self.line(&format!("could not {action}: {error}")),
             Event::Halting { reason, until } => {
                 self.line(&format!("halting: {reason}"));
-                let words = text::putting_back(envelope.at, *until);
+                let message = text::putting_back(envelope.at, *until);
                 if until.is_some() {
-                    self.line(&words);
+                    self.line(&message);
                 }
-                self.bar.set_message(words);
+                self.bar.set_message(message);
             }
             Event::Finished { .. } => self.bar.finish_and_clear(),
         }
@@ -99,7 +99,7 @@ impl Live {
         self.bar.enable_steady_tick(Duration::from_millis(100));
     }
 
-    fn line(&self, words: &str) {
-        self.bar.println(words);
+    fn line(&self, message: &str) {
+        self.bar.println(message);
     }
 }

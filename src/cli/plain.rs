@@ -22,13 +22,13 @@ impl Plain {
     pub fn lines(&mut self, envelope: &Envelope) -> Vec<String> {
         let started = *self.started.get_or_insert(envelope.at);
         let elapsed = envelope.at.since(started);
-        self.words(&envelope.event, envelope.at)
+        self.message(&envelope.event, envelope.at)
             .into_iter()
-            .map(|words| format!("[{:>8}] {words}", clock(elapsed)))
+            .map(|message| format!("[{:>8}] {message}", clock(elapsed)))
             .collect()
     }
 
-    fn words(&mut self, event: &Event, at: Timestamp) -> Vec<String> {
+    fn message(&mut self, event: &Event, at: Timestamp) -> Vec<String> {
         match event {
             Event::Started { preview } if !preview.changes => Vec::new(),
             Event::Started { preview } => {
@@ -40,7 +40,7 @@ impl Plain {
                     preview.to,
                     text::pace(preview)
                 )];
-                lines.extend(preview.warnings.iter().map(|words| format!("warning: {words}")));
+                lines.extend(preview.warnings.iter().map(|message| format!("warning: {message}")));
                 lines
             }
             Event::BatchStarted { number, launches, instances } => {
@@ -54,7 +54,7 @@ impl Plain {
                 let now: Vec<String> =
                     on.iter().map(|wait| format!("waiting for {wait}")).collect();
                 let before = std::mem::replace(&mut self.waits, now.clone());
-                now.into_iter().filter(|words| !before.contains(words)).collect()
+                now.into_iter().filter(|message| !before.contains(message)).collect()
             }
             Event::Progressed { updated, serving, size } => {
                 self.counts = Some((*updated, *serving, *size));

@@ -41,7 +41,7 @@ pub fn plan(name: &str, preview: &Preview) -> String {
             let at: Vec<String> = preview.checkpoints.iter().map(|p| format!("{p} %")).collect();
             lines.push(format!("  waits      at {}", at.join(" and ")));
         }
-        lines.extend(preview.requests.iter().map(|words| format!("  requests   {words}")));
+        lines.extend(preview.requests.iter().map(|message| format!("  requests   {message}")));
         for (index, gate) in preview.gates.iter().enumerate() {
             let label = if index == 0 { "gates" } else { "" };
             lines.push(format!("  {label:<10} {gate}"));
@@ -73,8 +73,8 @@ pub fn pace(preview: &Preview) -> String {
     if let Some(percentages) = preview.refresh.first() {
         return format!("by instance refresh, {percentages}");
     }
-    let words = batches(preview);
-    if preview.continuous { words } else { format!("batches of {words}") }
+    let message = batches(preview);
+    if preview.continuous { message } else { format!("batches of {message}") }
 }
 
 /// What a rollout would do, after "roll".
@@ -105,7 +105,7 @@ pub fn batches(preview: &Preview) -> String {
     if preview.continuous {
         return format!("up to {} at once", preview.ceiling - preview.floor);
     }
-    let words: Vec<String> = preview
+    let message: Vec<String> = preview
         .batches
         .iter()
         .map(|batch| match batch.launches {
@@ -114,7 +114,7 @@ pub fn batches(preview: &Preview) -> String {
         })
         .collect();
     let mut runs: Vec<(String, usize)> = Vec::new();
-    for word in words {
+    for word in message {
         match runs.last_mut() {
             Some((last, count)) if *last == word => *count += 1,
             _ => runs.push((word, 1)),
@@ -402,11 +402,11 @@ pub fn fleet(instances: &[InstanceReport]) -> String {
     if counts.is_empty() {
         return "no instances".into();
     }
-    let words: Vec<String> = counts
+    let message: Vec<String> = counts
         .into_iter()
         .map(|(revision, (all, serving))| format!("{serving} of {all} on {revision} serve"))
         .collect();
-    words.join(", ")
+    message.join(", ")
 }
 
 fn troubled(instances: &[InstanceReport]) -> Vec<String> {

@@ -22,15 +22,15 @@ pub fn check(aws: &AwsProviderConfig, pointer: &str, found: &mut Vec<Diagnostic>
         [("access_key", "secret_key"), ("secret_key", "access_key"), ("access_key", "token")]
     {
         if has(by) && !has(needed) && !(by == "token" && has("secret_key")) {
-            let words = format!("{by} is given without {needed}");
+            let message = format!("{by} is given without {needed}");
             let remedy = "give both access_key and secret_key, or neither";
-            found.push(Diagnostic::error(format!("{pointer}/{by}"), words).with_remedy(remedy));
+            found.push(Diagnostic::error(format!("{pointer}/{by}"), message).with_remedy(remedy));
         }
     }
     if aws.allowed_account_ids.is_some() && aws.forbidden_account_ids.is_some() {
-        let words = "there are allowed accounts already: every other is forbidden";
+        let message = "there are allowed accounts already: every other is forbidden";
         let place = format!("{pointer}/forbidden_account_ids");
-        found.push(Diagnostic::error(place, words).with_remedy("remove one of the two"));
+        found.push(Diagnostic::error(place, message).with_remedy("remove one of the two"));
     }
     for (index, role) in aws.assume_role.iter().flatten().enumerate() {
         let place = format!("{pointer}/assume_role/{index}/duration");
@@ -39,13 +39,13 @@ pub fn check(aws: &AwsProviderConfig, pointer: &str, found: &mut Vec<Diagnostic>
     let Some(identity) = &aws.assume_role_with_web_identity else { return };
     let place = format!("{pointer}/assume_role_with_web_identity");
     check_duration(identity.duration.as_ref(), format!("{place}/duration"), found);
-    let words = match (&identity.web_identity_token, &identity.web_identity_token_file) {
+    let message = match (&identity.web_identity_token, &identity.web_identity_token_file) {
         (Some(_), Some(_)) => "there are two tokens",
         (None, None) => "there is no token",
         _ => return,
     };
     let remedy = "give one of web_identity_token and web_identity_token_file";
-    found.push(Diagnostic::error(place, words).with_remedy(remedy));
+    found.push(Diagnostic::error(place, message).with_remedy(remedy));
 }
 
 fn check_duration(given: Option<&DurationText>, place: String, found: &mut Vec<Diagnostic>) {

@@ -71,9 +71,9 @@ impl<'a> Checker<'a> {
         {
             let shown =
                 if is_sensitive(self.root, schema) { "this".into() } else { format!("{text:?}") };
-            let words = format!("{shown} is an expression, and a document holds literals only");
+            let message = format!("{shown} is an expression, and a document holds literals only");
             let remedy = "write the value itself, or let Terraform run this resource";
-            self.error(pointer, words, Some(remedy.into()));
+            self.error(pointer, message, Some(remedy.into()));
             return;
         }
         let types = types(schema);
@@ -85,9 +85,13 @@ impl<'a> Checker<'a> {
             } else {
                 format!(" {}", brief(value))
             };
-            let words = format!("must be {}, is {actual}{shown}", wanted.join(" or "));
+            let message = format!("must be {}, is {actual}{shown}", wanted.join(" or "));
             let one_of_many = types == ["array"] && (value.is_string() || value.is_number());
-            self.error(pointer, words, one_of_many.then(|| "put it in brackets, as a list".into()));
+            self.error(
+                pointer,
+                message,
+                one_of_many.then(|| "put it in brackets, as a list".into()),
+            );
             return;
         }
         match value {
@@ -134,11 +138,11 @@ impl<'a> Checker<'a> {
         }
         if schema["format"] == "rolling-duration" && DurationText::parse(text).is_none() {
             let remedy = Some("write for instance 30s, 10m or 1h30m, 365d at most".to_owned());
-            let words = match DurationText::is_too_long(text) {
+            let message = match DurationText::is_too_long(text) {
                 true => format!("{text:?} is longer than 365d"),
                 false => format!("{text:?} is not a time span"),
             };
-            self.error(pointer, words, remedy);
+            self.error(pointer, message, remedy);
         }
         if schema["minLength"].as_u64().is_some_and(|least| (text.len() as u64) < least) {
             self.error(pointer, "must not be empty".into(), None);

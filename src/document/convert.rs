@@ -137,16 +137,16 @@ fn check_target(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec
         let given: Vec<&str> = given.iter().filter(|(given, _)| *given).map(|(_, n)| *n).collect();
         match (given.as_slice(), config.replacement.is_some()) {
             ([name, ..], true) => {
-                let words = "nothing is launched where instances are updated in place";
-                let found_at = Diagnostic::error(format!("{place}/{name}"), words);
+                let message = "nothing is launched where instances are updated in place";
+                let found_at = Diagnostic::error(format!("{place}/{name}"), message);
                 found.push(found_at.with_remedy("remove it, or replacement"));
             }
             ([], false) => {
                 found.push(Diagnostic::error(place, super::check::missing("launch_template")));
             }
             ([_, name], false) => {
-                let words = "launch_template and image_id exclude each other";
-                let found_at = Diagnostic::error(format!("{place}/{name}"), words);
+                let message = "launch_template and image_id exclude each other";
+                let found_at = Diagnostic::error(format!("{place}/{name}"), message);
                 found.push(found_at.with_remedy("give exactly one of them"));
             }
             _ => {}
@@ -155,22 +155,22 @@ fn check_target(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec
             && template.id.is_some() == template.name.is_some()
         {
             let place = format!("{pointer}/{of}/launch_template");
-            let words = match template.id {
+            let message = match template.id {
                 Some(_) => "the template is given by both id and name",
                 None => "the template is given by neither id nor name",
             };
-            found.push(Diagnostic::error(place, words).with_remedy("give exactly one of them"));
+            found.push(Diagnostic::error(place, message).with_remedy("give exactly one of them"));
         }
     }
     if config.target_group.is_some() && config.suspend_processes.is_some() {
-        let words = "plain instances have no processes to suspend";
+        let message = "plain instances have no processes to suspend";
         let place = format!("{pointer}/suspend_processes");
-        found.push(Diagnostic::error(place, words).with_remedy("remove it"));
+        found.push(Diagnostic::error(place, message).with_remedy("remove it"));
     }
     if config.simulated_fleet.is_some() && config.record.is_some() {
-        let words = "a simulated fleet keeps its record itself";
+        let message = "a simulated fleet keeps its record itself";
         let place = format!("{pointer}/record");
-        found.push(Diagnostic::error(place, words).with_remedy("remove it"));
+        found.push(Diagnostic::error(place, message).with_remedy("remove it"));
     }
     if let Some(fleet) = &config.simulated_fleet {
         check_simulated(fleet, pointer, found);
@@ -208,8 +208,8 @@ fn check_simulated(fleet: &SimulatedFleetConfig, pointer: &str, found: &mut Vec<
             for (number, id) in ids.filter(|(_, id)| !is_id(id)) {
                 let place = format!("{pointer}/simulated_fleet/events/{index}/{what}/{number}");
                 let remedy = "its instances are i-0001 and so on, in the order of their launch";
-                let words = format!("{id:?} is no instance of a simulated fleet");
-                found.push(Diagnostic::error(place, words).with_remedy(remedy));
+                let message = format!("{id:?} is no instance of a simulated fleet");
+                found.push(Diagnostic::error(place, message).with_remedy(remedy));
             }
         }
         if event.throttle.as_ref().is_some_and(|span| span.get().is_zero()) {
@@ -239,32 +239,32 @@ fn replacement(
         (Some(command), None) => command_timeout(command),
         (None, Some(volume)) => get(&volume.timeout, 900),
         (both, _) => {
-            let words = match both {
+            let message = match both {
                 Some(_) => "instances are updated in two ways",
                 None => "there is no way to update instances",
             };
             let remedy = "give exactly one of run_command and replace_root_volume";
             let place = format!("{pointer}/replacement");
-            found.push(Diagnostic::error(place, words).with_remedy(remedy));
+            found.push(Diagnostic::error(place, message).with_remedy(remedy));
             Duration::ZERO
         }
     };
-    let mut refuse = |name: &str, words: &str, remedy: &str| {
+    let mut refuse = |name: &str, message: &str, remedy: &str| {
         let place = format!("{pointer}/{name}");
-        found.push(Diagnostic::error(place, words).with_remedy(remedy));
+        found.push(Diagnostic::error(place, message).with_remedy(remedy));
     };
     if config.simulated_fleet.is_some() {
         refuse("replacement", "simulated instances are not updated in place", "remove it");
     }
     if !matches!(config.policy, PolicyName::Rolling | PolicyName::AllAtOnce) {
-        let words = "this policy launches instances, and here they are updated in place";
-        refuse("policy", words, "choose rolling or all_at_once");
+        let message = "this policy launches instances, and here they are updated in place";
+        refuse("policy", message, "choose rolling or all_at_once");
     }
     if config.max_surge.is_some() {
-        let words = "surge is launched, and here instances are updated in place";
-        refuse("max_surge", words, "remove it, and set max_unavailable");
+        let message = "surge is launched, and here instances are updated in place";
+        refuse("max_surge", message, "remove it, and set max_unavailable");
     }
-    for (name, given, words) in [
+    for (name, given, message) in [
         (
             "keep_failed_instances",
             config.keep_failed_instances.unwrap_or_default() > 0,
@@ -283,7 +283,7 @@ fn replacement(
         ),
     ] {
         if given {
-            refuse(name, words, "remove it");
+            refuse(name, message, "remove it");
         }
     }
     Replacement::InPlace { within }
@@ -296,18 +296,18 @@ fn check_traffic(config: &RollingDeploymentConfig, pointer: &str, found: &mut Ve
     let place = format!("{pointer}/traffic");
     if !splits && !moves {
         if config.traffic.is_some() {
-            let words = "this policy shifts no requests";
+            let message = "this policy shifts no requests";
             let remedy = "remove it, or choose traffic_splitting or blue_green";
-            found.push(Diagnostic::error(place, words).with_remedy(remedy));
+            found.push(Diagnostic::error(place, message).with_remedy(remedy));
         }
         return;
     }
     let traffic = config.traffic.clone().unwrap_or_default();
     let rules = traffic.listener_rule_arns.as_ref();
     if config.target_group.is_some() {
-        let words = "requests of plain instances cannot be shifted yet";
+        let message = "requests of plain instances cannot be shifted yet";
         let remedy = "choose immutable, or roll an auto_scaling_group";
-        found.push(Diagnostic::error(format!("{pointer}/policy"), words).with_remedy(remedy));
+        found.push(Diagnostic::error(format!("{pointer}/policy"), message).with_remedy(remedy));
     }
     let needs = config.auto_scaling_group.is_some();
     for (name, given) in [
@@ -318,16 +318,16 @@ fn check_traffic(config: &RollingDeploymentConfig, pointer: &str, found: &mut Ve
         if needs && !given {
             let remedy = "name the target group that new instances serve in first, and the rules \
                           that forward to both";
-            let words = super::check::missing(name);
+            let message = super::check::missing(name);
             let at = if config.traffic.is_some() {
                 format!("{pointer}/traffic")
             } else {
                 pointer.to_owned()
             };
-            found.push(Diagnostic::error(at, words).with_remedy(remedy));
+            found.push(Diagnostic::error(at, message).with_remedy(remedy));
         } else if given && config.simulated_fleet.is_some() {
-            let words = "a simulated fleet has its own second target group";
-            found.push(Diagnostic::error(place, words).with_remedy("remove it"));
+            let message = "a simulated fleet has its own second target group";
+            found.push(Diagnostic::error(place, message).with_remedy("remove it"));
         }
     }
     for (name, given, belongs, to) in [
@@ -336,9 +336,10 @@ fn check_traffic(config: &RollingDeploymentConfig, pointer: &str, found: &mut Ve
         ("terminate_after", traffic.terminate_after.is_some(), moves, "blue_green"),
     ] {
         if given && !belongs {
-            let words = format!("it belongs to the policy {to}");
-            found
-                .push(Diagnostic::error(format!("{place}/{name}"), words).with_remedy("remove it"));
+            let message = format!("it belongs to the policy {to}");
+            found.push(
+                Diagnostic::error(format!("{place}/{name}"), message).with_remedy("remove it"),
+            );
         }
     }
 }
@@ -370,10 +371,10 @@ fn gates(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagno
                 Probe::Http { .. } => ("http", "asked"),
                 Probe::Command { .. } => ("command", "run"),
             };
-            let words = format!("it is {verb} after each batch, and continuous pacing has none");
+            let message = format!("it is {verb} after each batch, and continuous pacing has none");
             let remedy = "remove it, set pacing to batch, or use alarms";
             let place = format!("{pointer}/gates/{name}");
-            found.push(Diagnostic::error(place, words).with_remedy(remedy));
+            found.push(Diagnostic::error(place, message).with_remedy(remedy));
         }
     }
     Gates {

@@ -13,9 +13,9 @@ pub(super) fn check(config: &RollingDeploymentConfig, pointer: &str, found: &mut
     if config.engine != Some(EngineName::InstanceRefresh) {
         return;
     }
-    for (name, words, remedy) in untranslatable(config) {
+    for (name, message, remedy) in untranslatable(config) {
         let place = format!("{pointer}/{name}");
-        found.push(Diagnostic::error(place, words).with_remedy(remedy));
+        found.push(Diagnostic::error(place, message).with_remedy(remedy));
     }
     check_checkpoints(config, pointer, found);
     check_gates(config, pointer, found);
@@ -131,7 +131,7 @@ fn untranslatable(
     cases
         .into_iter()
         .filter(|(given, ..)| *given)
-        .map(|(_, name, words, remedy)| (name, words, remedy))
+        .map(|(_, name, message, remedy)| (name, message, remedy))
         .collect()
 }
 
@@ -150,16 +150,16 @@ fn check_checkpoints(config: &RollingDeploymentConfig, pointer: &str, found: &mu
     for (index, checkpoint) in config.checkpoints.iter().flatten().enumerate() {
         let place = format!("{pointer}/checkpoints/{index}");
         let Some(pause) = checkpoint.pause.as_ref().map(DurationText::get) else {
-            let words = "an instance refresh waits at a checkpoint for a time, not for a word";
-            found.push(Diagnostic::error(place, words).with_remedy("give it a pause"));
+            let message = "an instance refresh waits at a checkpoint for a time, not for a word";
+            found.push(Diagnostic::error(place, message).with_remedy("give it a pause"));
             continue;
         };
         let place = format!("{place}/pause");
         if pause > LONGEST_WAIT {
             found.push(too_long(place));
         } else if *first.get_or_insert(pause) != pause {
-            let words = "an instance refresh waits equally long at all checkpoints";
-            found.push(Diagnostic::error(place, words).with_remedy("give all the same pause"));
+            let message = "an instance refresh waits equally long at all checkpoints";
+            found.push(Diagnostic::error(place, message).with_remedy("give all the same pause"));
         }
     }
 }
@@ -168,9 +168,9 @@ fn check_gates(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<
     let Some(gates) = &config.gates else { return };
     if gates.alarms.as_ref().is_some_and(|alarms| alarms.len() > MOST_ALARMS) {
         let place = format!("{pointer}/gates/alarms");
-        let words = format!("an instance refresh watches at most {MOST_ALARMS} alarms");
+        let message = format!("an instance refresh watches at most {MOST_ALARMS} alarms");
         let remedy = "join some of them in a composite alarm";
-        found.push(Diagnostic::error(place, words).with_remedy(remedy));
+        found.push(Diagnostic::error(place, message).with_remedy(remedy));
     }
     if gates.bake_time.as_ref().is_some_and(|time| time.get() > LONGEST_WAIT) {
         found.push(too_long(format!("{pointer}/gates/bake_time")));
@@ -178,6 +178,6 @@ fn check_gates(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<
 }
 
 fn too_long(place: String) -> Diagnostic {
-    let words = "an instance refresh waits for at most 48h";
-    Diagnostic::error(place, words).with_remedy("shorten it")
+    let message = "an instance refresh waits for at most 48h";
+    Diagnostic::error(place, message).with_remedy("shorten it")
 }

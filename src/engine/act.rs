@@ -76,9 +76,9 @@ impl Rollout {
             self.progress.plain.spent.insert(token.clone());
             return;
         }
-        let words = with_remedy(error);
-        self.progress.not_launched(words.clone(), error.kind != ErrorKind::NoCapacity, now);
-        emit.send(now, Event::Refused { action: action.clone(), error: words });
+        let message = with_remedy(error);
+        self.progress.not_launched(message.clone(), error.kind != ErrorKind::NoCapacity, now);
+        emit.send(now, Event::Refused { action: action.clone(), error: message });
     }
 
     /// The cloud will not do `action`. Going forward that ends the rollout; while things are put
@@ -89,13 +89,13 @@ impl Rollout {
         error: &ProviderError,
         emit: &mut Emitter<'_>,
     ) {
-        let words = with_remedy(error);
+        let message = with_remedy(error);
         if self.progress.halt.is_some() || matches!(action, Action::Tag { .. }) {
-            let event = Event::Refused { action: action.clone(), error: words.clone() };
+            let event = Event::Refused { action: action.clone(), error: message.clone() };
             emit.send(self.clock.now(), event);
-            self.progress.refused.push((action, words));
+            self.progress.refused.push((action, message));
         } else {
-            let reason = format!("the cloud refused to {action}: {words}");
+            let reason = format!("the cloud refused to {action}: {message}");
             match self.spec.on_failure {
                 OnFailure::Rollback if self.is_half_way() => self.turn_back(reason, false, emit),
                 OnFailure::Pause if self.is_half_way() => {

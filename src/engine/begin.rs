@@ -30,7 +30,8 @@ impl Rollout {
             };
         }
         // Back it goes without what is gone.
-        let goes_back = self.command.as_ref().is_some_and(|command| command.command == Command::Rollback);
+        let goes_back =
+            self.command.as_ref().is_some_and(|command| command.command == Command::Rollback);
         if let Some(hindrance) = self.target.hindrances.first().filter(|_| !goes_back) {
             return Err(hindrance.clone());
         }
@@ -71,8 +72,8 @@ impl Rollout {
             return Ok(());
         }
         let policy = self.spec.policy.name();
-        let words = format!("the policy {policy} launches instances beside the fleet, and {why}");
-        let error = ProviderError::invalid("check the policy", "policy", words);
+        let message = format!("the policy {policy} launches instances beside the fleet, and {why}");
+        let error = ProviderError::invalid("check the policy", "policy", message);
         Err(error.with_remedy("use rolling with a batch size, or all_at_once"))
     }
 
@@ -82,37 +83,39 @@ impl Rollout {
         if self.record().is_some_and(|record| !record.is_over()) || percent == 0 {
             return Ok(());
         }
-        let words = format!(
+        let message = format!(
             "{percent} % of the requests go to the second target group before anything was done"
         );
         let place = "traffic/listener_rule_arns";
-        let error = ProviderError::invalid("check the listener rules", place, words).as_conflict();
+        let error =
+            ProviderError::invalid("check the listener rules", place, message).as_conflict();
         Err(error.with_remedy("give it the weight 0 in every rule"))
     }
 
     /// What stands in the way of a refresh.
     fn refuse_refresh(&self) -> Result<(), ProviderError> {
         refresh::preferences(&self.spec, self.size())?;
-        let refuse = |attribute: &str, words: String, remedy: &str| {
-            let error = ProviderError::invalid("check the group", attribute, words);
+        let refuse = |attribute: &str, message: String, remedy: &str| {
+            let error = ProviderError::invalid("check the group", attribute, message);
             Err(error.with_remedy(remedy))
         };
         let mut old = refresh::old(&self.spec, &self.target, &self.look);
         if let Some((id, _)) = old.find(|(_, instance)| instance.ignored) {
-            let words =
+            let message =
                 format!("{id} is tagged rolling:ignore, which an instance refresh does not");
             let remedy = "take the tag off, protect it from scale-in with \
                           scale_in_protected_instances = \"ignore\", or roll with engine rolling";
-            return refuse("engine", words + " heed", remedy);
+            return refuse("engine", message + " heed", remedy);
         }
         let template = self.look.template.as_ref();
         if let Some(alias) = template.filter(|found| self.target.aliases.contains_key(found))
             && self.spec.on_failure == OnFailure::Rollback
         {
-            let words = format!("the group launches {alias}, and to an alias no refresh goes back");
+            let message =
+                format!("the group launches {alias}, and to an alias no refresh goes back");
             let remedy = "set the group's launch template to a version by number, or choose \
                           on_failure stop";
-            return refuse("on_failure", words, remedy);
+            return refuse("on_failure", message, remedy);
         }
         if let Some(why) = self.target.no_auto_rollback.as_ref()
             && self.spec.on_failure == OnFailure::Rollback
@@ -144,8 +147,8 @@ impl Rollout {
             (Some(_), None) => ("policy", "shifts requests"),
             (None, _) => ("policy", "does not shift requests"),
         };
-        let words = format!("rollout {} is {}, and {which}", record.id, record.status());
-        let error = ProviderError::invalid("check the document", place, words).as_conflict();
+        let message = format!("rollout {} is {}, and {which}", record.id, record.status());
+        let error = ProviderError::invalid("check the document", place, message).as_conflict();
         Err(error.with_remedy(format!(
             "finish or abort it with the document that it began with, and change {place} then; an \
              abort goes on without rules that are gone",

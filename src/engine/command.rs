@@ -10,7 +10,7 @@ use super::look::patiently;
 use super::report::Emitter;
 use super::{Rollout, Stop};
 use crate::command::{self, Answer, Next, Waiting, word_id};
-use crate::control::{Control, Command};
+use crate::control::{Command, Control};
 use crate::event::{Envelope, Report};
 use crate::lease::is_fresh;
 use crate::plan;
@@ -48,9 +48,11 @@ impl ControlOutcome {
     /// What whoever said `command` is told, and whether that is what was asked for. `None` of what was
     /// carried out here: the report tells.
     pub fn answer(&self, command: Command) -> Option<Answer> {
-        let answer = |words| Some(Answer { words, as_asked: false });
+        let answer = |message| Some(Answer { message, as_asked: false });
         match self {
-            ControlOutcome::NoOp(told) | ControlOutcome::Acknowledged(_, told, _) => Some(told.clone()),
+            ControlOutcome::NoOp(told) | ControlOutcome::Acknowledged(_, told, _) => {
+                Some(told.clone())
+            }
             ControlOutcome::RanHere(_) => None,
             ControlOutcome::TimedOut(owner) => {
                 answer(format!("{owner} is at work and does not react; try again"))
@@ -79,9 +81,9 @@ impl Rollout {
     /// What the cloud said, or that the rollout has not ended.
     pub async fn forget(&self) -> Result<(), ProviderError> {
         if let Some(record) = record_of(self).filter(|record| !record.is_over()) {
-            let words =
+            let message =
                 format!("rollout {} is {}, and holds what is borrowed", record.id, record.status());
-            return Err(ProviderError::invalid("remove the rollout record", "", words));
+            return Err(ProviderError::invalid("remove the rollout record", "", message));
         }
         if !KEYS.iter().any(|key| self.look.record.contains_key(*key)) {
             return Ok(());
@@ -165,7 +167,11 @@ impl Rollout {
                 Next::CarryOut => return Ok(WaitResult::NobodyAtWork),
                 Next::RemoveLease => return Ok(WaitResult::TryAgain),
                 Next::Acknowledged(answer) => {
-                    return Ok(WaitResult::Answered(ControlOutcome::Acknowledged(by, answer, record.map(Box::new))));
+                    return Ok(WaitResult::Answered(ControlOutcome::Acknowledged(
+                        by,
+                        answer,
+                        record.map(Box::new),
+                    )));
                 }
                 Next::NoOp(answer) => {
                     self.withdraw(waiting).await;
@@ -178,9 +184,15 @@ impl Rollout {
                     let command = waiting.control().command;
                     let answer =
                         command::ended(command, waiting.owner(), waiting.has_begun(), arrived);
-                    return Ok(WaitResult::Answered(ControlOutcome::Acknowledged(by, answer, record.map(Box::new))));
+                    return Ok(WaitResult::Answered(ControlOutcome::Acknowledged(
+                        by,
+                        answer,
+                        record.map(Box::new),
+                    )));
                 }
-                Next::TimedOut(owner) => return Ok(WaitResult::Answered(ControlOutcome::TimedOut(owner))),
+                Next::TimedOut(owner) => {
+                    return Ok(WaitResult::Answered(ControlOutcome::TimedOut(owner)));
+                }
                 Next::Send => {
                     let tags = waiting.control().tags();
                     match self.fleet.act(&Action::WriteRecord { tags }).await {

@@ -39,8 +39,8 @@ impl Rollout {
         let id = match self.next() {
             Next::Nothing => {
                 let to = self.wanted.clone();
-                let words = |left| format!("there is nothing to replace for {to}, and {left}");
-                return self.conclude_served(words, Shown::default(), stop, emit).await;
+                let message = |left| format!("there is nothing to replace for {to}, and {left}");
+                return self.conclude_served(message, Shown::default(), stop, emit).await;
             }
             Next::Foreign(refresh) => {
                 let reason = foreign(refresh);
@@ -110,9 +110,9 @@ impl Rollout {
         let mut doubtful = false;
         loop {
             if *stop.borrow_and_update() != Stop::No {
-                let words = "nobody knows whether an instance refresh was started: the next run \
+                let message = "nobody knows whether an instance refresh was started: the next run \
                              finds it if so";
-                return Err(self.interrupted(if doubtful { words } else { NOTHING_DONE }));
+                return Err(self.interrupted(if doubtful { message } else { NOTHING_DONE }));
             }
             let error = match self.ask_to_start().await {
                 Ok(id) => {
@@ -267,7 +267,8 @@ impl Rollout {
         let reason = self.explain_refresh(found, unhealthy).await;
         let back = self.look.template.as_ref().map(|found| self.target.resolve(found).clone());
         if let Some(to) = back {
-            let asked = self.command.as_ref().is_some_and(|command| command.command == Command::Rollback);
+            let asked =
+                self.command.as_ref().is_some_and(|command| command.command == Command::Rollback);
             emit.send(self.clock.now(), Event::RollingBack { reason, to, asked });
         }
     }
@@ -282,9 +283,9 @@ impl Rollout {
         emit: &mut Emitter<'_>,
     ) -> Outcome {
         if outcome == Outcome::Succeeded {
-            let words =
+            let message =
                 |left| format!("instance refresh {} is {}, and {left}", found.id, found.status);
-            return self.conclude_served(words, shown, stop, emit).await;
+            return self.conclude_served(message, shown, stop, emit).await;
         }
         let mut reason = self.explain_refresh(found, unhealthy).await;
         if outcome == Outcome::RolledBack {
@@ -301,15 +302,15 @@ impl Rollout {
     /// what does not.
     async fn conclude_served(
         &mut self,
-        words: impl Fn(String) -> String,
+        message: impl Fn(String) -> String,
         shown: Shown,
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
     ) -> Outcome {
         match self.settle(true, shown, stop, emit).await {
             None => Outcome::Succeeded,
-            Some(left) if *stop.borrow() != Stop::No => self.interrupted(&words(left)),
-            Some(left) => self.fail(words(left)),
+            Some(left) if *stop.borrow() != Stop::No => self.interrupted(&message(left)),
+            Some(left) => self.fail(message(left)),
         }
     }
 
@@ -333,10 +334,10 @@ impl Rollout {
                     let deadline = launched_at + self.spec.health.healthy_timeout;
                     let deadline = deadline.max(begin + SETTLES_WITHIN);
                     let (kind, instances) = (WaitKind::Health, idle.instances);
-                    let detail = Some(idle.words.clone());
+                    let detail = Some(idle.message.clone());
                     let wait = Wait { kind, instances, detail, deadline };
                     shown.wait_for(vec![wait], self.clock.now(), emit);
-                    (idle.words, deadline)
+                    (idle.message, deadline)
                 }
             };
             if self.clock.now() > deadline || *stop.borrow() != Stop::No {

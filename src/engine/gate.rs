@@ -164,12 +164,12 @@ async fn read_alarms(
 }
 
 fn judge(alarms: &[Alarm]) -> Result<String, String> {
-    let raised: Vec<String> = alarms.iter().filter(|alarm| alarm.raised).map(words).collect();
+    let raised: Vec<String> = alarms.iter().filter(|alarm| alarm.raised).map(message).collect();
     if raised.is_empty() { Ok("none is raised".into()) } else { Err(raised.join("; ")) }
 }
 
 /// Says that an alarm is raised.
-pub(super) fn words(alarm: &Alarm) -> String {
+pub(super) fn message(alarm: &Alarm) -> String {
     let reason = alarm.reason.trim();
     if reason.is_empty() {
         format!("{} is raised", alarm.name)

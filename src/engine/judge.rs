@@ -17,15 +17,15 @@ pub(super) struct Condemned {
     /// Since when every plan does.
     since: Option<Timestamp>,
     /// What the last one broke, and how often that began.
-    words: String,
+    message: String,
     times: u32,
 }
 
 impl Condemned {
-    fn begin(&mut self, words: &str, now: Timestamp) {
+    fn begin(&mut self, message: &str, now: Timestamp) {
         self.since = Some(now);
-        self.times = if self.words == words { self.times + 1 } else { 1 };
-        words.clone_into(&mut self.words);
+        self.times = if self.message == message { self.times + 1 } else { 1 };
+        message.clone_into(&mut self.message);
     }
 
     /// Whether it may be a late look's doing. What comes again and again is not.
@@ -46,13 +46,13 @@ impl Rollout {
             self.condemned.since = None;
             return plan;
         }
-        let words = violations.join("; ");
+        let message = violations.join("; ");
         let planned: Vec<String> =
             plan.actions.iter().map(|step| step.action.to_string()).collect();
-        tracing::error!(words, plan = planned.join("; "), "a plan breaks a promise");
+        tracing::error!(message, plan = planned.join("; "), "a plan breaks a promise");
         if self.condemned.since.is_none() {
-            self.condemned.begin(&words, now);
-            let warning = format!("nothing is done for now, by the rollout's own check: {words}");
+            self.condemned.begin(&message, now);
+            let warning = format!("nothing is done for now, by the rollout's own check: {message}");
             emit.send(now, Event::Warned { warning });
         }
         plan.begins = None;
@@ -62,7 +62,7 @@ impl Rollout {
             plan.verdict = Verdict::Continue;
         } else if self.progress.halt.is_none() {
             plan.actions.clear();
-            let reason = format!("stopped by its own check: {words}");
+            let reason = format!("stopped by its own check: {message}");
             plan.verdict = Verdict::Halt(Halt { fault: false, ..Halt::failed(reason, now) });
         } else {
             self.keep_what_breaks_nothing(&mut plan, now);

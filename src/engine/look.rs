@@ -55,7 +55,8 @@ impl Rollout {
         }
         let look = progress.in_place(look);
         let look = progress.without_departed(look);
-        progress.resume = self.command.as_ref().is_some_and(|control| control.command == Command::Resume);
+        progress.resume =
+            self.command.as_ref().is_some_and(|control| control.command == Command::Resume);
         let command = self.command.as_ref().map(|control| control.command);
         if let Some(record) = &record {
             let found = command::found(record, &self.wanted, command);
@@ -67,7 +68,8 @@ impl Rollout {
             if let Found::Ending(ending) = found {
                 let reason = record.reason.clone().unwrap_or_else(|| "it was ending".into());
                 let (fault, at) = (record.fault, look.at);
-                progress.halt = Some(Halt { reason, ending, fault, at_checkpoint: false, at, until: None });
+                progress.halt =
+                    Some(Halt { reason, ending, fault, at_checkpoint: false, at, until: None });
             }
             if let Some(completed) = back.filter(|_| found != Found::Ended) {
                 self.face_back(completed);
@@ -138,13 +140,13 @@ impl Rollout {
         };
         if error.kind == ErrorKind::Conflict {
             let ids: Vec<String> = strangers.iter().map(ToString::to_string).collect();
-            let words = format!(
+            let message = format!(
                 "{} came on another revision than this rollout or anybody before it launches: {}",
                 ids.join(", "),
                 with_remedy(&error)
             );
             let now = self.clock.now();
-            self.halt(Halt { fault: false, ..Halt::failed(words, now) }, emit);
+            self.halt(Halt { fault: false, ..Halt::failed(message, now) }, emit);
         }
     }
 

@@ -12,7 +12,7 @@ use super::command::ControlOutcome;
 use super::look::patiently;
 use super::{Rollout, Stop};
 use crate::command::{Answer, no_op};
-use crate::control::{Control, Command};
+use crate::control::{Command, Control};
 use crate::event::Envelope;
 use crate::plan::Preview;
 use crate::progress::Progress;
@@ -101,8 +101,8 @@ impl Rollout {
         let record = Record::from_tags(&self.look.record)
             .map_err(|why| ProviderError::invalid("read the rollout record", "", why))?;
         if let Some(record) = record.filter(|record| !record.is_over()) {
-            let words = format!("rollout {} is {} on the group", record.id, record.status());
-            let error = ProviderError::invalid("check the group", "engine", words).as_conflict();
+            let message = format!("rollout {} is {} on the group", record.id, record.status());
+            let error = ProviderError::invalid("check the group", "engine", message).as_conflict();
             return Err(error.with_remedy("finish or abort it with engine rolling first"));
         }
         Ok(())
@@ -151,15 +151,16 @@ impl Rollout {
             Next::Nothing => {
                 let Some(idle) = self.unproven() else { return };
                 preview.changes = true;
-                let words = format!("nothing is left to replace, and {}", idle.words);
-                preview.warnings.insert(0, format!("{words}: an apply waits until they do"));
+                let message = format!("nothing is left to replace, and {}", idle.message);
+                preview.warnings.insert(0, format!("{message}: an apply waits until they do"));
             }
             Next::Start => {}
             Next::Join(refresh) => {
                 preview.changes = true;
                 let told = refresh::told(refresh);
-                let words = format!("instance refresh {} is under way and is followed", refresh.id);
-                preview.warnings.insert(0, format!("{words} ({told})"));
+                let message =
+                    format!("instance refresh {} is under way and is followed", refresh.id);
+                preview.warnings.insert(0, format!("{message} ({told})"));
             }
             Next::Foreign(refresh) => {
                 preview.changes = true;
@@ -178,8 +179,8 @@ impl Rollout {
         }
         let name = command.name();
         if matches!(command, Command::Pause | Command::Resume) {
-            let words = format!("an instance refresh cannot be told to {name}");
-            let error = ProviderError::invalid(name, "engine", words);
+            let message = format!("an instance refresh cannot be told to {name}");
+            let error = ProviderError::invalid(name, "engine", message);
             return Err(error.with_remedy(
                 "checkpoints hold it for a time; rolling abort ends it where it is, and rolling \
                  rollback has it go back",
@@ -209,8 +210,8 @@ impl Rollout {
         emit: &mut (dyn FnMut(Envelope) + Send),
     ) -> Result<ControlOutcome, ProviderError> {
         self.allow(command)?;
-        if let Some(words) = self.idle(command) {
-            return Ok(ControlOutcome::NoOp(words));
+        if let Some(message) = self.idle(command) {
+            return Ok(ControlOutcome::NoOp(message));
         }
         let rollout = self.refresh.as_ref().map(|refresh| refresh.id.clone()).unwrap_or_default();
         let (id, by) = (self.caller.rollout_id.clone(), self.caller.owner.clone());
@@ -226,8 +227,8 @@ pub(super) fn foreign(refresh: &Refresh) -> String {
 
 pub(super) fn refresher(fleet: &dyn Fleet) -> Result<&dyn Refresher, ProviderError> {
     fleet.refresher().ok_or_else(|| {
-        let words = "this fleet does not roll by itself";
-        let error = ProviderError::invalid("open the fleet", "engine", words);
+        let message = "this fleet does not roll by itself";
+        let error = ProviderError::invalid("open the fleet", "engine", message);
         error.with_remedy("roll with engine rolling")
     })
 }

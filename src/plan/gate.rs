@@ -31,12 +31,12 @@ pub fn ask(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
     plan.rests = true;
     let alarms = (!spec.gates.alarms.is_empty()).then(|| spec.gates.alarm_names());
     let tried = spec.gates.probes.iter().filter(|_| probes).map(ToString::to_string);
-    let words: Vec<String> = alarms.into_iter().chain(tried).collect();
+    let message: Vec<String> = alarms.into_iter().chain(tried).collect();
     let since = progress.gates.asked.unwrap_or(now);
     plan.wait(Wait {
         kind: WaitKind::Gate,
         instances: Vec::new(),
-        detail: Some(words.join("; ")),
+        detail: Some(message.join("; ")),
         deadline: since + spec.gates.patience(probes),
     });
 }

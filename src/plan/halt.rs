@@ -32,14 +32,17 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
     }
     let phase = Phase::Halting(halt.ending);
     // Also what changes nothing is acknowledged, and not obeyed later on.
-    let control =
-        progress.control.as_ref().filter(|control| progress.effect(control.command) != Effect::Later);
+    let control = progress
+        .control
+        .as_ref()
+        .filter(|control| progress.effect(control.command) != Effect::Later);
     let hears = control.is_some_and(|control| !control.is_acknowledged(Some(record)));
     if record.phase != phase || hears {
         plan.actions.push(Step::record(Record {
             phase,
             fault: halt.fault,
-            checkpoints_passed: record.checkpoints_passed + u32::from(halt.at_checkpoint && record.phase != phase),
+            checkpoints_passed: record.checkpoints_passed
+                + u32::from(halt.at_checkpoint && record.phase != phase),
             acknowledged: record.acknowledge(control),
             reason: Some(halt.reason.clone()),
             ..borrow::with_surge(input, record)

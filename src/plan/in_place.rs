@@ -38,8 +38,8 @@ fn token(input: &Input<'_>, instances: &BTreeSet<InstanceId>) -> String {
     let back = input.progress.turned_back.is_some();
     let names: Vec<&str> = instances.iter().map(InstanceId::as_str).collect();
     let (to, names) = (&input.target.revision, names.join(" "));
-    let words = format!("{id} {generation} {to} {failures} {} {back} {names}", resumed.0);
-    let digest = Sha256::digest(words.as_bytes());
+    let message = format!("{id} {generation} {to} {failures} {} {back} {names}", resumed.0);
+    let digest = Sha256::digest(message.as_bytes());
     digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect()
 }
 

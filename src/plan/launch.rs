@@ -167,8 +167,8 @@ fn token(input: &Input<'_>, record: &Record, like: &InstanceId, attempt: usize) 
     let mut attempts = attempt..;
     let mut next = || {
         let attempt = attempts.next().unwrap_or_default();
-        let words = format!("{} {revision} {like} {attempt}", record.id);
-        let digest = Sha256::digest(words.as_bytes());
+        let message = format!("{} {revision} {like} {attempt}", record.id);
+        let digest = Sha256::digest(message.as_bytes());
         digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>()
     };
     let mut token = next();

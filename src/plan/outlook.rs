@@ -13,7 +13,7 @@ pub struct Outlook {
     /// The attribute at fault.
     pub attribute: &'static str,
     /// What is wrong, as a sentence.
-    pub words: String,
+    pub message: String,
     /// What to do about it.
     pub remedy: String,
 }
@@ -36,7 +36,7 @@ pub fn outlook(input: &Input<'_>) -> Vec<Outlook> {
             // A load balancer may call a target healthy for the first time sooner than that.
             is_error: target.boot.is_some_and(|boot| boot > limit),
             attribute: "health/healthy_timeout",
-            words: format!(
+            message: format!(
                 "instances may not become healthy within {}: {boot}the health check of the \
                  target groups can take {} to pass",
                 span(limit),
@@ -57,7 +57,7 @@ pub fn outlook(input: &Input<'_>) -> Vec<Outlook> {
         found.push(Outlook {
             is_error: true,
             attribute: "progress_deadline",
-            words: format!(
+            message: format!(
                 "one batch takes up to {}, of which draining is {}, and the rollout is given up \
                  after {} without progress",
                 span(step),

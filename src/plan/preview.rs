@@ -103,7 +103,7 @@ pub fn preview(input: &Input<'_>) -> Preview {
     if changes {
         warnings.extend(due_meanwhile(input, expected));
         let long = target.warnings_of_long.iter().filter(|(limit, _)| expected > *limit);
-        warnings.extend(long.map(|(_, words)| words.clone()));
+        warnings.extend(long.map(|(_, message)| message.clone()));
     }
     let raise: u32 = batches.iter().map(|batch| batch.launches).sum();
     Preview {
@@ -213,7 +213,7 @@ fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
     if !changes {
         return warnings;
     }
-    warnings.extend(super::outlook(input).into_iter().map(|found| found.words));
+    warnings.extend(super::outlook(input).into_iter().map(|found| found.message));
     let n = view.window.size;
     if let Policy::Rolling(BatchSize::Percentage(percent))
     | Policy::RollingWithAdditionalBatch(BatchSize::Percentage(percent)) = spec.policy

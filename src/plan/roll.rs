@@ -138,17 +138,17 @@ fn rest(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     }
     if let Some(ahead) = pace::reached(input, view) {
         let since = progress.at_checkpoint.unwrap_or(now);
-        let words = format!("checkpoint at {} percent", ahead.percentage);
+        let message = format!("checkpoint at {} percent", ahead.percentage);
         match ahead.pause {
             None => {
-                plan.verdict = Verdict::Halt(trip::checkpoint(input, words));
+                plan.verdict = Verdict::Halt(trip::checkpoint(input, message));
             }
             Some(pause) => {
                 plan.stands_at_checkpoint = true;
                 plan.rests = true;
                 let deadline = since + pause;
                 let (kind, instances) = (WaitKind::Checkpoint, Vec::new());
-                plan.wait(Wait { kind, instances, detail: Some(words), deadline });
+                plan.wait(Wait { kind, instances, detail: Some(message), deadline });
                 gate::watch(input, plan);
             }
         }

@@ -46,8 +46,8 @@ pub fn forward(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
             plan.actions.push(Step::plain(Action::Shift { percent }));
             return true;
         }
-        let words = format!("{percent} % of the requests go to target group {}", second.name);
-        if stands(input, WaitKind::Evaluation, evaluation_time, words, plan) {
+        let message = format!("{percent} % of the requests go to target group {}", second.name);
+        if stands(input, WaitKind::Evaluation, evaluation_time, message, plan) {
             return true;
         }
     }
@@ -58,8 +58,8 @@ pub fn forward(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     if let Policy::BlueGreen { terminate_after } = spec.policy
         && !joins
     {
-        let words = format!("all requests go to target group {}", second.name);
-        if stands(input, WaitKind::Kept, terminate_after, words, plan) {
+        let message = format!("all requests go to target group {}", second.name);
+        if stands(input, WaitKind::Kept, terminate_after, message, plan) {
             return true;
         }
     }
@@ -331,7 +331,7 @@ fn stands(
     input: &Input<'_>,
     kind: WaitKind,
     time: Duration,
-    words: String,
+    message: String,
     plan: &mut Plan,
 ) -> bool {
     let deadline = input.progress.evaluating.unwrap_or(input.now) + time;
@@ -340,7 +340,7 @@ fn stands(
     }
     plan.evaluates = true;
     plan.rests = true;
-    plan.wait(Wait { kind, instances: Vec::new(), detail: Some(words), deadline });
+    plan.wait(Wait { kind, instances: Vec::new(), detail: Some(message), deadline });
     gate::watch(input, plan);
     true
 }

@@ -26,8 +26,14 @@ pub fn obey(input: &Input<'_>) -> Option<Verdict> {
             };
             let when = if progress.record.is_none() { " before anything was begun" } else { "" };
             let (reason, until) = (format!("{what} by {by}{when}"), None);
-            let halt =
-                Halt { reason: reason.clone(), ending, fault: false, at_checkpoint: false, at, until };
+            let halt = Halt {
+                reason: reason.clone(),
+                ending,
+                fault: false,
+                at_checkpoint: false,
+                at,
+                until,
+            };
             // What is being put back already is still put back within its bounds.
             let begun = progress.halt.clone();
             Some(Verdict::Halt(begun.map_or(halt, |begun| Halt { reason, ending, ..begun })))
@@ -45,9 +51,9 @@ pub fn obey(input: &Input<'_>) -> Option<Verdict> {
 }
 
 /// The pause at a checkpoint that waits for somebody.
-pub fn checkpoint(input: &Input<'_>, words: String) -> Halt {
+pub fn checkpoint(input: &Input<'_>, message: String) -> Halt {
     let (ending, until) = (Ending::Paused, None);
-    Halt { reason: words, ending, fault: false, at_checkpoint: true, at: input.now, until }
+    Halt { reason: message, ending, fault: false, at_checkpoint: true, at: input.now, until }
 }
 
 /// Goes back to the last completed revision, or says why that cannot be.
@@ -112,23 +118,23 @@ pub fn blocked(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
         };
         return Some(fail(input, reason));
     }
-    if let Some(words) = &progress.gates.failed {
+    if let Some(message) = &progress.gates.failed {
         let is_half_way = progress.record.as_ref().is_some_and(|record| goes_on(record, target));
         if progress.standing(target).is_some() || is_half_way {
-            return Some(fail(input, words.clone()));
+            return Some(fail(input, message.clone()));
         }
         // There is no revision yet that could be at fault.
-        let words = format!("{words}, before anything was begun");
-        return Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(words, now) }));
+        let message = format!("{message}, before anything was begun");
+        return Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(message, now) }));
     }
     if let Some(trouble) = &progress.plain.trouble
         && (trouble.is_final || now >= launch::launch_deadline(input, trouble.since))
     {
-        let words = format!("{} cannot be launched: {}", target.revision, trouble.cause);
-        return Some(fail(input, words));
+        let message = format!("{} cannot be launched: {}", target.revision, trouble.cause);
+        return Some(fail(input, message));
     }
-    if let Some(words) = came_wrong(input, view) {
-        return Some(fail(input, words));
+    if let Some(message) = came_wrong(input, view) {
+        return Some(fail(input, message));
     }
     if progress.missing.oldest().is_some() && now >= launch_deadline(input) {
         let limit = humantime::format_duration(spec.health.healthy_timeout);
@@ -140,14 +146,14 @@ pub fn blocked(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
         let before = progress.missing.before().min(late);
         if before == late {
             // No revision of ours is at fault.
-            let words = format!(
+            let message = format!(
                 "{} missing before the rollout began, and not launched within {limit}: {cause}",
                 instances(before)
             );
-            return Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(words, now) }));
+            return Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(message, now) }));
         }
-        let words = format!("{} not launched within {limit}: {cause}", instances(late - before));
-        return Some(fail(input, words));
+        let message = format!("{} not launched within {limit}: {cause}", instances(late - before));
+        return Some(fail(input, message));
     }
     if let Some(since) = progress.set_aside_since
         && now >= since + super::SET_ASIDE_FOR
@@ -156,12 +162,12 @@ pub fn blocked(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
         let held = view.old().filter(|member| member.held).map(|member| member.id);
         let held: Vec<String> =
             held.chain(view.standby.iter().copied()).map(ToString::to_string).collect();
-        let words = format!(
+        let message = format!(
             "{} still protected from scale-in or in standby after {limit}: end that, or set \
              scale_in_protected_instances or standby_instances to refresh or ignore",
             held.join(", ")
         );
-        return Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(words, now) }));
+        return Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(message, now) }));
     }
     if now >= progress_deadline(input) {
         return Some(no_progress(input, view));
@@ -192,8 +198,8 @@ pub fn surge_stays(input: &Input<'_>, view: &View<'_>) -> Verdict {
             view.window.floor()
         ),
     };
-    let words = format!("{surge} more than the size of {size} stay: {why}");
-    Verdict::Halt(Halt { fault: false, ..Halt::failed(words, input.now) })
+    let message = format!("{surge} more than the size of {size} stay: {why}");
+    Verdict::Halt(Halt { fault: false, ..Halt::failed(message, input.now) })
 }
 
 /// A template that does not stay, or a batch that brought instances of another revision only. To go
@@ -201,15 +207,15 @@ pub fn surge_stays(input: &Input<'_>, view: &View<'_>) -> Verdict {
 fn came_wrong(input: &Input<'_>, view: &View<'_>) -> Option<String> {
     let Input { target, look, progress, .. } = *input;
     let template = look.template.as_ref();
-    if let Some(words) = progress.launched.template_words(&target.revision, template, input.now) {
-        return Some(words);
+    if let Some(message) = progress.launched.template_words(&target.revision, template, input.now) {
+        return Some(message);
     }
     let is_batch = progress.launched.wrong() >= view.window.slots() as usize
         || (input.spec.pacing == Pacing::Batch
             && view.missing == 0
             && view.victims().next().is_none());
-    let words = progress.launched.wrong_words(&target.revision, template)?;
-    is_batch.then_some(words)
+    let message = progress.launched.wrong_words(&target.revision, template)?;
+    is_batch.then_some(message)
 }
 
 fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {

@@ -178,10 +178,10 @@ mod tests {
         assert_eq!(launched.wrong(), 0, "it was under way when the template moved");
         came(&mut launched, &[("i-1", "v1"), ("i-2", "v1")]);
         assert_eq!(launched.wrong(), 2);
-        let words = launched.wrong_words(&"v2".into(), Some(&"v2".into())).expect("words");
+        let message = launched.wrong_words(&"v2".into(), Some(&"v2".into())).expect("words");
         assert!(
-            words.starts_with("launched i-1, i-2 on v1 although the template is v2"),
-            "{words}"
+            message.starts_with("launched i-1, i-2 on v1 although the template is v2"),
+            "{message}"
         );
         came(&mut launched, &[("i-3", "v2"), ("i-4", "v1")]);
         assert_eq!((launched.wrong(), launched.came), (0, 1));

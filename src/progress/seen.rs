@@ -66,12 +66,12 @@ impl Seen {
         if self.taken_out {
             // Whoever puts it back gives it all its time again.
             (self.since, self.lost_at) = (now, Some(now));
-            let words = trouble(target, instance);
+            let message = trouble(target, instance);
             let why = match self.listed {
                 true => "somebody else took it out; register it again or terminate it",
                 false => "nobody has registered it; is AddToLoadBalancer suspended?",
             };
-            self.trouble = Some(format!("{words}: {why}"));
+            self.trouble = Some(format!("{message}: {why}"));
         }
     }
 
@@ -144,27 +144,27 @@ pub fn trouble(target: &Target, instance: &Instance) -> String {
     // Where requests are shifted, one of the groups is enough.
     let is_in = |group: &&TargetGroup| instance.targets.contains_key(&group.id);
     let somewhere = target.second.is_some() && target.rotation().any(|group| is_in(&group));
-    let words: Vec<String> = target
+    let message: Vec<String> = target
         .rotation()
         .filter(|group| is_in(group) || (!somewhere && target.second.as_ref() != Some(*group)))
         .filter_map(|group| match instance.targets.get(&group.id) {
             None => Some(format!("not registered in target group {}", group.name)),
             Some(health) if health.state == TargetState::Healthy => None,
             Some(health) => {
-                let mut words = format!("{} in target group {}", state(health.state), group.name);
+                let mut message = format!("{} in target group {}", state(health.state), group.name);
                 let reasons = [&health.reason, &health.description];
                 for word in reasons.into_iter().flatten().filter(|word| !word.is_empty()) {
-                    words.push_str(": ");
-                    words.push_str(word);
+                    message.push_str(": ");
+                    message.push_str(word);
                 }
-                Some(words)
+                Some(message)
             }
         })
         .collect();
-    match (words.is_empty(), instance.healthy) {
+    match (message.is_empty(), instance.healthy) {
         (true, false) => "called unhealthy by its group".into(),
         (true, true) => "leaving the load balancer's rotation".into(),
-        (false, _) => words.join("; "),
+        (false, _) => message.join("; "),
     }
 }
 

@@ -150,10 +150,10 @@ impl Progress {
     /// How often others have set a size, and what that means, in words.
     pub fn set_by_others(&self) -> (u32, String) {
         let (times, set, was) = self.sizes.others;
-        let words = format!(
+        let message = format!(
             "somebody set the desired size from {was} to {set}: the fleet is meant to have {set}"
         );
-        (times, words)
+        (times, message)
     }
 
     /// When the size will be known for sure, while a look shows another than the one that we

@@ -98,17 +98,17 @@ pub fn plain(text: &str) -> String {
         _ => '.',
     });
     let text: String = kept.collect();
-    let mut words = String::new();
+    let mut message = String::new();
     for word in text.split_whitespace() {
-        if words.len() + word.len() + 1 > LONGEST {
+        if message.len() + word.len() + 1 > LONGEST {
             break;
         }
-        if !words.is_empty() {
-            words.push(' ');
+        if !message.is_empty() {
+            message.push(' ');
         }
-        words.push_str(word);
+        message.push_str(word);
     }
-    words
+    message
 }
 
 #[cfg(test)]

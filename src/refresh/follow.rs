@@ -78,7 +78,7 @@ pub struct Idle {
     /// The instances that do not.
     pub instances: Vec<InstanceId>,
     /// `2 of 3 instances do not serve (i-1: ...)`.
-    pub words: String,
+    pub message: String,
     /// When the last of them was launched, as far as that is known.
     pub launched_at: Option<Timestamp>,
 }
@@ -119,7 +119,7 @@ pub fn idle(spec: &RollingDeployment, target: &Target, look: &Observation) -> Op
     let (some, all) = (idle.len() + missing, counts.len() + missing);
     let do_not = if some == 1 { "does not" } else { "do not" };
     Some(Idle {
-        words: format!("{some} of {all} instances {do_not} serve ({why})"),
+        message: format!("{some} of {all} instances {do_not} serve ({why})"),
         launched_at: idle.iter().filter_map(|(_, instance)| instance.launched_at).max(),
         instances: idle.iter().map(|(id, _)| (*id).clone()).collect(),
     })
@@ -187,9 +187,10 @@ pub fn cause(refresh: &Refresh, unhealthy: Option<&str>, activities: &[Activity]
     let failed = activities.iter().find(|activity| activity.failed);
     let failed = failed.map(|activity| activity.cause.as_str());
     let known = [own, ended, unhealthy, failed].into_iter().flatten();
-    let words: Vec<&str> = known.filter(|words| !words.is_empty()).collect();
-    let words = if words.is_empty() { "no reason is given".to_owned() } else { words.join("; ") };
-    format!("instance refresh {} is {}: {words}", refresh.id, refresh.status)
+    let message: Vec<&str> = known.filter(|message| !message.is_empty()).collect();
+    let message =
+        if message.is_empty() { "no reason is given".to_owned() } else { message.join("; ") };
+    format!("instance refresh {} is {}: {message}", refresh.id, refresh.status)
 }
 
 #[cfg(test)]

@@ -20,12 +20,12 @@ pub fn preferences(
     let min_healthy = min_healthy(spec.policy, window);
     let max_healthy = max_healthy(window, min_healthy);
     if max_healthy.is_some_and(|max| max - min_healthy > WIDEST) {
-        let words = format!(
+        let message = format!(
             "max_surge and max_unavailable are {} % of {size} instances, and an instance refresh \
              has a minimum and a maximum at most {WIDEST} percent apart",
             max_healthy.unwrap_or_default() - min_healthy
         );
-        let error = ProviderError::invalid("translate the policy", "max_surge", words);
+        let error = ProviderError::invalid("translate the policy", "max_surge", message);
         return Err(error.with_remedy("lower one of them, or roll with engine rolling"));
     }
     let mut checkpoints: Vec<u32> = spec.checkpoints.iter().map(|at| at.percentage).collect();
@@ -279,9 +279,9 @@ mod tests {
             standby: SetAside::Ignore,
         };
         assert_eq!(told, wanted);
-        let words = phrases(&told).join("; ");
+        let message = phrases(&told).join("; ");
         assert_eq!(
-            words,
+            message,
             "min 75 %, max 100 % healthy; a new instance counts after 2s in service; checkpoints \
              at 20 %, 50 %, 100 %, 10m each; fails when alarm web-5xx is raised; bakes for 1h; \
              leaves the instances as they are when it fails; instances protected from scale-in \

@@ -65,9 +65,9 @@ impl<S: Subscriber> Layer<S> for ToPeer {
         let Some(level) = level(*metadata.level()) else { return };
         let peer = PEER.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(out) = peer.filter(Outbox::has_room) else { return };
-        let mut words = Words::default();
-        event.record(&mut words);
-        let mut message = words.message + &words.fields;
+        let mut message = Words::default();
+        event.record(&mut message);
+        let mut message = message.message + &message.fields;
         if message.len() > MAX_LOG {
             message.truncate(message.floor_char_boundary(MAX_LOG));
         }

@@ -185,8 +185,8 @@ pub fn read<P: DeserializeOwned + JsonSchema>(method: &str, params: Value) -> Re
     check_names(method, &params)?;
     let params = if params.is_null() { json!({}) } else { params };
     serde_json::from_value(params).map_err(|error| {
-        let words = format!("{method} does not take these parameters: {error}");
-        RpcError::new(code::INVALID_PARAMS, words)
+        let message = format!("{method} does not take these parameters: {error}");
+        RpcError::new(code::INVALID_PARAMS, message)
     })
 }
 
@@ -200,8 +200,8 @@ fn check_type(kind: &str) -> Result<(), RpcError> {
     if kind == TYPE {
         return Ok(());
     }
-    let words = format!("there is no resource type {kind:?}; there is {TYPE:?}");
-    Err(RpcError::new(code::TYPE, words))
+    let message = format!("there is no resource type {kind:?}; there is {TYPE:?}");
+    Err(RpcError::new(code::TYPE, message))
 }
 
 /// The peer's own name for an operation, which then names the rollout in the record.
@@ -209,8 +209,8 @@ fn check_operation(id: Option<&str>) -> Result<(), RpcError> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     match id {
         Some(id) if !(1..=64).contains(&id.len()) || !id.chars().all(allowed) => {
-            let words = "\"operation_id\" must be up to 64 letters, digits, '-', '_' or '.'";
-            Err(RpcError::new(code::INVALID_PARAMS, words))
+            let message = "\"operation_id\" must be up to 64 letters, digits, '-', '_' or '.'";
+            Err(RpcError::new(code::INVALID_PARAMS, message))
         }
         _ => Ok(()),
     }

@@ -52,8 +52,8 @@ pub fn check_names(method: &str, params: &Value) -> Result<(), RpcError> {
         None => Ok(()),
         Some((name, _)) => {
             let known = if known.is_empty() { "none".into() } else { known.join(", ") };
-            let words = format!("{method} has no parameter {name:?}; it has {known}");
-            Err(RpcError::new(code::INVALID_PARAMS, words))
+            let message = format!("{method} has no parameter {name:?}; it has {known}");
+            Err(RpcError::new(code::INVALID_PARAMS, message))
         }
     }
 }
@@ -224,8 +224,8 @@ impl Methods {
             .map(|(name, schema)| {
                 let is_required = required.contains(&json!(name));
                 let mut param = json!({ "name": name, "schema": schema, "required": is_required });
-                if let Some(words) = schema.get("description") {
-                    param["description"] = words.clone();
+                if let Some(message) = schema.get("description") {
+                    param["description"] = message.clone();
                 }
                 param
             })

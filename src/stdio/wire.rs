@@ -68,13 +68,14 @@ impl Request {
     /// The error to answer, with the id to answer it to.
     pub fn parse(line: &[u8]) -> Result<Request, (Value, RpcError)> {
         let message: Value = serde_json::from_slice(line).map_err(|error| {
-            let words = format!("the line is not JSON: {error}");
-            (Value::Null, RpcError::new(code::PARSE, words))
+            let message = format!("the line is not JSON: {error}");
+            (Value::Null, RpcError::new(code::PARSE, message))
         })?;
-        let invalid = |id: Value, words: &str| (id, RpcError::new(code::INVALID_REQUEST, words));
+        let invalid =
+            |id: Value, message: &str| (id, RpcError::new(code::INVALID_REQUEST, message));
         let Value::Object(mut object) = message else {
-            let words = "a message is one JSON object; batches are not supported";
-            return Err(invalid(Value::Null, words));
+            let message = "a message is one JSON object; batches are not supported";
+            return Err(invalid(Value::Null, message));
         };
         let id = object.remove("id");
         let known = id.clone().filter(is_id).unwrap_or_default();

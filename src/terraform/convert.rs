@@ -80,37 +80,37 @@ fn steps_into_list(steps: &[Step]) -> bool {
 
 /// A path as Terraform writes it: `checkpoints[0].percentage`.
 fn shown(steps: &[Step]) -> String {
-    let mut words = String::new();
+    let mut message = String::new();
     for step in steps {
         match &step.selector {
-            Some(Selector::AttributeName(name)) if words.is_empty() => words.push_str(name),
-            Some(Selector::AttributeName(name)) => words.push_str(&format!(".{name}")),
-            Some(Selector::ElementKeyString(name)) => words.push_str(&format!("[{name:?}]")),
-            Some(Selector::ElementKeyInt(index)) => words.push_str(&format!("[{index}]")),
+            Some(Selector::AttributeName(name)) if message.is_empty() => message.push_str(name),
+            Some(Selector::AttributeName(name)) => message.push_str(&format!(".{name}")),
+            Some(Selector::ElementKeyString(name)) => message.push_str(&format!("[{name:?}]")),
+            Some(Selector::ElementKeyInt(index)) => message.push_str(&format!("[{index}]")),
             None => {}
         }
     }
-    words
+    message
 }
 
 /// Terraform's messages begin with a capital letter; a path does not.
-pub fn capital(words: &str) -> String {
-    let is_word = words
+pub fn capital(message: &str) -> String {
+    let is_word = message
         .split([' ', ':'])
         .next()
         .is_some_and(|first| first.chars().all(|c| c.is_ascii_lowercase()));
-    if !is_word || words.split_once(": ").is_some_and(|(first, _)| !first.contains(' ')) {
-        return words.to_owned();
+    if !is_word || message.split_once(": ").is_some_and(|(first, _)| !first.contains(' ')) {
+        return message.to_owned();
     }
-    let (first, rest) = words.split_at(1);
+    let (first, rest) = message.split_at(1);
     first.to_ascii_uppercase() + rest
 }
 
 /// The same as a sentence.
-pub fn sentence(words: &str) -> String {
-    let words = capital(words);
-    let ends = words.ends_with(['.', '?', '!']);
-    if ends { words } else { words + "." }
+pub fn sentence(message: &str) -> String {
+    let message = capital(message);
+    let ends = message.ends_with(['.', '?', '!']);
+    if ends { message } else { message + "." }
 }
 
 #[cfg(test)]

@@ -41,11 +41,11 @@ fn lists(attributes: &[Attribute], heading: &str, path: &str) -> String {
                 true => String::new(),
                 false => format!(" (see [below for nested schema](#{}))", anchor(path, name)),
             };
-            let words = match attribute.sensitive {
-                true => format!("{}, Sensitive", words(attribute)),
-                false => words(attribute),
+            let message = match attribute.sensitive {
+                true => format!("{}, Sensitive", message(attribute)),
+                false => message(attribute),
             };
-            text += &format!("- `{name}` ({words}) {description}{see}\n");
+            text += &format!("- `{name}` ({message}) {description}{see}\n");
         }
         text.push('\n');
     }
@@ -71,7 +71,7 @@ fn anchor(path: &str, name: &str) -> String {
 }
 
 /// The type in words.
-fn words(attribute: &Attribute) -> String {
+fn message(attribute: &Attribute) -> String {
     match &attribute.kind {
         Kind::Bool => "Boolean".to_owned(),
         Kind::Number => "Number".to_owned(),

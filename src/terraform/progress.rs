@@ -68,9 +68,9 @@ impl Progress {
         };
         let (target, rollout) = (self.target.as_str(), envelope.rollout.as_str());
         for line in &lines {
-            let words = line.split_once("] ").map_or(line.as_str(), |(_, words)| words);
-            let words = words.strip_prefix(&format!("{target}: ")).unwrap_or(words);
-            tracing::info!(target, rollout, index = envelope.index, "{target}: {words}");
+            let message = line.split_once("] ").map_or(line.as_str(), |(_, message)| message);
+            let message = message.strip_prefix(&format!("{target}: ")).unwrap_or(message);
+            tracing::info!(target, rollout, index = envelope.index, "{target}: {message}");
         }
         if let Some(file) = &mut self.file {
             let mut line = json_line(&self.target, envelope);

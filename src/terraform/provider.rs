@@ -210,8 +210,8 @@ impl Provider {
             return refuse(found);
         }
         let Some(Configured { providers, .. }) = self.configured() else {
-            let words = "The provider's configuration is not known";
-            return refuse(vec![convert::error(words, "")]);
+            let message = "The provider's configuration is not known";
+            return refuse(vec![convert::error(message, "")]);
         };
         // By name alone it is a group of AWS.
         let id = match asked.id.contains('/') {

@@ -151,9 +151,9 @@ fn kind(root: &Value, schema: &Value, presence: Option<Presence>) -> Kind {
 fn description(root: &Value, schema: &Value) -> String {
     let resolved = resolve(root, schema);
     let element = resolve(root, &resolved["items"]);
-    let words = |schema: &Value| schema["description"].as_str().map(one_line);
-    let mut sentences: Vec<String> = words(schema).into_iter().collect();
-    let of_type = words(resolved).filter(|_| resolved.get("properties").is_none());
+    let message = |schema: &Value| schema["description"].as_str().map(one_line);
+    let mut sentences: Vec<String> = message(schema).into_iter().collect();
+    let of_type = message(resolved).filter(|_| resolved.get("properties").is_none());
     if let Some(sentence) = of_type {
         // A type's own text may begin with the attribute's.
         if sentences.iter().any(|said| sentence.starts_with(said.as_str())) {

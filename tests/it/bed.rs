@@ -80,7 +80,7 @@ impl Witness {
     pub fn broken(&self, property: u8) -> Vec<String> {
         let sight = self.sight.lock().expect("sight");
         let broken = sight.broken.iter().filter(|(n, _)| property == 0 || *n == property);
-        broken.map(|(n, words)| format!("{n}: {words}")).collect()
+        broken.map(|(n, message)| format!("{n}: {message}")).collect()
     }
 
     /// When somebody looked.
@@ -97,7 +97,7 @@ impl Witness {
         let mut sight = self.sight.lock().expect("sight");
         let window = Window::resolve(self.spec.policy, sight.size);
         let mut found = Vec::new();
-        let mut broken = |property, words| found.push((property, words));
+        let mut broken = |property, message| found.push((property, message));
         // One that joins or leaves one target group after the other serves in none of them.
         let serving = |look: &Observation| {
             let full = |i: &&Instance| serves_in(i, true) || is_in(i, self.groups);
@@ -107,8 +107,8 @@ impl Witness {
         if is < was && is < window.floor() as usize {
             broken(1, format!("{action} left {is} serving of at least {}", window.floor()));
         }
-        for (property, words) in lost_requests(action, before, after, window, self.groups) {
-            broken(property, words);
+        for (property, message) in lost_requests(action, before, after, window, self.groups) {
+            broken(property, message);
         }
         // A plain instance that has drained makes room for its replacement, which is launched
         // first: it is what that one is made like.
@@ -185,7 +185,9 @@ impl Witness {
     fn judge_checkpoint(&self, action: &Action, after: &Observation) {
         let mut sight = self.sight.lock().expect("sight");
         let Ok(Some(record)) = Record::from_tags(&after.record) else { return };
-        let Some(ahead) = self.spec.checkpoints.get(record.checkpoints_passed as usize) else { return };
+        let Some(ahead) = self.spec.checkpoints.get(record.checkpoints_passed as usize) else {
+            return;
+        };
         let quota = ahead.quota(sight.size) as usize;
         let leaving = sight.leaving(after);
         let is_new = |(id, i): &(&InstanceId, &Instance)| {

@@ -94,7 +94,7 @@ pub fn conversation(sent: &str, received: &[Value]) {
 
 /// An error has a code that the document lists, for its method where that is known.
 fn error_fits(known: Option<&Value>, error: &Value) {
-    assert!(error["message"].as_str().is_some_and(|words| !words.is_empty()), "{error}");
+    assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{error}");
     let errors = DOCUMENT["components"]["errors"].as_object().expect("errors");
     let names: Vec<&String> = errors
         .iter()

@@ -236,6 +236,6 @@ impl fmt::Display for Action {
 }
 
 fn list<T: fmt::Display>(items: &BTreeSet<T>) -> String {
-    let words: Vec<String> = items.iter().map(T::to_string).collect();
-    words.join(", ")
+    let message: Vec<String> = items.iter().map(T::to_string).collect();
+    message.join(", ")
 }

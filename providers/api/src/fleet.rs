@@ -43,8 +43,8 @@ pub trait Fleet: Send + Sync {
     /// # Errors
     /// [`crate::ErrorKind::Invalid`] when there is no such alarm; else whatever the cloud said.
     async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
-        let words = format!("there are no alarms here, {} of them asked for", names.len());
-        Err(ProviderError::invalid("read the alarms", "gates/alarms", words))
+        let message = format!("there are no alarms here, {} of them asked for", names.len());
+        Err(ProviderError::invalid("read the alarms", "gates/alarms", message))
     }
 
     /// Whether looks show the record as it is, never as it was, and a write of it fails where it is

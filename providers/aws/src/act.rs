@@ -72,8 +72,8 @@ impl AutoScalingGroupFleet {
             }
             Action::MoveTemplate { to } => {
                 let Some((template, version)) = parts(to) else {
-                    let words = format!("{to} is not a launch template version");
-                    return Err(ProviderError::invalid("UpdateAutoScalingGroup", "", words));
+                    let message = format!("{to} is not a launch template version");
+                    return Err(ProviderError::invalid("UpdateAutoScalingGroup", "", message));
                 };
                 let template = LaunchTemplateSpecification::builder()
                     .launch_template_id(template)
@@ -104,8 +104,8 @@ impl AutoScalingGroupFleet {
                 update(call).await
             }
             Action::Own { .. } | Action::Disown { .. } | Action::Launch { .. } => {
-                let words = format!("group {name:?} looks after its instances: cannot {action}");
-                Err(ProviderError::invalid("act", "", words))
+                let message = format!("group {name:?} looks after its instances: cannot {action}");
+                Err(ProviderError::invalid("act", "", message))
             }
             Action::Release { instance } => self.release(instance).await,
             Action::Discard { instances } => {
@@ -140,8 +140,8 @@ impl AutoScalingGroupFleet {
             Action::Shift { percent } => {
                 let first = self.target_groups.get().and_then(|arns| arns.first());
                 let (Some(traffic), Some(first)) = (&self.group.traffic, first) else {
-                    let words = format!("no listener rules are given: cannot {action}");
-                    return Err(ProviderError::invalid("act", "traffic", words));
+                    let message = format!("no listener rules are given: cannot {action}");
+                    return Err(ProviderError::invalid("act", "traffic", message));
                 };
                 self.aws.shift(traffic, first, self.rules(), *percent).await
             }
@@ -277,10 +277,10 @@ fn lowered_from(cause: &str) -> Option<u32> {
 
 /// An instance that is gone already is what a termination wants. AWS says it in words only.
 fn is_gone(error: &ProviderError) -> bool {
-    let words = error.message.to_lowercase();
-    words.contains("instance id not found")
-        || words.contains("not part of an auto scaling group")
-        || words.contains("not part of auto scaling group")
+    let message = error.message.to_lowercase();
+    message.contains("instance id not found")
+        || message.contains("not part of an auto scaling group")
+        || message.contains("not part of auto scaling group")
 }
 
 fn tag(group: &str, key: &str) -> aws_sdk_autoscaling::types::builders::TagBuilder {

@@ -46,8 +46,8 @@ impl Aws {
         match wanted.iter().find(|name| !is_there(name)) {
             None => Ok(found),
             Some(name) => {
-                let words = format!("alarm {name:?} does not exist in {}", self.region);
-                let error = ProviderError::invalid(OPERATION, ATTRIBUTE, words);
+                let message = format!("alarm {name:?} does not exist in {}", self.region);
+                let error = ProviderError::invalid(OPERATION, ATTRIBUTE, message);
                 Err(error
                     .with_remedy("check the name, the region and the account of the credentials"))
             }
@@ -60,8 +60,8 @@ impl Aws {
         &self,
         _names: &BTreeSet<String>,
     ) -> Result<Vec<Alarm>, ProviderError> {
-        let words = "this build of rolling has no CloudWatch in it";
-        let error = ProviderError::invalid(OPERATION, ATTRIBUTE, words);
+        let message = "this build of rolling has no CloudWatch in it";
+        let error = ProviderError::invalid(OPERATION, ATTRIBUTE, message);
         Err(error.with_remedy("build it with the feature `cloudwatch`, which is on by default"))
     }
 }

@@ -214,8 +214,8 @@ impl Aws {
 /// host. A cloud whose waiting times are cut short would lose instances that still serve.
 fn on_this_host(shared: SdkConfig) -> Result<SdkConfig, ProviderError> {
     if !shared.endpoint_url().is_some_and(is_loopback) {
-        let words = "ROLLING_TEST_CLOCK is set, and the endpoint is not on this host";
-        let error = ProviderError::invalid("connect to AWS", PROVIDER, words);
+        let message = "ROLLING_TEST_CLOCK is set, and the endpoint is not on this host";
+        let error = ProviderError::invalid("connect to AWS", PROVIDER, message);
         return Err(error.with_remedy("unset ROLLING_TEST_CLOCK: it is for tests on an emulator"));
     }
     // As if it stood in the document: the environment may name others for single services.

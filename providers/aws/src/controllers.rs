@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn who_only_made_it_or_places_on_it_is_warned_of() {
-        for (key, value, words) in [
+        for (key, value, message) in [
             (STACK, "prod", "CloudFormation stack \"prod\""),
             (ECS, "", "ECS capacity provider"),
             ("kubernetes.io/cluster/blue", "owned", "Kubernetes cluster \"blue\""),
@@ -115,7 +115,7 @@ mod tests {
             let group = group(&[(key, value)]);
             assert_eq!(refused(&group), None);
             let [told] = &warnings(&group)[..] else { panic!("{key}") };
-            assert!(told.contains(words), "{told}");
+            assert!(told.contains(message), "{told}");
         }
         let plain = group(&[("Name", "web"), ("eks", "no"), ("cloudformation", "no")]);
         assert_eq!((refused(&plain), warnings(&plain)), (None, Vec::new()));

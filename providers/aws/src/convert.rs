@@ -131,7 +131,7 @@ pub(crate) fn activity(activity: &SdkActivity) -> Activity {
     let ended = timestamp(activity.end_time()).filter(|_| succeeded);
     // https://docs.aws.amazon.com/autoscaling/ec2/userguide/ts-as-healthchecks.html
     let is_unhealthy = |cause: &str| cause.contains("ELB system health check failure");
-    let is_launch = activity.description().is_some_and(|words| words.starts_with("Launching"));
+    let is_launch = activity.description().is_some_and(|message| message.starts_with("Launching"));
     let kind = match ended {
         _ if is_launch && is_under_way => ActivityKind::Launching,
         Some(ended) if is_launch => ActivityKind::Launched(ended),
@@ -140,17 +140,17 @@ pub(crate) fn activity(activity: &SdkActivity) -> Activity {
         }
         _ => ActivityKind::Other,
     };
-    let words = activity.status_message().filter(|words| failed && !words.is_empty());
+    let message = activity.status_message().filter(|message| failed && !message.is_empty());
     let instance = activity.description().and_then(|description| {
-        let words = description.split([' ', ':', ',']);
-        words.filter(|word| word.starts_with("i-")).map(InstanceId::new).next()
+        let message = description.split([' ', ':', ',']);
+        message.filter(|word| word.starts_with("i-")).map(InstanceId::new).next()
     });
     Activity {
         at: timestamp(activity.start_time()).unwrap_or_default(),
         instance,
         failed,
         kind,
-        cause: words.or(activity.cause()).unwrap_or_default().to_owned(),
+        cause: message.or(activity.cause()).unwrap_or_default().to_owned(),
     }
 }
 

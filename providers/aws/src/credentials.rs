@@ -195,8 +195,8 @@ async fn try_out(
         Ok(found) => return Ok(found),
         Err(error) => error,
     };
-    let words = format!("{what}: {}", why(&error));
-    Err(ProviderError::invalid("connect to AWS", place, words).with_remedy(remedy))
+    let message = format!("{what}: {}", why(&error));
+    Err(ProviderError::invalid("connect to AWS", place, message).with_remedy(remedy))
 }
 
 /// Why there are no credentials, in the words of whoever refused them.
@@ -204,8 +204,8 @@ fn why(error: &CredentialsError) -> String {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = next {
         let said = answer::<AssumeRoleError>(error);
-        if let Some(words) = said.or_else(|| answer::<AssumeRoleWithWebIdentityError>(error)) {
-            return words;
+        if let Some(message) = said.or_else(|| answer::<AssumeRoleWithWebIdentityError>(error)) {
+            return message;
         }
         next = error.source();
     }
@@ -334,22 +334,22 @@ pub(crate) async fn check_account(
     };
     let account = answer.account().unwrap_or_default();
     tracing::debug!(account, "credentials");
-    let refuse = |attribute: &str, words: String| {
+    let refuse = |attribute: &str, message: String| {
         let place = format!("{PROVIDER}/{attribute}");
         let remedy = "use credentials, a profile or a role of another account";
-        Err(ProviderError::invalid("check the account", place, words).with_remedy(remedy))
+        Err(ProviderError::invalid("check the account", place, message).with_remedy(remedy))
     };
     let allowed = &config.allowed_account_ids;
     if !allowed.is_empty() && !allowed.iter().any(|allowed| allowed == account) {
-        let words = format!(
+        let message = format!(
             "the credentials are of account {account}, and allowed is {}",
             allowed.join(", ")
         );
-        return refuse("allowed_account_ids", words);
+        return refuse("allowed_account_ids", message);
     }
     if config.forbidden_account_ids.iter().any(|forbidden| forbidden == account) {
-        let words = format!("the credentials are of account {account}, which is forbidden");
-        return refuse("forbidden_account_ids", words);
+        let message = format!("the credentials are of account {account}, which is forbidden");
+        return refuse("forbidden_account_ids", message);
     }
     Ok(())
 }

@@ -80,9 +80,9 @@ impl Reached {
         let (Some(host), Some(answered)) = (known.others.get(service), unknown(&error)) else {
             return Err(from_sdk(service, operation, &error));
         };
-        let words = format!("{host} does not know {operation} ({answered}): left out");
-        if known.warned.insert(words.clone()) {
-            tracing::warn!("{words}");
+        let message = format!("{host} does not know {operation} ({answered}): left out");
+        if known.warned.insert(message.clone()) {
+            tracing::warn!("{message}");
         }
         Ok(None)
     }

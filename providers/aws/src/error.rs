@@ -135,12 +135,12 @@ where
 /// `HTTP 500: <!doctype html> ...`: the status and the start of what was answered.
 pub(crate) fn start_of_body(response: &HttpResponse) -> String {
     let body = response.body().bytes().map(String::from_utf8_lossy).unwrap_or_default();
-    let words: Vec<&str> = body.split_whitespace().take(40).collect();
-    let words: String = words.join(" ").chars().take(SHOWN).collect();
+    let message: Vec<&str> = body.split_whitespace().take(40).collect();
+    let message: String = message.join(" ").chars().take(SHOWN).collect();
     let status = response.status().as_u16();
-    match words.as_str() {
+    match message.as_str() {
         "" => format!("HTTP {status}"),
-        words => format!("HTTP {status}: {words}"),
+        message => format!("HTTP {status}: {message}"),
     }
 }
 
@@ -233,14 +233,14 @@ fn never_connected(error: &(dyn Error + 'static)) -> bool {
 
 /// The causes of an error, the outermost first, each said once.
 fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut words: Vec<String> = Vec::new();
+    let mut message: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {
         let said = error.to_string();
-        if !said.is_empty() && words.last().is_none_or(|last| !last.contains(&said)) {
-            words.push(said);
+        if !said.is_empty() && message.last().is_none_or(|last| !last.contains(&said)) {
+            message.push(said);
         }
         next = error.source();
     }
-    words.join(": ")
+    message.join(": ")
 }

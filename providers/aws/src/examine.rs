@@ -186,8 +186,8 @@ fn would_have_done(error: &ProviderError) -> bool {
 }
 
 fn clock_is_off(by: Duration) -> ProviderError {
-    let words = format!("this host's clock and AWS's differ by {} s", by.as_secs());
-    let error = ProviderError::invalid("compare clocks", PROVIDER, words);
+    let message = format!("this host's clock and AWS's differ by {} s", by.as_secs());
+    let error = ProviderError::invalid("compare clocks", PROVIDER, message);
     error.with_remedy(
         "set the clock (chrony, systemd-timesyncd): AWS refuses signatures that are off by five \
          minutes",

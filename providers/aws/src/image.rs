@@ -25,8 +25,8 @@ impl Aws {
         image_id: &str,
         attribute: &str,
     ) -> Result<(), ProviderError> {
-        let refuse = |words: String| {
-            let error = ProviderError::invalid("DescribeImages", attribute, words);
+        let refuse = |message: String| {
+            let error = ProviderError::invalid("DescribeImages", attribute, message);
             Err(error.with_remedy("check the id, the region, and who the image is shared with"))
         };
         let missing = || refuse(format!("image {image_id} does not exist in {}", self.region));
@@ -60,8 +60,10 @@ impl AutoScalingGroupFleet {
         self.aws.usable_image(image, IMAGE).await?;
         let own = mixed::template(group).and_then(convert::specified);
         let Some((template, version)) = own.as_ref().and_then(parts) else {
-            let words = format!("auto scaling group {:?} has no launch template", self.group.name);
-            let error = ProviderError::invalid("check the group", "auto_scaling_group/name", words);
+            let message =
+                format!("auto scaling group {:?} has no launch template", self.group.name);
+            let error =
+                ProviderError::invalid("check the group", "auto_scaling_group/name", message);
             return Err(error.with_remedy("give it one, of which versions can be made"));
         };
         let call = self.aws.ec2.describe_launch_template_versions();
@@ -89,11 +91,11 @@ impl AutoScalingGroupFleet {
         let call = call.launch_template_id(template).filters(with_it);
         let mut pages = call.into_paginator().items().send();
         let mut latest = None;
-        let words = description(number, image);
+        let message = description(number, image);
         while let Some(version) = pages.next().await {
             let version = version.map_err(|error| from_sdk("ec2", DESCRIBE, &error))?;
             let image_of = version.launch_template_data().and_then(|data| data.image_id());
-            if version.version_description() == Some(&words) && image_of == Some(image) {
+            if version.version_description() == Some(&message) && image_of == Some(image) {
                 latest = latest.max(version.version_number());
             }
         }

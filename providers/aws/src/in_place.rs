@@ -252,8 +252,8 @@ pub(crate) async fn perform(
             updates.confirm(aws, instances, to.as_ref()).await
         }
         _ => {
-            let words = format!("no way to update instances is given: cannot {action}");
-            Err(ProviderError::invalid("act", "replacement", words))
+            let message = format!("no way to update instances is given: cannot {action}");
+            Err(ProviderError::invalid("act", "replacement", message))
         }
     }
 }

@@ -197,8 +197,8 @@ impl InstancesFleet {
         let wanted = self.wanted();
         let (groups, revision) = tokio::try_join!(groups, wanted)?;
         let Some(group) = groups.first() else {
-            let words = format!("target group {arn} does not exist in {}", self.aws.region);
-            return Err(ProviderError::invalid("DescribeTargetGroups", ARN, words));
+            let message = format!("target group {arn} does not exist in {}", self.aws.region);
+            return Err(ProviderError::invalid("DescribeTargetGroups", ARN, message));
         };
         let found = self.find_groups(&group.name).await?;
         let others: Vec<String> = found.arns.iter().filter(|it| **it != arn).cloned().collect();
@@ -259,8 +259,8 @@ impl InstancesFleet {
         if protected.is_empty() {
             return Ok(());
         }
-        let words = format!("protected from termination: {}", protected.join(", "));
-        let error = ProviderError::invalid("check the instances", ARN, words).as_conflict();
+        let message = format!("protected from termination: {}", protected.join(", "));
+        let error = ProviderError::invalid("check the instances", ARN, message).as_conflict();
         Err(error.with_remedy(
             "end their termination protection (ModifyInstanceAttribute), or tag them rolling:ignore",
         ))
@@ -272,10 +272,10 @@ impl InstancesFleet {
         let all = known.iter().filter(|(_, known)| !known.stays.is_empty());
         let all = all.map(|(id, known)| format!("{id} ({})", known.stays.join(", ")));
         let all: Vec<String> = all.collect();
-        let words = || {
+        let message = || {
             format!("what was given to instances by hand does not come along: {}", all.join(", "))
         };
-        (!all.is_empty()).then(words).into_iter().collect()
+        (!all.is_empty()).then(message).into_iter().collect()
     }
 
     /// What an Auto Scaling group looks after is not ours to replace: the group would launch
@@ -285,10 +285,10 @@ impl InstancesFleet {
         let of_group =
             known.iter().find_map(|(id, known)| Some((id, known.tags.get(launch::GROUP)?)));
         let Some((id, group)) = of_group else { return Ok(()) };
-        let words = format!(
+        let message = format!(
             "instance {id} of target group {name:?} belongs to auto scaling group {group:?}"
         );
-        let error = ProviderError::invalid("check the instances", ARN, words);
+        let error = ProviderError::invalid("check the instances", ARN, message);
         Err(error.with_remedy("roll the group instead: use auto_scaling_group as the target"))
     }
 }

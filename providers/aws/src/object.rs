@@ -48,8 +48,8 @@ impl Aws {
         _fleet: Arc<dyn Fleet>,
         _object: S3Object,
     ) -> Result<Arc<dyn Fleet>, ProviderError> {
-        let words = "this build of rolling has no S3 in it";
-        let error = ProviderError::invalid("open the record", "record/s3", words);
+        let message = "this build of rolling has no S3 in it";
+        let error = ProviderError::invalid("open the record", "record/s3", message);
         Err(error.with_remedy("build it with the feature `s3`, which is on by default"))
     }
 }

@@ -117,14 +117,14 @@ impl AutoScalingGroupFleet {
             .map_err(|error| from_sdk("autoscaling", "DescribeAutoScalingGroups", &error))?;
         let groups = answer.auto_scaling_groups.unwrap_or_default();
         groups.into_iter().next().ok_or_else(|| {
-            let words =
+            let message =
                 format!("auto scaling group {name:?} does not exist in {}", self.aws.region);
             let error = ProviderError {
                 kind: ErrorKind::Missing,
                 ..ProviderError::invalid(
                     "DescribeAutoScalingGroups",
                     "auto_scaling_group/name",
-                    words,
+                    message,
                 )
             };
             error.with_remedy("check the name, the region and the account of the credentials")

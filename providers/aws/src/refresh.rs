@@ -47,8 +47,8 @@ impl Refresher for AutoScalingGroupFleet {
         preferences: &RefreshPreferences,
     ) -> Result<String, ProviderError> {
         let Some((template, version)) = parts(to) else {
-            let words = format!("{to} is not a launch template version");
-            return Err(ProviderError::invalid(START, "", words));
+            let message = format!("{to} is not a launch template version");
+            return Err(ProviderError::invalid(START, "", message));
         };
         let template = LaunchTemplateSpecification::builder()
             .launch_template_id(template)
@@ -135,14 +135,15 @@ fn described(refresh: &InstanceRefresh) -> Refresh {
     let mixed = || mixed()?.launch_template_specification();
     let template = desired.and_then(|desired| desired.launch_template()).or_else(mixed);
     let back = refresh.rollback_details().and_then(|details| details.rollback_reason());
-    let words = |words: Option<&str>| words.filter(|words| !words.is_empty()).map(str::to_owned);
+    let message =
+        |message: Option<&str>| message.filter(|message| !message.is_empty()).map(str::to_owned);
     let percent = refresh.percentage_complete().unwrap_or_default();
     Refresh {
         id: refresh.instance_refresh_id().unwrap_or_default().to_owned(),
         state: state(refresh.status()),
         status: refresh.status().map_or("Pending", |status| status.as_str()).to_owned(),
-        reason: words(refresh.status_reason()),
-        rollback_reason: words(back),
+        reason: message(refresh.status_reason()),
+        rollback_reason: message(back),
         percent: u32::try_from(percent).unwrap_or_default(),
         started: convert::timestamp(refresh.start_time()).unwrap_or_default(),
         to: template.and_then(convert::specified),

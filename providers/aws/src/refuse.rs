@@ -98,8 +98,8 @@ impl AutoScalingGroupFleet {
 
     fn refuse_for(&self, reason: Option<(String, String)>) -> Result<(), ProviderError> {
         let Some((what, remedy)) = reason else { return Ok(()) };
-        let words = format!("auto scaling group {:?} {what}", self.group.name);
-        let error = ProviderError::invalid("check the group", "auto_scaling_group/name", words);
+        let message = format!("auto scaling group {:?} {what}", self.group.name);
+        let error = ProviderError::invalid("check the group", "auto_scaling_group/name", message);
         Err(error.with_remedy(remedy))
     }
 
@@ -211,9 +211,9 @@ mod tests {
             ("vpc-lattice", plain().traffic_sources(lattice.build())),
             ("being deleted", plain().status("Delete in progress")),
         ];
-        for (words, group) in cases {
-            let (what, remedy) = unsupported(&group.build()).expect(words);
-            assert!(what.contains(words), "{what}");
+        for (message, group) in cases {
+            let (what, remedy) = unsupported(&group.build()).expect(message);
+            assert!(what.contains(message), "{what}");
             assert!(!remedy.is_empty());
         }
     }

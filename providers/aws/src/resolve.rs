@@ -89,8 +89,8 @@ impl AutoScalingGroupFleet {
         warnings.extend(self.doubt());
         let is_there = |arn: &&String| target_groups.iter().any(|group| group.id.as_str() == *arn);
         for arn in arns.iter().filter(|arn| !is_there(arn)) {
-            let words = format!("target group {arn} does not exist in {}", self.aws.region);
-            let error = ProviderError::invalid("check the group", ARNS, words);
+            let message = format!("target group {arn} does not exist in {}", self.aws.region);
+            let error = ProviderError::invalid("check the group", ARNS, message);
             hindrances.push(error.with_remedy("detach it from the group, or make it again"));
         }
         let arns: Vec<String> = arns.iter().filter(is_there).cloned().collect();
@@ -192,10 +192,10 @@ impl AutoScalingGroupFleet {
         let others = wanted.iter().enumerate().filter(|(_, arn)| !is_attached(arn));
         let hindrances = others.map(|(index, arn)| {
             let place = format!("{ARNS}/{index}");
-            let words = format!("target group {arn} is not attached to the group");
+            let message = format!("target group {arn} is not attached to the group");
             let known: Vec<&str> = attached.iter().copied().collect();
             let remedy = format!("attached are {}", known.join(", "));
-            ProviderError::invalid("check the group", place, words).with_remedy(remedy)
+            ProviderError::invalid("check the group", place, message).with_remedy(remedy)
         });
         let hindrances = hindrances.collect();
         (wanted.iter().filter(|arn| is_attached(arn)).cloned().collect(), hindrances)
@@ -250,7 +250,7 @@ impl AutoScalingGroupFleet {
             .activities()
             .iter()
             .filter(|a| a.status_code() == Some(&ScalingActivityStatusCode::Successful))
-            .filter(|a| a.description().is_some_and(|words| words.starts_with("Launching")))
+            .filter(|a| a.description().is_some_and(|message| message.starts_with("Launching")))
             .filter_map(|activity| {
                 let start = convert::timestamp(activity.start_time())?;
                 Some(convert::timestamp(activity.end_time())?.since(start))
@@ -288,7 +288,7 @@ mod tests {
         let group = SdkGroup::builder()
             .instances(one("i-1", LifecycleState::InService).build())
             .instances(one("i-2", LifecycleState::TerminatingRetained).build());
-        let words = retained(&group.build()).expect("words");
-        assert!(words.ends_with(": i-2"), "{words}");
+        let message = retained(&group.build()).expect("words");
+        assert!(message.ends_with(": i-2"), "{message}");
     }
 }

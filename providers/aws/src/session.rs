@@ -68,12 +68,12 @@ impl Ends {
                 (OFTEN, "the credentials are temporary, and nothing says until when".to_owned())
             }
         };
-        let words = format!(
+        let message = format!(
             "{until}, and nothing renews them: a rollout that is not over by then stops where it is, \
              with what it has borrowed, until it is run again with others. Use a profile or a role \
              that the SDK renews (SSO, assume_role, credential_process)"
         );
-        Some((limit, words))
+        Some((limit, message))
     }
 }
 
@@ -107,9 +107,9 @@ mod tests {
 
     #[test]
     fn it_is_told_of_rollouts_that_take_longer() {
-        let (limit, words) = Ends::At(Timestamp(90_000)).warning(Timestamp(30_000)).expect("one");
+        let (limit, message) = Ends::At(Timestamp(90_000)).warning(Timestamp(30_000)).expect("one");
         assert_eq!(limit, Duration::from_secs(60));
-        assert!(words.starts_with("the credentials end in 1 min, and nothing renews them"));
+        assert!(message.starts_with("the credentials end in 1 min, and nothing renews them"));
         assert_eq!(Ends::At(Timestamp(0)).warning(Timestamp(1)).expect("one").0, Duration::ZERO);
         assert_eq!(Ends::Never.warning(Timestamp(0)), None);
     }

@@ -74,14 +74,14 @@ impl Aws {
         let arn = group.target_group_arn().unwrap_or_default();
         if group.target_type().is_some_and(|kind| *kind != TargetTypeEnum::Instance) {
             let kind = group.target_type().map_or("", TargetTypeEnum::as_str);
-            let words =
+            let message =
                 format!("target group {name:?} has targets of type {kind:?}, not instances");
-            let error = ProviderError::invalid("DescribeTargetGroups", place, words);
+            let error = ProviderError::invalid("DescribeTargetGroups", place, message);
             return Err(error.with_remedy("use a target group of type instance"));
         }
         if group.load_balancer_arns().is_empty() {
-            let words = format!("no listener uses target group {name:?}");
-            let error = ProviderError::invalid("DescribeTargetGroups", place, words);
+            let message = format!("no listener uses target group {name:?}");
+            let error = ProviderError::invalid("DescribeTargetGroups", place, message);
             return Err(error.with_remedy(
                 "nothing would ever become healthy in it: forward to it from a listener, or roll \
                  without it",
@@ -96,8 +96,8 @@ impl Aws {
             found.and_then(|attribute| attribute.value())
         };
         let drain = attribute(DRAIN).and_then(|value| value.parse().ok()).ok_or_else(|| {
-            let words = format!("target group {name:?} does not tell its {DRAIN}");
-            ProviderError::invalid("DescribeTargetGroupAttributes", &place, words)
+            let message = format!("target group {name:?} does not tell its {DRAIN}");
+            ProviderError::invalid("DescribeTargetGroupAttributes", &place, message)
         })?;
         let slow_start = attribute(SLOW_START).and_then(|value| value.parse().ok()).unwrap_or(0);
         let cuts = group.protocol().is_some_and(|protocol| OF_CONNECTIONS.contains(protocol))
@@ -131,26 +131,26 @@ fn attributes_words(
     cuts: bool,
     keeps_zones: bool,
 ) -> Vec<String> {
-    let mut words = Vec::new();
+    let mut message = Vec::new();
     if slow_start > 0 {
-        words.push(format!(
+        message.push(format!(
             "target group {name} starts targets slowly: a new instance has to stay healthy for \
              {slow_start} s at least"
         ));
     }
     if cuts {
-        words.push(format!(
+        message.push(format!(
             "target group {name} leaves connections open after its deregistration delay of {drain} \
              s: what is open then is cut when the instance is terminated"
         ));
     }
     if keeps_zones {
-        words.push(format!(
+        message.push(format!(
             "target group {name} keeps requests in their zone (cross-zone load balancing is off): \
              while a zone has nobody who serves, its requests fail"
         ));
     }
-    words
+    message
 }
 
 #[cfg(test)]
@@ -160,10 +160,10 @@ mod tests {
     #[test]
     fn attributes_that_cost_requests_are_told_and_no_others() {
         assert_eq!(attributes_words("web", 300, 0, false, false), Vec::<String>::new());
-        let words = attributes_words("web", 300, 30, true, true);
-        assert_eq!(words.len(), 3);
-        assert!(words[0].contains("healthy for 30 s"), "{words:?}");
-        assert!(words[1].contains("delay of 300 s"), "{words:?}");
-        assert!(words[2].contains("cross-zone"), "{words:?}");
+        let message = attributes_words("web", 300, 30, true, true);
+        assert_eq!(message.len(), 3);
+        assert!(message[0].contains("healthy for 30 s"), "{message:?}");
+        assert!(message[1].contains("delay of 300 s"), "{message:?}");
+        assert!(message[2].contains("cross-zone"), "{message:?}");
     }
 }

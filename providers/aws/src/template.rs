@@ -20,8 +20,8 @@ impl Aws {
             (Some(updates), _) => updates.wanted(self).await,
             (None, Some(template)) => self.wanted(template, base).await,
             (None, None) => {
-                let words = "there is nothing that instances are to run";
-                Err(ProviderError::invalid("look up the revision", base, words))
+                let message = "there is nothing that instances are to run";
+                Err(ProviderError::invalid("look up the revision", base, message))
             }
         }
     }
@@ -84,23 +84,23 @@ impl Aws {
             return error;
         }
         if is_about_template && !code.contains("Version") {
-            let words = format!("launch template {name:?} does not exist in {}", self.region);
+            let message = format!("launch template {name:?} does not exist in {}", self.region);
             let missing = ProviderError::invalid(
                 "DescribeLaunchTemplateVersions",
                 format!("{base}/{by}"),
-                words,
+                message,
             );
             return ProviderError { code: error.code, ..missing }
                 .with_remedy("check it, the region, and the account of the credentials");
         }
-        let words = format!("launch template {name:?} has no version {}", template.version);
+        let message = format!("launch template {name:?} has no version {}", template.version);
         let known = self.known_versions(template).await;
         let remedy = match known {
             Some((first, last)) => format!("it has versions {first} to {last}"),
             None => "see its versions with aws ec2 describe-launch-template-versions".to_owned(),
         };
         let place = format!("{base}/version");
-        let error = ProviderError::invalid("DescribeLaunchTemplateVersions", place, words);
+        let error = ProviderError::invalid("DescribeLaunchTemplateVersions", place, message);
         // Only the next one can have been made a moment ago: EC2 is eventually consistent.
         let is_next = known.is_some_and(|(_, last)| template.version == (last + 1).to_string());
         let kind = if is_next { ErrorKind::Unseen } else { error.kind };

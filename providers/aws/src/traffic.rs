@@ -55,22 +55,22 @@ impl Aws {
     ) -> Result<Second, ProviderError> {
         let second = &traffic.second_target_group_arn;
         let mut hindrances = Vec::new();
-        let mut hinders = |place: &str, words: String, remedy: &str| {
-            let error = ProviderError::invalid("check the listener rules", place, words);
+        let mut hinders = |place: &str, message: String, remedy: &str| {
+            let error = ProviderError::invalid("check the listener rules", place, message);
             hindrances.push(error.with_remedy(remedy));
         };
         if attached.contains(second) {
-            let words = format!("target group {second} is attached to the group");
+            let message = format!("target group {second} is attached to the group");
             let remedy = "detach it: the group registers its instances in all that are attached, \
                           and new ones are to be in the second only";
-            hinders(SECOND, words, remedy);
+            hinders(SECOND, message, remedy);
         }
         let found =
             self.target_groups_there(std::slice::from_ref(second), |_| SECOND.into()).await?;
         let is_there = !found.is_empty();
         let group = found.into_iter().next().unwrap_or_else(|| {
-            let words = format!("target group {second} does not exist in {}", self.region);
-            hinders(SECOND, words, CHECK_ARN);
+            let message = format!("target group {second} does not exist in {}", self.region);
+            hinders(SECOND, message, CHECK_ARN);
             let name = second.rsplit('/').nth(1).unwrap_or(second).to_owned();
             let (drain, register, slow_start) = Default::default();
             let (id, warnings) = (TargetGroupId::new(second), Vec::new());
@@ -86,18 +86,18 @@ impl Aws {
                         rules.push(arn.clone());
                         warnings.extend(stickiness);
                     }
-                    Err((words, remedy)) => {
-                        hinders(&format!("{RULES}/{index}"), words, &remedy);
+                    Err((message, remedy)) => {
+                        hinders(&format!("{RULES}/{index}"), message, &remedy);
                     }
                 }
             }
         } else {
-            let words = format!(
+            let message = format!(
                 "requests are shifted from one target group, and {} of the group count",
                 counted.len()
             );
             let remedy = "name one with auto_scaling_group.target_group_arns, or attach one";
-            hinders(SECOND, words, remedy);
+            hinders(SECOND, message, remedy);
         }
         Ok(Second { group, is_there, rules, warnings, hindrances })
     }
@@ -117,13 +117,14 @@ impl Aws {
         if others.is_empty() {
             return Ok(None);
         }
-        let words = format!(
+        let message = format!(
             "target group {} has targets that are not of the group, which would get requests of the \
              new revision: {}",
             second.name,
             others.join(", ")
         );
-        let error = ProviderError::invalid("check the target groups", SECOND, words).as_conflict();
+        let error =
+            ProviderError::invalid("check the target groups", SECOND, message).as_conflict();
         Ok(Some(error.with_remedy("deregister them, or name an empty target group")))
     }
 
@@ -137,8 +138,8 @@ impl Aws {
         second: &TargetGroup,
     ) -> Result<Option<String>, (String, String)> {
         let Some(rule) = rule else {
-            let words = format!("listener rule {arn} does not exist in {}", self.region);
-            return Err((words, CHECK_ARN.to_owned()));
+            let message = format!("listener rule {arn} does not exist in {}", self.region);
+            return Err((message, CHECK_ARN.to_owned()));
         };
         let weights = weights(rule, first.id.as_str(), second.id.as_str()).map_err(|why| {
             let remedy = format!(
@@ -150,11 +151,11 @@ impl Aws {
         })?;
         let percent = traffic.first_percent;
         if with_share(weights, percent).is_none() {
-            let words = format!(
+            let message = format!(
                 "listener rule {arn} has the weights {} and {}, of which {percent} % cannot be made",
                 weights.0, weights.1
             );
-            return Err((words, "give it the weights 100 and 0".to_owned()));
+            return Err((message, "give it the weights 100 and 0".to_owned()));
         }
         Ok(sticks(rule).map(|seconds| {
             format!(
@@ -177,8 +178,8 @@ impl Aws {
             match weights(rule, first, &traffic.second_target_group_arn) {
                 Ok(weights) => Ok(share(weights)),
                 Err(why) => {
-                    let words = format!("listener rule {arn} {why}");
-                    Err(ProviderError::invalid("DescribeRules", RULES, words))
+                    let message = format!("listener rule {arn} {why}");
+                    Err(ProviderError::invalid("DescribeRules", RULES, message))
                 }
             }
         };
@@ -198,16 +199,16 @@ impl Aws {
             let arn = rule.rule_arn().unwrap_or_default();
             let second = &traffic.second_target_group_arn;
             let found = weights(&rule, first, second).map_err(|why| {
-                let words = format!("listener rule {arn} {why}");
-                ProviderError::invalid("DescribeRules", RULES, words)
+                let message = format!("listener rule {arn} {why}");
+                ProviderError::invalid("DescribeRules", RULES, message)
             })?;
             let Some(wanted) = with_share(found, percent) else {
-                let words = format!(
+                let message = format!(
                     "listener rule {arn} has the weights {} and {}, of which {percent} % cannot be \
                      made",
                     found.0, found.1
                 );
-                return Err(ProviderError::invalid("check the listener rules", RULES, words));
+                return Err(ProviderError::invalid("check the listener rules", RULES, message));
             };
             if wanted == found {
                 continue;

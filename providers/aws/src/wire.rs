@@ -123,11 +123,11 @@ fn fleet(answer: Answer) -> (AutoScalingGroupFleet, Arc<Mutex<Vec<String>>>) {
 }
 
 fn refusal(status: u16, code: &str, message: &str) -> Option<(u16, String)> {
-    let words = format!(
+    let message = format!(
         "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message>\
          </Error><RequestId>r</RequestId></ErrorResponse>"
     );
-    Some((status, words))
+    Some((status, message))
 }
 
 fn group_of(ids: &[&str]) -> String {
@@ -163,14 +163,14 @@ async fn what_only_checks_is_left_out_where_an_emulator_does_not_know_it() {
         (|_| refusal(403, "AccessDenied", "you may not"), false, "you may not"),
         (|_| refusal(500, "InternalFailure", "later"), false, "later"),
     ];
-    for (answer, is_left_out, words) in answers {
+    for (answer, is_left_out, message) in answers {
         let (fleet, _) = fleet(answer);
         let group = aws_sdk_autoscaling::types::AutoScalingGroup::builder().build();
         let checked = fleet.refuse_now(&group).await;
         let told = fleet.aws.reached.warnings().join("; ");
-        assert_eq!((checked.is_ok(), told.is_empty()), (is_left_out, !is_left_out), "{words}");
+        assert_eq!((checked.is_ok(), told.is_empty()), (is_left_out, !is_left_out), "{message}");
         let said = checked.err().map_or(told, |error| error.to_string());
-        assert!(said.contains(words) && said.contains("DescribeInstanceRefreshes"), "{said}");
+        assert!(said.contains(message) && said.contains("DescribeInstanceRefreshes"), "{said}");
         // Not what a rollout is made of.
         let error = fleet.observe().await.expect_err("nobody answers");
         assert!(error.to_string().contains("DescribeAutoScalingGroups"), "{error}");
@@ -376,7 +376,7 @@ async fn credentials_that_aws_does_not_take_are_called_that() {
         let error = fleet(answer).0.observe().await.expect_err("an error");
         assert_eq!(error.kind, ErrorKind::Invalid, "{error:?}");
         assert_eq!(error.attribute.as_deref(), Some("provider:aws"), "{error:?}");
-        assert!(error.remedy.is_some_and(|words| words.contains("AWS_PROFILE")));
+        assert!(error.remedy.is_some_and(|message| message.contains("AWS_PROFILE")));
     }
 }
 
@@ -404,8 +404,8 @@ async fn credentials_that_run_out_while_a_rollout_runs_are_called_that_too() {
 #[tokio::test]
 async fn who_may_not_use_a_launch_template_is_told_what_that_takes() {
     let (fleet, _) = fleet(|_| {
-        let words = "You are not authorized to use launch template: lt-1";
-        refusal(403, "AccessDenied", words)
+        let message = "You are not authorized to use launch template: lt-1";
+        refusal(403, "AccessDenied", message)
     });
     let error = fleet.act(&Action::MoveTemplate { to: "lt-1:2".into() }).await.expect_err("denied");
     let remedy = error.remedy.expect("a remedy");
@@ -479,11 +479,11 @@ async fn whatever_a_dry_run_says_but_that_it_would_work_is_told() {
             true => "InvalidKeyPair.NotFound",
             false => "DryRunOperation",
         };
-        let words = format!(
+        let message = format!(
             "<Response><Errors><Error><Code>{code}</Code><Message>m</Message></Error></Errors>\
              </Response>"
         );
-        Some((412, words))
+        Some((412, message))
     };
     let (fleet, asked) = fleet(answer);
     let told = fleet.aws.may_launch(&"lt-1:3".into(), Some("subnet-1")).await.expect("an error");
@@ -499,12 +499,12 @@ async fn a_refresh_whose_image_is_a_parameter_cannot_go_back_by_itself() {
     let (mut fleet, _) = fleet(|body| {
         let is_third = body.contains("LaunchTemplateVersion.1=3");
         let image = if is_third { "resolve:ssm:/golden/image" } else { "ami-1" };
-        let words = format!(
+        let message = format!(
             "<DescribeLaunchTemplateVersionsResponse><launchTemplateVersionSet><item>\
              <launchTemplateData><imageId>{image}</imageId></launchTemplateData></item>\
              </launchTemplateVersionSet></DescribeLaunchTemplateVersionsResponse>"
         );
-        Some((200, words))
+        Some((200, message))
     });
     assert_eq!(fleet.no_auto_rollback(&"lt-1:3".into()).await.expect("an answer"), None);
     fleet.group.refreshes = true;

@@ -215,8 +215,8 @@ impl Fleet for Simulator {
         self.ask("resolve the fleet", |_| ())?;
         let mut warnings = Vec::new();
         if self.config.target_groups.is_empty() {
-            let words = "the fleet has no target group: serving means in service and healthy";
-            warnings.push(words.into());
+            let message = "the fleet has no target group: serving means in service and healthy";
+            warnings.push(message.into());
         }
         Ok(Target {
             id: format!("simulated:{}", self.config.name),
@@ -433,8 +433,8 @@ impl Simulator {
         let max = max.unwrap_or(state.capacity.max);
         let wanted = desired.unwrap_or(state.capacity.desired.min(max).max(min));
         if min > max || wanted > max || wanted < min {
-            let words = format!("desired size {wanted} is outside {min} to {max}");
-            return Err(refused("set the sizes", words));
+            let message = format!("desired size {wanted} is outside {min} to {max}");
+            return Err(refused("set the sizes", message));
         }
         (state.capacity.min, state.capacity.max) = (min, max);
         state.resize(&self.config, wanted);
@@ -447,8 +447,8 @@ impl Simulator {
             return Ok(());
         }
         if state.capacity.desired <= state.capacity.min {
-            let words = "without a replacement it would go below the minimum size".to_owned();
-            return Err(refused("remove", words));
+            let message = "without a replacement it would go below the minimum size".to_owned();
+            return Err(refused("remove", message));
         }
         state.capacity.desired -= 1;
         Ok(())
@@ -463,16 +463,16 @@ impl Simulator {
     ) -> Result<(), ProviderError> {
         if let Some(id) = state.tokens.get(token) {
             let lives = state.instances.get(id).is_some_and(|found| found.gone_at.is_none());
-            let words = format!("token {token} launched {id}, which is gone");
-            let spent = ProviderError { kind: ErrorKind::Spent, ..refused("launch", words) };
+            let message = format!("token {token} launched {id}, which is gone");
+            let spent = ProviderError { kind: ErrorKind::Spent, ..refused("launch", message) };
             return if lives { Ok(()) } else { Err(spent) };
         }
         let Some(zone) = state.instances.get(like).map(|like| like.zone.clone()) else {
             return Err(refused("launch", format!("{like} does not exist")));
         };
         if self.config.bad_revisions.get(revision) == Some(&Behaviour::FailLaunch) {
-            let words = "there is no capacity for the instance type in the requested zone";
-            let error = refused("launch", words.into());
+            let message = "there is no capacity for the instance type in the requested zone";
+            let error = refused("launch", message.into());
             return Err(ProviderError { kind: ErrorKind::NoCapacity, ..error });
         }
         state.template = revision.clone();

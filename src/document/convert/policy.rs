@@ -24,10 +24,10 @@ pub(super) fn policy(
     let given = |fields: &[(&'static str, bool)]| -> Vec<&'static str> {
         fields.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect()
     };
-    let mut refuse = |names: Vec<&str>, words: String, remedy: &str| {
+    let mut refuse = |names: Vec<&str>, message: String, remedy: &str| {
         for name in names {
             let place = format!("{pointer}/{name}");
-            found.push(Diagnostic::error(place, words.clone()).with_remedy(remedy));
+            found.push(Diagnostic::error(place, message.clone()).with_remedy(remedy));
         }
         None
     };
@@ -40,8 +40,8 @@ pub(super) fn policy(
         PolicyName::BlueGreen => "blue_green",
     };
     if config.policy != PolicyName::Rolling && !given(&bounds).is_empty() {
-        let words = format!("the policy {name} sets its own bounds");
-        return refuse(given(&bounds), words, "remove it, or choose the policy rolling");
+        let message = format!("the policy {name} sets its own bounds");
+        return refuse(given(&bounds), message, "remove it, or choose the policy rolling");
     }
     match config.policy {
         PolicyName::AllAtOnce
@@ -50,9 +50,9 @@ pub(super) fn policy(
         | PolicyName::BlueGreen
             if !given(&batch).is_empty() =>
         {
-            let words = format!("the policy {name} has no batches");
+            let message = format!("the policy {name} has no batches");
             let remedy = "remove it, or choose rolling or rolling_with_additional_batch";
-            refuse(given(&batch), words, remedy)
+            refuse(given(&batch), message, remedy)
         }
         PolicyName::AllAtOnce => Some(Policy::AllAtOnce),
         PolicyName::Immutable => Some(Policy::Immutable),
@@ -68,8 +68,8 @@ pub(super) fn policy(
         }
         PolicyName::Rolling if !given(&bounds).is_empty() => {
             if !given(&batch).is_empty() {
-                let words = "a batch size and max_surge or max_unavailable exclude each other";
-                return refuse(given(&batch), words.to_owned(), "keep one of the two");
+                let message = "a batch size and max_surge or max_unavailable exclude each other";
+                return refuse(given(&batch), message.to_owned(), "keep one of the two");
             }
             Some(Policy::RollingWithin {
                 surge: bound(config.max_surge.as_ref(), "max_surge", pointer, found)?,
@@ -96,8 +96,8 @@ fn batch_size(
     match (config.batch_size_type, config.batch_size) {
         (Some(BatchSizeType::Percentage), Some(percent)) if percent > 100 => {
             let place = format!("{pointer}/batch_size");
-            let words = format!("a percentage is from 1 to 100, is {percent}");
-            found.push(Diagnostic::error(place, words));
+            let message = format!("a percentage is from 1 to 100, is {percent}");
+            found.push(Diagnostic::error(place, message));
             None
         }
         (Some(BatchSizeType::Percentage), Some(size)) => Some(BatchSize::Percentage(size)),
@@ -107,10 +107,10 @@ fn batch_size(
                 [("batch_size_type", batch_type.is_some()), ("batch_size", size.is_some())]
             {
                 if !given {
-                    let words = missing(name);
+                    let message = missing(name);
                     let remedy = "this policy needs a batch size, for instance \
                                   \"batch_size_type\": \"percentage\", \"batch_size\": 30";
-                    found.push(Diagnostic::error(pointer, words).with_remedy(remedy));
+                    found.push(Diagnostic::error(pointer, message).with_remedy(remedy));
                 }
             }
             None
@@ -131,8 +131,8 @@ fn bound(
             let percent = text.strip_suffix('%').and_then(|number| number.parse().ok());
             let percent = percent.filter(|percent| *percent <= 100);
             if percent.is_none() {
-                let words = format!("a percentage is from 0% to 100%, is {text}");
-                found.push(Diagnostic::error(format!("{pointer}/{name}"), words));
+                let message = format!("a percentage is from 0% to 100%, is {text}");
+                found.push(Diagnostic::error(format!("{pointer}/{name}"), message));
             }
             percent.map(Bound::Percent)
         }
@@ -148,15 +148,15 @@ pub(super) fn pacing(
         return Pacing::Batch;
     }
     if !matches!(config.policy, PolicyName::Rolling | PolicyName::RollingWithAdditionalBatch) {
-        let words = "continuous pacing is for the rolling policies";
+        let message = "continuous pacing is for the rolling policies";
         let remedy = "remove it, or choose rolling or rolling_with_additional_batch";
-        found.push(Diagnostic::error(format!("{pointer}/pacing"), words).with_remedy(remedy));
+        found.push(Diagnostic::error(format!("{pointer}/pacing"), message).with_remedy(remedy));
     }
     if config.pause_between_batches.is_some() {
-        let words = "continuous pacing has no batches to pause between";
+        let message = "continuous pacing has no batches to pause between";
         let remedy = "remove it, set pacing to batch, or use checkpoints";
         let place = format!("{pointer}/pause_between_batches");
-        found.push(Diagnostic::error(place, words).with_remedy(remedy));
+        found.push(Diagnostic::error(place, message).with_remedy(remedy));
     }
     Pacing::Continuous
 }
@@ -169,9 +169,9 @@ pub(super) fn checkpoints(
     let mut checkpoints: Vec<Checkpoint> = Vec::new();
     for (index, given) in config.checkpoints.iter().flatten().enumerate() {
         if let Some(last) = checkpoints.last().filter(|last| last.percentage >= given.percentage) {
-            let words = format!("must be above {}, the checkpoint before", last.percentage);
+            let message = format!("must be above {}, the checkpoint before", last.percentage);
             let place = format!("{pointer}/checkpoints/{index}/percentage");
-            found.push(Diagnostic::error(place, words));
+            found.push(Diagnostic::error(place, message));
         }
         let pause = given.pause.as_ref().map(DurationText::get);
         checkpoints.push(Checkpoint { percentage: given.percentage, pause });

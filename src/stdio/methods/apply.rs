@@ -41,9 +41,9 @@ impl Session {
             })
         };
         if let Some(place) = moved(&params.prior, &config, &BTreeSet::new()).into_iter().next() {
-            let words = "this names another target than the state, and no rollout leads there";
+            let message = "this names another target than the state, and no rollout leads there";
             let remedy = "delete this deployment, then create the other one";
-            return refuse(vec![Diagnostic::error(place, words).with_remedy(remedy)]);
+            return refuse(vec![Diagnostic::error(place, message).with_remedy(remedy)]);
         }
         self.providers.keep_in_mind(&params.prior);
         let caller = self.caller(&work, operation.operation_id.as_deref(), &params.prior);
@@ -58,9 +58,9 @@ impl Session {
         if let Some(planned) = params.private.as_ref().and_then(|private| private.plan_hash.clone())
             && planned != hash
         {
-            let words = "the plan was made for another configuration or revision; plan again";
+            let message = "the plan was made for another configuration or revision; plan again";
             let data = Some(json!({ "planned": planned, "current": hash }));
-            return Err(RpcError { data, ..RpcError::new(code::STALE_PLAN, words) });
+            return Err(RpcError { data, ..RpcError::new(code::STALE_PLAN, message) });
         }
         let mut planned = state::planned(&config, &rollout);
         for name in state::PLANNED {
@@ -90,14 +90,14 @@ impl Session {
 pub(super) fn refuse_locked(report: &Report) -> Result<(), RpcError> {
     match report.outcome {
         Outcome::Locked => {
-            let mut words = report.reason.clone().unwrap_or_default();
+            let mut message = report.reason.clone().unwrap_or_default();
             if !report.borrowed.is_empty() {
-                words = format!(
-                    "{words}; borrowed when last looked at: {}",
+                message = format!(
+                    "{message}; borrowed when last looked at: {}",
                     report.borrowed.join("; ")
                 );
             }
-            Err(RpcError::new(code::LOCKED, words))
+            Err(RpcError::new(code::LOCKED, message))
         }
         _ => Ok(()),
     }
@@ -109,7 +109,7 @@ pub(super) fn explain(report: &Report) -> Vec<Diagnostic> {
         return Vec::new();
     }
     let reason = report.reason.clone().unwrap_or_else(|| "stopped".into());
-    let words = match report.outcome.name() {
+    let message = match report.outcome.name() {
         name if reason.starts_with(name) => reason,
         name => format!("{name}: {reason}"),
     };
@@ -123,7 +123,7 @@ pub(super) fn explain(report: &Report) -> Vec<Diagnostic> {
         (_, []) => "nothing is borrowed any more; correct the cause and apply again".to_owned(),
         (_, left) => format!("apply again to finish; still borrowed: {}", left.join("; ")),
     };
-    vec![Diagnostic::error("", words).with_remedy(remedy)]
+    vec![Diagnostic::error("", message).with_remedy(remedy)]
 }
 
 /// When an operation is to end, by the peer's word or by its deadline: counted from its request, of
@@ -153,8 +153,8 @@ impl Limit {
     pub fn cancelled(&self) -> RpcError {
         match self.late() {
             Some(late) => {
-                let words = format!("{late}, and ended before anything was done");
-                RpcError { message: words, ..cancelled() }
+                let message = format!("{late}, and ended before anything was done");
+                RpcError { message: message, ..cancelled() }
             }
             None => cancelled(),
         }

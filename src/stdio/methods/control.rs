@@ -51,7 +51,7 @@ impl Session {
             Ok(ControlOutcome::Acknowledged(owner, told, record)) => {
                 let record = record.map(|record| view_of(&record, Some(owner.clone())));
                 let acknowledged_by = (!owner.is_empty()).then_some(owner);
-                m::ControlResult { acknowledged_by, record, ..nothing(told.words, Vec::new()) }
+                m::ControlResult { acknowledged_by, record, ..nothing(told.message, Vec::new()) }
             }
             Ok(ControlOutcome::RanHere(report)) => {
                 refuse_locked(&report)?;
@@ -67,8 +67,9 @@ impl Session {
                 }
             }
             Ok(other) => {
-                let said = other.answer(command).map(|answer| answer.words).unwrap_or_default();
-                let is_open = matches!(other, ControlOutcome::TimedOut(_) | ControlOutcome::Sent(_));
+                let said = other.answer(command).map(|answer| answer.message).unwrap_or_default();
+                let is_open =
+                    matches!(other, ControlOutcome::TimedOut(_) | ControlOutcome::Sent(_));
                 let found = is_open.then(|| Diagnostic::error("", &said));
                 let found = found.map(|found| {
                     found.with_remedy("say it again, or see by resource.status what became of it")
@@ -108,13 +109,13 @@ impl Session {
                 diagnostics: Vec::new(),
             },
             Ok(DeleteOutcome::TimedOut(owner)) => {
-                let words = format!("{owner} is at work and does not react");
-                return Err(RpcError::new(code::LOCKED, words));
+                let message = format!("{owner} is at work and does not react");
+                return Err(RpcError::new(code::LOCKED, message));
             }
-            Ok(DeleteOutcome::Locked(words)) => return Err(RpcError::new(code::LOCKED, words)),
+            Ok(DeleteOutcome::Locked(message)) => return Err(RpcError::new(code::LOCKED, message)),
             Ok(DeleteOutcome::AbortSent(owner)) => {
-                let words = format!("{owner} was told to abort and has not reacted yet");
-                let found = Diagnostic::error("", words).with_remedy("delete again");
+                let message = format!("{owner} was told to abort and has not reacted yet");
+                let found = Diagnostic::error("", message).with_remedy("delete again");
                 still_there(prior, vec![found])
             }
             Err(looked) => left(looked, prior),

@@ -46,7 +46,7 @@ impl Session {
             false => Vec::new(),
         };
         let hash = state::plan_hash(&config, rollout.wanted());
-        let warnings = preview.warnings.iter().map(|words| Diagnostic::warning("", words));
+        let warnings = preview.warnings.iter().map(|message| Diagnostic::warning("", message));
         write(&m::PlanResult {
             action,
             planned: state::planned(&config, &rollout),

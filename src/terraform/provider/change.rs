@@ -39,9 +39,9 @@ impl Provider {
         let done = tokio::spawn(work).await;
         drop(attend);
         done.unwrap_or_else(|error| {
-            let words = format!("The provider broke: {error}");
+            let message = format!("The provider broke: {error}");
             let detail = "The record on the target tells how far it was; run this again.";
-            let diagnostics = vec![convert::error(words, detail)];
+            let diagnostics = vec![convert::error(message, detail)];
             p::ApplyResponse { new_state: prior, private: Vec::new(), diagnostics }
         })
     }
@@ -72,12 +72,13 @@ impl Provider {
         }
         let name = &rollout.target().name;
         let told = text::fleet(&rollout.instances());
-        let words = match rollout.under_way() {
+        let message = match rollout.under_way() {
             Some(UnderWay { id, to, status }) => format!("rollout {id} to {to} is {status} on it"),
             None => format!("now {told}"),
         };
-        let words = format!("The plan is to roll nothing, and {name} has changed since: {words}");
-        Err(vec![convert::error(words, "Nothing was done. Plan again.")])
+        let message =
+            format!("The plan is to roll nothing, and {name} has changed since: {message}");
+        Err(vec![convert::error(message, "Nothing was done. Plan again.")])
     }
 
     async fn carry_out(
@@ -100,8 +101,8 @@ impl Provider {
             Err(error) => return keep(vec![convert::error(error, "")]),
         };
         let Some(configured) = self.configured() else {
-            let words = "The provider's configuration is not known";
-            return keep(vec![convert::error(words, "")]);
+            let message = "The provider's configuration is not known";
+            return keep(vec![convert::error(message, "")]);
         };
         let left = async move {
             // Nothing is ever sent: it ends when the other side is dropped.
@@ -192,14 +193,14 @@ impl Operation<'_> {
             looked = deployment::prepare(&self.configured.providers, &value, &caller) => looked,
             () = stopped(&mut stop) => {
                 let late = stopping.has_expired().then(|| config.timeouts[operation].as_str());
-                let words = match late.flatten() {
+                let message = match late.flatten() {
                     Some(limit) => format!(
                         "It took longer than {limit} (timeouts.{operation}), and ended before \
                          anything was done"
                     ),
                     None => "Stopped before anything was done".to_owned(),
                 };
-                return Rolled::not(before, vec![convert::error(&words, "Apply again.")]);
+                return Rolled::not(before, vec![convert::error(&message, "Apply again.")]);
             }
         };
         let rollout = match looked {
@@ -208,8 +209,9 @@ impl Operation<'_> {
         };
         let wanted = rollout.wanted().to_string();
         if let Some(promised) = promised.filter(|promised| *promised != wanted) {
-            let words = format!("The plan is to roll to {promised}, and now it would be {wanted}");
-            let found = vec![convert::error(words, "Nothing was done. Plan again.")];
+            let message =
+                format!("The plan is to roll to {promised}, and now it would be {wanted}");
+            let found = vec![convert::error(message, "Nothing was done. Plan again.")];
             return Rolled::not(before, found);
         }
         // What was planned stays, to the letter; the rest is planned now.
@@ -279,14 +281,16 @@ impl Operation<'_> {
         match deployment::end(providers, &config, &caller, stop, &mut tell).await {
             Ok(DeleteOutcome::Gone) => Ok(()),
             Ok(DeleteOutcome::TimedOut(owner)) => {
-                let words = format!("{owner} is at work on {name} and does not react");
-                Err(vec![convert::error(convert::capital(&words), again)])
+                let message = format!("{owner} is at work on {name} and does not react");
+                Err(vec![convert::error(convert::capital(&message), again)])
             }
             Ok(DeleteOutcome::AbortSent(owner)) => {
-                let words = format!("{owner} was told to abort and has not reacted yet");
-                Err(vec![convert::error(convert::capital(&words), again)])
+                let message = format!("{owner} was told to abort and has not reacted yet");
+                Err(vec![convert::error(convert::capital(&message), again)])
             }
-            Ok(DeleteOutcome::Locked(words)) => Err(vec![convert::error(convert::capital(&words), again)]),
+            Ok(DeleteOutcome::Locked(message)) => {
+                Err(vec![convert::error(convert::capital(&message), again)])
+            }
             Err(OpenError::Provider(error)) if error.kind == ErrorKind::Missing => Ok(()),
             Err(looked) => Err(all(&looked.into_diagnostics(), kind)),
         }

@@ -63,8 +63,8 @@ pub fn validate(asked: p::ResourceConfigRequest) -> p::Diagnostics {
             };
             found.extend(check_timeouts(&config.timeouts));
             found.extend(config.computed.iter().map(|name| {
-                let words = "only the provider sets it";
-                Diagnostic::error(format!("/{name}"), words).with_remedy("leave it out")
+                let message = "only the provider sets it";
+                Diagnostic::error(format!("/{name}"), message).with_remedy("leave it out")
             }));
             all(&found, kind)
         }
@@ -100,8 +100,8 @@ pub fn upgrade(asked: p::UpgradeRequest) -> p::UpgradeResponse {
     let saved: Value = match serde_json::from_slice(&json) {
         Ok(saved) => saved,
         Err(error) => {
-            let words = format!("The saved state is no JSON: {error}");
-            return refuse(vec![convert::error(words, "")]);
+            let message = format!("The saved state is no JSON: {error}");
+            return refuse(vec![convert::error(message, "")]);
         }
     };
     // Terraform writes some numbers as text; ours are read through its schema. What that does not

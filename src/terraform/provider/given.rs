@@ -103,8 +103,8 @@ pub fn check_type(type_name: &str) -> Result<(), Found> {
     if type_name == TYPE {
         return Ok(());
     }
-    let words = format!("There is no resource type {type_name:?}; there is {TYPE:?}");
-    Err(vec![convert::error(words, "")])
+    let message = format!("There is no resource type {type_name:?}; there is {TYPE:?}");
+    Err(vec![convert::error(message, "")])
 }
 
 pub fn all(found: &[Diagnostic], kind: &Kind) -> Found {

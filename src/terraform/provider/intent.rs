@@ -76,10 +76,10 @@ impl Intent {
         let of = |preview: &Preview| rolls(name, preview);
         // The fleet may have changed since it was seen.
         let live = live.filter(|live| self.wanted.as_ref().is_none_or(|to| *to == live.to));
-        let (words, preview) = match (&self.rolls, live) {
+        let (message, preview) = match (&self.rolls, live) {
             (Rolls::Nothing, Some(live)) if live.changes => {
-                let words = "this plan rolls nothing, and is refused when it is applied";
-                (format!("{words}: {name} has changed since it was refreshed"), None)
+                let message = "this plan rolls nothing, and is refused when it is applied";
+                (format!("{message}: {name} has changed since it was refreshed"), None)
             }
             (Rolls::Nothing, _) => ("this plan rolls nothing".to_owned(), None),
             (Rolls::Fleet(_) | Rolls::NotKnown(_), Some(live)) if live.changes => {
@@ -98,17 +98,17 @@ impl Intent {
                 (format!("what this plan rolls is known only when {which} {is}"), None)
             }
         };
-        with_warnings(Diagnostic::warning("", words), preview)
+        with_warnings(Diagnostic::warning("", message), preview)
     }
 }
 
 /// What a plan says of the deployment that it creates on a fleet that is there.
 pub fn of_creation(name: &str, live: &Preview) -> Diagnostic {
-    let words = match live.changes {
+    let message = match live.changes {
         true => format!("this plan rolls {}", rolls(name, live)),
         false => format!("this plan rolls nothing: {name} runs {} already", live.to),
     };
-    with_warnings(Diagnostic::warning("", words), Some(live).filter(|live| live.changes))
+    with_warnings(Diagnostic::warning("", message), Some(live).filter(|live| live.changes))
 }
 
 /// The same with what a reader should know before going on.
@@ -117,7 +117,8 @@ fn with_warnings(finding: Diagnostic, preview: Option<&Preview>) -> Diagnostic {
     if warnings.is_empty() {
         return finding;
     }
-    let sentences: Vec<String> = warnings.iter().map(|words| convert::sentence(words)).collect();
+    let sentences: Vec<String> =
+        warnings.iter().map(|message| convert::sentence(message)).collect();
     finding.with_remedy(sentences.join("\n"))
 }
 

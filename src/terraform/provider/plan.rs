@@ -160,11 +160,11 @@ impl Provider {
         let Ok(rollout) = looked else { return Vec::new() };
         let Some(UnderWay { id, to, status }) = rollout.under_way() else { return Vec::new() };
         let name = &rollout.target().name;
-        let words = format!(
+        let message = format!(
             "rollout {id} to {to} is {status} on {name}: to destroy this resource gives it up"
         );
         let remedy = "what is borrowed is put back, and the instances stay as they are then";
-        let found = Diagnostic::warning("", words).with_remedy(remedy);
+        let found = Diagnostic::warning("", message).with_remedy(remedy);
         all(&[found], &schemas().resource)
     }
 }
@@ -249,9 +249,9 @@ fn succeeded(prior: &Value, wanted: Option<&Revision>) -> Vec<(&'static str, Opt
 /// What is at work on a target, to keep an apply from beginning.
 fn at_work(rollout: &Rollout) -> Vec<Diagnostic> {
     let name = &rollout.target().name;
-    if let Some(words) = rollout.is_refreshed_otherwise() {
+    if let Some(message) = rollout.is_refreshed_otherwise() {
         let remedy = "an apply is refused until it ends";
-        return vec![Diagnostic::warning("", words).with_remedy(remedy)];
+        return vec![Diagnostic::warning("", message).with_remedy(remedy)];
     }
     if rollout.lease().is_none() {
         return Vec::new();
@@ -260,12 +260,12 @@ fn at_work(rollout: &Rollout) -> Vec<Diagnostic> {
         Some(UnderWay { id, to, status }) => format!("rollout {id} to {to} is {status}"),
         None => "a rollout is about to begin".to_owned(),
     };
-    let words = format!("{what} on {name}; at work: {}", text::at_work(rollout));
+    let message = format!("{what} on {name}; at work: {}", text::at_work(rollout));
     let remedy = format!(
         "an apply waits for a sign of life, for {} at most, and is refused while there is one",
         text::span(WATCH)
     );
-    vec![Diagnostic::warning("", words).with_remedy(remedy)]
+    vec![Diagnostic::warning("", message).with_remedy(remedy)]
 }
 
 /// That a plan rolls nothing, since somebody has to decide first.
@@ -273,10 +273,10 @@ fn paused_words(rollout: &Rollout) -> Diagnostic {
     let record = rollout.record();
     let why = record.and_then(|record| record.reason.as_deref()).unwrap_or("paused");
     let id = record.map_or("", |record| record.id.as_str());
-    let words = format!("this plan rolls nothing: rollout {id} is paused ({why})");
+    let message = format!("this plan rolls nothing: rollout {id} is paused ({why})");
     let remedy = "an apply leaves it so, and fails; `rolling resume` goes on, `rolling rollback` \
                   goes back, `rolling abort` gives it up";
-    Diagnostic::warning("", words).with_remedy(remedy)
+    Diagnostic::warning("", message).with_remedy(remedy)
 }
 
 /// What stands in the way of an apply, and may be gone by then.

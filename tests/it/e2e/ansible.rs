@@ -153,7 +153,7 @@ fn result(ran: &Ran, task: usize) -> Value {
     ran.lines().get(task).unwrap_or_else(|| panic!("{ran:?}")).clone()
 }
 
-fn message(result: &Value) -> &str {
+fn msg(result: &Value) -> &str {
     result["msg"].as_str().unwrap_or_else(|| panic!("no message: {result}"))
 }
 
@@ -182,12 +182,12 @@ fn the_example_changes_once_and_the_second_run_has_nothing_to_do() {
     assert_eq!((&told["status"], &told["deployed_revision"]), (&json!("succeeded"), &json!("v2")));
     assert_eq!(told["batches"].as_array().map(Vec::len), Some(4), "{told}");
     assert_eq!(told["instances"].as_array().map(Vec::len), Some(10), "{told}");
-    assert!(message(&result(&first, 1)).starts_with("rolled web to v2: 10 instances, 4 batches"));
+    assert!(msg(&result(&first, 1)).starts_with("rolled web to v2: 10 instances, 4 batches"));
 
     let again = node.play(&site, &[]);
     assert_eq!(again.code, 0, "{again:?}");
     assert_eq!(result(&again, 0)["changed"], false);
-    assert_eq!(message(&result(&again, 1)), "nothing to do, web of 10 instances runs v2");
+    assert_eq!(msg(&result(&again, 1)), "nothing to do, web of 10 instances runs v2");
 }
 
 #[test]
@@ -197,8 +197,8 @@ fn check_mode_says_what_would_change_and_changes_nothing() {
     let before = fleet(node.path());
     let told = node.task(&simulated("v2"), &["--check", "--diff"]);
     assert_eq!((&told["changed"], &told["failed"]), (&json!(true), &json!(false)), "{told}");
-    let words = "would roll web from v1 to v2 (rolling): batches of 2, 2, at least 2 serve";
-    assert!(message(&told).starts_with(words), "{told}");
+    let message = "would roll web from v1 to v2 (rolling): batches of 2, 2, at least 2 serve";
+    assert!(msg(&told).starts_with(message), "{told}");
     assert_eq!(told["status"], Value::Null);
     let (old, new) = (&told["diff"]["before"], &told["diff"]["after"]);
     assert_eq!(old.as_str().map(|text| text.matches("on v1").count()), Some(4), "{old}");
@@ -236,9 +236,10 @@ fn ad_hoc_arguments_are_text_and_do() {
     assert!(ran.stdout.contains("rolled web to v2: 4 instances, 2 batches"), "{ran:?}");
     let ran = node.adhoc("policy=rolling batch_size=two batch_size_type=fixd");
     assert_ne!(ran.code, 0, "{ran:?}");
-    for words in ["batch_size: must be a whole number", "batch_size_type: \\\"fixd\\\" is not one"]
+    for message in
+        ["batch_size: must be a whole number", "batch_size_type: \\\"fixd\\\" is not one"]
     {
-        assert!(ran.stdout.contains(words), "{ran:?}");
+        assert!(ran.stdout.contains(message), "{ran:?}");
     }
 }
 
@@ -249,8 +250,8 @@ fn a_bad_attribute_is_named_and_nothing_is_touched() {
     arguments["helth"] = json!({ "healthy_timeout": "2m" });
     let told = node.task(&arguments, &[]);
     assert_eq!((&told["failed"], &told["changed"]), (&json!(true), &json!(false)), "{told}");
-    let words = "helth: there is no attribute \"helth\" here; did you mean \"health\"?";
-    assert_eq!(message(&told), words);
+    let message = "helth: there is no attribute \"helth\" here; did you mean \"health\"?";
+    assert_eq!(msg(&told), message);
     assert_eq!(fleet(node.path()), "");
 }
 
@@ -266,12 +267,12 @@ fn a_revision_that_fails_fails_the_task_and_says_why_what_is_left_and_what_to_do
         (&told["status"], &told["deployed_revision"]),
         (&json!("rolled_back"), &json!("v1"))
     );
-    for words in [
+    for message in [
         "web went back from v2 to v1: ",
         "Target.ResponseCodeMismatch",
         "Now 4 of 4 on v1 serve. Nothing is borrowed any more. Correct the revision",
     ] {
-        assert!(message(&told).contains(words), "{told}");
+        assert!(msg(&told).contains(message), "{told}");
     }
     assert!(told["last_error"].as_str().is_some_and(|why| why.contains("unhealthy")), "{told}");
 }
@@ -288,30 +289,30 @@ fn a_paused_rollout_stays_paused_until_a_task_says_otherwise() {
         arguments["state"] = json!(state);
         arguments["_ansible_check_mode"] = json!(check);
         let told = answer(&mut module(folder.path(), &arguments));
-        let words = message(&told).to_owned();
-        (told["changed"] == true, told["failed"] == true, words, told)
+        let message = msg(&told).to_owned();
+        (told["changed"] == true, told["failed"] == true, message, told)
     };
     // With no rollout under way there is nothing that a word could change.
     for word in ["paused", "resumed", "rolled_back", "aborted"] {
-        let (changed, failed, words, told) = state(word, false);
-        assert!(!changed && !failed && words.contains("there is no rollout to"), "{told}");
+        let (changed, failed, message, told) = state(word, false);
+        assert!(!changed && !failed && message.contains("there is no rollout to"), "{told}");
         assert_eq!(told["status"], "pending");
     }
-    let (changed, failed, words, told) = state("present", false);
-    assert!(changed && failed && words.contains("state: resumed goes on"), "{told}");
+    let (changed, failed, message, told) = state("present", false);
+    assert!(changed && failed && message.contains("state: resumed goes on"), "{told}");
     for check in [true, false] {
-        let (changed, failed, words, told) = state("present", check);
-        assert!(!changed && failed && words.contains("is paused: "), "{told}");
+        let (changed, failed, message, told) = state("present", check);
+        assert!(!changed && failed && message.contains("is paused: "), "{told}");
         assert_eq!(told["status"], "paused");
     }
-    let (changed, failed, words, told) = state("paused", false);
-    assert!(!changed && !failed && words.contains("is paused already"), "{told}");
+    let (changed, failed, message, told) = state("paused", false);
+    assert!(!changed && !failed && message.contains("is paused already"), "{told}");
     let before = fleet(folder.path());
-    let (changed, failed, words, told) = state("rolled_back", true);
-    assert!(changed && !failed && words == "would roll back the rollout", "{told}");
+    let (changed, failed, message, told) = state("rolled_back", true);
+    assert!(changed && !failed && message == "would roll back the rollout", "{told}");
     assert_eq!(fleet(folder.path()), before);
-    let (changed, failed, words, told) = state("rolled_back", false);
-    assert!(changed && !failed && words.starts_with("web went back from v2 to v1"), "{told}");
+    let (changed, failed, message, told) = state("rolled_back", false);
+    assert!(changed && !failed && message.starts_with("web went back from v2 to v1"), "{told}");
     let runs = (&told["status"], &told["deployed_revision"]);
     assert_eq!(runs, (&json!("rolled_back"), &json!("v1")));
     let (changed, failed, _, told) = state("rolled_back", false);
@@ -357,8 +358,8 @@ fn a_task_that_is_told_to_end_answers_what_is_left() {
     let told: Value = serde_json::from_str(&done.stdout).expect("one JSON object");
     assert_eq!((&told["failed"], &told["changed"]), (&json!(true), &json!(true)), "{told}");
     assert_eq!(told["status"], "aborted", "{told}");
-    assert!(message(&told).contains("Now 4 of 4 on v1 serve. Nothing is borrowed"), "{told}");
-    assert!(message(&told).ends_with("Run the task again to finish"), "{told}");
+    assert!(msg(&told).contains("Now 4 of 4 on v1 serve. Nothing is borrowed"), "{told}");
+    assert!(msg(&told).ends_with("Run the task again to finish"), "{told}");
     assert_as_before(folder.path());
 }
 
@@ -384,7 +385,7 @@ fn a_playbook_rolls_an_auto_scaling_group_once_and_looks_only_in_check_mode() {
     assert_eq!(ran.code, 0, "{ran:?}");
     let told = result(&ran, 0);
     assert_eq!((&told["changed"], &told["failed"]), (&json!(true), &json!(false)), "{told}");
-    assert!(message(&told).starts_with("would roll web from "), "{told}");
+    assert!(msg(&told).starts_with("would roll web from "), "{told}");
     assert_eq!(account.mutations(), Vec::<String>::new());
 
     let mut arguments = crate::lab::localstack::resource(&template, "2");
@@ -402,13 +403,13 @@ fn a_playbook_rolls_an_auto_scaling_group_once_and_looks_only_in_check_mode() {
     account.forget_calls();
     let told = node.task(&arguments, &[]);
     assert_eq!((&told["changed"], &told["failed"]), (&json!(false), &json!(false)), "{told}");
-    assert!(message(&told).starts_with("nothing to do"), "{told}");
+    assert!(msg(&told).starts_with("nothing to do"), "{told}");
     assert_eq!(account.mutations(), Vec::<String>::new());
 
     arguments["provider"] = json!({});
     let told = node.task(&arguments, &[]);
     assert_eq!((&told["changed"], &told["failed"]), (&json!(false), &json!(true)), "{told}");
-    assert!(message(&told).starts_with("provider.aws.region: "), "{told}");
+    assert!(msg(&told).starts_with("provider.aws.region: "), "{told}");
 }
 
 #[test]

@@ -283,9 +283,9 @@ fn the_pipelines_plan_apply_and_tell_exit_codes_by_name() {
             command.arg(root().join("tests/clients/pipelines.py")).arg(pipeline).arg(job);
             (run(&mut command), deployed(&document))
         };
-        let says = |ran: &Ran, code: i32, words: &str| {
+        let says = |ran: &Ran, code: i32, message: &str| {
             assert_eq!(ran.code, code, "{file}: {ran:?}");
-            assert!(ran.stdout.contains(words), "{file}: {ran:?}");
+            assert!(ran.stdout.contains(message), "{file}: {ran:?}");
         };
 
         let (ran, _) = job("plan", "v2", json!({}));

@@ -57,9 +57,9 @@ fn the_localstack_example_makes_a_fleet_that_rolls_and_leaves_nothing_running() 
     while !said.contains("a bad one") {
         assert_ne!(out.read_line(&mut said).expect("a line"), 0, "LocalStack did not start");
     }
-    let words = said.lines().find(|line| line.contains("export ")).expect("what to export");
+    let message = said.lines().find(|line| line.contains("export ")).expect("what to export");
     let mut command = rolling();
-    for pair in words.split_whitespace().filter_map(|word| word.split_once('=')) {
+    for pair in message.split_whitespace().filter_map(|word| word.split_once('=')) {
         command.env(pair.0, pair.1);
     }
     let ran = run(command.arg("apply").arg(&file));

@@ -31,7 +31,8 @@ pub fn render() -> String {
 }
 
 fn documentation(schema: &Value) -> Yaml {
-    let attribute = |words: &str| map([("description", text(words)), ("support", text("full"))]);
+    let attribute =
+        |message: &str| map([("description", text(message)), ("support", text("full"))]);
     let notes = [
         "Credentials are found by the AWS SDK on the host that the module runs on: in the \
          environment, a profile, or the role of the instance. Mostly that host is C(localhost).",
@@ -89,12 +90,12 @@ fn described(root: &Value, property: &Value, inner: &str) -> Vec<(String, Yaml)>
     let schema = rolling::document::resolve(root, property);
     // What is said of the attribute, then of its type.
     let [own, of_type] = [property, schema].map(|part| {
-        let words = part["description"].as_str().unwrap_or_default();
-        words.split_whitespace().collect::<Vec<_>>().join(" ")
+        let message = part["description"].as_str().unwrap_or_default();
+        message.split_whitespace().collect::<Vec<_>>().join(" ")
     });
-    let words = if of_type.starts_with(&own) { of_type } else { format!("{own} {of_type}") };
-    let words = Yaml::Text(markup(words.trim_end(), root));
-    let mut found = vec![("description".to_owned(), Yaml::List(vec![words]))];
+    let message = if of_type.starts_with(&own) { of_type } else { format!("{own} {of_type}") };
+    let message = Yaml::Text(markup(message.trim_end(), root));
+    let mut found = vec![("description".to_owned(), Yaml::List(vec![message]))];
     let kind = self::kind(schema);
     found.push(("type".into(), text(kind)));
     let choices = schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -149,9 +150,9 @@ fn kind(schema: &Value) -> &'static str {
 }
 
 /// Backticks as Ansible's markup: an option, a value, or code.
-fn markup(words: &str, root: &Value) -> String {
+fn markup(message: &str, root: &Value) -> String {
     let values = choices(root);
-    let mut parts = words.split('`');
+    let mut parts = message.split('`');
     let mut text = parts.next().unwrap_or_default().to_owned();
     while let (Some(code), rest) = (parts.next(), parts.next()) {
         let sort = match code {
@@ -175,8 +176,8 @@ fn choices(schema: &Value) -> Vec<&str> {
     own.chain(inside).collect()
 }
 
-fn text(words: &str) -> Yaml {
-    Yaml::Text(words.to_owned())
+fn text(message: &str) -> Yaml {
+    Yaml::Text(message.to_owned())
 }
 
 fn map<const N: usize>(entries: [(&str, Yaml); N]) -> Yaml {
@@ -205,16 +206,16 @@ fn write(yaml: &Yaml, indent: usize, out: &mut String) {
 fn write_value(yaml: &Yaml, indent: usize, out: &mut String) {
     let space = " ".repeat(indent);
     match yaml {
-        Yaml::Text(words) if words.len() + indent < WIDTH => {
-            let plain = words.chars().all(|c| c.is_ascii_alphanumeric() || "_.% -".contains(c))
-                && words.starts_with(|c: char| c.is_ascii_alphabetic());
-            let shown = if plain { words.clone() } else { format!("{words:?}") };
+        Yaml::Text(message) if message.len() + indent < WIDTH => {
+            let plain = message.chars().all(|c| c.is_ascii_alphanumeric() || "_.% -".contains(c))
+                && message.starts_with(|c: char| c.is_ascii_alphabetic());
+            let shown = if plain { message.clone() } else { format!("{message:?}") };
             out.push_str(&format!(" {shown}\n"));
         }
-        Yaml::Text(words) => {
+        Yaml::Text(message) => {
             out.push_str(" >-\n");
             let mut line = space.clone();
-            for word in words.split(' ') {
+            for word in message.split(' ') {
                 if line.len() + 1 + word.len() > WIDTH {
                     out.push_str(&format!("{line}\n"));
                     line.clone_from(&space);

@@ -134,8 +134,8 @@ fn a_simulated_fleet_is_rolled_changed_imported_and_destroyed() {
     let four = ["-var", "revision=v4"];
     let ran = workspace.plan(&[&four[..], &["-out", "plan"]].concat());
     assert_eq!(ran.code, 2, "{ran:?}");
-    let words: Vec<&str> = ran.stdout.split_whitespace().collect();
-    let shows = |line: &[&str]| words.windows(line.len()).any(|words| words == line);
+    let message: Vec<&str> = ran.stdout.split_whitespace().collect();
+    let shows = |line: &[&str]| message.windows(line.len()).any(|message| message == line);
     assert!(shows(&["This", "plan", "rolls", "10", "of", "10", "instances"]), "{ran:?}");
     assert!(ran.stdout.contains(r#""v2" -> "v4""#), "{ran:?}");
     let ran = workspace.run(&["apply", "-no-color", "plan"]);
@@ -385,7 +385,7 @@ fn validate_names_the_attribute_of_each_of_ten_bad_configurations() {
         ),
     ];
     let head = &SIMULATED[..SIMULATED.find("resource").expect("a resource")];
-    for (body, words, also) in cases {
+    for (body, message, also) in cases {
         workspace.write(
             "main.tf",
             &format!("{head}\nresource \"rolling_deployment\" \"web\" {{\n  {body}\n}}\n"),
@@ -394,7 +394,7 @@ fn validate_names_the_attribute_of_each_of_ten_bad_configurations() {
         assert_eq!(ran.code, 1, "{body}: {ran:?}");
         // Terraform breaks lines where it likes.
         let said = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(said.contains(words), "{body}: {said}");
+        assert!(said.contains(message), "{body}: {said}");
         assert!(said.contains(also), "{body}: {said}");
         assert_eq!(said.matches("Error:").count(), 1, "{body}: {said}");
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rolling::command::{Effect, STATES, State, effect};
-use rolling::control::{Control, Command};
+use rolling::control::{Command, Control};
 use rolling::engine::{Caller, ControlOutcome, Rollout, Stop};
 use rolling::event::Outcome;
 use rolling::lease::Lease;
@@ -52,7 +52,10 @@ impl Noting {
             return;
         };
         let state = State::of(was.as_ref(), was.is_none());
-        let news = record.acknowledged.iter().filter(|id| !was.iter().any(|was| was.acknowledged.contains(id)));
+        let news = record
+            .acknowledged
+            .iter()
+            .filter(|id| !was.iter().any(|was| was.acknowledged.contains(id)));
         for id in news {
             let mut acknowledged = self.acknowledged.lock().expect("it");
             // One that was carried out where it was said was never left.
@@ -60,7 +63,9 @@ impl Noting {
             let Some(control) = left else { continue };
             // What moves already goes on, the way it went.
             let moves = matches!(state, State::Unrecorded | State::Rolling | State::RollingBack);
-            if effect(control.command, state).changes() && !(moves && control.command == Command::Resume) {
+            if effect(control.command, state).changes()
+                && !(moves && control.command == Command::Resume)
+            {
                 acknowledged.push((control.by, control.command));
             }
         }
@@ -224,7 +229,7 @@ fn holds(command: Command, simulator: &Simulator, before: &Observation) -> bool 
 }
 
 fn answer(commanded: &ControlOutcome, command: Command) -> String {
-    commanded.answer(command).map(|answer| answer.words).unwrap_or_default()
+    commanded.answer(command).map(|answer| answer.message).unwrap_or_default()
 }
 
 fn run(situation: Situation, first: Command, second: Command, then: Then) {
@@ -318,7 +323,7 @@ fn run(situation: Situation, first: Command, second: Command, then: Then) {
             let told_none = answer(commanded, *command);
             let none = ["there is no rollout", "nothing was begun"]
                 .iter()
-                .any(|words| told_none.contains(words))
+                .any(|message| told_none.contains(message))
                 && Record::from_tags(&look(&simulator).record) == Ok(None);
             let is_so = none || holds(*command, &simulator, &before);
             let said =
@@ -397,9 +402,12 @@ fn every_pair_of_commands_in_every_phase_ends_in_one_outcome_that_both_are_told(
 #[tokio::test]
 async fn the_lease_of_a_process_that_ended_before_it_began_is_taken_off() {
     let spec = spec(Policy::Rolling(BatchSize::Fixed(1)));
-    for (command, stays) in
-        [(Command::Abort, false), (Command::Pause, false), (Command::Rollback, false), (Command::Resume, true)]
-    {
+    for (command, stays) in [
+        (Command::Abort, false),
+        (Command::Pause, false),
+        (Command::Rollback, false),
+        (Command::Resume, true),
+    ] {
         let simulator = simulate(fleet());
         let mortal = Mortal::new(simulator.clone(), 2, Dies::Before);
         assert!(mortal.survive(roll(mortal.clone(), spec.clone())).await.is_none());

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolling::control::{Control, Command};
+use rolling::control::{Command, Control};
 use rolling::engine::{ControlOutcome, Rollout, Stop};
 use rolling::event::{Outcome, Report};
 use rolling::record::{CONTROL, Ending, LEASE, Phase, Record};
@@ -194,12 +194,17 @@ async fn plain_instances_that_go_back() {
 async fn plain_instances_that_are_paused_aborted_or_stopped() {
     for (name, policy) in [("plain pause", thirty_percent()), ("plain pause, surge", additional())]
     {
-        enumerate(plain(Story { command: Some((70, Command::Pause)), ..story(name, policy) })).await;
+        enumerate(plain(Story { command: Some((70, Command::Pause)), ..story(name, policy) }))
+            .await;
     }
     let (command, outcome) = (Some((70, Command::Abort)), Outcome::Aborted);
     enumerate(plain(Story { command, outcome, ..story("plain abort", additional()) })).await;
-    enumerate(plain(Story { command, outcome, ..story("plain abort, no surge", thirty_percent()) }))
-        .await;
+    enumerate(plain(Story {
+        command,
+        outcome,
+        ..story("plain abort, no surge", thirty_percent())
+    }))
+    .await;
     let (config, outcome, command) = (bad(Behaviour::Unhealthy), Outcome::Failed, None);
     let spec = spec(additional());
     enumerate(plain(Story { name: "plain stop", config, spec, outcome, command })).await;

@@ -51,7 +51,7 @@ fn deploys() -> Value {
 }
 
 /// Sets attributes of the simulated deployment (null removes) and expects `place` and `words`.
-fn assert_refused(changes: &Value, place: &str, words: &str) {
+fn assert_refused(changes: &Value, place: &str, message: &str) {
     let mut resource = simulated();
     for (name, value) in changes.as_object().expect("an object") {
         let attributes = resource.as_object_mut().expect("an object");
@@ -64,7 +64,7 @@ fn assert_refused(changes: &Value, place: &str, words: &str) {
     let said = refused(&document(&resource).to_string());
     let place = format!("error at /resource/rolling_deployment/web{place}: ");
     assert!(said.contains(&place), "{said}");
-    assert!(said.contains(words), "{said}");
+    assert!(said.contains(message), "{said}");
 }
 
 #[test]
@@ -261,8 +261,8 @@ fn each_bad_attribute_is_named_with_its_place_and_a_way_out() {
         ),
         (json!({ "suspend_processes": ["Launch"] }), "/suspend_processes/0", "known are"),
     ];
-    for (changes, place, words) in cases {
-        assert_refused(&changes, place, words);
+    for (changes, place, message) in cases {
+        assert_refused(&changes, place, message);
     }
 }
 
@@ -337,13 +337,13 @@ fn what_an_instance_refresh_has_no_setting_for_is_refused_by_name() {
         (json!({ "gates": { "command": { "run": ["x"] } } }), "/gates/command", "runs no command"),
         (json!({ "engine": "instance_refersh" }), "/engine", "did you mean \"instance_refresh\"?"),
     ];
-    for (changes, place, words) in cases {
+    for (changes, place, message) in cases {
         let mut all = json!({
             "engine": "instance_refresh", "simulated_fleet": null, "auto_scaling_group": group(json!({}))
                 ["auto_scaling_group"],
         });
         all.as_object_mut().expect("all").extend(changes.as_object().expect("changes").clone());
-        assert_refused(&all, place, words);
+        assert_refused(&all, place, message);
     }
 }
 

@@ -217,11 +217,11 @@ async fn a_command_that_fails_cannot_be_started_or_takes_too_long_is_a_failure()
         (missing, "cannot start /no/such/test: No such file"),
         (slow, "it did not end within 1s"),
     ];
-    for (gates, words) in cases {
+    for (gates, message) in cases {
         let told = roll(quick(), gated(gates)).await;
-        assert_eq!(told.report.outcome, Outcome::RolledBack, "{words}");
+        assert_eq!(told.report.outcome, Outcome::RolledBack, "{message}");
         let reason = told.report.reason.clone().expect("a reason");
-        assert!(reason.contains(words), "{reason}");
+        assert!(reason.contains(message), "{reason}");
         assert_eq!(told.launched("v1"), 10);
     }
 }
@@ -229,13 +229,13 @@ async fn a_command_that_fails_cannot_be_started_or_takes_too_long_is_a_failure()
 /// What it prints is kept in bounds, and what it leaves running is not waited for.
 #[tokio::test]
 async fn a_command_that_prints_without_end_or_leaves_something_running_ends_with_its_own_end() {
-    for (script, words) in [
+    for (script, message) in [
         ("yes | head -c 50000000; echo the end; exit 3", "exit code 3: "),
         ("sleep 1000 & echo started $!; exit 3", "exit code 3: started"),
     ] {
         let told = roll(quick(), gated(command(script))).await;
         let said = told.gates().into_iter().map(|(_, _, said)| said).next().expect("an answer");
-        assert!(said.starts_with(words), "{said}");
+        assert!(said.starts_with(message), "{said}");
         assert!(said.len() < 600, "{} bytes", said.len());
         let Some((_, pid)) = said.split_once("started ") else {
             assert!(said.ends_with("y\nthe end"), "{said}");
@@ -428,14 +428,14 @@ async fn an_address_that_answers_something_else_or_nothing_is_a_failure() {
     let (url, _) = server(&[500]);
     let closed = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("one");
     let nobody = format!("http://{closed}/");
-    for (url, words) in [(url, "it answers 500 and not 200, for 1m 40s"), (nobody, "refused")] {
+    for (url, message) in [(url, "it answers 500 and not 200, for 1m 40s"), (nobody, "refused")] {
         let simulator = answering();
         let began = simulator.clock().now();
         let deploy = RollingDeployment { policy: Policy::AllAtOnce, ..gated(http(&url, 100)) };
         let told = roll(simulator.clone(), deploy).await;
         assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
         let reason = told.report.reason.clone().expect("a reason");
-        assert!(reason.contains(words), "{reason}");
+        assert!(reason.contains(message), "{reason}");
         assert!(simulator.clock().now().since(began) >= seconds(100));
     }
 }

@@ -61,7 +61,7 @@ async fn instances_are_drained_updated_and_put_back_batch_by_batch() {
         assert_all_on(&simulator, "v2").await;
         assert_eq!(told.batches(), [(0, 3), (0, 3), (0, 3), (0, 1)]);
         assert_eq!(simulator.updated(), 10);
-        let words: Vec<&str> = told
+        let message: Vec<&str> = told
             .actions()
             .into_iter()
             .filter_map(|action| match action {
@@ -76,14 +76,14 @@ async fn instances_are_drained_updated_and_put_back_batch_by_batch() {
                 _ => None,
             })
             .collect();
-        assert_eq!(words, ["out", "update", "done", "in"].repeat(4));
+        assert_eq!(message, ["out", "update", "done", "in"].repeat(4));
         assert!(told.least_serving() >= 7);
         let waits = told.events.iter().filter_map(|told| match &told.event {
             Event::Waiting { on } => on.iter().find(|wait| wait.kind == WaitKind::Update),
             _ => None,
         });
-        let words = waits.map(ToString::to_string).next().expect("a wait");
-        assert!(words.ends_with("to be updated (v2)"), "{words}");
+        let message = waits.map(ToString::to_string).next().expect("a wait");
+        assert!(message.ends_with("to be updated (v2)"), "{message}");
         let again = roll(simulator.clone(), deploy(thirty_percent())).await;
         assert_eq!(again.report.outcome, Outcome::Succeeded);
         assert!(again.actions().is_empty(), "{:?}", again.actions());
@@ -92,7 +92,7 @@ async fn instances_are_drained_updated_and_put_back_batch_by_batch() {
 
 #[tokio::test]
 async fn an_update_that_fails_is_told_in_its_own_words_and_undone() {
-    for (behaviour, words) in [
+    for (behaviour, message) in [
         (Behaviour::FailLaunch, "failed: its update failed: exit code 1: it does not start"),
         (Behaviour::Hang, "its update did not end within 5m"),
         (Behaviour::Unhealthy, "Health checks failed with these codes: [502]"),
@@ -100,7 +100,7 @@ async fn an_update_that_fails_is_told_in_its_own_words_and_undone() {
         let (told, simulator) = update(bad(behaviour), deploy(thirty_percent())).await;
         assert_eq!(told.report.outcome, Outcome::RolledBack, "{behaviour:?}: {:?}", told.report);
         let reason = told.report.reason.clone().expect("a reason");
-        assert!(reason.contains(words), "{reason}");
+        assert!(reason.contains(message), "{reason}");
         assert_all_on(&simulator, "v1").await;
         assert_eq!(simulator.updated(), 6, "three there, and three back");
         assert!(told.least_serving() >= 7);

@@ -96,8 +96,12 @@ enum Run {
 }
 
 fn runs() -> impl Strategy<Value = Vec<Run>> {
-    let command =
-        prop_oneof![Just(Command::Pause), Just(Command::Resume), Just(Command::Abort), Just(Command::Rollback)];
+    let command = prop_oneof![
+        Just(Command::Pause),
+        Just(Command::Resume),
+        Just(Command::Abort),
+        Just(Command::Rollback)
+    ];
     let run = prop_oneof![(1..200u64).prop_map(Run::Apply), command.prop_map(Run::Command)];
     proptest::collection::vec(run, 1..=4)
 }
@@ -196,7 +200,7 @@ proptest! {
     #[test]
     fn words_at_any_moment_break_nothing_and_leave_nothing_behind(
         case in any_case(),
-        words in proptest::collection::vec((0..400u64, 0..4usize), 1..5),
+        message in proptest::collection::vec((0..400u64, 0..4usize), 1..5),
     ) {
         // By a stale look one may seem to boot still that is registered already.
         let mut case = Case { lag: Duration::ZERO, ..case };
@@ -204,7 +208,7 @@ proptest! {
         case.spec.suspend_processes = suspended(&mut case.config, case.spec.policy);
         let size = case.config.instances;
         let ran = run_with(&case, |clock, simulator, _| {
-            for (index, (at, command)) in words.iter().enumerate() {
+            for (index, (at, command)) in message.iter().enumerate() {
                 let (simulator, command) = (simulator.clone(), Command::ALL[*command]);
                 let id = format!("word-{index}");
                 clock.at(EPOCH + seconds(*at), move || say_as(&simulator, command, &id));
@@ -288,10 +292,10 @@ proptest! {
         let unknown = case.lag > Duration::ZERO || gone.load(Ordering::Relaxed);
         prop_assert!(lives || unknown, "{}", id);
         let report = &ran.told.report;
-        let words = report.reason.as_deref().unwrap_or_default();
-        let protects = words.contains("protected from scale-in");
+        let message = report.reason.as_deref().unwrap_or_default();
+        let protects = message.contains("protected from scale-in");
         if case.config.bad_revisions.is_empty() {
-            prop_assert!(report.outcome == Outcome::Succeeded || protects, "{}", words);
+            prop_assert!(report.outcome == Outcome::Succeeded || protects, "{}", message);
         }
     }
 
@@ -349,9 +353,9 @@ proptest! {
             }
         });
         let report = &ran.told.report;
-        let words = report.reason.as_deref().unwrap_or_default();
-        let named = words.starts_with("no progress") && words.contains("not registered");
-        prop_assert!(report.outcome == Outcome::Succeeded || named, "{}", words);
+        let message = report.reason.as_deref().unwrap_or_default();
+        let named = message.starts_with("no progress") && message.contains("not registered");
+        prop_assert!(report.outcome == Outcome::Succeeded || named, "{}", message);
     }
 }
 
@@ -394,8 +398,8 @@ fn surge_that_is_given_back_in_the_place_of_one_that_stays_does_not_change() {
     case.config.events.push((seconds(2), Intervention::Protect("i-0011".into(), true)));
     (case.spec.pacing, case.spec.on_failure) = (Pacing::Continuous, OnFailure::Rollback);
     let report = run(&case).told.report;
-    let words = report.reason.unwrap_or_default();
-    assert!(words.contains("still protected from scale-in"), "{words}");
+    let message = report.reason.unwrap_or_default();
+    assert!(message.contains("still protected from scale-in"), "{message}");
 }
 
 #[test]

@@ -73,9 +73,14 @@ fn a_pause_that_is_ended_outside_is_no_pause_any_more() {
             "abort" => {
                 assert!(now.value["last_error"].as_str().is_some_and(|it| it.starts_with(whose)))
             }
-            _ => assert_eq!(now.value["last_error"].as_str().unwrap_or_default(), whose, "{command}"),
+            _ => {
+                assert_eq!(now.value["last_error"].as_str().unwrap_or_default(), whose, "{command}")
+            }
         }
-        assert_eq!(now.value["target_revision"], "v4", "{command}: what the last apply was to bring");
+        assert_eq!(
+            now.value["target_revision"], "v4",
+            "{command}: what the last apply was to bring"
+        );
         let state = now.state.expect("a state");
         assert_eq!(plugin.refresh(&state).state, Some(state.clone()), "{command}: it stays so");
         // What is left to do is what the next apply does, and then there is nothing.
@@ -159,8 +164,8 @@ fn a_plan_says_what_it_rolls_as_far_as_that_is_known() {
     let mut later = two.clone();
     later["simulated_fleet"]["revision"] = unknown();
     let (said, plan) = told(&later);
-    let words = "If the version changes, this plan rolls 10 of 10 instances of web";
-    assert_eq!(said, format!("{words} {figures}"));
+    let message = "If the version changes, this plan rolls 10 of 10 instances of web";
+    assert_eq!(said, format!("{message} {figures}"));
     assert_eq!(sizes(&json!({ "batches": [] })), Vec::<u64>::new());
     assert!(plan.unknown.contains(&"/batches".to_owned()), "they stay if it does not: {plan:?}");
     // Something else is not known.
@@ -221,16 +226,18 @@ fn a_plan_that_rolls_nothing_is_refused_where_the_fleet_has_changed_since() {
     let applied = plugin.apply(Some(&state), &plan, &smaller);
     let found = &applied.found[0];
     assert!(found.is_error, "{found:?}");
-    let words = "The plan is to roll nothing, and web has changed since: now 10 of 10 on v9 serve";
+    let message =
+        "The plan is to roll nothing, and web has changed since: now 10 of 10 on v9 serve";
     assert_eq!(
         (found.summary.as_str(), found.detail.as_str()),
-        (words, "Nothing was done. Plan again.")
+        (message, "Nothing was done. Plan again.")
     );
     assert_eq!(applied.state, Some(state.clone()));
     // Without a refresh in between a plan knows, and says so.
     let plan = plugin.plan(Some(&state), &smaller);
-    let words = "This plan rolls nothing, and is refused when it is applied: web has changed since";
-    assert!(plan.found[0].summary.starts_with(words), "{plan:?}");
+    let message =
+        "This plan rolls nothing, and is refused when it is applied: web has changed since";
+    assert!(plan.found[0].summary.starts_with(message), "{plan:?}");
     let state = plugin.refresh(&state).state.expect("a state");
     let plan = plugin.plan(Some(&state), &smaller);
     assert!(plan.found[0].summary.starts_with("This plan rolls 10 of 10"), "{plan:?}");
@@ -240,7 +247,7 @@ fn a_plan_that_rolls_nothing_is_refused_where_the_fleet_has_changed_since() {
 /// However an apply has ended without success: that is what the next refresh finds.
 #[test]
 fn what_an_apply_that_failed_has_told_is_no_drift() {
-    for (how, change, words) in [
+    for (how, change, message) in [
         ("pause", json!({ "on_failure": "pause" }), "[502]"),
         ("stop", json!({ "on_failure": "stop" }), "[502]"),
         ("rollback", json!({}), "[502]"),
@@ -252,7 +259,7 @@ fn what_an_apply_that_failed_has_told_is_no_drift() {
         let plan = plugin.plan(Some(&state), &bad);
         let applied = plugin.apply(Some(&state), &plan, &bad);
         let told = applied.value["last_error"].as_str().expect("an error");
-        assert!(told.contains(words), "{how}: {told}");
+        assert!(told.contains(message), "{how}: {told}");
         let state = applied.state.expect("a state");
         let refreshed = plugin.refresh(&state);
         assert_eq!(refreshed.value, applied.value, "{how}");

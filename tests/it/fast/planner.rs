@@ -211,8 +211,8 @@ fn at_the_floor_nobody_goes_and_the_plan_says_why() {
     let plan = planned(&look(instances), &by_three());
     assert_eq!(plan.begins, None);
     assert_eq!(plan.actions, []);
-    let words: Vec<String> = plan.waiting_on.iter().map(ToString::to_string).collect();
-    assert_eq!(words, ["enough instances to serve (7 of at least 7 serve)"]);
+    let message: Vec<String> = plan.waiting_on.iter().map(ToString::to_string).collect();
+    assert_eq!(message, ["enough instances to serve (7 of at least 7 serve)"]);
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn surplus_that_somebody_protects_is_not_given_back() {
 #[test]
 fn what_is_said_of_long_rollouts_is_said_of_no_shorter_ones() {
     let said = [(seconds(20), "ends soon"), (seconds(36_000), "costs")];
-    let said = said.map(|(limit, words)| (limit, words.to_owned())).to_vec();
+    let said = said.map(|(limit, message)| (limit, message.to_owned())).to_vec();
     let (spec, target) = (by_three(), Target { warnings_of_long: said, ..target() });
     let preview = |look: &Observation| {
         let mut progress = Progress::new("test", NOW);

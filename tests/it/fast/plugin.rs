@@ -378,7 +378,7 @@ fn each_finding_names_its_attribute() {
     let folder = tempfile::tempdir().expect("a folder");
     let plugin = Plugin::start(folder.path());
     let checkpoints = json!([{ "percentage": 50 }, { "percentage": 20 }]);
-    for (changes, place, words) in [
+    for (changes, place, message) in [
         (json!({ "policy": "rollin" }), ".policy", "policy: \"rollin\" is not one"),
         (json!({ "policy": null }), ".policy", "policy: the attribute \"policy\" is missing"),
         (json!({ "batch_size": 2.5 }), ".batch_size", "must be a whole number"),
@@ -395,7 +395,7 @@ fn each_finding_names_its_attribute() {
         let found = plugin.validate(&with(&config("v2"), &changes));
         assert_eq!(found.len(), 1, "{changes}: {found:?}");
         assert_eq!(found[0].place, place, "{found:?}");
-        assert!(found[0].summary.contains(words), "{found:?}");
+        assert!(found[0].summary.contains(message), "{found:?}");
         assert!(found[0].is_error);
     }
     let found = plugin.configure(&json!({ "simulator": { "speed": 0 } }));
@@ -692,9 +692,9 @@ fn what_happens_is_logged_for_the_host_and_written_for_who_follows() {
     let said = plugin.shut_down();
     for line in said.lines() {
         let line: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
-        let words = line["@message"].as_str().expect("a message");
+        let message = line["@message"].as_str().expect("a message");
         assert_eq!((&line["@level"], &line["target"]), (&json!("info"), &json!("web")), "{line}");
-        assert!(words.starts_with("web: "), "{line}");
+        assert!(message.starts_with("web: "), "{line}");
         assert!(line["@timestamp"].as_str().is_some_and(|at| at.ends_with('Z')), "{line}");
     }
     assert!(said.contains("web: batch 2: replacing i-0004, i-0005, i-0006"), "{said}");

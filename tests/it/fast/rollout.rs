@@ -307,11 +307,11 @@ async fn a_rollout_that_follows_a_failed_one_tells_of_its_own_failures() {
     config.bad_revisions.insert("v3".into(), Behaviour::Hang);
     let simulator = simulate(config);
     let first = roll(simulator.clone(), spec(thirty_percent())).await;
-    assert!(first.report.reason.is_some_and(|words| words.contains("of v2 and 2 more failed")));
+    assert!(first.report.reason.is_some_and(|message| message.contains("of v2 and 2 more failed")));
     simulator.retarget("v3".into());
     let second = roll(simulator, spec(thirty_percent())).await;
-    let words = second.report.reason.expect("a reason");
-    assert!(words.contains("of v3 and 2 more failed") && !words.contains("v2"), "{words}");
+    let message = second.report.reason.expect("a reason");
+    assert!(message.contains("of v3 and 2 more failed") && !message.contains("v2"), "{message}");
 }
 
 #[tokio::test]
@@ -611,8 +611,8 @@ async fn what_was_missing_before_is_not_charged_to_the_revision() {
     let told = roll(simulator.clone(), spec).await;
     assert_eq!(told.report.outcome, Outcome::Failed, "{:?}", told.report.reason);
     let why = told.report.reason.as_deref().unwrap_or_default();
-    let words = "1 instance was missing before the rollout began, and not launched within 10m: ";
-    assert!(why.starts_with(words) && why.contains("no capacity"), "{why}");
+    let message = "1 instance was missing before the rollout began, and not launched within 10m: ";
+    assert!(why.starts_with(message) && why.contains("no capacity"), "{why}");
     assert!(told.actions().iter().all(|action| !matches!(action, Action::Terminate { .. })));
 }
 
@@ -630,9 +630,9 @@ async fn an_interrupted_rollout_has_its_checkpoints_behind_it() {
     let checkpoint = |percentage| Checkpoint { percentage, pause: Some(seconds(300)) };
     let mut spec = spec(Policy::Rolling(BatchSize::Fixed(2)));
     spec.checkpoints = vec![checkpoint(20), checkpoint(60)];
-    let waits = |told: &Told, words: &str| {
+    let waits = |told: &Told, message: &str| {
         told.events.iter().any(|envelope| match &envelope.event {
-            Event::Waiting { on } => on.iter().any(|wait| wait.detail.as_deref() == Some(words)),
+            Event::Waiting { on } => on.iter().any(|wait| wait.detail.as_deref() == Some(message)),
             _ => false,
         })
     };

@@ -48,7 +48,7 @@ async fn shift(config: FleetConfig, spec: RollingDeployment) -> (Told, Arc<Simul
 
 /// What was done, in a word each, the same words in a row once.
 fn done(told: &Told) -> Vec<String> {
-    let words = told.actions().into_iter().filter_map(|action| match action {
+    let message = told.actions().into_iter().filter_map(|action| match action {
         Action::Shift { percent } => Some(format!("{percent} %")),
         Action::Register { target_group, .. } => Some(format!("join {target_group}")),
         Action::Deregister { target_group, .. } => Some(format!("leave {target_group}")),
@@ -59,9 +59,9 @@ fn done(told: &Told) -> Vec<String> {
         Action::SetCapacity { max: Some(max), .. } => Some(format!("maximum {max}")),
         _ => None,
     });
-    let mut words: Vec<String> = words.collect();
-    words.dedup();
-    words
+    let mut message: Vec<String> = message.collect();
+    message.dedup();
+    message
 }
 
 #[tokio::test]
@@ -109,8 +109,8 @@ async fn all_requests_move_at_once_and_the_old_set_is_kept_for_a_while() {
         Event::Waiting { on } => on.iter().find(|wait| wait.kind == WaitKind::Kept).cloned(),
         _ => None,
     });
-    let words = kept.expect("a wait").to_string();
-    assert_eq!(words, "the old instances' time to pass (all requests go to target group second)");
+    let message = kept.expect("a wait").to_string();
+    assert_eq!(message, "the old instances' time to pass (all requests go to target group second)");
 }
 
 #[tokio::test]

@@ -294,9 +294,9 @@ fn a_deadline_ends_what_only_looks_and_is_named() {
     let ran = run_with(&mut serve, &lines.join("\n"));
     for id in [1, 2] {
         assert_eq!(error(&ran, id), -32800, "{ran:?}");
-        let words = answer(&ran, id)["error"]["message"].clone();
+        let message = answer(&ran, id)["error"]["message"].clone();
         let late = "it took longer than 500 ms (deadline_ms), and ended before anything was done";
-        assert_eq!(words, late, "{ran:?}");
+        assert_eq!(message, late, "{ran:?}");
     }
     drop(silent);
 }

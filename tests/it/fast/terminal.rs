@@ -29,9 +29,9 @@ fn rolling(folder: &Path, command: &[&str], file: &Path) -> Ran {
 }
 
 /// Waits until the fleet's state has `words` in it.
-fn until_kept(folder: &Path, words: &str) {
+fn until_kept(folder: &Path, message: &str) {
     let file = folder.join(".rolling/web.json");
-    until(words, || std::fs::read_to_string(&file).is_ok_and(|kept| kept.contains(words)));
+    until(message, || std::fs::read_to_string(&file).is_ok_and(|kept| kept.contains(message)));
 }
 
 /// As Ctrl-Z does (whose own signal is for who has a terminal), but not with the simulator's state in
@@ -114,6 +114,6 @@ fn what_was_not_begun_is_told() {
     let file = process::write(folder, &both);
     let ran = rolling(folder, &["apply"], &file);
     assert_eq!(ran.code, 1, "{ran:?}");
-    let words = "web: not begun, since other comes first and is failed";
-    assert!(ran.stdout.contains(words), "{ran:?}");
+    let message = "web: not begun, since other comes first and is failed";
+    assert!(ran.stdout.contains(message), "{ran:?}");
 }

@@ -16,13 +16,13 @@ fn examine(account: &Account, resource: &Value, code: i32) -> (Vec<Value>, Vec<V
     found.into_iter().partition(|finding| finding["severity"] == "error")
 }
 
-fn says(findings: &[Value], place: &str, words: &str) {
+fn says(findings: &[Value], place: &str, message: &str) {
     let place = format!("/resource/rolling_deployment/web{place}");
     let is_it = |finding: &&Value| {
-        finding["pointer"] == place && finding["summary"].to_string().contains(words)
+        finding["pointer"] == place && finding["summary"].to_string().contains(message)
     };
     let found = findings.iter().find(is_it);
-    assert!(found.is_some_and(|f| f["remedy"].is_string()), "{place} {words}: {findings:#?}");
+    assert!(found.is_some_and(|f| f["remedy"].is_string()), "{place} {message}: {findings:#?}");
 }
 
 #[test]

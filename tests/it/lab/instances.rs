@@ -140,7 +140,7 @@ fn assert_every_target_has_its_port(account: &Account) {
 
 #[test]
 fn a_bad_revision_of_plain_instances_goes_back_and_its_cause_is_told() {
-    for (behaviour, words) in [
+    for (behaviour, message) in [
         ("unhealthy", "Health checks failed with these codes: [502]"),
         ("fail-launch", "InsufficientInstanceCapacity"),
     ] {
@@ -151,7 +151,7 @@ fn a_bad_revision_of_plain_instances_goes_back_and_its_cause_is_told() {
             let ran = apply(&account, bad(resource(&made, "2")), policy);
             assert_eq!(ran.code, 3, "{behaviour} {policy}: {ran:?}");
             let why = report(&ran)["reason"].as_str().expect("a reason").to_owned();
-            assert!(why.contains(words), "{why}");
+            assert!(why.contains(message), "{why}");
             assert_as_before(&account, &before, "1");
             let timeline = account.timeline();
             assert_drained_before_terminated(&timeline);

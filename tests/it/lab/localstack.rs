@@ -279,9 +279,9 @@ fn assert_fails(behaviour: &str, fleet: Value, policy: &str, floor: usize, reaso
 
 #[test]
 fn a_revision_that_never_becomes_healthy_fails_in_time_with_the_load_balancers_words() {
-    let words = "Target.ResponseCodeMismatch: Health checks failed with these codes: [502]";
-    assert_fails("unhealthy", ten(), "rolling", 7, words);
-    assert_fails("unhealthy", ten(), "rolling_with_additional_batch", 10, words);
+    let message = "Target.ResponseCodeMismatch: Health checks failed with these codes: [502]";
+    assert_fails("unhealthy", ten(), "rolling", 7, message);
+    assert_fails("unhealthy", ten(), "rolling_with_additional_batch", 10, message);
 }
 
 #[test]
@@ -365,8 +365,8 @@ fn planning_shows_what_would_happen_and_changes_nothing() {
     assert_eq!(shape, [(4, 0), (0, 4), (0, 4), (0, 2)]);
     assert_eq!((&plan["floor"], &plan["ceiling"]), (&json!(10), &json!(14)));
     let borrows = plan["borrows"].to_string();
-    for words in ["suspended: AZRebalance", "14 instead of 10", "14 instead of 12"] {
-        assert!(borrows.contains(words), "{borrows}");
+    for message in ["suspended: AZRebalance", "14 instead of 10", "14 instead of 12"] {
+        assert!(borrows.contains(message), "{borrows}");
     }
     assert!(plan["expected_seconds"].as_u64().expect("a time") > 0);
     assert_eq!(account.mutations(), Vec::<String>::new());

@@ -313,11 +313,11 @@ fn versions_that_plain_moto_does_not_tell_apart_are_refused_and_nothing_is_touch
     let before = group.look();
     let planned = group.run("plan", 2);
     assert_eq!(planned.code, 2, "{planned:?}");
-    let words = "versions 2 and 1 of";
-    assert!(planned.stdout.contains(words), "{planned:?}");
+    let message = "versions 2 and 1 of";
+    assert!(planned.stdout.contains(message), "{planned:?}");
     let (ran, seen) = group.watched("apply", 2);
     assert_eq!(ran.code, 2, "{ran:?}");
-    assert!(ran.stdout.contains(words) && ran.stdout.contains("as moto does"), "{ran:?}");
+    assert!(ran.stdout.contains(message) && ran.stdout.contains("as moto does"), "{ran:?}");
     for sight in &seen {
         assert_eq!(sight.instances, before.instances);
         assert!(sight.suspended.is_empty(), "{sight:?}");

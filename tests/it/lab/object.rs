@@ -217,7 +217,10 @@ fn pause_resume_and_abort_reach_it_through_the_object() {
     let said = account.run("abort", &wanted);
     // Where nothing was replaced yet the record goes, too, maybe before that is looked at.
     let acknowledged = ["acknowledged by", "has ended the rollout meanwhile"];
-    assert!(said.code == 0 && acknowledged.iter().any(|words| said.stdout.contains(words)), "{said:?}");
+    assert!(
+        said.code == 0 && acknowledged.iter().any(|message| said.stdout.contains(message)),
+        "{said:?}"
+    );
     let ended = end(resumed);
     assert_eq!(ended.code, 4, "{ended:?}");
     let ran = account.run("apply", &wanted);
@@ -307,30 +310,30 @@ fn what_is_no_record_of_this_target_is_refused_with_a_way_out() {
     let Some(account) = account() else { return };
     let (_, wanted) = group(&account, 1, times());
     let path = format!("rolling-{}/{KEY}", account.id);
-    let refused = |wanted: &Value, place: &str, words: &str| {
+    let refused = |wanted: &Value, place: &str, message: &str| {
         for command in ["plan", "apply", "doctor"] {
             let ran = account.run(command, wanted);
             let told = format!("{}{}", ran.stdout, ran.stderr);
             assert!(ran.code == 2 || (command == "doctor" && ran.code == 1), "{ran:?}");
             let place = format!("/resource/rolling_deployment/web/{place}\"");
-            assert!(told.contains(&place) && told.contains(words), "{command}: {told}");
+            assert!(told.contains(&place) && told.contains(message), "{command}: {told}");
             assert!(told.contains("\"remedy\":\""), "{told}");
         }
     };
-    for (body, place, words) in [
+    for (body, place, message) in [
         ("", "record/s3/key", "it is not JSON"),
         ("{}", "record/s3/key", "its version is null"),
         (r#"{"version":2}"#, "record/s3/key", "its version is 2"),
         (r#"{"version":1,"target":"arn:other"}"#, "record/s3/key", "holds the record of arn:other"),
     ] {
         assert_eq!(s3(&account, "PUT", &path, body).0, 200);
-        refused(&wanted, place, words);
+        refused(&wanted, place, message);
     }
     s3(&account, "DELETE", &path, "");
     let mut nowhere = wanted.clone();
     nowhere["record"]["s3"]["bucket"] = json!("rolling-is-not-there");
     refused(&nowhere, "record/s3/bucket", "NoSuchBucket");
-    for (action, words) in [
+    for (action, message) in [
         ("s3.GetObject", "s3:ListBucket"),
         ("s3.PutObject", "s3:PutObject"),
         ("s3.DeleteObject", "s3:DeleteObject"),
@@ -338,7 +341,7 @@ fn what_is_no_record_of_this_target_is_refused_with_a_way_out() {
         let fault = json!({ "kind": "deny", "action": action, "count": null });
         account.put("faults", json!([fault]));
         let ran = account.run("doctor", &wanted);
-        assert!(ran.code == 1 && ran.stdout.contains(words), "{ran:?}");
+        assert!(ran.code == 1 && ran.stdout.contains(message), "{ran:?}");
     }
     account.put("faults", json!([]));
     let healthy = account.run("doctor", &wanted);

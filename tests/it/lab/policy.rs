@@ -142,12 +142,12 @@ fn what_aws_asks_for_besides_has_its_source_and_is_told_when_it_is_missing() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |path: &str| std::fs::read_to_string(root.join(path)).expect(path);
     let implied: Value = serde_json::from_str(&read("docs/iam-implied.json")).expect("JSON");
-    let words = read("providers/aws/src/error.rs");
+    let message = read("providers/aws/src/error.rs");
     for entry in implied["implied"].as_array().expect("entries") {
         let text = |name: &str| entry[name].as_str().expect("text").to_owned();
         assert!(policy().contains(&text("by")), "{entry}");
         assert!(text("source").starts_with("https://docs.aws.amazon.com/"), "{entry}");
-        assert!(words.contains(&text("action")), "no remedy names {}", text("action"));
+        assert!(message.contains(&text("action")), "no remedy names {}", text("action"));
         assert!(!text("when").is_empty());
     }
     let actions: BTreeSet<String> = policy();

@@ -146,9 +146,9 @@ fn a_refresh_that_aws_calls_successful_is_none_where_nothing_serves() {
         (&told["outcome"], &told["refresh"]["status"]),
         (&json!("failed"), &json!("Successful"))
     );
-    let words = why(&ran);
-    assert!(words.contains("is Successful, and 4 of 4 instances do not serve"), "{words}");
-    assert!(words.contains("Health checks failed with these codes: [502]"), "{words}");
+    let message = why(&ran);
+    assert!(message.contains("is Successful, and 4 of 4 instances do not serve"), "{message}");
+    assert!(message.contains("Health checks failed with these codes: [502]"), "{message}");
     let waits = events(&ran, "waiting");
     assert!(waits.iter().any(|wait| wait["on"][0]["kind"] == "health"), "{waits:?}");
     // Once more: nothing is left to replace, and it is no success all the same.
@@ -178,9 +178,9 @@ fn a_bad_revision_goes_back_by_itself_or_stays_as_asked_and_the_cause_is_told() 
         assert_eq!(ran.code, code, "{ran:?}");
         let told = report(&ran);
         assert_eq!(told["outcome"], outcome);
-        let words = why(&ran);
-        assert!(words.contains("did not become healthy within the time allowed"), "{words}");
-        assert!(words.contains("Health checks failed with these codes: [502]"), "{words}");
+        let message = why(&ran);
+        assert!(message.contains("did not become healthy within the time allowed"), "{message}");
+        assert!(message.contains("Health checks failed with these codes: [502]"), "{message}");
         assert_eq!(account.mutations(), [START]);
         let calls = account.parameters("StartInstanceRefresh");
         assert_eq!(calls[0]["Preferences"]["AutoRollback"], code == 3);
@@ -276,8 +276,8 @@ fn abort_ends_it_where_it_is_and_rollback_has_it_go_back_and_the_one_who_follows
         for command in ["pause", "resume"] {
             let refused = account.run(command, &wanted(&template, "2"));
             assert_eq!(refused.code, 2, "{refused:?}");
-            let words = format!("an instance refresh cannot be told to {command}");
-            assert!(refused.stdout.contains(&words), "{refused:?}");
+            let message = format!("an instance refresh cannot be told to {command}");
+            assert!(refused.stdout.contains(&message), "{refused:?}");
             assert!(refused.stdout.contains("checkpoints hold it"), "{refused:?}");
         }
         let said = account.run(command, &wanted(&template, "2"));
@@ -310,16 +310,16 @@ fn a_refresh_to_something_else_is_left_alone_and_named() {
     signal(child.id(), "-TERM");
     assert_eq!(end(child).code, 143);
     let other = wanted(&template, "1");
-    let words = format!("to {template}:2 is under way (InProgress, 0 %)");
+    let message = format!("to {template}:2 is under way (InProgress, 0 %)");
     let planned = account.run("plan", &other);
-    assert!(planned.stdout.contains(&words), "{planned:?}");
+    assert!(planned.stdout.contains(&message), "{planned:?}");
     let refused = account.run("apply", &other);
     assert_eq!(refused.code, 5, "{refused:?}");
-    assert!(why(&refused).contains(&words), "{}", why(&refused));
+    assert!(why(&refused).contains(&message), "{}", why(&refused));
     for command in ["abort", "rollback"] {
         let refused = account.run(command, &other);
         assert_eq!(refused.code, 2, "{refused:?}");
-        assert!(refused.stdout.contains(&words), "{refused:?}");
+        assert!(refused.stdout.contains(&message), "{refused:?}");
     }
     // The other engine cannot roll beside it either.
     let mut rolling = other.clone();
@@ -388,8 +388,8 @@ fn checkpoints_and_a_bake_time_are_kept_by_the_group_itself() {
     let told = &calls[0]["Preferences"];
     assert_eq!(told["CheckpointPercentages"], json!([50, 100]));
     assert_eq!((&told["CheckpointDelay"], &told["BakeTime"]), (&json!(6), &json!(6)));
-    let words = "Waiting 6 seconds after reaching the 50% checkpoint";
-    assert!(ran.stdout.contains(words), "{ran:?}");
+    let message = "Waiting 6 seconds after reaching the 50% checkpoint";
+    assert!(ran.stdout.contains(message), "{ran:?}");
     assert!(ran.stdout.contains("Baking, 100 %"), "{ran:?}");
 }
 
@@ -451,8 +451,8 @@ fn what_stands_in_the_way_is_refused_by_name_before_anything_is_started() {
     account.put("faults", json!([{ "kind": "deny", "action": START, "count": null }]));
     let denied = account.run("apply", &wanted(&template, "2"));
     assert_eq!(denied.code, 1, "{denied:?}");
-    let words = "allow autoscaling:StartInstanceRefresh to these credentials";
-    assert!(why(&denied).contains(words), "{}", why(&denied));
+    let message = "allow autoscaling:StartInstanceRefresh to these credentials";
+    assert!(why(&denied).contains(message), "{}", why(&denied));
 }
 
 #[test]

@@ -30,10 +30,10 @@ fn finding(ran: &Ran) -> (String, String) {
     (place.to_owned(), format!("{} ({})", found[0]["summary"], found[0]["remedy"]))
 }
 
-fn assert_refused(account: &Account, resource: &Value, place: &str, words: &str) {
+fn assert_refused(account: &Account, resource: &Value, place: &str, message: &str) {
     let (at, said) = finding(&account.run("apply", resource));
     assert_eq!(at, place, "{said}");
-    assert!(said.contains(words), "{said}");
+    assert!(said.contains(message), "{said}");
     assert_eq!(account.mutations(), Vec::<String>::new());
 }
 
@@ -60,8 +60,8 @@ fn a_group_or_template_that_is_not_there_is_named() {
     let template = account.fleet(small(), json!({}));
     let mut wanted = resource(&template);
     wanted["auto_scaling_group"]["name"] = json!("wbe");
-    let words = "auto scaling group \\\"wbe\\\" does not exist in us-east-1";
-    assert_refused(&account, &wanted, "/auto_scaling_group/name", words);
+    let message = "auto scaling group \\\"wbe\\\" does not exist in us-east-1";
+    assert_refused(&account, &wanted, "/auto_scaling_group/name", message);
 
     let base = "/auto_scaling_group/launch_template";
     let mut wanted = resource(&template);
@@ -83,7 +83,7 @@ fn a_group_or_template_that_is_not_there_is_named() {
 
 #[test]
 fn a_target_group_that_could_never_be_healthy_is_named() {
-    for (group, words) in [
+    for (group, message) in [
         (json!({ "name": "web", "listener": false }), "no listener uses target group"),
         (json!({ "name": "web", "target_type": "ip" }), "has targets of type"),
     ] {
@@ -91,7 +91,7 @@ fn a_target_group_that_could_never_be_healthy_is_named() {
         let fleet = json!({ "name": "web", "size": 2, "target_groups": [group] });
         let template = account.fleet(fleet, json!({}));
         let wanted = resource(&template);
-        assert_refused(&account, &wanted, "/auto_scaling_group/name", words);
+        assert_refused(&account, &wanted, "/auto_scaling_group/name", message);
     }
 }
 
@@ -114,11 +114,11 @@ fn a_group_that_is_not_supported_yet_is_refused_by_name() {
             "AddToLoadBalancer",
         ),
     ];
-    for (shown, words) in cases {
+    for (shown, message) in cases {
         let Some(account) = account() else { return };
         let template = account.fleet(small(), json!({}));
         account.put("groups/web", shown);
-        assert_refused(&account, &resource(&template), "/auto_scaling_group/name", words);
+        assert_refused(&account, &resource(&template), "/auto_scaling_group/name", message);
     }
 }
 
@@ -134,8 +134,8 @@ fn an_instance_that_is_set_aside_is_told_of() {
     account.put("groups/web", json!({ "Instances": [held] }));
     let planned = account.run("plan", &resource(&template));
     assert_eq!(planned.code, 0, "{planned:?}");
-    let words = "to replace and protected from scale-in: 1; waited for, an hour at most";
-    assert!(planned.stdout.contains(words), "{planned:?}");
+    let message = "to replace and protected from scale-in: 1; waited for, an hour at most";
+    assert!(planned.stdout.contains(message), "{planned:?}");
     assert!(planned.stdout.contains("scale_in_protected_instances"), "{planned:?}");
     assert_eq!(account.run("status", &resource(&template)).code, 0);
 }
@@ -191,9 +191,9 @@ fn a_time_for_tests_is_refused_where_the_endpoint_is_not_on_this_host() {
             .env("ROLLING_TEST_CLOCK", clock);
         process::run(command.args(["plan", "--output", "json"]).arg(&file))
     };
-    let (place, words) = finding(&planned("http://192.0.2.1", "1000:5"));
+    let (place, message) = finding(&planned("http://192.0.2.1", "1000:5"));
     assert_eq!(place, "/provider/rolling/aws");
-    assert!(words.contains("ROLLING_TEST_CLOCK is set, and the endpoint is not"), "{words}");
+    assert!(message.contains("ROLLING_TEST_CLOCK is set, and the endpoint is not"), "{message}");
     let ran = planned("http://127.0.0.1:1", "soon");
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.stderr.contains("no START:SPEED"), "{ran:?}");

@@ -195,8 +195,8 @@ fn an_alarm_while_the_new_set_is_evaluated_takes_the_requests_back() {
         let ran = end(running);
         assert_eq!(ran.code, 3, "{policy}: {ran:?}");
         let why = report(&ran)["reason"].as_str().expect("a reason").to_owned();
-        let words = "alarms web-5xx did not pass: web-5xx is raised: 5xx above 1";
-        assert!(why.contains(words), "{why}");
+        let message = "alarms web-5xx did not pass: web-5xx is raised: 5xx above 1";
+        assert!(why.contains(message), "{why}");
         let template = made["launch_template"].as_str().expect("a template");
         assert_as_before(&account, &before, 4, &format!("{template}:1"));
         assert_back(&account, &made);
@@ -269,13 +269,13 @@ fn the_plan_says_what_sticks_and_refuses_by_name_what_cannot_be_shifted() {
     let warnings = ran.lines()[0]["resources"][0]["plan"]["warnings"].to_string();
     assert!(warnings.contains("has clients stick to a target group: for up to 60 s"), "{warnings}");
 
-    let refused = |wanted: &Value, place: &str, words: &str| {
+    let refused = |wanted: &Value, place: &str, message: &str| {
         let ran = account.run("apply", wanted);
         assert_eq!(ran.code, 2, "{ran:?}");
         let found = ran.lines()[0]["diagnostics"][0].clone();
         let at = format!("/resource/rolling_deployment/web{place}");
         assert_eq!(found["pointer"], json!(at), "{found}");
-        assert!(found["summary"].to_string().contains(words), "{found}");
+        assert!(found["summary"].to_string().contains(message), "{found}");
         assert!(found["remedy"].is_string(), "{found}");
     };
     let rules = "/traffic/listener_rule_arns";
@@ -362,8 +362,8 @@ fn a_rollout_one_of_whose_rules_is_gone_is_told_and_put_back_and_not_gone_on_wit
         assert!(status.code == 0 && status.stdout.contains("\"rolling\""), "{status:?}");
         for forward in ["apply", "resume"] {
             let refused = account.run(forward, &wanted);
-            let words = format!("listener rule {rule} does not exist");
-            assert!(refused.code == 2 && refused.stdout.contains(&words), "{refused:?}");
+            let message = format!("listener rule {rule} does not exist");
+            assert!(refused.code == 2 && refused.stdout.contains(&message), "{refused:?}");
         }
         let said = account.run(command, &wanted);
         assert_eq!(said.code, 0, "{command}: {said:?}");

@@ -12,9 +12,9 @@ use crate::process::end;
 /// A document of the Systems Manager, one version for each of these behaviours.
 fn document(account: &Account, behaviours: &[Option<&str>]) {
     let content = |behaviour: Option<&str>| {
-        let words = behaviour.map_or("deploys".to_owned(), |how| format!("lab:behaviour={how}"));
+        let message = behaviour.map_or("deploys".to_owned(), |how| format!("lab:behaviour={how}"));
         json!({
-            "schemaVersion": "2.2", "description": words,
+            "schemaVersion": "2.2", "description": message,
             "parameters": {
                 "Release": { "type": "String", "default": "1" },
                 "Flags": { "type": "StringList", "default": [] },
@@ -155,7 +155,7 @@ fn a_document_is_run_on_instances_out_of_rotation_batch_by_batch() {
 
 #[test]
 fn a_command_that_fails_is_told_with_its_output_and_undone() {
-    for (is_plain, behaviour, words) in [
+    for (is_plain, behaviour, message) in [
         (false, "fail", "version 2 does not start"),
         (true, "fail", "version 2 does not start"),
         (true, "unhealthy", "Target.ResponseCodeMismatch"),
@@ -178,7 +178,7 @@ fn a_command_that_fails_is_told_with_its_output_and_undone() {
         let everywhere = format!("{ran:?} {}", fleet.account.get(fleet.path));
         assert!(!everywhere.contains("hunter2"), "{everywhere}");
         let why = report(&ran)["reason"].as_str().expect("a reason").to_owned();
-        assert!(why.to_lowercase().contains(&words.to_lowercase()), "{why}");
+        assert!(why.to_lowercase().contains(&message.to_lowercase()), "{why}");
         fleet.assert_all_ran(Some("1"));
         assert!(least_serving(&fleet.before, &fleet.account.timeline()) >= 2);
     }
@@ -248,13 +248,13 @@ fn root_volumes_are_replaced_by_ones_of_an_image_and_a_bad_one_goes_back() {
         let plan = fleet.account.run("plan", &wanted(image(0)));
         assert_eq!(plan.lines()[0]["changes"], false, "{plan:?}");
 
-        for (index, words) in
+        for (index, message) in
             [(1, "Target.ResponseCodeMismatch"), (2, "could not replace its root volume")]
         {
             let ran = fleet.account.run("apply", &bad(wanted(image(index))));
             assert_eq!(ran.code, 3, "{ran:?}");
             let why = report(&ran)["reason"].as_str().expect("a reason").to_owned();
-            assert!(why.contains(words), "{why}");
+            assert!(why.contains(message), "{why}");
             fleet.assert_all_ran(None);
             let plan = fleet.account.run("plan", &wanted(image(0)));
             assert_eq!(plan.lines()[0]["changes"], false, "all on the first image: {plan:?}");
@@ -338,13 +338,13 @@ pub fn called() -> BTreeSet<String> {
 fn what_cannot_be_run_is_named_before_anything_is_touched() {
     let Some(fleet) = fleet(false, &[None]) else { return };
     let before = fleet.account.get(fleet.path);
-    let refused = |wanted: &Value, place: &str, words: &str| {
+    let refused = |wanted: &Value, place: &str, message: &str| {
         let ran = fleet.account.run("apply", wanted);
         assert_eq!(ran.code, 2, "{ran:?}");
         let found = ran.lines()[0]["diagnostics"][0].clone();
         let at = format!("/resource/rolling_deployment/web{place}");
         assert_eq!(found["pointer"], json!(at), "{found}");
-        assert!(found["summary"].to_string().contains(words), "{found}");
+        assert!(found["summary"].to_string().contains(message), "{found}");
         assert!(found["remedy"].is_string(), "{found}");
     };
     let command = "/replacement/run_command";

@@ -34,7 +34,7 @@ fn what_aws_would_refuse_is_refused_and_told() {
     group("Action=SetInstanceHealth&InstanceId=i-1234567890123456789012345&HealthStatus=Healthy");
     account.query("monitoring", "Version=2010-08-01&Action=DescribeAlarms&StateValue=RED");
     let told = account.violations();
-    for (told, words) in told.iter().zip([
+    for (told, message) in told.iter().zip([
         "21 TargetGroupArns, of which DescribeTargetGroups takes 20 at most",
         "101 Targets, of which DeregisterTargets takes 100 at most",
         "Missing required parameter in input: \"TargetGroupArn\"",
@@ -42,7 +42,7 @@ fn what_aws_would_refuse_is_refused_and_told() {
         "InstanceId is or has 27, the most is 19",
         "StateValue is 'RED', none of OK",
     ]) {
-        assert!(told.contains(words), "{told} {words}");
+        assert!(told.contains(message), "{told} {message}");
     }
     assert_eq!(told.len(), 6, "{told:#?}");
     assert_eq!(account.violations(), Vec::<String>::new());

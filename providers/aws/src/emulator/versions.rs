@@ -163,12 +163,12 @@ impl AutoScalingGroupFleet {
         let learned = self.versions.learned();
         let others = like(number, &learned.versions);
         let Some(other) = others.last() else { return Ok(None) };
-        let words = format!(
+        let message = format!(
             "{host} does not tell which version an instance was launched from: it reports the \
              template's default version for each, as moto does. Their image, type and user data \
              would tell, but versions {number} and {other} of {template} have the same"
         );
-        let error = ProviderError::invalid("check the group", crate::resolve::TEMPLATE, words);
+        let error = ProviderError::invalid("check the group", crate::resolve::TEMPLATE, message);
         Ok(Some(error.with_remedy(
             "give the version another image or other user data: a comment in it is enough",
         )))

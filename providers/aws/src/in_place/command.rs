@@ -46,12 +46,13 @@ impl RunCommand {
         if text.len() <= LONGEST {
             return Ok(Revision::new(text));
         }
-        let words = format!(
+        let message = format!(
             "the document's name and version, with the hash of its parameters, take {} \
              characters, and the record has room for {LONGEST}",
             text.len()
         );
-        let error = ProviderError::invalid("check the command", format!("{BASE}/document"), words);
+        let error =
+            ProviderError::invalid("check the command", format!("{BASE}/document"), message);
         Err(error.with_remedy("give the document a shorter name"))
     }
 

@@ -10,8 +10,8 @@ use super::command::{BASE, RunCommand, parse};
 use crate::connect::Aws;
 
 fn cannot() -> ProviderError {
-    let words = "this build of rolling has no Systems Manager in it";
-    let error = ProviderError::invalid("run a command", BASE, words);
+    let message = "this build of rolling has no Systems Manager in it";
+    let error = ProviderError::invalid("run a command", BASE, message);
     error.with_remedy("build it with the feature `ssm`, which is on by default")
 }
 

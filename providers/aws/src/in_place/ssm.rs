@@ -29,9 +29,9 @@ impl RunCommand {
     /// # Errors
     /// When there is no such document or version, or it is none to run.
     pub(super) async fn resolve(&self, aws: &Aws) -> Result<Revision, ProviderError> {
-        let refuse = |place: &str, words: String, remedy: &str| {
+        let refuse = |place: &str, message: String, remedy: &str| {
             let place = format!("{BASE}/{place}");
-            let error = ProviderError::invalid("DescribeDocument", place, words);
+            let error = ProviderError::invalid("DescribeDocument", place, message);
             Err(error.with_remedy(remedy))
         };
         let name = &self.document;
@@ -58,13 +58,13 @@ impl RunCommand {
         let found = answer.document();
         let kind = found.and_then(|found| found.document_type());
         if kind.is_some_and(|kind| *kind != DocumentType::Command) {
-            let words = format!("document {name:?} is no command document");
-            return refuse("document", words, "name one of the type Command");
+            let message = format!("document {name:?} is no command document");
+            return refuse("document", message, "name one of the type Command");
         }
         let status = found.and_then(|found| found.status());
         if let Some(status) = status.filter(|status| **status != DocumentStatus::Active) {
-            let words = format!("document {name:?} is {}", status.as_str().to_lowercase());
-            return refuse("document", words, "wait until it is active");
+            let message = format!("document {name:?} is {}", status.as_str().to_lowercase());
+            return refuse("document", message, "wait until it is active");
         }
         let known: BTreeSet<&str> = found
             .into_iter()
@@ -72,13 +72,13 @@ impl RunCommand {
             .filter_map(|parameter| parameter.name())
             .collect();
         if let Some(other) = self.parameters.keys().find(|name| !known.contains(name.as_str())) {
-            let words = format!("document {name:?} has no parameter {other:?}");
+            let message = format!("document {name:?} has no parameter {other:?}");
             let known: Vec<&str> = known.into_iter().collect();
             let remedy = match known.as_slice() {
                 [] => "it has none".to_owned(),
                 known => format!("it has {}", known.join(", ")),
             };
-            return refuse("parameters", words, &remedy);
+            return refuse("parameters", message, &remedy);
         }
         let is_list = |name: &str| {
             let of = found.into_iter().flat_map(|found| found.parameters());
@@ -88,11 +88,11 @@ impl RunCommand {
         let too_many =
             |(name, values): &(&String, &Vec<String>)| values.len() != 1 && !is_list(name);
         if let Some((parameter, values)) = self.parameters.iter().find(too_many) {
-            let words = format!(
+            let message = format!(
                 "parameter {parameter:?} of document {name:?} takes one value, not {}",
                 values.len()
             );
-            return refuse(&format!("parameters/{parameter}"), words, "give it one, in a list");
+            return refuse(&format!("parameters/{parameter}"), message, "give it one, in a list");
         }
         let version = found.and_then(|found| found.document_version());
         self.revision(version.unwrap_or(&self.version))
@@ -123,11 +123,11 @@ async fn sent_before(
             return Ok(parameters);
         }
     }
-    let words = format!(
+    let message = format!(
         "what {to} was run with is not known: no parameter is kept but in the configuration, and \
          the Systems Manager remembers no such command any more"
     );
-    let error = ProviderError::invalid("SendCommand", format!("{BASE}/parameters"), words);
+    let error = ProviderError::invalid("SendCommand", format!("{BASE}/parameters"), message);
     let error = error.with_remedy("apply with the parameters that it had");
     Err(ProviderError { kind: ErrorKind::Refused, ..error })
 }
@@ -156,8 +156,8 @@ pub(super) async fn refuse_unmanaged(aws: &Aws, ids: &[String]) -> Result<(), Pr
     if missing.is_empty() {
         return Ok(());
     }
-    let words = format!("the Systems Manager does not reach {}", missing.join(", "));
-    let error = ProviderError::invalid("DescribeInstanceInformation", BASE, words);
+    let message = format!("the Systems Manager does not reach {}", missing.join(", "));
+    let error = ProviderError::invalid("DescribeInstanceInformation", BASE, message);
     Err(error.with_remedy(
         "install the SSM agent on them, with an instance profile that has \
          AmazonSSMManagedInstanceCore and a way to the service, or tag them rolling:ignore",
@@ -174,8 +174,8 @@ impl Updates {
         begun: &mut BTreeSet<String>,
     ) -> Result<(), ProviderError> {
         let Some((document, version, hash)) = parse(to.as_str()) else {
-            let words = format!("{to} is no version of a document");
-            return Err(ProviderError::invalid("SendCommand", BASE, words));
+            let message = format!("{to} is no version of a document");
+            return Err(ProviderError::invalid("SendCommand", BASE, message));
         };
         let parameters = match command.known(hash.as_deref()) {
             Some(parameters) => parameters,
@@ -325,14 +325,14 @@ fn state(found: &CommandInvocation) -> UpdateState {
     match found.status() {
         Some(Status::Success) => UpdateState::Done,
         Some(Status::Failed | Status::TimedOut | Status::Cancelled) => {
-            UpdateState::Failed(words(found))
+            UpdateState::Failed(message(found))
         }
         _ => UpdateState::Running,
     }
 }
 
 /// What a command that failed has said.
-fn words(found: &CommandInvocation) -> String {
+fn message(found: &CommandInvocation) -> String {
     let failed = found
         .command_plugins()
         .iter()

@@ -60,12 +60,12 @@ pub(super) async fn refuse_other_kinds(
             for instance in page.reservations().iter().flat_map(|r| r.instances()) {
                 let Some(why) = differs(image, instance) else { continue };
                 let (id, name) = (instance.instance_id(), image.image_id());
-                let words = format!(
+                let message = format!(
                     "the root volume of {} cannot be replaced from image {}: {why}",
                     id.unwrap_or_default(),
                     name.unwrap_or_default()
                 );
-                let error = ProviderError::invalid("check the instances", IMAGE, words);
+                let error = ProviderError::invalid("check the instances", IMAGE, message);
                 return Err(error.with_remedy(
                     "use an image like the instances' own, or replace the instances",
                 ));
@@ -177,7 +177,7 @@ mod tests {
         let store = DeviceType::InstanceStore;
         let arm = ArchitectureValues::Arm64;
         assert_eq!(differs(&image().build(), &instance().build()), None);
-        for (image, instance, words) in [
+        for (image, instance, message) in [
             (image().architecture(arm), instance(), "architecture is arm64"),
             (
                 image().virtualization_type(VirtualizationType::Paravirtual),
@@ -188,8 +188,8 @@ mod tests {
             (image(), instance().root_device_type(store), "no volume"),
             (image().product_codes(code), instance(), "product codes"),
         ] {
-            let why = differs(&image.build(), &instance.build()).expect(words);
-            assert!(why.contains(words), "{why}");
+            let why = differs(&image.build(), &instance.build()).expect(message);
+            assert!(why.contains(message), "{why}");
         }
     }
 }

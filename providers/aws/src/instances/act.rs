@@ -66,8 +66,8 @@ impl InstancesFleet {
             | Action::SetCapacity { .. }
             | Action::Shift { .. }
             | Action::CatchUp { .. } => {
-                let words = format!("no group looks after these instances: cannot {action}");
-                Err(ProviderError::invalid("act", "", words))
+                let message = format!("no group looks after these instances: cannot {action}");
+                Err(ProviderError::invalid("act", "", message))
             }
         }
     }

@@ -65,13 +65,13 @@ fn belongs(
         let ids: Vec<String> = ids.into_iter().map(ToString::to_string).collect();
         ids.join(", ")
     };
-    let words = format!(
+    let message = format!(
         "{} of target group {home:?} are in target group {name:?}, too, and {} are not: nothing says \
          which of the new ones belong there",
         names(both),
         names(others)
     );
-    let error = ProviderError::invalid("check the instances", ARN, words);
+    let error = ProviderError::invalid("check the instances", ARN, message);
     Err(error.with_remedy("register all of them there, or none"))
 }
 
@@ -124,11 +124,11 @@ impl InstancesFleet {
         if others.is_empty() {
             return Ok(Vec::new());
         }
-        let words = format!(
+        let message = format!(
             "a rollout of target group {home} is under way, and {} are not of it",
             others.join(", ")
         );
-        let error = ProviderError::invalid("check the instances", ARN, words).as_conflict();
+        let error = ProviderError::invalid("check the instances", ARN, message).as_conflict();
         Ok(vec![error.with_remedy("finish it by the document that names that target group")])
     }
 
@@ -194,11 +194,11 @@ impl InstancesFleet {
         }
         if with_record.len() > 1 {
             let names: Vec<&str> = with_record.iter().map(String::as_str).collect();
-            let words = format!(
+            let message = format!(
                 "the same instances have a record of a rollout in more than one target group: {}",
                 names.join(", ")
             );
-            let error = ProviderError::invalid("check the instances", ARN, words).as_conflict();
+            let error = ProviderError::invalid("check the instances", ARN, message).as_conflict();
             let remedy = "abort one of the rollouts, by a document that names its target group";
             groups.hindrances.push(error.with_remedy(remedy));
         }

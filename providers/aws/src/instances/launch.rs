@@ -48,8 +48,8 @@ impl InstancesFleet {
     ) -> Result<Arc<Template>, ProviderError> {
         let template = self.template(revision).await?;
         let Some(what) = template.unsupported else { return Ok(template) };
-        let words = format!("launch template version {revision} {what}");
-        let error = ProviderError::invalid("check the template", TEMPLATE, words);
+        let message = format!("launch template version {revision} {what}");
+        let error = ProviderError::invalid("check the template", TEMPLATE, message);
         Err(error.with_remedy("leave it out of the template"))
     }
 
@@ -87,8 +87,8 @@ impl InstancesFleet {
         let template = self.usable_template(revision).await?;
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(like).cloned();
         let Some(known) = known else {
-            let words = format!("{like}, which the new instance is to be like, is not known");
-            let error = ProviderError::invalid(OPERATION, "", words);
+            let message = format!("{like}, which the new instance is to be like, is not known");
+            let error = ProviderError::invalid(OPERATION, "", message);
             return Err(ProviderError {
                 kind: ErrorKind::Transient,
                 effect: Effect::NotApplied,
@@ -185,8 +185,8 @@ fn joined(ports: &BTreeSet<i32>) -> String {
 
 fn split(revision: &Revision) -> Result<(&str, &str), ProviderError> {
     parts(revision).ok_or_else(|| {
-        let words = format!("{revision} is not a launch template version");
-        ProviderError::invalid(OPERATION, TEMPLATE, words)
+        let message = format!("{revision} is not a launch template version");
+        ProviderError::invalid(OPERATION, TEMPLATE, message)
     })
 }
 

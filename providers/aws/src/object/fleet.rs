@@ -74,11 +74,11 @@ impl RecordedFleet {
             .get(ROLLOUT)
             .and_then(|value| value.split(' ').find_map(|field| field.strip_prefix("id=")));
         let what = id.map_or_else(|| format!("the tag {first}"), |id| format!("rollout {id}"));
-        let words = format!(
+        let message = format!(
             "{what} is recorded in the target's tags, and the document keeps the record in {}",
             self.store.name()
         );
-        let error = ProviderError::invalid("read the record", "record", words);
+        let error = ProviderError::invalid("read the record", "record", message);
         Err(error.with_remedy(
             "take record out of the document until that rollout is finished or aborted, or remove \
              the tags that start with rolling: once nothing is borrowed any more",
@@ -90,7 +90,7 @@ impl RecordedFleet {
 impl Fleet for RecordedFleet {
     async fn resolve(&self) -> Result<Target, ProviderError> {
         let mut target = self.inner.resolve().await?;
-        target.warnings_of_long.retain(|(_, words)| words != crate::resolve::RECORD_IN_TAGS);
+        target.warnings_of_long.retain(|(_, message)| message != crate::resolve::RECORD_IN_TAGS);
         self.target.get_or_init(|| async { target.id.clone() }).await;
         Ok(target)
     }

@@ -136,8 +136,8 @@ impl Store {
                 if seen.etag.is_none() {
                     found.extend(self.delete(&written).await.err());
                 }
-                let words = format!("{} is written whatever If-Match says", self.name());
-                let error = ProviderError::invalid("PutObject", "record/s3/bucket", words);
+                let message = format!("{} is written whatever If-Match says", self.name());
+                let error = ProviderError::invalid("PutObject", "record/s3/bucket", message);
                 found.push(error.with_remedy(
                     "use Amazon S3, or a store that has conditional writes: without them two \
                      engines could overlap",
@@ -158,8 +158,8 @@ impl Store {
             return Err(self.unreadable("it names no target"));
         };
         if of != target {
-            let words = format!("{} holds the record of {of}", self.name());
-            let error = ProviderError::invalid("read the record", KEY, words);
+            let message = format!("{} holds the record of {of}", self.name());
+            let error = ProviderError::invalid("read the record", KEY, message);
             return Err(error.with_remedy(
                 "choose another key, one for each target; where that target is gone for good, \
                  delete the object",
@@ -175,8 +175,8 @@ impl Store {
 
     /// It may be all that remembers what is borrowed, so it is never taken for none.
     fn unreadable(&self, why: &str) -> ProviderError {
-        let words = format!("{} holds no record that can be read: {why}", self.name());
-        ProviderError::invalid("read the record", KEY, words).with_remedy(
+        let message = format!("{} holds no record that can be read: {why}", self.name());
+        ProviderError::invalid("read the record", KEY, message).with_remedy(
             "finish the rollout with the version of rolling that began it, choose another key, or \
              delete the object once nothing is borrowed any more",
         )

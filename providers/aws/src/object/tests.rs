@@ -250,12 +250,12 @@ async fn what_cannot_be_read_is_never_taken_for_none() {
         (refusal(301, "PermanentRedirect"), "record/s3/bucket", "PermanentRedirect"),
         (refusal(403, "AccessDenied"), "record/s3/bucket", "AccessDenied"),
     ];
-    for (answer, place, words) in cases {
+    for (answer, place, message) in cases {
         let (fleet, _) = fleet(vec![answer]).await;
-        let error = fleet.observe().await.expect_err(words);
+        let error = fleet.observe().await.expect_err(message);
         assert_eq!(error.kind, ErrorKind::Invalid, "{error:?}");
         assert_eq!(error.attribute.as_deref(), Some(place), "{error:?}");
-        assert!(error.message.contains(words), "{error:?}");
+        assert!(error.message.contains(message), "{error:?}");
         assert!(error.remedy.is_some_and(|remedy| !remedy.is_empty()));
     }
 }

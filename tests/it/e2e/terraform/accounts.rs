@@ -64,8 +64,8 @@ fn in_terraform(mut text: Value) -> String {
 }
 
 fn said(ran: &Ran) -> String {
-    let words = ran.stderr.split_whitespace().filter(|word| *word != "│");
-    words.collect::<Vec<_>>().join(" ")
+    let message = ran.stderr.split_whitespace().filter(|word| *word != "│");
+    message.collect::<Vec<_>>().join(" ")
 }
 
 /// One provider for each, both with the same keys.
@@ -146,7 +146,7 @@ fn the_wrong_account_and_a_role_that_is_refused_are_told_and_nothing_is_touched(
     forbidden["forbidden_account_ids"] = forbidden["allowed_account_ids"].take();
     let is_forbidden = format!("the credentials are of account {}, which is forbidden", second.id);
     let denied = format!("the role {} cannot be assumed: AccessDenied", role(first));
-    for (aws, fault, words) in [
+    for (aws, fault, message) in [
         (wrong, None, allowed),
         (forbidden, None, is_forbidden),
         (accounts.aws(first), Some("sts.AssumeRole"), denied),
@@ -159,8 +159,8 @@ fn the_wrong_account_and_a_role_that_is_refused_are_told_and_nothing_is_touched(
         accounts.base.put("faults", json!(faults.as_slice()));
         let text = write_with(&aws, None);
         let ran = workspace.run(&["plan", "-no-color"]);
-        assert_eq!(ran.code, 1, "{words}: {ran:?}");
-        assert!(said(&ran).contains(&words), "{words}: {ran:?}");
+        assert_eq!(ran.code, 1, "{message}: {ran:?}");
+        assert!(said(&ran).contains(&message), "{message}: {ran:?}");
         assert!(said(&ran).contains("in provider.rolling"), "{ran:?}");
         assert!(!ran.stderr.contains(SECRET), "{ran:?}");
         // As every other front-end tells it.
@@ -174,8 +174,8 @@ fn the_wrong_account_and_a_role_that_is_refused_are_told_and_nothing_is_touched(
             .arg(write(folder.path(), &serde_json::from_str(&text).expect("JSON"))));
         assert_eq!(ran.code, 2, "{ran:?}");
         let told = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
-        let words = words.trim_start_matches("aws.allowed_account_ids: check the account: ");
-        assert!(told.contains(words), "{words}: {ran:?}");
-        assert_eq!(accounts.mutations(), Vec::<String>::new(), "{words}");
+        let message = message.trim_start_matches("aws.allowed_account_ids: check the account: ");
+        assert!(told.contains(message), "{message}: {ran:?}");
+        assert_eq!(accounts.mutations(), Vec::<String>::new(), "{message}");
     }
 }

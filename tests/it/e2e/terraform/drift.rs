@@ -54,7 +54,7 @@ fn drift(workspace: &Workspace, more: &[&str]) -> Ran {
 }
 
 /// One line of words, as Terraform breaks lines where it likes.
-fn words(ran: &Ran) -> String {
+fn message(ran: &Ran) -> String {
     ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -92,10 +92,10 @@ fn only_what_others_have_done_is_drift() {
         outside("resume");
         let ran = drift(&workspace, &four);
         assert_eq!(ran.code, 2, "{ran:?}");
-        assert!(words(&ran).contains(r#"~ status = "paused" -> "succeeded""#), "{ran:?}");
+        assert!(message(&ran).contains(r#"~ status = "paused" -> "succeeded""#), "{ran:?}");
         let ran = workspace.apply(&four);
-        assert!(words(&ran).contains("This plan rolls nothing"), "{ran:?}");
-        assert!(words(&ran).contains("0 added, 1 changed, 0 destroyed"), "{ran:?}");
+        assert!(message(&ran).contains("This plan rolls nothing"), "{ran:?}");
+        assert!(message(&ran).contains("0 added, 1 changed, 0 destroyed"), "{ran:?}");
         let ran = drift(&workspace, &four);
         assert_eq!(ran.code, 0, "after a resume outside: {ran:?}");
         assert_eq!(workspace.plan(&four).code, 0);
@@ -106,7 +106,7 @@ fn only_what_others_have_done_is_drift() {
         outside("rollback");
         let ran = drift(&workspace, &five);
         assert_eq!(ran.code, 2, "{ran:?}");
-        assert!(words(&ran).contains(r#"~ status = "paused" -> "rolled_back""#), "{ran:?}");
+        assert!(message(&ran).contains(r#"~ status = "paused" -> "rolled_back""#), "{ran:?}");
         let ran = workspace.apply(&[&four[..], &["-refresh-only"]].concat());
         assert_eq!(ran.code, 0, "{ran:?}");
         let ran = drift(&workspace, &four);
@@ -114,7 +114,7 @@ fn only_what_others_have_done_is_drift() {
 
         // As it was before: one more apply says that it is so.
         let ran = workspace.apply(&four);
-        assert!(words(&ran).contains("This plan rolls nothing"), "{ran:?}");
+        assert!(message(&ran).contains("This plan rolls nothing"), "{ran:?}");
         assert_eq!(workspace.plan(&four).code, 0);
 
         // Two more instances, and another one in the place of one.
@@ -137,7 +137,7 @@ fn only_what_others_have_done_is_drift() {
         });
         let ran = drift(&workspace, &four);
         assert_eq!(ran.code, 2, "{ran:?}");
-        let said = words(&ran);
+        let said = message(&ran);
         assert!(said.contains("~ instances = 10 -> 12"), "{ran:?}");
         assert!(said.contains(&format!(r#"- "{gone}""#)), "{ran:?}");
         assert!(said.contains(r#"+ "i-other""#), "{ran:?}");

@@ -86,7 +86,7 @@ fn inside(block: &str) -> String {
     body.trim_end().strip_suffix('}').expect("the group's end").to_owned()
 }
 
-fn words(ran: &Ran) -> String {
+fn message(ran: &Ran) -> String {
     format!("{} {}", ran.stdout, ran.stderr).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -136,23 +136,23 @@ fn an_instance_refresh_block_is_left_behind_step_by_step() {
     let two = ["-var", "revision=2"];
     let ran = workspace.apply(&two);
     assert_eq!((ran.code, refreshes(&account)), (1, 1), "{ran:?}");
-    assert!(words(&ran).contains("has an instance refresh running"), "{ran:?}");
-    assert!(words(&ran).contains("wait for it to end"), "{ran:?}");
+    assert!(message(&ran).contains("has an instance refresh running"), "{ran:?}");
+    assert!(message(&ran).contains("wait for it to end"), "{ran:?}");
 
     // Without the block, and once the refresh is over: nothing is rolled.
     account.until("groups/web", "four run version 2", |_| versions(&account) == ["2"; 4]);
     workspace.write("group.tf", &group(&inside(after)));
     let ran = workspace.apply(&two);
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(words(&ran).contains("This plan rolls nothing: web runs lt-"), "{ran:?}");
+    assert!(message(&ran).contains("This plan rolls nothing: web runs lt-"), "{ran:?}");
 
     // From here on a changed template is rolled.
     let three = ["-var", "revision=3"];
-    let still_runs = |ran: &Ran| words(ran).contains("has an instance refresh running");
+    let still_runs = |ran: &Ran| message(ran).contains("has an instance refresh running");
     until("a plan warns of no refresh any more", || !still_runs(&workspace.plan(&three)));
     let ran = workspace.apply(&three);
     assert_eq!((ran.code, refreshes(&account)), (0, 1), "{ran:?}");
-    assert!(words(&ran).contains("If the version changes, this plan rolls 4 of 4"), "{ran:?}");
+    assert!(message(&ran).contains("If the version changes, this plan rolls 4 of 4"), "{ran:?}");
     assert_eq!(versions(&account), ["3"; 4]);
     let plan = workspace.plan(&three);
     assert_eq!(plan.code, 0, "{plan:?}");

@@ -227,9 +227,9 @@ fn a_bad_revision_fails_the_apply_and_stays_planned(stack: &Stack) {
     stack.assert_kept(&before, 4);
     let plan = workspace.plan(&bad);
     assert_eq!(plan.code, 2, "{plan:?}");
-    let words = plan.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(words.contains(r#"~ version = "3" -> "4""#), "{plan:?}");
-    assert!(words.contains(r#"~ status = "rolled_back" -> (known after apply)"#), "{plan:?}");
+    let message = plan.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(message.contains(r#"~ version = "3" -> "4""#), "{plan:?}");
+    assert!(message.contains(r#"~ status = "rolled_back" -> (known after apply)"#), "{plan:?}");
     // From there a good one is rolled as ever.
     stack.finishes(&["-var", "revision=5"]);
     assert_eq!(stack.revision(), Ok("5".into()));

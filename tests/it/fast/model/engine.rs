@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rolling::command::{Effect, Work};
-use rolling::control::{Control, Command};
+use rolling::control::{Command, Control};
 use rolling::event::Outcome;
 use rolling::lease::Lease;
 use rolling::ownership::Ownership;
@@ -82,8 +82,9 @@ impl Engine {
     pub fn plan(&mut self, world: &World) -> Planned {
         let control = self.control();
         let effect = control.as_ref().map(|control| self.effect(control.command));
-        let is_own =
-            |control: &Control| self.command.as_ref().is_some_and(|command| command.id == control.id);
+        let is_own = |control: &Control| {
+            self.command.as_ref().is_some_and(|command| command.id == control.id)
+        };
         self.obeyed_another |=
             effect.is_some_and(Effect::changes) && !control.as_ref().is_some_and(is_own);
         let is_back = self.record.as_ref().is_some_and(|record| record.turned_back);
@@ -112,7 +113,11 @@ impl Engine {
         }
         let acknowledged = record.acknowledge(hears);
         if record.phase != Phase::Halting(ending) || record.acknowledged != acknowledged {
-            return write(Record { phase: Phase::Halting(ending), acknowledged: acknowledged, ..record.clone() });
+            return write(Record {
+                phase: Phase::Halting(ending),
+                acknowledged: acknowledged,
+                ..record.clone()
+            });
         }
         if world.suspended && !record.borrowed.suspended.is_empty() {
             return Planned::Call(Call::Resume, None);
@@ -151,7 +156,8 @@ impl Engine {
         };
         let Some(found) = &self.record else { return begin(None) };
         let acknowledged = found.acknowledge(hears);
-        let mut moves = Record { phase: Phase::Rolling, acknowledged: acknowledged, ..found.clone() };
+        let mut moves =
+            Record { phase: Phase::Rolling, acknowledged: acknowledged, ..found.clone() };
         moves.borrowed.suspended.insert("AZRebalance".into());
         if self.back {
             return Record { turned_back: true, ..moves };
@@ -208,12 +214,14 @@ impl Engine {
         }
         let Call::Replace(..) = call else { return };
         let Some(record) = &self.record else { return world.breaks("acts before the record") };
-        let is_ended = |command: &Control| matches!(command.command, Command::Pause | Command::Abort);
+        let is_ended =
+            |command: &Control| matches!(command.command, Command::Pause | Command::Abort);
         if self.command.as_ref().is_some_and(is_ended) && !self.obeyed_another {
             world.breaks("replaces an instance for a word that ends a rollout");
         }
-        let overrides =
-            |told: &Acknowledged| told.rollout == record.id && !record.acknowledged.contains(&told.id);
+        let overrides = |told: &Acknowledged| {
+            told.rollout == record.id && !record.acknowledged.contains(&told.id)
+        };
         if world.acknowledged.iter().any(overrides) {
             world.breaks("overrides a command that was acknowledged");
         }

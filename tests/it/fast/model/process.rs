@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rolling::command::{self, Effect, Found, Next, Waiting, word_id};
-use rolling::control::{Control, Command};
+use rolling::control::{Command, Control};
 use rolling::event::Outcome;
 use rolling::lease::{Claim, Lease, WATCH, Watch, is_fresh};
 use rolling::ownership::{LATE, Ownership, Standing};
@@ -345,7 +345,9 @@ impl Process {
                     world.breaks("tells that a word was heard that nobody has said");
                 }
                 let record = Record::from_tags(&look).ok().flatten();
-                if let Some(record) = record.filter(|_| answer.as_asked && command != Command::Resume) {
+                if let Some(record) =
+                    record.filter(|_| answer.as_asked && command != Command::Resume)
+                {
                     world.acknowledged.push(Acknowledged { id, rollout: record.id });
                 }
             }
@@ -358,7 +360,9 @@ impl Process {
                 let has_begun = process.waiting.as_ref().is_some_and(Waiting::has_begun);
                 let rollout = process.waiting.as_ref().map(|it| it.control().rollout.clone());
                 let named = |lease: Lease| lease.has_begun(&rollout.unwrap_or_default(), None);
-                if !has_begun && command != Command::Resume && Lease::from_tags(&look).is_some_and(named)
+                if !has_begun
+                    && command != Command::Resume
+                    && Lease::from_tags(&look).is_some_and(named)
                 {
                     world.breaks("tells that nothing was begun of what may still begin");
                 }
