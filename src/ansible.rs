@@ -23,7 +23,7 @@ use crate::cli::{Edge, say};
 use crate::control::Command;
 use crate::document::Diagnostic;
 use crate::engine::{Caller, ControlOutcome, Rollout, Stop, UNSEEN_FOR};
-use crate::event::{Event, Outcome, RefreshStep};
+use crate::event::{Event, Outcome, InstanceRefreshStep};
 use crate::providers::Providers;
 use crate::record::{Ending, Phase};
 use crate::state;
@@ -112,7 +112,7 @@ fn place(error: &ProviderError) -> Vec<Diagnostic> {
 fn has_acted(event: &Event) -> bool {
     match event {
         Event::Acted { .. } => true,
-        Event::Refresh { step, .. } => *step != RefreshStep::Joined,
+        Event::InstanceRefresh { step, .. } => *step != InstanceRefreshStep::Joined,
         _ => false,
     }
 }

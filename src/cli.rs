@@ -34,7 +34,7 @@ use crate::clock::TokioClock;
 use crate::control::Command;
 use crate::document::{Diagnostic, Document, PROVIDER, Resource};
 use crate::engine::{Caller, Rollout, UNSEEN_FOR};
-use crate::event::RefreshReport;
+use crate::event::InstanceRefreshReport;
 use crate::providers::Providers;
 use crate::schemas;
 use crate::terraform;
@@ -312,7 +312,7 @@ fn show_status(input: &Input, prepared: &[(Resource, Rollout)]) -> String {
             "owner": rollout.lease().map(|lease| lease.owner),
             "last_sign_of_life": rollout.lease().and_then(|lease| lease.at),
             "record": rollout.record().map(crate::record::Record::tags),
-            "refresh": rollout.refresh().map(RefreshReport::from),
+            "instance_refresh": rollout.instance_refresh().map(InstanceRefreshReport::from),
             "instances": rollout.instances(),
         })
     });

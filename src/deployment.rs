@@ -121,7 +121,7 @@ pub async fn end(
                 return Ok(DeleteOutcome::Locked(report.reason.clone().unwrap_or_default()));
             }
             ControlOutcome::RanHere(report)
-                if report.refresh.as_ref().is_some_and(|it| it.goes_on) =>
+                if report.instance_refresh.as_ref().is_some_and(|it| it.goes_on) =>
             {
                 return Ok(DeleteOutcome::Locked(report.reason.clone().unwrap_or_default()));
             }

@@ -7,7 +7,7 @@ mod check;
 pub mod config;
 mod convert;
 mod diagnostic;
-mod refresh;
+mod instance_refresh;
 mod secret;
 mod unknown;
 

@@ -12,14 +12,14 @@ mod gate;
 mod hold;
 mod judge;
 mod look;
-mod refresh;
+mod instance_refresh;
 mod report;
 
 pub use command::ControlOutcome;
-pub use refresh::UnderWay;
+pub use instance_refresh::UnderWay;
 
 use rolling_provider::{
-    Action, Alarm, Clock, ErrorKind, Fleet, Observation, ProviderError, Refresh, Revision, Target,
+    Action, Alarm, Clock, ErrorKind, Fleet, Observation, ProviderError, InstanceRefresh, Revision, Target,
     Timestamp,
 };
 use tokio::sync::watch;
@@ -110,7 +110,7 @@ pub struct Rollout {
     /// What is known of plans that broke a promise.
     condemned: judge::Condemned,
     /// The fleet's latest refresh, where it rolls by itself.
-    refresh: Option<Refresh>,
+    instance_refresh: Option<InstanceRefresh>,
     /// The alarms among the gates, as they were when the target was looked up.
     alarms: Vec<Alarm>,
     ticks: u64,
@@ -161,7 +161,7 @@ impl Rollout {
             hold: Hold::new(&caller.owner, fleet.guards_record()),
             asking: Asking::default(),
             condemned: judge::Condemned::default(),
-            refresh: None,
+            instance_refresh: None,
             alarms,
             spec,
             target,

@@ -1,6 +1,6 @@
 //! What a rollout reports.
 
-use rolling_provider::{Action, InstanceId, Refresh, Revision, Timestamp};
+use rolling_provider::{Action, InstanceId, InstanceRefresh, Revision, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -94,11 +94,11 @@ pub enum Event {
         said: String,
     },
     /// What became of a refresh, where the cloud replaces the instances by itself.
-    Refresh {
+    InstanceRefresh {
         /// Its id.
         id: String,
         /// What.
-        step: RefreshStep,
+        step: InstanceRefreshStep,
     },
     /// Something that somebody should see to, although the rollout goes on.
     Warned {
@@ -134,7 +134,7 @@ pub enum Event {
 /// What becomes of a refresh by what this program does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum RefreshStep {
+pub enum InstanceRefreshStep {
     /// It was started.
     Started,
     /// It was found under way, and is followed.
@@ -165,7 +165,7 @@ pub struct Report {
     /// The refresh that it was, where the cloud replaces the instances by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(default)]
-    pub refresh: Option<RefreshReport>,
+    pub instance_refresh: Option<InstanceRefreshReport>,
     /// How many instances the fleet is meant to have.
     pub size: u32,
     /// What every instance runs at the end.
@@ -185,7 +185,7 @@ pub struct Report {
 
 /// A refresh of the cloud's own, as it was last seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct RefreshReport {
+pub struct InstanceRefreshReport {
     /// Its id.
     pub id: String,
     /// How far it is, in the cloud's spelling: `InProgress`.
@@ -200,15 +200,15 @@ pub struct RefreshReport {
     pub goes_on: bool,
 }
 
-impl From<&Refresh> for RefreshReport {
-    fn from(refresh: &Refresh) -> Self {
-        RefreshReport {
-            id: refresh.id.clone(),
-            status: refresh.status.clone(),
-            reason: refresh.rollback_reason.clone().or(refresh.reason.clone()),
-            percent: refresh.percent,
-            to: refresh.to.clone(),
-            goes_on: !refresh.state.is_over(),
+impl From<&InstanceRefresh> for InstanceRefreshReport {
+    fn from(instance_refresh: &InstanceRefresh) -> Self {
+        InstanceRefreshReport {
+            id: instance_refresh.id.clone(),
+            status: instance_refresh.status.clone(),
+            reason: instance_refresh.rollback_reason.clone().or(instance_refresh.reason.clone()),
+            percent: instance_refresh.percent,
+            to: instance_refresh.to.clone(),
+            goes_on: !instance_refresh.state.is_over(),
         }
     }
 }

@@ -20,7 +20,7 @@ mod probe;
 pub mod progress;
 pub mod providers;
 pub mod record;
-pub mod refresh;
+pub mod instance_refresh;
 pub mod schedule;
 pub mod schemas;
 pub mod spec;

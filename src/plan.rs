@@ -16,7 +16,7 @@ mod outlook;
 mod pace;
 mod paper;
 mod preview;
-mod refresh;
+mod instance_refresh;
 mod retire;
 mod roll;
 pub(crate) mod shift;

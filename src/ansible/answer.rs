@@ -77,7 +77,7 @@ pub fn ended(report: &Report) -> String {
         return what;
     }
     sentences.insert(0, what);
-    let goes_on = report.refresh.as_ref().is_some_and(|refresh| refresh.goes_on);
+    let goes_on = report.instance_refresh.as_ref().is_some_and(|instance_refresh| instance_refresh.goes_on);
     if !goes_on || report.outcome == Outcome::Locked {
         sentences.push(next(report.outcome).to_owned());
     }
@@ -158,7 +158,7 @@ mod tests {
             batches: 1,
             size: 2,
             instances: vec![instance("i-1", "v1", None), instance("i-2", "v2", Some("unhealthy"))],
-            refresh: None,
+            instance_refresh: None,
             borrowed: Vec::new(),
             overtaken: false,
             elapsed_ms: 61_000,

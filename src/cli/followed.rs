@@ -8,7 +8,7 @@ use super::{ABORTED, FAILED, ROLLED_BACK};
 use crate::engine::Rollout;
 use crate::lease::{Lease, WATCH};
 use crate::record::{Ending, Phase, Record};
-use crate::refresh;
+use crate::instance_refresh;
 
 /// What was seen of a rollout so far.
 #[derive(Default)]
@@ -28,8 +28,8 @@ const SILENT: &str = "nobody has been at work on it for as long as a lease is wa
 impl Followed {
     /// Takes in what a look shows.
     pub fn look(&mut self, rollout: &Rollout) {
-        if let Some(refresh) = rollout.refresh() {
-            let outcome = refresh::verdict(refresh);
+        if let Some(instance_refresh) = rollout.instance_refresh() {
+            let outcome = instance_refresh::verdict(instance_refresh);
             self.end = outcome.map(|outcome| (exit_code(outcome), None));
             return;
         }

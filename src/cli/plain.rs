@@ -62,7 +62,7 @@ impl Plain {
             }
             Event::BatchFinished { number } => vec![format!("batch {number} done{}", self.tally())],
             Event::Gated { gate, passed, said } => vec![text::gate(gate, *passed, said)],
-            Event::Refresh { id, step } => vec![text::refresh_step(id, *step)],
+            Event::InstanceRefresh { id, step } => vec![text::instance_refresh_step(id, *step)],
             Event::Warned { warning } => vec![format!("warning: {warning}")],
             Event::Retrying { error } => vec![format!("trying again: {error}")],
             Event::Refused { action, error } => {

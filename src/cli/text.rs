@@ -6,7 +6,7 @@ use std::time::Duration;
 use rolling_provider::{Revision, Timestamp};
 
 use crate::engine::Rollout;
-use crate::event::{InstanceReport, Outcome, RefreshReport, RefreshStep, Report};
+use crate::event::{InstanceReport, Outcome, InstanceRefreshReport, InstanceRefreshStep, Report};
 use crate::lease::WATCH;
 use crate::plan::Preview;
 use crate::record::{Ending, Phase};
@@ -30,14 +30,14 @@ pub fn plan(name: &str, preview: &Preview) -> String {
         ));
         lines.push(format!("  policy     {}, {} instances", preview.policy, preview.size));
         let pace = if preview.continuous { "pace" } else { "batches" };
-        if preview.refresh.is_empty() {
+        if preview.instance_refresh.is_empty() {
             lines.push(format!("  {pace:<10} {}", batches(preview)));
         }
-        for (index, told) in preview.refresh.iter().enumerate() {
+        for (index, told) in preview.instance_refresh.iter().enumerate() {
             let label = if index == 0 { "refresh" } else { "" };
             lines.push(format!("  {label:<10} {told}"));
         }
-        if !preview.checkpoints.is_empty() && preview.refresh.is_empty() {
+        if !preview.checkpoints.is_empty() && preview.instance_refresh.is_empty() {
             let at: Vec<String> = preview.checkpoints.iter().map(|p| format!("{p} %")).collect();
             lines.push(format!("  waits      at {}", at.join(" and ")));
         }
@@ -70,7 +70,7 @@ pub fn plan(name: &str, preview: &Preview) -> String {
 
 /// How a rollout goes about it: `batches of 3, 3, 1`.
 pub fn pace(preview: &Preview) -> String {
-    if let Some(percentages) = preview.refresh.first() {
+    if let Some(percentages) = preview.instance_refresh.first() {
         return format!("by instance refresh, {percentages}");
     }
     let message = batches(preview);
@@ -135,7 +135,7 @@ pub fn ended(report: &Report) -> (String, Vec<String>) {
     let what = match outcome {
         Outcome::Succeeded => {
             let instances = counted(report.instances.len(), "instance");
-            let how = match &report.refresh {
+            let how = match &report.instance_refresh {
                 Some(_) => "instance refresh".to_owned(),
                 None => counted(report.batches as usize, "batch"),
             };
@@ -160,8 +160,8 @@ pub fn ended(report: &Report) -> (String, Vec<String>) {
         let kept: Vec<&str> = report.kept.iter().map(|id| id.as_str()).collect();
         sentences.push(format!("Kept outside the fleet to be looked at: {}", kept.join(", ")));
     }
-    if let Some(refresh) = goes_on(report) {
-        sentences.push(format!("{}. {GOES_ON}", going_on(refresh)));
+    if let Some(instance_refresh) = goes_on(report) {
+        sentences.push(format!("{}. {GOES_ON}", going_on(instance_refresh)));
     } else if *outcome == Outcome::Locked {
         let borrowed = Some(report.borrowed.join("; ")).filter(|borrowed| !borrowed.is_empty());
         sentences.extend(borrowed.map(|it| format!("Borrowed when last looked at: {it}")));
@@ -199,22 +199,22 @@ const GOES_ON: &str = "apply follows it again, rolling abort ends it where it is
                        has it go back";
 
 /// The refresh of a rollout that goes on although nobody follows it.
-fn goes_on(report: &Report) -> Option<&RefreshReport> {
-    report.refresh.as_ref().filter(|r| r.goes_on && report.outcome != Outcome::Locked)
+fn goes_on(report: &Report) -> Option<&InstanceRefreshReport> {
+    report.instance_refresh.as_ref().filter(|r| r.goes_on && report.outcome != Outcome::Locked)
 }
 
-fn going_on(refresh: &RefreshReport) -> String {
-    let RefreshReport { id, status, percent, .. } = refresh;
+fn going_on(instance_refresh: &InstanceRefreshReport) -> String {
+    let InstanceRefreshReport { id, status, percent, .. } = instance_refresh;
     format!("instance refresh {id} goes on by itself ({status}, {percent} %)")
 }
 
 /// What became of a refresh.
-pub fn refresh_step(id: &str, step: RefreshStep) -> String {
+pub fn instance_refresh_step(id: &str, step: InstanceRefreshStep) -> String {
     match step {
-        RefreshStep::Started => format!("instance refresh {id} is started"),
-        RefreshStep::Joined => format!("instance refresh {id} is under way, and is followed"),
-        RefreshStep::Cancelled => format!("instance refresh {id} is being cancelled"),
-        RefreshStep::TurnedBack => format!("instance refresh {id} is to go back"),
+        InstanceRefreshStep::Started => format!("instance refresh {id} is started"),
+        InstanceRefreshStep::Joined => format!("instance refresh {id} is under way, and is followed"),
+        InstanceRefreshStep::Cancelled => format!("instance refresh {id} is being cancelled"),
+        InstanceRefreshStep::TurnedBack => format!("instance refresh {id} is to go back"),
     }
 }
 
@@ -233,7 +233,7 @@ pub fn report(name: &str, report: &Report) -> String {
     match report.outcome {
         Outcome::Succeeded => {
             let count = count_on(report, Some(&report.to));
-            let how = match &report.refresh {
+            let how = match &report.instance_refresh {
                 Some(_) => "by instance refresh".to_owned(),
                 None => format!("after {}", counted(report.batches as usize, "batch")),
             };
@@ -265,8 +265,8 @@ pub fn report(name: &str, report: &Report) -> String {
         let kept: Vec<&str> = report.kept.iter().map(|id| id.as_str()).collect();
         lines.push(format!("  kept       {}, outside the fleet, to be looked at", kept.join(", ")));
     }
-    if let Some(refresh) = goes_on(report) {
-        lines.push(format!("  refresh    {}", going_on(refresh)));
+    if let Some(instance_refresh) = goes_on(report) {
+        lines.push(format!("  refresh    {}", going_on(instance_refresh)));
         lines.push(format!("  next       {GOES_ON}"));
         return lines.join("\n");
     }
@@ -348,8 +348,8 @@ pub fn status(name: &str, rollout: &Rollout) -> String {
     )];
     lines.push(format!("  fleet      {}", fleet(&instances)));
     lines.extend(troubled(&instances));
-    if let Some(refresh) = rollout.refresh().map(RefreshReport::from) {
-        let RefreshReport { id, status, percent, reason, to, goes_on } = refresh;
+    if let Some(instance_refresh) = rollout.instance_refresh().map(InstanceRefreshReport::from) {
+        let InstanceRefreshReport { id, status, percent, reason, to, goes_on } = instance_refresh;
         let to = to.map_or(String::new(), |to| format!(" to {to}"));
         lines.push(format!("  refresh    {id}{to}: {status}, {percent} %"));
         lines.extend(reason.map(|reason| format!("  why        {reason}")));
@@ -358,7 +358,7 @@ pub fn status(name: &str, rollout: &Rollout) -> String {
         }
     }
     match rollout.record() {
-        None if rollout.refresh().is_some() => {}
+        None if rollout.instance_refresh().is_some() => {}
         None if rollout.lease().is_none() => lines.push("  rollout    none".into()),
         None => {
             lines.push("  rollout    about to begin: nothing is recorded yet".into());

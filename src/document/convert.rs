@@ -43,7 +43,7 @@ pub fn deployment(
     let pacing = pacing(&config, pointer, &mut found);
     let checkpoints = checkpoints(&config, pointer, &mut found);
     let gates = gates(&config, pointer, &mut found);
-    super::refresh::check(&config, pointer, &mut found);
+    super::instance_refresh::check(&config, pointer, &mut found);
     let poll_interval = get(&config.poll_interval, 10);
     if !POLL_INTERVALS.contains(&poll_interval) {
         let place = format!("{pointer}/poll_interval");

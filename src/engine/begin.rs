@@ -9,7 +9,7 @@ use super::look::patiently;
 use crate::control::Command;
 use crate::plan;
 use crate::record::{Ending, Phase, ways};
-use crate::refresh::{self, Next};
+use crate::instance_refresh::{self, Next};
 use crate::spec::{OnFailure, Window};
 
 impl Rollout {
@@ -94,12 +94,12 @@ impl Rollout {
 
     /// What stands in the way of a refresh.
     fn refuse_refresh(&self) -> Result<(), ProviderError> {
-        refresh::preferences(&self.spec, self.size())?;
+        instance_refresh::preferences(&self.spec, self.size())?;
         let refuse = |attribute: &str, message: String, remedy: &str| {
             let error = ProviderError::invalid("check the group", attribute, message);
             Err(error.with_remedy(remedy))
         };
-        let mut old = refresh::old(&self.spec, &self.target, &self.look);
+        let mut old = instance_refresh::old(&self.spec, &self.target, &self.look);
         if let Some((id, _)) = old.find(|(_, instance)| instance.ignored) {
             let message =
                 format!("{id} is tagged rolling:ignore, which an instance refresh does not");

@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use rolling_provider::{Effect, ProviderError, Refresh, RefreshState};
+use rolling_provider::{Effect, ProviderError, InstanceRefresh, InstanceRefreshState};
 use tokio::sync::watch;
 
 use super::act::with_remedy;
 use super::look::patiently;
-use super::refresh::{foreign, latest, refresher};
+use super::instance_refresh::{foreign, latest, instance_refreshes};
 use super::report::{Emitter, Shown};
 use super::{NOTHING_DONE, PATIENCE, Rollout, Stop};
 use crate::control::Command;
-use crate::event::{Event, Outcome, RefreshStep};
+use crate::event::{Event, Outcome, InstanceRefreshStep};
 use crate::plan::{Wait, WaitKind};
 use crate::progress::Halt;
-use crate::refresh::{self, Next};
+use crate::instance_refresh::{self, Next};
 use crate::schedule::Schedule;
 
 /// Reads lag: for so long after a refresh is over its last instances may still show.
@@ -42,13 +42,13 @@ impl Rollout {
                 let message = |left| format!("there is nothing to replace for {to}, and {left}");
                 return self.conclude_served(message, Shown::default(), stop, emit).await;
             }
-            Next::Foreign(refresh) => {
-                let reason = foreign(refresh);
+            Next::Foreign(instance_refresh) => {
+                let reason = foreign(instance_refresh);
                 return self.leave_alone(reason);
             }
-            Next::Join(refresh) => {
-                let id = refresh.id.clone();
-                self.tell(&id, RefreshStep::Joined, emit);
+            Next::Join(instance_refresh) => {
+                let id = instance_refresh.id.clone();
+                self.tell(&id, InstanceRefreshStep::Joined, emit);
                 id
             }
             Next::Start => match self.start_refresh(stop, emit).await {
@@ -73,7 +73,7 @@ impl Rollout {
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
     ) -> Result<(), ProviderError> {
-        self.refresh = self.ask_patiently(stop, emit, |fleet| latest(fleet, None)).await?;
+        self.instance_refresh = self.ask_patiently(stop, emit, |fleet| latest(fleet, None)).await?;
         let look = self.look_patiently(stop, emit).await?;
         self.take_up_refresh(look);
         Ok(())
@@ -90,10 +90,10 @@ impl Rollout {
     ) -> bool {
         let ask = |fleet| latest(fleet, Some(id.to_owned()));
         let found = self.ask_patiently(stop, emit, ask).await.ok().flatten();
-        let state = found.map(|refresh| refresh.state);
+        let state = found.map(|instance_refresh| instance_refresh.state);
         match command {
-            Command::Abort => state == Some(RefreshState::Cancelling),
-            _ => state == Some(RefreshState::RollingBack),
+            Command::Abort => state == Some(InstanceRefreshState::Cancelling),
+            _ => state == Some(InstanceRefreshState::RollingBack),
         }
     }
 
@@ -116,8 +116,8 @@ impl Rollout {
             }
             let error = match self.ask_to_start().await {
                 Ok(id) => {
-                    self.tell(&id, RefreshStep::Started, emit);
-                    self.refresh = Some(Refresh::started(id.clone(), self.wanted.clone()));
+                    self.tell(&id, InstanceRefreshStep::Started, emit);
+                    self.instance_refresh = Some(InstanceRefresh::started(id.clone(), self.wanted.clone()));
                     return Ok(id);
                 }
                 Err(error) => error,
@@ -125,19 +125,19 @@ impl Rollout {
             doubtful |= error.effect == Effect::Unknown;
             // The answer may be lost, or somebody may have been faster.
             match self.ask_patiently(stop, emit, |fleet| latest(fleet, None)).await {
-                Ok(latest) => self.refresh = latest,
+                Ok(latest) => self.instance_refresh = latest,
                 Err(error) => return Err(self.fail(format!("cannot see the group: {error}"))),
             }
             match self.next() {
-                Next::Join(refresh) => {
-                    let id = refresh.id.clone();
+                Next::Join(instance_refresh) => {
+                    let id = instance_refresh.id.clone();
                     let is_ours = error.effect == Effect::Unknown;
-                    let step = if is_ours { RefreshStep::Started } else { RefreshStep::Joined };
+                    let step = if is_ours { InstanceRefreshStep::Started } else { InstanceRefreshStep::Joined };
                     self.tell(&id, step, emit);
                     return Ok(id);
                 }
-                Next::Foreign(refresh) => {
-                    let reason = foreign(refresh);
+                Next::Foreign(instance_refresh) => {
+                    let reason = foreign(instance_refresh);
                     return Err(self.leave_alone(reason));
                 }
                 Next::Nothing | Next::Start => {}
@@ -153,8 +153,8 @@ impl Rollout {
     }
 
     async fn ask_to_start(&self) -> Result<String, ProviderError> {
-        let told = refresh::preferences(&self.spec, self.size())?;
-        refresher(&*self.fleet)?.start(&self.wanted, &told).await
+        let told = instance_refresh::preferences(&self.spec, self.size())?;
+        instance_refreshes(&*self.fleet)?.start(&self.wanted, &told).await
     }
 
     /// Has the cloud do what `command` says, unless that is what it is at.
@@ -164,16 +164,16 @@ impl Rollout {
         id: &str,
         emit: &mut Emitter<'_>,
     ) -> Result<(), ProviderError> {
-        let state = self.refresh.as_ref().map(|refresh| refresh.state);
-        let refresher = refresher(&*self.fleet)?;
+        let state = self.instance_refresh.as_ref().map(|instance_refresh| instance_refresh.state);
+        let instance_refreshes = instance_refreshes(&*self.fleet)?;
         let step = match command {
-            Command::Abort if state != Some(RefreshState::Cancelling) => {
-                patiently(&*self.clock, self.caller.jitter, || refresher.cancel()).await?;
-                RefreshStep::Cancelled
+            Command::Abort if state != Some(InstanceRefreshState::Cancelling) => {
+                patiently(&*self.clock, self.caller.jitter, || instance_refreshes.cancel()).await?;
+                InstanceRefreshStep::Cancelled
             }
-            Command::Rollback if state != Some(RefreshState::RollingBack) => {
-                patiently(&*self.clock, self.caller.jitter, || refresher.roll_back()).await?;
-                RefreshStep::TurnedBack
+            Command::Rollback if state != Some(InstanceRefreshState::RollingBack) => {
+                patiently(&*self.clock, self.caller.jitter, || instance_refreshes.roll_back()).await?;
+                InstanceRefreshStep::TurnedBack
             }
             _ => return Ok(()),
         };
@@ -189,7 +189,7 @@ impl Rollout {
         emit: &mut Emitter<'_>,
     ) -> Outcome {
         let mut polls = Schedule::polling(self.spec.poll_interval, self.caller.jitter);
-        let patience = refresh::patience(&self.spec, &self.target);
+        let patience = instance_refresh::patience(&self.spec, &self.target);
         let mut shown = Shown::default();
         let begin = self.clock.now();
         let mut moved = begin;
@@ -214,19 +214,19 @@ impl Rollout {
                 }
             };
             let now = self.clock.now();
-            let changed = fleet_changed || self.refresh.as_ref() != Some(&found);
-            self.refresh = Some(found.clone());
+            let changed = fleet_changed || self.instance_refresh.as_ref() != Some(&found);
+            self.instance_refresh = Some(found.clone());
             if changed {
                 moved = now;
                 polls.start_over();
             }
-            unhealthy = refresh::unhealthy(&self.target, &self.look).or(unhealthy);
+            unhealthy = instance_refresh::unhealthy(&self.target, &self.look).or(unhealthy);
             shown.counts(&self.input(now), emit);
-            if found.state == RefreshState::RollingBack && !goes_back {
+            if found.state == InstanceRefreshState::RollingBack && !goes_back {
                 goes_back = true;
                 self.tell_of_turning_back(&found, unhealthy.as_deref(), emit).await;
             }
-            if let Some(outcome) = refresh::verdict(&found) {
+            if let Some(outcome) = instance_refresh::verdict(&found) {
                 let why = unhealthy.as_deref();
                 return self.conclude(outcome, &found, why, shown, stop, emit).await;
             }
@@ -234,12 +234,12 @@ impl Rollout {
                 let reason = format!(
                     "instance refresh {id} has not got any further for {} ({}), and still runs",
                     humantime::format_duration(patience),
-                    refresh::told(&found)
+                    instance_refresh::told(&found)
                 );
                 return self.fail(reason);
             }
-            let (kind, instances) = (WaitKind::Refresh, Vec::new());
-            let (detail, deadline) = (Some(refresh::told(&found)), moved + patience);
+            let (kind, instances) = (WaitKind::InstanceRefresh, Vec::new());
+            let (detail, deadline) = (Some(instance_refresh::told(&found)), moved + patience);
             shown.wait_for(vec![Wait { kind, instances, detail, deadline }], now, emit);
             self.pause(polls.pause(), stop).await;
         }
@@ -251,7 +251,7 @@ impl Rollout {
         id: &str,
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
-    ) -> Result<Option<(Refresh, bool)>, ProviderError> {
+    ) -> Result<Option<(InstanceRefresh, bool)>, ProviderError> {
         let ask = |fleet| latest(fleet, Some(id.to_owned()));
         let Some(found) = self.ask_patiently(stop, emit, ask).await? else { return Ok(None) };
         let changed = self.observe_patiently(stop, emit).await?;
@@ -260,7 +260,7 @@ impl Rollout {
 
     async fn tell_of_turning_back(
         &mut self,
-        found: &Refresh,
+        found: &InstanceRefresh,
         unhealthy: Option<&str>,
         emit: &mut Emitter<'_>,
     ) {
@@ -276,7 +276,7 @@ impl Rollout {
     async fn conclude(
         &mut self,
         outcome: Outcome,
-        found: &Refresh,
+        found: &InstanceRefresh,
         unhealthy: Option<&str>,
         shown: Shown,
         stop: &mut watch::Receiver<Stop>,
@@ -329,7 +329,7 @@ impl Rollout {
             let (left, deadline) = match self.not_rolled().filter(|_| rolled) {
                 Some(left) => (left, begin + SETTLES_WITHIN),
                 None => {
-                    let idle = refresh::idle(&self.spec, &self.target, &self.look)?;
+                    let idle = instance_refresh::idle(&self.spec, &self.target, &self.look)?;
                     let launched_at = idle.launched_at.unwrap_or(begin);
                     let deadline = launched_at + self.spec.health.healthy_timeout;
                     let deadline = deadline.max(begin + SETTLES_WITHIN);
@@ -354,10 +354,10 @@ impl Rollout {
 
     /// What a refresh to the revision has not done, if anything.
     fn not_rolled(&self) -> Option<String> {
-        if refresh::is_done(&self.spec, &self.target, &self.look) {
+        if instance_refresh::is_done(&self.spec, &self.target, &self.look) {
             return None;
         }
-        let old = refresh::old(&self.spec, &self.target, &self.look).next();
+        let old = instance_refresh::old(&self.spec, &self.target, &self.look).next();
         Some(match old {
             Some((id, instance)) => {
                 let runs = instance.revision.as_ref().map_or("something else", |r| r.as_str());
@@ -368,7 +368,7 @@ impl Rollout {
     }
 
     /// Why it came to no good end, with what the group itself says.
-    async fn explain_refresh(&mut self, found: &Refresh, unhealthy: Option<&str>) -> String {
+    async fn explain_refresh(&mut self, found: &InstanceRefresh, unhealthy: Option<&str>) -> String {
         let activities = match self.fleet.activities(found.started).await {
             Ok(activities) => activities,
             Err(error) => {
@@ -377,11 +377,11 @@ impl Rollout {
                 Vec::new()
             }
         };
-        refresh::cause(found, unhealthy, &activities)
+        instance_refresh::cause(found, unhealthy, &activities)
     }
 
-    fn tell(&self, id: &str, step: RefreshStep, emit: &mut Emitter<'_>) {
-        emit.send(self.clock.now(), Event::Refresh { id: id.to_owned(), step });
+    fn tell(&self, id: &str, step: InstanceRefreshStep, emit: &mut Emitter<'_>) {
+        emit.send(self.clock.now(), Event::InstanceRefresh { id: id.to_owned(), step });
     }
 
     fn fail(&mut self, reason: String) -> Outcome {

@@ -128,7 +128,7 @@ impl Rollout {
             completed,
             kept: progress.kept.iter().cloned().collect(),
             batches: progress.batch - open,
-            refresh: self.refresh().map(Into::into),
+            instance_refresh: self.instance_refresh().map(Into::into),
             size: self.size(),
             instances: self.instances(),
             // Of a rollout that was never ours, whoever is at work tells.

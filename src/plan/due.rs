@@ -75,7 +75,7 @@ fn likely(input: &Input<'_>, wait: &Wait) -> Vec<Timestamp> {
         | WaitKind::Gate
         | WaitKind::Bake
         | WaitKind::Evaluation
-        | WaitKind::Refresh
+        | WaitKind::InstanceRefresh
         | WaitKind::Lease => Vec::new(),
     }
 }

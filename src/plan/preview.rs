@@ -39,7 +39,7 @@ pub struct Preview {
     /// are no batches then.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
-    pub refresh: Vec<String>,
+    pub instance_refresh: Vec<String>,
     /// Batches in order; in continuous pacing only what is launched beforehand and who goes first.
     pub batches: Vec<BatchPreview>,
     /// Percentages at which the rollout waits.
@@ -67,7 +67,7 @@ impl Preview {
     /// How many instances are replaced; `None` where the cloud says by itself which.
     pub fn replaced(&self) -> Option<usize> {
         let sum = self.batches.iter().map(|batch| batch.replaces.len()).sum();
-        self.refresh.is_empty().then_some(sum)
+        self.instance_refresh.is_empty().then_some(sum)
     }
 }
 
@@ -93,7 +93,7 @@ pub struct Borrowing {
 pub fn preview(input: &Input<'_>) -> Preview {
     let Input { spec, target, look, .. } = *input;
     if matches!(spec.engine, Engine::InstanceRefresh { .. }) {
-        return super::refresh::preview(input);
+        return super::instance_refresh::preview(input);
     }
     let view = View::new(input);
     let changes = !is_converged(input);
@@ -123,7 +123,7 @@ pub fn preview(input: &Input<'_>) -> Preview {
         size: view.window.size,
         policy: spec.policy.name(),
         continuous: spec.pacing == Pacing::Continuous,
-        refresh: Vec::new(),
+        instance_refresh: Vec::new(),
         checkpoints: spec.checkpoints.iter().map(|checkpoint| checkpoint.percentage).collect(),
         requests: requests(input),
         gates: spec.gates.phrases(),

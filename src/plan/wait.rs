@@ -52,7 +52,7 @@ pub enum WaitKind {
     /// All requests have moved, and the old instances are kept for a while.
     Kept,
     /// The cloud replaces the instances by itself.
-    Refresh,
+    InstanceRefresh,
     /// A sign of life of another engine.
     Lease,
 }
@@ -79,7 +79,7 @@ impl fmt::Display for Wait {
             WaitKind::Bake => write!(f, "the bake time to pass")?,
             WaitKind::Evaluation => write!(f, "the evaluation time to pass")?,
             WaitKind::Kept => write!(f, "the old instances' time to pass")?,
-            WaitKind::Refresh => write!(f, "the instance refresh to end")?,
+            WaitKind::InstanceRefresh => write!(f, "the instance refresh to end")?,
             WaitKind::Lease => write!(f, "a sign of life of another engine")?,
         }
         match &self.detail {

@@ -430,7 +430,7 @@ impl Plugin {
         self.end(self.begin(Some(prior), None, &Value::Null))
     }
 
-    pub fn refresh(&self, prior: &p::DynamicValue) -> Applied {
+    pub fn read(&self, prior: &p::DynamicValue) -> Applied {
         // Terraform keeps states as JSON, and asks for their upgrade each time.
         let (saved, _) = read(Some(prior));
         let raw_state = Some(p::RawState { json: saved.to_string().into_bytes() });

@@ -16,7 +16,7 @@ pub mod object;
 pub mod plugin;
 pub mod policy;
 pub mod promises;
-pub mod refresh;
+pub mod instance_refresh;
 pub mod refusals;
 pub mod scale;
 pub mod sizes;

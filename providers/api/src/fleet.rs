@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
-    Action, Clock, InstanceId, Observation, ProviderError, Refresher, Revision, Target, Timestamp,
+    Action, Clock, InstanceId, Observation, ProviderError, InstanceRefreshes, Revision, Target, Timestamp,
 };
 
 /// One target of one deployment.
@@ -80,7 +80,7 @@ pub trait Fleet: Send + Sync {
     async fn act(&self, action: &Action) -> Result<Done, ProviderError>;
 
     /// The fleet as one that rolls by itself, where it is meant to and can.
-    fn refresher(&self) -> Option<&dyn Refresher> {
+    fn instance_refreshes(&self) -> Option<&dyn InstanceRefreshes> {
         None
     }
 

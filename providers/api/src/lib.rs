@@ -10,7 +10,7 @@ mod error;
 mod fleet;
 mod ids;
 mod observation;
-mod refresh;
+mod instance_refresh;
 mod target;
 
 pub use action::{Action, Tags};
@@ -21,5 +21,5 @@ pub use ids::{InstanceId, Revision, TargetGroupId};
 pub use observation::{
     Capacity, Instance, Lifecycle, Observation, TargetHealth, TargetState, Update, UpdateState,
 };
-pub use refresh::{Refresh, RefreshPreferences, RefreshState, Refresher, SetAside};
+pub use instance_refresh::{InstanceRefresh, InstanceRefreshPreferences, InstanceRefreshState, InstanceRefreshes, SetAside};
 pub use target::{ScheduledAction, Target, TargetGroup};

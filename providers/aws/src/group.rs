@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use aws_sdk_autoscaling::types::MixedInstancesPolicy;
 use rolling_provider::{
     Action, Activity, Alarm, Clock, Done, Examination, Fleet, InstanceId, Observation,
-    ProviderError, Refresher, Revision, ScheduledAction, Target, TargetGroup, Timestamp,
+    ProviderError, InstanceRefreshes, Revision, ScheduledAction, Target, TargetGroup, Timestamp,
 };
 use tokio::sync::OnceCell;
 
@@ -173,8 +173,8 @@ impl Fleet for AutoScalingGroupFleet {
         self.perform(action).await
     }
 
-    fn refresher(&self) -> Option<&dyn Refresher> {
-        self.group.refreshes.then_some(self as &dyn Refresher)
+    fn instance_refreshes(&self) -> Option<&dyn InstanceRefreshes> {
+        self.group.refreshes.then_some(self as &dyn InstanceRefreshes)
     }
 
     fn clock(&self) -> Arc<dyn Clock> {

@@ -18,7 +18,7 @@ mod lately;
 mod mixed;
 mod object;
 mod observe;
-mod refresh;
+mod instance_refresh;
 mod refuse;
 mod resolve;
 mod session;

@@ -51,9 +51,9 @@ impl AutoScalingGroupFleet {
             None => self.refreshes().await?,
         };
         let Some(refreshes) = refreshes else { return Ok(()) };
-        let running = refreshes.iter().find(|refresh| {
+        let running = refreshes.iter().find(|instance_refresh| {
             !matches!(
-                refresh.status(),
+                instance_refresh.status(),
                 None | Some(
                     InstanceRefreshStatus::Successful
                         | InstanceRefreshStatus::Failed
@@ -63,8 +63,8 @@ impl AutoScalingGroupFleet {
                 )
             )
         });
-        let Some(refresh) = running else { return Ok(()) };
-        let id = refresh.instance_refresh_id().unwrap_or_default();
+        let Some(instance_refresh) = running else { return Ok(()) };
+        let id = instance_refresh.instance_refresh_id().unwrap_or_default();
         let what = format!("has an instance refresh running ({id})");
         let remedy = "wait for it to end, or cancel it with CancelInstanceRefresh";
         self.refuse_for(Some((what, remedy.to_owned()))).map_err(ProviderError::as_conflict)

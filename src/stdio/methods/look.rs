@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use rolling_provider::{ErrorKind, Refresh, Tags};
+use rolling_provider::{ErrorKind, InstanceRefresh, Tags};
 use serde_json::Value;
 
 use super::super::messages as m;
@@ -118,21 +118,21 @@ impl Session {
 pub(super) fn view(rollout: &Rollout) -> Option<m::RecordView> {
     let owner = rollout.lease().map(|lease| lease.owner);
     let of_record = rollout.record().map(|record| view_of(record, owner));
-    of_record.or_else(|| rollout.refresh().map(|refresh| view_of_refresh(rollout, refresh)))
+    of_record.or_else(|| rollout.instance_refresh().map(|instance_refresh| view_of_refresh(rollout, instance_refresh)))
 }
 
 /// A refresh of the cloud's own, which needs no record.
-fn view_of_refresh(rollout: &Rollout, refresh: &Refresh) -> m::RecordView {
+fn view_of_refresh(rollout: &Rollout, instance_refresh: &InstanceRefresh) -> m::RecordView {
     m::RecordView {
-        rollout: refresh.id.clone(),
-        status: crate::refresh::status(refresh).into(),
-        reason: refresh.rollback_reason.clone().or(refresh.reason.clone()),
-        to: refresh.to.as_ref().map_or(String::new(), ToString::to_string),
+        rollout: instance_refresh.id.clone(),
+        status: crate::instance_refresh::status(instance_refresh).into(),
+        reason: instance_refresh.rollback_reason.clone().or(instance_refresh.reason.clone()),
+        to: instance_refresh.to.as_ref().map_or(String::new(), ToString::to_string),
         completed_revision: rollout.completed().map(|revision| revision.to_string()),
-        started: refresh.started.0,
+        started: instance_refresh.started.0,
         size: rollout.size(),
         failures: 0,
-        owner: (!refresh.state.is_over()).then(|| "EC2 Auto Scaling".into()),
+        owner: (!instance_refresh.state.is_over()).then(|| "EC2 Auto Scaling".into()),
         tags: Tags::new(),
     }
 }

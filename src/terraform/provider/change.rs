@@ -324,7 +324,7 @@ fn timed_out(mut report: Report, operation: &str, limit: &Value) -> Report {
 /// Why a rollout did not succeed, what is left, and what to do.
 fn explain(report: &Report, folder: Option<&Path>) -> p::Diagnostic {
     let (what, mut sentences) = text::ended(report);
-    let goes_on = report.refresh.as_ref().is_some_and(|refresh| refresh.goes_on);
+    let goes_on = report.instance_refresh.as_ref().is_some_and(|instance_refresh| instance_refresh.goes_on);
     sentences.push(match (report.outcome, folder) {
         (Outcome::Aborted | Outcome::Failed, _) if goes_on => "Apply again to follow it".into(),
         (Outcome::Succeeded, _) => String::new(),

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rolling::engine::{Rollout, Stop};
-use rolling::event::{Event, Outcome, RefreshStep, Report};
+use rolling::event::{Event, Outcome, InstanceRefreshStep, Report};
 use rolling::plan::WaitKind;
 use rolling::spec::{Engine, RollingDeployment};
 use rolling_provider::{
     Action, Activity, Alarm, Clock, Done, Effect, ErrorKind, Fleet, Instance, Lifecycle,
-    Observation, ProviderError, Refresh, RefreshPreferences, RefreshState, Refresher, Revision,
+    Observation, ProviderError, InstanceRefresh, InstanceRefreshPreferences, InstanceRefreshState, InstanceRefreshes, Revision,
     Target, TargetState, Timestamp,
 };
 use rolling_simulator::Simulator;
@@ -23,7 +23,7 @@ use crate::world::{caller, fleet, seconds, simulate, spec, thirty_percent};
 /// A simulated fleet whose refresh is told, state by state, by a script; its last entry stays.
 struct Scripted {
     simulator: Arc<Simulator>,
-    script: Mutex<VecDeque<Result<RefreshState, ProviderError>>>,
+    script: Mutex<VecDeque<Result<InstanceRefreshState, ProviderError>>>,
     starts: Mutex<VecDeque<Result<(), ProviderError>>>,
     started: Mutex<u32>,
     /// Whether the group launches the new revision and has replaced everybody.
@@ -33,7 +33,7 @@ struct Scripted {
     done_at: Mutex<Option<Timestamp>>,
 }
 
-fn scripted(states: &[RefreshState]) -> Scripted {
+fn scripted(states: &[InstanceRefreshState]) -> Scripted {
     Scripted {
         simulator: simulate(fleet()),
         script: Mutex::new(states.iter().map(|state| Ok(*state)).collect()),
@@ -50,16 +50,16 @@ fn error(kind: ErrorKind, effect: Effect) -> ProviderError {
 }
 
 #[async_trait]
-impl Refresher for Scripted {
-    async fn refresh(&self, _: Option<&str>) -> Result<Option<Refresh>, ProviderError> {
+impl InstanceRefreshes for Scripted {
+    async fn instance_refresh(&self, _: Option<&str>) -> Result<Option<InstanceRefresh>, ProviderError> {
         if *self.started.lock().expect("a count") == 0 {
             return Ok(None);
         }
         let mut script = self.script.lock().expect("a script");
         let next = if script.len() > 1 { script.pop_front() } else { script.front().cloned() };
         let state = next.expect("an entry")?;
-        *self.done.lock().expect("it") |= state == RefreshState::Succeeded;
-        Ok(Some(Refresh {
+        *self.done.lock().expect("it") |= state == InstanceRefreshState::Succeeded;
+        Ok(Some(InstanceRefresh {
             id: "r-1".into(),
             state,
             status: format!("{state:?}"),
@@ -74,7 +74,7 @@ impl Refresher for Scripted {
     async fn start(
         &self,
         to: &Revision,
-        told: &RefreshPreferences,
+        told: &InstanceRefreshPreferences,
     ) -> Result<String, ProviderError> {
         assert_eq!((to, told.min_healthy), (&Revision::new("v2"), 70));
         let next = self.starts.lock().expect("a script").pop_front().unwrap_or(Ok(()));
@@ -126,7 +126,7 @@ impl Fleet for Scripted {
         panic!("nothing but the refresh is ours to do: {action}");
     }
 
-    fn refresher(&self) -> Option<&dyn Refresher> {
+    fn instance_refreshes(&self) -> Option<&dyn InstanceRefreshes> {
         Some(self)
     }
 
@@ -151,14 +151,14 @@ async fn follow(scripted: Scripted) -> (Vec<Event>, Report, u32) {
 
 #[tokio::test]
 async fn one_that_gets_nowhere_is_followed_to_a_deadline_that_every_wait_has_told() {
-    let (events, report, _) = follow(scripted(&[RefreshState::Rolling])).await;
+    let (events, report, _) = follow(scripted(&[InstanceRefreshState::Rolling])).await;
     assert_eq!(report.outcome, Outcome::Failed);
     let why = report.reason.expect("a reason");
     assert!(
         why.contains("has not got any further for 1h 15m") && why.ends_with("still runs"),
         "{why}"
     );
-    assert!(report.refresh.expect("a refresh").goes_on);
+    assert!(report.instance_refresh.expect("a refresh").goes_on);
     let waits: Vec<Timestamp> = events
         .iter()
         .filter_map(|event| match event {
@@ -166,7 +166,7 @@ async fn one_that_gets_nowhere_is_followed_to_a_deadline_that_every_wait_has_tol
             _ => None,
         })
         .map(|wait| {
-            assert_eq!(wait.kind, WaitKind::Refresh);
+            assert_eq!(wait.kind, WaitKind::InstanceRefresh);
             wait.deadline
         })
         .collect();
@@ -180,15 +180,15 @@ async fn one_that_gets_nowhere_is_followed_to_a_deadline_that_every_wait_has_tol
 
 #[tokio::test]
 async fn one_that_says_it_is_done_is_believed_when_the_fleet_shows_it() {
-    let states = [RefreshState::Pending, RefreshState::Rolling, RefreshState::Succeeded];
+    let states = [InstanceRefreshState::Pending, InstanceRefreshState::Rolling, InstanceRefreshState::Succeeded];
     let (events, report, started) = follow(scripted(&states)).await;
     assert_eq!((report.outcome, started), (Outcome::Succeeded, 1));
     assert_eq!(report.completed, Some("v2".into()));
     let steps = events.iter().filter_map(|event| match event {
-        Event::Refresh { step, .. } => Some(*step),
+        Event::InstanceRefresh { step, .. } => Some(*step),
         _ => None,
     });
-    assert_eq!(steps.collect::<Vec<_>>(), [RefreshStep::Started]);
+    assert_eq!(steps.collect::<Vec<_>>(), [InstanceRefreshStep::Started]);
     assert!(matches!(events.first(), Some(Event::Started { .. })));
     assert!(matches!(events.last(), Some(Event::Finished { .. })));
 }
@@ -210,7 +210,7 @@ async fn one_that_says_it_is_done_is_not_believed_before_everybody_who_counts_se
             (it.ignored, it.healthy) = (true, false);
         },
     ];
-    let states = [RefreshState::Rolling, RefreshState::Succeeded];
+    let states = [InstanceRefreshState::Rolling, InstanceRefreshState::Succeeded];
     let for_good = seconds(1_000_000);
     for (change, meanwhile, outcome) in ways
         .iter()
@@ -235,23 +235,23 @@ async fn one_that_says_it_is_done_is_not_believed_before_everybody_who_counts_se
 #[tokio::test]
 async fn one_that_ends_otherwise_ends_the_rollout_as_it_ended() {
     for (state, outcome) in [
-        (RefreshState::Failed, Outcome::Failed),
-        (RefreshState::Cancelled, Outcome::Aborted),
-        (RefreshState::RolledBack, Outcome::RolledBack),
-        (RefreshState::RollbackFailed, Outcome::Failed),
+        (InstanceRefreshState::Failed, Outcome::Failed),
+        (InstanceRefreshState::Cancelled, Outcome::Aborted),
+        (InstanceRefreshState::RolledBack, Outcome::RolledBack),
+        (InstanceRefreshState::RollbackFailed, Outcome::Failed),
     ] {
-        let (_, report, _) = follow(scripted(&[RefreshState::Rolling, state])).await;
+        let (_, report, _) = follow(scripted(&[InstanceRefreshState::Rolling, state])).await;
         assert_eq!(report.outcome, outcome);
         let why = report.reason.expect("a reason");
         assert!(why.starts_with(&format!("instance refresh r-1 is {state:?}")), "{why}");
-        assert!(!report.refresh.expect("a refresh").goes_on);
+        assert!(!report.instance_refresh.expect("a refresh").goes_on);
         assert_eq!(report.completed, Some("v1".into()), "that is what runs");
     }
 }
 
 #[tokio::test]
 async fn a_start_of_unknown_effect_is_looked_after_and_a_refused_one_is_told() {
-    let lost = scripted(&[RefreshState::Rolling, RefreshState::Succeeded]);
+    let lost = scripted(&[InstanceRefreshState::Rolling, InstanceRefreshState::Succeeded]);
     lost.starts.lock().expect("a script").extend([
         Err(error(ErrorKind::Throttled, Effect::NotApplied)),
         Err(error(ErrorKind::Transient, Effect::Unknown)),
@@ -260,7 +260,7 @@ async fn a_start_of_unknown_effect_is_looked_after_and_a_refused_one_is_told() {
     assert_eq!((report.outcome, started), (Outcome::Succeeded, 1));
     assert!(events.iter().any(|event| matches!(event, Event::Retrying { .. })));
 
-    let refused = scripted(&[RefreshState::Rolling]);
+    let refused = scripted(&[InstanceRefreshState::Rolling]);
     refused
         .starts
         .lock()
@@ -275,13 +275,13 @@ async fn a_start_of_unknown_effect_is_looked_after_and_a_refused_one_is_told() {
 
 #[tokio::test]
 async fn one_that_cannot_be_seen_any_more_is_told_to_go_on() {
-    let blind = scripted(&[RefreshState::Rolling]);
+    let blind = scripted(&[InstanceRefreshState::Rolling]);
     let cut = Err(error(ErrorKind::Transient, Effect::NotApplied));
     blind.script.lock().expect("a script").push_back(cut);
     let (events, report, _) = follow(blind).await;
     assert_eq!(report.outcome, Outcome::Failed);
     let why = report.reason.expect("a reason");
     assert!(why.starts_with("cannot see instance refresh r-1 any more"), "{why}");
-    assert!(report.refresh.expect("a refresh").goes_on);
+    assert!(report.instance_refresh.expect("a refresh").goes_on);
     assert!(events.iter().any(|event| matches!(event, Event::Retrying { .. })));
 }

@@ -60,7 +60,7 @@ fn the_planner_knows_neither_io_nor_time() {
     let mut planner = sources(&root().join("src/plan"));
     planner.extend(sources(&root().join("src/progress")));
     planner.extend(sources(&root().join("src/record")));
-    planner.extend(sources(&root().join("src/refresh")));
+    planner.extend(sources(&root().join("src/instance_refresh")));
     for file in [
         "src/plan.rs",
         "src/progress.rs",
@@ -70,7 +70,7 @@ fn the_planner_knows_neither_io_nor_time() {
         "src/ownership.rs",
         "src/command.rs",
         "src/control.rs",
-        "src/refresh.rs",
+        "src/instance_refresh.rs",
     ] {
         let text = std::fs::read_to_string(root().join(file)).expect("a source file");
         planner.push((file.into(), text));

@@ -34,7 +34,7 @@ fn paused(plugin: &Plugin) -> (p::DynamicValue, Value) {
     assert!(applied.found[0].summary.contains("is paused"), "{applied:?}");
     assert_eq!(applied.value["status"], "paused");
     let state = applied.state.expect("a state");
-    assert_eq!(plugin.refresh(&state).state, Some(state.clone()), "a pause is no drift");
+    assert_eq!(plugin.read(&state).state, Some(state.clone()), "a pause is no drift");
     (state, four)
 }
 
@@ -64,7 +64,7 @@ fn a_pause_that_is_ended_outside_is_no_pause_any_more() {
         let (state, four) = paused(&plugin);
         let ran = outside(folder.path(), command, &four);
         assert!([0, 3].contains(&ran.code), "{ran:?}");
-        let now = plugin.refresh(&state);
+        let now = plugin.read(&state);
         assert_eq!(now.found, []);
         assert_eq!(now.value["status"], status, "{command}: {}", now.value);
         assert_eq!(now.value["deployed_revision"], deployed, "{command}");
@@ -82,7 +82,7 @@ fn a_pause_that_is_ended_outside_is_no_pause_any_more() {
             "{command}: what the last apply was to bring"
         );
         let state = now.state.expect("a state");
-        assert_eq!(plugin.refresh(&state).state, Some(state.clone()), "{command}: it stays so");
+        assert_eq!(plugin.read(&state).state, Some(state.clone()), "{command}: it stays so");
         // What is left to do is what the next apply does, and then there is nothing.
         let plan = plugin.plan(Some(&state), &four);
         let said = &plan.found[0].summary;
@@ -102,7 +102,7 @@ fn a_pause_that_is_ended_outside_is_no_pause_any_more() {
             (&json!("succeeded"), &Value::Null)
         );
         let state = applied.state.expect("a state");
-        assert_eq!(plugin.refresh(&state).state, Some(state.clone()));
+        assert_eq!(plugin.read(&state).state, Some(state.clone()));
         let plan = plugin.plan(Some(&state), wanted);
         assert_eq!((plan.state, plan.found), (Some(state), vec![]), "{command}");
         plugin.shut_down();
@@ -114,7 +114,7 @@ fn what_has_changed_outside_shows_and_figures_of_plans_do_not() {
     let folder = tempfile::tempdir().expect("a folder");
     let plugin = fast(folder.path(), 500);
     let state = created(&plugin, &config("v2"));
-    let before = plugin.refresh(&state).value;
+    let before = plugin.read(&state).value;
     assert_eq!(before["instance_ids"].as_array().map(Vec::len), Some(10));
     // Twelve instead of ten, one of them in the place of another.
     let name = before["instance_ids"][0].as_str().expect("a name").to_owned();
@@ -129,7 +129,7 @@ fn what_has_changed_outside_shows_and_figures_of_plans_do_not() {
         other["id"] = json!("i-other");
         instances.insert("i-other".into(), other);
     });
-    let now = plugin.refresh(&state).value;
+    let now = plugin.read(&state).value;
     let mut expected = before.clone();
     for shown in ["fleet", "instance_ids"] {
         assert_ne!(now[shown], before[shown]);
@@ -238,7 +238,7 @@ fn a_plan_that_rolls_nothing_is_refused_where_the_fleet_has_changed_since() {
     let message =
         "This plan rolls nothing, and is refused when it is applied: web has changed since";
     assert!(plan.found[0].summary.starts_with(message), "{plan:?}");
-    let state = plugin.refresh(&state).state.expect("a state");
+    let state = plugin.read(&state).state.expect("a state");
     let plan = plugin.plan(Some(&state), &smaller);
     assert!(plan.found[0].summary.starts_with("This plan rolls 10 of 10"), "{plan:?}");
     plugin.shut_down();
@@ -261,7 +261,7 @@ fn what_an_apply_that_failed_has_told_is_no_drift() {
         let told = applied.value["last_error"].as_str().expect("an error");
         assert!(told.contains(message), "{how}: {told}");
         let state = applied.state.expect("a state");
-        let refreshed = plugin.refresh(&state);
+        let refreshed = plugin.read(&state);
         assert_eq!(refreshed.value, applied.value, "{how}");
         assert_eq!(refreshed.state, Some(state), "{how}");
         plugin.shut_down();
@@ -274,16 +274,16 @@ fn what_an_apply_that_failed_has_told_is_no_drift() {
     let plugin = fast(folder.path(), 20);
     let four = with(&config("v4"), &json!({ "timeouts": { "update": "4s" } }));
     // What was kept is in the state file, and comes back with it.
-    let state = plugin.refresh(&state).state.expect("a state");
+    let state = plugin.read(&state).state.expect("a state");
     let plan = plugin.plan(Some(&state), &four);
     let applied = plugin.apply(Some(&state), &plan, &four);
     assert_eq!(applied.value["last_error"], "timed out after 4s (timeouts.update)", "{applied:?}");
     let state = applied.state.expect("a state");
-    assert_eq!(plugin.refresh(&state).state, Some(state.clone()));
+    assert_eq!(plugin.read(&state).state, Some(state.clone()));
     plugin.shut_down();
     let plugin = fast(folder.path(), 500);
     outside(folder.path(), "rollback", &config("v4"));
-    let now = plugin.refresh(&state).value;
+    let now = plugin.read(&state).value;
     assert_eq!((&now["status"], &now["deployed_revision"]), (&json!("rolled_back"), &json!("v2")));
     plugin.shut_down();
 }

@@ -267,7 +267,7 @@ fn a_plan_tells_what_comes_and_after_it_there_is_nothing_to_do() {
     let state = applied.state.expect("a state");
 
     // A refresh finds nothing that has changed.
-    let refreshed = plugin.refresh(&state);
+    let refreshed = plugin.read(&state);
     assert_eq!((refreshed.found, refreshed.state), (vec![], Some(state.clone())));
     let again = plugin.plan(Some(&state), &two);
     assert_eq!((again.found, again.unknown), (vec![], vec![]));
@@ -313,7 +313,7 @@ fn a_plan_comes_out_the_same_when_the_fleet_has_changed_since() {
     let folder = tempfile::tempdir().expect("a folder");
     let plugin = fast(folder.path(), 500);
     let state = created(&plugin, &config("v2"));
-    let state = plugin.refresh(&state).state.expect("a state");
+    let state = plugin.read(&state).state.expect("a state");
     let plan = plugin.plan(Some(&state), &config("v4"));
     assert_eq!(sizes(&plan.value), [3, 3, 3, 1]);
     // Somebody makes it larger.
@@ -369,7 +369,7 @@ fn what_is_not_known_yet_makes_the_outcome_unknown_and_asks_no_cloud() {
     let plan = plugin.plan(Some(&state), &two);
     assert_eq!(plan.unknown.len(), 11, "all but the id");
     assert_eq!(plan.found[0].summary, "What this plan rolls is known only when it is applied");
-    assert_eq!(plugin.refresh(&state).state, Some(state));
+    assert_eq!(plugin.read(&state).state, Some(state));
     plugin.shut_down();
 }
 
@@ -426,7 +426,7 @@ fn a_failed_update_keeps_what_is_true_and_a_failed_creation_nothing() {
 
     // It stays so until somebody changes it, and the next plan shows the change again.
     let state = applied.state.expect("a state");
-    let refreshed = plugin.refresh(&state);
+    let refreshed = plugin.read(&state);
     assert_eq!(refreshed.value["status"], "rolled_back");
     let plan = plugin.plan(refreshed.state.as_ref(), &bad);
     assert_outcome_unknown(&plan);
@@ -457,7 +457,7 @@ fn drift_and_what_others_have_done_show_when_it_is_read() {
     });
     let file = write(folder.path(), &document);
     assert_eq!(run(rolling().current_dir(folder.path()).arg("apply").arg(&file)).code, 4);
-    let refreshed = plugin.refresh(&state);
+    let refreshed = plugin.read(&state);
     assert_eq!(refreshed.value["status"], "paused");
     assert_eq!(refreshed.value["last_error"], "checkpoint at 30 percent");
     assert_eq!(refreshed.value["deployed_revision"], Value::Null);

@@ -28,7 +28,7 @@ fn created(plugin: &Plugin, config: &Value) -> p::DynamicValue {
     let plan = plugin.plan(None, config);
     let applied = plugin.apply(None, &plan, config);
     assert_eq!(applied.found, []);
-    plugin.refresh(&applied.state.expect("a state")).state.expect("a state")
+    plugin.read(&applied.state.expect("a state")).state.expect("a state")
 }
 
 fn target(plan: &Planned) -> Option<&str> {
@@ -55,7 +55,7 @@ fn the_latest_version_is_resolved_when_planned_and_what_was_planned_is_rolled() 
     // A new version shows once it was refreshed.
     make_a_version(&account, &template);
     assert_eq!(plugin.plan(Some(&state), &latest).state.as_ref(), Some(&state));
-    let refreshed = plugin.refresh(&state);
+    let refreshed = plugin.read(&state);
     let two = format!("{template}:2");
     assert_eq!(refreshed.value["target_revision"], two);
     assert_eq!(refreshed.value["status"], "pending", "the latest version is another one");
@@ -73,7 +73,7 @@ fn the_latest_version_is_resolved_when_planned_and_what_was_planned_is_rolled() 
     assert_eq!(applied.found, []);
     assert_eq!(applied.value["deployed_revision"], three);
     assert_eq!(applied.value["auto_scaling_group"]["launch_template"]["version"], "$Latest");
-    let state = plugin.refresh(&applied.state.expect("a state")).state.expect("a state");
+    let state = plugin.read(&applied.state.expect("a state")).state.expect("a state");
     let plan = plugin.plan(Some(&state), &latest);
     assert_eq!(target(&plan), Some(format!("{template}:4").as_str()));
 

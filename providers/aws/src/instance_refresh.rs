@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_autoscaling::types::{
-    AlarmSpecification, DesiredConfiguration, InstanceRefresh, InstanceRefreshStatus,
+    AlarmSpecification, DesiredConfiguration, InstanceRefresh as Described, InstanceRefreshStatus,
     LaunchTemplateSpecification, RefreshPreferences as SdkPreferences, ScaleInProtectedInstances,
     StandbyInstances,
 };
 use rolling_provider::{
-    ProviderError, Refresh, RefreshPreferences, RefreshState, Refresher, Revision, SetAside,
+    ProviderError, InstanceRefresh, InstanceRefreshPreferences, InstanceRefreshState, InstanceRefreshes, Revision, SetAside,
 };
 
 use crate::convert::{self, parts};
@@ -28,8 +28,8 @@ const NONE_ACTIVE: &str = "ActiveInstanceRefreshNotFound";
 const IRREVERSIBLE: &str = "IrreversibleInstanceRefresh";
 
 #[async_trait]
-impl Refresher for AutoScalingGroupFleet {
-    async fn refresh(&self, id: Option<&str>) -> Result<Option<Refresh>, ProviderError> {
+impl InstanceRefreshes for AutoScalingGroupFleet {
+    async fn instance_refresh(&self, id: Option<&str>) -> Result<Option<InstanceRefresh>, ProviderError> {
         let call = self.aws.autoscaling.describe_instance_refreshes();
         let call = call.auto_scaling_group_name(&self.group.name);
         let call = match id {
@@ -44,7 +44,7 @@ impl Refresher for AutoScalingGroupFleet {
     async fn start(
         &self,
         to: &Revision,
-        preferences: &RefreshPreferences,
+        preferences: &InstanceRefreshPreferences,
     ) -> Result<String, ProviderError> {
         let Some((template, version)) = parts(to) else {
             let message = format!("{to} is not a launch template version");
@@ -98,7 +98,7 @@ impl Refresher for AutoScalingGroupFleet {
 }
 
 /// In AWS's words.
-fn asked(told: &RefreshPreferences) -> SdkPreferences {
+fn asked(told: &InstanceRefreshPreferences) -> SdkPreferences {
     let alarms = (!told.alarms.is_empty()).then(|| {
         let names = told.alarms.iter().cloned().collect();
         AlarmSpecification::builder().set_alarms(Some(names)).build()
@@ -129,40 +129,40 @@ fn asked(told: &RefreshPreferences) -> SdkPreferences {
         .build()
 }
 
-fn described(refresh: &InstanceRefresh) -> Refresh {
-    let desired = refresh.desired_configuration();
+fn described(instance_refresh: &Described) -> InstanceRefresh {
+    let desired = instance_refresh.desired_configuration();
     let mixed = || desired?.mixed_instances_policy()?.launch_template();
     let mixed = || mixed()?.launch_template_specification();
     let template = desired.and_then(|desired| desired.launch_template()).or_else(mixed);
-    let back = refresh.rollback_details().and_then(|details| details.rollback_reason());
+    let back = instance_refresh.rollback_details().and_then(|details| details.rollback_reason());
     let message =
         |message: Option<&str>| message.filter(|message| !message.is_empty()).map(str::to_owned);
-    let percent = refresh.percentage_complete().unwrap_or_default();
-    Refresh {
-        id: refresh.instance_refresh_id().unwrap_or_default().to_owned(),
-        state: state(refresh.status()),
-        status: refresh.status().map_or("Pending", |status| status.as_str()).to_owned(),
-        reason: message(refresh.status_reason()),
+    let percent = instance_refresh.percentage_complete().unwrap_or_default();
+    InstanceRefresh {
+        id: instance_refresh.instance_refresh_id().unwrap_or_default().to_owned(),
+        state: state(instance_refresh.status()),
+        status: instance_refresh.status().map_or("Pending", |status| status.as_str()).to_owned(),
+        reason: message(instance_refresh.status_reason()),
         rollback_reason: message(back),
         percent: u32::try_from(percent).unwrap_or_default(),
-        started: convert::timestamp(refresh.start_time()).unwrap_or_default(),
+        started: convert::timestamp(instance_refresh.start_time()).unwrap_or_default(),
         to: template.and_then(convert::specified),
     }
 }
 
 /// A state that is not known yet is none at an end.
-fn state(status: Option<&InstanceRefreshStatus>) -> RefreshState {
+fn state(status: Option<&InstanceRefreshStatus>) -> InstanceRefreshState {
     match status {
-        None | Some(InstanceRefreshStatus::Pending) => RefreshState::Pending,
-        Some(InstanceRefreshStatus::Baking) => RefreshState::Baking,
-        Some(InstanceRefreshStatus::Cancelling) => RefreshState::Cancelling,
-        Some(InstanceRefreshStatus::RollbackInProgress) => RefreshState::RollingBack,
-        Some(InstanceRefreshStatus::Successful) => RefreshState::Succeeded,
-        Some(InstanceRefreshStatus::Failed) => RefreshState::Failed,
-        Some(InstanceRefreshStatus::Cancelled) => RefreshState::Cancelled,
-        Some(InstanceRefreshStatus::RollbackSuccessful) => RefreshState::RolledBack,
-        Some(InstanceRefreshStatus::RollbackFailed) => RefreshState::RollbackFailed,
-        Some(_) => RefreshState::Rolling,
+        None | Some(InstanceRefreshStatus::Pending) => InstanceRefreshState::Pending,
+        Some(InstanceRefreshStatus::Baking) => InstanceRefreshState::Baking,
+        Some(InstanceRefreshStatus::Cancelling) => InstanceRefreshState::Cancelling,
+        Some(InstanceRefreshStatus::RollbackInProgress) => InstanceRefreshState::RollingBack,
+        Some(InstanceRefreshStatus::Successful) => InstanceRefreshState::Succeeded,
+        Some(InstanceRefreshStatus::Failed) => InstanceRefreshState::Failed,
+        Some(InstanceRefreshStatus::Cancelled) => InstanceRefreshState::Cancelled,
+        Some(InstanceRefreshStatus::RollbackSuccessful) => InstanceRefreshState::RolledBack,
+        Some(InstanceRefreshStatus::RollbackFailed) => InstanceRefreshState::RollbackFailed,
+        Some(_) => InstanceRefreshState::Rolling,
     }
 }
 
@@ -191,7 +191,7 @@ mod tests {
         for desired in [plain, mixed] {
             let details = RollbackDetails::builder().rollback_reason("alarm web-5xx").build();
             let told = described(
-                &InstanceRefresh::builder()
+                &Described::builder()
                     .instance_refresh_id("r-1")
                     .status(InstanceRefreshStatus::RollbackInProgress)
                     .status_reason("")
@@ -200,19 +200,19 @@ mod tests {
                     .desired_configuration(desired)
                     .build(),
             );
-            assert_eq!((told.state, told.percent), (RefreshState::RollingBack, 40));
+            assert_eq!((told.state, told.percent), (InstanceRefreshState::RollingBack, 40));
             assert_eq!(told.to, Some("lt-1:2".into()));
             assert_eq!(told.reason, None);
             assert_eq!(told.rollback_reason.as_deref(), Some("alarm web-5xx"));
         }
-        let bare = described(&InstanceRefresh::builder().build());
-        assert_eq!((bare.state, bare.to), (RefreshState::Pending, None));
+        let bare = described(&Described::builder().build());
+        assert_eq!((bare.state, bare.to), (InstanceRefreshState::Pending, None));
         assert!(!state(Some(&InstanceRefreshStatus::from("NewInAWS"))).is_over());
     }
 
     #[test]
     fn what_is_not_asked_for_is_left_out() {
-        let told = RefreshPreferences {
+        let told = InstanceRefreshPreferences {
             min_healthy: 100,
             max_healthy: None,
             warmup: None,

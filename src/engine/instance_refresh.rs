@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use rolling_provider::{
-    Fleet, Observation, ProviderError, Refresh, RefreshState, Refresher, Revision,
+    Fleet, Observation, ProviderError, InstanceRefresh, InstanceRefreshState, InstanceRefreshes, Revision,
 };
 use tokio::sync::watch;
 
@@ -17,7 +17,7 @@ use crate::event::Envelope;
 use crate::plan::Preview;
 use crate::progress::Progress;
 use crate::record::Record;
-use crate::refresh::{self, Idle, Next, next};
+use crate::instance_refresh::{self, Idle, Next, next};
 use crate::spec::Engine;
 
 /// How to go on with a refresh that another document has begun.
@@ -37,8 +37,8 @@ pub struct UnderWay {
 
 impl Rollout {
     /// The latest refresh of the fleet, where the cloud replaces its instances by itself.
-    pub fn refresh(&self) -> Option<&Refresh> {
-        self.refresh.as_ref()
+    pub fn instance_refresh(&self) -> Option<&InstanceRefresh> {
+        self.instance_refresh.as_ref()
     }
 
     /// The rollout to `self.wanted()` that is under way, or any that the record tells of.
@@ -48,9 +48,9 @@ impl Rollout {
             return Some(UnderWay { id, to, status: record.status() });
         }
         match self.next() {
-            Next::Join(refresh) if self.refreshes() => {
-                let (id, to) = (refresh.id.clone(), self.wanted.to_string());
-                Some(UnderWay { id, to, status: refresh::status(refresh) })
+            Next::Join(instance_refresh) if self.refreshes() => {
+                let (id, to) = (instance_refresh.id.clone(), self.wanted.to_string());
+                Some(UnderWay { id, to, status: instance_refresh::status(instance_refresh) })
             }
             _ => None,
         }
@@ -59,7 +59,7 @@ impl Rollout {
     /// Says that a refresh of another configuration is under way, if so.
     pub fn is_refreshed_otherwise(&self) -> Option<String> {
         match self.next() {
-            Next::Foreign(refresh) if self.refreshes() => Some(foreign(refresh)),
+            Next::Foreign(instance_refresh) if self.refreshes() => Some(foreign(instance_refresh)),
             _ => None,
         }
     }
@@ -70,14 +70,14 @@ impl Rollout {
         if let Some(record) = self.record() {
             return Some((record.status(), record.reason.clone()));
         }
-        let latest = self.refresh.as_ref()?;
-        let is_ours = refresh::leads_there(latest, &self.target);
+        let latest = self.instance_refresh.as_ref()?;
+        let is_ours = instance_refresh::leads_there(latest, &self.target);
         match self.next() {
             Next::Nothing => None,
-            _ if is_ours && latest.state == RefreshState::Succeeded => None,
+            _ if is_ours && latest.state == InstanceRefreshState::Succeeded => None,
             _ if is_ours => {
                 let reason = latest.rollback_reason.clone().or(latest.reason.clone());
-                Some((refresh::status(latest), reason))
+                Some((instance_refresh::status(latest), reason))
             }
             _ => None,
         }
@@ -89,13 +89,13 @@ impl Rollout {
     }
 
     pub(super) fn next(&self) -> Next<'_> {
-        next(self.refresh.as_ref(), &self.spec, &self.target, &self.look)
+        next(self.instance_refresh.as_ref(), &self.spec, &self.target, &self.look)
     }
 
     /// Looks the latest refresh up. A rollout of this program's own has to end first.
     pub(super) async fn look_up_refresh(&mut self) -> Result<(), ProviderError> {
         let (fleet, clock) = (Arc::clone(&self.fleet), Arc::clone(&self.clock));
-        self.refresh =
+        self.instance_refresh =
             patiently(&*clock, self.caller.jitter, || latest(Arc::clone(&fleet), None)).await?;
         self.take_up_refresh(self.look.clone());
         let record = Record::from_tags(&self.look.record)
@@ -119,7 +119,7 @@ impl Rollout {
 
     /// See [`Rollout::look_again`].
     pub(super) async fn look_at_refresh_again(&mut self) -> Result<(), ProviderError> {
-        self.refresh = latest(Arc::clone(&self.fleet), None).await?;
+        self.instance_refresh = latest(Arc::clone(&self.fleet), None).await?;
         let look = self.fleet.observe().await?;
         self.take_up_refresh(look);
         Ok(())
@@ -131,7 +131,7 @@ impl Rollout {
         let mut revisions = live.map(|instance| instance.revision.as_ref());
         let only = revisions.next().flatten();
         let only = only.filter(|only| revisions.all(|revision| revision == Some(*only)));
-        let is_over = self.refresh.as_ref().is_none_or(|refresh| refresh.state.is_over());
+        let is_over = self.instance_refresh.as_ref().is_none_or(|instance_refresh| instance_refresh.state.is_over());
         let is_served = |only: &Revision| *only != self.wanted || self.unproven().is_none();
         let only = only.filter(|only| is_over && is_served(only));
         only.or(self.progress.known_completed.as_ref()).cloned()
@@ -142,7 +142,7 @@ impl Rollout {
     pub fn unproven(&self) -> Option<Idle> {
         let is_rolled = self.refreshes() && self.next() == Next::Nothing;
         let has_served = self.progress.known_completed.as_ref() == Some(&self.wanted);
-        refresh::idle(&self.spec, &self.target, &self.look).filter(|_| is_rolled && !has_served)
+        instance_refresh::idle(&self.spec, &self.target, &self.look).filter(|_| is_rolled && !has_served)
     }
 
     /// What of a preview only the refresh under way tells.
@@ -155,16 +155,16 @@ impl Rollout {
                 preview.warnings.insert(0, format!("{message}: an apply waits until they do"));
             }
             Next::Start => {}
-            Next::Join(refresh) => {
+            Next::Join(instance_refresh) => {
                 preview.changes = true;
-                let told = refresh::told(refresh);
+                let told = instance_refresh::told(instance_refresh);
                 let message =
-                    format!("instance refresh {} is under way and is followed", refresh.id);
+                    format!("instance refresh {} is under way and is followed", instance_refresh.id);
                 preview.warnings.insert(0, format!("{message} ({told})"));
             }
-            Next::Foreign(refresh) => {
+            Next::Foreign(instance_refresh) => {
                 preview.changes = true;
-                preview.warnings.insert(0, format!("{}: nothing is done now", foreign(refresh)));
+                preview.warnings.insert(0, format!("{}: nothing is done now", foreign(instance_refresh)));
             }
         }
     }
@@ -187,8 +187,8 @@ impl Rollout {
             ));
         }
         match self.next() {
-            Next::Foreign(refresh) => {
-                let error = ProviderError::invalid(name, "engine", foreign(refresh));
+            Next::Foreign(instance_refresh) => {
+                let error = ProviderError::invalid(name, "engine", foreign(instance_refresh));
                 Err(error.with_remedy(ITS_OWN_DOCUMENT))
             }
             _ => Ok(()),
@@ -213,20 +213,20 @@ impl Rollout {
         if let Some(message) = self.idle(command) {
             return Ok(ControlOutcome::NoOp(message));
         }
-        let rollout = self.refresh.as_ref().map(|refresh| refresh.id.clone()).unwrap_or_default();
+        let rollout = self.instance_refresh.as_ref().map(|instance_refresh| instance_refresh.id.clone()).unwrap_or_default();
         let (id, by) = (self.caller.rollout_id.clone(), self.caller.owner.clone());
         self.command = Some(Control { command, id, rollout, by });
         Ok(ControlOutcome::RanHere(Box::new(self.run(stop, emit).await)))
     }
 }
 
-pub(super) fn foreign(refresh: &Refresh) -> String {
-    let to = refresh.to.as_ref().map_or("another configuration", |to| to.as_str());
-    format!("instance refresh {} to {to} is under way ({})", refresh.id, refresh::told(refresh))
+pub(super) fn foreign(instance_refresh: &InstanceRefresh) -> String {
+    let to = instance_refresh.to.as_ref().map_or("another configuration", |to| to.as_str());
+    format!("instance refresh {} to {to} is under way ({})", instance_refresh.id, instance_refresh::told(instance_refresh))
 }
 
-pub(super) fn refresher(fleet: &dyn Fleet) -> Result<&dyn Refresher, ProviderError> {
-    fleet.refresher().ok_or_else(|| {
+pub(super) fn instance_refreshes(fleet: &dyn Fleet) -> Result<&dyn InstanceRefreshes, ProviderError> {
+    fleet.instance_refreshes().ok_or_else(|| {
         let message = "this fleet does not roll by itself";
         let error = ProviderError::invalid("open the fleet", "engine", message);
         error.with_remedy("roll with engine rolling")
@@ -236,6 +236,6 @@ pub(super) fn refresher(fleet: &dyn Fleet) -> Result<&dyn Refresher, ProviderErr
 pub(super) async fn latest(
     fleet: Arc<dyn Fleet>,
     id: Option<String>,
-) -> Result<Option<Refresh>, ProviderError> {
-    refresher(&*fleet)?.refresh(id.as_deref()).await
+) -> Result<Option<InstanceRefresh>, ProviderError> {
+    instance_refreshes(&*fleet)?.instance_refresh(id.as_deref()).await
 }

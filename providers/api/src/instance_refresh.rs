@@ -9,12 +9,12 @@ use crate::{ProviderError, Revision, Timestamp};
 
 /// A fleet that can be told to roll, and then does so whether or not anybody looks.
 #[async_trait]
-pub trait Refresher: Send + Sync {
+pub trait InstanceRefreshes: Send + Sync {
     /// The refresh of this id, or the latest one; `None` when there is none. Reads only.
     ///
     /// # Errors
     /// Whatever the cloud said.
-    async fn refresh(&self, id: Option<&str>) -> Result<Option<Refresh>, ProviderError>;
+    async fn instance_refresh(&self, id: Option<&str>) -> Result<Option<InstanceRefresh>, ProviderError>;
 
     /// Starts a refresh and returns its id. Refused while another one is under way, so that asked
     /// twice it starts one.
@@ -24,7 +24,7 @@ pub trait Refresher: Send + Sync {
     async fn start(
         &self,
         to: &Revision,
-        preferences: &RefreshPreferences,
+        preferences: &InstanceRefreshPreferences,
     ) -> Result<String, ProviderError>;
 
     /// Has the refresh that is under way end where it is. That there is none is no error.
@@ -42,7 +42,7 @@ pub trait Refresher: Send + Sync {
 
 /// How a refresh is to go about it. Percentages are of the fleet's size.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefreshPreferences {
+pub struct InstanceRefreshPreferences {
     /// So many stay healthy. From 0 to 100; a share of an instance counts as one.
     pub min_healthy: u32,
     /// So many live at most. From 100 to 200, and at most 100 above the minimum. `None` where one
@@ -81,11 +81,11 @@ pub enum SetAside {
 
 /// A refresh as the cloud has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refresh {
+pub struct InstanceRefresh {
     /// Its id.
     pub id: String,
     /// How far it is.
-    pub state: RefreshState,
+    pub state: InstanceRefreshState,
     /// The same in the cloud's spelling: `InProgress`.
     pub status: String,
     /// Why, in the cloud's own words.
@@ -101,12 +101,12 @@ pub struct Refresh {
     pub to: Option<Revision>,
 }
 
-impl Refresh {
+impl InstanceRefresh {
     /// One that was started a moment ago, as it will show.
     pub fn started(id: String, to: Revision) -> Self {
-        Refresh {
+        InstanceRefresh {
             id,
-            state: RefreshState::Pending,
+            state: InstanceRefreshState::Pending,
             status: "Pending".into(),
             reason: None,
             rollback_reason: None,
@@ -119,7 +119,7 @@ impl Refresh {
 
 /// How far a refresh is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RefreshState {
+pub enum InstanceRefreshState {
     /// Nothing has been replaced yet.
     Pending,
     /// It replaces instances, or waits on the way.
@@ -142,20 +142,20 @@ pub enum RefreshState {
     RollbackFailed,
 }
 
-impl RefreshState {
+impl InstanceRefreshState {
     /// Whether nothing is done any more.
     pub fn is_over(self) -> bool {
         match self {
-            RefreshState::Pending
-            | RefreshState::Rolling
-            | RefreshState::Baking
-            | RefreshState::Cancelling
-            | RefreshState::RollingBack => false,
-            RefreshState::Succeeded
-            | RefreshState::Failed
-            | RefreshState::Cancelled
-            | RefreshState::RolledBack
-            | RefreshState::RollbackFailed => true,
+            InstanceRefreshState::Pending
+            | InstanceRefreshState::Rolling
+            | InstanceRefreshState::Baking
+            | InstanceRefreshState::Cancelling
+            | InstanceRefreshState::RollingBack => false,
+            InstanceRefreshState::Succeeded
+            | InstanceRefreshState::Failed
+            | InstanceRefreshState::Cancelled
+            | InstanceRefreshState::RolledBack
+            | InstanceRefreshState::RollbackFailed => true,
         }
     }
 }

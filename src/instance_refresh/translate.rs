@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rolling_provider::{ProviderError, RefreshPreferences, SetAside};
+use rolling_provider::{ProviderError, InstanceRefreshPreferences, SetAside};
 
 use super::WIDEST;
 use crate::spec::{BatchSize, Engine, OnFailure, Policy, RollingDeployment, Window};
@@ -15,7 +15,7 @@ use crate::spec::{BatchSize, Engine, OnFailure, Policy, RollingDeployment, Windo
 pub fn preferences(
     spec: &RollingDeployment,
     size: u32,
-) -> Result<RefreshPreferences, ProviderError> {
+) -> Result<InstanceRefreshPreferences, ProviderError> {
     let window = Window::resolve(spec.policy, size);
     let min_healthy = min_healthy(spec.policy, window);
     let max_healthy = max_healthy(window, min_healthy);
@@ -34,7 +34,7 @@ pub fn preferences(
         // Without it the refresh ends at the last one.
         checkpoints.push(100);
     }
-    Ok(RefreshPreferences {
+    Ok(InstanceRefreshPreferences {
         min_healthy,
         max_healthy,
         warmup: match spec.engine {
@@ -107,7 +107,7 @@ pub struct Bounds {
 }
 
 /// What `told` comes to for a fleet of `size`.
-pub fn bounds(told: &RefreshPreferences, size: u32) -> Bounds {
+pub fn bounds(told: &InstanceRefreshPreferences, size: u32) -> Bounds {
     match told.max_healthy {
         // One at a time goes in any case.
         None => Bounds { floor: size.saturating_sub(1), ceiling: size },
@@ -122,7 +122,7 @@ pub fn bounds(told: &RefreshPreferences, size: u32) -> Bounds {
 }
 
 /// What EC2 Auto Scaling is told, a phrase each.
-pub fn phrases(told: &RefreshPreferences) -> Vec<String> {
+pub fn phrases(told: &InstanceRefreshPreferences) -> Vec<String> {
     let span = humantime::format_duration;
     let max = match told.max_healthy {
         Some(max) => format!("max {max} %"),
@@ -173,7 +173,7 @@ mod tests {
     use crate::document;
     use crate::spec::Bound;
 
-    fn told(attributes: serde_json::Value, size: u32) -> RefreshPreferences {
+    fn told(attributes: serde_json::Value, size: u32) -> InstanceRefreshPreferences {
         let mut config = serde_json::json!({
             "engine": "instance_refresh",
             "auto_scaling_group": {
@@ -238,7 +238,7 @@ mod tests {
                 ] {
                     let window = Window::resolve(policy, size);
                     let (min_healthy, max_healthy) = percentages(policy, size);
-                    let told = RefreshPreferences { min_healthy, max_healthy, ..rest.clone() };
+                    let told = InstanceRefreshPreferences { min_healthy, max_healthy, ..rest.clone() };
                     let Bounds { floor, ceiling } = bounds(&told, size);
                     assert!(floor >= window.floor(), "{policy:?} of {size}");
                     let exact = ceiling <= window.ceiling();
@@ -266,7 +266,7 @@ mod tests {
             }),
             8,
         );
-        let wanted = RefreshPreferences {
+        let wanted = InstanceRefreshPreferences {
             min_healthy: 75,
             max_healthy: Some(100),
             warmup: Some(Duration::from_secs(2)),

@@ -52,7 +52,7 @@ fn events(ran: &Ran, kind: &str) -> Vec<Value> {
 }
 
 fn steps(ran: &Ran) -> Vec<Value> {
-    events(ran, "refresh").iter().map(|event| event["step"].clone()).collect()
+    events(ran, "instance_refresh").iter().map(|event| event["step"].clone()).collect()
 }
 
 /// Waits until a refresh has been started and has begun to replace.
@@ -75,7 +75,7 @@ fn a_group_rolls_by_itself_with_the_policys_percentages_and_nothing_of_ours_is_l
     assert_eq!(planned.code, 0, "{planned:?}");
     let plan = &planned.lines()[0]["resources"][0]["plan"];
     assert_eq!((&plan["floor"], &plan["ceiling"]), (&json!(3), &json!(6)));
-    assert_eq!(plan["refresh"][0], "min 50 %, max 100 % healthy", "{plan}");
+    assert_eq!(plan["instance_refresh"][0], "min 50 %, max 100 % healthy", "{plan}");
     assert_eq!((&plan["borrows"], &plan["batches"]), (&json!([]), &json!([])));
     assert!(plan["warnings"][0].as_str().expect("words").contains("by its own rules"), "{plan}");
     assert_eq!(account.mutations(), Vec::<String>::new());
@@ -84,7 +84,7 @@ fn a_group_rolls_by_itself_with_the_policys_percentages_and_nothing_of_ours_is_l
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(steps(&ran), ["started"]);
     let waits = events(&ran, "waiting");
-    assert!(waits.iter().any(|wait| wait["on"][0]["kind"] == "refresh"), "{waits:?}");
+    assert!(waits.iter().any(|wait| wait["on"][0]["kind"] == "instance_refresh"), "{waits:?}");
     assert!(ran.stdout.contains("InProgress, "), "{ran:?}");
     assert!(!events(&ran, "progressed").is_empty());
     let told = report(&ran);
@@ -92,8 +92,8 @@ fn a_group_rolls_by_itself_with_the_policys_percentages_and_nothing_of_ours_is_l
     let instances = told["instances"].as_array().expect("instances");
     assert_eq!(instances.len(), 6, "{told}");
     assert!(instances.iter().all(|i| i["revision"] == new && i["serves"] == true), "{told}");
-    assert_eq!(told["refresh"]["status"], "Successful");
-    assert_eq!(told["refresh"]["goes_on"], false);
+    assert_eq!(told["instance_refresh"]["status"], "Successful");
+    assert_eq!(told["instance_refresh"]["goes_on"], false);
     assert_eq!(told["completed"], format!("{template}:2"));
     assert_eq!(account.mutations(), [START], "nothing else is changed");
     let calls = account.parameters("StartInstanceRefresh");
@@ -143,7 +143,7 @@ fn a_refresh_that_aws_calls_successful_is_none_where_nothing_serves() {
     assert_eq!(ran.code, 1, "{ran:?}");
     let told = report(&ran);
     assert_eq!(
-        (&told["outcome"], &told["refresh"]["status"]),
+        (&told["outcome"], &told["instance_refresh"]["status"]),
         (&json!("failed"), &json!("Successful"))
     );
     let message = why(&ran);
@@ -225,13 +225,13 @@ fn an_interrupt_leaves_it_going_on_and_a_later_apply_follows_it_to_its_end() {
     let ran = end(child);
     assert_eq!(ran.code, 130, "{ran:?}");
     let told = report(&ran);
-    assert_eq!((&told["outcome"], &told["refresh"]["goes_on"]), (&json!("aborted"), &json!(true)));
+    assert_eq!((&told["outcome"], &told["instance_refresh"]["goes_on"]), (&json!("aborted"), &json!(true)));
     assert!(why(&ran).contains("goes on, and is not followed any more"), "{}", why(&ran));
     assert_eq!(account.mutations(), [START]);
 
     let status = account.run("status", &wanted(&template, "2"));
     let shown = &status.lines()[0]["resources"][0];
-    assert_eq!((&shown["status"], &shown["refresh"]["goes_on"]), (&json!("rolling"), &json!(true)));
+    assert_eq!((&shown["status"], &shown["instance_refresh"]["goes_on"]), (&json!("rolling"), &json!(true)));
     // As people see it, and as they are told to go on.
     let document =
         json!({ "resource": { "rolling_deployment": { "web": wanted(&template, "2") } } });
@@ -407,7 +407,7 @@ fn a_lost_answer_and_a_foul_network_start_it_once_all_the_same() {
     let ran = account.run("apply", &wanted(&template, "2"));
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!((steps(&ran), account.count(START)), (vec![json!("started")], 1));
-    assert_eq!(report(&ran)["refresh"]["status"], "Successful");
+    assert_eq!(report(&ran)["instance_refresh"]["status"], "Successful");
 }
 
 #[test]
@@ -467,7 +467,7 @@ fn terraform_creates_updates_and_gives_up_what_the_group_does_by_itself() {
     let created = plugin.apply(None, &planned, &first);
     assert_eq!(created.value["status"], "succeeded", "{created:?}");
     assert_eq!(account.mutations(), Vec::<String>::new());
-    let state = plugin.refresh(&created.state.expect("a state")).state.expect("a state");
+    let state = plugin.read(&created.state.expect("a state")).state.expect("a state");
 
     let second = wanted(&template, "2");
     let planned = plugin.plan(Some(&state), &second);
@@ -475,7 +475,7 @@ fn terraform_creates_updates_and_gives_up_what_the_group_does_by_itself() {
     let updated = plugin.apply(Some(&state), &planned, &second);
     assert!(updated.found.is_empty(), "{updated:?}");
     assert_eq!(updated.value["deployed_revision"], format!("{template}:2"));
-    let state = plugin.refresh(&updated.state.expect("a state")).state.expect("a state");
+    let state = plugin.read(&updated.state.expect("a state")).state.expect("a state");
 
     // The host asks to stop: the refresh goes on, and the state says what is so.
     let back = wanted(&template, "1");
@@ -493,7 +493,7 @@ fn terraform_creates_updates_and_gives_up_what_the_group_does_by_itself() {
     let plugin = Plugin::start_as(account.rolling().env("TMPDIR", &folder));
     assert_eq!(plugin.configure(&json!({})), []);
     let known = left.state.expect("a state");
-    let refreshed = plugin.refresh(&known);
+    let refreshed = plugin.read(&known);
     let known = refreshed.state.expect("a state");
     let planned = plugin.plan(Some(&known), &back);
     let again = plugin.apply(Some(&known), &planned, &back);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rolling_provider::{
-    Activity, Instance, InstanceId, Lifecycle, Observation, Refresh, RefreshState, SetAside,
+    Activity, Instance, InstanceId, Lifecycle, Observation, InstanceRefresh, InstanceRefreshState, SetAside,
     Target, TargetState, Timestamp,
 };
 
@@ -25,29 +25,29 @@ pub enum Next<'a> {
     /// Start a refresh.
     Start,
     /// Follow the one that leads there already.
-    Join(&'a Refresh),
+    Join(&'a InstanceRefresh),
     /// Leave alone the one that leads somewhere else.
-    Foreign(&'a Refresh),
+    Foreign(&'a InstanceRefresh),
 }
 
 /// What there is to do about a group whose latest refresh is `latest`.
 pub fn next<'a>(
-    latest: Option<&'a Refresh>,
+    latest: Option<&'a InstanceRefresh>,
     spec: &RollingDeployment,
     target: &Target,
     look: &Observation,
 ) -> Next<'a> {
-    match latest.filter(|refresh| !refresh.state.is_over()) {
-        Some(refresh) if leads_there(refresh, target) => Next::Join(refresh),
-        Some(refresh) => Next::Foreign(refresh),
+    match latest.filter(|instance_refresh| !instance_refresh.state.is_over()) {
+        Some(instance_refresh) if leads_there(instance_refresh, target) => Next::Join(instance_refresh),
+        Some(instance_refresh) => Next::Foreign(instance_refresh),
         None if is_done(spec, target, look) => Next::Nothing,
         None => Next::Start,
     }
 }
 
 /// Whether `refresh` is to what `target` is to run.
-pub fn leads_there(refresh: &Refresh, target: &Target) -> bool {
-    refresh.to.as_ref().map(|to| target.resolve(to)) == Some(&target.revision)
+pub fn leads_there(instance_refresh: &InstanceRefresh, target: &Target) -> bool {
+    instance_refresh.to.as_ref().map(|to| target.resolve(to)) == Some(&target.revision)
 }
 
 /// Whether every instance that is to run the revision does, and the group launches it.
@@ -134,33 +134,33 @@ pub fn patience(spec: &RollingDeployment, target: &Target) -> Duration {
 }
 
 /// How `refresh` ended, if it has.
-pub fn verdict(refresh: &Refresh) -> Option<Outcome> {
-    match refresh.state {
-        RefreshState::Succeeded => Some(Outcome::Succeeded),
-        RefreshState::RolledBack => Some(Outcome::RolledBack),
-        RefreshState::Cancelled => Some(Outcome::Aborted),
-        RefreshState::Failed | RefreshState::RollbackFailed => Some(Outcome::Failed),
+pub fn verdict(instance_refresh: &InstanceRefresh) -> Option<Outcome> {
+    match instance_refresh.state {
+        InstanceRefreshState::Succeeded => Some(Outcome::Succeeded),
+        InstanceRefreshState::RolledBack => Some(Outcome::RolledBack),
+        InstanceRefreshState::Cancelled => Some(Outcome::Aborted),
+        InstanceRefreshState::Failed | InstanceRefreshState::RollbackFailed => Some(Outcome::Failed),
         _ => None,
     }
 }
 
 /// How far `refresh` is, in the words for the record of a rollout.
-pub fn status(refresh: &Refresh) -> &'static str {
-    match refresh.state {
-        RefreshState::Pending | RefreshState::Rolling | RefreshState::Baking => "rolling",
-        RefreshState::RollingBack => "rolling_back",
-        RefreshState::Cancelling => "aborting",
-        RefreshState::Succeeded => "succeeded",
-        RefreshState::RolledBack => "rolled_back",
-        RefreshState::Cancelled => "aborted",
-        RefreshState::Failed | RefreshState::RollbackFailed => "failed",
+pub fn status(instance_refresh: &InstanceRefresh) -> &'static str {
+    match instance_refresh.state {
+        InstanceRefreshState::Pending | InstanceRefreshState::Rolling | InstanceRefreshState::Baking => "rolling",
+        InstanceRefreshState::RollingBack => "rolling_back",
+        InstanceRefreshState::Cancelling => "aborting",
+        InstanceRefreshState::Succeeded => "succeeded",
+        InstanceRefreshState::RolledBack => "rolled_back",
+        InstanceRefreshState::Cancelled => "aborted",
+        InstanceRefreshState::Failed | InstanceRefreshState::RollbackFailed => "failed",
     }
 }
 
 /// `refresh` in a phrase: `InProgress, 30 %: Waiting for ...`.
-pub fn told(refresh: &Refresh) -> String {
-    let reason = refresh.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
-    format!("{}, {} %{reason}", refresh.status, refresh.percent)
+pub fn told(instance_refresh: &InstanceRefresh) -> String {
+    let reason = instance_refresh.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+    format!("{}, {} %{reason}", instance_refresh.status, instance_refresh.percent)
 }
 
 /// What is wrong with an instance of the new revision that is called unhealthy, if one is.
@@ -181,16 +181,16 @@ pub fn unhealthy(target: &Target, look: &Observation) -> Option<String> {
 
 /// Why `refresh` did not come to a good end: in AWS's words, with the instance that was `unhealthy`
 /// and the launch that failed, as far as they are known.
-pub fn cause(refresh: &Refresh, unhealthy: Option<&str>, activities: &[Activity]) -> String {
-    let own = refresh.rollback_reason.as_deref();
-    let ended = refresh.reason.as_deref().filter(|reason| Some(*reason) != own);
+pub fn cause(instance_refresh: &InstanceRefresh, unhealthy: Option<&str>, activities: &[Activity]) -> String {
+    let own = instance_refresh.rollback_reason.as_deref();
+    let ended = instance_refresh.reason.as_deref().filter(|reason| Some(*reason) != own);
     let failed = activities.iter().find(|activity| activity.failed);
     let failed = failed.map(|activity| activity.cause.as_str());
     let known = [own, ended, unhealthy, failed].into_iter().flatten();
     let message: Vec<&str> = known.filter(|message| !message.is_empty()).collect();
     let message =
         if message.is_empty() { "no reason is given".to_owned() } else { message.join("; ") };
-    format!("instance refresh {} is {}: {message}", refresh.id, refresh.status)
+    format!("instance refresh {} is {}: {message}", instance_refresh.id, instance_refresh.status)
 }
 
 #[cfg(test)]
@@ -202,8 +202,8 @@ mod tests {
     use super::*;
     use crate::document;
 
-    fn refresh(state: RefreshState, to: Option<&str>) -> Refresh {
-        Refresh {
+    fn instance_refresh(state: InstanceRefreshState, to: Option<&str>) -> InstanceRefresh {
+        InstanceRefresh {
             id: "r-1".into(),
             state,
             status: format!("{state:?}"),
@@ -262,19 +262,19 @@ mod tests {
     #[test]
     fn one_that_leads_there_is_joined_another_is_left_alone_and_one_that_is_over_is_none() {
         let (spec, target) = (spec(), target());
-        let next = |latest: Option<&Refresh>, template: &str| {
+        let next = |latest: Option<&InstanceRefresh>, template: &str| {
             format!("{:?}", super::next(latest, &spec, &target, &look(template)))
         };
         for (state, to, template, wanted) in [
-            (RefreshState::Rolling, Some("lt-1:2"), "lt-1:1", "Join"),
-            (RefreshState::Rolling, Some("lt-1:$Latest"), "lt-1:1", "Join"),
-            (RefreshState::Baking, Some("lt-1:2"), "lt-1:2", "Join"),
-            (RefreshState::Rolling, Some("lt-1:3"), "lt-1:2", "Foreign"),
-            (RefreshState::Pending, None, "lt-1:2", "Foreign"),
-            (RefreshState::Failed, Some("lt-1:2"), "lt-1:1", "Start"),
-            (RefreshState::Succeeded, Some("lt-1:2"), "lt-1:$Latest", "Nothing"),
+            (InstanceRefreshState::Rolling, Some("lt-1:2"), "lt-1:1", "Join"),
+            (InstanceRefreshState::Rolling, Some("lt-1:$Latest"), "lt-1:1", "Join"),
+            (InstanceRefreshState::Baking, Some("lt-1:2"), "lt-1:2", "Join"),
+            (InstanceRefreshState::Rolling, Some("lt-1:3"), "lt-1:2", "Foreign"),
+            (InstanceRefreshState::Pending, None, "lt-1:2", "Foreign"),
+            (InstanceRefreshState::Failed, Some("lt-1:2"), "lt-1:1", "Start"),
+            (InstanceRefreshState::Succeeded, Some("lt-1:2"), "lt-1:$Latest", "Nothing"),
         ] {
-            let found = refresh(state, to);
+            let found = instance_refresh(state, to);
             let said = next(Some(&found), template);
             assert!(said.starts_with(wanted), "{state:?} {to:?}: {said}");
         }
@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_cause_has_awss_words_and_what_was_seen() {
-        let mut found = refresh(RefreshState::RolledBack, Some("lt-1:2"));
+        let mut found = instance_refresh(InstanceRefreshState::RolledBack, Some("lt-1:2"));
         found.rollback_reason = Some("it failed".into());
         found.reason = Some("it failed".into());
         let activity = Activity {

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use rolling_provider::RefreshPreferences;
+use rolling_provider::InstanceRefreshPreferences;
 
 use super::preview::{ASSUMED_BOOT, set_aside};
 use super::{Input, Preview, View};
-use crate::refresh::{self, Bounds, bounds, is_done, old, phrases};
+use crate::instance_refresh::{self, Bounds, bounds, is_done, old, phrases};
 use crate::spec::OnFailure;
 
 /// What a refresh would do now, where none is under way.
@@ -16,7 +16,7 @@ pub(super) fn preview(input: &Input<'_>) -> Preview {
     let view = View::new(input);
     let (size, asked) = (view.window.size, view.window);
     let changes = !is_done(spec, target, look);
-    let told = refresh::preferences(spec, size).ok();
+    let told = instance_refresh::preferences(spec, size).ok();
     let comes_to =
         told.as_ref().map_or(Bounds { floor: asked.floor(), ceiling: asked.ceiling() }, |told| {
             bounds(told, size)
@@ -39,7 +39,7 @@ pub(super) fn preview(input: &Input<'_>) -> Preview {
         size,
         policy: spec.policy.name(),
         continuous: false,
-        refresh: told.as_ref().map(phrases).unwrap_or_default(),
+        instance_refresh: told.as_ref().map(phrases).unwrap_or_default(),
         batches: Vec::new(),
         checkpoints: spec.checkpoints.iter().map(|checkpoint| checkpoint.percentage).collect(),
         requests: None,
@@ -66,7 +66,7 @@ fn expected(input: &Input<'_>, comes_to: Bounds, count: usize) -> Duration {
 }
 
 /// What a reader who knows rollouts of this program would not expect.
-fn differs(told: &RefreshPreferences) -> String {
+fn differs(told: &InstanceRefreshPreferences) -> String {
     let warmup = told.warmup.map_or_else(
         || {
             "the warm-up of the group (its default instance warm-up, or else the grace period of \
