@@ -23,7 +23,7 @@ use crate::cli::{Edge, say};
 use crate::control::Command;
 use crate::document::Diagnostic;
 use crate::engine::{Caller, ControlOutcome, Rollout, Stop, UNSEEN_FOR};
-use crate::event::{Event, Outcome, InstanceRefreshStep};
+use crate::event::{Event, InstanceRefreshStep, Outcome};
 use crate::providers::Providers;
 use crate::record::{Ending, Phase};
 use crate::state;

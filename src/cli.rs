@@ -11,7 +11,7 @@ mod doctor;
 mod follow;
 mod followed;
 mod live;
-pub(crate) mod plain;
+pub(crate) mod log_lines;
 pub(crate) mod signals;
 pub(crate) mod text;
 

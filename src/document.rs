@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use block::{as_written, plain};
+use block::{as_written, without_blocks};
 pub(crate) use check::fits;
 pub use check::{
     check_against, is_sensitive, missing_name, normalise as normalised, resolve, schema, types,
@@ -112,7 +112,7 @@ impl Reader {
             let (providers, place) = self.object(providers, "/provider")?;
             if let Some(written) = providers.get("rolling") {
                 let place = format!("{place}/rolling");
-                match convert::provider(&plain::<ProviderConfig>(written), &place) {
+                match convert::provider(&without_blocks::<ProviderConfig>(written), &place) {
                     Ok(config) => provider = config,
                     Err(found) => self.found.extend(as_written(found, written, &place)),
                 }
@@ -146,7 +146,7 @@ impl Reader {
         let mut read = Vec::new();
         for (name, written) in deployments {
             let pointer = format!("{of_deployments}/{}", step(name));
-            match deployment(&plain::<RollingDeploymentConfig>(written), &pointer) {
+            match deployment(&without_blocks::<RollingDeploymentConfig>(written), &pointer) {
                 Ok((config, spec)) => {
                     read.push(Resource { name: name.clone(), pointer, config, spec });
                 }

@@ -10,17 +10,17 @@ mod command;
 mod follow;
 mod gate;
 mod hold;
+mod instance_refresh;
 mod judge;
 mod look;
-mod instance_refresh;
 mod report;
 
 pub use command::ControlOutcome;
 pub use instance_refresh::UnderWay;
 
 use rolling_provider::{
-    Action, Alarm, Clock, ErrorKind, Fleet, Observation, ProviderError, InstanceRefresh, Revision, Target,
-    Timestamp,
+    Action, Alarm, Clock, ErrorKind, Fleet, InstanceRefresh, Observation, ProviderError, Revision,
+    Target, Timestamp,
 };
 use tokio::sync::watch;
 

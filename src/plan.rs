@@ -11,12 +11,12 @@ pub mod due;
 mod gate;
 mod halt;
 mod in_place;
+mod instance_refresh;
 mod launch;
 mod outlook;
 mod pace;
 mod paper;
 mod preview;
-mod instance_refresh;
 mod retire;
 mod roll;
 pub(crate) mod shift;
@@ -71,7 +71,7 @@ impl Input<'_> {
 
     /// Whether the fleet launches by itself what is to run.
     fn launches(&self) -> bool {
-        !self.look.is_plain() && !self.is_in_place()
+        !self.look.is_unmanaged() && !self.is_in_place()
     }
 
     /// Whether instances are updated and not replaced.
@@ -160,7 +160,7 @@ pub struct Step {
 }
 
 impl Step {
-    pub(crate) fn plain(action: Action) -> Self {
+    pub(crate) fn new(action: Action) -> Self {
         Step { action, record: None }
     }
 

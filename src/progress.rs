@@ -19,12 +19,12 @@ mod departed;
 mod in_place;
 mod launched;
 mod missing;
-mod plain;
 mod replaces;
 mod seen;
 mod sizes;
 mod stages;
 mod strangers;
+mod unmanaged;
 mod written;
 
 pub use best::Best;
@@ -32,11 +32,11 @@ pub use in_place::InPlace;
 pub use launched::Launched;
 
 pub use missing::Missing;
-pub use plain::{LaunchTrouble, Plain, members};
 pub use replaces::Replaces;
 use seen::Out;
 pub use seen::{Seen, trouble};
 pub use stages::{Stage, Stages};
+pub use unmanaged::{LaunchTrouble, Unmanaged, members};
 
 use self::departed::Departed;
 use self::missing::Fate;
@@ -94,8 +94,8 @@ pub struct Progress {
     departed: Departed,
     /// What else we wrote.
     written: Written,
-    /// What is known of plain instances.
-    pub plain: Plain,
+    /// What is known of unmanaged instances.
+    pub unmanaged: Unmanaged,
     /// What is known of updates in place.
     pub in_place: InPlace,
     /// What was seen of each instance.
@@ -259,7 +259,7 @@ impl Progress {
             self.observe_instance(target, health, now, id, instance);
         }
         self.forget_gone(look);
-        if look.is_plain() {
+        if look.is_unmanaged() {
             self.count_plain(target, look);
         }
         if self.erasing && !look.record.contains_key(ROLLOUT) {
@@ -279,7 +279,7 @@ impl Progress {
         let empty = self.desired(look).saturating_sub(live);
         let came: Vec<InstanceId> = arrived.iter().map(|(id, _)| id.clone()).collect();
         if self.observed_once {
-            let to_come = if look.is_plain() { self.plain.on_their_way } else { empty };
+            let to_come = if look.is_unmanaged() { self.unmanaged.on_their_way } else { empty };
             self.stages.look(&came, to_come as usize, now);
         }
         self.follow_newcomers(look);
@@ -524,7 +524,7 @@ impl Progress {
         look: &Observation,
         arrived: &[(InstanceId, Option<Revision>)],
     ) {
-        if look.is_plain() || self.in_place.within.is_some() {
+        if look.is_unmanaged() || self.in_place.within.is_some() {
             return;
         }
         let is_right = look.template.as_ref() == Some(&target.revision);
@@ -591,7 +591,7 @@ impl Progress {
             let reason = match ended {
                 _ if seen.soaked => continue,
                 Some(why) => format!("it came to an end by itself: {why}"),
-                None if seen.called_unhealthy && !look.is_plain() => {
+                None if seen.called_unhealthy && !look.is_unmanaged() => {
                     let why = seen.trouble.as_deref().unwrap_or("unhealthy");
                     format!("its group removed it as unhealthy: {why}")
                 }

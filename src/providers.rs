@@ -128,7 +128,7 @@ impl Providers {
         }
         let look = self.open(&deployment).await?.observe().await?;
         let Some(revision) = look.template.clone().or_else(|| only_revision(&look)) else {
-            let message = match look.is_plain() {
+            let message = match look.is_unmanaged() {
                 true => format!("the instances of {id} do not all run one launch template version"),
                 false => format!("{id} has no launch template, so no revision"),
             };

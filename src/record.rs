@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::control::Control;
 
-use self::fields::{Fields, Line, decode, encode, plain};
+use self::fields::{Fields, Line, decode, encode, tag_safe};
 
 /// Tag that names the rollout.
 pub const ROLLOUT: &str = "rolling:rollout";
@@ -93,7 +93,7 @@ pub struct Record {
     pub turned: Option<Timestamp>,
     /// The latest commands of [`crate::control`] that were obeyed, oldest first.
     pub acknowledged: Vec<String>,
-    /// Whether all instances are marked that are of the fleet: then no other is. Only of plain
+    /// Whether all instances are marked that are of the fleet: then no other is. Only of unmanaged
     /// instances.
     pub owned: bool,
     /// Whether all requests have gone to the second target group, where requests are shifted.
@@ -212,7 +212,7 @@ impl Record {
 
     /// A reason as a record keeps it: without what a tag cannot hold.
     pub fn reason_of(text: &str) -> String {
-        fields::plain(text)
+        fields::tag_safe(text)
     }
 
     /// How far it is, in one word.
@@ -272,7 +272,7 @@ impl Record {
             (ROLLOUT.into(), rollout.done()),
             (PROGRESS.into(), progress.done()),
             (BORROWED.into(), borrowed.done()),
-            (REASON.into(), plain(self.reason.as_deref().unwrap_or_default())),
+            (REASON.into(), tag_safe(self.reason.as_deref().unwrap_or_default())),
         ]);
         if let Some(completed) = &self.completed {
             tags.insert(COMPLETED.into(), encode(completed));

@@ -77,7 +77,8 @@ pub fn ended(report: &Report) -> String {
         return what;
     }
     sentences.insert(0, what);
-    let goes_on = report.instance_refresh.as_ref().is_some_and(|instance_refresh| instance_refresh.goes_on);
+    let goes_on =
+        report.instance_refresh.as_ref().is_some_and(|instance_refresh| instance_refresh.goes_on);
     if !goes_on || report.outcome == Outcome::Locked {
         sentences.push(next(report.outcome).to_owned());
     }

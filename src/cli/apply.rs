@@ -3,7 +3,7 @@
 use std::io;
 
 use super::live::Live;
-use super::plain::Plain;
+use super::log_lines::LogLines;
 use super::{
     ABORTED, Edge, FAILED, Input, LOCKED, Output, Purpose, ROLLED_BACK, is_terminal, prepare_all,
     print_json,
@@ -85,9 +85,9 @@ pub(super) fn shower<'a>(
             Box::new(move |envelope| live.show(envelope))
         }
         Output::Text => {
-            let mut plain = Plain::default();
+            let mut log_lines = LogLines::default();
             Box::new(move |envelope| {
-                for line in plain.lines(envelope) {
+                for line in log_lines.lines(envelope) {
                     say(&mut io::stdout(), &line);
                 }
             })

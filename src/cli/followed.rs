@@ -6,9 +6,9 @@ use rolling_provider::Timestamp;
 use super::apply::exit_code;
 use super::{ABORTED, FAILED, ROLLED_BACK};
 use crate::engine::Rollout;
+use crate::instance_refresh;
 use crate::lease::{Lease, WATCH};
 use crate::record::{Ending, Phase, Record};
-use crate::instance_refresh;
 
 /// What was seen of a rollout so far.
 #[derive(Default)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use rolling_provider::Clock;
 
-use super::plain::batch;
+use super::log_lines::batch;
 use super::text;
 use crate::event::{Envelope, Event};
 
@@ -66,7 +66,9 @@ impl Live {
                 self.line(&format!("batch {number}: done, {serving} serving"));
             }
             Event::Gated { gate, passed, said } => self.line(&text::gate(gate, *passed, said)),
-            Event::InstanceRefresh { id, step } => self.line(&text::instance_refresh_step(id, *step)),
+            Event::InstanceRefresh { id, step } => {
+                self.line(&text::instance_refresh_step(id, *step))
+            }
             Event::Warned { warning } => self.line(&format!("warning: {warning}")),
             Event::Retrying { error } => self.line(&format!("trying again: {error}")),
             Event::Refused { action, error } => self.line(&format!("could not {action}: {error}")),

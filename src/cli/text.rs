@@ -6,7 +6,7 @@ use std::time::Duration;
 use rolling_provider::{Revision, Timestamp};
 
 use crate::engine::Rollout;
-use crate::event::{InstanceReport, Outcome, InstanceRefreshReport, InstanceRefreshStep, Report};
+use crate::event::{InstanceRefreshReport, InstanceRefreshStep, InstanceReport, Outcome, Report};
 use crate::lease::WATCH;
 use crate::plan::Preview;
 use crate::record::{Ending, Phase};
@@ -212,7 +212,9 @@ fn going_on(instance_refresh: &InstanceRefreshReport) -> String {
 pub fn instance_refresh_step(id: &str, step: InstanceRefreshStep) -> String {
     match step {
         InstanceRefreshStep::Started => format!("instance refresh {id} is started"),
-        InstanceRefreshStep::Joined => format!("instance refresh {id} is under way, and is followed"),
+        InstanceRefreshStep::Joined => {
+            format!("instance refresh {id} is under way, and is followed")
+        }
         InstanceRefreshStep::Cancelled => format!("instance refresh {id} is being cancelled"),
         InstanceRefreshStep::TurnedBack => format!("instance refresh {id} is to go back"),
     }

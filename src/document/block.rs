@@ -13,7 +13,7 @@ const COMMENT: &str = "//";
 
 /// `value` as the schema of `T` has it: one block as an object, several as a list, no nulls and no
 /// comments. What is neither is left for the checker to name.
-pub fn plain<T: JsonSchema>(value: &Value) -> Value {
+pub fn without_blocks<T: JsonSchema>(value: &Value) -> Value {
     let schema = schema::<T>();
     of(&schema, &schema, &normalise(value)).unwrap_or_default()
 }
@@ -124,7 +124,8 @@ mod tests {
             let document = parse(&written(&health, &checkpoints)).expect("a document");
             document.resources[0].config.clone()
         };
-        let plain = config(json!({ "healthy_timeout": "5m" }), json!([{ "percentage": 20 }]));
+        let without_blocks =
+            config(json!({ "healthy_timeout": "5m" }), json!([{ "percentage": 20 }]));
         for (health, checkpoints) in [
             (json!([{ "healthy_timeout": "5m" }]), json!({ "percentage": 20 })),
             (
@@ -132,7 +133,7 @@ mod tests {
                 json!([{ "percentage": 20, "//": "" }]),
             ),
         ] {
-            assert_eq!(config(health, checkpoints), plain);
+            assert_eq!(config(health, checkpoints), without_blocks);
         }
         let none = config(json!([]), Value::Null);
         assert_eq!((none.health, none.checkpoints), (None, None));

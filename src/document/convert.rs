@@ -163,7 +163,7 @@ fn check_target(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec
         }
     }
     if config.target_group.is_some() && config.suspend_processes.is_some() {
-        let message = "plain instances have no processes to suspend";
+        let message = "unmanaged instances have no processes to suspend";
         let place = format!("{pointer}/suspend_processes");
         found.push(Diagnostic::error(place, message).with_remedy("remove it"));
     }
@@ -305,7 +305,7 @@ fn check_traffic(config: &RollingDeploymentConfig, pointer: &str, found: &mut Ve
     let traffic = config.traffic.clone().unwrap_or_default();
     let rules = traffic.listener_rule_arns.as_ref();
     if config.target_group.is_some() {
-        let message = "requests of plain instances cannot be shifted yet";
+        let message = "requests of unmanaged instances cannot be shifted yet";
         let remedy = "choose immutable, or roll an auto_scaling_group";
         found.push(Diagnostic::error(format!("{pointer}/policy"), message).with_remedy(remedy));
     }

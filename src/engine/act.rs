@@ -73,7 +73,7 @@ impl Rollout {
         if let Action::Launch { token, .. } = action
             && error.kind == ErrorKind::Spent
         {
-            self.progress.plain.spent.insert(token.clone());
+            self.progress.unmanaged.spent.insert(token.clone());
             return;
         }
         let message = with_remedy(error);

@@ -7,9 +7,9 @@ use rolling_provider::{ErrorKind, ProviderError};
 use super::Rollout;
 use super::look::patiently;
 use crate::control::Command;
+use crate::instance_refresh::{self, Next};
 use crate::plan;
 use crate::record::{Ending, Phase, ways};
-use crate::instance_refresh::{self, Next};
 use crate::spec::{OnFailure, Window};
 
 impl Rollout {

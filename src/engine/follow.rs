@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use rolling_provider::{Effect, ProviderError, InstanceRefresh, InstanceRefreshState};
+use rolling_provider::{Effect, InstanceRefresh, InstanceRefreshState, ProviderError};
 use tokio::sync::watch;
 
 use super::act::with_remedy;
+use super::instance_refresh::{foreign, instance_refreshes, latest};
 use super::look::patiently;
-use super::instance_refresh::{foreign, latest, instance_refreshes};
 use super::report::{Emitter, Shown};
 use super::{NOTHING_DONE, PATIENCE, Rollout, Stop};
 use crate::control::Command;
-use crate::event::{Event, Outcome, InstanceRefreshStep};
+use crate::event::{Event, InstanceRefreshStep, Outcome};
+use crate::instance_refresh::{self, Next};
 use crate::plan::{Wait, WaitKind};
 use crate::progress::Halt;
-use crate::instance_refresh::{self, Next};
 use crate::schedule::Schedule;
 
 /// Reads lag: for so long after a refresh is over its last instances may still show.
@@ -117,7 +117,8 @@ impl Rollout {
             let error = match self.ask_to_start().await {
                 Ok(id) => {
                     self.tell(&id, InstanceRefreshStep::Started, emit);
-                    self.instance_refresh = Some(InstanceRefresh::started(id.clone(), self.wanted.clone()));
+                    self.instance_refresh =
+                        Some(InstanceRefresh::started(id.clone(), self.wanted.clone()));
                     return Ok(id);
                 }
                 Err(error) => error,
@@ -132,7 +133,11 @@ impl Rollout {
                 Next::Join(instance_refresh) => {
                     let id = instance_refresh.id.clone();
                     let is_ours = error.effect == Effect::Unknown;
-                    let step = if is_ours { InstanceRefreshStep::Started } else { InstanceRefreshStep::Joined };
+                    let step = if is_ours {
+                        InstanceRefreshStep::Started
+                    } else {
+                        InstanceRefreshStep::Joined
+                    };
                     self.tell(&id, step, emit);
                     return Ok(id);
                 }
@@ -172,7 +177,8 @@ impl Rollout {
                 InstanceRefreshStep::Cancelled
             }
             Command::Rollback if state != Some(InstanceRefreshState::RollingBack) => {
-                patiently(&*self.clock, self.caller.jitter, || instance_refreshes.roll_back()).await?;
+                patiently(&*self.clock, self.caller.jitter, || instance_refreshes.roll_back())
+                    .await?;
                 InstanceRefreshStep::TurnedBack
             }
             _ => return Ok(()),
@@ -368,7 +374,11 @@ impl Rollout {
     }
 
     /// Why it came to no good end, with what the group itself says.
-    async fn explain_refresh(&mut self, found: &InstanceRefresh, unhealthy: Option<&str>) -> String {
+    async fn explain_refresh(
+        &mut self,
+        found: &InstanceRefresh,
+        unhealthy: Option<&str>,
+    ) -> String {
         let activities = match self.fleet.activities(found.started).await {
             Ok(activities) => activities,
             Err(error) => {

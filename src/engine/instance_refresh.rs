@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use rolling_provider::{
-    Fleet, Observation, ProviderError, InstanceRefresh, InstanceRefreshState, InstanceRefreshes, Revision,
+    Fleet, InstanceRefresh, InstanceRefreshState, InstanceRefreshes, Observation, ProviderError,
+    Revision,
 };
 use tokio::sync::watch;
 
@@ -14,10 +15,10 @@ use super::{Rollout, Stop};
 use crate::command::{Answer, no_op};
 use crate::control::{Command, Control};
 use crate::event::Envelope;
+use crate::instance_refresh::{self, Idle, Next, next};
 use crate::plan::Preview;
 use crate::progress::Progress;
 use crate::record::Record;
-use crate::instance_refresh::{self, Idle, Next, next};
 use crate::spec::Engine;
 
 /// How to go on with a refresh that another document has begun.
@@ -131,7 +132,10 @@ impl Rollout {
         let mut revisions = live.map(|instance| instance.revision.as_ref());
         let only = revisions.next().flatten();
         let only = only.filter(|only| revisions.all(|revision| revision == Some(*only)));
-        let is_over = self.instance_refresh.as_ref().is_none_or(|instance_refresh| instance_refresh.state.is_over());
+        let is_over = self
+            .instance_refresh
+            .as_ref()
+            .is_none_or(|instance_refresh| instance_refresh.state.is_over());
         let is_served = |only: &Revision| *only != self.wanted || self.unproven().is_none();
         let only = only.filter(|only| is_over && is_served(only));
         only.or(self.progress.known_completed.as_ref()).cloned()
@@ -142,7 +146,8 @@ impl Rollout {
     pub fn unproven(&self) -> Option<Idle> {
         let is_rolled = self.refreshes() && self.next() == Next::Nothing;
         let has_served = self.progress.known_completed.as_ref() == Some(&self.wanted);
-        instance_refresh::idle(&self.spec, &self.target, &self.look).filter(|_| is_rolled && !has_served)
+        instance_refresh::idle(&self.spec, &self.target, &self.look)
+            .filter(|_| is_rolled && !has_served)
     }
 
     /// What of a preview only the refresh under way tells.
@@ -158,13 +163,17 @@ impl Rollout {
             Next::Join(instance_refresh) => {
                 preview.changes = true;
                 let told = instance_refresh::told(instance_refresh);
-                let message =
-                    format!("instance refresh {} is under way and is followed", instance_refresh.id);
+                let message = format!(
+                    "instance refresh {} is under way and is followed",
+                    instance_refresh.id
+                );
                 preview.warnings.insert(0, format!("{message} ({told})"));
             }
             Next::Foreign(instance_refresh) => {
                 preview.changes = true;
-                preview.warnings.insert(0, format!("{}: nothing is done now", foreign(instance_refresh)));
+                preview
+                    .warnings
+                    .insert(0, format!("{}: nothing is done now", foreign(instance_refresh)));
             }
         }
     }
@@ -213,7 +222,11 @@ impl Rollout {
         if let Some(message) = self.idle(command) {
             return Ok(ControlOutcome::NoOp(message));
         }
-        let rollout = self.instance_refresh.as_ref().map(|instance_refresh| instance_refresh.id.clone()).unwrap_or_default();
+        let rollout = self
+            .instance_refresh
+            .as_ref()
+            .map(|instance_refresh| instance_refresh.id.clone())
+            .unwrap_or_default();
         let (id, by) = (self.caller.rollout_id.clone(), self.caller.owner.clone());
         self.command = Some(Control { command, id, rollout, by });
         Ok(ControlOutcome::RanHere(Box::new(self.run(stop, emit).await)))
@@ -222,10 +235,16 @@ impl Rollout {
 
 pub(super) fn foreign(instance_refresh: &InstanceRefresh) -> String {
     let to = instance_refresh.to.as_ref().map_or("another configuration", |to| to.as_str());
-    format!("instance refresh {} to {to} is under way ({})", instance_refresh.id, instance_refresh::told(instance_refresh))
+    format!(
+        "instance refresh {} to {to} is under way ({})",
+        instance_refresh.id,
+        instance_refresh::told(instance_refresh)
+    )
 }
 
-pub(super) fn instance_refreshes(fleet: &dyn Fleet) -> Result<&dyn InstanceRefreshes, ProviderError> {
+pub(super) fn instance_refreshes(
+    fleet: &dyn Fleet,
+) -> Result<&dyn InstanceRefreshes, ProviderError> {
     fleet.instance_refreshes().ok_or_else(|| {
         let message = "this fleet does not roll by itself";
         let error = ProviderError::invalid("open the fleet", "engine", message);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use rolling_provider::{
-    Activity, Instance, InstanceId, Lifecycle, Observation, InstanceRefresh, InstanceRefreshState, SetAside,
-    Target, TargetState, Timestamp,
+    Activity, Instance, InstanceId, InstanceRefresh, InstanceRefreshState, Lifecycle, Observation,
+    SetAside, Target, TargetState, Timestamp,
 };
 
 use crate::event::Outcome;
@@ -38,7 +38,9 @@ pub fn next<'a>(
     look: &Observation,
 ) -> Next<'a> {
     match latest.filter(|instance_refresh| !instance_refresh.state.is_over()) {
-        Some(instance_refresh) if leads_there(instance_refresh, target) => Next::Join(instance_refresh),
+        Some(instance_refresh) if leads_there(instance_refresh, target) => {
+            Next::Join(instance_refresh)
+        }
         Some(instance_refresh) => Next::Foreign(instance_refresh),
         None if is_done(spec, target, look) => Next::Nothing,
         None => Next::Start,
@@ -139,7 +141,9 @@ pub fn verdict(instance_refresh: &InstanceRefresh) -> Option<Outcome> {
         InstanceRefreshState::Succeeded => Some(Outcome::Succeeded),
         InstanceRefreshState::RolledBack => Some(Outcome::RolledBack),
         InstanceRefreshState::Cancelled => Some(Outcome::Aborted),
-        InstanceRefreshState::Failed | InstanceRefreshState::RollbackFailed => Some(Outcome::Failed),
+        InstanceRefreshState::Failed | InstanceRefreshState::RollbackFailed => {
+            Some(Outcome::Failed)
+        }
         _ => None,
     }
 }
@@ -147,7 +151,9 @@ pub fn verdict(instance_refresh: &InstanceRefresh) -> Option<Outcome> {
 /// How far `refresh` is, in the words for the record of a rollout.
 pub fn status(instance_refresh: &InstanceRefresh) -> &'static str {
     match instance_refresh.state {
-        InstanceRefreshState::Pending | InstanceRefreshState::Rolling | InstanceRefreshState::Baking => "rolling",
+        InstanceRefreshState::Pending
+        | InstanceRefreshState::Rolling
+        | InstanceRefreshState::Baking => "rolling",
         InstanceRefreshState::RollingBack => "rolling_back",
         InstanceRefreshState::Cancelling => "aborting",
         InstanceRefreshState::Succeeded => "succeeded",
@@ -159,7 +165,8 @@ pub fn status(instance_refresh: &InstanceRefresh) -> &'static str {
 
 /// `refresh` in a phrase: `InProgress, 30 %: Waiting for ...`.
 pub fn told(instance_refresh: &InstanceRefresh) -> String {
-    let reason = instance_refresh.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+    let reason =
+        instance_refresh.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
     format!("{}, {} %{reason}", instance_refresh.status, instance_refresh.percent)
 }
 
@@ -181,7 +188,11 @@ pub fn unhealthy(target: &Target, look: &Observation) -> Option<String> {
 
 /// Why `refresh` did not come to a good end: in AWS's words, with the instance that was `unhealthy`
 /// and the launch that failed, as far as they are known.
-pub fn cause(instance_refresh: &InstanceRefresh, unhealthy: Option<&str>, activities: &[Activity]) -> String {
+pub fn cause(
+    instance_refresh: &InstanceRefresh,
+    unhealthy: Option<&str>,
+    activities: &[Activity],
+) -> String {
     let own = instance_refresh.rollback_reason.as_deref();
     let ended = instance_refresh.reason.as_deref().filter(|reason| Some(*reason) != own);
     let failed = activities.iter().find(|activity| activity.failed);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rolling_provider::{ProviderError, InstanceRefreshPreferences, SetAside};
+use rolling_provider::{InstanceRefreshPreferences, ProviderError, SetAside};
 
 use super::WIDEST;
 use crate::spec::{BatchSize, Engine, OnFailure, Policy, RollingDeployment, Window};
@@ -238,7 +238,8 @@ mod tests {
                 ] {
                     let window = Window::resolve(policy, size);
                     let (min_healthy, max_healthy) = percentages(policy, size);
-                    let told = InstanceRefreshPreferences { min_healthy, max_healthy, ..rest.clone() };
+                    let told =
+                        InstanceRefreshPreferences { min_healthy, max_healthy, ..rest.clone() };
                     let Bounds { floor, ceiling } = bounds(&told, size);
                     assert!(floor >= window.floor(), "{policy:?} of {size}");
                     let exact = ceiling <= window.ceiling();

@@ -25,7 +25,7 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
     // Somebody who scales the fleet meanwhile changes what surge is measured by.
     record.size = progress.size(look);
 
-    if look.is_plain() && !record.owned {
+    if look.is_unmanaged() && !record.owned {
         launch::mark(input, &record, plan);
         return record;
     }
@@ -49,7 +49,7 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
     let desired = progress.desired(look).max(progress.size(look)) + raise - cut;
     record_surge(input, raise, cut, was_meant, &mut record);
     let before = progress.max(look);
-    if !look.is_plain() && before < desired {
+    if !look.is_unmanaged() && before < desired {
         // Whoever has set another maximum than ours gets that one back.
         let found = progress.record.as_ref().and_then(|record| record.max_before(before));
         let found = found.unwrap_or(before);
@@ -68,17 +68,17 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
     let scales = |process: &&String| input.bakes() && SCALING.contains(&process.as_str());
     let running: BTreeSet<String> = running.filter(|it| !scales(it)).cloned().collect();
     if !running.is_empty() && !progress.suspended {
-        plan.actions.push(Step::plain(Action::SuspendProcesses { processes: running }));
+        plan.actions.push(Step::new(Action::SuspendProcesses { processes: running }));
     }
     if cut > 0 {
         // Surge that a failed revision never got, or that nobody needs any more.
         plan.actions.push(set_size(input, desired));
     }
     if moves {
-        plan.actions.push(Step::plain(Action::MoveTemplate { to: target.revision.clone() }));
+        plan.actions.push(Step::new(Action::MoveTemplate { to: target.revision.clone() }));
     }
     plan.actions.extend(discard(input));
-    if !look.is_plain() && desired > progress.desired(look) {
+    if !look.is_unmanaged() && desired > progress.desired(look) {
         plan.actions.push(set_size(input, desired));
     }
     if raise > 0 && (!progress.batch_open || input.spec.pacing == Pacing::Continuous) {
@@ -90,7 +90,7 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
 /// Sets the desired size, and the maximum where that must be higher.
 pub(super) fn set_size(input: &Input<'_>, desired: u32) -> Step {
     let max = (input.progress.max(input.look) < desired).then_some(desired);
-    Step::plain(Action::SetCapacity { desired: Some(desired), max })
+    Step::new(Action::SetCapacity { desired: Some(desired), max })
 }
 
 /// A size that we set is in the record before, with the one that holds until then: an engine that
@@ -99,7 +99,7 @@ pub(super) fn set_size(input: &Input<'_>, desired: u32) -> Step {
 fn record_surge(input: &Input<'_>, raise: u32, cut: u32, was_meant: u32, record: &mut Record) {
     let surge = input.progress.surge();
     let is_resized = record.size != was_meant || (!record.gives_back && record.surge > surge);
-    let is_written = raise > 0 || cut > 0 || (is_resized && !input.look.is_plain());
+    let is_written = raise > 0 || cut > 0 || (is_resized && !input.look.is_unmanaged());
     if is_written {
         (record.surge, record.surge_before) = (surge + raise - cut, surge);
         record.gives_back = false;
@@ -111,7 +111,7 @@ fn record_surge(input: &Input<'_>, raise: u32, cut: u32, was_meant: u32, record:
 pub(super) fn with_surge(input: &Input<'_>, record: &Record) -> Record {
     let surge = input.progress.surge();
     let is_known = record.gives_back || [record.surge, record.surge_before].contains(&surge);
-    match is_known || input.look.is_plain() {
+    match is_known || input.look.is_unmanaged() {
         true => record.clone(),
         false => Record { surge, surge_before: surge, ..record.clone() },
     }
@@ -125,7 +125,7 @@ fn discard(input: &Input<'_>) -> Option<Step> {
         revision.as_ref() != Some(&target.revision) && !progress.discarded.contains(*id)
     });
     let instances: BTreeSet<_> = old.map(|(id, _)| id.clone()).collect();
-    (!instances.is_empty()).then(|| Step::plain(Action::Discard { instances }))
+    (!instances.is_empty()).then(|| Step::new(Action::Discard { instances }))
 }
 
 /// The record of this rollout: the one found, brought up to date, or a new one.
@@ -259,7 +259,7 @@ fn count_failure(input: &Input<'_>, record: &mut Record) -> Option<Step> {
     let is_there = input.look.instances.contains_key(id);
     is_there.then(|| {
         let (instance, key, value) = (id.clone(), FAILED.to_owned(), record.id.clone());
-        Step::plain(Action::Tag { instance, key, value })
+        Step::new(Action::Tag { instance, key, value })
     })
 }
 

@@ -196,7 +196,7 @@ fn check_floor(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<S
 fn check_drained(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
     for step in &plan.actions {
         let without = matches!(step.action, Action::Terminate { decrement, .. } | Action::Detach { decrement, .. } if decrement);
-        let by_fleet = without && input.progress.replaces.is_seen() && !input.look.is_plain();
+        let by_fleet = without && input.progress.replaces.is_seen() && !input.look.is_unmanaged();
         let removed = match &step.action {
             Action::Terminate { instance, .. } | Action::Detach { instance, .. } => {
                 std::slice::from_ref(instance).iter().collect::<Vec<_>>()
@@ -248,7 +248,7 @@ fn check_capacity(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Ve
 /// would go without a replacement than were launched beside the fleet.
 fn check_meant(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
     let Input { look, progress, .. } = *input;
-    if look.is_plain() || input.spec.replacement.within().is_some() {
+    if look.is_unmanaged() || input.spec.replacement.within().is_some() {
         return;
     }
     let mut meant = progress.record.as_ref().map_or(0, |record| record.size);
@@ -304,7 +304,7 @@ fn check_window(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<
     }
 }
 
-/// Property 2 of plain instances: what is launched stays below the ceiling, where those count no
+/// Property 2 of unmanaged instances: what is launched stays below the ceiling, where those count no
 /// more that have drained or that this plan removes.
 fn check_launches(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<String>) {
     let mut launches = 0;
@@ -325,13 +325,13 @@ fn check_launches(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Ve
         let gone = drained || removed.contains(id) || input.progress.terminated.contains(id);
         instance.lifecycle.is_live() && !gone
     });
-    let live = live.count() + input.progress.plain.on_their_way as usize;
+    let live = live.count() + input.progress.unmanaged.on_their_way as usize;
     if launches > 0 && live + launches > window.ceiling() as usize {
         let ceiling = window.ceiling();
         found
             .push(format!("would launch {launches} beside {live}, above the ceiling of {ceiling}"));
     }
-    if launches > 0 && !input.look.is_plain() {
+    if launches > 0 && !input.look.is_unmanaged() {
         found.push("would launch into a fleet that launches by itself".into());
     }
 }
@@ -342,7 +342,7 @@ fn check_reasons(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec
     let Input { look, progress, .. } = *input;
     // What is put back is put back in any case.
     let is_halting = progress.halt.is_some();
-    if look.is_plain() || input.spec.replacement.within().is_some() || is_halting {
+    if look.is_unmanaged() || input.spec.replacement.within().is_some() || is_halting {
         return;
     }
     let desired = progress.desired(look);

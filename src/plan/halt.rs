@@ -57,7 +57,7 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
     // A size that we lowered by mistake (see `progress::sizes`) is set right, too.
     let right = progress.desired(look).max(progress.size(look)).saturating_sub(unlaunched);
     let set_right = borrow::set_size(input, right);
-    if right != progress.desired(look) && !look.is_plain() && !is_refused(&set_right.action) {
+    if right != progress.desired(look) && !look.is_unmanaged() && !is_refused(&set_right.action) {
         match unsettled(input) {
             Some(wait) => plan.wait(wait),
             None => plan.actions.push(set_right),
@@ -158,7 +158,7 @@ fn template_back(input: &Input<'_>, record: &Record, halt: &Halt) -> Option<Step
     let back = record.completed.as_ref().or(record.borrowed.template.as_ref())?;
     let back = input.target.resolve(back);
     let ours = input.progress.may_launch(&record.to, input.look);
-    (ours && *back != record.to).then(|| Step::plain(Action::MoveTemplate { to: back.clone() }))
+    (ours && *back != record.to).then(|| Step::new(Action::MoveTemplate { to: back.clone() }))
 }
 
 /// The last step: what is left to say is said, or nothing is left behind.
@@ -211,11 +211,11 @@ fn wait_for_returned(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
     }
 }
 
-/// The sizes are set in one call, so the one that is not borrowed must be known for sure; and plain
+/// The sizes are set in one call, so the one that is not borrowed must be known for sure; and unmanaged
 /// instances that were launched are not left behind because no look shows them yet.
 pub(super) fn unsettled(input: &Input<'_>) -> Option<Wait> {
     let Input { progress, look, now, .. } = *input;
-    let hidden = progress.plain.shows_all_at(now).filter(|_| look.is_plain());
+    let hidden = progress.unmanaged.shows_all_at(now).filter(|_| look.is_unmanaged());
     let (deadline, detail) = match progress.size_is_known_at(look) {
         Some(known) => (known, "the size that was set does not show yet"),
         None => (hidden?, "what was launched does not show yet"),
@@ -233,7 +233,7 @@ pub(super) fn give_back(input: &Input<'_>, record: &Record) -> Vec<Step> {
         let desired = input.progress.desired(input.look);
         let max = found.max(desired);
         if max != shown {
-            steps.push(Step::plain(Action::SetCapacity { desired: None, max: Some(max) }));
+            steps.push(Step::new(Action::SetCapacity { desired: None, max: Some(max) }));
         }
     }
     steps.extend(resume(input, record, false));
@@ -247,7 +247,7 @@ fn resume(input: &Input<'_>, record: &Record, shifted: bool) -> Option<Step> {
     let away = record.borrowed.shifts.is_some() && shifted && !shift::is_back(input);
     let kept = |process: &&String| away && *process == REGISTERS;
     let processes: BTreeSet<String> = suspended.filter(|p| !kept(p)).cloned().collect();
-    (!processes.is_empty()).then(|| Step::plain(Action::ResumeProcesses { processes }))
+    (!processes.is_empty()).then(|| Step::new(Action::ResumeProcesses { processes }))
 }
 
 /// Lets the fleet follow its load again, before everything else is given back.
@@ -255,7 +255,7 @@ pub(super) fn resume_scaling(input: &Input<'_>, record: &Record) -> Option<Step>
     let suspended = input.progress.may_be_suspended(&record.borrowed.suspended, input.look);
     let scaling = suspended.filter(|process| borrow::SCALING.contains(&process.as_str()));
     let processes: BTreeSet<String> = scaling.cloned().collect();
-    (!processes.is_empty()).then(|| Step::plain(Action::ResumeProcesses { processes }))
+    (!processes.is_empty()).then(|| Step::new(Action::ResumeProcesses { processes }))
 }
 
 /// Surge that goes, by named termination: of the revision that is given up, those on their way
@@ -323,7 +323,7 @@ fn register_again(
     }
     for (group, instances) in out {
         let action = Action::Register { target_group: group.clone(), instances };
-        plan.actions.push(Step::plain(action));
+        plan.actions.push(Step::new(action));
     }
 }
 

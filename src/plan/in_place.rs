@@ -24,7 +24,7 @@ pub fn update(input: &Input<'_>, drained: &BTreeSet<InstanceId>) -> Vec<Step> {
     let some = all.chunks(AT_ONCE).map(|some| {
         let instances: BTreeSet<InstanceId> = some.iter().map(|id| (*id).clone()).collect();
         let (to, token) = (input.target.revision.clone(), token(input, &instances));
-        Step::plain(Action::Update { instances, to, token })
+        Step::new(Action::Update { instances, to, token })
     });
     some.collect()
 }
@@ -47,7 +47,7 @@ fn token(input: &Input<'_>, instances: &BTreeSet<InstanceId>) -> String {
 pub fn follow(input: &Input<'_>, plan: &mut Plan) {
     let Input { look, target, progress, now, .. } = *input;
     for (to, instances) in of(input, |update, _| update.state == UpdateState::Done) {
-        plan.actions.push(Step::plain(Action::Confirm { instances, to: Some(to) }));
+        plan.actions.push(Step::new(Action::Confirm { instances, to: Some(to) }));
     }
     let mut lost: BTreeMap<&str, BTreeSet<InstanceId>> = BTreeMap::new();
     for (id, instance) in &look.instances {
@@ -67,7 +67,7 @@ pub fn follow(input: &Input<'_>, plan: &mut Plan) {
     }
     for (token, instances) in lost {
         let (to, token) = (target.revision.clone(), token.to_owned());
-        plan.actions.push(Step::plain(Action::Update { instances, to, token }));
+        plan.actions.push(Step::new(Action::Update { instances, to, token }));
     }
 }
 
@@ -78,11 +78,11 @@ pub fn settle(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
         return;
     }
     for (to, instances) in of(input, |update, _| update.state == UpdateState::Done) {
-        plan.actions.push(Step::plain(Action::Confirm { instances, to: Some(to) }));
+        plan.actions.push(Step::new(Action::Confirm { instances, to: Some(to) }));
     }
     let lost = of(input, |update, id| update.state == UpdateState::Marked && is_lost(input, id));
     for instances in lost.into_values() {
-        plan.actions.push(Step::plain(Action::Confirm { instances, to: None }));
+        plan.actions.push(Step::new(Action::Confirm { instances, to: None }));
     }
     wait(input, view, plan);
 }

@@ -1,4 +1,4 @@
-//! Plain instances: what a group would do by itself is planned here. They are marked as ours,
+//! Unmanaged instances: what a group would do by itself is planned here. They are marked as ours,
 //! launched in place of others, and registered.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,11 +25,11 @@ pub fn mark(input: &Input<'_>, record: &Record, plan: &mut Plan) {
         .map(|(id, _)| id.clone())
         .collect();
     plan.actions.push(Step::record(record.clone()));
-    plan.actions.push(Step::plain(Action::Own { instances }));
+    plan.actions.push(Step::new(Action::Own { instances }));
     plan.actions.push(Step::record(Record { owned: true, ..record.clone() }));
 }
 
-/// Takes the record off the target, and the marks off plain instances before that.
+/// Takes the record off the target, and the marks off unmanaged instances before that.
 pub fn erase(input: &Input<'_>, record: &Record) -> Vec<Step> {
     let mut steps = Vec::new();
     let marked = input.look.instances.iter().filter(|(id, instance)| {
@@ -37,15 +37,15 @@ pub fn erase(input: &Input<'_>, record: &Record) -> Vec<Step> {
         instance.owned && lives && !input.progress.terminated.contains(*id)
     });
     let instances: BTreeSet<InstanceId> = marked.map(|(id, _)| id.clone()).collect();
-    if input.look.is_plain() && !instances.is_empty() {
+    if input.look.is_unmanaged() && !instances.is_empty() {
         // Without the marks nobody is of a fleet of which all are said to be marked.
         if record.owned {
             steps.push(Step::record(Record { owned: false, ..record.clone() }));
         }
-        steps.push(Step::plain(Action::Disown { instances }));
+        steps.push(Step::new(Action::Disown { instances }));
     }
     let keys = KEYS.into_iter().map(String::from).collect();
-    steps.push(Step::plain(Action::EraseRecord { keys }));
+    steps.push(Step::new(Action::EraseRecord { keys }));
     steps
 }
 
@@ -54,7 +54,7 @@ pub fn erase(input: &Input<'_>, record: &Record) -> Vec<Step> {
 /// launch fail.
 pub fn launch(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) {
     let Input { progress, now, .. } = *input;
-    if !input.look.is_plain() || input.is_in_place() {
+    if !input.look.is_unmanaged() || input.is_in_place() {
         return;
     }
     let leaving: BTreeSet<InstanceId> = plan
@@ -70,20 +70,20 @@ pub fn launch(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Pl
     let old = view.old().filter(|member| !leaving.contains(member.id)).count();
     let size = progress.size(input.look) as usize;
     let wanted = size + (record.surge as usize).min(old);
-    let on_their_way = progress.plain.on_their_way as usize;
+    let on_their_way = progress.unmanaged.on_their_way as usize;
     let mut missing = wanted.saturating_sub(live + on_their_way);
 
     // What was there and is not any more may only be late to show.
     let lost = size.saturating_sub(view.members.len() + on_their_way).min(missing);
-    let unsure = lost.saturating_sub(progress.plain.lost.late(super::UNLAUNCHED_AFTER, now));
+    let unsure = lost.saturating_sub(progress.unmanaged.lost.late(super::UNLAUNCHED_AFTER, now));
     if unsure > 0 {
         missing -= unsure;
-        plan.wake_at(progress.plain.lost.next_late(super::UNLAUNCHED_AFTER, now), now);
+        plan.wake_at(progress.unmanaged.lost.next_late(super::UNLAUNCHED_AFTER, now), now);
     }
     if missing == 0 {
         return;
     }
-    if let Some(until) = progress.plain.unsure_until(now) {
+    if let Some(until) = progress.unmanaged.unsure_until(now) {
         plan.wait(Wait {
             kind: WaitKind::Launch,
             instances: Vec::new(),
@@ -93,7 +93,7 @@ pub fn launch(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Pl
         hold_back(plan);
         return;
     }
-    if let Some(trouble) = &progress.plain.trouble {
+    if let Some(trouble) = &progress.unmanaged.trouble {
         let again = trouble.tried + LAUNCH_AGAIN;
         plan.wait(Wait {
             kind: WaitKind::Launch,
@@ -115,7 +115,7 @@ pub fn launch(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Pl
     }
     let launches = likes.into_iter().take(missing).map(|(like, attempt)| {
         let token = token(input, record, &like, attempt);
-        Step::plain(Action::Launch { revision: input.target.revision.clone(), like, token })
+        Step::new(Action::Launch { revision: input.target.revision.clone(), like, token })
     });
     plan.actions.splice(0..0, launches);
 }
@@ -172,7 +172,7 @@ fn token(input: &Input<'_>, record: &Record, like: &InstanceId, attempt: usize) 
         digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>()
     };
     let mut token = next();
-    while input.progress.plain.spent.contains(&token) {
+    while input.progress.unmanaged.spent.contains(&token) {
         token = next();
     }
     token
@@ -197,7 +197,7 @@ pub fn register_newcomers(
         let instances: BTreeSet<InstanceId> = newcomers.map(|member| member.id.clone()).collect();
         if !instances.is_empty() {
             let target_group = group.id.clone();
-            steps.push(Step::plain(Action::Register { target_group, instances }));
+            steps.push(Step::new(Action::Register { target_group, instances }));
         }
     }
     steps
@@ -238,7 +238,7 @@ pub fn wait_for_newcomers(
     };
     let booting = view.members.iter().filter(boots);
     let instances: Vec<InstanceId> = booting.map(|member| member.id.clone()).collect();
-    if input.look.is_plain() && !instances.is_empty() && input.now < deadline {
+    if input.look.is_unmanaged() && !instances.is_empty() && input.now < deadline {
         plan.wait(Wait { kind: WaitKind::Launch, instances, detail: None, deadline });
     }
 }

@@ -54,7 +54,8 @@ pub fn launches(input: &Input<'_>, view: &View<'_>) -> u32 {
     };
     // What lives beyond the size, which somebody has lowered, need not be launched.
     let desired = progress.desired(input.look) as usize;
-    let extra = if input.look.is_plain() { 0 } else { view.members.len().saturating_sub(desired) };
+    let extra =
+        if input.look.is_unmanaged() { 0 } else { view.members.len().saturating_sub(desired) };
     let more = wanted.saturating_sub(progress.surge() as usize + extra);
     let more = more.min(view.free()).min(allowance(view, checkpoint(input)));
     u32::try_from(more).unwrap_or(u32::MAX)
@@ -135,7 +136,7 @@ fn launched_at(input: &Input<'_>, member: &Member<'_>) -> Option<Timestamp> {
 
 /// Median time that launches of this rollout took until they served, in continuous pacing.
 fn median_boot(input: &Input<'_>) -> Option<Duration> {
-    if input.spec.pacing != Pacing::Continuous || input.look.is_plain() {
+    if input.spec.pacing != Pacing::Continuous || input.look.is_unmanaged() {
         return None;
     }
     let mut boots = input.progress.boots.clone();

@@ -110,7 +110,7 @@ pub fn preview(input: &Input<'_>) -> Preview {
         changes,
         target: target.name.clone(),
         kind: target.kind,
-        from: match input.is_in_place() || look.is_plain() {
+        from: match input.is_in_place() || look.is_unmanaged() {
             true => adopted(input, &view),
             false => look.template.clone(),
         },

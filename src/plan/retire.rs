@@ -17,7 +17,7 @@ pub fn register_strays(input: &Input<'_>, chosen: &BTreeSet<InstanceId>) -> Vec<
         out.entry(group).or_default().insert(id.clone());
     }
     let register = |(group, instances): (&TargetGroupId, _)| {
-        Step::plain(Action::Register { target_group: group.clone(), instances })
+        Step::new(Action::Register { target_group: group.clone(), instances })
     };
     out.into_iter().map(register).collect()
 }
@@ -76,7 +76,7 @@ fn deregister(
         let instances: BTreeSet<InstanceId> = listed.map(|member| member.id.clone()).collect();
         if !instances.is_empty() {
             let action = Action::Deregister { target_group: group.id.clone(), instances };
-            plan.actions.push(Step::plain(action));
+            plan.actions.push(Step::new(action));
         }
     }
 }
@@ -122,11 +122,11 @@ fn remove_drained(
                 keeping = true;
                 plan.actions.extend(steps);
                 let instance = member.id.clone();
-                plan.actions.push(Step::plain(Action::Detach { instance, decrement }));
+                plan.actions.push(Step::new(Action::Detach { instance, decrement }));
             }
             None => {
                 let instance = member.id.clone();
-                plan.actions.push(Step::plain(Action::Terminate { instance, decrement }));
+                plan.actions.push(Step::new(Action::Terminate { instance, decrement }));
             }
         }
         gone.insert(member.id.clone());
@@ -158,13 +158,13 @@ fn is_in_second(input: &Input<'_>, member: &Member<'_>) -> bool {
 /// Whether a look shows a lower size than the one we believe. It may be late, or somebody has just
 /// set that size, and to lower it further would take what the fleet is meant to have.
 fn size_may_be_lower(input: &Input<'_>) -> bool {
-    !input.look.is_plain() && input.look.desired() < input.progress.desired(input.look)
+    !input.look.is_unmanaged() && input.look.desired() < input.progress.desired(input.look)
 }
 
 /// Before the first removal that lowers the size the record says that surge goes one by one: whoever
 /// comes after a crash knows the sizes on the way for ours.
 fn begin_to_give_back(input: &Input<'_>, plan: &Plan) -> Option<Step> {
-    let record = plan.record(input).filter(|_| !input.look.is_plain())?;
+    let record = plan.record(input).filter(|_| !input.look.is_unmanaged())?;
     let is_said = record.gives_back || record.phase != Phase::Rolling;
     (!is_said).then(|| Step::record(Record { gives_back: true, ..record.clone() }))
 }
@@ -191,7 +191,7 @@ fn keep(input: &Input<'_>, member: &Member<'_>, plan: &Plan) -> Option<Vec<Step>
     let (instance, key, value) = (member.id.clone(), KEPT.to_owned(), record.id.clone());
     let tag = Action::Tag { instance, key, value };
     if !progress.refused.iter().any(|(action, _)| *action == tag) {
-        steps.push(Step::plain(tag));
+        steps.push(Step::new(tag));
     }
     Some(steps)
 }

@@ -65,7 +65,7 @@ fn release(input: &Input<'_>) -> Vec<Step> {
         let done = progress.released.contains(&((*id).clone(), goes));
         spec.completes_hooks && instance.held && ours && !done
     });
-    held.map(|(id, _)| Step::plain(Action::Release { instance: id.clone() })).collect()
+    held.map(|(id, _)| Step::new(Action::Release { instance: id.clone() })).collect()
 }
 
 /// What may begin now. Returns who is taken out.
@@ -222,7 +222,7 @@ fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) 
         return;
     }
     plan.actions.extend(fell_due(input, record).map(|due| {
-        Step::plain(Action::CatchUp {
+        Step::new(Action::CatchUp {
             schedule: due.name.clone(),
             min: due.min,
             max: due.max,
@@ -244,7 +244,7 @@ fn retire_standby(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
         view.standby.iter().copied().partition(|id| is_out(id));
     for id in out {
         let action = Action::Terminate { instance: id.clone(), decrement: false };
-        plan.actions.push(Step::plain(action));
+        plan.actions.push(Step::new(action));
     }
     if !draining.is_empty() {
         let instances = draining.into_iter().cloned().collect();

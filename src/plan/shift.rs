@@ -43,7 +43,7 @@ pub fn forward(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
         && !joins
     {
         if !is_at(look, percent) {
-            plan.actions.push(Step::plain(Action::Shift { percent }));
+            plan.actions.push(Step::new(Action::Shift { percent }));
             return true;
         }
         let message = format!("{percent} % of the requests go to target group {}", second.name);
@@ -52,7 +52,7 @@ pub fn forward(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
         }
     }
     if !is_at(look, 100) {
-        plan.actions.push(Step::plain(Action::Shift { percent: 100 }));
+        plan.actions.push(Step::new(Action::Shift { percent: 100 }));
         return true;
     }
     if let Policy::BlueGreen { terminate_after } = spec.policy
@@ -90,7 +90,7 @@ fn gather(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     let instances: BTreeSet<InstanceId> = out.map(|member| member.id.clone()).collect();
     if !instances.is_empty() {
         let target_group = second.id.clone();
-        plan.actions.push(Step::plain(Action::Register { target_group, instances }));
+        plan.actions.push(Step::new(Action::Register { target_group, instances }));
     }
     let idle = new().filter(|member| !is_healthy_in(member.instance, second));
     let instances: Vec<InstanceId> = idle.map(|member| member.id.clone()).collect();
@@ -117,7 +117,7 @@ fn leave_home(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
             early().filter(is_in).map(|member| member.id.clone()).collect();
         if !instances.is_empty() {
             let target_group = group.id.clone();
-            plan.actions.push(Step::plain(Action::Deregister { target_group, instances }));
+            plan.actions.push(Step::new(Action::Deregister { target_group, instances }));
         }
     }
     let instances = early().map(|member| member.id.clone()).collect();
@@ -150,7 +150,7 @@ pub fn finish(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
         return true;
     }
     if !is_at(input.look, 0) {
-        plan.actions.push(Step::plain(Action::Shift { percent: 0 }));
+        plan.actions.push(Step::new(Action::Shift { percent: 0 }));
         return true;
     }
     let leaves = leave(input, view, &BTreeSet::new());
@@ -172,7 +172,7 @@ pub fn leave(input: &Input<'_>, view: &View<'_>, leaving: &BTreeSet<InstanceId>)
     let instances: BTreeSet<InstanceId> =
         view.members.iter().filter(is_in).map(|member| member.id.clone()).collect();
     let target_group = second.id.clone();
-    (!instances.is_empty()).then(|| Step::plain(Action::Deregister { target_group, instances }))
+    (!instances.is_empty()).then(|| Step::new(Action::Deregister { target_group, instances }))
 }
 
 /// Sends the requests back to the first target group, if anybody there can take them: the new
@@ -205,7 +205,7 @@ pub fn makes_way(
         return false;
     }
     if at_home(view, false) >= view.window.floor() as usize {
-        plan.actions.push(Step::plain(Action::Shift { percent: 0 }));
+        plan.actions.push(Step::new(Action::Shift { percent: 0 }));
     } else {
         let detail = Some("the requests wait for the first target group".into());
         let (kind, instances) = (WaitKind::Floor, Vec::new());
@@ -239,14 +239,14 @@ pub fn join_home(input: &Input<'_>, view: &View<'_>, leaving: &BTreeSet<Instance
         let instances: BTreeSet<InstanceId> = away.map(|member| member.id.clone()).collect();
         if !instances.is_empty() {
             let target_group = group.id.clone();
-            steps.push(Step::plain(Action::Register { target_group, instances }));
+            steps.push(Step::new(Action::Register { target_group, instances }));
         }
     }
     steps
 }
 
 fn back_to(input: &Input<'_>, can: bool) -> Option<Step> {
-    (can && !is_back(input)).then(|| Step::plain(Action::Shift { percent: 0 }))
+    (can && !is_back(input)).then(|| Step::new(Action::Shift { percent: 0 }))
 }
 
 /// Whether all requests go to the first target group.
@@ -310,7 +310,7 @@ fn join(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
         let instances: BTreeSet<InstanceId> = out.map(|member| member.id.clone()).collect();
         if !instances.is_empty() {
             let target_group = group.id.clone();
-            plan.actions.push(Step::plain(Action::Register { target_group, instances }));
+            plan.actions.push(Step::new(Action::Register { target_group, instances }));
         }
     }
     let waits = view.members.iter().filter(new);

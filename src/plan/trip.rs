@@ -127,7 +127,7 @@ pub fn blocked(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
         let message = format!("{message}, before anything was begun");
         return Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(message, now) }));
     }
-    if let Some(trouble) = &progress.plain.trouble
+    if let Some(trouble) = &progress.unmanaged.trouble
         && (trouble.is_final || now >= launch::launch_deadline(input, trouble.since))
     {
         let message = format!("{} cannot be launched: {}", target.revision, trouble.cause);
@@ -140,7 +140,7 @@ pub fn blocked(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
         let limit = humantime::format_duration(spec.health.healthy_timeout);
         let told = progress.activities.iter().find(|activity| activity.failed);
         let told = told.map(|activity| activity.cause.as_str());
-        let tried = progress.plain.trouble.as_ref().map(|trouble| trouble.cause.as_str());
+        let tried = progress.unmanaged.trouble.as_ref().map(|trouble| trouble.cause.as_str());
         let cause = tried.or(told).unwrap_or("the cloud gives no reason");
         let late = progress.missing.unserved(spec.health.healthy_timeout, now).max(1);
         let before = progress.missing.before().min(late);

@@ -159,8 +159,8 @@ impl<'a> View<'a> {
     /// How much of the surge was not launched, so long after it was asked for that it may be
     /// taken off the size again.
     pub fn unlaunched(&self, input: &Input<'_>) -> u32 {
-        // Plain instances have no size to take it off: what nobody needs is not launched.
-        if input.look.is_plain() {
+        // Unmanaged instances have no size to take it off: what nobody needs is not launched.
+        if input.look.is_unmanaged() {
             return 0;
         }
         // By the time of the look: what is on its way was asked for with that.

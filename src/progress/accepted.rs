@@ -79,7 +79,7 @@ impl Progress {
                     self.kept.insert(instance.clone());
                 }
                 if *decrement && !done.was_gone {
-                    self.plain.surge = self.plain.surge.saturating_sub(1);
+                    self.unmanaged.surge = self.unmanaged.surge.saturating_sub(1);
                     self.sizes.lowered(done.lowered_from, now);
                 }
             }

@@ -22,7 +22,7 @@ impl Progress {
         self.boots.clear();
         self.stages.forget_times();
         self.launched = Launched::begin(self.sizes.size());
-        self.plain.forget_launches(now);
+        self.unmanaged.forget_launches(now);
         self.at_checkpoint = None;
         self.gates = Gated::default();
         self.evaluating = None;
@@ -100,7 +100,7 @@ impl Progress {
                 || self.failed.contains_key(id);
             // Where nobody else does it, whoever is being registered was registered by us.
             let only_we =
-                look.is_plain() || self.in_place.within.is_some() || target.second.is_some();
+                look.is_unmanaged() || self.in_place.within.is_some() || target.second.is_some();
             if (old || only_we) && registers(instance) {
                 self.returned.insert(id.clone(), look.at);
             }

@@ -1,6 +1,6 @@
 //! What a fleet is meant to have, the surge that is ours, and what others set: kept apart although
 //! the cloud keeps all three in one number, and without a way to set it only if it is still what
-//! it was. Plain instances have no such number; see [`super::plain`].
+//! it was. Unmanaged instances have no such number; see [`super::plain`].
 //!
 //! N is the size that the fleet is meant to have, s the surge that we added, and what we have
 //! asked for is N + s.
@@ -133,18 +133,18 @@ impl Sizes {
 impl Progress {
     /// The desired size, where a size of ours that reads do not show yet counts.
     pub fn desired(&self, look: &Observation) -> u32 {
-        if look.is_plain() { self.plain.desired } else { self.sizes.desired }
+        if look.is_unmanaged() { self.unmanaged.desired } else { self.sizes.desired }
     }
 
     /// The size the fleet is meant to have, without surge of ours.
     pub fn size(&self, look: &Observation) -> u32 {
-        if look.is_plain() { self.plain.size } else { self.sizes.size }
+        if look.is_unmanaged() { self.unmanaged.size } else { self.sizes.size }
     }
 
     /// How many of the live or missing instances are surge of ours.
     pub fn surge(&self) -> u32 {
         // One of them is zero: a fleet either has a size that the cloud keeps, or it has not.
-        self.plain.surge + self.sizes.desired.saturating_sub(self.sizes.size)
+        self.unmanaged.surge + self.sizes.desired.saturating_sub(self.sizes.size)
     }
 
     /// How often others have set a size, and what that means, in words.
@@ -193,7 +193,7 @@ impl Progress {
                 {
                     self.victims.remove(instance);
                     self.terminated.insert(instance.clone());
-                    self.plain.surge = self.plain.surge.saturating_sub(1);
+                    self.unmanaged.surge = self.unmanaged.surge.saturating_sub(1);
                     // It may also have come to its end by itself, and been replaced.
                     if shown < self.sizes.desired {
                         self.sizes.lowered(None, look.at);

@@ -90,7 +90,7 @@ pub fn decode(revision: &str) -> Revision {
 }
 
 /// Free text with what a tag cannot hold left out.
-pub fn plain(text: &str) -> String {
+pub fn tag_safe(text: &str) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || " _.:/=+-@".contains(c);
     let kept = text.chars().map(|c| match c {
         ',' | ';' | '(' | ')' | '[' | ']' | '"' | '\'' | '\n' => ' ',
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn text_is_held_to_the_alphabet_and_length_of_tags() {
-        assert_eq!(plain("i-1 failed: codes [502], \"why\"?"), "i-1 failed: codes 502 why .");
-        assert!(plain(&"word ".repeat(100)).len() <= LONGEST);
+        assert_eq!(tag_safe("i-1 failed: codes [502], \"why\"?"), "i-1 failed: codes 502 why .");
+        assert!(tag_safe(&"word ".repeat(100)).len() <= LONGEST);
     }
 }

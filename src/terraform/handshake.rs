@@ -125,8 +125,8 @@ mod tests {
         let six = ("PLUGIN_PROTOCOL_VERSIONS", "5,6");
         let refused = host(&[six]).security().map(|_| ()).expect_err("no certificate");
         assert!(refused.contains("PLUGIN_CLIENT_CERT"), "{refused}");
-        let plain = host(&[six, ("TF_DISABLE_PLUGIN_TLS", "1")]);
-        assert_eq!(plain.security(), Ok(Security::Plain));
+        let unencrypted = host(&[six, ("TF_DISABLE_PLUGIN_TLS", "1")]);
+        assert_eq!(unencrypted.security(), Ok(Security::Plain));
         let secure = host(&[six, ("PLUGIN_CLIENT_CERT", "PEM")]);
         assert_eq!(secure.security(), Ok(Security::Tls("PEM")));
         let old = host(&[("PLUGIN_PROTOCOL_VERSIONS", "5"), ("PLUGIN_CLIENT_CERT", "PEM")]);

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::cli::plain::Plain;
+use crate::cli::log_lines::LogLines;
 use crate::cli::{json_line, text};
 use crate::event::{Envelope, Event};
 
@@ -32,7 +32,7 @@ pub struct Header {
 /// Tells what happens.
 pub struct Progress {
     target: String,
-    plain: Plain,
+    log_lines: LogLines,
     file: Option<File>,
 }
 
@@ -55,7 +55,7 @@ impl Progress {
                 }
             }
         });
-        Progress { target: target.to_owned(), plain: Plain::default(), file }
+        Progress { target: target.to_owned(), log_lines: LogLines::default(), file }
     }
 
     /// Tells an event.
@@ -64,7 +64,7 @@ impl Progress {
             Event::Finished { report } => {
                 text::report(&self.target, report).lines().map(str::to_owned).collect()
             }
-            _ => self.plain.lines(envelope),
+            _ => self.log_lines.lines(envelope),
         };
         let (target, rollout) = (self.target.as_str(), envelope.rollout.as_str());
         for line in &lines {

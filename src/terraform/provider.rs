@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 pub use self::fixed::{metadata, schema, upgrade, validate, validate_provider};
-use self::given::{OURS, all, check_type, computed, known, plain, provider_config};
+use self::given::{OURS, all, check_type, computed, known, provider_config, to_json};
 use super::convert;
 use super::proto as p;
 use super::schema::schemas;
@@ -180,7 +180,7 @@ impl Provider {
         let Some(Configured { providers, .. }) = self.configured() else {
             return keep(Vec::new());
         };
-        let config = lookable(&state::config_of(&plain(&prior)));
+        let config = lookable(&state::config_of(&to_json(&prior)));
         let rollout = match deployment::look(&providers, &config, &self.looker(&prior)).await {
             Ok(rollout) => rollout,
             Err(OpenError::Provider(error)) if error.kind == ErrorKind::Missing => {

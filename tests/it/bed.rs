@@ -110,11 +110,12 @@ impl Witness {
         for (property, message) in lost_requests(action, before, after, window, self.groups) {
             broken(property, message);
         }
-        // A plain instance that has drained makes room for its replacement, which is launched
+        // An unmanaged instance that has drained makes room for its replacement, which is launched
         // first: it is what that one is made like.
         let leaving = sight.leaving(after);
-        let drained =
-            |id: &InstanceId, i: &Instance| after.is_plain() && is_out(i) && leaving.contains(id);
+        let drained = |id: &InstanceId, i: &Instance| {
+            after.is_unmanaged() && is_out(i) && leaving.contains(id)
+        };
         let live =
             after.instances.iter().filter(|(id, i)| i.lifecycle.is_live() && !drained(id, i));
         let live = live.count();
@@ -195,7 +196,7 @@ impl Witness {
                 && !self.first.contains(*id)
                 && i.revision == Some(record.to.clone())
                 // One that failed and has a replacement goes in the same breath.
-                && !(after.is_plain() && leaving.contains(*id) && (is_out(i) || i.failed_in.is_some()))
+                && !(after.is_unmanaged() && leaving.contains(*id) && (is_out(i) || i.failed_in.is_some()))
         };
         let new = after.instances.iter().filter(is_new).count();
         if new > quota {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
-    Action, Clock, InstanceId, Observation, ProviderError, InstanceRefreshes, Revision, Target, Timestamp,
+    Action, Clock, InstanceId, InstanceRefreshes, Observation, ProviderError, Revision, Target,
+    Timestamp,
 };
 
 /// One target of one deployment.

@@ -14,7 +14,10 @@ pub trait InstanceRefreshes: Send + Sync {
     ///
     /// # Errors
     /// Whatever the cloud said.
-    async fn instance_refresh(&self, id: Option<&str>) -> Result<Option<InstanceRefresh>, ProviderError>;
+    async fn instance_refresh(
+        &self,
+        id: Option<&str>,
+    ) -> Result<Option<InstanceRefresh>, ProviderError>;
 
     /// Starts a refresh and returns its id. Refused while another one is under way, so that asked
     /// twice it starts one.

@@ -9,8 +9,8 @@ mod clock;
 mod error;
 mod fleet;
 mod ids;
-mod observation;
 mod instance_refresh;
+mod observation;
 mod target;
 
 pub use action::{Action, Tags};
@@ -18,8 +18,10 @@ pub use clock::{Clock, Timestamp};
 pub use error::{Effect, ErrorKind, ProviderError};
 pub use fleet::{Activity, ActivityKind, Alarm, Done, Examination, Fleet};
 pub use ids::{InstanceId, Revision, TargetGroupId};
+pub use instance_refresh::{
+    InstanceRefresh, InstanceRefreshPreferences, InstanceRefreshState, InstanceRefreshes, SetAside,
+};
 pub use observation::{
     Capacity, Instance, Lifecycle, Observation, TargetHealth, TargetState, Update, UpdateState,
 };
-pub use instance_refresh::{InstanceRefresh, InstanceRefreshPreferences, InstanceRefreshState, InstanceRefreshes, SetAside};
 pub use target::{ScheduledAction, Target, TargetGroup};

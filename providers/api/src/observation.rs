@@ -31,12 +31,12 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// Whether these are plain instances: nothing launches, replaces or counts them by itself.
-    pub fn is_plain(&self) -> bool {
+    /// Whether these are unmanaged instances: nothing launches, replaces or counts them by itself.
+    pub fn is_unmanaged(&self) -> bool {
         self.capacity.is_none()
     }
 
-    /// The size that the cloud keeps; of plain instances how many live.
+    /// The size that the cloud keeps; of unmanaged instances how many live.
     pub fn desired(&self) -> u32 {
         let live = || self.instances.values().filter(|i| i.lifecycle.is_live()).count();
         self.capacity.map_or_else(|| u32::try_from(live()).unwrap_or(u32::MAX), |c| c.desired)

@@ -117,7 +117,7 @@ mod tests {
             let [told] = &warnings(&group)[..] else { panic!("{key}") };
             assert!(told.contains(message), "{told}");
         }
-        let plain = group(&[("Name", "web"), ("eks", "no"), ("cloudformation", "no")]);
-        assert_eq!((refused(&plain), warnings(&plain)), (None, Vec::new()));
+        let uncontrolled = group(&[("Name", "web"), ("eks", "no"), ("cloudformation", "no")]);
+        assert_eq!((refused(&uncontrolled), warnings(&uncontrolled)), (None, Vec::new()));
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_sdk_autoscaling::types::MixedInstancesPolicy;
 use rolling_provider::{
-    Action, Activity, Alarm, Clock, Done, Examination, Fleet, InstanceId, Observation,
-    ProviderError, InstanceRefreshes, Revision, ScheduledAction, Target, TargetGroup, Timestamp,
+    Action, Activity, Alarm, Clock, Done, Examination, Fleet, InstanceId, InstanceRefreshes,
+    Observation, ProviderError, Revision, ScheduledAction, Target, TargetGroup, Timestamp,
 };
 use tokio::sync::OnceCell;
 

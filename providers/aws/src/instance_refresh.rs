@@ -10,7 +10,8 @@ use aws_sdk_autoscaling::types::{
     StandbyInstances,
 };
 use rolling_provider::{
-    ProviderError, InstanceRefresh, InstanceRefreshPreferences, InstanceRefreshState, InstanceRefreshes, Revision, SetAside,
+    InstanceRefresh, InstanceRefreshPreferences, InstanceRefreshState, InstanceRefreshes,
+    ProviderError, Revision, SetAside,
 };
 
 use crate::convert::{self, parts};
@@ -29,7 +30,10 @@ const IRREVERSIBLE: &str = "IrreversibleInstanceRefresh";
 
 #[async_trait]
 impl InstanceRefreshes for AutoScalingGroupFleet {
-    async fn instance_refresh(&self, id: Option<&str>) -> Result<Option<InstanceRefresh>, ProviderError> {
+    async fn instance_refresh(
+        &self,
+        id: Option<&str>,
+    ) -> Result<Option<InstanceRefresh>, ProviderError> {
         let call = self.aws.autoscaling.describe_instance_refreshes();
         let call = call.auto_scaling_group_name(&self.group.name);
         let call = match id {
@@ -184,11 +188,11 @@ mod tests {
     fn a_refresh_is_told_with_its_state_its_target_and_its_reasons() {
         let template =
             LaunchTemplateSpecification::builder().launch_template_id("lt-1").version("2").build();
-        let plain = DesiredConfiguration::builder().launch_template(template.clone()).build();
+        let simple = DesiredConfiguration::builder().launch_template(template.clone()).build();
         let mixed = LaunchTemplate::builder().launch_template_specification(template).build();
         let mixed = MixedInstancesPolicy::builder().launch_template(mixed).build();
         let mixed = DesiredConfiguration::builder().mixed_instances_policy(mixed).build();
-        for desired in [plain, mixed] {
+        for desired in [simple, mixed] {
             let details = RollbackDetails::builder().rollback_reason("alarm web-5xx").build();
             let told = described(
                 &Described::builder()

@@ -1,4 +1,4 @@
-//! Plain instances behind a target group as a fleet: no Auto Scaling group keeps track of them.
+//! Unmanaged instances behind a target group as a fleet: no Auto Scaling group keeps track of them.
 //!
 //! The record is kept as tags on the target group. Which instances are of the fleet is marked on
 //! the instances themselves, with the ports they are registered on, so that both are still known

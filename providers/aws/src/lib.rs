@@ -1,4 +1,4 @@
-//! EC2 Auto Scaling groups, and plain instances behind a target group, behind the port: the AWS
+//! EC2 Auto Scaling groups, and unmanaged instances behind a target group, behind the port: the AWS
 //! SDK on one side, [`rolling_provider`] on the other, and nothing else. No policy, no waiting, no retry.
 
 mod act;
@@ -13,12 +13,12 @@ mod examine;
 mod group;
 mod image;
 mod in_place;
+mod instance_refresh;
 mod instances;
 mod lately;
 mod mixed;
 mod object;
 mod observe;
-mod instance_refresh;
 mod refuse;
 mod resolve;
 mod session;

@@ -189,14 +189,14 @@ mod tests {
 
     use super::*;
 
-    fn plain() -> AutoScalingGroupBuilder {
+    fn supported() -> AutoScalingGroupBuilder {
         let template = LaunchTemplateSpecification::builder().launch_template_id("lt-1").build();
         SdkGroup::builder().launch_template(template)
     }
 
     #[test]
     fn a_plain_group_is_not_refused_and_every_unsupported_one_is_by_name() {
-        assert_eq!(unsupported(&plain().build()), None);
+        assert_eq!(unsupported(&supported().build()), None);
         let lattice = TrafficSourceIdentifier::builder().identifier("x").r#type("vpc-lattice");
         let own = LaunchTemplateSpecification::builder().launch_template_id("lt-2").build();
         let own = LaunchTemplateOverrides::builder().launch_template_specification(own).build();
@@ -206,10 +206,10 @@ mod tests {
             ("launch templates of their own", SdkGroup::builder().mixed_instances_policy(mixed)),
             ("launch configuration", SdkGroup::builder().launch_configuration_name("lc")),
             ("launch configuration", SdkGroup::builder()),
-            ("vCPUs", plain().desired_capacity_type("vcpu")),
-            ("classic load balancer", plain().load_balancer_names("old")),
-            ("vpc-lattice", plain().traffic_sources(lattice.build())),
-            ("being deleted", plain().status("Delete in progress")),
+            ("vCPUs", supported().desired_capacity_type("vcpu")),
+            ("classic load balancer", supported().load_balancer_names("old")),
+            ("vpc-lattice", supported().traffic_sources(lattice.build())),
+            ("being deleted", supported().status("Delete in progress")),
         ];
         for (message, group) in cases {
             let (what, remedy) = unsupported(&group.build()).expect(message);
@@ -222,7 +222,7 @@ mod tests {
     fn a_process_that_a_rollout_needs_is_named() {
         let without = |name: &str| {
             let process = SuspendedProcess::builder().process_name(name).build();
-            plain().suspended_processes(process).build()
+            supported().suspended_processes(process).build()
         };
         for (name, shifts, is_needed) in [
             ("Launch", false, true),

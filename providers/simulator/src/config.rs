@@ -53,8 +53,8 @@ pub struct FleetConfig {
     /// Whether a smaller size costs the youngest instances, as Auto Scaling's policy
     /// `NewestInstance` has it, and not the oldest.
     pub scales_in_newest: bool,
-    /// Whether these are plain instances, which nothing launches, registers or counts by itself.
-    pub plain: bool,
+    /// Whether these are unmanaged instances, which nothing launches, registers or counts by itself.
+    pub unmanaged: bool,
     /// How long hooks hold instances that are not released.
     pub hooks: Hooks,
     /// Which share of the calls is refused for coming too fast, drawn from the seed; from 0 to 1.
@@ -93,7 +93,7 @@ impl Default for FleetConfig {
             launches_instead: None,
             template_set_back: None,
             scales_in_newest: false,
-            plain: false,
+            unmanaged: false,
             hooks: Hooks::default(),
             throttled: 0.0,
             events: Vec::new(),

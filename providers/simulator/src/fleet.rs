@@ -21,7 +21,7 @@ use crate::state::{Registration, SimulatedInstance, State};
 /// For how long the activities still tell of a launch that is over.
 const LAUNCHED_TOLD: Duration = Duration::from_secs(120);
 
-/// Marks instances of a plain fleet.
+/// Marks instances of an unmanaged fleet.
 const OWNED: &str = "rolling:owned";
 
 /// When a simulated world begins: 2026-01-01 00:00 UTC.
@@ -127,8 +127,8 @@ impl Simulator {
             at: state.now,
             instances: described.collect(),
             reserve: Default::default(),
-            capacity: (!self.config.plain).then(|| state.capacity()),
-            template: (!self.config.plain).then(|| state.template.clone()),
+            capacity: (!self.config.unmanaged).then(|| state.capacity()),
+            template: (!self.config.unmanaged).then(|| state.template.clone()),
             shifted: self.config.second.is_some().then(|| [state.shifted].into()),
             suspended: state.suspended.clone(),
             record: state.tags.clone(),
@@ -149,7 +149,7 @@ impl Simulator {
             protected: instance.protected,
             ignored: instance.tags.contains_key("rolling:ignore"),
             failed_in: instance.tags.get("rolling:failed").cloned(),
-            owned: !self.config.plain || instance.tags.contains_key(OWNED),
+            owned: !self.config.unmanaged || instance.tags.contains_key(OWNED),
             stands_for: instance.stands_for.clone(),
             ended: None,
             update: instance.update.as_ref().map(|update| Update {
@@ -221,7 +221,7 @@ impl Fleet for Simulator {
         Ok(Target {
             id: format!("simulated:{}", self.config.name),
             name: self.config.name.clone(),
-            kind: if self.config.plain { "simulated instances" } else { "simulated fleet" },
+            kind: if self.config.unmanaged { "simulated instances" } else { "simulated fleet" },
             revision: self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             target_groups: self.config.target_groups.iter().map(describe).collect(),
             second: self.config.second.as_ref().map(describe),
@@ -441,9 +441,9 @@ impl Simulator {
         Ok(())
     }
 
-    /// As a removal lowers the size: never below the minimum. Plain instances have none.
+    /// As a removal lowers the size: never below the minimum. Unmanaged instances have none.
     fn lower(&self, state: &mut State, lowers: bool) -> Result<(), ProviderError> {
-        if !lowers || self.config.plain {
+        if !lowers || self.config.unmanaged {
             return Ok(());
         }
         if state.capacity.desired <= state.capacity.min {

@@ -190,7 +190,7 @@ impl State {
             self.replace_deregistered(config);
         }
         self.let_die(config);
-        if config.plain {
+        if config.unmanaged {
             return self.footprint() != before;
         }
         let live = self.live();
@@ -343,7 +343,7 @@ impl State {
         }
     }
 
-    /// Launches one instance of the template in `zone`. A plain one in place of another is in no
+    /// Launches one instance of the template in `zone`. An unmanaged one in place of another is in no
     /// target group.
     pub fn launch(
         &mut self,

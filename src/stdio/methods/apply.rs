@@ -114,7 +114,11 @@ pub(super) fn explain(report: &Report) -> Vec<Diagnostic> {
         name => format!("{name}: {reason}"),
     };
     let remedy = match (report.outcome, report.borrowed.as_slice()) {
-        _ if report.instance_refresh.as_ref().is_some_and(|instance_refresh| instance_refresh.goes_on) => {
+        _ if report
+            .instance_refresh
+            .as_ref()
+            .is_some_and(|instance_refresh| instance_refresh.goes_on) =>
+        {
             "apply again to follow it, or end it by resource.control with abort or rollback".into()
         }
         (Outcome::Paused, _) => {

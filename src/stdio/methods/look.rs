@@ -118,7 +118,11 @@ impl Session {
 pub(super) fn view(rollout: &Rollout) -> Option<m::RecordView> {
     let owner = rollout.lease().map(|lease| lease.owner);
     let of_record = rollout.record().map(|record| view_of(record, owner));
-    of_record.or_else(|| rollout.instance_refresh().map(|instance_refresh| view_of_refresh(rollout, instance_refresh)))
+    of_record.or_else(|| {
+        rollout
+            .instance_refresh()
+            .map(|instance_refresh| view_of_refresh(rollout, instance_refresh))
+    })
 }
 
 /// A refresh of the cloud's own, which needs no record.

@@ -13,7 +13,7 @@ use super::super::proto as p;
 use super::super::schema::{TIMEOUTS, schemas};
 use super::super::seen::Seen;
 use super::super::value::{Raw, Read};
-use super::given::{Config, Found, OURS, all, computed, known, plain};
+use super::given::{Config, Found, OURS, all, computed, known, to_json};
 use super::{Configured, Counted, Provider, has_alias};
 use crate::cli::text;
 use crate::deployment::{self, DeleteOutcome, OpenError, lookable};
@@ -254,7 +254,7 @@ impl Operation<'_> {
             return Rolled::not(before, found);
         }
         let state = before.with(&changes, kind.attributes());
-        let config = state::config_of(&plain(prior));
+        let config = state::config_of(&to_json(prior));
         let seen = self.provider.see(&self.configured, &config, &after).await;
         Rolled { state, seen: seen.or(Some(seen_before.after(&report))), found }
     }
@@ -262,7 +262,7 @@ impl Operation<'_> {
     /// Ends a rollout in progress, and takes its record off the target.
     async fn end(self, prior: &Value) -> Result<(), Found> {
         let kind = &schemas().resource;
-        let config = lookable(&state::config_of(&plain(prior)));
+        let config = lookable(&state::config_of(&to_json(prior)));
         let caller = self.provider.worker(prior);
         let limit = prior[TIMEOUTS]["delete"].as_str().and_then(DurationText::parse);
         let stopping = Stopping::listen(self.provider.stop.subscribe(), limit, self.left);
@@ -324,7 +324,8 @@ fn timed_out(mut report: Report, operation: &str, limit: &Value) -> Report {
 /// Why a rollout did not succeed, what is left, and what to do.
 fn explain(report: &Report, folder: Option<&Path>) -> p::Diagnostic {
     let (what, mut sentences) = text::ended(report);
-    let goes_on = report.instance_refresh.as_ref().is_some_and(|instance_refresh| instance_refresh.goes_on);
+    let goes_on =
+        report.instance_refresh.as_ref().is_some_and(|instance_refresh| instance_refresh.goes_on);
     sentences.push(match (report.outcome, folder) {
         (Outcome::Aborted | Outcome::Failed, _) if goes_on => "Apply again to follow it".into(),
         (Outcome::Succeeded, _) => String::new(),

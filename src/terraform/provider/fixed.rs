@@ -9,7 +9,7 @@ use super::super::proto as p;
 use super::super::schema::{INSTANCE_IDS, TIMEOUTS, schemas};
 use super::super::value::Raw;
 use super::TYPE;
-use super::given::{Config, all, check_type, plain, provider_config};
+use super::given::{Config, all, check_type, provider_config, to_json};
 use crate::document::config::DurationText;
 use crate::document::{self, Diagnostic};
 use crate::state;
@@ -107,7 +107,7 @@ pub fn upgrade(asked: p::UpgradeRequest) -> p::UpgradeResponse {
     // Terraform writes some numbers as text; ours are read through its schema. What that does not
     // know is left for the upgrade to judge.
     let read = Raw::from_json(&saved, kind).to_json(kind).map(|read| read.value);
-    let mut ours = plain(&saved);
+    let mut ours = to_json(&saved);
     for (name, value) in read.as_ref().ok().and_then(Value::as_object).into_iter().flatten() {
         if name != TIMEOUTS && !ours[name].is_null() {
             ours[name] = value.clone();

@@ -75,7 +75,7 @@ impl Config {
 }
 
 /// A state of Terraform's as every front-end has it, as far as Terraform keeps it.
-pub fn plain(state: &Value) -> Value {
+pub fn to_json(state: &Value) -> Value {
     let mut state = state.clone();
     for name in [TIMEOUTS, INSTANCE_IDS] {
         state.as_object_mut().map(|attributes| attributes.remove(name));

@@ -8,7 +8,7 @@ use super::super::proto as p;
 use super::super::schema::schemas;
 use super::super::seen::Seen;
 use super::super::value::Raw;
-use super::given::{Config, Found, OURS, all, known, plain};
+use super::given::{Config, Found, OURS, all, known, to_json};
 use super::intent::{Intent, Rolls, of_creation};
 use super::{Configured, Provider};
 use crate::cli::text;
@@ -142,7 +142,7 @@ impl Provider {
 
     /// Who is at work on the target of a state. That it cannot be looked at is told elsewhere.
     async fn at_work_on(&self, providers: &Providers, prior: &Value) -> Vec<Diagnostic> {
-        let config = lookable(&state::config_of(&plain(prior)));
+        let config = lookable(&state::config_of(&to_json(prior)));
         let looked = deployment::look(providers, &config, &self.looker(prior)).await;
         let Ok(rollout) = looked else { return Vec::new() };
         let conflict = rollout.conflict().await;
@@ -154,7 +154,7 @@ impl Provider {
         let (Some((_, prior)), Some(configured)) = (prior, self.configured()) else {
             return Vec::new();
         };
-        let config = lookable(&state::config_of(&plain(prior)));
+        let config = lookable(&state::config_of(&to_json(prior)));
         let looked = deployment::look(&configured.providers, &config, &self.looker(prior)).await;
         // Whether it can be looked at is for the destruction to say.
         let Ok(rollout) = looked else { return Vec::new() };

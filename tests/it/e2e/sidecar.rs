@@ -207,9 +207,10 @@ fn write_value(yaml: &Yaml, indent: usize, out: &mut String) {
     let space = " ".repeat(indent);
     match yaml {
         Yaml::Text(message) if message.len() + indent < WIDTH => {
-            let plain = message.chars().all(|c| c.is_ascii_alphanumeric() || "_.% -".contains(c))
-                && message.starts_with(|c: char| c.is_ascii_alphabetic());
-            let shown = if plain { message.clone() } else { format!("{message:?}") };
+            let unmanaged =
+                message.chars().all(|c| c.is_ascii_alphanumeric() || "_.% -".contains(c))
+                    && message.starts_with(|c: char| c.is_ascii_alphabetic());
+            let shown = if unmanaged { message.clone() } else { format!("{message:?}") };
             out.push_str(&format!(" {shown}\n"));
         }
         Yaml::Text(message) => {

@@ -166,48 +166,51 @@ fn rolling_back(name: &'static str, policy: Policy, behaviour: Behaviour) -> Sto
     Story { name, config: bad(behaviour), spec, outcome: Outcome::RolledBack, command: None }
 }
 
-/// The same of plain instances, which nothing launches or counts but the engine.
-fn plain(story: Story) -> Story {
-    let config = FleetConfig { plain: true, ..story.config };
+/// The same of unmanaged instances, which nothing launches or counts but the engine.
+fn unmanaged(story: Story) -> Story {
+    let config = FleetConfig { unmanaged: true, ..story.config };
     let spec = RollingDeployment { suspend_processes: Default::default(), ..story.spec };
     Story { config, spec, ..story }
 }
 
 #[tokio::test]
 async fn plain_instances() {
-    enumerate(plain(story("plain rolling", thirty_percent()))).await;
-    enumerate(plain(story("plain with an additional batch", additional()))).await;
-    enumerate(plain(story("plain immutable", Policy::Immutable))).await;
-    enumerate(plain(story("plain all at once", Policy::AllAtOnce))).await;
+    enumerate(unmanaged(story("unmanaged rolling", thirty_percent()))).await;
+    enumerate(unmanaged(story("unmanaged with an additional batch", additional()))).await;
+    enumerate(unmanaged(story("unmanaged immutable", Policy::Immutable))).await;
+    enumerate(unmanaged(story("unmanaged all at once", Policy::AllAtOnce))).await;
 }
 
 #[tokio::test]
 async fn plain_instances_that_go_back() {
-    let back = |name, policy, behaviour| plain(rolling_back(name, policy, behaviour));
-    enumerate(back("plain rollback", thirty_percent(), Behaviour::Unhealthy)).await;
-    enumerate(back("plain rollback with surge", additional(), Behaviour::HalfUnhealthy)).await;
-    enumerate(back("plain immutable rollback", Policy::Immutable, Behaviour::HalfUnhealthy)).await;
-    enumerate(back("plain launch failure", thirty_percent(), Behaviour::FailLaunch)).await;
+    let back = |name, policy, behaviour| unmanaged(rolling_back(name, policy, behaviour));
+    enumerate(back("unmanaged rollback", thirty_percent(), Behaviour::Unhealthy)).await;
+    enumerate(back("unmanaged rollback with surge", additional(), Behaviour::HalfUnhealthy)).await;
+    enumerate(back("unmanaged immutable rollback", Policy::Immutable, Behaviour::HalfUnhealthy))
+        .await;
+    enumerate(back("unmanaged launch failure", thirty_percent(), Behaviour::FailLaunch)).await;
 }
 
 #[tokio::test]
 async fn plain_instances_that_are_paused_aborted_or_stopped() {
-    for (name, policy) in [("plain pause", thirty_percent()), ("plain pause, surge", additional())]
+    for (name, policy) in
+        [("unmanaged pause", thirty_percent()), ("unmanaged pause, surge", additional())]
     {
-        enumerate(plain(Story { command: Some((70, Command::Pause)), ..story(name, policy) }))
+        enumerate(unmanaged(Story { command: Some((70, Command::Pause)), ..story(name, policy) }))
             .await;
     }
     let (command, outcome) = (Some((70, Command::Abort)), Outcome::Aborted);
-    enumerate(plain(Story { command, outcome, ..story("plain abort", additional()) })).await;
-    enumerate(plain(Story {
+    enumerate(unmanaged(Story { command, outcome, ..story("unmanaged abort", additional()) }))
+        .await;
+    enumerate(unmanaged(Story {
         command,
         outcome,
-        ..story("plain abort, no surge", thirty_percent())
+        ..story("unmanaged abort, no surge", thirty_percent())
     }))
     .await;
     let (config, outcome, command) = (bad(Behaviour::Unhealthy), Outcome::Failed, None);
     let spec = spec(additional());
-    enumerate(plain(Story { name: "plain stop", config, spec, outcome, command })).await;
+    enumerate(unmanaged(Story { name: "unmanaged stop", config, spec, outcome, command })).await;
 }
 
 #[tokio::test]
@@ -299,7 +302,7 @@ fn in_place(story: Story) -> Story {
 #[tokio::test]
 async fn updates_in_place() {
     enumerate(in_place(story("in place", thirty_percent()))).await;
-    enumerate(in_place(plain(story("plain in place", thirty_percent())))).await;
+    enumerate(in_place(unmanaged(story("unmanaged in place", thirty_percent())))).await;
     let back = |name, behaviour| in_place(rolling_back(name, thirty_percent(), behaviour));
     enumerate(back("an update that fails", Behaviour::FailLaunch)).await;
     enumerate(back("an update to what is not healthy", Behaviour::Unhealthy)).await;

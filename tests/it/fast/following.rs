@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rolling::engine::{Rollout, Stop};
-use rolling::event::{Event, Outcome, InstanceRefreshStep, Report};
+use rolling::event::{Event, InstanceRefreshStep, Outcome, Report};
 use rolling::plan::WaitKind;
 use rolling::spec::{Engine, RollingDeployment};
 use rolling_provider::{
-    Action, Activity, Alarm, Clock, Done, Effect, ErrorKind, Fleet, Instance, Lifecycle,
-    Observation, ProviderError, InstanceRefresh, InstanceRefreshPreferences, InstanceRefreshState, InstanceRefreshes, Revision,
-    Target, TargetState, Timestamp,
+    Action, Activity, Alarm, Clock, Done, Effect, ErrorKind, Fleet, Instance, InstanceRefresh,
+    InstanceRefreshPreferences, InstanceRefreshState, InstanceRefreshes, Lifecycle, Observation,
+    ProviderError, Revision, Target, TargetState, Timestamp,
 };
 use rolling_simulator::Simulator;
 use tokio::sync::watch;
@@ -51,7 +51,10 @@ fn error(kind: ErrorKind, effect: Effect) -> ProviderError {
 
 #[async_trait]
 impl InstanceRefreshes for Scripted {
-    async fn instance_refresh(&self, _: Option<&str>) -> Result<Option<InstanceRefresh>, ProviderError> {
+    async fn instance_refresh(
+        &self,
+        _: Option<&str>,
+    ) -> Result<Option<InstanceRefresh>, ProviderError> {
         if *self.started.lock().expect("a count") == 0 {
             return Ok(None);
         }
@@ -180,7 +183,11 @@ async fn one_that_gets_nowhere_is_followed_to_a_deadline_that_every_wait_has_tol
 
 #[tokio::test]
 async fn one_that_says_it_is_done_is_believed_when_the_fleet_shows_it() {
-    let states = [InstanceRefreshState::Pending, InstanceRefreshState::Rolling, InstanceRefreshState::Succeeded];
+    let states = [
+        InstanceRefreshState::Pending,
+        InstanceRefreshState::Rolling,
+        InstanceRefreshState::Succeeded,
+    ];
     let (events, report, started) = follow(scripted(&states)).await;
     assert_eq!((report.outcome, started), (Outcome::Succeeded, 1));
     assert_eq!(report.completed, Some("v2".into()));

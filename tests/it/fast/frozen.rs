@@ -264,7 +264,7 @@ fn stories() -> Vec<(FleetConfig, RollingDeployment)> {
     let (config, spec) = story(Policy::RollingWithAdditionalBatch(two), None);
     stories.push((config, RollingDeployment { pacing: Pacing::Continuous, ..spec }));
     let (config, spec) = story(Policy::Rolling(two), None);
-    let plain = FleetConfig { plain: true, ..config };
-    stories.push((plain, RollingDeployment { suspend_processes: BTreeSet::new(), ..spec }));
+    let unmanaged = FleetConfig { unmanaged: true, ..config };
+    stories.push((unmanaged, RollingDeployment { suspend_processes: BTreeSet::new(), ..spec }));
     stories
 }

@@ -54,8 +54,8 @@ async fn assert_all_on(simulator: &Simulator, revision: &str) {
 
 #[tokio::test]
 async fn instances_are_drained_updated_and_put_back_batch_by_batch() {
-    for plain in [false, true] {
-        let config = FleetConfig { plain, ..fleet() };
+    for unmanaged in [false, true] {
+        let config = FleetConfig { unmanaged, ..fleet() };
         let (told, simulator) = update(config, deploy(thirty_percent())).await;
         assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
         assert_all_on(&simulator, "v2").await;

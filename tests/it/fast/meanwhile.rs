@@ -164,7 +164,7 @@ proptest! {
     #[test]
     fn a_chain_of_stops_and_words_leaves_nothing_behind(case in good(), runs in runs()) {
         let mut case = case;
-        case.config.plain = false;
+        case.config.unmanaged = false;
         case.spec.suspend_processes = suspended(&mut case.config, case.spec.policy);
         case.spec.on_failure = OnFailure::Rollback;
         let size = case.config.instances;
@@ -204,7 +204,7 @@ proptest! {
     ) {
         // By a stale look one may seem to boot still that is registered already.
         let mut case = Case { lag: Duration::ZERO, ..case };
-        case.config.plain = false;
+        case.config.unmanaged = false;
         case.spec.suspend_processes = suspended(&mut case.config, case.spec.policy);
         let size = case.config.instances;
         let ran = run_with(&case, |clock, simulator, _| {
@@ -237,7 +237,7 @@ proptest! {
     #[test]
     fn a_fleet_that_replaces_who_is_out_of_rotation_ends_as_any_other(case in any_case()) {
         let mut case = case;
-        case.config.replaces_deregistered = !case.config.plain;
+        case.config.replaces_deregistered = !case.config.unmanaged;
         let ran = run(&case);
         nothing_broken(&ran, 1)?;
         nothing_broken(&ran, 2)?;
@@ -265,8 +265,8 @@ proptest! {
             case.config.bad_revisions.clear();
             case.spec.health.healthy_timeout = seconds(900);
         }
-        // Plain instances know no such thing.
-        case.config.plain = false;
+        // Unmanaged instances know no such thing.
+        case.config.unmanaged = false;
         case.spec.suspend_processes = suspended(&mut case.config, case.spec.policy);
         let id = InstanceId::new(format!("i-{n:04}"));
         let gone = Arc::new(AtomicBool::new(true));
@@ -306,7 +306,7 @@ proptest! {
         replaces in any::<bool>(), abort in proptest::option::of(1..120u64),
     ) {
         let mut case = case;
-        case.config.plain = false;
+        case.config.unmanaged = false;
         case.config.replaces_deregistered = replaces;
         case.config.launch_lag = seconds(lag);
         case.spec.suspend_processes = suspended(&mut case.config, case.spec.policy);
@@ -337,7 +337,7 @@ proptest! {
         back in proptest::option::of(1..400u64),
     ) {
         let mut case = Case { lag: seconds(lag), ..case };
-        case.config.plain = false;
+        case.config.unmanaged = false;
         case.spec.suspend_processes = suspended(&mut case.config, case.spec.policy);
         let id = InstanceId::new(format!("i-{n:04}"));
         let ran = run_with(&case, |clock, simulator, _| {

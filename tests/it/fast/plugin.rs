@@ -202,14 +202,14 @@ fn only_the_host_that_started_it_is_let_in() {
     drop(started);
 
     // Where the host says so, and only there, it goes without.
-    let mut plain = Started::start(&mut command(), None);
-    assert!(plain.line.ends_with("|grpc|"), "{}", plain.line);
-    let socket = plain.socket();
+    let mut unmanaged = Started::start(&mut command(), None);
+    assert!(unmanaged.line.ends_with("|grpc|"), "{}", unmanaged.line);
+    let socket = unmanaged.socket();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let mut calls = runtime.block_on(connect_plainly(&socket)).expect("a connection");
     let shut_down = calls.call::<_, p::Empty>("plugin.GRPCController/Shutdown", p::Empty {});
     runtime.block_on(shut_down).expect("an answer");
-    assert_eq!(plain.ends_within(Duration::from_secs(10)), Some(0));
+    assert_eq!(unmanaged.ends_within(Duration::from_secs(10)), Some(0));
     assert!(!socket.parent().expect("a folder").exists(), "the socket's folder is left");
     let mut refused = Started::start(command().env("TF_DISABLE_PLUGIN_TLS", ""), Some(""));
     assert_eq!(refused.ends_within(Duration::from_secs(5)), Some(1));

@@ -92,7 +92,7 @@ fn good_fleet() -> impl Strategy<Value = FleetConfig> {
                 (register, drain, two),
                 launch_lag,
                 seed,
-                plain,
+                unmanaged,
             )| {
                 let mut groups = vec![group("web", register)];
                 groups[0].drain = seconds(drain);
@@ -107,7 +107,7 @@ fn good_fleet() -> impl Strategy<Value = FleetConfig> {
                     launch_lag: seconds(launch_lag),
                     seed,
                     target_groups: groups,
-                    plain,
+                    unmanaged,
                     ..fleet()
                 }
             },
@@ -131,14 +131,14 @@ pub fn good() -> impl Strategy<Value = Case> {
     )
 }
 
-/// Plain instances have no processes. Where requests are shifted the fleet has a second target
+/// Unmanaged instances have no processes. Where requests are shifted the fleet has a second target
 /// group, and registers nothing by itself.
 pub fn suspended(config: &mut FleetConfig, policy: Policy) -> BTreeSet<String> {
     if policy.shifts() {
-        config.plain = false;
+        config.unmanaged = false;
         config.second = Some(group(SECOND, 5));
     }
-    if config.plain {
+    if config.unmanaged {
         return BTreeSet::new();
     }
     let registers = policy.shifts().then(|| "AddToLoadBalancer".to_owned());
@@ -500,8 +500,8 @@ proptest! {
     fn p13_at_most_one_rollback_and_only_to_another_completed_revision(
         case in any_case(), restored_is_bad in any::<bool>(), mixed in any::<bool>(),
     ) {
-        // Plain ones are launched by nobody else.
-        let (mut case, mixed) = (case.clone(), mixed && !case.config.plain);
+        // Unmanaged ones are launched by nobody else.
+        let (mut case, mixed) = (case.clone(), mixed && !case.config.unmanaged);
         case.spec.on_failure = OnFailure::Rollback;
         if restored_is_bad {
             case.config.bad_revisions.insert("v1".into(), Behaviour::FailLaunch);
@@ -611,7 +611,7 @@ proptest! {
         let again = block_on(roll(ran.simulator.clone(), case.spec.clone()));
         prop_assert_eq!(again.report.outcome, Outcome::Paused);
         prop_assert!(again.actions().is_empty());
-        if case.config.plain {
+        if case.config.unmanaged {
             // Nobody replaces them while no engine runs.
             return Ok(());
         }

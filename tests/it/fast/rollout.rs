@@ -457,7 +457,7 @@ async fn who_comes_back_is_not_counted_by_looks_from_before_it_went() {
 async fn an_engine_that_takes_over_launches_nothing_beside_what_no_look_shows_yet() {
     for at in 10..=20 {
         let seed = 667_840_687_598_248_582;
-        let mut config = FleetConfig { instances: 5, zones: 1, plain: true, seed, ..fleet() };
+        let mut config = FleetConfig { instances: 5, zones: 1, unmanaged: true, seed, ..fleet() };
         (config.boot, config.launch_lag) = (seconds(5), seconds(2));
         config.target_groups = vec![group("web", 1), group("admin", 7)];
         config.target_groups[0].drain = seconds(0);

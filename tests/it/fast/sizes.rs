@@ -339,7 +339,7 @@ fn writes() -> impl Strategy<Value = Writes> {
 fn cases() -> impl Strategy<Value = Case> {
     (good(), any::<bool>(), proptest::option::weighted(0.25, behaviours())).prop_map(
         |(mut case, scales_in_newest, bad)| {
-            case.config.plain = false;
+            case.config.unmanaged = false;
             case.config.scales_in_newest = scales_in_newest;
             case.spec.suspend_processes =
                 super::properties::suspended(&mut case.config, case.spec.policy);

@@ -1,4 +1,4 @@
-//! Plain instances that are in other target groups, too, or have what no template gives them.
+//! Unmanaged instances that are in other target groups, too, or have what no template gives them.
 
 use std::collections::BTreeSet;
 

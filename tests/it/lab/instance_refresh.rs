@@ -225,13 +225,19 @@ fn an_interrupt_leaves_it_going_on_and_a_later_apply_follows_it_to_its_end() {
     let ran = end(child);
     assert_eq!(ran.code, 130, "{ran:?}");
     let told = report(&ran);
-    assert_eq!((&told["outcome"], &told["instance_refresh"]["goes_on"]), (&json!("aborted"), &json!(true)));
+    assert_eq!(
+        (&told["outcome"], &told["instance_refresh"]["goes_on"]),
+        (&json!("aborted"), &json!(true))
+    );
     assert!(why(&ran).contains("goes on, and is not followed any more"), "{}", why(&ran));
     assert_eq!(account.mutations(), [START]);
 
     let status = account.run("status", &wanted(&template, "2"));
     let shown = &status.lines()[0]["resources"][0];
-    assert_eq!((&shown["status"], &shown["instance_refresh"]["goes_on"]), (&json!("rolling"), &json!(true)));
+    assert_eq!(
+        (&shown["status"], &shown["instance_refresh"]["goes_on"]),
+        (&json!("rolling"), &json!(true))
+    );
     // As people see it, and as they are told to go on.
     let document =
         json!({ "resource": { "rolling_deployment": { "web": wanted(&template, "2") } } });

@@ -1,4 +1,4 @@
-//! Plain instances behind a target group, without an Auto Scaling group, on LocalStack.
+//! Unmanaged instances behind a target group, without an Auto Scaling group, on LocalStack.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -50,7 +50,7 @@ pub fn base(document_version: &str) -> Value {
     })
 }
 
-/// A group of four, or four plain instances, that `document_version` is run on.
+/// A group of four, or four unmanaged instances, that `document_version` is run on.
 pub struct Fleet {
     pub account: Account,
     pub path: &'static str,
@@ -58,12 +58,12 @@ pub struct Fleet {
     target: Value,
 }
 
-pub fn fleet(is_plain: bool, behaviours: &[Option<&str>]) -> Option<Fleet> {
+pub fn fleet(is_unmanaged: bool, behaviours: &[Option<&str>]) -> Option<Fleet> {
     let account = account()?;
     let mut times = times();
     times["command"] = json!(0.5);
     times["root_volume"] = json!(0.8);
-    let (path, target) = if is_plain {
+    let (path, target) = if is_unmanaged {
         let fleet = json!({ "name": "web", "size": 4, "port": 8080 });
         let made = account.make("plain", fleet, times);
         ("plain/web", json!({ "target_group": { "arn": made["target_group_arns"][0] } }))
@@ -116,8 +116,8 @@ impl Fleet {
 
 #[test]
 fn a_document_is_run_on_instances_out_of_rotation_batch_by_batch() {
-    for is_plain in [false, true] {
-        let Some(fleet) = fleet(is_plain, &[None, None]) else { return };
+    for is_unmanaged in [false, true] {
+        let Some(fleet) = fleet(is_unmanaged, &[None, None]) else { return };
         let wanted = fleet.of(base("$LATEST"));
         let ran = fleet.account.run("apply", &wanted);
         assert_eq!(ran.code, 0, "{ran:?}");
@@ -155,13 +155,13 @@ fn a_document_is_run_on_instances_out_of_rotation_batch_by_batch() {
 
 #[test]
 fn a_command_that_fails_is_told_with_its_output_and_undone() {
-    for (is_plain, behaviour, message) in [
+    for (is_unmanaged, behaviour, message) in [
         (false, "fail", "version 2 does not start"),
         (true, "fail", "version 2 does not start"),
         (true, "unhealthy", "Target.ResponseCodeMismatch"),
         (false, "hang", "timed"),
     ] {
-        let Some(fleet) = fleet(is_plain, &[None, Some(behaviour)]) else { return };
+        let Some(fleet) = fleet(is_unmanaged, &[None, Some(behaviour)]) else { return };
         if behaviour == "hang" {
             let mut times = times();
             times["command"] = json!(0.5);
@@ -194,8 +194,8 @@ fn killed_in_each_phase_no_command_is_run_twice_and_nobody_stays_out() {
         ("elbv2.RegisterTargets", 2),
     ];
     let kinds = moments.into_iter().flat_map(|moment| [(moment, false), (moment, true)]);
-    three_at_once(kinds, |(moment, is_plain)| {
-        let Some(fleet) = fleet(is_plain, &[None, None]) else { return };
+    three_at_once(kinds, |(moment, is_unmanaged)| {
+        let Some(fleet) = fleet(is_unmanaged, &[None, None]) else { return };
         let wanted = fleet.of(base("2"));
         let when = killed_at(&fleet.account, &wanted, moment);
         let ran = fleet.account.run("apply", &wanted);
@@ -211,8 +211,8 @@ fn killed_in_each_phase_no_command_is_run_twice_and_nobody_stays_out() {
 /// show is taken for one that was never begun.
 #[test]
 fn a_command_that_has_reached_nobody_yet_is_not_sent_again() {
-    three_at_once([false, true], |is_plain| {
-        let Some(fleet) = fleet(is_plain, &[None]) else { return };
+    three_at_once([false, true], |is_unmanaged| {
+        let Some(fleet) = fleet(is_unmanaged, &[None]) else { return };
         let mut slow = times();
         slow["command_pending"] = json!(60);
         fleet.account.put("times", slow);
@@ -229,8 +229,8 @@ fn a_command_that_has_reached_nobody_yet_is_not_sent_again() {
 
 #[test]
 fn root_volumes_are_replaced_by_ones_of_an_image_and_a_bad_one_goes_back() {
-    for is_plain in [false, true] {
-        let Some(fleet) = fleet(is_plain, &[None]) else { return };
+    for is_unmanaged in [false, true] {
+        let Some(fleet) = fleet(is_unmanaged, &[None]) else { return };
         let images = fleet.account.put("images", json!({ "images": [null, "unhealthy", "fail"] }));
         let image = |index: usize| images["image_ids"][index].clone();
         let wanted = |image: Value| {
@@ -264,8 +264,8 @@ fn root_volumes_are_replaced_by_ones_of_an_image_and_a_bad_one_goes_back() {
 
 #[test]
 fn an_abort_waits_for_commands_that_run_and_nobody_stays_out() {
-    for is_plain in [false, true] {
-        let Some(fleet) = fleet(is_plain, &[None]) else { return };
+    for is_unmanaged in [false, true] {
+        let Some(fleet) = fleet(is_unmanaged, &[None]) else { return };
         let mut slow = times();
         slow["command"] = json!(20);
         fleet.account.put("times", slow);
@@ -284,7 +284,7 @@ fn an_abort_waits_for_commands_that_run_and_nobody_stays_out() {
         let resumed = calls.iter().find(|call| call["action"] == "ResumeProcesses");
         let ended = timeline.iter().filter(|event| event["kind"] == "command");
         let ended = ended.filter_map(|event| event["at"].as_f64()).fold(0.0, f64::max);
-        assert!(is_plain || resumed.expect("it is resumed")["at"].as_f64() >= Some(ended));
+        assert!(is_unmanaged || resumed.expect("it is resumed")["at"].as_f64() >= Some(ended));
         let ran = fleet.account.run("apply", &wanted);
         assert_eq!(ran.code, 0, "{ran:?}");
         fleet.assert_all_ran(Some("1"));

@@ -77,7 +77,7 @@ pub(super) fn parse(revision: &str) -> Option<(String, String, Option<String>)> 
         return None;
     }
     let (document, version) = command.rsplit_once(':')?;
-    Some((plain(document)?, version.to_owned(), hash))
+    Some((unescaped(document)?, version.to_owned(), hash))
 }
 
 /// The hash of parameters, in hexadecimal digits.
@@ -109,7 +109,7 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-fn plain(escaped: &str) -> Option<String> {
+fn unescaped(escaped: &str) -> Option<String> {
     let mut bytes = Vec::new();
     let mut rest = escaped.bytes();
     while let Some(byte) = rest.next() {

@@ -1,4 +1,4 @@
-//! One action on plain instances.
+//! One action on unmanaged instances.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;

@@ -1,4 +1,4 @@
-//! One look at plain instances: one call for the record, one for the target group's health, one
+//! One look at unmanaged instances: one call for the record, one for the target group's health, one
 //! for the marked instances, and, before they are marked, one for every hundred others.
 
 use std::collections::{BTreeMap, BTreeSet};

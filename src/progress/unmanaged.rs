@@ -1,4 +1,4 @@
-//! Plain instances: nobody but us counts them, launches what is missing, or knows which are ours.
+//! Unmanaged instances: nobody but us counts them, launches what is missing, or knows which are ours.
 //!
 //! The record says how many there are to be; the rest is counted afresh at every look, so that a
 //! crash leaves nothing to be restored.
@@ -18,9 +18,9 @@ const LAUNCH_SHOWS_IN: Duration = Duration::from_secs(60);
 /// as nothing at all may be to come.
 const UNKNOWN_SHOWS_IN: Duration = Duration::from_secs(15);
 
-/// What is known of a fleet of plain instances.
+/// What is known of a fleet of unmanaged instances.
 #[derive(Clone, Debug, Default)]
-pub struct Plain {
+pub struct Unmanaged {
     /// How many there are to be.
     pub size: u32,
     /// The same with the surge that may be there now.
@@ -65,10 +65,10 @@ pub struct LaunchTrouble {
     pub is_final: bool,
 }
 
-/// Only the instances of `look` that are of the fleet. Of plain ones those are the marked ones
+/// Only the instances of `look` that are of the fleet. Of unmanaged ones those are the marked ones
 /// once all have been marked, else what is registered; `rolling:ignore` is none of them.
 pub fn members(mut look: Observation, record: Option<&Record>) -> Observation {
-    if !look.is_plain() {
+    if !look.is_unmanaged() {
         return look;
     }
     // Marks that are all gone say nothing: somebody took them off, or looks lag.
@@ -84,7 +84,7 @@ pub fn members(mut look: Observation, record: Option<&Record>) -> Observation {
     look
 }
 
-impl Plain {
+impl Unmanaged {
     /// What was launched so far, or could not be, was of another revision.
     pub(super) fn forget_launches(&mut self, now: Timestamp) {
         if self.on_their_way > 0 {
@@ -110,7 +110,7 @@ impl Plain {
 }
 
 impl Progress {
-    /// Counts plain instances. What lives beyond the size is surge, however it came to be.
+    /// Counts unmanaged instances. What lives beyond the size is surge, however it came to be.
     pub(super) fn count_plain(&mut self, target: &Target, look: &Observation) {
         let live = look
             .instances
@@ -124,21 +124,21 @@ impl Progress {
         // After its end the fleet may have been changed by anybody.
         let record = self.record.as_ref().filter(|record| !record.is_over());
         if !self.observed_once && record.is_some() {
-            self.plain.unsure_since = Some(look.at);
+            self.unmanaged.unsure_since = Some(look.at);
         }
         // What is updated in place is not launched anew when it goes.
         let record = record.filter(|_| self.in_place.within.is_none());
         let size = record.map_or(live, |record| record.size);
         let keeps_surge = self.halt.as_ref().is_none_or(|halt| halt.ending == Ending::Paused);
         let surge = record.filter(|_| keeps_surge).map_or(0, |record| record.surge);
-        self.plain.size = size;
-        self.plain.desired = size + surge.min(old);
-        self.plain.surge = live.max(self.plain.desired).saturating_sub(size);
+        self.unmanaged.size = size;
+        self.unmanaged.desired = size + surge.min(old);
+        self.unmanaged.surge = live.max(self.unmanaged.desired).saturating_sub(size);
         let now = look.at;
-        self.plain.launched.retain(|_, launch| now.since(launch.at) < LAUNCH_SHOWS_IN);
+        self.unmanaged.launched.retain(|_, launch| now.since(launch.at) < LAUNCH_SHOWS_IN);
         for (id, instance) in &look.instances {
             let Some(like) = &instance.stands_for else { continue };
-            if let Some(launch) = self.plain.launched.get_mut(like)
+            if let Some(launch) = self.unmanaged.launched.get_mut(like)
                 && instance.revision.as_ref() == Some(&target.revision)
             {
                 launch.id.get_or_insert_with(|| id.clone());
@@ -148,29 +148,29 @@ impl Progress {
             Some(id) => !look.instances.contains_key(id) && !self.terminated.contains(id),
             None => true,
         };
-        let hidden = self.plain.launched.values().filter(is_hidden);
+        let hidden = self.unmanaged.launched.values().filter(is_hidden);
         let latest = hidden.clone().map(|launch| launch.at).max();
-        (self.plain.on_their_way, self.plain.hidden_since) = (count(hidden), latest);
-        let lost = size.saturating_sub(live + self.plain.on_their_way);
-        self.plain.lost.take_in(&[], lost as usize, now);
+        (self.unmanaged.on_their_way, self.unmanaged.hidden_since) = (count(hidden), latest);
+        let lost = size.saturating_sub(live + self.unmanaged.on_their_way);
+        self.unmanaged.lost.take_in(&[], lost as usize, now);
     }
 
     /// Whether a launch in place of `like` was accepted a moment ago.
     pub fn is_launched(&self, like: &InstanceId) -> bool {
-        self.plain.launched.contains_key(like)
+        self.unmanaged.launched.contains_key(like)
     }
 
     pub(super) fn launched(&mut self, like: &InstanceId, now: Timestamp) {
-        self.plain.launched.insert(like.clone(), Launched { at: now, id: None });
-        self.plain.on_their_way += 1;
-        self.plain.hidden_since = Some(now);
-        self.plain.trouble = None;
+        self.unmanaged.launched.insert(like.clone(), Launched { at: now, id: None });
+        self.unmanaged.on_their_way += 1;
+        self.unmanaged.hidden_since = Some(now);
+        self.unmanaged.trouble = None;
     }
 
     /// Takes in that a launch did not succeed.
     pub fn not_launched(&mut self, cause: String, is_final: bool, now: Timestamp) {
-        let since = self.plain.trouble.as_ref().map_or(now, |trouble| trouble.since);
-        self.plain.trouble = Some(LaunchTrouble { since, tried: now, cause, is_final });
+        let since = self.unmanaged.trouble.as_ref().map_or(now, |trouble| trouble.since);
+        self.unmanaged.trouble = Some(LaunchTrouble { since, tried: now, cause, is_final });
     }
 }
 

@@ -10,14 +10,14 @@ use crate::event::{Envelope, Event};
 
 /// Turns events into lines.
 #[derive(Debug, Default)]
-pub struct Plain {
+pub struct LogLines {
     started: Option<Timestamp>,
     target_groups: BTreeMap<TargetGroupId, String>,
     counts: Option<(usize, usize, u32)>,
     waits: Vec<String>,
 }
 
-impl Plain {
+impl LogLines {
     /// The lines for `envelope`, if it is worth any.
     pub fn lines(&mut self, envelope: &Envelope) -> Vec<String> {
         let started = *self.started.get_or_insert(envelope.at);
