@@ -26,7 +26,7 @@ use tokio::sync::watch;
 
 use self::act::Acted;
 use self::gate::Asking;
-use self::hold::{Hold, Kept};
+use self::hold::{Hold, LeaseCheck};
 use self::report::{Emitter, Shown};
 use crate::command::Waiting;
 use crate::control::{Command, Control};
@@ -382,9 +382,9 @@ impl Rollout {
                 self.stop_gracefully(emit);
             }
             match self.keep_hold(stop, emit).await {
-                Kept::Ours => {}
-                Kept::Doubtful => continue,
-                Kept::Lost(outcome) => return outcome,
+                LeaseCheck::Ours => {}
+                LeaseCheck::Doubtful => continue,
+                LeaseCheck::Lost(outcome) => return outcome,
             }
 
             let now = self.clock.now();

@@ -159,7 +159,7 @@ pub struct Report {
     /// The last revision that the whole fleet is known to have run.
     pub completed: Option<Revision>,
     /// Failed instances that were taken out of the fleet and left running, to be looked at.
-    pub kept: Vec<InstanceId>,
+    pub retained_failed: Vec<InstanceId>,
     /// Batches that were finished by this run.
     pub batches: u32,
     /// The refresh that it was, where the cloud replaces the instances by itself.

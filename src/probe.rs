@@ -21,7 +21,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// How much of what a command prints is told: the end of it, in characters.
 const TOLD: usize = 500;
 /// How much of each stream is kept for that, in bytes: a character has at most four.
-const KEPT: usize = 4 * TOLD;
+const LONGEST_OUTPUT: usize = 4 * TOLD;
 /// How long what a command printed last may take to arrive once it has ended.
 const LAST_WORDS_WITHIN: Duration = Duration::from_millis(500);
 
@@ -183,14 +183,14 @@ async fn end(
 }
 
 /// Reads to the end, and keeps what may be told of it.
-async fn keep_end(from: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
+async fn keep_end(from: Option<impl AsyncRead + Unpin>, tail: &mut Vec<u8>) {
     let Some(mut from) = from else { return };
     let mut some = [0; 8192];
     // What cannot be read was not printed.
     while let Ok(count @ 1..) = from.read(&mut some).await {
-        kept.extend_from_slice(&some[..count]);
-        let excess = kept.len().saturating_sub(KEPT);
-        kept.drain(..excess);
+        tail.extend_from_slice(&some[..count]);
+        let excess = tail.len().saturating_sub(LONGEST_OUTPUT);
+        tail.drain(..excess);
     }
 }
 
@@ -208,14 +208,14 @@ impl Drop for Group {
 
 #[cfg(test)]
 mod tests {
-    use super::{KEPT, keep_end};
+    use super::{LONGEST_OUTPUT, keep_end};
 
     #[tokio::test]
     async fn of_much_that_is_printed_the_end_is_kept_and_no_more() {
         let printed = [vec![b'x'; 10_000_000], b"the end".to_vec()].concat();
-        let mut kept = Vec::new();
-        keep_end(Some(&printed[..]), &mut kept).await;
-        assert!(kept.ends_with(b"xthe end"));
-        assert!(kept.len() == KEPT && kept.capacity() < 50_000, "{}", kept.capacity());
+        let mut tail = Vec::new();
+        keep_end(Some(&printed[..]), &mut tail).await;
+        assert!(tail.ends_with(b"xthe end"));
+        assert!(tail.len() == LONGEST_OUTPUT && tail.capacity() < 50_000, "{}", tail.capacity());
     }
 }

@@ -114,7 +114,7 @@ pub struct Progress {
     /// Those that an earlier rollout counted.
     pub earlier: BTreeSet<InstanceId>,
     /// Instances that were taken out of the fleet to be looked at.
-    pub kept: BTreeSet<InstanceId>,
+    pub retained_failed: BTreeSet<InstanceId>,
     /// Those of [`Progress::strangers`] that the cloud was asked about.
     pub asked_about: BTreeSet<InstanceId>,
     /// How long instances that this engine saw launched took until they served.

@@ -30,7 +30,7 @@ pub const CONTROL: &str = "rolling:control";
 /// Tag on an instance that has failed, with the id of the rollout that counted it.
 pub const FAILED: &str = "rolling:failed";
 /// Tag on an instance that was taken out of its fleet to be looked at, with the rollout's id.
-pub const KEPT: &str = "rolling:kept";
+pub const RETAINED: &str = "rolling:retained";
 
 /// The tags of the record itself.
 const RECORD: [&str; 5] = [ROLLOUT, PROGRESS, BORROWED, COMPLETED, REASON];
@@ -81,10 +81,10 @@ pub struct Record {
     /// The instance that was counted last: written with the count, so that nothing counts twice.
     pub last_failed: Option<InstanceId>,
     /// How many failed instances were taken out of the fleet and kept.
-    pub kept: u32,
+    pub retained_failed: u32,
     /// The one that was kept last: written with the count, so that a run that follows a crash
     /// keeps the same one.
-    pub last_kept: Option<InstanceId>,
+    pub last_retained: Option<InstanceId>,
     /// Checkpoints that were passed.
     pub checkpoints_passed: u32,
     /// How long the rollout has been paused in all.
@@ -252,8 +252,8 @@ impl Record {
             .with_some("was", (self.surge_before != self.surge).then_some(self.surge_before))
             .with("failed", self.failures)
             .with_some("last", self.last_failed.as_ref())
-            .with("kept", self.kept)
-            .with_some("keep", self.last_kept.as_ref())
+            .with("retained", self.retained_failed)
+            .with_some("last_retained", self.last_retained.as_ref())
             .with("checkpoints", self.checkpoints_passed)
             .with("paused", self.paused.as_millis())
             .with_some("turned", self.turned.map(|at| at.0))
@@ -316,8 +316,8 @@ impl Record {
             },
             failures: progress.number("failed")?,
             last_failed: progress.optional("last").map(InstanceId::new),
-            kept: progress.number("kept")?,
-            last_kept: progress.optional("keep").map(InstanceId::new),
+            retained_failed: progress.number("retained")?,
+            last_retained: progress.optional("last_retained").map(InstanceId::new),
             checkpoints_passed: progress.number("checkpoints")?,
             paused: Duration::from_millis(progress.number("paused")?),
             turned: progress.optional_number("turned")?.map(Timestamp),
@@ -380,8 +380,8 @@ impl Record {
             gives_back: true,
             failures: 100_000,
             last_failed: Some("i-0123456789abcdef0".into()),
-            kept: 10,
-            last_kept: Some("i-0123456789abcdef0".into()),
+            retained_failed: 10,
+            last_retained: Some("i-0123456789abcdef0".into()),
             checkpoints_passed: 10,
             paused: Duration::from_secs(1_000_000),
             turned: Some(Timestamp(1_800_000_000_000)),
@@ -426,7 +426,7 @@ mod tests {
             promoted: false,
             gives_back: false,
             last_failed: None,
-            last_kept: None,
+            last_retained: None,
             turned: None,
             acknowledged: Vec::new(),
             completed: None,

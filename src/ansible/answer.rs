@@ -155,7 +155,7 @@ mod tests {
             target: "web".into(),
             to: "v2".into(),
             completed: Some("v1".into()),
-            kept: Vec::new(),
+            retained_failed: Vec::new(),
             batches: 1,
             size: 2,
             instances: vec![instance("i-1", "v1", None), instance("i-2", "v2", Some("unhealthy"))],
@@ -180,7 +180,7 @@ mod tests {
         );
         let mut paused = report(Outcome::Paused);
         paused.borrowed = vec!["2 instances of surge".into()];
-        paused.kept = vec!["i-9".into()];
+        paused.retained_failed = vec!["i-9".into()];
         assert_eq!(
             ended(&paused),
             "the rollout of web to v2 is paused: i-2: unhealthy. Now 1 of 1 on v1 serve, 0 of 1 \

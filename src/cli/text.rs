@@ -156,9 +156,9 @@ pub fn ended(report: &Report) -> (String, Vec<String>) {
     };
     let reason = report.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
     let mut sentences = vec![format!("Now {}", left(report))];
-    if !report.kept.is_empty() {
-        let kept: Vec<&str> = report.kept.iter().map(|id| id.as_str()).collect();
-        sentences.push(format!("Kept outside the fleet to be looked at: {}", kept.join(", ")));
+    if !report.retained_failed.is_empty() {
+        let retained: Vec<&str> = report.retained_failed.iter().map(|id| id.as_str()).collect();
+        sentences.push(format!("Kept outside the fleet to be looked at: {}", retained.join(", ")));
     }
     if let Some(instance_refresh) = goes_on(report) {
         sentences.push(format!("{}. {GOES_ON}", going_on(instance_refresh)));
@@ -263,9 +263,12 @@ pub fn report(name: &str, report: &Report) -> String {
     }
     lines.push(format!("  fleet      {}", left(report)));
     lines.extend(troubled(&report.instances));
-    if !report.kept.is_empty() {
-        let kept: Vec<&str> = report.kept.iter().map(|id| id.as_str()).collect();
-        lines.push(format!("  kept       {}, outside the fleet, to be looked at", kept.join(", ")));
+    if !report.retained_failed.is_empty() {
+        let retained: Vec<&str> = report.retained_failed.iter().map(|id| id.as_str()).collect();
+        lines.push(format!(
+            "  kept       {}, outside the fleet, to be looked at",
+            retained.join(", ")
+        ));
     }
     if let Some(instance_refresh) = goes_on(report) {
         lines.push(format!("  refresh    {}", going_on(instance_refresh)));

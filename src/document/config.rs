@@ -79,7 +79,7 @@ pub struct RollingDeploymentConfig {
     /// `rollback`.
     pub on_failure: Option<OnFailureName>,
     /// How many failed instances are detached from the fleet and left running, tagged
-    /// `rolling:kept`, to be looked at. Default 0.
+    /// `rolling:retained`, to be looked at. Default 0.
     pub keep_failed_instances: Option<u32>,
     /// What to do about lifecycle hooks of the Auto Scaling group that hold an instance of the
     /// rollout. `wait`: whoever is told by the hook completes it. `complete`: the rollout does, with

@@ -36,7 +36,7 @@ pub(super) struct Hold {
 }
 
 /// What became of the lease.
-pub(super) enum Kept {
+pub(super) enum LeaseCheck {
     /// It is ours, as far as that can be known.
     Ours,
     /// It could not be renewed, and was looked at again: begin the tick anew.
@@ -169,7 +169,7 @@ impl Rollout {
         &mut self,
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
-    ) -> Kept {
+    ) -> LeaseCheck {
         if self.is_late_to_renew() {
             // Another one may have been at work and gone since: what was seen before says nothing, and
             // to renew would put a lease back that was taken off.
@@ -178,13 +178,13 @@ impl Rollout {
             }
         }
         match self.judge_hold(stop, emit).await {
-            Kept::Ours => {}
+            LeaseCheck::Ours => {}
             other => return other,
         }
         let Err(error) = self.renew().await else {
             self.hold.unrenewed = None;
             if !self.is_late_to_renew() {
-                return Kept::Ours;
+                return LeaseCheck::Ours;
             }
             // While the renewal waited for its turn this engine looked dead.
             return match self.look_after_standing_still(stop, emit).await {
@@ -194,7 +194,7 @@ impl Rollout {
         };
         tracing::warn!(%error, "cannot renew the lease");
         if !self.fleet.guards_record() {
-            return Kept::Ours;
+            return LeaseCheck::Ours;
         }
         let now = self.clock.now();
         let reason = format!("cannot renew the lease: {error}");
@@ -203,12 +203,12 @@ impl Rollout {
             if self.progress.halt.is_none() {
                 self.halt(Halt::failed(reason, now), emit);
             }
-            return Kept::Ours;
+            return LeaseCheck::Ours;
         }
         let since = *self.hold.unrenewed.get_or_insert(now);
         let patience = if *stop.borrow() == Stop::No { PATIENCE } else { STOP_WITHIN };
         if !error.is_retryable() || now.since(since) > patience {
-            return Kept::Lost(self.give_up(reason));
+            return LeaseCheck::Lost(self.give_up(reason));
         }
         emit.send(now, Event::Retrying { error: error.to_string() });
         self.look_once_more(stop, emit).await
@@ -219,10 +219,10 @@ impl Rollout {
         &mut self,
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
-    ) -> Kept {
+    ) -> LeaseCheck {
         let now = self.moment();
         match self.hold.own.judge(&self.look.record, self.look.at, now) {
-            Standing::Ours => Kept::Ours,
+            Standing::Ours => LeaseCheck::Ours,
             Standing::Doubtful => self.look_once_more(stop, emit).await,
             Standing::Deleted => {
                 self.make_record_again(emit).await;
@@ -230,7 +230,7 @@ impl Rollout {
             }
             Standing::Lost(reason) => {
                 self.progress.halt = Some(Halt::failed(reason, now.now));
-                Kept::Lost(Outcome::Locked)
+                LeaseCheck::Lost(Outcome::Locked)
             }
         }
     }
@@ -239,11 +239,11 @@ impl Rollout {
         &mut self,
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
-    ) -> Kept {
+    ) -> LeaseCheck {
         self.pause(LOOK_EVERY, stop).await;
         match self.observe_patiently(stop, emit).await {
-            Ok(_) => Kept::Doubtful,
-            Err(error) => Kept::Lost(self.lost_sight(&error)),
+            Ok(_) => LeaseCheck::Doubtful,
+            Err(error) => LeaseCheck::Lost(self.lost_sight(&error)),
         }
     }
 
@@ -251,10 +251,10 @@ impl Rollout {
         &mut self,
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
-    ) -> Option<Kept> {
+    ) -> Option<LeaseCheck> {
         self.hold.own.stands_still();
         let looked = self.observe_patiently(stop, emit).await;
-        looked.err().map(|error| Kept::Lost(self.lost_sight(&error)))
+        looked.err().map(|error| LeaseCheck::Lost(self.lost_sight(&error)))
     }
 
     /// Somebody has deleted the guarded record, and nobody is at work in our stead: it is all that

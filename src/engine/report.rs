@@ -126,7 +126,7 @@ impl Rollout {
             target: self.target.name.clone(),
             to: self.wanted.clone(),
             completed,
-            kept: progress.kept.iter().cloned().collect(),
+            retained_failed: progress.retained_failed.iter().cloned().collect(),
             batches: progress.batch - open,
             instance_refresh: self.instance_refresh().map(Into::into),
             size: self.size(),

@@ -35,16 +35,16 @@ pub fn next(view: &View<'_>, limit: usize, most: usize) -> BTreeSet<InstanceId> 
             members.truncate(most);
         }
         members.sort_unstable_by_key(|member| order(member));
-        let kept = excess.get(zone).copied().unwrap_or_default();
+        let staying = excess.get(zone).copied().unwrap_or_default();
         let mut serving = 0usize;
         for (index, member) in members.into_iter().enumerate() {
             // Those that serve are ranked by themselves.
             let rank = if member.serves { serving } else { index };
             serving += usize::from(member.serves);
-            ranked.push((class(member), all - index <= kept, rank, order(member), member));
+            ranked.push((class(member), all - index <= staying, rank, order(member), member));
         }
     }
-    ranked.sort_by_key(|(class, kept, rank, order, _)| (*class, *kept, *rank, *order));
+    ranked.sort_by_key(|(class, staying, rank, order, _)| (*class, *staying, *rank, *order));
 
     let mut spare = view.spare();
     let (mut chosen, mut places, mut idle_left) = (BTreeSet::new(), limit, false);
@@ -101,8 +101,8 @@ impl<'a> Queue<'a> {
     ) -> Vec<Member<'a>> {
         let (mut chosen, mut places, mut idle_left) = (Vec::new(), limit, false);
         let heads = self.zones.iter_mut().map(|(zone, members)| {
-            let kept = excess.get(zone).copied().unwrap_or_default();
-            Head { members, kept, at: 0, serving: 0, left: Vec::new() }
+            let staying = excess.get(zone).copied().unwrap_or_default();
+            Head { members, staying, at: 0, serving: 0, left: Vec::new() }
         });
         let mut heads: Vec<Head<'_, 'a>> = heads.collect();
         loop {
@@ -139,7 +139,7 @@ impl<'a> Queue<'a> {
 struct Head<'q, 'a> {
     members: &'q mut VecDeque<Member<'a>>,
     /// How many of the last ones are kept for the end.
-    kept: usize,
+    staying: usize,
     /// How many were gone through, and how many of those serve.
     at: usize,
     serving: usize,
@@ -152,7 +152,7 @@ impl<'a> Head<'_, 'a> {
     fn key(&self) -> Option<(u8, bool, usize, Order<'a>)> {
         let member = self.members.front()?;
         let rank = if member.serves { self.serving } else { self.at };
-        Some((class(member), self.members.len() <= self.kept, rank, order(member)))
+        Some((class(member), self.members.len() <= self.staying, rank, order(member)))
     }
 }
 

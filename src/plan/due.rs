@@ -69,7 +69,7 @@ fn likely(input: &Input<'_>, wait: &Wait) -> Vec<Timestamp> {
         WaitKind::Soak => {
             vec![now + SOAK_LOOKS.min(spec.health.min_healthy_time / LOOKS_IN_A_SOAK)]
         }
-        WaitKind::Pause | WaitKind::Checkpoint | WaitKind::Kept => vec![known(input)],
+        WaitKind::Pause | WaitKind::Checkpoint | WaitKind::OldSetRetained => vec![known(input)],
         WaitKind::Floor
         | WaitKind::SetAside
         | WaitKind::Gate

@@ -174,7 +174,7 @@ fn end(input: &Input<'_>, view: &View<'_>, record: &Record, halt: &Halt) -> Vec<
     }
     // A fleet that is all on the completed revision is as it was before.
     let is_on = |member: &Member<'_>| member.instance.revision == record.completed;
-    let says = record.failures > 0 || record.checkpoints_passed > 0 || record.kept > 0;
+    let says = record.failures > 0 || record.checkpoints_passed > 0 || record.retained_failed > 0;
     let goes_on = halt.ending == Ending::Interrupted && says;
     if record.completed.is_some() && view.members.iter().all(is_on) && !goes_on {
         return launch::erase(input, record);
@@ -245,8 +245,8 @@ pub(super) fn give_back(input: &Input<'_>, record: &Record) -> Vec<Step> {
 fn resume(input: &Input<'_>, record: &Record, shifted: bool) -> Option<Step> {
     let suspended = input.progress.may_be_suspended(&record.borrowed.suspended, input.look);
     let away = record.borrowed.shifts.is_some() && shifted && !shift::is_back(input);
-    let kept = |process: &&String| away && *process == REGISTERS;
-    let processes: BTreeSet<String> = suspended.filter(|p| !kept(p)).cloned().collect();
+    let stays_suspended = |process: &&String| away && *process == REGISTERS;
+    let processes: BTreeSet<String> = suspended.filter(|p| !stays_suspended(p)).cloned().collect();
     (!processes.is_empty()).then(|| Step::new(Action::ResumeProcesses { processes }))
 }
 

@@ -6,7 +6,7 @@ use rolling_provider::{Action, InstanceId, Lifecycle, TargetGroupId, TargetState
 
 use super::wait::{Wait, WaitKind};
 use super::{Input, Member, Plan, Step, View, batch, in_place};
-use crate::record::{KEPT, Phase, Record};
+use crate::record::{Phase, RETAINED, Record};
 use crate::spec::RollingDeployment;
 
 /// Puts instances of the wanted revision that an earlier engine, or we before turning back, took
@@ -177,18 +177,19 @@ fn keep(input: &Input<'_>, member: &Member<'_>, plan: &Plan) -> Option<Vec<Step>
     let record = plan.record(input)?;
     let has_failed = progress.failed.contains_key(member.id)
         || member.instance.failed_in.as_ref() == Some(&record.id);
-    let begun = record.last_kept.as_ref() == Some(member.id);
-    let fits = begun || record.kept < spec.keep_failed_instances;
+    let begun = record.last_retained.as_ref() == Some(member.id);
+    let fits = begun || record.retained_failed < spec.keep_failed_instances;
     // Only an instance in service can be detached.
     if !has_failed || !fits || member.instance.lifecycle != Lifecycle::InService {
         return None;
     }
     let mut steps = Vec::new();
     if !begun {
-        let (kept, last_kept) = (record.kept + 1, Some(member.id.clone()));
-        steps.push(Step::record(Record { kept, last_kept, ..record.clone() }));
+        let (retained_failed, last_retained) =
+            (record.retained_failed + 1, Some(member.id.clone()));
+        steps.push(Step::record(Record { retained_failed, last_retained, ..record.clone() }));
     }
-    let (instance, key, value) = (member.id.clone(), KEPT.to_owned(), record.id.clone());
+    let (instance, key, value) = (member.id.clone(), RETAINED.to_owned(), record.id.clone());
     let tag = Action::Tag { instance, key, value };
     if !progress.refused.iter().any(|(action, _)| *action == tag) {
         steps.push(Step::new(tag));

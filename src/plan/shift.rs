@@ -59,7 +59,7 @@ pub fn forward(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
         && !joins
     {
         let message = format!("all requests go to target group {}", second.name);
-        if stands(input, WaitKind::Kept, terminate_after, message, plan) {
+        if stands(input, WaitKind::OldSetRetained, terminate_after, message, plan) {
             return true;
         }
     }

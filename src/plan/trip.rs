@@ -179,8 +179,8 @@ pub fn blocked(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
 /// serve, and without the rest too few would.
 pub fn surge_stays(input: &Input<'_>, view: &View<'_>) -> Verdict {
     let (surge, size) = (input.progress.surge(), view.window.size);
-    let kept = || view.members.iter().filter(|member| member.spared);
-    let idle: Vec<String> = kept()
+    let spared = || view.members.iter().filter(|member| member.spared);
+    let idle: Vec<String> = spared()
         .filter(|member| !member.serves)
         .map(|member| {
             let why = member.seen.and_then(|seen| seen.trouble.as_deref());
@@ -189,8 +189,8 @@ pub fn surge_stays(input: &Input<'_>, view: &View<'_>) -> Verdict {
         .collect();
     let why = match idle.is_empty() {
         true => {
-            let kept: Vec<String> = kept().map(|member| member.id.to_string()).collect();
-            format!("{} may not be scaled in", kept.join(", "))
+            let spared: Vec<String> = spared().map(|member| member.id.to_string()).collect();
+            format!("{} may not be scaled in", spared.join(", "))
         }
         false => format!(
             "{} may not be scaled in, and without the others fewer than {} would serve",

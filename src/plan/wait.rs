@@ -50,7 +50,7 @@ pub enum WaitKind {
     /// The second target group gets its share of the requests, and has to stay well.
     Evaluation,
     /// All requests have moved, and the old instances are kept for a while.
-    Kept,
+    OldSetRetained,
     /// The cloud replaces the instances by itself.
     InstanceRefresh,
     /// A sign of life of another engine.
@@ -78,7 +78,7 @@ impl fmt::Display for Wait {
             WaitKind::Gate => write!(f, "the gates to pass")?,
             WaitKind::Bake => write!(f, "the bake time to pass")?,
             WaitKind::Evaluation => write!(f, "the evaluation time to pass")?,
-            WaitKind::Kept => write!(f, "the old instances' time to pass")?,
+            WaitKind::OldSetRetained => write!(f, "the old instances' time to pass")?,
             WaitKind::InstanceRefresh => write!(f, "the instance refresh to end")?,
             WaitKind::Lease => write!(f, "a sign of life of another engine")?,
         }

@@ -76,7 +76,7 @@ impl Progress {
                 self.victims.remove(instance);
                 self.terminated.insert(instance.clone());
                 if matches!(action, Action::Detach { .. }) {
-                    self.kept.insert(instance.clone());
+                    self.retained_failed.insert(instance.clone());
                 }
                 if *decrement && !done.was_gone {
                     self.unmanaged.surge = self.unmanaged.surge.saturating_sub(1);

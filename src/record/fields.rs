@@ -92,12 +92,12 @@ pub fn decode(revision: &str) -> Revision {
 /// Free text with what a tag cannot hold left out.
 pub fn tag_safe(text: &str) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || " _.:/=+-@".contains(c);
-    let kept = text.chars().map(|c| match c {
+    let allowed = text.chars().map(|c| match c {
         ',' | ';' | '(' | ')' | '[' | ']' | '"' | '\'' | '\n' => ' ',
         other if allowed(other) => other,
         _ => '.',
     });
-    let text: String = kept.collect();
+    let text: String = allowed.collect();
     let mut message = String::new();
     for word in text.split_whitespace() {
         if message.len() + word.len() + 1 > LONGEST {

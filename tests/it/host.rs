@@ -279,7 +279,7 @@ pub struct Plugin {
     pub started: Started,
     pub calls: Option<Calls>,
     /// What the provider wants kept beside each state.
-    pub kept: RefCell<Vec<(p::DynamicValue, Vec<u8>)>>,
+    pub private_states: RefCell<Vec<(p::DynamicValue, Vec<u8>)>>,
 }
 
 /// An error or a warning: its summary, its detail, and where.
@@ -326,7 +326,7 @@ impl Plugin {
         let calls = runtime
             .block_on(connect(&socket, certificate, Some(&identity)))
             .unwrap_or_else(|error| panic!("{error}"));
-        Plugin { runtime, started, calls: Some(calls), kept: RefCell::default() }
+        Plugin { runtime, started, calls: Some(calls), private_states: RefCell::default() }
     }
 
     pub fn call<Q, A>(&self, method: &str, asked: Q) -> A
@@ -445,7 +445,7 @@ impl Plugin {
         let (current, private) = (asked.current_state.clone(), asked.private.clone());
         let answer: p::ReadResponse = self.provider("ReadResource", asked);
         if answer.new_state == current && !private.is_empty() {
-            let text = |kept: &[u8]| String::from_utf8_lossy(kept).into_owned();
+            let text = |private_states: &[u8]| String::from_utf8_lossy(private_states).into_owned();
             assert_eq!(text(&answer.private), text(&private), "Terraform calls that drift");
         }
         self.keep(answer.new_state.as_ref(), answer.private);
@@ -465,14 +465,14 @@ impl Plugin {
 
     fn keep(&self, state: Option<&p::DynamicValue>, private: Vec<u8>) {
         if let Some(state) = state {
-            self.kept.borrow_mut().push((state.clone(), private));
+            self.private_states.borrow_mut().push((state.clone(), private));
         }
     }
 
     /// What was kept beside `state` last.
     fn private(&self, state: &p::DynamicValue) -> Vec<u8> {
-        let kept = self.kept.borrow();
-        let found = kept.iter().rev().find(|(known, _)| known == state);
+        let private_states = self.private_states.borrow();
+        let found = private_states.iter().rev().find(|(known, _)| known == state);
         found.map(|(_, private)| private.clone()).unwrap_or_default()
     }
 

@@ -266,8 +266,8 @@ impl AutoScalingGroupFleet {
 /// them, and they cost.
 fn retained(group: &SdkGroup) -> Option<String> {
     let state = LifecycleState::TerminatingRetained;
-    let kept = group.instances().iter().filter(|i| i.lifecycle_state() == Some(&state));
-    let ids: Vec<&str> = kept.filter_map(|instance| instance.instance_id()).collect();
+    let matching = group.instances().iter().filter(|i| i.lifecycle_state() == Some(&state));
+    let ids: Vec<&str> = matching.filter_map(|instance| instance.instance_id()).collect();
     (!ids.is_empty()).then(|| {
         format!(
             "the group retains instances that have left it, which nothing ends: {}",

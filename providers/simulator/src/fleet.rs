@@ -15,8 +15,8 @@ use rolling_provider::{
 
 use crate::config::{Behaviour, FleetConfig, TargetGroupConfig};
 use crate::event::Intervention;
-use crate::kept::{self, Kept, Write};
 use crate::state::{Registration, SimulatedInstance, State};
+use crate::state_file::{self, StateFile, Write};
 
 /// For how long the activities still tell of a launch that is over.
 const LAUNCHED_TOLD: Duration = Duration::from_secs(120);
@@ -31,7 +31,7 @@ pub const EPOCH: Timestamp = Timestamp(1_767_225_600_000);
 pub struct Simulator {
     config: FleetConfig,
     clock: Arc<dyn Clock>,
-    state: Arc<Mutex<Kept>>,
+    state: Arc<Mutex<StateFile>>,
     wanted: Mutex<Revision>,
     /// How many calls were made, which draws those that are refused.
     calls: AtomicU64,
@@ -40,7 +40,7 @@ pub struct Simulator {
 impl Simulator {
     /// A fleet in memory, gone with this value.
     pub fn in_memory(config: FleetConfig, clock: Arc<dyn Clock>) -> Self {
-        let state = Arc::new(Mutex::new(Kept::new(State::new(&config, clock.now()), None)));
+        let state = Arc::new(Mutex::new(StateFile::new(State::new(&config, clock.now()), None)));
         let wanted = Mutex::new(config.revision.clone());
         Self { config, clock, state, wanted, calls: AtomicU64::new(0) }
     }
@@ -56,22 +56,22 @@ impl Simulator {
         file: PathBuf,
         clock: impl FnOnce(Timestamp) -> Arc<dyn Clock>,
     ) -> Result<Self, ProviderError> {
-        let found = kept::read(&file)?;
+        let found = state_file::read(&file)?;
         let clock = clock(found.as_ref().map_or(EPOCH, |state| state.now));
         let state = found.unwrap_or_else(|| State::new(&config, clock.now()));
-        let state = Arc::new(Mutex::new(Kept::new(state, Some(file))));
+        let state = Arc::new(Mutex::new(StateFile::new(state, Some(file))));
         let wanted = Mutex::new(config.revision.clone());
         Ok(Self { config, clock, state, wanted, calls: AtomicU64::new(0) })
     }
 
     /// Looks at the fleet as it is now. What has come due meanwhile is kept.
     fn look<T>(&self, look: impl FnOnce(&State) -> T) -> Result<T, ProviderError> {
-        let mut kept = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.open()?;
-        let changed = kept.state.advance(&self.config, self.clock.now());
-        let told = look(&kept.state);
+        let mut stored = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        stored.open()?;
+        let changed = stored.state.advance(&self.config, self.clock.now());
+        let told = look(&stored.state);
         // Only looking, time apart, leaves nothing to keep; what was done before is kept now.
-        kept.close(if changed { Write::Now } else { Write::IfDue })?;
+        stored.close(if changed { Write::Now } else { Write::IfDue })?;
         Ok(told)
     }
 
@@ -82,14 +82,14 @@ impl Simulator {
         write: Write,
         change: impl FnOnce(&mut State) -> Result<T, ProviderError>,
     ) -> Result<T, ProviderError> {
-        let mut kept = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.open()?;
-        kept.state.advance(&self.config, self.clock.now());
-        let done = change(&mut kept.state);
-        let now = kept.state.now;
-        kept.state.advance(&self.config, now);
-        kept.close(write)?;
-        kept.write_soon(&self.state);
+        let mut stored = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        stored.open()?;
+        stored.state.advance(&self.config, self.clock.now());
+        let done = change(&mut stored.state);
+        let now = stored.state.now;
+        stored.state.advance(&self.config, now);
+        stored.close(write)?;
+        stored.write_soon(&self.state);
         done
     }
 

@@ -8,8 +8,8 @@ mod clock;
 mod config;
 mod event;
 mod fleet;
-mod kept;
 mod state;
+mod state_file;
 
 pub use clock::VirtualClock;
 pub use config::{Behaviour, FleetConfig, Hangs, Hooks, TargetGroupConfig};

@@ -446,8 +446,8 @@ fn the_documentation_is_that_of_the_schemas_and_ansible_doc_prints_it() {
     if std::env::var("ROLLING_UPDATE").is_ok() {
         std::fs::write(&file, &wanted).expect("the documentation");
     }
-    let kept = std::fs::read_to_string(&file).unwrap_or_default();
-    assert_eq!(kept, wanted, "run the tests with ROLLING_UPDATE=1 to renew {}", file.display());
+    let known = std::fs::read_to_string(&file).unwrap_or_default();
+    assert_eq!(known, wanted, "run the tests with ROLLING_UPDATE=1 to renew {}", file.display());
 
     let node = Node::new();
     let ran = run(node.command("ansible-doc").args(["--type", "module", "--json", MODULE]));

@@ -428,8 +428,8 @@ fn the_schemas_are_those_of_the_types() {
         if std::env::var("ROLLING_UPDATE").is_ok() {
             std::fs::write(&file, &wanted).expect("a schema");
         }
-        let kept = std::fs::read_to_string(&file).unwrap_or_default();
-        assert_eq!(kept, wanted, "run the tests with ROLLING_UPDATE=1 to renew {name}.json");
+        let known = std::fs::read_to_string(&file).unwrap_or_default();
+        assert_eq!(known, wanted, "run the tests with ROLLING_UPDATE=1 to renew {name}.json");
     }
 }
 

@@ -37,9 +37,9 @@ impl Object {
 
     /// What somebody does to it who asks for no number.
     pub fn change(&self, change: impl FnOnce(&mut Tags)) {
-        let mut kept = self.0.lock().expect("it");
-        change(&mut kept.0);
-        kept.1 += 1;
+        let mut object = self.0.lock().expect("it");
+        change(&mut object.0);
+        object.1 += 1;
     }
 }
 
@@ -57,9 +57,9 @@ impl GuardedFleet {
     }
 
     fn write(&self, change: impl FnOnce(&mut Tags)) -> Result<(), ProviderError> {
-        let (mut kept, mut seen) =
+        let (mut object, mut seen) =
             (self.object.0.lock().expect("it"), self.seen.lock().expect("it"));
-        if kept.1 != seen.1 {
+        if object.1 != seen.1 {
             return Err(ProviderError {
                 operation: "Write".into(),
                 kind: ErrorKind::Transient,
@@ -70,9 +70,9 @@ impl GuardedFleet {
                 remedy: None,
             });
         }
-        change(&mut kept.0);
-        kept.1 += 1;
-        *seen = kept.clone();
+        change(&mut object.0);
+        object.1 += 1;
+        *seen = object.clone();
         Ok(())
     }
 }
@@ -85,9 +85,9 @@ impl Fleet for GuardedFleet {
 
     async fn observe(&self) -> Result<Observation, ProviderError> {
         let look = self.inner.observe().await?;
-        let kept = self.object.0.lock().expect("it").clone();
-        *self.seen.lock().expect("it") = kept.clone();
-        Ok(Observation { record: kept.0, ..look })
+        let object = self.object.0.lock().expect("it").clone();
+        *self.seen.lock().expect("it") = object.clone();
+        Ok(Observation { record: object.0, ..look })
     }
 
     async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
@@ -104,9 +104,9 @@ impl Fleet for GuardedFleet {
 
     async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
         match action {
-            Action::WriteRecord { tags } => self.write(|kept| kept.extend(tags.clone()))?,
+            Action::WriteRecord { tags } => self.write(|object| object.extend(tags.clone()))?,
             Action::EraseRecord { keys } => {
-                self.write(|kept| kept.retain(|key, _| !keys.contains(key)))?;
+                self.write(|object| object.retain(|key, _| !keys.contains(key)))?;
             }
             other => return self.inner.act(other).await,
         }
@@ -138,8 +138,8 @@ impl Guarded {
         self.inner.clock().sleep(seconds(time)).await;
         match self.other {
             Other::Nothing => {}
-            Other::TakesOver => self.inner.object.change(|kept| {
-                kept.insert(LEASE.into(), "v=1 owner=other counter=9".into());
+            Other::TakesOver => self.inner.object.change(|object| {
+                object.insert(LEASE.into(), "v=1 owner=other counter=9".into());
             }),
             Other::TakesOverAndIsDone | Other::Deletes => {
                 self.inner.object.change(Tags::clear);
@@ -203,8 +203,8 @@ async fn after_a_sleep_at_any_mutation_an_engine_without_its_lease_does_nothing_
             assert_ne!(told.report.outcome, Outcome::Succeeded, "{other:?} after {at}");
             if other == Other::TakesOver {
                 assert_eq!(told.report.outcome, Outcome::Locked, "after {at}");
-                let kept = guarded.inner.object.tags();
-                assert!(kept[LEASE].contains("owner=other"), "it is left alone: {kept:?}");
+                let object = guarded.inner.object.tags();
+                assert!(object[LEASE].contains("owner=other"), "it is left alone: {object:?}");
             }
         }
     }
@@ -216,8 +216,8 @@ async fn after_a_sleep_that_nobody_used_a_rollout_goes_on() {
         let guarded = Guarded::new(simulate(fleet()), at, Other::Nothing);
         let told = roll(guarded.clone(), spec(thirty_percent())).await;
         assert_eq!(told.report.outcome, Outcome::Succeeded, "{at}: {:?}", told.report.reason);
-        let kept = guarded.inner.object.tags();
-        assert!(!kept.contains_key(ROLLOUT) && !kept.contains_key(LEASE), "{kept:?}");
+        let object = guarded.inner.object.tags();
+        assert!(!object.contains_key(ROLLOUT) && !object.contains_key(LEASE), "{object:?}");
     }
 }
 
@@ -235,8 +235,8 @@ async fn a_record_that_somebody_deletes_is_made_again_and_nothing_stays_borrowed
         remade += usize::from(told.events.iter().any(warned));
         let look = simulator.truth().expect("the fleet");
         assert!(look.suspended.is_empty() && look.desired() == 10, "{at}: {look:?}");
-        let kept = guarded.inner.object.tags();
-        assert!(!kept.contains_key(ROLLOUT) && !kept.contains_key(LEASE), "{at}: {kept:?}");
+        let object = guarded.inner.object.tags();
+        assert!(!object.contains_key(ROLLOUT) && !object.contains_key(LEASE), "{at}: {object:?}");
     }
     assert!(remade > 20, "{remade}");
 }

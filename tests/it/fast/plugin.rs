@@ -635,7 +635,7 @@ fn a_call_that_its_host_gives_up_stops_although_the_process_goes_on() {
             stdout: None,
             stderr: None,
         };
-        Plugin { runtime, started, calls: Some(calls), kept: Default::default() }
+        Plugin { runtime, started, calls: Some(calls), private_states: Default::default() }
     };
     let two = config("v2");
     let host = connected();

@@ -605,8 +605,8 @@ proptest! {
         });
         prop_assert!(!drains, "{:?}", paused);
         // Registering is resumed with the rollout: what is launched must not join the old ones.
-        let kept = |process: &String| case.spec.policy.shifts() && process == "AddToLoadBalancer";
-        prop_assert!(paused.suspended.iter().all(kept), "{:?}", paused.suspended);
+        let stays_suspended = |process: &String| case.spec.policy.shifts() && process == "AddToLoadBalancer";
+        prop_assert!(paused.suspended.iter().all(stays_suspended), "{:?}", paused.suspended);
         // To apply again is no decision.
         let again = block_on(roll(ran.simulator.clone(), case.spec.clone()));
         prop_assert_eq!(again.report.outcome, Outcome::Paused);

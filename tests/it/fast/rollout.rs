@@ -650,10 +650,10 @@ async fn an_interrupted_rollout_counts_on_and_keeps_no_more() {
     (spec.failure_threshold, spec.keep_failed_instances) = (2, 1);
     // The first one fails at 81 s and is kept.
     let [first, second] = interrupted(bad(Behaviour::Unhealthy), spec, 120).await;
-    assert_eq!(first.report.kept.len(), 1, "{:?}", first.report);
+    assert_eq!(first.report.retained_failed.len(), 1, "{:?}", first.report);
     assert_eq!(second.report.outcome, Outcome::Failed, "{:?}", second.report);
-    let kept = second.actions().into_iter().filter(|a| matches!(a, Action::Detach { .. }));
-    assert_eq!(kept.count(), 0, "one is kept already");
+    let detached = second.actions().into_iter().filter(|a| matches!(a, Action::Detach { .. }));
+    assert_eq!(detached.count(), 0, "one is kept already");
     let tagged = second.actions().into_iter().filter(|a| matches!(a, Action::Tag { .. }));
     assert_eq!(tagged.count(), 1, "the second failure is the last");
 }

@@ -105,11 +105,13 @@ async fn all_requests_move_at_once_and_the_old_set_is_kept_for_a_while() {
         "maximum 10",
     ];
     assert_eq!(done(&told), order);
-    let kept = told.events.iter().find_map(|told| match &told.event {
-        Event::Waiting { on } => on.iter().find(|wait| wait.kind == WaitKind::Kept).cloned(),
+    let retained = told.events.iter().find_map(|told| match &told.event {
+        Event::Waiting { on } => {
+            on.iter().find(|wait| wait.kind == WaitKind::OldSetRetained).cloned()
+        }
         _ => None,
     });
-    let message = kept.expect("a wait").to_string();
+    let message = retained.expect("a wait").to_string();
     assert_eq!(message, "the old instances' time to pass (all requests go to target group second)");
 }
 

@@ -31,7 +31,7 @@ fn rolling(folder: &Path, command: &[&str], file: &Path) -> Ran {
 /// Waits until the fleet's state has `words` in it.
 fn until_kept(folder: &Path, message: &str) {
     let file = folder.join(".rolling/web.json");
-    until(message, || std::fs::read_to_string(&file).is_ok_and(|kept| kept.contains(message)));
+    until(message, || std::fs::read_to_string(&file).is_ok_and(|text| text.contains(message)));
 }
 
 /// As Ctrl-Z does (whose own signal is for who has a terminal), but not with the simulator's state in

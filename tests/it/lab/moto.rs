@@ -341,8 +341,8 @@ fn launches_on_plain_moto_that_run_another_version_end_the_rollout_after_one_bat
     assert!(ran.stdout.contains("although the template is"), "{ran:?}");
     let after = group.look();
     assert_eq!((after.serving, group.images()), (4, BTreeSet::from([old])), "{ran:?}");
-    let kept = before.instances.iter().filter(|id| after.instances.contains(id)).count();
-    assert_eq!(kept, 2, "one batch of two was replaced: {ran:?}");
+    let survivors = before.instances.iter().filter(|id| after.instances.contains(id)).count();
+    assert_eq!(survivors, 2, "one batch of two was replaced: {ran:?}");
     assert!(after.suspended.is_empty() && !after.record, "{after:?}");
 }
 

@@ -85,15 +85,15 @@ fn a_failed_instance_is_kept_outside_the_group_to_be_looked_at() {
     let ran = account.run("apply", &wanted);
     assert_eq!(ran.code, 3, "{ran:?}");
     let report = report(&ran);
-    let kept = report["kept"].as_array().expect("kept");
-    assert_eq!(kept.len(), 1, "{report}");
+    let retained = report["retained_failed"].as_array().expect("instances");
+    assert_eq!(retained.len(), 1, "{report}");
     assert_as_before(&account, &before, 10, &format!("{template}:1"));
     let calls = account.calls();
     let named = |action: &str| {
         let call = calls.iter().rfind(|call| call["action"] == action);
         call.unwrap_or_else(|| panic!("no {action}"))["parameters"].to_string()
     };
-    let id = kept[0].as_str().expect("an id");
+    let id = retained[0].as_str().expect("an id");
     assert!(named("DetachInstances").contains(id));
     assert!(named("CreateTags").contains(id));
     assert!(account.get("groups/web")["instances"].get(id).is_none());

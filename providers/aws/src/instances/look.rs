@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn what_was_given_by_hand_is_named_and_what_each_launch_gets_is_not() {
-        let with = |owner: &str, kept: bool| {
+        let with = |owner: &str, retained: bool| {
             let association = InstanceNetworkInterfaceAssociation::builder()
                 .public_ip("198.51.100.7")
                 .ip_owner_id(owner);
@@ -235,7 +235,7 @@ mod tests {
                 .network_interfaces(interface.build())
                 .root_device_name("/dev/xvda")
                 .block_device_mappings(device("/dev/xvda", "vol-root", false))
-                .block_device_mappings(device("/dev/sdf", "vol-data", !kept));
+                .block_device_mappings(device("/dev/sdf", "vol-data", !retained));
             stays(&instance.build())
         };
         assert_eq!(with("amazon", false), Vec::<String>::new());

@@ -396,13 +396,15 @@ impl Process {
         if !std::mem::take(&mut engine.midway) {
             engine.see(world, how);
             match Self::keep_hold(world, how, &mut engine) {
-                Kept::Ours => {}
-                Kept::Doubtful => {
+                LeaseCheck::Ours => {}
+                LeaseCheck::Doubtful => {
                     world.process(index).stage = Stage::Driving(Box::new(engine));
                     return;
                 }
-                Kept::Frozen => return Self::freeze(world, index, engine),
-                Kept::Lost(outcome) => return Self::end(world, index, &engine, Some(outcome)),
+                LeaseCheck::Frozen => return Self::freeze(world, index, engine),
+                LeaseCheck::Lost(outcome) => {
+                    return Self::end(world, index, &engine, Some(outcome));
+                }
             }
         }
         if how == How::FrozenBeforeTheCall {
@@ -416,7 +418,7 @@ impl Process {
         }
     }
 
-    fn keep_hold(world: &mut World, how: How, engine: &mut Engine) -> Kept {
+    fn keep_hold(world: &mut World, how: How, engine: &mut Engine) -> LeaseCheck {
         let tick = world.tick;
         let now = moment(tick);
         if engine.own.is_late(now) {
@@ -425,14 +427,14 @@ impl Process {
         }
         match engine.own.judge(&engine.look, at(engine.looked), now) {
             Standing::Ours => {}
-            Standing::Doubtful | Standing::Deleted => return Kept::Doubtful,
+            Standing::Doubtful | Standing::Deleted => return LeaseCheck::Doubtful,
             Standing::Lost(_) => {
                 world.printed |= engine.record.is_some();
-                return Kept::Lost(Outcome::Locked);
+                return LeaseCheck::Lost(Outcome::Locked);
             }
         }
         if engine.erasing && !engine.look.contains_key(ROLLOUT) {
-            return Kept::Lost(engine.arrived());
+            return LeaseCheck::Lost(engine.arrived());
         }
         let lease = engine.own.next_lease(&engine.look, at(tick));
         if let Some(lease) = lease.filter(|_| engine.own.renewed_at() != now) {
@@ -440,11 +442,11 @@ impl Process {
             engine.own.renew(lease, now);
             if how == How::FrozenInTheRenewal {
                 engine.flight = Some((call, tick, None));
-                return Kept::Frozen;
+                return LeaseCheck::Frozen;
             }
             world.deliver(&call);
         }
-        Kept::Ours
+        LeaseCheck::Ours
     }
 
     fn act(world: &mut World, index: usize, how: How, mut engine: Engine) {
@@ -514,7 +516,7 @@ impl Process {
     }
 }
 
-enum Kept {
+enum LeaseCheck {
     Ours,
     Doubtful,
     Frozen,

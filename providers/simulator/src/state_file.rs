@@ -32,7 +32,7 @@ pub(crate) enum Write {
 }
 
 /// See the module.
-pub(crate) struct Kept {
+pub(crate) struct StateFile {
     pub state: State,
     file: Option<PathBuf>,
     /// Keeps other processes out.
@@ -48,10 +48,10 @@ pub(crate) struct Kept {
 /// Tells one version of a file from another: each is written to a file of its own.
 type Stamp = (SystemTime, u64);
 
-impl Kept {
+impl StateFile {
     /// One that is kept in `file`, or nowhere.
-    pub fn new(state: State, file: Option<PathBuf>) -> Kept {
-        Kept { state, file, lock: None, due: false, writer: false, stamp: None }
+    pub fn new(state: State, file: Option<PathBuf>) -> StateFile {
+        StateFile { state, file, lock: None, due: false, writer: false, stamp: None }
     }
 
     /// Keeps other processes out, and takes in what they have done.
@@ -75,11 +75,11 @@ impl Kept {
         self.due |= write != Write::IfDue;
         if self.due && write != Write::Soon {
             self.due = false;
-            let kept = keep(file, &self.state);
+            let stored = keep(file, &self.state);
             // What could not be written was not done: the next one reads the file again.
-            self.stamp = stamp(file).filter(|_| kept.is_ok());
+            self.stamp = stamp(file).filter(|_| stored.is_ok());
             self.lock = None;
-            return kept;
+            return stored;
         }
         if !self.due {
             self.lock = None;
@@ -88,24 +88,24 @@ impl Kept {
     }
 
     /// Sees to it that what waits is written soon, should nothing else write it before.
-    pub fn write_soon(&mut self, kept: &Arc<Mutex<Kept>>) {
+    pub fn write_soon(&mut self, stored: &Arc<Mutex<StateFile>>) {
         if !self.due || std::mem::replace(&mut self.writer, true) {
             return;
         }
-        let kept = Arc::downgrade(kept);
+        let stored = Arc::downgrade(stored);
         std::thread::spawn(move || {
             #[expect(clippy::disallowed_methods, reason = "a file's time, not the fleet's")]
             std::thread::sleep(SOON);
-            if let Some(kept) = kept.upgrade() {
-                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                kept.writer = false;
-                drop(kept.close(Write::IfDue));
+            if let Some(stored) = stored.upgrade() {
+                let mut stored = stored.lock().unwrap_or_else(PoisonError::into_inner);
+                stored.writer = false;
+                drop(stored.close(Write::IfDue));
             }
         });
     }
 }
 
-impl Drop for Kept {
+impl Drop for StateFile {
     fn drop(&mut self) {
         drop(self.close(Write::IfDue));
     }
