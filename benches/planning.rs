@@ -76,7 +76,7 @@ fn half_way(n: u32, target: &Target) -> Observation {
             revision: Some(format!("lt-0123456789abcdef0:{version}").as_str().into()),
             zone: format!("eu-west-1{}", ["a", "b", "c"][number as usize % 3]),
             lifecycle: Lifecycle::InService,
-            held: false,
+            in_lifecycle_hook: false,
             healthy: true,
             launched_at: Some(Timestamp(NOW.0 - u64::from(number) * 1000)),
             protected: false,

@@ -107,11 +107,11 @@ pub fn effect(command: Command, state: State) -> Effect {
 
 impl State {
     /// The state of what `record` tells; `held` says whether somebody lives who holds the lease.
-    pub fn of(record: Option<&Record>, held: bool) -> State {
+    pub fn of(record: Option<&Record>, is_leased: bool) -> State {
         match record.map(|record| (record.phase, record.turned_back)) {
-            None if !held => State::Absent,
+            None if !is_leased => State::Absent,
             None => State::Unrecorded,
-            Some((Phase::Halted(_), _)) if held => State::Unrecorded,
+            Some((Phase::Halted(_), _)) if is_leased => State::Unrecorded,
             Some((Phase::Rolling, true)) => State::RollingBack,
             Some((Phase::Rolling, false)) => State::Rolling,
             Some((Phase::Halting(ending), _)) => State::Halting(ending),
@@ -224,11 +224,11 @@ pub struct Answer {
 
 /// Why `command` could change nothing about the rollout of `record`, with nobody at work or with
 /// somebody. `None` where there is something to do.
-pub fn no_op(command: Command, record: Option<&Record>, held: bool) -> Option<Answer> {
-    let state = State::of(record, held);
+pub fn no_op(command: Command, record: Option<&Record>, is_leased: bool) -> Option<Answer> {
+    let state = State::of(record, is_leased);
     let effect = effect(command, state);
     // What an engine that has ended was about to do is done by nobody.
-    if effect.changes() || (!held && state.is_under_way()) {
+    if effect.changes() || (!is_leased && state.is_under_way()) {
         return None;
     }
     let Some(record) = record else {

@@ -297,7 +297,7 @@ impl Rollout {
         let started = self.begin(emit);
         let is_wanted = |look: &Observation| waiting.is_to_be_carried_out(&look.record);
         let outcome = self.hold_and_drive(is_wanted, stop, emit).await;
-        let is_late = outcome == Outcome::Locked && !self.held();
+        let is_late = outcome == Outcome::Locked && !self.holds_lease();
         (!is_late).then(|| self.finish(outcome, started, emit))
     }
 

@@ -328,7 +328,7 @@ impl Rollout {
     }
 
     /// Whether the lease is ours.
-    pub(super) fn held(&self) -> bool {
+    pub(super) fn holds_lease(&self) -> bool {
         self.hold.own.holds()
     }
 
@@ -390,7 +390,7 @@ impl Rollout {
 
     /// Takes tags off the target, if the lease is ours.
     pub(super) async fn take_off<const N: usize>(&self, keys: [&str; N]) {
-        if !self.held() {
+        if !self.holds_lease() {
             return;
         }
         let keys = keys.into_iter().map(str::to_owned).collect();

@@ -132,11 +132,11 @@ impl Rollout {
             size: self.size(),
             instances: self.instances(),
             // Of a rollout that was never ours, whoever is at work tells.
-            borrowed: match outcome == Outcome::Locked && !self.held() {
+            borrowed: match outcome == Outcome::Locked && !self.holds_lease() {
                 true => Vec::new(),
                 false => self.still_borrowed(),
             },
-            overtaken: outcome == Outcome::Locked && self.held(),
+            overtaken: outcome == Outcome::Locked && self.holds_lease(),
             elapsed_ms: u64::try_from(self.clock.now().since(started).as_millis())
                 .unwrap_or(u64::MAX),
             ticks: self.ticks,

@@ -40,7 +40,7 @@ pub fn launches(input: &Input<'_>, view: &View<'_>) -> u32 {
     let is_forward = progress.turned_back.is_none() && view.old().next().is_some();
     let old = match spec.policy.shifts() && is_forward {
         true => ((view.window.size + progress.surge()) as usize).saturating_sub(new(view)),
-        false => view.old().filter(|member| !member.held).count(),
+        false => view.old().filter(|member| !member.set_aside).count(),
     };
     let wanted = if all_launched(view) {
         progress.surge() as usize + duplicates(input, view)

@@ -74,7 +74,7 @@ impl<'a> Paper<'a> {
         let members = view.members.iter().map(|member| Member {
             // Victims of an engine before this one are out of rotation, and go first.
             is_victim: false,
-            left_alone: member.left_alone || member.held,
+            left_alone: member.left_alone || member.set_aside,
             // What boots or soaks is waited for before anything begins.
             serves: member.serves || (member.is_new && !member.failed),
             ..*member

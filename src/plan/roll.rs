@@ -58,14 +58,14 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
 /// Lets go of instances that hooks hold, new ones on their way in and victims on their way out.
 fn release(input: &Input<'_>) -> Vec<Step> {
     let Input { spec, target, look, progress, .. } = *input;
-    let held = look.instances.iter().filter(|(id, instance)| {
+    let in_hooks = look.instances.iter().filter(|(id, instance)| {
         let goes = progress.terminated.contains(*id);
         let is_new = instance.revision.as_ref() == Some(&target.revision);
         let ours = !instance.ignored && if goes { true } else { is_new };
         let done = progress.released.contains(&((*id).clone(), goes));
-        spec.completes_hooks && instance.held && ours && !done
+        spec.completes_hooks && instance.in_lifecycle_hook && ours && !done
     });
-    held.map(|(id, _)| Step::new(Action::Release { instance: id.clone() })).collect()
+    in_hooks.map(|(id, _)| Step::new(Action::Release { instance: id.clone() })).collect()
 }
 
 /// What may begin now. Returns who is taken out.
@@ -93,7 +93,7 @@ fn go_on(
         return BTreeSet::new();
     }
     // While somebody who is to go is set aside, nobody else goes in that one's place.
-    let waits = view.old().any(|member| member.held);
+    let waits = view.old().any(|member| member.set_aside);
     let surplus = if waits { BTreeSet::new() } else { surplus(input, view) };
     if surplus.is_empty() && input.progress.surge() > 0 && !waits {
         // Who boots or soaks yet may make room.
@@ -191,14 +191,14 @@ fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) 
         retire_standby(input, view, plan);
         return;
     }
-    let held = view.old().filter(|member| member.held).map(|member| member.id.clone());
-    let held: Vec<InstanceId> = held.chain(view.standby.iter().map(|id| (*id).clone())).collect();
-    if !held.is_empty() {
+    let set_aside = view.old().filter(|member| member.set_aside).map(|member| member.id.clone());
+    let set_aside: Vec<InstanceId> = set_aside.chain(view.standby.iter().map(|id| (*id).clone())).collect();
+    if !set_aside.is_empty() {
         plan.rests = true;
         plan.waits_for_set_aside = true;
         let deadline = progress.set_aside_since.unwrap_or(now) + super::SET_ASIDE_FOR;
         let detail = Some("protected from scale-in or in standby".into());
-        plan.wait(Wait { kind: WaitKind::SetAside, instances: held, detail, deadline });
+        plan.wait(Wait { kind: WaitKind::SetAside, instances: set_aside, detail, deadline });
         return;
     }
     if gate::is_closed(input, view) {

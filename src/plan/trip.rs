@@ -159,13 +159,13 @@ pub fn blocked(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
         && now >= since + super::SET_ASIDE_FOR
     {
         let limit = humantime::format_duration(super::SET_ASIDE_FOR);
-        let held = view.old().filter(|member| member.held).map(|member| member.id);
-        let held: Vec<String> =
-            held.chain(view.standby.iter().copied()).map(ToString::to_string).collect();
+        let set_aside = view.old().filter(|member| member.set_aside).map(|member| member.id);
+        let set_aside: Vec<String> =
+            set_aside.chain(view.standby.iter().copied()).map(ToString::to_string).collect();
         let message = format!(
             "{} still protected from scale-in or in standby after {limit}: end that, or set \
              scale_in_protected_instances or standby_instances to refresh or ignore",
-            held.join(", ")
+            set_aside.join(", ")
         );
         return Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(message, now) }));
     }

@@ -34,7 +34,7 @@ pub struct Member<'a> {
     /// Chosen to go.
     pub is_victim: bool,
     /// To be replaced, but set aside by somebody: waited for.
-    pub held: bool,
+    pub set_aside: bool,
     /// Not ours to replace, whatever it runs.
     pub left_alone: bool,
     /// Not to be given back as surplus, whatever it runs.
@@ -89,7 +89,7 @@ impl<'a> View<'a> {
                 is_new,
                 failed,
                 is_victim: progress.victims.contains(id),
-                held: protected && spec.protected == SetAside::Wait,
+                set_aside: protected && spec.protected == SetAside::Wait,
                 left_alone: instance.ignored || (protected && spec.protected == SetAside::Ignore),
                 spared: instance.ignored
                     || (instance.protected && spec.protected != SetAside::Refresh),
@@ -112,7 +112,7 @@ impl<'a> View<'a> {
 
     /// Those of them that may be chosen now.
     pub fn candidates(&self) -> impl Iterator<Item = &Member<'a>> + Clone {
-        self.old().filter(|member| !member.is_victim && !member.held)
+        self.old().filter(|member| !member.is_victim && !member.set_aside)
     }
 
     /// Instances that stay whatever they run, and do not serve: each takes a place of the new set
@@ -151,7 +151,7 @@ impl<'a> View<'a> {
     /// Whether everybody is new who is to be: whoever is set aside stays, and takes its place of the
     /// new set.
     pub fn is_complete(&self) -> bool {
-        let stays = |m: &&Member<'_>| !m.is_new && (m.held || m.left_alone) && !m.is_victim;
+        let stays = |m: &&Member<'_>| !m.is_new && (m.set_aside || m.left_alone) && !m.is_victim;
         let stay = self.members.iter().filter(stays).count();
         self.updated() + stay >= self.window.size as usize
     }

@@ -135,7 +135,7 @@ pub fn trouble(target: &Target, instance: &Instance) -> String {
     }
     if instance.lifecycle != Lifecycle::InService {
         return match instance.lifecycle {
-            Lifecycle::Pending if instance.held => "held by a lifecycle hook".into(),
+            Lifecycle::Pending if instance.in_lifecycle_hook => "held by a lifecycle hook".into(),
             Lifecycle::Pending => "still pending, not in service".into(),
             Lifecycle::Standby => "in standby".into(),
             _ => "terminating".into(),

@@ -41,7 +41,7 @@ pub(super) struct Sizes {
     /// size that somebody had just set.
     desired: u32,
     /// Sizes that held before, and until when: a look may still show them.
-    held: BTreeMap<u32, Timestamp>,
+    believed_until: BTreeMap<u32, Timestamp>,
     /// How often others have set a size, and what they set in place of what, the last time.
     others: (u32, u32, u32),
 }
@@ -65,13 +65,13 @@ impl Sizes {
 
     /// Takes in a look. Returns by how much the fleet has become smaller.
     pub(super) fn look(&mut self, shown: Capacity, at: Timestamp) -> u32 {
-        self.held.retain(|_, until| at.since(*until) <= LOOKS_LAG);
+        self.believed_until.retain(|_, until| at.since(*until) <= LOOKS_LAG);
         if shown.desired == self.desired {
             self.size = self.size.max(shown.min.min(self.desired));
             return 0;
         }
         // Below a minimum no size can be, so this is no late look.
-        if shown.min <= self.desired && self.held.contains_key(&shown.desired) {
+        if shown.min <= self.desired && self.believed_until.contains_key(&shown.desired) {
             return 0;
         }
         let fewer = self.desired.saturating_sub(shown.desired);
@@ -101,7 +101,7 @@ impl Sizes {
 
     /// When the size will be known for sure, while `shown` differs from what we believe.
     pub(super) fn known_at(&self, shown: u32) -> Option<Timestamp> {
-        let until = self.held.get(&shown).filter(|_| shown != self.desired)?;
+        let until = self.believed_until.get(&shown).filter(|_| shown != self.desired)?;
         Some(*until + LOOKS_LAG)
     }
 
@@ -123,8 +123,8 @@ impl Sizes {
 
     fn become_(&mut self, desired: u32, at: Timestamp) {
         if desired != self.desired {
-            self.held.insert(self.desired, at);
-            self.held.remove(&desired);
+            self.believed_until.insert(self.desired, at);
+            self.believed_until.remove(&desired);
             self.desired = desired;
         }
     }

@@ -93,7 +93,7 @@ impl Seen {
             revision: revision.clone(),
             zone: String::new(),
             lifecycle: Lifecycle::InService,
-            held: false,
+            in_lifecycle_hook: false,
             healthy: true,
             launched_at: None,
             protected: false,

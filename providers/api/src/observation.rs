@@ -69,7 +69,7 @@ pub struct Instance {
     /// Where in its life the fleet has it.
     pub lifecycle: Lifecycle,
     /// Held on its way in or out by a hook of the fleet.
-    pub held: bool,
+    pub in_lifecycle_hook: bool,
     /// The fleet's own verdict, apart from any target group's.
     pub healthy: bool,
     /// When it was launched, on the cloud's clock; `None` until that was read.

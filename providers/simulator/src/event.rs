@@ -131,7 +131,7 @@ impl State {
             if let Some(instance) = self.instances.get_mut(&id) {
                 instance.targets.clear();
                 instance.gone_at = Some(self.now + crate::state::SHUTDOWN);
-                instance.held = None;
+                instance.in_lifecycle_hook = None;
             }
         }
     }

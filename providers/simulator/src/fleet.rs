@@ -143,7 +143,7 @@ impl Simulator {
             revision: Some(instance.revision.clone()),
             zone: instance.zone.clone(),
             lifecycle: instance.lifecycle(now),
-            held: instance.is_held(now),
+            in_lifecycle_hook: instance.is_held(now),
             healthy: true,
             launched_at: Some(instance.launched_at),
             protected: instance.protected,

@@ -84,7 +84,7 @@ pub(crate) struct SimulatedInstance {
     pub in_service_at: Option<Timestamp>,
     /// From when until when a hook holds it, on its way in or out.
     #[serde(default)]
-    pub held: Option<(Timestamp, Timestamp)>,
+    pub in_lifecycle_hook: Option<(Timestamp, Timestamp)>,
     pub targets: BTreeMap<TargetGroupId, Registration>,
     /// When it is gone; set once it terminates.
     pub gone_at: Option<Timestamp>,
@@ -324,7 +324,7 @@ impl State {
         // A hook holds it after it has drained, as
         // https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks-overview.html says.
         let released = drained + config.hooks.terminating;
-        instance.held = Some((drained, released));
+        instance.in_lifecycle_hook = Some((drained, released));
         instance.gone_at = Some(released + SHUTDOWN);
     }
 
@@ -332,7 +332,7 @@ impl State {
     pub fn release(&mut self, id: &InstanceId) {
         let now = self.now;
         let Some(instance) = self.instances.get_mut(id).filter(|i| i.is_held(now)) else { return };
-        instance.held = None;
+        instance.in_lifecycle_hook = None;
         if instance.gone_at.is_some() {
             instance.gone_at = Some(now + SHUTDOWN);
             return;
@@ -370,7 +370,7 @@ impl State {
             zone,
             launched_at: at,
             in_service_at,
-            held: comes_up.then_some((booted, in_service)),
+            in_lifecycle_hook: comes_up.then_some((booted, in_service)),
             targets: groups
                 .map(|g| (g.id(), Registration { since: in_service, deregistered_at: None }))
                 .collect(),
@@ -455,7 +455,7 @@ impl Crowds {
 impl SimulatedInstance {
     /// Whether a hook holds it on its way in or out.
     pub fn is_held(&self, now: Timestamp) -> bool {
-        self.held.is_some_and(|(from, until)| from <= now && now < until)
+        self.in_lifecycle_hook.is_some_and(|(from, until)| from <= now && now < until)
     }
 
     pub fn lifecycle(&self, now: Timestamp) -> Lifecycle {

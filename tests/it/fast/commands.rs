@@ -118,8 +118,8 @@ fn named(name: &str) -> Caller {
 
 fn state(simulator: &Simulator) -> State {
     let tags = look(simulator).record;
-    let held = Lease::from_tags(&tags).is_some();
-    State::of(Record::from_tags(&tags).expect("a record").as_ref(), held)
+    let is_leased = Lease::from_tags(&tags).is_some();
+    State::of(Record::from_tags(&tags).expect("a record").as_ref(), is_leased)
 }
 
 async fn until(simulator: &Simulator, reached: impl Fn() -> bool) {

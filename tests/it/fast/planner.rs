@@ -48,7 +48,7 @@ pub fn instance(revision: &str, zone: &str, state: TargetState, age: u64) -> Ins
         revision: Some(revision.into()),
         zone: zone.into(),
         lifecycle: Lifecycle::InService,
-        held: false,
+        in_lifecycle_hook: false,
         healthy: true,
         launched_at: Some(Timestamp(NOW.0 - age * 1000)),
         protected: false,

@@ -68,7 +68,7 @@ struct Seen {
     takes_over: bool,
     /// Sizes that held before, and until when. For half a minute they may be late looks to the
     /// engine.
-    held: BTreeMap<u32, Timestamp>,
+    believed_until: BTreeMap<u32, Timestamp>,
     /// What it was meant to have before one of those was set, and until when that may be believed.
     before: Option<(u32, Timestamp)>,
 }
@@ -80,7 +80,7 @@ impl Seen {
     /// The size becomes another, which the engine knows of from `known` on.
     fn change(&mut self, desired: u32, known: Timestamp) {
         if desired != self.last {
-            self.held.insert(self.last, known);
+            self.believed_until.insert(self.last, known);
             self.last = desired;
         }
     }
@@ -88,7 +88,7 @@ impl Seen {
     /// The same where others set it. One that held a moment ago may be a late look to the engine, which
     /// takes the one before for held until it knows better.
     fn change_by_others(&mut self, desired: u32, at: Timestamp) {
-        let believed = self.held.get(&desired).map(|until| *until + LATE + self.looks);
+        let believed = self.believed_until.get(&desired).map(|until| *until + LATE + self.looks);
         self.change(desired, believed.map_or(at, |believed| believed.max(at)));
     }
 }
@@ -106,7 +106,7 @@ impl Scribe {
         let mut seen = self.seen.lock().expect("it");
         let Some(capacity) = look.capacity else { return };
         if capacity.desired != seen.last {
-            let until = seen.held.get(&capacity.desired).map(|until| *until + LATE);
+            let until = seen.believed_until.get(&capacity.desired).map(|until| *until + LATE);
             // What may be believed still goes on, where several such sizes were set.
             let still = seen.before.filter(|(_, until)| look.at <= *until);
             let before = still.map_or(seen.meant, |(size, _)| size.min(seen.meant));

@@ -125,8 +125,8 @@ fn kills_in_each_phase_each_followed_by_an_apply_leave_a_whole_fleet() {
 pub fn killed_at(account: &Account, wanted: &Value, moment: Moment) -> String {
     if moment.0 == "autoscaling.ResumeProcesses" {
         // It would be over a moment after: what erases the record has to be tried again.
-        let held = |action| json!({ "kind": "throttle", "action": action, "count": null });
-        account.put("faults", json!([held("autoscaling.DeleteTags"), held("s3.DeleteObject")]));
+        let throttled = |action| json!({ "kind": "throttle", "action": action, "count": null });
+        account.put("faults", json!([throttled("autoscaling.DeleteTags"), throttled("s3.DeleteObject")]));
     }
     let child = start(account, wanted);
     account.until_called(moment.0, moment.1);

@@ -126,12 +126,12 @@ fn a_group_that_is_not_supported_yet_is_refused_by_name() {
 fn an_instance_that_is_set_aside_is_told_of() {
     let Some(account) = account() else { return };
     let template = account.fleet(small(), json!({}));
-    let held = json!({
+    let protected = json!({
         "InstanceId": "i-0123456789abcdef0", "AvailabilityZone": "us-east-1a",
         "LifecycleState": "InService", "HealthStatus": "Healthy", "ProtectedFromScaleIn": true,
         "LaunchTemplate": { "LaunchTemplateId": template, "Version": "1" },
     });
-    account.put("groups/web", json!({ "Instances": [held] }));
+    account.put("groups/web", json!({ "Instances": [protected] }));
     let planned = account.run("plan", &resource(&template));
     assert_eq!(planned.code, 0, "{planned:?}");
     let message = "to replace and protected from scale-in: 1; waited for, an hour at most";

@@ -54,10 +54,10 @@ pub(super) fn noted(tags: &BTreeMap<String, String>, home: &str) -> BTreeMap<Str
 fn belongs(
     name: &str,
     home: &str,
-    held: &BTreeSet<InstanceId>,
+    targets: &BTreeSet<InstanceId>,
     members: &BTreeSet<InstanceId>,
 ) -> Result<bool, ProviderError> {
-    let (both, others): (Vec<_>, Vec<_>) = members.iter().partition(|id| held.contains(*id));
+    let (both, others): (Vec<_>, Vec<_>) = members.iter().partition(|id| targets.contains(*id));
     if both.is_empty() || others.is_empty() {
         return Ok(!both.is_empty());
     }
@@ -148,11 +148,11 @@ impl InstancesFleet {
             };
             let healths = convert::health(&self.aws.target_healths(&[arn.to_owned()]).await?[0]);
             let drains = |id: &InstanceId| healths[id].state == TargetState::Draining;
-            let held: BTreeSet<InstanceId> =
+            let targets: BTreeSet<InstanceId> =
                 healths.keys().filter(|id| !drains(id)).cloned().collect();
             let is_ignored = |id: &InstanceId| look.instances.get(id).is_some_and(|i| i.ignored);
-            let is_alike = held.iter().all(|id| members.contains(id) || is_ignored(id));
-            if !belongs(other, name, &held, &members)? {
+            let is_alike = targets.iter().all(|id| members.contains(id) || is_ignored(id));
+            if !belongs(other, name, &targets, &members)? {
                 continue;
             }
             if group.load_balancer_arns().is_empty() {
@@ -261,10 +261,10 @@ mod tests {
     fn a_target_group_holds_all_of_them_or_none_or_is_refused_by_name() {
         let ids = |ids: &[&str]| ids.iter().map(|id| InstanceId::new(*id)).collect();
         let members: BTreeSet<InstanceId> = ids(&["i-1", "i-2"]);
-        let held = |held: &[&str]| belongs("admin", "web", &ids(held), &members);
-        assert_eq!(held(&["i-1", "i-2", "i-9"]).ok(), Some(true));
-        assert_eq!(held(&["i-9"]).ok(), Some(false));
-        let error = held(&["i-2"]).expect_err("one of two").to_string();
+        let targets = |targets: &[&str]| belongs("admin", "web", &ids(targets), &members);
+        assert_eq!(targets(&["i-1", "i-2", "i-9"]).ok(), Some(true));
+        assert_eq!(targets(&["i-9"]).ok(), Some(false));
+        let error = targets(&["i-2"]).expect_err("one of two").to_string();
         assert!(error.contains("i-2 of target group \"web\"") && error.contains("\"admin\""));
     }
 }

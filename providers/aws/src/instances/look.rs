@@ -151,7 +151,7 @@ fn instance(
         revision: revision(tags),
         zone: zone.unwrap_or_default().to_owned(),
         lifecycle,
-        held: false,
+        in_lifecycle_hook: false,
         healthy: true,
         launched_at: convert::timestamp(described.launch_time()),
         protected: false,
