@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use rolling::engine::{Caller, Rollout, Stop};
 use rolling::event::Outcome;
 use rolling::plan::{self, Input};
-use rolling::progress::Progress;
+use rolling::progress::RolloutState;
 use rolling::record::{Borrowed, Phase, Record};
 use rolling::spec::{
     BatchSize, Gates, Health, OnFailure, Pacing, Policy, Replacement, RollingDeployment, SetAside,
@@ -160,7 +160,7 @@ fn record(n: u32, target: &Target) -> Record {
 fn plan_one_tick(n: u32) -> f64 {
     let (target, spec) = (target(), spec());
     let look = half_way(n, &target);
-    let mut progress = Progress::new("bench", NOW);
+    let mut progress = RolloutState::new("bench", NOW);
     progress.record = Some(record(n, &target));
     progress.observe(&target, &spec.health, &look);
     let input = Input { spec: &spec, target: &target, look: &look, progress: &progress, now: NOW };

@@ -38,7 +38,7 @@ use crate::event::InstanceRefreshReport;
 use crate::providers::Providers;
 use crate::schemas;
 use crate::terraform;
-use crate::terraform::progress::Header;
+use crate::terraform::progress_file::Header;
 
 /// Exit code: the rollout failed.
 pub const FAILED: u8 = 1;

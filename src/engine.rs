@@ -34,10 +34,10 @@ use crate::event::{Envelope, Event, Outcome, Report};
 use crate::lease::Lease;
 use crate::ownership::{LATE, Moment};
 use crate::plan::{self, Input, Outlook, Plan, Preview, Verdict, due};
-use crate::progress::{Halt, LOOKS_LAG, Progress};
+use crate::progress::{Halt, LOOKS_LAG, RolloutState};
 use crate::record::{Ending, LEASE, Record};
 use crate::schedule::Schedule;
-use crate::spec::{Engine, Gates, RollingDeployment};
+use crate::spec::{Executor, Gates, RollingDeployment};
 
 /// How long reads and accepted-by-nobody mutations are tried again before the rollout gives up.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -102,7 +102,7 @@ pub struct Rollout {
     look: Observation,
     /// When that was asked for.
     looked: Moment,
-    progress: Progress,
+    progress: RolloutState,
     /// What this process itself wants of a rollout found on the target.
     command: Option<Control>,
     hold: Hold,
@@ -154,7 +154,7 @@ impl Rollout {
             caller: caller.clone(),
             wanted: target.revision.clone(),
             asked: spec.clone(),
-            progress: Progress::new(caller.rollout_id.as_str(), look.at),
+            progress: RolloutState::new(caller.rollout_id.as_str(), look.at),
             look: Observation { at: look.at, ..Observation::default() },
             looked,
             command: None,
@@ -280,8 +280,8 @@ impl Rollout {
         let mut emit = Emitter::new(&self.caller.rollout_id, emit);
         let started = self.begin(&mut emit);
         let outcome = match self.spec.engine {
-            Engine::Rolling => self.hold_and_drive(|_| true, &mut stop, &mut emit).await,
-            Engine::InstanceRefresh { .. } => self.refresh_and_follow(&mut stop, &mut emit).await,
+            Executor::Rolling => self.hold_and_drive(|_| true, &mut stop, &mut emit).await,
+            Executor::InstanceRefresh { .. } => self.refresh_and_follow(&mut stop, &mut emit).await,
         };
         self.finish(outcome, started, &mut emit)
     }

@@ -37,7 +37,7 @@ use std::time::Duration;
 
 use rolling_provider::{Action, InstanceId, Observation, Target, Timestamp};
 
-use crate::progress::{Halt, Progress};
+use crate::progress::{Halt, RolloutState};
 use crate::record::Record;
 use crate::spec::{Pacing, RollingDeployment};
 
@@ -58,7 +58,7 @@ pub struct Input<'a> {
     /// The latest look at the fleet, already taken into `progress`.
     pub look: &'a Observation,
     /// What was seen and done so far.
-    pub progress: &'a Progress,
+    pub progress: &'a RolloutState,
     /// The time now.
     pub now: Timestamp,
 }

@@ -16,11 +16,11 @@ mod accepted;
 mod adopt;
 mod best;
 mod departed;
+mod history;
 mod in_place;
 mod launched;
 mod missing;
 mod replaces;
-mod seen;
 mod sizes;
 mod stages;
 mod strangers;
@@ -31,10 +31,10 @@ pub use best::Best;
 pub use in_place::InPlace;
 pub use launched::Launched;
 
+use history::Out;
+pub use history::{InstanceHistory, trouble};
 pub use missing::Missing;
 pub use replaces::Replaces;
-use seen::Out;
-pub use seen::{Seen, trouble};
 pub use stages::{Stage, Stages};
 pub use unmanaged::{LaunchTrouble, Unmanaged, members};
 
@@ -52,7 +52,7 @@ use crate::spec::Health;
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
-pub struct Progress {
+pub struct RolloutState {
     /// Names this rollout in the record and the events; from the front-end.
     pub rollout_id: String,
     /// When this engine first looked.
@@ -99,7 +99,7 @@ pub struct Progress {
     /// What is known of updates in place.
     pub in_place: InPlace,
     /// What was seen of each instance.
-    pub seen: BTreeMap<InstanceId, Seen>,
+    pub history: BTreeMap<InstanceId, InstanceHistory>,
     /// Since when each place has been empty that lacks an instance.
     pub missing: Missing,
     /// What came and went since the way to this revision began.
@@ -230,7 +230,7 @@ impl Halt {
     }
 }
 
-impl Progress {
+impl RolloutState {
     /// The state of an engine that has done nothing yet.
     pub fn new(rollout_id: impl Into<String>, started: Timestamp) -> Self {
         let rollout_id = rollout_id.into();
@@ -252,7 +252,7 @@ impl Progress {
         for (id, instance) in &look.instances {
             if instance.lifecycle.is_live() && !self.terminated.contains(id) {
                 live += 1;
-                if !self.seen.contains_key(id) && self.known.insert(id.clone()) {
+                if !self.history.contains_key(id) && self.known.insert(id.clone()) {
                     arrived.push((id.clone(), instance.revision.clone()));
                 }
             }
@@ -293,9 +293,9 @@ impl Progress {
     /// Nobody has looked for `unseen` longer than looks take: this process stood still, say. Who had
     /// that much time to become healthy, and soaks, has it again, and so has the rollout to get on.
     pub fn not_looked(&mut self, unseen: Duration) {
-        for seen in self.seen.values_mut() {
-            seen.since = seen.since + unseen;
-            let times = [&mut seen.serving_since, &mut seen.lost_at];
+        for history in self.history.values_mut() {
+            history.since = history.since + unseen;
+            let times = [&mut history.serving_since, &mut history.lost_at];
             times.into_iter().flatten().for_each(|time| *time = *time + unseen);
         }
         self.missing.not_looked(unseen);
@@ -437,49 +437,49 @@ impl Progress {
         instance: &Instance,
     ) {
         let serves = self.serves(target, id, instance);
-        if !self.seen.contains_key(id) {
-            let mut seen = self.first_sight(target, now, instance, serves);
+        if !self.history.contains_key(id) {
+            let mut history = self.first_sight(target, now, instance, serves);
             if self.is_stray(id) {
                 // Out of rotation by our doing, it had no way to get healthy.
-                seen.since = now;
+                history.since = now;
             }
-            self.seen.insert(id.clone(), seen);
+            self.history.insert(id.clone(), history);
         }
         let is_leaving = self.victims.contains(id) || self.terminated.contains(id);
         let by_us = self.whose_doing(target, id, now);
         let update = instance.update.as_ref();
-        let since = self.seen.get(id).map_or(now, |seen| seen.since);
+        let since = self.history.get(id).map_or(now, |history| history.since);
         let overdue = update.map(|update| self.update_failed(update, since, now));
         let evaluated = self.evaluating.is_some() || self.gates.baking.is_some();
-        let Some(seen) = self.seen.get_mut(id) else { return };
+        let Some(history) = self.history.get_mut(id) else { return };
         if serves {
             let asked = self.stages.end(id, now);
-            if seen.launched_here && !seen.has_served {
-                self.boots.push(now.since(asked.unwrap_or(seen.since)));
+            if history.launched_here && !history.has_served {
+                self.boots.push(now.since(asked.unwrap_or(history.since)));
             }
-            seen.has_served = true;
-            let since = *seen.serving_since.get_or_insert(now);
-            seen.lost_at = None;
-            seen.soaked |= now.since(since) >= health.min_healthy_time;
+            history.has_served = true;
+            let since = *history.serving_since.get_or_insert(now);
+            history.lost_at = None;
+            history.soaked |= now.since(since) >= health.min_healthy_time;
         } else {
-            seen.serving_since = None;
-            seen.lost_at.get_or_insert(now);
+            history.serving_since = None;
+            history.lost_at.get_or_insert(now);
             if instance.lifecycle.is_live() {
-                seen.trouble = Some(trouble(target, instance));
+                history.trouble = Some(trouble(target, instance));
             }
         }
         let unhealthy = !instance.healthy
             || instance.targets.values().any(|health| health.state == TargetState::Unhealthy);
         // On its way out it drains, whatever it was called before.
         let lives = instance.lifecycle.is_live();
-        seen.called_unhealthy = unhealthy || (seen.called_unhealthy && !lives);
-        seen.see_rotation(target, instance, by_us, serves, now);
-        let is_ours = seen.is_new && !is_leaving && !instance.ignored;
+        history.called_unhealthy = unhealthy || (history.called_unhealthy && !lives);
+        history.see_rotation(target, instance, by_us, serves, now);
+        let is_ours = history.is_new && !is_leaving && !instance.ignored;
         if is_ours
             && instance.lifecycle.is_live()
             && !self.failed.contains_key(id)
             && let Some(reason) = overdue.unwrap_or_else(|| {
-                seen.overdue(health, serves, now).or_else(|| seen.turned(evaluated))
+                history.overdue(health, serves, now).or_else(|| history.turned(evaluated))
             })
         {
             self.failed.insert(id.clone(), reason);
@@ -543,7 +543,7 @@ impl Progress {
     fn follow_newcomers(&mut self, look: &Observation) {
         let mut missing = std::mem::take(&mut self.missing);
         missing.follow(look.at, |id| {
-            let served = self.seen.get(id).is_some_and(|seen| seen.has_served);
+            let served = self.history.get(id).is_some_and(|history| history.has_served);
             match look.instances.get(id).map(|instance| instance.lifecycle) {
                 _ if served || self.terminated.contains(id) || self.victims.contains(id) => {
                     Fate::Settled
@@ -581,18 +581,18 @@ impl Progress {
         };
         self.victims.retain(|id| !going(id));
         let is_halting = self.halt.is_some();
-        for (id, seen) in &self.seen {
+        for (id, history) in &self.history {
             let ours = self.terminated.contains(id) || self.was_deregistered(id);
-            if !going(id) || ours || !seen.is_new || is_halting {
+            if !going(id) || ours || !history.is_new || is_halting {
                 continue;
             }
             let ended = look.instances.get(id).and_then(|instance| instance.ended.as_ref());
             // One that was good, and is lost, is replaced.
             let reason = match ended {
-                _ if seen.soaked => continue,
+                _ if history.soaked => continue,
                 Some(why) => format!("it came to an end by itself: {why}"),
-                None if seen.called_unhealthy && !look.is_unmanaged() => {
-                    let why = seen.trouble.as_deref().unwrap_or("unhealthy");
+                None if history.called_unhealthy && !look.is_unmanaged() => {
+                    let why = history.trouble.as_deref().unwrap_or("unhealthy");
                     format!("its group removed it as unhealthy: {why}")
                 }
                 None => continue,
@@ -603,11 +603,11 @@ impl Progress {
         let aside = |id: &InstanceId| {
             look.instances.get(id).is_some_and(|i| i.lifecycle == Lifecycle::Standby)
         };
-        let lost = self.seen.keys().filter(|id| going(id) || aside(id));
+        let lost = self.history.keys().filter(|id| going(id) || aside(id));
         let lost = lost.filter(|id| !self.terminated.contains(*id));
         self.launched.taken.extend(lost.cloned());
         self.replaces.look(look, self.deregistered.keys(), &self.terminated);
-        self.seen.retain(|id, _| look.instances.contains_key(id));
+        self.history.retain(|id, _| look.instances.contains_key(id));
         self.stages.retain(|id| look.instances.contains_key(id));
         self.deregistered.retain(|id, _| look.instances.contains_key(id));
         self.strays.retain(|(id, _)| !going(id));

@@ -11,7 +11,7 @@ pub use rolling_provider::SetAside;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RollingDeployment {
     /// Who replaces the instances.
-    pub engine: Engine,
+    pub engine: Executor,
     /// How the fleet is replaced.
     pub policy: Policy,
     /// What is done to an instance that is to run the revision.
@@ -49,7 +49,7 @@ pub struct RollingDeployment {
 
 /// Who replaces the instances of a fleet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Engine {
+pub enum Executor {
     /// This program, action by action.
     #[default]
     Rolling,

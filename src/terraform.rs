@@ -8,12 +8,12 @@ mod convert;
 pub mod docs;
 mod handshake;
 pub mod log;
-pub mod progress;
+mod private_state;
+pub mod progress_file;
 pub mod proto;
 mod provider;
 mod rpc;
 pub mod schema;
-mod seen;
 mod tls;
 pub mod value;
 

@@ -1,5 +1,5 @@
 //! `rolling status --follow` of a file that a provider of Terraform writes, see
-//! [`crate::terraform::progress`]. No cloud is asked.
+//! [`crate::terraform::progress_file`]. No cloud is asked.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
@@ -12,7 +12,7 @@ use super::apply::exit_code;
 use super::{Edge, FAILED, Input, Output, print_json, say};
 use crate::document::Diagnostic;
 use crate::event::Outcome;
-use crate::terraform::progress::Header;
+use crate::terraform::progress_file::Header;
 
 /// How often is looked whether there is more.
 const EVERY: Duration = Duration::from_millis(200);

@@ -18,7 +18,7 @@ use super::config::{
 };
 use super::diagnostic::Diagnostic;
 use crate::spec::{
-    Engine, Gates, Health, OnFailure, Probe, Replacement, RollingDeployment, Secret, SetAside,
+    Executor, Gates, Health, OnFailure, Probe, Replacement, RollingDeployment, Secret, SetAside,
 };
 
 /// How many percent of the requests the new instances get first, unless told.
@@ -58,8 +58,8 @@ pub fn deployment(
     let (Some(policy), true) = (policy, found.is_empty()) else { return Err(found) };
     let spec = RollingDeployment {
         engine: match config.engine {
-            None | Some(EngineName::Rolling) => Engine::Rolling,
-            Some(EngineName::InstanceRefresh) => Engine::InstanceRefresh {
+            None | Some(EngineName::Rolling) => Executor::Rolling,
+            Some(EngineName::InstanceRefresh) => Executor::InstanceRefresh {
                 warmup: health.min_healthy_time.as_ref().map(DurationText::get),
             },
         },

@@ -109,8 +109,8 @@ impl Rollout {
         }
         loop {
             let look = self.look_patiently(stop, emit).await.map_err(cannot_see)?;
-            let seen = Lease::from_tags(&look.record);
-            if seen.as_ref() == Some(&mine) {
+            let history = Lease::from_tags(&look.record);
+            if history.as_ref() == Some(&mine) {
                 self.hold.first = Some(mine.clone());
                 self.hold.own.take(mine, &look.record, renewed);
                 self.take_up(look)?;
@@ -118,7 +118,7 @@ impl Rollout {
                 let reason = "asked to stop before anything was replaced";
                 return Ok((*stop.borrow() != Stop::No).then(|| self.interrupted(reason)));
             }
-            if let Some(other) = seen.filter(|seen| Some(seen) != found.as_ref()) {
+            if let Some(other) = history.filter(|history| Some(history) != found.as_ref()) {
                 return Ok(Some(self.locked(&other.owner)));
             }
             if self.clock.now().since(written) > WATCH {

@@ -17,9 +17,9 @@ use crate::control::{Command, Control};
 use crate::event::Envelope;
 use crate::instance_refresh::{self, Idle, Next, next};
 use crate::plan::Preview;
-use crate::progress::Progress;
+use crate::progress::RolloutState;
 use crate::record::Record;
-use crate::spec::Engine;
+use crate::spec::Executor;
 
 /// How to go on with a refresh that another document has begun.
 const ITS_OWN_DOCUMENT: &str = "wait for it to end, use the document that it was begun with, or \
@@ -86,7 +86,7 @@ impl Rollout {
 
     /// Whether the cloud is to replace the instances by itself.
     pub(super) fn refreshes(&self) -> bool {
-        matches!(self.spec.engine, Engine::InstanceRefresh { .. })
+        matches!(self.spec.engine, Executor::InstanceRefresh { .. })
     }
 
     pub(super) fn next(&self) -> Next<'_> {
@@ -111,7 +111,7 @@ impl Rollout {
 
     /// Nothing of ours is on the group: what is known is what is seen.
     pub(super) fn take_up_refresh(&mut self, look: Observation) {
-        let mut progress = Progress::new(self.caller.rollout_id.as_str(), look.at);
+        let mut progress = RolloutState::new(self.caller.rollout_id.as_str(), look.at);
         progress.known_completed.clone_from(&self.caller.completed);
         progress.observe(&self.target, &self.spec.health, &look);
         self.progress = progress;

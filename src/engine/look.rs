@@ -16,7 +16,7 @@ use crate::command::{self, Found};
 use crate::control::Command;
 use crate::event::Event;
 use crate::plan::View;
-use crate::progress::{Best, Halt, Progress, members};
+use crate::progress::{Best, Halt, RolloutState, members};
 use crate::record::Record;
 use crate::schedule::Schedule;
 
@@ -42,7 +42,7 @@ impl Rollout {
         let look = members(look, record.as_ref());
         self.spec = self.asked.clone();
         self.target.revision = self.wanted.clone();
-        let mut progress = Progress::new(self.caller.rollout_id.as_str(), look.at);
+        let mut progress = RolloutState::new(self.caller.rollout_id.as_str(), look.at);
         progress.known_completed.clone_from(&self.caller.completed);
         progress.lease = self.hold.first();
         progress.in_place.within = self.spec.replacement.within();

@@ -101,8 +101,8 @@ impl Rollout {
                 zone: instance.zone.clone(),
                 serves,
                 trouble: (!serves).then(|| {
-                    let seen = self.progress.seen.get(id).filter(|seen| seen.taken_out);
-                    let known = seen.and_then(|seen| seen.trouble.clone());
+                    let history = self.progress.history.get(id).filter(|history| history.taken_out);
+                    let known = history.and_then(|history| history.trouble.clone());
                     known.unwrap_or_else(|| trouble(&self.target, instance))
                 }),
             }

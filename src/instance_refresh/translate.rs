@@ -5,7 +5,7 @@ use std::time::Duration;
 use rolling_provider::{InstanceRefreshPreferences, ProviderError, SetAside};
 
 use super::WIDEST;
-use crate::spec::{BatchSize, Engine, OnFailure, Policy, RollingDeployment, Window};
+use crate::spec::{BatchSize, Executor, OnFailure, Policy, RollingDeployment, Window};
 
 /// What an instance refresh of a fleet of `size` is told. The rest of `spec` is what documents
 /// without a cloud are checked for.
@@ -38,8 +38,8 @@ pub fn preferences(
         min_healthy,
         max_healthy,
         warmup: match spec.engine {
-            Engine::InstanceRefresh { warmup } => warmup.map(whole_seconds),
-            Engine::Rolling => None,
+            Executor::InstanceRefresh { warmup } => warmup.map(whole_seconds),
+            Executor::Rolling => None,
         },
         checkpoints,
         checkpoint_delay: whole_seconds(delay),

@@ -282,7 +282,7 @@ mod tests {
                 surely: *kind != 1,
                 at_home: *kind != 2,
                 soaked: *kind != 3,
-                seen: None,
+                history: None,
             });
             let all = u32::try_from(fleet.len()).expect("few");
             let size = all.saturating_sub(surge).max(1);

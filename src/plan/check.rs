@@ -286,7 +286,7 @@ fn check_window(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<
             continue;
         }
         live += 1;
-        let since = progress.seen.get(id).and_then(|seen| seen.serving_since);
+        let since = progress.history.get(id).and_then(|history| history.serving_since);
         let soak = spec.health.min_healthy_time;
         let soaked = serves(input, id) && since.is_some_and(|since| now.since(since) >= soak);
         let is_new = instance.revision.as_ref() == Some(&target.revision);

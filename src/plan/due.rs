@@ -92,8 +92,8 @@ fn unknown(input: &Input<'_>) -> Timestamp {
 
 /// When `id` may serve, for which nothing was asked since it did, or by this engine.
 fn unasked(input: &Input<'_>, id: &InstanceId) -> Timestamp {
-    let seen = input.progress.seen.get(id).filter(|seen| !seen.taken_out);
-    seen.map_or(unknown(input), |seen| by_age(seen.since, input.now))
+    let history = input.progress.history.get(id).filter(|history| !history.taken_out);
+    history.map_or(unknown(input), |history| by_age(history.since, input.now))
 }
 
 /// When what began at `since` may be over, of which nothing is known but how long it has lasted.

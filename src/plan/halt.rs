@@ -204,7 +204,7 @@ fn wait_for_returned(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
         let member = view.members.iter().find(|member| member.id == id);
         let waits = |m: &Member<'_>| !m.serves || (shift::is_back(input) && !m.at_home);
         if member.is_some_and(waits) && now < deadline {
-            let detail = progress.seen.get(id).and_then(|seen| seen.trouble.clone());
+            let detail = progress.history.get(id).and_then(|history| history.trouble.clone());
             let instances = vec![id.clone()];
             plan.wait(Wait { kind: WaitKind::Return, instances, detail, deadline });
         }

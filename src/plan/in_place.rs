@@ -62,7 +62,7 @@ pub fn follow(input: &Input<'_>, plan: &mut Plan) {
         if is_lost(input, id) {
             lost.entry(&update.token).or_default().insert(id.clone());
         } else {
-            plan.wake_at(progress.seen.get(id).map(|seen| seen.since + SHOWS_IN), now);
+            plan.wake_at(progress.history.get(id).map(|history| history.since + SHOWS_IN), now);
         }
     }
     for (token, instances) in lost {
@@ -106,7 +106,7 @@ fn of(
 
 /// Whether an update that is marked would have shown by now, had it been begun.
 fn is_lost(input: &Input<'_>, id: &InstanceId) -> bool {
-    let since = input.progress.seen.get(id).map(|seen| seen.since);
+    let since = input.progress.history.get(id).map(|history| history.since);
     since.is_some_and(|since| input.now >= since + SHOWS_IN)
 }
 
@@ -128,7 +128,7 @@ pub fn is_ready(input: &Input<'_>, member: &Member<'_>) -> bool {
 
 /// Until when the update of `member` must have ended.
 fn deadline(input: &Input<'_>, member: &Member<'_>) -> Timestamp {
-    let since = member.seen.map_or(input.now, |seen| seen.since);
+    let since = member.history.map_or(input.now, |history| history.since);
     let update = member.instance.update.as_ref();
     update.map_or(since, |update| input.progress.update_deadline(update, since))
 }

@@ -215,7 +215,7 @@ fn is_newcomer(input: &Input<'_>, member: &Member<'_>, group: &TargetGroupId) ->
         && !progress.failed.contains_key(member.id)
         && member.instance.lifecycle == Lifecycle::InService
         && !member.instance.targets.contains_key(group)
-        && member.seen.is_none_or(|seen| !seen.has_served)
+        && member.history.is_none_or(|history| !history.has_served)
         && !progress.was_deregistered(member.id)
         && !progress.strays.contains(&(member.id.clone(), group.clone()))
         && !progress.was_registered(member.id, group, input.now)

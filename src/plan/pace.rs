@@ -131,7 +131,7 @@ pub fn straggles_at(input: &Input<'_>, view: &View<'_>) -> Option<Timestamp> {
 /// When `member` was asked for, or else first seen.
 fn launched_at(input: &Input<'_>, member: &Member<'_>) -> Option<Timestamp> {
     let asked = input.progress.stages.launched(member.id);
-    asked.or(member.seen.map(|seen| seen.since))
+    asked.or(member.history.map(|history| history.since))
 }
 
 /// Median time that launches of this rollout took until they served, in continuous pacing.

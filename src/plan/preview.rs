@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{Input, Member, View, is_converged, paper};
 use crate::record::{Ending, Phase};
-use crate::spec::{BatchSize, Engine, Pacing, Policy, SetAside};
+use crate::spec::{BatchSize, Executor, Pacing, Policy, SetAside};
 
 /// Boot time that is assumed of a fleet whose launches tell none.
 pub(super) const ASSUMED_BOOT: Duration = Duration::from_secs(60);
@@ -92,7 +92,7 @@ pub struct Borrowing {
 /// What a rollout would do now.
 pub fn preview(input: &Input<'_>) -> Preview {
     let Input { spec, target, look, .. } = *input;
-    if matches!(spec.engine, Engine::InstanceRefresh { .. }) {
+    if matches!(spec.engine, Executor::InstanceRefresh { .. }) {
         return super::instance_refresh::preview(input);
     }
     let view = View::new(input);

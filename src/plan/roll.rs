@@ -192,7 +192,8 @@ fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) 
         return;
     }
     let set_aside = view.old().filter(|member| member.set_aside).map(|member| member.id.clone());
-    let set_aside: Vec<InstanceId> = set_aside.chain(view.standby.iter().map(|id| (*id).clone())).collect();
+    let set_aside: Vec<InstanceId> =
+        set_aside.chain(view.standby.iter().map(|id| (*id).clone())).collect();
     if !set_aside.is_empty() {
         plan.rests = true;
         plan.waits_for_set_aside = true;
@@ -291,11 +292,11 @@ fn watch_newcomers(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
         let unsoaked = view.unsoaked().filter(|member| member.instance.update.is_none());
         for member in unsoaked.filter(|member| member.serves == serves) {
             if instances.is_empty() {
-                trouble = member.seen.and_then(|seen| seen.trouble.clone());
+                trouble = member.history.and_then(|history| history.trouble.clone());
             }
-            let deadline = member.seen.map(|seen| match seen.serving_since {
+            let deadline = member.history.map(|history| match history.serving_since {
                 Some(since) => since + spec.health.min_healthy_time,
-                None => seen.deadline(&spec.health),
+                None => history.deadline(&spec.health),
             });
             due = due.into_iter().chain(deadline).min();
             instances.push(member.id.clone());

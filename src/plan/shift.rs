@@ -229,7 +229,7 @@ pub fn join_home(input: &Input<'_>, view: &View<'_>, leaving: &BTreeSet<Instance
     for group in &input.target.target_groups {
         let away = view.members.iter().filter(|member| {
             let runs = member.instance.lifecycle == Lifecycle::InService;
-            let knows = member.seen.is_some_and(|seen| seen.has_served);
+            let knows = member.history.is_some_and(|history| history.has_served);
             let stays = !leaving.contains(member.id);
             let is_there = member.instance.targets.contains_key(&group.id);
             let comes = input.progress.was_registered(member.id, &group.id, input.now);

@@ -109,7 +109,7 @@ pub fn blocked(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
             .failed
             .iter()
             .filter(|(id, _)| !progress.earlier.contains(*id))
-            .filter(|(id, _)| progress.seen.get(*id).is_none_or(|seen| seen.is_new))
+            .filter(|(id, _)| progress.history.get(*id).is_none_or(|history| history.is_new))
             .collect();
         let reason = match (of_this.first_key_value(), &record.reason) {
             (Some((id, why)), _) => failure(of_this.len(), id, &target.revision, why),
@@ -183,7 +183,7 @@ pub fn surge_stays(input: &Input<'_>, view: &View<'_>) -> Verdict {
     let idle: Vec<String> = spared()
         .filter(|member| !member.serves)
         .map(|member| {
-            let why = member.seen.and_then(|seen| seen.trouble.as_deref());
+            let why = member.history.and_then(|history| history.trouble.as_deref());
             format!("{} ({})", member.id, why.unwrap_or("does not serve"))
         })
         .collect();
@@ -222,10 +222,11 @@ fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
     let Input { spec, target, now, .. } = *input;
     let limit = humantime::format_duration(spec.progress_deadline(target.drain()));
     let idle = || view.members.iter().filter(|m| !m.serves || (m.is_new && !m.soaked));
-    let taken_out = |member: &&super::Member<'_>| member.seen.is_some_and(|seen| seen.taken_out);
+    let taken_out =
+        |member: &&super::Member<'_>| member.history.is_some_and(|history| history.taken_out);
     let blockers: Vec<String> = idle()
         .map(|member| {
-            let why = member.seen.and_then(|seen| seen.trouble.as_deref());
+            let why = member.history.and_then(|history| history.trouble.as_deref());
             let by = if member.serves { " until a moment ago" } else { "" };
             format!("{} ({}{by})", member.id, why.unwrap_or("does not serve"))
         })

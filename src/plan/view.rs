@@ -3,7 +3,7 @@
 use rolling_provider::{Instance, InstanceId, Lifecycle, TargetState};
 
 use super::{Input, shift};
-use crate::progress::Seen;
+use crate::progress::InstanceHistory;
 use crate::spec::{SetAside, Window};
 
 /// The live instances of a fleet, and the bounds that hold now.
@@ -49,7 +49,7 @@ pub struct Member<'a> {
     /// Has served for the whole soak without a break, up to now.
     pub soaked: bool,
     /// What was seen of it so far.
-    pub seen: Option<&'a Seen>,
+    pub history: Option<&'a InstanceHistory>,
 }
 
 impl<'a> View<'a> {
@@ -58,12 +58,12 @@ impl<'a> View<'a> {
     pub fn new(input: &Input<'a>) -> Self {
         let Input { spec, target, look, progress, now } = *input;
         let soak = spec.health.min_healthy_time;
-        let mut known = progress.seen.iter().peekable();
+        let mut known = progress.history.iter().peekable();
         let mut members = Vec::with_capacity(look.instances.len());
         let mut standby = Vec::new();
         for (id, instance) in &look.instances {
-            while known.next_if(|(seen, _)| *seen < id).is_some() {}
-            let seen = known.next_if(|(seen, _)| *seen == id).map(|(_, seen)| seen);
+            while known.next_if(|(history, _)| *history < id).is_some() {}
+            let history = known.next_if(|(history, _)| *history == id).map(|(_, history)| history);
             let is_new = instance.revision.as_ref() == Some(&target.revision);
             if progress.terminated.contains(id) {
                 continue;
@@ -82,7 +82,7 @@ impl<'a> View<'a> {
             // Who is updated in place is not scaled in.
             let protected = instance.protected && (!is_new || failed) && !input.is_in_place();
             let serves = progress.serves(target, id, instance);
-            let since = seen.and_then(|seen| seen.serving_since);
+            let since = history.and_then(|history| history.serving_since);
             members.push(Member {
                 id,
                 instance,
@@ -97,7 +97,7 @@ impl<'a> View<'a> {
                 surely: serves && !progress.may_be_out(id, now),
                 at_home: target.second.is_none() || shift::is_healthy_at_home(target, instance),
                 soaked: serves && since.is_some_and(|since| now.since(since) >= soak),
-                seen,
+                history,
             });
         }
         let window = Window::resolve(spec.policy, progress.size(look));

@@ -2,10 +2,10 @@
 
 use rolling_provider::{Action, Done, Timestamp};
 
-use super::{Progress, Stage};
+use super::{RolloutState, Stage};
 use crate::record::{ROLLOUT, Record};
 
-impl Progress {
+impl RolloutState {
     /// Takes in that nobody knows whether `action` took effect; see [`Self::accepted`].
     pub fn unsure(&mut self, action: &Action) {
         self.erasing |= matches!(action, Action::EraseRecord { keys } if keys.contains(ROLLOUT));
@@ -55,8 +55,8 @@ impl Progress {
                     self.drains.remove(&(id.clone(), target_group.clone()));
                     self.registered.insert((id.clone(), target_group.clone()), now);
                     self.stages.begin(id, Stage::Register, now);
-                    if let Some(seen) = self.seen.get_mut(id) {
-                        seen.listed = true;
+                    if let Some(history) = self.history.get_mut(id) {
+                        history.listed = true;
                     }
                     if let Some(groups) = self.deregistered.get_mut(id) {
                         if let Some(out) = groups.remove(target_group) {

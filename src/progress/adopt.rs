@@ -8,9 +8,9 @@ use rolling_provider::{
     UpdateState,
 };
 
-use super::{Best, Gated, Launched, Progress, Seen};
+use super::{Best, Gated, InstanceHistory, Launched, RolloutState};
 
-impl Progress {
+impl RolloutState {
     /// From now on `target`, whose revision is the completed one, is what the rollout goes to.
     /// Victims of that revision are good again and go back into rotation.
     pub fn turn_back(&mut self, target: &Target, reason: String, now: Timestamp) {
@@ -26,12 +26,15 @@ impl Progress {
         self.at_checkpoint = None;
         self.gates = Gated::default();
         self.evaluating = None;
-        let seen = &mut self.seen;
-        for seen in seen.values_mut() {
-            seen.is_new = seen.revision.as_ref() == Some(&target.revision);
+        let history = &mut self.history;
+        for history in history.values_mut() {
+            history.is_new = history.revision.as_ref() == Some(&target.revision);
         }
-        let good: BTreeSet<InstanceId> =
-            seen.iter().filter(|(_, seen)| seen.is_new).map(|(id, _)| id.clone()).collect();
+        let good: BTreeSet<InstanceId> = history
+            .iter()
+            .filter(|(_, history)| history.is_new)
+            .map(|(id, _)| id.clone())
+            .collect();
         let is_good = |id: &InstanceId| good.contains(id);
         self.victims.retain(|id| !is_good(id));
         for (id, groups) in &self.deregistered {
@@ -40,8 +43,8 @@ impl Progress {
                 let out = groups.values().max().copied();
                 self.put_back.extend(out.map(|out| (id.clone(), out)));
                 // Out of rotation by our doing, it had no way to serve.
-                if let Some(seen) = seen.get_mut(id) {
-                    (seen.since, seen.lost_at) = (now, Some(now));
+                if let Some(history) = history.get_mut(id) {
+                    (history.since, history.lost_at) = (now, Some(now));
                 }
             }
         }
@@ -54,7 +57,7 @@ impl Progress {
         now: Timestamp,
         instance: &Instance,
         serves: bool,
-    ) -> Seen {
+    ) -> InstanceHistory {
         // A launch time is the cloud's clock. It counts only for instances that were there
         // before us; for the others our own first look is both later and free of clock skew.
         let found = !self.observed_once;
@@ -77,12 +80,12 @@ impl Progress {
                 }
             }
         };
-        Seen {
+        InstanceHistory {
             is_new: instance.revision.as_ref() == Some(&target.revision),
             revision: instance.revision.clone(),
             launched_here: !found,
             since,
-            ..Seen::default()
+            ..InstanceHistory::default()
         }
     }
 

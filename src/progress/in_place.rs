@@ -9,7 +9,7 @@ use rolling_provider::{
     InstanceId, Lifecycle, Observation, Revision, Timestamp, Update, UpdateState,
 };
 
-use super::Progress;
+use super::RolloutState;
 use crate::plan::UPDATE_SHOWS_IN;
 
 /// How long an accepted update, or the end of one, is believed in while looks lack it.
@@ -35,7 +35,7 @@ struct Begun {
     at: Timestamp,
 }
 
-impl Progress {
+impl RolloutState {
     /// `look` as the planner counts it: an instance that is being updated is of the revision that
     /// it is on its way to, and has yet to come into service.
     pub fn in_place(&self, mut look: Observation) -> Observation {
@@ -98,7 +98,7 @@ impl Progress {
         self.drains.retain(|(drained, _)| drained != id);
         self.strays.retain(|(stray, _)| stray != id);
         self.returned.remove(id);
-        self.seen.remove(id);
+        self.history.remove(id);
         // It may fail once more, and then counts once more.
         self.failed.remove(id);
         self.counted.remove(id);
@@ -124,9 +124,9 @@ impl Progress {
         for id in instances {
             self.in_place.begun.remove(id);
             self.in_place.confirmed.insert(id.clone(), (to.cloned(), now));
-            if let Some(seen) = self.seen.get_mut(id) {
+            if let Some(history) = self.history.get_mut(id) {
                 // Only now can it become healthy.
-                seen.since = now;
+                history.since = now;
             }
         }
     }

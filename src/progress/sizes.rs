@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use rolling_provider::{Action, Capacity, Observation, Timestamp};
 
-use super::Progress;
+use super::RolloutState;
 use crate::record::{Ending, Phase, Record};
 
 /// How long a look may show a size that does not hold any more.
@@ -130,7 +130,7 @@ impl Sizes {
     }
 }
 
-impl Progress {
+impl RolloutState {
     /// The desired size, where a size of ours that reads do not show yet counts.
     pub fn desired(&self, look: &Observation) -> u32 {
         if look.is_unmanaged() { self.unmanaged.desired } else { self.sizes.desired }

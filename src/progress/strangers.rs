@@ -4,25 +4,25 @@ use std::collections::BTreeSet;
 
 use rolling_provider::{InstanceId, Observation, Revision, Target};
 
-use super::Progress;
+use super::RolloutState;
 
-impl Progress {
+impl RolloutState {
     /// Instances that came meanwhile on a revision that neither this rollout nor what it found
     /// there launches: somebody else rolls the fleet, too, maybe.
     pub fn strangers(&self, target: &Target, look: &Observation) -> BTreeSet<InstanceId> {
         let record = self.record.iter();
         let recorded = record.flat_map(|record| [&record.completed, &record.borrowed.template]);
-        let found = self.seen.values().filter(|seen| !seen.launched_here);
+        let found = self.history.values().filter(|history| !history.launched_here);
         let known: BTreeSet<&Revision> = recorded
             .chain([&look.template])
-            .chain(found.map(|seen| &seen.revision))
+            .chain(found.map(|history| &history.revision))
             .flatten()
             .chain([&target.revision])
             .collect();
-        let came = self.seen.iter().filter(|(_, seen)| seen.launched_here);
-        let strange = came.filter(|(id, seen)| {
+        let came = self.history.iter().filter(|(_, history)| history.launched_here);
+        let strange = came.filter(|(id, history)| {
             look.instances.contains_key(*id)
-                && seen.revision.as_ref().is_some_and(|runs| !known.contains(runs))
+                && history.revision.as_ref().is_some_and(|runs| !known.contains(runs))
         });
         strange.map(|(id, _)| id.clone()).collect()
     }

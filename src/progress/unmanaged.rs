@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rolling_provider::{InstanceId, Observation, Target, TargetState, Timestamp};
 
-use super::{Missing, Progress};
+use super::{Missing, RolloutState};
 use crate::record::{Ending, Record};
 
 /// How long a launch that the cloud accepted is believed in while a look does not show it.
@@ -109,7 +109,7 @@ impl Unmanaged {
     }
 }
 
-impl Progress {
+impl RolloutState {
     /// Counts unmanaged instances. What lives beyond the size is surge, however it came to be.
     pub(super) fn count_plain(&mut self, target: &Target, look: &Observation) {
         let live = look

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use rolling_provider::{Action, Observation, Revision, Timestamp};
 
-use super::{LOOKS_LAG, Progress};
+use super::{LOOKS_LAG, RolloutState};
 
 /// A value that we wrote, over another.
 #[derive(Clone, Debug)]
@@ -76,7 +76,7 @@ impl Written {
     }
 }
 
-impl Progress {
+impl RolloutState {
     /// The maximum size, where one of ours that looks do not show yet counts.
     pub fn max(&self, look: &Observation) -> u32 {
         Write::believe(self.written.max.as_ref(), look.max(), look.at)

@@ -17,9 +17,9 @@ use tokio::sync::watch;
 pub use self::fixed::{metadata, schema, upgrade, validate, validate_provider};
 use self::given::{OURS, all, check_type, computed, known, provider_config, to_json};
 use super::convert;
+use super::private_state::PrivateState;
 use super::proto as p;
 use super::schema::schemas;
-use super::seen::Seen;
 use super::value::Raw;
 use crate::cli::Edge;
 use crate::deployment::{self, OpenError, lookable};
@@ -197,7 +197,7 @@ impl Provider {
         let now = refreshed(&prior, &rollout);
         let changes = OURS.map(|name| (name, Some(now[name].clone())));
         let new_state = raw.with(&changes, kind.attributes()).send();
-        let private = Seen::of(&rollout).write();
+        let private = PrivateState::of(&rollout).write();
         p::ReadResponse { new_state, private, ..keep(Vec::new()) }
     }
 
@@ -234,16 +234,18 @@ impl Provider {
                     }
                     Some(state)
                 };
-                looked.map(|rollout| (state(&rollout).unwrap_or_default(), Seen::of(&rollout)))
+                looked.map(|rollout| {
+                    (state(&rollout).unwrap_or_default(), PrivateState::of(&rollout))
+                })
             }
             Err(error) => Err(OpenError::Provider(error)),
         };
         match found {
-            Ok((state, seen)) => p::ImportResponse {
+            Ok((state, private_state)) => p::ImportResponse {
                 imported_resources: vec![p::ImportedResource {
                     type_name: TYPE.into(),
                     state: Raw::from_json(&state, kind).send(),
-                    private: seen.write(),
+                    private: private_state.write(),
                 }],
                 diagnostics: Vec::new(),
             },

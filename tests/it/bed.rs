@@ -349,9 +349,9 @@ impl<F: Fleet> Fleet for Stale<F> {
         let lag = self.lag.mul_f64(f64::from(share) / 255.0);
         let mut history = self.history.lock().expect("history");
         history.push(now.clone());
-        let seen = history.iter().rev().find(|look| now.at.since(look.at) >= lag);
-        let seen = seen.or(history.first()).cloned().unwrap_or_else(|| now.clone());
-        Ok(Observation { at: now.at, ..seen })
+        let known = history.iter().rev().find(|look| now.at.since(look.at) >= lag);
+        let history = known.or(history.first()).cloned().unwrap_or_else(|| now.clone());
+        Ok(Observation { at: now.at, ..history })
     }
 
     async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {

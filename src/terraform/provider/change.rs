@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::super::convert;
-use super::super::progress::{self, Header, Progress};
+use super::super::private_state::PrivateState;
+use super::super::progress_file::{self, Header, ProgressFile};
 use super::super::proto as p;
 use super::super::schema::{TIMEOUTS, schemas};
-use super::super::seen::Seen;
 use super::super::value::{Raw, Read};
 use super::given::{Config, Found, OURS, all, computed, known, to_json};
 use super::{Configured, Counted, Provider, has_alias};
@@ -48,10 +48,15 @@ impl Provider {
 
     /// What the refresh of a state with this configuration sees, and keeps. To Terraform that is a
     /// part of the state: were it another one, the refresh would call it drift.
-    async fn see(&self, configured: &Configured, config: &Value, state: &Value) -> Option<Seen> {
+    async fn see(
+        &self,
+        configured: &Configured,
+        config: &Value,
+        state: &Value,
+    ) -> Option<PrivateState> {
         let looker = self.looker(state);
         let looked = deployment::look(&configured.providers, &lookable(config), &looker).await;
-        looked.ok().map(|rollout| Seen::of(&rollout))
+        looked.ok().map(|rollout| PrivateState::of(&rollout))
     }
 
     /// Makes sure that there is nothing to roll, as it was planned.
@@ -124,8 +129,10 @@ impl Provider {
             Ok(config) => config,
             Err(found) => return keep(found),
         };
-        let Rolled { state, seen, found } = operation.roll(prior.as_ref(), &planned, &config).await;
-        let private = seen.map_or_else(|| asked.planned_private.clone(), |seen| seen.write());
+        let Rolled { state, private_state, found } =
+            operation.roll(prior.as_ref(), &planned, &config).await;
+        let private = private_state
+            .map_or_else(|| asked.planned_private.clone(), |private_state| private_state.write());
         p::ApplyResponse { new_state: state.send(), private, diagnostics: found }
     }
 }
@@ -142,14 +149,14 @@ struct Operation<'a> {
 struct Rolled {
     state: Raw,
     /// Where the fleet was looked at.
-    seen: Option<Seen>,
+    private_state: Option<PrivateState>,
     found: Found,
 }
 
 impl Rolled {
     /// The fleet was left alone.
     fn not(state: Raw, found: Found) -> Rolled {
-        Rolled { state, seen: None, found }
+        Rolled { state, private_state: None, found }
     }
 }
 
@@ -174,7 +181,9 @@ impl Operation<'_> {
             // Nothing was planned but to remember other settings.
             let provider = self.provider;
             return match provider.still_nothing(&self.configured, prior, &planned, config).await {
-                Ok(()) => Rolled { state: planned_raw.clone(), seen: None, found: Vec::new() },
+                Ok(()) => {
+                    Rolled { state: planned_raw.clone(), private_state: None, found: Vec::new() }
+                }
                 Err(found) => Rolled::not(before, found),
             };
         }
@@ -220,11 +229,11 @@ impl Operation<'_> {
             settled[*name] = planned[*name].clone();
         }
         let id = rollout.target().id.clone();
-        let seen_before = Seen::of(&rollout);
+        let seen_before = PrivateState::of(&rollout);
         let name = rollout.target().name.clone();
         let header = header(self.provider, &self.configured, &name, &value);
         let folder = self.provider.progress_folder.as_deref();
-        let mut progress = Progress::begin(folder, &name, &header);
+        let mut progress = ProgressFile::begin(folder, &name, &header);
         let report =
             rollout.run(stopping.stop.clone(), &mut |envelope| progress.tell(&envelope)).await;
         let expired = stopping.has_expired().then(|| &config.timeouts[operation]);
@@ -238,9 +247,9 @@ impl Operation<'_> {
             let changes: Vec<(&str, Option<Value>)> =
                 found.map(|name| (*name, Some(after[*name].clone()))).collect();
             let state = planned_raw.with(&changes, kind.attributes());
-            let seen = self.provider.see(&self.configured, &config.value, &after).await;
-            let seen = seen.or(Some(seen_before.after(&report)));
-            return Rolled { state, seen, found: Vec::new() };
+            let private_state = self.provider.see(&self.configured, &config.value, &after).await;
+            let private_state = private_state.or(Some(seen_before.after(&report)));
+            return Rolled { state, private_state, found: Vec::new() };
         }
         let found = vec![explain(&report, folder)];
         // What the configuration asks for is not so. What it said before stays, so that the next
@@ -255,8 +264,8 @@ impl Operation<'_> {
         }
         let state = before.with(&changes, kind.attributes());
         let config = state::config_of(&to_json(prior));
-        let seen = self.provider.see(&self.configured, &config, &after).await;
-        Rolled { state, seen: seen.or(Some(seen_before.after(&report))), found }
+        let private_state = self.provider.see(&self.configured, &config, &after).await;
+        Rolled { state, private_state: private_state.or(Some(seen_before.after(&report))), found }
     }
 
     /// Ends a rollout in progress, and takes its record off the target.
@@ -274,7 +283,7 @@ impl Operation<'_> {
         let folder = self.provider.progress_folder.as_deref();
         let stop = stopping.stop.clone();
         let mut tell = |envelope| {
-            let begin = || Progress::begin(folder, &name, &header);
+            let begin = || ProgressFile::begin(folder, &name, &header);
             progress.get_or_insert_with(begin).tell(&envelope);
         };
         let again = "Destroy again. No instance was touched.";
@@ -337,7 +346,7 @@ fn explain(report: &Report, folder: Option<&Path>) -> p::Diagnostic {
         (Outcome::Paused, Some(folder)) => format!(
             "To apply again leaves it so. Go on with `rolling resume {}`; `rollback` and `abort` \
              are the other ways",
-            progress::path(folder, &report.target).display()
+            progress_file::path(folder, &report.target).display()
         ),
         (Outcome::Paused, None) => "To apply again leaves it so. `rolling resume`, `rolling \
                                     rollback` and `rolling abort` decide; they take the file that \

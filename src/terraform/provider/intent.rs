@@ -9,7 +9,7 @@ use rolling_provider::Revision;
 use serde_json::{Value, json};
 
 use super::super::convert;
-use super::super::seen::Seen;
+use super::super::private_state::PrivateState;
 use super::given::Config;
 use super::{has_alias, template};
 use crate::cli::text;
@@ -45,27 +45,28 @@ impl Intent {
     pub fn of(
         config: &Config,
         prior: &Value,
-        seen: Option<&Seen>,
+        private_state: Option<&PrivateState>,
         live: Option<&Revision>,
     ) -> Self {
         if !config.unknown.is_empty() {
-            return Intent { wanted: None, rolls: in_part(config, prior, seen) };
+            return Intent { wanted: None, rolls: in_part(config, prior, private_state) };
         }
         // There was nothing to look at, or no way to look.
         let Some(live) = live else {
             return Intent { wanted: None, rolls: Rolls::NotKnown(Vec::new()) };
         };
-        let wanted = promise(&config.value, prior, seen, live);
-        let (Some(seen), Some(spec)) = (seen, spec(&config.value)) else {
+        let wanted = promise(&config.value, prior, private_state, live);
+        let (Some(private_state), Some(spec)) = (private_state, spec(&config.value)) else {
             return Intent { wanted, rolls: Rolls::NotKnown(Vec::new()) };
         };
         let Some(wanted) = wanted else {
-            let preview = seen.preview(&spec, &another_version());
+            let preview = private_state.preview(&spec, &another_version());
             return Intent { wanted: None, rolls: Rolls::IfVersionChanges(preview) };
         };
-        let preview = seen.preview(&spec, &wanted);
+        let preview = private_state.preview(&spec, &wanted);
         // What that look itself has told of the same revision is more than its figures do.
-        let changes = if seen.wanted == wanted { seen.changes } else { preview.changes };
+        let changes =
+            if private_state.wanted == wanted { private_state.changes } else { preview.changes };
         let rolls = if changes { Rolls::Fleet(preview) } else { Rolls::Nothing };
         Intent { wanted: Some(wanted), rolls }
     }
@@ -156,7 +157,7 @@ fn spec(config: &Value) -> Option<RollingDeployment> {
 
 /// What comes of a configuration of which only a part is known: with the rest as it was, if that is
 /// but the revision.
-fn in_part(config: &Config, prior: &Value, seen: Option<&Seen>) -> Rolls {
+fn in_part(config: &Config, prior: &Value, private_state: Option<&PrivateState>) -> Rolls {
     let (versions, others): (Vec<&String>, Vec<&String>) =
         config.unknown.iter().partition(|place| is_of_revision(place));
     let attribute = |place: &&String| place.trim_start_matches('/').replace('/', ".");
@@ -169,9 +170,9 @@ fn in_part(config: &Config, prior: &Value, seen: Option<&Seen>) -> Rolls {
         // Any text does: which revision it names is not asked.
         put(&mut filled, place, before.cloned().unwrap_or_else(|| json!("1")));
     }
-    match (seen, spec(&normalised(&filled))) {
-        (Some(seen), Some(spec)) => {
-            Rolls::IfVersionChanges(seen.preview(&spec, &another_version()))
+    match (private_state, spec(&normalised(&filled))) {
+        (Some(private_state), Some(spec)) => {
+            Rolls::IfVersionChanges(private_state.preview(&spec, &another_version()))
         }
         _ => Rolls::NotKnown(versions.iter().map(attribute).collect()),
     }
@@ -203,7 +204,7 @@ fn put(config: &mut Value, place: &str, value: Value) {
 fn promise(
     config: &Value,
     prior: &Value,
-    seen: Option<&Seen>,
+    private_state: Option<&PrivateState>,
     live: &Revision,
 ) -> Option<Revision> {
     let Some(wanted) = template(config) else {
@@ -214,22 +215,22 @@ fn promise(
             let image = value["auto_scaling_group"]["image_id"].clone();
             normalised(&json!({ "image": image, "replacement": value["replacement"] }))
         };
-        let seen = seen.filter(|_| of(config) == of(prior))?;
+        let private_state = private_state.filter(|_| of(config) == of(prior))?;
         // One that is still to be made gets a number only then.
-        let is_made = !seen.wanted.as_str().contains("+ami-");
-        return is_made.then(|| seen.wanted.clone());
+        let is_made = !private_state.wanted.as_str().contains("+ami-");
+        return is_made.then(|| private_state.wanted.clone());
     };
     let has_id = wanted["id"].is_string();
     if has_id && !has_alias(config) {
         return Some(live.clone());
     }
     // A name, or the latest version, may stand for something else when this is applied.
-    let (seen, before) = (seen?, template(prior)?);
+    let (private_state, before) = (private_state?, template(prior)?);
     if wanted == before {
-        return Some(seen.wanted.clone());
+        return Some(private_state.wanted.clone());
     }
     let is_same_template = wanted["name"] == before["name"] && wanted["id"] == before["id"];
-    let (id, _) = seen.wanted.as_str().rsplit_once(':')?;
+    let (id, _) = private_state.wanted.as_str().rsplit_once(':')?;
     let version = wanted["version"].as_str()?;
     (is_same_template && !has_alias(config)).then(|| Revision::new(format!("{id}:{version}")))
 }

@@ -4,9 +4,9 @@ use rolling_provider::{ErrorKind, ProviderError, Revision};
 use serde_json::{Value, json};
 
 use super::super::convert;
+use super::super::private_state::PrivateState;
 use super::super::proto as p;
 use super::super::schema::schemas;
-use super::super::seen::Seen;
 use super::super::value::Raw;
 use super::given::{Config, Found, OURS, all, known, to_json};
 use super::intent::{Intent, Rolls, of_creation};
@@ -28,7 +28,7 @@ struct Change {
     /// What of it means another target.
     replaces: Vec<String>,
     /// What the last refresh saw, where this is an update.
-    seen: Option<Seen>,
+    private_state: Option<PrivateState>,
 }
 
 impl Change {
@@ -73,19 +73,20 @@ impl Provider {
         };
         let (prior_raw, prior) = prior.unwrap_or((Raw::null(), Value::Null));
         let replaces = moved(&prior, &config);
-        let seen = Seen::read(&asked.prior_private);
-        let seen = seen.filter(|_| !prior.is_null() && replaces.is_empty());
-        let change = Change { config, prior_raw, prior, replaces, seen };
+        let private_state = PrivateState::read(&asked.prior_private);
+        let private_state = private_state.filter(|_| !prior.is_null() && replaces.is_empty());
+        let change = Change { config, prior_raw, prior, replaces, private_state };
         let live = match self.look_for(&change).await {
             Ok(live) => live,
             Err(found) => return refuse(all(&found, kind)),
         };
-        let Settled { planned, seen, told } = settle(&change, &live);
+        let Settled { planned, private_state, told } = settle(&change, &live);
         let replaces = change.replaces.iter().map(|place| convert::path(place, kind)).collect();
         p::PlanResponse {
             planned_state: planned.send(),
             requires_replace: replaces,
-            planned_private: seen.map_or_else(|| asked.prior_private.clone(), |seen| seen.write()),
+            planned_private: private_state
+                .map_or_else(|| asked.prior_private.clone(), |private_state| private_state.write()),
             diagnostics: all(&told, kind),
         }
     }
@@ -174,12 +175,12 @@ struct Settled {
     /// What is planned to become known.
     planned: Raw,
     /// What the refresh after it will see, where that is known.
-    seen: Option<Seen>,
+    private_state: Option<PrivateState>,
     told: Vec<Diagnostic>,
 }
 
 fn settle(change: &Change, live: &Live) -> Settled {
-    let Change { config, prior_raw, prior, seen, .. } = change;
+    let Change { config, prior_raw, prior, private_state, .. } = change;
     let attributes = schemas().resource.attributes();
     let (rollout, obstacles) = match live {
         Live::Rollout(rollout, obstacles) => (Some(rollout), obstacles.clone()),
@@ -191,7 +192,7 @@ fn settle(change: &Change, live: &Live) -> Settled {
         None => state::target_name(&config.value),
     };
     let wanted = rollout.map(|rollout| rollout.wanted());
-    let intent = Intent::of(config, prior, seen.as_ref(), wanted);
+    let intent = Intent::of(config, prior, private_state.as_ref(), wanted);
     let is_update = change.is_update();
     if is_update && matches!(intent.rolls, Rolls::Nothing) {
         let planned = config.raw.with_those_of(prior_raw, &OURS);
@@ -200,9 +201,11 @@ fn settle(change: &Change, live: &Live) -> Settled {
             true => Vec::new(),
             false => vec![intent.told(&name, preview.as_ref())],
         };
-        let of = |(seen, wanted): (&Seen, &Revision)| seen.of_nothing_to_do(wanted);
-        let seen = seen.as_ref().zip(intent.wanted.as_ref()).map(of);
-        return Settled { planned, seen, told };
+        let of = |(private_state, wanted): (&PrivateState, &Revision)| {
+            private_state.of_nothing_to_do(wanted)
+        };
+        let private_state = private_state.as_ref().zip(intent.wanted.as_ref()).map(of);
+        return Settled { planned, private_state, told };
     }
     let figures = match &intent.rolls {
         Rolls::Fleet(preview) => Some(state::figures(preview)),
@@ -230,7 +233,7 @@ fn settle(change: &Change, live: &Live) -> Settled {
     };
     told.splice(0..0, of_fleet);
     let planned = config.raw.with(&OURS.map(value), attributes);
-    Settled { planned, seen: None, told }
+    Settled { planned, private_state: None, told }
 }
 
 /// What a state says of a fleet that runs what it is to run; what it says already is left out, so

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use rolling::engine::{Rollout, Stop};
 use rolling::event::{Event, InstanceRefreshStep, Outcome, Report};
 use rolling::plan::WaitKind;
-use rolling::spec::{Engine, RollingDeployment};
+use rolling::spec::{Executor, RollingDeployment};
 use rolling_provider::{
     Action, Activity, Alarm, Clock, Done, Effect, ErrorKind, Fleet, Instance, InstanceRefresh,
     InstanceRefreshPreferences, InstanceRefreshState, InstanceRefreshes, Lifecycle, Observation,
@@ -140,7 +140,7 @@ impl Fleet for Scripted {
 
 async fn follow(scripted: Scripted) -> (Vec<Event>, Report, u32) {
     let spec = RollingDeployment {
-        engine: Engine::InstanceRefresh { warmup: None },
+        engine: Executor::InstanceRefresh { warmup: None },
         ..spec(thirty_percent())
     };
     let fleet = Arc::new(scripted);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rolling::plan::{self, Input, Plan, Verdict};
-use rolling::progress::Progress;
+use rolling::progress::RolloutState;
 use rolling::record::{Borrowed, Phase, Record};
 use rolling::spec::{BatchSize, Policy, RollingDeployment};
 use rolling_provider::{
@@ -133,7 +133,7 @@ fn by_three() -> RollingDeployment {
 /// Plans one tick of a rollout that has just begun, and sees that the judge agrees.
 pub fn planned(look: &Observation, spec: &RollingDeployment) -> Plan {
     let target = target();
-    let mut progress = Progress::new("test", NOW);
+    let mut progress = RolloutState::new("test", NOW);
     progress.observe(&target, &spec.health, look);
     progress.record = Some(Record { size: progress.size(look), ..record() });
     let input = Input { spec, target: &target, look, progress: &progress, now: NOW };
@@ -152,7 +152,7 @@ fn victims(instances: BTreeMap<InstanceId, Instance>) -> Vec<String> {
 fn a_size_that_we_wrote_counts_while_looks_do_not_show_it_yet() {
     let (target, health) = (target(), by_three().health);
     let before = look(ten());
-    let mut progress = Progress::new("test", NOW);
+    let mut progress = RolloutState::new("test", NOW);
     progress.observe(&target, &health, &before);
     let three_more = Action::SetCapacity { desired: Some(13), max: None };
     progress.accepted(&three_more, Done::default(), NOW);
@@ -231,7 +231,7 @@ fn a_fleet_that_runs_the_revision_and_borrows_nothing_is_converged() {
         })
         .collect();
     let look = look(fleet);
-    let mut progress = Progress::new("test", NOW);
+    let mut progress = RolloutState::new("test", NOW);
     progress.observe(&target, &spec.health, &look);
     let input = Input { spec: &spec, target: &target, look: &look, progress: &progress, now: NOW };
     assert_eq!(plan::plan(&input).verdict, Verdict::Converged);
@@ -243,7 +243,7 @@ fn the_judge_condemns_what_breaks_a_promise() {
     let target = target();
     let spec = by_three();
     let look = look(ten());
-    let mut progress = Progress::new("test", NOW);
+    let mut progress = RolloutState::new("test", NOW);
     progress.observe(&target, &spec.health, &look);
     let input = Input { spec: &spec, target: &target, look: &look, progress: &progress, now: NOW };
     let good = plan::plan(&input);
@@ -282,7 +282,7 @@ fn surplus_that_somebody_protects_is_not_given_back() {
         let mut look = look(instances.clone());
         look.capacity = Some(Capacity { min: 0, max: 20, desired: 11 });
         let target = target();
-        let mut progress = Progress::new("test", NOW);
+        let mut progress = RolloutState::new("test", NOW);
         progress.record = Some(Record { size: 10, surge: 1, ..record() });
         progress.observe(&target, &spec.health, &look);
         let input =
@@ -302,7 +302,7 @@ fn what_is_said_of_long_rollouts_is_said_of_no_shorter_ones() {
     let said = said.map(|(limit, message)| (limit, message.to_owned())).to_vec();
     let (spec, target) = (by_three(), Target { warnings_of_long: said, ..target() });
     let preview = |look: &Observation| {
-        let mut progress = Progress::new("test", NOW);
+        let mut progress = RolloutState::new("test", NOW);
         progress.observe(&target, &spec.health, look);
         let input = Input { spec: &spec, target: &target, look, progress: &progress, now: NOW };
         plan::preview(&input).warnings

@@ -12,7 +12,7 @@ use rolling::control::Command;
 use rolling::engine::{ControlOutcome, Rollout, Stop};
 use rolling::event::{Event, Outcome};
 use rolling::plan::{Input, View};
-use rolling::progress::Progress;
+use rolling::progress::RolloutState;
 use rolling::record::{Ending, Phase, Record};
 use rolling::spec::{
     BatchSize, Bound, Checkpoint, Health, OnFailure, Pacing, Policy, RollingDeployment, SetAside,
@@ -333,7 +333,7 @@ proptest! {
             ..spec(Policy::AllAtOnce)
         };
         let target = planner::target();
-        let mut progress = Progress::new("test", planner::NOW);
+        let mut progress = RolloutState::new("test", planner::NOW);
         let mut since = None;
         for (tick, is_healthy) in healthy.iter().enumerate() {
             let at = planner::NOW + seconds(tick as u64);
@@ -635,7 +635,7 @@ proptest! {
         let target = planner::target();
         let launched = planner::NOW;
         let (paused_at, resumed_at) = (pause_at, pause_at + paused_for);
-        let mut progress = Progress::new("test", launched + seconds(resumed_at));
+        let mut progress = RolloutState::new("test", launched + seconds(resumed_at));
         progress.record = Some(Record {
             started: launched,
             paused: seconds(paused_for),

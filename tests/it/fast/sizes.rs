@@ -42,14 +42,14 @@ type Writes = Vec<(u64, Vec<Write>)>;
 /// Sees what others have set, by looking whenever the engine does, and tells the witness.
 struct Scribe {
     inner: Arc<Witness>,
-    seen: Mutex<Seen>,
+    history: Mutex<SizeHistory>,
     /// What is set right before the look of this number.
     at_look: Mutex<Option<(u32, Arc<Simulator>, Write)>>,
     looks: AtomicU32,
 }
 
 #[derive(Default)]
-struct Seen {
+struct SizeHistory {
     /// The desired size after the last look or call.
     last: u32,
     /// What the fleet is meant to have.
@@ -76,7 +76,7 @@ struct Seen {
 /// How long a look may be late.
 const LATE: Duration = Duration::from_secs(30);
 
-impl Seen {
+impl SizeHistory {
     /// The size becomes another, which the engine knows of from `known` on.
     fn change(&mut self, desired: u32, known: Timestamp) {
         if desired != self.last {
@@ -96,44 +96,50 @@ impl Seen {
 impl Scribe {
     fn new(inner: Arc<Witness>, looks: Duration) -> Arc<Self> {
         let meant = inner.size();
-        let seen = Seen { last: meant, meant, last_max: meant, max: meant, ..Seen::default() };
-        let seen = Seen { looks, ..seen };
-        let seen = Mutex::new(seen);
-        Arc::new(Self { inner, seen, at_look: Mutex::default(), looks: AtomicU32::new(0) })
+        let history = SizeHistory {
+            last: meant,
+            meant,
+            last_max: meant,
+            max: meant,
+            ..SizeHistory::default()
+        };
+        let history = SizeHistory { looks, ..history };
+        let history = Mutex::new(history);
+        Arc::new(Self { inner, history, at_look: Mutex::default(), looks: AtomicU32::new(0) })
     }
 
     fn see(&self, look: &Observation) {
-        let mut seen = self.seen.lock().expect("it");
+        let mut history = self.history.lock().expect("it");
         let Some(capacity) = look.capacity else { return };
-        if capacity.desired != seen.last {
-            let until = seen.believed_until.get(&capacity.desired).map(|until| *until + LATE);
+        if capacity.desired != history.last {
+            let until = history.believed_until.get(&capacity.desired).map(|until| *until + LATE);
             // What may be believed still goes on, where several such sizes were set.
-            let still = seen.before.filter(|(_, until)| look.at <= *until);
-            let before = still.map_or(seen.meant, |(size, _)| size.min(seen.meant));
-            seen.before = until.map(|until| (before, until)).or(still);
-            seen.change_by_others(capacity.desired, look.at);
+            let still = history.before.filter(|(_, until)| look.at <= *until);
+            let before = still.map_or(history.meant, |(size, _)| size.min(history.meant));
+            history.before = until.map(|until| (before, until)).or(still);
+            history.change_by_others(capacity.desired, look.at);
             // Back at what we had set, before the look between could be known for no late one.
-            let ours = seen
+            let ours = history
                 .ours
                 .filter(|(set, ..)| *set == capacity.desired)
-                .filter(|(_, at, _)| look.at.since(*at) <= LATE + seen.looks);
-            (seen.meant, seen.or) = (capacity.desired, ours.map(|(.., meant)| meant));
+                .filter(|(_, at, _)| look.at.since(*at) <= LATE + history.looks);
+            (history.meant, history.or) = (capacity.desired, ours.map(|(.., meant)| meant));
         }
-        seen.before = seen.before.filter(|(_, until)| look.at <= *until);
-        if capacity.max != seen.last_max {
-            seen.last_max = capacity.max;
+        history.before = history.before.filter(|(_, until)| look.at <= *until);
+        if capacity.max != history.last_max {
+            history.last_max = capacity.max;
             // Set to just what a rollout has it at, it is no change.
             let record = Record::from_tags(&look.record).ok().flatten();
             let ours = record.and_then(|record| record.max_before(capacity.max));
-            seen.max = ours.unwrap_or(capacity.max);
+            history.max = ours.unwrap_or(capacity.max);
         }
         let least = capacity.min.min(capacity.desired);
-        seen.meant = seen.meant.max(least);
-        seen.or = seen.or.map(|or| or.max(least));
-        let others = [seen.or, seen.before.map(|(size, _)| size)];
-        let takes_over = seen.takes_over;
-        self.inner.resized(others.into_iter().flatten().fold(seen.meant, u32::min));
-        drop(seen);
+        history.meant = history.meant.max(least);
+        history.or = history.or.map(|or| or.max(least));
+        let others = [history.or, history.before.map(|(size, _)| size)];
+        let takes_over = history.takes_over;
+        self.inner.resized(others.into_iter().flatten().fold(history.meant, u32::min));
+        drop(history);
         if takes_over {
             self.take_for_ours(look);
         }
@@ -142,7 +148,7 @@ impl Scribe {
     /// A new engine finds what is there: what looks like the work of the one before it is taken
     /// for that.
     fn hand_over(&self, look: &Observation) {
-        self.seen.lock().expect("it").takes_over = true;
+        self.history.lock().expect("it").takes_over = true;
         self.see(look);
     }
 
@@ -152,18 +158,18 @@ impl Scribe {
         let gives_back = record.gives_back || record.phase != Phase::Rolling;
         let known = [Some(record.surge), Some(record.surge_before)].contains(&more);
         if known || (gives_back && more.is_some_and(|more| more <= record.surge)) {
-            let mut seen = self.seen.lock().expect("it");
-            seen.or = Some(record.size.max(look.capacity.map_or(0, |capacity| capacity.min)));
+            let mut history = self.history.lock().expect("it");
+            history.or = Some(record.size.max(look.capacity.map_or(0, |capacity| capacity.min)));
         }
     }
 
     fn meant(&self) -> u32 {
-        self.seen.lock().expect("it").meant
+        self.history.lock().expect("it").meant
     }
 
     fn is_meant(&self, size: u32) -> bool {
-        let seen = self.seen.lock().expect("it");
-        size == seen.meant || Some(size) == seen.or
+        let history = self.history.lock().expect("it");
+        size == history.meant || Some(size) == history.or
     }
 }
 
@@ -200,23 +206,23 @@ impl Fleet for Scribe {
         let done = self.inner.act(action).await;
         let look = self.inner.observe().await?;
         let after = look.desired();
-        let mut seen = self.seen.lock().expect("it");
+        let mut history = self.history.lock().expect("it");
         let is_lease =
             matches!(action, Action::WriteRecord { tags } if !tags.contains_key(ROLLOUT));
-        seen.takes_over &= is_lease;
-        seen.last_max = look.max();
-        if before != seen.last && after != before {
+        history.takes_over &= is_lease;
+        history.last_max = look.max();
+        if before != history.last && after != before {
             match action {
                 // The cloud's answer says what it was.
-                Action::Terminate { .. } | Action::Detach { .. } => seen.meant = before,
+                Action::Terminate { .. } | Action::Detach { .. } => history.meant = before,
                 // Overwritten between a look and a call: the cloud has no conditional write.
-                _ => seen.or = Some(before),
+                _ => history.or = Some(before),
             }
         }
         if after != before {
-            seen.ours = Some((after, self.clock().now(), seen.meant));
-            seen.change(before, self.clock().now());
-            seen.change(after, self.clock().now());
+            history.ours = Some((after, self.clock().now(), history.meant));
+            history.change(before, self.clock().now());
+            history.change(after, self.clock().now());
         }
         done
     }
@@ -301,7 +307,7 @@ fn holds(case: &Case, ended: &Ended) -> Result<(), TestCaseError> {
     }
     let (size, meant) = (after.desired(), ended.scribe.meant());
     prop_assert!(ended.scribe.is_meant(size), "{} of {} in {}", size, meant, what());
-    let max = ended.scribe.seen.lock().expect("it").max.max(size);
+    let max = ended.scribe.history.lock().expect("it").max.max(size);
     // One that was given back above a size that is lowered then, by an engine that dies, stays.
     let is_back = after.max() == max || (ended.was_killed && after.max() > max);
     prop_assert!(is_back, "{} in {}", max, what());

@@ -126,7 +126,10 @@ pub fn killed_at(account: &Account, wanted: &Value, moment: Moment) -> String {
     if moment.0 == "autoscaling.ResumeProcesses" {
         // It would be over a moment after: what erases the record has to be tried again.
         let throttled = |action| json!({ "kind": "throttle", "action": action, "count": null });
-        account.put("faults", json!([throttled("autoscaling.DeleteTags"), throttled("s3.DeleteObject")]));
+        account.put(
+            "faults",
+            json!([throttled("autoscaling.DeleteTags"), throttled("s3.DeleteObject")]),
+        );
     }
     let child = start(account, wanted);
     account.until_called(moment.0, moment.1);

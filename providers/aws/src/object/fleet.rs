@@ -13,7 +13,7 @@ use rolling_provider::{
 };
 use tokio::sync::OnceCell;
 
-use super::store::{Seen, Store};
+use super::store::{Store, Stored};
 
 /// The tag that names a rollout, by which one that is recorded on the target itself is told.
 const ROLLOUT: &str = "rolling:rollout";
@@ -31,12 +31,12 @@ pub(super) struct RecordedFleet {
     /// The target's id, which never changes.
     target: OnceCell<String>,
     /// The object as the last look showed it, or as it was written since.
-    seen: Mutex<Seen>,
+    last_read: Mutex<Stored>,
 }
 
 impl RecordedFleet {
     pub fn new(inner: Arc<dyn Fleet>, store: Store) -> Self {
-        Self { inner, store, target: OnceCell::new(), seen: Mutex::default() }
+        Self { inner, store, target: OnceCell::new(), last_read: Mutex::default() }
     }
 
     async fn target(&self) -> Result<&str, ProviderError> {
@@ -44,27 +44,27 @@ impl RecordedFleet {
         self.target.get_or_try_init(look_up).await.map(String::as_str)
     }
 
-    async fn read(&self) -> Result<Seen, ProviderError> {
+    async fn read(&self) -> Result<Stored, ProviderError> {
         self.store.read(self.target().await?).await
     }
 
     async fn write(&self, tags: Tags) -> Result<(), ProviderError> {
-        let seen = self.seen();
+        let last_read = self.last_read();
         let written = if tags.is_empty() {
-            self.store.delete(&seen).await.map(|()| Seen::default())?
+            self.store.delete(&last_read).await.map(|()| Stored::default())?
         } else {
-            self.store.write(self.target().await?, tags, &seen).await?
+            self.store.write(self.target().await?, tags, &last_read).await?
         };
         self.saw(written);
         Ok(())
     }
 
-    fn seen(&self) -> Seen {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn last_read(&self) -> Stored {
+        self.last_read.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn saw(&self, seen: Seen) {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+    fn saw(&self, last_read: Stored) {
+        *self.last_read.lock().unwrap_or_else(PoisonError::into_inner) = last_read;
     }
 
     /// A rollout that is recorded on the target goes on from there, and not from here.
@@ -96,11 +96,11 @@ impl Fleet for RecordedFleet {
     }
 
     async fn observe(&self) -> Result<Observation, ProviderError> {
-        let (mut look, seen) = tokio::try_join!(self.inner.observe(), self.read())?;
+        let (mut look, last_read) = tokio::try_join!(self.inner.observe(), self.read())?;
         self.refuse_tags(&look.record)?;
-        look.record.clone_from(&seen.tags);
+        look.record.clone_from(&last_read.tags);
         // Only now: what the engine does not get to see, it must not write over.
-        self.saw(seen);
+        self.saw(last_read);
         Ok(look)
     }
 
@@ -143,13 +143,13 @@ impl Fleet for RecordedFleet {
                 if tags.is_empty() {
                     return Ok(Done::default());
                 }
-                let mut all = self.seen().tags;
+                let mut all = self.last_read().tags;
                 all.extend(tags.clone());
                 self.write(all).await.map(|()| Done::default())
             }
             Action::EraseRecord { keys } => {
                 tracing::debug!(object = self.store.name(), %action, "acting");
-                let mut rest = self.seen().tags;
+                let mut rest = self.last_read().tags;
                 let before = rest.len();
                 rest.retain(|key, _| !keys.contains(key));
                 if rest.len() == before {

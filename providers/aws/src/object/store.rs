@@ -27,7 +27,7 @@ pub(super) struct Store {
 
 /// An object as it was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct Stored {
     pub tags: Tags,
     /// What S3 calls this state of it; `None` where there is no object.
     pub etag: Option<String>,
@@ -39,20 +39,20 @@ impl Store {
     ///
     /// # Errors
     /// What S3 said, and that the object is none of `target`'s.
-    pub async fn read(&self, target: &str) -> Result<Seen, ProviderError> {
+    pub async fn read(&self, target: &str) -> Result<Stored, ProviderError> {
         let S3Object { bucket, key } = &self.object;
         let sent = self.client.get_object().bucket(bucket).key(key).send().await;
         let answer = match sent {
             Ok(answer) => answer,
             Err(error) => {
                 let error = from_sdk("s3", "GetObject", &error);
-                return if is_missing(&error) { Ok(Seen::default()) } else { Err(placed(error)) };
+                return if is_missing(&error) { Ok(Stored::default()) } else { Err(placed(error)) };
             }
         };
         let etag = answer.e_tag().map(str::to_owned);
         let tags = self.parse(&self.body(answer).await?, target)?;
         match etag {
-            Some(_) => Ok(Seen { tags, etag }),
+            Some(_) => Ok(Stored { tags, etag }),
             None => Err(self.unreadable("S3 told no ETag of it")),
         }
     }
@@ -81,13 +81,13 @@ impl Store {
         &self,
         target: &str,
         tags: Tags,
-        seen: &Seen,
-    ) -> Result<Seen, ProviderError> {
+        last_read: &Stored,
+    ) -> Result<Stored, ProviderError> {
         let body = json!({ "version": VERSION, "target": target, "tags": tags }).to_string();
         let call = self.client.put_object().bucket(&self.object.bucket).key(&self.object.key);
         let call = call.content_type("application/json").body(ByteStream::from(body.into_bytes()));
         // https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
-        let call = match &seen.etag {
+        let call = match &last_read.etag {
             Some(etag) => call.if_match(etag),
             None => call.if_none_match("*"),
         };
@@ -95,15 +95,15 @@ impl Store {
             let error = from_sdk("s3", "PutObject", &error);
             if is_missing(&error) { changed(error) } else { placed(error) }
         })?;
-        Ok(Seen { tags, etag: answer.e_tag().map(str::to_owned) })
+        Ok(Stored { tags, etag: answer.e_tag().map(str::to_owned) })
     }
 
     /// Deletes the object where it is as `seen`; one that is gone is no error.
     ///
     /// # Errors
     /// As of [`Store::write`].
-    pub async fn delete(&self, seen: &Seen) -> Result<(), ProviderError> {
-        let Some(etag) = &seen.etag else { return Ok(()) };
+    pub async fn delete(&self, last_read: &Stored) -> Result<(), ProviderError> {
+        let Some(etag) = &last_read.etag else { return Ok(()) };
         let call = self.client.delete_object().bucket(&self.object.bucket).key(&self.object.key);
         // General purpose buckets heed it since September 2025:
         // https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html
@@ -118,22 +118,22 @@ impl Store {
 
     /// What about the object may not be done, tried with conditions that never hold.
     pub async fn examine(&self, target: &str) -> Vec<ProviderError> {
-        let never = Seen { etag: Some("\"never\"".into()), ..Seen::default() };
-        let seen = match self.read(target).await {
-            Ok(seen) => seen,
+        let never = Stored { etag: Some("\"never\"".into()), ..Stored::default() };
+        let last_read = match self.read(target).await {
+            Ok(last_read) => last_read,
             Err(error) => return vec![error],
         };
         let mut found = Vec::new();
-        if seen.etag.is_none() {
+        if last_read.etag.is_none() {
             // Should the condition not be heeded after all, there is nothing to delete.
             found.extend(self.delete(&never).await.err());
         }
         // Nor is anything else written than what is there.
-        match self.write(target, seen.tags, &never).await {
+        match self.write(target, last_read.tags, &never).await {
             Err(error) if error.kind == ErrorKind::Transient => {}
             Err(error) => found.push(error),
             Ok(written) => {
-                if seen.etag.is_none() {
+                if last_read.etag.is_none() {
                     found.extend(self.delete(&written).await.err());
                 }
                 let message = format!("{} is written whatever If-Match says", self.name());

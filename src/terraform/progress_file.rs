@@ -30,15 +30,15 @@ pub struct Header {
 }
 
 /// Tells what happens.
-pub struct Progress {
+pub struct ProgressFile {
     target: String,
     log_lines: LogLines,
     file: Option<File>,
 }
 
-impl Progress {
+impl ProgressFile {
     /// `folder` is where the file is to be, if anywhere. That it cannot be written stops nothing.
-    pub fn begin(folder: Option<&Path>, target: &str, header: &Header) -> Progress {
+    pub fn begin(folder: Option<&Path>, target: &str, header: &Header) -> ProgressFile {
         let file = folder.and_then(|folder| {
             let path = path(folder, target);
             let made = std::fs::create_dir_all(folder).and_then(|()| File::create(&path));
@@ -55,7 +55,7 @@ impl Progress {
                 }
             }
         });
-        Progress { target: target.to_owned(), log_lines: LogLines::default(), file }
+        ProgressFile { target: target.to_owned(), log_lines: LogLines::default(), file }
     }
 
     /// Tells an event.

@@ -17,12 +17,12 @@ use serde::{Deserialize, Serialize};
 use crate::engine::Rollout;
 use crate::event::{InstanceReport, Outcome, Report};
 use crate::plan::{Input, Preview, preview};
-use crate::progress::Progress;
+use crate::progress::RolloutState;
 use crate::spec::RollingDeployment;
 
 /// What the last refresh saw.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seen {
+pub struct PrivateState {
     /// What the state's configuration came to, its alias resolved.
     pub wanted: Revision,
     /// Whether there was anything to do for it.
@@ -39,11 +39,11 @@ pub struct Seen {
     boot: Option<u64>,
 }
 
-impl Seen {
+impl PrivateState {
     /// What there is to see of a deployment that was looked up by its state.
-    pub fn of(rollout: &Rollout) -> Seen {
+    pub fn of(rollout: &Rollout) -> PrivateState {
         let target = rollout.target();
-        Seen {
+        PrivateState {
             wanted: rollout.wanted().clone(),
             changes: rollout.preview().changes || rollout.under_way().is_some(),
             template: rollout.preview().from.map(|found| target.resolve(&found).clone()),
@@ -57,7 +57,7 @@ impl Seen {
 
     /// The same after a rollout.
     #[must_use]
-    pub fn after(mut self, report: &Report) -> Seen {
+    pub fn after(mut self, report: &Report) -> PrivateState {
         self.changes = report.outcome != Outcome::Succeeded;
         if report.outcome == Outcome::Succeeded {
             self.template = Some(report.to.clone());
@@ -71,12 +71,12 @@ impl Seen {
 
     /// The same fleet, of which all runs `wanted`.
     #[must_use]
-    pub fn of_nothing_to_do(&self, wanted: &Revision) -> Seen {
-        Seen { wanted: wanted.clone(), changes: false, ..self.clone() }
+    pub fn of_nothing_to_do(&self, wanted: &Revision) -> PrivateState {
+        PrivateState { wanted: wanted.clone(), changes: false, ..self.clone() }
     }
 
     /// As it was kept; `None` for what another version has kept.
-    pub fn read(private: &[u8]) -> Option<Seen> {
+    pub fn read(private: &[u8]) -> Option<PrivateState> {
         serde_json::from_slice(private).ok()
     }
 
@@ -143,7 +143,7 @@ impl Seen {
             warnings_of_long: Vec::new(),
             warnings: Vec::new(),
         };
-        let mut progress = Progress::new("", look.at);
+        let mut progress = RolloutState::new("", look.at);
         progress.observe(&target, &spec.health, &look);
         preview(&Input { spec, target: &target, look: &look, progress: &progress, now: look.at })
     }

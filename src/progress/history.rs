@@ -8,7 +8,7 @@ use crate::spec::Health;
 
 /// What was seen of one instance.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
+pub struct InstanceHistory {
     /// Whether it runs the wanted revision.
     pub is_new: bool,
     /// What it runs.
@@ -47,7 +47,7 @@ pub(super) enum Out {
     Theirs,
 }
 
-impl Seen {
+impl InstanceHistory {
     /// Takes in whether it is in rotation.
     pub(super) fn see_rotation(
         &mut self,
