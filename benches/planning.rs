@@ -163,7 +163,7 @@ fn plan_one_tick(n: u32) -> f64 {
     let mut progress = RolloutState::new("bench", NOW);
     progress.record = Some(record(n, &target));
     progress.observe(&target, &spec.health, &look);
-    let input = Input { spec: &spec, target: &target, look: &look, progress: &progress, now: NOW };
+    let input = Input { spec: &spec, target: &target, look: &look, state: &progress, now: NOW };
     let mut times: Vec<f64> = (0..RUNS)
         .map(|_| {
             let begin = Instant::now();

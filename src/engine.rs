@@ -102,7 +102,7 @@ pub struct Rollout {
     look: Observation,
     /// When that was asked for.
     looked: Moment,
-    progress: RolloutState,
+    state: RolloutState,
     /// What this process itself wants of a rollout found on the target.
     command: Option<Control>,
     hold: Hold,
@@ -154,7 +154,7 @@ impl Rollout {
             caller: caller.clone(),
             wanted: target.revision.clone(),
             asked: spec.clone(),
-            progress: RolloutState::new(caller.rollout_id.as_str(), look.at),
+            state: RolloutState::new(caller.rollout_id.as_str(), look.at),
             look: Observation { at: look.at, ..Observation::default() },
             looked,
             command: None,
@@ -223,7 +223,7 @@ impl Rollout {
 
     /// The record of a rollout found on the target, if any.
     pub fn record(&self) -> Option<&Record> {
-        self.progress.record.as_ref()
+        self.state.record.as_ref()
     }
 
     /// Who was at work on the target when it was last looked at; nobody whose process is known to have
@@ -255,7 +255,7 @@ impl Rollout {
 
     /// The size the fleet is meant to have, without surge of ours.
     pub fn size(&self) -> u32 {
-        self.progress.size(&self.look)
+        self.state.size(&self.look)
     }
 
     /// The last revision that the whole fleet is known to have run.
@@ -266,8 +266,8 @@ impl Rollout {
         if plan::is_converged(&self.input(self.look.at)) {
             return Some(self.target.revision.clone());
         }
-        let record = self.progress.record.as_ref();
-        record.and_then(|record| record.completed.clone()).or(self.progress.known_completed.clone())
+        let record = self.state.record.as_ref();
+        record.and_then(|record| record.completed.clone()).or(self.state.known_completed.clone())
     }
 
     /// Runs the rollout to its end. Never fails: how it ended is in the report, which is also
@@ -320,11 +320,11 @@ impl Rollout {
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
     ) -> Outcome {
-        if let Some(record) = self.progress.record.as_ref().filter(|_| self.waits_for_a_word()) {
+        if let Some(record) = self.state.record.as_ref().filter(|_| self.waits_for_a_word()) {
             // Whoever paused it, or the checkpoint, asked for a decision; to run again is none.
             let why = record.reason.clone().unwrap_or_else(|| "paused".into());
             let (ending, fault, at) = (Ending::Paused, record.fault, self.clock.now());
-            self.progress.halt =
+            self.state.halt =
                 Some(Halt { reason: why, ending, fault, at_checkpoint: false, at, until: None });
             return Outcome::Paused;
         }
@@ -345,7 +345,7 @@ impl Rollout {
                 return outcome;
             }
             Err(reason) => {
-                self.progress.halt = Some(Halt::failed(reason, self.clock.now()));
+                self.state.halt = Some(Halt::failed(reason, self.clock.now()));
                 // A command that waits is for whoever goes on.
                 self.take_off([LEASE]).await;
                 return Outcome::Failed;
@@ -354,7 +354,7 @@ impl Rollout {
         let outcome = match self.make_revision(stop, emit).await {
             Ok(()) => self.drive(stop, emit).await,
             Err(reason) => {
-                self.progress.halt = Some(Halt::failed(reason, self.clock.now()));
+                self.state.halt = Some(Halt::failed(reason, self.clock.now()));
                 Outcome::Failed
             }
         };
@@ -374,7 +374,7 @@ impl Rollout {
         loop {
             let urgency = *stop.borrow_and_update();
             // Waits end at the bound; what is still to be done then has as long again.
-            let last = self.progress.halt.as_ref().and_then(|h| h.until).map(|t| t + STOP_WITHIN);
+            let last = self.state.halt.as_ref().and_then(|h| h.until).map(|t| t + STOP_WITHIN);
             if urgency == Stop::Now || last.is_some_and(|last| self.clock.now() >= last) {
                 return self.ending(Ending::Interrupted);
             }
@@ -395,7 +395,7 @@ impl Rollout {
             match plan.verdict {
                 Verdict::Continue => {}
                 Verdict::Converged if self.is_overtaken() => return Outcome::Locked,
-                Verdict::Converged if self.progress.turned_back.is_some() => {
+                Verdict::Converged if self.state.turned_back.is_some() => {
                     return Outcome::RolledBack;
                 }
                 Verdict::Converged => return Outcome::Succeeded,
@@ -471,7 +471,7 @@ impl Rollout {
                 Some((action, error)) => {
                     let now = self.clock.now();
                     let (_, since) = *failing.get_or_insert_with(|| (action.clone(), now));
-                    let stopping = self.progress.halt.as_ref().is_some_and(|h| h.until.is_some());
+                    let stopping = self.state.halt.as_ref().is_some_and(|h| h.until.is_some());
                     let patience = match (stopping, error.kind) {
                         (true, _) => STOP_WITHIN,
                         (false, ErrorKind::Refused | ErrorKind::Invalid) => LOOKS_LAG,
@@ -515,13 +515,7 @@ impl Rollout {
     }
 
     fn input(&self, now: Timestamp) -> Input<'_> {
-        Input {
-            spec: &self.spec,
-            target: &self.target,
-            look: &self.look,
-            progress: &self.progress,
-            now,
-        }
+        Input { spec: &self.spec, target: &self.target, look: &self.look, state: &self.state, now }
     }
 
     /// Plans this tick.
@@ -531,44 +525,44 @@ impl Rollout {
 
     fn report_batches(&mut self, plan: &Plan, emit: &mut Emitter<'_>) {
         let now = self.clock.now();
-        let progress = &mut self.progress;
+        let state = &mut self.state;
         if plan.batch_ends {
-            progress.batch_open = false;
-            progress.batch_ended = Some(now);
-            emit.send(now, Event::BatchFinished { number: progress.batch });
+            state.batch_open = false;
+            state.batch_ended = Some(now);
+            emit.send(now, Event::BatchFinished { number: state.batch });
         }
         if let Some(begins) = &plan.begins {
             // Victims count as out of rotation from here on, whatever becomes of the calls.
-            progress.choose(&begins.victims);
+            state.choose(&begins.victims);
             let instances = begins.victims.iter().cloned().collect();
             let launches = begins.launches;
             match begins.number {
                 Some(number) => {
-                    progress.batch = number;
-                    progress.batch_open = true;
+                    state.batch = number;
+                    state.batch_open = true;
                     emit.send(now, Event::BatchStarted { number, launches, instances });
                 }
                 None => emit.send(now, Event::Replacing { launches, instances }),
             }
         }
-        progress.choose(&plan.chosen);
+        state.choose(&plan.chosen);
         if plan.rests {
-            progress.rest(now);
+            state.rest(now);
         }
         let since = |stands: bool, since: Option<Timestamp>| stands.then(|| since.unwrap_or(now));
         // A checkpoint is left by the record that says so, in the same tick.
         // What comes after it may have to be tried again.
         if plan.evaluates || plan.actions.is_empty() {
-            progress.evaluating = since(plan.evaluates, progress.evaluating);
+            state.evaluating = since(plan.evaluates, state.evaluating);
         }
-        progress.at_checkpoint = since(plan.stands_at_checkpoint, progress.at_checkpoint);
-        progress.set_aside_since = since(plan.waits_for_set_aside, progress.set_aside_since);
+        state.at_checkpoint = since(plan.stands_at_checkpoint, state.at_checkpoint);
+        state.set_aside_since = since(plan.waits_for_set_aside, state.set_aside_since);
     }
 
     fn stop_gracefully(&mut self, emit: &mut Emitter<'_>) {
         let at = self.clock.now();
         let until = Some(at + STOP_WITHIN);
-        match &mut self.progress.halt {
+        match &mut self.state.halt {
             // A failure is being put back already: from now on within bounds.
             Some(halt) => halt.until = halt.until.or(until),
             None => {
@@ -584,7 +578,7 @@ impl Rollout {
     /// Whether the bound of a stop has passed since the plan was made at `planned`: what can wait is
     /// then left to the next run, and the rest planned again.
     fn is_out_of_time(&self, planned: Timestamp) -> bool {
-        let until = self.progress.halt.as_ref().and_then(|halt| halt.until);
+        let until = self.state.halt.as_ref().and_then(|halt| halt.until);
         let now = self.clock.now();
         let passed = |at: Timestamp| planned < at && now >= at;
         until.is_some_and(|until| passed(until) || passed(until + STOP_WITHIN))
@@ -593,31 +587,31 @@ impl Rollout {
     fn halt(&mut self, halt: Halt, emit: &mut Emitter<'_>) {
         let (reason, until) = (halt.reason.clone(), halt.until);
         emit.send(self.clock.now(), Event::Halting { reason, until });
-        self.progress.begin_halt(halt);
+        self.state.begin_halt(halt);
     }
 
     fn turn_back(&mut self, reason: String, asked: bool, emit: &mut Emitter<'_>) {
-        let completed = self.progress.record.as_ref().and_then(|record| record.completed.clone());
+        let completed = self.state.record.as_ref().and_then(|record| record.completed.clone());
         let Some(completed) = completed else { return };
         let to = completed.clone();
         emit.send(self.clock.now(), Event::RollingBack { reason: reason.clone(), to, asked });
         self.face_back(completed);
-        if self.progress.halt.is_some() {
-            self.progress.go_on();
+        if self.state.halt.is_some() {
+            self.state.go_on();
         }
         let now = self.clock.now();
-        self.progress.turn_back(&self.target, reason, now);
+        self.state.turn_back(&self.target, reason, now);
     }
 
     /// The way it went: back, where it was on its way back.
     fn go_on(&mut self) {
-        self.progress.go_on();
-        let record = self.progress.record.as_ref().filter(|record| record.turned_back);
-        if let Some(record) = record.filter(|_| self.progress.turned_back.is_none()) {
+        self.state.go_on();
+        let record = self.state.record.as_ref().filter(|record| record.turned_back);
+        if let Some(record) = record.filter(|_| self.state.turned_back.is_none()) {
             let (completed, reason) = (record.completed.clone(), record.reason.clone());
             completed.into_iter().for_each(|completed| self.face_back(completed));
             let reason = reason.unwrap_or_else(|| "it was rolling back".into());
-            self.progress.turn_back(&self.target, reason, self.clock.now());
+            self.state.turn_back(&self.target, reason, self.clock.now());
         }
     }
 
@@ -633,7 +627,7 @@ impl Rollout {
     /// Whether all is done, the record erased, and the look that said so from a moment ago.
     fn is_over(&self, next: &Plan) -> bool {
         let is_fresh = self.looked.age(self.moment()) < SOON;
-        is_fresh && self.progress.over && next.verdict == Verdict::Converged
+        is_fresh && self.state.over && next.verdict == Verdict::Converged
     }
 
     /// Waits until something is likely to have changed, or is to be done, by `plan`.
@@ -660,7 +654,7 @@ impl Rollout {
 
     /// How a rollout that was halted ended.
     fn ending(&self, otherwise: Ending) -> Outcome {
-        match self.progress.halt.as_ref().map_or(otherwise, |halt| halt.ending) {
+        match self.state.halt.as_ref().map_or(otherwise, |halt| halt.ending) {
             Ending::Failed => Outcome::Failed,
             Ending::Paused => Outcome::Paused,
             Ending::Aborted | Ending::Interrupted => Outcome::Aborted,

@@ -58,7 +58,7 @@ pub struct Input<'a> {
     /// The latest look at the fleet, already taken into `progress`.
     pub look: &'a Observation,
     /// What was seen and done so far.
-    pub progress: &'a RolloutState,
+    pub state: &'a RolloutState,
     /// The time now.
     pub now: Timestamp,
 }
@@ -66,7 +66,7 @@ pub struct Input<'a> {
 impl Input<'_> {
     /// Whether everything is done and has to stay well for a while.
     fn bakes(&self) -> bool {
-        self.progress.gates.baking.is_some()
+        self.state.gates.baking.is_some()
     }
 
     /// Whether the fleet launches by itself what is to run.
@@ -134,7 +134,7 @@ impl Plan {
     /// The record that stands once what is planned so far is done.
     fn record<'a>(&'a self, input: &Input<'a>) -> Option<&'a Record> {
         let planned = self.actions.iter().rev().find_map(|step| step.record.as_ref());
-        planned.or(input.progress.record.as_ref())
+        planned.or(input.state.record.as_ref())
     }
 
     fn wait(&mut self, wait: Wait) {
@@ -184,7 +184,7 @@ pub struct BatchStart {
 impl BatchStart {
     fn of(input: &Input<'_>, victims: BTreeSet<InstanceId>, launches: u32) -> Self {
         let number = match input.spec.pacing {
-            Pacing::Batch => Some(input.progress.batch + 1),
+            Pacing::Batch => Some(input.state.batch + 1),
             Pacing::Continuous => None,
         };
         BatchStart { number, victims, launches }
@@ -216,7 +216,7 @@ pub enum Verdict {
 /// Plans one tick.
 pub fn plan(input: &Input<'_>) -> Plan {
     let view = View::new(input);
-    match &input.progress.halt {
+    match &input.state.halt {
         Some(halt) => match trip::obey(input) {
             Some(verdict) => Plan { verdict, ..Plan::waiting() },
             None => halt::plan(input, &view, halt),
@@ -227,7 +227,7 @@ pub fn plan(input: &Input<'_>) -> Plan {
 
 /// Takes everything of an ended rollout off the target.
 pub fn erase(input: &Input<'_>) -> Vec<Step> {
-    match &input.progress.record {
+    match &input.state.record {
         Some(record) => launch::erase(input, record),
         None => Vec::new(),
     }
@@ -241,5 +241,5 @@ pub fn is_converged(input: &Input<'_>) -> bool {
     view.old().next().is_none()
         && view.standby.is_empty()
         && (!input.launches() || template == Some(&input.target.revision))
-        && input.progress.record.is_none()
+        && input.state.record.is_none()
 }

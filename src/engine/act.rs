@@ -35,11 +35,11 @@ impl Rollout {
             Err(error) if error.effect == Effect::Applied => Done::default(),
             Err(error) if error.is_retryable() || error.effect == Effect::Unknown => {
                 if error.effect == Effect::Unknown {
-                    self.progress.unsure(&action);
+                    self.state.unsure(&action);
                 }
                 if matches!(action, Action::Launch { .. }) && error.kind == ErrorKind::Transient {
                     let now = self.clock.now();
-                    self.progress.not_launched(with_remedy(&error), false, now);
+                    self.state.not_launched(with_remedy(&error), false, now);
                 }
                 return Err(error);
             }
@@ -57,11 +57,11 @@ impl Rollout {
             }
         };
         let now = self.clock.now();
-        let size = self.progress.size(&self.look);
-        self.progress.accepted(&action, done, now);
-        let resized = action.resizes() && self.progress.size(&self.look) != size;
+        let size = self.state.size(&self.look);
+        self.state.accepted(&action, done, now);
+        let resized = action.resizes() && self.state.size(&self.look) != size;
         if let Some(record) = record {
-            self.progress.recorded(record);
+            self.state.recorded(record);
         }
         emit.send(now, Event::Acted { action });
         Ok(if resized { Acted::Resized } else { Acted::Done })
@@ -73,11 +73,11 @@ impl Rollout {
         if let Action::Launch { token, .. } = action
             && error.kind == ErrorKind::Spent
         {
-            self.progress.unmanaged.spent.insert(token.clone());
+            self.state.unmanaged.spent.insert(token.clone());
             return;
         }
         let message = with_remedy(error);
-        self.progress.not_launched(message.clone(), error.kind != ErrorKind::NoCapacity, now);
+        self.state.not_launched(message.clone(), error.kind != ErrorKind::NoCapacity, now);
         emit.send(now, Event::Refused { action: action.clone(), error: message });
     }
 
@@ -90,10 +90,10 @@ impl Rollout {
         emit: &mut Emitter<'_>,
     ) {
         let message = with_remedy(error);
-        if self.progress.halt.is_some() || matches!(action, Action::Tag { .. }) {
+        if self.state.halt.is_some() || matches!(action, Action::Tag { .. }) {
             let event = Event::Refused { action: action.clone(), error: message.clone() };
             emit.send(self.clock.now(), event);
-            self.progress.refused.push((action, message));
+            self.state.refused.push((action, message));
         } else {
             let reason = format!("the cloud refused to {action}: {message}");
             match self.spec.on_failure {
@@ -118,7 +118,7 @@ impl Rollout {
         let wanted = &self.target.revision;
         let completed = self.record().and_then(|record| record.completed.as_ref());
         let mut live = self.look.instances.values().filter(|i| i.lifecycle.is_live());
-        self.progress.turned_back.is_none()
+        self.state.turned_back.is_none()
             && completed.is_some_and(|completed| completed != wanted)
             && live.any(|instance| instance.revision.as_ref() == Some(wanted))
     }

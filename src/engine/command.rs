@@ -270,5 +270,5 @@ impl Rollout {
 }
 
 fn record_of(rollout: &Rollout) -> Option<&Record> {
-    rollout.progress.record.as_ref()
+    rollout.state.record.as_ref()
 }

@@ -297,10 +297,10 @@ impl Rollout {
         if outcome == Outcome::RolledBack {
             let left = self.settle(false, shown, stop, emit).await;
             reason.extend(left.map(|left| format!("; {left}")));
-            self.progress.turned_back = Some(reason);
+            self.state.turned_back = Some(reason);
             return outcome;
         }
-        self.progress.halt = Some(Halt::failed(reason, self.clock.now()));
+        self.state.halt = Some(Halt::failed(reason, self.clock.now()));
         outcome
     }
 
@@ -395,12 +395,12 @@ impl Rollout {
     }
 
     fn fail(&mut self, reason: String) -> Outcome {
-        self.progress.halt = Some(Halt::failed(reason, self.clock.now()));
+        self.state.halt = Some(Halt::failed(reason, self.clock.now()));
         Outcome::Failed
     }
 
     fn leave_alone(&mut self, reason: String) -> Outcome {
-        self.progress.halt = Some(Halt::failed(reason, self.clock.now()));
+        self.state.halt = Some(Halt::failed(reason, self.clock.now()));
         Outcome::Locked
     }
 }

@@ -51,7 +51,7 @@ impl Rollout {
     pub(super) fn ask_gates(&mut self, plan: &Plan, emit: &mut Emitter<'_>) -> bool {
         let now = self.clock.now();
         let is_new = View::new(&self.input(now)).old().next().is_none();
-        let gates = &mut self.progress.gates;
+        let gates = &mut self.state.gates;
         let over = gates.baking.is_some_and(|since| now >= since + self.spec.gates.bake_time);
         // What comes after it may have to be tried again; and meanwhile a fleet may scale, as long as
         // there is nothing to replace.
@@ -61,7 +61,7 @@ impl Rollout {
         }
         let Some(ask) = plan.asks else {
             // What has to be done first is no reason to begin anew.
-            if plan.actions.is_empty() || self.progress.halt.is_some() {
+            if plan.actions.is_empty() || self.state.halt.is_some() {
                 self.asking.stop();
                 gates.asked = None;
             }
@@ -102,7 +102,7 @@ impl Rollout {
 
     fn take_in_answer(&mut self, ask: Ask, answer: Vec<Said>, emit: &mut Emitter<'_>) -> bool {
         let now = self.clock.now();
-        let gates = &mut self.progress.gates;
+        let gates = &mut self.state.gates;
         gates.asked = None;
         for Said { gate, said } in answer {
             let passed = said.is_ok();

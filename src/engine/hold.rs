@@ -124,7 +124,7 @@ impl Rollout {
             if self.clock.now().since(written) > WATCH {
                 let reason = "the lease that was written is not there: another engine was faster and \
                               has ended since, or what is written to the target does not show";
-                self.progress.halt = Some(Halt::failed(reason.into(), self.clock.now()));
+                self.state.halt = Some(Halt::failed(reason.into(), self.clock.now()));
                 return Ok(Some(Outcome::Locked));
             }
             self.clock.sleep(LOOK_EVERY).await;
@@ -200,7 +200,7 @@ impl Rollout {
         let reason = format!("cannot renew the lease: {error}");
         if !error.is_retryable() && self.is_believed() {
             // What can be is put back while it stands.
-            if self.progress.halt.is_none() {
+            if self.state.halt.is_none() {
                 self.halt(Halt::failed(reason, now), emit);
             }
             return LeaseCheck::Ours;
@@ -229,7 +229,7 @@ impl Rollout {
                 self.look_once_more(stop, emit).await
             }
             Standing::Lost(reason) => {
-                self.progress.halt = Some(Halt::failed(reason, now.now));
+                self.state.halt = Some(Halt::failed(reason, now.now));
                 LeaseCheck::Lost(Outcome::Locked)
             }
         }
@@ -263,7 +263,7 @@ impl Rollout {
     async fn make_record_again(&mut self, emit: &mut Emitter<'_>) {
         let began = self.moment();
         let Some(lease) = self.hold.own.next_lease(&self.look.record, began.wall) else { return };
-        let record = self.progress.record.as_ref().map(|record| record.tags());
+        let record = self.state.record.as_ref().map(|record| record.tags());
         let tags = lease.tags().into_iter().chain(record.unwrap_or_default()).collect();
         let warning = "somebody has deleted the rollout record: it is made again from memory";
         emit.send(began.now, Event::Warned { warning: warning.into() });
@@ -360,7 +360,7 @@ impl Rollout {
         let overtaken = self.hold.own.stood_still() && old;
         if overtaken {
             let reason = "somebody else has rolled the fleet since".to_owned();
-            self.progress.halt = Some(Halt::failed(reason, self.clock.now()));
+            self.state.halt = Some(Halt::failed(reason, self.clock.now()));
         }
         overtaken
     }
@@ -372,8 +372,8 @@ impl Rollout {
             return;
         }
         let waits =
-            |control: &Control| self.progress.effect(control.command) == command::Effect::Later;
-        match self.progress.control.as_ref().is_some_and(waits) {
+            |control: &Control| self.state.effect(control.command) == command::Effect::Later;
+        match self.state.control.as_ref().is_some_and(waits) {
             // What is to be done later is left for whoever goes on.
             true => self.take_off([LEASE]).await,
             false => self.take_off([LEASE, CONTROL]).await,
@@ -385,7 +385,7 @@ impl Rollout {
         self.take_off([LEASE]).await;
         self.hold = Hold::new(&self.caller.owner, self.fleet.guards_record());
         let reason = "somebody else was faster".to_owned();
-        self.progress.halt = Some(Halt::failed(reason, self.clock.now()));
+        self.state.halt = Some(Halt::failed(reason, self.clock.now()));
     }
 
     /// Takes tags off the target, if the lease is ours.
@@ -416,7 +416,7 @@ impl Rollout {
     /// Ends here and now; what is left to put back is in the record.
     fn give_up(&mut self, reason: String) -> Outcome {
         let ending = self.ending(Ending::Failed);
-        self.progress.begin_halt(Halt::failed(reason, self.clock.now()));
+        self.state.begin_halt(Halt::failed(reason, self.clock.now()));
         ending
     }
 
@@ -426,14 +426,14 @@ impl Rollout {
 
     fn locked(&mut self, owner: &str) -> Outcome {
         let reason = format!("{owner} is at work on this target");
-        self.progress.halt = Some(Halt::failed(reason, self.clock.now()));
+        self.state.halt = Some(Halt::failed(reason, self.clock.now()));
         Outcome::Locked
     }
 
     pub(super) fn interrupted(&mut self, reason: &str) -> Outcome {
         let (reason, at) = (reason.to_owned(), self.clock.now());
         let ending = Ending::Interrupted;
-        self.progress.halt =
+        self.state.halt =
             Some(Halt { reason, ending, fault: false, at_checkpoint: false, at, until: None });
         Outcome::Aborted
     }

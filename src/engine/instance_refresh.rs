@@ -111,10 +111,10 @@ impl Rollout {
 
     /// Nothing of ours is on the group: what is known is what is seen.
     pub(super) fn take_up_refresh(&mut self, look: Observation) {
-        let mut progress = RolloutState::new(self.caller.rollout_id.as_str(), look.at);
-        progress.known_completed.clone_from(&self.caller.completed);
-        progress.observe(&self.target, &self.spec.health, &look);
-        self.progress = progress;
+        let mut state = RolloutState::new(self.caller.rollout_id.as_str(), look.at);
+        state.known_completed.clone_from(&self.caller.completed);
+        state.observe(&self.target, &self.spec.health, &look);
+        self.state = state;
         self.look = look;
     }
 
@@ -138,14 +138,14 @@ impl Rollout {
             .is_none_or(|instance_refresh| instance_refresh.state.is_over());
         let is_served = |only: &Revision| *only != self.wanted || self.unproven().is_none();
         let only = only.filter(|only| is_over && is_served(only));
-        only.or(self.progress.known_completed.as_ref()).cloned()
+        only.or(self.state.known_completed.as_ref()).cloned()
     }
 
     /// Who does not serve of a fleet in which the cloud has nothing left to replace, unless it is
     /// known to have served so before.
     pub fn unproven(&self) -> Option<Idle> {
         let is_rolled = self.refreshes() && self.next() == Next::Nothing;
-        let has_served = self.progress.known_completed.as_ref() == Some(&self.wanted);
+        let has_served = self.state.known_completed.as_ref() == Some(&self.wanted);
         instance_refresh::idle(&self.spec, &self.target, &self.look)
             .filter(|_| is_rolled && !has_served)
     }

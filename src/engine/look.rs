@@ -42,20 +42,20 @@ impl Rollout {
         let look = members(look, record.as_ref());
         self.spec = self.asked.clone();
         self.target.revision = self.wanted.clone();
-        let mut progress = RolloutState::new(self.caller.rollout_id.as_str(), look.at);
-        progress.known_completed.clone_from(&self.caller.completed);
-        progress.lease = self.hold.first();
-        progress.in_place.within = self.spec.replacement.within();
-        if progress.in_place.within.is_some() {
+        let mut state = RolloutState::new(self.caller.rollout_id.as_str(), look.at);
+        state.known_completed.clone_from(&self.caller.completed);
+        state.lease = self.hold.first();
+        state.in_place.within = self.spec.replacement.within();
+        if state.in_place.within.is_some() {
             // From before instances were updated in place it names nothing to go back to.
             let runs = |known: &Revision| {
                 look.instances.values().any(|i| i.revision.as_ref() == Some(known))
             };
-            progress.known_completed = progress.known_completed.take().filter(runs);
+            state.known_completed = state.known_completed.take().filter(runs);
         }
-        let look = progress.in_place(look);
-        let look = progress.without_departed(look);
-        progress.resume =
+        let look = state.in_place(look);
+        let look = state.without_departed(look);
+        state.resume =
             self.command.as_ref().is_some_and(|control| control.command == Command::Resume);
         let command = self.command.as_ref().map(|control| control.command);
         if let Some(record) = &record {
@@ -63,23 +63,23 @@ impl Rollout {
             let back = record.completed.clone().filter(|_| record.turned_back);
             if found == Found::GoesOn && back.is_some() {
                 let why = record.reason.clone();
-                progress.turned_back = Some(why.unwrap_or_else(|| "it was rolling back".into()));
+                state.turned_back = Some(why.unwrap_or_else(|| "it was rolling back".into()));
             }
             if let Found::Ending(ending) = found {
                 let reason = record.reason.clone().unwrap_or_else(|| "it was ending".into());
                 let (fault, at) = (record.fault, look.at);
-                progress.halt =
+                state.halt =
                     Some(Halt { reason, ending, fault, at_checkpoint: false, at, until: None });
             }
             if let Some(completed) = back.filter(|_| found != Found::Ended) {
                 self.face_back(completed);
             }
         }
-        progress.record = record;
-        progress.observe(&self.target, &self.spec.health, &look);
+        state.record = record;
+        state.observe(&self.target, &self.spec.health, &look);
         // Always, and before anything else: a command that ends a rollout never begins one.
-        progress.control = self.command.clone().or(progress.control);
-        self.progress = progress;
+        state.control = self.command.clone().or(state.control);
+        self.state = state;
         self.look = look;
         Ok(())
     }
@@ -129,13 +129,13 @@ impl Rollout {
     /// Where instances came that nobody here asked for: asks the cloud whether somebody else rolls
     /// the fleet, which would go on for ever with both at it.
     async fn ask_who_else_rolls(&mut self, emit: &mut Emitter<'_>) {
-        let strangers = self.progress.strangers(&self.target, &self.look);
-        if self.progress.halt.is_some() || strangers.is_subset(&self.progress.asked_about) {
+        let strangers = self.state.strangers(&self.target, &self.look);
+        if self.state.halt.is_some() || strangers.is_subset(&self.state.asked_about) {
             return;
         }
         let answer = self.fleet.may_roll(false).await;
         let Err(error) = answer else {
-            self.progress.asked_about.extend(strangers);
+            self.state.asked_about.extend(strangers);
             return;
         };
         if error.kind == ErrorKind::Conflict {
@@ -203,35 +203,35 @@ impl Rollout {
     }
 
     async fn take_in(&mut self, look: Observation) -> bool {
-        let look = members(look, self.progress.record.as_ref());
-        let look = self.progress.in_place(look);
-        let look = self.progress.without_departed(look);
-        let failed = self.progress.failed.len();
+        let look = members(look, self.state.record.as_ref());
+        let look = self.state.in_place(look);
+        let look = self.state.without_departed(look);
+        let failed = self.state.failed.len();
         let unseen = look.at.since(self.look.at).saturating_sub(LOOKS_WITHIN);
         if !unseen.is_zero() {
-            self.progress.not_looked(unseen);
+            self.state.not_looked(unseen);
         }
-        self.progress.observe(&self.target, &self.spec.health, &look);
+        self.state.observe(&self.target, &self.spec.health, &look);
         let changed = look.instances != self.look.instances || look.capacity != self.look.capacity;
         if changed {
-            self.progress.changed_at = look.at;
+            self.state.changed_at = look.at;
         }
         self.look = look;
-        self.progress.coming = 0;
+        self.state.coming = 0;
         let view = View::new(&self.input(self.look.at));
         let unlaunched = view.unlaunched(&self.input(self.look.at));
         let (size, updated, serving) = (view.window.size, view.updated(), view.serving());
-        let best = self.progress.best.get_or_insert(Best::none(self.look.at));
+        let best = self.state.best.get_or_insert(Best::none(self.look.at));
         best.find(size, updated, serving, self.look.at);
-        let late = self.progress.missing.oldest().is_some_and(|since| {
-            let asked = self.progress.activities_asked.unwrap_or(since);
+        let late = self.state.missing.oldest().is_some_and(|since| {
+            let asked = self.state.activities_asked.unwrap_or(since);
             // In time to be told when the launch is given up.
             let late = LAUNCH_IS_LATE.min(self.spec.health.healthy_timeout / 2);
             self.look.at.since(since) >= late && self.look.at.since(asked) >= late
         });
         // What may be taken off the size again must not be on its way: that is asked each time.
         let late = late || unlaunched > 0 || self.asks_who_removed();
-        if late || self.progress.failed.len() > failed {
+        if late || self.state.failed.len() > failed {
             self.ask_why().await;
         }
         changed
@@ -239,20 +239,20 @@ impl Rollout {
 
     /// Whether the fleet is to be asked, now and for a while, if it removed somebody by itself.
     fn asks_who_removed(&self) -> bool {
-        let asked = self.progress.activities_asked;
+        let asked = self.state.activities_asked;
         let is_old = asked.is_none_or(|asked| self.look.at.since(asked) >= LAUNCH_IS_LATE);
-        self.progress.replaces.is_asked() && is_old
+        self.state.replaces.is_asked() && is_old
     }
 
     /// Asks the fleet what it did by itself, to name the cause of what is missing or failed.
     async fn ask_why(&mut self) {
-        self.progress.activities_asked = Some(self.look.at);
-        match self.fleet.activities(self.progress.started).await {
-            Ok(activities) => self.progress.explain(activities, self.look.at),
+        self.state.activities_asked = Some(self.look.at);
+        match self.fleet.activities(self.state.started).await {
+            Ok(activities) => self.state.explain(activities, self.look.at),
             // Only an explanation is lost where nobody may read them. Else nothing is known to come,
             // or not to.
             Err(error) => {
-                self.progress.coming = if error.is_retryable() { usize::MAX } else { 0 };
+                self.state.coming = if error.is_retryable() { usize::MAX } else { 0 };
                 tracing::warn!(%error, "cannot read the fleet's activities");
             }
         }

@@ -56,12 +56,12 @@ impl Shown {
     /// Warns of what others do that somebody should know of. Of a template that is set back again
     /// and again it warns each time that the number has doubled.
     pub fn warnings(&mut self, input: &Input<'_>, emit: &mut Emitter<'_>) {
-        let (resized, warning) = input.progress.set_by_others();
+        let (resized, warning) = input.state.set_by_others();
         if resized > self.resized {
             self.resized = resized;
             emit.send(input.now, Event::Warned { warning });
         }
-        let launched = &input.progress.launched;
+        let launched = &input.state.launched;
         if launched.set_back < 2 * self.set_back.max(1) {
             return;
         }
@@ -88,12 +88,12 @@ impl Rollout {
     /// What every instance runs, as last looked at.
     pub fn instances(&self) -> Vec<InstanceReport> {
         let live = self.look.instances.iter().filter(|(id, instance)| {
-            instance.lifecycle.is_live() && !self.progress.terminated.contains(id)
+            instance.lifecycle.is_live() && !self.state.terminated.contains(id)
         });
         // Where no requests go to the second target group, nobody serves who is in that one only.
         let is_home = self.look.shifted.iter().flatten().all(|percent| *percent == 0);
         live.map(|(id, instance)| {
-            let serves = self.progress.serves(&self.target, id, instance)
+            let serves = self.state.serves(&self.target, id, instance)
                 && (!is_home || is_healthy_at_home(&self.target, instance));
             InstanceReport {
                 id: id.clone(),
@@ -101,7 +101,7 @@ impl Rollout {
                 zone: instance.zone.clone(),
                 serves,
                 trouble: (!serves).then(|| {
-                    let history = self.progress.history.get(id).filter(|history| history.taken_out);
+                    let history = self.state.history.get(id).filter(|history| history.taken_out);
                     let known = history.and_then(|history| history.trouble.clone());
                     known.unwrap_or_else(|| trouble(&self.target, instance))
                 }),
@@ -111,23 +111,23 @@ impl Rollout {
     }
 
     pub(super) fn report(&self, outcome: Outcome, started: Timestamp) -> Report {
-        let progress = &self.progress;
+        let state = &self.state;
         let completed = match outcome {
             Outcome::Succeeded | Outcome::RolledBack if !self.refreshes() => {
                 Some(self.target.revision.clone())
             }
             _ => self.completed(),
         };
-        let reason = progress.halt.as_ref().map(|halt| halt.reason.clone());
-        let open = u32::from(progress.batch_open);
+        let reason = state.halt.as_ref().map(|halt| halt.reason.clone());
+        let open = u32::from(state.batch_open);
         Report {
             outcome,
-            reason: reason.or(progress.turned_back.clone()),
+            reason: reason.or(state.turned_back.clone()),
             target: self.target.name.clone(),
             to: self.wanted.clone(),
             completed,
-            retained_failed: progress.retained_failed.iter().cloned().collect(),
-            batches: progress.batch - open,
+            retained_failed: state.retained_failed.iter().cloned().collect(),
+            batches: state.batch - open,
             instance_refresh: self.instance_refresh().map(Into::into),
             size: self.size(),
             instances: self.instances(),
@@ -144,17 +144,17 @@ impl Rollout {
     }
 
     fn still_borrowed(&self) -> Vec<String> {
-        let Some(record) = &self.progress.record else { return Vec::new() };
+        let Some(record) = &self.state.record else { return Vec::new() };
         let paused = record.phase == Phase::Halted(Ending::Paused);
         if matches!(record.phase, Phase::Halted(_)) && !paused {
             return Vec::new();
         }
         let mut borrowed = Vec::new();
         let look = &self.look;
-        if self.progress.surge() > 0 {
-            borrowed.push(format!("{} instances of surge", self.progress.surge()));
+        if self.state.surge() > 0 {
+            borrowed.push(format!("{} instances of surge", self.state.surge()));
         }
-        let max = self.progress.max(look);
+        let max = self.state.max(look);
         if let Some(found) = record.max_before(max).filter(|found| *found != max) {
             borrowed.push(format!("the maximum size is {max}, it was {found}"));
         }
@@ -162,7 +162,7 @@ impl Rollout {
             borrowed.push(format!("{percent} % of the requests go to the second target group"));
         }
         let suspended: Vec<&str> = self
-            .progress
+            .state
             .may_be_suspended(&record.borrowed.suspended, look)
             .map(String::as_str)
             .collect();
@@ -176,12 +176,12 @@ impl Rollout {
             borrowed.push(format!("the template is {}, it was {found}", record.to));
         }
         let home = |group: &TargetGroupId| self.target.target_groups.iter().any(|g| g.id == *group);
-        let out = self.progress.deregistered.iter().filter(|(_, groups)| groups.keys().any(home));
+        let out = self.state.deregistered.iter().filter(|(_, groups)| groups.keys().any(home));
         let out: Vec<String> = out.map(|(id, _)| id.to_string()).collect();
         if !out.is_empty() {
             borrowed.push(format!("out of the load balancer: {}", out.join(", ")));
         }
-        let refused = self.progress.refused.iter();
+        let refused = self.state.refused.iter();
         borrowed.extend(refused.map(|(action, why)| format!("could not {action}: {why}")));
         borrowed
     }

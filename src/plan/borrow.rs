@@ -16,14 +16,14 @@ pub(super) const SCALING: [&str; 2] = ["AlarmNotification", "ScheduledActions"];
 /// Puts what is not yet as it must be into the plan. Returns the record that stands, or is about
 /// to.
 pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
-    let Input { target, look, progress, .. } = *input;
+    let Input { target, look, state, .. } = *input;
     let mut record = standing(input, view);
     let was_meant = record.size;
     record.promoted |= shift::has_all(input);
     let failed = count_failure(input, &mut record);
     pass_checkpoint(input, view, &mut record);
     // Somebody who scales the fleet meanwhile changes what surge is measured by.
-    record.size = progress.size(look);
+    record.size = state.size(look);
 
     if look.is_unmanaged() && !record.owned {
         launch::mark(input, &record, plan);
@@ -31,31 +31,30 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
     }
 
     let moves = input.launches()
-        && match progress.turned_back {
+        && match state.turned_back {
             None => look.template.as_ref() != Some(&target.revision),
             // A look that is late may show the one from before what is gone back on.
-            Some(_) => !progress.launches(&target.revision, look),
+            Some(_) => !state.launches(&target.revision, look),
         };
     let unlaunched = view.unlaunched(input);
     let complete = view.old().next().is_none() && view.is_complete();
-    let cuts = unlaunched > 0 && (complete || (progress.turned_back.is_some() && moves));
+    let cuts = unlaunched > 0 && (complete || (state.turned_back.is_some() && moves));
     // A failure that is counted now may be the one that ends the way of this revision.
-    let waits = failed.is_some()
-        || gate::is_closed(input, view)
-        || progress.size_is_known_at(look).is_some();
+    let waits =
+        failed.is_some() || gate::is_closed(input, view) || state.size_is_known_at(look).is_some();
     let raise = if cuts || waits { 0 } else { pace::launches(input, view) };
     let cut = if cuts && !waits { unlaunched } else { 0 };
     // A size that we lowered by mistake (see `progress::sizes`) comes first.
-    let desired = progress.desired(look).max(progress.size(look)) + raise - cut;
+    let desired = state.desired(look).max(state.size(look)) + raise - cut;
     record_surge(input, raise, cut, was_meant, &mut record);
-    let before = progress.max(look);
+    let before = state.max(look);
     if !look.is_unmanaged() && before < desired {
         // Whoever has set another maximum than ours gets that one back.
-        let found = progress.record.as_ref().and_then(|record| record.max_before(before));
+        let found = state.record.as_ref().and_then(|record| record.max_before(before));
         let found = found.unwrap_or(before);
         record.borrowed.max = Some(BorrowedMax { found, before, ours: desired });
     }
-    if progress.record.as_ref() != Some(&record) {
+    if state.record.as_ref() != Some(&record) {
         plan.actions.push(Step::record(record.clone()));
     }
     plan.actions.extend(failed);
@@ -67,7 +66,7 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
     let running = record.borrowed.suspended.difference(&look.suspended);
     let scales = |process: &&String| input.bakes() && SCALING.contains(&process.as_str());
     let running: BTreeSet<String> = running.filter(|it| !scales(it)).cloned().collect();
-    if !running.is_empty() && !progress.suspended {
+    if !running.is_empty() && !state.suspended {
         plan.actions.push(Step::new(Action::SuspendProcesses { processes: running }));
     }
     if cut > 0 {
@@ -78,10 +77,10 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
         plan.actions.push(Step::new(Action::MoveTemplate { to: target.revision.clone() }));
     }
     plan.actions.extend(discard(input));
-    if !look.is_unmanaged() && desired > progress.desired(look) {
+    if !look.is_unmanaged() && desired > state.desired(look) {
         plan.actions.push(set_size(input, desired));
     }
-    if raise > 0 && (!progress.batch_open || input.spec.pacing == Pacing::Continuous) {
+    if raise > 0 && (!state.batch_open || input.spec.pacing == Pacing::Continuous) {
         plan.begins = Some(BatchStart::of(input, BTreeSet::new(), raise));
     }
     record
@@ -89,7 +88,7 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
 
 /// Sets the desired size, and the maximum where that must be higher.
 pub(super) fn set_size(input: &Input<'_>, desired: u32) -> Step {
-    let max = (input.progress.max(input.look) < desired).then_some(desired);
+    let max = (input.state.max(input.look) < desired).then_some(desired);
     Step::new(Action::SetCapacity { desired: Some(desired), max })
 }
 
@@ -97,7 +96,7 @@ pub(super) fn set_size(input: &Input<'_>, desired: u32) -> Step {
 /// takes over knows both for ours, and any other for somebody else's. What is given back by removals
 /// is not written down one by one; see [`Record::gives_back`].
 fn record_surge(input: &Input<'_>, raise: u32, cut: u32, was_meant: u32, record: &mut Record) {
-    let surge = input.progress.surge();
+    let surge = input.state.surge();
     let is_resized = record.size != was_meant || (!record.gives_back && record.surge > surge);
     let is_written = raise > 0 || cut > 0 || (is_resized && !input.look.is_unmanaged());
     if is_written {
@@ -109,7 +108,7 @@ fn record_surge(input: &Input<'_>, raise: u32, cut: u32, was_meant: u32, record:
 /// The record with the surge that there is, where it does not know that: an end that was broken off has
 /// given some of it back.
 pub(super) fn with_surge(input: &Input<'_>, record: &Record) -> Record {
-    let surge = input.progress.surge();
+    let surge = input.state.surge();
     let is_known = record.gives_back || [record.surge, record.surge_before].contains(&surge);
     match is_known || input.look.is_unmanaged() {
         true => record.clone(),
@@ -120,9 +119,9 @@ pub(super) fn with_surge(input: &Input<'_>, record: &Record) -> Record {
 /// What the fleet keeps in reserve on another revision would be launched, and have to be replaced
 /// again: it goes before anything is replaced.
 fn discard(input: &Input<'_>) -> Option<Step> {
-    let Input { target, look, progress, .. } = *input;
+    let Input { target, look, state, .. } = *input;
     let old = look.reserve.iter().filter(|(id, revision)| {
-        revision.as_ref() != Some(&target.revision) && !progress.discarded.contains(*id)
+        revision.as_ref() != Some(&target.revision) && !state.discarded.contains(*id)
     });
     let instances: BTreeSet<_> = old.map(|(id, _)| id.clone()).collect();
     (!instances.is_empty()).then(|| Step::new(Action::Discard { instances }))
@@ -130,11 +129,11 @@ fn discard(input: &Input<'_>) -> Option<Step> {
 
 /// The record of this rollout: the one found, brought up to date, or a new one.
 fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
-    let Input { target, progress, .. } = *input;
-    let Some(found) = &progress.record else { return begin(input, view, None) };
+    let Input { target, state, .. } = *input;
+    let Some(found) = &state.record else { return begin(input, view, None) };
     let mut record = found.clone();
-    record.acknowledged = record.acknowledge(progress.control.as_ref());
-    if let Some(reason) = &progress.turned_back {
+    record.acknowledged = record.acknowledge(state.control.as_ref());
+    if let Some(reason) = &state.turned_back {
         if !record.turned_back {
             // The restored revision has the breaker to itself.
             (record.turned_back, record.failures, record.last_failed) = (true, 0, None);
@@ -145,7 +144,7 @@ fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
     }
     match found.phase {
         Phase::Rolling => record,
-        _ if progress.resume || progress.turned_back.is_some() => {
+        _ if state.resume || state.turned_back.is_some() => {
             if found.phase == Phase::Halted(Ending::Paused)
                 && let Some(paused_at) = found.turned
             {
@@ -158,7 +157,7 @@ fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
             record.borrowed.suspended.extend(running.cloned());
             // What has ended had sent all requests back.
             record.borrowed.shifts = input.spec.policy.shifts().then(|| ways(target));
-            if progress.turned_back.is_none() {
+            if state.turned_back.is_none() {
                 (record.failures, record.last_failed, record.fault) = (0, None, false);
                 record.reason = None;
             }
@@ -176,7 +175,7 @@ fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
 fn go_on(input: &Input<'_>, found: &Record) -> Record {
     Record {
         phase: Phase::Rolling,
-        acknowledged: found.acknowledge(input.progress.control.as_ref()),
+        acknowledged: found.acknowledge(input.state.control.as_ref()),
         reason: None,
         borrowed: borrowed(input, Some(found)),
         ..found.clone()
@@ -199,18 +198,18 @@ fn borrowed(input: &Input<'_>, previous: Option<&Record>) -> Borrowed {
 
 /// The record of a rollout that begins.
 fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Record {
-    let Input { target, look, progress, .. } = *input;
+    let Input { target, look, state, .. } = *input;
     Record {
-        id: progress.rollout_id.clone(),
+        id: state.rollout_id.clone(),
         generation: previous.map_or(0, |record| record.generation) + 1,
         to: target.revision.clone(),
-        started: progress.started,
+        started: state.started,
         phase: Phase::Rolling,
         turned_back: false,
         fault: false,
-        size: progress.size(look),
-        surge: progress.surge(),
-        surge_before: progress.surge(),
+        size: state.size(look),
+        surge: state.surge(),
+        surge_before: state.surge(),
         gives_back: false,
         failures: 0,
         last_failed: None,
@@ -225,7 +224,7 @@ fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Recor
         borrowed: borrowed(input, previous),
         completed: match previous {
             Some(record) => record.completed.clone(),
-            None => adopted(view).or_else(|| progress.known_completed.clone()),
+            None => adopted(view).or_else(|| state.known_completed.clone()),
         },
         reason: None,
     }
@@ -251,8 +250,8 @@ pub fn adopted(view: &View<'_>) -> Option<Revision> {
 /// Counts one failure that is not counted yet. The record names the instance, so that a crash
 /// before it is tagged does not have it counted again; after the tag the record may forget it.
 fn count_failure(input: &Input<'_>, record: &mut Record) -> Option<Step> {
-    let progress = input.progress;
-    let (id, reason) = progress.failed.iter().find(|(id, _)| !progress.counted.contains(*id))?;
+    let state = input.state;
+    let (id, reason) = state.failed.iter().find(|(id, _)| !state.counted.contains(*id))?;
     record.failures += 1;
     record.last_failed = Some(id.clone());
     record.reason = Some(super::trip::failure(1, id, &input.target.revision, reason));
@@ -266,12 +265,12 @@ fn count_failure(input: &Input<'_>, record: &mut Record) -> Option<Step> {
 /// A checkpoint is passed when its time is over, or when somebody resumes the rollout, who need not
 /// wait for its gates to have been asked.
 fn pass_checkpoint(input: &Input<'_>, view: &View<'_>, record: &mut Record) {
-    let since = input.progress.at_checkpoint;
+    let since = input.state.at_checkpoint;
     let Some(ahead) = pace::checkpoint(input) else { return };
     let times = since.zip(ahead.pause);
     let over = times.is_some_and(|(since, pause)| input.now >= since + pause);
     let resumed =
-        input.progress.control.as_ref().is_some_and(|control| control.command == Command::Resume);
+        input.state.control.as_ref().is_some_and(|control| control.command == Command::Resume);
     let stands = since.is_some() || pace::reached(input, view).is_some();
     if over || (resumed && stands) {
         record.checkpoints_passed += 1;

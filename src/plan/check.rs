@@ -12,7 +12,7 @@ use crate::spec::{RollingDeployment, SetAside, Window};
 /// Every promise that carrying out `plan` now would break, as sentences; empty for a good plan.
 pub fn violations(input: &Input<'_>, plan: &Plan) -> Vec<String> {
     let mut found = Vec::new();
-    let window = Window::resolve(input.spec.policy, input.progress.size(input.look));
+    let window = Window::resolve(input.spec.policy, input.state.size(input.look));
     check_ownership(input, plan, &mut found);
     check_once(plan, &mut found);
     check_record_first(input, plan, &mut found);
@@ -38,8 +38,8 @@ fn check_ownership(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
                         && takes_out(input, &step.action, instance)
                         && input.spec.replacement.within().is_none()
                         && input.spec.protected != SetAside::Refresh
-                        && input.progress.halt.is_none()
-                        && !input.progress.victims.contains(&id) =>
+                        && input.state.halt.is_none()
+                        && !input.state.victims.contains(&id) =>
                 {
                     found.push(format!("{id} is protected from scale-in"));
                 }
@@ -88,7 +88,7 @@ fn check_once(plan: &Plan, found: &mut Vec<String>) {
 
 /// Invariant 5: the record stands before the first mutation.
 fn check_record_first(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
-    let mut recorded = input.progress.record.is_some();
+    let mut recorded = input.state.record.is_some();
     for step in &plan.actions {
         if matches!(step.action, Action::WriteRecord { .. }) {
             recorded = true;
@@ -101,7 +101,7 @@ fn check_record_first(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
 /// Property 1 where requests are shifted: what gets a share of them keeps that share of the floor,
 /// and gets no more before as many serve there as the floor asks for.
 fn check_shares(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<String>) {
-    let Input { target, look, progress, .. } = *input;
+    let Input { target, look, state, .. } = *input;
     let (Some(shifted), Some(second)) = (&look.shifted, &target.second) else { return };
     let (least, most) = (shifted.first().copied(), shifted.last().copied());
     let (least, most) = (least.unwrap_or_default(), most.unwrap_or_default());
@@ -110,12 +110,12 @@ fn check_shares(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<
     for (name, groups, share) in sides {
         let serves = |id: &&InstanceId| {
             let Some(instance) = look.instances.get(*id) else { return false };
-            let asked = progress.deregistered.get(*id);
+            let asked = state.deregistered.get(*id);
             let in_rotation = groups.iter().all(|group| {
                 instance.targets.get(&group.id).is_some_and(|h| h.state == TargetState::Healthy)
                     && asked.is_none_or(|asked| !asked.contains_key(&group.id))
             });
-            let out = progress.victims.contains(*id) || progress.terminated.contains(*id);
+            let out = state.victims.contains(*id) || state.terminated.contains(*id);
             instance.lifecycle == Lifecycle::InService && instance.healthy && in_rotation && !out
         };
         let mut taken = BTreeSet::new();
@@ -152,7 +152,7 @@ fn check_shares(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<
                 && instance.revision.as_ref() == Some(&target.revision)
                 && !instance.targets.is_empty()
         });
-        let is_left = progress.turned_back.is_some() || progress.halt.is_some();
+        let is_left = state.turned_back.is_some() || state.halt.is_some();
         let is_rescue = name == "first" && (is_left || wanted.count() == 0);
         let enough = if is_rescue { window.size.min(1) } else { window.floor() };
         let enough = enough as usize;
@@ -178,7 +178,7 @@ fn check_floor(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<S
         .flat_map(|step| touched(&step.action))
         .collect();
     let serving = |id: &&InstanceId| serves(input, id);
-    let surely = |id: &&InstanceId| serves(input, id) && !input.progress.may_be_out(id, input.now);
+    let surely = |id: &&InstanceId| serves(input, id) && !input.state.may_be_out(id, input.now);
     let now = input.look.instances.keys().filter(surely).count();
     let lost = taken.iter().filter(serving).count();
     if lost > 0 && now.saturating_sub(lost) < window.floor() as usize {
@@ -196,7 +196,7 @@ fn check_floor(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<S
 fn check_drained(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
     for step in &plan.actions {
         let without = matches!(step.action, Action::Terminate { decrement, .. } | Action::Detach { decrement, .. } if decrement);
-        let by_fleet = without && input.progress.replaces.is_seen() && !input.look.is_unmanaged();
+        let by_fleet = without && input.state.replaces.is_seen() && !input.look.is_unmanaged();
         let removed = match &step.action {
             Action::Terminate { instance, .. } | Action::Detach { instance, .. } => {
                 std::slice::from_ref(instance).iter().collect::<Vec<_>>()
@@ -210,7 +210,7 @@ fn check_drained(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
         for (id, group) in removed.into_iter().flat_map(groups) {
             let Some(instance) = input.look.instances.get(id) else { continue };
             let state = instance.targets.get(&group.id).map(|health| health.state);
-            let asked = input.progress.deregistered.get(id).and_then(|at| at.get(&group.id));
+            let asked = input.state.deregistered.get(id).and_then(|at| at.get(&group.id));
             let patience = RollingDeployment::drain_deadline(group.drain);
             let late = asked.is_some_and(|asked| input.now >= *asked + patience);
             if !matches!(state, None | Some(TargetState::Unused)) && !late {
@@ -224,7 +224,7 @@ fn check_drained(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
 /// Property 2, and "victims are always named": no size below what lives, none above the ceiling.
 fn check_capacity(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<String>) {
     let live = input.look.instances.iter().filter(|(id, instance)| {
-        instance.lifecycle.is_live() && !input.progress.terminated.contains(id)
+        instance.lifecycle.is_live() && !input.state.terminated.contains(id)
     });
     // A fleet that somebody scales in lives above its size for a while; that is not our doing.
     let live = live.count().min(input.look.desired() as usize);
@@ -247,12 +247,12 @@ fn check_capacity(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Ve
 /// have, by the record. What a look shows counts beside what we believe, whichever is less: more
 /// would go without a replacement than were launched beside the fleet.
 fn check_meant(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
-    let Input { look, progress, .. } = *input;
+    let Input { look, state, .. } = *input;
     if look.is_unmanaged() || input.spec.replacement.within().is_some() {
         return;
     }
-    let mut meant = progress.record.as_ref().map_or(0, |record| record.size);
-    let mut desired = look.desired().min(progress.desired(look));
+    let mut meant = state.record.as_ref().map_or(0, |record| record.size);
+    let mut desired = look.desired().min(state.desired(look));
     for step in &plan.actions {
         let before = desired;
         match step.action {
@@ -278,23 +278,23 @@ fn check_meant(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
 /// places. One that has failed holds its place until it is gone.
 fn check_window(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<String>) {
     let Some(begins) = &plan.begins else { return };
-    let Input { spec, target, look, progress, now } = *input;
+    let Input { spec, target, look, state, now } = *input;
     let mut busy: BTreeSet<&InstanceId> = BTreeSet::new();
     let mut live = 0;
     for (id, instance) in &look.instances {
-        if !instance.lifecycle.is_live() || progress.terminated.contains(id) {
+        if !instance.lifecycle.is_live() || state.terminated.contains(id) {
             continue;
         }
         live += 1;
-        let since = progress.history.get(id).and_then(|history| history.serving_since);
+        let since = state.history.get(id).and_then(|history| history.serving_since);
         let soak = spec.health.min_healthy_time;
         let soaked = serves(input, id) && since.is_some_and(|since| now.since(since) >= soak);
         let is_new = instance.revision.as_ref() == Some(&target.revision);
-        if progress.victims.contains(id) || (is_new && !soaked) {
+        if state.victims.contains(id) || (is_new && !soaked) {
             busy.insert(id);
         }
     }
-    let missing = (progress.desired(look) as usize).saturating_sub(live);
+    let missing = (state.desired(look) as usize).saturating_sub(live);
     let before = busy.len() + missing;
     busy.extend(&begins.victims);
     let after = busy.len() + missing + begins.launches as usize;
@@ -320,12 +320,11 @@ fn check_launches(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Ve
     }
     let live = input.look.instances.iter().filter(|(id, instance)| {
         let mut states = instance.targets.values().map(|health| health.state);
-        let drained =
-            input.progress.victims.contains(id) && states.all(|s| s == TargetState::Unused);
-        let gone = drained || removed.contains(id) || input.progress.terminated.contains(id);
+        let drained = input.state.victims.contains(id) && states.all(|s| s == TargetState::Unused);
+        let gone = drained || removed.contains(id) || input.state.terminated.contains(id);
         instance.lifecycle.is_live() && !gone
     });
-    let live = live.count() + input.progress.unmanaged.on_their_way as usize;
+    let live = live.count() + input.state.unmanaged.on_their_way as usize;
     if launches > 0 && live + launches > window.ceiling() as usize {
         let ceiling = window.ceiling();
         found
@@ -339,13 +338,13 @@ fn check_launches(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Ve
 /// There is a reason for every launch: a place of the fleet or of surge, a failure, or what others
 /// took or added. More than a batch beyond that would go on for ever.
 fn check_reasons(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<String>) {
-    let Input { look, progress, .. } = *input;
+    let Input { look, state, .. } = *input;
     // What is put back is put back in any case.
-    let is_halting = progress.halt.is_some();
+    let is_halting = state.halt.is_some();
     if look.is_unmanaged() || input.spec.replacement.within().is_some() || is_halting {
         return;
     }
-    let desired = progress.desired(look);
+    let desired = state.desired(look);
     let mut more = 0;
     for step in &plan.actions {
         match &step.action {
@@ -359,16 +358,16 @@ fn check_reasons(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec
         }
     }
     let is_live = |(id, instance): &(&InstanceId, &rolling_provider::Instance)| {
-        instance.lifecycle.is_live() && !progress.terminated.contains(*id)
+        instance.lifecycle.is_live() && !state.terminated.contains(*id)
     };
     let live = look.instances.iter().filter(is_live).count();
     let live = u32::try_from(live).unwrap_or(u32::MAX);
     let (missing, extra) = (desired.saturating_sub(live), live.saturating_sub(desired));
-    let failed = u32::try_from(progress.failed.len()).unwrap_or(u32::MAX);
+    let failed = u32::try_from(state.failed.len()).unwrap_or(u32::MAX);
     // One batch more than there seems to be a reason for is no loop yet.
     let slack = window.slots();
-    let reasons = progress.launched.reasons() + window.surge + failed + extra + slack;
-    let launches = progress.launched.came + missing + more;
+    let reasons = state.launched.reasons() + window.surge + failed + extra + slack;
+    let launches = state.launched.came + missing + more;
     if more > 0 && launches > reasons {
         found.push(format!(
             "would have {launches} instances launched for {}, with reasons for {reasons}",
@@ -379,9 +378,9 @@ fn check_reasons(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec
 
 fn serves(input: &Input<'_>, id: &InstanceId) -> bool {
     let Some(instance) = input.look.instances.get(id) else { return false };
-    let out = input.progress.victims.contains(id)
-        || input.progress.terminated.contains(id)
-        || input.progress.deregistered.contains_key(id);
+    let out = input.state.victims.contains(id)
+        || input.state.terminated.contains(id)
+        || input.state.deregistered.contains_key(id);
     let agreed = input.target.target_groups.iter().all(|group| {
         instance.targets.get(&group.id).is_some_and(|h| h.state == TargetState::Healthy)
     });

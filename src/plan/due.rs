@@ -52,15 +52,15 @@ pub fn waits(plan: &Plan) -> bool {
 
 /// When `wait` is likely to show something new.
 fn likely(input: &Input<'_>, wait: &Wait) -> Vec<Timestamp> {
-    let Input { spec, progress, now, .. } = *input;
+    let Input { spec, state, now, .. } = *input;
     let of_each = |at: &dyn Fn(&InstanceId) -> Timestamp| wait.instances.iter().map(at).collect();
     match wait.kind {
         WaitKind::Launch if wait.instances.is_empty() => {
-            let asked = progress.stages.asked();
+            let asked = state.stages.asked();
             vec![asked.map_or(unknown(input), |since| in_stage(input, Stage::Launch, since))]
         }
         WaitKind::Launch | WaitKind::Health | WaitKind::Update | WaitKind::Return => {
-            of_each(&|id| match progress.stages.of(id) {
+            of_each(&|id| match state.stages.of(id) {
                 Some((stage, since)) => in_stage(input, stage, since),
                 None => unasked(input, id),
             })
@@ -87,12 +87,12 @@ fn known(input: &Input<'_>) -> Timestamp {
 
 /// When what others do may be over, of which nothing is known.
 fn unknown(input: &Input<'_>) -> Timestamp {
-    by_age(input.progress.changed_at, input.now)
+    by_age(input.state.changed_at, input.now)
 }
 
 /// When `id` may serve, for which nothing was asked since it did, or by this engine.
 fn unasked(input: &Input<'_>, id: &InstanceId) -> Timestamp {
-    let history = input.progress.history.get(id).filter(|history| !history.taken_out);
+    let history = input.state.history.get(id).filter(|history| !history.taken_out);
     history.map_or(unknown(input), |history| by_age(history.since, input.now))
 }
 
@@ -103,8 +103,8 @@ fn by_age(since: Timestamp, now: Timestamp) -> Timestamp {
 
 /// When `stage`, asked for at `since`, may be over.
 fn in_stage(input: &Input<'_>, stage: Stage, since: Timestamp) -> Timestamp {
-    let Input { target, progress, now, .. } = *input;
-    if let Some(shortest) = progress.stages.shortest(stage) {
+    let Input { target, state, now, .. } = *input;
+    if let Some(shortest) = state.stages.shortest(stage) {
         // Another one is hardly ever much faster.
         return (since + shortest * 9 / 10).max(now + now.since(since) / 10);
     }
@@ -120,10 +120,10 @@ fn in_stage(input: &Input<'_>, stage: Stage, since: Timestamp) -> Timestamp {
 
 /// When `id` may be out of rotation.
 fn drained(input: &Input<'_>, id: &InstanceId) -> Timestamp {
-    let Input { look, target, progress, now, .. } = *input;
-    let asked = progress.deregistered.get(id);
+    let Input { look, target, state, now, .. } = *input;
+    let asked = state.deregistered.get(id);
     // Where an engine before this one took it out, nobody knows when that was.
-    let is_ours = matches!(progress.stages.of(id), Some((Stage::Deregister, _)));
+    let is_ours = matches!(state.stages.of(id), Some((Stage::Deregister, _)));
     let shown = look.instances.get(id).map(|instance| &instance.targets);
     let mut likely = None;
     for (group, since) in asked.into_iter().flatten() {

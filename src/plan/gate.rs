@@ -19,12 +19,12 @@ pub struct Ask {
 pub fn is_closed(input: &Input<'_>, view: &View<'_>) -> bool {
     let question = question(input, view);
     let asks_something = !input.spec.gates.alarms.is_empty() || question.probes;
-    asks_something && !input.progress.gates.passed.is_some_and(|passed| passed.covers(question))
+    asks_something && !input.state.gates.passed.is_some_and(|passed| passed.covers(question))
 }
 
 /// Asks the gates, and waits for them.
 pub fn ask(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
-    let Input { spec, progress, now, .. } = *input;
+    let Input { spec, state, now, .. } = *input;
     let question = question(input, view);
     let probes = question.probes;
     plan.asks = Some(Ask { question, watches: false });
@@ -32,7 +32,7 @@ pub fn ask(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
     let alarms = (!spec.gates.alarms.is_empty()).then(|| spec.gates.alarm_names());
     let tried = spec.gates.probes.iter().filter(|_| probes).map(ToString::to_string);
     let message: Vec<String> = alarms.into_iter().chain(tried).collect();
-    let since = progress.gates.asked.unwrap_or(now);
+    let since = state.gates.asked.unwrap_or(now);
     plan.wait(Wait {
         kind: WaitKind::Gate,
         instances: Vec::new(),
@@ -50,8 +50,8 @@ pub fn watch_continuously(input: &Input<'_>, plan: &mut Plan) {
 
 /// Everything is done: it has to stay well for a while. Returns whether that time is not over.
 pub fn bake(input: &Input<'_>, plan: &mut Plan) -> bool {
-    let Input { spec, progress, now, .. } = *input;
-    let deadline = progress.gates.baking.unwrap_or(now) + spec.gates.bake_time;
+    let Input { spec, state, now, .. } = *input;
+    let deadline = state.gates.baking.unwrap_or(now) + spec.gates.bake_time;
     if spec.gates.bake_time.is_zero() || now >= deadline {
         return false;
     }
@@ -78,6 +78,6 @@ fn question(input: &Input<'_>, view: &View<'_>) -> Question {
 
 /// What is asked once a batch, and again after each checkpoint: time has passed there.
 fn asked_now(input: &Input<'_>) -> Question {
-    let checkpoints = input.progress.record.as_ref().map_or(0, |record| record.checkpoints_passed);
-    Question { after: input.progress.batch, checkpoints, probes: false }
+    let checkpoints = input.state.record.as_ref().map_or(0, |record| record.checkpoints_passed);
+    Question { after: input.state.batch, checkpoints, probes: false }
 }

@@ -17,9 +17,9 @@ use crate::record::{Borrowed, Ending, Phase, Record};
 const REGISTERS: &str = "AddToLoadBalancer";
 
 pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
-    let Input { look, progress, now, .. } = *input;
+    let Input { look, state, now, .. } = *input;
     let mut plan = Plan::waiting();
-    let Some(record) = &progress.record else {
+    let Some(record) = &state.record else {
         // Nothing was begun.
         plan.verdict = Verdict::Halted;
         return plan;
@@ -32,10 +32,8 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
     }
     let phase = Phase::Halting(halt.ending);
     // Also what changes nothing is acknowledged, and not obeyed later on.
-    let control = progress
-        .control
-        .as_ref()
-        .filter(|control| progress.effect(control.command) != Effect::Later);
+    let control =
+        state.control.as_ref().filter(|control| state.effect(control.command) != Effect::Later);
     let hears = control.is_some_and(|control| !control.is_acknowledged(Some(record)));
     if record.phase != phase || hears {
         plan.actions.push(Step::record(Record {
@@ -52,12 +50,11 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
     // Surge that was not launched goes first and alone: with the template back, the group could
     // launch it after all, and a lower size would then cost instances of the group's choice.
     let unlaunched = if keeps_surge { 0 } else { view.unlaunched(input) };
-    let is_refused =
-        |action: &Action| progress.refused.iter().any(|(refused, _)| refused == action);
+    let is_refused = |action: &Action| state.refused.iter().any(|(refused, _)| refused == action);
     // A size that we lowered by mistake (see `progress::sizes`) is set right, too.
-    let right = progress.desired(look).max(progress.size(look)).saturating_sub(unlaunched);
+    let right = state.desired(look).max(state.size(look)).saturating_sub(unlaunched);
     let set_right = borrow::set_size(input, right);
-    if right != progress.desired(look) && !look.is_unmanaged() && !is_refused(&set_right.action) {
+    if right != state.desired(look) && !look.is_unmanaged() && !is_refused(&set_right.action) {
         match unsettled(input) {
             Some(wait) => plan.wait(wait),
             None => plan.actions.push(set_right),
@@ -94,7 +91,7 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
             give_back_surge(input, view, &leaving, &mut plan);
             plan.actions.extend(shift::leave(input, view, &leaving));
         }
-        if progress.surge() == 0 {
+        if state.surge() == 0 {
             match unsettled(input) {
                 Some(wait) if !out_of_time => plan.wait(wait),
                 _ => plan.actions.extend(give_back(input, record)),
@@ -105,13 +102,13 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
             plan.actions.extend(resume(input, record, false));
         }
     }
-    plan.actions.retain(|step| !progress.refused.iter().any(|(action, _)| *action == step.action));
+    plan.actions.retain(|step| !state.refused.iter().any(|(action, _)| *action == step.action));
 
     wait_for_returned(input, view, &mut plan);
     wait_for_launches(input, view, keeps_surge, &mut plan);
     launch::wait_for_newcomers(input, view, &leaving, deadline, &mut plan);
-    if !keeps_surge && leaving.len() < progress.surge() as usize && now < deadline {
-        let back = progress.put_back_until();
+    if !keeps_surge && leaving.len() < state.surge() as usize && now < deadline {
+        let back = state.put_back_until();
         let detail = match back.filter(|_| view.serving() > view.window.floor() as usize) {
             Some(_) => "those put back into rotation may not be seen as they are yet".into(),
             None => {
@@ -126,8 +123,8 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
         plan.wait(Wait { kind, instances, detail: Some(detail), deadline });
     }
     if plan.actions.is_empty() && (plan.waiting_on.is_empty() || out_of_time) {
-        let settled = progress.surge() == 0 || keeps_surge;
-        match settled && !away && progress.refused.is_empty() {
+        let settled = state.surge() == 0 || keeps_surge;
+        match settled && !away && state.refused.is_empty() {
             true => plan.actions.extend(end(input, view, record, halt)),
             false => plan.verdict = Verdict::Halted,
         }
@@ -144,7 +141,7 @@ fn wait_for_home(input: &Input<'_>, view: &View<'_>, plan: &mut Plan, deadline: 
         let detail = Some("the requests wait for the first target group".into());
         let (kind, instances) = (WaitKind::Floor, Vec::new());
         plan.wait(Wait { kind, instances, detail, deadline });
-    } else if let Some(record) = &input.progress.record {
+    } else if let Some(record) = &input.state.record {
         plan.actions.extend(resume(input, record, false));
     }
 }
@@ -157,7 +154,7 @@ fn template_back(input: &Input<'_>, record: &Record, halt: &Halt) -> Option<Step
     }
     let back = record.completed.as_ref().or(record.borrowed.template.as_ref())?;
     let back = input.target.resolve(back);
-    let ours = input.progress.may_launch(&record.to, input.look);
+    let ours = input.state.may_launch(&record.to, input.look);
     (ours && *back != record.to).then(|| Step::new(Action::MoveTemplate { to: back.clone() }))
 }
 
@@ -186,11 +183,11 @@ fn end(input: &Input<'_>, view: &View<'_>, record: &Record, halt: &Halt) -> Vec<
 
 /// Surge that is not there yet comes, or is taken off the size once it is late.
 fn wait_for_launches(input: &Input<'_>, view: &View<'_>, keeps_surge: bool, plan: &mut Plan) {
-    if keeps_surge || input.progress.surge() == 0 || view.missing == 0 {
+    if keeps_surge || input.state.surge() == 0 || view.missing == 0 {
         return;
     }
     // Where none will be late any more, a smaller size was refused: that is told, not waited for.
-    let late = input.progress.missing.next_late(super::UNLAUNCHED_AFTER, input.now);
+    let late = input.state.missing.next_late(super::UNLAUNCHED_AFTER, input.now);
     let Some(deadline) = late else { return };
     let detail = Some(format!("{} to go", view.missing));
     let (kind, instances) = (WaitKind::Launch, Vec::new());
@@ -198,13 +195,13 @@ fn wait_for_launches(input: &Input<'_>, view: &View<'_>, keeps_surge: bool, plan
 }
 
 fn wait_for_returned(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
-    let Input { spec, progress, now, .. } = *input;
-    for (id, at) in &progress.returned {
+    let Input { spec, state, now, .. } = *input;
+    for (id, at) in &state.returned {
         let deadline = *at + spec.health.healthy_timeout;
         let member = view.members.iter().find(|member| member.id == id);
         let waits = |m: &Member<'_>| !m.serves || (shift::is_back(input) && !m.at_home);
         if member.is_some_and(waits) && now < deadline {
-            let detail = progress.history.get(id).and_then(|history| history.trouble.clone());
+            let detail = state.history.get(id).and_then(|history| history.trouble.clone());
             let instances = vec![id.clone()];
             plan.wait(Wait { kind: WaitKind::Return, instances, detail, deadline });
         }
@@ -214,9 +211,9 @@ fn wait_for_returned(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
 /// The sizes are set in one call, so the one that is not borrowed must be known for sure; and unmanaged
 /// instances that were launched are not left behind because no look shows them yet.
 pub(super) fn unsettled(input: &Input<'_>) -> Option<Wait> {
-    let Input { progress, look, now, .. } = *input;
-    let hidden = progress.unmanaged.shows_all_at(now).filter(|_| look.is_unmanaged());
-    let (deadline, detail) = match progress.size_is_known_at(look) {
+    let Input { state, look, now, .. } = *input;
+    let hidden = state.unmanaged.shows_all_at(now).filter(|_| look.is_unmanaged());
+    let (deadline, detail) = match state.size_is_known_at(look) {
         Some(known) => (known, "the size that was set does not show yet"),
         None => (hidden?, "what was launched does not show yet"),
     };
@@ -227,10 +224,10 @@ pub(super) fn unsettled(input: &Input<'_>) -> Option<Wait> {
 /// Puts back what is borrowed apart from surge, each only where it still holds what we wrote.
 pub(super) fn give_back(input: &Input<'_>, record: &Record) -> Vec<Step> {
     let mut steps = Vec::new();
-    let shown = input.progress.max(input.look);
+    let shown = input.state.max(input.look);
     if let Some(found) = record.max_before(shown) {
         // Never below the size the fleet has by now: the cloud would choose victims.
-        let desired = input.progress.desired(input.look);
+        let desired = input.state.desired(input.look);
         let max = found.max(desired);
         if max != shown {
             steps.push(Step::new(Action::SetCapacity { desired: None, max: Some(max) }));
@@ -243,7 +240,7 @@ pub(super) fn give_back(input: &Input<'_>, record: &Record) -> Vec<Step> {
 /// Resumes the processes that we suspended and that still are. While requests stay shifted the
 /// fleet must not register by itself what it launches.
 fn resume(input: &Input<'_>, record: &Record, shifted: bool) -> Option<Step> {
-    let suspended = input.progress.may_be_suspended(&record.borrowed.suspended, input.look);
+    let suspended = input.state.may_be_suspended(&record.borrowed.suspended, input.look);
     let away = record.borrowed.shifts.is_some() && shifted && !shift::is_back(input);
     let stays_suspended = |process: &&String| away && *process == REGISTERS;
     let processes: BTreeSet<String> = suspended.filter(|p| !stays_suspended(p)).cloned().collect();
@@ -252,7 +249,7 @@ fn resume(input: &Input<'_>, record: &Record, shifted: bool) -> Option<Step> {
 
 /// Lets the fleet follow its load again, before everything else is given back.
 pub(super) fn resume_scaling(input: &Input<'_>, record: &Record) -> Option<Step> {
-    let suspended = input.progress.may_be_suspended(&record.borrowed.suspended, input.look);
+    let suspended = input.state.may_be_suspended(&record.borrowed.suspended, input.look);
     let scaling = suspended.filter(|process| borrow::SCALING.contains(&process.as_str()));
     let processes: BTreeSet<String> = scaling.cloned().collect();
     (!processes.is_empty()).then(|| Step::new(Action::ResumeProcesses { processes }))
@@ -267,7 +264,7 @@ fn leaving(
     record: &Record,
     keeps_surge: bool,
 ) -> BTreeSet<InstanceId> {
-    let surge = if keeps_surge { 0 } else { input.progress.surge() as usize };
+    let surge = if keeps_surge { 0 } else { input.state.surge() as usize };
     // What was not launched yet is surge, too, and comes off the size later.
     let surge = surge.saturating_sub(view.missing as usize);
     let is_given_up = |member: &&Member<'_>| {
@@ -311,9 +308,9 @@ fn register_again(
 ) {
     let lives = |id: &InstanceId| view.members.binary_search_by(|m| m.id.cmp(id)).is_ok();
     let mut out: BTreeMap<&TargetGroupId, BTreeSet<InstanceId>> = BTreeMap::new();
-    let taken_out = input.progress.deregistered.iter();
+    let taken_out = input.state.deregistered.iter();
     let taken_out = taken_out.flat_map(|(id, groups)| groups.keys().map(move |group| (id, group)));
-    let strays = input.progress.strays.iter().map(|(id, group)| (id, group));
+    let strays = input.state.strays.iter().map(|(id, group)| (id, group));
     for (id, group) in taken_out.chain(strays) {
         // In the second target group only as long as requests go there.
         let is_second = input.target.second.as_ref().is_some_and(|second| second.id == *group);

@@ -31,11 +31,11 @@ pub fn update(input: &Input<'_>, drained: &BTreeSet<InstanceId>) -> Vec<Step> {
 
 /// Names an update: one that is tried again after a failure is another.
 fn token(input: &Input<'_>, instances: &BTreeSet<InstanceId>) -> String {
-    let record = input.progress.record.as_ref();
+    let record = input.state.record.as_ref();
     let known = record.map(|r| (r.id.as_str(), r.generation, r.failures, r.turned));
     let (id, generation, failures, turned) = known.unwrap_or_default();
     let resumed = turned.unwrap_or_default();
-    let back = input.progress.turned_back.is_some();
+    let back = input.state.turned_back.is_some();
     let names: Vec<&str> = instances.iter().map(InstanceId::as_str).collect();
     let (to, names) = (&input.target.revision, names.join(" "));
     let message = format!("{id} {generation} {to} {failures} {} {back} {names}", resumed.0);
@@ -45,7 +45,7 @@ fn token(input: &Input<'_>, instances: &BTreeSet<InstanceId>) -> String {
 
 /// Takes in updates that are done, and asks once more for those that were only marked.
 pub fn follow(input: &Input<'_>, plan: &mut Plan) {
-    let Input { look, target, progress, now, .. } = *input;
+    let Input { look, target, state, now, .. } = *input;
     for (to, instances) in of(input, |update, _| update.state == UpdateState::Done) {
         plan.actions.push(Step::new(Action::Confirm { instances, to: Some(to) }));
     }
@@ -55,14 +55,14 @@ pub fn follow(input: &Input<'_>, plan: &mut Plan) {
         if update.state != UpdateState::Marked
             || update.to != target.revision
             || instance.ignored
-            || progress.victims.contains(id)
+            || state.victims.contains(id)
         {
             continue;
         }
         if is_lost(input, id) {
             lost.entry(&update.token).or_default().insert(id.clone());
         } else {
-            plan.wake_at(progress.history.get(id).map(|history| history.since + SHOWS_IN), now);
+            plan.wake_at(state.history.get(id).map(|history| history.since + SHOWS_IN), now);
         }
     }
     for (token, instances) in lost {
@@ -96,7 +96,7 @@ fn of(
     for (id, instance) in &input.look.instances {
         if let Some(update) = instance.update.as_ref().filter(|update| is_it(update, id))
             && !instance.ignored
-            && !input.progress.victims.contains(id)
+            && !input.state.victims.contains(id)
         {
             found.entry(update.to.clone()).or_default().insert(id.clone());
         }
@@ -106,7 +106,7 @@ fn of(
 
 /// Whether an update that is marked would have shown by now, had it been begun.
 fn is_lost(input: &Input<'_>, id: &InstanceId) -> bool {
-    let since = input.progress.history.get(id).map(|history| history.since);
+    let since = input.state.history.get(id).map(|history| history.since);
     since.is_some_and(|since| input.now >= since + SHOWS_IN)
 }
 
@@ -130,7 +130,7 @@ pub fn is_ready(input: &Input<'_>, member: &Member<'_>) -> bool {
 fn deadline(input: &Input<'_>, member: &Member<'_>) -> Timestamp {
     let since = member.history.map_or(input.now, |history| history.since);
     let update = member.instance.update.as_ref();
-    update.map_or(since, |update| input.progress.update_deadline(update, since))
+    update.map_or(since, |update| input.state.update_deadline(update, since))
 }
 
 /// Waits for updates that are under way.

@@ -34,7 +34,7 @@ pub fn erase(input: &Input<'_>, record: &Record) -> Vec<Step> {
     let mut steps = Vec::new();
     let marked = input.look.instances.iter().filter(|(id, instance)| {
         let lives = instance.lifecycle != Lifecycle::Terminating;
-        instance.owned && lives && !input.progress.terminated.contains(*id)
+        instance.owned && lives && !input.state.terminated.contains(*id)
     });
     let instances: BTreeSet<InstanceId> = marked.map(|(id, _)| id.clone()).collect();
     if input.look.is_unmanaged() && !instances.is_empty() {
@@ -53,7 +53,7 @@ pub fn erase(input: &Input<'_>, record: &Record) -> Vec<Step> {
 /// that drained is what its replacement is made like, and can go back into rotation should the
 /// launch fail.
 pub fn launch(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) {
-    let Input { progress, now, .. } = *input;
+    let Input { state, now, .. } = *input;
     if !input.look.is_unmanaged() || input.is_in_place() {
         return;
     }
@@ -68,22 +68,22 @@ pub fn launch(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Pl
         .collect();
     let live = view.members.len().saturating_sub(leaving.len());
     let old = view.old().filter(|member| !leaving.contains(member.id)).count();
-    let size = progress.size(input.look) as usize;
+    let size = state.size(input.look) as usize;
     let wanted = size + (record.surge as usize).min(old);
-    let on_their_way = progress.unmanaged.on_their_way as usize;
+    let on_their_way = state.unmanaged.on_their_way as usize;
     let mut missing = wanted.saturating_sub(live + on_their_way);
 
     // What was there and is not any more may only be late to show.
     let lost = size.saturating_sub(view.members.len() + on_their_way).min(missing);
-    let unsure = lost.saturating_sub(progress.unmanaged.lost.late(super::UNLAUNCHED_AFTER, now));
+    let unsure = lost.saturating_sub(state.unmanaged.lost.late(super::UNLAUNCHED_AFTER, now));
     if unsure > 0 {
         missing -= unsure;
-        plan.wake_at(progress.unmanaged.lost.next_late(super::UNLAUNCHED_AFTER, now), now);
+        plan.wake_at(state.unmanaged.lost.next_late(super::UNLAUNCHED_AFTER, now), now);
     }
     if missing == 0 {
         return;
     }
-    if let Some(until) = progress.unmanaged.unsure_until(now) {
+    if let Some(until) = state.unmanaged.unsure_until(now) {
         plan.wait(Wait {
             kind: WaitKind::Launch,
             instances: Vec::new(),
@@ -93,7 +93,7 @@ pub fn launch(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Pl
         hold_back(plan);
         return;
     }
-    if let Some(trouble) = &progress.unmanaged.trouble {
+    if let Some(trouble) = &state.unmanaged.trouble {
         let again = trouble.tried + LAUNCH_AGAIN;
         plan.wait(Wait {
             kind: WaitKind::Launch,
@@ -122,7 +122,7 @@ pub fn launch(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Pl
 
 /// Until when a launch must have succeeded.
 pub fn launch_deadline(input: &Input<'_>, since: Timestamp) -> Timestamp {
-    since.max(input.progress.turned_back_at) + input.spec.health.healthy_timeout
+    since.max(input.state.turned_back_at) + input.spec.health.healthy_timeout
 }
 
 /// As long as nothing can be launched, nobody goes.
@@ -148,7 +148,7 @@ fn likes(
     let mut ranked: Vec<(bool, bool, bool, &Member<'_>)> = view
         .members
         .iter()
-        .filter(|member| !input.progress.is_launched(member.id))
+        .filter(|member| !input.state.is_launched(member.id))
         .map(|member| {
             let is_made = made.contains_key(member.id);
             (is_made, !leaving.contains(member.id), !member.is_old(), member)
@@ -172,7 +172,7 @@ fn token(input: &Input<'_>, record: &Record, like: &InstanceId, attempt: usize) 
         digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>()
     };
     let mut token = next();
-    while input.progress.unmanaged.spent.contains(&token) {
+    while input.state.unmanaged.spent.contains(&token) {
         token = next();
     }
     token
@@ -205,20 +205,20 @@ pub fn register_newcomers(
 
 /// Whether `member` has yet to be registered in `group`, for the first time.
 fn is_newcomer(input: &Input<'_>, member: &Member<'_>, group: &TargetGroupId) -> bool {
-    let progress = input.progress;
+    let state = input.state;
     // What the fleet launches while a rollout is put back is of the revision before, and so is what
     // was marked for an update that was never begun.
-    let put_back = input.target.second.is_some() || progress.was_updated(member.id);
-    let is_ours = member.is_new || (put_back && progress.halt.is_some());
+    let put_back = input.target.second.is_some() || state.was_updated(member.id);
+    let is_ours = member.is_new || (put_back && state.halt.is_some());
     is_ours
         && !member.is_victim
-        && !progress.failed.contains_key(member.id)
+        && !state.failed.contains_key(member.id)
         && member.instance.lifecycle == Lifecycle::InService
         && !member.instance.targets.contains_key(group)
         && member.history.is_none_or(|history| !history.has_served)
-        && !progress.was_deregistered(member.id)
-        && !progress.strays.contains(&(member.id.clone(), group.clone()))
-        && !progress.was_registered(member.id, group, input.now)
+        && !state.was_deregistered(member.id)
+        && !state.strays.contains(&(member.id.clone(), group.clone()))
+        && !state.was_registered(member.id, group, input.now)
 }
 
 /// Waits for new instances that cannot be registered yet.

@@ -10,9 +10,9 @@ use crate::spec::{Checkpoint, Pacing, Policy};
 
 /// The checkpoint ahead, if there is one. A rollout that goes back has none.
 pub fn checkpoint(input: &Input<'_>) -> Option<Checkpoint> {
-    let passed = input.progress.record.as_ref().map_or(0, |record| record.checkpoints_passed);
+    let passed = input.state.record.as_ref().map_or(0, |record| record.checkpoints_passed);
     let ahead = input.spec.checkpoints.get(passed as usize).copied();
-    ahead.filter(|_| input.progress.turned_back.is_none())
+    ahead.filter(|_| input.state.turned_back.is_none())
 }
 
 /// The checkpoint ahead, where nothing more may be replaced before it is passed.
@@ -35,15 +35,15 @@ pub fn allowance(view: &View<'_>, ahead: Option<Checkpoint>) -> usize {
 
 /// How many instances to launch beside the fleet now.
 pub fn launches(input: &Input<'_>, view: &View<'_>) -> u32 {
-    let Input { spec, progress, .. } = *input;
+    let Input { spec, state, .. } = *input;
     // Where requests are shifted the new ones have to take all of them, whoever stays.
-    let is_forward = progress.turned_back.is_none() && view.old().next().is_some();
+    let is_forward = state.turned_back.is_none() && view.old().next().is_some();
     let old = match spec.policy.shifts() && is_forward {
-        true => ((view.window.size + progress.surge()) as usize).saturating_sub(new(view)),
+        true => ((view.window.size + state.surge()) as usize).saturating_sub(new(view)),
         false => view.old().filter(|member| !member.set_aside).count(),
     };
     let wanted = if all_launched(view) {
-        progress.surge() as usize + duplicates(input, view)
+        state.surge() as usize + duplicates(input, view)
     } else {
         let surge = match spec.policy {
             // One to begin with; the others only once it has proved itself.
@@ -53,10 +53,10 @@ pub fn launches(input: &Input<'_>, view: &View<'_>) -> u32 {
         surge.min(old)
     };
     // What lives beyond the size, which somebody has lowered, need not be launched.
-    let desired = progress.desired(input.look) as usize;
+    let desired = state.desired(input.look) as usize;
     let extra =
         if input.look.is_unmanaged() { 0 } else { view.members.len().saturating_sub(desired) };
-    let more = wanted.saturating_sub(progress.surge() as usize + extra);
+    let more = wanted.saturating_sub(state.surge() as usize + extra);
     let more = more.min(view.free()).min(allowance(view, checkpoint(input)));
     u32::try_from(more).unwrap_or(u32::MAX)
 }
@@ -64,7 +64,7 @@ pub fn launches(input: &Input<'_>, view: &View<'_>) -> u32 {
 /// How many instances may be taken out now, beside failed ones that hold a place already.
 pub fn victims(input: &Input<'_>, view: &View<'_>) -> usize {
     let free = view.free();
-    let is_forward = input.progress.turned_back.is_none();
+    let is_forward = input.state.turned_back.is_none();
     let shifts = input.spec.policy.shifts() && is_forward;
     let complete = view.is_complete();
     if input.spec.policy.keeps_old() && (!complete || (shifts && !shift::is_promoted(input, view)))
@@ -78,7 +78,7 @@ pub fn victims(input: &Input<'_>, view: &View<'_>) -> usize {
         return free.min(recovered + more);
     }
     // The last ones go without a replacement: no checkpoint holds them.
-    let surge = input.progress.surge() as usize;
+    let surge = input.state.surge() as usize;
     if view.old().count() <= surge {
         return free;
     }
@@ -114,7 +114,7 @@ fn duplicates(input: &Input<'_>, view: &View<'_>) -> usize {
         !member.serves && input.now.since(since) > median
     });
     let have = new(view) - view.window.size as usize;
-    let room = (view.window.surge as usize).saturating_sub(input.progress.surge() as usize);
+    let room = (view.window.surge as usize).saturating_sub(input.state.surge() as usize);
     stragglers.count().saturating_sub(have).min(room)
 }
 
@@ -130,7 +130,7 @@ pub fn straggles_at(input: &Input<'_>, view: &View<'_>) -> Option<Timestamp> {
 
 /// When `member` was asked for, or else first seen.
 fn launched_at(input: &Input<'_>, member: &Member<'_>) -> Option<Timestamp> {
-    let asked = input.progress.stages.launched(member.id);
+    let asked = input.state.stages.launched(member.id);
     asked.or(member.history.map(|history| history.since))
 }
 
@@ -139,7 +139,7 @@ fn median_boot(input: &Input<'_>) -> Option<Duration> {
     if input.spec.pacing != Pacing::Continuous || input.look.is_unmanaged() {
         return None;
     }
-    let mut boots = input.progress.boots.clone();
+    let mut boots = input.state.boots.clone();
     boots.sort_unstable();
     boots.get(boots.len() / 2).copied()
 }

@@ -138,7 +138,7 @@ pub fn preview(input: &Input<'_>) -> Preview {
 }
 
 fn borrows(input: &Input<'_>, raise: u32) -> Vec<Borrowing> {
-    let Input { spec, look, progress, .. } = *input;
+    let Input { spec, look, state, .. } = *input;
     let mut borrows = Vec::new();
     let running: Vec<&str> =
         spec.suspend_processes.difference(&look.suspended).map(String::as_str).collect();
@@ -146,7 +146,7 @@ fn borrows(input: &Input<'_>, raise: u32) -> Vec<Borrowing> {
         let becomes = format!("suspended: {}", running.join(", "));
         borrows.push(Borrowing { what: "processes", becomes });
     }
-    let desired = progress.desired(look);
+    let desired = state.desired(look);
     if raise > 0 {
         let becomes = format!("{} instead of {desired}", desired + raise);
         borrows.push(Borrowing { what: "desired size", becomes });
@@ -207,7 +207,7 @@ fn expected(input: &Input<'_>, batches: &[BatchPreview]) -> Duration {
 }
 
 fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
-    let Input { spec, target, look, progress, .. } = *input;
+    let Input { spec, target, look, state, .. } = *input;
     let mut warnings = target.warnings.clone();
     warnings.extend(target.rotation().flat_map(|group| group.warnings.clone()));
     if !changes {
@@ -251,18 +251,18 @@ fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
         let to = &target.revision;
         warnings.push(format!("the group's template {template} becomes the fixed version {to}"));
     }
-    if let Some(record) = &progress.record
+    if let Some(record) = &state.record
         && record.phase == Phase::Halted(Ending::Paused)
         && record.to == target.revision
-        && !progress.resume
-        && progress.control.is_none()
+        && !state.resume
+        && state.control.is_none()
     {
         let why = record.reason.as_deref().unwrap_or("paused");
         warnings.push(format!(
             "rollout {} is paused ({why}): apply leaves it so, resume goes on with it",
             record.id
         ));
-    } else if let Some(record) = &progress.record {
+    } else if let Some(record) = &state.record {
         let what = if record.to == target.revision { "continues" } else { "replaces" };
         warnings
             .push(format!("{what} rollout {} to {}, found on the target", record.id, record.to));
@@ -289,9 +289,9 @@ fn vanished(members: &[Member<'_>]) -> Option<String> {
 
 /// The revision that a failure would go back to.
 fn adopted(input: &Input<'_>, view: &View<'_>) -> Option<Revision> {
-    match &input.progress.record {
+    match &input.state.record {
         Some(record) => record.completed.clone(),
-        None => super::borrow::adopted(view).or_else(|| input.progress.known_completed.clone()),
+        None => super::borrow::adopted(view).or_else(|| input.state.known_completed.clone()),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::spec::RollingDeployment;
 /// out of rotation back in, save those `chosen` to go.
 pub fn register_strays(input: &Input<'_>, chosen: &BTreeSet<InstanceId>) -> Vec<Step> {
     let mut out: BTreeMap<&TargetGroupId, BTreeSet<InstanceId>> = BTreeMap::new();
-    for (id, group) in input.progress.strays.iter().filter(|(id, _)| !chosen.contains(id)) {
+    for (id, group) in input.state.strays.iter().filter(|(id, _)| !chosen.contains(id)) {
         out.entry(group).or_default().insert(id.clone());
     }
     let register = |(group, instances): (&TargetGroupId, _)| {
@@ -46,14 +46,14 @@ fn goes_directly(
     view: &View<'_>,
     victims: &[&Member<'_>],
 ) -> BTreeSet<InstanceId> {
-    let surge = input.progress.surge() as usize;
-    if !input.progress.replaces.is_seen() || input.is_in_place() {
+    let surge = input.state.surge() as usize;
+    if !input.state.replaces.is_seen() || input.is_in_place() {
         return BTreeSet::new();
     }
     let replaced = (view.old().count() + view.stay_idle()).saturating_sub(surge);
     let mut leaving = in_order(view, victims);
     // Who is out already is replaced by now.
-    leaving.sort_by_key(|member| !input.progress.was_deregistered(member.id));
+    leaving.sort_by_key(|member| !input.state.was_deregistered(member.id));
     leaving.into_iter().skip(replaced).take(surge).map(|member| member.id.clone()).collect()
 }
 
@@ -66,7 +66,7 @@ fn deregister(
     for group in input.target.rotation() {
         let knows = input.target.target_groups.iter().any(|known| known.id == group.id);
         let listed = victims.iter().filter(|m| !knows || !direct.contains(m.id)).filter(|member| {
-            let asked = input.progress.deregistered.get(member.id);
+            let asked = input.state.deregistered.get(member.id);
             let health = member.instance.targets.get(&group.id);
             let in_rotation = health.is_some_and(|health| {
                 !matches!(health.state, TargetState::Draining | TargetState::Unused)
@@ -98,7 +98,7 @@ fn remove_drained(
         return gone;
     }
     let mut old_left = view.old().count();
-    let mut surge = input.progress.surge() as usize;
+    let mut surge = input.state.surge() as usize;
     let mut keeping = false;
     for member in in_order(view, victims) {
         let goes_directly = surge > 0 && direct.contains(member.id) && !is_in_second(input, member);
@@ -109,7 +109,7 @@ fn remove_drained(
         // last ones go without, so that there are exactly as many launches as instances.
         let decrement = goes_directly || (surge > 0 && old_left + view.stay_idle() <= surge);
         if decrement && size_may_be_lower(input) {
-            plan.wake_at(input.progress.size_is_known_at(input.look), input.now);
+            plan.wake_at(input.state.size_is_known_at(input.look), input.now);
             continue;
         }
         if decrement {
@@ -158,7 +158,7 @@ fn is_in_second(input: &Input<'_>, member: &Member<'_>) -> bool {
 /// Whether a look shows a lower size than the one we believe. It may be late, or somebody has just
 /// set that size, and to lower it further would take what the fleet is meant to have.
 fn size_may_be_lower(input: &Input<'_>) -> bool {
-    !input.look.is_unmanaged() && input.look.desired() < input.progress.desired(input.look)
+    !input.look.is_unmanaged() && input.look.desired() < input.state.desired(input.look)
 }
 
 /// Before the first removal that lowers the size the record says that surge goes one by one: whoever
@@ -173,9 +173,9 @@ fn begin_to_give_back(input: &Input<'_>, plan: &Plan) -> Option<Step> {
 /// to be kept. The record counts it first and names it, so that a run that follows a crash keeps
 /// the same one and no more.
 fn keep(input: &Input<'_>, member: &Member<'_>, plan: &Plan) -> Option<Vec<Step>> {
-    let Input { spec, progress, .. } = *input;
+    let Input { spec, state, .. } = *input;
     let record = plan.record(input)?;
-    let has_failed = progress.failed.contains_key(member.id)
+    let has_failed = state.failed.contains_key(member.id)
         || member.instance.failed_in.as_ref() == Some(&record.id);
     let begun = record.last_retained.as_ref() == Some(member.id);
     let fits = begun || record.retained_failed < spec.keep_failed_instances;
@@ -191,7 +191,7 @@ fn keep(input: &Input<'_>, member: &Member<'_>, plan: &Plan) -> Option<Vec<Step>
     }
     let (instance, key, value) = (member.id.clone(), RETAINED.to_owned(), record.id.clone());
     let tag = Action::Tag { instance, key, value };
-    if !progress.refused.iter().any(|(action, _)| *action == tag) {
+    if !state.refused.iter().any(|(action, _)| *action == tag) {
         steps.push(Step::new(tag));
     }
     Some(steps)
@@ -203,13 +203,13 @@ fn wait_for_drains(
     gone: &BTreeSet<InstanceId>,
     plan: &mut Plan,
 ) {
-    let Input { target, progress, now, .. } = *input;
+    let Input { target, state, now, .. } = *input;
     let waits = |m: &&&Member<'_>| !gone.contains(m.id) && !in_place::is_at_work(input, m);
     let draining: Vec<&&Member<'_>> = victims.iter().filter(waits).collect();
     if draining.is_empty() {
         return;
     }
-    for groups in draining.iter().filter_map(|member| progress.deregistered.get(member.id)) {
+    for groups in draining.iter().filter_map(|member| state.deregistered.get(member.id)) {
         for group in target.rotation() {
             plan.wake_at(groups.get(&group.id).map(|at| *at + group.drain), now);
         }
@@ -229,7 +229,7 @@ fn wait_for_drains(
 /// When a victim is removed even if it is still draining; `None` before it was deregistered
 /// everywhere it is listed.
 fn drain_deadline(input: &Input<'_>, member: &Member<'_>) -> Option<Timestamp> {
-    let asked = input.progress.deregistered.get(member.id);
+    let asked = input.state.deregistered.get(member.id);
     let listed = input.target.rotation().filter(|group| {
         let health = member.instance.targets.get(&group.id);
         health.is_some_and(|health| health.state != TargetState::Unused)

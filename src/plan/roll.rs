@@ -15,7 +15,7 @@ use crate::spec::{Pacing, RollingDeployment, SetAside};
 
 pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
     let mut plan = Plan::waiting();
-    if input.progress.over || (input.progress.record.is_none() && super::is_converged(input)) {
+    if input.state.over || (input.state.record.is_none() && super::is_converged(input)) {
         plan.verdict = Verdict::Converged;
         return plan;
     }
@@ -23,7 +23,7 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
         plan.verdict = verdict;
         return plan;
     }
-    if input.progress.standing(input.target).is_none() && gate::is_closed(input, view) {
+    if input.state.standing(input.target).is_none() && gate::is_closed(input, view) {
         // Nothing is begun that the gates would end at once.
         gate::ask(input, view, &mut plan);
         return plan;
@@ -57,12 +57,12 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
 
 /// Lets go of instances that hooks hold, new ones on their way in and victims on their way out.
 fn release(input: &Input<'_>) -> Vec<Step> {
-    let Input { spec, target, look, progress, .. } = *input;
+    let Input { spec, target, look, state, .. } = *input;
     let in_hooks = look.instances.iter().filter(|(id, instance)| {
-        let goes = progress.terminated.contains(*id);
+        let goes = state.terminated.contains(*id);
         let is_new = instance.revision.as_ref() == Some(&target.revision);
         let ours = !instance.ignored && if goes { true } else { is_new };
-        let done = progress.released.contains(&((*id).clone(), goes));
+        let done = state.released.contains(&((*id).clone(), goes));
         spec.completes_hooks && instance.in_lifecycle_hook && ours && !done
     });
     in_hooks.map(|(id, _)| Step::new(Action::Release { instance: id.clone() })).collect()
@@ -80,7 +80,7 @@ fn go_on(
         return BTreeSet::new();
     }
     // In batches: nothing drains, boots or soaks, so one is over and the next may begin.
-    plan.batch_ends = input.progress.batch_open;
+    plan.batch_ends = input.state.batch_open;
     plan.wake_at(pace::straggles_at(input, view), input.now);
     if view.candidates().next().is_some() {
         return replace_more(input, view, plan);
@@ -88,14 +88,14 @@ fn go_on(
     let complete = view.is_complete();
     let settled = view.busy() == 0 || (complete && view.victims().next().is_none());
     if !settled || view.missing > 0 {
-        let late = input.progress.missing.next_late(super::UNLAUNCHED_AFTER, input.now);
+        let late = input.state.missing.next_late(super::UNLAUNCHED_AFTER, input.now);
         plan.wake_at(late, input.now);
         return BTreeSet::new();
     }
     // While somebody who is to go is set aside, nobody else goes in that one's place.
     let waits = view.old().any(|member| member.set_aside);
     let surplus = if waits { BTreeSet::new() } else { surplus(input, view) };
-    if surplus.is_empty() && input.progress.surge() > 0 && !waits {
+    if surplus.is_empty() && input.state.surge() > 0 && !waits {
         // Who boots or soaks yet may make room.
         if view.busy() == 0 {
             plan.verdict = trip::surge_stays(input, view);
@@ -127,8 +127,8 @@ fn replace_more(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> BTreeSet
 
 /// Waits on purpose: between two batches, or at a checkpoint. Returns whether it does.
 fn rest(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
-    let Input { spec, progress, now, .. } = *input;
-    if view.busy() > 0 || progress.turned_back.is_some() {
+    let Input { spec, state, now, .. } = *input;
+    if view.busy() > 0 || state.turned_back.is_some() {
         return false;
     }
     // What a person is asked to approve has passed them.
@@ -137,7 +137,7 @@ fn rest(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
         return true;
     }
     if let Some(ahead) = pace::reached(input, view) {
-        let since = progress.at_checkpoint.unwrap_or(now);
+        let since = state.at_checkpoint.unwrap_or(now);
         let message = format!("checkpoint at {} percent", ahead.percentage);
         match ahead.pause {
             None => {
@@ -154,7 +154,7 @@ fn rest(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
         }
         return true;
     }
-    let ended = if plan.batch_ends { Some(now) } else { progress.batch_ended };
+    let ended = if plan.batch_ends { Some(now) } else { state.batch_ended };
     let next = ended.map(|at| at + spec.pause_between_batches).filter(|next| *next > now);
     if let Some(deadline) = next {
         plan.rests = true;
@@ -167,7 +167,7 @@ fn rest(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
 
 /// Everything is new. What is more than the fleet had goes.
 fn surplus(input: &Input<'_>, view: &View<'_>) -> BTreeSet<InstanceId> {
-    let surge = input.progress.surge();
+    let surge = input.state.surge();
     // One that boots or soaks holds a place already; any other takes a free one.
     let mut free = view.free();
     let mut spare = view.spare();
@@ -186,7 +186,7 @@ fn surplus(input: &Input<'_>, view: &View<'_>) -> BTreeSet<InstanceId> {
 
 /// Everything is as it should be but for instances that somebody set aside, and what is borrowed.
 fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) {
-    let Input { spec, progress, now, .. } = *input;
+    let Input { spec, state, now, .. } = *input;
     if spec.standby == SetAside::Refresh && !view.standby.is_empty() {
         retire_standby(input, view, plan);
         return;
@@ -197,7 +197,7 @@ fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) 
     if !set_aside.is_empty() {
         plan.rests = true;
         plan.waits_for_set_aside = true;
-        let deadline = progress.set_aside_since.unwrap_or(now) + super::SET_ASIDE_FOR;
+        let deadline = state.set_aside_since.unwrap_or(now) + super::SET_ASIDE_FOR;
         let detail = Some("protected from scale-in or in standby".into());
         plan.wait(Wait { kind: WaitKind::SetAside, instances: set_aside, detail, deadline });
         return;
@@ -267,15 +267,15 @@ pub(super) fn fell_due<'a>(input: &Input<'a>, record: &Record) -> Option<&'a Sch
         .filter(|entry| entry.at >= record.started && entry.at <= input.now);
     let latest = due.max_by_key(|entry| entry.at)?;
     // What falls due in the bake time the cloud does itself.
-    let is_done = input.progress.gates.baking.is_some_and(|since| latest.at > since);
+    let is_done = input.state.gates.baking.is_some_and(|since| latest.at > since);
     (!is_done).then_some(latest)
 }
 
 /// Waits for what is launched, boots or soaks.
 fn watch_newcomers(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
-    let Input { spec, progress, now, .. } = *input;
+    let Input { spec, state, now, .. } = *input;
     if view.missing > 0 {
-        let failure = progress.activities.iter().find(|activity| activity.failed);
+        let failure = state.activities.iter().find(|activity| activity.failed);
         let count = format!("{} to go", view.missing);
         plan.wait(Wait {
             kind: WaitKind::Launch,

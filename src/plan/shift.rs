@@ -19,9 +19,9 @@ use crate::spec::Policy;
 /// Goes one step further with the whole new set in the second target group. Returns whether the
 /// old instances have to stay meanwhile.
 pub fn forward(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
-    let Input { spec, target, look, progress, .. } = *input;
+    let Input { spec, target, look, state, .. } = *input;
     let (Some(shifted), Some(second)) = (&look.shifted, &target.second) else { return false };
-    if progress.turned_back.is_some() || view.updated() < view.window.size as usize {
+    if state.turned_back.is_some() || view.updated() < view.window.size as usize {
         return false;
     }
     let most = shifted.last().copied().unwrap_or_default();
@@ -31,7 +31,7 @@ pub fn forward(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     if !gather(input, view, plan) {
         return true;
     }
-    let was_promoted = progress.record.as_ref().is_some_and(|record| record.promoted);
+    let was_promoted = state.record.as_ref().is_some_and(|record| record.promoted);
     if !was_promoted && most < 100 && leave_home(input, view, plan) {
         return true;
     }
@@ -69,10 +69,9 @@ pub fn forward(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
 /// Whether the old instances are needed no more: the new ones can take all requests where the old
 /// ones did, and get them there, or in the second target group.
 pub fn is_promoted(input: &Input<'_>, view: &View<'_>) -> bool {
-    let progress = input.progress;
+    let state = input.state;
     // Who was put there by somebody before any request was shifted has shown nothing.
-    let was =
-        progress.turned_back.is_some() || progress.record.as_ref().is_some_and(|r| r.promoted);
+    let was = state.turned_back.is_some() || state.record.as_ref().is_some_and(|r| r.promoted);
     let settled = is_at(input.look, 100) || (is_back(input) && was);
     settled && at_home(view, true) >= view.window.size as usize
 }
@@ -130,7 +129,7 @@ fn leave_home(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
 /// Whether the second target group gets all requests of a rollout that goes forward.
 pub fn has_all(input: &Input<'_>) -> bool {
     let shifted = input.look.shifted.as_ref().is_some_and(|shares| !shares.is_empty());
-    shifted && is_at(input.look, 100) && input.progress.turned_back.is_none()
+    shifted && is_at(input.look, 100) && input.state.turned_back.is_none()
 }
 
 /// A new instance that runs and is to stay.
@@ -179,7 +178,7 @@ pub fn leave(input: &Input<'_>, view: &View<'_>, leaving: &BTreeSet<InstanceId>)
 /// revision is at fault, or they went to one that is not wanted any more.
 pub fn back(input: &Input<'_>, view: &View<'_>) -> Option<Step> {
     let is_begun = view.members.iter().any(|m| m.is_new && !m.instance.targets.is_empty());
-    let goes_back = input.progress.turned_back.is_some() || !is_begun;
+    let goes_back = input.state.turned_back.is_some() || !is_begun;
     back_to(input, goes_back && at_home(view, false) > 0)
 }
 
@@ -232,10 +231,10 @@ pub fn join_home(input: &Input<'_>, view: &View<'_>, leaving: &BTreeSet<Instance
             let knows = member.history.is_some_and(|history| history.has_served);
             let stays = !leaving.contains(member.id);
             let is_there = member.instance.targets.contains_key(&group.id);
-            let comes = input.progress.was_registered(member.id, &group.id, input.now);
+            let comes = input.state.was_registered(member.id, &group.id, input.now);
             runs && stays && knows && !member.failed && !member.is_victim && !is_there && !comes
         });
-        let away = away.filter(|m| !m.instance.ignored && !input.progress.was_deregistered(m.id));
+        let away = away.filter(|m| !m.instance.ignored && !input.state.was_deregistered(m.id));
         let instances: BTreeSet<InstanceId> = away.map(|member| member.id.clone()).collect();
         if !instances.is_empty() {
             let target_group = group.id.clone();
@@ -261,8 +260,8 @@ pub fn stays(halt: &Halt) -> bool {
 
 /// Where instances that run for the first time are to be registered, by us.
 pub fn entrance<'a>(input: &Input<'a>) -> Vec<&'a TargetGroup> {
-    let Input { target, progress, .. } = *input;
-    let forward = progress.turned_back.is_none() && progress.halt.as_ref().is_none_or(stays);
+    let Input { target, state, .. } = *input;
+    let forward = state.turned_back.is_none() && state.halt.as_ref().is_none_or(stays);
     match &target.second {
         Some(second) if forward => vec![second],
         Some(_) => target.target_groups.iter().collect(),
@@ -306,7 +305,7 @@ fn join(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
         let out = view.members.iter().filter(new);
         let out = out.filter(|member| !member.instance.targets.contains_key(&group.id));
         // Registered anew, it might have to become healthy anew.
-        let out = out.filter(|m| !input.progress.was_registered(m.id, &group.id, input.now));
+        let out = out.filter(|m| !input.state.was_registered(m.id, &group.id, input.now));
         let instances: BTreeSet<InstanceId> = out.map(|member| member.id.clone()).collect();
         if !instances.is_empty() {
             let target_group = group.id.clone();
@@ -334,7 +333,7 @@ fn stands(
     message: String,
     plan: &mut Plan,
 ) -> bool {
-    let deadline = input.progress.evaluating.unwrap_or(input.now) + time;
+    let deadline = input.state.evaluating.unwrap_or(input.now) + time;
     if input.now >= deadline {
         return false;
     }

@@ -13,18 +13,18 @@ use crate::spec::{OnFailure, Pacing};
 
 /// What somebody else wants of this rollout, by the table of [`crate::command`].
 pub fn obey(input: &Input<'_>) -> Option<Verdict> {
-    let Input { progress, now: at, .. } = *input;
-    let control = progress.control.as_ref()?;
+    let Input { state, now: at, .. } = *input;
+    let control = state.control.as_ref()?;
     let by = &control.by;
-    let is_back = progress.record.as_ref().is_some_and(|record| record.turned_back);
-    match progress.effect(control.command) {
+    let is_back = state.record.as_ref().is_some_and(|record| record.turned_back);
+    match state.effect(control.command) {
         Effect::Halt(ending) => {
             let what = match control.command {
                 Command::Pause => "paused",
                 Command::Rollback => "rolled back",
                 Command::Abort | Command::Resume => "aborted",
             };
-            let when = if progress.record.is_none() { " before anything was begun" } else { "" };
+            let when = if state.record.is_none() { " before anything was begun" } else { "" };
             let (reason, until) = (format!("{what} by {by}{when}"), None);
             let halt = Halt {
                 reason: reason.clone(),
@@ -35,17 +35,17 @@ pub fn obey(input: &Input<'_>) -> Option<Verdict> {
                 until,
             };
             // What is being put back already is still put back within its bounds.
-            let begun = progress.halt.clone();
+            let begun = state.halt.clone();
             Some(Verdict::Halt(begun.map_or(halt, |begun| Halt { reason, ending, ..begun })))
         }
-        Effect::TurnBack if is_back || progress.turned_back.is_some() => Some(Verdict::GoOn),
+        Effect::TurnBack if is_back || state.turned_back.is_some() => Some(Verdict::GoOn),
         Effect::TurnBack => {
             let verdict = turn_back(input, format!("rolled back by {by}"), true);
             // Where there is no way back, what is being put back already still is.
-            let is_way = progress.halt.is_none() || matches!(verdict, Verdict::TurnBack { .. });
+            let is_way = state.halt.is_none() || matches!(verdict, Verdict::TurnBack { .. });
             is_way.then_some(verdict)
         }
-        Effect::GoOn if progress.halt.is_some() => Some(Verdict::GoOn),
+        Effect::GoOn if state.halt.is_some() => Some(Verdict::GoOn),
         Effect::GoOn | Effect::Later | Effect::Already | Effect::TooLate | Effect::Absent => None,
     }
 }
@@ -58,7 +58,7 @@ pub fn checkpoint(input: &Input<'_>, message: String) -> Halt {
 
 /// Goes back to the last completed revision, or says why that cannot be.
 pub fn turn_back(input: &Input<'_>, reason: String, asked: bool) -> Verdict {
-    let completed = input.progress.record.as_ref().and_then(|record| record.completed.as_ref());
+    let completed = input.state.record.as_ref().and_then(|record| record.completed.as_ref());
     match completed {
         Some(completed) if *completed != input.target.revision => {
             Verdict::TurnBack { reason, asked }
@@ -87,7 +87,7 @@ fn goes_on(record: &Record, target: &Target) -> bool {
 /// The new revision has failed.
 fn fail(input: &Input<'_>, reason: String) -> Verdict {
     let halt = Halt::failed(reason, input.now);
-    if input.progress.turned_back.is_some() {
+    if input.state.turned_back.is_some() {
         let reason = format!("the restored revision failed, too: {}", halt.reason);
         return Verdict::Halt(Halt { reason, ..halt });
     }
@@ -100,16 +100,16 @@ fn fail(input: &Input<'_>, reason: String) -> Verdict {
 
 /// Why the rollout cannot go on, if so.
 pub fn blocked(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
-    let Input { spec, target, progress, now, .. } = *input;
+    let Input { spec, target, state, now, .. } = *input;
     // What is counted is what the record says: the same before and after a crash.
-    if let Some(record) = progress.standing(target)
+    if let Some(record) = state.standing(target)
         && record.failures >= spec.failure_threshold
     {
-        let of_this: BTreeMap<&InstanceId, &String> = progress
+        let of_this: BTreeMap<&InstanceId, &String> = state
             .failed
             .iter()
-            .filter(|(id, _)| !progress.earlier.contains(*id))
-            .filter(|(id, _)| progress.history.get(*id).is_none_or(|history| history.is_new))
+            .filter(|(id, _)| !state.earlier.contains(*id))
+            .filter(|(id, _)| state.history.get(*id).is_none_or(|history| history.is_new))
             .collect();
         let reason = match (of_this.first_key_value(), &record.reason) {
             (Some((id, why)), _) => failure(of_this.len(), id, &target.revision, why),
@@ -118,16 +118,16 @@ pub fn blocked(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
         };
         return Some(fail(input, reason));
     }
-    if let Some(message) = &progress.gates.failed {
-        let is_half_way = progress.record.as_ref().is_some_and(|record| goes_on(record, target));
-        if progress.standing(target).is_some() || is_half_way {
+    if let Some(message) = &state.gates.failed {
+        let is_half_way = state.record.as_ref().is_some_and(|record| goes_on(record, target));
+        if state.standing(target).is_some() || is_half_way {
             return Some(fail(input, message.clone()));
         }
         // There is no revision yet that could be at fault.
         let message = format!("{message}, before anything was begun");
         return Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(message, now) }));
     }
-    if let Some(trouble) = &progress.unmanaged.trouble
+    if let Some(trouble) = &state.unmanaged.trouble
         && (trouble.is_final || now >= launch::launch_deadline(input, trouble.since))
     {
         let message = format!("{} cannot be launched: {}", target.revision, trouble.cause);
@@ -136,14 +136,14 @@ pub fn blocked(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
     if let Some(message) = came_wrong(input, view) {
         return Some(fail(input, message));
     }
-    if progress.missing.oldest().is_some() && now >= launch_deadline(input) {
+    if state.missing.oldest().is_some() && now >= launch_deadline(input) {
         let limit = humantime::format_duration(spec.health.healthy_timeout);
-        let told = progress.activities.iter().find(|activity| activity.failed);
+        let told = state.activities.iter().find(|activity| activity.failed);
         let told = told.map(|activity| activity.cause.as_str());
-        let tried = progress.unmanaged.trouble.as_ref().map(|trouble| trouble.cause.as_str());
+        let tried = state.unmanaged.trouble.as_ref().map(|trouble| trouble.cause.as_str());
         let cause = tried.or(told).unwrap_or("the cloud gives no reason");
-        let late = progress.missing.unserved(spec.health.healthy_timeout, now).max(1);
-        let before = progress.missing.before().min(late);
+        let late = state.missing.unserved(spec.health.healthy_timeout, now).max(1);
+        let before = state.missing.before().min(late);
         if before == late {
             // No revision of ours is at fault.
             let message = format!(
@@ -155,7 +155,7 @@ pub fn blocked(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
         let message = format!("{} not launched within {limit}: {cause}", instances(late - before));
         return Some(fail(input, message));
     }
-    if let Some(since) = progress.set_aside_since
+    if let Some(since) = state.set_aside_since
         && now >= since + super::SET_ASIDE_FOR
     {
         let limit = humantime::format_duration(super::SET_ASIDE_FOR);
@@ -178,7 +178,7 @@ pub fn blocked(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
 /// Everything is as it should be, and surge is left: nobody may go, or those that others keep do not
 /// serve, and without the rest too few would.
 pub fn surge_stays(input: &Input<'_>, view: &View<'_>) -> Verdict {
-    let (surge, size) = (input.progress.surge(), view.window.size);
+    let (surge, size) = (input.state.surge(), view.window.size);
     let spared = || view.members.iter().filter(|member| member.spared);
     let idle: Vec<String> = spared()
         .filter(|member| !member.serves)
@@ -205,16 +205,16 @@ pub fn surge_stays(input: &Input<'_>, view: &View<'_>) -> Verdict {
 /// A template that does not stay, or a batch that brought instances of another revision only. To go
 /// on would replace them for ever.
 fn came_wrong(input: &Input<'_>, view: &View<'_>) -> Option<String> {
-    let Input { target, look, progress, .. } = *input;
+    let Input { target, look, state, .. } = *input;
     let template = look.template.as_ref();
-    if let Some(message) = progress.launched.template_words(&target.revision, template, input.now) {
+    if let Some(message) = state.launched.template_words(&target.revision, template, input.now) {
         return Some(message);
     }
-    let is_batch = progress.launched.wrong() >= view.window.slots() as usize
+    let is_batch = state.launched.wrong() >= view.window.slots() as usize
         || (input.spec.pacing == Pacing::Batch
             && view.missing == 0
             && view.victims().next().is_none());
-    let message = progress.launched.wrong_words(&target.revision, template)?;
+    let message = state.launched.wrong_words(&target.revision, template)?;
     is_batch.then_some(message)
 }
 
@@ -231,7 +231,7 @@ fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
             format!("{} ({}{by})", member.id, why.unwrap_or("does not serve"))
         })
         .collect();
-    let cause = input.progress.activities.iter().find(|activity| activity.failed);
+    let cause = input.state.activities.iter().find(|activity| activity.failed);
     let names = match (blockers.is_empty(), cause) {
         (false, _) => blockers.join(", "),
         (true, Some(activity)) => format!("launches, of which the last failed: {}", activity.cause),
@@ -252,13 +252,13 @@ fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
 
 /// Until when what is missing must have been launched. A rollout that turned back begins anew.
 pub fn launch_deadline(input: &Input<'_>) -> Timestamp {
-    let since = input.progress.missing.oldest().unwrap_or(input.now);
-    since.max(input.progress.turned_back_at) + input.spec.health.healthy_timeout
+    let since = input.state.missing.oldest().unwrap_or(input.now);
+    since.max(input.state.turned_back_at) + input.spec.health.healthy_timeout
 }
 
 /// Until when less must be left to do than ever before.
 pub fn progress_deadline(input: &Input<'_>) -> Timestamp {
-    let since = input.progress.best.map_or(input.progress.started, |best| best.at);
+    let since = input.state.best.map_or(input.state.started, |best| best.at);
     since + input.spec.progress_deadline(input.target.drain())
 }
 

@@ -56,16 +56,16 @@ impl<'a> View<'a> {
     /// Counts the fleet of `input`, in time linear to its size: what is known of each instance is
     /// walked through beside the fleet.
     pub fn new(input: &Input<'a>) -> Self {
-        let Input { spec, target, look, progress, now } = *input;
+        let Input { spec, target, look, state, now } = *input;
         let soak = spec.health.min_healthy_time;
-        let mut known = progress.history.iter().peekable();
+        let mut known = state.history.iter().peekable();
         let mut members = Vec::with_capacity(look.instances.len());
         let mut standby = Vec::new();
         for (id, instance) in &look.instances {
             while known.next_if(|(history, _)| *history < id).is_some() {}
             let history = known.next_if(|(history, _)| *history == id).map(|(_, history)| history);
             let is_new = instance.revision.as_ref() == Some(&target.revision);
-            if progress.terminated.contains(id) {
+            if state.terminated.contains(id) {
                 continue;
             }
             if instance.lifecycle == Lifecycle::Standby
@@ -78,30 +78,30 @@ impl<'a> View<'a> {
             if !instance.lifecycle.is_live() {
                 continue;
             }
-            let failed = is_new && progress.failed.contains_key(id);
+            let failed = is_new && state.failed.contains_key(id);
             // Who is updated in place is not scaled in.
             let protected = instance.protected && (!is_new || failed) && !input.is_in_place();
-            let serves = progress.serves(target, id, instance);
+            let serves = state.serves(target, id, instance);
             let since = history.and_then(|history| history.serving_since);
             members.push(Member {
                 id,
                 instance,
                 is_new,
                 failed,
-                is_victim: progress.victims.contains(id),
+                is_victim: state.victims.contains(id),
                 set_aside: protected && spec.protected == SetAside::Wait,
                 left_alone: instance.ignored || (protected && spec.protected == SetAside::Ignore),
                 spared: instance.ignored
                     || (instance.protected && spec.protected != SetAside::Refresh),
                 serves,
-                surely: serves && !progress.may_be_out(id, now),
+                surely: serves && !state.may_be_out(id, now),
                 at_home: target.second.is_none() || shift::is_healthy_at_home(target, instance),
                 soaked: serves && since.is_some_and(|since| now.since(since) >= soak),
                 history,
             });
         }
-        let window = Window::resolve(spec.policy, progress.size(look));
-        let missing = (progress.desired(look) as usize).saturating_sub(members.len());
+        let window = Window::resolve(spec.policy, state.size(look));
+        let missing = (state.desired(look) as usize).saturating_sub(members.len());
         View { members, standby, window, missing: u32::try_from(missing).unwrap_or(u32::MAX) }
     }
 
@@ -164,9 +164,9 @@ impl<'a> View<'a> {
             return 0;
         }
         // By the time of the look: what is on its way was asked for with that.
-        let late = input.progress.missing.late(super::UNLAUNCHED_AFTER, input.look.at);
-        let late = u32::try_from(late.saturating_sub(input.progress.coming)).unwrap_or(u32::MAX);
-        late.min(self.missing).min(input.progress.surge())
+        let late = input.state.missing.late(super::UNLAUNCHED_AFTER, input.look.at);
+        let late = u32::try_from(late.saturating_sub(input.state.coming)).unwrap_or(u32::MAX);
+        late.min(self.missing).min(input.state.surge())
     }
 
     /// How many drain, boot or soak. In batches, none may when the next one begins.
@@ -196,12 +196,12 @@ impl Member<'_> {
     /// Gets no more requests from any target group: neither listed as taking them nor draining.
     /// Where we deregistered it, that counts once it was seen draining there, or has had the time.
     pub fn is_out_of_rotation(&self, input: &Input<'_>) -> bool {
-        let Input { target, progress, now, .. } = *input;
+        let Input { target, state, now, .. } = *input;
         let idle = self.instance.targets.values().all(|h| h.state == TargetState::Unused);
-        let asked = progress.deregistered.get(self.id).into_iter().flatten();
+        let asked = state.deregistered.get(self.id).into_iter().flatten();
         let mut drained = asked.map(|(group, at)| {
             let known = target.rotation().find(|known| known.id == *group);
-            progress.drains.contains(&(self.id.clone(), group.clone()))
+            state.drains.contains(&(self.id.clone(), group.clone()))
                 || known.is_none_or(|known| now >= *at + known.drain)
         });
         idle && drained.all(|drained| drained)

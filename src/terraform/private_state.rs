@@ -145,7 +145,7 @@ impl PrivateState {
         };
         let mut progress = RolloutState::new("", look.at);
         progress.observe(&target, &spec.health, &look);
-        preview(&Input { spec, target: &target, look: &look, progress: &progress, now: look.at })
+        preview(&Input { spec, target: &target, look: &look, state: &progress, now: look.at })
     }
 }
 

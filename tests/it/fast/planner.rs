@@ -136,7 +136,7 @@ pub fn planned(look: &Observation, spec: &RollingDeployment) -> Plan {
     let mut progress = RolloutState::new("test", NOW);
     progress.observe(&target, &spec.health, look);
     progress.record = Some(Record { size: progress.size(look), ..record() });
-    let input = Input { spec, target: &target, look, progress: &progress, now: NOW };
+    let input = Input { spec, target: &target, look, state: &progress, now: NOW };
     let plan = plan::plan(&input);
     assert_eq!(plan::check::violations(&input, &plan), Vec::<String>::new());
     plan
@@ -233,7 +233,7 @@ fn a_fleet_that_runs_the_revision_and_borrows_nothing_is_converged() {
     let look = look(fleet);
     let mut progress = RolloutState::new("test", NOW);
     progress.observe(&target, &spec.health, &look);
-    let input = Input { spec: &spec, target: &target, look: &look, progress: &progress, now: NOW };
+    let input = Input { spec: &spec, target: &target, look: &look, state: &progress, now: NOW };
     assert_eq!(plan::plan(&input).verdict, Verdict::Converged);
 }
 
@@ -245,7 +245,7 @@ fn the_judge_condemns_what_breaks_a_promise() {
     let look = look(ten());
     let mut progress = RolloutState::new("test", NOW);
     progress.observe(&target, &spec.health, &look);
-    let input = Input { spec: &spec, target: &target, look: &look, progress: &progress, now: NOW };
+    let input = Input { spec: &spec, target: &target, look: &look, state: &progress, now: NOW };
     let good = plan::plan(&input);
     let condemned = |action: Action| {
         let mut plan = good.clone();
@@ -285,8 +285,7 @@ fn surplus_that_somebody_protects_is_not_given_back() {
         let mut progress = RolloutState::new("test", NOW);
         progress.record = Some(Record { size: 10, surge: 1, ..record() });
         progress.observe(&target, &spec.health, &look);
-        let input =
-            Input { spec: &spec, target: &target, look: &look, progress: &progress, now: NOW };
+        let input = Input { spec: &spec, target: &target, look: &look, state: &progress, now: NOW };
         let plan = plan::plan(&input);
         assert_eq!(plan::check::violations(&input, &plan), Vec::<String>::new());
         plan.begins.expect("surplus").victims.iter().map(ToString::to_string).collect::<Vec<_>>()
@@ -304,7 +303,7 @@ fn what_is_said_of_long_rollouts_is_said_of_no_shorter_ones() {
     let preview = |look: &Observation| {
         let mut progress = RolloutState::new("test", NOW);
         progress.observe(&target, &spec.health, look);
-        let input = Input { spec: &spec, target: &target, look, progress: &progress, now: NOW };
+        let input = Input { spec: &spec, target: &target, look, state: &progress, now: NOW };
         plan::preview(&input).warnings
     };
     let warnings = preview(&look(ten()));

@@ -344,7 +344,7 @@ proptest! {
             since = if *is_healthy { since.or(Some(tick as u64)) } else { None };
             let soaked = since.is_some_and(|since| tick as u64 - since >= soak);
             let input =
-                Input { spec: &spec, target: &target, look: &look, progress: &progress, now: at };
+                Input { spec: &spec, target: &target, look: &look, state: &progress, now: at };
             prop_assert_eq!(View::new(&input).updated() == 1, soaked, "at {} s", tick);
         }
     }
