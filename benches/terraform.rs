@@ -16,10 +16,10 @@
 mod emulator;
 #[path = "support/figure.rs"]
 mod figure;
-#[path = "../tests/it/host.rs"]
-mod host;
 #[path = "../tests/it/process.rs"]
 mod process;
+#[path = "../tests/it/terraform_host.rs"]
+mod terraform_host;
 #[path = "../tests/it/wire.rs"]
 mod wire;
 
@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use rolling::terraform::proto as p;
 use serde_json::json;
 
-use host::{Identity, Plugin, Started, connect};
+use terraform_host::{Identity, Plugin, Started, connect};
 
 const STARTS: usize = 51;
 const SHAKEN_WITHIN_MS: f64 = 50.0;

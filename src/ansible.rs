@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 use self::answer::Answer;
 use self::arguments::{PROVIDER, Task};
-use crate::cli::{Edge, say};
+use crate::cli::{ProcessContext, print_line};
 use crate::control::Command;
 use crate::document::Diagnostic;
 use crate::engine::{Caller, ControlOutcome, Rollout, Stop, UNSEEN_FOR};
@@ -40,7 +40,7 @@ pub fn arguments_in(file: &Path) -> Option<Map<String, Value>> {
 }
 
 /// Does what the task says and answers. Returns the exit code.
-pub async fn run(given: &Map<String, Value>, edge: &Edge) -> u8 {
+pub async fn run(given: &Map<String, Value>, edge: &ProcessContext) -> u8 {
     let (task, answer) = match arguments::read(given) {
         Ok(task) => {
             let answer = carry_out(&task, edge).await;
@@ -49,11 +49,11 @@ pub async fn run(given: &Map<String, Value>, edge: &Edge) -> u8 {
         Err(found) => (None, Answer::invalid(&found)),
     };
     let failed = answer.failed;
-    say(&mut io::stdout().lock(), &answer.into_json(task.as_ref()).to_string());
+    print_line(&mut io::stdout().lock(), &answer.into_json(task.as_ref()).to_string());
     u8::from(failed)
 }
 
-async fn carry_out(task: &Task, edge: &Edge) -> Result<Answer, Vec<Diagnostic>> {
+async fn carry_out(task: &Task, edge: &ProcessContext) -> Result<Answer, Vec<Diagnostic>> {
     let stop = stop::listen().map_err(|error| {
         vec![Diagnostic::error("", format!("failed to listen for signals: {error}"))]
     })?;
@@ -90,7 +90,11 @@ async fn carry_out(task: &Task, edge: &Edge) -> Result<Answer, Vec<Diagnostic>> 
     }
 }
 
-async fn look(task: &Task, providers: &Providers, edge: &Edge) -> Result<Rollout, Vec<Diagnostic>> {
+async fn look(
+    task: &Task,
+    providers: &Providers,
+    edge: &ProcessContext,
+) -> Result<Rollout, Vec<Diagnostic>> {
     let place = |error| vec![Diagnostic::from_provider(&error, "", PROVIDER)];
     let fleet = providers.open(&task.config).await.map_err(place)?;
     let waits = task.command.is_none() && !task.mode.check;

@@ -125,7 +125,7 @@ enum Output {
 
 /// Where the program meets the world.
 #[derive(Clone, Debug)]
-pub struct Edge {
+pub struct ProcessContext {
     /// The time by which everything but simulated fleets lives.
     pub clock: Arc<TokioClock>,
     /// Names rollouts that begin in this process.
@@ -140,7 +140,7 @@ pub struct Edge {
     pub host: terraform::Host,
 }
 
-impl Edge {
+impl ProcessContext {
     /// A caller that names its rollouts `rollout_id`.
     pub(crate) fn caller(&self, rollout_id: &str) -> Caller {
         Caller {
@@ -158,7 +158,7 @@ impl Edge {
 /// Chooses the front-end and returns the exit code, first match wins: a subcommand, also where a
 /// file has its name; Terraform, which says so in the environment; Ansible, which gives one file
 /// and nothing else; usage.
-pub fn run(args: impl Iterator<Item = OsString>, edge: &Edge) -> u8 {
+pub fn run(args: impl Iterator<Item = OsString>, edge: &ProcessContext) -> u8 {
     let args: Vec<OsString> = args.collect();
     if edge.host.is_there() && !args.get(1).is_some_and(|word| is_subcommand(word)) {
         return on_runtime(Builder::new_multi_thread(), terraform::serve(&edge.host, edge));
@@ -217,7 +217,7 @@ fn on_runtime(mut runtime: Builder, work: impl Future<Output = u8>) -> u8 {
     match runtime.enable_all().build() {
         Ok(runtime) => runtime.block_on(work),
         Err(error) => {
-            say(&mut io::stderr(), &format!("error: failed to start: {error}"));
+            print_line(&mut io::stderr(), &format!("error: failed to start: {error}"));
             FAILED
         }
     }
@@ -228,7 +228,9 @@ fn validate(input: &Input) -> u8 {
         Ok((_, resources)) => {
             let names: Vec<&str> = resources.iter().map(|r| r.name.as_str()).collect();
             match input.output {
-                Output::Text => say(&mut io::stdout(), &format!("valid: {}", names.join(", "))),
+                Output::Text => {
+                    print_line(&mut io::stdout(), &format!("valid: {}", names.join(", ")))
+                }
                 Output::Json => print_json(&json!({ "valid": true, "diagnostics": [] })),
             }
             0
@@ -237,7 +239,7 @@ fn validate(input: &Input) -> u8 {
     }
 }
 
-async fn plan(input: &Input, detailed: bool, edge: &Edge) -> u8 {
+async fn plan(input: &Input, detailed: bool, edge: &ProcessContext) -> u8 {
     let prepared = match prepare_all(input, edge, Purpose::Plan).await {
         Ok(prepared) => prepared,
         Err(found) => return refuse(input, &found),
@@ -248,7 +250,7 @@ async fn plan(input: &Input, detailed: bool, edge: &Edge) -> u8 {
         let preview = rollout.preview();
         changes |= preview.changes;
         match input.output {
-            Output::Text => say(&mut io::stdout(), &text::plan(&resource.name, &preview)),
+            Output::Text => print_line(&mut io::stdout(), &text::plan(&resource.name, &preview)),
             Output::Json => objects.push(json!({ "resource": resource.name, "plan": preview })),
         }
     }
@@ -258,7 +260,7 @@ async fn plan(input: &Input, detailed: bool, edge: &Edge) -> u8 {
     if detailed && changes { CHANGES } else { 0 }
 }
 
-async fn status(input: &Input, follow: bool, edge: &Edge) -> u8 {
+async fn status(input: &Input, follow: bool, edge: &ProcessContext) -> u8 {
     let mut prepared = match prepare_all(input, edge, Purpose::Tell).await {
         Ok(prepared) => prepared,
         Err(found) => return refuse(input, &found),
@@ -268,7 +270,7 @@ async fn status(input: &Input, follow: bool, edge: &Edge) -> u8 {
     loop {
         let now = show_status(input, &prepared);
         if now != shown {
-            say(&mut io::stdout(), &now);
+            print_line(&mut io::stdout(), &now);
             shown = now;
         }
         for (followed, (_, rollout)) in followed.iter_mut().zip(&prepared) {
@@ -281,7 +283,7 @@ async fn status(input: &Input, follow: bool, edge: &Edge) -> u8 {
             let codes = followed.iter().zip(&prepared).map(|(followed, (resource, _))| {
                 let (code, message) = followed.end.unwrap_or_default();
                 if let Some(message) = message {
-                    say(&mut io::stderr(), &format!("{}: {message}", resource.name));
+                    print_line(&mut io::stderr(), &format!("{}: {message}", resource.name));
                 }
                 code
             });
@@ -364,7 +366,7 @@ enum Purpose {
 /// Looks all meant targets up before anything is done to any of them.
 async fn prepare_all(
     input: &Input,
-    edge: &Edge,
+    edge: &ProcessContext,
     purpose: Purpose,
 ) -> Result<Vec<(Resource, Rollout)>, Vec<Diagnostic>> {
     let (document, resources) = load(input)?;
@@ -375,7 +377,7 @@ async fn prepare_all(
         let fleet = providers.open(&resource.config).await.map_err(place)?;
         let waits = matches!(purpose, Purpose::Begin);
         let unseen_for = if waits { UNSEEN_FOR } else { Duration::ZERO };
-        let tell = |message: &str| say(&mut io::stderr(), message);
+        let tell = |message: &str| print_line(&mut io::stderr(), message);
         let caller = Caller { unseen_for, tell, ..edge.caller(&edge.rollout_id) };
         let spec = resource.spec.clone();
         let rollout = match purpose {
@@ -386,7 +388,7 @@ async fn prepare_all(
         prepared.push((resource, rollout));
     }
     for warning in &document.warnings {
-        say(&mut io::stderr(), &warning.to_string());
+        print_line(&mut io::stderr(), &warning.to_string());
     }
     Ok(prepared)
 }
@@ -398,7 +400,7 @@ fn refuse(input: &Input, found: &[Diagnostic]) -> u8 {
     match input.output {
         Output::Text => {
             for diagnostic in found {
-                say(&mut io::stderr(), &located(&input.file, diagnostic));
+                print_line(&mut io::stderr(), &located(&input.file, diagnostic));
             }
         }
         Output::Json => print_json(&json!({ "valid": false, "diagnostics": found })),
@@ -411,11 +413,11 @@ fn located(file: &Path, diagnostic: &Diagnostic) -> String {
 }
 
 fn print_json(value: &serde_json::Value) {
-    say(&mut io::stdout(), &value.to_string());
+    print_line(&mut io::stdout(), &value.to_string());
 }
 
 /// Writes a line. Whether anybody still reads does not change what is done to a fleet.
-pub fn say(to: &mut dyn Write, line: &str) {
+pub fn print_line(to: &mut dyn Write, line: &str) {
     writeln!(to, "{line}").and_then(|()| to.flush()).unwrap_or_default();
 }
 

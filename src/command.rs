@@ -41,7 +41,7 @@ pub enum Effect {
     /// End early, like this.
     Halt(Ending),
     /// Go back to the last completed revision.
-    TurnBack,
+    RollBack,
     /// Go on, the way it went.
     GoOn,
     /// Nothing yet: the engine at work was told to end and does so, and what is wanted is done then.
@@ -100,7 +100,7 @@ pub fn effect(command: Command, state: State) -> Effect {
         (Command::Rollback, RollingBack) => Effect::Already,
         (Command::Rollback, Halting(Interrupted)) => Effect::Later,
         (Command::Rollback, Rolling | Halting(Failed | Paused | Aborted) | Halted(_)) => {
-            Effect::TurnBack
+            Effect::RollBack
         }
     }
 }
@@ -108,7 +108,7 @@ pub fn effect(command: Command, state: State) -> Effect {
 impl State {
     /// The state of what `record` tells; `held` says whether somebody lives who holds the lease.
     pub fn of(record: Option<&Record>, is_leased: bool) -> State {
-        match record.map(|record| (record.phase, record.turned_back)) {
+        match record.map(|record| (record.phase, record.rolls_back)) {
             None if !is_leased => State::Absent,
             None => State::Unrecorded,
             Some((Phase::Halted(_), _)) if is_leased => State::Unrecorded,
@@ -156,7 +156,7 @@ impl Work {
         };
         match effect(command, state) {
             // Not by a process that was told to end, whatever it ends as.
-            Effect::GoOn | Effect::TurnBack if self.told_to_end => Effect::Later,
+            Effect::GoOn | Effect::RollBack if self.told_to_end => Effect::Later,
             effect => effect,
         }
     }
@@ -475,7 +475,7 @@ mod tests {
             for command in Command::ALL {
                 let effect = effect(command, state);
                 let what = format!("{command:?} {state:?}: {effect:?}");
-                let goes = matches!(effect, Effect::GoOn | Effect::TurnBack);
+                let goes = matches!(effect, Effect::GoOn | Effect::RollBack);
                 assert!(!goes || matches!(command, Command::Resume | Command::Rollback), "{what}");
                 assert_eq!(effect == Effect::Absent, state == State::Absent, "{what}");
                 if let Effect::Halt(ending) = effect {

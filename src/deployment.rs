@@ -74,7 +74,7 @@ async fn open(
 }
 
 /// A configuration to look with: an imported one has no policy yet, and none is needed.
-pub fn lookable(config: &Value) -> Value {
+pub fn with_default_policy(config: &Value) -> Value {
     let mut config = config.clone();
     if config["policy"].is_null() {
         config["policy"] = json!("all_at_once");
@@ -121,7 +121,7 @@ pub async fn end(
                 return Ok(DeleteOutcome::Locked(report.reason.clone().unwrap_or_default()));
             }
             ControlOutcome::RanHere(report)
-                if report.instance_refresh.as_ref().is_some_and(|it| it.goes_on) =>
+                if report.instance_refresh.as_ref().is_some_and(|it| it.still_running) =>
             {
                 return Ok(DeleteOutcome::Locked(report.reason.clone().unwrap_or_default()));
             }

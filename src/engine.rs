@@ -25,7 +25,7 @@ use rolling_provider::{
 use tokio::sync::watch;
 
 use self::act::Acted;
-use self::gate::Asking;
+use self::gate::GateRunner;
 use self::hold::{Hold, LeaseCheck};
 use self::report::{Emitter, Shown};
 use crate::command::Waiting;
@@ -33,14 +33,14 @@ use crate::control::{Command, Control};
 use crate::event::{Envelope, Event, Outcome, Report};
 use crate::lease::Lease;
 use crate::ownership::{LATE, Moment};
-use crate::plan::{self, Input, Outlook, Plan, Preview, Verdict, due};
+use crate::plan::{self, Input, Plan, Preflight, Preview, Verdict, due};
 use crate::progress::{Halt, LOOKS_LAG, RolloutState};
 use crate::record::{Ending, LEASE, Record};
 use crate::schedule::Schedule;
 use crate::spec::{Executor, Gates, RollingDeployment};
 
 /// How long reads and accepted-by-nobody mutations are tried again before the rollout gives up.
-const PATIENCE: Duration = Duration::from_secs(300);
+const RETRY_BUDGET: Duration = Duration::from_secs(300);
 /// So many ticks in a row may act without a pause between them. A rollout needs few; more mean
 /// that looks contradict each other, and only time helps.
 const TICKS_IN_A_ROW: u32 = 10;
@@ -106,7 +106,7 @@ pub struct Rollout {
     /// What this process itself wants of a rollout found on the target.
     command: Option<Control>,
     hold: Hold,
-    asking: Asking,
+    asking: GateRunner,
     /// What is known of plans that broke a promise.
     condemned: judge::Condemned,
     /// The fleet's latest refresh, where it rolls by itself.
@@ -159,7 +159,7 @@ impl Rollout {
             looked,
             command: None,
             hold: Hold::new(&caller.owner, fleet.guards_record()),
-            asking: Asking::default(),
+            asking: GateRunner::default(),
             condemned: judge::Condemned::default(),
             instance_refresh: None,
             alarms,
@@ -173,7 +173,7 @@ impl Rollout {
             rollout.look_up_refresh().await?;
             return Ok(rollout);
         }
-        rollout.take_up(look).map_err(|why| {
+        rollout.restore_from_record(look).map_err(|why| {
             ProviderError::invalid("read the rollout record", "", why).with_remedy(
                 "finish the rollout with the version of rolling that began it, or remove the \
                  tags that start with rolling: once nothing is borrowed any more",
@@ -191,7 +191,8 @@ impl Rollout {
             return self.look_at_refresh_again().await;
         }
         let look = self.fleet.observe().await?;
-        self.take_up(look).map_err(|why| ProviderError::invalid("read the record", "", why))
+        self.restore_from_record(look)
+            .map_err(|why| ProviderError::invalid("read the record", "", why))
     }
 
     /// What [`Rollout::run`] would do now.
@@ -214,11 +215,11 @@ impl Rollout {
     }
 
     /// What can be known beforehand to keep [`Rollout::run`] from its end.
-    pub fn outlook(&self) -> Vec<Outlook> {
+    pub fn preflight(&self) -> Vec<Preflight> {
         if self.refreshes() {
             return Vec::new();
         }
-        plan::outlook(&self.input(self.look.at))
+        plan::preflight(&self.input(self.look.at))
     }
 
     /// The record of a rollout found on the target, if any.
@@ -280,7 +281,7 @@ impl Rollout {
         let mut emit = Emitter::new(&self.caller.rollout_id, emit);
         let started = self.begin(&mut emit);
         let outcome = match self.spec.engine {
-            Executor::Rolling => self.hold_and_drive(|_| true, &mut stop, &mut emit).await,
+            Executor::Rolling => self.run_with_lease(|_| true, &mut stop, &mut emit).await,
             Executor::InstanceRefresh { .. } => self.refresh_and_follow(&mut stop, &mut emit).await,
         };
         self.finish(outcome, started, &mut emit)
@@ -296,7 +297,7 @@ impl Rollout {
     ) -> Option<Report> {
         let started = self.begin(emit);
         let is_wanted = |look: &Observation| waiting.is_to_be_carried_out(&look.record);
-        let outcome = self.hold_and_drive(is_wanted, stop, emit).await;
+        let outcome = self.run_with_lease(is_wanted, stop, emit).await;
         let is_late = outcome == Outcome::Locked && !self.holds_lease();
         (!is_late).then(|| self.finish(outcome, started, emit))
     }
@@ -314,7 +315,7 @@ impl Rollout {
     }
 
     /// Takes the lease and drives the rollout, if `is_wanted` still says so once that is taken.
-    async fn hold_and_drive(
+    async fn run_with_lease(
         &mut self,
         is_wanted: impl Fn(&Observation) -> bool,
         stop: &mut watch::Receiver<Stop>,
@@ -332,7 +333,7 @@ impl Rollout {
         if self.plan(self.clock.now()).verdict == Verdict::Converged {
             return Outcome::Succeeded;
         }
-        match self.take_hold(stop, emit).await {
+        match self.acquire_lease(stop, emit).await {
             Ok(None) if is_wanted(&self.look) => {}
             Ok(None) => {
                 self.release().await;
@@ -340,14 +341,14 @@ impl Rollout {
             }
             Ok(Some(outcome)) => {
                 if *stop.borrow() != Stop::Now {
-                    self.take_off([LEASE]).await;
+                    self.delete_tags([LEASE]).await;
                 }
                 return outcome;
             }
             Err(reason) => {
                 self.state.halt = Some(Halt::failed(reason, self.clock.now()));
                 // A command that waits is for whoever goes on.
-                self.take_off([LEASE]).await;
+                self.delete_tags([LEASE]).await;
                 return Outcome::Failed;
             }
         }
@@ -359,7 +360,7 @@ impl Rollout {
             }
         };
         let urgency = *stop.borrow();
-        self.let_go(outcome, urgency).await;
+        self.release_lease(outcome, urgency).await;
         outcome
     }
 
@@ -381,7 +382,7 @@ impl Rollout {
             if urgency == Stop::Gracefully {
                 self.stop_gracefully(emit);
             }
-            match self.keep_hold(stop, emit).await {
+            match self.renew_lease(stop, emit).await {
                 LeaseCheck::Ours => {}
                 LeaseCheck::Doubtful => continue,
                 LeaseCheck::Lost(outcome) => return outcome,
@@ -395,7 +396,7 @@ impl Rollout {
             match plan.verdict {
                 Verdict::Continue => {}
                 Verdict::Converged if self.is_overtaken() => return Outcome::Locked,
-                Verdict::Converged if self.state.turned_back.is_some() => {
+                Verdict::Converged if self.state.rolls_back.is_some() => {
                     return Outcome::RolledBack;
                 }
                 Verdict::Converged => return Outcome::Succeeded,
@@ -404,7 +405,7 @@ impl Rollout {
                     self.halt(halt, emit);
                     continue;
                 }
-                Verdict::TurnBack { reason, asked } => {
+                Verdict::RollBack { reason, asked } => {
                     self.turn_back(reason, asked, emit);
                     continue;
                 }
@@ -472,12 +473,12 @@ impl Rollout {
                     let now = self.clock.now();
                     let (_, since) = *failing.get_or_insert_with(|| (action.clone(), now));
                     let stopping = self.state.halt.as_ref().is_some_and(|h| h.until.is_some());
-                    let patience = match (stopping, error.kind) {
+                    let retry_budget = match (stopping, error.kind) {
                         (true, _) => STOP_WITHIN,
                         (false, ErrorKind::Refused | ErrorKind::Invalid) => LOOKS_LAG,
-                        (false, _) => PATIENCE,
+                        (false, _) => RETRY_BUDGET,
                     };
-                    if now.since(since) > patience {
+                    if now.since(since) > retry_budget {
                         self.refused(action, &error, emit);
                         failing = None;
                     } else {
@@ -595,7 +596,7 @@ impl Rollout {
         let Some(completed) = completed else { return };
         let to = completed.clone();
         emit.send(self.clock.now(), Event::RollingBack { reason: reason.clone(), to, asked });
-        self.face_back(completed);
+        self.retarget(completed);
         if self.state.halt.is_some() {
             self.state.go_on();
         }
@@ -606,17 +607,17 @@ impl Rollout {
     /// The way it went: back, where it was on its way back.
     fn go_on(&mut self) {
         self.state.go_on();
-        let record = self.state.record.as_ref().filter(|record| record.turned_back);
-        if let Some(record) = record.filter(|_| self.state.turned_back.is_none()) {
+        let record = self.state.record.as_ref().filter(|record| record.rolls_back);
+        if let Some(record) = record.filter(|_| self.state.rolls_back.is_none()) {
             let (completed, reason) = (record.completed.clone(), record.reason.clone());
-            completed.into_iter().for_each(|completed| self.face_back(completed));
+            completed.into_iter().for_each(|completed| self.retarget(completed));
             let reason = reason.unwrap_or_else(|| "it was rolling back".into());
             self.state.turn_back(&self.target, reason, self.clock.now());
         }
     }
 
     /// What holds while a rollout goes back to `completed`: no soak, pauses, checkpoints or gates.
-    fn face_back(&mut self, completed: Revision) {
+    fn retarget(&mut self, completed: Revision) {
         self.target.revision = completed;
         self.spec.health.min_healthy_time = Duration::ZERO;
         self.spec.pause_between_batches = Duration::ZERO;

@@ -85,13 +85,13 @@ pub enum Event {
         number: u32,
     },
     /// A gate has spoken. Of alarms that are watched only a failure is reported.
-    Gated {
+    GateAnswered {
         /// Which: `alarms NAMES`, `GET ADDRESS` or `command WORDS`.
         gate: String,
         /// Whether it lets the rollout go on.
         passed: bool,
         /// What it said.
-        said: String,
+        message: String,
     },
     /// What became of a refresh, where the cloud replaces the instances by itself.
     InstanceRefresh {
@@ -142,7 +142,7 @@ pub enum InstanceRefreshStep {
     /// It is to end where it is.
     Cancelled,
     /// It is to go back.
-    TurnedBack,
+    RolledBack,
 }
 
 /// How a rollout ended, and what it left.
@@ -197,7 +197,7 @@ pub struct InstanceRefreshReport {
     /// What every instance is to run, where that can be told.
     pub to: Option<Revision>,
     /// Whether it goes on, by itself.
-    pub goes_on: bool,
+    pub still_running: bool,
 }
 
 impl From<&InstanceRefresh> for InstanceRefreshReport {
@@ -208,7 +208,7 @@ impl From<&InstanceRefresh> for InstanceRefreshReport {
             reason: instance_refresh.rollback_reason.clone().or(instance_refresh.reason.clone()),
             percent: instance_refresh.percent,
             to: instance_refresh.to.clone(),
-            goes_on: !instance_refresh.state.is_over(),
+            still_running: !instance_refresh.state.is_over(),
         }
     }
 }

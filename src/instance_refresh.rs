@@ -9,8 +9,8 @@ mod follow;
 mod translate;
 
 pub use follow::{
-    Idle, Next, cause, idle, is_done, leads_there, next, old, patience, status, told, unhealthy,
-    verdict,
+    Idle, Next, cause, gives_up_after, idle, is_done, leads_there, next, old, status, told,
+    unhealthy, verdict,
 };
 pub use translate::{Bounds, bounds, phrases, preferences};
 

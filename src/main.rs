@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rolling::cli::{self, Edge};
+use rolling::cli::{self, ProcessContext};
 use rolling::clock::{TEST_CLOCK, TokioClock};
 use rolling::owner;
 use rolling::terraform::Host;
@@ -35,11 +35,11 @@ fn main() -> ExitCode {
     let clock = match TokioClock::of_process(now, setting.as_deref()) {
         Ok(clock) => Arc::new(clock),
         Err(why) => {
-            cli::say(&mut std::io::stderr(), &format!("error: {why}"));
+            cli::print_line(&mut std::io::stderr(), &format!("error: {why}"));
             return ExitCode::from(cli::INVALID);
         }
     };
     let is_set = |name: &str| std::env::var_os(name).is_some();
-    let edge = Edge { clock, rollout_id, owner, is_gone, is_set, host };
+    let edge = ProcessContext { clock, rollout_id, owner, is_gone, is_set, host };
     ExitCode::from(cli::run(std::env::args_os(), &edge))
 }

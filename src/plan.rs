@@ -13,22 +13,22 @@ mod halt;
 mod in_place;
 mod instance_refresh;
 mod launch;
-mod outlook;
 mod pace;
 mod paper;
+mod preflight;
 mod preview;
 mod retire;
 mod roll;
 pub(crate) mod shift;
-mod trip;
+mod stop_conditions;
 mod view;
 mod wait;
 
 pub use gate::Ask;
 pub(crate) use in_place::SHOWS_IN as UPDATE_SHOWS_IN;
-pub use outlook::{Outlook, outlook};
+pub use preflight::{Preflight, preflight};
 pub use preview::{BatchPreview, Borrowing, Preview, preview};
-pub use trip::turn_back;
+pub use stop_conditions::turn_back;
 pub use view::{Member, View};
 pub use wait::{Wait, WaitKind};
 
@@ -199,7 +199,7 @@ pub enum Verdict {
     /// The rollout must end early; plan again with this in [`Progress::halt`].
     Halt(Halt),
     /// The rollout goes back to the completed revision; plan again with that as the target's.
-    TurnBack {
+    RollBack {
         /// Why, as a sentence.
         reason: String,
         /// Whether somebody asked for it.
@@ -217,7 +217,7 @@ pub enum Verdict {
 pub fn plan(input: &Input<'_>) -> Plan {
     let view = View::new(input);
     match &input.state.halt {
-        Some(halt) => match trip::obey(input) {
+        Some(halt) => match stop_conditions::apply_command(input) {
             Some(verdict) => Plan { verdict, ..Plan::waiting() },
             None => halt::plan(input, &view, halt),
         },

@@ -65,11 +65,11 @@ async fn ask(
     let mut said_before = None;
     loop {
         let left = limit.since(clock.now());
-        let said = tokio::select! {
-            said = get(url) => said,
+        let message = tokio::select! {
+            message = get(url) => message,
             () = clock.sleep(ANSWER_WITHIN.min(left)) => Err("no answer".into()),
         };
-        let why = match said {
+        let why = match message {
             Ok(found) if found == status => return Ok(format!("{found}")),
             Ok(found) => format!("it answers {found} and not {status}"),
             Err(why) => why,
@@ -144,8 +144,8 @@ async fn execute(
         Some(code) => format!("exit code {code}"),
         None => ended.to_string(),
     };
-    let said = if told.is_empty() { how } else { format!("{how}: {told}") };
-    if ended.success() { Ok(said) } else { Err(said) }
+    let message = if told.is_empty() { how } else { format!("{how}: {told}") };
+    if ended.success() { Ok(message) } else { Err(message) }
 }
 
 /// What a command printed, without what it was told in secret. What is shorter than four letters is

@@ -72,7 +72,7 @@ pub struct RolloutState {
     pub drains: BTreeSet<(InstanceId, TargetGroupId)>,
     /// Instances of the new revision that an engine before this one took out of a target group,
     /// to give surge back: they are good, and go back in.
-    pub strays: BTreeSet<(InstanceId, TargetGroupId)>,
+    pub deregistered_by_predecessor: BTreeSet<(InstanceId, TargetGroupId)>,
     /// Whether the fleet replaces by itself whoever is out of rotation.
     pub replaces: Replaces,
     /// Victims that were put back into every target group, and when.
@@ -137,7 +137,7 @@ pub struct RolloutState {
     /// a front-end that keeps state, or from a record that is erased by now.
     pub known_completed: Option<Revision>,
     /// Set once the rollout goes back to the completed revision: why.
-    pub turned_back: Option<String>,
+    pub rolls_back: Option<String>,
     /// When that was.
     pub turned_back_at: Timestamp,
     /// The lease with which this engine began, if it holds one.
@@ -158,7 +158,7 @@ pub struct RolloutState {
     /// Since when shifted requests have had to stay well.
     pub evaluating: Option<Timestamp>,
     /// What the gates have said.
-    pub gates: Gated,
+    pub gates: GateState,
     /// Actions that the cloud refused for good while we were putting things back.
     pub refused: Vec<(Action, String)>,
     /// Calls that changed the size, or would have, without an answer: each is counted once the
@@ -175,7 +175,7 @@ pub struct RolloutState {
 
 /// What the gates have said so far. None of it survives a crash: they are asked again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Gated {
+pub struct GateState {
     /// What they passed last.
     pub passed: Option<Question>,
     /// Why they did not pass, as a sentence.
@@ -283,7 +283,7 @@ impl RolloutState {
             self.stages.look(&came, to_come as usize, now);
         }
         self.follow_newcomers(look);
-        self.missing.take_in(&came, empty as usize, now);
+        self.missing.absorb(&came, empty as usize, now);
         self.note_launches(target, look, &arrived);
         let (record, lease) = (self.record.as_ref(), self.lease.as_ref());
         self.control = Control::pending(&look.record, record, lease);
@@ -327,7 +327,7 @@ impl RolloutState {
             && instance.healthy
             && !self.victims.contains(id)
             && !self.terminated.contains(id)
-            && (shift::is_healthy_at_home(target, instance)
+            && (shift::is_healthy_in_primary(target, instance)
                 || target.second.iter().any(|group| shift::is_healthy_in(instance, group)))
     }
 
@@ -399,7 +399,7 @@ impl RolloutState {
         let halt = self.halt.as_ref();
         let work = Work {
             recorded: self.record.is_some(),
-            back: self.turned_back.is_some(),
+            back: self.rolls_back.is_some(),
             halt: halt.map(|halt| halt.ending),
             told_to_end: halt.is_some_and(|halt| halt.until.is_some()),
         };
@@ -408,10 +408,10 @@ impl RolloutState {
 
     /// The record, where it is of what this engine does now and not of what came before.
     pub fn standing(&self, target: &Target) -> Option<&Record> {
-        let is_back = self.turned_back.is_some();
+        let is_back = self.rolls_back.is_some();
         self.record.as_ref().filter(|record| {
             record.phase == Phase::Rolling
-                && record.turned_back == is_back
+                && record.rolls_back == is_back
                 && (is_back || record.to == target.revision)
         })
     }
@@ -479,7 +479,7 @@ impl RolloutState {
             && instance.lifecycle.is_live()
             && !self.failed.contains_key(id)
             && let Some(reason) = overdue.unwrap_or_else(|| {
-                history.overdue(health, serves, now).or_else(|| history.turned(evaluated))
+                history.overdue(health, serves, now).or_else(|| history.became_unhealthy(evaluated))
             })
         {
             self.failed.insert(id.clone(), reason);
@@ -491,7 +491,7 @@ impl RolloutState {
 
     fn is_stray(&self, id: &InstanceId) -> bool {
         let first = (id.clone(), TargetGroupId::new(""));
-        self.strays.range(first..).next().is_some_and(|(stray, _)| stray == id)
+        self.deregistered_by_predecessor.range(first..).next().is_some_and(|(stray, _)| stray == id)
     }
 
     /// By whose doing `id` is out of rotation, where it is.
@@ -610,7 +610,7 @@ impl RolloutState {
         self.history.retain(|id, _| look.instances.contains_key(id));
         self.stages.retain(|id| look.instances.contains_key(id));
         self.deregistered.retain(|id, _| look.instances.contains_key(id));
-        self.strays.retain(|(id, _)| !going(id));
+        self.deregistered_by_predecessor.retain(|(id, _)| !going(id));
         self.registered.retain(|(id, _), _| look.instances.contains_key(id));
         self.put_back.retain(|_, out| look.at.since(*out) <= LOOKS_LAG);
         self.drains.retain(|(id, _)| look.instances.contains_key(id));

@@ -65,7 +65,7 @@ pub struct Record {
     /// How far it is.
     pub phase: Phase,
     /// Whether it goes (or went) back to the completed revision. Happens at most once.
-    pub turned_back: bool,
+    pub rolls_back: bool,
     /// Whether a failure of the new revision is why it does not go forward.
     pub fault: bool,
     /// Size of the fleet when the rollout began, without surge.
@@ -90,7 +90,7 @@ pub struct Record {
     /// How long the rollout has been paused in all.
     pub paused: Duration,
     /// Since when it is paused; while it is not, when it was last resumed.
-    pub turned: Option<Timestamp>,
+    pub pause_changed_at: Option<Timestamp>,
     /// The latest commands of [`crate::control`] that were obeyed, oldest first.
     pub acknowledged: Vec<String>,
     /// Whether all instances are marked that are of the fleet: then no other is. Only of unmanaged
@@ -187,7 +187,7 @@ pub struct BorrowedMax {
 
 /// A name for where and by what requests are shifted on `target`: of other rules, or of another
 /// second target group, it is another one.
-pub fn ways(target: &Target) -> String {
+pub fn routing_fingerprint(target: &Target) -> String {
     let mut hash = Sha256::new();
     let second = target.second.iter().map(|second| second.id.as_str());
     for each in second.chain(target.shifted_by.iter().map(String::as_str)) {
@@ -218,7 +218,7 @@ impl Record {
     /// How far it is, in one word.
     pub fn status(&self) -> &'static str {
         match self.phase {
-            Phase::Rolling if self.turned_back => "rolling_back",
+            Phase::Rolling if self.rolls_back => "rolling_back",
             phase => phase.name(),
         }
     }
@@ -243,7 +243,7 @@ impl Record {
             .with("started", self.started.0);
         let progress = Line::new()
             .with("phase", self.phase.name())
-            .with_flag("back", self.turned_back)
+            .with_flag("back", self.rolls_back)
             .with_flag("fault", self.fault)
             .with_flag("owned", self.owned)
             .with("n", self.size)
@@ -256,7 +256,7 @@ impl Record {
             .with_some("last_retained", self.last_retained.as_ref())
             .with("checkpoints", self.checkpoints_passed)
             .with("paused", self.paused.as_millis())
-            .with_some("turned", self.turned.map(|at| at.0))
+            .with_some("pause_changed", self.pause_changed_at.map(|at| at.0))
             .with_some(
                 "acknowledged",
                 (!self.acknowledged.is_empty()).then(|| self.acknowledged.join("+")),
@@ -304,7 +304,7 @@ impl Record {
             to: decode(rollout.text("to")?),
             started: Timestamp(rollout.number("started")?),
             phase: known.ok_or_else(|| progress.unreadable("phase", phase))?,
-            turned_back: progress.optional("back").is_some(),
+            rolls_back: progress.optional("back").is_some(),
             fault: progress.optional("fault").is_some(),
             owned: progress.optional("owned").is_some(),
             size: progress.number("n")?,
@@ -320,7 +320,7 @@ impl Record {
             last_retained: progress.optional("last_retained").map(InstanceId::new),
             checkpoints_passed: progress.number("checkpoints")?,
             paused: Duration::from_millis(progress.number("paused")?),
-            turned: progress.optional_number("turned")?.map(Timestamp),
+            pause_changed_at: progress.optional_number("pause_changed")?.map(Timestamp),
             acknowledged: acknowledged.map(str::to_owned).collect(),
             promoted: borrowed.optional("promoted").is_some(),
             borrowed: Borrowed::parse(&borrowed)?,
@@ -371,7 +371,7 @@ impl Record {
             id: "an-operation-id-of-sixty-four-characters-is-the-longest-allowed".into(),
             generation: 300,
             phase: Phase::Halting(Ending::Interrupted),
-            turned_back: true,
+            rolls_back: true,
             fault: true,
             to: "lt-0123456789abcdef0:1234".into(),
             size: 100_000,
@@ -384,7 +384,7 @@ impl Record {
             last_retained: Some("i-0123456789abcdef0".into()),
             checkpoints_passed: 10,
             paused: Duration::from_secs(1_000_000),
-            turned: Some(Timestamp(1_800_000_000_000)),
+            pause_changed_at: Some(Timestamp(1_800_000_000_000)),
             acknowledged: ["01234567", "12345678", "23456789", "3456789a"].map(String::from).into(),
             owned: true,
             promoted: true,
@@ -420,14 +420,14 @@ mod tests {
             assert_eq!(Record::from_tags(&record.tags()), Ok(Some(record)));
         }
         let fresh = Record {
-            turned_back: false,
+            rolls_back: false,
             fault: false,
             owned: false,
             promoted: false,
             gives_back: false,
             last_failed: None,
             last_retained: None,
-            turned: None,
+            pause_changed_at: None,
             acknowledged: Vec::new(),
             completed: None,
             reason: None,

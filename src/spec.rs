@@ -78,7 +78,7 @@ impl Gates {
     pub const ALARMS_WITHIN: Duration = Duration::from_secs(60);
 
     /// How long all of them together may take.
-    pub fn patience(&self, probes: bool) -> Duration {
+    pub fn longest_answer(&self, probes: bool) -> Duration {
         let alarms = if self.alarms.is_empty() { Duration::ZERO } else { Self::ALARMS_WITHIN };
         let probes = self.probes.iter().filter(|_| probes).map(Probe::timeout);
         alarms + probes.sum::<Duration>()

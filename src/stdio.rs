@@ -23,7 +23,7 @@ use self::messages as m;
 use self::methods::{Session, Work};
 use self::transport::{Inbound, Outbox};
 use self::wire::{Request, RpcError, code, response};
-use crate::cli::{Edge, FAILED, signals};
+use crate::cli::{FAILED, ProcessContext, signals};
 use crate::engine::Stop;
 
 /// How many requests may be worked on at once.
@@ -35,7 +35,7 @@ const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Serves until the peer is done. Returns the exit code: 0 after `shutdown` or the end of
 /// standard input, 1 after `exit` without `shutdown`, 130 or 143 after a signal.
-pub async fn serve(edge: &Edge) -> u8 {
+pub async fn serve(edge: &ProcessContext) -> u8 {
     let out = match transport::claim_stdout() {
         Ok(out) => out,
         Err(error) => {
@@ -110,7 +110,7 @@ type Task = (Value, Option<String>);
 struct Server {
     out: Outbox,
     session: Option<Session>,
-    edge: Edge,
+    edge: ProcessContext,
     workers: JoinSet<Result<Value, RpcError>>,
     tasks: BTreeMap<tokio::task::Id, Task>,
     in_flight: BTreeMap<String, watch::Sender<Stop>>,
@@ -124,7 +124,7 @@ struct Server {
 }
 
 impl Server {
-    fn new(out: Outbox, edge: &Edge) -> Self {
+    fn new(out: Outbox, edge: &ProcessContext) -> Self {
         Self {
             out,
             session: None,

@@ -35,7 +35,7 @@ use tokio_rustls::TlsAcceptor;
 pub use self::handshake::Host;
 use self::handshake::{Security, reattachment};
 use self::provider::Provider;
-use crate::cli::{Edge, FAILED, say};
+use crate::cli::{FAILED, ProcessContext, print_line};
 use crate::clock::TokioClock;
 use crate::engine::Stop;
 use crate::stdio::transport::{claim_stdout, watch_reader};
@@ -48,19 +48,19 @@ const END_WITHIN: Duration = Duration::from_secs(4);
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
 /// Serves the host that started this process. Returns the exit code.
-pub async fn serve(host: &Host, edge: &Edge) -> u8 {
+pub async fn serve(host: &Host, edge: &ProcessContext) -> u8 {
     log::listen(Arc::<TokioClock>::clone(&edge.clock), host.verbose);
     match serve_host(host, edge).await {
         Ok(()) => 0,
         Err(why) => {
             // The host shows this when it gets no other answer.
-            say(&mut io::stderr(), &format!("rolling: {why}"));
+            print_line(&mut io::stderr(), &format!("rolling: {why}"));
             FAILED
         }
     }
 }
 
-async fn serve_host(host: &Host, edge: &Edge) -> Result<(), String> {
+async fn serve_host(host: &Host, edge: &ProcessContext) -> Result<(), String> {
     let fail = |what: &'static str| move |error: io::Error| format!("failed to {what}: {error}");
     // Ctrl-C reaches the whole group of processes; the host says what it wants done.
     let mut ctrl_c = signal(SignalKind::interrupt()).map_err(fail("listen for signals"))?;
@@ -93,19 +93,19 @@ async fn serve_host(host: &Host, edge: &Edge) -> Result<(), String> {
 }
 
 /// Serves hosts that are told where this process listens, until Ctrl-C. Returns the exit code.
-pub async fn debug(host: &Host, edge: &Edge) -> u8 {
+pub async fn debug(host: &Host, edge: &ProcessContext) -> u8 {
     let served = async {
         let fail = |error: io::Error| format!("failed to listen for signals: {error}");
         let mut ctrl_c = signal(SignalKind::interrupt()).map_err(fail)?;
         let socket = Socket::bind(&host.socket_folder)?;
-        say(&mut io::stdout(), &reattachment(&socket.path.to_string_lossy()));
+        print_line(&mut io::stdout(), &reattachment(&socket.path.to_string_lossy()));
         let note =
             "Serving until Ctrl-C. Where the line above is set, terraform uses this process.";
-        say(&mut io::stderr(), note);
+        print_line(&mut io::stderr(), note);
         let provider = Arc::new(Provider::new(edge, host.progress_folder.clone(), false));
         tokio::select! {
             () = socket.accept(&provider, None) => {}
-            _ = ctrl_c.recv() => say(&mut io::stderr(), "stopping at the next safe point"),
+            _ = ctrl_c.recv() => print_line(&mut io::stderr(), "stopping at the next safe point"),
         }
         provider.finish().await;
         Ok::<(), String>(())
@@ -113,7 +113,7 @@ pub async fn debug(host: &Host, edge: &Edge) -> u8 {
     match served.await {
         Ok(()) => 0,
         Err(why) => {
-            say(&mut io::stderr(), &format!("error: {why}"));
+            print_line(&mut io::stderr(), &format!("error: {why}"));
             FAILED
         }
     }

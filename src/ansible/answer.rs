@@ -77,9 +77,11 @@ pub fn ended(report: &Report) -> String {
         return what;
     }
     sentences.insert(0, what);
-    let goes_on =
-        report.instance_refresh.as_ref().is_some_and(|instance_refresh| instance_refresh.goes_on);
-    if !goes_on || report.outcome == Outcome::Locked {
+    let still_running = report
+        .instance_refresh
+        .as_ref()
+        .is_some_and(|instance_refresh| instance_refresh.still_running);
+    if !still_running || report.outcome == Outcome::Locked {
         sentences.push(next(report.outcome).to_owned());
     }
     sentences.join(". ")

@@ -181,8 +181,8 @@ mod tests {
             ("{} {}", "the end is expected at \"{}\""),
             (&"[".repeat(100_000), "it is nested too deeply"),
         ] {
-            let said = parse(text).expect_err(text);
-            assert!(said.contains(message), "{said}");
+            let told = parse(text).expect_err(text);
+            assert!(told.contains(message), "{told}");
         }
     }
 }

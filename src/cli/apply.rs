@@ -5,14 +5,14 @@ use std::io;
 use super::live::Live;
 use super::log_lines::LogLines;
 use super::{
-    ABORTED, Edge, FAILED, Input, LOCKED, Output, Purpose, ROLLED_BACK, is_terminal, prepare_all,
-    print_json,
+    ABORTED, FAILED, Input, LOCKED, Output, ProcessContext, Purpose, ROLLED_BACK, is_terminal,
+    prepare_all, print_json,
 };
-use super::{refuse, say, signals, text};
+use super::{print_line, refuse, signals, text};
 use crate::engine::Rollout;
 use crate::event::{Envelope, Outcome};
 
-pub(super) async fn apply(input: &Input, edge: &Edge) -> u8 {
+pub(super) async fn apply(input: &Input, edge: &ProcessContext) -> u8 {
     let prepared = match prepare_all(input, edge, Purpose::Begin).await {
         Ok(prepared) => prepared,
         Err(found) => return refuse(input, &found),
@@ -31,7 +31,7 @@ pub(super) async fn apply(input: &Input, edge: &Edge) -> u8 {
             } else {
                 text::nothing_to_do(name, &preview)
             };
-            say(&mut io::stdout(), &message);
+            print_line(&mut io::stdout(), &message);
         }
         let interrupted = *interrupt.borrow();
         let code = match (report.outcome, interrupted) {
@@ -51,7 +51,7 @@ fn not_begun(input: &Input, name: &str, outcome: Outcome, rest: impl Iterator<It
         match input.output {
             Output::Text => {
                 let why = outcome.name().replace('_', " ");
-                say(&mut io::stdout(), &text::not_begun(&other, name, &why));
+                print_line(&mut io::stdout(), &text::not_begun(&other, name, &why));
             }
             Output::Json => {
                 print_json(&serde_json::json!({ "resource": other, "status": "not_begun" }));
@@ -66,7 +66,7 @@ pub(super) fn listen() -> Option<signals::Channels> {
         Ok(channels) => Some(channels),
         Err(error) => {
             let message = format!("error: failed to listen for signals: {error}; nothing was done");
-            say(&mut io::stderr(), &message);
+            print_line(&mut io::stderr(), &message);
             None
         }
     }
@@ -88,7 +88,7 @@ pub(super) fn shower<'a>(
             let mut log_lines = LogLines::default();
             Box::new(move |envelope| {
                 for line in log_lines.lines(envelope) {
-                    say(&mut io::stdout(), &line);
+                    print_line(&mut io::stdout(), &line);
                 }
             })
         }

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::apply::{exit_code, listen, shower};
 use super::{
-    Edge, FAILED, Input, Output, Purpose, follow, prepare_all, print_json, refuse, say, text,
+    FAILED, Input, Output, ProcessContext, Purpose, follow, prepare_all, print_json, print_line,
+    refuse, text,
 };
 use crate::control::Command;
 use crate::document::{Diagnostic, PROVIDER};
@@ -15,7 +16,7 @@ use crate::engine::ControlOutcome;
 
 /// Exits with 0 where what was asked for is so. Else what was carried out here exits as `apply` does,
 /// and a command that changed nothing with 1. With what becomes of the rollout exits the engine at work.
-pub(super) async fn command(command: Command, input: &Input, edge: &Edge) -> u8 {
+pub(super) async fn command(command: Command, input: &Input, edge: &ProcessContext) -> u8 {
     if command == Command::Resume
         && let Some(found) = follow::lacks(&input.file, edge)
     {
@@ -57,10 +58,10 @@ pub(super) async fn command(command: Command, input: &Input, edge: &Edge) -> u8 
             (false, ended) => ended,
         };
         match input.output {
-            Output::Text => say(&mut io::stdout(), &message),
+            Output::Text => print_line(&mut io::stdout(), &message),
             Output::Json => {
                 let object = json!({
-                    "resource": name, "command": command, "said": message, "as_asked": as_asked,
+                    "resource": name, "command": command, "message": message, "as_asked": as_asked,
                 });
                 print_json(&object);
             }

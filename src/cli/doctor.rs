@@ -5,7 +5,7 @@ use std::io;
 use rolling_provider::{Examination, ProviderError};
 use serde_json::json;
 
-use super::{Edge, FAILED, Input, Output, load, print_json, refuse, say};
+use super::{FAILED, Input, Output, ProcessContext, load, print_json, print_line, refuse};
 use crate::document::{Diagnostic, PROVIDER, Resource, Severity};
 use crate::engine::Rollout;
 use crate::providers::Providers;
@@ -18,7 +18,7 @@ struct Found {
 }
 
 /// Exits with 1 when something is wrong, with 0 when nothing is or something only may be.
-pub(super) async fn doctor(input: &Input, edge: &Edge) -> u8 {
+pub(super) async fn doctor(input: &Input, edge: &ProcessContext) -> u8 {
     let (document, resources) = match load(input) {
         Ok(loaded) => loaded,
         Err(found) => return refuse(input, &found),
@@ -41,12 +41,12 @@ pub(super) async fn doctor(input: &Input, edge: &Edge) -> u8 {
             let each: Vec<_> = each.collect();
             print_json(&json!({ "healthy": !is_ill, "resources": each }));
         }
-        Output::Text => all.iter().for_each(|found| say(&mut io::stdout(), &text(found))),
+        Output::Text => all.iter().for_each(|found| print_line(&mut io::stdout(), &text(found))),
     }
     if is_ill { FAILED } else { 0 }
 }
 
-async fn examine(providers: &Providers, resource: &Resource, edge: &Edge) -> Found {
+async fn examine(providers: &Providers, resource: &Resource, edge: &ProcessContext) -> Found {
     let place =
         |error: &ProviderError| Diagnostic::from_provider(error, &resource.pointer, PROVIDER);
     let name = resource.name.clone();
@@ -62,8 +62,8 @@ async fn examine(providers: &Providers, resource: &Resource, edge: &Edge) -> Fou
     let caller = edge.caller(&edge.rollout_id);
     match Rollout::prepare(fleet, resource.spec.clone(), &caller).await {
         Ok(rollout) => {
-            let outlook = rollout.outlook();
-            findings.extend(outlook.iter().map(|found| {
+            let preflight = rollout.preflight();
+            findings.extend(preflight.iter().map(|found| {
                 let place = format!("{}/{}", resource.pointer, found.attribute);
                 let told = match found.is_error {
                     true => Diagnostic::error(place, &found.message),
@@ -71,7 +71,7 @@ async fn examine(providers: &Providers, resource: &Resource, edge: &Edge) -> Fou
                 };
                 told.with_remedy(&found.remedy)
             }));
-            let told = |message: &String| outlook.iter().any(|found| found.message == *message);
+            let told = |message: &String| preflight.iter().any(|found| found.message == *message);
             let preview = rollout.preview();
             let more = preview.warnings.iter().filter(|message| !told(message));
             findings.extend(more.map(|message| Diagnostic::warning(&resource.pointer, message)));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::apply::exit_code;
-use super::{Edge, FAILED, Input, Output, print_json, say};
+use super::{FAILED, Input, Output, ProcessContext, print_json, print_line};
 use crate::document::Diagnostic;
 use crate::event::Outcome;
 use crate::terraform::progress_file::Header;
@@ -28,7 +28,7 @@ pub(super) fn is_progress(file: &Path) -> bool {
 }
 
 /// What a rollout that is told of in `file` cannot go on without, and is not to be found here.
-pub(super) fn lacks(file: &Path, edge: &Edge) -> Option<Diagnostic> {
+pub(super) fn lacks(file: &Path, edge: &ProcessContext) -> Option<Diagnostic> {
     let text = std::fs::read_to_string(file).ok()?;
     let wanted = header(&text)?.environment;
     let missing: Vec<&str> =
@@ -43,7 +43,7 @@ pub(super) fn lacks(file: &Path, edge: &Edge) -> Option<Diagnostic> {
 }
 
 /// Shows what has happened and what happens, to the end of the rollout, and exits as that ended.
-pub(super) async fn follow(input: &Input, edge: &Edge) -> u8 {
+pub(super) async fn follow(input: &Input, edge: &ProcessContext) -> u8 {
     let opened = File::open(&input.file).map(BufReader::new);
     let mut reader = match opened {
         Ok(reader) => reader,
@@ -73,7 +73,7 @@ pub(super) async fn follow(input: &Input, edge: &Edge) -> u8 {
         if owner.as_deref().is_some_and(edge.is_gone) {
             let message = "the process that wrote this is gone; the record on the target tells how \
                          far the rollout was, and an apply goes on with it";
-            say(&mut io::stderr(), message);
+            print_line(&mut io::stderr(), message);
             return FAILED;
         }
         #[expect(clippy::disallowed_methods, reason = "the reader's time, not the fleet's")]
@@ -89,7 +89,7 @@ fn show(input: &Input, line: &str) -> Option<Outcome> {
         Output::Text => {
             let lines = text.as_ref().and_then(Value::as_array);
             for line in lines.into_iter().flatten().filter_map(Value::as_str) {
-                say(&mut io::stdout(), line);
+                print_line(&mut io::stdout(), line);
             }
         }
         Output::Json => print_json(&event),
@@ -100,6 +100,9 @@ fn show(input: &Input, line: &str) -> Option<Outcome> {
 }
 
 fn failed(input: &Input, error: &io::Error) -> u8 {
-    say(&mut io::stderr(), &format!("error: failed to read {}: {error}", input.file.display()));
+    print_line(
+        &mut io::stderr(),
+        &format!("error: failed to read {}: {error}", input.file.display()),
+    );
     FAILED
 }

@@ -68,7 +68,7 @@ impl Followed {
         let all = |revision| {
             rollout.instances().iter().all(|instance| instance.revision.as_ref() == Some(revision))
         };
-        match record.turned_back {
+        match record.rolls_back {
             true => ROLLED_BACK,
             false if all(&record.to) => 0,
             // Nothing was left of it to remember.

@@ -65,7 +65,9 @@ impl Live {
                 let serving = self.serving;
                 self.line(&format!("batch {number}: done, {serving} serving"));
             }
-            Event::Gated { gate, passed, said } => self.line(&text::gate(gate, *passed, said)),
+            Event::GateAnswered { gate, passed, message } => {
+                self.line(&text::gate(gate, *passed, message))
+            }
             Event::InstanceRefresh { id, step } => {
                 self.line(&text::instance_refresh_step(id, *step))
             }

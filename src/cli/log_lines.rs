@@ -61,7 +61,9 @@ impl LogLines {
                 Vec::new()
             }
             Event::BatchFinished { number } => vec![format!("batch {number} done{}", self.tally())],
-            Event::Gated { gate, passed, said } => vec![text::gate(gate, *passed, said)],
+            Event::GateAnswered { gate, passed, message } => {
+                vec![text::gate(gate, *passed, message)]
+            }
             Event::InstanceRefresh { id, step } => vec![text::instance_refresh_step(id, *step)],
             Event::Warned { warning } => vec![format!("warning: {warning}")],
             Event::Retrying { error } => vec![format!("trying again: {error}")],

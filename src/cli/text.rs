@@ -142,7 +142,7 @@ pub fn ended(report: &Report) -> (String, Vec<String>) {
             let what = format!("rolled {target} to {to}: {instances}, {how}, {elapsed}");
             return (what, Vec::new());
         }
-        Outcome::Aborted if goes_on(report).is_some() => {
+        Outcome::Aborted if still_running(report).is_some() => {
             format!("the rollout of {target} to {to} is not followed any more")
         }
         Outcome::RolledBack => {
@@ -160,7 +160,7 @@ pub fn ended(report: &Report) -> (String, Vec<String>) {
         let retained: Vec<&str> = report.retained_failed.iter().map(|id| id.as_str()).collect();
         sentences.push(format!("Kept outside the fleet to be looked at: {}", retained.join(", ")));
     }
-    if let Some(instance_refresh) = goes_on(report) {
+    if let Some(instance_refresh) = still_running(report) {
         sentences.push(format!("{}. {GOES_ON}", going_on(instance_refresh)));
     } else if *outcome == Outcome::Locked {
         let borrowed = Some(report.borrowed.join("; ")).filter(|borrowed| !borrowed.is_empty());
@@ -199,8 +199,11 @@ const GOES_ON: &str = "apply follows it again, rolling abort ends it where it is
                        has it go back";
 
 /// The refresh of a rollout that goes on although nobody follows it.
-fn goes_on(report: &Report) -> Option<&InstanceRefreshReport> {
-    report.instance_refresh.as_ref().filter(|r| r.goes_on && report.outcome != Outcome::Locked)
+fn still_running(report: &Report) -> Option<&InstanceRefreshReport> {
+    report
+        .instance_refresh
+        .as_ref()
+        .filter(|r| r.still_running && report.outcome != Outcome::Locked)
 }
 
 fn going_on(instance_refresh: &InstanceRefreshReport) -> String {
@@ -216,7 +219,7 @@ pub fn instance_refresh_step(id: &str, step: InstanceRefreshStep) -> String {
             format!("instance refresh {id} is under way, and is followed")
         }
         InstanceRefreshStep::Cancelled => format!("instance refresh {id} is being cancelled"),
-        InstanceRefreshStep::TurnedBack => format!("instance refresh {id} is to go back"),
+        InstanceRefreshStep::RolledBack => format!("instance refresh {id} is to go back"),
     }
 }
 
@@ -270,7 +273,7 @@ pub fn report(name: &str, report: &Report) -> String {
             retained.join(", ")
         ));
     }
-    if let Some(instance_refresh) = goes_on(report) {
+    if let Some(instance_refresh) = still_running(report) {
         lines.push(format!("  refresh    {}", going_on(instance_refresh)));
         lines.push(format!("  next       {GOES_ON}"));
         return lines.join("\n");
@@ -354,11 +357,12 @@ pub fn status(name: &str, rollout: &Rollout) -> String {
     lines.push(format!("  fleet      {}", fleet(&instances)));
     lines.extend(troubled(&instances));
     if let Some(instance_refresh) = rollout.instance_refresh().map(InstanceRefreshReport::from) {
-        let InstanceRefreshReport { id, status, percent, reason, to, goes_on } = instance_refresh;
+        let InstanceRefreshReport { id, status, percent, reason, to, still_running } =
+            instance_refresh;
         let to = to.map_or(String::new(), |to| format!(" to {to}"));
         lines.push(format!("  refresh    {id}{to}: {status}, {percent} %"));
         lines.extend(reason.map(|reason| format!("  why        {reason}")));
-        if goes_on {
+        if still_running {
             lines.push("  at work    EC2 Auto Scaling".into());
         }
     }
@@ -439,7 +443,7 @@ pub fn counted(count: usize, noun: &str) -> String {
 }
 
 /// What a gate said.
-pub fn gate(gate: &str, passed: bool, said: &str) -> String {
+pub fn gate(gate: &str, passed: bool, message: &str) -> String {
     let verdict = if passed { "passed" } else { "did not pass" };
-    format!("gate {gate} {verdict}: {said}")
+    format!("gate {gate} {verdict}: {message}")
 }

@@ -71,7 +71,7 @@ impl Rollout {
     fn not_launched(&mut self, action: &Action, error: &ProviderError, emit: &mut Emitter<'_>) {
         let now = self.clock.now();
         if let Action::Launch { token, .. } = action
-            && error.kind == ErrorKind::Spent
+            && error.kind == ErrorKind::TokenAlreadyUsed
         {
             self.state.unmanaged.spent.insert(token.clone());
             return;
@@ -118,7 +118,7 @@ impl Rollout {
         let wanted = &self.target.revision;
         let completed = self.record().and_then(|record| record.completed.as_ref());
         let mut live = self.look.instances.values().filter(|i| i.lifecycle.is_live());
-        self.state.turned_back.is_none()
+        self.state.rolls_back.is_none()
             && completed.is_some_and(|completed| completed != wanted)
             && live.any(|instance| instance.revision.as_ref() == Some(wanted))
     }

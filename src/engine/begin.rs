@@ -5,11 +5,11 @@ use std::sync::Arc;
 use rolling_provider::{ErrorKind, ProviderError};
 
 use super::Rollout;
-use super::look::patiently;
+use super::look::with_retries;
 use crate::control::Command;
 use crate::instance_refresh::{self, Next};
 use crate::plan;
-use crate::record::{Ending, Phase, ways};
+use crate::record::{Ending, Phase, routing_fingerprint};
 use crate::spec::{OnFailure, Window};
 
 impl Rollout {
@@ -35,7 +35,7 @@ impl Rollout {
         if let Some(hindrance) = self.target.hindrances.first().filter(|_| !goes_back) {
             return Err(hindrance.clone());
         }
-        self.refuse_other_ways()?;
+        self.refuse_changed_routing()?;
         self.refuse_surge()?;
         if !plan::is_converged(&self.input(self.look.at)) && !self.waits_for_a_word() {
             let is_under_way = self.record().is_some_and(|record| !record.is_over());
@@ -62,7 +62,7 @@ impl Rollout {
 
     async fn ask_whether_it_may(&self, begins: bool) -> Result<(), ProviderError> {
         let (fleet, clock) = (Arc::clone(&self.fleet), Arc::clone(&self.clock));
-        patiently(&*clock, self.caller.jitter, || fleet.may_roll(begins)).await
+        with_retries(&*clock, self.caller.jitter, || fleet.may_roll(begins)).await
     }
 
     /// A fleet beside which nothing can be launched is rolled without surge, or not at all.
@@ -136,13 +136,15 @@ impl Rollout {
     ///
     /// # Errors
     /// Says which rollout it is.
-    pub(super) fn refuse_other_ways(&self) -> Result<(), ProviderError> {
-        let ways = self.spec.policy.shifts().then(|| ways(&self.target));
+    pub(super) fn refuse_changed_routing(&self) -> Result<(), ProviderError> {
+        let routing_fingerprint =
+            self.spec.policy.shifts().then(|| routing_fingerprint(&self.target));
         let record = self.record().filter(|record| !record.is_over());
-        let Some(record) = record.filter(|record| record.borrowed.shifts != ways) else {
+        let Some(record) = record.filter(|record| record.borrowed.shifts != routing_fingerprint)
+        else {
             return Ok(());
         };
-        let (place, which) = match (&record.borrowed.shifts, ways) {
+        let (place, which) = match (&record.borrowed.shifts, routing_fingerprint) {
             (Some(_), Some(_)) => ("traffic", "shifts requests by other rules, or elsewhere"),
             (Some(_), None) => ("policy", "shifts requests"),
             (None, _) => ("policy", "does not shift requests"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rolling_provider::{Action, ProviderError};
 use tokio::sync::watch;
 
-use super::look::patiently;
+use super::look::with_retries;
 use super::report::Emitter;
 use super::{Rollout, Stop};
 use crate::command::{self, Answer, Next, Waiting, word_id};
@@ -223,7 +223,7 @@ impl Rollout {
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
     ) -> Result<(), ProviderError> {
-        let taken = self.take_hold(stop, emit).await;
+        let taken = self.acquire_lease(stop, emit).await;
         let taken = taken.map_err(|why| ProviderError::invalid("take the lease", "", why))?;
         if taken.is_none() {
             self.release().await;
@@ -234,7 +234,7 @@ impl Rollout {
     async fn look_for_command(&mut self) -> Result<(), ProviderError> {
         let fleet = &self.fleet;
         self.looked = self.moment();
-        self.look = patiently(&*self.clock, self.caller.jitter, || fleet.observe()).await?;
+        self.look = with_retries(&*self.clock, self.caller.jitter, || fleet.observe()).await?;
         Ok(())
     }
 
@@ -256,10 +256,11 @@ impl Rollout {
         self.wanted = record.map_or(self.wanted.clone(), |record| record.to);
         self.command = Some(waiting.control().clone());
         let look = self.look.clone();
-        self.take_up(look).map_err(|why| ProviderError::invalid("read the record", "", why))?;
+        self.restore_from_record(look)
+            .map_err(|why| ProviderError::invalid("read the record", "", why))?;
         let allowed = match waiting.control().command {
             Command::Resume | Command::Rollback => self.may_begin().await,
-            Command::Pause | Command::Abort => self.refuse_other_ways(),
+            Command::Pause | Command::Abort => self.refuse_changed_routing(),
         };
         if allowed.is_err() {
             // What was left for a dead engine is not to be heard by the next one.

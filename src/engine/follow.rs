@@ -7,9 +7,9 @@ use tokio::sync::watch;
 
 use super::act::with_remedy;
 use super::instance_refresh::{foreign, instance_refreshes, latest};
-use super::look::patiently;
+use super::look::with_retries;
 use super::report::{Emitter, Shown};
-use super::{NOTHING_DONE, PATIENCE, Rollout, Stop};
+use super::{NOTHING_DONE, RETRY_BUDGET, Rollout, Stop};
 use crate::control::Command;
 use crate::event::{Event, InstanceRefreshStep, Outcome};
 use crate::instance_refresh::{self, Next};
@@ -73,9 +73,10 @@ impl Rollout {
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
     ) -> Result<(), ProviderError> {
-        self.instance_refresh = self.ask_patiently(stop, emit, |fleet| latest(fleet, None)).await?;
+        self.instance_refresh =
+            self.ask_with_retries(stop, emit, |fleet| latest(fleet, None)).await?;
         let look = self.look_patiently(stop, emit).await?;
-        self.take_up_refresh(look);
+        self.restore_instance_refresh(look);
         Ok(())
     }
 
@@ -89,7 +90,7 @@ impl Rollout {
         emit: &mut Emitter<'_>,
     ) -> bool {
         let ask = |fleet| latest(fleet, Some(id.to_owned()));
-        let found = self.ask_patiently(stop, emit, ask).await.ok().flatten();
+        let found = self.ask_with_retries(stop, emit, ask).await.ok().flatten();
         let state = found.map(|instance_refresh| instance_refresh.state);
         match command {
             Command::Abort => state == Some(InstanceRefreshState::Cancelling),
@@ -125,7 +126,7 @@ impl Rollout {
             };
             doubtful |= error.effect == Effect::Unknown;
             // The answer may be lost, or somebody may have been faster.
-            match self.ask_patiently(stop, emit, |fleet| latest(fleet, None)).await {
+            match self.ask_with_retries(stop, emit, |fleet| latest(fleet, None)).await {
                 Ok(latest) => self.instance_refresh = latest,
                 Err(error) => return Err(self.fail(format!("cannot see the group: {error}"))),
             }
@@ -148,7 +149,7 @@ impl Rollout {
                 Next::Nothing | Next::Start => {}
             }
             let is_hopeless = !error.is_retryable() && error.effect != Effect::Unknown;
-            if is_hopeless || self.clock.now().since(begin) > PATIENCE {
+            if is_hopeless || self.clock.now().since(begin) > RETRY_BUDGET {
                 let why = with_remedy(&error);
                 return Err(self.fail(format!("cannot start an instance refresh: {why}")));
             }
@@ -173,13 +174,14 @@ impl Rollout {
         let instance_refreshes = instance_refreshes(&*self.fleet)?;
         let step = match command {
             Command::Abort if state != Some(InstanceRefreshState::Cancelling) => {
-                patiently(&*self.clock, self.caller.jitter, || instance_refreshes.cancel()).await?;
+                with_retries(&*self.clock, self.caller.jitter, || instance_refreshes.cancel())
+                    .await?;
                 InstanceRefreshStep::Cancelled
             }
             Command::Rollback if state != Some(InstanceRefreshState::RollingBack) => {
-                patiently(&*self.clock, self.caller.jitter, || instance_refreshes.roll_back())
+                with_retries(&*self.clock, self.caller.jitter, || instance_refreshes.roll_back())
                     .await?;
-                InstanceRefreshStep::TurnedBack
+                InstanceRefreshStep::RolledBack
             }
             _ => return Ok(()),
         };
@@ -195,10 +197,10 @@ impl Rollout {
         emit: &mut Emitter<'_>,
     ) -> Outcome {
         let mut polls = Schedule::polling(self.spec.poll_interval, self.caller.jitter);
-        let patience = instance_refresh::patience(&self.spec, &self.target);
+        let gives_up_after = instance_refresh::gives_up_after(&self.spec, &self.target);
         let mut shown = Shown::default();
         let begin = self.clock.now();
-        let mut moved = begin;
+        let mut progressed_at = begin;
         let mut unhealthy = None;
         let mut goes_back = false;
         loop {
@@ -209,7 +211,7 @@ impl Rollout {
             let (found, fleet_changed) = match self.look_at_both(id, stop, emit).await {
                 Ok(Some(found)) => found,
                 // Reads lag.
-                Ok(None) if self.clock.now().since(begin) <= PATIENCE => {
+                Ok(None) if self.clock.now().since(begin) <= RETRY_BUDGET => {
                     self.pause(polls.pause(), stop).await;
                     continue;
                 }
@@ -223,7 +225,7 @@ impl Rollout {
             let changed = fleet_changed || self.instance_refresh.as_ref() != Some(&found);
             self.instance_refresh = Some(found.clone());
             if changed {
-                moved = now;
+                progressed_at = now;
                 polls.start_over();
             }
             unhealthy = instance_refresh::unhealthy(&self.target, &self.look).or(unhealthy);
@@ -236,16 +238,17 @@ impl Rollout {
                 let why = unhealthy.as_deref();
                 return self.conclude(outcome, &found, why, shown, stop, emit).await;
             }
-            if now.since(moved) > patience {
+            if now.since(progressed_at) > gives_up_after {
                 let reason = format!(
                     "instance refresh {id} has not got any further for {} ({}), and still runs",
-                    humantime::format_duration(patience),
+                    humantime::format_duration(gives_up_after),
                     instance_refresh::told(&found)
                 );
                 return self.fail(reason);
             }
             let (kind, instances) = (WaitKind::InstanceRefresh, Vec::new());
-            let (detail, deadline) = (Some(instance_refresh::told(&found)), moved + patience);
+            let (detail, deadline) =
+                (Some(instance_refresh::told(&found)), progressed_at + gives_up_after);
             shown.wait_for(vec![Wait { kind, instances, detail, deadline }], now, emit);
             self.pause(polls.pause(), stop).await;
         }
@@ -259,7 +262,7 @@ impl Rollout {
         emit: &mut Emitter<'_>,
     ) -> Result<Option<(InstanceRefresh, bool)>, ProviderError> {
         let ask = |fleet| latest(fleet, Some(id.to_owned()));
-        let Some(found) = self.ask_patiently(stop, emit, ask).await? else { return Ok(None) };
+        let Some(found) = self.ask_with_retries(stop, emit, ask).await? else { return Ok(None) };
         let changed = self.observe_patiently(stop, emit).await?;
         Ok(Some((found, changed)))
     }
@@ -297,7 +300,7 @@ impl Rollout {
         if outcome == Outcome::RolledBack {
             let left = self.settle(false, shown, stop, emit).await;
             reason.extend(left.map(|left| format!("; {left}")));
-            self.state.turned_back = Some(reason);
+            self.state.rolls_back = Some(reason);
             return outcome;
         }
         self.state.halt = Some(Halt::failed(reason, self.clock.now()));

@@ -16,28 +16,28 @@ use crate::schedule::Schedule;
 use crate::spec::Gates;
 
 /// What one gate said.
-struct Said {
+struct GateResult {
     gate: String,
-    said: Result<String, String>,
+    message: Result<String, String>,
 }
 
 /// What is asked now.
 #[derive(Default)]
-pub(super) struct Asking {
+pub(super) struct GateRunner {
     running: Option<(Ask, JoinHandle<()>, Answer)>,
     /// Told when an answer is there.
     pub(super) answered: Arc<Notify>,
 }
 
-type Answer = Arc<Mutex<Option<Vec<Said>>>>;
+type Answer = Arc<Mutex<Option<Vec<GateResult>>>>;
 
-impl Drop for Asking {
+impl Drop for GateRunner {
     fn drop(&mut self) {
         self.stop();
     }
 }
 
-impl Asking {
+impl GateRunner {
     fn stop(&mut self) {
         if let Some((_, task, _)) = self.running.take() {
             task.abort();
@@ -55,8 +55,8 @@ impl Rollout {
         let over = gates.baking.is_some_and(|since| now >= since + self.spec.gates.bake_time);
         // What comes after it may have to be tried again; and meanwhile a fleet may scale, as long as
         // there is nothing to replace.
-        let goes_on = is_new && gates.baking.is_some();
-        if plan.bakes || (!goes_on && (!over || plan.actions.is_empty())) {
+        let still_running = is_new && gates.baking.is_some();
+        if plan.bakes || (!still_running && (!over || plan.actions.is_empty())) {
             gates.baking = plan.bakes.then(|| gates.baking.unwrap_or(now));
         }
         let Some(ask) = plan.asks else {
@@ -79,7 +79,7 @@ impl Rollout {
         let answer = answer.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(answer) = answer else { return false };
         self.asking.stop();
-        self.take_in_answer(ask, answer, emit)
+        self.absorb_answer(ask, answer, emit)
     }
 
     fn begin_to_ask(&mut self, ask: Ask) {
@@ -93,25 +93,25 @@ impl Rollout {
         let answer = Answer::default();
         let (slot, notify) = (Arc::clone(&answer), Arc::clone(&self.asking.answered));
         let task = tokio::spawn(async move {
-            let said = ask_all(&*fleet, &clock, &gates, ask.question.probes, &context).await;
-            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(said);
+            let message = ask_all(&*fleet, &clock, &gates, ask.question.probes, &context).await;
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
             notify.notify_one();
         });
         self.asking.running = Some((ask, task, answer));
     }
 
-    fn take_in_answer(&mut self, ask: Ask, answer: Vec<Said>, emit: &mut Emitter<'_>) -> bool {
+    fn absorb_answer(&mut self, ask: Ask, answer: Vec<GateResult>, emit: &mut Emitter<'_>) -> bool {
         let now = self.clock.now();
         let gates = &mut self.state.gates;
         gates.asked = None;
-        for Said { gate, said } in answer {
-            let passed = said.is_ok();
-            if let Err(why) = &said {
+        for GateResult { gate, message } in answer {
+            let passed = message.is_ok();
+            if let Err(why) = &message {
                 gates.failed = Some(format!("{gate} did not pass: {why}"));
             }
             if !passed || !ask.watches {
-                let (Ok(said) | Err(said)) = said;
-                emit.send(now, Event::Gated { gate, passed, said });
+                let (Ok(message) | Err(message)) = message;
+                emit.send(now, Event::GateAnswered { gate, passed, message });
             }
         }
         if gates.failed.is_none() && !ask.watches {
@@ -128,18 +128,18 @@ async fn ask_all(
     gates: &Gates,
     probes: bool,
     context: &Context,
-) -> Vec<Said> {
+) -> Vec<GateResult> {
     let mut all = Vec::new();
     if !gates.alarms.is_empty() {
-        let said = read_alarms(fleet, clock, gates).await;
-        all.push(Said { gate: gates.alarm_names(), said });
+        let message = read_alarms(fleet, clock, gates).await;
+        all.push(GateResult { gate: gates.alarm_names(), message });
     }
     for probe in gates.probes.iter().filter(|_| probes) {
-        if all.last().is_some_and(|last| last.said.is_err()) {
+        if all.last().is_some_and(|last| last.message.is_err()) {
             break;
         }
-        let said = probe::attempt(probe, context, clock).await;
-        all.push(Said { gate: probe.to_string(), said });
+        let message = probe::attempt(probe, context, clock).await;
+        all.push(GateResult { gate: probe.to_string(), message });
     }
     all
 }

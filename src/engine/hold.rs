@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::NOTHING_DONE;
 use super::act::with_remedy;
 use super::report::Emitter;
-use super::{PATIENCE, Rollout, SOON, STOP_WITHIN, Stop};
+use super::{RETRY_BUDGET, Rollout, SOON, STOP_WITHIN, Stop};
 use crate::command;
 use crate::control::Control;
 use crate::event::{Event, Outcome};
@@ -63,7 +63,7 @@ impl Rollout {
     ///
     /// # Errors
     /// A sentence, when the cloud cannot be asked.
-    pub(super) async fn take_hold(
+    pub(super) async fn acquire_lease(
         &mut self,
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
@@ -113,8 +113,8 @@ impl Rollout {
             if history.as_ref() == Some(&mine) {
                 self.hold.first = Some(mine.clone());
                 self.hold.own.take(mine, &look.record, renewed);
-                self.take_up(look)?;
-                self.refuse_other_ways().map_err(|error| with_remedy(&error))?;
+                self.restore_from_record(look)?;
+                self.refuse_changed_routing().map_err(|error| with_remedy(&error))?;
                 let reason = "asked to stop before anything was replaced";
                 return Ok((*stop.borrow() != Stop::No).then(|| self.interrupted(reason)));
             }
@@ -148,7 +148,7 @@ impl Rollout {
             let Err(error) = self.fleet.act(&action).await else { return Ok(Ok(began)) };
             let now = self.clock.now();
             let since = *failing_since.get_or_insert(now);
-            let patient = now.since(since) <= PATIENCE && *stop.borrow() == Stop::No;
+            let patient = now.since(since) <= RETRY_BUDGET && *stop.borrow() == Stop::No;
             if !error.is_retryable() || !patient {
                 return Err(format!("cannot write the lease: {}", with_remedy(&error)));
             }
@@ -165,7 +165,7 @@ impl Rollout {
 
     /// Sees to it, by the last look and by a renewal where that is due, that nobody else is at
     /// work.
-    pub(super) async fn keep_hold(
+    pub(super) async fn renew_lease(
         &mut self,
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
@@ -206,8 +206,8 @@ impl Rollout {
             return LeaseCheck::Ours;
         }
         let since = *self.hold.unrenewed.get_or_insert(now);
-        let patience = if *stop.borrow() == Stop::No { PATIENCE } else { STOP_WITHIN };
-        if !error.is_retryable() || now.since(since) > patience {
+        let retry_budget = if *stop.borrow() == Stop::No { RETRY_BUDGET } else { STOP_WITHIN };
+        if !error.is_retryable() || now.since(since) > retry_budget {
             return LeaseCheck::Lost(self.give_up(reason));
         }
         emit.send(now, Event::Retrying { error: error.to_string() });
@@ -367,7 +367,7 @@ impl Rollout {
 
     /// Takes the lease off a target whose record stays. Should that fail, it stands still, which
     /// says as much, only later.
-    pub(super) async fn let_go(&self, outcome: Outcome, urgency: Stop) {
+    pub(super) async fn release_lease(&self, outcome: Outcome, urgency: Stop) {
         if outcome == Outcome::Locked || urgency == Stop::Now {
             return;
         }
@@ -375,21 +375,21 @@ impl Rollout {
             |control: &Control| self.state.effect(control.command) == command::Effect::Later;
         match self.state.control.as_ref().is_some_and(waits) {
             // What is to be done later is left for whoever goes on.
-            true => self.take_off([LEASE]).await,
-            false => self.take_off([LEASE, CONTROL]).await,
+            true => self.delete_tags([LEASE]).await,
+            false => self.delete_tags([LEASE, CONTROL]).await,
         }
     }
 
     /// Takes the lease off again with which nothing was done.
     pub(super) async fn release(&mut self) {
-        self.take_off([LEASE]).await;
+        self.delete_tags([LEASE]).await;
         self.hold = Hold::new(&self.caller.owner, self.fleet.guards_record());
         let reason = "somebody else was faster".to_owned();
         self.state.halt = Some(Halt::failed(reason, self.clock.now()));
     }
 
     /// Takes tags off the target, if the lease is ours.
-    pub(super) async fn take_off<const N: usize>(&self, keys: [&str; N]) {
+    pub(super) async fn delete_tags<const N: usize>(&self, keys: [&str; N]) {
         if !self.holds_lease() {
             return;
         }

@@ -10,7 +10,7 @@ use rolling_provider::{
 use tokio::sync::watch;
 
 use super::command::ControlOutcome;
-use super::look::patiently;
+use super::look::with_retries;
 use super::{Rollout, Stop};
 use crate::command::{Answer, no_op};
 use crate::control::{Command, Control};
@@ -97,8 +97,8 @@ impl Rollout {
     pub(super) async fn look_up_refresh(&mut self) -> Result<(), ProviderError> {
         let (fleet, clock) = (Arc::clone(&self.fleet), Arc::clone(&self.clock));
         self.instance_refresh =
-            patiently(&*clock, self.caller.jitter, || latest(Arc::clone(&fleet), None)).await?;
-        self.take_up_refresh(self.look.clone());
+            with_retries(&*clock, self.caller.jitter, || latest(Arc::clone(&fleet), None)).await?;
+        self.restore_instance_refresh(self.look.clone());
         let record = Record::from_tags(&self.look.record)
             .map_err(|why| ProviderError::invalid("read the rollout record", "", why))?;
         if let Some(record) = record.filter(|record| !record.is_over()) {
@@ -110,7 +110,7 @@ impl Rollout {
     }
 
     /// Nothing of ours is on the group: what is known is what is seen.
-    pub(super) fn take_up_refresh(&mut self, look: Observation) {
+    pub(super) fn restore_instance_refresh(&mut self, look: Observation) {
         let mut state = RolloutState::new(self.caller.rollout_id.as_str(), look.at);
         state.known_completed.clone_from(&self.caller.completed);
         state.observe(&self.target, &self.spec.health, &look);
@@ -122,7 +122,7 @@ impl Rollout {
     pub(super) async fn look_at_refresh_again(&mut self) -> Result<(), ProviderError> {
         self.instance_refresh = latest(Arc::clone(&self.fleet), None).await?;
         let look = self.fleet.observe().await?;
-        self.take_up_refresh(look);
+        self.restore_instance_refresh(look);
         Ok(())
     }
 

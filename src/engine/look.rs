@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::act::with_remedy;
 use super::report::Emitter;
-use super::{Caller, PATIENCE, Rollout, STOP_WITHIN, Stop};
+use super::{Caller, RETRY_BUDGET, Rollout, STOP_WITHIN, Stop};
 use crate::command::{self, Found};
 use crate::control::Command;
 use crate::event::Event;
@@ -37,7 +37,7 @@ impl Rollout {
     ///
     /// # Errors
     /// When the record cannot be read.
-    pub(super) fn take_up(&mut self, look: Observation) -> Result<(), String> {
+    pub(super) fn restore_from_record(&mut self, look: Observation) -> Result<(), String> {
         let record = Record::from_tags(&look.record)?;
         let look = members(look, record.as_ref());
         self.spec = self.asked.clone();
@@ -60,10 +60,10 @@ impl Rollout {
         let command = self.command.as_ref().map(|control| control.command);
         if let Some(record) = &record {
             let found = command::found(record, &self.wanted, command);
-            let back = record.completed.clone().filter(|_| record.turned_back);
+            let back = record.completed.clone().filter(|_| record.rolls_back);
             if found == Found::GoesOn && back.is_some() {
                 let why = record.reason.clone();
-                state.turned_back = Some(why.unwrap_or_else(|| "it was rolling back".into()));
+                state.rolls_back = Some(why.unwrap_or_else(|| "it was rolling back".into()));
             }
             if let Found::Ending(ending) = found {
                 let reason = record.reason.clone().unwrap_or_else(|| "it was ending".into());
@@ -72,7 +72,7 @@ impl Rollout {
                     Some(Halt { reason, ending, fault, at_checkpoint: false, at, until: None });
             }
             if let Some(completed) = back.filter(|_| found != Found::Ended) {
-                self.face_back(completed);
+                self.retarget(completed);
             }
         }
         state.record = record;
@@ -95,7 +95,7 @@ impl Rollout {
     ) -> Result<(), String> {
         let wanted = self.wanted.clone();
         let made = self
-            .ask_patiently(stop, emit, |fleet| {
+            .ask_with_retries(stop, emit, |fleet| {
                 let wanted = wanted.clone();
                 async move { fleet.make_revision(&wanted).await }
             })
@@ -108,10 +108,10 @@ impl Rollout {
         self.wanted = made;
         if self.refreshes() {
             self.target.revision = self.wanted.clone();
-            self.take_up_refresh(self.look.clone());
+            self.restore_instance_refresh(self.look.clone());
             return Ok(());
         }
-        self.take_up(self.look.clone())
+        self.restore_from_record(self.look.clone())
     }
 
     /// Takes a fresh look. Returns whether the fleet changed since the last one.
@@ -121,7 +121,7 @@ impl Rollout {
         emit: &mut Emitter<'_>,
     ) -> Result<bool, ProviderError> {
         let look = self.look_patiently(stop, emit).await?;
-        let changed = self.take_in(look).await;
+        let changed = self.absorb(look).await;
         self.ask_who_else_rolls(emit).await;
         Ok(changed)
     }
@@ -157,13 +157,13 @@ impl Rollout {
     ) -> Result<Observation, ProviderError> {
         let ask = |fleet: Arc<dyn Fleet>| async move { fleet.observe().await };
         self.looked = self.moment();
-        let look = self.ask_patiently(stop, emit, ask).await?;
+        let look = self.ask_with_retries(stop, emit, ask).await?;
         self.ticks += 1;
         Ok(look)
     }
 
     /// Asks again, as long as that may help and nobody wants the rollout to stop.
-    pub(super) async fn ask_patiently<T, F: Future<Output = Result<T, ProviderError>>>(
+    pub(super) async fn ask_with_retries<T, F: Future<Output = Result<T, ProviderError>>>(
         &mut self,
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
@@ -179,8 +179,8 @@ impl Rollout {
                 Err(error) => error,
             };
             let urgency = *stop.borrow();
-            let patience = match urgency {
-                Stop::No => PATIENCE,
+            let retry_budget = match urgency {
+                Stop::No => RETRY_BUDGET,
                 Stop::Gracefully => STOP_WITHIN,
                 Stop::Now => Duration::ZERO,
             };
@@ -188,7 +188,7 @@ impl Rollout {
             let since = *failing_since.get_or_insert(now);
             // Whoever wants it to stop wants that of a call that hangs, too.
             let since = if urgency == Stop::No { since } else { begin };
-            if !error.is_retryable() || now.since(since) >= patience {
+            if !error.is_retryable() || now.since(since) >= retry_budget {
                 return Err(error);
             }
             let error = error.to_string();
@@ -202,7 +202,7 @@ impl Rollout {
         }
     }
 
-    async fn take_in(&mut self, look: Observation) -> bool {
+    async fn absorb(&mut self, look: Observation) -> bool {
         let look = members(look, self.state.record.as_ref());
         let look = self.state.in_place(look);
         let look = self.state.without_departed(look);
@@ -268,7 +268,7 @@ pub(super) async fn look_up(
     let Caller { jitter, unseen_for, tell, .. } = *caller;
     let target =
         patiently_until_seen(clock, jitter, (unseen_for, tell), || fleet.resolve()).await?;
-    let look = patiently(clock, jitter, || fleet.observe()).await?;
+    let look = with_retries(clock, jitter, || fleet.observe()).await?;
     Ok((target, look))
 }
 
@@ -282,10 +282,10 @@ pub(super) async fn alarms(
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    patiently(clock, jitter, || fleet.alarms(names)).await
+    with_retries(clock, jitter, || fleet.alarms(names)).await
 }
 
-pub(super) async fn patiently<T, F: Future<Output = Result<T, ProviderError>>>(
+pub(super) async fn with_retries<T, F: Future<Output = Result<T, ProviderError>>>(
     clock: &dyn Clock,
     jitter: f64,
     ask: impl Fn() -> F,
@@ -312,8 +312,8 @@ async fn patiently_until_seen<T, F: Future<Output = Result<T, ProviderError>>>(
         // Not since the first try: that may have waited long for its turn.
         let since = *failing_since.get_or_insert(now);
         let is_unseen = error.kind == ErrorKind::Unseen;
-        let patience = if is_unseen { unseen_for } else { first_patience(&error) };
-        let is_over = now.since(since) >= patience && (tries >= FIRST_TRIES || is_unseen);
+        let retry_budget = if is_unseen { unseen_for } else { first_retry_budget(&error) };
+        let is_over = now.since(since) >= retry_budget && (tries >= FIRST_TRIES || is_unseen);
         if !(error.is_retryable() || is_unseen) || is_over {
             return Err(error);
         }
@@ -328,9 +328,9 @@ async fn patiently_until_seen<T, F: Future<Output = Result<T, ProviderError>>>(
 
 /// The patience before anything was begun: somebody is watching and can try again. Being asked
 /// to slow down is no reason to give up, though.
-fn first_patience(error: &ProviderError) -> Duration {
+fn first_retry_budget(error: &ProviderError) -> Duration {
     match error.kind {
-        ErrorKind::Throttled => PATIENCE,
+        ErrorKind::Throttled => RETRY_BUDGET,
         _ => Duration::from_secs(2),
     }
 }

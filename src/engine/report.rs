@@ -4,7 +4,7 @@ use rolling_provider::{TargetGroupId, Timestamp};
 
 use super::Rollout;
 use crate::event::{Envelope, Event, InstanceReport, Outcome, Report};
-use crate::plan::shift::is_healthy_at_home;
+use crate::plan::shift::is_healthy_in_primary;
 use crate::plan::{Input, Plan, View, Wait};
 use crate::progress::trouble;
 use crate::record::{Ending, Phase};
@@ -94,7 +94,7 @@ impl Rollout {
         let is_home = self.look.shifted.iter().flatten().all(|percent| *percent == 0);
         live.map(|(id, instance)| {
             let serves = self.state.serves(&self.target, id, instance)
-                && (!is_home || is_healthy_at_home(&self.target, instance));
+                && (!is_home || is_healthy_in_primary(&self.target, instance));
             InstanceReport {
                 id: id.clone(),
                 revision: instance.revision.clone(),
@@ -122,7 +122,7 @@ impl Rollout {
         let open = u32::from(state.batch_open);
         Report {
             outcome,
-            reason: reason.or(state.turned_back.clone()),
+            reason: reason.or(state.rolls_back.clone()),
             target: self.target.name.clone(),
             to: self.wanted.clone(),
             completed,

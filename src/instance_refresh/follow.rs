@@ -108,7 +108,7 @@ pub fn idle(spec: &RollingDeployment, target: &Target, look: &Observation) -> Op
     let serves = |instance: &Instance| {
         instance.lifecycle == Lifecycle::InService
             && instance.healthy
-            && shift::is_healthy_at_home(target, instance)
+            && shift::is_healthy_in_primary(target, instance)
     };
     let idle: Vec<_> = counts.iter().filter(|(_, instance)| !serves(instance)).collect();
     if idle.is_empty() && missing == 0 {
@@ -129,7 +129,7 @@ pub fn idle(spec: &RollingDeployment, target: &Target, look: &Observation) -> Op
 
 /// How long nothing may change before a refresh is not followed any longer: longer than AWS itself
 /// waits, and than what it is told to wait.
-pub fn patience(spec: &RollingDeployment, target: &Target) -> Duration {
+pub fn gives_up_after(spec: &RollingDeployment, target: &Target) -> Duration {
     let pauses = spec.checkpoints.iter().filter_map(|checkpoint| checkpoint.pause);
     let rest = pauses.chain([spec.gates.bake_time]).max().unwrap_or_default();
     AWS_GIVES_UP + BEYOND_THAT + rest + spec.health.min_healthy_time + target.drain()
@@ -286,8 +286,8 @@ mod tests {
             (InstanceRefreshState::Succeeded, Some("lt-1:2"), "lt-1:$Latest", "Nothing"),
         ] {
             let found = instance_refresh(state, to);
-            let said = next(Some(&found), template);
-            assert!(said.starts_with(wanted), "{state:?} {to:?}: {said}");
+            let told = next(Some(&found), template);
+            assert!(told.starts_with(wanted), "{state:?} {to:?}: {told}");
         }
         assert_eq!(next(None, "lt-1:1"), "Start");
         assert_eq!(next(None, "lt-1:2"), "Nothing");
@@ -296,8 +296,8 @@ mod tests {
     #[test]
     fn it_is_followed_for_longer_than_aws_itself_waits_and_is_told_to() {
         let hours = |count: u64| Duration::from_secs(count * 3600);
-        assert!(patience(&spec(), &target()) > hours(3));
-        assert!(patience(&spec(), &target()) < hours(4));
+        assert!(gives_up_after(&spec(), &target()) > hours(3));
+        assert!(gives_up_after(&spec(), &target()) < hours(4));
     }
 
     #[test]

@@ -161,7 +161,7 @@ type Order<'a> = (u8, Option<rolling_provider::Timestamp>, &'a InstanceId);
 /// Those that do not serve before those that do, and among the latter those that do so in the
 /// second target group only; among each, those that have failed first.
 fn class(member: &Member<'_>) -> u8 {
-    let place = match (member.serves, member.at_home) {
+    let place = match (member.serves, member.in_primary) {
         (false, _) => 0,
         (true, false) => 2,
         (true, true) => 4,
@@ -196,10 +196,12 @@ pub(super) fn spread<'a>(
     // The most crowded zones keep what does not divide evenly.
     let mut crowded: Vec<(&str, usize)> = zones.iter().map(|(zone, live)| (*zone, *live)).collect();
     crowded.sort_by_key(|(zone, live)| (Reverse(*live), *zone));
-    let (share, rest) = (size / crowded.len(), size % crowded.len());
+    let (share, others) = (size / crowded.len(), size % crowded.len());
     let spread = crowded.into_iter().enumerate();
     spread
-        .map(|(index, (zone, live))| (zone, live.saturating_sub(share + usize::from(index < rest))))
+        .map(|(index, (zone, live))| {
+            (zone, live.saturating_sub(share + usize::from(index < others)))
+        })
         .collect()
 }
 
@@ -280,7 +282,7 @@ mod tests {
                 spared: false,
                 serves: *kind != 1,
                 surely: *kind != 1,
-                at_home: *kind != 2,
+                in_primary: *kind != 2,
                 soaked: *kind != 3,
                 history: None,
             });

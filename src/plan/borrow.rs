@@ -6,7 +6,7 @@ use rolling_provider::{Action, Revision};
 
 use super::{BatchStart, Input, Plan, Step, View, gate, launch, pace, shift};
 use crate::control::Command;
-use crate::record::{Borrowed, BorrowedMax, Ending, FAILED, Phase, Record, ways};
+use crate::record::{Borrowed, BorrowedMax, Ending, FAILED, Phase, Record, routing_fingerprint};
 use crate::spec::Pacing;
 
 /// Processes by which a fleet follows its load. While everything new bakes it may: how it does under
@@ -31,14 +31,14 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
     }
 
     let moves = input.launches()
-        && match state.turned_back {
+        && match state.rolls_back {
             None => look.template.as_ref() != Some(&target.revision),
             // A look that is late may show the one from before what is gone back on.
             Some(_) => !state.launches(&target.revision, look),
         };
     let unlaunched = view.unlaunched(input);
     let complete = view.old().next().is_none() && view.is_complete();
-    let cuts = unlaunched > 0 && (complete || (state.turned_back.is_some() && moves));
+    let cuts = unlaunched > 0 && (complete || (state.rolls_back.is_some() && moves));
     // A failure that is counted now may be the one that ends the way of this revision.
     let waits =
         failed.is_some() || gate::is_closed(input, view) || state.size_is_known_at(look).is_some();
@@ -133,10 +133,10 @@ fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
     let Some(found) = &state.record else { return begin(input, view, None) };
     let mut record = found.clone();
     record.acknowledged = record.acknowledge(state.control.as_ref());
-    if let Some(reason) = &state.turned_back {
-        if !record.turned_back {
+    if let Some(reason) = &state.rolls_back {
+        if !record.rolls_back {
             // The restored revision has the breaker to itself.
-            (record.turned_back, record.failures, record.last_failed) = (true, 0, None);
+            (record.rolls_back, record.failures, record.last_failed) = (true, 0, None);
             record.reason = Some(reason.clone());
         }
     } else if found.to != target.revision {
@@ -144,27 +144,28 @@ fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
     }
     match found.phase {
         Phase::Rolling => record,
-        _ if state.resume || state.turned_back.is_some() => {
+        _ if state.resume || state.rolls_back.is_some() => {
             if found.phase == Phase::Halted(Ending::Paused)
-                && let Some(paused_at) = found.turned
+                && let Some(paused_at) = found.pause_changed_at
             {
                 record.paused += input.now.since(paused_at);
             }
-            record.turned = Some(input.now);
+            record.pause_changed_at = Some(input.now);
             record.phase = Phase::Rolling;
             // A pause has resumed them.
             let running = input.spec.suspend_processes.difference(&input.look.suspended);
             record.borrowed.suspended.extend(running.cloned());
             // What has ended had sent all requests back.
-            record.borrowed.shifts = input.spec.policy.shifts().then(|| ways(target));
-            if state.turned_back.is_none() {
+            record.borrowed.shifts =
+                input.spec.policy.shifts().then(|| routing_fingerprint(target));
+            if state.rolls_back.is_none() {
                 (record.failures, record.last_failed, record.fault) = (0, None, false);
                 record.reason = None;
             }
             record
         }
         Phase::Halting(Ending::Interrupted) | Phase::Halted(Ending::Interrupted) => {
-            go_on(input, found)
+            continue_record(input, found)
         }
         _ => begin(input, view, Some(found)),
     }
@@ -172,7 +173,7 @@ fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
 
 /// The record of a rollout that was interrupted: passed checkpoints, failures and kept instances
 /// stand. What was given back is borrowed again.
-fn go_on(input: &Input<'_>, found: &Record) -> Record {
+fn continue_record(input: &Input<'_>, found: &Record) -> Record {
     Record {
         phase: Phase::Rolling,
         acknowledged: found.acknowledge(input.state.control.as_ref()),
@@ -188,7 +189,7 @@ fn borrowed(input: &Input<'_>, previous: Option<&Record>) -> Borrowed {
     let mut borrowed = previous.map(|record| record.borrowed.clone()).unwrap_or_default();
     let running = spec.suspend_processes.difference(&look.suspended);
     borrowed.suspended.extend(running.cloned());
-    borrowed.shifts = spec.policy.shifts().then(|| ways(target));
+    borrowed.shifts = spec.policy.shifts().then(|| routing_fingerprint(target));
     if !still_borrows(previous) {
         // By number: what an alias stands for may have moved on by the time it is put back.
         borrowed.template = look.template.as_ref().map(|template| target.resolve(template).clone());
@@ -205,7 +206,7 @@ fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Recor
         to: target.revision.clone(),
         started: state.started,
         phase: Phase::Rolling,
-        turned_back: false,
+        rolls_back: false,
         fault: false,
         size: state.size(look),
         surge: state.surge(),
@@ -217,7 +218,7 @@ fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Recor
         last_retained: None,
         checkpoints_passed: 0,
         paused: std::time::Duration::ZERO,
-        turned: None,
+        pause_changed_at: None,
         acknowledged: Vec::new(),
         owned: false,
         promoted: false,
@@ -254,7 +255,7 @@ fn count_failure(input: &Input<'_>, record: &mut Record) -> Option<Step> {
     let (id, reason) = state.failed.iter().find(|(id, _)| !state.counted.contains(*id))?;
     record.failures += 1;
     record.last_failed = Some(id.clone());
-    record.reason = Some(super::trip::failure(1, id, &input.target.revision, reason));
+    record.reason = Some(super::stop_conditions::failure(1, id, &input.target.revision, reason));
     let is_there = input.look.instances.contains_key(id);
     is_there.then(|| {
         let (instance, key, value) = (id.clone(), FAILED.to_owned(), record.id.clone());
@@ -271,8 +272,8 @@ fn pass_checkpoint(input: &Input<'_>, view: &View<'_>, record: &mut Record) {
     let over = times.is_some_and(|(since, pause)| input.now >= since + pause);
     let resumed =
         input.state.control.as_ref().is_some_and(|control| control.command == Command::Resume);
-    let stands = since.is_some() || pace::reached(input, view).is_some();
-    if over || (resumed && stands) {
+    let at_checkpoint = since.is_some() || pace::reached(input, view).is_some();
+    if over || (resumed && at_checkpoint) {
         record.checkpoints_passed += 1;
     }
 }

@@ -152,7 +152,7 @@ fn check_shares(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<
                 && instance.revision.as_ref() == Some(&target.revision)
                 && !instance.targets.is_empty()
         });
-        let is_left = state.turned_back.is_some() || state.halt.is_some();
+        let is_left = state.rolls_back.is_some() || state.halt.is_some();
         let is_rescue = name == "first" && (is_left || wanted.count() == 0);
         let enough = if is_rescue { window.size.min(1) } else { window.floor() };
         let enough = enough as usize;
@@ -211,8 +211,8 @@ fn check_drained(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
             let Some(instance) = input.look.instances.get(id) else { continue };
             let state = instance.targets.get(&group.id).map(|health| health.state);
             let asked = input.state.deregistered.get(id).and_then(|at| at.get(&group.id));
-            let patience = RollingDeployment::drain_deadline(group.drain);
-            let late = asked.is_some_and(|asked| input.now >= *asked + patience);
+            let longest_drain = RollingDeployment::drain_deadline(group.drain);
+            let late = asked.is_some_and(|asked| input.now >= *asked + longest_drain);
             if !matches!(state, None | Some(TargetState::Unused)) && !late {
                 found
                     .push(format!("would {} before it has drained in {}", step.action, group.name));

@@ -37,7 +37,7 @@ pub fn ask(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
         kind: WaitKind::Gate,
         instances: Vec::new(),
         detail: Some(message.join("; ")),
-        deadline: since + spec.gates.patience(probes),
+        deadline: since + spec.gates.longest_answer(probes),
     });
 }
 

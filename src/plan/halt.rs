@@ -87,7 +87,7 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
     } else {
         // Whoever gets requests stays.
         if shift::is_back(input) {
-            plan.actions.extend(shift::join_home(input, view, &leaving));
+            plan.actions.extend(shift::register_in_primary(input, view, &leaving));
             give_back_surge(input, view, &leaving, &mut plan);
             plan.actions.extend(shift::leave(input, view, &leaving));
         }
@@ -136,7 +136,7 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
 /// The requests cannot come back yet: whoever can take them joins the first target group. When it is
 /// too late for that, the group at least runs by itself, and registers there what it launches.
 fn wait_for_home(input: &Input<'_>, view: &View<'_>, plan: &mut Plan, deadline: Timestamp) {
-    plan.actions.extend(shift::join_home(input, view, &BTreeSet::new()));
+    plan.actions.extend(shift::register_in_primary(input, view, &BTreeSet::new()));
     if input.now < deadline {
         let detail = Some("the requests wait for the first target group".into());
         let (kind, instances) = (WaitKind::Floor, Vec::new());
@@ -162,18 +162,18 @@ fn template_back(input: &Input<'_>, record: &Record, halt: &Halt) -> Option<Step
 fn end(input: &Input<'_>, view: &View<'_>, record: &Record, halt: &Halt) -> Vec<Step> {
     let phase = Phase::Halted(halt.ending);
     if halt.ending == Ending::Paused {
-        let turned = Some(input.now);
+        let pause_changed_at = Some(input.now);
         let mut borrowed = record.borrowed.clone();
         let shifted = borrowed.shifts.is_some() && shift::stays(halt) && !shift::is_back(input);
         borrowed.suspended.retain(|process| shifted && process == REGISTERS);
         let record = borrow::with_surge(input, record);
-        return vec![Step::record(Record { phase, turned, borrowed, ..record })];
+        return vec![Step::record(Record { phase, pause_changed_at, borrowed, ..record })];
     }
     // A fleet that is all on the completed revision is as it was before.
     let is_on = |member: &Member<'_>| member.instance.revision == record.completed;
     let says = record.failures > 0 || record.checkpoints_passed > 0 || record.retained_failed > 0;
-    let goes_on = halt.ending == Ending::Interrupted && says;
-    if record.completed.is_some() && view.members.iter().all(is_on) && !goes_on {
+    let continues = halt.ending == Ending::Interrupted && says;
+    if record.completed.is_some() && view.members.iter().all(is_on) && !continues {
         return launch::erase(input, record);
     }
     let borrowed = Borrowed::default();
@@ -199,7 +199,7 @@ fn wait_for_returned(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
     for (id, at) in &state.returned {
         let deadline = *at + spec.health.healthy_timeout;
         let member = view.members.iter().find(|member| member.id == id);
-        let waits = |m: &Member<'_>| !m.serves || (shift::is_back(input) && !m.at_home);
+        let waits = |m: &Member<'_>| !m.serves || (shift::is_back(input) && !m.in_primary);
         if member.is_some_and(waits) && now < deadline {
             let detail = state.history.get(id).and_then(|history| history.trouble.clone());
             let instances = vec![id.clone()];
@@ -281,15 +281,15 @@ fn leaving(
     let left = surge - leaving.len() - chosen.len();
     leaving.extend(going.take(left).map(|member| member.id.clone()));
     // The group may have launched surge after its template was put back.
-    let rest = view.members.iter();
-    let rest = rest.filter(|member| !chosen.contains(member.id)).copied().collect();
-    let rest = View { members: rest, ..view.clone() };
-    chosen.extend(batch::surplus(&rest, surge - leaving.len() - chosen.len()));
+    let others = view.members.iter();
+    let others = others.filter(|member| !chosen.contains(member.id)).copied().collect();
+    let others = View { members: others, ..view.clone() };
+    chosen.extend(batch::surplus(&others, surge - leaving.len() - chosen.len()));
     // Who serves in the second target group only serves nobody where requests are back.
-    let home = view.members.iter().filter(|member| member.surely && member.at_home).count();
+    let home = view.members.iter().filter(|member| member.surely && member.in_primary).count();
     let mut spare = home.saturating_sub(view.window.floor() as usize);
     for id in chosen {
-        let serves = view.members.iter().any(|m| *m.id == id && m.serves && m.at_home);
+        let serves = view.members.iter().any(|m| *m.id == id && m.serves && m.in_primary);
         if serves && spare == 0 {
             continue;
         }
@@ -310,8 +310,9 @@ fn register_again(
     let mut out: BTreeMap<&TargetGroupId, BTreeSet<InstanceId>> = BTreeMap::new();
     let taken_out = input.state.deregistered.iter();
     let taken_out = taken_out.flat_map(|(id, groups)| groups.keys().map(move |group| (id, group)));
-    let strays = input.state.strays.iter().map(|(id, group)| (id, group));
-    for (id, group) in taken_out.chain(strays) {
+    let deregistered_by_predecessor =
+        input.state.deregistered_by_predecessor.iter().map(|(id, group)| (id, group));
+    for (id, group) in taken_out.chain(deregistered_by_predecessor) {
         // In the second target group only as long as requests go there.
         let is_second = input.target.second.as_ref().is_some_and(|second| second.id == *group);
         if lives(id) && !leaving.contains(id) && !(is_second && shift::is_back(input)) {

@@ -32,10 +32,10 @@ pub fn update(input: &Input<'_>, drained: &BTreeSet<InstanceId>) -> Vec<Step> {
 /// Names an update: one that is tried again after a failure is another.
 fn token(input: &Input<'_>, instances: &BTreeSet<InstanceId>) -> String {
     let record = input.state.record.as_ref();
-    let known = record.map(|r| (r.id.as_str(), r.generation, r.failures, r.turned));
-    let (id, generation, failures, turned) = known.unwrap_or_default();
-    let resumed = turned.unwrap_or_default();
-    let back = input.state.turned_back.is_some();
+    let known = record.map(|r| (r.id.as_str(), r.generation, r.failures, r.pause_changed_at));
+    let (id, generation, failures, pause_changed_at) = known.unwrap_or_default();
+    let resumed = pause_changed_at.unwrap_or_default();
+    let back = input.state.rolls_back.is_some();
     let names: Vec<&str> = instances.iter().map(InstanceId::as_str).collect();
     let (to, names) = (&input.target.revision, names.join(" "));
     let message = format!("{id} {generation} {to} {failures} {} {back} {names}", resumed.0);

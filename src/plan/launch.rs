@@ -25,7 +25,7 @@ pub fn mark(input: &Input<'_>, record: &Record, plan: &mut Plan) {
         .map(|(id, _)| id.clone())
         .collect();
     plan.actions.push(Step::record(record.clone()));
-    plan.actions.push(Step::new(Action::Own { instances }));
+    plan.actions.push(Step::new(Action::TagMember { instances }));
     plan.actions.push(Step::record(Record { owned: true, ..record.clone() }));
 }
 
@@ -42,7 +42,7 @@ pub fn erase(input: &Input<'_>, record: &Record) -> Vec<Step> {
         if record.owned {
             steps.push(Step::record(Record { owned: false, ..record.clone() }));
         }
-        steps.push(Step::new(Action::Disown { instances }));
+        steps.push(Step::new(Action::UntagMember { instances }));
     }
     let keys = KEYS.into_iter().map(String::from).collect();
     steps.push(Step::new(Action::EraseRecord { keys }));
@@ -109,13 +109,17 @@ pub fn launch(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Pl
         // One is enough to see whether it works again.
         missing = 1;
     }
-    let likes = likes(input, view, &leaving);
-    if likes.len() < missing {
+    let source_instances = source_instances(input, view, &leaving);
+    if source_instances.len() < missing {
         hold_back(plan);
     }
-    let launches = likes.into_iter().take(missing).map(|(like, attempt)| {
-        let token = token(input, record, &like, attempt);
-        Step::new(Action::Launch { revision: input.target.revision.clone(), like, token })
+    let launches = source_instances.into_iter().take(missing).map(|(source_instance, attempt)| {
+        let token = token(input, record, &source_instance, attempt);
+        Step::new(Action::Launch {
+            revision: input.target.revision.clone(),
+            source_instance,
+            token,
+        })
     });
     plan.actions.splice(0..0, launches);
 }
@@ -133,7 +137,7 @@ fn hold_back(plan: &mut Plan) {
 
 /// What new instances are made like, each once: those that leave, then others to be replaced, then
 /// whoever is there. With each how many were made like it already.
-fn likes(
+fn source_instances(
     input: &Input<'_>,
     view: &View<'_>,
     leaving: &BTreeSet<InstanceId>,
@@ -141,8 +145,8 @@ fn likes(
     let mut made: BTreeMap<&InstanceId, usize> = BTreeMap::new();
     for instance in input.look.instances.values() {
         let is_new = instance.revision.as_ref() == Some(&input.target.revision);
-        if let Some(like) = instance.stands_for.as_ref().filter(|_| is_new) {
-            *made.entry(like).or_default() += 1;
+        if let Some(source_instance) = instance.stands_for.as_ref().filter(|_| is_new) {
+            *made.entry(source_instance).or_default() += 1;
         }
     }
     let mut ranked: Vec<(bool, bool, bool, &Member<'_>)> = view
@@ -162,12 +166,17 @@ fn likes(
 }
 
 /// Names a launch: the same one whoever asks for it, before or after a crash.
-fn token(input: &Input<'_>, record: &Record, like: &InstanceId, attempt: usize) -> String {
+fn token(
+    input: &Input<'_>,
+    record: &Record,
+    source_instance: &InstanceId,
+    attempt: usize,
+) -> String {
     let revision = &input.target.revision;
     let mut attempts = attempt..;
     let mut next = || {
         let attempt = attempts.next().unwrap_or_default();
-        let message = format!("{} {revision} {like} {attempt}", record.id);
+        let message = format!("{} {revision} {source_instance} {attempt}", record.id);
         let digest = Sha256::digest(message.as_bytes());
         digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>()
     };
@@ -217,7 +226,7 @@ fn is_newcomer(input: &Input<'_>, member: &Member<'_>, group: &TargetGroupId) ->
         && !member.instance.targets.contains_key(group)
         && member.history.is_none_or(|history| !history.has_served)
         && !state.was_deregistered(member.id)
-        && !state.strays.contains(&(member.id.clone(), group.clone()))
+        && !state.deregistered_by_predecessor.contains(&(member.id.clone(), group.clone()))
         && !state.was_registered(member.id, group, input.now)
 }
 

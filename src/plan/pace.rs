@@ -12,7 +12,7 @@ use crate::spec::{Checkpoint, Pacing, Policy};
 pub fn checkpoint(input: &Input<'_>) -> Option<Checkpoint> {
     let passed = input.state.record.as_ref().map_or(0, |record| record.checkpoints_passed);
     let ahead = input.spec.checkpoints.get(passed as usize).copied();
-    ahead.filter(|_| input.state.turned_back.is_none())
+    ahead.filter(|_| input.state.rolls_back.is_none())
 }
 
 /// The checkpoint ahead, where nothing more may be replaced before it is passed.
@@ -37,7 +37,7 @@ pub fn allowance(view: &View<'_>, ahead: Option<Checkpoint>) -> usize {
 pub fn launches(input: &Input<'_>, view: &View<'_>) -> u32 {
     let Input { spec, state, .. } = *input;
     // Where requests are shifted the new ones have to take all of them, whoever stays.
-    let is_forward = state.turned_back.is_none() && view.old().next().is_some();
+    let is_forward = state.rolls_back.is_none() && view.old().next().is_some();
     let old = match spec.policy.shifts() && is_forward {
         true => ((view.window.size + state.surge()) as usize).saturating_sub(new(view)),
         false => view.old().filter(|member| !member.set_aside).count(),
@@ -64,7 +64,7 @@ pub fn launches(input: &Input<'_>, view: &View<'_>) -> u32 {
 /// How many instances may be taken out now, beside failed ones that hold a place already.
 pub fn victims(input: &Input<'_>, view: &View<'_>) -> usize {
     let free = view.free();
-    let is_forward = input.state.turned_back.is_none();
+    let is_forward = input.state.rolls_back.is_none();
     let shifts = input.spec.policy.shifts() && is_forward;
     let complete = view.is_complete();
     if input.spec.policy.keeps_old() && (!complete || (shifts && !shift::is_promoted(input, view)))

@@ -213,7 +213,7 @@ fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
     if !changes {
         return warnings;
     }
-    warnings.extend(super::outlook(input).into_iter().map(|found| found.message));
+    warnings.extend(super::preflight(input).into_iter().map(|found| found.message));
     let n = view.window.size;
     if let Policy::Rolling(BatchSize::Percentage(percent))
     | Policy::RollingWithAdditionalBatch(BatchSize::Percentage(percent)) = spec.policy

@@ -13,7 +13,9 @@ use crate::spec::RollingDeployment;
 /// out of rotation back in, save those `chosen` to go.
 pub fn register_strays(input: &Input<'_>, chosen: &BTreeSet<InstanceId>) -> Vec<Step> {
     let mut out: BTreeMap<&TargetGroupId, BTreeSet<InstanceId>> = BTreeMap::new();
-    for (id, group) in input.state.strays.iter().filter(|(id, _)| !chosen.contains(id)) {
+    for (id, group) in
+        input.state.deregistered_by_predecessor.iter().filter(|(id, _)| !chosen.contains(id))
+    {
         out.entry(group).or_default().insert(id.clone());
     }
     let register = |(group, instances): (&TargetGroupId, _)| {

@@ -8,7 +8,7 @@ use rolling_provider::{Action, InstanceId, ScheduledAction, TargetState, Timesta
 use super::wait::{Wait, WaitKind};
 use super::{
     BatchStart, Input, Plan, Step, Verdict, View, batch, borrow, gate, halt, in_place, launch,
-    pace, retire, shift, trip,
+    pace, retire, shift, stop_conditions,
 };
 use crate::record::Record;
 use crate::spec::{Pacing, RollingDeployment, SetAside};
@@ -19,7 +19,9 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
         plan.verdict = Verdict::Converged;
         return plan;
     }
-    if let Some(verdict) = trip::obey(input).or_else(|| trip::blocked(input, view)) {
+    if let Some(verdict) = stop_conditions::apply_command(input)
+        .or_else(|| stop_conditions::check_failure(input, view))
+    {
         plan.verdict = verdict;
         return plan;
     }
@@ -34,7 +36,7 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
         return plan;
     }
     watch_newcomers(input, view, &mut plan);
-    let mut chosen = go_on(input, view, &record, &mut plan);
+    let mut chosen = start_next(input, view, &record, &mut plan);
     if shift::makes_way(input, view, &chosen, &mut plan) {
         chosen.clear();
     }
@@ -69,7 +71,7 @@ fn release(input: &Input<'_>) -> Vec<Step> {
 }
 
 /// What may begin now. Returns who is taken out.
-fn go_on(
+fn start_next(
     input: &Input<'_>,
     view: &View<'_>,
     record: &Record,
@@ -98,7 +100,7 @@ fn go_on(
     if surplus.is_empty() && input.state.surge() > 0 && !waits {
         // Who boots or soaks yet may make room.
         if view.busy() == 0 {
-            plan.verdict = trip::surge_stays(input, view);
+            plan.verdict = stop_conditions::surge_stays(input, view);
         }
     } else if surplus.is_empty() {
         finish(input, view, record, plan);
@@ -108,7 +110,9 @@ fn go_on(
 
 /// Takes the next ones out, or says what they wait for.
 fn replace_more(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> BTreeSet<InstanceId> {
-    if rest(input, view, plan) || (view.busy() == 0 && shift::forward(input, view, plan)) {
+    if wait_deliberately(input, view, plan)
+        || (view.busy() == 0 && shift::forward(input, view, plan))
+    {
         return BTreeSet::new();
     }
     let most = (view.window.slots() as usize).saturating_sub(view.busy());
@@ -119,16 +123,16 @@ fn replace_more(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> BTreeSet
             kind: WaitKind::Floor,
             instances: Vec::new(),
             detail: Some(format!("{} of at least {floor} serve", view.serving())),
-            deadline: trip::progress_deadline(input),
+            deadline: stop_conditions::progress_deadline(input),
         });
     }
     victims
 }
 
 /// Waits on purpose: between two batches, or at a checkpoint. Returns whether it does.
-fn rest(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
+fn wait_deliberately(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     let Input { spec, state, now, .. } = *input;
-    if view.busy() > 0 || state.turned_back.is_some() {
+    if view.busy() > 0 || state.rolls_back.is_some() {
         return false;
     }
     // What a person is asked to approve has passed them.
@@ -141,7 +145,7 @@ fn rest(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
         let message = format!("checkpoint at {} percent", ahead.percentage);
         match ahead.pause {
             None => {
-                plan.verdict = Verdict::Halt(trip::checkpoint(input, message));
+                plan.verdict = Verdict::Halt(stop_conditions::checkpoint(input, message));
             }
             Some(pause) => {
                 plan.stands_at_checkpoint = true;
@@ -222,8 +226,8 @@ fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) 
         // Done is only what a look shows to be whole with everything given back.
         return;
     }
-    plan.actions.extend(fell_due(input, record).map(|due| {
-        Step::new(Action::CatchUp {
+    plan.actions.extend(missed_scheduled_action(input, record).map(|due| {
+        Step::new(Action::ApplyScheduledAction {
             schedule: due.name.clone(),
             min: due.min,
             max: due.max,
@@ -256,7 +260,10 @@ fn retire_standby(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
 
 /// The latest entry of the schedule that fell due while we held scheduled actions up: the cloud
 /// does not catch up on it.
-pub(super) fn fell_due<'a>(input: &Input<'a>, record: &Record) -> Option<&'a ScheduledAction> {
+pub(super) fn missed_scheduled_action<'a>(
+    input: &Input<'a>,
+    record: &Record,
+) -> Option<&'a ScheduledAction> {
     if !record.borrowed.suspended.contains("ScheduledActions") {
         return None;
     }
@@ -281,7 +288,7 @@ fn watch_newcomers(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
             kind: WaitKind::Launch,
             instances: Vec::new(),
             detail: Some(failure.map_or(count, |failure| failure.cause.clone())),
-            deadline: trip::launch_deadline(input),
+            deadline: stop_conditions::launch_deadline(input),
         });
     }
     for (serves, kind) in [(false, WaitKind::Health), (true, WaitKind::Soak)] {

@@ -11,7 +11,7 @@ use rolling_provider::{
 };
 
 use super::wait::{Wait, WaitKind};
-use super::{Input, Member, Plan, Step, View, gate, trip};
+use super::{Input, Member, Plan, Step, View, gate, stop_conditions};
 use crate::progress::Halt;
 use crate::record::Ending;
 use crate::spec::Policy;
@@ -21,14 +21,14 @@ use crate::spec::Policy;
 pub fn forward(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     let Input { spec, target, look, state, .. } = *input;
     let (Some(shifted), Some(second)) = (&look.shifted, &target.second) else { return false };
-    if state.turned_back.is_some() || view.updated() < view.window.size as usize {
+    if state.rolls_back.is_some() || view.updated() < view.window.size as usize {
         return false;
     }
     let most = shifted.last().copied().unwrap_or_default();
     if is_promoted(input, view) {
         return false;
     }
-    if !gather(input, view, plan) {
+    if !fill_secondary(input, view, plan) {
         return true;
     }
     let was_promoted = state.record.as_ref().is_some_and(|record| record.promoted);
@@ -47,7 +47,7 @@ pub fn forward(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
             return true;
         }
         let message = format!("{percent} % of the requests go to target group {}", second.name);
-        if stands(input, WaitKind::Evaluation, evaluation_time, message, plan) {
+        if hold_for(input, WaitKind::Evaluation, evaluation_time, message, plan) {
             return true;
         }
     }
@@ -59,7 +59,7 @@ pub fn forward(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
         && !joins
     {
         let message = format!("all requests go to target group {}", second.name);
-        if stands(input, WaitKind::OldSetRetained, terminate_after, message, plan) {
+        if hold_for(input, WaitKind::OldSetRetained, terminate_after, message, plan) {
             return true;
         }
     }
@@ -71,14 +71,14 @@ pub fn forward(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
 pub fn is_promoted(input: &Input<'_>, view: &View<'_>) -> bool {
     let state = input.state;
     // Who was put there by somebody before any request was shifted has shown nothing.
-    let was = state.turned_back.is_some() || state.record.as_ref().is_some_and(|r| r.promoted);
+    let was = state.rolls_back.is_some() || state.record.as_ref().is_some_and(|r| r.promoted);
     let settled = is_at(input.look, 100) || (is_back(input) && was);
-    settled && at_home(view, true) >= view.window.size as usize
+    settled && in_primary(view, true) >= view.window.size as usize
 }
 
 /// Sees to it that the whole new set serves in the second target group: somebody may have launched
 /// one into the first, or an engine before this one have taken them out. Returns whether it does.
-fn gather(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
+fn fill_secondary(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     let Some(second) = &input.target.second else { return true };
     let new = || view.members.iter().filter(|member| is_good(member));
     let serving = new().filter(|member| is_healthy_in(member.instance, second)).count();
@@ -94,7 +94,7 @@ fn gather(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     let idle = new().filter(|member| !is_healthy_in(member.instance, second));
     let instances: Vec<InstanceId> = idle.map(|member| member.id.clone()).collect();
     let detail = Some(format!("in target group {}", second.name));
-    let deadline = trip::progress_deadline(input);
+    let deadline = stop_conditions::progress_deadline(input);
     plan.wait(Wait { kind: WaitKind::Health, instances, detail, deadline });
     false
 }
@@ -103,8 +103,8 @@ fn gather(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
 /// turn, if the others suffice. Returns whether they are still on their way out.
 fn leave_home(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     let early = || view.members.iter().filter(|m| is_good(m) && is_listed_at_home(input, m));
-    let going = early().filter(|member| member.serves && member.at_home).count();
-    if early().next().is_none() || at_home(view, false) - going < view.window.floor() as usize {
+    let going = early().filter(|member| member.serves && member.in_primary).count();
+    if early().next().is_none() || in_primary(view, false) - going < view.window.floor() as usize {
         return false;
     }
     for group in &input.target.target_groups {
@@ -121,7 +121,7 @@ fn leave_home(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     }
     let instances = early().map(|member| member.id.clone()).collect();
     let detail = Some("registered before any request was shifted".into());
-    let deadline = trip::progress_deadline(input);
+    let deadline = stop_conditions::progress_deadline(input);
     plan.wait(Wait { kind: WaitKind::Drain, instances, detail, deadline });
     true
 }
@@ -129,7 +129,7 @@ fn leave_home(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
 /// Whether the second target group gets all requests of a rollout that goes forward.
 pub fn has_all(input: &Input<'_>) -> bool {
     let shifted = input.look.shifted.as_ref().is_some_and(|shares| !shares.is_empty());
-    shifted && is_at(input.look, 100) && input.state.turned_back.is_none()
+    shifted && is_at(input.look, 100) && input.state.rolls_back.is_none()
 }
 
 /// A new instance that runs and is to stay.
@@ -165,7 +165,7 @@ pub fn leave(input: &Input<'_>, view: &View<'_>, leaving: &BTreeSet<InstanceId>)
         let health = member.instance.targets.get(&second.id);
         let out = |state| matches!(state, TargetState::Draining | TargetState::Unused);
         health.is_some_and(|health| !out(health.state))
-            && is_healthy_at_home(input.target, member.instance)
+            && is_healthy_in_primary(input.target, member.instance)
             && !leaving.contains(member.id)
     };
     let instances: BTreeSet<InstanceId> =
@@ -178,8 +178,8 @@ pub fn leave(input: &Input<'_>, view: &View<'_>, leaving: &BTreeSet<InstanceId>)
 /// revision is at fault, or they went to one that is not wanted any more.
 pub fn back(input: &Input<'_>, view: &View<'_>) -> Option<Step> {
     let is_begun = view.members.iter().any(|m| m.is_new && !m.instance.targets.is_empty());
-    let goes_back = input.state.turned_back.is_some() || !is_begun;
-    back_to(input, goes_back && at_home(view, false) > 0)
+    let goes_back = input.state.rolls_back.is_some() || !is_begun;
+    back_to(input, goes_back && in_primary(view, false) > 0)
 }
 
 /// Before those `chosen` to go leave the second target group with fewer than its share of the requests
@@ -203,12 +203,17 @@ pub fn makes_way(
     if share == 0 || going.is_empty() || staying.len() >= least {
         return false;
     }
-    if at_home(view, false) >= view.window.floor() as usize {
+    if in_primary(view, false) >= view.window.floor() as usize {
         plan.actions.push(Step::new(Action::Shift { percent: 0 }));
     } else {
         let detail = Some("the requests wait for the first target group".into());
         let (kind, instances) = (WaitKind::Floor, Vec::new());
-        plan.wait(Wait { kind, instances, detail, deadline: trip::progress_deadline(input) });
+        plan.wait(Wait {
+            kind,
+            instances,
+            detail,
+            deadline: stop_conditions::progress_deadline(input),
+        });
     }
     true
 }
@@ -216,14 +221,18 @@ pub fn makes_way(
 /// Sends them back for a rollout that ends early. Where the new revision is not at fault, the first target
 /// group has to be whole, unless it is `late` for that. `None` with [`is_back`] false: not yet.
 pub fn halt(input: &Input<'_>, view: &View<'_>, halt: &Halt, late: bool) -> Option<Step> {
-    let home = at_home(view, false);
+    let home = in_primary(view, false);
     let enough = if halt.fault || late { 1 } else { view.window.size as usize };
     back_to(input, home >= enough.max(1))
 }
 
 /// Registers in the first target group whoever serves in the second only and is not `leaving`: there
 /// the requests are, or can then come back to.
-pub fn join_home(input: &Input<'_>, view: &View<'_>, leaving: &BTreeSet<InstanceId>) -> Vec<Step> {
+pub fn register_in_primary(
+    input: &Input<'_>,
+    view: &View<'_>,
+    leaving: &BTreeSet<InstanceId>,
+) -> Vec<Step> {
     let mut steps = Vec::new();
     for group in &input.target.target_groups {
         let away = view.members.iter().filter(|member| {
@@ -261,7 +270,7 @@ pub fn stays(halt: &Halt) -> bool {
 /// Where instances that run for the first time are to be registered, by us.
 pub fn entrance<'a>(input: &Input<'a>) -> Vec<&'a TargetGroup> {
     let Input { target, state, .. } = *input;
-    let forward = state.turned_back.is_none() && state.halt.as_ref().is_none_or(stays);
+    let forward = state.rolls_back.is_none() && state.halt.as_ref().is_none_or(stays);
     match &target.second {
         Some(second) if forward => vec![second],
         Some(_) => target.target_groups.iter().collect(),
@@ -270,7 +279,7 @@ pub fn entrance<'a>(input: &Input<'a>) -> Vec<&'a TargetGroup> {
 }
 
 /// Whether `instance` is healthy where all requests go in the end.
-pub fn is_healthy_at_home(target: &Target, instance: &Instance) -> bool {
+pub fn is_healthy_in_primary(target: &Target, instance: &Instance) -> bool {
     target.target_groups.iter().all(|group| is_healthy_in(instance, group))
 }
 
@@ -290,9 +299,9 @@ fn is_listed_at_home(input: &Input<'_>, member: &Member<'_>) -> bool {
 }
 
 /// How many serve in the first target group.
-fn at_home(view: &View<'_>, only_new: bool) -> usize {
+fn in_primary(view: &View<'_>, only_new: bool) -> usize {
     let serves =
-        |member: &&Member<'_>| member.serves && (member.is_new || !only_new) && member.at_home;
+        |member: &&Member<'_>| member.serves && (member.is_new || !only_new) && member.in_primary;
     view.members.iter().filter(serves).count()
 }
 
@@ -313,20 +322,20 @@ fn join(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
         }
     }
     let waits = view.members.iter().filter(new);
-    let waits = waits.filter(|member| !is_healthy_at_home(target, member.instance));
+    let waits = waits.filter(|member| !is_healthy_in_primary(target, member.instance));
     let instances: Vec<InstanceId> = waits.map(|member| member.id.clone()).collect();
     if instances.is_empty() {
         return false;
     }
     let names: Vec<&str> = target.target_groups.iter().map(|group| group.name.as_str()).collect();
     let detail = Some(format!("in target group {}", names.join(" and ")));
-    let deadline = trip::progress_deadline(input);
+    let deadline = stop_conditions::progress_deadline(input);
     plan.wait(Wait { kind: WaitKind::Health, instances, detail, deadline });
     true
 }
 
 /// Waits on purpose, with the alarms watched. Returns whether that is not over yet.
-fn stands(
+fn hold_for(
     input: &Input<'_>,
     kind: WaitKind,
     time: Duration,

@@ -45,7 +45,7 @@ pub struct Member<'a> {
     /// from before it was taken out.
     pub surely: bool,
     /// Healthy where all requests go in the end. Always so where none are shifted.
-    pub at_home: bool,
+    pub in_primary: bool,
     /// Has served for the whole soak without a break, up to now.
     pub soaked: bool,
     /// What was seen of it so far.
@@ -95,7 +95,8 @@ impl<'a> View<'a> {
                     || (instance.protected && spec.protected != SetAside::Refresh),
                 serves,
                 surely: serves && !state.may_be_out(id, now),
-                at_home: target.second.is_none() || shift::is_healthy_at_home(target, instance),
+                in_primary: target.second.is_none()
+                    || shift::is_healthy_in_primary(target, instance),
                 soaked: serves && since.is_some_and(|since| now.since(since) >= soak),
                 history,
             });

@@ -62,7 +62,7 @@ impl fmt::Display for Wait {
         let who = match self.instances.as_slice() {
             [] => "instances".to_owned(),
             [one] => one.to_string(),
-            [first, rest @ ..] => format!("{first} and {} more", rest.len()),
+            [first, others @ ..] => format!("{first} and {} more", others.len()),
         };
         match self.kind {
             WaitKind::Drain => write!(f, "{who} to drain")?,

@@ -51,7 +51,7 @@ impl RolloutState {
             }
             Action::Register { target_group, instances } => {
                 for id in instances {
-                    self.strays.remove(&(id.clone(), target_group.clone()));
+                    self.deregistered_by_predecessor.remove(&(id.clone(), target_group.clone()));
                     self.drains.remove(&(id.clone(), target_group.clone()));
                     self.registered.insert((id.clone(), target_group.clone()), now);
                     self.stages.begin(id, Stage::Register, now);
@@ -88,9 +88,9 @@ impl RolloutState {
                 self.missing.give_up(fewer as usize);
                 self.sizes.wrote(*to, now);
             }
-            Action::Launch { like, .. } => {
+            Action::Launch { source_instance, .. } => {
                 self.stages.ask(1, now);
-                self.launched(like, now);
+                self.launched(source_instance, now);
             }
             Action::Update { instances, to, token } => {
                 for id in instances {
@@ -114,17 +114,19 @@ impl RolloutState {
             Action::Discard { instances } => self.discarded.extend(instances.iter().cloned()),
             Action::WriteRecord { .. }
             | Action::Tag { .. }
-            | Action::Own { .. }
-            | Action::Disown { .. } => {}
+            | Action::TagMember { .. }
+            | Action::UntagMember { .. } => {}
             Action::EraseRecord { keys } if !keys.contains(ROLLOUT) => {}
             Action::EraseRecord { .. } => self.erased(),
-            Action::CatchUp { desired: Some(to), .. } => self.sizes.caught_up(*to, now),
+            Action::ApplyScheduledAction { desired: Some(to), .. } => {
+                self.sizes.caught_up(*to, now)
+            }
             Action::SuspendProcesses { .. } => self.suspended = true,
-            Action::MoveTemplate { .. } => self.launched.moved(self.missing.len(), now),
+            Action::MoveTemplate { .. } => self.launched.template_moved(self.missing.len(), now),
             Action::ResumeProcesses { .. }
             | Action::Shift { .. }
             | Action::SetCapacity { desired: None, .. }
-            | Action::CatchUp { desired: None, .. } => {}
+            | Action::ApplyScheduledAction { desired: None, .. } => {}
         }
     }
 

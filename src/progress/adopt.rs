@@ -8,13 +8,13 @@ use rolling_provider::{
     UpdateState,
 };
 
-use super::{Best, Gated, InstanceHistory, Launched, RolloutState};
+use super::{Best, GateState, InstanceHistory, Launched, RolloutState};
 
 impl RolloutState {
     /// From now on `target`, whose revision is the completed one, is what the rollout goes to.
     /// Victims of that revision are good again and go back into rotation.
     pub fn turn_back(&mut self, target: &Target, reason: String, now: Timestamp) {
-        self.turned_back = Some(reason);
+        self.rolls_back = Some(reason);
         self.best = Some(Best::none(now));
         self.turned_back_at = now;
         // Those that failed before are no failures of the restored revision.
@@ -24,7 +24,7 @@ impl RolloutState {
         self.launched = Launched::begin(self.sizes.size());
         self.unmanaged.forget_launches(now);
         self.at_checkpoint = None;
-        self.gates = Gated::default();
+        self.gates = GateState::default();
         self.evaluating = None;
         let history = &mut self.history;
         for history in history.values_mut() {
@@ -39,7 +39,8 @@ impl RolloutState {
         self.victims.retain(|id| !is_good(id));
         for (id, groups) in &self.deregistered {
             if is_good(id) {
-                self.strays.extend(groups.keys().map(|group| (id.clone(), group.clone())));
+                self.deregistered_by_predecessor
+                    .extend(groups.keys().map(|group| (id.clone(), group.clone())));
                 let out = groups.values().max().copied();
                 self.put_back.extend(out.map(|out| (id.clone(), out)));
                 // Out of rotation by our doing, it had no way to serve.
@@ -74,7 +75,7 @@ impl RolloutState {
             // The time an instance has to get healthy stands still while the rollout is paused.
             Some(record) => {
                 let since = launched.max(record.started);
-                match record.turned {
+                match record.pause_changed_at {
                     Some(resumed) if since < resumed => (since + record.paused).min(resumed),
                     _ => since,
                 }
@@ -120,7 +121,7 @@ impl RolloutState {
                     self.note_deregistered(id, &group.id, look.at);
                     self.drains.insert((id.clone(), group.id.clone()));
                 } else if out {
-                    self.strays.insert((id.clone(), group.id.clone()));
+                    self.deregistered_by_predecessor.insert((id.clone(), group.id.clone()));
                 }
             }
         }
@@ -149,7 +150,7 @@ impl RolloutState {
                 self.note_deregistered(id, &group.id, look.at);
                 self.drains.insert(key);
             } else {
-                self.strays.insert(key);
+                self.deregistered_by_predecessor.insert(key);
             }
         }
         if old {

@@ -105,7 +105,7 @@ impl InstanceHistory {
 
     /// Why it has failed, where it was good and is called unhealthy while the new revision is being
     /// evaluated: that is what the time is for.
-    pub(super) fn turned(&self, evaluated: bool) -> Option<String> {
+    pub(super) fn became_unhealthy(&self, evaluated: bool) -> Option<String> {
         let trouble = self.trouble.as_deref().unwrap_or("no reason given");
         (evaluated && self.soaked && self.lost_at.is_some() && self.called_unhealthy)
             .then(|| format!("it turned unhealthy while it had to stay well: {trouble}"))

@@ -96,7 +96,7 @@ impl RolloutState {
         self.victims.remove(id);
         self.deregistered.remove(id);
         self.drains.retain(|(drained, _)| drained != id);
-        self.strays.retain(|(stray, _)| stray != id);
+        self.deregistered_by_predecessor.retain(|(stray, _)| stray != id);
         self.returned.remove(id);
         self.history.remove(id);
         // It may fail once more, and then counts once more.

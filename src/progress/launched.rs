@@ -89,7 +89,7 @@ impl Launched {
     }
 
     /// Takes in that we have set the template while so many launches were under way.
-    pub(super) fn moved(&mut self, under_way: usize, now: Timestamp) {
+    pub(super) fn template_moved(&mut self, under_way: usize, now: Timestamp) {
         self.excused = self.excused.max(under_way);
         self.was_right = false;
         self.moves += 1;
@@ -173,7 +173,7 @@ mod tests {
         came(&mut launched, &[("i-x", "v1")]);
         assert_eq!(launched.wrong(), 0, "the group replaced one by itself");
         launched.ask();
-        launched.moved(1, Timestamp(0));
+        launched.template_moved(1, Timestamp(0));
         came(&mut launched, &[("i-0", "v1")]);
         assert_eq!(launched.wrong(), 0, "it was under way when the template moved");
         came(&mut launched, &[("i-1", "v1"), ("i-2", "v1")]);

@@ -51,7 +51,7 @@ impl Missing {
     /// Takes in a look: who came that was never there before, and how many places are empty. Where
     /// fewer are although nobody came, the last ones were not (a look was late, or the fleet became
     /// smaller).
-    pub(super) fn take_in(&mut self, arrived: &[InstanceId], empty: usize, now: Timestamp) {
+    pub(super) fn absorb(&mut self, arrived: &[InstanceId], empty: usize, now: Timestamp) {
         let filled = arrived.len().min(self.places.len());
         let places = self.places.drain(..filled).chain(std::iter::repeat(Place::new(now)));
         self.taken.extend(arrived.iter().cloned().zip(places));
@@ -167,24 +167,24 @@ mod tests {
     #[test]
     fn each_place_has_its_own_clock_and_who_comes_takes_the_oldest() {
         let mut missing = Missing::default();
-        missing.take_in(&[], 3, at(0));
+        missing.absorb(&[], 3, at(0));
         // One comes every five seconds, and another place becomes empty: none is old.
         for tick in 1..100 {
-            missing.take_in(&ids(&["i"]), 3, at(5 * tick));
+            missing.absorb(&ids(&["i"]), 3, at(5 * tick));
             assert!(missing.oldest() >= Some(at((5 * tick).saturating_sub(10))), "{missing:?}");
         }
         // Where one never comes, it is late, and only that one.
         let mut missing = Missing::default();
-        missing.take_in(&[], 1, at(0));
-        missing.take_in(&[], 2, at(12));
+        missing.absorb(&[], 1, at(0));
+        missing.absorb(&[], 2, at(12));
         let long = Duration::from_secs(15);
         assert_eq!(
             (missing.late(long, at(15)), missing.next_late(long, at(15))),
             (1, Some(at(27)))
         );
         // A look that does not show one for a moment takes nothing off another's clock.
-        missing.take_in(&[], 3, at(16));
-        missing.take_in(&[], 2, at(17));
+        missing.absorb(&[], 3, at(16));
+        missing.absorb(&[], 2, at(17));
         assert_eq!((missing.oldest(), missing.late(long, at(27))), (Some(at(0)), 2));
     }
 
@@ -192,12 +192,12 @@ mod tests {
     fn a_place_that_is_given_up_leaves_the_others_their_own_time() {
         let long = Duration::from_secs(15);
         let mut missing = Missing::default();
-        missing.take_in(&[], 1, at(0));
-        missing.take_in(&[], 2, at(10));
-        missing.take_in(&[], 3, at(14));
+        missing.absorb(&[], 1, at(0));
+        missing.absorb(&[], 2, at(10));
+        missing.absorb(&[], 3, at(14));
         assert_eq!(missing.late(long, at(15)), 1);
         missing.give_up(1);
-        missing.take_in(&[], 2, at(16));
+        missing.absorb(&[], 2, at(16));
         assert_eq!((missing.late(long, at(24)), missing.late(long, at(25))), (0, 1));
     }
 
@@ -212,19 +212,19 @@ mod tests {
         };
         for shows_empty in [true, false] {
             let mut missing = Missing::default();
-            missing.take_in(&[], 1, at(0));
+            missing.absorb(&[], 1, at(0));
             for tick in 0..10 {
                 let come = ids(&[format!("i-{tick}").as_str()]);
                 missing.follow(at(10 * tick + 5), |_| Fate::Gone);
-                missing.take_in(&come, 0, at(10 * tick + 5));
+                missing.absorb(&come, 0, at(10 * tick + 5));
                 missing.follow(at(10 * tick + 6), boots(come));
                 if shows_empty {
                     missing.follow(at(10 * tick + 9), |_| Fate::Gone);
-                    missing.take_in(&[], 1, at(10 * tick + 9));
+                    missing.absorb(&[], 1, at(10 * tick + 9));
                 }
             }
             missing.follow(at(99), |_| Fate::Gone);
-            missing.take_in(&[], 1, at(99));
+            missing.absorb(&[], 1, at(99));
             // The first one may have been taken by somebody.
             let began = if shows_empty { at(9) } else { at(15) };
             assert_eq!((missing.oldest(), missing.unserved(long, at(75))), (Some(began), 1));
@@ -237,15 +237,15 @@ mod tests {
             let mut missing = Missing::default();
             for (id, second) in [("i-1", 0), ("i-2", 20)] {
                 missing.follow(at(second), |_| Fate::Gone);
-                missing.take_in(&[], 1, at(second));
+                missing.absorb(&[], 1, at(second));
                 missing.follow(at(second + 5), |_| Fate::Gone);
-                missing.take_in(&ids(&[id]), 0, at(second + 5));
+                missing.absorb(&ids(&[id]), 0, at(second + 5));
             }
             missing.follow(at(50), |_| Fate::Gone);
-            missing.take_in(&[], 1, at(50));
+            missing.absorb(&[], 1, at(50));
             assert_eq!(missing.oldest(), Some(at(20)));
             missing.follow(at(51), |id| if id.as_str() == "i-2" { fate } else { Fate::Gone });
-            missing.take_in(&[], 1, at(51));
+            missing.absorb(&[], 1, at(51));
             assert_eq!(missing.oldest(), Some(at(51)));
         }
     }

@@ -137,8 +137,8 @@ impl RolloutState {
         let now = look.at;
         self.unmanaged.launched.retain(|_, launch| now.since(launch.at) < LAUNCH_SHOWS_IN);
         for (id, instance) in &look.instances {
-            let Some(like) = &instance.stands_for else { continue };
-            if let Some(launch) = self.unmanaged.launched.get_mut(like)
+            let Some(source_instance) = &instance.stands_for else { continue };
+            if let Some(launch) = self.unmanaged.launched.get_mut(source_instance)
                 && instance.revision.as_ref() == Some(&target.revision)
             {
                 launch.id.get_or_insert_with(|| id.clone());
@@ -152,16 +152,16 @@ impl RolloutState {
         let latest = hidden.clone().map(|launch| launch.at).max();
         (self.unmanaged.on_their_way, self.unmanaged.hidden_since) = (count(hidden), latest);
         let lost = size.saturating_sub(live + self.unmanaged.on_their_way);
-        self.unmanaged.lost.take_in(&[], lost as usize, now);
+        self.unmanaged.lost.absorb(&[], lost as usize, now);
     }
 
     /// Whether a launch in place of `like` was accepted a moment ago.
-    pub fn is_launched(&self, like: &InstanceId) -> bool {
-        self.unmanaged.launched.contains_key(like)
+    pub fn is_launched(&self, source_instance: &InstanceId) -> bool {
+        self.unmanaged.launched.contains_key(source_instance)
     }
 
-    pub(super) fn launched(&mut self, like: &InstanceId, now: Timestamp) {
-        self.unmanaged.launched.insert(like.clone(), Launched { at: now, id: None });
+    pub(super) fn launched(&mut self, source_instance: &InstanceId, now: Timestamp) {
+        self.unmanaged.launched.insert(source_instance.clone(), Launched { at: now, id: None });
         self.unmanaged.on_their_way += 1;
         self.unmanaged.hidden_since = Some(now);
         self.unmanaged.trouble = None;

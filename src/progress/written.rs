@@ -57,7 +57,8 @@ impl Written {
     /// Takes in that the cloud accepted `action`.
     pub fn accepted(&mut self, action: &Action, now: Timestamp) {
         match action {
-            Action::SetCapacity { max: Some(max), .. } | Action::CatchUp { max: Some(max), .. } => {
+            Action::SetCapacity { max: Some(max), .. }
+            | Action::ApplyScheduledAction { max: Some(max), .. } => {
                 self.max = Write::over(self.max.as_ref(), self.shown.0, *max, now);
             }
             Action::MoveTemplate { to } => {

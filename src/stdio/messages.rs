@@ -388,7 +388,7 @@ pub struct ControlParams {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ControlResult {
     /// What became of it, in a sentence.
-    pub said: String,
+    pub message: String,
     /// The engine that obeyed; null when it was carried out here, or changes nothing.
     pub acknowledged_by: Option<String>,
     /// How the rollout ended, when it was carried out here.

@@ -18,7 +18,7 @@ use super::messages as m;
 use super::openrpc::check_names;
 use super::transport::Outbox;
 use super::wire::{RpcError, code};
-use crate::cli::Edge;
+use crate::cli::ProcessContext;
 use crate::clock::TokioClock;
 use crate::deployment::{self, OpenError};
 use crate::document;
@@ -53,7 +53,7 @@ pub struct Work {
 
 impl Session {
     /// A provider that is configured by the environment alone.
-    pub fn new(edge: &Edge) -> Self {
+    pub fn new(edge: &ProcessContext) -> Self {
         let providers = Arc::new(Providers::new(Default::default(), &edge.clock));
         Self { providers, caller: edge.caller(&edge.rollout_id) }
     }
@@ -221,7 +221,7 @@ fn cancelled() -> RpcError {
 }
 
 /// Paths whose change means another target, which no rollout can lead to.
-fn moved(prior: &Value, config: &Value, unknown: &BTreeSet<&str>) -> Vec<String> {
+fn replaced_paths(prior: &Value, config: &Value, unknown: &BTreeSet<&str>) -> Vec<String> {
     if prior.is_null() {
         return Vec::new();
     }

@@ -2,9 +2,9 @@
 
 mod change;
 mod fixed;
-mod given;
 mod intent;
 mod plan;
+mod request;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,14 +15,14 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 pub use self::fixed::{metadata, schema, upgrade, validate, validate_provider};
-use self::given::{OURS, all, check_type, computed, known, provider_config, to_json};
+use self::request::{OURS, all, check_type, computed, known, provider_config, to_json};
 use super::convert;
 use super::private_state::PrivateState;
 use super::proto as p;
 use super::schema::schemas;
 use super::value::Raw;
-use crate::cli::Edge;
-use crate::deployment::{self, OpenError, lookable};
+use crate::cli::ProcessContext;
+use crate::deployment::{self, OpenError, with_default_policy};
 use crate::document::{self, Diagnostic, launch_template, normalised};
 use crate::engine::{Caller, Rollout, Stop, UNSEEN_FOR};
 use crate::providers::Providers;
@@ -34,7 +34,7 @@ const TYPE: &str = "rolling_deployment";
 
 /// What the calls of one process share.
 pub struct Provider {
-    edge: Edge,
+    edge: ProcessContext,
     progress_folder: Option<PathBuf>,
     /// Whether one host has this process for itself.
     has_one_host: bool,
@@ -74,7 +74,11 @@ impl Drop for Counted {
 
 impl Provider {
     /// `has_one_host`: the process is for one host, which tells it to stop for good.
-    pub fn new(edge: &Edge, progress_folder: Option<PathBuf>, has_one_host: bool) -> Provider {
+    pub fn new(
+        edge: &ProcessContext,
+        progress_folder: Option<PathBuf>,
+        has_one_host: bool,
+    ) -> Provider {
         let providers = Arc::new(Providers::new(Default::default(), &edge.clock));
         let configured = Configured { providers, config: json!({}) };
         Provider {
@@ -180,7 +184,7 @@ impl Provider {
         let Some(Configured { providers, .. }) = self.configured() else {
             return keep(Vec::new());
         };
-        let config = lookable(&state::config_of(&to_json(&prior)));
+        let config = with_default_policy(&state::config_of(&to_json(&prior)));
         let rollout = match deployment::look(&providers, &config, &self.looker(&prior)).await {
             Ok(rollout) => rollout,
             Err(OpenError::Provider(error)) if error.kind == ErrorKind::Missing => {

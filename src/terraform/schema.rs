@@ -156,15 +156,15 @@ fn description(root: &Value, schema: &Value) -> String {
     let of_type = message(resolved).filter(|_| resolved.get("properties").is_none());
     if let Some(sentence) = of_type {
         // A type's own text may begin with the attribute's.
-        if sentences.iter().any(|said| sentence.starts_with(said.as_str())) {
+        if sentences.iter().any(|described| sentence.starts_with(described.as_str())) {
             sentences.clear();
         }
         sentences.push(sentence);
     }
     let choices = [resolved, element].into_iter().find_map(|schema| schema["enum"].as_array());
     let choices: Vec<&str> = choices.into_iter().flatten().filter_map(Value::as_str).collect();
-    let said = sentences.join(" ");
-    if choices.iter().any(|choice| !said.contains(&format!("`{choice}`"))) {
+    let described = sentences.join(" ");
+    if choices.iter().any(|choice| !described.contains(&format!("`{choice}`"))) {
         let all: Vec<String> = choices.iter().map(|choice| format!("`{choice}`")).collect();
         sentences.push(format!("One of {}.", all.join(", ")));
     }

@@ -389,8 +389,8 @@ def a_second_connection_pauses_and_resumes_a_rollout(lab):
     first.under_way(1)
     second = lab.open(SIDE_BY_SIDE)
     said = second.ask("resource.control", of(config, action="pause"), within=30)
-    check(isinstance(said["heard_by"], str), "heard_by names the engine at work", said)
-    check(isinstance(said["said"], str) and said["said"], "said, in words", said)
+    check(isinstance(said["acknowledged_by"], str), "acknowledged_by names the engine at work", said)
+    check(isinstance(said["message"], str) and said["message"], "message, for people", said)
     result = first.result(apply, within=30)
     check(result["status"] == "paused" and result["state"]["status"] == "paused",
           "status paused", result)
@@ -400,7 +400,7 @@ def a_second_connection_pauses_and_resumes_a_rollout(lab):
     check(again["status"] == "paused", "paused: to apply again decides nothing", again)
     lab.set_speed(second, FAST)
     done = second.ask("resource.control", of(config, action="resume"), within=30)
-    check(done["heard_by"] is None and done["status"] == "succeeded",
+    check(done["acknowledged_by"] is None and done["status"] == "succeeded",
           "carried out here, with success", done)
     check(done["record"] is None, "no record any more", done)
     is_whole(done["state"], "v2", 4)
@@ -414,7 +414,7 @@ def a_second_connection_rolls_a_rollout_back(lab):
     first.under_way(1)
     second = lab.open(SIDE_BY_SIDE)
     said = second.ask("resource.control", of(config, action="rollback"), within=30)
-    check(isinstance(said["heard_by"], str), "heard_by names the engine at work", said)
+    check(isinstance(said["acknowledged_by"], str), "acknowledged_by names the engine at work", said)
     result = first.result(apply, within=30)
     check(result["status"] == "rolled_back", "status rolled_back", result)
     is_whole(result["state"], "v1", 4)
@@ -426,7 +426,7 @@ def control_of_a_rollout_in_the_same_process_is_heard(lab):
     id = peer.call("resource.apply", of(stuck(), progress_token=1))
     peer.under_way(1)
     said = peer.ask("resource.control", of(stuck(), action="abort"), within=30)
-    check(isinstance(said["heard_by"], str), "heard_by names the engine at work", said)
+    check(isinstance(said["acknowledged_by"], str), "acknowledged_by names the engine at work", said)
     was_stopped(peer.result(id))
 
 
@@ -435,8 +435,8 @@ def control_with_no_rollout_there_changes_nothing(lab):
     peer = lab.open()
     for action in ["pause", "resume", "abort", "rollback"]:
         said = peer.ask("resource.control", of(fleet(), action=action))
-        check(said["record"] is None and said["heard_by"] is None, "no record, no engine", said)
-        check(isinstance(said["said"], str) and said["said"], "said, in words", said)
+        check(said["record"] is None and said["acknowledged_by"] is None, "no record, no engine", said)
+        check(isinstance(said["message"], str) and said["message"], "message, for people", said)
     is_whole(status(peer, fleet()), "v1", 4)
 
 

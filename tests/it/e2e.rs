@@ -2,7 +2,7 @@
 //! are the longest, so they begin first: tests run in the order of their names.
 
 mod ansible;
+mod ansible_docs;
 mod clients;
 mod examples;
-mod sidecar;
 mod terraform;

@@ -8,14 +8,14 @@
     reason = "a test that cannot go on must fail"
 )]
 
-mod bed;
 mod e2e;
 #[cfg(feature = "aws")]
 mod emulator;
 mod fast;
-mod host;
 #[cfg(feature = "aws")]
 mod lab;
 mod process;
+mod terraform_host;
+mod test_fleets;
 mod wire;
 mod world;

@@ -52,7 +52,7 @@ pub enum Action {
     },
     /// Set all three sizes as a scheduled action asked for that fell due while it was suspended;
     /// what it left out stays. The only action that may cost instances of the fleet's choice.
-    CatchUp {
+    ApplyScheduledAction {
         /// The action's name.
         schedule: String,
         /// The lower limit.
@@ -64,12 +64,12 @@ pub enum Action {
     },
     /// Mark instances as the fleet's, so that it still knows them once they are out of every
     /// target group. Only of a fleet that launches nothing by itself.
-    Own {
+    TagMember {
         /// The instances.
         instances: BTreeSet<InstanceId>,
     },
     /// Take that mark off again. An instance that is gone is no error.
-    Disown {
+    UntagMember {
         /// The instances.
         instances: BTreeSet<InstanceId>,
     },
@@ -79,7 +79,7 @@ pub enum Action {
         /// What it is to run.
         revision: Revision,
         /// The instance whose place, ports and tags it gets.
-        like: InstanceId,
+        source_instance: InstanceId,
         /// Names this launch among all: at most 64 letters and digits.
         token: String,
     },
@@ -189,15 +189,15 @@ impl fmt::Display for Action {
                 write!(f, "set the maximum size to {max}")
             }
             Action::SetCapacity { .. } => write!(f, "set no size"),
-            Action::CatchUp { schedule, .. } => {
+            Action::ApplyScheduledAction { schedule, .. } => {
                 write!(f, "set the sizes of the scheduled action {schedule}")
             }
-            Action::Own { instances } => write!(f, "mark {} as the fleet's", list(instances)),
-            Action::Disown { instances } => {
+            Action::TagMember { instances } => write!(f, "mark {} as the fleet's", list(instances)),
+            Action::UntagMember { instances } => {
                 write!(f, "take the fleet's mark off {}", list(instances))
             }
-            Action::Launch { revision, like, .. } => {
-                write!(f, "launch {revision} in place of {like}")
+            Action::Launch { revision, source_instance, .. } => {
+                write!(f, "launch {revision} in place of {source_instance}")
             }
             Action::Release { instance } => write!(f, "complete the hooks that hold {instance}"),
             Action::Discard { instances } => {

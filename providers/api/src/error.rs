@@ -41,7 +41,7 @@ pub enum ErrorKind {
     /// The cloud has no room for what was asked for just now.
     NoCapacity,
     /// The token of a launch was used for an instance that is gone by now.
-    Spent,
+    TokenAlreadyUsed,
     /// The cloud refused, and will refuse again.
     Refused,
 }

@@ -95,7 +95,7 @@ impl AutoScalingGroupFleet {
                 let call = call.set_desired_capacity(desired.map(size));
                 update(call.set_max_size(max.map(size))).await
             }
-            Action::CatchUp { min, max, desired, .. } => {
+            Action::ApplyScheduledAction { min, max, desired, .. } => {
                 let call = client.update_auto_scaling_group().auto_scaling_group_name(name);
                 let call = call
                     .set_min_size(min.map(size))
@@ -103,7 +103,7 @@ impl AutoScalingGroupFleet {
                     .set_desired_capacity(desired.map(size));
                 update(call).await
             }
-            Action::Own { .. } | Action::Disown { .. } | Action::Launch { .. } => {
+            Action::TagMember { .. } | Action::UntagMember { .. } | Action::Launch { .. } => {
                 let message = format!("group {name:?} looks after its instances: cannot {action}");
                 Err(ProviderError::invalid("act", "", message))
             }
@@ -244,9 +244,9 @@ fn is_empty(action: &Action) -> bool {
         | Action::Discard { instances } => instances.is_empty(),
         Action::MoveTemplate { .. }
         | Action::SetCapacity { .. }
-        | Action::CatchUp { .. }
-        | Action::Own { .. }
-        | Action::Disown { .. }
+        | Action::ApplyScheduledAction { .. }
+        | Action::TagMember { .. }
+        | Action::UntagMember { .. }
         | Action::Launch { .. }
         | Action::Release { .. }
         | Action::Tag { .. }

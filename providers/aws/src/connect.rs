@@ -87,10 +87,10 @@ impl Aws {
         scaled: Option<Arc<dyn Clock>>,
     ) -> Result<Aws, ProviderError> {
         // An emulator is no faster than it is: these two stay real seconds, or about that.
-        let patience = if scaled.is_some() { 10 } else { 1 };
+        let factor = if scaled.is_some() { 10 } else { 1 };
         let timeouts = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_secs(5) * patience)
-            .operation_attempt_timeout(Duration::from_secs(20) * patience)
+            .connect_timeout(Duration::from_secs(5) * factor)
+            .operation_attempt_timeout(Duration::from_secs(20) * factor)
             .build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             // The engine alone tries again: the SDK would repeat a mutation of unknown effect. Its

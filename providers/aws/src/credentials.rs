@@ -203,8 +203,8 @@ async fn try_out(
 fn why(error: &CredentialsError) -> String {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = next {
-        let said = answer::<AssumeRoleError>(error);
-        if let Some(message) = said.or_else(|| answer::<AssumeRoleWithWebIdentityError>(error)) {
+        let refused = answer::<AssumeRoleError>(error);
+        if let Some(message) = refused.or_else(|| answer::<AssumeRoleWithWebIdentityError>(error)) {
             return message;
         }
         next = error.source();

@@ -236,9 +236,9 @@ fn chain(error: &(dyn Error + 'static)) -> String {
     let mut message: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {
-        let said = error.to_string();
-        if !said.is_empty() && message.last().is_none_or(|last| !last.contains(&said)) {
-            message.push(said);
+        let parts = error.to_string();
+        if !parts.is_empty() && message.last().is_none_or(|last| !last.contains(&parts)) {
+            message.push(parts);
         }
         next = error.source();
     }

@@ -110,13 +110,13 @@ fn fleet(answer: Answer) -> (AutoScalingGroupFleet, Arc<Mutex<Vec<String>>>) {
             };
             let Some(body) = body else { continue };
             log.lock().expect("the log").push(body.clone());
-            let Some((status, said)) = answer(&body) else { continue };
-            let length = said.len();
+            let Some((status, text)) = answer(&body) else { continue };
+            let length = text.len();
             let head = format!(
                 "HTTP/1.1 {status} X\r\nContent-Type: text/xml\r\nContent-Length: {length}\r\n\
                  Date: Thu, 01 Jan 1970 00:10:00 GMT\r\nConnection: close\r\n\r\n"
             );
-            stream.write_all(format!("{head}{said}").as_bytes()).expect("an answer sent");
+            stream.write_all(format!("{head}{text}").as_bytes()).expect("an answer sent");
         }
     });
     (fleet_at(&endpoint, None), asked)
@@ -169,8 +169,8 @@ async fn what_only_checks_is_left_out_where_an_emulator_does_not_know_it() {
         let checked = fleet.refuse_now(&group).await;
         let told = fleet.aws.reached.warnings().join("; ");
         assert_eq!((checked.is_ok(), told.is_empty()), (is_left_out, !is_left_out), "{message}");
-        let said = checked.err().map_or(told, |error| error.to_string());
-        assert!(said.contains(message) && said.contains("DescribeInstanceRefreshes"), "{said}");
+        let text = checked.err().map_or(told, |error| error.to_string());
+        assert!(text.contains(message) && text.contains("DescribeInstanceRefreshes"), "{text}");
         // Not what a rollout is made of.
         let error = fleet.observe().await.expect_err("nobody answers");
         assert!(error.to_string().contains("DescribeAutoScalingGroups"), "{error}");

@@ -347,25 +347,25 @@ impl Simulator {
             Action::SetCapacity { desired, max } => {
                 self.set_sizes(state, None, *max, *desired)?;
             }
-            Action::CatchUp { min, max, desired, .. } => {
+            Action::ApplyScheduledAction { min, max, desired, .. } => {
                 self.set_sizes(state, *min, *max, *desired)?;
             }
-            Action::Own { instances } => {
+            Action::TagMember { instances } => {
                 for id in instances {
                     if let Some(instance) = state.instances.get_mut(id) {
                         instance.tags.insert(OWNED.into(), String::new());
                     }
                 }
             }
-            Action::Disown { instances } => {
+            Action::UntagMember { instances } => {
                 for id in instances {
                     if let Some(instance) = state.instances.get_mut(id) {
                         instance.tags.remove(OWNED);
                     }
                 }
             }
-            Action::Launch { revision, like, token } => {
-                self.launch_plain(state, revision, like, token)?;
+            Action::Launch { revision, source_instance, token } => {
+                self.launch_plain(state, revision, source_instance, token)?;
             }
             Action::Release { instance } => state.release(instance),
             // Nothing is kept in reserve here.
@@ -458,17 +458,22 @@ impl Simulator {
         &self,
         state: &mut State,
         revision: &Revision,
-        like: &InstanceId,
+        source_instance: &InstanceId,
         token: &str,
     ) -> Result<(), ProviderError> {
         if let Some(id) = state.tokens.get(token) {
             let lives = state.instances.get(id).is_some_and(|found| found.gone_at.is_none());
             let message = format!("token {token} launched {id}, which is gone");
-            let spent = ProviderError { kind: ErrorKind::Spent, ..refused("launch", message) };
+            let spent =
+                ProviderError { kind: ErrorKind::TokenAlreadyUsed, ..refused("launch", message) };
             return if lives { Ok(()) } else { Err(spent) };
         }
-        let Some(zone) = state.instances.get(like).map(|like| like.zone.clone()) else {
-            return Err(refused("launch", format!("{like} does not exist")));
+        let Some(zone) = state
+            .instances
+            .get(source_instance)
+            .map(|source_instance| source_instance.zone.clone())
+        else {
+            return Err(refused("launch", format!("{source_instance} does not exist")));
         };
         if self.config.bad_revisions.get(revision) == Some(&Behaviour::FailLaunch) {
             let message = "there is no capacity for the instance type in the requested zone";
@@ -477,7 +482,7 @@ impl Simulator {
         }
         state.template = revision.clone();
         let now = state.now;
-        let id = state.launch(&self.config, now, zone, Some(like));
+        let id = state.launch(&self.config, now, zone, Some(source_instance));
         if let Some(instance) = state.instances.get_mut(&id) {
             instance.tags.insert(OWNED.into(), String::new());
         }

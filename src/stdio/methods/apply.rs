@@ -9,7 +9,9 @@ use tokio::sync::mpsc;
 use super::super::messages as m;
 use super::super::transport::Outbox;
 use super::super::wire::{RpcError, code, notification};
-use super::{Session, Work, cancelled, check_operation, check_type, moved, unless_stopped, write};
+use super::{
+    Session, Work, cancelled, check_operation, check_type, replaced_paths, unless_stopped, write,
+};
 use crate::document::Diagnostic;
 use crate::engine::{Caller, NOTHING_DONE, UNSEEN_FOR};
 use crate::event::{Envelope, Event, Outcome, Report};
@@ -40,7 +42,9 @@ impl Session {
                 diagnostics,
             })
         };
-        if let Some(place) = moved(&params.prior, &config, &BTreeSet::new()).into_iter().next() {
+        if let Some(place) =
+            replaced_paths(&params.prior, &config, &BTreeSet::new()).into_iter().next()
+        {
             let message = "this names another target than the state, and no rollout leads there";
             let remedy = "delete this deployment, then create the other one";
             return refuse(vec![Diagnostic::error(place, message).with_remedy(remedy)]);
@@ -117,7 +121,7 @@ pub(super) fn explain(report: &Report) -> Vec<Diagnostic> {
         _ if report
             .instance_refresh
             .as_ref()
-            .is_some_and(|instance_refresh| instance_refresh.goes_on) =>
+            .is_some_and(|instance_refresh| instance_refresh.still_running) =>
         {
             "apply again to follow it, or end it by resource.control with abort or rollback".into()
         }
@@ -158,7 +162,7 @@ impl Limit {
         match self.late() {
             Some(late) => {
                 let message = format!("{late}, and ended before anything was done");
-                RpcError { message: message, ..cancelled() }
+                RpcError { message, ..cancelled() }
             }
             None => cancelled(),
         }

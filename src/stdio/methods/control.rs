@@ -8,7 +8,7 @@ use super::apply::{Limit, Told, refuse_locked};
 use super::look::{unreachable_state, view, view_of};
 use super::{Session, Work, check_operation, check_type, unless_stopped, write};
 use crate::command;
-use crate::deployment::{self, DeleteOutcome, OpenError, lookable};
+use crate::deployment::{self, DeleteOutcome, OpenError, with_default_policy};
 use crate::document::Diagnostic;
 use crate::engine::ControlOutcome;
 use crate::event::Outcome;
@@ -31,8 +31,8 @@ impl Session {
         let rollout = match looked {
             Ok(rollout) => rollout,
             Err(looked) => {
-                let said = format!("nothing was done to {}", command.name());
-                return write(&nothing(said, looked.into_diagnostics()));
+                let message = format!("nothing was done to {}", command.name());
+                return write(&nothing(message, looked.into_diagnostics()));
             }
         };
         let id = rollout.target().id.clone();
@@ -45,8 +45,8 @@ impl Session {
         let answer = match done {
             Err(error) => {
                 let found = Diagnostic::from_provider(&error, "", "");
-                let said = format!("the command {} could not be left", command.name());
-                m::ControlResult { record: before, ..nothing(said, vec![found]) }
+                let message = format!("the command {} could not be left", command.name());
+                m::ControlResult { record: before, ..nothing(message, vec![found]) }
             }
             Ok(ControlOutcome::Acknowledged(owner, told, record)) => {
                 let record = record.map(|record| view_of(&record, Some(owner.clone())));
@@ -58,7 +58,7 @@ impl Session {
                 let status = report.outcome.name();
                 let as_asked = command::is_as_asked(command, report.outcome);
                 m::ControlResult {
-                    said: format!("nobody was at work, so it was done here: {status}"),
+                    message: format!("nobody was at work, so it was done here: {status}"),
                     acknowledged_by: None,
                     status: Some(status.into()),
                     record: self.look(&config, &caller).await.ok().as_ref().and_then(view),
@@ -67,14 +67,15 @@ impl Session {
                 }
             }
             Ok(other) => {
-                let said = other.answer(command).map(|answer| answer.message).unwrap_or_default();
+                let message =
+                    other.answer(command).map(|answer| answer.message).unwrap_or_default();
                 let is_open =
                     matches!(other, ControlOutcome::TimedOut(_) | ControlOutcome::Sent(_));
-                let found = is_open.then(|| Diagnostic::error("", &said));
+                let found = is_open.then(|| Diagnostic::error("", &message));
                 let found = found.map(|found| {
                     found.with_remedy("say it again, or see by resource.status what became of it")
                 });
-                m::ControlResult { record: before, ..nothing(said, found.into_iter().collect()) }
+                m::ControlResult { record: before, ..nothing(message, found.into_iter().collect()) }
             }
         };
         write(&answer)
@@ -90,7 +91,7 @@ impl Session {
         check_operation(operation.operation_id.as_deref())?;
         let limit = Limit::begin(&operation, &mut work);
         let prior = Value::Object(params.prior);
-        let config = lookable(&state::config_of(&prior));
+        let config = with_default_policy(&state::config_of(&prior));
         let caller = self.caller(&work, operation.operation_id.as_deref(), &prior);
         let looked = unless_stopped(&mut work.stop, self.look(&config, &caller)).await;
         let looked = looked.map_err(|_| limit.cancelled())?;
@@ -123,9 +124,9 @@ impl Session {
     }
 }
 
-fn nothing(said: String, diagnostics: Vec<Diagnostic>) -> m::ControlResult {
+fn nothing(message: String, diagnostics: Vec<Diagnostic>) -> m::ControlResult {
     let (acknowledged_by, status, record, state) = (None, None, None, Value::Null);
-    m::ControlResult { said, acknowledged_by, status, record, state, diagnostics }
+    m::ControlResult { message, acknowledged_by, status, record, state, diagnostics }
 }
 
 /// A deployment that could not be ended, unless its target is gone.

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::super::messages as m;
 use super::super::wire::RpcError;
-use super::{Session, check_type, moved, write};
-use crate::deployment::{OpenError, lookable};
+use super::{Session, check_type, replaced_paths, write};
+use crate::deployment::{OpenError, with_default_policy};
 use crate::document::{self, Diagnostic, normalised};
 use crate::engine::{Caller, Rollout};
 use crate::record::Record;
@@ -23,11 +23,11 @@ impl Session {
         if !unknown.is_empty() {
             let found = document::partial(&config, &params.unknown);
             return write(&match found.is_empty() {
-                true => in_the_dark(&config, prior, &unknown),
+                true => all_unknown(&config, prior, &unknown),
                 false => refused(found),
             });
         }
-        let replaces = moved(prior, &config, &BTreeSet::new());
+        let replaces = replaced_paths(prior, &config, &BTreeSet::new());
         // What is known of one target says nothing of another.
         let known = if replaces.is_empty() { prior } else { &Value::Null };
         let rollout = match self.prepare(&config, &self.looker(known)).await {
@@ -63,7 +63,7 @@ impl Session {
         check_type(&params.kind)?;
         let prior = Value::Object(params.prior);
         let config = state::config_of(&prior);
-        let answer = match self.look(&lookable(&config), &self.looker(&prior)).await {
+        let answer = match self.look(&with_default_policy(&config), &self.looker(&prior)).await {
             Ok(rollout) => {
                 let state = state::refreshed(&prior, &rollout);
                 m::StateResult { state, diagnostics: Vec::new() }
@@ -77,7 +77,8 @@ impl Session {
         check_type(&params.kind)?;
         let found = match self.providers.import(&params.id).await {
             Ok(config) => {
-                let looked = self.look(&lookable(&config), &self.looker(&Value::Null)).await;
+                let looked =
+                    self.look(&with_default_policy(&config), &self.looker(&Value::Null)).await;
                 looked.map(|rollout| state::current(&config, &rollout))
             }
             Err(error) => Err(OpenError::Provider(error)),
@@ -181,14 +182,14 @@ fn refused(diagnostics: Vec<Diagnostic>) -> m::PlanResult {
 }
 
 /// A plan while some of the configuration is not known: no cloud could be asked.
-fn in_the_dark(config: &Value, prior: &Value, unknown: &BTreeSet<&str>) -> m::PlanResult {
+fn all_unknown(config: &Value, prior: &Value, unknown: &BTreeSet<&str>) -> m::PlanResult {
     let computed = state::COMPUTED.iter().map(|name| format!("/{name}"));
     let action = if prior.is_null() { m::PlanAction::Create } else { m::PlanAction::Update };
     m::PlanResult {
         action,
         planned: state::unknown(config),
         unknown: unknown.iter().map(|pointer| (*pointer).to_owned()).chain(computed).collect(),
-        requires_replace: moved(prior, config, unknown),
+        requires_replace: replaced_paths(prior, config, unknown),
         batches: None,
         private: None,
         plan_hash: None,

@@ -13,10 +13,10 @@ use super::super::progress_file::{self, Header, ProgressFile};
 use super::super::proto as p;
 use super::super::schema::{TIMEOUTS, schemas};
 use super::super::value::{Raw, Read};
-use super::given::{Config, Found, OURS, all, computed, known, to_json};
+use super::request::{Config, Found, OURS, all, computed, known, to_json};
 use super::{Configured, Counted, Provider, has_alias};
 use crate::cli::text;
-use crate::deployment::{self, DeleteOutcome, OpenError, lookable};
+use crate::deployment::{self, DeleteOutcome, OpenError, with_default_policy};
 use crate::document::config::{DurationText, ProviderConfig, RollingDeploymentConfig};
 use crate::document::{launch_template, normalised, without_secrets};
 use crate::engine::{NOTHING_DONE, UnderWay};
@@ -55,7 +55,8 @@ impl Provider {
         state: &Value,
     ) -> Option<PrivateState> {
         let looker = self.looker(state);
-        let looked = deployment::look(&configured.providers, &lookable(config), &looker).await;
+        let looked =
+            deployment::look(&configured.providers, &with_default_policy(config), &looker).await;
         looked.ok().map(|rollout| PrivateState::of(&rollout))
     }
 
@@ -271,7 +272,7 @@ impl Operation<'_> {
     /// Ends a rollout in progress, and takes its record off the target.
     async fn end(self, prior: &Value) -> Result<(), Found> {
         let kind = &schemas().resource;
-        let config = lookable(&state::config_of(&to_json(prior)));
+        let config = with_default_policy(&state::config_of(&to_json(prior)));
         let caller = self.provider.worker(prior);
         let limit = prior[TIMEOUTS]["delete"].as_str().and_then(DurationText::parse);
         let stopping = Stopping::listen(self.provider.stop.subscribe(), limit, self.left);
@@ -333,10 +334,14 @@ fn timed_out(mut report: Report, operation: &str, limit: &Value) -> Report {
 /// Why a rollout did not succeed, what is left, and what to do.
 fn explain(report: &Report, folder: Option<&Path>) -> p::Diagnostic {
     let (what, mut sentences) = text::ended(report);
-    let goes_on =
-        report.instance_refresh.as_ref().is_some_and(|instance_refresh| instance_refresh.goes_on);
+    let still_running = report
+        .instance_refresh
+        .as_ref()
+        .is_some_and(|instance_refresh| instance_refresh.still_running);
     sentences.push(match (report.outcome, folder) {
-        (Outcome::Aborted | Outcome::Failed, _) if goes_on => "Apply again to follow it".into(),
+        (Outcome::Aborted | Outcome::Failed, _) if still_running => {
+            "Apply again to follow it".into()
+        }
         (Outcome::Succeeded, _) => String::new(),
         (Outcome::RolledBack, _) => "Correct the revision, then apply again".into(),
         (Outcome::Failed, _) => "Correct the cause, then apply again".into(),

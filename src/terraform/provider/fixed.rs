@@ -9,7 +9,7 @@ use super::super::proto as p;
 use super::super::schema::{INSTANCE_IDS, TIMEOUTS, schemas};
 use super::super::value::Raw;
 use super::TYPE;
-use super::given::{Config, all, check_type, provider_config, to_json};
+use super::request::{Config, all, check_type, provider_config, to_json};
 use crate::document::config::DurationText;
 use crate::document::{self, Diagnostic};
 use crate::state;
@@ -74,8 +74,8 @@ pub fn validate(asked: p::ResourceConfigRequest) -> p::Diagnostics {
 }
 
 fn check_timeouts(timeouts: &Value) -> Vec<Diagnostic> {
-    let given = timeouts.as_object().into_iter().flatten();
-    let texts = given.filter_map(|(name, value)| Some((name, value.as_str()?)));
+    let written = timeouts.as_object().into_iter().flatten();
+    let texts = written.filter_map(|(name, value)| Some((name, value.as_str()?)));
     let wrong = texts
         .filter(|(_, text)| DurationText::parse(text).is_none_or(|limit| limit == Duration::ZERO));
     wrong

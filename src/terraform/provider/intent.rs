@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::super::convert;
 use super::super::private_state::PrivateState;
-use super::given::Config;
+use super::request::Config;
 use super::{has_alias, template};
 use crate::cli::text;
 use crate::document::{self, Diagnostic, normalised};
@@ -55,7 +55,7 @@ impl Intent {
         let Some(live) = live else {
             return Intent { wanted: None, rolls: Rolls::NotKnown(Vec::new()) };
         };
-        let wanted = promise(&config.value, prior, private_state, live);
+        let wanted = planned_revision(&config.value, prior, private_state, live);
         let (Some(private_state), Some(spec)) = (private_state, spec(&config.value)) else {
             return Intent { wanted, rolls: Rolls::NotKnown(Vec::new()) };
         };
@@ -201,7 +201,7 @@ fn put(config: &mut Value, place: &str, value: Value) {
 
 /// What a plan may say is rolled out: what comes out the same whenever it is asked. `live` is what
 /// it comes to now.
-fn promise(
+fn planned_revision(
     config: &Value,
     prior: &Value,
     private_state: Option<&PrivateState>,

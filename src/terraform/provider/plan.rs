@@ -8,11 +8,11 @@ use super::super::private_state::PrivateState;
 use super::super::proto as p;
 use super::super::schema::schemas;
 use super::super::value::Raw;
-use super::given::{Config, Found, OURS, all, known, to_json};
 use super::intent::{Intent, Rolls, of_creation};
+use super::request::{Config, Found, OURS, all, known, to_json};
 use super::{Configured, Provider};
 use crate::cli::text;
-use crate::deployment::{self, OpenError, lookable};
+use crate::deployment::{self, OpenError, with_default_policy};
 use crate::document::{self, Diagnostic};
 use crate::engine::{Rollout, UnderWay};
 use crate::lease::WATCH;
@@ -72,7 +72,7 @@ impl Provider {
             Err(found) => return refuse(found),
         };
         let (prior_raw, prior) = prior.unwrap_or((Raw::null(), Value::Null));
-        let replaces = moved(&prior, &config);
+        let replaces = replaced_paths(&prior, &config);
         let private_state = PrivateState::read(&asked.prior_private);
         let private_state = private_state.filter(|_| !prior.is_null() && replaces.is_empty());
         let change = Change { config, prior_raw, prior, replaces, private_state };
@@ -125,7 +125,7 @@ impl Provider {
                     Err(error) if error.kind == ErrorKind::Conflict => {
                         obstacles.push(as_warning(&error));
                     }
-                    Err(error) if may_come(&error) => {
+                    Err(error) if may_be_created_later(&error) => {
                         return Ok(Live::Dark(vec![as_warning(&error)]));
                     }
                     Err(error) => return Err(OpenError::Provider(error).into_diagnostics()),
@@ -133,7 +133,7 @@ impl Provider {
                 Ok(Live::Rollout(Box::new(rollout), obstacles))
             }
             Err(OpenError::Provider(error))
-                if may_come(&error) || error.kind == ErrorKind::Conflict =>
+                if may_be_created_later(&error) || error.kind == ErrorKind::Conflict =>
             {
                 Ok(Live::Dark(vec![as_warning(&error)]))
             }
@@ -143,7 +143,7 @@ impl Provider {
 
     /// Who is at work on the target of a state. That it cannot be looked at is told elsewhere.
     async fn at_work_on(&self, providers: &Providers, prior: &Value) -> Vec<Diagnostic> {
-        let config = lookable(&state::config_of(&to_json(prior)));
+        let config = with_default_policy(&state::config_of(&to_json(prior)));
         let looked = deployment::look(providers, &config, &self.looker(prior)).await;
         let Ok(rollout) = looked else { return Vec::new() };
         let conflict = rollout.conflict().await;
@@ -155,7 +155,7 @@ impl Provider {
         let (Some((_, prior)), Some(configured)) = (prior, self.configured()) else {
             return Vec::new();
         };
-        let config = lookable(&state::config_of(&to_json(prior)));
+        let config = with_default_policy(&state::config_of(&to_json(prior)));
         let looked = deployment::look(&configured.providers, &config, &self.looker(prior)).await;
         // Whether it can be looked at is for the destruction to say.
         let Ok(rollout) = looked else { return Vec::new() };
@@ -286,7 +286,7 @@ fn paused_words(rollout: &Rollout) -> Diagnostic {
 fn as_warning(error: &ProviderError) -> Diagnostic {
     let mut found = Diagnostic::from_provider(error, "", "");
     found.severity = document::Severity::Warning;
-    let unless = match may_come(error) {
+    let unless = match may_be_created_later(error) {
         true => "unless this apply makes it first, it fails",
         false => "while that is so, an apply is refused",
     };
@@ -299,7 +299,7 @@ fn as_warning(error: &ProviderError) -> Diagnostic {
 
 /// Paths whose change means another target, which no rollout can lead to; one that is not known
 /// yet counts as changed.
-fn moved(prior: &Value, config: &Config) -> Vec<String> {
+fn replaced_paths(prior: &Value, config: &Config) -> Vec<String> {
     if prior.is_null() {
         return Vec::new();
     }
@@ -315,7 +315,7 @@ fn moved(prior: &Value, config: &Config) -> Vec<String> {
 }
 
 /// Whether what is missing now may be made by the same apply, before its turn comes.
-fn may_come(error: &ProviderError) -> bool {
+fn may_be_created_later(error: &ProviderError) -> bool {
     let place = error.attribute.as_deref().unwrap_or_default();
     error.kind == ErrorKind::Missing
         || place.ends_with("/launch_template/name")

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use serde_json::{Map, Value, json};
 
-use crate::e2e::sidecar;
+use crate::e2e::ansible_docs;
 use crate::process::{self, Ran, rolling, run, run_with};
 
 const COLLECTION: &str = "collections/ansible_collections/rolling/rolling";
@@ -442,7 +442,7 @@ fn only_a_file_of_ansibles_makes_the_program_a_module() {
 #[test]
 fn the_documentation_is_that_of_the_schemas_and_ansible_doc_prints_it() {
     let file = example(COLLECTION).join("plugins/modules/rolling_deployment.yml");
-    let wanted = sidecar::render();
+    let wanted = ansible_docs::render();
     if std::env::var("ROLLING_UPDATE").is_ok() {
         std::fs::write(&file, &wanted).expect("the documentation");
     }
@@ -574,7 +574,7 @@ fn by_ansible(config: &Value, provider: &Value) -> Done {
 
 fn by_terraform(config: &Value, provider: &Value) -> Done {
     let folder = tempfile::tempdir().expect("a folder");
-    let plugin = crate::host::Plugin::start(folder.path());
+    let plugin = crate::terraform_host::Plugin::start(folder.path());
     assert_eq!(plugin.configure(provider), []);
     let plan = plugin.plan(None, config);
     let applied = plugin.apply(None, &plan, config);

@@ -177,7 +177,7 @@ fn a_simulated_fleet_is_rolled_changed_imported_and_destroyed() {
     let ran = workspace.run(&["destroy", "-auto-approve", "-no-color"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!((fleet(), workspace.state()), (before, Value::Null));
-    let like = SIMULATED
+    let source_instance = SIMULATED
         .replace(
             "\"Rolling\"\n  max_surge       = 2",
             "\"rolling\"\n  batch_size_type = \"fixed\"\n  batch_size = 1",
@@ -186,7 +186,7 @@ fn a_simulated_fleet_is_rolled_changed_imported_and_destroyed() {
         .replace("bad_revisions = { v3 = \"unhealthy\" }", "")
         .replace("health {\n    healthy_timeout = \"1h\"\n  }", "")
         .replace("timeouts {\n    update = var.timeout\n  }", "");
-    workspace.write("main.tf", &like);
+    workspace.write("main.tf", &source_instance);
     let import = ["import", "-no-color", "-var", "revision=v4", "rolling_deployment.web"];
     let ran = workspace.run(&[&import[..], &["simulated_fleet/web"]].concat());
     assert_eq!(ran.code, 0, "{ran:?}");

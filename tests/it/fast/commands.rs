@@ -20,7 +20,7 @@ use rolling_simulator::{Behaviour, FleetConfig, Simulator};
 use tokio::sync::watch;
 
 use super::properties::look;
-use crate::bed::{Dies, Mortal};
+use crate::test_fleets::{Dies, Mortal};
 use crate::world::{SharedClock, caller, fleet, roll, roll_until, seconds, simulate, spec};
 
 /// When the second caller speaks, after the first has.
@@ -342,11 +342,11 @@ fn run(situation: Situation, first: Command, second: Command, then: Then) {
         }
 
         // And somebody can always go on.
-        goes_on(&simulator, config, spec).await;
+        still_running(&simulator, config, spec).await;
     });
 }
 
-async fn goes_on(simulator: &Arc<Simulator>, config: FleetConfig, spec: RollingDeployment) {
+async fn still_running(simulator: &Arc<Simulator>, config: FleetConfig, spec: RollingDeployment) {
     if !config.bad_revisions.is_empty() {
         simulator.retarget("v3".into());
     }

@@ -13,7 +13,7 @@ use rolling_provider::{Fleet, Observation};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 use tokio::sync::watch;
 
-use crate::bed::{Dies, Mortal, SECOND, Witness};
+use crate::test_fleets::{Dies, Mortal, SECOND, Witness};
 use crate::world::{bad, caller, fleet, group, roll_until, seconds, spec, thirty_percent};
 
 /// A rollout to be killed at every point.
@@ -48,7 +48,7 @@ fn end(simulator: &Simulator, look: &Observation, outcome: Outcome) -> End {
     End {
         outcome,
         revisions,
-        serving: crate::bed::count_serving(look),
+        serving: crate::test_fleets::count_serving(look),
         desired: look.desired(),
         max: look.max(),
         template: look.template.as_ref().map(ToString::to_string),
@@ -72,7 +72,7 @@ async fn run(story: &Story, at: u32, dies: Dies) -> (End, bool, Vec<String>) {
     let witness = Witness::new(simulator.clone(), story.spec.clone()).await;
     if let Some((after, command)) = story.command {
         let simulator = simulator.clone();
-        clock.at(EPOCH + seconds(after), move || say(&simulator, command));
+        clock.at(EPOCH + seconds(after), move || leave_command(&simulator, command));
     }
     let mortal = Mortal::new(witness.clone(), at, dies);
     let (_keep, stop) = watch::channel(Stop::No);
@@ -106,12 +106,12 @@ pub async fn is_over(simulator: &Simulator, config: &FleetConfig) -> bool {
 }
 
 /// Leaves a command for the rollout that is there, as another process would.
-pub fn say(simulator: &Simulator, command: Command) {
-    say_as(simulator, command, "word-1");
+pub fn leave_command(simulator: &Simulator, command: Command) {
+    leave_command_as(simulator, command, "word-1");
 }
 
 /// The same under an id of its own.
-pub fn say_as(simulator: &Simulator, command: Command, id: &str) {
+pub fn leave_command_as(simulator: &Simulator, command: Command, id: &str) {
     let look = simulator.truth().expect("the fleet");
     let Ok(Some(record)) = Record::from_tags(&look.record) else { return };
     let control = Control { command, id: id.into(), rollout: record.id, by: "somebody".into() };

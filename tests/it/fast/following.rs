@@ -161,7 +161,7 @@ async fn one_that_gets_nowhere_is_followed_to_a_deadline_that_every_wait_has_tol
         why.contains("has not got any further for 1h 15m") && why.ends_with("still runs"),
         "{why}"
     );
-    assert!(report.instance_refresh.expect("a refresh").goes_on);
+    assert!(report.instance_refresh.expect("a refresh").still_running);
     let waits: Vec<Timestamp> = events
         .iter()
         .filter_map(|event| match event {
@@ -251,7 +251,7 @@ async fn one_that_ends_otherwise_ends_the_rollout_as_it_ended() {
         assert_eq!(report.outcome, outcome);
         let why = report.reason.expect("a reason");
         assert!(why.starts_with(&format!("instance refresh r-1 is {state:?}")), "{why}");
-        assert!(!report.instance_refresh.expect("a refresh").goes_on);
+        assert!(!report.instance_refresh.expect("a refresh").still_running);
         assert_eq!(report.completed, Some("v1".into()), "that is what runs");
     }
 }
@@ -289,6 +289,6 @@ async fn one_that_cannot_be_seen_any_more_is_told_to_go_on() {
     assert_eq!(report.outcome, Outcome::Failed);
     let why = report.reason.expect("a reason");
     assert!(why.starts_with("cannot see instance refresh r-1 any more"), "{why}");
-    assert!(report.instance_refresh.expect("a refresh").goes_on);
+    assert!(report.instance_refresh.expect("a refresh").still_running);
     assert!(events.iter().any(|event| matches!(event, Event::Retrying { .. })));
 }

@@ -16,7 +16,7 @@ use rolling::spec::{
 use rolling_provider::{Action, Fleet as _, ScheduledAction};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 
-use super::crash::say;
+use super::crash::leave_command;
 use crate::world::{Told, bad, caller, fleet, roll, seconds, simulate, spec, thirty_percent};
 
 fn gated(gates: Gates) -> RollingDeployment {
@@ -47,7 +47,9 @@ impl Told {
     /// What the gates said, by the number of events before.
     fn gates(&self) -> Vec<(String, bool, String)> {
         let said = self.events.iter().filter_map(|told| match &told.event {
-            Event::Gated { gate, passed, said } => Some((gate.clone(), *passed, said.clone())),
+            Event::GateAnswered { gate, passed, message } => {
+                Some((gate.clone(), *passed, message.clone()))
+            }
             _ => None,
         });
         said.collect()
@@ -72,7 +74,7 @@ async fn alarms_are_read_before_each_batch_and_at_the_end() {
         .events
         .iter()
         .filter_map(|told| match &told.event {
-            Event::Gated { .. } => Some("gate"),
+            Event::GateAnswered { .. } => Some("gate"),
             Event::BatchStarted { .. } => Some("begin"),
             Event::BatchFinished { .. } => Some("end"),
             _ => None,
@@ -339,7 +341,7 @@ async fn whoever_resumes_while_a_checkpoint_has_its_gates_asked_overrides_none()
                 Event::Waiting { on }
                     if !resumed && on.iter().any(|wait| wait.kind == WaitKind::Gate) =>
                 {
-                    say(&simulator, Command::Resume);
+                    leave_command(&simulator, Command::Resume);
                     resumed = true;
                 }
                 Event::RollingBack { .. } => assert_eq!(begun, 1, "nothing more was begun"),

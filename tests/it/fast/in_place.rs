@@ -9,8 +9,8 @@ use rolling::spec::{OnFailure, Policy, Replacement, RollingDeployment, Window};
 use rolling_provider::{Action, Fleet as _, InstanceId, Revision, TargetState};
 use rolling_simulator::{Behaviour, FleetConfig, Simulator};
 
-use crate::bed::{Dies, Witness};
 use crate::fast::properties::{self, Case, any_case, is_tidy, run, run_killed};
+use crate::test_fleets::{Dies, Witness};
 use crate::world::{Told, bad, fleet, roll, seconds, simulate, spec, thirty_percent};
 
 pub fn updated(config: FleetConfig) -> FleetConfig {
@@ -182,7 +182,7 @@ fn cases() -> impl Strategy<Value = Case> {
 fn roll_call(simulator: &Simulator) -> Vec<(InstanceId, Option<Revision>, bool)> {
     let look = properties::look(simulator);
     let each = look.instances.into_iter();
-    each.map(|(id, it)| (id, it.revision.clone(), crate::bed::serves(&it))).collect()
+    each.map(|(id, it)| (id, it.revision.clone(), crate::test_fleets::serves(&it))).collect()
 }
 
 proptest! {

@@ -9,7 +9,7 @@ use rolling_simulator::{
     Behaviour, EPOCH, FleetConfig, Simulator, TargetGroupConfig, VirtualClock,
 };
 
-use crate::bed::Witness;
+use crate::test_fleets::Witness;
 use crate::world::{fleet, roll, seconds, spec};
 
 /// Twenty instances whose boots nobody has published.

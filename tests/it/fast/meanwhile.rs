@@ -22,12 +22,12 @@ use rolling_provider::{
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 use tokio::sync::watch;
 
-use super::crash::{say, say_as};
+use super::crash::{leave_command, leave_command_as};
 use super::properties::{
     Case, any_case, block_on, good, is_tidy, look, nothing_broken, run, run_with, settings,
     suspended,
 };
-use crate::bed::{Dies, Mortal, SECOND, Witness};
+use crate::test_fleets::{Dies, Mortal, SECOND, Witness};
 use crate::world::{caller, fleet, group, roll, roll_until, seconds, spec};
 
 /// A fleet of which every call takes `call`.
@@ -80,7 +80,7 @@ async fn run_slowly(
     let witness = Witness::new(simulator.clone(), case.spec.clone()).await;
     if let Some(abort) = abort {
         let simulator = simulator.clone();
-        clock.at(EPOCH + seconds(abort), move || say(&simulator, Command::Abort));
+        clock.at(EPOCH + seconds(abort), move || leave_command(&simulator, Command::Abort));
     }
     let slow = Arc::new(Slow { inner: witness.clone(), call });
     (roll(slow, case.spec.clone()).await.report, simulator, witness)
@@ -211,7 +211,7 @@ proptest! {
             for (index, (at, command)) in message.iter().enumerate() {
                 let (simulator, command) = (simulator.clone(), Command::ALL[*command]);
                 let id = format!("word-{index}");
-                clock.at(EPOCH + seconds(*at), move || say_as(&simulator, command, &id));
+                clock.at(EPOCH + seconds(*at), move || leave_command_as(&simulator, command, &id));
             }
         });
         // Who turns back finds more on its way than there are places for.
@@ -480,7 +480,7 @@ async fn a_rollback_that_an_engine_has_left_half_way_is_carried_out() {
             break;
         }
         let record = Record::from_tags(&look(&simulator).record).expect("readable");
-        let is_left = |record: &Record| record.turned_back && record.phase == Phase::Rolling;
+        let is_left = |record: &Record| record.rolls_back && record.phase == Phase::Rolling;
         if !record.as_ref().is_some_and(is_left) {
             continue;
         }

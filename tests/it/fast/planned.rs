@@ -7,8 +7,8 @@ use rolling::terraform::proto as p;
 use serde_json::{Value, json};
 
 use crate::fast::plugin::{config, created, fast, sizes, with};
-use crate::host::{Plugin, unknown};
 use crate::process::{Ran, rolling, run, until, write};
+use crate::terraform_host::{Plugin, unknown};
 
 /// Somebody's document with the same fleet.
 fn document(config: &Value, speed: u32) -> Value {

@@ -99,7 +99,7 @@ pub fn record() -> Record {
         to: "v2".into(),
         started: NOW,
         phase: Phase::Rolling,
-        turned_back: false,
+        rolls_back: false,
         fault: false,
         size: 10,
         surge: 0,
@@ -112,7 +112,7 @@ pub fn record() -> Record {
         last_retained: None,
         checkpoints_passed: 0,
         paused: seconds(0),
-        turned: None,
+        pause_changed_at: None,
         acknowledged: Vec::new(),
         owned: false,
         borrowed: Borrowed {

@@ -10,10 +10,10 @@ use rolling::terraform::schema::{Presence, schemas};
 use serde_json::{Value, json};
 use tonic::Code;
 
-use crate::host::{
+use crate::process::{self, rolling, run, write};
+use crate::terraform_host::{
     Identity, Planned, Plugin, Started, TYPE, attribute, connect, connect_plainly, unknown,
 };
-use crate::process::{self, rolling, run, write};
 
 /// A fleet of ten of which version 3 is bad.
 pub fn config(revision: &str) -> Value {
@@ -509,11 +509,11 @@ fn a_target_that_is_gone_is_gone_from_the_state_and_nothing_to_destroy() {
     assert_eq!(imported.value["policy"], "rolling");
     assert_eq!(imported.value["deployed_revision"], "v2");
     // A configuration like it has nothing to do.
-    let like = json!({
+    let source_instance = json!({
         "policy": "rolling", "batch_size_type": "fixed", "batch_size": 1,
         "simulated_fleet": { "name": "web", "revision": "v2" },
     });
-    let plan = plugin.plan(imported.state.as_ref(), &like);
+    let plan = plugin.plan(imported.state.as_ref(), &source_instance);
     assert_eq!((plan.state, plan.found), (imported.state, vec![]));
     assert_eq!(plugin.destroy(&state).found, []);
     plugin.shut_down();

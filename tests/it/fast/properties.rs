@@ -22,10 +22,10 @@ use rolling_provider::{Capacity, Clock as _, InstanceId, Lifecycle, TargetState}
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 use tokio::sync::watch;
 
-use super::crash::say;
-use crate::bed::{Dies, Mortal, SECOND, Stale, Witness, count_serving, now};
+use super::crash::leave_command;
 use crate::fast::faults::Flaky;
 use crate::fast::planner;
+use crate::test_fleets::{Dies, Mortal, SECOND, Stale, Witness, count_serving, now};
 use crate::world::{Told, caller, fleet, group, roll, roll_until, seconds, spec};
 
 /// A fleet and what is done to it.
@@ -590,7 +590,7 @@ proptest! {
         let ran = run_with(&case, |clock, simulator, _| {
             if !by_failure {
                 let simulator = simulator.clone();
-                clock.at(EPOCH + seconds(at), move || say(&simulator, Command::Pause));
+                clock.at(EPOCH + seconds(at), move || leave_command(&simulator, Command::Pause));
             }
         });
         if ran.told.report.outcome != Outcome::Paused {
@@ -639,7 +639,7 @@ proptest! {
         progress.record = Some(Record {
             started: launched,
             paused: seconds(paused_for),
-            turned: Some(launched + seconds(resumed_at)),
+            pause_changed_at: Some(launched + seconds(resumed_at)),
             ..planner::record()
         });
         let now = launched + seconds(resumed_at + wait);
@@ -710,7 +710,7 @@ proptest! {
         let ran = run_with(&case, |clock, simulator, _| {
             if failure.is_none() {
                 let simulator = simulator.clone();
-                clock.at(EPOCH + seconds(at), move || say(&simulator, Command::Abort));
+                clock.at(EPOCH + seconds(at), move || leave_command(&simulator, Command::Abort));
             }
         });
         let report = &ran.told.report;
@@ -872,7 +872,7 @@ fn census(look: &rolling_provider::Observation) -> BTreeMap<(String, bool), usiz
     let mut census = BTreeMap::new();
     for instance in look.instances.values().filter(|i| i.lifecycle.is_live()) {
         let revision = instance.revision.as_ref().map(ToString::to_string).unwrap_or_default();
-        *census.entry((revision, crate::bed::serves(instance))).or_default() += 1;
+        *census.entry((revision, crate::test_fleets::serves(instance))).or_default() += 1;
     }
     census
 }

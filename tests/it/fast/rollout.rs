@@ -12,8 +12,8 @@ use rolling::spec::{
 use rolling_provider::{Action, Fleet, InstanceId, Lifecycle, TargetState};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 
-use crate::bed::{Dies, Mortal, Stale, Witness};
-use crate::fast::crash::say;
+use crate::fast::crash::leave_command;
+use crate::test_fleets::{Dies, Mortal, Stale, Witness};
 use crate::world::{
     Told, bad, caller, fleet, group, roll, roll_until, seconds, simulate, simulate_and_stop, spec,
     thirty_percent,
@@ -416,7 +416,7 @@ async fn what_was_borrowed_a_moment_ago_is_given_back_though_no_look_shows_it() 
         let simulator = Arc::new(Simulator::in_memory(config, clock.clone()));
         if let Some(at) = at {
             let simulator = simulator.clone();
-            clock.at(EPOCH + seconds(at), move || say(&simulator, Command::Abort));
+            clock.at(EPOCH + seconds(at), move || leave_command(&simulator, Command::Abort));
         }
         let health = Health { min_healthy_time: seconds(0), healthy_timeout: seconds(900) };
         let (policy, poll_interval) = (within, seconds(1));
@@ -663,7 +663,7 @@ async fn a_rollback_that_somebody_asks_for_is_no_failure() {
     let clock = Arc::new(VirtualClock::new(EPOCH));
     let simulator = Arc::new(Simulator::in_memory(fleet(), clock.clone()));
     let speaks = simulator.clone();
-    clock.at(EPOCH + seconds(100), move || say(&speaks, Command::Rollback));
+    clock.at(EPOCH + seconds(100), move || leave_command(&speaks, Command::Rollback));
     let told = roll(simulator, spec(thirty_percent())).await;
     assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
     let back = told.events.iter().find_map(|envelope| match &envelope.event {

@@ -19,7 +19,7 @@ use rolling_simulator::{EPOCH, Simulator, VirtualClock};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::crash::say;
+use super::crash::leave_command;
 use crate::world::{caller, seconds};
 
 /// As JSON: what is no longer than this stands on one line.
@@ -122,7 +122,7 @@ async fn tell(story: &Value) -> String {
         let known = |command: &Command| Some(command.name()) == meanwhile["say"].as_str();
         let command = Command::ALL.into_iter().find(known).expect("a word");
         let simulator = simulator.clone();
-        clock.at(EPOCH + at, move || say(&simulator, command));
+        clock.at(EPOCH + at, move || leave_command(&simulator, command));
     }
     let mut told = String::new();
     let mut outcomes = Vec::new();

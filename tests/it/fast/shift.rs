@@ -11,8 +11,8 @@ use rolling::spec::{Gates, OnFailure, Policy, RollingDeployment};
 use rolling_provider::{Action, Fleet as _, Lifecycle, TargetState};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 
-use crate::bed::{SECOND, Witness};
-use crate::fast::crash::say;
+use crate::fast::crash::leave_command;
+use crate::test_fleets::{SECOND, Witness};
 use crate::world::{
     Told, bad, fleet, group, roll, roll_until, seconds, simulate, simulate_and_stop, spec,
 };
@@ -214,7 +214,7 @@ async fn meanwhile(
     }
     let (at, command) = command;
     let speaks = simulator.clone();
-    clock.at(EPOCH + seconds(at), move || say(&speaks, command));
+    clock.at(EPOCH + seconds(at), move || leave_command(&speaks, command));
     let told = roll(simulator.clone(), deploy(policy)).await;
     (told, simulator)
 }

@@ -21,7 +21,7 @@ use rolling_provider::{
 use rolling_simulator::{EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 
 use super::properties::{Case, behaviours, block_on, good, look, settings};
-use crate::bed::{Dies, Mortal, Stale, Witness, count_serving};
+use crate::test_fleets::{Dies, Mortal, Stale, Witness, count_serving};
 use crate::world::{Told, fleet, roll, seconds, simulate, spec};
 
 /// What somebody else sets.

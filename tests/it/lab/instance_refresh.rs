@@ -4,10 +4,10 @@
 use serde_json::{Value, json};
 
 use crate::emulator::{Account, account};
-use crate::host::Plugin;
 use crate::lab::localstack::{assert_as_before, ids, least_serving, report, times};
 use crate::lab::promises::{kill, start};
 use crate::process::{self, Ran, end, signal};
+use crate::terraform_host::Plugin;
 
 const START: &str = "autoscaling.StartInstanceRefresh";
 
@@ -93,7 +93,7 @@ fn a_group_rolls_by_itself_with_the_policys_percentages_and_nothing_of_ours_is_l
     assert_eq!(instances.len(), 6, "{told}");
     assert!(instances.iter().all(|i| i["revision"] == new && i["serves"] == true), "{told}");
     assert_eq!(told["instance_refresh"]["status"], "Successful");
-    assert_eq!(told["instance_refresh"]["goes_on"], false);
+    assert_eq!(told["instance_refresh"]["still_running"], false);
     assert_eq!(told["completed"], format!("{template}:2"));
     assert_eq!(account.mutations(), [START], "nothing else is changed");
     let calls = account.parameters("StartInstanceRefresh");
@@ -226,7 +226,7 @@ fn an_interrupt_leaves_it_going_on_and_a_later_apply_follows_it_to_its_end() {
     assert_eq!(ran.code, 130, "{ran:?}");
     let told = report(&ran);
     assert_eq!(
-        (&told["outcome"], &told["instance_refresh"]["goes_on"]),
+        (&told["outcome"], &told["instance_refresh"]["still_running"]),
         (&json!("aborted"), &json!(true))
     );
     assert!(why(&ran).contains("goes on, and is not followed any more"), "{}", why(&ran));
@@ -235,7 +235,7 @@ fn an_interrupt_leaves_it_going_on_and_a_later_apply_follows_it_to_its_end() {
     let status = account.run("status", &wanted(&template, "2"));
     let shown = &status.lines()[0]["resources"][0];
     assert_eq!(
-        (&shown["status"], &shown["instance_refresh"]["goes_on"]),
+        (&shown["status"], &shown["instance_refresh"]["still_running"]),
         (&json!("rolling"), &json!(true))
     );
     // As people see it, and as they are told to go on.

@@ -4,8 +4,8 @@ use rolling::terraform::proto as p;
 use serde_json::{Value, json};
 
 use crate::emulator::{Account, account};
-use crate::host::{Planned, Plugin};
 use crate::lab::localstack::{resource, ten, times};
+use crate::terraform_host::{Planned, Plugin};
 
 /// Another version of a template, made by somebody else.
 fn make_a_version(account: &Account, template: &str) {

@@ -321,12 +321,12 @@ fn gates_are_asked_on_the_way_and_what_they_said_is_in_the_events() {
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_as_before(&account, &before, 3, &format!("{template}:2"));
     let lines = ran.lines();
-    let gated = lines.iter().map(|line| &line["event"]).filter(|e| e["type"] == "gated");
+    let gated = lines.iter().map(|line| &line["event"]).filter(|e| e["type"] == "gate_answered");
     let said: Vec<(String, String)> = gated
         .map(|event| {
             assert_eq!(event["passed"], true, "{event}");
             let text = |name: &str| event[name].as_str().expect("text").to_owned();
-            (text("gate"), text("said"))
+            (text("gate"), text("message"))
         })
         .collect();
     assert_eq!(said.iter().filter(|(gate, _)| gate == "alarms blind, quiet").count(), 4);

@@ -106,7 +106,7 @@ fn decide(shape: &Shape, versions: &BTreeMap<u64, Shape>, known: Known) -> Optio
 }
 
 /// The versions that nothing tells from `wanted`.
-fn like(wanted: u64, versions: &BTreeMap<u64, Shape>) -> Vec<u64> {
+fn same_shape(wanted: u64, versions: &BTreeMap<u64, Shape>) -> Vec<u64> {
     let Some(shape) = versions.get(&wanted) else { return Vec::new() };
     let others = versions.iter().filter(|(number, _)| **number != wanted);
     others.filter(|(_, other)| other.fits(shape)).map(|(number, _)| *number).collect()
@@ -161,7 +161,7 @@ impl AutoScalingGroupFleet {
         let Some(number) = number(wanted, &template) else { return Ok(None) };
         self.learn_versions(group, &template, &[Some(number)]).await?;
         let learned = self.versions.learned();
-        let others = like(number, &learned.versions);
+        let others = same_shape(number, &learned.versions);
         let Some(other) = others.last() else { return Ok(None) };
         let message = format!(
             "{host} does not tell which version an instance was launched from: it reports the \
@@ -291,8 +291,8 @@ mod tests {
         assert_eq!(decide(&shape("ami-a", ""), &versions, with(3, 1)), None);
         // Launched from none of these.
         assert_eq!(decide(&shape("ami-c", ""), &versions, with(2, 1)), None);
-        assert_eq!(like(3, &versions), [1]);
-        assert_eq!(like(2, &versions), Vec::<u64>::new());
+        assert_eq!(same_shape(3, &versions), [1]);
+        assert_eq!(same_shape(2, &versions), Vec::<u64>::new());
     }
 
     #[test]

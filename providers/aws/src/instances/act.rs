@@ -32,13 +32,15 @@ impl InstancesFleet {
                 let call = call.set_tag_keys(Some(keys.iter().cloned().collect()));
                 done("elasticloadbalancing", "RemoveTags", call.send().await)
             }
-            Action::Own { instances } => self.own(instances).await,
-            Action::Disown { instances } => self.disown(instances).await,
+            Action::TagMember { instances } => self.own(instances).await,
+            Action::UntagMember { instances } => self.disown(instances).await,
             // It is out of the target group; all that is left of it is its mark.
             Action::Detach { instance, .. } => {
                 self.disown(&BTreeSet::from([instance.clone()])).await
             }
-            Action::Launch { revision, like, token } => self.launch(revision, like, token).await,
+            Action::Launch { revision, source_instance, token } => {
+                self.launch(revision, source_instance, token).await
+            }
             Action::Tag { instance, key, value } => {
                 let call = ec2.create_tags().resources(instance.as_str()).tags(tag(key, value));
                 done("ec2", "CreateTags", call.send().await)
@@ -65,7 +67,7 @@ impl InstancesFleet {
             | Action::MoveTemplate { .. }
             | Action::SetCapacity { .. }
             | Action::Shift { .. }
-            | Action::CatchUp { .. } => {
+            | Action::ApplyScheduledAction { .. } => {
                 let message = format!("no group looks after these instances: cannot {action}");
                 Err(ProviderError::invalid("act", "", message))
             }

@@ -81,13 +81,15 @@ impl InstancesFleet {
     pub(super) async fn launch(
         &self,
         revision: &Revision,
-        like: &InstanceId,
+        source_instance: &InstanceId,
         token: &str,
     ) -> Result<(), ProviderError> {
         let template = self.usable_template(revision).await?;
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(like).cloned();
+        let known =
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).get(source_instance).cloned();
         let Some(known) = known else {
-            let message = format!("{like}, which the new instance is to be like, is not known");
+            let message =
+                format!("{source_instance}, which the new instance is to be like, is not known");
             let error = ProviderError::invalid(OPERATION, "", message);
             return Err(ProviderError {
                 kind: ErrorKind::Transient,
@@ -99,7 +101,7 @@ impl InstancesFleet {
         let (id, version) = split(revision)?;
         let from =
             LaunchTemplateSpecification::builder().launch_template_id(id).version(version).build();
-        let tags = self.tags(&template, &known, like, revision).await?.into_iter();
+        let tags = self.tags(&template, &known, source_instance, revision).await?.into_iter();
         let tags = tags.map(|(key, value)| Tag::builder().key(key).value(value).build());
         let tags = TagSpecification::builder()
             .resource_type(ResourceType::Instance)
@@ -128,7 +130,7 @@ impl InstancesFleet {
         let error = from_sdk("ec2", OPERATION, &error);
         match error.code.as_deref() {
             Some(LAUNCHED) => Ok(()),
-            Some(GONE) => Err(ProviderError { kind: ErrorKind::Spent, ..error }),
+            Some(GONE) => Err(ProviderError { kind: ErrorKind::TokenAlreadyUsed, ..error }),
             _ => Err(error),
         }
     }
@@ -139,7 +141,7 @@ impl InstancesFleet {
         &self,
         template: &Template,
         known: &Known,
-        like: &InstanceId,
+        source_instance: &InstanceId,
         from: &Revision,
     ) -> Result<BTreeMap<String, String>, ProviderError> {
         let own = match revision(&known.tags) {
@@ -163,7 +165,7 @@ impl InstancesFleet {
         }
         tags.extend(self.marks(known));
         tags.insert(MEMBER.into(), self.home().to_owned());
-        tags.insert(STANDS_FOR.into(), like.to_string());
+        tags.insert(STANDS_FOR.into(), source_instance.to_string());
         tags.insert(LAUNCHED_FROM.into(), from.to_string());
         Ok(tags)
     }

@@ -113,13 +113,13 @@ async fn fleet_tagged(
                 }
             }
             log.lock().expect("the log").push(text);
-            let Some((status, etag, said)) = answer else { continue };
+            let Some((status, etag, text)) = answer else { continue };
             let head = format!(
                 "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nETag: \"{etag}\"\r\n\
                  Connection: close\r\n\r\n",
-                said.len()
+                text.len()
             );
-            stream.write_all(format!("{head}{said}").as_bytes()).await.expect("an answer sent");
+            stream.write_all(format!("{head}{text}").as_bytes()).await.expect("an answer sent");
         }
     });
     let config = aws_sdk_s3::Config::builder()

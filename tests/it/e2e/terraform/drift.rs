@@ -147,12 +147,12 @@ fn only_what_others_have_done_is_drift() {
 
         // Imported, with what an import finds.
         assert_eq!(workspace.run(&["state", "rm", "rolling_deployment.web"]).code, 0);
-        let like = ["-var", "revision=v4"];
+        let source_instance = ["-var", "revision=v4"];
         let id = ["rolling_deployment.web", "simulated_fleet/web"];
-        let ran = workspace.run(&[&["import", "-no-color"], &like[..], &id].concat());
+        let ran = workspace.run(&[&["import", "-no-color"], &source_instance[..], &id].concat());
         assert_eq!(ran.code, 0, "{ran:?}");
-        let ran = drift(&workspace, &like);
+        let ran = drift(&workspace, &source_instance);
         assert_eq!(ran.code, 0, "after an import: {ran:?}");
-        assert_eq!(workspace.plan(&like).code, 0);
+        assert_eq!(workspace.plan(&source_instance).code, 0);
     }
 }

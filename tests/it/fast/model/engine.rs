@@ -87,10 +87,10 @@ impl Engine {
         };
         self.obeyed_another |=
             effect.is_some_and(Effect::changes) && !control.as_ref().is_some_and(is_own);
-        let is_back = self.record.as_ref().is_some_and(|record| record.turned_back);
+        let is_back = self.record.as_ref().is_some_and(|record| record.rolls_back);
         match effect {
             Some(Effect::Halt(ending)) => self.halt = Some(ending),
-            Some(Effect::TurnBack) => (self.halt, self.back, self.resume) = (None, true, true),
+            Some(Effect::RollBack) => (self.halt, self.back, self.resume) = (None, true, true),
             Some(Effect::GoOn) if self.halt.is_some() => {
                 (self.halt, self.back, self.resume) = (None, is_back, true);
             }
@@ -160,7 +160,7 @@ impl Engine {
             Record { phase: Phase::Rolling, acknowledged: acknowledged, ..found.clone() };
         moves.borrowed.suspended.insert("AZRebalance".into());
         if self.back {
-            return Record { turned_back: true, ..moves };
+            return Record { rolls_back: true, ..moves };
         }
         let is_interrupted = matches!(found.phase, Phase::Halted(it) | Phase::Halting(it) if it == Ending::Interrupted);
         if found.to == self.to && (found.phase == Phase::Rolling || self.resume || is_interrupted) {
@@ -240,7 +240,7 @@ pub fn record(id: &str, to: &Revision, generation: u64) -> Record {
         to: to.clone(),
         started: at(0),
         phase: Phase::Rolling,
-        turned_back: false,
+        rolls_back: false,
         fault: false,
         size: 2,
         surge: 0,
@@ -253,7 +253,7 @@ pub fn record(id: &str, to: &Revision, generation: u64) -> Record {
         last_retained: None,
         checkpoints_passed: 0,
         paused: Duration::ZERO,
-        turned: None,
+        pause_changed_at: None,
         acknowledged: Vec::new(),
         owned: false,
         borrowed: Default::default(),

@@ -280,7 +280,7 @@ impl Process {
             };
             let found = record.as_ref();
             let found = found.map(|r| command::found(r, &to, command.as_ref().map(|w| w.command)));
-            let is_back = record.as_ref().is_some_and(|record| record.turned_back);
+            let is_back = record.as_ref().is_some_and(|record| record.rolls_back);
             process.spoken |= command.is_some();
             process.stage = Stage::Driving(Box::new(Engine {
                 own,
@@ -395,7 +395,7 @@ impl Process {
         }
         if !std::mem::take(&mut engine.midway) {
             engine.see(world, how);
-            match Self::keep_hold(world, how, &mut engine) {
+            match Self::renew_lease(world, how, &mut engine) {
                 LeaseCheck::Ours => {}
                 LeaseCheck::Doubtful => {
                     world.process(index).stage = Stage::Driving(Box::new(engine));
@@ -418,7 +418,7 @@ impl Process {
         }
     }
 
-    fn keep_hold(world: &mut World, how: How, engine: &mut Engine) -> LeaseCheck {
+    fn renew_lease(world: &mut World, how: How, engine: &mut Engine) -> LeaseCheck {
         let tick = world.tick;
         let now = moment(tick);
         if engine.own.is_late(now) {
@@ -530,7 +530,7 @@ fn check_answer(world: &mut World, command: Command, look: &Tags, as_asked: bool
         (None, _) => Lease::from_tags(look).is_none(),
         (Some(record), Command::Pause) => record.status().starts_with("paus"),
         (Some(record), Command::Abort) => record.status().starts_with("abort"),
-        (Some(record), Command::Rollback) => record.turned_back,
+        (Some(record), Command::Rollback) => record.rolls_back,
         (Some(record), Command::Resume) => record.phase == Phase::Rolling,
     };
     if as_asked && !is_so {

@@ -133,7 +133,7 @@ impl World {
     pub fn left_by_a_dead_engine(mut self, phase: Phase, back: bool) -> Self {
         let lease = Lease { owner: "dead/1.1.aa".into(), counter: 7, at: Some(at(0)) };
         let mut record = record("r-v2-0", &"v2".into(), 1);
-        (record.phase, record.turned_back) = (phase, back);
+        (record.phase, record.rolls_back) = (phase, back);
         let is_halted = matches!(phase, Phase::Halted(_));
         if !is_halted {
             record.borrowed.suspended.insert("AZRebalance".into());

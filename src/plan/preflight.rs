@@ -7,7 +7,7 @@ use crate::spec::RollingDeployment;
 
 /// Something that stands in the way, or may.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outlook {
+pub struct Preflight {
     /// Whether it is sure to.
     pub is_error: bool,
     /// The attribute at fault.
@@ -19,7 +19,7 @@ pub struct Outlook {
 }
 
 /// Everything that stands in the way of a rollout of `input`, whatever happens in it.
-pub fn outlook(input: &Input<'_>) -> Vec<Outlook> {
+pub fn preflight(input: &Input<'_>) -> Vec<Preflight> {
     let Input { spec, target, .. } = *input;
     if View::new(input).window.size == 0 {
         return Vec::new();
@@ -32,7 +32,7 @@ pub fn outlook(input: &Input<'_>) -> Vec<Outlook> {
         let boot = target.boot.map_or(String::new(), |boot| {
             format!("launches of this fleet take {}, and ", span(boot))
         });
-        found.push(Outlook {
+        found.push(Preflight {
             // A load balancer may call a target healthy for the first time sooner than that.
             is_error: target.boot.is_some_and(|boot| boot > limit),
             attribute: "health/healthy_timeout",
@@ -51,10 +51,10 @@ pub fn outlook(input: &Input<'_>) -> Vec<Outlook> {
     }
     let soak = spec.health.min_healthy_time;
     let drain = RollingDeployment::drain_deadline(target.drain());
-    let patience = spec.progress_deadline(target.drain());
+    let deadline = spec.progress_deadline(target.drain());
     let step = drain.max(target.drain() + launch + soak);
-    if patience < step {
-        found.push(Outlook {
+    if deadline < step {
+        found.push(Preflight {
             is_error: true,
             attribute: "progress_deadline",
             message: format!(
@@ -62,7 +62,7 @@ pub fn outlook(input: &Input<'_>) -> Vec<Outlook> {
                  after {} without progress",
                 span(step),
                 span(target.drain()),
-                span(patience),
+                span(deadline),
             ),
             remedy: format!(
                 "set it above {}, leave it out, or shorten the deregistration delay",

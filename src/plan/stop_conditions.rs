@@ -12,11 +12,11 @@ use crate::record::{Ending, Phase, Record};
 use crate::spec::{OnFailure, Pacing};
 
 /// What somebody else wants of this rollout, by the table of [`crate::command`].
-pub fn obey(input: &Input<'_>) -> Option<Verdict> {
+pub fn apply_command(input: &Input<'_>) -> Option<Verdict> {
     let Input { state, now: at, .. } = *input;
     let control = state.control.as_ref()?;
     let by = &control.by;
-    let is_back = state.record.as_ref().is_some_and(|record| record.turned_back);
+    let is_back = state.record.as_ref().is_some_and(|record| record.rolls_back);
     match state.effect(control.command) {
         Effect::Halt(ending) => {
             let what = match control.command {
@@ -38,11 +38,11 @@ pub fn obey(input: &Input<'_>) -> Option<Verdict> {
             let begun = state.halt.clone();
             Some(Verdict::Halt(begun.map_or(halt, |begun| Halt { reason, ending, ..begun })))
         }
-        Effect::TurnBack if is_back || state.turned_back.is_some() => Some(Verdict::GoOn),
-        Effect::TurnBack => {
+        Effect::RollBack if is_back || state.rolls_back.is_some() => Some(Verdict::GoOn),
+        Effect::RollBack => {
             let verdict = turn_back(input, format!("rolled back by {by}"), true);
             // Where there is no way back, what is being put back already still is.
-            let is_way = state.halt.is_none() || matches!(verdict, Verdict::TurnBack { .. });
+            let is_way = state.halt.is_none() || matches!(verdict, Verdict::RollBack { .. });
             is_way.then_some(verdict)
         }
         Effect::GoOn if state.halt.is_some() => Some(Verdict::GoOn),
@@ -61,7 +61,7 @@ pub fn turn_back(input: &Input<'_>, reason: String, asked: bool) -> Verdict {
     let completed = input.state.record.as_ref().and_then(|record| record.completed.as_ref());
     match completed {
         Some(completed) if *completed != input.target.revision => {
-            Verdict::TurnBack { reason, asked }
+            Verdict::RollBack { reason, asked }
         }
         Some(completed) => Verdict::Halt(Halt::failed(
             format!("{reason}; the last completed revision is {completed} itself: no way back"),
@@ -75,7 +75,7 @@ pub fn turn_back(input: &Input<'_>, reason: String, asked: bool) -> Verdict {
 }
 
 /// Whether `record` is of a rollout to `target` that was interrupted or paused half-way.
-fn goes_on(record: &Record, target: &Target) -> bool {
+fn continues(record: &Record, target: &Target) -> bool {
     let half_way = matches!(
         record.phase,
         Phase::Halting(Ending::Interrupted | Ending::Paused)
@@ -87,7 +87,7 @@ fn goes_on(record: &Record, target: &Target) -> bool {
 /// The new revision has failed.
 fn fail(input: &Input<'_>, reason: String) -> Verdict {
     let halt = Halt::failed(reason, input.now);
-    if input.state.turned_back.is_some() {
+    if input.state.rolls_back.is_some() {
         let reason = format!("the restored revision failed, too: {}", halt.reason);
         return Verdict::Halt(Halt { reason, ..halt });
     }
@@ -99,7 +99,7 @@ fn fail(input: &Input<'_>, reason: String) -> Verdict {
 }
 
 /// Why the rollout cannot go on, if so.
-pub fn blocked(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
+pub fn check_failure(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
     let Input { spec, target, state, now, .. } = *input;
     // What is counted is what the record says: the same before and after a crash.
     if let Some(record) = state.standing(target)
@@ -119,7 +119,7 @@ pub fn blocked(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
         return Some(fail(input, reason));
     }
     if let Some(message) = &state.gates.failed {
-        let is_half_way = state.record.as_ref().is_some_and(|record| goes_on(record, target));
+        let is_half_way = state.record.as_ref().is_some_and(|record| continues(record, target));
         if state.standing(target).is_some() || is_half_way {
             return Some(fail(input, message.clone()));
         }
