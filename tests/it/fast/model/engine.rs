@@ -113,11 +113,7 @@ impl Engine {
         }
         let acknowledged = record.acknowledge(hears);
         if record.phase != Phase::Halting(ending) || record.acknowledged != acknowledged {
-            return write(Record {
-                phase: Phase::Halting(ending),
-                acknowledged: acknowledged,
-                ..record.clone()
-            });
+            return write(Record { phase: Phase::Halting(ending), acknowledged, ..record.clone() });
         }
         if world.suspended && !record.borrowed.suspended.is_empty() {
             return Planned::Call(Call::Resume, None);
@@ -156,8 +152,7 @@ impl Engine {
         };
         let Some(found) = &self.record else { return begin(None) };
         let acknowledged = found.acknowledge(hears);
-        let mut moves =
-            Record { phase: Phase::Rolling, acknowledged: acknowledged, ..found.clone() };
+        let mut moves = Record { phase: Phase::Rolling, acknowledged, ..found.clone() };
         moves.borrowed.suspended.insert("AZRebalance".into());
         if self.back {
             return Record { rolls_back: true, ..moves };
