@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rolling::engine::{Caller, Rollout, Stop};
-use rolling::event::{Event, Outcome};
-use rolling::spec::{
+use rolling::model::event::{Event, Outcome};
+use rolling::model::spec::{
     BatchSize, Gates, Health, OnFailure, Pacing, Policy, Replacement, RollingDeployment, SetAside,
 };
 use rolling_simulator::{EPOCH, FleetConfig, Simulator, TargetGroupConfig, VirtualClock};

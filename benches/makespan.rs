@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rolling::engine::{Caller, Rollout, Stop};
-use rolling::event::{Event, Outcome};
-use rolling::spec::{
+use rolling::model::event::{Event, Outcome};
+use rolling::model::spec::{
     BatchSize, Bound, Gates, Health, OnFailure, Pacing, Policy, Replacement, RollingDeployment,
     SetAside,
 };

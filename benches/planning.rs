@@ -17,13 +17,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rolling::engine::{Caller, Rollout, Stop};
-use rolling::event::Outcome;
-use rolling::plan::{self, Input};
-use rolling::progress::RolloutState;
-use rolling::record::{Borrowed, Phase, Record};
-use rolling::spec::{
+use rolling::model::event::Outcome;
+use rolling::model::spec::{
     BatchSize, Gates, Health, OnFailure, Pacing, Policy, Replacement, RollingDeployment, SetAside,
 };
+use rolling::record::{Borrowed, Phase, Record};
+use rolling::rollout::planner::{self, Input};
+use rolling::rollout::state::RolloutState;
 use rolling_provider::{
     Capacity, Instance, InstanceId, Lifecycle, Observation, Tags, Target, TargetGroup,
     TargetHealth, TargetState, Timestamp,
@@ -167,7 +167,7 @@ fn plan_one_tick(n: u32) -> f64 {
     let mut times: Vec<f64> = (0..RUNS)
         .map(|_| {
             let begin = Instant::now();
-            let plan = plan::plan(&input);
+            let plan = planner::plan(&input);
             let took = begin.elapsed();
             let victims = plan.begins.expect("a batch begins").victims.len();
             assert_eq!(victims, n as usize / 10);

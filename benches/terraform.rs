@@ -26,7 +26,7 @@ mod wire;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rolling::terraform::proto as p;
+use rolling::frontends::terraform::proto as p;
 use serde_json::json;
 
 use terraform_host::{Identity, Plugin, Started, connect};

@@ -28,7 +28,7 @@ pub use unknown::{partial, partial_provider};
 
 use self::check::nearest;
 use self::config::{ProviderConfig, RollingDeploymentConfig};
-use crate::spec::RollingDeployment;
+use crate::model::spec::RollingDeployment;
 
 /// Where the provider's configuration stands in a document.
 pub const PROVIDER: &str = "/provider/rolling";

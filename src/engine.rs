@@ -1,11 +1,12 @@
 //! The loop: look, plan, judge, act, report. It decides nothing: what to do comes from the
-//! planner, what is allowed from [`crate::plan::check`], who may act from [`crate::lease`].
+//! planner, what is allowed from [`crate::rollout::planner::check`], who may act from [`crate::record::lease`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
 mod act;
 mod begin;
+pub mod clock;
 mod command;
 mod follow;
 mod gate;
@@ -13,7 +14,10 @@ mod hold;
 mod instance_refresh;
 mod judge;
 mod look;
+pub mod owner;
+mod probe;
 mod report;
+pub mod schedule;
 
 pub use command::ControlOutcome;
 pub use instance_refresh::UnderWay;
@@ -28,16 +32,16 @@ use self::act::Acted;
 use self::gate::GateRunner;
 use self::hold::{Hold, LeaseCheck};
 use self::report::{Emitter, Shown};
-use crate::command::Waiting;
-use crate::control::{Command, Control};
-use crate::event::{Envelope, Event, Outcome, Report};
-use crate::lease::Lease;
-use crate::ownership::{LATE, Moment};
-use crate::plan::{self, Input, Plan, Preflight, Preview, Verdict, due};
-use crate::progress::{Halt, LOOKS_LAG, RolloutState};
+use crate::engine::schedule::Schedule;
+use crate::model::event::{Envelope, Event, Outcome, Report};
+use crate::model::spec::{Executor, Gates, RollingDeployment};
+use crate::record::command::{Command, Control};
+use crate::record::lease::Lease;
 use crate::record::{Ending, LEASE, Record};
-use crate::schedule::Schedule;
-use crate::spec::{Executor, Gates, RollingDeployment};
+use crate::rollout::control::Waiting;
+use crate::rollout::ownership::{LATE, Moment};
+use crate::rollout::planner::{self, Input, Plan, Preflight, Preview, Verdict, due};
+use crate::rollout::state::{Halt, LOOKS_LAG, RolloutState};
 
 /// How long reads and accepted-by-nobody mutations are tried again before the rollout gives up.
 const RETRY_BUDGET: Duration = Duration::from_secs(300);
@@ -73,7 +77,7 @@ pub enum Stop {
 pub struct Caller {
     /// Names the rollout, should one begin.
     pub rollout_id: String,
-    /// This process, as the lease names it; see [`crate::owner`].
+    /// This process, as the lease names it; see [`crate::engine::owner`].
     pub owner: String,
     /// Whether an owner is known to be dead.
     pub is_gone: fn(&str) -> bool,
@@ -204,7 +208,7 @@ impl Rollout {
         let target = back.map(|revision| Target { revision, ..self.target.clone() });
         let input = self.input(self.look.at);
         let target = target.as_ref().unwrap_or(input.target);
-        let mut preview = plan::preview(&Input { target, ..input });
+        let mut preview = planner::preview(&Input { target, ..input });
         if self.refreshes() {
             self.preview_refresh(&mut preview);
         }
@@ -219,7 +223,7 @@ impl Rollout {
         if self.refreshes() {
             return Vec::new();
         }
-        plan::preflight(&self.input(self.look.at))
+        planner::preflight(&self.input(self.look.at))
     }
 
     /// The record of a rollout found on the target, if any.
@@ -264,7 +268,7 @@ impl Rollout {
         if self.refreshes() {
             return self.completed_by_refresh();
         }
-        if plan::is_converged(&self.input(self.look.at)) {
+        if planner::is_converged(&self.input(self.look.at)) {
             return Some(self.target.revision.clone());
         }
         let record = self.state.record.as_ref();
@@ -521,7 +525,7 @@ impl Rollout {
 
     /// Plans this tick.
     fn plan(&self, now: Timestamp) -> Plan {
-        plan::plan(&self.input(now))
+        planner::plan(&self.input(now))
     }
 
     fn report_batches(&mut self, plan: &Plan, emit: &mut Emitter<'_>) {

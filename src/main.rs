@@ -4,10 +4,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rolling::cli::{self, ProcessContext};
-use rolling::clock::{TEST_CLOCK, TokioClock};
-use rolling::owner;
-use rolling::terraform::Host;
+use rolling::engine::clock::{TEST_CLOCK, TokioClock};
+use rolling::engine::owner;
+use rolling::frontends::cli::{self, ProcessContext};
+use rolling::frontends::terraform::Host;
 use rolling_provider::Timestamp;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -23,8 +23,8 @@ fn main() -> ExitCode {
     let stderr = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     tracing_subscriber::registry()
         .with(stderr.with_filter(filter))
-        .with(rolling::stdio::log::layer())
-        .with(rolling::terraform::log::layer())
+        .with(rolling::frontends::json_rpc::log::layer())
+        .with(rolling::frontends::terraform::log::layer())
         .init();
 
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -8,11 +8,11 @@ use rolling_provider::{Clock, ErrorKind, Fleet, Observation, ProviderError, Revi
 use rolling_simulator::Simulator;
 use serde_json::{Value, json};
 
-use crate::clock::TokioClock;
 use crate::document;
 #[cfg(feature = "aws")]
 use crate::document::config::{EngineName, LaunchTemplateConfig, ReplacementConfig};
 use crate::document::config::{PolicyName, ProviderConfig, RollingDeploymentConfig};
+use crate::engine::clock::TokioClock;
 
 #[cfg(feature = "aws")]
 mod aws;

@@ -2,10 +2,10 @@
 
 use std::io::BufReader;
 
+use rolling::deployment::state;
 use rolling::document::{self, Document};
-use rolling::state;
-use rolling::stdio::transport::{Inbound, read_line};
-use rolling::stdio::wire::Request;
+use rolling::frontends::json_rpc::transport::{Inbound, read_line};
+use rolling::frontends::json_rpc::wire::Request;
 use serde_json::Value;
 
 /// Reads lines until the end.

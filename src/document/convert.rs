@@ -17,7 +17,7 @@ use super::config::{
     SetAsideName, SimulatedFleetConfig,
 };
 use super::diagnostic::Diagnostic;
-use crate::spec::{
+use crate::model::spec::{
     Executor, Gates, Health, OnFailure, Probe, Replacement, RollingDeployment, Secret, SetAside,
 };
 

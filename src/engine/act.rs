@@ -4,11 +4,11 @@ use rolling_provider::{Action, Done, Effect, ErrorKind, ProviderError};
 
 use super::Rollout;
 use super::report::Emitter;
-use crate::event::Event;
-use crate::plan::Step;
-use crate::progress::Halt;
+use crate::model::event::Event;
+use crate::model::spec::OnFailure;
 use crate::record::Ending;
-use crate::spec::OnFailure;
+use crate::rollout::planner::Step;
+use crate::rollout::state::Halt;
 
 /// What became of an action.
 pub(super) enum Acted {

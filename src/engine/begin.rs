@@ -6,11 +6,11 @@ use rolling_provider::{ErrorKind, ProviderError};
 
 use super::Rollout;
 use super::look::with_retries;
-use crate::control::Command;
-use crate::instance_refresh::{self, Next};
-use crate::plan;
+use crate::model::spec::{OnFailure, Window};
+use crate::record::command::Command;
 use crate::record::{Ending, Phase, routing_fingerprint};
-use crate::spec::{OnFailure, Window};
+use crate::rollout::instance_refresh::{self, Next};
+use crate::rollout::planner;
 
 impl Rollout {
     /// Refuses what stands in the way of a rollout that this document would begin now, or go on
@@ -37,7 +37,7 @@ impl Rollout {
         }
         self.refuse_changed_routing()?;
         self.refuse_surge()?;
-        if !plan::is_converged(&self.input(self.look.at)) && !self.waits_for_a_word() {
+        if !planner::is_converged(&self.input(self.look.at)) && !self.waits_for_a_word() {
             let is_under_way = self.record().is_some_and(|record| !record.is_over());
             // Who goes back after a failure does so with what the failure has left.
             let begins = !is_under_way && self.command.is_none();

@@ -1,5 +1,5 @@
 //! What one process wants of a rollout that another is, or was, at work on. What a command does is
-//! decided in [`crate::command`].
+//! decided in [`crate::rollout::control`].
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use tokio::sync::watch;
 use super::look::with_retries;
 use super::report::Emitter;
 use super::{Rollout, Stop};
-use crate::command::{self, Answer, Next, Waiting, word_id};
-use crate::control::{Command, Control};
-use crate::event::{Envelope, Report};
-use crate::lease::is_fresh;
-use crate::plan;
+use crate::model::event::{Envelope, Report};
+use crate::record::command::{Command, Control};
+use crate::record::lease::is_fresh;
 use crate::record::{CONTROL, KEYS, Record};
+use crate::rollout::control::{self, Answer, Next, Waiting, word_id};
+use crate::rollout::planner;
 
 /// How often is looked whether the command was heard.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -68,7 +68,7 @@ impl ControlOutcome {
     /// Whether what was asked for has been done.
     pub fn is_as_asked(&self, command: Command) -> bool {
         match self {
-            ControlOutcome::RanHere(report) => command::is_as_asked(command, report.outcome),
+            ControlOutcome::RanHere(report) => control::is_as_asked(command, report.outcome),
             other => other.answer(command).is_some_and(|answer| answer.as_asked),
         }
     }
@@ -88,7 +88,7 @@ impl Rollout {
         if !KEYS.iter().any(|key| self.look.record.contains_key(*key)) {
             return Ok(());
         }
-        for step in plan::erase(&self.input(self.look.at)) {
+        for step in planner::erase(&self.input(self.look.at)) {
             self.fleet.act(&step.action).await?;
         }
         Ok(())
@@ -99,7 +99,7 @@ impl Rollout {
         if self.refreshes() {
             return self.idle_refresh(command);
         }
-        command::no_op(command, record_of(self), self.lease().is_some())
+        control::no_op(command, record_of(self), self.lease().is_some())
     }
 
     /// Has the engine at work obey `command`; where none is, carries it out. Where several begin to, all
@@ -183,7 +183,7 @@ impl Rollout {
                     let arrived = live.map(|i| i.revision.as_ref()).all(|it| it == Some(&to));
                     let command = waiting.control().command;
                     let answer =
-                        command::ended(command, waiting.owner(), waiting.has_begun(), arrived);
+                        control::ended(command, waiting.owner(), waiting.has_begun(), arrived);
                     return Ok(WaitResult::Answered(ControlOutcome::Acknowledged(
                         by,
                         answer,

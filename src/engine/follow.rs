@@ -10,12 +10,12 @@ use super::instance_refresh::{foreign, instance_refreshes, latest};
 use super::look::with_retries;
 use super::report::{Emitter, Shown};
 use super::{NOTHING_DONE, RETRY_BUDGET, Rollout, Stop};
-use crate::control::Command;
-use crate::event::{Event, InstanceRefreshStep, Outcome};
-use crate::instance_refresh::{self, Next};
-use crate::plan::{Wait, WaitKind};
-use crate::progress::Halt;
-use crate::schedule::Schedule;
+use crate::engine::schedule::Schedule;
+use crate::model::event::{Event, InstanceRefreshStep, Outcome};
+use crate::record::command::Command;
+use crate::rollout::instance_refresh::{self, Next};
+use crate::rollout::planner::{Wait, WaitKind};
+use crate::rollout::state::Halt;
 
 /// Reads lag: for so long after a refresh is over its last instances may still show.
 const SETTLES_WITHIN: Duration = Duration::from_secs(60);

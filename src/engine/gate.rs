@@ -9,11 +9,11 @@ use tokio::task::JoinHandle;
 
 use super::Rollout;
 use super::report::Emitter;
-use crate::event::Event;
-use crate::plan::{Ask, Plan, View};
-use crate::probe::{self, Context};
-use crate::schedule::Schedule;
-use crate::spec::Gates;
+use crate::engine::probe::{self, Context};
+use crate::engine::schedule::Schedule;
+use crate::model::event::Event;
+use crate::model::spec::Gates;
+use crate::rollout::planner::{Ask, Plan, View};
 
 /// What one gate said.
 struct GateResult {

@@ -9,14 +9,14 @@ use super::NOTHING_DONE;
 use super::act::with_remedy;
 use super::report::Emitter;
 use super::{RETRY_BUDGET, Rollout, SOON, STOP_WITHIN, Stop};
-use crate::command;
-use crate::control::Control;
-use crate::event::{Event, Outcome};
-use crate::lease::{Claim, Lease, RENEW, WATCH, Watch, is_fresh};
-use crate::ownership::{LATE, Moment, Ownership, Standing};
-use crate::plan::{View, Wait, WaitKind};
-use crate::progress::Halt;
+use crate::model::event::{Event, Outcome};
+use crate::record::command::Control;
+use crate::record::lease::{Claim, Lease, RENEW, WATCH, Watch, is_fresh};
 use crate::record::{CONTROL, Ending, LEASE};
+use crate::rollout::control;
+use crate::rollout::ownership::{LATE, Moment, Ownership, Standing};
+use crate::rollout::planner::{View, Wait, WaitKind};
+use crate::rollout::state::Halt;
 
 /// How often a lease that is watched is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -140,7 +140,7 @@ impl Rollout {
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
     ) -> Result<Result<Moment, String>, String> {
-        let mut schedule = crate::schedule::Schedule::retrying(self.caller.jitter);
+        let mut schedule = crate::engine::schedule::Schedule::retrying(self.caller.jitter);
         let mut failing_since = None;
         let action = Action::WriteRecord { tags: lease.tags() };
         loop {
@@ -372,7 +372,7 @@ impl Rollout {
             return;
         }
         let waits =
-            |control: &Control| self.state.effect(control.command) == command::Effect::Later;
+            |control: &Control| self.state.effect(control.command) == control::Effect::Later;
         match self.state.control.as_ref().is_some_and(waits) {
             // What is to be done later is left for whoever goes on.
             true => self.delete_tags([LEASE]).await,

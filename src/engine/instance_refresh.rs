@@ -12,14 +12,14 @@ use tokio::sync::watch;
 use super::command::ControlOutcome;
 use super::look::with_retries;
 use super::{Rollout, Stop};
-use crate::command::{Answer, no_op};
-use crate::control::{Command, Control};
-use crate::event::Envelope;
-use crate::instance_refresh::{self, Idle, Next, next};
-use crate::plan::Preview;
-use crate::progress::RolloutState;
+use crate::model::event::Envelope;
+use crate::model::spec::Executor;
 use crate::record::Record;
-use crate::spec::Executor;
+use crate::record::command::{Command, Control};
+use crate::rollout::control::{Answer, no_op};
+use crate::rollout::instance_refresh::{self, Idle, Next, next};
+use crate::rollout::planner::Preview;
+use crate::rollout::state::RolloutState;
 
 /// How to go on with a refresh that another document has begun.
 const ITS_OWN_DOCUMENT: &str = "wait for it to end, use the document that it was begun with, or \

@@ -4,9 +4,9 @@ use rolling_provider::Timestamp;
 
 use super::Rollout;
 use super::report::Emitter;
-use crate::event::Event;
-use crate::plan::{self, Plan, Verdict};
-use crate::progress::{Halt, LOOKS_LAG};
+use crate::model::event::Event;
+use crate::rollout::planner::{self, Plan, Verdict};
+use crate::rollout::state::{Halt, LOOKS_LAG};
 
 /// How often the same promise may be about to be broken, with good plans in between.
 const CONDEMNED_TIMES: u32 = 3;
@@ -41,7 +41,7 @@ impl Rollout {
     /// while it ends, what breaks none is still put back.
     pub(super) fn plan_judged(&mut self, now: Timestamp, emit: &mut Emitter<'_>) -> Plan {
         let mut plan = self.plan(now);
-        let violations = plan::check::violations(&self.input(now), &plan);
+        let violations = planner::check::violations(&self.input(now), &plan);
         if violations.is_empty() {
             self.condemned.since = None;
             return plan;
@@ -74,7 +74,7 @@ impl Rollout {
         let input = self.input(now);
         for step in std::mem::take(&mut plan.actions) {
             plan.actions.push(step);
-            if !plan::check::violations(&input, plan).is_empty() {
+            if !planner::check::violations(&input, plan).is_empty() {
                 plan.actions.pop();
             }
         }

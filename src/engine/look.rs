@@ -12,13 +12,13 @@ use tokio::sync::watch;
 use super::act::with_remedy;
 use super::report::Emitter;
 use super::{Caller, RETRY_BUDGET, Rollout, STOP_WITHIN, Stop};
-use crate::command::{self, Found};
-use crate::control::Command;
-use crate::event::Event;
-use crate::plan::View;
-use crate::progress::{Best, Halt, RolloutState, members};
+use crate::engine::schedule::Schedule;
+use crate::model::event::Event;
 use crate::record::Record;
-use crate::schedule::Schedule;
+use crate::record::command::Command;
+use crate::rollout::control::{self, Found};
+use crate::rollout::planner::View;
+use crate::rollout::state::{Best, Halt, RolloutState, members};
 
 /// A launch that is missing for this long is worth asking about, and again after as long.
 const LAUNCH_IS_LATE: Duration = Duration::from_secs(5);
@@ -59,7 +59,7 @@ impl Rollout {
             self.command.as_ref().is_some_and(|control| control.command == Command::Resume);
         let command = self.command.as_ref().map(|control| control.command);
         if let Some(record) = &record {
-            let found = command::found(record, &self.wanted, command);
+            let found = control::found(record, &self.wanted, command);
             let back = record.completed.clone().filter(|_| record.rolls_back);
             if found == Found::GoesOn && back.is_some() {
                 let why = record.reason.clone();

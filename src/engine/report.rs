@@ -3,11 +3,11 @@
 use rolling_provider::{TargetGroupId, Timestamp};
 
 use super::Rollout;
-use crate::event::{Envelope, Event, InstanceReport, Outcome, Report};
-use crate::plan::shift::is_healthy_in_primary;
-use crate::plan::{Input, Plan, View, Wait};
-use crate::progress::trouble;
+use crate::model::event::{Envelope, Event, InstanceReport, Outcome, Report};
 use crate::record::{Ending, Phase};
+use crate::rollout::planner::shift::is_healthy_in_primary;
+use crate::rollout::planner::{Input, Plan, View, Wait};
+use crate::rollout::state::trouble;
 
 /// Numbers and dates events.
 pub(super) struct Emitter<'a> {

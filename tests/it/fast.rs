@@ -13,6 +13,7 @@ mod gates;
 mod guarded;
 mod in_place;
 mod invariants;
+mod layers;
 mod looks;
 mod meanwhile;
 mod model;

@@ -12,6 +12,7 @@ mod e2e;
 #[cfg(feature = "aws")]
 mod emulator;
 mod fast;
+mod imports;
 #[cfg(feature = "aws")]
 mod lab;
 mod process;

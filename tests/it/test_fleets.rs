@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rolling::model::spec::{RollingDeployment, Window};
 use rolling::record::Record;
-use rolling::spec::{RollingDeployment, Window};
 use rolling_provider::{
     Action, Activity, Alarm, Clock, Done, Fleet, Instance, InstanceId, Lifecycle, Observation,
     ProviderError, Target, TargetState, Timestamp,

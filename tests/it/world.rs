@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rolling::engine::{Caller, Rollout, Stop};
-use rolling::event::{Envelope, Event, Report};
-use rolling::spec::{
+use rolling::model::event::{Envelope, Event, Report};
+use rolling::model::spec::{
     BatchSize, Health, OnFailure, Pacing, Policy, Replacement, RollingDeployment, SetAside,
 };
 use rolling_provider::{Action, Clock, Fleet, Timestamp};

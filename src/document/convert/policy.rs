@@ -6,7 +6,7 @@ use super::super::config::{
 };
 use super::super::diagnostic::Diagnostic;
 use super::{NEW_VERSION_PERCENT, get};
-use crate::spec::{BatchSize, Bound, Checkpoint, Pacing, Policy};
+use crate::model::spec::{BatchSize, Bound, Checkpoint, Pacing, Policy};
 
 pub(super) fn policy(
     config: &RollingDeploymentConfig,

@@ -474,7 +474,7 @@ fn the_documentation_is_that_of_the_schemas_and_ansible_doc_prints_it() {
     assert_eq!(tasks.len(), 4);
     for task in tasks {
         let arguments: &Map<String, Value> = task[MODULE].as_object().expect("arguments");
-        let read = rolling::ansible::arguments::read(arguments);
+        let read = rolling::frontends::ansible::arguments::read(arguments);
         assert!(read.is_ok(), "{task}: {:?}", read.err());
     }
 }

@@ -1,8 +1,8 @@
 //! The module's documentation for Ansible, rendered from the schemas.
 
-use rolling::ansible::arguments;
-use rolling::schemas;
-use rolling::state::Computed;
+use rolling::deployment::state::Computed;
+use rolling::frontends::ansible::arguments;
+use rolling::frontends::schemas;
 use serde_json::{Map, Value};
 
 const EXAMPLES: &str = include_str!("../../ansible/examples.yml");

@@ -32,8 +32,8 @@ fn part<'a>(page: &'a str, name: &str) -> &'a str {
 fn the_documentation_is_that_of_the_schema_and_its_examples_are_valid() {
     let file = root().join("docs/terraform.md");
     let page = std::fs::read_to_string(&file).expect("docs/terraform.md");
-    let provider = format!("\n{}\n", rolling::terraform::docs::provider().trim_end());
-    let resource = format!("\n{}\n", rolling::terraform::docs::resource().trim_end());
+    let provider = format!("\n{}\n", rolling::frontends::terraform::docs::provider().trim_end());
+    let resource = format!("\n{}\n", rolling::frontends::terraform::docs::resource().trim_end());
     let wanted = [("provider", &provider), ("resource", &resource)];
     if std::env::var("ROLLING_UPDATE").is_ok() {
         let mut page = page.clone();

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rolling::command::{Effect, STATES, State, effect};
-use rolling::control::{Command, Control};
 use rolling::engine::{Caller, ControlOutcome, Rollout, Stop};
-use rolling::event::Outcome;
-use rolling::lease::Lease;
+use rolling::model::event::Outcome;
+use rolling::model::spec::{BatchSize, OnFailure, Policy, RollingDeployment};
+use rolling::record::command::{Command, Control};
+use rolling::record::lease::Lease;
 use rolling::record::{Ending, LEASE, Record};
-use rolling::spec::{BatchSize, OnFailure, Policy, RollingDeployment};
+use rolling::rollout::control::{Effect, STATES, State, effect};
 use rolling_provider::{
     Action, Activity, Alarm, Clock, Done, Fleet, Observation, ProviderError, Tags, Target,
     Timestamp,

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolling::control::{Command, Control};
 use rolling::engine::{ControlOutcome, Rollout, Stop};
-use rolling::event::{Outcome, Report};
+use rolling::model::event::{Outcome, Report};
+use rolling::model::spec::{BatchSize, Gates, OnFailure, Policy, RollingDeployment};
+use rolling::record::command::{Command, Control};
 use rolling::record::{CONTROL, Ending, LEASE, Phase, Record};
-use rolling::spec::{BatchSize, Gates, OnFailure, Policy, RollingDeployment};
 use rolling_provider::{Fleet, Observation};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 use tokio::sync::watch;

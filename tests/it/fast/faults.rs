@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rolling::engine::Stop;
-use rolling::event::{Event, Outcome};
-use rolling::spec::{BatchSize, OnFailure, Policy, RollingDeployment};
+use rolling::model::event::{Event, Outcome};
+use rolling::model::spec::{BatchSize, OnFailure, Policy, RollingDeployment};
 use rolling_provider::{
     Action, Activity, Alarm, Clock, Done, Effect, ErrorKind, Fleet, Observation, ProviderError,
     Target, Timestamp,

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use async_trait::async_trait;
-use rolling::control::Command;
 use rolling::engine::{Caller, Rollout, Stop};
-use rolling::event::Outcome;
-use rolling::spec::{BatchSize, Bound, OnFailure, Pacing, Policy, RollingDeployment};
+use rolling::model::event::Outcome;
+use rolling::model::spec::{BatchSize, Bound, OnFailure, Pacing, Policy, RollingDeployment};
+use rolling::record::command::Command;
 use rolling_provider::{
     Action, Activity, Alarm, Clock, Done, Fleet, Observation, ProviderError, Tags, Target,
     Timestamp,

@@ -5,14 +5,14 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use rolling::clock::TokioClock;
-use rolling::control::Command;
+use rolling::engine::clock::TokioClock;
 use rolling::engine::{Rollout, Stop};
-use rolling::event::{Event, Outcome};
-use rolling::plan::WaitKind;
-use rolling::spec::{
+use rolling::model::event::{Event, Outcome};
+use rolling::model::spec::{
     BatchSize, Checkpoint, Gates, Health, OnFailure, Pacing, Policy, Probe, RollingDeployment,
 };
+use rolling::record::command::Command;
+use rolling::rollout::planner::WaitKind;
 use rolling_provider::{Action, Fleet as _, ScheduledAction};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 
@@ -56,7 +56,7 @@ impl Told {
     }
 
     fn launched(&self, revision: &str) -> usize {
-        let on = |i: &&rolling::event::InstanceReport| {
+        let on = |i: &&rolling::model::event::InstanceReport| {
             i.revision.as_ref().is_some_and(|found| found.as_str() == revision)
         };
         self.report.instances.iter().filter(on).count()

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use rolling::event::{Envelope, Event, Outcome};
+use rolling::model::event::{Envelope, Event, Outcome};
+use rolling::model::spec::{BatchSize, Policy};
 use rolling::record::{LEASE, ROLLOUT};
-use rolling::spec::{BatchSize, Policy};
 use rolling_provider::{
     Action, Activity, Alarm, Clock, Done, Effect, ErrorKind, Fleet, Observation, ProviderError,
     Tags, Target, Timestamp,

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use rolling::event::{Event, Outcome};
-use rolling::plan::WaitKind;
-use rolling::spec::{OnFailure, Policy, Replacement, RollingDeployment, Window};
+use rolling::model::event::{Event, Outcome};
+use rolling::model::spec::{OnFailure, Policy, Replacement, RollingDeployment, Window};
+use rolling::rollout::planner::WaitKind;
 use rolling_provider::{Action, Fleet as _, InstanceId, Revision, TargetState};
 use rolling_simulator::{Behaviour, FleetConfig, Simulator};
 
@@ -116,8 +116,8 @@ async fn where_failures_are_tolerated_an_update_is_tried_again_until_there_are_t
     assert_eq!(simulator.updated(), 4, "three times there, and once back");
 }
 
-fn one() -> rolling::spec::BatchSize {
-    rolling::spec::BatchSize::Fixed(1)
+fn one() -> rolling::model::spec::BatchSize {
+    rolling::model::spec::BatchSize::Fixed(1)
 }
 
 #[tokio::test]
@@ -158,7 +158,7 @@ async fn a_failure_that_pauses_can_be_resumed_and_updates_anew() {
     caller.rollout_id = "resumed".into();
     let rollout = rolling::engine::Rollout::prepare(simulator.clone(), spec, &caller).await;
     let (_keep, stop) = tokio::sync::watch::channel(rolling::engine::Stop::No);
-    let command = rolling::control::Command::Resume;
+    let command = rolling::record::command::Command::Resume;
     let done = rollout.expect("a rollout").command(command, stop, &mut |_| {}).await;
     assert!(matches!(done, Ok(rolling::engine::ControlOutcome::RanHere(_))), "{done:?}");
     assert_eq!(simulator.updated(), 6, "a token of its own, so an update of its own");

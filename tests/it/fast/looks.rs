@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolling::event::Outcome;
-use rolling::spec::{BatchSize, Bound, Pacing, Policy, RollingDeployment};
+use rolling::model::event::Outcome;
+use rolling::model::spec::{BatchSize, Bound, Pacing, Policy, RollingDeployment};
 use rolling_simulator::{
     Behaviour, EPOCH, FleetConfig, Simulator, TargetGroupConfig, VirtualClock,
 };

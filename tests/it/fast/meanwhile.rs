@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use proptest::prelude::*;
-use rolling::control::Command;
 use rolling::engine::{ControlOutcome, Rollout, Stop};
-use rolling::event::{Envelope, Event, Outcome, Report};
-use rolling::record::{Phase, Record};
-use rolling::spec::{
+use rolling::model::event::{Envelope, Event, Outcome, Report};
+use rolling::model::spec::{
     BatchSize, Bound, Health, OnFailure, Pacing, Policy, RollingDeployment, SetAside,
 };
+use rolling::record::command::Command;
+use rolling::record::{Phase, Record};
 use rolling_provider::{
     Action, Activity, Alarm, Clock, Done, Fleet, InstanceId, Lifecycle, Observation, ProviderError,
     Target, TargetState, Timestamp,

@@ -13,7 +13,7 @@ mod engine;
 mod process;
 mod world;
 
-use rolling::control::Command;
+use rolling::record::command::Command;
 use rolling::record::{Ending, Phase};
 use stateright::{Checker, Model, Property};
 

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use rolling::engine::{Caller, Rollout, Stop};
-use rolling::event::{Outcome, Report};
-use rolling::lease::Lease;
+use rolling::model::event::{Outcome, Report};
+use rolling::model::spec::{BatchSize, Policy, RollingDeployment};
 use rolling::record::KEYS;
-use rolling::spec::{BatchSize, Policy, RollingDeployment};
+use rolling::record::lease::Lease;
 use rolling_provider::{
     Action, Activity, Alarm, Clock, Done, Fleet, Observation, ProviderError, Target, Timestamp,
 };

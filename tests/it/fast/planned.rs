@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use rolling::terraform::proto as p;
+use rolling::frontends::terraform::proto as p;
 use serde_json::{Value, json};
 
 use crate::fast::plugin::{config, created, fast, sizes, with};

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rolling::plan::{self, Input, Plan, Verdict};
-use rolling::progress::RolloutState;
+use rolling::model::spec::{BatchSize, Policy, RollingDeployment};
 use rolling::record::{Borrowed, Phase, Record};
-use rolling::spec::{BatchSize, Policy, RollingDeployment};
+use rolling::rollout::planner::{self, Input, Plan, Verdict};
+use rolling::rollout::state::RolloutState;
 use rolling_provider::{
     Action, Capacity, Done, Instance, InstanceId, Lifecycle, Observation, Revision, Tags, Target,
     TargetGroup, TargetHealth, TargetState, Timestamp,
@@ -137,8 +137,8 @@ pub fn planned(look: &Observation, spec: &RollingDeployment) -> Plan {
     progress.observe(&target, &spec.health, look);
     progress.record = Some(Record { size: progress.size(look), ..record() });
     let input = Input { spec, target: &target, look, state: &progress, now: NOW };
-    let plan = plan::plan(&input);
-    assert_eq!(plan::check::violations(&input, &plan), Vec::<String>::new());
+    let plan = planner::plan(&input);
+    assert_eq!(planner::check::violations(&input, &plan), Vec::<String>::new());
     plan
 }
 
@@ -234,7 +234,7 @@ fn a_fleet_that_runs_the_revision_and_borrows_nothing_is_converged() {
     let mut progress = RolloutState::new("test", NOW);
     progress.observe(&target, &spec.health, &look);
     let input = Input { spec: &spec, target: &target, look: &look, state: &progress, now: NOW };
-    assert_eq!(plan::plan(&input).verdict, Verdict::Converged);
+    assert_eq!(planner::plan(&input).verdict, Verdict::Converged);
 }
 
 #[test]
@@ -246,11 +246,11 @@ fn the_judge_condemns_what_breaks_a_promise() {
     let mut progress = RolloutState::new("test", NOW);
     progress.observe(&target, &spec.health, &look);
     let input = Input { spec: &spec, target: &target, look: &look, state: &progress, now: NOW };
-    let good = plan::plan(&input);
+    let good = planner::plan(&input);
     let condemned = |action: Action| {
         let mut plan = good.clone();
         plan.actions.iter_mut().for_each(|step| step.action = action.clone());
-        plan::check::violations(&input, &plan).join("; ")
+        planner::check::violations(&input, &plan).join("; ")
     };
     let deregister = |ids: &[&str]| Action::Deregister {
         target_group: "web".into(),
@@ -286,8 +286,8 @@ fn surplus_that_somebody_protects_is_not_given_back() {
         progress.record = Some(Record { size: 10, surge: 1, ..record() });
         progress.observe(&target, &spec.health, &look);
         let input = Input { spec: &spec, target: &target, look: &look, state: &progress, now: NOW };
-        let plan = plan::plan(&input);
-        assert_eq!(plan::check::violations(&input, &plan), Vec::<String>::new());
+        let plan = planner::plan(&input);
+        assert_eq!(planner::check::violations(&input, &plan), Vec::<String>::new());
         plan.begins.expect("surplus").victims.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     assert_eq!(goes(&instances), ["i-00"]);
@@ -304,7 +304,7 @@ fn what_is_said_of_long_rollouts_is_said_of_no_shorter_ones() {
         let mut progress = RolloutState::new("test", NOW);
         progress.observe(&target, &spec.health, look);
         let input = Input { spec: &spec, target: &target, look, state: &progress, now: NOW };
-        plan::preview(&input).warnings
+        planner::preview(&input).warnings
     };
     let warnings = preview(&look(ten()));
     assert!(warnings.contains(&"ends soon".to_owned()), "{warnings:?}");

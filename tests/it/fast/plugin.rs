@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rolling::terraform::proto as p;
-use rolling::terraform::schema::{Presence, schemas};
+use rolling::frontends::terraform::proto as p;
+use rolling::frontends::terraform::schema::{Presence, schemas};
 use serde_json::{Value, json};
 use tonic::Code;
 

@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, RngSeed};
-use rolling::control::Command;
 use rolling::engine::{ControlOutcome, Rollout, Stop};
-use rolling::event::{Event, Outcome};
-use rolling::plan::{Input, View};
-use rolling::progress::RolloutState;
-use rolling::record::{Ending, Phase, Record};
-use rolling::spec::{
+use rolling::model::event::{Event, Outcome};
+use rolling::model::spec::{
     BatchSize, Bound, Checkpoint, Health, OnFailure, Pacing, Policy, RollingDeployment, SetAside,
     Window,
 };
+use rolling::record::command::Command;
+use rolling::record::{Ending, Phase, Record};
+use rolling::rollout::planner::{Input, View};
+use rolling::rollout::state::RolloutState;
 use rolling_provider::{Capacity, Clock as _, InstanceId, Lifecycle, TargetState};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 use tokio::sync::watch;

@@ -116,7 +116,7 @@ fn the_command_of_the_page_can_be_typed() {
 #[test]
 fn the_page_shows_every_method_and_every_error() {
     let page = page();
-    let document = rolling::stdio::openrpc();
+    let document = rolling::frontends::json_rpc::openrpc();
     for method in document["methods"].as_array().expect("methods") {
         let name = method["name"].as_str().expect("a name");
         assert!(page.contains(&format!("| `{name}` |")), "{name} is not in a table");

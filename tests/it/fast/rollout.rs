@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rolling::control::Command;
 use rolling::engine::{Rollout, Stop};
-use rolling::event::{Envelope, Event, Outcome};
-use rolling::spec::{
+use rolling::model::event::{Envelope, Event, Outcome};
+use rolling::model::spec::{
     BatchSize, Bound, Checkpoint, Health, OnFailure, Pacing, Policy, RollingDeployment, SetAside,
 };
+use rolling::record::command::Command;
 use rolling_provider::{Action, Fleet, InstanceId, Lifecycle, TargetState};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 

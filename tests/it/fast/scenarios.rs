@@ -11,9 +11,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rolling::control::Command;
 use rolling::engine::{ControlOutcome, Rollout, Stop};
-use rolling::event::Envelope;
+use rolling::model::event::Envelope;
+use rolling::record::command::Command;
 use rolling_provider::ScheduledAction;
 use rolling_simulator::{EPOCH, Simulator, VirtualClock};
 use serde_json::Value;

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use rolling::control::Command;
 use rolling::engine::Stop;
-use rolling::event::{Event, Outcome};
-use rolling::plan::WaitKind;
-use rolling::spec::{Gates, OnFailure, Policy, RollingDeployment};
+use rolling::model::event::{Event, Outcome};
+use rolling::model::spec::{Gates, OnFailure, Policy, RollingDeployment};
+use rolling::record::command::Command;
+use rolling::rollout::planner::WaitKind;
 use rolling_provider::{Action, Fleet as _, Lifecycle, TargetState};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use proptest::prelude::*;
-use rolling::event::Outcome;
+use rolling::model::event::Outcome;
+use rolling::model::spec::{BatchSize, Bound, OnFailure, Pacing, Policy, RollingDeployment};
 use rolling::record::{Phase, ROLLOUT, Record};
-use rolling::spec::{BatchSize, Bound, OnFailure, Pacing, Policy, RollingDeployment};
 use rolling_provider::{
     Action, Activity, Alarm, Clock, Done, Fleet, Instance, Observation, ProviderError, Target,
     Timestamp,

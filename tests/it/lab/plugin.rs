@@ -1,6 +1,6 @@
 //! Terraform's plugin protocol against LocalStack: versions that others make meanwhile.
 
-use rolling::terraform::proto as p;
+use rolling::frontends::terraform::proto as p;
 use serde_json::{Value, json};
 
 use crate::emulator::{Account, account};

@@ -1,7 +1,7 @@
 //! A name that nobody knows is refused, wherever it stands: what Terraform drops without a word is
 //! a gate that nobody asks.
 
-use rolling::terraform::schema::{Attribute, Kind, schemas};
+use rolling::frontends::terraform::schema::{Attribute, Kind, schemas};
 use serde_json::{Value, json};
 
 use super::workspace::{Workspace, terraforms};
@@ -63,7 +63,7 @@ fn blocks(attributes: &[Attribute]) -> impl Iterator<Item = &Attribute> {
 }
 
 fn is_set_by_user(attribute: &Attribute) -> bool {
-    attribute.presence != rolling::terraform::schema::Presence::Computed
+    attribute.presence != rolling::frontends::terraform::schema::Presence::Computed
 }
 
 /// How many names there are to misspell.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolling::command::{Effect, Work};
-use rolling::control::{Command, Control};
-use rolling::event::Outcome;
-use rolling::lease::Lease;
-use rolling::ownership::Ownership;
+use rolling::model::event::Outcome;
+use rolling::record::command::{Command, Control};
+use rolling::record::lease::Lease;
 use rolling::record::{Ending, KEYS, Phase, ROLLOUT, Record, record_in};
+use rolling::rollout::control::{Effect, Work};
+use rolling::rollout::ownership::Ownership;
 use rolling_provider::{Action as Act, Revision, Tags};
 
 use super::world::{Acknowledged, Call, How, World, at};

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use rolling::command::{self, Effect, Found, Next, Waiting, word_id};
-use rolling::control::{Command, Control};
-use rolling::event::Outcome;
-use rolling::lease::{Claim, Lease, WATCH, Watch, is_fresh};
-use rolling::ownership::{LATE, Ownership, Standing};
+use rolling::model::event::Outcome;
+use rolling::record::command::{Command, Control};
+use rolling::record::lease::{Claim, Lease, WATCH, Watch, is_fresh};
 use rolling::record::{CONTROL, Ending, LEASE, Phase, ROLLOUT, Record, record_in};
+use rolling::rollout::control::{self, Effect, Found, Next, Waiting, word_id};
+use rolling::rollout::ownership::{LATE, Ownership, Standing};
 use rolling_provider::Tags;
 
 use super::engine::{Engine, Planned, revision};
@@ -126,7 +126,7 @@ impl Process {
             Task::Say(command) => {
                 let record = Record::from_tags(&look).ok().flatten();
                 let lease = Lease::from_tags(&look);
-                if let Some(answer) = command::no_op(command, record.as_ref(), lease.is_some()) {
+                if let Some(answer) = control::no_op(command, record.as_ref(), lease.is_some()) {
                     process.stage = Stage::Ended;
                     check_answer(world, command, &look, answer.as_asked);
                     return;
@@ -279,7 +279,7 @@ impl Process {
                 Task::Say(_) => record.as_ref().map_or(revision(2), |record| record.to.clone()),
             };
             let found = record.as_ref();
-            let found = found.map(|r| command::found(r, &to, command.as_ref().map(|w| w.command)));
+            let found = found.map(|r| control::found(r, &to, command.as_ref().map(|w| w.command)));
             let is_back = record.as_ref().is_some_and(|record| record.rolls_back);
             process.spoken |= command.is_some();
             process.stage = Stage::Driving(Box::new(Engine {
@@ -498,7 +498,7 @@ impl Process {
         }
         let Task::Say(command) = world.processes[index].task else { return };
         let waiting = world.processes[index].waiting.clone().expect("a word");
-        if command::is_as_asked(command, outcome) {
+        if control::is_as_asked(command, outcome) {
             if let Some(record) = engine.record.as_ref().filter(|_| command != Command::Resume) {
                 let id = waiting.control().id.clone();
                 world.acknowledged.push(Acknowledged { id, rollout: record.id.clone() });

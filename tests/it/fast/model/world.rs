@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use rolling::lease::Lease;
-use rolling::ownership::{LATE, Moment};
+use rolling::record::lease::Lease;
 use rolling::record::{Phase, Record};
+use rolling::rollout::ownership::{LATE, Moment};
 use rolling_provider::{Tags, Timestamp};
 
 use super::engine::record;

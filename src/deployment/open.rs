@@ -1,0 +1,168 @@
+//! What every front-end that keeps state does with a deployment: look at it, and end it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rolling_provider::{Fleet, ProviderError};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::deployment::stop::stopped;
+use crate::document::{self, Diagnostic};
+use crate::engine::{Caller, ControlOutcome, Rollout, Stop};
+use crate::model::event::{Envelope, Outcome};
+use crate::model::spec::RollingDeployment;
+use crate::providers::Providers;
+use crate::record::Phase;
+use crate::record::command::Command;
+
+/// How long the end of a deployment waits for another engine that was told to abort.
+const GIVES_UP_WITHIN: Duration = Duration::from_secs(600);
+
+/// Why a target could not be looked at.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The configuration is wrong; no cloud was asked.
+    Document(Vec<Diagnostic>),
+    /// What the cloud said.
+    Provider(ProviderError),
+}
+
+impl OpenError {
+    /// The same as findings about a configuration that stands at the root.
+    pub fn into_diagnostics(self) -> Vec<Diagnostic> {
+        match self {
+            OpenError::Document(found) => found,
+            OpenError::Provider(error) => vec![Diagnostic::from_provider(&error, "", "")],
+        }
+    }
+}
+
+/// Looks at the target of `config`, to tell what is there or to end it.
+///
+/// # Errors
+/// See [`Looked`].
+pub async fn look(
+    providers: &Providers,
+    config: &Value,
+    caller: &Caller,
+) -> Result<Rollout, OpenError> {
+    let (fleet, spec) = open(providers, config).await?;
+    Rollout::look_up(fleet, spec, caller).await.map_err(OpenError::Provider)
+}
+
+/// Looks at the target of `config`, to plan or begin a rollout.
+///
+/// # Errors
+/// See [`Looked`]; also what would keep a rollout from beginning.
+pub async fn prepare(
+    providers: &Providers,
+    config: &Value,
+    caller: &Caller,
+) -> Result<Rollout, OpenError> {
+    let (fleet, spec) = open(providers, config).await?;
+    Rollout::prepare(fleet, spec, caller).await.map_err(OpenError::Provider)
+}
+
+async fn open(
+    providers: &Providers,
+    config: &Value,
+) -> Result<(Arc<dyn Fleet>, RollingDeployment), OpenError> {
+    let (config, spec) = document::deployment(config, "").map_err(OpenError::Document)?;
+    let fleet = providers.open(&config).await.map_err(OpenError::Provider)?;
+    Ok((fleet, spec))
+}
+
+/// A configuration to look with: an imported one has no policy yet, and none is needed.
+pub fn with_default_policy(config: &Value) -> Value {
+    let mut config = config.clone();
+    if config["policy"].is_null() {
+        config["policy"] = json!("all_at_once");
+    }
+    config
+}
+
+/// What became of the end of a deployment.
+#[derive(Debug)]
+pub enum DeleteOutcome {
+    /// Nothing of it is left on the target. No instance was touched that a rollout in progress
+    /// had not chosen.
+    Gone,
+    /// An engine is at work and does not react.
+    TimedOut(String),
+    /// An engine was told to abort and has not reacted yet.
+    AbortSent(String),
+    /// Another engine has taken the target over.
+    Locked(String),
+}
+
+/// Aborts a rollout in progress and takes the record off the target.
+///
+/// # Errors
+/// See [`Looked`].
+pub async fn end(
+    providers: &Providers,
+    config: &Value,
+    caller: &Caller,
+    stop: watch::Receiver<Stop>,
+    emit: &mut (dyn FnMut(Envelope) + Send),
+) -> Result<DeleteOutcome, OpenError> {
+    let rollout = look(providers, config, caller).await?;
+    // One that an earlier configuration has begun would go on with nobody to look after it.
+    if let Some(message) = rollout.is_refreshed_otherwise() {
+        return Ok(DeleteOutcome::Locked(message));
+    }
+    if rollout.under_way().is_some() {
+        let done = rollout.command(Command::Abort, stop.clone(), emit).await;
+        match done.map_err(OpenError::Provider)? {
+            ControlOutcome::TimedOut(owner) => return Ok(DeleteOutcome::TimedOut(owner)),
+            ControlOutcome::Sent(owner) => return Ok(DeleteOutcome::AbortSent(owner)),
+            ControlOutcome::RanHere(report) if report.outcome == Outcome::Locked => {
+                return Ok(DeleteOutcome::Locked(report.reason.clone().unwrap_or_default()));
+            }
+            ControlOutcome::RanHere(report)
+                if report.instance_refresh.as_ref().is_some_and(|it| it.still_running) =>
+            {
+                return Ok(DeleteOutcome::Locked(report.reason.clone().unwrap_or_default()));
+            }
+            ControlOutcome::RanHere(_)
+            | ControlOutcome::NoOp(_)
+            | ControlOutcome::Acknowledged(..) => {}
+        }
+    }
+    forget(providers, config, caller, stop).await.map(|()| DeleteOutcome::Gone)
+}
+
+/// Removes the record once its rollout has ended.
+async fn forget(
+    providers: &Providers,
+    config: &Value,
+    caller: &Caller,
+    mut stop: watch::Receiver<Stop>,
+) -> Result<(), OpenError> {
+    let mut rollout = look(providers, config, caller).await?;
+    let clock = rollout.clock();
+    let limit = clock.now() + GIVES_UP_WITHIN;
+    // The engine that heard the command is still putting things back.
+    while rollout.record().is_some_and(|record| matches!(record.phase, Phase::Halting(_)))
+        && clock.now() < limit
+        && *stop.borrow() == Stop::No
+    {
+        tokio::select! {
+            () = clock.sleep(Duration::from_secs(1)) => {}
+            () = stopped(&mut stop) => {}
+        }
+        rollout.look_again().await.map_err(OpenError::Provider)?;
+    }
+    loop {
+        match rollout.forget().await {
+            // Whoever ended it is just letting go.
+            Err(error) if error.is_retryable() && clock.now() < limit => {
+                tracing::warn!(%error, "cannot remove the record yet");
+                clock.sleep(Duration::from_secs(1)).await;
+                rollout.look_again().await.map_err(OpenError::Provider)?;
+            }
+            done => return done.map_err(OpenError::Provider),
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The state of a deployment as front-ends hand it out: what the document says, beside what is.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rolling_provider::Revision;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::document::{Diagnostic, normalised};
+use crate::engine::Rollout;
+use crate::model::event::{InstanceReport, Outcome, Report};
+use crate::rollout::planner::Preview;
+
+/// Attributes that the provider computes and a configuration may not set.
+pub const COMPUTED: [&str; 12] = [
+    "id",
+    "status",
+    "target_revision",
+    "deployed_revision",
+    "completed_revision",
+    "batches",
+    "floor",
+    "ceiling",
+    "expected_duration",
+    "fleet",
+    "instances",
+    "last_error",
+];
+
+/// Computed attributes that nobody knows before a rollout has ended.
+pub const OUTCOME: [&str; 6] =
+    ["status", "deployed_revision", "completed_revision", "fleet", "instances", "last_error"];
+
+/// Computed attributes that a plan settles: they stay as planned until the next rollout.
+pub const PLANNED: [&str; 4] = ["batches", "floor", "ceiling", "expected_duration"];
+
+/// Attributes that name the target: a change of one means another deployment.
+pub const FORCE_NEW: [&str; 3] = crate::document::TARGETS;
+
+/// What the provider computes. Null is what is not known, or not known yet.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Computed {
+    /// The target's own name in its cloud.
+    pub id: Option<String>,
+    /// `succeeded`, `rolled_back`, `failed`, `paused`, `aborted`; `pending` when the fleet is not
+    /// yet as the configuration says; else what a rollout under way is at.
+    pub status: Option<String>,
+    /// The revision that every instance is to run.
+    pub target_revision: Option<String>,
+    /// The revision that every instance runs; null while they differ.
+    pub deployed_revision: Option<String>,
+    /// The last revision that the whole fleet is known to have run: where a rollback goes.
+    pub completed_revision: Option<String>,
+    /// Batches as they were planned.
+    pub batches: Option<Vec<BatchSizes>>,
+    /// At least this many instances serve throughout, as it was planned.
+    pub floor: Option<u32>,
+    /// At most this many instances live, as it was planned.
+    pub ceiling: Option<u32>,
+    /// How long it should take, as it was planned: `4m 40s`.
+    pub expected_duration: Option<String>,
+    /// What runs, revision by revision.
+    pub fleet: Option<Vec<OnRevision>>,
+    /// What every instance runs.
+    pub instances: Option<Vec<InstanceReport>>,
+    /// Why the last rollout did not succeed.
+    pub last_error: Option<String>,
+}
+
+/// How much of a fleet runs a revision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OnRevision {
+    /// The revision; null for what nobody knows.
+    pub revision: Option<String>,
+    /// Instances that run it.
+    pub instances: u32,
+    /// Those of them that take requests.
+    pub serving: u32,
+}
+
+/// Sizes of one batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BatchSizes {
+    /// Instances launched beside the fleet.
+    pub launches: u32,
+    /// Instances replaced.
+    pub replaces: usize,
+}
+
+/// The state as the fleet is now.
+pub fn current(config: &Value, rollout: &Rollout) -> Value {
+    let preview = rollout.preview();
+    let (status, last_error) = match rollout.status() {
+        Some(told) => told,
+        None if preview.changes => ("pending", None),
+        None => ("succeeded", None),
+    };
+    let instances = rollout.instances();
+    let computed = Computed {
+        id: Some(rollout.target().id.clone()),
+        status: Some(status.into()),
+        target_revision: Some(rollout.wanted().to_string()),
+        deployed_revision: deployed(&instances),
+        completed_revision: rollout.completed().map(|revision| revision.to_string()),
+        batches: Some(Vec::new()),
+        floor: Some(preview.floor),
+        ceiling: Some(preview.ceiling),
+        expected_duration: Some(span(0)),
+        fleet: Some(fleet(&instances)),
+        instances: Some(instances),
+        last_error,
+    };
+    with(config, &computed)
+}
+
+/// The state as the fleet is now, where it was `prior` before.
+pub fn refreshed(prior: &Value, rollout: &Rollout) -> Value {
+    let mut state = current(&config_of(prior), rollout);
+    for name in PLANNED {
+        if let Some(value) = prior.get(name) {
+            state[name] = value.clone();
+        }
+    }
+    // How the last rollout ended stays until the fleet runs what that one was to bring.
+    if rollout.status().is_none() && state["status"] != "succeeded" {
+        state["last_error"] = prior["last_error"].clone();
+    }
+    state
+}
+
+/// The state that a rollout is planned to lead to, with null for what nobody knows yet.
+pub fn planned(config: &Value, rollout: &Rollout) -> Value {
+    let preview = rollout.preview();
+    let mut state = current(config, rollout);
+    for (name, value) in figures(&preview) {
+        state[name] = value;
+    }
+    if preview.changes {
+        for name in OUTCOME {
+            state[name] = Value::Null;
+        }
+    }
+    state
+}
+
+/// What [`PLANNED`] names, of a plan.
+pub fn figures(preview: &Preview) -> [(&'static str, Value); 4] {
+    let expected = span(preview.expected_seconds);
+    let of = |name| match name {
+        "batches" => json!(sizes(preview)),
+        "floor" => json!(preview.floor),
+        "ceiling" => json!(preview.ceiling),
+        _ => json!(expected),
+    };
+    PLANNED.map(|name| (name, of(name)))
+}
+
+/// The state that a rollout is planned to lead to as long as the target is not known.
+pub fn unknown(config: &Value) -> Value {
+    with(
+        config,
+        &Computed {
+            id: None,
+            status: None,
+            target_revision: None,
+            deployed_revision: None,
+            completed_revision: None,
+            batches: None,
+            floor: None,
+            ceiling: None,
+            expected_duration: None,
+            fleet: None,
+            instances: None,
+            last_error: None,
+        },
+    )
+}
+
+/// The state that a rollout led to. What is in `planned` of [`PLANNED`] is kept.
+pub fn after(config: &Value, id: &str, planned: &Value, report: &Report) -> Value {
+    let error = match report.outcome {
+        Outcome::Succeeded => None,
+        _ => report.reason.clone(),
+    };
+    let computed = Computed {
+        id: Some(id.into()),
+        status: Some(report.outcome.name().into()),
+        target_revision: Some(report.to.to_string()),
+        deployed_revision: deployed(&report.instances),
+        completed_revision: report.completed.as_ref().map(ToString::to_string),
+        batches: None,
+        floor: None,
+        ceiling: None,
+        expected_duration: None,
+        fleet: Some(fleet(&report.instances)),
+        instances: Some(report.instances.clone()),
+        last_error: error,
+    };
+    let mut state = with(config, &computed);
+    for name in PLANNED {
+        state[name] = planned[name].clone();
+    }
+    state
+}
+
+/// A state of an earlier version, or of another program that knows more, as this one writes it.
+///
+/// # Errors
+/// What is wrong with it, with the place.
+pub fn upgrade(version: u64, state: &Value) -> Result<(Value, Vec<Diagnostic>), Vec<Diagnostic>> {
+    if version != u64::from(crate::frontends::schemas::VERSION) {
+        let current = crate::frontends::schemas::VERSION;
+        let message = format!("this is a state of version {version}; known is version {current}");
+        let remedy = "use the version of rolling that wrote it, or a later one";
+        return Err(vec![Diagnostic::error("", message).with_remedy(remedy)]);
+    }
+    let Some(given) = state.as_object() else {
+        return Err(vec![Diagnostic::error("", "a state is an object")]);
+    };
+    let known = crate::document::schema::<crate::frontends::schemas::State>();
+    let known = known["properties"].as_object();
+    let mut upgraded = Map::new();
+    let mut warnings = Vec::new();
+    for (name, value) in given {
+        if known.is_some_and(|known| known.contains_key(name)) {
+            upgraded.insert(name.clone(), value.clone());
+        } else {
+            let place = format!("/{}", crate::document::step(name));
+            warnings.push(Diagnostic::warning(place, "not known any more, and left out"));
+        }
+    }
+    for name in COMPUTED {
+        upgraded.entry(name).or_insert(Value::Null);
+    }
+    let upgraded = Value::Object(upgraded);
+    let found = crate::document::fits::<crate::frontends::schemas::State>(&normalised(&upgraded));
+    if found.is_empty() { Ok((upgraded, warnings)) } else { Err(found) }
+}
+
+/// The configuration inside a state.
+pub fn config_of(state: &Value) -> Value {
+    let attributes = state.as_object().into_iter().flatten();
+    let set = attributes.filter(|(name, _)| !COMPUTED.contains(&name.as_str()));
+    Value::Object(set.map(|(name, value)| (name.clone(), value.clone())).collect())
+}
+
+/// The target of a configuration, as a person calls it.
+pub fn target_name(config: &Value) -> String {
+    let name = FORCE_NEW.iter().find_map(|path| config.pointer(path)?.as_str());
+    name.unwrap_or_default().to_owned()
+}
+
+/// Sizes of the batches of a plan: launched beside the fleet, and replaced.
+pub fn sizes(preview: &Preview) -> Vec<BatchSizes> {
+    let batches = preview.batches.iter();
+    batches
+        .map(|batch| BatchSizes { launches: batch.launches, replaces: batch.replaces.len() })
+        .collect()
+}
+
+/// Tells one plan from another: covers the configuration and the revision that is rolled out,
+/// never the instances that happen to live.
+pub fn plan_hash(config: &Value, revision: &Revision) -> String {
+    // serde_json keeps the keys of an object in order, so equal configurations print alike.
+    let text = json!([crate::document::normalised(config), revision]).to_string();
+    let digest = Sha256::digest(text.as_bytes());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn span(seconds: u64) -> String {
+    humantime::format_duration(Duration::from_secs(seconds)).to_string()
+}
+
+fn fleet(instances: &[InstanceReport]) -> Vec<OnRevision> {
+    let mut fleet: BTreeMap<Option<String>, (u32, u32)> = BTreeMap::new();
+    for instance in instances {
+        let revision = instance.revision.as_ref().map(ToString::to_string);
+        let (live, serving) = fleet.entry(revision).or_default();
+        *live += 1;
+        *serving += u32::from(instance.serves);
+    }
+    let on = |(revision, (instances, serving))| OnRevision { revision, instances, serving };
+    fleet.into_iter().map(on).collect()
+}
+
+fn deployed(instances: &[InstanceReport]) -> Option<String> {
+    let first = instances.first()?.revision.as_ref()?;
+    let all = instances.iter().all(|instance| instance.revision.as_ref() == Some(first));
+    all.then(|| first.to_string())
+}
+
+fn with(config: &Value, computed: &Computed) -> Value {
+    let mut state: Map<String, Value> = config.as_object().cloned().unwrap_or_default();
+    if let Value::Object(computed) = json!(computed) {
+        state.extend(computed);
+    }
+    Value::Object(state)
+}

@@ -1,0 +1,221 @@
+//! Trying a probe: a GET request, or a command. What it said is told either way.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use rolling_provider::Clock;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::{Child, Command};
+
+use crate::engine::schedule::Schedule;
+use crate::model::spec::{Probe, Secret};
+
+/// How long one answer to a request may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// How much of what a command prints is told: the end of it, in characters.
+const TOLD: usize = 500;
+/// How much of each stream is kept for that, in bytes: a character has at most four.
+const LONGEST_OUTPUT: usize = 4 * TOLD;
+/// How long what a command printed last may take to arrive once it has ended.
+const LAST_WORDS_WITHIN: Duration = Duration::from_millis(500);
+
+/// What a command finds in its environment.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The fleet, as a person calls it.
+    pub target: String,
+    /// The revision that is rolled out.
+    pub revision: String,
+    /// The number of the batch that was finished last.
+    pub batch: u32,
+}
+
+/// Tries `probe` within its timeout.
+///
+/// # Errors
+/// Why it does not pass, as a sentence.
+pub async fn attempt(
+    probe: &Probe,
+    context: &Context,
+    clock: &Arc<dyn Clock>,
+) -> Result<String, String> {
+    match probe {
+        Probe::Http { url, status, timeout } => ask(url, *status, *timeout, clock).await,
+        Probe::Command { run, environment, timeout } => {
+            execute((run, environment), context, *timeout, clock).await
+        }
+    }
+}
+
+/// Asks until the answer is as it should be.
+async fn ask(
+    url: &str,
+    status: u16,
+    timeout: Duration,
+    clock: &Arc<dyn Clock>,
+) -> Result<String, String> {
+    let mut schedule = Schedule::retrying(0.0);
+    let limit = clock.now() + timeout;
+    let mut said_before = None;
+    loop {
+        let left = limit.since(clock.now());
+        let message = tokio::select! {
+            message = get(url) => message,
+            () = clock.sleep(ANSWER_WITHIN.min(left)) => Err("no answer".into()),
+        };
+        let why = match message {
+            Ok(found) if found == status => return Ok(format!("{found}")),
+            Ok(found) => format!("it answers {found} and not {status}"),
+            Err(why) => why,
+        };
+        // The last try is cut short, and says less than the one before.
+        let why = if left < ANSWER_WITHIN { said_before.unwrap_or(why) } else { why };
+        said_before = Some(why.clone());
+        if clock.now() >= limit {
+            let timeout = humantime::format_duration(timeout);
+            return Err(format!("{why}, for {timeout}"));
+        }
+        clock.sleep(schedule.pause().min(limit.since(clock.now()))).await;
+    }
+}
+
+async fn get(url: &str) -> Result<u16, String> {
+    let uri = url.parse().map_err(|error| format!("{url:?} is not an address: {error}"))?;
+    let crypto = tokio_rustls::rustls::crypto::aws_lc_rs::default_provider();
+    let connector = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_provider_and_native_roots(crypto)
+        .map_err(|error| format!("there are no certificates to trust: {error}"))?
+        .https_or_http()
+        .enable_http1()
+        .build();
+    let client: Client<_, String> = Client::builder(TokioExecutor::new()).build(connector);
+    let answer = client.get(uri).await.map_err(|error| {
+        let causes = std::iter::successors(std::error::Error::source(&error), |e| e.source());
+        causes.last().map_or_else(|| error.to_string(), ToString::to_string)
+    })?;
+    Ok(answer.status().as_u16())
+}
+
+/// Runs a command once, in a group of processes of its own, which ends with it.
+async fn execute(
+    (run, environment): (&[String], &BTreeMap<String, Secret>),
+    context: &Context,
+    timeout: Duration,
+    clock: &Arc<dyn Clock>,
+) -> Result<String, String> {
+    let (program, arguments) = run.split_first().ok_or("there is no program")?;
+    let mut child = Command::new(program)
+        .args(arguments)
+        .envs(environment.iter().map(|(name, value)| (name, &value.0)))
+        .env("ROLLING_TARGET", &context.target)
+        .env("ROLLING_REVISION", &context.revision)
+        .env("ROLLING_BATCH", context.batch.to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| format!("cannot start {program}: {error}"))?;
+    let _group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let ended = {
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let reading =
+            async { tokio::join!(keep_end(stdout, &mut out), keep_end(stderr, &mut err)) };
+        end(&mut child, reading, clock.sleep(timeout)).await
+    };
+    let Some(ended) = ended else {
+        let timeout = humantime::format_duration(timeout);
+        return Err(format!("it did not end within {timeout}"));
+    };
+    let ended = ended.map_err(|error| format!("cannot follow {program}: {error}"))?;
+    let printed = [out, err].concat();
+    let printed = without(environment, &String::from_utf8_lossy(&printed));
+    let printed: Vec<char> = printed.trim().chars().collect();
+    let told: String = printed[printed.len().saturating_sub(TOLD)..].iter().collect();
+    let how = match ended.code() {
+        Some(code) => format!("exit code {code}"),
+        None => ended.to_string(),
+    };
+    let message = if told.is_empty() { how } else { format!("{how}: {told}") };
+    if ended.success() { Ok(message) } else { Err(message) }
+}
+
+/// What a command printed, without what it was told in secret. What is shorter than four letters is
+/// too much like anything else.
+fn without(secrets: &BTreeMap<String, Secret>, printed: &str) -> String {
+    let secrets = secrets.values().map(|secret| secret.0.trim()).filter(|text| text.len() > 3);
+    secrets.fold(printed.to_owned(), |told, secret| told.replace(secret, "(sensitive)"))
+}
+
+/// Waits until a command has ended, whose output `reading` reads meanwhile; `None` where that is not
+/// before `limit`. What it has left running may hold the output open for as long as it likes: that
+/// is not waited for.
+async fn end(
+    child: &mut Child,
+    reading: impl Future,
+    limit: impl Future,
+) -> Option<io::Result<ExitStatus>> {
+    tokio::pin!(reading, limit);
+    let mut is_read = false;
+    let ended = loop {
+        tokio::select! {
+            ended = child.wait() => break ended,
+            _ = &mut reading, if !is_read => is_read = true,
+            _ = &mut limit => return None,
+        }
+    };
+    #[expect(clippy::disallowed_methods, reason = "a pipe's time, not the fleet's")]
+    let enough = tokio::time::sleep(LAST_WORDS_WITHIN);
+    tokio::select! {
+        _ = &mut reading, if !is_read => {}
+        () = enough, if !is_read => {}
+        else => {}
+    }
+    Some(ended)
+}
+
+/// Reads to the end, and keeps what may be told of it.
+async fn keep_end(from: Option<impl AsyncRead + Unpin>, tail: &mut Vec<u8>) {
+    let Some(mut from) = from else { return };
+    let mut some = [0; 8192];
+    // What cannot be read was not printed.
+    while let Ok(count @ 1..) = from.read(&mut some).await {
+        tail.extend_from_slice(&some[..count]);
+        let excess = tail.len().saturating_sub(LONGEST_OUTPUT);
+        tail.drain(..excess);
+    }
+}
+
+/// A group of processes that is killed when nobody waits for it any more.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // It may be gone already.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LONGEST_OUTPUT, keep_end};
+
+    #[tokio::test]
+    async fn of_much_that_is_printed_the_end_is_kept_and_no_more() {
+        let printed = [vec![b'x'; 10_000_000], b"the end".to_vec()].concat();
+        let mut tail = Vec::new();
+        keep_end(Some(&printed[..]), &mut tail).await;
+        assert!(tail.ends_with(b"xthe end"));
+        assert!(tail.len() == LONGEST_OUTPUT && tail.capacity() < 50_000, "{}", tail.capacity());
+    }
+}

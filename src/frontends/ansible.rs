@@ -1,0 +1,197 @@
+//! A module for Ansible: one file of arguments in, one JSON object on standard output.
+//!
+//! Ansible runs a binary module as `rolling FILE` and shows what it answers; the exit code is 1
+//! where `failed` is true. In check mode nothing is changed. Nothing else reaches standard output.
+
+pub mod answer;
+pub mod arguments;
+mod coerce;
+mod literal;
+mod stop;
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use rolling_provider::ProviderError;
+use serde_json::{Map, Value, json};
+use tokio::sync::watch;
+
+use self::answer::Answer;
+use self::arguments::{PROVIDER, Task};
+use crate::deployment::state;
+use crate::document::Diagnostic;
+use crate::engine::{Caller, ControlOutcome, Rollout, Stop, UNSEEN_FOR};
+use crate::frontends::cli::{ProcessContext, print_line};
+use crate::model::event::{Event, InstanceRefreshStep, Outcome};
+use crate::providers::Providers;
+use crate::record::command::Command;
+use crate::record::{Ending, Phase};
+
+/// The arguments in `file`, if Ansible wrote it.
+pub fn arguments_in(file: &Path) -> Option<Map<String, Value>> {
+    // What is no file, a pipe say, is not to be read before it is known whose it is.
+    if !std::fs::metadata(file).is_ok_and(|about| about.is_file()) {
+        return None;
+    }
+    let text = std::fs::read_to_string(file).ok()?;
+    let arguments: Map<String, Value> = serde_json::from_str(&text).ok()?;
+    arguments.contains_key("_ansible_module_name").then_some(arguments)
+}
+
+/// Does what the task says and answers. Returns the exit code.
+pub async fn run(given: &Map<String, Value>, edge: &ProcessContext) -> u8 {
+    let (task, answer) = match arguments::read(given) {
+        Ok(task) => {
+            let answer = carry_out(&task, edge).await;
+            (Some(task), answer.unwrap_or_else(|found| Answer::invalid(&found)))
+        }
+        Err(found) => (None, Answer::invalid(&found)),
+    };
+    let failed = answer.failed;
+    print_line(&mut io::stdout().lock(), &answer.into_json(task.as_ref()).to_string());
+    u8::from(failed)
+}
+
+async fn carry_out(task: &Task, edge: &ProcessContext) -> Result<Answer, Vec<Diagnostic>> {
+    let stop = stop::listen().map_err(|error| {
+        vec![Diagnostic::error("", format!("failed to listen for signals: {error}"))]
+    })?;
+    let providers = Providers::new(task.provider.clone(), &edge.clock);
+    let rollout = look(task, &providers, edge).await?;
+    match task.command {
+        None if task.mode.check => Ok(check(&rollout)),
+        None => Ok(roll(rollout, stop).await),
+        Some(command) => {
+            let before = answer::shown(&rollout.instances());
+            rollout.allow(command).map_err(|error| place(&error))?;
+            let mut answer = match rollout.idle(command) {
+                Some(told) if task.mode.check => {
+                    Answer { msg: told.message, failed: !told.as_asked, ..Answer::default() }
+                }
+                None if task.mode.check => Answer {
+                    changed: true,
+                    msg: format!(
+                        "would {} the rollout",
+                        command.name().replace("rollback", "roll back")
+                    ),
+                    ..Answer::default()
+                },
+                _ => tell(command, rollout, stop).await?,
+            };
+            // Whoever obeyed, here is what is so now.
+            let rollout = look(task, &providers, edge).await?;
+            if answer.facts.is_null() {
+                answer.facts = state::current(&json!({}), &rollout);
+            }
+            answer.diff = Some((before, answer::shown(&rollout.instances())));
+            Ok(answer)
+        }
+    }
+}
+
+async fn look(
+    task: &Task,
+    providers: &Providers,
+    edge: &ProcessContext,
+) -> Result<Rollout, Vec<Diagnostic>> {
+    let place = |error| vec![Diagnostic::from_provider(&error, "", PROVIDER)];
+    let fleet = providers.open(&task.config).await.map_err(place)?;
+    let waits = task.command.is_none() && !task.mode.check;
+    let unseen_for = if waits { UNSEEN_FOR } else { Duration::ZERO };
+    let caller = Caller { unseen_for, ..edge.caller(&edge.rollout_id) };
+    let spec = task.spec.clone();
+    let rollout = match task.command {
+        None => Rollout::prepare(fleet, spec, &caller).await,
+        Some(_) => Rollout::look_up(fleet, spec, &caller).await,
+    };
+    rollout.map_err(place)
+}
+
+fn place(error: &ProviderError) -> Vec<Diagnostic> {
+    vec![Diagnostic::from_provider(error, "", PROVIDER)]
+}
+
+/// Whether something was changed by this program.
+fn has_acted(event: &Event) -> bool {
+    match event {
+        Event::Acted { .. } => true,
+        Event::InstanceRefresh { step, .. } => *step != InstanceRefreshStep::Joined,
+        _ => false,
+    }
+}
+
+/// What [`roll`] would do.
+fn check(rollout: &Rollout) -> Answer {
+    let preview = rollout.preview();
+    let record = rollout.record().filter(|record| {
+        record.phase == Phase::Halted(Ending::Paused) && record.to == *rollout.wanted()
+    });
+    if let Some(record) = record {
+        let msg = answer::still_paused(&preview, record.reason.as_deref());
+        let facts = state::current(&json!({}), rollout);
+        return Answer { failed: true, msg, facts, ..Answer::default() };
+    }
+    let instances = rollout.instances();
+    Answer {
+        changed: preview.changes,
+        failed: false,
+        msg: answer::would_roll(&preview),
+        facts: state::planned(&json!({}), rollout),
+        diff: Some((answer::shown(&instances), answer::shown_after(&preview, &instances))),
+        warnings: preview.warnings,
+    }
+}
+
+async fn roll(rollout: Rollout, stop: watch::Receiver<Stop>) -> Answer {
+    let preview = rollout.preview();
+    let before = answer::shown(&rollout.instances());
+    let planned = state::planned(&json!({}), &rollout);
+    let id = rollout.target().id.clone();
+    let mut acted = false;
+    let report = rollout.run(stop, &mut |envelope| acted |= has_acted(&envelope.event)).await;
+    let after = answer::shown(&report.instances);
+    let facts = state::after(&json!({}), &id, &planned, &report);
+    let succeeded = report.outcome == Outcome::Succeeded;
+    Answer {
+        // A call may have had an effect although it seemed to fail.
+        changed: acted || before != after,
+        failed: !succeeded,
+        msg: match succeeded && !preview.changes {
+            true => answer::nothing_to_do(&preview),
+            false => answer::ended(&report),
+        },
+        warnings: preview.warnings,
+        facts,
+        diff: Some((before, after)),
+    }
+}
+
+/// Has the engine at work obey `command`, or does it here.
+async fn tell(
+    command: Command,
+    rollout: Rollout,
+    stop: watch::Receiver<Stop>,
+) -> Result<Answer, Vec<Diagnostic>> {
+    let now = state::current(&json!({}), &rollout);
+    let id = rollout.target().id.clone();
+    let interrupted = stop.clone();
+    let mut acted = false;
+    let done = rollout.command(command, stop, &mut |told| acted |= has_acted(&told.event)).await;
+    let done = done.map_err(|error| vec![Diagnostic::from_provider(&error, "", PROVIDER)])?;
+    let as_asked = done.is_as_asked(command);
+    match done {
+        ControlOutcome::RanHere(report) => {
+            let was_stopped = *interrupted.borrow() != Stop::No;
+            let failed = !as_asked || was_stopped && report.outcome == Outcome::Aborted;
+            let facts = state::after(&json!({}), &id, &now, &report);
+            let msg = answer::ended(&report);
+            Ok(Answer { changed: acted, failed, msg, facts, ..Answer::default() })
+        }
+        other => {
+            let changed = !matches!(other, ControlOutcome::NoOp(_));
+            let msg = other.answer(command).map(|answer| answer.message).unwrap_or_default();
+            Ok(Answer { changed, failed: !as_asked, msg, ..Answer::default() })
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! From what became of a task to the one answer that Ansible gets.
+
+use serde_json::{Map, Value, json};
+
+use super::arguments::{self, Mode, Task};
+use crate::document::Diagnostic;
+use crate::frontends::cli::text::counted;
+use crate::model::event::{InstanceReport, Outcome, Report};
+use crate::rollout::planner::Preview;
+
+/// What Ansible gets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answer {
+    /// Whether anything was (in check mode: would be) changed.
+    pub changed: bool,
+    /// Whether what the task asked for is not so.
+    pub failed: bool,
+    /// What happened, for people.
+    pub msg: String,
+    /// What is worth knowing besides.
+    pub warnings: Vec<String>,
+    /// The computed attributes of the deployment's state.
+    pub facts: Value,
+    /// What the instances run, before and after.
+    pub diff: Option<(String, String)>,
+}
+
+impl Answer {
+    /// For a task that cannot be carried out; nothing was touched.
+    pub fn invalid(found: &[Diagnostic]) -> Self {
+        let lines: Vec<String> = found.iter().map(arguments::message).collect();
+        Self { failed: true, msg: lines.join("\n"), ..Self::default() }
+    }
+
+    /// The answer on the wire.
+    pub fn into_json(self, task: Option<&Task>) -> Value {
+        let Mode { diff, tell, .. } = task.map(|task| task.mode).unwrap_or_default();
+        let mut answer = match self.facts {
+            Value::Object(facts) => facts,
+            _ => Map::new(),
+        };
+        let mut set = |name: &str, value: Value| answer.insert(name.to_owned(), value);
+        set("changed", json!(self.changed));
+        set("failed", json!(self.failed));
+        set("msg", json!(self.msg));
+        if !self.warnings.is_empty() {
+            set("warnings", json!(self.warnings));
+        }
+        if let Some((before, after)) = self.diff.filter(|_| diff) {
+            set("diff", json!({ "before": before, "after": after }));
+        }
+        if let Some(task) = task.filter(|_| tell) {
+            set("invocation", json!({ "module_args": task.arguments }));
+        }
+        Value::Object(answer)
+    }
+}
+
+/// What rolling would do, in one sentence.
+pub fn would_roll(preview: &Preview) -> String {
+    if !preview.changes {
+        return nothing_to_do(preview);
+    }
+    format!("would roll {}", crate::frontends::cli::text::intent(preview))
+}
+
+/// A fleet that is as it should be.
+pub fn nothing_to_do(preview: &Preview) -> String {
+    let instances = counted(preview.size as usize, "instance");
+    format!("nothing to do, {} of {instances} runs {}", preview.target, preview.to)
+}
+
+/// How a rollout ended, what it left, and what to do next.
+pub fn ended(report: &Report) -> String {
+    let (what, mut sentences) = crate::frontends::cli::text::ended(report);
+    if report.outcome == Outcome::Succeeded {
+        return what;
+    }
+    sentences.insert(0, what);
+    let still_running = report
+        .instance_refresh
+        .as_ref()
+        .is_some_and(|instance_refresh| instance_refresh.still_running);
+    if !still_running || report.outcome == Outcome::Locked {
+        sentences.push(next(report.outcome).to_owned());
+    }
+    sentences.join(". ")
+}
+
+/// A paused rollout, which to run again does not set going.
+pub fn still_paused(preview: &Preview, reason: Option<&str>) -> String {
+    let Preview { target, to, .. } = preview;
+    let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
+    format!("the rollout of {target} to {to} is paused{reason}. {}", next(Outcome::Paused))
+}
+
+fn next(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Succeeded => "",
+        Outcome::RolledBack => "Correct the revision, then run the task again",
+        Outcome::Failed => "Correct the cause, then run the task again",
+        Outcome::Paused => {
+            "state: resumed goes on, state: rolled_back goes back, state: aborted gives up"
+        }
+        Outcome::Aborted => "Run the task again to finish",
+        Outcome::Locked => "Wait for it to end, or stop it with state: paused or state: aborted",
+    }
+}
+
+/// What every instance runs, one a line.
+pub fn shown(instances: &[InstanceReport]) -> String {
+    instances.iter().map(line).collect()
+}
+
+/// The same once `preview` has come true.
+pub fn shown_after(preview: &Preview, instances: &[InstanceReport]) -> String {
+    let goes = |instance: &&InstanceReport| {
+        let mut batches = preview.batches.iter();
+        match preview.continuous {
+            true => preview.changes && instance.revision.as_ref() != Some(&preview.to),
+            false => batches.any(|batch| batch.replaces.contains(&instance.id)),
+        }
+    };
+    let (gone, stay): (Vec<_>, Vec<_>) = instances.iter().partition(goes);
+    let new = format!("a new instance on {}\n", preview.to);
+    stay.into_iter().map(line).chain(gone.iter().map(|_| new.clone())).collect()
+}
+
+fn line(instance: &InstanceReport) -> String {
+    let revision = instance.revision.as_ref().map_or("an unknown revision", |r| r.as_str());
+    let trouble = match (&instance.trouble, instance.serves) {
+        (_, true) => "serves",
+        (Some(trouble), false) => trouble,
+        (None, false) => "does not serve",
+    };
+    format!("{} on {revision} in {}, {trouble}\n", instance.id, instance.zone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instance(id: &str, revision: &str, trouble: Option<&str>) -> InstanceReport {
+        InstanceReport {
+            id: id.into(),
+            revision: Some(revision.into()),
+            zone: "a".into(),
+            serves: trouble.is_none(),
+            trouble: trouble.map(str::to_owned),
+        }
+    }
+
+    fn report(outcome: Outcome) -> Report {
+        Report {
+            outcome,
+            reason: Some("i-2: unhealthy".into()),
+            target: "web".into(),
+            to: "v2".into(),
+            completed: Some("v1".into()),
+            retained_failed: Vec::new(),
+            batches: 1,
+            size: 2,
+            instances: vec![instance("i-1", "v1", None), instance("i-2", "v2", Some("unhealthy"))],
+            instance_refresh: None,
+            borrowed: Vec::new(),
+            overtaken: false,
+            elapsed_ms: 61_000,
+            ticks: 3,
+        }
+    }
+
+    #[test]
+    fn the_message_says_what_happened_what_is_left_and_what_to_do() {
+        assert_eq!(
+            ended(&report(Outcome::Succeeded)),
+            "rolled web to v2: 2 instances, 1 batch, 1m 1s"
+        );
+        assert_eq!(
+            ended(&report(Outcome::RolledBack)),
+            "web went back from v2 to v1: i-2: unhealthy. Now 1 of 1 on v1 serve, 0 of 1 on v2 \
+             serve. Nothing is borrowed any more. Correct the revision, then run the task again"
+        );
+        let mut paused = report(Outcome::Paused);
+        paused.borrowed = vec!["2 instances of surge".into()];
+        paused.retained_failed = vec!["i-9".into()];
+        assert_eq!(
+            ended(&paused),
+            "the rollout of web to v2 is paused: i-2: unhealthy. Now 1 of 1 on v1 serve, 0 of 1 \
+             on v2 serve. Kept outside the fleet to be looked at: i-9. Still borrowed: 2 instances \
+             of surge. state: resumed goes on, state: rolled_back goes back, state: aborted gives up"
+        );
+        let mut short = report(Outcome::Failed);
+        short.size = 4;
+        assert!(ended(&short).contains("on v2 serve, 2 of the 4 wanted not launched"), "{short:?}");
+        for outcome in [Outcome::Failed, Outcome::Aborted, Outcome::Locked] {
+            assert!(ended(&report(outcome)).ends_with(next(outcome)), "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn a_diff_has_a_line_for_each_instance() {
+        let now = report(Outcome::Failed).instances;
+        assert_eq!(shown(&now), "i-1 on v1 in a, serves\ni-2 on v2 in a, unhealthy\n");
+    }
+}

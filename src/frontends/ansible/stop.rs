@@ -1,0 +1,58 @@
+//! What ends a task early. Nobody may be left to see how a rollout goes on, so the end of whoever
+//! waits for the answer counts as a request to stop.
+
+use std::io;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use tokio::sync::{oneshot, watch};
+
+use crate::engine::Stop;
+use crate::frontends::cli::signals;
+
+/// Listens from now on, to signals and to the far end of standard output.
+///
+/// # Errors
+/// When the signals cannot be listened to.
+pub fn listen() -> io::Result<watch::Receiver<Stop>> {
+    // A terminal that is gone is among them; Ansible asks ssh for one.
+    let (mut asked, _) = signals::listen()?;
+    let mut left = reader_left();
+    let mut is_over = false;
+    let (urgency, stop) = watch::channel(Stop::No);
+    tokio::spawn(async move {
+        loop {
+            let now = tokio::select! {
+                Ok(()) = asked.changed() => *asked.borrow_and_update(),
+                told = &mut left, if !is_over => {
+                    is_over = true;
+                    if told.is_ok() { Stop::Gracefully } else { Stop::No }
+                }
+                else => return,
+            };
+            urgency.send_modify(|stop| *stop = now.max(*stop));
+        }
+    });
+    Ok(stop)
+}
+
+/// Told once nobody reads standard output any more: Ansible does not pass Ctrl-C on to what it
+/// runs, and a task that takes too long is only left alone.
+fn reader_left() -> oneshot::Receiver<()> {
+    let (tell, left) = oneshot::channel();
+    std::thread::spawn(move || {
+        let stdout = io::stdout();
+        let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
+        loop {
+            match poll(&mut watched, None) {
+                Err(rustix::io::Errno::INTR) => {}
+                Ok(_) if watched[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) => {
+                    // The program may have ended meanwhile.
+                    tell.send(()).unwrap_or_default();
+                    return;
+                }
+                _ => return,
+            }
+        }
+    });
+    left
+}

@@ -1,0 +1,118 @@
+//! `rolling apply`: roll every meant deployment, one after the other, and wait for the end.
+
+use std::io;
+
+use super::live::Live;
+use super::log_lines::LogLines;
+use super::{
+    ABORTED, FAILED, Input, LOCKED, Output, ProcessContext, Purpose, ROLLED_BACK, is_terminal,
+    prepare_all, print_json,
+};
+use super::{print_line, refuse, signals, text};
+use crate::engine::Rollout;
+use crate::model::event::{Envelope, Outcome};
+
+pub(super) async fn apply(input: &Input, edge: &ProcessContext) -> u8 {
+    let prepared = match prepare_all(input, edge, Purpose::Begin).await {
+        Ok(prepared) => prepared,
+        Err(found) => return refuse(input, &found),
+    };
+    let Some((stop, interrupt)) = listen() else { return FAILED };
+    let mut rest = prepared.into_iter();
+    while let Some((resource, rollout)) = rest.next() {
+        let name = &resource.name;
+        let preview = rollout.preview();
+        let mut show = shower(input, name, &rollout);
+        let report = rollout.run(stop.clone(), &mut |envelope| show(&envelope)).await;
+        drop(show);
+        if input.output == Output::Text {
+            let message = if preview.changes {
+                text::report(name, &report)
+            } else {
+                text::nothing_to_do(name, &preview)
+            };
+            print_line(&mut io::stdout(), &message);
+        }
+        let interrupted = *interrupt.borrow();
+        let code = match (report.outcome, interrupted) {
+            (Outcome::Succeeded, None) => continue,
+            (_, Some(interrupt)) => interrupt.exit_code(),
+            (_, None) => exit_code(report.outcome),
+        };
+        not_begun(input, name, report.outcome, rest.map(|(resource, _)| resource.name));
+        return code;
+    }
+    0
+}
+
+/// Tells which deployments were left alone, since the one before them did not succeed.
+fn not_begun(input: &Input, name: &str, outcome: Outcome, rest: impl Iterator<Item = String>) {
+    for other in rest {
+        match input.output {
+            Output::Text => {
+                let why = outcome.name().replace('_', " ");
+                print_line(&mut io::stdout(), &text::not_begun(&other, name, &why));
+            }
+            Output::Json => {
+                print_json(&serde_json::json!({ "resource": other, "status": "not_begun" }));
+            }
+        }
+    }
+}
+
+/// Listens for signals; `None` after saying why that cannot be.
+pub(super) fn listen() -> Option<signals::Channels> {
+    match signals::listen() {
+        Ok(channels) => Some(channels),
+        Err(error) => {
+            let message = format!("error: failed to listen for signals: {error}; nothing was done");
+            print_line(&mut io::stderr(), &message);
+            None
+        }
+    }
+}
+
+/// Shows events as `input` wants them.
+pub(super) fn shower<'a>(
+    input: &Input,
+    name: &'a str,
+    rollout: &Rollout,
+) -> Box<dyn FnMut(&Envelope) + Send + 'a> {
+    match input.output {
+        Output::Json => Box::new(|envelope| print_json(&json_line(name, envelope))),
+        Output::Text if is_terminal() => {
+            let mut live = Live::new(rollout.clock());
+            Box::new(move |envelope| live.show(envelope))
+        }
+        Output::Text => {
+            let mut log_lines = LogLines::default();
+            Box::new(move |envelope| {
+                for line in log_lines.lines(envelope) {
+                    print_line(&mut io::stdout(), &line);
+                }
+            })
+        }
+    }
+}
+
+/// The exit code of a rollout that ended as `outcome`.
+pub(super) fn exit_code(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::Succeeded => 0,
+        Outcome::Failed => FAILED,
+        Outcome::RolledBack => ROLLED_BACK,
+        Outcome::Paused | Outcome::Aborted => ABORTED,
+        Outcome::Locked => LOCKED,
+    }
+}
+
+/// An event, for programs.
+pub(crate) fn json_line(resource: &str, envelope: &Envelope) -> serde_json::Value {
+    serde_json::json!({
+        "resource": resource,
+        "index": envelope.index,
+        "at": envelope.at,
+        "rollout": envelope.rollout,
+        "event": envelope.event,
+    })
+}

@@ -1,0 +1,75 @@
+//! `rolling pause|resume|abort|rollback`: what is wanted of a rollout that another process is, or
+//! was, at work on.
+
+use std::io;
+
+use serde_json::json;
+
+use super::apply::{exit_code, listen, shower};
+use super::{
+    FAILED, Input, Output, ProcessContext, Purpose, follow, prepare_all, print_json, print_line,
+    refuse, text,
+};
+use crate::document::{Diagnostic, PROVIDER};
+use crate::engine::ControlOutcome;
+use crate::record::command::Command;
+
+/// Exits with 0 where what was asked for is so. Else what was carried out here exits as `apply` does,
+/// and a command that changed nothing with 1. With what becomes of the rollout exits the engine at work.
+pub(super) async fn command(command: Command, input: &Input, edge: &ProcessContext) -> u8 {
+    if command == Command::Resume
+        && let Some(found) = follow::lacks(&input.file, edge)
+    {
+        return refuse(input, &[found]);
+    }
+    let prepared = match prepare_all(input, edge, Purpose::Tell).await {
+        Ok(prepared) => prepared,
+        Err(found) => return refuse(input, &found),
+    };
+    let Some((stop, interrupt)) = listen() else { return FAILED };
+    let mut code = 0;
+    for (resource, rollout) in prepared {
+        let name = &resource.name;
+        let mut show = shower(input, name, &rollout);
+        let done = rollout.command(command, stop.clone(), &mut |envelope| show(&envelope)).await;
+        drop(show);
+        let commanded = match done {
+            Ok(commanded) => commanded,
+            Err(error) => {
+                // The command is for the others, too.
+                let found = Diagnostic::from_provider(&error, &resource.pointer, PROVIDER);
+                code = code.max(refuse(input, &[found]));
+                continue;
+            }
+        };
+        let as_asked = commanded.is_as_asked(command);
+        let (message, ended) = match &commanded {
+            ControlOutcome::RanHere(report) => {
+                (text::report(name, report), exit_code(report.outcome))
+            }
+            other => {
+                let told = other.answer(command).map(|answer| answer.message);
+                (format!("{name}: {}", told.unwrap_or_default()), FAILED)
+            }
+        };
+        let done = match (as_asked, ended) {
+            (true, _) => 0,
+            (false, 0) => FAILED,
+            (false, ended) => ended,
+        };
+        match input.output {
+            Output::Text => print_line(&mut io::stdout(), &message),
+            Output::Json => {
+                let object = json!({
+                    "resource": name, "command": command, "message": message, "as_asked": as_asked,
+                });
+                print_json(&object);
+            }
+        }
+        if let Some(interrupt) = *interrupt.borrow() {
+            return interrupt.exit_code();
+        }
+        code = code.max(done);
+    }
+    code
+}

@@ -1,0 +1,126 @@
+//! `rolling doctor`: everything that stands in the way of a rollout, before it is begun.
+
+use std::io;
+
+use rolling_provider::{Examination, ProviderError};
+use serde_json::json;
+
+use super::{FAILED, Input, Output, ProcessContext, load, print_json, print_line, refuse};
+use crate::document::{Diagnostic, PROVIDER, Resource, Severity};
+use crate::engine::Rollout;
+use crate::providers::Providers;
+
+/// What was found of one deployment.
+struct Found {
+    name: String,
+    findings: Vec<Diagnostic>,
+    untried: Vec<&'static str>,
+}
+
+/// Exits with 1 when something is wrong, with 0 when nothing is or something only may be.
+pub(super) async fn doctor(input: &Input, edge: &ProcessContext) -> u8 {
+    let (document, resources) = match load(input) {
+        Ok(loaded) => loaded,
+        Err(found) => return refuse(input, &found),
+    };
+    let providers = Providers::new(document.provider.clone(), &edge.clock);
+    let mut all = Vec::new();
+    for resource in &resources {
+        all.push(examine(&providers, resource, edge).await);
+    }
+    if let Some(first) = all.first_mut() {
+        first.findings.extend(document.warnings.clone());
+    }
+    let is_ill = all.iter().any(|found| count(found, Severity::Error) > 0);
+    match input.output {
+        Output::Json => {
+            let each = all.iter().map(|found| {
+                let Found { name, findings, untried } = found;
+                json!({ "resource": name, "diagnostics": findings, "untried": untried })
+            });
+            let each: Vec<_> = each.collect();
+            print_json(&json!({ "healthy": !is_ill, "resources": each }));
+        }
+        Output::Text => all.iter().for_each(|found| print_line(&mut io::stdout(), &text(found))),
+    }
+    if is_ill { FAILED } else { 0 }
+}
+
+async fn examine(providers: &Providers, resource: &Resource, edge: &ProcessContext) -> Found {
+    let place =
+        |error: &ProviderError| Diagnostic::from_provider(error, &resource.pointer, PROVIDER);
+    let name = resource.name.clone();
+    let fleet = match providers.open(&resource.config).await {
+        Ok(fleet) => fleet,
+        Err(error) => return Found { name, findings: vec![place(&error)], untried: Vec::new() },
+    };
+    let Examination { errors, warnings, untried } = fleet.examine().await;
+    let mut findings: Vec<Diagnostic> = errors.iter().map(place).collect();
+    findings.extend(
+        warnings.iter().map(|warning| Diagnostic { severity: Severity::Warning, ..place(warning) }),
+    );
+    let caller = edge.caller(&edge.rollout_id);
+    match Rollout::prepare(fleet, resource.spec.clone(), &caller).await {
+        Ok(rollout) => {
+            let preflight = rollout.preflight();
+            findings.extend(preflight.iter().map(|found| {
+                let place = format!("{}/{}", resource.pointer, found.attribute);
+                let told = match found.is_error {
+                    true => Diagnostic::error(place, &found.message),
+                    false => Diagnostic::warning(place, &found.message),
+                };
+                told.with_remedy(&found.remedy)
+            }));
+            let told = |message: &String| preflight.iter().any(|found| found.message == *message);
+            let preview = rollout.preview();
+            let more = preview.warnings.iter().filter(|message| !told(message));
+            findings.extend(more.map(|message| Diagnostic::warning(&resource.pointer, message)));
+            findings.extend(raised(&preview.borrows, &resource.pointer));
+        }
+        Err(error) => {
+            let found = place(&error);
+            if findings.iter().all(|known| known.summary != found.summary) {
+                findings.push(found);
+            }
+        }
+    }
+    Found { name, findings, untried }
+}
+
+/// A maximum size that has no room for the surge is raised, which not everybody wants.
+fn raised(borrows: &[crate::rollout::planner::Borrowing], pointer: &str) -> Option<Diagnostic> {
+    let raised = borrows.iter().find(|borrowing| borrowing.what == "maximum size")?;
+    let message = format!(
+        "the maximum size has no room for the surge: it is {} while the rollout runs",
+        raised.becomes
+    );
+    let remedy = "raise the group's maximum, or choose a policy without surge, such as rolling";
+    Some(Diagnostic::warning(pointer, message).with_remedy(remedy))
+}
+
+fn count(found: &Found, severity: Severity) -> usize {
+    found.findings.iter().filter(|finding| finding.severity == severity).count()
+}
+
+fn text(found: &Found) -> String {
+    let mut lines: Vec<String> = found.findings.iter().map(ToString::to_string).collect();
+    if !found.untried.is_empty() {
+        lines.push(format!(
+            "not tried: {}\n  help: AWS tells whether these are allowed only when they are done; \
+             docs/iam-policy.json allows all that is needed",
+            found.untried.join(", ")
+        ));
+    }
+    let (errors, warnings) = (count(found, Severity::Error), count(found, Severity::Warning));
+    let plural = |count: usize, what: &str| match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    };
+    lines.push(match (errors, warnings) {
+        (0, 0) => format!("{}: nothing stands in the way", found.name),
+        _ => {
+            format!("{}: {}, {}", found.name, plural(errors, "error"), plural(warnings, "warning"))
+        }
+    });
+    lines.join("\n")
+}

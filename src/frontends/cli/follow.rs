@@ -1,0 +1,108 @@
+//! `rolling status --follow` of a file that a provider of Terraform writes, see
+//! [`crate::frontends::terraform::progress_file`]. No cloud is asked.
+
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::apply::exit_code;
+use super::{FAILED, Input, Output, ProcessContext, print_json, print_line};
+use crate::document::Diagnostic;
+use crate::frontends::terraform::progress_file::Header;
+use crate::model::event::Outcome;
+
+/// How often is looked whether there is more.
+const EVERY: Duration = Duration::from_millis(200);
+
+/// The first line of `text`, if that is progress.
+pub(super) fn header(text: &str) -> Option<Header> {
+    serde_json::from_str(text.lines().next()?).ok()
+}
+
+/// Whether `file` is progress.
+pub(super) fn is_progress(file: &Path) -> bool {
+    std::fs::read_to_string(file).is_ok_and(|text| header(&text).is_some())
+}
+
+/// What a rollout that is told of in `file` cannot go on without, and is not to be found here.
+pub(super) fn lacks(file: &Path, edge: &ProcessContext) -> Option<Diagnostic> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let wanted = header(&text)?.environment;
+    let missing: Vec<&str> =
+        wanted.iter().map(String::as_str).filter(|name| !(edge.is_set)(name)).collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let names = missing.join(", ");
+    let message = format!("the gate's command needs {names}, and no file keeps such values");
+    let remedy = format!("set {names} in the environment, and say it again");
+    Some(Diagnostic::error("", message).with_remedy(remedy))
+}
+
+/// Shows what has happened and what happens, to the end of the rollout, and exits as that ended.
+pub(super) async fn follow(input: &Input, edge: &ProcessContext) -> u8 {
+    let opened = File::open(&input.file).map(BufReader::new);
+    let mut reader = match opened {
+        Ok(reader) => reader,
+        Err(error) => return failed(input, &error),
+    };
+    let mut owner = None;
+    let mut line = String::new();
+    loop {
+        // A line that is being written comes in parts.
+        match reader.read_line(&mut line) {
+            Ok(0) => {}
+            Ok(_) if !line.ends_with('\n') => continue,
+            Ok(_) => {
+                match &owner {
+                    None => owner = header(&line).map(|header| header.owner),
+                    Some(_) => {
+                        if let Some(outcome) = show(input, &line) {
+                            return exit_code(outcome);
+                        }
+                    }
+                }
+                line.clear();
+                continue;
+            }
+            Err(error) => return failed(input, &error),
+        }
+        if owner.as_deref().is_some_and(edge.is_gone) {
+            let message = "the process that wrote this is gone; the record on the target tells how \
+                         far the rollout was, and an apply goes on with it";
+            print_line(&mut io::stderr(), message);
+            return FAILED;
+        }
+        #[expect(clippy::disallowed_methods, reason = "the reader's time, not the fleet's")]
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// Shows an event. Returns how the rollout ended, where it was the last one.
+fn show(input: &Input, line: &str) -> Option<Outcome> {
+    let mut event: Value = serde_json::from_str(line).unwrap_or_default();
+    let text = event.as_object_mut().and_then(|event| event.remove("text"));
+    match input.output {
+        Output::Text => {
+            let lines = text.as_ref().and_then(Value::as_array);
+            for line in lines.into_iter().flatten().filter_map(Value::as_str) {
+                print_line(&mut io::stdout(), line);
+            }
+        }
+        Output::Json => print_json(&event),
+    }
+    let is_last = event["event"]["type"] == "finished";
+    let outcome = || serde_json::from_value(event["event"]["report"]["outcome"].clone());
+    is_last.then(|| outcome().unwrap_or(Outcome::Failed))
+}
+
+fn failed(input: &Input, error: &io::Error) -> u8 {
+    print_line(
+        &mut io::stderr(),
+        &format!("error: failed to read {}: {error}", input.file.display()),
+    );
+    FAILED
+}

@@ -1,0 +1,85 @@
+//! `rolling status --follow` of a rollout on its target: until it ends, or nobody is at work on it
+//! any more. It exits as the `apply` would that carried it out.
+
+use rolling_provider::Timestamp;
+
+use super::apply::exit_code;
+use super::{ABORTED, FAILED, ROLLED_BACK};
+use crate::engine::Rollout;
+use crate::record::lease::{Lease, WATCH};
+use crate::record::{Ending, Phase, Record};
+use crate::rollout::instance_refresh;
+
+/// What was seen of a rollout so far.
+#[derive(Default)]
+pub(super) struct Followed {
+    /// The record as it was last, while there was one.
+    record: Option<Record>,
+    /// The lease, and when it was first seen like this.
+    lease: Option<(Lease, Timestamp)>,
+    /// With which exit code it ended, and what is to be said of that.
+    pub end: Option<(u8, Option<&'static str>)>,
+}
+
+const ENDED: &str = "who was at work on it has ended, and it is not over; apply goes on with it";
+const SILENT: &str = "nobody has been at work on it for as long as a lease is watched, and it is not \
+                      over; apply goes on with it";
+
+impl Followed {
+    /// Takes in what a look shows.
+    pub fn look(&mut self, rollout: &Rollout) {
+        if let Some(instance_refresh) = rollout.instance_refresh() {
+            let outcome = instance_refresh::verdict(instance_refresh);
+            self.end = outcome.map(|outcome| (exit_code(outcome), None));
+            return;
+        }
+        let lease = rollout.lease();
+        let record = rollout.record();
+        self.end = match record.map(|record| record.phase) {
+            Some(Phase::Halted(ending)) => Some((ended(ending), None)),
+            Some(Phase::Rolling | Phase::Halting(_)) => {
+                self.silence(rollout).map(|why| (FAILED, Some(why)))
+            }
+            // About to begin.
+            None if lease.is_some() && self.record.is_none() => {
+                self.silence(rollout).map(|why| (FAILED, Some(why)))
+            }
+            None => Some((self.gone(rollout), None)),
+        };
+        self.record = record.cloned().or(self.record.take());
+    }
+
+    /// Why nobody is taken to be at work any more.
+    fn silence(&mut self, rollout: &Rollout) -> Option<&'static str> {
+        let now = rollout.clock().now();
+        let Some(lease) = rollout.lease() else { return Some(ENDED) };
+        match &self.lease {
+            Some((seen, since)) if *seen == lease => (now.since(*since) > WATCH).then_some(SILENT),
+            _ => {
+                self.lease = Some((lease, now));
+                None
+            }
+        }
+    }
+
+    /// How a rollout ended whose record is gone.
+    fn gone(&self, rollout: &Rollout) -> u8 {
+        let Some(record) = &self.record else { return 0 };
+        let all = |revision| {
+            rollout.instances().iter().all(|instance| instance.revision.as_ref() == Some(revision))
+        };
+        match record.rolls_back {
+            true => ROLLED_BACK,
+            false if all(&record.to) => 0,
+            // Nothing was left of it to remember.
+            false => ABORTED,
+        }
+    }
+}
+
+fn ended(ending: Ending) -> u8 {
+    match ending {
+        Ending::Failed => FAILED,
+        Ending::Paused | Ending::Aborted | Ending::Interrupted => ABORTED,
+    }
+}

@@ -1,0 +1,109 @@
+//! A rollout on a terminal: a line for each batch, a bar for the whole, and what it waits for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use rolling_provider::Clock;
+
+use super::log_lines::batch;
+use super::text;
+use crate::model::event::{Envelope, Event};
+
+const BAR: &str = "[{bar:32}] {pos} of {len} updated, {clock}\n{spinner} {wide_msg}";
+
+/// Draws on standard error's terminal.
+pub struct Live {
+    bar: ProgressBar,
+    clock: Arc<dyn Clock>,
+    serving: usize,
+}
+
+impl Live {
+    /// Begins with nothing to show. Elapsed time is the fleet's.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { bar: ProgressBar::hidden(), clock, serving: 0 }
+    }
+
+    /// Shows what `envelope` tells.
+    pub fn show(&mut self, envelope: &Envelope) {
+        match &envelope.event {
+            Event::Started { preview } if preview.changes => {
+                let expected = Duration::from_secs(preview.expected_seconds);
+                self.start(preview.size, expected);
+                let plan = text::pace(preview);
+                self.line(&format!(
+                    "rolling {} {} to {}: {plan}",
+                    preview.kind, preview.target, preview.to
+                ));
+                for warning in &preview.warnings {
+                    self.line(&format!("warning: {warning}"));
+                }
+            }
+            Event::Started { .. } | Event::Acted { .. } => {}
+            Event::Replacing { launches, instances } => self.line(&batch(*launches, instances)),
+            Event::RollingBack { reason, to, asked } => {
+                for line in text::rolling_back(reason, to, *asked) {
+                    self.line(&line);
+                }
+            }
+            Event::BatchStarted { number, launches, instances } => {
+                self.line(&format!("batch {number}: {}", batch(*launches, instances)));
+            }
+            Event::Waiting { on } => {
+                let message: Vec<String> = on.iter().map(ToString::to_string).collect();
+                if !message.is_empty() {
+                    self.bar.set_message(format!("waiting for {}", message.join("; ")));
+                }
+            }
+            Event::Progressed { updated, serving, size } => {
+                self.serving = *serving;
+                self.bar.set_length(u64::from(*size));
+                self.bar.set_position(*updated as u64);
+            }
+            Event::BatchFinished { number } => {
+                let serving = self.serving;
+                self.line(&format!("batch {number}: done, {serving} serving"));
+            }
+            Event::GateAnswered { gate, passed, message } => {
+                self.line(&text::gate(gate, *passed, message))
+            }
+            Event::InstanceRefresh { id, step } => {
+                self.line(&text::instance_refresh_step(id, *step))
+            }
+            Event::Warned { warning } => self.line(&format!("warning: {warning}")),
+            Event::Retrying { error } => self.line(&format!("trying again: {error}")),
+            Event::Refused { action, error } => self.line(&format!("could not {action}: {error}")),
+            Event::Halting { reason, until } => {
+                self.line(&format!("halting: {reason}"));
+                let message = text::putting_back(envelope.at, *until);
+                if until.is_some() {
+                    self.line(&message);
+                }
+                self.bar.set_message(message);
+            }
+            Event::Finished { .. } => self.bar.finish_and_clear(),
+        }
+    }
+
+    fn start(&mut self, size: u32, expected: Duration) {
+        let clock = Arc::clone(&self.clock);
+        let started = clock.now();
+        let expected = text::span(expected);
+        let key = move |_: &ProgressState, to: &mut dyn std::fmt::Write| {
+            let elapsed = text::span(clock.now().since(started));
+            // A terminal line that cannot be written is drawn again in a moment.
+            write!(to, "{elapsed} of about {expected}").unwrap_or_default();
+        };
+        let style = ProgressStyle::with_template(BAR)
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .progress_chars("=> ")
+            .with_key("clock", key);
+        self.bar = ProgressBar::new(u64::from(size)).with_style(style);
+        self.bar.enable_steady_tick(Duration::from_millis(100));
+    }
+
+    fn line(&self, message: &str) {
+        self.bar.println(message);
+    }
+}

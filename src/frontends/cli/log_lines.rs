@@ -1,0 +1,123 @@
+//! A rollout as plain lines, for logs and pipes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rolling_provider::{Action, InstanceId, TargetGroupId, Timestamp};
+
+use super::text;
+use crate::model::event::{Envelope, Event};
+
+/// Turns events into lines.
+#[derive(Debug, Default)]
+pub struct LogLines {
+    started: Option<Timestamp>,
+    target_groups: BTreeMap<TargetGroupId, String>,
+    counts: Option<(usize, usize, u32)>,
+    waits: Vec<String>,
+}
+
+impl LogLines {
+    /// The lines for `envelope`, if it is worth any.
+    pub fn lines(&mut self, envelope: &Envelope) -> Vec<String> {
+        let started = *self.started.get_or_insert(envelope.at);
+        let elapsed = envelope.at.since(started);
+        self.message(&envelope.event, envelope.at)
+            .into_iter()
+            .map(|message| format!("[{:>8}] {message}", clock(elapsed)))
+            .collect()
+    }
+
+    fn message(&mut self, event: &Event, at: Timestamp) -> Vec<String> {
+        match event {
+            Event::Started { preview } if !preview.changes => Vec::new(),
+            Event::Started { preview } => {
+                self.target_groups.clone_from(&preview.target_groups);
+                let expected = text::span(Duration::from_secs(preview.expected_seconds));
+                let mut lines = vec![format!(
+                    "rolling {} to {}: {}, about {expected}",
+                    preview.target,
+                    preview.to,
+                    text::pace(preview)
+                )];
+                lines.extend(preview.warnings.iter().map(|message| format!("warning: {message}")));
+                lines
+            }
+            Event::BatchStarted { number, launches, instances } => {
+                vec![format!("batch {number}: {}", batch(*launches, instances))]
+            }
+            Event::Replacing { launches, instances } => vec![batch(*launches, instances)],
+            Event::RollingBack { reason, to, asked } => text::rolling_back(reason, to, *asked),
+            Event::Acted { action: Action::WriteRecord { .. } } => Vec::new(),
+            Event::Acted { action } => vec![self.act(action)],
+            Event::Waiting { on } => {
+                let now: Vec<String> =
+                    on.iter().map(|wait| format!("waiting for {wait}")).collect();
+                let before = std::mem::replace(&mut self.waits, now.clone());
+                now.into_iter().filter(|message| !before.contains(message)).collect()
+            }
+            Event::Progressed { updated, serving, size } => {
+                self.counts = Some((*updated, *serving, *size));
+                Vec::new()
+            }
+            Event::BatchFinished { number } => vec![format!("batch {number} done{}", self.tally())],
+            Event::GateAnswered { gate, passed, message } => {
+                vec![text::gate(gate, *passed, message)]
+            }
+            Event::InstanceRefresh { id, step } => vec![text::instance_refresh_step(id, *step)],
+            Event::Warned { warning } => vec![format!("warning: {warning}")],
+            Event::Retrying { error } => vec![format!("trying again: {error}")],
+            Event::Refused { action, error } => {
+                vec![format!("could not {}: {error}", self.act(action))]
+            }
+            Event::Halting { reason, until } => {
+                vec![format!("halting: {reason}"), text::putting_back(at, *until)]
+            }
+            Event::Finished { .. } => Vec::new(),
+        }
+    }
+
+    /// An action in words, with the names of target groups instead of their ids.
+    fn act(&self, action: &Action) -> String {
+        let (verb, group, instances) = match action {
+            Action::Deregister { target_group, instances } => {
+                ("deregister", target_group, instances)
+            }
+            Action::Register { target_group, instances } => ("register", target_group, instances),
+            other => return other.to_string(),
+        };
+        let name = self.target_groups.get(group).map_or(group.as_str(), String::as_str);
+        let join = if verb == "register" { "in" } else { "from" };
+        let ids: Vec<&str> = instances.iter().map(InstanceId::as_str).collect();
+        format!("{verb} {} {join} target group {name}", some(&ids))
+    }
+
+    fn tally(&self) -> String {
+        self.counts.map_or(String::new(), |(updated, serving, size)| {
+            format!(": {updated} of {size} updated, {serving} serving")
+        })
+    }
+}
+
+/// Who is in a batch, in a few words.
+pub fn batch(launches: u32, instances: &[InstanceId]) -> String {
+    if launches > 0 {
+        return format!("launching {launches} extra");
+    }
+    let ids: Vec<&str> = instances.iter().map(InstanceId::as_str).collect();
+    format!("replacing {}", some(&ids))
+}
+
+/// The first few of many.
+fn some(ids: &[&str]) -> String {
+    const SHOWN: usize = 5;
+    match ids.len().saturating_sub(SHOWN) {
+        0 => ids.join(", "),
+        more => format!("{} and {more} more", ids[..SHOWN].join(", ")),
+    }
+}
+
+fn clock(elapsed: Duration) -> String {
+    let seconds = elapsed.as_secs();
+    format!("{}:{:02}.{}", seconds / 60, seconds % 60, elapsed.subsec_millis() / 100)
+}

@@ -1,0 +1,233 @@
+//! The methods that know deployments.
+
+mod apply;
+mod control;
+mod look;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use rolling_provider::Revision;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::messages as m;
+use super::openrpc::check_names;
+use super::transport::Outbox;
+use super::wire::{RpcError, code};
+use crate::deployment::state;
+use crate::deployment::stop::stopped;
+use crate::deployment::{self, OpenError};
+use crate::document;
+use crate::document::config::RollingDeploymentConfig;
+use crate::engine::clock::TokioClock;
+use crate::engine::{Caller, Rollout, Stop};
+use crate::frontends::cli::ProcessContext;
+use crate::frontends::schemas;
+use crate::providers::Providers;
+
+/// The one resource type.
+pub const TYPE: &str = "rolling_deployment";
+
+/// What the peer has set up.
+#[derive(Clone)]
+pub struct Session {
+    providers: Arc<Providers>,
+    caller: Caller,
+}
+
+/// A request in the hands of a worker.
+pub struct Work {
+    /// Names the rollout, should one begin and the peer not name it.
+    pub name: String,
+    /// Tells this operation's lease from those of others in this process.
+    pub owner: String,
+    /// How urgently it is to end.
+    pub stop: watch::Receiver<Stop>,
+    /// Where progress goes.
+    pub out: Outbox,
+}
+
+impl Session {
+    /// A provider that is configured by the environment alone.
+    pub fn new(edge: &ProcessContext) -> Self {
+        let providers = Arc::new(Providers::new(Default::default(), &edge.clock));
+        Self { providers, caller: edge.caller(&edge.rollout_id) }
+    }
+
+    /// `provider.configure`. Work in flight keeps what it began with.
+    pub fn configure(&mut self, params: Value, clock: &Arc<TokioClock>) -> Result<Value, RpcError> {
+        let params: m::ConfigureParams = read("provider.configure", params)?;
+        let diagnostics = match document::provider(&Value::Object(params.config), "") {
+            Ok(config) => {
+                self.providers = Arc::new(Providers::new(config, clock));
+                Vec::new()
+            }
+            Err(found) => found,
+        };
+        write(&m::Diagnostics { diagnostics })
+    }
+
+    /// Works on a request that asks a cloud, and stops where that is harmless.
+    pub async fn work(self, method: &str, params: Value, work: Work) -> Result<Value, RpcError> {
+        match method {
+            "resource.apply" => return self.apply(read(method, params)?, work).await,
+            "resource.delete" => return self.delete(read(method, params)?, work).await,
+            "resource.control" => return self.control(read(method, params)?, work).await,
+            _ => {}
+        }
+        let looking = async {
+            match method {
+                "resource.plan" => self.plan(read(method, params)?).await,
+                "resource.read" => self.read(read(method, params)?).await,
+                "resource.import" => self.import(read(method, params)?).await,
+                _ => self.status(read(method, params)?).await,
+            }
+        };
+        let mut stop = work.stop;
+        unless_stopped(&mut stop, looking).await?
+    }
+
+    /// Who asks, and what they know from before.
+    fn caller(&self, work: &Work, name: Option<&str>, prior: &Value) -> Caller {
+        Caller {
+            rollout_id: name.unwrap_or(&work.name).to_owned(),
+            owner: work.owner.clone(),
+            completed: prior["completed_revision"].as_str().map(Revision::new),
+            ..self.caller.clone()
+        }
+    }
+
+    async fn look(&self, config: &Value, caller: &Caller) -> Result<Rollout, OpenError> {
+        deployment::look(&self.providers, config, caller).await
+    }
+
+    /// The same, to plan or begin a rollout.
+    async fn prepare(&self, config: &Value, caller: &Caller) -> Result<Rollout, OpenError> {
+        deployment::prepare(&self.providers, config, caller).await
+    }
+}
+
+/// Gives `looking` up as soon as the peer no longer wants it: nothing was done yet.
+async fn unless_stopped<T>(
+    stop: &mut watch::Receiver<Stop>,
+    looking: impl Future<Output = T>,
+) -> Result<T, RpcError> {
+    tokio::select! {
+        biased;
+        () = stopped(stop) => Err(cancelled()),
+        looked = looking => Ok(looked),
+    }
+}
+
+/// `provider.schema`.
+pub fn schema() -> Result<Value, RpcError> {
+    let config = schemas::of::<RollingDeploymentConfig>();
+    let list = |value: &Value| -> Vec<String> {
+        value.as_array().into_iter().flatten().filter_map(Value::as_str).map(Into::into).collect()
+    };
+    let required = list(&config["required"]);
+    let names = config["properties"].as_object().into_iter().flat_map(|known| known.keys());
+    let optional = names.filter(|name| !required.contains(name)).cloned().collect();
+    let attributes = m::Attributes {
+        required,
+        optional,
+        computed: state::COMPUTED.map(Into::into).into(),
+        sensitive: Vec::new(),
+        force_new: state::FORCE_NEW.map(Into::into).into(),
+    };
+    let state = schemas::of::<schemas::State>();
+    let resource = m::ResourceSchema { version: schemas::VERSION, config, state, attributes };
+    write(&m::SchemaResult {
+        provider: schemas::of::<document::config::ProviderConfig>(),
+        resource_types: BTreeMap::from([(TYPE, resource)]),
+    })
+}
+
+/// `resource.validate`.
+pub fn validate(params: Value) -> Result<Value, RpcError> {
+    let params: m::ValidateParams = read("resource.validate", params)?;
+    check_type(&params.kind)?;
+    let config = Value::Object(params.config);
+    let diagnostics = match params.unknown.is_empty() {
+        true => document::deployment(&config, "").err().unwrap_or_default(),
+        false => document::partial(&config, &params.unknown),
+    };
+    write(&m::Diagnostics { diagnostics })
+}
+
+/// `resource.upgrade_state`.
+pub fn upgrade(params: Value) -> Result<Value, RpcError> {
+    let params: m::UpgradeParams = read("resource.upgrade_state", params)?;
+    check_type(&params.kind)?;
+    write(&match state::upgrade(params.version, &Value::Object(params.state)) {
+        Ok((state, diagnostics)) => m::StateResult { state, diagnostics },
+        Err(diagnostics) => m::StateResult { state: Value::Null, diagnostics },
+    })
+}
+
+/// Names the target that a request is to have for itself, if it is one that changes something.
+pub fn target_key(method: &str, params: &Value) -> Option<String> {
+    let config = match method {
+        "resource.apply" | "resource.control" => &params["config"],
+        "resource.delete" => &params["prior"],
+        _ => return None,
+    };
+    let named = |place: &str| Some(format!("{place} {}", config.pointer(place)?.as_str()?));
+    crate::document::TARGETS.into_iter().find_map(named)
+}
+
+/// Reads the parameters of `method`.
+pub fn read<P: DeserializeOwned + JsonSchema>(method: &str, params: Value) -> Result<P, RpcError> {
+    check_names(method, &params)?;
+    let params = if params.is_null() { json!({}) } else { params };
+    serde_json::from_value(params).map_err(|error| {
+        let message = format!("{method} does not take these parameters: {error}");
+        RpcError::new(code::INVALID_PARAMS, message)
+    })
+}
+
+/// Writes a result.
+pub fn write(result: &impl Serialize) -> Result<Value, RpcError> {
+    serde_json::to_value(result)
+        .map_err(|error| RpcError::new(code::INTERNAL, format!("no answer: {error}")))
+}
+
+fn check_type(kind: &str) -> Result<(), RpcError> {
+    if kind == TYPE {
+        return Ok(());
+    }
+    let message = format!("there is no resource type {kind:?}; there is {TYPE:?}");
+    Err(RpcError::new(code::TYPE, message))
+}
+
+/// The peer's own name for an operation, which then names the rollout in the record.
+fn check_operation(id: Option<&str>) -> Result<(), RpcError> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    match id {
+        Some(id) if !(1..=64).contains(&id.len()) || !id.chars().all(allowed) => {
+            let message = "\"operation_id\" must be up to 64 letters, digits, '-', '_' or '.'";
+            Err(RpcError::new(code::INVALID_PARAMS, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn cancelled() -> RpcError {
+    RpcError::new(code::CANCELLED, "cancelled before anything was done")
+}
+
+/// Paths whose change means another target, which no rollout can lead to.
+fn replaced_paths(prior: &Value, config: &Value, unknown: &BTreeSet<&str>) -> Vec<String> {
+    if prior.is_null() {
+        return Vec::new();
+    }
+    state::FORCE_NEW
+        .into_iter()
+        .filter(|path| !unknown.contains(path) && prior.pointer(path) != config.pointer(path))
+        .map(str::to_owned)
+        .collect()
+}

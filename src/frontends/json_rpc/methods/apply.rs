@@ -1,0 +1,240 @@
+//! `resource.apply`.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::super::messages as m;
+use super::super::transport::Outbox;
+use super::super::wire::{RpcError, code, notification};
+use super::{
+    Session, Work, cancelled, check_operation, check_type, replaced_paths, unless_stopped, write,
+};
+use crate::deployment::state;
+use crate::deployment::stop::Stopping;
+use crate::document::Diagnostic;
+use crate::engine::{Caller, NOTHING_DONE, UNSEEN_FOR};
+use crate::model::event::{Envelope, Event, Outcome, Report};
+
+/// Progress is told at most once in this time.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+/// A peer that does not read is told of so many events, the latest.
+const MAX_TOLD: usize = 1000;
+
+impl Session {
+    pub(super) async fn apply(
+        &self,
+        params: m::ApplyParams,
+        mut work: Work,
+    ) -> Result<Value, RpcError> {
+        check_type(&params.kind)?;
+        let operation = params.operation;
+        check_operation(operation.operation_id.as_deref())?;
+        let limit = Limit::begin(&operation, &mut work);
+        let config = Value::Object(params.config);
+        let refuse = |diagnostics| {
+            write(&m::ApplyResult {
+                status: Outcome::Failed.name().into(),
+                state: params.prior.clone(),
+                private: params.private.clone(),
+                diagnostics,
+            })
+        };
+        if let Some(place) =
+            replaced_paths(&params.prior, &config, &BTreeSet::new()).into_iter().next()
+        {
+            let message = "this names another target than the state, and no rollout leads there";
+            let remedy = "delete this deployment, then create the other one";
+            return refuse(vec![Diagnostic::error(place, message).with_remedy(remedy)]);
+        }
+        self.providers.keep_in_mind(&params.prior);
+        let caller = self.caller(&work, operation.operation_id.as_deref(), &params.prior);
+        let caller = Caller { unseen_for: UNSEEN_FOR, ..caller };
+        let looked = unless_stopped(&mut work.stop, self.prepare(&config, &caller)).await;
+        let looked = looked.map_err(|_| limit.cancelled())?;
+        let rollout = match looked {
+            Ok(rollout) => rollout,
+            Err(looked) => return refuse(looked.into_diagnostics()),
+        };
+        let hash = state::plan_hash(&config, rollout.wanted());
+        if let Some(planned) = params.private.as_ref().and_then(|private| private.plan_hash.clone())
+            && planned != hash
+        {
+            let message = "the plan was made for another configuration or revision; plan again";
+            let data = Some(json!({ "planned": planned, "current": hash }));
+            return Err(RpcError { data, ..RpcError::new(code::STALE_PLAN, message) });
+        }
+        let mut planned = state::planned(&config, &rollout);
+        for name in state::PLANNED {
+            if !params.planned[name].is_null() {
+                planned[name] = params.planned[name].clone();
+            }
+        }
+        let id = rollout.target().id.clone();
+        let stop = work.stop.clone();
+        let mut told = Told::begin(operation, work);
+        let report = rollout.run(stop, &mut |envelope| told.tell(envelope)).await;
+        told.end().await;
+        refuse_locked(&report)?;
+        if report.reason.as_deref() == Some(NOTHING_DONE) {
+            return Err(limit.cancelled());
+        }
+        write(&m::ApplyResult {
+            status: report.outcome.name().into(),
+            state: state::after(&config, &id, &planned, &report),
+            private: Some(m::Private { plan_hash: Some(hash) }),
+            diagnostics: limit.explain(&report),
+        })
+    }
+}
+
+/// What another engine holds was left alone.
+pub(super) fn refuse_locked(report: &Report) -> Result<(), RpcError> {
+    match report.outcome {
+        Outcome::Locked => {
+            let mut message = report.reason.clone().unwrap_or_default();
+            if !report.borrowed.is_empty() {
+                message = format!(
+                    "{message}; borrowed when last looked at: {}",
+                    report.borrowed.join("; ")
+                );
+            }
+            Err(RpcError::new(code::LOCKED, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Why a rollout did not succeed, and what to do.
+pub(super) fn explain(report: &Report) -> Vec<Diagnostic> {
+    if report.outcome == Outcome::Succeeded {
+        return Vec::new();
+    }
+    let reason = report.reason.clone().unwrap_or_else(|| "stopped".into());
+    let message = match report.outcome.name() {
+        name if reason.starts_with(name) => reason,
+        name => format!("{name}: {reason}"),
+    };
+    let remedy = match (report.outcome, report.borrowed.as_slice()) {
+        _ if report
+            .instance_refresh
+            .as_ref()
+            .is_some_and(|instance_refresh| instance_refresh.still_running) =>
+        {
+            "apply again to follow it, or end it by resource.control with abort or rollback".into()
+        }
+        (Outcome::Paused, _) => {
+            "resource.control with resume, rollback or abort decides what becomes of it".to_owned()
+        }
+        (_, []) => "nothing is borrowed any more; correct the cause and apply again".to_owned(),
+        (_, left) => format!("apply again to finish; still borrowed: {}", left.join("; ")),
+    };
+    vec![Diagnostic::error("", message).with_remedy(remedy)]
+}
+
+/// When an operation is to end, by the peer's word or by its deadline: counted from its request, of
+/// which looking the target up is the first part.
+pub(super) struct Limit {
+    stopping: Stopping,
+    deadline: Option<u64>,
+}
+
+impl Limit {
+    /// From now on `work` is asked to stop at the deadline, too.
+    pub fn begin(operation: &m::Operation, work: &mut Work) -> Limit {
+        let deadline = operation.deadline_ms;
+        let time = deadline.map(Duration::from_millis);
+        let stopping = Stopping::listen(work.stop.clone(), time, std::future::pending());
+        work.stop = stopping.stop.clone();
+        Limit { stopping, deadline }
+    }
+
+    /// Says that the deadline has ended it, if it has.
+    fn late(&self) -> Option<String> {
+        let deadline = self.deadline.filter(|_| self.stopping.has_expired())?;
+        Some(format!("it took longer than {deadline} ms (deadline_ms)"))
+    }
+
+    /// The answer to who was stopped before anything was done.
+    pub fn cancelled(&self) -> RpcError {
+        match self.late() {
+            Some(late) => {
+                let message = format!("{late}, and ended before anything was done");
+                RpcError { message, ..cancelled() }
+            }
+            None => cancelled(),
+        }
+    }
+
+    /// Why a rollout did not succeed, the deadline first where that was why.
+    pub fn explain(&self, report: &Report) -> Vec<Diagnostic> {
+        let mut found = explain(report);
+        if let Some((late, first)) = self.late().zip(found.first_mut()) {
+            first.summary = format!("{late}; {}", first.summary);
+        }
+        found
+    }
+}
+
+/// An operation that runs: its progress told.
+pub(super) struct Told {
+    events: mpsc::UnboundedSender<Envelope>,
+    telling: tokio::task::JoinHandle<()>,
+}
+
+impl Told {
+    pub fn begin(operation: m::Operation, work: Work) -> Told {
+        let (events, told) = mpsc::unbounded_channel();
+        let telling = tokio::spawn(tell(told, operation.progress_token, work.out));
+        Told { events, telling }
+    }
+
+    pub fn tell(&mut self, envelope: Envelope) {
+        // Telling ends only after this sender is gone.
+        self.events.send(envelope).unwrap_or_default();
+    }
+
+    /// Returns when all is told: nothing may follow the answer.
+    pub async fn end(self) {
+        drop(self.events);
+        if let Err(error) = self.telling.await {
+            tracing::error!(%error, "progress broke");
+        }
+    }
+}
+
+/// Tells events to the peer, several at a time where they come fast; all are told before the
+/// answer, save those that a peer who does not read leaves no room for.
+async fn tell(mut events: mpsc::UnboundedReceiver<Envelope>, token: Value, out: Outbox) {
+    let mut told = Vec::new();
+    let mut sequence = 0u64;
+    let (mut updated, mut serving, mut size) = (0, 0, 0);
+    while let Some(first) = events.recv().await {
+        told.push(first);
+        while let Ok(next) = events.try_recv() {
+            told.push(next);
+        }
+        if token.is_null() {
+            told.clear();
+            continue;
+        }
+        if !out.has_room() {
+            told.drain(..told.len().saturating_sub(MAX_TOLD));
+            continue;
+        }
+        for envelope in &told {
+            if let Event::Progressed { updated: u, serving: s, size: n } = envelope.event {
+                (updated, serving, size) = (u, s, n);
+            }
+        }
+        let events = std::mem::take(&mut told);
+        let token = token.clone();
+        let params = m::ProgressParams { token, sequence, updated, serving, size, events };
+        out.send(notification("$/progress", &json!(params)));
+        sequence += 1;
+        #[expect(clippy::disallowed_methods, reason = "the peer's time, not the fleet's")]
+        tokio::time::sleep(PROGRESS_EVERY).await;
+    }
+}

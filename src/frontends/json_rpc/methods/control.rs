@@ -1,0 +1,143 @@
+//! `resource.control` and `resource.delete`: commands to a rollout, and the end of a deployment.
+
+use serde_json::Value;
+
+use super::super::messages as m;
+use super::super::wire::{RpcError, code};
+use super::apply::{Limit, Told, refuse_locked};
+use super::look::{unreachable_state, view, view_of};
+use super::{Session, Work, check_operation, check_type, unless_stopped, write};
+use crate::deployment::state;
+use crate::deployment::{self, DeleteOutcome, OpenError, with_default_policy};
+use crate::document::Diagnostic;
+use crate::engine::ControlOutcome;
+use crate::model::event::Outcome;
+use crate::rollout::control;
+
+impl Session {
+    pub(super) async fn control(
+        &self,
+        params: m::ControlParams,
+        mut work: Work,
+    ) -> Result<Value, RpcError> {
+        check_type(&params.kind)?;
+        let (operation, command) = (params.operation, params.action);
+        check_operation(operation.operation_id.as_deref())?;
+        let limit = Limit::begin(&operation, &mut work);
+        let config = Value::Object(params.config);
+        let caller = self.caller(&work, operation.operation_id.as_deref(), &Value::Null);
+        let looked = unless_stopped(&mut work.stop, self.look(&config, &caller)).await;
+        let looked = looked.map_err(|_| limit.cancelled())?;
+        let rollout = match looked {
+            Ok(rollout) => rollout,
+            Err(looked) => {
+                let message = format!("nothing was done to {}", command.name());
+                return write(&nothing(message, looked.into_diagnostics()));
+            }
+        };
+        let id = rollout.target().id.clone();
+        let now = state::current(&config, &rollout);
+        let before = view(&rollout);
+        let stop = work.stop.clone();
+        let mut told = Told::begin(operation, work);
+        let done = rollout.command(command, stop, &mut |envelope| told.tell(envelope)).await;
+        told.end().await;
+        let answer = match done {
+            Err(error) => {
+                let found = Diagnostic::from_provider(&error, "", "");
+                let message = format!("the command {} could not be left", command.name());
+                m::ControlResult { record: before, ..nothing(message, vec![found]) }
+            }
+            Ok(ControlOutcome::Acknowledged(owner, told, record)) => {
+                let record = record.map(|record| view_of(&record, Some(owner.clone())));
+                let acknowledged_by = (!owner.is_empty()).then_some(owner);
+                m::ControlResult { acknowledged_by, record, ..nothing(told.message, Vec::new()) }
+            }
+            Ok(ControlOutcome::RanHere(report)) => {
+                refuse_locked(&report)?;
+                let status = report.outcome.name();
+                let as_asked = control::is_as_asked(command, report.outcome);
+                m::ControlResult {
+                    message: format!("nobody was at work, so it was done here: {status}"),
+                    acknowledged_by: None,
+                    status: Some(status.into()),
+                    record: self.look(&config, &caller).await.ok().as_ref().and_then(view),
+                    state: state::after(&config, &id, &now, &report),
+                    diagnostics: if as_asked { Vec::new() } else { limit.explain(&report) },
+                }
+            }
+            Ok(other) => {
+                let message =
+                    other.answer(command).map(|answer| answer.message).unwrap_or_default();
+                let is_open =
+                    matches!(other, ControlOutcome::TimedOut(_) | ControlOutcome::Sent(_));
+                let found = is_open.then(|| Diagnostic::error("", &message));
+                let found = found.map(|found| {
+                    found.with_remedy("say it again, or see by resource.status what became of it")
+                });
+                m::ControlResult { record: before, ..nothing(message, found.into_iter().collect()) }
+            }
+        };
+        write(&answer)
+    }
+
+    pub(super) async fn delete(
+        &self,
+        params: m::DeleteParams,
+        mut work: Work,
+    ) -> Result<Value, RpcError> {
+        check_type(&params.kind)?;
+        let operation = params.operation;
+        check_operation(operation.operation_id.as_deref())?;
+        let limit = Limit::begin(&operation, &mut work);
+        let prior = Value::Object(params.prior);
+        let config = with_default_policy(&state::config_of(&prior));
+        let caller = self.caller(&work, operation.operation_id.as_deref(), &prior);
+        let looked = unless_stopped(&mut work.stop, self.look(&config, &caller)).await;
+        let looked = looked.map_err(|_| limit.cancelled())?;
+        if let Err(looked) = looked {
+            return write(&left(looked, prior));
+        }
+        let stop = work.stop.clone();
+        let mut told = Told::begin(operation, work);
+        let ended =
+            deployment::end(&self.providers, &config, &caller, stop, &mut |e| told.tell(e)).await;
+        told.end().await;
+        write(&match ended {
+            Ok(DeleteOutcome::Gone) => m::DeleteResult {
+                status: Outcome::Succeeded.name().into(),
+                state: Value::Null,
+                diagnostics: Vec::new(),
+            },
+            Ok(DeleteOutcome::TimedOut(owner)) => {
+                let message = format!("{owner} is at work and does not react");
+                return Err(RpcError::new(code::LOCKED, message));
+            }
+            Ok(DeleteOutcome::Locked(message)) => return Err(RpcError::new(code::LOCKED, message)),
+            Ok(DeleteOutcome::AbortSent(owner)) => {
+                let message = format!("{owner} was told to abort and has not reacted yet");
+                let found = Diagnostic::error("", message).with_remedy("delete again");
+                still_there(prior, vec![found])
+            }
+            Err(looked) => left(looked, prior),
+        })
+    }
+}
+
+fn nothing(message: String, diagnostics: Vec<Diagnostic>) -> m::ControlResult {
+    let (acknowledged_by, status, record, state) = (None, None, None, Value::Null);
+    m::ControlResult { message, acknowledged_by, status, record, state, diagnostics }
+}
+
+/// A deployment that could not be ended, unless its target is gone.
+fn left(looked: OpenError, prior: Value) -> m::DeleteResult {
+    let m::StateResult { state, diagnostics } = unreachable_state(looked, prior);
+    if state.is_null() {
+        return m::DeleteResult { status: Outcome::Succeeded.name().into(), state, diagnostics };
+    }
+    still_there(state, diagnostics)
+}
+
+fn still_there(state: Value, diagnostics: Vec<Diagnostic>) -> m::DeleteResult {
+    m::DeleteResult { status: Outcome::Failed.name().into(), state, diagnostics }
+}

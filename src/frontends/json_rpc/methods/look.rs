@@ -1,0 +1,198 @@
+//! Methods that only look: `resource.plan`, `resource.read`, `resource.import` and
+//! `resource.status`.
+
+use std::collections::BTreeSet;
+
+use rolling_provider::{ErrorKind, InstanceRefresh, Tags};
+use serde_json::Value;
+
+use super::super::messages as m;
+use super::super::wire::RpcError;
+use super::{Session, check_type, replaced_paths, write};
+use crate::deployment::state;
+use crate::deployment::{OpenError, with_default_policy};
+use crate::document::{self, Diagnostic, normalised};
+use crate::engine::{Caller, Rollout};
+use crate::record::Record;
+
+impl Session {
+    pub(super) async fn plan(&self, params: m::PlanParams) -> Result<Value, RpcError> {
+        check_type(&params.kind)?;
+        let (config, prior) = (Value::Object(params.config), &params.prior);
+        let unknown: BTreeSet<&str> = params.unknown.iter().map(String::as_str).collect();
+        if !unknown.is_empty() {
+            let found = document::partial(&config, &params.unknown);
+            return write(&match found.is_empty() {
+                true => all_unknown(&config, prior, &unknown),
+                false => refused(found),
+            });
+        }
+        let replaces = replaced_paths(prior, &config, &BTreeSet::new());
+        // What is known of one target says nothing of another.
+        let known = if replaces.is_empty() { prior } else { &Value::Null };
+        let rollout = match self.prepare(&config, &self.looker(known)).await {
+            Ok(rollout) => rollout,
+            Err(looked) => return write(&refused(looked.into_diagnostics())),
+        };
+        let preview = rollout.preview();
+        let same = !prior.is_null() && normalised(&state::config_of(prior)) == normalised(&config);
+        let action = match (prior.is_null(), same && !preview.changes) {
+            (true, _) => m::PlanAction::Create,
+            (false, true) => m::PlanAction::None,
+            (false, false) => m::PlanAction::Update,
+        };
+        let unknown = match preview.changes {
+            true => state::OUTCOME.iter().map(|name| format!("/{name}")).collect(),
+            false => Vec::new(),
+        };
+        let hash = state::plan_hash(&config, rollout.wanted());
+        let warnings = preview.warnings.iter().map(|message| Diagnostic::warning("", message));
+        write(&m::PlanResult {
+            action,
+            planned: state::planned(&config, &rollout),
+            unknown,
+            requires_replace: replaces,
+            batches: Some(state::sizes(&preview)),
+            private: Some(m::Private { plan_hash: Some(hash.clone()) }),
+            plan_hash: Some(hash),
+            diagnostics: warnings.collect(),
+        })
+    }
+
+    pub(super) async fn read(&self, params: m::ReadParams) -> Result<Value, RpcError> {
+        check_type(&params.kind)?;
+        let prior = Value::Object(params.prior);
+        let config = state::config_of(&prior);
+        let answer = match self.look(&with_default_policy(&config), &self.looker(&prior)).await {
+            Ok(rollout) => {
+                let state = state::refreshed(&prior, &rollout);
+                m::StateResult { state, diagnostics: Vec::new() }
+            }
+            Err(looked) => unreachable_state(looked, prior),
+        };
+        write(&answer)
+    }
+
+    pub(super) async fn import(&self, params: m::ImportParams) -> Result<Value, RpcError> {
+        check_type(&params.kind)?;
+        let found = match self.providers.import(&params.id).await {
+            Ok(config) => {
+                let looked =
+                    self.look(&with_default_policy(&config), &self.looker(&Value::Null)).await;
+                looked.map(|rollout| state::current(&config, &rollout))
+            }
+            Err(error) => Err(OpenError::Provider(error)),
+        };
+        write(&match found {
+            Ok(state) => m::StateResult { state, diagnostics: Vec::new() },
+            Err(looked) => {
+                m::StateResult { state: Value::Null, diagnostics: looked.into_diagnostics() }
+            }
+        })
+    }
+
+    pub(super) async fn status(&self, params: m::StatusParams) -> Result<Value, RpcError> {
+        check_type(&params.kind)?;
+        let config = Value::Object(params.config);
+        write(&match self.look(&config, &self.looker(&Value::Null)).await {
+            Ok(rollout) => m::StatusResult {
+                record: view(&rollout),
+                instances: Some(rollout.instances()),
+                diagnostics: Vec::new(),
+            },
+            Err(looked) => m::StatusResult {
+                record: None,
+                instances: None,
+                diagnostics: looked.into_diagnostics(),
+            },
+        })
+    }
+
+    /// Somebody who will begin nothing.
+    fn looker(&self, prior: &Value) -> Caller {
+        let completed = prior["completed_revision"].as_str().map(Into::into);
+        Caller { completed, ..self.caller.clone() }
+    }
+}
+
+/// The record that a look found.
+pub(super) fn view(rollout: &Rollout) -> Option<m::RecordView> {
+    let owner = rollout.lease().map(|lease| lease.owner);
+    let of_record = rollout.record().map(|record| view_of(record, owner));
+    of_record.or_else(|| {
+        rollout
+            .instance_refresh()
+            .map(|instance_refresh| view_of_refresh(rollout, instance_refresh))
+    })
+}
+
+/// A refresh of the cloud's own, which needs no record.
+fn view_of_refresh(rollout: &Rollout, instance_refresh: &InstanceRefresh) -> m::RecordView {
+    m::RecordView {
+        rollout: instance_refresh.id.clone(),
+        status: crate::rollout::instance_refresh::status(instance_refresh).into(),
+        reason: instance_refresh.rollback_reason.clone().or(instance_refresh.reason.clone()),
+        to: instance_refresh.to.as_ref().map_or(String::new(), ToString::to_string),
+        completed_revision: rollout.completed().map(|revision| revision.to_string()),
+        started: instance_refresh.started.0,
+        size: rollout.size(),
+        failures: 0,
+        owner: (!instance_refresh.state.is_over()).then(|| "EC2 Auto Scaling".into()),
+        tags: Tags::new(),
+    }
+}
+
+/// A record for the peer.
+pub(super) fn view_of(record: &Record, owner: Option<String>) -> m::RecordView {
+    m::RecordView {
+        rollout: record.id.clone(),
+        status: record.status().into(),
+        reason: record.reason.clone(),
+        to: record.to.to_string(),
+        completed_revision: record.completed.as_ref().map(ToString::to_string),
+        started: record.started.0,
+        size: record.size,
+        failures: record.failures,
+        owner,
+        tags: record.tags(),
+    }
+}
+
+/// A state whose target cannot be looked at now, or is gone.
+pub(super) fn unreachable_state(looked: OpenError, prior: Value) -> m::StateResult {
+    match looked {
+        OpenError::Provider(error) if error.kind == ErrorKind::Missing => {
+            m::StateResult { state: Value::Null, diagnostics: Vec::new() }
+        }
+        looked => m::StateResult { state: prior, diagnostics: looked.into_diagnostics() },
+    }
+}
+
+fn refused(diagnostics: Vec<Diagnostic>) -> m::PlanResult {
+    m::PlanResult {
+        action: m::PlanAction::None,
+        planned: Value::Null,
+        unknown: Vec::new(),
+        requires_replace: Vec::new(),
+        batches: Some(Vec::new()),
+        private: None,
+        plan_hash: None,
+        diagnostics,
+    }
+}
+
+/// A plan while some of the configuration is not known: no cloud could be asked.
+fn all_unknown(config: &Value, prior: &Value, unknown: &BTreeSet<&str>) -> m::PlanResult {
+    let computed = state::COMPUTED.iter().map(|name| format!("/{name}"));
+    let action = if prior.is_null() { m::PlanAction::Create } else { m::PlanAction::Update };
+    m::PlanResult {
+        action,
+        planned: state::unknown(config),
+        unknown: unknown.iter().map(|pointer| (*pointer).to_owned()).chain(computed).collect(),
+        requires_replace: replaced_paths(prior, config, unknown),
+        batches: None,
+        private: None,
+        plan_hash: None,
+        diagnostics: Vec::new(),
+    }
+}

@@ -1,0 +1,234 @@
+//! The OpenRPC document: every method with its parameters, results and errors, generated from the
+//! types of [`super::messages`].
+
+use std::sync::LazyLock;
+
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use super::messages as m;
+use super::wire::{RpcError, code};
+use crate::frontends::schemas;
+
+/// The document. The same bytes as in `schemas/openrpc.json` when printed prettily.
+pub fn openrpc() -> Value {
+    DOCUMENT.clone()
+}
+
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+    let mut all = Methods { generator: schemas::components(), methods: Vec::new() };
+    all.describe();
+    let errors = ERRORS
+        .iter()
+        .map(|(code, name, when)| (name.to_string(), json!({ "code": code, "message": when })));
+    let errors: Map<String, Value> = errors.collect();
+    let definitions = all.generator.take_definitions(true);
+    json!({
+        "openrpc": "1.3.2",
+        "info": {
+            "title": "rolling",
+            "version": super::PROTOCOL.to_string(),
+            "license": { "name": "Apache-2.0" },
+            "description": "JSON-RPC 2.0 over standard input and output of `rolling serve`: \
+                UTF-8, one object a line, no batches. Methods without a result are notifications; \
+                `x-from` says who sends them. A deployment that fails is a result with \
+                diagnostics and state; errors are protocol faults only.",
+        },
+        "x-version": schemas::VERSION,
+        "methods": all.methods,
+        "components": { "schemas": definitions, "errors": errors },
+    })
+});
+
+/// Refuses parameters that `method` does not have: a slip of the pen would else be ignored.
+pub fn check_names(method: &str, params: &Value) -> Result<(), RpcError> {
+    let methods = DOCUMENT["methods"].as_array().into_iter().flatten();
+    let mut found = methods.filter(|known| known["name"] == method);
+    let Some(known) = found.next() else { return Ok(()) };
+    let known = known["params"].as_array().into_iter().flatten();
+    let known: Vec<&str> = known.filter_map(|param| param["name"].as_str()).collect();
+    match params.as_object().into_iter().flatten().find(|(name, _)| !known.contains(&name.as_str()))
+    {
+        None => Ok(()),
+        Some((name, _)) => {
+            let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+            let message = format!("{method} has no parameter {name:?}; it has {known}");
+            Err(RpcError::new(code::INVALID_PARAMS, message))
+        }
+    }
+}
+
+/// (code, name, when)
+const ERRORS: [(i64, &str, &str); 13] = [
+    (code::PARSE, "ParseError", "the line is not JSON, or nested deeper than 128"),
+    (code::INVALID_REQUEST, "InvalidRequest", "the JSON is no request, or comes at a wrong time"),
+    (code::METHOD_NOT_FOUND, "MethodNotFound", "there is no such method"),
+    (code::INVALID_PARAMS, "InvalidParams", "the method does not take these parameters"),
+    (code::INTERNAL, "InternalError", "a fault of the server's own"),
+    (code::NOT_INITIALIZED, "NotInitialized", "the first request must be initialize"),
+    (code::CANCELLED, "Cancelled", "cancelled before any mutation"),
+    (code::VERSION, "Version", "no common protocol version; `data.supported` has the server's"),
+    (code::TYPE, "Type", "there is no such resource type"),
+    (code::TOO_LARGE, "TooLarge", "the line is longer than `max_message_bytes`"),
+    (code::BUSY, "Busy", "too much is in flight, or another operation on this target is"),
+    (code::LOCKED, "Locked", "another engine is at work on the target"),
+    (code::STALE_PLAN, "StalePlan", "the plan was made for another configuration or revision"),
+];
+
+/// What any request may be answered with.
+const ALWAYS: [&str; 4] = ["InvalidRequest", "InvalidParams", "NotInitialized", "InternalError"];
+/// What a request that asks a cloud may be answered with beside.
+const WORKED_ON: [&str; 3] = ["Type", "Busy", "Cancelled"];
+
+struct Methods {
+    generator: SchemaGenerator,
+    methods: Vec<Value>,
+}
+
+impl Methods {
+    fn describe(&mut self) {
+        let none: &[&str] = &[];
+        self.call::<m::InitializeParams, m::InitializeResult>(
+            "initialize",
+            "Begins the conversation. The first request, and sent once.",
+            &["Version"],
+        );
+        self.call::<m::NoParams, Value>(
+            "rpc.discover",
+            "This document. May come before `initialize`.",
+            none,
+        );
+        self.call::<m::NoParams, m::SchemaResult>(
+            "provider.schema",
+            "What the provider and its resource types look like.",
+            none,
+        );
+        self.call::<m::ConfigureParams, m::Diagnostics>(
+            "provider.configure",
+            "Says how clouds are reached. Without it the environment's settings hold. Operations \
+             in flight keep what they began with.",
+            none,
+        );
+        self.call::<m::ValidateParams, m::Diagnostics>(
+            "resource.validate",
+            "Checks a configuration. No cloud is asked.",
+            &["Type"],
+        );
+        self.call::<m::PlanParams, m::PlanResult>(
+            "resource.plan",
+            "Tells what apply would do. Changes nothing.",
+            &WORKED_ON,
+        );
+        self.call::<m::ApplyParams, m::ApplyResult>(
+            "resource.apply",
+            "Rolls, and answers when that has ended. Applying again after a failure, or after \
+             the death of whoever was at work, goes on.",
+            &["Type", "Busy", "Cancelled", "Locked", "StalePlan"],
+        );
+        self.call::<m::ReadParams, m::StateResult>(
+            "resource.read",
+            "The state as the target is now; null when the target is gone.",
+            &WORKED_ON,
+        );
+        self.call::<m::ImportParams, m::StateResult>(
+            "resource.import",
+            "A state for a target that is there already. It holds the target, and no policy: \
+             that comes with the next apply.",
+            &WORKED_ON,
+        );
+        self.call::<m::UpgradeParams, m::StateResult>(
+            "resource.upgrade_state",
+            "A state that another version wrote, as this one writes it. No cloud is asked.",
+            &["Type"],
+        );
+        self.call::<m::DeleteParams, m::DeleteResult>(
+            "resource.delete",
+            "Ends the deployment: a rollout under way is aborted, what is borrowed is put back, \
+             the record goes. No instance is touched.",
+            &["Type", "Busy", "Cancelled", "Locked"],
+        );
+        self.call::<m::StatusParams, m::StatusResult>(
+            "resource.status",
+            "The record as it stands on the target, and what every instance runs.",
+            &WORKED_ON,
+        );
+        self.call::<m::ControlParams, m::ControlResult>(
+            "resource.control",
+            "Has a rollout pause, resume, abort or roll back. The engine at work on it obeys, \
+             wherever it is; where none is, it is done here.",
+            &["Type", "Busy", "Cancelled", "Locked"],
+        );
+        self.call::<m::NoParams, m::Empty>("ping", "Answers at once.", none);
+        self.call::<m::NoParams, ()>(
+            "shutdown",
+            "Answered once everything in flight is. After it only `exit` is accepted.",
+            none,
+        );
+        self.notice::<m::CancelParams>(
+            "$/cancel_request",
+            "client",
+            "First: the operation stops at the next safe point. Again: after the call under way. \
+             It answers all the same, with what happened.",
+        );
+        self.notice::<m::NoParams>(
+            "exit",
+            "client",
+            "Ends the program: with 0 after `shutdown`, else with 1 after stopping what is in \
+             flight.",
+        );
+        self.notice::<m::ProgressParams>(
+            "$/progress",
+            "server",
+            "How an operation goes on. At most 10 a second, none after its answer.",
+        );
+        self.notice::<m::LogParams>(
+            "$/log",
+            "server",
+            "What the server logs, where `initialize` asked for it.",
+        );
+    }
+
+    fn call<P: JsonSchema, R: JsonSchema>(&mut self, name: &str, what: &str, errors: &[&str]) {
+        let params = self.params::<P>();
+        let result = self.generator.subschema_for::<R>();
+        let errors: Vec<Value> = ALWAYS
+            .iter()
+            .chain(errors)
+            .map(|name| json!({ "$ref": format!("#/components/errors/{name}") }))
+            .collect();
+        self.methods.push(json!({
+            "name": name,
+            "summary": what,
+            "paramStructure": "by-name",
+            "params": params,
+            "result": { "name": "result", "schema": result },
+            "errors": errors,
+            "x-from": "client",
+        }));
+    }
+
+    fn notice<P: JsonSchema>(&mut self, name: &str, from: &str, what: &str) {
+        let params = self.params::<P>();
+        self.methods.push(json!({
+            "name": name, "summary": what, "paramStructure": "by-name", "params": params,
+            "x-from": from,
+        }));
+    }
+
+    /// One content descriptor for each attribute of `P`.
+    fn params<P: JsonSchema>(&mut self) -> Vec<Value> {
+        let schema = P::json_schema(&mut self.generator).to_value();
+        let required = schema["required"].as_array().cloned().unwrap_or_default();
+        let properties = schema["properties"].as_object().into_iter().flatten();
+        properties
+            .map(|(name, schema)| {
+                let is_required = required.contains(&json!(name));
+                let mut param = json!({ "name": name, "schema": schema, "required": is_required });
+                if let Some(message) = schema.get("description") {
+                    param["description"] = message.clone();
+                }
+                param
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,91 @@
+//! What happens, as it happens: for the host's log, and for a file that `rolling status --follow`
+//! reads, since the host shows no more of an apply than that it lasts.
+//!
+//! The file is JSON, one object a line. The first one holds the document of the deployment, so
+//! that `rolling pause`, `rollback` and the like take the file, too; the others are the events as
+//! `rolling apply --output json` prints them, each with its lines for people.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::frontends::cli::log_lines::LogLines;
+use crate::frontends::cli::{json_line, text};
+use crate::model::event::{Envelope, Event};
+
+/// The first line of a file.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Header {
+    /// What is rolled, as a document.
+    pub document: Value,
+    /// The process at work, as [`crate::engine::owner`] names it.
+    pub owner: String,
+    /// Variables of the gate's command, which finds them in the environment of whoever goes on with
+    /// the rollout: their values are not in the document.
+    #[serde(default)]
+    pub environment: Vec<String>,
+}
+
+/// Tells what happens.
+pub struct ProgressFile {
+    target: String,
+    log_lines: LogLines,
+    file: Option<File>,
+}
+
+impl ProgressFile {
+    /// `folder` is where the file is to be, if anywhere. That it cannot be written stops nothing.
+    pub fn begin(folder: Option<&Path>, target: &str, header: &Header) -> ProgressFile {
+        let file = folder.and_then(|folder| {
+            let path = path(folder, target);
+            let made = std::fs::create_dir_all(folder).and_then(|()| File::create(&path));
+            let made = made.and_then(|mut file| {
+                writeln!(file, "{}", json!(header))?;
+                Ok(file)
+            });
+            match made {
+                Ok(file) => Some(file),
+                Err(error) => {
+                    let path = path.display();
+                    tracing::warn!(%error, "cannot write progress to {path}");
+                    None
+                }
+            }
+        });
+        ProgressFile { target: target.to_owned(), log_lines: LogLines::default(), file }
+    }
+
+    /// Tells an event.
+    pub fn tell(&mut self, envelope: &Envelope) {
+        let lines = match &envelope.event {
+            Event::Finished { report } => {
+                text::report(&self.target, report).lines().map(str::to_owned).collect()
+            }
+            _ => self.log_lines.lines(envelope),
+        };
+        let (target, rollout) = (self.target.as_str(), envelope.rollout.as_str());
+        for line in &lines {
+            let message = line.split_once("] ").map_or(line.as_str(), |(_, message)| message);
+            let message = message.strip_prefix(&format!("{target}: ")).unwrap_or(message);
+            tracing::info!(target, rollout, index = envelope.index, "{target}: {message}");
+        }
+        if let Some(file) = &mut self.file {
+            let mut line = json_line(&self.target, envelope);
+            line["text"] = json!(lines);
+            if let Err(error) = writeln!(file, "{line}") {
+                tracing::warn!(%error, "cannot write progress any more");
+                self.file = None;
+            }
+        }
+    }
+}
+
+/// The file for a target. Some names of targets are no names of files.
+pub fn path(folder: &Path, target: &str) -> PathBuf {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let name: String = target.chars().map(|c| if allowed(c) { c } else { '_' }).collect();
+    folder.join(format!("{name}.jsonl"))
+}

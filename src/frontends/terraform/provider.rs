@@ -1,0 +1,368 @@
+//! The calls of Terraform's plugin protocol.
+
+mod change;
+mod fixed;
+mod intent;
+mod plan;
+mod request;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rolling_provider::{ErrorKind, ProviderError};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+pub use self::fixed::{metadata, schema, upgrade, validate, validate_provider};
+use self::request::{OURS, all, check_type, computed, known, provider_config, to_json};
+use super::convert;
+use super::private_state::PrivateState;
+use super::proto as p;
+use super::schema::schemas;
+use super::value::Raw;
+use crate::deployment::state::{self, PLANNED};
+use crate::deployment::{self, OpenError, with_default_policy};
+use crate::document::{self, Diagnostic, launch_template, normalised};
+use crate::engine::{Caller, Rollout, Stop, UNSEEN_FOR};
+use crate::frontends::cli::ProcessContext;
+use crate::providers::Providers;
+use crate::record::Record;
+
+/// The one resource type.
+const TYPE: &str = "rolling_deployment";
+
+/// What the calls of one process share.
+pub struct Provider {
+    edge: ProcessContext,
+    progress_folder: Option<PathBuf>,
+    /// Whether one host has this process for itself.
+    has_one_host: bool,
+    /// `None` while the provider's configuration is not known.
+    configured: Mutex<Option<Configured>>,
+    operations: AtomicU64,
+    stop: watch::Sender<Stop>,
+    ended: watch::Sender<bool>,
+    closing: watch::Sender<bool>,
+    /// Rollouts under way.
+    busy: watch::Sender<usize>,
+    connections: watch::Sender<usize>,
+}
+
+#[derive(Clone)]
+struct Configured {
+    providers: Arc<Providers>,
+    /// As the user wrote it.
+    config: Value,
+}
+
+/// Something that is counted for as long as it lives.
+pub struct Counted(watch::Sender<usize>);
+
+impl Counted {
+    fn new(count: &watch::Sender<usize>) -> Counted {
+        count.send_modify(|count| *count += 1);
+        Counted(count.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+impl Provider {
+    /// `has_one_host`: the process is for one host, which tells it to stop for good.
+    pub fn new(
+        edge: &ProcessContext,
+        progress_folder: Option<PathBuf>,
+        has_one_host: bool,
+    ) -> Provider {
+        let providers = Arc::new(Providers::new(Default::default(), &edge.clock));
+        let configured = Configured { providers, config: json!({}) };
+        Provider {
+            edge: edge.clone(),
+            progress_folder,
+            has_one_host,
+            configured: Mutex::new(Some(configured)),
+            operations: AtomicU64::new(0),
+            stop: watch::Sender::new(Stop::No),
+            ended: watch::Sender::new(false),
+            closing: watch::Sender::new(false),
+            busy: watch::Sender::new(0),
+            connections: watch::Sender::new(0),
+        }
+    }
+
+    /// Whether the host has said that this process is to end.
+    pub fn ended(&self) -> watch::Receiver<bool> {
+        self.ended.subscribe()
+    }
+
+    /// Whether connections are to end.
+    pub fn closing(&self) -> watch::Receiver<bool> {
+        self.closing.subscribe()
+    }
+
+    /// Ends connections.
+    pub fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    /// Counts a connection.
+    pub fn open(&self) -> Counted {
+        Counted::new(&self.connections)
+    }
+
+    /// Returns when no rollout is under way.
+    pub async fn idle(&self) {
+        // This holds the sender, so waiting ends only in time.
+        self.busy.subscribe().wait_for(|count| *count == 0).await.map(drop).unwrap_or_default();
+    }
+
+    /// Returns when no connection is open.
+    pub async fn disconnected(&self) {
+        let mut connections = self.connections.subscribe();
+        connections.wait_for(|count| *count == 0).await.map(drop).unwrap_or_default();
+    }
+
+    /// `GRPCController.Shutdown`.
+    pub fn shut_down(&self) {
+        self.ended.send_replace(true);
+    }
+
+    /// `StopProvider`: what is under way stops and still answers; the second time it stops sooner.
+    pub fn stop(&self) {
+        let urgency = *self.stop.borrow();
+        self.ask_to_stop(if urgency == Stop::No { Stop::Gracefully } else { Stop::Now });
+    }
+
+    /// What is under way, and what would begin.
+    pub fn ask_to_stop(&self, urgency: Stop) {
+        self.stop.send_modify(|stop| *stop = urgency.max(*stop));
+    }
+
+    /// `ConfigureProvider`.
+    pub async fn configure(&self, asked: p::ConfigureRequest) -> p::Diagnostics {
+        if !self.has_one_host {
+            // Another host than the one that said stop.
+            self.stop.send_replace(Stop::No);
+        }
+        let (configured, diagnostics) = match provider_config(asked.config.as_ref()) {
+            Ok(read) if !read.unknown.is_empty() => (None, Vec::new()),
+            Ok(read) => match document::provider(&read.value, "") {
+                Ok(config) => {
+                    let providers = Arc::new(Providers::new(config, &self.edge.clock));
+                    let found = providers.check(None).await.err();
+                    let found = found.map(|error| Diagnostic::from_provider(&error, "", ""));
+                    let config = normalised(&read.value);
+                    let diagnostics = all(found.as_slice(), &schemas().provider);
+                    (Some(Configured { providers, config }), diagnostics)
+                }
+                Err(found) => (None, all(&found, &schemas().provider)),
+            },
+            Err(found) => (None, found),
+        };
+        *self.configured.lock().unwrap_or_else(PoisonError::into_inner) = configured;
+        p::Diagnostics { diagnostics }
+    }
+
+    /// `ReadResource`.
+    pub async fn read(&self, asked: p::ReadRequest) -> p::ReadResponse {
+        let kind = &schemas().resource;
+        let keep = |diagnostics| p::ReadResponse {
+            new_state: asked.current_state.clone(),
+            diagnostics,
+            private: asked.private.clone(),
+        };
+        let (raw, prior) = match known(&asked.type_name, asked.current_state.as_ref()) {
+            Ok(Some(prior)) => prior,
+            Ok(None) => return keep(Vec::new()),
+            Err(found) => return keep(found),
+        };
+        let Some(Configured { providers, .. }) = self.configured() else {
+            return keep(Vec::new());
+        };
+        let config = with_default_policy(&state::config_of(&to_json(&prior)));
+        let rollout = match deployment::look(&providers, &config, &self.looker(&prior)).await {
+            Ok(rollout) => rollout,
+            Err(OpenError::Provider(error)) if error.kind == ErrorKind::Missing => {
+                return p::ReadResponse { new_state: Raw::null().send(), ..keep(Vec::new()) };
+            }
+            // A template version that is gone, say, must not keep the user from choosing another.
+            Err(OpenError::Provider(error)) if is_about_the_state(&error) => {
+                let mut found = Diagnostic::from_provider(&error, "", "");
+                found.severity = document::Severity::Warning;
+                return keep(all(&[found], kind));
+            }
+            Err(looked) => return keep(all(&looked.into_diagnostics(), kind)),
+        };
+        let now = refreshed(&prior, &rollout);
+        let changes = OURS.map(|name| (name, Some(now[name].clone())));
+        let new_state = raw.with(&changes, kind.attributes()).send();
+        let private = PrivateState::of(&rollout).write();
+        p::ReadResponse { new_state, private, ..keep(Vec::new()) }
+    }
+
+    /// `ImportResourceState`.
+    pub async fn import(&self, asked: p::ImportRequest) -> p::ImportResponse {
+        let kind = &schemas().resource;
+        let refuse =
+            |diagnostics| p::ImportResponse { imported_resources: Vec::new(), diagnostics };
+        if let Err(found) = check_type(&asked.type_name) {
+            return refuse(found);
+        }
+        let Some(Configured { providers, .. }) = self.configured() else {
+            let message = "The provider's configuration is not known";
+            return refuse(vec![convert::error(message, "")]);
+        };
+        // By name alone it is a group of AWS.
+        let id = match asked.id.contains('/') {
+            true => asked.id.clone(),
+            false => format!("auto_scaling_group/{}", asked.id),
+        };
+        let found = match providers.import(&id).await {
+            Ok(mut config) => {
+                // A configuration that is whole, so that Terraform can write it, and the most
+                // careful there is.
+                config["policy"] = json!("rolling");
+                config["batch_size_type"] = json!("fixed");
+                config["batch_size"] = json!(1);
+                let looked =
+                    deployment::look(&providers, &config, &self.looker(&Value::Null)).await;
+                let state = |rollout: &Rollout| {
+                    let mut state = config.clone();
+                    for (name, value) in computed(&state::current(&config, rollout)).as_object()? {
+                        state[name] = value.clone();
+                    }
+                    Some(state)
+                };
+                looked.map(|rollout| {
+                    (state(&rollout).unwrap_or_default(), PrivateState::of(&rollout))
+                })
+            }
+            Err(error) => Err(OpenError::Provider(error)),
+        };
+        match found {
+            Ok((state, private_state)) => p::ImportResponse {
+                imported_resources: vec![p::ImportedResource {
+                    type_name: TYPE.into(),
+                    state: Raw::from_json(&state, kind).send(),
+                    private: private_state.write(),
+                }],
+                diagnostics: Vec::new(),
+            },
+            Err(looked) => refuse(all(&looked.into_diagnostics(), kind)),
+        }
+    }
+
+    fn configured(&self) -> Option<Configured> {
+        self.configured.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Somebody who will begin nothing.
+    fn looker(&self, prior: &Value) -> Caller {
+        let completed = prior["completed_revision"].as_str().map(Into::into);
+        Caller { completed, ..self.edge.caller(&self.edge.rollout_id) }
+    }
+
+    /// Somebody at work, whose lease differs from those of others in this process.
+    fn worker(&self, prior: &Value) -> Caller {
+        let number = self.operations.fetch_add(1, Ordering::Relaxed);
+        let rollout = match number {
+            0 => self.edge.rollout_id.clone(),
+            number => format!("{}-{number}", self.edge.rollout_id),
+        };
+        let owner = format!("{}.{number}", self.edge.owner);
+        let completed = prior["completed_revision"].as_str().map(Into::into);
+        Caller { completed, owner, unseen_for: UNSEEN_FOR, ..self.edge.caller(&rollout) }
+    }
+}
+
+/// The state now. Figures of a plan stay as they were planned; how the last rollout ended, and what
+/// it was to bring, stays until the fleet, or a record on it, tells otherwise.
+fn refreshed(prior: &Value, rollout: &Rollout) -> Value {
+    let mut now = computed(&state::current(&json!({}), rollout));
+    for name in PLANNED {
+        now[name] = prior[name].clone();
+    }
+    let sought = &prior["target_revision"];
+    if sought.is_null() {
+        return now;
+    }
+    now["target_revision"] = sought.clone();
+    let before = prior["status"].as_str().unwrap_or_default();
+    if let Some((status, reason)) = rollout.status() {
+        if is_told_already(prior, rollout, status, reason.as_deref()) {
+            now["status"] = prior["status"].clone();
+            now["last_error"] = prior["last_error"].clone();
+        }
+        return now;
+    }
+    let is_as_sought = now["deployed_revision"] == *sought;
+    let is_back = !rollout.preview().changes;
+    let has_moved = now["deployed_revision"] != prior["deployed_revision"];
+    let somebody_has = |what: &str| json!(format!("somebody else has {what}"));
+    let unproven = rollout.unproven();
+    let (status, error) = match before {
+        // All run it, and never served.
+        "failed" | "aborted" if unproven.is_some() => (before, prior["last_error"].clone()),
+        _ if unproven.is_some() => ("pending", prior["last_error"].clone()),
+        // The latest version is another one by now: the next plan rolls to that.
+        _ if is_as_sought && has_alias(prior) && !is_back => ("pending", Value::Null),
+        _ if is_as_sought => ("succeeded", Value::Null),
+        "rolled_back" => (before, prior["last_error"].clone()),
+        "failed" | "aborted" if !(is_back && has_moved) => (before, prior["last_error"].clone()),
+        "succeeded" | "pending" => ("pending", prior["last_error"].clone()),
+        // Nothing is under way without a record.
+        _ if is_back => ("rolled_back", somebody_has("rolled it back")),
+        _ => ("aborted", somebody_has("given it up")),
+    };
+    if is_as_sought && unproven.is_none() {
+        // The state's configuration may be an older one, which knows of nothing newer.
+        now["completed_revision"] = sought.clone();
+    }
+    now["status"] = json!(status);
+    now["last_error"] = error;
+    now
+}
+
+/// Whether a state tells of the end that a record tells of, in more words. An apply that was stopped
+/// is over, and says why; to the record it is one to go on with.
+fn is_told_already(prior: &Value, rollout: &Rollout, status: &str, reason: Option<&str>) -> bool {
+    let before = prior["status"].as_str().unwrap_or_default();
+    if before == "aborted" && status == "interrupted" {
+        let to = rollout.record().map(|record| record.to.as_str());
+        return to == prior["target_revision"].as_str();
+    }
+    let told = prior["last_error"].as_str().map(Record::reason_of);
+    before == status && told == reason.map(Record::reason_of)
+}
+
+/// Whether a configuration asks for the latest or the default version, whatever that is.
+fn has_alias(config: &Value) -> bool {
+    let command = &config["replacement"]["run_command"];
+    if command.is_object() {
+        return command["version"].as_str().is_none_or(|version| version.starts_with('$'));
+    }
+    // The version that is made of it has no number yet.
+    if config["auto_scaling_group"]["image_id"].is_string() {
+        return true;
+    }
+    let template = launch_template(config).and_then(|place| config.pointer(place));
+    let version = template.and_then(|template| template["version"].as_str());
+    version.is_some_and(|version| version.starts_with('$'))
+}
+
+/// The launch template of a configuration or state, without what is null in it.
+fn template(config: &Value) -> Option<Value> {
+    launch_template(config).and_then(|place| config.pointer(place)).map(normalised)
+}
+
+/// Whether what the state asks for is not there any more, and not the cloud out of reach.
+fn is_about_the_state(error: &ProviderError) -> bool {
+    let place = error.attribute.as_deref().unwrap_or_default();
+    matches!(error.kind, ErrorKind::Invalid | ErrorKind::Unseen | ErrorKind::Conflict)
+        && !place.starts_with("provider:")
+}

@@ -1,0 +1,388 @@
+//! `ApplyResourceChange`: rolling, and the end of a deployment.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rolling_provider::ErrorKind;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use super::super::convert;
+use super::super::private_state::PrivateState;
+use super::super::progress_file::{self, Header, ProgressFile};
+use super::super::proto as p;
+use super::super::schema::{TIMEOUTS, schemas};
+use super::super::value::{Raw, Read};
+use super::request::{Config, Found, OURS, all, computed, known, to_json};
+use super::{Configured, Counted, Provider, has_alias};
+use crate::deployment::state::{self, PLANNED};
+use crate::deployment::stop::{Stopping, stopped};
+use crate::deployment::{self, DeleteOutcome, OpenError, with_default_policy};
+use crate::document::config::{DurationText, ProviderConfig, RollingDeploymentConfig};
+use crate::document::{launch_template, normalised, without_secrets};
+use crate::engine::{NOTHING_DONE, UnderWay};
+use crate::frontends::cli::text;
+use crate::model::event::{Outcome, Report};
+
+impl Provider {
+    /// `ApplyResourceChange`. The work is done on a task of its own, since the host may leave; a
+    /// rollout that nobody waits for any more stops at the next safe point.
+    pub async fn apply(self: Arc<Self>, asked: p::ApplyRequest) -> p::ApplyResponse {
+        let (attend, attended) = oneshot::channel::<()>();
+        let busy = Counted::new(&self.busy);
+        let prior = asked.prior_state.clone();
+        let work = async move {
+            let done = self.carry_out(asked, attended).await;
+            drop(busy);
+            done
+        };
+        let done = tokio::spawn(work).await;
+        drop(attend);
+        done.unwrap_or_else(|error| {
+            let message = format!("The provider broke: {error}");
+            let detail = "The record on the target tells how far it was; run this again.";
+            let diagnostics = vec![convert::error(message, detail)];
+            p::ApplyResponse { new_state: prior, private: Vec::new(), diagnostics }
+        })
+    }
+
+    /// What the refresh of a state with this configuration sees, and keeps. To Terraform that is a
+    /// part of the state: were it another one, the refresh would call it drift.
+    async fn see(
+        &self,
+        configured: &Configured,
+        config: &Value,
+        state: &Value,
+    ) -> Option<PrivateState> {
+        let looker = self.looker(state);
+        let looked =
+            deployment::look(&configured.providers, &with_default_policy(config), &looker).await;
+        looked.ok().map(|rollout| PrivateState::of(&rollout))
+    }
+
+    /// Makes sure that there is nothing to roll, as it was planned.
+    async fn still_nothing(
+        &self,
+        configured: &Configured,
+        prior: &Value,
+        planned: &Value,
+        config: &Config,
+    ) -> Result<(), Found> {
+        let kind = &schemas().resource;
+        let value = pinned(&config.value, planned["target_revision"].as_str());
+        let looker = self.looker(prior);
+        let looked = deployment::look(&configured.providers, &value, &looker).await;
+        let rollout = looked.map_err(|looked| all(&looked.into_diagnostics(), kind))?;
+        if !rollout.preview().changes {
+            return Ok(());
+        }
+        let name = &rollout.target().name;
+        let told = text::fleet(&rollout.instances());
+        let message = match rollout.under_way() {
+            Some(UnderWay { id, to, status }) => format!("rollout {id} to {to} is {status} on it"),
+            None => format!("now {told}"),
+        };
+        let message =
+            format!("The plan is to roll nothing, and {name} has changed since: {message}");
+        Err(vec![convert::error(message, "Nothing was done. Plan again.")])
+    }
+
+    async fn carry_out(
+        &self,
+        asked: p::ApplyRequest,
+        attended: oneshot::Receiver<()>,
+    ) -> p::ApplyResponse {
+        let kind = &schemas().resource;
+        let keep = |diagnostics| p::ApplyResponse {
+            new_state: asked.prior_state.clone(),
+            private: asked.planned_private.clone(),
+            diagnostics,
+        };
+        let prior = match known(&asked.type_name, asked.prior_state.as_ref()) {
+            Ok(prior) => prior,
+            Err(found) => return keep(found),
+        };
+        let planned = match Raw::receive(asked.planned_state.as_ref(), kind) {
+            Ok(planned) => planned,
+            Err(error) => return keep(vec![convert::error(error, "")]),
+        };
+        let Some(configured) = self.configured() else {
+            let message = "The provider's configuration is not known";
+            return keep(vec![convert::error(message, "")]);
+        };
+        let left = async move {
+            // Nothing is ever sent: it ends when the other side is dropped.
+            attended.await.unwrap_or_default();
+        };
+        let operation = Operation { provider: self, configured, left: Box::pin(left) };
+        if planned.is_null() {
+            return match prior {
+                Some((_, prior)) => match operation.end(&prior).await {
+                    Ok(()) => {
+                        p::ApplyResponse { new_state: Raw::null().send(), ..keep(Vec::new()) }
+                    }
+                    Err(found) => keep(found),
+                },
+                None => keep(Vec::new()),
+            };
+        }
+        let config = match Config::receive(asked.config.as_ref()) {
+            Ok(config) => config,
+            Err(found) => return keep(found),
+        };
+        let Rolled { state, private_state, found } =
+            operation.roll(prior.as_ref(), &planned, &config).await;
+        let private = private_state
+            .map_or_else(|| asked.planned_private.clone(), |private_state| private_state.write());
+        p::ApplyResponse { new_state: state.send(), private, diagnostics: found }
+    }
+}
+
+/// One change under way.
+struct Operation<'a> {
+    provider: &'a Provider,
+    configured: Configured,
+    /// Ends when nobody waits for the answer any more.
+    left: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// What a change has led to.
+struct Rolled {
+    state: Raw,
+    /// Where the fleet was looked at.
+    private_state: Option<PrivateState>,
+    found: Found,
+}
+
+impl Rolled {
+    /// The fleet was left alone.
+    fn not(state: Raw, found: Found) -> Rolled {
+        Rolled { state, private_state: None, found }
+    }
+}
+
+impl Operation<'_> {
+    /// Creates or updates.
+    async fn roll(
+        self,
+        prior: Option<&(Raw, Value)>,
+        planned_raw: &Raw,
+        config: &Config,
+    ) -> Rolled {
+        let kind = &schemas().resource;
+        // A deployment that was not created leaves nothing in the state: the record on the target
+        // tells the next apply how far it was.
+        let before = prior.map_or(Raw::null(), |(raw, _)| raw.clone());
+        let prior = prior.map_or(&Value::Null, |(_, prior)| prior);
+        let Read { value: planned, unknown } = match planned_raw.to_json(kind) {
+            Ok(read) => read,
+            Err(error) => return Rolled::not(before, vec![convert::error(error, "")]),
+        };
+        if unknown.is_empty() {
+            // Nothing was planned but to remember other settings.
+            let provider = self.provider;
+            return match provider.still_nothing(&self.configured, prior, &planned, config).await {
+                Ok(()) => {
+                    Rolled { state: planned_raw.clone(), private_state: None, found: Vec::new() }
+                }
+                Err(found) => Rolled::not(before, found),
+            };
+        }
+        let is_unknown =
+            |name: &str| unknown.iter().any(|place| place.strip_prefix('/') == Some(name));
+        let promised =
+            planned["target_revision"].as_str().filter(|_| !is_unknown("target_revision"));
+        let value = pinned(&config.value, promised);
+        self.configured.providers.keep_in_mind(prior);
+        let caller = self.provider.worker(prior);
+        let operation = if prior.is_null() { "create" } else { "update" };
+        let limit = config.timeouts[operation].as_str().and_then(DurationText::parse);
+        let stopping = Stopping::listen(self.provider.stop.subscribe(), limit, self.left);
+        let mut stop = stopping.stop.clone();
+        let looked = tokio::select! {
+            looked = deployment::prepare(&self.configured.providers, &value, &caller) => looked,
+            () = stopped(&mut stop) => {
+                let late = stopping.has_expired().then(|| config.timeouts[operation].as_str());
+                let message = match late.flatten() {
+                    Some(limit) => format!(
+                        "It took longer than {limit} (timeouts.{operation}), and ended before \
+                         anything was done"
+                    ),
+                    None => "Stopped before anything was done".to_owned(),
+                };
+                return Rolled::not(before, vec![convert::error(&message, "Apply again.")]);
+            }
+        };
+        let rollout = match looked {
+            Ok(rollout) => rollout,
+            Err(looked) => return Rolled::not(before, all(&looked.into_diagnostics(), kind)),
+        };
+        let wanted = rollout.wanted().to_string();
+        if let Some(promised) = promised.filter(|promised| *promised != wanted) {
+            let message =
+                format!("The plan is to roll to {promised}, and now it would be {wanted}");
+            let found = vec![convert::error(message, "Nothing was done. Plan again.")];
+            return Rolled::not(before, found);
+        }
+        // What was planned stays, to the letter; the rest is planned now.
+        let mut settled = state::planned(&config.value, &rollout);
+        for name in PLANNED.iter().filter(|name| !is_unknown(name)) {
+            settled[*name] = planned[*name].clone();
+        }
+        let id = rollout.target().id.clone();
+        let seen_before = PrivateState::of(&rollout);
+        let name = rollout.target().name.clone();
+        let header = header(self.provider, &self.configured, &name, &value);
+        let folder = self.provider.progress_folder.as_deref();
+        let mut progress = ProgressFile::begin(folder, &name, &header);
+        let report =
+            rollout.run(stopping.stop.clone(), &mut |envelope| progress.tell(&envelope)).await;
+        let expired = stopping.has_expired().then(|| &config.timeouts[operation]);
+        let report = match expired {
+            Some(limit) => timed_out(report, operation, limit),
+            None => report,
+        };
+        let after = computed(&state::after(&config.value, &id, &settled, &report));
+        if report.outcome == Outcome::Succeeded {
+            let found = OURS.iter().filter(|name| is_unknown(name));
+            let changes: Vec<(&str, Option<Value>)> =
+                found.map(|name| (*name, Some(after[*name].clone()))).collect();
+            let state = planned_raw.with(&changes, kind.attributes());
+            let private_state = self.provider.see(&self.configured, &config.value, &after).await;
+            let private_state = private_state.or(Some(seen_before.after(&report)));
+            return Rolled { state, private_state, found: Vec::new() };
+        }
+        let found = vec![explain(&report, folder)];
+        // What the configuration asks for is not so. What it said before stays, so that the next
+        // plan shows what is left, beside what the fleet really runs.
+        let was_left_alone = report.outcome == Outcome::Locked && !report.overtaken
+            || report.reason.as_deref() == Some(NOTHING_DONE);
+        let keep = prior.is_null() || was_left_alone;
+        let changes: Vec<(&str, Option<Value>)> =
+            OURS.iter().map(|name| (*name, Some(after[*name].clone()))).collect();
+        if keep {
+            return Rolled::not(before, found);
+        }
+        let state = before.with(&changes, kind.attributes());
+        let config = state::config_of(&to_json(prior));
+        let private_state = self.provider.see(&self.configured, &config, &after).await;
+        Rolled { state, private_state: private_state.or(Some(seen_before.after(&report))), found }
+    }
+
+    /// Ends a rollout in progress, and takes its record off the target.
+    async fn end(self, prior: &Value) -> Result<(), Found> {
+        let kind = &schemas().resource;
+        let config = with_default_policy(&state::config_of(&to_json(prior)));
+        let caller = self.provider.worker(prior);
+        let limit = prior[TIMEOUTS]["delete"].as_str().and_then(DurationText::parse);
+        let stopping = Stopping::listen(self.provider.stop.subscribe(), limit, self.left);
+        let providers = &self.configured.providers;
+        let name = state::target_name(&config);
+        let header = header(self.provider, &self.configured, &name, &config);
+        // Without a rollout in progress there is nothing to tell.
+        let mut progress = None;
+        let folder = self.provider.progress_folder.as_deref();
+        let stop = stopping.stop.clone();
+        let mut tell = |envelope| {
+            let begin = || ProgressFile::begin(folder, &name, &header);
+            progress.get_or_insert_with(begin).tell(&envelope);
+        };
+        let again = "Destroy again. No instance was touched.";
+        match deployment::end(providers, &config, &caller, stop, &mut tell).await {
+            Ok(DeleteOutcome::Gone) => Ok(()),
+            Ok(DeleteOutcome::TimedOut(owner)) => {
+                let message = format!("{owner} is at work on {name} and does not react");
+                Err(vec![convert::error(convert::capital(&message), again)])
+            }
+            Ok(DeleteOutcome::AbortSent(owner)) => {
+                let message = format!("{owner} was told to abort and has not reacted yet");
+                Err(vec![convert::error(convert::capital(&message), again)])
+            }
+            Ok(DeleteOutcome::Locked(message)) => {
+                Err(vec![convert::error(convert::capital(&message), again)])
+            }
+            Err(OpenError::Provider(error)) if error.kind == ErrorKind::Missing => Ok(()),
+            Err(looked) => Err(all(&looked.into_diagnostics(), kind)),
+        }
+    }
+}
+
+fn header(provider: &Provider, configured: &Configured, name: &str, config: &Value) -> Header {
+    // The file is no place for secrets: whoever needs them has them elsewhere.
+    let document = json!({
+        "provider": { "rolling": without_secrets::<ProviderConfig>(&configured.config) },
+        "resource": { "rolling_deployment": {
+            name: without_secrets::<RollingDeploymentConfig>(&normalised(config)),
+        } },
+    });
+    // The process, not the operation: whether it lives is asked of this one.
+    let owner = provider.edge.owner.clone();
+    let environment = config.pointer("/gates/command/environment").and_then(Value::as_object);
+    let environment = environment.into_iter().flat_map(|names| names.keys().cloned()).collect();
+    Header { document, owner, environment }
+}
+
+/// `report` of a rollout that was stopped since its time was over, if it was.
+fn timed_out(mut report: Report, operation: &str, limit: &Value) -> Report {
+    if report.outcome == Outcome::Aborted {
+        let limit = limit.as_str().unwrap_or_default();
+        report.reason = Some(format!("timed out after {limit} (timeouts.{operation})"));
+    }
+    report
+}
+
+/// Why a rollout did not succeed, what is left, and what to do.
+fn explain(report: &Report, folder: Option<&Path>) -> p::Diagnostic {
+    let (what, mut sentences) = text::ended(report);
+    let still_running = report
+        .instance_refresh
+        .as_ref()
+        .is_some_and(|instance_refresh| instance_refresh.still_running);
+    sentences.push(match (report.outcome, folder) {
+        (Outcome::Aborted | Outcome::Failed, _) if still_running => {
+            "Apply again to follow it".into()
+        }
+        (Outcome::Succeeded, _) => String::new(),
+        (Outcome::RolledBack, _) => "Correct the revision, then apply again".into(),
+        (Outcome::Failed, _) => "Correct the cause, then apply again".into(),
+        (Outcome::Aborted, _) => "Apply again to finish".into(),
+        (Outcome::Locked, _) if report.overtaken => "Plan again to see what is so now".into(),
+        (Outcome::Locked, _) => "Wait for it to end, then apply again".into(),
+        (Outcome::Paused, Some(folder)) => format!(
+            "To apply again leaves it so. Go on with `rolling resume {}`; `rollback` and `abort` \
+             are the other ways",
+            progress_file::path(folder, &report.target).display()
+        ),
+        (Outcome::Paused, None) => "To apply again leaves it so. `rolling resume`, `rolling \
+                                    rollback` and `rolling abort` decide; they take the file that \
+                                    an apply with ROLLING_PROGRESS_DIR set leaves there"
+            .into(),
+    });
+    // A name stays as it is.
+    let begins_with_name = what.starts_with(&report.target);
+    let what = if begins_with_name { what } else { convert::capital(&what) };
+    convert::error(what, sentences.join(".\n") + ".")
+}
+
+/// The configuration with the version that was planned, where it asks for the latest one: a plan
+/// says what is rolled out, whatever has been made since.
+fn pinned(config: &Value, promised: Option<&str>) -> Value {
+    let mut config = config.clone();
+    let command = config["replacement"]["run_command"].is_object();
+    if let Some(version) = promised.filter(|_| command && has_alias(&config)).and_then(version_of) {
+        config["replacement"]["run_command"]["version"] = json!(version);
+    } else if let Some((id, version)) = promised.and_then(|revision| revision.rsplit_once(':'))
+        && has_alias(&config)
+        && let Some(place) = launch_template(&config)
+        && let Some(template) = config.pointer_mut(place)
+    {
+        *template = json!({ "id": id, "version": version });
+    }
+    config
+}
+
+/// The version of a document's revision, `NAME:VERSION/PARAMETER=VALUE`.
+fn version_of(revision: &str) -> Option<&str> {
+    let (document, _) = revision.split_once('/').unwrap_or((revision, ""));
+    Some(document.rsplit_once(':')?.1)
+}

@@ -1,0 +1,323 @@
+//! `PlanResourceChange`.
+
+use rolling_provider::{ErrorKind, ProviderError, Revision};
+use serde_json::{Value, json};
+
+use super::super::convert;
+use super::super::private_state::PrivateState;
+use super::super::proto as p;
+use super::super::schema::schemas;
+use super::super::value::Raw;
+use super::intent::{Intent, Rolls, of_creation};
+use super::request::{Config, Found, OURS, all, known, to_json};
+use super::{Configured, Provider};
+use crate::deployment::state::{self, FORCE_NEW};
+use crate::deployment::{self, OpenError, with_default_policy};
+use crate::document::{self, Diagnostic};
+use crate::engine::{Rollout, UnderWay};
+use crate::frontends::cli::text;
+use crate::providers::Providers;
+use crate::record::lease::WATCH;
+
+/// One change to plan.
+struct Change {
+    config: Config,
+    prior_raw: Raw,
+    /// Null to create.
+    prior: Value,
+    /// What of it means another target.
+    replaces: Vec<String>,
+    /// What the last refresh saw, where this is an update.
+    private_state: Option<PrivateState>,
+}
+
+impl Change {
+    fn is_update(&self) -> bool {
+        !self.prior.is_null() && self.replaces.is_empty()
+    }
+}
+
+/// What a look at the target has told. None of it decides what is planned to become known: it may
+/// be otherwise when the plan is applied.
+enum Live {
+    /// It is there; with what would keep an apply from beginning just now.
+    Rollout(Box<Rollout>, Vec<Diagnostic>),
+    /// There is nothing to look at, or not yet, for these reasons.
+    Dark(Vec<Diagnostic>),
+}
+
+impl Provider {
+    /// `PlanResourceChange`.
+    pub async fn plan(&self, asked: p::PlanRequest) -> p::PlanResponse {
+        let kind = &schemas().resource;
+        let refuse = |diagnostics| p::PlanResponse {
+            planned_state: asked.proposed_new_state.clone(),
+            requires_replace: Vec::new(),
+            planned_private: asked.prior_private.clone(),
+            diagnostics,
+        };
+        let prior = match known(&asked.type_name, asked.prior_state.as_ref()) {
+            Ok(prior) => prior,
+            Err(found) => return refuse(found),
+        };
+        match Raw::receive(asked.proposed_new_state.as_ref(), kind) {
+            Ok(proposed) if proposed.is_null() => {
+                return refuse(self.warn_of_the_end(prior.as_ref()).await);
+            }
+            Ok(_) => {}
+            Err(error) => return refuse(vec![convert::error(error, "")]),
+        }
+        let config = match Config::receive(asked.config.as_ref()) {
+            Ok(config) => config,
+            Err(found) => return refuse(found),
+        };
+        let (prior_raw, prior) = prior.unwrap_or((Raw::null(), Value::Null));
+        let replaces = replaced_paths(&prior, &config);
+        let private_state = PrivateState::read(&asked.prior_private);
+        let private_state = private_state.filter(|_| !prior.is_null() && replaces.is_empty());
+        let change = Change { config, prior_raw, prior, replaces, private_state };
+        let live = match self.look_for(&change).await {
+            Ok(live) => live,
+            Err(found) => return refuse(all(&found, kind)),
+        };
+        let Settled { planned, private_state, told } = settle(&change, &live);
+        let replaces = change.replaces.iter().map(|place| convert::path(place, kind)).collect();
+        p::PlanResponse {
+            planned_state: planned.send(),
+            requires_replace: replaces,
+            planned_private: private_state
+                .map_or_else(|| asked.prior_private.clone(), |private_state| private_state.write()),
+            diagnostics: all(&told, kind),
+        }
+    }
+
+    /// Looks at the target, as far as it is known.
+    async fn look_for(&self, change: &Change) -> Result<Live, Vec<Diagnostic>> {
+        let Change { config, prior, .. } = change;
+        if !config.unknown.is_empty() {
+            let found = document::partial(&config.value, &config.unknown);
+            if !found.is_empty() {
+                return Err(found);
+            }
+        }
+        let Some(Configured { providers, .. }) = self.configured() else {
+            return Ok(Live::Dark(Vec::new()));
+        };
+        if !config.unknown.is_empty() {
+            // Before anything is made that is rolled with other credentials than these.
+            let checked = providers.check(Some(&config.value)).await;
+            checked.map_err(|error| OpenError::Provider(error).into_diagnostics())?;
+            // What is at work on the target is so whatever the rest turns out to be.
+            let obstacles = match change.is_update() {
+                true => self.at_work_on(&providers, prior).await,
+                false => Vec::new(),
+            };
+            return Ok(Live::Dark(obstacles));
+        }
+        // What is known of one target says nothing of another.
+        let from = if change.is_update() { prior } else { &Value::Null };
+        let looked = deployment::look(&providers, &config.value, &self.looker(from)).await;
+        match looked {
+            Ok(rollout) => {
+                let mut obstacles = at_work(&rollout);
+                match rollout.may_begin().await {
+                    Ok(()) => {}
+                    Err(error) if error.kind == ErrorKind::Conflict => {
+                        obstacles.push(as_warning(&error));
+                    }
+                    Err(error) if may_be_created_later(&error) => {
+                        return Ok(Live::Dark(vec![as_warning(&error)]));
+                    }
+                    Err(error) => return Err(OpenError::Provider(error).into_diagnostics()),
+                }
+                Ok(Live::Rollout(Box::new(rollout), obstacles))
+            }
+            Err(OpenError::Provider(error))
+                if may_be_created_later(&error) || error.kind == ErrorKind::Conflict =>
+            {
+                Ok(Live::Dark(vec![as_warning(&error)]))
+            }
+            Err(looked) => Err(looked.into_diagnostics()),
+        }
+    }
+
+    /// Who is at work on the target of a state. That it cannot be looked at is told elsewhere.
+    async fn at_work_on(&self, providers: &Providers, prior: &Value) -> Vec<Diagnostic> {
+        let config = with_default_policy(&state::config_of(&to_json(prior)));
+        let looked = deployment::look(providers, &config, &self.looker(prior)).await;
+        let Ok(rollout) = looked else { return Vec::new() };
+        let conflict = rollout.conflict().await;
+        at_work(&rollout).into_iter().chain(conflict.as_ref().map(as_warning)).collect()
+    }
+
+    /// What a destruction would do to a rollout in progress.
+    async fn warn_of_the_end(&self, prior: Option<&(Raw, Value)>) -> Found {
+        let (Some((_, prior)), Some(configured)) = (prior, self.configured()) else {
+            return Vec::new();
+        };
+        let config = with_default_policy(&state::config_of(&to_json(prior)));
+        let looked = deployment::look(&configured.providers, &config, &self.looker(prior)).await;
+        // Whether it can be looked at is for the destruction to say.
+        let Ok(rollout) = looked else { return Vec::new() };
+        let Some(UnderWay { id, to, status }) = rollout.under_way() else { return Vec::new() };
+        let name = &rollout.target().name;
+        let message = format!(
+            "rollout {id} to {to} is {status} on {name}: to destroy this resource gives it up"
+        );
+        let remedy = "what is borrowed is put back, and the instances stay as they are then";
+        let found = Diagnostic::warning("", message).with_remedy(remedy);
+        all(&[found], &schemas().resource)
+    }
+}
+
+/// What a plan comes to.
+struct Settled {
+    /// What is planned to become known.
+    planned: Raw,
+    /// What the refresh after it will see, where that is known.
+    private_state: Option<PrivateState>,
+    told: Vec<Diagnostic>,
+}
+
+fn settle(change: &Change, live: &Live) -> Settled {
+    let Change { config, prior_raw, prior, private_state, .. } = change;
+    let attributes = schemas().resource.attributes();
+    let (rollout, obstacles) = match live {
+        Live::Rollout(rollout, obstacles) => (Some(rollout), obstacles.clone()),
+        Live::Dark(obstacles) => (None, obstacles.clone()),
+    };
+    let preview = rollout.map(|rollout| rollout.preview());
+    let name = match rollout {
+        Some(rollout) => rollout.target().name.clone(),
+        None => state::target_name(&config.value),
+    };
+    let wanted = rollout.map(|rollout| rollout.wanted());
+    let intent = Intent::of(config, prior, private_state.as_ref(), wanted);
+    let is_update = change.is_update();
+    if is_update && matches!(intent.rolls, Rolls::Nothing) {
+        let planned = config.raw.with_those_of(prior_raw, &OURS);
+        let planned = planned.with(&succeeded(prior, intent.wanted.as_ref()), attributes);
+        let told = match planned == *prior_raw {
+            true => Vec::new(),
+            false => vec![intent.told(&name, preview.as_ref())],
+        };
+        let of = |(private_state, wanted): (&PrivateState, &Revision)| {
+            private_state.of_nothing_to_do(wanted)
+        };
+        let private_state = private_state.as_ref().zip(intent.wanted.as_ref()).map(of);
+        return Settled { planned, private_state, told };
+    }
+    let figures = match &intent.rolls {
+        Rolls::Fleet(preview) => Some(state::figures(preview)),
+        _ => None,
+    };
+    let value = |attribute: &'static str| {
+        let figure = figures.iter().flatten().find(|(known, _)| *known == attribute);
+        let known = match attribute {
+            // A target that the same apply makes anew has another one.
+            "id" => is_update.then(|| prior["id"].clone()),
+            "target_revision" => intent.wanted.as_ref().map(|wanted| json!(wanted)),
+            _ => figure.map(|(_, value)| value.clone()),
+        };
+        (attribute, known)
+    };
+    let mut told = obstacles;
+    let paused = rollout.filter(|rollout| rollout.waits_for_a_word());
+    let of_fleet = match (&preview, paused) {
+        (_, Some(rollout)) => Some(paused_words(rollout)),
+        (Some(preview), _) if !is_update => Some(of_creation(&name, preview)),
+        (_, None) if is_update || !config.unknown.is_empty() => {
+            Some(intent.told(&name, preview.as_ref()))
+        }
+        _ => None,
+    };
+    told.splice(0..0, of_fleet);
+    let planned = config.raw.with(&OURS.map(value), attributes);
+    Settled { planned, private_state: None, told }
+}
+
+/// What a state says of a fleet that runs what it is to run; what it says already is left out, so
+/// that it stays to the byte.
+fn succeeded(prior: &Value, wanted: Option<&Revision>) -> Vec<(&'static str, Option<Value>)> {
+    let after = [
+        ("status", json!("succeeded")),
+        ("target_revision", json!(wanted)),
+        ("completed_revision", json!(wanted)),
+        ("last_error", Value::Null),
+    ];
+    let differs = after.into_iter().filter(|(name, value)| prior[*name] != *value);
+    differs.map(|(name, value)| (name, Some(value))).collect()
+}
+
+/// What is at work on a target, to keep an apply from beginning.
+fn at_work(rollout: &Rollout) -> Vec<Diagnostic> {
+    let name = &rollout.target().name;
+    if let Some(message) = rollout.is_refreshed_otherwise() {
+        let remedy = "an apply is refused until it ends";
+        return vec![Diagnostic::warning("", message).with_remedy(remedy)];
+    }
+    if rollout.lease().is_none() {
+        return Vec::new();
+    }
+    let what = match rollout.under_way() {
+        Some(UnderWay { id, to, status }) => format!("rollout {id} to {to} is {status}"),
+        None => "a rollout is about to begin".to_owned(),
+    };
+    let message = format!("{what} on {name}; at work: {}", text::at_work(rollout));
+    let remedy = format!(
+        "an apply waits for a sign of life, for {} at most, and is refused while there is one",
+        text::span(WATCH)
+    );
+    vec![Diagnostic::warning("", message).with_remedy(remedy)]
+}
+
+/// That a plan rolls nothing, since somebody has to decide first.
+fn paused_words(rollout: &Rollout) -> Diagnostic {
+    let record = rollout.record();
+    let why = record.and_then(|record| record.reason.as_deref()).unwrap_or("paused");
+    let id = record.map_or("", |record| record.id.as_str());
+    let message = format!("this plan rolls nothing: rollout {id} is paused ({why})");
+    let remedy = "an apply leaves it so, and fails; `rolling resume` goes on, `rolling rollback` \
+                  goes back, `rolling abort` gives it up";
+    Diagnostic::warning("", message).with_remedy(remedy)
+}
+
+/// What stands in the way of an apply, and may be gone by then.
+fn as_warning(error: &ProviderError) -> Diagnostic {
+    let mut found = Diagnostic::from_provider(error, "", "");
+    found.severity = document::Severity::Warning;
+    let unless = match may_be_created_later(error) {
+        true => "unless this apply makes it first, it fails",
+        false => "while that is so, an apply is refused",
+    };
+    found.remedy = Some(match found.remedy {
+        Some(remedy) => format!("{unless}; {remedy}"),
+        None => unless.to_owned(),
+    });
+    found
+}
+
+/// Paths whose change means another target, which no rollout can lead to; one that is not known
+/// yet counts as changed.
+fn replaced_paths(prior: &Value, config: &Config) -> Vec<String> {
+    if prior.is_null() {
+        return Vec::new();
+    }
+    let is_unknown = |path: &str| {
+        config.unknown.iter().any(|place| {
+            path.strip_prefix(place.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    };
+    let name = |of: &Value, path: &str| of.pointer(path).and_then(Value::as_str).map(str::to_owned);
+    let differs = |path: &&str| is_unknown(path) || name(prior, path) != name(&config.value, path);
+    FORCE_NEW.into_iter().filter(differs).map(str::to_owned).collect()
+}
+
+/// Whether what is missing now may be made by the same apply, before its turn comes.
+fn may_be_created_later(error: &ProviderError) -> bool {
+    let place = error.attribute.as_deref().unwrap_or_default();
+    error.kind == ErrorKind::Missing
+        || place.ends_with("/launch_template/name")
+        || place.starts_with("auto_scaling_group/target_group_arns")
+}

@@ -1,0 +1,100 @@
+//! The command: what somebody wants of a rollout that another process is at work on.
+//!
+//! It is a tag beside the record. Each command has an id, and the record names the last one that was
+//! obeyed: reads lag, and a command that was obeyed may be seen again. A command names its rollout, so
+//! that one left over never reaches the next.
+
+use rolling_provider::Tags;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::record::fields::{Fields, Line};
+use crate::record::lease::Lease;
+use crate::record::{CONTROL, Record};
+
+/// What can be asked of a rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Stop at the next safe point and wait for a decision.
+    Pause,
+    /// Go on from a pause or a checkpoint.
+    Resume,
+    /// Give up: put back what is borrowed, leave the instances as they are.
+    Abort,
+    /// Go back to the last completed revision.
+    Rollback,
+}
+
+impl Command {
+    /// Every command.
+    pub const ALL: [Command; 4] =
+        [Command::Pause, Command::Resume, Command::Abort, Command::Rollback];
+
+    /// The spelling in the tag and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Command::Pause => "pause",
+            Command::Resume => "resume",
+            Command::Abort => "abort",
+            Command::Rollback => "rollback",
+        }
+    }
+}
+
+/// A command that somebody left.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Control {
+    /// What is wanted.
+    pub command: Command,
+    /// Tells this command from an earlier one.
+    pub id: String,
+    /// The rollout it is for.
+    pub rollout: String,
+    /// Who wants it: host and process.
+    pub by: String,
+}
+
+impl Control {
+    /// The tag that holds this command.
+    pub fn tags(&self) -> Tags {
+        let line = Line::new()
+            .with("command", self.command.name())
+            .with("id", &self.id)
+            .with("rollout", &self.rollout)
+            .with("by", &self.by);
+        Tags::from([(CONTROL.into(), line.done())])
+    }
+
+    /// The command in these tags. One that cannot be read is none: it is a wish, and holds nothing that
+    /// could be lost.
+    pub fn from_tags(tags: &Tags) -> Option<Control> {
+        let fields = Fields::parse(CONTROL, tags.get(CONTROL)?).ok()?;
+        let command = fields.text("command").ok()?;
+        Some(Control {
+            command: Command::ALL.into_iter().find(|known| known.name() == command)?,
+            id: fields.text("id").ok()?.to_owned(),
+            rollout: fields.text("rollout").ok()?.to_owned(),
+            by: fields.optional("by").unwrap_or("somebody").to_owned(),
+        })
+    }
+
+    /// Whether `record` says that it was obeyed.
+    pub fn is_acknowledged(&self, record: Option<&Record>) -> bool {
+        record.is_some_and(|record| record.acknowledged.contains(&self.id))
+    }
+
+    /// The command in these tags that the engine which took `lease` has yet to obey: about the rollout of
+    /// its `record`, or about what it had begun before there was one.
+    pub fn pending(tags: &Tags, record: Option<&Record>, lease: Option<&Lease>) -> Option<Control> {
+        let control = Control::from_tags(tags)?;
+        let is_of_record = record.is_some_and(|record| control.rollout == record.id);
+        let shown = Lease::from_tags(tags);
+        let is_of_lease = lease.is_some_and(|first| {
+            let shown = shown.filter(|shown| shown.owner == first.owner);
+            shown.is_some_and(|shown| shown.has_begun(&control.rollout, Some(first)))
+        });
+        let is_news = (is_of_record || is_of_lease) && !control.is_acknowledged(record);
+        is_news.then_some(control)
+    }
+}

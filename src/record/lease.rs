@@ -1,0 +1,176 @@
+//! The lease: one engine at a time on one target.
+//!
+//! It is a tag with its owner and a counter. The owner raises the counter every [`RENEW`]; a
+//! newcomer watches it on its own clock and never compares two hosts' clocks. Tags have no
+//! compare-and-swap and reads lag, so two engines can overlap for a moment: that is why every
+//! mutation names its instance or sets an absolute value, and why an engine that sees a foreign
+//! lease stops before its next mutation.
+//!
+//! Where the record is guarded ([`rolling_provider::Fleet::guards_record`]) a lease is written only
+//! over the one that was seen, so of several newcomers one gets it; and its owner believes in it
+//! for [`BELIEVE`] only, which is over before anybody may take it.
+
+use std::time::Duration;
+
+use rolling_provider::{Tags, Timestamp};
+
+use crate::record::LEASE;
+use crate::record::fields::{Fields, Line};
+
+/// How often the owner raises the counter.
+pub const RENEW: Duration = Duration::from_secs(10);
+/// How long a counter must stand still before its owner is taken for dead.
+pub const WATCH: Duration = Duration::from_secs(30);
+/// How long after its last renewal the owner of a guarded lease may still act.
+pub const BELIEVE: Duration = Duration::from_secs(20);
+/// How long a lease that was taken over must stay ours before it is believed.
+pub const SETTLE: Duration = Duration::from_secs(5);
+/// The same where nobody held one.
+pub const SETTLE_FREE: Duration = Duration::from_secs(1);
+
+/// Who is at work.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// Host and process; see [`crate::engine::owner`].
+    pub owner: String,
+    /// Raised while the owner lives.
+    pub counter: u64,
+    /// When it was written, by the owner's wall clock. It is shown to people and decides nothing.
+    pub at: Option<Timestamp>,
+}
+
+impl Lease {
+    /// The tag that holds this lease.
+    pub fn tags(&self) -> Tags {
+        let line = Line::new().with("owner", &self.owner).with("counter", self.counter);
+        let line = line.with_some("at", self.at.map(|at| at.0));
+        Tags::from([(LEASE.into(), line.done())])
+    }
+
+    /// How a rollout is named that has no record yet: by who began it, and when.
+    pub fn rollout(&self) -> String {
+        format!("{}+{}", self.owner, self.at.unwrap_or_default().0)
+    }
+
+    /// Whether `rollout` is how [`Self::rollout`] names one that the engine began which has written this
+    /// lease, and `first` before it.
+    pub fn has_begun(&self, rollout: &str, first: Option<&Lease>) -> bool {
+        let named = rollout.rsplit_once('+');
+        let named = named.and_then(|(owner, at)| Some((owner, Timestamp(at.parse().ok()?))));
+        let since = first.and_then(|first| first.at).unwrap_or_default();
+        named.is_some_and(|(owner, at)| {
+            owner == self.owner && (since..=self.at.unwrap_or_default()).contains(&at)
+        })
+    }
+
+    /// The lease that these tags hold. One that cannot be read is somebody's all the same.
+    pub fn from_tags(tags: &Tags) -> Option<Lease> {
+        let value = tags.get(LEASE)?;
+        let read = || {
+            let fields = Fields::parse(LEASE, value)?;
+            let owner = fields.text("owner")?.to_owned();
+            let at = fields.optional_number("at")?.map(Timestamp);
+            Ok::<Lease, String>(Lease { owner, counter: fields.number("counter")?, at })
+        };
+        Some(read().unwrap_or_else(|_| Lease { owner: value.clone(), counter: 0, at: None }))
+    }
+}
+
+/// What a newcomer is to do.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Claim {
+    /// Write its own lease, and believe it once it has stood for this long.
+    Take(Duration),
+    /// Look again, until this time at the latest.
+    Watch(Timestamp),
+    /// Leave: this owner lives.
+    Held(String),
+}
+
+/// How old a look may be by which a lease is judged for the first time.
+pub const FRESH: Duration = Duration::from_secs(1);
+
+/// Whether a look from `looked` on may judge a lease at `now`. Much may have happened since an older
+/// one: another deployment of the same document was rolled, say.
+pub fn is_fresh(looked: Timestamp, now: Timestamp) -> bool {
+    now.since(looked) < FRESH
+}
+
+/// What a newcomer has seen of somebody's lease.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Watch {
+    first: Option<(Lease, Timestamp)>,
+}
+
+impl Watch {
+    /// Judges one look. `is_gone` says whether an owner is known to be dead, which only its own
+    /// host can know.
+    pub fn judge(
+        &mut self,
+        found: Option<&Lease>,
+        me: &str,
+        is_gone: impl Fn(&str) -> bool,
+        now: Timestamp,
+    ) -> Claim {
+        let Some(found) = found else {
+            let settle = if self.first.is_some() { SETTLE } else { SETTLE_FREE };
+            return Claim::Take(settle);
+        };
+        if found.owner == me {
+            return Claim::Take(SETTLE_FREE);
+        }
+        if is_gone(&found.owner) {
+            return Claim::Take(SETTLE);
+        }
+        let (first, since) = self.first.get_or_insert_with(|| (found.clone(), now));
+        if first != found {
+            Claim::Held(found.owner.clone())
+        } else if now.since(*since) >= WATCH {
+            Claim::Take(SETTLE)
+        } else {
+            Claim::Watch(*since + WATCH)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp(seconds * 1000)
+    }
+
+    fn lease(owner: &str, counter: u64) -> Lease {
+        Lease { owner: owner.into(), counter, at: Some(at(5)) }
+    }
+
+    #[test]
+    fn a_lease_survives_the_way_through_tags_and_a_damaged_one_is_still_held() {
+        let mine = lease("host-1/4711.9.ab", 12);
+        assert_eq!(Lease::from_tags(&mine.tags()), Some(mine));
+        assert_eq!(Lease::from_tags(&Tags::new()), None);
+        let damaged = Tags::from([(LEASE.into(), "?".into())]);
+        assert_eq!(Lease::from_tags(&damaged), Some(Lease { at: None, ..lease("?", 0) }));
+    }
+
+    #[test]
+    fn a_counter_that_moves_is_held_and_one_that_stands_still_is_taken_over() {
+        let mut watch = Watch::default();
+        let mut judge = |found: Lease, now| watch.judge(Some(&found), "me", |_| false, at(now));
+        assert_eq!(judge(lease("other", 3), 100), Claim::Watch(at(130)));
+        assert_eq!(judge(lease("other", 3), 129), Claim::Watch(at(130)));
+        assert_eq!(judge(lease("other", 3), 130), Claim::Take(SETTLE));
+        assert_eq!(judge(lease("other", 4), 129), Claim::Held("other".into()));
+        assert_eq!(judge(lease("third", 3), 130), Claim::Held("third".into()));
+    }
+
+    #[test]
+    fn nobodys_lease_ones_own_and_a_dead_neighbours_are_taken_at_once() {
+        let judge =
+            |found: Option<&Lease>, gone| Watch::default().judge(found, "me", |_| gone, at(100));
+        assert_eq!(judge(None, false), Claim::Take(SETTLE_FREE));
+        assert_eq!(judge(Some(&lease("me", 7)), false), Claim::Take(SETTLE_FREE));
+        assert_eq!(judge(Some(&lease("other", 7)), true), Claim::Take(SETTLE));
+    }
+}

@@ -1,0 +1,459 @@
+//! The rollout record: what the cloud remembers of a rollout while it runs, is paused, or failed
+//! with something still to say. It is kept as tags on the target.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rolling_provider::{InstanceId, Revision, Tags, Target, Timestamp};
+use sha2::{Digest as _, Sha256};
+
+use crate::record::command::Control;
+
+use super::fields::{Fields, Line, decode, encode, tag_safe};
+
+/// Tag that names the rollout.
+pub const ROLLOUT: &str = "rolling:rollout";
+/// Tag with how far it is.
+pub const PROGRESS: &str = "rolling:progress";
+/// Tag with what is borrowed.
+pub const BORROWED: &str = "rolling:borrowed";
+/// Tag with the last completed revision.
+pub const COMPLETED: &str = "rolling:completed";
+/// Tag with why it is not going forward any more, for people.
+pub const REASON: &str = "rolling:reason";
+/// Tag with who is at work; see [`crate::record::lease`].
+pub const LEASE: &str = "rolling:lease";
+/// Tag with what somebody else wants; see [`crate::record::command`].
+pub const CONTROL: &str = "rolling:control";
+/// Tag on an instance that has failed, with the id of the rollout that counted it.
+pub const FAILED: &str = "rolling:failed";
+/// Tag on an instance that was taken out of its fleet to be looked at, with the rollout's id.
+pub const RETAINED: &str = "rolling:retained";
+
+/// The tags of the record itself.
+const RECORD: [&str; 5] = [ROLLOUT, PROGRESS, BORROWED, COMPLETED, REASON];
+
+/// Every tag that a rollout may leave on its target.
+pub const KEYS: [&str; 7] = [ROLLOUT, PROGRESS, BORROWED, COMPLETED, REASON, LEASE, CONTROL];
+
+/// How many obeyed commands a record remembers: reads lag, and the one before the last may be seen
+/// again.
+const WORDS: usize = 4;
+
+/// The tags of the record in `tags`, beside which there may be others; none without a record.
+pub fn record_in(tags: &Tags) -> Tags {
+    if !tags.contains_key(ROLLOUT) {
+        return Tags::new();
+    }
+    let is_of_it = |key: &String| RECORD.contains(&key.as_str());
+    tags.iter().filter(|(key, _)| is_of_it(key)).map(|(k, v)| (k.clone(), v.clone())).collect()
+}
+
+/// What the cloud remembers of a rollout.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Record {
+    /// Names this rollout.
+    pub id: String,
+    /// Highest generation seen on this target, plus one for each accepted rollout.
+    pub generation: u64,
+    /// The revision that is rolled out, also while the rollout goes back from it.
+    pub to: Revision,
+    /// When it began.
+    pub started: Timestamp,
+    /// How far it is.
+    pub phase: Phase,
+    /// Whether it goes (or went) back to the completed revision. Happens at most once.
+    pub rolls_back: bool,
+    /// Whether a failure of the new revision is why it does not go forward.
+    pub fault: bool,
+    /// Size of the fleet when the rollout began, without surge.
+    pub size: u32,
+    /// How many of the live instances are surge: written before they are asked for.
+    pub surge: u32,
+    /// How many were before that was written: until it is asked for, they still are.
+    pub surge_before: u32,
+    /// Whether surge is being given back, one by one: there may be less of it by now.
+    pub gives_back: bool,
+    /// Instances that have failed.
+    pub failures: u32,
+    /// The instance that was counted last: written with the count, so that nothing counts twice.
+    pub last_failed: Option<InstanceId>,
+    /// How many failed instances were taken out of the fleet and kept.
+    pub retained_failed: u32,
+    /// The one that was kept last: written with the count, so that a run that follows a crash
+    /// keeps the same one.
+    pub last_retained: Option<InstanceId>,
+    /// Checkpoints that were passed.
+    pub checkpoints_passed: u32,
+    /// How long the rollout has been paused in all.
+    pub paused: Duration,
+    /// Since when it is paused; while it is not, when it was last resumed.
+    pub pause_changed_at: Option<Timestamp>,
+    /// The latest commands of [`crate::record::command`] that were obeyed, oldest first.
+    pub acknowledged: Vec<String>,
+    /// Whether all instances are marked that are of the fleet: then no other is. Only of unmanaged
+    /// instances.
+    pub owned: bool,
+    /// Whether all requests have gone to the second target group, where requests are shifted.
+    pub promoted: bool,
+    /// What is borrowed, with the original.
+    pub borrowed: Borrowed,
+    /// The last revision that the whole fleet was known to run.
+    pub completed: Option<Revision>,
+    /// Why it is not going forward any more.
+    pub reason: Option<String>,
+}
+
+/// How far a rollout is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// Under way, forward or back.
+    Rolling,
+    /// Putting things in order before it ends early.
+    Halting(Ending),
+    /// Ended early; everything that should be put back is.
+    Halted(Ending),
+}
+
+/// How a rollout ends that does not get to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ending {
+    /// It cannot go on.
+    Failed,
+    /// Somebody, a checkpoint or a failure asks for a decision. Surge is kept.
+    Paused,
+    /// Somebody gave it up.
+    Aborted,
+    /// The program was told to end; the next run goes on.
+    Interrupted,
+}
+
+impl Phase {
+    /// Every phase.
+    const ALL: [Phase; 9] = [
+        Phase::Rolling,
+        Phase::Halting(Ending::Failed),
+        Phase::Halting(Ending::Paused),
+        Phase::Halting(Ending::Aborted),
+        Phase::Halting(Ending::Interrupted),
+        Phase::Halted(Ending::Failed),
+        Phase::Halted(Ending::Paused),
+        Phase::Halted(Ending::Aborted),
+        Phase::Halted(Ending::Interrupted),
+    ];
+
+    /// The spelling in the record.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Rolling => "rolling",
+            Phase::Halting(Ending::Failed) => "failing",
+            Phase::Halting(Ending::Paused) => "pausing",
+            Phase::Halting(Ending::Aborted) => "aborting",
+            Phase::Halting(Ending::Interrupted) => "interrupting",
+            Phase::Halted(Ending::Failed) => "failed",
+            Phase::Halted(Ending::Paused) => "paused",
+            Phase::Halted(Ending::Aborted) => "aborted",
+            Phase::Halted(Ending::Interrupted) => "interrupted",
+        }
+    }
+}
+
+/// What a rollout has changed and must put back, beside what it wrote itself, so that a value
+/// somebody else set meanwhile is left alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Borrowed {
+    /// The fleet's template as it was found, aliases resolved where they could be.
+    pub template: Option<Revision>,
+    /// The maximum size.
+    pub max: Option<BorrowedMax>,
+    /// Processes that run normally and that we suspended.
+    pub suspended: BTreeSet<String>,
+    /// By what requests may be shifted to the second target group, as [`ways`] names it.
+    pub shifts: Option<String>,
+}
+
+/// A maximum size that is changed for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BorrowedMax {
+    /// As somebody else wants it.
+    pub found: u32,
+    /// As it was before the last change: ours, too, until that is asked for.
+    pub before: u32,
+    /// As we write it.
+    pub ours: u32,
+}
+
+/// A name for where and by what requests are shifted on `target`: of other rules, or of another
+/// second target group, it is another one.
+pub fn routing_fingerprint(target: &Target) -> String {
+    let mut hash = Sha256::new();
+    let second = target.second.iter().map(|second| second.id.as_str());
+    for each in second.chain(target.shifted_by.iter().map(String::as_str)) {
+        hash.update(each);
+        hash.update("\n");
+    }
+    hash.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Record {
+    /// Whether it has ended, so that nobody waits for anything.
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Halted(ending) if ending != Ending::Paused)
+    }
+
+    /// The maximum size as somebody else wants it, where `shown` is ours: the one written down last,
+    /// or the one before that, as long as the last is not asked for yet.
+    pub fn max_before(&self, shown: u32) -> Option<u32> {
+        let BorrowedMax { found, before, ours } = self.borrowed.max?;
+        (shown == ours || shown == before).then_some(found)
+    }
+
+    /// A reason as a record keeps it: without what a tag cannot hold.
+    pub fn reason_of(text: &str) -> String {
+        super::fields::tag_safe(text)
+    }
+
+    /// How far it is, in one word.
+    pub fn status(&self) -> &'static str {
+        match self.phase {
+            Phase::Rolling if self.rolls_back => "rolling_back",
+            phase => phase.name(),
+        }
+    }
+
+    /// The commands that are obeyed once `control` is.
+    pub fn acknowledge(&self, control: Option<&Control>) -> Vec<String> {
+        let mut acknowledged = self.acknowledged.clone();
+        if let Some(control) = control.filter(|control| !acknowledged.contains(&control.id)) {
+            acknowledged.push(control.id.clone());
+        }
+        acknowledged.drain(..acknowledged.len().saturating_sub(WORDS));
+        acknowledged
+    }
+
+    /// The tags that hold this record, always the same keys: a tag that is left out would stay as
+    /// it was.
+    pub fn tags(&self) -> Tags {
+        let rollout = Line::new()
+            .with("id", &self.id)
+            .with("gen", self.generation)
+            .with("to", encode(&self.to))
+            .with("started", self.started.0);
+        let progress = Line::new()
+            .with("phase", self.phase.name())
+            .with_flag("back", self.rolls_back)
+            .with_flag("fault", self.fault)
+            .with_flag("owned", self.owned)
+            .with("n", self.size)
+            .with("surge", self.surge)
+            .with_flag("gives", self.gives_back)
+            .with_some("was", (self.surge_before != self.surge).then_some(self.surge_before))
+            .with("failed", self.failures)
+            .with_some("last", self.last_failed.as_ref())
+            .with("retained", self.retained_failed)
+            .with_some("last_retained", self.last_retained.as_ref())
+            .with("checkpoints", self.checkpoints_passed)
+            .with("paused", self.paused.as_millis())
+            .with_some("pause_changed", self.pause_changed_at.map(|at| at.0))
+            .with_some(
+                "acknowledged",
+                (!self.acknowledged.is_empty()).then(|| self.acknowledged.join("+")),
+            );
+        let names: Vec<&str> = self.borrowed.suspended.iter().map(String::as_str).collect();
+        let borrowed = Line::new()
+            .with_some("template", self.borrowed.template.as_ref().map(encode))
+            .with_some("max", self.borrowed.max.map(|max| max.to_string()))
+            .with_some("suspended", (!names.is_empty()).then(|| names.join("+")))
+            .with_some("shifts", self.borrowed.shifts.as_ref())
+            .with_flag("promoted", self.promoted);
+        let mut tags = Tags::from([
+            (ROLLOUT.into(), rollout.done()),
+            (PROGRESS.into(), progress.done()),
+            (BORROWED.into(), borrowed.done()),
+            (REASON.into(), tag_safe(self.reason.as_deref().unwrap_or_default())),
+        ]);
+        if let Some(completed) = &self.completed {
+            tags.insert(COMPLETED.into(), encode(completed));
+        }
+        tags
+    }
+
+    /// The record that these tags hold; `None` when there is none.
+    ///
+    /// # Errors
+    /// A sentence naming the tag that cannot be read: a damaged record is never taken for none,
+    /// since it may be all that remembers what is borrowed.
+    pub fn from_tags(tags: &Tags) -> Result<Option<Record>, String> {
+        let Some(rollout) = tags.get(ROLLOUT) else { return Ok(None) };
+        let rollout = Fields::parse(ROLLOUT, rollout)?;
+        let other = |key: &'static str| match tags.get(key) {
+            Some(value) => Fields::parse(key, value),
+            None => Err(format!("tag {key} is missing beside {ROLLOUT}")),
+        };
+        let (progress, borrowed) = (other(PROGRESS)?, other(BORROWED)?);
+        let phase = progress.text("phase")?;
+        let known = Phase::ALL.into_iter().find(|known| known.name() == phase);
+        let acknowledged =
+            progress.optional("acknowledged").into_iter().flat_map(|ids| ids.split('+'));
+        let reason = tags.get(REASON).filter(|reason| !reason.is_empty());
+        Ok(Some(Record {
+            id: rollout.text("id")?.to_owned(),
+            generation: rollout.number("gen")?,
+            to: decode(rollout.text("to")?),
+            started: Timestamp(rollout.number("started")?),
+            phase: known.ok_or_else(|| progress.unreadable("phase", phase))?,
+            rolls_back: progress.optional("back").is_some(),
+            fault: progress.optional("fault").is_some(),
+            owned: progress.optional("owned").is_some(),
+            size: progress.number("n")?,
+            surge: progress.number("surge")?,
+            gives_back: progress.optional("gives").is_some(),
+            surge_before: match progress.optional_number("was")? {
+                Some(before) => before,
+                None => progress.number("surge")?,
+            },
+            failures: progress.number("failed")?,
+            last_failed: progress.optional("last").map(InstanceId::new),
+            retained_failed: progress.number("retained")?,
+            last_retained: progress.optional("last_retained").map(InstanceId::new),
+            checkpoints_passed: progress.number("checkpoints")?,
+            paused: Duration::from_millis(progress.number("paused")?),
+            pause_changed_at: progress.optional_number("pause_changed")?.map(Timestamp),
+            acknowledged: acknowledged.map(str::to_owned).collect(),
+            promoted: borrowed.optional("promoted").is_some(),
+            borrowed: Borrowed::parse(&borrowed)?,
+            completed: tags.get(COMPLETED).map(|value| decode(value)),
+            reason: reason.cloned(),
+        }))
+    }
+}
+
+impl std::fmt::Display for BorrowedMax {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}/{}", self.found, self.before, self.ours)
+    }
+}
+
+impl BorrowedMax {
+    fn parse(value: &str) -> Option<BorrowedMax> {
+        let mut sizes = value.split('/').map(|size| size.parse::<u32>().ok());
+        let mut next = || sizes.next().flatten();
+        Some(BorrowedMax { found: next()?, before: next()?, ours: next()? })
+    }
+}
+
+impl Borrowed {
+    fn parse(fields: &Fields<'_>) -> Result<Borrowed, String> {
+        let max = match fields.optional("max") {
+            None => None,
+            Some(value) => {
+                let max = BorrowedMax::parse(value);
+                Some(max.ok_or_else(|| fields.unreadable("max", value))?)
+            }
+        };
+        let suspended = fields.optional("suspended").into_iter().flat_map(|names| names.split('+'));
+        Ok(Borrowed {
+            template: fields.optional("template").map(decode),
+            max,
+            suspended: suspended.map(str::to_owned).collect(),
+            shifts: fields.optional("shifts").map(str::to_owned),
+        })
+    }
+}
+
+#[cfg(test)]
+impl Record {
+    /// One with every field as long as it gets.
+    pub(crate) fn example() -> Record {
+        Record {
+            id: "an-operation-id-of-sixty-four-characters-is-the-longest-allowed".into(),
+            generation: 300,
+            phase: Phase::Halting(Ending::Interrupted),
+            rolls_back: true,
+            fault: true,
+            to: "lt-0123456789abcdef0:1234".into(),
+            size: 100_000,
+            surge: 100_000,
+            surge_before: 90_000,
+            gives_back: true,
+            failures: 100_000,
+            last_failed: Some("i-0123456789abcdef0".into()),
+            retained_failed: 10,
+            last_retained: Some("i-0123456789abcdef0".into()),
+            checkpoints_passed: 10,
+            paused: Duration::from_secs(1_000_000),
+            pause_changed_at: Some(Timestamp(1_800_000_000_000)),
+            acknowledged: ["01234567", "12345678", "23456789", "3456789a"].map(String::from).into(),
+            owned: true,
+            promoted: true,
+            started: Timestamp(1_800_000_000_000),
+            borrowed: Borrowed {
+                template: Some("lt-0123456789abcdef0:$Latest".into()),
+                max: Some(BorrowedMax { found: 100_000, before: 105_000, ours: 110_000 }),
+                suspended: [
+                    "AZRebalance",
+                    "AddToLoadBalancer",
+                    "AlarmNotification",
+                    "InstanceRefresh",
+                    "ScheduledActions",
+                ]
+                .map(String::from)
+                .into(),
+                shifts: Some("01234567".into()),
+            },
+            completed: Some("lt-0123456789abcdef0:1233".into()),
+            reason: Some("instance i-1 failed: codes 502".into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_survives_the_way_through_tags_in_every_phase() {
+        for phase in Phase::ALL {
+            let record = Record { phase, ..Record::example() };
+            assert_eq!(Record::from_tags(&record.tags()), Ok(Some(record)));
+        }
+        let fresh = Record {
+            rolls_back: false,
+            fault: false,
+            owned: false,
+            promoted: false,
+            gives_back: false,
+            last_failed: None,
+            last_retained: None,
+            pause_changed_at: None,
+            acknowledged: Vec::new(),
+            completed: None,
+            reason: None,
+            borrowed: Borrowed::default(),
+            ..Record::example()
+        };
+        assert_eq!(Record::from_tags(&fresh.tags()), Ok(Some(fresh)));
+    }
+
+    #[test]
+    fn tags_keep_to_the_alphabet_and_length_that_elbv2_allows() {
+        for (key, value) in Record::example().tags() {
+            assert!(value.len() <= 255, "{key}: {value}");
+            let allowed = |c: char| c.is_ascii_alphanumeric() || " _.:/=+-@".contains(c);
+            assert!(value.chars().all(allowed), "{key}: {value}");
+        }
+    }
+
+    #[test]
+    fn no_tags_are_no_record_and_a_damaged_record_is_an_error() {
+        assert_eq!(Record::from_tags(&Tags::new()), Ok(None));
+        let mut tags = Record::example().tags();
+        tags.remove(BORROWED);
+        assert!(Record::from_tags(&tags).is_err_and(|why| why.contains(BORROWED)));
+        let mut tags = Record::example().tags();
+        tags.insert(PROGRESS.into(), "v=1 phase=dancing".into());
+        assert!(Record::from_tags(&tags).is_err_and(|why| why.contains("phase=dancing")));
+        tags.insert(ROLLOUT.into(), "v=2 id=x".into());
+        assert!(Record::from_tags(&tags).is_err_and(|why| why.contains("version 2")));
+    }
+}

@@ -1,0 +1,321 @@
+//! What to make of the instance refresh that is found on a group.
+
+use std::time::Duration;
+
+use rolling_provider::{
+    Activity, Instance, InstanceId, InstanceRefresh, InstanceRefreshState, Lifecycle, Observation,
+    SetAside, Target, TargetState, Timestamp,
+};
+
+use crate::model::event::Outcome;
+use crate::model::spec::RollingDeployment;
+use crate::rollout::planner::shift;
+use crate::rollout::state::trouble;
+
+/// AWS ends a refresh after an hour in which it could replace nothing. Beyond that, and some, it is
+/// not followed any longer.
+const AWS_GIVES_UP: Duration = Duration::from_secs(3600);
+const BEYOND_THAT: Duration = Duration::from_secs(900);
+
+/// What there is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next<'a> {
+    /// Nothing: everything is as it should be.
+    Nothing,
+    /// Start a refresh.
+    Start,
+    /// Follow the one that leads there already.
+    Join(&'a InstanceRefresh),
+    /// Leave alone the one that leads somewhere else.
+    Foreign(&'a InstanceRefresh),
+}
+
+/// What there is to do about a group whose latest refresh is `latest`.
+pub fn next<'a>(
+    latest: Option<&'a InstanceRefresh>,
+    spec: &RollingDeployment,
+    target: &Target,
+    look: &Observation,
+) -> Next<'a> {
+    match latest.filter(|instance_refresh| !instance_refresh.state.is_over()) {
+        Some(instance_refresh) if leads_there(instance_refresh, target) => {
+            Next::Join(instance_refresh)
+        }
+        Some(instance_refresh) => Next::Foreign(instance_refresh),
+        None if is_done(spec, target, look) => Next::Nothing,
+        None => Next::Start,
+    }
+}
+
+/// Whether `refresh` is to what `target` is to run.
+pub fn leads_there(instance_refresh: &InstanceRefresh, target: &Target) -> bool {
+    instance_refresh.to.as_ref().map(|to| target.resolve(to)) == Some(&target.revision)
+}
+
+/// Whether every instance that is to run the revision does, and the group launches it.
+pub fn is_done(spec: &RollingDeployment, target: &Target, look: &Observation) -> bool {
+    let template = look.template.as_ref().map(|found| target.resolve(found));
+    template == Some(&target.revision) && old(spec, target, look).next().is_none()
+}
+
+/// The instances to replace.
+pub fn old<'a>(
+    spec: &'a RollingDeployment,
+    target: &'a Target,
+    look: &'a Observation,
+) -> impl Iterator<Item = (&'a InstanceId, &'a Instance)> {
+    look.instances.iter().filter(|(_, instance)| {
+        let spared = match instance.lifecycle {
+            Lifecycle::Terminating => true,
+            Lifecycle::Standby => spec.standby == SetAside::Ignore,
+            _ => instance.protected && spec.protected == SetAside::Ignore,
+        };
+        !spared && instance.revision.as_ref() != Some(&target.revision)
+    })
+}
+
+/// What of a fleet does not serve, although it should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idle {
+    /// The instances that do not.
+    pub instances: Vec<InstanceId>,
+    /// `2 of 3 instances do not serve (i-1: ...)`.
+    pub message: String,
+    /// When the last of them was launched, as far as that is known.
+    pub launched_at: Option<Timestamp>,
+}
+
+/// Who keeps a fleet from serving: every instance that counts is to be healthy in every target
+/// group. AWS itself waits for that only where the group's health checks are of type ELB
+/// (<https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-add-elb-healthcheck.html>). Standby
+/// does not count, nor who is left alone.
+pub fn idle(spec: &RollingDeployment, target: &Target, look: &Observation) -> Option<Idle> {
+    let is_left_alone = |instance: &Instance| {
+        let spared = instance.protected && spec.protected == SetAside::Ignore;
+        instance.ignored || spared && instance.revision.as_ref() != Some(&target.revision)
+    };
+    let is_there = |instance: &&Instance| instance.lifecycle != Lifecycle::Terminating;
+    let there = look.instances.values().filter(is_there).count();
+    let counts: Vec<(&InstanceId, &Instance)> = look
+        .instances
+        .iter()
+        .filter(|(_, instance)| is_there(instance) && instance.lifecycle != Lifecycle::Standby)
+        .filter(|(_, instance)| !is_left_alone(instance))
+        .collect();
+    // Units are not instances.
+    let desired = look.capacity.filter(|_| target.no_surge.is_none()).map(|it| it.desired as usize);
+    let missing = desired.unwrap_or_default().saturating_sub(there);
+    let serves = |instance: &Instance| {
+        instance.lifecycle == Lifecycle::InService
+            && instance.healthy
+            && shift::is_healthy_in_primary(target, instance)
+    };
+    let idle: Vec<_> = counts.iter().filter(|(_, instance)| !serves(instance)).collect();
+    if idle.is_empty() && missing == 0 {
+        return None;
+    }
+    let why = match idle.first() {
+        Some((id, instance)) => format!("{id}: {}", trouble(target, instance)),
+        None => "not launched yet".to_owned(),
+    };
+    let (some, all) = (idle.len() + missing, counts.len() + missing);
+    let do_not = if some == 1 { "does not" } else { "do not" };
+    Some(Idle {
+        message: format!("{some} of {all} instances {do_not} serve ({why})"),
+        launched_at: idle.iter().filter_map(|(_, instance)| instance.launched_at).max(),
+        instances: idle.iter().map(|(id, _)| (*id).clone()).collect(),
+    })
+}
+
+/// How long nothing may change before a refresh is not followed any longer: longer than AWS itself
+/// waits, and than what it is told to wait.
+pub fn gives_up_after(spec: &RollingDeployment, target: &Target) -> Duration {
+    let pauses = spec.checkpoints.iter().filter_map(|checkpoint| checkpoint.pause);
+    let rest = pauses.chain([spec.gates.bake_time]).max().unwrap_or_default();
+    AWS_GIVES_UP + BEYOND_THAT + rest + spec.health.min_healthy_time + target.drain()
+}
+
+/// How `refresh` ended, if it has.
+pub fn verdict(instance_refresh: &InstanceRefresh) -> Option<Outcome> {
+    match instance_refresh.state {
+        InstanceRefreshState::Succeeded => Some(Outcome::Succeeded),
+        InstanceRefreshState::RolledBack => Some(Outcome::RolledBack),
+        InstanceRefreshState::Cancelled => Some(Outcome::Aborted),
+        InstanceRefreshState::Failed | InstanceRefreshState::RollbackFailed => {
+            Some(Outcome::Failed)
+        }
+        _ => None,
+    }
+}
+
+/// How far `refresh` is, in the words for the record of a rollout.
+pub fn status(instance_refresh: &InstanceRefresh) -> &'static str {
+    match instance_refresh.state {
+        InstanceRefreshState::Pending
+        | InstanceRefreshState::Rolling
+        | InstanceRefreshState::Baking => "rolling",
+        InstanceRefreshState::RollingBack => "rolling_back",
+        InstanceRefreshState::Cancelling => "aborting",
+        InstanceRefreshState::Succeeded => "succeeded",
+        InstanceRefreshState::RolledBack => "rolled_back",
+        InstanceRefreshState::Cancelled => "aborted",
+        InstanceRefreshState::Failed | InstanceRefreshState::RollbackFailed => "failed",
+    }
+}
+
+/// `refresh` in a phrase: `InProgress, 30 %: Waiting for ...`.
+pub fn told(instance_refresh: &InstanceRefresh) -> String {
+    let reason =
+        instance_refresh.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+    format!("{}, {} %{reason}", instance_refresh.status, instance_refresh.percent)
+}
+
+/// What is wrong with an instance of the new revision that is called unhealthy, if one is.
+pub fn unhealthy(target: &Target, look: &Observation) -> Option<String> {
+    let is_called_so = |instance: &Instance| {
+        let in_a_group = |health: &rolling_provider::TargetHealth| {
+            health.state == TargetState::Unhealthy && health.reason.is_some()
+        };
+        !instance.healthy || instance.targets.values().any(in_a_group)
+    };
+    let mut new = look.instances.iter().filter(|(_, instance)| {
+        instance.lifecycle == Lifecycle::InService
+            && instance.revision.as_ref() == Some(&target.revision)
+    });
+    let (id, instance) = new.find(|(_, instance)| is_called_so(instance))?;
+    Some(format!("{id}: {}", trouble(target, instance)))
+}
+
+/// Why `refresh` did not come to a good end: in AWS's words, with the instance that was `unhealthy`
+/// and the launch that failed, as far as they are known.
+pub fn cause(
+    instance_refresh: &InstanceRefresh,
+    unhealthy: Option<&str>,
+    activities: &[Activity],
+) -> String {
+    let own = instance_refresh.rollback_reason.as_deref();
+    let ended = instance_refresh.reason.as_deref().filter(|reason| Some(*reason) != own);
+    let failed = activities.iter().find(|activity| activity.failed);
+    let failed = failed.map(|activity| activity.cause.as_str());
+    let known = [own, ended, unhealthy, failed].into_iter().flatten();
+    let message: Vec<&str> = known.filter(|message| !message.is_empty()).collect();
+    let message =
+        if message.is_empty() { "no reason is given".to_owned() } else { message.join("; ") };
+    format!("instance refresh {} is {}: {message}", instance_refresh.id, instance_refresh.status)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use rolling_provider::{ActivityKind, Capacity};
+
+    use super::*;
+    use crate::document;
+
+    fn instance_refresh(state: InstanceRefreshState, to: Option<&str>) -> InstanceRefresh {
+        InstanceRefresh {
+            id: "r-1".into(),
+            state,
+            status: format!("{state:?}"),
+            reason: None,
+            rollback_reason: None,
+            percent: 30,
+            started: Timestamp(0),
+            to: to.map(Into::into),
+        }
+    }
+
+    fn spec() -> RollingDeployment {
+        let config = serde_json::json!({
+            "policy": "immutable", "engine": "instance_refresh",
+            "checkpoints": [{ "percentage": 50, "pause": "2h" }],
+            "auto_scaling_group": {
+                "name": "web", "launch_template": { "id": "lt-1", "version": "2" },
+            },
+        });
+        document::deployment(&config, "").expect("a deployment").1
+    }
+
+    fn target() -> Target {
+        Target {
+            id: "arn".into(),
+            name: "web".into(),
+            kind: "auto scaling group",
+            revision: "lt-1:2".into(),
+            target_groups: Vec::new(),
+            second: None,
+            shifted_by: BTreeSet::new(),
+            aliases: BTreeMap::from([("lt-1:$Latest".into(), "lt-1:2".into())]),
+            boot: None,
+            scheduled: Vec::new(),
+            no_surge: None,
+            hindrances: Vec::new(),
+            no_auto_rollback: None,
+            warnings_of_long: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn look(template: &str) -> Observation {
+        Observation {
+            at: Timestamp(0),
+            instances: BTreeMap::new(),
+            capacity: Some(Capacity { min: 0, max: 4, desired: 0 }),
+            reserve: BTreeMap::new(),
+            template: Some(template.into()),
+            shifted: None,
+            suspended: Default::default(),
+            record: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn one_that_leads_there_is_joined_another_is_left_alone_and_one_that_is_over_is_none() {
+        let (spec, target) = (spec(), target());
+        let next = |latest: Option<&InstanceRefresh>, template: &str| {
+            format!("{:?}", super::next(latest, &spec, &target, &look(template)))
+        };
+        for (state, to, template, wanted) in [
+            (InstanceRefreshState::Rolling, Some("lt-1:2"), "lt-1:1", "Join"),
+            (InstanceRefreshState::Rolling, Some("lt-1:$Latest"), "lt-1:1", "Join"),
+            (InstanceRefreshState::Baking, Some("lt-1:2"), "lt-1:2", "Join"),
+            (InstanceRefreshState::Rolling, Some("lt-1:3"), "lt-1:2", "Foreign"),
+            (InstanceRefreshState::Pending, None, "lt-1:2", "Foreign"),
+            (InstanceRefreshState::Failed, Some("lt-1:2"), "lt-1:1", "Start"),
+            (InstanceRefreshState::Succeeded, Some("lt-1:2"), "lt-1:$Latest", "Nothing"),
+        ] {
+            let found = instance_refresh(state, to);
+            let told = next(Some(&found), template);
+            assert!(told.starts_with(wanted), "{state:?} {to:?}: {told}");
+        }
+        assert_eq!(next(None, "lt-1:1"), "Start");
+        assert_eq!(next(None, "lt-1:2"), "Nothing");
+    }
+
+    #[test]
+    fn it_is_followed_for_longer_than_aws_itself_waits_and_is_told_to() {
+        let hours = |count: u64| Duration::from_secs(count * 3600);
+        assert!(gives_up_after(&spec(), &target()) > hours(3));
+        assert!(gives_up_after(&spec(), &target()) < hours(4));
+    }
+
+    #[test]
+    fn a_cause_has_awss_words_and_what_was_seen() {
+        let mut found = instance_refresh(InstanceRefreshState::RolledBack, Some("lt-1:2"));
+        found.rollback_reason = Some("it failed".into());
+        found.reason = Some("it failed".into());
+        let activity = Activity {
+            at: Timestamp(0),
+            instance: None,
+            failed: true,
+            kind: ActivityKind::Other,
+            cause: "InsufficientInstanceCapacity".into(),
+        };
+        assert_eq!(
+            cause(&found, Some("i-1: [502]"), &[activity]),
+            "instance refresh r-1 is RolledBack: it failed; i-1: [502]; \
+             InsufficientInstanceCapacity"
+        );
+    }
+}

@@ -1,0 +1,344 @@
+//! Whether the rollout is still this engine's, by what looks show. Pure.
+//!
+//! An engine holds a rollout by its lease, and knows the record as it left it. A look that shows
+//! another lease, none, or another record than any this engine has written says that somebody else
+//! is, or was, at work. It may also be late, so it is believed once a second look, later than looks
+//! may lag, says the same. Until then nothing is done.
+//!
+//! A process may stand still (Ctrl-Z, a paused container, a closed laptop) for longer than others
+//! watch a lease. What was seen before says nothing then: it looks again before it does anything.
+
+use std::time::Duration;
+
+use rolling_provider::{Action, Tags, Timestamp};
+
+use crate::record::lease::{BELIEVE, Lease, RENEW, WATCH};
+use crate::record::{LEASE, ROLLOUT, Record, record_in};
+use crate::rollout::state::LOOKS_LAG;
+
+/// Two thirds of the watch: a lease that was renewed so long ago may be somebody else's soon, and
+/// what is known by a look of that age is known no more.
+pub const LATE: Duration = Duration::from_secs(WATCH.as_secs() * 2 / 3);
+const _: () = assert!(LATE.as_secs() == RENEW.as_secs() * 2 && BELIEVE.as_secs() <= LATE.as_secs());
+
+/// A moment, by the engine's clock and by the wall clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Moment {
+    /// By the clock that never steps back and counts sleep.
+    pub now: Timestamp,
+    /// By the wall clock, which jumps where a machine was stopped and moved.
+    pub wall: Timestamp,
+}
+
+impl Moment {
+    /// How long ago this was at `later`, by whichever clock says more. A wall clock that was set
+    /// back says as much as one that was set forward: nobody knows how long ago it was.
+    pub fn age(self, later: Moment) -> Duration {
+        let wall = later.wall.since(self.wall).max(self.wall.since(later.wall));
+        later.now.since(self.now).max(wall)
+    }
+}
+
+/// Whether the rollout is this engine's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// As far as that can be known.
+    Ours,
+    /// A look says that it is not, and may be late: do nothing, and look again.
+    Doubtful,
+    /// The guarded record is gone, and nobody can have taken the rollout over: make it again, where
+    /// there still is none.
+    Deleted,
+    /// It is not: why, as a sentence.
+    Lost(String),
+}
+
+/// A record that this engine has left on the target; no tags for none.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Left {
+    tags: Tags,
+    /// When another one was written over it. Looks may show it for a while.
+    replaced: Option<Timestamp>,
+}
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Ownership {
+    me: String,
+    /// Whether the record is guarded: then reads do not lag, and nobody writes what he has not seen.
+    guards: bool,
+    /// Ours, once it is ours.
+    lease: Option<Lease>,
+    /// When the last call that renewed it began.
+    renewed: Moment,
+    /// Nobody knows whether the lease was taken off with the record.
+    erasing: bool,
+    /// Since when looks say that somebody else is, or was, at work.
+    doubted: Option<Timestamp>,
+    /// Whether nobody can have taken the rollout over by then: the lease was renewed too lately.
+    too_early: bool,
+    /// Whether this process may have stood still since a look showed all as it had left it.
+    stood_still: bool,
+    /// What may show, the latest last.
+    left: Vec<Left>,
+}
+
+impl Ownership {
+    /// Of an engine called `me` that holds nothing yet.
+    pub fn new(me: impl Into<String>, guards: bool) -> Self {
+        Self {
+            me: me.into(),
+            guards,
+            lease: None,
+            renewed: Moment::default(),
+            erasing: false,
+            doubted: None,
+            too_early: false,
+            stood_still: false,
+            left: Vec::new(),
+        }
+    }
+
+    /// `lease`, which was written by a call that began at `renewed`, stands in `look`.
+    pub fn take(&mut self, lease: Lease, look: &Tags, renewed: Moment) {
+        let tags = record_in(look);
+        *self = Self { lease: Some(lease), renewed, ..Self::new(self.me.clone(), self.guards) };
+        self.left.push(Left { tags, replaced: None });
+    }
+
+    /// Whether the lease is ours.
+    pub fn holds(&self) -> bool {
+        self.lease.is_some()
+    }
+
+    /// When the last call that renewed the lease began.
+    pub fn renewed_at(&self) -> Moment {
+        self.renewed
+    }
+
+    /// Whether the lease should have been renewed well before `now`: look again first.
+    pub fn is_late(&self, now: Moment) -> bool {
+        self.lease.is_some() && self.renewed.age(now) >= LATE
+    }
+
+    /// Whether nobody else can be at work by now, as far as that can be known.
+    pub fn is_believed(&self, now: Moment) -> bool {
+        !self.guards || self.lease.is_none() || self.renewed.age(now) < BELIEVE
+    }
+
+    /// This process may have stood still.
+    pub fn stands_still(&mut self) {
+        self.stood_still = true;
+    }
+
+    /// Whether it may have since a look showed all as this engine had left it.
+    pub fn stood_still(&self) -> bool {
+        self.stood_still
+    }
+
+    /// The lease as it is to be renewed, after `look`. A renewal whose answer was lost may show there,
+    /// and the counter has to move beyond it.
+    pub fn next_lease(&self, look: &Tags, wall: Timestamp) -> Option<Lease> {
+        let lease = self.lease.as_ref()?;
+        let seen = Lease::from_tags(look).filter(|seen| seen.owner == self.me);
+        let last = seen.map_or(lease.counter, |seen| seen.counter.max(lease.counter));
+        Some(Lease { counter: last + 1, at: Some(wall), ..lease.clone() })
+    }
+
+    /// Whether the lease may be renewed at `now` although no look has shown it since the last time:
+    /// nobody can have taken it over meanwhile.
+    pub fn may_renew_unseen(&self, now: Moment) -> bool {
+        self.holds() && !self.is_late(now) && self.doubted.is_none() && !self.stood_still
+    }
+
+    /// `lease` was written by a call that began at `at`.
+    pub fn renew(&mut self, lease: Lease, at: Moment) {
+        (self.lease, self.renewed) = (Some(lease), at);
+    }
+
+    /// The cloud has accepted `action`, at `now`; or not, and no answer tells: `sure` is `false`.
+    pub fn did(&mut self, action: &Action, sure: bool, now: Timestamp) {
+        match action {
+            Action::WriteRecord { tags } if tags.contains_key(ROLLOUT) => {
+                self.leave(record_in(tags), sure, now);
+            }
+            Action::EraseRecord { keys } => {
+                if keys.contains(ROLLOUT) {
+                    self.leave(Tags::new(), sure, now);
+                }
+                if keys.contains(LEASE) {
+                    self.lease = self.lease.take().filter(|_| !sure);
+                    self.erasing = !sure;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn leave(&mut self, tags: Tags, sure: bool, now: Timestamp) {
+        for left in self.left.iter_mut().filter(|left| sure && left.replaced.is_none()) {
+            left.replaced = Some(now);
+        }
+        self.left.push(Left { tags, replaced: None });
+    }
+
+    /// What `look` says, of tags that were read from `looked` on, at `now`.
+    pub fn judge(&mut self, look: &Tags, looked: Timestamp, now: Moment) -> Standing {
+        if self.lease.is_none() {
+            return Standing::Ours;
+        }
+        let lag = if self.guards { Duration::ZERO } else { LOOKS_LAG };
+        self.left.retain(|left| left.replaced.is_none_or(|at| looked.since(at) <= lag));
+        if self.doubted.is_none() {
+            self.too_early = self.renewed.age(now) < LATE && !self.stood_still;
+        }
+        let Some(sign) = self.sign(look) else {
+            (self.doubted, self.stood_still) = (None, false);
+            // Of tags a late look may show the lease once more.
+            self.erasing &= !self.guards;
+            return Standing::Ours;
+        };
+        // They go together: a record that is there without the lease is another's. A lease without a
+        // record is of somebody who has come since.
+        let is_off = Lease::from_tags(look).is_none_or(|lease| lease.owner != self.me);
+        if self.erasing && is_off && !look.contains_key(ROLLOUT) {
+            self.lease = None;
+            return Standing::Ours;
+        }
+        if self.guards {
+            let is_deleted = !look.contains_key(LEASE) && !look.contains_key(ROLLOUT);
+            return match is_deleted && self.too_early {
+                true => Standing::Deleted,
+                false => Standing::Lost(sign),
+            };
+        }
+        // From now on: a look that took long is no second one.
+        let doubted = *self.doubted.get_or_insert(now.now);
+        if looked.since(doubted) > LOOKS_LAG { Standing::Lost(sign) } else { Standing::Doubtful }
+    }
+
+    /// What about `look` says that somebody else is, or was, at work, as a sentence.
+    fn sign(&self, look: &Tags) -> Option<String> {
+        match Lease::from_tags(look) {
+            None if self.too_early => return Some(REMOVED.into()),
+            None => return Some(format!("{TAKEN_OFF}; {}", shown(look))),
+            Some(lease) if lease.owner != self.me => {
+                return Some(format!("{} has taken the rollout over", lease.owner));
+            }
+            Some(_) => {}
+        }
+        if self.left.iter().any(|left| left.shows_in(look)) {
+            return None;
+        }
+        Some(format!("somebody else has worked on the rollout; {}", shown(look)))
+    }
+}
+
+/// What record `look` shows, as a part of a sentence.
+fn shown(look: &Tags) -> String {
+    match Record::from_tags(look) {
+        Ok(None) => "no rollout is recorded there now".into(),
+        Ok(Some(Record { id, to, reason, .. })) if reason.is_some() => {
+            format!("rollout {id} to {to} is recorded there, {}", reason.unwrap_or_default())
+        }
+        Ok(Some(record)) => {
+            let (id, to, status) = (&record.id, &record.to, record.status());
+            format!("rollout {id} to {to} is recorded there, {}", status.replace('_', " "))
+        }
+        Err(why) => format!("what is recorded there cannot be read: {why}"),
+    }
+}
+
+/// Why a lease is gone that was renewed a while ago.
+const TAKEN_OFF: &str = "somebody has taken this engine's lease off the target: another one was at \
+                         work meanwhile, or a tool removes tags that it does not know";
+
+/// Why one is gone that nobody can have taken over yet.
+const REMOVED: &str = "the tags that start with rolling: were removed from the target, and not by \
+                       another engine: a tool removes tags that it does not know (for Terraform's \
+                       AWS provider, ignore_tags { key_prefixes = [\"rolling:\"] } keeps them)";
+
+impl Left {
+    fn shows_in(&self, look: &Tags) -> bool {
+        let is_there = look.contains_key(ROLLOUT);
+        is_there != self.tags.is_empty()
+            && self.tags.iter().all(|(key, value)| look.get(key) == Some(value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Moment {
+        Moment { now: Timestamp(seconds * 1000), wall: Timestamp(seconds * 1000) }
+    }
+
+    fn lease(owner: &str) -> Lease {
+        Lease { owner: owner.into(), counter: 1, at: None }
+    }
+
+    fn tags(lease: &Lease, record: Option<&Record>) -> Tags {
+        lease.tags().into_iter().chain(record.map(Record::tags).unwrap_or_default()).collect()
+    }
+
+    /// One that has taken its lease at 100 s over `record`.
+    fn owning(guards: bool, record: Option<&Record>) -> Ownership {
+        let mut own = Ownership::new("me", guards);
+        own.take(lease("me"), &tags(&lease("me"), record), at(100));
+        own
+    }
+
+    #[test]
+    fn a_wall_clock_that_jumps_either_way_makes_a_renewal_old() {
+        let own = owning(false, None);
+        let after = |wall: u64| Moment { wall: Timestamp(wall * 1000), ..at(105) };
+        assert!(!own.is_late(after(105)) && !own.is_late(after(119)) && !own.is_late(after(90)));
+        assert!(own.is_late(after(120)) && own.is_late(after(80)));
+        assert!(own.is_late(at(120)), "it may have stood still");
+    }
+
+    #[test]
+    fn another_lease_none_and_another_record_are_believed_once_a_later_look_says_so() {
+        let record = Record::example();
+        let theirs = Record { acknowledged: vec!["word".into()], ..record.clone() };
+        for shown in [
+            tags(&lease("other"), Some(&record)),
+            Record::example().tags(),
+            tags(&lease("me"), Some(&theirs)),
+            tags(&lease("me"), None),
+        ] {
+            let mut own = owning(false, Some(&record));
+            let mut judge = |seconds| own.judge(&shown, at(seconds).now, at(seconds));
+            assert_eq!(judge(105), Standing::Doubtful);
+            assert_eq!(judge(135), Standing::Doubtful);
+            assert!(matches!(judge(136), Standing::Lost(_)), "{shown:?}");
+            assert!(matches!(
+                owning(true, Some(&record)).judge(&shown, at(105).now, at(105)),
+                Standing::Lost(_)
+            ));
+        }
+    }
+
+    #[test]
+    fn a_look_that_is_late_shows_what_this_engine_has_left_before_and_costs_a_moment_only() {
+        let record = Record::example();
+        let next = Record { acknowledged: vec!["word".into()], ..record.clone() };
+        let mut own = owning(false, Some(&record));
+        own.did(&Action::WriteRecord { tags: next.tags() }, true, at(110).now);
+        let before = tags(&lease("me"), Some(&record));
+        assert_eq!(own.judge(&before, at(140).now, at(112)), Standing::Ours);
+        assert_eq!(own.judge(&before, at(141).now, at(112)), Standing::Doubtful);
+        assert_eq!(
+            own.judge(&tags(&lease("me"), Some(&next)), at(142).now, at(112)),
+            Standing::Ours
+        );
+    }
+
+    #[test]
+    fn a_guarded_record_that_is_gone_is_made_again_where_nobody_can_have_taken_it_over() {
+        let gone = |seconds| owning(true, None).judge(&Tags::new(), at(seconds).now, at(seconds));
+        assert_eq!(gone(119), Standing::Deleted);
+        assert!(matches!(gone(120), Standing::Lost(_)));
+    }
+}

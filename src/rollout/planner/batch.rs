@@ -1,0 +1,311 @@
+//! Who goes next.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use rolling_provider::InstanceId;
+
+use super::{Member, View};
+
+/// The victims to take next: failed ones first, then others that do not serve, since losing those
+/// costs no capacity, then the oldest, spread over the zones. Bounded by what the floor leaves of
+/// the serving ones, by `limit`, save for failed ones that hold a place already, and by `most` with
+/// those.
+///
+/// While there is surge, the last old ones go without a replacement. Those are kept for the end
+/// where zones have too many, so that the fleet ends up even and a resumed rebalancing has
+/// nothing to do.
+///
+/// Takes time linear to the fleet: only the first of each zone are put in order.
+pub fn next(view: &View<'_>, limit: usize, most: usize) -> BTreeSet<InstanceId> {
+    let mut zones: BTreeMap<&str, Vec<&Member<'_>>> = BTreeMap::new();
+    let failed = view.candidates().filter(|member| member.holds_place()).count();
+    let most = most.min(limit + failed);
+    if most > 0 {
+        for member in view.candidates() {
+            zones.entry(&member.instance.zone).or_default().push(member);
+        }
+    }
+    let excess = excess(view);
+    let mut ranked = Vec::new();
+    for (zone, mut members) in zones {
+        let all = members.len();
+        if most < all {
+            members.select_nth_unstable_by_key(most, |member| order(member));
+            members.truncate(most);
+        }
+        members.sort_unstable_by_key(|member| order(member));
+        let staying = excess.get(zone).copied().unwrap_or_default();
+        let mut serving = 0usize;
+        for (index, member) in members.into_iter().enumerate() {
+            // Those that serve are ranked by themselves.
+            let rank = if member.serves { serving } else { index };
+            serving += usize::from(member.serves);
+            ranked.push((class(member), all - index <= staying, rank, order(member), member));
+        }
+    }
+    ranked.sort_by_key(|(class, staying, rank, order, _)| (*class, *staying, *rank, *order));
+
+    let mut spare = view.spare();
+    let (mut chosen, mut places, mut idle_left) = (BTreeSet::new(), limit, false);
+    for (.., member) in ranked {
+        if chosen.len() >= most || (member.serves && (spare == 0 || idle_left)) {
+            break;
+        }
+        if !member.holds_place() {
+            if places == 0 {
+                idle_left |= !member.serves;
+                continue;
+            }
+            places -= 1;
+        }
+        spare -= usize::from(member.serves);
+        chosen.insert(member.id.clone());
+    }
+    chosen
+}
+
+/// The candidates of a fleet in the order in which [`next`] takes them, again and again: what it costs
+/// to take some grows with their number, and not with the fleet's.
+pub struct Queue<'a> {
+    zones: BTreeMap<&'a str, VecDeque<Member<'a>>>,
+}
+
+impl<'a> Queue<'a> {
+    /// Puts `candidates` in order.
+    pub fn of(candidates: impl Iterator<Item = Member<'a>>) -> Queue<'a> {
+        let mut zones: BTreeMap<&str, Vec<Member<'a>>> = BTreeMap::new();
+        for member in candidates {
+            zones.entry(&member.instance.zone).or_default().push(member);
+        }
+        for members in zones.values_mut() {
+            members.sort_unstable_by(|one, other| order(one).cmp(&order(other)));
+        }
+        let zones = zones.into_iter().map(|(zone, members)| (zone, members.into())).collect();
+        Queue { zones }
+    }
+
+    /// From now on all of them serve.
+    pub fn all_serve(&mut self) {
+        let members = std::mem::take(&mut self.zones).into_values().flatten();
+        *self = Queue::of(members.map(|member| Member { serves: true, surely: true, ..member }));
+    }
+
+    /// Takes the first ones, as [`next`] with the same limit for all would, in a fleet that has
+    /// `excess` and `spare` serving ones.
+    pub fn take(
+        &mut self,
+        excess: &BTreeMap<&str, usize>,
+        limit: usize,
+        mut spare: usize,
+    ) -> Vec<Member<'a>> {
+        let (mut chosen, mut places, mut idle_left) = (Vec::new(), limit, false);
+        let heads = self.zones.iter_mut().map(|(zone, members)| {
+            let staying = excess.get(zone).copied().unwrap_or_default();
+            Head { members, staying, at: 0, serving: 0, left: Vec::new() }
+        });
+        let mut heads: Vec<Head<'_, 'a>> = heads.collect();
+        loop {
+            let waiting = heads.iter_mut().filter(|head| head.at < limit);
+            let keyed = waiting.filter_map(|head| Some((head.key()?, head)));
+            let first = keyed.min_by(|(one, _), (other, _)| one.cmp(other));
+            let Some((_, head)) = first else { break };
+            let Some(member) = head.members.front().copied() else { break };
+            if chosen.len() >= limit || (member.serves && (spare == 0 || idle_left)) {
+                break;
+            }
+            head.members.pop_front();
+            head.at += 1;
+            head.serving += usize::from(member.serves);
+            if !member.holds_place() {
+                if places == 0 {
+                    idle_left |= !member.serves;
+                    head.left.push(member);
+                    continue;
+                }
+                places -= 1;
+            }
+            spare -= usize::from(member.serves);
+            chosen.push(member);
+        }
+        for Head { members, left, .. } in heads {
+            left.into_iter().rev().for_each(|member| members.push_front(member));
+        }
+        chosen
+    }
+}
+
+/// How far the candidates of a zone were gone through.
+struct Head<'q, 'a> {
+    members: &'q mut VecDeque<Member<'a>>,
+    /// How many of the last ones are kept for the end.
+    staying: usize,
+    /// How many were gone through, and how many of those serve.
+    at: usize,
+    serving: usize,
+    /// Those of them who stay.
+    left: Vec<Member<'a>>,
+}
+
+impl<'a> Head<'_, 'a> {
+    /// The place of its first one among those of all zones; see [`next`].
+    fn key(&self) -> Option<(u8, bool, usize, Order<'a>)> {
+        let member = self.members.front()?;
+        let rank = if member.serves { self.serving } else { self.at };
+        Some((class(member), self.members.len() <= self.staying, rank, order(member)))
+    }
+}
+
+type Order<'a> = (u8, Option<rolling_provider::Timestamp>, &'a InstanceId);
+
+/// Those that do not serve before those that do, and among the latter those that do so in the
+/// second target group only; among each, those that have failed first.
+fn class(member: &Member<'_>) -> u8 {
+    let place = match (member.serves, member.in_primary) {
+        (false, _) => 0,
+        (true, false) => 2,
+        (true, true) => 4,
+    };
+    place + u8::from(!member.failed)
+}
+
+/// Oldest first within a class; one whose launch time is unknown comes before all others.
+fn order<'a>(member: &Member<'a>) -> Order<'a> {
+    (class(member), member.instance.launched_at, member.id)
+}
+
+/// By zone, how many more live than an even spread of the fleet without its surge would have;
+/// empty without surge.
+pub(super) fn excess<'a>(view: &View<'a>) -> BTreeMap<&'a str, usize> {
+    let size = view.window.size as usize;
+    if view.members.len() <= size {
+        return BTreeMap::new();
+    }
+    let mut zones: BTreeMap<&str, usize> = BTreeMap::new();
+    for member in &view.members {
+        *zones.entry(&member.instance.zone).or_default() += 1;
+    }
+    spread(&zones, size)
+}
+
+/// By zone, how many more than an even spread of `size` live there.
+pub(super) fn spread<'a>(
+    zones: &BTreeMap<&'a str, usize>,
+    size: usize,
+) -> BTreeMap<&'a str, usize> {
+    // The most crowded zones keep what does not divide evenly.
+    let mut crowded: Vec<(&str, usize)> = zones.iter().map(|(zone, live)| (*zone, *live)).collect();
+    crowded.sort_by_key(|(zone, live)| (Reverse(*live), *zone));
+    let (share, others) = (size / crowded.len(), size % crowded.len());
+    let spread = crowded.into_iter().enumerate();
+    spread
+        .map(|(index, (zone, live))| {
+            (zone, live.saturating_sub(share + usize::from(index < others)))
+        })
+        .collect()
+}
+
+/// Surplus instances to give back at the end, `count` of them: those that do not serve first,
+/// then those that have not soaked, then from the zone that has the most, so that zones stay even
+/// and a resumed rebalancing has nothing to do; within a zone the youngest.
+pub fn surplus(view: &View<'_>, count: usize) -> BTreeSet<InstanceId> {
+    let order = |m: &Member<'_>| (!m.serves, !m.soaked, m.is_new, m.instance.launched_at);
+    let mut zones: BTreeMap<&str, Vec<&Member<'_>>> = BTreeMap::new();
+    for member in view.members.iter().filter(|m| !m.spared && !m.is_victim) {
+        zones.entry(&member.instance.zone).or_default().push(member);
+    }
+    for members in zones.values_mut() {
+        members.sort_unstable_by_key(|member| (order(member), member.id));
+    }
+    let mut chosen = BTreeSet::new();
+    while chosen.len() < count {
+        // The last of each zone is the one it would give.
+        let first = zones.values_mut().max_by_key(|members| {
+            members.last().map(|member| {
+                let (idle, unsoaked, is_new, launched) = order(member);
+                (idle, unsoaked, is_new, members.len(), launched, member.id)
+            })
+        });
+        let Some(member) = first.and_then(Vec::pop) else { break };
+        chosen.insert(member.id.clone());
+    }
+    chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rolling_provider::{Instance, Lifecycle, Timestamp};
+
+    use super::*;
+    use crate::model::spec::{BatchSize, Policy, Window};
+
+    fn instance(zone: u8, launched: u64) -> Instance {
+        Instance {
+            revision: None,
+            zone: zone.to_string(),
+            lifecycle: Lifecycle::InService,
+            in_lifecycle_hook: false,
+            healthy: true,
+            launched_at: Some(Timestamp(launched)),
+            protected: false,
+            ignored: false,
+            failed_in: None,
+            owned: true,
+            stands_for: None,
+            ended: None,
+            update: None,
+            targets: BTreeMap::new(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_queue_takes_whom_next_takes_again_and_again(
+            fleet in proptest::collection::vec((0..3u8, 0..5u8, 0..4u64), 1..24),
+            limit in 1..6usize,
+            surge in 0..4u32,
+        ) {
+            let instances: BTreeMap<InstanceId, Instance> = fleet
+                .iter()
+                .enumerate()
+                .map(|(n, (zone, _, at))| (InstanceId::new(format!("i-{n:02}")), instance(*zone, *at)))
+                .collect();
+            let members = instances.iter().zip(&fleet).map(|((id, instance), (_, kind, _))| Member {
+                id,
+                instance,
+                is_new: *kind == 3,
+                failed: *kind == 3,
+                is_victim: false,
+                set_aside: false,
+                left_alone: false,
+                spared: false,
+                serves: *kind != 1,
+                surely: *kind != 1,
+                in_primary: *kind != 2,
+                soaked: *kind != 3,
+                history: None,
+            });
+            let all = u32::try_from(fleet.len()).expect("few");
+            let size = all.saturating_sub(surge).max(1);
+            let batch = u32::try_from(limit).expect("few");
+            let window = Window::resolve(Policy::Rolling(BatchSize::Fixed(batch)), size);
+            let members: Vec<Member<'_>> = members.collect();
+            let mut view = View { members, standby: Vec::new(), window, missing: 0 };
+            let mut queue = Queue::of(view.candidates().copied());
+            loop {
+                let wanted = next(&view, limit, limit);
+                let spare = view.spare();
+                let taken = queue.take(&excess(&view), limit, spare);
+                let taken: BTreeSet<InstanceId> = taken.iter().map(|m| m.id.clone()).collect();
+                prop_assert_eq!(&taken, &wanted);
+                if wanted.is_empty() {
+                    break;
+                }
+                for member in view.members.iter_mut().filter(|m| wanted.contains(m.id)) {
+                    (member.is_new, member.failed, member.serves) = (true, false, true);
+                }
+            }
+        }
+    }
+}

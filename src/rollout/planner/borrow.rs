@@ -1,0 +1,279 @@
+//! What must stand before anything is replaced: the record first, then what is borrowed.
+
+use std::collections::BTreeSet;
+
+use rolling_provider::{Action, Revision};
+
+use super::{BatchStart, Input, Plan, Step, View, gate, launch, pace, shift};
+use crate::model::spec::Pacing;
+use crate::record::command::Command;
+use crate::record::{Borrowed, BorrowedMax, Ending, FAILED, Phase, Record, routing_fingerprint};
+
+/// Processes by which a fleet follows its load. While everything new bakes it may: how it does under
+/// load is what is watched then.
+pub(super) const SCALING: [&str; 2] = ["AlarmNotification", "ScheduledActions"];
+
+/// Puts what is not yet as it must be into the plan. Returns the record that stands, or is about
+/// to.
+pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
+    let Input { target, look, state, .. } = *input;
+    let mut record = standing(input, view);
+    let was_meant = record.size;
+    record.promoted |= shift::has_all(input);
+    let failed = count_failure(input, &mut record);
+    pass_checkpoint(input, view, &mut record);
+    // Somebody who scales the fleet meanwhile changes what surge is measured by.
+    record.size = state.size(look);
+
+    if look.is_unmanaged() && !record.owned {
+        launch::mark(input, &record, plan);
+        return record;
+    }
+
+    let moves = input.launches()
+        && match state.rolls_back {
+            None => look.template.as_ref() != Some(&target.revision),
+            // A look that is late may show the one from before what is gone back on.
+            Some(_) => !state.launches(&target.revision, look),
+        };
+    let unlaunched = view.unlaunched(input);
+    let complete = view.old().next().is_none() && view.is_complete();
+    let cuts = unlaunched > 0 && (complete || (state.rolls_back.is_some() && moves));
+    // A failure that is counted now may be the one that ends the way of this revision.
+    let waits =
+        failed.is_some() || gate::is_closed(input, view) || state.size_is_known_at(look).is_some();
+    let raise = if cuts || waits { 0 } else { pace::launches(input, view) };
+    let cut = if cuts && !waits { unlaunched } else { 0 };
+    // A size that we lowered by mistake (see `progress::sizes`) comes first.
+    let desired = state.desired(look).max(state.size(look)) + raise - cut;
+    record_surge(input, raise, cut, was_meant, &mut record);
+    let before = state.max(look);
+    if !look.is_unmanaged() && before < desired {
+        // Whoever has set another maximum than ours gets that one back.
+        let found = state.record.as_ref().and_then(|record| record.max_before(before));
+        let found = found.unwrap_or(before);
+        record.borrowed.max = Some(BorrowedMax { found, before, ours: desired });
+    }
+    if state.record.as_ref() != Some(&record) {
+        plan.actions.push(Step::record(record.clone()));
+    }
+    plan.actions.extend(failed);
+    if let Some(back) = shift::back(input, view) {
+        // Before anything else is put back.
+        plan.actions.push(back);
+        return record;
+    }
+    let running = record.borrowed.suspended.difference(&look.suspended);
+    let scales = |process: &&String| input.bakes() && SCALING.contains(&process.as_str());
+    let running: BTreeSet<String> = running.filter(|it| !scales(it)).cloned().collect();
+    if !running.is_empty() && !state.suspended {
+        plan.actions.push(Step::new(Action::SuspendProcesses { processes: running }));
+    }
+    if cut > 0 {
+        // Surge that a failed revision never got, or that nobody needs any more.
+        plan.actions.push(set_size(input, desired));
+    }
+    if moves {
+        plan.actions.push(Step::new(Action::MoveTemplate { to: target.revision.clone() }));
+    }
+    plan.actions.extend(discard(input));
+    if !look.is_unmanaged() && desired > state.desired(look) {
+        plan.actions.push(set_size(input, desired));
+    }
+    if raise > 0 && (!state.batch_open || input.spec.pacing == Pacing::Continuous) {
+        plan.begins = Some(BatchStart::of(input, BTreeSet::new(), raise));
+    }
+    record
+}
+
+/// Sets the desired size, and the maximum where that must be higher.
+pub(super) fn set_size(input: &Input<'_>, desired: u32) -> Step {
+    let max = (input.state.max(input.look) < desired).then_some(desired);
+    Step::new(Action::SetCapacity { desired: Some(desired), max })
+}
+
+/// A size that we set is in the record before, with the one that holds until then: an engine that
+/// takes over knows both for ours, and any other for somebody else's. What is given back by removals
+/// is not written down one by one; see [`Record::gives_back`].
+fn record_surge(input: &Input<'_>, raise: u32, cut: u32, was_meant: u32, record: &mut Record) {
+    let surge = input.state.surge();
+    let is_resized = record.size != was_meant || (!record.gives_back && record.surge > surge);
+    let is_written = raise > 0 || cut > 0 || (is_resized && !input.look.is_unmanaged());
+    if is_written {
+        (record.surge, record.surge_before) = (surge + raise - cut, surge);
+        record.gives_back = false;
+    }
+}
+
+/// The record with the surge that there is, where it does not know that: an end that was broken off has
+/// given some of it back.
+pub(super) fn with_surge(input: &Input<'_>, record: &Record) -> Record {
+    let surge = input.state.surge();
+    let is_known = record.gives_back || [record.surge, record.surge_before].contains(&surge);
+    match is_known || input.look.is_unmanaged() {
+        true => record.clone(),
+        false => Record { surge, surge_before: surge, ..record.clone() },
+    }
+}
+
+/// What the fleet keeps in reserve on another revision would be launched, and have to be replaced
+/// again: it goes before anything is replaced.
+fn discard(input: &Input<'_>) -> Option<Step> {
+    let Input { target, look, state, .. } = *input;
+    let old = look.reserve.iter().filter(|(id, revision)| {
+        revision.as_ref() != Some(&target.revision) && !state.discarded.contains(*id)
+    });
+    let instances: BTreeSet<_> = old.map(|(id, _)| id.clone()).collect();
+    (!instances.is_empty()).then(|| Step::new(Action::Discard { instances }))
+}
+
+/// The record of this rollout: the one found, brought up to date, or a new one.
+fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
+    let Input { target, state, .. } = *input;
+    let Some(found) = &state.record else { return begin(input, view, None) };
+    let mut record = found.clone();
+    record.acknowledged = record.acknowledge(state.control.as_ref());
+    if let Some(reason) = &state.rolls_back {
+        if !record.rolls_back {
+            // The restored revision has the breaker to itself.
+            (record.rolls_back, record.failures, record.last_failed) = (true, 0, None);
+            record.reason = Some(reason.clone());
+        }
+    } else if found.to != target.revision {
+        return begin(input, view, Some(found));
+    }
+    match found.phase {
+        Phase::Rolling => record,
+        _ if state.resume || state.rolls_back.is_some() => {
+            if found.phase == Phase::Halted(Ending::Paused)
+                && let Some(paused_at) = found.pause_changed_at
+            {
+                record.paused += input.now.since(paused_at);
+            }
+            record.pause_changed_at = Some(input.now);
+            record.phase = Phase::Rolling;
+            // A pause has resumed them.
+            let running = input.spec.suspend_processes.difference(&input.look.suspended);
+            record.borrowed.suspended.extend(running.cloned());
+            // What has ended had sent all requests back.
+            record.borrowed.shifts =
+                input.spec.policy.shifts().then(|| routing_fingerprint(target));
+            if state.rolls_back.is_none() {
+                (record.failures, record.last_failed, record.fault) = (0, None, false);
+                record.reason = None;
+            }
+            record
+        }
+        Phase::Halting(Ending::Interrupted) | Phase::Halted(Ending::Interrupted) => {
+            continue_record(input, found)
+        }
+        _ => begin(input, view, Some(found)),
+    }
+}
+
+/// The record of a rollout that was interrupted: passed checkpoints, failures and kept instances
+/// stand. What was given back is borrowed again.
+fn continue_record(input: &Input<'_>, found: &Record) -> Record {
+    Record {
+        phase: Phase::Rolling,
+        acknowledged: found.acknowledge(input.state.control.as_ref()),
+        reason: None,
+        borrowed: borrowed(input, Some(found)),
+        ..found.clone()
+    }
+}
+
+/// What is borrowed, with the original values of what an earlier rollout still has.
+fn borrowed(input: &Input<'_>, previous: Option<&Record>) -> Borrowed {
+    let Input { spec, target, look, .. } = *input;
+    let mut borrowed = previous.map(|record| record.borrowed.clone()).unwrap_or_default();
+    let running = spec.suspend_processes.difference(&look.suspended);
+    borrowed.suspended.extend(running.cloned());
+    borrowed.shifts = spec.policy.shifts().then(|| routing_fingerprint(target));
+    if !still_borrows(previous) {
+        // By number: what an alias stands for may have moved on by the time it is put back.
+        borrowed.template = look.template.as_ref().map(|template| target.resolve(template).clone());
+    }
+    borrowed
+}
+
+/// The record of a rollout that begins.
+fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Record {
+    let Input { target, look, state, .. } = *input;
+    Record {
+        id: state.rollout_id.clone(),
+        generation: previous.map_or(0, |record| record.generation) + 1,
+        to: target.revision.clone(),
+        started: state.started,
+        phase: Phase::Rolling,
+        rolls_back: false,
+        fault: false,
+        size: state.size(look),
+        surge: state.surge(),
+        surge_before: state.surge(),
+        gives_back: false,
+        failures: 0,
+        last_failed: None,
+        retained_failed: 0,
+        last_retained: None,
+        checkpoints_passed: 0,
+        paused: std::time::Duration::ZERO,
+        pause_changed_at: None,
+        acknowledged: Vec::new(),
+        owned: false,
+        promoted: false,
+        borrowed: borrowed(input, previous),
+        completed: match previous {
+            Some(record) => record.completed.clone(),
+            None => adopted(view).or_else(|| state.known_completed.clone()),
+        },
+        reason: None,
+    }
+}
+
+/// Whether the template on the target is what a rollout put there.
+fn still_borrows(previous: Option<&Record>) -> bool {
+    previous.is_some_and(|record| match record.phase {
+        Phase::Rolling | Phase::Halting(_) => record.borrowed.template.is_some(),
+        Phase::Halted(ending) => ending == Ending::Paused && record.borrowed.template.is_some(),
+    })
+}
+
+/// With no record, the revision that every serving instance runs is taken for completed; a mixed
+/// fleet has none.
+pub fn adopted(view: &View<'_>) -> Option<Revision> {
+    let mut revisions =
+        view.members.iter().filter(|m| m.serves).map(|member| member.instance.revision.as_ref());
+    let first = revisions.next()??;
+    revisions.all(|revision| revision == Some(first)).then(|| first.clone())
+}
+
+/// Counts one failure that is not counted yet. The record names the instance, so that a crash
+/// before it is tagged does not have it counted again; after the tag the record may forget it.
+fn count_failure(input: &Input<'_>, record: &mut Record) -> Option<Step> {
+    let state = input.state;
+    let (id, reason) = state.failed.iter().find(|(id, _)| !state.counted.contains(*id))?;
+    record.failures += 1;
+    record.last_failed = Some(id.clone());
+    record.reason = Some(super::stop_conditions::failure(1, id, &input.target.revision, reason));
+    let is_there = input.look.instances.contains_key(id);
+    is_there.then(|| {
+        let (instance, key, value) = (id.clone(), FAILED.to_owned(), record.id.clone());
+        Step::new(Action::Tag { instance, key, value })
+    })
+}
+
+/// A checkpoint is passed when its time is over, or when somebody resumes the rollout, who need not
+/// wait for its gates to have been asked.
+fn pass_checkpoint(input: &Input<'_>, view: &View<'_>, record: &mut Record) {
+    let since = input.state.at_checkpoint;
+    let Some(ahead) = pace::checkpoint(input) else { return };
+    let times = since.zip(ahead.pause);
+    let over = times.is_some_and(|(since, pause)| input.now >= since + pause);
+    let resumed =
+        input.state.control.as_ref().is_some_and(|control| control.command == Command::Resume);
+    let at_checkpoint = since.is_some() || pace::reached(input, view).is_some();
+    if over || (resumed && at_checkpoint) {
+        record.checkpoints_passed += 1;
+    }
+}

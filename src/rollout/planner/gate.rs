@@ -1,0 +1,83 @@
+//! Gates: what must hold besides the health of the instances. Here is decided when they are asked;
+//! asking them is the engine's.
+
+use super::wait::{Wait, WaitKind};
+use super::{Input, Plan, View};
+use crate::model::spec::Pacing;
+use crate::rollout::state::Question;
+
+/// What to ask of the gates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// What they are asked.
+    pub question: Question,
+    /// Whether nothing waits for the answer: only a failure counts, and the same is asked again.
+    pub watches: bool,
+}
+
+/// Whether what comes next has to wait until the gates have been asked.
+pub fn is_closed(input: &Input<'_>, view: &View<'_>) -> bool {
+    let question = question(input, view);
+    let asks_something = !input.spec.gates.alarms.is_empty() || question.probes;
+    asks_something && !input.state.gates.passed.is_some_and(|passed| passed.covers(question))
+}
+
+/// Asks the gates, and waits for them.
+pub fn ask(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
+    let Input { spec, state, now, .. } = *input;
+    let question = question(input, view);
+    let probes = question.probes;
+    plan.asks = Some(Ask { question, watches: false });
+    plan.rests = true;
+    let alarms = (!spec.gates.alarms.is_empty()).then(|| spec.gates.alarm_names());
+    let tried = spec.gates.probes.iter().filter(|_| probes).map(ToString::to_string);
+    let message: Vec<String> = alarms.into_iter().chain(tried).collect();
+    let since = state.gates.asked.unwrap_or(now);
+    plan.wait(Wait {
+        kind: WaitKind::Gate,
+        instances: Vec::new(),
+        detail: Some(message.join("; ")),
+        deadline: since + spec.gates.longest_answer(probes),
+    });
+}
+
+/// Where there are no batches to ask before, the alarms are watched all the time.
+pub fn watch_continuously(input: &Input<'_>, plan: &mut Plan) {
+    if input.spec.pacing == Pacing::Continuous && plan.asks.is_none() {
+        watch(input, plan);
+    }
+}
+
+/// Everything is done: it has to stay well for a while. Returns whether that time is not over.
+pub fn bake(input: &Input<'_>, plan: &mut Plan) -> bool {
+    let Input { spec, state, now, .. } = *input;
+    let deadline = state.gates.baking.unwrap_or(now) + spec.gates.bake_time;
+    if spec.gates.bake_time.is_zero() || now >= deadline {
+        return false;
+    }
+    plan.bakes = true;
+    plan.rests = true;
+    plan.wait(Wait { kind: WaitKind::Bake, instances: Vec::new(), detail: None, deadline });
+    watch(input, plan);
+    true
+}
+
+/// Watches the alarms without waiting for them.
+pub fn watch(input: &Input<'_>, plan: &mut Plan) {
+    if !input.spec.gates.alarms.is_empty() {
+        let question = Question { probes: false, ..asked_now(input) };
+        plan.asks = Some(Ask { question, watches: true });
+    }
+}
+
+/// What is to be asked now. Probes say something of the new revision only once it serves.
+fn question(input: &Input<'_>, view: &View<'_>) -> Question {
+    let probes = !input.spec.gates.probes.is_empty() && view.updated() > 0;
+    Question { probes, ..asked_now(input) }
+}
+
+/// What is asked once a batch, and again after each checkpoint: time has passed there.
+fn asked_now(input: &Input<'_>) -> Question {
+    let checkpoints = input.state.record.as_ref().map_or(0, |record| record.checkpoints_passed);
+    Question { after: input.state.batch, checkpoints, probes: false }
+}

@@ -1,0 +1,338 @@
+//! Planning the way to a safe point after a failure, a pause or a stop: victims back into
+//! rotation, what is borrowed put back, nothing left draining.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rolling_provider::{Action, InstanceId, TargetGroupId, Timestamp};
+
+use super::wait::{Wait, WaitKind};
+use super::{
+    Input, Member, Plan, Step, Verdict, View, batch, borrow, in_place, launch, retire, shift,
+};
+use crate::record::{Borrowed, Ending, Phase, Record};
+use crate::rollout::control::Effect;
+use crate::rollout::state::Halt;
+
+/// The process by which a group registers what it launches.
+const REGISTERS: &str = "AddToLoadBalancer";
+
+pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
+    let Input { look, state, now, .. } = *input;
+    let mut plan = Plan::waiting();
+    let Some(record) = &state.record else {
+        // Nothing was begun.
+        plan.verdict = Verdict::Halted;
+        return plan;
+    };
+    if matches!(record.phase, Phase::Halted(_)) && record.phase != Phase::Halted(Ending::Paused)
+        || record.phase == Phase::Halted(halt.ending)
+    {
+        plan.verdict = Verdict::Halted;
+        return plan;
+    }
+    let phase = Phase::Halting(halt.ending);
+    // Also what changes nothing is acknowledged, and not obeyed later on.
+    let control =
+        state.control.as_ref().filter(|control| state.effect(control.command) != Effect::Later);
+    let hears = control.is_some_and(|control| !control.is_acknowledged(Some(record)));
+    if record.phase != phase || hears {
+        plan.actions.push(Step::record(Record {
+            phase,
+            fault: halt.fault,
+            checkpoints_passed: record.checkpoints_passed
+                + u32::from(halt.at_checkpoint && record.phase != phase),
+            acknowledged: record.acknowledge(control),
+            reason: Some(halt.reason.clone()),
+            ..borrow::with_surge(input, record)
+        }));
+    }
+    let keeps_surge = halt.ending == Ending::Paused;
+    // Surge that was not launched goes first and alone: with the template back, the group could
+    // launch it after all, and a lower size would then cost instances of the group's choice.
+    let unlaunched = if keeps_surge { 0 } else { view.unlaunched(input) };
+    let is_refused = |action: &Action| state.refused.iter().any(|(refused, _)| refused == action);
+    // A size that we lowered by mistake (see `progress::sizes`) is set right, too.
+    let right = state.desired(look).max(state.size(look)).saturating_sub(unlaunched);
+    let set_right = borrow::set_size(input, right);
+    if right != state.desired(look) && !look.is_unmanaged() && !is_refused(&set_right.action) {
+        match unsettled(input) {
+            Some(wait) => plan.wait(wait),
+            None => plan.actions.push(set_right),
+        }
+        return plan;
+    }
+    let stays = shift::stays(halt);
+    let out_of_time = halt.until.is_some_and(|until| now >= until);
+    let deadline = halt.at + input.spec.health.healthy_timeout;
+    let away = !stays && !shift::is_back(input);
+    let back = shift::halt(input, view, halt, out_of_time || now >= deadline);
+    if away && let Some(back) = back.filter(|back| !is_refused(&back.action)) {
+        plan.actions.push(back);
+        return plan;
+    }
+    plan.actions.extend(template_back(input, record, halt));
+    let leaving = leaving(input, view, record, keeps_surge);
+    register_again(input, view, &leaving, &mut plan);
+    in_place::settle(input, view, &mut plan);
+    plan.actions.extend(launch::register_newcomers(input, view, &leaving));
+    // A group must not replace who reboots, or is out of rotation, for an update.
+    let updates = view.members.iter().any(|member| in_place::is_at_work(input, member));
+    if updates && !out_of_time {
+        // What is borrowed is given back once they are over.
+    } else if keeps_surge {
+        plan.actions.extend(resume(input, record, stays));
+    } else if away {
+        let until = if out_of_time { now } else { deadline };
+        wait_for_home(input, view, &mut plan, until);
+    } else {
+        // Whoever gets requests stays.
+        if shift::is_back(input) {
+            plan.actions.extend(shift::register_in_primary(input, view, &leaving));
+            give_back_surge(input, view, &leaving, &mut plan);
+            plan.actions.extend(shift::leave(input, view, &leaving));
+        }
+        if state.surge() == 0 {
+            match unsettled(input) {
+                Some(wait) if !out_of_time => plan.wait(wait),
+                _ => plan.actions.extend(give_back(input, record)),
+            }
+        } else if out_of_time || now >= deadline {
+            // Surge that still drains, or that the floor needs, stays in the record; the group at
+            // least runs by itself.
+            plan.actions.extend(resume(input, record, false));
+        }
+    }
+    plan.actions.retain(|step| !state.refused.iter().any(|(action, _)| *action == step.action));
+
+    wait_for_returned(input, view, &mut plan);
+    wait_for_launches(input, view, keeps_surge, &mut plan);
+    launch::wait_for_newcomers(input, view, &leaving, deadline, &mut plan);
+    if !keeps_surge && leaving.len() < state.surge() as usize && now < deadline {
+        let back = state.put_back_until();
+        let detail = match back.filter(|_| view.serving() > view.window.floor() as usize) {
+            Some(_) => "those put back into rotation may not be seen as they are yet".into(),
+            None => {
+                let aside = view.members.iter().find(|m| m.spared && m.instance.protected);
+                let aside = aside.map(|m| format!("; {} is protected from scale-in", m.id));
+                let (serving, floor) = (view.serving(), view.window.floor());
+                format!("{serving} of at least {floor} serve{}", aside.unwrap_or_default())
+            }
+        };
+        plan.wake_at(back, now);
+        let (kind, instances) = (WaitKind::Floor, Vec::new());
+        plan.wait(Wait { kind, instances, detail: Some(detail), deadline });
+    }
+    if plan.actions.is_empty() && (plan.waiting_on.is_empty() || out_of_time) {
+        let settled = state.surge() == 0 || keeps_surge;
+        match settled && !away && state.refused.is_empty() {
+            true => plan.actions.extend(end(input, view, record, halt)),
+            false => plan.verdict = Verdict::Halted,
+        }
+    }
+    plan.wake_at(halt.until, now);
+    plan
+}
+
+/// The requests cannot come back yet: whoever can take them joins the first target group. When it is
+/// too late for that, the group at least runs by itself, and registers there what it launches.
+fn wait_for_home(input: &Input<'_>, view: &View<'_>, plan: &mut Plan, deadline: Timestamp) {
+    plan.actions.extend(shift::register_in_primary(input, view, &BTreeSet::new()));
+    if input.now < deadline {
+        let detail = Some("the requests wait for the first target group".into());
+        let (kind, instances) = (WaitKind::Floor, Vec::new());
+        plan.wait(Wait { kind, instances, detail, deadline });
+    } else if let Some(record) = &input.state.record {
+        plan.actions.extend(resume(input, record, false));
+    }
+}
+
+/// The group's own replacements must not launch a revision that failed or was given up. After a
+/// pause that somebody asked for they may.
+fn template_back(input: &Input<'_>, record: &Record, halt: &Halt) -> Option<Step> {
+    if halt.ending == Ending::Paused && !halt.fault {
+        return None;
+    }
+    let back = record.completed.as_ref().or(record.borrowed.template.as_ref())?;
+    let back = input.target.resolve(back);
+    let ours = input.state.may_launch(&record.to, input.look);
+    (ours && *back != record.to).then(|| Step::new(Action::MoveTemplate { to: back.clone() }))
+}
+
+/// The last step: what is left to say is said, or nothing is left behind.
+fn end(input: &Input<'_>, view: &View<'_>, record: &Record, halt: &Halt) -> Vec<Step> {
+    let phase = Phase::Halted(halt.ending);
+    if halt.ending == Ending::Paused {
+        let pause_changed_at = Some(input.now);
+        let mut borrowed = record.borrowed.clone();
+        let shifted = borrowed.shifts.is_some() && shift::stays(halt) && !shift::is_back(input);
+        borrowed.suspended.retain(|process| shifted && process == REGISTERS);
+        let record = borrow::with_surge(input, record);
+        return vec![Step::record(Record { phase, pause_changed_at, borrowed, ..record })];
+    }
+    // A fleet that is all on the completed revision is as it was before.
+    let is_on = |member: &Member<'_>| member.instance.revision == record.completed;
+    let says = record.failures > 0 || record.checkpoints_passed > 0 || record.retained_failed > 0;
+    let continues = halt.ending == Ending::Interrupted && says;
+    if record.completed.is_some() && view.members.iter().all(is_on) && !continues {
+        return launch::erase(input, record);
+    }
+    let borrowed = Borrowed::default();
+    let nothing = Record { surge: 0, surge_before: 0, gives_back: false, ..record.clone() };
+    vec![Step::record(Record { phase, borrowed, ..nothing })]
+}
+
+/// Surge that is not there yet comes, or is taken off the size once it is late.
+fn wait_for_launches(input: &Input<'_>, view: &View<'_>, keeps_surge: bool, plan: &mut Plan) {
+    if keeps_surge || input.state.surge() == 0 || view.missing == 0 {
+        return;
+    }
+    // Where none will be late any more, a smaller size was refused: that is told, not waited for.
+    let late = input.state.missing.next_late(super::UNLAUNCHED_AFTER, input.now);
+    let Some(deadline) = late else { return };
+    let detail = Some(format!("{} to go", view.missing));
+    let (kind, instances) = (WaitKind::Launch, Vec::new());
+    plan.wait(Wait { kind, instances, detail, deadline });
+}
+
+fn wait_for_returned(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
+    let Input { spec, state, now, .. } = *input;
+    for (id, at) in &state.returned {
+        let deadline = *at + spec.health.healthy_timeout;
+        let member = view.members.iter().find(|member| member.id == id);
+        let waits = |m: &Member<'_>| !m.serves || (shift::is_back(input) && !m.in_primary);
+        if member.is_some_and(waits) && now < deadline {
+            let detail = state.history.get(id).and_then(|history| history.trouble.clone());
+            let instances = vec![id.clone()];
+            plan.wait(Wait { kind: WaitKind::Return, instances, detail, deadline });
+        }
+    }
+}
+
+/// The sizes are set in one call, so the one that is not borrowed must be known for sure; and unmanaged
+/// instances that were launched are not left behind because no look shows them yet.
+pub(super) fn unsettled(input: &Input<'_>) -> Option<Wait> {
+    let Input { state, look, now, .. } = *input;
+    let hidden = state.unmanaged.shows_all_at(now).filter(|_| look.is_unmanaged());
+    let (deadline, detail) = match state.size_is_known_at(look) {
+        Some(known) => (known, "the size that was set does not show yet"),
+        None => (hidden?, "what was launched does not show yet"),
+    };
+    let detail = Some(detail.into());
+    Some(Wait { kind: WaitKind::Launch, instances: Vec::new(), detail, deadline })
+}
+
+/// Puts back what is borrowed apart from surge, each only where it still holds what we wrote.
+pub(super) fn give_back(input: &Input<'_>, record: &Record) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let shown = input.state.max(input.look);
+    if let Some(found) = record.max_before(shown) {
+        // Never below the size the fleet has by now: the cloud would choose victims.
+        let desired = input.state.desired(input.look);
+        let max = found.max(desired);
+        if max != shown {
+            steps.push(Step::new(Action::SetCapacity { desired: None, max: Some(max) }));
+        }
+    }
+    steps.extend(resume(input, record, false));
+    steps
+}
+
+/// Resumes the processes that we suspended and that still are. While requests stay shifted the
+/// fleet must not register by itself what it launches.
+fn resume(input: &Input<'_>, record: &Record, shifted: bool) -> Option<Step> {
+    let suspended = input.state.may_be_suspended(&record.borrowed.suspended, input.look);
+    let away = record.borrowed.shifts.is_some() && shifted && !shift::is_back(input);
+    let stays_suspended = |process: &&String| away && *process == REGISTERS;
+    let processes: BTreeSet<String> = suspended.filter(|p| !stays_suspended(p)).cloned().collect();
+    (!processes.is_empty()).then(|| Step::new(Action::ResumeProcesses { processes }))
+}
+
+/// Lets the fleet follow its load again, before everything else is given back.
+pub(super) fn resume_scaling(input: &Input<'_>, record: &Record) -> Option<Step> {
+    let suspended = input.state.may_be_suspended(&record.borrowed.suspended, input.look);
+    let scaling = suspended.filter(|process| borrow::SCALING.contains(&process.as_str()));
+    let processes: BTreeSet<String> = scaling.cloned().collect();
+    (!processes.is_empty()).then(|| Step::new(Action::ResumeProcesses { processes }))
+}
+
+/// Surge that goes, by named termination: of the revision that is given up, those on their way
+/// out already, then those that do not serve, then as many as the floor leaves. Victims that come
+/// back to serve make room for the rest.
+fn leaving(
+    input: &Input<'_>,
+    view: &View<'_>,
+    record: &Record,
+    keeps_surge: bool,
+) -> BTreeSet<InstanceId> {
+    let surge = if keeps_surge { 0 } else { input.state.surge() as usize };
+    // What was not launched yet is surge, too, and comes off the size later.
+    let surge = surge.saturating_sub(view.missing as usize);
+    let is_given_up = |member: &&Member<'_>| {
+        member.instance.revision.as_ref() == Some(&record.to) && !member.spared
+    };
+    let going = view.victims().filter(is_given_up).take(surge);
+    let mut leaving: BTreeSet<InstanceId> = going.map(|member| member.id.clone()).collect();
+    let given_up =
+        view.members.iter().filter(|m| !m.is_victim).filter(is_given_up).copied().collect();
+    let given_up = View { members: given_up, ..view.clone() };
+    let mut chosen = batch::surplus(&given_up, surge - leaving.len());
+    // Who is on the way out goes on: another one in its place would have it come back, and so on.
+    let going = view.victims().filter(|m| !m.spared && !is_given_up(m));
+    let left = surge - leaving.len() - chosen.len();
+    leaving.extend(going.take(left).map(|member| member.id.clone()));
+    // The group may have launched surge after its template was put back.
+    let others = view.members.iter();
+    let others = others.filter(|member| !chosen.contains(member.id)).copied().collect();
+    let others = View { members: others, ..view.clone() };
+    chosen.extend(batch::surplus(&others, surge - leaving.len() - chosen.len()));
+    // Who serves in the second target group only serves nobody where requests are back.
+    let home = view.members.iter().filter(|member| member.surely && member.in_primary).count();
+    let mut spare = home.saturating_sub(view.window.floor() as usize);
+    for id in chosen {
+        let serves = view.members.iter().any(|m| *m.id == id && m.serves && m.in_primary);
+        if serves && spare == 0 {
+            continue;
+        }
+        spare -= usize::from(serves);
+        leaving.insert(id);
+    }
+    leaving
+}
+
+/// All others that we took out go back into every target group.
+fn register_again(
+    input: &Input<'_>,
+    view: &View<'_>,
+    leaving: &BTreeSet<InstanceId>,
+    plan: &mut Plan,
+) {
+    let lives = |id: &InstanceId| view.members.binary_search_by(|m| m.id.cmp(id)).is_ok();
+    let mut out: BTreeMap<&TargetGroupId, BTreeSet<InstanceId>> = BTreeMap::new();
+    let taken_out = input.state.deregistered.iter();
+    let taken_out = taken_out.flat_map(|(id, groups)| groups.keys().map(move |group| (id, group)));
+    let deregistered_by_predecessor =
+        input.state.deregistered_by_predecessor.iter().map(|(id, group)| (id, group));
+    for (id, group) in taken_out.chain(deregistered_by_predecessor) {
+        // In the second target group only as long as requests go there.
+        let is_second = input.target.second.as_ref().is_some_and(|second| second.id == *group);
+        if lives(id) && !leaving.contains(id) && !(is_second && shift::is_back(input)) {
+            out.entry(group).or_default().insert(id.clone());
+        }
+    }
+    for (group, instances) in out {
+        let action = Action::Register { target_group: group.clone(), instances };
+        plan.actions.push(Step::new(action));
+    }
+}
+
+fn give_back_surge(
+    input: &Input<'_>,
+    view: &View<'_>,
+    leaving: &BTreeSet<InstanceId>,
+    plan: &mut Plan,
+) {
+    let members = view.members.iter().filter(|member| leaving.contains(member.id));
+    let only = View { members: members.copied().collect(), ..view.clone() };
+    retire::retire(input, &only, leaving, plan);
+    plan.chosen.clone_from(leaving);
+}

@@ -1,0 +1,116 @@
+//! An instance refresh on paper: what EC2 Auto Scaling is told, what that comes to, and how it
+//! differs from a rollout of this program.
+
+use std::time::Duration;
+
+use rolling_provider::InstanceRefreshPreferences;
+
+use super::preview::{ASSUMED_BOOT, set_aside};
+use super::{Input, Preview, View};
+use crate::model::spec::OnFailure;
+use crate::rollout::instance_refresh::{self, Bounds, bounds, is_done, old, phrases};
+
+/// What a refresh would do now, where none is under way.
+pub(super) fn preview(input: &Input<'_>) -> Preview {
+    let Input { spec, target, look, .. } = *input;
+    let view = View::new(input);
+    let (size, asked) = (view.window.size, view.window);
+    let changes = !is_done(spec, target, look);
+    let told = instance_refresh::preferences(spec, size).ok();
+    let comes_to =
+        told.as_ref().map_or(Bounds { floor: asked.floor(), ceiling: asked.ceiling() }, |told| {
+            bounds(told, size)
+        });
+    let count = old(spec, target, look).count();
+    let expected = if changes { expected(input, comes_to, count) } else { Duration::ZERO };
+    let mut warnings = target.warnings.clone();
+    if changes {
+        warnings.extend(told.as_ref().map(differs));
+        warnings.extend(self::warnings(input, &view, comes_to));
+    }
+    let names = target.target_groups.iter().map(|group| (group.id.clone(), group.name.clone()));
+    Preview {
+        changes,
+        target: target.name.clone(),
+        kind: target.kind,
+        from: look.template.clone(),
+        to: target.revision.clone(),
+        target_groups: names.collect(),
+        size,
+        policy: spec.policy.name(),
+        continuous: false,
+        instance_refresh: told.as_ref().map(phrases).unwrap_or_default(),
+        batches: Vec::new(),
+        checkpoints: spec.checkpoints.iter().map(|checkpoint| checkpoint.percentage).collect(),
+        requests: None,
+        gates: Vec::new(),
+        floor: comes_to.floor,
+        ceiling: comes_to.ceiling,
+        borrows: Vec::new(),
+        expected_seconds: expected.as_secs(),
+        boot_assumed: target.boot.is_none() && count > 0,
+        warnings,
+    }
+}
+
+/// What it takes when every boot takes the median and every place is taken again at once.
+fn expected(input: &Input<'_>, comes_to: Bounds, count: usize) -> Duration {
+    let Input { spec, target, .. } = *input;
+    let launch =
+        target.boot.unwrap_or(ASSUMED_BOOT) + target.register() + spec.health.min_healthy_time;
+    let places = comes_to.ceiling.saturating_sub(comes_to.floor).max(1);
+    let rounds = u32::try_from(count).unwrap_or(u32::MAX).div_ceil(places);
+    let waits: Duration = spec.checkpoints.iter().filter_map(|checkpoint| checkpoint.pause).sum();
+    let waits = if count == 0 { Duration::ZERO } else { waits };
+    (launch + target.drain()) * rounds + waits + spec.gates.bake_time
+}
+
+/// What a reader who knows rollouts of this program would not expect.
+fn differs(told: &InstanceRefreshPreferences) -> String {
+    let warmup = told.warmup.map_or_else(
+        || {
+            "the warm-up of the group (its default instance warm-up, or else the grace period of \
+            its health checks; min_healthy_time would set another)"
+                .to_owned()
+        },
+        |time| humantime::format_duration(time).to_string(),
+    );
+    format!(
+        "EC2 Auto Scaling rolls by its own rules, whether or not anybody waits: a new instance \
+         counts when the group's own health checks pass and it has been in service for {warmup}; \
+         it gives up after an hour in which nothing gets healthy; scaling goes on meanwhile"
+    )
+}
+
+fn warnings(input: &Input<'_>, view: &View<'_>, comes_to: Bounds) -> Vec<String> {
+    let Input { spec, target, look, .. } = *input;
+    let asked = view.window;
+    let mut warnings = Vec::new();
+    if comes_to.ceiling > asked.ceiling() {
+        warnings.push(format!(
+            "EC2 Auto Scaling counts in whole percent: up to {} live, where the policy has {}",
+            comes_to.ceiling,
+            asked.ceiling()
+        ));
+    }
+    if asked.size > 0 && comes_to.floor == 0 {
+        warnings.push("no instance has to serve meanwhile: an outage".to_owned());
+    }
+    if let Some(why) = &target.no_surge {
+        warnings.push(format!("{why}: its percentages are of units"));
+    }
+    let idle = view.members.iter().filter(|member| !member.serves).count();
+    if idle > 0 {
+        warnings.push(format!("{idle} of {} instances do not serve now", view.members.len()));
+    }
+    warnings.extend(set_aside(input, view));
+    let template = look.template.as_ref().map(|found| target.resolve(found));
+    if spec.on_failure == OnFailure::Rollback && template == Some(&target.revision) {
+        warnings.push(format!(
+            "the group launches {} already: where it fails, EC2 Auto Scaling has nothing else to \
+             go back to",
+            target.revision
+        ));
+    }
+    warnings
+}

@@ -1,0 +1,129 @@
+//! The batches to come, played through with the planner's own choice of victims. What fails, and what
+//! somebody holds back, is not on paper. What that takes grows with the instances and the batches, and
+//! not with one times the other.
+
+use std::collections::BTreeMap;
+
+use rolling_provider::InstanceId;
+
+use super::batch::{self, Queue};
+use super::{BatchPreview, Input, Member, View};
+use crate::model::spec::Policy;
+
+/// See the module.
+pub fn batches(input: &Input<'_>, view: &View<'_>) -> Vec<BatchPreview> {
+    let spec = input.spec;
+    let immutable = spec.policy == Policy::Immutable;
+    let mut paper = Paper::of(view);
+    let slots = view.window.slots() as usize;
+    let surge = (view.window.surge as usize).min(paper.old);
+    let size = view.window.size;
+    let mut gates = spec.checkpoints.iter().map(|checkpoint| checkpoint.quota(size) as usize);
+    let mut gate = gates.next();
+    let mut batches = Vec::new();
+    let mut launched = 0;
+    let mut waited = false;
+    while paper.old > 0 {
+        let allowed = gate.map_or(usize::MAX, |quota| quota.saturating_sub(paper.new));
+        if allowed == 0 && paper.old > launched {
+            gate = gates.next();
+            continue;
+        }
+        let step = if immutable && paper.new == 0 { 1 } else { surge };
+        let launches = step.saturating_sub(launched).min(allowed);
+        if launches > 0 {
+            launched += launches;
+            paper.launch(launches);
+            let launches = u32::try_from(launches).unwrap_or(u32::MAX);
+            batches.push(BatchPreview { launches, replaces: Vec::new() });
+            continue;
+        }
+        let limit = if paper.old <= launched { slots } else { slots.min(allowed) };
+        let replaces = paper.replace(limit);
+        // Where the floor leaves nobody, the real rollout waits until more serve.
+        let waits = replaces.is_empty();
+        if waits && waited {
+            break;
+        }
+        waited = waits;
+        if waits {
+            paper.wait();
+        } else {
+            batches.push(BatchPreview { launches: 0, replaces });
+        }
+    }
+    batches
+}
+
+/// A fleet as it is counted on paper.
+struct Paper<'a> {
+    /// Those to be replaced.
+    queue: Queue<'a>,
+    size: usize,
+    floor: usize,
+    old: usize,
+    new: usize,
+    live: usize,
+    serving: usize,
+    /// How many live in each zone. Nobody knows yet in which zone one is launched beside the fleet.
+    zones: BTreeMap<&'a str, usize>,
+}
+
+impl<'a> Paper<'a> {
+    fn of(view: &View<'a>) -> Paper<'a> {
+        let members = view.members.iter().map(|member| Member {
+            // Victims of an engine before this one are out of rotation, and go first.
+            is_victim: false,
+            left_alone: member.left_alone || member.set_aside,
+            // What boots or soaks is waited for before anything begins.
+            serves: member.serves || (member.is_new && !member.failed),
+            ..*member
+        });
+        let members: Vec<Member<'a>> = members.collect();
+        let mut zones: BTreeMap<&str, usize> = BTreeMap::new();
+        for member in &members {
+            *zones.entry(&member.instance.zone).or_default() += 1;
+        }
+        let old = members.iter().filter(|member| member.is_old()).copied();
+        Paper {
+            queue: Queue::of(old.clone()),
+            size: view.window.size as usize,
+            floor: view.window.floor() as usize,
+            old: old.count(),
+            new: members.iter().filter(|member| member.is_new).count(),
+            live: members.len(),
+            serving: members.iter().filter(|member| member.serves).count(),
+            zones,
+        }
+    }
+
+    fn launch(&mut self, count: usize) {
+        self.new += count;
+        self.live += count;
+        self.serving += count;
+        *self.zones.entry("").or_default() += count;
+    }
+
+    /// Replaces the next ones, `limit` at most. Returns who that is, in the order of their ids.
+    fn replace(&mut self, limit: usize) -> Vec<InstanceId> {
+        let excess = if self.live > self.size {
+            batch::spread(&self.zones, self.size)
+        } else {
+            BTreeMap::new()
+        };
+        let spare = self.serving.saturating_sub(self.floor);
+        let chosen = self.queue.take(&excess, limit, spare);
+        self.old -= chosen.len();
+        self.new += chosen.iter().filter(|member| !member.is_new).count();
+        self.serving += chosen.iter().filter(|member| !member.serves).count();
+        let mut ids: Vec<InstanceId> = chosen.into_iter().map(|member| member.id.clone()).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// From now on everybody serves.
+    fn wait(&mut self) {
+        self.serving = self.live;
+        self.queue.all_serve();
+    }
+}

@@ -1,0 +1,78 @@
+//! What can be known beforehand to keep a rollout from its end, or feared.
+
+use std::time::Duration;
+
+use super::{Input, View};
+use crate::model::spec::RollingDeployment;
+
+/// Something that stands in the way, or may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preflight {
+    /// Whether it is sure to.
+    pub is_error: bool,
+    /// The attribute at fault.
+    pub attribute: &'static str,
+    /// What is wrong, as a sentence.
+    pub message: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+/// Everything that stands in the way of a rollout of `input`, whatever happens in it.
+pub fn preflight(input: &Input<'_>) -> Vec<Preflight> {
+    let Input { spec, target, .. } = *input;
+    if View::new(input).window.size == 0 {
+        return Vec::new();
+    }
+    let registers = target.register();
+    let launch = target.boot.unwrap_or_default() + registers;
+    let mut found = Vec::new();
+    let limit = spec.health.healthy_timeout;
+    if launch > limit {
+        let boot = target.boot.map_or(String::new(), |boot| {
+            format!("launches of this fleet take {}, and ", span(boot))
+        });
+        found.push(Preflight {
+            // A load balancer may call a target healthy for the first time sooner than that.
+            is_error: target.boot.is_some_and(|boot| boot > limit),
+            attribute: "health/healthy_timeout",
+            message: format!(
+                "instances may not become healthy within {}: {boot}the health check of the \
+                 target groups can take {} to pass",
+                span(limit),
+                span(registers),
+            ),
+            remedy: format!(
+                "set it above {}, or shorten the target group's health check interval or \
+                 threshold",
+                span(launch)
+            ),
+        });
+    }
+    let soak = spec.health.min_healthy_time;
+    let drain = RollingDeployment::drain_deadline(target.drain());
+    let deadline = spec.progress_deadline(target.drain());
+    let step = drain.max(target.drain() + launch + soak);
+    if deadline < step {
+        found.push(Preflight {
+            is_error: true,
+            attribute: "progress_deadline",
+            message: format!(
+                "one batch takes up to {}, of which draining is {}, and the rollout is given up \
+                 after {} without progress",
+                span(step),
+                span(target.drain()),
+                span(deadline),
+            ),
+            remedy: format!(
+                "set it above {}, leave it out, or shorten the deregistration delay",
+                span(step)
+            ),
+        });
+    }
+    found
+}
+
+fn span(duration: Duration) -> String {
+    humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
+}

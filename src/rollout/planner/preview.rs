@@ -1,0 +1,341 @@
+//! A rollout on paper: the same choices as the real one, on a fleet where every launch works.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rolling_provider::{InstanceId, Lifecycle, Revision, TargetGroupId};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{Input, Member, View, is_converged, paper};
+use crate::model::spec::{BatchSize, Executor, Pacing, Policy, SetAside};
+use crate::record::{Ending, Phase};
+
+/// Boot time that is assumed of a fleet whose launches tell none.
+pub(super) const ASSUMED_BOOT: Duration = Duration::from_secs(60);
+
+/// What a rollout would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Preview {
+    /// Whether there is anything to do.
+    pub changes: bool,
+    /// The fleet, as a person calls it.
+    pub target: String,
+    /// What sort of fleet.
+    pub kind: &'static str,
+    /// What the fleet launches now.
+    pub from: Option<Revision>,
+    /// What it is to run.
+    pub to: Revision,
+    /// The target groups that an instance must be healthy in, with their names.
+    pub target_groups: BTreeMap<TargetGroupId, String>,
+    /// Size of the fleet.
+    pub size: u32,
+    /// The policy's name.
+    pub policy: &'static str,
+    /// Whether places are taken again at once, without batches.
+    pub continuous: bool,
+    /// What EC2 Auto Scaling is told, as phrases, where it replaces the instances by itself. There
+    /// are no batches then.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub instance_refresh: Vec<String>,
+    /// Batches in order; in continuous pacing only what is launched beforehand and who goes first.
+    pub batches: Vec<BatchPreview>,
+    /// Percentages at which the rollout waits.
+    pub checkpoints: Vec<u32>,
+    /// How requests are shifted, as a phrase, where they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<String>,
+    /// What must hold besides the health of the instances, and when it is asked, as phrases.
+    pub gates: Vec<String>,
+    /// At least this many serve throughout.
+    pub floor: u32,
+    /// At most this many live.
+    pub ceiling: u32,
+    /// What is changed for the while and put back at the end.
+    pub borrows: Vec<Borrowing>,
+    /// How long it should take, in seconds.
+    pub expected_seconds: u64,
+    /// Whether the boot time in that is a guess, since no launch of this fleet tells it.
+    pub boot_assumed: bool,
+    /// What a reader should know before going on.
+    pub warnings: Vec<String>,
+}
+
+impl Preview {
+    /// How many instances are replaced; `None` where the cloud says by itself which.
+    pub fn replaced(&self) -> Option<usize> {
+        let sum = self.batches.iter().map(|batch| batch.replaces.len()).sum();
+        self.instance_refresh.is_empty().then_some(sum)
+    }
+}
+
+/// One batch to come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct BatchPreview {
+    /// Instances launched beside the fleet.
+    pub launches: u32,
+    /// Instances that are replaced.
+    pub replaces: Vec<InstanceId>,
+}
+
+/// Something that is changed for the while of the rollout.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Borrowing {
+    /// What.
+    pub what: &'static str,
+    /// What it becomes.
+    pub becomes: String,
+}
+
+/// What a rollout would do now.
+pub fn preview(input: &Input<'_>) -> Preview {
+    let Input { spec, target, look, .. } = *input;
+    if matches!(spec.engine, Executor::InstanceRefresh { .. }) {
+        return super::instance_refresh::preview(input);
+    }
+    let view = View::new(input);
+    let changes = !is_converged(input);
+    let batches = if changes { paper::batches(input, &view) } else { Vec::new() };
+    let expected = expected(input, &batches);
+    let mut warnings = warnings(input, &view, changes);
+    if changes {
+        warnings.extend(due_meanwhile(input, expected));
+        let long = target.warnings_of_long.iter().filter(|(limit, _)| expected > *limit);
+        warnings.extend(long.map(|(_, message)| message.clone()));
+    }
+    let raise: u32 = batches.iter().map(|batch| batch.launches).sum();
+    Preview {
+        changes,
+        target: target.name.clone(),
+        kind: target.kind,
+        from: match input.is_in_place() || look.is_unmanaged() {
+            true => adopted(input, &view),
+            false => look.template.clone(),
+        },
+        to: target.revision.clone(),
+        target_groups: target
+            .target_groups
+            .iter()
+            .map(|g| (g.id.clone(), g.name.clone()))
+            .collect(),
+        size: view.window.size,
+        policy: spec.policy.name(),
+        continuous: spec.pacing == Pacing::Continuous,
+        instance_refresh: Vec::new(),
+        checkpoints: spec.checkpoints.iter().map(|checkpoint| checkpoint.percentage).collect(),
+        requests: requests(input),
+        gates: spec.gates.phrases(),
+        floor: view.window.floor(),
+        ceiling: view.window.ceiling(),
+        borrows: if changes { borrows(input, raise) } else { Vec::new() },
+        expected_seconds: expected.as_secs(),
+        boot_assumed: target.boot.is_none() && !batches.is_empty(),
+        warnings,
+        batches,
+    }
+}
+
+fn borrows(input: &Input<'_>, raise: u32) -> Vec<Borrowing> {
+    let Input { spec, look, state, .. } = *input;
+    let mut borrows = Vec::new();
+    let running: Vec<&str> =
+        spec.suspend_processes.difference(&look.suspended).map(String::as_str).collect();
+    if !running.is_empty() {
+        let becomes = format!("suspended: {}", running.join(", "));
+        borrows.push(Borrowing { what: "processes", becomes });
+    }
+    let desired = state.desired(look);
+    if raise > 0 {
+        let becomes = format!("{} instead of {desired}", desired + raise);
+        borrows.push(Borrowing { what: "desired size", becomes });
+    }
+    if desired + raise > look.max() {
+        let becomes = format!("{} instead of {}", desired + raise, look.max());
+        borrows.push(Borrowing { what: "maximum size", becomes });
+    }
+    borrows
+}
+
+/// How requests are shifted: `10 % to target group new for 5m, then all`.
+fn requests(input: &Input<'_>) -> Option<String> {
+    let second = &input.target.second.as_ref()?.name;
+    let time = humantime::format_duration(input.spec.policy.shift_time());
+    match input.spec.policy {
+        Policy::TrafficSplitting { percent, .. } => {
+            Some(format!("{percent} % to target group {second} for {time}, then all"))
+        }
+        Policy::BlueGreen { .. } => {
+            Some(format!("all to target group {second}, the old instances kept for {time}"))
+        }
+        _ => None,
+    }
+}
+
+/// What the batches take when every boot takes the median; in continuous pacing the work shared
+/// out over the window's places.
+fn expected(input: &Input<'_>, batches: &[BatchPreview]) -> Duration {
+    let Input { spec, target, .. } = *input;
+    let launch =
+        target.boot.unwrap_or(ASSUMED_BOOT) + target.register() + spec.health.min_healthy_time;
+    let surge: usize = batches.iter().map(|batch| batch.launches as usize).sum();
+    let mut old: usize = batches.iter().map(|batch| batch.replaces.len()).sum();
+    let waits: Duration = spec.checkpoints.iter().filter_map(|checkpoint| checkpoint.pause).sum();
+    let waits = match batches.is_empty() {
+        true => waits,
+        false => waits + spec.gates.bake_time + spec.policy.shift_time(),
+    };
+    if spec.pacing == Pacing::Continuous {
+        let slots = View::new(input).window.slots().max(1);
+        let rounds = u32::try_from(old).unwrap_or(u32::MAX).div_ceil(slots);
+        return waits + (launch + target.drain()) * rounds;
+    }
+    let mut total = waits;
+    for batch in batches {
+        if !batch.replaces.is_empty() {
+            total += target.drain();
+        }
+        // The last ones go without a replacement when there is surge.
+        if batch.launches > 0 || old > surge {
+            total += launch;
+        }
+        old -= batch.replaces.len();
+    }
+    let pauses = u32::try_from(batches.len().saturating_sub(1)).unwrap_or(u32::MAX);
+    total + spec.pause_between_batches * pauses
+}
+
+fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
+    let Input { spec, target, look, state, .. } = *input;
+    let mut warnings = target.warnings.clone();
+    warnings.extend(target.rotation().flat_map(|group| group.warnings.clone()));
+    if !changes {
+        return warnings;
+    }
+    warnings.extend(super::preflight(input).into_iter().map(|found| found.message));
+    let n = view.window.size;
+    if let Policy::Rolling(BatchSize::Percentage(percent))
+    | Policy::RollingWithAdditionalBatch(BatchSize::Percentage(percent)) = spec.policy
+        && n > 0
+        && u64::from(n) * u64::from(percent) < 100
+    {
+        let share = 100 / n;
+        warnings.push(format!(
+            "{percent} percent of {n} instances is less than one: batches of 1 are {share} percent"
+        ));
+    }
+    if n > 0 && view.window.floor() == 0 {
+        warnings.push("no instance has to serve while a batch is replaced: an outage".into());
+    }
+    let idle = view.members.iter().filter(|member| !member.serves).count();
+    if idle > 0 {
+        warnings.push(format!("{idle} of {} instances do not serve now", view.members.len()));
+    }
+    let ignored = view.members.iter().filter(|m| m.instance.ignored).count();
+    if ignored > 0 {
+        warnings.push(format!("{ignored} instances are tagged rolling:ignore and left alone"));
+    }
+    warnings.extend(set_aside(input, view));
+    if adopted(input, view).is_none() {
+        let why = match view.members.iter().all(|m| m.instance.revision.is_none()) {
+            true => "nothing tells what the instances run",
+            false => "the fleet runs several revisions and none is known to be completed",
+        };
+        warnings.push(format!("{why}: there is nothing to roll back to"));
+    }
+    if let Some(template) = &look.template
+        && target.aliases.contains_key(template)
+        && input.launches()
+    {
+        let to = &target.revision;
+        warnings.push(format!("the group's template {template} becomes the fixed version {to}"));
+    }
+    if let Some(record) = &state.record
+        && record.phase == Phase::Halted(Ending::Paused)
+        && record.to == target.revision
+        && !state.resume
+        && state.control.is_none()
+    {
+        let why = record.reason.as_deref().unwrap_or("paused");
+        warnings.push(format!(
+            "rollout {} is paused ({why}): apply leaves it so, resume goes on with it",
+            record.id
+        ));
+    } else if let Some(record) = &state.record {
+        let what = if record.to == target.revision { "continues" } else { "replaces" };
+        warnings
+            .push(format!("{what} rollout {} to {}, found on the target", record.id, record.to));
+    } else {
+        warnings.extend(vanished(&view.members));
+    }
+    warnings
+}
+
+/// A record goes at the end of its rollout, when no instance is left that it calls failed.
+fn vanished(members: &[Member<'_>]) -> Option<String> {
+    let mut marked = members.iter().filter_map(|m| Some((m.id, m.instance.failed_in.as_ref()?)));
+    let (id, rollout) = marked.next()?;
+    let more = match marked.count() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!(
+        "instance {id}{more} failed in rollout {rollout}, whose record is gone from the target: \
+         where another tool removes tags that it does not know, nothing tells what was borrowed \
+         (for Terraform's AWS provider, ignore_tags {{ key_prefixes = [\"rolling:\"] }} keeps them)"
+    ))
+}
+
+/// The revision that a failure would go back to.
+fn adopted(input: &Input<'_>, view: &View<'_>) -> Option<Revision> {
+    match &input.state.record {
+        Some(record) => record.completed.clone(),
+        None => super::borrow::adopted(view).or_else(|| input.state.known_completed.clone()),
+    }
+}
+
+/// Instances that somebody has set aside, and what becomes of them.
+pub(super) fn set_aside(input: &Input<'_>, view: &View<'_>) -> Vec<String> {
+    let spec = input.spec;
+    let protected = view.members.iter().filter(|m| m.instance.protected && !m.is_new).count();
+    let standby = input.look.instances.values().filter(|instance| {
+        instance.lifecycle == Lifecycle::Standby
+            && instance.revision.as_ref() != Some(&input.target.revision)
+    });
+    let rule = |rule| match rule {
+        SetAside::Refresh => "replaced all the same",
+        SetAside::Ignore => "left as they are",
+        SetAside::Wait => "waited for, an hour at most",
+    };
+    let kinds = [
+        (protected, "protected from scale-in", spec.protected, "scale_in_protected_instances"),
+        (standby.count(), "in standby", spec.standby, "standby_instances"),
+    ];
+    let found = kinds.into_iter().filter(|(count, ..)| *count > 0);
+    found
+        .map(|(count, what, set, attribute)| {
+            format!("to replace and {what}: {count}; {} ({attribute})", rule(set))
+        })
+        .collect()
+}
+
+/// Entries of the fleet's schedule that fall due within the expected time.
+fn due_meanwhile(input: &Input<'_>, expected: Duration) -> Vec<String> {
+    let Input { spec, target, look, now, .. } = *input;
+    if !spec.suspend_processes.contains("ScheduledActions")
+        || look.suspended.contains("ScheduledActions")
+    {
+        return Vec::new();
+    }
+    let due = target.scheduled.iter().filter(|entry| entry.at >= now && entry.at <= now + expected);
+    due.map(|entry| {
+        let within = humantime::format_duration(Duration::from_secs(entry.at.since(now).as_secs()));
+        format!(
+            "the scheduled action {} falls due in {within}, during the rollout; its sizes are set \
+             at the end",
+            entry.name
+        )
+    })
+    .collect()
+}

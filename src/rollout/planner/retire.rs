@@ -1,0 +1,245 @@
+//! Taking instances out: out of rotation, drained, then terminated or kept for debugging.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rolling_provider::{Action, InstanceId, Lifecycle, TargetGroupId, TargetState, Timestamp};
+
+use super::wait::{Wait, WaitKind};
+use super::{Input, Member, Plan, Step, View, batch, in_place};
+use crate::model::spec::RollingDeployment;
+use crate::record::{Phase, RETAINED, Record};
+
+/// Puts instances of the wanted revision that an earlier engine, or we before turning back, took
+/// out of rotation back in, save those `chosen` to go.
+pub fn register_strays(input: &Input<'_>, chosen: &BTreeSet<InstanceId>) -> Vec<Step> {
+    let mut out: BTreeMap<&TargetGroupId, BTreeSet<InstanceId>> = BTreeMap::new();
+    for (id, group) in
+        input.state.deregistered_by_predecessor.iter().filter(|(id, _)| !chosen.contains(id))
+    {
+        out.entry(group).or_default().insert(id.clone());
+    }
+    let register = |(group, instances): (&TargetGroupId, _)| {
+        Step::new(Action::Register { target_group: group.clone(), instances })
+    };
+    out.into_iter().map(register).collect()
+}
+
+/// Takes victims out of rotation, one call a target group, and removes those that are drained or
+/// past their drain deadline. `chosen` are victims as of this plan.
+pub fn retire(input: &Input<'_>, view: &View<'_>, chosen: &BTreeSet<InstanceId>, plan: &mut Plan) {
+    let victims: Vec<&Member<'_>> =
+        view.members.iter().filter(|m| m.is_victim || chosen.contains(m.id)).collect();
+    if victims.is_empty() {
+        return;
+    }
+    let direct = goes_directly(input, view, &victims);
+    deregister(input, &victims, &direct, plan);
+    let gone = remove_drained(input, view, &victims, &direct, plan);
+    wait_for_drains(input, &victims, &gone, plan);
+}
+
+/// Those that go without a replacement from a fleet that replaces whoever is out of rotation: taken
+/// out first, each would be replaced and be one too many again, for ever. They are terminated as they
+/// are, with the size lowered at once; the fleet takes them out of the target groups that it knows,
+/// and lets them drain there, by itself:
+/// <https://docs.aws.amazon.com/autoscaling/ec2/userguide/attach-load-balancer-asg.html>.
+fn goes_directly(
+    input: &Input<'_>,
+    view: &View<'_>,
+    victims: &[&Member<'_>],
+) -> BTreeSet<InstanceId> {
+    let surge = input.state.surge() as usize;
+    if !input.state.replaces.is_seen() || input.is_in_place() {
+        return BTreeSet::new();
+    }
+    let replaced = (view.old().count() + view.stay_idle()).saturating_sub(surge);
+    let mut leaving = in_order(view, victims);
+    // Who is out already is replaced by now.
+    leaving.sort_by_key(|member| !input.state.was_deregistered(member.id));
+    leaving.into_iter().skip(replaced).take(surge).map(|member| member.id.clone()).collect()
+}
+
+fn deregister(
+    input: &Input<'_>,
+    victims: &[&Member<'_>],
+    direct: &BTreeSet<InstanceId>,
+    plan: &mut Plan,
+) {
+    for group in input.target.rotation() {
+        let knows = input.target.target_groups.iter().any(|known| known.id == group.id);
+        let listed = victims.iter().filter(|m| !knows || !direct.contains(m.id)).filter(|member| {
+            let asked = input.state.deregistered.get(member.id);
+            let health = member.instance.targets.get(&group.id);
+            let in_rotation = health.is_some_and(|health| {
+                !matches!(health.state, TargetState::Draining | TargetState::Unused)
+            });
+            in_rotation && asked.is_none_or(|groups| !groups.contains_key(&group.id))
+        });
+        let instances: BTreeSet<InstanceId> = listed.map(|member| member.id.clone()).collect();
+        if !instances.is_empty() {
+            let action = Action::Deregister { target_group: group.id.clone(), instances };
+            plan.actions.push(Step::new(action));
+        }
+    }
+}
+
+/// Returns who is removed by this plan.
+fn remove_drained(
+    input: &Input<'_>,
+    view: &View<'_>,
+    victims: &[&Member<'_>],
+    direct: &BTreeSet<InstanceId>,
+    plan: &mut Plan,
+) -> BTreeSet<InstanceId> {
+    let mut gone = BTreeSet::new();
+    if input.is_in_place() {
+        let is_due =
+            |member: &&&Member<'_>| is_drained(input, member) && in_place::is_ready(input, member);
+        gone.extend(victims.iter().filter(is_due).map(|member| member.id.clone()));
+        plan.actions.extend(in_place::update(input, &gone));
+        return gone;
+    }
+    let mut old_left = view.old().count();
+    let mut surge = input.state.surge() as usize;
+    let mut keeping = false;
+    for member in in_order(view, victims) {
+        let goes_directly = surge > 0 && direct.contains(member.id) && !is_in_second(input, member);
+        if !is_drained(input, member) && !goes_directly {
+            continue;
+        }
+        // As long as more old ones than surge are left, each makes room for a replacement; the
+        // last ones go without, so that there are exactly as many launches as instances.
+        let decrement = goes_directly || (surge > 0 && old_left + view.stay_idle() <= surge);
+        if decrement && size_may_be_lower(input) {
+            plan.wake_at(input.state.size_is_known_at(input.look), input.now);
+            continue;
+        }
+        if decrement {
+            plan.actions.extend(begin_to_give_back(input, plan));
+        }
+        surge -= usize::from(decrement);
+        old_left = old_left.saturating_sub(usize::from(member.is_old()));
+        match keep(input, member, plan).filter(|_| !keeping) {
+            Some(steps) => {
+                keeping = true;
+                plan.actions.extend(steps);
+                let instance = member.id.clone();
+                plan.actions.push(Step::new(Action::Detach { instance, decrement }));
+            }
+            None => {
+                let instance = member.id.clone();
+                plan.actions.push(Step::new(Action::Terminate { instance, decrement }));
+            }
+        }
+        gone.insert(member.id.clone());
+    }
+    gone
+}
+
+/// The ones that go without a replacement are those of which their zone has too many: they come last.
+fn in_order<'v, 'a>(view: &View<'a>, victims: &[&'v Member<'a>]) -> Vec<&'v Member<'a>> {
+    let excess = batch::excess(view);
+    let mut leaving = victims.to_vec();
+    leaving.sort_by_key(|m| excess.get(m.instance.zone.as_str()).is_some_and(|more| *more > 0));
+    leaving
+}
+
+/// Whether no target group sends it requests any more, or it has had the time to drain.
+fn is_drained(input: &Input<'_>, member: &Member<'_>) -> bool {
+    let due = drain_deadline(input, member);
+    member.is_out_of_rotation(input) || due.is_some_and(|due| input.now >= due)
+}
+
+/// Whether the second target group, which the fleet does not know, may still send requests to it.
+fn is_in_second(input: &Input<'_>, member: &Member<'_>) -> bool {
+    let second = input.target.second.as_ref();
+    let health = second.and_then(|second| member.instance.targets.get(&second.id));
+    health.is_some_and(|health| health.state != TargetState::Unused)
+}
+
+/// Whether a look shows a lower size than the one we believe. It may be late, or somebody has just
+/// set that size, and to lower it further would take what the fleet is meant to have.
+fn size_may_be_lower(input: &Input<'_>) -> bool {
+    !input.look.is_unmanaged() && input.look.desired() < input.state.desired(input.look)
+}
+
+/// Before the first removal that lowers the size the record says that surge goes one by one: whoever
+/// comes after a crash knows the sizes on the way for ours.
+fn begin_to_give_back(input: &Input<'_>, plan: &Plan) -> Option<Step> {
+    let record = plan.record(input).filter(|_| !input.look.is_unmanaged())?;
+    let is_said = record.gives_back || record.phase != Phase::Rolling;
+    (!is_said).then(|| Step::record(Record { gives_back: true, ..record.clone() }))
+}
+
+/// What comes before a failed instance is detached instead of terminated; `None` when it is not
+/// to be kept. The record counts it first and names it, so that a run that follows a crash keeps
+/// the same one and no more.
+fn keep(input: &Input<'_>, member: &Member<'_>, plan: &Plan) -> Option<Vec<Step>> {
+    let Input { spec, state, .. } = *input;
+    let record = plan.record(input)?;
+    let has_failed = state.failed.contains_key(member.id)
+        || member.instance.failed_in.as_ref() == Some(&record.id);
+    let begun = record.last_retained.as_ref() == Some(member.id);
+    let fits = begun || record.retained_failed < spec.keep_failed_instances;
+    // Only an instance in service can be detached.
+    if !has_failed || !fits || member.instance.lifecycle != Lifecycle::InService {
+        return None;
+    }
+    let mut steps = Vec::new();
+    if !begun {
+        let (retained_failed, last_retained) =
+            (record.retained_failed + 1, Some(member.id.clone()));
+        steps.push(Step::record(Record { retained_failed, last_retained, ..record.clone() }));
+    }
+    let (instance, key, value) = (member.id.clone(), RETAINED.to_owned(), record.id.clone());
+    let tag = Action::Tag { instance, key, value };
+    if !state.refused.iter().any(|(action, _)| *action == tag) {
+        steps.push(Step::new(tag));
+    }
+    Some(steps)
+}
+
+fn wait_for_drains(
+    input: &Input<'_>,
+    victims: &[&Member<'_>],
+    gone: &BTreeSet<InstanceId>,
+    plan: &mut Plan,
+) {
+    let Input { target, state, now, .. } = *input;
+    let waits = |m: &&&Member<'_>| !gone.contains(m.id) && !in_place::is_at_work(input, m);
+    let draining: Vec<&&Member<'_>> = victims.iter().filter(waits).collect();
+    if draining.is_empty() {
+        return;
+    }
+    for groups in draining.iter().filter_map(|member| state.deregistered.get(member.id)) {
+        for group in target.rotation() {
+            plan.wake_at(groups.get(&group.id).map(|at| *at + group.drain), now);
+        }
+    }
+    let deadline = draining.iter().filter_map(|member| drain_deadline(input, member)).max();
+    plan.wait(Wait {
+        kind: WaitKind::Drain,
+        instances: draining.iter().map(|member| member.id.clone()).collect(),
+        detail: Some(format!(
+            "{} deregistration delay",
+            humantime::format_duration(target.drain())
+        )),
+        deadline: deadline.unwrap_or(now + RollingDeployment::drain_deadline(target.drain())),
+    });
+}
+
+/// When a victim is removed even if it is still draining; `None` before it was deregistered
+/// everywhere it is listed.
+fn drain_deadline(input: &Input<'_>, member: &Member<'_>) -> Option<Timestamp> {
+    let asked = input.state.deregistered.get(member.id);
+    let listed = input.target.rotation().filter(|group| {
+        let health = member.instance.targets.get(&group.id);
+        health.is_some_and(|health| health.state != TargetState::Unused)
+    });
+    let mut latest = None;
+    for group in listed {
+        let asked = asked?.get(&group.id)?;
+        latest = latest.max(Some(*asked + RollingDeployment::drain_deadline(group.drain)));
+    }
+    latest
+}

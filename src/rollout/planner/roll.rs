@@ -1,0 +1,321 @@
+//! Planning while a rollout goes forward, or back to the completed revision: borrow, replace,
+//! give back.
+
+use std::collections::BTreeSet;
+
+use rolling_provider::{Action, InstanceId, ScheduledAction, TargetState, Timestamp};
+
+use super::wait::{Wait, WaitKind};
+use super::{
+    BatchStart, Input, Plan, Step, Verdict, View, batch, borrow, gate, halt, in_place, launch,
+    pace, retire, shift, stop_conditions,
+};
+use crate::model::spec::{Pacing, RollingDeployment, SetAside};
+use crate::record::Record;
+
+pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
+    let mut plan = Plan::waiting();
+    if input.state.over || (input.state.record.is_none() && super::is_converged(input)) {
+        plan.verdict = Verdict::Converged;
+        return plan;
+    }
+    if let Some(verdict) = stop_conditions::apply_command(input)
+        .or_else(|| stop_conditions::check_failure(input, view))
+    {
+        plan.verdict = verdict;
+        return plan;
+    }
+    if input.state.standing(input.target).is_none() && gate::is_closed(input, view) {
+        // Nothing is begun that the gates would end at once.
+        gate::ask(input, view, &mut plan);
+        return plan;
+    }
+    let record = borrow::borrow(input, view, &mut plan);
+    gate::watch_continuously(input, &mut plan);
+    if !plan.actions.is_empty() {
+        return plan;
+    }
+    watch_newcomers(input, view, &mut plan);
+    let mut chosen = start_next(input, view, &record, &mut plan);
+    if shift::makes_way(input, view, &chosen, &mut plan) {
+        chosen.clear();
+    }
+    plan.actions.splice(0..0, retire::register_strays(input, &chosen));
+    retire::retire(input, view, &chosen, &mut plan);
+    plan.actions.extend(release(input));
+    in_place::follow(input, &mut plan);
+    in_place::wait(input, view, &mut plan);
+    plan.actions.extend(launch::register_newcomers(input, view, &chosen));
+    launch::launch(input, view, &record, &mut plan);
+    if !chosen.is_empty() {
+        plan.begins = Some(BatchStart::of(input, chosen, 0));
+    }
+    if input.bakes() && plan.actions.is_empty() && !plan.bakes && view.old().next().is_none() {
+        // What scaling launches or takes meanwhile is no reason to begin anew.
+        gate::bake(input, &mut plan);
+    }
+    plan
+}
+
+/// Lets go of instances that hooks hold, new ones on their way in and victims on their way out.
+fn release(input: &Input<'_>) -> Vec<Step> {
+    let Input { spec, target, look, state, .. } = *input;
+    let in_hooks = look.instances.iter().filter(|(id, instance)| {
+        let goes = state.terminated.contains(*id);
+        let is_new = instance.revision.as_ref() == Some(&target.revision);
+        let ours = !instance.ignored && if goes { true } else { is_new };
+        let done = state.released.contains(&((*id).clone(), goes));
+        spec.completes_hooks && instance.in_lifecycle_hook && ours && !done
+    });
+    in_hooks.map(|(id, _)| Step::new(Action::Release { instance: id.clone() })).collect()
+}
+
+/// What may begin now. Returns who is taken out.
+fn start_next(
+    input: &Input<'_>,
+    view: &View<'_>,
+    record: &Record,
+    plan: &mut Plan,
+) -> BTreeSet<InstanceId> {
+    let is_continuous = input.spec.pacing == Pacing::Continuous;
+    if view.busy() > 0 && !is_continuous {
+        return BTreeSet::new();
+    }
+    // In batches: nothing drains, boots or soaks, so one is over and the next may begin.
+    plan.batch_ends = input.state.batch_open;
+    plan.wake_at(pace::straggles_at(input, view), input.now);
+    if view.candidates().next().is_some() {
+        return replace_more(input, view, plan);
+    }
+    let complete = view.is_complete();
+    let settled = view.busy() == 0 || (complete && view.victims().next().is_none());
+    if !settled || view.missing > 0 {
+        let late = input.state.missing.next_late(super::UNLAUNCHED_AFTER, input.now);
+        plan.wake_at(late, input.now);
+        return BTreeSet::new();
+    }
+    // While somebody who is to go is set aside, nobody else goes in that one's place.
+    let waits = view.old().any(|member| member.set_aside);
+    let surplus = if waits { BTreeSet::new() } else { surplus(input, view) };
+    if surplus.is_empty() && input.state.surge() > 0 && !waits {
+        // Who boots or soaks yet may make room.
+        if view.busy() == 0 {
+            plan.verdict = stop_conditions::surge_stays(input, view);
+        }
+    } else if surplus.is_empty() {
+        finish(input, view, record, plan);
+    }
+    surplus
+}
+
+/// Takes the next ones out, or says what they wait for.
+fn replace_more(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> BTreeSet<InstanceId> {
+    if wait_deliberately(input, view, plan)
+        || (view.busy() == 0 && shift::forward(input, view, plan))
+    {
+        return BTreeSet::new();
+    }
+    let most = (view.window.slots() as usize).saturating_sub(view.busy());
+    let victims = batch::next(view, pace::victims(input, view), most);
+    if victims.is_empty() && view.busy() == 0 {
+        let floor = view.window.floor();
+        plan.wait(Wait {
+            kind: WaitKind::Floor,
+            instances: Vec::new(),
+            detail: Some(format!("{} of at least {floor} serve", view.serving())),
+            deadline: stop_conditions::progress_deadline(input),
+        });
+    }
+    victims
+}
+
+/// Waits on purpose: between two batches, or at a checkpoint. Returns whether it does.
+fn wait_deliberately(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
+    let Input { spec, state, now, .. } = *input;
+    if view.busy() > 0 || state.rolls_back.is_some() {
+        return false;
+    }
+    // What a person is asked to approve has passed them.
+    if gate::is_closed(input, view) {
+        gate::ask(input, view, plan);
+        return true;
+    }
+    if let Some(ahead) = pace::reached(input, view) {
+        let since = state.at_checkpoint.unwrap_or(now);
+        let message = format!("checkpoint at {} percent", ahead.percentage);
+        match ahead.pause {
+            None => {
+                plan.verdict = Verdict::Halt(stop_conditions::checkpoint(input, message));
+            }
+            Some(pause) => {
+                plan.stands_at_checkpoint = true;
+                plan.rests = true;
+                let deadline = since + pause;
+                let (kind, instances) = (WaitKind::Checkpoint, Vec::new());
+                plan.wait(Wait { kind, instances, detail: Some(message), deadline });
+                gate::watch(input, plan);
+            }
+        }
+        return true;
+    }
+    let ended = if plan.batch_ends { Some(now) } else { state.batch_ended };
+    let next = ended.map(|at| at + spec.pause_between_batches).filter(|next| *next > now);
+    if let Some(deadline) = next {
+        plan.rests = true;
+        let (kind, instances, detail) = (WaitKind::Pause, Vec::new(), None);
+        plan.wait(Wait { kind, instances, detail, deadline });
+        gate::watch(input, plan);
+    }
+    next.is_some()
+}
+
+/// Everything is new. What is more than the fleet had goes.
+fn surplus(input: &Input<'_>, view: &View<'_>) -> BTreeSet<InstanceId> {
+    let surge = input.state.surge();
+    // One that boots or soaks holds a place already; any other takes a free one.
+    let mut free = view.free();
+    let mut spare = view.spare();
+    let mut victims = batch::surplus(view, surge as usize);
+    victims.retain(|id| {
+        let unsoaked = view.unsoaked().any(|member| member.id == id);
+        let serves = view.members.iter().any(|member| member.id == id && member.serves);
+        // One that stays and does not serve leaves the floor to the others.
+        let fits = (unsoaked || free > 0) && (!serves || spare > 0);
+        free -= usize::from(fits && !unsoaked);
+        spare -= usize::from(fits && serves);
+        fits
+    });
+    victims
+}
+
+/// Everything is as it should be but for instances that somebody set aside, and what is borrowed.
+fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) {
+    let Input { spec, state, now, .. } = *input;
+    if spec.standby == SetAside::Refresh && !view.standby.is_empty() {
+        retire_standby(input, view, plan);
+        return;
+    }
+    let set_aside = view.old().filter(|member| member.set_aside).map(|member| member.id.clone());
+    let set_aside: Vec<InstanceId> =
+        set_aside.chain(view.standby.iter().map(|id| (*id).clone())).collect();
+    if !set_aside.is_empty() {
+        plan.rests = true;
+        plan.waits_for_set_aside = true;
+        let deadline = state.set_aside_since.unwrap_or(now) + super::SET_ASIDE_FOR;
+        let detail = Some("protected from scale-in or in standby".into());
+        plan.wait(Wait { kind: WaitKind::SetAside, instances: set_aside, detail, deadline });
+        return;
+    }
+    if gate::is_closed(input, view) {
+        gate::ask(input, view, plan);
+        return;
+    }
+    if shift::finish(input, view, plan) {
+        return;
+    }
+    if gate::bake(input, plan) {
+        plan.actions.extend(halt::resume_scaling(input, record));
+        return;
+    }
+    if let Some(wait) = halt::unsettled(input) {
+        plan.wait(wait);
+        return;
+    }
+    plan.actions.extend(halt::give_back(input, record));
+    if !plan.actions.is_empty() {
+        // Done is only what a look shows to be whole with everything given back.
+        return;
+    }
+    plan.actions.extend(missed_scheduled_action(input, record).map(|due| {
+        Step::new(Action::ApplyScheduledAction {
+            schedule: due.name.clone(),
+            min: due.min,
+            max: due.max,
+            desired: due.desired,
+        })
+    }));
+    plan.actions.extend(launch::erase(input, record));
+}
+
+/// Terminates what is in standby, once its target groups have let go of it. It counts for no size,
+/// so nothing takes its place.
+fn retire_standby(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
+    let is_out = |id: &InstanceId| {
+        let targets = input.look.instances.get(id).map(|instance| &instance.targets);
+        let mut states = targets.into_iter().flatten().map(|(_, health)| health.state);
+        states.all(|state| state == TargetState::Unused)
+    };
+    let (out, draining): (Vec<&InstanceId>, Vec<&InstanceId>) =
+        view.standby.iter().copied().partition(|id| is_out(id));
+    for id in out {
+        let action = Action::Terminate { instance: id.clone(), decrement: false };
+        plan.actions.push(Step::new(action));
+    }
+    if !draining.is_empty() {
+        let instances = draining.into_iter().cloned().collect();
+        let deadline = input.now + RollingDeployment::drain_deadline(input.target.drain());
+        plan.wait(Wait { kind: WaitKind::Drain, instances, detail: None, deadline });
+    }
+}
+
+/// The latest entry of the schedule that fell due while we held scheduled actions up: the cloud
+/// does not catch up on it.
+pub(super) fn missed_scheduled_action<'a>(
+    input: &Input<'a>,
+    record: &Record,
+) -> Option<&'a ScheduledAction> {
+    if !record.borrowed.suspended.contains("ScheduledActions") {
+        return None;
+    }
+    let due = input
+        .target
+        .scheduled
+        .iter()
+        .filter(|entry| entry.at >= record.started && entry.at <= input.now);
+    let latest = due.max_by_key(|entry| entry.at)?;
+    // What falls due in the bake time the cloud does itself.
+    let is_done = input.state.gates.baking.is_some_and(|since| latest.at > since);
+    (!is_done).then_some(latest)
+}
+
+/// Waits for what is launched, boots or soaks.
+fn watch_newcomers(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
+    let Input { spec, state, now, .. } = *input;
+    if view.missing > 0 {
+        let failure = state.activities.iter().find(|activity| activity.failed);
+        let count = format!("{} to go", view.missing);
+        plan.wait(Wait {
+            kind: WaitKind::Launch,
+            instances: Vec::new(),
+            detail: Some(failure.map_or(count, |failure| failure.cause.clone())),
+            deadline: stop_conditions::launch_deadline(input),
+        });
+    }
+    for (serves, kind) in [(false, WaitKind::Health), (true, WaitKind::Soak)] {
+        let mut instances = Vec::new();
+        let mut due: Option<Timestamp> = None;
+        let mut trouble = None;
+        // What is being updated is waited for as such.
+        let unsoaked = view.unsoaked().filter(|member| member.instance.update.is_none());
+        for member in unsoaked.filter(|member| member.serves == serves) {
+            if instances.is_empty() {
+                trouble = member.history.and_then(|history| history.trouble.clone());
+            }
+            let deadline = member.history.map(|history| match history.serving_since {
+                Some(since) => since + spec.health.min_healthy_time,
+                None => history.deadline(&spec.health),
+            });
+            due = due.into_iter().chain(deadline).min();
+            instances.push(member.id.clone());
+        }
+        if instances.is_empty() {
+            continue;
+        }
+        let detail = match kind {
+            WaitKind::Health => trouble,
+            _ => Some(humantime::format_duration(spec.health.min_healthy_time).to_string()),
+        };
+        let deadline = due.unwrap_or(now + spec.health.healthy_timeout);
+        plan.wait(Wait { kind, instances, detail, deadline });
+    }
+}

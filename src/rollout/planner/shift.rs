@@ -1,0 +1,354 @@
+//! Shifting requests: new instances serve in a second target group first, which gets a share of
+//! the requests, then all. Once they serve in the first one, too, the old ones go, and the
+//! requests come back to it. Every decision is made of what the load balancer says its weights
+//! are, so that a crash anywhere leaves nothing to be remembered.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rolling_provider::{
+    Action, Instance, InstanceId, Lifecycle, Observation, Target, TargetGroup, TargetState,
+};
+
+use super::wait::{Wait, WaitKind};
+use super::{Input, Member, Plan, Step, View, gate, stop_conditions};
+use crate::model::spec::Policy;
+use crate::record::Ending;
+use crate::rollout::state::Halt;
+
+/// Goes one step further with the whole new set in the second target group. Returns whether the
+/// old instances have to stay meanwhile.
+pub fn forward(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
+    let Input { spec, target, look, state, .. } = *input;
+    let (Some(shifted), Some(second)) = (&look.shifted, &target.second) else { return false };
+    if state.rolls_back.is_some() || view.updated() < view.window.size as usize {
+        return false;
+    }
+    let most = shifted.last().copied().unwrap_or_default();
+    if is_promoted(input, view) {
+        return false;
+    }
+    if !fill_secondary(input, view, plan) {
+        return true;
+    }
+    let was_promoted = state.record.as_ref().is_some_and(|record| record.promoted);
+    if !was_promoted && most < 100 && leave_home(input, view, plan) {
+        return true;
+    }
+    // Once they join the first target group, all that is waited for is over.
+    let listed = |member: &Member<'_>| is_listed_at_home(input, member);
+    let joins = is_at(look, 100) && view.members.iter().filter(|m| m.is_new).all(listed);
+    if let Policy::TrafficSplitting { percent, evaluation_time } = spec.policy
+        && most < 100
+        && !joins
+    {
+        if !is_at(look, percent) {
+            plan.actions.push(Step::new(Action::Shift { percent }));
+            return true;
+        }
+        let message = format!("{percent} % of the requests go to target group {}", second.name);
+        if hold_for(input, WaitKind::Evaluation, evaluation_time, message, plan) {
+            return true;
+        }
+    }
+    if !is_at(look, 100) {
+        plan.actions.push(Step::new(Action::Shift { percent: 100 }));
+        return true;
+    }
+    if let Policy::BlueGreen { terminate_after } = spec.policy
+        && !joins
+    {
+        let message = format!("all requests go to target group {}", second.name);
+        if hold_for(input, WaitKind::OldSetRetained, terminate_after, message, plan) {
+            return true;
+        }
+    }
+    join(input, view, plan)
+}
+
+/// Whether the old instances are needed no more: the new ones can take all requests where the old
+/// ones did, and get them there, or in the second target group.
+pub fn is_promoted(input: &Input<'_>, view: &View<'_>) -> bool {
+    let state = input.state;
+    // Who was put there by somebody before any request was shifted has shown nothing.
+    let was = state.rolls_back.is_some() || state.record.as_ref().is_some_and(|r| r.promoted);
+    let settled = is_at(input.look, 100) || (is_back(input) && was);
+    settled && in_primary(view, true) >= view.window.size as usize
+}
+
+/// Sees to it that the whole new set serves in the second target group: somebody may have launched
+/// one into the first, or an engine before this one have taken them out. Returns whether it does.
+fn fill_secondary(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
+    let Some(second) = &input.target.second else { return true };
+    let new = || view.members.iter().filter(|member| is_good(member));
+    let serving = new().filter(|member| is_healthy_in(member.instance, second)).count();
+    if serving >= view.window.size as usize {
+        return true;
+    }
+    let out = new().filter(|member| !member.instance.targets.contains_key(&second.id));
+    let instances: BTreeSet<InstanceId> = out.map(|member| member.id.clone()).collect();
+    if !instances.is_empty() {
+        let target_group = second.id.clone();
+        plan.actions.push(Step::new(Action::Register { target_group, instances }));
+    }
+    let idle = new().filter(|member| !is_healthy_in(member.instance, second));
+    let instances: Vec<InstanceId> = idle.map(|member| member.id.clone()).collect();
+    let detail = Some(format!("in target group {}", second.name));
+    let deadline = stop_conditions::progress_deadline(input);
+    plan.wait(Wait { kind: WaitKind::Health, instances, detail, deadline });
+    false
+}
+
+/// Takes new instances out of the first target group that something has registered there before their
+/// turn, if the others suffice. Returns whether they are still on their way out.
+fn leave_home(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
+    let early = || view.members.iter().filter(|m| is_good(m) && is_listed_at_home(input, m));
+    let going = early().filter(|member| member.serves && member.in_primary).count();
+    if early().next().is_none() || in_primary(view, false) - going < view.window.floor() as usize {
+        return false;
+    }
+    for group in &input.target.target_groups {
+        let is_in = |member: &&Member<'_>| {
+            let health = member.instance.targets.get(&group.id);
+            health.is_some_and(|health| health.state != TargetState::Draining)
+        };
+        let instances: BTreeSet<InstanceId> =
+            early().filter(is_in).map(|member| member.id.clone()).collect();
+        if !instances.is_empty() {
+            let target_group = group.id.clone();
+            plan.actions.push(Step::new(Action::Deregister { target_group, instances }));
+        }
+    }
+    let instances = early().map(|member| member.id.clone()).collect();
+    let detail = Some("registered before any request was shifted".into());
+    let deadline = stop_conditions::progress_deadline(input);
+    plan.wait(Wait { kind: WaitKind::Drain, instances, detail, deadline });
+    true
+}
+
+/// Whether the second target group gets all requests of a rollout that goes forward.
+pub fn has_all(input: &Input<'_>) -> bool {
+    let shifted = input.look.shifted.as_ref().is_some_and(|shares| !shares.is_empty());
+    shifted && is_at(input.look, 100) && input.state.rolls_back.is_none()
+}
+
+/// A new instance that runs and is to stay.
+fn is_good(member: &Member<'_>) -> bool {
+    let runs = member.instance.lifecycle == Lifecycle::InService;
+    member.is_new && !member.failed && !member.is_victim && !member.instance.ignored && runs
+}
+
+/// The end of the way forward: everybody serves in the first target group, gets the requests there
+/// again, and leaves the second. Returns whether there is something to do or to wait for.
+pub fn finish(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
+    if input.target.second.is_none() {
+        return false;
+    }
+    // Of nobody, after a size of nothing, only the weights are left.
+    if !view.members.is_empty() && join(input, view, plan) {
+        return true;
+    }
+    if !is_at(input.look, 0) {
+        plan.actions.push(Step::new(Action::Shift { percent: 0 }));
+        return true;
+    }
+    let leaves = leave(input, view, &BTreeSet::new());
+    let some = leaves.is_some();
+    plan.actions.extend(leaves);
+    some
+}
+
+/// Takes everybody out of the second target group who serves in the first, save those `leaving`.
+pub fn leave(input: &Input<'_>, view: &View<'_>, leaving: &BTreeSet<InstanceId>) -> Option<Step> {
+    let second = input.target.second.as_ref()?;
+    let is_in = |member: &&Member<'_>| {
+        let health = member.instance.targets.get(&second.id);
+        let out = |state| matches!(state, TargetState::Draining | TargetState::Unused);
+        health.is_some_and(|health| !out(health.state))
+            && is_healthy_in_primary(input.target, member.instance)
+            && !leaving.contains(member.id)
+    };
+    let instances: BTreeSet<InstanceId> =
+        view.members.iter().filter(is_in).map(|member| member.id.clone()).collect();
+    let target_group = second.id.clone();
+    (!instances.is_empty()).then(|| Step::new(Action::Deregister { target_group, instances }))
+}
+
+/// Sends the requests back to the first target group, if anybody there can take them: the new
+/// revision is at fault, or they went to one that is not wanted any more.
+pub fn back(input: &Input<'_>, view: &View<'_>) -> Option<Step> {
+    let is_begun = view.members.iter().any(|m| m.is_new && !m.instance.targets.is_empty());
+    let goes_back = input.state.rolls_back.is_some() || !is_begun;
+    back_to(input, goes_back && in_primary(view, false) > 0)
+}
+
+/// Before those `chosen` to go leave the second target group with fewer than its share of the requests
+/// asks for, the requests go back to the first one, where the old ones still are. Returns whether
+/// nobody may go for now.
+pub fn makes_way(
+    input: &Input<'_>,
+    view: &View<'_>,
+    chosen: &BTreeSet<InstanceId>,
+    plan: &mut Plan,
+) -> bool {
+    let (Some(second), Some(shifted)) = (&input.target.second, &input.look.shifted) else {
+        return false;
+    };
+    let share = shifted.last().copied().unwrap_or_default() as usize;
+    let serves = |member: &&Member<'_>| member.serves && is_healthy_in(member.instance, second);
+    let serving = view.members.iter().filter(serves);
+    let (going, staying): (Vec<&Member<'_>>, Vec<&Member<'_>>) =
+        serving.partition(|m| chosen.contains(m.id));
+    let least = (view.window.floor() as usize * share).div_ceil(100);
+    if share == 0 || going.is_empty() || staying.len() >= least {
+        return false;
+    }
+    if in_primary(view, false) >= view.window.floor() as usize {
+        plan.actions.push(Step::new(Action::Shift { percent: 0 }));
+    } else {
+        let detail = Some("the requests wait for the first target group".into());
+        let (kind, instances) = (WaitKind::Floor, Vec::new());
+        plan.wait(Wait {
+            kind,
+            instances,
+            detail,
+            deadline: stop_conditions::progress_deadline(input),
+        });
+    }
+    true
+}
+
+/// Sends them back for a rollout that ends early. Where the new revision is not at fault, the first target
+/// group has to be whole, unless it is `late` for that. `None` with [`is_back`] false: not yet.
+pub fn halt(input: &Input<'_>, view: &View<'_>, halt: &Halt, late: bool) -> Option<Step> {
+    let home = in_primary(view, false);
+    let enough = if halt.fault || late { 1 } else { view.window.size as usize };
+    back_to(input, home >= enough.max(1))
+}
+
+/// Registers in the first target group whoever serves in the second only and is not `leaving`: there
+/// the requests are, or can then come back to.
+pub fn register_in_primary(
+    input: &Input<'_>,
+    view: &View<'_>,
+    leaving: &BTreeSet<InstanceId>,
+) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for group in &input.target.target_groups {
+        let away = view.members.iter().filter(|member| {
+            let runs = member.instance.lifecycle == Lifecycle::InService;
+            let knows = member.history.is_some_and(|history| history.has_served);
+            let stays = !leaving.contains(member.id);
+            let is_there = member.instance.targets.contains_key(&group.id);
+            let comes = input.state.was_registered(member.id, &group.id, input.now);
+            runs && stays && knows && !member.failed && !member.is_victim && !is_there && !comes
+        });
+        let away = away.filter(|m| !m.instance.ignored && !input.state.was_deregistered(m.id));
+        let instances: BTreeSet<InstanceId> = away.map(|member| member.id.clone()).collect();
+        if !instances.is_empty() {
+            let target_group = group.id.clone();
+            steps.push(Step::new(Action::Register { target_group, instances }));
+        }
+    }
+    steps
+}
+
+fn back_to(input: &Input<'_>, can: bool) -> Option<Step> {
+    (can && !is_back(input)).then(|| Step::new(Action::Shift { percent: 0 }))
+}
+
+/// Whether all requests go to the first target group.
+pub fn is_back(input: &Input<'_>) -> bool {
+    is_at(input.look, 0)
+}
+
+/// Whether a rollout that ends so leaves the requests where they are.
+pub fn stays(halt: &Halt) -> bool {
+    halt.ending == Ending::Paused && !halt.fault
+}
+
+/// Where instances that run for the first time are to be registered, by us.
+pub fn entrance<'a>(input: &Input<'a>) -> Vec<&'a TargetGroup> {
+    let Input { target, state, .. } = *input;
+    let forward = state.rolls_back.is_none() && state.halt.as_ref().is_none_or(stays);
+    match &target.second {
+        Some(second) if forward => vec![second],
+        Some(_) => target.target_groups.iter().collect(),
+        None => Vec::new(),
+    }
+}
+
+/// Whether `instance` is healthy where all requests go in the end.
+pub fn is_healthy_in_primary(target: &Target, instance: &Instance) -> bool {
+    target.target_groups.iter().all(|group| is_healthy_in(instance, group))
+}
+
+/// Whether `group` says that `instance` takes requests.
+pub fn is_healthy_in(instance: &Instance, group: &TargetGroup) -> bool {
+    let health = instance.targets.get(&group.id);
+    health.is_some_and(|health| health.state == TargetState::Healthy)
+}
+
+fn is_at(look: &Observation, percent: u32) -> bool {
+    look.shifted.iter().flatten().all(|found| *found == percent)
+}
+
+fn is_listed_at_home(input: &Input<'_>, member: &Member<'_>) -> bool {
+    let mut groups = input.target.target_groups.iter();
+    groups.any(|group| member.instance.targets.contains_key(&group.id))
+}
+
+/// How many serve in the first target group.
+fn in_primary(view: &View<'_>, only_new: bool) -> usize {
+    let serves =
+        |member: &&Member<'_>| member.serves && (member.is_new || !only_new) && member.in_primary;
+    view.members.iter().filter(serves).count()
+}
+
+/// Registers new instances in the first target group, and waits until all serve there. Returns
+/// whether that is not so yet.
+fn join(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
+    let Input { target, .. } = *input;
+    let new = |member: &&Member<'_>| is_good(member);
+    for group in &target.target_groups {
+        let out = view.members.iter().filter(new);
+        let out = out.filter(|member| !member.instance.targets.contains_key(&group.id));
+        // Registered anew, it might have to become healthy anew.
+        let out = out.filter(|m| !input.state.was_registered(m.id, &group.id, input.now));
+        let instances: BTreeSet<InstanceId> = out.map(|member| member.id.clone()).collect();
+        if !instances.is_empty() {
+            let target_group = group.id.clone();
+            plan.actions.push(Step::new(Action::Register { target_group, instances }));
+        }
+    }
+    let waits = view.members.iter().filter(new);
+    let waits = waits.filter(|member| !is_healthy_in_primary(target, member.instance));
+    let instances: Vec<InstanceId> = waits.map(|member| member.id.clone()).collect();
+    if instances.is_empty() {
+        return false;
+    }
+    let names: Vec<&str> = target.target_groups.iter().map(|group| group.name.as_str()).collect();
+    let detail = Some(format!("in target group {}", names.join(" and ")));
+    let deadline = stop_conditions::progress_deadline(input);
+    plan.wait(Wait { kind: WaitKind::Health, instances, detail, deadline });
+    true
+}
+
+/// Waits on purpose, with the alarms watched. Returns whether that is not over yet.
+fn hold_for(
+    input: &Input<'_>,
+    kind: WaitKind,
+    time: Duration,
+    message: String,
+    plan: &mut Plan,
+) -> bool {
+    let deadline = input.state.evaluating.unwrap_or(input.now) + time;
+    if input.now >= deadline {
+        return false;
+    }
+    plan.evaluates = true;
+    plan.rests = true;
+    plan.wait(Wait { kind, instances: Vec::new(), detail: Some(message), deadline });
+    gate::watch(input, plan);
+    true
+}

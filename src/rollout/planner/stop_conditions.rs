@@ -1,0 +1,275 @@
+//! What ends the forward way: commands from outside, the breaker, deadlines.
+
+use std::collections::BTreeMap;
+
+use rolling_provider::{InstanceId, Revision, Target, Timestamp};
+
+use super::{Input, Verdict, View, launch};
+use crate::model::spec::{OnFailure, Pacing};
+use crate::record::command::Command;
+use crate::record::{Ending, Phase, Record};
+use crate::rollout::control::Effect;
+use crate::rollout::state::Halt;
+
+/// What somebody else wants of this rollout, by the table of [`crate::rollout::control`].
+pub fn apply_command(input: &Input<'_>) -> Option<Verdict> {
+    let Input { state, now: at, .. } = *input;
+    let control = state.control.as_ref()?;
+    let by = &control.by;
+    let is_back = state.record.as_ref().is_some_and(|record| record.rolls_back);
+    match state.effect(control.command) {
+        Effect::Halt(ending) => {
+            let what = match control.command {
+                Command::Pause => "paused",
+                Command::Rollback => "rolled back",
+                Command::Abort | Command::Resume => "aborted",
+            };
+            let when = if state.record.is_none() { " before anything was begun" } else { "" };
+            let (reason, until) = (format!("{what} by {by}{when}"), None);
+            let halt = Halt {
+                reason: reason.clone(),
+                ending,
+                fault: false,
+                at_checkpoint: false,
+                at,
+                until,
+            };
+            // What is being put back already is still put back within its bounds.
+            let begun = state.halt.clone();
+            Some(Verdict::Halt(begun.map_or(halt, |begun| Halt { reason, ending, ..begun })))
+        }
+        Effect::RollBack if is_back || state.rolls_back.is_some() => Some(Verdict::GoOn),
+        Effect::RollBack => {
+            let verdict = turn_back(input, format!("rolled back by {by}"), true);
+            // Where there is no way back, what is being put back already still is.
+            let is_way = state.halt.is_none() || matches!(verdict, Verdict::RollBack { .. });
+            is_way.then_some(verdict)
+        }
+        Effect::GoOn if state.halt.is_some() => Some(Verdict::GoOn),
+        Effect::GoOn | Effect::Later | Effect::Already | Effect::TooLate | Effect::Absent => None,
+    }
+}
+
+/// The pause at a checkpoint that waits for somebody.
+pub fn checkpoint(input: &Input<'_>, message: String) -> Halt {
+    let (ending, until) = (Ending::Paused, None);
+    Halt { reason: message, ending, fault: false, at_checkpoint: true, at: input.now, until }
+}
+
+/// Goes back to the last completed revision, or says why that cannot be.
+pub fn turn_back(input: &Input<'_>, reason: String, asked: bool) -> Verdict {
+    let completed = input.state.record.as_ref().and_then(|record| record.completed.as_ref());
+    match completed {
+        Some(completed) if *completed != input.target.revision => {
+            Verdict::RollBack { reason, asked }
+        }
+        Some(completed) => Verdict::Halt(Halt::failed(
+            format!("{reason}; the last completed revision is {completed} itself: no way back"),
+            input.now,
+        )),
+        None => Verdict::Halt(Halt::failed(
+            format!("{reason}; no completed revision is known to go back to"),
+            input.now,
+        )),
+    }
+}
+
+/// Whether `record` is of a rollout to `target` that was interrupted or paused half-way.
+fn continues(record: &Record, target: &Target) -> bool {
+    let half_way = matches!(
+        record.phase,
+        Phase::Halting(Ending::Interrupted | Ending::Paused)
+            | Phase::Halted(Ending::Interrupted | Ending::Paused)
+    );
+    record.to == target.revision && half_way
+}
+
+/// The new revision has failed.
+fn fail(input: &Input<'_>, reason: String) -> Verdict {
+    let halt = Halt::failed(reason, input.now);
+    if input.state.rolls_back.is_some() {
+        let reason = format!("the restored revision failed, too: {}", halt.reason);
+        return Verdict::Halt(Halt { reason, ..halt });
+    }
+    match input.spec.on_failure {
+        OnFailure::Stop => Verdict::Halt(halt),
+        OnFailure::Pause => Verdict::Halt(Halt { ending: Ending::Paused, ..halt }),
+        OnFailure::Rollback => turn_back(input, halt.reason, false),
+    }
+}
+
+/// Why the rollout cannot go on, if so.
+pub fn check_failure(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
+    let Input { spec, target, state, now, .. } = *input;
+    // What is counted is what the record says: the same before and after a crash.
+    if let Some(record) = state.standing(target)
+        && record.failures >= spec.failure_threshold
+    {
+        let of_this: BTreeMap<&InstanceId, &String> = state
+            .failed
+            .iter()
+            .filter(|(id, _)| !state.earlier.contains(*id))
+            .filter(|(id, _)| state.history.get(*id).is_none_or(|history| history.is_new))
+            .collect();
+        let reason = match (of_this.first_key_value(), &record.reason) {
+            (Some((id, why)), _) => failure(of_this.len(), id, &target.revision, why),
+            (None, Some(reason)) => reason.clone(),
+            (None, None) => format!("{} instances of {} failed", record.failures, target.revision),
+        };
+        return Some(fail(input, reason));
+    }
+    if let Some(message) = &state.gates.failed {
+        let is_half_way = state.record.as_ref().is_some_and(|record| continues(record, target));
+        if state.standing(target).is_some() || is_half_way {
+            return Some(fail(input, message.clone()));
+        }
+        // There is no revision yet that could be at fault.
+        let message = format!("{message}, before anything was begun");
+        return Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(message, now) }));
+    }
+    if let Some(trouble) = &state.unmanaged.trouble
+        && (trouble.is_final || now >= launch::launch_deadline(input, trouble.since))
+    {
+        let message = format!("{} cannot be launched: {}", target.revision, trouble.cause);
+        return Some(fail(input, message));
+    }
+    if let Some(message) = came_wrong(input, view) {
+        return Some(fail(input, message));
+    }
+    if state.missing.oldest().is_some() && now >= launch_deadline(input) {
+        let limit = humantime::format_duration(spec.health.healthy_timeout);
+        let told = state.activities.iter().find(|activity| activity.failed);
+        let told = told.map(|activity| activity.cause.as_str());
+        let tried = state.unmanaged.trouble.as_ref().map(|trouble| trouble.cause.as_str());
+        let cause = tried.or(told).unwrap_or("the cloud gives no reason");
+        let late = state.missing.unserved(spec.health.healthy_timeout, now).max(1);
+        let before = state.missing.before().min(late);
+        if before == late {
+            // No revision of ours is at fault.
+            let message = format!(
+                "{} missing before the rollout began, and not launched within {limit}: {cause}",
+                instances(before)
+            );
+            return Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(message, now) }));
+        }
+        let message = format!("{} not launched within {limit}: {cause}", instances(late - before));
+        return Some(fail(input, message));
+    }
+    if let Some(since) = state.set_aside_since
+        && now >= since + super::SET_ASIDE_FOR
+    {
+        let limit = humantime::format_duration(super::SET_ASIDE_FOR);
+        let set_aside = view.old().filter(|member| member.set_aside).map(|member| member.id);
+        let set_aside: Vec<String> =
+            set_aside.chain(view.standby.iter().copied()).map(ToString::to_string).collect();
+        let message = format!(
+            "{} still protected from scale-in or in standby after {limit}: end that, or set \
+             scale_in_protected_instances or standby_instances to refresh or ignore",
+            set_aside.join(", ")
+        );
+        return Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(message, now) }));
+    }
+    if now >= progress_deadline(input) {
+        return Some(no_progress(input, view));
+    }
+    None
+}
+
+/// Everything is as it should be, and surge is left: nobody may go, or those that others keep do not
+/// serve, and without the rest too few would.
+pub fn surge_stays(input: &Input<'_>, view: &View<'_>) -> Verdict {
+    let (surge, size) = (input.state.surge(), view.window.size);
+    let spared = || view.members.iter().filter(|member| member.spared);
+    let idle: Vec<String> = spared()
+        .filter(|member| !member.serves)
+        .map(|member| {
+            let why = member.history.and_then(|history| history.trouble.as_deref());
+            format!("{} ({})", member.id, why.unwrap_or("does not serve"))
+        })
+        .collect();
+    let why = match idle.is_empty() {
+        true => {
+            let spared: Vec<String> = spared().map(|member| member.id.to_string()).collect();
+            format!("{} may not be scaled in", spared.join(", "))
+        }
+        false => format!(
+            "{} may not be scaled in, and without the others fewer than {} would serve",
+            idle.join(", "),
+            view.window.floor()
+        ),
+    };
+    let message = format!("{surge} more than the size of {size} stay: {why}");
+    Verdict::Halt(Halt { fault: false, ..Halt::failed(message, input.now) })
+}
+
+/// A template that does not stay, or a batch that brought instances of another revision only. To go
+/// on would replace them for ever.
+fn came_wrong(input: &Input<'_>, view: &View<'_>) -> Option<String> {
+    let Input { target, look, state, .. } = *input;
+    let template = look.template.as_ref();
+    if let Some(message) = state.launched.template_words(&target.revision, template, input.now) {
+        return Some(message);
+    }
+    let is_batch = state.launched.wrong() >= view.window.slots() as usize
+        || (input.spec.pacing == Pacing::Batch
+            && view.missing == 0
+            && view.victims().next().is_none());
+    let message = state.launched.wrong_words(&target.revision, template)?;
+    is_batch.then_some(message)
+}
+
+fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
+    let Input { spec, target, now, .. } = *input;
+    let limit = humantime::format_duration(spec.progress_deadline(target.drain()));
+    let idle = || view.members.iter().filter(|m| !m.serves || (m.is_new && !m.soaked));
+    let taken_out =
+        |member: &&super::Member<'_>| member.history.is_some_and(|history| history.taken_out);
+    let blockers: Vec<String> = idle()
+        .map(|member| {
+            let why = member.history.and_then(|history| history.trouble.as_deref());
+            let by = if member.serves { " until a moment ago" } else { "" };
+            format!("{} ({}{by})", member.id, why.unwrap_or("does not serve"))
+        })
+        .collect();
+    let cause = input.state.activities.iter().find(|activity| activity.failed);
+    let names = match (blockers.is_empty(), cause) {
+        (false, _) => blockers.join(", "),
+        (true, Some(activity)) => format!("launches, of which the last failed: {}", activity.cause),
+        (true, None) => "nobody".into(),
+    };
+    let reason = format!(
+        "no progress for {limit}: {} updated, {} of {} serving; waited for: {names}",
+        view.updated(),
+        view.serving(),
+        view.window.size,
+    );
+    // Where somebody else is what keeps it from ending, the revision is not at fault.
+    if !blockers.is_empty() && idle().all(|member| taken_out(&member)) {
+        return Verdict::Halt(Halt { fault: false, ..Halt::failed(reason, now) });
+    }
+    fail(input, reason)
+}
+
+/// Until when what is missing must have been launched. A rollout that turned back begins anew.
+pub fn launch_deadline(input: &Input<'_>) -> Timestamp {
+    let since = input.state.missing.oldest().unwrap_or(input.now);
+    since.max(input.state.turned_back_at) + input.spec.health.healthy_timeout
+}
+
+/// Until when less must be left to do than ever before.
+pub fn progress_deadline(input: &Input<'_>) -> Timestamp {
+    let since = input.state.best.map_or(input.state.started, |best| best.at);
+    since + input.spec.progress_deadline(input.target.drain())
+}
+
+/// Says that `count` instances, `id` among them, have failed.
+pub fn failure(count: usize, id: &InstanceId, revision: &Revision, why: &str) -> String {
+    match count {
+        1 => format!("instance {id} of {revision} failed: {why}"),
+        more => format!("instance {id} of {revision} and {} more failed: {why}", more - 1),
+    }
+}
+
+fn instances(count: usize) -> String {
+    if count == 1 { "1 instance was".into() } else { format!("{count} instances were") }
+}

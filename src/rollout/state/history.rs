@@ -1,0 +1,180 @@
+//! What was seen of one instance, and why it does not serve.
+
+use rolling_provider::{
+    Instance, Lifecycle, Revision, Target, TargetGroup, TargetState, Timestamp, UpdateState,
+};
+
+use crate::model::spec::Health;
+
+/// What was seen of one instance.
+#[derive(Clone, Debug, Default)]
+pub struct InstanceHistory {
+    /// Whether it runs the wanted revision.
+    pub is_new: bool,
+    /// What it runs.
+    pub revision: Option<Revision>,
+    /// Whether it appeared while this engine was looking.
+    pub launched_here: bool,
+    /// From when its time to become healthy runs.
+    pub since: Timestamp,
+    /// Since when it serves without a break.
+    pub serving_since: Option<Timestamp>,
+    /// Since when it does not serve.
+    pub lost_at: Option<Timestamp>,
+    /// Whether it has ever served.
+    pub has_served: bool,
+    /// Whether it has served for the whole soak once.
+    pub soaked: bool,
+    /// Why it did not serve when it last did not.
+    pub trouble: Option<String>,
+    /// Whether the cloud itself had called it unhealthy when last looked at.
+    pub called_unhealthy: bool,
+    /// Whether it was ever listed where it is to serve.
+    pub listed: bool,
+    /// Whether it runs and is out of rotation by the doing of somebody else, who took it out or does not
+    /// register it.
+    pub taken_out: bool,
+}
+
+/// By whose doing an instance is out of rotation, where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Out {
+    /// We have taken it out.
+    Ours,
+    /// Ours as long as it has never been registered.
+    OursAtFirst,
+    /// Somebody has taken it out, or the fleet does not register it.
+    Theirs,
+}
+
+impl InstanceHistory {
+    /// Takes in whether it is in rotation.
+    pub(super) fn see_rotation(
+        &mut self,
+        target: &Target,
+        instance: &Instance,
+        doing: Out,
+        serves: bool,
+        now: Timestamp,
+    ) {
+        let out = is_out(target, instance);
+        let drains = instance.targets.values().any(|health| health.state == TargetState::Draining);
+        self.listed |= !out || drains;
+        let runs = instance.lifecycle == Lifecycle::InService && instance.healthy;
+        let ours = doing == Out::Ours || (doing == Out::OursAtFirst && !self.listed);
+        self.taken_out = out && runs && !serves && !ours;
+        if self.taken_out {
+            // Whoever puts it back gives it all its time again.
+            (self.since, self.lost_at) = (now, Some(now));
+            let message = trouble(target, instance);
+            let why = match self.listed {
+                true => "somebody else took it out; register it again or terminate it",
+                false => "nobody has registered it; is AddToLoadBalancer suspended?",
+            };
+            self.trouble = Some(format!("{message}: {why}"));
+        }
+    }
+
+    /// When an instance of the new revision that does not serve has failed: its time runs from
+    /// its launch, or, for one that had soaked already, from when it stopped serving.
+    pub fn deadline(&self, health: &Health) -> Timestamp {
+        let from = if self.soaked { self.lost_at.unwrap_or(self.since) } else { self.since };
+        from + health.healthy_timeout
+    }
+
+    /// Why it has failed, once it has.
+    pub(super) fn overdue(&self, health: &Health, serves: bool, now: Timestamp) -> Option<String> {
+        let deadline = self.deadline(health);
+        let since = self.serving_since.filter(|_| serves);
+        let done = since.is_some_and(|since| now.since(since) >= health.min_healthy_time);
+        // One that serves at its deadline may finish that soak, but not begin another. One that
+        // somebody took out of rotation says nothing about the revision.
+        let soaking = self.serving_since.is_some_and(|since| since <= deadline);
+        if done || soaking || self.taken_out || now < deadline {
+            return None;
+        }
+        let limit = humantime::format_duration(health.healthy_timeout);
+        let trouble = self.trouble.as_deref().unwrap_or("no reason given");
+        Some(if serves {
+            let soak = humantime::format_duration(health.min_healthy_time);
+            format!("not healthy for {soak} without a break within {limit}: last {trouble}")
+        } else {
+            format!("not healthy within {limit} of its launch: {trouble}")
+        })
+    }
+
+    /// Why it has failed, where it was good and is called unhealthy while the new revision is being
+    /// evaluated: that is what the time is for.
+    pub(super) fn became_unhealthy(&self, evaluated: bool) -> Option<String> {
+        let trouble = self.trouble.as_deref().unwrap_or("no reason given");
+        (evaluated && self.soaked && self.lost_at.is_some() && self.called_unhealthy)
+            .then(|| format!("it turned unhealthy while it had to stay well: {trouble}"))
+    }
+}
+
+/// Whether somebody has taken `instance` out of rotation: out of any target group, or, where an
+/// instance need not be in every one, out of all.
+fn is_out(target: &Target, instance: &Instance) -> bool {
+    let out = |group: &TargetGroup| {
+        let health = instance.targets.get(&group.id);
+        health.is_none_or(|h| matches!(h.state, TargetState::Draining | TargetState::Unused))
+    };
+    match target.second {
+        Some(_) => target.rotation().all(out),
+        None => target.target_groups.iter().any(out),
+    }
+}
+
+/// Why an instance does not serve, in the cloud's own words.
+pub fn trouble(target: &Target, instance: &Instance) -> String {
+    if let Some(update) = &instance.update {
+        return match &update.state {
+            UpdateState::Failed(why) => format!("its update to {} failed: {why}", update.to),
+            _ => format!("on its way to {} in place", update.to),
+        };
+    }
+    if instance.lifecycle != Lifecycle::InService {
+        return match instance.lifecycle {
+            Lifecycle::Pending if instance.in_lifecycle_hook => "held by a lifecycle hook".into(),
+            Lifecycle::Pending => "still pending, not in service".into(),
+            Lifecycle::Standby => "in standby".into(),
+            _ => "terminating".into(),
+        };
+    }
+    // Where requests are shifted, one of the groups is enough.
+    let is_in = |group: &&TargetGroup| instance.targets.contains_key(&group.id);
+    let somewhere = target.second.is_some() && target.rotation().any(|group| is_in(&group));
+    let message: Vec<String> = target
+        .rotation()
+        .filter(|group| is_in(group) || (!somewhere && target.second.as_ref() != Some(*group)))
+        .filter_map(|group| match instance.targets.get(&group.id) {
+            None => Some(format!("not registered in target group {}", group.name)),
+            Some(health) if health.state == TargetState::Healthy => None,
+            Some(health) => {
+                let mut message = format!("{} in target group {}", state(health.state), group.name);
+                let reasons = [&health.reason, &health.description];
+                for word in reasons.into_iter().flatten().filter(|word| !word.is_empty()) {
+                    message.push_str(": ");
+                    message.push_str(word);
+                }
+                Some(message)
+            }
+        })
+        .collect();
+    match (message.is_empty(), instance.healthy) {
+        (true, false) => "called unhealthy by its group".into(),
+        (true, true) => "leaving the load balancer's rotation".into(),
+        (false, _) => message.join("; "),
+    }
+}
+
+fn state(state: TargetState) -> &'static str {
+    match state {
+        TargetState::Initial => "initial",
+        TargetState::Healthy => "healthy",
+        TargetState::Unhealthy => "unhealthy",
+        TargetState::Draining => "draining",
+        TargetState::Unused => "unused",
+        TargetState::Unavailable => "unavailable",
+    }
+}
