@@ -34,13 +34,14 @@ use self::hold::{Hold, LeaseCheck};
 use self::report::{Emitter, Shown};
 use crate::engine::schedule::Schedule;
 use crate::model::event::{Envelope, Event, Outcome, Report};
+use crate::model::preview::Preview;
 use crate::model::spec::{Executor, Gates, RollingDeployment};
 use crate::record::command::{Command, Control};
 use crate::record::lease::Lease;
 use crate::record::{Ending, LEASE, Record};
 use crate::rollout::control::Waiting;
 use crate::rollout::ownership::{LATE, Moment};
-use crate::rollout::planner::{self, Input, Plan, Preflight, Preview, Verdict, due};
+use crate::rollout::planner::{self, Input, Plan, Preflight, Verdict, due};
 use crate::rollout::state::{Halt, LOOKS_LAG, RolloutState};
 
 /// How long reads and accepted-by-nobody mutations are tried again before the rollout gives up.
@@ -410,7 +411,7 @@ impl Rollout {
                     continue;
                 }
                 Verdict::RollBack { reason, asked } => {
-                    self.turn_back(reason, asked, emit);
+                    self.start_rollback(reason, asked, emit);
                     continue;
                 }
                 Verdict::GoOn => {
@@ -595,7 +596,7 @@ impl Rollout {
         self.state.begin_halt(halt);
     }
 
-    fn turn_back(&mut self, reason: String, asked: bool, emit: &mut Emitter<'_>) {
+    fn start_rollback(&mut self, reason: String, asked: bool, emit: &mut Emitter<'_>) {
         let completed = self.state.record.as_ref().and_then(|record| record.completed.clone());
         let Some(completed) = completed else { return };
         let to = completed.clone();
@@ -605,7 +606,7 @@ impl Rollout {
             self.state.go_on();
         }
         let now = self.clock.now();
-        self.state.turn_back(&self.target, reason, now);
+        self.state.start_rollback(&self.target, reason, now);
     }
 
     /// The way it went: back, where it was on its way back.
@@ -616,7 +617,7 @@ impl Rollout {
             let (completed, reason) = (record.completed.clone(), record.reason.clone());
             completed.into_iter().for_each(|completed| self.retarget(completed));
             let reason = reason.unwrap_or_else(|| "it was rolling back".into());
-            self.state.turn_back(&self.target, reason, self.clock.now());
+            self.state.start_rollback(&self.target, reason, self.clock.now());
         }
     }
 

@@ -5,4 +5,5 @@ pub mod control;
 pub mod instance_refresh;
 pub mod ownership;
 pub mod planner;
+pub mod serving;
 pub mod state;

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use crate::document::{Diagnostic, normalised};
 use crate::engine::Rollout;
 use crate::model::event::{InstanceReport, Outcome, Report};
-use crate::rollout::planner::Preview;
+use crate::model::preview::Preview;
 
 /// Attributes that the provider computes and a configuration may not set.
 pub const COMPUTED: [&str; 12] = [

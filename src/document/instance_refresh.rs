@@ -5,7 +5,7 @@ use super::config::{
     RollingDeploymentConfig,
 };
 use super::diagnostic::Diagnostic;
-use crate::rollout::instance_refresh::{LONGEST_WAIT, MOST_ALARMS, WIDEST};
+use crate::model::limits::{LONGEST_WAIT, MOST_ALARMS, WIDEST};
 
 const LEAVE_OUT: &str = "remove it, or roll with engine rolling";
 

@@ -97,7 +97,9 @@ impl Rollout {
         } else {
             let reason = format!("the cloud refused to {action}: {message}");
             match self.spec.on_failure {
-                OnFailure::Rollback if self.is_half_way() => self.turn_back(reason, false, emit),
+                OnFailure::Rollback if self.is_half_way() => {
+                    self.start_rollback(reason, false, emit)
+                }
                 OnFailure::Pause if self.is_half_way() => {
                     let halt = Halt::failed(reason, self.clock.now());
                     let ending = Ending::Paused;

@@ -12,9 +12,9 @@ use super::report::{Emitter, Shown};
 use super::{NOTHING_DONE, RETRY_BUDGET, Rollout, Stop};
 use crate::engine::schedule::Schedule;
 use crate::model::event::{Event, InstanceRefreshStep, Outcome};
+use crate::model::wait::{Wait, WaitKind};
 use crate::record::command::Command;
 use crate::rollout::instance_refresh::{self, Next};
-use crate::rollout::planner::{Wait, WaitKind};
 use crate::rollout::state::Halt;
 
 /// Reads lag: for so long after a refresh is over its last instances may still show.

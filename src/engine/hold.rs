@@ -10,12 +10,13 @@ use super::act::with_remedy;
 use super::report::Emitter;
 use super::{RETRY_BUDGET, Rollout, SOON, STOP_WITHIN, Stop};
 use crate::model::event::{Event, Outcome};
+use crate::model::wait::{Wait, WaitKind};
 use crate::record::command::Control;
 use crate::record::lease::{Claim, Lease, RENEW, WATCH, Watch, is_fresh};
 use crate::record::{CONTROL, Ending, LEASE};
 use crate::rollout::control;
 use crate::rollout::ownership::{LATE, Moment, Ownership, Standing};
-use crate::rollout::planner::{View, Wait, WaitKind};
+use crate::rollout::planner::View;
 use crate::rollout::state::Halt;
 
 /// How often a lease that is watched is looked at.

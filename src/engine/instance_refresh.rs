@@ -13,12 +13,12 @@ use super::command::ControlOutcome;
 use super::look::with_retries;
 use super::{Rollout, Stop};
 use crate::model::event::Envelope;
+use crate::model::preview::Preview;
 use crate::model::spec::Executor;
 use crate::record::Record;
 use crate::record::command::{Command, Control};
 use crate::rollout::control::{Answer, no_op};
 use crate::rollout::instance_refresh::{self, Idle, Next, next};
-use crate::rollout::planner::Preview;
 use crate::rollout::state::RolloutState;
 
 /// How to go on with a refresh that another document has begun.

@@ -4,10 +4,11 @@ use rolling_provider::{TargetGroupId, Timestamp};
 
 use super::Rollout;
 use crate::model::event::{Envelope, Event, InstanceReport, Outcome, Report};
+use crate::model::wait::Wait;
 use crate::record::{Ending, Phase};
-use crate::rollout::planner::shift::is_healthy_in_primary;
-use crate::rollout::planner::{Input, Plan, View, Wait};
-use crate::rollout::state::trouble;
+use crate::rollout::planner::{Input, Plan, View};
+use crate::rollout::serving::is_healthy_in_primary;
+use crate::rollout::serving::trouble;
 
 /// Numbers and dates events.
 pub(super) struct Emitter<'a> {

@@ -4,7 +4,8 @@ use rolling_provider::{Action, InstanceId, InstanceRefresh, Revision, Timestamp}
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::rollout::planner::{Preview, Wait};
+use crate::model::preview::Preview;
+use crate::model::wait::Wait;
 
 /// One report, numbered and dated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]

@@ -7,8 +7,6 @@ use std::time::Duration;
 use rolling_provider::{InstanceId, Revision, Tags, Target, Timestamp};
 use sha2::{Digest as _, Sha256};
 
-use crate::record::command::Control;
-
 use super::fields::{Fields, Line, decode, encode, tag_safe};
 
 /// Tag that names the rollout.
@@ -38,7 +36,7 @@ pub const KEYS: [&str; 7] = [ROLLOUT, PROGRESS, BORROWED, COMPLETED, REASON, LEA
 
 /// How many obeyed commands a record remembers: reads lag, and the one before the last may be seen
 /// again.
-const WORDS: usize = 4;
+const COMMANDS: usize = 4;
 
 /// The tags of the record in `tags`, beside which there may be others; none without a record.
 pub fn record_in(tags: &Tags) -> Tags {
@@ -221,13 +219,13 @@ impl Record {
         }
     }
 
-    /// The commands that are obeyed once `control` is.
-    pub fn acknowledge(&self, control: Option<&Control>) -> Vec<String> {
+    /// The ids of the commands that are obeyed once that with the id `command` is.
+    pub fn acknowledge(&self, command: Option<&str>) -> Vec<String> {
         let mut acknowledged = self.acknowledged.clone();
-        if let Some(control) = control.filter(|control| !acknowledged.contains(&control.id)) {
-            acknowledged.push(control.id.clone());
-        }
-        acknowledged.drain(..acknowledged.len().saturating_sub(WORDS));
+        let is_new = |id: &&str| !acknowledged.iter().any(|known| known == id);
+        let news = command.filter(is_new).map(str::to_owned);
+        acknowledged.extend(news);
+        acknowledged.drain(..acknowledged.len().saturating_sub(COMMANDS));
         acknowledged
     }
 

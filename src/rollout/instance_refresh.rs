@@ -3,8 +3,6 @@
 //!
 //! Limits are those of RefreshPreferences in the API Reference of EC2 Auto Scaling.
 
-use std::time::Duration;
-
 mod follow;
 mod translate;
 
@@ -13,10 +11,3 @@ pub use follow::{
     unhealthy, verdict,
 };
 pub use translate::{Bounds, bounds, phrases, preferences};
-
-/// CheckpointDelay and BakeTime are at most 172800 seconds.
-pub const LONGEST_WAIT: Duration = Duration::from_secs(172_800);
-/// MaxHealthyPercentage is at most so much above MinHealthyPercentage.
-pub const WIDEST: u32 = 100;
-/// AlarmSpecification names at most so many.
-pub const MOST_ALARMS: usize = 10;

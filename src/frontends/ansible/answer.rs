@@ -6,7 +6,7 @@ use super::arguments::{self, Mode, Task};
 use crate::document::Diagnostic;
 use crate::frontends::cli::text::counted;
 use crate::model::event::{InstanceReport, Outcome, Report};
-use crate::rollout::planner::Preview;
+use crate::model::preview::Preview;
 
 /// What Ansible gets.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -88,7 +88,7 @@ async fn examine(providers: &Providers, resource: &Resource, edge: &ProcessConte
 }
 
 /// A maximum size that has no room for the surge is raised, which not everybody wants.
-fn raised(borrows: &[crate::rollout::planner::Borrowing], pointer: &str) -> Option<Diagnostic> {
+fn raised(borrows: &[crate::model::preview::Borrowing], pointer: &str) -> Option<Diagnostic> {
     let raised = borrows.iter().find(|borrowing| borrowing.what == "maximum size")?;
     let message = format!(
         "the maximum size has no room for the surge: it is {} while the rollout runs",

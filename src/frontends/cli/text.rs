@@ -9,9 +9,9 @@ use crate::engine::Rollout;
 use crate::model::event::{
     InstanceRefreshReport, InstanceRefreshStep, InstanceReport, Outcome, Report,
 };
+use crate::model::preview::Preview;
 use crate::record::lease::WATCH;
 use crate::record::{Ending, Phase};
-use crate::rollout::planner::Preview;
 
 /// A time span for people, to the second: `4m 40s`.
 pub fn span(duration: Duration) -> String {

@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Rollout;
 use crate::model::event::{InstanceReport, Outcome, Report};
+use crate::model::preview::Preview;
 use crate::model::spec::RollingDeployment;
-use crate::rollout::planner::{Input, Preview, preview};
+use crate::rollout::planner::{Input, preview};
 use crate::rollout::state::RolloutState;
 
 /// What the last refresh saw.

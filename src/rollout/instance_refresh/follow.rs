@@ -9,8 +9,8 @@ use rolling_provider::{
 
 use crate::model::event::Outcome;
 use crate::model::spec::RollingDeployment;
-use crate::rollout::planner::shift;
-use crate::rollout::state::trouble;
+use crate::rollout::serving::is_healthy_in_primary;
+use crate::rollout::serving::trouble;
 
 /// AWS ends a refresh after an hour in which it could replace nothing. Beyond that, and some, it is
 /// not followed any longer.
@@ -108,7 +108,7 @@ pub fn idle(spec: &RollingDeployment, target: &Target, look: &Observation) -> Op
     let serves = |instance: &Instance| {
         instance.lifecycle == Lifecycle::InService
             && instance.healthy
-            && shift::is_healthy_in_primary(target, instance)
+            && is_healthy_in_primary(target, instance)
     };
     let idle: Vec<_> = counts.iter().filter(|(_, instance)| !serves(instance)).collect();
     if idle.is_empty() && missing == 0 {

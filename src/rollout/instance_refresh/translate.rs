@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rolling_provider::{InstanceRefreshPreferences, ProviderError, SetAside};
 
-use super::WIDEST;
+use crate::model::limits::WIDEST;
 use crate::model::spec::{BatchSize, Executor, OnFailure, Policy, RollingDeployment, Window};
 
 /// What an instance refresh of a fleet of `size` is told. The rest of `spec` is what documents

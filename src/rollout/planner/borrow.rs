@@ -132,7 +132,8 @@ fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
     let Input { target, state, .. } = *input;
     let Some(found) = &state.record else { return begin(input, view, None) };
     let mut record = found.clone();
-    record.acknowledged = record.acknowledge(state.control.as_ref());
+    record.acknowledged =
+        record.acknowledge(state.control.as_ref().map(|control| control.id.as_str()));
     if let Some(reason) = &state.rolls_back {
         if !record.rolls_back {
             // The restored revision has the breaker to itself.
@@ -176,7 +177,8 @@ fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
 fn continue_record(input: &Input<'_>, found: &Record) -> Record {
     Record {
         phase: Phase::Rolling,
-        acknowledged: found.acknowledge(input.state.control.as_ref()),
+        acknowledged: found
+            .acknowledge(input.state.control.as_ref().map(|control| control.id.as_str())),
         reason: None,
         borrowed: borrowed(input, Some(found)),
         ..found.clone()

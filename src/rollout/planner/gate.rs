@@ -1,19 +1,11 @@
 //! Gates: what must hold besides the health of the instances. Here is decided when they are asked;
 //! asking them is the engine's.
 
-use super::wait::{Wait, WaitKind};
+use super::Ask;
 use super::{Input, Plan, View};
 use crate::model::spec::Pacing;
+use crate::model::wait::{Wait, WaitKind};
 use crate::rollout::state::Question;
-
-/// What to ask of the gates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ask {
-    /// What they are asked.
-    pub question: Question,
-    /// Whether nothing waits for the answer: only a failure counts, and the same is asked again.
-    pub watches: bool,
-}
 
 /// Whether what comes next has to wait until the gates have been asked.
 pub fn is_closed(input: &Input<'_>, view: &View<'_>) -> bool {

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rolling_provider::{Action, InstanceId, TargetGroupId, Timestamp};
 
-use super::wait::{Wait, WaitKind};
+use super::deadlines::UNLAUNCHED_AFTER;
 use super::{
     Input, Member, Plan, Step, Verdict, View, batch, borrow, in_place, launch, retire, shift,
 };
+use crate::model::wait::{Wait, WaitKind};
 use crate::record::{Borrowed, Ending, Phase, Record};
 use crate::rollout::control::Effect;
 use crate::rollout::state::Halt;
@@ -41,7 +42,7 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
             fault: halt.fault,
             checkpoints_passed: record.checkpoints_passed
                 + u32::from(halt.at_checkpoint && record.phase != phase),
-            acknowledged: record.acknowledge(control),
+            acknowledged: record.acknowledge(control.map(|control| control.id.as_str())),
             reason: Some(halt.reason.clone()),
             ..borrow::with_surge(input, record)
         }));
@@ -187,7 +188,7 @@ fn wait_for_launches(input: &Input<'_>, view: &View<'_>, keeps_surge: bool, plan
         return;
     }
     // Where none will be late any more, a smaller size was refused: that is told, not waited for.
-    let late = input.state.missing.next_late(super::UNLAUNCHED_AFTER, input.now);
+    let late = input.state.missing.next_late(UNLAUNCHED_AFTER, input.now);
     let Some(deadline) = late else { return };
     let detail = Some(format!("{} to go", view.missing));
     let (kind, instances) = (WaitKind::Launch, Vec::new());

@@ -2,17 +2,13 @@
 //! that they are done. Putting them back into rotation is what new instances need, too.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use rolling_provider::{Action, InstanceId, Lifecycle, Revision, Timestamp, Update, UpdateState};
 use sha2::{Digest as _, Sha256};
 
-use super::wait::{Wait, WaitKind};
 use super::{Input, Member, Plan, Step, View};
-
-/// How long an update that was asked for may take to show at all. It is asked for once more then,
-/// which a cloud without tokens for it would do twice.
-pub const SHOWS_IN: Duration = Duration::from_secs(30);
+use crate::model::wait::{Wait, WaitKind};
+use crate::rollout::state::UPDATE_SHOWS_IN;
 
 /// So many instances one action updates: a platform may need a call for each, and the lease has to be
 /// renewed in between.
@@ -62,7 +58,7 @@ pub fn follow(input: &Input<'_>, plan: &mut Plan) {
         if is_lost(input, id) {
             lost.entry(&update.token).or_default().insert(id.clone());
         } else {
-            plan.wake_at(state.history.get(id).map(|history| history.since + SHOWS_IN), now);
+            plan.wake_at(state.history.get(id).map(|history| history.since + UPDATE_SHOWS_IN), now);
         }
     }
     for (token, instances) in lost {
@@ -107,7 +103,7 @@ fn of(
 /// Whether an update that is marked would have shown by now, had it been begun.
 fn is_lost(input: &Input<'_>, id: &InstanceId) -> bool {
     let since = input.state.history.get(id).map(|history| history.since);
-    since.is_some_and(|since| input.now >= since + SHOWS_IN)
+    since.is_some_and(|since| input.now >= since + UPDATE_SHOWS_IN)
 }
 
 /// Whether something is at work on `member`, so that nothing else may be.

@@ -7,8 +7,10 @@ use std::time::Duration;
 use rolling_provider::{Action, InstanceId, Lifecycle, TargetGroupId, Timestamp};
 use sha2::{Digest as _, Sha256};
 
-use super::wait::{Wait, WaitKind};
+use super::deadlines;
+use super::deadlines::UNLAUNCHED_AFTER;
 use super::{Input, Member, Plan, Step, View, shift};
+use crate::model::wait::{Wait, WaitKind};
 use crate::record::{KEYS, Record};
 
 /// How long after a launch that did not succeed the next one is tried.
@@ -75,10 +77,10 @@ pub fn launch(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Pl
 
     // What was there and is not any more may only be late to show.
     let lost = size.saturating_sub(view.members.len() + on_their_way).min(missing);
-    let unsure = lost.saturating_sub(state.unmanaged.lost.late(super::UNLAUNCHED_AFTER, now));
+    let unsure = lost.saturating_sub(state.unmanaged.lost.late(UNLAUNCHED_AFTER, now));
     if unsure > 0 {
         missing -= unsure;
-        plan.wake_at(state.unmanaged.lost.next_late(super::UNLAUNCHED_AFTER, now), now);
+        plan.wake_at(state.unmanaged.lost.next_late(UNLAUNCHED_AFTER, now), now);
     }
     if missing == 0 {
         return;
@@ -99,7 +101,7 @@ pub fn launch(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Pl
             kind: WaitKind::Launch,
             instances: Vec::new(),
             detail: Some(trouble.cause.clone()),
-            deadline: launch_deadline(input, trouble.since),
+            deadline: deadlines::launch_deadline_since(input, trouble.since),
         });
         hold_back(plan);
         if now < again {
@@ -122,11 +124,6 @@ pub fn launch(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Pl
         })
     });
     plan.actions.splice(0..0, launches);
-}
-
-/// Until when a launch must have succeeded.
-pub fn launch_deadline(input: &Input<'_>, since: Timestamp) -> Timestamp {
-    since.max(input.state.turned_back_at) + input.spec.health.healthy_timeout
 }
 
 /// As long as nothing can be launched, nobody goes.

@@ -1,93 +1,17 @@
 //! A rollout on paper: the same choices as the real one, on a fleet where every launch works.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rolling_provider::{InstanceId, Lifecycle, Revision, TargetGroupId};
-use schemars::JsonSchema;
-use serde::Serialize;
+use rolling_provider::{Lifecycle, Revision};
 
+use super::deadlines::ASSUMED_BOOT;
+use super::set_aside::set_aside;
 use super::{Input, Member, View, is_converged, paper};
+use crate::model::preview::BatchPreview;
+use crate::model::preview::Borrowing;
+use crate::model::preview::Preview;
 use crate::model::spec::{BatchSize, Executor, Pacing, Policy, SetAside};
 use crate::record::{Ending, Phase};
-
-/// Boot time that is assumed of a fleet whose launches tell none.
-pub(super) const ASSUMED_BOOT: Duration = Duration::from_secs(60);
-
-/// What a rollout would do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Preview {
-    /// Whether there is anything to do.
-    pub changes: bool,
-    /// The fleet, as a person calls it.
-    pub target: String,
-    /// What sort of fleet.
-    pub kind: &'static str,
-    /// What the fleet launches now.
-    pub from: Option<Revision>,
-    /// What it is to run.
-    pub to: Revision,
-    /// The target groups that an instance must be healthy in, with their names.
-    pub target_groups: BTreeMap<TargetGroupId, String>,
-    /// Size of the fleet.
-    pub size: u32,
-    /// The policy's name.
-    pub policy: &'static str,
-    /// Whether places are taken again at once, without batches.
-    pub continuous: bool,
-    /// What EC2 Auto Scaling is told, as phrases, where it replaces the instances by itself. There
-    /// are no batches then.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(default)]
-    pub instance_refresh: Vec<String>,
-    /// Batches in order; in continuous pacing only what is launched beforehand and who goes first.
-    pub batches: Vec<BatchPreview>,
-    /// Percentages at which the rollout waits.
-    pub checkpoints: Vec<u32>,
-    /// How requests are shifted, as a phrase, where they are.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub requests: Option<String>,
-    /// What must hold besides the health of the instances, and when it is asked, as phrases.
-    pub gates: Vec<String>,
-    /// At least this many serve throughout.
-    pub floor: u32,
-    /// At most this many live.
-    pub ceiling: u32,
-    /// What is changed for the while and put back at the end.
-    pub borrows: Vec<Borrowing>,
-    /// How long it should take, in seconds.
-    pub expected_seconds: u64,
-    /// Whether the boot time in that is a guess, since no launch of this fleet tells it.
-    pub boot_assumed: bool,
-    /// What a reader should know before going on.
-    pub warnings: Vec<String>,
-}
-
-impl Preview {
-    /// How many instances are replaced; `None` where the cloud says by itself which.
-    pub fn replaced(&self) -> Option<usize> {
-        let sum = self.batches.iter().map(|batch| batch.replaces.len()).sum();
-        self.instance_refresh.is_empty().then_some(sum)
-    }
-}
-
-/// One batch to come.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct BatchPreview {
-    /// Instances launched beside the fleet.
-    pub launches: u32,
-    /// Instances that are replaced.
-    pub replaces: Vec<InstanceId>,
-}
-
-/// Something that is changed for the while of the rollout.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Borrowing {
-    /// What.
-    pub what: &'static str,
-    /// What it becomes.
-    pub becomes: String,
-}
 
 /// What a rollout would do now.
 pub fn preview(input: &Input<'_>) -> Preview {
@@ -293,31 +217,6 @@ fn adopted(input: &Input<'_>, view: &View<'_>) -> Option<Revision> {
         Some(record) => record.completed.clone(),
         None => super::borrow::adopted(view).or_else(|| input.state.known_completed.clone()),
     }
-}
-
-/// Instances that somebody has set aside, and what becomes of them.
-pub(super) fn set_aside(input: &Input<'_>, view: &View<'_>) -> Vec<String> {
-    let spec = input.spec;
-    let protected = view.members.iter().filter(|m| m.instance.protected && !m.is_new).count();
-    let standby = input.look.instances.values().filter(|instance| {
-        instance.lifecycle == Lifecycle::Standby
-            && instance.revision.as_ref() != Some(&input.target.revision)
-    });
-    let rule = |rule| match rule {
-        SetAside::Refresh => "replaced all the same",
-        SetAside::Ignore => "left as they are",
-        SetAside::Wait => "waited for, an hour at most",
-    };
-    let kinds = [
-        (protected, "protected from scale-in", spec.protected, "scale_in_protected_instances"),
-        (standby.count(), "in standby", spec.standby, "standby_instances"),
-    ];
-    let found = kinds.into_iter().filter(|(count, ..)| *count > 0);
-    found
-        .map(|(count, what, set, attribute)| {
-            format!("to replace and {what}: {count}; {} ({attribute})", rule(set))
-        })
-        .collect()
 }
 
 /// Entries of the fleet's schedule that fall due within the expected time.

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rolling_provider::{Action, InstanceId, Lifecycle, TargetGroupId, TargetState, Timestamp};
 
-use super::wait::{Wait, WaitKind};
 use super::{Input, Member, Plan, Step, View, batch, in_place};
 use crate::model::spec::RollingDeployment;
+use crate::model::wait::{Wait, WaitKind};
 use crate::record::{Phase, RETAINED, Record};
 
 /// Puts instances of the wanted revision that an earlier engine, or we before turning back, took

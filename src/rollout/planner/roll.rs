@@ -5,12 +5,15 @@ use std::collections::BTreeSet;
 
 use rolling_provider::{Action, InstanceId, ScheduledAction, TargetState, Timestamp};
 
-use super::wait::{Wait, WaitKind};
+use super::deadlines;
+use super::deadlines::SET_ASIDE_FOR;
+use super::deadlines::UNLAUNCHED_AFTER;
 use super::{
     BatchStart, Input, Plan, Step, Verdict, View, batch, borrow, gate, halt, in_place, launch,
     pace, retire, shift, stop_conditions,
 };
 use crate::model::spec::{Pacing, RollingDeployment, SetAside};
+use crate::model::wait::{Wait, WaitKind};
 use crate::record::Record;
 
 pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
@@ -90,7 +93,7 @@ fn start_next(
     let complete = view.is_complete();
     let settled = view.busy() == 0 || (complete && view.victims().next().is_none());
     if !settled || view.missing > 0 {
-        let late = input.state.missing.next_late(super::UNLAUNCHED_AFTER, input.now);
+        let late = input.state.missing.next_late(UNLAUNCHED_AFTER, input.now);
         plan.wake_at(late, input.now);
         return BTreeSet::new();
     }
@@ -123,7 +126,7 @@ fn replace_more(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> BTreeSet
             kind: WaitKind::Floor,
             instances: Vec::new(),
             detail: Some(format!("{} of at least {floor} serve", view.serving())),
-            deadline: stop_conditions::progress_deadline(input),
+            deadline: deadlines::progress_deadline(input),
         });
     }
     victims
@@ -201,7 +204,7 @@ fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) 
     if !set_aside.is_empty() {
         plan.rests = true;
         plan.waits_for_set_aside = true;
-        let deadline = state.set_aside_since.unwrap_or(now) + super::SET_ASIDE_FOR;
+        let deadline = state.set_aside_since.unwrap_or(now) + SET_ASIDE_FOR;
         let detail = Some("protected from scale-in or in standby".into());
         plan.wait(Wait { kind: WaitKind::SetAside, instances: set_aside, detail, deadline });
         return;
@@ -288,7 +291,7 @@ fn watch_newcomers(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
             kind: WaitKind::Launch,
             instances: Vec::new(),
             detail: Some(failure.map_or(count, |failure| failure.cause.clone())),
-            deadline: stop_conditions::launch_deadline(input),
+            deadline: deadlines::launch_deadline(input),
         });
     }
     for (serves, kind) in [(false, WaitKind::Health), (true, WaitKind::Soak)] {

@@ -6,14 +6,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rolling_provider::{
-    Action, Instance, InstanceId, Lifecycle, Observation, Target, TargetGroup, TargetState,
-};
+use rolling_provider::{Action, InstanceId, Lifecycle, Observation, TargetGroup, TargetState};
 
-use super::wait::{Wait, WaitKind};
-use super::{Input, Member, Plan, Step, View, gate, stop_conditions};
+use super::deadlines;
+use super::{Input, Member, Plan, Step, View, gate};
 use crate::model::spec::Policy;
+use crate::model::wait::{Wait, WaitKind};
 use crate::record::Ending;
+use crate::rollout::serving::is_healthy_in;
+use crate::rollout::serving::is_healthy_in_primary;
 use crate::rollout::state::Halt;
 
 /// Goes one step further with the whole new set in the second target group. Returns whether the
@@ -94,7 +95,7 @@ fn fill_secondary(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     let idle = new().filter(|member| !is_healthy_in(member.instance, second));
     let instances: Vec<InstanceId> = idle.map(|member| member.id.clone()).collect();
     let detail = Some(format!("in target group {}", second.name));
-    let deadline = stop_conditions::progress_deadline(input);
+    let deadline = deadlines::progress_deadline(input);
     plan.wait(Wait { kind: WaitKind::Health, instances, detail, deadline });
     false
 }
@@ -121,7 +122,7 @@ fn leave_home(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     }
     let instances = early().map(|member| member.id.clone()).collect();
     let detail = Some("registered before any request was shifted".into());
-    let deadline = stop_conditions::progress_deadline(input);
+    let deadline = deadlines::progress_deadline(input);
     plan.wait(Wait { kind: WaitKind::Drain, instances, detail, deadline });
     true
 }
@@ -208,12 +209,7 @@ pub fn makes_way(
     } else {
         let detail = Some("the requests wait for the first target group".into());
         let (kind, instances) = (WaitKind::Floor, Vec::new());
-        plan.wait(Wait {
-            kind,
-            instances,
-            detail,
-            deadline: stop_conditions::progress_deadline(input),
-        });
+        plan.wait(Wait { kind, instances, detail, deadline: deadlines::progress_deadline(input) });
     }
     true
 }
@@ -278,17 +274,6 @@ pub fn entrance<'a>(input: &Input<'a>) -> Vec<&'a TargetGroup> {
     }
 }
 
-/// Whether `instance` is healthy where all requests go in the end.
-pub fn is_healthy_in_primary(target: &Target, instance: &Instance) -> bool {
-    target.target_groups.iter().all(|group| is_healthy_in(instance, group))
-}
-
-/// Whether `group` says that `instance` takes requests.
-pub fn is_healthy_in(instance: &Instance, group: &TargetGroup) -> bool {
-    let health = instance.targets.get(&group.id);
-    health.is_some_and(|health| health.state == TargetState::Healthy)
-}
-
 fn is_at(look: &Observation, percent: u32) -> bool {
     look.shifted.iter().flatten().all(|found| *found == percent)
 }
@@ -329,7 +314,7 @@ fn join(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     }
     let names: Vec<&str> = target.target_groups.iter().map(|group| group.name.as_str()).collect();
     let detail = Some(format!("in target group {}", names.join(" and ")));
-    let deadline = stop_conditions::progress_deadline(input);
+    let deadline = deadlines::progress_deadline(input);
     plan.wait(Wait { kind: WaitKind::Health, instances, detail, deadline });
     true
 }

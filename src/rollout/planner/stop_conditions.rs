@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use rolling_provider::{InstanceId, Revision, Target, Timestamp};
+use rolling_provider::{InstanceId, Revision, Target};
 
-use super::{Input, Verdict, View, launch};
+use super::deadlines;
+use super::deadlines::SET_ASIDE_FOR;
+use super::deadlines::launch_deadline;
+use super::deadlines::progress_deadline;
+use super::{Input, Verdict, View};
 use crate::model::spec::{OnFailure, Pacing};
 use crate::record::command::Command;
 use crate::record::{Ending, Phase, Record};
@@ -40,7 +44,7 @@ pub fn apply_command(input: &Input<'_>) -> Option<Verdict> {
         }
         Effect::RollBack if is_back || state.rolls_back.is_some() => Some(Verdict::GoOn),
         Effect::RollBack => {
-            let verdict = turn_back(input, format!("rolled back by {by}"), true);
+            let verdict = start_rollback(input, format!("rolled back by {by}"), true);
             // Where there is no way back, what is being put back already still is.
             let is_way = state.halt.is_none() || matches!(verdict, Verdict::RollBack { .. });
             is_way.then_some(verdict)
@@ -57,7 +61,7 @@ pub fn checkpoint(input: &Input<'_>, message: String) -> Halt {
 }
 
 /// Goes back to the last completed revision, or says why that cannot be.
-pub fn turn_back(input: &Input<'_>, reason: String, asked: bool) -> Verdict {
+pub fn start_rollback(input: &Input<'_>, reason: String, asked: bool) -> Verdict {
     let completed = input.state.record.as_ref().and_then(|record| record.completed.as_ref());
     match completed {
         Some(completed) if *completed != input.target.revision => {
@@ -94,7 +98,7 @@ fn fail(input: &Input<'_>, reason: String) -> Verdict {
     match input.spec.on_failure {
         OnFailure::Stop => Verdict::Halt(halt),
         OnFailure::Pause => Verdict::Halt(Halt { ending: Ending::Paused, ..halt }),
-        OnFailure::Rollback => turn_back(input, halt.reason, false),
+        OnFailure::Rollback => start_rollback(input, halt.reason, false),
     }
 }
 
@@ -128,7 +132,7 @@ pub fn check_failure(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
         return Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(message, now) }));
     }
     if let Some(trouble) = &state.unmanaged.trouble
-        && (trouble.is_final || now >= launch::launch_deadline(input, trouble.since))
+        && (trouble.is_final || now >= deadlines::launch_deadline_since(input, trouble.since))
     {
         let message = format!("{} cannot be launched: {}", target.revision, trouble.cause);
         return Some(fail(input, message));
@@ -156,9 +160,9 @@ pub fn check_failure(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
         return Some(fail(input, message));
     }
     if let Some(since) = state.set_aside_since
-        && now >= since + super::SET_ASIDE_FOR
+        && now >= since + SET_ASIDE_FOR
     {
-        let limit = humantime::format_duration(super::SET_ASIDE_FOR);
+        let limit = humantime::format_duration(SET_ASIDE_FOR);
         let set_aside = view.old().filter(|member| member.set_aside).map(|member| member.id);
         let set_aside: Vec<String> =
             set_aside.chain(view.standby.iter().copied()).map(ToString::to_string).collect();
@@ -248,18 +252,6 @@ fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
         return Verdict::Halt(Halt { fault: false, ..Halt::failed(reason, now) });
     }
     fail(input, reason)
-}
-
-/// Until when what is missing must have been launched. A rollout that turned back begins anew.
-pub fn launch_deadline(input: &Input<'_>) -> Timestamp {
-    let since = input.state.missing.oldest().unwrap_or(input.now);
-    since.max(input.state.turned_back_at) + input.spec.health.healthy_timeout
-}
-
-/// Until when less must be left to do than ever before.
-pub fn progress_deadline(input: &Input<'_>) -> Timestamp {
-    let since = input.state.best.map_or(input.state.started, |best| best.at);
-    since + input.spec.progress_deadline(input.target.drain())
 }
 
 /// Says that `count` instances, `id` among them, have failed.

@@ -2,8 +2,10 @@
 
 use rolling_provider::{Instance, InstanceId, Lifecycle, TargetState};
 
-use super::{Input, shift};
+use super::Input;
+use super::deadlines::UNLAUNCHED_AFTER;
 use crate::model::spec::{SetAside, Window};
+use crate::rollout::serving::is_healthy_in_primary;
 use crate::rollout::state::InstanceHistory;
 
 /// The live instances of a fleet, and the bounds that hold now.
@@ -95,8 +97,7 @@ impl<'a> View<'a> {
                     || (instance.protected && spec.protected != SetAside::Refresh),
                 serves,
                 surely: serves && !state.may_be_out(id, now),
-                in_primary: target.second.is_none()
-                    || shift::is_healthy_in_primary(target, instance),
+                in_primary: target.second.is_none() || is_healthy_in_primary(target, instance),
                 soaked: serves && since.is_some_and(|since| now.since(since) >= soak),
                 history,
             });
@@ -165,7 +166,7 @@ impl<'a> View<'a> {
             return 0;
         }
         // By the time of the look: what is on its way was asked for with that.
-        let late = input.state.missing.late(super::UNLAUNCHED_AFTER, input.look.at);
+        let late = input.state.missing.late(UNLAUNCHED_AFTER, input.look.at);
         let late = u32::try_from(late.saturating_sub(input.state.coming)).unwrap_or(u32::MAX);
         late.min(self.missing).min(input.state.surge())
     }
@@ -207,4 +208,15 @@ impl Member<'_> {
         });
         idle && drained.all(|drained| drained)
     }
+}
+
+/// Whether there is nothing to do for this deployment: every instance that is ours to touch runs
+/// the revision, the fleet launches it, and nothing of a rollout is left on the target.
+pub fn is_converged(input: &Input<'_>) -> bool {
+    let view = View::new(input);
+    let template = input.look.template.as_ref().map(|found| input.target.resolve(found));
+    view.old().next().is_none()
+        && view.standby.is_empty()
+        && (!input.launches() || template == Some(&input.target.revision))
+        && input.state.record.is_none()
 }

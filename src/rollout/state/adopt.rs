@@ -13,7 +13,7 @@ use super::{Best, GateState, InstanceHistory, Launched, RolloutState};
 impl RolloutState {
     /// From now on `target`, whose revision is the completed one, is what the rollout goes to.
     /// Victims of that revision are good again and go back into rotation.
-    pub fn turn_back(&mut self, target: &Target, reason: String, now: Timestamp) {
+    pub fn start_rollback(&mut self, target: &Target, reason: String, now: Timestamp) {
         self.rolls_back = Some(reason);
         self.best = Some(Best::none(now));
         self.turned_back_at = now;

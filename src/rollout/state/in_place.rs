@@ -10,10 +10,13 @@ use rolling_provider::{
 };
 
 use super::RolloutState;
-use crate::rollout::planner::UPDATE_SHOWS_IN;
+
+/// How long an update that was asked for may take to show at all. It is asked for once more then,
+/// which a cloud without tokens for it would do twice.
+pub const UPDATE_SHOWS_IN: Duration = Duration::from_secs(30);
 
 /// How long an accepted update, or the end of one, is believed in while looks lack it.
-const SHOWS_IN: Duration = Duration::from_secs(60);
+pub(super) const SHOWS_IN: Duration = Duration::from_secs(60);
 
 /// What is known of updates in place.
 #[derive(Clone, Debug, Default)]
@@ -21,143 +24,16 @@ pub struct InPlace {
     /// How long one may take; `None` where instances are replaced.
     pub within: Option<Duration>,
     /// Updates that the cloud accepted, by instance.
-    begun: BTreeMap<InstanceId, Begun>,
+    pub(super) begun: BTreeMap<InstanceId, Begun>,
     /// Instances whose update is over, and what they run since.
-    confirmed: BTreeMap<InstanceId, (Option<Revision>, Timestamp)>,
+    pub(super) confirmed: BTreeMap<InstanceId, (Option<Revision>, Timestamp)>,
     /// The latest update of each instance that this engine knows of.
-    known: BTreeMap<InstanceId, String>,
+    pub(super) known: BTreeMap<InstanceId, String>,
 }
 
 /// An update that the cloud accepted.
 #[derive(Clone, Debug)]
-struct Begun {
-    update: Update,
-    at: Timestamp,
-}
-
-impl RolloutState {
-    /// `look` as the planner counts it: an instance that is being updated is of the revision that
-    /// it is on its way to, and has yet to come into service.
-    pub fn in_place(&self, mut look: Observation) -> Observation {
-        if self.in_place.within.is_none() {
-            return look;
-        }
-        let now = look.at;
-        for (id, instance) in &mut look.instances {
-            if let Some((revision, at)) = self.in_place.confirmed.get(id)
-                && now.since(*at) < SHOWS_IN
-                && !self.in_place.begun.contains_key(id)
-            {
-                instance.update = None;
-                instance.revision = revision.clone().or(instance.revision.take());
-            }
-            if let Some(begun) = self.in_place.begun.get(id)
-                && now.since(begun.at) < SHOWS_IN
-                && instance.update.as_ref().is_none_or(|shown| shown.token != begun.update.token)
-            {
-                instance.update = Some(begun.update.clone());
-            }
-            if let Some(update) = &instance.update
-                && instance.lifecycle.is_live()
-            {
-                instance.revision = Some(update.to.clone());
-                instance.lifecycle = Lifecycle::Pending;
-                instance.targets.clear();
-            }
-        }
-        look
-    }
-
-    /// Whether `id` is, or was, in an update that this engine knows of.
-    pub fn was_updated(&self, id: &InstanceId) -> bool {
-        self.in_place.known.contains_key(id)
-    }
-
-    /// Takes in which updates `look` shows. One of a victim that is new to this engine was begun by
-    /// a call that got no answer.
-    pub(super) fn note_updates(&mut self, look: &Observation) {
-        for (id, instance) in &look.instances {
-            let Some(update) = &instance.update else { continue };
-            if self.in_place.known.get(id) == Some(&update.token) {
-                continue;
-            }
-            if self.victims.contains(id) {
-                self.updating(id, &update.to, &update.token, look.at);
-            }
-            self.in_place.known.insert(id.clone(), update.token.clone());
-        }
-        self.in_place.begun.retain(|id, _| look.instances.contains_key(id));
-        self.in_place.confirmed.retain(|id, _| look.instances.contains_key(id));
-    }
-
-    /// From now on `id` is on its way to `to`, whatever it was: nothing that was seen of it says
-    /// anything of what it will be.
-    pub(super) fn updating(&mut self, id: &InstanceId, to: &Revision, token: &str, now: Timestamp) {
-        self.victims.remove(id);
-        self.deregistered.remove(id);
-        self.drains.retain(|(drained, _)| drained != id);
-        self.deregistered_by_predecessor.retain(|(stray, _)| stray != id);
-        self.returned.remove(id);
-        self.history.remove(id);
-        // It may fail once more, and then counts once more.
-        self.failed.remove(id);
-        self.counted.remove(id);
-        if let Some(record) = &mut self.record
-            && record.last_failed.as_ref() == Some(id)
-        {
-            record.last_failed = None;
-        }
-        let (to, token) = (to.clone(), token.to_owned());
-        self.in_place.confirmed.remove(id);
-        self.in_place.known.insert(id.clone(), token.clone());
-        let update = Update { to, token, state: UpdateState::Running };
-        self.in_place.begun.insert(id.clone(), Begun { update, at: now });
-    }
-
-    /// The update of these is over: they run `to`, or what they ran before it.
-    pub(super) fn confirmed(
-        &mut self,
-        instances: &BTreeSet<InstanceId>,
-        to: Option<&Revision>,
-        now: Timestamp,
-    ) {
-        for id in instances {
-            self.in_place.begun.remove(id);
-            self.in_place.confirmed.insert(id.clone(), (to.cloned(), now));
-            if let Some(history) = self.history.get_mut(id) {
-                // Only now can it become healthy.
-                history.since = now;
-            }
-        }
-    }
-
-    /// Until when `update`, known of since `since`, must have ended. One that was only marked may
-    /// have to be asked for again.
-    pub fn update_deadline(&self, update: &Update, since: Timestamp) -> Timestamp {
-        let within = self.in_place.within.unwrap_or_default();
-        let shows_in = match update.state {
-            UpdateState::Marked => UPDATE_SHOWS_IN,
-            _ => Duration::ZERO,
-        };
-        since + within + shows_in
-    }
-
-    /// Why an update has failed, if it has.
-    pub(super) fn update_failed(
-        &self,
-        update: &Update,
-        since: Timestamp,
-        now: Timestamp,
-    ) -> Option<String> {
-        let within = self.in_place.within?;
-        match &update.state {
-            UpdateState::Failed(why) => Some(format!("its update failed: {why}")),
-            UpdateState::Done => None,
-            UpdateState::Marked | UpdateState::Running => {
-                let within = humantime::format_duration(within);
-                (now >= self.update_deadline(update, since))
-                    .then(|| format!("its update did not end within {within}"))
-            }
-        }
-    }
+pub(super) struct Begun {
+    pub(super) update: Update,
+    pub(super) at: Timestamp,
 }

@@ -11,7 +11,7 @@ use super::{LOOKS_LAG, RolloutState};
 
 /// A value that we wrote, over another.
 #[derive(Clone, Debug)]
-struct Write<T> {
+pub(super) struct Write<T> {
     value: T,
     over: T,
     at: Timestamp,
@@ -20,18 +20,18 @@ struct Write<T> {
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Written {
-    max: Option<Write<u32>>,
-    template: Option<Write<Option<Revision>>>,
+    pub(super) max: Option<Write<u32>>,
+    pub(super) template: Option<Write<Option<Revision>>>,
     /// Processes that we suspended, and when.
-    suspended: BTreeSet<String>,
-    suspended_at: Timestamp,
+    pub(super) suspended: BTreeSet<String>,
+    pub(super) suspended_at: Timestamp,
     /// What the last look showed.
     shown: (u32, Option<Revision>),
 }
 
 impl<T: PartialEq + Clone> Write<T> {
     /// What `shown` stands for in a look at `now`.
-    fn believe(write: Option<&Self>, shown: T, now: Timestamp) -> T {
+    pub(super) fn believe(write: Option<&Self>, shown: T, now: Timestamp) -> T {
         let late = write.filter(|w| w.over == shown && now.since(w.at) <= LOOKS_LAG);
         late.map_or(shown, |write| write.value.clone())
     }
@@ -74,40 +74,6 @@ impl Written {
             }
             _ => {}
         }
-    }
-}
-
-impl RolloutState {
-    /// The maximum size, where one of ours that looks do not show yet counts.
-    pub fn max(&self, look: &Observation) -> u32 {
-        Write::believe(self.written.max.as_ref(), look.max(), look.at)
-    }
-
-    /// Whether the template is, or by what we wrote lately may be, this.
-    pub fn may_launch(&self, revision: &Revision, look: &Observation) -> bool {
-        let written = self.written.template.as_ref();
-        let believed = Write::believe(written, look.template.clone(), look.at);
-        [look.template.as_ref(), believed.as_ref()].contains(&Some(revision))
-    }
-
-    /// Whether the template is certainly this.
-    pub fn launches(&self, revision: &Revision, look: &Observation) -> bool {
-        let written = self.written.template.as_ref();
-        let believed = Write::believe(written, look.template.clone(), look.at);
-        look.template.as_ref() == Some(revision) && believed.as_ref() == Some(revision)
-    }
-
-    /// Which of these processes are suspended, or may be by our doing.
-    pub fn may_be_suspended<'a>(
-        &self,
-        processes: &'a BTreeSet<String>,
-        look: &Observation,
-    ) -> impl Iterator<Item = &'a String> {
-        let lately = look.at.since(self.written.suspended_at) <= LOOKS_LAG;
-        processes.iter().filter(move |process| {
-            look.suspended.contains(*process)
-                || (lately && self.written.suspended.contains(*process))
-        })
     }
 }
 

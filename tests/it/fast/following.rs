@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use rolling::engine::{Rollout, Stop};
 use rolling::model::event::{Event, InstanceRefreshStep, Outcome, Report};
 use rolling::model::spec::{Executor, RollingDeployment};
-use rolling::rollout::planner::WaitKind;
+use rolling::model::wait::WaitKind;
 use rolling_provider::{
     Action, Activity, Alarm, Clock, Done, Effect, ErrorKind, Fleet, Instance, InstanceRefresh,
     InstanceRefreshPreferences, InstanceRefreshState, InstanceRefreshes, Lifecycle, Observation,

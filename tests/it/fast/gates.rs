@@ -11,8 +11,8 @@ use rolling::model::event::{Event, Outcome};
 use rolling::model::spec::{
     BatchSize, Checkpoint, Gates, Health, OnFailure, Pacing, Policy, Probe, RollingDeployment,
 };
+use rolling::model::wait::WaitKind;
 use rolling::record::command::Command;
-use rolling::rollout::planner::WaitKind;
 use rolling_provider::{Action, Fleet as _, ScheduledAction};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 

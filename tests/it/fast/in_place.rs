@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use rolling::model::event::{Event, Outcome};
 use rolling::model::spec::{OnFailure, Policy, Replacement, RollingDeployment, Window};
-use rolling::rollout::planner::WaitKind;
+use rolling::model::wait::WaitKind;
 use rolling_provider::{Action, Fleet as _, InstanceId, Revision, TargetState};
 use rolling_simulator::{Behaviour, FleetConfig, Simulator};
 

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use rolling::engine::Stop;
 use rolling::model::event::{Event, Outcome};
 use rolling::model::spec::{Gates, OnFailure, Policy, RollingDeployment};
+use rolling::model::wait::WaitKind;
 use rolling::record::command::Command;
-use rolling::rollout::planner::WaitKind;
 use rolling_provider::{Action, Fleet as _, Lifecycle, TargetState};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 

@@ -14,8 +14,8 @@ use super::request::Config;
 use super::{has_alias, template};
 use crate::document::{self, Diagnostic, normalised};
 use crate::frontends::cli::text;
+use crate::model::preview::Preview;
 use crate::model::spec::RollingDeployment;
-use crate::rollout::planner::Preview;
 
 /// What an update comes to.
 #[derive(Debug)]

@@ -111,7 +111,7 @@ impl Engine {
         if is_over {
             return Planned::Ended(outcome);
         }
-        let acknowledged = record.acknowledge(hears);
+        let acknowledged = record.acknowledge(hears.map(|hears| hears.id.as_str()));
         if record.phase != Phase::Halting(ending) || record.acknowledged != acknowledged {
             return write(Record { phase: Phase::Halting(ending), acknowledged, ..record.clone() });
         }
@@ -151,7 +151,7 @@ impl Engine {
             record
         };
         let Some(found) = &self.record else { return begin(None) };
-        let acknowledged = found.acknowledge(hears);
+        let acknowledged = found.acknowledge(hears.map(|hears| hears.id.as_str()));
         let mut moves = Record { phase: Phase::Rolling, acknowledged, ..found.clone() };
         moves.borrowed.suspended.insert("AZRebalance".into());
         if self.back {

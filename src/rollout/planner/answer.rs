@@ -1,0 +1,153 @@
+//! What the planner answers: actions, waits and a verdict.
+
+use std::collections::BTreeSet;
+
+use rolling_provider::{Action, InstanceId, Timestamp};
+
+use super::Input;
+use crate::model::spec::Pacing;
+use crate::model::wait::Wait;
+use crate::record::Record;
+use crate::rollout::state::{Halt, Question};
+
+/// What to do now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a plan that nobody carries out changes nothing"]
+pub struct Plan {
+    /// Actions in order; when one fails the rest of the list is void and a fresh look is due.
+    pub actions: Vec<Step>,
+    /// A batch that begins with this plan.
+    pub begins: Option<BatchStart>,
+    /// Victims chosen outside any batch: surge that is given back after a failure.
+    pub chosen: BTreeSet<InstanceId>,
+    /// Whether the current batch ends with this plan.
+    pub batch_ends: bool,
+    /// Whether the rollout stands at a checkpoint whose time has yet to pass.
+    pub stands_at_checkpoint: bool,
+    /// Whether nothing is left but instances that somebody has set aside.
+    pub waits_for_set_aside: bool,
+    /// Whether the rollout waits on purpose, which is no lack of progress.
+    pub rests: bool,
+    /// What to ask of the gates, in the background, until a plan asks something else.
+    pub asks: Option<Ask>,
+    /// Whether everything is done and has to stay well for a while.
+    pub bakes: bool,
+    /// Whether requests are shifted, and that has to stay well for a while.
+    pub evaluates: bool,
+    /// What is being waited for.
+    pub waiting_on: Vec<Wait>,
+    /// When to look again at the latest, because something is due then.
+    pub wake: Option<Timestamp>,
+    /// Whether to go on.
+    pub verdict: Verdict,
+}
+
+impl Plan {
+    pub(crate) fn waiting() -> Self {
+        Plan {
+            actions: Vec::new(),
+            begins: None,
+            chosen: BTreeSet::new(),
+            batch_ends: false,
+            stands_at_checkpoint: false,
+            waits_for_set_aside: false,
+            rests: false,
+            asks: None,
+            bakes: false,
+            evaluates: false,
+            waiting_on: Vec::new(),
+            wake: None,
+            verdict: Verdict::Continue,
+        }
+    }
+
+    /// The record that stands once what is planned so far is done.
+    pub(crate) fn record<'a>(&'a self, input: &Input<'a>) -> Option<&'a Record> {
+        let planned = self.actions.iter().rev().find_map(|step| step.record.as_ref());
+        planned.or(input.state.record.as_ref())
+    }
+
+    pub(crate) fn wait(&mut self, wait: Wait) {
+        self.wake = Some(self.wake.map_or(wait.deadline, |wake| wake.min(wait.deadline)));
+        self.waiting_on.push(wait);
+    }
+
+    /// Notes that something is expected at `at`, unless that has passed.
+    pub(crate) fn wake_at(&mut self, at: Option<Timestamp>, now: Timestamp) {
+        if let Some(at) = at.filter(|at| *at > now) {
+            self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+        }
+    }
+}
+
+/// One action, with the record that must stand in the cloud before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What to do.
+    pub action: Action,
+    /// The record that [`Action::WriteRecord`] writes.
+    pub record: Option<Record>,
+}
+
+impl Step {
+    pub(crate) fn new(action: Action) -> Self {
+        Step { action, record: None }
+    }
+
+    pub(crate) fn record(record: Record) -> Self {
+        let action = Action::WriteRecord { tags: record.tags() };
+        Step { action, record: Some(record) }
+    }
+}
+
+/// A batch that begins, or, where there are no batches, the next few.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchStart {
+    /// From 1; `None` in continuous pacing.
+    pub number: Option<u32>,
+    /// Who goes; empty for the batch that only launches surge.
+    pub victims: BTreeSet<InstanceId>,
+    /// How many are launched beside the fleet.
+    pub launches: u32,
+}
+
+impl BatchStart {
+    pub(crate) fn of(input: &Input<'_>, victims: BTreeSet<InstanceId>, launches: u32) -> Self {
+        let number = match input.spec.pacing {
+            Pacing::Batch => Some(input.state.batch + 1),
+            Pacing::Continuous => None,
+        };
+        BatchStart { number, victims, launches }
+    }
+}
+
+/// Whether to go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// There is more to do or to wait for.
+    Continue,
+    /// The rollout must end early; plan again with this in [`Progress::halt`].
+    Halt(Halt),
+    /// The rollout goes back to the completed revision; plan again with that as the target's.
+    RollBack {
+        /// Why, as a sentence.
+        reason: String,
+        /// Whether somebody asked for it.
+        asked: bool,
+    },
+    /// What was being put back goes on after all: somebody asked for it.
+    GoOn,
+    /// Nothing is left: every instance runs the revision and nothing is borrowed.
+    Converged,
+    /// Ended early; what could be put back is.
+    Halted,
+}
+
+/// What to ask of the gates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// What they are asked.
+    pub question: Question,
+    /// Whether nothing waits for the answer: only a failure counts, and the same is asked again.
+    pub watches: bool,
+}

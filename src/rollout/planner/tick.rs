@@ -1,0 +1,23 @@
+//! One tick of a rollout.
+
+use super::{Input, Plan, Step, View, halt, launch, roll, stop_conditions};
+
+/// Plans one tick.
+pub fn plan(input: &Input<'_>) -> Plan {
+    let view = View::new(input);
+    match &input.state.halt {
+        Some(halt) => match stop_conditions::apply_command(input) {
+            Some(verdict) => Plan { verdict, ..Plan::waiting() },
+            None => halt::plan(input, &view, halt),
+        },
+        None => roll::plan(input, &view),
+    }
+}
+
+/// Takes everything of an ended rollout off the target.
+pub fn erase(input: &Input<'_>) -> Vec<Step> {
+    match &input.state.record {
+        Some(record) => launch::erase(input, record),
+        None => Vec::new(),
+    }
+}

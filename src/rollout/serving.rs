@@ -1,0 +1,68 @@
+//! Whether an instance serves, and what keeps it from it.
+
+use rolling_provider::{Instance, Lifecycle, Target, TargetGroup, TargetState, UpdateState};
+
+/// Whether `instance` is healthy where all requests go in the end.
+pub fn is_healthy_in_primary(target: &Target, instance: &Instance) -> bool {
+    target.target_groups.iter().all(|group| is_healthy_in(instance, group))
+}
+
+/// Whether `group` says that `instance` takes requests.
+pub fn is_healthy_in(instance: &Instance, group: &TargetGroup) -> bool {
+    let health = instance.targets.get(&group.id);
+    health.is_some_and(|health| health.state == TargetState::Healthy)
+}
+
+/// Why an instance does not serve, in the cloud's own words.
+pub fn trouble(target: &Target, instance: &Instance) -> String {
+    if let Some(update) = &instance.update {
+        return match &update.state {
+            UpdateState::Failed(why) => format!("its update to {} failed: {why}", update.to),
+            _ => format!("on its way to {} in place", update.to),
+        };
+    }
+    if instance.lifecycle != Lifecycle::InService {
+        return match instance.lifecycle {
+            Lifecycle::Pending if instance.in_lifecycle_hook => "held by a lifecycle hook".into(),
+            Lifecycle::Pending => "still pending, not in service".into(),
+            Lifecycle::Standby => "in standby".into(),
+            _ => "terminating".into(),
+        };
+    }
+    // Where requests are shifted, one of the groups is enough.
+    let is_in = |group: &&TargetGroup| instance.targets.contains_key(&group.id);
+    let somewhere = target.second.is_some() && target.rotation().any(|group| is_in(&group));
+    let message: Vec<String> = target
+        .rotation()
+        .filter(|group| is_in(group) || (!somewhere && target.second.as_ref() != Some(*group)))
+        .filter_map(|group| match instance.targets.get(&group.id) {
+            None => Some(format!("not registered in target group {}", group.name)),
+            Some(health) if health.state == TargetState::Healthy => None,
+            Some(health) => {
+                let mut message = format!("{} in target group {}", state(health.state), group.name);
+                let reasons = [&health.reason, &health.description];
+                for word in reasons.into_iter().flatten().filter(|word| !word.is_empty()) {
+                    message.push_str(": ");
+                    message.push_str(word);
+                }
+                Some(message)
+            }
+        })
+        .collect();
+    match (message.is_empty(), instance.healthy) {
+        (true, false) => "called unhealthy by its group".into(),
+        (true, true) => "leaving the load balancer's rotation".into(),
+        (false, _) => message.join("; "),
+    }
+}
+
+fn state(state: TargetState) -> &'static str {
+    match state {
+        TargetState::Initial => "initial",
+        TargetState::Healthy => "healthy",
+        TargetState::Unhealthy => "unhealthy",
+        TargetState::Draining => "draining",
+        TargetState::Unused => "unused",
+        TargetState::Unavailable => "unavailable",
+    }
+}

@@ -1,0 +1,43 @@
+//! What the fleet is believed to be set to, where a look may show what was before we wrote.
+
+use super::written::Write;
+
+use std::collections::BTreeSet;
+
+use rolling_provider::{Observation, Revision};
+
+use super::{LOOKS_LAG, RolloutState};
+
+impl RolloutState {
+    /// The maximum size, where one of ours that looks do not show yet counts.
+    pub fn max(&self, look: &Observation) -> u32 {
+        Write::believe(self.written.max.as_ref(), look.max(), look.at)
+    }
+
+    /// Whether the template is, or by what we wrote lately may be, this.
+    pub fn may_launch(&self, revision: &Revision, look: &Observation) -> bool {
+        let written = self.written.template.as_ref();
+        let believed = Write::believe(written, look.template.clone(), look.at);
+        [look.template.as_ref(), believed.as_ref()].contains(&Some(revision))
+    }
+
+    /// Whether the template is certainly this.
+    pub fn launches(&self, revision: &Revision, look: &Observation) -> bool {
+        let written = self.written.template.as_ref();
+        let believed = Write::believe(written, look.template.clone(), look.at);
+        look.template.as_ref() == Some(revision) && believed.as_ref() == Some(revision)
+    }
+
+    /// Which of these processes are suspended, or may be by our doing.
+    pub fn may_be_suspended<'a>(
+        &self,
+        processes: &'a BTreeSet<String>,
+        look: &Observation,
+    ) -> impl Iterator<Item = &'a String> {
+        let lately = look.at.since(self.written.suspended_at) <= LOOKS_LAG;
+        processes.iter().filter(move |process| {
+            look.suspended.contains(*process)
+                || (lately && self.written.suspended.contains(*process))
+        })
+    }
+}

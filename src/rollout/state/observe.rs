@@ -1,0 +1,303 @@
+//! Taking a look in.
+
+use super::LOOKS_LAG;
+use super::RolloutState;
+use super::history::Out;
+use super::missing::Fate;
+use crate::model::spec::Health;
+use crate::record::ROLLOUT;
+use crate::record::Record;
+use crate::record::command::Control;
+use crate::rollout::serving::trouble;
+use rolling_provider::Activity;
+use rolling_provider::ActivityKind;
+use rolling_provider::Instance;
+use rolling_provider::InstanceId;
+use rolling_provider::Lifecycle;
+use rolling_provider::Observation;
+use rolling_provider::Revision;
+use rolling_provider::Target;
+use rolling_provider::TargetGroupId;
+use rolling_provider::TargetState;
+use rolling_provider::Timestamp;
+use std::time::Duration;
+
+impl RolloutState {
+    /// Takes in one look at the fleet.
+    pub fn observe(&mut self, target: &Target, health: &Health, look: &Observation) {
+        let now = look.at;
+        self.written.look(look);
+        self.look_at_sizes(look, target.no_surge.is_none());
+        self.note_updates(look);
+        if !self.observed_once {
+            self.adopt_failed(target, look);
+            self.adopt_victims(target, look);
+        }
+        self.note_draining(look);
+        let (mut live, mut arrived) = (0u32, Vec::new());
+        for (id, instance) in &look.instances {
+            if instance.lifecycle.is_live() && !self.terminated.contains(id) {
+                live += 1;
+                if !self.history.contains_key(id) && self.known.insert(id.clone()) {
+                    arrived.push((id.clone(), instance.revision.clone()));
+                }
+            }
+            self.observe_instance(target, health, now, id, instance);
+        }
+        self.forget_gone(look);
+        if look.is_unmanaged() {
+            self.count_plain(target, look);
+        }
+        if self.erasing && !look.record.contains_key(ROLLOUT) {
+            self.erased();
+        }
+        if self.unsure_record.is_some()
+            && Record::from_tags(&look.record) == Ok(self.unsure_record.clone())
+        {
+            // What it says is heard would else be forgotten by the next one that is written.
+            self.unsure_record.take().into_iter().for_each(|record| self.recorded(record));
+        }
+        if let Some(record) = &self.record {
+            // The call may have got no answer.
+            let ours = &record.borrowed.suspended;
+            self.suspended |= !ours.is_empty() && ours.is_subset(&look.suspended);
+        }
+        let empty = self.desired(look).saturating_sub(live);
+        let came: Vec<InstanceId> = arrived.iter().map(|(id, _)| id.clone()).collect();
+        if self.observed_once {
+            let to_come = if look.is_unmanaged() { self.unmanaged.on_their_way } else { empty };
+            self.stages.look(&came, to_come as usize, now);
+        }
+        self.follow_newcomers(look);
+        self.missing.absorb(&came, empty as usize, now);
+        self.note_launches(target, look, &arrived);
+        let (record, lease) = (self.record.as_ref(), self.lease.as_ref());
+        self.control = Control::pending(&look.record, record, lease);
+        self.observed_once = true;
+    }
+
+    /// Nobody has looked for `unseen` longer than looks take: this process stood still, say. Who had
+    /// that much time to become healthy, and soaks, has it again, and so has the rollout to get on.
+    pub fn not_looked(&mut self, unseen: Duration) {
+        for history in self.history.values_mut() {
+            history.since = history.since + unseen;
+            let times = [&mut history.serving_since, &mut history.lost_at];
+            times.into_iter().flatten().for_each(|time| *time = *time + unseen);
+        }
+        self.missing.not_looked(unseen);
+        if let Some(best) = &mut self.best {
+            best.at = best.at + unseen;
+        }
+    }
+
+    /// Takes in what the fleet says it did by itself: the cause of a removal joins the reason of
+    /// the failure.
+    pub fn explain(&mut self, activities: Vec<Activity>, now: Timestamp) {
+        let is_known = |id: &InstanceId| self.known.contains(id);
+        let is_coming = |kind: ActivityKind| match kind {
+            ActivityKind::Launching => true,
+            ActivityKind::Launched(at) => now.since(at) <= LOOKS_LAG,
+            _ => false,
+        };
+        let coming = activities.iter().filter(|activity| is_coming(activity.kind));
+        self.coming = coming.filter(|a| !a.instance.as_ref().is_some_and(is_known)).count();
+        self.replaces.explain(&activities);
+        for (id, reason) in &mut self.failed {
+            let launches =
+                |kind| !matches!(kind, ActivityKind::Other | ActivityKind::RemovedUnhealthy);
+            let of = |a: &&Activity| a.instance.as_ref() == Some(id) && !launches(a.kind);
+            let activity = activities.iter().find(of);
+            if let Some(activity) = activity
+                && !reason.contains(&activity.cause)
+            {
+                reason.push_str(": ");
+                reason.push_str(&activity.cause);
+            }
+        }
+        self.activities = activities;
+    }
+
+    fn observe_instance(
+        &mut self,
+        target: &Target,
+        health: &Health,
+        now: Timestamp,
+        id: &InstanceId,
+        instance: &Instance,
+    ) {
+        let serves = self.serves(target, id, instance);
+        if !self.history.contains_key(id) {
+            let mut history = self.first_sight(target, now, instance, serves);
+            if self.is_stray(id) {
+                // Out of rotation by our doing, it had no way to get healthy.
+                history.since = now;
+            }
+            self.history.insert(id.clone(), history);
+        }
+        let is_leaving = self.victims.contains(id) || self.terminated.contains(id);
+        let by_us = self.whose_doing(target, id, now);
+        let update = instance.update.as_ref();
+        let since = self.history.get(id).map_or(now, |history| history.since);
+        let overdue = update.map(|update| self.update_failed(update, since, now));
+        let evaluated = self.evaluating.is_some() || self.gates.baking.is_some();
+        let Some(history) = self.history.get_mut(id) else { return };
+        if serves {
+            let asked = self.stages.end(id, now);
+            if history.launched_here && !history.has_served {
+                self.boots.push(now.since(asked.unwrap_or(history.since)));
+            }
+            history.has_served = true;
+            let since = *history.serving_since.get_or_insert(now);
+            history.lost_at = None;
+            history.soaked |= now.since(since) >= health.min_healthy_time;
+        } else {
+            history.serving_since = None;
+            history.lost_at.get_or_insert(now);
+            if instance.lifecycle.is_live() {
+                history.trouble = Some(trouble(target, instance));
+            }
+        }
+        let unhealthy = !instance.healthy
+            || instance.targets.values().any(|health| health.state == TargetState::Unhealthy);
+        // On its way out it drains, whatever it was called before.
+        let lives = instance.lifecycle.is_live();
+        history.called_unhealthy = unhealthy || (history.called_unhealthy && !lives);
+        history.see_rotation(target, instance, by_us, serves, now);
+        let is_ours = history.is_new && !is_leaving && !instance.ignored;
+        if is_ours
+            && instance.lifecycle.is_live()
+            && !self.failed.contains_key(id)
+            && let Some(reason) = overdue.unwrap_or_else(|| {
+                history.overdue(health, serves, now).or_else(|| history.became_unhealthy(evaluated))
+            })
+        {
+            self.failed.insert(id.clone(), reason);
+        }
+        if self.terminated.contains(id) || !instance.lifecycle.is_live() {
+            self.victims.remove(id);
+        }
+    }
+
+    fn is_stray(&self, id: &InstanceId) -> bool {
+        let first = (id.clone(), TargetGroupId::new(""));
+        self.deregistered_by_predecessor.range(first..).next().is_some_and(|(stray, _)| stray == id)
+    }
+
+    /// By whose doing `id` is out of rotation, where it is.
+    fn whose_doing(&self, target: &Target, id: &InstanceId, now: Timestamp) -> Out {
+        let is_leaving = self.victims.contains(id) || self.terminated.contains(id);
+        // Of what we registered a moment ago a look need not know.
+        let comes = target.rotation().any(|group| self.was_registered(id, &group.id, now));
+        // Whoever stays is taken out of the second target group once it serves in the first.
+        let asked = self.deregistered.get(id);
+        let goes = target
+            .target_groups
+            .iter()
+            .any(|home| asked.is_some_and(|groups| groups.contains_key(&home.id)));
+        if is_leaving || comes || goes || self.is_stray(id) {
+            return Out::Ours;
+        }
+        // Where the fleet registers nothing by itself, or not where it is to serve, we do.
+        let is_owned = self.record.as_ref().is_some_and(|record| record.owned);
+        match self.in_place.within.is_some() || target.second.is_some() || is_owned {
+            true => Out::OursAtFirst,
+            false => Out::Theirs,
+        }
+    }
+
+    /// Counts what came, and what the fleet is to launch. Where it launches nothing by itself, what
+    /// is launched is what was asked for.
+    fn note_launches(
+        &mut self,
+        target: &Target,
+        look: &Observation,
+        arrived: &[(InstanceId, Option<Revision>)],
+    ) {
+        if look.is_unmanaged() || self.in_place.within.is_some() {
+            return;
+        }
+        let is_right = look.template.as_ref() == Some(&target.revision);
+        self.launched.look(self.size(look), is_right);
+        if self.observed_once {
+            self.launched.arrived(arrived, &target.revision);
+            return;
+        }
+        self.launched.excuse(self.missing.len());
+        if self.record.as_ref().is_none_or(Record::is_over) {
+            self.missing.begin();
+        }
+    }
+
+    /// What has become of those that came and have not served.
+    fn follow_newcomers(&mut self, look: &Observation) {
+        let mut missing = std::mem::take(&mut self.missing);
+        missing.follow(look.at, |id| {
+            let served = self.history.get(id).is_some_and(|history| history.has_served);
+            match look.instances.get(id).map(|instance| instance.lifecycle) {
+                _ if served || self.terminated.contains(id) || self.victims.contains(id) => {
+                    Fate::Settled
+                }
+                Some(Lifecycle::Standby) => Fate::Settled,
+                Some(lifecycle) if lifecycle.is_live() => Fate::Boots,
+                _ => Fate::Gone,
+            }
+        });
+        self.missing = missing;
+    }
+
+    /// Victims that drain although their deregistration got no answer.
+    fn note_draining(&mut self, look: &Observation) {
+        for id in self.victims.clone() {
+            let targets = look.instances.get(&id).map(|instance| &instance.targets);
+            for (group, health) in targets.into_iter().flatten() {
+                if health.state == TargetState::Draining {
+                    self.note_deregistered(&id, group, look.at);
+                    self.drains.insert((id.clone(), group.clone()));
+                }
+            }
+        }
+    }
+
+    /// Instances that left: a victim that went by itself is a step done; one of the new revision
+    /// that the fleet removed as unhealthy, or that came to an end by itself, has failed.
+    fn forget_gone(&mut self, look: &Observation) {
+        let going = |id: &InstanceId| {
+            look.instances.get(id).is_none_or(|i| i.lifecycle == Lifecycle::Terminating)
+        };
+        self.victims.retain(|id| !going(id));
+        let is_halting = self.halt.is_some();
+        for (id, history) in &self.history {
+            let ours = self.terminated.contains(id) || self.was_deregistered(id);
+            if !going(id) || ours || !history.is_new || is_halting {
+                continue;
+            }
+            let ended = look.instances.get(id).and_then(|instance| instance.ended.as_ref());
+            // One that was good, and is lost, is replaced.
+            let reason = match ended {
+                _ if history.soaked => continue,
+                Some(why) => format!("it came to an end by itself: {why}"),
+                None if history.called_unhealthy && !look.is_unmanaged() => {
+                    let why = history.trouble.as_deref().unwrap_or("unhealthy");
+                    format!("its group removed it as unhealthy: {why}")
+                }
+                None => continue,
+            };
+            self.failed.entry(id.clone()).or_insert(reason);
+        }
+        // One in standby has left its place, too.
+        let aside = |id: &InstanceId| {
+            look.instances.get(id).is_some_and(|i| i.lifecycle == Lifecycle::Standby)
+        };
+        let lost = self.history.keys().filter(|id| going(id) || aside(id));
+        let lost = lost.filter(|id| !self.terminated.contains(*id));
+        self.launched.taken.extend(lost.cloned());
+        self.replaces.look(look, self.deregistered.keys(), &self.terminated);
+        self.history.retain(|id, _| look.instances.contains_key(id));
+        self.stages.retain(|id| look.instances.contains_key(id));
+        self.deregistered.retain(|id, _| look.instances.contains_key(id));
+        self.deregistered_by_predecessor.retain(|(id, _)| !going(id));
+        self.registered.retain(|(id, _), _| look.instances.contains_key(id));
+        self.put_back.retain(|_, out| look.at.since(*out) <= LOOKS_LAG);
+        self.drains.retain(|(id, _)| look.instances.contains_key(id));
+    }
+}
