@@ -8,204 +8,21 @@ pub mod config;
 mod convert;
 mod diagnostic;
 mod instance_refresh;
+mod places;
+mod policy;
+mod read;
 mod secret;
 mod unknown;
 
-use std::collections::BTreeMap;
-
-use serde_json::{Map, Value};
-
-use block::{as_written, without_blocks};
 pub(crate) use check::fits;
 pub use check::{
     check_against, is_sensitive, missing_name, normalise as normalised, resolve, schema, types,
 };
-pub use convert::{NEW_VERSION_PERCENT, command_timeout, deployment, provider};
+pub use convert::{command_timeout, deployment, provider};
 pub(crate) use diagnostic::step;
 pub use diagnostic::{Diagnostic, Severity};
+pub use places::{PROVIDER, TARGETS, launch_template};
+pub use policy::NEW_VERSION_PERCENT;
+pub use read::{Document, Resource};
 pub use secret::without_secrets;
 pub use unknown::{partial, partial_provider};
-
-use self::check::nearest;
-use self::config::{ProviderConfig, RollingDeploymentConfig};
-use crate::model::spec::RollingDeployment;
-
-/// Where the provider's configuration stands in a document.
-pub const PROVIDER: &str = "/provider/rolling";
-
-/// What names the target of a deployment, one of these.
-pub const TARGETS: [&str; 3] =
-    ["/auto_scaling_group/name", "/target_group/arn", "/simulated_fleet/name"];
-
-/// The launch template of a deployment, where it has one.
-pub fn launch_template(config: &Value) -> Option<&'static str> {
-    let places = ["/auto_scaling_group/launch_template", "/target_group/launch_template"];
-    places.into_iter().find(|place| config.pointer(place).is_some_and(|found| !found.is_null()))
-}
-
-/// A checked document.
-#[derive(Clone, Debug)]
-pub struct Document {
-    /// How the clouds are reached.
-    pub provider: ProviderConfig,
-    /// The deployments, in order of their names.
-    pub resources: Vec<Resource>,
-    /// What is worth knowing of the document itself.
-    pub warnings: Vec<Diagnostic>,
-}
-
-/// One `rolling_deployment` of a document.
-#[derive(Clone, Debug)]
-pub struct Resource {
-    /// Its name in the document.
-    pub name: String,
-    /// Where it stands.
-    pub pointer: String,
-    /// What the document says.
-    pub config: RollingDeploymentConfig,
-    /// What that means.
-    pub spec: RollingDeployment,
-}
-
-impl Document {
-    /// Reads a document.
-    ///
-    /// # Errors
-    /// Every finding, each with its place. No cloud is asked.
-    pub fn parse(text: &str) -> Result<Document, Vec<Diagnostic>> {
-        let root: Value = serde_json::from_str(text).map_err(|error| {
-            let message = format!("this is not JSON: {error}");
-            vec![Diagnostic::error("", message).with_remedy("a document is a JSON object")]
-        })?;
-        let mut reader = Reader { found: Vec::new(), warnings: Vec::new() };
-        let document = reader.document(&root);
-        match document {
-            Some(document) if reader.found.is_empty() => Ok(document),
-            _ => Err(reader.found),
-        }
-    }
-}
-
-struct Reader {
-    found: Vec<Diagnostic>,
-    warnings: Vec<Diagnostic>,
-}
-
-impl Reader {
-    fn document(&mut self, root: &Value) -> Option<Document> {
-        let (root, _) = self.object(root, "")?;
-        let known = ["terraform", "provider", "resource", "//"];
-        for key in root.keys().filter(|key| !known.contains(&key.as_str())) {
-            let place = format!("/{}", step(key));
-            let remedy = match key.as_str() {
-                "variable" | "locals" | "data" | "module" | "output" => {
-                    "a document holds literals only; let Terraform run this one".to_owned()
-                }
-                _ => nearest(key, known.into_iter().take(3)),
-            };
-            let message = format!("there is no block {key:?} in a document");
-            self.found.push(Diagnostic::error(place, message).with_remedy(remedy));
-        }
-
-        let mut provider = ProviderConfig::default();
-        if let Some(providers) = root.get("provider") {
-            let (providers, place) = self.object(providers, "/provider")?;
-            if let Some(written) = providers.get("rolling") {
-                let place = format!("{place}/rolling");
-                match convert::provider(&without_blocks::<ProviderConfig>(written), &place) {
-                    Ok(config) => provider = config,
-                    Err(found) => self.found.extend(as_written(found, written, &place)),
-                }
-            }
-        }
-
-        let Some(resources) = root.get("resource") else {
-            self.found.push(
-                Diagnostic::error("", "there is no resource to roll")
-                    .with_remedy("add \"resource\": {\"rolling_deployment\": {\"NAME\": {...}}}"),
-            );
-            return None;
-        };
-        let (resources, of_resources) = self.object(resources, "/resource")?;
-        for kind in resources.keys().filter(|kind| *kind != "rolling_deployment") {
-            let place = format!("{of_resources}/{}", step(kind));
-            if strsim::jaro_winkler(kind, "rolling_deployment") > 0.9 {
-                let message = format!("there is no resource type {kind:?}");
-                let remedy = "did you mean \"rolling_deployment\"?";
-                self.found.push(Diagnostic::error(place, message).with_remedy(remedy));
-            } else {
-                self.warnings.push(Diagnostic::warning(place, "left to Terraform"));
-            }
-        }
-        let empty = Map::new();
-        let of_deployments = format!("{of_resources}/rolling_deployment");
-        let (deployments, of_deployments) = match resources.get("rolling_deployment") {
-            Some(deployments) => self.object(deployments, &of_deployments)?,
-            None => (&empty, of_deployments),
-        };
-        let mut read = Vec::new();
-        for (name, written) in deployments {
-            let pointer = format!("{of_deployments}/{}", step(name));
-            match deployment(&without_blocks::<RollingDeploymentConfig>(written), &pointer) {
-                Ok((config, spec)) => {
-                    read.push(Resource { name: name.clone(), pointer, config, spec });
-                }
-                Err(found) => self.found.extend(as_written(found, written, &pointer)),
-            }
-        }
-        if deployments.is_empty() && self.found.is_empty() {
-            let message = "there is no rolling_deployment to roll";
-            self.found.push(Diagnostic::error("/resource", message));
-        }
-        self.refuse_shared_targets(&read);
-        Some(Document { provider, resources: read, warnings: std::mem::take(&mut self.warnings) })
-    }
-
-    /// Two deployments on one target would undo each other's work, and two with one object for
-    /// their records could not begin.
-    fn refuse_shared_targets(&mut self, resources: &[Resource]) {
-        let mut objects = BTreeMap::new();
-        for resource in resources {
-            let Some(record) = &resource.config.record else { continue };
-            if let Some(first) = objects.insert((&record.s3.bucket, &record.s3.key), resource) {
-                let place = format!("{}/record/s3/key", resource.pointer);
-                let message =
-                    format!("{:?} is already the record of {}", record.s3.key, first.pointer);
-                let remedy = "choose another key: one object is for one target";
-                self.found.push(Diagnostic::error(place, message).with_remedy(remedy));
-            }
-        }
-        let mut owners: BTreeMap<(&str, String), &Resource> = BTreeMap::new();
-        for resource in resources {
-            let config = serde_json::json!(resource.config);
-            let named =
-                |place: &'static str| Some((place, config.pointer(place)?.as_str()?.to_owned()));
-            let Some((place, name)) = TARGETS.into_iter().find_map(named) else { continue };
-            if let Some(first) = owners.insert((place, name.clone()), resource) {
-                let place = format!("{}{place}", resource.pointer);
-                let message = format!("{name:?} is already the target of {}", first.pointer);
-                let remedy = "one target has one rolling_deployment: remove one of them";
-                self.found.push(Diagnostic::error(place, message).with_remedy(remedy));
-            }
-        }
-    }
-
-    /// The object at `pointer`, or the only one of the list there, with its own place.
-    fn object<'v>(
-        &mut self,
-        value: &'v Value,
-        pointer: &str,
-    ) -> Option<(&'v Map<String, Value>, String)> {
-        if let Some([Value::Object(only)]) = value.as_array().map(Vec::as_slice)
-            && !pointer.is_empty()
-        {
-            return Some((only, format!("{pointer}/0")));
-        }
-        if value.is_null() && !pointer.is_empty() {
-            self.found.push(Diagnostic::error(pointer, "must be an object, is null"));
-        } else if !value.is_object() {
-            self.found.push(Diagnostic::error(pointer, "must be an object"));
-        }
-        value.as_object().map(|object| (object, pointer.to_owned()))
-    }
-}

@@ -9,10 +9,11 @@ use rolling_simulator::Simulator;
 use serde_json::{Value, json};
 
 use crate::document;
-#[cfg(feature = "aws")]
-use crate::document::config::{EngineName, LaunchTemplateConfig, ReplacementConfig};
 use crate::document::config::{PolicyName, ProviderConfig, RollingDeploymentConfig};
 use crate::engine::clock::TokioClock;
+
+#[cfg(feature = "aws")]
+use crate::document::config::{EngineName, LaunchTemplateConfig, ReplacementConfig};
 
 #[cfg(feature = "aws")]
 mod aws;

@@ -20,6 +20,7 @@ pub use self::simulated::{
     TerminationPolicyName,
 };
 pub use self::target::{AutoScalingGroupConfig, LaunchTemplateConfig, TargetGroupConfig};
+pub(crate) use self::word::seconds_or;
 pub use self::word::{
     BatchSizeType, BoundConfig, DurationText, EngineName, LifecycleHooksName, OnFailureName,
     PacingName, PolicyName, ProcessName, SetAsideName,

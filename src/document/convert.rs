@@ -7,9 +7,6 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-mod policy;
-
-use self::policy::{checkpoints, pacing, policy};
 use super::check::{check, normalise};
 use super::config::{
     CommandGateConfig, DurationText, EngineName, HttpGateConfig, LifecycleHooksName, OnFailureName,
@@ -17,12 +14,12 @@ use super::config::{
     SetAsideName, SimulatedFleetConfig,
 };
 use super::diagnostic::Diagnostic;
+use super::policy::{checkpoints, pacing, policy};
+use crate::document::config::seconds_or;
 use crate::model::spec::{
     Executor, Gates, Health, OnFailure, Probe, Replacement, RollingDeployment, Secret, SetAside,
 };
 
-/// How many percent of the requests the new instances get first, unless told.
-pub const NEW_VERSION_PERCENT: u32 = 10;
 const POLL_INTERVALS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(60);
 
@@ -44,13 +41,13 @@ pub fn deployment(
     let checkpoints = checkpoints(&config, pointer, &mut found);
     let gates = gates(&config, pointer, &mut found);
     super::instance_refresh::check(&config, pointer, &mut found);
-    let poll_interval = get(&config.poll_interval, 10);
+    let poll_interval = seconds_or(&config.poll_interval, 10);
     if !POLL_INTERVALS.contains(&poll_interval) {
         let place = format!("{pointer}/poll_interval");
         found.push(Diagnostic::error(place, "must be from 100ms to 1m"));
     }
     let health = config.health.clone().unwrap_or_default();
-    let healthy_timeout = get(&health.healthy_timeout, 600);
+    let healthy_timeout = seconds_or(&health.healthy_timeout, 600);
     if healthy_timeout.is_zero() {
         let place = format!("{pointer}/health/healthy_timeout");
         found.push(Diagnostic::error(place, "must be longer than nothing"));
@@ -66,14 +63,17 @@ pub fn deployment(
         policy,
         replacement,
         pacing,
-        pause_between_batches: get(&config.pause_between_batches, 0),
+        pause_between_batches: seconds_or(&config.pause_between_batches, 0),
         checkpoints,
         failure_threshold: config.failure_threshold.unwrap_or(1),
         keep_failed_instances: config.keep_failed_instances.unwrap_or(0),
         completes_hooks: config.lifecycle_hooks == Some(LifecycleHooksName::Complete),
         protected: set_aside(config.scale_in_protected_instances),
         standby: set_aside(config.standby_instances),
-        health: Health { min_healthy_time: get(&health.min_healthy_time, 10), healthy_timeout },
+        health: Health {
+            min_healthy_time: seconds_or(&health.min_healthy_time, 10),
+            healthy_timeout,
+        },
         on_failure: match config.on_failure {
             None | Some(OnFailureName::Rollback) => OnFailure::Rollback,
             Some(OnFailureName::Pause) => OnFailure::Pause,
@@ -225,7 +225,7 @@ fn check_simulated(fleet: &SimulatedFleetConfig, pointer: &str, found: &mut Vec<
 
 /// How long a command may take on an instance.
 pub fn command_timeout(command: &RunCommandConfig) -> Duration {
-    get(&command.timeout, 600)
+    seconds_or(&command.timeout, 600)
 }
 
 /// How instances come to run the revision, and what goes with that.
@@ -237,7 +237,7 @@ fn replacement(
     let Some(given) = &config.replacement else { return Replacement::Launch };
     let within = match (&given.run_command, &given.replace_root_volume) {
         (Some(command), None) => command_timeout(command),
-        (None, Some(volume)) => get(&volume.timeout, 900),
+        (None, Some(volume)) => seconds_or(&volume.timeout, 900),
         (both, _) => {
             let message = match both {
                 Some(_) => "instances are updated in two ways",
@@ -353,7 +353,7 @@ fn gates(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagno
             let place = format!("{pointer}/gates/http/url");
             found.push(Diagnostic::error(place, format!("{url:?} is not an address")));
         }
-        probes.push(Probe::Http { url, status, timeout: get(&timeout, 60) });
+        probes.push(Probe::Http { url, status, timeout: seconds_or(&timeout, 60) });
     }
     if let Some(CommandGateConfig { run, environment, timeout }) = given.command {
         if run.first().is_none_or(String::is_empty) {
@@ -363,7 +363,7 @@ fn gates(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagno
         }
         let environment = environment.into_iter().flatten();
         let environment = environment.map(|(name, value)| (name, Secret(value.0))).collect();
-        probes.push(Probe::Command { run, environment, timeout: get(&timeout, 300) });
+        probes.push(Probe::Command { run, environment, timeout: seconds_or(&timeout, 300) });
     }
     if config.pacing == Some(PacingName::Continuous) {
         for probe in &probes {
@@ -380,7 +380,7 @@ fn gates(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagno
     Gates {
         alarms: given.alarms.unwrap_or_default().into_iter().collect(),
         probes,
-        bake_time: get(&given.bake_time, 0),
+        bake_time: seconds_or(&given.bake_time, 0),
     }
 }
 
@@ -405,8 +405,4 @@ fn processes(config: &RollingDeploymentConfig) -> BTreeSet<String> {
     let more = registers.into_iter().chain(heals).map(str::to_owned);
     let chosen = config.suspend_processes.as_deref().unwrap_or(&ProcessName::ALL);
     chosen.iter().map(|process| process.as_str().to_owned()).chain(more).collect()
-}
-
-fn get(text: &Option<DurationText>, default_seconds: u64) -> Duration {
-    text.as_ref().map_or(Duration::from_secs(default_seconds), DurationText::get)
 }

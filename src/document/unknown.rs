@@ -24,7 +24,7 @@ pub fn partial(config: &Value, unknown: &[String]) -> Vec<Diagnostic> {
         for pointer in unknown {
             put_in(&mut config, pointer);
         }
-        let judged = super::deployment(&config, "").err().unwrap_or_default();
+        let judged = super::convert::deployment(&config, "").err().unwrap_or_default();
         found.extend(judged.into_iter().filter(|finding| !is_below(&finding.pointer, unknown)));
     }
     found
@@ -58,7 +58,7 @@ fn is_text(pointer: &str) -> bool {
     let first = |place: &str| place.split('/').nth(1).map(str::to_owned);
     let of = first(pointer);
     let is_below = pointer.matches('/').count() > 1;
-    let is_target = super::TARGETS.iter().any(|target| first(target) == of);
+    let is_target = super::places::TARGETS.iter().any(|target| first(target) == of);
     is_below && (is_target || of.as_deref() == Some("record"))
 }
 

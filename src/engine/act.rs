@@ -3,7 +3,8 @@
 use rolling_provider::{Action, Done, Effect, ErrorKind, ProviderError};
 
 use super::Rollout;
-use super::report::Emitter;
+use super::emitter::Emitter;
+use crate::engine::retry::with_remedy;
 use crate::model::event::Event;
 use crate::model::spec::OnFailure;
 use crate::record::Ending;
@@ -124,10 +125,4 @@ impl Rollout {
             && completed.is_some_and(|completed| completed != wanted)
             && live.any(|instance| instance.revision.as_ref() == Some(wanted))
     }
-}
-
-/// What went wrong, and what to do about it.
-pub(super) fn with_remedy(error: &ProviderError) -> String {
-    let remedy = error.remedy.as_ref().map_or(String::new(), |remedy| format!(" ({remedy})"));
-    format!("{error}{remedy}")
 }

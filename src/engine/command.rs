@@ -6,8 +6,8 @@ use std::time::Duration;
 use rolling_provider::{Action, ProviderError};
 use tokio::sync::watch;
 
-use super::look::with_retries;
-use super::report::Emitter;
+use super::emitter::Emitter;
+use super::retry::with_retries;
 use super::{Rollout, Stop};
 use crate::model::event::{Envelope, Report};
 use crate::record::command::{Command, Control};

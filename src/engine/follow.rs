@@ -5,11 +5,11 @@ use std::time::Duration;
 use rolling_provider::{Effect, InstanceRefresh, InstanceRefreshState, ProviderError};
 use tokio::sync::watch;
 
-use super::act::with_remedy;
+use super::caller::RETRY_BUDGET;
+use super::emitter::{Emitter, Shown};
 use super::instance_refresh::{foreign, instance_refreshes, latest};
-use super::look::with_retries;
-use super::report::{Emitter, Shown};
-use super::{NOTHING_DONE, RETRY_BUDGET, Rollout, Stop};
+use super::retry::{with_remedy, with_retries};
+use super::{NOTHING_DONE, Rollout, Stop};
 use crate::engine::schedule::Schedule;
 use crate::model::event::{Event, InstanceRefreshStep, Outcome};
 use crate::model::wait::{Wait, WaitKind};

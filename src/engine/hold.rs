@@ -5,17 +5,18 @@ use std::time::Duration;
 use rolling_provider::{Action, Effect, ProviderError, Timestamp};
 use tokio::sync::watch;
 
-use super::NOTHING_DONE;
-use super::act::with_remedy;
-use super::report::Emitter;
-use super::{RETRY_BUDGET, Rollout, SOON, STOP_WITHIN, Stop};
+use super::caller::{RETRY_BUDGET, SOON, STOP_WITHIN};
+use super::emitter::Emitter;
+use super::retry::with_remedy;
+use super::{NOTHING_DONE, Rollout, Stop};
+use crate::engine::held_lease::{Hold, LeaseCheck};
 use crate::model::event::{Event, Outcome};
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::command::Control;
 use crate::record::lease::{Claim, Lease, RENEW, WATCH, Watch, is_fresh};
 use crate::record::{CONTROL, Ending, LEASE};
 use crate::rollout::control;
-use crate::rollout::ownership::{LATE, Moment, Ownership, Standing};
+use crate::rollout::ownership::{LATE, Moment, Standing};
 use crate::rollout::planner::View;
 use crate::rollout::state::Halt;
 
@@ -24,39 +25,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How often it is tried to take the lease off at the end.
 const LETS_GO: u32 = 3;
-
-/// What this engine holds.
-#[derive(Debug)]
-pub(super) struct Hold {
-    /// Whether the rollout is ours.
-    own: Ownership,
-    /// The lease with which this engine began.
-    first: Option<Lease>,
-    /// Since when the lease cannot be renewed.
-    unrenewed: Option<Timestamp>,
-}
-
-/// What became of the lease.
-pub(super) enum LeaseCheck {
-    /// It is ours, as far as that can be known.
-    Ours,
-    /// It could not be renewed, and was looked at again: begin the tick anew.
-    Doubtful,
-    /// The run ends, since somebody else is at work or since nobody can know.
-    Lost(Outcome),
-}
-
-impl Hold {
-    /// Of an engine that holds nothing yet.
-    pub(super) fn new(me: &str, guards: bool) -> Self {
-        Self { own: Ownership::new(me, guards), first: None, unrenewed: None }
-    }
-
-    /// The lease with which this engine began, once it holds one.
-    pub(super) fn first(&self) -> Option<Lease> {
-        self.first.clone()
-    }
-}
 
 impl Rollout {
     /// Takes the lease, waiting as long as that may take, and begins anew from what the target

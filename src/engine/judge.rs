@@ -3,37 +3,10 @@
 use rolling_provider::Timestamp;
 
 use super::Rollout;
-use super::report::Emitter;
+use super::emitter::Emitter;
 use crate::model::event::Event;
 use crate::rollout::planner::{self, Plan, Verdict};
-use crate::rollout::state::{Halt, LOOKS_LAG};
-
-/// How often the same promise may be about to be broken, with good plans in between.
-const CONDEMNED_TIMES: u32 = 3;
-
-/// What is known of plans that broke a promise.
-#[derive(Debug, Default)]
-pub(super) struct Condemned {
-    /// Since when every plan does.
-    since: Option<Timestamp>,
-    /// What the last one broke, and how often that began.
-    message: String,
-    times: u32,
-}
-
-impl Condemned {
-    fn begin(&mut self, message: &str, now: Timestamp) {
-        self.since = Some(now);
-        self.times = if self.message == message { self.times + 1 } else { 1 };
-        message.clone_into(&mut self.message);
-    }
-
-    /// Whether it may be a late look's doing. What comes again and again is not.
-    fn may_pass(&self, now: Timestamp) -> bool {
-        let is_late = self.since.is_none_or(|since| now.since(since) <= LOOKS_LAG);
-        is_late && self.times <= CONDEMNED_TIMES
-    }
-}
+use crate::rollout::state::Halt;
 
 impl Rollout {
     /// Plans this tick, and has the plan judged. A plan that breaks a promise may come of a look

@@ -1,17 +1,15 @@
 //! Looking: at first, after a change of hands, and every tick.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolling_provider::{
-    Alarm, Clock, ErrorKind, Fleet, Observation, ProviderError, Revision, Target,
-};
+use rolling_provider::{Clock, ErrorKind, Fleet, Observation, ProviderError, Revision};
 use tokio::sync::watch;
 
-use super::act::with_remedy;
-use super::report::Emitter;
-use super::{Caller, RETRY_BUDGET, Rollout, STOP_WITHIN, Stop};
+use super::caller::{RETRY_BUDGET, STOP_WITHIN};
+use super::emitter::Emitter;
+use super::retry::with_remedy;
+use super::{Rollout, Stop};
 use crate::engine::schedule::Schedule;
 use crate::model::event::Event;
 use crate::record::Record;
@@ -26,10 +24,6 @@ const LAUNCH_IS_LATE: Duration = Duration::from_secs(5);
 /// An engine that is awake looks again within this time. What it had no chance to see in longer ones
 /// is not judged by them.
 const LOOKS_WITHIN: Duration = Duration::from_secs(60);
-
-/// How often something is tried before anything was begun, though a try may take so long that
-/// patience is over after it.
-const FIRST_TRIES: u32 = 3;
 
 impl Rollout {
     /// Begins anew from `look`: everything this engine knows is in the record and in the fleet.
@@ -256,81 +250,5 @@ impl Rollout {
                 tracing::warn!(%error, "cannot read the fleet's activities");
             }
         }
-    }
-}
-
-/// Looks the target up and then at it, and tries either again a few times.
-pub(super) async fn look_up(
-    fleet: &dyn Fleet,
-    clock: &dyn Clock,
-    caller: &Caller,
-) -> Result<(Target, Observation), ProviderError> {
-    let Caller { jitter, unseen_for, tell, .. } = *caller;
-    let target =
-        patiently_until_seen(clock, jitter, (unseen_for, tell), || fleet.resolve()).await?;
-    let look = with_retries(clock, jitter, || fleet.observe()).await?;
-    Ok((target, look))
-}
-
-/// The alarms of these names, for which nobody is asked where there are none.
-pub(super) async fn alarms(
-    fleet: &dyn Fleet,
-    clock: &dyn Clock,
-    names: &BTreeSet<String>,
-    jitter: f64,
-) -> Result<Vec<Alarm>, ProviderError> {
-    if names.is_empty() {
-        return Ok(Vec::new());
-    }
-    with_retries(clock, jitter, || fleet.alarms(names)).await
-}
-
-pub(super) async fn with_retries<T, F: Future<Output = Result<T, ProviderError>>>(
-    clock: &dyn Clock,
-    jitter: f64,
-    ask: impl Fn() -> F,
-) -> Result<T, ProviderError> {
-    patiently_until_seen(clock, jitter, (Duration::ZERO, |_| ()), ask).await
-}
-
-/// The same, where what was made a moment ago is waited for.
-async fn patiently_until_seen<T, F: Future<Output = Result<T, ProviderError>>>(
-    clock: &dyn Clock,
-    jitter: f64,
-    (unseen_for, tell): (Duration, fn(&str)),
-    ask: impl Fn() -> F,
-) -> Result<T, ProviderError> {
-    let mut schedule = Schedule::retrying(jitter);
-    let (mut failing_since, mut tries) = (None, 0);
-    loop {
-        let error = match ask().await {
-            Ok(found) => return Ok(found),
-            Err(error) => error,
-        };
-        tries += 1;
-        let now = clock.now();
-        // Not since the first try: that may have waited long for its turn.
-        let since = *failing_since.get_or_insert(now);
-        let is_unseen = error.kind == ErrorKind::Unseen;
-        let retry_budget = if is_unseen { unseen_for } else { first_retry_budget(&error) };
-        let is_over = now.since(since) >= retry_budget && (tries >= FIRST_TRIES || is_unseen);
-        if !(error.is_retryable() || is_unseen) || is_over {
-            return Err(error);
-        }
-        if is_unseen && tries == 1 {
-            let limit = humantime::format_duration(unseen_for);
-            tell(&format!("{error}: it may have been made a moment ago, waiting for {limit}"));
-        }
-        tracing::debug!(%error, "trying again");
-        clock.sleep(schedule.pause()).await;
-    }
-}
-
-/// The patience before anything was begun: somebody is watching and can try again. Being asked
-/// to slow down is no reason to give up, though.
-fn first_retry_budget(error: &ProviderError) -> Duration {
-    match error.kind {
-        ErrorKind::Throttled => RETRY_BUDGET,
-        _ => Duration::from_secs(2),
     }
 }

@@ -17,8 +17,6 @@ pub(crate) mod text;
 
 pub(crate) use apply::json_line;
 
-use followed::Followed;
-
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
@@ -26,16 +24,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+use followed::Followed;
 use serde_json::json;
 use tokio::runtime::Builder;
 
 use crate::document::{Diagnostic, Document, PROVIDER, Resource};
 use crate::engine::clock::TokioClock;
 use crate::engine::{Caller, Rollout, UNSEEN_FOR};
-use crate::frontends::ansible;
-use crate::frontends::schemas;
-use crate::frontends::terraform;
 use crate::frontends::terraform::progress_file::Header;
+use crate::frontends::{ansible, schemas, terraform};
 use crate::model::event::InstanceRefreshReport;
 use crate::providers::Providers;
 use crate::record::command::Command;

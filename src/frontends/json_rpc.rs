@@ -17,14 +17,14 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-pub use self::openrpc::openrpc;
-
 use self::messages as m;
 use self::methods::{Session, Work};
 use self::transport::{Inbound, Outbox};
 use self::wire::{Request, RpcError, code, response};
 use crate::engine::Stop;
 use crate::frontends::cli::{FAILED, ProcessContext, signals};
+
+pub use self::openrpc::openrpc;
 
 /// How many requests may be worked on at once.
 const MAX_IN_FLIGHT: usize = 1024;

@@ -32,13 +32,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-pub use self::handshake::Host;
 use self::handshake::{Security, reattachment};
 use self::provider::Provider;
 use crate::engine::Stop;
 use crate::engine::clock::TokioClock;
 use crate::frontends::cli::{FAILED, ProcessContext, print_line};
 use crate::frontends::json_rpc::transport::{claim_stdout, watch_reader};
+
+pub use self::handshake::Host;
 
 /// How long rollouts get to reach a safe point once nobody waits for them any more.
 const SAFE_WITHIN: Duration = Duration::from_secs(25);

@@ -20,13 +20,12 @@ use rolling_provider::{
 };
 use tokio::sync::OnceCell;
 
+use self::launch::Template;
 use crate::connect::Aws;
 use crate::error::from_sdk;
 use crate::group::{ClockRef, LaunchTemplate};
 use crate::in_place::{InPlace, Updates};
 use crate::observe::IGNORE;
-
-use self::launch::Template;
 
 /// Where a document names the target group.
 const ARN: &str = "target_group/arn";

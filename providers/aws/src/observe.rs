@@ -11,12 +11,11 @@ use rolling_provider::{
     ProviderError, Revision, Tags, TargetGroupId, TargetHealth, Timestamp,
 };
 
-use crate::convert;
 use crate::emulator::Shape;
 use crate::error::from_sdk;
 use crate::group::{AutoScalingGroupFleet, Details};
 use crate::in_place::Shown;
-use crate::mixed;
+use crate::{convert, mixed};
 
 /// Ids that one DescribeInstances call is asked about; a filter takes 200 at most.
 pub(crate) const IDS_A_CALL: usize = 100;

@@ -7,10 +7,9 @@ use aws_sdk_autoscaling::types::{
 };
 use rolling_provider::ProviderError;
 
-use crate::controllers;
 use crate::group::AutoScalingGroupFleet;
-use crate::mixed;
 use crate::observe::record;
+use crate::{controllers, mixed};
 
 /// Without these processes a rollout would wait for what never comes.
 const NEEDED: [&str; 2] = ["Launch", "Terminate"];

@@ -8,12 +8,10 @@ use aws_sdk_autoscaling::types::{
 };
 use rolling_provider::{InstanceId, ProviderError, Revision, ScheduledAction, Target, TargetGroup};
 
-use crate::controllers;
 use crate::convert::{self, revision};
 use crate::error::from_sdk;
 use crate::group::AutoScalingGroupFleet;
-use crate::image;
-use crate::mixed;
+use crate::{controllers, image, mixed};
 
 pub(crate) const TEMPLATE: &str = "auto_scaling_group/launch_template";
 /// A lease in tags changes them every ten seconds; see the lease's module.

@@ -296,3 +296,8 @@ impl JsonSchema for DurationText {
         })
     }
 }
+
+/// The time span, or so many seconds.
+pub fn seconds_or(text: &Option<DurationText>, default_seconds: u64) -> Duration {
+    text.as_ref().map_or(Duration::from_secs(default_seconds), DurationText::get)
+}

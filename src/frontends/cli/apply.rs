@@ -6,9 +6,8 @@ use super::live::Live;
 use super::log_lines::LogLines;
 use super::{
     ABORTED, FAILED, Input, LOCKED, Output, ProcessContext, Purpose, ROLLED_BACK, is_terminal,
-    prepare_all, print_json,
+    prepare_all, print_json, print_line, refuse, signals, text,
 };
-use super::{print_line, refuse, signals, text};
 use crate::engine::Rollout;
 use crate::model::event::{Envelope, Outcome};
 

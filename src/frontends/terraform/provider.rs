@@ -14,13 +14,11 @@ use rolling_provider::{ErrorKind, ProviderError};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-pub use self::fixed::{metadata, schema, upgrade, validate, validate_provider};
 use self::request::{OURS, all, check_type, computed, known, provider_config, to_json};
-use super::convert;
 use super::private_state::PrivateState;
-use super::proto as p;
 use super::schema::schemas;
 use super::value::Raw;
+use super::{convert, proto as p};
 use crate::deployment::state::{self, PLANNED};
 use crate::deployment::{self, OpenError, with_default_policy};
 use crate::document::{self, Diagnostic, launch_template, normalised};
@@ -28,6 +26,8 @@ use crate::engine::{Caller, Rollout, Stop, UNSEEN_FOR};
 use crate::frontends::cli::ProcessContext;
 use crate::providers::Providers;
 use crate::record::Record;
+
+pub use self::fixed::{metadata, schema, upgrade, validate, validate_provider};
 
 /// The one resource type.
 const TYPE: &str = "rolling_deployment";

@@ -9,8 +9,7 @@ use rolling_provider::{
 
 use crate::model::event::Outcome;
 use crate::model::spec::RollingDeployment;
-use crate::rollout::serving::is_healthy_in_primary;
-use crate::rollout::serving::trouble;
+use crate::rollout::serving::{is_healthy_in_primary, trouble};
 
 /// AWS ends a refresh after an hour in which it could replace nothing. Beyond that, and some, it is
 /// not followed any longer.

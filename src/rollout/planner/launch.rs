@@ -7,8 +7,7 @@ use std::time::Duration;
 use rolling_provider::{Action, InstanceId, Lifecycle, TargetGroupId, Timestamp};
 use sha2::{Digest as _, Sha256};
 
-use super::deadlines;
-use super::deadlines::UNLAUNCHED_AFTER;
+use super::deadlines::{self, UNLAUNCHED_AFTER};
 use super::{Input, Member, Plan, Step, View, shift};
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::{KEYS, Record};

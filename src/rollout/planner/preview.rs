@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use rolling_provider::{Lifecycle, Revision};
+use rolling_provider::Revision;
 
 use super::deadlines::ASSUMED_BOOT;
 use super::set_aside::set_aside;
 use super::{Input, Member, View, is_converged, paper};
-use crate::model::preview::BatchPreview;
-use crate::model::preview::Borrowing;
-use crate::model::preview::Preview;
-use crate::model::spec::{BatchSize, Executor, Pacing, Policy, SetAside};
+use crate::model::preview::{BatchPreview, Borrowing, Preview};
+use crate::model::spec::{BatchSize, Executor, Pacing, Policy};
 use crate::record::{Ending, Phase};
 
 /// What a rollout would do now.

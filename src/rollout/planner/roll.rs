@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 
 use rolling_provider::{Action, InstanceId, ScheduledAction, TargetState, Timestamp};
 
-use super::deadlines;
-use super::deadlines::SET_ASIDE_FOR;
-use super::deadlines::UNLAUNCHED_AFTER;
+use super::deadlines::{self, SET_ASIDE_FOR, UNLAUNCHED_AFTER};
 use super::{
     BatchStart, Input, Plan, Step, Verdict, View, batch, borrow, gate, halt, in_place, launch,
     pace, retire, shift, stop_conditions,

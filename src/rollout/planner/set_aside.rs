@@ -1,7 +1,8 @@
 //! Instances that somebody has set aside, in words.
 
-use super::{Input, View};
 use rolling_provider::Lifecycle;
+
+use super::{Input, View};
 use crate::model::spec::SetAside;
 
 /// Instances that somebody has set aside, and what becomes of them.

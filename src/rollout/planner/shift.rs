@@ -8,13 +8,11 @@ use std::time::Duration;
 
 use rolling_provider::{Action, InstanceId, Lifecycle, Observation, TargetGroup, TargetState};
 
-use super::deadlines;
-use super::{Input, Member, Plan, Step, View, gate};
+use super::{Input, Member, Plan, Step, View, deadlines, gate};
 use crate::model::spec::Policy;
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::Ending;
-use crate::rollout::serving::is_healthy_in;
-use crate::rollout::serving::is_healthy_in_primary;
+use crate::rollout::serving::{is_healthy_in, is_healthy_in_primary};
 use crate::rollout::state::Halt;
 
 /// Goes one step further with the whole new set in the second target group. Returns whether the

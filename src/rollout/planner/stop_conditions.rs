@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 
 use rolling_provider::{InstanceId, Revision, Target};
 
-use super::deadlines;
-use super::deadlines::SET_ASIDE_FOR;
-use super::deadlines::launch_deadline;
-use super::deadlines::progress_deadline;
+use super::deadlines::{self, SET_ASIDE_FOR, launch_deadline, progress_deadline};
 use super::{Input, Verdict, View};
 use crate::model::spec::{OnFailure, Pacing};
 use crate::record::command::Command;

@@ -1,11 +1,10 @@
 //! What the fleet is believed to be set to, where a look may show what was before we wrote.
 
-use super::written::Write;
-
 use std::collections::BTreeSet;
 
 use rolling_provider::{Observation, Revision};
 
+use super::written::Write;
 use super::{LOOKS_LAG, RolloutState};
 
 impl RolloutState {

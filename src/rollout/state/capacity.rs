@@ -4,7 +4,6 @@ use rolling_provider::{Action, Observation, Timestamp};
 
 use super::RolloutState;
 use super::sizes::Sizes;
-use crate::record::{Ending, Phase};
 
 impl RolloutState {
     /// The desired size, where a size of ours that reads do not show yet counts.

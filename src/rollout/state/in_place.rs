@@ -2,14 +2,10 @@
 //! without being replaced. What the cloud shows of an update is translated into the life of an
 //! instance, so that the planner counts one that is being updated like one that is being launched.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rolling_provider::{
-    InstanceId, Lifecycle, Observation, Revision, Timestamp, Update, UpdateState,
-};
-
-use super::RolloutState;
+use rolling_provider::{InstanceId, Revision, Timestamp, Update};
 
 /// How long an update that was asked for may take to show at all. It is asked for once more then,
 /// which a cloud without tokens for it would do twice.

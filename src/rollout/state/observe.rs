@@ -1,26 +1,19 @@
 //! Taking a look in.
 
-use super::LOOKS_LAG;
-use super::RolloutState;
+use std::time::Duration;
+
+use rolling_provider::{
+    Activity, ActivityKind, Instance, InstanceId, Lifecycle, Observation, Revision, Target,
+    TargetGroupId, TargetState, Timestamp,
+};
+
 use super::history::Out;
 use super::missing::Fate;
+use super::{LOOKS_LAG, RolloutState};
 use crate::model::spec::Health;
-use crate::record::ROLLOUT;
-use crate::record::Record;
 use crate::record::command::Control;
+use crate::record::{ROLLOUT, Record};
 use crate::rollout::serving::trouble;
-use rolling_provider::Activity;
-use rolling_provider::ActivityKind;
-use rolling_provider::Instance;
-use rolling_provider::InstanceId;
-use rolling_provider::Lifecycle;
-use rolling_provider::Observation;
-use rolling_provider::Revision;
-use rolling_provider::Target;
-use rolling_provider::TargetGroupId;
-use rolling_provider::TargetState;
-use rolling_provider::Timestamp;
-use std::time::Duration;
 
 impl RolloutState {
     /// Takes in one look at the fleet.

@@ -3,32 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::GateState;
-use super::Halt;
-use super::LOOKS_LAG;
-use super::Missing;
-use crate::record::Phase;
-use crate::record::Record;
-use crate::record::command::Command;
-use crate::record::command::Control;
+use rolling_provider::{
+    Action, Activity, Instance, InstanceId, Lifecycle, Observation, Revision, Target,
+    TargetGroupId, Timestamp,
+};
+
+use super::{GateState, Halt, LOOKS_LAG, Missing};
+use crate::record::command::{Command, Control};
 use crate::record::lease::Lease;
-use crate::rollout::control::Effect;
-use crate::rollout::control::Work;
-use crate::rollout::serving::is_healthy_in;
-use crate::rollout::serving::is_healthy_in_primary;
-use crate::rollout::state::Best;
-use crate::rollout::state::InPlace;
-use crate::rollout::state::InstanceHistory;
-use crate::rollout::state::Launched;
-use crate::rollout::state::Replaces;
-use crate::rollout::state::Stages;
-use crate::rollout::state::Unmanaged;
+use crate::record::{Phase, Record};
+use crate::rollout::control::{Effect, Work};
+use crate::rollout::serving::{is_healthy_in, is_healthy_in_primary};
 use crate::rollout::state::departed::Departed;
 use crate::rollout::state::sizes::Sizes;
 use crate::rollout::state::written::Written;
-use rolling_provider::{
-    Action, Activity, ActivityKind, Instance, InstanceId, Lifecycle, Observation, Revision, Target,
-    TargetGroupId, TargetState, Timestamp,
+use crate::rollout::state::{
+    Best, InPlace, InstanceHistory, Launched, Replaces, Stages, Unmanaged,
 };
 
 /// See the module.

@@ -22,12 +22,10 @@
 //! (an autoscaler's word against half a fleet) theirs comes again.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use rolling_provider::{Action, Capacity, Observation, Timestamp};
+use rolling_provider::{Capacity, Timestamp};
 
 use super::LOOKS_LAG;
-use super::RolloutState;
 use crate::record::{Ending, Phase, Record};
 
 /// See the module.

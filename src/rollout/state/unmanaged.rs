@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use rolling_provider::{InstanceId, Observation, Target, TargetState, Timestamp};
+use rolling_provider::{InstanceId, Observation, TargetState, Timestamp};
 
-use super::{Missing, RolloutState};
-use crate::record::{Ending, Record};
+use super::Missing;
+use crate::record::Record;
 
 /// How long a launch that the cloud accepted is believed in while a look does not show it.
 pub(super) const LAUNCH_SHOWS_IN: Duration = Duration::from_secs(60);

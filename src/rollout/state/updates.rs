@@ -1,15 +1,14 @@
 //! Updates in place, as looks and accepted calls tell of them.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use rolling_provider::{
-    Action, InstanceId, Lifecycle, Observation, Revision, Timestamp, Update, UpdateState,
+    InstanceId, Lifecycle, Observation, Revision, Timestamp, Update, UpdateState,
 };
 
 use super::RolloutState;
 use super::in_place::{Begun, SHOWS_IN, UPDATE_SHOWS_IN};
-use std::collections::BTreeSet;
-use std::time::Duration;
 
 impl RolloutState {
     /// `look` as the planner counts it: an instance that is being updated is of the revision that

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use rolling_provider::{Action, Observation, Revision, Timestamp};
 
-use super::{LOOKS_LAG, RolloutState};
+use super::LOOKS_LAG;
 
 /// A value that we wrote, over another.
 #[derive(Clone, Debug)]

@@ -8,7 +8,6 @@ use aws_sdk_ssm::types::{
     CommandPluginStatus, DocumentParameterType, DocumentStatus, DocumentType,
     InstanceInformationStringFilter,
 };
-
 use rolling_provider::{ErrorKind, InstanceId, ProviderError, Revision, UpdateState};
 
 use super::Updates;

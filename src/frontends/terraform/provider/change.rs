@@ -7,12 +7,11 @@ use rolling_provider::ErrorKind;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::super::convert;
 use super::super::private_state::PrivateState;
 use super::super::progress_file::{self, Header, ProgressFile};
-use super::super::proto as p;
 use super::super::schema::{TIMEOUTS, schemas};
 use super::super::value::{Raw, Read};
+use super::super::{convert, proto as p};
 use super::request::{Config, Found, OURS, all, computed, known, to_json};
 use super::{Configured, Counted, Provider, has_alias};
 use crate::deployment::state::{self, PLANNED};

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::super::convert;
-use super::super::proto as p;
 use super::super::schema::{INSTANCE_IDS, TIMEOUTS, schemas};
 use super::super::value::Raw;
+use super::super::{convert, proto as p};
 use super::TYPE;
 use super::request::{Config, all, check_type, provider_config, to_json};
 use crate::deployment::state;

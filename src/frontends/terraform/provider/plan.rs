@@ -3,11 +3,10 @@
 use rolling_provider::{ErrorKind, ProviderError, Revision};
 use serde_json::{Value, json};
 
-use super::super::convert;
 use super::super::private_state::PrivateState;
-use super::super::proto as p;
 use super::super::schema::schemas;
 use super::super::value::Raw;
+use super::super::{convert, proto as p};
 use super::intent::{Intent, Rolls, of_creation};
 use super::request::{Config, Found, OURS, all, known, to_json};
 use super::{Configured, Provider};

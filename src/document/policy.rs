@@ -1,11 +1,11 @@
 //! How much is replaced at a time, and where a rollout waits.
 
-use super::super::check::missing;
-use super::super::config::{
+use super::check::missing;
+use super::config::{
     BatchSizeType, BoundConfig, DurationText, PacingName, PolicyName, RollingDeploymentConfig,
 };
-use super::super::diagnostic::Diagnostic;
-use super::{NEW_VERSION_PERCENT, get};
+use super::diagnostic::Diagnostic;
+use crate::document::config::seconds_or;
 use crate::model::spec::{BatchSize, Bound, Checkpoint, Pacing, Policy};
 
 pub(super) fn policy(
@@ -58,13 +58,13 @@ pub(super) fn policy(
         PolicyName::Immutable => Some(Policy::Immutable),
         PolicyName::TrafficSplitting => {
             let traffic = config.traffic.clone().unwrap_or_default();
-            let evaluation_time = get(&traffic.evaluation_time, 300);
+            let evaluation_time = seconds_or(&traffic.evaluation_time, 300);
             let percent = traffic.new_version_percent.unwrap_or(NEW_VERSION_PERCENT);
             Some(Policy::TrafficSplitting { percent, evaluation_time })
         }
         PolicyName::BlueGreen => {
             let traffic = config.traffic.clone().unwrap_or_default();
-            Some(Policy::BlueGreen { terminate_after: get(&traffic.terminate_after, 300) })
+            Some(Policy::BlueGreen { terminate_after: seconds_or(&traffic.terminate_after, 300) })
         }
         PolicyName::Rolling if !given(&bounds).is_empty() => {
             if !given(&batch).is_empty() {
@@ -182,3 +182,6 @@ pub(super) fn checkpoints(
     }
     checkpoints
 }
+
+/// How many percent of the requests the new instances get first, unless told.
+pub const NEW_VERSION_PERCENT: u32 = 10;

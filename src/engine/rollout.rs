@@ -1,0 +1,214 @@
+//! A deployment that was looked up in the cloud.
+
+use std::sync::Arc;
+
+use rolling_provider::{
+    Alarm, Clock, Fleet, InstanceRefresh, Observation, ProviderError, Revision, Target, Timestamp,
+};
+
+use super::caller::Caller;
+use super::condemned::Condemned;
+use super::gate_runner::{self, GateRunner};
+use super::held_lease::Hold;
+use super::retry;
+use crate::model::preview::Preview;
+use crate::model::spec::RollingDeployment;
+use crate::record::Record;
+use crate::record::command::{Command, Control};
+use crate::record::lease::Lease;
+use crate::rollout::ownership::Moment;
+use crate::rollout::planner::{self, Input, Plan, Preflight};
+use crate::rollout::state::RolloutState;
+
+/// A deployment that was looked up in the cloud, and may be previewed or run.
+pub struct Rollout {
+    pub(super) fleet: Arc<dyn Fleet>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) caller: Caller,
+    /// What the document says; `spec` and `target` are what holds now, which differs while the
+    /// rollout goes back.
+    pub(super) asked: RollingDeployment,
+    pub(super) wanted: Revision,
+    pub(super) spec: RollingDeployment,
+    pub(super) target: Target,
+    pub(super) look: Observation,
+    /// When that was asked for.
+    pub(super) looked: Moment,
+    pub(super) state: RolloutState,
+    /// What this process itself wants of a rollout found on the target.
+    pub(super) command: Option<Control>,
+    pub(super) hold: Hold,
+    pub(super) asking: GateRunner,
+    /// What is known of plans that broke a promise.
+    pub(super) condemned: Condemned,
+    /// The fleet's latest refresh, where it rolls by itself.
+    pub(super) instance_refresh: Option<InstanceRefresh>,
+    /// The alarms among the gates, as they were when the target was looked up.
+    pub(super) alarms: Vec<Alarm>,
+    pub(super) ticks: u64,
+}
+
+impl Rollout {
+    /// Looks the target up and looks at it once, for a rollout that may begin now. Reads only.
+    ///
+    /// # Errors
+    /// What the cloud said; a document that asks for what is not there names its attribute. And
+    /// what would keep a rollout from beginning.
+    pub async fn prepare(
+        fleet: Arc<dyn Fleet>,
+        spec: RollingDeployment,
+        caller: &Caller,
+    ) -> Result<Rollout, ProviderError> {
+        let rollout = Rollout::look_up(fleet, spec, caller).await?;
+        rollout.may_begin().await?;
+        Ok(rollout)
+    }
+
+    /// Looks the target up and looks at it once, to tell what is there and to end it: what would
+    /// only keep a rollout from beginning is no hindrance. Reads only.
+    ///
+    /// # Errors
+    /// What the cloud said; a document that asks for what is not there names its attribute.
+    pub async fn look_up(
+        fleet: Arc<dyn Fleet>,
+        mut spec: RollingDeployment,
+        caller: &Caller,
+    ) -> Result<Rollout, ProviderError> {
+        let clock = fleet.clock();
+        let (target, look) = retry::look_up(&*fleet, &*clock, caller).await?;
+        let alarms = retry::alarms(&*fleet, &*clock, &spec.gates.alarms, caller.jitter).await?;
+        let looked = Moment { now: look.at, wall: clock.wall() };
+        // An instance that gets few requests yet has shown little.
+        let soak = &mut spec.health.min_healthy_time;
+        *soak = target.slow_start().max(*soak);
+        let mut rollout = Rollout {
+            clock,
+            caller: caller.clone(),
+            wanted: target.revision.clone(),
+            asked: spec.clone(),
+            state: RolloutState::new(caller.rollout_id.as_str(), look.at),
+            look: Observation { at: look.at, ..Observation::default() },
+            looked,
+            command: None,
+            hold: Hold::new(&caller.owner, fleet.guards_record()),
+            asking: GateRunner::default(),
+            condemned: Condemned::default(),
+            instance_refresh: None,
+            alarms,
+            spec,
+            target,
+            ticks: 1,
+            fleet,
+        };
+        if rollout.refreshes() {
+            rollout.look = look;
+            rollout.look_up_refresh().await?;
+            return Ok(rollout);
+        }
+        rollout.restore_from_record(look).map_err(|why| {
+            ProviderError::invalid("read the rollout record", "", why).with_remedy(
+                "finish the rollout with the version of rolling that began it, or remove the \
+                 tags that start with rolling: once nothing is borrowed any more",
+            )
+        })?;
+        Ok(rollout)
+    }
+
+    /// Looks again, to show what has changed since.
+    ///
+    /// # Errors
+    /// What the cloud said.
+    pub async fn look_again(&mut self) -> Result<(), ProviderError> {
+        if self.refreshes() {
+            return self.look_at_refresh_again().await;
+        }
+        let look = self.fleet.observe().await?;
+        self.restore_from_record(look)
+            .map_err(|why| ProviderError::invalid("read the record", "", why))
+    }
+
+    /// What [`Rollout::run`] would do now.
+    pub fn preview(&self) -> Preview {
+        let asked = self.command.as_ref().map(|command| command.command);
+        let back = self.record().filter(|_| asked == Some(Command::Rollback));
+        let back = back.and_then(|record| record.completed.clone());
+        // Who asks for a rollback is shown where it leads, not where it comes from.
+        let target = back.map(|revision| Target { revision, ..self.target.clone() });
+        let input = self.input(self.look.at);
+        let target = target.as_ref().unwrap_or(input.target);
+        let mut preview = planner::preview(&Input { target, ..input });
+        if self.refreshes() {
+            self.preview_refresh(&mut preview);
+        }
+        let raised = self.alarms.iter().filter(|alarm| alarm.raised && preview.changes);
+        let message = raised.map(|alarm| format!("alarm {}", gate_runner::message(alarm)));
+        preview.warnings.extend(message.collect::<Vec<_>>());
+        preview
+    }
+
+    /// What can be known beforehand to keep [`Rollout::run`] from its end.
+    pub fn preflight(&self) -> Vec<Preflight> {
+        if self.refreshes() {
+            return Vec::new();
+        }
+        planner::preflight(&self.input(self.look.at))
+    }
+
+    /// The record of a rollout found on the target, if any.
+    pub fn record(&self) -> Option<&Record> {
+        self.state.record.as_ref()
+    }
+
+    /// Who was at work on the target when it was last looked at; nobody whose process is known to have
+    /// ended.
+    pub fn lease(&self) -> Option<Lease> {
+        Lease::from_tags(&self.look.record).filter(|lease| !(self.caller.is_gone)(&lease.owner))
+    }
+
+    /// Who was at work there, and is known to have ended without letting go.
+    pub fn ended_owner(&self) -> Option<String> {
+        let lease = Lease::from_tags(&self.look.record);
+        lease.map(|lease| lease.owner).filter(|owner| (self.caller.is_gone)(owner))
+    }
+
+    /// The clock that the rollout lives by.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+
+    /// What the target turned out to be.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The revision that is wanted.
+    pub fn wanted(&self) -> &Revision {
+        &self.wanted
+    }
+
+    /// The size the fleet is meant to have, without surge of ours.
+    pub fn size(&self) -> u32 {
+        self.state.size(&self.look)
+    }
+
+    /// The last revision that the whole fleet is known to have run.
+    pub fn completed(&self) -> Option<Revision> {
+        if self.refreshes() {
+            return self.completed_by_refresh();
+        }
+        if planner::is_converged(&self.input(self.look.at)) {
+            return Some(self.target.revision.clone());
+        }
+        let record = self.state.record.as_ref();
+        record.and_then(|record| record.completed.clone()).or(self.state.known_completed.clone())
+    }
+
+    pub(crate) fn input(&self, now: Timestamp) -> Input<'_> {
+        Input { spec: &self.spec, target: &self.target, look: &self.look, state: &self.state, now }
+    }
+
+    /// Plans this tick.
+    pub(crate) fn plan(&self, now: Timestamp) -> Plan {
+        planner::plan(&self.input(now))
+    }
+}

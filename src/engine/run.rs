@@ -1,0 +1,176 @@
+//! Running a rollout from its first event to its last.
+
+use std::time::Duration;
+
+use rolling_provider::{Clock, Fleet, Observation, Revision, Timestamp};
+use tokio::sync::watch;
+
+use super::Rollout;
+use super::caller::{STOP_WITHIN, Stop};
+use super::emitter::Emitter;
+use crate::model::event::{Envelope, Event, Outcome, Report};
+use crate::model::spec::{Executor, Gates};
+use crate::record::{Ending, LEASE};
+use crate::rollout::control::Waiting;
+use crate::rollout::planner::Verdict;
+use crate::rollout::state::Halt;
+
+impl Rollout {
+    /// Runs the rollout to its end. Never fails: how it ended is in the report, which is also
+    /// the last event.
+    pub async fn run(
+        mut self,
+        mut stop: watch::Receiver<Stop>,
+        emit: &mut (dyn FnMut(Envelope) + Send),
+    ) -> Report {
+        let mut emit = Emitter::new(&self.caller.rollout_id, emit);
+        let started = self.begin(&mut emit);
+        let outcome = match self.spec.engine {
+            Executor::Rolling => self.run_with_lease(|_| true, &mut stop, &mut emit).await,
+            Executor::InstanceRefresh { .. } => self.refresh_and_follow(&mut stop, &mut emit).await,
+        };
+        self.finish(outcome, started, &mut emit)
+    }
+
+    /// The same, unless somebody else takes the lease first, or is done with it by then: nothing is
+    /// done then.
+    pub(crate) async fn run_unless_late(
+        &mut self,
+        waiting: &Waiting,
+        stop: &mut watch::Receiver<Stop>,
+        emit: &mut Emitter<'_>,
+    ) -> Option<Report> {
+        let started = self.begin(emit);
+        let is_wanted = |look: &Observation| waiting.is_to_be_carried_out(&look.record);
+        let outcome = self.run_with_lease(is_wanted, stop, emit).await;
+        let is_late = outcome == Outcome::Locked && !self.holds_lease();
+        (!is_late).then(|| self.finish(outcome, started, emit))
+    }
+
+    fn begin(&self, emit: &mut Emitter<'_>) -> Timestamp {
+        let started = self.clock.now();
+        emit.send(started, Event::Started { preview: self.preview() });
+        started
+    }
+
+    fn finish(&self, outcome: Outcome, started: Timestamp, emit: &mut Emitter<'_>) -> Report {
+        let report = self.report(outcome, started);
+        emit.send(self.clock.now(), Event::Finished { report: report.clone() });
+        report
+    }
+
+    /// Takes the lease and drives the rollout, if `is_wanted` still says so once that is taken.
+    async fn run_with_lease(
+        &mut self,
+        is_wanted: impl Fn(&Observation) -> bool,
+        stop: &mut watch::Receiver<Stop>,
+        emit: &mut Emitter<'_>,
+    ) -> Outcome {
+        if let Some(record) = self.state.record.as_ref().filter(|_| self.waits_for_a_word()) {
+            // Whoever paused it, or the checkpoint, asked for a decision; to run again is none.
+            let why = record.reason.clone().unwrap_or_else(|| "paused".into());
+            let (ending, fault, at) = (Ending::Paused, record.fault, self.clock.now());
+            self.state.halt =
+                Some(Halt { reason: why, ending, fault, at_checkpoint: false, at, until: None });
+            return Outcome::Paused;
+        }
+        // With nothing to do there is nothing to hold.
+        if self.plan(self.clock.now()).verdict == Verdict::Converged {
+            return Outcome::Succeeded;
+        }
+        match self.acquire_lease(stop, emit).await {
+            Ok(None) if is_wanted(&self.look) => {}
+            Ok(None) => {
+                self.release().await;
+                return Outcome::Locked;
+            }
+            Ok(Some(outcome)) => {
+                if *stop.borrow() != Stop::Now {
+                    self.delete_tags([LEASE]).await;
+                }
+                return outcome;
+            }
+            Err(reason) => {
+                self.state.halt = Some(Halt::failed(reason, self.clock.now()));
+                // A command that waits is for whoever goes on.
+                self.delete_tags([LEASE]).await;
+                return Outcome::Failed;
+            }
+        }
+        let outcome = match self.make_revision(stop, emit).await {
+            Ok(()) => self.drive(stop, emit).await,
+            Err(reason) => {
+                self.state.halt = Some(Halt::failed(reason, self.clock.now()));
+                Outcome::Failed
+            }
+        };
+        let urgency = *stop.borrow();
+        self.release_lease(outcome, urgency).await;
+        outcome
+    }
+
+    pub(crate) fn stop_gracefully(&mut self, emit: &mut Emitter<'_>) {
+        let at = self.clock.now();
+        let until = Some(at + STOP_WITHIN);
+        match &mut self.state.halt {
+            // A failure is being put back already: from now on within bounds.
+            Some(halt) => halt.until = halt.until.or(until),
+            None => {
+                let (reason, ending) = ("asked to stop".to_owned(), Ending::Interrupted);
+                self.halt(
+                    Halt { reason, ending, fault: false, at_checkpoint: false, at, until },
+                    emit,
+                );
+            }
+        }
+    }
+
+    pub(crate) fn halt(&mut self, halt: Halt, emit: &mut Emitter<'_>) {
+        let (reason, until) = (halt.reason.clone(), halt.until);
+        emit.send(self.clock.now(), Event::Halting { reason, until });
+        self.state.begin_halt(halt);
+    }
+
+    pub(crate) fn start_rollback(&mut self, reason: String, asked: bool, emit: &mut Emitter<'_>) {
+        let completed = self.state.record.as_ref().and_then(|record| record.completed.clone());
+        let Some(completed) = completed else { return };
+        let to = completed.clone();
+        emit.send(self.clock.now(), Event::RollingBack { reason: reason.clone(), to, asked });
+        self.retarget(completed);
+        if self.state.halt.is_some() {
+            self.state.go_on();
+        }
+        let now = self.clock.now();
+        self.state.start_rollback(&self.target, reason, now);
+    }
+
+    /// The way it went: back, where it was on its way back.
+    pub(crate) fn go_on(&mut self) {
+        self.state.go_on();
+        let record = self.state.record.as_ref().filter(|record| record.rolls_back);
+        if let Some(record) = record.filter(|_| self.state.rolls_back.is_none()) {
+            let (completed, reason) = (record.completed.clone(), record.reason.clone());
+            completed.into_iter().for_each(|completed| self.retarget(completed));
+            let reason = reason.unwrap_or_else(|| "it was rolling back".into());
+            self.state.start_rollback(&self.target, reason, self.clock.now());
+        }
+    }
+
+    /// What holds while a rollout goes back to `completed`: no soak, pauses, checkpoints or gates.
+    pub(crate) fn retarget(&mut self, completed: Revision) {
+        self.target.revision = completed;
+        self.spec.health.min_healthy_time = Duration::ZERO;
+        self.spec.pause_between_batches = Duration::ZERO;
+        self.spec.checkpoints.clear();
+        self.spec.gates = Gates::default();
+    }
+
+    /// How a rollout that was halted ended.
+    pub(crate) fn ending(&self, otherwise: Ending) -> Outcome {
+        match self.state.halt.as_ref().map_or(otherwise, |halt| halt.ending) {
+            Ending::Failed => Outcome::Failed,
+            Ending::Paused => Outcome::Paused,
+            Ending::Aborted | Ending::Interrupted => Outcome::Aborted,
+        }
+    }
+}
