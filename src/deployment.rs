@@ -1,7 +1,10 @@
 //! A deployment for front-ends that keep state: opened, ended, and its state.
 
 mod open;
+pub mod schema;
 pub mod state;
 pub mod stop;
+mod upgrade;
 
 pub use open::{DeleteOutcome, OpenError, end, look, prepare, with_default_policy};
+pub use upgrade::upgrade;

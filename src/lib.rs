@@ -5,10 +5,13 @@
 //! and reports events, and the front-ends hand both out. ARCHITECTURE.md draws the layers.
 
 pub mod deployment;
+pub mod dispatch;
 pub mod document;
 pub mod engine;
 pub mod frontends;
+pub mod host;
 pub mod model;
 pub mod providers;
 pub mod record;
+pub mod report;
 pub mod rollout;

@@ -4,10 +4,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rolling::dispatch;
 use rolling::engine::clock::{TEST_CLOCK, TokioClock};
 use rolling::engine::owner;
-use rolling::frontends::cli::{self, ProcessContext};
-use rolling::frontends::terraform::Host;
+use rolling::host::context::ProcessContext;
+use rolling::host::handshake::Host;
+use rolling::host::stdout::print_line;
+use rolling::report::exit_codes::INVALID;
 use rolling_provider::Timestamp;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -35,11 +38,11 @@ fn main() -> ExitCode {
     let clock = match TokioClock::of_process(now, setting.as_deref()) {
         Ok(clock) => Arc::new(clock),
         Err(why) => {
-            cli::print_line(&mut std::io::stderr(), &format!("error: {why}"));
-            return ExitCode::from(cli::INVALID);
+            print_line(&mut std::io::stderr(), &format!("error: {why}"));
+            return ExitCode::from(INVALID);
         }
     };
     let is_set = |name: &str| std::env::var_os(name).is_some();
     let edge = ProcessContext { clock, rollout_id, owner, is_gone, is_set, host };
-    ExitCode::from(cli::run(std::env::args_os(), &edge))
+    ExitCode::from(dispatch::run(std::env::args_os(), &edge))
 }

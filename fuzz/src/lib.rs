@@ -68,9 +68,10 @@ pub fn document(data: &[u8]) {
 pub fn state(data: &[u8]) {
     let Ok(value) = serde_json::from_slice::<Value>(data) else { return };
     let version = value["x"].as_u64().unwrap_or(1);
-    if let Ok((upgraded, warnings)) = state::upgrade(version, &value) {
+    if let Ok((upgraded, warnings)) = rolling::deployment::upgrade(version, &value) {
         assert!(warnings.iter().all(|warning| warning.pointer.starts_with('/')));
-        let (again, nothing) = state::upgrade(1, &upgraded).expect("what we wrote ourselves");
+        let (again, nothing) =
+            rolling::deployment::upgrade(1, &upgraded).expect("what we wrote ourselves");
         assert_eq!((&again, nothing.len()), (&upgraded, 0));
         let config = state::config_of(&upgraded);
         state::plan_hash(&config, &"v1".into());

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::document::{Diagnostic, normalised};
 use crate::engine::Rollout;
 use crate::model::event::{InstanceReport, Outcome, Report};
 use crate::model::preview::Preview;
@@ -207,40 +206,6 @@ pub fn after(config: &Value, id: &str, planned: &Value, report: &Report) -> Valu
         state[name] = planned[name].clone();
     }
     state
-}
-
-/// A state of an earlier version, or of another program that knows more, as this one writes it.
-///
-/// # Errors
-/// What is wrong with it, with the place.
-pub fn upgrade(version: u64, state: &Value) -> Result<(Value, Vec<Diagnostic>), Vec<Diagnostic>> {
-    if version != u64::from(crate::frontends::schemas::VERSION) {
-        let current = crate::frontends::schemas::VERSION;
-        let message = format!("this is a state of version {version}; known is version {current}");
-        let remedy = "use the version of rolling that wrote it, or a later one";
-        return Err(vec![Diagnostic::error("", message).with_remedy(remedy)]);
-    }
-    let Some(given) = state.as_object() else {
-        return Err(vec![Diagnostic::error("", "a state is an object")]);
-    };
-    let known = crate::document::schema::<crate::frontends::schemas::State>();
-    let known = known["properties"].as_object();
-    let mut upgraded = Map::new();
-    let mut warnings = Vec::new();
-    for (name, value) in given {
-        if known.is_some_and(|known| known.contains_key(name)) {
-            upgraded.insert(name.clone(), value.clone());
-        } else {
-            let place = format!("/{}", crate::document::step(name));
-            warnings.push(Diagnostic::warning(place, "not known any more, and left out"));
-        }
-    }
-    for name in COMPUTED {
-        upgraded.entry(name).or_insert(Value::Null);
-    }
-    let upgraded = Value::Object(upgraded);
-    let found = crate::document::fits::<crate::frontends::schemas::State>(&normalised(&upgraded));
-    if found.is_empty() { Ok((upgraded, warnings)) } else { Err(found) }
 }
 
 /// The configuration inside a state.

@@ -18,14 +18,14 @@ pub(super) struct Condemned {
 }
 
 impl Condemned {
-    pub(crate) fn begin(&mut self, message: &str, now: Timestamp) {
+    pub(super) fn begin(&mut self, message: &str, now: Timestamp) {
         self.since = Some(now);
         self.times = if self.message == message { self.times + 1 } else { 1 };
         message.clone_into(&mut self.message);
     }
 
     /// Whether it may be a late look's doing. What comes again and again is not.
-    pub(crate) fn may_pass(&self, now: Timestamp) -> bool {
+    pub(super) fn may_pass(&self, now: Timestamp) -> bool {
         let is_late = self.since.is_none_or(|since| now.since(since) <= LOOKS_LAG);
         is_late && self.times <= CONDEMNED_TIMES
     }

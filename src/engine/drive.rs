@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use rolling_provider::{Action, Clock, ErrorKind, Fleet, Timestamp};
+use rolling_provider::{Action, ErrorKind, Timestamp};
 use tokio::sync::watch;
 
 use super::Rollout;
@@ -24,7 +24,7 @@ use crate::rollout::state::LOOKS_LAG;
 const TICKS_IN_A_ROW: u32 = 10;
 
 impl Rollout {
-    pub(crate) async fn drive(
+    pub(super) async fn drive(
         &mut self,
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
@@ -240,7 +240,7 @@ impl Rollout {
     }
 
     /// Waits, unless a (more) urgent request to stop comes first.
-    pub(crate) async fn pause(&self, duration: Duration, stop: &mut watch::Receiver<Stop>) {
+    pub(super) async fn pause(&self, duration: Duration, stop: &mut watch::Receiver<Stop>) {
         // What is asked gets its turn, also where time is virtual and no wait takes any.
         tokio::task::yield_now().await;
         tokio::select! {

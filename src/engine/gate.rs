@@ -3,8 +3,6 @@
 
 use std::sync::{Arc, PoisonError};
 
-use rolling_provider::{Clock, Fleet};
-
 use super::Rollout;
 use super::emitter::Emitter;
 use super::gate_runner::Answer;

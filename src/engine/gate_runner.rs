@@ -34,7 +34,7 @@ impl Drop for GateRunner {
 }
 
 impl GateRunner {
-    pub(crate) fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         if let Some((_, task, _)) = self.running.take() {
             task.abort();
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolling_provider::{Clock, ErrorKind, Fleet, Observation, ProviderError, Revision};
+use rolling_provider::{ErrorKind, Fleet, Observation, ProviderError, Revision};
 use tokio::sync::watch;
 
 use super::caller::{RETRY_BUDGET, STOP_WITHIN};

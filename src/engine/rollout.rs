@@ -203,12 +203,12 @@ impl Rollout {
         record.and_then(|record| record.completed.clone()).or(self.state.known_completed.clone())
     }
 
-    pub(crate) fn input(&self, now: Timestamp) -> Input<'_> {
+    pub(super) fn input(&self, now: Timestamp) -> Input<'_> {
         Input { spec: &self.spec, target: &self.target, look: &self.look, state: &self.state, now }
     }
 
     /// Plans this tick.
-    pub(crate) fn plan(&self, now: Timestamp) -> Plan {
+    pub(super) fn plan(&self, now: Timestamp) -> Plan {
         planner::plan(&self.input(now))
     }
 }

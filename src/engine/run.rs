@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rolling_provider::{Clock, Fleet, Observation, Revision, Timestamp};
+use rolling_provider::{Observation, Revision, Timestamp};
 use tokio::sync::watch;
 
 use super::Rollout;
@@ -34,7 +34,7 @@ impl Rollout {
 
     /// The same, unless somebody else takes the lease first, or is done with it by then: nothing is
     /// done then.
-    pub(crate) async fn run_unless_late(
+    pub(super) async fn run_unless_late(
         &mut self,
         waiting: &Waiting,
         stop: &mut watch::Receiver<Stop>,
@@ -109,7 +109,7 @@ impl Rollout {
         outcome
     }
 
-    pub(crate) fn stop_gracefully(&mut self, emit: &mut Emitter<'_>) {
+    pub(super) fn stop_gracefully(&mut self, emit: &mut Emitter<'_>) {
         let at = self.clock.now();
         let until = Some(at + STOP_WITHIN);
         match &mut self.state.halt {
@@ -125,13 +125,13 @@ impl Rollout {
         }
     }
 
-    pub(crate) fn halt(&mut self, halt: Halt, emit: &mut Emitter<'_>) {
+    pub(super) fn halt(&mut self, halt: Halt, emit: &mut Emitter<'_>) {
         let (reason, until) = (halt.reason.clone(), halt.until);
         emit.send(self.clock.now(), Event::Halting { reason, until });
         self.state.begin_halt(halt);
     }
 
-    pub(crate) fn start_rollback(&mut self, reason: String, asked: bool, emit: &mut Emitter<'_>) {
+    pub(super) fn start_rollback(&mut self, reason: String, asked: bool, emit: &mut Emitter<'_>) {
         let completed = self.state.record.as_ref().and_then(|record| record.completed.clone());
         let Some(completed) = completed else { return };
         let to = completed.clone();
@@ -145,7 +145,7 @@ impl Rollout {
     }
 
     /// The way it went: back, where it was on its way back.
-    pub(crate) fn go_on(&mut self) {
+    pub(super) fn go_on(&mut self) {
         self.state.go_on();
         let record = self.state.record.as_ref().filter(|record| record.rolls_back);
         if let Some(record) = record.filter(|_| self.state.rolls_back.is_none()) {
@@ -157,7 +157,7 @@ impl Rollout {
     }
 
     /// What holds while a rollout goes back to `completed`: no soak, pauses, checkpoints or gates.
-    pub(crate) fn retarget(&mut self, completed: Revision) {
+    pub(super) fn retarget(&mut self, completed: Revision) {
         self.target.revision = completed;
         self.spec.health.min_healthy_time = Duration::ZERO;
         self.spec.pause_between_batches = Duration::ZERO;
@@ -166,7 +166,7 @@ impl Rollout {
     }
 
     /// How a rollout that was halted ended.
-    pub(crate) fn ending(&self, otherwise: Ending) -> Outcome {
+    pub(super) fn ending(&self, otherwise: Ending) -> Outcome {
         match self.state.halt.as_ref().map_or(otherwise, |halt| halt.ending) {
             Ending::Failed => Outcome::Failed,
             Ending::Paused => Outcome::Paused,

@@ -20,30 +20,31 @@ use tokio::task::JoinSet;
 use self::messages as m;
 use self::methods::{Session, Work};
 use self::transport::{Inbound, Outbox};
-use self::wire::{Request, RpcError, code, response};
+use self::wire::{PROTOCOL, Request, RpcError, code, response};
 use crate::engine::Stop;
-use crate::frontends::cli::{FAILED, ProcessContext, signals};
+use crate::host::context::ProcessContext;
+use crate::host::signals;
+use crate::host::stdout::{claim_stdout, watch_reader};
+use crate::report::exit_codes::FAILED;
 
 pub use self::openrpc::openrpc;
 
 /// How many requests may be worked on at once.
 const MAX_IN_FLIGHT: usize = 1024;
-/// The version of this protocol.
-const PROTOCOL: u64 = 1;
 /// How long the reader may take to read the last answers after a signal.
 const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Serves until the peer is done. Returns the exit code: 0 after `shutdown` or the end of
 /// standard input, 1 after `exit` without `shutdown`, 130 or 143 after a signal.
 pub async fn serve(edge: &ProcessContext) -> u8 {
-    let out = match transport::claim_stdout() {
+    let out = match claim_stdout() {
         Ok(out) => out,
         Err(error) => {
             tracing::error!(%error, "cannot claim standard output for the protocol");
             return FAILED;
         }
     };
-    let mut reader_left = match transport::watch_reader(&out) {
+    let mut reader_left = match watch_reader(&out) {
         Ok(left) => left,
         Err(error) => {
             tracing::error!(%error, "cannot watch standard output");

@@ -1,18 +1,10 @@
 //! The JSON Schemas that are handed out, generated from the types.
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::deployment::state::Computed;
+use crate::deployment::schema::{State, of};
 use crate::document::config::{ProviderConfig, RollingDeploymentConfig};
 use crate::model::event::Envelope;
-
-/// Version of every schema here, and of the state. It is raised when something that was valid
-/// before is not any more.
-pub const VERSION: u32 = 1;
-
-const PROMISE: &str = "Within a version, attributes and events may be added and limits widened; \
-                       nothing is removed, renamed or narrowed, and nothing becomes required.";
 
 /// Every schema under its name, which is that of its file below `schemas/`.
 pub fn all() -> Vec<(&'static str, Value)> {
@@ -23,46 +15,4 @@ pub fn all() -> Vec<(&'static str, Value)> {
         ("event", of::<Envelope>()),
         ("openrpc", crate::frontends::json_rpc::openrpc()),
     ]
-}
-
-/// The schema of a type, with its version and what that means.
-pub fn of<T: JsonSchema>() -> Value {
-    let mut schema = schemars::schema_for!(T).to_value();
-    schema["x-version"] = json!(VERSION);
-    schema["$comment"] = json!(PROMISE);
-    schema
-}
-
-/// A generator for schemas that share their definitions below `/components/schemas`.
-pub fn components() -> SchemaGenerator {
-    let place = |settings: &mut SchemaSettings| {
-        settings.definitions_path = "/components/schemas".into();
-    };
-    SchemaSettings::draft2020_12().with(place).into_generator()
-}
-
-/// The state of a deployment: what the configuration says, beside what the provider computed.
-/// After an import the configuration may lack everything but the target.
-#[derive(Debug)]
-pub struct State;
-
-impl JsonSchema for State {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "State".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let mut state = Computed::json_schema(generator);
-        let config = RollingDeploymentConfig::json_schema(generator).to_value();
-        if let Some(properties) = state.get_mut("properties").and_then(Value::as_object_mut) {
-            for (name, schema) in config["properties"].as_object().into_iter().flatten() {
-                properties.insert(name.clone(), schema.clone());
-            }
-        }
-        let message = "The state of a deployment: what the configuration says, beside what the \
-                     provider computed. After an import the configuration may lack everything \
-                     but the target.";
-        state.insert("description".into(), json!(message));
-        state
-    }
 }

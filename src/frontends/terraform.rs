@@ -6,15 +6,14 @@
 
 mod convert;
 pub mod docs;
-mod handshake;
 pub mod log;
 mod private_state;
-pub mod progress_file;
 pub mod proto;
 mod provider;
 mod rpc;
 pub mod schema;
 mod tls;
+mod until;
 pub mod value;
 
 use std::fs::Permissions;
@@ -29,17 +28,16 @@ use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use self::handshake::{Security, reattachment};
 use self::provider::Provider;
+use self::until::until;
 use crate::engine::Stop;
 use crate::engine::clock::TokioClock;
-use crate::frontends::cli::{FAILED, ProcessContext, print_line};
-use crate::frontends::json_rpc::transport::{claim_stdout, watch_reader};
-
-pub use self::handshake::Host;
+use crate::host::context::ProcessContext;
+use crate::host::handshake::{Host, Security, reattachment};
+use crate::host::stdout::{claim_stdout, print_line, watch_reader};
+use crate::report::exit_codes::FAILED;
 
 /// How long rollouts get to reach a safe point once nobody waits for them any more.
 const SAFE_WITHIN: Duration = Duration::from_secs(25);
@@ -189,11 +187,6 @@ async fn connection(
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke");
     }
-}
-
-/// Returns when it is so, or never will be.
-async fn until(told: &mut watch::Receiver<bool>) {
-    told.wait_for(|told| *told).await.map(drop).unwrap_or_default();
 }
 
 impl Provider {

@@ -150,7 +150,7 @@ struct Reader {
 
 impl Reader {
     /// `path` from the root of the crate; `None` of one that leads elsewhere.
-    fn from_root(&self, path: &[String]) -> Option<Vec<String>> {
+    fn absolute(&self, path: &[String]) -> Option<Vec<String>> {
         let mut place = self.module.clone();
         let mut rest = path;
         let mut inline = self.inline;
@@ -177,7 +177,7 @@ impl Reader {
     }
 
     fn take(&mut self, path: &[String]) {
-        let found = self.from_root(path);
+        let found = self.absolute(path);
         self.names.extend(found.filter(|found| !found.is_empty()));
     }
 
@@ -201,7 +201,7 @@ impl Reader {
             syn::UseTree::Glob(_) => (before.to_vec(), "*".to_owned()),
         };
         self.take(&path);
-        if is_public && let Some(path) = self.from_root(&path) {
+        if is_public && let Some(path) = self.absolute(&path) {
             self.hands_on.push(HandedOn { name, path });
         }
     }

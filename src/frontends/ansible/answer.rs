@@ -4,9 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::arguments::{self, Mode, Task};
 use crate::document::Diagnostic;
-use crate::frontends::cli::text::counted;
 use crate::model::event::{InstanceReport, Outcome, Report};
 use crate::model::preview::Preview;
+use crate::report::text::counted;
 
 /// What Ansible gets.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -61,7 +61,7 @@ pub fn would_roll(preview: &Preview) -> String {
     if !preview.changes {
         return nothing_to_do(preview);
     }
-    format!("would roll {}", crate::frontends::cli::text::intent(preview))
+    format!("would roll {}", crate::report::text::intent(preview))
 }
 
 /// A fleet that is as it should be.
@@ -72,7 +72,7 @@ pub fn nothing_to_do(preview: &Preview) -> String {
 
 /// How a rollout ended, what it left, and what to do next.
 pub fn ended(report: &Report) -> String {
-    let (what, mut sentences) = crate::frontends::cli::text::ended(report);
+    let (what, mut sentences) = crate::report::text::ended(report);
     if report.outcome == Outcome::Succeeded {
         return what;
     }

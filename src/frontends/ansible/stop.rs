@@ -7,7 +7,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::{oneshot, watch};
 
 use crate::engine::Stop;
-use crate::frontends::cli::signals;
+use crate::host::signals;
 
 /// Listens from now on, to signals and to the far end of standard output.
 ///

@@ -2,16 +2,21 @@
 
 use std::io;
 
+use super::input::{Input, Output, is_terminal, print_json, refuse};
 use super::live::Live;
-use super::log_lines::LogLines;
-use super::{
-    ABORTED, FAILED, Input, LOCKED, Output, ProcessContext, Purpose, ROLLED_BACK, is_terminal,
-    prepare_all, print_json, print_line, refuse, signals, text,
-};
+use super::prepare::{Purpose, prepare_all};
 use crate::engine::Rollout;
+use crate::host::context::ProcessContext;
+use crate::host::signals;
+use crate::host::stdout::print_line;
 use crate::model::event::{Envelope, Outcome};
+use crate::report::exit_codes::{FAILED, exit_code};
+use crate::report::json_line::json_line;
+use crate::report::log_lines::LogLines;
+use crate::report::text;
 
-pub(super) async fn apply(input: &Input, edge: &ProcessContext) -> u8 {
+/// Rolls. Returns the exit code.
+pub async fn apply(input: &Input, edge: &ProcessContext) -> u8 {
     let prepared = match prepare_all(input, edge, Purpose::Begin).await {
         Ok(prepared) => prepared,
         Err(found) => return refuse(input, &found),
@@ -92,26 +97,4 @@ pub(super) fn shower<'a>(
             })
         }
     }
-}
-
-/// The exit code of a rollout that ended as `outcome`.
-pub(super) fn exit_code(outcome: Outcome) -> u8 {
-    match outcome {
-        Outcome::Succeeded => 0,
-        Outcome::Failed => FAILED,
-        Outcome::RolledBack => ROLLED_BACK,
-        Outcome::Paused | Outcome::Aborted => ABORTED,
-        Outcome::Locked => LOCKED,
-    }
-}
-
-/// An event, for programs.
-pub(crate) fn json_line(resource: &str, envelope: &Envelope) -> serde_json::Value {
-    serde_json::json!({
-        "resource": resource,
-        "index": envelope.index,
-        "at": envelope.at,
-        "rollout": envelope.rollout,
-        "event": envelope.event,
-    })
 }

@@ -5,18 +5,21 @@ use std::io;
 
 use serde_json::json;
 
-use super::apply::{exit_code, listen, shower};
-use super::{
-    FAILED, Input, Output, ProcessContext, Purpose, follow, prepare_all, print_json, print_line,
-    refuse, text,
-};
+use super::apply::{listen, shower};
+use super::follow;
+use super::input::{Input, Output, print_json, refuse};
+use super::prepare::{Purpose, prepare_all};
 use crate::document::{Diagnostic, PROVIDER};
 use crate::engine::ControlOutcome;
+use crate::host::context::ProcessContext;
+use crate::host::stdout::print_line;
 use crate::record::command::Command;
+use crate::report::exit_codes::{FAILED, exit_code};
+use crate::report::text;
 
 /// Exits with 0 where what was asked for is so. Else what was carried out here exits as `apply` does,
 /// and a command that changed nothing with 1. With what becomes of the rollout exits the engine at work.
-pub(super) async fn command(command: Command, input: &Input, edge: &ProcessContext) -> u8 {
+pub async fn command(command: Command, input: &Input, edge: &ProcessContext) -> u8 {
     if command == Command::Resume
         && let Some(found) = follow::lacks(&input.file, edge)
     {

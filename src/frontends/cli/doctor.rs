@@ -5,10 +5,13 @@ use std::io;
 use rolling_provider::{Examination, ProviderError};
 use serde_json::json;
 
-use super::{FAILED, Input, Output, ProcessContext, load, print_json, print_line, refuse};
+use super::input::{Input, Output, load, print_json, refuse};
 use crate::document::{Diagnostic, PROVIDER, Resource, Severity};
 use crate::engine::Rollout;
+use crate::host::context::ProcessContext;
+use crate::host::stdout::print_line;
 use crate::providers::Providers;
+use crate::report::exit_codes::FAILED;
 
 /// What was found of one deployment.
 struct Found {
@@ -18,7 +21,7 @@ struct Found {
 }
 
 /// Exits with 1 when something is wrong, with 0 when nothing is or something only may be.
-pub(super) async fn doctor(input: &Input, edge: &ProcessContext) -> u8 {
+pub async fn doctor(input: &Input, edge: &ProcessContext) -> u8 {
     let (document, resources) = match load(input) {
         Ok(loaded) => loaded,
         Err(found) => return refuse(input, &found),

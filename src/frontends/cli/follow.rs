@@ -1,5 +1,5 @@
 //! `rolling status --follow` of a file that a provider of Terraform writes, see
-//! [`crate::frontends::terraform::progress_file`]. No cloud is asked.
+//! [`crate::report::progress_file`]. No cloud is asked.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
@@ -8,22 +8,19 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::apply::exit_code;
-use super::{FAILED, Input, Output, ProcessContext, print_json, print_line};
+use super::input::{Input, Output, print_json};
 use crate::document::Diagnostic;
-use crate::frontends::terraform::progress_file::Header;
+use crate::host::context::ProcessContext;
+use crate::host::stdout::print_line;
 use crate::model::event::Outcome;
+use crate::report::exit_codes::{FAILED, exit_code};
+use crate::report::progress_file::header;
 
 /// How often is looked whether there is more.
 const EVERY: Duration = Duration::from_millis(200);
 
-/// The first line of `text`, if that is progress.
-pub(super) fn header(text: &str) -> Option<Header> {
-    serde_json::from_str(text.lines().next()?).ok()
-}
-
 /// Whether `file` is progress.
-pub(super) fn is_progress(file: &Path) -> bool {
+pub fn is_progress(file: &Path) -> bool {
     std::fs::read_to_string(file).is_ok_and(|text| header(&text).is_some())
 }
 
@@ -43,7 +40,7 @@ pub(super) fn lacks(file: &Path, edge: &ProcessContext) -> Option<Diagnostic> {
 }
 
 /// Shows what has happened and what happens, to the end of the rollout, and exits as that ended.
-pub(super) async fn follow(input: &Input, edge: &ProcessContext) -> u8 {
+pub async fn follow(input: &Input, edge: &ProcessContext) -> u8 {
     let opened = File::open(&input.file).map(BufReader::new);
     let mut reader = match opened {
         Ok(reader) => reader,

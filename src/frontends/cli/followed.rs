@@ -3,11 +3,10 @@
 
 use rolling_provider::Timestamp;
 
-use super::apply::exit_code;
-use super::{ABORTED, FAILED, ROLLED_BACK};
 use crate::engine::Rollout;
 use crate::record::lease::{Lease, WATCH};
 use crate::record::{Ending, Phase, Record};
+use crate::report::exit_codes::{ABORTED, FAILED, ROLLED_BACK, exit_code};
 use crate::rollout::instance_refresh;
 
 /// What was seen of a rollout so far.

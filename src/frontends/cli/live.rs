@@ -6,9 +6,9 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use rolling_provider::Clock;
 
-use super::log_lines::batch;
-use super::text;
 use crate::model::event::{Envelope, Event};
+use crate::report::log_lines::batch;
+use crate::report::text;
 
 const BAR: &str = "[{bar:32}] {pos} of {len} updated, {clock}\n{spinner} {wide_msg}";
 

@@ -8,10 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::deployment::schema::State;
 use crate::deployment::state::BatchSizes;
 use crate::document::Diagnostic;
 use crate::document::config::{ProviderConfig, RollingDeploymentConfig};
-use crate::frontends::schemas::State;
 use crate::model::event::{Envelope, InstanceReport};
 use crate::record::command::Command;
 

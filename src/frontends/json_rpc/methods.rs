@@ -19,13 +19,12 @@ use super::openrpc::check_names;
 use super::transport::Outbox;
 use super::wire::{RpcError, code};
 use crate::deployment::stop::stopped;
-use crate::deployment::{self, OpenError, state};
+use crate::deployment::{self, OpenError, schema, state};
 use crate::document;
 use crate::document::config::RollingDeploymentConfig;
 use crate::engine::clock::TokioClock;
 use crate::engine::{Caller, Rollout, Stop};
-use crate::frontends::cli::ProcessContext;
-use crate::frontends::schemas;
+use crate::host::context::ProcessContext;
 use crate::providers::Providers;
 
 /// The one resource type.
@@ -124,7 +123,7 @@ async fn unless_stopped<T>(
 
 /// `provider.schema`.
 pub fn schema() -> Result<Value, RpcError> {
-    let config = schemas::of::<RollingDeploymentConfig>();
+    let config = schema::of::<RollingDeploymentConfig>();
     let list = |value: &Value| -> Vec<String> {
         value.as_array().into_iter().flatten().filter_map(Value::as_str).map(Into::into).collect()
     };
@@ -138,10 +137,10 @@ pub fn schema() -> Result<Value, RpcError> {
         sensitive: Vec::new(),
         force_new: state::FORCE_NEW.map(Into::into).into(),
     };
-    let state = schemas::of::<schemas::State>();
-    let resource = m::ResourceSchema { version: schemas::VERSION, config, state, attributes };
+    let state = schema::of::<schema::State>();
+    let resource = m::ResourceSchema { version: schema::VERSION, config, state, attributes };
     write(&m::SchemaResult {
-        provider: schemas::of::<document::config::ProviderConfig>(),
+        provider: schema::of::<document::config::ProviderConfig>(),
         resource_types: BTreeMap::from([(TYPE, resource)]),
     })
 }
@@ -162,7 +161,7 @@ pub fn validate(params: Value) -> Result<Value, RpcError> {
 pub fn upgrade(params: Value) -> Result<Value, RpcError> {
     let params: m::UpgradeParams = read("resource.upgrade_state", params)?;
     check_type(&params.kind)?;
-    write(&match state::upgrade(params.version, &Value::Object(params.state)) {
+    write(&match deployment::upgrade(params.version, &Value::Object(params.state)) {
         Ok((state, diagnostics)) => m::StateResult { state, diagnostics },
         Err(diagnostics) => m::StateResult { state: Value::Null, diagnostics },
     })

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::messages as m;
 use super::wire::{RpcError, code};
-use crate::frontends::schemas;
+use crate::deployment::schema;
 
 /// The document. The same bytes as in `schemas/openrpc.json` when printed prettily.
 pub fn openrpc() -> Value {
@@ -16,7 +16,7 @@ pub fn openrpc() -> Value {
 }
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
-    let mut all = Methods { generator: schemas::components(), methods: Vec::new() };
+    let mut all = Methods { generator: schema::components(), methods: Vec::new() };
     all.describe();
     let errors = ERRORS
         .iter()
@@ -27,14 +27,14 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
         "openrpc": "1.3.2",
         "info": {
             "title": "rolling",
-            "version": super::PROTOCOL.to_string(),
+            "version": super::wire::PROTOCOL.to_string(),
             "license": { "name": "Apache-2.0" },
             "description": "JSON-RPC 2.0 over standard input and output of `rolling serve`: \
                 UTF-8, one object a line, no batches. Methods without a result are notifications; \
                 `x-from` says who sends them. A deployment that fails is a result with \
                 diagnostics and state; errors are protocol faults only.",
         },
-        "x-version": schemas::VERSION,
+        "x-version": schema::VERSION,
         "methods": all.methods,
         "components": { "schemas": definitions, "errors": errors },
     })

@@ -1,12 +1,10 @@
 //! Lines in, lines out. Reading and writing stand on threads of their own: a blocked peer never
 //! holds up a rollout, and a rollout never holds up a `ping`.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
-use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::{Notify, mpsc as async_mpsc};
 
 /// The longest line that is read, in bytes.
@@ -27,17 +25,6 @@ pub enum Inbound {
     TooLong,
     /// The peer will say no more.
     End,
-}
-
-/// Takes standard output for the protocol alone: from here on, whatever else is written to file
-/// descriptor 1 goes to standard error.
-///
-/// # Errors
-/// What the system said.
-pub fn claim_stdout() -> io::Result<File> {
-    let private = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
-    rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
-    Ok(File::from(private))
 }
 
 /// Reads lines from `from` on a thread of its own. At most a few wait to be taken.
@@ -141,31 +128,6 @@ pub fn write_lines(
         done.send(result).unwrap_or_default();
     });
     (outbox, is_done)
-}
-
-/// Tells when nobody holds the other end of `out` any more, also while nothing is written.
-///
-/// # Errors
-/// What the system said.
-pub fn watch_reader(out: &File) -> io::Result<tokio::sync::oneshot::Receiver<()>> {
-    let out = out.try_clone()?;
-    let (send, gone) = tokio::sync::oneshot::channel();
-    std::thread::spawn(move || {
-        // Asked for nothing, poll(2) returns only for an error or a hang-up.
-        let mut watched = [PollFd::new(&out, PollFlags::empty())];
-        loop {
-            match poll(&mut watched, None) {
-                Err(rustix::io::Errno::INTR) => {}
-                Err(_) => return,
-                Ok(_) if watched[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) => {
-                    return send.send(()).unwrap_or_default();
-                }
-                // Some files are always ready: nobody reads those as they are written.
-                Ok(_) => return,
-            }
-        }
-    });
-    Ok(gone)
 }
 
 #[cfg(test)]

@@ -120,6 +120,9 @@ fn is_id(id: &Value) -> bool {
     id.is_string() || id.is_i64() || id.is_u64()
 }
 
+/// The version of this protocol.
+pub const PROTOCOL: u64 = 1;
+
 #[cfg(test)]
 mod tests {
     use super::*;

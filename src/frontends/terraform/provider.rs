@@ -14,7 +14,7 @@ use rolling_provider::{ErrorKind, ProviderError};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use self::request::{OURS, all, check_type, computed, known, provider_config, to_json};
+use self::request::{OURS, TYPE, all, check_type, computed, known, provider_config, to_json};
 use super::private_state::PrivateState;
 use super::schema::schemas;
 use super::value::Raw;
@@ -23,14 +23,11 @@ use crate::deployment::state::{self, PLANNED};
 use crate::deployment::{self, OpenError, with_default_policy};
 use crate::document::{self, Diagnostic, launch_template, normalised};
 use crate::engine::{Caller, Rollout, Stop, UNSEEN_FOR};
-use crate::frontends::cli::ProcessContext;
+use crate::host::context::ProcessContext;
 use crate::providers::Providers;
 use crate::record::Record;
 
 pub use self::fixed::{metadata, schema, upgrade, validate, validate_provider};
-
-/// The one resource type.
-const TYPE: &str = "rolling_deployment";
 
 /// What the calls of one process share.
 pub struct Provider {

@@ -94,7 +94,7 @@ fn health(asked: p::HealthRequest) -> Result<p::HealthResponse, Status> {
     }
 }
 
-fn refuse(path: &str) -> Response<Body> {
+pub(super) fn refuse(path: &str) -> Response<Body> {
     Status::unimplemented(format!("this provider has no {path}")).into_http()
 }
 
@@ -149,7 +149,7 @@ impl StreamingService<p::Empty> for Silence {
         let (hold, nothing) = mpsc::channel(1);
         let mut closing = self.0.closing();
         tokio::spawn(async move {
-            super::until(&mut closing).await;
+            super::until::until(&mut closing).await;
             drop(hold);
         });
         let stream: Self::ResponseStream = Box::pin(ReceiverStream::new(nothing));

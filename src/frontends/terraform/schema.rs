@@ -5,10 +5,10 @@ use std::sync::OnceLock;
 use serde_json::{Value, json};
 
 use super::proto;
+use crate::deployment::schema::VERSION;
 use crate::deployment::state::Computed;
 use crate::document::config::{ProviderConfig, RollingDeploymentConfig};
 use crate::document::{is_sensitive, resolve, schema, types};
-use crate::frontends::schemas::VERSION;
 
 /// The block that says how long an operation may take.
 pub const TIMEOUTS: &str = "timeouts";

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rolling_provider::{Action, InstanceId, Timestamp};
 
-use super::Input;
+use super::input::Input;
 use crate::model::spec::Pacing;
 use crate::model::wait::Wait;
 use crate::record::Record;
@@ -43,7 +43,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn waiting() -> Self {
+    pub(super) fn waiting() -> Self {
         Plan {
             actions: Vec::new(),
             begins: None,
@@ -62,18 +62,18 @@ impl Plan {
     }
 
     /// The record that stands once what is planned so far is done.
-    pub(crate) fn record<'a>(&'a self, input: &Input<'a>) -> Option<&'a Record> {
+    pub(super) fn record<'a>(&'a self, input: &Input<'a>) -> Option<&'a Record> {
         let planned = self.actions.iter().rev().find_map(|step| step.record.as_ref());
         planned.or(input.state.record.as_ref())
     }
 
-    pub(crate) fn wait(&mut self, wait: Wait) {
+    pub(super) fn wait(&mut self, wait: Wait) {
         self.wake = Some(self.wake.map_or(wait.deadline, |wake| wake.min(wait.deadline)));
         self.waiting_on.push(wait);
     }
 
     /// Notes that something is expected at `at`, unless that has passed.
-    pub(crate) fn wake_at(&mut self, at: Option<Timestamp>, now: Timestamp) {
+    pub(super) fn wake_at(&mut self, at: Option<Timestamp>, now: Timestamp) {
         if let Some(at) = at.filter(|at| *at > now) {
             self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
         }
@@ -90,11 +90,11 @@ pub struct Step {
 }
 
 impl Step {
-    pub(crate) fn new(action: Action) -> Self {
+    pub(super) fn new(action: Action) -> Self {
         Step { action, record: None }
     }
 
-    pub(crate) fn record(record: Record) -> Self {
+    pub(super) fn record(record: Record) -> Self {
         let action = Action::WriteRecord { tags: record.tags() };
         Step { action, record: Some(record) }
     }
@@ -112,7 +112,7 @@ pub struct BatchStart {
 }
 
 impl BatchStart {
-    pub(crate) fn of(input: &Input<'_>, victims: BTreeSet<InstanceId>, launches: u32) -> Self {
+    pub(super) fn of(input: &Input<'_>, victims: BTreeSet<InstanceId>, launches: u32) -> Self {
         let number = match input.spec.pacing {
             Pacing::Batch => Some(input.state.batch + 1),
             Pacing::Continuous => None,

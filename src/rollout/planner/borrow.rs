@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use rolling_provider::{Action, Revision};
 
-use super::{BatchStart, Input, Plan, Step, View, gate, launch, pace, shift};
+use super::input::Input;
+use super::{BatchStart, Plan, Step, View, gate, launch, pace, shift};
 use crate::model::spec::Pacing;
 use crate::record::command::Command;
 use crate::record::{Borrowed, BorrowedMax, Ending, FAILED, Phase, Record, routing_fingerprint};

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 
 use rolling_provider::{Action, Instance, InstanceId, Lifecycle, TargetGroup, TargetState};
 
-use super::{Input, Plan};
+use super::Plan;
+use super::input::Input;
 use crate::model::spec::{RollingDeployment, SetAside, Window};
 
 /// Every promise that carrying out `plan` now would break, as sentences; empty for a good plan.

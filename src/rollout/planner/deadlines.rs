@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rolling_provider::Timestamp;
 
-use super::Input;
+use super::input::Input;
 
 /// How long a rollout waits for somebody to end what sets instances aside.
 pub(crate) const SET_ASIDE_FOR: Duration = Duration::from_secs(3600);

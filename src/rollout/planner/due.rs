@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use rolling_provider::{InstanceId, TargetState, Timestamp};
 
-use super::{Input, Plan, Verdict};
+use super::input::Input;
+use super::{Plan, Verdict};
 use crate::model::wait::{Wait, WaitKind};
 use crate::rollout::state::Stage;
 

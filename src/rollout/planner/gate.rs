@@ -1,7 +1,8 @@
 //! Gates: what must hold besides the health of the instances. Here is decided when they are asked;
 //! asking them is the engine's.
 
-use super::{Ask, Input, Plan, View};
+use super::input::Input;
+use super::{Ask, Plan, View};
 use crate::model::spec::Pacing;
 use crate::model::wait::{Wait, WaitKind};
 use crate::rollout::state::Question;

@@ -6,9 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rolling_provider::{Action, InstanceId, TargetGroupId, Timestamp};
 
 use super::deadlines::UNLAUNCHED_AFTER;
-use super::{
-    Input, Member, Plan, Step, Verdict, View, batch, borrow, in_place, launch, retire, shift,
-};
+use super::input::Input;
+use super::{Member, Plan, Step, Verdict, View, batch, borrow, in_place, launch, retire, shift};
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::{Borrowed, Ending, Phase, Record};
 use crate::rollout::control::Effect;

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rolling_provider::{Action, InstanceId, Lifecycle, Revision, Timestamp, Update, UpdateState};
 use sha2::{Digest as _, Sha256};
 
-use super::{Input, Member, Plan, Step, View};
+use super::input::Input;
+use super::{Member, Plan, Step, View};
 use crate::model::wait::{Wait, WaitKind};
 use crate::rollout::state::UPDATE_SHOWS_IN;
 

@@ -22,17 +22,17 @@ pub struct Input<'a> {
 
 impl Input<'_> {
     /// Whether everything is done and has to stay well for a while.
-    pub(crate) fn bakes(&self) -> bool {
+    pub(super) fn bakes(&self) -> bool {
         self.state.gates.baking.is_some()
     }
 
     /// Whether the fleet launches by itself what is to run.
-    pub(crate) fn launches(&self) -> bool {
+    pub(super) fn launches(&self) -> bool {
         !self.look.is_unmanaged() && !self.is_in_place()
     }
 
     /// Whether instances are updated and not replaced.
-    pub(crate) fn is_in_place(&self) -> bool {
+    pub(super) fn is_in_place(&self) -> bool {
         self.spec.replacement.within().is_some()
     }
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use rolling_provider::InstanceRefreshPreferences;
 
+use super::View;
 use super::deadlines::ASSUMED_BOOT;
+use super::input::Input;
 use super::set_aside::set_aside;
-use super::{Input, View};
 use crate::model::preview::Preview;
 use crate::model::spec::OnFailure;
 use crate::rollout::instance_refresh::{self, Bounds, bounds, is_done, old, phrases};

@@ -8,7 +8,8 @@ use rolling_provider::{Action, InstanceId, Lifecycle, TargetGroupId, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 use super::deadlines::{self, UNLAUNCHED_AFTER};
-use super::{Input, Member, Plan, Step, View, shift};
+use super::input::Input;
+use super::{Member, Plan, Step, View, shift};
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::{KEYS, Record};
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use rolling_provider::Timestamp;
 
-use super::{Input, Member, View, shift};
+use super::input::Input;
+use super::{Member, View, shift};
 use crate::model::spec::{Checkpoint, Pacing, Policy};
 
 /// The checkpoint ahead, if there is one. A rollout that goes back has none.

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use rolling_provider::InstanceId;
 
 use super::batch::{self, Queue};
-use super::{Input, Member, View};
+use super::input::Input;
+use super::{Member, View};
 use crate::model::preview::BatchPreview;
 use crate::model::spec::Policy;
 

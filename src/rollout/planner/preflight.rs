@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Input, View};
+use super::View;
+use super::input::Input;
 use crate::model::spec::RollingDeployment;
 
 /// Something that stands in the way, or may.

@@ -5,8 +5,9 @@ use std::time::Duration;
 use rolling_provider::Revision;
 
 use super::deadlines::ASSUMED_BOOT;
+use super::input::Input;
 use super::set_aside::set_aside;
-use super::{Input, Member, View, is_converged, paper};
+use super::{Member, View, is_converged, paper};
 use crate::model::preview::{BatchPreview, Borrowing, Preview};
 use crate::model::spec::{BatchSize, Executor, Pacing, Policy};
 use crate::record::{Ending, Phase};

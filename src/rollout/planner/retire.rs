@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rolling_provider::{Action, InstanceId, Lifecycle, TargetGroupId, TargetState, Timestamp};
 
-use super::{Input, Member, Plan, Step, View, batch, in_place};
+use super::input::Input;
+use super::{Member, Plan, Step, View, batch, in_place};
 use crate::model::spec::RollingDeployment;
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::{Phase, RETAINED, Record};

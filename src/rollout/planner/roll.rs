@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use rolling_provider::{Action, InstanceId, ScheduledAction, TargetState, Timestamp};
 
 use super::deadlines::{self, SET_ASIDE_FOR, UNLAUNCHED_AFTER};
+use super::input::Input;
 use super::{
-    BatchStart, Input, Plan, Step, Verdict, View, batch, borrow, gate, halt, in_place, launch,
-    pace, retire, shift, stop_conditions,
+    BatchStart, Plan, Step, Verdict, View, batch, borrow, gate, halt, in_place, launch, pace,
+    retire, shift, stop_conditions,
 };
 use crate::model::spec::{Pacing, RollingDeployment, SetAside};
 use crate::model::wait::{Wait, WaitKind};

@@ -2,7 +2,8 @@
 
 use rolling_provider::Lifecycle;
 
-use super::{Input, View};
+use super::View;
+use super::input::Input;
 use crate::model::spec::SetAside;
 
 /// Instances that somebody has set aside, and what becomes of them.

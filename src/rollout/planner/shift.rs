@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use rolling_provider::{Action, InstanceId, Lifecycle, Observation, TargetGroup, TargetState};
 
-use super::{Input, Member, Plan, Step, View, deadlines, gate};
+use super::input::Input;
+use super::{Member, Plan, Step, View, deadlines, gate};
 use crate::model::spec::Policy;
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::Ending;

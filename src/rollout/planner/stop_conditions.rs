@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use rolling_provider::{InstanceId, Revision, Target};
 
 use super::deadlines::{self, SET_ASIDE_FOR, launch_deadline, progress_deadline};
-use super::{Input, Verdict, View};
+use super::input::Input;
+use super::{Verdict, View};
 use crate::model::spec::{OnFailure, Pacing};
 use crate::record::command::Command;
 use crate::record::{Ending, Phase, Record};

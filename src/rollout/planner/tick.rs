@@ -1,6 +1,7 @@
 //! One tick of a rollout.
 
-use super::{Input, Plan, Step, View, halt, launch, roll, stop_conditions};
+use super::input::Input;
+use super::{Plan, Step, View, halt, launch, roll, stop_conditions};
 
 /// Plans one tick.
 pub fn plan(input: &Input<'_>) -> Plan {

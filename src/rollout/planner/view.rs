@@ -2,8 +2,8 @@
 
 use rolling_provider::{Instance, InstanceId, Lifecycle, TargetState};
 
-use super::Input;
 use super::deadlines::UNLAUNCHED_AFTER;
+use super::input::Input;
 use crate::model::spec::{SetAside, Window};
 use crate::rollout::serving::is_healthy_in_primary;
 use crate::rollout::state::InstanceHistory;

@@ -253,7 +253,7 @@ impl RolloutState {
         self.victims.extend(victims.iter().cloned());
     }
 
-    pub(crate) fn note_deregistered(
+    pub(super) fn note_deregistered(
         &mut self,
         id: &InstanceId,
         group: &TargetGroupId,

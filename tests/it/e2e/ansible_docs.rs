@@ -2,7 +2,6 @@
 
 use rolling::deployment::state::Computed;
 use rolling::frontends::ansible::arguments;
-use rolling::frontends::schemas;
 use serde_json::{Map, Value};
 
 const EXAMPLES: &str = include_str!("../../ansible/examples.yml");
@@ -19,7 +18,7 @@ enum Yaml {
 /// The file beside the module.
 pub fn render() -> String {
     let schema = arguments::schema();
-    let computed = schemas::of::<Computed>();
+    let computed = rolling::deployment::schema::of::<Computed>();
     let file = map([
         ("DOCUMENTATION", documentation(&schema)),
         ("EXAMPLES", Yaml::Block(EXAMPLES)),

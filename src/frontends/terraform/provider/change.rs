@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::super::private_state::PrivateState;
-use super::super::progress_file::{self, Header, ProgressFile};
 use super::super::schema::{TIMEOUTS, schemas};
 use super::super::value::{Raw, Read};
 use super::super::{convert, proto as p};
@@ -20,8 +19,9 @@ use crate::deployment::{self, DeleteOutcome, OpenError, with_default_policy};
 use crate::document::config::{DurationText, ProviderConfig, RollingDeploymentConfig};
 use crate::document::{launch_template, normalised, without_secrets};
 use crate::engine::{NOTHING_DONE, UnderWay};
-use crate::frontends::cli::text;
 use crate::model::event::{Outcome, Report};
+use crate::report::progress_file::{self, Header, ProgressFile};
+use crate::report::text;
 
 impl Provider {
     /// `ApplyResourceChange`. The work is done on a task of its own, since the host may leave; a
@@ -306,7 +306,12 @@ impl Operation<'_> {
     }
 }
 
-fn header(provider: &Provider, configured: &Configured, name: &str, config: &Value) -> Header {
+pub(super) fn header(
+    provider: &Provider,
+    configured: &Configured,
+    name: &str,
+    config: &Value,
+) -> Header {
     // The file is no place for secrets: whoever needs them has them elsewhere.
     let document = json!({
         "provider": { "rolling": without_secrets::<ProviderConfig>(&configured.config) },

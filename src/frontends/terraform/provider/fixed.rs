@@ -7,9 +7,8 @@ use serde_json::Value;
 use super::super::schema::{INSTANCE_IDS, TIMEOUTS, schemas};
 use super::super::value::Raw;
 use super::super::{convert, proto as p};
-use super::TYPE;
-use super::request::{Config, all, check_type, provider_config, to_json};
-use crate::deployment::state;
+use super::request::{Config, TYPE, all, check_type, provider_config, to_json};
+use crate::deployment;
 use crate::document::config::DurationText;
 use crate::document::{self, Diagnostic};
 
@@ -113,7 +112,7 @@ pub fn upgrade(asked: p::UpgradeRequest) -> p::UpgradeResponse {
         }
     }
     let version = u64::try_from(asked.version).unwrap_or_default();
-    match state::upgrade(version, &ours) {
+    match deployment::upgrade(version, &ours) {
         Ok((mut state, warnings)) => {
             // What only Terraform keeps.
             for name in [TIMEOUTS, INSTANCE_IDS] {

@@ -13,9 +13,9 @@ use super::super::private_state::PrivateState;
 use super::request::Config;
 use super::{has_alias, template};
 use crate::document::{self, Diagnostic, normalised};
-use crate::frontends::cli::text;
 use crate::model::preview::Preview;
 use crate::model::spec::RollingDeployment;
+use crate::report::text;
 
 /// What an update comes to.
 #[derive(Debug)]

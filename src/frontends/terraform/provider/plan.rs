@@ -14,9 +14,9 @@ use crate::deployment::state::{self, FORCE_NEW};
 use crate::deployment::{self, OpenError, with_default_policy};
 use crate::document::{self, Diagnostic};
 use crate::engine::{Rollout, UnderWay};
-use crate::frontends::cli::text;
 use crate::providers::Providers;
 use crate::record::lease::WATCH;
+use crate::report::text;
 
 /// One change to plan.
 struct Change {

@@ -6,7 +6,6 @@ use super::super::convert::{self, diagnostic};
 use super::super::proto as p;
 use super::super::schema::{INSTANCE_IDS, Kind, TIMEOUTS, schemas};
 use super::super::value::{Raw, Read};
-use super::TYPE;
 use crate::document::{Diagnostic, normalised};
 
 /// What this provider computes, as Terraform is told it: of every instance no more than its name.
@@ -121,3 +120,6 @@ pub fn provider_config(value: Option<&p::DynamicValue>) -> Result<Read, Found> {
     }
     Ok(read)
 }
+
+/// The one resource type.
+pub const TYPE: &str = "rolling_deployment";

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 /// What the host sets so that a plugin knows that it was not started by a person. It is no secret.
 const COOKIE: &str = "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2";
 /// The only version of the plugin protocol that is spoken here.
-const PROTOCOL: &str = "6";
+pub(super) const PROTOCOL: &str = "6";
 
 /// What the environment says.
 #[derive(Clone, Debug, Default)]

@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::frontends::cli::log_lines::LogLines;
-use crate::frontends::cli::{json_line, text};
 use crate::model::event::{Envelope, Event};
+use crate::report::json_line::json_line;
+use crate::report::log_lines::LogLines;
+use crate::report::text;
 
 /// The first line of a file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -88,4 +89,9 @@ pub fn path(folder: &Path, target: &str) -> PathBuf {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let name: String = target.chars().map(|c| if allowed(c) { c } else { '_' }).collect();
     folder.join(format!("{name}.jsonl"))
+}
+
+/// The first line of `text`, if that is progress.
+pub fn header(text: &str) -> Option<Header> {
+    serde_json::from_str(text.lines().next()?).ok()
 }

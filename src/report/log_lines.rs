@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rolling_provider::{Action, InstanceId, TargetGroupId, Timestamp};
 
-use super::text;
 use crate::model::event::{Envelope, Event};
+use crate::report::text;
 
 /// Turns events into lines.
 #[derive(Debug, Default)]

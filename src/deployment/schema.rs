@@ -1,0 +1,57 @@
+//! The JSON Schemas of what is handed out, generated from the types.
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Value, json};
+
+use super::state::Computed;
+use crate::document::config::RollingDeploymentConfig;
+
+/// Version of every schema here, and of the state. It is raised when something that was valid
+/// before is not any more.
+pub const VERSION: u32 = 1;
+
+const PROMISE: &str = "Within a version, attributes and events may be added and limits widened; \
+                       nothing is removed, renamed or narrowed, and nothing becomes required.";
+
+/// The schema of a type, with its version and what that means.
+pub fn of<T: JsonSchema>() -> Value {
+    let mut schema = schemars::schema_for!(T).to_value();
+    schema["x-version"] = json!(VERSION);
+    schema["$comment"] = json!(PROMISE);
+    schema
+}
+
+/// A generator for schemas that share their definitions below `/components/schemas`.
+pub fn components() -> SchemaGenerator {
+    let place = |settings: &mut SchemaSettings| {
+        settings.definitions_path = "/components/schemas".into();
+    };
+    SchemaSettings::draft2020_12().with(place).into_generator()
+}
+
+/// The state of a deployment: what the configuration says, beside what the provider computed.
+/// After an import the configuration may lack everything but the target.
+#[derive(Debug)]
+pub struct State;
+
+impl JsonSchema for State {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "State".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut state = Computed::json_schema(generator);
+        let config = RollingDeploymentConfig::json_schema(generator).to_value();
+        if let Some(properties) = state.get_mut("properties").and_then(Value::as_object_mut) {
+            for (name, schema) in config["properties"].as_object().into_iter().flatten() {
+                properties.insert(name.clone(), schema.clone());
+            }
+        }
+        let message = "The state of a deployment: what the configuration says, beside what the \
+                     provider computed. After an import the configuration may lack everything \
+                     but the target.";
+        state.insert("description".into(), json!(message));
+        state
+    }
+}

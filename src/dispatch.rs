@@ -1,0 +1,140 @@
+//! Which front-end serves this process.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::Path;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use tokio::runtime::Builder;
+
+use crate::frontends::cli::{self, Input, print_json};
+use crate::frontends::{ansible, json_rpc, schemas, terraform};
+use crate::host::context::ProcessContext;
+use crate::host::stdout::print_line;
+use crate::record::command::Command;
+use crate::report::exit_codes::{FAILED, INVALID};
+
+/// Rolls a fleet of instances to a new revision, batch by batch.
+#[derive(Parser)]
+#[command(name = "rolling", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Subcommands,
+}
+
+#[derive(Subcommand)]
+enum Subcommands {
+    /// Check a document; no cloud is asked
+    Validate(Input),
+    /// Show what apply would do; changes nothing
+    Plan {
+        #[command(flatten)]
+        input: Input,
+        /// Exit with 10 when there is something to do
+        #[arg(long)]
+        detailed_exitcode: bool,
+    },
+    /// Roll, and wait for the end
+    Apply(Input),
+    /// Show what every instance runs, and a rollout's record if there is one
+    Status {
+        #[command(flatten)]
+        input: Input,
+        /// Show it again whenever it has changed, until no rollout is under way; of a file of
+        /// progress, show what has happened and what happens
+        #[arg(long)]
+        follow: bool,
+    },
+    /// Stop a rollout at the next safe point, to go on later
+    Pause(Input),
+    /// Go on with a paused rollout, or past a checkpoint
+    Resume(Input),
+    /// Give a rollout up: put back what is borrowed, leave the instances as they are
+    Abort(Input),
+    /// Have a rollout go back to the last completed revision
+    Rollback(Input),
+    /// Look for everything that would keep a rollout from its end; changes nothing
+    Doctor(Input),
+    /// Serve JSON-RPC 2.0 on standard input and output
+    Serve,
+    /// Serve Terraform and OpenTofu until Ctrl-C, to see into the provider; they start it by
+    /// themselves otherwise
+    Terraform,
+    /// Print every JSON Schema: of configurations, state and events, and the OpenRPC document
+    Schema,
+}
+
+/// Chooses the front-end and returns the exit code, first match wins: a subcommand, also where a
+/// file has its name; Terraform, which says so in the environment; Ansible, which gives one file
+/// and nothing else; usage.
+pub fn run(args: impl Iterator<Item = OsString>, edge: &ProcessContext) -> u8 {
+    let args: Vec<OsString> = args.collect();
+    if edge.host.is_there() && !args.get(1).is_some_and(|word| is_subcommand(word)) {
+        return on_runtime(Builder::new_multi_thread(), terraform::serve(&edge.host, edge));
+    }
+    if let [_, file] = args.as_slice()
+        && !is_subcommand(file)
+        && let Some(arguments) = ansible::arguments_in(Path::new(file))
+    {
+        return on_runtime(Builder::new_current_thread(), ansible::run(&arguments, edge));
+    }
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to standard output and are no error. A reader that is gone
+            // does not change that.
+            error.print().unwrap_or_default();
+            return if error.use_stderr() { INVALID } else { 0 };
+        }
+    };
+    // A server hears its peer on one thread, whatever the rollouts do on the others.
+    let runtime = match cli.command {
+        Subcommands::Serve | Subcommands::Terraform => Builder::new_multi_thread(),
+        _ => Builder::new_current_thread(),
+    };
+    on_runtime(runtime, async {
+        match cli.command {
+            Subcommands::Validate(input) => cli::validate(&input),
+            Subcommands::Plan { input, detailed_exitcode } => {
+                cli::plan(&input, detailed_exitcode, edge).await
+            }
+            Subcommands::Apply(input) => cli::apply(&input, edge).await,
+            Subcommands::Status { input, follow } => {
+                match follow && cli::is_progress(&input.file) {
+                    true => cli::follow(&input, edge).await,
+                    false => cli::status(&input, follow, edge).await,
+                }
+            }
+            Subcommands::Pause(input) => cli::command(Command::Pause, &input, edge).await,
+            Subcommands::Resume(input) => cli::command(Command::Resume, &input, edge).await,
+            Subcommands::Abort(input) => cli::command(Command::Abort, &input, edge).await,
+            Subcommands::Rollback(input) => cli::command(Command::Rollback, &input, edge).await,
+            Subcommands::Doctor(input) => cli::doctor(&input, edge).await,
+            Subcommands::Serve => json_rpc::serve(edge).await,
+            Subcommands::Terraform => terraform::debug(&edge.host, edge).await,
+            Subcommands::Schema => schema(),
+        }
+    })
+}
+
+fn is_subcommand(word: &OsStr) -> bool {
+    let cli = Cli::command();
+    word == "help" || cli.get_subcommands().any(|known| word == known.get_name())
+}
+
+fn on_runtime(mut runtime: Builder, work: impl Future<Output = u8>) -> u8 {
+    match runtime.enable_all().build() {
+        Ok(runtime) => runtime.block_on(work),
+        Err(error) => {
+            print_line(&mut io::stderr(), &format!("error: failed to start: {error}"));
+            FAILED
+        }
+    }
+}
+
+fn schema() -> u8 {
+    let all: serde_json::Map<_, _> =
+        schemas::all().into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect();
+    print_json(&all.into());
+    0
+}

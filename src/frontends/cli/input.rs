@@ -1,0 +1,84 @@
+//! The document that a subcommand is given, and how it prints.
+
+use std::io::{self, IsTerminal as _};
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use serde_json::json;
+
+use crate::document::{Diagnostic, Document, Resource};
+use crate::host::stdout::print_line;
+use crate::report::exit_codes::INVALID;
+use crate::report::progress_file::{self, Header};
+
+/// What a subcommand is given.
+#[derive(clap::Args)]
+pub struct Input {
+    /// The document, in Terraform's JSON syntax; or a file of progress, which has one in it
+    pub(crate) file: PathBuf,
+    /// Only this rolling_deployment of the document
+    #[arg(long, value_name = "NAME")]
+    resource: Option<String>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub(super) output: Output,
+}
+
+/// How a subcommand prints.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people; with live progress on a terminal
+    Text,
+    /// For pipelines: one JSON object, or for apply one a line
+    Json,
+}
+
+/// Reads the document and picks the resources that are meant.
+pub(super) fn load(input: &Input) -> Result<(Document, Vec<Resource>), Vec<Diagnostic>> {
+    let text = std::fs::read_to_string(&input.file).map_err(|error| {
+        let message = format!("failed to read {}: {error}", input.file.display());
+        vec![Diagnostic::error("", message)]
+    })?;
+    let document = match progress_file::header(&text) {
+        Some(Header { document, .. }) => Document::parse(&document.to_string())?,
+        None => Document::parse(&text)?,
+    };
+    let mut resources = document.resources.clone();
+    if let Some(name) = &input.resource {
+        resources.retain(|resource| resource.name == *name);
+        if resources.is_empty() {
+            let known: Vec<&str> = document.resources.iter().map(|r| r.name.as_str()).collect();
+            let message = format!("there is no rolling_deployment {name:?}");
+            let remedy = format!("the document has {}", known.join(", "));
+            let found = Diagnostic::error("/resource/rolling_deployment", message);
+            return Err(vec![found.with_remedy(remedy)]);
+        }
+    }
+    Ok((document, resources))
+}
+
+pub(super) fn refuse(input: &Input, found: &[Diagnostic]) -> u8 {
+    match input.output {
+        Output::Text => {
+            for diagnostic in found {
+                print_line(&mut io::stderr(), &located(&input.file, diagnostic));
+            }
+        }
+        Output::Json => print_json(&json!({ "valid": false, "diagnostics": found })),
+    }
+    INVALID
+}
+
+fn located(file: &Path, diagnostic: &Diagnostic) -> String {
+    format!("{}: {diagnostic}", file.display())
+}
+
+/// Prints one JSON value on a line of standard output.
+pub fn print_json(value: &serde_json::Value) {
+    print_line(&mut io::stdout(), &value.to_string());
+}
+
+/// Live progress is drawn on standard error, the result goes to standard output.
+pub(super) fn is_terminal() -> bool {
+    io::stdout().is_terminal() && io::stderr().is_terminal()
+}

@@ -1,0 +1,53 @@
+//! `rolling validate` and `rolling plan`.
+
+use std::io;
+
+use serde_json::json;
+
+use super::input::refuse;
+use crate::frontends::cli::input::load;
+use crate::frontends::cli::prepare::{Purpose, prepare_all};
+use crate::frontends::cli::{Input, Output, print_json};
+use crate::host::context::ProcessContext;
+use crate::host::stdout::print_line;
+use crate::report::exit_codes::CHANGES;
+use crate::report::text;
+
+/// Checks the document. Returns the exit code.
+pub fn validate(input: &Input) -> u8 {
+    match load(input) {
+        Ok((_, resources)) => {
+            let names: Vec<&str> = resources.iter().map(|r| r.name.as_str()).collect();
+            match input.output {
+                Output::Text => {
+                    print_line(&mut io::stdout(), &format!("valid: {}", names.join(", ")))
+                }
+                Output::Json => print_json(&json!({ "valid": true, "diagnostics": [] })),
+            }
+            0
+        }
+        Err(found) => refuse(input, &found),
+    }
+}
+
+/// Shows what an apply would do. Returns the exit code, with `detailed` 10 where that is something.
+pub async fn plan(input: &Input, detailed: bool, edge: &ProcessContext) -> u8 {
+    let prepared = match prepare_all(input, edge, Purpose::Plan).await {
+        Ok(prepared) => prepared,
+        Err(found) => return refuse(input, &found),
+    };
+    let mut changes = false;
+    let mut objects = Vec::new();
+    for (resource, rollout) in &prepared {
+        let preview = rollout.preview();
+        changes |= preview.changes;
+        match input.output {
+            Output::Text => print_line(&mut io::stdout(), &text::plan(&resource.name, &preview)),
+            Output::Json => objects.push(json!({ "resource": resource.name, "plan": preview })),
+        }
+    }
+    if input.output == Output::Json {
+        print_json(&json!({ "changes": changes, "resources": objects }));
+    }
+    if detailed && changes { CHANGES } else { 0 }
+}

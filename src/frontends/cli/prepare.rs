@@ -1,0 +1,55 @@
+//! Looking up what a subcommand is about.
+
+use std::io;
+use std::time::Duration;
+
+use crate::document::{Diagnostic, PROVIDER, Resource};
+use crate::engine::{Caller, UNSEEN_FOR};
+use crate::frontends::cli::Input;
+use crate::frontends::cli::input::load;
+use crate::host::context::ProcessContext;
+use crate::host::stdout::print_line;
+use crate::providers::Providers;
+
+pub(super) use crate::engine::Rollout;
+
+/// What targets are looked up for.
+#[derive(Clone, Copy)]
+pub(super) enum Purpose {
+    /// To begin rollouts.
+    Begin,
+    /// To plan them.
+    Plan,
+    /// To tell how rollouts are, or what is wanted of them.
+    Tell,
+}
+
+/// Looks all meant targets up before anything is done to any of them.
+pub(super) async fn prepare_all(
+    input: &Input,
+    edge: &ProcessContext,
+    purpose: Purpose,
+) -> Result<Vec<(Resource, Rollout)>, Vec<Diagnostic>> {
+    let (document, resources) = load(input)?;
+    let providers = Providers::new(document.provider.clone(), &edge.clock);
+    let mut prepared = Vec::new();
+    for resource in resources {
+        let place = |error| vec![Diagnostic::from_provider(&error, &resource.pointer, PROVIDER)];
+        let fleet = providers.open(&resource.config).await.map_err(place)?;
+        let waits = matches!(purpose, Purpose::Begin);
+        let unseen_for = if waits { UNSEEN_FOR } else { Duration::ZERO };
+        let tell = |message: &str| print_line(&mut io::stderr(), message);
+        let caller = Caller { unseen_for, tell, ..edge.caller(&edge.rollout_id) };
+        let spec = resource.spec.clone();
+        let rollout = match purpose {
+            Purpose::Begin | Purpose::Plan => Rollout::prepare(fleet, spec, &caller).await,
+            Purpose::Tell => Rollout::look_up(fleet, spec, &caller).await,
+        };
+        let rollout = rollout.map_err(place)?;
+        prepared.push((resource, rollout));
+    }
+    for warning in &document.warnings {
+        print_line(&mut io::stderr(), &warning.to_string());
+    }
+    Ok(prepared)
+}

@@ -1,0 +1,78 @@
+//! `rolling status`.
+
+use std::io;
+
+use serde_json::json;
+
+use super::input::refuse;
+use crate::document::{Diagnostic, PROVIDER, Resource};
+use crate::engine::Rollout;
+use crate::frontends::cli::followed::Followed;
+use crate::frontends::cli::prepare::{Purpose, prepare_all};
+use crate::frontends::cli::{Input, Output};
+use crate::host::context::ProcessContext;
+use crate::host::stdout::print_line;
+use crate::model::event::InstanceRefreshReport;
+use crate::report::text;
+
+/// Shows how rollouts are, with `follow` until they end. Returns the exit code.
+pub async fn status(input: &Input, follow: bool, edge: &ProcessContext) -> u8 {
+    let mut prepared = match prepare_all(input, edge, Purpose::Tell).await {
+        Ok(prepared) => prepared,
+        Err(found) => return refuse(input, &found),
+    };
+    let mut shown = String::new();
+    let mut followed: Vec<Followed> = prepared.iter().map(|_| Followed::default()).collect();
+    loop {
+        let now = show_status(input, &prepared);
+        if now != shown {
+            print_line(&mut io::stdout(), &now);
+            shown = now;
+        }
+        for (followed, (_, rollout)) in followed.iter_mut().zip(&prepared) {
+            followed.look(rollout);
+        }
+        if !follow {
+            return 0;
+        }
+        if followed.iter().all(|followed| followed.end.is_some()) {
+            let codes = followed.iter().zip(&prepared).map(|(followed, (resource, _))| {
+                let (code, message) = followed.end.unwrap_or_default();
+                if let Some(message) = message {
+                    print_line(&mut io::stderr(), &format!("{}: {message}", resource.name));
+                }
+                code
+            });
+            return codes.max().unwrap_or_default();
+        }
+        for (resource, rollout) in &mut prepared {
+            rollout.clock().sleep(resource.spec.poll_interval).await;
+            if let Err(error) = rollout.look_again().await {
+                let found = Diagnostic::from_provider(&error, &resource.pointer, PROVIDER);
+                return refuse(input, &[found]);
+            }
+        }
+    }
+}
+
+fn show_status(input: &Input, prepared: &[(Resource, Rollout)]) -> String {
+    if input.output == Output::Text {
+        let shown =
+            prepared.iter().map(|(resource, rollout)| text::status(&resource.name, rollout));
+        return shown.collect::<Vec<_>>().join("\n");
+    }
+    let shown = prepared.iter().map(|(resource, rollout)| {
+        json!({
+            "resource": resource.name,
+            "to": rollout.wanted(),
+            "completed": rollout.completed(),
+            "status": rollout.status().map(|(status, _)| status),
+            "owner": rollout.lease().map(|lease| lease.owner),
+            "last_sign_of_life": rollout.lease().and_then(|lease| lease.at),
+            "record": rollout.record().map(crate::record::Record::tags),
+            "instance_refresh": rollout.instance_refresh().map(InstanceRefreshReport::from),
+            "instances": rollout.instances(),
+        })
+    });
+    json!({ "resources": shown.collect::<Vec<_>>() }).to_string()
+}

@@ -1,0 +1,43 @@
+//! Where the program meets the world.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::handshake::Host;
+use crate::engine::Caller;
+use crate::engine::clock::TokioClock;
+
+/// Where the program meets the world.
+#[derive(Clone, Debug)]
+pub struct ProcessContext {
+    /// The time by which everything but simulated fleets lives.
+    pub clock: Arc<TokioClock>,
+    /// Names rollouts that begin in this process.
+    pub rollout_id: String,
+    /// Names this process to others; see [`crate::engine::owner`].
+    pub owner: String,
+    /// Whether an owner is known to be dead.
+    pub is_gone: fn(&str) -> bool,
+    /// Whether a variable of the environment is set.
+    pub is_set: fn(&str) -> bool,
+    /// What Terraform says in the environment.
+    pub host: Host,
+}
+
+impl ProcessContext {
+    /// A caller that names its rollouts `rollout_id`.
+    pub(crate) fn caller(&self, rollout_id: &str) -> Caller {
+        Caller {
+            rollout_id: rollout_id.to_owned(),
+            owner: self.owner.clone(),
+            is_gone: self.is_gone,
+            jitter: JITTER,
+            unseen_for: Duration::ZERO,
+            tell: |message| tracing::info!("{message}"),
+            completed: None,
+        }
+    }
+}
+
+/// How far polls of several engines are spread in time.
+const JITTER: f64 = 0.1;

@@ -1,0 +1,14 @@
+//! An event as one line of JSON.
+
+use crate::model::event::Envelope;
+
+/// An event, for programs.
+pub fn json_line(resource: &str, envelope: &Envelope) -> serde_json::Value {
+    serde_json::json!({
+        "resource": resource,
+        "index": envelope.index,
+        "at": envelope.at,
+        "rollout": envelope.rollout,
+        "event": envelope.event,
+    })
+}
