@@ -37,6 +37,7 @@ fn is_wanted(metadata: &Metadata<'_>) -> bool {
     let least = match metadata.target() {
         _ if VERBOSE.load(Ordering::Relaxed) => Level::DEBUG,
         target if target.starts_with("rolling::frontends::terraform") => Level::INFO,
+        target if target.starts_with("rolling::report::progress_file") => Level::INFO,
         // The engine's actions are among what happens.
         _ => Level::WARN,
     };
