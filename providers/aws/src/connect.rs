@@ -17,41 +17,12 @@ use aws_smithy_async::time::TimeSource;
 use aws_types::origin::Origin;
 use rolling_provider::{Clock, ProviderError};
 
-use crate::credentials::{self, AssumedRole, Keys, WebIdentity};
+use crate::clock::ClockRef;
 use crate::emulator::Reached;
 use crate::error::PROVIDER;
-use crate::group::{AutoScalingGroup, AutoScalingGroupFleet, ClockRef};
 use crate::session::Ends;
 use crate::skew::Skew;
-
-/// How AWS is reached. What is left out is as the SDK finds it in the environment and the shared
-/// configuration files; credentials come from the SDK's default chain, or, where a profile is
-/// named, from that profile alone.
-#[derive(Clone, Debug, Default)]
-pub struct AwsConfig {
-    /// The region.
-    pub region: Option<String>,
-    /// A profile of the shared configuration files.
-    pub profile: Option<String>,
-    /// Another endpoint for every service.
-    pub endpoint_url: Option<String>,
-    /// An access key, which comes before a profile.
-    pub keys: Option<Keys>,
-    /// Instead of `~/.aws/config`, if any.
-    pub shared_config_files: Vec<String>,
-    /// Instead of `~/.aws/credentials`, if any.
-    pub shared_credentials_files: Vec<String>,
-    /// A role to assume with a token, instead of credentials.
-    pub web_identity: Option<WebIdentity>,
-    /// Roles to assume, each with the credentials of the one before.
-    pub assume_roles: Vec<AssumedRole>,
-    /// Accounts that may be worked on; any, where there are none.
-    pub allowed_account_ids: Vec<String>,
-    /// Accounts that may not.
-    pub forbidden_account_ids: Vec<String>,
-    /// Tags of the instances that are launched here.
-    pub default_tags: BTreeMap<String, String>,
-}
+use crate::{AwsConfig, credentials};
 
 /// One account and region.
 #[derive(Clone, Debug)]
@@ -198,15 +169,6 @@ impl Aws {
             ends: Ends::Never,
             default_tags: Arc::default(),
         })
-    }
-
-    /// The fleet of one Auto Scaling group, on `clock`.
-    pub fn auto_scaling_group(
-        &self,
-        group: AutoScalingGroup,
-        clock: Arc<dyn Clock>,
-    ) -> AutoScalingGroupFleet {
-        AutoScalingGroupFleet::new(self.clone(), group, clock)
     }
 }
 

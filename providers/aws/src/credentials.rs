@@ -1,9 +1,5 @@
 //! On whose account calls are made: keys, a profile or the SDK's default chain; then roles.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::time::Duration;
-
 use aws_config::SdkConfig;
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
@@ -21,78 +17,15 @@ use aws_sdk_sts::types::PolicyDescriptorType;
 use aws_types::os_shim_internal::Env;
 use rolling_provider::ProviderError;
 
-use crate::connect::AwsConfig;
+use crate::config::AwsConfig;
 use crate::error::{PROVIDER, SIGN_IN, from_sdk};
 use crate::session::{self, Ends};
+use crate::{AssumedRole, Keys, Token, WebIdentity};
 
 /// How a session is named unless told.
 const SESSION: &str = "rolling";
 /// How often STS is asked before that counts as a failure.
 const TRIES: u32 = 3;
-
-/// An access key.
-#[derive(Clone)]
-pub struct Keys {
-    /// Its id.
-    pub access_key: String,
-    /// Its secret.
-    pub secret_key: String,
-    /// The session's token, of a temporary one.
-    pub token: Option<String>,
-}
-
-impl fmt::Debug for Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Keys(sensitive)")
-    }
-}
-
-/// A role to assume.
-#[derive(Clone, Debug, Default)]
-pub struct AssumedRole {
-    /// Its ARN.
-    pub role_arn: String,
-    /// How the session is named.
-    pub session_name: Option<String>,
-    /// What the role's owner asks for besides.
-    pub external_id: Option<String>,
-    /// How long a session lasts.
-    pub duration: Option<Duration>,
-    /// What narrows the session.
-    pub policy_arns: Vec<String>,
-    /// The session's tags.
-    pub tags: BTreeMap<String, String>,
-}
-
-/// Where a token of an identity provider is.
-#[derive(Clone)]
-pub enum Token {
-    /// The token itself.
-    Text(String),
-    /// A file with it, read for each session.
-    File(String),
-}
-
-/// A role to assume with a token of an identity provider.
-#[derive(Clone)]
-pub struct WebIdentity {
-    /// Its ARN.
-    pub role_arn: String,
-    /// How the session is named.
-    pub session_name: Option<String>,
-    /// The token.
-    pub token: Token,
-    /// How long a session lasts.
-    pub duration: Option<Duration>,
-    /// What narrows the session.
-    pub policy_arns: Vec<String>,
-}
-
-impl fmt::Debug for WebIdentity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "WebIdentity({})", self.role_arn)
-    }
-}
 
 /// The shared configuration files that `config` names, or those of the SDK.
 pub(crate) fn files(config: &AwsConfig) -> Option<EnvConfigFiles> {

@@ -12,6 +12,7 @@ use rolling_provider::{
 };
 use tokio::sync::OnceCell;
 
+use crate::clock::ClockRef;
 use crate::connect::Aws;
 use crate::emulator::{Shape, Versions};
 use crate::in_place::{InPlace, Shown, Updates};
@@ -95,16 +96,6 @@ pub(crate) struct Details {
     pub shape: Shape,
 }
 
-/// A clock that can be printed.
-#[derive(Clone)]
-pub(crate) struct ClockRef(pub Arc<dyn Clock>);
-
-impl std::fmt::Debug for ClockRef {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Clock")
-    }
-}
-
 impl AutoScalingGroupFleet {
     pub(crate) fn new(aws: Aws, group: AutoScalingGroup, clock: Arc<dyn Clock>) -> Self {
         let updates = group.in_place.clone().map(Updates::new);
@@ -179,5 +170,16 @@ impl Fleet for AutoScalingGroupFleet {
 
     fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.clock.0)
+    }
+}
+
+impl Aws {
+    /// The fleet of one Auto Scaling group, on `clock`.
+    pub fn auto_scaling_group(
+        &self,
+        group: AutoScalingGroup,
+        clock: Arc<dyn Clock>,
+    ) -> AutoScalingGroupFleet {
+        AutoScalingGroupFleet::new(self.clone(), group, clock)
     }
 }

@@ -3,6 +3,8 @@
 
 mod act;
 mod alarms;
+mod clock;
+mod config;
 mod connect;
 mod controllers;
 mod convert;
@@ -15,6 +17,7 @@ mod image;
 mod in_place;
 mod instance_refresh;
 mod instances;
+mod keys;
 mod lately;
 mod mixed;
 mod object;
@@ -30,8 +33,8 @@ mod traffic;
 #[cfg(test)]
 mod wire;
 
-pub use connect::{Aws, AwsConfig};
-pub use credentials::{AssumedRole, Keys, Token, WebIdentity};
+pub use config::{AssumedRole, AwsConfig, Keys, Token, WebIdentity};
+pub use connect::Aws;
 pub use group::{AutoScalingGroup, AutoScalingGroupFleet, LaunchTemplate};
 pub use in_place::{InPlace, RunCommand};
 pub use instances::{InstancesFleet, TargetGroupInstances};

@@ -1,5 +1,6 @@
 //! A fleet whose record is an object in S3 and not tags on the target.
 
+mod config;
 #[cfg(feature = "s3")]
 mod fleet;
 #[cfg(feature = "s3")]
@@ -12,16 +13,9 @@ use std::sync::Arc;
 
 use rolling_provider::{Fleet, ProviderError};
 
-use crate::connect::Aws;
+pub use config::S3Object;
 
-/// One object, for the record of one target.
-#[derive(Clone, Debug)]
-pub struct S3Object {
-    /// The bucket, in the region of the fleet.
-    pub bucket: String,
-    /// The object's key.
-    pub key: String,
-}
+use crate::connect::Aws;
 
 impl Aws {
     /// `fleet` with its record in `object`.

@@ -15,16 +15,8 @@ use crate::emulator::Shape;
 use crate::error::from_sdk;
 use crate::group::{AutoScalingGroupFleet, Details};
 use crate::in_place::Shown;
+use crate::keys::{FAILED, IDS_A_CALL, IGNORE, OURS};
 use crate::{convert, mixed};
-
-/// Ids that one DescribeInstances call is asked about; a filter takes 200 at most.
-pub(crate) const IDS_A_CALL: usize = 100;
-/// Keys of tags that belong to us.
-pub(crate) const OURS: &str = "rolling:";
-/// An instance with this tag was counted as failed, by the rollout that the value names.
-pub(crate) const FAILED: &str = "rolling:failed";
-/// An instance with this tag is left alone.
-pub(crate) const IGNORE: &str = "rolling:ignore";
 
 impl AutoScalingGroupFleet {
     pub(crate) async fn look(&self) -> Result<Observation, ProviderError> {

@@ -11,9 +11,9 @@ use rolling_provider::{InstanceId, ProviderError, Revision, ScheduledAction, Tar
 use crate::convert::{self, revision};
 use crate::error::from_sdk;
 use crate::group::AutoScalingGroupFleet;
+use crate::keys::TEMPLATE;
 use crate::{controllers, image, mixed};
 
-pub(crate) const TEMPLATE: &str = "auto_scaling_group/launch_template";
 /// A lease in tags changes them every ten seconds; see the lease's module.
 pub(crate) const RECORD_IN_TAGS: &str = "the record is kept in tags of the group, which change every 10 \
      s: AWS Config may note each of them, and record.s3 costs less";

@@ -9,11 +9,10 @@ use rolling_provider::{ProviderError, TargetGroup, TargetGroupId};
 
 use crate::connect::Aws;
 use crate::error::from_sdk;
+use crate::keys::MOST_ARNS;
 
 /// What AWS says of target groups that are not there.
 const NO_TARGET_GROUP: &str = "TargetGroupNotFound";
-/// Elastic Load Balancing describes at most so many by name at once: "Maximum number of items: 20".
-pub(crate) const MOST_ARNS: usize = 20;
 const DRAIN: &str = "deregistration_delay.timeout_seconds";
 const SLOW_START: &str = "slow_start.duration_seconds";
 const TERMINATES: &str = "deregistration_delay.connection_termination.enabled";

@@ -10,7 +10,7 @@ use rolling_provider::{
 use crate::connect::Aws;
 use crate::convert;
 use crate::error::from_sdk;
-use crate::target_groups::MOST_ARNS;
+use crate::keys::MOST_ARNS;
 
 const RULES: &str = "traffic/listener_rule_arns";
 const SECOND: &str = "traffic/second_target_group_arn";

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rolling_provider::{Revision, ScheduledAction};
 use serde::{Deserialize, Serialize};
 
-use crate::event::Intervention;
+use crate::intervention::Intervention;
 
 /// A simulated fleet. `instances`, `initial_revision` and `zones` shape it when it is first made;
 /// the times and behaviours hold from then on for every run that names them.

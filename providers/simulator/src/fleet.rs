@@ -14,7 +14,7 @@ use rolling_provider::{
 };
 
 use crate::config::{Behaviour, FleetConfig, TargetGroupConfig};
-use crate::event::Intervention;
+use crate::intervention::Intervention;
 use crate::state::{Registration, SimulatedInstance, State};
 use crate::state_file::{self, StateFile, Write};
 

@@ -8,10 +8,11 @@ mod clock;
 mod config;
 mod event;
 mod fleet;
+mod intervention;
 mod state;
 mod state_file;
 
 pub use clock::VirtualClock;
 pub use config::{Behaviour, FleetConfig, Hangs, Hooks, TargetGroupConfig};
-pub use event::Intervention;
 pub use fleet::{EPOCH, Simulator};
+pub use intervention::Intervention;

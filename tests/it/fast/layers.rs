@@ -1,8 +1,12 @@
 //! The layers of the source; see ARCHITECTURE.md.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::imports::{circles, of_crate};
+use crate::imports::{Imports, circles, of_crate};
+
+const CRATES: [&str; 4] =
+    ["src", "providers/api/src", "providers/aws/src", "providers/simulator/src"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -12,23 +16,101 @@ fn short(file: &Path) -> String {
     file.strip_prefix(root()).unwrap_or(file).display().to_string()
 }
 
+/// Each circle of files, with the names that tie it.
+fn told(imports: &Imports) -> Vec<String> {
+    let tell = |circle: Vec<PathBuf>| {
+        let inside = |file: &PathBuf| circle.contains(file);
+        let mut told = format!("a circle of {} files:", circle.len());
+        for (from, to) in imports {
+            for (to, names) in to.iter().filter(|(to, _)| inside(from) && inside(to)) {
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                told.push_str(&format!(
+                    "\n  {} -> {}: {}",
+                    short(from),
+                    short(to),
+                    names.join(", ")
+                ));
+            }
+        }
+        told
+    };
+    circles(imports).into_iter().map(tell).collect()
+}
+
 #[test]
 fn no_file_leads_back_to_itself() {
-    let mut all = Vec::new();
-    for name in ["src", "providers/api/src", "providers/aws/src", "providers/simulator/src"] {
-        let imports = of_crate(&root().join(name).join("lib.rs"));
-        for circle in circles(&imports) {
-            let inside = |file: &PathBuf| circle.contains(file);
-            let mut told = format!("a circle of {} files:", circle.len());
-            for (from, to) in &imports {
-                for (to, names) in to.iter().filter(|(to, _)| inside(from) && inside(to)) {
-                    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                    let (from, to) = (short(from), short(to));
-                    told.push_str(&format!("\n  {from} -> {to}: {}", names.join(", ")));
-                }
+    let found = CRATES.map(|name| told(&of_crate(&root().join(name).join("lib.rs"))));
+    let found = found.concat();
+    println!("{} circles", found.len());
+    assert!(found.is_empty(), "{} circles\n{}", found.len(), found.join("\n"));
+}
+
+/// The rooms below `src`, by the line of ARCHITECTURE.md that they stand on: 0 is the top.
+fn drawn() -> BTreeMap<String, usize> {
+    let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+    let (_, drawing) = text.split_once("```layers\n").expect("the layers");
+    let (drawing, _) = drawing.split_once("```").expect("its end");
+    let lines = drawing.lines().enumerate();
+    let rooms = lines.flat_map(|(line, text)| {
+        let rooms = text.split("  ").next().unwrap_or_default().split(", ");
+        rooms.map(move |room| (room.trim().to_owned(), line)).collect::<Vec<_>>()
+    });
+    rooms.filter(|(room, _)| !room.is_empty()).collect()
+}
+
+#[test]
+fn each_room_uses_only_those_that_are_drawn_below_it() {
+    let (drawn, source) = (drawn(), root().join("src"));
+    let room = |file: &Path| {
+        let below = file.strip_prefix(&source).expect("a source file");
+        let first = below.components().next().expect("a name").as_os_str().to_string_lossy();
+        first.trim_end_matches(".rs").to_owned()
+    };
+    let mut found = Vec::new();
+    for (from, to) in of_crate(&source.join("lib.rs")) {
+        for (to, names) in to {
+            let (above, below) = (room(&from), room(&to));
+            if above == below || above == "lib" {
+                continue;
             }
-            all.push(told);
+            let line =
+                |room: &String| *drawn.get(room).unwrap_or_else(|| panic!("{room} is not drawn"));
+            if line(&above) >= line(&below) {
+                found.push(format!("{} -> {}: {names:?}", short(&from), short(&to)));
+            }
         }
     }
-    assert!(all.is_empty(), "{} circles\n{}", all.len(), all.join("\n"));
+    assert!(found.is_empty(), "not below it:\n{}", found.join("\n"));
+}
+
+/// Each way to name something, from a file that the other one uses.
+#[test]
+fn every_kind_of_path_is_seen() {
+    for way in [
+        "use crate::upper::Thing;",
+        "use crate::{upper::Thing as Other};",
+        "use crate::upper::*;",
+        "use super::upper::Thing;",
+        "use crate::face::Thing;",
+        "pub use crate::upper::Thing;",
+        "fn inline() { crate::upper::act() }",
+        "fn inline() -> super::upper::Thing { todo() }",
+        "fn within() { println!(\"{}\", crate::upper::act()) }",
+        "mod inner { use super::super::upper::Thing; }",
+        "impl crate::upper::Act for u8 {}",
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| {
+            std::fs::write(folder.path().join(name), text).expect("a file");
+        };
+        write("lib.rs", "mod face;\nmod lower;\nmod upper;\n");
+        write("face.rs", "pub use crate::upper::{Thing, act};\n");
+        write("upper.rs", "use crate::lower::Low;\npub struct Thing;\npub fn act() {}\n");
+        write("lower.rs", &format!("pub struct Low;\n{way}\n"));
+        let found = circles(&of_crate(&folder.path().join("lib.rs")));
+        assert_eq!(found.len(), 1, "{way}: {found:?}");
+        write("lower.rs", &format!("pub struct Low;\n#[cfg(test)]\nmod tests {{\n{way}\n}}\n"));
+        let found = circles(&of_crate(&folder.path().join("lib.rs")));
+        assert!(found.is_empty(), "a test may look up: {way}: {found:?}");
+    }
 }

@@ -10,7 +10,7 @@ use rolling_provider::{InstanceId, ProviderError, Revision, UpdateState};
 
 use crate::connect::Aws;
 use crate::error::from_sdk;
-use crate::observe::IDS_A_CALL;
+use crate::keys::IDS_A_CALL;
 
 pub(super) const IMAGE: &str = "replacement/replace_root_volume/image_id";
 /// Tag of a task, with the token of the update that it is of.

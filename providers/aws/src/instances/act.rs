@@ -7,15 +7,16 @@ use aws_sdk_ec2::types::Tag;
 use aws_sdk_elasticloadbalancingv2::types::{Tag as ElbTag, TargetDescription};
 use rolling_provider::{Action, InstanceId, ProviderError, TargetGroupId};
 
-use super::look::revision;
-use super::{InstancesFleet, LAUNCHED_FROM, MEMBER, PORTS, STANDS_FOR, elsewhere};
+use super::convert::revision;
+use super::elsewhere;
+use super::fleet::InstancesFleet;
+use super::keys::{LAUNCHED_FROM, MEMBER, PORTS, STANDS_FOR};
 use crate::error::from_sdk;
 use crate::in_place;
+use crate::instances::keys::NOT_FOUND;
 
 /// Instances that one call tags at most; EC2 takes 1000.
 const TAGGED_A_CALL: usize = 500;
-/// What EC2 says of an instance that is gone.
-pub(super) const NOT_FOUND: &str = "InvalidInstanceID.NotFound";
 
 impl InstancesFleet {
     pub(super) async fn perform(&self, action: &Action) -> Result<(), ProviderError> {

@@ -10,12 +10,12 @@ use rolling_provider::{
     InstanceId, Lifecycle, Observation, ProviderError, TargetHealth, TargetState,
 };
 
-use super::look::{lifecycle, tags};
-use super::{ARN, InstancesFleet, MEMBER, PORTS};
+use super::convert::{lifecycle, tags};
+use super::fleet::InstancesFleet;
+use super::keys::{ARN, MEMBER, PORTS};
 use crate::convert;
 use crate::error::from_sdk;
-use crate::observe::OURS;
-use crate::target_groups::MOST_ARNS;
+use crate::keys::{MOST_ARNS, OURS};
 
 /// Where a target group's name and number begin in its ARN.
 const RESOURCE: &str = ":targetgroup/";

@@ -9,14 +9,15 @@ use aws_sdk_ec2::types::{
 };
 use rolling_provider::{Effect, ErrorKind, InstanceId, ProviderError, Revision};
 
-use super::look::revision;
-use super::{InstancesFleet, Known, LAUNCHED_FROM, MEMBER, PORTS, STANDS_FOR, TEMPLATE, elsewhere};
+use super::convert::revision;
+use super::elsewhere;
+use super::fleet::{InstancesFleet, Known};
+use super::keys::{LAUNCHED_FROM, MEMBER, PORTS, STANDS_FOR, TEMPLATE};
 use crate::convert::parts;
 use crate::error::from_sdk;
-use crate::observe::OURS;
+use crate::instances::fleet::Template;
+use crate::keys::OURS;
 
-/// Tag of what an Auto Scaling group has launched.
-pub(super) const GROUP: &str = "aws:autoscaling:groupName";
 /// Tags that begin so are AWS's own, and cannot be given.
 const AWS: &str = "aws:";
 const OPERATION: &str = "RunInstances";
@@ -25,17 +26,6 @@ const GONE: &str = "IdempotentInstanceTerminated";
 /// What EC2 says when a token was used before, but not with quite the same request: the tags of
 /// the instance that this one is made like may have changed since. It was launched, that is all.
 const LAUNCHED: &str = "IdempotentParameterMismatch";
-
-/// What matters of a launch template version to whoever launches from it.
-#[derive(Debug, Default)]
-pub(super) struct Template {
-    /// Keys of the tags it gives instances.
-    tags: BTreeSet<String>,
-    /// Its network interfaces, which exclude a subnet beside them.
-    interfaces: Vec<InstanceNetworkInterfaceSpecification>,
-    /// What it has that keeps several instances from being launched from it.
-    unsupported: Option<&'static str>,
-}
 
 impl InstancesFleet {
     /// The template version of `revision`, to launch from.

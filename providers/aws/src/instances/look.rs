@@ -4,18 +4,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
-use aws_sdk_ec2::types::{Filter, Instance as Ec2Instance, InstanceStateName};
+use aws_sdk_ec2::types::{Filter, Instance as Ec2Instance};
 use aws_sdk_elasticloadbalancingv2::types::TargetHealthDescription;
 use rolling_provider::{
     Instance, InstanceId, Lifecycle, Observation, ProviderError, Revision, Tags, TargetGroupId,
     TargetHealth,
 };
 
-use super::{InstancesFleet, Known, LAUNCHED_FROM, MEMBER, PORTS, STANDS_FOR, elsewhere};
+use super::convert::{lifecycle, revision};
+use super::elsewhere;
+use super::fleet::{InstancesFleet, Known};
+use super::keys::{LAUNCHED_FROM, MEMBER, PORTS, STANDS_FOR};
 use crate::convert;
 use crate::error::from_sdk;
 use crate::in_place::Shown;
-use crate::observe::{FAILED, IDS_A_CALL, IGNORE, OURS};
+use crate::instances::convert::tags;
+use crate::keys::{FAILED, IDS_A_CALL, IGNORE, OURS};
 
 /// Instances that one answer holds at most.
 const A_PAGE: i32 = 1000;
@@ -163,28 +167,6 @@ fn instance(
         update: None,
         targets,
     }
-}
-
-/// A stopped instance has been set aside by somebody.
-pub(super) fn lifecycle(described: &Ec2Instance) -> Lifecycle {
-    match described.state().and_then(|state| state.name()) {
-        Some(InstanceStateName::Running) => Lifecycle::InService,
-        Some(InstanceStateName::Stopped | InstanceStateName::Stopping) => Lifecycle::Standby,
-        Some(InstanceStateName::Pending) => Lifecycle::Pending,
-        _ => Lifecycle::Terminating,
-    }
-}
-
-/// What EC2 itself notes on what is launched from a launch template.
-pub(super) fn revision(tags: &BTreeMap<String, String>) -> Option<Revision> {
-    let template = tags.get("aws:ec2launchtemplate:id")?;
-    Some(convert::revision(template, tags.get("aws:ec2launchtemplate:version")?))
-}
-
-pub(super) fn tags(described: &Ec2Instance) -> BTreeMap<String, String> {
-    let tags = described.tags().iter();
-    tags.filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())))
-        .collect()
 }
 
 /// The ports that an instance is registered on.

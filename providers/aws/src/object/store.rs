@@ -7,7 +7,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use rolling_provider::{Effect, ErrorKind, ProviderError, Tags};
 use serde_json::{Value, json};
 
-use super::S3Object;
+use super::config::S3Object;
 use crate::error::{PRECONDITION_FAILED, from_sdk, is_denied};
 
 /// Where a document names the bucket, and where the key.
