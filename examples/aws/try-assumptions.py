@@ -32,9 +32,10 @@ class Trial:
         self.patience, self.pause = options.patience, options.pause
         self.name = f"rolling-try-{uuid.uuid4().hex[:8]}"
         self.undo = contextlib.ExitStack()
-        image = options.image or session.client("ssm", **of).get_parameter(Name=IMAGE)["Parameter"][
-            "Value"
-        ]
+        image = (
+            options.image
+            or session.client("ssm", **of).get_parameter(Name=IMAGE)["Parameter"]["Value"]
+        )
         self.make(image, options.subnets)
 
     # -- what is made, and deleted again --------------------------------------------------
@@ -267,7 +268,9 @@ def refresh_stays_pending(trial: Trial) -> tuple[bool, str]:
     trial.groups.resume_processes(**named, ScalingProcesses=["InstanceRefresh"])
     over = {"Cancelled", "Failed", "Successful"}
     refreshes = trial.groups.describe_instance_refreshes
-    trial.until("it is cancelled", lambda: refreshes(**named)["InstanceRefreshes"][0]["Status"] in over)
+    trial.until(
+        "it is cancelled", lambda: refreshes(**named)["InstanceRefreshes"][0]["Status"] in over
+    )
     held = told["Status"] in ("Pending", "InProgress") and told.get("PercentageComplete", 0) == 0
     seen = f"it is {told['Status']}, and the group launches version {', '.join(sorted(versions))}"
     return held and versions == {"1"}, seen

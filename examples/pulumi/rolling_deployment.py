@@ -2,36 +2,58 @@
 
 import sys
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import pulumi
 from pulumi.dynamic import (
-    CheckFailure, CheckResult, CreateResult, DiffResult, ReadResult, Resource, ResourceProvider,
-    UpdateResult)
+    CheckFailure,
+    CheckResult,
+    CreateResult,
+    DiffResult,
+    ReadResult,
+    Resource,
+    ResourceProvider,
+    UpdateResult,
+)
 
 # Or put rolling_client.py beside this file.
 sys.path.append(str(Path(__file__).resolve().parent.parent / "clients" / "python"))
-from rolling_client import RollingClient, RollingError  # noqa: E402
+from rolling_client import RollingClient, RollingError
 
 RESOURCE = {"type": "rolling_deployment"}
-COMPUTED = ("status", "target_revision", "deployed_revision", "completed_revision", "batches",
-            "floor", "ceiling", "expected_duration", "fleet", "instances", "last_error")
-RESUMES = ("The record of the rollout is on the fleet itself, so nothing is lost: the next "
-           "`pulumi up` resumes it, or begins anew where it was ended.")
+COMPUTED = (
+    "status",
+    "target_revision",
+    "deployed_revision",
+    "completed_revision",
+    "batches",
+    "floor",
+    "ceiling",
+    "expected_duration",
+    "fleet",
+    "instances",
+    "last_error",
+)
+RESUMES = (
+    "The record of the rollout is on the fleet itself, so nothing is lost: the next "
+    "`pulumi up` resumes it, or begins anew where it was ended."
+)
 
 
 class RollingDeploymentProvider(ResourceProvider):
     """`settings` is what stands in a document below /provider/rolling."""
 
-    def __init__(self, settings: Optional[dict] = None, command=("rolling", "serve")):
+    def __init__(self, settings: dict | None = None, command=("rolling", "serve")):
         super().__init__()
         self.settings, self.command = settings or {}, command
 
     def check(self, olds, news):
         config, unknown = known(strip(news))
         result = self.call("resource.validate", config=config, unknown=unknown)
-        return CheckResult(strip(news), [
-            CheckFailure(path(found["pointer"]), text(found)) for found in errors(result)])
+        return CheckResult(
+            strip(news),
+            [CheckFailure(path(found["pointer"]), text(found)) for found in errors(result)],
+        )
 
     def diff(self, id, olds, news):
         config, unknown = known(strip(news))
@@ -86,18 +108,23 @@ class RollingDeployment(Resource, module="rolling", name="Deployment"):
 
     status: pulumi.Output[str]
     target_revision: pulumi.Output[str]
-    deployed_revision: pulumi.Output[Optional[str]]
-    completed_revision: pulumi.Output[Optional[str]]
+    deployed_revision: pulumi.Output[str | None]
+    completed_revision: pulumi.Output[str | None]
     batches: pulumi.Output[list]
     floor: pulumi.Output[int]
     ceiling: pulumi.Output[int]
     expected_duration: pulumi.Output[str]
     fleet: pulumi.Output[list]
     instances: pulumi.Output[list]
-    last_error: pulumi.Output[Optional[str]]
+    last_error: pulumi.Output[str | None]
 
-    def __init__(self, name: str, config: dict, opts: Optional[pulumi.ResourceOptions] = None,
-                 provider: Optional[RollingDeploymentProvider] = None):
+    def __init__(
+        self,
+        name: str,
+        config: dict,
+        opts: pulumi.ResourceOptions | None = None,
+        provider: RollingDeploymentProvider | None = None,
+    ):
         props = {**dict.fromkeys(COMPUTED), **config}
         super().__init__(provider or RollingDeploymentProvider(), name, props, opts)
 

@@ -28,8 +28,10 @@ elif name == "apply":
     assert job["resource_group"] == "production" and job["interruptible"] is False
 
 environment = {
-    **os.environ, **variables,
-    "AWS_TOKEN": "a token", "GITHUB_STEP_SUMMARY": os.path.abspath("summary.md"),
+    **os.environ,
+    **variables,
+    "AWS_TOKEN": "a token",
+    "GITHUB_STEP_SUMMARY": os.path.abspath("summary.md"),
 }
 for script in scripts:
     code = subprocess.run(["bash", *strict, "-c", script], env=environment).returncode

@@ -2,7 +2,6 @@
 its provider in the process that Pulumi would start, spoken to over gRPC."""
 
 import json
-import re
 import runpy
 import subprocess
 import sys
@@ -31,7 +30,8 @@ class Provider:
 
     def __init__(self):
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "pulumi.dynamic"], stdout=subprocess.PIPE, text=True)
+            [sys.executable, "-m", "pulumi.dynamic"], stdout=subprocess.PIPE, text=True
+        )
         port = int(self.process.stdout.readline())
         direct = [("grpc.enable_http_proxy", 0)]
         self.stub = ResourceProviderStub(grpc.insecure_channel(f"127.0.0.1:{port}", direct))
@@ -42,8 +42,7 @@ class Provider:
         return {failure.property: failure.reason for failure in answer.failures}
 
     def diff(self, id, olds, news):
-        answer = self.stub.Diff(
-            proto.DiffRequest(id=id, olds=struct(olds), news=struct(news)))
+        answer = self.stub.Diff(proto.DiffRequest(id=id, olds=struct(olds), news=struct(news)))
         return answer.changes, list(answer.replaces)
 
     def create(self, news):
@@ -173,8 +172,16 @@ def delete(provider, engine):
 
 def fleet():
     """The instances there are, and whether there is a record."""
-    document = {"resource": {"rolling_deployment": {"web": {
-        "policy": "all_at_once", "simulated_fleet": {"name": "web", "revision": "v2"}}}}}
+    document = {
+        "resource": {
+            "rolling_deployment": {
+                "web": {
+                    "policy": "all_at_once",
+                    "simulated_fleet": {"name": "web", "revision": "v2"},
+                }
+            }
+        }
+    }
     Path("status.tf.json").write_text(json.dumps(document))
     command = ["rolling", "status", "--output", "json", "status.tf.json"]
     status = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)

@@ -3,8 +3,19 @@
 import signal
 import time
 
-from lab import (FAST, SLOW, about, case, fleet, has_succeeded, is_whole, of, status, stuck,
-                 was_stopped)
+from lab import (
+    FAST,
+    SLOW,
+    about,
+    case,
+    fleet,
+    has_succeeded,
+    is_whole,
+    of,
+    status,
+    stuck,
+    was_stopped,
+)
 from peer import CANCELLED, check, encode, notification
 
 
@@ -20,8 +31,11 @@ def a_cancel_right_behind_an_apply_changes_nothing(lab):
         was_stopped(answer["result"])
     found = status(peer, stuck())
     is_whole(found, "v1", 4)
-    check(found["record"] is None or found["record"]["status"] == "aborted",
-          "no record of a rollout under way", found)
+    check(
+        found["record"] is None or found["record"]["status"] == "aborted",
+        "no record of a rollout under way",
+        found,
+    )
     lab.set_speed(peer, FAST)
     has_succeeded(peer.ask("resource.apply", of(stuck())), "v2", 4)
 
@@ -77,8 +91,9 @@ def a_cancel_of_nothing_in_flight_is_ignored(lab):
 def a_cancel_is_no_request(lab):
     # With an id it would have to be answered; the method is known as a notification alone.
     peer = lab.open()
-    peer.write(encode({"jsonrpc": "2.0", "id": "c", "method": "$/cancel_request",
-                       "params": {"id": 1}}))
+    peer.write(
+        encode({"jsonrpc": "2.0", "id": "c", "method": "$/cancel_request", "params": {"id": 1}})
+    )
     answer = peer.answer("c")
     check("error" in answer, "an error", answer)
     peer.ask("ping")

@@ -3,13 +3,42 @@
 import os
 import time
 
-from lab import (FAILING, FAST, KIND, SIDE_BY_SIDE, SLOW, about, case, errors, failing, fleet,
-                 has_succeeded, is_whole, of, serving, status, stuck, until,
-                 was_stopped)
+from lab import (
+    FAILING,
+    FAST,
+    KIND,
+    SIDE_BY_SIDE,
+    SLOW,
+    about,
+    case,
+    errors,
+    failing,
+    fleet,
+    has_succeeded,
+    is_whole,
+    of,
+    serving,
+    status,
+    stuck,
+    until,
+    was_stopped,
+)
 from peer import check, key
 
-COMPUTED = ["id", "status", "target_revision", "deployed_revision", "completed_revision",
-            "batches", "floor", "ceiling", "expected_duration", "fleet", "instances", "last_error"]
+COMPUTED = [
+    "id",
+    "status",
+    "target_revision",
+    "deployed_revision",
+    "completed_revision",
+    "batches",
+    "floor",
+    "ceiling",
+    "expected_duration",
+    "fleet",
+    "instances",
+    "last_error",
+]
 
 
 def at(document, pointer):
@@ -28,8 +57,11 @@ def plan_apply_read_and_plan_again_agree(lab):
     check(plan["action"] == "create", "action create", plan)
     check(plan["requires_replace"] == [], "nothing to replace", plan)
     check([b["replaces"] for b in plan["batches"]] == [2, 2, 1], "batches of 2, 2 and 1", plan)
-    check(isinstance(plan["plan_hash"], str) and plan["private"]["plan_hash"] == plan["plan_hash"],
-          "plan_hash, in private too", plan)
+    check(
+        isinstance(plan["plan_hash"], str) and plan["private"]["plan_hash"] == plan["plan_hash"],
+        "plan_hash, in private too",
+        plan,
+    )
     for pointer in plan["unknown"]:
         check(at(plan["planned"], pointer) is None, "null where %s is unknown" % pointer, plan)
     for name, value in config.items():
@@ -42,8 +74,11 @@ def plan_apply_read_and_plan_again_agree(lab):
     for name, value in plan["planned"].items():
         if "/" + name not in plan["unknown"]:
             check(state.get(name) == value, "%s as it was planned: %r" % (name, value), state)
-    check(state["deployed_revision"] == "v2" and state["completed_revision"] == "v2",
-          "deployed and completed revision v2", state)
+    check(
+        state["deployed_revision"] == "v2" and state["completed_revision"] == "v2",
+        "deployed and completed revision v2",
+        state,
+    )
 
     read = peer.ask("resource.read", about(state))
     check(read["state"] == state, "the state that apply gave", read)
@@ -79,8 +114,11 @@ def another_target_requires_a_replacement(lab):
     peer = lab.open()
     state = peer.ask("resource.apply", of(fleet("one")))["state"]
     plan = peer.ask("resource.plan", of(fleet("other"), prior=state))
-    check(plan["requires_replace"] == ["/simulated_fleet/name"],
-          "requires_replace with /simulated_fleet/name", plan)
+    check(
+        plan["requires_replace"] == ["/simulated_fleet/name"],
+        "requires_replace with /simulated_fleet/name",
+        plan,
+    )
 
 
 @case()
@@ -102,8 +140,11 @@ def a_stale_plan_is_1006_and_changes_nothing(lab):
     check(data.get("planned") == plan["plan_hash"], "data.planned, the plan's hash", data)
     current = peer.ask("resource.plan", of(other))["plan_hash"]
     check(data.get("current") == current, "data.current, the hash of a plan made now", data)
-    check(all(i["revision"] == "v1" for i in status(peer, other)["instances"]),
-          "every instance on v1", status(peer, other))
+    check(
+        all(i["revision"] == "v1" for i in status(peer, other)["instances"]),
+        "every instance on v1",
+        status(peer, other),
+    )
 
 
 @case()
@@ -112,8 +153,9 @@ def a_plan_hash_is_about_configuration_and_revision_alone(lab):
     first = peer.ask("resource.plan", of(fleet()))["plan_hash"]
     check(peer.ask("resource.plan", of(fleet()))["plan_hash"] == first, "the same hash", "another")
     for other in [fleet(revision="v3"), fleet(batch=2)]:
-        check(peer.ask("resource.plan", of(other))["plan_hash"] != first, "another hash",
-              "the same")
+        check(
+            peer.ask("resource.plan", of(other))["plan_hash"] != first, "another hash", "the same"
+        )
     # Live instances have no say in it: a plan stays good while the fleet changes.
     params = of(fleet(), private={"plan_hash": first})
     has_succeeded(peer.ask("resource.apply", params), "v2", 4)
@@ -123,11 +165,13 @@ def a_plan_hash_is_about_configuration_and_revision_alone(lab):
 @case()
 def a_bad_configuration_is_a_diagnostic_and_no_error(lab):
     peer = lab.open()
-    bad = [(dict(fleet(), policy="rollin"), "/policy"),
-           (dict(fleet(), colour="blue"), "/colour"),
-           (dict(fleet(), batch_size="x"), "/batch_size"),
-           (fleet(name="a b"), "/simulated_fleet/name"),
-           (dict(fleet(), health={"healthy_timeout": "soon"}), "/health/healthy_timeout")]
+    bad = [
+        (dict(fleet(), policy="rollin"), "/policy"),
+        (dict(fleet(), colour="blue"), "/colour"),
+        (dict(fleet(), batch_size="x"), "/batch_size"),
+        (fleet(name="a b"), "/simulated_fleet/name"),
+        (dict(fleet(), health={"healthy_timeout": "soon"}), "/health/healthy_timeout"),
+    ]
     for config, pointer in bad:
         for method in ["resource.validate", "resource.plan", "resource.apply"]:
             result = peer.ask(method, of(config))
@@ -144,8 +188,11 @@ def a_bad_configuration_is_a_diagnostic_and_no_error(lab):
 def a_bad_configuration_of_the_provider_is_a_diagnostic(lab):
     peer = lab.open()
     result = peer.ask("provider.configure", {"config": {"aws": {"regoin": "x"}}})
-    check([one["pointer"] for one in errors(result)] == ["/aws/regoin"],
-          "a diagnostic with the pointer /aws/regoin", result)
+    check(
+        [one["pointer"] for one in errors(result)] == ["/aws/regoin"],
+        "a diagnostic with the pointer /aws/regoin",
+        result,
+    )
     result = peer.ask("provider.configure", {"config": {"simulator": {"speed": 0}}})
     check(errors(result) != [], "a diagnostic", result)
     has_succeeded(peer.ask("resource.apply", of(fleet())), "v2", 4)
@@ -159,8 +206,11 @@ def state_directory_moves_the_simulators_files(lab):
     has_succeeded(peer.ask("resource.apply", of(fleet())), "v2", 4)
     # The same name in the usual folder is another fleet.
     lab.set_speed(peer, FAST)
-    check(all(i["revision"] == "v1" for i in status(peer, fleet())["instances"]),
-          "a fleet on v1", status(peer, fleet()))
+    check(
+        all(i["revision"] == "v1" for i in status(peer, fleet())["instances"]),
+        "a fleet on v1",
+        status(peer, fleet()),
+    )
 
 
 @case()
@@ -174,8 +224,11 @@ def what_is_unknown_yet_can_be_validated_and_planned(lab):
     check(errors(result) == [], "no error", result)
     wrong = dict(config, policy="rollin")
     result = peer.ask("resource.validate", of(wrong, unknown=unknown))
-    check([one["pointer"] for one in errors(result)] == ["/policy"],
-          "what is known is checked all the same: /policy", result)
+    check(
+        [one["pointer"] for one in errors(result)] == ["/policy"],
+        "what is known is checked all the same: /policy",
+        result,
+    )
     plan = peer.ask("resource.plan", of(config, unknown=unknown))
     check(plan["action"] == "create" and errors(plan) == [], "action create, no error", plan)
     wanted = unknown + ["/" + name for name in ["id", "status", "target_revision", "instances"]]
@@ -184,23 +237,32 @@ def what_is_unknown_yet_can_be_validated_and_planned(lab):
     config["simulated_fleet"]["revision"] = None  # as some tools write what is unknown
     plan = peer.ask("resource.plan", of(config, unknown=unknown))
     check(plan["action"] == "create" and errors(plan) == [], "action create, no error", plan)
-    check(not os.path.exists(os.path.join(lab.folder, ".rolling")), "no fleet is looked at",
-          os.listdir(lab.folder))
+    check(
+        not os.path.exists(os.path.join(lab.folder, ".rolling")),
+        "no fleet is looked at",
+        os.listdir(lab.folder),
+    )
 
 
 @case()
 def a_failed_deployment_is_a_result_with_diagnostics_and_state(lab):
     peer = lab.open(FAILING)
-    for on_failure, ended, revision in [("rollback", "rolled_back", "v1"),
-                                        ("stop", "failed", None), ("pause", "paused", None)]:
+    for on_failure, ended, revision in [
+        ("rollback", "rolled_back", "v1"),
+        ("stop", "failed", None),
+        ("pause", "paused", None),
+    ]:
         config = failing(on_failure, on_failure=on_failure)
         result = peer.ask("resource.apply", of(config, prior=None))
         check(result["status"] == ended, "status %s" % ended, result)
         check(errors(result) != [], "a diagnostic", result)
         state = result["state"]
         check(isinstance(state, dict) and state["status"] == ended, "a state that says so", result)
-        check(isinstance(state["last_error"], str) and state["last_error"] != "",
-              "last_error says why", result)
+        check(
+            isinstance(state["last_error"], str) and state["last_error"] != "",
+            "last_error says why",
+            result,
+        )
         check(len(state["instances"]) == 4, "a state with the instances", result)
         if revision:
             is_whole(state, revision, 4)
@@ -303,13 +365,18 @@ def read_of_a_target_that_is_gone_gives_null(lab):
     peer = lab.open()
     group = {"name": "web", "launch_template": {"id": "lt-1", "version": "1"}}
     prior = {"policy": "immutable", "auto_scaling_group": group, "id": "x"}
-    peer.ask("provider.configure", {"config": {"aws": {"endpoint_url": "http://127.0.0.1:1",
-                                                       "region": "eu-west-1"}}})
+    peer.ask(
+        "provider.configure",
+        {"config": {"aws": {"endpoint_url": "http://127.0.0.1:1", "region": "eu-west-1"}}},
+    )
     id = peer.call("resource.read", about(prior))
     answer = peer.answer(id, within=30)
     check("result" in answer, "a result", answer)
-    check(answer["result"]["state"] is not None and errors(answer["result"]) != [],
-          "the state as it was, and a diagnostic", answer)
+    check(
+        answer["result"]["state"] is not None and errors(answer["result"]) != [],
+        "the state as it was, and a diagnostic",
+        answer,
+    )
 
 
 @case()
@@ -354,8 +421,8 @@ def upgrade_state_takes_the_current_version_and_refuses_later_ones(lab):
     result = peer.ask("resource.upgrade_state", params)
     check("from_long_ago" not in result["state"], "what is unknown is left out", result)
     check([one["severity"] for one in result["diagnostics"]] == ["warning"], "a warning", result)
-    for later, state in [(version + 1, state), (99, state), (version, dict(state, batches=7))]:
-        params = {"type": KIND, "version": later, "state": state}
+    for later, given in [(version + 1, state), (99, state), (version, dict(state, batches=7))]:
+        params = {"type": KIND, "version": later, "state": given}
         result = peer.ask("resource.upgrade_state", params)
         check(result["state"] is None and errors(result) != [], "no state, an error", result)
 
@@ -367,8 +434,11 @@ def provider_schema_lists_every_attribute(lab):
     one = schema["resource_types"][KIND]
     check(one["version"] == 1, "version 1", one["version"])
     for name in ["config", "state"]:
-        check(one[name].get("type") == "object" and "properties" in one[name],
-              "a JSON Schema of %s" % name, one[name])
+        check(
+            one[name].get("type") == "object" and "properties" in one[name],
+            "a JSON Schema of %s" % name,
+            one[name],
+        )
     parts = one["attributes"]
     lists = ["required", "optional", "computed", "sensitive", "force_new"]
     check(all(isinstance(parts.get(name), list) for name in lists), "lists %s" % lists, parts)
@@ -377,8 +447,11 @@ def provider_schema_lists_every_attribute(lab):
     check("/simulated_fleet/name" in parts["force_new"], "/simulated_fleet/name forces", parts)
     named = set(parts["required"]) | set(parts["optional"])
     check(named == set(one["config"]["properties"]), "every attribute of config", sorted(named))
-    check(named | set(COMPUTED) == set(one["state"]["properties"]), "every attribute of state",
-          sorted(one["state"]["properties"]))
+    check(
+        named | set(COMPUTED) == set(one["state"]["properties"]),
+        "every attribute of state",
+        sorted(one["state"]["properties"]),
+    )
 
 
 @case(limit=60)
@@ -389,19 +462,27 @@ def a_second_connection_pauses_and_resumes_a_rollout(lab):
     first.under_way(1)
     second = lab.open(SIDE_BY_SIDE)
     said = second.ask("resource.control", of(config, action="pause"), within=30)
-    check(isinstance(said["acknowledged_by"], str), "acknowledged_by names the engine at work", said)
+    check(
+        isinstance(said["acknowledged_by"], str), "acknowledged_by names the engine at work", said
+    )
     check(isinstance(said["message"], str) and said["message"], "message, for people", said)
     result = first.result(apply, within=30)
-    check(result["status"] == "paused" and result["state"]["status"] == "paused",
-          "status paused", result)
+    check(
+        result["status"] == "paused" and result["state"]["status"] == "paused",
+        "status paused",
+        result,
+    )
     record = status(second, config)["record"]
     check(record and record["status"] == "paused", "a record that says paused", record)
     again = first.ask("resource.apply", of(config))
     check(again["status"] == "paused", "paused: to apply again decides nothing", again)
     lab.set_speed(second, FAST)
     done = second.ask("resource.control", of(config, action="resume"), within=30)
-    check(done["acknowledged_by"] is None and done["status"] == "succeeded",
-          "carried out here, with success", done)
+    check(
+        done["acknowledged_by"] is None and done["status"] == "succeeded",
+        "carried out here, with success",
+        done,
+    )
     check(done["record"] is None, "no record any more", done)
     is_whole(done["state"], "v2", 4)
 
@@ -414,7 +495,9 @@ def a_second_connection_rolls_a_rollout_back(lab):
     first.under_way(1)
     second = lab.open(SIDE_BY_SIDE)
     said = second.ask("resource.control", of(config, action="rollback"), within=30)
-    check(isinstance(said["acknowledged_by"], str), "acknowledged_by names the engine at work", said)
+    check(
+        isinstance(said["acknowledged_by"], str), "acknowledged_by names the engine at work", said
+    )
     result = first.result(apply, within=30)
     check(result["status"] == "rolled_back", "status rolled_back", result)
     is_whole(result["state"], "v1", 4)
@@ -426,7 +509,9 @@ def control_of_a_rollout_in_the_same_process_is_heard(lab):
     id = peer.call("resource.apply", of(stuck(), progress_token=1))
     peer.under_way(1)
     said = peer.ask("resource.control", of(stuck(), action="abort"), within=30)
-    check(isinstance(said["acknowledged_by"], str), "acknowledged_by names the engine at work", said)
+    check(
+        isinstance(said["acknowledged_by"], str), "acknowledged_by names the engine at work", said
+    )
     was_stopped(peer.result(id))
 
 
@@ -435,7 +520,9 @@ def control_with_no_rollout_there_changes_nothing(lab):
     peer = lab.open()
     for action in ["pause", "resume", "abort", "rollback"]:
         said = peer.ask("resource.control", of(fleet(), action=action))
-        check(said["record"] is None and said["acknowledged_by"] is None, "no record, no engine", said)
+        check(
+            said["record"] is None and said["acknowledged_by"] is None, "no record, no engine", said
+        )
         check(isinstance(said["message"], str) and said["message"], "message, for people", said)
     is_whole(status(peer, fleet()), "v1", 4)
 

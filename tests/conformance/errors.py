@@ -3,12 +3,29 @@
 import signal
 import time
 
-from lab import (KIND, SIDE_BY_SIDE, SLOW, case, fleet, has_succeeded, lasting, of, status,
-                 stuck, until, was_stopped)
+from lab import (
+    KIND,
+    SIDE_BY_SIDE,
+    SLOW,
+    case,
+    fleet,
+    has_succeeded,
+    lasting,
+    of,
+    status,
+    stuck,
+    until,
+    was_stopped,
+)
 from peer import CANCELLED, check, key
 
-DEPLOYMENT_METHODS = ["resource.validate", "resource.plan", "resource.apply", "resource.status",
-                      "resource.control"]
+DEPLOYMENT_METHODS = [
+    "resource.validate",
+    "resource.plan",
+    "resource.apply",
+    "resource.status",
+    "resource.control",
+]
 
 
 @case()
@@ -34,28 +51,33 @@ def params_that_are_no_object_are_refused(lab):
 def params_that_do_not_fit_are_32602(lab):
     peer = lab.open()
     config = fleet()
-    unfit = [("provider.configure", {}),
-             ("provider.configure", {"config": 1}),
-             ("ping", {"pong": 1}),
-             ("resource.validate", of(config, konfig={})),
-             ("resource.read", {"type": KIND}),
-             ("resource.read", {"type": KIND, "prior": None}),
-             ("resource.read", {"type": KIND, "prior": "x"}),
-             ("resource.delete", {"type": KIND}),
-             ("resource.import", {"type": KIND}),
-             ("resource.import", {"type": KIND, "id": 7}),
-             ("resource.upgrade_state", {"type": KIND, "state": {}}),
-             ("resource.upgrade_state", {"type": KIND, "version": "1", "state": {}}),
-             ("resource.control", of(config)),
-             ("resource.control", of(config, action="dance")),
-             ("resource.plan", of(config, unknown="x")),
-             ("resource.validate", of(config, unknown=[1])),
-             ("resource.apply", of(config, deadline_ms="soon")),
-             ("resource.apply", of(config, deadline_ms=-1)),
-             ("resource.apply", of(config, deadline_ms=1.5))]
+    unfit = [
+        ("provider.configure", {}),
+        ("provider.configure", {"config": 1}),
+        ("ping", {"pong": 1}),
+        ("resource.validate", of(config, konfig={})),
+        ("resource.read", {"type": KIND}),
+        ("resource.read", {"type": KIND, "prior": None}),
+        ("resource.read", {"type": KIND, "prior": "x"}),
+        ("resource.delete", {"type": KIND}),
+        ("resource.import", {"type": KIND}),
+        ("resource.import", {"type": KIND, "id": 7}),
+        ("resource.upgrade_state", {"type": KIND, "state": {}}),
+        ("resource.upgrade_state", {"type": KIND, "version": "1", "state": {}}),
+        ("resource.control", of(config)),
+        ("resource.control", of(config, action="dance")),
+        ("resource.plan", of(config, unknown="x")),
+        ("resource.validate", of(config, unknown=[1])),
+        ("resource.apply", of(config, deadline_ms="soon")),
+        ("resource.apply", of(config, deadline_ms=-1)),
+        ("resource.apply", of(config, deadline_ms=1.5)),
+    ]
     for method in DEPLOYMENT_METHODS:
-        unfit += [(method, {"type": KIND}), (method, {"type": KIND, "config": []}),
-                  (method, {"type": KIND, "config": None})]
+        unfit += [
+            (method, {"type": KIND}),
+            (method, {"type": KIND, "config": []}),
+            (method, {"type": KIND, "config": None}),
+        ]
     for method, params in unfit:
         peer.error(peer.call(method, params), -32602)
     peer.ask("ping")
@@ -134,8 +156,9 @@ def two_applies_on_one_target_are_one_too_many(lab):
 @case()
 def two_targets_are_rolled_at_once(lab):
     peer = lab.open(SLOW)
-    ids = [peer.call("resource.apply", of(lasting(name), progress_token=name))
-           for name in ["a", "b"]]
+    ids = [
+        peer.call("resource.apply", of(lasting(name), progress_token=name)) for name in ["a", "b"]
+    ]
     for name in ["a", "b"]:
         peer.under_way(name)
     check(not any(peer.is_answered(id) for id in ids), "both at work at once", peer.all()[-1])
@@ -166,8 +189,10 @@ def an_engine_that_was_taken_over_from_leaves_with_1005(lab):
     second = lab.open(SLOW)
     owner = status(second, stuck())["record"]["owner"]
     other = second.call("resource.apply", of(stuck()))
-    until("another owner of the rollout",
-          lambda: status(second, stuck())["record"]["owner"] not in (owner, None))
+    until(
+        "another owner of the rollout",
+        lambda: status(second, stuck())["record"]["owner"] not in (owner, None),
+    )
     first.signal(signal.SIGCONT)
     first.error(id, 1005)
     check(not second.is_answered(other), "the second goes on", second.all()[-1])
@@ -182,10 +207,12 @@ def a_hundred_requests_in_flight_are_all_answered_once(lab):
     for n in range(25):
         name = "fleet-%d" % n
         config = fleet(name)
-        lines += [peer.request("resource.plan", of(config), id="plan %d" % n),
-                  peer.request("resource.apply", of(config, progress_token=name)),
-                  peer.request("resource.status", of(config), id="status %d" % n),
-                  peer.request("ping")]
+        lines += [
+            peer.request("resource.plan", of(config), id="plan %d" % n),
+            peer.request("resource.apply", of(config, progress_token=name)),
+            peer.request("resource.status", of(config), id="status %d" % n),
+            peer.request("ping"),
+        ]
     peer.write(b"".join(line for line, _ in lines))
     for _, id in lines:
         peer.result(id)

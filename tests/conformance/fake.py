@@ -1,6 +1,6 @@
 """A tiny server that rolls nothing and breaks one rule, for the suite's test of itself.
 
-    python3 fake.py RULE      # RULE is one of the names below, or `none`
+python3 fake.py RULE      # RULE is one of the names below, or `none`
 """
 
 import json
@@ -20,8 +20,12 @@ def fail(id, code):
 
 def answer(id, method):
     if method == "initialize":
-        result = {"protocol_version": 1, "server": {"name": "fake"}, "resource_types": [],
-                  "capabilities": {"max_message_bytes": 1 << 24, "max_in_flight": 1024}}
+        result = {
+            "protocol_version": 1,
+            "server": {"name": "fake"},
+            "resource_types": [],
+            "capabilities": {"max_message_bytes": 1 << 24, "max_in_flight": 1024},
+        }
     elif method == "provider.configure":
         result = {"diagnostics": []}
     else:
@@ -35,9 +39,20 @@ def answer(id, method):
     if broken == "a result or an error" and method == "ping":
         return send({"id": id, "result": result, "error": {"code": 1, "message": "both"}})
     if broken == "no progress unasked" and method == "ping":
-        send({"method": "$/progress", "params": {"token": 1, "sequence": 0, "updated": 0,
-                                                 "serving": 0, "size": 0, "events": []}})
-    if broken == "survival" and id == 2 ** 31:
+        send(
+            {
+                "method": "$/progress",
+                "params": {
+                    "token": 1,
+                    "sequence": 0,
+                    "updated": 0,
+                    "serving": 0,
+                    "size": 0,
+                    "events": [],
+                },
+            }
+        )
+    if broken == "survival" and id == 2**31:
         sys.exit(101)
     send({"id": id, "result": result})
 

@@ -13,11 +13,13 @@ INITIALIZE = {"protocol_versions": [1]}
 def all_lines_of_a_pipe_are_answered_before_the_end(lab):
     peer = lab.start()
     configure = {"config": {"simulator": {"speed": FAST}}}
-    lines = [peer.request("initialize", INITIALIZE),
-             peer.request("provider.configure", configure),
-             peer.request("ping"),
-             peer.request("resource.plan", of(fleet("planned"))),
-             peer.request("resource.apply", of(fleet(), progress_token="pipe"))]
+    lines = [
+        peer.request("initialize", INITIALIZE),
+        peer.request("provider.configure", configure),
+        peer.request("ping"),
+        peer.request("resource.plan", of(fleet("planned"))),
+        peer.request("resource.apply", of(fleet(), progress_token="pipe")),
+    ]
     peer.write(b"".join(line for line, _ in lines))
     peer.close()
     peer.ends_with(0)
@@ -29,8 +31,16 @@ def all_lines_of_a_pipe_are_answered_before_the_end(lab):
 @case()
 def a_malformed_line_is_answered_and_the_next_one_read(lab):
     peer = lab.open()
-    for bad in [b"{", b"nonsense", b'{"jsonrpc":"2.0","id":1,"method":"ping"', b'"', b"{}}",
-                b'{"jsonrpc":"2.0","id":1,"method":"ping"} {"again":1}', b"\x00", b"NaN"]:
+    for bad in [
+        b"{",
+        b"nonsense",
+        b'{"jsonrpc":"2.0","id":1,"method":"ping"',
+        b'"',
+        b"{}}",
+        b'{"jsonrpc":"2.0","id":1,"method":"ping"} {"again":1}',
+        b"\x00",
+        b"NaN",
+    ]:
         peer.write(bad + b"\n")
         peer.fault(-32700)
         peer.ask("ping")
@@ -53,7 +63,7 @@ def a_message_is_read_byte_by_byte(lab):
     peer = lab.open()
     line, id = peer.request("ping", id="\u00fc\U0001f40e")
     for at in range(len(line)):
-        peer.write(line[at:at + 1])
+        peer.write(line[at : at + 1])
         time.sleep(0.001)
     peer.result(id)
 
@@ -162,8 +172,24 @@ def nesting_of_one_hundred_is_read_and_of_two_hundred_refused(lab):
 @case()
 def ids_come_back_as_they_were(lab):
     peer = lab.open()
-    ids = [0, -1, -7, 2 ** 31, 2 ** 53 - 1, -(2 ** 53 - 1), 2 ** 63 - 1, -(2 ** 63),
-           "", "a", "0", "1.5", "null", 'q"\\/\b\n\t\u0001', "\u2028\u65e5\U0001f40e", "x" * 5000]
+    ids = [
+        0,
+        -1,
+        -7,
+        2**31,
+        2**53 - 1,
+        -(2**53 - 1),
+        2**63 - 1,
+        -(2**63),
+        "",
+        "a",
+        "0",
+        "1.5",
+        "null",
+        'q"\\/\b\n\t\u0001',
+        "\u2028\u65e5\U0001f40e",
+        "x" * 5000,
+    ]
     for id in ids:
         peer.call("ping", id=id)
     for id in ids:
@@ -182,8 +208,10 @@ def ids_of_other_types_are_refused(lab):
 @case()
 def a_number_and_its_text_are_two_ids(lab):
     peer = lab.open()
-    lines = [peer.request("resource.plan", of(fleet("a%d" % n)), id=id)[0]
-             for n, id in enumerate([70, "70"])]
+    lines = [
+        peer.request("resource.plan", of(fleet("a%d" % n)), id=id)[0]
+        for n, id in enumerate([70, "70"])
+    ]
     peer.write(b"".join(lines))
     peer.result(70)
     peer.result("70")
@@ -192,13 +220,29 @@ def a_number_and_its_text_are_two_ids(lab):
 @case()
 def what_is_json_but_no_request_is_refused(lab):
     peer = lab.open()
-    for bad in [1, "ping", None, True, {}, {"id": None}, {"jsonrpc": "2.0"},
-                {"jsonrpc": "2.0", "method": 1}, {"method": "ping"}]:
+    for bad in [
+        1,
+        "ping",
+        None,
+        True,
+        {},
+        {"id": None},
+        {"jsonrpc": "2.0"},
+        {"jsonrpc": "2.0", "method": 1},
+        {"method": "ping"},
+    ]:
         peer.write(encode(bad))
         peer.fault(-32600)
-    for n, bad in enumerate([{}, {"jsonrpc": "2.0"}, {"jsonrpc": "2.0", "method": None},
-                             {"jsonrpc": "1.0", "method": "ping"}, {"method": "ping"},
-                             {"jsonrpc": 2.0, "method": "ping"}]):
+    for n, bad in enumerate(
+        [
+            {},
+            {"jsonrpc": "2.0"},
+            {"jsonrpc": "2.0", "method": None},
+            {"jsonrpc": "1.0", "method": "ping"},
+            {"method": "ping"},
+            {"jsonrpc": 2.0, "method": "ping"},
+        ]
+    ):
         peer.write(encode(dict(bad, id="bad-%d" % n)))
         peer.error("bad-%d" % n, -32600)
     peer.ask("ping")
@@ -219,8 +263,12 @@ def a_batch_is_refused_as_a_whole(lab):
 def unknown_notifications_are_ignored(lab):
     peer = lab.open()
     before = len(peer.all())
-    peer.write(notification("$/unknown", {"a": 1}) + notification("textDocument/didOpen")
-               + notification("ping") + notification("$/progress", {"token": 1}))
+    peer.write(
+        notification("$/unknown", {"a": 1})
+        + notification("textDocument/didOpen")
+        + notification("ping")
+        + notification("$/progress", {"token": 1})
+    )
     peer.ask("ping")
     check(len(peer.all()) == before + 1, "nothing but the answer to ping", peer.all()[before:])
 
@@ -238,7 +286,7 @@ def an_apply_without_an_id_is_none(lab):
 @case()
 def what_the_server_is_told_in_many_languages_comes_back_whole(lab):
     peer = lab.open()
-    token = {"caf\u00e9": ["\u65e5\u672c", "\U0001f40e", "\u0000\u001f\u007f", "\\ \" /"]}
+    token = {"caf\u00e9": ["\u65e5\u672c", "\U0001f40e", "\u0000\u001f\u007f", '\\ " /']}
     id = peer.call("resource.apply", of(fleet(), progress_token=token))
     has_succeeded(peer.result(id), "v2", 4)
     tokens = {key(params["token"]) for params in peer.progress(token)}

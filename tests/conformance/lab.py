@@ -20,12 +20,14 @@ CASES = []
 
 def case(limit=40):
     """Makes a function a case; `limit` is how many seconds it may take."""
+
     def register(function):
         topic = function.__module__
         function.title = "%s: %s" % (topic, function.__name__.replace("_", " "))
         function.limit = limit
         CASES.append(function)
         return function
+
     return register
 
 
@@ -44,8 +46,11 @@ class Lab:
         """A server that has heard nothing yet. All servers of a case share a folder, and so the
         simulated fleets in it."""
         # Nothing of the surroundings may change what the server does.
-        clean = {name: value for name, value in os.environ.items()
-                 if not name.startswith("AWS_") and name != "RUST_LOG"}
+        clean = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("AWS_") and name != "RUST_LOG"
+        }
         clean.update({"AWS_EC2_METADATA_DISABLED": "true"}, **(env or {}))
         with self._lock:
             check(not self.over, "the case ends in time", "it took too long")
@@ -90,8 +95,13 @@ def fleet(name="web", revision="v2", instances=4, batch=1, drain=None, on_failur
         target["target_groups"] = [{"name": "web", "drain": drain}]
     # The server lives by the simulator's clock: when a busy machine holds it up for a second, it
     # misses many minutes. Nothing may be taken for failed because of that.
-    config = {"policy": "rolling", "batch_size_type": "fixed", "batch_size": batch,
-              "health": {"healthy_timeout": "10h"}, "simulated_fleet": target}
+    config = {
+        "policy": "rolling",
+        "batch_size_type": "fixed",
+        "batch_size": batch,
+        "health": {"healthy_timeout": "10h"},
+        "simulated_fleet": target,
+    }
     if on_failure:
         config["on_failure"] = on_failure
     return config
@@ -131,8 +141,9 @@ def about(prior, **params):
 def is_whole(state, revision, size):
     """Checks that a state tells of a fleet that runs `revision` and serves, all of it."""
     instances = state.get("instances") or []
-    whole = (len(instances) == size
-             and all(i["revision"] == revision and i["serves"] for i in instances))
+    whole = len(instances) == size and all(
+        i["revision"] == revision and i["serves"] for i in instances
+    )
     check(whole, "%d instances on %s that serve" % (size, revision), state)
 
 
@@ -155,10 +166,12 @@ def errors(result):
     found = result.get("diagnostics")
     check(isinstance(found, list), "a list of diagnostics", result)
     for one in found:
-        right = (one.get("severity") in ("error", "warning")
-                 and isinstance(one.get("pointer"), str)
-                 and isinstance(one.get("summary"), str)
-                 and (one.get("remedy") is None or isinstance(one["remedy"], str)))
+        right = (
+            one.get("severity") in ("error", "warning")
+            and isinstance(one.get("pointer"), str)
+            and isinstance(one.get("summary"), str)
+            and (one.get("remedy") is None or isinstance(one["remedy"], str))
+        )
         check(right, "severity, pointer, summary and remedy", one)
     return [one for one in found if one["severity"] == "error"]
 

@@ -11,17 +11,29 @@ INITIALIZE = {"protocol_versions": [1]}
 @case()
 def initialize_says_what_the_server_is_and_can(lab):
     peer = lab.start()
-    said = peer.ask("initialize", {"protocol_versions": [7, 1, 2],
-                                   "client": {"name": "conformance", "version": "1"}})
+    said = peer.ask(
+        "initialize",
+        {"protocol_versions": [7, 1, 2], "client": {"name": "conformance", "version": "1"}},
+    )
     check(said.get("protocol_version") == 1, "protocol_version 1", said)
     check(isinstance(said.get("server", {}).get("name"), str), "the server's name", said)
-    wanted = {"max_message_bytes": 16777216, "max_in_flight": 1024, "progress": True,
-              "cancel": True}
+    wanted = {
+        "max_message_bytes": 16777216,
+        "max_in_flight": 1024,
+        "progress": True,
+        "cancel": True,
+    }
     can = said.get("capabilities", {})
-    check(all(can.get(name) == value for name, value in wanted.items()),
-          "capabilities %s" % wanted, can)
-    check(said.get("resource_types") == ["rolling_deployment"],
-          "resource_types with rolling_deployment", said)
+    check(
+        all(can.get(name) == value for name, value in wanted.items()),
+        "capabilities %s" % wanted,
+        can,
+    )
+    check(
+        said.get("resource_types") == ["rolling_deployment"],
+        "resource_types with rolling_deployment",
+        said,
+    )
 
 
 @case()
@@ -39,11 +51,27 @@ def rpc_discover_is_answered_before_initialize_and_after(lab):
     document = peer.ask("rpc.discover")
     check(isinstance(document.get("openrpc"), str), "an OpenRPC document", document)
     methods = {method.get("name") for method in document.get("methods", [])}
-    wanted = {"initialize", "rpc.discover", "provider.schema", "provider.configure",
-              "resource.validate", "resource.plan", "resource.apply", "resource.read",
-              "resource.import", "resource.upgrade_state", "resource.delete", "resource.status",
-              "resource.control", "ping", "shutdown", "exit", "$/cancel_request", "$/progress",
-              "$/log"}
+    wanted = {
+        "initialize",
+        "rpc.discover",
+        "provider.schema",
+        "provider.configure",
+        "resource.validate",
+        "resource.plan",
+        "resource.apply",
+        "resource.read",
+        "resource.import",
+        "resource.upgrade_state",
+        "resource.delete",
+        "resource.status",
+        "resource.control",
+        "ping",
+        "shutdown",
+        "exit",
+        "$/cancel_request",
+        "$/progress",
+        "$/log",
+    }
     check(wanted <= methods, "the methods %s" % sorted(wanted - methods), sorted(methods))
     peer.ask("initialize", INITIALIZE)
     check(peer.ask("rpc.discover") == document, "the same document again", "another one")
@@ -130,8 +158,11 @@ def shutdown_is_answered_after_what_is_in_flight(lab):
     check(not peer.is_answered(shutdown), "shutdown waits for the apply", peer.all()[-1])
     has_succeeded(peer.result(apply, within=30), "v2", 4)
     check(peer.result(shutdown) is None, "null", peer.answer(shutdown))
-    check(peer.all().index(peer.answer(apply)) < peer.all().index(peer.answer(shutdown)),
-          "the answer to the apply before that to shutdown", peer.all()[-2:])
+    check(
+        peer.all().index(peer.answer(apply)) < peer.all().index(peer.answer(shutdown)),
+        "the answer to the apply before that to shutdown",
+        peer.all()[-2:],
+    )
     peer.notify("exit")
     peer.ends_with(0)
 

@@ -73,8 +73,15 @@ class Peer:
         with open(self.noise, "ab") as stderr:
             # A session of its own: what it starts can be ended with it.
             self.process = subprocess.Popen(
-                command, cwd=folder, env=env, bufsize=0, start_new_session=True,
-                stdin=subprocess.PIPE, stdout=theirs or subprocess.PIPE, stderr=stderr)
+                command,
+                cwd=folder,
+                env=env,
+                bufsize=0,
+                start_new_session=True,
+                stdin=subprocess.PIPE,
+                stdout=theirs or subprocess.PIPE,
+                stderr=stderr,
+            )
         if socket_out:
             theirs.close()
             self._out = ours.detach()
@@ -119,7 +126,7 @@ class Peer:
         rest = memoryview(data)
         try:
             while rest:
-                rest = rest[self.process.stdin.write(rest):]
+                rest = rest[self.process.stdin.write(rest) :]
         except (BrokenPipeError, ValueError):
             raise Failure("the server reads what is written", "it closed its standard input")
 
@@ -179,15 +186,19 @@ class Peer:
         """The next answer without an id, which must have this error code."""
         wanted = "error %s with id null" % (code,)
         n = self._faults_taken
-        answer = self.wait_for("%s within %g s" % (wanted, within),
-                               lambda: self._nth_answer(None, n), within)
+        answer = self.wait_for(
+            "%s within %g s" % (wanted, within), lambda: self._nth_answer(None, n), within
+        )
         self._faults_taken += 1
         check(answer.get("error", {}).get("code") == code, wanted, answer)
         return answer["error"]
 
     def progress(self, token):
-        return [m["params"] for m in self.all() if m.get("method") == "$/progress"
-                and key(m["params"]["token"]) == key(token)]
+        return [
+            m["params"]
+            for m in self.all()
+            if m.get("method") == "$/progress" and key(m["params"]["token"]) == key(token)
+        ]
 
     def events(self, token):
         return [e["event"] for params in self.progress(token) for e in params["events"]]
@@ -195,11 +206,17 @@ class Peer:
     def under_way(self, token, kind="batch_started", within=PATIENCE):
         """Waits until the operation with this token has told of an event of this kind: the
         type of the event, or what was done to the cloud."""
+
         def told():
-            return [e for e in self.events(token) if e.get("type") == kind
-                    or e.get("action", {}).get("action") == kind]
-        return self.wait_for("progress with the event %s within %g s" % (kind, within),
-                             told, within)
+            return [
+                e
+                for e in self.events(token)
+                if e.get("type") == kind or e.get("action", {}).get("action") == kind
+            ]
+
+        return self.wait_for(
+            "progress with the event %s within %g s" % (kind, within), told, within
+        )
 
     def is_answered(self, id):
         with self._changed:
@@ -300,7 +317,7 @@ class Peer:
         except ValueError:
             return self._break("only lines of UTF-8 and JSON on standard output", line)
         if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
-            return self._break("an object with \"jsonrpc\":\"2.0\"", message)
+            return self._break('an object with "jsonrpc":"2.0"', message)
         if "method" in message:
             self._take_notification(message)
         else:
@@ -317,8 +334,12 @@ class Peer:
             self._break("nothing but jsonrpc, id and result or error", message)
         if "error" in message:
             error = message["error"]
-            if not (isinstance(error, dict) and isinstance(error.get("code"), int)
-                    and isinstance(error.get("message"), str) and error["message"]):
+            if not (
+                isinstance(error, dict)
+                and isinstance(error.get("code"), int)
+                and isinstance(error.get("message"), str)
+                and error["message"]
+            ):
                 self._break("an error has a code and a message", message)
                 message["error"] = {}
         id = key(message["id"])
@@ -341,8 +362,11 @@ class Peer:
 
     def _take_progress(self, message, params):
         counts = ["sequence", "updated", "serving", "size"]
-        if not ("token" in params and isinstance(params.get("events"), list)
-                and all(is_count(params.get(name)) for name in counts)):
+        if not (
+            "token" in params
+            and isinstance(params.get("events"), list)
+            and all(is_count(params.get(name)) for name in counts)
+        ):
             self._break("token, sequence, updated, serving, size and events", message)
             message["method"] = "broken"
             return
@@ -360,8 +384,11 @@ class Peer:
         if self._log is None:
             return self._break("no $/log where initialize did not ask for it", message)
         level, words = params.get("level"), params.get("message")
-        if level not in LEVELS or not isinstance(words, str) \
-                or not isinstance(params.get("target"), str):
+        if (
+            level not in LEVELS
+            or not isinstance(words, str)
+            or not isinstance(params.get("target"), str)
+        ):
             self._break("level, message and target", message)
         elif LEVELS.index(level) > LEVELS.index(self._log):
             self._break("nothing below the level %s" % self._log, message)

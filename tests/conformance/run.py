@@ -39,6 +39,7 @@ def main():
         signal.signal(number, lambda *_: sys.exit(1))
     if options.self_test:
         import selftest
+
         sys.exit(selftest.run(options))
     for topic in TOPICS:
         importlib.import_module(topic)
@@ -58,22 +59,29 @@ def parse(args):
     parser = argparse.ArgumentParser(
         description="Holds a server of the protocol to its rules.",
         usage="run.py [-k WORD] [--json] [--jobs N] [--log-env NAME=VALUE] -- COMMAND ARGS...\n"
-              "       run.py --self-test")
-    parser.add_argument("-k", metavar="WORD", default="",
-                        help="only cases with this in their name")
+        "       run.py --self-test",
+    )
+    parser.add_argument("-k", metavar="WORD", default="", help="only cases with this in their name")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--jobs", type=int, default=4, metavar="N", help="cases at once")
-    parser.add_argument("--log-env", default="RUST_LOG=debug", metavar="NAME=VALUE",
-                        help="what makes the server log to standard error; empty for nothing")
-    parser.add_argument("--self-test", action="store_true",
-                        help="see whether broken servers are found out")
+    parser.add_argument(
+        "--log-env",
+        default="RUST_LOG=debug",
+        metavar="NAME=VALUE",
+        help="what makes the server log to standard error; empty for nothing",
+    )
+    parser.add_argument(
+        "--self-test", action="store_true", help="see whether broken servers are found out"
+    )
     parser.add_argument("command", nargs="*", metavar="COMMAND")
     options = parser.parse_args(args)
     if bool(options.command) == options.self_test:
         parser.error("give the server's command after --")
     # Every case has a folder of its own: what is named from here must still be found.
-    options.command = [os.path.abspath(word) if os.sep in word and os.path.exists(word) else word
-                       for word in options.command]
+    options.command = [
+        os.path.abspath(word) if os.sep in word and os.path.exists(word) else word
+        for word in options.command
+    ]
     if options.command and not shutil.which(options.command[0]):
         parser.error("there is no program %s" % options.command[0])
     name, _, value = options.log_env.partition("=")
@@ -135,12 +143,21 @@ def run_one(one, options):
         elif expired and failure:
             wanted = "the case ends within %g s; before that: %s" % (one.limit, failure.expected)
             failure = Failure(wanted, failure.came)
-        told = {"name": one.title, "ok": failure is None,
-                "seconds": round(time.monotonic() - began, 2)}
+        told = {
+            "name": one.title,
+            "ok": failure is None,
+            "seconds": round(time.monotonic() - began, 2),
+        }
         if failure:
-            told.update(expected=failure.expected, came=brief(failure.came), lines=[
-                "%s %s %s" % (peer.name, way, line)
-                for peer in lab.peers for way, line in transcript(peer)])
+            told.update(
+                expected=failure.expected,
+                came=brief(failure.came),
+                lines=[
+                    "%s %s %s" % (peer.name, way, line)
+                    for peer in lab.peers
+                    for way, line in transcript(peer)
+                ],
+            )
         return told
 
 
@@ -151,8 +168,9 @@ def transcript(peer):
         half = MOST_LINES // 2
         left_out = ("..", "%d lines" % (len(lines) - 2 * half))
         lines = lines[:half] + [left_out] + lines[-half:]
-    noise = peer.said_aside().decode("utf-8", "replace").strip() \
-        if os.path.exists(peer.noise) else ""
+    noise = (
+        peer.said_aside().decode("utf-8", "replace").strip() if os.path.exists(peer.noise) else ""
+    )
     return lines + [("stderr", line) for line in noise.splitlines()[-10:]]
 
 

@@ -21,9 +21,7 @@ def fail(message: str) -> None:
     sys.exit(1)
 
 
-def install(
-    root: Path, name: str, lock: Path, about: str, finish: Callable[[Path], None]
-) -> Path:
+def install(root: Path, name: str, lock: Path, about: str, finish: Callable[[Path], None]) -> Path:
     """The environment of this lock, made now if it is not there. Returns its Python.
 
     `about` is what else it depends on; `finish` gets the folder of its packages.

@@ -103,9 +103,7 @@ def start(python: Path, root: Path, port: int, speed: float) -> tuple[subprocess
     return process, log
 
 
-def wait_ready(
-    process: subprocess.Popen, endpoint: str, log: Path, done: threading.Event
-) -> None:
+def wait_ready(process: subprocess.Popen, endpoint: str, log: Path, done: threading.Event) -> None:
     deadline = time.monotonic() + READY_WITHIN
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while time.monotonic() < deadline:

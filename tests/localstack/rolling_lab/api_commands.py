@@ -125,16 +125,12 @@ def filtered(listed: dict[int, dict], request: dict) -> dict[int, dict]:
     for condition in request.get("Filters") or []:
         key, value = condition["key"], condition["value"]
         if key == "Status":
-            listed = {
-                n: e for n, e in listed.items() if value in (e["Status"], e["StatusDetails"])
-            }
+            listed = {n: e for n, e in listed.items() if value in (e["Status"], e["StatusDetails"])}
         elif key == "DocumentName":
             listed = {n: e for n, e in listed.items() if e["DocumentName"] == value}
         elif key in ("InvokedAfter", "InvokedBefore"):
             bound, after = datetime.datetime.fromisoformat(value), key == "InvokedAfter"
-            listed = {
-                n: e for n, e in listed.items() if (e["RequestedDateTime"] >= bound) == after
-            }
+            listed = {n: e for n, e in listed.items() if (e["RequestedDateTime"] >= bound) == after}
         else:
             raise refused("InvalidFilterKey", "The specified key is not valid.")
     return listed

@@ -251,7 +251,9 @@ def hide_instances(world, past: Past, request: dict, answer: dict) -> bool:
             if all(passes(tags, condition) for condition in request.get("Filters") or []):
                 kept.append(instance)
         reservation["Instances"] = kept
-    answer["Reservations"] = [each for each in answer.get("Reservations") or [] if each["Instances"]]
+    answer["Reservations"] = [
+        each for each in answer.get("Reservations") or [] if each["Instances"]
+    ]
     return True
 
 

@@ -74,7 +74,9 @@ def describe_health(context: RequestContext, request: dict) -> dict:
             instance = world.find(instance_id)
             away = instance is not None and instance.zone in world.times["zonal_shift"]
             for port in registration.ports if registration else [None]:
-                found.append(described(group, instance_id, health, port) | (SHIFTED if away else {}))
+                found.append(
+                    described(group, instance_id, health, port) | (SHIFTED if away else {})
+                )
         return {"TargetHealthDescriptions": found}
 
 

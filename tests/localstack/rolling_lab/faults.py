@@ -98,7 +98,6 @@ class Fault:
             self.count -= 1
         return True
 
-
     def is_over(self) -> bool:
         """Whether a call is one too many, as of a token bucket."""
         passed = now() - self.filled

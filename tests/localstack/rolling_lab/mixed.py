@@ -14,7 +14,7 @@ DISTRIBUTION = {
 def config(group: Group) -> tuple[dict | None, dict | None]:
     """The launch template or the policy that new instances come of. A running refresh launches
     what it wants, which becomes the group's own when it succeeds."""
-    return group.refresh and group.refresh.launches or (group.template, group.mixed)
+    return (group.refresh and group.refresh.launches) or (group.template, group.mixed)
 
 
 def choices(template: dict | None, mixed: dict | None) -> list[tuple[dict, str | None, int | None]]:

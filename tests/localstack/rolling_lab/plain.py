@@ -224,13 +224,9 @@ def instances(request: Request, account_id: str, name: str) -> Response:
                     for each in world.targets.values()
                     if each.registrations
                 },
-                "ports": {
-                    i: sorted(port or 0 for port in r.ports) for i, r in registered.items()
-                },
+                "ports": {i: sorted(port or 0 for port in r.ports) for i, r in registered.items()},
             }
         )
-
-
 
 
 ROUTES = {"plain": fleet, "plain/<name>": instances}
