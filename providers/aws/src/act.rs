@@ -1,4 +1,4 @@
-//! One action, one call.
+//! Carries out actions: one call for one action.
 
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
@@ -28,7 +28,8 @@ impl AutoScalingGroupFleet {
     }
 
     async fn change(&self, action: &Action) -> Result<(), ProviderError> {
-        // To Auto Scaling an empty list of processes is all of them, Launch and Terminate included.
+        // Auto Scaling takes an empty list of processes for all of them, Launch and Terminate
+        // included.
         if is_empty(action) {
             return Ok(());
         }
@@ -82,7 +83,7 @@ impl AutoScalingGroupFleet {
                 let call = client.update_auto_scaling_group().auto_scaling_group_name(name);
                 let mixed = self.mixed.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 match mixed {
-                    // All of it: whether AWS keeps what is left out, it does not say.
+                    // The whole policy: AWS does not say whether it keeps what a call leaves out.
                     Some(policy) => {
                         let policy = crate::mixed::with(policy, template);
                         update(call.mixed_instances_policy(policy)).await
@@ -115,7 +116,7 @@ impl AutoScalingGroupFleet {
                 let sent =
                     sent.map(drop).map_err(|error| from_sdk("ec2", "TerminateInstances", &error));
                 match sent {
-                    // One that is gone fails the call for all.
+                    // One instance that is gone fails the call for all.
                     Err(error) if is_not_found(&error) => self.discard_each(instances).await,
                     sent => sent,
                 }
@@ -151,7 +152,7 @@ impl AutoScalingGroupFleet {
         }
     }
 
-    /// Terminates or detaches `instance`. Who is gone already is what that wants.
+    /// Terminates or detaches `instance`. An instance that is already gone is a success.
     async fn remove(
         &self,
         instance: &InstanceId,
@@ -195,7 +196,7 @@ impl AutoScalingGroupFleet {
         Ok(())
     }
 
-    /// Completes every hook of the transition that `instance` is in.
+    /// Completes every lifecycle hook of the transition that `instance` is in.
     async fn release(&self, instance: &InstanceId) -> Result<(), ProviderError> {
         let (client, name) = (&self.aws.autoscaling, self.group.name.as_str());
         let call = client.describe_lifecycle_hooks().auto_scaling_group_name(name);
@@ -227,12 +228,14 @@ fn is_not_found(error: &ProviderError) -> bool {
     error.code.as_deref() == Some("InvalidInstanceID.NotFound")
 }
 
-/// One that a hook holds no more is what completing it wants. AWS says it in words only.
+/// Whether no hook holds the instance any more, as a release wants it.
+///
+/// AWS says so only in the message.
 fn is_not_held(error: &ProviderError) -> bool {
     error.message.contains("No active Lifecycle Action found")
 }
 
-/// Whether the action is about nothing at all.
+/// Whether the action names nothing to change.
 fn is_empty(action: &Action) -> bool {
     match action {
         Action::WriteRecord { tags } => tags.is_empty(),
@@ -265,8 +268,10 @@ async fn update(
     sent.map_err(|error| from_sdk("autoscaling", "UpdateAutoScalingGroup", &error))
 }
 
-/// What the desired size was before an activity lowered it: `... in response to a user request,
-/// shrinking the capacity from 9 to 8.` (Auto Scaling's own words, also in its user guide).
+/// Returns the desired size before an activity lowered it.
+///
+/// The cause reads `... in response to a user request, shrinking the capacity from 9 to 8.` (the
+/// text of Auto Scaling, also in its user guide).
 fn lowered_from(cause: &str) -> Option<u32> {
     let (_, sizes) = cause.split_once("shrinking the capacity from ")?;
     let (from, to) = sizes.split_once(" to ")?;
@@ -275,7 +280,9 @@ fn lowered_from(cause: &str) -> Option<u32> {
     (to + 1 == from).then_some(from)
 }
 
-/// An instance that is gone already is what a termination wants. AWS says it in words only.
+/// Whether the instance is already gone, as a removal wants it.
+///
+/// AWS says so only in the message.
 fn is_gone(error: &ProviderError) -> bool {
     let message = error.message.to_lowercase();
     message.contains("instance id not found")
@@ -287,7 +294,7 @@ fn tag(group: &str, key: &str) -> aws_sdk_autoscaling::types::builders::TagBuild
     Tag::builder().resource_id(group).resource_type(TAGGED).key(key)
 }
 
-/// Without a port: the target group's own.
+/// Returns a target without a port: the target group's port applies.
 fn target(id: &InstanceId) -> TargetDescription {
     TargetDescription::builder().id(id.as_str()).build()
 }

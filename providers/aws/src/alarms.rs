@@ -1,4 +1,4 @@
-//! CloudWatch's alarms, read.
+//! Reads CloudWatch alarms.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ const OPERATION: &str = "DescribeAlarms";
 const ATTRIBUTE: &str = "gates/alarms";
 
 impl Aws {
-    /// The alarms of these names, metric and composite ones.
+    /// Returns the metric and composite alarms with these names.
     #[cfg(feature = "cloudwatch")]
     pub(crate) async fn alarms(
         &self,
@@ -20,10 +20,10 @@ impl Aws {
 
         let mut found = Vec::new();
         let wanted: Vec<String> = names.iter().cloned().collect();
-        // So many one call may ask for.
+        // One call takes at most 100 names.
         for names in wanted.chunks(100) {
             let call = self.cloudwatch.describe_alarms().set_alarm_names(Some(names.to_vec()));
-            // Left to itself it tells of metric alarms only.
+            // By default the call returns only metric alarms.
             let call =
                 call.alarm_types(AlarmType::MetricAlarm).alarm_types(AlarmType::CompositeAlarm);
             let mut pages = call.into_paginator().send();
@@ -54,7 +54,7 @@ impl Aws {
         }
     }
 
-    /// The same in a build that cannot.
+    /// Returns an error: this build has no CloudWatch.
     #[cfg(not(feature = "cloudwatch"))]
     pub(crate) async fn alarms(
         &self,

@@ -1,46 +1,48 @@
-//! How AWS is reached.
+//! How the adapter connects to AWS.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-/// How AWS is reached. What is left out is as the SDK finds it in the environment and the shared
-/// configuration files; credentials come from the SDK's default chain, or, where a profile is
-/// named, from that profile alone.
+/// How the adapter connects to AWS.
+///
+/// The SDK finds what is left out in the environment and the shared configuration files.
+/// Credentials come from the SDK's default chain or, if a profile is named, from that profile
+/// alone.
 #[derive(Clone, Debug, Default)]
 pub struct AwsConfig {
     /// The region.
     pub region: Option<String>,
     /// A profile of the shared configuration files.
     pub profile: Option<String>,
-    /// Another endpoint for every service.
+    /// An endpoint for every service, instead of those of AWS.
     pub endpoint_url: Option<String>,
-    /// An access key, which comes before a profile.
+    /// An access key. It takes precedence over a profile.
     pub keys: Option<Keys>,
-    /// Instead of `~/.aws/config`, if any.
+    /// Files to read instead of `~/.aws/config`, if any.
     pub shared_config_files: Vec<String>,
-    /// Instead of `~/.aws/credentials`, if any.
+    /// Files to read instead of `~/.aws/credentials`, if any.
     pub shared_credentials_files: Vec<String>,
     /// A role to assume with a token, instead of credentials.
     pub web_identity: Option<WebIdentity>,
-    /// Roles to assume, each with the credentials of the one before.
+    /// Roles to assume in this order, each with the credentials of the previous step.
     pub assume_roles: Vec<AssumedRole>,
-    /// Accounts that may be worked on; any, where there are none.
+    /// The allowed accounts. An empty list allows every account.
     pub allowed_account_ids: Vec<String>,
-    /// Accounts that may not.
+    /// The forbidden accounts.
     pub forbidden_account_ids: Vec<String>,
-    /// Tags of the instances that are launched here.
+    /// Tags of the instances that this provider launches.
     pub default_tags: BTreeMap<String, String>,
 }
 
 /// An access key.
 #[derive(Clone)]
 pub struct Keys {
-    /// Its id.
+    /// The id of the key.
     pub access_key: String,
-    /// Its secret.
+    /// The secret of the key.
     pub secret_key: String,
-    /// The session's token, of a temporary one.
+    /// The session token of a temporary key.
     pub token: Option<String>,
 }
 
@@ -53,41 +55,41 @@ impl fmt::Debug for Keys {
 /// A role to assume.
 #[derive(Clone, Debug, Default)]
 pub struct AssumedRole {
-    /// Its ARN.
+    /// The role's ARN.
     pub role_arn: String,
-    /// How the session is named.
+    /// The name of the session.
     pub session_name: Option<String>,
-    /// What the role's owner asks for besides.
+    /// The external id that the role's owner asks for.
     pub external_id: Option<String>,
-    /// How long a session lasts.
+    /// The duration of a session.
     pub duration: Option<Duration>,
-    /// What narrows the session.
+    /// ARNs of the policies that restrict the session.
     pub policy_arns: Vec<String>,
     /// The session's tags.
     pub tags: BTreeMap<String, String>,
 }
 
-/// Where a token of an identity provider is.
+/// The source of an identity provider's token.
 #[derive(Clone)]
 pub enum Token {
     /// The token itself.
     Text(String),
-    /// A file with it, read for each session.
+    /// A file that holds the token. It is read for each session.
     File(String),
 }
 
 /// A role to assume with a token of an identity provider.
 #[derive(Clone)]
 pub struct WebIdentity {
-    /// Its ARN.
+    /// The role's ARN.
     pub role_arn: String,
-    /// How the session is named.
+    /// The name of the session.
     pub session_name: Option<String>,
     /// The token.
     pub token: Token,
-    /// How long a session lasts.
+    /// The duration of a session.
     pub duration: Option<Duration>,
-    /// What narrows the session.
+    /// ARNs of the policies that restrict the session.
     pub policy_arns: Vec<String>,
 }
 

@@ -24,7 +24,7 @@ use crate::session::Ends;
 use crate::skew::Skew;
 use crate::{AwsConfig, credentials};
 
-/// One account and region.
+/// The clients for one account and region.
 #[derive(Clone, Debug)]
 pub struct Aws {
     pub(crate) autoscaling: aws_sdk_autoscaling::Client,
@@ -39,16 +39,17 @@ pub struct Aws {
     pub(crate) region: String,
     pub(crate) skew: Skew,
     pub(crate) reached: Reached,
-    /// When the credentials end.
+    /// When the credentials expire.
     pub(crate) ends: Ends,
-    /// Tags of what is launched here.
+    /// Tags of what this provider launches.
     pub(crate) default_tags: Arc<BTreeMap<String, String>>,
 }
 
 impl Aws {
-    /// Reads the configuration and makes sure that there are a region and credentials, so that
-    /// their lack is told before anything else and once. A clock that is `scaled` is for tests on an
-    /// emulator of this host: the SDK's limit on calls goes by it, too.
+    /// Reads the configuration and checks that there are a region and credentials.
+    ///
+    /// The check reports missing ones once and before anything else. A `scaled` clock is for tests
+    /// on an emulator on this host. The SDK's limit on calls goes by that clock, too.
     ///
     /// # Errors
     /// [`rolling_provider::ErrorKind::Invalid`] when either is missing, or time is scaled and the
@@ -57,14 +58,14 @@ impl Aws {
         config: &AwsConfig,
         scaled: Option<Arc<dyn Clock>>,
     ) -> Result<Aws, ProviderError> {
-        // An emulator is no faster than it is: these two stay real seconds, or about that.
+        // Scaled time does not make an emulator faster: these two stay about as long in real time.
         let factor = if scaled.is_some() { 10 } else { 1 };
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(5) * factor)
             .operation_attempt_timeout(Duration::from_secs(20) * factor)
             .build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            // The engine alone tries again: the SDK would repeat a mutation of unknown effect. Its
+            // Only the engine retries: the SDK would repeat a mutation of unknown effect. The
             // adaptive mode is here for its limit on calls, which it finds by being throttled.
             .retry_config(RetryConfig::adaptive().with_max_attempts(1))
             .timeout_config(timeouts);
@@ -92,7 +93,7 @@ impl Aws {
             shared = on_this_host(shared)?;
         }
 
-        // AWS_REGION set to nothing is a region of no letters to the SDK.
+        // To the SDK, an empty AWS_REGION is a region with an empty name.
         let region = shared.region().map(ToString::to_string).filter(|region| !region.is_empty());
         let Some(region) = region else {
             return Err(ProviderError::invalid(
@@ -114,18 +115,18 @@ impl Aws {
         })
     }
 
-    /// The clients, of which those for the same account and region share one limit on calls.
+    /// Returns the clients. All clients for the same account and region share one limit on calls.
     async fn of(shared: &SdkConfig, region: String) -> Result<Aws, ProviderError> {
         let provider = shared.credentials_provider();
         let credentials = match &provider {
             Some(provider) => provider.provide_credentials().await.ok(),
             None => None,
         };
-        // Whatever calls from this process for the same account and region shares one limit.
+        // All calls of this process for the same account and region share one limit.
         let caller = credentials.as_ref().map_or("nobody", |credentials| {
             credentials.account_id().map_or(credentials.access_key_id(), |id| id.as_str())
         });
-        // Save for S3, whose limits are its own: the lease is not to wait for other calls.
+        // S3 has separate limits: the lease must not wait for other calls.
         #[cfg(feature = "s3")]
         let own = RetryPartition::new(format!("rolling s3 {caller} {region}"));
         let shares = RetryPartition::new(format!("rolling {caller} {region}"));
@@ -155,7 +156,7 @@ impl Aws {
             s3: aws_sdk_s3::Client::from_conf(
                 aws_sdk_s3::config::Builder::from(shared)
                     .retry_partition(own)
-                    // Another endpoint has no name for each bucket.
+                    // A custom endpoint has no host name for each bucket.
                     .force_path_style(shared.endpoint_url().is_some())
                     .build(),
             ),
@@ -172,21 +173,22 @@ impl Aws {
     }
 }
 
-/// The configuration with the endpoint that it names for every service alone, where that is on this
-/// host. A cloud whose waiting times are cut short would lose instances that still serve.
+/// Returns the configuration with its general endpoint as the only one, if that is on this host.
+///
+/// Scaled waiting times on a real cloud would terminate instances that still serve.
 fn on_this_host(shared: SdkConfig) -> Result<SdkConfig, ProviderError> {
     if !shared.endpoint_url().is_some_and(is_loopback) {
         let message = "ROLLING_TEST_CLOCK is set, and the endpoint is not on this host";
         let error = ProviderError::invalid("connect to AWS", PROVIDER, message);
         return Err(error.with_remedy("unset ROLLING_TEST_CLOCK: it is for tests on an emulator"));
     }
-    // As if it stood in the document: the environment may name others for single services.
+    // As if the document named it: the environment may name other endpoints for single services.
     let mut alone = shared.into_builder();
     alone.insert_origin("endpoint_url", Origin::shared_config());
     Ok(alone.build())
 }
 
-/// The port's clock, as the SDK asks for the time.
+/// The port's clock as the SDK's source of time.
 #[derive(Clone, Debug)]
 struct SdkTime(ClockRef);
 
@@ -200,7 +202,7 @@ impl AsyncSleep for SdkTime {
     fn sleep(&self, duration: Duration) -> Sleep {
         let clock = Arc::clone(&self.0.0);
         let sleeping = Box::pin(async move { clock.sleep(duration).await });
-        // The SDK wants a future that is `Sync`, which whatever only its owner reaches can be.
+        // The SDK wants a `Sync` future. The mutex makes it one, and only its owner reaches it.
         let mut sleeping = Mutex::new(sleeping);
         Sleep::new(poll_fn(move |context| {
             let sleeping = sleeping.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -209,14 +211,14 @@ impl AsyncSleep for SdkTime {
     }
 }
 
-/// Whether a URL names this host by its loopback addresses.
+/// Whether a URL names this host by a loopback address.
 fn is_loopback(url: &str) -> bool {
     let Ok(url) = url.parse::<http::Uri>() else { return false };
     let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// How EC2 is called: each answer says what its clock shows.
+/// Returns the configuration for EC2, with an interceptor that reads EC2's clock from each answer.
 pub(crate) fn ec2_config(
     shared: &aws_config::SdkConfig,
     skew: &Skew,

@@ -1,27 +1,28 @@
-//! Groups that belong to another controller, as their tags tell.
+//! Groups that belong to another controller, as their tags show.
 //!
-//! Who rolls such a group behind its controller's back has it undone, or loses what only the
-//! controller knows how to move: pods, jobs, tasks.
+//! A rollout that bypasses the controller is undone, or loses what only the controller knows how to
+//! move: pods, jobs, tasks.
 
 use aws_sdk_autoscaling::types::AutoScalingGroup as SdkGroup;
 
-/// Of a node group: <https://docs.aws.amazon.com/eks/latest/userguide/eks-using-tags.html>.
+/// The tag of an EKS node group:
+/// <https://docs.aws.amazon.com/eks/latest/userguide/eks-using-tags.html>.
 const EKS: &str = "eks:nodegroup-name";
-/// Of an environment:
+/// The prefix of the tags of an Elastic Beanstalk environment:
 /// <https://docs.aws.amazon.com/elasticbeanstalk/latest/dg/using-features.tagging.html>.
 const BEANSTALK: &str = "elasticbeanstalk:";
-/// Of a managed compute environment, as AWS's policy `BatchServiceRolePolicy` names it.
+/// The tag of a managed compute environment, as AWS's policy `BatchServiceRolePolicy` names it.
 const BATCH: &str = "AWSBatchServiceTag";
-/// Of what a stack has made:
+/// The tag of what a CloudFormation stack has made:
 /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-resource-tags.html>.
 const STACK: &str = "aws:cloudformation:stack-name";
-/// Of the group of a capacity provider:
+/// The tag of the group of an ECS capacity provider:
 /// <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/asg-capacity-providers.html>.
 const ECS: &str = "AmazonECSManaged";
-/// Of nodes that somebody looks after without EKS's node groups.
+/// The prefix of the tag of Kubernetes nodes that are managed without EKS's node groups.
 const KUBERNETES: &str = "kubernetes.io/cluster/";
 
-/// Which controller replaces the instances of `group` by itself, and what to do instead.
+/// Returns which controller replaces the instances of `group` by itself, and what to do instead.
 pub(crate) fn refused(group: &SdkGroup) -> Option<(String, String)> {
     if let Some((_, name)) = tag(group, |key| key == EKS) {
         return Some((
@@ -49,7 +50,7 @@ pub(crate) fn refused(group: &SdkGroup) -> Option<(String, String)> {
     ))
 }
 
-/// What a controller of `group` makes of a rollout.
+/// Returns warnings about what a controller of `group` does with a rollout.
 pub(crate) fn warnings(group: &SdkGroup) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Some((_, stack)) = tag(group, |key| key == STACK) {

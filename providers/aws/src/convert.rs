@@ -1,4 +1,4 @@
-//! From the SDK's types to the port's, purely.
+//! Converts the SDK's types to the port's, purely.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,31 +15,31 @@ use rolling_provider::{
     TargetState, Timestamp,
 };
 
-/// `LAUNCH_TEMPLATE_ID:VERSION`.
+/// Returns the revision `LAUNCH_TEMPLATE_ID:VERSION`.
 pub(crate) fn revision(template: &str, version: &str) -> Revision {
     Revision::new(format!("{template}:{version}"))
 }
 
-/// The template and version of a revision that [`revision`] made.
+/// Returns the template and the version of a revision that [`revision`] made.
 pub(crate) fn parts(revision: &Revision) -> Option<(&str, &str)> {
     revision.as_str().rsplit_once(':')
 }
 
-/// What a launch template specification stands for, aliases kept.
+/// Returns the revision of a launch template specification, and keeps aliases.
 pub(crate) fn specified(template: &LaunchTemplateSpecification) -> Option<Revision> {
     // A group that names no version launches the default one.
     let version = template.version().unwrap_or("$Default");
     Some(revision(template.launch_template_id()?, version))
 }
 
-/// What an instance runs; `None` without a numeric version.
+/// Returns the revision that an instance runs; `None` without a numeric version.
 pub(crate) fn instance_revision(instance: &SdkInstance) -> Option<Revision> {
     let template = instance.launch_template()?;
     let version = template.version().filter(|version| version.parse::<u64>().is_ok())?;
     Some(revision(template.launch_template_id()?, version))
 }
 
-/// Where in its life an instance is; `None` for one of a warm pool, which is not of the fleet.
+/// Converts a lifecycle state; `None` in a warm pool, which is not part of the fleet.
 pub(crate) fn lifecycle(state: Option<&LifecycleState>) -> Option<Lifecycle> {
     let state = state?;
     if state.as_str().starts_with("Warmed:") {
@@ -55,12 +55,12 @@ pub(crate) fn lifecycle(state: Option<&LifecycleState>) -> Option<Lifecycle> {
     })
 }
 
-/// Whether a hook holds an instance in this state.
+/// Whether a lifecycle hook holds an instance in this state.
 pub(crate) fn is_held(state: Option<&LifecycleState>) -> bool {
     state.is_some_and(|state| ["Pending:Wait", "Terminating:Wait"].contains(&state.as_str()))
 }
 
-/// The next time of a scheduled action; `None` where it has none.
+/// Returns the next run of a scheduled action; `None` if it has none.
 pub(crate) fn scheduled(action: &ScheduledUpdateGroupAction) -> Option<ScheduledAction> {
     let size = |size: Option<i32>| size.and_then(|size| u32::try_from(size).ok());
     Some(ScheduledAction {
@@ -72,8 +72,9 @@ pub(crate) fn scheduled(action: &ScheduledUpdateGroupAction) -> Option<Scheduled
     })
 }
 
-/// Targets that get no requests since somebody, or AWS itself, has shifted them away from their zone:
-/// they are called healthy all the same.
+/// Returns the targets that get no requests because of a zonal shift away from their zone.
+///
+/// An operator or AWS itself starts the shift. The targets are reported as healthy all the same.
 pub(crate) fn shifted_away(described: &[TargetHealthDescription]) -> BTreeSet<InstanceId> {
     let away = |target: &&TargetHealthDescription| {
         let state = target.administrative_override().and_then(|it| it.state());
@@ -83,8 +84,10 @@ pub(crate) fn shifted_away(described: &[TargetHealthDescription]) -> BTreeSet<In
     ids.map(InstanceId::new).collect()
 }
 
-/// Health by instance. An instance that is registered on several ports has the worst of them;
-/// one that is not registered is left out.
+/// Returns the health by instance.
+///
+/// An instance that is registered on several ports has the worst health of them. An instance that
+/// is not registered is left out.
 pub(crate) fn health(
     descriptions: &[TargetHealthDescription],
 ) -> BTreeMap<InstanceId, TargetHealth> {
@@ -111,14 +114,14 @@ pub(crate) fn health(
     worst
 }
 
-/// What an activity tells.
+/// Converts a scaling activity.
 pub(crate) fn activity(activity: &SdkActivity) -> Activity {
     let code = activity.status_code();
     let failed = matches!(
         code,
         Some(ScalingActivityStatusCode::Failed | ScalingActivityStatusCode::Cancelled)
     );
-    // One that waits for capacity may do so for hours, and is none of these.
+    // Without the wait for capacity, which may last for hours.
     let is_under_way = matches!(
         code,
         Some(
@@ -154,7 +157,7 @@ pub(crate) fn activity(activity: &SdkActivity) -> Activity {
     }
 }
 
-/// Milliseconds since the epoch.
+/// Converts a time to milliseconds since the epoch.
 pub(crate) fn timestamp(
     time: Option<&aws_sdk_autoscaling::primitives::DateTime>,
 ) -> Option<Timestamp> {
@@ -165,8 +168,8 @@ fn target_health(health: &SdkHealth) -> TargetHealth {
     let state = match health.state() {
         Some(TargetHealthStateEnum::Healthy) => TargetState::Healthy,
         Some(TargetHealthStateEnum::Initial) => TargetState::Initial,
-        // A Network Load Balancer lets connections to an unhealthy target finish. It is registered
-        // all the same, and healthy again when its checks pass.
+        // A Network Load Balancer lets connections to an unhealthy target finish. The target stays
+        // registered, and is healthy again when its checks pass.
         Some(TargetHealthStateEnum::Unhealthy | TargetHealthStateEnum::UnhealthyDraining) => {
             TargetState::Unhealthy
         }
@@ -181,7 +184,9 @@ fn target_health(health: &SdkHealth) -> TargetHealth {
     }
 }
 
-/// On several ports: anything hides healthy, and draining is not over while one port drains.
+/// Returns the rank of a state among those of several ports.
+///
+/// Every other state hides healthy, and draining is not over while one port drains.
 fn badness(state: TargetState) -> u8 {
     match state {
         TargetState::Healthy => 0,

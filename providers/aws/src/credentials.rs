@@ -1,4 +1,4 @@
-//! On whose account calls are made: keys, a profile or the SDK's default chain; then roles.
+//! The credentials of calls: keys, a profile or the SDK's default chain; then roles.
 
 use aws_config::SdkConfig;
 use aws_config::profile::ProfileFileCredentialsProvider;
@@ -22,12 +22,12 @@ use crate::error::{PROVIDER, SIGN_IN, from_sdk};
 use crate::session::{self, Ends};
 use crate::{AssumedRole, Keys, Token, WebIdentity};
 
-/// How a session is named unless told.
+/// The default name of a session.
 const SESSION: &str = "rolling";
-/// How often STS is asked before that counts as a failure.
+/// How many attempts a call to STS has before it counts as failed.
 const TRIES: u32 = 3;
 
-/// The shared configuration files that `config` names, or those of the SDK.
+/// Returns the shared configuration files that `config` names, or `None` for those of the SDK.
 pub(crate) fn files(config: &AwsConfig) -> Option<EnvConfigFiles> {
     let (configs, credentials) = (&config.shared_config_files, &config.shared_credentials_files);
     if configs.is_empty() && credentials.is_empty() {
@@ -45,17 +45,16 @@ pub(crate) fn files(config: &AwsConfig) -> Option<EnvConfigFiles> {
     Some(files.build())
 }
 
-/// `shared` with the credentials that `config` says, each step of which has been tried, and how long
-/// they last.
+/// Returns `shared` with the credentials of `config`, and when these expire. Tries each step.
 ///
 /// # Errors
-/// [`rolling_provider::ErrorKind::Invalid`] with the attribute of the step that gives none.
+/// [`rolling_provider::ErrorKind::Invalid`] with the attribute of the step without credentials.
 pub(crate) async fn with_credentials(
     config: &AwsConfig,
     shared: SdkConfig,
 ) -> Result<(SdkConfig, Ends), ProviderError> {
     let (mut provider, first) = base(config, &shared).await?;
-    // The roles are assumed anew as long as these last.
+    // The SDK assumes the roles again as long as these last.
     let ends = match (&config.web_identity, first.expiry()) {
         (Some(WebIdentity { token: Token::Text(_), .. }), Some(expiry)) => Ends::by(expiry),
         _ => session::ends(&first, |name| Env::real().get(name).ok()),
@@ -71,8 +70,9 @@ pub(crate) async fn with_credentials(
     Ok((shared.into_builder().credentials_provider(provider).build(), ends))
 }
 
-/// What the first role is assumed with, or calls are signed with where there is none; and what that
-/// gives now.
+/// Returns the provider of the first credentials, and what it gives now.
+///
+/// These assume the first role, or sign the calls where there is no role.
 async fn base(
     config: &AwsConfig,
     shared: &SdkConfig,
@@ -102,8 +102,8 @@ async fn base(
         let first = try_out(&provider, PROVIDER, what, SIGN_IN).await?;
         return Ok((provider, first));
     };
-    // In the default chain keys in the environment come before a profile: a document that names one
-    // would then act on whatever account the shell happens to be in.
+    // In the default chain, keys in the environment take precedence over a profile: a document that
+    // names a profile would then act on the account of the shell's keys.
     let near = ProviderConfig::without_region().with_region(shared.region().cloned());
     let mut named = ProfileFileCredentialsProvider::builder().configure(&near);
     if let Some(files) = files(config) {
@@ -117,7 +117,7 @@ async fn base(
     Ok((provider, first))
 }
 
-/// Asks for credentials: that there are none is told before anything else.
+/// Asks for credentials, so that their lack is reported before anything else.
 async fn try_out(
     provider: &SharedCredentialsProvider,
     place: &str,
@@ -132,7 +132,7 @@ async fn try_out(
     Err(ProviderError::invalid("connect to AWS", place, message).with_remedy(remedy))
 }
 
-/// Why there are no credentials, in the words of whoever refused them.
+/// Returns why there are no credentials: the answer of STS, or else the SDK's error.
 fn why(error: &CredentialsError) -> String {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = next {
@@ -143,11 +143,11 @@ fn why(error: &CredentialsError) -> String {
         next = error.source();
     }
     let causes = DisplayErrorContext(error).to_string();
-    // What comes after is the debug print.
+    // The rest is the debug output.
     causes.split(" (").next().unwrap_or(&causes).to_owned()
 }
 
-/// What STS has answered, if this is that.
+/// Returns the code and message of STS, if `error` is its answer.
 fn answer<E>(error: &(dyn std::error::Error + 'static)) -> Option<String>
 where
     E: ProvideErrorMetadata + 'static,
@@ -158,7 +158,7 @@ where
     Some(format!("{code}: {message}"))
 }
 
-/// How STS is asked. Asking twice does no more than asking once.
+/// Returns the configuration for STS. It retries: a second call does no more than the first.
 fn sts(shared: &SdkConfig) -> aws_sdk_sts::config::Builder {
     let retries = RetryConfig::standard().with_max_attempts(TRIES);
     aws_sdk_sts::config::Builder::from(shared).retry_config(retries)
@@ -237,12 +237,12 @@ impl ProvideCredentials for ByWebIdentity {
     }
 }
 
-/// Makes sure that the credentials of `shared` are taken, and that their account is one that
-/// `config` allows.
+/// Checks that AWS accepts the credentials of `shared`, and that `config` allows their account.
 ///
 /// # Errors
-/// [`rolling_provider::ErrorKind::Invalid`] where they are not, or where it cannot be told and
-/// matters. Out of a network without a way to STS the rest may be in reach.
+/// [`rolling_provider::ErrorKind::Invalid`] when either is not the case, or when the account is
+/// unknown and `config` restricts accounts. Without restrictions an unreachable STS is no error:
+/// the network may still reach the other services.
 pub(crate) async fn check_account(
     config: &AwsConfig,
     shared: &SdkConfig,

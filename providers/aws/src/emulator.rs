@@ -1,8 +1,7 @@
-//! Emulators of AWS, which know many calls and not all of them.
+//! Emulators of AWS, which know many calls but not all.
 //!
-//! A call that only checks or warns, and that an emulator does not know, costs a warning there. On AWS
-//! it stays an error, and so does everywhere whatever a rollout is made of: record and lease, sizes,
-//! health.
+//! On an emulator, an unknown call that only checks or warns costs a warning. On AWS it stays an
+//! error. Calls that a rollout is made of stay errors everywhere: record and lease, sizes, health.
 
 mod reached;
 mod shape;

@@ -1,4 +1,4 @@
-//! From the SDK's errors to the port's: what sort of trouble, and whether the call took effect.
+//! Converts the SDK's errors to the port's: their kind, and whether the call took effect.
 
 use std::error::Error;
 
@@ -7,7 +7,7 @@ use aws_sdk_ec2::config::http::HttpResponse;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use rolling_provider::{Effect, ErrorKind, ProviderError};
 
-/// Codes by which AWS services say "too fast".
+/// Codes of AWS services for a caller that is too fast.
 const THROTTLED: [&str; 10] = [
     "Throttling",
     "ThrottlingException",
@@ -20,9 +20,10 @@ const THROTTLED: [&str; 10] = [
     "SlowDown",
     "EC2ThrottledException",
 ];
-/// Codes by which a group says that it is busy with something else just now.
-/// S3 says that a request did not come to its end. A target that does not run will be seen to be
-/// gone, or runs a moment later.
+/// Codes for a call that may succeed a moment later.
+///
+/// A group is busy with something else. A request to S3 did not complete. A target that does not
+/// run will turn out to be gone, or runs a moment later.
 const BUSY: [&str; 5] = [
     "ScalingActivityInProgress",
     "ResourceContention",
@@ -30,12 +31,14 @@ const BUSY: [&str; 5] = [
     "RequestTimeout",
     INVALID_TARGET,
 ];
-/// `RegisterTargets` takes none of its targets when one of them does not exist or does not run.
+/// The code of `RegisterTargets` when a target does not exist or does not run.
+///
+/// The call then registers none of its targets.
 pub(crate) const INVALID_TARGET: &str = "InvalidTarget";
-/// Codes by which S3 says that an object is not, or not just now, as a call wants it.
+/// Codes of S3 for an object that does not, or just now does not, meet the condition of a call.
 const CHANGED: [&str; 3] = [PRECONDITION_FAILED, "ConditionalRequestConflict", "OperationAborted"];
 pub(crate) const PRECONDITION_FAILED: &str = "PreconditionFailed";
-/// Codes by which EC2 says that it has no room for a launch just now.
+/// Codes of EC2 for a launch that it has no capacity for just now.
 const NO_CAPACITY: [&str; 10] = [
     "InsufficientInstanceCapacity",
     "InsufficientHostCapacity",
@@ -48,11 +51,11 @@ const NO_CAPACITY: [&str; 10] = [
     "UnfulfillableCapacity",
     "VcpuLimitExceeded",
 ];
-/// So many characters of a body are shown: enough to tell a page from an answer.
+/// How many characters of a body are shown: enough to tell a web page from an answer of AWS.
 const SHOWN: usize = 120;
-/// Codes by which AWS services say that the caller may not.
+/// Codes of AWS services for a caller without permission.
 const DENIED: [&str; 3] = ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation"];
-/// Codes by which AWS services say that they do not take the credentials. EC2 says AuthFailure.
+/// Codes of AWS services for credentials that they do not accept. EC2 uses `AuthFailure`.
 const CREDENTIALS: [&str; 8] = [
     "AuthFailure",
     "ExpiredToken",
@@ -63,13 +66,13 @@ const CREDENTIALS: [&str; 8] = [
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 ];
-/// The attribute at fault, and what to do, where the credentials are.
+/// The attribute at fault, and below it the remedy, when the credentials are at fault.
 pub(crate) const PROVIDER: &str = "provider:aws";
 pub(crate) const SIGN_IN: &str = "credentials come from the AWS SDK's default chain: set AWS_ACCESS_KEY_ID and \
      AWS_SECRET_ACCESS_KEY, choose a profile (AWS_PROFILE), sign in again, or run where an \
      instance or task role is attached";
 
-/// What `error` of `operation` means. `service` is the prefix of its IAM actions.
+/// Converts `error` of `operation`. `service` is the prefix of its IAM actions.
 pub(crate) fn from_sdk<E>(
     service: &str,
     operation: &str,
@@ -87,7 +90,7 @@ where
     let message = match metadata.and_then(|meta| meta.message()) {
         Some(message) => message.to_owned(),
         None => match error.raw_response() {
-            // No AWS error: what answered there is best known by its own words.
+            // Not an error of AWS: the body shows best what answered.
             Some(response) => format!("{}: {}", start_of_body(response), chain(error)),
             None => chain(error),
         },
@@ -96,7 +99,7 @@ where
         || code.as_deref().is_some_and(|code| CREDENTIALS.contains(&code));
     let remedy = match (code.as_deref(), error) {
         _ if credentials => Some(SIGN_IN.to_owned()),
-        // Denied, too, but not for want of the call that was made.
+        // Denied as well, but the missing permission is not that of the call.
         _ if message.contains("not authorized to use launch template") => Some(
             "to set a launch template takes ec2:RunInstances for all that it uses, ec2:CreateTags \
              where it tags what it launches, iam:PassRole where it has an instance profile, and \
@@ -132,7 +135,7 @@ where
     }
 }
 
-/// `HTTP 500: <!doctype html> ...`: the status and the start of what was answered.
+/// Returns the status and the start of the body: `HTTP 500: <!doctype html> ...`.
 pub(crate) fn start_of_body(response: &HttpResponse) -> String {
     let body = response.body().bytes().map(String::from_utf8_lossy).unwrap_or_default();
     let message: Vec<&str> = body.split_whitespace().take(40).collect();
@@ -144,7 +147,7 @@ pub(crate) fn start_of_body(response: &HttpResponse) -> String {
     }
 }
 
-/// Whether AWS said that the caller may not.
+/// Whether AWS denied the call for lack of permission.
 pub(crate) fn is_denied(error: &ProviderError) -> bool {
     error.code.as_deref().is_some_and(|code| DENIED.contains(&code))
 }
@@ -153,7 +156,7 @@ fn classify<E>(error: &SdkError<E, HttpResponse>) -> (ErrorKind, Effect)
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    // Nothing is sent unsigned.
+    // The SDK sends nothing unsigned.
     if let Some(kind) = lacks_credentials(error) {
         return (kind, Effect::NotApplied);
     }
@@ -176,7 +179,7 @@ where
             } else if CREDENTIALS.contains(&code) {
                 (ErrorKind::Invalid, Effect::NotApplied)
             } else if context.raw().status().is_server_error()
-                // Not implemented: so it stays, and nothing was done.
+                // Not implemented: this does not change, and nothing was done.
                 && context.raw().status().as_u16() != 501
             {
                 (ErrorKind::Transient, Effect::Unknown)
@@ -184,13 +187,14 @@ where
                 (ErrorKind::Refused, Effect::NotApplied)
             }
         }
-        // Timed out, cut off, or answered with something unreadable: it may have happened.
+        // Timed out, cut off, or an unreadable answer: the call may have taken effect.
         _ => (ErrorKind::Transient, Effect::Unknown),
     }
 }
 
-/// Whether it is about an instance profile that another service made a moment ago, maybe: IAM is
-/// eventually consistent, and `hashicorp/terraform-provider-aws#40088` waits for the same.
+/// Whether the error may be about an instance profile that another service made a moment ago.
+///
+/// IAM is eventually consistent, and `hashicorp/terraform-provider-aws#40088` waits for the same.
 fn is_not_seen_yet(code: &str, message: &str) -> bool {
     let says_so = message.contains("Invalid IAM Instance Profile");
     let of_ec2 = message.contains("iamInstanceProfile");
@@ -198,8 +202,9 @@ fn is_not_seen_yet(code: &str, message: &str) -> bool {
         || (code == "InvalidParameterValue" && (says_so || of_ec2))
 }
 
-/// What sort of trouble it is that the SDK found no credentials to sign with, if that is what
-/// `error` says. A source of credentials that is out of reach may be back in a moment.
+/// Returns the kind of `error` if it says that the SDK found no credentials to sign with.
+///
+/// A source of credentials that is out of reach may be back in a moment.
 fn lacks_credentials(error: &(dyn Error + 'static)) -> Option<ErrorKind> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -214,7 +219,7 @@ fn lacks_credentials(error: &(dyn Error + 'static)) -> Option<ErrorKind> {
     None
 }
 
-/// Whether the request cannot have left, since there was no connection.
+/// Whether there was no connection, so that the request cannot have left.
 fn never_connected(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -231,7 +236,7 @@ fn never_connected(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// The causes of an error, the outermost first, each said once.
+/// Returns the causes of an error, the outermost first, each of them once.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let mut message: Vec<String> = Vec::new();
     let mut next = Some(error);

@@ -1,5 +1,6 @@
-//! Whether AWS would allow what a rollout does, tried with calls that change nothing: dry runs
-//! where EC2 has them, and elsewhere calls whose effect is there already.
+//! Checks whether AWS allows what a rollout does, with calls that change nothing.
+//!
+//! These are dry runs where EC2 has them, and elsewhere calls whose effect already exists.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,11 +18,13 @@ use crate::convert;
 use crate::error::{PROVIDER, from_sdk, is_denied};
 use crate::group::AutoScalingGroupFleet;
 
-/// An instance that is nobody's.
+/// The id of an instance that does not exist.
 const NOBODY: &str = "i-00000000000000000";
-/// A tag that nothing has.
+/// The key of a tag that nothing has.
 const NO_TAG: &str = "rolling:doctor";
-/// Signatures are refused beyond five minutes; well before that something is wrong with a clock.
+/// The largest difference of clocks without a warning.
+///
+/// AWS refuses signatures beyond five minutes; well before that a clock is wrong.
 const CLOCK_MAY_BE_OFF_BY: Duration = Duration::from_secs(60);
 
 impl AutoScalingGroupFleet {
@@ -31,7 +34,8 @@ impl AutoScalingGroupFleet {
         let name = self.group.name.as_str();
         let call = self.aws.autoscaling.describe_auto_scaling_groups();
         let asked = call.auto_scaling_group_names(name).customize().interceptor(dated.clone());
-        // What it says of the group is asked for again below, with the error it would be.
+        // Only the date counts here. `describe` below asks again, and reports the error if there is
+        // one.
         drop(asked.send().await);
         found.warnings.extend(dated.off_by(self.clock.0.now()).map(clock_is_off));
 
@@ -48,7 +52,7 @@ impl AutoScalingGroupFleet {
         }
         let wanted = self.wanted(&group).await;
         let (arns, _) = self.wanted_arns(&group);
-        // One by one: each may have its own trouble.
+        // One by one: each may have another error.
         for arn in &arns {
             let one = self.look_up_target_groups(std::slice::from_ref(arn)).await;
             found.errors.extend(one.err());
@@ -59,7 +63,7 @@ impl AutoScalingGroupFleet {
         match self.look_up().await {
             Ok(target) => found.errors.extend(target.hindrances),
             Err(error) if self.group.traffic.is_some() => found.errors.push(error),
-            // What else is wrong is found one by one.
+            // The separate checks find these errors.
             Err(_) => {}
         }
         let subnet = group.vpc_zone_identifier().and_then(|ids| ids.split(',').next());
@@ -69,7 +73,7 @@ impl AutoScalingGroupFleet {
             Err(error) => found.errors.push(error),
         }
         if self.group.refreshes {
-            // Nothing else is ours to do, and to try any of it would do it.
+            // The rollout makes no other calls, and to try one of them would carry it out.
             found.untried = vec![
                 "autoscaling:StartInstanceRefresh",
                 "autoscaling:CancelInstanceRefresh",
@@ -100,7 +104,7 @@ impl AutoScalingGroupFleet {
         found
     }
 
-    /// Changes of the group to what it is.
+    /// Tries changes that leave the group as it is, and returns those that AWS denies.
     async fn may_change(
         &self,
         group: &aws_sdk_autoscaling::types::AutoScalingGroup,
@@ -133,7 +137,7 @@ impl AutoScalingGroupFleet {
 }
 
 impl Aws {
-    /// Takes nobody out of a target group.
+    /// Tries to deregister an instance that does not exist, and returns the denial.
     pub(crate) async fn may_deregister(&self, arn: &str) -> Option<ProviderError> {
         let nobody = TargetDescription::builder().id(NOBODY).build();
         let call = self.elb.deregister_targets().target_group_arn(arn).targets(nobody);
@@ -156,7 +160,7 @@ impl Aws {
         let from =
             LaunchTemplateSpecification::builder().launch_template_id(id).version(version).build();
         let call = self.ec2.run_instances().min_count(1).max_count(1).launch_template(from);
-        // Network interfaces of the template exclude a subnet beside them.
+        // A template with network interfaces excludes a subnet in the call.
         let subnet = subnet.filter(|_| !has_interfaces);
         let call = call.set_subnet_id(subnet.map(|id| id.trim().to_owned())).dry_run(true);
         let sent = call.send().await;
@@ -180,7 +184,7 @@ impl Aws {
     }
 }
 
-/// What a dry run answers where the real call would be carried out.
+/// Whether a dry run answered that AWS would carry out the real call.
 fn would_have_done(error: &ProviderError) -> bool {
     error.code.as_deref() == Some("DryRunOperation")
 }
@@ -199,7 +203,7 @@ fn clock_is_off(by: Duration) -> ProviderError {
 struct Dated(Arc<Mutex<Option<Timestamp>>>);
 
 impl Dated {
-    /// How far `now` is from it, where that is too far.
+    /// Returns how far `now` is from that date, if that is too far.
     fn off_by(&self, now: Timestamp) -> Option<Duration> {
         let told = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
         let by = now.since(told).max(told.since(now));

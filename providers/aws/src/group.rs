@@ -19,26 +19,26 @@ use crate::in_place::{InPlace, Shown, Updates};
 use crate::lately::Lately;
 use crate::traffic::{Second, Traffic};
 
-/// An Auto Scaling group and what it is to run.
+/// An Auto Scaling group and what it should run.
 #[derive(Clone, Debug)]
 pub struct AutoScalingGroup {
     /// The group's name.
     pub name: String,
-    /// What it is to launch; `None` where instances are updated in place.
+    /// What it should launch; `None` where instances are updated in place.
     pub launch_template: Option<LaunchTemplate>,
-    /// Instead of a template: the image that the group's own is to have.
+    /// Instead of a template: the image that the group's own template should have.
     pub image_id: Option<String>,
-    /// How its instances are updated in place, if they are.
+    /// How to update its instances in place, if at all.
     pub in_place: Option<InPlace>,
-    /// The attached target groups to go by; `None` for all of them.
+    /// The attached target groups that count; `None` for all of them.
     pub target_group_arns: Option<Vec<String>>,
-    /// Whether the group rolls by itself, by instance refreshes.
+    /// Whether the group rolls by itself, with instance refreshes.
     pub refreshes: bool,
-    /// How requests are shifted, if they are.
+    /// How to shift requests, if at all.
     pub traffic: Option<Traffic>,
 }
 
-/// A launch template version; the caller sees to it that exactly one of `id` and `name` is given.
+/// A launch template version. The caller gives exactly one of `id` and `name`.
 #[derive(Clone, Debug)]
 pub struct LaunchTemplate {
     /// The template's id.
@@ -60,22 +60,24 @@ pub struct AutoScalingGroupFleet {
     pub(crate) resolved: Resolved,
     /// The mixed instances policy that the last look showed.
     pub(crate) mixed: Mutex<Option<MixedInstancesPolicy>>,
-    /// The instances that the last look showed on their way out.
+    /// The instances that the last look showed as terminating.
     pub(crate) going: Mutex<BTreeSet<InstanceId>>,
-    /// The instances whose zone requests were shifted away from at the last look.
+    /// The instances that got no requests at the last look because of a zonal shift.
     pub(crate) shifted_away: Mutex<BTreeSet<InstanceId>>,
-    /// What only EC2 tells of an instance, and what never changes: asked once.
+    /// What only EC2 reports of an instance, and what never changes: read once.
     pub(crate) details: Mutex<BTreeMap<InstanceId, Details>>,
-    /// What instances were launched from, where the group does not tell it truly.
+    /// What instances were launched from, where the group reports it wrongly.
     pub(crate) versions: Versions,
     /// What was read a moment ago.
     pub(crate) lately: Lately,
-    /// Updates in place, if that is how it is rolled.
+    /// Updates in place, if the group is rolled that way.
     pub(crate) updates: Option<Updates>,
 }
 
-/// What was looked up of the target so far. Looking it up takes a dozen calls; when one of them
-/// fails and all is asked for again, those that were answered are not.
+/// What the adapter has looked up of the target so far.
+///
+/// The lookup takes a dozen calls. When one of them fails, the next lookup does not repeat those
+/// that were answered.
 #[derive(Debug, Default)]
 pub(crate) struct Resolved {
     pub wanted: OnceCell<Revision>,
@@ -86,7 +88,7 @@ pub(crate) struct Resolved {
     pub scheduled: OnceCell<Vec<ScheduledAction>>,
 }
 
-/// What EC2 tells of an instance beyond the group's answer.
+/// What EC2 reports of an instance beyond the group's answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Details {
     pub launched_at: Option<Timestamp>,
@@ -174,7 +176,7 @@ impl Fleet for AutoScalingGroupFleet {
 }
 
 impl Aws {
-    /// The fleet of one Auto Scaling group, on `clock`.
+    /// Returns the fleet of one Auto Scaling group, on `clock`.
     pub fn auto_scaling_group(
         &self,
         group: AutoScalingGroup,

@@ -1,6 +1,7 @@
-//! Images: whether one can be used, and the launch template version that differs from the group's
-//! own in its image only. That one is made when a rollout to it begins, and found by its
-//! description from then on.
+//! Images: whether one is usable, and the launch template version for one.
+//!
+//! That version differs from the group's own only in its image. A rollout to it makes it at the
+//! start, and finds it by its description from then on.
 
 use aws_sdk_autoscaling::types::AutoScalingGroup as SdkGroup;
 use aws_sdk_ec2::types::{Filter, LaunchTemplateVersion, RequestLaunchTemplateData};
@@ -12,14 +13,16 @@ use crate::error::from_sdk;
 use crate::group::AutoScalingGroupFleet;
 use crate::mixed;
 
-/// Where a document names the image of a group.
+/// The attribute of a document that names the image of a group.
 const IMAGE: &str = "auto_scaling_group/image_id";
 const DESCRIBE: &str = "DescribeLaunchTemplateVersions";
 const CREATE: &str = "CreateLaunchTemplateVersion";
 
 impl Aws {
+    /// Checks that the image exists and is usable.
+    ///
     /// # Errors
-    /// When there is no such image, or it cannot be used; at `attribute`.
+    /// When there is no such image, or it is not usable; at `attribute`.
     pub(crate) async fn usable_image(
         &self,
         image_id: &str,
@@ -50,8 +53,9 @@ fn is_about_image(code: &str) -> bool {
 }
 
 impl AutoScalingGroupFleet {
-    /// The version of the group's template that has `image`: its own, or one that was made of its
-    /// own; or, where there is none, the one that is to be made.
+    /// Returns the version of the group's template that has `image`.
+    ///
+    /// This is the group's own version, a version made from it, or else a version still to be made.
     pub(crate) async fn version_with(
         &self,
         group: &SdkGroup,
@@ -79,7 +83,7 @@ impl AutoScalingGroupFleet {
         Ok(made.unwrap_or_else(|| revision(template, &format!("{number}+{image}"))))
     }
 
-    /// The latest version that was made of version `number` with `image`.
+    /// Returns the latest version that was made from version `number` with `image`.
     async fn made(
         &self,
         template: &str,
@@ -102,10 +106,10 @@ impl AutoScalingGroupFleet {
         Ok(latest.map(|number| revision(template, &number.to_string())))
     }
 
-    /// Makes the version that `wanted` describes, if it only does that.
+    /// Makes the version that `wanted` describes, if `wanted` is only a description.
     pub(crate) async fn make_version(&self, wanted: &Revision) -> Result<Revision, ProviderError> {
         let Some((template, number, image)) = described(wanted) else { return Ok(wanted.clone()) };
-        // An answer may have been lost.
+        // The answer to an earlier call may have been lost.
         if let Some(made) = self.made(template, number, image).await? {
             return Ok(made);
         }
@@ -126,12 +130,12 @@ impl AutoScalingGroupFleet {
     }
 }
 
-/// What a version says of itself that was made for a rollout.
+/// Returns the description of a version that is made for a rollout.
 fn description(number: i64, image: &str) -> String {
     format!("rolling: version {number} with {image}")
 }
 
-/// The template, the version and the image of a revision that is still to be made.
+/// Returns the template, the version and the image of a revision that is still to be made.
 pub(crate) fn described(revision: &Revision) -> Option<(&str, i64, &str)> {
     let (template, version) = parts(revision)?;
     let (number, image) = version.split_once('+')?;

@@ -1,6 +1,6 @@
 //! Instances that are updated in place. Nothing in the cloud says what runs on them, so tags do:
-//! one for the revision, and one while an update is on its way, written before it is begun, so
-//! that whoever comes next knows what to look for.
+//! one for the revision, and one while an update is under way. The latter is written before the
+//! update begins, so that the next engine knows what to look for.
 
 mod command;
 mod perform;

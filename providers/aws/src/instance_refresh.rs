@@ -23,9 +23,9 @@ const DESCRIBE: &str = "DescribeInstanceRefreshes";
 const START: &str = "StartInstanceRefresh";
 const CANCEL: &str = "CancelInstanceRefresh";
 const ROLL_BACK: &str = "RollbackInstanceRefresh";
-/// By this code AWS says that there is nothing to cancel.
+/// AWS's code when there is nothing to cancel.
 const NONE_ACTIVE: &str = "ActiveInstanceRefreshNotFound";
-/// By this one that a refresh cannot go back.
+/// AWS's code when a refresh cannot roll back.
 const IRREVERSIBLE: &str = "IrreversibleInstanceRefresh";
 
 #[async_trait]
@@ -101,7 +101,7 @@ impl InstanceRefreshes for AutoScalingGroupFleet {
     }
 }
 
-/// In AWS's words.
+/// Converts preferences to the SDK's type.
 fn asked(told: &InstanceRefreshPreferences) -> SdkPreferences {
     let alarms = (!told.alarms.is_empty()).then(|| {
         let names = told.alarms.iter().cloned().collect();
@@ -118,7 +118,7 @@ fn asked(told: &InstanceRefreshPreferences) -> SdkPreferences {
         .set_bake_time((!told.bake_time.is_zero()).then(|| seconds(told.bake_time)))
         .set_alarm_specification(alarms)
         .auto_rollback(told.rolls_back)
-        // Instances that an earlier rollout has replaced stay.
+        // Keeps instances that an earlier rollout has replaced.
         .skip_matching(true)
         .scale_in_protected_instances(match told.protected {
             SetAside::Refresh => ScaleInProtectedInstances::Refresh,
@@ -154,7 +154,7 @@ fn described(instance_refresh: &Described) -> InstanceRefresh {
     }
 }
 
-/// A state that is not known yet is none at an end.
+/// Converts a status. An unknown status is not an end.
 fn state(status: Option<&InstanceRefreshStatus>) -> InstanceRefreshState {
     match status {
         None | Some(InstanceRefreshStatus::Pending) => InstanceRefreshState::Pending,

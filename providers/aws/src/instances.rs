@@ -1,8 +1,8 @@
 //! Unmanaged instances behind a target group as a fleet: no Auto Scaling group keeps track of them.
 //!
-//! The record is kept as tags on the target group. Which instances are of the fleet is marked on
-//! the instances themselves, with the ports they are registered on, so that both are still known
-//! once they are in no target group.
+//! The record is kept as tags on the target group. Tags on the instances mark which ones belong to
+//! the fleet, and on which ports they are registered, so that both are still known once they are in
+//! no target group.
 
 mod act;
 mod convert;

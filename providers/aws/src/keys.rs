@@ -1,18 +1,18 @@
-//! Tags of ours on instances, attributes of a document, and how much a call may name.
+//! Keys of our tags, attributes of a document, and limits of calls.
 
-/// Ids that one DescribeInstances call is asked about; a filter takes 200 at most.
+/// The number of ids in one DescribeInstances call. A filter takes 200 at most.
 pub(crate) const IDS_A_CALL: usize = 100;
 
-/// Keys of tags that belong to us.
+/// The prefix of the keys of our tags.
 pub(crate) const OURS: &str = "rolling:";
 
-/// An instance with this tag was counted as failed, by the rollout that the value names.
+/// The tag of an instance that counted as failed. Its value names the rollout.
 pub(crate) const FAILED: &str = "rolling:failed";
 
-/// An instance with this tag is left alone.
+/// The tag of an instance that a rollout leaves alone.
 pub(crate) const IGNORE: &str = "rolling:ignore";
 
-/// Elastic Load Balancing describes at most so many by name at once: "Maximum number of items: 20".
+/// The most that Elastic Load Balancing describes by name at once: "Maximum number of items: 20".
 pub(crate) const MOST_ARNS: usize = 20;
 
 pub(crate) const TEMPLATE: &str = "auto_scaling_group/launch_template";

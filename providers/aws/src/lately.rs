@@ -1,5 +1,7 @@
-//! What was read a moment ago, for whoever asks for the same next: resolving a target, a first look
-//! and the question whether a rollout may begin follow one another.
+//! Keeps what was read a moment ago for the next call that needs the same.
+//!
+//! The engine resolves a target, takes a first look and asks whether a rollout may begin, one after
+//! another.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -7,10 +9,10 @@ use std::time::Duration;
 use aws_sdk_autoscaling::types::{AutoScalingGroup, InstanceRefresh};
 use rolling_provider::Timestamp;
 
-/// So long ago is a moment ago: reads lag by more than that.
+/// The age below which an answer still serves. Reads lag by more than that.
 const LATELY: Duration = Duration::from_secs(1);
 
-/// One answer, and when it was asked for. Taken once.
+/// One answer, and when it was asked for. It serves once.
 #[derive(Debug)]
 struct Once<T>(Mutex<Option<(T, Timestamp)>>);
 
@@ -40,37 +42,37 @@ pub(crate) struct Lately {
 }
 
 impl Lately {
-    /// The target was resolved with `group`.
+    /// Notes that the target was resolved with `group`.
     pub fn resolved_with(&self, group: &AutoScalingGroup, at: Timestamp) {
         self.resolved.put(Some((group.clone(), at)));
     }
 
-    /// `group` was looked at.
+    /// Notes that a look showed `group`.
     pub fn looked_at(&self, group: &AutoScalingGroup, at: Timestamp) {
         self.looked_at.put(Some((group.clone(), at)));
     }
 
-    /// It was asked which refreshes there are.
+    /// Notes which refreshes there are.
     pub fn refreshes_are(&self, refreshes: Option<Vec<InstanceRefresh>>, at: Timestamp) {
         self.refreshes.put(Some((refreshes, at)));
     }
 
-    /// The group with which the target was resolved, for the first look.
+    /// Returns the group with which the target was resolved, for the first look.
     pub fn to_look(&self, now: Timestamp) -> Option<AutoScalingGroup> {
         self.resolved.take(now)
     }
 
-    /// The group as it was last looked at, to see whether it may be rolled.
+    /// Returns the group of the last look, to check whether it may be rolled.
     pub fn to_check(&self, now: Timestamp) -> Option<AutoScalingGroup> {
         self.looked_at.take(now)
     }
 
-    /// The refreshes that were asked for to look, to see the same.
+    /// Returns the refreshes that the last look asked for, for the same check.
     pub fn refreshes(&self, now: Timestamp) -> Option<Option<Vec<InstanceRefresh>>> {
         self.refreshes.take(now)
     }
 
-    /// Something is done: what was read before says nothing of what comes after.
+    /// Forgets everything after an action: earlier reads say nothing about what comes after.
     pub fn forget(&self) {
         self.resolved.put(None);
         self.looked_at.put(None);

@@ -1,5 +1,7 @@
-//! EC2 Auto Scaling groups, and unmanaged instances behind a target group, behind the port: the AWS
-//! SDK on one side, [`rolling_provider`] on the other, and nothing else. No policy, no waiting, no retry.
+//! EC2 Auto Scaling groups, and unmanaged instances behind a target group, behind the port.
+//!
+//! The crate connects the AWS SDK with [`rolling_provider`] and does nothing else: no policy, no
+//! waiting, no retry.
 
 mod act;
 mod alarms;

@@ -1,4 +1,4 @@
-//! Groups that choose among instance types, and that count by weights.
+//! Groups that choose among instance types, and groups that count by weights.
 
 use aws_sdk_autoscaling::types::{
     AutoScalingGroup as SdkGroup, Instance as SdkInstance, LaunchTemplate, LaunchTemplateOverrides,
@@ -7,14 +7,14 @@ use aws_sdk_autoscaling::types::{
 
 use crate::convert;
 
-/// What a group launches: its own template, or that of its mixed instances policy.
+/// Returns what a group launches: its own template, or that of its mixed instances policy.
 pub(crate) fn template(group: &SdkGroup) -> Option<&LaunchTemplateSpecification> {
     let mixed =
         || group.mixed_instances_policy()?.launch_template()?.launch_template_specification();
     group.launch_template().or_else(mixed)
 }
 
-/// `policy` with another template; its overrides and its distribution stay.
+/// Returns `policy` with another template. Its overrides and its distribution stay.
 pub(crate) fn with(
     policy: MixedInstancesPolicy,
     template: LaunchTemplateSpecification,
@@ -30,23 +30,23 @@ pub(crate) fn with(
         .build()
 }
 
-/// The types that the group's policy chooses among, if it has one.
+/// Returns the types that the group's policy chooses among, if it has one.
 fn overrides(group: &SdkGroup) -> impl Iterator<Item = &LaunchTemplateOverrides> {
     let templates = group.mixed_instances_policy().and_then(|policy| policy.launch_template());
     templates.into_iter().flat_map(|templates| templates.overrides())
 }
 
-/// Whether a type of the policy has a template of its own.
+/// Whether a type of the policy has a separate template.
 pub(crate) fn overrides_templates(group: &SdkGroup) -> bool {
     overrides(group).any(|each| each.launch_template_specification().is_some())
 }
 
-/// Whether the policy chooses among types, whatever the template says.
+/// Whether the policy chooses among types, regardless of the template.
 pub(crate) fn has_types(group: &SdkGroup) -> bool {
     overrides(group).next().is_some()
 }
 
-/// Images that types of the policy have of their own, whatever the template says.
+/// Returns the images that the policy sets for its types, regardless of the template.
 pub(crate) fn images(group: &SdkGroup) -> Vec<&str> {
     overrides(group).filter_map(|each| each.image_id()).collect()
 }
@@ -57,8 +57,10 @@ pub(crate) fn is_weighted(group: &SdkGroup) -> bool {
         || group.instances().iter().any(|instance| instance.weighted_capacity().is_some())
 }
 
-/// How many instances a group of weights is meant to have: those that live, and as many more as
-/// its missing units are worth of what lives on average.
+/// Returns how many instances a weighted group should have.
+///
+/// These are the live instances, and as many more as its missing units need at the average weight
+/// of the live instances.
 pub(crate) fn instances(group: &SdkGroup, desired: u32) -> u32 {
     let weight = |instance: &&SdkInstance| -> u32 {
         instance.weighted_capacity().and_then(|weight| weight.parse().ok()).unwrap_or(1)

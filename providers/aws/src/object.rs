@@ -18,10 +18,10 @@ pub use config::S3Object;
 use crate::connect::Aws;
 
 impl Aws {
-    /// `fleet` with its record in `object`.
+    /// Returns `fleet` with its record in `object`.
     ///
     /// # Errors
-    /// In a build without S3 there is none.
+    /// Only in a build without S3.
     #[cfg(feature = "s3")]
     pub fn recorded(
         &self,
@@ -32,7 +32,7 @@ impl Aws {
         Ok(Arc::new(fleet::RecordedFleet::new(fleet, store)))
     }
 
-    /// The same in a build that cannot.
+    /// Refuses, in a build without S3.
     ///
     /// # Errors
     /// Always.

@@ -1,5 +1,7 @@
-//! One look at a group: one call for the group, one for each target group, and one now and then
-//! for instances that are new to us.
+//! One look at a group.
+//!
+//! It takes one call for the group, one for each target group, and now and then one for instances
+//! that are new to us.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
@@ -71,7 +73,7 @@ impl AutoScalingGroupFleet {
             at,
             instances,
             capacity: Some(Capacity {
-                // The limits of weights are in units, which no number of instances compares to.
+                // The limits of a weighted group are in units, which do not compare to instances.
                 min: if is_weighted { 0 } else { size(group.min_size()) },
                 max: size(group.max_size()),
                 desired: if is_weighted { mixed::instances(&group, desired) } else { desired },
@@ -89,7 +91,7 @@ impl AutoScalingGroupFleet {
         Ok(look)
     }
 
-    /// The group as it was a moment ago, where it was described to resolve the target.
+    /// Returns the group as read a moment ago to resolve the target, or else reads it now.
     async fn describe_to_look(&self) -> Result<SdkGroup, ProviderError> {
         match self.lately.to_look(self.clock.0.now()) {
             Some(group) => Ok(group),
@@ -97,7 +99,7 @@ impl AutoScalingGroupFleet {
         }
     }
 
-    /// The group as it is.
+    /// Reads the group as it is.
     pub(crate) async fn describe(&self) -> Result<SdkGroup, ProviderError> {
         let name = self.group.name.as_str();
         let call = self.aws.autoscaling.describe_auto_scaling_groups();
@@ -122,7 +124,7 @@ impl AutoScalingGroupFleet {
         })
     }
 
-    /// The listener rules by which requests can be shifted, once the target is resolved.
+    /// Returns the listener rules that can shift requests, once the target is resolved.
     pub(crate) fn rules(&self) -> &[String] {
         self.resolved.second.get().map_or(&[][..], |second| &second.rules)
     }
@@ -136,7 +138,7 @@ impl AutoScalingGroupFleet {
         }
     }
 
-    /// What of the group a later call is made of.
+    /// Remembers what later calls need of the group.
     fn remember(&self, group: &SdkGroup) {
         let policy = group.mixed_instances_policy().cloned();
         *self.mixed.lock().unwrap_or_else(PoisonError::into_inner) = policy;
@@ -147,7 +149,7 @@ impl AutoScalingGroupFleet {
         *self.going.lock().unwrap_or_else(PoisonError::into_inner) = going;
     }
 
-    /// What waits in the group's warm pool, if it has one, and is not on its way out.
+    /// Returns the instances in the group's warm pool, if it has one, that are not terminating.
     async fn reserve(
         &self,
         group: &SdkGroup,
@@ -181,21 +183,21 @@ impl AutoScalingGroupFleet {
         Ok(ids.zip(found).map(|(id, targets)| (id, convert::health(&targets))).collect())
     }
 
-    /// Asks EC2 about instances not seen before.
+    /// Asks EC2 about instances that are new to us.
     pub(crate) async fn learn(&self, group: &SdkGroup) -> Result<(), ProviderError> {
         let listed: BTreeSet<InstanceId> =
             group.instances().iter().filter_map(|i| i.instance_id()).map(InstanceId::new).collect();
         let new: Vec<String> = {
             let mut details = self.details.lock().unwrap_or_else(PoisonError::into_inner);
-            // What is known of updates is in tags that change.
+            // The state of updates is in tags that change.
             details.retain(|id, _| listed.contains(id) && self.updates.is_none());
             let unknown = listed.iter().filter(|id| !details.contains_key(*id));
             unknown.map(ToString::to_string).collect()
         };
         for ids in new.chunks(IDS_A_CALL) {
             // A filter and not a list of ids: EC2 may not know yet what the group has launched, or
-            // no more what it still lists, and one such id in a list fails the whole call. Those
-            // that are not found are asked for again at the next look.
+            // no longer know what it still lists, and one such id in a list fails the whole call.
+            // The next look asks again for those that are not found.
             let these = Filter::builder().name("instance-id").set_values(Some(ids.to_vec()));
             let call = self.aws.ec2.describe_instances().filters(these.build());
             // Filtered answers come in pages, and a page may be empty without being the last.
@@ -229,7 +231,7 @@ impl AutoScalingGroupFleet {
     }
 }
 
-/// The tags of `group` that are ours.
+/// Returns our tags of `group`.
 pub(crate) fn record(group: &SdkGroup) -> Tags {
     group
         .tags()

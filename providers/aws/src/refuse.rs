@@ -1,4 +1,4 @@
-//! Groups that cannot be rolled, or not just now, refused by name before anything is touched.
+//! Refuses groups that cannot be rolled, ever or just now, with the reason, before any change.
 
 use std::sync::PoisonError;
 
@@ -11,16 +11,16 @@ use crate::group::AutoScalingGroupFleet;
 use crate::observe::record;
 use crate::{controllers, mixed};
 
-/// Without these processes a rollout would wait for what never comes.
+/// Processes that a rollout needs: without them it would wait for what never comes.
 const NEEDED: [&str; 2] = ["Launch", "Terminate"];
-/// Without this one, too, unless we register the instances ourselves.
+/// Needed, too, unless the engine registers the instances itself.
 const REGISTERING: &str = "AddToLoadBalancer";
-/// Without this one, where the group refreshes itself.
+/// Needed where the group refreshes itself.
 const REFRESHING: &str = "InstanceRefresh";
 
 impl AutoScalingGroupFleet {
     /// # Errors
-    /// The first reason why a group like `group` is never rolled.
+    /// The first reason why a group like `group` can never be rolled.
     pub(crate) fn refuse(&self, group: &SdkGroup) -> Result<(), ProviderError> {
         self.refuse_for(controllers::refused(group).or_else(|| unsupported(group)))?;
         let images = mixed::images(group);
@@ -38,7 +38,7 @@ impl AutoScalingGroupFleet {
     }
 
     /// # Errors
-    /// The first reason why `group` cannot be rolled as it is just now.
+    /// The first reason why `group` cannot be rolled in its present state.
     pub(crate) async fn refuse_now(&self, group: &SdkGroup) -> Result<(), ProviderError> {
         self.refuse_for(suspended(group, self.group.traffic.is_some()))
             .map_err(ProviderError::as_conflict)?;
@@ -69,7 +69,8 @@ impl AutoScalingGroupFleet {
         self.refuse_for(Some((what, remedy.to_owned()))).map_err(ProviderError::as_conflict)
     }
 
-    /// Who gets no requests is called healthy, and would count as serving.
+    /// Refuses a zonal shift: AWS reports its instances healthy, which get no requests, and they
+    /// would count as serving.
     pub(crate) fn refuse_zonal_shift(&self) -> Result<(), ProviderError> {
         let away = self.shifted_away.lock().unwrap_or_else(PoisonError::into_inner);
         let ids: Vec<String> = away.iter().map(ToString::to_string).collect();
@@ -85,8 +86,8 @@ impl AutoScalingGroupFleet {
             .map_err(ProviderError::as_conflict)
     }
 
-    /// The latest instance refresh of the group, if there was one; `None` on an emulator without
-    /// any.
+    /// Returns the latest instance refresh of the group, if any; `None` on an emulator that knows
+    /// no refreshes.
     pub(crate) async fn refreshes(&self) -> Result<Option<Vec<InstanceRefresh>>, ProviderError> {
         let call = self.aws.autoscaling.describe_instance_refreshes();
         let answer = call.auto_scaling_group_name(&self.group.name).max_records(1).send().await;
@@ -102,7 +103,7 @@ impl AutoScalingGroupFleet {
         Err(error.with_remedy(remedy))
     }
 
-    /// A refresh of a group that has them suspended would stand still.
+    /// Refuses a group whose instance refreshes are suspended: a refresh would stand still.
     fn refuse_suspended_refresh(&self, group: &SdkGroup) -> Result<(), ProviderError> {
         let mut suspended = group.suspended_processes().iter().filter_map(|p| p.process_name());
         if suspended.all(|name| name != REFRESHING) {
@@ -114,7 +115,7 @@ impl AutoScalingGroupFleet {
     }
 }
 
-/// What about the group is not supported, and what to do about it.
+/// Returns what is unsupported about the group, and what to do about it.
 fn unsupported(group: &SdkGroup) -> Option<(String, String)> {
     let no = |what: &str, remedy: &str| Some((what.to_owned(), remedy.to_owned()));
     if let Some(status) = group.status() {
@@ -161,10 +162,10 @@ fn unsupported(group: &SdkGroup) -> Option<(String, String)> {
     None
 }
 
-/// Which processes of the group a rollout cannot do without, and what to do about them.
+/// Returns which suspended processes of the group a rollout needs, and what to do about them.
 fn suspended(group: &SdkGroup, shifts: bool) -> Option<(String, String)> {
     let suspended = group.suspended_processes().iter().filter_map(|p| p.process_name());
-    // One that is suspended by a rollout that shifts is told of as such, later on.
+    // If a rollout that shifts requests has suspended it, a later check reports that.
     let ours = || record(group).values().any(|value| value.contains(REGISTERING));
     let needed =
         |name: &&str| NEEDED.contains(name) || (*name == REGISTERING && !shifts && !ours());

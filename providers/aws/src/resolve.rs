@@ -1,4 +1,4 @@
-//! Looking the target up, once a rollout.
+//! Resolves the target, once per rollout.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::group::AutoScalingGroupFleet;
 use crate::keys::TEMPLATE;
 use crate::{controllers, image, mixed};
 
-/// A lease in tags changes them every ten seconds; see the lease's module.
+/// A lease in tags rewrites them every ten seconds; see the lease's module.
 pub(crate) const RECORD_IN_TAGS: &str = "the record is kept in tags of the group, which change every 10 \
      s: AWS Config may note each of them, and record.s3 costs less";
 const RECORD_IS_LONG: Duration = Duration::from_secs(3600);
@@ -108,7 +108,7 @@ impl AutoScalingGroupFleet {
         }
         let traffic = self.group.traffic.iter();
         let is_weighted = mixed::is_weighted(&group);
-        // A fleet value may be resolved again by a retry; the groups are then the same.
+        // A retry may resolve this fleet again; its groups are then the same.
         self.target_groups.get_or_init(|| arns);
         warnings.extend(self.aws.reached.warnings());
         Ok(Target {
@@ -120,7 +120,7 @@ impl AutoScalingGroupFleet {
             second,
             shifted_by: traffic.flat_map(|it| it.listener_rule_arns.clone()).collect(),
             aliases,
-            // Nothing is launched to tell from.
+            // An update in place launches nothing.
             boot: boot.filter(|_| self.updates.is_none()),
             scheduled,
             no_surge: is_weighted
@@ -134,8 +134,8 @@ impl AutoScalingGroupFleet {
         })
     }
 
-    /// Why a refresh to `wanted` cannot go back by itself: AWS does not do that where the image is a
-    /// parameter (StartInstanceRefresh, `AutoRollback`).
+    /// Returns why a refresh to `wanted` cannot roll back automatically: AWS does not do that where
+    /// the image is a parameter (StartInstanceRefresh, `AutoRollback`).
     pub(crate) async fn no_auto_rollback(
         &self,
         wanted: &Revision,
@@ -155,7 +155,7 @@ impl AutoScalingGroupFleet {
         Ok(image.map(|image| format!("{wanted} names its image as {image}")))
     }
 
-    /// The revision that every instance is to run.
+    /// Returns the revision that every instance is to run.
     pub(crate) async fn wanted(&self, group: &SdkGroup) -> Result<Revision, ProviderError> {
         if let Some(image) = &self.group.image_id {
             return self.version_with(group, image).await;
@@ -163,7 +163,7 @@ impl AutoScalingGroupFleet {
         self.aws.wanted_revision(&self.group.launch_template, TEMPLATE, &self.updates).await
     }
 
-    /// The next time of each of the group's scheduled actions.
+    /// Returns the next time of each of the group's scheduled actions.
     async fn scheduled(&self) -> Result<Vec<ScheduledAction>, ProviderError> {
         let call = self.aws.autoscaling.describe_scheduled_actions();
         let mut pages =
@@ -179,7 +179,7 @@ impl AutoScalingGroupFleet {
         Ok(found)
     }
 
-    /// The attached target groups that count, and what the document names that is not attached.
+    /// Returns the attached target groups that count, and errors for those named but not attached.
     pub(crate) fn wanted_arns(&self, group: &SdkGroup) -> (Vec<String>, Vec<ProviderError>) {
         let attached: BTreeSet<&str> =
             group.target_group_arns().iter().map(String::as_str).collect();
@@ -199,7 +199,7 @@ impl AutoScalingGroupFleet {
         (wanted.iter().filter(|arn| is_attached(arn)).cloned().collect(), hindrances)
     }
 
-    /// What `$Latest` or `$Default` stands for, where the group's own template says so.
+    /// Returns what `$Latest` or `$Default` stands for, where the group's own template uses it.
     async fn aliases(
         &self,
         group: &SdkGroup,
@@ -230,14 +230,14 @@ impl AutoScalingGroupFleet {
         arns: &[String],
     ) -> Result<Vec<TargetGroup>, ProviderError> {
         let place = |arn: &str| {
-            // Where it was found, if the document does not name it.
+            // A target group that the document does not name was found through the group's name.
             let given = self.group.target_group_arns.iter().flatten().position(|g| g == arn);
             given.map_or("auto_scaling_group/name".into(), |index| format!("{ARNS}/{index}"))
         };
         self.aws.target_groups_there(arns, place).await
     }
 
-    /// Median time of the latest launches, as the group's own activities tell it.
+    /// Returns the median time of the latest launches, from the group's own activities.
     async fn boot_time(&self) -> Result<Option<Duration>, ProviderError> {
         let call = self.aws.autoscaling.describe_scaling_activities();
         let answer = call.auto_scaling_group_name(&self.group.name).max_records(50).send().await;
@@ -260,8 +260,8 @@ impl AutoScalingGroupFleet {
     }
 }
 
-/// Instances that the group keeps after they have left it (`InstanceLifecyclePolicy`): nothing ends
-/// them, and they cost.
+/// Warns of instances that the group keeps after they have left it (`InstanceLifecyclePolicy`):
+/// nothing terminates them, and they cost money.
 fn retained(group: &SdkGroup) -> Option<String> {
     let state = LifecycleState::TerminatingRetained;
     let matching = group.instances().iter().filter(|i| i.lifecycle_state() == Some(&state));

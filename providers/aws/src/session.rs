@@ -1,5 +1,5 @@
-//! How long the credentials last that calls are made with, where nothing renews them: a rollout that
-//! outlasts them stops where it is, with what it has borrowed.
+//! When the credentials behind the calls expire, where nothing renews them. A rollout that outlasts
+//! them stops where it is, with what it has borrowed.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,28 +9,28 @@ use rolling_provider::Timestamp;
 
 use crate::convert;
 
-/// When temporary credentials end that somebody put into the environment: so says who puts them there
+/// When temporary credentials from the environment expire. Tools that export them set it
 /// (`aws configure export-credentials --format env`, aws-vault).
 const EXPIRATION: &str = "AWS_CREDENTIAL_EXPIRATION";
 
-/// So long a session may well last of which nothing says how long: roles that are assumed by roles
-/// end after an hour, and some of that is over.
+/// How long a session of unknown length probably lasts: roles that are assumed by roles end after
+/// an hour, and part of that is over.
 const OFTEN: Duration = Duration::from_secs(1800);
 
-/// When the credentials end that calls are made with in the end.
+/// Expiry of the credentials that sign the calls in the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Ends {
-    /// Never, or they are renewed before.
+    /// They never expire, or are renewed before.
     #[default]
     Never,
-    /// Then.
+    /// They expire at this time.
     At(Timestamp),
-    /// They are temporary, and nothing says until when.
+    /// They are temporary, and nothing says when they expire.
     Sometime,
 }
 
-/// When `credentials` end, where `environment` gives a variable. Those that tell it themselves are
-/// renewed by whoever they come from.
+/// Returns when `credentials` expire; `environment` returns the value of a variable. The source of
+/// credentials that state their expiry renews them.
 pub(crate) fn ends(
     credentials: &Credentials,
     environment: impl Fn(&str) -> Option<String>,
@@ -47,12 +47,12 @@ pub(crate) fn ends(
 }
 
 impl Ends {
-    /// They end at `time`.
+    /// Credentials that expire at `time`.
     pub fn by(time: SystemTime) -> Ends {
         convert::timestamp(Some(&time.into())).map_or(Ends::Sometime, Ends::At)
     }
 
-    /// What to say of rollouts that take longer than so, at `now` by the wall clock.
+    /// Returns the time that is left at `now` (wall clock), with a warning about longer rollouts.
     pub fn warning(self, now: Timestamp) -> Option<(Duration, String)> {
         let (limit, until) = match self {
             Ends::Never => return None,

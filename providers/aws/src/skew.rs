@@ -1,5 +1,5 @@
-//! How far EC2's clock is from ours. It dates launches, and we compare them with our own times: a host
-//! whose clock is off would take an instance that boots for one that has had its time.
+//! How far EC2's clock is from the host's. EC2 dates launches, and the engine compares them with
+//! the host's time: if that is off, an instance that is still booting seems to have had its time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -11,15 +11,15 @@ use aws_sdk_ec2::error::BoxError;
 use aws_sdk_ec2::primitives::{DateTime, DateTimeFormat};
 use rolling_provider::Timestamp;
 
-/// Answers are dated by the second, and take their time: less is no difference.
+/// Smaller differences count as none: answers are dated by the second, and take time to arrive.
 const NO_DIFFERENCE_MS: i64 = 5000;
 
-/// By how many milliseconds EC2 is ahead of us, as its latest answer says.
+/// By how many milliseconds EC2's clock is ahead of the host's, according to its latest answer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Skew(Arc<AtomicI64>);
 
 impl Skew {
-    /// A time of EC2's clock as ours shows it.
+    /// Converts a time of EC2's clock to the host's.
     pub fn ours(&self, cloud: Timestamp) -> Timestamp {
         let ahead = self.0.load(Ordering::Relaxed);
         Timestamp(cloud.0.saturating_add_signed(ahead.saturating_neg()))

@@ -1,4 +1,4 @@
-//! Target groups: what they are, and who is healthy in them.
+//! Target groups: what they are, and what their attributes mean for a rollout.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use crate::connect::Aws;
 use crate::error::from_sdk;
 use crate::keys::MOST_ARNS;
 
-/// What AWS says of target groups that are not there.
+/// Error code of AWS for target groups that do not exist.
 const NO_TARGET_GROUP: &str = "TargetGroupNotFound";
 const DRAIN: &str = "deregistration_delay.timeout_seconds";
 const SLOW_START: &str = "slow_start.duration_seconds";
 const TERMINATES: &str = "deregistration_delay.connection_termination.enabled";
 const CROSS_ZONE: &str = "load_balancing.cross_zone.enabled";
-/// Protocols of Network Load Balancers, whose connections may live for long.
+/// Protocols of Network Load Balancers, whose connections may live long.
 const OF_CONNECTIONS: [ProtocolEnum; 2] = [ProtocolEnum::Tcp, ProtocolEnum::Tls];
 
 impl Aws {
-    /// The target groups `arns`; `place` says which attribute names one.
+    /// Returns the target groups `arns`; `place` returns the attribute that names one.
     pub(crate) async fn target_groups(
         &self,
         arns: &[String],
@@ -42,7 +42,7 @@ impl Aws {
         Ok(groups)
     }
 
-    /// Those of the target groups `arns` that are there.
+    /// Returns those of the target groups `arns` that exist.
     pub(crate) async fn target_groups_there(
         &self,
         arns: &[String],
@@ -50,7 +50,7 @@ impl Aws {
     ) -> Result<Vec<TargetGroup>, ProviderError> {
         let is_gone = |error: &ProviderError| error.code.as_deref() == Some(NO_TARGET_GROUP);
         match self.target_groups(arns, &place).await {
-            // One that is gone has AWS tell of none.
+            // If one of them is gone, AWS describes none.
             Err(error) if is_gone(&error) => {}
             found => return found,
         }
@@ -122,7 +122,7 @@ impl Aws {
     }
 }
 
-/// What a reader of the plan should know of a target group's attributes.
+/// Returns warnings about a target group's attributes, for readers of the plan.
 fn attributes_words(
     name: &str,
     drain: u64,

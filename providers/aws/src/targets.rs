@@ -1,4 +1,4 @@
-//! Who is in a target group: put in and taken out, in calls of a size that AWS takes.
+//! Lists, registers and deregisters targets of target groups, in calls of a size that AWS accepts.
 
 use aws_sdk_elasticloadbalancingv2::types::{TargetDescription, TargetHealthDescription};
 use rolling_provider::{Effect, ErrorKind, ProviderError};
@@ -6,12 +6,12 @@ use rolling_provider::{Effect, ErrorKind, ProviderError};
 use crate::connect::Aws;
 use crate::error::{INVALID_TARGET, from_sdk};
 
-/// So many targets a call. AWS names no limit, and refuses large calls now and then: Kubernetes'
-/// cloud provider has settled on this (kubernetes/kubernetes#101592).
+/// How many targets one call names. AWS documents no limit, and sometimes refuses large calls:
+/// Kubernetes' cloud provider has settled on this number (kubernetes/kubernetes#101592).
 const MOST_TARGETS: usize = 100;
 
 impl Aws {
-    /// Who is in each of the target groups `arns`, asked for all at once.
+    /// Returns the targets of each of the target groups `arns`, with all calls made at once.
     ///
     /// # Errors
     /// Those of `DescribeTargetHealth`.
@@ -44,7 +44,7 @@ impl Aws {
     }
 
     /// # Errors
-    /// Those of `RegisterTargets`. One target that is refused keeps none of the others out.
+    /// Those of `RegisterTargets`. A refused target keeps none of the others out.
     pub(crate) async fn register(
         &self,
         arn: &str,
@@ -52,7 +52,7 @@ impl Aws {
     ) -> Result<(), ProviderError> {
         for chunk in targets.chunks(MOST_TARGETS) {
             match self.register_at_once(arn, chunk).await {
-                // It does not say which one, and has taken none.
+                // AWS does not say which target it refuses, and has registered none.
                 Err(error) if is_of_one(&error) && chunk.len() > 1 => {
                     let mut refused = None;
                     for one in chunk {
@@ -95,7 +95,7 @@ impl Aws {
     }
 }
 
-/// Whether it is about one target and not about the call: one that does not run (any more), say.
+/// Whether the error is about one target, not the call: for example, a target that is not running.
 fn is_of_one(error: &ProviderError) -> bool {
     error.code.as_deref().is_some_and(|code| code.starts_with(INVALID_TARGET))
 }

@@ -1,4 +1,4 @@
-//! Launch template versions, looked up.
+//! Looks up launch template versions.
 
 use rolling_provider::{ErrorKind, ProviderError, Revision};
 
@@ -9,7 +9,7 @@ use crate::group::LaunchTemplate;
 use crate::in_place::Updates;
 
 impl Aws {
-    /// The revision that is wanted: of the template, or of what instances are updated with.
+    /// Returns the wanted revision: of the template, or of what instances are updated with.
     pub(crate) async fn wanted_revision(
         &self,
         template: &Option<LaunchTemplate>,
@@ -26,7 +26,7 @@ impl Aws {
         }
     }
 
-    /// The wanted launch template version, by number.
+    /// Returns the wanted launch template version, by number.
     pub(crate) async fn wanted(
         &self,
         template: &LaunchTemplate,
@@ -43,7 +43,7 @@ impl Aws {
             Ok(answer) => answer.launch_template_versions.unwrap_or_default().into_iter().next(),
             Err(error) => {
                 let error = from_sdk("ec2", "DescribeLaunchTemplateVersions", &error);
-                // Without a code it never came to an answer.
+                // An error without a code means that there was no answer.
                 return Err(if error.code.is_some() {
                     self.place(template, base, error).await
                 } else {
@@ -51,7 +51,7 @@ impl Aws {
                 });
             }
         };
-        // Another number is no answer to this one.
+        // A version with another number does not answer the request.
         let asked = template.version.parse::<i64>().ok();
         let version =
             version.filter(|found| asked.is_none_or(|it| found.version_number() == Some(it)));
@@ -67,7 +67,7 @@ impl Aws {
         }
     }
 
-    /// An error about the wanted template, at the attribute that it is about.
+    /// Moves an error about the wanted template to the attribute that it is about.
     async fn place(
         &self,
         template: &LaunchTemplate,
@@ -101,7 +101,7 @@ impl Aws {
         };
         let place = format!("{base}/version");
         let error = ProviderError::invalid("DescribeLaunchTemplateVersions", place, message);
-        // Only the next one can have been made a moment ago: EC2 is eventually consistent.
+        // Only the next version can have been created a moment ago: EC2 is eventually consistent.
         let is_next = known.is_some_and(|(_, last)| template.version == (last + 1).to_string());
         let kind = if is_next { ErrorKind::Unseen } else { error.kind };
         ProviderError { kind, ..error }.with_remedy(remedy)

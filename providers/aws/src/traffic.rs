@@ -1,4 +1,4 @@
-//! Requests that are shifted by the weights of listener rules.
+//! Shifts requests by the weights of listener rules.
 
 use std::collections::BTreeSet;
 
@@ -15,17 +15,17 @@ use crate::keys::MOST_ARNS;
 const RULES: &str = "traffic/listener_rule_arns";
 const SECOND: &str = "traffic/second_target_group_arn";
 const CHECK_ARN: &str = "check the ARN, the region and the account";
-/// What AWS says of rules that are not there.
+/// Error code of AWS for rules that do not exist.
 const NO_RULE: &str = "RuleNotFound";
 
-/// Where requests are shifted to, and by what.
+/// Where requests are shifted to, and by which rules.
 #[derive(Clone, Debug)]
 pub struct Traffic {
     /// The target group that new instances serve in first.
     pub second_target_group_arn: String,
     /// The listener rules that forward to both target groups.
     pub listener_rule_arns: Vec<String>,
-    /// The share that is sent there first, in percent.
+    /// The first share of the requests that goes there, in percent.
     pub first_percent: u32,
 }
 
@@ -33,20 +33,20 @@ pub struct Traffic {
 #[derive(Clone, Debug)]
 pub(crate) struct Second {
     pub group: TargetGroup,
-    /// Whether it is there.
+    /// Whether the target group exists.
     pub is_there: bool,
     /// The rules that forward to both target groups.
     pub rules: Vec<String>,
-    /// What a reader of the plan should know.
+    /// Warnings for readers of the plan.
     pub warnings: Vec<String>,
-    /// What is not there, or not such that requests can be shifted by it.
+    /// What does not exist, or cannot be used to shift requests.
     pub hindrances: Vec<ProviderError>,
 }
 
 impl Aws {
-    /// The second target group that requests are shifted to by `traffic`, from the one target group
-    /// that counts. What is wrong with it is no error here: an abort goes on without a rule that is
-    /// gone.
+    /// Returns the second target group, to which `traffic` shifts requests from the one target
+    /// group that counts. Problems with it are no errors here: an abort goes on without a rule that
+    /// is gone.
     pub(crate) async fn second_target_group(
         &self,
         traffic: &Traffic,
@@ -102,8 +102,8 @@ impl Aws {
         Ok(Second { group, is_there, rules, warnings, hindrances })
     }
 
-    /// Why nothing can be shifted to a target group that holds others than `members`: they would get
-    /// a part of the share.
+    /// Returns why nothing can be shifted to a target group that holds targets other than
+    /// `members`: these would get a part of the share.
     pub(crate) async fn strangers_in(
         &self,
         second: &TargetGroup,
@@ -128,7 +128,7 @@ impl Aws {
         Ok(Some(error.with_remedy("deregister them, or name an empty target group")))
     }
 
-    /// Whether requests can be shifted by `rule`: what is to be warned of, or why not and what to do.
+    /// Returns what to warn of where `rule` can shift requests; otherwise why not and what to do.
     fn usable(
         &self,
         arn: &str,
@@ -165,7 +165,7 @@ impl Aws {
         }))
     }
 
-    /// How many percent of the requests each of `rules` sends to the second target group.
+    /// Returns how many percent of the requests each of `rules` sends to the second target group.
     pub(crate) async fn shares(
         &self,
         traffic: &Traffic,
@@ -186,7 +186,8 @@ impl Aws {
         rules.iter().map(share).collect()
     }
 
-    /// Sends `percent` of the requests to the second target group, by each of `rules` that does not.
+    /// Has each of `rules` send `percent` of the requests to the second target group, if it does
+    /// not.
     pub(crate) async fn shift(
         &self,
         traffic: &Traffic,
@@ -194,7 +195,7 @@ impl Aws {
         rules: &[String],
         percent: u32,
     ) -> Result<(), ProviderError> {
-        // As they are now: whatever else somebody has made of them stays.
+        // Based on the rules as they are now: all other changes to them stay.
         for rule in self.rules(rules).await? {
             let arn = rule.rule_arn().unwrap_or_default();
             let second = &traffic.second_target_group_arn;
@@ -214,7 +215,7 @@ impl Aws {
                 continue;
             }
             let actions = with_weights(&rule, first, wanted);
-            // AWS changes the rule of last resort with its listener only.
+            // AWS changes the default rule only through its listener.
             if rule.is_default() == Some(true) {
                 let call = self.elb.modify_listener().listener_arn(listener(arn));
                 let sent = call.set_default_actions(Some(actions)).send().await;
@@ -228,10 +229,10 @@ impl Aws {
         Ok(())
     }
 
-    /// Those of `arns` that are there.
+    /// Returns those of `arns` that exist.
     async fn rules(&self, arns: &[String]) -> Result<Vec<Rule>, ProviderError> {
         match self.describe_rules(arns).await {
-            // One that is gone has AWS tell of none.
+            // If one of them is gone, AWS describes none.
             Err(error) if error.code.as_deref() == Some(NO_RULE) => {}
             found => return found,
         }
@@ -247,7 +248,7 @@ impl Aws {
 
     async fn describe_rules(&self, arns: &[String]) -> Result<Vec<Rule>, ProviderError> {
         let mut found = Vec::new();
-        // Of none in particular it would tell of all.
+        // A call without ARNs would describe all rules.
         for chunk in arns.chunks(MOST_ARNS) {
             let sent = self.elb.describe_rules().set_rule_arns(Some(chunk.to_vec())).send().await;
             let answer = sent.map_err(|error| {
@@ -261,13 +262,13 @@ impl Aws {
     }
 }
 
-/// The target groups that `rule` forwards to.
+/// Returns the target groups that `rule` forwards to.
 fn forwards(rule: &Rule) -> &[TargetGroupTuple] {
     let mut configs = rule.actions().iter().filter_map(|action| action.forward_config());
     configs.next().map_or(&[], |config| config.target_groups())
 }
 
-/// The weights of `first` and `second` in `rule`, or why it does not forward to these two.
+/// Returns the weights of `first` and `second` in `rule`, or why it does not forward to these two.
 fn weights(rule: &Rule, first: &str, second: &str) -> Result<(i32, i32), String> {
     let found = forwards(rule);
     let weight = |arn: &str| {
@@ -286,7 +287,7 @@ fn weights(rule: &Rule, first: &str, second: &str) -> Result<(i32, i32), String>
     }
 }
 
-/// How many percent go to the second: a share is never called none, nor all, where it is not.
+/// Returns how many percent go to the second; 0 and 100 only where it is exactly none or all.
 fn share((first, second): (i32, i32)) -> u32 {
     let percent = match (first, second) {
         (_, 0) => 0,
@@ -296,26 +297,26 @@ fn share((first, second): (i32, i32)) -> u32 {
     percent.unsigned_abs()
 }
 
-/// The weights that send `percent` to the second, their sum as it was, so that what was 0 % comes
-/// back as it had been; `None` where there are no such whole numbers.
+/// Returns the weights that send `percent` to the second. Their sum stays, so that a shift back to
+/// 0 % restores the original weights; `None` where no such whole numbers exist.
 fn with_share((first, second): (i32, i32), percent: u32) -> Option<(i32, i32)> {
     let (sum, percent) = (first + second, i32::try_from(percent).ok()?);
     (sum * percent % 100 == 0).then(|| (sum - sum * percent / 100, sum * percent / 100))
 }
 
-/// The actions of `rule` with other weights, and all else as it was.
+/// Returns the actions of `rule` with other weights, and all else unchanged.
 fn with_weights(rule: &Rule, first: &str, weights: (i32, i32)) -> Vec<RuleAction> {
     let mut actions = rule.actions().to_vec();
     for action in &mut actions {
         if let Some(config) = &mut action.forward_config {
-            // AWS refuses to have it said twice.
+            // AWS refuses an action that names the target group twice.
             action.target_group_arn = None;
             for group in config.target_groups.iter_mut().flatten() {
                 let is_first = group.target_group_arn() == Some(first);
                 group.weight = Some(if is_first { weights.0 } else { weights.1 });
             }
         }
-        // AWS keeps it to itself, and wants to be told that it is to be kept.
+        // AWS does not return the client secret, and keeps it only when asked to.
         if let Some(oidc) = &mut action.authenticate_oidc_config {
             oidc.use_existing_client_secret = Some(true);
         }
@@ -323,14 +324,15 @@ fn with_weights(rule: &Rule, first: &str, weights: (i32, i32)) -> Vec<RuleAction
     actions
 }
 
-/// How long clients stay with the target group that they came to first, in seconds.
+/// Returns how long clients stay with the target group that they reached first, in seconds.
 fn sticks(rule: &Rule) -> Option<i32> {
     let mut configs = rule.actions().iter().filter_map(|action| action.forward_config());
     let config = configs.next()?.target_group_stickiness_config()?;
     config.enabled().unwrap_or_default().then(|| config.duration_seconds().unwrap_or_default())
 }
 
-/// The ARN of the listener of a rule: `...:listener-rule/app/NAME/LOAD-BALANCER/LISTENER/RULE`.
+/// Returns the ARN of the listener of a rule, from the rule's ARN:
+/// `...:listener-rule/app/NAME/LOAD-BALANCER/LISTENER/RULE`.
 fn listener(rule: &str) -> String {
     let listener = rule.rsplit_once('/').map_or(rule, |(listener, _)| listener);
     listener.replacen(":listener-rule/", ":listener/", 1)

@@ -1,5 +1,5 @@
-//! The adapter against canned answers on a real socket: what it asks, and what it makes of the
-//! answers and of their absence.
+//! Tests the adapter against canned answers on a real socket: what it asks, and what it makes of
+//! the answers and of their absence.
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
@@ -16,11 +16,11 @@ use crate::emulator::Reached;
 use crate::skew::Skew;
 use crate::{AutoScalingGroup, AutoScalingGroupFleet, Aws, LaunchTemplate};
 
-/// What the server does about a request whose body it is given: a status and a body, or nothing,
-/// which cuts the connection.
+/// What the server answers to a request with this body: a status and a body, or `None`, which cuts
+/// the connection.
 type Answer = fn(&str) -> Option<(u16, String)>;
 
-/// Asked of whatever is not AWS.
+/// The adapter asks this of every host that is not AWS.
 const REFRESHES: &str = "Action=DescribeInstanceRefreshes";
 const NO_REFRESHES: &str = "<DescribeInstanceRefreshesResponse><DescribeInstanceRefreshesResult/>\
      </DescribeInstanceRefreshesResponse>";
@@ -36,7 +36,7 @@ impl Clock for Zero {
     async fn sleep(&self, _: Duration) {}
 }
 
-/// A fleet whose every call goes to `endpoint`.
+/// Returns a fleet whose calls all go to `endpoint`.
 fn fleet_at(
     endpoint: &str,
     credentials: Option<SharedCredentialsProvider>,
@@ -82,7 +82,7 @@ fn fleet_at(
     aws.auto_scaling_group(group, Arc::new(Zero))
 }
 
-/// A fleet in front of a server that answers by `answer`, and the bodies of the requests it got.
+/// Returns a fleet on a server that answers by `answer`, and the bodies of the requests it got.
 fn fleet(answer: Answer) -> (AutoScalingGroupFleet, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
@@ -171,7 +171,7 @@ async fn what_only_checks_is_left_out_where_an_emulator_does_not_know_it() {
         assert_eq!((checked.is_ok(), told.is_empty()), (is_left_out, !is_left_out), "{message}");
         let text = checked.err().map_or(told, |error| error.to_string());
         assert!(text.contains(message) && text.contains("DescribeInstanceRefreshes"), "{text}");
-        // Not what a rollout is made of.
+        // Calls that a rollout is made of still fail.
         let error = fleet.observe().await.expect_err("nobody answers");
         assert!(error.to_string().contains("DescribeAutoScalingGroups"), "{error}");
     }
@@ -233,7 +233,7 @@ async fn target_groups_are_described_by_twenty() {
 #[tokio::test]
 async fn one_target_that_does_not_run_keeps_no_other_out_and_is_tried_again() {
     let (fleet, asked) = fleet(|body| {
-        // It is one of the hundred, or on its own.
+        // `i-1` is one of several targets, or the only one.
         if body.contains("=i-1&") || body.ends_with("=i-1") {
             return refusal(400, "InvalidTarget", "'i-1' is not in a running state");
         }
@@ -255,7 +255,7 @@ async fn an_id_that_ec2_does_not_know_hides_nothing_about_the_others() {
         if body.contains(REFRESHES) {
             return Some((200, NO_REFRESHES.into()));
         }
-        // As EC2: ids that are asked for must exist, a filter finds those that do.
+        // As on EC2: ids in a request must exist, while a filter finds those that do.
         if body.contains("InstanceId.2=") {
             return Some((
                 400,
@@ -285,7 +285,7 @@ async fn an_id_that_ec2_does_not_know_hides_nothing_about_the_others() {
     assert!(last.contains("i-unknown") && !last.contains("i-known"), "{last}");
 }
 
-/// The server's clock is more than fifty years behind ours, as its answers say.
+/// The server's answers are dated more than fifty years behind the host's clock.
 #[tokio::test]
 async fn launches_are_dated_by_our_clock_however_far_off_the_cloud_s_is() {
     let (fleet, _) = fleet(|body| {
@@ -360,7 +360,7 @@ async fn what_an_error_left_behind_is_told_from_how_far_the_call_came() {
         let error = fleet(answer).0.act(&terminate()).await.expect_err("an error");
         assert_eq!((error.kind, error.effect), (kind, effect), "case {index}: {error:?}");
     }
-    // Nobody listens.
+    // Nothing listens on this port.
     let error = fleet_at("http://127.0.0.1:1", None).act(&terminate()).await.expect_err("refused");
     assert_eq!((error.kind, error.effect), (ErrorKind::Transient, Effect::NotApplied), "{error:?}");
 }
@@ -461,7 +461,7 @@ async fn an_instance_of_the_reserve_that_is_gone_keeps_no_other_there() {
     assert_eq!(alone.count(), 3, "each on its own: {asked:?}");
 }
 
-/// The version has a network interface, beside which no subnet can be named.
+/// The version has a network interface, beside which a request cannot name a subnet.
 #[tokio::test]
 async fn whatever_a_dry_run_says_but_that_it_would_work_is_told() {
     let answer: Answer = |body| {

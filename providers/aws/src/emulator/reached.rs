@@ -1,4 +1,4 @@
-//! Where calls go, and what nobody knows there.
+//! Where calls go, and which calls are unknown there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -12,7 +12,7 @@ use rolling_provider::ProviderError;
 
 use crate::error::{from_sdk, start_of_body};
 
-/// Where AWS's endpoints are, those of VPC endpoints among them:
+/// Suffixes of AWS's endpoints, including VPC endpoints:
 /// <https://docs.aws.amazon.com/general/latest/gr/rande.html>, and `dnsSuffix` of each partition in
 /// botocore's `partitions.json`.
 const AWS: [&str; 9] = [
@@ -26,17 +26,17 @@ const AWS: [&str; 9] = [
     "sc2s.sgov.gov",
     "csp.hci.ic.gov",
 ];
-/// By these an emulator says that it does not know a call.
+/// Error codes by which an emulator says that it does not know a call.
 const UNKNOWN: [&str; 4] =
     ["InvalidAction", "NotImplemented", "UnknownOperation", "UnknownOperationException"];
 
-/// Where calls went, by service, and which of them nobody knew there.
+/// Where calls went, by service, and which of them were unknown there.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reached(Arc<Mutex<Known>>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// Hosts that are not AWS's, by service.
+    /// Hosts that do not belong to AWS, by service.
     others: BTreeMap<&'static str, String>,
     warned: BTreeSet<String>,
 }
@@ -50,8 +50,8 @@ impl Reached {
         Watch(service, self.clone())
     }
 
-    /// What was answered, or `None` where an emulator does not know this call, which only checks or
-    /// warns.
+    /// Returns the answer, or `None` where an emulator does not know this call, which only checks
+    /// or warns.
     ///
     /// # Errors
     /// Those of the call.
@@ -79,13 +79,13 @@ impl Reached {
         Ok(None)
     }
 
-    /// The host that answers for `service`, where that is not AWS.
+    /// Returns the host that answers for `service`, where it does not belong to AWS.
     pub(crate) fn other(&self, service: &str) -> Option<String> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.others.get(service).cloned()
     }
 
-    /// What was left out so far.
+    /// Returns a warning for each call that was left out so far.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.warned.iter().cloned().collect()
@@ -117,7 +117,7 @@ impl Intercept for Watch {
     }
 }
 
-/// What was answered, where that is no answer of AWS: the call is not known there.
+/// Returns the answer, where AWS would not give it: the host does not know the call.
 fn unknown<E>(error: &SdkError<E, HttpResponse>) -> Option<String>
 where
     E: ProvideErrorMetadata + Error + 'static,

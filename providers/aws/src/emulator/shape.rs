@@ -1,4 +1,4 @@
-//! What tells two versions apart, and what is known of it.
+//! What distinguishes two launch template versions, and what is known of it.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 use crate::convert::parts;
 use crate::mixed;
 
-/// What shows of a launch; what is `None` tells nothing.
+/// What is visible of a launch; `None` says nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(super) image: Option<String>,
@@ -19,10 +19,10 @@ pub(crate) struct Shape {
     pub(super) user_data: Option<String>,
 }
 
-/// What was learned so far.
+/// What is known so far.
 #[derive(Debug, Default)]
 pub(crate) struct Versions {
-    /// Whether the group's word for the version is taken.
+    /// Whether the version that the group reports is in doubt.
     pub(super) is_doubted: OnceCell<bool>,
     learned: Mutex<Learned>,
 }
@@ -32,15 +32,15 @@ pub(super) struct Learned {
     /// The versions of one template, by number.
     pub(super) template: String,
     pub(super) versions: BTreeMap<u64, Shape>,
-    /// What instances were launched from; `None` where nothing tells it.
+    /// What each instance was launched from; `None` where nothing shows it.
     pub(super) launched: BTreeMap<InstanceId, Option<Revision>>,
 }
 
-/// Which versions are in question, beside what the instance shows.
+/// Which versions are in question, besides what the instance shows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Known {
     pub(super) wanted: Option<u64>,
-    /// The group's own just now.
+    /// The version that the group has now.
     pub(super) own: Option<u64>,
     pub(super) reported: Option<u64>,
 }
@@ -65,7 +65,7 @@ impl Shape {
         let image = data.image_id().filter(|image| image.starts_with("ami-"));
         let kind = data.instance_type().map(|kind| kind.as_str().to_owned());
         Shape {
-            // The policy of a group may have others, whatever the version.
+            // The group's policy may set other ones, whatever the version.
             image: image.filter(|_| mixed::images(group).is_empty()).map(str::to_owned),
             kind: kind.filter(|_| !mixed::has_types(group)),
             user_data: Some(data.user_data().unwrap_or_default().to_owned()),
@@ -83,7 +83,7 @@ impl Shape {
     }
 }
 
-/// The version that an instance of this shape was launched from; `None` where nothing tells it.
+/// Returns the version that a launch of this shape is from; `None` where nothing shows it.
 pub(super) fn decide(shape: &Shape, versions: &BTreeMap<u64, Shape>, known: Known) -> Option<u64> {
     let fits = |number: u64| versions.get(&number).is_some_and(|version| version.fits(shape));
     let mut all = versions.keys().copied().filter(|number| fits(*number));
@@ -91,7 +91,7 @@ pub(super) fn decide(shape: &Shape, versions: &BTreeMap<u64, Shape>, known: Know
     if second.is_none() {
         return Some(first);
     }
-    // Between what is wanted and another a guess would be the answer to all that is asked.
+    // Whether an instance runs the wanted version is the question itself, so it is never guessed.
     if known.wanted.is_some_and(fits) {
         return None;
     }
@@ -99,14 +99,14 @@ pub(super) fn decide(shape: &Shape, versions: &BTreeMap<u64, Shape>, known: Know
     likely.into_iter().flatten().find(|number| fits(*number)).or(Some(first))
 }
 
-/// The versions that nothing tells from `wanted`.
+/// Returns the other versions that nothing distinguishes from `wanted`.
 pub(super) fn same_shape(wanted: u64, versions: &BTreeMap<u64, Shape>) -> Vec<u64> {
     let Some(shape) = versions.get(&wanted) else { return Vec::new() };
     let others = versions.iter().filter(|(number, _)| **number != wanted);
     others.filter(|(_, other)| other.fits(shape)).map(|(number, _)| *number).collect()
 }
 
-/// The version of `template` that a revision is.
+/// Returns the number of a revision that is a version of `template`.
 pub(super) fn number(revision: &Revision, template: &str) -> Option<u64> {
     let (of, number) = parts(revision)?;
     number.parse().ok().filter(|_| of == template)

@@ -1,8 +1,8 @@
-//! moto, and LocalStack, which is made of it, report the default version of a group's launch template
-//! for every instance, whatever it was launched from: `InstanceState.launch_template` in moto's
-//! `autoscaling/models.py`, which the instance's tags are made of, too. They are known by not knowing
-//! instance refreshes. There, what an instance shows of its launch decides: its image, its type and
-//! its user data.
+//! moto, and LocalStack, which is built on it, report the default version of a group's launch
+//! template for every instance, whatever it was launched from: `InstanceState.launch_template` in
+//! moto's `autoscaling/models.py`, from which the instance's tags are made, too. They are
+//! recognized by not knowing instance refreshes. There, what an instance shows of its launch
+//! decides: its image, its type and its user data.
 
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
@@ -20,7 +20,7 @@ use crate::group::AutoScalingGroupFleet;
 use crate::mixed;
 
 impl AutoScalingGroupFleet {
-    /// What instances of `group` were launched from, where the group's word cannot be taken for it.
+    /// Returns what instances of `group` were launched from, where the group's report is in doubt.
     pub(crate) async fn launched_from(
         &self,
         group: &SdkGroup,
@@ -50,7 +50,7 @@ impl AutoScalingGroupFleet {
         Ok(found)
     }
 
-    /// Why it cannot be told what runs the wanted version, if nothing tells it.
+    /// Returns why nothing shows which instances run the wanted version, if nothing does.
     pub(crate) async fn undecidable(
         &self,
         group: &SdkGroup,
@@ -75,7 +75,7 @@ impl AutoScalingGroupFleet {
         )))
     }
 
-    /// What is done about a doubtful answer, if there was one.
+    /// Returns what is done about a doubtful report, if there was one.
     pub(crate) fn doubt(&self) -> Option<String> {
         self.versions.is_doubted.get().filter(|is_doubted| **is_doubted)?;
         let host = self.aws.reached.other("autoscaling")?;
@@ -85,7 +85,7 @@ impl AutoScalingGroupFleet {
         ))
     }
 
-    /// What instances of `group` show, and the version that it reports for them.
+    /// Returns what instances of `group` show, and the version that the group reports for them.
     fn shown(&self, group: &SdkGroup) -> Vec<(InstanceId, Shape, Option<u64>)> {
         let details = self.details.lock().unwrap_or_else(PoisonError::into_inner);
         let instances = group.instances().iter().filter_map(|instance| {
@@ -98,13 +98,13 @@ impl AutoScalingGroupFleet {
         instances.collect()
     }
 
-    /// The group's template, and its version where that is a number; `None` where what the group
-    /// reports for its instances is taken for true.
+    /// Returns the group's template, and its version where that is a number; `None` where the
+    /// group's report for its instances is trusted.
     async fn doubted_template(
         &self,
         group: &SdkGroup,
     ) -> Result<Option<(String, Option<u64>)>, ProviderError> {
-        // An instance that was updated has another image, and says so itself.
+        // An instance that was updated in place has another image, and its tags say so.
         if self.updates.is_some() || self.aws.reached.other("autoscaling").is_none() {
             return Ok(None);
         }
@@ -124,7 +124,7 @@ impl AutoScalingGroupFleet {
         Ok(parts(own).map(|(template, version)| (template.to_owned(), version.parse().ok())))
     }
 
-    /// Asks for all versions of `template`, unless those that are `needed` are known.
+    /// Fetches all versions of `template`, unless those in `needed` are known.
     async fn learn_versions(
         &self,
         group: &SdkGroup,
@@ -182,13 +182,13 @@ mod tests {
             (4, shape("ami-b", "x")),
         ]);
         let with = |wanted, own| Known { wanted: Some(wanted), own: Some(own), reported: Some(1) };
-        // By image, and where that is the same by user data.
+        // By image, and where images are the same, by user data.
         assert_eq!(decide(&shape("ami-b", ""), &versions, with(2, 1)), Some(2));
         assert_eq!(decide(&shape("ami-b", "x"), &versions, with(2, 1)), Some(4));
-        // Which of the old ones it is matters little: the group's own, or else what is reported.
+        // Which of the old ones it is matters little: the group's own, or else the reported one.
         assert_eq!(decide(&shape("ami-a", ""), &versions, with(2, 3)), Some(3));
         assert_eq!(decide(&shape("ami-a", ""), &versions, with(2, 2)), Some(1));
-        // It may run what is wanted, or not.
+        // It may run the wanted version, or not.
         assert_eq!(decide(&shape("ami-a", ""), &versions, with(3, 1)), None);
         // Launched from none of these.
         assert_eq!(decide(&shape("ami-c", ""), &versions, with(2, 1)), None);

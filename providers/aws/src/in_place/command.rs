@@ -1,4 +1,4 @@
-//! Commands that the Systems Manager runs on instances.
+//! Commands that Systems Manager runs on instances.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use rolling_provider::{ProviderError, Revision};
 use sha2::{Digest as _, Sha256};
 
 pub(super) const BASE: &str = "replacement/run_command";
-/// The longest revision that fits into the record beside all else there.
+/// The longest revision that fits into the record beside everything else.
 const LONGEST: usize = 140;
 /// How many digits the hash of parameters has.
 const HASH: usize = 16;
@@ -16,13 +16,13 @@ const HASH: usize = 16;
 /// A document, and what it is run with.
 #[derive(Clone)]
 pub struct RunCommand {
-    /// Its name, or the ARN of one that is shared.
+    /// Its name, or the ARN of a shared document.
     pub document: String,
     /// A number, `$LATEST` or `$DEFAULT`.
     pub version: String,
     /// Values of its parameters, by name. They may be secrets.
     pub parameters: Parameters,
-    /// Values that it is known to have been run with before, to go back to.
+    /// Values of earlier runs that are known, for a rollback.
     pub earlier: Vec<Parameters>,
     /// How long it may take.
     pub timeout: Duration,
@@ -35,9 +35,9 @@ impl fmt::Debug for RunCommand {
 }
 
 impl RunCommand {
-    /// `NAME:VERSION/HASH`, in letters that a tag of a load balancer can hold. The hash is that of the
-    /// parameters, where there are any: their values may be secrets, and a revision is told
-    /// everywhere. That of a short or common value can be guessed.
+    /// Returns `NAME:VERSION/HASH`, in characters that a tag of a load balancer can hold. The hash
+    /// is that of the parameters, if there are any: their values may be secrets, and a revision is
+    /// shown everywhere. A short or common value can be guessed from its hash.
     pub(super) fn revision(&self, version: &str) -> Result<Revision, ProviderError> {
         let mut text = format!("{}:{version}", escaped(&self.document));
         if !self.parameters.is_empty() {
@@ -56,7 +56,7 @@ impl RunCommand {
         Err(error.with_remedy("give the document a shorter name"))
     }
 
-    /// The values with this hash among those that are known here.
+    /// Returns the known values with this hash.
     pub(super) fn known(&self, wanted: Option<&str>) -> Option<Parameters> {
         let Some(wanted) = wanted else { return Some(Parameters::new()) };
         let all = std::iter::once(&self.parameters).chain(&self.earlier);
@@ -66,7 +66,7 @@ impl RunCommand {
 
 pub(super) type Parameters = BTreeMap<String, Vec<String>>;
 
-/// The document, its version and the hash of its parameters, of a revision.
+/// Returns the document, its version and the hash of its parameters, from a revision.
 pub(super) fn parse(revision: &str) -> Option<(String, String, Option<String>)> {
     let (command, hash) = match revision.split_once('/') {
         Some((command, hash)) => (command, Some(hash.to_owned())),
@@ -80,11 +80,11 @@ pub(super) fn parse(revision: &str) -> Option<(String, String, Option<String>)> 
     Some((unescaped(document)?, version.to_owned(), hash))
 }
 
-/// The hash of parameters, in hexadecimal digits.
+/// Returns the hash of parameters, in hexadecimal digits.
 pub(super) fn hash(parameters: &Parameters) -> String {
     let mut digest = Sha256::new();
     for (name, values) in parameters {
-        // With its length each part is told from the next, and each list from the next.
+        // Its length separates each part from the next, and each list from the next.
         digest.update((values.len() as u64).to_be_bytes());
         for part in std::iter::once(name).chain(values) {
             digest.update((part.len() as u64).to_be_bytes());
@@ -95,7 +95,7 @@ pub(super) fn hash(parameters: &Parameters) -> String {
     digest.iter().take(HASH / 2).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Letters, digits, `_`, `.` and `-`; any other byte as `+` and two hexadecimal digits.
+/// Keeps letters, digits, `_`, `.` and `-`; any other byte becomes `+` and two hexadecimal digits.
 fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for byte in text.bytes() {
@@ -152,7 +152,7 @@ mod tests {
         for text in [one.to_string(), format!("{first:?}")] {
             assert!(!text.contains("hunter2") && !text.contains("2.1"), "{text}");
         }
-        // To go back takes the values, not their hash.
+        // A rollback takes the values, not their hash.
         assert_eq!(first.known(hash.as_deref()), Some(first.parameters.clone()));
         assert_eq!(second.known(hash.as_deref()), None);
         let later = RunCommand { earlier: vec![first.parameters.clone()], ..second };
@@ -162,7 +162,7 @@ mod tests {
         assert!(parse("deploy:3/Version=2.1").is_none());
         let allowed = |c: char| c.is_ascii_alphanumeric() || " _.:/=+-".contains(c);
         assert!(one.as_str().chars().all(allowed));
-        // Parts run into each other nowhere.
+        // Parts never run into each other.
         let (a, b) = (command(&[("a", "bc")]), command(&[("ab", "c")]));
         assert_ne!(a.revision("1"), b.revision("1"));
         let lists = [vec!["a", "b"], vec!["a,b"], vec!["b", "a"], vec!["a"], vec![]];

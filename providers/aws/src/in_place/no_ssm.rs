@@ -1,5 +1,5 @@
-//! The same in a build without the Systems Manager: no revision is ever resolved, so nothing else
-//! is ever called.
+//! Stands in for `ssm.rs` in a build without Systems Manager: no revision is ever resolved, so
+//! nothing else is ever called.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Updates in place, begun, followed and confirmed.
+//! Begins, follows and confirms updates in place.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -26,7 +26,7 @@ impl Updates {
         }
     }
 
-    /// The revision that is wanted, by number.
+    /// Returns the wanted revision, by number.
     ///
     /// # Errors
     /// When it does not exist, at its attribute.
@@ -44,7 +44,7 @@ impl Updates {
     }
 
     /// # Errors
-    /// When one of these cannot be updated.
+    /// When one of the instances in `look` cannot be updated.
     pub(crate) async fn refuse(&self, aws: &Aws, look: &Observation) -> Result<(), ProviderError> {
         let run = look.instances.iter().filter(|(_, instance)| {
             instance.lifecycle == Lifecycle::InService && !instance.ignored
@@ -58,7 +58,7 @@ impl Updates {
         }
     }
 
-    /// Calls that cannot be tried without making them.
+    /// Returns the calls that cannot be tried without making them.
     pub(crate) fn untried(&self) -> &'static [&'static str] {
         match &self.method {
             InPlace::RunCommand(_) => &["ec2:DeleteTags", "ssm:CancelCommand", "ssm:SendCommand"],
@@ -68,7 +68,7 @@ impl Updates {
         }
     }
 
-    /// Puts what is known of updates into a look.
+    /// Adds what is known of updates to a look.
     pub(crate) async fn show(
         &self,
         aws: &Aws,
@@ -108,11 +108,11 @@ impl Updates {
         Ok(())
     }
 
-    /// What an instance runs. An image is what it was launched from, unless it has got another.
+    /// Returns what an instance runs. An image is what it was launched from, unless it got another.
     fn revision(&self, shown: &Shown) -> Option<Revision> {
         let tagged = shown.revision.as_deref();
         match &self.method {
-            // Of whatever document: the one before may be what to go back to.
+            // Of any document: a rollback may go back to an earlier one.
             InPlace::RunCommand(_) => {
                 tagged.filter(|tagged| command::parse(tagged).is_some()).map(Revision::new)
             }
@@ -150,14 +150,14 @@ impl Updates {
             && error.effect == Effect::NotApplied
             && !error.is_retryable()
         {
-            // Nobody is to wait for what was refused.
+            // The engine must not wait for what was refused.
             let rest: Vec<String> = ids.into_iter().filter(|id| !begun.contains(id)).collect();
             untag(aws, &rest, &[UPDATING]).await?;
         }
         done
     }
 
-    /// Notes what `instances` run since their update, or that it never was.
+    /// Notes what `instances` run since their update, or that it never took place.
     async fn confirm(
         &self,
         aws: &Aws,
@@ -168,13 +168,13 @@ impl Updates {
         if let Some(to) = to {
             tag(aws, &ids, Tag::builder().key(REVISION).value(to.to_string()).build()).await?;
         }
-        // One that has failed before has made up for it.
+        // After an update an earlier failure no longer counts.
         let keys: &[&str] = if to.is_some() { &[UPDATING, FAILED] } else { &[UPDATING] };
         untag(aws, &ids, keys).await
     }
 }
 
-/// Carries `action` out, an update or its confirmation, where instances are updated in place.
+/// Carries out `action`, an update or its confirmation, where instances are updated in place.
 pub(crate) async fn perform(
     aws: &Aws,
     updates: Option<&Updates>,

@@ -1,4 +1,4 @@
-//! Commands, as the Systems Manager takes them and tells of them.
+//! Sends commands to Systems Manager, and reads what it reports of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
@@ -15,18 +15,18 @@ use super::command::{BASE, Parameters, RunCommand, hash, parse};
 use crate::connect::Aws;
 use crate::error::from_sdk;
 
-/// So many instances one call may name.
+/// How many instances one call may name.
 const A_CALL: usize = 50;
-/// How much of what a command printed is told: the end of it, in characters.
+/// How many characters of a command's output are reported, from its end.
 const TOLD: usize = 500;
-/// What SSM says of an instance that it does not reach, or not yet.
+/// Error code of SSM for an instance that it does not reach, or not yet.
 const NOT_REACHED: &str = "InvalidInstanceId";
-/// The least time that SSM may be given to hand a command over.
+/// The shortest time, in seconds, that SSM accepts for handing a command over.
 const HAND_OVER: i32 = 30;
 
 impl RunCommand {
     /// # Errors
-    /// When there is no such document or version, or it is none to run.
+    /// When the document or version does not exist, or cannot be run.
     pub(super) async fn resolve(&self, aws: &Aws) -> Result<Revision, ProviderError> {
         let refuse = |place: &str, message: String, remedy: &str| {
             let place = format!("{BASE}/{place}");
@@ -98,11 +98,11 @@ impl RunCommand {
     }
 }
 
-/// The parameters of `to`, by the commands that the Systems Manager remembers: it does for 30 days
+/// Returns the parameters of `to`, from the commands that Systems Manager remembers for 30 days
 /// (<https://docs.aws.amazon.com/systems-manager/latest/userguide/monitor-commands.html>).
 ///
 /// # Errors
-/// When it does not, or not any more.
+/// When it does not remember them, or not any more.
 async fn sent_before(
     aws: &Aws,
     document: &str,
@@ -132,7 +132,7 @@ async fn sent_before(
 }
 
 /// # Errors
-/// When the Systems Manager does not reach one of these instances.
+/// When Systems Manager does not reach one of these instances.
 pub(super) async fn refuse_unmanaged(aws: &Aws, ids: &[String]) -> Result<(), ProviderError> {
     let mut missing = Vec::new();
     for ids in ids.chunks(A_CALL) {
@@ -186,12 +186,12 @@ impl Updates {
             let call = call.document_name(&document).document_version(&version);
             let call = call.set_parameters(Some(parameters.clone().into_iter().collect()));
             let call = call.timeout_seconds(timeout.max(HAND_OVER)).comment(token);
-            // One that fails keeps the document from none of the others: what that leads to is for
-            // the rollout to say. (By default the first error ends it, and 50 run at once.)
+            // A failure on one instance stops no other: the rollout decides what follows. (By
+            // default the first error ends the command, and 50 run at once.)
             let call = call.max_errors("100%").max_concurrency("100%");
             let sent = call.send().await.map_err(|error| from_sdk("ssm", "SendCommand", &error));
             let sent = sent.map_err(|error| match error.code.as_deref() {
-                // Its agent may be on its way.
+                // The instance's agent may still be starting.
                 Some(NOT_REACHED) => ProviderError { kind: ErrorKind::Transient, ..error },
                 _ => error,
             })?;
@@ -203,7 +203,7 @@ impl Updates {
         Ok(())
     }
 
-    /// Cancels what is at work on `instances` for another update.
+    /// Cancels commands that run on `instances` for another update.
     pub(super) async fn cancel(
         &self,
         aws: &Aws,
@@ -229,7 +229,7 @@ impl Updates {
                 let sent = sent.map_err(|error| from_sdk("ssm", "CancelCommand", &error));
                 match sent {
                     Err(error) if error.is_retryable() => return Err(error),
-                    // It ends by itself, or nobody can end it.
+                    // The command ends by itself, or nothing can end it.
                     Err(error) => tracing::warn!(%error, instance = %id, "cannot cancel a command"),
                     Ok(_) => {}
                 }
@@ -238,7 +238,7 @@ impl Updates {
         Ok(())
     }
 
-    /// How the commands of these updates are.
+    /// Returns the states of the commands of these updates.
     pub(super) async fn invocations(
         &self,
         aws: &Aws,
@@ -261,7 +261,7 @@ impl Updates {
         Ok(states)
     }
 
-    /// The commands that were sent for an update: by us, or by whoever was here before.
+    /// Returns the commands that were sent for an update, by this engine or by an earlier one.
     async fn commands_of(
         &self,
         aws: &Aws,
@@ -276,7 +276,8 @@ impl Updates {
         }
         let mut found = BTreeSet::new();
         let (mut rest, mut all_found) = (instances.clone(), true);
-        // One call may name so many: a command of its own for each that no other was sent to.
+        // One command names at most `A_CALL` instances, so there may be several: look for another
+        // for each instance that those found so far were not sent to.
         while let Some(id) = rest.pop_first() {
             let call = aws.ssm.list_commands().instance_id(id.as_str());
             let mut pages = call.into_paginator().items().send();
@@ -303,8 +304,8 @@ impl Updates {
     }
 }
 
-/// Commands for the update `token` that have reached no instance yet: a list by instances lacks them
-/// (ListCommands, `InstanceId`).
+/// Returns commands for the update `token` that have reached no instance yet: a list by instances
+/// lacks them (ListCommands, `InstanceId`).
 async fn pending(aws: &Aws, token: &str) -> Result<BTreeSet<String>, ProviderError> {
     let filter = CommandFilter::builder().key(CommandFilterKey::Status).value("Pending").build();
     let filter =
@@ -330,7 +331,7 @@ fn state(found: &CommandInvocation) -> UpdateState {
     }
 }
 
-/// What a command that failed has said.
+/// Returns what a failed command reported.
 fn message(found: &CommandInvocation) -> String {
     let failed = found
         .command_plugins()

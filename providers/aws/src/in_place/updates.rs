@@ -9,31 +9,31 @@ use tokio::sync::OnceCell;
 
 use crate::RunCommand;
 
-/// What is done to instances in place.
+/// How instances are updated in place.
 #[derive(Clone, Debug)]
 pub enum InPlace {
-    /// An SSM document is run on them.
+    /// An SSM document runs on them.
     RunCommand(RunCommand),
     /// EC2 gives them a new root volume.
     ReplaceRootVolume {
-        /// The image that it is made of.
+        /// The image that the volume is made of.
         image_id: String,
     },
 }
 
-/// The same, and what is known of it so far.
+/// A way to update in place, and what is known of its updates so far.
 #[derive(Debug)]
 pub(crate) struct Updates {
     pub(super) method: InPlace,
     pub(super) wanted: OnceCell<Revision>,
-    /// The commands of each token.
+    /// The commands of each update, by its token.
     #[cfg_attr(not(feature = "ssm"), expect(dead_code, reason = "nothing is sent without it"))]
     pub(super) commands: Mutex<BTreeMap<String, BTreeSet<String>>>,
-    /// What the last look showed to be at work on each instance.
+    /// The token of the update that the last look showed to be running on each instance.
     pub(super) at_work: Mutex<BTreeMap<InstanceId, String>>,
 }
 
-/// What EC2 tells of an instance that matters here.
+/// What EC2 reports of an instance that matters here.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shown {
     pub(super) image: Option<String>,
@@ -51,14 +51,14 @@ impl Shown {
         Shown { image, revision: tag(REVISION), updating: tag(UPDATING) }
     }
 
-    /// The update that the instance is marked for: its token, and where to.
+    /// Returns the update that the instance is marked for: its token, and the revision it leads to.
     pub(crate) fn update(&self) -> Option<(&str, Revision)> {
         let (token, to) = self.updating.as_deref()?.split_once(' ')?;
         Some((token, Revision::new(to)))
     }
 }
 
-/// Tag with the revision that an instance was updated to last.
+/// Tag with the revision that an instance was last updated to.
 pub(crate) const REVISION: &str = "rolling:revision";
 
 /// Tag with the update that an instance is in: its token, a space, and the revision.

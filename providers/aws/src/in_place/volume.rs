@@ -1,4 +1,4 @@
-//! Root volumes, replaced by tasks of EC2.
+//! Replaces root volumes, by tasks of EC2.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,11 +13,11 @@ use crate::error::from_sdk;
 use crate::keys::IDS_A_CALL;
 
 pub(super) const IMAGE: &str = "replacement/replace_root_volume/image_id";
-/// Tag of a task, with the token of the update that it is of.
+/// Tag of a task, with the token of its update.
 const TOKEN: &str = "rolling:token";
 
-/// Has the root volumes of `ids` replaced, and notes whose are. A task that was asked for already is
-/// not asked for again.
+/// Requests new root volumes for `ids`, and adds each instance to `begun`. A task that was
+/// requested before is not requested again.
 pub(super) async fn replace(
     aws: &Aws,
     ids: &[String],
@@ -39,11 +39,11 @@ pub(super) async fn replace(
     Ok(())
 }
 
-/// Refuses instances whose root volume EC2 would not replace from `image`: it finds that out only when
-/// it is asked to, with the instance out of rotation.
+/// Refuses instances whose root volume EC2 would not replace from `image`: EC2 finds that out only
+/// when it is asked to, with the instance out of rotation.
 ///
 /// # Errors
-/// Those of the calls, and which instance differs in what.
+/// Those of the calls, and an error that names an instance and what it differs in.
 pub(super) async fn refuse_other_kinds(
     aws: &Aws,
     ids: &[String],
@@ -75,9 +75,9 @@ pub(super) async fn refuse_other_kinds(
     Ok(())
 }
 
-/// "The AMI must have the same product code, billing information, architecture type, and
-/// virtualization type as the instance", and a root volume is of EBS:
-/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/replace-root.html>.
+/// Returns why EC2 would not take the image. "The AMI must have the same product code, billing
+/// information, architecture type, and virtualization type as the instance", and a root volume is
+/// of EBS: <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/replace-root.html>.
 fn differs(image: &Image, instance: &Instance) -> Option<String> {
     let pair = |what: &str, image: Option<&str>, own: Option<&str>| {
         let (image, own) = image.zip(own).filter(|(image, own)| image != own)?;
@@ -110,7 +110,7 @@ fn differs(image: &Image, instance: &Instance) -> Option<String> {
     })
 }
 
-/// How the tasks of these updates are.
+/// Returns the states of the tasks of these updates.
 pub(super) async fn tasks(
     aws: &Aws,
     marked: &BTreeMap<&str, BTreeSet<InstanceId>>,

@@ -1,4 +1,4 @@
-//! One action on unmanaged instances.
+//! Carries out one action on unmanaged instances.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
@@ -15,7 +15,7 @@ use crate::error::from_sdk;
 use crate::in_place;
 use crate::instances::keys::NOT_FOUND;
 
-/// Instances that one call tags at most; EC2 takes 1000.
+/// How many instances one call tags at most; EC2 takes 1000.
 const TAGGED_A_CALL: usize = 500;
 
 impl InstancesFleet {
@@ -35,7 +35,7 @@ impl InstancesFleet {
             }
             Action::TagMember { instances } => self.own(instances).await,
             Action::UntagMember { instances } => self.disown(instances).await,
-            // It is out of the target group; all that is left of it is its mark.
+            // The instance is out of the target group; only its mark is left.
             Action::Detach { instance, .. } => {
                 self.disown(&BTreeSet::from([instance.clone()])).await
             }
@@ -75,8 +75,8 @@ impl InstancesFleet {
         }
     }
 
-    /// Each instance on each of its ports. Without ports AWS takes the target group's own, and
-    /// leaves one alone that is registered on another.
+    /// Returns each instance on each of its ports. Without ports AWS takes the target group's own,
+    /// and leaves a target that is registered on another port alone.
     fn targets_of(
         &self,
         group: &TargetGroupId,
@@ -125,7 +125,7 @@ impl InstancesFleet {
             if error.code.as_deref() != Some(NOT_FOUND) {
                 return Err(error);
             }
-            // One that is gone fails the call for all.
+            // If one instance is gone, the call fails for all.
             for id in ids {
                 unless_gone(self.untag(std::slice::from_ref(id)).await)?;
             }
@@ -133,7 +133,7 @@ impl InstancesFleet {
         Ok(())
     }
 
-    /// Whether the cloud does not say of each of these instances what it was launched from.
+    /// Whether the cloud does not note for each of these instances what it was launched from.
     fn lacks_a_version(&self, ids: &[String]) -> bool {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let all = known.iter().filter(|(id, _)| ids.iter().any(|each| each == id.as_str()));
@@ -146,7 +146,7 @@ impl InstancesFleet {
         let elsewhere = self.groups.get().map_or(&[][..], |arns| &arns[1..]);
         let mut keys: Vec<String> = elsewhere.iter().map(|arn| elsewhere::key(arn)).collect();
         keys.extend([MEMBER, PORTS, STANDS_FOR].map(str::to_owned));
-        // Where the cloud notes nothing itself, that one is all that tells what an instance runs.
+        // Where the cloud notes nothing itself, only this tag shows what an instance runs.
         if !self.lacks_a_version(ids) {
             keys.push(LAUNCHED_FROM.to_owned());
         }

@@ -1,4 +1,4 @@
-//! From EC2's words to the port's.
+//! Converts EC2's terms to the port's.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use rolling_provider::{Lifecycle, Revision};
 
 use crate::convert;
 
-/// A stopped instance has been set aside by somebody.
+/// Converts an instance's state. A stopped instance counts as set aside.
 pub(super) fn lifecycle(described: &Ec2Instance) -> Lifecycle {
     match described.state().and_then(|state| state.name()) {
         Some(InstanceStateName::Running) => Lifecycle::InService,
@@ -23,7 +23,7 @@ pub(super) fn tags(described: &Ec2Instance) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// What EC2 itself notes on what is launched from a launch template.
+/// Returns the revision that EC2 itself notes on what is launched from a launch template.
 pub(super) fn revision(tags: &BTreeMap<String, String>) -> Option<Revision> {
     let template = tags.get("aws:ec2launchtemplate:id")?;
     Some(convert::revision(template, tags.get("aws:ec2launchtemplate:version")?))

@@ -1,5 +1,5 @@
-//! The target groups that hold the same instances: who is replaced goes out of all of them, and who
-//! comes goes into all of them.
+//! The target groups that hold the same instances: a replaced instance leaves all of them, and a
+//! new one joins all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
@@ -20,10 +20,10 @@ use crate::keys::{MOST_ARNS, OURS};
 /// Where a target group's name and number begin in its ARN.
 const RESOURCE: &str = ":targetgroup/";
 
-/// The target groups to go by, and what there is to say of others.
+/// The target groups of the fleet, and what there is to say of others.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
-    /// ARNs; the one that has the record comes first.
+    /// ARNs; the target group that has the record comes first.
     pub arns: Vec<String>,
     /// Those that hold these instances and no others: only they stand for the same fleet.
     alike: BTreeSet<String>,
@@ -31,12 +31,12 @@ pub(super) struct Groups {
     pub hindrances: Vec<ProviderError>,
 }
 
-/// The key of the tag with an instance's ports in another target group than that of the record.
+/// Returns the key of the tag with an instance's ports in a target group other than the record's.
 pub(super) fn key(arn: &str) -> String {
     format!("{PORTS}/{}", arn.rsplit_once(RESOURCE).map_or(arn, |(_, name)| name))
 }
 
-/// The other target groups that such tags name, by the ARN of the one that has the record.
+/// Returns the other target groups that such tags name, with the ports; `home` has the record.
 pub(super) fn noted(tags: &BTreeMap<String, String>, home: &str) -> BTreeMap<String, String> {
     let Some((account, _)) = home.rsplit_once(RESOURCE) else { return BTreeMap::new() };
     let names = tags.iter().filter_map(|(key, ports)| {
@@ -46,8 +46,7 @@ pub(super) fn noted(tags: &BTreeMap<String, String>, home: &str) -> BTreeMap<Str
     names.collect()
 }
 
-/// Of a target group that holds some of the members: whether it is one of theirs, or why it cannot
-/// be.
+/// Whether a target group belongs to the fleet: whether it holds the members.
 ///
 /// # Errors
 /// Where some of them are in it and others are not.
@@ -76,11 +75,11 @@ fn belongs(
 }
 
 impl InstancesFleet {
-    /// The target groups of the fleet: those that its marks name, where it is marked, whichever of
-    /// them the document of that rollout named; or else those that hold all of its instances now.
+    /// Returns the target groups of the fleet: those that the marks name, whichever of them that
+    /// rollout's document named; without marks, those that hold all of its instances now.
     ///
     /// # Errors
-    /// Those of the calls, and where a target group holds some of the instances only.
+    /// Those of the calls, and one where a target group holds only some of the instances.
     pub(super) async fn find_groups(&self, name: &str) -> Result<Groups, ProviderError> {
         let arn = &self.instances.arn;
         let through = Filter::builder().name("tag-key").values(key(arn)).build();
@@ -107,8 +106,8 @@ impl InstancesFleet {
         Ok(groups)
     }
 
-    /// Where another target group has the record: why the document's is not rolled with it, if it
-    /// holds instances beside the `marked` ones.
+    /// Returns why the document's target group is not rolled along with `home`, which has the
+    /// record: it holds instances other than `marked`.
     async fn refuse_others(
         &self,
         marked: &BTreeSet<InstanceId>,
@@ -132,7 +131,7 @@ impl InstancesFleet {
         Ok(vec![error.with_remedy("finish it by the document that names that target group")])
     }
 
-    /// The target groups that hold all instances of the document's.
+    /// Returns the target groups that hold all instances of the document's target group.
     async fn shared_groups(&self, look: &Observation, name: &str) -> Result<Groups, ProviderError> {
         let is_in = |instance: &rolling_provider::Instance| {
             let mut states = instance.targets.values().map(|health| health.state);
@@ -168,8 +167,8 @@ impl InstancesFleet {
         Ok(groups)
     }
 
-    /// Puts the target group first that has the record: the one that has something of ours, or else the
-    /// first by name, so that it is the same whichever of them a document names.
+    /// Puts the target group with the record first: the group with tags of ours, or else the first
+    /// by name, so that it is the same whichever of them a document names.
     async fn put_record_first(&self, groups: &mut Groups) -> Result<(), ProviderError> {
         let own = &self.instances.arn;
         let same: Vec<String> = groups.alike.iter().cloned().chain([own.clone()]).collect();
@@ -205,7 +204,7 @@ impl InstancesFleet {
         Ok(())
     }
 
-    /// The other target groups that the marks name; `None` where nobody is marked who lives.
+    /// Returns the other target groups that the marks name; `None` where no marked instance lives.
     fn marked_groups(&self, look: &Observation) -> Option<BTreeSet<String>> {
         let home = &self.instances.arn;
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -220,7 +219,7 @@ impl InstancesFleet {
         Some(marked.flat_map(|(_, known)| noted(&known.tags, home).into_keys()).collect())
     }
 
-    /// The other target groups of instances in the same VPC.
+    /// Returns the other target groups of instances in the same VPC.
     async fn neighbours(&self) -> Result<Vec<SdkTargetGroup>, ProviderError> {
         let mut pages = self.aws.elb.describe_target_groups().into_paginator().items().send();
         let mut all = Vec::new();

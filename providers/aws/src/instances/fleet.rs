@@ -29,37 +29,37 @@ pub struct InstancesFleet {
     pub(super) instances: TargetGroupInstances,
     pub(super) clock: ClockRef,
     pub(super) target: OnceCell<Target>,
-    /// The target groups that the instances are in, known once the target is resolved. The first one
+    /// The target groups that the instances are in, known once the target is resolved. The first
     /// has the record, whichever of them a document names.
     pub(super) groups: OnceLock<Vec<String>>,
-    /// What instances were launched from by this process: their tags may show later than they do.
+    /// What this process launched instances from: their tags may show later than they do.
     pub(super) launched: Mutex<BTreeMap<InstanceId, Revision>>,
-    /// What the last look told of each instance beyond the port.
+    /// What the last look showed of each instance beyond the port.
     pub(super) known: Mutex<BTreeMap<InstanceId, Known>>,
-    /// What is launched of each revision.
+    /// The template of each revision.
     pub(super) templates: Mutex<BTreeMap<Revision, Arc<Template>>>,
-    /// Updates in place, if that is how they are rolled.
+    /// Updates in place, if the instances are rolled that way.
     pub(super) updates: Option<Updates>,
 }
 
-/// What is known of an instance, to make another like it.
+/// What is known of an instance, to launch another like it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
     pub(super) subnet: Option<String>,
     pub(super) tags: BTreeMap<String, String>,
     /// Its ports, by target group.
     pub(super) ports: BTreeMap<String, BTreeSet<i32>>,
-    /// What does not come along to its replacement.
+    /// What its replacement does not get.
     pub(super) stays: Vec<String>,
 }
 
-/// What matters of a launch template version to whoever launches from it.
+/// What matters of a launch template version for a launch from it.
 #[derive(Debug, Default)]
 pub(super) struct Template {
     /// Keys of the tags it gives instances.
     pub(super) tags: BTreeSet<String>,
-    /// Its network interfaces, which exclude a subnet beside them.
+    /// Its network interfaces, beside which a request cannot name a subnet.
     pub(super) interfaces: Vec<InstanceNetworkInterfaceSpecification>,
-    /// What it has that keeps several instances from being launched from it.
+    /// What keeps several instances from being launched from it.
     pub(super) unsupported: Option<&'static str>,
 }

@@ -1,4 +1,4 @@
-//! Launching one instance like another: in its subnet, with its tags, from a launch template.
+//! Launches one instance like another: in its subnet, with its tags, from a launch template.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
@@ -18,20 +18,20 @@ use crate::error::from_sdk;
 use crate::instances::fleet::Template;
 use crate::keys::OURS;
 
-/// Tags that begin so are AWS's own, and cannot be given.
+/// Prefix of tags that belong to AWS and cannot be set.
 const AWS: &str = "aws:";
 const OPERATION: &str = "RunInstances";
-/// What EC2 says when the instance of a token is gone.
+/// Error code of EC2 where the instance of a token is gone.
 const GONE: &str = "IdempotentInstanceTerminated";
-/// What EC2 says when a token was used before, but not with quite the same request: the tags of
-/// the instance that this one is made like may have changed since. It was launched, that is all.
+/// Error code of EC2 where a token was used before with a slightly different request: the tags of
+/// the source instance may have changed since. It only means that the launch took place.
 const LAUNCHED: &str = "IdempotentParameterMismatch";
 
 impl InstancesFleet {
-    /// The template version of `revision`, to launch from.
+    /// Returns the template version of `revision`, to launch from.
     ///
     /// # Errors
-    /// When it has what only one instance at a time can have.
+    /// When it has something that only one instance at a time can have.
     pub(super) async fn usable_template(
         &self,
         revision: &Revision,
@@ -125,8 +125,8 @@ impl InstancesFleet {
         }
     }
 
-    /// The tags of `known` that its owner gave it, and ours. What its own template gave it, and
-    /// what the new one's gives, are the templates' business.
+    /// Returns the tags that the owner gave `known`, and ours. Leaves out those that its own
+    /// template gave it or the new one gives: the templates set them.
     async fn tags(
         &self,
         template: &Template,
@@ -162,7 +162,7 @@ impl InstancesFleet {
 }
 
 impl InstancesFleet {
-    /// The tags that tell the ports of an instance, in each of its target groups.
+    /// Returns the tags that note the ports of an instance, in each of its target groups.
     pub(super) fn marks(&self, known: &Known) -> BTreeMap<String, String> {
         let home = self.home();
         let key = |arn: &str| if arn == home { PORTS.into() } else { elsewhere::key(arn) };
@@ -170,7 +170,7 @@ impl InstancesFleet {
     }
 }
 
-/// Ports as the tag has them.
+/// Formats ports for the tag.
 fn joined(ports: &BTreeSet<i32>) -> String {
     ports.iter().map(ToString::to_string).collect::<Vec<_>>().join("+")
 }
@@ -193,8 +193,8 @@ fn template(data: &ResponseLaunchTemplateData) -> Template {
     }
 }
 
-/// What a network interface of a template has that only one instance can have, or that a launch
-/// that names the subnet could not carry over.
+/// Returns what a network interface of a template has that only one instance can have, or that a
+/// launch that names the subnet could not carry over.
 fn unsupported(
     given: &LaunchTemplateInstanceNetworkInterfaceSpecification,
 ) -> Option<&'static str> {
@@ -217,7 +217,7 @@ fn unsupported(
     one.into_iter().find(|(has, _)| *has).map(|(_, what)| what)
 }
 
-/// The same as a request has it; the subnet comes later.
+/// Converts a network interface to that of a request; the subnet is set later.
 fn interface(
     given: &LaunchTemplateInstanceNetworkInterfaceSpecification,
 ) -> InstanceNetworkInterfaceSpecification {

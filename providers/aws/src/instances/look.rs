@@ -21,9 +21,9 @@ use crate::in_place::Shown;
 use crate::instances::convert::tags;
 use crate::keys::{FAILED, IDS_A_CALL, IGNORE, OURS};
 
-/// Instances that one answer holds at most.
+/// How many instances one answer holds at most.
 const A_PAGE: i32 = 1000;
-/// Why an instance ended that somebody ended.
+/// State reason of an instance that a user has ended.
 const BY_A_USER: &str = "Client.UserInitiatedShutdown";
 
 impl InstancesFleet {
@@ -107,16 +107,16 @@ impl InstancesFleet {
         Ok(tags.filter(|(key, _)| key.starts_with(OURS)).collect())
     }
 
-    /// What an instance was launched from, by this process, or by one before it where the cloud
-    /// does not note it: what we know of our own launches comes before what a look says of them,
-    /// which may be late.
+    /// Returns what an instance was launched from, by this process, or by an earlier one where the
+    /// cloud does not note it. What this process knows of its launches comes before what a look
+    /// shows of them, which may be late.
     fn launched_from(&self, id: &InstanceId, tags: &BTreeMap<String, String>) -> Option<Revision> {
         let launched = self.launched.lock().unwrap_or_else(PoisonError::into_inner);
         let noted = || tags.get(LAUNCHED_FROM).filter(|_| revision(tags).is_none());
         launched.get(id).cloned().or_else(|| noted().map(Revision::new))
     }
 
-    /// The ports that an instance of these tags has in a target group that it is not in now.
+    /// Returns the ports that these tags note for a target group that the instance is not in now.
     fn noted_ports(&self, tags: &BTreeMap<String, String>, arn: &str) -> BTreeSet<i32> {
         let home = arn == self.home();
         let noted = if home { tags.get(PORTS) } else { tags.get(&elsewhere::key(arn)) };
@@ -169,17 +169,17 @@ fn instance(
     }
 }
 
-/// The ports that an instance is registered on.
+/// Returns the ports that an instance is registered on.
 fn ports(targets: &[TargetHealthDescription], id: &InstanceId) -> BTreeSet<i32> {
     let targets = targets.iter().filter_map(|described| described.target());
     targets.filter(|target| target.id() == Some(id.as_str())).filter_map(|t| t.port()).collect()
 }
 
-/// What of an instance no launch template makes: addresses and volumes that it was given.
+/// Returns what an instance was given and no launch template makes: addresses and volumes.
 fn stays(described: &Ec2Instance) -> Vec<String> {
     let addresses = described.network_interfaces().iter().filter_map(|interface| {
         let association = interface.association()?;
-        // An address that AWS lends belongs to "amazon", and to each launch another one.
+        // An address on loan from AWS has the owner "amazon", and each launch gets another one.
         let owner = association.ip_owner_id().filter(|owner| *owner != "amazon")?;
         let address = association.public_ip().filter(|_| !owner.is_empty())?;
         Some(format!("Elastic IP {address}"))

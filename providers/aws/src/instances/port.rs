@@ -1,4 +1,4 @@
-//! The port, for unmanaged instances.
+//! Implements the port for unmanaged instances.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -21,7 +21,7 @@ use crate::keys::IGNORE;
 use crate::{InstancesFleet, TargetGroupInstances};
 
 impl Aws {
-    /// The fleet of the instances behind one target group, on `clock`.
+    /// Returns the fleet of the instances behind one target group, on `clock`.
     pub fn target_group_instances(
         &self,
         instances: TargetGroupInstances,
@@ -54,7 +54,7 @@ impl Fleet for InstancesFleet {
     }
 
     async fn activities(&self, _: Timestamp) -> Result<Vec<Activity>, ProviderError> {
-        // They do nothing by themselves.
+        // Unmanaged instances do nothing by themselves.
         Ok(Vec::new())
     }
 
@@ -118,12 +118,12 @@ impl Fleet for InstancesFleet {
 }
 
 impl InstancesFleet {
-    /// The ARN of the target group that has the record.
+    /// Returns the ARN of the target group that has the record.
     pub(crate) fn home(&self) -> &str {
         self.groups.get().and_then(|arns| arns.first()).unwrap_or(&self.instances.arn)
     }
 
-    /// The revision that every instance is to run.
+    /// Returns the revision that every instance is to run.
     async fn wanted(&self) -> Result<Revision, ProviderError> {
         self.aws.wanted_revision(&self.instances.launch_template, TEMPLATE, &self.updates).await
     }
@@ -140,7 +140,7 @@ impl InstancesFleet {
         let found = self.find_groups(&group.name).await?;
         let others: Vec<String> = found.arns.iter().filter(|it| **it != arn).cloned().collect();
         self.groups.get_or_init(|| found.arns);
-        // Now that it is known where they are.
+        // Looks again, now that all target groups are known.
         self.look().await?;
         self.refuse_groups_instances(&group.name)?;
         let mut warnings = found.warnings;
@@ -170,8 +170,8 @@ impl InstancesFleet {
         })
     }
 
-    /// What is protected from termination would be found out only once it has drained, and its
-    /// replacement serves.
+    /// Refuses instances with termination protection. Otherwise the rollout would find it out only
+    /// once an instance has drained and its replacement serves.
     async fn refuse_protected(&self) -> Result<(), ProviderError> {
         let ids: Vec<InstanceId> = {
             let known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -188,7 +188,7 @@ impl InstancesFleet {
                     let value = answer.disable_api_termination.and_then(|value| value.value);
                     protected.extend((value == Some(true)).then(|| id.to_string()));
                 }
-                // It is gone, or does not show yet.
+                // The instance is gone, or does not show yet.
                 Err(error) if error.code.as_deref() == Some(NOT_FOUND) => {}
                 Err(error) => return Err(error),
             }
@@ -203,7 +203,7 @@ impl InstancesFleet {
         ))
     }
 
-    /// What of the instances does not come along.
+    /// Warns of what replacements do not get.
     fn left_behind(&self) -> Vec<String> {
         let known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let all = known.iter().filter(|(_, known)| !known.stays.is_empty());
@@ -215,8 +215,8 @@ impl InstancesFleet {
         (!all.is_empty()).then(message).into_iter().collect()
     }
 
-    /// What an Auto Scaling group looks after is not ours to replace: the group would launch
-    /// another for each that goes.
+    /// Refuses instances of an Auto Scaling group: the group would launch another for each that is
+    /// terminated.
     fn refuse_groups_instances(&self, name: &str) -> Result<(), ProviderError> {
         let known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let of_group = known.iter().find_map(|(id, known)| Some((id, known.tags.get(GROUP)?)));

@@ -1,4 +1,4 @@
-//! Which object.
+//! The object that holds a record.
 
 /// One object, for the record of one target.
 #[derive(Clone, Debug)]

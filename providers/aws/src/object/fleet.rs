@@ -1,7 +1,7 @@
 //! Any fleet of this adapter, with its record in an object.
 //!
-//! What is written is what the last look showed and what the engine adds to it, and only where the
-//! object still is as that look showed it. Whoever has not seen what another wrote cannot write.
+//! A write holds what the last look showed and what the engine adds to it, and succeeds only where
+//! the object is still as that look showed it. An engine that missed another's write cannot write.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,10 +15,10 @@ use tokio::sync::OnceCell;
 
 use super::store::{Store, Stored};
 
-/// The tag that names a rollout, by which one that is recorded on the target itself is told.
+/// The tag that names a rollout; it identifies a rollout that is recorded on the target itself.
 const ROLLOUT: &str = "rolling:rollout";
 
-/// Calls by which a record would be kept on the target.
+/// Calls that would keep a record on the target.
 const TAGGING: [&str; 3] = [
     "autoscaling:CreateOrUpdateTags",
     "elasticloadbalancing:AddTags",
@@ -67,7 +67,7 @@ impl RecordedFleet {
         *self.last_read.lock().unwrap_or_else(PoisonError::into_inner) = last_read;
     }
 
-    /// A rollout that is recorded on the target goes on from there, and not from here.
+    /// Refuses a rollout that the target's tags record: it goes on from there, not from the object.
     fn refuse_tags(&self, tags: &Tags) -> Result<(), ProviderError> {
         let Some(first) = tags.keys().next() else { return Ok(()) };
         let id = tags
@@ -99,7 +99,7 @@ impl Fleet for RecordedFleet {
         let (mut look, last_read) = tokio::try_join!(self.inner.observe(), self.read())?;
         self.refuse_tags(&look.record)?;
         look.record.clone_from(&last_read.tags);
-        // Only now: what the engine does not get to see, it must not write over.
+        // Only now: the engine must not overwrite what it does not get to see.
         self.saw(last_read);
         Ok(look)
     }
@@ -118,11 +118,11 @@ impl Fleet for RecordedFleet {
 
     async fn examine(&self) -> Examination {
         let mut found = self.inner.examine().await;
-        // Without a target the inner fleet has said so.
+        // Without a target the inner fleet has reported that.
         if let Ok(target) = self.target().await {
             found.errors.extend(self.store.examine(target).await);
         }
-        // Nothing is tagged but instances.
+        // Only instances are tagged.
         found.errors.retain(|error| error.operation != "DeleteTags");
         found.untried.retain(|call| !TAGGING.contains(call));
         found

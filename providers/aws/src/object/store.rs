@@ -1,4 +1,4 @@
-//! The object itself: read, and written or deleted only where it is as it was read.
+//! The object itself: read, and written or deleted only if unchanged since it was read.
 //!
 //! It is JSON: a version, the target, and the tags that would otherwise be on the target.
 
@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use super::config::S3Object;
 use crate::error::{PRECONDITION_FAILED, from_sdk, is_denied};
 
-/// Where a document names the bucket, and where the key.
+/// Where a document names the bucket and the key.
 const BUCKET: &str = "record/s3/bucket";
 const KEY: &str = "record/s3/key";
-/// The version of what is in an object.
+/// The version of an object's format.
 const VERSION: u64 = 1;
-/// A record has at most a few thousand bytes; what has more than this is none.
+/// A record has at most a few thousand bytes; a larger object is no record.
 const LARGEST: i64 = 65_536;
-/// What S3 says of an object that is not there.
+/// Error code of S3 for an object that does not exist.
 const NO_KEY: &str = "NoSuchKey";
 
 pub(super) struct Store {
@@ -29,16 +29,16 @@ pub(super) struct Store {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Stored {
     pub tags: Tags,
-    /// What S3 calls this state of it; `None` where there is no object.
+    /// S3's identifier of this state; `None` where there is no object.
     pub etag: Option<String>,
 }
 
 impl Store {
-    /// The object as it is. S3 reads what was written last:
+    /// Returns the object as it is now. S3 reads what was written last:
     /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html#ConsistencyModel>.
     ///
     /// # Errors
-    /// What S3 said, and that the object is none of `target`'s.
+    /// Those of S3, and one where the object does not hold the record of `target`.
     pub async fn read(&self, target: &str) -> Result<Stored, ProviderError> {
         let S3Object { bucket, key } = &self.object;
         let sent = self.client.get_object().bucket(bucket).key(key).send().await;
@@ -73,10 +73,10 @@ impl Store {
         Ok(body.to_vec())
     }
 
-    /// Writes `tags` where the object is as `seen`. Returns it as it is then.
+    /// Writes `tags` where the object is still as `last_read`. Returns its new state.
     ///
     /// # Errors
-    /// What S3 said; [`ErrorKind::Transient`] with nothing applied where the object has changed.
+    /// Those of S3; [`ErrorKind::Transient`] with nothing applied where the object has changed.
     pub async fn write(
         &self,
         target: &str,
@@ -98,14 +98,14 @@ impl Store {
         Ok(Stored { tags, etag: answer.e_tag().map(str::to_owned) })
     }
 
-    /// Deletes the object where it is as `seen`; one that is gone is no error.
+    /// Deletes the object where it is still as `last_read`; a missing object is no error.
     ///
     /// # Errors
-    /// As of [`Store::write`].
+    /// Those of [`Store::write`].
     pub async fn delete(&self, last_read: &Stored) -> Result<(), ProviderError> {
         let Some(etag) = &last_read.etag else { return Ok(()) };
         let call = self.client.delete_object().bucket(&self.object.bucket).key(&self.object.key);
-        // General purpose buckets heed it since September 2025:
+        // General purpose buckets honor the condition since September 2025:
         // https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html
         match call.if_match(etag).send().await {
             Ok(_) => Ok(()),
@@ -116,7 +116,7 @@ impl Store {
         }
     }
 
-    /// What about the object may not be done, tried with conditions that never hold.
+    /// Returns what is not permitted on the object, tried with conditions that never hold.
     pub async fn examine(&self, target: &str) -> Vec<ProviderError> {
         let never = Stored { etag: Some("\"never\"".into()), ..Stored::default() };
         let last_read = match self.read(target).await {
@@ -125,10 +125,10 @@ impl Store {
         };
         let mut found = Vec::new();
         if last_read.etag.is_none() {
-            // Should the condition not be heeded after all, there is nothing to delete.
+            // If the store ignores the condition after all, there is nothing to delete.
             found.extend(self.delete(&never).await.err());
         }
-        // Nor is anything else written than what is there.
+        // For the same reason, this writes only what is there.
         match self.write(target, last_read.tags, &never).await {
             Err(error) if error.kind == ErrorKind::Transient => {}
             Err(error) => found.push(error),
@@ -173,7 +173,8 @@ impl Store {
         tags.ok_or_else(|| self.unreadable("its tags are not text"))
     }
 
-    /// It may be all that remembers what is borrowed, so it is never taken for none.
+    /// The error for an unreadable record: that may be all that remembers what is borrowed, so it
+    /// never counts as absent.
     fn unreadable(&self, why: &str) -> ProviderError {
         let message = format!("{} holds no record that can be read: {why}", self.name());
         ProviderError::invalid("read the record", KEY, message).with_remedy(
@@ -191,13 +192,13 @@ fn is_missing(error: &ProviderError) -> bool {
     error.code.as_deref() == Some(NO_KEY)
 }
 
-/// To write what has gone fails as to write what has changed.
+/// Turns the error of a write to a missing object into that of a write to a changed one.
 fn changed(error: ProviderError) -> ProviderError {
     let code = Some(PRECONDITION_FAILED.to_owned());
     ProviderError { kind: ErrorKind::Transient, code, ..error }
 }
 
-/// The same with the place in the document, where the bucket is at fault.
+/// Adds the place in the document to the error, where the bucket is at fault.
 fn placed(error: ProviderError) -> ProviderError {
     let code = error.code.as_deref().unwrap_or_default();
     let remedy = match code {

@@ -1,5 +1,5 @@
-//! The object against canned answers: which conditions each call has, and what is made of those
-//! that do not hold.
+//! Tests the object against canned answers: which conditions each call has, and what follows from
+//! those that do not hold.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -19,7 +19,7 @@ use super::store::Store;
 
 const FOUND: &str = r#"{"version":1,"target":"arn:web","tags":{"rolling:lease":"a","x":"y"}}"#;
 
-/// A fleet that has nothing but the id of its target, and the tags on it.
+/// A fleet that has only the id of its target, and the tags on it.
 struct Bare(Tags);
 
 #[async_trait]
@@ -81,8 +81,8 @@ fn refusal(status: u16, code: &str) -> Answer {
     Some((status, "", format!("<Error><Code>{code}</Code><Message>{code} it is</Message></Error>")))
 }
 
-/// A fleet in front of a server with these answers, and the heads and bodies of the requests it
-/// got.
+/// Returns a fleet in front of a server with these answers, and the heads and bodies of the
+/// requests that the server got.
 async fn fleet(answers: Vec<Answer>) -> (RecordedFleet, Arc<Mutex<Vec<String>>>) {
     fleet_tagged(answers, Tags::new()).await
 }
@@ -143,7 +143,7 @@ fn erase(keys: &[&str]) -> Action {
     Action::EraseRecord { keys: keys.iter().map(|key| (*key).to_owned()).collect() }
 }
 
-/// The head of the last request, in small letters, and its body.
+/// Returns the head of the last request, in lower case, and its body.
 fn last(asked: &Mutex<Vec<String>>) -> (String, String) {
     let asked = asked.lock().expect("the log");
     let (head, body) = asked.last().expect("a request").split_once("\r\n\r\n").expect("a head");
@@ -171,7 +171,7 @@ async fn a_write_replaces_exactly_what_was_seen_and_the_next_one_that() {
     fleet.act(&erase(&["x"])).await.expect("erased");
     let (head, _) = last(&asked);
     assert!(head.starts_with("delete ") && head.contains("if-match: \"3\""), "{head}");
-    // Nothing to write or to erase is no call; a fifth would go unanswered.
+    // Writing or erasing nothing makes no call; a fifth request would go unanswered.
     fleet.act(&erase(&["x"])).await.expect("nothing done");
     fleet.act(&Action::WriteRecord { tags: Tags::new() }).await.expect("nothing done");
     assert_eq!(asked.lock().expect("the log").len(), 4);
