@@ -1,5 +1,7 @@
-//! Calls and wall time of a rollout on LocalStack, beside the engine that looked at growing pauses
-//! and beside what the waiting times add up to.
+//! Calls and wall time of a rollout on LocalStack.
+//!
+//! Both are compared with the engine that looked at growing pauses; the time also with the sum of
+//! the waiting times.
 //!
 //! `cargo bench --bench localstack`. Wall times depend on the machine; the ratios hardly do.
 #![allow(
@@ -30,16 +32,16 @@ use emulator::Account;
 use serde_json::json;
 
 const RUNS: usize = 3;
-/// Instances, a batch, and the calls and seconds of the engine at 9089b13 with it.
+/// Instances, the batch size, and the calls and seconds of the engine at 9089b13 with these.
 const SHAPES: [(u32, u32, f64, f64); 2] = [(20, 5, 158.0, 18.7), (4, 2, 83.0, 9.5)];
-/// The most calls, by shape.
+/// The bound on the calls, by shape.
 const CALLS: [f64; 2] = [90.0, 45.0];
-/// The most time beside that engine's, and beside what the waiting times add up to.
+/// The bounds on the time, as multiples of that engine's time and of the sum of the waiting times.
 const TIME: f64 = 1.05;
 const BOUND: f64 = 1.15;
 /// Drain 1 s, boot 2 s, register 1 s, no soak.
 const BATCH_ADDS_UP_TO: f64 = 1.0 + 2.0 + 1.0;
-/// So long a lease has to stand before it is believed.
+/// How long a lease has to stand before the engine trusts it, in seconds.
 const LEASE: f64 = 1.0;
 
 fn main() {
@@ -64,7 +66,7 @@ fn main() {
     }
 }
 
-/// The calls and the seconds of one rollout.
+/// Returns the calls and the seconds of one rollout.
 fn roll(account: &Account, instances: u32, batch: u32) -> (f64, f64) {
     let fleet = json!({ "name": "web", "size": instances });
     let template = account.fleet(fleet, json!({ "boot": 2, "register": 1, "drain": 1 }));

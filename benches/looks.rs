@@ -1,5 +1,6 @@
-//! How many calls a rollout makes while it waits for boots that nobody published, and how long it
-//! takes, beside the engine that looked at growing pauses.
+//! Calls and time of a rollout that waits for boots whose times are not published.
+//!
+//! Both are compared with the engine that looked at growing pauses.
 //!
 //! `cargo bench --bench looks`. Virtual time: the figures are the same on every machine.
 #![allow(
@@ -79,7 +80,7 @@ fn spec() -> RollingDeployment {
     }
 }
 
-/// The calls of one rollout, and what it took in milliseconds.
+/// Returns the calls of one rollout, and its time in milliseconds.
 async fn roll(boot: u64, seed: u64) -> (u64, u64) {
     let clock = Arc::new(VirtualClock::new(EPOCH));
     let simulator = Arc::new(Simulator::in_memory(fleet(boot, seed), clock));

@@ -1,4 +1,4 @@
-//! How long rollouts take on the simulator beside the least that the work allows.
+//! How long rollouts take on the simulator, compared with the least time that the work allows.
 //!
 //! `cargo bench --bench makespan`. Virtual time: the figures are the same on every machine.
 #![allow(
@@ -21,13 +21,13 @@ use rolling::model::spec::{
 use rolling_simulator::{EPOCH, FleetConfig, Hangs, Simulator, TargetGroupConfig, VirtualClock};
 use tokio::sync::watch;
 
-/// (instances, window, seeds). A large fleet takes a minute a seed to simulate, and differs less
+/// (instances, window, seeds). A large fleet takes a minute per seed to simulate, and differs less
 /// from seed to seed.
 const RUNS: [(u32, u32, u64); 2] = [(100, 10, 50), (1000, 100, 3)];
 const REGISTER: Duration = Duration::from_secs(10);
 const SOAK: Duration = Duration::from_secs(10);
 const DRAIN: Duration = Duration::from_secs(20);
-/// The longest that a launch takes to be listed, where that is looked at.
+/// The longest time until a launch is listed, in the runs that have such a lag.
 const LAG: Duration = Duration::from_secs(10);
 
 fn fleet(instances: u32, seed: u64) -> FleetConfig {
@@ -84,7 +84,7 @@ async fn makespan(config: FleetConfig, spec: RollingDeployment) -> Duration {
     let mut began = None;
     let report = rollout
         .run(stop, &mut |envelope| {
-            // From the first thing that is done: taking the lease is no part of the work.
+            // Count from the first action: taking the lease is not part of the work.
             if matches!(envelope.event, Event::Acted { .. }) {
                 began.get_or_insert(envelope.at);
             }
@@ -95,12 +95,12 @@ async fn makespan(config: FleetConfig, spec: RollingDeployment) -> Duration {
     Duration::from_millis(report.elapsed_ms) - lease
 }
 
-/// What replacing one instance takes, launch to soaked.
+/// Returns how long it takes to replace one instance, from its launch to the end of its soak.
 fn launch(config: &FleetConfig, number: u64) -> Duration {
     config.boot_of(number) + REGISTER + SOAK
 }
 
-/// All the work shared out over the window, or the longest single piece of it.
+/// Returns all the work divided by the window, or the longest single piece of it if that is longer.
 fn work_bound(config: &FleetConfig, window: u32) -> Duration {
     let n = u64::from(config.instances);
     let launches = || (n + 1..=2 * n).map(|number| launch(config, number));
@@ -108,7 +108,7 @@ fn work_bound(config: &FleetConfig, window: u32) -> Duration {
     (work / window).max(launches().max().unwrap_or_default())
 }
 
-/// Each batch takes as long as its slowest.
+/// Returns the sum over all batches, each of which takes as long as its slowest instance.
 fn batch_bound(config: &FleetConfig, window: u32) -> Duration {
     let n = u64::from(config.instances);
     let numbers: Vec<u64> = (n + 1..=2 * n).collect();

@@ -1,4 +1,4 @@
-//! What one tick of planning costs, and what a whole rollout of a large fleet takes in memory.
+//! The time of one planning tick, and the memory of a whole rollout of a large fleet.
 //!
 //! `cargo bench --bench planning`. Times depend on the machine; that they grow linearly does not.
 #![allow(
@@ -69,7 +69,7 @@ fn target() -> Target {
 fn half_way(n: u32, target: &Target) -> Observation {
     let health = TargetHealth { state: TargetState::Healthy, reason: None, description: None };
     let instances = (0..n).map(|number| {
-        // Spread like chance, as real ids are.
+        // Spread as if at random, as real ids are.
         let id = InstanceId::new(format!("i-{:017x}", u64::from(number).wrapping_mul(0x9e37_79b9)));
         let version = if number.is_multiple_of(2) { 8 } else { 7 };
         let instance = Instance {
@@ -156,7 +156,7 @@ fn record(n: u32, target: &Target) -> Record {
     }
 }
 
-/// Milliseconds of the median run.
+/// Returns the milliseconds of the median run.
 fn plan_one_tick(n: u32) -> f64 {
     let (target, spec) = (target(), spec());
     let look = half_way(n, &target);
@@ -197,7 +197,8 @@ async fn roll(n: u32) {
     assert_eq!(report.outcome, Outcome::Succeeded, "{:?}", report.reason);
 }
 
-/// The most memory this process has held so far, in MB; `None` where the system does not say.
+/// Returns the most memory this process has held so far, in MB; `None` if the system does not
+/// report it.
 fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;

@@ -1,4 +1,4 @@
-//! `rolling serve` under load: how fast it is there, and what a thousand deployments at once cost.
+//! `rolling serve` under load: how fast it starts, and what a thousand deployments at once cost.
 //!
 //! `cargo bench --bench protocol`. The figures depend on the machine; the bounds are wide.
 #![allow(
@@ -26,7 +26,7 @@ const START_WITHIN_MS: f64 = 10.0;
 const DEPLOYMENTS: u64 = 1000;
 const MEMORY_MB: f64 = 200.0;
 const PINGS_A_SECOND: f64 = 10_000.0;
-/// Pings are sent in bursts of so many, so many times a second.
+/// The number of pings in a burst, and of bursts a second.
 const BURST: u64 = 120;
 const BURSTS_A_SECOND: u32 = 100;
 
@@ -52,7 +52,7 @@ fn initialize() -> String {
     call(&json!("init"), "initialize", &json!({ "protocol_versions": [1] }))
 }
 
-/// From starting the process to the answer to its first request.
+/// Measures the time from the start of the process to the answer to its first request.
 fn starts(folder: &Path) {
     let mut took: Vec<Duration> = (0..STARTS)
         .map(|_| {
@@ -74,7 +74,7 @@ fn starts(folder: &Path) {
     figure::below(name, median.as_secs_f64() * 1000.0, START_WITHIN_MS, "ms");
 }
 
-/// Peak memory of a process, in MB.
+/// Returns the peak memory of a process, in MB.
 fn peak_mb(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("a peak");
@@ -145,11 +145,11 @@ fn thousand(folder: &Path) {
     for at in &pinged {
         *seconds.entry(at.duration_since(begin).as_secs()).or_default() += 1;
     }
-    // The last second is a part of one.
+    // The last second is incomplete.
     seconds.pop_last();
     let mut rates: Vec<u64> = seconds.into_values().collect();
     rates.sort_unstable();
-    // None where it all took less than a second.
+    // Empty if it all took less than a second.
     let median = rates.get(rates.len() / 2).copied().unwrap_or_default();
     figure::above("  pings answered meanwhile, median", median as f64, PINGS_A_SECOND, "/s");
 }

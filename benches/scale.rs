@@ -1,4 +1,4 @@
-//! What a large rollout costs, and a small one beside the script that people write by hand.
+//! What a large rollout costs, and a small one compared with the script that people write by hand.
 //!
 //! `cargo bench --bench scale`. Figures depend on the machine; the bounds are wide.
 #![allow(
@@ -85,7 +85,7 @@ fn large() {
     figure::below("  peak memory", peak as f64, MEMORY_MB, "MB");
 }
 
-/// The Python of the lab, which has boto3.
+/// Returns the path of the lab's Python, which has boto3.
 fn python() -> String {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/localstack/lab.py");
     let told = Command::new("python3").args([script, "install"]).output().expect("Python");

@@ -18,13 +18,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-/// Instances to plan, within so many seconds and MB.
+/// Instances to plan, and the bounds in seconds and MB.
 const PLAN: (u32, f64, f64) = (100_000, 2.0, 300.0);
-/// Instances to roll at this speed, within so many seconds.
+/// Instances to roll, the speed, and the bound in seconds.
 const APPLY: (u32, u32, f64) = (10_000, 100, 90.0);
-/// A signal ends either within so many seconds.
+/// The bound on the seconds from a signal to the end of either.
 const END: f64 = 1.0;
-/// Batches of one, whose plans are compared: twice as many may take so many times as long.
+/// Batches of one instance in the two plans to compare, and the bound on the ratio of their times.
 const BATCHES: (u32, u32, f64) = (1_000, 2_000, 3.0);
 
 fn document(folder: &Path, instances: u32, batch: (&str, u32)) {
@@ -47,7 +47,7 @@ fn start(folder: &Path, command: &str) -> Child {
         .expect("the program starts")
 }
 
-/// The most memory `child` has held so far, in MB.
+/// Returns the most memory that `child` has held so far, in MB.
 fn peak(child: &Child) -> Option<f64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
@@ -55,7 +55,7 @@ fn peak(child: &Child) -> Option<f64> {
     Some(kilobytes / 1024.0)
 }
 
-/// Runs `command` to its end: how long it took, the most memory, and its exit code.
+/// Runs `command` to its end. Returns the seconds, the peak memory in MB, and the exit code.
 fn run(folder: &Path, command: &str) -> (f64, f64, Option<i32>) {
     let begin = Instant::now();
     let mut child = start(folder, command);
@@ -69,7 +69,7 @@ fn run(folder: &Path, command: &str) -> (f64, f64, Option<i32>) {
     }
 }
 
-/// Asks `command` to stop after `after`, and says how long it took to end.
+/// Asks `command` to stop after `after`, and returns the seconds that it took to end.
 fn ends(folder: &Path, command: &str, after: Duration) -> f64 {
     let mut child = start(folder, command);
     std::thread::sleep(after);

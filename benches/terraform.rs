@@ -1,4 +1,4 @@
-//! The provider as Terraform meets it: how fast it is there, and what a rollout costs it.
+//! The provider as Terraform uses it: how fast it starts, and how much memory a rollout takes.
 //!
 //! `cargo bench --bench terraform`. The figures depend on the machine; the bounds are wide.
 #![allow(
@@ -46,7 +46,7 @@ fn starts(folder: &Path) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let (mut shaken, mut schema) = (Vec::new(), Vec::new());
     let mut bytes = 0;
-    // Terraform's own certificate takes it longer than all of this.
+    // Made beforehand: Terraform takes longer than all of this for its own certificate.
     let identity = Identity::new();
     for _ in 0..STARTS {
         let begin = Instant::now();
@@ -76,7 +76,7 @@ fn starts(folder: &Path) {
     figure::below(&name, ms(schema), SCHEMA_WITHIN_MS, "ms");
 }
 
-/// Peak memory of a process, in MB.
+/// Returns the peak memory of a process, in MB.
 fn peak_mb(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("a peak");

@@ -1,4 +1,4 @@
-//! A deployment for front-ends that keep state: opened, ended, and its state.
+//! Deployments for front-ends that keep state: opens and ends them, and makes their state.
 
 mod open;
 pub mod schema;

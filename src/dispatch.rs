@@ -40,8 +40,8 @@ enum Subcommands {
     Status {
         #[command(flatten)]
         input: Input,
-        /// Show it again whenever it has changed, until no rollout is under way; of a file of
-        /// progress, show what has happened and what happens
+        /// Show it again after every change, until no rollout is under way; for a progress file,
+        /// show past and new events
         #[arg(long)]
         follow: bool,
     },
@@ -51,22 +51,22 @@ enum Subcommands {
     Resume(Input),
     /// Give a rollout up: put back what is borrowed, leave the instances as they are
     Abort(Input),
-    /// Have a rollout go back to the last completed revision
+    /// Roll back to the last completed revision
     Rollback(Input),
     /// Look for everything that would keep a rollout from its end; changes nothing
     Doctor(Input),
     /// Serve JSON-RPC 2.0 on standard input and output
     Serve,
-    /// Serve Terraform and OpenTofu until Ctrl-C, to see into the provider; they start it by
-    /// themselves otherwise
+    /// Serve Terraform and OpenTofu until Ctrl-C, to debug the provider; otherwise they start it by
+    /// themselves
     Terraform,
     /// Print every JSON Schema: of configurations, state and events, and the OpenRPC document
     Schema,
 }
 
-/// Chooses the front-end and returns the exit code, first match wins: a subcommand, also where a
-/// file has its name; Terraform, which says so in the environment; Ansible, which gives one file
-/// and nothing else; usage.
+/// Runs the front-end of this process and returns the exit code. The first match wins: a
+/// subcommand, even where a file has its name; Terraform, by its environment; Ansible, by one file
+/// as the only argument; usage.
 pub fn run(args: impl Iterator<Item = OsString>, edge: &ProcessContext) -> u8 {
     let args: Vec<OsString> = args.collect();
     if edge.host.is_there() && !args.get(1).is_some_and(|word| is_subcommand(word)) {
@@ -87,7 +87,7 @@ pub fn run(args: impl Iterator<Item = OsString>, edge: &ProcessContext) -> u8 {
             return if error.use_stderr() { INVALID } else { 0 };
         }
     };
-    // A server hears its peer on one thread, whatever the rollouts do on the others.
+    // A server reads from its peer on one thread, whatever the rollouts do on the others.
     let runtime = match cli.command {
         Subcommands::Serve | Subcommands::Terraform => Builder::new_multi_thread(),
         _ => Builder::new_current_thread(),

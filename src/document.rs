@@ -1,5 +1,5 @@
-//! A document: what is wanted, in Terraform's JSON syntax, literals only, so that one file serves
-//! both `rolling apply` and `terraform apply`.
+//! A document: the wanted state in Terraform's JSON syntax. It holds literals only, so that one
+//! file serves both `rolling apply` and `terraform apply`.
 
 mod aws;
 mod block;

@@ -1,4 +1,4 @@
-//! The engine: it looks, has the planner plan, acts and reports. It decides nothing.
+//! The engine: looks, has the planner plan, acts and reports. It decides nothing.
 
 mod act;
 mod begin;

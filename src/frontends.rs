@@ -1,4 +1,4 @@
-//! The ways in: each turns its own protocol into calls of the layers below, and their answers back.
+//! The front-ends: each translates its own protocol to and from calls of the layers below.
 
 pub mod ansible;
 pub mod cli;

@@ -1,4 +1,4 @@
-//! The process and the world around it: what it is told, signals, and standard output.
+//! The process and its surroundings: environment, signals, and standard output.
 
 pub mod context;
 pub mod handshake;

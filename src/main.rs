@@ -1,4 +1,4 @@
-//! The program: what only a program may do, then the front-end.
+//! The program: does what only a program may do, then runs the front-end.
 
 use std::process::ExitCode;
 use std::sync::Arc;

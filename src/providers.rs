@@ -21,7 +21,7 @@ mod simulated;
 
 pub use self::simulated::fleet_config;
 
-/// How many times as fast as real time a simulated fleet lives, unless told.
+/// The default speed of a simulated fleet, as a multiple of real time.
 const SPEED: f64 = 20.0;
 
 /// Opens fleets as the provider's configuration says.
@@ -31,12 +31,12 @@ pub struct Providers {
     clock: Arc<TokioClock>,
     #[cfg(feature = "aws")]
     aws: tokio::sync::OnceCell<rolling_aws::Aws>,
-    /// Parameters that commands are known to have been run with, to go back to.
+    /// Parameters that earlier commands ran with, for rollbacks.
     earlier: Mutex<Vec<BTreeMap<String, Vec<String>>>>,
 }
 
 impl Providers {
-    /// Real clouds are rolled on `clock`.
+    /// Creates the registry. Real clouds run on `clock`.
     pub fn new(config: ProviderConfig, clock: &Arc<TokioClock>) -> Self {
         Self {
             config,
@@ -47,8 +47,8 @@ impl Providers {
         }
     }
 
-    /// Keeps in mind what a state says of how a fleet was rolled before: of the parameters of a command
-    /// a revision has no more than a hash.
+    /// Remembers the command parameters of a state, for rollbacks: a revision contains only a hash
+    /// of them.
     pub fn keep_in_mind(&self, state: &Value) {
         let parameters = state.pointer("/replacement/run_command/parameters");
         let Some(parameters) = parameters.and_then(Value::as_object) else { return };
@@ -63,7 +63,7 @@ impl Providers {
         }
     }
 
-    /// The fleet that `deployment` is about.
+    /// Opens the fleet of `deployment`.
     ///
     /// # Errors
     /// When its cloud cannot be reached as configured, or is not part of this build.
@@ -84,12 +84,12 @@ impl Providers {
         self.open_cloud(deployment).await
     }
 
-    /// A configuration of the target named `id` as it is: what it launches, or what all of it runs,
-    /// is what it is to run. Named it is `auto_scaling_group/NAME`, `target_group/ARN`, the ARN of
-    /// either, or `simulated_fleet/NAME`.
+    /// Returns a configuration of the target named `id` as it is. The revision is what the target
+    /// launches, or what all its instances run. `id` is `auto_scaling_group/NAME`,
+    /// `target_group/ARN`, the ARN of either, or `simulated_fleet/NAME`.
     ///
     /// # Errors
-    /// When `id` names no target, or one that is not there.
+    /// When `id` names no target, or a target that does not exist.
     pub async fn import(&self, id: &str) -> Result<Value, ProviderError> {
         let wrong = |message: String| {
             let error = ProviderError::invalid("import", "", message);
@@ -107,7 +107,7 @@ impl Providers {
             Some((kind, name))
                 if !name.is_empty() && (kind == "auto_scaling_group" || is_arn(kind)) =>
             {
-                // Not asked for: only what the group has is looked at.
+                // A placeholder: only what the group has is read.
                 json!({ "auto_scaling_group": { "name": name, "launch_template": template } })
             }
             Some(("simulated_fleet", name)) if !name.is_empty() => {
@@ -147,7 +147,7 @@ impl Providers {
         Ok(target)
     }
 
-    /// Where a simulated fleet is kept.
+    /// Returns the path of the file that keeps a simulated fleet.
     fn simulator_file(&self, name: &str) -> PathBuf {
         let settings = self.config.simulator.as_ref();
         let folder = settings.and_then(|settings| settings.state_directory.as_deref());
@@ -169,7 +169,7 @@ impl Providers {
         let clock: Arc<dyn Clock> = Arc::<TokioClock>::clone(&self.clock);
         let scaled = self.clock.is_scaled().then(|| Arc::clone(&clock));
         let aws = self.connected(scaled).await?;
-        // There is none where instances are updated in place.
+        // There is no template where instances are updated in place.
         let launch_template = |template: &Option<LaunchTemplateConfig>| {
             template.as_ref().map(|template| rolling_aws::LaunchTemplate {
                 id: template.id.clone(),
@@ -220,12 +220,12 @@ impl Providers {
             .await
     }
 
-    /// Makes sure that whatever is configured of a cloud can be reached as it is, and on an account
-    /// that is allowed; `deployment` is one to be rolled there, as far as it is known. A cloud that
-    /// neither speaks of is not asked.
+    /// Checks that the cloud can be reached as configured, in an allowed account. `deployment` is a
+    /// deployment to be rolled there, as far as it is known. A cloud that neither the provider's
+    /// configuration nor `deployment` names is not asked.
     ///
     /// # Errors
-    /// Why not.
+    /// Why the cloud cannot be reached, or the account is not allowed.
     #[cfg(feature = "aws")]
     pub async fn check(&self, deployment: Option<&Value>) -> Result<(), ProviderError> {
         let is_there = |name| deployment.is_some_and(|config| config[name].is_object());
@@ -238,7 +238,7 @@ impl Providers {
         self.connected(scaled).await.map(drop)
     }
 
-    /// The same of a build without any cloud.
+    /// Does nothing in a build without any cloud.
     ///
     /// # Errors
     /// None.
@@ -261,7 +261,7 @@ impl Providers {
     }
 }
 
-/// How instances are updated, in the adapter's words.
+/// Converts how instances are updated to the adapter's types.
 #[cfg(feature = "aws")]
 fn in_place(
     replacement: &ReplacementConfig,
@@ -284,7 +284,7 @@ fn in_place(
     Some(rolling_aws::InPlace::ReplaceRootVolume { image_id })
 }
 
-/// `fleet` with its record where `deployment` says.
+/// Returns `fleet` with its record in the place that `deployment` sets.
 #[cfg(feature = "aws")]
 fn recorded(
     aws: &rolling_aws::Aws,
@@ -300,7 +300,7 @@ fn recorded(
     }
 }
 
-/// The revision that all instances run that live.
+/// Returns the revision that all live instances run.
 fn only_revision(look: &Observation) -> Option<Revision> {
     let live = look.instances.values().filter(|instance| instance.lifecycle.is_live());
     let mut revisions = live.map(|instance| instance.revision.as_ref());
@@ -308,7 +308,7 @@ fn only_revision(look: &Observation) -> Option<Revision> {
     revisions.all(|revision| revision == Some(first)).then(|| first.clone())
 }
 
-/// Whether this is what stands before the name in the ARN of an Auto Scaling group.
+/// Whether `text` is the part before the name in the ARN of an Auto Scaling group.
 fn is_arn(text: &str) -> bool {
     text.starts_with("arn:")
         && text.contains(":autoscaling:")

@@ -1,4 +1,4 @@
-//! Plans, events and results as people and programs are shown them.
+//! Shows plans, events and results to people and programs.
 
 pub mod exit_codes;
 pub mod json_line;

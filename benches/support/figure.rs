@@ -1,16 +1,18 @@
-//! Figures beside their bounds. A figure above its bound is told, and is no failure: these depend on
-//! the machine, and on what else it does.
+//! Prints figures beside their bounds.
+//!
+//! A figure beyond its bound is reported, but is no failure: figures depend on the machine, and on
+//! what else it does.
 
 #![allow(dead_code, reason = "each benchmark uses its part")]
 
 use std::fmt::Display;
 
-/// Prints a figure of `name` beside the `bound` that it is to keep below, both with their unit.
+/// Prints the figure `name` beside the `bound` that it must not exceed, both with their unit.
 pub fn below<T: PartialOrd + Display>(name: &str, figure: T, bound: T, unit: &str) {
     tell(name, &figure, &bound, unit, figure <= bound);
 }
 
-/// The same for a figure that is to keep above its bound.
+/// Prints the figure `name` beside the `bound` that it must not fall below.
 pub fn above<T: PartialOrd + Display>(name: &str, figure: T, bound: T, unit: &str) {
     tell(name, &figure, &bound, unit, figure >= bound);
 }

@@ -1,4 +1,4 @@
-//! What must hold of any input. Run for long by `cargo fuzz`, and for a moment by the tests.
+//! What must hold for any input. `cargo fuzz` runs it for long, the tests for a moment.
 
 use std::io::BufReader;
 
@@ -20,8 +20,8 @@ fn all(data: &[u8], at_once: usize, limit: usize) -> Vec<Inbound> {
     }
 }
 
-/// However bytes arrive, they are the same lines; none is longer than the limit, and any line is
-/// a request or gets an answer.
+/// Checks that lines are the same however their bytes arrive, that none is longer than the limit,
+/// and that any line is a request or gets an answer.
 pub fn lines(data: &[u8]) {
     let limit = 4 + data.first().copied().unwrap_or_default() as usize;
     let whole = all(data, 4096, limit);
@@ -38,11 +38,13 @@ pub fn lines(data: &[u8]) {
             assert!(error.code < 0 && !error.message.is_empty());
         }
     }
-    // A line as long as the whole, too.
+    // The whole input as one line, too.
     Request::parse(data).map(|_| ()).unwrap_or_default();
 }
 
-/// A document is read, or every finding has a place and words; reading it again finds the same.
+/// Checks that a document is read, or that every finding has a place and a text.
+///
+/// A second read must find the same.
 pub fn document(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     match (Document::parse(text), Document::parse(text)) {
@@ -64,7 +66,7 @@ pub fn document(data: &[u8]) {
     document::partial(&value, &unknown.map(String::from));
 }
 
-/// A state that was brought up to date is up to date.
+/// Checks that a state that was brought up to date is up to date.
 pub fn state(data: &[u8]) {
     let Ok(value) = serde_json::from_slice::<Value>(data) else { return };
     let version = value["x"].as_u64().unwrap_or(1);

@@ -16,7 +16,7 @@ use crate::providers::Providers;
 use crate::record::Phase;
 use crate::record::command::Command;
 
-/// How long the end of a deployment waits for another engine that was told to abort.
+/// How long the end of a deployment waits for another engine to obey the command to abort.
 const GIVES_UP_WITHIN: Duration = Duration::from_secs(600);
 
 /// Why a target could not be looked at.
@@ -24,12 +24,12 @@ const GIVES_UP_WITHIN: Duration = Duration::from_secs(600);
 pub enum OpenError {
     /// The configuration is wrong; no cloud was asked.
     Document(Vec<Diagnostic>),
-    /// What the cloud said.
+    /// The error of the cloud.
     Provider(ProviderError),
 }
 
 impl OpenError {
-    /// The same as findings about a configuration that stands at the root.
+    /// Returns the error as findings about a configuration that stands at the root.
     pub fn into_diagnostics(self) -> Vec<Diagnostic> {
         match self {
             OpenError::Document(found) => found,
@@ -38,10 +38,10 @@ impl OpenError {
     }
 }
 
-/// Looks at the target of `config`, to tell what is there or to end it.
+/// Looks at the target of `config`, to show its rollout or to end it.
 ///
 /// # Errors
-/// See [`Looked`].
+/// See [`OpenError`].
 pub async fn look(
     providers: &Providers,
     config: &Value,
@@ -54,7 +54,7 @@ pub async fn look(
 /// Looks at the target of `config`, to plan or begin a rollout.
 ///
 /// # Errors
-/// See [`Looked`]; also what would keep a rollout from beginning.
+/// See [`OpenError`]; also what would keep a rollout from beginning.
 pub async fn prepare(
     providers: &Providers,
     config: &Value,
@@ -73,7 +73,7 @@ async fn open(
     Ok((fleet, spec))
 }
 
-/// A configuration to look with: an imported one has no policy yet, and none is needed.
+/// Returns a configuration to look with: an imported one has no policy yet, and a look needs none.
 pub fn with_default_policy(config: &Value) -> Value {
     let mut config = config.clone();
     if config["policy"].is_null() {
@@ -82,24 +82,24 @@ pub fn with_default_policy(config: &Value) -> Value {
     config
 }
 
-/// What became of the end of a deployment.
+/// The result of the end of a deployment.
 #[derive(Debug)]
 pub enum DeleteOutcome {
-    /// Nothing of it is left on the target. No instance was touched that a rollout in progress
-    /// had not chosen.
+    /// Nothing of it is left on the target. The only instances touched are those that a rollout in
+    /// progress had chosen.
     Gone,
     /// An engine is at work and does not react.
     TimedOut(String),
-    /// An engine was told to abort and has not reacted yet.
+    /// An engine has the command to abort and has not reacted yet.
     AbortSent(String),
     /// Another engine has taken the target over.
     Locked(String),
 }
 
-/// Aborts a rollout in progress and takes the record off the target.
+/// Aborts a rollout in progress and removes the record from the target.
 ///
 /// # Errors
-/// See [`Looked`].
+/// See [`OpenError`].
 pub async fn end(
     providers: &Providers,
     config: &Value,
@@ -108,7 +108,7 @@ pub async fn end(
     emit: &mut (dyn FnMut(Envelope) + Send),
 ) -> Result<DeleteOutcome, OpenError> {
     let rollout = look(providers, config, caller).await?;
-    // One that an earlier configuration has begun would go on with nobody to look after it.
+    // A refresh that an earlier configuration has begun would go on unattended.
     if let Some(message) = rollout.is_refreshed_otherwise() {
         return Ok(DeleteOutcome::Locked(message));
     }
@@ -143,7 +143,7 @@ async fn forget(
     let mut rollout = look(providers, config, caller).await?;
     let clock = rollout.clock();
     let limit = clock.now() + GIVES_UP_WITHIN;
-    // The engine that heard the command is still putting things back.
+    // The engine that obeyed the command is still putting things back.
     while rollout.record().is_some_and(|record| matches!(record.phase, Phase::Halting(_)))
         && clock.now() < limit
         && *stop.borrow() == Stop::No
@@ -156,7 +156,7 @@ async fn forget(
     }
     loop {
         match rollout.forget().await {
-            // Whoever ended it is just letting go.
+            // The engine that ended it is just releasing the lease.
             Err(error) if error.is_retryable() && clock.now() < limit => {
                 tracing::warn!(%error, "cannot remove the record yet");
                 clock.sleep(Duration::from_secs(1)).await;

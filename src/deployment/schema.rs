@@ -1,4 +1,4 @@
-//! The JSON Schemas of what is handed out, generated from the types.
+//! The JSON Schemas of what front-ends hand out, generated from the types.
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use super::state::Computed;
 use crate::document::config::RollingDeploymentConfig;
 
-/// Version of every schema here, and of the state. It is raised when something that was valid
-/// before is not any more.
+/// Version of every schema here, and of the state. It rises when something that was valid before no
+/// longer is.
 pub const VERSION: u32 = 1;
 
 const PROMISE: &str = "Within a version, attributes and events may be added and limits widened; \
                        nothing is removed, renamed or narrowed, and nothing becomes required.";
 
-/// The schema of a type, with its version and what that means.
+/// Returns the schema of a type, with its version and what that means.
 pub fn of<T: JsonSchema>() -> Value {
     let mut schema = schemars::schema_for!(T).to_value();
     schema["x-version"] = json!(VERSION);
@@ -22,7 +22,7 @@ pub fn of<T: JsonSchema>() -> Value {
     schema
 }
 
-/// A generator for schemas that share their definitions below `/components/schemas`.
+/// Returns a generator for schemas that share their definitions below `/components/schemas`.
 pub fn components() -> SchemaGenerator {
     let place = |settings: &mut SchemaSettings| {
         settings.definitions_path = "/components/schemas".into();

@@ -1,4 +1,5 @@
-//! The state of a deployment as front-ends hand it out: what the document says, beside what is.
+//! The state of a deployment as front-ends hand it out: its configuration, and what the provider
+//! computes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,7 +30,7 @@ pub const COMPUTED: [&str; 12] = [
     "last_error",
 ];
 
-/// Computed attributes that nobody knows before a rollout has ended.
+/// Computed attributes that are unknown until a rollout has ended.
 pub const OUTCOME: [&str; 6] =
     ["status", "deployed_revision", "completed_revision", "fleet", "instances", "last_error"];
 
@@ -39,46 +40,46 @@ pub const PLANNED: [&str; 4] = ["batches", "floor", "ceiling", "expected_duratio
 /// Attributes that name the target: a change of one means another deployment.
 pub const FORCE_NEW: [&str; 3] = crate::document::TARGETS;
 
-/// What the provider computes. Null is what is not known, or not known yet.
+/// Attributes that the provider computes. Null means not known, or not known yet.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Computed {
     /// The target's own name in its cloud.
     pub id: Option<String>,
-    /// `succeeded`, `rolled_back`, `failed`, `paused`, `aborted`; `pending` when the fleet is not
-    /// yet as the configuration says; else what a rollout under way is at.
+    /// `succeeded`, `rolled_back`, `failed`, `paused`, `aborted`; `pending` when the fleet does not
+    /// match the configuration yet; otherwise the phase of the rollout under way.
     pub status: Option<String>,
     /// The revision that every instance is to run.
     pub target_revision: Option<String>,
     /// The revision that every instance runs; null while they differ.
     pub deployed_revision: Option<String>,
-    /// The last revision that the whole fleet is known to have run: where a rollback goes.
+    /// The last revision that the whole fleet is known to have run: the target of a rollback.
     pub completed_revision: Option<String>,
-    /// Batches as they were planned.
+    /// The planned batches.
     pub batches: Option<Vec<BatchSizes>>,
-    /// At least this many instances serve throughout, as it was planned.
+    /// The planned minimum of instances that serve throughout.
     pub floor: Option<u32>,
-    /// At most this many instances live, as it was planned.
+    /// The planned maximum of instances that live at the same time.
     pub ceiling: Option<u32>,
-    /// How long it should take, as it was planned: `4m 40s`.
+    /// The planned duration, for example `4m 40s`.
     pub expected_duration: Option<String>,
-    /// What runs, revision by revision.
+    /// How many instances run each revision.
     pub fleet: Option<Vec<OnRevision>>,
-    /// What every instance runs.
+    /// Every instance, with the revision that it runs.
     pub instances: Option<Vec<InstanceReport>>,
     /// Why the last rollout did not succeed.
     pub last_error: Option<String>,
 }
 
-/// How much of a fleet runs a revision.
+/// How many instances run a revision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OnRevision {
-    /// The revision; null for what nobody knows.
+    /// The revision; null when it is unknown.
     pub revision: Option<String>,
     /// Instances that run it.
     pub instances: u32,
-    /// Those of them that take requests.
+    /// Instances among them that take requests.
     pub serving: u32,
 }
 
@@ -92,7 +93,7 @@ pub struct BatchSizes {
     pub replaces: usize,
 }
 
-/// The state as the fleet is now.
+/// Returns the state as the fleet is now.
 pub fn current(config: &Value, rollout: &Rollout) -> Value {
     let preview = rollout.preview();
     let (status, last_error) = match rollout.status() {
@@ -118,7 +119,7 @@ pub fn current(config: &Value, rollout: &Rollout) -> Value {
     with(config, &computed)
 }
 
-/// The state as the fleet is now, where it was `prior` before.
+/// Returns the state as the fleet is now, after the state `prior`.
 pub fn refreshed(prior: &Value, rollout: &Rollout) -> Value {
     let mut state = current(&config_of(prior), rollout);
     for name in PLANNED {
@@ -126,14 +127,14 @@ pub fn refreshed(prior: &Value, rollout: &Rollout) -> Value {
             state[name] = value.clone();
         }
     }
-    // How the last rollout ended stays until the fleet runs what that one was to bring.
+    // The error of the last rollout stays until the fleet runs what that rollout was to bring.
     if rollout.status().is_none() && state["status"] != "succeeded" {
         state["last_error"] = prior["last_error"].clone();
     }
     state
 }
 
-/// The state that a rollout is planned to lead to, with null for what nobody knows yet.
+/// Returns the state that a rollout is planned to lead to, with null for what is not known yet.
 pub fn planned(config: &Value, rollout: &Rollout) -> Value {
     let preview = rollout.preview();
     let mut state = current(config, rollout);
@@ -148,7 +149,7 @@ pub fn planned(config: &Value, rollout: &Rollout) -> Value {
     state
 }
 
-/// What [`PLANNED`] names, of a plan.
+/// Returns the attributes that [`PLANNED`] names, for a plan.
 pub fn figures(preview: &Preview) -> [(&'static str, Value); 4] {
     let expected = span(preview.expected_seconds);
     let of = |name| match name {
@@ -160,7 +161,7 @@ pub fn figures(preview: &Preview) -> [(&'static str, Value); 4] {
     PLANNED.map(|name| (name, of(name)))
 }
 
-/// The state that a rollout is planned to lead to as long as the target is not known.
+/// Returns the state that a rollout is planned to lead to while the target is not known.
 pub fn unknown(config: &Value) -> Value {
     with(
         config,
@@ -181,7 +182,7 @@ pub fn unknown(config: &Value) -> Value {
     )
 }
 
-/// The state that a rollout led to. What is in `planned` of [`PLANNED`] is kept.
+/// Returns the state that a rollout led to. Keeps the attributes of [`PLANNED`] in `planned`.
 pub fn after(config: &Value, id: &str, planned: &Value, report: &Report) -> Value {
     let error = match report.outcome {
         Outcome::Succeeded => None,
@@ -208,14 +209,14 @@ pub fn after(config: &Value, id: &str, planned: &Value, report: &Report) -> Valu
     state
 }
 
-/// The configuration inside a state.
+/// Returns the configuration inside a state.
 pub fn config_of(state: &Value) -> Value {
     let attributes = state.as_object().into_iter().flatten();
     let set = attributes.filter(|(name, _)| !COMPUTED.contains(&name.as_str()));
     Value::Object(set.map(|(name, value)| (name.clone(), value.clone())).collect())
 }
 
-/// The target of a configuration, as a person calls it.
+/// Returns the target of a configuration, by its name for people.
 pub fn target_name(config: &Value) -> String {
     let name = FORCE_NEW.iter().find_map(|path| config.pointer(path)?.as_str());
     name.unwrap_or_default().to_owned()
@@ -229,8 +230,8 @@ pub fn sizes(preview: &Preview) -> Vec<BatchSizes> {
         .collect()
 }
 
-/// Tells one plan from another: covers the configuration and the revision that is rolled out,
-/// never the instances that happen to live.
+/// Returns a hash that identifies a plan. It covers the configuration and the revision that is
+/// rolled out, never the instances that happen to live.
 pub fn plan_hash(config: &Value, revision: &Revision) -> String {
     // serde_json keeps the keys of an object in order, so equal configurations print alike.
     let text = json!([crate::document::normalised(config), revision]).to_string();

@@ -1,4 +1,4 @@
-//! What ends an operation early: somebody's command, a deadline, or nobody waiting for it any more.
+//! What ends an operation early: a request, a deadline, or a peer that no longer waits for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use crate::engine::Stop;
 
-/// How urgently an operation is to end, from all that may end it.
+/// How urgently an operation is to end, by everything that may end it.
 pub struct Stopping {
     /// How urgently.
     pub stop: watch::Receiver<Stop>,
@@ -18,8 +18,8 @@ pub struct Stopping {
 }
 
 impl Stopping {
-    /// The operation ends as `asked` says, gracefully after `deadline`, and gracefully as soon as
-    /// `left` tells that nobody waits for it any more. It can only become more urgent.
+    /// Ends the operation as `asked` says, gracefully after `deadline`, and gracefully as soon as
+    /// `left` completes because nobody waits for it any more. The urgency only grows.
     pub fn listen(
         mut asked: watch::Receiver<Stop>,
         deadline: Option<Duration>,
@@ -71,10 +71,10 @@ impl Drop for Stopping {
     }
 }
 
-/// Waits until somebody wants it to stop.
+/// Waits until a stop is requested.
 pub async fn stopped(stop: &mut watch::Receiver<Stop>) {
     if stop.wait_for(|urgency| *urgency != Stop::No).await.is_err() {
-        // Nobody is left who could want that.
+        // No sender is left that could request it.
         std::future::pending().await
     }
 }

@@ -1,4 +1,4 @@
-//! States of other versions.
+//! Upgrades states of other versions.
 
 use serde_json::{Map, Value};
 
@@ -6,7 +6,8 @@ use super::schema::{State, VERSION};
 use super::state::COMPUTED;
 use crate::document::{Diagnostic, normalised};
 
-/// A state of an earlier version, or of another program that knows more, as this one writes it.
+/// Returns a state of an earlier version, or of another program that knows more, in the form that
+/// this version writes.
 ///
 /// # Errors
 /// What is wrong with it, with the place.

@@ -10,7 +10,7 @@ use super::diagnostic::Diagnostic;
 /// (<https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>).
 const SESSIONS: RangeInclusive<Duration> = Duration::from_secs(900)..=Duration::from_secs(43_200);
 
-/// Checks how AWS is to be reached, which stands at `pointer`.
+/// Checks the configuration of AWS at `pointer`.
 pub fn check(aws: &AwsProviderConfig, pointer: &str, found: &mut Vec<Diagnostic>) {
     let given = [
         ("access_key", aws.access_key.is_some()),

@@ -1,6 +1,6 @@
-//! Blocks as Terraform's JSON syntax may write them: one as an object or as a list of it, several
-//! as a list or, where it is only one, as an object, and `//` in any of them for a comment
-//! (<https://developer.hashicorp.com/terraform/language/syntax/json>).
+//! Blocks in Terraform's JSON syntax. A single block is an object, or a list of one object. A
+//! repeatable block is a list, or an object where there is only one. The key `//` in any of them is
+//! a comment (<https://developer.hashicorp.com/terraform/language/syntax/json>).
 
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
@@ -8,17 +8,18 @@ use serde_json::{Map, Value};
 use super::check::{normalise, resolve, schema};
 use super::diagnostic::Diagnostic;
 
-/// What a comment stands at.
+/// The key of a comment.
 const COMMENT: &str = "//";
 
-/// `value` as the schema of `T` has it: one block as an object, several as a list, no nulls and no
-/// comments. What is neither is left for the checker to name.
+/// Returns `value` in the plain form of the schema of `T`: a single block as an object, repeatable
+/// blocks as a list, no nulls and no comments. Anything else stays as it is, for the checker to
+/// report.
 pub fn without_blocks<T: JsonSchema>(value: &Value) -> Value {
     let schema = schema::<T>();
     of(&schema, &schema, &normalise(value)).unwrap_or_default()
 }
 
-/// The same of a normalised value; `None` where no block is there.
+/// Returns the plain form of a normalised value; `None` where there is no block.
 fn of(root: &Value, schema: &Value, value: &Value) -> Option<Value> {
     let schema = resolve(root, schema);
     if let Some(properties) = schema["properties"].as_object() {
@@ -38,7 +39,7 @@ fn of(root: &Value, schema: &Value, value: &Value) -> Option<Value> {
             Value::Object(_) => std::slice::from_ref(value),
             other => return Some(other.clone()),
         };
-        // An item that is a list stays one: here that is no way to write a block.
+        // An item that is a list stays a list: inside a list, that is no valid block.
         let item = |item: &Value| match item.is_object() {
             true => of(root, &schema["items"], item),
             false => Some(item.clone()),
@@ -60,7 +61,7 @@ fn body(root: &Value, properties: &Map<String, Value>, object: &Map<String, Valu
     Value::Object(object.iter().filter_map(entry).collect())
 }
 
-/// Findings about the plain form of `value`, which stands at `pointer`, where it was written.
+/// Returns findings about the plain form of `value` at `pointer`, with the places as written.
 pub fn as_written(mut found: Vec<Diagnostic>, value: &Value, pointer: &str) -> Vec<Diagnostic> {
     for finding in &mut found {
         if let Some(within) = finding.pointer.strip_prefix(pointer) {
@@ -70,7 +71,7 @@ pub fn as_written(mut found: Vec<Diagnostic>, value: &Value, pointer: &str) -> V
     found
 }
 
-/// Where what stands at `pointer` in the plain form stands in `value`, which was made plain.
+/// Returns the place in `value` of what is at `pointer` in its plain form.
 fn place(value: &Value, pointer: &str) -> String {
     let mut written = String::new();
     let mut at = Some(value);

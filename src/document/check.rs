@@ -1,7 +1,7 @@
-//! Checks a JSON value against the generated schema, and says what is wrong in words for people.
+//! Checks a JSON value against the generated schema, and reports errors in terms for people.
 //!
-//! It knows the part of JSON Schema that our own types generate, and nothing else; a test walks
-//! every schema of ours to see that there is nothing else.
+//! It knows only the part of JSON Schema that our own types generate. A test walks all our schemas
+//! to check that they use nothing else.
 
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::config::DurationText;
 use super::diagnostic::{Diagnostic, step};
 
-/// The keyword for what is shown to nobody.
+/// The keyword for values that are never shown.
 pub const SENSITIVE: &str = "x-sensitive";
 
 /// The JSON Schema of a type of [`super::config`].
@@ -17,8 +17,8 @@ pub fn schema<T: JsonSchema>() -> Value {
     schemars::schema_for!(T).to_value()
 }
 
-/// `value` as the checker and serde want it: attributes that are null are left out, and whole
-/// numbers written as 3.0, as tools with one kind of number do, are whole numbers.
+/// Returns `value` as the checker and serde want it. Null attributes are left out. Whole numbers
+/// written as 3.0, as tools with one kind of number write them, become integers.
 pub fn normalise(value: &Value) -> Value {
     match value {
         Value::Object(object) => {
@@ -35,20 +35,20 @@ pub fn normalise(value: &Value) -> Value {
     }
 }
 
-/// Checks a normalised `value` against the schema of `T`. `pointer` is where the value stands.
-/// All findings are reported, in the order of the document.
+/// Checks a normalised `value` against the schema of `T`. `pointer` is the place of the value.
+/// Reports all findings, in the order of the document.
 pub fn check<T: JsonSchema>(value: &Value, pointer: &str) -> Vec<Diagnostic> {
     check_against(&schema::<T>(), value, pointer)
 }
 
-/// The same against a schema put together from ours.
+/// Checks a normalised `value` against a schema that is composed of ours.
 pub fn check_against(root: &Value, value: &Value, pointer: &str) -> Vec<Diagnostic> {
     let mut checker = Checker { root, literals: true, found: Vec::new() };
     checker.value(root, value, pointer);
     checker.found
 }
 
-/// Checks a normalised `value` that a program wrote: text in it is no expression, whatever it
+/// Checks a normalised `value` that a program wrote. Text in it is never an expression, whatever it
 /// looks like.
 pub fn fits<T: JsonSchema>(value: &Value) -> Vec<Diagnostic> {
     let root = schema::<T>();
@@ -172,7 +172,7 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// Whether what a schema is about is shown to nobody, or what is in it.
+/// Whether the value that a schema describes is sensitive, or its items or entries are.
 pub fn is_sensitive(root: &Value, schema: &Value) -> bool {
     let schema = resolve(root, schema);
     let within = ["items", "additionalProperties"].map(|within| &schema[within]);
@@ -180,18 +180,18 @@ pub fn is_sensitive(root: &Value, schema: &Value) -> bool {
         || within.into_iter().any(|within| within.is_object() && is_sensitive(root, within))
 }
 
-/// What is said of an attribute that must be there.
+/// Returns the message for a required attribute that is missing.
 pub(super) fn missing(name: &str) -> String {
     format!("the attribute {name:?} is missing")
 }
 
-/// The attribute that a finding says is missing at its place, if it says that.
+/// Returns the attribute that a finding reports as missing at its place, if it reports that.
 pub fn missing_name(finding: &Diagnostic) -> Option<&str> {
     let name = finding.summary.strip_prefix("the attribute \"")?;
     name.strip_suffix("\" is missing")
 }
 
-/// "did you mean" where one is near, else all there are.
+/// Suggests the nearest known name where one is close, else lists all of them.
 pub(super) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str> + Clone) -> String {
     let scored = known.clone().map(|known| (strsim::jaro_winkler(name, known), known));
     match scored.max_by(|a, b| a.0.total_cmp(&b.0)) {
@@ -200,7 +200,7 @@ pub(super) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str> + Clo
     }
 }
 
-/// The part of the schema `root` behind `$ref` and behind "or null".
+/// Returns the part of the schema `root` behind `$ref` and behind "or null".
 pub fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
     if let Some(name) = schema["$ref"].as_str() {
         let target = name.strip_prefix('#').and_then(|path| root.pointer(path));
@@ -213,7 +213,7 @@ pub fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
     }
 }
 
-/// The types that a resolved schema allows, apart from null.
+/// Returns the types that a resolved schema allows, apart from null.
 pub fn types(schema: &Value) -> Vec<&str> {
     match &schema["type"] {
         Value::String(name) => vec![name],
@@ -268,8 +268,8 @@ mod tests {
     use super::*;
     use crate::document::config::{ProviderConfig, RollingDeploymentConfig};
 
-    /// Every keyword that our own types generate is one that the checker acts on, or one that
-    /// says nothing about validity.
+    /// The checker acts on every keyword that our own types generate, or the keyword does not
+    /// affect validity.
     #[test]
     fn the_checker_knows_every_keyword_of_our_schemas() {
         let acted_on = [

@@ -1,5 +1,5 @@
-//! The types of the wire: what a document may say. Their JSON Schema, descriptions included, is
-//! generated from here; [`super::check`] checks documents against it.
+//! The types of a document. Their JSON Schema, descriptions included, is generated from here;
+//! [`super::check`] checks documents against it.
 
 use std::collections::BTreeMap;
 
@@ -33,14 +33,14 @@ pub struct RollingDeploymentConfig {
     /// How the fleet is replaced.
     pub policy: PolicyName,
     /// Who replaces the instances. `rolling`: this program, action by action. `instance_refresh`:
-    /// EC2 Auto Scaling, by an instance refresh with the same settings, which goes on when nobody
-    /// waits for it any more; what it has no setting for is refused. Default `rolling`.
+    /// EC2 Auto Scaling, by an instance refresh with the same settings. It continues even when
+    /// nothing waits for it. Attributes that it has no setting for are refused. Default `rolling`.
     pub engine: Option<EngineName>,
     /// How `batch_size` counts. Needed by the policies `rolling` and
     /// `rolling_with_additional_batch`.
     pub batch_size_type: Option<BatchSizeType>,
-    /// Instances a batch has: a percentage from 1 to 100, rounded down but at least one instance,
-    /// or a fixed number, at most the whole fleet.
+    /// The size of a batch: a percentage from 1 to 100, rounded down but at least one instance, or
+    /// a fixed number of instances, limited to the whole fleet.
     #[schemars(range(min = 1))]
     pub batch_size: Option<u32>,
     /// Rolls an EC2 Auto Scaling group. Exactly one target must be given.
@@ -50,62 +50,62 @@ pub struct RollingDeploymentConfig {
     pub target_group: Option<TargetGroupConfig>,
     /// Rolls a fleet of the built-in simulator. Exactly one target must be given.
     pub simulated_fleet: Option<SimulatedFleetConfig>,
-    /// How an instance comes to run the revision. Default: another one is launched in its place.
-    /// In place nothing is launched, so a `launch_template` is not given, and the policy is
+    /// How an instance comes to run the revision. Default: a new instance replaces it. Updates in
+    /// place launch nothing, so `launch_template` must not be given, and the policy must be
     /// `all_at_once` or `rolling` without surge.
     pub replacement: Option<ReplacementConfig>,
-    /// How many instances more than the fleet has may live: a number, or a percentage such as
+    /// How many instances may live beyond the fleet's size: a number, or a percentage such as
     /// `"25%"`, rounded up. For the policy `rolling`, instead of a batch size. Default 0.
     pub max_surge: Option<BoundConfig>,
-    /// How many instances fewer than the fleet has may serve: a number, or a percentage such as
-    /// `"25%"`, rounded down. For the policy `rolling`, instead of a batch size. Default 0; where
-    /// this and `max_surge` both come to nothing it is 1.
+    /// How far the number of serving instances may fall below the fleet's size: a number, or a
+    /// percentage such as `"25%"`, rounded down. For the policy `rolling`, instead of a batch size.
+    /// Default 0. Where this and `max_surge` both come to 0, it is 1.
     pub max_unavailable: Option<BoundConfig>,
-    /// `batch`: a batch ends before the next begins. `continuous`: each place that is free is
-    /// taken again at once, for the rolling policies. Default `batch`.
+    /// `batch`: a batch ends before the next begins. `continuous`: each free place is filled at
+    /// once; for the rolling policies. Default `batch`.
     pub pacing: Option<PacingName>,
     /// How long to wait after a batch before the next one begins. Default `0s`.
     pub pause_between_batches: Option<DurationText>,
-    /// Where to wait on the way, with growing percentages.
+    /// Where the rollout waits on the way, in order of increasing percentage.
     pub checkpoints: Option<Vec<CheckpointConfig>>,
     /// When a new instance counts as healthy.
     pub health: Option<HealthConfig>,
-    /// How many instances of the new revision must fail before `on_failure` takes place. Those
-    /// that fail before are replaced. Default 1.
+    /// How many instances of the new revision must fail before `on_failure` applies. Instances that
+    /// fail before that are replaced. Default 1.
     #[schemars(range(min = 1))]
     pub failure_threshold: Option<u32>,
     /// What to do when the new revision fails. `rollback`: go back to the last completed revision.
     /// `pause`: put victims back into rotation and wait for `rolling resume`, `rollback` or
-    /// `abort`. `stop`: put back what was borrowed and leave the instances as they are. Default
-    /// `rollback`.
+    /// `abort`. `stop`: restore what the rollout borrowed and leave the instances as they are.
+    /// Default `rollback`.
     pub on_failure: Option<OnFailureName>,
     /// How many failed instances are detached from the fleet and left running, tagged
-    /// `rolling:retained`, to be looked at. Default 0.
+    /// `rolling:retained`, for inspection. Default 0.
     pub keep_failed_instances: Option<u32>,
     /// What to do about lifecycle hooks of the Auto Scaling group that hold an instance of the
-    /// rollout. `wait`: whoever is told by the hook completes it. `complete`: the rollout does, with
-    /// the result CONTINUE. Default `wait`.
+    /// rollout. `wait`: the recipient of the hook's notification completes it. `complete`: the
+    /// rollout completes it, with the result CONTINUE. Default `wait`.
     pub lifecycle_hooks: Option<LifecycleHooksName>,
     /// What to do about instances to replace that are protected from scale-in. `refresh`: replace
-    /// them all the same. `ignore`: leave them. `wait`: replace the others, then wait for an hour
-    /// for somebody to end the protection. Default `wait`.
+    /// them anyway. `ignore`: leave them as they are. `wait`: replace the others, then wait up to
+    /// an hour for the protection to end. Default `wait`.
     pub scale_in_protected_instances: Option<SetAsideName>,
-    /// The same for instances in standby.
+    /// Like `scale_in_protected_instances`, for instances in standby.
     pub standby_instances: Option<SetAsideName>,
-    /// How long the rollout may go without less being left to do: instances that are not updated, and
-    /// instances that do not serve.
-    /// Default: the target groups' deregistration delay plus 30 s plus twice `healthy_timeout`.
+    /// How long the rollout may go without progress. Progress is a fall in the number of instances
+    /// that are not updated or do not serve. Default: the target groups' deregistration delay plus
+    /// 30 s plus twice `healthy_timeout`.
     pub progress_deadline: Option<DurationText>,
     /// The longest time between two looks at the fleet. From 100ms to 1m, default `10s`.
     pub poll_interval: Option<DurationText>,
-    /// Processes of the Auto Scaling group that are suspended during the rollout, where they are
-    /// not already. Default: all of `AZRebalance`, `AlarmNotification`,
-    /// `InstanceRefresh`, `ScheduledActions`.
+    /// Processes of the Auto Scaling group to suspend during the rollout, where they are not
+    /// already. Default: all of `AZRebalance`, `AlarmNotification`, `InstanceRefresh`,
+    /// `ScheduledActions`.
     pub suspend_processes: Option<Vec<ProcessName>>,
     /// Where and how requests are shifted. For the policies `traffic_splitting` and `blue_green`.
     pub traffic: Option<TrafficConfig>,
-    /// What must hold for the rollout to go on, besides the health of its instances. A gate that
-    /// does not pass is a failure of the new revision. A rollout that goes back asks none.
+    /// Conditions for the rollout to go on, besides the health of its instances. A gate that does
+    /// not pass is a failure of the new revision. A rollback checks no gates.
     pub gates: Option<GatesConfig>,
     /// Where the record of a rollout and its lease are kept. Default: as tags on the target.
     pub record: Option<RecordConfig>,
@@ -116,139 +116,143 @@ pub struct RollingDeploymentConfig {
 #[serde(deny_unknown_fields)]
 pub struct HealthConfig {
     /// How long an instance must serve without a break before it counts (soak). Default `10s`. With
-    /// engine `instance_refresh` it is its warm-up; by default the group's own.
+    /// engine `instance_refresh` this is the refresh's warm-up; by default the group's own.
     pub min_healthy_time: Option<DurationText>,
     /// How long after its launch an instance may take to serve. Default `10m`. With engine
-    /// `instance_refresh` it counts once AWS calls the refresh successful; until then AWS's own rule
-    /// does: an hour in which nothing gets healthy.
+    /// `instance_refresh` it applies once AWS reports the refresh as successful. Until then AWS's
+    /// own rule applies: the refresh fails after an hour in which no instance becomes healthy.
     pub healthy_timeout: Option<DurationText>,
 }
 
-/// How instances are updated in place: each is taken out of rotation, drained, updated, and put back
-/// in. Exactly one way must be given.
+/// How instances are updated in place: each is taken out of rotation, drained, updated, and put
+/// back in. Exactly one way must be given.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReplacementConfig {
-    /// Runs an SSM document on each. The revision is the document's version with a hash of its
-    /// parameters, and is kept in the instance's tag `rolling:revision`.
+    /// Runs an SSM document on each instance. The revision is the document's version with a hash of
+    /// its parameters, and is kept in the instance's tag `rolling:revision`.
     pub run_command: Option<RunCommandConfig>,
-    /// Has EC2 replace the root volume of each by one made of an image. The revision is the image.
+    /// Has EC2 replace the root volume of each instance by a volume created from an image. The
+    /// revision is the image.
     pub replace_root_volume: Option<ReplaceRootVolumeConfig>,
 }
 
-/// A document of the Systems Manager, and what it is run with.
+/// A Systems Manager document, and how to run it.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunCommandConfig {
-    /// The document's name, or the ARN of one that is shared. It is of the type Command, and must
-    /// bear being run twice.
+    /// The document's name, or the ARN of a shared document. Its type must be Command, and it must
+    /// be safe to run twice.
     #[schemars(length(min = 1))]
     pub document: String,
-    /// A version number, `$LATEST` or `$DEFAULT`; the latter two are resolved when planning. Default
-    /// `$DEFAULT`.
+    /// A version number, `$LATEST` or `$DEFAULT`; the latter two are resolved when planning.
+    /// Default `$DEFAULT`.
     #[schemars(regex(pattern = r"^([0-9]+|\$LATEST|\$DEFAULT)$"))]
     pub version: Option<String>,
-    /// Values of its parameters, a list for each as SendCommand takes them: one value for a `String`,
-    /// all of them for a `StringList`. The revision has a hash of them, by which a short or common
-    /// value can be guessed; they themselves are told nowhere but to the Systems Manager, which shows
-    /// them to who may read its commands.
+    /// The document's parameters, each with a list of values as SendCommand takes them: one value
+    /// for a `String`, all values for a `StringList`. The revision contains a hash of them, from
+    /// which a short or common value can be guessed. The values themselves go only to Systems
+    /// Manager, which shows them to everyone who may read its commands.
     pub parameters: Option<BTreeMap<String, Vec<SecretText>>>,
-    /// How long it may take on an instance before it has failed. Default `10m`.
+    /// How long it may take on an instance before it counts as failed. Default `10m`.
     pub timeout: Option<DurationText>,
 }
 
-/// An image that root volumes are made of.
+/// An image that root volumes are created from.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReplaceRootVolumeConfig {
-    /// The image's id, `ami-...`. Its architecture and the like must be those of the instances.
+    /// The image's id, `ami-...`. Its architecture and similar properties must be those of the
+    /// instances.
     #[schemars(regex(pattern = "^ami-[0-9a-f]+$"))]
     pub image_id: String,
-    /// How long it may take on an instance before it has failed. Default `15m`.
+    /// How long it may take on an instance before it counts as failed. Default `15m`.
     pub timeout: Option<DurationText>,
 }
 
 /// Where and how requests are shifted from the target group of an Auto Scaling group to a second
-/// one. Its new instances serve there first; once all requests have moved they join the first, and
-/// the requests come back to it.
+/// one. New instances serve there first. Once all requests have moved, these instances join the
+/// first target group, and the requests return to it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrafficConfig {
-    /// The ARN of the second target group, which is attached to no Auto Scaling group and has no
-    /// targets. Needed with an `auto_scaling_group`.
+    /// The ARN of the second target group, which must be attached to no Auto Scaling group and have
+    /// no targets. Needed with an `auto_scaling_group`.
     #[schemars(regex(pattern = "^arn:[^:]+:elasticloadbalancing:[^:]+:[0-9]+:targetgroup/.+$"))]
     pub second_target_group_arn: Option<String>,
-    /// The ARNs of the listener rules that forward to both target groups, the second with the
-    /// weight 0; default rules, too. Needed with an `auto_scaling_group`.
+    /// The ARNs of the listener rules, default rules included, that forward to both target groups,
+    /// to the second with the weight 0. Needed with an `auto_scaling_group`.
     pub listener_rule_arns: Option<Vec<String>>,
-    /// How many percent of the requests the new set gets at first. For `traffic_splitting`. Default
-    /// 10.
+    /// The percentage of the requests that the new set gets at first. For `traffic_splitting`.
+    /// Default 10.
     #[schemars(range(min = 1, max = 99))]
     pub new_version_percent: Option<u32>,
-    /// For how long, before it gets all. For `traffic_splitting`. Default `5m`.
+    /// How long the new set gets that percentage before it gets all requests. For
+    /// `traffic_splitting`. Default `5m`.
     pub evaluation_time: Option<DurationText>,
     /// How long the old set is kept once all requests have moved. For `blue_green`. Default `5m`.
     pub terminate_after: Option<DurationText>,
 }
 
-/// What must hold for the rollout to go on, besides the health of its instances.
+/// Conditions for the rollout to go on, besides the health of its instances.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GatesConfig {
-    /// Names of CloudWatch alarms. None may be in the state ALARM before a batch begins, nor while
-    /// the rollout bakes. One that lacks data is not in ALARM.
+    /// Names of CloudWatch alarms. None may be in the state ALARM before a batch begins or during
+    /// the bake time. An alarm that lacks data is not in ALARM.
     pub alarms: Option<Vec<String>>,
-    /// An address to ask after each batch.
+    /// A URL to request after each batch.
     pub http: Option<HttpGateConfig>,
     /// A command to run after each batch, on the machine that rolling runs on.
     pub command: Option<CommandGateConfig>,
-    /// How long, once every instance is replaced, the alarms and the instances' health are watched
+    /// How long the alarms and the instances' health are watched after every instance is replaced,
     /// before the rollout is over. Default `0s`.
     pub bake_time: Option<DurationText>,
 }
 
-/// An address that is asked with GET after each batch, again and again until it answers as it
-/// should. Redirects are not followed.
+/// A URL that is requested with GET after each batch, repeatedly until it returns the expected
+/// status. Redirects are not followed.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HttpGateConfig {
-    /// The address.
+    /// The URL.
     #[schemars(regex(pattern = "^https?://[^/]+"))]
     pub url: String,
-    /// The status that passes. Default 200.
+    /// The HTTP status that passes. Default 200.
     #[schemars(range(min = 100, max = 599))]
     pub status: Option<u32>,
-    /// How long it may take to answer so. Default `1m`.
+    /// How long it may take to return that status. Default `1m`.
     pub timeout: Option<DurationText>,
 }
 
-/// A command that is run once after each batch, and passes with the exit code 0. In its environment
-/// are ROLLING_TARGET, ROLLING_REVISION and ROLLING_BATCH.
+/// A command that runs once after each batch, and passes with the exit code 0. Its environment
+/// contains ROLLING_TARGET, ROLLING_REVISION and ROLLING_BATCH.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CommandGateConfig {
     /// The program and its arguments. No shell is involved.
     pub run: Vec<String>,
-    /// What it finds in its environment besides; the place for secrets.
+    /// Additional environment variables; the place for secrets.
     pub environment: Option<BTreeMap<String, SecretText>>,
-    /// How long it may take before it is ended, and has failed. Default `5m`.
+    /// How long it may take before it is killed and counts as failed. Default `5m`.
     pub timeout: Option<DurationText>,
 }
 
-/// A place other than the target.
+/// A place for the record other than the target.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RecordConfig {
-    /// An object in S3, written only where nobody has written since: two engines never overlap.
+    /// An object in S3. It is written only if no other process has written it since it was read, so
+    /// two engines never overlap.
     pub s3: S3RecordConfig,
 }
 
-/// One object in S3, for one target. It is there while a rollout runs, is paused, or failed with
-/// something still to say. Whoever rolls the target names the same one.
+/// One object in S3, for one target. It exists while a rollout runs, is paused, or has failed with
+/// something left to report. Every document that rolls the target must name the same object.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct S3RecordConfig {
-    /// The bucket, which must be there, in the provider's region.
+    /// The bucket, which must exist in the provider's region.
     #[schemars(regex(pattern = "^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"))]
     pub bucket: String,
     /// The object's key, for instance `rolling/web.json`.
@@ -256,11 +260,11 @@ pub struct S3RecordConfig {
     pub key: String,
 }
 
-/// A place to wait at.
+/// A point at which the rollout waits.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CheckpointConfig {
-    /// Reached when that many percent of the fleet are updated.
+    /// The percentage of updated instances at which the checkpoint is reached.
     #[schemars(range(min = 1, max = 99))]
     pub percentage: u32,
     /// How long to wait there. Default: until `rolling resume`.
@@ -271,8 +275,8 @@ pub struct CheckpointConfig {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderConfig {
-    /// AWS. Everything left out is as the AWS SDK finds it in the environment; credentials come from
-    /// its default chain then.
+    /// AWS. Everything left out comes from the environment, as the AWS SDK finds it; credentials
+    /// then come from its default chain.
     pub aws: Option<AwsProviderConfig>,
     /// The built-in simulator.
     pub simulator: Option<SimulatorConfig>,
@@ -282,9 +286,10 @@ pub struct ProviderConfig {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SimulatorConfig {
-    /// The folder with the fleets' state files, from the working directory. Default `.rolling`.
+    /// The directory of the fleets' state files, relative to the working directory. Default
+    /// `.rolling`.
     pub state_directory: Option<String>,
-    /// How many times as fast as real time a fleet lives. Default 20.
+    /// The speed of a fleet's time, as a multiple of real time. Default 20.
     #[schemars(range(min = 0.1, max = 100_000))]
     pub speed: Option<f64>,
 }

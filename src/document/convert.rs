@@ -1,5 +1,4 @@
-//! From what a document says to a checked deployment: the rules that span attributes, and the
-//! defaults.
+//! Converts a document to a checked deployment: the rules that span attributes, and the defaults.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -23,10 +22,10 @@ use crate::model::spec::{
 const POLL_INTERVALS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(60);
 
-/// Checks the configuration of one `rolling_deployment` that stands at `pointer`.
+/// Checks the configuration of one `rolling_deployment` at `pointer`.
 ///
 /// # Errors
-/// Every finding, each with its place. Nothing is looked up in a cloud for it.
+/// Every finding, each with its place. No cloud is asked.
 pub fn deployment(
     value: &Value,
     pointer: &str,
@@ -87,7 +86,7 @@ pub fn deployment(
     Ok((config, spec))
 }
 
-/// Checks the configuration of the provider that stands at `pointer`.
+/// Checks the configuration of the provider at `pointer`.
 ///
 /// # Errors
 /// Every finding, each with its place.
@@ -109,7 +108,7 @@ fn read<T: DeserializeOwned + schemars::JsonSchema>(
     if !found.is_empty() {
         return Err(found);
     }
-    // What the schema lets through, serde takes; should they ever differ, its words are shown.
+    // Serde accepts what the schema accepts. Should they ever differ, serde's message is shown.
     serde_json::from_value(value)
         .map_err(|error| vec![Diagnostic::error(pointer, error.to_string())])
 }
@@ -223,12 +222,12 @@ fn check_simulated(fleet: &SimulatedFleetConfig, pointer: &str, found: &mut Vec<
     }
 }
 
-/// How long a command may take on an instance.
+/// Returns how long a command may take on an instance.
 pub fn command_timeout(command: &RunCommandConfig) -> Duration {
     seconds_or(&command.timeout, 600)
 }
 
-/// How instances come to run the revision, and what goes with that.
+/// Converts how instances come to run the revision, and checks what goes with that.
 fn replacement(
     config: &RollingDeploymentConfig,
     pointer: &str,
@@ -289,7 +288,7 @@ fn replacement(
     Replacement::InPlace { within }
 }
 
-/// What belongs to which of the policies that shift requests, and to which target.
+/// Checks `traffic` against the policy and the target.
 fn check_traffic(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagnostic>) {
     let splits = config.policy == PolicyName::TrafficSplitting;
     let moves = config.policy == PolicyName::BlueGreen;
@@ -396,10 +395,10 @@ fn processes(config: &RollingDeploymentConfig) -> BTreeSet<String> {
     if config.target_group.is_some() {
         return BTreeSet::new();
     }
-    // A group registers what it launches in every target group that is attached to it.
+    // A group registers the instances that it launches in every attached target group.
     let shifts = matches!(config.policy, PolicyName::TrafficSplitting | PolicyName::BlueGreen);
     let registers = shifts.then_some("AddToLoadBalancer");
-    // It would replace who reboots, or is out of rotation for long.
+    // The group would replace instances that reboot or are out of rotation for long.
     let heals = config.replacement.is_some();
     let heals = heals.then_some(["HealthCheck", "ReplaceUnhealthy"]).into_iter().flatten();
     let more = registers.into_iter().chain(heals).map(str::to_owned);

@@ -1,4 +1,4 @@
-//! What is wrong with what somebody wrote, where, and what to do about it.
+//! Findings about a document: what is wrong, where, and what to do about it.
 
 use std::fmt;
 
@@ -30,26 +30,26 @@ pub enum Severity {
 }
 
 impl Diagnostic {
-    /// An error at a place.
+    /// Creates an error at a place.
     pub fn error(pointer: impl Into<String>, summary: impl Into<String>) -> Self {
         let (pointer, summary) = (pointer.into(), summary.into());
         Self { severity: Severity::Error, pointer, summary, remedy: None }
     }
 
-    /// A warning at a place.
+    /// Creates a warning at a place.
     pub fn warning(pointer: impl Into<String>, summary: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(pointer, summary) }
     }
 
-    /// The same with what to do about it.
+    /// Adds what to do about it.
     #[must_use]
     pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
         self
     }
 
-    /// What a cloud said about a resource at `resource`, placed at the attribute at fault.
-    /// `provider` is where the provider's configuration stands.
+    /// Converts a cloud's error about the resource at `resource`, placed at the attribute at fault.
+    /// `provider` is the place of the provider's configuration.
     pub fn from_provider(error: &ProviderError, resource: &str, provider: &str) -> Self {
         let pointer = match error.attribute.as_deref() {
             None | Some("") => resource.to_owned(),
@@ -80,7 +80,7 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// `key` as one step of a JSON Pointer.
+/// Returns `key` as one step of a JSON Pointer.
 pub(crate) fn step(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }

@@ -1,4 +1,4 @@
-//! What an instance refresh of EC2 Auto Scaling has no setting for, refused by name.
+//! Refuses by name what an instance refresh of EC2 Auto Scaling has no setting for.
 
 use super::config::{
     BoundConfig, DurationText, EngineName, LifecycleHooksName, OnFailureName, PolicyName,
@@ -21,7 +21,7 @@ pub(super) fn check(config: &RollingDeploymentConfig, pointer: &str, found: &mut
     check_gates(config, pointer, found);
 }
 
-/// The attributes that are given and mean nothing to EC2 Auto Scaling: where, why, and the remedy.
+/// Returns the given attributes that mean nothing to EC2 Auto Scaling: place, reason, and remedy.
 fn untranslatable(
     config: &RollingDeploymentConfig,
 ) -> Vec<(&'static str, &'static str, &'static str)> {
@@ -135,7 +135,7 @@ fn untranslatable(
         .collect()
 }
 
-/// How far minimum and maximum are apart, in percent, where the document alone tells.
+/// Returns how far minimum and maximum are apart, in percent, where the document alone shows it.
 fn width(config: &RollingDeploymentConfig) -> Option<u32> {
     let percent = |bound: &Option<BoundConfig>| match bound {
         Some(BoundConfig::Percentage(text)) => text.strip_suffix('%')?.parse::<u32>().ok(),
@@ -144,7 +144,7 @@ fn width(config: &RollingDeploymentConfig) -> Option<u32> {
     percent(&config.max_surge)?.checked_add(percent(&config.max_unavailable)?)
 }
 
-/// One delay holds for all checkpoints, and it always ends by itself.
+/// Checks that a refresh's one delay, which always ends by itself, can serve for all checkpoints.
 fn check_checkpoints(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagnostic>) {
     let mut first = None;
     for (index, checkpoint) in config.checkpoints.iter().flatten().enumerate() {

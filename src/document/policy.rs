@@ -183,5 +183,5 @@ pub(super) fn checkpoints(
     checkpoints
 }
 
-/// How many percent of the requests the new instances get first, unless told.
+/// The percentage of the requests that the new instances get first, by default.
 pub const NEW_VERSION_PERCENT: u32 = 10;

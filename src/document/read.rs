@@ -19,7 +19,7 @@ pub struct Document {
     pub provider: ProviderConfig,
     /// The deployments, in order of their names.
     pub resources: Vec<Resource>,
-    /// What is worth knowing of the document itself.
+    /// Warnings about the document itself.
     pub warnings: Vec<Diagnostic>,
 }
 
@@ -28,11 +28,11 @@ pub struct Document {
 pub struct Resource {
     /// Its name in the document.
     pub name: String,
-    /// Where it stands.
+    /// Its place in the document.
     pub pointer: String,
     /// What the document says.
     pub config: RollingDeploymentConfig,
-    /// What that means.
+    /// The checked deployment that this describes.
     pub spec: RollingDeployment,
 }
 
@@ -130,8 +130,8 @@ impl Reader {
         Some(Document { provider, resources: read, warnings: std::mem::take(&mut self.warnings) })
     }
 
-    /// Two deployments on one target would undo each other's work, and two with one object for
-    /// their records could not begin.
+    /// Refuses two deployments on one target, which would undo each other's work, and two with one
+    /// object for their records, which could not begin.
     fn refuse_shared_targets(&mut self, resources: &[Resource]) {
         let mut objects = BTreeMap::new();
         for resource in resources {
@@ -159,7 +159,7 @@ impl Reader {
         }
     }
 
-    /// The object at `pointer`, or the only one of the list there, with its own place.
+    /// Returns the object at `pointer`, or the only object of the list there, with its place.
     fn object<'v>(
         &mut self,
         value: &'v Value,

@@ -1,11 +1,11 @@
-//! What of a document nobody but the cloud may see.
+//! Removes the parts of a document that only the cloud may see.
 
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
 use super::check::{is_sensitive, resolve, schema};
 
-/// `value` without what the schema of `T` says is sensitive.
+/// Returns `value` without what the schema of `T` marks as sensitive.
 pub fn without_secrets<T: JsonSchema>(value: &Value) -> Value {
     let schema = schema::<T>();
     without(&schema, &schema, value)

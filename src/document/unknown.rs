@@ -1,5 +1,5 @@
-//! Configurations of which some values are not known yet, as planning tools have them: a launch
-//! template's version is known only after the template was changed.
+//! Configurations with values that are not known yet, as planning tools have them: a launch
+//! template's version is known only after the template is changed.
 
 use schemars::JsonSchema;
 use serde_json::{Value, json};
@@ -8,19 +8,19 @@ use super::check::{check, missing_name, normalise};
 use super::config::{ProviderConfig, RollingDeploymentConfig};
 use super::diagnostic::Diagnostic;
 
-/// Checks what is known of the provider's configuration. `unknown` holds JSON Pointers into it. Rules
-/// that span attributes are left for when all is known.
+/// Checks the known part of the provider's configuration. `unknown` holds JSON Pointers into it.
+/// Rules that span attributes are not checked until everything is known.
 pub fn partial_provider(config: &Value, unknown: &[String]) -> Vec<Diagnostic> {
     known_part::<ProviderConfig>(&mut config.clone(), unknown)
 }
 
-/// The same of a deployment's.
+/// Checks the known part of a deployment's configuration.
 pub fn partial(config: &Value, unknown: &[String]) -> Vec<Diagnostic> {
     let mut config = config.clone();
     let mut found = known_part::<RollingDeploymentConfig>(&mut config, unknown);
     if found.is_empty() && unknown.iter().all(|pointer| is_text(pointer)) {
-        // Text is all there is to be unknown of a target, and of where the record is kept; any text
-        // does for the other rules.
+        // Every unknown attribute of a target or of the record's place is text here. Any text will
+        // do for the other rules.
         for pointer in unknown {
             put_in(&mut config, pointer);
         }
@@ -30,14 +30,14 @@ pub fn partial(config: &Value, unknown: &[String]) -> Vec<Diagnostic> {
     found
 }
 
-/// Whether a place is one of these, or within.
+/// Whether a place is one of these, or within one of them.
 fn is_below(place: &str, unknown: &[String]) -> bool {
     unknown.iter().any(|pointer| {
         place == pointer || place.strip_prefix(pointer).is_some_and(|rest| rest.starts_with('/'))
     })
 }
 
-/// Takes out of `config` what is not known, and checks the rest against the schema of `T`.
+/// Removes what is not known from `config`, and checks the rest against the schema of `T`.
 fn known_part<T: JsonSchema>(config: &mut Value, unknown: &[String]) -> Vec<Diagnostic> {
     for pointer in unknown {
         take_out(config, pointer);
@@ -48,7 +48,7 @@ fn known_part<T: JsonSchema>(config: &mut Value, unknown: &[String]) -> Vec<Diag
             finding.pointer == parent && missing_name(finding) == Some(name)
         })
     };
-    // A target of which everything is unknown is not there at all, and neither is its parent.
+    // A target whose attributes are all unknown is missing entirely, and so is its parent.
     let mut found = check::<T>(&normalise(config), "");
     found.retain(|finding| !is_below(&finding.pointer, unknown) && !is_missing(finding));
     found
@@ -74,7 +74,7 @@ fn put_in(config: &mut Value, pointer: &str) {
     if let Some(Value::Object(object)) = config.pointer_mut(parent) {
         let any = match pointer {
             "/target_group/arn" => "arn:aws:elasticloadbalancing:-:0:targetgroup/-",
-            // As good a bucket as a number.
+            // Valid both as a bucket and as a number.
             _ => "111",
         };
         object.insert(name.into(), json!(any));

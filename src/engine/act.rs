@@ -1,4 +1,4 @@
-//! Carrying out one action of a plan.
+//! Carries out one action of a plan.
 
 use rolling_provider::{Action, Done, Effect, ErrorKind, ProviderError};
 
@@ -11,11 +11,11 @@ use crate::record::Ending;
 use crate::rollout::planner::Step;
 use crate::rollout::state::Halt;
 
-/// What became of an action.
+/// The result of an action.
 pub(super) enum Acted {
     Done,
-    /// Done, and the cloud's answer says that somebody had set another size: what else was planned
-    /// was planned for the one before.
+    /// Done, and the cloud's answer shows that somebody else had set another size: the other
+    /// planned actions were planned for the size before.
     Resized,
     Refused,
 }
@@ -68,7 +68,8 @@ impl Rollout {
         Ok(if resized { Acted::Resized } else { Acted::Done })
     }
 
-    /// A launch that fails says something of the revision: the planner decides what follows.
+    /// Takes in a failed launch. It may be the fault of the revision: the planner decides what
+    /// follows.
     fn not_launched(&mut self, action: &Action, error: &ProviderError, emit: &mut Emitter<'_>) {
         let now = self.clock.now();
         if let Action::Launch { token, .. } = action
@@ -82,8 +83,9 @@ impl Rollout {
         emit.send(now, Event::Refused { action: action.clone(), error: message });
     }
 
-    /// The cloud will not do `action`. Going forward that ends the rollout; while things are put
-    /// back, the rest is put back all the same. A tag on an instance that is gone is no loss.
+    /// Takes in that the cloud refuses `action`. On the way forward that ends the rollout. During a
+    /// halt the engine puts the rest back all the same. A missing tag on an instance that is gone
+    /// does no harm.
     pub(super) fn refused(
         &mut self,
         action: Action,
@@ -116,7 +118,8 @@ impl Rollout {
 }
 
 impl Rollout {
-    /// Whether to end here would leave two revisions, and there is one to go back to.
+    /// Whether an end now would leave two revisions, and there is a completed revision to go back
+    /// to.
     fn is_half_way(&self) -> bool {
         let wanted = &self.target.revision;
         let completed = self.record().and_then(|record| record.completed.as_ref());

@@ -1,4 +1,4 @@
-//! What keeps a rollout from beginning, found by reading only.
+//! Finds, by reads only, what keeps a rollout from beginning.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use crate::rollout::instance_refresh::{self, Next};
 use crate::rollout::planner;
 
 impl Rollout {
-    /// Refuses what stands in the way of a rollout that this document would begin now, or go on
-    /// with.
+    /// Checks that nothing stands in the way of the rollout that this document would begin or
+    /// continue now.
     ///
     /// # Errors
-    /// What stands in the way, or that the cloud could not be asked.
+    /// What stands in the way, or why the cloud could not be asked.
     pub async fn may_begin(&self) -> Result<(), ProviderError> {
         if self.refreshes() {
             return match self.next() {
@@ -29,7 +29,7 @@ impl Rollout {
                 }
             };
         }
-        // Back it goes without what is gone.
+        // A rollback does not need what is gone.
         let goes_back =
             self.command.as_ref().is_some_and(|command| command.command == Command::Rollback);
         if let Some(hindrance) = self.target.hindrances.first().filter(|_| !goes_back) {
@@ -39,14 +39,14 @@ impl Rollout {
         self.refuse_surge()?;
         if !planner::is_converged(&self.input(self.look.at)) && !self.waits_for_a_word() {
             let is_under_way = self.record().is_some_and(|record| !record.is_over());
-            // Who goes back after a failure does so with what the failure has left.
+            // A command, such as a rollback after a failure, starts from what the failure has left.
             let begins = !is_under_way && self.command.is_none();
             self.ask_whether_it_may(begins).await?;
         }
         self.refuse_shifted_requests()
     }
 
-    /// Whether it is paused, and to run it again changes nothing.
+    /// Whether the rollout is paused, so that another run without a command changes nothing.
     pub fn waits_for_a_word(&self) -> bool {
         self.command.is_none()
             && self.record().is_some_and(|record| {
@@ -54,7 +54,8 @@ impl Rollout {
             })
     }
 
-    /// What would keep any rollout from beginning on the fleet as it is just now, if the cloud says so.
+    /// Returns the conflict that keeps any rollout from beginning on the fleet now, if the cloud
+    /// reports one.
     pub async fn conflict(&self) -> Option<ProviderError> {
         let refused = self.ask_whether_it_may(false).await.err();
         refused.filter(|error| error.kind == ErrorKind::Conflict)
@@ -65,7 +66,7 @@ impl Rollout {
         with_retries(&*clock, self.caller.jitter, || fleet.may_roll(begins)).await
     }
 
-    /// A fleet beside which nothing can be launched is rolled without surge, or not at all.
+    /// Refuses surge for a fleet beside which nothing can be launched.
     fn refuse_surge(&self) -> Result<(), ProviderError> {
         let Some(why) = &self.target.no_surge else { return Ok(()) };
         if Window::resolve(self.spec.policy, self.look.desired()).surge == 0 {
@@ -77,7 +78,7 @@ impl Rollout {
         Err(error.with_remedy("use rolling with a batch size, or all_at_once"))
     }
 
-    /// Before a rollout no requests are shifted.
+    /// Refuses to begin while requests are shifted: before a rollout none are.
     fn refuse_shifted_requests(&self) -> Result<(), ProviderError> {
         let percent = self.look.shifted.iter().flatten().max().copied().unwrap_or_default();
         if self.record().is_some_and(|record| !record.is_over()) || percent == 0 {
@@ -92,7 +93,7 @@ impl Rollout {
         Err(error.with_remedy("give it the weight 0 in every rule"))
     }
 
-    /// What stands in the way of a refresh.
+    /// Refuses what stands in the way of an instance refresh.
     fn refuse_refresh(&self) -> Result<(), ProviderError> {
         instance_refresh::preferences(&self.spec, self.size())?;
         let refuse = |attribute: &str, message: String, remedy: &str| {
@@ -131,11 +132,12 @@ impl Rollout {
         Ok(())
     }
 
-    /// Requests that are shifted come back in the way they went: a rollout is gone on with, and
-    /// ended, as it began.
+    /// Refuses a document that changes how the rollout under way shifts requests. Shifted requests
+    /// come back the way they went, so a rollout continues and ends with the routing that it began
+    /// with.
     ///
     /// # Errors
-    /// Says which rollout it is.
+    /// Names the rollout.
     pub(super) fn refuse_changed_routing(&self) -> Result<(), ProviderError> {
         let routing_fingerprint =
             self.spec.policy.shifts().then(|| routing_fingerprint(&self.target));

@@ -23,23 +23,23 @@ pub const TEST_CLOCK: &str = "ROLLING_TEST_CLOCK";
 #[derive(Debug)]
 pub struct TokioClock {
     epoch: Timestamp,
-    /// What the clock that counts sleep showed then.
+    /// What the clock that counts sleep showed at `epoch`.
     start: Duration,
-    /// What the wall clock showed then.
+    /// What the wall clock showed at `epoch`.
     wall: Duration,
     speed: f64,
 }
 
 impl TokioClock {
-    /// A clock that shows `epoch` now. `speed` must be above zero.
+    /// Returns a clock that shows `epoch` now. `speed` must be above zero.
     pub fn new(epoch: Timestamp, speed: f64) -> Self {
         Self { epoch, start: running(), wall: wall(), speed }
     }
 
-    /// The clock of a process that begins when the wall clock shows `wall`: real time, unless
-    /// `setting` names another. Written `START:SPEED`, it is the time that showed what the wall
-    /// clock showed at START (in milliseconds since 1970) and has run SPEED times as fast since, so
-    /// that every process and the emulator that tests run against agree on it.
+    /// Returns the clock of a process that begins when the wall clock shows `wall`: real time,
+    /// unless `setting` names another. A `setting` of `START:SPEED` names the time that equalled
+    /// the wall clock at START (in milliseconds since 1970) and has run SPEED times as fast since,
+    /// so that every process and the emulator that tests run against agree on it.
     ///
     /// # Errors
     /// When `setting` is not of that form, START lies ahead, or SPEED is not from 1 to 1000.

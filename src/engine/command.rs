@@ -1,5 +1,5 @@
-//! What one process wants of a rollout that another is, or was, at work on. What a command does is
-//! decided in [`crate::rollout::control`].
+//! Commands from one process to a rollout that another process runs, or ran.
+//! [`crate::rollout::control`] decides what a command does.
 
 use std::time::Duration;
 
@@ -16,37 +16,39 @@ use crate::record::{CONTROL, KEYS, Record};
 use crate::rollout::control::{self, Answer, Next, Waiting, word_id};
 use crate::rollout::planner;
 
-/// How often is looked whether the command was heard.
+/// The interval of looks for the acknowledgement of a command.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What became of a command.
+/// The result of a command.
 #[derive(Debug)]
 pub enum ControlOutcome {
-    /// There was nothing it could change.
+    /// The command could not change anything.
     NoOp(Answer),
-    /// The engine at work has obeyed, or has ended: who, what is told, and the record as it then stood.
+    /// The engine at work has obeyed, or has ended: its owner, the answer for the caller, and the
+    /// record at that time.
     Acknowledged(String, Answer, Option<Box<Record>>),
-    /// Nobody was at work, so it was carried out here.
+    /// No engine was at work, so this process carried the command out.
     RanHere(Box<Report>),
     /// An engine is at work and did not react.
     TimedOut(String),
-    /// The command is left for whoever holds the lease, and somebody wanted to wait no longer.
+    /// The command is left for the engine that holds the lease, and the caller waits no longer.
     Sent(String),
 }
 
-/// What came of waiting for a command to be heard.
+/// The result of waiting for the acknowledgement of a command.
 enum WaitResult {
-    /// Whoever said it can be told.
+    /// There is an answer for the caller.
     Answered(ControlOutcome),
-    /// Nobody lives to hear it.
+    /// No engine lives that could obey.
     NobodyAtWork,
-    /// Nobody has recorded what it is about, and whoever was about to is silent.
+    /// The rollout that the command is about is not recorded, and the engine that was about to
+    /// begin it is silent.
     TryAgain,
 }
 
 impl ControlOutcome {
-    /// What whoever said `command` is told, and whether that is what was asked for. `None` of what was
-    /// carried out here: the report tells.
+    /// Returns the answer to `command`, and whether that is what the caller asked for. `None` when
+    /// this process carried the command out: the report has the answer.
     pub fn answer(&self, command: Command) -> Option<Answer> {
         let answer = |message| Some(Answer { message, as_asked: false });
         match self {
@@ -65,7 +67,7 @@ impl ControlOutcome {
         }
     }
 
-    /// Whether what was asked for has been done.
+    /// Whether the command did what the caller asked for.
     pub fn is_as_asked(&self, command: Command) -> bool {
         match self {
             ControlOutcome::RanHere(report) => control::is_as_asked(command, report.outcome),
@@ -75,10 +77,10 @@ impl ControlOutcome {
 }
 
 impl Rollout {
-    /// Takes off the target what an ended rollout left there to be read. Touches nothing else.
+    /// Removes from the target what an ended rollout left there to be read. Touches nothing else.
     ///
     /// # Errors
-    /// What the cloud said, or that the rollout has not ended.
+    /// The error of the cloud, or that the rollout has not ended.
     pub async fn forget(&self) -> Result<(), ProviderError> {
         if let Some(record) = record_of(self).filter(|record| !record.is_over()) {
             let message =
@@ -94,7 +96,7 @@ impl Rollout {
         Ok(())
     }
 
-    /// Why `command` could change nothing about what is on the target, if so.
+    /// Returns why `command` could change nothing on the target, if so.
     pub fn idle(&self, command: Command) -> Option<Answer> {
         if self.refreshes() {
             return self.idle_refresh(command);
@@ -102,12 +104,13 @@ impl Rollout {
         control::no_op(command, record_of(self), self.lease().is_some())
     }
 
-    /// Has the engine at work obey `command`; where none is, carries it out. Where several begin to, all
-    /// but one leave the command with that one.
+    /// Has the engine at work obey `command`, or carries it out when no engine is at work. When
+    /// several processes begin to carry it out, one does, and the others leave the command with
+    /// that one.
     ///
     /// # Errors
-    /// What the cloud said while the command was left for another engine; what keeps the rollout from
-    /// being gone on with here.
+    /// The error of the cloud while the command was left for another engine, or what keeps the
+    /// rollout from continuing here.
     pub async fn command(
         mut self,
         command: Command,
@@ -118,7 +121,8 @@ impl Rollout {
             return self.command_refresh(command, stop, emit).await;
         }
         if let Some(answer) = self.idle(command) {
-            // Who cannot know that it has ended would take its lease for a rollout under way.
+            // A process that cannot know that the owner has ended would take its lease for a
+            // rollout under way.
             if command != Command::Resume && self.ended_owner().is_some() {
                 let mut emit = Emitter::new(&self.caller.rollout_id, emit);
                 self.take_lease_off(&mut stop, &mut emit).await?;
@@ -147,7 +151,8 @@ impl Rollout {
         }
     }
 
-    /// Leaves the command on the target while somebody holds the lease, and waits until it was heard.
+    /// Leaves the command on the target while an engine holds the lease, and waits until the engine
+    /// acknowledges it.
     async fn wait_for_acknowledgement(
         &mut self,
         waiting: &mut Waiting,
@@ -197,7 +202,8 @@ impl Rollout {
                     let tags = waiting.control().tags();
                     match self.fleet.act(&Action::WriteRecord { tags }).await {
                         Ok(_) => {}
-                        // The engine at work wrote in the same moment, say. After a look, once more.
+                        // For example, the engine at work wrote in the same moment. Retries after a
+                        // look.
                         Err(error)
                             if error.is_retryable()
                                 && !waiting.is_out_of_patience(self.clock.now()) =>
@@ -217,7 +223,8 @@ impl Rollout {
         }
     }
 
-    /// Takes the lease of somebody who gives no sign of life, and takes it off: woken, he finds that.
+    /// Takes over the lease of an engine that gives no sign of life, and removes it, so that the
+    /// engine sees its loss if it wakes up.
     async fn take_lease_off(
         &mut self,
         stop: &mut watch::Receiver<Stop>,
@@ -238,8 +245,8 @@ impl Rollout {
         Ok(())
     }
 
-    /// Takes the command off the target again that nobody is to hear any more. Should that fail, it names
-    /// a rollout that is over, or is acknowledged by the engine at work.
+    /// Removes from the target a command that no engine is to obey any more. A failure does no
+    /// harm: the command names a rollout that is over, or the engine at work acknowledges it.
     async fn withdraw(&self, waiting: &Waiting) {
         let pending = Control::from_tags(&self.look.record);
         if pending.is_some_and(|pending| pending.id == waiting.control().id) {
@@ -250,7 +257,8 @@ impl Rollout {
         }
     }
 
-    /// Begins anew from what is there, to do what is wanted of it, whatever the document says by now.
+    /// Begins anew from the record, to carry the command out on its rollout, whatever the document
+    /// says by now.
     async fn take_over(&mut self, waiting: &Waiting) -> Result<(), ProviderError> {
         let record = Record::from_tags(&self.look.record).ok().flatten();
         self.wanted = record.map_or(self.wanted.clone(), |record| record.to);
@@ -263,7 +271,7 @@ impl Rollout {
             Command::Pause | Command::Abort => self.refuse_changed_routing(),
         };
         if allowed.is_err() {
-            // What was left for a dead engine is not to be heard by the next one.
+            // The next engine must not obey a command that was left for a dead one.
             self.withdraw(waiting).await;
         }
         allowed

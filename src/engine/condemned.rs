@@ -1,18 +1,18 @@
-//! What is known of plans that broke a promise.
+//! The history of plans that broke a promise.
 
 use rolling_provider::Timestamp;
 
 use crate::rollout::state::LOOKS_LAG;
 
-/// How often the same promise may be about to be broken, with good plans in between.
+/// How often plans may be about to break the same promise, with good plans in between.
 const CONDEMNED_TIMES: u32 = 3;
 
-/// What is known of plans that broke a promise.
+/// The history of plans that broke a promise.
 #[derive(Debug, Default)]
 pub(super) struct Condemned {
-    /// Since when every plan does.
+    /// Since when every plan breaks one.
     pub(super) since: Option<Timestamp>,
-    /// What the last one broke, and how often that began.
+    /// What the last such plan broke, and how often that began.
     message: String,
     times: u32,
 }
@@ -24,7 +24,7 @@ impl Condemned {
         message.clone_into(&mut self.message);
     }
 
-    /// Whether it may be a late look's doing. What comes again and again is not.
+    /// Whether a late look may be the cause. What recurs again and again has another cause.
     pub(super) fn may_pass(&self, now: Timestamp) -> bool {
         let is_late = self.since.is_none_or(|since| now.since(since) <= LOOKS_LAG);
         is_late && self.times <= CONDEMNED_TIMES

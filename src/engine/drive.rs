@@ -19,7 +19,7 @@ use crate::rollout::ownership::LATE;
 use crate::rollout::planner::{Plan, Verdict, due};
 use crate::rollout::state::LOOKS_LAG;
 
-/// So many ticks in a row may act without a pause between them. A rollout needs few; more mean
+/// How many ticks in a row may act without a pause between them. A rollout needs few; more mean
 /// that looks contradict each other, and only time helps.
 const TICKS_IN_A_ROW: u32 = 10;
 
@@ -30,7 +30,7 @@ impl Rollout {
         emit: &mut Emitter<'_>,
     ) -> Outcome {
         let mut retries = Schedule::retrying(self.caller.jitter);
-        // What fails, and since when.
+        // The action that fails, and since when.
         let mut failing: Option<(Action, Timestamp)> = None;
         let mut last_actions = Vec::new();
         let mut shown = Shown::default();
@@ -38,7 +38,7 @@ impl Rollout {
         let mut looked_again = false;
         loop {
             let urgency = *stop.borrow_and_update();
-            // Waits end at the bound; what is still to be done then has as long again.
+            // Waits end at the bound; what is left to do then has the same time again.
             let last = self.state.halt.as_ref().and_then(|h| h.until).map(|t| t + STOP_WITHIN);
             if urgency == Stop::Now || last.is_some_and(|last| self.clock.now() >= last) {
                 return self.ending(Ending::Interrupted);
@@ -84,12 +84,13 @@ impl Rollout {
             }
 
             let actions: Vec<Action> = plan.actions.iter().map(|s| s.action.clone()).collect();
-            // Reads may lag: what was done a moment ago is planned again until they show it.
+            // Reads may lag: the planner repeats what was done a moment ago until they show it.
             let repeats = !actions.is_empty() && actions == last_actions;
             last_actions = actions;
             let mut changed = false;
             let mut failed = None;
-            // What is not wanted any more fails no more, and says nothing of what is wanted now.
+            // Forgets the failure of an action that is no longer planned: it says nothing about
+            // what is planned now.
             let fails_still =
                 |failed: &Action| last_actions.is_empty() || last_actions.contains(failed);
             failing = failing.filter(|(failed, _)| fails_still(failed));
@@ -97,8 +98,8 @@ impl Rollout {
                 if *stop.borrow() == Stop::Now || !self.is_believed() {
                     break;
                 }
-                // What was seen so long ago may be from before this process stood still. Once, since
-                // a look may also take that long.
+                // Such an old look may be from before this process stood still. Looks again only
+                // once, since a look may also take that long.
                 let is_old = self.looked.age(self.moment()) >= LATE;
                 if index == 0 && is_old && !looked_again {
                     (changed, looked_again) = (true, true);
@@ -109,9 +110,10 @@ impl Rollout {
                     changed = true;
                     break;
                 }
-                // One at least, or an engine whose every call waits long for its turn never acts.
+                // At least one action: else an engine whose every call waits long for its turn
+                // never acts.
                 if index > 0 && self.is_late_to_renew() {
-                    // The rest is planned again, once others know that this engine lives.
+                    // Plans the rest again after a renewal has shown others that this engine lives.
                     changed = true;
                     break;
                 }
@@ -159,7 +161,7 @@ impl Rollout {
                     retries.start_over();
                     let now = self.clock.now();
                     let next = self.plan(now);
-                    // What was done is not over by now: what it began is waited for.
+                    // The actions are accepted but not complete: waits for what they began.
                     if due::waits(&next) {
                         in_a_row = 0;
                         shown.waits(&next, now, emit);
@@ -188,7 +190,7 @@ impl Rollout {
             emit.send(now, Event::BatchFinished { number: state.batch });
         }
         if let Some(begins) = &plan.begins {
-            // Victims count as out of rotation from here on, whatever becomes of the calls.
+            // Victims count as out of rotation from here on, whatever the calls return.
             state.choose(&begins.victims);
             let instances = begins.victims.iter().cloned().collect();
             let launches = begins.launches;
@@ -206,8 +208,8 @@ impl Rollout {
             state.rest(now);
         }
         let since = |stands: bool, since: Option<Timestamp>| stands.then(|| since.unwrap_or(now));
-        // A checkpoint is left by the record that says so, in the same tick.
-        // What comes after it may have to be tried again.
+        // The record that passes a checkpoint is written in the same tick. The actions after an
+        // evaluation may need retries, so they do not restart it.
         if plan.evaluates || plan.actions.is_empty() {
             state.evaluating = since(plan.evaluates, state.evaluating);
         }
@@ -215,8 +217,8 @@ impl Rollout {
         state.set_aside_since = since(plan.waits_for_set_aside, state.set_aside_since);
     }
 
-    /// Whether the bound of a stop has passed since the plan was made at `planned`: what can wait is
-    /// then left to the next run, and the rest planned again.
+    /// Whether the bound of a stop has passed since the plan was made at `planned`. What can wait
+    /// is then left to the next run, and the rest is planned again.
     fn is_out_of_time(&self, planned: Timestamp) -> bool {
         let until = self.state.halt.as_ref().and_then(|halt| halt.until);
         let now = self.clock.now();
@@ -224,13 +226,13 @@ impl Rollout {
         until.is_some_and(|until| passed(until) || passed(until + STOP_WITHIN))
     }
 
-    /// Whether all is done, the record erased, and the look that said so from a moment ago.
+    /// Whether all is done, the record is erased, and the look that shows this is recent.
     fn is_over(&self, next: &Plan) -> bool {
         let is_fresh = self.looked.age(self.moment()) < SOON;
         is_fresh && self.state.over && next.verdict == Verdict::Converged
     }
 
-    /// Waits until something is likely to have changed, or is to be done, by `plan`.
+    /// Waits until something is likely to have changed, or is due by `plan`.
     async fn pause_until_due(&self, plan: &Plan, stop: &mut watch::Receiver<Stop>) {
         let now = self.clock.now();
         let spread = |guessed| Schedule::spread(guessed, self.caller.jitter);
@@ -241,12 +243,12 @@ impl Rollout {
 
     /// Waits, unless a (more) urgent request to stop comes first.
     pub(super) async fn pause(&self, duration: Duration, stop: &mut watch::Receiver<Stop>) {
-        // What is asked gets its turn, also where time is virtual and no wait takes any.
+        // Gives the task that asks the gates its turn, also in virtual time, where waits take none.
         tokio::task::yield_now().await;
         tokio::select! {
             biased;
             () = self.asking.answered.notified() => {}
-            // Before the wait, which takes no time where that is virtual.
+            // Before the wait, which takes no time in virtual time.
             Ok(()) = stop.changed() => stop.mark_changed(),
             () = self.clock.sleep(duration) => {}
         }

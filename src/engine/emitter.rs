@@ -1,4 +1,4 @@
-//! Sending events: each with the next index, and waits and counts only when they change.
+//! Sends events: each with the next index, and waits and counts only when they change.
 
 use rolling_provider::Timestamp;
 
@@ -20,7 +20,7 @@ impl<'a> Emitter<'a> {
     }
 
     pub fn send(&mut self, at: Timestamp, event: Event) {
-        // What a look told is dated by the look, but never before what was told already.
+        // An event from a look has the look's time, but never an earlier one than the last event.
         self.last = self.last.max(at);
         let rollout = self.rollout.clone();
         (self.sink)(Envelope { index: self.index, at: self.last, rollout, event });
@@ -33,9 +33,9 @@ impl<'a> Emitter<'a> {
 pub(super) struct Shown {
     counts: Option<(usize, usize, u32)>,
     waits: Vec<Wait>,
-    /// How often the template was set back when that was told last.
+    /// How often the template had been set back at the last warning about that.
     set_back: u32,
-    /// How often others had set the size.
+    /// How often others had set the size at the last warning about that.
     resized: u32,
 }
 
@@ -50,8 +50,8 @@ impl Shown {
         }
     }
 
-    /// Warns of what others do that somebody should know of. Of a template that is set back again
-    /// and again it warns each time that the number has doubled.
+    /// Warns of changes by others that the operator should know of. Of a template that is set back
+    /// again and again it warns each time that the number has doubled.
     pub fn warnings(&mut self, input: &Input<'_>, emit: &mut Emitter<'_>) {
         let (resized, warning) = input.state.set_by_others();
         if resized > self.resized {

@@ -1,4 +1,4 @@
-//! A refresh of the cloud's own, started or joined, and followed to its end.
+//! Starts or joins an instance refresh, and follows it to its end.
 
 use std::time::Duration;
 
@@ -17,17 +17,17 @@ use crate::record::command::Command;
 use crate::rollout::instance_refresh::{self, Next};
 use crate::rollout::state::Halt;
 
-/// Reads lag: for so long after a refresh is over its last instances may still show.
+/// How long a refresh's last instances may still show after it is over, since reads lag.
 const SETTLES_WITHIN: Duration = Duration::from_secs(60);
 
 impl Rollout {
-    /// Starts or joins the refresh, or does with it what `self.command` says, and follows it.
+    /// Starts or joins the refresh, or carries out `self.command` on it, and follows it.
     pub(super) async fn refresh_and_follow(
         &mut self,
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
     ) -> Outcome {
-        // Others may have been followed since the target was looked up.
+        // Other refreshes may have been followed since the target was looked up.
         if let Err(error) = self.see_refresh(stop, emit).await {
             return self.fail(format!("cannot see the group: {error}"));
         }
@@ -80,8 +80,8 @@ impl Rollout {
         Ok(())
     }
 
-    /// Whether the refresh does what `command` says, although the call that told it so failed: an
-    /// answer may have been lost.
+    /// Whether the refresh does what `command` asks for although the call failed: an answer may
+    /// have been lost.
     async fn is_obeyed(
         &mut self,
         command: Command,
@@ -125,7 +125,7 @@ impl Rollout {
                 Err(error) => error,
             };
             doubtful |= error.effect == Effect::Unknown;
-            // The answer may be lost, or somebody may have been faster.
+            // The answer may be lost, or another process may have been faster.
             match self.ask_with_retries(stop, emit, |fleet| latest(fleet, None)).await {
                 Ok(latest) => self.instance_refresh = latest,
                 Err(error) => return Err(self.fail(format!("cannot see the group: {error}"))),
@@ -163,7 +163,7 @@ impl Rollout {
         instance_refreshes(&*self.fleet)?.start(&self.wanted, &told).await
     }
 
-    /// Has the cloud do what `command` says, unless that is what it is at.
+    /// Has the cloud carry out `command`, unless it already does.
     async fn pass_on(
         &self,
         command: Command,
@@ -189,7 +189,7 @@ impl Rollout {
         Ok(())
     }
 
-    /// Looks at the refresh and at the fleet until the one is over.
+    /// Looks at the refresh and at the fleet until the refresh is over.
     async fn follow(
         &mut self,
         id: &str,
@@ -254,7 +254,7 @@ impl Rollout {
         }
     }
 
-    /// First the refresh: over, it has the fleet as it is to be.
+    /// Looks at the refresh first: a fleet looked at after its end is in the final state.
     async fn look_at_both(
         &mut self,
         id: &str,
@@ -307,8 +307,8 @@ impl Rollout {
         outcome
     }
 
-    /// How it ends where AWS has nothing left to do: with a fleet that serves, or in `words` about
-    /// what does not.
+    /// Ends a run in which AWS has nothing left to do: as a success when the fleet serves, else
+    /// with `message` about what does not.
     async fn conclude_served(
         &mut self,
         message: impl Fn(String) -> String,
@@ -323,8 +323,8 @@ impl Rollout {
         }
     }
 
-    /// Waits until looks show a fleet that serves, and what a refresh that `rolled` has done.
-    /// Returns what is not so: nothing of it is said by a refresh that is Successful.
+    /// Waits until looks show that the fleet serves and, with `rolled`, that the refresh has done
+    /// its work. Returns what is missing: a refresh that is Successful proves none of this.
     async fn settle(
         &mut self,
         rolled: bool,
@@ -361,7 +361,7 @@ impl Rollout {
         }
     }
 
-    /// What a refresh to the revision has not done, if anything.
+    /// Returns what a refresh to the revision has not done, if anything.
     fn not_rolled(&self) -> Option<String> {
         if instance_refresh::is_done(&self.spec, &self.target, &self.look) {
             return None;
@@ -376,7 +376,7 @@ impl Rollout {
         })
     }
 
-    /// Why it came to no good end, with what the group itself says.
+    /// Returns why the refresh did not succeed, with what the group itself reports.
     async fn explain_refresh(
         &mut self,
         found: &InstanceRefresh,

@@ -1,5 +1,5 @@
-//! Asking the gates in the background, so that the lease is renewed and commands from outside are
-//! heard meanwhile.
+//! Asks the gates in the background, so that the engine renews the lease and obeys commands
+//! meanwhile.
 
 use std::sync::{Arc, PoisonError};
 
@@ -12,21 +12,21 @@ use crate::model::event::Event;
 use crate::rollout::planner::{Ask, Plan, View};
 
 impl Rollout {
-    /// Sees to it that what `plan` asks is being asked, and nothing else, and takes in the answer.
-    /// Returns whether there was one that changes what can be planned.
+    /// Asks what `plan` asks, and nothing else, and takes in the answer. Returns whether an answer
+    /// came that changes what can be planned.
     pub(super) fn ask_gates(&mut self, plan: &Plan, emit: &mut Emitter<'_>) -> bool {
         let now = self.clock.now();
         let is_new = View::new(&self.input(now)).old().next().is_none();
         let gates = &mut self.state.gates;
         let over = gates.baking.is_some_and(|since| now >= since + self.spec.gates.bake_time);
-        // What comes after it may have to be tried again; and meanwhile a fleet may scale, as long as
+        // The actions after the bake time may need retries. During it a fleet may scale, as long as
         // there is nothing to replace.
         let still_running = is_new && gates.baking.is_some();
         if plan.bakes || (!still_running && (!over || plan.actions.is_empty())) {
             gates.baking = plan.bakes.then(|| gates.baking.unwrap_or(now));
         }
         let Some(ask) = plan.asks else {
-            // What has to be done first is no reason to begin anew.
+            // Actions that come first are no reason to begin anew.
             if plan.actions.is_empty() || self.state.halt.is_some() {
                 self.asking.stop();
                 gates.asked = None;

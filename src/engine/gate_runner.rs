@@ -1,4 +1,4 @@
-//! Asking the gates in the background.
+//! Asks the gates in the background.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,17 +11,17 @@ use crate::engine::schedule::Schedule;
 use crate::model::spec::Gates;
 use crate::rollout::planner::Ask;
 
-/// What one gate said.
+/// The answer of one gate.
 pub(super) struct GateResult {
     pub(super) gate: String,
     pub(super) message: Result<String, String>,
 }
 
-/// What is asked now.
+/// The question that is being asked.
 #[derive(Default)]
 pub(super) struct GateRunner {
     pub(super) running: Option<(Ask, JoinHandle<()>, Answer)>,
-    /// Told when an answer is there.
+    /// Notified when an answer is there.
     pub(super) answered: Arc<Notify>,
 }
 
@@ -41,7 +41,7 @@ impl GateRunner {
     }
 }
 
-/// Asks one after the other, up to the first that does not pass.
+/// Asks one gate after the other, up to the first that does not pass.
 pub(super) async fn ask_all(
     fleet: &dyn Fleet,
     clock: &Arc<dyn Clock>,

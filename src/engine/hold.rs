@@ -1,4 +1,4 @@
-//! Holding the lease: taking it, keeping it, noticing its loss, letting it go.
+//! Holds the lease: takes it, keeps it, notices its loss, releases it.
 
 use std::time::Duration;
 
@@ -20,15 +20,15 @@ use crate::rollout::ownership::{LATE, Moment, Standing};
 use crate::rollout::planner::View;
 use crate::rollout::state::Halt;
 
-/// How often a lease that is watched is looked at.
+/// The interval of looks at a watched lease.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How often it is tried to take the lease off at the end.
+/// How many tries there are to remove the lease at the end.
 const LETS_GO: u32 = 3;
 
 impl Rollout {
-    /// Takes the lease, waiting as long as that may take, and begins anew from what the target
-    /// looks like then. `Some` outcome when that ends the run.
+    /// Takes the lease, however long that takes, and begins anew from the target's state at that
+    /// time. Returns an outcome when that ends the run.
     ///
     /// # Errors
     /// A sentence, when the cloud cannot be asked.
@@ -48,7 +48,8 @@ impl Rollout {
             let found = Lease::from_tags(&self.look.record);
             let (me, is_gone) = (&self.caller.owner, self.caller.is_gone);
             match watched.judge(found.as_ref(), me, is_gone, self.clock.now()) {
-                // This process may have stood still since the look. Once: a look may take that long.
+                // This process may have stood still since the look. Only once: a look may take that
+                // long.
                 Claim::Take(_) if self.looked.age(self.moment()) >= LATE && !looked_again => {
                     looked_again = true;
                 }
@@ -72,7 +73,8 @@ impl Rollout {
             Err(owner) => return Ok(Some(self.locked(&owner))),
         };
         let written = self.clock.now();
-        // Believed once it has stood for a while and reads show it. A guarded one is ours already.
+        // A lease counts once it has stood for a while and reads show it. A guarded one counts at
+        // once.
         if !self.fleet.guards_record() {
             self.clock.sleep(settle).await;
         }
@@ -100,8 +102,8 @@ impl Rollout {
         }
     }
 
-    /// Writes `lease` over the one that was found: when the call began, or the owner of another that
-    /// was written meanwhile.
+    /// Writes `lease` over the lease that was found. Returns when the call began, or the owner of
+    /// another lease that was written meanwhile.
     async fn write_lease(
         &mut self,
         lease: &Lease,
@@ -132,16 +134,16 @@ impl Rollout {
         }
     }
 
-    /// Sees to it, by the last look and by a renewal where that is due, that nobody else is at
-    /// work.
+    /// Makes sure that no other engine is at work: judges the last look, and renews the lease when
+    /// due.
     pub(super) async fn renew_lease(
         &mut self,
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
     ) -> LeaseCheck {
         if self.is_late_to_renew() {
-            // Another one may have been at work and gone since: what was seen before says nothing, and
-            // to renew would put a lease back that was taken off.
+            // Another engine may have been at work and have gone since: earlier looks prove
+            // nothing, and a renewal would put back a lease that was removed.
             if let Some(lost) = self.look_after_standing_still(stop, emit).await {
                 return lost;
             }
@@ -155,7 +157,7 @@ impl Rollout {
             if !self.is_late_to_renew() {
                 return LeaseCheck::Ours;
             }
-            // While the renewal waited for its turn this engine looked dead.
+            // This engine looked dead while the renewal waited for its turn.
             return match self.look_after_standing_still(stop, emit).await {
                 Some(lost) => lost,
                 None => self.judge_hold(stop, emit).await,
@@ -168,7 +170,7 @@ impl Rollout {
         let now = self.clock.now();
         let reason = format!("cannot renew the lease: {error}");
         if !error.is_retryable() && self.is_believed() {
-            // What can be is put back while it stands.
+            // Puts back what it can while the lease stands.
             if self.state.halt.is_none() {
                 self.halt(Halt::failed(reason, now), emit);
             }
@@ -183,7 +185,7 @@ impl Rollout {
         self.look_once_more(stop, emit).await
     }
 
-    /// What the last look says. In doubt nothing is done but to look again.
+    /// Judges the last look. In doubt the engine only looks again.
     async fn judge_hold(
         &mut self,
         stop: &mut watch::Receiver<Stop>,
@@ -226,9 +228,9 @@ impl Rollout {
         looked.err().map(|error| LeaseCheck::Lost(self.lost_sight(&error)))
     }
 
-    /// Somebody has deleted the guarded record, and nobody is at work in our stead: it is all that
-    /// remembers what is borrowed. Only where there still is none it is written; where there is, a
-    /// look shows whose.
+    /// Writes a guarded record again that somebody has deleted while no other engine is at work: it
+    /// is all that remembers what is borrowed. The write succeeds only while there still is no
+    /// record; where there is one, a look shows whose it is.
     async fn make_record_again(&mut self, emit: &mut Emitter<'_>) {
         let began = self.moment();
         let Some(lease) = self.hold.own.next_lease(&self.look.record, began.wall) else { return };
@@ -242,7 +244,7 @@ impl Rollout {
         }
     }
 
-    /// Raises the counter when that is due.
+    /// Raises the lease's counter when that is due.
     async fn renew(&mut self) -> Result<(), ProviderError> {
         let began = self.moment();
         if self.renewal_due(began.now) > Duration::ZERO {
@@ -256,8 +258,8 @@ impl Rollout {
         Ok(())
     }
 
-    /// Waits for `asking`, which may take long, and renews the lease meanwhile: an engine that waits
-    /// looks alive. One that has stood still does not renew before it has looked.
+    /// Waits for `asking`, which may take long, and renews the lease meanwhile, so that a waiting
+    /// engine looks alive. An engine that has stood still does not renew before it has looked.
     pub(super) async fn renewing<T>(&mut self, asking: impl Future<Output = T>) -> T {
         let mut asking = std::pin::pin!(asking);
         while self.hold.own.may_renew_unseen(self.moment()) {
@@ -272,7 +274,8 @@ impl Rollout {
         asking.await
     }
 
-    /// Renews the lease where that is due, and where nobody can have taken it over since it was.
+    /// Renews the lease when that is due and no other engine can have taken it over since the last
+    /// renewal.
     pub(super) async fn renew_unseen(&mut self) {
         if self.hold.own.may_renew_unseen(self.moment())
             && let Err(error) = self.renew().await
@@ -281,17 +284,18 @@ impl Rollout {
         }
     }
 
-    /// Now, by both clocks.
+    /// Returns the current moment, by both clocks.
     pub(super) fn moment(&self) -> Moment {
         Moment { now: self.clock.now(), wall: self.clock.wall() }
     }
 
-    /// Whether nobody else can be at work by now, as far as that can be known.
+    /// Whether no other engine can be at work by now, as far as that can be known.
     pub(super) fn is_believed(&self) -> bool {
         self.hold.own.is_believed(self.moment())
     }
 
-    /// Whether the lease should have been renewed well before now: what acts for long looks dead.
+    /// Whether the lease should have been renewed well before now: an engine that acts for long
+    /// looks dead.
     pub(super) fn is_late_to_renew(&self) -> bool {
         self.hold.own.is_late(self.moment())
     }
@@ -308,8 +312,8 @@ impl Rollout {
         }
     }
 
-    /// Takes in how a call ended, and how long it took: while it was on its way this process may
-    /// have stood still.
+    /// Takes in the result and the duration of a call: this process may have stood still during the
+    /// call.
     pub(super) fn called(&mut self, action: &Action, began: Moment, error: Option<&ProviderError>) {
         let now = self.moment();
         if began.age(now) >= LATE {
@@ -322,8 +326,8 @@ impl Rollout {
         }
     }
 
-    /// Whether what was done is undone since: the last call was on its way while this process stood
-    /// still, and somebody else has rolled the fleet meanwhile.
+    /// Whether another engine has undone this rollout: this process stood still during its last
+    /// call, and another engine has rolled the fleet meanwhile.
     pub(super) fn is_overtaken(&mut self) -> bool {
         let old = View::new(&self.input(self.look.at)).candidates().next().is_some();
         let overtaken = self.hold.own.stood_still() && old;
@@ -334,8 +338,8 @@ impl Rollout {
         overtaken
     }
 
-    /// Takes the lease off a target whose record stays. Should that fail, it stands still, which
-    /// says as much, only later.
+    /// Removes the lease from a target whose record stays. If that fails, the lease is no longer
+    /// renewed, which shows the same, only later.
     pub(super) async fn release_lease(&self, outcome: Outcome, urgency: Stop) {
         if outcome == Outcome::Locked || urgency == Stop::Now {
             return;
@@ -343,13 +347,13 @@ impl Rollout {
         let waits =
             |control: &Control| self.state.effect(control.command) == control::Effect::Later;
         match self.state.control.as_ref().is_some_and(waits) {
-            // What is to be done later is left for whoever goes on.
+            // A command that takes effect later is left for the engine that continues.
             true => self.delete_tags([LEASE]).await,
             false => self.delete_tags([LEASE, CONTROL]).await,
         }
     }
 
-    /// Takes the lease off again with which nothing was done.
+    /// Removes a lease again under which nothing was done.
     pub(super) async fn release(&mut self) {
         self.delete_tags([LEASE]).await;
         self.hold = Hold::new(&self.caller.owner, self.fleet.guards_record());
@@ -357,7 +361,7 @@ impl Rollout {
         self.state.halt = Some(Halt::failed(reason, self.clock.now()));
     }
 
-    /// Takes tags off the target, if the lease is ours.
+    /// Removes tags from the target, if the lease is ours.
     pub(super) async fn delete_tags<const N: usize>(&self, keys: [&str; N]) {
         if !self.holds_lease() {
             return;
@@ -371,7 +375,8 @@ impl Rollout {
                 return;
             }
             self.clock.sleep(LOOK_EVERY).await;
-            // What was written meanwhile has to be seen first, and may be somebody else's.
+            // What was written meanwhile must be seen before the next write, and may be another
+            // engine's.
             let look = self.fleet.observe().await;
             let found = look.map(|look| Lease::from_tags(&look.record));
             let is_ours =
@@ -382,7 +387,7 @@ impl Rollout {
         }
     }
 
-    /// Ends here and now; what is left to put back is in the record.
+    /// Ends the run now; the record keeps what is left to put back.
     fn give_up(&mut self, reason: String) -> Outcome {
         let ending = self.ending(Ending::Failed);
         self.state.begin_halt(Halt::failed(reason, self.clock.now()));

@@ -1,5 +1,5 @@
-//! Rollouts that the cloud carries out by itself: looked at, and given commands. What to make of what
-//! is found is decided in [`crate::refresh`].
+//! Instance refreshes, which the cloud carries out: looks at them and gives them commands.
+//! [`crate::rollout::instance_refresh`] decides what the refresh that is found means.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::rollout::control::{Answer, no_op};
 use crate::rollout::instance_refresh::{self, Idle, Next, next};
 use crate::rollout::state::RolloutState;
 
-/// How to go on with a refresh that another document has begun.
+/// How to proceed with a refresh that another document has begun.
 const ITS_OWN_DOCUMENT: &str = "wait for it to end, use the document that it was begun with, or \
                                 cancel it with CancelInstanceRefresh";
 
@@ -30,7 +30,7 @@ const ITS_OWN_DOCUMENT: &str = "wait for it to end, use the document that it was
 pub struct UnderWay {
     /// Its name.
     pub id: String,
-    /// What it leads to.
+    /// The revision that it leads to.
     pub to: String,
     /// How far it is.
     pub status: &'static str,
@@ -42,7 +42,7 @@ impl Rollout {
         self.instance_refresh.as_ref()
     }
 
-    /// The rollout to `self.wanted()` that is under way, or any that the record tells of.
+    /// Returns the rollout to `self.wanted()` that is under way, or any that the record shows.
     pub fn under_way(&self) -> Option<UnderWay> {
         if let Some(record) = self.record().filter(|record| !record.is_over()) {
             let (id, to) = (record.id.clone(), record.to.to_string());
@@ -57,7 +57,8 @@ impl Rollout {
         }
     }
 
-    /// Says that a refresh of another configuration is under way, if so.
+    /// Returns a sentence about a refresh of another configuration that is under way, if there is
+    /// one.
     pub fn is_refreshed_otherwise(&self) -> Option<String> {
         match self.next() {
             Next::Foreign(instance_refresh) if self.refreshes() => Some(foreign(instance_refresh)),
@@ -65,8 +66,8 @@ impl Rollout {
         }
     }
 
-    /// How far the rollout on the target is, or how the last one ended where that still matters,
-    /// and why. `None` when the fleet itself tells.
+    /// Returns how far the rollout on the target is, or how the last one ended if that still
+    /// matters, and why. `None` when the fleet itself shows it.
     pub fn status(&self) -> Option<(&'static str, Option<String>)> {
         if let Some(record) = self.record() {
             return Some((record.status(), record.reason.clone()));
@@ -93,7 +94,7 @@ impl Rollout {
         next(self.instance_refresh.as_ref(), &self.spec, &self.target, &self.look)
     }
 
-    /// Looks the latest refresh up. A rollout of this program's own has to end first.
+    /// Looks up the latest refresh. A rollout of the engine `rolling` has to end first.
     pub(super) async fn look_up_refresh(&mut self) -> Result<(), ProviderError> {
         let (fleet, clock) = (Arc::clone(&self.fleet), Arc::clone(&self.clock));
         self.instance_refresh =
@@ -109,7 +110,7 @@ impl Rollout {
         Ok(())
     }
 
-    /// Nothing of ours is on the group: what is known is what is seen.
+    /// Begins anew from `look`: nothing of ours is on the group, so the look is all that is known.
     pub(super) fn restore_instance_refresh(&mut self, look: Observation) {
         let mut state = RolloutState::new(self.caller.rollout_id.as_str(), look.at);
         state.known_completed.clone_from(&self.caller.completed);
@@ -126,7 +127,8 @@ impl Rollout {
         Ok(())
     }
 
-    /// See [`Rollout::completed`]. No record tells, so the fleet does, or who keeps state.
+    /// See [`Rollout::completed`]. There is no record, so the fleet tells, or the caller that keeps
+    /// state.
     pub(super) fn completed_by_refresh(&self) -> Option<Revision> {
         let live = self.look.instances.values().filter(|instance| instance.lifecycle.is_live());
         let mut revisions = live.map(|instance| instance.revision.as_ref());
@@ -141,8 +143,8 @@ impl Rollout {
         only.or(self.state.known_completed.as_ref()).cloned()
     }
 
-    /// Who does not serve of a fleet in which the cloud has nothing left to replace, unless it is
-    /// known to have served so before.
+    /// Returns the instances that do not serve in a fleet where the cloud has nothing left to
+    /// replace, unless the fleet is known to have served so before.
     pub fn unproven(&self) -> Option<Idle> {
         let is_rolled = self.refreshes() && self.next() == Next::Nothing;
         let has_served = self.state.known_completed.as_ref() == Some(&self.wanted);
@@ -150,7 +152,7 @@ impl Rollout {
             .filter(|_| is_rolled && !has_served)
     }
 
-    /// What of a preview only the refresh under way tells.
+    /// Adds to a preview what only the refresh under way tells.
     pub(super) fn preview_refresh(&self, preview: &mut Preview) {
         match self.next() {
             Next::Nothing => {
@@ -178,7 +180,7 @@ impl Rollout {
         }
     }
 
-    /// What only the platform could do, and cannot.
+    /// Refuses what only the platform could do, and cannot.
     ///
     /// # Errors
     /// Says what cannot be done, and what can.
@@ -204,14 +206,14 @@ impl Rollout {
         }
     }
 
-    /// Why `command` could change nothing, if so.
+    /// Returns why `command` could change nothing, if so.
     pub(super) fn idle_refresh(&self, command: Command) -> Option<Answer> {
         let is_there = matches!(self.next(), Next::Join(_) | Next::Foreign(_));
         let is_idle = !is_there && matches!(command, Command::Abort | Command::Rollback);
         no_op(command, None, false).filter(|_| is_idle)
     }
 
-    /// Cancels the refresh that is under way, or has it go back, and follows it to its end.
+    /// Cancels the refresh under way, or rolls it back, and follows it to its end.
     pub(super) async fn command_refresh(
         mut self,
         command: Command,

@@ -1,4 +1,4 @@
-//! Plans are judged before they are carried out: one that breaks a promise never is.
+//! Judges plans before they are carried out: a plan that breaks a promise never is.
 
 use rolling_provider::Timestamp;
 
@@ -9,9 +9,9 @@ use crate::rollout::planner::{self, Plan, Verdict};
 use crate::rollout::state::Halt;
 
 impl Rollout {
-    /// Plans this tick, and has the plan judged. A plan that breaks a promise may come of a look
-    /// that is late: nothing is done then, and looked again. Where that goes on the rollout ends;
-    /// while it ends, what breaks none is still put back.
+    /// Plans this tick, and judges the plan. A plan that breaks a promise may come from a late
+    /// look: the engine then does nothing and looks again. If that persists, the rollout ends;
+    /// while it ends, the engine still does what breaks no promise.
     pub(super) fn plan_judged(&mut self, now: Timestamp, emit: &mut Emitter<'_>) -> Plan {
         let mut plan = self.plan(now);
         let violations = planner::check::violations(&self.input(now), &plan);

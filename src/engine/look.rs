@@ -1,4 +1,4 @@
-//! Looking: at first, after a change of hands, and every tick.
+//! Looks at the fleet: at first, after the lease changes hands, and every tick.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,11 +18,11 @@ use crate::rollout::control::{self, Found};
 use crate::rollout::planner::View;
 use crate::rollout::state::{Best, Halt, RolloutState, members};
 
-/// A launch that is missing for this long is worth asking about, and again after as long.
+/// How long a launch is missing before the engine asks about it, and between two such calls.
 const LAUNCH_IS_LATE: Duration = Duration::from_secs(5);
 
-/// An engine that is awake looks again within this time. What it had no chance to see in longer ones
-/// is not judged by them.
+/// The time within which an engine that is awake looks again. The rest of a longer gap does not
+/// count against instances: the engine could not see them then.
 const LOOKS_WITHIN: Duration = Duration::from_secs(60);
 
 impl Rollout {
@@ -41,7 +41,8 @@ impl Rollout {
         state.lease = self.hold.first();
         state.in_place.within = self.spec.replacement.within();
         if state.in_place.within.is_some() {
-            // From before instances were updated in place it names nothing to go back to.
+            // A completed revision from before instances were updated in place is nothing to go
+            // back to.
             let runs = |known: &Revision| {
                 look.instances.values().any(|i| i.revision.as_ref() == Some(known))
             };
@@ -71,17 +72,18 @@ impl Rollout {
         }
         state.record = record;
         state.observe(&self.target, &self.spec.health, &look);
-        // Always, and before anything else: a command that ends a rollout never begins one.
+        // This process's own command always comes first: a command that ends a rollout never begins
+        // one.
         state.control = self.command.clone().or(state.control);
         self.state = state;
         self.look = look;
         Ok(())
     }
 
-    /// Has the wanted revision made, where it is only described yet.
+    /// Has the wanted revision created, if it is only described yet.
     ///
     /// # Errors
-    /// A sentence, when it cannot be made.
+    /// A sentence, when it cannot be created.
     pub(super) async fn make_revision(
         &mut self,
         stop: &mut watch::Receiver<Stop>,
@@ -120,8 +122,8 @@ impl Rollout {
         Ok(changed)
     }
 
-    /// Where instances came that nobody here asked for: asks the cloud whether somebody else rolls
-    /// the fleet, which would go on for ever with both at it.
+    /// Asks the cloud whether another process rolls the fleet, if instances came that this rollout
+    /// did not ask for: two rollouts against each other would go on for ever.
     async fn ask_who_else_rolls(&mut self, emit: &mut Emitter<'_>) {
         let strangers = self.state.strangers(&self.target, &self.look);
         if self.state.halt.is_some() || strangers.is_subset(&self.state.asked_about) {
@@ -156,7 +158,7 @@ impl Rollout {
         Ok(look)
     }
 
-    /// Asks again, as long as that may help and nobody wants the rollout to stop.
+    /// Retries `ask` as long as that may help; a request to stop shortens that.
     pub(super) async fn ask_with_retries<T, F: Future<Output = Result<T, ProviderError>>>(
         &mut self,
         stop: &mut watch::Receiver<Stop>,
@@ -180,7 +182,7 @@ impl Rollout {
             };
             let now = self.clock.now();
             let since = *failing_since.get_or_insert(now);
-            // Whoever wants it to stop wants that of a call that hangs, too.
+            // A request to stop also covers a call that hangs.
             let since = if urgency == Stop::No { since } else { begin };
             if !error.is_retryable() || now.since(since) >= retry_budget {
                 return Err(error);
@@ -189,7 +191,7 @@ impl Rollout {
             emit.send(self.clock.now(), Event::Retrying { error });
             match urgency {
                 Stop::No => self.pause(schedule.pause(), stop).await,
-                // The request has been heard, and ends no further pause.
+                // The request was seen already, and ends no further pause.
                 _ => self.clock.sleep(schedule.pause()).await,
             }
             self.renew_unseen().await;
@@ -219,11 +221,11 @@ impl Rollout {
         best.find(size, updated, serving, self.look.at);
         let late = self.state.missing.oldest().is_some_and(|since| {
             let asked = self.state.activities_asked.unwrap_or(since);
-            // In time to be told when the launch is given up.
+            // In time to know the cause when the launch is given up.
             let late = LAUNCH_IS_LATE.min(self.spec.health.healthy_timeout / 2);
             self.look.at.since(since) >= late && self.look.at.since(asked) >= late
         });
-        // What may be taken off the size again must not be on its way: that is asked each time.
+        // The size is lowered again only by instances that are not on their way: asks each time.
         let late = late || unlaunched > 0 || self.asks_who_removed();
         if late || self.state.failed.len() > failed {
             self.ask_why().await;
@@ -231,7 +233,7 @@ impl Rollout {
         changed
     }
 
-    /// Whether the fleet is to be asked, now and for a while, if it removed somebody by itself.
+    /// Whether it is time to ask the fleet if it removed an instance by itself.
     fn asks_who_removed(&self) -> bool {
         let asked = self.state.activities_asked;
         let is_old = asked.is_none_or(|asked| self.look.at.since(asked) >= LAUNCH_IS_LATE);
@@ -243,8 +245,8 @@ impl Rollout {
         self.state.activities_asked = Some(self.look.at);
         match self.fleet.activities(self.state.started).await {
             Ok(activities) => self.state.explain(activities, self.look.at),
-            // Only an explanation is lost where nobody may read them. Else nothing is known to come,
-            // or not to.
+            // Without permission to read them only an explanation is lost. After any other error it
+            // is unknown whether instances are on their way.
             Err(error) => {
                 self.state.coming = if error.is_retryable() { usize::MAX } else { 0 };
                 tracing::warn!(%error, "cannot read the fleet's activities");

@@ -1,9 +1,10 @@
-//! Who this process is, to others that read its lease, and whether another one still lives.
+//! Names this process to others that read its lease, and tells whether another one still lives.
 
 use rustix::process::{Pid, getpid, test_kill_process};
 use rustix::system::uname;
 
-/// This process: host, process id, when that process began, and which world its id is of.
+/// Returns the name of this process: host, process id, start time, and the boot and namespace of
+/// its id.
 ///
 /// A process id is used again after a while, and means nothing in another container or after a
 /// restart of the host. Hence the last two parts.
@@ -30,14 +31,15 @@ pub fn is_gone(owner: &str) -> bool {
     has_ended(began, process(pid), is_there)
 }
 
-/// Whether the process that began at `began` has ended, by what `/proc` shows of its id and by whether
-/// there is one of that id: `kill(2)` says so also of processes that may not be signalled.
+/// Whether the process that began at `began` has ended. `shown` is what `/proc` shows of its id.
+/// `is_there` returns whether any process has that id: `kill(2)` reports also processes that may
+/// not be signalled.
 fn has_ended(began: &str, shown: Option<(char, String)>, is_there: impl Fn() -> bool) -> bool {
     match shown {
         Some((state, began_now)) if began != "0" => {
             matches!(state, 'Z' | 'X') || began_now != began
         }
-        // Where /proc hides the processes of others, the system still says whether there is one.
+        // /proc may hide the processes of others; the system still reports whether there is one.
         _ => !is_there(),
     }
 }
@@ -49,7 +51,7 @@ fn host() -> String {
         .collect()
 }
 
-/// State and start time of a process, where the system tells them (Linux).
+/// Returns state and start time of a process, where the system provides them (Linux).
 fn process(pid: Pid) -> Option<(char, String)> {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
     // The name in parentheses may hold spaces and parentheses; what follows the last one does not.
@@ -60,7 +62,7 @@ fn process(pid: Pid) -> Option<(char, String)> {
     Some((state, fields.nth(18)?.to_owned()))
 }
 
-/// Tells one boot and one process-id namespace from another; `-` where the system does not say.
+/// Returns an id of this boot and process-id namespace; `-` where the system provides none.
 fn world() -> String {
     use sha2::{Digest as _, Sha256};
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();

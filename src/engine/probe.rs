@@ -1,4 +1,4 @@
-//! Trying a probe: a GET request, or a command. What it said is told either way.
+//! Tries a probe: a GET request, or a command. Reports its answer whether it passes or not.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,21 +18,21 @@ use crate::model::spec::{Probe, Secret};
 
 /// How long one answer to a request may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// How much of what a command prints is told: the end of it, in characters.
+/// How much of a command's output is reported: its end, in characters.
 const TOLD: usize = 500;
 /// How much of each stream is kept for that, in bytes: a character has at most four.
 const LONGEST_OUTPUT: usize = 4 * TOLD;
-/// How long what a command printed last may take to arrive once it has ended.
+/// How long the last output of a command may take to arrive once the command has ended.
 const LAST_WORDS_WITHIN: Duration = Duration::from_millis(500);
 
 /// What a command finds in its environment.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// The fleet, as a person calls it.
+    /// The fleet's name for people.
     pub target: String,
     /// The revision that is rolled out.
     pub revision: String,
-    /// The number of the batch that was finished last.
+    /// The number of the last finished batch.
     pub batch: u32,
 }
 
@@ -53,7 +53,7 @@ pub async fn attempt(
     }
 }
 
-/// Asks until the answer is as it should be.
+/// Asks until the answer has the expected status.
 async fn ask(
     url: &str,
     status: u16,
@@ -102,7 +102,7 @@ async fn get(url: &str) -> Result<u16, String> {
     Ok(answer.status().as_u16())
 }
 
-/// Runs a command once, in a group of processes of its own, which ends with it.
+/// Runs a command once, in its own process group, which ends with it.
 async fn execute(
     (run, environment): (&[String], &BTreeMap<String, Secret>),
     context: &Context,
@@ -148,16 +148,16 @@ async fn execute(
     if ended.success() { Ok(message) } else { Err(message) }
 }
 
-/// What a command printed, without what it was told in secret. What is shorter than four letters is
+/// Returns a command's output without its secrets. Keeps those shorter than four letters: they are
 /// too much like anything else.
 fn without(secrets: &BTreeMap<String, Secret>, printed: &str) -> String {
     let secrets = secrets.values().map(|secret| secret.0.trim()).filter(|text| text.len() > 3);
     secrets.fold(printed.to_owned(), |told, secret| told.replace(secret, "(sensitive)"))
 }
 
-/// Waits until a command has ended, whose output `reading` reads meanwhile; `None` where that is not
-/// before `limit`. What it has left running may hold the output open for as long as it likes: that
-/// is not waited for.
+/// Waits until a command has ended, while `reading` reads its output. Returns `None` if it does not
+/// end before `limit`. Does not wait for processes that the command leaves running: they may hold
+/// the output open for as long as they like.
 async fn end(
     child: &mut Child,
     reading: impl Future,
@@ -182,11 +182,11 @@ async fn end(
     Some(ended)
 }
 
-/// Reads to the end, and keeps what may be told of it.
+/// Reads to the end, and keeps the part that may be reported.
 async fn keep_end(from: Option<impl AsyncRead + Unpin>, tail: &mut Vec<u8>) {
     let Some(mut from) = from else { return };
     let mut some = [0; 8192];
-    // What cannot be read was not printed.
+    // Output that cannot be read counts as not printed.
     while let Ok(count @ 1..) = from.read(&mut some).await {
         tail.extend_from_slice(&some[..count]);
         let excess = tail.len().saturating_sub(LONGEST_OUTPUT);
@@ -194,7 +194,7 @@ async fn keep_end(from: Option<impl AsyncRead + Unpin>, tail: &mut Vec<u8>) {
     }
 }
 
-/// A group of processes that is killed when nobody waits for it any more.
+/// A process group that is killed when the engine no longer waits for it.
 struct Group(Option<Pid>);
 
 impl Drop for Group {

@@ -1,4 +1,4 @@
-//! Reporting: numbered events, told only when they are news, and the report at the end.
+//! Reports: what every instance runs, and how a rollout ended.
 
 use rolling_provider::{TargetGroupId, Timestamp};
 
@@ -8,12 +8,13 @@ use crate::record::{Ending, Phase};
 use crate::rollout::serving::{is_healthy_in_primary, trouble};
 
 impl Rollout {
-    /// What every instance runs, as last looked at.
+    /// Returns what every instance runs, by the last look.
     pub fn instances(&self) -> Vec<InstanceReport> {
         let live = self.look.instances.iter().filter(|(id, instance)| {
             instance.lifecycle.is_live() && !self.state.terminated.contains(id)
         });
-        // Where no requests go to the second target group, nobody serves who is in that one only.
+        // While no requests go to the second target group, an instance in that group only does not
+        // serve.
         let is_home = self.look.shifted.iter().flatten().all(|percent| *percent == 0);
         live.map(|(id, instance)| {
             let serves = self.state.serves(&self.target, id, instance)
@@ -54,7 +55,7 @@ impl Rollout {
             instance_refresh: self.instance_refresh().map(Into::into),
             size: self.size(),
             instances: self.instances(),
-            // Of a rollout that was never ours, whoever is at work tells.
+            // The engine at work reports on a rollout that was never ours.
             borrowed: match outcome == Outcome::Locked && !self.holds_lease() {
                 true => Vec::new(),
                 false => self.still_borrowed(),

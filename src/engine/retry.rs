@@ -1,4 +1,4 @@
-//! Reads that are tried again.
+//! Retries of reads.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::Caller;
 use crate::engine::caller::RETRY_BUDGET;
 use crate::engine::schedule::Schedule;
 
-/// The alarms of these names, for which nobody is asked where there are none.
+/// Returns the alarms of these names; makes no call for none.
 pub(super) async fn alarms(
     fleet: &dyn Fleet,
     clock: &dyn Clock,
@@ -22,7 +22,7 @@ pub(super) async fn alarms(
     with_retries(clock, jitter, || fleet.alarms(names)).await
 }
 
-/// Looks the target up and then at it, and tries either again a few times.
+/// Looks the target up, then looks at it, and retries either a few times.
 pub(super) async fn look_up(
     fleet: &dyn Fleet,
     clock: &dyn Clock,
@@ -43,7 +43,7 @@ pub(super) async fn with_retries<T, F: Future<Output = Result<T, ProviderError>>
     patiently_until_seen(clock, jitter, (Duration::ZERO, |_| ()), ask).await
 }
 
-/// The same, where what was made a moment ago is waited for.
+/// Does the same as [`with_retries`], and waits for what was created a moment ago.
 async fn patiently_until_seen<T, F: Future<Output = Result<T, ProviderError>>>(
     clock: &dyn Clock,
     jitter: f64,
@@ -59,7 +59,7 @@ async fn patiently_until_seen<T, F: Future<Output = Result<T, ProviderError>>>(
         };
         tries += 1;
         let now = clock.now();
-        // Not since the first try: that may have waited long for its turn.
+        // Counts from the first failure: the first try may have waited long for its turn.
         let since = *failing_since.get_or_insert(now);
         let is_unseen = error.kind == ErrorKind::Unseen;
         let retry_budget = if is_unseen { unseen_for } else { first_retry_budget(&error) };
@@ -76,8 +76,8 @@ async fn patiently_until_seen<T, F: Future<Output = Result<T, ProviderError>>>(
     }
 }
 
-/// The patience before anything was begun: somebody is watching and can try again. Being asked
-/// to slow down is no reason to give up, though.
+/// Returns how long to retry before anything was begun: the user is watching and can try again. A
+/// throttled call is no reason to give up, though.
 fn first_retry_budget(error: &ProviderError) -> Duration {
     match error.kind {
         ErrorKind::Throttled => RETRY_BUDGET,
@@ -85,11 +85,11 @@ fn first_retry_budget(error: &ProviderError) -> Duration {
     }
 }
 
-/// How often something is tried before anything was begun, though a try may take so long that
-/// patience is over after it.
+/// How often a call is tried before anything was begun, even if one try takes longer than the retry
+/// time.
 const FIRST_TRIES: u32 = 3;
 
-/// What went wrong, and what to do about it.
+/// Returns what went wrong, and what to do about it.
 pub(super) fn with_remedy(error: &ProviderError) -> String {
     let remedy = error.remedy.as_ref().map_or(String::new(), |remedy| format!(" ({remedy})"));
     format!("{error}{remedy}")

@@ -25,23 +25,23 @@ pub struct Rollout {
     pub(super) fleet: Arc<dyn Fleet>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) caller: Caller,
-    /// What the document says; `spec` and `target` are what holds now, which differs while the
-    /// rollout goes back.
+    /// What the document says. `spec` and `target` apply now; they differ from it while the rollout
+    /// goes back.
     pub(super) asked: RollingDeployment,
     pub(super) wanted: Revision,
     pub(super) spec: RollingDeployment,
     pub(super) target: Target,
     pub(super) look: Observation,
-    /// When that was asked for.
+    /// When `look` was requested.
     pub(super) looked: Moment,
     pub(super) state: RolloutState,
-    /// What this process itself wants of a rollout found on the target.
+    /// This process's own command for a rollout found on the target.
     pub(super) command: Option<Control>,
     pub(super) hold: Hold,
     pub(super) asking: GateRunner,
-    /// What is known of plans that broke a promise.
+    /// The history of plans that broke a promise.
     pub(super) condemned: Condemned,
-    /// The fleet's latest refresh, where it rolls by itself.
+    /// The fleet's latest refresh, if the cloud rolls it.
     pub(super) instance_refresh: Option<InstanceRefresh>,
     /// The alarms among the gates, as they were when the target was looked up.
     pub(super) alarms: Vec<Alarm>,
@@ -52,8 +52,8 @@ impl Rollout {
     /// Looks the target up and looks at it once, for a rollout that may begin now. Reads only.
     ///
     /// # Errors
-    /// What the cloud said; a document that asks for what is not there names its attribute. And
-    /// what would keep a rollout from beginning.
+    /// The error of the cloud, which names the attribute of a document that asks for what is not
+    /// there, or what would keep a rollout from beginning.
     pub async fn prepare(
         fleet: Arc<dyn Fleet>,
         spec: RollingDeployment,
@@ -64,11 +64,12 @@ impl Rollout {
         Ok(rollout)
     }
 
-    /// Looks the target up and looks at it once, to tell what is there and to end it: what would
-    /// only keep a rollout from beginning is no hindrance. Reads only.
+    /// Looks the target up and looks at it once, to show its rollout or to end it. Ignores what
+    /// would only keep a rollout from beginning. Reads only.
     ///
     /// # Errors
-    /// What the cloud said; a document that asks for what is not there names its attribute.
+    /// The error of the cloud, which names the attribute of a document that asks for what is not
+    /// there.
     pub async fn look_up(
         fleet: Arc<dyn Fleet>,
         mut spec: RollingDeployment,
@@ -78,7 +79,7 @@ impl Rollout {
         let (target, look) = retry::look_up(&*fleet, &*clock, caller).await?;
         let alarms = retry::alarms(&*fleet, &*clock, &spec.gates.alarms, caller.jitter).await?;
         let looked = Moment { now: look.at, wall: clock.wall() };
-        // An instance that gets few requests yet has shown little.
+        // An instance in slow start gets few requests, and has shown little.
         let soak = &mut spec.health.min_healthy_time;
         *soak = target.slow_start().max(*soak);
         let mut rollout = Rollout {
@@ -117,7 +118,7 @@ impl Rollout {
     /// Looks again, to show what has changed since.
     ///
     /// # Errors
-    /// What the cloud said.
+    /// The error of the cloud.
     pub async fn look_again(&mut self) -> Result<(), ProviderError> {
         if self.refreshes() {
             return self.look_at_refresh_again().await;
@@ -127,12 +128,12 @@ impl Rollout {
             .map_err(|why| ProviderError::invalid("read the record", "", why))
     }
 
-    /// What [`Rollout::run`] would do now.
+    /// Returns what [`Rollout::run`] would do now.
     pub fn preview(&self) -> Preview {
         let asked = self.command.as_ref().map(|command| command.command);
         let back = self.record().filter(|_| asked == Some(Command::Rollback));
         let back = back.and_then(|record| record.completed.clone());
-        // Who asks for a rollback is shown where it leads, not where it comes from.
+        // The preview of a rollback shows where it leads, not where it comes from.
         let target = back.map(|revision| Target { revision, ..self.target.clone() });
         let input = self.input(self.look.at);
         let target = target.as_ref().unwrap_or(input.target);
@@ -146,7 +147,7 @@ impl Rollout {
         preview
     }
 
-    /// What can be known beforehand to keep [`Rollout::run`] from its end.
+    /// Returns what is known beforehand to keep [`Rollout::run`] from its end.
     pub fn preflight(&self) -> Vec<Preflight> {
         if self.refreshes() {
             return Vec::new();
@@ -159,29 +160,28 @@ impl Rollout {
         self.state.record.as_ref()
     }
 
-    /// Who was at work on the target when it was last looked at; nobody whose process is known to have
-    /// ended.
+    /// Returns the lease that the last look shows, unless its owner is known to have ended.
     pub fn lease(&self) -> Option<Lease> {
         Lease::from_tags(&self.look.record).filter(|lease| !(self.caller.is_gone)(&lease.owner))
     }
 
-    /// Who was at work there, and is known to have ended without letting go.
+    /// Returns the owner of the lease, if it is known to have ended without releasing the lease.
     pub fn ended_owner(&self) -> Option<String> {
         let lease = Lease::from_tags(&self.look.record);
         lease.map(|lease| lease.owner).filter(|owner| (self.caller.is_gone)(owner))
     }
 
-    /// The clock that the rollout lives by.
+    /// The clock of the rollout.
     pub fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.clock)
     }
 
-    /// What the target turned out to be.
+    /// The target as it was looked up.
     pub fn target(&self) -> &Target {
         &self.target
     }
 
-    /// The revision that is wanted.
+    /// The wanted revision.
     pub fn wanted(&self) -> &Revision {
         &self.wanted
     }

@@ -1,4 +1,4 @@
-//! Running a rollout from its first event to its last.
+//! Runs a rollout from its first event to its last.
 
 use std::time::Duration;
 
@@ -32,8 +32,8 @@ impl Rollout {
         self.finish(outcome, started, &mut emit)
     }
 
-    /// The same, unless somebody else takes the lease first, or is done with it by then: nothing is
-    /// done then.
+    /// Does the same as [`Rollout::run`], unless another engine takes the lease first, or has
+    /// finished by then: then it does nothing.
     pub(super) async fn run_unless_late(
         &mut self,
         waiting: &Waiting,
@@ -59,7 +59,7 @@ impl Rollout {
         report
     }
 
-    /// Takes the lease and drives the rollout, if `is_wanted` still says so once that is taken.
+    /// Takes the lease and drives the rollout, if `is_wanted` still holds once the lease is taken.
     async fn run_with_lease(
         &mut self,
         is_wanted: impl Fn(&Observation) -> bool,
@@ -67,14 +67,15 @@ impl Rollout {
         emit: &mut Emitter<'_>,
     ) -> Outcome {
         if let Some(record) = self.state.record.as_ref().filter(|_| self.waits_for_a_word()) {
-            // Whoever paused it, or the checkpoint, asked for a decision; to run again is none.
+            // The operator who paused it, or the checkpoint, asked for a decision; another run is
+            // none.
             let why = record.reason.clone().unwrap_or_else(|| "paused".into());
             let (ending, fault, at) = (Ending::Paused, record.fault, self.clock.now());
             self.state.halt =
                 Some(Halt { reason: why, ending, fault, at_checkpoint: false, at, until: None });
             return Outcome::Paused;
         }
-        // With nothing to do there is nothing to hold.
+        // With nothing to do there is no need for a lease.
         if self.plan(self.clock.now()).verdict == Verdict::Converged {
             return Outcome::Succeeded;
         }
@@ -92,7 +93,7 @@ impl Rollout {
             }
             Err(reason) => {
                 self.state.halt = Some(Halt::failed(reason, self.clock.now()));
-                // A command that waits is for whoever goes on.
+                // A pending command stays for the engine that continues.
                 self.delete_tags([LEASE]).await;
                 return Outcome::Failed;
             }
@@ -113,7 +114,7 @@ impl Rollout {
         let at = self.clock.now();
         let until = Some(at + STOP_WITHIN);
         match &mut self.state.halt {
-            // A failure is being put back already: from now on within bounds.
+            // The engine is already putting things back after a failure: from now on within bounds.
             Some(halt) => halt.until = halt.until.or(until),
             None => {
                 let (reason, ending) = ("asked to stop".to_owned(), Ending::Interrupted);
@@ -144,7 +145,7 @@ impl Rollout {
         self.state.start_rollback(&self.target, reason, now);
     }
 
-    /// The way it went: back, where it was on its way back.
+    /// Continues in the same direction: back, if the rollout was going back.
     pub(super) fn go_on(&mut self) {
         self.state.go_on();
         let record = self.state.record.as_ref().filter(|record| record.rolls_back);
@@ -156,7 +157,8 @@ impl Rollout {
         }
     }
 
-    /// What holds while a rollout goes back to `completed`: no soak, pauses, checkpoints or gates.
+    /// Sets what applies while a rollout goes back to `completed`: no soak, pauses, checkpoints or
+    /// gates.
     pub(super) fn retarget(&mut self, completed: Revision) {
         self.target.revision = completed;
         self.spec.health.min_healthy_time = Duration::ZERO;
@@ -165,7 +167,7 @@ impl Rollout {
         self.spec.gates = Gates::default();
     }
 
-    /// How a rollout that was halted ended.
+    /// Returns the outcome of a halted rollout.
     pub(super) fn ending(&self, otherwise: Ending) -> Outcome {
         match self.state.halt.as_ref().map_or(otherwise, |halt| halt.ending) {
             Ending::Failed => Outcome::Failed,

@@ -1,7 +1,7 @@
-//! When to look again, and when to try again: the one module that knows the `backoff` crate.
+//! When to look again, and when to retry: the one module that knows the `backoff` crate.
 //!
-//! `backoff` is no longer maintained (RUSTSEC-2025-0012); everything the engine needs of it is
-//! behind this page, so that another crate can take its place here alone.
+//! `backoff` is no longer maintained (RUSTSEC-2025-0012). This module wraps everything the engine
+//! needs of it, so that another crate can replace it here alone.
 
 use std::time::Duration;
 
@@ -36,13 +36,13 @@ impl Schedule {
             .with_multiplier(1.5)
             .with_max_interval(cap)
             .with_randomization_factor(jitter)
-            // Deadlines are the planner's, on the engine's own clock.
+            // The planner keeps deadlines, on the engine's own clock.
             .with_max_elapsed_time(None)
             .build();
         Self { backoff }
     }
 
-    /// `pause`, shorter by up to `jitter` of it.
+    /// Returns `pause`, shorter by up to `jitter` of it.
     pub fn spread(pause: Duration, jitter: f64) -> Duration {
         Self::new(pause, pause, jitter).pause().min(pause)
     }
@@ -52,7 +52,7 @@ impl Schedule {
         self.backoff.next_backoff().unwrap_or(LONGEST_RETRY)
     }
 
-    /// Something changed: look closely again.
+    /// Starts over with short pauses, since something changed.
     pub fn start_over(&mut self) {
         self.backoff.reset();
     }

@@ -1,7 +1,7 @@
 //! A module for Ansible: one file of arguments in, one JSON object on standard output.
 //!
-//! Ansible runs a binary module as `rolling FILE` and shows what it answers; the exit code is 1
-//! where `failed` is true. In check mode nothing is changed. Nothing else reaches standard output.
+//! Ansible runs a binary module as `rolling FILE` and shows its answer. The exit code is 1 when
+//! `failed` is true. Check mode changes nothing. Nothing else reaches standard output.
 
 pub mod answer;
 pub mod arguments;
@@ -29,9 +29,9 @@ use crate::providers::Providers;
 use crate::record::command::Command;
 use crate::record::{Ending, Phase};
 
-/// The arguments in `file`, if Ansible wrote it.
+/// Returns the arguments in `file`, if Ansible wrote it.
 pub fn arguments_in(file: &Path) -> Option<Map<String, Value>> {
-    // What is no file, a pipe say, is not to be read before it is known whose it is.
+    // Only a regular file may be read before its owner is known: reading a pipe, say, consumes it.
     if !std::fs::metadata(file).is_ok_and(|about| about.is_file()) {
         return None;
     }
@@ -40,7 +40,7 @@ pub fn arguments_in(file: &Path) -> Option<Map<String, Value>> {
     arguments.contains_key("_ansible_module_name").then_some(arguments)
 }
 
-/// Does what the task says and answers. Returns the exit code.
+/// Carries out the task and prints the answer. Returns the exit code.
 pub async fn run(given: &Map<String, Value>, edge: &ProcessContext) -> u8 {
     let (task, answer) = match arguments::read(given) {
         Ok(task) => {
@@ -80,7 +80,7 @@ async fn carry_out(task: &Task, edge: &ProcessContext) -> Result<Answer, Vec<Dia
                 },
                 _ => tell(command, rollout, stop).await?,
             };
-            // Whoever obeyed, here is what is so now.
+            // The answer shows the current fleet, no matter which engine obeyed.
             let rollout = look(task, &providers, edge).await?;
             if answer.facts.is_null() {
                 answer.facts = state::current(&json!({}), &rollout);
@@ -113,7 +113,7 @@ fn place(error: &ProviderError) -> Vec<Diagnostic> {
     vec![Diagnostic::from_provider(error, "", PROVIDER)]
 }
 
-/// Whether something was changed by this program.
+/// Whether `event` says that this program has changed something.
 fn has_acted(event: &Event) -> bool {
     match event {
         Event::Acted { .. } => true,
@@ -122,7 +122,7 @@ fn has_acted(event: &Event) -> bool {
     }
 }
 
-/// What [`roll`] would do.
+/// Returns what [`roll`] would do.
 fn check(rollout: &Rollout) -> Answer {
     let preview = rollout.preview();
     let record = rollout.record().filter(|record| {
@@ -155,7 +155,7 @@ async fn roll(rollout: Rollout, stop: watch::Receiver<Stop>) -> Answer {
     let facts = state::after(&json!({}), &id, &planned, &report);
     let succeeded = report.outcome == Outcome::Succeeded;
     Answer {
-        // A call may have had an effect although it seemed to fail.
+        // A call that seems to fail may have an effect all the same.
         changed: acted || before != after,
         failed: !succeeded,
         msg: match succeeded && !preview.changes {
@@ -168,7 +168,7 @@ async fn roll(rollout: Rollout, stop: watch::Receiver<Stop>) -> Answer {
     }
 }
 
-/// Has the engine at work obey `command`, or does it here.
+/// Gives `command` to the engine at work, or carries it out here.
 async fn tell(
     command: Command,
     rollout: Rollout,

@@ -1,7 +1,7 @@
-//! `rolling serve`: JSON-RPC 2.0 over standard input and output, one object a line.
+//! `rolling serve`: JSON-RPC 2.0 over standard input and output, one object per line.
 //!
-//! One loop hears the peer, the workers and the signals; every answer goes through one writer.
-//! The reader, `ping` and cancelling never wait for workers.
+//! One loop receives from the peer, the workers and the signals. Every answer goes through one
+//! writer. The reader, `ping` and cancellation never wait for workers.
 
 pub mod log;
 mod messages;
@@ -29,9 +29,9 @@ use crate::report::exit_codes::FAILED;
 
 pub use self::openrpc::openrpc;
 
-/// How many requests may be worked on at once.
+/// How many requests may be in flight at once.
 const MAX_IN_FLIGHT: usize = 1024;
-/// How long the reader may take to read the last answers after a signal.
+/// How long the peer may take to read the last answers after a signal.
 const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Serves until the peer is done. Returns the exit code: 0 after `shutdown` or the end of
@@ -73,7 +73,7 @@ pub async fn serve(edge: &ProcessContext) -> u8 {
                 server.finish(done);
             }
             Ok(()) = stop.changed() => server.stop_all(*stop.borrow()),
-            // Nobody reads any more: nobody could be told how a rollout goes on.
+            // Without a reader, the server cannot report how a rollout goes on.
             _ = &mut written, if !server.deaf => server.lose_reader(),
             Ok(()) = &mut reader_left, if !server.deaf => server.lose_reader(),
         }
@@ -83,8 +83,8 @@ pub async fn serve(edge: &ProcessContext) -> u8 {
     drop(outbox);
     log::hush();
     if !deaf {
-        // Every answer is written before the program ends, however slow the reader is; unless
-        // somebody wants the program to end.
+        // The program ends only after it has written every answer, however slow the reader is,
+        // unless a signal asks it to end.
         let asked = async {
             while interrupt.borrow().is_none() {
                 if stop.changed().await.is_err() {
@@ -104,7 +104,7 @@ pub async fn serve(edge: &ProcessContext) -> u8 {
     code
 }
 
-/// A request in the hands of a worker: its id, and the target it keeps busy.
+/// A request that a worker handles: its id, and the target that it keeps busy.
 type Task = (Value, Option<String>);
 
 /// One conversation.
@@ -143,7 +143,7 @@ impl Server {
         }
     }
 
-    /// The exit code, once there is nothing left to hear, do or answer.
+    /// Returns the exit code once there is nothing left to receive, do or answer.
     fn done(&mut self, interrupt: Option<signals::Interrupt>) -> Option<u8> {
         if !self.workers.is_empty() {
             return None;
@@ -188,7 +188,7 @@ impl Server {
                     stop.send_modify(more_urgent);
                 }
             }
-            // What is not known and wants no answer gets none.
+            // An unknown notification gets no answer.
             _ => {}
         }
     }
@@ -270,16 +270,16 @@ impl Server {
         })
     }
 
-    /// Hands a request that asks a cloud to a worker.
+    /// Hands a request that calls a cloud to a worker.
     fn start(&mut self, id: Value, method: &str, params: Value) {
         let Some(session) = &self.session else { return };
-        // A command is heard whatever else is at work: it may be what ends that.
+        // The limit does not hold for commands: a command may end what is in flight.
         if self.in_flight.len() >= MAX_IN_FLIGHT && method != "resource.control" {
             let message = format!("{MAX_IN_FLIGHT} requests are in flight; wait for an answer");
             return self.answer(&id, Err(RpcError::new(code::BUSY, message)));
         }
-        // One operation a target at a time; looking is always allowed, and so is a command to the
-        // operation at work.
+        // A target takes one operation at a time. Looks are always allowed, and so is a command to
+        // the operation at work.
         let mut target = methods::target_key(method, &params);
         if let Some(key) = &target
             && !self.busy.insert(key.clone())

@@ -1,4 +1,4 @@
-//! The JSON Schemas that are handed out, generated from the types.
+//! The published JSON Schemas, generated from the types.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use crate::deployment::schema::{State, of};
 use crate::document::config::{ProviderConfig, RollingDeploymentConfig};
 use crate::model::event::Envelope;
 
-/// Every schema under its name, which is that of its file below `schemas/`.
+/// Returns every schema with its name, which its file below `schemas/` also has.
 pub fn all() -> Vec<(&'static str, Value)> {
     vec![
         ("provider", of::<ProviderConfig>()),

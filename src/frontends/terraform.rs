@@ -1,8 +1,9 @@
 //! A provider for Terraform and OpenTofu: their plugin protocol 6, on the same engine.
 //!
 //! The host starts several of these processes for one apply, each for a part of the work. None
-//! keeps anything the others need. A rollout never goes on without anybody waiting for it: what
-//! the host gives up, and what is left when the host is gone, stops at the next safe point.
+//! keeps anything that the others need. A rollout goes on only while the host waits for it: a call
+//! that the host gives up, and any rollout left when the host is gone, stops at the next safe
+//! point.
 
 mod convert;
 pub mod docs;
@@ -39,11 +40,11 @@ use crate::host::handshake::{Host, Security, reattachment};
 use crate::host::stdout::{claim_stdout, print_line, watch_reader};
 use crate::report::exit_codes::FAILED;
 
-/// How long rollouts get to reach a safe point once nobody waits for them any more.
+/// How long rollouts have to reach a safe point once the host no longer waits for them.
 const SAFE_WITHIN: Duration = Duration::from_secs(25);
-/// How long they then get to end the call that they are at.
+/// How long they then have to end their current call.
 const END_WITHIN: Duration = Duration::from_secs(4);
-/// How long connections get to send their last answers.
+/// How long connections have to send their last answers.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
 /// Serves the host that started this process. Returns the exit code.
@@ -61,7 +62,7 @@ pub async fn serve(host: &Host, edge: &ProcessContext) -> u8 {
 
 async fn serve_host(host: &Host, edge: &ProcessContext) -> Result<(), String> {
     let fail = |what: &'static str| move |error: io::Error| format!("failed to {what}: {error}");
-    // Ctrl-C reaches the whole group of processes; the host says what it wants done.
+    // Ctrl-C reaches the whole process group; the host says what this process must do.
     let mut ctrl_c = signal(SignalKind::interrupt()).map_err(fail("listen for signals"))?;
     let mut hangup = signal(SignalKind::hangup()).map_err(fail("listen for signals"))?;
     let mut terminated = signal(SignalKind::terminate()).map_err(fail("listen for signals"))?;
@@ -91,7 +92,7 @@ async fn serve_host(host: &Host, edge: &ProcessContext) -> Result<(), String> {
     Ok(())
 }
 
-/// Serves hosts that are told where this process listens, until Ctrl-C. Returns the exit code.
+/// Serves hosts that the operator points at this process, until Ctrl-C. Returns the exit code.
 pub async fn debug(host: &Host, edge: &ProcessContext) -> u8 {
     let served = async {
         let fail = |error: io::Error| format!("failed to listen for signals: {error}");
@@ -118,7 +119,7 @@ pub async fn debug(host: &Host, edge: &ProcessContext) -> u8 {
     }
 }
 
-/// Where the host connects: in a folder that only this user may enter, removed at the end.
+/// The socket for the host, in a folder that only this user may enter; removed at the end.
 struct Socket {
     listener: UnixListener,
     path: PathBuf,
@@ -137,13 +138,13 @@ impl Socket {
         Ok(Socket { listener, path, _folder: folder })
     }
 
-    /// Takes connections, for ever.
+    /// Accepts connections forever.
     async fn accept(&self, provider: &Arc<Provider>, tls: Option<TlsAcceptor>) {
         loop {
             let stream = match self.listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    // Too many open files, say; the host tries again.
+                    // For example, too many open files; the host tries again.
                     tracing::warn!(%error, "cannot take a connection");
                     tokio::task::yield_now().await;
                     continue;
@@ -190,7 +191,7 @@ async fn connection(
 }
 
 impl Provider {
-    /// Brings what is under way to a safe point, and sends the last answers.
+    /// Brings rollouts under way to a safe point, and sends the last answers.
     async fn finish(&self) {
         self.ask_to_stop(Stop::Gracefully);
         if within(SAFE_WITHIN, self.idle()).await.is_none() {

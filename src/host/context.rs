@@ -1,4 +1,4 @@
-//! Where the program meets the world.
+//! What the program takes from its surroundings.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use super::handshake::Host;
 use crate::engine::Caller;
 use crate::engine::clock::TokioClock;
 
-/// Where the program meets the world.
+/// What the program takes from its surroundings.
 #[derive(Clone, Debug)]
 pub struct ProcessContext {
-    /// The time by which everything but simulated fleets lives.
+    /// The clock of everything but simulated fleets.
     pub clock: Arc<TokioClock>,
     /// Names rollouts that begin in this process.
     pub rollout_id: String,
@@ -20,12 +20,12 @@ pub struct ProcessContext {
     pub is_gone: fn(&str) -> bool,
     /// Whether a variable of the environment is set.
     pub is_set: fn(&str) -> bool,
-    /// What Terraform says in the environment.
+    /// What Terraform sets in the environment.
     pub host: Host,
 }
 
 impl ProcessContext {
-    /// A caller that names its rollouts `rollout_id`.
+    /// Returns a caller that names its rollouts `rollout_id`.
     pub(crate) fn caller(&self, rollout_id: &str) -> Caller {
         Caller {
             rollout_id: rollout_id.to_owned(),

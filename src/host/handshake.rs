@@ -1,17 +1,18 @@
-//! How the host and this process find each other: the host says what it wants in the environment,
-//! the answer is one line on standard output. The names are those of HashiCorp's go-plugin.
+//! The handshake between the host and this process: the host states what it wants in the
+//! environment, and this process answers with one line on standard output. The names are those of
+//! HashiCorp's go-plugin.
 
 use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-/// What the host sets so that a plugin knows that it was not started by a person. It is no secret.
+/// The value that the host sets so that a plugin knows that no person started it. It is no secret.
 const COOKIE: &str = "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2";
-/// The only version of the plugin protocol that is spoken here.
+/// The only version of the plugin protocol that this process speaks.
 pub(super) const PROTOCOL: &str = "6";
 
-/// What the environment says.
+/// What the host sets in the environment.
 #[derive(Clone, Debug, Default)]
 pub struct Host {
     cookie: String,
@@ -20,11 +21,11 @@ pub struct Host {
     without_tls: bool,
     /// The host's certificate, as PEM.
     pub certificate: Option<String>,
-    /// Where the socket is to be.
+    /// The folder for the socket.
     pub socket_folder: PathBuf,
-    /// Whether the host wants to hear more than what happens.
+    /// Whether the host wants to log more than what happens.
     pub verbose: bool,
-    /// Where progress is written, for `rolling status --follow`.
+    /// The folder for progress files, for `rolling status --follow`.
     pub progress_folder: Option<PathBuf>,
 }
 
@@ -33,7 +34,7 @@ pub struct Host {
 pub enum Security<'a> {
     /// Mutual TLS; the host's certificate as PEM.
     Tls(&'a str),
-    /// None: the socket's folder lets nobody else in.
+    /// None: the socket's folder keeps others out.
     Plain,
 }
 
@@ -60,6 +61,8 @@ impl Host {
         self.cookie == COOKIE
     }
 
+    /// Returns how to secure connections with this host.
+    ///
     /// # Errors
     /// Why this host cannot be served, and what to do.
     pub fn security(&self) -> Result<Security<'_>, String> {
@@ -80,7 +83,7 @@ impl Host {
         }
     }
 
-    /// The one line that the host reads: where this process listens, and its certificate.
+    /// Returns the one line that the host reads: where this process listens, and its certificate.
     pub fn answer(&self, socket: &str, certificate: &[u8]) -> String {
         let certificate = STANDARD_NO_PAD.encode(certificate);
         let multiplexed = if self.multiplexes { "|false" } else { "" };
@@ -88,7 +91,7 @@ impl Host {
     }
 }
 
-/// What to export so that a host uses a process that already runs.
+/// Returns the `export` line with which a host uses a process that already runs.
 pub fn reattachment(socket: &str) -> String {
     let provider = serde_json::json!({
         "Protocol": "grpc",

@@ -1,5 +1,5 @@
-//! Ctrl-C, SIGTERM and a terminal that is closed: the first asks for a stop at the next safe point,
-//! the second for a stop after the current call.
+//! Ctrl-C, SIGTERM and a closed terminal: the first asks for a stop at the next safe point, the
+//! second for a stop after the current call.
 
 use std::io;
 
@@ -30,10 +30,10 @@ impl Interrupt {
     }
 }
 
-/// Listens to SIGHUP, unless whoever started this process has it ignored, as `nohup` does.
+/// Listens to SIGHUP, unless the parent of this process has it ignored, as `nohup` does.
 ///
 /// # Errors
-/// When it cannot be listened to.
+/// When the process cannot listen to it.
 fn hangup() -> io::Result<Option<Signal>> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     match ignores_hangup(&status) {
@@ -63,7 +63,7 @@ pub type Channels = (watch::Receiver<Stop>, watch::Receiver<Option<Interrupt>>);
 /// Listens from now on. The first receiver says how urgently to stop, the second why.
 ///
 /// # Errors
-/// When the signals cannot be listened to.
+/// When the process cannot listen to the signals.
 pub fn listen() -> io::Result<Channels> {
     let mut sigint = signal(SignalKind::interrupt())?;
     let mut sigterm = signal(SignalKind::terminate())?;

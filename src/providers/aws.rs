@@ -1,4 +1,4 @@
-//! How AWS is reached, from what a document says to what the adapter takes.
+//! Converts how AWS is reached from a document to the adapter's types.
 
 use rolling_aws::{AssumedRole, AwsConfig, Keys, Token, WebIdentity};
 

@@ -1,4 +1,4 @@
-//! What a document makes of a simulated fleet, every default filled in.
+//! Converts a document's simulated fleet, with every default filled in.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::document::config::{
     BehaviourName, DurationText, SimulatedEventConfig, SimulatedFleetConfig, TerminationPolicyName,
 };
 
-/// What a document makes of a simulated fleet, every default filled in. Where requests are shifted
+/// Converts a document's simulated fleet, with every default filled in. Where requests are shifted,
 /// it has a second target group.
 pub fn fleet_config(fleet: &SimulatedFleetConfig, shifts: bool) -> FleetConfig {
     let time = |text: &Option<DurationText>, default| {
@@ -75,7 +75,7 @@ fn behaviour(name: BehaviourName) -> rolling_simulator::Behaviour {
     }
 }
 
-/// What one event of a document comes to, one thing after the other.
+/// Converts one event of a document to interventions, in order.
 fn events(event: &SimulatedEventConfig) -> Vec<(Duration, Intervention)> {
     let mut happens = Vec::new();
     if event.min_size.is_some() || event.max_size.is_some() {

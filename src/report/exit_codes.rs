@@ -11,7 +11,7 @@ pub const INVALID: u8 = 2;
 /// Exit code: the new revision failed and the last completed one is back.
 pub const ROLLED_BACK: u8 = 3;
 
-/// Exit code: the rollout is paused, or somebody gave it up.
+/// Exit code: the rollout is paused or aborted.
 pub const ABORTED: u8 = 4;
 
 /// Exit code: another engine is at work on the target.

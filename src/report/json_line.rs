@@ -2,7 +2,7 @@
 
 use crate::model::event::Envelope;
 
-/// An event, for programs.
+/// Returns an event as a JSON object, for programs.
 pub fn json_line(resource: &str, envelope: &Envelope) -> serde_json::Value {
     serde_json::json!({
         "resource": resource,

@@ -18,7 +18,7 @@ pub struct LogLines {
 }
 
 impl LogLines {
-    /// The lines for `envelope`, if it is worth any.
+    /// Returns the lines for `envelope`, if it is worth any.
     pub fn lines(&mut self, envelope: &Envelope) -> Vec<String> {
         let started = *self.started.get_or_insert(envelope.at);
         let elapsed = envelope.at.since(started);
@@ -77,7 +77,7 @@ impl LogLines {
         }
     }
 
-    /// An action in words, with the names of target groups instead of their ids.
+    /// Describes an action, with the names of target groups instead of their ids.
     fn act(&self, action: &Action) -> String {
         let (verb, group, instances) = match action {
             Action::Deregister { target_group, instances } => {
@@ -99,7 +99,7 @@ impl LogLines {
     }
 }
 
-/// Who is in a batch, in a few words.
+/// Describes the instances of a batch, briefly.
 pub fn batch(launches: u32, instances: &[InstanceId]) -> String {
     if launches > 0 {
         return format!("launching {launches} extra");
@@ -108,7 +108,7 @@ pub fn batch(launches: u32, instances: &[InstanceId]) -> String {
     format!("replacing {}", some(&ids))
 }
 
-/// The first few of many.
+/// Lists the first few of many.
 fn some(ids: &[&str]) -> String {
     const SHOWN: usize = 5;
     match ids.len().saturating_sub(SHOWN) {

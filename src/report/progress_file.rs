@@ -1,8 +1,8 @@
-//! What happens, as it happens: for the host's log, and for a file that `rolling status --follow`
-//! reads, since the host shows no more of an apply than that it lasts.
+//! Reports progress to the host's log, and to a file that `rolling status --follow` reads, since
+//! the host shows no more of an apply than that it lasts.
 //!
-//! The file is JSON, one object a line. The first one holds the document of the deployment, so
-//! that `rolling pause`, `rollback` and the like take the file, too; the others are the events as
+//! The file is JSON, one object per line. The first one holds the document of the deployment, so
+//! that `rolling pause`, `rollback` and the like take the file, too. The others are the events as
 //! `rolling apply --output json` prints them, each with its lines for people.
 
 use std::fs::File;
@@ -20,17 +20,17 @@ use crate::report::text;
 /// The first line of a file.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Header {
-    /// What is rolled, as a document.
+    /// The deployment, as a document.
     pub document: Value,
     /// The process at work, as [`crate::engine::owner`] names it.
     pub owner: String,
-    /// Variables of the gate's command, which finds them in the environment of whoever goes on with
-    /// the rollout: their values are not in the document.
+    /// Variables of the gate's command. Their values are not in the document: the command finds
+    /// them in the environment of the process that continues the rollout.
     #[serde(default)]
     pub environment: Vec<String>,
 }
 
-/// Tells what happens.
+/// Writes progress to the log and the file.
 pub struct ProgressFile {
     target: String,
     log_lines: LogLines,
@@ -38,7 +38,8 @@ pub struct ProgressFile {
 }
 
 impl ProgressFile {
-    /// `folder` is where the file is to be, if anywhere. That it cannot be written stops nothing.
+    /// Begins the file for `target` in `folder`, if there is one. A failure to write it stops
+    /// nothing.
     pub fn begin(folder: Option<&Path>, target: &str, header: &Header) -> ProgressFile {
         let file = folder.and_then(|folder| {
             let path = path(folder, target);
@@ -59,7 +60,7 @@ impl ProgressFile {
         ProgressFile { target: target.to_owned(), log_lines: LogLines::default(), file }
     }
 
-    /// Tells an event.
+    /// Reports an event.
     pub fn tell(&mut self, envelope: &Envelope) {
         let lines = match &envelope.event {
             Event::Finished { report } => {
@@ -84,14 +85,14 @@ impl ProgressFile {
     }
 }
 
-/// The file for a target. Some names of targets are no names of files.
+/// Returns the file for a target. Some target names are no valid file names.
 pub fn path(folder: &Path, target: &str) -> PathBuf {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let name: String = target.chars().map(|c| if allowed(c) { c } else { '_' }).collect();
     folder.join(format!("{name}.jsonl"))
 }
 
-/// The first line of `text`, if that is progress.
+/// Returns the first line of `text`, if that is a progress file.
 pub fn header(text: &str) -> Option<Header> {
     serde_json::from_str(text.lines().next()?).ok()
 }

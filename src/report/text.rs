@@ -1,4 +1,4 @@
-//! Plans, reports and states in words.
+//! Plans, reports and states as text.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub fn span(duration: Duration) -> String {
     humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
 }
 
-/// What a rollout would do.
+/// Describes what a rollout would do.
 pub fn plan(name: &str, preview: &Preview) -> String {
     let mut lines = Vec::new();
     if preview.changes {
@@ -70,7 +70,7 @@ pub fn plan(name: &str, preview: &Preview) -> String {
     lines.join("\n")
 }
 
-/// How a rollout goes about it: `batches of 3, 3, 1`.
+/// Describes the pace of a rollout: `batches of 3, 3, 1`.
 pub fn pace(preview: &Preview) -> String {
     if let Some(percentages) = preview.instance_refresh.first() {
         return format!("by instance refresh, {percentages}");
@@ -79,7 +79,7 @@ pub fn pace(preview: &Preview) -> String {
     if preview.continuous { message } else { format!("batches of {message}") }
 }
 
-/// What a rollout would do, after "roll".
+/// Describes what a rollout would do, to follow "roll".
 pub fn intent(preview: &Preview) -> String {
     let from = preview.from.as_ref().map_or("an unknown revision", |from| from.as_str());
     let pace = pace(preview);
@@ -91,7 +91,7 @@ pub fn intent(preview: &Preview) -> String {
     )
 }
 
-/// The one line for a fleet that is as it should be.
+/// Returns the one line for a fleet that needs no rollout.
 pub fn nothing_to_do(name: &str, preview: &Preview) -> String {
     format!(
         "{name}: nothing to do, {} {} of {} runs {}",
@@ -130,7 +130,7 @@ pub fn batches(preview: &Preview) -> String {
     if shown.is_empty() { "none".into() } else { shown.join(", ") }
 }
 
-/// How a rollout ended, in one sentence, and what it left, in further ones.
+/// Describes how a rollout ended in one sentence, and what it left in further ones.
 pub fn ended(report: &Report) -> (String, Vec<String>) {
     let Report { target, to, outcome, .. } = report;
     let elapsed = span(Duration::from_millis(report.elapsed_ms));
@@ -176,7 +176,7 @@ pub fn ended(report: &Report) -> (String, Vec<String>) {
     (format!("{what}{reason}"), sentences)
 }
 
-/// That a rollout goes back, and why.
+/// Reports that a rollout goes back, and why.
 pub fn rolling_back(reason: &str, to: &Revision, asked: bool) -> Vec<String> {
     match asked {
         true => vec![format!("rolling back to {to}: {reason}")],
@@ -184,7 +184,7 @@ pub fn rolling_back(reason: &str, to: &Revision, asked: bool) -> Vec<String> {
     }
 }
 
-/// What a rollout does from `at` on that ends early, and for how long at most.
+/// Describes what a rollout that ends early does from `at` on, and for how long at most.
 pub fn putting_back(at: Timestamp, until: Option<Timestamp>) -> String {
     let what = "putting back what is borrowed";
     match until {
@@ -196,11 +196,11 @@ pub fn putting_back(at: Timestamp, until: Option<Timestamp>) -> String {
     }
 }
 
-/// What can be done about a refresh that goes on.
+/// What the operator can do about a refresh that goes on.
 const GOES_ON: &str = "apply follows it again, rolling abort ends it where it is, rolling rollback \
                        has it go back";
 
-/// The refresh of a rollout that goes on although nobody follows it.
+/// Returns the refresh of a rollout that goes on although no engine follows it.
 fn still_running(report: &Report) -> Option<&InstanceRefreshReport> {
     report
         .instance_refresh
@@ -213,7 +213,7 @@ fn going_on(instance_refresh: &InstanceRefreshReport) -> String {
     format!("instance refresh {id} goes on by itself ({status}, {percent} %)")
 }
 
-/// What became of a refresh.
+/// Describes a step of an instance refresh.
 pub fn instance_refresh_step(id: &str, step: InstanceRefreshStep) -> String {
     match step {
         InstanceRefreshStep::Started => format!("instance refresh {id} is started"),
@@ -225,7 +225,7 @@ pub fn instance_refresh_step(id: &str, step: InstanceRefreshStep) -> String {
     }
 }
 
-/// How many instances run `revision`, of how many where those are not all.
+/// Counts the instances that run `revision`, with the total if those are not all.
 fn count_on(report: &Report, revision: Option<&Revision>) -> String {
     let all = report.instances.len();
     let on = report.instances.iter().filter(|i| i.revision.as_ref() == revision).count();
@@ -233,7 +233,7 @@ fn count_on(report: &Report, revision: Option<&Revision>) -> String {
     format!("{of}{}", counted(all, "instance"))
 }
 
-/// How a rollout ended.
+/// Describes how a rollout ended.
 pub fn report(name: &str, report: &Report) -> String {
     let elapsed = span(Duration::from_millis(report.elapsed_ms));
     let mut lines = Vec::new();
@@ -314,7 +314,7 @@ pub fn report(name: &str, report: &Report) -> String {
     lines.join("\n")
 }
 
-/// A deployment that was left alone, since `before` did not succeed.
+/// Reports that a deployment was not begun, since `before` did not succeed.
 pub fn not_begun(name: &str, before: &str, why: &str) -> String {
     format!(
         "{name}: not begun, since {before} comes first and is {why}\n  next       see to {before}, \
@@ -322,7 +322,7 @@ pub fn not_begun(name: &str, before: &str, why: &str) -> String {
     )
 }
 
-/// Who is at work on a target, or whether somebody still is.
+/// Describes which engine is at work on a target, or whether it may still be.
 pub fn at_work(rollout: &Rollout) -> String {
     let next = match rollout.record().map(|record| record.phase) {
         Some(Phase::Halted(Ending::Paused)) => "rolling resume goes on",
@@ -340,12 +340,12 @@ pub fn at_work(rollout: &Rollout) -> String {
     if silent <= WATCH {
         return owner.clone();
     }
-    // By its clock, which may differ.
+    // By the owner's clock, which may differ.
     let silent = span(silent);
     format!("{owner}, whose last sign of life was {silent} ago; if it has ended, {next}")
 }
 
-/// What a fleet runs now.
+/// Describes what a fleet runs now.
 pub fn status(name: &str, rollout: &Rollout) -> String {
     let instances = rollout.instances();
     let target = rollout.target();
@@ -390,7 +390,7 @@ pub fn status(name: &str, rollout: &Rollout) -> String {
     lines.join("\n")
 }
 
-/// What a rollout has left, with what is missing of it.
+/// Describes what a rollout has left, with the missing instances.
 fn left(report: &Report) -> String {
     let missing = (report.size as usize).saturating_sub(report.instances.len());
     let fleet = fleet(&report.instances);
@@ -400,7 +400,7 @@ fn left(report: &Report) -> String {
     }
 }
 
-/// How many instances run what: `7 of 7 on v1 serve`.
+/// Counts the instances on each revision that serve: `7 of 7 on v1 serve`.
 pub fn fleet(instances: &[InstanceReport]) -> String {
     let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for instance in instances {
@@ -444,7 +444,7 @@ pub fn counted(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}{plural}") }
 }
 
-/// What a gate said.
+/// Describes the answer of a gate.
 pub fn gate(gate: &str, passed: bool, message: &str) -> String {
     let verdict = if passed { "passed" } else { "did not pass" };
     format!("gate {gate} {verdict}: {message}")

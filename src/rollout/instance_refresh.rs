@@ -1,5 +1,7 @@
-//! Rollouts that EC2 Auto Scaling carries out by itself, purely: what its instance refresh is told,
-//! and what to make of the one that is found on a group.
+//! Rollouts that EC2 Auto Scaling carries out by itself, as pure functions.
+//!
+//! They translate a deployment into the preferences of an instance refresh, and evaluate the
+//! refresh that is found on a group.
 //!
 //! Limits are those of RefreshPreferences in the API Reference of EC2 Auto Scaling.
 

@@ -1,8 +1,8 @@
-//! The planner: pure, and the only place that decides.
+//! The planner is pure, and the only place that decides.
 //!
-//! `(deployment, target, observation, progress, now)` goes in; the actions to do now, what is
-//! being waited for and until when, and the verdict come out. No clock, randomness, environment
-//! or I/O, and ordered collections only, so that the same input always gives the same plan.
+//! It takes `(spec, target, look, state, now)` and answers the actions to do now, what the rollout
+//! waits for and until when, and a verdict. It uses no clock, randomness, environment or I/O, and
+//! only ordered collections, so that the same input always gives the same plan.
 
 mod answer;
 mod batch;

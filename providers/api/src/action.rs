@@ -1,4 +1,4 @@
-//! What the engine may ask of a fleet: one mutation each, safe to ask for twice.
+//! The actions that the engine may ask of a fleet: one mutation each, safe to repeat.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,50 +8,51 @@ use serde::Serialize;
 
 use crate::{InstanceId, Revision, TargetGroupId};
 
-/// Tags of the rollout record: keys start with `rolling:`, values keep to the alphabet that
-/// ELBv2 tags allow and to 255 characters.
+/// Tags of the rollout record: keys start with `rolling:`, values have only characters that ELBv2
+/// tags allow, and at most 255 of them.
 pub type Tags = BTreeMap<String, String>;
 
-/// One mutation. Every action names its instances or sets an absolute value, so that doing it
-/// again, or doing it late, cannot do more than was meant.
+/// One mutation. Every action names its instances or sets an absolute value, so that a repeated or
+/// late action cannot do more than intended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum Action {
-    /// Put these tags of the record on the target, all in one call, never handed on to instances.
+    /// Put these tags of the record on the target, all in one call, never propagated to instances.
     WriteRecord {
         /// The whole record.
         tags: Tags,
     },
     /// Take these keys of the record off the target, all in one call.
     EraseRecord {
-        /// Keys to remove; absent ones are no error.
+        /// Keys to remove; absent keys are no error.
         keys: BTreeSet<String>,
     },
-    /// Keep the fleet from doing these by itself.
+    /// Suspend these processes of the fleet.
     SuspendProcesses {
         /// Names of processes (`AZRebalance`, ...).
         processes: BTreeSet<String>,
     },
-    /// Let the fleet do these by itself again.
+    /// Resume these processes of the fleet.
     ResumeProcesses {
         /// Names of processes (`AZRebalance`, ...).
         processes: BTreeSet<String>,
     },
-    /// What the fleet launches from now on.
+    /// Set what the fleet launches from now on.
     MoveTemplate {
         /// The revision to launch; never touches a running instance.
         to: Revision,
     },
-    /// Set the desired size, the maximum size, or both, each absolute. Never the minimum. What is
-    /// left out stays as it is, whatever somebody else has set it to meanwhile.
+    /// Set the desired size, the maximum size, or both, each absolute. Never the minimum. A size
+    /// that is left out stays as it is, even if others have set it meanwhile.
     SetCapacity {
-        /// How many to keep running. Never below what lives: the cloud would choose victims.
+        /// How many to keep running. Never below the number of live instances: the cloud would
+        /// choose victims.
         desired: Option<u32>,
         /// The upper limit.
         max: Option<u32>,
     },
-    /// Set all three sizes as a scheduled action asked for that fell due while it was suspended;
-    /// what it left out stays. The only action that may cost instances of the fleet's choice.
+    /// Set all three sizes to those of a scheduled action that fell due while it was suspended. A
+    /// size that it leaves out stays. The only action that may let the fleet choose victims.
     ApplyScheduledAction {
         /// The action's name.
         schedule: String,
@@ -62,33 +63,33 @@ pub enum Action {
         /// How many to keep running.
         desired: Option<u32>,
     },
-    /// Mark instances as the fleet's, so that it still knows them once they are out of every
-    /// target group. Only of a fleet that launches nothing by itself.
+    /// Mark instances as the fleet's, so that it still knows them once they are out of every target
+    /// group. Only for a fleet that launches nothing by itself.
     TagMember {
         /// The instances.
         instances: BTreeSet<InstanceId>,
     },
-    /// Take that mark off again. An instance that is gone is no error.
+    /// Take that mark off. An instance that is gone is no error.
     UntagMember {
         /// The instances.
         instances: BTreeSet<InstanceId>,
     },
-    /// Launch one instance, of the fleet from birth. Only of a fleet that launches nothing by
-    /// itself. Asked twice with one token it launches once.
+    /// Launch one instance, which belongs to the fleet from its launch on. Only for a fleet that
+    /// launches nothing by itself. Repeated with the same token, it launches once.
     Launch {
         /// What it is to run.
         revision: Revision,
         /// The instance whose place, ports and tags it gets.
         source_instance: InstanceId,
-        /// Names this launch among all: at most 64 letters and digits.
+        /// Identifies this launch: at most 64 letters and digits.
         token: String,
     },
-    /// End what hooks of the fleet hold one instance for.
+    /// Complete the lifecycle hooks of the fleet that hold one instance.
     Release {
         /// The instance, which launches or terminates.
         instance: InstanceId,
     },
-    /// Terminate instances that the fleet keeps in reserve, so that it prepares others.
+    /// Terminate instances that the fleet keeps in reserve, so that the fleet prepares others.
     Discard {
         /// The instances, none of which takes requests.
         instances: BTreeSet<InstanceId>,
@@ -106,7 +107,7 @@ pub enum Action {
     Detach {
         /// The instance, in service.
         instance: InstanceId,
-        /// Lower the desired size by one, or have the fleet launch a replacement.
+        /// Whether to lower the desired size by one, or have the fleet launch a replacement.
         decrement: bool,
     },
     /// Take instances out of one target group's rotation.
@@ -123,33 +124,33 @@ pub enum Action {
         /// Instances to put back, all in one call.
         instances: BTreeSet<InstanceId>,
     },
-    /// Begin to update instances that are out of rotation, in place. Asked twice with one token for
-    /// one instance it begins once, as far as the cloud has a way to know.
+    /// Begin to update instances in place that are out of rotation. Repeated with the same token
+    /// for an instance, it begins once, as far as the cloud can detect that.
     Update {
-        /// The instances, all in one call where that can be.
+        /// The instances, all in one call where possible.
         instances: BTreeSet<InstanceId>,
         /// What they are to run.
         to: Revision,
-        /// Names this update among all: at most 32 letters and digits.
+        /// Identifies this update: at most 32 letters and digits.
         token: String,
     },
-    /// Note that the update of instances is over.
+    /// Record that the update of instances is over.
     Confirm {
         /// The instances.
         instances: BTreeSet<InstanceId>,
-        /// What they run now; `None` when it was never begun, and they are as they were.
+        /// What they run now; `None` when the update never began, and they are as before.
         to: Option<Revision>,
     },
-    /// Send that many percent of the requests to the second target group, and the rest to the first.
+    /// Send this percentage of the requests to the second target group, and the rest to the first.
     Shift {
         /// From 0 to 100.
         percent: u32,
     },
-    /// Terminate one instance. An instance already gone or going is no error.
+    /// Terminate one instance. An instance that is already gone or terminating is no error.
     Terminate {
         /// The victim, named.
         instance: InstanceId,
-        /// Lower the desired size by one, or have the fleet launch a replacement.
+        /// Whether to lower the desired size by one, or have the fleet launch a replacement.
         decrement: bool,
     },
 }

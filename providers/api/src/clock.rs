@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
-    /// Time since `earlier`; zero when `earlier` is in the future.
+    /// Returns the time since `earlier`; zero when `earlier` is in the future.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
@@ -40,14 +40,14 @@ impl std::ops::Add<Duration> for Timestamp {
     }
 }
 
-/// Where the engine gets its time and does its waiting.
+/// The engine's source of time and of waiting.
 #[async_trait]
 pub trait Clock: Send + Sync {
-    /// The time now. Never steps back, and goes on while the machine sleeps.
+    /// Returns the time now. It never steps back, and goes on while the machine sleeps.
     fn now(&self) -> Timestamp;
 
-    /// What the wall clock shows. It may be set, forwards or back; a machine that was copied or moved
-    /// while it stood still may learn by it alone that time has passed.
+    /// Returns what the wall clock shows, which may be set forwards or back. On a machine that was
+    /// copied or moved while it stood still, only this clock may show that time has passed.
     fn wall(&self) -> Timestamp {
         self.now()
     }

@@ -7,13 +7,13 @@ use std::fmt;
 pub struct ProviderError {
     /// The call, in the cloud's spelling: `DescribeAutoScalingGroups`.
     pub operation: String,
-    /// What sort of trouble.
+    /// The kind of the error.
     pub kind: ErrorKind,
     /// Whether the call took effect.
     pub effect: Effect,
     /// The cloud's error code, if it gave one.
     pub code: Option<String>,
-    /// The cloud's own words, or ours where the fault lies before the cloud.
+    /// The cloud's own text, or ours where the fault lies before the cloud.
     pub message: String,
     /// The attribute of the resource at fault, as a path: `auto_scaling_group/name`.
     pub attribute: Option<String>,
@@ -21,26 +21,26 @@ pub struct ProviderError {
     pub remedy: Option<String>,
 }
 
-/// What sort of trouble a [`ProviderError`] is.
+/// The kind of a [`ProviderError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The document asks for what cannot be: a part that is not there, or is not supported.
+    /// The document asks for something impossible: a part does not exist, or is not supported.
     Invalid,
-    /// The target itself is not there.
+    /// The target itself does not exist.
     Missing,
-    /// A part is not there, or was made a moment ago and does not show yet: asking again may help for
-    /// a while.
+    /// A part does not exist, or was created a moment ago and does not show yet. Retrying may help
+    /// for a while.
     Unseen,
-    /// The target is not in a state for it just now: somebody else is at work there, say. Nothing is
-    /// wrong with the document.
+    /// The target's current state does not allow the call: another process is at work there, for
+    /// example. Nothing is wrong with the document.
     Conflict,
-    /// Asked too fast; ask again, more slowly.
+    /// Calls come too fast; retry more slowly.
     Throttled,
-    /// A fault on the way or in the cloud; asking again may help.
+    /// A fault on the way or in the cloud; retrying may help.
     Transient,
-    /// The cloud has no room for what was asked for just now.
+    /// The cloud has no capacity for the request just now.
     NoCapacity,
-    /// The token of a launch was used for an instance that is gone by now.
+    /// The token of a launch was already used, for an instance that is gone.
     TokenAlreadyUsed,
     /// The cloud refused, and will refuse again.
     Refused,
@@ -51,20 +51,20 @@ pub enum ErrorKind {
 pub enum Effect {
     /// Nothing changed.
     NotApplied,
-    /// It took effect in spite of the error.
+    /// It took effect despite the error.
     Applied,
-    /// Nobody knows until the fleet is observed again.
+    /// Unknown until the fleet is observed again.
     Unknown,
 }
 
 impl ProviderError {
-    /// The same about the state that the target is in just now.
+    /// Returns the same error as a conflict with the target's current state.
     #[must_use]
     pub fn as_conflict(self) -> Self {
         Self { kind: ErrorKind::Conflict, ..self }
     }
 
-    /// An error that nothing changed, at an attribute of the resource.
+    /// Creates an error of a call that changed nothing, at an attribute of the resource.
     pub fn invalid(
         operation: impl Into<String>,
         attribute: impl Into<String>,
@@ -81,14 +81,14 @@ impl ProviderError {
         }
     }
 
-    /// The same error with something the reader can do.
+    /// Adds what the reader can do.
     #[must_use]
     pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
         self
     }
 
-    /// Whether asking again may help. The effect still decides whether asking again is safe.
+    /// Whether retrying may help. The effect still decides whether retrying is safe.
     pub fn is_retryable(&self) -> bool {
         matches!(self.kind, ErrorKind::Throttled | ErrorKind::Transient)
     }

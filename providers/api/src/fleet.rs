@@ -1,4 +1,4 @@
-//! The trait every cloud stands behind.
+//! The trait that every adapter implements.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,98 +16,98 @@ pub trait Fleet: Send + Sync {
     /// Looks the target up, and refuses by name what the adapter does not support. Reads only.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Invalid`] with the attribute at fault when the document asks for what
-    /// is not there.
+    /// [`crate::ErrorKind::Invalid`] with the attribute at fault when the document asks for
+    /// something that does not exist.
     async fn resolve(&self) -> Result<Target, ProviderError>;
 
-    /// One look at the fleet: batched and paginated, one call a source. Reads only.
+    /// Takes one look at the fleet: batched and paginated, one call per source. Reads only.
     ///
     /// # Errors
-    /// Whatever the cloud said.
+    /// Any error of the cloud.
     async fn observe(&self) -> Result<Observation, ProviderError>;
 
-    /// What the fleet did by itself since `since` and why, newest first. Asked only when a launch
-    /// is missing or an instance failed.
+    /// Returns what the fleet did by itself since `since` and why, newest first. Called only when a
+    /// launch is missing or an instance failed.
     ///
     /// # Errors
-    /// Whatever the cloud said.
+    /// Any error of the cloud.
     async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError>;
 
-    /// Looks for what would keep a rollout from its end, all of it and not just the first. Changes
-    /// nothing.
+    /// Finds everything that would keep a rollout from completing, not just the first obstacle.
+    /// Changes nothing.
     async fn examine(&self) -> Examination {
         Examination::default()
     }
 
-    /// The alarms of these names as the cloud has them now. Reads only.
+    /// Returns the alarms of these names in their current state. Reads only.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Invalid`] when there is no such alarm; else whatever the cloud said.
+    /// [`crate::ErrorKind::Invalid`] when there is no such alarm; else any error of the cloud.
     async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
         let message = format!("there are no alarms here, {} of them asked for", names.len());
         Err(ProviderError::invalid("read the alarms", "gates/alarms", message))
     }
 
-    /// Whether looks show the record as it is, never as it was, and a write of it fails where it is
-    /// not as the last look showed it. The engine then has the lease to itself as long as it keeps
-    /// it up; elsewhere looks lag, and two engines can overlap for a moment.
+    /// Whether looks always show the current record, and a write of it fails unless it is as the
+    /// last look showed it. The engine then holds the lease exclusively as long as it renews it.
+    /// Elsewhere looks lag, and two engines can overlap for a moment.
     fn guards_record(&self) -> bool {
         false
     }
 
-    /// Whether a rollout can begin (`_begins`) with every instance as it is, or one that is under
-    /// way can go on. Not asked by who only wants to know, to pause or to abort. Reads only.
+    /// Checks that a rollout can begin (`_begins`) with every instance as it is, or that the
+    /// current one can go on. The engine does not call this to report, pause or abort. Reads only.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Conflict`] where it is not in a state for it just now,
-    /// [`crate::ErrorKind::Invalid`] where it never is, both with the attribute at fault.
+    /// [`crate::ErrorKind::Conflict`] where the current state does not allow it,
+    /// [`crate::ErrorKind::Invalid`] where no state allows it, both with the attribute at fault.
     async fn may_roll(&self, _begins: bool) -> Result<(), ProviderError> {
         Ok(())
     }
 
-    /// The wanted revision as it can be rolled out: made first, where [`Target::revision`] only
-    /// describes it. Changes nothing of the fleet; asked twice it makes one.
+    /// Returns the wanted revision in a form that can be rolled out. Creates it first where
+    /// [`Target::revision`] only describes it. Changes nothing of the fleet. Repeated calls create
+    /// only one.
     ///
     /// # Errors
-    /// Whatever the cloud said.
+    /// Any error of the cloud.
     async fn make_revision(&self, wanted: &Revision) -> Result<Revision, ProviderError> {
         Ok(wanted.clone())
     }
 
-    /// Performs one mutation; asked twice it does no more than asked once.
+    /// Performs one mutation. A repeated call does no more than one call.
     ///
     /// # Errors
-    /// Says in [`ProviderError::effect`] what it left behind.
+    /// States in [`ProviderError::effect`] what it left behind.
     async fn act(&self, action: &Action) -> Result<Done, ProviderError>;
 
-    /// The fleet as one that rolls by itself, where it is meant to and can.
+    /// Returns the fleet as one with instance refreshes, where it is configured to and can.
     fn instance_refreshes(&self) -> Option<&dyn InstanceRefreshes> {
         None
     }
 
-    /// The clock this fleet lives by.
+    /// Returns the clock that this fleet runs on.
     fn clock(&self) -> Arc<dyn Clock>;
 }
 
-/// What the cloud says of an action that it accepted.
+/// What the cloud reports about an action that it accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Done {
-    /// The desired size that a removal lowered, as it was right before: no look can tell as surely
-    /// what somebody else has set meanwhile. `None` where the cloud does not say.
+    /// The desired size right before a removal lowered it. No look shows as reliably what others
+    /// have set meanwhile. `None` where the cloud does not report it.
     pub lowered_from: Option<u32>,
-    /// Whether what was to be removed was gone already, so that nothing was lowered either.
+    /// Whether the instance to remove was already gone, so that no size was lowered either.
     pub was_gone: bool,
 }
 
-/// What an adapter finds about a target beyond what resolving it tells.
+/// What an adapter finds about a target beyond what resolving it shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Examination {
-    /// What would keep a rollout from its end, each as the error that it would be.
+    /// What would keep a rollout from completing, each as the error that it would cause.
     pub errors: Vec<ProviderError>,
-    /// What may.
+    /// What may keep a rollout from completing.
     pub warnings: Vec<ProviderError>,
-    /// Calls of which nobody can know whether they are allowed without making them, as the cloud's
-    /// permissions have them.
+    /// Calls whose permission shows only when they are made, named as in the cloud's permissions.
     pub untried: Vec<&'static str>,
 }
 
@@ -116,13 +116,13 @@ pub struct Examination {
 pub struct Activity {
     /// When it began.
     pub at: Timestamp,
-    /// The instance it is about; `None` for a launch that brought none.
+    /// The instance it is about; `None` for a launch without an instance.
     pub instance: Option<InstanceId>,
     /// Whether it failed.
     pub failed: bool,
     /// What it is.
     pub kind: ActivityKind,
-    /// The cloud's own words: what failed and why, or what made the fleet do it.
+    /// The cloud's own text: what failed and why, or what made the fleet do it.
     pub cause: String,
 }
 
@@ -131,9 +131,9 @@ pub struct Activity {
 pub enum ActivityKind {
     /// A launch that is under way: its instance may not be listed yet.
     Launching,
-    /// A launch that succeeded then: a look that is late may still not list its instance.
+    /// A launch that succeeded at this time: a look that lags may still not list its instance.
     Launched(Timestamp),
-    /// The removal of an instance that the load balancer does not call healthy.
+    /// The removal of an instance that the load balancer does not report as healthy.
     RemovedUnhealthy,
     /// Anything else.
     Other,
@@ -144,8 +144,8 @@ pub enum ActivityKind {
 pub struct Alarm {
     /// Its name.
     pub name: String,
-    /// Whether it is raised. One that lacks data is not.
+    /// Whether it is raised. An alarm that lacks data is not.
     pub raised: bool,
-    /// The cloud's own words on its state.
+    /// The cloud's own text about its state.
     pub reason: String,
 }

@@ -1,4 +1,4 @@
-//! Identifiers. Opaque strings: only the adapter that made one may look inside.
+//! Identifiers. They are opaque strings: only the adapter that created one may look inside.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ macro_rules! id {
                 Self(id.into().into())
             }
 
-            /// The cloud's own spelling.
+            /// Returns the cloud's own spelling.
             pub fn as_str(&self) -> &str {
                 &self.0
             }

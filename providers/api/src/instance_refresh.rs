@@ -7,56 +7,58 @@ use async_trait::async_trait;
 
 use crate::{ProviderError, Revision, Timestamp};
 
-/// A fleet that can be told to roll, and then does so whether or not anybody looks.
+/// A fleet that rolls by itself on request, whether or not any process watches it.
 #[async_trait]
 pub trait InstanceRefreshes: Send + Sync {
-    /// The refresh of this id, or the latest one; `None` when there is none. Reads only.
+    /// Returns the refresh of this id, or the latest one; `None` when there is none. Reads only.
     ///
     /// # Errors
-    /// Whatever the cloud said.
+    /// Any error of the cloud.
     async fn instance_refresh(
         &self,
         id: Option<&str>,
     ) -> Result<Option<InstanceRefresh>, ProviderError>;
 
-    /// Starts a refresh and returns its id. Refused while another one is under way, so that asked
-    /// twice it starts one.
+    /// Starts a refresh and returns its id. Refused while another refresh is under way, so that
+    /// repeated calls start only one.
     ///
     /// # Errors
-    /// Says in [`ProviderError::effect`] what it left behind.
+    /// States in [`ProviderError::effect`] what it left behind.
     async fn start(
         &self,
         to: &Revision,
         preferences: &InstanceRefreshPreferences,
     ) -> Result<String, ProviderError>;
 
-    /// Has the refresh that is under way end where it is. That there is none is no error.
+    /// Ends the refresh that is under way where it is. When there is none, that is no error.
     ///
     /// # Errors
-    /// Says in [`ProviderError::effect`] what it left behind.
+    /// States in [`ProviderError::effect`] what it left behind.
     async fn cancel(&self) -> Result<(), ProviderError>;
 
-    /// Has the refresh that is under way go back to what the fleet launched before it.
+    /// Rolls the refresh that is under way back to what the fleet launched before it.
     ///
     /// # Errors
-    /// Says in [`ProviderError::effect`] what it left behind.
+    /// States in [`ProviderError::effect`] what it left behind.
     async fn roll_back(&self) -> Result<(), ProviderError>;
 }
 
-/// How a refresh is to go about it. Percentages are of the fleet's size.
+/// The settings of a refresh. Percentages are of the fleet's size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstanceRefreshPreferences {
-    /// So many stay healthy. From 0 to 100; a share of an instance counts as one.
+    /// The lowest percentage of instances that stay healthy. From 0 to 100; a share of an instance
+    /// counts as one.
     pub min_healthy: u32,
-    /// So many live at most. From 100 to 200, and at most 100 above the minimum. `None` where one
-    /// after the other is replaced in place, although none could be spared.
+    /// The highest percentage of instances that live. From 100 to 200, and at most 100 above the
+    /// minimum. `None` where instances are replaced in place one after the other, although the
+    /// minimum is 100.
     pub max_healthy: Option<u32>,
-    /// How long a new instance must have been in service to count. Whole seconds. `None`: for as
-    /// long as the fleet's own settings say.
+    /// How long a new instance must be in service to count. Whole seconds. `None` for the fleet's
+    /// own setting.
     pub warmup: Option<Duration>,
-    /// Where to wait on the way, growing, 100 at the end; empty for nowhere.
+    /// The percentages to wait at, in increasing order, 100 at the end; empty for none.
     pub checkpoints: Vec<u32>,
-    /// How long, at each of them. Whole seconds.
+    /// How long to wait at each checkpoint. Whole seconds.
     pub checkpoint_delay: Duration,
     /// How long it waits at the end before it is over. Whole seconds.
     pub bake_time: Duration,
@@ -64,25 +66,25 @@ pub struct InstanceRefreshPreferences {
     pub alarms: BTreeSet<String>,
     /// Whether it goes back when it fails.
     pub rolls_back: bool,
-    /// What becomes of instances that are protected from scale-in.
+    /// What to do about instances that are protected from scale-in.
     pub protected: SetAside,
-    /// What becomes of instances in standby.
+    /// What to do about instances in standby.
     pub standby: SetAside,
 }
 
-/// What to do about instances that somebody has set aside. Words and rules are those of
-/// AWS instance refresh.
+/// What to do about instances that are set aside. Names and rules are those of AWS instance
+/// refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetAside {
-    /// Replace them all the same.
+    /// Replace them anyway.
     Refresh,
-    /// Leave them as they are; the rollout is done without them.
+    /// Leave them as they are; the rollout completes without them.
     Ignore,
-    /// Replace the others, then wait for an hour for somebody to end it.
+    /// Replace the others, then wait up to an hour for protection or standby to end.
     Wait,
 }
 
-/// A refresh as the cloud has it.
+/// A refresh as the cloud reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstanceRefresh {
     /// Its id.
@@ -91,21 +93,21 @@ pub struct InstanceRefresh {
     pub state: InstanceRefreshState,
     /// The same in the cloud's spelling: `InProgress`.
     pub status: String,
-    /// Why, in the cloud's own words.
+    /// Why it is in this state, in the cloud's own text.
     pub reason: Option<String>,
-    /// Why it goes, or went, back.
+    /// Why it rolls back, or rolled back.
     pub rollback_reason: Option<String>,
-    /// From 0 to 100; on the way back it falls.
+    /// The progress, from 0 to 100; it falls during a rollback.
     pub percent: u32,
     /// When it began, on the cloud's clock.
     pub started: Timestamp,
-    /// What every instance is to run; `None` for whatever the fleet launches anyway, or for what
-    /// cannot be told.
+    /// What every instance is to run; `None` for what the fleet launches anyway, or when it is
+    /// unknown.
     pub to: Option<Revision>,
 }
 
 impl InstanceRefresh {
-    /// One that was started a moment ago, as it will show.
+    /// Returns a refresh that was started a moment ago, as it will show.
     pub fn started(id: String, to: Revision) -> Self {
         InstanceRefresh {
             id,
@@ -127,26 +129,26 @@ pub enum InstanceRefreshState {
     Pending,
     /// It replaces instances, or waits on the way.
     Rolling,
-    /// Everything is replaced, and has to stay well for a while.
+    /// Everything is replaced, and must stay healthy for a while.
     Baking,
-    /// It is to end, and lets what is under way come to its end.
+    /// It is being cancelled, and completes what is under way.
     Cancelling,
-    /// It goes back.
+    /// It rolls back.
     RollingBack,
     /// It is done.
     Succeeded,
-    /// It could not go on, and has left the instances as they were then.
+    /// It could not go on, and left the instances as they were then.
     Failed,
-    /// Somebody ended it.
+    /// It was cancelled.
     Cancelled,
-    /// It went back.
+    /// It has rolled back.
     RolledBack,
-    /// It could not go back either.
+    /// It could not roll back either.
     RollbackFailed,
 }
 
 impl InstanceRefreshState {
-    /// Whether nothing is done any more.
+    /// Whether the refresh has ended.
     pub fn is_over(self) -> bool {
         match self {
             InstanceRefreshState::Pending

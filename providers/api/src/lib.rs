@@ -1,8 +1,9 @@
 //! The port: everything the engine knows about a cloud, and all it may ask of one.
 //!
-//! An adapter answers what *is* ([`Observation`]) and performs what it is told ([`Action`]).
-//! It holds no policy (batch size, floor, order) and never sleeps: deciding and waiting belong
-//! to the engine. Read in this order: ids, target, observation, action, error, fleet, refresh, clock.
+//! An adapter reports the current state ([`Observation`]) and performs mutations ([`Action`]). It
+//! holds no policy (batch size, floor, order) and never sleeps: deciding and waiting belong to the
+//! engine. Read in this order: ids, target, observation, action, error, fleet, instance_refresh,
+//! clock.
 
 mod action;
 mod clock;

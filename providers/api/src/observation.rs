@@ -1,4 +1,4 @@
-//! What a fleet looks like at one moment, in the engine's words.
+//! The state of a fleet at one moment, in the engine's terms.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,18 +13,18 @@ pub struct Observation {
     pub at: Timestamp,
     /// Every instance that belongs to the fleet, terminating ones included.
     pub instances: BTreeMap<InstanceId, Instance>,
-    /// What the fleet keeps in reserve to launch quickly, and what that runs. Of no capacity.
+    /// Instances that the fleet keeps in reserve to launch quickly, and what they run. They are no
+    /// part of the capacity.
     pub reserve: BTreeMap<InstanceId, Option<Revision>>,
-    /// The fleet's sizes; `None` for one that launches nothing by itself, and is as large as it
-    /// happens to be.
+    /// The fleet's sizes; `None` for a fleet that launches nothing by itself, and has no set size.
     pub capacity: Option<Capacity>,
-    /// What the fleet launches next, as the cloud has it: possibly an alias. `None` where it
+    /// What the fleet launches next, as the cloud reports it: possibly an alias. `None` where it
     /// launches nothing by itself.
     pub template: Option<Revision>,
-    /// How many percent of the requests the second target group gets, by every rule that forwards
-    /// to both; `None` where there is no second one.
+    /// The percentages of the requests that the second target group gets, by every rule that
+    /// forwards to both; `None` where there is no second target group.
     pub shifted: Option<BTreeSet<u32>>,
-    /// Suspended processes of the fleet (`AZRebalance`, ...), whoever suspended them.
+    /// Suspended processes of the fleet (`AZRebalance`, ...), by this program or by others.
     pub suspended: BTreeSet<String>,
     /// The rollout record found on the target: every tag whose key starts with `rolling:`.
     pub record: Tags,
@@ -36,13 +36,13 @@ impl Observation {
         self.capacity.is_none()
     }
 
-    /// The size that the cloud keeps; of unmanaged instances how many live.
+    /// Returns the size that the cloud keeps; for unmanaged instances, how many live.
     pub fn desired(&self) -> u32 {
         let live = || self.instances.values().filter(|i| i.lifecycle.is_live()).count();
         self.capacity.map_or_else(|| u32::try_from(live()).unwrap_or(u32::MAX), |c| c.desired)
     }
 
-    /// The upper limit of the size.
+    /// Returns the upper limit of the size.
     pub fn max(&self) -> u32 {
         self.capacity.map_or(u32::MAX, |capacity| capacity.max)
     }
@@ -62,31 +62,32 @@ pub struct Capacity {
 /// One instance of the fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance {
-    /// What it runs; `None` when the cloud cannot say, which counts as another revision.
+    /// What it runs; `None` when the cloud does not report it, which counts as another revision.
     pub revision: Option<Revision>,
     /// Where it runs.
     pub zone: String,
-    /// Where in its life the fleet has it.
+    /// Its lifecycle state in the fleet.
     pub lifecycle: Lifecycle,
-    /// Held on its way in or out by a hook of the fleet.
+    /// Whether a lifecycle hook of the fleet holds it while it launches or terminates.
     pub in_lifecycle_hook: bool,
-    /// The fleet's own verdict, apart from any target group's.
+    /// Whether the fleet's own check finds it healthy, apart from any target group's check.
     pub healthy: bool,
-    /// When it was launched, on the cloud's clock; `None` until that was read.
+    /// When it was launched, on the cloud's clock; `None` until that is read.
     pub launched_at: Option<Timestamp>,
-    /// Protected from scale-in.
+    /// Whether it is protected from scale-in.
     pub protected: bool,
-    /// Tagged `rolling:ignore`: to be left alone.
+    /// Whether it is tagged `rolling:ignore`: to be left alone.
     pub ignored: bool,
     /// The rollout that counted it as failed, from its tag `rolling:failed`.
     pub failed_in: Option<String>,
-    /// Marked as the fleet's. Always so where the cloud itself keeps track of its instances.
+    /// Whether it is marked as the fleet's. Always true where the cloud itself tracks its
+    /// instances.
     pub owned: bool,
     /// The instance that it was launched in place of, by [`crate::Action::Launch`].
     pub stands_for: Option<InstanceId>,
-    /// Why it came to an end that nobody asked for, in the cloud's own words.
+    /// Why it ended without a request to end it, in the cloud's own text.
     pub ended: Option<String>,
-    /// The update in place that it is in. Until that is over nobody knows what it runs.
+    /// Its current update in place. Until that is over, what it runs is unknown.
     pub update: Option<Update>,
     /// Its health in each target group that lists it. A group that does not list it is absent.
     pub targets: BTreeMap<TargetGroupId, TargetHealth>,
@@ -97,7 +98,7 @@ pub struct Instance {
 pub struct Update {
     /// What the instance is to run.
     pub to: Revision,
-    /// Names the update.
+    /// Identifies the update.
     pub token: String,
     /// How far it is.
     pub state: UpdateState,
@@ -106,17 +107,17 @@ pub struct Update {
 /// How far an update in place is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UpdateState {
-    /// The instance is marked for it; whether it was begun does not show.
+    /// The instance is marked for the update; whether it has begun does not show.
     Marked,
     /// Under way.
     Running,
     /// Done, and to be confirmed.
     Done,
-    /// It failed: why, in the cloud's own words and with what the instance said.
+    /// It failed: the reason, in the cloud's own text and with the instance's output.
     Failed(String),
 }
 
-/// Where in its life the fleet has an instance.
+/// The lifecycle state of an instance in its fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Lifecycle {
@@ -124,27 +125,27 @@ pub enum Lifecycle {
     Pending,
     /// Counted by the fleet as running.
     InService,
-    /// Set aside by someone.
+    /// In standby, and so set aside.
     Standby,
-    /// On its way out, possibly held by a hook for hours, or detaching.
+    /// Terminating, possibly held by a hook for hours, or detaching.
     Terminating,
 }
 
 impl Lifecycle {
-    /// Counts towards the fleet's desired capacity.
+    /// Whether it counts towards the fleet's desired capacity.
     pub fn is_live(self) -> bool {
         matches!(self, Lifecycle::Pending | Lifecycle::InService)
     }
 }
 
-/// Health of one instance in one target group, in the cloud's words.
+/// Health of one instance in one target group, in the cloud's terms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetHealth {
     /// The load balancer's verdict.
     pub state: TargetState,
     /// The cloud's reason code, for instance `Target.ResponseCodeMismatch`.
     pub reason: Option<String>,
-    /// The cloud's sentence, for instance `Health checks failed with these codes: [502]`.
+    /// The cloud's description, for instance `Health checks failed with these codes: [502]`.
     pub description: Option<String>,
 }
 
@@ -162,6 +163,6 @@ pub enum TargetState {
     Draining,
     /// Gets no traffic: not registered, or its group is not in use, or it is stopped.
     Unused,
-    /// The load balancer does not check.
+    /// The load balancer does not check its health.
     Unavailable,
 }

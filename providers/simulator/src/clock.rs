@@ -1,4 +1,4 @@
-//! Virtual time: it passes only while somebody waits, and then at once.
+//! Virtual time: it passes only while a caller waits, and then at once.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rolling_provider::{Clock, Timestamp};
 
-/// A clock for one engine at a time: waiting moves it on by as much as is waited, without
-/// waiting. Rollouts of hours take milliseconds and come out the same every time.
+/// A clock for one engine at a time. A wait advances it by that time and returns at once. Rollouts
+/// of hours take milliseconds and are the same every time.
 pub struct VirtualClock {
     state: Mutex<State>,
 }
@@ -16,19 +16,19 @@ type Happens = Box<dyn FnOnce() + Send>;
 
 struct State {
     now: Timestamp,
-    /// What is to happen, the next one last.
+    /// What is to happen and when, the next one last.
     due: Vec<(Timestamp, Happens)>,
 }
 
 impl VirtualClock {
-    /// A clock that shows `epoch` until somebody waits.
+    /// Creates a clock that shows `epoch` until a caller waits.
     pub fn new(epoch: Timestamp) -> Self {
         Self { state: Mutex::new(State { now: epoch, due: Vec::new() }) }
     }
 
-    /// Has `happens` take place at `at`, in the middle of whatever wait that falls into, which
-    /// then ends there. May be asked for any number of things; those of one time happen in the
-    /// order they were asked for.
+    /// Runs `happens` at `at`, in the middle of the wait that this falls into, which then ends
+    /// there. May be called any number of times. Calls for the same time run in the order they were
+    /// made.
     pub fn at(&self, at: Timestamp, happens: impl FnOnce() + Send + 'static) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let later = state.due.partition_point(|(due, _)| *due > at);

@@ -1,4 +1,4 @@
-//! What others do to a fleet: at once, or at times that its configuration gives.
+//! What others do to a fleet: at once, or at times that its configuration sets.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::config::FleetConfig;
 use crate::state::{Crowds, Registration, SimulatedInstance, State};
 
 impl State {
-    /// When the next events until `now` happen, and which they are, in the order they are given.
+    /// Returns when the next events until `now` happen, and which they are, in configured order.
     pub(crate) fn due(
         &self,
         config: &FleetConfig,
@@ -47,7 +47,8 @@ impl State {
                 }
             }),
             Intervention::Protect(id, on_off) => on(&id, &|i| i.protected = on_off),
-            // As on AWS, one in standby leaves its target groups, and comes back to them.
+            // As on AWS, an instance in standby leaves its target groups, and later returns to
+            // them.
             Intervention::Standby(id, on_off) => on(&id, &|instance| {
                 instance.standby = on_off;
                 for target in instance.targets.values_mut() {

@@ -1,4 +1,4 @@
-//! The simulated fleet behind the port.
+//! The simulated fleet as an implementation of the port.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -18,13 +18,13 @@ use crate::intervention::Intervention;
 use crate::state::{Registration, SimulatedInstance, State};
 use crate::state_file::{self, StateFile, Write};
 
-/// For how long the activities still tell of a launch that is over.
+/// How long the activities still report a launch after it is listed.
 const LAUNCHED_TOLD: Duration = Duration::from_secs(120);
 
-/// Marks instances of an unmanaged fleet.
+/// The tag that marks instances of an unmanaged fleet.
 const OWNED: &str = "rolling:owned";
 
-/// When a simulated world begins: 2026-01-01 00:00 UTC.
+/// When a simulated fleet's time begins: 2026-01-01 00:00 UTC.
 pub const EPOCH: Timestamp = Timestamp(1_767_225_600_000);
 
 /// A simulated fleet, in memory or in a file.
@@ -33,24 +33,24 @@ pub struct Simulator {
     clock: Arc<dyn Clock>,
     state: Arc<Mutex<StateFile>>,
     wanted: Mutex<Revision>,
-    /// How many calls were made, which draws those that are refused.
+    /// The number of calls so far, from which the throttled ones are drawn.
     calls: AtomicU64,
 }
 
 impl Simulator {
-    /// A fleet in memory, gone with this value.
+    /// Creates a fleet in memory, which is gone with this value.
     pub fn in_memory(config: FleetConfig, clock: Arc<dyn Clock>) -> Self {
         let state = Arc::new(Mutex::new(StateFile::new(State::new(&config, clock.now()), None)));
         let wanted = Mutex::new(config.revision.clone());
         Self { config, clock, state, wanted, calls: AtomicU64::new(0) }
     }
 
-    /// A fleet that is kept in `file`, made there on first use. Its time stands still while
-    /// nobody runs it: `clock` is made to start where it stopped. Other processes may run it at
-    /// the same time.
+    /// Opens the fleet that is kept in `file`, and creates it there on first use. Its time stands
+    /// still while no process runs it: `clock` starts where it stopped. Other processes may run it
+    /// at the same time.
     ///
     /// # Errors
-    /// When the file is there and cannot be read, or holds something else.
+    /// When the file exists and cannot be read, or holds something else.
     pub fn in_file(
         config: FleetConfig,
         file: PathBuf,
@@ -64,19 +64,19 @@ impl Simulator {
         Ok(Self { config, clock, state, wanted, calls: AtomicU64::new(0) })
     }
 
-    /// Looks at the fleet as it is now. What has come due meanwhile is kept.
+    /// Looks at the fleet as it is now. Saves what fell due meanwhile.
     fn look<T>(&self, look: impl FnOnce(&State) -> T) -> Result<T, ProviderError> {
         let mut stored = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         stored.open()?;
         let changed = stored.state.advance(&self.config, self.clock.now());
         let told = look(&stored.state);
-        // Only looking, time apart, leaves nothing to keep; what was done before is kept now.
+        // A look that changes only the time saves nothing new. Earlier changes are saved now.
         stored.close(if changed { Write::Now } else { Write::IfDue })?;
         Ok(told)
     }
 
-    /// Does something to the fleet as it is now, in one piece: other processes see it before or
-    /// after. What that makes due, a launch say, happens at once and not at the next look.
+    /// Changes the fleet as it is now, atomically: other processes see it before or after. What
+    /// becomes due by that, a launch for example, happens at once and not at the next look.
     fn change<T>(
         &self,
         write: Write,
@@ -93,7 +93,7 @@ impl Simulator {
         done
     }
 
-    /// A call by whoever rolls the fleet: some are refused for coming too fast.
+    /// Answers a call of the engine. Some calls are throttled.
     fn ask<T>(&self, operation: &str, look: impl FnOnce(&State) -> T) -> Result<T, ProviderError> {
         self.look(|state| self.admit(operation, state).map(|()| look(state)))?
     }
@@ -107,7 +107,7 @@ impl Simulator {
         Err(ProviderError { kind: ErrorKind::Throttled, code: Some("Throttling".into()), ..error })
     }
 
-    /// What is true now, launches that are not listed yet included.
+    /// Returns the true state now, launches that are not listed yet included.
     ///
     /// # Errors
     /// When the fleet's file cannot be read or written.
@@ -115,7 +115,7 @@ impl Simulator {
         self.look(|state| self.see(state, |_| true))
     }
 
-    /// When looks begin to show `instance`.
+    /// Returns when looks begin to show `instance`.
     fn listed(&self, instance: &SimulatedInstance) -> Timestamp {
         instance.launched_at + self.config.lag_of(instance.number)
     }
@@ -169,7 +169,7 @@ impl Simulator {
 }
 
 impl Simulator {
-    /// Lets somebody else do something to the fleet.
+    /// Changes the fleet as others might.
     ///
     /// # Errors
     /// When the fleet's file cannot be read or written.
@@ -180,22 +180,22 @@ impl Simulator {
         })
     }
 
-    /// From now on the deployment wants this.
+    /// Sets the revision that the deployment wants from now on.
     pub fn retarget(&self, revision: Revision) {
         *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = revision;
     }
 
-    /// What was launched by this process, in order; the first ones included.
+    /// Returns what this process has launched, in order, the first instances included.
     pub fn launches(&self) -> Vec<Revision> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).state.launches.clone()
     }
 
-    /// How many updates in place were ever begun.
+    /// Returns how many updates in place were ever begun.
     pub fn updated(&self) -> u64 {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).state.updates
     }
 
-    /// How many instances were ever launched, the first ones included.
+    /// Returns how many instances were ever launched, the first ones included.
     pub fn launched(&self) -> u64 {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).state.launched
     }
@@ -303,7 +303,7 @@ impl Fleet for Simulator {
     }
 
     async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
-        // The record and the words for others are read by other processes.
+        // Other processes read the record and the commands.
         let write = match action {
             Action::WriteRecord { .. } | Action::EraseRecord { .. } => Write::Now,
             _ => Write::Soon,
@@ -420,8 +420,8 @@ impl Simulator {
 }
 
 impl Simulator {
-    /// As `UpdateAutoScalingGroup` does it: what is left out stays, and a desired size that is left
-    /// out goes within the limits that are given.
+    /// Sets sizes as `UpdateAutoScalingGroup` does: a size that is left out stays, and a desired
+    /// size that is left out moves within the given limits.
     fn set_sizes(
         &self,
         state: &mut State,
@@ -441,7 +441,7 @@ impl Simulator {
         Ok(())
     }
 
-    /// As a removal lowers the size: never below the minimum. Unmanaged instances have none.
+    /// Lowers the size for a removal, never below the minimum. Unmanaged instances have no size.
     fn lower(&self, state: &mut State, lowers: bool) -> Result<(), ProviderError> {
         if !lowers || self.config.unmanaged {
             return Ok(());

@@ -1,24 +1,24 @@
-//! What somebody else may do to a fleet.
+//! What others may do to a fleet.
 
 use std::time::Duration;
 
 use rolling_provider::{InstanceId, Revision, Tags};
 
-/// What somebody else does to a fleet.
+/// What others do to a fleet.
 #[derive(Clone, Debug)]
 pub enum Intervention {
     /// Terminates an instance; the fleet launches another.
     Terminate(InstanceId),
-    /// So many instances, drawn from the seed, are gone without having drained, as a cloud reclaims
+    /// Removes this many instances, drawn from the seed, without draining, as a cloud reclaims
     /// spare capacity; the fleet launches others.
     Reclaim(u32),
     /// Takes an instance out of every target group.
     Deregister(InstanceId),
-    /// Registers an instance again that runs, in every target group that the fleet knows.
+    /// Registers a running instance again, in every target group that the fleet knows.
     Register(InstanceId),
-    /// Protects an instance from scale-in, or ends that.
+    /// Protects an instance from scale-in, or ends the protection.
     Protect(InstanceId, bool),
-    /// Sets an instance aside without lowering the size, or puts it back.
+    /// Puts an instance in standby without lowering the size, or back in service.
     Standby(InstanceId, bool),
     /// Tags an instance `rolling:ignore`.
     Ignore(InstanceId),
@@ -26,18 +26,16 @@ pub enum Intervention {
     Join(Revision),
     /// Makes an instance fail its health checks, or heals it.
     Break(InstanceId, bool),
-    /// Sets the desired size, and the maximum where that must be higher, or the minimum where that
-    /// must be lower.
+    /// Sets the desired size, and raises the maximum or lowers the minimum where necessary.
     Resize(u32),
-    /// Sets the minimum and the maximum size, whichever is given; the desired size goes within
-    /// them.
+    /// Sets the minimum size, the maximum size, or both; the desired size moves within them.
     Limit(Option<u32>, Option<u32>),
     /// Writes tags on the target.
     Tags(Tags),
-    /// From now on launches this.
+    /// Sets what the fleet launches from now on.
     MoveTemplate(Revision),
-    /// Raises every alarm, or ends that.
+    /// Raises every alarm, or clears them all.
     Alarm(bool),
-    /// Every call is refused for so long, for coming too fast.
+    /// Throttles every call for this long.
     Throttle(Duration),
 }

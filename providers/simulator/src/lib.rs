@@ -1,8 +1,8 @@
 //! An embedded cloud: a fleet with boots, health checks, drains and failures, from a seed.
 //!
-//! It needs no account, no network and no daemon. Its whole state is a function of what was asked
-//! of it and of the clock it is given, so a run on virtual time is the same every time; kept in a
-//! file, it lets separate runs of the program see one fleet.
+//! It needs no account, no network and no daemon. Its whole state is a function of its calls and
+//! its clock, so a run on virtual time is the same every time. Kept in a file, it lets separate
+//! runs of the program see one fleet.
 
 mod clock;
 mod config;

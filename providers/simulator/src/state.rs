@@ -11,28 +11,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Behaviour, FleetConfig, TargetGroupConfig};
 
-/// An instance that has drained takes this long to go.
+/// How long a drained instance takes to be gone.
 pub(crate) const SHUTDOWN: Duration = Duration::from_secs(1);
-/// A launch that failed is tried again after this.
+/// How long after a failed launch the next one is tried.
 const LAUNCH_RETRY: Duration = Duration::from_secs(30);
-/// How long one lives that dies before it is in service.
+/// How long an instance lives that dies before it is in service.
 const SHORT_LIFE: Duration = Duration::from_secs(3);
 /// How long a flapping instance keeps one state.
 const FLAP: Duration = Duration::from_secs(5);
 
-/// See the module. Everything is absolute time, so that looking is free of side effects but for
-/// launches that are due and instances that are gone.
+/// The fleet's state. All times are absolute, so that looks have no side effects except launches
+/// that are due and instances that are gone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct State {
     pub name: String,
     pub now: Timestamp,
-    /// When it was made.
+    /// When the fleet was created.
     #[serde(default)]
     pub made_at: Timestamp,
-    /// Until when its events have happened.
+    /// The time up to which its events have happened.
     #[serde(default)]
     pub events_until: Timestamp,
-    /// Until when every call is refused for coming too fast.
+    /// Until when every call is throttled.
     #[serde(default)]
     pub throttled_until: Timestamp,
     /// Whether every alarm is raised, whatever the instances do.
@@ -40,7 +40,7 @@ pub(crate) struct State {
     pub alarm: bool,
     pub capacity: CapacityState,
     pub template: Revision,
-    /// When it was changed last.
+    /// When the template was last changed.
     #[serde(default)]
     pub template_at: Timestamp,
     pub suspended: BTreeSet<String>,
@@ -54,16 +54,16 @@ pub(crate) struct State {
     /// Instances that the fleet has removed as unhealthy, and when.
     #[serde(default)]
     pub removed: Vec<(Timestamp, InstanceId)>,
-    /// What was launched by this process, in order.
+    /// What this process has launched, in order.
     #[serde(skip)]
     pub launches: Vec<Revision>,
-    /// How many percent of the requests go to the second target group.
+    /// The percentage of the requests that go to the second target group.
     #[serde(default)]
     pub shifted: u32,
-    /// What was launched by each token.
+    /// The instance that each token launched.
     #[serde(default)]
     pub tokens: BTreeMap<String, InstanceId>,
-    /// Entries of the schedule that have happened.
+    /// Scheduled actions that have fallen due.
     #[serde(default)]
     pub scheduled: BTreeSet<String>,
 }
@@ -80,9 +80,9 @@ pub(crate) struct SimulatedInstance {
     pub revision: Revision,
     pub zone: String,
     pub launched_at: Timestamp,
-    /// `None`: never.
+    /// When it is in service; `None` for never.
     pub in_service_at: Option<Timestamp>,
-    /// From when until when a hook holds it, on its way in or out.
+    /// From when until when a hook holds it while it launches or terminates.
     #[serde(default)]
     pub in_lifecycle_hook: Option<(Timestamp, Timestamp)>,
     pub targets: BTreeMap<TargetGroupId, Registration>,
@@ -102,7 +102,7 @@ pub(crate) struct SimulatedInstance {
     /// The instance it was launched in place of.
     #[serde(default)]
     pub stands_for: Option<InstanceId>,
-    /// The update in place that it is in.
+    /// Its current update in place.
     #[serde(default)]
     pub update: Option<SimulatedUpdate>,
 }
@@ -111,7 +111,7 @@ pub(crate) struct SimulatedInstance {
 pub(crate) struct SimulatedUpdate {
     pub to: Revision,
     pub token: String,
-    /// When it ends; `None`: never.
+    /// When it ends; `None` for never.
     pub ends_at: Option<Timestamp>,
     pub fails: bool,
 }
@@ -123,13 +123,13 @@ pub(crate) struct Registration {
 }
 
 impl State {
-    /// A fleet that has been running for a while.
+    /// Creates a fleet that has been running for a while.
     pub fn new(config: &FleetConfig, now: Timestamp) -> Self {
         let mut state = State {
             name: config.name.clone(),
             now,
             made_at: now,
-            // What is to happen at once has yet to.
+            // Events at this very time have not happened yet.
             events_until: Timestamp(now.0.saturating_sub(1)),
             throttled_until: now,
             alarm: false,
@@ -162,8 +162,8 @@ impl State {
         state
     }
 
-    /// Lets time pass until `now`, each event at its time. Returns whether that changed anything
-    /// but the time.
+    /// Advances time to `now`, with each event at its time. Returns whether anything but the time
+    /// changed.
     pub fn advance(&mut self, config: &FleetConfig, now: Timestamp) -> bool {
         let mut changed = false;
         while let Some((at, due)) = self.due(config, now) {
@@ -219,21 +219,21 @@ impl State {
         self.footprint() != before
     }
 
-    /// What time alone can change, in short: instances come and go, sizes follow the schedule.
+    /// Summarises what time alone can change: instances come and go, sizes follow the schedule.
     fn footprint(&self) -> (usize, u64, usize, usize, CapacityState, Revision, usize) {
         let going = self.instances.values().filter(|i| i.gone_at.is_some()).count();
         let (here, failed, due) = (self.instances.len(), self.failures.len(), self.scheduled.len());
         (here, self.launched, going, failed, self.capacity, self.template.clone(), due)
     }
 
-    /// Instances that count towards the desired size.
+    /// Returns how many instances count towards the desired size.
     pub fn live(&self) -> usize {
         let live = self.instances.values();
         live.filter(|instance| instance.gone_at.is_none() && !instance.standby).count()
     }
 
-    /// Entries of the schedule that are due happen, unless scheduled actions are suspended: those
-    /// are lost.
+    /// Applies scheduled actions that are due. While scheduled actions are suspended, they are
+    /// lost.
     fn follow_schedule(&mut self, config: &FleetConfig) {
         for entry in &config.schedule {
             if entry.at > self.now
@@ -248,7 +248,7 @@ impl State {
         }
     }
 
-    /// Sets the desired size. Below what lives the fleet picks its own victims.
+    /// Sets the desired size. Below the number of live instances, the fleet picks its own victims.
     pub fn resize(&mut self, config: &FleetConfig, desired: u32) {
         self.capacity.desired = desired;
         let excess = self.live().saturating_sub(desired as usize);
@@ -263,7 +263,7 @@ impl State {
         }
     }
 
-    /// Those end that cannot start, and the fleet says why.
+    /// Terminates instances that cannot start, and records why.
     fn let_die(&mut self, config: &FleetConfig) {
         let dies = |i: &SimulatedInstance| {
             config.bad_revisions.get(&i.revision) == Some(&Behaviour::Die)
@@ -279,8 +279,8 @@ impl State {
         }
     }
 
-    /// A target group that the fleet does not know does not make it replace anybody, and neither does
-    /// one that it knows while the process that replaces is suspended.
+    /// Replaces instances that are deregistered from a target group that the fleet knows, unless a
+    /// process that replaces them is suspended. Other target groups have no effect.
     fn replace_deregistered(&mut self, config: &FleetConfig) {
         if self.suspended.contains("ReplaceUnhealthy") || self.suspended.contains("HealthCheck") {
             return;
@@ -343,8 +343,8 @@ impl State {
         }
     }
 
-    /// Launches one instance of the template in `zone`. An unmanaged one in place of another is in no
-    /// target group.
+    /// Launches one instance of the template in `zone`. An unmanaged instance in place of another
+    /// is in no target group.
     pub fn launch(
         &mut self,
         config: &FleetConfig,
@@ -410,7 +410,7 @@ impl State {
         });
     }
 
-    /// Notes what an instance runs once its update is over.
+    /// Records what an instance runs once its update is over.
     pub fn confirm(&mut self, config: &FleetConfig, id: &InstanceId, to: Option<&Revision>) {
         let Some(instance) = self.instances.get_mut(id) else { return };
         instance.update = None;
@@ -424,7 +424,7 @@ impl State {
     }
 }
 
-/// How many instances each zone has: counted once, and kept up as more are launched.
+/// How many instances each zone has: counted once, and updated as more are launched.
 #[derive(Default)]
 pub(crate) struct Crowds(Vec<(String, usize)>);
 
@@ -440,7 +440,7 @@ impl Crowds {
         Crowds(crowds)
     }
 
-    /// The zone that has the fewest, which has one more from now on.
+    /// Returns the zone with the fewest instances, and counts one more there.
     pub fn emptiest(&mut self) -> String {
         match self.0.iter_mut().min_by_key(|(_, crowd)| *crowd) {
             Some((zone, crowd)) => {
@@ -453,7 +453,7 @@ impl Crowds {
 }
 
 impl SimulatedInstance {
-    /// Whether a hook holds it on its way in or out.
+    /// Whether a hook holds it while it launches or terminates.
     pub fn is_held(&self, now: Timestamp) -> bool {
         self.in_lifecycle_hook.is_some_and(|(from, until)| from <= now && now < until)
     }
@@ -467,7 +467,7 @@ impl SimulatedInstance {
         }
     }
 
-    /// Its health in `group`; `None` while it is not listed there.
+    /// Returns its health in `group`; `None` while it is not listed there.
     pub fn health(
         &self,
         config: &FleetConfig,
@@ -510,7 +510,7 @@ impl TargetGroupConfig {
     }
 }
 
-/// Zone `a`, `b`, ... and then by number.
+/// Returns the name of a zone: `a`, `b`, ... and then numbers.
 fn zone(index: u32) -> String {
     match u8::try_from(index) {
         Ok(index) if index < 26 => char::from(b'a' + index).to_string(),

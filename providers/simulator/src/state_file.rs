@@ -1,8 +1,9 @@
-//! A fleet's state, in memory or in a file that other processes may run, too.
+//! A fleet's state, in memory or in a file that other processes may also use.
 //!
-//! A file is written at once where others must see a change, and else a moment after it: a tick of
-//! many actions is one write. Until that is done other processes are kept out, so that nobody ever
-//! builds on less than was done. Killed before, a process has done none of it.
+//! A file is written at once where other processes must see a change, and otherwise a moment later:
+//! a tick of many actions is one write. Until then other processes are kept out, so that none
+//! builds on an incomplete state. If a process is killed before the write, none of its changes took
+//! place.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use crate::state::State;
 /// How long a change may wait to be written, in real time.
 const SOON: Duration = Duration::from_millis(10);
 
-/// How often the lock is tried, and how long after each time: others hold it for a moment.
+/// How often the lock is tried, and the pause after each try: others hold it only for a moment.
 const TRIES: u32 = 1000;
 const AGAIN: Duration = Duration::from_millis(5);
 
@@ -25,13 +26,13 @@ const AGAIN: Duration = Duration::from_millis(5);
 pub(crate) enum Write {
     /// Before anything else.
     Now,
-    /// With others that follow.
+    /// Together with changes that follow.
     Soon,
-    /// Nothing has changed; what waits to be written is.
+    /// Nothing has changed; only changes that wait are written.
     IfDue,
 }
 
-/// See the module.
+/// A fleet's state and its file, if it has one.
 pub(crate) struct StateFile {
     pub state: State,
     file: Option<PathBuf>,
@@ -41,20 +42,20 @@ pub(crate) struct StateFile {
     due: bool,
     /// Whether a thread waits to write them.
     writer: bool,
-    /// The file as this process wrote it or read it last.
+    /// The version of the file that this process last wrote or read.
     stamp: Option<Stamp>,
 }
 
-/// Tells one version of a file from another: each is written to a file of its own.
+/// Distinguishes the versions of a file: each is written as a new file.
 type Stamp = (SystemTime, u64);
 
 impl StateFile {
-    /// One that is kept in `file`, or nowhere.
+    /// Creates one from a state that is kept in `file`, or only in memory.
     pub fn new(state: State, file: Option<PathBuf>) -> StateFile {
         StateFile { state, file, lock: None, due: false, writer: false, stamp: None }
     }
 
-    /// Keeps other processes out, and takes in what they have done.
+    /// Keeps other processes out, and reads what they have done.
     pub fn open(&mut self) -> Result<(), ProviderError> {
         let Some(file) = self.file.as_ref().filter(|_| self.lock.is_none()) else { return Ok(()) };
         self.lock = Some(lock(file)?);
@@ -69,14 +70,15 @@ impl StateFile {
         Ok(())
     }
 
-    /// Writes what is to be written, and lets other processes in unless some of it is to wait.
+    /// Writes what is to be written now, and lets other processes in unless changes still wait.
     pub fn close(&mut self, write: Write) -> Result<(), ProviderError> {
         let Some(file) = &self.file else { return Ok(()) };
         self.due |= write != Write::IfDue;
         if self.due && write != Write::Soon {
             self.due = false;
             let stored = keep(file, &self.state);
-            // What could not be written was not done: the next one reads the file again.
+            // A change that could not be written did not take place: the next call rereads the
+            // file.
             self.stamp = stamp(file).filter(|_| stored.is_ok());
             self.lock = None;
             return stored;
@@ -87,7 +89,7 @@ impl StateFile {
         Ok(())
     }
 
-    /// Sees to it that what waits is written soon, should nothing else write it before.
+    /// Makes sure that waiting changes are written soon, unless another call writes them first.
     pub fn write_soon(&mut self, stored: &Arc<Mutex<StateFile>>) {
         if !self.due || std::mem::replace(&mut self.writer, true) {
             return;
@@ -126,7 +128,7 @@ fn id(data: &std::fs::Metadata) -> u64 {
     data.len()
 }
 
-/// The fleet kept in `file`, if there is one.
+/// Reads the fleet from `file`, if there is one.
 pub(crate) fn read(file: &Path) -> Result<Option<State>, ProviderError> {
     let broken = |why: String| broken("read the simulator's state", file, &why);
     match std::fs::read(file) {
@@ -136,7 +138,8 @@ pub(crate) fn read(file: &Path) -> Result<Option<State>, ProviderError> {
     }
 }
 
-/// Keeps the fleet in `file`. Written beside and renamed, so that nobody ever reads half of it.
+/// Saves the fleet in `file`. It is written beside and renamed, so that no process reads half of
+/// it.
 fn keep(file: &Path, state: &State) -> Result<(), ProviderError> {
     let write = || -> std::io::Result<()> {
         let mut beside = tempfile::NamedTempFile::new_in(folder(file))?;

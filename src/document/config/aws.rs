@@ -1,4 +1,4 @@
-//! How AWS is reached, in the words of the AWS provider for Terraform.
+//! How AWS is reached, in the terms of the AWS provider for Terraform.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::DurationText;
 
-/// How AWS is reached, and on whose account.
+/// How AWS is reached, and in which account.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AwsProviderConfig {
@@ -18,25 +18,26 @@ pub struct AwsProviderConfig {
     pub profile: Option<String>,
     /// Another endpoint for every service, for instance LocalStack's.
     pub endpoint_url: Option<String>,
-    /// An access key, with `secret_key`. Before a `profile`, and before the SDK's default chain.
+    /// An access key, with `secret_key`. It takes precedence over `profile` and over the SDK's
+    /// default chain.
     pub access_key: Option<SecretText>,
     /// The secret of `access_key`.
     pub secret_key: Option<SecretText>,
-    /// The session token of `access_key`, where that is a temporary one.
+    /// The session token of `access_key`, if that is a temporary key.
     pub token: Option<SecretText>,
     /// Shared configuration files, instead of `~/.aws/config`.
     pub shared_config_files: Option<Vec<String>>,
     /// Shared credentials files, instead of `~/.aws/credentials`.
     pub shared_credentials_files: Option<Vec<String>>,
     /// A role to assume with these credentials; several are assumed one after the other, each with
-    /// the credentials of the one before.
+    /// the credentials of the previous one.
     pub assume_role: Option<Vec<AssumeRoleConfig>>,
-    /// A role to assume with a token of an identity provider, instead of credentials; those in
-    /// `assume_role` come after it.
+    /// A role to assume with a token of an identity provider, instead of credentials. The roles in
+    /// `assume_role` are assumed after it.
     pub assume_role_with_web_identity: Option<AssumeRoleWithWebIdentityConfig>,
-    /// Accounts that may be worked on; with any other nothing is done.
+    /// Accounts that may be used. In any other account nothing is done.
     pub allowed_account_ids: Option<Vec<AccountId>>,
-    /// Accounts that may not be worked on.
+    /// Accounts that may not be used.
     pub forbidden_account_ids: Option<Vec<AccountId>>,
     /// Tags of the instances that this program launches itself: those of a `target_group`.
     pub default_tags: Option<DefaultTagsConfig>,
@@ -52,7 +53,7 @@ pub struct AssumeRoleConfig {
     /// How CloudTrail names the session. Default `rolling`.
     #[schemars(regex(pattern = "^[A-Za-z0-9_=,.@-]{2,64}$"))]
     pub session_name: Option<String>,
-    /// What the role's owner asks for besides.
+    /// The external id that the role's owner requires.
     pub external_id: Option<SecretText>,
     /// How long a session lasts before it is renewed, from 15m to 12h. Default: as the role says.
     pub duration: Option<DurationText>,
@@ -82,11 +83,11 @@ pub struct AssumeRoleWithWebIdentityConfig {
     pub policy_arns: Option<Vec<String>>,
 }
 
-/// Tags for what is made.
+/// Tags for the instances that are launched.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DefaultTagsConfig {
-    /// The tags. What the launch template gives, or the instance that is replaced had, comes before.
+    /// The tags. Tags of the launch template, or of the instance that is replaced, take precedence.
     pub tags: Option<BTreeMap<String, String>>,
 }
 
@@ -105,7 +106,7 @@ impl JsonSchema for AccountId {
     }
 }
 
-/// Text that is shown to nobody: neither by us nor by Terraform.
+/// Text that neither this program nor Terraform shows.
 #[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(transparent)]
 pub struct SecretText(pub String);

@@ -1,5 +1,4 @@
-//! The simulated fleet a document may roll: what it is made of, what does not work in it, and what
-//! others do to it meanwhile.
+//! The simulated fleet that a document may roll: its parts, its faults, and what others do to it.
 
 use std::collections::BTreeMap;
 
@@ -19,10 +18,10 @@ pub struct SimulatedFleetConfig {
     /// The revision that every instance is to run.
     #[schemars(regex(pattern = "^[A-Za-z0-9_.:-]+$"))]
     pub revision: String,
-    /// What the fleet runs when it is first made. Default `v1`.
+    /// The revision that the fleet runs when it is first created. Default `v1`.
     #[schemars(regex(pattern = "^[A-Za-z0-9_.:-]+$"))]
     pub initial_revision: Option<String>,
-    /// How many instances it has when it is first made. Default 10.
+    /// How many instances it has when it is first created. Default 10.
     #[schemars(range(max = 100_000))]
     pub instances: Option<u32>,
     /// How many zones it is spread over. Default 3.
@@ -30,41 +29,40 @@ pub struct SimulatedFleetConfig {
     pub zones: Option<u32>,
     /// Median time from launch to in service. Default `30s`.
     pub boot: Option<DurationText>,
-    /// How far boot times differ: sigma of a lognormal distribution. Default 0.2.
+    /// How much boot times vary: sigma of a lognormal distribution. Default 0.2.
     #[schemars(range(min = 0, max = 3))]
     pub boot_sigma: Option<f64>,
     /// Seeds the boot times. Default 1.
     pub seed: Option<u64>,
     /// The load balancer's target groups. Default: one, `web`.
     pub target_groups: Option<Vec<SimulatedTargetGroupConfig>>,
-    /// Revisions that do not work, and how.
+    /// Revisions that do not work, and how they fail.
     pub bad_revisions: Option<BTreeMap<String, BehaviourName>>,
-    /// The longest that a launch takes to be listed; each takes its own time up to that, drawn from
-    /// the seed. Default `0s`.
+    /// The longest time until a launched instance is listed. Each launch takes a time up to that,
+    /// drawn from the seed. Default `0s`.
     pub launch_lag: Option<DurationText>,
-    /// A revision that it launches whatever its template says, as an override of an Auto Scaling
-    /// group does. Default: what the template says.
+    /// A revision that the fleet launches regardless of its template, as an override of an Auto
+    /// Scaling group does. Default: the template's revision.
     #[schemars(regex(pattern = "^[A-Za-z0-9_.:-]+$"))]
     pub launches_instead: Option<String>,
-    /// Something sets the template back to `initial_revision` so long after each change, as a tool
-    /// does that runs with an old file again and again. Default: nothing does.
+    /// How long after each change the template is set back to `initial_revision`, as by a tool that
+    /// runs repeatedly with an old file. Default: never.
     pub template_set_back_after: Option<DurationText>,
-    /// Which instances it terminates when it is made smaller. Default `oldest_instance`.
+    /// Which instances the fleet terminates when it shrinks. Default `oldest_instance`.
     pub termination_policy: Option<TerminationPolicyName>,
-    /// Whether it takes an instance that leaves a target group for unhealthy and replaces it, as an
-    /// Auto Scaling group does whose health check type is `ELB`. Default false.
+    /// Whether the fleet treats an instance that leaves a target group as unhealthy and replaces
+    /// it, like an Auto Scaling group with the health check type `ELB`. Default false.
     pub replaces_deregistered: Option<bool>,
     /// How long a lifecycle hook holds a new instance before it is in service, unless the rollout
-    /// completes it. Default: no hook does.
+    /// completes the hook. Default: there is no hook.
     pub launching_hook: Option<DurationText>,
-    /// How long a lifecycle hook holds an instance that has drained before it is gone, unless the
-    /// rollout completes it. Default: no hook does.
+    /// How long a lifecycle hook holds a drained instance before it is gone, unless the rollout
+    /// completes the hook. Default: there is no hook.
     pub terminating_hook: Option<DurationText>,
-    /// How many percent of all calls are refused with "Rate exceeded", drawn from the seed.
-    /// Default 0.
+    /// The percentage of calls refused with "Rate exceeded", drawn from the seed. Default 0.
     #[schemars(range(max = 90))]
     pub throttled_percent: Option<u32>,
-    /// What others do to it meanwhile.
+    /// What others do to the fleet.
     pub events: Option<Vec<SimulatedEventConfig>>,
 }
 
@@ -72,34 +70,34 @@ pub struct SimulatedFleetConfig {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SimulatedEventConfig {
-    /// How long after the fleet was first made, by its own clock: that runs `speed` times as fast as
-    /// real time, and stands still while nothing runs the fleet.
+    /// How long after the fleet is first created, by its own clock. That clock runs `speed` times
+    /// as fast as real time, and stands still while nothing runs the fleet.
     pub after: DurationText,
-    /// Somebody sets its minimum size; the desired capacity is raised to it.
+    /// Sets the minimum size; the desired capacity is raised to it.
     #[schemars(range(max = 100_000))]
     pub min_size: Option<u32>,
-    /// Somebody sets its maximum size; the desired capacity is lowered to it.
+    /// Sets the maximum size; the desired capacity is lowered to it.
     #[schemars(range(max = 100_000))]
     pub max_size: Option<u32>,
-    /// Somebody sets its desired capacity; the minimum and the maximum make way.
+    /// Sets the desired capacity; the minimum and the maximum are adapted to it.
     #[schemars(range(max = 100_000))]
     pub desired_capacity: Option<u32>,
-    /// Somebody sets the revision that its template launches.
+    /// Sets the revision that the template launches.
     #[schemars(regex(pattern = "^[A-Za-z0-9_.:-]+$"))]
     pub template_revision: Option<String>,
-    /// So many of its instances are reclaimed as Spot Instances are: they are gone without having
-    /// drained. Which ones is drawn from the seed.
+    /// Reclaims this many instances like Spot Instances: they are gone without having drained.
+    /// Which ones is drawn from the seed.
     #[schemars(range(min = 1))]
     pub reclaim: Option<u32>,
-    /// Somebody terminates these instances, `i-0001` and so on in the order of their launch.
+    /// Terminates these instances, `i-0001` and so on in the order of their launch.
     pub terminate: Option<Vec<String>>,
-    /// Somebody takes these instances out of every target group.
+    /// Takes these instances out of every target group.
     pub deregister: Option<Vec<String>>,
-    /// Somebody protects these instances from scale-in.
+    /// Protects these instances from scale-in.
     pub protect: Option<Vec<String>>,
-    /// Whether every alarm is raised from now on, whatever the instances do.
+    /// Whether every alarm is raised from then on, whatever the instances do.
     pub alarm: Option<bool>,
-    /// Every call is refused with "Rate exceeded" for so long.
+    /// Refuses every call with "Rate exceeded" for this long.
     pub throttle: Option<DurationText>,
 }
 
@@ -123,13 +121,13 @@ pub struct SimulatedTargetGroupConfig {
     /// The target group's name.
     #[schemars(length(min = 1))]
     pub name: String,
-    /// From registered to healthy. Default `10s`.
+    /// The time from registered to healthy. Default `10s`.
     pub register: Option<DurationText>,
-    /// From deregistered to drained. Default `20s`.
+    /// The time from deregistered to drained. Default `20s`.
     pub drain: Option<DurationText>,
 }
 
-/// How a bad revision of a simulated fleet is bad.
+/// How a bad revision of a simulated fleet fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BehaviourName {
@@ -168,13 +166,13 @@ impl JsonSchema for BehaviourName {
     }
 }
 
-/// Which instances a smaller fleet goes without: termination policies of an Auto Scaling group.
+/// Which instances a shrinking fleet terminates: termination policies of an Auto Scaling group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TerminationPolicyName {
-    /// The one that was launched first.
+    /// The instance that was launched first.
     OldestInstance,
-    /// The one that was launched last.
+    /// The instance that was launched last.
     NewestInstance,
 }
 

@@ -10,11 +10,11 @@ pub struct AutoScalingGroupConfig {
     /// The group's name.
     #[schemars(length(min = 1))]
     pub name: String,
-    /// The launch template version that every instance is to run. Needed unless `image_id` is given or
-    /// `replacement` updates instances in place.
+    /// The launch template version that every instance is to run. Needed unless `image_id` is given
+    /// or `replacement` updates instances in place.
     pub launch_template: Option<LaunchTemplateConfig>,
-    /// Instead of `launch_template`: the image that every instance is to run. A version of the group's
-    /// own launch template is made with it, unless there is one.
+    /// Instead of `launch_template`: the image that every instance is to run. A version of the
+    /// group's own launch template is created with it, unless one exists.
     #[schemars(regex(pattern = "^ami-[0-9a-f]+$"))]
     pub image_id: Option<String>,
     /// The attached target groups that an instance must be healthy in. Default: all of them.
@@ -22,16 +22,16 @@ pub struct AutoScalingGroupConfig {
 }
 
 /// Instances that are registered in a target group and belong to no Auto Scaling group, and what
-/// they are to run. Each is replaced by one in the same subnet, with the same tags, on the same
-/// ports. One that is tagged `rolling:ignore` is left alone.
+/// they are to run. Each is replaced by an instance in the same subnet, with the same tags, on the
+/// same ports. Instances that are tagged `rolling:ignore` are left alone.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TargetGroupConfig {
     /// The target group's ARN.
     #[schemars(regex(pattern = "^arn:[^:]+:elasticloadbalancing:[^:]+:[0-9]+:targetgroup/.+$"))]
     pub arn: String,
-    /// The launch template version that every instance is to run. Needed unless `replacement` updates
-    /// instances in place.
+    /// The launch template version that every instance is to run. Needed unless `replacement`
+    /// updates instances in place.
     pub launch_template: Option<LaunchTemplateConfig>,
 }
 

@@ -1,4 +1,4 @@
-//! Words and values that a document may choose among.
+//! Values that a document may choose among.
 
 use std::time::Duration;
 
@@ -109,7 +109,7 @@ pub enum OnFailureName {
     Rollback,
     /// Wait for a decision.
     Pause,
-    /// Put back what was borrowed and leave the instances as they are.
+    /// Restore what the rollout borrowed and leave the instances as they are.
     Stop,
 }
 
@@ -168,13 +168,13 @@ impl JsonSchema for PacingName {
     }
 }
 
-/// What to do about instances that somebody has set aside.
+/// What to do about instances that are set aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SetAsideName {
-    /// Replace them all the same.
+    /// Replace them anyway.
     Refresh,
-    /// Leave them.
+    /// Leave them as they are.
     Ignore,
     /// Wait for an hour.
     Wait,
@@ -194,7 +194,7 @@ impl JsonSchema for SetAsideName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LifecycleHooksName {
-    /// Whoever is told completes them.
+    /// The recipient of their notification completes them.
     Wait,
     /// The rollout completes them.
     Complete,
@@ -210,22 +210,22 @@ impl JsonSchema for LifecycleHooksName {
     }
 }
 
-/// A process of an Auto Scaling group that may be suspended for the while.
+/// A process of an Auto Scaling group that may be suspended during a rollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 pub enum ProcessName {
-    /// Evens out the zones by replacing good instances.
+    /// Balances the zones by replacing good instances.
     #[serde(rename = "AZRebalance")]
     AzRebalance,
     /// Scaling policies.
     AlarmNotification,
-    /// Scheduled scaling. What falls due while it is suspended is lost on AWS.
+    /// Scheduled scaling. AWS drops actions that fall due while it is suspended.
     ScheduledActions,
-    /// Instance refreshes: one that somebody starts meanwhile goes on once the rollout is over.
+    /// Instance refreshes. A refresh that is started meanwhile goes on once the rollout is over.
     InstanceRefresh,
 }
 
 impl ProcessName {
-    /// What is suspended unless the document says otherwise.
+    /// The processes that are suspended unless the document sets others.
     pub const ALL: [ProcessName; 4] = [
         ProcessName::AzRebalance,
         ProcessName::AlarmNotification,
@@ -233,7 +233,7 @@ impl ProcessName {
         ProcessName::ScheduledActions,
     ];
 
-    /// As AWS names it.
+    /// Returns the name that AWS uses.
     pub fn as_str(self) -> &'static str {
         match self {
             ProcessName::AzRebalance => "AZRebalance",
@@ -263,11 +263,11 @@ impl JsonSchema for ProcessName {
 pub struct DurationText(pub String);
 
 impl DurationText {
-    /// The longest there is, 365 days: whatever is longer is a slip of the pen, and sums of some of
-    /// these still fit what times are kept in.
+    /// The longest time span, 365 days. Anything longer is a typing error, and sums of several of
+    /// these still fit the type that keeps times.
     pub const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-    /// The time span; `None` when the text is none, or longer than [`Self::LONGEST`].
+    /// Returns the time span; `None` when the text is not one, or is longer than [`Self::LONGEST`].
     pub fn parse(text: &str) -> Option<Duration> {
         humantime::parse_duration(text).ok().filter(|span| *span <= Self::LONGEST)
     }
@@ -277,7 +277,7 @@ impl DurationText {
         humantime::parse_duration(text).is_ok_and(|span| span > Self::LONGEST)
     }
 
-    /// The time span. A document that was checked always has one.
+    /// Returns the time span. A checked document always has one.
     pub fn get(&self) -> Duration {
         Self::parse(&self.0).unwrap_or_default()
     }
@@ -297,7 +297,7 @@ impl JsonSchema for DurationText {
     }
 }
 
-/// The time span, or so many seconds.
+/// Returns the time span, or the default in seconds.
 pub fn seconds_or(text: &Option<DurationText>, default_seconds: u64) -> Duration {
     text.as_ref().map_or(Duration::from_secs(default_seconds), DurationText::get)
 }

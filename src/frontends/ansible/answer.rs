@@ -1,4 +1,4 @@
-//! From what became of a task to the one answer that Ansible gets.
+//! Turns the result of a task into the one answer to Ansible.
 
 use serde_json::{Map, Value, json};
 
@@ -8,16 +8,16 @@ use crate::model::event::{InstanceReport, Outcome, Report};
 use crate::model::preview::Preview;
 use crate::report::text::counted;
 
-/// What Ansible gets.
+/// The answer to Ansible.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answer {
-    /// Whether anything was (in check mode: would be) changed.
+    /// Whether the task changed (in check mode: would change) anything.
     pub changed: bool,
-    /// Whether what the task asked for is not so.
+    /// Whether the task failed to achieve what it asks for.
     pub failed: bool,
     /// What happened, for people.
     pub msg: String,
-    /// What is worth knowing besides.
+    /// Further warnings.
     pub warnings: Vec<String>,
     /// The computed attributes of the deployment's state.
     pub facts: Value,
@@ -26,13 +26,13 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// For a task that cannot be carried out; nothing was touched.
+    /// Returns the answer to a task that cannot be carried out and has touched nothing.
     pub fn invalid(found: &[Diagnostic]) -> Self {
         let lines: Vec<String> = found.iter().map(arguments::message).collect();
         Self { failed: true, msg: lines.join("\n"), ..Self::default() }
     }
 
-    /// The answer on the wire.
+    /// Returns the answer as it goes over the wire.
     pub fn into_json(self, task: Option<&Task>) -> Value {
         let Mode { diff, tell, .. } = task.map(|task| task.mode).unwrap_or_default();
         let mut answer = match self.facts {
@@ -56,7 +56,7 @@ impl Answer {
     }
 }
 
-/// What rolling would do, in one sentence.
+/// Says what a rollout would do, in one sentence.
 pub fn would_roll(preview: &Preview) -> String {
     if !preview.changes {
         return nothing_to_do(preview);
@@ -64,13 +64,13 @@ pub fn would_roll(preview: &Preview) -> String {
     format!("would roll {}", crate::report::text::intent(preview))
 }
 
-/// A fleet that is as it should be.
+/// Says that the fleet needs no change.
 pub fn nothing_to_do(preview: &Preview) -> String {
     let instances = counted(preview.size as usize, "instance");
     format!("nothing to do, {} of {instances} runs {}", preview.target, preview.to)
 }
 
-/// How a rollout ended, what it left, and what to do next.
+/// Says how a rollout ended, what it left, and what to do next.
 pub fn ended(report: &Report) -> String {
     let (what, mut sentences) = crate::report::text::ended(report);
     if report.outcome == Outcome::Succeeded {
@@ -87,7 +87,7 @@ pub fn ended(report: &Report) -> String {
     sentences.join(". ")
 }
 
-/// A paused rollout, which to run again does not set going.
+/// Says that a rollout is paused, and that running the task again does not resume it.
 pub fn still_paused(preview: &Preview, reason: Option<&str>) -> String {
     let Preview { target, to, .. } = preview;
     let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
@@ -107,12 +107,12 @@ fn next(outcome: Outcome) -> &'static str {
     }
 }
 
-/// What every instance runs, one a line.
+/// Lists what every instance runs, one per line.
 pub fn shown(instances: &[InstanceReport]) -> String {
     instances.iter().map(line).collect()
 }
 
-/// The same once `preview` has come true.
+/// Lists what every instance runs after the rollout of `preview`.
 pub fn shown_after(preview: &Preview, instances: &[InstanceReport]) -> String {
     let goes = |instance: &&InstanceReport| {
         let mut batches = preview.batches.iter();

@@ -1,4 +1,4 @@
-//! What a task says, made a deployment.
+//! Converts the arguments of a task to a deployment.
 
 use serde_json::{Map, Value, json};
 
@@ -8,10 +8,10 @@ use crate::document::{self, Diagnostic};
 use crate::model::spec::RollingDeployment;
 use crate::record::command::Command;
 
-/// Where the provider's configuration stands in a task.
+/// The JSON Pointer to the provider's configuration in a task.
 pub const PROVIDER: &str = "/provider";
 
-/// The states that a task can ask for. All but the first are a command to a rollout under way.
+/// The states that a task can ask for. All but the first are commands to a rollout under way.
 const STATES: [(&str, Option<Command>); 5] = [
     ("present", None),
     ("paused", Some(Command::Pause)),
@@ -23,32 +23,32 @@ const STATES: [(&str, Option<Command>); 5] = [
 /// A checked task.
 #[derive(Clone, Debug)]
 pub struct Task {
-    /// What is wanted of a rollout under way; `None` to roll.
+    /// The command to a rollout under way; `None` to roll.
     pub command: Option<Command>,
-    /// How the clouds are reached.
+    /// How to reach the clouds.
     pub provider: ProviderConfig,
-    /// The deployment as the task says it.
+    /// The deployment as the task describes it.
     pub config: RollingDeploymentConfig,
-    /// What that means.
+    /// The validated deployment.
     pub spec: RollingDeployment,
-    /// The arguments as they were understood.
+    /// The arguments after conversion to the types of the schema.
     pub arguments: Value,
-    /// How Ansible wants the task done.
+    /// How Ansible asks to run the task.
     pub mode: Mode,
 }
 
-/// How Ansible wants a task done.
+/// How Ansible asks to run a task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mode {
     /// Say what would change, and change nothing.
     pub check: bool,
     /// Show what changes.
     pub diff: bool,
-    /// Tell how the arguments were understood.
+    /// Show the arguments after conversion.
     pub tell: bool,
 }
 
-/// The JSON Schema of the module's arguments: those of a deployment, and two more.
+/// Returns the JSON Schema of the module's arguments: those of a deployment, and two more.
 pub fn schema() -> Value {
     let mut schema = document::schema::<RollingDeploymentConfig>();
     let mut provider = document::schema::<ProviderConfig>();
@@ -75,7 +75,7 @@ pub fn schema() -> Value {
     schema
 }
 
-/// Reads the arguments as Ansible gives them. Those that it adds itself begin with `_ansible_`.
+/// Reads the arguments from Ansible. Those that Ansible adds itself begin with `_ansible_`.
 ///
 /// # Errors
 /// Every finding, each with its place as a JSON Pointer into the arguments.
@@ -116,12 +116,12 @@ fn mode(given: &Map<String, Value>) -> Mode {
     Mode {
         check: is("_ansible_check_mode"),
         diff: is("_ansible_diff"),
-        // As other modules: with -vvv, and never what the task keeps from logs.
+        // As other modules do: with -vvv, and never what the task keeps out of logs.
         tell: verbosity >= 3 && !is("_ansible_no_log"),
     }
 }
 
-/// A finding in one line, its place as Ansible's users write it: `checkpoints[0].pause`.
+/// Formats a finding in one line, its place as Ansible's users write it: `checkpoints[0].pause`.
 pub fn message(found: &Diagnostic) -> String {
     let mut place = String::new();
     for step in found.pointer.split('/').skip(1) {
@@ -168,7 +168,7 @@ mod tests {
             let task = read(&given(&json!({ "state": state }))).expect("a task");
             assert_eq!(task.command, command, "{state}");
         }
-        // Left out, as `default(omit)` and a null in YAML mean it.
+        // Null counts as omitted, as `default(omit)` and a null in YAML mean it.
         let task = read(&given(&json!({ "state": null, "provider": null, "health": null })));
         assert_eq!(task.expect("a task").command, None);
     }

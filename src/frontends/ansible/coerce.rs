@@ -1,13 +1,15 @@
-//! From how Ansible hands values over to the types of the schema: ad-hoc arguments and templates
-//! arrive as text, and YAML makes numbers of what was meant as text.
+//! Converts values from Ansible to the types of the schema.
+//!
+//! Ad-hoc arguments and templates arrive as text, and YAML turns some text into numbers.
 
 use serde_json::{Map, Number, Value};
 
 use super::literal;
 use crate::document::{Diagnostic, is_sensitive, resolve, step, types};
 
-/// `value` with every part made the type that the schema `root` wants, where that loses nothing.
-/// What cannot be is left for the checker, or found here where the reason is Ansible's.
+/// Converts every part of `value` to the type in the schema `root`, where that loses nothing.
+///
+/// It leaves the rest to the checker, or adds a finding where Ansible is the cause.
 pub fn coerce(root: &Value, value: &Value, found: &mut Vec<Diagnostic>) -> Value {
     Coercion { root, found }.value(root, value, "")
 }
@@ -54,13 +56,13 @@ impl Coercion<'_> {
         Value::Array(coerced.collect())
     }
 
-    /// A list as text: written out, or, for words, with commas between them.
+    /// Reads a list from text: a literal or, for a list of strings, with commas between them.
     fn list_in(&mut self, schema: &Value, text: &str, pointer: &str) -> Value {
         if let read @ Ok(Value::Array(_)) = literal::parse(text) {
             let items = read.ok().and_then(|items| items.as_array().cloned()).unwrap_or_default();
             return self.list(schema, &items, pointer);
         }
-        // Other text of a secret is one value, commas and all, and stands in no error.
+        // Other text of a secret is one value, with its commas, and must not appear in an error.
         if is_sensitive(self.root, schema) {
             return Value::Array(vec![Value::from(text)]);
         }
@@ -73,7 +75,7 @@ impl Coercion<'_> {
         Value::Array(message.collect())
     }
 
-    /// Text that YAML has read as something else. Only a whole number is surely what was written.
+    /// Restores text that YAML has read as another type. Only a whole number is surely as written.
     fn text(&mut self, schema: &Value, value: &Value, pointer: &str) -> Value {
         let is_whole = value.is_u64() || value.is_i64();
         let is_time = schema["format"] == "rolling-duration" && value.is_number();
@@ -108,14 +110,14 @@ impl Coercion<'_> {
     }
 }
 
-/// A number or a boolean that `text` writes out, where the schema wants one.
+/// Reads a number or a boolean from `text`, if the schema asks for one.
 fn scalar(types: &[&str], text: &str) -> Option<Value> {
     let text = text.trim();
     let number = || text.parse::<f64>().ok().and_then(Number::from_f64).map(Value::Number);
     types.iter().find_map(|wanted| match *wanted {
         "integer" => match text.parse::<i64>() {
             Ok(whole) => Some(Value::from(whole)),
-            // 30.0 is what arithmetic in a template leaves; the checker sees to 30.5.
+            // Arithmetic in a template leaves 30.0; the checker refuses 30.5.
             Err(_) if types.len() == 1 => number(),
             Err(_) => None,
         },
@@ -187,7 +189,7 @@ mod tests {
     fn whole_numbers_become_the_text_that_was_written() {
         let template = |version: Value| json!({ "auto_scaling_group": { "launch_template": { "version": version } } });
         assert_eq!(coerced(&template(json!(7))), Ok(template(json!("7"))));
-        // The checker then says how a time span is written.
+        // The checker then says how to write a time span.
         let health = |time: Value| json!({ "health": { "healthy_timeout": time } });
         assert_eq!(coerced(&health(json!(600))), Ok(health(json!("600"))));
         assert_eq!(coerced(&health(json!(1.5))), Ok(health(json!("1.5"))));

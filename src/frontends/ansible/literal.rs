@@ -1,15 +1,16 @@
-//! Lists and dictionaries that arrive as text: JSON, or what Python prints for them, which is what
-//! a template leaves when it stands inside other text.
+//! Parses lists and dictionaries that arrive as text: JSON, or what Python prints for them.
+//!
+//! A template inside other text leaves what Python prints.
 
 use serde_json::{Map, Value};
 
-/// How deep lists and dictionaries may stand in each other.
+/// How deeply lists and dictionaries may nest.
 const DEPTH: usize = 32;
 
-/// The value that `text` writes out, as JSON or in Python's way.
+/// Parses `text` as JSON or as a Python literal.
 ///
 /// # Errors
-/// What is wrong with it, read in Python's way, of which JSON is nearly a part.
+/// What is wrong with `text` as a Python literal, a notation of which JSON is nearly a part.
 pub fn parse(text: &str) -> Result<Value, String> {
     if let Ok(value) = serde_json::from_str(text) {
         return Ok(value);
@@ -102,7 +103,7 @@ impl Reader<'_> {
         found.ok_or_else(|| format!("there is no character {code:?}"))
     }
 
-    /// A number, or one of the words.
+    /// Reads a number, a boolean or null.
     fn word(&mut self) -> Result<Value, String> {
         let rest = &self.text[self.at..];
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"+-._".contains(c));
@@ -120,7 +121,7 @@ impl Reader<'_> {
         Ok(value)
     }
 
-    /// The next character that is no space.
+    /// Returns the next character that is not white space, without taking it.
     fn peek(&mut self) -> Option<char> {
         let rest = &self.text[self.at..];
         self.at += rest.len() - rest.trim_start().len();

@@ -1,5 +1,7 @@
-//! What ends a task early. Nobody may be left to see how a rollout goes on, so the end of whoever
-//! waits for the answer counts as a request to stop.
+//! What ends a task early.
+//!
+//! When the process that waits for the answer ends, nobody may be left to see how a rollout goes
+//! on. So its end counts as a request to stop.
 
 use std::io;
 
@@ -9,12 +11,12 @@ use tokio::sync::{oneshot, watch};
 use crate::engine::Stop;
 use crate::host::signals;
 
-/// Listens from now on, to signals and to the far end of standard output.
+/// Starts to listen to signals and to the far end of standard output.
 ///
 /// # Errors
-/// When the signals cannot be listened to.
+/// When it fails to listen to signals.
 pub fn listen() -> io::Result<watch::Receiver<Stop>> {
-    // A terminal that is gone is among them; Ansible asks ssh for one.
+    // The signals include the loss of the terminal; Ansible asks ssh for one.
     let (mut asked, _) = signals::listen()?;
     let mut left = reader_left();
     let mut is_over = false;
@@ -35,8 +37,9 @@ pub fn listen() -> io::Result<watch::Receiver<Stop>> {
     Ok(stop)
 }
 
-/// Told once nobody reads standard output any more: Ansible does not pass Ctrl-C on to what it
-/// runs, and a task that takes too long is only left alone.
+/// Returns a channel that reports when nobody reads standard output any more.
+///
+/// Ansible does not pass Ctrl-C on to what it runs, and only abandons a task that takes too long.
 fn reader_left() -> oneshot::Receiver<()> {
     let (tell, left) = oneshot::channel();
     std::thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! `rolling apply`: roll every meant deployment, one after the other, and wait for the end.
+//! `rolling apply`: rolls every selected deployment, one after the other, and waits for the end.
 
 use std::io;
 
@@ -15,7 +15,7 @@ use crate::report::json_line::json_line;
 use crate::report::log_lines::LogLines;
 use crate::report::text;
 
-/// Rolls. Returns the exit code.
+/// Rolls the deployments. Returns the exit code.
 pub async fn apply(input: &Input, edge: &ProcessContext) -> u8 {
     let prepared = match prepare_all(input, edge, Purpose::Begin).await {
         Ok(prepared) => prepared,
@@ -49,7 +49,7 @@ pub async fn apply(input: &Input, edge: &ProcessContext) -> u8 {
     0
 }
 
-/// Tells which deployments were left alone, since the one before them did not succeed.
+/// Prints which deployments are not begun because the one before them did not succeed.
 fn not_begun(input: &Input, name: &str, outcome: Outcome, rest: impl Iterator<Item = String>) {
     for other in rest {
         match input.output {
@@ -64,7 +64,7 @@ fn not_begun(input: &Input, name: &str, outcome: Outcome, rest: impl Iterator<It
     }
 }
 
-/// Listens for signals; `None` after saying why that cannot be.
+/// Listens for signals. Prints the error and returns `None` when that fails.
 pub(super) fn listen() -> Option<signals::Channels> {
     match signals::listen() {
         Ok(channels) => Some(channels),
@@ -76,7 +76,7 @@ pub(super) fn listen() -> Option<signals::Channels> {
     }
 }
 
-/// Shows events as `input` wants them.
+/// Returns a function that shows events in the output format of `input`.
 pub(super) fn shower<'a>(
     input: &Input,
     name: &'a str,

@@ -1,5 +1,6 @@
-//! `rolling pause|resume|abort|rollback`: what is wanted of a rollout that another process is, or
-//! was, at work on.
+//! `rolling pause|resume|abort|rollback`: gives a command to a rollout of another process.
+//!
+//! That process may be at work on the rollout or may have ended.
 
 use std::io;
 
@@ -17,8 +18,11 @@ use crate::record::command::Command;
 use crate::report::exit_codes::{FAILED, exit_code};
 use crate::report::text;
 
-/// Exits with 0 where what was asked for is so. Else what was carried out here exits as `apply` does,
-/// and a command that changed nothing with 1. With what becomes of the rollout exits the engine at work.
+/// Gives `command` to every selected rollout. Returns the exit code.
+///
+/// The code is 0 when the command has its effect. Otherwise, a command that is carried out here
+/// exits as `apply` does, and any other with 1. The engine at work exits with what becomes of the
+/// rollout.
 pub async fn command(command: Command, input: &Input, edge: &ProcessContext) -> u8 {
     if command == Command::Resume
         && let Some(found) = follow::lacks(&input.file, edge)
@@ -39,7 +43,7 @@ pub async fn command(command: Command, input: &Input, edge: &ProcessContext) -> 
         let commanded = match done {
             Ok(commanded) => commanded,
             Err(error) => {
-                // The command is for the others, too.
+                // The other deployments still get the command.
                 let found = Diagnostic::from_provider(&error, &resource.pointer, PROVIDER);
                 code = code.max(refuse(input, &[found]));
                 continue;

@@ -1,4 +1,4 @@
-//! `rolling doctor`: everything that stands in the way of a rollout, before it is begun.
+//! `rolling doctor`: reports everything that blocks a rollout, before it begins.
 
 use std::io;
 
@@ -13,14 +13,14 @@ use crate::host::stdout::print_line;
 use crate::providers::Providers;
 use crate::report::exit_codes::FAILED;
 
-/// What was found of one deployment.
+/// The findings about one deployment.
 struct Found {
     name: String,
     findings: Vec<Diagnostic>,
     untried: Vec<&'static str>,
 }
 
-/// Exits with 1 when something is wrong, with 0 when nothing is or something only may be.
+/// Examines every selected deployment. Returns exit code 1 for errors, 0 for warnings or nothing.
 pub async fn doctor(input: &Input, edge: &ProcessContext) -> u8 {
     let (document, resources) = match load(input) {
         Ok(loaded) => loaded,
@@ -90,7 +90,7 @@ async fn examine(providers: &Providers, resource: &Resource, edge: &ProcessConte
     Found { name, findings, untried }
 }
 
-/// A maximum size that has no room for the surge is raised, which not everybody wants.
+/// Warns when the surge makes the rollout raise the maximum size: not every operator wants that.
 fn raised(borrows: &[crate::model::preview::Borrowing], pointer: &str) -> Option<Diagnostic> {
     let raised = borrows.iter().find(|borrowing| borrowing.what == "maximum size")?;
     let message = format!(

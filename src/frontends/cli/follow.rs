@@ -1,5 +1,6 @@
-//! `rolling status --follow` of a file that a provider of Terraform writes, see
-//! [`crate::report::progress_file`]. No cloud is asked.
+//! `rolling status --follow` of a progress file that the Terraform provider writes.
+//!
+//! See [`crate::report::progress_file`]. It calls no cloud.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
@@ -16,15 +17,15 @@ use crate::model::event::Outcome;
 use crate::report::exit_codes::{FAILED, exit_code};
 use crate::report::progress_file::header;
 
-/// How often is looked whether there is more.
+/// How often the file is checked for more lines.
 const EVERY: Duration = Duration::from_millis(200);
 
-/// Whether `file` is progress.
+/// Whether `file` is a progress file.
 pub fn is_progress(file: &Path) -> bool {
     std::fs::read_to_string(file).is_ok_and(|text| header(&text).is_some())
 }
 
-/// What a rollout that is told of in `file` cannot go on without, and is not to be found here.
+/// Returns an error when the rollout in `file` needs environment variables that are not set here.
 pub(super) fn lacks(file: &Path, edge: &ProcessContext) -> Option<Diagnostic> {
     let text = std::fs::read_to_string(file).ok()?;
     let wanted = header(&text)?.environment;
@@ -39,7 +40,7 @@ pub(super) fn lacks(file: &Path, edge: &ProcessContext) -> Option<Diagnostic> {
     Some(Diagnostic::error("", message).with_remedy(remedy))
 }
 
-/// Shows what has happened and what happens, to the end of the rollout, and exits as that ended.
+/// Shows past and new events until the rollout ends. Returns the exit code of its outcome.
 pub async fn follow(input: &Input, edge: &ProcessContext) -> u8 {
     let opened = File::open(&input.file).map(BufReader::new);
     let mut reader = match opened {
@@ -49,7 +50,7 @@ pub async fn follow(input: &Input, edge: &ProcessContext) -> u8 {
     let mut owner = None;
     let mut line = String::new();
     loop {
-        // A line that is being written comes in parts.
+        // The writer may have written only a part of the line.
         match reader.read_line(&mut line) {
             Ok(0) => {}
             Ok(_) if !line.ends_with('\n') => continue,
@@ -78,7 +79,7 @@ pub async fn follow(input: &Input, edge: &ProcessContext) -> u8 {
     }
 }
 
-/// Shows an event. Returns how the rollout ended, where it was the last one.
+/// Shows an event. Returns the rollout's outcome when the event is the last one.
 fn show(input: &Input, line: &str) -> Option<Outcome> {
     let mut event: Value = serde_json::from_str(line).unwrap_or_default();
     let text = event.as_object_mut().and_then(|event| event.remove("text"));

@@ -1,5 +1,7 @@
-//! `rolling status --follow` of a rollout on its target: until it ends, or nobody is at work on it
-//! any more. It exits as the `apply` would that carried it out.
+//! `rolling status --follow` of a rollout on its target.
+//!
+//! It follows the rollout until it ends or no engine is at work on it any more. It exits as the
+//! `apply` that carries out the rollout would.
 
 use rolling_provider::Timestamp;
 
@@ -9,14 +11,14 @@ use crate::record::{Ending, Phase, Record};
 use crate::report::exit_codes::{ABORTED, FAILED, ROLLED_BACK, exit_code};
 use crate::rollout::instance_refresh;
 
-/// What was seen of a rollout so far.
+/// What the looks have shown of a rollout so far.
 #[derive(Default)]
 pub(super) struct Followed {
-    /// The record as it was last, while there was one.
+    /// The last record that a look showed.
     record: Option<Record>,
-    /// The lease, and when it was first seen like this.
+    /// The lease, and when a look first showed this value of it.
     lease: Option<(Lease, Timestamp)>,
-    /// With which exit code it ended, and what is to be said of that.
+    /// The exit code once following is over, and a message to print with it.
     pub end: Option<(u8, Option<&'static str>)>,
 }
 
@@ -25,7 +27,7 @@ const SILENT: &str = "nobody has been at work on it for as long as a lease is wa
                       over; apply goes on with it";
 
 impl Followed {
-    /// Takes in what a look shows.
+    /// Folds in the latest look at the rollout.
     pub fn look(&mut self, rollout: &Rollout) {
         if let Some(instance_refresh) = rollout.instance_refresh() {
             let outcome = instance_refresh::verdict(instance_refresh);
@@ -39,7 +41,7 @@ impl Followed {
             Some(Phase::Rolling | Phase::Halting(_)) => {
                 self.silence(rollout).map(|why| (FAILED, Some(why)))
             }
-            // About to begin.
+            // The rollout is about to begin.
             None if lease.is_some() && self.record.is_none() => {
                 self.silence(rollout).map(|why| (FAILED, Some(why)))
             }
@@ -48,7 +50,7 @@ impl Followed {
         self.record = record.cloned().or(self.record.take());
     }
 
-    /// Why nobody is taken to be at work any more.
+    /// Returns why no engine counts as at work any more, or `None` while one may be.
     fn silence(&mut self, rollout: &Rollout) -> Option<&'static str> {
         let now = rollout.clock().now();
         let Some(lease) = rollout.lease() else { return Some(ENDED) };
@@ -61,7 +63,7 @@ impl Followed {
         }
     }
 
-    /// How a rollout ended whose record is gone.
+    /// Returns the exit code of a rollout whose record is gone.
     fn gone(&self, rollout: &Rollout) -> u8 {
         let Some(record) = &self.record else { return 0 };
         let all = |revision| {
@@ -70,7 +72,7 @@ impl Followed {
         match record.rolls_back {
             true => ROLLED_BACK,
             false if all(&record.to) => 0,
-            // Nothing was left of it to remember.
+            // A halt removes the record when nothing of the rollout is left to remember.
             false => ABORTED,
         }
     }

@@ -1,4 +1,4 @@
-//! The document that a subcommand is given, and how it prints.
+//! The arguments that subcommands share: the document, and how to print.
 
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use crate::host::stdout::print_line;
 use crate::report::exit_codes::INVALID;
 use crate::report::progress_file::{self, Header};
 
-/// What a subcommand is given.
+/// The arguments that subcommands share.
 #[derive(clap::Args)]
 pub struct Input {
-    /// The document, in Terraform's JSON syntax; or a file of progress, which has one in it
+    /// The document in Terraform's JSON syntax, or a progress file, which contains a document
     pub(crate) file: PathBuf,
     /// Only this rolling_deployment of the document
     #[arg(long, value_name = "NAME")]
@@ -29,11 +29,11 @@ pub struct Input {
 pub enum Output {
     /// For people; with live progress on a terminal
     Text,
-    /// For pipelines: one JSON object, or for apply one a line
+    /// For pipelines: one JSON object, or for apply one per line
     Json,
 }
 
-/// Reads the document and picks the resources that are meant.
+/// Reads the document and selects the resources that `input` names.
 pub(super) fn load(input: &Input) -> Result<(Document, Vec<Resource>), Vec<Diagnostic>> {
     let text = std::fs::read_to_string(&input.file).map_err(|error| {
         let message = format!("failed to read {}: {error}", input.file.display());
@@ -78,7 +78,9 @@ pub fn print_json(value: &serde_json::Value) {
     print_line(&mut io::stdout(), &value.to_string());
 }
 
-/// Live progress is drawn on standard error, the result goes to standard output.
+/// Whether both standard output and standard error are terminals.
+///
+/// Live progress goes to standard error, the result to standard output.
 pub(super) fn is_terminal() -> bool {
     io::stdout().is_terminal() && io::stderr().is_terminal()
 }

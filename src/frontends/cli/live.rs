@@ -1,4 +1,4 @@
-//! A rollout on a terminal: a line for each batch, a bar for the whole, and what it waits for.
+//! Shows a rollout on a terminal: a line for each batch, a progress bar, and what it waits for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,12 +20,12 @@ pub struct Live {
 }
 
 impl Live {
-    /// Begins with nothing to show. Elapsed time is the fleet's.
+    /// Creates an empty display, which measures elapsed time by `clock`, the fleet's clock.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { bar: ProgressBar::hidden(), clock, serving: 0 }
     }
 
-    /// Shows what `envelope` tells.
+    /// Shows the event in `envelope`.
     pub fn show(&mut self, envelope: &Envelope) {
         match &envelope.event {
             Event::Started { preview } if preview.changes => {
@@ -92,7 +92,7 @@ impl Live {
         let expected = text::span(expected);
         let key = move |_: &ProgressState, to: &mut dyn std::fmt::Write| {
             let elapsed = text::span(clock.now().since(started));
-            // A terminal line that cannot be written is drawn again in a moment.
+            // The bar redraws the line in a moment, so a failed write does no harm.
             write!(to, "{elapsed} of about {expected}").unwrap_or_default();
         };
         let style = ProgressStyle::with_template(BAR)

@@ -1,4 +1,4 @@
-//! Looking up what a subcommand is about.
+//! Looks up the targets of a subcommand.
 
 use std::io;
 use std::time::Duration;
@@ -13,18 +13,18 @@ use crate::providers::Providers;
 
 pub(super) use crate::engine::Rollout;
 
-/// What targets are looked up for.
+/// Why a subcommand looks up targets.
 #[derive(Clone, Copy)]
 pub(super) enum Purpose {
     /// To begin rollouts.
     Begin,
     /// To plan them.
     Plan,
-    /// To tell how rollouts are, or what is wanted of them.
+    /// To report the status of rollouts, or to give them a command.
     Tell,
 }
 
-/// Looks all meant targets up before anything is done to any of them.
+/// Looks up all selected targets before the caller does anything to one of them.
 pub(super) async fn prepare_all(
     input: &Input,
     edge: &ProcessContext,

@@ -15,7 +15,7 @@ use crate::host::stdout::print_line;
 use crate::model::event::InstanceRefreshReport;
 use crate::report::text;
 
-/// Shows how rollouts are, with `follow` until they end. Returns the exit code.
+/// Shows the status of rollouts; with `follow`, until they end. Returns the exit code.
 pub async fn status(input: &Input, follow: bool, edge: &ProcessContext) -> u8 {
     let mut prepared = match prepare_all(input, edge, Purpose::Tell).await {
         Ok(prepared) => prepared,

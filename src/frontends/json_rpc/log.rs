@@ -1,4 +1,4 @@
-//! `$/log`: what this program logs, for a peer that asked for it.
+//! `$/log`: sends this program's log to a peer that asks for it.
 
 use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -15,33 +15,33 @@ use super::messages::{LogLevel, LogParams};
 use super::transport::Outbox;
 use super::wire::notification;
 
-/// The longest message, in bytes; the rest is left out.
+/// The longest message in bytes; the rest is cut off.
 const MAX_LOG: usize = 64 << 10;
 
-/// How much the peer wants: 0 for nothing, else one more than the [`LogLevel`].
+/// How much the peer asks for: 0 for nothing, otherwise the [`LogLevel`] plus one.
 static WANTED: AtomicU8 = AtomicU8::new(0);
 static PEER: Mutex<Option<Outbox>> = Mutex::new(None);
 
-/// From here on, what is at least as bad as `level` goes to `out`.
+/// Starts to send to `out` what is at least as severe as `level`.
 pub(super) fn listen(level: LogLevel, out: Outbox) {
     *PEER.lock().unwrap_or_else(PoisonError::into_inner) = Some(out);
     WANTED.store(level as u8 + 1, Ordering::Relaxed);
 }
 
-/// Nobody listens any more.
+/// Stops sending to the peer.
 pub(super) fn hush() {
     WANTED.store(0, Ordering::Relaxed);
     *PEER.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
-/// The part of the program's subscriber that logs to the peer.
+/// Returns the layer of the program's subscriber that logs to the peer.
 pub fn layer<S: Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>>() -> impl Layer<S>
 {
     ToPeer.with_filter(dynamic_filter_fn(|metadata, _| is_wanted(metadata)))
 }
 
 fn is_wanted(metadata: &Metadata<'_>) -> bool {
-    // Only what this program says itself: its libraries log every byte of the wire.
+    // Only this program's own messages: its libraries log every byte on the wire.
     metadata.target().starts_with("rolling")
         && level(*metadata.level())
             .is_some_and(|level| (level as u8) < WANTED.load(Ordering::Relaxed))

@@ -1,5 +1,6 @@
-//! What goes over the wire: parameters and results of every method. Their schemas, descriptions
-//! included, make the OpenRPC document.
+//! The messages on the wire: parameters and results of every method.
+//!
+//! Their schemas, descriptions included, make the OpenRPC document.
 
 use std::collections::BTreeMap;
 
@@ -22,10 +23,10 @@ pub type Object = Map<String, Value>;
 pub struct InitializeParams {
     /// The protocol versions that the client speaks.
     pub protocol_versions: Vec<u64>,
-    /// Who the client is.
+    /// The client's name and version.
     #[expect(dead_code, reason = "for people who read the traffic")]
     pub client: Option<Program>,
-    /// What the client wants beside answers.
+    /// What the client wants in addition to answers.
     #[serde(default)]
     pub capabilities: ClientCapabilities,
 }
@@ -36,7 +37,7 @@ pub struct ClientCapabilities {
     pub log: Option<LogLevel>,
 }
 
-/// How much is logged.
+/// The level of log messages.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema,
 )]
@@ -59,23 +60,23 @@ pub struct Program {
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct InitializeResult {
-    /// The version that is spoken from here on.
+    /// The protocol version of all further messages.
     pub protocol_version: u64,
-    /// Who answers.
+    /// The server's name and version.
     pub server: Program,
-    /// What the server can do, and its limits.
+    /// The server's capabilities and limits.
     pub capabilities: ServerCapabilities,
-    /// Resource types that it knows.
+    /// The resource types that the server supports.
     pub resource_types: Vec<&'static str>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ServerCapabilities {
-    /// The longest line that it reads, in bytes; error 1003 beyond.
+    /// The longest line that the server reads, in bytes. A longer line gets error 1003.
     pub max_message_bytes: usize,
-    /// How many requests it works on at once; error 1004 beyond.
+    /// How many requests the server works on at once. A further request gets error 1004.
     pub max_in_flight: usize,
-    /// Whether it sends `$/progress`.
+    /// Whether the server sends `$/progress`.
     pub progress: bool,
     /// Whether `$/cancel_request` has an effect.
     pub cancel: bool,
@@ -85,7 +86,7 @@ pub struct ServerCapabilities {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 pub struct NoParams {}
 
-/// Nothing to say.
+/// An empty result.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Empty {}
 
@@ -93,11 +94,11 @@ pub struct Empty {}
 pub struct SchemaResult {
     /// JSON Schema of the provider's configuration.
     pub provider: Value,
-    /// By name of the resource type.
+    /// The resource types by name.
     pub resource_types: BTreeMap<&'static str, ResourceSchema>,
 }
 
-/// What a resource type looks like.
+/// The schemas and attributes of a resource type.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ResourceSchema {
     /// Version of the state, for `resource.upgrade_state`.
@@ -106,36 +107,36 @@ pub struct ResourceSchema {
     pub config: Value,
     /// JSON Schema of the state.
     pub state: Value,
-    /// Attributes by what they are.
+    /// The attributes by kind.
     pub attributes: Attributes,
 }
 
-/// The attributes of a resource type, by what they are.
+/// The attributes of a resource type by kind.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Attributes {
-    /// Every configuration sets them.
+    /// Attributes that every configuration sets.
     pub required: Vec<String>,
-    /// A configuration may set them.
+    /// Attributes that a configuration may set.
     pub optional: Vec<String>,
-    /// The provider sets them.
+    /// Attributes that the provider sets.
     pub computed: Vec<String>,
-    /// Not to be shown; there are none.
+    /// Attributes that a client must not show. There are none.
     pub sensitive: Vec<String>,
-    /// JSON Pointers whose change means another deployment.
+    /// JSON Pointers to attributes whose change requires another deployment.
     pub force_new: Vec<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct ConfigureParams {
-    /// How clouds are reached.
+    /// How to reach the clouds.
     #[schemars(with = "ProviderConfig")]
     pub config: Object,
 }
 
-/// Findings; empty for none.
+/// Findings. Empty when there are none.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Diagnostics {
-    /// What is wrong or worth knowing, with its place.
+    /// Errors and warnings, each with its place.
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -144,10 +145,10 @@ pub struct ValidateParams {
     /// The resource type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What is wanted.
+    /// The configuration of the deployment.
     #[schemars(with = "RollingDeploymentConfig")]
     pub config: Object,
-    /// JSON Pointers into `config` whose values are not known yet; leave them out there, or null.
+    /// JSON Pointers to values in `config` that are not known yet: omit these there, or set null.
     #[serde(default)]
     pub unknown: Vec<String>,
 }
@@ -157,38 +158,38 @@ pub struct PlanParams {
     /// The resource type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The state as it was; null for a new deployment.
+    /// The prior state; null for a new deployment.
     #[serde(default)]
     #[schemars(with = "Option<State>")]
     pub prior: Value,
-    /// What is wanted.
+    /// The configuration of the deployment.
     #[schemars(with = "RollingDeploymentConfig")]
     pub config: Object,
-    /// What the last answer about this deployment gave as `private`.
+    /// `private` of the last answer about this deployment.
     #[serde(default)]
     #[expect(dead_code, reason = "carried for the client's sake")]
     pub private: Option<Private>,
-    /// JSON Pointers into `config` whose values are not known yet; leave them out there, or null.
+    /// JSON Pointers to values in `config` that are not known yet: omit these there, or set null.
     #[serde(default)]
     pub unknown: Vec<String>,
 }
 
-/// For the client to keep and hand back, unread.
+/// Data that the client keeps and hands back without reading it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 pub struct Private {
-    /// Tells one plan from another.
+    /// Distinguishes one plan from another.
     pub plan_hash: Option<String>,
 }
 
-/// What is to be done about a deployment.
+/// What apply would do to the state of a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PlanAction {
-    /// There is no state yet.
+    /// Create the state: there is none yet.
     Create,
-    /// Something differs.
+    /// Update the state: the configuration has changed, or the fleet needs a rollout.
     Update,
-    /// Nothing.
+    /// Change nothing: nothing differs.
     None,
 }
 
@@ -196,20 +197,21 @@ pub enum PlanAction {
 pub struct PlanResult {
     /// What apply would do to the state.
     pub action: PlanAction,
-    /// The state to come, in which what is `unknown` is null or missing; null when the
-    /// configuration is refused.
+    /// The planned state; null when the configuration is refused. Values in `unknown` are null or
+    /// missing.
     #[schemars(with = "Option<Object>")]
     pub planned: Value,
-    /// JSON Pointers into `planned` whose values nobody knows before apply.
+    /// JSON Pointers into `planned` to values that are not known before apply.
     pub unknown: Vec<String>,
-    /// JSON Pointers into `config` whose change means another deployment: delete this one, create
-    /// that one.
+    /// JSON Pointers into `config` whose change requires another deployment. Delete this
+    /// deployment, then create the other one.
     pub requires_replace: Vec<String>,
-    /// The batches to come; null when the target is not known yet.
+    /// The planned batches; null when the target is not known yet.
     pub batches: Option<Vec<BatchSizes>>,
-    /// To hand to apply.
+    /// Data for the client to hand to apply.
     pub private: Option<Private>,
-    /// Covers the configuration and the revision, never live instances; null when not known yet.
+    /// Hash of the configuration and the revision, never of live instances; null when not known
+    /// yet.
     pub plan_hash: Option<String>,
     /// Findings.
     pub diagnostics: Vec<Diagnostic>,
@@ -220,32 +222,32 @@ pub struct ApplyParams {
     /// The resource type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The state as it was; null for a new deployment.
+    /// The prior state; null for a new deployment.
     #[serde(default)]
     #[schemars(with = "Option<State>")]
     pub prior: Value,
-    /// `planned` of the plan that is carried out.
+    /// `planned` of the plan to apply.
     #[serde(default)]
     #[schemars(with = "Option<Object>")]
     pub planned: Value,
-    /// What is wanted.
+    /// The configuration of the deployment.
     #[schemars(with = "RollingDeploymentConfig")]
     pub config: Object,
-    /// `private` of the plan that is carried out: error 1006 when that plan is stale.
+    /// `private` of the plan to apply. A stale plan gets error 1006.
     #[serde(default)]
     pub private: Option<Private>,
     #[serde(flatten)]
     pub operation: Operation,
 }
 
-/// How a long operation is called, timed and reported.
+/// The name, deadline and progress of a long operation.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 pub struct Operation {
-    /// Names the rollout in its record: up to 64 letters, digits, `-`, `_` or `.`.
+    /// The name of the rollout in its record: up to 64 letters, digits, `-`, `_` or `.`.
     pub operation_id: Option<String>,
     /// Stop at the next safe point after this many milliseconds.
     pub deadline_ms: Option<u64>,
-    /// Any JSON but null: sent along with `$/progress`; without it none is sent.
+    /// Any JSON except null, which `$/progress` carries. Without it the server sends no progress.
     #[serde(default)]
     pub progress_token: Value,
 }
@@ -254,12 +256,12 @@ pub struct Operation {
 pub struct ApplyResult {
     /// `succeeded`, `rolled_back`, `failed`, `paused` or `aborted`.
     pub status: String,
-    /// The state after it, also after a failure.
+    /// The state after the apply, also after a failure.
     #[schemars(with = "Option<State>")]
     pub state: Value,
-    /// To hand to the next plan.
+    /// Data for the client to hand to the next plan.
     pub private: Option<Private>,
-    /// Why it did not succeed, and what to do.
+    /// Why the apply did not succeed, and what to do.
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -268,7 +270,7 @@ pub struct ReadParams {
     /// The resource type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The state as it was.
+    /// The prior state.
     #[schemars(with = "State")]
     pub prior: Object,
 }
@@ -287,9 +289,9 @@ pub struct UpgradeParams {
     /// The resource type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The version that `state` was written with, by `provider.schema`.
+    /// The version of `state`, as in `provider.schema`.
     pub version: u64,
-    /// The state as it was written.
+    /// The state to upgrade.
     pub state: Object,
 }
 
@@ -298,7 +300,7 @@ pub struct DeleteParams {
     /// The resource type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The state as it was.
+    /// The prior state.
     #[schemars(with = "State")]
     pub prior: Object,
     #[serde(flatten)]
@@ -316,12 +318,12 @@ pub struct StateResult {
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct DeleteResult {
-    /// `succeeded`, or `failed` with what is left.
+    /// `succeeded`, or `failed` with the state that is left.
     pub status: String,
-    /// Null when the deployment is gone; no instance is touched.
+    /// The state that is left; null when the deployment is gone. Delete touches no instance.
     #[schemars(with = "Option<State>")]
     pub state: Value,
-    /// Why it is not gone, and what to do.
+    /// Why the deployment is not gone, and what to do.
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -330,7 +332,7 @@ pub struct StatusParams {
     /// The resource type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What is wanted.
+    /// The configuration of the deployment.
     #[schemars(with = "RollingDeploymentConfig")]
     pub config: Object,
 }
@@ -339,35 +341,36 @@ pub struct StatusParams {
 pub struct StatusResult {
     /// The record on the target; null when no rollout is under way, paused or unfinished.
     pub record: Option<RecordView>,
-    /// What every instance runs; null when the target could not be looked at.
+    /// What every instance runs; null when the server cannot look at the target.
     pub instances: Option<Vec<InstanceReport>>,
     /// Findings.
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// The record of a rollout, as it stands on the target; or the latest refresh that the cloud carries
-/// out by itself, which has no tags.
+/// The record of a rollout on the target, or the latest instance refresh.
+///
+/// EC2 Auto Scaling carries out an instance refresh by itself, without tags.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct RecordView {
-    /// The rollout's name: the `operation_id` of the apply that began it, or the refresh's id.
+    /// The rollout's name: `operation_id` of the apply that began it, or the instance refresh's id.
     pub rollout: String,
-    /// How far it is: `rolling`, `rolling_back`, `paused`, `failed`, ...
+    /// The status of the rollout: `rolling`, `rolling_back`, `paused`, `failed`, ...
     pub status: String,
-    /// Why, where there is a reason.
+    /// The reason for the status, if there is one.
     pub reason: Option<String>,
-    /// The revision that it leads to.
+    /// The revision that the rollout leads to.
     pub to: String,
     /// The last revision that the whole fleet is known to have run.
     pub completed_revision: Option<String>,
-    /// When it began, in milliseconds since the Unix epoch.
+    /// When the rollout began, in milliseconds since the Unix epoch.
     pub started: u64,
-    /// The size the fleet is meant to have.
+    /// The intended size of the fleet.
     pub size: u32,
-    /// Instances of the new revision that have failed.
+    /// How many instances of the new revision have failed.
     pub failures: u32,
-    /// Who is, or was last, at work on it; null for nobody.
+    /// The engine or service that is, or last was, at work on the rollout; null for none.
     pub owner: Option<String>,
-    /// The tags on the target that hold all this.
+    /// The tags on the target that hold the record.
     pub tags: Tags,
 }
 
@@ -376,10 +379,10 @@ pub struct ControlParams {
     /// The resource type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What is wanted.
+    /// The configuration of the deployment.
     #[schemars(with = "RollingDeploymentConfig")]
     pub config: Object,
-    /// What the rollout is to do.
+    /// The command to the rollout.
     pub action: Command,
     #[serde(flatten)]
     pub operation: Operation,
@@ -387,15 +390,15 @@ pub struct ControlParams {
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ControlResult {
-    /// What became of it, in a sentence.
+    /// What became of the command, in a sentence.
     pub message: String,
-    /// The engine that obeyed; null when it was carried out here, or changes nothing.
+    /// The engine that obeyed; null when this server carried the command out or nothing changes.
     pub acknowledged_by: Option<String>,
-    /// How the rollout ended, when it was carried out here.
+    /// How the rollout ended, when this server carried the command out.
     pub status: Option<String>,
-    /// The record as it stands.
+    /// The current record.
     pub record: Option<RecordView>,
-    /// The state, when it was carried out here.
+    /// The state, when this server carried the command out.
     #[schemars(with = "Option<State>")]
     pub state: Value,
     /// What went wrong, and what to do.
@@ -405,21 +408,21 @@ pub struct ControlResult {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[expect(dead_code, reason = "read by hand: a notification never fails")]
 pub struct CancelParams {
-    /// The request to cancel.
+    /// The id of the request to cancel.
     pub id: Value,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ProgressParams {
-    /// The request's own `progress_token`.
+    /// `progress_token` of the request.
     pub token: Value,
-    /// From 0, without gaps.
+    /// The number of this notification, from 0 without gaps.
     pub sequence: u64,
-    /// Instances of the new revision that have soaked.
+    /// How many instances of the new revision have soaked.
     pub updated: usize,
-    /// Instances that serve, of either revision.
+    /// How many instances serve, of either revision.
     pub serving: usize,
-    /// The size the fleet is meant to have.
+    /// The intended size of the fleet.
     pub size: u32,
     /// What happened since the last notification, in order.
     pub events: Vec<Envelope>,
@@ -427,10 +430,10 @@ pub struct ProgressParams {
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct LogParams {
-    /// How bad it is.
+    /// The severity of the message.
     pub level: LogLevel,
-    /// What, at most 64 KiB of it.
+    /// The message, cut off after 64 KiB.
     pub message: String,
-    /// The part of the program that says so.
+    /// The part of the program that logs the message.
     pub target: String,
 }

@@ -1,4 +1,4 @@
-//! The methods that know deployments.
+//! The methods that work on deployments.
 
 mod apply;
 mod control;
@@ -30,33 +30,33 @@ use crate::providers::Providers;
 /// The one resource type.
 pub const TYPE: &str = "rolling_deployment";
 
-/// What the peer has set up.
+/// The settings of the peer.
 #[derive(Clone)]
 pub struct Session {
     providers: Arc<Providers>,
     caller: Caller,
 }
 
-/// A request in the hands of a worker.
+/// A request that a worker handles.
 pub struct Work {
-    /// Names the rollout, should one begin and the peer not name it.
+    /// The name of the rollout, if one begins and the peer does not name it.
     pub name: String,
-    /// Tells this operation's lease from those of others in this process.
+    /// Distinguishes this operation's lease from those of others in this process.
     pub owner: String,
-    /// How urgently it is to end.
+    /// How urgently the operation must stop.
     pub stop: watch::Receiver<Stop>,
     /// Where progress goes.
     pub out: Outbox,
 }
 
 impl Session {
-    /// A provider that is configured by the environment alone.
+    /// Creates a session whose provider only the environment configures.
     pub fn new(edge: &ProcessContext) -> Self {
         let providers = Arc::new(Providers::new(Default::default(), &edge.clock));
         Self { providers, caller: edge.caller(&edge.rollout_id) }
     }
 
-    /// `provider.configure`. Work in flight keeps what it began with.
+    /// Handles `provider.configure`. Work in flight keeps the configuration that it began with.
     pub fn configure(&mut self, params: Value, clock: &Arc<TokioClock>) -> Result<Value, RpcError> {
         let params: m::ConfigureParams = read("provider.configure", params)?;
         let diagnostics = match document::provider(&Value::Object(params.config), "") {
@@ -69,7 +69,7 @@ impl Session {
         write(&m::Diagnostics { diagnostics })
     }
 
-    /// Works on a request that asks a cloud, and stops where that is harmless.
+    /// Handles a request that calls a cloud, and stops early where that is harmless.
     pub async fn work(self, method: &str, params: Value, work: Work) -> Result<Value, RpcError> {
         match method {
             "resource.apply" => return self.apply(read(method, params)?, work).await,
@@ -89,7 +89,7 @@ impl Session {
         unless_stopped(&mut stop, looking).await?
     }
 
-    /// Who asks, and what they know from before.
+    /// Returns the caller of an operation, with what it knows from the `prior` state.
     fn caller(&self, work: &Work, name: Option<&str>, prior: &Value) -> Caller {
         Caller {
             rollout_id: name.unwrap_or(&work.name).to_owned(),
@@ -103,13 +103,13 @@ impl Session {
         deployment::look(&self.providers, config, caller).await
     }
 
-    /// The same, to plan or begin a rollout.
+    /// Looks up the target, to plan or begin a rollout.
     async fn prepare(&self, config: &Value, caller: &Caller) -> Result<Rollout, OpenError> {
         deployment::prepare(&self.providers, config, caller).await
     }
 }
 
-/// Gives `looking` up as soon as the peer no longer wants it: nothing was done yet.
+/// Cancels `looking` as soon as the peer asks to stop, since it has changed nothing yet.
 async fn unless_stopped<T>(
     stop: &mut watch::Receiver<Stop>,
     looking: impl Future<Output = T>,
@@ -121,7 +121,7 @@ async fn unless_stopped<T>(
     }
 }
 
-/// `provider.schema`.
+/// Handles `provider.schema`.
 pub fn schema() -> Result<Value, RpcError> {
     let config = schema::of::<RollingDeploymentConfig>();
     let list = |value: &Value| -> Vec<String> {
@@ -145,7 +145,7 @@ pub fn schema() -> Result<Value, RpcError> {
     })
 }
 
-/// `resource.validate`.
+/// Handles `resource.validate`.
 pub fn validate(params: Value) -> Result<Value, RpcError> {
     let params: m::ValidateParams = read("resource.validate", params)?;
     check_type(&params.kind)?;
@@ -157,7 +157,7 @@ pub fn validate(params: Value) -> Result<Value, RpcError> {
     write(&m::Diagnostics { diagnostics })
 }
 
-/// `resource.upgrade_state`.
+/// Handles `resource.upgrade_state`.
 pub fn upgrade(params: Value) -> Result<Value, RpcError> {
     let params: m::UpgradeParams = read("resource.upgrade_state", params)?;
     check_type(&params.kind)?;
@@ -167,7 +167,7 @@ pub fn upgrade(params: Value) -> Result<Value, RpcError> {
     })
 }
 
-/// Names the target that a request is to have for itself, if it is one that changes something.
+/// Returns the target that a request needs exclusively, if it is a request that changes something.
 pub fn target_key(method: &str, params: &Value) -> Option<String> {
     let config = match method {
         "resource.apply" | "resource.control" => &params["config"],
@@ -202,7 +202,7 @@ fn check_type(kind: &str) -> Result<(), RpcError> {
     Err(RpcError::new(code::TYPE, message))
 }
 
-/// The peer's own name for an operation, which then names the rollout in the record.
+/// Checks the peer's name for an operation, which also names the rollout in the record.
 fn check_operation(id: Option<&str>) -> Result<(), RpcError> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     match id {
@@ -218,7 +218,7 @@ fn cancelled() -> RpcError {
     RpcError::new(code::CANCELLED, "cancelled before anything was done")
 }
 
-/// Paths whose change means another target, which no rollout can lead to.
+/// Returns the changed paths that mean another target, which no rollout can lead to.
 fn replaced_paths(prior: &Value, config: &Value, unknown: &BTreeSet<&str>) -> Vec<String> {
     if prior.is_null() {
         return Vec::new();

@@ -1,5 +1,6 @@
-//! The OpenRPC document: every method with its parameters, results and errors, generated from the
-//! types of [`super::messages`].
+//! The OpenRPC document, generated from the types of [`super::messages`].
+//!
+//! It has every method with its parameters, results and errors.
 
 use std::sync::LazyLock;
 
@@ -10,7 +11,7 @@ use super::messages as m;
 use super::wire::{RpcError, code};
 use crate::deployment::schema;
 
-/// The document. The same bytes as in `schemas/openrpc.json` when printed prettily.
+/// Returns the document. Pretty-printed, it has the same bytes as `schemas/openrpc.json`.
 pub fn openrpc() -> Value {
     DOCUMENT.clone()
 }
@@ -40,7 +41,7 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     })
 });
 
-/// Refuses parameters that `method` does not have: a slip of the pen would else be ignored.
+/// Refuses parameters that `method` does not have, so that no typo is silently ignored.
 pub fn check_names(method: &str, params: &Value) -> Result<(), RpcError> {
     let methods = DOCUMENT["methods"].as_array().into_iter().flatten();
     let mut found = methods.filter(|known| known["name"] == method);
@@ -75,9 +76,9 @@ const ERRORS: [(i64, &str, &str); 13] = [
     (code::STALE_PLAN, "StalePlan", "the plan was made for another configuration or revision"),
 ];
 
-/// What any request may be answered with.
+/// The errors that any request may get.
 const ALWAYS: [&str; 4] = ["InvalidRequest", "InvalidParams", "NotInitialized", "InternalError"];
-/// What a request that asks a cloud may be answered with beside.
+/// The further errors that a request that calls a cloud may get.
 const WORKED_ON: [&str; 3] = ["Type", "Busy", "Cancelled"];
 
 struct Methods {
@@ -215,7 +216,7 @@ impl Methods {
         }));
     }
 
-    /// One content descriptor for each attribute of `P`.
+    /// Returns one content descriptor for each attribute of `P`.
     fn params<P: JsonSchema>(&mut self) -> Vec<Value> {
         let schema = P::json_schema(&mut self.generator).to_value();
         let required = schema["required"].as_array().cloned().unwrap_or_default();

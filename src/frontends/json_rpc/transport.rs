@@ -1,5 +1,7 @@
-//! Lines in, lines out. Reading and writing stand on threads of their own: a blocked peer never
-//! holds up a rollout, and a rollout never holds up a `ping`.
+//! Reads and writes lines.
+//!
+//! Reading and writing each have their own thread: a blocked peer never delays a rollout, and a
+//! rollout never delays a `ping`.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,24 +12,25 @@ use tokio::sync::{Notify, mpsc as async_mpsc};
 /// The longest line that is read, in bytes.
 pub const MAX_MESSAGE: usize = 16 << 20;
 
-/// So many bytes may wait to be written before the peer is heard no further, and told no more
-/// progress.
+/// How many bytes may wait to be written.
+///
+/// At this limit, the server takes no more messages from the peer and sends it no more progress.
 const MAX_WAITING: usize = 8 << 20;
-/// About so many bytes are written in one call.
+/// About how many bytes one call writes.
 const WRITE_AT_ONCE: usize = 64 << 10;
 
-/// What the reader found.
+/// What the reader finds.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Inbound {
     /// A line, without its end.
     Line(Vec<u8>),
-    /// A line longer than [`MAX_MESSAGE`]; it was skipped.
+    /// A line longer than [`MAX_MESSAGE`], which the reader skips.
     TooLong,
-    /// The peer will say no more.
+    /// The end of what the peer sends.
     End,
 }
 
-/// Reads lines from `from` on a thread of its own. At most a few wait to be taken.
+/// Reads lines from `from` on a separate thread. At most a few lines wait in the channel.
 pub fn read_lines(from: impl Read + Send + 'static) -> async_mpsc::Receiver<Inbound> {
     let (send, receive) = async_mpsc::channel(16);
     std::thread::spawn(move || {
@@ -35,7 +38,7 @@ pub fn read_lines(from: impl Read + Send + 'static) -> async_mpsc::Receiver<Inbo
         loop {
             let found = read_line(&mut reader, MAX_MESSAGE);
             let end = found == Inbound::End;
-            // Nobody takes lines any more once the program is about to exit.
+            // The receiver is gone once the program is about to exit.
             if send.blocking_send(found).is_err() || end {
                 return;
             }
@@ -44,7 +47,7 @@ pub fn read_lines(from: impl Read + Send + 'static) -> async_mpsc::Receiver<Inbo
     receive
 }
 
-/// Reads one line of at most `longest` bytes. What cannot be read is the end.
+/// Reads one line of at most `longest` bytes. A failed read counts as the end.
 pub fn read_line(reader: &mut impl BufRead, longest: usize) -> Inbound {
     let mut line = Vec::new();
     let read = reader.by_ref().take(longest as u64 + 1).read_until(b'\n', &mut line);
@@ -61,13 +64,15 @@ pub fn read_line(reader: &mut impl BufRead, longest: usize) -> Inbound {
             Ok(_) => Inbound::TooLong,
             Err(_) => Inbound::End,
         },
-        // The last line need not have an end.
+        // The last line may lack a newline.
         Ok(_) => Inbound::Line(line),
     }
 }
 
-/// Where lines go out. What waits to be written is counted, so that a peer who does not read
-/// cannot make it grow without end.
+/// The queue of outgoing lines.
+///
+/// It counts the bytes that wait, so that a peer that does not read cannot make it grow without
+/// limit.
 #[derive(Clone)]
 pub struct Outbox {
     lines: mpsc::Sender<String>,
@@ -81,7 +86,7 @@ struct Waiting {
 }
 
 impl Outbox {
-    /// Puts a line behind the others. A reader that is gone is noticed by the writer.
+    /// Appends a line to the queue. The writer notices when the reader is gone.
     pub fn send(&self, line: String) {
         self.waiting.bytes.fetch_add(line.len(), Ordering::Relaxed);
         self.lines.send(line).unwrap_or_default();
@@ -92,14 +97,16 @@ impl Outbox {
         self.waiting.bytes.load(Ordering::Relaxed) < MAX_WAITING
     }
 
-    /// Waits until something was written.
+    /// Waits until something is written.
     pub async fn written(&self) {
         self.waiting.written.notified().await;
     }
 }
 
-/// Writes lines on a thread of its own. The receiver gets one message: once every outbox is gone
-/// and all is written, or as soon as writing fails.
+/// Writes lines on a separate thread.
+///
+/// The receiver gets one message: once every outbox is gone and every line is written, or as soon
+/// as writing fails.
 pub fn write_lines(
     mut to: impl Write + Send + 'static,
 ) -> (Outbox, tokio::sync::oneshot::Receiver<io::Result<()>>) {
@@ -111,7 +118,7 @@ pub fn write_lines(
         let mut buffer = Vec::new();
         let result = lines.iter().try_for_each(|first| {
             buffer.clear();
-            // What has piled up meanwhile goes out in one call.
+            // One call writes the lines that have piled up meanwhile.
             for line in std::iter::once(first).chain(lines.try_iter()) {
                 buffer.extend_from_slice(line.as_bytes());
                 buffer.push(b'\n');

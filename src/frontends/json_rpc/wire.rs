@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// Codes of protocol errors. A deployment that fails is none: it is a result with diagnostics.
+/// Codes of protocol errors. A failed deployment is not an error but a result with diagnostics.
 pub mod code {
     /// The line is not JSON.
     pub const PARSE: i64 = -32700;
@@ -12,9 +12,9 @@ pub mod code {
     pub const METHOD_NOT_FOUND: i64 = -32601;
     /// The method does not take these parameters.
     pub const INVALID_PARAMS: i64 = -32602;
-    /// A fault of the server's own.
+    /// An internal fault of the server.
     pub const INTERNAL: i64 = -32603;
-    /// Something other than `initialize` came first.
+    /// The first request is not `initialize`.
     pub const NOT_INITIALIZED: i64 = -32002;
     /// Cancelled before any mutation.
     pub const CANCELLED: i64 = -32800;
@@ -24,7 +24,7 @@ pub mod code {
     pub const TYPE: i64 = 1002;
     /// The line is too long.
     pub const TOO_LARGE: i64 = 1003;
-    /// Too much in flight, or another operation on this resource is.
+    /// Too many requests are in flight, or another operation on this target is.
     pub const BUSY: i64 = 1004;
     /// Another engine is at work on the target.
     pub const LOCKED: i64 = 1005;
@@ -39,7 +39,7 @@ pub struct RpcError {
     pub code: i64,
     /// What is wrong.
     pub message: String,
-    /// More for programs.
+    /// Further data for programs.
     pub data: Option<Value>,
 }
 
@@ -50,14 +50,14 @@ impl RpcError {
     }
 }
 
-/// A request, or a notification where there is no id.
+/// A request, or a notification when there is no id.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     /// A string or a whole number.
     pub id: Option<Value>,
-    /// What to do.
+    /// The method to call.
     pub method: String,
-    /// With what; null for none.
+    /// The parameters; null for none.
     pub params: Value,
 }
 
@@ -65,7 +65,7 @@ impl Request {
     /// Reads one line.
     ///
     /// # Errors
-    /// The error to answer, with the id to answer it to.
+    /// The error to answer with, and the id of the request to answer.
     pub fn parse(line: &[u8]) -> Result<Request, (Value, RpcError)> {
         let message: Value = serde_json::from_slice(line).map_err(|error| {
             let message = format!("the line is not JSON: {error}");
@@ -96,7 +96,7 @@ impl Request {
     }
 }
 
-/// The line that answers `id`.
+/// Returns the line that answers `id`.
 pub fn response(id: &Value, result: Result<Value, RpcError>) -> String {
     let message = match result {
         Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
@@ -111,7 +111,7 @@ pub fn response(id: &Value, result: Result<Value, RpcError>) -> String {
     message.to_string()
 }
 
-/// The line of a notification.
+/// Returns the line of a notification.
 pub fn notification(method: &str, params: &Value) -> String {
     json!({ "jsonrpc": "2.0", "method": method, "params": params }).to_string()
 }

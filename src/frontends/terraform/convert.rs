@@ -1,12 +1,12 @@
-//! Findings, with the paths of attributes in place of JSON Pointers.
+//! Conversion of findings: attribute paths replace JSON Pointers.
 
 use super::proto::{self, AttributePath, Selector, Step};
 use super::schema::Kind;
 use crate::document::{Diagnostic, Severity, missing_name};
 
-/// A finding about a value of `kind` on the wire.
+/// Converts a finding about a value of `kind` to its wire form.
 pub fn diagnostic(finding: &Diagnostic, kind: &Kind) -> proto::Diagnostic {
-    // What is missing has a place, too: that where it would be.
+    // A missing attribute has a place too: where it would be.
     let pointer = match missing_name(finding) {
         Some(name) => format!("{}/{name}", finding.pointer),
         None => finding.pointer.clone(),
@@ -14,7 +14,7 @@ pub fn diagnostic(finding: &Diagnostic, kind: &Kind) -> proto::Diagnostic {
     let steps = steps(&pointer, kind);
     let summary = match pointer.strip_prefix('/') {
         None => finding.summary.clone(),
-        // What the schema has no place for is named all the same.
+        // A name without a place in the schema is shown as well.
         Some(names) if names.split('/').count() > steps.len() => {
             format!("{}: {}", names.replace('/', "."), finding.summary)
         }
@@ -32,14 +32,14 @@ pub fn diagnostic(finding: &Diagnostic, kind: &Kind) -> proto::Diagnostic {
     }
 }
 
-/// An error about the whole, in words that stay as they are.
+/// Returns an error about the whole value; its texts stay unchanged.
 pub fn error(summary: impl Into<String>, detail: impl Into<String>) -> proto::Diagnostic {
     let (summary, detail) = (summary.into(), detail.into());
     let severity = proto::Severity::Error.into();
     proto::Diagnostic { severity, summary, detail, attribute: None }
 }
 
-/// A JSON Pointer into a value of `kind`, as far as that has a place for it.
+/// Returns the path of a JSON Pointer into a value of `kind`, as far as `kind` has places for it.
 pub fn path(pointer: &str, kind: &Kind) -> AttributePath {
     AttributePath { steps: steps(pointer, kind) }
 }
@@ -73,12 +73,12 @@ fn steps(pointer: &str, kind: &Kind) -> Vec<Step> {
     steps
 }
 
-/// Whether the next step chooses an element: the last one has chosen none.
+/// Whether the next step selects a list element: the last step selected none.
 fn steps_into_list(steps: &[Step]) -> bool {
     !matches!(steps.last(), Some(Step { selector: Some(Selector::ElementKeyInt(_)) }))
 }
 
-/// A path as Terraform writes it: `checkpoints[0].percentage`.
+/// Returns a path as Terraform writes it: `checkpoints[0].percentage`.
 fn shown(steps: &[Step]) -> String {
     let mut message = String::new();
     for step in steps {
@@ -93,7 +93,7 @@ fn shown(steps: &[Step]) -> String {
     message
 }
 
-/// Terraform's messages begin with a capital letter; a path does not.
+/// Capitalizes a message, as in Terraform's own messages; a path at its start stays as it is.
 pub fn capital(message: &str) -> String {
     let is_word = message
         .split([' ', ':'])
@@ -106,7 +106,7 @@ pub fn capital(message: &str) -> String {
     first.to_ascii_uppercase() + rest
 }
 
-/// The same as a sentence.
+/// Returns the message as a sentence: capitalized, and with an end mark.
 pub fn sentence(message: &str) -> String {
     let message = capital(message);
     let ends = message.ends_with(['.', '?', '!']);

@@ -1,13 +1,13 @@
-//! The part of `docs/terraform.md` that is made of the schemas, in the form of Terraform's registry.
+//! The generated part of `docs/terraform.md`: the schemas, in the form of Terraform's registry.
 
 use super::schema::{Attribute, Kind, Presence, schemas};
 
-/// Attributes of the resource.
+/// Documents the attributes of the resource.
 pub fn resource() -> String {
     object(schemas().resource.attributes())
 }
 
-/// Attributes of the provider.
+/// Documents the attributes of the provider.
 pub fn provider() -> String {
     object(schemas().provider.attributes())
 }
@@ -18,7 +18,7 @@ fn object(attributes: &[Attribute]) -> String {
     text
 }
 
-/// The attributes by who sets them.
+/// Lists the attributes, grouped by who sets them.
 fn lists(attributes: &[Attribute], heading: &str, path: &str) -> String {
     let kinds = [
         (Presence::Required, "Required"),
@@ -52,7 +52,7 @@ fn lists(attributes: &[Attribute], heading: &str, path: &str) -> String {
     text
 }
 
-/// A section for each attribute that has attributes.
+/// Appends a section for each attribute that has attributes.
 fn nested(attributes: &[Attribute], path: &str, text: &mut String) {
     for attribute in attributes.iter().filter(|attribute| !attribute.kind.attributes().is_empty()) {
         let name = &attribute.name;
@@ -70,7 +70,7 @@ fn anchor(path: &str, name: &str) -> String {
     format!("{prefix}{name}").replace('.', "--")
 }
 
-/// The type in words.
+/// Returns the name of the attribute's type in the documentation.
 fn message(attribute: &Attribute) -> String {
     match &attribute.kind {
         Kind::Bool => "Boolean".to_owned(),

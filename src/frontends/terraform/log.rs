@@ -1,5 +1,5 @@
-//! Lines on standard error as the host reads them: JSON in the form of HashiCorp's hclog, which it
-//! shows with `TF_LOG_PROVIDER=INFO`.
+//! Log lines on standard error, in the form that the host reads: JSON as of HashiCorp's hclog. The
+//! host shows them with `TF_LOG_PROVIDER=INFO`.
 
 use std::fmt;
 use std::io::Write as _;
@@ -21,7 +21,7 @@ const MAX_LOG: usize = 32 << 10;
 static CLOCK: OnceLock<Arc<dyn Clock>> = OnceLock::new();
 static VERBOSE: AtomicBool = AtomicBool::new(false);
 
-/// From here on, what is worth it goes to the host, dated by `clock`.
+/// Starts logging to the host, with timestamps from `clock`; `verbose` adds debug messages.
 pub(super) fn listen(clock: Arc<dyn Clock>, verbose: bool) {
     VERBOSE.store(verbose, Ordering::Relaxed);
     CLOCK.get_or_init(|| clock);
@@ -38,10 +38,10 @@ fn is_wanted(metadata: &Metadata<'_>) -> bool {
         _ if VERBOSE.load(Ordering::Relaxed) => Level::DEBUG,
         target if target.starts_with("rolling::frontends::terraform") => Level::INFO,
         target if target.starts_with("rolling::report::progress_file") => Level::INFO,
-        // The engine's actions are among what happens.
+        // The progress that is logged includes the engine's actions.
         _ => Level::WARN,
     };
-    // Only what this program says itself: its libraries log every byte of the wire.
+    // Only this program's own messages: its libraries log every byte of the wire.
     CLOCK.get().is_some() && metadata.target().starts_with("rolling") && *metadata.level() <= least
 }
 

@@ -1,9 +1,9 @@
 //! What the last refresh saw of a fleet, kept beside the state.
 //!
-//! Terraform plans twice: when it shows the plan, and again when it applies that, in another
-//! process and maybe hours later. Both times everything that is known must come out alike, although
-//! the fleet may have grown meanwhile. So a plan's figures are made of what the refresh before it
-//! saw, which Terraform keeps, and not of a look at the fleet.
+//! Terraform plans twice: when it shows the plan, and again when it applies it, in another process
+//! and maybe hours later. All known values must be the same both times, although the fleet may have
+//! grown meanwhile. So the figures of a plan come from what the refresh before it saw, which
+//! Terraform keeps, and not from a look at the fleet.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -24,24 +24,24 @@ use crate::rollout::state::RolloutState;
 /// What the last refresh saw.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrivateState {
-    /// What the state's configuration came to, its alias resolved.
+    /// The revision that the state's configuration asked for, with its alias resolved.
     pub wanted: Revision,
-    /// Whether there was anything to do for it.
+    /// Whether a rollout to it had anything to do.
     pub changes: bool,
-    /// What the fleet launches.
+    /// The revision that the fleet launches.
     #[serde(default)]
     template: Option<Revision>,
     size: u32,
-    /// How many ran each revision; none for what nobody knows.
+    /// How many instances ran each revision; `None` stands for an unknown revision.
     fleet: Vec<(Option<Revision>, u32)>,
-    /// All in seconds.
+    /// In seconds, like the two fields below.
     drain: u64,
     register: u64,
     boot: Option<u64>,
 }
 
 impl PrivateState {
-    /// What there is to see of a deployment that was looked up by its state.
+    /// Returns what `rollout`, looked up from its state, shows of the fleet.
     pub fn of(rollout: &Rollout) -> PrivateState {
         let target = rollout.target();
         PrivateState {
@@ -56,7 +56,7 @@ impl PrivateState {
         }
     }
 
-    /// The same after a rollout.
+    /// Returns the same after a rollout that ended with `report`.
     #[must_use]
     pub fn after(mut self, report: &Report) -> PrivateState {
         self.changes = report.outcome != Outcome::Succeeded;
@@ -70,23 +70,23 @@ impl PrivateState {
         self
     }
 
-    /// The same fleet, of which all runs `wanted`.
+    /// Returns the same fleet with every instance on `wanted`.
     #[must_use]
     pub fn of_nothing_to_do(&self, wanted: &Revision) -> PrivateState {
         PrivateState { wanted: wanted.clone(), changes: false, ..self.clone() }
     }
 
-    /// As it was kept; `None` for what another version has kept.
+    /// Reads the kept bytes; returns `None` if another version of the provider wrote them.
     pub fn read(private: &[u8]) -> Option<PrivateState> {
         serde_json::from_slice(private).ok()
     }
 
-    /// To be kept.
+    /// Returns the bytes to keep.
     pub fn write(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// A rollout to `revision`, on a fleet that is as it was seen and serves.
+    /// Previews a rollout to `revision`, on a fleet that is as it was seen and serves.
     pub fn preview(&self, spec: &RollingDeployment, revision: &Revision) -> Preview {
         let group = TargetGroupId::new("seen");
         let healthy = TargetHealth { state: TargetState::Healthy, reason: None, description: None };

@@ -1,19 +1,21 @@
-//! The messages of Terraform's plugin protocol 6 and of the libraries below it, as far as they are
-//! needed here. Names and numbers are the protocol's own; a field left out is skipped in what comes
-//! and is empty in what goes.
+//! The messages of Terraform's plugin protocol 6 and of the libraries below it, as far as this
+//! provider needs them.
+//!
+//! Names and numbers are those of the protocol. A field left out here is skipped when received and
+//! empty when sent.
 
 use std::collections::BTreeMap;
 
 use prost::{Enumeration, Message, Oneof};
 
-/// Nothing.
+/// An empty message.
 #[derive(Clone, Copy, PartialEq, Message)]
 pub struct Empty {}
 
 /// A value in one of two encodings; the host sends the first.
 #[derive(Clone, PartialEq, Message)]
 pub struct DynamicValue {
-    /// MessagePack; an extension stands for what is not known yet.
+    /// MessagePack; an extension type stands for an unknown value.
     #[prost(bytes = "vec", tag = "1")]
     pub msgpack: Vec<u8>,
     /// JSON.
@@ -24,36 +26,36 @@ pub struct DynamicValue {
 /// One finding.
 #[derive(Clone, PartialEq, Message)]
 pub struct Diagnostic {
-    /// How bad it is.
+    /// Its severity.
     #[prost(enumeration = "Severity", tag = "1")]
     pub severity: i32,
-    /// One line.
+    /// The summary, on one line.
     #[prost(string, tag = "2")]
     pub summary: String,
-    /// The rest.
+    /// The rest of the text.
     #[prost(string, tag = "3")]
     pub detail: String,
-    /// Where.
+    /// The place that it is about.
     #[prost(message, optional, tag = "4")]
     pub attribute: Option<AttributePath>,
 }
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enumeration)]
 #[repr(i32)]
 pub enum Severity {
     /// Not used.
     Invalid = 0,
-    /// It cannot go on.
+    /// An error: the operation cannot go on.
     Error = 1,
-    /// Worth knowing.
+    /// A warning: worth knowing.
     Warning = 2,
 }
 
 /// A place in a value.
 #[derive(Clone, PartialEq, Message)]
 pub struct AttributePath {
-    /// From the outside in.
+    /// The steps, from the outside in.
     #[prost(message, repeated, tag = "1")]
     pub steps: Vec<Step>,
 }
@@ -61,12 +63,12 @@ pub struct AttributePath {
 /// One step of an [`AttributePath`].
 #[derive(Clone, PartialEq, Message)]
 pub struct Step {
-    /// Which way.
+    /// What it selects.
     #[prost(oneof = "Selector", tags = "1, 2, 3")]
     pub selector: Option<Selector>,
 }
 
-/// Which way a [`Step`] goes.
+/// What a [`Step`] selects.
 #[derive(Clone, PartialEq, Oneof)]
 pub enum Selector {
     /// An attribute of an object.
@@ -83,10 +85,10 @@ pub enum Selector {
 /// A schema.
 #[derive(Clone, PartialEq, Message)]
 pub struct Schema {
-    /// The version of states.
+    /// The version of the state.
     #[prost(int64, tag = "1")]
     pub version: i64,
-    /// What there is.
+    /// Its attributes and blocks.
     #[prost(message, optional, tag = "2")]
     pub block: Option<Block>,
 }
@@ -94,7 +96,7 @@ pub struct Schema {
 /// A block of attributes.
 #[derive(Clone, PartialEq, Message)]
 pub struct Block {
-    /// As of [`Schema::version`].
+    /// The version, as in [`Schema::version`].
     #[prost(int64, tag = "1")]
     pub version: i64,
     /// Attributes.
@@ -103,7 +105,7 @@ pub struct Block {
     /// Blocks within.
     #[prost(message, repeated, tag = "3")]
     pub block_types: Vec<NestedBlock>,
-    /// What it is.
+    /// Its description.
     #[prost(string, tag = "4")]
     pub description: String,
     /// How the description is written: [`MARKDOWN`].
@@ -120,25 +122,25 @@ pub struct Attribute {
     /// Its name.
     #[prost(string, tag = "1")]
     pub name: String,
-    /// Its type as JSON; empty where there is a nested one.
+    /// Its type as JSON; empty if it has a nested type.
     #[prost(bytes = "vec", tag = "2")]
     pub r#type: Vec<u8>,
     /// Attributes within.
     #[prost(message, optional, tag = "10")]
     pub nested_type: Option<Object>,
-    /// What it is.
+    /// Its description.
     #[prost(string, tag = "3")]
     pub description: String,
-    /// It must be set.
+    /// Whether it must be set.
     #[prost(bool, tag = "4")]
     pub required: bool,
-    /// It may be set.
+    /// Whether it may be set.
     #[prost(bool, tag = "5")]
     pub optional: bool,
-    /// The provider sets it.
+    /// Whether the provider sets it.
     #[prost(bool, tag = "6")]
     pub computed: bool,
-    /// It is shown to nobody.
+    /// Whether its value is kept out of output.
     #[prost(bool, tag = "7")]
     pub sensitive: bool,
     /// How the description is written: [`MARKDOWN`].
@@ -149,10 +151,10 @@ pub struct Attribute {
 /// Attributes within an attribute.
 #[derive(Clone, PartialEq, Message)]
 pub struct Object {
-    /// They.
+    /// The attributes.
     #[prost(message, repeated, tag = "1")]
     pub attributes: Vec<Attribute>,
-    /// How many of it: [`SINGLE`] or [`LIST`].
+    /// How many there may be: [`SINGLE`] or [`LIST`].
     #[prost(int32, tag = "3")]
     pub nesting: i32,
 }
@@ -163,10 +165,10 @@ pub struct NestedBlock {
     /// Its name.
     #[prost(string, tag = "1")]
     pub type_name: String,
-    /// What there is.
+    /// Its attributes and blocks.
     #[prost(message, optional, tag = "2")]
     pub block: Option<Block>,
-    /// How many of it: [`SINGLE`] or [`LIST`].
+    /// How many there may be: [`SINGLE`] or [`LIST`].
     #[prost(int32, tag = "3")]
     pub nesting: i32,
     /// How many there must be.
@@ -182,13 +184,13 @@ pub const SINGLE: i32 = 1;
 /// Any number, in order.
 pub const LIST: i32 = 2;
 
-/// What this server can do beyond the least.
+/// The optional capabilities of this server.
 #[derive(Clone, Copy, PartialEq, Message)]
 pub struct ServerCapabilities {
-    /// A destruction is planned, too.
+    /// Whether the host plans a destruction too.
     #[prost(bool, tag = "1")]
     pub plan_destroy: bool,
-    /// It works without being asked for its schema first.
+    /// Whether the server works without a request for its schema first.
     #[prost(bool, tag = "2")]
     pub get_provider_schema_optional: bool,
 }
@@ -215,10 +217,10 @@ pub struct ResourceMetadata {
 /// Answer to `GetProviderSchema`.
 #[derive(Clone, PartialEq, Message)]
 pub struct ProviderSchema {
-    /// Of the provider's own configuration.
+    /// The schema of the provider's own configuration.
     #[prost(message, optional, tag = "1")]
     pub provider: Option<Schema>,
-    /// Of its resources.
+    /// The schemas of its resources, by type name.
     #[prost(btree_map = "string, message", tag = "2")]
     pub resource_schemas: BTreeMap<String, Schema>,
     /// What this server can do.
@@ -226,7 +228,7 @@ pub struct ProviderSchema {
     pub server_capabilities: Option<ServerCapabilities>,
 }
 
-/// `ValidateProviderConfig`.
+/// Request of `ValidateProviderConfig`.
 #[derive(Clone, PartialEq, Message)]
 pub struct ProviderConfigRequest {
     /// The provider's configuration.
@@ -242,7 +244,7 @@ pub struct ProviderConfigResponse {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// `ConfigureProvider`.
+/// Request of `ConfigureProvider`.
 #[derive(Clone, PartialEq, Message)]
 pub struct ConfigureRequest {
     /// The host's version.
@@ -261,10 +263,10 @@ pub struct Diagnostics {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// `ValidateResourceConfig`.
+/// Request of `ValidateResourceConfig`.
 #[derive(Clone, PartialEq, Message)]
 pub struct ResourceConfigRequest {
-    /// Which type.
+    /// The resource type.
     #[prost(string, tag = "1")]
     pub type_name: String,
     /// Its configuration.
@@ -272,13 +274,13 @@ pub struct ResourceConfigRequest {
     pub config: Option<DynamicValue>,
 }
 
-/// `UpgradeResourceState`.
+/// Request of `UpgradeResourceState`.
 #[derive(Clone, PartialEq, Message)]
 pub struct UpgradeRequest {
-    /// Which type.
+    /// The resource type.
     #[prost(string, tag = "1")]
     pub type_name: String,
-    /// What the state was written as.
+    /// The schema version that the state was written with.
     #[prost(int64, tag = "2")]
     pub version: i64,
     /// The state.
@@ -286,7 +288,7 @@ pub struct UpgradeRequest {
     pub raw_state: Option<RawState>,
 }
 
-/// A state as the host has kept it.
+/// A state as the host keeps it.
 #[derive(Clone, PartialEq, Message)]
 pub struct RawState {
     /// JSON.
@@ -297,7 +299,7 @@ pub struct RawState {
 /// Answer to `UpgradeResourceState`.
 #[derive(Clone, PartialEq, Message)]
 pub struct UpgradeResponse {
-    /// The state as of this version.
+    /// The state in the current version of the schema.
     #[prost(message, optional, tag = "1")]
     pub upgraded_state: Option<DynamicValue>,
     /// Findings.
@@ -305,13 +307,13 @@ pub struct UpgradeResponse {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// `ReadResource`.
+/// Request of `ReadResource`.
 #[derive(Clone, PartialEq, Message)]
 pub struct ReadRequest {
-    /// Which type.
+    /// The resource type.
     #[prost(string, tag = "1")]
     pub type_name: String,
-    /// The state as it was.
+    /// The state before the refresh.
     #[prost(message, optional, tag = "2")]
     pub current_state: Option<DynamicValue>,
     /// What the provider keeps beside the state.
@@ -322,7 +324,7 @@ pub struct ReadRequest {
 /// Answer to `ReadResource`.
 #[derive(Clone, PartialEq, Message)]
 pub struct ReadResponse {
-    /// The state as it is.
+    /// The current state.
     #[prost(message, optional, tag = "1")]
     pub new_state: Option<DynamicValue>,
     /// Findings.
@@ -333,16 +335,16 @@ pub struct ReadResponse {
     pub private: Vec<u8>,
 }
 
-/// `PlanResourceChange`.
+/// Request of `PlanResourceChange`.
 #[derive(Clone, PartialEq, Message)]
 pub struct PlanRequest {
-    /// Which type.
+    /// The resource type.
     #[prost(string, tag = "1")]
     pub type_name: String,
-    /// The state as it is.
+    /// The current state.
     #[prost(message, optional, tag = "2")]
     pub prior_state: Option<DynamicValue>,
-    /// The configuration over that state; null to destroy.
+    /// The configuration merged into that state; null to destroy.
     #[prost(message, optional, tag = "3")]
     pub proposed_new_state: Option<DynamicValue>,
     /// The configuration.
@@ -356,10 +358,10 @@ pub struct PlanRequest {
 /// Answer to `PlanResourceChange`.
 #[derive(Clone, PartialEq, Message)]
 pub struct PlanResponse {
-    /// The state that it is to lead to.
+    /// The state that the change is planned to lead to.
     #[prost(message, optional, tag = "1")]
     pub planned_state: Option<DynamicValue>,
-    /// What of it means another resource.
+    /// The attributes whose change requires another resource.
     #[prost(message, repeated, tag = "2")]
     pub requires_replace: Vec<AttributePath>,
     /// What the provider keeps beside the plan.
@@ -370,16 +372,16 @@ pub struct PlanResponse {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// `ApplyResourceChange`.
+/// Request of `ApplyResourceChange`.
 #[derive(Clone, PartialEq, Message)]
 pub struct ApplyRequest {
-    /// Which type.
+    /// The resource type.
     #[prost(string, tag = "1")]
     pub type_name: String,
-    /// The state as it is; null to create.
+    /// The current state; null to create.
     #[prost(message, optional, tag = "2")]
     pub prior_state: Option<DynamicValue>,
-    /// The state as it was planned; null to destroy.
+    /// The planned state; null to destroy.
     #[prost(message, optional, tag = "3")]
     pub planned_state: Option<DynamicValue>,
     /// The configuration.
@@ -393,7 +395,7 @@ pub struct ApplyRequest {
 /// Answer to `ApplyResourceChange`.
 #[derive(Clone, PartialEq, Message)]
 pub struct ApplyResponse {
-    /// The state that it has led to.
+    /// The state after the change.
     #[prost(message, optional, tag = "1")]
     pub new_state: Option<DynamicValue>,
     /// What the provider keeps beside the state.
@@ -404,13 +406,13 @@ pub struct ApplyResponse {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// `ImportResourceState`.
+/// Request of `ImportResourceState`.
 #[derive(Clone, PartialEq, Message)]
 pub struct ImportRequest {
-    /// Which type.
+    /// The resource type.
     #[prost(string, tag = "1")]
     pub type_name: String,
-    /// Which one.
+    /// The id of the resource.
     #[prost(string, tag = "2")]
     pub id: String,
 }
@@ -418,7 +420,7 @@ pub struct ImportRequest {
 /// Answer to `ImportResourceState`.
 #[derive(Clone, PartialEq, Message)]
 pub struct ImportResponse {
-    /// What was found.
+    /// The resources that were found.
     #[prost(message, repeated, tag = "1")]
     pub imported_resources: Vec<ImportedResource>,
     /// Findings.
@@ -426,10 +428,10 @@ pub struct ImportResponse {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// A resource that was there already.
+/// A resource that existed already.
 #[derive(Clone, PartialEq, Message)]
 pub struct ImportedResource {
-    /// Which type.
+    /// The resource type.
     #[prost(string, tag = "1")]
     pub type_name: String,
     /// Its state.
@@ -443,15 +445,15 @@ pub struct ImportedResource {
 /// Answer to `StopProvider`.
 #[derive(Clone, PartialEq, Message)]
 pub struct StopResponse {
-    /// Why not.
+    /// Why the provider does not stop; empty if it does.
     #[prost(string, tag = "1")]
     pub error: String,
 }
 
-/// `grpc.health.v1.Health/Check`.
+/// Request of `grpc.health.v1.Health/Check`.
 #[derive(Clone, PartialEq, Message)]
 pub struct HealthRequest {
-    /// Of what.
+    /// The service to check.
     #[prost(string, tag = "1")]
     pub service: String,
 }
@@ -459,10 +461,10 @@ pub struct HealthRequest {
 /// Answer to `grpc.health.v1.Health/Check`.
 #[derive(Clone, Copy, PartialEq, Message)]
 pub struct HealthResponse {
-    /// [`SERVING`].
+    /// The status: [`SERVING`].
     #[prost(int32, tag = "1")]
     pub status: i32,
 }
 
-/// It serves.
+/// The service is serving.
 pub const SERVING: i32 = 1;

@@ -33,7 +33,7 @@ pub use self::fixed::{metadata, schema, upgrade, validate, validate_provider};
 pub struct Provider {
     edge: ProcessContext,
     progress_folder: Option<PathBuf>,
-    /// Whether one host has this process for itself.
+    /// Whether this process serves one host only.
     has_one_host: bool,
     /// `None` while the provider's configuration is not known.
     configured: Mutex<Option<Configured>>,
@@ -41,7 +41,7 @@ pub struct Provider {
     stop: watch::Sender<Stop>,
     ended: watch::Sender<bool>,
     closing: watch::Sender<bool>,
-    /// Rollouts under way.
+    /// The number of rollouts under way.
     busy: watch::Sender<usize>,
     connections: watch::Sender<usize>,
 }
@@ -49,11 +49,11 @@ pub struct Provider {
 #[derive(Clone)]
 struct Configured {
     providers: Arc<Providers>,
-    /// As the user wrote it.
+    /// The provider's configuration as the user wrote it.
     config: Value,
 }
 
-/// Something that is counted for as long as it lives.
+/// A guard that counts something for as long as it lives.
 pub struct Counted(watch::Sender<usize>);
 
 impl Counted {
@@ -70,7 +70,7 @@ impl Drop for Counted {
 }
 
 impl Provider {
-    /// `has_one_host`: the process is for one host, which tells it to stop for good.
+    /// Makes a provider; with `has_one_host`, the process serves one host, whose stop is final.
     pub fn new(
         edge: &ProcessContext,
         progress_folder: Option<PathBuf>,
@@ -92,12 +92,12 @@ impl Provider {
         }
     }
 
-    /// Whether the host has said that this process is to end.
+    /// Whether the host has asked this process to end.
     pub fn ended(&self) -> watch::Receiver<bool> {
         self.ended.subscribe()
     }
 
-    /// Whether connections are to end.
+    /// Whether connections must end.
     pub fn closing(&self) -> watch::Receiver<bool> {
         self.closing.subscribe()
     }
@@ -114,7 +114,7 @@ impl Provider {
 
     /// Returns when no rollout is under way.
     pub async fn idle(&self) {
-        // This holds the sender, so waiting ends only in time.
+        // `self` holds the sender, so the wait ends only when the count is zero.
         self.busy.subscribe().wait_for(|count| *count == 0).await.map(drop).unwrap_or_default();
     }
 
@@ -124,26 +124,28 @@ impl Provider {
         connections.wait_for(|count| *count == 0).await.map(drop).unwrap_or_default();
     }
 
-    /// `GRPCController.Shutdown`.
+    /// Handles `GRPCController.Shutdown`.
     pub fn shut_down(&self) {
         self.ended.send_replace(true);
     }
 
-    /// `StopProvider`: what is under way stops and still answers; the second time it stops sooner.
+    /// Handles `StopProvider`.
+    ///
+    /// Rollouts under way stop and still answer; a second call stops them sooner.
     pub fn stop(&self) {
         let urgency = *self.stop.borrow();
         self.ask_to_stop(if urgency == Stop::No { Stop::Gracefully } else { Stop::Now });
     }
 
-    /// What is under way, and what would begin.
+    /// Asks rollouts under way, and those that would begin, to stop.
     pub fn ask_to_stop(&self, urgency: Stop) {
         self.stop.send_modify(|stop| *stop = urgency.max(*stop));
     }
 
-    /// `ConfigureProvider`.
+    /// Handles `ConfigureProvider`.
     pub async fn configure(&self, asked: p::ConfigureRequest) -> p::Diagnostics {
         if !self.has_one_host {
-            // Another host than the one that said stop.
+            // This is another host than the one that asked to stop.
             self.stop.send_replace(Stop::No);
         }
         let (configured, diagnostics) = match provider_config(asked.config.as_ref()) {
@@ -165,7 +167,7 @@ impl Provider {
         p::Diagnostics { diagnostics }
     }
 
-    /// `ReadResource`.
+    /// Handles `ReadResource`.
     pub async fn read(&self, asked: p::ReadRequest) -> p::ReadResponse {
         let kind = &schemas().resource;
         let keep = |diagnostics| p::ReadResponse {
@@ -187,7 +189,8 @@ impl Provider {
             Err(OpenError::Provider(error)) if error.kind == ErrorKind::Missing => {
                 return p::ReadResponse { new_state: Raw::null().send(), ..keep(Vec::new()) };
             }
-            // A template version that is gone, say, must not keep the user from choosing another.
+            // A missing template version, for example, must not keep the user from choosing
+            // another.
             Err(OpenError::Provider(error)) if is_about_the_state(&error) => {
                 let mut found = Diagnostic::from_provider(&error, "", "");
                 found.severity = document::Severity::Warning;
@@ -202,7 +205,7 @@ impl Provider {
         p::ReadResponse { new_state, private, ..keep(Vec::new()) }
     }
 
-    /// `ImportResourceState`.
+    /// Handles `ImportResourceState`.
     pub async fn import(&self, asked: p::ImportRequest) -> p::ImportResponse {
         let kind = &schemas().resource;
         let refuse =
@@ -214,15 +217,15 @@ impl Provider {
             let message = "The provider's configuration is not known";
             return refuse(vec![convert::error(message, "")]);
         };
-        // By name alone it is a group of AWS.
+        // A name alone means an Auto Scaling group.
         let id = match asked.id.contains('/') {
             true => asked.id.clone(),
             false => format!("auto_scaling_group/{}", asked.id),
         };
         let found = match providers.import(&id).await {
             Ok(mut config) => {
-                // A configuration that is whole, so that Terraform can write it, and the most
-                // careful there is.
+                // Completes the configuration, so that Terraform can write it, with the most
+                // careful policy.
                 config["policy"] = json!("rolling");
                 config["batch_size_type"] = json!("fixed");
                 config["batch_size"] = json!(1);
@@ -258,13 +261,13 @@ impl Provider {
         self.configured.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Somebody who will begin nothing.
+    /// Returns a caller that only looks and begins nothing.
     fn looker(&self, prior: &Value) -> Caller {
         let completed = prior["completed_revision"].as_str().map(Into::into);
         Caller { completed, ..self.edge.caller(&self.edge.rollout_id) }
     }
 
-    /// Somebody at work, whose lease differs from those of others in this process.
+    /// Returns a caller that rolls, with a lease that differs from others in this process.
     fn worker(&self, prior: &Value) -> Caller {
         let number = self.operations.fetch_add(1, Ordering::Relaxed);
         let rollout = match number {
@@ -277,8 +280,10 @@ impl Provider {
     }
 }
 
-/// The state now. Figures of a plan stay as they were planned; how the last rollout ended, and what
-/// it was to bring, stays until the fleet, or a record on it, tells otherwise.
+/// Returns the state as it is now.
+///
+/// Figures of a plan stay as planned. How the last rollout ended, and its target revision, stay
+/// until the fleet, or a record on it, shows otherwise.
 fn refreshed(prior: &Value, rollout: &Rollout) -> Value {
     let mut now = computed(&state::current(&json!({}), rollout));
     for name in PLANNED {
@@ -303,21 +308,21 @@ fn refreshed(prior: &Value, rollout: &Rollout) -> Value {
     let somebody_has = |what: &str| json!(format!("somebody else has {what}"));
     let unproven = rollout.unproven();
     let (status, error) = match before {
-        // All run it, and never served.
+        // All instances run it, but the fleet is not known to have served with it.
         "failed" | "aborted" if unproven.is_some() => (before, prior["last_error"].clone()),
         _ if unproven.is_some() => ("pending", prior["last_error"].clone()),
-        // The latest version is another one by now: the next plan rolls to that.
+        // The latest version has changed since: the next plan rolls to the new one.
         _ if is_as_sought && has_alias(prior) && !is_back => ("pending", Value::Null),
         _ if is_as_sought => ("succeeded", Value::Null),
         "rolled_back" => (before, prior["last_error"].clone()),
         "failed" | "aborted" if !(is_back && has_moved) => (before, prior["last_error"].clone()),
         "succeeded" | "pending" => ("pending", prior["last_error"].clone()),
-        // Nothing is under way without a record.
+        // Without a record, no rollout is under way.
         _ if is_back => ("rolled_back", somebody_has("rolled it back")),
         _ => ("aborted", somebody_has("given it up")),
     };
     if is_as_sought && unproven.is_none() {
-        // The state's configuration may be an older one, which knows of nothing newer.
+        // The state may hold an older configuration, which does not know a newer revision.
         now["completed_revision"] = sought.clone();
     }
     now["status"] = json!(status);
@@ -325,8 +330,9 @@ fn refreshed(prior: &Value, rollout: &Rollout) -> Value {
     now
 }
 
-/// Whether a state tells of the end that a record tells of, in more words. An apply that was stopped
-/// is over, and says why; to the record it is one to go on with.
+/// Whether a state already reports the end that a record reports, in more detail.
+///
+/// For a stopped apply the state says that it is over, and why; the record says that it can go on.
 fn is_told_already(prior: &Value, rollout: &Rollout, status: &str, reason: Option<&str>) -> bool {
     let before = prior["status"].as_str().unwrap_or_default();
     if before == "aborted" && status == "interrupted" {
@@ -337,13 +343,13 @@ fn is_told_already(prior: &Value, rollout: &Rollout, status: &str, reason: Optio
     before == status && told == reason.map(Record::reason_of)
 }
 
-/// Whether a configuration asks for the latest or the default version, whatever that is.
+/// Whether a configuration asks for the latest or the default version, whichever that is.
 fn has_alias(config: &Value) -> bool {
     let command = &config["replacement"]["run_command"];
     if command.is_object() {
         return command["version"].as_str().is_none_or(|version| version.starts_with('$'));
     }
-    // The version that is made of it has no number yet.
+    // The template version for this image has no number yet.
     if config["auto_scaling_group"]["image_id"].is_string() {
         return true;
     }
@@ -352,12 +358,12 @@ fn has_alias(config: &Value) -> bool {
     version.is_some_and(|version| version.starts_with('$'))
 }
 
-/// The launch template of a configuration or state, without what is null in it.
+/// Returns the launch template of a configuration or state, without its null attributes.
 fn template(config: &Value) -> Option<Value> {
     launch_template(config).and_then(|place| config.pointer(place)).map(normalised)
 }
 
-/// Whether what the state asks for is not there any more, and not the cloud out of reach.
+/// Whether what the state asks for is gone, and the cloud is not merely out of reach.
 fn is_about_the_state(error: &ProviderError) -> bool {
     let place = error.attribute.as_deref().unwrap_or_default();
     matches!(error.kind, ErrorKind::Invalid | ErrorKind::Unseen | ErrorKind::Conflict)

@@ -1,4 +1,4 @@
-//! From a call on the wire to a method, and back.
+//! Dispatch of calls on the wire to methods, and their answers.
 
 use std::sync::Arc;
 
@@ -16,13 +16,15 @@ use tonic_prost::ProstCodec;
 use super::proto as p;
 use super::provider::Provider;
 
-/// The longest message either way, in bytes. It is Terraform's own limit.
+/// The longest message in either direction, in bytes. It is Terraform's own limit.
 const MAX_MESSAGE: usize = 256 << 20;
-/// Which part of this process the host asks the health of.
+/// The service whose health the host asks for.
 const PLUGIN: &str = "plugin";
 
-/// Answers one call. Findings are part of the answers: an error of the call itself would hide what
-/// has become of a rollout.
+/// Answers one call.
+///
+/// Findings are part of the answers: an error of the call itself would hide what has become of a
+/// rollout.
 pub async fn answer(provider: Arc<Provider>, call: Request<Incoming>) -> Response<Body> {
     let path = call.uri().path().to_owned();
     let Some((service, method)) = path.strip_prefix('/').and_then(|path| path.split_once('/'))
@@ -60,7 +62,7 @@ pub async fn answer(provider: Arc<Provider>, call: Request<Incoming>) -> Respons
         ("tfplugin6.Provider", "ImportResourceState") => {
             unary(call, |asked| async move { Ok(provider.import(asked).await) }).await
         }
-        // There are none, which OpenTofu wants to be told.
+        // OpenTofu asks for functions; this provider has none.
         ("tfplugin6.Provider", "GetFunctions") => {
             unary(call, |_: p::Empty| async { Ok(p::Empty {}) }).await
         }
@@ -137,7 +139,7 @@ where
     }
 }
 
-/// A stream that the host opens and on which there is nothing to say: it ends with the service.
+/// A stream that the host opens and that stays empty; it ends with the service.
 struct Silence(Arc<Provider>);
 
 impl StreamingService<p::Empty> for Silence {

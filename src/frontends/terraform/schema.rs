@@ -1,4 +1,4 @@
-//! Terraform's schemas, made of the JSON Schemas of our own types.
+//! Terraform's schemas, generated from the JSON Schemas of this crate's types.
 
 use std::sync::OnceLock;
 
@@ -13,14 +13,14 @@ use crate::document::{is_sensitive, resolve, schema, types};
 /// The block that says how long an operation may take.
 pub const TIMEOUTS: &str = "timeouts";
 
-/// Computed attributes that Terraform is not told as they are: a plan would show every instance with
-/// all its attributes. Their names are in [`INSTANCE_IDS`].
+/// Computed attributes that Terraform does not get as they are: a plan would show every instance
+/// with all its attributes. [`INSTANCE_IDS`] has the ids of the instances instead.
 const HIDDEN: [&str; 1] = ["instances"];
 
 /// The attribute with the ids of all instances.
 pub const INSTANCE_IDS: &str = "instance_ids";
 
-/// What a value is.
+/// The type of a value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
     /// True or false.
@@ -29,22 +29,22 @@ pub enum Kind {
     Number,
     /// Text.
     Text,
-    /// A number of instances, or text such as `25%`. Terraform knows no such choice; it is text
-    /// there, to which numbers turn by themselves.
+    /// A number of instances, or text such as `25%`. Terraform has no such choice of types; there
+    /// it is text, and Terraform converts numbers to it.
     CountOrText,
-    /// Any number of one kind.
+    /// A list of values of one kind.
     List(Box<Kind>),
-    /// The same, by name.
+    /// A map of names to values of one kind.
     Map(Box<Kind>),
     /// Attributes that the provider computes.
     Object(Vec<Attribute>),
-    /// Any number of these.
+    /// A list of such objects.
     Objects(Vec<Attribute>),
-    /// Attributes that the configuration sets: a nested block. Terraform refuses what it does not
-    /// know in a block, with its line; of a nested attribute it drops that without a word
+    /// Attributes that the configuration sets: a nested block. In a block, Terraform refuses an
+    /// unknown name and shows its line; in a nested attribute, it drops an unknown name silently
     /// (hashicorp/terraform#33570).
     Block(Vec<Attribute>),
-    /// Any number of these. Terraform knows no absent list of blocks, only an empty one.
+    /// A list of such blocks. Terraform has no absent list of blocks, only an empty one.
     Blocks(Vec<Attribute>),
 }
 
@@ -53,13 +53,13 @@ pub enum Kind {
 pub struct Attribute {
     /// Its name.
     pub name: String,
-    /// What its value is.
+    /// The type of its value.
     pub kind: Kind,
     /// Who sets it.
     pub presence: Presence,
     /// Whether Terraform shows it as `(sensitive value)`.
     pub sensitive: bool,
-    /// What it is, in Markdown.
+    /// Its description, in Markdown.
     pub description: String,
 }
 
@@ -76,13 +76,13 @@ pub enum Presence {
 
 /// The schemas of a resource's configuration and state, and of the provider's configuration.
 pub struct Schemas {
-    /// Of `rolling_deployment`; an object with the block [`TIMEOUTS`] in it.
+    /// The schema of `rolling_deployment`: an object with the block [`TIMEOUTS`] in it.
     pub resource: Kind,
-    /// Of the provider; an object.
+    /// The schema of the provider: an object.
     pub provider: Kind,
 }
 
-/// They never change, so they are made once.
+/// Returns the schemas, which never change and are made once.
 pub fn schemas() -> &'static Schemas {
     static SCHEMAS: OnceLock<Schemas> = OnceLock::new();
     SCHEMAS.get_or_init(|| {
@@ -147,7 +147,7 @@ fn kind(root: &Value, schema: &Value, presence: Option<Presence>) -> Kind {
     }
 }
 
-/// What is said of the attribute, then what is said of all of its type, then the choices.
+/// Returns the description of the attribute, then that of its type, then the choices.
 fn description(root: &Value, schema: &Value) -> String {
     let resolved = resolve(root, schema);
     let element = resolve(root, &resolved["items"]);
@@ -155,7 +155,7 @@ fn description(root: &Value, schema: &Value) -> String {
     let mut sentences: Vec<String> = message(schema).into_iter().collect();
     let of_type = message(resolved).filter(|_| resolved.get("properties").is_none());
     if let Some(sentence) = of_type {
-        // A type's own text may begin with the attribute's.
+        // A type's description may begin with the attribute's.
         if sentences.iter().any(|described| sentence.starts_with(described.as_str())) {
             sentences.clear();
         }
@@ -203,7 +203,7 @@ fn timeouts() -> Attribute {
 }
 
 impl Kind {
-    /// Attributes within; none where there can be none.
+    /// Returns the attributes within; empty for a kind that can have none.
     pub fn attributes(&self) -> &[Attribute] {
         match self {
             Kind::Object(attributes)
@@ -214,12 +214,12 @@ impl Kind {
         }
     }
 
-    /// Whether it is one block or any number of them.
+    /// Whether it is one block or a list of blocks.
     pub fn is_block(&self) -> bool {
         matches!(self, Kind::Block(_) | Kind::Blocks(_))
     }
 
-    /// The type as the protocol writes it; nested attributes have none.
+    /// Returns the type as the protocol writes it; null for nested attributes.
     fn type_name(&self) -> Value {
         match self {
             Kind::Bool => json!("bool"),
@@ -231,7 +231,7 @@ impl Kind {
         }
     }
 
-    /// The schema on the wire.
+    /// Returns the schema in its wire form.
     pub fn to_proto(&self) -> proto::Schema {
         let version = i64::from(VERSION);
         proto::Schema { version, block: Some(block(self.attributes(), "")) }
@@ -259,7 +259,7 @@ impl Attribute {
             block: Some(block(self.kind.attributes(), &self.description)),
             nesting: if is_list { proto::LIST } else { proto::SINGLE },
             min_items: least,
-            // A single block that must be there has both bounds at 1; no bound is 0.
+            // A required single block has both bounds at 1; 0 means no bound.
             max_items: if is_list { 0 } else { least },
         }
     }
@@ -299,7 +299,7 @@ impl Attribute {
 mod tests {
     use super::*;
 
-    /// What no case of [`kind`] knows would become text.
+    /// A type that [`kind`] does not know would become text.
     #[test]
     fn every_type_of_our_schemas_is_known() {
         fn walk(root: &Value, schema: &Value) {

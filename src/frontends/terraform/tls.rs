@@ -1,7 +1,8 @@
-//! Mutual TLS with the host, whose certificate this process was given.
+//! Mutual TLS with the host, whose certificate this process receives at its start.
 //!
-//! That certificate signs itself, is marked as an authority's, and its key is P-521: what verifies
-//! chains refuses it. So it is compared byte by byte, and only its signature is verified.
+//! The host's certificate is self-signed, is marked as an authority's, and has a P-521 key:
+//! verifiers of certificate chains refuse it. So this module compares it byte by byte, and verifies
+//! only its signature.
 
 use std::sync::Arc;
 
@@ -17,15 +18,15 @@ use tokio_rustls::rustls::{
     SignatureScheme,
 };
 
-/// What accepts connections, and the certificate that it shows.
+/// The acceptor of connections, and the certificate that it presents.
 pub struct Tls {
-    /// Accepts the host alone.
+    /// Accepts only the host.
     pub acceptor: TlsAcceptor,
-    /// As DER; the host is told it on standard output.
+    /// As DER; the host reads it from standard output.
     pub certificate: Vec<u8>,
 }
 
-/// Makes a certificate of its own for this process.
+/// Makes a certificate for this process, and an acceptor that accepts only the certificate `host`.
 ///
 /// # Errors
 /// What is wrong with the host's certificate.

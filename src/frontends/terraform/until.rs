@@ -1,8 +1,8 @@
-//! Waiting for word of the end.
+//! Waits for a flag.
 
 use tokio::sync::watch;
 
-/// Returns when it is so, or never will be.
+/// Returns when the flag is true, or can no longer become true.
 pub async fn until(told: &mut watch::Receiver<bool>) {
     told.wait_for(|told| *told).await.map(drop).unwrap_or_default();
 }

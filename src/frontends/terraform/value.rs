@@ -1,7 +1,7 @@
-//! Values on Terraform's wire: MessagePack in which an extension stands for what is not known yet.
+//! Values on Terraform's wire: MessagePack in which an extension type stands for an unknown value.
 //!
-//! What a user has configured must come back as it came, to the last digit. So it is kept as it
-//! was received ([`Raw`]), and only read through ([`Raw::to_json`]).
+//! A value that the user configured must come back unchanged, to the last digit. So this module
+//! keeps it as received ([`Raw`]), and only reads through it ([`Raw::to_json`]).
 
 use rmpv::Value as Packed;
 use serde_json::{Map, Value, json};
@@ -14,28 +14,30 @@ use crate::document::step;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Raw(Packed);
 
-/// What is read of a value.
+/// A value as read from the wire.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Read {
-    /// What is known; null where it is not.
+    /// The known parts; null where a part is unknown.
     pub value: Value,
-    /// JSON Pointers to what is not known yet.
+    /// JSON Pointers to the unknown parts.
     pub unknown: Vec<String>,
 }
 
 impl Raw {
-    /// What is not there.
+    /// Returns the null value.
     pub fn null() -> Raw {
         Raw(Packed::Nil)
     }
 
-    /// What is not known yet.
+    /// Returns the unknown value.
     fn unknown() -> Packed {
         Packed::Ext(0, vec![0])
     }
 
+    /// Decodes a value from the wire.
+    ///
     /// # Errors
-    /// What is wrong with the bytes.
+    /// The bytes do not decode; the message says why.
     pub fn receive(value: Option<&DynamicValue>, kind: &Kind) -> Result<Raw, String> {
         let Some(value) = value else { return Ok(Raw::null()) };
         if value.msgpack.is_empty() {
@@ -52,7 +54,7 @@ impl Raw {
             .map_err(|error| format!("The host sent no MessagePack: {error}"))
     }
 
-    /// As it goes on the wire.
+    /// Encodes the value for the wire.
     pub fn send(&self) -> Option<DynamicValue> {
         let mut msgpack = Vec::new();
         // Writing to memory does not fail.
@@ -60,27 +62,27 @@ impl Raw {
         Some(DynamicValue { msgpack, json: Vec::new() })
     }
 
-    /// Whether nothing is there.
+    /// Whether the value is null.
     pub fn is_null(&self) -> bool {
         self.0.is_nil()
     }
 
-    /// What it says.
+    /// Reads the value as JSON.
     ///
     /// # Errors
-    /// Where it is not as its schema says, which the host sees to.
+    /// The value does not fit its schema. The host normally ensures that it does.
     pub fn to_json(&self, kind: &Kind) -> Result<Read, String> {
         let mut unknown = Vec::new();
         let value = read(&self.0, kind, "", &mut unknown)?;
         Ok(Read { value, unknown })
     }
 
-    /// `value`, with every attribute that its schema has.
+    /// Packs `value`, with every attribute that its schema has.
     pub fn from_json(value: &Value, kind: &Kind) -> Raw {
         Raw(pack(value, kind))
     }
 
-    /// The same object with these attributes instead; `None` is not known yet.
+    /// Returns the same object with these attributes changed; `None` means unknown.
     #[must_use]
     pub fn with(&self, changes: &[(&str, Option<Value>)], attributes: &[Attribute]) -> Raw {
         let Packed::Map(entries) = &self.0 else { return self.clone() };
@@ -99,7 +101,7 @@ impl Raw {
         Raw(Packed::Map(entries.iter().map(change).collect()))
     }
 
-    /// The same object with these attributes as `other` has them.
+    /// Returns the same object with the attributes `names` taken from `other`.
     #[must_use]
     pub fn with_those_of(&self, other: &Raw, names: &[&str]) -> Raw {
         let (Packed::Map(mine), Packed::Map(others)) = (&self.0, &other.0) else {
@@ -116,9 +118,11 @@ impl Raw {
     }
 }
 
-/// The same with every number in decimal notation. Terraform compares states with all that belongs to
-/// a number inside it, its precision too: a number that it has read from its JSON is never the same
-/// there as one that came in binary, and each `plan -refresh-only -detailed-exitcode` would be 2.
+/// Returns the same value with every number in decimal notation.
+///
+/// Terraform compares numbers in states with their internals, such as the precision. A number that
+/// it reads from its JSON never equals one that came in binary: then each run of
+/// `plan -refresh-only -detailed-exitcode` would exit with 2.
 fn in_decimal(packed: &Packed) -> Packed {
     match packed {
         Packed::Integer(number) => Packed::from(number.to_string()),
@@ -142,9 +146,9 @@ fn read(
     let wrong = || format!("The host sent something else than the schema has at {pointer:?}");
     Ok(match (packed, kind) {
         (Packed::Nil, _) => Value::Null,
-        // None there: a document leaves the attribute out.
+        // No blocks: a document leaves the attribute out.
         (Packed::Array(items), Kind::Blocks(_)) if items.is_empty() => Value::Null,
-        // Later versions have extensions that say something of what is not known.
+        // Later protocol versions have extension types that say more about an unknown value.
         (Packed::Ext(..), _) => {
             unknown.push(pointer.to_owned());
             Value::Null
@@ -216,7 +220,7 @@ fn object(
     Ok(Value::Object(object))
 }
 
-/// A number in decimal notation, as it comes where no other form has all its digits.
+/// Parses a number in decimal notation, which comes where no other form has all its digits.
 fn number(text: &str) -> Value {
     let whole = text.parse::<u64>().map(Value::from).or(text.parse::<i64>().map(Value::from));
     whole.unwrap_or_else(|_| text.parse::<f64>().map_or(Value::Null, |number| json!(number)))
@@ -231,7 +235,7 @@ fn pack(value: &Value, kind: &Kind) -> Packed {
         (Value::Number(number), _) => match (number.as_u64(), number.as_i64()) {
             (Some(number), _) => Packed::from(number),
             (None, Some(number)) => Packed::from(number),
-            // The decimal form is what was written; the nearest binary one is another number.
+            // The decimal form is what the user wrote; the nearest binary number differs.
             (None, None) => Packed::from(number.to_string()),
         },
         (Value::String(text), _) => Packed::from(text.as_str()),

@@ -1,4 +1,4 @@
-//! What to make of the instance refresh that is found on a group.
+//! Evaluates the instance refresh that is found on a group.
 
 use std::time::Duration;
 
@@ -11,25 +11,26 @@ use crate::model::event::Outcome;
 use crate::model::spec::RollingDeployment;
 use crate::rollout::serving::{is_healthy_in_primary, trouble};
 
-/// AWS ends a refresh after an hour in which it could replace nothing. Beyond that, and some, it is
-/// not followed any longer.
+/// AWS ends a refresh after an hour in which it could replace nothing.
+///
+/// The engine follows it for a margin longer, and no further.
 const AWS_GIVES_UP: Duration = Duration::from_secs(3600);
 const BEYOND_THAT: Duration = Duration::from_secs(900);
 
-/// What there is to do.
+/// What to do about a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next<'a> {
     /// Nothing: everything is as it should be.
     Nothing,
     /// Start a refresh.
     Start,
-    /// Follow the one that leads there already.
+    /// Follow the refresh that already leads to the revision.
     Join(&'a InstanceRefresh),
-    /// Leave alone the one that leads somewhere else.
+    /// Leave alone the refresh that leads to another revision.
     Foreign(&'a InstanceRefresh),
 }
 
-/// What there is to do about a group whose latest refresh is `latest`.
+/// Returns what to do about a group whose latest refresh is `latest`.
 pub fn next<'a>(
     latest: Option<&'a InstanceRefresh>,
     spec: &RollingDeployment,
@@ -46,7 +47,7 @@ pub fn next<'a>(
     }
 }
 
-/// Whether `refresh` is to what `target` is to run.
+/// Whether `instance_refresh` leads to the revision that `target` is to run.
 pub fn leads_there(instance_refresh: &InstanceRefresh, target: &Target) -> bool {
     instance_refresh.to.as_ref().map(|to| target.resolve(to)) == Some(&target.revision)
 }
@@ -57,7 +58,7 @@ pub fn is_done(spec: &RollingDeployment, target: &Target, look: &Observation) ->
     template == Some(&target.revision) && old(spec, target, look).next().is_none()
 }
 
-/// The instances to replace.
+/// Returns the instances to replace.
 pub fn old<'a>(
     spec: &'a RollingDeployment,
     target: &'a Target,
@@ -73,10 +74,10 @@ pub fn old<'a>(
     })
 }
 
-/// What of a fleet does not serve, although it should.
+/// What does not serve in a fleet, although it should.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Idle {
-    /// The instances that do not.
+    /// The instances that do not serve.
     pub instances: Vec<InstanceId>,
     /// `2 of 3 instances do not serve (i-1: ...)`.
     pub message: String,
@@ -84,10 +85,12 @@ pub struct Idle {
     pub launched_at: Option<Timestamp>,
 }
 
-/// Who keeps a fleet from serving: every instance that counts is to be healthy in every target
-/// group. AWS itself waits for that only where the group's health checks are of type ELB
-/// (<https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-add-elb-healthcheck.html>). Standby
-/// does not count, nor who is left alone.
+/// Returns what keeps a fleet from serving.
+///
+/// Every instance that counts must be healthy in every target group. AWS itself waits for that only
+/// where the group's health checks are of type ELB
+/// (<https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-add-elb-healthcheck.html>). Instances
+/// in standby, and those left alone, do not count.
 pub fn idle(spec: &RollingDeployment, target: &Target, look: &Observation) -> Option<Idle> {
     let is_left_alone = |instance: &Instance| {
         let spared = instance.protected && spec.protected == SetAside::Ignore;
@@ -101,7 +104,7 @@ pub fn idle(spec: &RollingDeployment, target: &Target, look: &Observation) -> Op
         .filter(|(_, instance)| is_there(instance) && instance.lifecycle != Lifecycle::Standby)
         .filter(|(_, instance)| !is_left_alone(instance))
         .collect();
-    // Units are not instances.
+    // A desired capacity in units does not count instances.
     let desired = look.capacity.filter(|_| target.no_surge.is_none()).map(|it| it.desired as usize);
     let missing = desired.unwrap_or_default().saturating_sub(there);
     let serves = |instance: &Instance| {
@@ -126,15 +129,16 @@ pub fn idle(spec: &RollingDeployment, target: &Target, look: &Observation) -> Op
     })
 }
 
-/// How long nothing may change before a refresh is not followed any longer: longer than AWS itself
-/// waits, and than what it is told to wait.
+/// Returns how long nothing may change before the engine stops following a refresh.
+///
+/// That is longer than AWS itself waits, and than its preferences make it wait.
 pub fn gives_up_after(spec: &RollingDeployment, target: &Target) -> Duration {
     let pauses = spec.checkpoints.iter().filter_map(|checkpoint| checkpoint.pause);
     let rest = pauses.chain([spec.gates.bake_time]).max().unwrap_or_default();
     AWS_GIVES_UP + BEYOND_THAT + rest + spec.health.min_healthy_time + target.drain()
 }
 
-/// How `refresh` ended, if it has.
+/// Returns how `instance_refresh` ended, if it has.
 pub fn verdict(instance_refresh: &InstanceRefresh) -> Option<Outcome> {
     match instance_refresh.state {
         InstanceRefreshState::Succeeded => Some(Outcome::Succeeded),
@@ -147,7 +151,7 @@ pub fn verdict(instance_refresh: &InstanceRefresh) -> Option<Outcome> {
     }
 }
 
-/// How far `refresh` is, in the words for the record of a rollout.
+/// Returns the state of `instance_refresh`, in the terms of a rollout's record.
 pub fn status(instance_refresh: &InstanceRefresh) -> &'static str {
     match instance_refresh.state {
         InstanceRefreshState::Pending
@@ -162,14 +166,14 @@ pub fn status(instance_refresh: &InstanceRefresh) -> &'static str {
     }
 }
 
-/// `refresh` in a phrase: `InProgress, 30 %: Waiting for ...`.
+/// Returns `instance_refresh` as a phrase: `InProgress, 30 %: Waiting for ...`.
 pub fn told(instance_refresh: &InstanceRefresh) -> String {
     let reason =
         instance_refresh.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
     format!("{}, {} %{reason}", instance_refresh.status, instance_refresh.percent)
 }
 
-/// What is wrong with an instance of the new revision that is called unhealthy, if one is.
+/// Returns what is wrong with an instance of the new revision that is called unhealthy, if one is.
 pub fn unhealthy(target: &Target, look: &Observation) -> Option<String> {
     let is_called_so = |instance: &Instance| {
         let in_a_group = |health: &rolling_provider::TargetHealth| {
@@ -185,8 +189,10 @@ pub fn unhealthy(target: &Target, look: &Observation) -> Option<String> {
     Some(format!("{id}: {}", trouble(target, instance)))
 }
 
-/// Why `refresh` did not come to a good end: in AWS's words, with the instance that was `unhealthy`
-/// and the launch that failed, as far as they are known.
+/// Returns why `instance_refresh` did not succeed.
+///
+/// Quotes AWS, and adds the instance that was `unhealthy` and the launch that failed, as far as
+/// they are known.
 pub fn cause(
     instance_refresh: &InstanceRefresh,
     unhealthy: Option<&str>,

@@ -1,4 +1,4 @@
-//! From a deployment to the preferences of an instance refresh.
+//! Translates a deployment into the preferences of an instance refresh.
 
 use std::time::Duration;
 
@@ -7,11 +7,12 @@ use rolling_provider::{InstanceRefreshPreferences, ProviderError, SetAside};
 use crate::model::limits::WIDEST;
 use crate::model::spec::{BatchSize, Executor, OnFailure, Policy, RollingDeployment, Window};
 
-/// What an instance refresh of a fleet of `size` is told. The rest of `spec` is what documents
-/// without a cloud are checked for.
+/// Returns the preferences of an instance refresh for a fleet of `size`.
+///
+/// Documents are checked for the rest of `spec` without a cloud.
 ///
 /// # Errors
-/// When minimum and maximum come to lie further apart than AWS allows.
+/// Fails when minimum and maximum are further apart than AWS allows.
 pub fn preferences(
     spec: &RollingDeployment,
     size: u32,
@@ -31,7 +32,7 @@ pub fn preferences(
     let mut checkpoints: Vec<u32> = spec.checkpoints.iter().map(|at| at.percentage).collect();
     let delay = spec.checkpoints.first().and_then(|at| at.pause).unwrap_or_default();
     if !checkpoints.is_empty() {
-        // Without it the refresh ends at the last one.
+        // Without this the refresh ends at the last checkpoint.
         checkpoints.push(100);
     }
     Ok(InstanceRefreshPreferences {
@@ -51,11 +52,11 @@ pub fn preferences(
     })
 }
 
-/// The least whole percentage that keeps the floor. AWS rounds up to whole instances.
+/// Returns the least whole percentage that keeps the floor. AWS rounds up to whole instances.
 ///
-/// 30 percent of 7 are batches of 2, and 70 % of 7 are 4.9, so 5 stay: as asked. Batches of 3 of 7
-/// leave 4, which are 57.1 %; 57 % are 3.99, so 4. Batches of 11 of 1000 leave 989, which are
-/// 98.9 %; 98 % would be 980, so it is 99 %, which are 990.
+/// 30 % of 7 make batches of 2, and 70 % of 7 are 4.9, so 5 stay, as asked. Batches of 3 of 7 leave
+/// 4, which are 57.1 %; 57 % are 3.99, so 4 stay. Batches of 11 of 1000 leave 989, which are 98.9
+/// %; 98 % would be 980, so the result is 99 %, which are 990.
 fn min_healthy(policy: Policy, window: Window) -> u32 {
     let (floor, size) = (window.floor(), window.size);
     let keeps = |percent: u32| rounded_up(size, percent) >= floor;
@@ -70,11 +71,11 @@ fn min_healthy(policy: Policy, window: Window) -> u32 {
     }
 }
 
-/// The greatest whole percentage that keeps the ceiling; 101 where that would be no surge at all.
+/// Returns the greatest whole percentage that keeps the ceiling; 101 where that allows no surge.
 fn max_healthy(window: Window, min_healthy: u32) -> Option<u32> {
     let max = share(window.ceiling(), window.size).min(200);
     match window.surge {
-        // Told a maximum, AWS would launch beside the fleet now. Without one it replaces in place.
+        // With a maximum, AWS would launch beside the fleet now. Without one it replaces in place.
         0 if min_healthy == 100 && window.unavailable > 0 => None,
         0 => Some(100),
         _ => Some(max.max(101)),
@@ -97,7 +98,7 @@ fn whole_seconds(time: Duration) -> Duration {
     Duration::from_secs(time.as_secs() + u64::from(time.subsec_nanos() > 0))
 }
 
-/// What percentages come to, in instances.
+/// Percentages as numbers of instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// At least this many stay healthy.
@@ -106,22 +107,22 @@ pub struct Bounds {
     pub ceiling: u32,
 }
 
-/// What `told` comes to for a fleet of `size`.
+/// Returns what `told` amounts to for a fleet of `size`.
 pub fn bounds(told: &InstanceRefreshPreferences, size: u32) -> Bounds {
     match told.max_healthy {
-        // One at a time goes in any case.
+        // One instance at a time goes in any case.
         None => Bounds { floor: size.saturating_sub(1), ceiling: size },
         Some(max) => {
             let share = u64::from(size) * u64::from(max) / 100;
             let share = u32::try_from(share).unwrap_or(u32::MAX);
-            // A share that is none at all is one all the same.
+            // A share of less than one instance still counts as one.
             let least = size.saturating_add(u32::from(max > 100 && size > 0));
             Bounds { floor: rounded_up(size, told.min_healthy), ceiling: share.max(least) }
         }
     }
 }
 
-/// What EC2 Auto Scaling is told, a phrase each.
+/// Returns the preferences that EC2 Auto Scaling gets, as phrases.
 pub fn phrases(told: &InstanceRefreshPreferences) -> Vec<String> {
     let span = humantime::format_duration;
     let max = match told.max_healthy {
@@ -203,14 +204,15 @@ mod tests {
             (Policy::AllAtOnce, 10, (0, Some(100))),
             (Policy::Immutable, 10, (100, Some(200))),
             (Policy::Rolling(percent(30)), 10, (70, Some(100))),
-            // 2.1 of 7, so batches of 2: 4.9 stay, which AWS takes for 5.
+            // 2.1 of 7, so batches of 2: 4.9 stay, which AWS rounds up to 5.
             (Policy::Rolling(percent(30)), 7, (70, Some(100))),
             (Policy::Rolling(percent(100)), 4, (0, Some(100))),
-            // Less than one of 2 is one.
+            // Less than one instance of 2 counts as one.
             (Policy::Rolling(percent(30)), 2, (50, Some(100))),
             (Policy::Rolling(fixed(3)), 7, (57, Some(100))),
             (Policy::Rolling(fixed(11)), 1000, (99, Some(100))),
-            // Less than a percent: none can be spared, and one at a time goes in place.
+            // Less than one percent: none can be spared, and one instance at a time is replaced in
+            // place.
             (Policy::Rolling(fixed(5)), 1000, (100, None)),
             (extra(percent(30)), 10, (100, Some(130))),
             (extra(percent(30)), 7, (100, Some(128))),
@@ -261,7 +263,7 @@ mod tests {
                 ],
                 "gates": { "alarms": ["web-5xx"], "bake_time": "1h" },
                 "scale_in_protected_instances": "refresh", "standby_instances": "ignore",
-                // What asks for nothing is no reason to refuse.
+                // A setting that asks for nothing is no reason to refuse.
                 "suspend_processes": [], "failure_threshold": 1, "keep_failed_instances": 0,
                 "lifecycle_hooks": "wait", "pause_between_batches": "0s",
             }),

@@ -14,27 +14,27 @@ use crate::rollout::state::{Halt, Question};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a plan that nobody carries out changes nothing"]
 pub struct Plan {
-    /// Actions in order; when one fails the rest of the list is void and a fresh look is due.
+    /// Actions in order. When one fails, the engine drops the rest and takes a fresh look.
     pub actions: Vec<Step>,
     /// A batch that begins with this plan.
     pub begins: Option<BatchStart>,
-    /// Victims chosen outside any batch: surge that is given back after a failure.
+    /// Victims chosen outside any batch: surge that the engine gives back after a failure.
     pub chosen: BTreeSet<InstanceId>,
     /// Whether the current batch ends with this plan.
     pub batch_ends: bool,
-    /// Whether the rollout stands at a checkpoint whose time has yet to pass.
+    /// Whether the rollout is at a checkpoint whose pause is not over.
     pub stands_at_checkpoint: bool,
-    /// Whether nothing is left but instances that somebody has set aside.
+    /// Whether only instances that are set aside are left.
     pub waits_for_set_aside: bool,
-    /// Whether the rollout waits on purpose, which is no lack of progress.
+    /// Whether the rollout waits on purpose. Such a wait is no lack of progress.
     pub rests: bool,
-    /// What to ask of the gates, in the background, until a plan asks something else.
+    /// What to ask the gates in the background, until a plan asks something else.
     pub asks: Option<Ask>,
-    /// Whether everything is done and has to stay well for a while.
+    /// Whether everything is done and must stay healthy for the bake time.
     pub bakes: bool,
-    /// Whether requests are shifted, and that has to stay well for a while.
+    /// Whether requests are shifted and must stay so without trouble for a while.
     pub evaluates: bool,
-    /// What is being waited for.
+    /// What the rollout waits for.
     pub waiting_on: Vec<Wait>,
     /// When to look again at the latest, because something is due then.
     pub wake: Option<Timestamp>,
@@ -61,7 +61,7 @@ impl Plan {
         }
     }
 
-    /// The record that stands once what is planned so far is done.
+    /// Returns the record that stands once the actions planned so far are done.
     pub(super) fn record<'a>(&'a self, input: &Input<'a>) -> Option<&'a Record> {
         let planned = self.actions.iter().rev().find_map(|step| step.record.as_ref());
         planned.or(input.state.record.as_ref())
@@ -72,7 +72,7 @@ impl Plan {
         self.waiting_on.push(wait);
     }
 
-    /// Notes that something is expected at `at`, unless that has passed.
+    /// Makes the engine look again at `at` at the latest, unless that has passed.
     pub(super) fn wake_at(&mut self, at: Option<Timestamp>, now: Timestamp) {
         if let Some(at) = at.filter(|at| *at > now) {
             self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
@@ -100,14 +100,14 @@ impl Step {
     }
 }
 
-/// A batch that begins, or, where there are no batches, the next few.
+/// A batch that begins, or in continuous pacing the next few instances.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchStart {
-    /// From 1; `None` in continuous pacing.
+    /// Its number, from 1; `None` in continuous pacing.
     pub number: Option<u32>,
-    /// Who goes; empty for the batch that only launches surge.
+    /// The instances that go; empty for the batch that only launches surge.
     pub victims: BTreeSet<InstanceId>,
-    /// How many are launched beside the fleet.
+    /// How many instances it launches beside the fleet.
     pub launches: u32,
 }
 
@@ -126,28 +126,30 @@ impl BatchStart {
 pub enum Verdict {
     /// There is more to do or to wait for.
     Continue,
-    /// The rollout must end early; plan again with this in [`Progress::halt`].
+    /// The rollout must end early; plan again with this in `RolloutState::halt`.
     Halt(Halt),
     /// The rollout goes back to the completed revision; plan again with that as the target's.
     RollBack {
         /// Why, as a sentence.
         reason: String,
-        /// Whether somebody asked for it.
+        /// Whether a command asked for it.
         asked: bool,
     },
-    /// What was being put back goes on after all: somebody asked for it.
+    /// A rollout that is being put back goes on after all, because a command asks for it.
     GoOn,
     /// Nothing is left: every instance runs the revision and nothing is borrowed.
     Converged,
-    /// Ended early; what could be put back is.
+    /// The rollout ended early, and everything that could be put back is put back.
     Halted,
 }
 
 /// What to ask of the gates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// What they are asked.
+    /// The question.
     pub question: Question,
-    /// Whether nothing waits for the answer: only a failure counts, and the same is asked again.
+    /// Whether nothing waits for the answer.
+    ///
+    /// Only a failure counts then, and the engine repeats the question.
     pub watches: bool,
 }

@@ -1,4 +1,4 @@
-//! Who goes next.
+//! Chooses the instances that go next.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -7,16 +7,18 @@ use rolling_provider::InstanceId;
 
 use super::{Member, View};
 
-/// The victims to take next: failed ones first, then others that do not serve, since losing those
-/// costs no capacity, then the oldest, spread over the zones. Bounded by what the floor leaves of
-/// the serving ones, by `limit`, save for failed ones that hold a place already, and by `most` with
-/// those.
+/// Chooses the next victims.
 ///
-/// While there is surge, the last old ones go without a replacement. Those are kept for the end
-/// where zones have too many, so that the fleet ends up even and a resumed rebalancing has
-/// nothing to do.
+/// Failed instances go first, then others that do not serve, since losing those costs no capacity,
+/// then the oldest, spread over the zones. What the floor leaves bounds the serving victims.
+/// `limit` bounds the victims other than failed ones that already hold a place, and `most` bounds
+/// all of them.
 ///
-/// Takes time linear to the fleet: only the first of each zone are put in order.
+/// While there is surge, the last old instances go without a replacement. Where a zone has too many
+/// instances, its last ones stay for that end, so that the fleet ends up even and a resumed
+/// rebalancing has nothing to do.
+///
+/// Takes time linear in the size of the fleet: sorts only the first instances of each zone.
 pub fn next(view: &View<'_>, limit: usize, most: usize) -> BTreeSet<InstanceId> {
     let mut zones: BTreeMap<&str, Vec<&Member<'_>>> = BTreeMap::new();
     let failed = view.candidates().filter(|member| member.holds_place()).count();
@@ -38,7 +40,7 @@ pub fn next(view: &View<'_>, limit: usize, most: usize) -> BTreeSet<InstanceId> 
         let staying = excess.get(zone).copied().unwrap_or_default();
         let mut serving = 0usize;
         for (index, member) in members.into_iter().enumerate() {
-            // Those that serve are ranked by themselves.
+            // Serving instances are ranked among themselves.
             let rank = if member.serves { serving } else { index };
             serving += usize::from(member.serves);
             ranked.push((class(member), all - index <= staying, rank, order(member), member));
@@ -65,14 +67,15 @@ pub fn next(view: &View<'_>, limit: usize, most: usize) -> BTreeSet<InstanceId> 
     chosen
 }
 
-/// The candidates of a fleet in the order in which [`next`] takes them, again and again: what it costs
-/// to take some grows with their number, and not with the fleet's.
+/// The candidates of a fleet, in the order in which repeated calls of [`next`] take them.
+///
+/// The cost of taking some grows with their number, not with the size of the fleet.
 pub struct Queue<'a> {
     zones: BTreeMap<&'a str, VecDeque<Member<'a>>>,
 }
 
 impl<'a> Queue<'a> {
-    /// Puts `candidates` in order.
+    /// Sorts `candidates`.
     pub fn of(candidates: impl Iterator<Item = Member<'a>>) -> Queue<'a> {
         let mut zones: BTreeMap<&str, Vec<Member<'a>>> = BTreeMap::new();
         for member in candidates {
@@ -85,14 +88,16 @@ impl<'a> Queue<'a> {
         Queue { zones }
     }
 
-    /// From now on all of them serve.
+    /// Marks all of them as serving.
     pub fn all_serve(&mut self) {
         let members = std::mem::take(&mut self.zones).into_values().flatten();
         *self = Queue::of(members.map(|member| Member { serves: true, surely: true, ..member }));
     }
 
-    /// Takes the first ones, as [`next`] with the same limit for all would, in a fleet that has
-    /// `excess` and `spare` serving ones.
+    /// Takes the first candidates.
+    ///
+    /// Chooses as [`next`] does with `limit` for both bounds, in a fleet that has `excess` and can
+    /// spare `spare` serving instances.
     pub fn take(
         &mut self,
         excess: &BTreeMap<&str, usize>,
@@ -135,20 +140,20 @@ impl<'a> Queue<'a> {
     }
 }
 
-/// How far the candidates of a zone were gone through.
+/// How far [`Queue::take`] has gone through the candidates of a zone.
 struct Head<'q, 'a> {
     members: &'q mut VecDeque<Member<'a>>,
-    /// How many of the last ones are kept for the end.
+    /// How many of the last candidates stay for the end.
     staying: usize,
-    /// How many were gone through, and how many of those serve.
+    /// How many candidates it has passed, and how many of those serve.
     at: usize,
     serving: usize,
-    /// Those of them who stay.
+    /// The passed candidates that stay.
     left: Vec<Member<'a>>,
 }
 
 impl<'a> Head<'_, 'a> {
-    /// The place of its first one among those of all zones; see [`next`].
+    /// Returns the sort key of its first candidate among those of all zones; see [`next`].
     fn key(&self) -> Option<(u8, bool, usize, Order<'a>)> {
         let member = self.members.front()?;
         let rank = if member.serves { self.serving } else { self.at };
@@ -158,8 +163,9 @@ impl<'a> Head<'_, 'a> {
 
 type Order<'a> = (u8, Option<rolling_provider::Timestamp>, &'a InstanceId);
 
-/// Those that do not serve before those that do, and among the latter those that do so in the
-/// second target group only; among each, those that have failed first.
+/// Returns the rank of `member`: not serving, serving only in the second target group, serving.
+///
+/// Failed instances come first within each.
 fn class(member: &Member<'_>) -> u8 {
     let place = match (member.serves, member.in_primary) {
         (false, _) => 0,
@@ -169,13 +175,14 @@ fn class(member: &Member<'_>) -> u8 {
     place + u8::from(!member.failed)
 }
 
-/// Oldest first within a class; one whose launch time is unknown comes before all others.
+/// Returns the sort key of `member`: oldest first within a class, unknown launch times before all.
 fn order<'a>(member: &Member<'a>) -> Order<'a> {
     (class(member), member.instance.launched_at, member.id)
 }
 
-/// By zone, how many more live than an even spread of the fleet without its surge would have;
-/// empty without surge.
+/// Returns by how much each zone exceeds an even spread of the fleet without its surge.
+///
+/// Empty without surge.
 pub(super) fn excess<'a>(view: &View<'a>) -> BTreeMap<&'a str, usize> {
     let size = view.window.size as usize;
     if view.members.len() <= size {
@@ -188,12 +195,12 @@ pub(super) fn excess<'a>(view: &View<'a>) -> BTreeMap<&'a str, usize> {
     spread(&zones, size)
 }
 
-/// By zone, how many more than an even spread of `size` live there.
+/// Returns by how much each zone exceeds an even spread of `size` instances.
 pub(super) fn spread<'a>(
     zones: &BTreeMap<&'a str, usize>,
     size: usize,
 ) -> BTreeMap<&'a str, usize> {
-    // The most crowded zones keep what does not divide evenly.
+    // The most crowded zones keep the remainder.
     let mut crowded: Vec<(&str, usize)> = zones.iter().map(|(zone, live)| (*zone, *live)).collect();
     crowded.sort_by_key(|(zone, live)| (Reverse(*live), *zone));
     let (share, others) = (size / crowded.len(), size % crowded.len());
@@ -205,9 +212,11 @@ pub(super) fn spread<'a>(
         .collect()
 }
 
-/// Surplus instances to give back at the end, `count` of them: those that do not serve first,
-/// then those that have not soaked, then from the zone that has the most, so that zones stay even
-/// and a resumed rebalancing has nothing to do; within a zone the youngest.
+/// Chooses `count` surplus instances to give back at the end.
+///
+/// Those that do not serve go first, then those that have not soaked, then those of the zone that
+/// has the most, so that zones stay even and a resumed rebalancing has nothing to do. Within a zone
+/// the youngest go first.
 pub fn surplus(view: &View<'_>, count: usize) -> BTreeSet<InstanceId> {
     let order = |m: &Member<'_>| (!m.serves, !m.soaked, m.is_new, m.instance.launched_at);
     let mut zones: BTreeMap<&str, Vec<&Member<'_>>> = BTreeMap::new();
@@ -219,7 +228,7 @@ pub fn surplus(view: &View<'_>, count: usize) -> BTreeSet<InstanceId> {
     }
     let mut chosen = BTreeSet::new();
     while chosen.len() < count {
-        // The last of each zone is the one it would give.
+        // Each zone would give its last one.
         let first = zones.values_mut().max_by_key(|members| {
             members.last().map(|member| {
                 let (idle, unsoaked, is_new, launched) = order(member);

@@ -1,4 +1,4 @@
-//! What must stand before anything is replaced: the record first, then what is borrowed.
+//! What must be in place before a rollout replaces anything: the record, then what it borrows.
 
 use std::collections::BTreeSet;
 
@@ -10,12 +10,13 @@ use crate::model::spec::Pacing;
 use crate::record::command::Command;
 use crate::record::{Borrowed, BorrowedMax, Ending, FAILED, Phase, Record, routing_fingerprint};
 
-/// Processes by which a fleet follows its load. While everything new bakes it may: how it does under
-/// load is what is watched then.
+/// Processes by which a fleet follows its load.
+///
+/// The fleet may follow its load in the bake time, which is there to watch the new instances under
+/// load.
 pub(super) const SCALING: [&str; 2] = ["AlarmNotification", "ScheduledActions"];
 
-/// Puts what is not yet as it must be into the plan. Returns the record that stands, or is about
-/// to.
+/// Plans what must be in place and is not yet. Returns the record that stands after this plan.
 pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
     let Input { target, look, state, .. } = *input;
     let mut record = standing(input, view);
@@ -23,7 +24,7 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
     record.promoted |= shift::has_all(input);
     let failed = count_failure(input, &mut record);
     pass_checkpoint(input, view, &mut record);
-    // Somebody who scales the fleet meanwhile changes what surge is measured by.
+    // Another process may scale the fleet meanwhile, which changes the size that surge adds to.
     record.size = state.size(look);
 
     if look.is_unmanaged() && !record.owned {
@@ -34,23 +35,23 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
     let moves = input.launches()
         && match state.rolls_back {
             None => look.template.as_ref() != Some(&target.revision),
-            // A look that is late may show the one from before what is gone back on.
+            // A late look may still show the template from before the rollout that goes back.
             Some(_) => !state.launches(&target.revision, look),
         };
     let unlaunched = view.unlaunched(input);
     let complete = view.old().next().is_none() && view.is_complete();
     let cuts = unlaunched > 0 && (complete || (state.rolls_back.is_some() && moves));
-    // A failure that is counted now may be the one that ends the way of this revision.
+    // A failure counted now may end the rollout of this revision.
     let waits =
         failed.is_some() || gate::is_closed(input, view) || state.size_is_known_at(look).is_some();
     let raise = if cuts || waits { 0 } else { pace::launches(input, view) };
     let cut = if cuts && !waits { unlaunched } else { 0 };
-    // A size that we lowered by mistake (see `progress::sizes`) comes first.
+    // Restores a size that we lowered by mistake (see `state::sizes`) before adding to it.
     let desired = state.desired(look).max(state.size(look)) + raise - cut;
     record_surge(input, raise, cut, was_meant, &mut record);
     let before = state.max(look);
     if !look.is_unmanaged() && before < desired {
-        // Whoever has set another maximum than ours gets that one back.
+        // A maximum that another process has set is the one to restore.
         let found = state.record.as_ref().and_then(|record| record.max_before(before));
         let found = found.unwrap_or(before);
         record.borrowed.max = Some(BorrowedMax { found, before, ours: desired });
@@ -60,7 +61,7 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
     }
     plan.actions.extend(failed);
     if let Some(back) = shift::back(input, view) {
-        // Before anything else is put back.
+        // The requests go back before anything else does.
         plan.actions.push(back);
         return record;
     }
@@ -71,7 +72,7 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
         plan.actions.push(Step::new(Action::SuspendProcesses { processes: running }));
     }
     if cut > 0 {
-        // Surge that a failed revision never got, or that nobody needs any more.
+        // Surge that a failed revision never got, or that is no longer needed.
         plan.actions.push(set_size(input, desired));
     }
     if moves {
@@ -93,9 +94,10 @@ pub(super) fn set_size(input: &Input<'_>, desired: u32) -> Step {
     Step::new(Action::SetCapacity { desired: Some(desired), max })
 }
 
-/// A size that we set is in the record before, with the one that holds until then: an engine that
-/// takes over knows both for ours, and any other for somebody else's. What is given back by removals
-/// is not written down one by one; see [`Record::gives_back`].
+/// Writes a size that we are about to set into the record, with the size that holds until then.
+///
+/// An engine that takes over thus knows that both are ours, and that another process has set any
+/// other. The record does not list each removal that gives surge back; see [`Record::gives_back`].
 fn record_surge(input: &Input<'_>, raise: u32, cut: u32, was_meant: u32, record: &mut Record) {
     let surge = input.state.surge();
     let is_resized = record.size != was_meant || (!record.gives_back && record.surge > surge);
@@ -106,8 +108,9 @@ fn record_surge(input: &Input<'_>, raise: u32, cut: u32, was_meant: u32, record:
     }
 }
 
-/// The record with the surge that there is, where it does not know that: an end that was broken off has
-/// given some of it back.
+/// Returns the record with the actual surge, where the record does not know it.
+///
+/// That is the case when an interrupted end has given some of the surge back.
 pub(super) fn with_surge(input: &Input<'_>, record: &Record) -> Record {
     let surge = input.state.surge();
     let is_known = record.gives_back || [record.surge, record.surge_before].contains(&surge);
@@ -117,8 +120,9 @@ pub(super) fn with_surge(input: &Input<'_>, record: &Record) -> Record {
     }
 }
 
-/// What the fleet keeps in reserve on another revision would be launched, and have to be replaced
-/// again: it goes before anything is replaced.
+/// Discards what the fleet keeps in reserve on another revision, before anything is replaced.
+///
+/// The fleet would launch it, and the rollout would have to replace it again.
 fn discard(input: &Input<'_>) -> Option<Step> {
     let Input { target, look, state, .. } = *input;
     let old = look.reserve.iter().filter(|(id, revision)| {
@@ -128,7 +132,7 @@ fn discard(input: &Input<'_>) -> Option<Step> {
     (!instances.is_empty()).then(|| Step::new(Action::Discard { instances }))
 }
 
-/// The record of this rollout: the one found, brought up to date, or a new one.
+/// Returns the record of this rollout: the one found, brought up to date, or a new one.
 fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
     let Input { target, state, .. } = *input;
     let Some(found) = &state.record else { return begin(input, view, None) };
@@ -137,7 +141,7 @@ fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
         record.acknowledge(state.control.as_ref().map(|control| control.id.as_str()));
     if let Some(reason) = &state.rolls_back {
         if !record.rolls_back {
-            // The restored revision has the breaker to itself.
+            // The breaker counts only failures of the restored revision from here on.
             (record.rolls_back, record.failures, record.last_failed) = (true, 0, None);
             record.reason = Some(reason.clone());
         }
@@ -154,10 +158,10 @@ fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
             }
             record.pause_changed_at = Some(input.now);
             record.phase = Phase::Rolling;
-            // A pause has resumed them.
+            // The pause has resumed these processes.
             let running = input.spec.suspend_processes.difference(&input.look.suspended);
             record.borrowed.suspended.extend(running.cloned());
-            // What has ended had sent all requests back.
+            // The ended rollout had sent all requests back.
             record.borrowed.shifts =
                 input.spec.policy.shifts().then(|| routing_fingerprint(target));
             if state.rolls_back.is_none() {
@@ -173,8 +177,9 @@ fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
     }
 }
 
-/// The record of a rollout that was interrupted: passed checkpoints, failures and kept instances
-/// stand. What was given back is borrowed again.
+/// Returns the record of an interrupted rollout that goes on.
+///
+/// Passed checkpoints, failures and kept instances stand. What was given back is borrowed again.
 fn continue_record(input: &Input<'_>, found: &Record) -> Record {
     Record {
         phase: Phase::Rolling,
@@ -186,7 +191,7 @@ fn continue_record(input: &Input<'_>, found: &Record) -> Record {
     }
 }
 
-/// What is borrowed, with the original values of what an earlier rollout still has.
+/// Returns what is borrowed, with the original values of what an earlier rollout still borrows.
 fn borrowed(input: &Input<'_>, previous: Option<&Record>) -> Borrowed {
     let Input { spec, target, look, .. } = *input;
     let mut borrowed = previous.map(|record| record.borrowed.clone()).unwrap_or_default();
@@ -194,13 +199,13 @@ fn borrowed(input: &Input<'_>, previous: Option<&Record>) -> Borrowed {
     borrowed.suspended.extend(running.cloned());
     borrowed.shifts = spec.policy.shifts().then(|| routing_fingerprint(target));
     if !still_borrows(previous) {
-        // By number: what an alias stands for may have moved on by the time it is put back.
+        // By number: an alias may stand for another version by the time it is put back.
         borrowed.template = look.template.as_ref().map(|template| target.resolve(template).clone());
     }
     borrowed
 }
 
-/// The record of a rollout that begins.
+/// Returns the record of a rollout that begins.
 fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Record {
     let Input { target, look, state, .. } = *input;
     Record {
@@ -234,7 +239,7 @@ fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Recor
     }
 }
 
-/// Whether the template on the target is what a rollout put there.
+/// Whether an earlier rollout has set the template that the target has.
 fn still_borrows(previous: Option<&Record>) -> bool {
     previous.is_some_and(|record| match record.phase {
         Phase::Rolling | Phase::Halting(_) => record.borrowed.template.is_some(),
@@ -242,8 +247,9 @@ fn still_borrows(previous: Option<&Record>) -> bool {
     })
 }
 
-/// With no record, the revision that every serving instance runs is taken for completed; a mixed
-/// fleet has none.
+/// Returns the revision that counts as completed without a record.
+///
+/// That is the revision that every serving instance runs. A mixed fleet has none.
 pub fn adopted(view: &View<'_>) -> Option<Revision> {
     let mut revisions =
         view.members.iter().filter(|m| m.serves).map(|member| member.instance.revision.as_ref());
@@ -251,8 +257,10 @@ pub fn adopted(view: &View<'_>) -> Option<Revision> {
     revisions.all(|revision| revision == Some(first)).then(|| first.clone())
 }
 
-/// Counts one failure that is not counted yet. The record names the instance, so that a crash
-/// before it is tagged does not have it counted again; after the tag the record may forget it.
+/// Counts one failure that is not counted yet.
+///
+/// The record names the instance, so that a crash before it is tagged does not count it again. Once
+/// it is tagged, the record may forget it.
 fn count_failure(input: &Input<'_>, record: &mut Record) -> Option<Step> {
     let state = input.state;
     let (id, reason) = state.failed.iter().find(|(id, _)| !state.counted.contains(*id))?;
@@ -266,8 +274,9 @@ fn count_failure(input: &Input<'_>, record: &mut Record) -> Option<Step> {
     })
 }
 
-/// A checkpoint is passed when its time is over, or when somebody resumes the rollout, who need not
-/// wait for its gates to have been asked.
+/// Passes the checkpoint when its time is over, or when the operator resumes the rollout.
+///
+/// Resuming does not wait until the gates have been asked.
 fn pass_checkpoint(input: &Input<'_>, view: &View<'_>, record: &mut Record) {
     let since = input.state.at_checkpoint;
     let Some(ahead) = pace::checkpoint(input) else { return };

@@ -1,6 +1,7 @@
-//! An independent judge of plans. It shares no decision with the planner: it recounts from the
-//! observation. The engine asks it before every tick and refuses a plan that it condemns; tests
-//! use it as their oracle.
+//! An independent judge of plans.
+//!
+//! It shares no decision with the planner: it recounts from the observation. The engine asks it
+//! before every tick and refuses a plan with violations. Tests use it as their oracle.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,9 @@ use super::Plan;
 use super::input::Input;
 use crate::model::spec::{RollingDeployment, SetAside, Window};
 
-/// Every promise that carrying out `plan` now would break, as sentences; empty for a good plan.
+/// Returns every promise that carrying out `plan` now would break, as sentences.
+///
+/// Empty for a good plan.
 pub fn violations(input: &Input<'_>, plan: &Plan) -> Vec<String> {
     let mut found = Vec::new();
     let window = Window::resolve(input.spec.policy, input.state.size(input.look));
@@ -27,7 +30,7 @@ pub fn violations(input: &Input<'_>, plan: &Plan) -> Vec<String> {
     found
 }
 
-/// Property 25: never touches what it does not own, and takes nobody out who is protected.
+/// Property 25: no plan touches what the rollout does not own, or takes out a protected instance.
 fn check_ownership(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
     for step in &plan.actions {
         for id in touched(&step.action) {
@@ -62,7 +65,9 @@ fn takes_out(input: &Input<'_>, action: &Action, instance: &Instance) -> bool {
     }
 }
 
-/// Nobody is removed twice, as each removal may lower the size by one, nor given requests first.
+/// No plan removes an instance twice, or registers and removes it at once.
+///
+/// Each removal may lower the size by one.
 fn check_once(plan: &Plan, found: &mut Vec<String>) {
     let mut gone = BTreeSet::new();
     let mut registered = BTreeSet::new();
@@ -99,8 +104,9 @@ fn check_record_first(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
     }
 }
 
-/// Property 1 where requests are shifted: what gets a share of them keeps that share of the floor,
-/// and gets no more before as many serve there as the floor asks for.
+/// Property 1 where requests are shifted: each side keeps its share of the floor.
+///
+/// A side gets more requests only when as many instances serve there as the floor asks for.
 fn check_shares(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<String>) {
     let Input { target, look, state, .. } = *input;
     let (Some(shifted), Some(second)) = (&look.shifted, &target.second) else { return };
@@ -147,7 +153,7 @@ fn check_shares(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<
             Action::Shift { percent } => percent < least_shifted(shifted),
             _ => false,
         });
-        // A revision that failed, or is not wanted any more, is left in any case.
+        // Requests leave a revision that failed, or is no longer wanted, in any case.
         let wanted = look.instances.values().filter(|instance| {
             instance.lifecycle.is_live()
                 && instance.revision.as_ref() == Some(&target.revision)
@@ -191,9 +197,10 @@ fn check_floor(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<S
     }
 }
 
-/// Property 5: terminate only after drained, or past the drain deadline, in every target group. One
-/// that goes without a replacement from a fleet that replaces what is taken out of rotation is left
-/// to that fleet to drain, in the target groups that the fleet knows.
+/// Property 5: in every target group, no removal before the drain ends or its deadline passes.
+///
+/// A fleet that replaces what is out of rotation itself drains an instance that goes without a
+/// replacement, in the target groups that the fleet knows.
 fn check_drained(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
     for step in &plan.actions {
         let without = matches!(step.action, Action::Terminate { decrement, .. } | Action::Detach { decrement, .. } if decrement);
@@ -227,7 +234,8 @@ fn check_capacity(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Ve
     let live = input.look.instances.iter().filter(|(id, instance)| {
         instance.lifecycle.is_live() && !input.state.terminated.contains(id)
     });
-    // A fleet that somebody scales in lives above its size for a while; that is not our doing.
+    // A fleet that another process scales in lives above its size for a while. That is not our
+    // doing.
     let live = live.count().min(input.look.desired() as usize);
     for step in &plan.actions {
         let Action::SetCapacity { desired, max } = step.action else { continue };
@@ -244,9 +252,11 @@ fn check_capacity(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Ve
     }
 }
 
-/// Property 21: nothing that we do leaves the cloud with a smaller size than the fleet is meant to
-/// have, by the record. What a look shows counts beside what we believe, whichever is less: more
-/// would go without a replacement than were launched beside the fleet.
+/// Property 21: no action of ours leaves a size below the one the fleet is meant to have.
+///
+/// The record says what size that is. The lesser of the size that a look shows and the size that we
+/// believe counts: otherwise more instances would go without a replacement than were launched
+/// beside the fleet.
 fn check_meant(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
     let Input { look, state, .. } = *input;
     if look.is_unmanaged() || input.spec.replacement.within().is_some() {
@@ -275,8 +285,9 @@ fn check_meant(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
     }
 }
 
-/// Property 3: what this plan begins does not make more drain, boot or soak than the window has
-/// places. One that has failed holds its place until it is gone.
+/// Property 3: a plan makes no more instances drain, boot or soak than the window has places.
+///
+/// A failed instance holds its place until it is gone.
 fn check_window(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<String>) {
     let Some(begins) = &plan.begins else { return };
     let Input { spec, target, look, state, now } = *input;
@@ -305,8 +316,9 @@ fn check_window(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<
     }
 }
 
-/// Property 2 of unmanaged instances: what is launched stays below the ceiling, where those count no
-/// more that have drained or that this plan removes.
+/// Property 2 for unmanaged instances: launches stay within the ceiling.
+///
+/// Instances that have drained, or that this plan removes, do not count.
 fn check_launches(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<String>) {
     let mut launches = 0;
     let mut removed = BTreeSet::new();
@@ -336,11 +348,13 @@ fn check_launches(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Ve
     }
 }
 
-/// There is a reason for every launch: a place of the fleet or of surge, a failure, or what others
-/// took or added. More than a batch beyond that would go on for ever.
+/// Every launch has a reason.
+///
+/// Reasons are a place of the fleet or of surge, a failure, and what others took or added. More
+/// than a batch beyond those would go on for ever.
 fn check_reasons(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<String>) {
     let Input { look, state, .. } = *input;
-    // What is put back is put back in any case.
+    // A rollout that halts puts back what it borrowed in any case.
     let is_halting = state.halt.is_some();
     if look.is_unmanaged() || input.spec.replacement.within().is_some() || is_halting {
         return;
@@ -365,7 +379,7 @@ fn check_reasons(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec
     let live = u32::try_from(live).unwrap_or(u32::MAX);
     let (missing, extra) = (desired.saturating_sub(live), live.saturating_sub(desired));
     let failed = u32::try_from(state.failed.len()).unwrap_or(u32::MAX);
-    // One batch more than there seems to be a reason for is no loop yet.
+    // One batch beyond the known reasons is not a loop yet.
     let slack = window.slots();
     let reasons = state.launched.reasons() + window.surge + failed + extra + slack;
     let launches = state.launched.came + missing + more;

@@ -1,4 +1,4 @@
-//! How long is waited for what a rollout cannot bring about by itself.
+//! How long a rollout waits for what it cannot bring about by itself.
 
 use std::time::Duration;
 
@@ -6,29 +6,32 @@ use rolling_provider::Timestamp;
 
 use super::input::Input;
 
-/// How long a rollout waits for somebody to end what sets instances aside.
+/// How long a rollout waits for the operator to end what sets instances aside.
 pub(crate) const SET_ASIDE_FOR: Duration = Duration::from_secs(3600);
 
-/// How long a launch must be missing before the size may be lowered by it. Looks lag: were the
-/// instance there after all, the cloud would choose who goes instead.
+/// How long a launch must be missing before the engine may lower the size by it.
+///
+/// Looks lag: if the instance existed after all, the cloud would choose one to terminate.
 pub(crate) const UNLAUNCHED_AFTER: Duration = Duration::from_secs(15);
 
-/// Until when less must be left to do than ever before.
+/// Returns when less must be left to do than ever before.
 pub fn progress_deadline(input: &Input<'_>) -> Timestamp {
     let since = input.state.best.map_or(input.state.started, |best| best.at);
     since + input.spec.progress_deadline(input.target.drain())
 }
 
-/// Until when what is missing must have been launched. A rollout that turned back begins anew.
+/// Returns when the missing instances must have been launched.
+///
+/// A rollout that turned back begins this time anew.
 pub fn launch_deadline(input: &Input<'_>) -> Timestamp {
     let since = input.state.missing.oldest().unwrap_or(input.now);
     since.max(input.state.turned_back_at) + input.spec.health.healthy_timeout
 }
 
-/// Until when a launch must have succeeded.
+/// Returns when a launch must have succeeded.
 pub fn launch_deadline_since(input: &Input<'_>, since: Timestamp) -> Timestamp {
     since.max(input.state.turned_back_at) + input.spec.health.healthy_timeout
 }
 
-/// Boot time that is assumed of a fleet whose launches tell none.
+/// Boot time assumed for a fleet whose launches show none.
 pub const ASSUMED_BOOT: Duration = Duration::from_secs(60);

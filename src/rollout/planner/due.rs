@@ -1,8 +1,8 @@
-//! When to look again: when something that is waited for is likely to have changed.
+//! When to look again: when something that the rollout waits for has probably changed.
 //!
-//! What lasts for a known time is looked at when that is over. What takes as long as it takes is
-//! looked at first when it may be over by what the rollout has seen so far, and from then on so often
-//! that the end is seen late by a part of what the whole took.
+//! If a wait has a known length, the engine looks when it is over. Otherwise the engine first looks
+//! when the wait may be over, judging by what the rollout has seen so far. From then on it looks so
+//! often that it sees the end late by only a fraction of the whole time.
 
 use std::time::Duration;
 
@@ -13,20 +13,22 @@ use super::{Plan, Verdict};
 use crate::model::wait::{Wait, WaitKind};
 use crate::rollout::state::Stage;
 
-/// The shortest time between two looks, but for what is due by then.
+/// The shortest time between two looks, unless something is due earlier.
 const SOONEST: Duration = Duration::from_millis(200);
 
-/// A moment past what is due, so that it is over by the look.
+/// Margin after a due time, so that it has passed when the engine looks.
 const MOMENT: Duration = Duration::from_millis(1);
 
-/// Who is to stay well for a while is looked at so often in that time at least, and after this: one that
-/// turns unhealthy and back again by turns is not to be met well each time.
+/// The fewest looks during a soak, and the longest time between two of them.
+///
+/// The engine must notice an instance that alternates between healthy and unhealthy.
 const LOOKS_IN_A_SOAK: u32 = 4;
 const SOAK_LOOKS: Duration = Duration::from_secs(3);
 
-/// How long to wait before the next look, with nothing to do now. Never longer than the deployment's
-/// `poll_interval`: what others do shows within that. What is only guessed is `spread`, so that many
-/// engines do not look at once.
+/// Returns how long to wait before the next look, with nothing to do now.
+///
+/// Never longer than the deployment's `poll_interval`, so that what others do shows within that.
+/// `spread` varies a pause that is only guessed, so that many engines do not look at once.
 pub fn pause(
     input: &Input<'_>,
     plan: &Plan,
@@ -36,14 +38,15 @@ pub fn pause(
     let likely = plan.waiting_on.iter().flat_map(|wait| likely(input, wait)).min();
     let likely = likely.unwrap_or_else(|| unknown(input));
     let guessed = likely.since(now).max(SOONEST).min(spec.poll_interval);
-    // What was due before now has been planned for.
+    // The plan already covers what was due before now.
     let wake = plan.wake.filter(|wake| *wake >= now);
     let due = wake.map_or(Duration::MAX, |wake| wake.since(now).saturating_add(MOMENT));
     spread(guessed).min(due)
 }
 
-/// Whether `plan`, made of a look from before what was done last, says that there is nothing to do
-/// but to wait: then a look at once would show nothing new.
+/// Whether `plan` only waits, so that a look at once would show nothing new.
+///
+/// `plan` is made of a look from before the last actions.
 pub fn waits(plan: &Plan) -> bool {
     plan.verdict == Verdict::Continue
         && plan.actions.is_empty()
@@ -52,7 +55,7 @@ pub fn waits(plan: &Plan) -> bool {
         && !plan.waiting_on.is_empty()
 }
 
-/// When `wait` is likely to show something new.
+/// Returns when `wait` is likely to show something new.
 fn likely(input: &Input<'_>, wait: &Wait) -> Vec<Timestamp> {
     let Input { spec, state, now, .. } = *input;
     let of_each = |at: &dyn Fn(&InstanceId) -> Timestamp| wait.instances.iter().map(at).collect();
@@ -82,36 +85,37 @@ fn likely(input: &Input<'_>, wait: &Wait) -> Vec<Timestamp> {
     }
 }
 
-/// What is over at a known time is in [`Plan::wake`], and needs no guess.
+/// Returns a time that shortens no pause: [`Plan::wake`] has what is over at a known time.
 fn known(input: &Input<'_>) -> Timestamp {
     input.now + input.spec.poll_interval
 }
 
-/// When what others do may be over, of which nothing is known.
+/// Returns when a change by others may be over, of which nothing is known.
 fn unknown(input: &Input<'_>) -> Timestamp {
     by_age(input.state.changed_at, input.now)
 }
 
-/// When `id` may serve, for which nothing was asked since it did, or by this engine.
+/// Returns when `id` may serve, where this engine has asked for nothing since it last served.
 fn unasked(input: &Input<'_>, id: &InstanceId) -> Timestamp {
     let history = input.state.history.get(id).filter(|history| !history.taken_out);
     history.map_or(unknown(input), |history| by_age(history.since, input.now))
 }
 
-/// When what began at `since` may be over, of which nothing is known but how long it has lasted.
+/// Returns when what began at `since` may be over, judging only by how long it has lasted.
 fn by_age(since: Timestamp, now: Timestamp) -> Timestamp {
     now + now.since(since) / 3
 }
 
-/// When `stage`, asked for at `since`, may be over.
+/// Returns when `stage`, asked for at `since`, may be over.
 fn in_stage(input: &Input<'_>, stage: Stage, since: Timestamp) -> Timestamp {
     let Input { target, state, now, .. } = *input;
     if let Some(shortest) = state.stages.shortest(stage) {
-        // Another one is hardly ever much faster.
+        // The next one is hardly ever much faster.
         return (since + shortest * 9 / 10).max(now + now.since(since) / 10);
     }
     match target.boot.filter(|_| stage == Stage::Launch) {
-        // What the cloud tells of launches before this rollout ends before the health check does.
+        // The boot time that the cloud reports of earlier launches ends before the health check
+        // passes.
         Some(boot) => {
             let earliest = since + boot + boot / 5;
             earliest.max(now + now.since(since) / 5).max(by_age(since + boot, now))
@@ -120,11 +124,11 @@ fn in_stage(input: &Input<'_>, stage: Stage, since: Timestamp) -> Timestamp {
     }
 }
 
-/// When `id` may be out of rotation.
+/// Returns when `id` may be out of rotation.
 fn drained(input: &Input<'_>, id: &InstanceId) -> Timestamp {
     let Input { look, target, state, now, .. } = *input;
     let asked = state.deregistered.get(id);
-    // Where an engine before this one took it out, nobody knows when that was.
+    // If an earlier engine took it out, the time of that is unknown.
     let is_ours = matches!(state.stages.of(id), Some((Stage::Deregister, _)));
     let shown = look.instances.get(id).map(|instance| &instance.targets);
     let mut likely = None;

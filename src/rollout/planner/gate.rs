@@ -1,5 +1,6 @@
-//! Gates: what must hold besides the health of the instances. Here is decided when they are asked;
-//! asking them is the engine's.
+//! Gates: what must hold besides the health of the instances.
+//!
+//! This module decides when to ask them. The engine asks them.
 
 use super::input::Input;
 use super::{Ask, Plan, View};
@@ -7,7 +8,7 @@ use crate::model::spec::Pacing;
 use crate::model::wait::{Wait, WaitKind};
 use crate::rollout::state::Question;
 
-/// Whether what comes next has to wait until the gates have been asked.
+/// Whether the next step has to wait until the gates have been asked.
 pub fn is_closed(input: &Input<'_>, view: &View<'_>) -> bool {
     let question = question(input, view);
     let asks_something = !input.spec.gates.alarms.is_empty() || question.probes;
@@ -33,14 +34,16 @@ pub fn ask(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
     });
 }
 
-/// Where there are no batches to ask before, the alarms are watched all the time.
+/// Watches the alarms all the time in continuous pacing, which has no batches to ask before.
 pub fn watch_continuously(input: &Input<'_>, plan: &mut Plan) {
     if input.spec.pacing == Pacing::Continuous && plan.asks.is_none() {
         watch(input, plan);
     }
 }
 
-/// Everything is done: it has to stay well for a while. Returns whether that time is not over.
+/// Waits for the bake time, in which everything must stay healthy.
+///
+/// Returns whether that time is not over.
 pub fn bake(input: &Input<'_>, plan: &mut Plan) -> bool {
     let Input { spec, state, now, .. } = *input;
     let deadline = state.gates.baking.unwrap_or(now) + spec.gates.bake_time;
@@ -62,13 +65,13 @@ pub fn watch(input: &Input<'_>, plan: &mut Plan) {
     }
 }
 
-/// What is to be asked now. Probes say something of the new revision only once it serves.
+/// Returns what to ask now. Probes say something about the new revision only once it serves.
 fn question(input: &Input<'_>, view: &View<'_>) -> Question {
     let probes = !input.spec.gates.probes.is_empty() && view.updated() > 0;
     Question { probes, ..asked_now(input) }
 }
 
-/// What is asked once a batch, and again after each checkpoint: time has passed there.
+/// Returns what to ask once per batch, and again after each checkpoint: time has passed there.
 fn asked_now(input: &Input<'_>) -> Question {
     let checkpoints = input.state.record.as_ref().map_or(0, |record| record.checkpoints_passed);
     Question { after: input.state.batch, checkpoints, probes: false }

@@ -1,5 +1,6 @@
-//! Planning the way to a safe point after a failure, a pause or a stop: victims back into
-//! rotation, what is borrowed put back, nothing left draining.
+//! Plans the way to a safe point after a failure, a pause or a stop.
+//!
+//! Victims go back into rotation, what is borrowed is put back, and nothing is left draining.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +21,7 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
     let Input { look, state, now, .. } = *input;
     let mut plan = Plan::waiting();
     let Some(record) = &state.record else {
-        // Nothing was begun.
+        // The rollout has begun nothing.
         plan.verdict = Verdict::Halted;
         return plan;
     };
@@ -31,7 +32,7 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
         return plan;
     }
     let phase = Phase::Halting(halt.ending);
-    // Also what changes nothing is acknowledged, and not obeyed later on.
+    // A command that changes nothing is acknowledged, too, so that it is not obeyed later.
     let control =
         state.control.as_ref().filter(|control| state.effect(control.command) != Effect::Later);
     let hears = control.is_some_and(|control| !control.is_acknowledged(Some(record)));
@@ -47,11 +48,11 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
         }));
     }
     let keeps_surge = halt.ending == Ending::Paused;
-    // Surge that was not launched goes first and alone: with the template back, the group could
-    // launch it after all, and a lower size would then cost instances of the group's choice.
+    // Surge that was not launched goes first and alone. With the template back, the group could
+    // still launch it, and a lower size would then cost instances of the group's choice.
     let unlaunched = if keeps_surge { 0 } else { view.unlaunched(input) };
     let is_refused = |action: &Action| state.refused.iter().any(|(refused, _)| refused == action);
-    // A size that we lowered by mistake (see `progress::sizes`) is set right, too.
+    // This also corrects a size that we lowered by mistake (see `state::sizes`).
     let right = state.desired(look).max(state.size(look)).saturating_sub(unlaunched);
     let set_right = borrow::set_size(input, right);
     if right != state.desired(look) && !look.is_unmanaged() && !is_refused(&set_right.action) {
@@ -75,17 +76,17 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
     register_again(input, view, &leaving, &mut plan);
     in_place::settle(input, view, &mut plan);
     plan.actions.extend(launch::register_newcomers(input, view, &leaving));
-    // A group must not replace who reboots, or is out of rotation, for an update.
+    // The group must not replace an instance that reboots, or is out of rotation, for an update.
     let updates = view.members.iter().any(|member| in_place::is_at_work(input, member));
     if updates && !out_of_time {
-        // What is borrowed is given back once they are over.
+        // What is borrowed is given back once the updates are over.
     } else if keeps_surge {
         plan.actions.extend(resume(input, record, stays));
     } else if away {
         let until = if out_of_time { now } else { deadline };
         wait_for_home(input, view, &mut plan, until);
     } else {
-        // Whoever gets requests stays.
+        // Instances that get requests stay.
         if shift::is_back(input) {
             plan.actions.extend(shift::register_in_primary(input, view, &leaving));
             give_back_surge(input, view, &leaving, &mut plan);
@@ -97,8 +98,8 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
                 _ => plan.actions.extend(give_back(input, record)),
             }
         } else if out_of_time || now >= deadline {
-            // Surge that still drains, or that the floor needs, stays in the record; the group at
-            // least runs by itself.
+            // Surge that still drains, or that the floor needs, stays in the record. The group can
+            // at least run by itself again.
             plan.actions.extend(resume(input, record, false));
         }
     }
@@ -133,8 +134,10 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
     plan
 }
 
-/// The requests cannot come back yet: whoever can take them joins the first target group. When it is
-/// too late for that, the group at least runs by itself, and registers there what it launches.
+/// Waits until the requests can come back to the first target group.
+///
+/// Registers there the instances that can take them. When it is too late for that, the group can at
+/// least run by itself again, and registers there what it launches.
 fn wait_for_home(input: &Input<'_>, view: &View<'_>, plan: &mut Plan, deadline: Timestamp) {
     plan.actions.extend(shift::register_in_primary(input, view, &BTreeSet::new()));
     if input.now < deadline {
@@ -146,8 +149,9 @@ fn wait_for_home(input: &Input<'_>, view: &View<'_>, plan: &mut Plan, deadline: 
     }
 }
 
-/// The group's own replacements must not launch a revision that failed or was given up. After a
-/// pause that somebody asked for they may.
+/// Puts the template back: the group must not launch a revision that failed or was given up.
+///
+/// After a pause that was asked for, the group may.
 fn template_back(input: &Input<'_>, record: &Record, halt: &Halt) -> Option<Step> {
     if halt.ending == Ending::Paused && !halt.fault {
         return None;
@@ -158,7 +162,7 @@ fn template_back(input: &Input<'_>, record: &Record, halt: &Halt) -> Option<Step
     (ours && *back != record.to).then(|| Step::new(Action::MoveTemplate { to: back.clone() }))
 }
 
-/// The last step: what is left to say is said, or nothing is left behind.
+/// Plans the last step: the final record, or its removal when it has nothing left to say.
 fn end(input: &Input<'_>, view: &View<'_>, record: &Record, halt: &Halt) -> Vec<Step> {
     let phase = Phase::Halted(halt.ending);
     if halt.ending == Ending::Paused {
@@ -169,7 +173,7 @@ fn end(input: &Input<'_>, view: &View<'_>, record: &Record, halt: &Halt) -> Vec<
         let record = borrow::with_surge(input, record);
         return vec![Step::record(Record { phase, pause_changed_at, borrowed, ..record })];
     }
-    // A fleet that is all on the completed revision is as it was before.
+    // A fleet that runs only the completed revision is as it was before.
     let is_on = |member: &Member<'_>| member.instance.revision == record.completed;
     let says = record.failures > 0 || record.checkpoints_passed > 0 || record.retained_failed > 0;
     let continues = halt.ending == Ending::Interrupted && says;
@@ -181,12 +185,13 @@ fn end(input: &Input<'_>, view: &View<'_>, record: &Record, halt: &Halt) -> Vec<
     vec![Step::record(Record { phase, borrowed, ..nothing })]
 }
 
-/// Surge that is not there yet comes, or is taken off the size once it is late.
+/// Waits for surge that is not there yet: it comes, or goes off the size once it is late.
 fn wait_for_launches(input: &Input<'_>, view: &View<'_>, keeps_surge: bool, plan: &mut Plan) {
     if keeps_surge || input.state.surge() == 0 || view.missing == 0 {
         return;
     }
-    // Where none will be late any more, a smaller size was refused: that is told, not waited for.
+    // If none will be late any more, the cloud has refused a smaller size. That is reported, not
+    // waited for.
     let late = input.state.missing.next_late(UNLAUNCHED_AFTER, input.now);
     let Some(deadline) = late else { return };
     let detail = Some(format!("{} to go", view.missing));
@@ -208,8 +213,10 @@ fn wait_for_returned(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
     }
 }
 
-/// The sizes are set in one call, so the one that is not borrowed must be known for sure; and unmanaged
-/// instances that were launched are not left behind because no look shows them yet.
+/// Returns the wait for what must show before sizes are set or the rollout ends.
+///
+/// One call sets all sizes, so the one that is not borrowed must be known for sure. Launched
+/// unmanaged instances are not left behind because no look shows them yet.
 pub(super) fn unsettled(input: &Input<'_>) -> Option<Wait> {
     let Input { state, look, now, .. } = *input;
     let hidden = state.unmanaged.shows_all_at(now).filter(|_| look.is_unmanaged());
@@ -221,7 +228,7 @@ pub(super) fn unsettled(input: &Input<'_>) -> Option<Wait> {
     Some(Wait { kind: WaitKind::Launch, instances: Vec::new(), detail, deadline })
 }
 
-/// Puts back what is borrowed apart from surge, each only where it still holds what we wrote.
+/// Puts back what is borrowed except surge, each value only where it still is what we wrote.
 pub(super) fn give_back(input: &Input<'_>, record: &Record) -> Vec<Step> {
     let mut steps = Vec::new();
     let shown = input.state.max(input.look);
@@ -237,8 +244,9 @@ pub(super) fn give_back(input: &Input<'_>, record: &Record) -> Vec<Step> {
     steps
 }
 
-/// Resumes the processes that we suspended and that still are. While requests stay shifted the
-/// fleet must not register by itself what it launches.
+/// Resumes the processes that we suspended and that are still suspended.
+///
+/// While requests stay shifted, the fleet must not register by itself what it launches.
 fn resume(input: &Input<'_>, record: &Record, shifted: bool) -> Option<Step> {
     let suspended = input.state.may_be_suspended(&record.borrowed.suspended, input.look);
     let away = record.borrowed.shifts.is_some() && shifted && !shift::is_back(input);
@@ -255,9 +263,10 @@ pub(super) fn resume_scaling(input: &Input<'_>, record: &Record) -> Option<Step>
     (!processes.is_empty()).then(|| Step::new(Action::ResumeProcesses { processes }))
 }
 
-/// Surge that goes, by named termination: of the revision that is given up, those on their way
-/// out already, then those that do not serve, then as many as the floor leaves. Victims that come
-/// back to serve make room for the rest.
+/// Chooses the surge that goes, by named termination.
+///
+/// Of the revision that is given up, instances on their way out go first, then those that do not
+/// serve, then as many as the floor leaves. Victims that serve again make room for the rest.
 fn leaving(
     input: &Input<'_>,
     view: &View<'_>,
@@ -265,7 +274,7 @@ fn leaving(
     keeps_surge: bool,
 ) -> BTreeSet<InstanceId> {
     let surge = if keeps_surge { 0 } else { input.state.surge() as usize };
-    // What was not launched yet is surge, too, and comes off the size later.
+    // Surge that was not launched yet counts, too, and comes off the size later.
     let surge = surge.saturating_sub(view.missing as usize);
     let is_given_up = |member: &&Member<'_>| {
         member.instance.revision.as_ref() == Some(&record.to) && !member.spared
@@ -276,7 +285,8 @@ fn leaving(
         view.members.iter().filter(|m| !m.is_victim).filter(is_given_up).copied().collect();
     let given_up = View { members: given_up, ..view.clone() };
     let mut chosen = batch::surplus(&given_up, surge - leaving.len());
-    // Who is on the way out goes on: another one in its place would have it come back, and so on.
+    // An instance on its way out still goes. If another one went in its place, the first would come
+    // back, and so on.
     let going = view.victims().filter(|m| !m.spared && !is_given_up(m));
     let left = surge - leaving.len() - chosen.len();
     leaving.extend(going.take(left).map(|member| member.id.clone()));
@@ -285,7 +295,7 @@ fn leaving(
     let others = others.filter(|member| !chosen.contains(member.id)).copied().collect();
     let others = View { members: others, ..view.clone() };
     chosen.extend(batch::surplus(&others, surge - leaving.len() - chosen.len()));
-    // Who serves in the second target group only serves nobody where requests are back.
+    // An instance that serves only in the second target group gets no requests once they are back.
     let home = view.members.iter().filter(|member| member.surely && member.in_primary).count();
     let mut spare = home.saturating_sub(view.window.floor() as usize);
     for id in chosen {
@@ -299,7 +309,7 @@ fn leaving(
     leaving
 }
 
-/// All others that we took out go back into every target group.
+/// Registers all other instances that we took out in every target group again.
 fn register_again(
     input: &Input<'_>,
     view: &View<'_>,
@@ -313,7 +323,7 @@ fn register_again(
     let deregistered_by_predecessor =
         input.state.deregistered_by_predecessor.iter().map(|(id, group)| (id, group));
     for (id, group) in taken_out.chain(deregistered_by_predecessor) {
-        // In the second target group only as long as requests go there.
+        // In the second target group, only as long as requests go there.
         let is_second = input.target.second.as_ref().is_some_and(|second| second.id == *group);
         if lives(id) && !leaving.contains(id) && !(is_second && shift::is_back(input)) {
             out.entry(group).or_default().insert(id.clone());

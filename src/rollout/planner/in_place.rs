@@ -1,5 +1,7 @@
-//! Updating instances in place: begun once they are out of rotation, confirmed once the cloud says
-//! that they are done. Putting them back into rotation is what new instances need, too.
+//! Updates instances in place.
+//!
+//! An update begins once its instances are out of rotation, and is confirmed once the cloud reports
+//! it as done. Updated instances then go back into rotation the way new ones do.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +13,9 @@ use super::{Member, Plan, Step, View};
 use crate::model::wait::{Wait, WaitKind};
 use crate::rollout::state::UPDATE_SHOWS_IN;
 
-/// So many instances one action updates: a platform may need a call for each, and the lease has to be
-/// renewed in between.
+/// How many instances one action updates.
+///
+/// A platform may need a call for each, and the engine must renew the lease in between.
 const AT_ONCE: usize = 20;
 
 /// Begins the update of `drained`.
@@ -26,7 +29,7 @@ pub fn update(input: &Input<'_>, drained: &BTreeSet<InstanceId>) -> Vec<Step> {
     some.collect()
 }
 
-/// Names an update: one that is tried again after a failure is another.
+/// Returns the token of an update. An update that is tried again after a failure has another one.
 fn token(input: &Input<'_>, instances: &BTreeSet<InstanceId>) -> String {
     let record = input.state.record.as_ref();
     let known = record.map(|r| (r.id.as_str(), r.generation, r.failures, r.pause_changed_at));
@@ -40,7 +43,7 @@ fn token(input: &Input<'_>, instances: &BTreeSet<InstanceId>) -> String {
     digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Takes in updates that are done, and asks once more for those that were only marked.
+/// Confirms updates that are done, and asks again for those that were only marked.
 pub fn follow(input: &Input<'_>, plan: &mut Plan) {
     let Input { look, target, state, now, .. } = *input;
     for (to, instances) in of(input, |update, _| update.state == UpdateState::Done) {
@@ -68,8 +71,9 @@ pub fn follow(input: &Input<'_>, plan: &mut Plan) {
     }
 }
 
-/// The same for a rollout that ends early: what is under way is waited for, what was only marked
-/// is not begun any more.
+/// Does the same for a rollout that ends early.
+///
+/// Waits for updates that are under way, and does not begin those that were only marked.
 pub fn settle(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
     if !input.is_in_place() {
         return;
@@ -84,7 +88,7 @@ pub fn settle(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
     wait(input, view, plan);
 }
 
-/// Instances whose update is so, by where it takes them.
+/// Returns the instances whose update satisfies `is_it`, by the revision that it leads to.
 fn of(
     input: &Input<'_>,
     is_it: impl Fn(&Update, &InstanceId) -> bool,
@@ -101,13 +105,13 @@ fn of(
     found
 }
 
-/// Whether an update that is marked would have shown by now, had it been begun.
+/// Whether a marked update would show by now if it had been begun.
 fn is_lost(input: &Input<'_>, id: &InstanceId) -> bool {
     let since = input.state.history.get(id).map(|history| history.since);
     since.is_some_and(|since| input.now >= since + UPDATE_SHOWS_IN)
 }
 
-/// Whether something is at work on `member`, so that nothing else may be.
+/// Whether an update is at work on `member`, so that nothing else may be.
 pub fn is_at_work(input: &Input<'_>, member: &Member<'_>) -> bool {
     let Some(update) = &member.instance.update else { return false };
     match update.state {
@@ -117,13 +121,13 @@ pub fn is_at_work(input: &Input<'_>, member: &Member<'_>) -> bool {
     }
 }
 
-/// Whether `member`, out of rotation, can be updated now: it runs, and nothing is at work on it.
+/// Whether `member`, out of rotation, can be updated now: it runs, and no update is at work on it.
 pub fn is_ready(input: &Input<'_>, member: &Member<'_>) -> bool {
     let runs = member.instance.lifecycle == Lifecycle::InService;
     (runs || member.instance.update.is_some()) && !is_at_work(input, member)
 }
 
-/// Until when the update of `member` must have ended.
+/// Returns when the update of `member` must have ended.
 fn deadline(input: &Input<'_>, member: &Member<'_>) -> Timestamp {
     let since = member.history.map_or(input.now, |history| history.since);
     let update = member.instance.update.as_ref();

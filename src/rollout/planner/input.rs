@@ -8,30 +8,30 @@ use crate::rollout::state::RolloutState;
 /// Everything a plan depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {
-    /// What is wanted.
+    /// The deployment to carry out.
     pub spec: &'a RollingDeployment,
-    /// What the target turned out to be.
+    /// The target as the adapter resolved it.
     pub target: &'a Target,
-    /// The latest look at the fleet, already taken into `progress`.
+    /// The latest look at the fleet, already folded into `state`.
     pub look: &'a Observation,
-    /// What was seen and done so far.
+    /// What the engine has seen and done so far.
     pub state: &'a RolloutState,
     /// The time now.
     pub now: Timestamp,
 }
 
 impl Input<'_> {
-    /// Whether everything is done and has to stay well for a while.
+    /// Whether everything is done and must stay healthy for the bake time.
     pub(super) fn bakes(&self) -> bool {
         self.state.gates.baking.is_some()
     }
 
-    /// Whether the fleet launches by itself what is to run.
+    /// Whether the fleet itself launches the instances of the revision.
     pub(super) fn launches(&self) -> bool {
         !self.look.is_unmanaged() && !self.is_in_place()
     }
 
-    /// Whether instances are updated and not replaced.
+    /// Whether instances are updated in place instead of replaced.
     pub(super) fn is_in_place(&self) -> bool {
         self.spec.replacement.within().is_some()
     }

@@ -1,4 +1,6 @@
-//! An instance refresh on paper: what EC2 Auto Scaling is told, what that comes to, and how it
+//! Preview of an instance refresh.
+//!
+//! It shows the preferences that EC2 Auto Scaling gets, what they amount to, and how the refresh
 //! differs from a rollout of this program.
 
 use std::time::Duration;
@@ -13,7 +15,7 @@ use crate::model::preview::Preview;
 use crate::model::spec::OnFailure;
 use crate::rollout::instance_refresh::{self, Bounds, bounds, is_done, old, phrases};
 
-/// What a refresh would do now, where none is under way.
+/// Previews what a refresh would do now, where none is under way.
 pub(super) fn preview(input: &Input<'_>) -> Preview {
     let Input { spec, target, look, .. } = *input;
     let view = View::new(input);
@@ -56,7 +58,7 @@ pub(super) fn preview(input: &Input<'_>) -> Preview {
     }
 }
 
-/// What it takes when every boot takes the median and every place is taken again at once.
+/// Returns how long it takes if every boot takes the median and every place is refilled at once.
 fn expected(input: &Input<'_>, comes_to: Bounds, count: usize) -> Duration {
     let Input { spec, target, .. } = *input;
     let launch =
@@ -68,7 +70,7 @@ fn expected(input: &Input<'_>, comes_to: Bounds, count: usize) -> Duration {
     (launch + target.drain()) * rounds + waits + spec.gates.bake_time
 }
 
-/// What a reader who knows rollouts of this program would not expect.
+/// Returns what a reader who knows rollouts of this program would not expect.
 fn differs(told: &InstanceRefreshPreferences) -> String {
     let warmup = told.warmup.map_or_else(
         || {

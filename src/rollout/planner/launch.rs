@@ -1,5 +1,6 @@
-//! Unmanaged instances: what a group would do by itself is planned here. They are marked as ours,
-//! launched in place of others, and registered.
+//! Plans for unmanaged instances what a group would do by itself.
+//!
+//! They are marked as ours, launched in place of others, and registered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,11 +14,13 @@ use super::{Member, Plan, Step, View, shift};
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::{KEYS, Record};
 
-/// How long after a launch that did not succeed the next one is tried.
+/// How long after a failed launch the next one is tried.
 const LAUNCH_AGAIN: Duration = Duration::from_secs(10);
 
-/// Marks the instances of a fleet that a rollout begins with. The record comes first, and says
-/// afterwards that all are marked: from then on no other instance is of the fleet.
+/// Marks the instances that the fleet has when a rollout begins.
+///
+/// The record comes first, and says afterwards that all are marked. From then on no other instance
+/// belongs to the fleet.
 pub fn mark(input: &Input<'_>, record: &Record, plan: &mut Plan) {
     let instances: BTreeSet<InstanceId> = input
         .look
@@ -31,7 +34,7 @@ pub fn mark(input: &Input<'_>, record: &Record, plan: &mut Plan) {
     plan.actions.push(Step::record(Record { owned: true, ..record.clone() }));
 }
 
-/// Takes the record off the target, and the marks off unmanaged instances before that.
+/// Removes the record from the target, and before that the marks from unmanaged instances.
 pub fn erase(input: &Input<'_>, record: &Record) -> Vec<Step> {
     let mut steps = Vec::new();
     let marked = input.look.instances.iter().filter(|(id, instance)| {
@@ -40,7 +43,8 @@ pub fn erase(input: &Input<'_>, record: &Record) -> Vec<Step> {
     });
     let instances: BTreeSet<InstanceId> = marked.map(|(id, _)| id.clone()).collect();
     if input.look.is_unmanaged() && !instances.is_empty() {
-        // Without the marks nobody is of a fleet of which all are said to be marked.
+        // While the record says that all are marked, an instance without a mark is not in the
+        // fleet.
         if record.owned {
             steps.push(Step::record(Record { owned: false, ..record.clone() }));
         }
@@ -51,9 +55,10 @@ pub fn erase(input: &Input<'_>, record: &Record) -> Vec<Step> {
     steps
 }
 
-/// Launches what is missing once the removals in `plan` are done, before they are: an instance
-/// that drained is what its replacement is made like, and can go back into rotation should the
-/// launch fail.
+/// Launches what will be missing after the removals in `plan`, before those removals.
+///
+/// A drained instance is the source of its replacement, and can go back into rotation if the launch
+/// fails.
 pub fn launch(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) {
     let Input { state, now, .. } = *input;
     if !input.look.is_unmanaged() || input.is_in_place() {
@@ -75,7 +80,7 @@ pub fn launch(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Pl
     let on_their_way = state.unmanaged.on_their_way as usize;
     let mut missing = wanted.saturating_sub(live + on_their_way);
 
-    // What was there and is not any more may only be late to show.
+    // Instances that are gone may only be late to show.
     let lost = size.saturating_sub(view.members.len() + on_their_way).min(missing);
     let unsure = lost.saturating_sub(state.unmanaged.lost.late(UNLAUNCHED_AFTER, now));
     if unsure > 0 {
@@ -108,7 +113,7 @@ pub fn launch(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Pl
             plan.wake_at(Some(again), now);
             return;
         }
-        // One is enough to see whether it works again.
+        // One launch is enough to see whether launches work again.
         missing = 1;
     }
     let source_instances = source_instances(input, view, &leaving);
@@ -126,14 +131,15 @@ pub fn launch(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Pl
     plan.actions.splice(0..0, launches);
 }
 
-/// As long as nothing can be launched, nobody goes.
+/// Keeps all instances as long as nothing can be launched.
 fn hold_back(plan: &mut Plan) {
     plan.actions
         .retain(|step| !matches!(step.action, Action::Terminate { .. } | Action::Detach { .. }));
 }
 
-/// What new instances are made like, each once: those that leave, then others to be replaced, then
-/// whoever is there. With each how many were made like it already.
+/// Returns the source instances for new ones, each once, with how many were made like it already.
+///
+/// Those that leave come first, then others to be replaced, then the rest.
 fn source_instances(
     input: &Input<'_>,
     view: &View<'_>,
@@ -162,7 +168,7 @@ fn source_instances(
     ranked.into_iter().map(|(.., member)| (member.id.clone(), attempt(member.id))).collect()
 }
 
-/// Names a launch: the same one whoever asks for it, before or after a crash.
+/// Returns the token of a launch: the same for every engine, before and after a crash.
 fn token(
     input: &Input<'_>,
     record: &Record,
@@ -184,7 +190,7 @@ fn token(
     token
 }
 
-/// Registers new instances that run and are in no target group yet, save those `leaving`.
+/// Registers new instances that run and are in no target group yet, except those `leaving`.
 pub fn register_newcomers(
     input: &Input<'_>,
     view: &View<'_>,
@@ -209,11 +215,11 @@ pub fn register_newcomers(
     steps
 }
 
-/// Whether `member` has yet to be registered in `group`, for the first time.
+/// Whether `member` must be registered in `group`, for the first time.
 fn is_newcomer(input: &Input<'_>, member: &Member<'_>, group: &TargetGroupId) -> bool {
     let state = input.state;
-    // What the fleet launches while a rollout is put back is of the revision before, and so is what
-    // was marked for an update that was never begun.
+    // While a rollout is put back, what the fleet launches is of the revision before. An instance
+    // marked for an update that was never begun is, too.
     let put_back = input.target.second.is_some() || state.was_updated(member.id);
     let is_ours = member.is_new || (put_back && state.halt.is_some());
     is_ours

@@ -1,5 +1,6 @@
-//! How much may begin now: the window's free places, checkpoints, pauses, and duplicates of
-//! stragglers at the end.
+//! How much may begin now: free places, checkpoints, pauses, and duplicates of stragglers.
+//!
+//! The free places are those of the window. Duplicates begin at the end of a rollout.
 
 use std::time::Duration;
 
@@ -9,14 +10,14 @@ use super::input::Input;
 use super::{Member, View, shift};
 use crate::model::spec::{Checkpoint, Pacing, Policy};
 
-/// The checkpoint ahead, if there is one. A rollout that goes back has none.
+/// Returns the checkpoint ahead, if there is one. A rollout that goes back has none.
 pub fn checkpoint(input: &Input<'_>) -> Option<Checkpoint> {
     let passed = input.state.record.as_ref().map_or(0, |record| record.checkpoints_passed);
     let ahead = input.spec.checkpoints.get(passed as usize).copied();
     ahead.filter(|_| input.state.rolls_back.is_none())
 }
 
-/// The checkpoint ahead, where nothing more may be replaced before it is passed.
+/// Returns the checkpoint ahead, if it must be passed before anything more is replaced.
 pub fn reached(input: &Input<'_>, view: &View<'_>) -> Option<Checkpoint> {
     checkpoint(input).filter(|_| {
         view.busy() == 0
@@ -25,8 +26,9 @@ pub fn reached(input: &Input<'_>, view: &View<'_>) -> Option<Checkpoint> {
     })
 }
 
-/// How many more instances may become new before the checkpoint ahead. Counted are those that
-/// are new, those on their way, and those whose victims are.
+/// Returns how many more instances may become new before the checkpoint ahead.
+///
+/// New instances count, instances on their way, and victims on their way out.
 pub fn allowance(view: &View<'_>, ahead: Option<Checkpoint>) -> usize {
     let Some(ahead) = ahead else { return usize::MAX };
     let new = view.members.iter().filter(|m| m.is_new && !m.is_victim).count();
@@ -34,10 +36,10 @@ pub fn allowance(view: &View<'_>, ahead: Option<Checkpoint>) -> usize {
     (ahead.quota(view.window.size) as usize).saturating_sub(committed)
 }
 
-/// How many instances to launch beside the fleet now.
+/// Returns how many instances to launch beside the fleet now.
 pub fn launches(input: &Input<'_>, view: &View<'_>) -> u32 {
     let Input { spec, state, .. } = *input;
-    // Where requests are shifted the new ones have to take all of them, whoever stays.
+    // Where requests are shifted, the new instances must take all of them, whichever old ones stay.
     let is_forward = state.rolls_back.is_none() && view.old().next().is_some();
     let old = match spec.policy.shifts() && is_forward {
         true => ((view.window.size + state.surge()) as usize).saturating_sub(new(view)),
@@ -47,13 +49,13 @@ pub fn launches(input: &Input<'_>, view: &View<'_>) -> u32 {
         state.surge() as usize + duplicates(input, view)
     } else {
         let surge = match spec.policy {
-            // One to begin with; the others only once it has proved itself.
+            // One to begin with; the others only once it has soaked.
             Policy::Immutable if view.updated() == 0 => 1,
             _ => view.window.surge as usize,
         };
         surge.min(old)
     };
-    // What lives beyond the size, which somebody has lowered, need not be launched.
+    // Instances beyond a size that another process has lowered need not be launched.
     let desired = state.desired(input.look) as usize;
     let extra =
         if input.look.is_unmanaged() { 0 } else { view.members.len().saturating_sub(desired) };
@@ -62,7 +64,7 @@ pub fn launches(input: &Input<'_>, view: &View<'_>) -> u32 {
     u32::try_from(more).unwrap_or(u32::MAX)
 }
 
-/// How many instances may be taken out now, beside failed ones that hold a place already.
+/// Returns how many instances may be taken out now, besides failed ones that already hold a place.
 pub fn victims(input: &Input<'_>, view: &View<'_>) -> usize {
     let free = view.free();
     let is_forward = input.state.rolls_back.is_none();
@@ -70,41 +72,43 @@ pub fn victims(input: &Input<'_>, view: &View<'_>) -> usize {
     let complete = view.is_complete();
     if input.spec.policy.keeps_old() && (!complete || (shifts && !shift::is_promoted(input, view)))
     {
-        // Before the new set is complete only what has failed of it goes, and what a rollout
-        // that this one replaces has launched beside the fleet.
+        // Before the new set is complete, only its failed instances go, and those that a replaced
+        // rollout has launched beside the fleet.
         let failed = view.old().filter(|member| member.failed).count();
         let more = (view.old().count() - failed).saturating_sub(view.window.size as usize);
-        // Of one that serves nobody can tell how many of the requests it takes.
+        // It is unknown how many of the requests an instance that serves takes.
         let recovered = if shifts { 0 } else { recovered(view) };
         return free.min(recovered + more);
     }
-    // The last ones go without a replacement: no checkpoint holds them.
+    // The last ones go without a replacement, so no checkpoint holds them.
     let surge = input.state.surge() as usize;
     if view.old().count() <= surge {
         return free;
     }
-    // Replacing one that has failed makes no more instances new.
+    // Replacing a failed instance makes no more instances new.
     free.min(allowance(view, checkpoint(input)).saturating_add(recovered(view)))
 }
 
-/// Those that have failed and serve again for so long that they hold no place.
+/// Counts the failed instances that hold no place, because they have served again for long enough.
 fn recovered(view: &View<'_>) -> usize {
     view.candidates().filter(|member| member.failed && !member.holds_place()).count()
 }
 
-/// New instances there are, those on their way included.
+/// Counts the new instances, including those on their way.
 fn new(view: &View<'_>) -> usize {
     let new = view.members.iter().filter(|m| m.is_new && !m.failed && !m.is_victim);
     new.count() + view.missing as usize
 }
 
-/// Whether the fleet needs no further launch: what is old yet goes without replacement.
+/// Whether the fleet needs no further launch: what is still old goes without a replacement.
 fn all_launched(view: &View<'_>) -> bool {
     new(view) >= view.window.size as usize
 }
 
-/// With nothing more to launch and places free: how many stragglers, which take longer than the
-/// median did, deserve a duplicate. The first to serve stays, and the rest go as surplus.
+/// Returns how many stragglers deserve a duplicate, with nothing more to launch and places free.
+///
+/// A straggler takes longer than the median did. The first to serve stays, and the rest go as
+/// surplus.
 fn duplicates(input: &Input<'_>, view: &View<'_>) -> usize {
     if view.is_complete() {
         return 0;
@@ -119,7 +123,7 @@ fn duplicates(input: &Input<'_>, view: &View<'_>) -> usize {
     stragglers.count().saturating_sub(have).min(room)
 }
 
-/// When the oldest instance that boots becomes a straggler, to look again then.
+/// Returns when the oldest instance that boots becomes a straggler, to look again then.
 pub fn straggles_at(input: &Input<'_>, view: &View<'_>) -> Option<Timestamp> {
     if !all_launched(view) {
         return None;
@@ -129,13 +133,15 @@ pub fn straggles_at(input: &Input<'_>, view: &View<'_>) -> Option<Timestamp> {
     since.map(|since| since + median).filter(|at| *at > input.now).min()
 }
 
-/// When `member` was asked for, or else first seen.
+/// Returns when `member` was asked for, or else first seen.
 fn launched_at(input: &Input<'_>, member: &Member<'_>) -> Option<Timestamp> {
     let asked = input.state.stages.launched(member.id);
     asked.or(member.history.map(|history| history.since))
 }
 
-/// Median time that launches of this rollout took until they served, in continuous pacing.
+/// Returns the median time that launches of this rollout took until they served.
+///
+/// Only in continuous pacing.
 fn median_boot(input: &Input<'_>) -> Option<Duration> {
     if input.spec.pacing != Pacing::Continuous || input.look.is_unmanaged() {
         return None;

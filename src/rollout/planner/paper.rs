@@ -1,6 +1,7 @@
-//! The batches to come, played through with the planner's own choice of victims. What fails, and what
-//! somebody holds back, is not on paper. What that takes grows with the instances and the batches, and
-//! not with one times the other.
+//! Simulates the batches to come, with the planner's own choice of victims.
+//!
+//! Failures, and instances that are set aside, are left out. The cost grows with the instances and
+//! the batches, not with the product of both.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use super::{Member, View};
 use crate::model::preview::BatchPreview;
 use crate::model::spec::Policy;
 
-/// See the module.
+/// Returns the batches to come; see the module.
 pub fn batches(input: &Input<'_>, view: &View<'_>) -> Vec<BatchPreview> {
     let spec = input.spec;
     let immutable = spec.policy == Policy::Immutable;
@@ -42,7 +43,7 @@ pub fn batches(input: &Input<'_>, view: &View<'_>) -> Vec<BatchPreview> {
         }
         let limit = if paper.old <= launched { slots } else { slots.min(allowed) };
         let replaces = paper.replace(limit);
-        // Where the floor leaves nobody, the real rollout waits until more serve.
+        // Where the floor leaves no victim, the real rollout waits until more serve.
         let waits = replaces.is_empty();
         if waits && waited {
             break;
@@ -57,9 +58,9 @@ pub fn batches(input: &Input<'_>, view: &View<'_>) -> Vec<BatchPreview> {
     batches
 }
 
-/// A fleet as it is counted on paper.
+/// A simulated fleet.
 struct Paper<'a> {
-    /// Those to be replaced.
+    /// The instances to replace.
     queue: Queue<'a>,
     size: usize,
     floor: usize,
@@ -67,17 +68,17 @@ struct Paper<'a> {
     new: usize,
     live: usize,
     serving: usize,
-    /// How many live in each zone. Nobody knows yet in which zone one is launched beside the fleet.
+    /// How many live in each zone. The zone of an instance launched beside the fleet is unknown.
     zones: BTreeMap<&'a str, usize>,
 }
 
 impl<'a> Paper<'a> {
     fn of(view: &View<'a>) -> Paper<'a> {
         let members = view.members.iter().map(|member| Member {
-            // Victims of an engine before this one are out of rotation, and go first.
+            // Victims of an earlier engine are out of rotation, and go first.
             is_victim: false,
             left_alone: member.left_alone || member.set_aside,
-            // What boots or soaks is waited for before anything begins.
+            // The rollout waits for what boots or soaks before it begins anything.
             serves: member.serves || (member.is_new && !member.failed),
             ..*member
         });
@@ -106,7 +107,7 @@ impl<'a> Paper<'a> {
         *self.zones.entry("").or_default() += count;
     }
 
-    /// Replaces the next ones, `limit` at most. Returns who that is, in the order of their ids.
+    /// Replaces the next instances, `limit` at most. Returns them in the order of their ids.
     fn replace(&mut self, limit: usize) -> Vec<InstanceId> {
         let excess = if self.live > self.size {
             batch::spread(&self.zones, self.size)
@@ -123,7 +124,7 @@ impl<'a> Paper<'a> {
         ids
     }
 
-    /// From now on everybody serves.
+    /// Marks all instances as serving.
     fn wait(&mut self) {
         self.serving = self.live;
         self.queue.all_serve();

@@ -1,4 +1,4 @@
-//! What can be known beforehand to keep a rollout from its end, or feared.
+//! What can be known beforehand that prevents a rollout from succeeding, or may.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use super::View;
 use super::input::Input;
 use crate::model::spec::RollingDeployment;
 
-/// Something that stands in the way, or may.
+/// Something that prevents a rollout from succeeding, or may.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preflight {
-    /// Whether it is sure to.
+    /// Whether it certainly does.
     pub is_error: bool,
     /// The attribute at fault.
     pub attribute: &'static str,
@@ -19,7 +19,7 @@ pub struct Preflight {
     pub remedy: String,
 }
 
-/// Everything that stands in the way of a rollout of `input`, whatever happens in it.
+/// Returns everything that prevents a rollout of `input` from succeeding, whatever happens in it.
 pub fn preflight(input: &Input<'_>) -> Vec<Preflight> {
     let Input { spec, target, .. } = *input;
     if View::new(input).window.size == 0 {

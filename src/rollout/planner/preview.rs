@@ -1,4 +1,4 @@
-//! A rollout on paper: the same choices as the real one, on a fleet where every launch works.
+//! Preview of a rollout: the same choices as the real one, on a fleet where every launch works.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::model::preview::{BatchPreview, Borrowing, Preview};
 use crate::model::spec::{BatchSize, Executor, Pacing, Policy};
 use crate::record::{Ending, Phase};
 
-/// What a rollout would do now.
+/// Previews what a rollout would do now.
 pub fn preview(input: &Input<'_>) -> Preview {
     let Input { spec, target, look, .. } = *input;
     if matches!(spec.engine, Executor::InstanceRefresh { .. }) {
@@ -81,7 +81,7 @@ fn borrows(input: &Input<'_>, raise: u32) -> Vec<Borrowing> {
     borrows
 }
 
-/// How requests are shifted: `10 % to target group new for 5m, then all`.
+/// Returns how requests are shifted: `10 % to target group new for 5m, then all`.
 fn requests(input: &Input<'_>) -> Option<String> {
     let second = &input.target.second.as_ref()?.name;
     let time = humantime::format_duration(input.spec.policy.shift_time());
@@ -96,8 +96,9 @@ fn requests(input: &Input<'_>) -> Option<String> {
     }
 }
 
-/// What the batches take when every boot takes the median; in continuous pacing the work shared
-/// out over the window's places.
+/// Returns how long the batches take if every boot takes the median.
+///
+/// In continuous pacing the window's places share the work.
 fn expected(input: &Input<'_>, batches: &[BatchPreview]) -> Duration {
     let Input { spec, target, .. } = *input;
     let launch =
@@ -195,7 +196,9 @@ fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
     warnings
 }
 
-/// A record goes at the end of its rollout, when no instance is left that it calls failed.
+/// Warns of failed instances whose record is gone.
+///
+/// A rollout erases its record at its end, when no instance is left that the record calls failed.
 fn vanished(members: &[Member<'_>]) -> Option<String> {
     let mut marked = members.iter().filter_map(|m| Some((m.id, m.instance.failed_in.as_ref()?)));
     let (id, rollout) = marked.next()?;
@@ -210,7 +213,7 @@ fn vanished(members: &[Member<'_>]) -> Option<String> {
     ))
 }
 
-/// The revision that a failure would go back to.
+/// Returns the revision that a failure would go back to.
 fn adopted(input: &Input<'_>, view: &View<'_>) -> Option<Revision> {
     match &input.state.record {
         Some(record) => record.completed.clone(),
@@ -218,7 +221,7 @@ fn adopted(input: &Input<'_>, view: &View<'_>) -> Option<Revision> {
     }
 }
 
-/// Entries of the fleet's schedule that fall due within the expected time.
+/// Returns a warning for each scheduled action that falls due within the expected time.
 fn due_meanwhile(input: &Input<'_>, expected: Duration) -> Vec<String> {
     let Input { spec, target, look, now, .. } = *input;
     if !spec.suspend_processes.contains("ScheduledActions")

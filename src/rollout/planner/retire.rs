@@ -1,4 +1,4 @@
-//! Taking instances out: out of rotation, drained, then terminated or kept for debugging.
+//! Takes instances out: out of rotation, drained, then terminated or kept for debugging.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,8 +10,9 @@ use crate::model::spec::RollingDeployment;
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::{Phase, RETAINED, Record};
 
-/// Puts instances of the wanted revision that an earlier engine, or we before turning back, took
-/// out of rotation back in, save those `chosen` to go.
+/// Registers instances of the wanted revision again that were taken out of rotation.
+///
+/// An earlier engine took them out, or we did before turning back. Those `chosen` to go stay out.
 pub fn register_strays(input: &Input<'_>, chosen: &BTreeSet<InstanceId>) -> Vec<Step> {
     let mut out: BTreeMap<&TargetGroupId, BTreeSet<InstanceId>> = BTreeMap::new();
     for (id, group) in
@@ -25,8 +26,9 @@ pub fn register_strays(input: &Input<'_>, chosen: &BTreeSet<InstanceId>) -> Vec<
     out.into_iter().map(register).collect()
 }
 
-/// Takes victims out of rotation, one call a target group, and removes those that are drained or
-/// past their drain deadline. `chosen` are victims as of this plan.
+/// Takes victims out of rotation, and removes those that are drained or past their drain deadline.
+///
+/// Makes one call per target group. `chosen` are victims as of this plan.
 pub fn retire(input: &Input<'_>, view: &View<'_>, chosen: &BTreeSet<InstanceId>, plan: &mut Plan) {
     let victims: Vec<&Member<'_>> =
         view.members.iter().filter(|m| m.is_victim || chosen.contains(m.id)).collect();
@@ -39,10 +41,12 @@ pub fn retire(input: &Input<'_>, view: &View<'_>, chosen: &BTreeSet<InstanceId>,
     wait_for_drains(input, &victims, &gone, plan);
 }
 
-/// Those that go without a replacement from a fleet that replaces whoever is out of rotation: taken
-/// out first, each would be replaced and be one too many again, for ever. They are terminated as they
-/// are, with the size lowered at once; the fleet takes them out of the target groups that it knows,
-/// and lets them drain there, by itself:
+/// Returns the victims to terminate without a replacement and without deregistering them first.
+///
+/// Some fleets replace instances that are out of rotation. If such an instance were taken out
+/// first, it would be replaced and be one too many again, for ever. It is terminated as it is, with
+/// the size lowered at once. The fleet itself takes it out of the target groups that it knows, and
+/// drains it there:
 /// <https://docs.aws.amazon.com/autoscaling/ec2/userguide/attach-load-balancer-asg.html>.
 fn goes_directly(
     input: &Input<'_>,
@@ -55,7 +59,7 @@ fn goes_directly(
     }
     let replaced = (view.old().count() + view.stay_idle()).saturating_sub(surge);
     let mut leaving = in_order(view, victims);
-    // Who is out already is replaced by now.
+    // An instance that is out already is replaced by now.
     leaving.sort_by_key(|member| !input.state.was_deregistered(member.id));
     leaving.into_iter().skip(replaced).take(surge).map(|member| member.id.clone()).collect()
 }
@@ -84,7 +88,7 @@ fn deregister(
     }
 }
 
-/// Returns who is removed by this plan.
+/// Removes or updates drained victims. Returns which ones.
 fn remove_drained(
     input: &Input<'_>,
     view: &View<'_>,
@@ -108,8 +112,8 @@ fn remove_drained(
         if !is_drained(input, member) && !goes_directly {
             continue;
         }
-        // As long as more old ones than surge are left, each makes room for a replacement; the
-        // last ones go without, so that there are exactly as many launches as instances.
+        // As long as more old ones than surge are left, each makes room for a replacement. The last
+        // ones go without, so that there are exactly as many launches as instances.
         let decrement = goes_directly || (surge > 0 && old_left + view.stay_idle() <= surge);
         if decrement && size_may_be_lower(input) {
             plan.wake_at(input.state.size_is_known_at(input.look), input.now);
@@ -137,7 +141,9 @@ fn remove_drained(
     gone
 }
 
-/// The ones that go without a replacement are those of which their zone has too many: they come last.
+/// Returns the victims in order, those of which their zone has too many last.
+///
+/// The last ones go without a replacement.
 fn in_order<'v, 'a>(view: &View<'a>, victims: &[&'v Member<'a>]) -> Vec<&'v Member<'a>> {
     let excess = batch::excess(view);
     let mut leaving = victims.to_vec();
@@ -145,7 +151,7 @@ fn in_order<'v, 'a>(view: &View<'a>, victims: &[&'v Member<'a>]) -> Vec<&'v Memb
     leaving
 }
 
-/// Whether no target group sends it requests any more, or it has had the time to drain.
+/// Whether no target group sends it requests any more, or its drain deadline has passed.
 fn is_drained(input: &Input<'_>, member: &Member<'_>) -> bool {
     let due = drain_deadline(input, member);
     member.is_out_of_rotation(input) || due.is_some_and(|due| input.now >= due)
@@ -158,23 +164,28 @@ fn is_in_second(input: &Input<'_>, member: &Member<'_>) -> bool {
     health.is_some_and(|health| health.state != TargetState::Unused)
 }
 
-/// Whether a look shows a lower size than the one we believe. It may be late, or somebody has just
-/// set that size, and to lower it further would take what the fleet is meant to have.
+/// Whether a look shows a lower size than the one we believe.
+///
+/// The look may be late, or another process has just set that size. Lowering it further would take
+/// instances that the fleet is meant to have.
 fn size_may_be_lower(input: &Input<'_>) -> bool {
     !input.look.is_unmanaged() && input.look.desired() < input.state.desired(input.look)
 }
 
-/// Before the first removal that lowers the size the record says that surge goes one by one: whoever
-/// comes after a crash knows the sizes on the way for ours.
+/// Writes into the record that surge goes one by one.
+///
+/// Does so before the first removal that lowers the size. An engine that takes over after a crash
+/// thus knows that the sizes on the way are ours.
 fn begin_to_give_back(input: &Input<'_>, plan: &Plan) -> Option<Step> {
     let record = plan.record(input).filter(|_| !input.look.is_unmanaged())?;
     let is_said = record.gives_back || record.phase != Phase::Rolling;
     (!is_said).then(|| Step::record(Record { gives_back: true, ..record.clone() }))
 }
 
-/// What comes before a failed instance is detached instead of terminated; `None` when it is not
-/// to be kept. The record counts it first and names it, so that a run that follows a crash keeps
-/// the same one and no more.
+/// Plans what comes before a failed instance is detached instead of terminated.
+///
+/// `None` when it is not to be kept. The record counts and names it first, so that a run after a
+/// crash keeps the same one and no more.
 fn keep(input: &Input<'_>, member: &Member<'_>, plan: &Plan) -> Option<Vec<Step>> {
     let Input { spec, state, .. } = *input;
     let record = plan.record(input)?;
@@ -229,8 +240,9 @@ fn wait_for_drains(
     });
 }
 
-/// When a victim is removed even if it is still draining; `None` before it was deregistered
-/// everywhere it is listed.
+/// Returns when a victim is removed even if it is still draining.
+///
+/// `None` before it was deregistered everywhere it is listed.
 fn drain_deadline(input: &Input<'_>, member: &Member<'_>) -> Option<Timestamp> {
     let asked = input.state.deregistered.get(member.id);
     let listed = input.target.rotation().filter(|group| {

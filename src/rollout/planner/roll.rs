@@ -1,5 +1,6 @@
-//! Planning while a rollout goes forward, or back to the completed revision: borrow, replace,
-//! give back.
+//! Plans a rollout that goes forward, or back to the completed revision.
+//!
+//! It borrows, replaces and gives back.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +29,7 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
         return plan;
     }
     if input.state.standing(input.target).is_none() && gate::is_closed(input, view) {
-        // Nothing is begun that the gates would end at once.
+        // The rollout begins nothing that the gates would end at once.
         gate::ask(input, view, &mut plan);
         return plan;
     }
@@ -53,13 +54,13 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
         plan.begins = Some(BatchStart::of(input, chosen, 0));
     }
     if input.bakes() && plan.actions.is_empty() && !plan.bakes && view.old().next().is_none() {
-        // What scaling launches or takes meanwhile is no reason to begin anew.
+        // What scaling launches or removes meanwhile is no reason to begin the bake time anew.
         gate::bake(input, &mut plan);
     }
     plan
 }
 
-/// Lets go of instances that hooks hold, new ones on their way in and victims on their way out.
+/// Releases instances that hooks hold: new ones on their way in and victims on their way out.
 fn release(input: &Input<'_>) -> Vec<Step> {
     let Input { spec, target, look, state, .. } = *input;
     let in_hooks = look.instances.iter().filter(|(id, instance)| {
@@ -72,7 +73,7 @@ fn release(input: &Input<'_>) -> Vec<Step> {
     in_hooks.map(|(id, _)| Step::new(Action::Release { instance: id.clone() })).collect()
 }
 
-/// What may begin now. Returns who is taken out.
+/// Plans what may begin now. Returns the instances to take out.
 fn start_next(
     input: &Input<'_>,
     view: &View<'_>,
@@ -83,7 +84,7 @@ fn start_next(
     if view.busy() > 0 && !is_continuous {
         return BTreeSet::new();
     }
-    // In batches: nothing drains, boots or soaks, so one is over and the next may begin.
+    // In batches, nothing drains, boots or soaks here, so one is over and the next may begin.
     plan.batch_ends = input.state.batch_open;
     plan.wake_at(pace::straggles_at(input, view), input.now);
     if view.candidates().next().is_some() {
@@ -96,11 +97,11 @@ fn start_next(
         plan.wake_at(late, input.now);
         return BTreeSet::new();
     }
-    // While somebody who is to go is set aside, nobody else goes in that one's place.
+    // While an instance to replace is set aside, no other instance goes in its place.
     let waits = view.old().any(|member| member.set_aside);
     let surplus = if waits { BTreeSet::new() } else { surplus(input, view) };
     if surplus.is_empty() && input.state.surge() > 0 && !waits {
-        // Who boots or soaks yet may make room.
+        // Instances that still boot or soak may make room.
         if view.busy() == 0 {
             plan.verdict = stop_conditions::surge_stays(input, view);
         }
@@ -110,7 +111,7 @@ fn start_next(
     surplus
 }
 
-/// Takes the next ones out, or says what they wait for.
+/// Takes the next instances out, or says what they wait for.
 fn replace_more(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> BTreeSet<InstanceId> {
     if wait_deliberately(input, view, plan)
         || (view.busy() == 0 && shift::forward(input, view, plan))
@@ -137,7 +138,7 @@ fn wait_deliberately(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> boo
     if view.busy() > 0 || state.rolls_back.is_some() {
         return false;
     }
-    // What a person is asked to approve has passed them.
+    // The gates must pass before the operator is asked to approve a checkpoint.
     if gate::is_closed(input, view) {
         gate::ask(input, view, plan);
         return true;
@@ -171,17 +172,17 @@ fn wait_deliberately(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> boo
     next.is_some()
 }
 
-/// Everything is new. What is more than the fleet had goes.
+/// Chooses the surplus, once everything is new: what exceeds the size of the fleet.
 fn surplus(input: &Input<'_>, view: &View<'_>) -> BTreeSet<InstanceId> {
     let surge = input.state.surge();
-    // One that boots or soaks holds a place already; any other takes a free one.
+    // A booting or soaking instance holds a place already. Any other takes a free one.
     let mut free = view.free();
     let mut spare = view.spare();
     let mut victims = batch::surplus(view, surge as usize);
     victims.retain(|id| {
         let unsoaked = view.unsoaked().any(|member| member.id == id);
         let serves = view.members.iter().any(|member| member.id == id && member.serves);
-        // One that stays and does not serve leaves the floor to the others.
+        // An instance that stays and does not serve leaves the floor to the others.
         let fits = (unsoaked || free > 0) && (!serves || spare > 0);
         free -= usize::from(fits && !unsoaked);
         spare -= usize::from(fits && serves);
@@ -190,7 +191,7 @@ fn surplus(input: &Input<'_>, view: &View<'_>) -> BTreeSet<InstanceId> {
     victims
 }
 
-/// Everything is as it should be but for instances that somebody set aside, and what is borrowed.
+/// Plans the end, when only instances that are set aside, and what is borrowed, are left.
 fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) {
     let Input { spec, state, now, .. } = *input;
     if spec.standby == SetAside::Refresh && !view.standby.is_empty() {
@@ -225,7 +226,7 @@ fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) 
     }
     plan.actions.extend(halt::give_back(input, record));
     if !plan.actions.is_empty() {
-        // Done is only what a look shows to be whole with everything given back.
+        // The rollout is done only when a look shows the fleet complete with everything given back.
         return;
     }
     plan.actions.extend(missed_scheduled_action(input, record).map(|due| {
@@ -239,8 +240,9 @@ fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) 
     plan.actions.extend(launch::erase(input, record));
 }
 
-/// Terminates what is in standby, once its target groups have let go of it. It counts for no size,
-/// so nothing takes its place.
+/// Terminates instances in standby, once their target groups have released them.
+///
+/// They count for no size, so nothing takes their place.
 fn retire_standby(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
     let is_out = |id: &InstanceId| {
         let targets = input.look.instances.get(id).map(|instance| &instance.targets);
@@ -260,8 +262,9 @@ fn retire_standby(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
     }
 }
 
-/// The latest entry of the schedule that fell due while we held scheduled actions up: the cloud
-/// does not catch up on it.
+/// Returns the latest scheduled action that fell due while we suspended scheduled actions.
+///
+/// The cloud does not catch up on it.
 pub(super) fn missed_scheduled_action<'a>(
     input: &Input<'a>,
     record: &Record,
@@ -275,7 +278,7 @@ pub(super) fn missed_scheduled_action<'a>(
         .iter()
         .filter(|entry| entry.at >= record.started && entry.at <= input.now);
     let latest = due.max_by_key(|entry| entry.at)?;
-    // What falls due in the bake time the cloud does itself.
+    // The cloud itself does what falls due in the bake time.
     let is_done = input.state.gates.baking.is_some_and(|since| latest.at > since);
     (!is_done).then_some(latest)
 }
@@ -297,7 +300,7 @@ fn watch_newcomers(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
         let mut instances = Vec::new();
         let mut due: Option<Timestamp> = None;
         let mut trouble = None;
-        // What is being updated is waited for as such.
+        // `in_place` waits for instances that are being updated.
         let unsoaked = view.unsoaked().filter(|member| member.instance.update.is_none());
         for member in unsoaked.filter(|member| member.serves == serves) {
             if instances.is_empty() {

@@ -1,4 +1,4 @@
-//! Instances that somebody has set aside, in words.
+//! Instances that are set aside, as sentences.
 
 use rolling_provider::Lifecycle;
 
@@ -6,7 +6,7 @@ use super::View;
 use super::input::Input;
 use crate::model::spec::SetAside;
 
-/// Instances that somebody has set aside, and what becomes of them.
+/// Returns how many instances are set aside, and what becomes of them.
 pub fn set_aside(input: &Input<'_>, view: &View<'_>) -> Vec<String> {
     let spec = input.spec;
     let protected = view.members.iter().filter(|m| m.instance.protected && !m.is_new).count();

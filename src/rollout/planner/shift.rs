@@ -1,7 +1,9 @@
-//! Shifting requests: new instances serve in a second target group first, which gets a share of
-//! the requests, then all. Once they serve in the first one, too, the old ones go, and the
-//! requests come back to it. Every decision is made of what the load balancer says its weights
-//! are, so that a crash anywhere leaves nothing to be remembered.
+//! Shifts requests to new instances and back.
+//!
+//! New instances serve in a second target group first, which gets a share of the requests, then
+//! all. Once they serve in the first one, too, the old ones go, and the requests come back to it.
+//! Every decision follows from the weights that the load balancer reports, so that a crash anywhere
+//! leaves nothing to remember.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,8 +18,9 @@ use crate::record::Ending;
 use crate::rollout::serving::{is_healthy_in, is_healthy_in_primary};
 use crate::rollout::state::Halt;
 
-/// Goes one step further with the whole new set in the second target group. Returns whether the
-/// old instances have to stay meanwhile.
+/// Plans the next step, with the whole new set in the second target group.
+///
+/// Returns whether the old instances have to stay meanwhile.
 pub fn forward(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     let Input { spec, target, look, state, .. } = *input;
     let (Some(shifted), Some(second)) = (&look.shifted, &target.second) else { return false };
@@ -35,7 +38,7 @@ pub fn forward(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     if !was_promoted && most < 100 && leave_home(input, view, plan) {
         return true;
     }
-    // Once they join the first target group, all that is waited for is over.
+    // Once the new instances join the first target group, all waits are over.
     let listed = |member: &Member<'_>| is_listed_at_home(input, member);
     let joins = is_at(look, 100) && view.members.iter().filter(|m| m.is_new).all(listed);
     if let Policy::TrafficSplitting { percent, evaluation_time } = spec.policy
@@ -66,18 +69,22 @@ pub fn forward(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     join(input, view, plan)
 }
 
-/// Whether the old instances are needed no more: the new ones can take all requests where the old
-/// ones did, and get them there, or in the second target group.
+/// Whether the old instances are no longer needed.
+///
+/// They are not when the new ones can take all requests where the old ones did, and get them there
+/// or in the second target group.
 pub fn is_promoted(input: &Input<'_>, view: &View<'_>) -> bool {
     let state = input.state;
-    // Who was put there by somebody before any request was shifted has shown nothing.
+    // An instance that another process put there before any request was shifted has proved nothing.
     let was = state.rolls_back.is_some() || state.record.as_ref().is_some_and(|r| r.promoted);
     let settled = is_at(input.look, 100) || (is_back(input) && was);
     settled && in_primary(view, true) >= view.window.size as usize
 }
 
-/// Sees to it that the whole new set serves in the second target group: somebody may have launched
-/// one into the first, or an engine before this one have taken them out. Returns whether it does.
+/// Makes the whole new set serve in the second target group. Returns whether it does.
+///
+/// Another process may have launched an instance into the first one, or an earlier engine may have
+/// taken some out.
 fn fill_secondary(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     let Some(second) = &input.target.second else { return true };
     let new = || view.members.iter().filter(|member| is_good(member));
@@ -99,8 +106,9 @@ fn fill_secondary(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     false
 }
 
-/// Takes new instances out of the first target group that something has registered there before their
-/// turn, if the others suffice. Returns whether they are still on their way out.
+/// Takes new instances out of the first target group that were registered there too early.
+///
+/// Does so only if the others suffice. Returns whether they are still on their way out.
 fn leave_home(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     let early = || view.members.iter().filter(|m| is_good(m) && is_listed_at_home(input, m));
     let going = early().filter(|member| member.serves && member.in_primary).count();
@@ -132,19 +140,21 @@ pub fn has_all(input: &Input<'_>) -> bool {
     shifted && is_at(input.look, 100) && input.state.rolls_back.is_none()
 }
 
-/// A new instance that runs and is to stay.
+/// Whether `member` is a new instance that runs and is to stay.
 fn is_good(member: &Member<'_>) -> bool {
     let runs = member.instance.lifecycle == Lifecycle::InService;
     member.is_new && !member.failed && !member.is_victim && !member.instance.ignored && runs
 }
 
-/// The end of the way forward: everybody serves in the first target group, gets the requests there
-/// again, and leaves the second. Returns whether there is something to do or to wait for.
+/// Plans the end of the way forward: all requests go to the first target group again.
+///
+/// All instances serve there, get the requests there again, and leave the second target group.
+/// Returns whether there is something to do or to wait for.
 pub fn finish(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     if input.target.second.is_none() {
         return false;
     }
-    // Of nobody, after a size of nothing, only the weights are left.
+    // A fleet of size zero has only the weights left.
     if !view.members.is_empty() && join(input, view, plan) {
         return true;
     }
@@ -158,7 +168,7 @@ pub fn finish(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     some
 }
 
-/// Takes everybody out of the second target group who serves in the first, save those `leaving`.
+/// Takes the instances that serve in the first target group out of the second, except `leaving`.
 pub fn leave(input: &Input<'_>, view: &View<'_>, leaving: &BTreeSet<InstanceId>) -> Option<Step> {
     let second = input.target.second.as_ref()?;
     let is_in = |member: &&Member<'_>| {
@@ -174,17 +184,19 @@ pub fn leave(input: &Input<'_>, view: &View<'_>, leaving: &BTreeSet<InstanceId>)
     (!instances.is_empty()).then(|| Step::new(Action::Deregister { target_group, instances }))
 }
 
-/// Sends the requests back to the first target group, if anybody there can take them: the new
-/// revision is at fault, or they went to one that is not wanted any more.
+/// Sends the requests back to the first target group, if an instance there can take them.
+///
+/// Does so when the new revision has failed, or the requests went to one that is no longer wanted.
 pub fn back(input: &Input<'_>, view: &View<'_>) -> Option<Step> {
     let is_begun = view.members.iter().any(|m| m.is_new && !m.instance.targets.is_empty());
     let goes_back = input.state.rolls_back.is_some() || !is_begun;
     back_to(input, goes_back && in_primary(view, false) > 0)
 }
 
-/// Before those `chosen` to go leave the second target group with fewer than its share of the requests
-/// asks for, the requests go back to the first one, where the old ones still are. Returns whether
-/// nobody may go for now.
+/// Sends the requests back if those `chosen` to go would leave too few in the second target group.
+///
+/// Its share of the requests says how many it needs. The requests go to the first target group,
+/// where the old instances still are. Returns whether no instance may go for now.
 pub fn makes_way(
     input: &Input<'_>,
     view: &View<'_>,
@@ -213,16 +225,20 @@ pub fn makes_way(
     true
 }
 
-/// Sends them back for a rollout that ends early. Where the new revision is not at fault, the first target
-/// group has to be whole, unless it is `late` for that. `None` with [`is_back`] false: not yet.
+/// Sends the requests back for a rollout that ends early.
+///
+/// If the new revision is not at fault, the first target group must be whole, unless it is too
+/// `late` for that. `None` with [`is_back`] false means not yet.
 pub fn halt(input: &Input<'_>, view: &View<'_>, halt: &Halt, late: bool) -> Option<Step> {
     let home = in_primary(view, false);
     let enough = if halt.fault || late { 1 } else { view.window.size as usize };
     back_to(input, home >= enough.max(1))
 }
 
-/// Registers in the first target group whoever serves in the second only and is not `leaving`: there
-/// the requests are, or can then come back to.
+/// Registers in the first target group the instances that serve only in the second.
+///
+/// Leaves out those `leaving`. The requests go to the first target group, or can then come back to
+/// it.
 pub fn register_in_primary(
     input: &Input<'_>,
     view: &View<'_>,
@@ -257,12 +273,12 @@ pub fn is_back(input: &Input<'_>) -> bool {
     is_at(input.look, 0)
 }
 
-/// Whether a rollout that ends so leaves the requests where they are.
+/// Whether a rollout that ends with `halt` leaves the requests where they are.
 pub fn stays(halt: &Halt) -> bool {
     halt.ending == Ending::Paused && !halt.fault
 }
 
-/// Where instances that run for the first time are to be registered, by us.
+/// Returns the target groups in which we register instances that run for the first time.
 pub fn entrance<'a>(input: &Input<'a>) -> Vec<&'a TargetGroup> {
     let Input { target, state, .. } = *input;
     let forward = state.rolls_back.is_none() && state.halt.as_ref().is_none_or(stays);
@@ -282,22 +298,23 @@ fn is_listed_at_home(input: &Input<'_>, member: &Member<'_>) -> bool {
     groups.any(|group| member.instance.targets.contains_key(&group.id))
 }
 
-/// How many serve in the first target group.
+/// Returns how many instances serve in the first target group.
 fn in_primary(view: &View<'_>, only_new: bool) -> usize {
     let serves =
         |member: &&Member<'_>| member.serves && (member.is_new || !only_new) && member.in_primary;
     view.members.iter().filter(serves).count()
 }
 
-/// Registers new instances in the first target group, and waits until all serve there. Returns
-/// whether that is not so yet.
+/// Registers new instances in the first target group, and waits until all serve there.
+///
+/// Returns whether some do not serve there yet.
 fn join(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     let Input { target, .. } = *input;
     let new = |member: &&Member<'_>| is_good(member);
     for group in &target.target_groups {
         let out = view.members.iter().filter(new);
         let out = out.filter(|member| !member.instance.targets.contains_key(&group.id));
-        // Registered anew, it might have to become healthy anew.
+        // An instance that is registered again might have to become healthy again.
         let out = out.filter(|m| !input.state.was_registered(m.id, &group.id, input.now));
         let instances: BTreeSet<InstanceId> = out.map(|member| member.id.clone()).collect();
         if !instances.is_empty() {
@@ -318,7 +335,7 @@ fn join(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     true
 }
 
-/// Waits on purpose, with the alarms watched. Returns whether that is not over yet.
+/// Waits on purpose, with the alarms watched. Returns whether the wait is not over yet.
 fn hold_for(
     input: &Input<'_>,
     kind: WaitKind,

@@ -1,4 +1,4 @@
-//! What ends the forward way: commands from outside, the breaker, deadlines.
+//! What ends the way forward: commands from other processes, the breaker, deadlines.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::record::{Ending, Phase, Record};
 use crate::rollout::control::Effect;
 use crate::rollout::state::Halt;
 
-/// What somebody else wants of this rollout, by the table of [`crate::rollout::control`].
+/// Returns what another process's command leads to, by the table of [`crate::rollout::control`].
 pub fn apply_command(input: &Input<'_>) -> Option<Verdict> {
     let Input { state, now: at, .. } = *input;
     let control = state.control.as_ref()?;
@@ -36,14 +36,14 @@ pub fn apply_command(input: &Input<'_>) -> Option<Verdict> {
                 at,
                 until,
             };
-            // What is being put back already is still put back within its bounds.
+            // A halt that is already under way keeps its bounds.
             let begun = state.halt.clone();
             Some(Verdict::Halt(begun.map_or(halt, |begun| Halt { reason, ending, ..begun })))
         }
         Effect::RollBack if is_back || state.rolls_back.is_some() => Some(Verdict::GoOn),
         Effect::RollBack => {
             let verdict = start_rollback(input, format!("rolled back by {by}"), true);
-            // Where there is no way back, what is being put back already still is.
+            // Without a way back, a halt that is already under way goes on.
             let is_way = state.halt.is_none() || matches!(verdict, Verdict::RollBack { .. });
             is_way.then_some(verdict)
         }
@@ -52,13 +52,13 @@ pub fn apply_command(input: &Input<'_>) -> Option<Verdict> {
     }
 }
 
-/// The pause at a checkpoint that waits for somebody.
+/// Returns the pause at a checkpoint that waits for the operator.
 pub fn checkpoint(input: &Input<'_>, message: String) -> Halt {
     let (ending, until) = (Ending::Paused, None);
     Halt { reason: message, ending, fault: false, at_checkpoint: true, at: input.now, until }
 }
 
-/// Goes back to the last completed revision, or says why that cannot be.
+/// Goes back to the last completed revision, or says why that is impossible.
 pub fn start_rollback(input: &Input<'_>, reason: String, asked: bool) -> Verdict {
     let completed = input.state.record.as_ref().and_then(|record| record.completed.as_ref());
     match completed {
@@ -86,7 +86,7 @@ fn continues(record: &Record, target: &Target) -> bool {
     record.to == target.revision && half_way
 }
 
-/// The new revision has failed.
+/// Returns what follows when the new revision has failed.
 fn fail(input: &Input<'_>, reason: String) -> Verdict {
     let halt = Halt::failed(reason, input.now);
     if input.state.rolls_back.is_some() {
@@ -100,10 +100,10 @@ fn fail(input: &Input<'_>, reason: String) -> Verdict {
     }
 }
 
-/// Why the rollout cannot go on, if so.
+/// Returns why the rollout cannot go on, if it cannot.
 pub fn check_failure(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
     let Input { spec, target, state, now, .. } = *input;
-    // What is counted is what the record says: the same before and after a crash.
+    // The failures in the record count: they are the same before and after a crash.
     if let Some(record) = state.standing(target)
         && record.failures >= spec.failure_threshold
     {
@@ -177,8 +177,10 @@ pub fn check_failure(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
     None
 }
 
-/// Everything is as it should be, and surge is left: nobody may go, or those that others keep do not
-/// serve, and without the rest too few would.
+/// Halts a rollout that is done except for surge that has to stay.
+///
+/// Either no surplus instance may be scaled in, or some that may not do not serve, and without the
+/// others too few would.
 pub fn surge_stays(input: &Input<'_>, view: &View<'_>) -> Verdict {
     let (surge, size) = (input.state.surge(), view.window.size);
     let spared = || view.members.iter().filter(|member| member.spared);
@@ -204,8 +206,10 @@ pub fn surge_stays(input: &Input<'_>, view: &View<'_>) -> Verdict {
     Verdict::Halt(Halt { fault: false, ..Halt::failed(message, input.now) })
 }
 
-/// A template that does not stay, or a batch that brought instances of another revision only. To go
-/// on would replace them for ever.
+/// Returns what is wrong with a template that does not stay, or with the instances of a batch.
+///
+/// A batch is wrong when it brought only instances of another revision. Going on would replace them
+/// for ever.
 fn came_wrong(input: &Input<'_>, view: &View<'_>) -> Option<String> {
     let Input { target, look, state, .. } = *input;
     let template = look.template.as_ref();
@@ -245,14 +249,14 @@ fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
         view.serving(),
         view.window.size,
     );
-    // Where somebody else is what keeps it from ending, the revision is not at fault.
+    // If another process keeps the rollout from ending, the revision is not at fault.
     if !blockers.is_empty() && idle().all(|member| taken_out(&member)) {
         return Verdict::Halt(Halt { fault: false, ..Halt::failed(reason, now) });
     }
     fail(input, reason)
 }
 
-/// Says that `count` instances, `id` among them, have failed.
+/// Describes the failure of `count` instances, `id` among them.
 pub fn failure(count: usize, id: &InstanceId, revision: &Revision, why: &str) -> String {
     match count {
         1 => format!("instance {id} of {revision} failed: {why}"),

@@ -15,7 +15,7 @@ pub fn plan(input: &Input<'_>) -> Plan {
     }
 }
 
-/// Takes everything of an ended rollout off the target.
+/// Removes everything that an ended rollout left on the target.
 pub fn erase(input: &Input<'_>) -> Vec<Step> {
     match &input.state.record {
         Some(record) => launch::erase(input, record),

@@ -1,4 +1,4 @@
-//! The fleet as the planner counts it: who lives, who must go, who serves.
+//! The fleet as the planner counts it: what lives, what must go, what serves.
 
 use rolling_provider::{Instance, InstanceId, Lifecycle, TargetState};
 
@@ -13,10 +13,11 @@ use crate::rollout::state::InstanceHistory;
 pub struct View<'a> {
     /// Live instances in order of their ids.
     pub members: Vec<Member<'a>>,
-    /// Instances in standby that are to be replaced, or to be waited for.
+    /// Instances in standby to replace, or to wait for.
     pub standby: Vec<&'a InstanceId>,
-    /// The bounds for the size the fleet has now, so that a fleet rescaled meanwhile is rolled
-    /// within its new bounds.
+    /// The bounds for the size that the fleet has now.
+    ///
+    /// A fleet that is scaled meanwhile is thus rolled within its new bounds.
     pub window: Window,
     /// How many instances the fleet still has to launch.
     pub missing: u32,
@@ -29,34 +30,37 @@ pub struct Member<'a> {
     pub id: &'a InstanceId,
     /// What was observed.
     pub instance: &'a Instance,
-    /// Runs the wanted revision.
+    /// Whether it runs the wanted revision.
     pub is_new: bool,
-    /// Runs the wanted revision and has failed: it is replaced like an old one.
+    /// Whether it runs the wanted revision and has failed: it is replaced like an old one.
     pub failed: bool,
-    /// Chosen to go.
+    /// Whether it is chosen to go.
     pub is_victim: bool,
-    /// To be replaced, but set aside by somebody: waited for.
+    /// Whether it is to be replaced but set aside, so that the rollout waits for it.
     pub set_aside: bool,
-    /// Not ours to replace, whatever it runs.
+    /// Whether it is not ours to replace, whatever it runs.
     pub left_alone: bool,
-    /// Not to be given back as surplus, whatever it runs.
+    /// Whether it is not to be given back as surplus, whatever it runs.
     pub spared: bool,
-    /// Takes requests, by the word of every target group, and is not on its way out.
+    /// Whether it takes requests, as every target group reports, and is not on its way out.
     pub serves: bool,
-    /// Takes requests for sure: it was not put back into rotation so lately that this look may be
-    /// from before it was taken out.
+    /// Whether it takes requests for sure.
+    ///
+    /// Not so if it was put back into rotation so recently that this look may be from before it was
+    /// taken out.
     pub surely: bool,
-    /// Healthy where all requests go in the end. Always so where none are shifted.
+    /// Whether it is healthy where all requests go in the end. Always so where none are shifted.
     pub in_primary: bool,
-    /// Has served for the whole soak without a break, up to now.
+    /// Whether it has served for the whole soak without a break, up to now.
     pub soaked: bool,
     /// What was seen of it so far.
     pub history: Option<&'a InstanceHistory>,
 }
 
 impl<'a> View<'a> {
-    /// Counts the fleet of `input`, in time linear to its size: what is known of each instance is
-    /// walked through beside the fleet.
+    /// Counts the fleet of `input`.
+    ///
+    /// Takes time linear in its size: walks through the histories and the instances side by side.
     pub fn new(input: &Input<'a>) -> Self {
         let Input { spec, target, look, state, now } = *input;
         let soak = spec.health.min_healthy_time;
@@ -81,7 +85,7 @@ impl<'a> View<'a> {
                 continue;
             }
             let failed = is_new && state.failed.contains_key(id);
-            // Who is updated in place is not scaled in.
+            // Updating an instance in place does not scale it in.
             let protected = instance.protected && (!is_new || failed) && !input.is_in_place();
             let serves = state.serves(target, id, instance);
             let since = history.and_then(|history| history.serving_since);
@@ -107,77 +111,81 @@ impl<'a> View<'a> {
         View { members, standby, window, missing: u32::try_from(missing).unwrap_or(u32::MAX) }
     }
 
-    /// Live instances that are ours to replace: of another revision, or failed.
+    /// Returns the live instances that are ours to replace: of another revision, or failed.
     pub fn old(&self) -> impl Iterator<Item = &Member<'a>> + Clone {
         self.members.iter().filter(|member| member.is_old())
     }
 
-    /// Those of them that may be chosen now.
+    /// Returns the old instances that may be chosen now.
     pub fn candidates(&self) -> impl Iterator<Item = &Member<'a>> + Clone {
         self.old().filter(|member| !member.is_victim && !member.set_aside)
     }
 
-    /// Instances that stay whatever they run, and do not serve: each takes a place of the new set
-    /// without filling it.
+    /// Counts the instances that stay whatever they run, and do not serve.
+    ///
+    /// Each takes a place of the new set without filling it.
     pub fn stay_idle(&self) -> usize {
         let idle = |m: &&Member<'_>| m.left_alone && !m.is_new && !m.is_victim && !m.serves;
         self.members.iter().filter(idle).count()
     }
 
-    /// Live instances on their way out.
+    /// Returns the live instances on their way out.
     pub fn victims(&self) -> impl Iterator<Item = &Member<'a>> + Clone {
         self.members.iter().filter(|member| member.is_victim)
     }
 
-    /// New instances that do not count yet: they boot, do not serve, or soak.
+    /// Returns the new instances that do not count yet: they boot, do not serve, or soak.
     pub fn unsoaked(&self) -> impl Iterator<Item = &Member<'a>> + Clone {
         self.members.iter().filter(|m| m.is_new && !m.is_victim && !m.failed && !m.soaked)
     }
 
-    /// How many take requests now.
+    /// Returns how many instances take requests now.
     pub fn serving(&self) -> usize {
         self.members.iter().filter(|member| member.serves).count()
     }
 
-    /// How many that take requests may go out of rotation.
+    /// Returns how many instances that take requests may go out of rotation.
     pub fn spare(&self) -> usize {
         let surely = self.members.iter().filter(|member| member.surely).count();
         surely.saturating_sub(self.window.floor() as usize)
     }
 
-    /// How many run the wanted revision and have soaked.
+    /// Returns how many instances run the wanted revision and have soaked.
     pub fn updated(&self) -> usize {
         self.members.iter().filter(|m| m.is_new && !m.failed && m.soaked).count()
     }
 
-    /// Whether everybody is new who is to be: whoever is set aside stays, and takes its place of the
-    /// new set.
+    /// Whether the new set is complete.
+    ///
+    /// An instance that is set aside or left alone stays, and takes its place of the new set.
     pub fn is_complete(&self) -> bool {
         let stays = |m: &&Member<'_>| !m.is_new && (m.set_aside || m.left_alone) && !m.is_victim;
         let stay = self.members.iter().filter(stays).count();
         self.updated() + stay >= self.window.size as usize
     }
 
-    /// How much of the surge was not launched, so long after it was asked for that it may be
-    /// taken off the size again.
+    /// Returns how much of the surge is so late to launch that it may come off the size again.
     pub fn unlaunched(&self, input: &Input<'_>) -> u32 {
-        // Unmanaged instances have no size to take it off: what nobody needs is not launched.
+        // Unmanaged instances have no size to lower: what is no longer needed is not launched.
         if input.look.is_unmanaged() {
             return 0;
         }
-        // By the time of the look: what is on its way was asked for with that.
+        // Measured at the time of the look, since the engine asks with it for launches under way.
         let late = input.state.missing.late(UNLAUNCHED_AFTER, input.look.at);
         let late = u32::try_from(late.saturating_sub(input.state.coming)).unwrap_or(u32::MAX);
         late.min(self.missing).min(input.state.surge())
     }
 
-    /// How many drain, boot or soak. In batches, none may when the next one begins.
+    /// Returns how many instances drain, boot or soak.
+    ///
+    /// In batches, none may when the next one begins.
     pub fn busy(&self) -> usize {
         self.victims().count() + self.unsoaked().count() + self.missing as usize
     }
 
-    /// How many places of the window are free. One that has failed holds its place until it is
-    /// gone.
+    /// Returns how many places of the window are free.
+    ///
+    /// A failed instance holds its place until it is gone.
     pub fn free(&self) -> usize {
         let failed = self.members.iter().filter(|member| member.holds_place()).count();
         (self.window.slots() as usize).saturating_sub(self.busy() + failed)
@@ -185,18 +193,20 @@ impl<'a> View<'a> {
 }
 
 impl Member<'_> {
-    /// Ours to replace: of another revision, or failed.
+    /// Whether it is ours to replace: of another revision, or failed.
     pub fn is_old(&self) -> bool {
         (!self.is_new || self.failed) && !self.left_alone
     }
 
-    /// Has failed and not soaked since: to take it out takes no further place.
+    /// Whether it has failed and not soaked since: taking it out takes no further place.
     pub fn holds_place(&self) -> bool {
         self.failed && !self.is_victim && !self.soaked
     }
 
-    /// Gets no more requests from any target group: neither listed as taking them nor draining.
-    /// Where we deregistered it, that counts once it was seen draining there, or has had the time.
+    /// Whether it gets no more requests from any target group.
+    ///
+    /// No target group lists it as taking them or draining. Where we deregistered it, that counts
+    /// once it was seen draining there, or its drain time is over.
     pub fn is_out_of_rotation(&self, input: &Input<'_>) -> bool {
         let Input { target, state, now, .. } = *input;
         let idle = self.instance.targets.values().all(|h| h.state == TargetState::Unused);
@@ -210,8 +220,10 @@ impl Member<'_> {
     }
 }
 
-/// Whether there is nothing to do for this deployment: every instance that is ours to touch runs
-/// the revision, the fleet launches it, and nothing of a rollout is left on the target.
+/// Whether there is nothing to do for this deployment.
+///
+/// Every instance that is ours to touch runs the revision, the fleet launches it, and nothing of a
+/// rollout is left on the target.
 pub fn is_converged(input: &Input<'_>) -> bool {
     let view = View::new(input);
     let template = input.look.template.as_ref().map(|found| input.target.resolve(found));

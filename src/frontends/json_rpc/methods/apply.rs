@@ -18,9 +18,9 @@ use crate::document::Diagnostic;
 use crate::engine::{Caller, NOTHING_DONE, UNSEEN_FOR};
 use crate::model::event::{Envelope, Event, Outcome, Report};
 
-/// Progress is told at most once in this time.
+/// The server sends progress at most once in this time.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
-/// A peer that does not read is told of so many events, the latest.
+/// How many of the latest events the server keeps for a peer that does not read.
 const MAX_TOLD: usize = 1000;
 
 impl Session {
@@ -90,7 +90,7 @@ impl Session {
     }
 }
 
-/// What another engine holds was left alone.
+/// Returns an error when another engine holds the target, which this one then left alone.
 pub(super) fn refuse_locked(report: &Report) -> Result<(), RpcError> {
     match report.outcome {
         Outcome::Locked => {
@@ -107,7 +107,7 @@ pub(super) fn refuse_locked(report: &Report) -> Result<(), RpcError> {
     }
 }
 
-/// Why a rollout did not succeed, and what to do.
+/// Explains why a rollout did not succeed, and what to do.
 pub(super) fn explain(report: &Report) -> Vec<Diagnostic> {
     if report.outcome == Outcome::Succeeded {
         return Vec::new();
@@ -134,15 +134,16 @@ pub(super) fn explain(report: &Report) -> Vec<Diagnostic> {
     vec![Diagnostic::error("", message).with_remedy(remedy)]
 }
 
-/// When an operation is to end, by the peer's word or by its deadline: counted from its request, of
-/// which looking the target up is the first part.
+/// When an operation must stop: when the peer cancels it, or at its deadline.
+///
+/// The deadline counts from the request, so it includes the look-up of the target.
 pub(super) struct Limit {
     stopping: Stopping,
     deadline: Option<u64>,
 }
 
 impl Limit {
-    /// From now on `work` is asked to stop at the deadline, too.
+    /// Makes `work` stop at the deadline, too.
     pub fn begin(operation: &m::Operation, work: &mut Work) -> Limit {
         let deadline = operation.deadline_ms;
         let time = deadline.map(Duration::from_millis);
@@ -151,13 +152,13 @@ impl Limit {
         Limit { stopping, deadline }
     }
 
-    /// Says that the deadline has ended it, if it has.
+    /// Returns a message if the deadline has ended the operation.
     fn late(&self) -> Option<String> {
         let deadline = self.deadline.filter(|_| self.stopping.has_expired())?;
         Some(format!("it took longer than {deadline} ms (deadline_ms)"))
     }
 
-    /// The answer to who was stopped before anything was done.
+    /// Returns the answer to an operation that stops before it does anything.
     pub fn cancelled(&self) -> RpcError {
         match self.late() {
             Some(late) => {
@@ -168,7 +169,7 @@ impl Limit {
         }
     }
 
-    /// Why a rollout did not succeed, the deadline first where that was why.
+    /// Explains why a rollout did not succeed, and names the deadline first if that is the cause.
     pub fn explain(&self, report: &Report) -> Vec<Diagnostic> {
         let mut found = explain(report);
         if let Some((late, first)) = self.late().zip(found.first_mut()) {
@@ -178,7 +179,7 @@ impl Limit {
     }
 }
 
-/// An operation that runs: its progress told.
+/// The progress reports of a running operation.
 pub(super) struct Told {
     events: mpsc::UnboundedSender<Envelope>,
     telling: tokio::task::JoinHandle<()>,
@@ -192,11 +193,11 @@ impl Told {
     }
 
     pub fn tell(&mut self, envelope: Envelope) {
-        // Telling ends only after this sender is gone.
+        // The receiver lives until this sender is gone.
         self.events.send(envelope).unwrap_or_default();
     }
 
-    /// Returns when all is told: nothing may follow the answer.
+    /// Waits until all progress is sent: none may follow the answer.
     pub async fn end(self) {
         drop(self.events);
         if let Err(error) = self.telling.await {
@@ -205,8 +206,9 @@ impl Told {
     }
 }
 
-/// Tells events to the peer, several at a time where they come fast; all are told before the
-/// answer, save those that a peer who does not read leaves no room for.
+/// Sends events to the peer, several at a time when they come fast.
+///
+/// All are sent before the answer, except those that find no room because the peer does not read.
 async fn tell(mut events: mpsc::UnboundedReceiver<Envelope>, token: Value, out: Outbox) {
     let mut told = Vec::new();
     let mut sequence = 0u64;

@@ -128,7 +128,7 @@ fn nothing(message: String, diagnostics: Vec<Diagnostic>) -> m::ControlResult {
     m::ControlResult { message, acknowledged_by, status, record, state, diagnostics }
 }
 
-/// A deployment that could not be ended, unless its target is gone.
+/// Returns the answer when a deployment cannot be ended: a success if its target is gone.
 fn left(looked: OpenError, prior: Value) -> m::DeleteResult {
     let m::StateResult { state, diagnostics } = unreachable_state(looked, prior);
     if state.is_null() {

@@ -27,7 +27,7 @@ impl Session {
             });
         }
         let replaces = replaced_paths(prior, &config, &BTreeSet::new());
-        // What is known of one target says nothing of another.
+        // The state of one target says nothing about another.
         let known = if replaces.is_empty() { prior } else { &Value::Null };
         let rollout = match self.prepare(&config, &self.looker(known)).await {
             Ok(rollout) => rollout,
@@ -107,14 +107,14 @@ impl Session {
         })
     }
 
-    /// Somebody who will begin nothing.
+    /// Returns a caller that begins no rollout.
     fn looker(&self, prior: &Value) -> Caller {
         let completed = prior["completed_revision"].as_str().map(Into::into);
         Caller { completed, ..self.caller.clone() }
     }
 }
 
-/// The record that a look found.
+/// Returns the record, or else the instance refresh, that the look found.
 pub(super) fn view(rollout: &Rollout) -> Option<m::RecordView> {
     let owner = rollout.lease().map(|lease| lease.owner);
     let of_record = rollout.record().map(|record| view_of(record, owner));
@@ -125,7 +125,7 @@ pub(super) fn view(rollout: &Rollout) -> Option<m::RecordView> {
     })
 }
 
-/// A refresh of the cloud's own, which needs no record.
+/// Converts an instance refresh, which needs no record, for the peer.
 fn view_of_refresh(rollout: &Rollout, instance_refresh: &InstanceRefresh) -> m::RecordView {
     m::RecordView {
         rollout: instance_refresh.id.clone(),
@@ -141,7 +141,7 @@ fn view_of_refresh(rollout: &Rollout, instance_refresh: &InstanceRefresh) -> m::
     }
 }
 
-/// A record for the peer.
+/// Converts a record for the peer.
 pub(super) fn view_of(record: &Record, owner: Option<String>) -> m::RecordView {
     m::RecordView {
         rollout: record.id.clone(),
@@ -157,7 +157,7 @@ pub(super) fn view_of(record: &Record, owner: Option<String>) -> m::RecordView {
     }
 }
 
-/// A state whose target cannot be looked at now, or is gone.
+/// Returns the answer when the target cannot be looked at: a null state if it is gone.
 pub(super) fn unreachable_state(looked: OpenError, prior: Value) -> m::StateResult {
     match looked {
         OpenError::Provider(error) if error.kind == ErrorKind::Missing => {
@@ -180,7 +180,7 @@ fn refused(diagnostics: Vec<Diagnostic>) -> m::PlanResult {
     }
 }
 
-/// A plan while some of the configuration is not known: no cloud could be asked.
+/// Returns a plan for a configuration that is partly unknown, for which no cloud can be asked.
 fn all_unknown(config: &Value, prior: &Value, unknown: &BTreeSet<&str>) -> m::PlanResult {
     let computed = state::COMPUTED.iter().map(|name| format!("/{name}"));
     let action = if prior.is_null() { m::PlanAction::Create } else { m::PlanAction::Update };

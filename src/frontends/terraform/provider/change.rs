@@ -1,4 +1,4 @@
-//! `ApplyResourceChange`: rolling, and the end of a deployment.
+//! `ApplyResourceChange`: rolls a target, or ends its deployment.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,8 +24,10 @@ use crate::report::progress_file::{self, Header, ProgressFile};
 use crate::report::text;
 
 impl Provider {
-    /// `ApplyResourceChange`. The work is done on a task of its own, since the host may leave; a
-    /// rollout that nobody waits for any more stops at the next safe point.
+    /// Handles `ApplyResourceChange`.
+    ///
+    /// The work runs on a separate task, since the host may leave. A rollout that the host no
+    /// longer waits for stops at the next safe point.
     pub async fn apply(self: Arc<Self>, asked: p::ApplyRequest) -> p::ApplyResponse {
         let (attend, attended) = oneshot::channel::<()>();
         let busy = Counted::new(&self.busy);
@@ -45,8 +47,10 @@ impl Provider {
         })
     }
 
-    /// What the refresh of a state with this configuration sees, and keeps. To Terraform that is a
-    /// part of the state: were it another one, the refresh would call it drift.
+    /// Returns what the refresh of a state with this configuration sees and keeps.
+    ///
+    /// Terraform treats it as a part of the state: the refresh would report a different value as
+    /// drift.
     async fn see(
         &self,
         configured: &Configured,
@@ -59,7 +63,7 @@ impl Provider {
         looked.ok().map(|rollout| PrivateState::of(&rollout))
     }
 
-    /// Makes sure that there is nothing to roll, as it was planned.
+    /// Checks that there is still nothing to roll, as planned.
     async fn still_nothing(
         &self,
         configured: &Configured,
@@ -110,7 +114,7 @@ impl Provider {
             return keep(vec![convert::error(message, "")]);
         };
         let left = async move {
-            // Nothing is ever sent: it ends when the other side is dropped.
+            // The sender never sends: this ends when the sender is dropped.
             attended.await.unwrap_or_default();
         };
         let operation = Operation { provider: self, configured, left: Box::pin(left) };
@@ -141,20 +145,20 @@ impl Provider {
 struct Operation<'a> {
     provider: &'a Provider,
     configured: Configured,
-    /// Ends when nobody waits for the answer any more.
+    /// Ends when the host no longer waits for the answer.
     left: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
-/// What a change has led to.
+/// The result of a change.
 struct Rolled {
     state: Raw,
-    /// Where the fleet was looked at.
+    /// `Some` if the provider has looked at the fleet.
     private_state: Option<PrivateState>,
     found: Found,
 }
 
 impl Rolled {
-    /// The fleet was left alone.
+    /// Returns the result of a change that left the fleet alone.
     fn not(state: Raw, found: Found) -> Rolled {
         Rolled { state, private_state: None, found }
     }
@@ -170,7 +174,7 @@ impl Operation<'_> {
     ) -> Rolled {
         let kind = &schemas().resource;
         // A deployment that was not created leaves nothing in the state: the record on the target
-        // tells the next apply how far it was.
+        // tells the next apply how far the rollout got.
         let before = prior.map_or(Raw::null(), |(raw, _)| raw.clone());
         let prior = prior.map_or(&Value::Null, |(_, prior)| prior);
         let Read { value: planned, unknown } = match planned_raw.to_json(kind) {
@@ -178,7 +182,7 @@ impl Operation<'_> {
             Err(error) => return Rolled::not(before, vec![convert::error(error, "")]),
         };
         if unknown.is_empty() {
-            // Nothing was planned but to remember other settings.
+            // The plan only changes settings in the state.
             let provider = self.provider;
             return match provider.still_nothing(&self.configured, prior, &planned, config).await {
                 Ok(()) => {
@@ -223,7 +227,7 @@ impl Operation<'_> {
             let found = vec![convert::error(message, "Nothing was done. Plan again.")];
             return Rolled::not(before, found);
         }
-        // What was planned stays, to the letter; the rest is planned now.
+        // Planned values stay exactly as they are; the rest is planned now.
         let mut settled = state::planned(&config.value, &rollout);
         for name in PLANNED.iter().filter(|name| !is_unknown(name)) {
             settled[*name] = planned[*name].clone();
@@ -252,8 +256,9 @@ impl Operation<'_> {
             return Rolled { state, private_state, found: Vec::new() };
         }
         let found = vec![explain(&report, folder)];
-        // What the configuration asks for is not so. What it said before stays, so that the next
-        // plan shows what is left, beside what the fleet really runs.
+        // The fleet is not what the configuration asks for. The state keeps its earlier
+        // configuration, so that the next plan shows what is left, beside what the fleet really
+        // runs.
         let was_left_alone = report.outcome == Outcome::Locked && !report.overtaken
             || report.reason.as_deref() == Some(NOTHING_DONE);
         let keep = prior.is_null() || was_left_alone;
@@ -268,7 +273,7 @@ impl Operation<'_> {
         Rolled { state, private_state: private_state.or(Some(seen_before.after(&report))), found }
     }
 
-    /// Ends a rollout in progress, and takes its record off the target.
+    /// Ends a rollout in progress, and removes its record from the target.
     async fn end(self, prior: &Value) -> Result<(), Found> {
         let kind = &schemas().resource;
         let config = with_default_policy(&state::config_of(&to_json(prior)));
@@ -278,7 +283,7 @@ impl Operation<'_> {
         let providers = &self.configured.providers;
         let name = state::target_name(&config);
         let header = header(self.provider, &self.configured, &name, &config);
-        // Without a rollout in progress there is nothing to tell.
+        // Without a rollout in progress there is nothing to report.
         let mut progress = None;
         let folder = self.provider.progress_folder.as_deref();
         let stop = stopping.stop.clone();
@@ -312,21 +317,21 @@ pub(super) fn header(
     name: &str,
     config: &Value,
 ) -> Header {
-    // The file is no place for secrets: whoever needs them has them elsewhere.
+    // The file must hold no secrets: a reader that needs them has them elsewhere.
     let document = json!({
         "provider": { "rolling": without_secrets::<ProviderConfig>(&configured.config) },
         "resource": { "rolling_deployment": {
             name: without_secrets::<RollingDeploymentConfig>(&normalised(config)),
         } },
     });
-    // The process, not the operation: whether it lives is asked of this one.
+    // The owner is the process, not the operation: readers ask whether this process lives.
     let owner = provider.edge.owner.clone();
     let environment = config.pointer("/gates/command/environment").and_then(Value::as_object);
     let environment = environment.into_iter().flat_map(|names| names.keys().cloned()).collect();
     Header { document, owner, environment }
 }
 
-/// `report` of a rollout that was stopped since its time was over, if it was.
+/// Returns `report`, with the time limit as the reason if the rollout stopped because of it.
 fn timed_out(mut report: Report, operation: &str, limit: &Value) -> Report {
     if report.outcome == Outcome::Aborted {
         let limit = limit.as_str().unwrap_or_default();
@@ -335,7 +340,7 @@ fn timed_out(mut report: Report, operation: &str, limit: &Value) -> Report {
     report
 }
 
-/// Why a rollout did not succeed, what is left, and what to do.
+/// Explains why a rollout did not succeed, what is left, and what to do.
 fn explain(report: &Report, folder: Option<&Path>) -> p::Diagnostic {
     let (what, mut sentences) = text::ended(report);
     let still_running = report
@@ -362,14 +367,15 @@ fn explain(report: &Report, folder: Option<&Path>) -> p::Diagnostic {
                                     an apply with ROLLING_PROGRESS_DIR set leaves there"
             .into(),
     });
-    // A name stays as it is.
+    // A name is not capitalized.
     let begins_with_name = what.starts_with(&report.target);
     let what = if begins_with_name { what } else { convert::capital(&what) };
     convert::error(what, sentences.join(".\n") + ".")
 }
 
-/// The configuration with the version that was planned, where it asks for the latest one: a plan
-/// says what is rolled out, whatever has been made since.
+/// Returns the configuration with the planned version where it asks for the latest one.
+///
+/// A plan says what is rolled out, whatever versions have been made since.
 fn pinned(config: &Value, promised: Option<&str>) -> Value {
     let mut config = config.clone();
     let command = config["replacement"]["run_command"].is_object();
@@ -385,7 +391,7 @@ fn pinned(config: &Value, promised: Option<&str>) -> Value {
     config
 }
 
-/// The version of a document's revision, `NAME:VERSION/PARAMETER=VALUE`.
+/// Returns the version in a document's revision, `NAME:VERSION/PARAMETER=VALUE`.
 fn version_of(revision: &str) -> Option<&str> {
     let (document, _) = revision.split_once('/').unwrap_or((revision, ""));
     Some(document.rsplit_once(':')?.1)

@@ -1,4 +1,4 @@
-//! Calls that no cloud is asked for: schemas, validation, and states of other versions.
+//! Calls that need no cloud: schemas, validation, and states of other versions.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ fn capabilities() -> Option<p::ServerCapabilities> {
     Some(p::ServerCapabilities { plan_destroy: true, get_provider_schema_optional: true })
 }
 
-/// `GetMetadata`.
+/// Handles `GetMetadata`.
 pub fn metadata() -> p::Metadata {
     let resources = vec![p::ResourceMetadata { type_name: TYPE.into() }];
     p::Metadata { server_capabilities: capabilities(), resources }
 }
 
-/// `GetProviderSchema`.
+/// Handles `GetProviderSchema`.
 pub fn schema() -> p::ProviderSchema {
     let schemas = schemas();
     p::ProviderSchema {
@@ -32,7 +32,7 @@ pub fn schema() -> p::ProviderSchema {
     }
 }
 
-/// `ValidateProviderConfig`.
+/// Handles `ValidateProviderConfig`.
 pub fn validate_provider(asked: p::ProviderConfigRequest) -> p::ProviderConfigResponse {
     let kind = &schemas().provider;
     let diagnostics = match provider_config(asked.config.as_ref()) {
@@ -48,7 +48,7 @@ pub fn validate_provider(asked: p::ProviderConfigRequest) -> p::ProviderConfigRe
     p::ProviderConfigResponse { diagnostics }
 }
 
-/// `ValidateResourceConfig`.
+/// Handles `ValidateResourceConfig`.
 pub fn validate(asked: p::ResourceConfigRequest) -> p::Diagnostics {
     let kind = &schemas().resource;
     let checked =
@@ -87,7 +87,7 @@ fn check_timeouts(timeouts: &Value) -> Vec<Diagnostic> {
         .collect()
 }
 
-/// `UpgradeResourceState`.
+/// Handles `UpgradeResourceState`.
 pub fn upgrade(asked: p::UpgradeRequest) -> p::UpgradeResponse {
     let refuse = |diagnostics| p::UpgradeResponse { upgraded_state: None, diagnostics };
     if let Err(found) = check_type(&asked.type_name) {
@@ -102,8 +102,8 @@ pub fn upgrade(asked: p::UpgradeRequest) -> p::UpgradeResponse {
             return refuse(vec![convert::error(message, "")]);
         }
     };
-    // Terraform writes some numbers as text; ours are read through its schema. What that does not
-    // know is left for the upgrade to judge.
+    // Terraform writes some numbers as text, so known attributes are read through the schema. The
+    // upgrade judges what the schema does not know.
     let read = Raw::from_json(&saved, kind).to_json(kind).map(|read| read.value);
     let mut ours = to_json(&saved);
     for (name, value) in read.as_ref().ok().and_then(Value::as_object).into_iter().flatten() {
@@ -114,7 +114,7 @@ pub fn upgrade(asked: p::UpgradeRequest) -> p::UpgradeResponse {
     let version = u64::try_from(asked.version).unwrap_or_default();
     match deployment::upgrade(version, &ours) {
         Ok((mut state, warnings)) => {
-            // What only Terraform keeps.
+            // Only Terraform keeps these.
             for name in [TIMEOUTS, INSTANCE_IDS] {
                 state[name] = saved[name].clone();
             }

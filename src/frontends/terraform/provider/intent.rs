@@ -1,7 +1,8 @@
-//! What an update comes to, by what the refresh before it saw of the fleet, and in words.
+//! What an update does, judged by what the refresh before it saw of the fleet, and how a plan says
+//! it.
 //!
-//! All of it is a function of the configuration, the state and what that refresh saw, which are the
-//! same whenever Terraform plans this change: when it shows the plan, and before it applies it.
+//! All of it is a function of the configuration, the state and what that refresh saw. These are the
+//! same whenever Terraform plans the change: when it shows the plan, and before it applies it.
 
 use std::time::Duration;
 
@@ -17,10 +18,10 @@ use crate::model::preview::Preview;
 use crate::model::spec::RollingDeployment;
 use crate::report::text;
 
-/// What an update comes to.
+/// The intent of an update.
 #[derive(Debug)]
 pub struct Intent {
-    /// The revision that it is about, if that can be promised.
+    /// The revision that it is about, if the plan can promise it.
     pub wanted: Option<Revision>,
     /// What it does to the fleet.
     pub rolls: Rolls,
@@ -29,19 +30,20 @@ pub struct Intent {
 /// What an update does to the fleet.
 #[derive(Debug)]
 pub enum Rolls {
-    /// Nothing: it runs what it is to run.
+    /// Nothing: the fleet runs the wanted revision already.
     Nothing,
-    /// This.
+    /// This rollout.
     Fleet(Preview),
-    /// This, if the version turns out to be another one, which is known only when it is applied.
+    /// This rollout, if the version changes, which is known only when the plan is applied.
     IfVersionChanges(Preview),
-    /// Known only when it is applied, for these attributes' sake.
+    /// Known only when the plan is applied, because of these attributes.
     NotKnown(Vec<String>),
 }
 
 impl Intent {
-    /// Of an update to `config`, of which all or only a part is known. `live` is what all of it
-    /// comes to now.
+    /// Returns the intent of an update to `config`, of which all or only a part is known.
+    ///
+    /// `live` is the revision that all of it resolves to now.
     pub fn of(
         config: &Config,
         prior: &Value,
@@ -51,7 +53,7 @@ impl Intent {
         if !config.unknown.is_empty() {
             return Intent { wanted: None, rolls: in_part(config, prior, private_state) };
         }
-        // There was nothing to look at, or no way to look.
+        // There is nothing to look at, or no way to look.
         let Some(live) = live else {
             return Intent { wanted: None, rolls: Rolls::NotKnown(Vec::new()) };
         };
@@ -64,18 +66,19 @@ impl Intent {
             return Intent { wanted: None, rolls: Rolls::IfVersionChanges(preview) };
         };
         let preview = private_state.preview(&spec, &wanted);
-        // What that look itself has told of the same revision is more than its figures do.
+        // For the same revision, what the refresh itself found says more than its figures do.
         let changes =
             if private_state.wanted == wanted { private_state.changes } else { preview.changes };
         let rolls = if changes { Rolls::Fleet(preview) } else { Rolls::Nothing };
         Intent { wanted: Some(wanted), rolls }
     }
 
-    /// What a plan says of it. `live` is what it comes to now, where that is known; `name` is the
-    /// target's.
+    /// Describes the intent for a plan.
+    ///
+    /// `live` is the preview as of now, if that is known; `name` is the target's.
     pub fn told(&self, name: &str, live: Option<&Preview>) -> Diagnostic {
         let of = |preview: &Preview| rolls(name, preview);
-        // The fleet may have changed since it was seen.
+        // The fleet may have changed since the refresh.
         let live = live.filter(|live| self.wanted.as_ref().is_none_or(|to| *to == live.to));
         let (message, preview) = match (&self.rolls, live) {
             (Rolls::Nothing, Some(live)) if live.changes => {
@@ -103,7 +106,7 @@ impl Intent {
     }
 }
 
-/// What a plan says of the deployment that it creates on a fleet that is there.
+/// Describes, for a plan, a deployment that it creates on an existing fleet.
 pub fn of_creation(name: &str, live: &Preview) -> Diagnostic {
     let message = match live.changes {
         true => format!("this plan rolls {}", rolls(name, live)),
@@ -112,7 +115,7 @@ pub fn of_creation(name: &str, live: &Preview) -> Diagnostic {
     with_warnings(Diagnostic::warning("", message), Some(live).filter(|live| live.changes))
 }
 
-/// The same with what a reader should know before going on.
+/// Adds what a reader should know before going on.
 fn with_warnings(finding: Diagnostic, preview: Option<&Preview>) -> Diagnostic {
     let warnings = preview.map(|preview| preview.warnings.as_slice()).unwrap_or_default();
     if warnings.is_empty() {
@@ -123,7 +126,7 @@ fn with_warnings(finding: Diagnostic, preview: Option<&Preview>) -> Diagnostic {
     finding.with_remedy(sentences.join("\n"))
 }
 
-/// What a rollout does, after "rolls".
+/// Describes what a rollout does; the text follows "rolls".
 fn rolls(name: &str, preview: &Preview) -> String {
     let Preview { size, policy, floor, ceiling, .. } = preview;
     let time = text::span(Duration::from_secs(preview.expected_seconds));
@@ -146,7 +149,7 @@ fn rolls(name: &str, preview: &Preview) -> String {
     )
 }
 
-/// Stands for a revision that nobody runs yet.
+/// Returns a placeholder for a revision that no instance runs yet.
 fn another_version() -> Revision {
     Revision::new("(known after apply)")
 }
@@ -155,8 +158,9 @@ fn spec(config: &Value) -> Option<RollingDeployment> {
     document::deployment(config, "").ok().map(|(_, spec)| spec)
 }
 
-/// What comes of a configuration of which only a part is known: with the rest as it was, if that is
-/// but the revision.
+/// Returns what a partly known configuration does to the fleet.
+///
+/// If only the revision is unknown, its attributes count as they were before.
 fn in_part(config: &Config, prior: &Value, private_state: Option<&PrivateState>) -> Rolls {
     let (versions, others): (Vec<&String>, Vec<&String>) =
         config.unknown.iter().partition(|place| is_of_revision(place));
@@ -167,7 +171,7 @@ fn in_part(config: &Config, prior: &Value, private_state: Option<&PrivateState>)
     let mut filled = config.value.clone();
     for place in &versions {
         let before = prior.pointer(place).filter(|before| !before.is_null());
-        // Any text does: which revision it names is not asked.
+        // Any text will do: the preview does not ask which revision it names.
         put(&mut filled, place, before.cloned().unwrap_or_else(|| json!("1")));
     }
     match (private_state, spec(&normalised(&filled))) {
@@ -178,7 +182,7 @@ fn in_part(config: &Config, prior: &Value, private_state: Option<&PrivateState>)
     }
 }
 
-/// Whether what stands there says which revision is wanted, and nothing else.
+/// Whether the attribute at `place` says which revision is wanted, and nothing else.
 fn is_of_revision(place: &str) -> bool {
     const PLACES: [&str; 5] = [
         "/auto_scaling_group/launch_template",
@@ -199,8 +203,8 @@ fn put(config: &mut Value, place: &str, value: Value) {
     }
 }
 
-/// What a plan may say is rolled out: what comes out the same whenever it is asked. `live` is what
-/// it comes to now.
+/// Returns the revision that a plan may promise: one that is the same whenever Terraform plans.
+/// `live` is the revision that the configuration resolves to now.
 fn planned_revision(
     config: &Value,
     prior: &Value,
@@ -216,7 +220,7 @@ fn planned_revision(
             normalised(&json!({ "image": image, "replacement": value["replacement"] }))
         };
         let private_state = private_state.filter(|_| of(config) == of(prior))?;
-        // One that is still to be made gets a number only then.
+        // A template version that does not exist yet gets its number only when it is made.
         let is_made = !private_state.wanted.as_str().contains("+ami-");
         return is_made.then(|| private_state.wanted.clone());
     };
@@ -224,7 +228,7 @@ fn planned_revision(
     if has_id && !has_alias(config) {
         return Some(live.clone());
     }
-    // A name, or the latest version, may stand for something else when this is applied.
+    // A name, or the latest version, may stand for something else when the plan is applied.
     let (private_state, before) = (private_state?, template(prior)?);
     if wanted == before {
         return Some(private_state.wanted.clone());

@@ -24,9 +24,9 @@ struct Change {
     prior_raw: Raw,
     /// Null to create.
     prior: Value,
-    /// What of it means another target.
+    /// The paths whose change means another target.
     replaces: Vec<String>,
-    /// What the last refresh saw, where this is an update.
+    /// What the last refresh saw, if this is an update.
     private_state: Option<PrivateState>,
 }
 
@@ -36,17 +36,17 @@ impl Change {
     }
 }
 
-/// What a look at the target has told. None of it decides what is planned to become known: it may
-/// be otherwise when the plan is applied.
+/// What a look at the target shows. None of it decides which values the plan makes known: it may
+/// differ when the plan is applied.
 enum Live {
-    /// It is there; with what would keep an apply from beginning just now.
+    /// The target exists; with what would keep an apply from beginning just now.
     Rollout(Box<Rollout>, Vec<Diagnostic>),
     /// There is nothing to look at, or not yet, for these reasons.
     Dark(Vec<Diagnostic>),
 }
 
 impl Provider {
-    /// `PlanResourceChange`.
+    /// Handles `PlanResourceChange`.
     pub async fn plan(&self, asked: p::PlanRequest) -> p::PlanResponse {
         let kind = &schemas().resource;
         let refuse = |diagnostics| p::PlanResponse {
@@ -90,7 +90,7 @@ impl Provider {
         }
     }
 
-    /// Looks at the target, as far as it is known.
+    /// Looks at the target, as far as the configuration is known.
     async fn look_for(&self, change: &Change) -> Result<Live, Vec<Diagnostic>> {
         let Change { config, prior, .. } = change;
         if !config.unknown.is_empty() {
@@ -103,17 +103,18 @@ impl Provider {
             return Ok(Live::Dark(Vec::new()));
         };
         if !config.unknown.is_empty() {
-            // Before anything is made that is rolled with other credentials than these.
+            // Fails before the apply makes anything that would be rolled with other credentials
+            // than these.
             let checked = providers.check(Some(&config.value)).await;
             checked.map_err(|error| OpenError::Provider(error).into_diagnostics())?;
-            // What is at work on the target is so whatever the rest turns out to be.
+            // The unknown attributes do not change who is at work on the target.
             let obstacles = match change.is_update() {
                 true => self.at_work_on(&providers, prior).await,
                 false => Vec::new(),
             };
             return Ok(Live::Dark(obstacles));
         }
-        // What is known of one target says nothing of another.
+        // What is known of one target says nothing about another.
         let from = if change.is_update() { prior } else { &Value::Null };
         let looked = deployment::look(&providers, &config.value, &self.looker(from)).await;
         match looked {
@@ -140,7 +141,7 @@ impl Provider {
         }
     }
 
-    /// Who is at work on the target of a state. That it cannot be looked at is told elsewhere.
+    /// Returns who is at work on the target of a state. A failed look is reported elsewhere.
     async fn at_work_on(&self, providers: &Providers, prior: &Value) -> Vec<Diagnostic> {
         let config = with_default_policy(&state::config_of(&to_json(prior)));
         let looked = deployment::look(providers, &config, &self.looker(prior)).await;
@@ -149,14 +150,14 @@ impl Provider {
         at_work(&rollout).into_iter().chain(conflict.as_ref().map(as_warning)).collect()
     }
 
-    /// What a destruction would do to a rollout in progress.
+    /// Warns of what a destruction would do to a rollout in progress.
     async fn warn_of_the_end(&self, prior: Option<&(Raw, Value)>) -> Found {
         let (Some((_, prior)), Some(configured)) = (prior, self.configured()) else {
             return Vec::new();
         };
         let config = with_default_policy(&state::config_of(&to_json(prior)));
         let looked = deployment::look(&configured.providers, &config, &self.looker(prior)).await;
-        // Whether it can be looked at is for the destruction to say.
+        // The destruction itself reports a failed look.
         let Ok(rollout) = looked else { return Vec::new() };
         let Some(UnderWay { id, to, status }) = rollout.under_way() else { return Vec::new() };
         let name = &rollout.target().name;
@@ -169,11 +170,11 @@ impl Provider {
     }
 }
 
-/// What a plan comes to.
+/// The result of planning.
 struct Settled {
-    /// What is planned to become known.
+    /// The planned state.
     planned: Raw,
-    /// What the refresh after it will see, where that is known.
+    /// What the refresh after the apply will see, if that is known.
     private_state: Option<PrivateState>,
     told: Vec<Diagnostic>,
 }
@@ -213,7 +214,7 @@ fn settle(change: &Change, live: &Live) -> Settled {
     let value = |attribute: &'static str| {
         let figure = figures.iter().flatten().find(|(known, _)| *known == attribute);
         let known = match attribute {
-            // A target that the same apply makes anew has another one.
+            // A target that the same apply makes anew has another id.
             "id" => is_update.then(|| prior["id"].clone()),
             "target_revision" => intent.wanted.as_ref().map(|wanted| json!(wanted)),
             _ => figure.map(|(_, value)| value.clone()),
@@ -235,8 +236,8 @@ fn settle(change: &Change, live: &Live) -> Settled {
     Settled { planned, private_state: None, told }
 }
 
-/// What a state says of a fleet that runs what it is to run; what it says already is left out, so
-/// that it stays to the byte.
+/// Returns the attributes of a state whose fleet runs the wanted revision. It leaves out what
+/// `prior` says already, so that those attributes stay the same to the byte.
 fn succeeded(prior: &Value, wanted: Option<&Revision>) -> Vec<(&'static str, Option<Value>)> {
     let after = [
         ("status", json!("succeeded")),
@@ -248,7 +249,7 @@ fn succeeded(prior: &Value, wanted: Option<&Revision>) -> Vec<(&'static str, Opt
     differs.map(|(name, value)| (name, Some(value))).collect()
 }
 
-/// What is at work on a target, to keep an apply from beginning.
+/// Warns of what is at work on a target and keeps an apply from beginning.
 fn at_work(rollout: &Rollout) -> Vec<Diagnostic> {
     let name = &rollout.target().name;
     if let Some(message) = rollout.is_refreshed_otherwise() {
@@ -270,7 +271,7 @@ fn at_work(rollout: &Rollout) -> Vec<Diagnostic> {
     vec![Diagnostic::warning("", message).with_remedy(remedy)]
 }
 
-/// That a plan rolls nothing, since somebody has to decide first.
+/// Warns that a plan rolls nothing, since the operator has to decide first.
 fn paused_words(rollout: &Rollout) -> Diagnostic {
     let record = rollout.record();
     let why = record.and_then(|record| record.reason.as_deref()).unwrap_or("paused");
@@ -281,7 +282,7 @@ fn paused_words(rollout: &Rollout) -> Diagnostic {
     Diagnostic::warning("", message).with_remedy(remedy)
 }
 
-/// What stands in the way of an apply, and may be gone by then.
+/// Returns a warning of what stands in the way of an apply now, and may be gone by then.
 fn as_warning(error: &ProviderError) -> Diagnostic {
     let mut found = Diagnostic::from_provider(error, "", "");
     found.severity = document::Severity::Warning;
@@ -296,8 +297,8 @@ fn as_warning(error: &ProviderError) -> Diagnostic {
     found
 }
 
-/// Paths whose change means another target, which no rollout can lead to; one that is not known
-/// yet counts as changed.
+/// Returns the paths whose change means another target, which no rollout can lead to. An unknown
+/// value counts as changed.
 fn replaced_paths(prior: &Value, config: &Config) -> Vec<String> {
     if prior.is_null() {
         return Vec::new();
@@ -313,7 +314,7 @@ fn replaced_paths(prior: &Value, config: &Config) -> Vec<String> {
     FORCE_NEW.into_iter().filter(differs).map(str::to_owned).collect()
 }
 
-/// Whether what is missing now may be made by the same apply, before its turn comes.
+/// Whether the same apply may make what is missing now, before it reaches this resource.
 fn may_be_created_later(error: &ProviderError) -> bool {
     let place = error.attribute.as_deref().unwrap_or_default();
     error.kind == ErrorKind::Missing

@@ -1,4 +1,4 @@
-//! What the host gives: configurations and states, read and checked.
+//! Reads and checks what the host sends: configurations and states.
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +8,7 @@ use super::super::schema::{INSTANCE_IDS, Kind, TIMEOUTS, schemas};
 use super::super::value::{Raw, Read};
 use crate::document::{Diagnostic, normalised};
 
-/// What this provider computes, as Terraform is told it: of every instance no more than its name.
+/// The attributes that this provider computes for Terraform: of every instance only its id.
 pub const OURS: [&str; 12] = [
     "id",
     "status",
@@ -24,7 +24,7 @@ pub const OURS: [&str; 12] = [
     "last_error",
 ];
 
-/// [`OURS`] of a state as every front-end has it.
+/// Returns [`OURS`] of a state in the form of every front-end.
 pub fn computed(state: &Value) -> Value {
     let mut ours = json!({});
     for name in OURS {
@@ -37,17 +37,18 @@ pub fn computed(state: &Value) -> Value {
     ours
 }
 
-/// What goes to the host as findings.
+/// Findings for the host.
 pub type Found = Vec<p::Diagnostic>;
 
-/// A configuration as it came, and what it says.
+/// A configuration as received, and what it says.
 pub struct Config {
     pub raw: Raw,
-    /// Without timeouts.
+    /// The configuration without its timeouts.
     pub value: Value,
     pub unknown: Vec<String>,
     pub timeouts: Value,
-    /// What is set of what only the provider sets: Terraform leaves it to the provider to refuse that.
+    /// Attributes that the configuration sets although only the provider may: Terraform leaves
+    /// their refusal to the provider.
     pub computed: Vec<&'static str>,
 }
 
@@ -73,7 +74,7 @@ impl Config {
     }
 }
 
-/// A state of Terraform's as every front-end has it, as far as Terraform keeps it.
+/// Converts a state of Terraform's to the form of every front-end, as far as Terraform keeps it.
 pub fn to_json(state: &Value) -> Value {
     let mut state = state.clone();
     for name in [TIMEOUTS, INSTANCE_IDS] {
@@ -82,7 +83,7 @@ pub fn to_json(state: &Value) -> Value {
     state
 }
 
-/// A state in which everything is known, if there is one.
+/// Reads a state in which everything is known; `None` if there is no state.
 pub fn known(
     type_name: &str,
     value: Option<&p::DynamicValue>,
@@ -121,5 +122,5 @@ pub fn provider_config(value: Option<&p::DynamicValue>) -> Result<Read, Found> {
     Ok(read)
 }
 
-/// The one resource type.
+/// The only resource type.
 pub const TYPE: &str = "rolling_deployment";
