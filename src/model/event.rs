@@ -1,4 +1,4 @@
-//! What a rollout reports.
+//! The events of a rollout, and the report at its end.
 
 use rolling_provider::{Action, InstanceId, InstanceRefresh, Revision, Timestamp};
 use schemars::JsonSchema;
@@ -7,68 +7,68 @@ use serde::{Deserialize, Serialize};
 use crate::model::preview::Preview;
 use crate::model::wait::Wait;
 
-/// One report, numbered and dated.
+/// One event, numbered and dated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Envelope {
-    /// From 0, without gaps.
+    /// Number of the event, from 0, without gaps.
     pub index: u64,
-    /// When, on the fleet's clock; milliseconds since the Unix epoch.
+    /// Time of the event on the fleet's clock, in milliseconds since the Unix epoch.
     pub at: Timestamp,
-    /// Which rollout.
+    /// Id of the rollout.
     pub rollout: String,
-    /// What.
+    /// The event itself.
     pub event: Event,
 }
 
-/// What happened.
+/// Something that happened in a rollout.
 ///
 /// The contract: the first event of a run is [`Event::Started`] and the last is
-/// [`Event::Finished`], each exactly once. Between them every [`Event::BatchFinished`] follows
-/// the [`Event::BatchStarted`] of its number, and batches do not overlap. [`Event::Acted`] is
-/// reported after the cloud accepted the action. [`Event::Waiting`] and [`Event::Progressed`] are
-/// reported when they differ from the last one. New kinds may be added: a reader skips those it
-/// does not know.
+/// [`Event::Finished`], each exactly once. Between them every [`Event::BatchFinished`] follows the
+/// [`Event::BatchStarted`] of its number, and batches do not overlap. [`Event::Acted`] is reported
+/// after the cloud accepted the action. [`Event::Waiting`] and [`Event::Progressed`] are reported
+/// when they differ from the last one. New kinds may be added: a reader skips kinds that it does
+/// not know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
-    /// The rollout begins (or goes on, when its record was found on the target).
+    /// The rollout begins, or goes on when its record was found on the target.
     Started {
-        /// What it is about to do.
+        /// What the rollout is about to do.
         preview: Preview,
     },
     /// A batch begins.
     BatchStarted {
-        /// From 1, by this run's count.
+        /// Number of the batch in this run, from 1.
         number: u32,
-        /// How many are launched beside the fleet.
+        /// How many instances are launched in addition to the fleet.
         launches: u32,
-        /// Who is replaced.
+        /// The instances that are replaced.
         instances: Vec<InstanceId>,
     },
-    /// In continuous pacing: places of the window are taken again.
+    /// In continuous pacing: the rollout uses free places of the window again.
     Replacing {
-        /// How many are launched beside the fleet.
+        /// How many instances are launched in addition to the fleet.
         launches: u32,
-        /// Who is replaced.
+        /// The instances that are replaced.
         instances: Vec<InstanceId>,
     },
-    /// The new revision failed, or somebody asked for it: the rollout goes back.
+    /// The rollout goes back: the new revision failed, or the operator asked for it.
     RollingBack {
-        /// Why.
+        /// Why the rollout goes back.
         reason: String,
         /// The completed revision that it goes back to.
         to: Revision,
-        /// Whether somebody asked for it: then no revision failed.
+        /// Whether the operator asked for it. Then no revision failed.
         asked: bool,
     },
     /// The cloud accepted an action.
     Acted {
-        /// Which.
+        /// The action.
         action: Action,
     },
-    /// What is being waited for now.
+    /// What the rollout waits for now.
     Waiting {
-        /// Everything at once.
+        /// Everything that it waits for at once.
         on: Vec<Wait>,
     },
     /// The counts changed.
@@ -77,72 +77,74 @@ pub enum Event {
         updated: usize,
         /// Instances that serve, of either revision.
         serving: usize,
-        /// The size the fleet is meant to have.
+        /// The intended size of the fleet.
         size: u32,
     },
-    /// A batch is over: everything it launched serves and has soaked.
+    /// A batch is over: all instances that it launched serve and have soaked.
     BatchFinished {
-        /// Its number.
+        /// Number of the batch.
         number: u32,
     },
-    /// A gate has spoken. Of alarms that are watched only a failure is reported.
+    /// A gate answered. For alarms that are watched, only a failure is reported.
     GateAnswered {
-        /// Which: `alarms NAMES`, `GET ADDRESS` or `command WORDS`.
+        /// The gate: `alarms NAMES`, `GET ADDRESS` or `command WORDS`.
         gate: String,
-        /// Whether it lets the rollout go on.
+        /// Whether the gate lets the rollout go on.
         passed: bool,
-        /// What it said.
+        /// The gate's message.
         message: String,
     },
-    /// What became of a refresh, where the cloud replaces the instances by itself.
+    /// A step of an instance refresh, where the cloud replaces the instances by itself.
     InstanceRefresh {
-        /// Its id.
+        /// Id of the instance refresh.
         id: String,
-        /// What.
+        /// The step.
         step: InstanceRefreshStep,
     },
-    /// Something that somebody should see to, although the rollout goes on.
+    /// A problem that the operator should look at, although the rollout goes on.
     Warned {
-        /// What, as a sentence.
+        /// The warning, as a sentence.
         warning: String,
     },
-    /// A call failed and will be tried again, after a fresh look where it may have had an effect.
+    /// A call failed. The engine tries it again, after a fresh look where it may have had an
+    /// effect.
     Retrying {
-        /// What failed, in the cloud's words.
+        /// The error, in the cloud's words.
         error: String,
     },
-    /// The cloud refused an action for good while things were put back; the rest goes on.
+    /// The cloud refused an action for good while things were put back. The rest goes on.
     Refused {
-        /// Which.
+        /// The action.
         action: Action,
-        /// Why, in the cloud's words.
+        /// Why the cloud refused it, in the cloud's words.
         error: String,
     },
-    /// The rollout ends early; what is borrowed is being put back.
+    /// The rollout ends early. The engine puts back what is borrowed.
     Halting {
-        /// Why.
+        /// Why the rollout ends early.
         reason: String,
-        /// When it stops waiting for things to settle; `null` to wait as long as each may take.
+        /// When the engine stops waiting for the fleet to settle. `null`: each wait may take as
+        /// long as usual.
         until: Option<Timestamp>,
     },
-    /// The end.
+    /// The rollout ended. This is the last event.
     Finished {
         /// How it ended.
         report: Report,
     },
 }
 
-/// What becomes of a refresh by what this program does.
+/// What this program does with an instance refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InstanceRefreshStep {
     /// It was started.
     Started,
-    /// It was found under way, and is followed.
+    /// It was found in progress and is followed.
     Joined,
-    /// It is to end where it is.
+    /// It was asked to end where it is.
     Cancelled,
-    /// It is to go back.
+    /// It was asked to roll back.
     RolledBack,
 }
 
@@ -151,53 +153,53 @@ pub enum InstanceRefreshStep {
 pub struct Report {
     /// The outcome.
     pub outcome: Outcome,
-    /// Why, where it did not succeed.
+    /// Why, unless the rollout succeeded.
     pub reason: Option<String>,
-    /// The fleet, as a person calls it.
+    /// Name of the fleet, for people.
     pub target: String,
-    /// The revision that was wanted.
+    /// The wanted revision.
     pub to: Revision,
     /// The last revision that the whole fleet is known to have run.
     pub completed: Option<Revision>,
-    /// Failed instances that were taken out of the fleet and left running, to be looked at.
+    /// Failed instances that were taken out of the fleet and left running, for debugging.
     pub retained_failed: Vec<InstanceId>,
-    /// Batches that were finished by this run.
+    /// How many batches this run finished.
     pub batches: u32,
-    /// The refresh that it was, where the cloud replaces the instances by itself.
+    /// The instance refresh, where the cloud replaces the instances by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(default)]
     pub instance_refresh: Option<InstanceRefreshReport>,
-    /// How many instances the fleet is meant to have.
+    /// The intended size of the fleet.
     pub size: u32,
-    /// What every instance runs at the end.
+    /// Every instance at the end, with what it runs.
     pub instances: Vec<InstanceReport>,
-    /// What could not be put back yet, as sentences; empty for nothing. Of a rollout that was
-    /// overtaken: when it was last looked at.
+    /// What is not put back yet, as sentences; empty when everything is. For an overtaken rollout:
+    /// as of the last look.
     pub borrowed: Vec<String>,
     /// Whether another engine was, or may have been, at work after this one had begun.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schemars(default)]
     pub overtaken: bool,
-    /// How long it took, in milliseconds of the fleet's clock.
+    /// How long the rollout took, in milliseconds of the fleet's clock.
     pub elapsed_ms: u64,
-    /// How often the fleet was looked at.
+    /// How often the engine looked at the fleet.
     pub ticks: u64,
 }
 
-/// A refresh of the cloud's own, as it was last seen.
+/// An instance refresh of the cloud, as last seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct InstanceRefreshReport {
-    /// Its id.
+    /// Id of the instance refresh.
     pub id: String,
-    /// How far it is, in the cloud's spelling: `InProgress`.
+    /// Its status in the cloud's spelling, for example `InProgress`.
     pub status: String,
-    /// Why, in the cloud's words.
+    /// Why it has that status, in the cloud's words.
     pub reason: Option<String>,
-    /// From 0 to 100; on the way back it falls.
+    /// Percentage complete, from 0 to 100. It falls during a rollback.
     pub percent: u32,
-    /// What every instance is to run, where that can be told.
+    /// The revision that every instance is to run, where it is known.
     pub to: Option<Revision>,
-    /// Whether it goes on, by itself.
+    /// Whether it still runs, by itself.
     pub still_running: bool,
 }
 
@@ -217,15 +219,15 @@ impl From<&InstanceRefresh> for InstanceRefreshReport {
 /// One instance at the end of a rollout.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InstanceReport {
-    /// Its id.
+    /// Id of the instance.
     pub id: InstanceId,
-    /// What it runs.
+    /// The revision that it runs.
     pub revision: Option<Revision>,
-    /// Where it runs.
+    /// The zone that it runs in.
     pub zone: String,
-    /// Whether it takes requests.
+    /// Whether it serves requests.
     pub serves: bool,
-    /// Why not, in the cloud's words.
+    /// Why it does not serve, in the cloud's words.
     pub trouble: Option<String>,
 }
 
@@ -237,18 +239,18 @@ pub enum Outcome {
     Succeeded,
     /// Every instance runs the last completed revision again and serves; nothing is borrowed.
     RolledBack,
-    /// It could not go on.
+    /// The rollout could not go on.
     Failed,
-    /// It waits for a decision; `resume` goes on.
+    /// The rollout waits for a decision; `resume` goes on.
     Paused,
-    /// Somebody stopped it.
+    /// The rollout was stopped from outside.
     Aborted,
-    /// Another engine is at work on the target; this one has done nothing, or nothing more.
+    /// Another engine is at work on the target. This engine did nothing, or does nothing more.
     Locked,
 }
 
 impl Outcome {
-    /// The spelling of documents.
+    /// Returns the spelling in documents.
     pub fn name(self) -> &'static str {
         match self {
             Outcome::Succeeded => "succeeded",

@@ -1,12 +1,12 @@
-//! Limits of EC2 Auto Scaling's instance refresh, by RefreshPreferences in its API Reference.
+//! Limits of EC2 Auto Scaling's instance refresh, from RefreshPreferences in its API Reference.
 
 use std::time::Duration;
 
 /// CheckpointDelay and BakeTime are at most 172800 seconds.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(172_800);
 
-/// MaxHealthyPercentage is at most so much above MinHealthyPercentage.
+/// MaxHealthyPercentage exceeds MinHealthyPercentage by at most this.
 pub const WIDEST: u32 = 100;
 
-/// AlarmSpecification names at most so many.
+/// AlarmSpecification names at most this many alarms.
 pub const MOST_ALARMS: usize = 10;

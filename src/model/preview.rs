@@ -1,4 +1,4 @@
-//! What a rollout would do, as people and programs are shown it.
+//! What a rollout would do, as shown to people and programs.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use serde::Serialize;
 pub struct Preview {
     /// Whether there is anything to do.
     pub changes: bool,
-    /// The fleet, as a person calls it.
+    /// Name of the fleet, for people.
     pub target: String,
-    /// What sort of fleet.
+    /// The kind of fleet.
     pub kind: &'static str,
-    /// What the fleet launches now.
+    /// The revision that the fleet launches now.
     pub from: Option<Revision>,
-    /// What it is to run.
+    /// The revision that the fleet is to run.
     pub to: Revision,
     /// The target groups that an instance must be healthy in, with their names.
     pub target_groups: BTreeMap<TargetGroupId, String>,
@@ -25,58 +25,59 @@ pub struct Preview {
     pub size: u32,
     /// The policy's name.
     pub policy: &'static str,
-    /// Whether places are taken again at once, without batches.
+    /// Whether free places of the window are used again at once, without batches.
     pub continuous: bool,
-    /// What EC2 Auto Scaling is told, as phrases, where it replaces the instances by itself. There
-    /// are no batches then.
+    /// The preferences that EC2 Auto Scaling gets, as phrases, where it replaces the instances by
+    /// itself. There are no batches then.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
     pub instance_refresh: Vec<String>,
-    /// Batches in order; in continuous pacing only what is launched beforehand and who goes first.
+    /// The batches in order. In continuous pacing: only what is launched beforehand and what is
+    /// replaced first.
     pub batches: Vec<BatchPreview>,
     /// Percentages at which the rollout waits.
     pub checkpoints: Vec<u32>,
-    /// How requests are shifted, as a phrase, where they are.
+    /// How requests are shifted, as a phrase; absent where they are not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<String>,
-    /// What must hold besides the health of the instances, and when it is asked, as phrases.
+    /// What must hold besides the health of the instances, and when it is checked, as phrases.
     pub gates: Vec<String>,
-    /// At least this many serve throughout.
+    /// At least this many instances serve throughout.
     pub floor: u32,
-    /// At most this many live.
+    /// At most this many instances live at once.
     pub ceiling: u32,
-    /// What is changed for the while and put back at the end.
+    /// What the rollout changes temporarily and puts back at the end.
     pub borrows: Vec<Borrowing>,
-    /// How long it should take, in seconds.
+    /// Expected duration in seconds.
     pub expected_seconds: u64,
-    /// Whether the boot time in that is a guess, since no launch of this fleet tells it.
+    /// Whether the boot time in it is a guess, because no launch of this fleet shows it.
     pub boot_assumed: bool,
-    /// What a reader should know before going on.
+    /// What a reader should know before the rollout starts.
     pub warnings: Vec<String>,
 }
 
 impl Preview {
-    /// How many instances are replaced; `None` where the cloud says by itself which.
+    /// Returns how many instances are replaced; `None` where the cloud chooses them.
     pub fn replaced(&self) -> Option<usize> {
         let sum = self.batches.iter().map(|batch| batch.replaces.len()).sum();
         self.instance_refresh.is_empty().then_some(sum)
     }
 }
 
-/// One batch to come.
+/// One planned batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct BatchPreview {
-    /// Instances launched beside the fleet.
+    /// How many instances are launched in addition to the fleet.
     pub launches: u32,
-    /// Instances that are replaced.
+    /// The instances that are replaced.
     pub replaces: Vec<InstanceId>,
 }
 
-/// Something that is changed for the while of the rollout.
+/// Something that the rollout changes temporarily.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Borrowing {
-    /// What.
+    /// What is changed.
     pub what: &'static str,
-    /// What it becomes.
+    /// Its value during the rollout.
     pub becomes: String,
 }

@@ -6,38 +6,38 @@ use std::time::Duration;
 
 pub use rolling_provider::SetAside;
 
-/// What a user wants done, checked and with every default filled in. Made from a document by
-/// [`crate::document`]; the planner reads nothing else of it.
+/// What the user wants, validated and with every default filled in. [`crate::document`] makes it
+/// from a document; the planner reads nothing else of the document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RollingDeployment {
     /// Who replaces the instances.
     pub engine: Executor,
     /// How the fleet is replaced.
     pub policy: Policy,
-    /// What is done to an instance that is to run the revision.
+    /// How an instance comes to run the revision.
     pub replacement: Replacement,
-    /// When a free place in the window is taken again.
+    /// When a free place in the window is used again.
     pub pacing: Pacing,
     /// How long to wait after a batch before the next one begins.
     pub pause_between_batches: Duration,
-    /// Where to wait on the way, in growing order of their percentages.
+    /// Where the rollout waits, in ascending order of percentages.
     pub checkpoints: Vec<Checkpoint>,
-    /// When a new instance counts.
+    /// When a new instance counts as healthy.
     pub health: Health,
     /// How many instances of the new revision must fail to trip the breaker. At least 1.
     pub failure_threshold: u32,
-    /// What a tripped breaker leads to.
+    /// What happens when the breaker trips.
     pub on_failure: OnFailure,
     /// How many failed instances are taken out of the fleet and kept for debugging.
     pub keep_failed_instances: u32,
-    /// Whether the hooks that hold instances of the rollout are completed for them.
+    /// Whether the rollout completes the lifecycle hooks that hold its instances.
     pub completes_hooks: bool,
     /// What to do about instances to replace that are protected from scale-in.
     pub protected: SetAside,
     /// What to do about instances to replace that are in standby.
     pub standby: SetAside,
-    /// How long the rollout may go without less being left to do (see [`crate::rollout::state::Best`]);
-    /// `None` is the drain deadline plus twice [`Health::healthy_timeout`].
+    /// How long the rollout may go without progress (see [`crate::rollout::state::Best`]); `None`
+    /// is the drain deadline plus twice [`Health::healthy_timeout`].
     pub progress_deadline: Option<Duration>,
     /// The longest time between two looks at the fleet.
     pub poll_interval: Duration,
@@ -53,38 +53,38 @@ pub enum Executor {
     /// This program, action by action.
     #[default]
     Rolling,
-    /// EC2 Auto Scaling, by an instance refresh of its own: [`crate::refresh`].
+    /// EC2 Auto Scaling, with an instance refresh: [`crate::rollout::instance_refresh`].
     InstanceRefresh {
-        /// How long a new instance is to be in service before it counts. `None`: for as long as the
+        /// How long a new instance must be in service before it counts. `None`: as long as the
         /// group itself says.
         warmup: Option<Duration>,
     },
 }
 
-/// What must hold for a rollout to go on, besides the health of its instances. A rollout that
-/// goes back has none.
+/// What must hold for a rollout to go on, besides the health of its instances. A rollout that goes
+/// back has no gates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gates {
     /// Alarms of the cloud: none may be raised before a batch begins, nor while the rollout bakes.
     pub alarms: BTreeSet<String>,
-    /// What is tried after each batch, in order.
+    /// Checks after each batch, in order.
     pub probes: Vec<Probe>,
-    /// How long everything must stay well at the end before the rollout is over.
+    /// How long everything must stay healthy at the end before the rollout is over.
     pub bake_time: Duration,
 }
 
 impl Gates {
-    /// How long the alarms may take to be read.
+    /// How long reading the alarms may take.
     pub const ALARMS_WITHIN: Duration = Duration::from_secs(60);
 
-    /// How long all of them together may take.
+    /// Returns how long all gates together may take, with or without the probes.
     pub fn longest_answer(&self, probes: bool) -> Duration {
         let alarms = if self.alarms.is_empty() { Duration::ZERO } else { Self::ALARMS_WITHIN };
         let probes = self.probes.iter().filter(|_| probes).map(Probe::timeout);
         alarms + probes.sum::<Duration>()
     }
 
-    /// What is asked when, a phrase each.
+    /// Returns what is checked and when, one phrase each.
     pub fn phrases(&self) -> Vec<String> {
         let alarms = (!self.alarms.is_empty()).then(|| match self.bake_time.is_zero() {
             true => format!("{} before each batch", self.alarm_names()),
@@ -96,37 +96,37 @@ impl Gates {
         alarms.into_iter().chain(probes).chain(bake).collect()
     }
 
-    /// The alarms in a sentence's middle: `alarms web-5xx, web-slow`.
+    /// Returns the alarms as part of a sentence: `alarms web-5xx, web-slow`.
     pub fn alarm_names(&self) -> String {
         let names: Vec<&str> = self.alarms.iter().map(String::as_str).collect();
         format!("alarms {}", names.join(", "))
     }
 }
 
-/// Something that is tried after a batch, by this program and not by the cloud.
+/// A check after a batch, made by this program and not by the cloud.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// A GET request that is to be answered with this status; tried again until it is.
+    /// A GET request that must be answered with this status; repeated until it is.
     Http {
-        /// Where to.
+        /// The address.
         url: String,
         /// The status that passes.
         status: u16,
-        /// How long it may take until an answer passes.
+        /// How long the probe may take until an answer passes.
         timeout: Duration,
     },
-    /// A command that is to end with the exit code 0; run once.
+    /// A command that must exit with code 0; run once.
     Command {
         /// The program and its arguments. No shell is involved.
         run: Vec<String>,
-        /// What it finds in its environment besides.
+        /// Additional environment variables.
         environment: BTreeMap<String, Secret>,
         /// How long it may take.
         timeout: Duration,
     },
 }
 
-/// Text that is told to nobody.
+/// Text that is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub String);
 
@@ -137,7 +137,7 @@ impl fmt::Debug for Secret {
 }
 
 impl Probe {
-    /// How long it may take to pass.
+    /// Returns how long the probe may take to pass.
     pub fn timeout(&self) -> Duration {
         match self {
             Probe::Http { timeout, .. } | Probe::Command { timeout, .. } => *timeout,
@@ -148,7 +148,7 @@ impl Probe {
 impl fmt::Display for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // Neither a query nor arguments: what is told ends up in logs and tags.
+            // Without query and arguments: this text ends up in logs and tags.
             Probe::Http { url, .. } => {
                 let url = url.split(['?', '#']).next().unwrap_or_default();
                 let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
@@ -172,34 +172,35 @@ pub enum Policy {
     Rolling(BatchSize),
     /// Batch by batch with one batch launched beforehand: capacity never drops.
     RollingWithAdditionalBatch(BatchSize),
-    /// In place within Kubernetes' bounds: surge rounds up, unavailable rounds down, and where
-    /// both come to nothing one instance may be unavailable.
+    /// In place within Kubernetes' bounds: surge rounds up, unavailable rounds down, and where both
+    /// are 0 one instance may be unavailable.
     RollingWithin {
-        /// How many more than the fleet has may live.
+        /// How many instances beyond the fleet's size may live.
         surge: Bound,
-        /// How many fewer than the fleet has may serve.
+        /// By how many the serving instances may fall below the fleet's size.
         unavailable: Bound,
     },
-    /// One new instance beside the old, then as many as the fleet has; the old ones go only when
-    /// all new ones serve.
+    /// One new instance in addition to the old ones, then as many as the fleet has. The old ones go
+    /// only when all new ones serve.
     Immutable,
-    /// As many new instances as the fleet has, in a second target group, which gets a share of the
-    /// requests for a while, and then all of them.
+    /// As many new instances as the fleet has, in a second target group. That group gets a share of
+    /// the requests for a while, and then all of them.
     TrafficSplitting {
-        /// The share. From 1 to 99.
+        /// The share in percent, from 1 to 99.
         percent: u32,
-        /// For how long.
+        /// How long the second target group gets the share.
         evaluation_time: Duration,
     },
-    /// The same, where all requests move at once, and the old instances are kept for a while.
+    /// Like traffic splitting, but all requests move at once, and the old instances are kept for a
+    /// while.
     BlueGreen {
-        /// For how long they can take the requests back.
+        /// How long the old instances are kept to take the requests back.
         terminate_after: Duration,
     },
 }
 
 impl Policy {
-    /// The spelling of documents.
+    /// Returns the spelling in documents.
     pub fn name(self) -> &'static str {
         match self {
             Policy::AllAtOnce => "all_at_once",
@@ -221,7 +222,7 @@ impl Policy {
         self == Policy::Immutable || self.shifts()
     }
 
-    /// How long requests take to be shifted, when nothing goes wrong.
+    /// Returns how long shifting the requests takes when nothing goes wrong.
     pub fn shift_time(self) -> Duration {
         match self {
             Policy::TrafficSplitting { evaluation_time, .. } => evaluation_time,
@@ -231,20 +232,20 @@ impl Policy {
     }
 }
 
-/// What is done to an instance that is to run the revision.
+/// How an instance comes to run the revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replacement {
-    /// Another is launched in its place.
+    /// A new instance is launched in its place.
     Launch,
-    /// It is updated itself, out of rotation.
+    /// The instance itself is updated, out of rotation.
     InPlace {
-        /// How long that may take.
+        /// How long the update may take.
         within: Duration,
     },
 }
 
 impl Replacement {
-    /// How long an update in place may take; `None` where instances are replaced.
+    /// Returns how long an update in place may take; `None` where instances are replaced.
     pub fn within(self) -> Option<Duration> {
         match self {
             Replacement::Launch => None,
@@ -256,9 +257,9 @@ impl Replacement {
 /// A number of instances, or a share of the fleet in percent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
-    /// That many, but no more than the fleet has.
+    /// This many, but no more than the fleet has.
     Count(u32),
-    /// That many percent of the fleet.
+    /// This many percent of the fleet.
     Percent(u32),
 }
 
@@ -275,7 +276,7 @@ impl Bound {
     }
 }
 
-/// When a free place in the window is taken again.
+/// When a free place in the window is used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pacing {
     /// When the whole batch is done.
@@ -284,18 +285,18 @@ pub enum Pacing {
     Continuous,
 }
 
-/// A place to wait at, on the way to the new revision.
+/// A point at which the rollout waits on the way to the new revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Reached when that many percent of the fleet are updated. From 1 to 99.
+    /// Reached when this many percent of the fleet are updated. From 1 to 99.
     pub percentage: u32,
-    /// How long to wait there; `None` until somebody resumes the rollout.
+    /// How long to wait there; `None` until the rollout is resumed.
     pub pause: Option<Duration>,
 }
 
 impl Checkpoint {
-    /// How many of `n` instances may be new before this checkpoint is passed: rounded down, but
-    /// at least one, like a batch.
+    /// Returns how many of `n` instances may be new before this checkpoint is passed: rounded down,
+    /// but at least one, like a batch.
     pub fn quota(self, n: u32) -> u32 {
         BatchSize::Percentage(self.percentage).of(n)
     }
@@ -304,17 +305,17 @@ impl Checkpoint {
 /// How many instances a batch has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchSize {
-    /// That many percent of the fleet, rounded down, but at least 1. From 1 to 100.
+    /// This many percent of the fleet, rounded down, but at least 1. From 1 to 100.
     Percentage(u32),
-    /// That many instances, but no more than the fleet has. At least 1.
+    /// This many instances, but no more than the fleet has. At least 1.
     Fixed(u32),
 }
 
 impl BatchSize {
-    /// The batch of a fleet of `n`, as Elastic Beanstalk has it.
+    /// Returns the batch size for a fleet of `n`, by the rules of Elastic Beanstalk.
     ///
-    /// 30 percent of 10 are 3; 30 percent of 5 are 1.5, so 1; 30 percent of 2 are 0.6, so 1 all
-    /// the same, since a batch of none would never end.
+    /// 30 percent of 10 are 3; 30 percent of 5 are 1.5, so 1; 30 percent of 2 are 0.6, but still 1,
+    /// since an empty batch would never end.
     pub fn of(self, n: u32) -> u32 {
         match self {
             _ if n == 0 => 0,
@@ -344,23 +345,23 @@ pub enum OnFailure {
     Rollback,
     /// Put victims back into rotation and the template back, and wait for a decision.
     Pause,
-    /// Put back what was borrowed, leave the instances as they are, and say so.
+    /// Put back what was borrowed, leave the instances as they are, and report it.
     Stop,
 }
 
 /// The bounds of a rollout for a fleet of a certain size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// How many instances the fleet is meant to have.
+    /// The intended size of the fleet.
     pub size: u32,
-    /// How many more than that may live.
+    /// How many instances beyond that size may live.
     pub surge: u32,
-    /// How many fewer than that may serve.
+    /// By how many the serving instances may fall below that size.
     pub unavailable: u32,
 }
 
 impl Window {
-    /// The bounds that `policy` sets for a fleet of `size`.
+    /// Returns the bounds that `policy` sets for a fleet of `size`.
     pub fn resolve(policy: Policy, size: u32) -> Window {
         let (surge, unavailable) = match policy {
             Policy::AllAtOnce => (0, size),
@@ -379,24 +380,24 @@ impl Window {
         Window { size, surge, unavailable }
     }
 
-    /// At least this many serve.
+    /// Returns how many instances must serve at least.
     pub fn floor(self) -> u32 {
         self.size - self.unavailable
     }
 
-    /// At most this many live.
+    /// Returns how many instances may live at most.
     pub fn ceiling(self) -> u32 {
         self.size.saturating_add(self.surge)
     }
 
-    /// At most this many drain or boot at once.
+    /// Returns how many instances may drain or boot at once.
     pub fn slots(self) -> u32 {
         self.surge.saturating_add(self.unavailable)
     }
 }
 
 impl RollingDeployment {
-    /// How long a drain may take before a victim is terminated all the same.
+    /// Returns how long a drain may take before its victim is terminated anyway.
     pub fn drain_deadline(drain: Duration) -> Duration {
         drain + Duration::from_secs(30)
     }

@@ -1,4 +1,4 @@
-//! What a rollout is waiting for: never without a deadline, never without a word.
+//! What a rollout waits for. Every wait has a deadline and a description.
 
 use std::fmt;
 
@@ -6,20 +6,20 @@ use rolling_provider::{InstanceId, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// One thing that is being waited for.
+/// One thing that the rollout waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Wait {
-    /// What for.
+    /// The kind of wait.
     pub kind: WaitKind,
-    /// Whom for; empty when it is not about an instance that exists.
+    /// The instances that it waits for; empty when it is not about existing instances.
     pub instances: Vec<InstanceId>,
-    /// What the cloud says of it.
+    /// What the cloud says about it.
     pub detail: Option<String>,
-    /// When waiting ends, one way or the other.
+    /// When the wait ends, whatever happens.
     pub deadline: Timestamp,
 }
 
-/// What can be waited for.
+/// What a rollout can wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WaitKind {
@@ -31,9 +31,9 @@ pub enum WaitKind {
     Update,
     /// New instances do not serve yet.
     Health,
-    /// New instances serve, and must go on doing so.
+    /// New instances serve and must keep serving.
     Soak,
-    /// Too few serve to take another one out.
+    /// Too few instances serve to take another one out.
     Floor,
     /// Victims put back into rotation do not serve yet.
     Return,
@@ -41,19 +41,19 @@ pub enum WaitKind {
     Pause,
     /// A checkpoint, as configured.
     Checkpoint,
-    /// Somebody is to end what sets instances aside.
+    /// The operator has to release instances that are set aside.
     SetAside,
-    /// The gates have yet to say whether it may go on.
+    /// The gates have not decided yet whether the rollout may go on.
     Gate,
-    /// Everything is done, and has to stay well for a while.
+    /// Everything is done and must stay healthy for a while.
     Bake,
-    /// The second target group gets its share of the requests, and has to stay well.
+    /// The second target group gets its share of the requests and must stay healthy.
     Evaluation,
     /// All requests have moved, and the old instances are kept for a while.
     OldSetRetained,
     /// The cloud replaces the instances by itself.
     InstanceRefresh,
-    /// A sign of life of another engine.
+    /// A sign of life from another engine.
     Lease,
 }
 

@@ -1,8 +1,8 @@
-//! The command: what somebody wants of a rollout that another process is at work on.
+//! The command: a request to a rollout that another process is at work on.
 //!
-//! It is a tag beside the record. Each command has an id, and the record names the last one that was
-//! obeyed: reads lag, and a command that was obeyed may be seen again. A command names its rollout, so
-//! that one left over never reaches the next.
+//! It is a tag beside the record. Each command has an id, and the record names the latest commands
+//! that were obeyed: reads lag, so an obeyed command may show again. A command names its rollout,
+//! so that a leftover command never reaches the next rollout.
 
 use rolling_provider::Tags;
 use schemars::JsonSchema;
@@ -31,7 +31,7 @@ impl Command {
     pub const ALL: [Command; 4] =
         [Command::Pause, Command::Resume, Command::Abort, Command::Rollback];
 
-    /// The spelling in the tag and on the command line.
+    /// Returns the spelling in the tag and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Command::Pause => "pause",
@@ -42,21 +42,21 @@ impl Command {
     }
 }
 
-/// A command that somebody left.
+/// A command that another process has given.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Control {
-    /// What is wanted.
+    /// The command.
     pub command: Command,
-    /// Tells this command from an earlier one.
+    /// Distinguishes this command from earlier ones.
     pub id: String,
-    /// The rollout it is for.
+    /// The rollout that it is for.
     pub rollout: String,
-    /// Who wants it: host and process.
+    /// Who gave it: host and process.
     pub by: String,
 }
 
 impl Control {
-    /// The tag that holds this command.
+    /// Returns the tag that holds this command.
     pub fn tags(&self) -> Tags {
         let line = Line::new()
             .with("command", self.command.name())
@@ -66,8 +66,8 @@ impl Control {
         Tags::from([(CONTROL.into(), line.done())])
     }
 
-    /// The command in these tags. One that cannot be read is none: it is a wish, and holds nothing that
-    /// could be lost.
+    /// Returns the command in these tags. An unreadable command counts as none: it is only a
+    /// request, and holds nothing that could be lost.
     pub fn from_tags(tags: &Tags) -> Option<Control> {
         let fields = Fields::parse(CONTROL, tags.get(CONTROL)?).ok()?;
         let command = fields.text("command").ok()?;
@@ -79,13 +79,13 @@ impl Control {
         })
     }
 
-    /// Whether `record` says that it was obeyed.
+    /// Whether `record` says that the command was obeyed.
     pub fn is_acknowledged(&self, record: Option<&Record>) -> bool {
         record.is_some_and(|record| record.acknowledged.contains(&self.id))
     }
 
-    /// The command in these tags that the engine which took `lease` has yet to obey: about the rollout of
-    /// its `record`, or about what it had begun before there was one.
+    /// Returns the command in these tags that the engine which took `lease` has yet to obey. It is
+    /// for the rollout of `record`, or for what that engine had begun before there was a record.
     pub fn pending(tags: &Tags, record: Option<&Record>, lease: Option<&Lease>) -> Option<Control> {
         let control = Control::from_tags(tags)?;
         let is_of_record = record.is_some_and(|record| control.rollout == record.id);

@@ -52,7 +52,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// A value under way.
+/// A value under construction.
 pub struct Line(String);
 
 impl Line {
@@ -89,7 +89,7 @@ pub fn decode(revision: &str) -> Revision {
     Revision::new(revision.replace('@', "$"))
 }
 
-/// Free text with what a tag cannot hold left out.
+/// Returns free text without what a tag cannot hold.
 pub fn tag_safe(text: &str) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || " _.:/=+-@".contains(c);
     let allowed = text.chars().map(|c| match c {

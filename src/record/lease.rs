@@ -1,14 +1,14 @@
 //! The lease: one engine at a time on one target.
 //!
-//! It is a tag with its owner and a counter. The owner raises the counter every [`RENEW`]; a
-//! newcomer watches it on its own clock and never compares two hosts' clocks. Tags have no
-//! compare-and-swap and reads lag, so two engines can overlap for a moment: that is why every
-//! mutation names its instance or sets an absolute value, and why an engine that sees a foreign
-//! lease stops before its next mutation.
+//! It is a tag with its owner and a counter. The owner raises the counter every [`RENEW`]. An
+//! engine that wants the lease watches the counter on its own clock and never compares two hosts'
+//! clocks. Tags have no compare-and-swap and reads lag, so two engines can overlap for a moment.
+//! That is why every mutation names its instance or sets an absolute value, and why an engine that
+//! sees a foreign lease stops before its next mutation.
 //!
-//! Where the record is guarded ([`rolling_provider::Fleet::guards_record`]) a lease is written only
-//! over the one that was seen, so of several newcomers one gets it; and its owner believes in it
-//! for [`BELIEVE`] only, which is over before anybody may take it.
+//! Where the record is guarded ([`rolling_provider::Fleet::guards_record`]) an engine writes a
+//! lease only over the lease that it saw, so of several engines only one gets it. Its owner
+//! believes in it for [`BELIEVE`] only, which is over before another engine may take it.
 
 use std::time::Duration;
 
@@ -19,16 +19,16 @@ use crate::record::fields::{Fields, Line};
 
 /// How often the owner raises the counter.
 pub const RENEW: Duration = Duration::from_secs(10);
-/// How long a counter must stand still before its owner is taken for dead.
+/// How long a counter must stand still before its owner counts as dead.
 pub const WATCH: Duration = Duration::from_secs(30);
 /// How long after its last renewal the owner of a guarded lease may still act.
 pub const BELIEVE: Duration = Duration::from_secs(20);
-/// How long a lease that was taken over must stay ours before it is believed.
+/// How long a lease that was taken over must stay ours before the engine believes it.
 pub const SETTLE: Duration = Duration::from_secs(5);
-/// The same where nobody held one.
+/// The same for a lease that nobody held.
 pub const SETTLE_FREE: Duration = Duration::from_secs(1);
 
-/// Who is at work.
+/// The engine at work.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Lease {
     /// Host and process; see [`crate::engine::owner`].
@@ -40,20 +40,21 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// The tag that holds this lease.
+    /// Returns the tag that holds this lease.
     pub fn tags(&self) -> Tags {
         let line = Line::new().with("owner", &self.owner).with("counter", self.counter);
         let line = line.with_some("at", self.at.map(|at| at.0));
         Tags::from([(LEASE.into(), line.done())])
     }
 
-    /// How a rollout is named that has no record yet: by who began it, and when.
+    /// Returns the name of a rollout that has no record yet: who began it, and when.
     pub fn rollout(&self) -> String {
         format!("{}+{}", self.owner, self.at.unwrap_or_default().0)
     }
 
-    /// Whether `rollout` is how [`Self::rollout`] names one that the engine began which has written this
-    /// lease, and `first` before it.
+    /// Whether `rollout` is the name, as by [`Self::rollout`], of a rollout that the owner of this
+    /// lease began. The owner has written `first` before this lease and began the rollout between
+    /// the two.
     pub fn has_begun(&self, rollout: &str, first: Option<&Lease>) -> bool {
         let named = rollout.rsplit_once('+');
         let named = named.and_then(|(owner, at)| Some((owner, Timestamp(at.parse().ok()?))));
@@ -63,7 +64,7 @@ impl Lease {
         })
     }
 
-    /// The lease that these tags hold. One that cannot be read is somebody's all the same.
+    /// Returns the lease in these tags. An unreadable lease still counts as held.
     pub fn from_tags(tags: &Tags) -> Option<Lease> {
         let value = tags.get(LEASE)?;
         let read = || {
@@ -76,7 +77,7 @@ impl Lease {
     }
 }
 
-/// What a newcomer is to do.
+/// What an engine that wants the lease has to do.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Claim {
     /// Write its own lease, and believe it once it has stood for this long.
@@ -87,24 +88,24 @@ pub enum Claim {
     Held(String),
 }
 
-/// How old a look may be by which a lease is judged for the first time.
+/// How old a look may be that judges a lease for the first time.
 pub const FRESH: Duration = Duration::from_secs(1);
 
-/// Whether a look from `looked` on may judge a lease at `now`. Much may have happened since an older
-/// one: another deployment of the same document was rolled, say.
+/// Whether a look that began at `looked` may judge a lease at `now`. Much may have happened since
+/// an older look: for example, another deployment of the same document was rolled out.
 pub fn is_fresh(looked: Timestamp, now: Timestamp) -> bool {
     now.since(looked) < FRESH
 }
 
-/// What a newcomer has seen of somebody's lease.
+/// What an engine that wants the lease has seen of another engine's lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Watch {
     first: Option<(Lease, Timestamp)>,
 }
 
 impl Watch {
-    /// Judges one look. `is_gone` says whether an owner is known to be dead, which only its own
-    /// host can know.
+    /// Judges one look. `is_gone` says whether an owner is known to be dead, which only the owner's
+    /// own host can know.
     pub fn judge(
         &mut self,
         found: Option<&Lease>,

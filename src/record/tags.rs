@@ -1,5 +1,5 @@
-//! The rollout record: what the cloud remembers of a rollout while it runs, is paused, or failed
-//! with something still to say. It is kept as tags on the target.
+//! The rollout record: what the cloud remembers of a rollout that runs, is paused, or failed and
+//! left something to report. It is kept as tags on the target.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,21 +11,21 @@ use super::fields::{Fields, Line, decode, encode, tag_safe};
 
 /// Tag that names the rollout.
 pub const ROLLOUT: &str = "rolling:rollout";
-/// Tag with how far it is.
+/// Tag with the progress of the rollout.
 pub const PROGRESS: &str = "rolling:progress";
 /// Tag with what is borrowed.
 pub const BORROWED: &str = "rolling:borrowed";
 /// Tag with the last completed revision.
 pub const COMPLETED: &str = "rolling:completed";
-/// Tag with why it is not going forward any more, for people.
+/// Tag with the reason why the rollout no longer goes forward, for people.
 pub const REASON: &str = "rolling:reason";
-/// Tag with who is at work; see [`crate::record::lease`].
+/// Tag with the engine at work; see [`crate::record::lease`].
 pub const LEASE: &str = "rolling:lease";
-/// Tag with what somebody else wants; see [`crate::record::command`].
+/// Tag with the command of another process; see [`crate::record::command`].
 pub const CONTROL: &str = "rolling:control";
 /// Tag on an instance that has failed, with the id of the rollout that counted it.
 pub const FAILED: &str = "rolling:failed";
-/// Tag on an instance that was taken out of its fleet to be looked at, with the rollout's id.
+/// Tag on an instance that was taken out of its fleet for debugging, with the rollout's id.
 pub const RETAINED: &str = "rolling:retained";
 
 /// The tags of the record itself.
@@ -34,11 +34,11 @@ const RECORD: [&str; 5] = [ROLLOUT, PROGRESS, BORROWED, COMPLETED, REASON];
 /// Every tag that a rollout may leave on its target.
 pub const KEYS: [&str; 7] = [ROLLOUT, PROGRESS, BORROWED, COMPLETED, REASON, LEASE, CONTROL];
 
-/// How many obeyed commands a record remembers: reads lag, and the one before the last may be seen
+/// How many obeyed commands a record remembers: reads lag, so the command before the last may show
 /// again.
 const COMMANDS: usize = 4;
 
-/// The tags of the record in `tags`, beside which there may be others; none without a record.
+/// Returns the record's tags among `tags`; none without a record.
 pub fn record_in(tags: &Tags) -> Tags {
     if !tags.contains_key(ROLLOUT) {
         return Tags::new();
@@ -50,47 +50,49 @@ pub fn record_in(tags: &Tags) -> Tags {
 /// What the cloud remembers of a rollout.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Record {
-    /// Names this rollout.
+    /// Id of this rollout.
     pub id: String,
     /// Highest generation seen on this target, plus one for each accepted rollout.
     pub generation: u64,
     /// The revision that is rolled out, also while the rollout goes back from it.
     pub to: Revision,
-    /// When it began.
+    /// When the rollout began.
     pub started: Timestamp,
-    /// How far it is.
+    /// How far the rollout is.
     pub phase: Phase,
-    /// Whether it goes (or went) back to the completed revision. Happens at most once.
+    /// Whether the rollout goes (or went) back to the completed revision. Happens at most once.
     pub rolls_back: bool,
-    /// Whether a failure of the new revision is why it does not go forward.
+    /// Whether the rollout does not go forward because the new revision failed.
     pub fault: bool,
     /// Size of the fleet when the rollout began, without surge.
     pub size: u32,
-    /// How many of the live instances are surge: written before they are asked for.
+    /// How many of the live instances are surge. Written before the engine asks for them.
     pub surge: u32,
-    /// How many were before that was written: until it is asked for, they still are.
+    /// The surge before the last change of `surge`. It holds until the engine asks for the new
+    /// surge.
     pub surge_before: u32,
-    /// Whether surge is being given back, one by one: there may be less of it by now.
+    /// Whether surge is being given back, one by one: less of it may be left by now.
     pub gives_back: bool,
-    /// Instances that have failed.
+    /// How many instances have failed.
     pub failures: u32,
-    /// The instance that was counted last: written with the count, so that nothing counts twice.
+    /// The instance that was counted last. Written with the count, so that no instance counts
+    /// twice.
     pub last_failed: Option<InstanceId>,
     /// How many failed instances were taken out of the fleet and kept.
     pub retained_failed: u32,
-    /// The one that was kept last: written with the count, so that a run that follows a crash
-    /// keeps the same one.
+    /// The instance that was kept last. Written with the count, so that the run after a crash keeps
+    /// the same one.
     pub last_retained: Option<InstanceId>,
-    /// Checkpoints that were passed.
+    /// How many checkpoints were passed.
     pub checkpoints_passed: u32,
-    /// How long the rollout has been paused in all.
+    /// How long the rollout has been paused in total.
     pub paused: Duration,
-    /// Since when it is paused; while it is not, when it was last resumed.
+    /// Since when the rollout is paused; while it is not, when it was last resumed.
     pub pause_changed_at: Option<Timestamp>,
-    /// The latest commands of [`crate::record::command`] that were obeyed, oldest first.
+    /// Ids of the latest commands of [`crate::record::command`] that were obeyed, oldest first.
     pub acknowledged: Vec<String>,
-    /// Whether all instances are marked that are of the fleet: then no other is. Only of unmanaged
-    /// instances.
+    /// Whether all instances of the fleet are marked. Then no other instance is of the fleet. Only
+    /// for unmanaged instances.
     pub owned: bool,
     /// Whether all requests have gone to the second target group, where requests are shifted.
     pub promoted: bool,
@@ -98,7 +100,7 @@ pub struct Record {
     pub borrowed: Borrowed,
     /// The last revision that the whole fleet was known to run.
     pub completed: Option<Revision>,
-    /// Why it is not going forward any more.
+    /// Why the rollout no longer goes forward.
     pub reason: Option<String>,
 }
 
@@ -107,22 +109,22 @@ pub struct Record {
 pub enum Phase {
     /// Under way, forward or back.
     Rolling,
-    /// Putting things in order before it ends early.
+    /// Putting things in order before an early end.
     Halting(Ending),
     /// Ended early; everything that should be put back is.
     Halted(Ending),
 }
 
-/// How a rollout ends that does not get to its end.
+/// How a rollout ends early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ending {
-    /// It cannot go on.
+    /// The rollout cannot go on.
     Failed,
-    /// Somebody, a checkpoint or a failure asks for a decision. Surge is kept.
+    /// A command, a checkpoint or a failure asks for a decision. Surge is kept.
     Paused,
-    /// Somebody gave it up.
+    /// An abort ended the rollout.
     Aborted,
-    /// The program was told to end; the next run goes on.
+    /// The program was asked to end; the next run goes on.
     Interrupted,
 }
 
@@ -140,7 +142,7 @@ impl Phase {
         Phase::Halted(Ending::Interrupted),
     ];
 
-    /// The spelling in the record.
+    /// Returns the spelling in the record.
     pub fn name(self) -> &'static str {
         match self {
             Phase::Rolling => "rolling",
@@ -156,33 +158,33 @@ impl Phase {
     }
 }
 
-/// What a rollout has changed and must put back, beside what it wrote itself, so that a value
-/// somebody else set meanwhile is left alone.
+/// What a rollout has changed and must put back, with the value that it wrote itself. So a value
+/// that somebody else has set meanwhile is left alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Borrowed {
     /// The fleet's template as it was found, aliases resolved where they could be.
     pub template: Option<Revision>,
     /// The maximum size.
     pub max: Option<BorrowedMax>,
-    /// Processes that run normally and that we suspended.
+    /// Processes that run normally and that the engine suspended.
     pub suspended: BTreeSet<String>,
-    /// By what requests may be shifted to the second target group, as [`ways`] names it.
+    /// What may shift requests to the second target group, as [`routing_fingerprint`] names it.
     pub shifts: Option<String>,
 }
 
-/// A maximum size that is changed for a while.
+/// A maximum size that is changed temporarily.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BorrowedMax {
-    /// As somebody else wants it.
+    /// The size that others want.
     pub found: u32,
-    /// As it was before the last change: ours, too, until that is asked for.
+    /// The size before the last change. It counts as ours until the engine asks for the change.
     pub before: u32,
-    /// As we write it.
+    /// The size that the engine writes.
     pub ours: u32,
 }
 
-/// A name for where and by what requests are shifted on `target`: of other rules, or of another
-/// second target group, it is another one.
+/// Returns a name for where and by what requests are shifted on `target`. Other rules or another
+/// second target group have another name.
 pub fn routing_fingerprint(target: &Target) -> String {
     let mut hash = Sha256::new();
     let second = target.second.iter().map(|second| second.id.as_str());
@@ -194,24 +196,24 @@ pub fn routing_fingerprint(target: &Target) -> String {
 }
 
 impl Record {
-    /// Whether it has ended, so that nobody waits for anything.
+    /// Whether the rollout has ended and waits for no decision.
     pub fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Halted(ending) if ending != Ending::Paused)
     }
 
-    /// The maximum size as somebody else wants it, where `shown` is ours: the one written down last,
-    /// or the one before that, as long as the last is not asked for yet.
+    /// Returns the maximum size that others want, where `shown` is ours: the last one in the
+    /// record, or the one before it, while the engine has not asked for the last one.
     pub fn max_before(&self, shown: u32) -> Option<u32> {
         let BorrowedMax { found, before, ours } = self.borrowed.max?;
         (shown == ours || shown == before).then_some(found)
     }
 
-    /// A reason as a record keeps it: without what a tag cannot hold.
+    /// Returns a reason as a record keeps it: without what a tag cannot hold.
     pub fn reason_of(text: &str) -> String {
         super::fields::tag_safe(text)
     }
 
-    /// How far it is, in one word.
+    /// Returns how far the rollout is, as one name.
     pub fn status(&self) -> &'static str {
         match self.phase {
             Phase::Rolling if self.rolls_back => "rolling_back",
@@ -219,7 +221,7 @@ impl Record {
         }
     }
 
-    /// The ids of the commands that are obeyed once that with the id `command` is.
+    /// Returns the ids of the obeyed commands, with the id `command` added.
     pub fn acknowledge(&self, command: Option<&str>) -> Vec<String> {
         let mut acknowledged = self.acknowledged.clone();
         let is_new = |id: &&str| !acknowledged.iter().any(|known| known == id);
@@ -229,8 +231,8 @@ impl Record {
         acknowledged
     }
 
-    /// The tags that hold this record, always the same keys: a tag that is left out would stay as
-    /// it was.
+    /// Returns the tags that hold this record. The keys are always the same: an omitted tag would
+    /// keep its old value.
     pub fn tags(&self) -> Tags {
         let rollout = Line::new()
             .with("id", &self.id)
@@ -276,10 +278,10 @@ impl Record {
         tags
     }
 
-    /// The record that these tags hold; `None` when there is none.
+    /// Returns the record in these tags; `None` when there is none.
     ///
     /// # Errors
-    /// A sentence naming the tag that cannot be read: a damaged record is never taken for none,
+    /// Returns a sentence that names the unreadable tag. A damaged record never counts as none,
     /// since it may be all that remembers what is borrowed.
     pub fn from_tags(tags: &Tags) -> Result<Option<Record>, String> {
         let Some(rollout) = tags.get(ROLLOUT) else { return Ok(None) };
@@ -361,7 +363,7 @@ impl Borrowed {
 
 #[cfg(test)]
 impl Record {
-    /// One with every field as long as it gets.
+    /// Returns a record with every field at its longest.
     pub(crate) fn example() -> Record {
         Record {
             id: "an-operation-id-of-sixty-four-characters-is-the-longest-allowed".into(),

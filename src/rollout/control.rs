@@ -1,9 +1,9 @@
-//! What a command does to a rollout, in every state of it, and what whoever said it is told. Pure.
+//! What a command does to a rollout in each of its states, and what its caller is answered. Pure.
 //!
-//! The one table is [`effect`]: an engine at work obeys by it, a caller that finds nobody at work
-//! carries out by it, and every front-end answers by it. [`Waiting`] is the caller's side: the command is
-//! left beside the record, and judged anew with every look until it is heard, could change nothing any
-//! more, or nobody is there to hear it.
+//! The one table is [`effect`]: an engine at work obeys by it, a caller that finds no engine at
+//! work carries commands out by it, and every front-end answers by it. [`Waiting`] is the caller's
+//! side. The command is left beside the record, and judged anew with every look, until an engine
+//! has obeyed it, it can change nothing any more, or no engine is there to obey it.
 
 use std::time::Duration;
 
@@ -15,15 +15,15 @@ use crate::record::command::{Command, Control};
 use crate::record::lease::{Claim, Lease, Watch};
 use crate::record::{Ending, Phase, Record};
 
-/// An engine that lives looks at least this often: its longest poll and a call or two.
+/// How long a live engine takes at most until it looks: its longest poll and a call or two.
 pub const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(90);
 
-/// How far a rollout is, as far as a command is concerned.
+/// The state of a rollout, as far as commands are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
-    /// There is none.
+    /// There is no rollout.
     Absent,
-    /// An engine holds the lease and has not written yet what it begins, or goes on with.
+    /// An engine holds the lease and has not yet written what it begins, or goes on with.
     Unrecorded,
     /// Under way, forward.
     Rolling,
@@ -35,20 +35,21 @@ pub enum State {
     Halted(Ending),
 }
 
-/// What a command is to do.
+/// What a command does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
-    /// End early, like this.
+    /// End early, with this ending.
     Halt(Ending),
     /// Go back to the last completed revision.
     RollBack,
-    /// Go on, the way it went.
+    /// Go on, in the same direction.
     GoOn,
-    /// Nothing yet: the engine at work was told to end and does so, and what is wanted is done then.
+    /// Nothing yet: the engine at work was asked to end and does so. The command is carried out
+    /// then.
     Later,
-    /// Nothing: that is what happens, or has happened.
+    /// Nothing: the rollout already does so, or has done so.
     Already,
-    /// Nothing: it cannot be done any more.
+    /// Nothing: it is too late for the command.
     TooLate,
     /// Nothing: there is no rollout.
     Absent,
@@ -70,15 +71,15 @@ pub const STATES: [State; 12] = [
     State::Halted(Ending::Interrupted),
 ];
 
-/// What `command` does to a rollout in `state`. The last command holds: what ends early may still end
-/// otherwise, or go on or back, until a failure or an abort is its end.
+/// Returns what `command` does to a rollout in `state`. The last command wins: a rollout that ends
+/// early may still end otherwise, or go on or back, until a failure or an abort is its end.
 pub fn effect(command: Command, state: State) -> Effect {
     use Ending::{Aborted, Failed, Interrupted, Paused};
     use State::{Absent, Halted, Halting, Rolling, RollingBack, Unrecorded};
     match (command, state) {
         (_, Absent) => Effect::Absent,
 
-        // Nothing is there to go on with later.
+        // Without a record there is nothing to go on with later.
         (Command::Pause | Command::Rollback, Unrecorded) => Effect::Halt(Aborted),
         (Command::Pause, Rolling | RollingBack | Halting(Interrupted)) => Effect::Halt(Paused),
         (Command::Pause, Halting(Paused) | Halted(Paused)) => Effect::Already,
@@ -94,7 +95,7 @@ pub fn effect(command: Command, state: State) -> Effect {
         (Command::Abort, Unrecorded | Rolling | RollingBack) => Effect::Halt(Aborted),
         (Command::Abort, Halting(Paused | Interrupted) | Halted(Paused)) => Effect::Halt(Aborted),
         (Command::Abort, Halting(Aborted) | Halted(Aborted)) => Effect::Already,
-        // What is borrowed is put back all the same.
+        // What is borrowed is put back in any case.
         (Command::Abort, Halting(Failed) | Halted(Failed | Interrupted)) => Effect::TooLate,
 
         (Command::Rollback, RollingBack) => Effect::Already,
@@ -106,7 +107,8 @@ pub fn effect(command: Command, state: State) -> Effect {
 }
 
 impl State {
-    /// The state of what `record` tells; `held` says whether somebody lives who holds the lease.
+    /// Returns the state that `record` shows; `is_leased` says whether a live engine holds the
+    /// lease.
     pub fn of(record: Option<&Record>, is_leased: bool) -> State {
         match record.map(|record| (record.phase, record.rolls_back)) {
             None if !is_leased => State::Absent,
@@ -119,7 +121,7 @@ impl State {
         }
     }
 
-    /// Whether somebody has to do something still.
+    /// Whether an engine still has something to do.
     fn is_under_way(self) -> bool {
         !matches!(self, State::Absent | State::Halted(_))
     }
@@ -135,18 +137,18 @@ impl Effect {
 /// What an engine at work does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Work {
-    /// Whether its record stands.
+    /// Whether its record is written.
     pub recorded: bool,
     /// Whether it goes back.
     pub back: bool,
     /// How it ends, if it is putting things back.
     pub halt: Option<Ending>,
-    /// Whether its process was told to end.
+    /// Whether its process was asked to end.
     pub told_to_end: bool,
 }
 
 impl Work {
-    /// What `command` is to do here and now.
+    /// Returns what `command` does here and now.
     pub fn effect(self, command: Command) -> Effect {
         let state = match self.halt {
             Some(ending) => State::Halting(ending),
@@ -155,25 +157,26 @@ impl Work {
             None => State::Rolling,
         };
         match effect(command, state) {
-            // Not by a process that was told to end, whatever it ends as.
+            // A process that was asked to end does not do this, whatever its ending.
             Effect::GoOn | Effect::RollBack if self.told_to_end => Effect::Later,
             effect => effect,
         }
     }
 }
 
-/// What an engine makes of a record that it finds.
+/// What an engine does with a record that it finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Found {
-    /// A rollout of its own, or a command, comes next: this one has ended, or led elsewhere.
+    /// The recorded rollout has ended, or led elsewhere: the engine's own rollout, or a command, is
+    /// next.
     Ended,
-    /// It is gone on with, the way it went.
+    /// The engine goes on with it, in the same direction.
     GoesOn,
-    /// It was ending like this, and that is finished unless a command says otherwise.
+    /// It was ending like this. The engine finishes that unless a command says otherwise.
     Ending(Ending),
 }
 
-/// What an engine that wants `wanted` makes of `record`, with a command of its own, if any.
+/// Returns what an engine that wants `wanted`, with its own `command` if any, does with `record`.
 pub fn found(record: &Record, wanted: &Revision, command: Option<Command>) -> Found {
     let resumes = command == Some(Command::Resume);
     if record.to != *wanted {
@@ -188,7 +191,7 @@ pub fn found(record: &Record, wanted: &Revision, command: Option<Command>) -> Fo
     }
 }
 
-/// Whether a rollout that was carried out for `command` has ended as was asked.
+/// Whether a rollout that was carried out for `command` has ended as asked.
 pub fn is_as_asked(command: Command, outcome: Outcome) -> bool {
     match command {
         Command::Pause => outcome == Outcome::Paused,
@@ -198,7 +201,7 @@ pub fn is_as_asked(command: Command, outcome: Outcome) -> bool {
     }
 }
 
-/// Whether a rollout in `state` is what `command` asks for.
+/// Whether `state` is what `command` asks for.
 fn is_so(command: Command, state: State) -> bool {
     match (command, state) {
         (Command::Pause, State::Halting(ending) | State::Halted(ending)) => {
@@ -213,27 +216,27 @@ fn is_so(command: Command, state: State) -> bool {
     }
 }
 
-/// What somebody is told.
+/// The answer to a caller.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Answer {
-    /// As a sentence.
+    /// The answer as a sentence.
     pub message: String,
-    /// Whether that is what was asked for.
+    /// Whether the result is what the caller asked for.
     pub as_asked: bool,
 }
 
-/// Why `command` could change nothing about the rollout of `record`, with nobody at work or with
-/// somebody. `None` where there is something to do.
+/// Returns why `command` can change nothing about the rollout of `record`; `None` where there is
+/// something to do. `is_leased` says whether an engine is at work.
 pub fn no_op(command: Command, record: Option<&Record>, is_leased: bool) -> Option<Answer> {
     let state = State::of(record, is_leased);
     let effect = effect(command, state);
-    // What an engine that has ended was about to do is done by nobody.
+    // An engine that has ended no longer does what it was about to do.
     if effect.changes() || (!is_leased && state.is_under_way()) {
         return None;
     }
     let Some(record) = record else {
         let message = format!("there is no rollout to {}", command.name());
-        // To say it again, once it has come true, is no mistake.
+        // It is no mistake to repeat a command that has taken effect.
         return Some(Answer { message, as_asked: true });
     };
     let (id, status) = (&record.id, record.status());
@@ -251,8 +254,8 @@ pub fn no_op(command: Command, record: Option<&Record>, is_leased: bool) -> Opti
     Some(Answer { message, as_asked: effect == Effect::Already })
 }
 
-/// An id for a command, of one request only: also where a caller gives several the same name. Short,
-/// since the record remembers several.
+/// Returns an id for the command of one request, also where a caller gives several requests the
+/// same name. The id is short, since the record remembers several.
 pub fn word_id(caller: &str, owner: &str, command: Command, now: Timestamp) -> String {
     let request = [caller, owner, command.name(), &now.0.to_string()].join(" ");
     let digest = Sha256::digest(request.as_bytes());
@@ -266,42 +269,44 @@ pub enum Next {
     Send,
     /// Look again.
     Look,
-    /// Nobody is at work: carry it out here.
+    /// No engine is at work: carry it out here.
     CarryOut,
-    /// Whoever was about to begin gives no sign of life, and has recorded nothing: take its lease, so
-    /// that it does nothing should it wake up, and take that off.
+    /// The engine that was about to begin gives no sign of life and has recorded nothing. Take its
+    /// lease, so that it does nothing should it wake up, and remove that lease.
     RemoveLease,
-    /// Somebody is at work and does not react.
+    /// An engine is at work and does not react.
     TimedOut(String),
-    /// An engine has obeyed it.
+    /// An engine has obeyed the command.
     Acknowledged(Answer),
-    /// It could change nothing any more.
+    /// The command can change nothing any more.
     NoOp(Answer),
-    /// The rollout it was for is over: its record is gone, or is another's. The fleet tells how.
+    /// The rollout that it was for is over: its record is gone, or is another's. The fleet shows
+    /// how it ended.
     Ended,
 }
 
-/// A caller that waits for its command to be heard.
+/// A caller that waits until its command is obeyed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Waiting {
     control: Control,
-    /// The record as it was when the command was said.
+    /// The record as it was when the command was given.
     found: Option<Record>,
-    /// Whether the command is about what an engine has begun that has not written it down yet.
+    /// Whether the command is for something that an engine has begun and not recorded yet.
     by_lease: bool,
     watch: Watch,
     /// Who held the lease when it was last seen.
     owner: Option<String>,
-    /// Whether whoever held it was seen to live.
+    /// Whether the holder of the lease was seen to live.
     living: bool,
-    /// Since when somebody is there to hear it.
+    /// Since when an engine is there to obey it.
     since: Option<Timestamp>,
-    /// The rollout that is to be gone on with here.
+    /// The rollout that the command is to be carried out on here.
     judged: Option<String>,
 }
 
 impl Waiting {
-    /// For `command`, with `id` of its own, said by `by` about what `look` shows.
+    /// Returns the state of a caller `by` that gives `command` about what `look` shows. No other
+    /// command has the same `id`.
     pub fn new(command: Command, id: String, by: String, look: &Tags) -> Self {
         let found = Record::from_tags(look).ok().flatten();
         let is_idle = found.as_ref().is_none_or(|record| matches!(record.phase, Phase::Halted(_)));
@@ -314,22 +319,22 @@ impl Waiting {
         Self { control, found, by_lease, watch, owner, living, since, judged }
     }
 
-    /// The command.
+    /// Returns the command.
     pub fn control(&self) -> &Control {
         &self.control
     }
 
-    /// Whether the rollout that it is for was recorded when it was said, or has been since.
+    /// Whether the rollout that it is for was recorded when it was given, or has been since.
     pub fn has_begun(&self) -> bool {
         !self.by_lease
     }
 
-    /// Who held the lease when it was last seen.
+    /// Returns who held the lease when it was last seen.
     pub fn owner(&self) -> Option<&str> {
         self.owner.as_deref()
     }
 
-    /// Whether nobody has reacted for as long as an engine that lives may take.
+    /// Whether no engine has reacted for as long as a live engine may take.
     pub fn is_out_of_patience(&self, now: Timestamp) -> bool {
         self.since.is_some_and(|since| now.since(since) > ACKNOWLEDGED_WITHIN)
     }
@@ -348,7 +353,7 @@ impl Waiting {
         let nobody = matches!(claim, Claim::Take(_));
         let moves = matches!(claim, Claim::Held(_));
         if moves {
-            // From now on: it may end before it acknowledges.
+            // From now on: the engine may end before it acknowledges.
             (self.watch, self.living) = (Watch::default(), true);
         }
         let record = Record::from_tags(look).ok().flatten();
@@ -373,7 +378,8 @@ impl Waiting {
             return Next::CarryOut;
         }
         self.since.get_or_insert(now);
-        // Whoever does not react any more may have ended a moment ago: it is told only of who lives.
+        // An engine that no longer renews its lease may just have ended. Only one that lives is
+        // timed out.
         if self.is_out_of_patience(now)
             && let Some(owner) = self.owner.clone().filter(|_| moves)
         {
@@ -381,8 +387,8 @@ impl Waiting {
         }
         let pending = Control::from_tags(look);
         let is_mine = pending.as_ref() == Some(&self.control);
-        // Somebody else's command goes first: one that is written over is never heard. One for what is over
-        // is heard by nobody.
+        // Another caller's command goes first: a command that is written over is never obeyed. A
+        // command for a rollout that is over does not count, as no engine obeys it.
         let is_taken = pending.is_some_and(|pending| {
             let of_record = record.as_ref().is_some_and(|record| record.id == pending.rollout);
             let begun = |lease: &Lease| lease.has_begun(&pending.rollout, None);
@@ -393,15 +399,16 @@ impl Waiting {
         if is_mine || is_taken { Next::Look } else { Next::Send }
     }
 
-    /// Whether what was to be carried out still is, now that the lease is taken: somebody else may
-    /// have been faster, and be done.
+    /// Whether the command still has to be carried out, now that the lease is taken. Another
+    /// process may have been faster, and be done.
     pub fn is_to_be_carried_out(&self, look: &Tags) -> bool {
         let record = Record::from_tags(look).ok().flatten();
         record.as_ref().is_some_and(|record| self.judged.as_ref() == Some(&record.id))
             && no_op(self.control.command, record.as_ref(), false).is_none()
     }
 
-    /// Somebody else was faster to take the lease: from now on it is for him.
+    /// Takes in that another process took the lease first: the command is for that process from now
+    /// on.
     pub fn lost_a_race(&mut self) {
         (self.watch, self.since) = Default::default();
         if let Some(judged) = self.judged.take() {
@@ -409,7 +416,7 @@ impl Waiting {
         }
     }
 
-    /// Whether what is there is what the command is for.
+    /// Whether `record` and `lease` are of what the command is for.
     fn is_about(&self, record: Option<&Record>, lease: Option<&Lease>) -> bool {
         let Some(record) = record.filter(|_| self.by_lease) else {
             let begun = |lease: &Lease| lease.has_begun(&self.control.rollout, None);
@@ -418,12 +425,14 @@ impl Waiting {
                 None => self.by_lease && lease.is_some_and(begun),
             };
         };
-        // With nobody there any more, what was there before is not what has come to nothing.
+        // Once that engine is gone, an unchanged record is the earlier one's: what was begun came
+        // to nothing.
         lease.is_some() || !self.living || self.found.as_ref() != Some(record)
     }
 
-    /// The command was for what one engine was about to begin, and another one is at work: it is for that
-    /// one too where it goes on with the rollout that was found, and not where it begins another.
+    /// Follows the command to another engine than the one that was about to begin. The command is
+    /// for that engine too where it goes on with the rollout that was found, and not where it
+    /// begins another.
     fn follow(&mut self, record: Option<&Record>, lease: Option<&Lease>) -> Option<Next> {
         let lease = lease.filter(|_| self.by_lease)?;
         if lease.has_begun(&self.control.rollout, None) {
@@ -449,8 +458,8 @@ impl Waiting {
     }
 }
 
-/// What is told of a rollout that ended before the command was seen to be heard: `begun` says whether
-/// anything of it was recorded, `arrived` whether every instance runs what it led to.
+/// Returns the answer for a rollout that ended before the caller saw its command obeyed: `begun`
+/// says whether anything of it was recorded, `arrived` whether every instance runs what it led to.
 pub fn ended(command: Command, owner: Option<&str>, begun: bool, arrived: bool) -> Answer {
     let by = owner.unwrap_or("the engine at work");
     let (how, as_asked) = match (command, arrived) {
@@ -479,7 +488,7 @@ mod tests {
                 assert!(!goes || matches!(command, Command::Resume | Command::Rollback), "{what}");
                 assert_eq!(effect == Effect::Absent, state == State::Absent, "{what}");
                 if let Effect::Halt(ending) = effect {
-                    // What it does, it has done: said once more it changes nothing.
+                    // The same command once more changes nothing.
                     let again = self::effect(command, State::Halting(ending));
                     assert!(!again.changes() || command == Command::Rollback, "{what}");
                 }
@@ -498,7 +507,7 @@ mod tests {
         let ended = Record { phase: Phase::Halted(Ending::Aborted), ..Record::example() };
         assert!(no_op(Command::Abort, Some(&ended), false).is_some_and(|told| told.as_asked));
         assert!(no_op(Command::Resume, Some(&ended), false).is_some_and(|told| !told.as_asked));
-        // Somebody who holds the lease may be about to begin another one.
+        // The holder of the lease may be about to begin another rollout.
         assert_eq!(no_op(Command::Abort, Some(&ended), true), None);
     }
 }

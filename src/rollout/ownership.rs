@@ -1,12 +1,12 @@
-//! Whether the rollout is still this engine's, by what looks show. Pure.
+//! Whether this engine still owns the rollout, judged by looks. Pure.
 //!
-//! An engine holds a rollout by its lease, and knows the record as it left it. A look that shows
-//! another lease, none, or another record than any this engine has written says that somebody else
-//! is, or was, at work. It may also be late, so it is believed once a second look, later than looks
-//! may lag, says the same. Until then nothing is done.
+//! An engine owns a rollout by its lease, and knows the record as it left it. A look that shows
+//! another lease, no lease, or a record that this engine has not written says that somebody else
+//! is, or was, at work. Such a look may also be late. The engine believes it once a second look,
+//! later than looks may lag, says the same. Until then the engine does nothing.
 //!
 //! A process may stand still (Ctrl-Z, a paused container, a closed laptop) for longer than others
-//! watch a lease. What was seen before says nothing then: it looks again before it does anything.
+//! watch a lease. What it saw before says nothing then: it looks again before it does anything.
 
 use std::time::Duration;
 
@@ -16,48 +16,48 @@ use crate::record::lease::{BELIEVE, Lease, RENEW, WATCH};
 use crate::record::{LEASE, ROLLOUT, Record, record_in};
 use crate::rollout::state::LOOKS_LAG;
 
-/// Two thirds of the watch: a lease that was renewed so long ago may be somebody else's soon, and
-/// what is known by a look of that age is known no more.
+/// Two thirds of the watch. Another engine may soon take a lease that was renewed this long ago,
+/// and what a look of that age shows no longer counts.
 pub const LATE: Duration = Duration::from_secs(WATCH.as_secs() * 2 / 3);
 const _: () = assert!(LATE.as_secs() == RENEW.as_secs() * 2 && BELIEVE.as_secs() <= LATE.as_secs());
 
 /// A moment, by the engine's clock and by the wall clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Moment {
-    /// By the clock that never steps back and counts sleep.
+    /// The clock that never steps back and that counts sleep.
     pub now: Timestamp,
-    /// By the wall clock, which jumps where a machine was stopped and moved.
+    /// The wall clock, which jumps where a machine was stopped and moved.
     pub wall: Timestamp,
 }
 
 impl Moment {
-    /// How long ago this was at `later`, by whichever clock says more. A wall clock that was set
-    /// back says as much as one that was set forward: nobody knows how long ago it was.
+    /// Returns how long before `later` this was, by the clock that says more. A wall clock that was
+    /// set back says as much as one that was set forward: the real age is unknown.
     pub fn age(self, later: Moment) -> Duration {
         let wall = later.wall.since(self.wall).max(self.wall.since(later.wall));
         later.now.since(self.now).max(wall)
     }
 }
 
-/// Whether the rollout is this engine's.
+/// Whether this engine owns the rollout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// As far as that can be known.
+    /// It does, as far as that can be known.
     Ours,
-    /// A look says that it is not, and may be late: do nothing, and look again.
+    /// A look says that it does not, but may be late: do nothing, and look again.
     Doubtful,
-    /// The guarded record is gone, and nobody can have taken the rollout over: make it again, where
-    /// there still is none.
+    /// The guarded record is gone, and no other engine can have taken the rollout over: write it
+    /// again, if there still is none.
     Deleted,
-    /// It is not: why, as a sentence.
+    /// It does not: why, as a sentence.
     Lost(String),
 }
 
-/// A record that this engine has left on the target; no tags for none.
+/// A record that this engine has left on the target; no tags for no record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Left {
     tags: Tags,
-    /// When another one was written over it. Looks may show it for a while.
+    /// When this engine wrote another record over it. Looks may show the old one for a while.
     replaced: Option<Timestamp>,
 }
 
@@ -65,26 +65,28 @@ struct Left {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ownership {
     me: String,
-    /// Whether the record is guarded: then reads do not lag, and nobody writes what he has not seen.
+    /// Whether the record is guarded: then reads do not lag, and no engine overwrites what it has
+    /// not seen.
     guards: bool,
-    /// Ours, once it is ours.
+    /// The lease of this engine, once it holds one.
     lease: Option<Lease>,
-    /// When the last call that renewed it began.
+    /// When the last call that renewed the lease began.
     renewed: Moment,
-    /// Nobody knows whether the lease was taken off with the record.
+    /// Whether it is unknown if the lease was removed with the record.
     erasing: bool,
     /// Since when looks say that somebody else is, or was, at work.
     doubted: Option<Timestamp>,
-    /// Whether nobody can have taken the rollout over by then: the lease was renewed too lately.
+    /// Whether no other engine can have taken the rollout over by then: the lease was renewed too
+    /// recently.
     too_early: bool,
-    /// Whether this process may have stood still since a look showed all as it had left it.
+    /// Whether this process may have stood still since a look showed everything as it had left it.
     stood_still: bool,
-    /// What may show, the latest last.
+    /// The records that may show, the latest last.
     left: Vec<Left>,
 }
 
 impl Ownership {
-    /// Of an engine called `me` that holds nothing yet.
+    /// Returns the state of an engine called `me` that holds nothing yet.
     pub fn new(me: impl Into<String>, guards: bool) -> Self {
         Self {
             me: me.into(),
@@ -99,45 +101,45 @@ impl Ownership {
         }
     }
 
-    /// `lease`, which was written by a call that began at `renewed`, stands in `look`.
+    /// Takes in that `look` shows `lease`, which was written by a call that began at `renewed`.
     pub fn take(&mut self, lease: Lease, look: &Tags, renewed: Moment) {
         let tags = record_in(look);
         *self = Self { lease: Some(lease), renewed, ..Self::new(self.me.clone(), self.guards) };
         self.left.push(Left { tags, replaced: None });
     }
 
-    /// Whether the lease is ours.
+    /// Whether this engine holds the lease.
     pub fn holds(&self) -> bool {
         self.lease.is_some()
     }
 
-    /// When the last call that renewed the lease began.
+    /// Returns when the last call that renewed the lease began.
     pub fn renewed_at(&self) -> Moment {
         self.renewed
     }
 
-    /// Whether the lease should have been renewed well before `now`: look again first.
+    /// Whether the renewal of the lease is overdue at `now`: look again first.
     pub fn is_late(&self, now: Moment) -> bool {
         self.lease.is_some() && self.renewed.age(now) >= LATE
     }
 
-    /// Whether nobody else can be at work by now, as far as that can be known.
+    /// Whether no other engine can be at work at `now`, as far as that can be known.
     pub fn is_believed(&self, now: Moment) -> bool {
         !self.guards || self.lease.is_none() || self.renewed.age(now) < BELIEVE
     }
 
-    /// This process may have stood still.
+    /// Takes in that this process may have stood still.
     pub fn stands_still(&mut self) {
         self.stood_still = true;
     }
 
-    /// Whether it may have since a look showed all as this engine had left it.
+    /// Whether this process may have stood still since a look showed everything as it had left it.
     pub fn stood_still(&self) -> bool {
         self.stood_still
     }
 
-    /// The lease as it is to be renewed, after `look`. A renewal whose answer was lost may show there,
-    /// and the counter has to move beyond it.
+    /// Returns the lease for the next renewal, after `look`. The look may show a renewal whose
+    /// answer was lost, and the counter has to move beyond it.
     pub fn next_lease(&self, look: &Tags, wall: Timestamp) -> Option<Lease> {
         let lease = self.lease.as_ref()?;
         let seen = Lease::from_tags(look).filter(|seen| seen.owner == self.me);
@@ -145,18 +147,19 @@ impl Ownership {
         Some(Lease { counter: last + 1, at: Some(wall), ..lease.clone() })
     }
 
-    /// Whether the lease may be renewed at `now` although no look has shown it since the last time:
-    /// nobody can have taken it over meanwhile.
+    /// Whether the lease may be renewed at `now` although no look has shown it since the last
+    /// renewal: no other engine can have taken it over meanwhile.
     pub fn may_renew_unseen(&self, now: Moment) -> bool {
         self.holds() && !self.is_late(now) && self.doubted.is_none() && !self.stood_still
     }
 
-    /// `lease` was written by a call that began at `at`.
+    /// Takes in that `lease` was written by a call that began at `at`.
     pub fn renew(&mut self, lease: Lease, at: Moment) {
         (self.lease, self.renewed) = (Some(lease), at);
     }
 
-    /// The cloud has accepted `action`, at `now`; or not, and no answer tells: `sure` is `false`.
+    /// Takes in that the cloud accepted `action` at `now`. `sure` is `false` where no answer
+    /// confirms it.
     pub fn did(&mut self, action: &Action, sure: bool, now: Timestamp) {
         match action {
             Action::WriteRecord { tags } if tags.contains_key(ROLLOUT) => {
@@ -182,7 +185,7 @@ impl Ownership {
         self.left.push(Left { tags, replaced: None });
     }
 
-    /// What `look` says, of tags that were read from `looked` on, at `now`.
+    /// Judges at `now` what `look` says. Reading its tags began at `looked`.
     pub fn judge(&mut self, look: &Tags, looked: Timestamp, now: Moment) -> Standing {
         if self.lease.is_none() {
             return Standing::Ours;
@@ -194,12 +197,12 @@ impl Ownership {
         }
         let Some(sign) = self.sign(look) else {
             (self.doubted, self.stood_still) = (None, false);
-            // Of tags a late look may show the lease once more.
+            // On tags, a late look may still show a lease that is removed.
             self.erasing &= !self.guards;
             return Standing::Ours;
         };
-        // They go together: a record that is there without the lease is another's. A lease without a
-        // record is of somebody who has come since.
+        // Lease and record go together: a record without our lease is another engine's. A lease
+        // without a record is of an engine that has come since.
         let is_off = Lease::from_tags(look).is_none_or(|lease| lease.owner != self.me);
         if self.erasing && is_off && !look.contains_key(ROLLOUT) {
             self.lease = None;
@@ -212,12 +215,12 @@ impl Ownership {
                 false => Standing::Lost(sign),
             };
         }
-        // From now on: a look that took long is no second one.
+        // From now on: a look that took long is not a second look.
         let doubted = *self.doubted.get_or_insert(now.now);
         if looked.since(doubted) > LOOKS_LAG { Standing::Lost(sign) } else { Standing::Doubtful }
     }
 
-    /// What about `look` says that somebody else is, or was, at work, as a sentence.
+    /// Returns what about `look` says that somebody else is, or was, at work, as a sentence.
     fn sign(&self, look: &Tags) -> Option<String> {
         match Lease::from_tags(look) {
             None if self.too_early => return Some(REMOVED.into()),
@@ -234,7 +237,7 @@ impl Ownership {
     }
 }
 
-/// What record `look` shows, as a part of a sentence.
+/// Returns which record `look` shows, as a part of a sentence.
 fn shown(look: &Tags) -> String {
     match Record::from_tags(look) {
         Ok(None) => "no rollout is recorded there now".into(),
@@ -249,11 +252,11 @@ fn shown(look: &Tags) -> String {
     }
 }
 
-/// Why a lease is gone that was renewed a while ago.
+/// Why a lease is gone that was last renewed a while ago.
 const TAKEN_OFF: &str = "somebody has taken this engine's lease off the target: another one was at \
                          work meanwhile, or a tool removes tags that it does not know";
 
-/// Why one is gone that nobody can have taken over yet.
+/// Why a lease is gone that no other engine can have taken over yet.
 const REMOVED: &str = "the tags that start with rolling: were removed from the target, and not by \
                        another engine: a tool removes tags that it does not know (for Terraform's \
                        AWS provider, ignore_tags { key_prefixes = [\"rolling:\"] } keeps them)";
@@ -282,7 +285,7 @@ mod tests {
         lease.tags().into_iter().chain(record.map(Record::tags).unwrap_or_default()).collect()
     }
 
-    /// One that has taken its lease at 100 s over `record`.
+    /// Returns the state of an engine that took its lease at 100 s over `record`.
     fn owning(guards: bool, record: Option<&Record>) -> Ownership {
         let mut own = Ownership::new("me", guards);
         own.take(lease("me"), &tags(&lease("me"), record), at(100));

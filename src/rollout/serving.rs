@@ -1,4 +1,4 @@
-//! Whether an instance serves, and what keeps it from it.
+//! Whether an instance serves, and what prevents it.
 
 use rolling_provider::{Instance, Lifecycle, Target, TargetGroup, TargetState, UpdateState};
 
@@ -13,7 +13,7 @@ pub fn is_healthy_in(instance: &Instance, group: &TargetGroup) -> bool {
     health.is_some_and(|health| health.state == TargetState::Healthy)
 }
 
-/// Why an instance does not serve, in the cloud's own words.
+/// Returns why an instance does not serve, in the cloud's own words.
 pub fn trouble(target: &Target, instance: &Instance) -> String {
     if let Some(update) = &instance.update {
         return match &update.state {

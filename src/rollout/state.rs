@@ -1,8 +1,8 @@
 //! What one engine has seen and done so far: a fold over observations and accepted actions.
 //!
-//! Reads of a cloud lag behind its writes, so what we did counts from the moment the cloud
-//! accepted it, whatever the next observation says. All of this is rebuilt after a crash from
-//! the record and a fresh look; only soak and drain times start over.
+//! Reads of a cloud lag behind its writes, so an action of ours counts from the moment the cloud
+//! accepted it, whatever the next observation says. After a crash all of this is rebuilt from the
+//! record and a fresh look; only soak and drain times start over.
 
 mod accepted;
 mod adopt;

@@ -1,4 +1,4 @@
-//! What the cloud has accepted, or may have.
+//! What the cloud has accepted, or may have accepted.
 
 use rolling_provider::{Action, Done, Timestamp};
 
@@ -6,7 +6,7 @@ use super::{RolloutState, Stage};
 use crate::record::{ROLLOUT, Record};
 
 impl RolloutState {
-    /// Takes in that nobody knows whether `action` took effect; see [`Self::accepted`].
+    /// Takes in that it is unknown whether `action` took effect; see [`Self::accepted`].
     pub fn unsure(&mut self, action: &Action) {
         self.erasing |= matches!(action, Action::EraseRecord { keys } if keys.contains(ROLLOUT));
         if let Action::WriteRecord { tags } = action {
@@ -20,9 +20,9 @@ impl RolloutState {
         }
     }
 
-    /// Takes in that the cloud accepted `action` at `now`, and what it said.
+    /// Takes in that the cloud accepted `action` at `now`, and its answer.
     pub fn accepted(&mut self, action: &Action, done: Done, now: Timestamp) {
-        // What is gone may be so by the same call, which got no answer: the next look tells.
+        // The same call without an answer may have removed what is gone: the next look shows it.
         if !(done.was_gone && self.unsure.contains(action)) {
             self.unsure.retain(|unsure| unsure != action);
         }

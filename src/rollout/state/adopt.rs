@@ -1,5 +1,5 @@
-//! Taking over: what an engine makes of a fleet it finds half-way, and of its own work once the
-//! rollout turns back.
+//! Taking over: what an engine makes of a fleet that it finds half-way, and of its own work once
+//! the rollout turns back.
 
 use std::collections::BTreeSet;
 
@@ -11,13 +11,13 @@ use rolling_provider::{
 use super::{Best, GateState, InstanceHistory, Launched, RolloutState};
 
 impl RolloutState {
-    /// From now on `target`, whose revision is the completed one, is what the rollout goes to.
-    /// Victims of that revision are good again and go back into rotation.
+    /// Makes `target`, whose revision is the completed one, what the rollout goes to. Victims of
+    /// that revision are good again and go back into rotation.
     pub fn start_rollback(&mut self, target: &Target, reason: String, now: Timestamp) {
         self.rolls_back = Some(reason);
         self.best = Some(Best::none(now));
         self.turned_back_at = now;
-        // Those that failed before are no failures of the restored revision.
+        // Instances that failed before are no failures of the restored revision.
         self.counted.extend(self.failed.keys().cloned());
         self.boots.clear();
         self.stages.forget_times();
@@ -43,7 +43,7 @@ impl RolloutState {
                     .extend(groups.keys().map(|group| (id.clone(), group.clone())));
                 let out = groups.values().max().copied();
                 self.put_back.extend(out.map(|out| (id.clone(), out)));
-                // Out of rotation by our doing, it had no way to serve.
+                // We took it out of rotation, so it could not serve.
                 if let Some(history) = history.get_mut(id) {
                     (history.since, history.lost_at) = (now, Some(now));
                 }
@@ -59,18 +59,20 @@ impl RolloutState {
         instance: &Instance,
         serves: bool,
     ) -> InstanceHistory {
-        // A launch time is the cloud's clock. It counts only for instances that were there
-        // before us; for the others our own first look is both later and free of clock skew.
+        // A launch time is by the cloud's clock. It counts only for instances that were there
+        // before this engine; for the others our own first look is both later and free of clock
+        // skew.
         let found = !self.observed_once;
         let launched = instance.launched_at.filter(|_| found).map_or(now, |at| at.min(now));
         let since = match &self.record {
             _ if !found => now,
-            // When it was launched says nothing of what it runs.
+            // Its launch time says nothing about what it runs.
             _ if self.in_place.within.is_some() => now,
             // It has become healthy; only its soak starts over.
             _ if serves => now,
             None => launched.max(self.started),
-            // One from before the rollout that is being registered was put back into rotation.
+            // An instance from before the rollout that is being registered was put back into
+            // rotation.
             Some(record) if registers(instance) && launched < record.started => now,
             // The time an instance has to get healthy stands still while the rollout is paused.
             Some(record) => {
@@ -90,8 +92,8 @@ impl RolloutState {
         }
     }
 
-    /// A rollout found half-way: instances that are out of rotation were taken out by the engine
-    /// before this one. Old ones stay victims, new ones are strays.
+    /// Adopts the victims of a rollout found half-way: the engine before this one took out the
+    /// instances that are out of rotation. Old ones stay victims, new ones are strays.
     pub(super) fn adopt_victims(&mut self, target: &Target, look: &Observation) {
         if self.record.is_none() {
             return;
@@ -102,7 +104,8 @@ impl RolloutState {
             }
             let old = instance.revision.as_ref() != Some(&target.revision)
                 || self.failed.contains_key(id);
-            // Where nobody else does it, whoever is being registered was registered by us.
+            // Where nothing else registers instances, we registered those that are being
+            // registered.
             let only_we =
                 look.is_unmanaged() || self.in_place.within.is_some() || target.second.is_some();
             if (old || only_we) && registers(instance) {
@@ -127,8 +130,8 @@ impl RolloutState {
         }
     }
 
-    /// The same where an instance is in one of two target groups: an old one that is in neither was
-    /// taken out, and a new one that leaves one without being in the other goes back.
+    /// Adopts an instance that is to be in one of two target groups: an old one that is in neither
+    /// was taken out, and a new one that leaves one without being in the other goes back.
     fn adopt_shifted(
         &mut self,
         target: &Target,
@@ -154,7 +157,7 @@ impl RolloutState {
             }
         }
         if old {
-            // Listed or not: on the way back it goes to the first target group again.
+            // Listed or not, on the way back it goes to the first target group again.
             for group in &target.target_groups {
                 self.note_deregistered(id, &group.id, look.at);
                 self.drains.insert((id.clone(), group.id.clone()));
@@ -163,7 +166,7 @@ impl RolloutState {
         }
     }
 
-    /// Instances that this rollout has counted as failed before: by their tag, or, where the
+    /// Adopts instances that this rollout has counted as failed before: by their tag, or, where the
     /// engine died between the record and the tag, by the record.
     pub(super) fn adopt_failed(&mut self, target: &Target, look: &Observation) {
         // Updates that failed in another rollout, or before a pause, are tried again.
@@ -179,7 +182,7 @@ impl RolloutState {
         let Some(record) = &self.record else { return };
         for (id, instance) in &look.instances {
             let by_tag = instance.failed_in.as_ref() == Some(&record.id);
-            // One that is, or was, updated once more has another chance.
+            // An instance that is, or was, updated once more has another chance.
             let is_on_its_way = instance
                 .update
                 .as_ref()

@@ -1,4 +1,4 @@
-//! What the fleet is believed to be set to, where a look may show what was before we wrote.
+//! The settings that the fleet is believed to have, where a look may show those before our write.
 
 use std::collections::BTreeSet;
 
@@ -8,26 +8,26 @@ use super::written::Write;
 use super::{LOOKS_LAG, RolloutState};
 
 impl RolloutState {
-    /// The maximum size, where one of ours that looks do not show yet counts.
+    /// Returns the maximum size. One of ours counts before looks show it.
     pub fn max(&self, look: &Observation) -> u32 {
         Write::believe(self.written.max.as_ref(), look.max(), look.at)
     }
 
-    /// Whether the template is, or by what we wrote lately may be, this.
+    /// Whether the template is `revision`, or may be by what we wrote lately.
     pub fn may_launch(&self, revision: &Revision, look: &Observation) -> bool {
         let written = self.written.template.as_ref();
         let believed = Write::believe(written, look.template.clone(), look.at);
         [look.template.as_ref(), believed.as_ref()].contains(&Some(revision))
     }
 
-    /// Whether the template is certainly this.
+    /// Whether the template is certainly `revision`.
     pub fn launches(&self, revision: &Revision, look: &Observation) -> bool {
         let written = self.written.template.as_ref();
         let believed = Write::believe(written, look.template.clone(), look.at);
         look.template.as_ref() == Some(revision) && believed.as_ref() == Some(revision)
     }
 
-    /// Which of these processes are suspended, or may be by our doing.
+    /// Returns which of these processes are suspended, or may be by our doing.
     pub fn may_be_suspended<'a>(
         &self,
         processes: &'a BTreeSet<String>,

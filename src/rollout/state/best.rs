@@ -1,4 +1,4 @@
-//! How far a rollout has come, as what is left to do.
+//! How far a rollout has come, measured by what is left to do.
 
 use rolling_provider::Timestamp;
 
@@ -10,21 +10,21 @@ pub struct Best {
     left: u64,
     /// The size that it is measured by.
     size: u32,
-    /// The largest size there was.
+    /// The largest size so far.
     largest: u32,
     /// When it was reached.
     pub at: Timestamp,
 }
 
 impl Best {
-    /// Nothing is done yet: whatever is found next is progress.
+    /// Returns the state before anything is done: whatever is found next is progress.
     pub fn none(at: Timestamp) -> Self {
         Best { left: u64::MAX, size: 0, largest: 0, at }
     }
 
-    /// Takes in what is found `now`. Another size is another measure, and no progress by itself: a
-    /// fleet that is rescaled again and again would never be found out. One that has become larger
-    /// than it ever was has the whole time for that.
+    /// Takes in what is found `now`. Another size is another measure, and no progress by itself:
+    /// otherwise a fleet that is rescaled again and again would never be noticed. A fleet that
+    /// becomes larger than it ever was gets the whole time for that.
     pub fn find(&mut self, size: u32, updated: usize, serving: usize, now: Timestamp) {
         let lacks = |count: usize| u64::from(size).saturating_sub(count as u64);
         let left = lacks(updated) + lacks(serving);
@@ -49,7 +49,7 @@ mod tests {
         Timestamp(second * 1000)
     }
 
-    /// When there was progress last, after these sizes, updated and serving instances.
+    /// Returns when there was progress last, after these sizes, updated and serving instances.
     fn last(found: &[(u32, usize, usize)]) -> Timestamp {
         let mut best = Best::none(at(0));
         for (second, (size, updated, serving)) in (1..).zip(found) {

@@ -1,4 +1,4 @@
-//! The size of the fleet, what it is meant to have and our surge, as far as that is known.
+//! The fleet's desired size, its intended size and our surge, as far as they are known.
 
 use rolling_provider::{Action, Observation, Timestamp};
 
@@ -6,23 +6,23 @@ use super::RolloutState;
 use super::sizes::Sizes;
 
 impl RolloutState {
-    /// The desired size, where a size of ours that reads do not show yet counts.
+    /// Returns the desired size. A size of ours counts before reads show it.
     pub fn desired(&self, look: &Observation) -> u32 {
         if look.is_unmanaged() { self.unmanaged.desired } else { self.sizes.desired }
     }
 
-    /// The size the fleet is meant to have, without surge of ours.
+    /// Returns the intended size of the fleet, without our surge.
     pub fn size(&self, look: &Observation) -> u32 {
         if look.is_unmanaged() { self.unmanaged.size } else { self.sizes.size }
     }
 
-    /// How many of the live or missing instances are surge of ours.
+    /// Returns how many of the live or missing instances are our surge.
     pub fn surge(&self) -> u32 {
-        // One of them is zero: a fleet either has a size that the cloud keeps, or it has not.
+        // One of them is zero: the cloud either keeps a size of the fleet, or does not.
         self.unmanaged.surge + self.sizes.desired.saturating_sub(self.sizes.size)
     }
 
-    /// How often others have set a size, and what that means, in words.
+    /// Returns how often others have set a size, and what that means, as a sentence.
     pub fn set_by_others(&self) -> (u32, String) {
         let (times, set, was) = self.sizes.others;
         let message = format!(
@@ -31,9 +31,9 @@ impl RolloutState {
         (times, message)
     }
 
-    /// When the size will be known for sure, while a look shows another than the one that we
+    /// Returns when the size will be known for sure, while a look shows another size than we
     /// believe: that look is late, or somebody has just set a size that held before. Until then
-    /// nothing is built on either.
+    /// nothing relies on either.
     pub fn size_is_known_at(&self, look: &Observation) -> Option<Timestamp> {
         self.sizes.known_at(look.capacity?.desired)
     }
@@ -48,12 +48,12 @@ impl RolloutState {
             let fewer = self.sizes.look(shown, look.at);
             self.missing.give_up(fewer as usize);
         } else {
-            // Nobody sets a size here: it is counted, and a look that is late does no harm.
+            // No size is set here. It is counted, so a late look does no harm.
             self.sizes = Sizes::found(None, shown);
         }
     }
 
-    /// Counts what turns out to have taken effect although nobody said so.
+    /// Counts actions that turn out to have taken effect although no answer confirmed it.
     fn settle_unsure(&mut self, look: &Observation) {
         let shown = look.desired();
         let mut open = Vec::new();
@@ -69,7 +69,7 @@ impl RolloutState {
                     self.victims.remove(instance);
                     self.terminated.insert(instance.clone());
                     self.unmanaged.surge = self.unmanaged.surge.saturating_sub(1);
-                    // It may also have come to its end by itself, and been replaced.
+                    // It may also have ended by itself and been replaced.
                     if shown < self.sizes.desired {
                         self.sizes.lowered(None, look.at);
                     }

@@ -1,4 +1,4 @@
-//! Counting unmanaged instances: nobody else does.
+//! Counting unmanaged instances, which nothing else counts.
 
 use rolling_provider::{InstanceId, Observation, Target, Timestamp};
 
@@ -7,7 +7,7 @@ use super::unmanaged::{LAUNCH_SHOWS_IN, LaunchTrouble, Launched};
 use crate::record::Ending;
 
 impl RolloutState {
-    /// Counts unmanaged instances. What lives beyond the size is surge, however it came to be.
+    /// Counts unmanaged instances. Live instances beyond the size are surge, whatever their origin.
     pub(super) fn count_plain(&mut self, target: &Target, look: &Observation) {
         let live = look
             .instances
@@ -18,12 +18,12 @@ impl RolloutState {
         };
         let old = count(live.clone().filter(is_old));
         let live = count(live);
-        // After its end the fleet may have been changed by anybody.
+        // After the end of the rollout anybody may have changed the fleet.
         let record = self.record.as_ref().filter(|record| !record.is_over());
         if !self.observed_once && record.is_some() {
             self.unmanaged.unsure_since = Some(look.at);
         }
-        // What is updated in place is not launched anew when it goes.
+        // An instance that is updated in place is not launched anew when it goes.
         let record = record.filter(|_| self.in_place.within.is_none());
         let size = record.map_or(live, |record| record.size);
         let keeps_surge = self.halt.as_ref().is_none_or(|halt| halt.ending == Ending::Paused);
@@ -52,7 +52,7 @@ impl RolloutState {
         self.unmanaged.lost.absorb(&[], lost as usize, now);
     }
 
-    /// Whether a launch in place of `like` was accepted a moment ago.
+    /// Whether a launch in place of `source_instance` was accepted a moment ago.
     pub fn is_launched(&self, source_instance: &InstanceId) -> bool {
         self.unmanaged.launched.contains_key(source_instance)
     }
@@ -64,7 +64,7 @@ impl RolloutState {
         self.unmanaged.trouble = None;
     }
 
-    /// Takes in that a launch did not succeed.
+    /// Takes in that a launch failed.
     pub fn not_launched(&mut self, cause: String, is_final: bool, now: Timestamp) {
         let since = self.unmanaged.trouble.as_ref().map_or(now, |trouble| trouble.since);
         self.unmanaged.trouble = Some(LaunchTrouble { since, tried: now, cause, is_final });

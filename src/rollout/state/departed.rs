@@ -1,4 +1,5 @@
-//! Who was seen on its way out. Looks lag, and one that shows it alive again is from before.
+//! Instances that were seen terminating. Looks lag: a look that shows one alive again is from
+//! before.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +7,13 @@ use rolling_provider::{InstanceId, Lifecycle, Observation, Timestamp};
 
 use super::LOOKS_LAG;
 
-/// Who was seen on its way out, and when last.
+/// Instances that were seen terminating, and when last.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Departed(BTreeMap<InstanceId, Timestamp>);
 
 impl Departed {
-    /// The fleet as `look` shows it, where nobody comes back who was seen on the way out as lately as
-    /// looks may lag. Later somebody may have attached it again.
+    /// Returns the fleet as `look` shows it, except that an instance seen terminating within the
+    /// lag of looks still is. Later somebody may have attached it again.
     pub fn without(&mut self, mut look: Observation) -> Observation {
         let Departed(departed) = self;
         for (id, instance) in &mut look.instances {

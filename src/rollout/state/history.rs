@@ -12,11 +12,11 @@ use crate::rollout::serving::trouble;
 pub struct InstanceHistory {
     /// Whether it runs the wanted revision.
     pub is_new: bool,
-    /// What it runs.
+    /// The revision that it runs.
     pub revision: Option<Revision>,
     /// Whether it appeared while this engine was looking.
     pub launched_here: bool,
-    /// From when its time to become healthy runs.
+    /// When its time to become healthy begins.
     pub since: Timestamp,
     /// Since when it serves without a break.
     pub serving_since: Option<Timestamp>,
@@ -26,25 +26,25 @@ pub struct InstanceHistory {
     pub has_served: bool,
     /// Whether it has served for the whole soak once.
     pub soaked: bool,
-    /// Why it did not serve when it last did not.
+    /// Why it did not serve, the last time that it did not.
     pub trouble: Option<String>,
-    /// Whether the cloud itself had called it unhealthy when last looked at.
+    /// Whether the cloud itself called it unhealthy at the last look.
     pub called_unhealthy: bool,
     /// Whether it was ever listed where it is to serve.
     pub listed: bool,
-    /// Whether it runs and is out of rotation by the doing of somebody else, who took it out or does not
+    /// Whether it runs and is out of rotation because somebody else took it out or does not
     /// register it.
     pub taken_out: bool,
 }
 
-/// By whose doing an instance is out of rotation, where it is.
+/// Who caused an instance to be out of rotation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Out {
-    /// We have taken it out.
+    /// We took it out.
     Ours,
-    /// Ours as long as it has never been registered.
+    /// We did, as long as it has never been registered.
     OursAtFirst,
-    /// Somebody has taken it out, or the fleet does not register it.
+    /// Somebody else took it out, or the fleet does not register it.
     Theirs,
 }
 
@@ -65,7 +65,7 @@ impl InstanceHistory {
         let ours = doing == Out::Ours || (doing == Out::OursAtFirst && !self.listed);
         self.taken_out = out && runs && !serves && !ours;
         if self.taken_out {
-            // Whoever puts it back gives it all its time again.
+            // Once it is put back, it has all its time again.
             (self.since, self.lost_at) = (now, Some(now));
             let message = trouble(target, instance);
             let why = match self.listed {
@@ -76,20 +76,20 @@ impl InstanceHistory {
         }
     }
 
-    /// When an instance of the new revision that does not serve has failed: its time runs from
-    /// its launch, or, for one that had soaked already, from when it stopped serving.
+    /// Returns when an instance of the new revision that does not serve has failed. Its time runs
+    /// from its launch, or, once it has soaked, from when it stopped serving.
     pub fn deadline(&self, health: &Health) -> Timestamp {
         let from = if self.soaked { self.lost_at.unwrap_or(self.since) } else { self.since };
         from + health.healthy_timeout
     }
 
-    /// Why it has failed, once it has.
+    /// Returns why it has failed, once it has.
     pub(super) fn overdue(&self, health: &Health, serves: bool, now: Timestamp) -> Option<String> {
         let deadline = self.deadline(health);
         let since = self.serving_since.filter(|_| serves);
         let done = since.is_some_and(|since| now.since(since) >= health.min_healthy_time);
-        // One that serves at its deadline may finish that soak, but not begin another. One that
-        // somebody took out of rotation says nothing about the revision.
+        // An instance that serves at its deadline may finish that soak, but not begin another. An
+        // instance that somebody took out of rotation says nothing about the revision.
         let soaking = self.serving_since.is_some_and(|since| since <= deadline);
         if done || soaking || self.taken_out || now < deadline {
             return None;
@@ -104,8 +104,8 @@ impl InstanceHistory {
         })
     }
 
-    /// Why it has failed, where it was good and is called unhealthy while the new revision is being
-    /// evaluated: that is what the time is for.
+    /// Returns why it has failed, where it was good and is called unhealthy while the new revision
+    /// is being evaluated: that is what the evaluation is for.
     pub(super) fn became_unhealthy(&self, evaluated: bool) -> Option<String> {
         let trouble = self.trouble.as_deref().unwrap_or("no reason given");
         (evaluated && self.soaked && self.lost_at.is_some() && self.called_unhealthy)
@@ -113,8 +113,8 @@ impl InstanceHistory {
     }
 }
 
-/// Whether somebody has taken `instance` out of rotation: out of any target group, or, where an
-/// instance need not be in every one, out of all.
+/// Whether `instance` is out of rotation: out of any target group, or, where an instance need not
+/// be in every one, out of all.
 fn is_out(target: &Target, instance: &Instance) -> bool {
     let out = |group: &TargetGroup| {
         let health = instance.targets.get(&group.id);

@@ -1,23 +1,24 @@
 //! Instances that are updated in place: out of rotation, on to another revision, and back in,
-//! without being replaced. What the cloud shows of an update is translated into the life of an
-//! instance, so that the planner counts one that is being updated like one that is being launched.
+//! without being replaced. The engine translates what the cloud shows of an update into the
+//! lifecycle of an instance, so that the planner counts an instance being updated like one being
+//! launched.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rolling_provider::{InstanceId, Revision, Timestamp, Update};
 
-/// How long an update that was asked for may take to show at all. It is asked for once more then,
-/// which a cloud without tokens for it would do twice.
+/// How long a requested update may take to show at all. The engine then requests it once more, and
+/// a cloud without tokens for it would carry it out twice.
 pub const UPDATE_SHOWS_IN: Duration = Duration::from_secs(30);
 
-/// How long an accepted update, or the end of one, is believed in while looks lack it.
+/// How long the engine believes an accepted update, or its end, while looks lack it.
 pub(super) const SHOWS_IN: Duration = Duration::from_secs(60);
 
 /// What is known of updates in place.
 #[derive(Clone, Debug, Default)]
 pub struct InPlace {
-    /// How long one may take; `None` where instances are replaced.
+    /// How long an update may take; `None` where instances are replaced.
     pub within: Option<Duration>,
     /// Updates that the cloud accepted, by instance.
     pub(super) begun: BTreeMap<InstanceId, Begun>,

@@ -1,6 +1,6 @@
-//! How far looks may be behind.
+//! How far looks may lag.
 
 use std::time::Duration;
 
-/// How long a look may show a size that does not hold any more.
+/// How long a look may show a size that no longer holds.
 pub const LOOKS_LAG: Duration = Duration::from_secs(30);

@@ -1,5 +1,5 @@
-//! What came and went since the way to a revision began: how many there was reason for, and whether
-//! they run what they should.
+//! Instances that came and went since the way to a revision began: how many there was reason for,
+//! and whether they run what they should.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,26 +19,26 @@ pub struct Launched {
     began: Option<u32>,
     /// The size at the last look.
     size: u32,
-    /// By how much the size grew, each time that it did.
+    /// The sum of all growth of the size.
     grown: u32,
-    /// Instances that came on another revision since the last that came on the wanted one.
+    /// Instances that came on another revision since the last one on the wanted revision.
     wrong: BTreeMap<InstanceId, Option<Revision>>,
-    /// How many launches were under way when the template moved: what they run was decided before.
+    /// How many launches were under way when the template moved. Their revision was decided before.
     excused: usize,
-    /// Whether we have made the fleet launch anything yet: what came before that is its own doing, of
-    /// a template from before ours.
+    /// Whether we have made the fleet launch anything yet. Earlier launches are the fleet's own,
+    /// from a template before ours.
     asked: bool,
     /// How often the template was something else after a look had shown the wanted one.
     pub set_back: u32,
     /// Whether the last look showed the wanted template.
     was_right: bool,
-    /// How often we have set the template since a look showed it, and since when.
+    /// How often we have set the template since a look last showed it, and since when.
     moves: u32,
     moving_since: Option<Timestamp>,
 }
 
 impl Launched {
-    /// Nothing has come yet to a fleet of that size.
+    /// Returns the state of a fleet of `size` to which nothing has come yet.
     pub(super) fn begin(size: u32) -> Launched {
         Launched { began: Some(size), size, ..Launched::default() }
     }
@@ -57,7 +57,7 @@ impl Launched {
         }
     }
 
-    /// Takes in who came, and what each runs.
+    /// Takes in the instances that came, and what each runs.
     pub(super) fn arrived(
         &mut self,
         newcomers: &[(InstanceId, Option<Revision>)],
@@ -78,17 +78,17 @@ impl Launched {
         }
     }
 
-    /// Takes in how many launches are under way that have nothing to do with what we set.
+    /// Takes in how many launches are under way that are unrelated to what we set.
     pub(super) fn excuse(&mut self, under_way: usize) {
         self.excused = under_way;
     }
 
-    /// Takes in that the fleet launches something by our doing.
+    /// Takes in that the fleet launches something because of us.
     pub(super) fn ask(&mut self) {
         self.asked = true;
     }
 
-    /// Takes in that we have set the template while so many launches were under way.
+    /// Takes in that we have set the template while `under_way` launches were under way.
     pub(super) fn template_moved(&mut self, under_way: usize, now: Timestamp) {
         self.excused = self.excused.max(under_way);
         self.was_right = false;
@@ -96,7 +96,8 @@ impl Launched {
         self.moving_since.get_or_insert(now);
     }
 
-    /// Says that the template does not stay as it was set, where looks could not lag for so long.
+    /// Returns a sentence that the template does not stay as it was set, where looks cannot lag so
+    /// long.
     pub fn template_words(
         &self,
         wanted: &Revision,
@@ -113,7 +114,7 @@ impl Launched {
         ))
     }
 
-    /// Says that something sets the template back, where the look shows it so.
+    /// Returns a sentence that something sets the template back, where the look shows that.
     pub fn set_back_words(&self, wanted: &Revision, template: Option<&Revision>) -> Option<String> {
         let shown = template.filter(|template| *template != wanted)?;
         Some(format!(
@@ -123,19 +124,22 @@ impl Launched {
         ))
     }
 
-    /// How many came on another revision, and none on the wanted one since.
+    /// Returns how many instances came on another revision since the last one on the wanted
+    /// revision.
     pub fn wrong(&self) -> usize {
         self.wrong.len()
     }
 
-    /// How many launches of the wanted revision there is reason for, beside surge and failures: one
-    /// for each place the fleet ever had, and one for each instance that went without our doing.
+    /// Returns how many launches of the wanted revision there is reason for, besides surge and
+    /// failures: one for each place the fleet ever had, and one for each instance that went without
+    /// our doing.
     pub fn reasons(&self) -> u32 {
         let taken = u32::try_from(self.taken.len()).unwrap_or(u32::MAX);
         self.began.unwrap_or_default() + self.grown + taken
     }
 
-    /// Says what came on another revision than the one that the fleet launches.
+    /// Returns a sentence about the instances that came on another revision than the fleet
+    /// launches.
     pub fn wrong_words(&self, wanted: &Revision, template: Option<&Revision>) -> Option<String> {
         let (_, runs) = self.wrong.first_key_value()?;
         let ids: Vec<String> = self.wrong.keys().map(ToString::to_string).collect();

@@ -5,28 +5,28 @@ use std::time::Duration;
 
 use rolling_provider::{InstanceId, Timestamp};
 
-/// A clock for each place that has no instance, the oldest first. Places are alike: whoever is
-/// launched takes the one that has been empty for longest. One that is gone again before it has
-/// served may have been taken by somebody: its place begins anew. The next one in that place has
-/// filled none.
+/// A clock for each place that has no instance, the oldest first. Places are alike: a launched
+/// instance takes the place that has been empty longest. Somebody may have removed an instance that
+/// goes before it has served, so the clock of its place starts anew. When the next instance in that
+/// place goes too, the clock runs on.
 #[derive(Clone, Debug, Default)]
 pub struct Missing {
     places: VecDeque<Place>,
-    /// How many of the first were empty before the rollout began.
+    /// How many of the first places were empty before the rollout began.
     before: usize,
-    /// The places that were taken by instances that have not served yet.
+    /// The places of instances that have not served yet.
     taken: BTreeMap<InstanceId, Place>,
-    /// The same of those that were gone again. A late look may have missed one.
+    /// The places of such instances that are gone again. A late look may have missed one.
     gone: BTreeMap<InstanceId, Place>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    /// Since when nobody in it has served.
+    /// Since when no instance in it has served.
     since: Timestamp,
-    /// Since when nobody is in it.
+    /// Since when no instance is in it.
     empty: Timestamp,
-    /// How many came to it since and were gone before they served.
+    /// How many instances came to it since and went before they served.
     lost: u32,
 }
 
@@ -36,7 +36,7 @@ impl Place {
     }
 }
 
-/// What has become of an instance that took a place.
+/// What became of an instance that took a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// It lives and has not served.
@@ -48,9 +48,9 @@ pub(super) enum Fate {
 }
 
 impl Missing {
-    /// Takes in a look: who came that was never there before, and how many places are empty. Where
-    /// fewer are although nobody came, the last ones were not (a look was late, or the fleet became
-    /// smaller).
+    /// Takes in a look: the instances that were never there before, and how many places are empty.
+    /// Where fewer places are empty although no instance came, the last ones were not empty (a look
+    /// was late, or the fleet became smaller).
     pub(super) fn absorb(&mut self, arrived: &[InstanceId], empty: usize, now: Timestamp) {
         let filled = arrived.len().min(self.places.len());
         let places = self.places.drain(..filled).chain(std::iter::repeat(Place::new(now)));
@@ -59,7 +59,7 @@ impl Missing {
         self.before = self.before.saturating_sub(filled).min(empty);
     }
 
-    /// Takes in what has become of those that came, before who comes in their places.
+    /// Takes in what became of the instances that came, before others come in their places.
     pub(super) fn follow(&mut self, now: Timestamp, fate: impl Fn(&InstanceId) -> Fate) {
         for (id, was) in std::mem::take(&mut self.gone) {
             match fate(&id) {
@@ -89,7 +89,7 @@ impl Missing {
         self.places.make_contiguous()[before..].sort_by_key(|place| place.since);
     }
 
-    /// Nobody has looked for `unseen`, and who came meanwhile had no chance to be seen.
+    /// Takes in that the engine has not looked for `unseen`, and could not see instances that came.
     pub(super) fn not_looked(&mut self, unseen: Duration) {
         let taken = self.taken.values_mut().chain(self.gone.values_mut());
         for place in self.places.iter_mut().chain(taken) {
@@ -97,55 +97,56 @@ impl Missing {
         }
     }
 
-    /// What is empty now was empty before anything was begun.
+    /// Takes in that the places empty now were empty before the rollout began.
     pub(super) fn begin(&mut self) {
         self.before = self.places.len();
     }
 
-    /// How many places are empty that were so before the rollout began, for whatever reason.
+    /// Returns how many places were empty before the rollout began, for whatever reason, and still
+    /// are.
     pub fn before(&self) -> usize {
         self.before
     }
 
-    /// How many places are empty.
+    /// Returns how many places are empty.
     pub fn len(&self) -> usize {
         self.places.len()
     }
 
-    /// Whether none is.
+    /// Whether no place is empty.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
 
-    /// So many places are given up, by a smaller size of ours: those that have been empty longest.
+    /// Gives up `places` places, as we set a smaller size: those that have been empty longest.
     pub(super) fn give_up(&mut self, places: usize) {
         let given_up = places.min(self.places.len());
         self.places.drain(..given_up);
         self.before = self.before.saturating_sub(given_up);
     }
 
-    /// Since when nobody has served in the place where that is longest ago.
+    /// Returns since when no instance has served in the place where that is longest ago.
     pub fn oldest(&self) -> Option<Timestamp> {
         self.unfilled().map(|place| place.since).min()
     }
 
-    /// In how many places nobody has served for `long` or longer.
+    /// Returns in how many places no instance has served for `long` or longer.
     pub fn unserved(&self, long: Duration, now: Timestamp) -> usize {
         self.unfilled().filter(|place| now.since(place.since) >= long).count()
     }
 
-    /// Empty places, and those whose instances come and go: whoever is there now will go, too.
+    /// Returns empty places, and those whose instances come and go: the current one will go too.
     fn unfilled(&self) -> impl Iterator<Item = &Place> {
         let in_vain = self.taken.values().filter(|place| place.lost > 1);
         self.places.iter().chain(in_vain)
     }
 
-    /// How many places have been empty for `long` or longer.
+    /// Returns how many places have been empty for `long` or longer.
     pub fn late(&self, long: Duration, now: Timestamp) -> usize {
         self.places.iter().filter(|place| now.since(place.empty) >= long).count()
     }
 
-    /// When the next place will have been empty for `long`.
+    /// Returns when the next place will have been empty for `long`.
     pub fn next_late(&self, long: Duration, now: Timestamp) -> Option<Timestamp> {
         let due = self.places.iter().map(|place| place.empty + long);
         due.filter(|due| *due > now).min()
@@ -168,12 +169,12 @@ mod tests {
     fn each_place_has_its_own_clock_and_who_comes_takes_the_oldest() {
         let mut missing = Missing::default();
         missing.absorb(&[], 3, at(0));
-        // One comes every five seconds, and another place becomes empty: none is old.
+        // An instance comes every five seconds, and another place becomes empty: no place is old.
         for tick in 1..100 {
             missing.absorb(&ids(&["i"]), 3, at(5 * tick));
             assert!(missing.oldest() >= Some(at((5 * tick).saturating_sub(10))), "{missing:?}");
         }
-        // Where one never comes, it is late, and only that one.
+        // Where no instance ever comes, the place is late, and only that one.
         let mut missing = Missing::default();
         missing.absorb(&[], 1, at(0));
         missing.absorb(&[], 2, at(12));
@@ -182,7 +183,7 @@ mod tests {
             (missing.late(long, at(15)), missing.next_late(long, at(15))),
             (1, Some(at(27)))
         );
-        // A look that does not show one for a moment takes nothing off another's clock.
+        // A look that misses an instance for a moment does not change another place's clock.
         missing.absorb(&[], 3, at(16));
         missing.absorb(&[], 2, at(17));
         assert_eq!((missing.oldest(), missing.late(long, at(27))), (Some(at(0)), 2));
@@ -225,14 +226,15 @@ mod tests {
             }
             missing.follow(at(99), |_| Fate::Gone);
             missing.absorb(&[], 1, at(99));
-            // The first one may have been taken by somebody.
+            // Somebody may have removed the first one.
             let began = if shows_empty { at(9) } else { at(15) };
             assert_eq!((missing.oldest(), missing.unserved(long, at(75))), (Some(began), 1));
-            // It may be on its way again all the same.
+            // An instance may be on its way again all the same.
             assert_eq!(missing.late(Duration::from_secs(15), at(100)), 0);
         }
 
-        // One that served and was lost is another matter, and so is one that a late look missed.
+        // An instance that served and was lost is another matter, and so is one that a late look
+        // missed.
         for fate in [Fate::Settled, Fate::Boots] {
             let mut missing = Missing::default();
             for (id, second) in [("i-1", 0), ("i-2", 20)] {

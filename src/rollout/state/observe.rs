@@ -1,4 +1,4 @@
-//! Taking a look in.
+//! Folding a look into the state.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ impl RolloutState {
         if self.unsure_record.is_some()
             && Record::from_tags(&look.record) == Ok(self.unsure_record.clone())
         {
-            // What it says is heard would else be forgotten by the next one that is written.
+            // Otherwise the next record would forget the commands that this one acknowledges.
             self.unsure_record.take().into_iter().for_each(|record| self.recorded(record));
         }
         if let Some(record) = &self.record {
@@ -69,8 +69,9 @@ impl RolloutState {
         self.observed_once = true;
     }
 
-    /// Nobody has looked for `unseen` longer than looks take: this process stood still, say. Who had
-    /// that much time to become healthy, and soaks, has it again, and so has the rollout to get on.
+    /// Takes in that the engine has not looked for `unseen` longer than looks take, for example
+    /// because this process stood still. That time does not count against instances that become
+    /// healthy, nor against the rollout's progress, and it is no part of a soak.
     pub fn not_looked(&mut self, unseen: Duration) {
         for history in self.history.values_mut() {
             history.since = history.since + unseen;
@@ -83,7 +84,7 @@ impl RolloutState {
         }
     }
 
-    /// Takes in what the fleet says it did by itself: the cause of a removal joins the reason of
+    /// Takes in what the fleet says it did by itself. The cause of a removal joins the reason of
     /// the failure.
     pub fn explain(&mut self, activities: Vec<Activity>, now: Timestamp) {
         let is_known = |id: &InstanceId| self.known.contains(id);
@@ -122,7 +123,7 @@ impl RolloutState {
         if !self.history.contains_key(id) {
             let mut history = self.first_sight(target, now, instance, serves);
             if self.is_stray(id) {
-                // Out of rotation by our doing, it had no way to get healthy.
+                // We took it out of rotation, so it could not get healthy.
                 history.since = now;
             }
             self.history.insert(id.clone(), history);
@@ -152,7 +153,7 @@ impl RolloutState {
         }
         let unhealthy = !instance.healthy
             || instance.targets.values().any(|health| health.state == TargetState::Unhealthy);
-        // On its way out it drains, whatever it was called before.
+        // On its way out it only drains, so what its health was before still counts.
         let lives = instance.lifecycle.is_live();
         history.called_unhealthy = unhealthy || (history.called_unhealthy && !lives);
         history.see_rotation(target, instance, by_us, serves, now);
@@ -176,12 +177,12 @@ impl RolloutState {
         self.deregistered_by_predecessor.range(first..).next().is_some_and(|(stray, _)| stray == id)
     }
 
-    /// By whose doing `id` is out of rotation, where it is.
+    /// Returns who caused `id` to be out of rotation, where it is.
     fn whose_doing(&self, target: &Target, id: &InstanceId, now: Timestamp) -> Out {
         let is_leaving = self.victims.contains(id) || self.terminated.contains(id);
-        // Of what we registered a moment ago a look need not know.
+        // A look need not show yet what we registered a moment ago.
         let comes = target.rotation().any(|group| self.was_registered(id, &group.id, now));
-        // Whoever stays is taken out of the second target group once it serves in the first.
+        // An instance that stays leaves the second target group once it serves in the first.
         let asked = self.deregistered.get(id);
         let goes = target
             .target_groups
@@ -190,7 +191,7 @@ impl RolloutState {
         if is_leaving || comes || goes || self.is_stray(id) {
             return Out::Ours;
         }
-        // Where the fleet registers nothing by itself, or not where it is to serve, we do.
+        // We register instances where the fleet does not, or not where they are to serve.
         let is_owned = self.record.as_ref().is_some_and(|record| record.owned);
         match self.in_place.within.is_some() || target.second.is_some() || is_owned {
             true => Out::OursAtFirst,
@@ -198,8 +199,8 @@ impl RolloutState {
         }
     }
 
-    /// Counts what came, and what the fleet is to launch. Where it launches nothing by itself, what
-    /// is launched is what was asked for.
+    /// Counts the instances that came, and those that the fleet is to launch. A fleet that launches
+    /// nothing by itself launches only what was asked for.
     fn note_launches(
         &mut self,
         target: &Target,
@@ -221,7 +222,7 @@ impl RolloutState {
         }
     }
 
-    /// What has become of those that came and have not served.
+    /// Takes in what became of the instances that came and have not served.
     fn follow_newcomers(&mut self, look: &Observation) {
         let mut missing = std::mem::take(&mut self.missing);
         missing.follow(look.at, |id| {
@@ -238,7 +239,7 @@ impl RolloutState {
         self.missing = missing;
     }
 
-    /// Victims that drain although their deregistration got no answer.
+    /// Takes in victims that drain although their deregistration got no answer.
     fn note_draining(&mut self, look: &Observation) {
         for id in self.victims.clone() {
             let targets = look.instances.get(&id).map(|instance| &instance.targets);
@@ -251,8 +252,8 @@ impl RolloutState {
         }
     }
 
-    /// Instances that left: a victim that went by itself is a step done; one of the new revision
-    /// that the fleet removed as unhealthy, or that came to an end by itself, has failed.
+    /// Forgets instances that left. A victim that went by itself is a step done. An instance of the
+    /// new revision that the fleet removed as unhealthy, or that ended by itself, has failed.
     fn forget_gone(&mut self, look: &Observation) {
         let going = |id: &InstanceId| {
             look.instances.get(id).is_none_or(|i| i.lifecycle == Lifecycle::Terminating)
@@ -265,7 +266,7 @@ impl RolloutState {
                 continue;
             }
             let ended = look.instances.get(id).and_then(|instance| instance.ended.as_ref());
-            // One that was good, and is lost, is replaced.
+            // An instance that was good, and is lost, is only replaced.
             let reason = match ended {
                 _ if history.soaked => continue,
                 Some(why) => format!("it came to an end by itself: {why}"),
@@ -277,7 +278,7 @@ impl RolloutState {
             };
             self.failed.entry(id.clone()).or_insert(reason);
         }
-        // One in standby has left its place, too.
+        // An instance in standby has left its place, too.
         let aside = |id: &InstanceId| {
             look.instances.get(id).is_some_and(|i| i.lifecycle == Lifecycle::Standby)
         };

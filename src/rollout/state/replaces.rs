@@ -1,5 +1,6 @@
-//! Whether the fleet replaces by itself whoever is out of rotation, as an Auto Scaling group may that
-//! takes its health checks from the load balancer. Its own words tell.
+//! Whether the fleet by itself replaces instances that are out of rotation, as an Auto Scaling
+//! group may that takes its health checks from the load balancer. The fleet's own activities show
+//! it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,22 +12,22 @@ use super::LOOKS_LAG;
 #[derive(Clone, Debug, Default)]
 pub struct Replaces {
     is_seen: bool,
-    /// Those out of rotation by our doing that went, and not by our doing, and when.
+    /// Instances that we took out of rotation and that went without our doing, and when.
     went: BTreeMap<InstanceId, Timestamp>,
 }
 
 impl Replaces {
-    /// Whether it does.
+    /// Whether the fleet was seen to do so.
     pub fn is_seen(&self) -> bool {
         self.is_seen
     }
 
-    /// Whether somebody went of whom the fleet may tell why.
+    /// Whether an instance went and the fleet may report why.
     pub fn is_asked(&self) -> bool {
         !self.is_seen && !self.went.is_empty()
     }
 
-    /// Takes in a look, with those that are `out` of rotation by our doing.
+    /// Takes in a look, with the instances `out` that we took out of rotation.
     pub(super) fn look<'a>(
         &mut self,
         look: &Observation,

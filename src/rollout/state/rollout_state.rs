@@ -21,7 +21,7 @@ use crate::rollout::state::{
     Best, InPlace, InstanceHistory, Launched, Replaces, Stages, Unmanaged,
 };
 
-/// See the module.
+/// What one engine knows of its rollout; see the module `state`.
 #[derive(Clone, Debug, Default)]
 pub struct RolloutState {
     /// Names this rollout in the record and the events; from the front-end.
@@ -39,31 +39,31 @@ pub struct RolloutState {
     /// When the cloud accepted to take a victim out of a target group.
     pub deregistered: BTreeMap<InstanceId, BTreeMap<TargetGroupId, Timestamp>>,
     /// Target groups that have shown a victim draining since it was deregistered there. Looks lag,
-    /// and one that does not list it may be from before it was listed.
+    /// and a look that does not list it may be from before it was listed.
     pub drains: BTreeSet<(InstanceId, TargetGroupId)>,
-    /// Instances of the new revision that an engine before this one took out of a target group,
-    /// to give surge back: they are good, and go back in.
+    /// Instances of the new revision that an engine before this one took out of a target group, to
+    /// give surge back. They are good, and go back in.
     pub deregistered_by_predecessor: BTreeSet<(InstanceId, TargetGroupId)>,
-    /// Whether the fleet replaces by itself whoever is out of rotation.
+    /// Whether the fleet by itself replaces instances that are out of rotation.
     pub replaces: Replaces,
     /// Victims that were put back into every target group, and when.
     pub returned: BTreeMap<InstanceId, Timestamp>,
-    /// Who was put back into rotation by us, and when they had been taken out: a look that is late
-    /// may show them as they were before that.
+    /// Instances that we put back into rotation, and when they had been taken out. A late look may
+    /// show them as they were before that.
     pub(super) put_back: BTreeMap<InstanceId, Timestamp>,
-    /// When a registration by us was accepted.
+    /// When the cloud accepted a registration by us.
     pub(super) registered: BTreeMap<(InstanceId, TargetGroupId), Timestamp>,
-    /// Instances that hooks hold no more by our doing, on their way in or out.
+    /// Instances that we released from lifecycle hooks, and whether they were on their way out.
     pub released: BTreeSet<(InstanceId, bool)>,
     /// Reserves whose termination the cloud accepted.
     pub discarded: BTreeSet<InstanceId>,
     /// Instances whose termination the cloud accepted.
     pub terminated: BTreeSet<InstanceId>,
-    /// The sizes of a fleet that has some.
+    /// The sizes of a fleet whose size the cloud keeps.
     pub(super) sizes: Sizes,
-    /// Who was seen on its way out.
+    /// Instances that were seen terminating.
     pub(super) departed: Departed,
-    /// What else we wrote.
+    /// Our other recent writes.
     pub(super) written: Written,
     /// What is known of unmanaged instances.
     pub unmanaged: Unmanaged,
@@ -71,32 +71,32 @@ pub struct RolloutState {
     pub in_place: InPlace,
     /// What was seen of each instance.
     pub history: BTreeMap<InstanceId, InstanceHistory>,
-    /// Since when each place has been empty that lacks an instance.
+    /// Since when each place without an instance has been empty.
     pub missing: Missing,
-    /// What came and went since the way to this revision began.
+    /// Instances that came and went since the way to this revision began.
     pub launched: Launched,
-    /// Every instance that was ever seen alive: a look that is late brings no newcomers.
+    /// Every instance that was ever seen alive. In a late look none of them counts as new.
     pub(super) known: BTreeSet<InstanceId>,
     /// Instances of the new revision that failed, with the cloud's reason; also those that
     /// failed before a rollout turned back.
     pub failed: BTreeMap<InstanceId, String>,
-    /// Those of them that the record counts.
+    /// Failed instances that the record counts.
     pub counted: BTreeSet<InstanceId>,
-    /// Those that an earlier rollout counted.
+    /// Failed instances that an earlier rollout counted.
     pub earlier: BTreeSet<InstanceId>,
-    /// Instances that were taken out of the fleet to be looked at.
+    /// Instances that were taken out of the fleet for debugging.
     pub retained_failed: BTreeSet<InstanceId>,
-    /// Those of [`Progress::strangers`] that the cloud was asked about.
+    /// Those of [`RolloutState::strangers`] that the cloud was asked about.
     pub asked_about: BTreeSet<InstanceId>,
     /// How long instances that this engine saw launched took until they served.
     pub boots: Vec<Duration>,
-    /// What each instance that does not serve is at.
+    /// The stage of each instance that does not serve.
     pub stages: Stages,
-    /// When anything was last done, or seen to be different.
+    /// When anything was last done, or seen to change.
     pub changed_at: Timestamp,
-    /// What the fleet said it did by itself, newest first.
+    /// What the fleet reported that it did by itself, newest first.
     pub activities: Vec<Activity>,
-    /// When it was last asked for that.
+    /// When the fleet was last asked for that.
     pub activities_asked: Option<Timestamp>,
     /// How many launches were under way then whose instances looks did not show.
     pub coming: usize,
@@ -107,13 +107,13 @@ pub struct RolloutState {
     /// The last revision that the whole fleet is known to have run, where no record says so: from
     /// a front-end that keeps state, or from a record that is erased by now.
     pub known_completed: Option<Revision>,
-    /// Set once the rollout goes back to the completed revision: why.
+    /// Why the rollout goes back to the completed revision, once it does.
     pub rolls_back: Option<String>,
-    /// When that was.
+    /// When it turned back.
     pub turned_back_at: Timestamp,
     /// The lease with which this engine began, if it holds one.
     pub lease: Option<Lease>,
-    /// What somebody else wants of this rollout.
+    /// The command that another process has given for this rollout.
     pub control: Option<Control>,
     /// Whether a rollout found paused is to go on.
     pub resume: bool,
@@ -121,23 +121,23 @@ pub struct RolloutState {
     pub batch_ended: Option<Timestamp>,
     /// Since when the rollout has stood at a checkpoint.
     pub at_checkpoint: Option<Timestamp>,
-    /// Since when only instances are left that somebody has set aside.
+    /// Since when only instances are left that are set aside.
     pub set_aside_since: Option<Timestamp>,
-    /// Whether the processes to suspend have been suspended once by this engine; resuming them
-    /// meanwhile is then somebody's wish.
+    /// Whether this engine has suspended the processes to suspend once. If they run again
+    /// meanwhile, somebody wants them to.
     pub suspended: bool,
-    /// Since when shifted requests have had to stay well.
+    /// Since when the second target group has had to stay healthy with its shifted requests.
     pub evaluating: Option<Timestamp>,
-    /// What the gates have said.
+    /// The answers of the gates.
     pub gates: GateState,
     /// Actions that the cloud refused for good while we were putting things back.
     pub refused: Vec<(Action, String)>,
-    /// Calls that changed the size, or would have, without an answer: each is counted once the
-    /// fleet shows it, or once it is asked for again and accepted.
+    /// Calls without an answer that changed the size, or would have. Each is counted once the fleet
+    /// shows it, or once it is repeated and accepted.
     pub(super) unsure: Vec<Action>,
     /// A record that was written without an answer.
     pub(super) unsure_record: Option<Record>,
-    /// Whether the record was to be erased, without an answer.
+    /// Whether a call to erase the record got no answer.
     pub(super) erasing: bool,
     /// Whether this engine has erased the record: its rollout is over, whatever a late look says.
     pub over: bool,
@@ -145,20 +145,20 @@ pub struct RolloutState {
 }
 
 impl RolloutState {
-    /// The state of an engine that has done nothing yet.
+    /// Returns the state of an engine that has done nothing yet.
     pub fn new(rollout_id: impl Into<String>, started: Timestamp) -> Self {
         let rollout_id = rollout_id.into();
         Self { rollout_id, started, changed_at: started, ..Self::default() }
     }
 
-    /// Takes in that `record` stands on the target.
+    /// Takes in that `record` is on the target.
     pub fn recorded(&mut self, record: Record) {
         if self.record.as_ref().is_some_and(|found| found.generation != record.generation) {
             self.earlier.clone_from(&self.counted);
         }
         self.counted.extend(record.last_failed.clone());
         (self.record, self.unsure_record) = (Some(record), None);
-        // What it says it has heard is obeyed.
+        // A command that the record acknowledges is obeyed.
         if let (Some(record), Some(control)) = (&self.record, &self.control)
             && record.acknowledged.contains(&control.id)
         {
@@ -171,9 +171,9 @@ impl RolloutState {
         self.departed.without(look)
     }
 
-    /// Whether the cloud takes `id` for serving: in service, healthy, and healthy in every
-    /// target group (or in the second one, where requests are shifted), and not on its way out by
-    /// our doing.
+    /// Whether `id` serves by what the cloud says: in service, healthy, and healthy in every target
+    /// group (or in the second one, where requests are shifted), and not on its way out by our
+    /// doing.
     pub fn serves(&self, target: &Target, id: &InstanceId, instance: &Instance) -> bool {
         instance.lifecycle == Lifecycle::InService
             && instance.healthy
@@ -183,20 +183,20 @@ impl RolloutState {
                 || target.second.iter().any(|group| is_healthy_in(instance, group)))
     }
 
-    /// Whether a registration by us was accepted so lately that a look need not show it: it is not
-    /// asked for again.
+    /// Whether a registration by us was accepted so recently that a look need not show it. Then we
+    /// do not ask for it again.
     pub fn was_registered(&self, id: &InstanceId, group: &TargetGroupId, now: Timestamp) -> bool {
         let at = self.registered.get(&(id.clone(), group.clone()));
         at.is_some_and(|at| now.since(*at) < LOOKS_LAG)
     }
 
-    /// Whether `id` may not serve although a look says so: it was taken out of rotation so lately,
-    /// and put back since, that the look may be from before.
+    /// Whether `id` may not serve although a look says so: it was taken out of rotation so
+    /// recently, and put back since, that the look may be from before.
     pub fn may_be_out(&self, id: &InstanceId, now: Timestamp) -> bool {
         self.put_back.get(id).is_some_and(|out| now.since(*out) <= LOOKS_LAG)
     }
 
-    /// When the first of those counts again for which [`Self::may_be_out`] holds.
+    /// Returns when the first instance counts again for which [`Self::may_be_out`] holds.
     pub fn put_back_until(&self) -> Option<Timestamp> {
         let moment = Duration::from_millis(1);
         self.put_back.values().min().map(|out| *out + LOOKS_LAG + moment)
@@ -207,19 +207,19 @@ impl RolloutState {
         self.deregistered.contains_key(id)
     }
 
-    /// From now on the rollout is put back. Victims that are still in rotation stay there.
+    /// Begins to put the rollout back. Victims that are still in rotation stay there.
     pub fn begin_halt(&mut self, halt: Halt) {
         self.halt = Some(halt);
         self.victims.retain(|id| self.deregistered.contains_key(id));
     }
 
-    /// The rollout goes on that was being put back. What a pause has resumed is suspended again.
+    /// Goes on with a rollout that was being put back. What a pause has resumed is suspended again.
     pub fn go_on(&mut self) {
         (self.halt, self.resume, self.suspended) = (None, true, false);
         self.refused.clear();
     }
 
-    /// What `command` is to do here and now, by the table of [`crate::rollout::control`].
+    /// Returns what `command` does here and now, by the table of [`crate::rollout::control`].
     pub fn effect(&self, command: Command) -> Effect {
         let halt = self.halt.as_ref();
         let work = Work {
@@ -231,7 +231,7 @@ impl RolloutState {
         work.effect(command)
     }
 
-    /// The record, where it is of what this engine does now and not of what came before.
+    /// Returns the record, where it is of what this engine does now and not of what came before.
     pub fn standing(&self, target: &Target) -> Option<&Record> {
         let is_back = self.rolls_back.is_some();
         self.record.as_ref().filter(|record| {
@@ -248,7 +248,7 @@ impl RolloutState {
         }
     }
 
-    /// Chooses victims: from now on they count as out of rotation, before any call is made.
+    /// Chooses victims. They count as out of rotation at once, before any call is made.
     pub fn choose(&mut self, victims: &BTreeSet<InstanceId>) {
         self.victims.extend(victims.iter().cloned());
     }

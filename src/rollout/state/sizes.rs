@@ -1,25 +1,25 @@
-//! What a fleet is meant to have, the surge that is ours, and what others set: kept apart although
-//! the cloud keeps all three in one number, and without a way to set it only if it is still what
-//! it was. Unmanaged instances have no such number; see [`super::plain`].
+//! The intended size of a fleet, the surge that is ours, and what others set.
 //!
-//! N is the size that the fleet is meant to have, s the surge that we added, and what we have
-//! asked for is N + s.
+//! They are kept apart although the cloud keeps all three in one number, which can be set only
+//! unconditionally. Unmanaged instances have no such number; see [`super::unmanaged`].
 //!
-//! | A look, or an answer, shows a desired size of | that is | so afterwards |
+//! N is the intended size of the fleet, s the surge that we added. We have asked for N + s.
+//!
+//! | A look, or an answer, shows a desired size of | which is | afterwards |
 //! |---|---|---|
-//! | N + s, as we believe it | nothing new | N is no less than a minimum that somebody has raised |
-//! | one that held within the last 30 s, and no minimum above N + s | a late look | nothing changes |
-//! | anything else, v | set by somebody else, and v is what they want in all | N = v, s = 0 |
-//! | v right before our own removal lowered it to v - 1 | the same | N = v, and one is to be added again |
-//! | (after a restart) N + s, or the size before that by the record | ours | s is what it is beyond N |
-//! | (after a restart) between N and N + s, while we were giving surge back | ours | the same |
-//! | (after a restart) any, and the rollout of the record is over | set by somebody else | N = v, s = 0 |
-//! | (after a restart) anything else, v | set by somebody else meanwhile | N = v, s = 0 |
+//! | N + s, as we believe it | nothing new | N is no less than a minimum that somebody raised |
+//! | one that held in the last 30 s, and no minimum above N + s | a late look | nothing changes |
+//! | anything else, v | set by others, who want v in all | N = v, s = 0 |
+//! | v, just before our removal lowered it to v - 1 | the same | N = v, and one is to be added |
+//! | (after a restart) N + s, or the recorded size before it | ours | s is what exceeds N |
+//! | (after a restart) N to N + s, while we gave surge back | ours | the same |
+//! | (after a restart) any, and the recorded rollout is over | set by others | N = v, s = 0 |
+//! | (after a restart) anything else, v | set by others meanwhile | N = v, s = 0 |
 //!
-//! A size that somebody sets to just what it is already cannot be told from none. What somebody
-//! sets between our last look and our own write of another size is overwritten: the cloud has no
-//! write under a condition, and nobody is told what was there. Where the sizes are far apart
-//! (an autoscaler's word against half a fleet) theirs comes again.
+//! A size that somebody sets to its current value cannot be noticed. A size that somebody sets
+//! between our last look and our own write of another size is overwritten: the cloud has no
+//! conditional write, and does not report what was there. Where the sizes are far apart (an
+//! autoscaler's decision against half a fleet) theirs comes again.
 
 use std::collections::BTreeMap;
 
@@ -33,17 +33,17 @@ use crate::record::{Ending, Phase, Record};
 pub(super) struct Sizes {
     /// N.
     pub(super) size: u32,
-    /// The desired size as we believe it: N + s. Less than N only after a removal of ours hit a
+    /// The desired size as we believe it: N + s. Less than N only after a removal of ours changed a
     /// size that somebody had just set.
     pub(super) desired: u32,
     /// Sizes that held before, and until when: a look may still show them.
     believed_until: BTreeMap<u32, Timestamp>,
-    /// How often others have set a size, and what they set in place of what, the last time.
+    /// How often others have set a size, the size they set last, and the size it replaced.
     pub(super) others: (u32, u32, u32),
 }
 
 impl Sizes {
-    /// What an engine makes of the sizes it finds.
+    /// Returns what an engine makes of the sizes that it finds.
     pub(super) fn found(record: Option<&Record>, shown: Capacity) -> Sizes {
         let desired = shown.desired;
         let foreign = Sizes { size: desired, desired, ..Sizes::default() };
@@ -66,7 +66,7 @@ impl Sizes {
             self.size = self.size.max(shown.min.min(self.desired));
             return 0;
         }
-        // Below a minimum no size can be, so this is no late look.
+        // No size can be below the minimum, so this is no late look.
         if shown.min <= self.desired && self.believed_until.contains_key(&shown.desired) {
             return 0;
         }
@@ -80,7 +80,7 @@ impl Sizes {
         self.become_(desired, at);
     }
 
-    /// Takes in the sizes that somebody else had asked for, and that we set in their place.
+    /// Takes in the sizes that somebody else had asked for, and that we set on their behalf.
     pub(super) fn caught_up(&mut self, desired: u32, at: Timestamp) {
         self.become_(desired, at);
         self.size = desired;
@@ -95,18 +95,18 @@ impl Sizes {
         self.become_(self.desired.saturating_sub(1), at);
     }
 
-    /// When the size will be known for sure, while `shown` differs from what we believe.
+    /// Returns when the size will be known for sure, while `shown` differs from what we believe.
     pub(super) fn known_at(&self, shown: u32) -> Option<Timestamp> {
         let until = self.believed_until.get(&shown).filter(|_| shown != self.desired)?;
         Some(*until + LOOKS_LAG)
     }
 
-    /// N.
+    /// Returns N.
     pub(super) fn size(&self) -> u32 {
         self.size
     }
 
-    /// N + s.
+    /// Returns N + s.
     pub(super) fn desired(&self) -> u32 {
         self.desired
     }
@@ -142,7 +142,7 @@ mod tests {
         sizes.look(shown, at);
     }
 
-    /// (N, s, what has to be added) of a fleet of 6 with a surge of 3, after `what`.
+    /// Returns (N, s, what has to be added) of a fleet of 6 with a surge of 3, after `what`.
     fn after(what: impl FnOnce(&mut Sizes)) -> (u32, u32, u32) {
         let mut sizes = Sizes::found(None, capacity(2, 6));
         sizes.wrote(9, at(0));
@@ -160,14 +160,14 @@ mod tests {
         // Ours, or nothing new.
         assert_eq!(after(|_| ()), (6, 3, 0));
         assert_eq!(after(|s| look(s, capacity(2, 9), at(500))), (6, 3, 0));
-        // A late look, and the same size when it can be late no more: it was set.
+        // A late look, and the same size when no look can be that late: somebody set it.
         assert_eq!(after(|s| look(s, capacity(2, 6), at(30))), (6, 3, 0));
         assert_eq!(after(|s| look(s, capacity(2, 6), at(31))), (6, 0, 0));
-        // Somebody else's: below N, to nothing, between, above.
+        // Set by others: below N, to nothing, between, above.
         for v in [4, 0, 7, 8, 12] {
             assert_eq!(after(|s| look(s, capacity(0, v), at(2))), (v, 0, 0));
         }
-        // There and back: the one before it may be a late look for as long as any.
+        // There and back: a look may still show the previous size for as long as it may be late.
         assert_eq!(
             after(|s| {
                 assert_eq!(s.look(capacity(0, 0), at(2)), 9);
@@ -216,12 +216,12 @@ mod tests {
             (rolling(true, 8), rolling(true, 7), rolling(true, 6)),
             ((6, 2), (6, 1), (6, 0))
         );
-        // Before that began somebody set it.
+        // Somebody set it before that began.
         assert_eq!((rolling(false, 8), rolling(false, 7)), ((8, 0), (7, 0)));
         for (gives, shown) in [(false, 0), (true, 4), (true, 12)] {
             assert_eq!(rolling(gives, shown), (shown, 0));
         }
-        // Of a rollout that is over nothing is left.
+        // Nothing is left of a rollout that is over.
         let over = Phase::Halted(Ending::Interrupted);
         assert_eq!(found(over, (6, 0, 1), false, 7), (7, 0));
         // The second step of two.

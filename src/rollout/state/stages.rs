@@ -1,4 +1,4 @@
-//! What each instance that does not serve is at, since when, and how long that takes here.
+//! The stage of each instance that does not serve, since when, and how long stages take here.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use rolling_provider::{InstanceId, Timestamp};
 pub enum Stage {
     /// To be launched.
     Launch,
-    /// To be let go by a hook that held it.
+    /// To be released by a lifecycle hook that holds it.
     Release,
     /// To be updated in place.
     Update,
@@ -23,10 +23,10 @@ pub enum Stage {
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub struct Stages {
-    /// When launches were asked for that no look shows yet, the oldest first.
+    /// When the launches that no look shows yet were asked for, the oldest first.
     asked: VecDeque<Timestamp>,
     at: BTreeMap<InstanceId, At>,
-    /// The shortest time that each took, until something else was asked for or the instance served.
+    /// The shortest time of each stage, until something else was asked for or the instance served.
     shortest: BTreeMap<Stage, Duration>,
 }
 
@@ -39,12 +39,13 @@ struct At {
 }
 
 impl Stages {
-    /// Takes in that so many launches were asked for.
+    /// Takes in that `launches` launches were asked for.
     pub(super) fn ask(&mut self, launches: u32, now: Timestamp) {
         self.asked.extend(std::iter::repeat_n(now, launches as usize));
     }
 
-    /// Takes in who came, and how many are still to come. Who came is one that was asked for first.
+    /// Takes in which instances came and how many are still to come. Each belongs to the oldest
+    /// launch asked for.
     pub(super) fn look(&mut self, came: &[InstanceId], to_come: usize, now: Timestamp) {
         for id in came {
             let launched = self.asked.pop_front();
@@ -55,11 +56,12 @@ impl Stages {
         self.asked.drain(..gone);
     }
 
-    /// Takes in that `stage` was asked for on behalf of `id`, and that what was asked for before is
-    /// over. Who is taken out before it serves has failed, which says nothing of how long it takes.
+    /// Takes in that `stage` was asked for on behalf of `id`, and that the stage before is over. An
+    /// instance that is taken out before it serves has failed, which says nothing about how long a
+    /// stage takes.
     pub(super) fn begin(&mut self, id: &InstanceId, stage: Stage, now: Timestamp) {
         if self.at.get(id).is_some_and(|at| at.stage == stage) {
-            // In one target group after the other.
+            // It goes through one target group after the other.
             return;
         }
         let launched = match stage {
@@ -72,7 +74,7 @@ impl Stages {
     /// Takes in that nothing is awaited of `id` any more. Returns when its launch was asked for.
     pub(super) fn end(&mut self, id: &InstanceId, now: Timestamp) -> Option<Timestamp> {
         let At { stage, since, launched } = self.at.remove(id)?;
-        // Of one that others asked for nobody knows when that was.
+        // It is unknown when others asked for a launch.
         if stage != Stage::Launch || launched.is_some() {
             let took = now.since(since);
             let shortest = self.shortest.entry(stage).or_insert(took);
@@ -81,32 +83,32 @@ impl Stages {
         launched
     }
 
-    /// Keeps only what is known of those that are there.
+    /// Forgets instances that are no longer there.
     pub(super) fn retain(&mut self, is_there: impl Fn(&InstanceId) -> bool) {
         self.at.retain(|id, _| is_there(id));
     }
 
-    /// What was learned is of another revision.
+    /// Forgets the times, which are of another revision.
     pub(super) fn forget_times(&mut self) {
         self.shortest.clear();
     }
 
-    /// What `id` is at, and since when.
+    /// Returns the stage of `id`, and since when.
     pub fn of(&self, id: &InstanceId) -> Option<(Stage, Timestamp)> {
         self.at.get(id).map(|at| (at.stage, at.since))
     }
 
-    /// When the launch of `id` was asked for, where it was by this engine and it has not served.
+    /// Returns when this engine asked for the launch of `id`, if it did and `id` has not served.
     pub fn launched(&self, id: &InstanceId) -> Option<Timestamp> {
         self.at.get(id)?.launched
     }
 
-    /// When the oldest launch was asked for that no look shows.
+    /// Returns when the oldest launch that no look shows was asked for.
     pub fn asked(&self) -> Option<Timestamp> {
         self.asked.front().copied()
     }
 
-    /// The shortest time that `stage` has taken so far.
+    /// Returns the shortest time that `stage` has taken so far.
     pub fn shortest(&self, stage: Stage) -> Option<Duration> {
         self.shortest.get(&stage).copied()
     }
@@ -135,11 +137,12 @@ mod tests {
         let times = [Stage::Launch, Stage::Register, Stage::Update].map(|s| stages.shortest(s));
         let seconds = Duration::from_secs;
         assert_eq!(times, [Some(seconds(20)), Some(seconds(7)), None]);
-        // Nor does one that failed.
+        // An instance that failed teaches nothing.
         stages.begin(&a, Stage::Register, at(37));
         stages.begin(&a, Stage::Deregister, at(38));
         assert_eq!(stages.shortest(Stage::Register), Some(seconds(7)));
-        // One that nobody here asked for teaches nothing, and what does not come is not awaited.
+        // An instance that this engine did not ask for teaches nothing, and one that does not come
+        // is not awaited.
         stages.look(&[c.clone(), InstanceId::new("i-d")], 0, at(39));
         assert_eq!((stages.asked(), stages.of(&c)), (None, Some((Stage::Launch, at(5)))));
         assert_eq!(stages.end(&InstanceId::new("i-d"), at(40)), None);

@@ -1,4 +1,4 @@
-//! Instances that nobody here has asked for.
+//! Instances that this rollout has not asked for.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,8 @@ use rolling_provider::{InstanceId, Observation, Revision, Target};
 use super::RolloutState;
 
 impl RolloutState {
-    /// Instances that came meanwhile on a revision that neither this rollout nor what it found
-    /// there launches: somebody else rolls the fleet, too, maybe.
+    /// Returns instances that came meanwhile on a revision that neither this rollout nor what it
+    /// found there launches: another process may be rolling the fleet, too.
     pub fn strangers(&self, target: &Target, look: &Observation) -> BTreeSet<InstanceId> {
         let record = self.record.iter();
         let recorded = record.flat_map(|record| [&record.completed, &record.borrowed.template]);

@@ -1,4 +1,4 @@
-//! Updates in place, as looks and accepted calls tell of them.
+//! Updates in place, as looks and accepted calls show them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use super::RolloutState;
 use super::in_place::{Begun, SHOWS_IN, UPDATE_SHOWS_IN};
 
 impl RolloutState {
-    /// `look` as the planner counts it: an instance that is being updated is of the revision that
-    /// it is on its way to, and has yet to come into service.
+    /// Returns `look` as the planner counts it: an instance that is being updated has the revision
+    /// that it is on its way to, and has yet to come into service.
     pub fn in_place(&self, mut look: Observation) -> Observation {
         if self.in_place.within.is_none() {
             return look;
@@ -48,8 +48,8 @@ impl RolloutState {
         self.in_place.known.contains_key(id)
     }
 
-    /// Takes in which updates `look` shows. One of a victim that is new to this engine was begun by
-    /// a call that got no answer.
+    /// Takes in which updates `look` shows. If a victim shows an update that is new to this engine,
+    /// a call without an answer began it.
     pub(super) fn note_updates(&mut self, look: &Observation) {
         for (id, instance) in &look.instances {
             let Some(update) = &instance.update else { continue };
@@ -65,8 +65,8 @@ impl RolloutState {
         self.in_place.confirmed.retain(|id, _| look.instances.contains_key(id));
     }
 
-    /// From now on `id` is on its way to `to`, whatever it was: nothing that was seen of it says
-    /// anything of what it will be.
+    /// Takes in that `id` is on its way to `to`. What was seen of it before says nothing of what it
+    /// will be.
     pub(super) fn updating(&mut self, id: &InstanceId, to: &Revision, token: &str, now: Timestamp) {
         self.victims.remove(id);
         self.deregistered.remove(id);
@@ -74,7 +74,7 @@ impl RolloutState {
         self.deregistered_by_predecessor.retain(|(stray, _)| stray != id);
         self.returned.remove(id);
         self.history.remove(id);
-        // It may fail once more, and then counts once more.
+        // It may fail again, and then counts again.
         self.failed.remove(id);
         self.counted.remove(id);
         if let Some(record) = &mut self.record
@@ -89,7 +89,7 @@ impl RolloutState {
         self.in_place.begun.insert(id.clone(), Begun { update, at: now });
     }
 
-    /// The update of these is over: they run `to`, or what they ran before it.
+    /// Takes in that the update of `instances` is over: they run `to`, or what they ran before it.
     pub(super) fn confirmed(
         &mut self,
         instances: &BTreeSet<InstanceId>,
@@ -106,8 +106,8 @@ impl RolloutState {
         }
     }
 
-    /// Until when `update`, known of since `since`, must have ended. One that was only marked may
-    /// have to be asked for again.
+    /// Returns until when `update`, known since `since`, must have ended. An update that was only
+    /// marked may have to be asked for again.
     pub fn update_deadline(&self, update: &Update, since: Timestamp) -> Timestamp {
         let within = self.in_place.within.unwrap_or_default();
         let shows_in = match update.state {
@@ -117,7 +117,7 @@ impl RolloutState {
         since + within + shows_in
     }
 
-    /// Why an update has failed, if it has.
+    /// Returns why an update has failed, if it has.
     pub(super) fn update_failed(
         &self,
         update: &Update,

@@ -1,7 +1,8 @@
-//! What we wrote lately, beside looks that may still show what was before.
+//! What we wrote lately, beside looks that may still show the values before.
 //!
-//! A look that shows what a write of ours replaced says nothing for as long as looks may lag. What
-//! is borrowed is given back all the same, and what somebody else has set since is not taken for it.
+//! For as long as looks may lag, a look that shows the value that we replaced says nothing. So what
+//! is borrowed is given back in any case, and a value that somebody else has set since is not taken
+//! for it.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +10,7 @@ use rolling_provider::{Action, Observation, Revision, Timestamp};
 
 use super::LOOKS_LAG;
 
-/// A value that we wrote, over another.
+/// A value that we wrote, and the value that it replaced.
 #[derive(Clone, Debug)]
 pub(super) struct Write<T> {
     value: T,
@@ -30,7 +31,7 @@ pub(super) struct Written {
 }
 
 impl<T: PartialEq + Clone> Write<T> {
-    /// What `shown` stands for in a look at `now`.
+    /// Returns what `shown` stands for in a look at `now`.
     pub(super) fn believe(write: Option<&Self>, shown: T, now: Timestamp) -> T {
         let late = write.filter(|w| w.over == shown && now.since(w.at) <= LOOKS_LAG);
         late.map_or(shown, |write| write.value.clone())
@@ -38,7 +39,8 @@ impl<T: PartialEq + Clone> Write<T> {
 
     fn over(before: Option<&Self>, shown: T, value: T, at: Timestamp) -> Option<Self> {
         let over = match before {
-            // Written again before a look has shown it: what it replaced at first may still show.
+            // Written again before a look has shown it: the first value that it replaced may still
+            // show.
             Some(write) if write.value == value && at.since(write.at) <= LOOKS_LAG => {
                 write.over.clone()
             }
@@ -92,7 +94,7 @@ mod tests {
             Write::believe(write.as_ref(), shown, at(second))
         };
         assert_eq!((believe(&first, 4, 30), believe(&first, 4, 31)), (6, 4));
-        // Somebody else's is believed at once.
+        // A value that somebody else wrote is believed at once.
         assert_eq!(believe(&first, 9, 1), 9);
         // Written back while a look still shows what was there at first: that is no change.
         let back = Write::over(first.as_ref(), 4, 4, at(2));
