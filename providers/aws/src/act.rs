@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
+use aws_sdk_autoscaling::operation::update_auto_scaling_group::builders::UpdateAutoScalingGroupFluentBuilder;
 use aws_sdk_autoscaling::types::{LaunchTemplateSpecification, Tag};
 use aws_sdk_elasticloadbalancingv2::types::TargetDescription;
-use rolling_provider::{Action, Done, InstanceId, ProviderError};
+use rolling_provider::{Action, Done, InstanceId, ProviderError, Revision, Tags};
 
 use crate::convert::parts;
-use crate::error::from_sdk;
+use crate::error::{done, from_sdk};
 use crate::group::AutoScalingGroupFleet;
 use crate::in_place;
 
@@ -33,100 +34,24 @@ impl AutoScalingGroupFleet {
         if is_empty(action) {
             return Ok(());
         }
-        let (client, name) = (&self.aws.autoscaling, self.group.name.as_str());
         match action {
-            Action::WriteRecord { tags } => {
-                let tags = tags.iter().map(|(key, value)| {
-                    tag(name, key).value(value).propagate_at_launch(false).build()
-                });
-                let call = client.create_or_update_tags().set_tags(Some(tags.collect()));
-                call.send()
-                    .await
-                    .map(drop)
-                    .map_err(|error| from_sdk("autoscaling", "CreateOrUpdateTags", &error))
-            }
-            Action::EraseRecord { keys } => {
-                let tags = keys.iter().map(|key| tag(name, key).build()).collect();
-                let call = client.delete_tags().set_tags(Some(tags));
-                call.send()
-                    .await
-                    .map(drop)
-                    .map_err(|error| from_sdk("autoscaling", "DeleteTags", &error))
-            }
-            Action::SuspendProcesses { processes } => {
-                let processes = processes.iter().cloned().collect();
-                let call = client.suspend_processes().auto_scaling_group_name(name);
-                call.set_scaling_processes(Some(processes))
-                    .send()
-                    .await
-                    .map(drop)
-                    .map_err(|error| from_sdk("autoscaling", "SuspendProcesses", &error))
-            }
-            Action::ResumeProcesses { processes } => {
-                let processes = processes.iter().cloned().collect();
-                let call = client.resume_processes().auto_scaling_group_name(name);
-                call.set_scaling_processes(Some(processes))
-                    .send()
-                    .await
-                    .map(drop)
-                    .map_err(|error| from_sdk("autoscaling", "ResumeProcesses", &error))
-            }
-            Action::MoveTemplate { to } => {
-                let Some((template, version)) = parts(to) else {
-                    let message = format!("{to} is not a launch template version");
-                    return Err(ProviderError::invalid("UpdateAutoScalingGroup", "", message));
-                };
-                let template = LaunchTemplateSpecification::builder()
-                    .launch_template_id(template)
-                    .version(version)
-                    .build();
-                let call = client.update_auto_scaling_group().auto_scaling_group_name(name);
-                let mixed = self.mixed.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                match mixed {
-                    // The whole policy: AWS does not say whether it keeps what a call leaves out.
-                    Some(policy) => {
-                        let policy = crate::mixed::with(policy, template);
-                        update(call.mixed_instances_policy(policy)).await
-                    }
-                    None => update(call.launch_template(template)).await,
-                }
-            }
+            Action::WriteRecord { tags } => self.write_tags(tags).await,
+            Action::EraseRecord { keys } => self.delete_tags(keys).await,
+            Action::SuspendProcesses { processes } => self.suspend(processes).await,
+            Action::ResumeProcesses { processes } => self.resume(processes).await,
+            Action::MoveTemplate { to } => self.move_template(to).await,
             Action::SetCapacity { desired, max } => {
-                let call = client.update_auto_scaling_group().auto_scaling_group_name(name);
-                let call = call.set_desired_capacity(desired.map(size));
+                let call = self.update_group().set_desired_capacity(desired.map(size));
                 update(call.set_max_size(max.map(size))).await
             }
             Action::ApplyScheduledAction { min, max, desired, .. } => {
-                let call = client.update_auto_scaling_group().auto_scaling_group_name(name);
-                let call = call
-                    .set_min_size(min.map(size))
-                    .set_max_size(max.map(size))
-                    .set_desired_capacity(desired.map(size));
-                update(call).await
-            }
-            Action::TagMember { .. } | Action::UntagMember { .. } | Action::Launch { .. } => {
-                let message = format!("group {name:?} looks after its instances: cannot {action}");
-                Err(ProviderError::invalid("act", "", message))
+                let call = self.update_group().set_min_size(min.map(size));
+                let call = call.set_max_size(max.map(size));
+                update(call.set_desired_capacity(desired.map(size))).await
             }
             Action::Release { instance } => self.release(instance).await,
-            Action::Discard { instances } => {
-                let call = self.aws.ec2.terminate_instances();
-                let ids = instances.iter().map(ToString::to_string).collect();
-                let sent = call.set_instance_ids(Some(ids)).send().await;
-                let sent =
-                    sent.map(drop).map_err(|error| from_sdk("ec2", "TerminateInstances", &error));
-                match sent {
-                    // One instance that is gone fails the call for all.
-                    Err(error) if is_not_found(&error) => self.discard_each(instances).await,
-                    sent => sent,
-                }
-            }
-            Action::Tag { instance, key, value } => {
-                let tag = aws_sdk_ec2::types::Tag::builder().key(key).value(value).build();
-                let call = self.aws.ec2.create_tags().resources(instance.as_str()).tags(tag);
-                let sent = call.send().await;
-                sent.map(drop).map_err(|error| from_sdk("ec2", "CreateTags", &error))
-            }
+            Action::Discard { instances } => self.discard(instances).await,
+            Action::Tag { instance, key, value } => self.tag_instance(instance, key, value).await,
             Action::Deregister { target_group, instances } => {
                 let targets: Vec<_> = instances.iter().map(target).collect();
                 self.aws.deregister(target_group.as_str(), &targets).await
@@ -138,18 +63,101 @@ impl AutoScalingGroupFleet {
             Action::Update { .. } | Action::Confirm { .. } => {
                 in_place::perform(&self.aws, self.updates.as_ref(), action).await
             }
-            Action::Shift { percent } => {
-                let first = self.target_groups.get().and_then(|arns| arns.first());
-                let (Some(traffic), Some(first)) = (&self.group.traffic, first) else {
-                    let message = format!("no listener rules are given: cannot {action}");
-                    return Err(ProviderError::invalid("act", "traffic", message));
-                };
-                self.aws.shift(traffic, first, self.rules(), *percent).await
+            Action::Shift { percent } => self.shift(*percent, action).await,
+            Action::TagMember { .. } | Action::UntagMember { .. } | Action::Launch { .. } => {
+                let name = &self.group.name;
+                let message = format!("group {name:?} looks after its instances: cannot {action}");
+                Err(ProviderError::invalid("act", "", message))
             }
             Action::Detach { .. } | Action::Terminate { .. } => {
                 unreachable!("removals have an answer: see `AutoScalingGroupFleet::remove`")
             }
         }
+    }
+
+    fn update_group(&self) -> UpdateAutoScalingGroupFluentBuilder {
+        self.aws.autoscaling.update_auto_scaling_group().auto_scaling_group_name(&self.group.name)
+    }
+
+    async fn write_tags(&self, tags: &Tags) -> Result<(), ProviderError> {
+        let tags = tags.iter().map(|(key, value)| {
+            tag(&self.group.name, key).value(value).propagate_at_launch(false).build()
+        });
+        let call = self.aws.autoscaling.create_or_update_tags().set_tags(Some(tags.collect()));
+        done("autoscaling", "CreateOrUpdateTags", call.send().await)
+    }
+
+    async fn delete_tags(&self, keys: &BTreeSet<String>) -> Result<(), ProviderError> {
+        let tags = keys.iter().map(|key| tag(&self.group.name, key).build()).collect();
+        let call = self.aws.autoscaling.delete_tags().set_tags(Some(tags));
+        done("autoscaling", "DeleteTags", call.send().await)
+    }
+
+    async fn suspend(&self, processes: &BTreeSet<String>) -> Result<(), ProviderError> {
+        let processes = processes.iter().cloned().collect();
+        let call = self.aws.autoscaling.suspend_processes();
+        let call = call.auto_scaling_group_name(&self.group.name);
+        let sent = call.set_scaling_processes(Some(processes)).send().await;
+        done("autoscaling", "SuspendProcesses", sent)
+    }
+
+    async fn resume(&self, processes: &BTreeSet<String>) -> Result<(), ProviderError> {
+        let processes = processes.iter().cloned().collect();
+        let call = self.aws.autoscaling.resume_processes();
+        let call = call.auto_scaling_group_name(&self.group.name);
+        let sent = call.set_scaling_processes(Some(processes)).send().await;
+        done("autoscaling", "ResumeProcesses", sent)
+    }
+
+    async fn move_template(&self, to: &Revision) -> Result<(), ProviderError> {
+        let Some((template, version)) = parts(to) else {
+            let message = format!("{to} is not a launch template version");
+            return Err(ProviderError::invalid("UpdateAutoScalingGroup", "", message));
+        };
+        let template = LaunchTemplateSpecification::builder()
+            .launch_template_id(template)
+            .version(version)
+            .build();
+        let mixed = self.mixed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match mixed {
+            // The whole policy: AWS does not say whether it keeps what a call leaves out.
+            Some(policy) => {
+                let policy = crate::mixed::with(policy, template);
+                update(self.update_group().mixed_instances_policy(policy)).await
+            }
+            None => update(self.update_group().launch_template(template)).await,
+        }
+    }
+
+    async fn discard(&self, instances: &BTreeSet<InstanceId>) -> Result<(), ProviderError> {
+        let call = self.aws.ec2.terminate_instances();
+        let ids = instances.iter().map(ToString::to_string).collect();
+        let sent = call.set_instance_ids(Some(ids)).send().await;
+        match done("ec2", "TerminateInstances", sent) {
+            // One instance that is gone fails the call for all.
+            Err(error) if is_not_found(&error) => self.discard_each(instances).await,
+            sent => sent,
+        }
+    }
+
+    async fn tag_instance(
+        &self,
+        instance: &InstanceId,
+        key: &str,
+        value: &str,
+    ) -> Result<(), ProviderError> {
+        let tag = aws_sdk_ec2::types::Tag::builder().key(key).value(value).build();
+        let call = self.aws.ec2.create_tags().resources(instance.as_str()).tags(tag);
+        done("ec2", "CreateTags", call.send().await)
+    }
+
+    async fn shift(&self, percent: u32, action: &Action) -> Result<(), ProviderError> {
+        let first = self.target_groups.get().and_then(|arns| arns.first());
+        let (Some(traffic), Some(first)) = (&self.group.traffic, first) else {
+            let message = format!("no listener rules are given: cannot {action}");
+            return Err(ProviderError::invalid("act", "traffic", message));
+        };
+        self.aws.shift(traffic, first, self.rules(), percent).await
     }
 
     /// Terminates or detaches `instance`. An instance that is already gone is a success.

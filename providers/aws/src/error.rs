@@ -97,32 +97,9 @@ where
     };
     let credentials = lacks_credentials(error).is_some()
         || code.as_deref().is_some_and(|code| CREDENTIALS.contains(&code));
-    let remedy = match (code.as_deref(), error) {
-        _ if credentials => Some(SIGN_IN.to_owned()),
-        // Denied as well, but the missing permission is not that of the call.
-        _ if message.contains("not authorized to use launch template") => Some(
-            "to set a launch template takes ec2:RunInstances for all that it uses, ec2:CreateTags \
-             where it tags what it launches, iam:PassRole where it has an instance profile, and \
-             ssm:GetParameters where its image is a parameter: allow them to these credentials"
-                .to_owned(),
-        ),
-        (Some(code), _) if DENIED.contains(&code) && message.contains("kms:") => Some(
-            "the bucket encrypts by a KMS key: allow kms:GenerateDataKey and kms:Decrypt of it to \
-             these credentials"
-                .to_owned(),
-        ),
-        (Some(code), _) if DENIED.contains(&code) && operation == "GetObject" => Some(
-            "allow s3:GetObject of the object, and s3:ListBucket of its bucket, without which AWS \
-             does not tell an object that is not there from one that may not be read"
-                .to_owned(),
-        ),
-        (Some(code), _) if DENIED.contains(&code) => {
-            Some(format!("allow {service}:{operation} to these credentials"))
-        }
-        (_, SdkError::DispatchFailure(_)) => Some(
-            "check the network, and endpoint_url or AWS_ENDPOINT_URL where one is set".to_owned(),
-        ),
-        _ => None,
+    let remedy = match credentials {
+        true => Some(SIGN_IN.to_owned()),
+        false => remedy(service, operation, error, &message),
     };
     ProviderError {
         operation: operation.into(),
@@ -248,4 +225,55 @@ fn chain(error: &(dyn Error + 'static)) -> String {
         next = error.source();
     }
     message.join(": ")
+}
+
+/// Drops what a call answers, and reads its error.
+pub(crate) fn done<T, E>(
+    service: &str,
+    operation: &str,
+    sent: Result<T, SdkError<E, HttpResponse>>,
+) -> Result<(), ProviderError>
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    sent.map(drop).map_err(|error| from_sdk(service, operation, &error))
+}
+
+/// Returns what to do about an error.
+fn remedy<E: ProvideErrorMetadata>(
+    service: &str,
+    operation: &str,
+    error: &SdkError<E, HttpResponse>,
+    message: &str,
+) -> Option<String> {
+    let code = match error {
+        SdkError::ServiceError(context) => context.err().code(),
+        _ => None,
+    };
+    match (code, error) {
+        // Denied as well, but the missing permission is not that of the call.
+        _ if message.contains("not authorized to use launch template") => Some(
+            "to set a launch template takes ec2:RunInstances for all that it uses, ec2:CreateTags \
+             where it tags what it launches, iam:PassRole where it has an instance profile, and \
+             ssm:GetParameters where its image is a parameter: allow them to these credentials"
+                .to_owned(),
+        ),
+        (Some(code), _) if DENIED.contains(&code) && message.contains("kms:") => Some(
+            "the bucket encrypts by a KMS key: allow kms:GenerateDataKey and kms:Decrypt of it to \
+             these credentials"
+                .to_owned(),
+        ),
+        (Some(code), _) if DENIED.contains(&code) && operation == "GetObject" => Some(
+            "allow s3:GetObject of the object, and s3:ListBucket of its bucket, without which AWS \
+             does not tell an object that is not there from one that may not be read"
+                .to_owned(),
+        ),
+        (Some(code), _) if DENIED.contains(&code) => {
+            Some(format!("allow {service}:{operation} to these credentials"))
+        }
+        (_, SdkError::DispatchFailure(_)) => Some(
+            "check the network, and endpoint_url or AWS_ENDPOINT_URL where one is set".to_owned(),
+        ),
+        _ => None,
+    }
 }

@@ -17,6 +17,7 @@ use crate::connect::Aws;
 use crate::convert;
 use crate::error::{PROVIDER, from_sdk, is_denied};
 use crate::group::AutoScalingGroupFleet;
+use crate::in_place::Updates;
 
 /// The id of an instance that does not exist.
 const NOBODY: &str = "i-00000000000000000";
@@ -72,19 +73,26 @@ impl AutoScalingGroupFleet {
             Ok(revision) => found.errors.extend(self.aws.may_launch(&revision, subnet).await),
             Err(error) => found.errors.push(error),
         }
+        found.untried = self.untried();
+        if !self.group.refreshes {
+            let of_group = group.instances().first().and_then(|instance| instance.instance_id());
+            found.errors.extend(self.aws.may_tag(of_group).await);
+            found.errors.extend(self.may_change(&group).await);
+        }
+        found
+    }
+
+    /// Returns the actions that a rollout needs, and that to try would carry out.
+    fn untried(&self) -> Vec<&'static str> {
         if self.group.refreshes {
-            // The rollout makes no other calls, and to try one of them would carry it out.
-            found.untried = vec![
+            // The rollout makes no other calls.
+            return vec![
                 "autoscaling:StartInstanceRefresh",
                 "autoscaling:CancelInstanceRefresh",
                 "autoscaling:RollbackInstanceRefresh",
             ];
-            return found;
         }
-        let of_group = group.instances().first().and_then(|instance| instance.instance_id());
-        found.errors.extend(self.aws.may_tag(of_group).await);
-        found.errors.extend(self.may_change(&group).await);
-        found.untried = vec![
+        let mut untried = vec![
             "autoscaling:CreateOrUpdateTags",
             "autoscaling:DetachInstances",
             "autoscaling:SuspendProcesses",
@@ -92,16 +100,14 @@ impl AutoScalingGroupFleet {
             "elasticloadbalancing:RegisterTargets",
         ];
         if self.group.image_id.is_some() {
-            found.untried.push("ec2:CreateLaunchTemplateVersion");
+            untried.push("ec2:CreateLaunchTemplateVersion");
         }
-        if let Some(updates) = &self.updates {
-            found.untried.extend(updates.untried());
-        }
+        untried.extend(self.updates.iter().flat_map(Updates::untried));
         if self.group.traffic.is_some() {
-            found.untried.push("elasticloadbalancing:ModifyListener");
-            found.untried.push("elasticloadbalancing:ModifyRule");
+            untried
+                .extend(["elasticloadbalancing:ModifyListener", "elasticloadbalancing:ModifyRule"]);
         }
-        found
+        untried
     }
 
     /// Tries changes that leave the group as it is, and returns those that AWS denies.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
-use aws_sdk_autoscaling::types::AutoScalingGroup as SdkGroup;
+use aws_sdk_autoscaling::types::{AutoScalingGroup as SdkGroup, Instance as SdkInstance};
 use aws_sdk_ec2::types::{Filter, Instance as Ec2Instance};
 use rolling_provider::{
     Activity, ActivityKind, Capacity, ErrorKind, Instance, InstanceId, Lifecycle, Observation,
@@ -37,47 +37,21 @@ impl AutoScalingGroupFleet {
         self.lately.looked_at(&group, at);
 
         let details = self.details.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut instances = BTreeMap::new();
-        for described in group.instances() {
-            let Some(lifecycle) = convert::lifecycle(described.lifecycle_state()) else { continue };
+        let known = |id: &InstanceId| (details.get(id), launched_from.get(id));
+        let instances = group.instances().iter().filter_map(|described| {
             let id = InstanceId::new(described.instance_id().unwrap_or_default());
-            let known = details.get(&id);
             let targets = healths
                 .iter()
                 .filter_map(|(group, health)| Some((group.clone(), health.get(&id)?.clone())));
-            let instance = Instance {
-                revision: match launched_from.get(&id) {
-                    Some(told) => told.clone(),
-                    None => convert::instance_revision(described),
-                },
-                zone: described.availability_zone().unwrap_or_default().to_owned(),
-                lifecycle,
-                in_lifecycle_hook: convert::is_held(described.lifecycle_state()),
-                healthy: described.health_status() == Some("Healthy"),
-                launched_at: known.and_then(|k| k.launched_at).map(|at| self.aws.skew.ours(at)),
-                protected: described.protected_from_scale_in().unwrap_or_default(),
-                ignored: known.is_some_and(|known| known.ignored),
-                failed_in: known.and_then(|known| known.failed_in.clone()),
-                owned: true,
-                stands_for: None,
-                ended: None,
-                update: None,
-                targets: targets.collect(),
-            };
-            instances.insert(id, instance);
-        }
+            let instance = self.instance(described, known(&id), targets.collect())?;
+            Some((id, instance))
+        });
+        let instances = instances.collect();
         let suspended = group.suspended_processes().iter();
-        let desired = size(group.desired_capacity());
-        let is_weighted = mixed::is_weighted(&group);
         let mut look = Observation {
             at,
             instances,
-            capacity: Some(Capacity {
-                // The limits of a weighted group are in units, which do not compare to instances.
-                min: if is_weighted { 0 } else { size(group.min_size()) },
-                max: size(group.max_size()),
-                desired: if is_weighted { mixed::instances(&group, desired) } else { desired },
-            }),
+            capacity: Some(capacity(&group)),
             reserve,
             template: mixed::template(&group).and_then(convert::specified),
             shifted,
@@ -89,6 +63,33 @@ impl AutoScalingGroupFleet {
             updates.show(&self.aws, &shown, &mut look).await?;
         }
         Ok(look)
+    }
+
+    fn instance(
+        &self,
+        described: &SdkInstance,
+        (known, launched_from): (Option<&Details>, Option<&Option<Revision>>),
+        targets: BTreeMap<TargetGroupId, TargetHealth>,
+    ) -> Option<Instance> {
+        Some(Instance {
+            revision: match launched_from {
+                Some(told) => told.clone(),
+                None => convert::instance_revision(described),
+            },
+            zone: described.availability_zone().unwrap_or_default().to_owned(),
+            lifecycle: convert::lifecycle(described.lifecycle_state())?,
+            in_lifecycle_hook: convert::is_held(described.lifecycle_state()),
+            healthy: described.health_status() == Some("Healthy"),
+            launched_at: known.and_then(|k| k.launched_at).map(|at| self.aws.skew.ours(at)),
+            protected: described.protected_from_scale_in().unwrap_or_default(),
+            ignored: known.is_some_and(|known| known.ignored),
+            failed_in: known.and_then(|known| known.failed_in.clone()),
+            owned: true,
+            stands_for: None,
+            ended: None,
+            update: None,
+            targets,
+        })
     }
 
     /// Returns the group as read a moment ago to resolve the target, or else reads it now.
@@ -254,4 +255,15 @@ fn learned(instance: &Ec2Instance) -> Details {
 
 fn size(size: Option<i32>) -> u32 {
     size.and_then(|size| u32::try_from(size).ok()).unwrap_or_default()
+}
+
+fn capacity(group: &SdkGroup) -> Capacity {
+    let desired = size(group.desired_capacity());
+    let is_weighted = mixed::is_weighted(group);
+    Capacity {
+        // The limits of a weighted group are in units, which do not compare to instances.
+        min: if is_weighted { 0 } else { size(group.min_size()) },
+        max: size(group.max_size()),
+        desired: if is_weighted { mixed::instances(group, desired) } else { desired },
+    }
 }

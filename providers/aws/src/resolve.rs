@@ -12,6 +12,7 @@ use crate::convert::{self, revision};
 use crate::error::from_sdk;
 use crate::group::AutoScalingGroupFleet;
 use crate::keys::TEMPLATE;
+use crate::traffic::Second;
 use crate::{controllers, image, mixed};
 
 /// A lease in tags rewrites them every ten seconds; see the lease's module.
@@ -38,6 +39,49 @@ impl AutoScalingGroupFleet {
         let (wanted, aliases) = (wanted?.clone(), aliases?.clone());
         let (target_groups, boot) = (target_groups?.clone(), *boot?);
         let scheduled = scheduled?.clone();
+        let mut warnings = self.warnings(&group, &target_groups, &wanted, &aliases);
+        hindrances.extend(self.undecidable(&group, &wanted).await?);
+        warnings.extend(self.doubt());
+        let is_there = |arn: &&String| target_groups.iter().any(|group| group.id.as_str() == *arn);
+        hindrances.extend(arns.iter().filter(|arn| !is_there(arn)).map(|arn| self.missing(arn)));
+        let arns: Vec<String> = arns.iter().filter(is_there).cloned().collect();
+        let second = self.second(&group, &target_groups, &mut hindrances).await?;
+        warnings.extend(second.iter().flat_map(|found| found.warnings.iter().cloned()));
+        let traffic = self.group.traffic.iter();
+        // A retry may resolve this fleet again; its groups are then the same.
+        self.target_groups.get_or_init(|| arns);
+        warnings.extend(self.aws.reached.warnings());
+        Ok(Target {
+            id: group.auto_scaling_group_arn().unwrap_or(&self.group.name).to_owned(),
+            name: self.group.name.clone(),
+            kind: "auto scaling group",
+            revision: wanted.clone(),
+            target_groups,
+            second: second.map(|found| found.group.clone()),
+            shifted_by: traffic.flat_map(|it| it.listener_rule_arns.clone()).collect(),
+            aliases,
+            // An update in place launches nothing.
+            boot: boot.filter(|_| self.updates.is_none()),
+            scheduled,
+            no_surge: mixed::is_weighted(&group)
+                .then(|| format!("group {:?} counts its instances by weights", self.group.name)),
+            hindrances,
+            no_auto_rollback: self.no_auto_rollback(&wanted).await?,
+            warnings,
+            warnings_of_long: std::iter::once((RECORD_IS_LONG, RECORD_IN_TAGS.to_owned()))
+                .chain(self.aws.ends.warning(self.clock.0.wall()))
+                .collect(),
+        })
+    }
+
+    /// Returns what the operator should know of the group before it rolls.
+    fn warnings(
+        &self,
+        group: &SdkGroup,
+        target_groups: &[TargetGroup],
+        wanted: &Revision,
+        aliases: &BTreeMap<Revision, Revision>,
+    ) -> Vec<String> {
         let mut warnings = Vec::new();
         if target_groups.is_empty() {
             warnings.push(
@@ -54,9 +98,9 @@ impl AutoScalingGroupFleet {
                     .to_owned(),
             });
         }
-        warnings.extend(controllers::warnings(&group));
-        warnings.extend(retained(&group));
-        let images = mixed::images(&group);
+        warnings.extend(controllers::warnings(group));
+        warnings.extend(retained(group));
+        let images = mixed::images(group);
         if !images.is_empty() {
             warnings.push(format!(
                 "types of the group's mixed instances policy have images of their own ({}), which \
@@ -78,60 +122,38 @@ impl AutoScalingGroupFleet {
                     .to_owned(),
             );
         }
-        if let Some((template, number, image)) = image::described(&wanted) {
+        if let Some((template, number, image)) = image::described(wanted) {
             warnings.push(format!(
                 "a version of launch template {template} is made of version {number} with {image}"
             ));
         }
-        hindrances.extend(self.undecidable(&group, &wanted).await?);
-        warnings.extend(self.doubt());
-        let is_there = |arn: &&String| target_groups.iter().any(|group| group.id.as_str() == *arn);
-        for arn in arns.iter().filter(|arn| !is_there(arn)) {
-            let message = format!("target group {arn} does not exist in {}", self.aws.region);
-            let error = ProviderError::invalid("check the group", ARNS, message);
-            hindrances.push(error.with_remedy("detach it from the group, or make it again"));
+        warnings
+    }
+
+    fn missing(&self, arn: &str) -> ProviderError {
+        let message = format!("target group {arn} does not exist in {}", self.aws.region);
+        let error = ProviderError::invalid("check the group", ARNS, message);
+        error.with_remedy("detach it from the group, or make it again")
+    }
+
+    /// Looks up the second target group, where requests are shifted, with what stands in the way.
+    async fn second(
+        &self,
+        group: &SdkGroup,
+        target_groups: &[TargetGroup],
+        hindrances: &mut Vec<ProviderError>,
+    ) -> Result<Option<&Second>, ProviderError> {
+        let Some(traffic) = &self.group.traffic else { return Ok(None) };
+        let attached = group.target_group_arns();
+        let look = || self.aws.second_target_group(traffic, attached, target_groups);
+        let found = self.resolved.second.get_or_try_init(look).await?;
+        hindrances.extend(found.hindrances.iter().cloned());
+        if found.is_there {
+            let ids = group.instances().iter().filter_map(|instance| instance.instance_id());
+            let members = ids.map(InstanceId::new).collect();
+            hindrances.extend(self.aws.strangers_in(&found.group, &members).await?);
         }
-        let arns: Vec<String> = arns.iter().filter(is_there).cloned().collect();
-        let mut second = None;
-        if let Some(traffic) = &self.group.traffic {
-            let attached = group.target_group_arns();
-            let look = || self.aws.second_target_group(traffic, attached, &target_groups);
-            let found = known.second.get_or_try_init(look).await?;
-            second = Some(found.group.clone());
-            warnings.extend(found.warnings.iter().cloned());
-            hindrances.extend(found.hindrances.iter().cloned());
-            if found.is_there {
-                let ids = group.instances().iter().filter_map(|instance| instance.instance_id());
-                let members = ids.map(InstanceId::new).collect();
-                hindrances.extend(self.aws.strangers_in(&found.group, &members).await?);
-            }
-        }
-        let traffic = self.group.traffic.iter();
-        let is_weighted = mixed::is_weighted(&group);
-        // A retry may resolve this fleet again; its groups are then the same.
-        self.target_groups.get_or_init(|| arns);
-        warnings.extend(self.aws.reached.warnings());
-        Ok(Target {
-            id: group.auto_scaling_group_arn().unwrap_or(&self.group.name).to_owned(),
-            name: self.group.name.clone(),
-            kind: "auto scaling group",
-            revision: wanted.clone(),
-            target_groups,
-            second,
-            shifted_by: traffic.flat_map(|it| it.listener_rule_arns.clone()).collect(),
-            aliases,
-            // An update in place launches nothing.
-            boot: boot.filter(|_| self.updates.is_none()),
-            scheduled,
-            no_surge: is_weighted
-                .then(|| format!("group {:?} counts its instances by weights", self.group.name)),
-            hindrances,
-            no_auto_rollback: self.no_auto_rollback(&wanted).await?,
-            warnings,
-            warnings_of_long: std::iter::once((RECORD_IS_LONG, RECORD_IN_TAGS.to_owned()))
-                .chain(self.aws.ends.warning(self.clock.0.wall()))
-                .collect(),
-        })
+        Ok(Some(found))
     }
 
     /// Returns why a refresh to `wanted` cannot roll back automatically: AWS does not do that where

@@ -138,7 +138,8 @@ where
 
 fn is_of_aws(host: &str) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
-    AWS.iter().any(|suffix| host.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.')))
+    AWS.iter()
+        .any(|suffix| host.strip_suffix(suffix).is_some_and(|remaining| remaining.ends_with('.')))
 }
 
 #[cfg(test)]

@@ -111,13 +111,13 @@ fn escaped(text: &str) -> String {
 
 fn unescaped(escaped: &str) -> Option<String> {
     let mut bytes = Vec::new();
-    let mut rest = escaped.bytes();
-    while let Some(byte) = rest.next() {
+    let mut remaining = escaped.bytes();
+    while let Some(byte) = remaining.next() {
         if byte != b'+' {
             bytes.push(byte);
             continue;
         }
-        let digits = [rest.next()?, rest.next()?];
+        let digits = [remaining.next()?, remaining.next()?];
         bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
     }
     String::from_utf8(bytes).ok()

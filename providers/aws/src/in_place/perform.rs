@@ -151,8 +151,8 @@ impl Updates {
             && !error.is_retryable()
         {
             // The engine must not wait for what was refused.
-            let rest: Vec<String> = ids.into_iter().filter(|id| !begun.contains(id)).collect();
-            untag(aws, &rest, &[UPDATING]).await?;
+            let remaining: Vec<String> = ids.into_iter().filter(|id| !begun.contains(id)).collect();
+            untag(aws, &remaining, &[UPDATING]).await?;
         }
         done
     }

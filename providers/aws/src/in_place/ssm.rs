@@ -5,8 +5,8 @@ use std::sync::PoisonError;
 
 use aws_sdk_ssm::types::{
     CommandFilter, CommandFilterKey, CommandInvocation, CommandInvocationStatus,
-    CommandPluginStatus, DocumentParameterType, DocumentStatus, DocumentType,
-    InstanceInformationStringFilter,
+    CommandPluginStatus, DocumentDescription, DocumentParameter, DocumentParameterType,
+    DocumentStatus, DocumentType, InstanceInformationStringFilter,
 };
 use rolling_provider::{ErrorKind, InstanceId, ProviderError, Revision, UpdateState};
 
@@ -65,11 +65,22 @@ impl RunCommand {
             let message = format!("document {name:?} is {}", status.as_str().to_lowercase());
             return refuse("document", message, "wait until it is active");
         }
-        let known: BTreeSet<&str> = found
-            .into_iter()
-            .flat_map(|found| found.parameters())
-            .filter_map(|parameter| parameter.name())
-            .collect();
+        let parameters = found.map(DocumentDescription::parameters).unwrap_or_default();
+        self.refuse_parameters(parameters)?;
+        let version = found.and_then(|found| found.document_version());
+        self.revision(version.unwrap_or(&self.version))
+    }
+
+    /// # Errors
+    /// Parameters that the document does not have, and several values for one that takes one.
+    fn refuse_parameters(&self, parameters: &[DocumentParameter]) -> Result<(), ProviderError> {
+        let name = &self.document;
+        let refuse = |place: &str, message: String, remedy: &str| {
+            let place = format!("{BASE}/{place}");
+            let error = ProviderError::invalid("DescribeDocument", place, message);
+            Err(error.with_remedy(remedy))
+        };
+        let known: BTreeSet<&str> = parameters.iter().filter_map(|known| known.name()).collect();
         if let Some(other) = self.parameters.keys().find(|name| !known.contains(name.as_str())) {
             let message = format!("document {name:?} has no parameter {other:?}");
             let known: Vec<&str> = known.into_iter().collect();
@@ -80,8 +91,8 @@ impl RunCommand {
             return refuse("parameters", message, &remedy);
         }
         let is_list = |name: &str| {
-            let of = found.into_iter().flat_map(|found| found.parameters());
-            let kind = of.filter(|of| of.name() == Some(name)).find_map(|of| of.r#type());
+            let kind =
+                parameters.iter().find(|of| of.name() == Some(name)).and_then(|of| of.r#type());
             kind == Some(&DocumentParameterType::StringList)
         };
         let too_many =
@@ -93,8 +104,7 @@ impl RunCommand {
             );
             return refuse(&format!("parameters/{parameter}"), message, "give it one, in a list");
         }
-        let version = found.and_then(|found| found.document_version());
-        self.revision(version.unwrap_or(&self.version))
+        Ok(())
     }
 }
 
@@ -275,10 +285,10 @@ impl Updates {
             }
         }
         let mut found = BTreeSet::new();
-        let (mut rest, mut all_found) = (instances.clone(), true);
+        let (mut remaining, mut all_found) = (instances.clone(), true);
         // One command names at most `A_CALL` instances, so there may be several: look for another
         // for each instance that those found so far were not sent to.
-        while let Some(id) = rest.pop_first() {
+        while let Some(id) = remaining.pop_first() {
             let call = aws.ssm.list_commands().instance_id(id.as_str());
             let mut pages = call.into_paginator().items().send();
             let mut is_found = false;
@@ -286,7 +296,8 @@ impl Updates {
                 let command = command.map_err(|error| from_sdk("ssm", "ListCommands", &error))?;
                 if command.comment() == Some(token) {
                     found.extend(command.command_id().map(str::to_owned));
-                    rest.retain(|id| !command.instance_ids().iter().any(|of| of == id.as_str()));
+                    remaining
+                        .retain(|id| !command.instance_ids().iter().any(|of| of == id.as_str()));
                     is_found = true;
                     break;
                 }

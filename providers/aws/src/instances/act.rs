@@ -11,7 +11,7 @@ use super::convert::revision;
 use super::elsewhere;
 use super::fleet::InstancesFleet;
 use super::keys::{LAUNCHED_FROM, MEMBER, PORTS, STANDS_FOR};
-use crate::error::from_sdk;
+use crate::error::done;
 use crate::in_place;
 use crate::instances::keys::NOT_FOUND;
 
@@ -165,15 +165,4 @@ fn unless_gone(result: Result<(), ProviderError>) -> Result<(), ProviderError> {
         Some(NOT_FOUND) => Ok(()),
         _ => Err(error),
     })
-}
-
-fn done<T, E>(
-    service: &str,
-    operation: &str,
-    sent: Result<T, aws_sdk_ec2::error::SdkError<E, aws_sdk_ec2::config::http::HttpResponse>>,
-) -> Result<(), ProviderError>
-where
-    E: aws_sdk_ec2::error::ProvideErrorMetadata + std::error::Error + 'static,
-{
-    sent.map(drop).map_err(|error| from_sdk(service, operation, &error))
 }

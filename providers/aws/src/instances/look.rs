@@ -54,19 +54,8 @@ impl InstancesFleet {
             let Some(id) = described.instance_id().map(InstanceId::new) else { continue };
             let tags = tags(described);
             shown.insert(id.clone(), Shown::of(described));
-            let ports = arns.iter().zip(&targets).map(|(arn, targets)| {
-                let shown = Some(ports(targets, &id)).filter(|ports| !ports.is_empty());
-                (arn.clone(), shown.unwrap_or_else(|| self.noted_ports(&tags, arn)))
-            });
-            known.insert(
-                id.clone(),
-                Known {
-                    subnet: described.subnet_id().map(str::to_owned),
-                    ports: ports.collect(),
-                    stays: stays(described),
-                    tags: tags.clone(),
-                },
-            );
+            let of_groups = arns.iter().zip(&targets);
+            known.insert(id.clone(), self.known(&id, described, &tags, of_groups));
             let targets = arns.iter().zip(&healths).filter_map(|(arn, health)| {
                 Some((TargetGroupId::new(arn.as_str()), health.get(&id)?.clone()))
             });
@@ -92,6 +81,26 @@ impl InstancesFleet {
             updates.show(&self.aws, &shown, &mut look).await?;
         }
         Ok(look)
+    }
+
+    /// Returns what a replacement of this instance is to have.
+    fn known<'a>(
+        &self,
+        id: &InstanceId,
+        described: &Ec2Instance,
+        tags: &BTreeMap<String, String>,
+        of_groups: impl Iterator<Item = (&'a String, &'a Vec<TargetHealthDescription>)>,
+    ) -> Known {
+        let ports = of_groups.map(|(arn, targets)| {
+            let shown = Some(ports(targets, id)).filter(|ports| !ports.is_empty());
+            (arn.clone(), shown.unwrap_or_else(|| self.noted_ports(tags, arn)))
+        });
+        Known {
+            subnet: described.subnet_id().map(str::to_owned),
+            ports: ports.collect(),
+            stays: stays(described),
+            tags: tags.clone(),
+        }
     }
 
     async fn record(&self) -> Result<Tags, ProviderError> {

@@ -149,13 +149,13 @@ impl Fleet for RecordedFleet {
             }
             Action::EraseRecord { keys } => {
                 tracing::debug!(object = self.store.name(), %action, "acting");
-                let mut rest = self.last_read().tags;
-                let before = rest.len();
-                rest.retain(|key, _| !keys.contains(key));
-                if rest.len() == before {
+                let mut remaining = self.last_read().tags;
+                let before = remaining.len();
+                remaining.retain(|key, _| !keys.contains(key));
+                if remaining.len() == before {
                     return Ok(Done::default());
                 }
-                self.write(rest).await.map(|()| Done::default())
+                self.write(remaining).await.map(|()| Done::default())
             }
             other => self.inner.act(other).await,
         }
