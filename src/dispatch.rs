@@ -67,16 +67,16 @@ enum Subcommands {
 /// Runs the front-end of this process and returns the exit code. The first match wins: a
 /// subcommand, even where a file has its name; Terraform, by its environment; Ansible, by one file
 /// as the only argument; usage.
-pub fn run(args: impl Iterator<Item = OsString>, edge: &ProcessContext) -> u8 {
+pub fn run(args: impl Iterator<Item = OsString>, context: &ProcessContext) -> u8 {
     let args: Vec<OsString> = args.collect();
-    if edge.host.is_there() && !args.get(1).is_some_and(|word| is_subcommand(word)) {
-        return on_runtime(Builder::new_multi_thread(), terraform::serve(&edge.host, edge));
+    if context.host.is_there() && !args.get(1).is_some_and(|word| is_subcommand(word)) {
+        return on_runtime(Builder::new_multi_thread(), terraform::serve(&context.host, context));
     }
     if let [_, file] = args.as_slice()
         && !is_subcommand(file)
         && let Some(arguments) = ansible::arguments_in(Path::new(file))
     {
-        return on_runtime(Builder::new_current_thread(), ansible::run(&arguments, edge));
+        return on_runtime(Builder::new_current_thread(), ansible::run(&arguments, context));
     }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
@@ -96,22 +96,22 @@ pub fn run(args: impl Iterator<Item = OsString>, edge: &ProcessContext) -> u8 {
         match cli.command {
             Subcommands::Validate(input) => cli::validate(&input),
             Subcommands::Plan { input, detailed_exitcode } => {
-                cli::plan(&input, detailed_exitcode, edge).await
+                cli::plan(&input, detailed_exitcode, context).await
             }
-            Subcommands::Apply(input) => cli::apply(&input, edge).await,
+            Subcommands::Apply(input) => cli::apply(&input, context).await,
             Subcommands::Status { input, follow } => {
                 match follow && cli::is_progress(&input.file) {
-                    true => cli::follow(&input, edge).await,
-                    false => cli::status(&input, follow, edge).await,
+                    true => cli::follow(&input, context).await,
+                    false => cli::status(&input, follow, context).await,
                 }
             }
-            Subcommands::Pause(input) => cli::command(Command::Pause, &input, edge).await,
-            Subcommands::Resume(input) => cli::command(Command::Resume, &input, edge).await,
-            Subcommands::Abort(input) => cli::command(Command::Abort, &input, edge).await,
-            Subcommands::Rollback(input) => cli::command(Command::Rollback, &input, edge).await,
-            Subcommands::Doctor(input) => cli::doctor(&input, edge).await,
-            Subcommands::Serve => json_rpc::serve(edge).await,
-            Subcommands::Terraform => terraform::debug(&edge.host, edge).await,
+            Subcommands::Pause(input) => cli::command(Command::Pause, &input, context).await,
+            Subcommands::Resume(input) => cli::command(Command::Resume, &input, context).await,
+            Subcommands::Abort(input) => cli::command(Command::Abort, &input, context).await,
+            Subcommands::Rollback(input) => cli::command(Command::Rollback, &input, context).await,
+            Subcommands::Doctor(input) => cli::doctor(&input, context).await,
+            Subcommands::Serve => json_rpc::serve(context).await,
+            Subcommands::Terraform => terraform::debug(&context.host, context).await,
             Subcommands::Schema => schema(),
         }
     })

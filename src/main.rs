@@ -43,6 +43,6 @@ fn main() -> ExitCode {
         }
     };
     let is_set = |name: &str| std::env::var_os(name).is_some();
-    let edge = ProcessContext { clock, rollout_id, owner, is_gone, is_set, host };
-    ExitCode::from(dispatch::run(std::env::args_os(), &edge))
+    let context = ProcessContext { clock, rollout_id, owner, is_gone, is_set, host };
+    ExitCode::from(dispatch::run(std::env::args_os(), &context))
 }

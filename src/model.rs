@@ -1,4 +1,4 @@
-//! What everything else speaks of: a deployment as it is to be, and the events of a rollout.
+//! The types that all other modules share: a deployment as specified, and the events of a rollout.
 
 pub mod event;
 pub mod limits;

@@ -1,5 +1,5 @@
-//! What the cloud remembers of a rollout, as tags on its target: the record, the lease and the command
-//! that somebody has sent.
+//! What the cloud remembers of a rollout, as tags on its target: the record, the lease and the
+//! pending command.
 
 pub mod command;
 pub(crate) mod fields;

@@ -1,5 +1,5 @@
-//! A rollout, purely: what is known of it, whose it is, what a command does to it, and what to do
-//! next.
+//! A rollout as pure functions: what is known of it, which engine owns it, what a command does to
+//! it, and what to do next.
 
 pub mod control;
 pub mod instance_refresh;

@@ -1,5 +1,5 @@
 //! The types of a document. Their JSON Schema, descriptions included, is generated from here;
-//! [`super::check`] checks documents against it.
+//! `document::check` checks documents against it.
 
 use std::collections::BTreeMap;
 
@@ -7,24 +7,24 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 mod aws;
+mod choices;
 mod simulated;
 mod target;
-mod word;
 
 pub use self::aws::{
     AccountId, AssumeRoleConfig, AssumeRoleWithWebIdentityConfig, AwsProviderConfig,
     DefaultTagsConfig, SecretText,
+};
+pub(crate) use self::choices::seconds_or;
+pub use self::choices::{
+    BatchSizeType, BoundConfig, DurationText, EngineName, LifecycleHooksName, OnFailureName,
+    PacingName, PolicyName, ProcessName, SetAsideName,
 };
 pub use self::simulated::{
     BehaviourName, SimulatedEventConfig, SimulatedFleetConfig, SimulatedTargetGroupConfig,
     TerminationPolicyName,
 };
 pub use self::target::{AutoScalingGroupConfig, LaunchTemplateConfig, TargetGroupConfig};
-pub(crate) use self::word::seconds_or;
-pub use self::word::{
-    BatchSizeType, BoundConfig, DurationText, EngineName, LifecycleHooksName, OnFailureName,
-    PacingName, PolicyName, ProcessName, SetAsideName,
-};
 
 /// Rolls a fleet of instances to a new revision, batch by batch.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]

@@ -33,7 +33,8 @@ pub fn partial(config: &Value, unknown: &[String]) -> Vec<Diagnostic> {
 /// Whether a place is one of these, or within one of them.
 fn is_below(place: &str, unknown: &[String]) -> bool {
     unknown.iter().any(|pointer| {
-        place == pointer || place.strip_prefix(pointer).is_some_and(|rest| rest.starts_with('/'))
+        place == pointer
+            || place.strip_prefix(pointer).is_some_and(|remaining| remaining.starts_with('/'))
     })
 }
 

@@ -182,7 +182,7 @@ impl Rollout {
                     self.withdraw(waiting).await;
                     return Ok(WaitResult::Answered(ControlOutcome::NoOp(answer)));
                 }
-                Next::Ended => {
+                Next::Over => {
                     self.withdraw(waiting).await;
                     let live = self.look.instances.values().filter(|i| i.lifecycle.is_live());
                     let arrived = live.map(|i| i.revision.as_ref()).all(|it| it == Some(&to));

@@ -73,8 +73,8 @@ impl Rollout {
                     self.start_rollback(reason, asked, emit);
                     continue;
                 }
-                Verdict::GoOn => {
-                    self.go_on();
+                Verdict::Resume => {
+                    self.resume();
                     continue;
                 }
             }
@@ -205,9 +205,10 @@ impl Rollout {
         }
         state.choose(&plan.chosen);
         if plan.rests {
-            state.rest(now);
+            state.wait_deliberately(now);
         }
-        let since = |stands: bool, since: Option<Timestamp>| stands.then(|| since.unwrap_or(now));
+        let since =
+            |is_there: bool, since: Option<Timestamp>| is_there.then(|| since.unwrap_or(now));
         // The record that passes a checkpoint is written in the same tick. The actions after an
         // evaluation may need retries, so they do not restart it.
         if plan.evaluates || plan.actions.is_empty() {

@@ -66,7 +66,7 @@ impl Rollout {
                 state.halt =
                     Some(Halt { reason, ending, fault, at_checkpoint: false, at, until: None });
             }
-            if let Some(completed) = back.filter(|_| found != Found::Ended) {
+            if let Some(completed) = back.filter(|_| found != Found::Over) {
                 self.retarget(completed);
             }
         }

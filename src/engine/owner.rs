@@ -55,8 +55,8 @@ fn host() -> String {
 fn process(pid: Pid) -> Option<(char, String)> {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
     // The name in parentheses may hold spaces and parentheses; what follows the last one does not.
-    let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_ascii_whitespace();
+    let (_, remaining) = stat.rsplit_once(')')?;
+    let mut fields = remaining.split_ascii_whitespace();
     let state = fields.next()?.chars().next()?;
     // Field 22 of proc(5); the state is field 3.
     Some((state, fields.nth(18)?.to_owned()))

@@ -139,15 +139,15 @@ impl Rollout {
         emit.send(self.clock.now(), Event::RollingBack { reason: reason.clone(), to, asked });
         self.retarget(completed);
         if self.state.halt.is_some() {
-            self.state.go_on();
+            self.state.resume();
         }
         let now = self.clock.now();
         self.state.start_rollback(&self.target, reason, now);
     }
 
     /// Continues in the same direction: back, if the rollout was going back.
-    pub(super) fn go_on(&mut self) {
-        self.state.go_on();
+    pub(super) fn resume(&mut self) {
+        self.state.resume();
         let record = self.state.record.as_ref().filter(|record| record.rolls_back);
         if let Some(record) = record.filter(|_| self.state.rolls_back.is_none()) {
             let (completed, reason) = (record.completed.clone(), record.reason.clone());

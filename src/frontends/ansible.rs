@@ -41,10 +41,10 @@ pub fn arguments_in(file: &Path) -> Option<Map<String, Value>> {
 }
 
 /// Carries out the task and prints the answer. Returns the exit code.
-pub async fn run(given: &Map<String, Value>, edge: &ProcessContext) -> u8 {
+pub async fn run(given: &Map<String, Value>, context: &ProcessContext) -> u8 {
     let (task, answer) = match arguments::read(given) {
         Ok(task) => {
-            let answer = carry_out(&task, edge).await;
+            let answer = carry_out(&task, context).await;
             (Some(task), answer.unwrap_or_else(|found| Answer::invalid(&found)))
         }
         Err(found) => (None, Answer::invalid(&found)),
@@ -54,12 +54,12 @@ pub async fn run(given: &Map<String, Value>, edge: &ProcessContext) -> u8 {
     u8::from(failed)
 }
 
-async fn carry_out(task: &Task, edge: &ProcessContext) -> Result<Answer, Vec<Diagnostic>> {
+async fn carry_out(task: &Task, context: &ProcessContext) -> Result<Answer, Vec<Diagnostic>> {
     let stop = stop::listen().map_err(|error| {
         vec![Diagnostic::error("", format!("failed to listen for signals: {error}"))]
     })?;
-    let providers = Providers::new(task.provider.clone(), &edge.clock);
-    let rollout = look(task, &providers, edge).await?;
+    let providers = Providers::new(task.provider.clone(), &context.clock);
+    let rollout = look(task, &providers, context).await?;
     match task.command {
         None if task.mode.check => Ok(check(&rollout)),
         None => Ok(roll(rollout, stop).await),
@@ -81,7 +81,7 @@ async fn carry_out(task: &Task, edge: &ProcessContext) -> Result<Answer, Vec<Dia
                 _ => tell(command, rollout, stop).await?,
             };
             // The answer shows the current fleet, no matter which engine obeyed.
-            let rollout = look(task, &providers, edge).await?;
+            let rollout = look(task, &providers, context).await?;
             if answer.facts.is_null() {
                 answer.facts = state::current(&json!({}), &rollout);
             }
@@ -94,13 +94,13 @@ async fn carry_out(task: &Task, edge: &ProcessContext) -> Result<Answer, Vec<Dia
 async fn look(
     task: &Task,
     providers: &Providers,
-    edge: &ProcessContext,
+    context: &ProcessContext,
 ) -> Result<Rollout, Vec<Diagnostic>> {
     let place = |error| vec![Diagnostic::from_provider(&error, "", PROVIDER)];
     let fleet = providers.open(&task.config).await.map_err(place)?;
     let waits = task.command.is_none() && !task.mode.check;
     let unseen_for = if waits { UNSEEN_FOR } else { Duration::ZERO };
-    let caller = Caller { unseen_for, ..edge.caller(&edge.rollout_id) };
+    let caller = Caller { unseen_for, ..context.caller(&context.rollout_id) };
     let spec = task.spec.clone();
     let rollout = match task.command {
         None => Rollout::prepare(fleet, spec, &caller).await,

@@ -36,7 +36,7 @@ const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Serves until the peer is done. Returns the exit code: 0 after `shutdown` or the end of
 /// standard input, 1 after `exit` without `shutdown`, 130 or 143 after a signal.
-pub async fn serve(edge: &ProcessContext) -> u8 {
+pub async fn serve(context: &ProcessContext) -> u8 {
     let out = match claim_stdout() {
         Ok(out) => out,
         Err(error) => {
@@ -60,7 +60,7 @@ pub async fn serve(edge: &ProcessContext) -> u8 {
             return FAILED;
         }
     };
-    let mut server = Server::new(outbox.clone(), edge);
+    let mut server = Server::new(outbox.clone(), context);
     let code = loop {
         if let Some(code) = server.done(*interrupt.borrow()) {
             break code;
@@ -111,7 +111,7 @@ type Task = (Value, Option<String>);
 struct Server {
     out: Outbox,
     session: Option<Session>,
-    edge: ProcessContext,
+    context: ProcessContext,
     workers: JoinSet<Result<Value, RpcError>>,
     tasks: BTreeMap<tokio::task::Id, Task>,
     in_flight: BTreeMap<String, watch::Sender<Stop>>,
@@ -125,11 +125,11 @@ struct Server {
 }
 
 impl Server {
-    fn new(out: Outbox, edge: &ProcessContext) -> Self {
+    fn new(out: Outbox, context: &ProcessContext) -> Self {
         Self {
             out,
             session: None,
-            edge: edge.clone(),
+            context: context.clone(),
             workers: JoinSet::new(),
             tasks: BTreeMap::new(),
             in_flight: BTreeMap::new(),
@@ -225,7 +225,7 @@ impl Server {
             "provider.schema" => {
                 methods::read(method, params).and_then(|m::NoParams {}| methods::schema())
             }
-            "provider.configure" => session.configure(params, &self.edge.clock),
+            "provider.configure" => session.configure(params, &self.context.clock),
             "shutdown" => {
                 self.was_shut_down = true;
                 self.shutdown = Some(id);
@@ -255,7 +255,7 @@ impl Server {
         if let Some(level) = params.capabilities.log {
             log::listen(level, self.out.clone());
         }
-        self.session = Some(Session::new(&self.edge));
+        self.session = Some(Session::new(&self.context));
         let version = Some(env!("CARGO_PKG_VERSION").into());
         methods::write(&m::InitializeResult {
             protocol_version: PROTOCOL,
@@ -294,8 +294,8 @@ impl Server {
         self.in_flight.insert(id.to_string(), send);
         self.operations += 1;
         let work = Work {
-            name: format!("{}-{}", self.edge.rollout_id, self.operations),
-            owner: format!("{}.{}", self.edge.owner, self.operations),
+            name: format!("{}-{}", self.context.rollout_id, self.operations),
+            owner: format!("{}.{}", self.context.owner, self.operations),
             stop,
             out: self.out.clone(),
         };

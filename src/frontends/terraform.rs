@@ -48,9 +48,9 @@ const END_WITHIN: Duration = Duration::from_secs(4);
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
 /// Serves the host that started this process. Returns the exit code.
-pub async fn serve(host: &Host, edge: &ProcessContext) -> u8 {
-    log::listen(Arc::<TokioClock>::clone(&edge.clock), host.verbose);
-    match serve_host(host, edge).await {
+pub async fn serve(host: &Host, context: &ProcessContext) -> u8 {
+    log::listen(Arc::<TokioClock>::clone(&context.clock), host.verbose);
+    match serve_host(host, context).await {
         Ok(()) => 0,
         Err(why) => {
             // The host shows this when it gets no other answer.
@@ -60,7 +60,7 @@ pub async fn serve(host: &Host, edge: &ProcessContext) -> u8 {
     }
 }
 
-async fn serve_host(host: &Host, edge: &ProcessContext) -> Result<(), String> {
+async fn serve_host(host: &Host, context: &ProcessContext) -> Result<(), String> {
     let fail = |what: &'static str| move |error: io::Error| format!("failed to {what}: {error}");
     // Ctrl-C reaches the whole process group; the host says what this process must do.
     let mut ctrl_c = signal(SignalKind::interrupt()).map_err(fail("listen for signals"))?;
@@ -69,7 +69,7 @@ async fn serve_host(host: &Host, edge: &ProcessContext) -> Result<(), String> {
     let security = host.security()?;
     let tls = match security {
         Security::Tls(certificate) => Some(tls::accept(certificate)?),
-        Security::Plain => None,
+        Security::Unencrypted => None,
     };
     let socket = Socket::bind(&host.socket_folder)?;
     let mut out = claim_stdout().map_err(fail("claim standard output"))?;
@@ -78,7 +78,7 @@ async fn serve_host(host: &Host, edge: &ProcessContext) -> Result<(), String> {
     writeln!(out, "{line}").and_then(|()| out.flush()).map_err(fail("answer the host"))?;
     let host_left = watch_reader(&out).map_err(fail("watch the host"))?;
 
-    let provider = Arc::new(Provider::new(edge, host.progress_folder.clone(), true));
+    let provider = Arc::new(Provider::new(context, host.progress_folder.clone(), true));
     let mut ended = provider.ended();
     tokio::select! {
         () = socket.accept(&provider, tls.map(|tls| tls.acceptor)) => {}
@@ -93,7 +93,7 @@ async fn serve_host(host: &Host, edge: &ProcessContext) -> Result<(), String> {
 }
 
 /// Serves hosts that the operator points at this process, until Ctrl-C. Returns the exit code.
-pub async fn debug(host: &Host, edge: &ProcessContext) -> u8 {
+pub async fn debug(host: &Host, context: &ProcessContext) -> u8 {
     let served = async {
         let fail = |error: io::Error| format!("failed to listen for signals: {error}");
         let mut ctrl_c = signal(SignalKind::interrupt()).map_err(fail)?;
@@ -102,7 +102,7 @@ pub async fn debug(host: &Host, edge: &ProcessContext) -> u8 {
         let note =
             "Serving until Ctrl-C. Where the line above is set, terraform uses this process.";
         print_line(&mut io::stderr(), note);
-        let provider = Arc::new(Provider::new(edge, host.progress_folder.clone(), false));
+        let provider = Arc::new(Provider::new(context, host.progress_folder.clone(), false));
         tokio::select! {
             () = socket.accept(&provider, None) => {}
             _ = ctrl_c.recv() => print_line(&mut io::stderr(), "stopping at the next safe point"),

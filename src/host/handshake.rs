@@ -35,7 +35,7 @@ pub enum Security<'a> {
     /// Mutual TLS; the host's certificate as PEM.
     Tls(&'a str),
     /// None: the socket's folder keeps others out.
-    Plain,
+    Unencrypted,
 }
 
 impl Host {
@@ -75,7 +75,7 @@ impl Host {
         }
         match (&self.certificate, self.without_tls) {
             (Some(certificate), _) => Ok(Security::Tls(certificate)),
-            (None, true) => Ok(Security::Plain),
+            (None, true) => Ok(Security::Unencrypted),
             (None, false) => Err("the host has sent no certificate (PLUGIN_CLIENT_CERT), so it \
                                   could not be told from others; set TF_DISABLE_PLUGIN_TLS=1 to \
                                   go without"
@@ -129,7 +129,7 @@ mod tests {
         let refused = host(&[six]).security().map(|_| ()).expect_err("no certificate");
         assert!(refused.contains("PLUGIN_CLIENT_CERT"), "{refused}");
         let unencrypted = host(&[six, ("TF_DISABLE_PLUGIN_TLS", "1")]);
-        assert_eq!(unencrypted.security(), Ok(Security::Plain));
+        assert_eq!(unencrypted.security(), Ok(Security::Unencrypted));
         let secure = host(&[six, ("PLUGIN_CLIENT_CERT", "PEM")]);
         assert_eq!(secure.security(), Ok(Security::Tls("PEM")));
         let old = host(&[("PLUGIN_PROTOCOL_VERSIONS", "5"), ("PLUGIN_CLIENT_CERT", "PEM")]);

@@ -151,8 +151,8 @@ impl fmt::Display for Probe {
             // Without query and arguments: this text ends up in logs and tags.
             Probe::Http { url, .. } => {
                 let url = url.split(['?', '#']).next().unwrap_or_default();
-                let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
-                let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+                let (scheme, remaining) = url.split_once("://").unwrap_or(("http", url));
+                let (host, path) = remaining.split_once('/').unwrap_or((remaining, ""));
                 let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
                 write!(f, "GET {scheme}://{host}/{path}")
             }

@@ -1,39 +1,43 @@
 //! One tag's value: `key=value` pairs separated by spaces.
 //!
 //! ELBv2 allows letters, digits, spaces and `_ . : / = + - @` in a tag, 255 characters at most.
-//! `$` (of `$Latest`) is outside that alphabet and is written `@`. The format is versioned: `v=1`.
-//! Unknown keys are ignored, so that a later minor version may add some.
+//! Values are percent-encoded with `@` in place of `%`, which that alphabet lacks: `$Latest` is
+//! `@24Latest`. The format is versioned: `v=2`. Unknown keys are ignored, so that a later minor
+//! version may add some.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-
-use rolling_provider::Revision;
 
 /// The longest value a tag may have.
 const LONGEST: usize = 255;
+const VERSION: &str = "2";
 
 /// The pairs of one tag.
 pub struct Fields<'a> {
     tag: &'static str,
-    pairs: BTreeMap<&'a str, &'a str>,
+    pairs: BTreeMap<&'a str, Cow<'a, str>>,
 }
 
 impl<'a> Fields<'a> {
     /// # Errors
     /// When the value is of another version.
     pub fn parse(tag: &'static str, value: &'a str) -> Result<Self, String> {
-        let pairs = value.split(' ').filter_map(|pair| pair.split_once('=')).collect();
+        let pairs = value.split(' ').filter_map(|pair| pair.split_once('='));
+        let pairs = pairs.map(|(key, value)| (key, decode(value))).collect();
         let fields = Fields { tag, pairs };
         match fields.text("v")? {
-            "1" => Ok(fields),
-            other => Err(format!("tag {tag} is of version {other}, this program reads version 1")),
+            VERSION => Ok(fields),
+            other => Err(format!(
+                "tag {tag} is of version {other}, this program reads version {VERSION}"
+            )),
         }
     }
 
-    pub fn optional(&self, key: &str) -> Option<&'a str> {
-        self.pairs.get(key).copied()
+    pub fn optional(&self, key: &str) -> Option<&str> {
+        self.pairs.get(key).map(Cow::as_ref)
     }
 
-    pub fn text(&self, key: &str) -> Result<&'a str, String> {
+    pub fn text(&self, key: &str) -> Result<&str, String> {
         self.optional(key).ok_or_else(|| format!("tag {} has no {key}=", self.tag))
     }
 
@@ -57,11 +61,11 @@ pub struct Line(String);
 
 impl Line {
     pub fn new() -> Self {
-        Line("v=1".into())
+        Line(format!("v={VERSION}"))
     }
 
     pub fn with(mut self, key: &str, value: impl std::fmt::Display) -> Self {
-        self.0.push_str(&format!(" {key}={value}"));
+        self.0.push_str(&format!(" {key}={}", encode(&value.to_string())));
         self
     }
 
@@ -81,12 +85,42 @@ impl Line {
     }
 }
 
-pub fn encode(revision: &Revision) -> String {
-    revision.as_str().replace('$', "@")
+/// Returns `text` in letters that a tag can hold, and that part no pairs.
+pub fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'_' | b'.' | b':' | b'/' | b'+' | b'-' => {
+                encoded.push(char::from(byte));
+            }
+            other => encoded.push_str(&format!("@{other:02X}")),
+        }
+    }
+    encoded
 }
 
-pub fn decode(revision: &str) -> Revision {
-    Revision::new(revision.replace('@', "$"))
+/// Returns what [`encode`] was given. An `@` without two digits stands for itself.
+pub fn decode(text: &str) -> Cow<'_, str> {
+    if !text.contains('@') {
+        return Cow::Borrowed(text);
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut remaining = text.as_bytes();
+    while let Some((first, after)) = remaining.split_first() {
+        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match byte.filter(|_| *first == b'@') {
+            Some(byte) => {
+                bytes.push(byte);
+                remaining = &after[2..];
+            }
+            None => {
+                bytes.push(*first);
+                remaining = after;
+            }
+        }
+    }
+    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Returns free text without what a tag cannot hold.
@@ -114,6 +148,19 @@ pub fn tag_safe(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn any_value_comes_back_from_a_tag() {
+        for value in ["lt-1:$Latest", "app@sha256:1f", "a b=c", "100 %", "\u{fc}ber", "@", "@4", ""]
+        {
+            let line = Line::new().with("key", value).with("after", 1).done();
+            let allowed = |c: char| c.is_ascii_alphanumeric() || " _.:/=+-@".contains(c);
+            assert!(line.chars().all(allowed), "{line}");
+            let fields = Fields::parse("rolling:test", &line).expect("fields");
+            assert_eq!(fields.text("key"), Ok(value), "{line}");
+            assert_eq!(fields.number("after"), Ok(1), "{line}");
+        }
+    }
 
     #[test]
     fn text_is_held_to_the_alphabet_and_length_of_tags() {

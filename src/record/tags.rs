@@ -237,7 +237,7 @@ impl Record {
         let rollout = Line::new()
             .with("id", &self.id)
             .with("gen", self.generation)
-            .with("to", encode(&self.to))
+            .with("to", &self.to)
             .with("started", self.started.0);
         let progress = Line::new()
             .with("phase", self.phase.name())
@@ -251,17 +251,14 @@ impl Record {
             .with("failed", self.failures)
             .with_some("last", self.last_failed.as_ref())
             .with("retained", self.retained_failed)
-            .with_some("last_retained", self.last_retained.as_ref())
-            .with("checkpoints", self.checkpoints_passed)
+            .with_some("latest", self.last_retained.as_ref())
+            .with("passed", self.checkpoints_passed)
             .with("paused", self.paused.as_millis())
-            .with_some("pause_changed", self.pause_changed_at.map(|at| at.0))
-            .with_some(
-                "acknowledged",
-                (!self.acknowledged.is_empty()).then(|| self.acknowledged.join("+")),
-            );
+            .with_some("since", self.pause_changed_at.map(|at| at.0))
+            .with_some("ack", (!self.acknowledged.is_empty()).then(|| self.acknowledged.join("+")));
         let names: Vec<&str> = self.borrowed.suspended.iter().map(String::as_str).collect();
         let borrowed = Line::new()
-            .with_some("template", self.borrowed.template.as_ref().map(encode))
+            .with_some("template", self.borrowed.template.as_ref())
             .with_some("max", self.borrowed.max.map(|max| max.to_string()))
             .with_some("suspended", (!names.is_empty()).then(|| names.join("+")))
             .with_some("shifts", self.borrowed.shifts.as_ref())
@@ -273,7 +270,7 @@ impl Record {
             (REASON.into(), tag_safe(self.reason.as_deref().unwrap_or_default())),
         ]);
         if let Some(completed) = &self.completed {
-            tags.insert(COMPLETED.into(), encode(completed));
+            tags.insert(COMPLETED.into(), encode(completed.as_str()));
         }
         tags
     }
@@ -293,13 +290,12 @@ impl Record {
         let (progress, borrowed) = (other(PROGRESS)?, other(BORROWED)?);
         let phase = progress.text("phase")?;
         let known = Phase::ALL.into_iter().find(|known| known.name() == phase);
-        let acknowledged =
-            progress.optional("acknowledged").into_iter().flat_map(|ids| ids.split('+'));
+        let acknowledged = progress.optional("ack").into_iter().flat_map(|ids| ids.split('+'));
         let reason = tags.get(REASON).filter(|reason| !reason.is_empty());
         Ok(Some(Record {
             id: rollout.text("id")?.to_owned(),
             generation: rollout.number("gen")?,
-            to: decode(rollout.text("to")?),
+            to: rollout.text("to")?.into(),
             started: Timestamp(rollout.number("started")?),
             phase: known.ok_or_else(|| progress.unreadable("phase", phase))?,
             rolls_back: progress.optional("back").is_some(),
@@ -315,14 +311,14 @@ impl Record {
             failures: progress.number("failed")?,
             last_failed: progress.optional("last").map(InstanceId::new),
             retained_failed: progress.number("retained")?,
-            last_retained: progress.optional("last_retained").map(InstanceId::new),
-            checkpoints_passed: progress.number("checkpoints")?,
+            last_retained: progress.optional("latest").map(InstanceId::new),
+            checkpoints_passed: progress.number("passed")?,
             paused: Duration::from_millis(progress.number("paused")?),
-            pause_changed_at: progress.optional_number("pause_changed")?.map(Timestamp),
+            pause_changed_at: progress.optional_number("since")?.map(Timestamp),
             acknowledged: acknowledged.map(str::to_owned).collect(),
             promoted: borrowed.optional("promoted").is_some(),
             borrowed: Borrowed::parse(&borrowed)?,
-            completed: tags.get(COMPLETED).map(|value| decode(value)),
+            completed: tags.get(COMPLETED).map(|value| decode(value).as_ref().into()),
             reason: reason.cloned(),
         }))
     }
@@ -353,7 +349,7 @@ impl Borrowed {
         };
         let suspended = fields.optional("suspended").into_iter().flat_map(|names| names.split('+'));
         Ok(Borrowed {
-            template: fields.optional("template").map(decode),
+            template: fields.optional("template").map(Into::into),
             max,
             suspended: suspended.map(str::to_owned).collect(),
             shifts: fields.optional("shifts").map(str::to_owned),
@@ -451,9 +447,9 @@ mod tests {
         tags.remove(BORROWED);
         assert!(Record::from_tags(&tags).is_err_and(|why| why.contains(BORROWED)));
         let mut tags = Record::example().tags();
-        tags.insert(PROGRESS.into(), "v=1 phase=dancing".into());
+        tags.insert(PROGRESS.into(), "v=2 phase=dancing".into());
         assert!(Record::from_tags(&tags).is_err_and(|why| why.contains("phase=dancing")));
-        tags.insert(ROLLOUT.into(), "v=2 id=x".into());
-        assert!(Record::from_tags(&tags).is_err_and(|why| why.contains("version 2")));
+        tags.insert(ROLLOUT.into(), "v=3 id=x".into());
+        assert!(Record::from_tags(&tags).is_err_and(|why| why.contains("version 3")));
     }
 }

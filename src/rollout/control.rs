@@ -43,7 +43,7 @@ pub enum Effect {
     /// Go back to the last completed revision.
     RollBack,
     /// Go on, in the same direction.
-    GoOn,
+    Resume,
     /// Nothing yet: the engine at work was asked to end and does so. The command is carried out
     /// then.
     Later,
@@ -87,8 +87,8 @@ pub fn effect(command: Command, state: State) -> Effect {
             Effect::TooLate
         }
 
-        (Command::Resume, Unrecorded | Rolling | RollingBack) => Effect::GoOn,
-        (Command::Resume, Halting(Paused) | Halted(Paused | Interrupted)) => Effect::GoOn,
+        (Command::Resume, Unrecorded | Rolling | RollingBack) => Effect::Resume,
+        (Command::Resume, Halting(Paused) | Halted(Paused | Interrupted)) => Effect::Resume,
         (Command::Resume, Halting(Interrupted)) => Effect::Later,
         (Command::Resume, Halting(Failed | Aborted) | Halted(Failed | Aborted)) => Effect::TooLate,
 
@@ -158,7 +158,7 @@ impl Work {
         };
         match effect(command, state) {
             // A process that was asked to end does not do this, whatever its ending.
-            Effect::GoOn | Effect::RollBack if self.told_to_end => Effect::Later,
+            Effect::Resume | Effect::RollBack if self.told_to_end => Effect::Later,
             effect => effect,
         }
     }
@@ -169,7 +169,7 @@ impl Work {
 pub enum Found {
     /// The recorded rollout has ended, or led elsewhere: the engine's own rollout, or a command, is
     /// next.
-    Ended,
+    Over,
     /// The engine goes on with it, in the same direction.
     GoesOn,
     /// It was ending like this. The engine finishes that unless a command says otherwise.
@@ -180,14 +180,14 @@ pub enum Found {
 pub fn found(record: &Record, wanted: &Revision, command: Option<Command>) -> Found {
     let resumes = command == Some(Command::Resume);
     if record.to != *wanted {
-        return Found::Ended;
+        return Found::Over;
     }
     match record.phase {
         Phase::Rolling => Found::GoesOn,
         Phase::Halting(Ending::Interrupted) | Phase::Halted(Ending::Interrupted) => Found::GoesOn,
         Phase::Halting(Ending::Paused) | Phase::Halted(Ending::Paused) if resumes => Found::GoesOn,
         Phase::Halting(ending) => Found::Ending(ending),
-        Phase::Halted(_) => Found::Ended,
+        Phase::Halted(_) => Found::Over,
     }
 }
 
@@ -282,7 +282,7 @@ pub enum Next {
     NoOp(Answer),
     /// The rollout that it was for is over: its record is gone, or is another's. The fleet shows
     /// how it ended.
-    Ended,
+    Over,
 }
 
 /// A caller that waits until its command is obeyed.
@@ -365,7 +365,7 @@ impl Waiting {
         let is_silent =
             nobody && lease.is_some() && self.by_lease && self.control.command != Command::Resume;
         if !self.is_about(record.as_ref(), lease.as_ref().filter(|_| !nobody)) {
-            return if is_silent { Next::RemoveLease } else { Next::Ended };
+            return if is_silent { Next::RemoveLease } else { Next::Over };
         }
         if let Some(answer) = no_op(self.control.command, record.as_ref(), !nobody) {
             return if is_silent { Next::RemoveLease } else { Next::NoOp(answer) };
@@ -440,7 +440,7 @@ impl Waiting {
         }
         let found = self.found.as_ref().map(|found| &found.id);
         match record.filter(|record| Some(&record.id) == found) {
-            None => Some(Next::Ended),
+            None => Some(Next::Over),
             Some(record) if matches!(record.phase, Phase::Halted(_)) => Some(Next::Look),
             Some(record) => {
                 (self.control.rollout, self.by_lease) = (record.id.clone(), false);
@@ -484,7 +484,7 @@ mod tests {
             for command in Command::ALL {
                 let effect = effect(command, state);
                 let what = format!("{command:?} {state:?}: {effect:?}");
-                let goes = matches!(effect, Effect::GoOn | Effect::RollBack);
+                let goes = matches!(effect, Effect::Resume | Effect::RollBack);
                 assert!(!goes || matches!(command, Command::Resume | Command::Rollback), "{what}");
                 assert_eq!(effect == Effect::Absent, state == State::Absent, "{what}");
                 if let Effect::Halt(ending) = effect {

@@ -29,3 +29,4 @@ mod shift;
 mod sizes;
 mod stdio;
 mod terminal;
+mod vocabulary;

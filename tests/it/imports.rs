@@ -105,14 +105,14 @@ fn defined_in<'s>(
     depth: usize,
 ) -> Option<(&'s PathBuf, String)> {
     let mut module = Module::new();
-    let mut rest = path.iter();
-    while let Some(segment) = rest.next() {
+    let mut remaining = path.iter();
+    while let Some(segment) = remaining.next() {
         let source = sources.get(&module)?;
         if source.children.contains(segment) {
             module.push(segment.clone());
             continue;
         }
-        let tail: Vec<String> = rest.cloned().collect();
+        let tail: Vec<String> = remaining.cloned().collect();
         let handed = source.hands_on.iter().find(|handed| handed.name == *segment);
         let all = source.hands_on.iter().filter(|handed| handed.name == "*");
         let through: Vec<Vec<String>> = match handed {
@@ -152,17 +152,17 @@ impl Reader {
     /// `path` from the root of the crate; `None` of one that leads elsewhere.
     fn absolute(&self, path: &[String]) -> Option<Vec<String>> {
         let mut place = self.module.clone();
-        let mut rest = path;
+        let mut remaining = path;
         let mut inline = self.inline;
         match path.first().map(String::as_str) {
             Some("crate") => {
                 place.clear();
-                rest = &path[1..];
+                remaining = &path[1..];
             }
-            Some("self") => rest = &path[1..],
+            Some("self") => remaining = &path[1..],
             Some("super") => {
-                while rest.first().is_some_and(|segment| segment == "super") {
-                    rest = &rest[1..];
+                while remaining.first().is_some_and(|segment| segment == "super") {
+                    remaining = &remaining[1..];
                     match inline {
                         0 => drop(place.pop()),
                         _ => inline -= 1,
@@ -172,7 +172,7 @@ impl Reader {
             Some(first) if self.children.contains(first) => {}
             _ => return None,
         }
-        place.extend(rest.iter().cloned());
+        place.extend(remaining.iter().cloned());
         Some(place)
     }
 

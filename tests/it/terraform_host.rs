@@ -164,10 +164,10 @@ impl Started {
     }
 
     /// What it has said on standard error, to its end.
-    pub fn said(&mut self) -> String {
-        let mut said = String::new();
-        self.stderr.take().expect("asked once").read_to_string(&mut said).expect("UTF-8");
-        said
+    pub fn reply(&mut self) -> String {
+        let mut reply = String::new();
+        self.stderr.take().expect("asked once").read_to_string(&mut reply).expect("UTF-8");
+        reply
     }
 }
 
@@ -486,7 +486,7 @@ impl Plugin {
         let _: p::Empty = self.call("plugin.GRPCController/Shutdown", p::Empty {});
         let ended = self.started.ends_within(Duration::from_secs(10));
         assert_eq!(ended, Some(0), "Terraform waits for 2 s, on a machine that is not busy");
-        self.started.said()
+        self.started.reply()
     }
 }
 
@@ -560,8 +560,8 @@ fn place(path: &p::AttributePath) -> String {
 
 /// The attribute at a path of names.
 pub fn attribute<'a>(attributes: &'a [Attribute], path: &str) -> &'a Attribute {
-    let (first, rest) = path.split_once('.').map_or((path, None), |(a, b)| (a, Some(b)));
+    let (first, remaining) = path.split_once('.').map_or((path, None), |(a, b)| (a, Some(b)));
     let found = attributes.iter().find(|attribute| attribute.name == first);
     let found = found.unwrap_or_else(|| panic!("no attribute {path}"));
-    rest.map_or(found, |rest| attribute(found.kind.attributes(), rest))
+    remaining.map_or(found, |remaining| attribute(found.kind.attributes(), remaining))
 }

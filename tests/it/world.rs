@@ -190,8 +190,8 @@ impl Told {
     pub fn assert_looks_seldom(&self, poll_interval: Duration) {
         let happens = |event: &Event| {
             let done = matches!(event, Event::Acted { .. } | Event::Refused { .. });
-            let said = matches!(event, Event::Retrying { .. } | Event::GateAnswered { .. });
-            done || said || matches!(event, Event::Progressed { .. })
+            let reply = matches!(event, Event::Retrying { .. } | Event::GateAnswered { .. });
+            done || reply || matches!(event, Event::Progressed { .. })
         };
         let happened = self.events.iter().filter(|envelope| happens(&envelope.event)).count();
         let Report { elapsed_ms, ticks, .. } = self.report;

@@ -105,9 +105,9 @@ impl Reader<'_> {
 
     /// Reads a number, a boolean or null.
     fn word(&mut self) -> Result<Value, String> {
-        let rest = &self.text[self.at..];
-        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"+-._".contains(c));
-        let word = &rest[..end.unwrap_or(rest.len())];
+        let remaining = &self.text[self.at..];
+        let end = remaining.find(|c: char| !c.is_ascii_alphanumeric() && !"+-._".contains(c));
+        let word = &remaining[..end.unwrap_or(remaining.len())];
         let value = match word {
             "True" | "true" => Value::Bool(true),
             "False" | "false" => Value::Bool(false),
@@ -123,9 +123,9 @@ impl Reader<'_> {
 
     /// Returns the next character that is not white space, without taking it.
     fn peek(&mut self) -> Option<char> {
-        let rest = &self.text[self.at..];
-        self.at += rest.len() - rest.trim_start().len();
-        rest.trim_start().chars().next()
+        let remaining = &self.text[self.at..];
+        self.at += remaining.len() - remaining.trim_start().len();
+        remaining.trim_start().chars().next()
     }
 
     fn take(&mut self, wanted: char) -> bool {
@@ -145,8 +145,8 @@ impl Reader<'_> {
     fn unexpected(&mut self, wanted: &str) -> String {
         match self.peek() {
             Some(_) => {
-                let rest: String = self.text[self.at..].chars().take(12).collect();
-                format!("{wanted} is expected at {rest:?}")
+                let remaining: String = self.text[self.at..].chars().take(12).collect();
+                format!("{wanted} is expected at {remaining:?}")
             }
             None => format!("it ends where {wanted} is expected"),
         }

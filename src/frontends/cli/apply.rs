@@ -16,14 +16,14 @@ use crate::report::log_lines::LogLines;
 use crate::report::text;
 
 /// Rolls the deployments. Returns the exit code.
-pub async fn apply(input: &Input, edge: &ProcessContext) -> u8 {
-    let prepared = match prepare_all(input, edge, Purpose::Begin).await {
+pub async fn apply(input: &Input, context: &ProcessContext) -> u8 {
+    let prepared = match prepare_all(input, context, Purpose::Begin).await {
         Ok(prepared) => prepared,
         Err(found) => return refuse(input, &found),
     };
     let Some((stop, interrupt)) = listen() else { return FAILED };
-    let mut rest = prepared.into_iter();
-    while let Some((resource, rollout)) = rest.next() {
+    let mut remaining = prepared.into_iter();
+    while let Some((resource, rollout)) = remaining.next() {
         let name = &resource.name;
         let preview = rollout.preview();
         let mut show = shower(input, name, &rollout);
@@ -43,15 +43,15 @@ pub async fn apply(input: &Input, edge: &ProcessContext) -> u8 {
             (_, Some(interrupt)) => interrupt.exit_code(),
             (_, None) => exit_code(report.outcome),
         };
-        not_begun(input, name, report.outcome, rest.map(|(resource, _)| resource.name));
+        not_begun(input, name, report.outcome, remaining.map(|(resource, _)| resource.name));
         return code;
     }
     0
 }
 
 /// Prints which deployments are not begun because the one before them did not succeed.
-fn not_begun(input: &Input, name: &str, outcome: Outcome, rest: impl Iterator<Item = String>) {
-    for other in rest {
+fn not_begun(input: &Input, name: &str, outcome: Outcome, remaining: impl Iterator<Item = String>) {
+    for other in remaining {
         match input.output {
             Output::Text => {
                 let why = outcome.name().replace('_', " ");

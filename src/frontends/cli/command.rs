@@ -23,13 +23,13 @@ use crate::report::text;
 /// The code is 0 when the command has its effect. Otherwise, a command that is carried out here
 /// exits as `apply` does, and any other with 1. The engine at work exits with what becomes of the
 /// rollout.
-pub async fn command(command: Command, input: &Input, edge: &ProcessContext) -> u8 {
+pub async fn command(command: Command, input: &Input, context: &ProcessContext) -> u8 {
     if command == Command::Resume
-        && let Some(found) = follow::lacks(&input.file, edge)
+        && let Some(found) = follow::lacks(&input.file, context)
     {
         return refuse(input, &[found]);
     }
-    let prepared = match prepare_all(input, edge, Purpose::Tell).await {
+    let prepared = match prepare_all(input, context, Purpose::Tell).await {
         Ok(prepared) => prepared,
         Err(found) => return refuse(input, &found),
     };

@@ -21,15 +21,15 @@ struct Found {
 }
 
 /// Examines every selected deployment. Returns exit code 1 for errors, 0 for warnings or nothing.
-pub async fn doctor(input: &Input, edge: &ProcessContext) -> u8 {
+pub async fn doctor(input: &Input, context: &ProcessContext) -> u8 {
     let (document, resources) = match load(input) {
         Ok(loaded) => loaded,
         Err(found) => return refuse(input, &found),
     };
-    let providers = Providers::new(document.provider.clone(), &edge.clock);
+    let providers = Providers::new(document.provider.clone(), &context.clock);
     let mut all = Vec::new();
     for resource in &resources {
-        all.push(examine(&providers, resource, edge).await);
+        all.push(examine(&providers, resource, context).await);
     }
     if let Some(first) = all.first_mut() {
         first.findings.extend(document.warnings.clone());
@@ -49,7 +49,7 @@ pub async fn doctor(input: &Input, edge: &ProcessContext) -> u8 {
     if is_ill { FAILED } else { 0 }
 }
 
-async fn examine(providers: &Providers, resource: &Resource, edge: &ProcessContext) -> Found {
+async fn examine(providers: &Providers, resource: &Resource, context: &ProcessContext) -> Found {
     let place =
         |error: &ProviderError| Diagnostic::from_provider(error, &resource.pointer, PROVIDER);
     let name = resource.name.clone();
@@ -62,7 +62,7 @@ async fn examine(providers: &Providers, resource: &Resource, edge: &ProcessConte
     findings.extend(
         warnings.iter().map(|warning| Diagnostic { severity: Severity::Warning, ..place(warning) }),
     );
-    let caller = edge.caller(&edge.rollout_id);
+    let caller = context.caller(&context.rollout_id);
     match Rollout::prepare(fleet, resource.spec.clone(), &caller).await {
         Ok(rollout) => {
             let preflight = rollout.preflight();

@@ -26,11 +26,11 @@ pub fn is_progress(file: &Path) -> bool {
 }
 
 /// Returns an error when the rollout in `file` needs environment variables that are not set here.
-pub(super) fn lacks(file: &Path, edge: &ProcessContext) -> Option<Diagnostic> {
+pub(super) fn lacks(file: &Path, context: &ProcessContext) -> Option<Diagnostic> {
     let text = std::fs::read_to_string(file).ok()?;
     let wanted = header(&text)?.environment;
     let missing: Vec<&str> =
-        wanted.iter().map(String::as_str).filter(|name| !(edge.is_set)(name)).collect();
+        wanted.iter().map(String::as_str).filter(|name| !(context.is_set)(name)).collect();
     if missing.is_empty() {
         return None;
     }
@@ -41,7 +41,7 @@ pub(super) fn lacks(file: &Path, edge: &ProcessContext) -> Option<Diagnostic> {
 }
 
 /// Shows past and new events until the rollout ends. Returns the exit code of its outcome.
-pub async fn follow(input: &Input, edge: &ProcessContext) -> u8 {
+pub async fn follow(input: &Input, context: &ProcessContext) -> u8 {
     let opened = File::open(&input.file).map(BufReader::new);
     let mut reader = match opened {
         Ok(reader) => reader,
@@ -68,7 +68,7 @@ pub async fn follow(input: &Input, edge: &ProcessContext) -> u8 {
             }
             Err(error) => return failed(input, &error),
         }
-        if owner.as_deref().is_some_and(edge.is_gone) {
+        if owner.as_deref().is_some_and(context.is_gone) {
             let message = "the process that wrote this is gone; the record on the target tells how \
                          far the rollout was, and an apply goes on with it";
             print_line(&mut io::stderr(), message);

@@ -31,8 +31,8 @@ pub fn validate(input: &Input) -> u8 {
 }
 
 /// Shows what an apply would do. Returns the exit code: with `detailed`, 10 if there are changes.
-pub async fn plan(input: &Input, detailed: bool, edge: &ProcessContext) -> u8 {
-    let prepared = match prepare_all(input, edge, Purpose::Plan).await {
+pub async fn plan(input: &Input, detailed: bool, context: &ProcessContext) -> u8 {
+    let prepared = match prepare_all(input, context, Purpose::Plan).await {
         Ok(prepared) => prepared,
         Err(found) => return refuse(input, &found),
     };

@@ -27,11 +27,11 @@ pub(super) enum Purpose {
 /// Looks up all selected targets before the caller does anything to one of them.
 pub(super) async fn prepare_all(
     input: &Input,
-    edge: &ProcessContext,
+    context: &ProcessContext,
     purpose: Purpose,
 ) -> Result<Vec<(Resource, Rollout)>, Vec<Diagnostic>> {
     let (document, resources) = load(input)?;
-    let providers = Providers::new(document.provider.clone(), &edge.clock);
+    let providers = Providers::new(document.provider.clone(), &context.clock);
     let mut prepared = Vec::new();
     for resource in resources {
         let place = |error| vec![Diagnostic::from_provider(&error, &resource.pointer, PROVIDER)];
@@ -39,7 +39,7 @@ pub(super) async fn prepare_all(
         let waits = matches!(purpose, Purpose::Begin);
         let unseen_for = if waits { UNSEEN_FOR } else { Duration::ZERO };
         let tell = |message: &str| print_line(&mut io::stderr(), message);
-        let caller = Caller { unseen_for, tell, ..edge.caller(&edge.rollout_id) };
+        let caller = Caller { unseen_for, tell, ..context.caller(&context.rollout_id) };
         let spec = resource.spec.clone();
         let rollout = match purpose {
             Purpose::Begin | Purpose::Plan => Rollout::prepare(fleet, spec, &caller).await,

@@ -51,9 +51,9 @@ pub struct Work {
 
 impl Session {
     /// Creates a session whose provider only the environment configures.
-    pub fn new(edge: &ProcessContext) -> Self {
-        let providers = Arc::new(Providers::new(Default::default(), &edge.clock));
-        Self { providers, caller: edge.caller(&edge.rollout_id) }
+    pub fn new(context: &ProcessContext) -> Self {
+        let providers = Arc::new(Providers::new(Default::default(), &context.clock));
+        Self { providers, caller: context.caller(&context.rollout_id) }
     }
 
     /// Handles `provider.configure`. Work in flight keeps the configuration that it began with.

@@ -102,8 +102,8 @@ pub fn capital(message: &str) -> String {
     if !is_word || message.split_once(": ").is_some_and(|(first, _)| !first.contains(' ')) {
         return message.to_owned();
     }
-    let (first, rest) = message.split_at(1);
-    first.to_ascii_uppercase() + rest
+    let (first, remaining) = message.split_at(1);
+    first.to_ascii_uppercase() + remaining
 }
 
 /// Returns the message as a sentence: capitalized, and with an end mark.

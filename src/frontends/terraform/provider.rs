@@ -31,7 +31,7 @@ pub use self::fixed::{metadata, schema, upgrade, validate, validate_provider};
 
 /// What the calls of one process share.
 pub struct Provider {
-    edge: ProcessContext,
+    context: ProcessContext,
     progress_folder: Option<PathBuf>,
     /// Whether this process serves one host only.
     has_one_host: bool,
@@ -72,14 +72,14 @@ impl Drop for Counted {
 impl Provider {
     /// Makes a provider; with `has_one_host`, the process serves one host, whose stop is final.
     pub fn new(
-        edge: &ProcessContext,
+        context: &ProcessContext,
         progress_folder: Option<PathBuf>,
         has_one_host: bool,
     ) -> Provider {
-        let providers = Arc::new(Providers::new(Default::default(), &edge.clock));
+        let providers = Arc::new(Providers::new(Default::default(), &context.clock));
         let configured = Configured { providers, config: json!({}) };
         Provider {
-            edge: edge.clone(),
+            context: context.clone(),
             progress_folder,
             has_one_host,
             configured: Mutex::new(Some(configured)),
@@ -152,7 +152,7 @@ impl Provider {
             Ok(read) if !read.unknown.is_empty() => (None, Vec::new()),
             Ok(read) => match document::provider(&read.value, "") {
                 Ok(config) => {
-                    let providers = Arc::new(Providers::new(config, &self.edge.clock));
+                    let providers = Arc::new(Providers::new(config, &self.context.clock));
                     let found = providers.check(None).await.err();
                     let found = found.map(|error| Diagnostic::from_provider(&error, "", ""));
                     let config = normalised(&read.value);
@@ -264,19 +264,19 @@ impl Provider {
     /// Returns a caller that only looks and begins nothing.
     fn looker(&self, prior: &Value) -> Caller {
         let completed = prior["completed_revision"].as_str().map(Into::into);
-        Caller { completed, ..self.edge.caller(&self.edge.rollout_id) }
+        Caller { completed, ..self.context.caller(&self.context.rollout_id) }
     }
 
     /// Returns a caller that rolls, with a lease that differs from others in this process.
     fn worker(&self, prior: &Value) -> Caller {
         let number = self.operations.fetch_add(1, Ordering::Relaxed);
         let rollout = match number {
-            0 => self.edge.rollout_id.clone(),
-            number => format!("{}-{number}", self.edge.rollout_id),
+            0 => self.context.rollout_id.clone(),
+            number => format!("{}-{number}", self.context.rollout_id),
         };
-        let owner = format!("{}.{number}", self.edge.owner);
+        let owner = format!("{}.{number}", self.context.owner);
         let completed = prior["completed_revision"].as_str().map(Into::into);
-        Caller { completed, owner, unseen_for: UNSEEN_FOR, ..self.edge.caller(&rollout) }
+        Caller { completed, owner, unseen_for: UNSEEN_FOR, ..self.context.caller(&rollout) }
     }
 }
 

@@ -134,8 +134,8 @@ pub fn idle(spec: &RollingDeployment, target: &Target, look: &Observation) -> Op
 /// That is longer than AWS itself waits, and than its preferences make it wait.
 pub fn gives_up_after(spec: &RollingDeployment, target: &Target) -> Duration {
     let pauses = spec.checkpoints.iter().filter_map(|checkpoint| checkpoint.pause);
-    let rest = pauses.chain([spec.gates.bake_time]).max().unwrap_or_default();
-    AWS_GIVES_UP + BEYOND_THAT + rest + spec.health.min_healthy_time + target.drain()
+    let remaining = pauses.chain([spec.gates.bake_time]).max().unwrap_or_default();
+    AWS_GIVES_UP + BEYOND_THAT + remaining + spec.health.min_healthy_time + target.drain()
 }
 
 /// Returns how `instance_refresh` ended, if it has.

@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn what_it_comes_to_is_never_below_the_floor_and_above_the_ceiling_only_for_want_of_a_percent()
     {
-        let rest = told(serde_json::json!({ "policy": "immutable" }), 1);
+        let remaining = told(serde_json::json!({ "policy": "immutable" }), 1);
         for size in 1..=400 {
             for batch in 1..=size.min(40) {
                 for policy in [
@@ -240,8 +240,11 @@ mod tests {
                 ] {
                     let window = Window::resolve(policy, size);
                     let (min_healthy, max_healthy) = percentages(policy, size);
-                    let told =
-                        InstanceRefreshPreferences { min_healthy, max_healthy, ..rest.clone() };
+                    let told = InstanceRefreshPreferences {
+                        min_healthy,
+                        max_healthy,
+                        ..remaining.clone()
+                    };
                     let Bounds { floor, ceiling } = bounds(&told, size);
                     assert!(floor >= window.floor(), "{policy:?} of {size}");
                     let exact = ceiling <= window.ceiling();

@@ -136,7 +136,7 @@ pub enum Verdict {
         asked: bool,
     },
     /// A rollout that is being put back goes on after all, because a command asks for it.
-    GoOn,
+    Resume,
     /// Nothing is left: every instance runs the revision and nothing is borrowed.
     Converged,
     /// The rollout ended early, and everything that could be put back is put back.

@@ -40,15 +40,15 @@ pub fn apply_command(input: &Input<'_>) -> Option<Verdict> {
             let begun = state.halt.clone();
             Some(Verdict::Halt(begun.map_or(halt, |begun| Halt { reason, ending, ..begun })))
         }
-        Effect::RollBack if is_back || state.rolls_back.is_some() => Some(Verdict::GoOn),
+        Effect::RollBack if is_back || state.rolls_back.is_some() => Some(Verdict::Resume),
         Effect::RollBack => {
             let verdict = start_rollback(input, format!("rolled back by {by}"), true);
             // Without a way back, a halt that is already under way goes on.
             let is_way = state.halt.is_none() || matches!(verdict, Verdict::RollBack { .. });
             is_way.then_some(verdict)
         }
-        Effect::GoOn if state.halt.is_some() => Some(Verdict::GoOn),
-        Effect::GoOn | Effect::Later | Effect::Already | Effect::TooLate | Effect::Absent => None,
+        Effect::Resume if state.halt.is_some() => Some(Verdict::Resume),
+        Effect::Resume | Effect::Later | Effect::Already | Effect::TooLate | Effect::Absent => None,
     }
 }
 

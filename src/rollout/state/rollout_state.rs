@@ -166,7 +166,7 @@ impl RolloutState {
         }
     }
 
-    /// See [`Departed::without`].
+    /// Returns `look` without instances that an earlier look showed on their way out.
     pub fn without_departed(&mut self, look: Observation) -> Observation {
         self.departed.without(look)
     }
@@ -214,7 +214,7 @@ impl RolloutState {
     }
 
     /// Goes on with a rollout that was being put back. What a pause has resumed is suspended again.
-    pub fn go_on(&mut self) {
+    pub fn resume(&mut self) {
         (self.halt, self.resume, self.suspended) = (None, true, false);
         self.refused.clear();
     }
@@ -242,7 +242,7 @@ impl RolloutState {
     }
 
     /// Takes in that the rollout is waiting on purpose, which is no lack of progress.
-    pub fn rest(&mut self, now: Timestamp) {
+    pub fn wait_deliberately(&mut self, now: Timestamp) {
         if let Some(best) = &mut self.best {
             best.at = now;
         }

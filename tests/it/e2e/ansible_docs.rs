@@ -153,13 +153,13 @@ fn markup(message: &str, root: &Value) -> String {
     let values = choices(root);
     let mut parts = message.split('`');
     let mut text = parts.next().unwrap_or_default().to_owned();
-    while let (Some(code), rest) = (parts.next(), parts.next()) {
+    while let (Some(code), remaining) = (parts.next(), parts.next()) {
         let sort = match code {
             _ if properties(root).contains_key(code) && root["title"] != "Computed" => 'O',
             _ if values.contains(&code) => 'V',
             _ => 'C',
         };
-        text.push_str(&format!("{sort}({code}){}", rest.unwrap_or_default()));
+        text.push_str(&format!("{sort}({code}){}", remaining.unwrap_or_default()));
     }
     text
 }

@@ -159,7 +159,8 @@ fn the_python_client_deploys() {
 fn the_lines_of_python_in_the_readme_work() {
     let readme = root().join("examples/clients/README.md");
     let readme = std::fs::read_to_string(readme).expect("a README");
-    let code = readme.split("```python\n").nth(1).and_then(|rest| rest.split("```").next());
+    let code =
+        readme.split("```python\n").nth(1).and_then(|remaining| remaining.split("```").next());
     let folder = tempfile::tempdir().expect("a folder");
     let mut python = program("python3", folder.path());
     let ran = succeeds(python.args(["-c", code.expect("some Python")]));

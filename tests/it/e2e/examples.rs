@@ -52,12 +52,12 @@ fn the_localstack_example_makes_a_fleet_that_rolls_and_leaves_nothing_running() 
         .stdout(Stdio::piped())
         .spawn()
         .expect("Python 3.11 or newer as `python3`");
-    let mut said = String::new();
+    let mut reply = String::new();
     let mut out = BufReader::new(up.stdout.take().expect("a pipe"));
-    while !said.contains("a bad one") {
-        assert_ne!(out.read_line(&mut said).expect("a line"), 0, "LocalStack did not start");
+    while !reply.contains("a bad one") {
+        assert_ne!(out.read_line(&mut reply).expect("a line"), 0, "LocalStack did not start");
     }
-    let message = said.lines().find(|line| line.contains("export ")).expect("what to export");
+    let message = reply.lines().find(|line| line.contains("export ")).expect("what to export");
     let mut command = rolling();
     for pair in message.split_whitespace().filter_map(|word| word.split_once('=')) {
         command.env(pair.0, pair.1);

@@ -51,7 +51,8 @@ fn the_documentation_is_that_of_the_schema_and_its_examples_are_valid() {
 
     let program = terraform();
     let blocks = page.split("```terraform\n").skip(1);
-    let blocks: Vec<&str> = blocks.map(|rest| rest.split("```").next().expect("an end")).collect();
+    let blocks: Vec<&str> =
+        blocks.map(|remaining| remaining.split("```").next().expect("an end")).collect();
     let demo = blocks.iter().find(|block| block.contains("\"demo\"")).expect("an example");
     let workspace = Workspace::new(program, None);
     // The simulator needs none of AWS.
@@ -123,9 +124,9 @@ fn a_simulated_fleet_is_rolled_changed_imported_and_destroyed() {
     assert_eq!(workspace.run(&["validate"]).code, 0);
     let ran = workspace.apply(&[]);
     assert_eq!(ran.code, 0, "{ran:?}");
-    let said =
+    let reply =
         "This plan rolls 10 of 10 instances of web from v1 to v2 (rolling): batches of 2 extra";
-    assert!(ran.stdout.contains(said), "{ran:?}");
+    assert!(ran.stdout.contains(reply), "{ran:?}");
     assert!(ran.stdout.contains("status = \"succeeded\""), "{ran:?}");
     let ran = workspace.plan(&[]);
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -393,10 +394,10 @@ fn validate_names_the_attribute_of_each_of_ten_bad_configurations() {
         let ran = workspace.run(&["validate", "-no-color"]);
         assert_eq!(ran.code, 1, "{body}: {ran:?}");
         // Terraform breaks lines where it likes.
-        let said = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(said.contains(message), "{body}: {said}");
-        assert!(said.contains(also), "{body}: {said}");
-        assert_eq!(said.matches("Error:").count(), 1, "{body}: {said}");
+        let reply = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(reply.contains(message), "{body}: {reply}");
+        assert!(reply.contains(also), "{body}: {reply}");
+        assert_eq!(reply.matches("Error:").count(), 1, "{body}: {reply}");
     }
     assert!(!workspace.path().join(".rolling").exists(), "a fleet was made");
 }

@@ -296,10 +296,10 @@ fn run(situation: Situation, first: Command, second: Command, then: Then) {
         // Nobody is left without an answer, and whoever has it is told what is so.
         let told = [("one/1.1.aa", first, &one), ("two/1.1.aa", second, &two)];
         for (_, command, commanded) in &told {
-            let said = format!("{what}: {command:?} was told {commanded:?}");
-            assert!(!matches!(commanded, ControlOutcome::TimedOut(_) | ControlOutcome::Sent(_)), "{said}");
+            let reply = format!("{what}: {command:?} was told {commanded:?}");
+            assert!(!matches!(commanded, ControlOutcome::TimedOut(_) | ControlOutcome::Sent(_)), "{reply}");
             if let ControlOutcome::RanHere(report) = commanded {
-                assert_ne!(report.outcome, Outcome::Locked, "{said}");
+                assert_ne!(report.outcome, Outcome::Locked, "{reply}");
             }
         }
         // The last command that was obeyed holds; what was carried out where it was said comes last.
@@ -319,17 +319,17 @@ fn run(situation: Situation, first: Command, second: Command, then: Then) {
         let last = obeyed.last();
         for (by, command, commanded) in &told {
             // Whoever was obeyed before another one was told what was so then.
-            let stands = last.is_none_or(|(last, _)| last == by);
+            let is_last = last.is_none_or(|(last, _)| last == by);
             let told_none = answer(commanded, *command);
             let none = ["there is no rollout", "nothing was begun"]
                 .iter()
                 .any(|message| told_none.contains(message))
                 && Record::from_tags(&look(&simulator).record) == Ok(None);
             let is_so = none || holds(*command, &simulator, &before);
-            let said =
+            let reply =
                 format!("{what}: {command:?} of {by} was told {commanded:?}; obeyed {obeyed:?}");
             let tags = look(&simulator).record;
-            assert!(is_so || !stands || !commanded.is_as_asked(*command), "{said}: {tags:?}");
+            assert!(is_so || !is_last || !commanded.is_as_asked(*command), "{reply}: {tags:?}");
             // The last one that had an effect has the effect that was asked for, unless the rollout
             // was over before, or had no way back.
             let obeys = last.is_some_and(|(last, _)| last == by);
@@ -338,7 +338,7 @@ fn run(situation: Situation, first: Command, second: Command, then: Then) {
                     // What an engine that was killed was about to do is done first.
                     || matches!(situation.state, State::Halting(_)) && !situation.lives
                         && matches!(report.outcome, Outcome::Failed | Outcome::Aborted));
-            assert!(!obeys || over || commanded.is_as_asked(*command), "{said}: {tags:?}");
+            assert!(!obeys || over || commanded.is_as_asked(*command), "{reply}: {tags:?}");
         }
 
         // And somebody can always go on.

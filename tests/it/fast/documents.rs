@@ -61,10 +61,10 @@ fn assert_refused(changes: &Value, place: &str, message: &str) {
             attributes.insert(name.clone(), value.clone());
         }
     }
-    let said = refused(&document(&resource).to_string());
+    let reply = refused(&document(&resource).to_string());
     let place = format!("error at /resource/rolling_deployment/web{place}: ");
-    assert!(said.contains(&place), "{said}");
-    assert!(said.contains(message), "{said}");
+    assert!(reply.contains(&place), "{reply}");
+    assert!(reply.contains(message), "{reply}");
 }
 
 #[test]
@@ -352,10 +352,10 @@ fn a_document_that_is_none_is_named_as_such() {
     assert!(refused("{\"resource\": ").contains("this is not JSON: "));
     assert!(refused("[]").contains("must be an object"));
     assert!(refused("{}").contains("there is no resource to roll"));
-    let said = refused(r#"{"resource": {"rolling_deploymnt": {"web": {}}}}"#);
-    assert!(said.contains("did you mean \"rolling_deployment\"?"), "{said}");
-    let said = refused(r#"{"variable": {}, "resource": {"rolling_deployment": {}}}"#);
-    assert!(said.contains("error at /variable: "), "{said}");
+    let reply = refused(r#"{"resource": {"rolling_deploymnt": {"web": {}}}}"#);
+    assert!(reply.contains("did you mean \"rolling_deployment\"?"), "{reply}");
+    let reply = refused(r#"{"variable": {}, "resource": {"rolling_deployment": {}}}"#);
+    assert!(reply.contains("error at /variable: "), "{reply}");
 }
 
 #[test]
@@ -363,10 +363,10 @@ fn two_resources_on_one_target_are_refused() {
     let two = json!({ "resource": { "rolling_deployment": {
         "a": simulated(), "b": simulated(),
     }}});
-    let said = refused(&two.to_string());
+    let reply = refused(&two.to_string());
     let place = "error at /resource/rolling_deployment/b/simulated_fleet/name: ";
-    assert!(said.contains(place), "{said}");
-    assert!(said.contains("already the target of /resource/rolling_deployment/a"), "{said}");
+    assert!(reply.contains(place), "{reply}");
+    assert!(reply.contains("already the target of /resource/rolling_deployment/a"), "{reply}");
 
     let recorded = |name: &str| {
         let group = json!({ "name": name, "launch_template": { "id": "lt-1", "version": "2" } });
@@ -374,9 +374,9 @@ fn two_resources_on_one_target_are_refused() {
         json!({ "policy": "all_at_once", "auto_scaling_group": group, "record": record })
     };
     let two = json!({ "a": recorded("a"), "b": recorded("b") });
-    let said = refused(&json!({ "resource": { "rolling_deployment": two } }).to_string());
+    let reply = refused(&json!({ "resource": { "rolling_deployment": two } }).to_string());
     let place = "error at /resource/rolling_deployment/b/record/s3/key: ";
-    assert!(said.contains(place) && said.contains("choose another key"), "{said}");
+    assert!(reply.contains(place) && reply.contains("choose another key"), "{reply}");
 }
 
 #[test]

@@ -210,7 +210,7 @@ async fn one_that_says_it_is_done_is_not_believed_before_everybody_who_counts_se
     let pending = |instance: &mut Instance| instance.lifecycle = Lifecycle::Pending;
     let gone = |instance: &mut Instance| instance.lifecycle = Lifecycle::Terminating;
     let ill = |instance: &mut Instance| instance.healthy = false;
-    let ways: [fn(&mut Instance); 5] = [in_no_group, in_one_of_two, pending, gone, ill];
+    let cases: [fn(&mut Instance); 5] = [in_no_group, in_one_of_two, pending, gone, ill];
     let set_aside: [fn(&mut Instance); 2] = [
         |it| (it.lifecycle, it.targets) = (Lifecycle::Standby, BTreeMap::new()),
         |it| {
@@ -219,7 +219,7 @@ async fn one_that_says_it_is_done_is_not_believed_before_everybody_who_counts_se
     ];
     let states = [InstanceRefreshState::Rolling, InstanceRefreshState::Succeeded];
     let for_good = seconds(1_000_000);
-    for (change, meanwhile, outcome) in ways
+    for (change, meanwhile, outcome) in cases
         .iter()
         .flat_map(|change| {
             [(change, for_good, Outcome::Failed), (change, seconds(40), Outcome::Succeeded)]

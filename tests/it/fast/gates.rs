@@ -46,13 +46,13 @@ fn command(script: &str) -> Gates {
 impl Told {
     /// What the gates said, by the number of events before.
     fn gates(&self) -> Vec<(String, bool, String)> {
-        let said = self.events.iter().filter_map(|told| match &told.event {
+        let reply = self.events.iter().filter_map(|told| match &told.event {
             Event::GateAnswered { gate, passed, message } => {
                 Some((gate.clone(), *passed, message.clone()))
             }
             _ => None,
         });
-        said.collect()
+        reply.collect()
     }
 
     fn launched(&self, revision: &str) -> usize {
@@ -67,9 +67,9 @@ impl Told {
 async fn alarms_are_read_before_each_batch_and_at_the_end() {
     let told = roll(simulate(fleet()), gated(alarms(0))).await;
     assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
-    let said = told.gates();
-    assert_eq!(said.len(), 5, "before each of four batches, and after the last: {said:?}");
-    assert!(said.iter().all(|(gate, passed, _)| gate == "alarms errors" && *passed));
+    let reply = told.gates();
+    assert_eq!(reply.len(), 5, "before each of four batches, and after the last: {reply:?}");
+    assert!(reply.iter().all(|(gate, passed, _)| gate == "alarms errors" && *passed));
     let kinds: Vec<&str> = told
         .events
         .iter()
@@ -198,9 +198,9 @@ async fn a_command_is_run_after_each_batch_and_knows_what_it_is_about() {
         gated(command("echo $ROLLING_TARGET $ROLLING_REVISION $ROLLING_BATCH; echo to >&2 you"));
     let told = roll(quick(), deploy).await;
     assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
-    let said: Vec<String> = told.gates().into_iter().map(|(_, _, said)| said).collect();
+    let reply: Vec<String> = told.gates().into_iter().map(|(_, _, reply)| reply).collect();
     let of = |batch: u32| format!("exit code 0: web v2 {batch}\nto you");
-    assert_eq!(said, [of(1), of(2), of(3), of(4)]);
+    assert_eq!(reply, [of(1), of(2), of(3), of(4)]);
 }
 
 #[tokio::test]
@@ -236,11 +236,11 @@ async fn a_command_that_prints_without_end_or_leaves_something_running_ends_with
         ("sleep 1000 & echo started $!; exit 3", "exit code 3: started"),
     ] {
         let told = roll(quick(), gated(command(script))).await;
-        let said = told.gates().into_iter().map(|(_, _, said)| said).next().expect("an answer");
-        assert!(said.starts_with(message), "{said}");
-        assert!(said.len() < 600, "{} bytes", said.len());
-        let Some((_, pid)) = said.split_once("started ") else {
-            assert!(said.ends_with("y\nthe end"), "{said}");
+        let reply = told.gates().into_iter().map(|(_, _, reply)| reply).next().expect("an answer");
+        assert!(reply.starts_with(message), "{reply}");
+        assert!(reply.len() < 600, "{} bytes", reply.len());
+        let Some((_, pid)) = reply.split_once("started ") else {
+            assert!(reply.ends_with("y\nthe end"), "{reply}");
             continue;
         };
         // It is killed; until somebody has taken note of that it has no command line.

@@ -139,7 +139,7 @@ impl Guarded {
         match self.other {
             Other::Nothing => {}
             Other::TakesOver => self.inner.object.change(|object| {
-                object.insert(LEASE.into(), "v=1 owner=other counter=9".into());
+                object.insert(LEASE.into(), "v=2 owner=other counter=9".into());
             }),
             Other::TakesOverAndIsDone | Other::Deletes => {
                 self.inner.object.change(Tags::clear);

@@ -100,9 +100,9 @@ fn the_table_of_promises_and_the_tests_agree() {
     let read = |name: &str| std::fs::read_to_string(root().join("tests/it/fast").join(name));
     let source = read("properties.rs").expect("tests") + &read("sizes.rs").expect("the others");
     let rows = document.lines().filter_map(|line| {
-        let (number, rest) = line.strip_prefix("| ")?.split_once(" |")?;
+        let (number, remaining) = line.strip_prefix("| ")?.split_once(" |")?;
         let number: usize = number.parse().ok()?;
-        let (_, name) = rest.rsplit_once("| `")?;
+        let (_, name) = remaining.rsplit_once("| `")?;
         Some((number, name.strip_suffix("` |")?.to_owned()))
     });
     let rows: Vec<(usize, String)> = rows.collect();

@@ -85,12 +85,12 @@ fn a_pause_that_is_ended_outside_is_no_pause_any_more() {
         assert_eq!(plugin.read(&state).state, Some(state.clone()), "{command}: it stays so");
         // What is left to do is what the next apply does, and then there is nothing.
         let plan = plugin.plan(Some(&state), &four);
-        let said = &plan.found[0].summary;
+        let reply = &plan.found[0].summary;
         match left {
             0 => {
-                assert_eq!((said.as_str(), plan.unknown.len()), ("This plan rolls nothing", 0));
+                assert_eq!((reply.as_str(), plan.unknown.len()), ("This plan rolls nothing", 0));
             }
-            _ => assert!(said.starts_with(&format!("This plan rolls {left} of 10")), "{said}"),
+            _ => assert!(reply.starts_with(&format!("This plan rolls {left} of 10")), "{reply}"),
         }
         let without_checkpoint = with(&four, &json!({ "checkpoints": null }));
         let wanted = if left == 0 { &four } else { &without_checkpoint };
@@ -156,21 +156,21 @@ fn a_plan_says_what_it_rolls_as_far_as_that_is_known() {
     let figures =
         "(rolling): batches of 3, 3, 3, 1, at least 7 serve, at most 10 live, about 4m 40s";
 
-    let (said, _) = told(&config("v4"));
-    assert_eq!(said, format!("This plan rolls 10 of 10 instances of web from v2 to v4 {figures}"));
-    let (said, _) = told(&with(&two, &json!({ "batch_size": 10 })));
-    assert_eq!(said, "This plan rolls nothing");
+    let (reply, _) = told(&config("v4"));
+    assert_eq!(reply, format!("This plan rolls 10 of 10 instances of web from v2 to v4 {figures}"));
+    let (reply, _) = told(&with(&two, &json!({ "batch_size": 10 })));
+    assert_eq!(reply, "This plan rolls nothing");
     // The same apply changes the version.
     let mut later = two.clone();
     later["simulated_fleet"]["revision"] = unknown();
-    let (said, plan) = told(&later);
+    let (reply, plan) = told(&later);
     let message = "If the version changes, this plan rolls 10 of 10 instances of web";
-    assert_eq!(said, format!("{message} {figures}"));
+    assert_eq!(reply, format!("{message} {figures}"));
     assert_eq!(sizes(&json!({ "batches": [] })), Vec::<u64>::new());
     assert!(plan.unknown.contains(&"/batches".to_owned()), "they stay if it does not: {plan:?}");
     // Something else is not known.
-    let (said, _) = told(&with(&two, &json!({ "batch_size": unknown() })));
-    assert_eq!(said, "What this plan rolls is known only when batch_size is");
+    let (reply, _) = told(&with(&two, &json!({ "batch_size": unknown() })));
+    assert_eq!(reply, "What this plan rolls is known only when batch_size is");
     // Nothing to plan, nothing to say.
     let plan = plugin.plan(Some(&state), &two);
     assert_eq!((plan.found, plan.state), (vec![], Some(state.clone())));

@@ -297,9 +297,9 @@ fn surplus_that_somebody_protects_is_not_given_back() {
 
 #[test]
 fn what_is_said_of_long_rollouts_is_said_of_no_shorter_ones() {
-    let said = [(seconds(20), "ends soon"), (seconds(36_000), "costs")];
-    let said = said.map(|(limit, message)| (limit, message.to_owned())).to_vec();
-    let (spec, target) = (by_three(), Target { warnings_of_long: said, ..target() });
+    let reply = [(seconds(20), "ends soon"), (seconds(36_000), "costs")];
+    let reply = reply.map(|(limit, message)| (limit, message.to_owned())).to_vec();
+    let (spec, target) = (by_three(), Target { warnings_of_long: reply, ..target() });
     let preview = |look: &Observation| {
         let mut progress = RolloutState::new("test", NOW);
         progress.observe(&target, &spec.health, look);

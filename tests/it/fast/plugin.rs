@@ -157,8 +157,8 @@ fn what_terraform_opens_stays_open_and_what_there_is_not_is_told() {
     let mut calls = plugin.calls.clone().expect("a connection");
     plugin.runtime.block_on(async {
         for stream in ["plugin.GRPCStdio/StreamStdio", "plugin.GRPCBroker/StartStream"] {
-            let mut said = calls.listen(stream).await;
-            let silence = tokio::time::timeout(Duration::from_millis(100), said.message()).await;
+            let mut reply = calls.listen(stream).await;
+            let silence = tokio::time::timeout(Duration::from_millis(100), reply.message()).await;
             assert!(silence.is_err(), "{stream} has said {silence:?}");
         }
         for method in ["tfplugin6.Provider/ReadDataSource", "tfplugin6.Provider/Nonsense"] {
@@ -213,8 +213,8 @@ fn only_the_host_that_started_it_is_let_in() {
     assert!(!socket.parent().expect("a folder").exists(), "the socket's folder is left");
     let mut refused = Started::start(command().env("TF_DISABLE_PLUGIN_TLS", ""), Some(""));
     assert_eq!(refused.ends_within(Duration::from_secs(5)), Some(1));
-    let said = refused.said();
-    assert!(said.contains("no certificate (PLUGIN_CLIENT_CERT)"), "{said}");
+    let reply = refused.reply();
+    assert!(reply.contains("no certificate (PLUGIN_CLIENT_CERT)"), "{reply}");
 }
 
 #[test]
@@ -248,9 +248,9 @@ fn a_plan_tells_what_comes_and_after_it_there_is_nothing_to_do() {
     let plugin = fast(folder.path(), 500);
     let two = with(&config("v2"), &json!({ "max_surge": null, "timeouts": { "create": "2h" } }));
     let plan = plugin.plan(None, &two);
-    let said = "This plan rolls 10 of 10 instances of web from v1 to v2 (rolling): batches of 3, 3, \
+    let reply = "This plan rolls 10 of 10 instances of web from v1 to v2 (rolling): batches of 3, 3, \
                 3, 1, at least 7 serve, at most 10 live, about 4m 40s";
-    assert_eq!((plan.found[0].summary.as_str(), plan.found[0].is_error), (said, false));
+    assert_eq!((plan.found[0].summary.as_str(), plan.found[0].is_error), (reply, false));
     assert_eq!(plan.unknown.len(), 11, "{plan:?}");
     assert_eq!(plan.value["target_revision"], "v2");
     assert_eq!(status(folder.path(), &two)["status"], Value::Null, "planning touches nothing");
@@ -339,8 +339,8 @@ fn what_is_not_known_yet_makes_the_outcome_unknown_and_asks_no_cloud() {
     let plugin = fast(folder.path(), 500);
     let dark = with(&config("v2"), &json!({ "simulated_fleet": unknown() }));
     let plan = plugin.plan(None, &dark);
-    let said = "What this plan rolls is known only when simulated_fleet is";
-    assert_eq!((plan.found[0].summary.as_str(), plan.found.len()), (said, 1));
+    let reply = "What this plan rolls is known only when simulated_fleet is";
+    assert_eq!((plan.found[0].summary.as_str(), plan.found.len()), (reply, 1));
     let computed = plan.unknown.iter().filter(|place| *place != "/simulated_fleet").count();
     assert_eq!(computed, 12, "{plan:?}");
     assert!(!folder.path().join(".rolling").exists(), "a cloud was asked");
@@ -584,8 +584,8 @@ fn a_rollout_that_takes_longer_than_its_timeout_stops_and_says_so() {
     let two = with(&config("v2"), &json!({ "timeouts": { "create": "1s" } }));
     let plan = plugin.plan(None, &two);
     let applied = plugin.apply(None, &plan, &two);
-    let said = &applied.found[0].summary;
-    assert!(said.ends_with("was given up: timed out after 1s (timeouts.create)"), "{applied:?}");
+    let reply = &applied.found[0].summary;
+    assert!(reply.ends_with("was given up: timed out after 1s (timeouts.create)"), "{applied:?}");
     plugin.shut_down();
 }
 
@@ -656,9 +656,9 @@ fn a_call_that_its_host_gives_up_stops_although_the_process_goes_on() {
     created(&host, &two);
     process::signal(served.id(), "-INT");
     assert_eq!(served.wait().expect("an end").code(), Some(0));
-    let mut said = String::new();
-    served.stderr.take().expect("a pipe").read_to_string(&mut said).expect("UTF-8");
-    assert!(said.contains("Serving until Ctrl-C"), "{said}");
+    let mut reply = String::new();
+    served.stderr.take().expect("a pipe").read_to_string(&mut reply).expect("UTF-8");
+    assert!(reply.contains("Serving until Ctrl-C"), "{reply}");
     assert!(!Path::new(&socket).exists());
 }
 
@@ -689,15 +689,15 @@ fn what_happens_is_logged_for_the_host_and_written_for_who_follows() {
     plugin.configure(&json!({ "simulator": { "speed": 500 } }));
     let two = config("v2");
     created(&plugin, &two);
-    let said = plugin.shut_down();
-    for line in said.lines() {
+    let reply = plugin.shut_down();
+    for line in reply.lines() {
         let line: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
         let message = line["@message"].as_str().expect("a message");
         assert_eq!((&line["@level"], &line["target"]), (&json!("info"), &json!("web")), "{line}");
         assert!(message.starts_with("web: "), "{line}");
         assert!(line["@timestamp"].as_str().is_some_and(|at| at.ends_with('Z')), "{line}");
     }
-    assert!(said.contains("web: batch 2: replacing i-0004, i-0005, i-0006"), "{said}");
+    assert!(reply.contains("web: batch 2: replacing i-0004, i-0005, i-0006"), "{reply}");
 
     let file = progress.join("web.jsonl");
     let follow = |more: &[&str]| {

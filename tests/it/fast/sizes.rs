@@ -233,7 +233,7 @@ impl Fleet for Scribe {
 }
 
 /// How it went.
-struct Ended {
+struct RunEnd {
     told: Option<Told>,
     simulator: Arc<Simulator>,
     witness: Arc<Witness>,
@@ -255,7 +255,7 @@ fn carry_out(simulator: &Simulator, meant: u32, write: Write) {
 
 /// Runs `case` while others write; with `kill` the engine dies at that mutation, `meanwhile` is
 /// written, and another engine goes on.
-fn run(case: &Case, writes: &Writes, kill: Option<(u32, Dies)>, meanwhile: &[Write]) -> Ended {
+fn run(case: &Case, writes: &Writes, kill: Option<(u32, Dies)>, meanwhile: &[Write]) -> RunEnd {
     block_on(async {
         let clock = Arc::new(VirtualClock::new(EPOCH));
         let simulator = Arc::new(Simulator::in_memory(case.config.clone(), clock.clone()));
@@ -284,12 +284,12 @@ fn run(case: &Case, writes: &Writes, kill: Option<(u32, Dies)>, meanwhile: &[Wri
                 Some(roll(stale, case.spec.clone()).await)
             }
         };
-        Ended { told, simulator, witness, scribe, was_killed }
+        RunEnd { told, simulator, witness, scribe, was_killed }
     })
 }
 
 /// The fleet is as others want it, and was never below what the policy allows by our doing.
-fn holds(case: &Case, ended: &Ended) -> Result<(), TestCaseError> {
+fn holds(case: &Case, ended: &RunEnd) -> Result<(), TestCaseError> {
     let told = ended.told.as_ref().expect("an end");
     told.assert_looks_seldom(case.spec.poll_interval);
     let report = &told.report;
@@ -422,14 +422,14 @@ fn whatever_is_set_right_before_any_look_is_what_the_fleet_ends_with() {
     assert!(runs > 200, "{runs} runs");
 }
 
-fn run_at_look(case: &Case, number: u32, write: Write) -> Ended {
+fn run_at_look(case: &Case, number: u32, write: Write) -> RunEnd {
     block_on(async {
         let simulator = simulate(case.config.clone());
         let witness = Witness::new(simulator.clone(), case.spec.clone()).await;
         let scribe = Scribe::new(witness.clone(), case.spec.poll_interval);
         *scribe.at_look.lock().expect("it") = Some((number, simulator.clone(), write));
         let told = Some(roll(scribe.clone(), case.spec.clone()).await);
-        Ended { told, simulator, witness, scribe, was_killed: false }
+        RunEnd { told, simulator, witness, scribe, was_killed: false }
     })
 }
 

@@ -82,8 +82,8 @@ fn who_follows_a_rollout_exits_as_it_ends_and_is_told_when_nobody_is_at_work_any
     until_kept(folder, "rolling:rollout");
     let follows = start(folder, &["status", "--follow"], &file);
     until_kept(folder, "v2");
-    let said = rolling(folder, &["abort"], &file);
-    assert_eq!(said.code, 0, "{said:?}");
+    let reply = rolling(folder, &["abort"], &file);
+    assert_eq!(reply.code, 0, "{reply:?}");
     assert_eq!(end(apply).code, 4);
     assert_eq!(end(follows).code, 4);
 

@@ -28,8 +28,8 @@ fn the_script_that_tries_what_is_assumed_finds_it_in_the_lab_and_deletes_what_it
     let verdicts: Vec<&str> = ran.stdout.lines().collect();
     assert_eq!(verdicts.len(), 6, "{ran:?}");
     for verdict in verdicts {
-        let (name, said) = verdict.split_once(": ").expect("a name");
-        assert!(said.starts_with("holds: ") || said.starts_with("seen: "), "{verdict}");
+        let (name, reply) = verdict.split_once(": ").expect("a name");
+        assert!(reply.starts_with("holds: ") || reply.starts_with("seen: "), "{verdict}");
         assert!(assumptions.contains(&format!("`{name}`")), "docs/AWS.md does not name {name}");
     }
     let left = ["DeleteAutoScalingGroup", "DeleteWarmPool"]

@@ -27,8 +27,8 @@ fn an_engine_that_stood_still_does_nothing_more_when_it_wakes_up() {
         let old = start(&account, &wanted);
         account.until_called(action, times);
         signal(old.id(), "-STOP");
-        let said = account.run(command, &wanted);
-        assert_eq!(said.code, 0, "{action} {times}, {command}: {said:?}");
+        let reply = account.run(command, &wanted);
+        assert_eq!(reply.code, 0, "{action} {times}, {command}: {reply:?}");
         let (calls, group) = (account.mutations().len(), account.get("groups/web"));
         signal(old.id(), "-CONT");
         let old = end(old);

@@ -49,11 +49,11 @@ fn a_mixed_instances_policy_is_moved_to_the_new_version_and_keeps_its_types() {
         assert_eq!(ran.code, code, "{ran:?}");
         let runs = if code == 0 { version } else { "1" };
         assert_all_on(&account, 6, &format!("{template}:{runs}"));
-        let moved = account.parameters("UpdateAutoScalingGroup");
-        let moved = moved.iter().filter(|call| call["MixedInstancesPolicy"].is_object());
-        let moved: Vec<&Value> = moved.map(|call| &call["MixedInstancesPolicy"]).collect();
-        assert!(!moved.is_empty());
-        for policy in moved {
+        let policies = account.parameters("UpdateAutoScalingGroup");
+        let policies = policies.iter().filter(|call| call["MixedInstancesPolicy"].is_object());
+        let policies: Vec<&Value> = policies.map(|call| &call["MixedInstancesPolicy"]).collect();
+        assert!(!policies.is_empty());
+        for policy in policies {
             assert_eq!(policy["LaunchTemplate"]["Overrides"], types);
         }
         let timeline = account.timeline();

@@ -286,8 +286,8 @@ fn abort_ends_it_where_it_is_and_rollback_has_it_go_back_and_the_one_who_follows
             assert!(refused.stdout.contains(&message), "{refused:?}");
             assert!(refused.stdout.contains("checkpoints hold it"), "{refused:?}");
         }
-        let said = account.run(command, &wanted(&template, "2"));
-        assert_eq!(said.code, 0, "{said:?}");
+        let reply = account.run(command, &wanted(&template, "2"));
+        assert_eq!(reply.code, 0, "{reply:?}");
         let followed = end(child);
         assert_eq!(followed.code, code, "{followed:?}");
         assert_eq!(report(&followed)["outcome"], outcome);
@@ -490,9 +490,9 @@ fn terraform_creates_updates_and_gives_up_what_the_group_does_by_itself() {
     account.until_called(START, 2);
     plugin.stop();
     let left = plugin.end(applying);
-    let said = format!("{:?}", left.found);
-    assert!(said.contains("is not followed any more"), "{said}");
-    assert!(said.contains("Apply again to follow it"), "{said}");
+    let reply = format!("{:?}", left.found);
+    assert!(reply.contains("is not followed any more"), "{reply}");
+    assert!(reply.contains("Apply again to follow it"), "{reply}");
     assert_eq!(left.value["status"], "aborted");
     plugin.shut_down();
 

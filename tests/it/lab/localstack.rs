@@ -434,8 +434,8 @@ fn an_interrupt_leaves_nothing_suspended_or_draining_and_a_later_apply_finishes(
     process::signal(child.id(), "-INT");
     let done = child.wait_with_output().expect("an end");
     assert_eq!(done.status.code(), Some(130));
-    let said = String::from_utf8(done.stdout).expect("UTF-8");
-    assert!(said.contains("run apply again to finish"), "{said}");
+    let reply = String::from_utf8(done.stdout).expect("UTF-8");
+    assert!(reply.contains("run apply again to finish"), "{reply}");
     let after = account.get("groups/web");
     assert_eq!(after["suspended"], json!([]));
     assert_eq!(after["template"]["Version"], "1");

@@ -34,8 +34,8 @@ fn s3(account: &Account, method: &str, path: &str, body: &str) -> (u16, String) 
     let agent: ureq::Agent =
         ureq::Agent::config_builder().http_status_as_error(false).build().into();
     let mut answer = agent.run(request).expect("S3 answers");
-    let said = answer.body_mut().read_to_string().expect("text");
-    (answer.status().as_u16(), said)
+    let reply = answer.body_mut().read_to_string().expect("text");
+    (answer.status().as_u16(), reply)
 }
 
 /// A bucket of this account's own; all accounts share one set of names.
@@ -46,8 +46,8 @@ pub fn bucket(account: &Account) -> String {
 }
 
 fn object(account: &Account) -> Option<Value> {
-    let (status, said) = s3(account, "GET", &format!("rolling-{}/{KEY}", account.id), "");
-    (status == 200).then(|| serde_json::from_str(&said).expect("JSON"))
+    let (status, reply) = s3(account, "GET", &format!("rolling-{}/{KEY}", account.id), "");
+    (status == 200).then(|| serde_json::from_str(&reply).expect("JSON"))
 }
 
 /// Waits until the object is such.
@@ -197,8 +197,8 @@ fn pause_resume_and_abort_reach_it_through_the_object() {
     let (before, wanted) = group(&account, 4, slow());
     let at_work = start(&account, &wanted);
     account.until_called("elbv2.DeregisterTargets", 1);
-    let said = account.run("pause", &wanted);
-    assert!(said.code == 0 && said.stdout.contains("acknowledged by"), "{said:?}");
+    let reply = account.run("pause", &wanted);
+    assert!(reply.code == 0 && reply.stdout.contains("acknowledged by"), "{reply:?}");
     let ended = end(at_work);
     assert_eq!((ended.code, &report(&ended)["outcome"]), (4, &json!("paused")), "{ended:?}");
     let left = object(&account).expect("the record of a paused rollout");
@@ -214,12 +214,12 @@ fn pause_resume_and_abort_reach_it_through_the_object() {
     let resumed = resumed.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a start");
     let deregistered = account.count("elbv2.DeregisterTargets");
     account.until_called("elbv2.DeregisterTargets", deregistered + 1);
-    let said = account.run("abort", &wanted);
+    let reply = account.run("abort", &wanted);
     // Where nothing was replaced yet the record goes, too, maybe before that is looked at.
     let acknowledged = ["acknowledged by", "has ended the rollout meanwhile"];
     assert!(
-        said.code == 0 && acknowledged.iter().any(|message| said.stdout.contains(message)),
-        "{said:?}"
+        reply.code == 0 && acknowledged.iter().any(|message| reply.stdout.contains(message)),
+        "{reply:?}"
     );
     let ended = end(resumed);
     assert_eq!(ended.code, 4, "{ended:?}");

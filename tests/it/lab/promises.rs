@@ -216,7 +216,7 @@ fn a_dead_engine_is_succeeded_at_once_on_its_host_and_after_a_watch_elsewhere() 
         if elsewhere {
             let lease = account.get("groups/web")["tags"]["rolling:lease"].to_string();
             assert!(lease.contains("owner="), "{lease}");
-            tag(&account, "rolling:lease", "v=1 owner=another-host/7.1.00000000 counter=3");
+            tag(&account, "rolling:lease", "v=2 owner=another-host/7.1.00000000 counter=3");
         }
         let begin = account.now();
         let ran = account.run("apply", &wanted);
@@ -311,9 +311,9 @@ fn pause_resume_abort_and_rollback_from_another_process() {
     let new = format!("{template}:2");
     let at_work = start(&account, &wanted);
     account.until("groups/web", "a new instance", |group| updated(group, &new) > 0);
-    let said = account.run("pause", &wanted);
-    assert_eq!(said.code, 0, "{said:?}");
-    assert!(said.stdout.contains("acknowledged by"), "{said:?}");
+    let reply = account.run("pause", &wanted);
+    assert_eq!(reply.code, 0, "{reply:?}");
+    assert!(reply.stdout.contains("acknowledged by"), "{reply:?}");
     let ended = end(at_work);
     assert_eq!(ended.code, 4, "{ended:?}");
     assert_eq!(report(&ended)["outcome"], "paused");
@@ -336,8 +336,8 @@ fn pause_resume_abort_and_rollback_from_another_process() {
         let at_work = start(&account, &back);
         let old = format!("{template}:1");
         account.until("groups/web", "an old instance", |group| updated(group, &old) > 0);
-        let said = account.run(command, &back);
-        assert_eq!(said.code, 0, "{said:?}");
+        let reply = account.run(command, &back);
+        assert_eq!(reply.code, 0, "{reply:?}");
         let ended = end(at_work);
         assert_eq!(ended.code, code, "{ended:?}");
         assert_eq!(report(&ended)["outcome"], outcome);

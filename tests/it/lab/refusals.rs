@@ -31,9 +31,9 @@ fn finding(ran: &Ran) -> (String, String) {
 }
 
 fn assert_refused(account: &Account, resource: &Value, place: &str, message: &str) {
-    let (at, said) = finding(&account.run("apply", resource));
-    assert_eq!(at, place, "{said}");
-    assert!(said.contains(message), "{said}");
+    let (at, reply) = finding(&account.run("apply", resource));
+    assert_eq!(at, place, "{reply}");
+    assert!(reply.contains(message), "{reply}");
     assert_eq!(account.mutations(), Vec::<String>::new());
 }
 
@@ -151,28 +151,28 @@ fn missing_credentials_or_region_and_a_refusing_endpoint_are_named() {
         change(&mut command);
         finding(&process::run(&mut command))
     };
-    let (place, said) = apply(&|command| {
+    let (place, reply) = apply(&|command| {
         command.env_remove("AWS_ACCESS_KEY_ID");
     });
     assert_eq!(place, "/provider/rolling/aws");
-    assert!(said.contains("no usable credentials") && said.contains("AWS_PROFILE"), "{said}");
+    assert!(reply.contains("no usable credentials") && reply.contains("AWS_PROFILE"), "{reply}");
 
-    let (place, said) = apply(&|command| {
+    let (place, reply) = apply(&|command| {
         command.env_remove("AWS_REGION");
     });
     assert_eq!(place, "/provider/rolling/aws/region");
-    assert!(said.contains("no region is set") && said.contains("AWS_REGION"), "{said}");
+    assert!(reply.contains("no region is set") && reply.contains("AWS_REGION"), "{reply}");
 
     // A port that was free a moment ago, and that nobody listens on.
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let refusing = format!("http://{}", free.local_addr().expect("an address"));
     drop(free);
-    let (place, said) = apply(&|command| {
+    let (place, reply) = apply(&|command| {
         command.env("AWS_ENDPOINT_URL", &refusing);
     });
     assert_eq!(place, "");
-    assert!(said.contains("DescribeAutoScalingGroups"), "{said}");
-    assert!(said.contains("Connection refused") && said.contains("AWS_ENDPOINT_URL"), "{said}");
+    assert!(reply.contains("DescribeAutoScalingGroups"), "{reply}");
+    assert!(reply.contains("Connection refused") && reply.contains("AWS_ENDPOINT_URL"), "{reply}");
 }
 
 /// Time that runs faster than the cloud's would take instances out that still serve.

@@ -322,20 +322,20 @@ fn gates_are_asked_on_the_way_and_what_they_said_is_in_the_events() {
     assert_as_before(&account, &before, 3, &format!("{template}:2"));
     let lines = ran.lines();
     let gated = lines.iter().map(|line| &line["event"]).filter(|e| e["type"] == "gate_answered");
-    let said: Vec<(String, String)> = gated
+    let reply: Vec<(String, String)> = gated
         .map(|event| {
             assert_eq!(event["passed"], true, "{event}");
             let text = |name: &str| event[name].as_str().expect("text").to_owned();
             (text("gate"), text("message"))
         })
         .collect();
-    assert_eq!(said.iter().filter(|(gate, _)| gate == "alarms blind, quiet").count(), 4);
+    assert_eq!(reply.iter().filter(|(gate, _)| gate == "alarms blind, quiet").count(), 4);
     assert_eq!(
-        said.iter().filter(|(gate, said)| gate.starts_with("GET ") && said == "200").count(),
+        reply.iter().filter(|(gate, reply)| gate.starts_with("GET ") && reply == "200").count(),
         3
     );
-    let told = said.iter().filter(|(gate, _)| gate.starts_with("command "));
-    let told: Vec<&str> = told.map(|(_, said)| said.as_str()).collect();
+    let told = reply.iter().filter(|(gate, _)| gate.starts_with("command "));
+    let told: Vec<&str> = told.map(|(_, reply)| reply.as_str()).collect();
     assert_eq!(told, ["exit code 0: web 1", "exit code 0: web 2", "exit code 0: web 3"]);
 }
 
@@ -365,8 +365,8 @@ fn a_rollout_one_of_whose_rules_is_gone_is_told_and_put_back_and_not_gone_on_wit
             let message = format!("listener rule {rule} does not exist");
             assert!(refused.code == 2 && refused.stdout.contains(&message), "{refused:?}");
         }
-        let said = account.run(command, &wanted);
-        assert_eq!(said.code, 0, "{command}: {said:?}");
+        let reply = account.run(command, &wanted);
+        assert_eq!(reply.code, 0, "{command}: {reply:?}");
         let after = account.get("groups/web");
         for what in ["desired", "max", "suspended", "template"] {
             assert_eq!(after[what], before[what], "{command}: {what}");

@@ -272,8 +272,8 @@ fn an_abort_waits_for_commands_that_run_and_nobody_stays_out() {
         let wanted = fleet.of(base("1"));
         let running = start(&fleet.account, &wanted);
         fleet.account.until_called("ssm.SendCommand", 1);
-        let said = fleet.account.run("abort", &wanted);
-        assert_eq!(said.code, 0, "{said:?}");
+        let reply = fleet.account.run("abort", &wanted);
+        assert_eq!(reply.code, 0, "{reply:?}");
         let ran = end(running);
         assert_eq!(ran.code, 4, "{ran:?}");
         fleet.assert_nobody_is_out();

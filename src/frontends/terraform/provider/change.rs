@@ -325,7 +325,7 @@ pub(super) fn header(
         } },
     });
     // The owner is the process, not the operation: readers ask whether this process lives.
-    let owner = provider.edge.owner.clone();
+    let owner = provider.context.owner.clone();
     let environment = config.pointer("/gates/command/environment").and_then(Value::as_object);
     let environment = environment.into_iter().flat_map(|names| names.keys().cloned()).collect();
     Header { document, owner, environment }

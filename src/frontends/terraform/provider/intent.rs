@@ -192,7 +192,9 @@ fn is_of_revision(place: &str) -> bool {
         "/replacement",
     ];
     PLACES.iter().any(|of| {
-        place.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        place
+            .strip_prefix(of)
+            .is_some_and(|remaining| remaining.is_empty() || remaining.starts_with('/'))
     })
 }
 

@@ -306,7 +306,7 @@ fn replaced_paths(prior: &Value, config: &Config) -> Vec<String> {
     let is_unknown = |path: &str| {
         config.unknown.iter().any(|place| {
             path.strip_prefix(place.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                .is_some_and(|remaining| remaining.is_empty() || remaining.starts_with('/'))
         })
     };
     let name = |of: &Value, path: &str| of.pointer(path).and_then(Value::as_str).map(str::to_owned);

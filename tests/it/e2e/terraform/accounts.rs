@@ -63,7 +63,7 @@ fn in_terraform(mut text: Value) -> String {
     serde_json::to_string_pretty(&text).expect("JSON")
 }
 
-fn said(ran: &Ran) -> String {
+fn reply(ran: &Ran) -> String {
     let message = ran.stderr.split_whitespace().filter(|word| *word != "│");
     message.collect::<Vec<_>>().join(" ")
 }
@@ -160,8 +160,8 @@ fn the_wrong_account_and_a_role_that_is_refused_are_told_and_nothing_is_touched(
         let text = write_with(&aws, None);
         let ran = workspace.run(&["plan", "-no-color"]);
         assert_eq!(ran.code, 1, "{message}: {ran:?}");
-        assert!(said(&ran).contains(&message), "{message}: {ran:?}");
-        assert!(said(&ran).contains("in provider.rolling"), "{ran:?}");
+        assert!(reply(&ran).contains(&message), "{message}: {ran:?}");
+        assert!(reply(&ran).contains("in provider.rolling"), "{ran:?}");
         assert!(!ran.stderr.contains(SECRET), "{ran:?}");
         // As every other front-end tells it.
         let folder = tempfile::tempdir().expect("a folder");

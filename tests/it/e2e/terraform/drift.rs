@@ -137,12 +137,12 @@ fn only_what_others_have_done_is_drift() {
         });
         let ran = drift(&workspace, &four);
         assert_eq!(ran.code, 2, "{ran:?}");
-        let said = message(&ran);
-        assert!(said.contains("~ instances = 10 -> 12"), "{ran:?}");
-        assert!(said.contains(&format!(r#"- "{gone}""#)), "{ran:?}");
-        assert!(said.contains(r#"+ "i-other""#), "{ran:?}");
+        let reply = message(&ran);
+        assert!(reply.contains("~ instances = 10 -> 12"), "{ran:?}");
+        assert!(reply.contains(&format!(r#"- "{gone}""#)), "{ran:?}");
+        assert!(reply.contains(r#"+ "i-other""#), "{ran:?}");
         for stays in ["batches", "floor", "ceiling", "expected_duration"] {
-            assert!(!said.contains(&format!("~ {stays}")), "{stays}: {ran:?}");
+            assert!(!reply.contains(&format!("~ {stays}")), "{stays}: {ran:?}");
         }
 
         // Imported, with what an import finds.

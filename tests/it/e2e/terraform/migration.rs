@@ -74,8 +74,8 @@ resource "aws_autoscaling_group" "web" {{
 fn guide() -> Vec<String> {
     let page = std::fs::read_to_string(root().join("docs/terraform.md")).expect("the page");
     let begin = page.find("## From the AWS provider's `instance_refresh`").expect("the guide");
-    let rest = &page[begin + 2..];
-    let guide = &rest[..rest.find("\n## ").expect("an end")];
+    let remaining = &page[begin + 2..];
+    let guide = &remaining[..remaining.find("\n## ").expect("an end")];
     let blocks = guide.split("```terraform\n").skip(1);
     blocks.map(|block| block.split("```").next().expect("an end").to_owned()).collect()
 }

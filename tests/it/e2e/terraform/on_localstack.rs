@@ -219,10 +219,10 @@ fn a_bad_revision_fails_the_apply_and_stays_planned(stack: &Stack) {
     let bad = ["-var", four, "-var", r#"tags={"lab:behaviour"="unhealthy"}"#];
     let ran = workspace.apply(&bad);
     assert_eq!(ran.code, 1, "{ran:?}");
-    let said = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(said.contains("Error: web went back from lt-"), "{said}");
-    assert!(said.contains("Target.ResponseCodeMismatch"), "{said}");
-    assert!(said.contains("instance i-"), "{said}");
+    let reply = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(reply.contains("Error: web went back from lt-"), "{reply}");
+    assert!(reply.contains("Target.ResponseCodeMismatch"), "{reply}");
+    assert!(reply.contains("instance i-"), "{reply}");
     assert_eq!(stack.revision(), Ok("3".into()));
     stack.assert_kept(&before, 4);
     let plan = workspace.plan(&bad);

@@ -15,7 +15,7 @@ use super::world::{Acknowledged, Call, How, World, at};
 
 /// What an engine at work knows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Engine {
+pub struct ModelEngine {
     pub own: Ownership,
     pub first: Lease,
     pub look: Arc<Tags>,
@@ -51,10 +51,10 @@ fn number(revision: &Revision) -> u8 {
 /// What is done next.
 pub enum Planned {
     Call(Call, Option<Box<Record>>),
-    Ended(Outcome),
+    Over(Outcome),
 }
 
-impl Engine {
+impl ModelEngine {
     pub fn arrived(&self) -> Outcome {
         if self.back { Outcome::RolledBack } else { Outcome::Succeeded }
     }
@@ -91,7 +91,7 @@ impl Engine {
         match effect {
             Some(Effect::Halt(ending)) => self.halt = Some(ending),
             Some(Effect::RollBack) => (self.halt, self.back, self.resume) = (None, true, true),
-            Some(Effect::GoOn) if self.halt.is_some() => {
+            Some(Effect::Resume) if self.halt.is_some() => {
                 (self.halt, self.back, self.resume) = (None, is_back, true);
             }
             _ => {}
@@ -105,11 +105,11 @@ impl Engine {
 
     fn plan_halt(&self, world: &World, ending: Ending, hears: Option<&Control>) -> Planned {
         let outcome = if ending == Ending::Paused { Outcome::Paused } else { Outcome::Aborted };
-        let Some(record) = &self.record else { return Planned::Ended(outcome) };
+        let Some(record) = &self.record else { return Planned::Over(outcome) };
         let is_over =
             matches!(record.phase, Phase::Halted(it) if it != Ending::Paused || it == ending);
         if is_over {
-            return Planned::Ended(outcome);
+            return Planned::Over(outcome);
         }
         let acknowledged = record.acknowledge(hears.map(|hears| hears.id.as_str()));
         if record.phase != Phase::Halting(ending) || record.acknowledged != acknowledged {

@@ -10,7 +10,7 @@ use rolling::rollout::control::{self, Effect, Found, Next, Waiting, word_id};
 use rolling::rollout::ownership::{LATE, Ownership, Standing};
 use rolling_provider::Tags;
 
-use super::engine::{Engine, Planned, revision};
+use super::engine::{ModelEngine, Planned, revision};
 use super::world::{Acknowledged, Call, How, World, at, moment};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,12 +42,12 @@ pub enum Stage {
         over: Option<Lease>,
         since: u8,
     },
-    Driving(Box<Engine>),
+    Driving(Box<ModelEngine>),
     /// It has a command for whoever is at work, and is about to leave it or not.
     Waiting {
         leave: bool,
     },
-    Ended,
+    Over,
     Crashed,
 }
 
@@ -84,7 +84,7 @@ impl Process {
     pub fn shown(&self) -> String {
         let stage = match &self.stage {
             Stage::Driving(engine) => {
-                let Engine { halt, back, looked, .. } = engine.as_ref();
+                let ModelEngine { halt, back, looked, .. } = engine.as_ref();
                 let lease = engine.look.get(LEASE);
                 let record = engine.record.as_ref().map(|record| (&record.id, record.status()));
                 format!("drives {record:?}, halt {halt:?}, back {back}, looked {looked} {lease:?}")
@@ -109,7 +109,7 @@ impl Process {
     }
 
     pub fn is_to_step(&self) -> bool {
-        let is_over = matches!(self.stage, Stage::Idle | Stage::Ended | Stage::Crashed);
+        let is_over = matches!(self.stage, Stage::Idle | Stage::Over | Stage::Crashed);
         !self.stepped && !self.frozen && !is_over
     }
 
@@ -127,7 +127,7 @@ impl Process {
                 let record = Record::from_tags(&look).ok().flatten();
                 let lease = Lease::from_tags(&look);
                 if let Some(answer) = control::no_op(command, record.as_ref(), lease.is_some()) {
-                    process.stage = Stage::Ended;
+                    process.stage = Stage::Over;
                     check_answer(world, command, &look, answer.as_asked);
                     return;
                 }
@@ -147,7 +147,7 @@ impl Process {
     }
 
     pub fn step(world: &mut World, index: usize, how: How) {
-        let stage = std::mem::replace(&mut world.process(index).stage, Stage::Ended);
+        let stage = std::mem::replace(&mut world.process(index).stage, Stage::Over);
         world.process(index).stepped = true;
         match stage {
             Stage::Taking { look, looked, blind, watch, first, mine } => {
@@ -282,7 +282,7 @@ impl Process {
             let found = found.map(|r| control::found(r, &to, command.as_ref().map(|w| w.command)));
             let is_back = record.as_ref().is_some_and(|record| record.rolls_back);
             process.spoken |= command.is_some();
-            process.stage = Stage::Driving(Box::new(Engine {
+            process.stage = Stage::Driving(Box::new(ModelEngine {
                 own,
                 first: mine,
                 known: vec![Arc::new(record_in(&look))],
@@ -355,7 +355,7 @@ impl Process {
                 check_answer(world, command, &look, answer.as_asked);
                 withdraw(world, &look, &id);
             }
-            Next::Ended => {
+            Next::Over => {
                 // Who is told that nothing was begun is told so of one that still may.
                 let has_begun = process.waiting.as_ref().is_some_and(Waiting::has_begun);
                 let rollout = process.waiting.as_ref().map(|it| it.control().rollout.clone());
@@ -376,7 +376,7 @@ impl Process {
         }
     }
 
-    fn drive(world: &mut World, index: usize, how: How, mut engine: Engine) {
+    fn drive(world: &mut World, index: usize, how: How, mut engine: ModelEngine) {
         let tick = world.tick;
         let now = moment(tick);
         if let Some((call, began, record)) = engine.flight.take() {
@@ -418,7 +418,7 @@ impl Process {
         }
     }
 
-    fn renew_lease(world: &mut World, how: How, engine: &mut Engine) -> LeaseCheck {
+    fn renew_lease(world: &mut World, how: How, engine: &mut ModelEngine) -> LeaseCheck {
         let tick = world.tick;
         let now = moment(tick);
         if engine.own.is_late(now) {
@@ -449,11 +449,11 @@ impl Process {
         LeaseCheck::Ours
     }
 
-    fn act(world: &mut World, index: usize, how: How, mut engine: Engine) {
+    fn act(world: &mut World, index: usize, how: How, mut engine: ModelEngine) {
         let (tick, now) = (world.tick, moment(world.tick).now);
         let me = world.processes[index].owner();
         let (call, record) = match engine.plan(world) {
-            Planned::Ended(outcome) => return Self::end(world, index, &engine, Some(outcome)),
+            Planned::Over(outcome) => return Self::end(world, index, &engine, Some(outcome)),
             Planned::Call(call, record) => (call, record.map(|record| *record)),
         };
         engine.check(world, &me, &call);
@@ -480,15 +480,15 @@ impl Process {
         world.process(index).stage = Stage::Driving(Box::new(engine));
     }
 
-    fn freeze(world: &mut World, index: usize, engine: Engine) {
+    fn freeze(world: &mut World, index: usize, engine: ModelEngine) {
         let process = world.process(index);
         (process.frozen, process.stepped) = (true, false);
         process.stage = Stage::Driving(Box::new(engine));
     }
 
     /// It ends. What it was asked to carry out has come true, or somebody else has said otherwise.
-    fn end(world: &mut World, index: usize, engine: &Engine, outcome: Option<Outcome>) {
-        world.process(index).stage = Stage::Ended;
+    fn end(world: &mut World, index: usize, engine: &ModelEngine, outcome: Option<Outcome>) {
+        world.process(index).stage = Stage::Over;
         let Some(outcome) = outcome.filter(|outcome| *outcome != Outcome::Locked) else { return };
         let pending = engine.control();
         let waits = pending.is_some_and(|c| engine.effect(c.command) == Effect::Later);

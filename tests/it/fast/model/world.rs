@@ -152,7 +152,7 @@ impl World {
         for (index, process) in self.processes.iter().enumerate() {
             match process.stage {
                 Stage::Idle if self.may_start(index) => actions.push(Action::Start(index)),
-                Stage::Idle | Stage::Ended | Stage::Crashed => {}
+                Stage::Idle | Stage::Over | Stage::Crashed => {}
                 _ if process.frozen && !sleeps => actions.push(Action::Wake(index)),
                 _ if process.frozen => {}
                 _ => awake += 1,
@@ -169,9 +169,10 @@ impl World {
             }
             actions.push(Action::Step { last_first, odd: None });
             for index in 0..self.processes.len() {
-                let ways = self.ways(index).into_iter();
-                actions
-                    .extend(ways.map(|how| Action::Step { last_first, odd: Some((index, how)) }));
+                let choices = self.choices(index).into_iter();
+                actions.extend(
+                    choices.map(|how| Action::Step { last_first, odd: Some((index, how)) }),
+                );
             }
         }
     }
@@ -183,39 +184,39 @@ impl World {
     }
 
     /// How a process may do what it does next, but for the plain way.
-    fn ways(&self, index: usize) -> Vec<How> {
+    fn choices(&self, index: usize) -> Vec<How> {
         let process = &self.processes[index];
-        let mut ways = Vec::new();
-        if process.frozen || matches!(process.stage, Stage::Idle | Stage::Ended | Stage::Crashed) {
-            return ways;
+        let mut choices = Vec::new();
+        if process.frozen || matches!(process.stage, Stage::Idle | Stage::Over | Stage::Crashed) {
+            return choices;
         }
         if process.may_wait() && self.tick <= STARTS_UNTIL {
-            ways.push(How::NotYet);
+            choices.push(How::NotYet);
         }
         if self.left.odd == 0 {
-            return ways;
+            return choices;
         }
         if self.left.stale > 0 {
-            ways.push(How::BlindToTheLastWrite);
+            choices.push(How::BlindToTheLastWrite);
         }
         if !process.may_freeze() {
-            return ways;
+            return choices;
         }
         if self.left.freezes > 0 {
-            ways.extend([How::FrozenBeforeTheCall, How::FrozenInTheCall]);
+            choices.extend([How::FrozenBeforeTheCall, How::FrozenInTheCall]);
             if matches!(process.stage, Stage::Driving(_)) {
-                ways.push(How::FrozenInTheRenewal);
+                choices.push(How::FrozenInTheRenewal);
             }
         }
         for done in [false, true] {
             if self.left.lost > 0 {
-                ways.push(How::Unanswered { done });
+                choices.push(How::Unanswered { done });
             }
             if self.left.crashes > 0 {
-                ways.push(How::Killed { done });
+                choices.push(How::Killed { done });
             }
         }
-        ways
+        choices
     }
 
     pub fn after(mut self, action: Action) -> Option<Self> {
@@ -316,7 +317,7 @@ impl World {
 
     fn is_over(&self) -> bool {
         let is_over =
-            |p: &Arc<Process>| matches!(p.stage, Stage::Ended | Stage::Crashed | Stage::Idle);
+            |p: &Arc<Process>| matches!(p.stage, Stage::Over | Stage::Crashed | Stage::Idle);
         self.processes.iter().all(is_over)
     }
 
@@ -328,7 +329,7 @@ impl World {
 
     pub fn can_go_on(&self) -> bool {
         let is_stuck = |p: &Arc<Process>| {
-            !p.frozen && !matches!(p.stage, Stage::Ended | Stage::Crashed | Stage::Idle)
+            !p.frozen && !matches!(p.stage, Stage::Over | Stage::Crashed | Stage::Idle)
         };
         let has_time = self.tick < LAST;
         Record::from_tags(&self.tags).is_ok() && (has_time || !self.processes.iter().any(is_stuck))

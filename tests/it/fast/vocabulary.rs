@@ -1,0 +1,235 @@
+//! One vocabulary: names that were given up for the field's own terms, and do not come back.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use proc_macro2::{TokenStream, TokenTree};
+use serde_json::Value;
+
+/// Names that are no identifier, with what they became.
+const IDENTIFIERS: &[(&str, &str)] = &[
+    ("held", "set_aside, in_lifecycle_hook"),
+    ("plain", "unmanaged, tag_safe, log_lines"),
+    ("Plain", "Unmanaged, LogLines"),
+    ("kept", "retained_failed, old_set_retained"),
+    ("Kept", "LeaseCheck, StateFile"),
+    ("refresh", "instance_refresh, read"),
+    ("Refresh", "InstanceRefresh"),
+    ("Refresher", "InstanceRefreshes"),
+    ("Seen", "InstanceHistory, PrivateState"),
+    ("Progress", "RolloutState, ProgressFile"),
+    ("Engine", "Executor"),
+    ("Word", "Command"),
+    ("heard", "acknowledged"),
+    ("hearing", "acknowledge"),
+    ("unheard", "pending"),
+    ("heard_by", "acknowledged_by"),
+    ("said", "message"),
+    ("words", "message"),
+    ("Commanded", "ControlOutcome"),
+    ("turn_back", "start_rollback"),
+    ("TurnBack", "RollBack"),
+    ("face_back", "retarget"),
+    ("turned", "pause_changed_at"),
+    ("turned_back", "rolls_back"),
+    ("strays", "deregistered_by_predecessor"),
+    ("trip", "stop_conditions"),
+    ("obey", "apply_command"),
+    ("blocked", "check_failure"),
+    ("outlook", "preflight"),
+    ("Outlook", "Preflight"),
+    ("take_up", "restore_from_record"),
+    ("take_in", "absorb"),
+    ("take_hold", "acquire_lease"),
+    ("keep_hold", "renew_lease"),
+    ("let_go", "release_lease"),
+    ("take_off", "delete_tags"),
+    ("hold_and_drive", "run_with_lease"),
+    ("patiently", "with_retries"),
+    ("patience", "retry_budget"),
+    ("ways", "routing_fingerprint"),
+    ("refuse_other_ways", "refuse_changed_routing"),
+    ("Own", "TagMember"),
+    ("Disown", "UntagMember"),
+    ("CatchUp", "ApplyScheduledAction"),
+    ("like", "source_instance"),
+    ("at_home", "in_primary"),
+    ("join_home", "register_in_primary"),
+    ("gather", "fill_secondary"),
+    ("stands", "hold_for"),
+    ("go_on", "start_next, resume"),
+    ("rest", "wait_deliberately"),
+    ("fell_due", "missed_scheduled_action"),
+    ("Looked", "OpenError"),
+    ("Ended", "DeleteOutcome"),
+    ("lookable", "with_default_policy"),
+    ("in_the_dark", "all_unknown"),
+    ("promise", "planned_revision"),
+    ("moved", "replaced_paths"),
+    ("may_come", "may_be_created_later"),
+    ("Edge", "ProcessContext"),
+    ("say", "print_line"),
+    ("Asking", "GateRunner"),
+    ("Said", "GateResult"),
+    ("Gated", "GateState, GateAnswered"),
+    ("goes_on", "still_running"),
+    ("Spent", "TokenAlreadyUsed"),
+];
+/// Names of files and modules that are none any more.
+const MODULES: &[&str] = &[
+    "bed",
+    "control_word",
+    "given",
+    "host_of_terraform",
+    "kept",
+    "outlook",
+    "plain",
+    "progress",
+    "refresh",
+    "seen",
+    "sidecar",
+    "trip",
+    "word",
+    "words",
+];
+/// Names on the wire and in tags that are none any more.
+const WIRE: &[&str] = &[
+    "gate",
+    "goes_on",
+    "heard",
+    "heard_by",
+    "held",
+    "kept",
+    "like",
+    "own",
+    "disown",
+    "catch_up",
+    "plain",
+    "refresh",
+    "said",
+    "spent",
+    "turned",
+    "turned_back",
+    "word",
+    "words",
+];
+/// An identifier or a name on the wire, the end of the path that may have it (`wire` for schemas), and
+/// why. At most fifteen.
+const EXCEPTIONS: &[(&str, &str, &str)] = &[
+    ("Refresh", ".rs", "AWS: ScaleInProtectedInstances=Refresh"),
+    ("refresh", "wire", "AWS: ScaleInProtectedInstances=Refresh"),
+    ("Engine", "host/handshake.rs", "base64's trait"),
+    ("Engine", "tests/it/terraform_host.rs", "base64's trait"),
+    ("gate", "wire", "an event's gate: alarms, an address or a command"),
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+fn is_excepted(name: &str, place: &str) -> bool {
+    EXCEPTIONS.iter().any(|(known, end, _)| *known == name && place.ends_with(end))
+}
+
+fn identifiers(tokens: TokenStream, found: &mut BTreeMap<String, usize>) {
+    for token in tokens {
+        match token {
+            TokenTree::Ident(ident) => *found.entry(ident.to_string()).or_default() += 1,
+            TokenTree::Group(group) => identifiers(group.stream(), found),
+            TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+        }
+    }
+}
+
+#[test]
+fn no_name_that_was_given_up_is_an_identifier_or_a_module() {
+    let mut files = Vec::new();
+    for folder in ["src", "providers", "benches", "tests/it", "fuzz/src"] {
+        sources(&root().join(folder), &mut files);
+    }
+    assert!(files.len() > 250, "{}", files.len());
+    let mut wrong = Vec::new();
+    for file in files {
+        let place = file.strip_prefix(root()).expect("below").display().to_string();
+        let stem = file.file_stem().expect("a name").to_string_lossy();
+        if MODULES.contains(&stem.as_ref()) {
+            wrong.push(format!("{place}: a file of this name"));
+        }
+        let text = std::fs::read_to_string(&file).expect("a source file");
+        // It is parsed, so that no text is taken for code.
+        syn::parse_file(&text).unwrap_or_else(|why| panic!("{place}: {why}"));
+        let mut found = BTreeMap::new();
+        identifiers(text.parse().expect("tokens"), &mut found);
+        for (name, instead) in IDENTIFIERS {
+            let times = found.get(*name).copied().unwrap_or_default();
+            if times > 0 && !is_excepted(name, &place) {
+                wrong.push(format!("{place}: {name}, {times} times; it is {instead}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Names of properties, and what a string may be.
+fn names(schema: &Value, found: &mut Vec<String>) {
+    match schema {
+        Value::Object(members) => {
+            for (key, value) in members {
+                match (key.as_str(), value) {
+                    ("properties", Value::Object(properties)) => {
+                        found.extend(properties.keys().cloned());
+                    }
+                    ("enum" | "const", Value::Array(_) | Value::String(_)) => {
+                        let one = std::slice::from_ref(value);
+                        let all = value.as_array().map_or(one, Vec::as_slice);
+                        found.extend(all.iter().filter_map(Value::as_str).map(str::to_owned));
+                    }
+                    _ => {}
+                }
+                names(value, found);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| names(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn no_name_that_was_given_up_is_on_the_wire_or_in_a_tag() {
+    let mut found = Vec::new();
+    for (_, schema) in rolling::frontends::schemas::all() {
+        names(&schema, &mut found);
+    }
+    assert!(found.len() > 500, "{}", found.len());
+    // A tag is a line of `name=value`.
+    let tags = std::fs::read_to_string(root().join("src/record/tags.rs")).expect("the record");
+    let keys = tags.split('"').filter(|text| text.starts_with("rolling:"));
+    found.extend(keys.map(|key| key.trim_start_matches("rolling:").to_owned()));
+    for name in [".with(\"", ".with_some(\"", ".with_flag(\""] {
+        let fields = tags.split(name).skip(1).filter_map(|text| text.split('"').next());
+        found.extend(fields.map(str::to_owned));
+    }
+    let wrong =
+        found.iter().filter(|name| WIRE.contains(&name.as_str()) && !is_excepted(name, "wire"));
+    let wrong: Vec<&String> = wrong.collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+#[test]
+fn exceptions_are_few_and_needed() {
+    assert!(EXCEPTIONS.len() <= 15);
+    for (name, end, why) in EXCEPTIONS {
+        assert!(!why.is_empty(), "{name} {end}");
+    }
+}
