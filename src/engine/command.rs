@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use rolling_provider::{Action, ProviderError};
+use rolling_provider::{Action, ProviderError, Revision};
 use tokio::sync::watch;
 
 use super::emitter::Emitter;
@@ -184,11 +184,7 @@ impl Rollout {
                 }
                 Next::Over => {
                     self.withdraw(waiting).await;
-                    let live = self.look.instances.values().filter(|i| i.lifecycle.is_live());
-                    let arrived = live.map(|i| i.revision.as_ref()).all(|it| it == Some(&to));
-                    let command = waiting.control().command;
-                    let answer =
-                        control::ended(command, waiting.owner(), waiting.has_begun(), arrived);
+                    let answer = self.ended_meanwhile(waiting, &to);
                     return Ok(WaitResult::Answered(ControlOutcome::Acknowledged(
                         by,
                         answer,
@@ -198,21 +194,7 @@ impl Rollout {
                 Next::TimedOut(owner) => {
                     return Ok(WaitResult::Answered(ControlOutcome::TimedOut(owner)));
                 }
-                Next::Send => {
-                    let tags = waiting.control().tags();
-                    match self.fleet.act(&Action::WriteRecord { tags }).await {
-                        Ok(_) => {}
-                        // For example, the engine at work wrote in the same moment. Retries after a
-                        // look.
-                        Err(error)
-                            if error.is_retryable()
-                                && !waiting.is_out_of_patience(self.clock.now()) =>
-                        {
-                            tracing::debug!(%error, "trying again");
-                        }
-                        Err(error) => return Err(error),
-                    }
-                }
+                Next::Send => self.send_command(waiting).await?,
                 Next::Look => {}
             }
             self.pause(LOOK_EVERY, stop).await;
@@ -221,6 +203,29 @@ impl Rollout {
                 return Ok(WaitResult::Answered(ControlOutcome::Sent(by)));
             }
         }
+    }
+
+    /// Writes the command beside the record. A write that another one came before is retried after
+    /// a look: the engine at work may write in the same moment.
+    async fn send_command(&self, waiting: &Waiting) -> Result<(), ProviderError> {
+        let tags = waiting.control().tags();
+        match self.fleet.act(&Action::WriteRecord { tags }).await {
+            Err(error) if !error.is_retryable() => Err(error),
+            Err(error) if waiting.is_out_of_patience(self.clock.now()) => Err(error),
+            Err(error) => {
+                tracing::debug!(%error, "trying again");
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// Returns the answer where the rollout to `to` ended before the command was acknowledged.
+    fn ended_meanwhile(&self, waiting: &Waiting, to: &Revision) -> Answer {
+        let live = self.look.instances.values().filter(|i| i.lifecycle.is_live());
+        let arrived = live.map(|i| i.revision.as_ref()).all(|it| it == Some(to));
+        let command = waiting.control().command;
+        control::ended(command, waiting.owner(), waiting.has_begun(), arrived)
     }
 
     /// Takes over the lease of an engine that gives no sign of life, and removes it, so that the

@@ -2,26 +2,30 @@
 //! what is allowed from [`crate::rollout::planner::check`], who may act from
 //! [`crate::rollout::ownership`].
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
-use rolling_provider::{Action, ErrorKind, Timestamp};
+use rolling_provider::{ProviderError, Timestamp};
 use tokio::sync::watch;
 
 use super::Rollout;
 use super::act::Acted;
-use super::caller::{RETRY_BUDGET, SOON, STOP_WITHIN, Stop};
+use super::caller::{SOON, STOP_WITHIN, Stop};
 use super::emitter::{Emitter, Shown};
 use super::held_lease::LeaseCheck;
 use super::schedule::Schedule;
+use super::tick::{Done, Go, Next, Obstacles, Then, Tick};
 use crate::model::event::{Event, Outcome};
 use crate::record::Ending;
 use crate::rollout::ownership::LATE;
 use crate::rollout::planner::{Plan, Verdict, due};
-use crate::rollout::state::LOOKS_LAG;
 
-/// How many ticks in a row may act without a pause between them. A rollout needs few; more mean
-/// that looks contradict each other, and only time helps.
-const TICKS_IN_A_ROW: u32 = 10;
+/// Whether to look before the next tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    Yes,
+    No,
+}
 
 impl Rollout {
     pub(super) async fn drive(
@@ -30,155 +34,167 @@ impl Rollout {
         emit: &mut Emitter<'_>,
     ) -> Outcome {
         let mut retries = Schedule::retrying(self.caller.jitter);
-        // The action that fails, and since when.
-        let mut failing: Option<(Action, Timestamp)> = None;
-        let mut last_actions = Vec::new();
-        let mut shown = Shown::default();
-        let mut in_a_row = 0;
-        let mut looked_again = false;
+        let (mut tick, mut shown) = (Tick::default(), Shown::default());
         loop {
-            let urgency = *stop.borrow_and_update();
-            // Waits end at the bound; what is left to do then has the same time again.
-            let last = self.state.halt.as_ref().and_then(|h| h.until).map(|t| t + STOP_WITHIN);
-            if urgency == Stop::Now || last.is_some_and(|last| self.clock.now() >= last) {
-                return self.ending(Ending::Interrupted);
-            }
-            if urgency == Stop::Gracefully {
-                self.stop_gracefully(emit);
-            }
-            match self.renew_lease(stop, emit).await {
-                LeaseCheck::Ours => {}
-                LeaseCheck::Doubtful => continue,
-                LeaseCheck::Lost(outcome) => return outcome,
-            }
-
-            let now = self.clock.now();
-            let mut plan = self.plan_judged(now, emit);
-            shown.counts(&self.input(now), emit);
-            shown.warnings(&self.input(now), emit);
-            self.report_batches(&plan, emit);
-            match plan.verdict {
-                Verdict::Continue => {}
-                Verdict::Converged if self.is_overtaken() => return Outcome::Locked,
-                Verdict::Converged if self.state.rolls_back.is_some() => {
-                    return Outcome::RolledBack;
-                }
-                Verdict::Converged => return Outcome::Succeeded,
-                Verdict::Halted => return self.ending(Ending::Failed),
-                Verdict::Halt(halt) => {
-                    self.halt(halt, emit);
-                    continue;
-                }
-                Verdict::RollBack { reason, asked } => {
-                    self.start_rollback(reason, asked, emit);
-                    continue;
-                }
-                Verdict::Resume => {
-                    self.resume();
-                    continue;
-                }
-            }
-            shown.waits(&plan, now, emit);
-            if self.ask_gates(&plan, emit) {
-                continue;
-            }
-
-            let actions: Vec<Action> = plan.actions.iter().map(|s| s.action.clone()).collect();
-            // Reads may lag: the planner repeats what was done a moment ago until they show it.
-            let repeats = !actions.is_empty() && actions == last_actions;
-            last_actions = actions;
-            let mut changed = false;
-            let mut failed = None;
-            // Forgets the failure of an action that is no longer planned: it says nothing about
-            // what is planned now.
-            let fails_still =
-                |failed: &Action| last_actions.is_empty() || last_actions.contains(failed);
-            failing = failing.filter(|(failed, _)| fails_still(failed));
-            for (index, step) in std::mem::take(&mut plan.actions).into_iter().enumerate() {
-                if *stop.borrow() == Stop::Now || !self.is_believed() {
-                    break;
-                }
-                // Such an old look may be from before this process stood still. Looks again only
-                // once, since a look may also take that long.
-                let is_old = self.looked.age(self.moment()) >= LATE;
-                if index == 0 && is_old && !looked_again {
-                    (changed, looked_again) = (true, true);
-                    break;
-                }
-                looked_again = false;
-                if self.is_out_of_time(now) {
-                    changed = true;
-                    break;
-                }
-                // At least one action: else an engine whose every call waits long for its turn
-                // never acts.
-                if index > 0 && self.is_late_to_renew() {
-                    // Plans the rest again after a renewal has shown others that this engine lives.
-                    changed = true;
-                    break;
-                }
-                let action = step.action.clone();
-                match self.act(step, emit).await {
-                    Ok(done) => {
-                        changed = true;
-                        if failing.as_ref().is_some_and(|(failed, _)| *failed == action) {
-                            failing = None;
-                        }
-                        if matches!(done, Acted::Refused | Acted::Resized) {
-                            break;
-                        }
+            match self.tick(&mut tick, &mut retries, &mut shown, stop, emit).await {
+                ControlFlow::Break(outcome) => return outcome,
+                ControlFlow::Continue(Look::No) => {}
+                ControlFlow::Continue(Look::Yes) => {
+                    if let Err(error) = self.observe_patiently(stop, emit).await {
+                        return self.lost_sight(&error);
                     }
-                    Err(error) => {
-                        failed = Some((action, error));
+                }
+            }
+        }
+    }
+
+    /// Plans, judges, acts and waits once, by the look that there is.
+    async fn tick(
+        &mut self,
+        tick: &mut Tick,
+        retries: &mut Schedule,
+        shown: &mut Shown,
+        stop: &mut watch::Receiver<Stop>,
+        emit: &mut Emitter<'_>,
+    ) -> ControlFlow<Outcome, Look> {
+        if let Some(outcome) = self.heed_stop(stop, emit) {
+            return ControlFlow::Break(outcome);
+        }
+        match self.renew_lease(stop, emit).await {
+            LeaseCheck::Ours => {}
+            LeaseCheck::Doubtful => return ControlFlow::Continue(Look::No),
+            LeaseCheck::Lost(outcome) => return ControlFlow::Break(outcome),
+        }
+        let now = self.clock.now();
+        let mut plan = self.plan_judged(now, emit);
+        shown.counts(&self.input(now), emit);
+        shown.warnings(&self.input(now), emit);
+        self.report_batches(&plan, emit);
+        let verdict = std::mem::replace(&mut plan.verdict, Verdict::Continue);
+        match Next::from(verdict) {
+            Next::Act => {}
+            Next::Converged if self.is_overtaken() => return ControlFlow::Break(Outcome::Locked),
+            Next::Converged => {
+                let is_back = self.state.rolls_back.is_some();
+                let outcome = if is_back { Outcome::RolledBack } else { Outcome::Succeeded };
+                return ControlFlow::Break(outcome);
+            }
+            Next::Halted => return ControlFlow::Break(self.ending(Ending::Failed)),
+            other => {
+                self.turn(other, emit);
+                return ControlFlow::Continue(Look::No);
+            }
+        }
+        shown.waits(&plan, now, emit);
+        if self.ask_gates(&plan, emit) {
+            return ControlFlow::Continue(Look::No);
+        }
+        let (done, error) = self.act_all(&mut plan, tick, now, stop, emit).await;
+        let stopping = self.state.halt.as_ref().is_some_and(|halt| halt.until.is_some());
+        let then = tick.then(&done, stopping, self.clock.now());
+        match (then, done, error) {
+            (Then::GiveUp, Done::Failed(action, _), Some(error)) => {
+                self.refused(action, &error, emit);
+            }
+            (_, Done::Failed(..), Some(error)) => {
+                emit.send(self.clock.now(), Event::Retrying { error: error.to_string() });
+                self.pause(retries.pause(), stop).await;
+            }
+            (Then::Plan, ..) => {
+                retries.start_over();
+                return self.plan_again(tick, shown, stop, emit).await;
+            }
+            (Then::Wait, ..) => self.pause_until_due(&plan, stop).await,
+            _ => self.pause(retries.pause(), stop).await,
+        }
+        ControlFlow::Continue(Look::Yes)
+    }
+
+    /// Ends the loop where the process was told to end at once, or where the time that a stop
+    /// leaves is over; else begins to stop where that was asked for.
+    fn heed_stop(
+        &mut self,
+        stop: &mut watch::Receiver<Stop>,
+        emit: &mut Emitter<'_>,
+    ) -> Option<Outcome> {
+        let urgency = *stop.borrow_and_update();
+        // Waits end at the bound; what is left to do then has the same time again.
+        let last = self.state.halt.as_ref().and_then(|h| h.until).map(|t| t + STOP_WITHIN);
+        if urgency == Stop::Now || last.is_some_and(|last| self.clock.now() >= last) {
+            return Some(self.ending(Ending::Interrupted));
+        }
+        if urgency == Stop::Gracefully {
+            self.stop_gracefully(emit);
+        }
+        None
+    }
+
+    fn turn(&mut self, next: Next, emit: &mut Emitter<'_>) {
+        match next {
+            Next::Halt(halt) => self.halt(halt, emit),
+            Next::RollBack { reason, asked } => self.start_rollback(reason, asked, emit),
+            Next::Resume => self.resume(),
+            Next::Act | Next::Converged | Next::Halted => {}
+        }
+    }
+
+    /// Carries out the actions of a plan made at `planned`, until one fails or cannot be next.
+    async fn act_all(
+        &mut self,
+        plan: &mut Plan,
+        tick: &mut Tick,
+        planned: Timestamp,
+        stop: &watch::Receiver<Stop>,
+        emit: &mut Emitter<'_>,
+    ) -> (Done, Option<ProviderError>) {
+        tick.planned(plan.actions.iter().map(|step| step.action.clone()).collect());
+        let mut done = Done::Nothing;
+        for (index, step) in std::mem::take(&mut plan.actions).into_iter().enumerate() {
+            let obstacles = Obstacles {
+                stopped: *stop.borrow() == Stop::Now || !self.is_believed(),
+                old_look: self.looked.age(self.moment()) >= LATE,
+                out_of_time: self.is_out_of_time(planned),
+                late_to_renew: self.is_late_to_renew(),
+            };
+            match tick.may_act(index, obstacles) {
+                Go::Yes => {}
+                Go::No => break,
+                Go::Again => return (Done::Changed, None),
+            }
+            let action = step.action.clone();
+            match self.act(step, emit).await {
+                Ok(acted) => {
+                    done = Done::Changed;
+                    tick.accepted(&action);
+                    if matches!(acted, Acted::Refused | Acted::Resized) {
                         break;
                     }
                 }
-            }
-            match failed {
-                Some((action, error)) => {
-                    let now = self.clock.now();
-                    let (_, since) = *failing.get_or_insert_with(|| (action.clone(), now));
-                    let stopping = self.state.halt.as_ref().is_some_and(|h| h.until.is_some());
-                    let retry_budget = match (stopping, error.kind) {
-                        (true, _) => STOP_WITHIN,
-                        (false, ErrorKind::Refused | ErrorKind::Invalid) => LOOKS_LAG,
-                        (false, _) => RETRY_BUDGET,
-                    };
-                    if now.since(since) > retry_budget {
-                        self.refused(action, &error, emit);
-                        failing = None;
-                    } else {
-                        let error = error.to_string();
-                        emit.send(self.clock.now(), Event::Retrying { error });
-                        self.pause(retries.pause(), stop).await;
-                    }
-                }
-                None if changed && (repeats || in_a_row >= TICKS_IN_A_ROW) => {
-                    self.pause(retries.pause(), stop).await;
-                }
-                None if changed => {
-                    in_a_row += 1;
-                    retries.start_over();
-                    let now = self.clock.now();
-                    let next = self.plan(now);
-                    // The actions are accepted but not complete: waits for what they began.
-                    if due::waits(&next) {
-                        in_a_row = 0;
-                        shown.waits(&next, now, emit);
-                        self.pause_until_due(&next, stop).await;
-                    } else if self.is_over(&next) {
-                        continue;
-                    }
-                }
-                None => {
-                    in_a_row = 0;
-                    self.pause_until_due(&plan, stop).await;
-                }
-            }
-            if let Err(error) = self.observe_patiently(stop, emit).await {
-                return self.lost_sight(&error);
+                Err(error) => return (Done::Failed(action, error.kind), Some(error)),
             }
         }
+        (done, None)
+    }
+
+    /// Plans once more by the same look, and waits where that only waits: the actions are accepted
+    /// but not complete, and no look could show anything yet.
+    async fn plan_again(
+        &mut self,
+        tick: &mut Tick,
+        shown: &mut Shown,
+        stop: &mut watch::Receiver<Stop>,
+        emit: &mut Emitter<'_>,
+    ) -> ControlFlow<Outcome, Look> {
+        let now = self.clock.now();
+        let next = self.plan(now);
+        if due::waits(&next) {
+            tick.waits();
+            shown.waits(&next, now, emit);
+            self.pause_until_due(&next, stop).await;
+        } else if self.is_over(&next) {
+            return ControlFlow::Continue(Look::No);
+        }
+        ControlFlow::Continue(Look::Yes)
     }
 
     fn report_batches(&mut self, plan: &Plan, emit: &mut Emitter<'_>) {
@@ -204,18 +220,18 @@ impl Rollout {
             }
         }
         state.choose(&plan.chosen);
-        if plan.rests {
+        if plan.rests() {
             state.wait_deliberately(now);
         }
         let since =
             |is_there: bool, since: Option<Timestamp>| is_there.then(|| since.unwrap_or(now));
         // The record that passes a checkpoint is written in the same tick. The actions after an
         // evaluation may need retries, so they do not restart it.
-        if plan.evaluates || plan.actions.is_empty() {
-            state.evaluating = since(plan.evaluates, state.evaluating);
+        if plan.evaluates() || plan.actions.is_empty() {
+            state.evaluating = since(plan.evaluates(), state.evaluating);
         }
-        state.at_checkpoint = since(plan.stands_at_checkpoint, state.at_checkpoint);
-        state.set_aside_since = since(plan.waits_for_set_aside, state.set_aside_since);
+        state.at_checkpoint = since(plan.stands_at_checkpoint(), state.at_checkpoint);
+        state.set_aside_since = since(plan.waits_for_set_aside(), state.set_aside_since);
     }
 
     /// Whether the bound of a stop has passed since the plan was made at `planned`. What can wait

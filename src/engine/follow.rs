@@ -239,12 +239,7 @@ impl Rollout {
                 return self.conclude(outcome, &found, why, shown, stop, emit).await;
             }
             if now.since(progressed_at) > gives_up_after {
-                let reason = format!(
-                    "instance refresh {id} has not got any further for {} ({}), and still runs",
-                    humantime::format_duration(gives_up_after),
-                    instance_refresh::told(&found)
-                );
-                return self.fail(reason);
+                return self.fail(stuck(&found, gives_up_after));
             }
             let (kind, instances) = (WaitKind::InstanceRefresh, Vec::new());
             let (detail, deadline) =
@@ -406,4 +401,14 @@ impl Rollout {
         self.state.halt = Some(Halt::failed(reason, self.clock.now()));
         Outcome::Locked
     }
+}
+
+/// Says that a refresh makes no progress.
+fn stuck(found: &InstanceRefresh, gives_up_after: Duration) -> String {
+    let limit = humantime::format_duration(gives_up_after);
+    let told = instance_refresh::told(found);
+    format!(
+        "instance refresh {} has not got any further for {limit} ({told}), and still runs",
+        found.id
+    )
 }

@@ -22,8 +22,8 @@ impl Rollout {
         // The actions after the bake time may need retries. During it a fleet may scale, as long as
         // there is nothing to replace.
         let still_running = is_new && gates.baking.is_some();
-        if plan.bakes || (!still_running && (!over || plan.actions.is_empty())) {
-            gates.baking = plan.bakes.then(|| gates.baking.unwrap_or(now));
+        if plan.bakes() || (!still_running && (!over || plan.actions.is_empty())) {
+            gates.baking = plan.bakes().then(|| gates.baking.unwrap_or(now));
         }
         let Some(ask) = plan.asks else {
             // Actions that come first are no reason to begin anew.

@@ -1,5 +1,6 @@
 //! Holds the lease: takes it, keeps it, notices its loss, releases it.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use rolling_provider::{Action, Effect, ProviderError, Timestamp};
@@ -37,33 +38,9 @@ impl Rollout {
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
     ) -> Result<Option<Outcome>, String> {
-        let (mut watched, mut looked_again) = (Watch::default(), false);
-        if !is_fresh(self.look.at, self.clock.now()) {
-            self.look = self.look_patiently(stop, emit).await.map_err(cannot_see)?;
-        }
-        let (found, settle) = loop {
-            if *stop.borrow_and_update() != Stop::No {
-                return Ok(Some(self.interrupted(NOTHING_DONE)));
-            }
-            let found = Lease::from_tags(&self.look.record);
-            let (me, is_gone) = (&self.caller.owner, self.caller.is_gone);
-            match watched.judge(found.as_ref(), me, is_gone, self.clock.now()) {
-                // This process may have stood still since the look. Only once: a look may take that
-                // long.
-                Claim::Take(_) if self.looked.age(self.moment()) >= LATE && !looked_again => {
-                    looked_again = true;
-                }
-                Claim::Take(settle) => break (found, settle),
-                Claim::Held(owner) => return Ok(Some(self.locked(&owner))),
-                Claim::Watch(deadline) => {
-                    let owner = found.map(|lease| lease.owner);
-                    let (kind, instances) = (WaitKind::Lease, Vec::new());
-                    let on = vec![Wait { kind, instances, detail: owner, deadline }];
-                    emit.send(self.clock.now(), Event::Waiting { on });
-                    self.pause(LOOK_EVERY, stop).await;
-                }
-            }
-            self.look = self.look_patiently(stop, emit).await.map_err(cannot_see)?;
+        let (found, settle) = match self.watch_lease(stop, emit).await? {
+            ControlFlow::Continue(free) => free,
+            ControlFlow::Break(outcome) => return Ok(Some(outcome)),
         };
         let counter = found.as_ref().map_or(0, |lease| lease.counter) + 1;
         let at = Some(self.clock.wall());
@@ -78,10 +55,59 @@ impl Rollout {
         if !self.fleet.guards_record() {
             self.clock.sleep(settle).await;
         }
+        self.confirm_lease((mine, renewed), found.as_ref(), written, stop, emit).await
+    }
+
+    /// Watches the lease until it may be taken. Returns the lease that was found, and how long the
+    /// own one has to stand; or how the rollout ends instead.
+    async fn watch_lease(
+        &mut self,
+        stop: &mut watch::Receiver<Stop>,
+        emit: &mut Emitter<'_>,
+    ) -> Result<ControlFlow<Outcome, (Option<Lease>, Duration)>, String> {
+        let (mut watched, mut looked_again) = (Watch::default(), false);
+        if !is_fresh(self.look.at, self.clock.now()) {
+            self.look = self.look_patiently(stop, emit).await.map_err(cannot_see)?;
+        }
+        loop {
+            if *stop.borrow_and_update() != Stop::No {
+                return Ok(ControlFlow::Break(self.interrupted(NOTHING_DONE)));
+            }
+            let found = Lease::from_tags(&self.look.record);
+            let (me, is_gone) = (&self.caller.owner, self.caller.is_gone);
+            match watched.judge(found.as_ref(), me, is_gone, self.clock.now()) {
+                // This process may have stood still since the look. Only once: a look may take that
+                // long.
+                Claim::Take(_) if self.looked.age(self.moment()) >= LATE && !looked_again => {
+                    looked_again = true;
+                }
+                Claim::Take(settle) => return Ok(ControlFlow::Continue((found, settle))),
+                Claim::Held(owner) => return Ok(ControlFlow::Break(self.locked(&owner))),
+                Claim::Watch(deadline) => {
+                    let owner = found.map(|lease| lease.owner);
+                    let (kind, instances) = (WaitKind::Lease, Vec::new());
+                    let on = vec![Wait { kind, instances, detail: owner, deadline }];
+                    emit.send(self.clock.now(), Event::Waiting { on });
+                    self.pause(LOOK_EVERY, stop).await;
+                }
+            }
+            self.look = self.look_patiently(stop, emit).await.map_err(cannot_see)?;
+        }
+    }
+
+    /// Looks until the lease that was written at `written` shows, and takes up the record beside it.
+    async fn confirm_lease(
+        &mut self,
+        (mine, renewed): (Lease, Moment),
+        found: Option<&Lease>,
+        written: Timestamp,
+        stop: &mut watch::Receiver<Stop>,
+        emit: &mut Emitter<'_>,
+    ) -> Result<Option<Outcome>, String> {
         loop {
             let look = self.look_patiently(stop, emit).await.map_err(cannot_see)?;
-            let history = Lease::from_tags(&look.record);
-            if history.as_ref() == Some(&mine) {
+            let shown = Lease::from_tags(&look.record);
+            if shown.as_ref() == Some(&mine) {
                 self.hold.first = Some(mine.clone());
                 self.hold.own.take(mine, &look.record, renewed);
                 self.restore_from_record(look)?;
@@ -89,7 +115,7 @@ impl Rollout {
                 let reason = "asked to stop before anything was replaced";
                 return Ok((*stop.borrow() != Stop::No).then(|| self.interrupted(reason)));
             }
-            if let Some(other) = history.filter(|history| Some(history) != found.as_ref()) {
+            if let Some(other) = shown.filter(|shown| Some(shown) != found) {
                 return Ok(Some(self.locked(&other.owner)));
             }
             if self.clock.now().since(written) > WATCH {

@@ -6,7 +6,7 @@ use rolling_provider::{Action, InstanceId, Timestamp};
 
 use super::input::Input;
 use crate::model::spec::Pacing;
-use crate::model::wait::Wait;
+use crate::model::wait::{Wait, WaitKind};
 use crate::record::Record;
 use crate::rollout::state::{Halt, Question};
 
@@ -22,18 +22,8 @@ pub struct Plan {
     pub chosen: BTreeSet<InstanceId>,
     /// Whether the current batch ends with this plan.
     pub batch_ends: bool,
-    /// Whether the rollout is at a checkpoint whose pause is not over.
-    pub stands_at_checkpoint: bool,
-    /// Whether only instances that are set aside are left.
-    pub waits_for_set_aside: bool,
-    /// Whether the rollout waits on purpose. Such a wait is no lack of progress.
-    pub rests: bool,
     /// What to ask the gates in the background, until a plan asks something else.
     pub asks: Option<Ask>,
-    /// Whether everything is done and must stay healthy for the bake time.
-    pub bakes: bool,
-    /// Whether requests are shifted and must stay so without trouble for a while.
-    pub evaluates: bool,
     /// What the rollout waits for.
     pub waiting_on: Vec<Wait>,
     /// When to look again at the latest, because something is due then.
@@ -43,18 +33,47 @@ pub struct Plan {
 }
 
 impl Plan {
+    fn waits_for(&self, kinds: &[WaitKind]) -> bool {
+        self.waiting_on.iter().any(|wait| kinds.contains(&wait.kind))
+    }
+
+    /// Whether the rollout stands at a checkpoint whose time has yet to pass.
+    pub fn stands_at_checkpoint(&self) -> bool {
+        self.waits_for(&[WaitKind::Checkpoint])
+    }
+
+    /// Whether nothing is left but instances that an operator has set aside.
+    pub fn waits_for_set_aside(&self) -> bool {
+        self.waits_for(&[WaitKind::SetAside])
+    }
+
+    /// Whether everything is done and has to stay well for a while.
+    pub fn bakes(&self) -> bool {
+        self.waits_for(&[WaitKind::Bake])
+    }
+
+    /// Whether requests are shifted, and that has to stay well for a while.
+    pub fn evaluates(&self) -> bool {
+        self.waits_for(&[WaitKind::Evaluation, WaitKind::OldSetRetained])
+    }
+
+    /// Whether the rollout waits deliberately, which is no lack of progress.
+    pub fn rests(&self) -> bool {
+        let deliberate = [WaitKind::Gate, WaitKind::Pause];
+        self.waits_for(&deliberate)
+            || self.stands_at_checkpoint()
+            || self.waits_for_set_aside()
+            || self.bakes()
+            || self.evaluates()
+    }
+
     pub(super) fn waiting() -> Self {
         Plan {
             actions: Vec::new(),
             begins: None,
             chosen: BTreeSet::new(),
             batch_ends: false,
-            stands_at_checkpoint: false,
-            waits_for_set_aside: false,
-            rests: false,
             asks: None,
-            bakes: false,
-            evaluates: false,
             waiting_on: Vec::new(),
             wake: None,
             verdict: Verdict::Continue,

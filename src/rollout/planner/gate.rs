@@ -21,7 +21,6 @@ pub fn ask(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
     let question = question(input, view);
     let probes = question.probes;
     plan.asks = Some(Ask { question, watches: false });
-    plan.rests = true;
     let alarms = (!spec.gates.alarms.is_empty()).then(|| spec.gates.alarm_names());
     let tried = spec.gates.probes.iter().filter(|_| probes).map(ToString::to_string);
     let message: Vec<String> = alarms.into_iter().chain(tried).collect();
@@ -50,8 +49,6 @@ pub fn bake(input: &Input<'_>, plan: &mut Plan) -> bool {
     if spec.gates.bake_time.is_zero() || now >= deadline {
         return false;
     }
-    plan.bakes = true;
-    plan.rests = true;
     plan.wait(Wait { kind: WaitKind::Bake, instances: Vec::new(), detail: None, deadline });
     watch(input, plan);
     true

@@ -53,7 +53,7 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
     if !chosen.is_empty() {
         plan.begins = Some(BatchStart::of(input, chosen, 0));
     }
-    if input.bakes() && plan.actions.is_empty() && !plan.bakes && view.old().next().is_none() {
+    if input.bakes() && plan.actions.is_empty() && !plan.bakes() && view.old().next().is_none() {
         // What scaling launches or removes meanwhile is no reason to begin the bake time anew.
         gate::bake(input, &mut plan);
     }
@@ -151,8 +151,6 @@ fn wait_deliberately(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> boo
                 plan.verdict = Verdict::Halt(stop_conditions::checkpoint(input, message));
             }
             Some(pause) => {
-                plan.stands_at_checkpoint = true;
-                plan.rests = true;
                 let deadline = since + pause;
                 let (kind, instances) = (WaitKind::Checkpoint, Vec::new());
                 plan.wait(Wait { kind, instances, detail: Some(message), deadline });
@@ -164,7 +162,6 @@ fn wait_deliberately(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> boo
     let ended = if plan.batch_ends { Some(now) } else { state.batch_ended };
     let next = ended.map(|at| at + spec.pause_between_batches).filter(|next| *next > now);
     if let Some(deadline) = next {
-        plan.rests = true;
         let (kind, instances, detail) = (WaitKind::Pause, Vec::new(), None);
         plan.wait(Wait { kind, instances, detail, deadline });
         gate::watch(input, plan);
@@ -202,8 +199,6 @@ fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) 
     let set_aside: Vec<InstanceId> =
         set_aside.chain(view.standby.iter().map(|id| (*id).clone())).collect();
     if !set_aside.is_empty() {
-        plan.rests = true;
-        plan.waits_for_set_aside = true;
         let deadline = state.set_aside_since.unwrap_or(now) + SET_ASIDE_FOR;
         let detail = Some("protected from scale-in or in standby".into());
         plan.wait(Wait { kind: WaitKind::SetAside, instances: set_aside, detail, deadline });

@@ -347,8 +347,6 @@ fn hold_for(
     if input.now >= deadline {
         return false;
     }
-    plan.evaluates = true;
-    plan.rests = true;
     plan.wait(Wait { kind, instances: Vec::new(), detail: Some(message), deadline });
     gate::watch(input, plan);
     true

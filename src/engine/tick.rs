@@ -1,0 +1,249 @@
+//! What the loop remembers between two ticks, and what it decides by that. Pure.
+
+use rolling_provider::{Action, ErrorKind, Timestamp};
+
+use super::caller::{RETRY_BUDGET, STOP_WITHIN};
+use crate::rollout::planner::Verdict;
+use crate::rollout::state::{Halt, LOOKS_LAG};
+
+/// How many ticks in a row may act without a pause between them. A rollout needs few; more mean
+/// that looks contradict each other, and only time helps.
+const TICKS_IN_A_ROW: u32 = 10;
+
+/// What a verdict leads to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Carry out the plan's actions, and wait for what it waits for.
+    Act,
+    /// End: every instance runs the revision, and nothing is borrowed.
+    Converged,
+    /// End early: what can be put back is.
+    Halted,
+    /// Plan again, to put things back.
+    Halt(Halt),
+    /// Plan again, with the completed revision as the target.
+    RollBack { reason: String, asked: bool },
+    /// Plan again, forward: a command resumes what was being put back.
+    Resume,
+}
+
+impl From<Verdict> for Next {
+    fn from(verdict: Verdict) -> Next {
+        match verdict {
+            Verdict::Continue => Next::Act,
+            Verdict::Converged => Next::Converged,
+            Verdict::Halted => Next::Halted,
+            Verdict::Halt(halt) => Next::Halt(halt),
+            Verdict::RollBack { reason, asked } => Next::RollBack { reason, asked },
+            Verdict::Resume => Next::Resume,
+        }
+    }
+}
+
+/// What speaks against the next action of a plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Obstacles {
+    /// The process was told to end at once, or the engine no longer believes in its lease.
+    pub stopped: bool,
+    /// The look is so old that it may be from before this process stood still.
+    pub old_look: bool,
+    /// The time that a stop leaves has passed since the plan was made.
+    pub out_of_time: bool,
+    /// The lease is due for renewal.
+    pub late_to_renew: bool,
+}
+
+/// Whether to carry out the next action of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Go {
+    /// Carry it out.
+    Yes,
+    /// Leave the rest; nothing changed by that.
+    No,
+    /// Leave the rest, and plan it again after another look.
+    Again,
+}
+
+/// What became of a plan's actions.
+#[derive(Debug)]
+pub(super) enum Done {
+    /// None was carried out.
+    Nothing,
+    /// Some were, or the rest has to be planned again.
+    Changed,
+    /// This one failed, with an error of this kind.
+    Failed(Action, ErrorKind),
+}
+
+/// What follows a plan's actions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// Give up the action that fails.
+    GiveUp,
+    /// Retry after a pause.
+    Retry,
+    /// Look after a pause: the same was planned again, or too many ticks acted in a row.
+    Pause,
+    /// Plan again at once: what was done began something.
+    Plan,
+    /// Wait until something is due.
+    Wait,
+}
+
+/// What the loop remembers between two ticks.
+#[derive(Debug, Default)]
+pub(super) struct Tick {
+    /// The action that fails, and since when.
+    failing: Option<(Action, Timestamp)>,
+    last_actions: Vec<Action>,
+    /// How many ticks in a row have acted.
+    in_a_row: u32,
+    looked_again: bool,
+    repeats: bool,
+}
+
+impl Tick {
+    /// Takes in what a plan is to do.
+    pub(super) fn planned(&mut self, actions: Vec<Action>) {
+        // Reads may lag: the planner repeats what was done a moment ago until they show it.
+        self.repeats = !actions.is_empty() && actions == self.last_actions;
+        // The failure of an action that is no longer planned says nothing about what is.
+        let is_planned = |failed: &Action| actions.is_empty() || actions.contains(failed);
+        self.failing = self.failing.take().filter(|(failed, _)| is_planned(failed));
+        self.last_actions = actions;
+    }
+
+    /// Whether to carry out the action at `index` of the plan.
+    pub(super) fn may_act(&mut self, index: usize, obstacles: Obstacles) -> Go {
+        if obstacles.stopped {
+            return Go::No;
+        }
+        // Looks again only once, since a look may also take that long.
+        if index == 0 && obstacles.old_look && !self.looked_again {
+            self.looked_again = true;
+            return Go::Again;
+        }
+        self.looked_again = false;
+        // At least one action: else an engine whose every call waits long for its turn never acts.
+        // The rest is planned again after a renewal has shown others that this engine lives.
+        match obstacles.out_of_time || (index > 0 && obstacles.late_to_renew) {
+            true => Go::Again,
+            false => Go::Yes,
+        }
+    }
+
+    /// Notes that the cloud accepted `action`.
+    pub(super) fn accepted(&mut self, action: &Action) {
+        self.failing = self.failing.take().filter(|(failed, _)| failed != action);
+    }
+
+    /// What follows, where `stopping` says whether a stop bounds the time.
+    pub(super) fn then(&mut self, done: &Done, stopping: bool, now: Timestamp) -> Then {
+        match done {
+            Done::Failed(action, kind) => self.failed(action, *kind, stopping, now),
+            Done::Changed if self.repeats || self.in_a_row >= TICKS_IN_A_ROW => Then::Pause,
+            Done::Changed => {
+                self.in_a_row += 1;
+                Then::Plan
+            }
+            Done::Nothing => {
+                self.in_a_row = 0;
+                Then::Wait
+            }
+        }
+    }
+
+    fn failed(&mut self, action: &Action, kind: ErrorKind, stopping: bool, now: Timestamp) -> Then {
+        let (_, since) = *self.failing.get_or_insert_with(|| (action.clone(), now));
+        let retry_budget = match (stopping, kind) {
+            (true, _) => STOP_WITHIN,
+            (false, ErrorKind::Refused | ErrorKind::Invalid) => LOOKS_LAG,
+            (false, _) => RETRY_BUDGET,
+        };
+        if now.since(since) <= retry_budget {
+            return Then::Retry;
+        }
+        self.failing = None;
+        Then::GiveUp
+    }
+
+    /// Notes that the next plan only waits.
+    pub(super) fn waits(&mut self) {
+        self.in_a_row = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn action(name: &str) -> Action {
+        Action::SuspendProcesses { processes: BTreeSet::from([name.to_owned()]) }
+    }
+
+    fn at(second: u64) -> Timestamp {
+        Timestamp(0) + Duration::from_secs(second)
+    }
+
+    #[test]
+    fn the_same_plan_again_pauses_and_so_do_too_many_in_a_row() {
+        let mut tick = Tick::default();
+        tick.planned(vec![action("a")]);
+        assert_eq!(tick.then(&Done::Changed, false, at(0)), Then::Plan);
+        tick.planned(vec![action("a")]);
+        assert_eq!(tick.then(&Done::Changed, false, at(0)), Then::Pause);
+        let mut tick = Tick::default();
+        for turn in 0..TICKS_IN_A_ROW {
+            tick.planned(vec![action(&turn.to_string())]);
+            assert_eq!(tick.then(&Done::Changed, false, at(0)), Then::Plan);
+        }
+        tick.planned(vec![action("another")]);
+        assert_eq!(tick.then(&Done::Changed, false, at(0)), Then::Pause);
+        assert_eq!(tick.then(&Done::Nothing, false, at(0)), Then::Wait);
+        tick.planned(vec![action("yet another")]);
+        assert_eq!(tick.then(&Done::Changed, false, at(0)), Then::Plan);
+    }
+
+    #[test]
+    fn a_failure_has_its_budget_and_forgets_what_is_no_longer_planned() {
+        let budget = |kind, stopping| {
+            let mut tick = Tick::default();
+            let failed = Done::Failed(action("a"), kind);
+            (0..1000).find(|second| {
+                tick.planned(vec![action("a")]);
+                tick.then(&failed, stopping, at(*second)) == Then::GiveUp
+            })
+        };
+        assert_eq!(budget(ErrorKind::Throttled, false), Some(RETRY_BUDGET.as_secs() + 1));
+        assert_eq!(budget(ErrorKind::Refused, false), Some(LOOKS_LAG.as_secs() + 1));
+        assert_eq!(budget(ErrorKind::Throttled, true), Some(STOP_WITHIN.as_secs() + 1));
+
+        let (mut tick, failed) = (Tick::default(), Done::Failed(action("a"), ErrorKind::Throttled));
+        tick.planned(vec![action("a")]);
+        assert_eq!(tick.then(&failed, false, at(0)), Then::Retry);
+        tick.planned(vec![action("b")]);
+        tick.planned(vec![action("a")]);
+        assert_eq!(tick.then(&failed, false, at(301)), Then::Retry, "it counts anew");
+        tick.planned(vec![action("a")]);
+        tick.accepted(&action("a"));
+        assert_eq!(tick.then(&failed, false, at(900)), Then::Retry, "it counts anew");
+    }
+
+    #[test]
+    fn an_old_look_is_repeated_once_and_one_action_goes_before_a_renewal() {
+        let mut tick = Tick::default();
+        let old = Obstacles { old_look: true, ..Obstacles::default() };
+        assert_eq!(tick.may_act(0, old), Go::Again);
+        assert_eq!(tick.may_act(0, old), Go::Yes);
+        assert_eq!(tick.may_act(0, old), Go::Again);
+        let late = Obstacles { late_to_renew: true, ..Obstacles::default() };
+        assert_eq!((tick.may_act(0, late), tick.may_act(1, late)), (Go::Yes, Go::Again));
+        let stopped = Obstacles { stopped: true, ..late };
+        assert_eq!(tick.may_act(0, stopped), Go::No);
+        let late = Obstacles { out_of_time: true, ..Obstacles::default() };
+        assert_eq!(tick.may_act(0, late), Go::Again);
+    }
+}
