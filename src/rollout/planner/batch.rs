@@ -244,27 +244,16 @@ pub fn surplus(view: &View<'_>, count: usize) -> BTreeSet<InstanceId> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use rolling_provider::{Instance, Lifecycle, Timestamp};
+    use rolling_provider::{Instance, Timestamp};
 
     use super::*;
     use crate::model::spec::{BatchSize, Policy, Window};
 
     fn instance(zone: u8, launched: u64) -> Instance {
         Instance {
-            revision: None,
             zone: zone.to_string(),
-            lifecycle: Lifecycle::InService,
-            in_lifecycle_hook: false,
-            healthy: true,
             launched_at: Some(Timestamp(launched)),
-            protected: false,
-            ignored: false,
-            failed_in: None,
-            owned: true,
-            stands_for: None,
-            ended: None,
-            update: None,
-            targets: BTreeMap::new(),
+            ..Instance::serving(None, [])
         }
     }
 

@@ -32,12 +32,7 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
         return record;
     }
 
-    let moves = input.launches()
-        && match state.rolls_back {
-            None => look.template.as_ref() != Some(&target.revision),
-            // A late look may still show the template from before the rollout that goes back.
-            Some(_) => !state.launches(&target.revision, look),
-        };
+    let moves = moves_template(input);
     let unlaunched = view.unlaunched(input);
     let complete = view.old().next().is_none() && view.is_complete();
     let cuts = unlaunched > 0 && (complete || (state.rolls_back.is_some() && moves));
@@ -49,13 +44,7 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
     // Restores a size that we lowered by mistake (see `state::sizes`) before adding to it.
     let desired = state.desired(look).max(state.size(look)) + raise - cut;
     record_surge(input, raise, cut, was_meant, &mut record);
-    let before = state.max(look);
-    if !look.is_unmanaged() && before < desired {
-        // A maximum that another process has set is the one to restore.
-        let found = state.record.as_ref().and_then(|record| record.max_before(before));
-        let found = found.unwrap_or(before);
-        record.borrowed.max = Some(BorrowedMax { found, before, ours: desired });
-    }
+    borrow_max(input, desired, &mut record);
     if state.record.as_ref() != Some(&record) {
         plan.actions.push(Step::record(record.clone()));
     }
@@ -65,12 +54,7 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
         plan.actions.push(back);
         return record;
     }
-    let running = record.borrowed.suspended.difference(&look.suspended);
-    let scales = |process: &&String| input.bakes() && SCALING.contains(&process.as_str());
-    let running: BTreeSet<String> = running.filter(|it| !scales(it)).cloned().collect();
-    if !running.is_empty() && !state.suspended {
-        plan.actions.push(Step::new(Action::SuspendProcesses { processes: running }));
-    }
+    plan.actions.extend(suspend(input, &record));
     if cut > 0 {
         // Surge that a failed revision never got, or that is no longer needed.
         plan.actions.push(set_size(input, desired));
@@ -86,6 +70,40 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
         plan.begins = Some(BatchStart::of(input, BTreeSet::new(), raise));
     }
     record
+}
+
+/// Whether the fleet has yet to launch the target's revision.
+fn moves_template(input: &Input<'_>) -> bool {
+    let Input { target, look, state, .. } = *input;
+    input.launches()
+        && match state.rolls_back {
+            None => look.template.as_ref() != Some(&target.revision),
+            // A late look may still show the template from before the rollout that goes back.
+            Some(_) => !state.launches(&target.revision, look),
+        }
+}
+
+/// Notes the maximum size to restore, where `desired` needs a higher one.
+fn borrow_max(input: &Input<'_>, desired: u32, record: &mut Record) {
+    let Input { look, state, .. } = *input;
+    let before = state.max(look);
+    if look.is_unmanaged() || before >= desired {
+        return;
+    }
+    // A maximum that another process has set is the one to restore.
+    let found = state.record.as_ref().and_then(|record| record.max_before(before));
+    let found = found.unwrap_or(before);
+    record.borrowed.max = Some(BorrowedMax { found, before, ours: desired });
+}
+
+/// Suspends the processes of the record that run, once.
+fn suspend(input: &Input<'_>, record: &Record) -> Option<Step> {
+    let Input { look, state, .. } = *input;
+    let running = record.borrowed.suspended.difference(&look.suspended);
+    let scales = |process: &&String| input.bakes() && SCALING.contains(&process.as_str());
+    let processes: BTreeSet<String> = running.filter(|it| !scales(it)).cloned().collect();
+    let is_due = !processes.is_empty() && !state.suspended;
+    is_due.then(|| Step::new(Action::SuspendProcesses { processes }))
 }
 
 /// Sets the desired size, and the maximum where that must be higher.

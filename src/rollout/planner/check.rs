@@ -108,39 +108,16 @@ fn check_record_first(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
 ///
 /// A side gets more requests only when as many instances serve there as the floor asks for.
 fn check_shares(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<String>) {
-    let Input { target, look, state, .. } = *input;
+    let Input { target, look, .. } = *input;
     let (Some(shifted), Some(second)) = (&look.shifted, &target.second) else { return };
     let (least, most) = (shifted.first().copied(), shifted.last().copied());
     let (least, most) = (least.unwrap_or_default(), most.unwrap_or_default());
     let home: Vec<&TargetGroup> = target.target_groups.iter().collect();
     let sides = [("first", home, 100 - least.min(100)), ("second", vec![second], most)];
     for (name, groups, share) in sides {
-        let serves = |id: &&InstanceId| {
-            let Some(instance) = look.instances.get(*id) else { return false };
-            let asked = state.deregistered.get(*id);
-            let in_rotation = groups.iter().all(|group| {
-                instance.targets.get(&group.id).is_some_and(|h| h.state == TargetState::Healthy)
-                    && asked.is_none_or(|asked| !asked.contains_key(&group.id))
-            });
-            let out = state.victims.contains(*id) || state.terminated.contains(*id);
-            instance.lifecycle == Lifecycle::InService && instance.healthy && in_rotation && !out
-        };
-        let mut taken = BTreeSet::new();
-        for step in &plan.actions {
-            match &step.action {
-                Action::Deregister { target_group, instances }
-                    if groups.iter().any(|group| group.id == *target_group) =>
-                {
-                    taken.extend(instances);
-                }
-                Action::Terminate { instance, .. } | Action::Detach { instance, .. } => {
-                    taken.insert(instance);
-                }
-                _ => {}
-            }
-        }
+        let serves = |id: &&InstanceId| serves_in(input, &groups, id);
         let now = look.instances.keys().filter(serves).count();
-        let lost = taken.into_iter().filter(serves).count();
+        let lost = taken_from(plan, &groups).into_iter().filter(serves).count();
         let least = (window.floor() as usize * share as usize).div_ceil(100);
         if lost > 0 && share > 0 && now - lost < least {
             let left = now - lost;
@@ -153,20 +130,56 @@ fn check_shares(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<
             Action::Shift { percent } => percent < least_shifted(shifted),
             _ => false,
         });
-        // Requests leave a revision that failed, or is no longer wanted, in any case.
-        let wanted = look.instances.values().filter(|instance| {
-            instance.lifecycle.is_live()
-                && instance.revision.as_ref() == Some(&target.revision)
-                && !instance.targets.is_empty()
-        });
-        let is_left = state.rolls_back.is_some() || state.halt.is_some();
-        let is_rescue = name == "first" && (is_left || wanted.count() == 0);
+        let is_rescue = name == "first" && leaves_in_any_case(input);
         let enough = if is_rescue { window.size.min(1) } else { window.floor() };
         let enough = enough as usize;
         if gets_more && now < enough {
             found.push(format!("would send requests to {now} in the {name} target group"));
         }
     }
+}
+
+/// Whether `id` serves in each of these target groups, and no call has taken it out.
+fn serves_in(input: &Input<'_>, groups: &[&TargetGroup], id: &InstanceId) -> bool {
+    let Input { look, state, .. } = *input;
+    let Some(instance) = look.instances.get(id) else { return false };
+    let asked = state.deregistered.get(id);
+    let in_rotation = groups.iter().all(|group| {
+        instance.targets.get(&group.id).is_some_and(|h| h.state == TargetState::Healthy)
+            && asked.is_none_or(|asked| !asked.contains_key(&group.id))
+    });
+    let out = state.victims.contains(id) || state.terminated.contains(id);
+    instance.lifecycle == Lifecycle::InService && instance.healthy && in_rotation && !out
+}
+
+/// The instances that a plan takes out of one of these target groups.
+fn taken_from<'p>(plan: &'p Plan, groups: &[&TargetGroup]) -> BTreeSet<&'p InstanceId> {
+    let mut taken = BTreeSet::new();
+    for step in &plan.actions {
+        match &step.action {
+            Action::Deregister { target_group, instances }
+                if groups.iter().any(|group| group.id == *target_group) =>
+            {
+                taken.extend(instances);
+            }
+            Action::Terminate { instance, .. } | Action::Detach { instance, .. } => {
+                taken.insert(instance);
+            }
+            _ => {}
+        }
+    }
+    taken
+}
+
+/// Whether requests leave the revision in any case: it failed, or nobody wants it any more.
+fn leaves_in_any_case(input: &Input<'_>) -> bool {
+    let Input { target, look, state, .. } = *input;
+    let wanted = look.instances.values().any(|instance| {
+        instance.lifecycle.is_live()
+            && instance.revision.as_ref() == Some(&target.revision)
+            && !instance.targets.is_empty()
+    });
+    state.rolls_back.is_some() || state.halt.is_some() || !wanted
 }
 
 fn least_shifted(shifted: &BTreeSet<u32>) -> u32 {

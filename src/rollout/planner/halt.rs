@@ -17,26 +17,84 @@ use crate::rollout::state::Halt;
 /// The process by which a group registers what it launches.
 const REGISTERS: &str = "AddToLoadBalancer";
 
+/// What every step of a halt goes by.
+struct Way<'a> {
+    input: &'a Input<'a>,
+    view: &'a View<'a>,
+    halt: &'a Halt,
+    record: &'a Record,
+    /// Whether surge stays for the decision that a pause waits for.
+    keeps_surge: bool,
+    /// Whether the time that a stop leaves is over.
+    out_of_time: bool,
+    /// When waiting for instances ends.
+    deadline: Timestamp,
+    /// Whether requests have yet to come back to the first target group.
+    away: bool,
+}
+
 pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
-    let Input { look, state, now, .. } = *input;
+    let Input { state, now, .. } = *input;
     let mut plan = Plan::waiting();
-    let Some(record) = &state.record else {
-        // The rollout has begun nothing.
+    let record = state.record.as_ref().filter(|record| !is_halted(record, halt));
+    let Some(record) = record else {
         plan.verdict = Verdict::Halted;
         return plan;
     };
-    if matches!(record.phase, Phase::Halted(_)) && record.phase != Phase::Halted(Ending::Paused)
-        || record.phase == Phase::Halted(halt.ending)
-    {
-        plan.verdict = Verdict::Halted;
+    let way = Way {
+        input,
+        view,
+        halt,
+        record,
+        keeps_surge: halt.ending == Ending::Paused,
+        out_of_time: halt.until.is_some_and(|until| now >= until),
+        deadline: halt.at + input.spec.health.healthy_timeout,
+        away: !shift::stays(halt) && !shift::is_back(input),
+    };
+    way.note(&mut plan);
+    if way.set_size_right(&mut plan) || way.shift_back(&mut plan) {
         return plan;
     }
-    let phase = Phase::Halting(halt.ending);
-    // A command that changes nothing is acknowledged, too, so that it is not obeyed later.
-    let control =
-        state.control.as_ref().filter(|control| state.effect(control.command) != Effect::Later);
-    let hears = control.is_some_and(|control| !control.is_acknowledged(Some(record)));
-    if record.phase != phase || hears {
+    plan.actions.extend(template_back(input, record, halt));
+    let leaving = leaving(input, view, record, way.keeps_surge);
+    register_again(input, view, &leaving, &mut plan);
+    in_place::settle(input, view, &mut plan);
+    plan.actions.extend(launch::register_newcomers(input, view, &leaving));
+    way.give_back(&leaving, &mut plan);
+    plan.actions.retain(|step| !way.is_refused(&step.action));
+
+    wait_for_returned(input, view, &mut plan);
+    wait_for_launches(input, view, way.keeps_surge, &mut plan);
+    launch::wait_for_newcomers(input, view, &leaving, way.deadline, &mut plan);
+    way.wait_for_floor(&leaving, &mut plan);
+    way.end(&mut plan);
+    plan.wake_at(halt.until, now);
+    plan
+}
+
+/// Whether `record` says that this halt is over.
+fn is_halted(record: &Record, halt: &Halt) -> bool {
+    let has_ended = matches!(record.phase, Phase::Halted(ending) if ending != Ending::Paused);
+    has_ended || record.phase == Phase::Halted(halt.ending)
+}
+
+impl Way<'_> {
+    fn is_refused(&self, action: &Action) -> bool {
+        self.input.state.refused.iter().any(|(refused, _)| refused == action)
+    }
+
+    /// Writes the halt, and the command that it acknowledges, into the record.
+    fn note(&self, plan: &mut Plan) {
+        let Way { input, halt, record, .. } = *self;
+        let state = input.state;
+        let phase = Phase::Halting(halt.ending);
+        // A command that changes nothing is acknowledged, too, so that it is not obeyed later.
+        let control =
+            state.control.as_ref().filter(|control| state.effect(control.command) != Effect::Later);
+        let hears = control.is_some_and(|control| !control.is_acknowledged(Some(record)));
+        if record.phase == phase && !hears {
+            return;
+        }
         plan.actions.push(Step::record(Record {
             phase,
             fault: halt.fault,
@@ -47,68 +105,81 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
             ..borrow::with_surge(input, record)
         }));
     }
-    let keeps_surge = halt.ending == Ending::Paused;
-    // Surge that was not launched goes first and alone. With the template back, the group could
-    // still launch it, and a lower size would then cost instances of the group's choice.
-    let unlaunched = if keeps_surge { 0 } else { view.unlaunched(input) };
-    let is_refused = |action: &Action| state.refused.iter().any(|(refused, _)| refused == action);
-    // This also corrects a size that we lowered by mistake (see `state::sizes`).
-    let right = state.desired(look).max(state.size(look)).saturating_sub(unlaunched);
-    let set_right = borrow::set_size(input, right);
-    if right != state.desired(look) && !look.is_unmanaged() && !is_refused(&set_right.action) {
-        match unsettled(input) {
+
+    /// Takes surge that was not launched off the size, and corrects a size that we lowered by
+    /// mistake (see `state::sizes`). Returns whether that comes first.
+    ///
+    /// With the template back, the group could still launch such surge, and a lower size would then
+    /// cost instances of the group's choice.
+    fn set_size_right(&self, plan: &mut Plan) -> bool {
+        let Input { look, state, .. } = *self.input;
+        let unlaunched = if self.keeps_surge { 0 } else { self.view.unlaunched(self.input) };
+        let right = state.desired(look).max(state.size(look)).saturating_sub(unlaunched);
+        let set_right = borrow::set_size(self.input, right);
+        if right == state.desired(look) || look.is_unmanaged() || self.is_refused(&set_right.action)
+        {
+            return false;
+        }
+        match unsettled(self.input) {
             Some(wait) => plan.wait(wait),
             None => plan.actions.push(set_right),
         }
-        return plan;
+        true
     }
-    let stays = shift::stays(halt);
-    let out_of_time = halt.until.is_some_and(|until| now >= until);
-    let deadline = halt.at + input.spec.health.healthy_timeout;
-    let away = !stays && !shift::is_back(input);
-    let back = shift::halt(input, view, halt, out_of_time || now >= deadline);
-    if away && let Some(back) = back.filter(|back| !is_refused(&back.action)) {
-        plan.actions.push(back);
-        return plan;
+
+    /// Shifts the requests back. Returns whether that comes first.
+    fn shift_back(&self, plan: &mut Plan) -> bool {
+        let too_late = self.out_of_time || self.input.now >= self.deadline;
+        let back = shift::halt(self.input, self.view, self.halt, too_late);
+        let back = back.filter(|back| self.away && !self.is_refused(&back.action));
+        let comes_first = back.is_some();
+        plan.actions.extend(back);
+        comes_first
     }
-    plan.actions.extend(template_back(input, record, halt));
-    let leaving = leaving(input, view, record, keeps_surge);
-    register_again(input, view, &leaving, &mut plan);
-    in_place::settle(input, view, &mut plan);
-    plan.actions.extend(launch::register_newcomers(input, view, &leaving));
-    // The group must not replace an instance that reboots, or is out of rotation, for an update.
-    let updates = view.members.iter().any(|member| in_place::is_at_work(input, member));
-    if updates && !out_of_time {
-        // What is borrowed is given back once the updates are over.
-    } else if keeps_surge {
-        plan.actions.extend(resume(input, record, stays));
-    } else if away {
-        let until = if out_of_time { now } else { deadline };
-        wait_for_home(input, view, &mut plan, until);
-    } else {
+
+    /// Gives back surge and what else is borrowed, as far as that can be now.
+    fn give_back(&self, leaving: &BTreeSet<InstanceId>, plan: &mut Plan) {
+        let Way { input, view, record, .. } = *self;
+        let too_late = self.out_of_time || input.now >= self.deadline;
+        // The group must not replace an instance that reboots, or is out of rotation, for an
+        // update: what is borrowed is given back once the updates are over.
+        let updates = view.members.iter().any(|member| in_place::is_at_work(input, member));
+        if updates && !self.out_of_time {
+            return;
+        }
+        if self.keeps_surge {
+            plan.actions.extend(resume(input, record, shift::stays(self.halt)));
+            return;
+        }
+        if self.away {
+            let until = if self.out_of_time { input.now } else { self.deadline };
+            wait_for_home(input, view, plan, until);
+            return;
+        }
         // Instances that get requests stay.
         if shift::is_back(input) {
-            plan.actions.extend(shift::register_in_primary(input, view, &leaving));
-            give_back_surge(input, view, &leaving, &mut plan);
-            plan.actions.extend(shift::leave(input, view, &leaving));
+            plan.actions.extend(shift::register_in_primary(input, view, leaving));
+            give_back_surge(input, view, leaving, plan);
+            plan.actions.extend(shift::leave(input, view, leaving));
         }
-        if state.surge() == 0 {
+        if input.state.surge() == 0 {
             match unsettled(input) {
-                Some(wait) if !out_of_time => plan.wait(wait),
+                Some(wait) if !self.out_of_time => plan.wait(wait),
                 _ => plan.actions.extend(give_back(input, record)),
             }
-        } else if out_of_time || now >= deadline {
+        } else if too_late {
             // Surge that still drains, or that the floor needs, stays in the record. The group can
             // at least run by itself again.
             plan.actions.extend(resume(input, record, false));
         }
     }
-    plan.actions.retain(|step| !state.refused.iter().any(|(action, _)| *action == step.action));
 
-    wait_for_returned(input, view, &mut plan);
-    wait_for_launches(input, view, keeps_surge, &mut plan);
-    launch::wait_for_newcomers(input, view, &leaving, deadline, &mut plan);
-    if !keeps_surge && leaving.len() < state.surge() as usize && now < deadline {
+    /// Waits with surge that cannot leave yet, since too few serve.
+    fn wait_for_floor(&self, leaving: &BTreeSet<InstanceId>, plan: &mut Plan) {
+        let (view, Input { state, now, .. }) = (self.view, *self.input);
+        if self.keeps_surge || leaving.len() >= state.surge() as usize || now >= self.deadline {
+            return;
+        }
         let back = state.put_back_until();
         let detail = match back.filter(|_| view.serving() > view.window.floor() as usize) {
             Some(_) => "those put back into rotation may not be seen as they are yet".into(),
@@ -120,18 +191,22 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
             }
         };
         plan.wake_at(back, now);
-        let (kind, instances) = (WaitKind::Floor, Vec::new());
+        let (kind, instances, deadline) = (WaitKind::Floor, Vec::new(), self.deadline);
         plan.wait(Wait { kind, instances, detail: Some(detail), deadline });
     }
-    if plan.actions.is_empty() && (plan.waiting_on.is_empty() || out_of_time) {
-        let settled = state.surge() == 0 || keeps_surge;
-        match settled && !away && state.refused.is_empty() {
-            true => plan.actions.extend(end(input, view, record, halt)),
+
+    /// Ends the halt where nothing is left to do or to wait for.
+    fn end(&self, plan: &mut Plan) {
+        if !plan.actions.is_empty() || !(plan.waiting_on.is_empty() || self.out_of_time) {
+            return;
+        }
+        let state = self.input.state;
+        let settled = state.surge() == 0 || self.keeps_surge;
+        match settled && !self.away && state.refused.is_empty() {
+            true => plan.actions.extend(end(self.input, self.view, self.record, self.halt)),
             false => plan.verdict = Verdict::Halted,
         }
     }
-    plan.wake_at(halt.until, now);
-    plan
 }
 
 /// Waits until the requests can come back to the first target group.

@@ -13,6 +13,7 @@ use super::input::Input;
 use super::{Member, Plan, Step, View, shift};
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::{KEYS, Record};
+use crate::rollout::state::LaunchTrouble;
 
 /// How long after a failed launch the next one is tried.
 const LAUNCH_AGAIN: Duration = Duration::from_secs(10);
@@ -90,27 +91,11 @@ pub fn launch(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Pl
     if missing == 0 {
         return;
     }
-    if let Some(until) = state.unmanaged.unsure_until(now) {
-        plan.wait(Wait {
-            kind: WaitKind::Launch,
-            instances: Vec::new(),
-            detail: Some("what was launched before may not show yet".into()),
-            deadline: until,
-        });
-        hold_back(plan);
+    if may_not_show(input, plan) {
         return;
     }
     if let Some(trouble) = &state.unmanaged.trouble {
-        let again = trouble.tried + LAUNCH_AGAIN;
-        plan.wait(Wait {
-            kind: WaitKind::Launch,
-            instances: Vec::new(),
-            detail: Some(trouble.cause.clone()),
-            deadline: deadlines::launch_deadline_since(input, trouble.since),
-        });
-        hold_back(plan);
-        if now < again {
-            plan.wake_at(Some(again), now);
+        if !may_try_again(input, trouble, plan) {
             return;
         }
         // One launch is enough to see whether launches work again.
@@ -129,6 +114,35 @@ pub fn launch(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Pl
         })
     });
     plan.actions.splice(0..0, launches);
+}
+
+/// Waits where an earlier launch may not show yet. Returns whether that is so.
+fn may_not_show(input: &Input<'_>, plan: &mut Plan) -> bool {
+    let Some(deadline) = input.state.unmanaged.unsure_until(input.now) else { return false };
+    plan.wait(Wait {
+        kind: WaitKind::Launch,
+        instances: Vec::new(),
+        detail: Some("what was launched before may not show yet".into()),
+        deadline,
+    });
+    hold_back(plan);
+    true
+}
+
+/// Waits where the last launch failed. Returns whether the next may be tried.
+fn may_try_again(input: &Input<'_>, trouble: &LaunchTrouble, plan: &mut Plan) -> bool {
+    let again = trouble.tried + LAUNCH_AGAIN;
+    plan.wait(Wait {
+        kind: WaitKind::Launch,
+        instances: Vec::new(),
+        detail: Some(trouble.cause.clone()),
+        deadline: deadlines::launch_deadline_since(input, trouble.since),
+    });
+    hold_back(plan);
+    if input.now < again {
+        plan.wake_at(Some(again), input.now);
+    }
+    input.now >= again
 }
 
 /// Keeps all instances as long as nothing can be launched.

@@ -10,7 +10,7 @@ use super::set_aside::set_aside;
 use super::{Member, View, is_converged, paper};
 use crate::model::preview::{BatchPreview, Borrowing, Preview};
 use crate::model::spec::{BatchSize, Executor, Pacing, Policy};
-use crate::record::{Ending, Phase};
+use crate::record::{Ending, Phase, Record};
 
 /// Previews what a rollout would do now.
 pub fn preview(input: &Input<'_>) -> Preview {
@@ -131,7 +131,7 @@ fn expected(input: &Input<'_>, batches: &[BatchPreview]) -> Duration {
 }
 
 fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
-    let Input { spec, target, look, state, .. } = *input;
+    let Input { target, look, state, .. } = *input;
     let mut warnings = target.warnings.clone();
     warnings.extend(target.rotation().flat_map(|group| group.warnings.clone()));
     if !changes {
@@ -139,16 +139,7 @@ fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
     }
     warnings.extend(super::preflight(input).into_iter().map(|found| found.message));
     let n = view.window.size;
-    if let Policy::Rolling(BatchSize::Percentage(percent))
-    | Policy::RollingWithAdditionalBatch(BatchSize::Percentage(percent)) = spec.policy
-        && n > 0
-        && u64::from(n) * u64::from(percent) < 100
-    {
-        let share = 100 / n;
-        warnings.push(format!(
-            "{percent} percent of {n} instances is less than one: batches of 1 are {share} percent"
-        ));
-    }
+    warnings.extend(small_percentage(input, n));
     if n > 0 && view.window.floor() == 0 {
         warnings.push("no instance has to serve while a batch is replaced: an outage".into());
     }
@@ -175,25 +166,42 @@ fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
         let to = &target.revision;
         warnings.push(format!("the group's template {template} becomes the fixed version {to}"));
     }
-    if let Some(record) = &state.record
-        && record.phase == Phase::Halted(Ending::Paused)
-        && record.to == target.revision
-        && !state.resume
-        && state.control.is_none()
-    {
-        let why = record.reason.as_deref().unwrap_or("paused");
-        warnings.push(format!(
-            "rollout {} is paused ({why}): apply leaves it so, resume goes on with it",
-            record.id
-        ));
-    } else if let Some(record) = &state.record {
-        let what = if record.to == target.revision { "continues" } else { "replaces" };
-        warnings
-            .push(format!("{what} rollout {} to {}, found on the target", record.id, record.to));
-    } else {
-        warnings.extend(vanished(&view.members));
+    match &state.record {
+        Some(record) => warnings.push(found_record(input, record)),
+        None => warnings.extend(vanished(&view.members)),
     }
     warnings
+}
+
+/// Warns of a percentage that is less than one instance.
+fn small_percentage(input: &Input<'_>, n: u32) -> Option<String> {
+    let (Policy::Rolling(BatchSize::Percentage(percent))
+    | Policy::RollingWithAdditionalBatch(BatchSize::Percentage(percent))) = input.spec.policy
+    else {
+        return None;
+    };
+    let is_small = n > 0 && u64::from(n) * u64::from(percent) < 100;
+    is_small.then(|| {
+        let share = 100 / n;
+        format!(
+            "{percent} percent of {n} instances is less than one: batches of 1 are {share} percent"
+        )
+    })
+}
+
+/// Says what an apply does with the rollout that it finds.
+fn found_record(input: &Input<'_>, record: &Record) -> String {
+    let Input { target, state, .. } = *input;
+    let is_paused = record.phase == Phase::Halted(Ending::Paused) && record.to == target.revision;
+    if is_paused && !state.resume && state.control.is_none() {
+        let why = record.reason.as_deref().unwrap_or("paused");
+        return format!(
+            "rollout {} is paused ({why}): apply leaves it so, resume goes on with it",
+            record.id
+        );
+    }
+    let what = if record.to == target.revision { "continues" } else { "replaces" };
+    format!("{what} rollout {} to {}, found on the target", record.id, record.to)
 }
 
 /// Warns of failed instances whose record is gone.

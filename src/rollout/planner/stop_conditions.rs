@@ -102,79 +102,90 @@ fn fail(input: &Input<'_>, reason: String) -> Verdict {
 
 /// Returns why the rollout cannot go on, if it cannot.
 pub fn check_failure(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
-    let Input { spec, target, state, now, .. } = *input;
-    // The failures in the record count: they are the same before and after a crash.
-    if let Some(record) = state.standing(target)
-        && record.failures >= spec.failure_threshold
-    {
-        let of_this: BTreeMap<&InstanceId, &String> = state
-            .failed
-            .iter()
-            .filter(|(id, _)| !state.earlier.contains(*id))
-            .filter(|(id, _)| state.history.get(*id).is_none_or(|history| history.is_new))
-            .collect();
-        let reason = match (of_this.first_key_value(), &record.reason) {
-            (Some((id, why)), _) => failure(of_this.len(), id, &target.revision, why),
-            (None, Some(reason)) => reason.clone(),
-            (None, None) => format!("{} instances of {} failed", record.failures, target.revision),
-        };
-        return Some(fail(input, reason));
+    too_many_failures(input)
+        .or_else(|| gates_failed(input))
+        .or_else(|| unlaunchable(input))
+        .or_else(|| came_wrong(input, view).map(|message| fail(input, message)))
+        .or_else(|| launched_too_late(input))
+        .or_else(|| set_aside_too_long(input, view))
+        .or_else(|| (input.now >= progress_deadline(input)).then(|| no_progress(input, view)))
+}
+
+/// The breaker. The failures in the record count: they are the same before and after a crash.
+fn too_many_failures(input: &Input<'_>) -> Option<Verdict> {
+    let Input { spec, target, state, .. } = *input;
+    let record =
+        state.standing(target).filter(|record| record.failures >= spec.failure_threshold)?;
+    let of_this: BTreeMap<&InstanceId, &String> = state
+        .failed
+        .iter()
+        .filter(|(id, _)| !state.earlier.contains(*id))
+        .filter(|(id, _)| state.history.get(*id).is_none_or(|history| history.is_new))
+        .collect();
+    let reason = match (of_this.first_key_value(), &record.reason) {
+        (Some((id, why)), _) => failure(of_this.len(), id, &target.revision, why),
+        (None, Some(reason)) => reason.clone(),
+        (None, None) => format!("{} instances of {} failed", record.failures, target.revision),
+    };
+    Some(fail(input, reason))
+}
+
+fn gates_failed(input: &Input<'_>) -> Option<Verdict> {
+    let Input { target, state, now, .. } = *input;
+    let message = state.gates.failed.as_ref()?;
+    let is_half_way = state.record.as_ref().is_some_and(|record| continues(record, target));
+    if state.standing(target).is_some() || is_half_way {
+        return Some(fail(input, message.clone()));
     }
-    if let Some(message) = &state.gates.failed {
-        let is_half_way = state.record.as_ref().is_some_and(|record| continues(record, target));
-        if state.standing(target).is_some() || is_half_way {
-            return Some(fail(input, message.clone()));
-        }
-        // There is no revision yet that could be at fault.
-        let message = format!("{message}, before anything was begun");
-        return Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(message, now) }));
+    // There is no revision yet that could be at fault.
+    let message = format!("{message}, before anything was begun");
+    Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(message, now) }))
+}
+
+fn unlaunchable(input: &Input<'_>) -> Option<Verdict> {
+    let trouble = input.state.unmanaged.trouble.as_ref()?;
+    let deadline = deadlines::launch_deadline_since(input, trouble.since);
+    if !trouble.is_final && input.now < deadline {
+        return None;
     }
-    if let Some(trouble) = &state.unmanaged.trouble
-        && (trouble.is_final || now >= deadlines::launch_deadline_since(input, trouble.since))
-    {
-        let message = format!("{} cannot be launched: {}", target.revision, trouble.cause);
-        return Some(fail(input, message));
-    }
-    if let Some(message) = came_wrong(input, view) {
-        return Some(fail(input, message));
-    }
-    if state.missing.oldest().is_some() && now >= launch_deadline(input) {
-        let limit = humantime::format_duration(spec.health.healthy_timeout);
-        let told = state.activities.iter().find(|activity| activity.failed);
-        let told = told.map(|activity| activity.cause.as_str());
-        let tried = state.unmanaged.trouble.as_ref().map(|trouble| trouble.cause.as_str());
-        let cause = tried.or(told).unwrap_or("the cloud gives no reason");
-        let late = state.missing.unserved(spec.health.healthy_timeout, now).max(1);
-        let before = state.missing.before().min(late);
-        if before == late {
-            // No revision of ours is at fault.
-            let message = format!(
-                "{} missing before the rollout began, and not launched within {limit}: {cause}",
-                instances(before)
-            );
-            return Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(message, now) }));
-        }
-        let message = format!("{} not launched within {limit}: {cause}", instances(late - before));
-        return Some(fail(input, message));
-    }
-    if let Some(since) = state.set_aside_since
-        && now >= since + SET_ASIDE_FOR
-    {
-        let limit = humantime::format_duration(SET_ASIDE_FOR);
-        let set_aside = view.old().filter(|member| member.set_aside).map(|member| member.id);
-        let set_aside: Vec<String> =
-            set_aside.chain(view.standby.iter().copied()).map(ToString::to_string).collect();
+    let revision = &input.target.revision;
+    Some(fail(input, format!("{revision} cannot be launched: {}", trouble.cause)))
+}
+
+fn launched_too_late(input: &Input<'_>) -> Option<Verdict> {
+    let Input { spec, state, now, .. } = *input;
+    state.missing.oldest().filter(|_| now >= launch_deadline(input))?;
+    let limit = humantime::format_duration(spec.health.healthy_timeout);
+    let told = state.activities.iter().find(|activity| activity.failed);
+    let told = told.map(|activity| activity.cause.as_str());
+    let tried = state.unmanaged.trouble.as_ref().map(|trouble| trouble.cause.as_str());
+    let cause = tried.or(told).unwrap_or("the cloud gives no reason");
+    let late = state.missing.unserved(spec.health.healthy_timeout, now).max(1);
+    let before = state.missing.before().min(late);
+    if before == late {
+        // No revision of ours is at fault.
         let message = format!(
-            "{} still protected from scale-in or in standby after {limit}: end that, or set \
-             scale_in_protected_instances or standby_instances to refresh or ignore",
-            set_aside.join(", ")
+            "{} missing before the rollout began, and not launched within {limit}: {cause}",
+            instances(before)
         );
         return Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(message, now) }));
     }
-    if now >= progress_deadline(input) {
-        return Some(no_progress(input, view));
-    }
-    None
+    let message = format!("{} not launched within {limit}: {cause}", instances(late - before));
+    Some(fail(input, message))
+}
+
+fn set_aside_too_long(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
+    input.state.set_aside_since.filter(|since| input.now >= *since + SET_ASIDE_FOR)?;
+    let limit = humantime::format_duration(SET_ASIDE_FOR);
+    let set_aside = view.old().filter(|member| member.set_aside).map(|member| member.id);
+    let set_aside: Vec<String> =
+        set_aside.chain(view.standby.iter().copied()).map(ToString::to_string).collect();
+    let message = format!(
+        "{} still protected from scale-in or in standby after {limit}: end that, or set \
+         scale_in_protected_instances or standby_instances to refresh or ignore",
+        set_aside.join(", ")
+    );
+    Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(message, input.now) }))
 }
 
 /// Halts a rollout that is done except for surge that has to stay.

@@ -1,6 +1,6 @@
 //! What the cloud has accepted, or may have accepted.
 
-use rolling_provider::{Action, Done, Timestamp};
+use rolling_provider::{Action, Done, InstanceId, TargetGroupId, Timestamp};
 
 use super::{RolloutState, Stage};
 use crate::record::{ROLLOUT, Record};
@@ -28,60 +28,20 @@ impl RolloutState {
         }
         self.written.accepted(action, now);
         self.changed_at = now;
-        let launches = match action {
-            Action::Terminate { decrement, .. } | Action::Detach { decrement, .. } => !decrement,
-            Action::SetCapacity { desired: Some(to), .. } => *to > self.sizes.desired(),
-            _ => false,
-        };
-        if launches {
-            self.launched.ask();
-            let more = match action {
-                Action::SetCapacity { desired: Some(to), .. } => *to - self.sizes.desired(),
-                _ => 1,
-            };
-            self.stages.ask(more, now);
-        }
+        self.note_asked(action, now);
         match action {
             Action::Deregister { target_group, instances } => {
-                for id in instances {
-                    self.note_deregistered(id, target_group, now);
-                    self.stages.begin(id, Stage::Deregister, now);
-                    self.registered.remove(&(id.clone(), target_group.clone()));
-                }
+                instances.iter().for_each(|id| self.note_deregistration(id, target_group, now));
             }
             Action::Register { target_group, instances } => {
-                for id in instances {
-                    self.deregistered_by_predecessor.remove(&(id.clone(), target_group.clone()));
-                    self.drains.remove(&(id.clone(), target_group.clone()));
-                    self.registered.insert((id.clone(), target_group.clone()), now);
-                    self.stages.begin(id, Stage::Register, now);
-                    if let Some(history) = self.history.get_mut(id) {
-                        history.listed = true;
-                    }
-                    if let Some(groups) = self.deregistered.get_mut(id) {
-                        if let Some(out) = groups.remove(target_group) {
-                            self.put_back.insert(id.clone(), out);
-                        }
-                        if groups.is_empty() {
-                            self.deregistered.remove(id);
-                        }
-                    }
-                    if !self.was_deregistered(id) {
-                        self.victims.remove(id);
-                        self.returned.insert(id.clone(), now);
-                    }
-                }
+                instances.iter().for_each(|id| self.note_registered(id, target_group, now));
             }
-            Action::Terminate { instance, decrement } | Action::Detach { instance, decrement } => {
-                self.victims.remove(instance);
-                self.terminated.insert(instance.clone());
-                if matches!(action, Action::Detach { .. }) {
-                    self.retained_failed.insert(instance.clone());
-                }
-                if *decrement && !done.was_gone {
-                    self.unmanaged.surge = self.unmanaged.surge.saturating_sub(1);
-                    self.sizes.lowered(done.lowered_from, now);
-                }
+            Action::Terminate { instance, decrement } => {
+                self.note_removed(instance, *decrement, done, now);
+            }
+            Action::Detach { instance, decrement } => {
+                self.retained_failed.insert(instance.clone());
+                self.note_removed(instance, *decrement, done, now);
             }
             Action::SetCapacity { desired: Some(to), .. } => {
                 let fewer = self.sizes.desired().saturating_sub(*to);
@@ -98,35 +58,86 @@ impl RolloutState {
                     self.stages.begin(id, Stage::Update, now);
                 }
             }
-            Action::Confirm { instances, to } => {
-                for id in instances {
-                    self.stages.end(id, now);
-                }
-                self.confirmed(instances, to.as_ref(), now);
-            }
-            Action::Release { instance } => {
-                let goes = self.terminated.contains(instance);
-                self.released.insert((instance.clone(), goes));
-                if !goes {
-                    self.stages.begin(instance, Stage::Release, now);
-                }
-            }
+            Action::Confirm { instances, to } => self.confirmed(instances, to.as_ref(), now),
+            Action::Release { instance } => self.note_released(instance, now),
             Action::Discard { instances } => self.discarded.extend(instances.iter().cloned()),
-            Action::WriteRecord { .. }
-            | Action::Tag { .. }
-            | Action::TagMember { .. }
-            | Action::UntagMember { .. } => {}
-            Action::EraseRecord { keys } if !keys.contains(ROLLOUT) => {}
-            Action::EraseRecord { .. } => self.erased(),
+            Action::EraseRecord { keys } if keys.contains(ROLLOUT) => self.erased(),
             Action::ApplyScheduledAction { desired: Some(to), .. } => {
-                self.sizes.caught_up(*to, now)
+                self.sizes.caught_up(*to, now);
             }
             Action::SuspendProcesses { .. } => self.suspended = true,
             Action::MoveTemplate { .. } => self.launched.template_moved(self.missing.len(), now),
-            Action::ResumeProcesses { .. }
+            Action::WriteRecord { .. }
+            | Action::EraseRecord { .. }
+            | Action::Tag { .. }
+            | Action::TagMember { .. }
+            | Action::UntagMember { .. }
+            | Action::ResumeProcesses { .. }
             | Action::Shift { .. }
             | Action::SetCapacity { desired: None, .. }
             | Action::ApplyScheduledAction { desired: None, .. } => {}
+        }
+    }
+
+    fn note_removed(&mut self, id: &InstanceId, decrement: bool, done: Done, now: Timestamp) {
+        self.victims.remove(id);
+        self.terminated.insert(id.clone());
+        if decrement && !done.was_gone {
+            self.unmanaged.surge = self.unmanaged.surge.saturating_sub(1);
+            self.sizes.lowered(done.lowered_from, now);
+        }
+    }
+
+    /// Notes how many launches `action` asks the group for.
+    fn note_asked(&mut self, action: &Action, now: Timestamp) {
+        let more = match action {
+            Action::Terminate { decrement: false, .. }
+            | Action::Detach { decrement: false, .. } => 1,
+            Action::SetCapacity { desired: Some(to), .. } => {
+                to.saturating_sub(self.sizes.desired())
+            }
+            _ => 0,
+        };
+        if more > 0 {
+            self.launched.ask();
+            self.stages.ask(more, now);
+        }
+    }
+
+    fn note_deregistration(&mut self, id: &InstanceId, group: &TargetGroupId, now: Timestamp) {
+        self.note_deregistered(id, group, now);
+        self.stages.begin(id, Stage::Deregister, now);
+        self.registered.remove(&(id.clone(), group.clone()));
+    }
+
+    fn note_registered(&mut self, id: &InstanceId, target_group: &TargetGroupId, now: Timestamp) {
+        let place = (id.clone(), target_group.clone());
+        self.deregistered_by_predecessor.remove(&place);
+        self.drains.remove(&place);
+        self.registered.insert(place, now);
+        self.stages.begin(id, Stage::Register, now);
+        if let Some(history) = self.history.get_mut(id) {
+            history.listed = true;
+        }
+        if let Some(groups) = self.deregistered.get_mut(id) {
+            if let Some(out) = groups.remove(target_group) {
+                self.put_back.insert(id.clone(), out);
+            }
+            if groups.is_empty() {
+                self.deregistered.remove(id);
+            }
+        }
+        if !self.was_deregistered(id) {
+            self.victims.remove(id);
+            self.returned.insert(id.clone(), now);
+        }
+    }
+
+    fn note_released(&mut self, instance: &InstanceId, now: Timestamp) {
+        let goes = self.terminated.contains(instance);
+        self.released.insert((instance.clone(), goes));
+        if !goes {
+            self.stages.begin(instance, Stage::Release, now);
         }
     }
 

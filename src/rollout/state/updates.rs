@@ -97,6 +97,9 @@ impl RolloutState {
         now: Timestamp,
     ) {
         for id in instances {
+            self.stages.end(id, now);
+        }
+        for id in instances {
             self.in_place.begun.remove(id);
             self.in_place.confirmed.insert(id.clone(), (to.cloned(), now));
             if let Some(history) = self.history.get_mut(id) {
