@@ -25,8 +25,7 @@ use rolling::record::{Borrowed, Phase, Record};
 use rolling::rollout::planner::{self, Input};
 use rolling::rollout::state::RolloutState;
 use rolling_provider::{
-    Capacity, Instance, InstanceId, Lifecycle, Observation, Tags, Target, TargetGroup,
-    TargetHealth, TargetState, Timestamp,
+    Capacity, Instance, InstanceId, Observation, Tags, Target, TargetGroup, Timestamp,
 };
 use rolling_simulator::{EPOCH, FleetConfig, Simulator, VirtualClock};
 use tokio::sync::watch;
@@ -67,26 +66,17 @@ fn target() -> Target {
 
 /// A fleet in the middle of a rollout: half is new, and a batch is about to begin.
 fn half_way(n: u32, target: &Target) -> Observation {
-    let health = TargetHealth { state: TargetState::Healthy, reason: None, description: None };
     let instances = (0..n).map(|number| {
         // Spread as if at random, as real ids are.
         let id = InstanceId::new(format!("i-{:017x}", u64::from(number).wrapping_mul(0x9e37_79b9)));
         let version = if number.is_multiple_of(2) { 8 } else { 7 };
         let instance = Instance {
-            revision: Some(format!("lt-0123456789abcdef0:{version}").as_str().into()),
             zone: format!("eu-west-1{}", ["a", "b", "c"][number as usize % 3]),
-            lifecycle: Lifecycle::InService,
-            in_lifecycle_hook: false,
-            healthy: true,
             launched_at: Some(Timestamp(NOW.0 - u64::from(number) * 1000)),
-            protected: false,
-            ignored: false,
-            failed_in: None,
-            owned: true,
-            stands_for: None,
-            ended: None,
-            update: None,
-            targets: BTreeMap::from([(target.target_groups[0].id.clone(), health.clone())]),
+            ..Instance::serving(
+                Some(format!("lt-0123456789abcdef0:{version}").as_str().into()),
+                [target.target_groups[0].id.clone()],
+            )
         };
         (id, instance)
     });

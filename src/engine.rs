@@ -23,6 +23,7 @@ mod retry;
 mod rollout;
 mod run;
 pub mod schedule;
+mod tick;
 
 pub use caller::{Caller, NOTHING_DONE, Stop, UNSEEN_FOR};
 pub use command::ControlOutcome;

@@ -126,6 +126,24 @@ fn check_target(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec
         2 => found.push(Diagnostic::error(pointer, "there are two targets").with_remedy(remedy)),
         _ => found.push(Diagnostic::error(pointer, "there are three targets").with_remedy(remedy)),
     }
+    check_templates(config, pointer, found);
+    if config.target_group.is_some() && config.suspend_processes.is_some() {
+        let message = "unmanaged instances have no processes to suspend";
+        let place = format!("{pointer}/suspend_processes");
+        found.push(Diagnostic::error(place, message).with_remedy("remove it"));
+    }
+    if config.simulated_fleet.is_some() && config.record.is_some() {
+        let message = "a simulated fleet keeps its record itself";
+        let place = format!("{pointer}/record");
+        found.push(Diagnostic::error(place, message).with_remedy("remove it"));
+    }
+    if let Some(fleet) = &config.simulated_fleet {
+        check_simulated(fleet, pointer, found);
+    }
+}
+
+/// What is launched is named once, or not at all where nothing is.
+fn check_templates(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagnostic>) {
     let group = config.auto_scaling_group.as_ref().map(|group| group.launch_template.as_ref());
     let instances = config.target_group.as_ref().map(|group| group.launch_template.as_ref());
     for (of, template) in [("auto_scaling_group", group), ("target_group", instances)] {
@@ -160,19 +178,6 @@ fn check_target(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec
             };
             found.push(Diagnostic::error(place, message).with_remedy("give exactly one of them"));
         }
-    }
-    if config.target_group.is_some() && config.suspend_processes.is_some() {
-        let message = "unmanaged instances have no processes to suspend";
-        let place = format!("{pointer}/suspend_processes");
-        found.push(Diagnostic::error(place, message).with_remedy("remove it"));
-    }
-    if config.simulated_fleet.is_some() && config.record.is_some() {
-        let message = "a simulated fleet keeps its record itself";
-        let place = format!("{pointer}/record");
-        found.push(Diagnostic::error(place, message).with_remedy("remove it"));
-    }
-    if let Some(fleet) = &config.simulated_fleet {
-        check_simulated(fleet, pointer, found);
     }
 }
 

@@ -13,6 +13,7 @@ pub(super) fn policy(
     pointer: &str,
     found: &mut Vec<Diagnostic>,
 ) -> Option<Policy> {
+    let is = |(name, given): (&'static str, bool)| given.then_some(name);
     let batch = [
         ("batch_size_type", config.batch_size_type.is_some()),
         ("batch_size", config.batch_size.is_some()),
@@ -21,71 +22,74 @@ pub(super) fn policy(
         ("max_surge", config.max_surge.is_some()),
         ("max_unavailable", config.max_unavailable.is_some()),
     ];
-    let given = |fields: &[(&'static str, bool)]| -> Vec<&'static str> {
-        fields.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect()
-    };
-    let mut refuse = |names: Vec<&str>, message: String, remedy: &str| {
+    let batch: Vec<&str> = batch.into_iter().filter_map(is).collect();
+    let bounds: Vec<&str> = bounds.into_iter().filter_map(is).collect();
+    let mut refuse = |names: &[&str], message: String, remedy: &str| {
         for name in names {
             let place = format!("{pointer}/{name}");
             found.push(Diagnostic::error(place, message.clone()).with_remedy(remedy));
         }
-        None
     };
-    let name = match config.policy {
+    let has_batches =
+        matches!(config.policy, PolicyName::Rolling | PolicyName::RollingWithAdditionalBatch);
+    let name = name(config.policy);
+    if config.policy != PolicyName::Rolling && !bounds.is_empty() {
+        let message = format!("the policy {name} sets its own bounds");
+        refuse(&bounds, message, "remove it, or choose the policy rolling");
+        return None;
+    }
+    if !has_batches && !batch.is_empty() {
+        let message = format!("the policy {name} has no batches");
+        let remedy = "remove it, or choose rolling or rolling_with_additional_batch";
+        refuse(&batch, message, remedy);
+        return None;
+    }
+    if !bounds.is_empty() && !batch.is_empty() {
+        let message = "a batch size and max_surge or max_unavailable exclude each other";
+        refuse(&batch, message.to_owned(), "keep one of the two");
+        return None;
+    }
+    let traffic = config.traffic.clone().unwrap_or_default();
+    match config.policy {
+        PolicyName::AllAtOnce => Some(Policy::AllAtOnce),
+        PolicyName::Immutable => Some(Policy::Immutable),
+        PolicyName::TrafficSplitting => Some(Policy::TrafficSplitting {
+            percent: traffic.new_version_percent.unwrap_or(NEW_VERSION_PERCENT),
+            evaluation_time: seconds_or(&traffic.evaluation_time, 300),
+        }),
+        PolicyName::BlueGreen => {
+            Some(Policy::BlueGreen { terminate_after: seconds_or(&traffic.terminate_after, 300) })
+        }
+        PolicyName::Rolling if !bounds.is_empty() => within(config, pointer, found),
+        PolicyName::Rolling => batch_size(config, pointer, found).map(Policy::Rolling),
+        PolicyName::RollingWithAdditionalBatch => {
+            batch_size(config, pointer, found).map(Policy::RollingWithAdditionalBatch)
+        }
+    }
+}
+
+fn name(policy: PolicyName) -> &'static str {
+    match policy {
         PolicyName::AllAtOnce => "all_at_once",
         PolicyName::Immutable => "immutable",
         PolicyName::RollingWithAdditionalBatch => "rolling_with_additional_batch",
         PolicyName::Rolling => "rolling",
         PolicyName::TrafficSplitting => "traffic_splitting",
         PolicyName::BlueGreen => "blue_green",
-    };
-    if config.policy != PolicyName::Rolling && !given(&bounds).is_empty() {
-        let message = format!("the policy {name} sets its own bounds");
-        return refuse(given(&bounds), message, "remove it, or choose the policy rolling");
     }
-    match config.policy {
-        PolicyName::AllAtOnce
-        | PolicyName::Immutable
-        | PolicyName::TrafficSplitting
-        | PolicyName::BlueGreen
-            if !given(&batch).is_empty() =>
-        {
-            let message = format!("the policy {name} has no batches");
-            let remedy = "remove it, or choose rolling or rolling_with_additional_batch";
-            refuse(given(&batch), message, remedy)
-        }
-        PolicyName::AllAtOnce => Some(Policy::AllAtOnce),
-        PolicyName::Immutable => Some(Policy::Immutable),
-        PolicyName::TrafficSplitting => {
-            let traffic = config.traffic.clone().unwrap_or_default();
-            let evaluation_time = seconds_or(&traffic.evaluation_time, 300);
-            let percent = traffic.new_version_percent.unwrap_or(NEW_VERSION_PERCENT);
-            Some(Policy::TrafficSplitting { percent, evaluation_time })
-        }
-        PolicyName::BlueGreen => {
-            let traffic = config.traffic.clone().unwrap_or_default();
-            Some(Policy::BlueGreen { terminate_after: seconds_or(&traffic.terminate_after, 300) })
-        }
-        PolicyName::Rolling if !given(&bounds).is_empty() => {
-            if !given(&batch).is_empty() {
-                let message = "a batch size and max_surge or max_unavailable exclude each other";
-                return refuse(given(&batch), message.to_owned(), "keep one of the two");
-            }
-            Some(Policy::RollingWithin {
-                surge: bound(config.max_surge.as_ref(), "max_surge", pointer, found)?,
-                unavailable: bound(
-                    config.max_unavailable.as_ref(),
-                    "max_unavailable",
-                    pointer,
-                    found,
-                )?,
-            })
-        }
-        PolicyName::Rolling => batch_size(config, pointer, found).map(Policy::Rolling),
-        PolicyName::RollingWithAdditionalBatch => {
-            batch_size(config, pointer, found).map(Policy::RollingWithAdditionalBatch)
-        }
-    }
+}
+
+/// Rolling within `max_surge` and `max_unavailable`.
+fn within(
+    config: &RollingDeploymentConfig,
+    pointer: &str,
+    found: &mut Vec<Diagnostic>,
+) -> Option<Policy> {
+    let (surge, unavailable) = (config.max_surge.as_ref(), config.max_unavailable.as_ref());
+    Some(Policy::RollingWithin {
+        surge: bound(surge, "max_surge", pointer, found)?,
+        unavailable: bound(unavailable, "max_unavailable", pointer, found)?,
+    })
 }
 
 fn batch_size(

@@ -63,6 +63,23 @@ struct Reader {
 impl Reader {
     fn document(&mut self, root: &Value) -> Option<Document> {
         let (root, _) = self.object(root, "")?;
+        self.refuse_other_blocks(root);
+        let provider = self.provider(root)?;
+        let Some(resources) = root.get("resource") else {
+            self.found.push(
+                Diagnostic::error("", "there is no resource to roll")
+                    .with_remedy("add \"resource\": {\"rolling_deployment\": {\"NAME\": {...}}}"),
+            );
+            return None;
+        };
+        let (resources, of_resources) = self.object(resources, "/resource")?;
+        self.refuse_other_kinds(resources, &of_resources);
+        let read = self.deployments(resources, &of_resources)?;
+        self.refuse_shared_targets(&read);
+        Some(Document { provider, resources: read, warnings: std::mem::take(&mut self.warnings) })
+    }
+
+    fn refuse_other_blocks(&mut self, root: &Map<String, Value>) {
         let known = ["terraform", "provider", "resource", "//"];
         for key in root.keys().filter(|key| !known.contains(&key.as_str())) {
             let place = format!("/{}", step(key));
@@ -75,7 +92,9 @@ impl Reader {
             let message = format!("there is no block {key:?} in a document");
             self.found.push(Diagnostic::error(place, message).with_remedy(remedy));
         }
+    }
 
+    fn provider(&mut self, root: &Map<String, Value>) -> Option<ProviderConfig> {
         let mut provider = ProviderConfig::default();
         if let Some(providers) = root.get("provider") {
             let (providers, place) = self.object(providers, "/provider")?;
@@ -87,15 +106,10 @@ impl Reader {
                 }
             }
         }
+        Some(provider)
+    }
 
-        let Some(resources) = root.get("resource") else {
-            self.found.push(
-                Diagnostic::error("", "there is no resource to roll")
-                    .with_remedy("add \"resource\": {\"rolling_deployment\": {\"NAME\": {...}}}"),
-            );
-            return None;
-        };
-        let (resources, of_resources) = self.object(resources, "/resource")?;
+    fn refuse_other_kinds(&mut self, resources: &Map<String, Value>, of_resources: &str) {
         for kind in resources.keys().filter(|kind| *kind != "rolling_deployment") {
             let place = format!("{of_resources}/{}", step(kind));
             if strsim::jaro_winkler(kind, "rolling_deployment") > 0.9 {
@@ -106,6 +120,13 @@ impl Reader {
                 self.warnings.push(Diagnostic::warning(place, "left to Terraform"));
             }
         }
+    }
+
+    fn deployments(
+        &mut self,
+        resources: &Map<String, Value>,
+        of_resources: &str,
+    ) -> Option<Vec<Resource>> {
         let empty = Map::new();
         let of_deployments = format!("{of_resources}/rolling_deployment");
         let (deployments, of_deployments) = match resources.get("rolling_deployment") {
@@ -126,8 +147,7 @@ impl Reader {
             let message = "there is no rolling_deployment to roll";
             self.found.push(Diagnostic::error("/resource", message));
         }
-        self.refuse_shared_targets(&read);
-        Some(Document { provider, resources: read, warnings: std::mem::take(&mut self.warnings) })
+        Some(read)
     }
 
     /// Refuses two deployments on one target, which would undo each other's work, and two with one

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 use self::messages as m;
@@ -37,29 +37,17 @@ const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// Serves until the peer is done. Returns the exit code: 0 after `shutdown` or the end of
 /// standard input, 1 after `exit` without `shutdown`, 130 or 143 after a signal.
 pub async fn serve(context: &ProcessContext) -> u8 {
-    let out = match claim_stdout() {
-        Ok(out) => out,
-        Err(error) => {
-            tracing::error!(%error, "cannot claim standard output for the protocol");
-            return FAILED;
-        }
+    let fail =
+        |what: &'static str| move |error: std::io::Error| tracing::error!(%error, "cannot {what}");
+    let opened = || -> Result<_, ()> {
+        let out = claim_stdout().map_err(fail("claim standard output for the protocol"))?;
+        let reader_left = watch_reader(&out).map_err(fail("watch standard output"))?;
+        let channels = signals::listen().map_err(fail("listen for signals"))?;
+        Ok((out, reader_left, channels))
     };
-    let mut reader_left = match watch_reader(&out) {
-        Ok(left) => left,
-        Err(error) => {
-            tracing::error!(%error, "cannot watch standard output");
-            return FAILED;
-        }
-    };
+    let Ok((out, mut reader_left, (mut stop, interrupt))) = opened() else { return FAILED };
     let (outbox, mut written) = transport::write_lines(out);
     let mut inbound = transport::read_lines(std::io::stdin());
-    let (mut stop, interrupt) = match signals::listen() {
-        Ok(channels) => channels,
-        Err(error) => {
-            tracing::error!(%error, "cannot listen for signals");
-            return FAILED;
-        }
-    };
     let mut server = Server::new(outbox.clone(), context);
     let code = loop {
         if let Some(code) = server.done(*interrupt.borrow()) {
@@ -83,25 +71,33 @@ pub async fn serve(context: &ProcessContext) -> u8 {
     drop(outbox);
     log::hush();
     if !deaf {
-        // The program ends only after it has written every answer, however slow the reader is,
-        // unless a signal asks it to end.
-        let asked = async {
-            while interrupt.borrow().is_none() {
-                if stop.changed().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            }
-            #[expect(clippy::disallowed_methods, reason = "the peer's time")]
-            tokio::time::sleep(LAST_ANSWERS_WITHIN).await;
-        };
-        tokio::select! {
-            done = written => if let Ok(Err(error)) = done {
-                tracing::debug!(%error, "the reader left before the last answer");
-            },
-            () = asked => tracing::warn!("the reader does not read the last answers"),
-        }
+        last_answers(written, stop, interrupt).await;
     }
     code
+}
+
+/// Waits until every answer is written, however slow the reader is, unless a signal asks the
+/// program to end.
+async fn last_answers(
+    written: oneshot::Receiver<std::io::Result<()>>,
+    mut stop: watch::Receiver<Stop>,
+    interrupt: watch::Receiver<Option<signals::Interrupt>>,
+) {
+    let asked = async {
+        while interrupt.borrow().is_none() {
+            if stop.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+        #[expect(clippy::disallowed_methods, reason = "the peer's time")]
+        tokio::time::sleep(LAST_ANSWERS_WITHIN).await;
+    };
+    tokio::select! {
+        done = written => if let Ok(Err(error)) = done {
+            tracing::debug!(%error, "the reader left before the last answer");
+        },
+        () = asked => tracing::warn!("the reader does not read the last answers"),
+    }
 }
 
 /// A request that a worker handles: its id, and the target that it keeps busy.

@@ -235,33 +235,14 @@ fn count_on(report: &Report, revision: Option<&Revision>) -> String {
 
 /// Describes how a rollout ended.
 pub fn report(name: &str, report: &Report) -> String {
-    let elapsed = span(Duration::from_millis(report.elapsed_ms));
-    let mut lines = Vec::new();
-    match report.outcome {
-        Outcome::Succeeded => {
-            let count = count_on(report, Some(&report.to));
-            let how = match &report.instance_refresh {
-                Some(_) => "by instance refresh".to_owned(),
-                None => format!("after {}", counted(report.batches as usize, "batch")),
-            };
-            let to = &report.to;
-            lines.push(format!("{name}: succeeded, {count} on {to} {how} in {elapsed}"));
-            if !report.instances.iter().all(|i| i.serves && i.revision.as_ref() == Some(to)) {
-                lines.push(format!("  fleet      {}", left(report)));
-                lines.extend(troubled(&report.instances));
-            }
-            return lines.join("\n");
+    let mut lines = vec![headline(name, report)];
+    if report.outcome == Outcome::Succeeded {
+        let is_on = |i: &InstanceReport| i.serves && i.revision.as_ref() == Some(&report.to);
+        if !report.instances.iter().all(is_on) {
+            lines.push(format!("  fleet      {}", left(report)));
+            lines.extend(troubled(&report.instances));
         }
-        Outcome::RolledBack => {
-            let (to, count) = (&report.to, count_on(report, report.completed.as_ref()));
-            let back = report.completed.as_ref().map_or("the last revision", |c| c.as_str());
-            lines.push(format!("{name}: rolled back from {to}, {count} on {back} in {elapsed}"));
-        }
-        Outcome::Locked if report.overtaken => {
-            lines.push(format!("{name}: locked after {elapsed}, nothing more was done"));
-        }
-        Outcome::Locked => lines.push(format!("{name}: locked, nothing was done")),
-        outcome => lines.push(format!("{name}: {} after {elapsed}", outcome.name())),
+        return lines.join("\n");
     }
     if let Some(reason) = &report.reason {
         lines.push(format!("  why        {reason}"));
@@ -275,43 +256,72 @@ pub fn report(name: &str, report: &Report) -> String {
             retained.join(", ")
         ));
     }
-    if let Some(instance_refresh) = still_running(report) {
-        lines.push(format!("  refresh    {}", going_on(instance_refresh)));
-        lines.push(format!("  next       {GOES_ON}"));
-        return lines.join("\n");
-    }
-    if report.outcome == Outcome::Locked {
-        if !report.borrowed.is_empty() {
-            lines.push(format!("  borrowed   when last looked at: {}", report.borrowed.join("; ")));
+    match (still_running(report), report.outcome) {
+        (Some(instance_refresh), _) => {
+            lines.push(format!("  refresh    {}", going_on(instance_refresh)));
+            lines.push(format!("  next       {GOES_ON}"));
         }
-        lines.push(match report.overtaken {
-            false => "  next       wait for it to end, or stop it there".into(),
-            true => {
-                "  next       rolling status tells what is so now, and apply goes on from there"
-                    .into()
-            }
-        });
-        return lines.join("\n");
+        (None, Outcome::Locked) => lines.extend(left_to_another(report)),
+        (None, _) => lines.extend(left_behind(report)),
     }
-    if report.borrowed.is_empty() {
-        lines.push("  borrowed   nothing any more: sizes, processes and template are back".into());
-    } else {
-        let label = "  borrowed   still: ";
-        lines.push(format!("{label}{}", report.borrowed.join("; ")));
+    lines.join("\n")
+}
+
+fn headline(name: &str, report: &Report) -> String {
+    let elapsed = span(Duration::from_millis(report.elapsed_ms));
+    let to = &report.to;
+    match report.outcome {
+        Outcome::Succeeded => {
+            let count = count_on(report, Some(to));
+            let how = match &report.instance_refresh {
+                Some(_) => "by instance refresh".to_owned(),
+                None => format!("after {}", counted(report.batches as usize, "batch")),
+            };
+            format!("{name}: succeeded, {count} on {to} {how} in {elapsed}")
+        }
+        Outcome::RolledBack => {
+            let count = count_on(report, report.completed.as_ref());
+            let back = report.completed.as_ref().map_or("the last revision", |c| c.as_str());
+            format!("{name}: rolled back from {to}, {count} on {back} in {elapsed}")
+        }
+        Outcome::Locked if report.overtaken => {
+            format!("{name}: locked after {elapsed}, nothing more was done")
+        }
+        Outcome::Locked => format!("{name}: locked, nothing was done"),
+        outcome => format!("{name}: {} after {elapsed}", outcome.name()),
     }
+}
+
+/// What another engine is at work on, and what to do.
+fn left_to_another(report: &Report) -> Vec<String> {
+    let borrowed = (!report.borrowed.is_empty())
+        .then(|| format!("  borrowed   when last looked at: {}", report.borrowed.join("; ")));
+    let next = match report.overtaken {
+        false => "  next       wait for it to end, or stop it there",
+        true => "  next       rolling status tells what is so now, and apply goes on from there",
+    };
+    borrowed.into_iter().chain([next.to_owned()]).collect()
+}
+
+/// What a rollout that did not succeed has left borrowed, and what to do.
+fn left_behind(report: &Report) -> Vec<String> {
+    let mut lines = vec![match report.borrowed.is_empty() {
+        true => "  borrowed   nothing any more: sizes, processes and template are back".to_owned(),
+        false => format!("  borrowed   still: {}", report.borrowed.join("; ")),
+    }];
     if let Some(completed) = &report.completed {
         lines.push(format!("  completed  {completed} is the last revision all instances ran"));
     }
-    lines.push(match report.outcome {
-        Outcome::Aborted => "  next       run apply again to finish".into(),
+    let next = match report.outcome {
+        Outcome::Aborted => "  next       run apply again to finish",
         Outcome::Paused => {
             "  next       rolling resume goes on, rolling rollback goes back, rolling abort gives up"
-                .into()
         }
-        Outcome::RolledBack => "  next       correct what failed, then apply again".into(),
-        _ => "  next       correct the cause, then run apply again".to_owned(),
-    });
-    lines.join("\n")
+        Outcome::RolledBack => "  next       correct what failed, then apply again",
+        _ => "  next       correct the cause, then run apply again",
+    };
+    lines.push(next.to_owned());
+    lines
 }
 
 /// Reports that a deployment was not begun, since `before` did not succeed.

@@ -226,11 +226,9 @@ impl fmt::Display for Action {
             Action::Shift { percent } => {
                 write!(f, "send {percent} % of the requests to the second target group")
             }
-            Action::Terminate { instance, decrement: true } => {
-                write!(f, "terminate {instance} without replacement")
-            }
-            Action::Terminate { instance, decrement: false } => {
-                write!(f, "terminate {instance} for replacement")
+            Action::Terminate { instance, decrement } => {
+                let how = if *decrement { "without" } else { "for" };
+                write!(f, "terminate {instance} {how} replacement")
             }
         }
     }

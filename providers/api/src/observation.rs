@@ -93,6 +93,33 @@ pub struct Instance {
     pub targets: BTreeMap<TargetGroupId, TargetHealth>,
 }
 
+impl Instance {
+    /// Returns an instance of `revision` that is in service and healthy in each of these target
+    /// groups.
+    pub fn serving(
+        revision: Option<Revision>,
+        target_groups: impl IntoIterator<Item = TargetGroupId>,
+    ) -> Self {
+        let health = TargetHealth { state: TargetState::Healthy, reason: None, description: None };
+        Instance {
+            revision,
+            zone: String::new(),
+            lifecycle: Lifecycle::InService,
+            in_lifecycle_hook: false,
+            healthy: true,
+            launched_at: None,
+            protected: false,
+            ignored: false,
+            failed_in: None,
+            owned: true,
+            stands_for: None,
+            ended: None,
+            update: None,
+            targets: target_groups.into_iter().map(|group| (group, health.clone())).collect(),
+        }
+    }
+}
+
 /// An update in place, by [`crate::Action::Update`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update {

@@ -84,11 +84,8 @@ impl AutoScalingGroupFleet {
             protected: described.protected_from_scale_in().unwrap_or_default(),
             ignored: known.is_some_and(|known| known.ignored),
             failed_in: known.and_then(|known| known.failed_in.clone()),
-            owned: true,
-            stands_for: None,
-            ended: None,
-            update: None,
             targets,
+            ..Instance::serving(None, [])
         })
     }
 

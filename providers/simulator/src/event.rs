@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rolling_provider::{InstanceId, Timestamp};
+use rolling_provider::{InstanceId, Revision, Timestamp};
 
 use crate::Intervention;
 use crate::config::FleetConfig;
@@ -37,15 +37,7 @@ impl State {
                     target.deregistered_at.get_or_insert(now);
                 }
             }),
-            Intervention::Register(id) => on(&id, &|instance| {
-                for group in config.target_groups.iter().filter(|_| instance.gone_at.is_none()) {
-                    let fresh = Registration { since: now, deregistered_at: None };
-                    let found = instance.targets.entry(group.id()).or_insert(fresh);
-                    if found.deregistered_at.is_some() {
-                        *found = fresh;
-                    }
-                }
-            }),
+            Intervention::Register(id) => on(&id, &|instance| instance.register(config, now)),
             Intervention::Protect(id, on_off) => on(&id, &|i| i.protected = on_off),
             // As on AWS, an instance in standby leaves its target groups, and later returns to
             // them.
@@ -59,12 +51,7 @@ impl State {
             Intervention::Ignore(id) => on(&id, &|instance| {
                 instance.tags.insert("rolling:ignore".into(), String::new());
             }),
-            Intervention::Join(revision) => {
-                let before = std::mem::replace(&mut self.template, revision);
-                let zone = Crowds::of(self, config).emptiest();
-                self.launch(config, now, zone, None);
-                self.template = before;
-            }
+            Intervention::Join(revision) => self.join(config, revision),
             Intervention::Resize(desired) => {
                 self.capacity.max = self.capacity.max.max(desired);
                 self.capacity.min = self.capacity.min.min(desired);
@@ -85,6 +72,14 @@ impl State {
         }
     }
 
+    /// Launches an instance of `revision` without a change of the template.
+    fn join(&mut self, config: &FleetConfig, revision: Revision) {
+        let before = std::mem::replace(&mut self.template, revision);
+        let zone = Crowds::of(self, config).emptiest();
+        self.launch(config, self.now, zone, None);
+        self.template = before;
+    }
+
     /// See [`Intervention::Reclaim`].
     fn reclaim(&mut self, config: &FleetConfig, count: u32) {
         let live = self.instances.iter().filter(|(_, i)| i.gone_at.is_none() && !i.standby);
@@ -96,6 +91,19 @@ impl State {
                 instance.targets.clear();
                 instance.gone_at = Some(self.now + crate::state::SHUTDOWN);
                 instance.in_lifecycle_hook = None;
+            }
+        }
+    }
+}
+
+impl SimulatedInstance {
+    /// Registers it, while it runs, in every target group where it is not, or drains.
+    fn register(&mut self, config: &FleetConfig, now: Timestamp) {
+        for group in config.target_groups.iter().filter(|_| self.gone_at.is_none()) {
+            let fresh = Registration { since: now, deregistered_at: None };
+            let found = self.targets.entry(group.id()).or_insert(fresh);
+            if found.deregistered_at.is_some() {
+                *found = fresh;
             }
         }
     }

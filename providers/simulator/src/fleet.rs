@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rolling_provider::{
     Action, Activity, ActivityKind, Alarm, Clock, Done, Effect, ErrorKind, Fleet, Instance,
-    InstanceId, Lifecycle, Observation, ProviderError, Revision, Target, TargetGroup, Timestamp,
-    Update, UpdateState,
+    InstanceId, Lifecycle, Observation, ProviderError, Revision, Target, TargetGroup,
+    TargetGroupId, Timestamp, Update, UpdateState,
 };
 
 use crate::config::{Behaviour, FleetConfig, TargetGroupConfig};
@@ -350,20 +350,8 @@ impl Simulator {
             Action::ApplyScheduledAction { min, max, desired, .. } => {
                 self.set_sizes(state, *min, *max, *desired)?;
             }
-            Action::TagMember { instances } => {
-                for id in instances {
-                    if let Some(instance) = state.instances.get_mut(id) {
-                        instance.tags.insert(OWNED.into(), String::new());
-                    }
-                }
-            }
-            Action::UntagMember { instances } => {
-                for id in instances {
-                    if let Some(instance) = state.instances.get_mut(id) {
-                        instance.tags.remove(OWNED);
-                    }
-                }
-            }
+            Action::TagMember { instances } => mark(state, instances, true),
+            Action::UntagMember { instances } => mark(state, instances, false),
             Action::Launch { revision, source_instance, token } => {
                 self.launch_plain(state, revision, source_instance, token)?;
             }
@@ -382,31 +370,16 @@ impl Simulator {
                 state.instances.remove(instance);
             }
             Action::Deregister { target_group, instances } => {
-                for id in instances {
-                    let target = state.instances.get_mut(id).map(|i| &mut i.targets);
-                    if let Some(target) = target.and_then(|targets| targets.get_mut(target_group)) {
-                        target.deregistered_at.get_or_insert(now);
-                    }
-                }
+                deregister(state, target_group, instances);
             }
             Action::Register { target_group, instances } => {
-                for id in instances {
-                    let Some(instance) = state.instances.get_mut(id) else {
-                        return Err(refused("register", format!("{id} is not running")));
-                    };
-                    let fresh = Registration { since: now, deregistered_at: None };
-                    instance.targets.insert(target_group.clone(), fresh);
-                }
+                register(state, target_group, instances)?;
             }
             Action::Update { instances, to, token } => {
-                for id in instances {
-                    state.update(&self.config, id, to, token);
-                }
+                instances.iter().for_each(|id| state.update(&self.config, id, to, token));
             }
             Action::Confirm { instances, to } => {
-                for id in instances {
-                    state.confirm(&self.config, id, to.as_ref());
-                }
+                instances.iter().for_each(|id| state.confirm(&self.config, id, to.as_ref()));
             }
             Action::Shift { percent } => state.shifted = *percent,
             Action::Terminate { instance, decrement } => {
@@ -501,4 +474,41 @@ fn refused(operation: &str, message: String) -> ProviderError {
         attribute: None,
         remedy: None,
     }
+}
+
+/// Marks instances as the fleet's, or takes the mark off.
+fn mark(state: &mut State, instances: &BTreeSet<InstanceId>, owned: bool) {
+    for id in instances {
+        let Some(instance) = state.instances.get_mut(id) else { continue };
+        match owned {
+            true => drop(instance.tags.insert(OWNED.into(), String::new())),
+            false => drop(instance.tags.remove(OWNED)),
+        }
+    }
+}
+
+fn deregister(state: &mut State, target_group: &TargetGroupId, instances: &BTreeSet<InstanceId>) {
+    let now = state.now;
+    for id in instances {
+        let targets = state.instances.get_mut(id).map(|instance| &mut instance.targets);
+        if let Some(target) = targets.and_then(|targets| targets.get_mut(target_group)) {
+            target.deregistered_at.get_or_insert(now);
+        }
+    }
+}
+
+fn register(
+    state: &mut State,
+    target_group: &TargetGroupId,
+    instances: &BTreeSet<InstanceId>,
+) -> Result<(), ProviderError> {
+    let now = state.now;
+    for id in instances {
+        let Some(instance) = state.instances.get_mut(id) else {
+            return Err(refused("register", format!("{id} is not running")));
+        };
+        let fresh = Registration { since: now, deregistered_at: None };
+        instance.targets.insert(target_group.clone(), fresh);
+    }
+    Ok(())
 }

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rolling_provider::{
-    Capacity, Instance, InstanceId, Lifecycle, Observation, Revision, Target, TargetGroup,
-    TargetGroupId, TargetHealth, TargetState, Timestamp,
+    Capacity, Instance, InstanceId, Observation, Revision, Target, TargetGroup, TargetGroupId,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -89,23 +89,8 @@ impl PrivateState {
     /// Previews a rollout to `revision`, on a fleet that is as it was seen and serves.
     pub fn preview(&self, spec: &RollingDeployment, revision: &Revision) -> Preview {
         let group = TargetGroupId::new("seen");
-        let healthy = TargetHealth { state: TargetState::Healthy, reason: None, description: None };
-        let instance = |revision: &Option<Revision>| Instance {
-            revision: revision.clone(),
-            zone: String::new(),
-            lifecycle: Lifecycle::InService,
-            in_lifecycle_hook: false,
-            healthy: true,
-            launched_at: None,
-            protected: false,
-            ignored: false,
-            failed_in: None,
-            owned: true,
-            stands_for: None,
-            ended: None,
-            update: None,
-            targets: BTreeMap::from([(group.clone(), healthy.clone())]),
-        };
+        let instance =
+            |revision: &Option<Revision>| Instance::serving(revision.clone(), [group.clone()]);
         let all =
             self.fleet.iter().flat_map(|(revision, count)| (0..*count).map(move |_| revision));
         let named =

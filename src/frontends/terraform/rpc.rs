@@ -32,47 +32,7 @@ pub async fn answer(provider: Arc<Provider>, call: Request<Incoming>) -> Respons
         return refuse(&path);
     };
     match (service, method) {
-        ("tfplugin6.Provider", "GetMetadata") => {
-            unary(call, |_: p::Empty| async { Ok(super::provider::metadata()) }).await
-        }
-        ("tfplugin6.Provider", "GetProviderSchema") => {
-            unary(call, |_: p::Empty| async { Ok(super::provider::schema()) }).await
-        }
-        ("tfplugin6.Provider", "ValidateProviderConfig") => {
-            unary(call, |asked| async { Ok(super::provider::validate_provider(asked)) }).await
-        }
-        ("tfplugin6.Provider", "ValidateResourceConfig") => {
-            unary(call, |asked| async { Ok(super::provider::validate(asked)) }).await
-        }
-        ("tfplugin6.Provider", "UpgradeResourceState") => {
-            unary(call, |asked| async { Ok(super::provider::upgrade(asked)) }).await
-        }
-        ("tfplugin6.Provider", "ConfigureProvider") => {
-            unary(call, |asked| async move { Ok(provider.configure(asked).await) }).await
-        }
-        ("tfplugin6.Provider", "ReadResource") => {
-            unary(call, |asked| async move { Ok(provider.read(asked).await) }).await
-        }
-        ("tfplugin6.Provider", "PlanResourceChange") => {
-            unary(call, |asked| async move { Ok(provider.plan(asked).await) }).await
-        }
-        ("tfplugin6.Provider", "ApplyResourceChange") => {
-            unary(call, |asked| async move { Ok(provider.apply(asked).await) }).await
-        }
-        ("tfplugin6.Provider", "ImportResourceState") => {
-            unary(call, |asked| async move { Ok(provider.import(asked).await) }).await
-        }
-        // OpenTofu asks for functions; this provider has none.
-        ("tfplugin6.Provider", "GetFunctions") => {
-            unary(call, |_: p::Empty| async { Ok(p::Empty {}) }).await
-        }
-        ("tfplugin6.Provider", "StopProvider") => {
-            let stop = |_: p::Empty| async move {
-                provider.stop();
-                Ok(p::StopResponse::default())
-            };
-            unary(call, stop).await
-        }
+        ("tfplugin6.Provider", method) => of_provider(provider, method, call, &path).await,
         ("plugin.GRPCController", "Shutdown") => {
             let shut_down = |_: p::Empty| async move {
                 provider.shut_down();
@@ -86,6 +46,53 @@ pub async fn answer(provider: Arc<Provider>, call: Request<Incoming>) -> Respons
         }
         ("grpc.health.v1.Health", "Check") => unary(call, |asked| async { health(asked) }).await,
         _ => refuse(&path),
+    }
+}
+
+/// The calls of the provider itself.
+async fn of_provider(
+    provider: Arc<Provider>,
+    method: &str,
+    call: Request<Incoming>,
+    path: &str,
+) -> Response<Body> {
+    match method {
+        "GetMetadata" => unary(call, |_: p::Empty| async { Ok(super::provider::metadata()) }).await,
+        "GetProviderSchema" => {
+            unary(call, |_: p::Empty| async { Ok(super::provider::schema()) }).await
+        }
+        "ValidateProviderConfig" => {
+            unary(call, |asked| async { Ok(super::provider::validate_provider(asked)) }).await
+        }
+        "ValidateResourceConfig" => {
+            unary(call, |asked| async { Ok(super::provider::validate(asked)) }).await
+        }
+        "UpgradeResourceState" => {
+            unary(call, |asked| async { Ok(super::provider::upgrade(asked)) }).await
+        }
+        "ConfigureProvider" => {
+            unary(call, |asked| async move { Ok(provider.configure(asked).await) }).await
+        }
+        "ReadResource" => unary(call, |asked| async move { Ok(provider.read(asked).await) }).await,
+        "PlanResourceChange" => {
+            unary(call, |asked| async move { Ok(provider.plan(asked).await) }).await
+        }
+        "ApplyResourceChange" => {
+            unary(call, |asked| async move { Ok(provider.apply(asked).await) }).await
+        }
+        "ImportResourceState" => {
+            unary(call, |asked| async move { Ok(provider.import(asked).await) }).await
+        }
+        // OpenTofu asks for functions; this provider has none.
+        "GetFunctions" => unary(call, |_: p::Empty| async { Ok(p::Empty {}) }).await,
+        "StopProvider" => {
+            let stop = |_: p::Empty| async move {
+                provider.stop();
+                Ok(p::StopResponse::default())
+            };
+            unary(call, stop).await
+        }
+        _ => refuse(path),
     }
 }
 

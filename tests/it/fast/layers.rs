@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use syn::visit::Visit;
+
 use crate::imports::{Imports, circles, of_crate};
 
 const CRATES: [&str; 4] =
@@ -82,6 +84,60 @@ fn each_room_uses_only_those_that_are_drawn_below_it() {
         }
     }
     assert!(found.is_empty(), "not below it:\n{}", found.join("\n"));
+}
+
+/// Functions that are tables: a row for each of many.
+const TABLES: [&str; 2] = ["untranslatable", "describe"];
+/// Lines that a function has at most.
+const LONGEST: usize = 60;
+
+/// The name and the lines of each function of a file, its tests left out.
+fn functions(text: &str) -> Vec<(String, usize)> {
+    #[derive(Default)]
+    struct Found(Vec<(String, usize)>);
+    impl Found {
+        fn note(&mut self, signature: &syn::Signature, block: &syn::Block) {
+            let lines = block.brace_token.span.close().end().line;
+            self.0.push((
+                signature.ident.to_string(),
+                lines + 1 - signature.fn_token.span.start().line,
+            ));
+        }
+    }
+    impl<'ast> Visit<'ast> for Found {
+        fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
+            self.note(&item.sig, &item.block);
+            syn::visit::visit_item_fn(self, item);
+        }
+        fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
+            self.note(&item.sig, &item.block);
+            syn::visit::visit_impl_item_fn(self, item);
+        }
+        fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
+            if item.ident != "tests" {
+                syn::visit::visit_item_mod(self, item);
+            }
+        }
+    }
+    let mut found = Found::default();
+    found.visit_file(&syn::parse_file(text).expect("Rust"));
+    found.0
+}
+
+#[test]
+fn no_function_is_longer_than_a_page() {
+    let mut long = Vec::new();
+    for name in CRATES {
+        for file in of_crate(&root().join(name).join("lib.rs")).keys() {
+            let text = std::fs::read_to_string(file).expect("a source file");
+            for (name, lines) in functions(&text) {
+                if lines > LONGEST && !TABLES.contains(&name.as_str()) {
+                    long.push(format!("{}: {name} has {lines} lines", short(file)));
+                }
+            }
+        }
+    }
+    assert!(long.is_empty(), "at most {LONGEST} lines:\n{}", long.join("\n"));
 }
 
 /// Each way to name something, from a file that the other one uses.

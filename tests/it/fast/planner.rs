@@ -7,8 +7,8 @@ use rolling::record::{Borrowed, Phase, Record};
 use rolling::rollout::planner::{self, Input, Plan, Verdict};
 use rolling::rollout::state::RolloutState;
 use rolling_provider::{
-    Action, Capacity, Done, Instance, InstanceId, Lifecycle, Observation, Revision, Tags, Target,
-    TargetGroup, TargetHealth, TargetState, Timestamp,
+    Action, Capacity, Done, Instance, InstanceId, Observation, Revision, Tags, Target, TargetGroup,
+    TargetHealth, TargetState, Timestamp,
 };
 
 use crate::world::{seconds, spec};
@@ -45,20 +45,10 @@ pub fn target() -> Target {
 pub fn instance(revision: &str, zone: &str, state: TargetState, age: u64) -> Instance {
     let health = TargetHealth { state, reason: None, description: None };
     Instance {
-        revision: Some(revision.into()),
         zone: zone.into(),
-        lifecycle: Lifecycle::InService,
-        in_lifecycle_hook: false,
-        healthy: true,
         launched_at: Some(Timestamp(NOW.0 - age * 1000)),
-        protected: false,
-        ignored: false,
-        failed_in: None,
-        owned: true,
-        stands_for: None,
-        ended: None,
-        update: None,
         targets: BTreeMap::from([("web".into(), health)]),
+        ..Instance::serving(Some(revision.into()), [])
     }
 }
 

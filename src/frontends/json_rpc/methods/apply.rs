@@ -59,18 +59,10 @@ impl Session {
             Err(looked) => return refuse(looked.into_diagnostics()),
         };
         let hash = state::plan_hash(&config, rollout.wanted());
-        if let Some(planned) = params.private.as_ref().and_then(|private| private.plan_hash.clone())
-            && planned != hash
-        {
-            let message = "the plan was made for another configuration or revision; plan again";
-            let data = Some(json!({ "planned": planned, "current": hash }));
-            return Err(RpcError { data, ..RpcError::new(code::STALE_PLAN, message) });
-        }
+        refuse_stale(params.private.as_ref(), &hash)?;
         let mut planned = state::planned(&config, &rollout);
-        for name in state::PLANNED {
-            if !params.planned[name].is_null() {
-                planned[name] = params.planned[name].clone();
-            }
+        for name in state::PLANNED.into_iter().filter(|name| !params.planned[name].is_null()) {
+            planned[name] = params.planned[name].clone();
         }
         let id = rollout.target().id.clone();
         let stop = work.stop.clone();
@@ -88,6 +80,15 @@ impl Session {
             diagnostics: limit.explain(&report),
         })
     }
+}
+
+/// Refuses a plan that was made for another configuration or revision.
+fn refuse_stale(private: Option<&m::Private>, hash: &str) -> Result<(), RpcError> {
+    let planned = private.and_then(|private| private.plan_hash.as_deref());
+    let Some(planned) = planned.filter(|planned| *planned != hash) else { return Ok(()) };
+    let message = "the plan was made for another configuration or revision; plan again";
+    let data = Some(json!({ "planned": planned, "current": hash }));
+    Err(RpcError { data, ..RpcError::new(code::STALE_PLAN, message) })
 }
 
 /// Returns an error when another engine holds the target, which this one then left alone.

@@ -11,6 +11,7 @@ use crate::deployment::{self, DeleteOutcome, OpenError, state, with_default_poli
 use crate::document::Diagnostic;
 use crate::engine::ControlOutcome;
 use crate::model::event::Outcome;
+use crate::record::command::Command;
 use crate::rollout::control;
 
 impl Session {
@@ -65,17 +66,7 @@ impl Session {
                     diagnostics: if as_asked { Vec::new() } else { limit.explain(&report) },
                 }
             }
-            Ok(other) => {
-                let message =
-                    other.answer(command).map(|answer| answer.message).unwrap_or_default();
-                let is_open =
-                    matches!(other, ControlOutcome::TimedOut(_) | ControlOutcome::Sent(_));
-                let found = is_open.then(|| Diagnostic::error("", &message));
-                let found = found.map(|found| {
-                    found.with_remedy("say it again, or see by resource.status what became of it")
-                });
-                m::ControlResult { record: before, ..nothing(message, found.into_iter().collect()) }
-            }
+            Ok(other) => m::ControlResult { record: before, ..unanswered(&other, command) },
         };
         write(&answer)
     }
@@ -139,4 +130,15 @@ fn left(looked: OpenError, prior: Value) -> m::DeleteResult {
 
 fn still_there(state: Value, diagnostics: Vec<Diagnostic>) -> m::DeleteResult {
     m::DeleteResult { status: Outcome::Failed.name().into(), state, diagnostics }
+}
+
+/// The result of a command that changed nothing, or that no engine has acknowledged yet.
+fn unanswered(outcome: &ControlOutcome, command: Command) -> m::ControlResult {
+    let message = outcome.answer(command).map(|answer| answer.message).unwrap_or_default();
+    let is_open = matches!(outcome, ControlOutcome::TimedOut(_) | ControlOutcome::Sent(_));
+    let found = is_open.then(|| {
+        let remedy = "say it again, or see by resource.status what became of it";
+        Diagnostic::error("", &message).with_remedy(remedy)
+    });
+    nothing(message, found.into_iter().collect())
 }

@@ -18,7 +18,7 @@ use crate::deployment::stop::{Stopping, stopped};
 use crate::deployment::{self, DeleteOutcome, OpenError, with_default_policy};
 use crate::document::config::{DurationText, ProviderConfig, RollingDeploymentConfig};
 use crate::document::{launch_template, normalised, without_secrets};
-use crate::engine::{NOTHING_DONE, UnderWay};
+use crate::engine::{Caller, NOTHING_DONE, Rollout, UnderWay};
 use crate::model::event::{Outcome, Report};
 use crate::report::progress_file::{self, Header, ProgressFile};
 use crate::report::text;
@@ -165,6 +165,21 @@ impl Rolled {
 }
 
 impl Operation<'_> {
+    /// Changes settings in the state alone.
+    async fn settle(
+        self,
+        prior: &Value,
+        before: Raw,
+        planned: &Value,
+        planned_raw: &Raw,
+        config: &Config,
+    ) -> Rolled {
+        match self.provider.still_nothing(&self.configured, prior, planned, config).await {
+            Ok(()) => Rolled { state: planned_raw.clone(), private_state: None, found: Vec::new() },
+            Err(found) => Rolled::not(before, found),
+        }
+    }
+
     /// Creates or updates.
     async fn roll(
         self,
@@ -182,14 +197,7 @@ impl Operation<'_> {
             Err(error) => return Rolled::not(before, vec![convert::error(error, "")]),
         };
         if unknown.is_empty() {
-            // The plan only changes settings in the state.
-            let provider = self.provider;
-            return match provider.still_nothing(&self.configured, prior, &planned, config).await {
-                Ok(()) => {
-                    Rolled { state: planned_raw.clone(), private_state: None, found: Vec::new() }
-                }
-                Err(found) => Rolled::not(before, found),
-            };
+            return self.settle(prior, before, &planned, planned_raw, config).await;
         }
         let is_unknown =
             |name: &str| unknown.iter().any(|place| place.strip_prefix('/') == Some(name));
@@ -197,79 +205,40 @@ impl Operation<'_> {
             planned["target_revision"].as_str().filter(|_| !is_unknown("target_revision"));
         let value = pinned(&config.value, promised);
         self.configured.providers.keep_in_mind(prior);
-        let caller = self.provider.worker(prior);
+        let Operation { provider, configured, left } = self;
         let operation = if prior.is_null() { "create" } else { "update" };
         let limit = config.timeouts[operation].as_str().and_then(DurationText::parse);
-        let stopping = Stopping::listen(self.provider.stop.subscribe(), limit, self.left);
-        let mut stop = stopping.stop.clone();
-        let looked = tokio::select! {
-            looked = deployment::prepare(&self.configured.providers, &value, &caller) => looked,
-            () = stopped(&mut stop) => {
-                let late = stopping.has_expired().then(|| config.timeouts[operation].as_str());
-                let message = match late.flatten() {
-                    Some(limit) => format!(
-                        "It took longer than {limit} (timeouts.{operation}), and ended before \
-                         anything was done"
-                    ),
-                    None => "Stopped before anything was done".to_owned(),
-                };
-                return Rolled::not(before, vec![convert::error(&message, "Apply again.")]);
-            }
-        };
-        let rollout = match looked {
+        let stopping = Stopping::listen(provider.stop.subscribe(), limit, left);
+        let limit = &config.timeouts[operation];
+        let opened =
+            open(&configured, &value, &provider.worker(prior), &stopping, (operation, limit)).await;
+        let rollout = match opened.and_then(|rollout| as_promised(rollout, promised)) {
             Ok(rollout) => rollout,
-            Err(looked) => return Rolled::not(before, all(&looked.into_diagnostics(), kind)),
+            Err(found) => return Rolled::not(before, found),
         };
-        let wanted = rollout.wanted().to_string();
-        if let Some(promised) = promised.filter(|promised| *promised != wanted) {
-            let message =
-                format!("The plan is to roll to {promised}, and now it would be {wanted}");
-            let found = vec![convert::error(message, "Nothing was done. Plan again.")];
-            return Rolled::not(before, found);
-        }
-        // Planned values stay exactly as they are; the rest is planned now.
-        let mut settled = state::planned(&config.value, &rollout);
-        for name in PLANNED.iter().filter(|name| !is_unknown(name)) {
-            settled[*name] = planned[*name].clone();
-        }
+        let as_planned = PLANNED.into_iter().filter(|name| !is_unknown(name));
+        let settled = settled(state::planned(&config.value, &rollout), &planned, as_planned);
         let id = rollout.target().id.clone();
         let seen_before = PrivateState::of(&rollout);
-        let name = rollout.target().name.clone();
-        let header = header(self.provider, &self.configured, &name, &value);
-        let folder = self.provider.progress_folder.as_deref();
-        let mut progress = ProgressFile::begin(folder, &name, &header);
-        let report =
-            rollout.run(stopping.stop.clone(), &mut |envelope| progress.tell(&envelope)).await;
-        let expired = stopping.has_expired().then(|| &config.timeouts[operation]);
-        let report = match expired {
-            Some(limit) => timed_out(report, operation, limit),
-            None => report,
-        };
+        let folder = provider.progress_folder.as_deref();
+        let header = header(provider, &configured, &rollout.target().name, &value);
+        let report = run(rollout, &stopping, folder, &header, (operation, limit)).await;
         let after = computed(&state::after(&config.value, &id, &settled, &report));
-        if report.outcome == Outcome::Succeeded {
-            let found = OURS.iter().filter(|name| is_unknown(name));
-            let changes: Vec<(&str, Option<Value>)> =
-                found.map(|name| (*name, Some(after[*name].clone()))).collect();
-            let state = planned_raw.with(&changes, kind.attributes());
-            let private_state = self.provider.see(&self.configured, &config.value, &after).await;
-            let private_state = private_state.or(Some(seen_before.after(&report)));
-            return Rolled { state, private_state, found: Vec::new() };
+        let succeeded = report.outcome == Outcome::Succeeded;
+        if !succeeded && keeps_state(prior, &report) {
+            return Rolled::not(before, vec![explain(&report, folder)]);
         }
-        let found = vec![explain(&report, folder)];
-        // The fleet is not what the configuration asks for. The state keeps its earlier
-        // configuration, so that the next plan shows what is left, beside what the fleet really
-        // runs.
-        let was_left_alone = report.outcome == Outcome::Locked && !report.overtaken
-            || report.reason.as_deref() == Some(NOTHING_DONE);
-        let keep = prior.is_null() || was_left_alone;
+        let names = OURS.iter().filter(|name| !succeeded || is_unknown(name));
         let changes: Vec<(&str, Option<Value>)> =
-            OURS.iter().map(|name| (*name, Some(after[*name].clone()))).collect();
-        if keep {
-            return Rolled::not(before, found);
-        }
-        let state = before.with(&changes, kind.attributes());
-        let config = state::config_of(&to_json(prior));
-        let private_state = self.provider.see(&self.configured, &config, &after).await;
+            names.map(|name| (*name, Some(after[*name].clone()))).collect();
+        // Where the fleet is not as configured, the state keeps its earlier configuration, so that
+        // the next plan shows what is left, beside what the fleet really runs.
+        let (state, config, found) = match succeeded {
+            true => (planned_raw, config.value.clone(), Vec::new()),
+            false => (&before, state::config_of(&to_json(prior)), vec![explain(&report, folder)]),
+        };
+        let state = state.with(&changes, kind.attributes());
+        let private_state = provider.see(&configured, &config, &after).await;
         Rolled { state, private_state: private_state.or(Some(seen_before.after(&report))), found }
     }
 
@@ -395,4 +364,75 @@ fn pinned(config: &Value, promised: Option<&str>) -> Value {
 fn version_of(revision: &str) -> Option<&str> {
     let (document, _) = revision.split_once('/').unwrap_or((revision, ""));
     Some(document.rsplit_once(':')?.1)
+}
+
+/// Looks the target up, unless the host stops that or it takes too long.
+async fn open(
+    configured: &Configured,
+    config: &Value,
+    caller: &Caller,
+    stopping: &Stopping,
+    (operation, limit): (&str, &Value),
+) -> Result<Rollout, Vec<p::Diagnostic>> {
+    let mut stop = stopping.stop.clone();
+    let looked = tokio::select! {
+        looked = deployment::prepare(&configured.providers, config, caller) => looked,
+        () = stopped(&mut stop) => {
+            let message = match limit.as_str().filter(|_| stopping.has_expired()) {
+                Some(limit) => format!(
+                    "It took longer than {limit} (timeouts.{operation}), and ended before \
+                     anything was done"
+                ),
+                None => "Stopped before anything was done".to_owned(),
+            };
+            return Err(vec![convert::error(&message, "Apply again.")]);
+        }
+    };
+    looked.map_err(|error| all(&error.into_diagnostics(), &schemas().resource))
+}
+
+async fn run(
+    rollout: Rollout,
+    stopping: &Stopping,
+    folder: Option<&Path>,
+    header: &Header,
+    (operation, limit): (&str, &Value),
+) -> Report {
+    let mut progress = ProgressFile::begin(folder, &rollout.target().name, header);
+    let stop = stopping.stop.clone();
+    let report = rollout.run(stop, &mut |envelope| progress.tell(&envelope)).await;
+    match stopping.has_expired() {
+        true => timed_out(report, operation, limit),
+        false => report,
+    }
+}
+
+/// Returns what is planned now, with these values as the plan has them.
+fn settled(
+    mut now: Value,
+    planned: &Value,
+    as_planned: impl Iterator<Item = &'static str>,
+) -> Value {
+    as_planned.for_each(|name| now[name] = planned[name].clone());
+    now
+}
+
+/// Refuses a rollout to another revision than the plan promised.
+fn as_promised(rollout: Rollout, promised: Option<&str>) -> Result<Rollout, Vec<p::Diagnostic>> {
+    let wanted = rollout.wanted().to_string();
+    match promised.filter(|promised| *promised != wanted) {
+        None => Ok(rollout),
+        Some(promised) => {
+            let message =
+                format!("The plan is to roll to {promised}, and now it would be {wanted}");
+            Err(vec![convert::error(message, "Nothing was done. Plan again.")])
+        }
+    }
+}
+
+/// Whether a rollout that did not succeed leaves the state as it was: nothing is created yet, or
+/// nothing was done.
+fn keeps_state(prior: &Value, report: &Report) -> bool {
+    let was_left_alone = report.outcome == Outcome::Locked && !report.overtaken;
+    prior.is_null() || was_left_alone || report.reason.as_deref() == Some(NOTHING_DONE)
 }
