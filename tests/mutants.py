@@ -334,6 +334,18 @@ MUTANTS = [
     (0, "who serves where the requests are counts as tried", "src/rollout/planner/shift.rs",
      "let settled = is_at(input.look, 100) || (is_back(input) && was);",
      "let settled = is_at(input.look, 100) || (is_back(input) && (was || !was));"),
+    (0, "a low layer uses a high one by name", "src/model/limits.rs",
+     "use std::time::Duration;\n",
+     "use std::time::Duration;\n\n#[allow(unused_imports)]\nuse crate::engine::Caller;\n"),
+    (0, "a low layer uses a high one by super", "src/model/limits.rs",
+     "use std::time::Duration;\n",
+     "use std::time::Duration;\n\n#[allow(unused_imports)]\nuse super::super::engine::Caller;\n"),
+    (0, "a low layer hands a high one on", "src/model/limits.rs",
+     "use std::time::Duration;\n",
+     "use std::time::Duration;\n\n#[allow(unused_imports)]\npub use crate::engine::Caller;\n"),
+    (0, "a low layer names a high one within", "src/model/limits.rs",
+     "use std::time::Duration;\n",
+     "use std::time::Duration;\n\nconst _: Option<crate::engine::Caller> = None;\n"),
 ]
 
 
@@ -351,11 +363,11 @@ def test(folder: pathlib.Path) -> tuple[bool, str]:
     """Whether the tests pass, and the first ones that do not."""
     only = ["--no-default-features", "-p", "rolling", "--lib", "--test", "it"]
     if shutil.which("cargo-nextest"):
-        wanted = "kind(lib) + test(/^fast::(planner|rollout|gates|properties|meanwhile|frozen|guarded|commands|model|crash|planned|plugin|faults|following|shift)::/)"
+        wanted = "kind(lib) + test(/^fast::(planner|rollout|gates|properties|meanwhile|frozen|guarded|commands|model|crash|planned|plugin|faults|following|shift|layers)::/)"
         command = ["cargo", "nextest", "run", *only, "--fail-fast", "-E", wanted]
         noticed = r"^ +(?:FAIL|TIMEOUT|SIG\S+) \[.*\] (?:\(.*\) )?\S+ (\S+)$"
     else:
-        wanted = ["tests::", "properties", "meanwhile", "frozen", "guarded", "commands", "model", "crash", "planner", "rollout", "gates", "planned", "plugin", "faults", "following", "shift"]
+        wanted = ["tests::", "properties", "meanwhile", "frozen", "guarded", "commands", "model", "crash", "planner", "rollout", "gates", "planned", "plugin", "faults", "following", "shift", "layers"]
         command = ["cargo", "test", "-q", *only, "--", *wanted]
         noticed = r"^(\S+) --- FAILED$"
     environment = dict(
