@@ -25,7 +25,7 @@ use rolling::record::{Borrowed, Phase, Record};
 use rolling::rollout::planner::{self, Input};
 use rolling::rollout::state::RolloutState;
 use rolling_provider::{
-    Capacity, Instance, InstanceId, Observation, Tags, Target, TargetGroup, Timestamp,
+    Capacity, Instance, InstanceId, Observation, Processes, Tags, Target, TargetGroup, Timestamp,
 };
 use rolling_simulator::{EPOCH, FleetConfig, Simulator, VirtualClock};
 use tokio::sync::watch;
@@ -56,6 +56,7 @@ fn target() -> Target {
         aliases: BTreeMap::new(),
         boot: None,
         scheduled: Vec::new(),
+        processes: Processes::default(),
         no_surge: None,
         hindrances: Vec::new(),
         no_auto_rollback: None,

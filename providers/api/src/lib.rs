@@ -25,4 +25,4 @@ pub use instance_refresh::{
 pub use observation::{
     Capacity, Instance, Lifecycle, Observation, TargetHealth, TargetState, Update, UpdateState,
 };
-pub use target::{ScheduledAction, Target, TargetGroup};
+pub use target::{Processes, ScheduledAction, Target, TargetGroup};

@@ -33,6 +33,8 @@ pub struct Target {
     pub boot: Option<Duration>,
     /// The fleet's scheduled actions, each with its next time.
     pub scheduled: Vec<ScheduledAction>,
+    /// What of the fleet's own work a rollout may suspend.
+    pub processes: Processes,
     /// Why nothing can be launched beside this fleet, if that is the case.
     pub no_surge: Option<String>,
     /// What keeps a rollout from beginning or going forward, but not from being reported, put back
@@ -44,6 +46,25 @@ pub struct Target {
     pub warnings: Vec<String>,
     /// Warnings for rollouts that take longer than the given time.
     pub warnings_of_long: Vec<(Duration, String)>,
+}
+
+/// The processes of a fleet that the planner has to know apart, by their cloud's names; `None` where a
+/// fleet has no such process. Any other that a spec names is suspended and resumed all the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Processes {
+    /// Registers what the fleet launches in its target groups.
+    pub registers: Option<&'static str>,
+    /// Changes the fleet's size with its load.
+    pub scales: Option<&'static str>,
+    /// Carries out the fleet's scheduled actions.
+    pub schedules: Option<&'static str>,
+}
+
+impl Processes {
+    /// Whether `process` changes the fleet's size.
+    pub fn resizes(&self, process: &str) -> bool {
+        self.scales == Some(process) || self.schedules == Some(process)
+    }
 }
 
 impl Target {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use aws_sdk_autoscaling::types::{
     AutoScalingGroup as SdkGroup, LifecycleState, ScalingActivityStatusCode,
 };
-use rolling_provider::{InstanceId, ProviderError, Revision, ScheduledAction, Target, TargetGroup};
+use rolling_provider::{
+    InstanceId, Processes, ProviderError, Revision, ScheduledAction, Target, TargetGroup,
+};
 
 use crate::convert::{self, revision};
 use crate::error::from_sdk;
@@ -14,6 +16,14 @@ use crate::group::AutoScalingGroupFleet;
 use crate::keys::TEMPLATE;
 use crate::traffic::Second;
 use crate::{controllers, image, mixed};
+
+/// The processes of Auto Scaling that the planner has to know apart.
+/// <https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-suspend-resume-processes.html>
+const PROCESSES: Processes = Processes {
+    registers: Some("AddToLoadBalancer"),
+    scales: Some("AlarmNotification"),
+    schedules: Some("ScheduledActions"),
+};
 
 /// A lease in tags rewrites them every ten seconds; see the lease's module.
 pub(crate) const RECORD_IN_TAGS: &str = "the record is kept in tags of the group, which change every 10 \
@@ -63,6 +73,7 @@ impl AutoScalingGroupFleet {
             // An update in place launches nothing.
             boot: boot.filter(|_| self.updates.is_none()),
             scheduled,
+            processes: PROCESSES,
             no_surge: mixed::is_weighted(&group)
                 .then(|| format!("group {:?} counts its instances by weights", self.group.name)),
             hindrances,

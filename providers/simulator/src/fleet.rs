@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rolling_provider::{
     Action, Activity, ActivityKind, Alarm, Clock, Done, Effect, ErrorKind, Fleet, Instance,
-    InstanceId, Lifecycle, Observation, ProviderError, Revision, Target, TargetGroup,
+    InstanceId, Lifecycle, Observation, Processes, ProviderError, Revision, Target, TargetGroup,
     TargetGroupId, Timestamp, Update, UpdateState,
 };
 
@@ -17,6 +17,13 @@ use crate::config::{Behaviour, FleetConfig, TargetGroupConfig};
 use crate::intervention::Intervention;
 use crate::state::{Registration, SimulatedInstance, State};
 use crate::state_file::{self, StateFile, Write};
+
+/// The processes of a simulated fleet have the names that they have on AWS.
+const PROCESSES: Processes = Processes {
+    registers: Some("AddToLoadBalancer"),
+    scales: Some("AlarmNotification"),
+    schedules: Some("ScheduledActions"),
+};
 
 /// How long the activities still report a launch after it is listed.
 const LAUNCHED_TOLD: Duration = Duration::from_secs(120);
@@ -229,6 +236,7 @@ impl Fleet for Simulator {
             aliases: Default::default(),
             boot: self.config.publishes_boot.then_some(self.config.boot),
             scheduled: self.config.schedule.clone(),
+            processes: PROCESSES,
             no_surge: None,
             hindrances: Vec::new(),
             no_auto_rollback: None,
@@ -353,7 +361,7 @@ impl Simulator {
             Action::TagMember { instances } => mark(state, instances, true),
             Action::UntagMember { instances } => mark(state, instances, false),
             Action::Launch { revision, source_instance, token } => {
-                self.launch_plain(state, revision, source_instance, token)?;
+                self.launch_unmanaged(state, revision, source_instance, token)?;
             }
             Action::Release { instance } => state.release(instance),
             // Nothing is kept in reserve here.
@@ -427,7 +435,7 @@ impl Simulator {
         Ok(())
     }
 
-    fn launch_plain(
+    fn launch_unmanaged(
         &self,
         state: &mut State,
         revision: &Revision,

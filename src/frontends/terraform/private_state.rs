@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rolling_provider::{
-    Capacity, Instance, InstanceId, Observation, Revision, Target, TargetGroup, TargetGroupId,
-    Timestamp,
+    Capacity, Instance, InstanceId, Observation, Processes, Revision, Target, TargetGroup,
+    TargetGroupId, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -123,6 +123,7 @@ impl PrivateState {
             aliases: BTreeMap::new(),
             boot: self.boot.map(Duration::from_secs),
             scheduled: Vec::new(),
+            processes: Processes::default(),
             no_surge: None,
             hindrances: Vec::new(),
             no_auto_rollback: None,

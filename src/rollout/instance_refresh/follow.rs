@@ -213,7 +213,7 @@ pub fn cause(
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use rolling_provider::{ActivityKind, Capacity};
+    use rolling_provider::{ActivityKind, Capacity, Processes};
 
     use super::*;
     use crate::document;
@@ -254,6 +254,7 @@ mod tests {
             aliases: BTreeMap::from([("lt-1:$Latest".into(), "lt-1:2".into())]),
             boot: None,
             scheduled: Vec::new(),
+            processes: Processes::default(),
             no_surge: None,
             hindrances: Vec::new(),
             no_auto_rollback: None,

@@ -10,12 +10,6 @@ use crate::model::spec::Pacing;
 use crate::record::command::Command;
 use crate::record::{Borrowed, BorrowedMax, Ending, FAILED, Phase, Record, routing_fingerprint};
 
-/// Processes by which a fleet follows its load.
-///
-/// The fleet may follow its load in the bake time, which is there to watch the new instances under
-/// load.
-pub(super) const SCALING: [&str; 2] = ["AlarmNotification", "ScheduledActions"];
-
 /// Plans what must be in place and is not yet. Returns the record that stands after this plan.
 pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
     let Input { target, look, state, .. } = *input;
@@ -100,7 +94,8 @@ fn borrow_max(input: &Input<'_>, desired: u32, record: &mut Record) {
 fn suspend(input: &Input<'_>, record: &Record) -> Option<Step> {
     let Input { look, state, .. } = *input;
     let running = record.borrowed.suspended.difference(&look.suspended);
-    let scales = |process: &&String| input.bakes() && SCALING.contains(&process.as_str());
+    // In the bake time, which watches the new instances under load, the fleet may follow its load.
+    let scales = |process: &&String| input.bakes() && input.target.processes.resizes(process);
     let processes: BTreeSet<String> = running.filter(|it| !scales(it)).cloned().collect();
     let is_due = !processes.is_empty() && !state.suspended;
     is_due.then(|| Step::new(Action::SuspendProcesses { processes }))

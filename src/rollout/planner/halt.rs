@@ -14,9 +14,6 @@ use crate::record::{Borrowed, Ending, Phase, Record};
 use crate::rollout::control::Effect;
 use crate::rollout::state::Halt;
 
-/// The process by which a group registers what it launches.
-const REGISTERS: &str = "AddToLoadBalancer";
-
 /// What every step of a halt goes by.
 struct Way<'a> {
     input: &'a Input<'a>,
@@ -91,8 +88,8 @@ impl Way<'_> {
         // A command that changes nothing is acknowledged, too, so that it is not obeyed later.
         let control =
             state.control.as_ref().filter(|control| state.effect(control.command) != Effect::Later);
-        let hears = control.is_some_and(|control| !control.is_acknowledged(Some(record)));
-        if record.phase == phase && !hears {
+        let unanswered = control.is_some_and(|control| !control.is_acknowledged(Some(record)));
+        if record.phase == phase && !unanswered {
             return;
         }
         plan.actions.push(Step::record(Record {
@@ -244,7 +241,8 @@ fn end(input: &Input<'_>, view: &View<'_>, record: &Record, halt: &Halt) -> Vec<
         let pause_changed_at = Some(input.now);
         let mut borrowed = record.borrowed.clone();
         let shifted = borrowed.shifts.is_some() && shift::stays(halt) && !shift::is_back(input);
-        borrowed.suspended.retain(|process| shifted && process == REGISTERS);
+        let registers = input.target.processes.registers;
+        borrowed.suspended.retain(|process| shifted && registers == Some(process.as_str()));
         let record = borrow::with_surge(input, record);
         return vec![Step::record(Record { phase, pause_changed_at, borrowed, ..record })];
     }
@@ -325,7 +323,8 @@ pub(super) fn give_back(input: &Input<'_>, record: &Record) -> Vec<Step> {
 fn resume(input: &Input<'_>, record: &Record, shifted: bool) -> Option<Step> {
     let suspended = input.state.may_be_suspended(&record.borrowed.suspended, input.look);
     let away = record.borrowed.shifts.is_some() && shifted && !shift::is_back(input);
-    let stays_suspended = |process: &&String| away && *process == REGISTERS;
+    let registers = input.target.processes.registers;
+    let stays_suspended = |process: &&String| away && registers == Some(process.as_str());
     let processes: BTreeSet<String> = suspended.filter(|p| !stays_suspended(p)).cloned().collect();
     (!processes.is_empty()).then(|| Step::new(Action::ResumeProcesses { processes }))
 }
@@ -333,7 +332,7 @@ fn resume(input: &Input<'_>, record: &Record, shifted: bool) -> Option<Step> {
 /// Lets the fleet follow its load again, before everything else is given back.
 pub(super) fn resume_scaling(input: &Input<'_>, record: &Record) -> Option<Step> {
     let suspended = input.state.may_be_suspended(&record.borrowed.suspended, input.look);
-    let scaling = suspended.filter(|process| borrow::SCALING.contains(&process.as_str()));
+    let scaling = suspended.filter(|process| input.target.processes.resizes(process));
     let processes: BTreeSet<String> = scaling.cloned().collect();
     (!processes.is_empty()).then(|| Step::new(Action::ResumeProcesses { processes }))
 }

@@ -232,9 +232,8 @@ fn adopted(input: &Input<'_>, view: &View<'_>) -> Option<Revision> {
 /// Returns a warning for each scheduled action that falls due within the expected time.
 fn due_meanwhile(input: &Input<'_>, expected: Duration) -> Vec<String> {
     let Input { spec, target, look, now, .. } = *input;
-    if !spec.suspend_processes.contains("ScheduledActions")
-        || look.suspended.contains("ScheduledActions")
-    {
+    let Some(process) = target.processes.schedules else { return Vec::new() };
+    if !spec.suspend_processes.contains(process) || look.suspended.contains(process) {
         return Vec::new();
     }
     let due = target.scheduled.iter().filter(|entry| entry.at >= now && entry.at <= now + expected);

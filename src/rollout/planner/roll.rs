@@ -264,7 +264,8 @@ pub(super) fn missed_scheduled_action<'a>(
     input: &Input<'a>,
     record: &Record,
 ) -> Option<&'a ScheduledAction> {
-    if !record.borrowed.suspended.contains("ScheduledActions") {
+    let process = input.target.processes.schedules?;
+    if !record.borrowed.suspended.contains(process) {
         return None;
     }
     let due = input

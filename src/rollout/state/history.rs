@@ -69,8 +69,11 @@ impl InstanceHistory {
             (self.since, self.lost_at) = (now, Some(now));
             let message = trouble(target, instance);
             let why = match self.listed {
-                true => "somebody else took it out; register it again or terminate it",
-                false => "nobody has registered it; is AddToLoadBalancer suspended?",
+                true => "somebody else took it out; register it again or terminate it".into(),
+                false => match target.processes.registers {
+                    Some(process) => format!("nobody has registered it; is {process} suspended?"),
+                    None => "nobody has registered it".to_owned(),
+                },
             };
             self.trouble = Some(format!("{message}: {why}"));
         }

@@ -7,8 +7,8 @@ use rolling::record::{Borrowed, Phase, Record};
 use rolling::rollout::planner::{self, Input, Plan, Verdict};
 use rolling::rollout::state::RolloutState;
 use rolling_provider::{
-    Action, Capacity, Done, Instance, InstanceId, Observation, Revision, Tags, Target, TargetGroup,
-    TargetHealth, TargetState, Timestamp,
+    Action, Capacity, Done, Instance, InstanceId, Observation, Processes, Revision, Tags, Target,
+    TargetGroup, TargetHealth, TargetState, Timestamp,
 };
 
 use crate::world::{seconds, spec};
@@ -34,6 +34,7 @@ pub fn target() -> Target {
         aliases: BTreeMap::new(),
         boot: None,
         scheduled: Vec::new(),
+        processes: Processes::default(),
         no_surge: None,
         hindrances: Vec::new(),
         no_auto_rollback: None,

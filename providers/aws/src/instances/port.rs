@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use async_trait::async_trait;
 use aws_sdk_ec2::types::InstanceAttributeName;
 use rolling_provider::{
-    Action, Activity, Alarm, Clock, Done, Examination, Fleet, InstanceId, Observation,
+    Action, Activity, Alarm, Clock, Done, Examination, Fleet, InstanceId, Observation, Processes,
     ProviderError, Revision, Target, Timestamp,
 };
 use tokio::sync::OnceCell;
@@ -162,6 +162,7 @@ impl InstancesFleet {
             aliases: BTreeMap::new(),
             boot: None,
             scheduled: Vec::new(),
+            processes: Processes::default(),
             no_surge: None,
             hindrances: found.hindrances,
             no_auto_rollback: None,

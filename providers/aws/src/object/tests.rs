@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use rolling_provider::{
-    Action, Activity, Clock, Done, Effect, ErrorKind, Fleet, Observation, ProviderError, Tags,
-    Target, Timestamp,
+    Action, Activity, Clock, Done, Effect, ErrorKind, Fleet, Observation, Processes, ProviderError,
+    Tags, Target, Timestamp,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -36,6 +36,7 @@ impl Fleet for Bare {
             aliases: Default::default(),
             boot: None,
             scheduled: Vec::new(),
+            processes: Processes::default(),
             no_surge: None,
             hindrances: Vec::new(),
             no_auto_rollback: None,
