@@ -268,3 +268,25 @@ fn with(config: &Value, computed: &Computed) -> Value {
     }
     Value::Object(state)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// An attribute that a list forgets would be taken for configuration, or stay unknown for ever.
+    #[test]
+    fn the_lists_of_computed_attributes_are_those_of_the_type() {
+        let schema = crate::deployment::schema::of::<Computed>();
+        let fields: BTreeSet<&str> =
+            schema["properties"].as_object().expect("a type").keys().map(String::as_str).collect();
+        assert_eq!(fields, BTreeSet::from(COMPUTED));
+        // The target's name, and the revision that is wanted: known as soon as the fleet is.
+        let by_the_look = ["id", "target_revision"];
+        let listed = by_the_look.iter().chain(&OUTCOME).chain(&PLANNED);
+        let listed: Vec<&str> = listed.copied().collect();
+        assert_eq!(listed.len(), fields.len(), "each in one list");
+        assert_eq!(BTreeSet::from_iter(listed), fields);
+    }
+}

@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use super::check::{check, normalise};
 use super::config::{
-    CommandGateConfig, DurationText, EngineName, HttpGateConfig, LifecycleHooksName, OnFailureName,
-    PacingName, PolicyName, ProcessName, ProviderConfig, RollingDeploymentConfig, RunCommandConfig,
-    SetAsideName, SimulatedFleetConfig,
+    CommandGateConfig, DurationText, EngineName, HealthConfig, HttpGateConfig, LifecycleHooksName,
+    OnFailureName, PacingName, PolicyName, ProcessName, ProviderConfig, RollingDeploymentConfig,
+    RunCommandConfig, SetAsideName, SimulatedFleetConfig,
 };
 use super::diagnostic::Diagnostic;
 use super::policy::{checkpoints, pacing, policy};
@@ -40,41 +40,38 @@ pub fn deployment(
     let checkpoints = checkpoints(&config, pointer, &mut found);
     let gates = gates(&config, pointer, &mut found);
     super::instance_refresh::check(&config, pointer, &mut found);
-    let poll_interval = seconds_or(&config.poll_interval, 10);
+    let default = RollingDeployment::default();
+    let poll_interval = span(&config.poll_interval, default.poll_interval);
     if !POLL_INTERVALS.contains(&poll_interval) {
         let place = format!("{pointer}/poll_interval");
         found.push(Diagnostic::error(place, "must be from 100ms to 1m"));
     }
-    let health = config.health.clone().unwrap_or_default();
-    let healthy_timeout = seconds_or(&health.healthy_timeout, 600);
-    if healthy_timeout.is_zero() {
-        let place = format!("{pointer}/health/healthy_timeout");
-        found.push(Diagnostic::error(place, "must be longer than nothing"));
-    }
+    let given = config.health.clone().unwrap_or_default();
+    let health = health(&given, default.health, pointer, &mut found);
     let (Some(policy), true) = (policy, found.is_empty()) else { return Err(found) };
     let spec = RollingDeployment {
         engine: match config.engine {
             None | Some(EngineName::Rolling) => Executor::Rolling,
             Some(EngineName::InstanceRefresh) => Executor::InstanceRefresh {
-                warmup: health.min_healthy_time.as_ref().map(DurationText::get),
+                warmup: given.min_healthy_time.as_ref().map(DurationText::get),
             },
         },
         policy,
         replacement,
         pacing,
-        pause_between_batches: seconds_or(&config.pause_between_batches, 0),
+        pause_between_batches: span(&config.pause_between_batches, default.pause_between_batches),
         checkpoints,
-        failure_threshold: config.failure_threshold.unwrap_or(1),
-        keep_failed_instances: config.keep_failed_instances.unwrap_or(0),
+        failure_threshold: config.failure_threshold.unwrap_or(default.failure_threshold),
+        keep_failed_instances: config
+            .keep_failed_instances
+            .unwrap_or(default.keep_failed_instances),
         completes_hooks: config.lifecycle_hooks == Some(LifecycleHooksName::Complete),
-        protected: set_aside(config.scale_in_protected_instances),
-        standby: set_aside(config.standby_instances),
-        health: Health {
-            min_healthy_time: seconds_or(&health.min_healthy_time, 10),
-            healthy_timeout,
-        },
+        protected: set_aside(config.scale_in_protected_instances, default.protected),
+        standby: set_aside(config.standby_instances, default.standby),
+        health,
         on_failure: match config.on_failure {
-            None | Some(OnFailureName::Rollback) => OnFailure::Rollback,
+            None => default.on_failure,
+            Some(OnFailureName::Rollback) => OnFailure::Rollback,
             Some(OnFailureName::Pause) => OnFailure::Pause,
             Some(OnFailureName::Stop) => OnFailure::Stop,
         },
@@ -84,6 +81,25 @@ pub fn deployment(
         gates,
     };
     Ok((config, spec))
+}
+
+fn health(
+    given: &HealthConfig,
+    default: Health,
+    pointer: &str,
+    found: &mut Vec<Diagnostic>,
+) -> Health {
+    let healthy_timeout = span(&given.healthy_timeout, default.healthy_timeout);
+    if healthy_timeout.is_zero() {
+        let place = format!("{pointer}/health/healthy_timeout");
+        found.push(Diagnostic::error(place, "must be longer than nothing"));
+    }
+    let min_healthy_time = span(&given.min_healthy_time, default.min_healthy_time);
+    Health { min_healthy_time, healthy_timeout }
+}
+
+fn span(text: &Option<DurationText>, default: Duration) -> Duration {
+    text.as_ref().map_or(default, DurationText::get)
 }
 
 /// Checks the configuration of the provider at `pointer`.
@@ -388,11 +404,12 @@ fn gates(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagno
     }
 }
 
-fn set_aside(name: Option<SetAsideName>) -> SetAside {
+fn set_aside(name: Option<SetAsideName>, default: SetAside) -> SetAside {
     match name {
+        None => default,
         Some(SetAsideName::Refresh) => SetAside::Refresh,
         Some(SetAsideName::Ignore) => SetAside::Ignore,
-        None | Some(SetAsideName::Wait) => SetAside::Wait,
+        Some(SetAsideName::Wait) => SetAside::Wait,
     }
 }
 

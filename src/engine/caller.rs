@@ -52,3 +52,20 @@ pub struct Caller {
     /// The last revision that the whole fleet ran, where the caller keeps state and knows it.
     pub completed: Option<Revision>,
 }
+
+impl Caller {
+    /// Returns a caller that names its rollouts `rollout_id` and its lease `owner` (see
+    /// [`crate::engine::owner::this_process`]), waits for nothing that was just created, and
+    /// reports nothing but events.
+    pub fn new(rollout_id: impl Into<String>, owner: impl Into<String>) -> Self {
+        Caller {
+            rollout_id: rollout_id.into(),
+            owner: owner.into(),
+            is_gone: super::owner::is_gone,
+            jitter: 0.1,
+            unseen_for: Duration::ZERO,
+            tell: |_| (),
+            completed: None,
+        }
+    }
+}

@@ -1,7 +1,6 @@
 //! What the program takes from its surroundings.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::handshake::Host;
 use crate::engine::Caller;
@@ -28,13 +27,10 @@ impl ProcessContext {
     /// Returns a caller that names its rollouts `rollout_id`.
     pub(crate) fn caller(&self, rollout_id: &str) -> Caller {
         Caller {
-            rollout_id: rollout_id.to_owned(),
-            owner: self.owner.clone(),
             is_gone: self.is_gone,
             jitter: JITTER,
-            unseen_for: Duration::ZERO,
             tell: |message| tracing::info!("{message}"),
-            completed: None,
+            ..Caller::new(rollout_id, self.owner.clone())
         }
     }
 }

@@ -30,6 +30,7 @@ pub struct Envelope {
 /// not know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Event {
     /// The rollout begins, or goes on when its record was found on the target.
     Started {
@@ -234,6 +235,7 @@ pub struct InstanceReport {
 /// How a rollout ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Outcome {
     /// Every instance runs the revision, serves and has soaked; nothing is borrowed.
     Succeeded,

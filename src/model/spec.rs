@@ -396,6 +396,36 @@ impl Window {
     }
 }
 
+impl Default for RollingDeployment {
+    /// Returns the defaults of a document: one instance after another, each healthy for 10 seconds
+    /// before the next, and back to the completed revision at the first failure. Nothing is
+    /// suspended: which processes a fleet has depends on its cloud.
+    fn default() -> Self {
+        RollingDeployment {
+            engine: Executor::Rolling,
+            policy: Policy::Rolling(BatchSize::Fixed(1)),
+            replacement: Replacement::Launch,
+            pacing: Pacing::Batch,
+            pause_between_batches: Duration::ZERO,
+            checkpoints: Vec::new(),
+            health: Health {
+                min_healthy_time: Duration::from_secs(10),
+                healthy_timeout: Duration::from_secs(600),
+            },
+            failure_threshold: 1,
+            on_failure: OnFailure::Rollback,
+            keep_failed_instances: 0,
+            completes_hooks: false,
+            protected: SetAside::Wait,
+            standby: SetAside::Wait,
+            progress_deadline: None,
+            poll_interval: Duration::from_secs(10),
+            suspend_processes: BTreeSet::new(),
+            gates: Gates::default(),
+        }
+    }
+}
+
 impl RollingDeployment {
     /// Returns how long a drain may take before its victim is terminated anyway.
     pub fn drain_deadline(drain: Duration) -> Duration {

@@ -9,9 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rolling::engine::{Caller, Rollout, Stop};
 use rolling::model::event::{Envelope, Event, Report};
-use rolling::model::spec::{
-    BatchSize, Health, OnFailure, Pacing, Policy, Replacement, RollingDeployment, SetAside,
-};
+use rolling::model::spec::{BatchSize, OnFailure, Policy, RollingDeployment};
 use rolling_provider::{Action, Clock, Fleet, Timestamp};
 use rolling_simulator::{
     Behaviour, EPOCH, FleetConfig, Simulator, TargetGroupConfig, VirtualClock,
@@ -39,23 +37,10 @@ pub fn bad(behaviour: Behaviour) -> FleetConfig {
 
 pub fn spec(policy: Policy) -> RollingDeployment {
     RollingDeployment {
-        engine: Default::default(),
         policy,
-        replacement: Replacement::Launch,
-        pacing: Pacing::Batch,
-        pause_between_batches: seconds(0),
-        checkpoints: Vec::new(),
-        failure_threshold: 1,
-        keep_failed_instances: 0,
-        completes_hooks: false,
-        protected: SetAside::Wait,
-        standby: SetAside::Wait,
-        health: Health { min_healthy_time: seconds(10), healthy_timeout: seconds(600) },
         on_failure: OnFailure::Stop,
-        progress_deadline: None,
-        poll_interval: seconds(10),
         suspend_processes: ["AZRebalance".to_owned()].into(),
-        gates: Default::default(),
+        ..RollingDeployment::default()
     }
 }
 
@@ -139,15 +124,7 @@ impl Clock for SharedClock {
 
 /// An engine of this host; a lease that is not its own is of a process that is gone.
 pub fn caller() -> Caller {
-    Caller {
-        unseen_for: Duration::ZERO,
-        tell: |_| (),
-        rollout_id: "test".into(),
-        owner: "host/1.1.aa".into(),
-        is_gone: |_| true,
-        jitter: 0.0,
-        completed: None,
-    }
+    Caller { is_gone: |_| true, jitter: 0.0, ..Caller::new("test", "host/1.1.aa") }
 }
 
 /// What a rollout told.
