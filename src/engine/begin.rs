@@ -37,7 +37,7 @@ impl Rollout {
         }
         self.refuse_changed_routing()?;
         self.refuse_surge()?;
-        if !planner::is_converged(&self.input(self.look.at)) && !self.waits_for_a_word() {
+        if !planner::is_converged(&self.input(self.look.at)) && !self.waits_for_operator() {
             let is_under_way = self.record().is_some_and(|record| !record.is_over());
             // A command, such as a rollback after a failure, starts from what the failure has left.
             let begins = !is_under_way && self.command.is_none();
@@ -47,7 +47,7 @@ impl Rollout {
     }
 
     /// Whether the rollout is paused, so that another run without a command changes nothing.
-    pub fn waits_for_a_word(&self) -> bool {
+    pub fn waits_for_operator(&self) -> bool {
         self.command.is_none()
             && self.record().is_some_and(|record| {
                 record.phase == Phase::Halted(Ending::Paused) && record.to == self.wanted

@@ -211,7 +211,7 @@ impl Rollout {
         let tags = waiting.control().tags();
         match self.fleet.act(&Action::WriteRecord { tags }).await {
             Err(error) if !error.is_retryable() => Err(error),
-            Err(error) if waiting.is_out_of_patience(self.clock.now()) => Err(error),
+            Err(error) if waiting.has_timed_out(self.clock.now()) => Err(error),
             Err(error) => {
                 tracing::debug!(%error, "trying again");
                 Ok(())

@@ -40,7 +40,7 @@ impl Rollout {
                 ControlFlow::Break(outcome) => return outcome,
                 ControlFlow::Continue(Look::No) => {}
                 ControlFlow::Continue(Look::Yes) => {
-                    if let Err(error) = self.observe_patiently(stop, emit).await {
+                    if let Err(error) = self.observe_with_retries(stop, emit).await {
                         return self.lost_sight(&error);
                     }
                 }

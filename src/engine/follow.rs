@@ -75,7 +75,7 @@ impl Rollout {
     ) -> Result<(), ProviderError> {
         self.instance_refresh =
             self.ask_with_retries(stop, emit, |fleet| latest(fleet, None)).await?;
-        let look = self.look_patiently(stop, emit).await?;
+        let look = self.look_with_retries(stop, emit).await?;
         self.restore_instance_refresh(look);
         Ok(())
     }
@@ -258,7 +258,7 @@ impl Rollout {
     ) -> Result<Option<(InstanceRefresh, bool)>, ProviderError> {
         let ask = |fleet| latest(fleet, Some(id.to_owned()));
         let Some(found) = self.ask_with_retries(stop, emit, ask).await? else { return Ok(None) };
-        let changed = self.observe_patiently(stop, emit).await?;
+        let changed = self.observe_with_retries(stop, emit).await?;
         Ok(Some((found, changed)))
     }
 
@@ -348,7 +348,7 @@ impl Rollout {
                 return Some(left);
             }
             self.pause(polls.pause(), stop).await;
-            match self.observe_patiently(stop, emit).await {
+            match self.observe_with_retries(stop, emit).await {
                 Ok(true) => polls.start_over(),
                 Ok(false) => {}
                 Err(error) => return Some(format!("{left} ({error})")),

@@ -67,7 +67,7 @@ impl Rollout {
     ) -> Result<ControlFlow<Outcome, (Option<Lease>, Duration)>, String> {
         let (mut watched, mut looked_again) = (Watch::default(), false);
         if !is_fresh(self.look.at, self.clock.now()) {
-            self.look = self.look_patiently(stop, emit).await.map_err(cannot_see)?;
+            self.look = self.look_with_retries(stop, emit).await.map_err(cannot_see)?;
         }
         loop {
             if *stop.borrow_and_update() != Stop::No {
@@ -91,7 +91,7 @@ impl Rollout {
                     self.pause(LOOK_EVERY, stop).await;
                 }
             }
-            self.look = self.look_patiently(stop, emit).await.map_err(cannot_see)?;
+            self.look = self.look_with_retries(stop, emit).await.map_err(cannot_see)?;
         }
     }
 
@@ -105,7 +105,7 @@ impl Rollout {
         emit: &mut Emitter<'_>,
     ) -> Result<Option<Outcome>, String> {
         loop {
-            let look = self.look_patiently(stop, emit).await.map_err(cannot_see)?;
+            let look = self.look_with_retries(stop, emit).await.map_err(cannot_see)?;
             let shown = Lease::from_tags(&look.record);
             if shown.as_ref() == Some(&mine) {
                 self.hold.first = Some(mine.clone());
@@ -151,7 +151,7 @@ impl Rollout {
             }
             emit.send(self.clock.now(), Event::Retrying { error: error.to_string() });
             self.pause(schedule.pause(), stop).await;
-            self.look = self.look_patiently(stop, emit).await.map_err(cannot_see)?;
+            self.look = self.look_with_retries(stop, emit).await.map_err(cannot_see)?;
             let found = Lease::from_tags(&self.look.record);
             let other = found.filter(|found| found.owner != lease.owner);
             if let Some(other) = other.filter(|other| Some(other) != over) {
@@ -238,7 +238,7 @@ impl Rollout {
         emit: &mut Emitter<'_>,
     ) -> LeaseCheck {
         self.pause(LOOK_EVERY, stop).await;
-        match self.observe_patiently(stop, emit).await {
+        match self.observe_with_retries(stop, emit).await {
             Ok(_) => LeaseCheck::Doubtful,
             Err(error) => LeaseCheck::Lost(self.lost_sight(&error)),
         }
@@ -250,7 +250,7 @@ impl Rollout {
         emit: &mut Emitter<'_>,
     ) -> Option<LeaseCheck> {
         self.hold.own.stands_still();
-        let looked = self.observe_patiently(stop, emit).await;
+        let looked = self.observe_with_retries(stop, emit).await;
         looked.err().map(|error| LeaseCheck::Lost(self.lost_sight(&error)))
     }
 

@@ -111,12 +111,12 @@ impl Rollout {
     }
 
     /// Takes a fresh look. Returns whether the fleet changed since the last one.
-    pub(super) async fn observe_patiently(
+    pub(super) async fn observe_with_retries(
         &mut self,
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
     ) -> Result<bool, ProviderError> {
-        let look = self.look_patiently(stop, emit).await?;
+        let look = self.look_with_retries(stop, emit).await?;
         let changed = self.absorb(look).await;
         self.ask_who_else_rolls(emit).await;
         Ok(changed)
@@ -146,7 +146,7 @@ impl Rollout {
         }
     }
 
-    pub(super) async fn look_patiently(
+    pub(super) async fn look_with_retries(
         &mut self,
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,

@@ -29,8 +29,7 @@ pub(super) async fn look_up(
     caller: &Caller,
 ) -> Result<(Target, Observation), ProviderError> {
     let Caller { jitter, unseen_for, tell, .. } = *caller;
-    let target =
-        patiently_until_seen(clock, jitter, (unseen_for, tell), || fleet.resolve()).await?;
+    let target = retry_until_seen(clock, jitter, (unseen_for, tell), || fleet.resolve()).await?;
     let look = with_retries(clock, jitter, || fleet.observe()).await?;
     Ok((target, look))
 }
@@ -40,11 +39,11 @@ pub(super) async fn with_retries<T, F: Future<Output = Result<T, ProviderError>>
     jitter: f64,
     ask: impl Fn() -> F,
 ) -> Result<T, ProviderError> {
-    patiently_until_seen(clock, jitter, (Duration::ZERO, |_| ()), ask).await
+    retry_until_seen(clock, jitter, (Duration::ZERO, |_| ()), ask).await
 }
 
 /// Does the same as [`with_retries`], and waits for what was created a moment ago.
-async fn patiently_until_seen<T, F: Future<Output = Result<T, ProviderError>>>(
+async fn retry_until_seen<T, F: Future<Output = Result<T, ProviderError>>>(
     clock: &dyn Clock,
     jitter: f64,
     (unseen_for, tell): (Duration, fn(&str)),

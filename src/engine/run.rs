@@ -66,7 +66,7 @@ impl Rollout {
         stop: &mut watch::Receiver<Stop>,
         emit: &mut Emitter<'_>,
     ) -> Outcome {
-        if let Some(record) = self.state.record.as_ref().filter(|_| self.waits_for_a_word()) {
+        if let Some(record) = self.state.record.as_ref().filter(|_| self.waits_for_operator()) {
             // The operator who paused it, or the checkpoint, asked for a decision; another run is
             // none.
             let why = record.reason.clone().unwrap_or_else(|| "paused".into());

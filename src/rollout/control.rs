@@ -335,7 +335,7 @@ impl Waiting {
     }
 
     /// Whether no engine has reacted for as long as a live engine may take.
-    pub fn is_out_of_patience(&self, now: Timestamp) -> bool {
+    pub fn has_timed_out(&self, now: Timestamp) -> bool {
         self.since.is_some_and(|since| now.since(since) > ACKNOWLEDGED_WITHIN)
     }
 
@@ -380,7 +380,7 @@ impl Waiting {
         self.since.get_or_insert(now);
         // An engine that no longer renews its lease may just have ended. Only one that lives is
         // timed out.
-        if self.is_out_of_patience(now)
+        if self.has_timed_out(now)
             && let Some(owner) = self.owner.clone().filter(|_| moves)
         {
             return Next::TimedOut(owner);

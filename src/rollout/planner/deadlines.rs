@@ -25,12 +25,12 @@ pub fn progress_deadline(input: &Input<'_>) -> Timestamp {
 /// A rollout that turned back begins this time anew.
 pub fn launch_deadline(input: &Input<'_>) -> Timestamp {
     let since = input.state.missing.oldest().unwrap_or(input.now);
-    since.max(input.state.turned_back_at) + input.spec.health.healthy_timeout
+    since.max(input.state.rolls_back_since) + input.spec.health.healthy_timeout
 }
 
 /// Returns when a launch must have succeeded.
 pub fn launch_deadline_since(input: &Input<'_>, since: Timestamp) -> Timestamp {
-    since.max(input.state.turned_back_at) + input.spec.health.healthy_timeout
+    since.max(input.state.rolls_back_since) + input.spec.health.healthy_timeout
 }
 
 /// Boot time assumed for a fleet whose launches show none.

@@ -16,7 +16,7 @@ impl RolloutState {
     pub fn start_rollback(&mut self, target: &Target, reason: String, now: Timestamp) {
         self.rolls_back = Some(reason);
         self.best = Some(Best::none(now));
-        self.turned_back_at = now;
+        self.rolls_back_since = now;
         // Instances that failed before are no failures of the restored revision.
         self.counted.extend(self.failed.keys().cloned());
         self.boots.clear();

@@ -8,7 +8,7 @@ use crate::record::Ending;
 
 impl RolloutState {
     /// Counts unmanaged instances. Live instances beyond the size are surge, whatever their origin.
-    pub(super) fn count_plain(&mut self, target: &Target, look: &Observation) {
+    pub(super) fn count_unmanaged(&mut self, target: &Target, look: &Observation) {
         let live = look
             .instances
             .iter()

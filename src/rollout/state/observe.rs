@@ -39,7 +39,7 @@ impl RolloutState {
         }
         self.forget_gone(look);
         if look.is_unmanaged() {
-            self.count_plain(target, look);
+            self.count_unmanaged(target, look);
         }
         if self.erasing && !look.record.contains_key(ROLLOUT) {
             self.erased();

@@ -109,8 +109,8 @@ pub struct RolloutState {
     pub known_completed: Option<Revision>,
     /// Why the rollout goes back to the completed revision, once it does.
     pub rolls_back: Option<String>,
-    /// When it turned back.
-    pub turned_back_at: Timestamp,
+    /// Since when it goes back.
+    pub rolls_back_since: Timestamp,
     /// The lease with which this engine began, if it holds one.
     pub lease: Option<Lease>,
     /// The command that another process has given for this rollout.

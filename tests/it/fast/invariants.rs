@@ -74,10 +74,29 @@ fn the_planner_knows_neither_io_nor_time() {
     }
 }
 
+/// What a cloud calls its own processes comes from its adapter, in `Target`.
+#[test]
+fn the_planner_knows_no_process_of_a_cloud_by_name() {
+    let names = ["AddToLoadBalancer", "AlarmNotification", "AZRebalance", "ScheduledActions"];
+    let mut read = 0;
+    for room in ["model", "record", "rollout", "engine"] {
+        for (path, text) in sources(&root().join("src").join(room)) {
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let found: Vec<&&str> = names.iter().filter(|name| code.contains(*name)).collect();
+            assert!(found.is_empty(), "{} names {found:?}", path.display());
+            read += 1;
+        }
+    }
+    assert!(read > 80, "{read} files were read");
+}
+
 #[test]
 fn only_the_registry_names_adapters() {
     for (path, text) in sources(&root().join("src")) {
-        let names = text.contains("rolling_aws") || text.contains("rolling_simulator");
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let names = code
+            .into_iter()
+            .any(|line| line.contains("rolling_aws") || line.contains("rolling_simulator"));
         let places = ["providers.rs", "providers/aws.rs", "providers/simulated.rs"];
         let registry = places.iter().any(|place| path.ends_with(place));
         assert_eq!(names, registry, "{}", path.display());
@@ -125,4 +144,50 @@ fn every_mutant_fits_the_source() {
     let script = root().join("tests/mutants.py");
     let done = Command::new("python3").arg(script).arg("--check").output().expect("Python");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+}
+
+/// What the table of ARCHITECTURE.md says enforces an invariant: a test by its name (as far as it is
+/// given, before `...`), or a file.
+#[test]
+fn what_enforces_an_invariant_is_there() {
+    let document = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("the table");
+    let (_, table) = document.split_once("## Invariants").expect("the table");
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| "));
+    let enforcers = rows.filter_map(|row| row.trim_end_matches(" |").rsplit_once(" | "));
+    let names = enforcers.flat_map(|(_, cell)| cell.split('`').skip(1).step_by(2));
+    let mut read = 0;
+    let mut missing = Vec::new();
+    for name in names {
+        let class = name.split("::").next().unwrap_or_default();
+        let there = match class {
+            "fast" | "lab" | "e2e" => is_test(name),
+            _ if name.contains('/') => {
+                ["", "src", "tests"].iter().any(|place| root().join(place).join(name).exists())
+            }
+            _ => continue,
+        };
+        read += 1;
+        if !there {
+            missing.push(name);
+        }
+    }
+    assert_eq!(missing, Vec::<&str>::new());
+    assert!(read > 30, "{read} names were read");
+}
+
+/// Whether `class::module::...::function` is below `tests/it`; the last may be a module, too.
+fn is_test(name: &str) -> bool {
+    let folder = root().join("tests/it");
+    let path = name.replace("::", "/");
+    if folder.join(&path).with_extension("rs").exists() {
+        return true;
+    }
+    let Some((module, function)) = name.rsplit_once("::") else { return false };
+    let file = folder.join(module.replace("::", "/")).with_extension("rs");
+    let source = std::fs::read_to_string(file).unwrap_or_default();
+    let (start, end) = match function.strip_suffix("...") {
+        Some(start) => (start, ""),
+        None => (function, "("),
+    };
+    source.contains(&format!("fn {start}{end}"))
 }

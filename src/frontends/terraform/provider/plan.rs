@@ -222,7 +222,7 @@ fn settle(change: &Change, live: &Live) -> Settled {
         (attribute, known)
     };
     let mut told = obstacles;
-    let paused = rollout.filter(|rollout| rollout.waits_for_a_word());
+    let paused = rollout.filter(|rollout| rollout.waits_for_operator());
     let of_fleet = match (&preview, paused) {
         (_, Some(rollout)) => Some(paused_words(rollout)),
         (Some(preview), _) if !is_update => Some(of_creation(&name, preview)),

@@ -96,14 +96,14 @@ impl ModelEngine {
             }
             _ => {}
         }
-        let hears = control.filter(|_| effect != Some(Effect::Later));
+        let unanswered = control.filter(|_| effect != Some(Effect::Later));
         match self.halt {
-            Some(ending) => self.plan_halt(world, ending, hears.as_ref()),
-            None => self.plan_way(world, hears.as_ref()),
+            Some(ending) => self.plan_halt(world, ending, unanswered.as_ref()),
+            None => self.plan_way(world, unanswered.as_ref()),
         }
     }
 
-    fn plan_halt(&self, world: &World, ending: Ending, hears: Option<&Control>) -> Planned {
+    fn plan_halt(&self, world: &World, ending: Ending, unanswered: Option<&Control>) -> Planned {
         let outcome = if ending == Ending::Paused { Outcome::Paused } else { Outcome::Aborted };
         let Some(record) = &self.record else { return Planned::Over(outcome) };
         let is_over =
@@ -111,7 +111,7 @@ impl ModelEngine {
         if is_over {
             return Planned::Over(outcome);
         }
-        let acknowledged = record.acknowledge(hears.map(|hears| hears.id.as_str()));
+        let acknowledged = record.acknowledge(unanswered.map(|unanswered| unanswered.id.as_str()));
         if record.phase != Phase::Halting(ending) || record.acknowledged != acknowledged {
             return write(Record { phase: Phase::Halting(ending), acknowledged, ..record.clone() });
         }
@@ -123,9 +123,9 @@ impl ModelEngine {
         write(ended)
     }
 
-    fn plan_way(&self, world: &World, hears: Option<&Control>) -> Planned {
+    fn plan_way(&self, world: &World, unanswered: Option<&Control>) -> Planned {
         let goal = if self.back { revision(1) } else { self.to.clone() };
-        let wanted = self.standing(hears);
+        let wanted = self.standing(unanswered);
         if self.record.as_ref() != Some(&wanted) {
             return write(wanted);
         }
@@ -142,7 +142,7 @@ impl ModelEngine {
     }
 
     /// The record as it is to stand while it moves.
-    fn standing(&self, hears: Option<&Control>) -> Record {
+    fn standing(&self, unanswered: Option<&Control>) -> Record {
         let begin = |previous: Option<&Record>| {
             let generation = previous.map_or(0, |record| record.generation) + 1;
             let id = format!("r-{}-{generation}", self.to);
@@ -151,7 +151,7 @@ impl ModelEngine {
             record
         };
         let Some(found) = &self.record else { return begin(None) };
-        let acknowledged = found.acknowledge(hears.map(|hears| hears.id.as_str()));
+        let acknowledged = found.acknowledge(unanswered.map(|unanswered| unanswered.id.as_str()));
         let mut moves = Record { phase: Phase::Rolling, acknowledged, ..found.clone() };
         moves.borrowed.suspended.insert("AZRebalance".into());
         if self.back {
