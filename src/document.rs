@@ -12,6 +12,7 @@ mod places;
 mod policy;
 mod read;
 mod secret;
+mod targets;
 mod unknown;
 
 pub(crate) use check::fits;
@@ -21,7 +22,7 @@ pub use check::{
 pub use convert::{command_timeout, deployment, provider};
 pub(crate) use diagnostic::step;
 pub use diagnostic::{Diagnostic, Severity};
-pub use places::{PROVIDER, TARGETS, launch_template};
+pub use places::{PROVIDER, launch_template, target_names};
 pub use policy::NEW_VERSION_PERCENT;
 pub use read::{Document, Resource};
 pub use secret::without_secrets;

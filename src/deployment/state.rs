@@ -37,9 +37,6 @@ pub const OUTCOME: [&str; 6] =
 /// Computed attributes that a plan settles: they stay as planned until the next rollout.
 pub const PLANNED: [&str; 4] = ["batches", "floor", "ceiling", "expected_duration"];
 
-/// Attributes that name the target: a change of one means another deployment.
-pub const FORCE_NEW: [&str; 3] = crate::document::TARGETS;
-
 /// Attributes that the provider computes. Null means not known, or not known yet.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -218,7 +215,7 @@ pub fn config_of(state: &Value) -> Value {
 
 /// Returns the target of a configuration, by its name for people.
 pub fn target_name(config: &Value) -> String {
-    let name = FORCE_NEW.iter().find_map(|path| config.pointer(path)?.as_str());
+    let name = crate::document::target_names().find_map(|path| config.pointer(path)?.as_str());
     name.unwrap_or_default().to_owned()
 }
 

@@ -24,7 +24,9 @@ pub use self::simulated::{
     BehaviourName, SimulatedEventConfig, SimulatedFleetConfig, SimulatedTargetGroupConfig,
     TerminationPolicyName,
 };
-pub use self::target::{AutoScalingGroupConfig, LaunchTemplateConfig, TargetGroupConfig};
+pub use self::target::{
+    AutoScalingGroupConfig, LaunchTemplateConfig, TARGET_KINDS, TargetGroupConfig, TargetKind,
+};
 
 /// Rolls a fleet of instances to a new revision, batch by batch.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]

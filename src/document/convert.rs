@@ -10,10 +10,11 @@ use super::check::{check, normalise};
 use super::config::{
     CommandGateConfig, DurationText, EngineName, HealthConfig, HttpGateConfig, LifecycleHooksName,
     OnFailureName, PacingName, PolicyName, ProcessName, ProviderConfig, RollingDeploymentConfig,
-    RunCommandConfig, SetAsideName, SimulatedFleetConfig,
+    RunCommandConfig, SetAsideName, TARGET_KINDS, TargetKind,
 };
 use super::diagnostic::Diagnostic;
 use super::policy::{checkpoints, pacing, policy};
+use super::targets::check_target;
 use crate::document::config::seconds_or;
 use crate::model::spec::{
     Executor, Gates, Health, OnFailure, Probe, Replacement, RollingDeployment, Secret, SetAside,
@@ -129,120 +130,6 @@ fn read<T: DeserializeOwned + schemars::JsonSchema>(
         .map_err(|error| vec![Diagnostic::error(pointer, error.to_string())])
 }
 
-fn check_target(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagnostic>) {
-    let remedy = "give exactly one of auto_scaling_group, target_group and simulated_fleet";
-    let targets = [
-        config.auto_scaling_group.is_some(),
-        config.target_group.is_some(),
-        config.simulated_fleet.is_some(),
-    ];
-    match targets.into_iter().filter(|given| *given).count() {
-        0 => found.push(Diagnostic::error(pointer, "there is no target").with_remedy(remedy)),
-        1 => {}
-        2 => found.push(Diagnostic::error(pointer, "there are two targets").with_remedy(remedy)),
-        _ => found.push(Diagnostic::error(pointer, "there are three targets").with_remedy(remedy)),
-    }
-    check_templates(config, pointer, found);
-    if config.target_group.is_some() && config.suspend_processes.is_some() {
-        let message = "unmanaged instances have no processes to suspend";
-        let place = format!("{pointer}/suspend_processes");
-        found.push(Diagnostic::error(place, message).with_remedy("remove it"));
-    }
-    if config.simulated_fleet.is_some() && config.record.is_some() {
-        let message = "a simulated fleet keeps its record itself";
-        let place = format!("{pointer}/record");
-        found.push(Diagnostic::error(place, message).with_remedy("remove it"));
-    }
-    if let Some(fleet) = &config.simulated_fleet {
-        check_simulated(fleet, pointer, found);
-    }
-}
-
-/// What is launched is named once, or not at all where nothing is.
-fn check_templates(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagnostic>) {
-    let group = config.auto_scaling_group.as_ref().map(|group| group.launch_template.as_ref());
-    let instances = config.target_group.as_ref().map(|group| group.launch_template.as_ref());
-    for (of, template) in [("auto_scaling_group", group), ("target_group", instances)] {
-        let Some(template) = template else { continue };
-        let place = format!("{pointer}/{of}");
-        let image = config.auto_scaling_group.as_ref().and_then(|group| group.image_id.as_ref());
-        let given = [(template.is_some(), "launch_template"), (image.is_some(), "image_id")];
-        let given: Vec<&str> = given.iter().filter(|(given, _)| *given).map(|(_, n)| *n).collect();
-        match (given.as_slice(), config.replacement.is_some()) {
-            ([name, ..], true) => {
-                let message = "nothing is launched where instances are updated in place";
-                let found_at = Diagnostic::error(format!("{place}/{name}"), message);
-                found.push(found_at.with_remedy("remove it, or replacement"));
-            }
-            ([], false) => {
-                found.push(Diagnostic::error(place, super::check::missing("launch_template")));
-            }
-            ([_, name], false) => {
-                let message = "launch_template and image_id exclude each other";
-                let found_at = Diagnostic::error(format!("{place}/{name}"), message);
-                found.push(found_at.with_remedy("give exactly one of them"));
-            }
-            _ => {}
-        }
-        if let Some(template) = template
-            && template.id.is_some() == template.name.is_some()
-        {
-            let place = format!("{pointer}/{of}/launch_template");
-            let message = match template.id {
-                Some(_) => "the template is given by both id and name",
-                None => "the template is given by neither id nor name",
-            };
-            found.push(Diagnostic::error(place, message).with_remedy("give exactly one of them"));
-        }
-    }
-}
-
-fn check_simulated(fleet: &SimulatedFleetConfig, pointer: &str, found: &mut Vec<Diagnostic>) {
-    if fleet.template_set_back_after.as_ref().is_some_and(|span| span.get().is_zero()) {
-        let place = format!("{pointer}/simulated_fleet/template_set_back_after");
-        found.push(Diagnostic::error(place, "must be longer than nothing"));
-    }
-    let mut names = BTreeSet::new();
-    for (index, group) in fleet.target_groups.iter().flatten().enumerate() {
-        if !names.insert(&group.name) {
-            let place = format!("{pointer}/simulated_fleet/target_groups/{index}/name");
-            found.push(Diagnostic::error(place, format!("{:?} is there twice", group.name)));
-        }
-    }
-    for (index, event) in fleet.events.iter().flatten().enumerate() {
-        if event.is_empty() {
-            let place = format!("{pointer}/simulated_fleet/events/{index}");
-            let remedy = "give what happens, for instance desired_capacity or reclaim";
-            found.push(Diagnostic::error(place, "nothing happens").with_remedy(remedy));
-        }
-        let named = [
-            ("terminate", &event.terminate),
-            ("deregister", &event.deregister),
-            ("protect", &event.protect),
-        ];
-        for (what, ids) in named {
-            let is_id = |id: &String| {
-                id.strip_prefix("i-").is_some_and(|number| number.parse::<u32>().is_ok())
-            };
-            let ids = ids.iter().flatten().enumerate();
-            for (number, id) in ids.filter(|(_, id)| !is_id(id)) {
-                let place = format!("{pointer}/simulated_fleet/events/{index}/{what}/{number}");
-                let remedy = "its instances are i-0001 and so on, in the order of their launch";
-                let message = format!("{id:?} is no instance of a simulated fleet");
-                found.push(Diagnostic::error(place, message).with_remedy(remedy));
-            }
-        }
-        if event.throttle.as_ref().is_some_and(|span| span.get().is_zero()) {
-            let place = format!("{pointer}/simulated_fleet/events/{index}/throttle");
-            found.push(Diagnostic::error(place, "must be longer than nothing"));
-        }
-        if event.min_size.zip(event.max_size).is_some_and(|(min, max)| min > max) {
-            let place = format!("{pointer}/simulated_fleet/events/{index}/min_size");
-            found.push(Diagnostic::error(place, "is above max_size"));
-        }
-    }
-}
-
 /// Returns how long a command may take on an instance.
 pub fn command_timeout(command: &RunCommandConfig) -> Duration {
     seconds_or(&command.timeout, 600)
@@ -273,9 +160,6 @@ fn replacement(
         let place = format!("{pointer}/{name}");
         found.push(Diagnostic::error(place, message).with_remedy(remedy));
     };
-    if config.simulated_fleet.is_some() {
-        refuse("replacement", "simulated instances are not updated in place", "remove it");
-    }
     if !matches!(config.policy, PolicyName::Rolling | PolicyName::AllAtOnce) {
         let message = "this policy launches instances, and here they are updated in place";
         refuse("policy", message, "choose rolling or all_at_once");
@@ -334,7 +218,6 @@ fn check_traffic(config: &RollingDeploymentConfig, pointer: &str, found: &mut Ve
         ("second_target_group_arn", traffic.second_target_group_arn.is_some()),
         ("listener_rule_arns", rules.is_some_and(|rules| !rules.is_empty())),
     ] {
-        let place = format!("{place}/{name}");
         if needs && !given {
             let remedy = "name the target group that new instances serve in first, and the rules \
                           that forward to both";
@@ -345,9 +228,6 @@ fn check_traffic(config: &RollingDeploymentConfig, pointer: &str, found: &mut Ve
                 pointer.to_owned()
             };
             found.push(Diagnostic::error(at, message).with_remedy(remedy));
-        } else if given && config.simulated_fleet.is_some() {
-            let message = "a simulated fleet has its own second target group";
-            found.push(Diagnostic::error(place, message).with_remedy("remove it"));
         }
     }
     for (name, given, belongs, to) in [
@@ -414,7 +294,10 @@ fn set_aside(name: Option<SetAsideName>, default: SetAside) -> SetAside {
 }
 
 fn processes(config: &RollingDeploymentConfig) -> BTreeSet<String> {
-    if config.target_group.is_some() {
+    let value = serde_json::json!(config);
+    let has_none =
+        |kind: &&TargetKind| kind.excludes.iter().any(|(at, _)| *at == "/suspend_processes");
+    if TARGET_KINDS.iter().filter(has_none).any(|kind| kind.is_given(&value)) {
         return BTreeSet::new();
     }
     // A group registers the instances that it launches in every attached target group.

@@ -2,7 +2,7 @@
 
 use super::config::{
     BoundConfig, DurationText, EngineName, LifecycleHooksName, OnFailureName, PolicyName,
-    RollingDeploymentConfig,
+    RollingDeploymentConfig, TARGET_KINDS,
 };
 use super::diagnostic::Diagnostic;
 use crate::model::limits::{LONGEST_WAIT, MOST_ALARMS, WIDEST};
@@ -12,6 +12,12 @@ const LEAVE_OUT: &str = "remove it, or roll with engine rolling";
 pub(super) fn check(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagnostic>) {
     if config.engine != Some(EngineName::InstanceRefresh) {
         return;
+    }
+    let value = serde_json::json!(config);
+    for kind in TARGET_KINDS.iter().filter(|kind| kind.is_given(&value) && !kind.instance_refresh) {
+        let place = format!("{pointer}/{}", kind.attribute);
+        let message = "only Auto Scaling groups have instance refreshes";
+        found.push(Diagnostic::error(place, message).with_remedy("roll with engine rolling"));
     }
     for (name, message, remedy) in untranslatable(config) {
         let place = format!("{pointer}/{name}");
@@ -32,15 +38,7 @@ fn untranslatable(
     let pauses = config.pause_between_batches.as_ref().is_some_and(|time| !time.get().is_zero());
     let suspends = config.suspend_processes.as_ref().is_some_and(|names| !names.is_empty());
     let completes = config.lifecycle_hooks == Some(LifecycleHooksName::Complete);
-    let only_groups = "only Auto Scaling groups have instance refreshes";
     let cases = [
-        (config.target_group.is_some(), "target_group", only_groups, "roll with engine rolling"),
-        (
-            config.simulated_fleet.is_some(),
-            "simulated_fleet",
-            only_groups,
-            "roll with engine rolling",
-        ),
         (
             group.is_some_and(|group| group.target_group_arns.is_some()),
             "auto_scaling_group/target_group_arns",

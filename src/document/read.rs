@@ -9,7 +9,7 @@ use super::check::nearest;
 use super::config::{ProviderConfig, RollingDeploymentConfig};
 use super::convert::{self, deployment};
 use super::diagnostic::{Diagnostic, step};
-use super::places::TARGETS;
+use super::places::target_names;
 use crate::model::spec::RollingDeployment;
 
 /// A checked document.
@@ -169,7 +169,7 @@ impl Reader {
             let config = serde_json::json!(resource.config);
             let named =
                 |place: &'static str| Some((place, config.pointer(place)?.as_str()?.to_owned()));
-            let Some((place, name)) = TARGETS.into_iter().find_map(named) else { continue };
+            let Some((place, name)) = target_names().find_map(named) else { continue };
             if let Some(first) = owners.insert((place, name.clone()), resource) {
                 let place = format!("{}{place}", resource.pointer);
                 let message = format!("{name:?} is already the target of {}", first.pointer);

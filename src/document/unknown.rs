@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde_json::{Value, json};
 
 use super::check::{check, missing_name, normalise};
-use super::config::{ProviderConfig, RollingDeploymentConfig};
+use super::config::{ProviderConfig, RollingDeploymentConfig, TARGET_KINDS};
 use super::diagnostic::Diagnostic;
 
 /// Checks the known part of the provider's configuration. `unknown` holds JSON Pointers into it.
@@ -59,7 +59,7 @@ fn is_text(pointer: &str) -> bool {
     let first = |place: &str| place.split('/').nth(1).map(str::to_owned);
     let of = first(pointer);
     let is_below = pointer.matches('/').count() > 1;
-    let is_target = super::places::TARGETS.iter().any(|target| first(target) == of);
+    let is_target = TARGET_KINDS.iter().any(|kind| of.as_deref() == Some(kind.attribute));
     is_below && (is_target || of.as_deref() == Some("record"))
 }
 

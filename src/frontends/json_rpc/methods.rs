@@ -135,7 +135,7 @@ pub fn schema() -> Result<Value, RpcError> {
         optional,
         computed: state::COMPUTED.map(Into::into).into(),
         sensitive: Vec::new(),
-        force_new: state::FORCE_NEW.map(Into::into).into(),
+        force_new: crate::document::target_names().map(Into::into).collect(),
     };
     let state = schema::of::<schema::State>();
     let resource = m::ResourceSchema { version: schema::VERSION, config, state, attributes };
@@ -175,7 +175,7 @@ pub fn target_key(method: &str, params: &Value) -> Option<String> {
         _ => return None,
     };
     let named = |place: &str| Some(format!("{place} {}", config.pointer(place)?.as_str()?));
-    crate::document::TARGETS.into_iter().find_map(named)
+    crate::document::target_names().find_map(named)
 }
 
 /// Reads the parameters of `method`.
@@ -223,8 +223,7 @@ fn replaced_paths(prior: &Value, config: &Value, unknown: &BTreeSet<&str>) -> Ve
     if prior.is_null() {
         return Vec::new();
     }
-    state::FORCE_NEW
-        .into_iter()
+    crate::document::target_names()
         .filter(|path| !unknown.contains(path) && prior.pointer(path) != config.pointer(path))
         .map(str::to_owned)
         .collect()

@@ -141,7 +141,11 @@ fn each_bad_attribute_is_named_with_its_place_and_a_way_out() {
         (json!({ "batch_size": -1 }), "/batch_size", "must be at least 1, is -1"),
         (json!({ "batch_size": null }), "", "\"batch_size\" is missing"),
         (json!({ "simulated_fleet": null }), "", "there is no target"),
-        (json!({ "auto_scaling_group": group() }), "", "there are two targets"),
+        (
+            json!({ "auto_scaling_group": group() }),
+            "",
+            "auto_scaling_group and simulated_fleet are more than one target",
+        ),
         (
             json!({ "policy": "AllAtOnce", "batch_size_type": null }),
             "/batch_size",

@@ -13,6 +13,7 @@ use super::super::convert;
 use super::super::private_state::PrivateState;
 use super::request::Config;
 use super::{has_alias, template};
+use crate::document::config::TARGET_KINDS;
 use crate::document::{self, Diagnostic, normalised};
 use crate::model::preview::Preview;
 use crate::model::spec::RollingDeployment;
@@ -184,14 +185,8 @@ fn in_part(config: &Config, prior: &Value, private_state: Option<&PrivateState>)
 
 /// Whether the attribute at `place` says which revision is wanted, and nothing else.
 fn is_of_revision(place: &str) -> bool {
-    const PLACES: [&str; 5] = [
-        "/auto_scaling_group/launch_template",
-        "/auto_scaling_group/image_id",
-        "/target_group/launch_template",
-        "/simulated_fleet/revision",
-        "/replacement",
-    ];
-    PLACES.iter().any(|of| {
+    let mut places = TARGET_KINDS.iter().flat_map(|kind| kind.revision).chain(&["/replacement"]);
+    places.any(|of| {
         place
             .strip_prefix(of)
             .is_some_and(|remaining| remaining.is_empty() || remaining.starts_with('/'))

@@ -10,7 +10,7 @@ use super::super::{convert, proto as p};
 use super::intent::{Intent, Rolls, of_creation};
 use super::request::{Config, Found, OURS, all, known, to_json};
 use super::{Configured, Provider};
-use crate::deployment::state::{self, FORCE_NEW};
+use crate::deployment::state;
 use crate::deployment::{self, OpenError, with_default_policy};
 use crate::document::{self, Diagnostic};
 use crate::engine::{Rollout, UnderWay};
@@ -311,7 +311,7 @@ fn replaced_paths(prior: &Value, config: &Config) -> Vec<String> {
     };
     let name = |of: &Value, path: &str| of.pointer(path).and_then(Value::as_str).map(str::to_owned);
     let differs = |path: &&str| is_unknown(path) || name(prior, path) != name(&config.value, path);
-    FORCE_NEW.into_iter().filter(differs).map(str::to_owned).collect()
+    crate::document::target_names().filter(differs).map(str::to_owned).collect()
 }
 
 /// Whether the same apply may make what is missing now, before it reaches this resource.
