@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
 use aws_sdk_ssm::types::{
-    CommandFilter, CommandFilterKey, CommandInvocation, CommandInvocationStatus,
+    Command, CommandFilter, CommandFilterKey, CommandInvocation, CommandInvocationStatus,
     CommandPluginStatus, DocumentDescription, DocumentParameter, DocumentParameterType,
     DocumentStatus, DocumentType, InstanceInformationStringFilter,
 };
@@ -286,6 +286,15 @@ impl Updates {
         }
         let mut found = BTreeSet::new();
         let (mut remaining, mut all_found) = (instances.clone(), true);
+        let mut cover = |command: &Command, remaining: &mut BTreeSet<InstanceId>| {
+            found.extend(command.command_id().map(str::to_owned));
+            remaining.retain(|id| !command.instance_ids().iter().any(|of| of == id.as_str()));
+        };
+        // What is pending is read first: what reaches its instances between the two reads would
+        // otherwise be in neither, and be taken for a command that was never sent.
+        for command in pending(aws, token).await? {
+            cover(&command, &mut remaining);
+        }
         // One command names at most `A_CALL` instances, so there may be several: look for another
         // for each instance that those found so far were not sent to.
         while let Some(id) = remaining.pop_first() {
@@ -295,17 +304,12 @@ impl Updates {
             while let Some(command) = pages.next().await {
                 let command = command.map_err(|error| from_sdk("ssm", "ListCommands", &error))?;
                 if command.comment() == Some(token) {
-                    found.extend(command.command_id().map(str::to_owned));
-                    remaining
-                        .retain(|id| !command.instance_ids().iter().any(|of| of == id.as_str()));
+                    cover(&command, &mut remaining);
                     is_found = true;
                     break;
                 }
             }
             all_found &= is_found;
-        }
-        if !all_found {
-            found.extend(pending(aws, token).await?);
         }
         if all_found {
             let mut known = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
@@ -317,16 +321,17 @@ impl Updates {
 
 /// Returns commands for the update `token` that have reached no instance yet: a list by instances
 /// lacks them (ListCommands, `InstanceId`).
-async fn pending(aws: &Aws, token: &str) -> Result<BTreeSet<String>, ProviderError> {
+async fn pending(aws: &Aws, token: &str) -> Result<Vec<Command>, ProviderError> {
     let filter = CommandFilter::builder().key(CommandFilterKey::Status).value("Pending").build();
     let filter =
         filter.map_err(|error| ProviderError::invalid("ListCommands", BASE, error.to_string()))?;
     let mut pages = aws.ssm.list_commands().filters(filter).into_paginator().items().send();
-    let mut found = BTreeSet::new();
+    let mut found = Vec::new();
     while let Some(command) = pages.next().await {
         let command = command.map_err(|error| from_sdk("ssm", "ListCommands", &error))?;
-        let is_its = command.comment() == Some(token);
-        found.extend(command.command_id().filter(|_| is_its).map(str::to_owned));
+        if command.comment() == Some(token) {
+            found.push(command);
+        }
     }
     Ok(found)
 }
