@@ -18,7 +18,7 @@ use crate::{AutoScalingGroup, AutoScalingGroupFleet, Aws, LaunchTemplate};
 
 /// What the server answers to a request with this body: a status and a body, or `None`, which cuts
 /// the connection.
-type Answer = fn(&str) -> Option<(u16, String)>;
+pub(crate) type Answer = fn(&str) -> Option<(u16, String)>;
 
 /// The adapter asks this of every host that is not AWS.
 const REFRESHES: &str = "Action=DescribeInstanceRefreshes";
@@ -83,7 +83,7 @@ fn fleet_at(
 }
 
 /// Returns a fleet on a server that answers by `answer`, and the bodies of the requests it got.
-fn fleet(answer: Answer) -> (AutoScalingGroupFleet, Arc<Mutex<Vec<String>>>) {
+pub(crate) fn fleet(answer: Answer) -> (AutoScalingGroupFleet, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
     let asked = Arc::new(Mutex::new(Vec::new()));

@@ -366,3 +366,55 @@ fn message(found: &CommandInvocation) -> String {
         false => format!("command {command} {status}{code}: {told}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use tokio::sync::OnceCell;
+
+    use super::*;
+    use crate::in_place::InPlace;
+    use crate::wire::fleet;
+
+    fn updates() -> Updates {
+        Updates {
+            method: InPlace::RunCommand(RunCommand {
+                document: "deploy".into(),
+                version: "1".into(),
+                parameters: Parameters::new(),
+                earlier: Vec::new(),
+                timeout: Duration::from_secs(60),
+            }),
+            wanted: OnceCell::new(),
+            commands: Mutex::default(),
+            at_work: Mutex::default(),
+        }
+    }
+
+    fn commands(found: bool) -> Option<(u16, String)> {
+        let command = r#"{"CommandId": "c-1", "Comment": "token", "InstanceIds": ["i-1", "i-2"]}"#;
+        let listed = if found { command } else { "" };
+        Some((200, format!(r#"{{"Commands": [{listed}]}}"#)))
+    }
+
+    /// A command that is delivered between two reads is in one of the lists only in this order.
+    #[tokio::test]
+    async fn what_is_pending_is_read_before_what_instances_have() {
+        let is_pending = |body: &str| body.contains("Pending");
+        let instances = BTreeSet::from(["i-1".into(), "i-2".into()]);
+
+        let (pending, asked) = fleet(|body| commands(body.contains("Pending")));
+        let found = updates().commands_of(&pending.aws, "token", &instances).await.expect("c-1");
+        assert_eq!(found, BTreeSet::from(["c-1".to_owned()]));
+        assert_eq!(asked.lock().expect("the log").len(), 1, "it names both instances");
+
+        let (delivered, asked) = fleet(|body| commands(!body.contains("Pending")));
+        let found = updates().commands_of(&delivered.aws, "token", &instances).await.expect("c-1");
+        assert_eq!(found, BTreeSet::from(["c-1".to_owned()]));
+        let order: Vec<bool> =
+            asked.lock().expect("the log").iter().map(|body| is_pending(body)).collect();
+        assert_eq!(order, [true, false]);
+    }
+}
