@@ -9,6 +9,7 @@ import re
 from botocore.validate import ParamValidator
 from localstack.aws.api import CommonServiceException
 from localstack.aws.protocol.parser import RequestParserError
+from werkzeug.exceptions import ClientDisconnected
 
 from .cloud import account
 
@@ -105,11 +106,22 @@ def before(_chain, context, _response):
     raise CommonServiceException("ValidationError", words, 400, True)
 
 
+def is_cut_off(request) -> bool:
+    """Whether less came than was announced."""
+    try:
+        return len(request.get_data()) < (request.content_length or 0)
+    except ClientDisconnected:
+        return True
+
+
 def unreadable(_chain, exception, context, _response):
     """A request that says `three` where its model has a number is refused before it comes here."""
     if isinstance(exception, RequestParserError) and context.service is not None:
-        action = context.request.values.get("Action") or context.request.headers.get("X-Amz-Target")
+        action = context.request.values.get("Action")
         if action is None:
-            return  # nothing came: who sent it was killed meanwhile
+            # In JSON; a form that is cut off has no action.
+            action = context.request.headers.get("X-Amz-Target")
+            if action is None or is_cut_off(context.request):
+                return  # who sent it was killed meanwhile
         words = f"{context.service.service_name}.{action}: cannot be read: {exception}"
         account(context.account_id).violations.append(words)
