@@ -30,6 +30,9 @@ pub const COMPUTED: [&str; 12] = [
     "last_error",
 ];
 
+/// The place of `instances` among [`COMPUTED`].
+pub const INSTANCES: usize = 10;
+
 /// Computed attributes that are unknown until a rollout has ended.
 pub const OUTCOME: [&str; 6] =
     ["status", "deployed_revision", "completed_revision", "fleet", "instances", "last_error"];
@@ -279,6 +282,7 @@ mod tests {
         let fields: BTreeSet<&str> =
             schema["properties"].as_object().expect("a type").keys().map(String::as_str).collect();
         assert_eq!(fields, BTreeSet::from(COMPUTED));
+        assert_eq!(COMPUTED[INSTANCES], "instances");
         // The target's name, and the revision that is wanted: known as soon as the fleet is.
         let by_the_look = ["id", "target_revision"];
         let listed = by_the_look.iter().chain(&OUTCOME).chain(&PLANNED);

@@ -6,23 +6,15 @@ use super::super::convert::{self, diagnostic};
 use super::super::proto as p;
 use super::super::schema::{INSTANCE_IDS, Kind, TIMEOUTS, schemas};
 use super::super::value::{Raw, Read};
+use crate::deployment::state::{COMPUTED, INSTANCES};
 use crate::document::{Diagnostic, normalised};
 
 /// The attributes that this provider computes for Terraform: of every instance only its id.
-pub const OURS: [&str; 12] = [
-    "id",
-    "status",
-    "target_revision",
-    "deployed_revision",
-    "completed_revision",
-    "batches",
-    "floor",
-    "ceiling",
-    "expected_duration",
-    "fleet",
-    INSTANCE_IDS,
-    "last_error",
-];
+pub const OURS: [&str; COMPUTED.len()] = {
+    let mut names = COMPUTED;
+    names[INSTANCES] = INSTANCE_IDS;
+    names
+};
 
 /// Returns [`OURS`] of a state in the form of every front-end.
 pub fn computed(state: &Value) -> Value {
