@@ -232,15 +232,20 @@ impl Account {
     /// Calls a service that takes its parameters as a form, its version among them, as somebody
     /// else.
     pub fn query(&self, service: &str, form: &str) {
+        self.post(service, ("Content-Type", "application/x-www-form-urlencoded"), form);
+    }
+
+    /// Sends `body`, whatever it is, to a service with this header.
+    pub fn post(&self, service: &str, (header, value): (&str, &str), body: &str) {
         let scope = format!("Credential={}/20260101/us-east-1/{service}/aws4_request", self.id);
         let signed = format!("AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0");
         ureq::post(self.endpoint)
             .header("Authorization", signed)
-            .header("Content-Type", "application/x-www-form-urlencoded")
+            .header(header, value)
             .config()
             .http_status_as_error(false)
             .build()
-            .send(form)
+            .send(body)
             .expect("the service answers");
     }
 

@@ -33,6 +33,9 @@ fn what_aws_would_refuse_is_refused_and_told() {
     group("Action=UpdateAutoScalingGroup&AutoScalingGroupName=web&MaxSize=three");
     group("Action=SetInstanceHealth&InstanceId=i-1234567890123456789012345&HealthStatus=Healthy");
     account.query("monitoring", "Version=2010-08-01&Action=DescribeAlarms&StateValue=RED");
+    // Whole, and no JSON: not the request of somebody who was killed while sending it.
+    let target = ("X-Amz-Target", "AmazonSSM.ListCommands");
+    account.post("ssm", target, "{\"CommandId\": ");
     let told = account.violations();
     for (told, message) in told.iter().zip([
         "21 TargetGroupArns, of which DescribeTargetGroups takes 20 at most",
@@ -41,9 +44,10 @@ fn what_aws_would_refuse_is_refused_and_told() {
         "UpdateAutoScalingGroup: cannot be read: ",
         "InstanceId is or has 27, the most is 19",
         "StateValue is 'RED', none of OK",
+        "AmazonSSM.ListCommands: cannot be read: ",
     ]) {
         assert!(told.contains(message), "{told} {message}");
     }
-    assert_eq!(told.len(), 6, "{told:#?}");
+    assert_eq!(told.len(), 7, "{told:#?}");
     assert_eq!(account.violations(), Vec::<String>::new());
 }
