@@ -1,5 +1,6 @@
 //! The engine: looks, has the planner plan, acts and reports. It decides nothing.
 
+mod acquire;
 mod act;
 mod begin;
 mod caller;
@@ -7,15 +8,17 @@ pub mod clock;
 mod command;
 mod condemned;
 mod drive;
-mod emitter;
 mod follow;
 mod gate;
 mod gate_runner;
-mod held_lease;
-mod hold;
 mod instance_refresh;
 mod judge;
+mod lease;
+mod lease_keeper;
 mod look;
+mod look_up;
+mod message;
+mod observer;
 pub mod owner;
 mod probe;
 mod report;
@@ -23,6 +26,8 @@ mod retry;
 mod rollout;
 mod run;
 pub mod schedule;
+mod session;
+mod shown;
 mod tick;
 
 pub use caller::{Caller, NOTHING_DONE, Stop, UNSEEN_FOR};

@@ -2,9 +2,10 @@
 
 use rolling_provider::{Action, Done, Effect, ErrorKind, ProviderError};
 
-use super::Rollout;
-use super::emitter::Emitter;
-use crate::engine::retry::with_remedy;
+use super::clock::moment;
+use super::message::with_remedy;
+use super::rollout::Rollout;
+use super::session::Session;
 use crate::model::event::Event;
 use crate::model::spec::OnFailure;
 use crate::record::Ending;
@@ -24,13 +25,13 @@ impl Rollout {
     pub(super) async fn act(
         &mut self,
         step: Step,
-        emit: &mut Emitter<'_>,
+        session: &mut Session<'_>,
     ) -> Result<Acted, ProviderError> {
         let Step { action, record } = step;
         tracing::info!(%action, "acting");
-        let began = self.moment();
+        let began = moment(&*self.clock);
         let answer = self.fleet.act(&action).await;
-        self.called(&action, began, answer.as_ref().err());
+        self.lease.called(&action, began, answer.as_ref().err());
         let done = match answer {
             Ok(done) => done,
             Err(error) if error.effect == Effect::Applied => Done::default(),
@@ -46,14 +47,14 @@ impl Rollout {
             }
             Err(error) if matches!(action, Action::Launch { .. }) => {
                 tracing::warn!(%action, %error, "not launched");
-                self.not_launched(&action, &error, emit);
+                self.not_launched(&action, &error, session);
                 return Ok(Acted::Refused);
             }
             // Somebody may have set other sizes a moment ago: a later look shows them.
             Err(error) if action.sizes() => return Err(error),
             Err(error) => {
                 tracing::warn!(%action, %error, "refused");
-                self.refused(action, &error, emit);
+                self.refused(action, &error, session);
                 return Ok(Acted::Refused);
             }
         };
@@ -64,13 +65,13 @@ impl Rollout {
         if let Some(record) = record {
             self.state.recorded(record);
         }
-        emit.send(now, Event::Acted { action });
+        session.send(now, Event::Acted { action });
         Ok(if resized { Acted::Resized } else { Acted::Done })
     }
 
     /// Takes in a failed launch. It may be the fault of the revision: the planner decides what
     /// follows.
-    fn not_launched(&mut self, action: &Action, error: &ProviderError, emit: &mut Emitter<'_>) {
+    fn not_launched(&mut self, action: &Action, error: &ProviderError, session: &mut Session<'_>) {
         let now = self.clock.now();
         if let Action::Launch { token, .. } = action
             && error.kind == ErrorKind::TokenAlreadyUsed
@@ -80,7 +81,7 @@ impl Rollout {
         }
         let message = with_remedy(error);
         self.state.not_launched(message.clone(), error.kind != ErrorKind::NoCapacity, now);
-        emit.send(now, Event::Refused { action: action.clone(), error: message });
+        session.send(now, Event::Refused { action: action.clone(), error: message });
     }
 
     /// Takes in that the cloud refuses `action`. On the way forward that ends the rollout. During a
@@ -90,27 +91,27 @@ impl Rollout {
         &mut self,
         action: Action,
         error: &ProviderError,
-        emit: &mut Emitter<'_>,
+        session: &mut Session<'_>,
     ) {
         let message = with_remedy(error);
         if self.state.halt.is_some() || matches!(action, Action::Tag { .. }) {
             let event = Event::Refused { action: action.clone(), error: message.clone() };
-            emit.send(self.clock.now(), event);
+            session.send(self.clock.now(), event);
             self.state.refused.push((action, message));
         } else {
             let reason = format!("the cloud refused to {action}: {message}");
             match self.spec.on_failure {
                 OnFailure::Rollback if self.is_half_way() => {
-                    self.start_rollback(reason, false, emit)
+                    self.start_rollback(reason, false, session)
                 }
                 OnFailure::Pause if self.is_half_way() => {
                     let halt = Halt::failed(reason, self.clock.now());
                     let ending = Ending::Paused;
-                    self.halt(Halt { fault: false, ending, ..halt }, emit);
+                    self.halt(Halt { fault: false, ending, ..halt }, session);
                 }
                 _ => {
                     let halt = Halt::failed(reason, self.clock.now());
-                    self.halt(Halt { fault: false, ..halt }, emit);
+                    self.halt(Halt { fault: false, ..halt }, session);
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rolling_provider::{ErrorKind, ProviderError};
 
 use super::Rollout;
-use super::retry::with_retries;
+use super::look_up::with_retries;
 use crate::model::spec::{OnFailure, Window};
 use crate::record::command::Command;
 use crate::record::{Ending, Phase, routing_fingerprint};

@@ -9,6 +9,8 @@ use async_trait::async_trait;
 use rolling_provider::{Clock, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::rollout::ownership::Moment;
+
 /// The clock that never steps back and goes on while the machine sleeps.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const COUNTS_SLEEP: ClockId = ClockId::Boottime;
@@ -60,6 +62,11 @@ impl TokioClock {
     pub fn is_scaled(&self) -> bool {
         self.speed != 1.0
     }
+}
+
+/// Returns the current moment, by both clocks.
+pub(super) fn moment(clock: &dyn Clock) -> Moment {
+    Moment { now: clock.now(), wall: clock.wall() }
 }
 
 fn running() -> Duration {

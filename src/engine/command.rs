@@ -6,8 +6,8 @@ use std::time::Duration;
 use rolling_provider::{Action, ProviderError, Revision};
 use tokio::sync::watch;
 
-use super::emitter::Emitter;
-use super::retry::with_retries;
+use super::look_up::with_retries;
+use super::session::Session;
 use super::{Rollout, Stop};
 use crate::model::event::{Envelope, Report};
 use crate::record::command::{Command, Control};
@@ -114,7 +114,7 @@ impl Rollout {
     pub async fn command(
         mut self,
         command: Command,
-        mut stop: watch::Receiver<Stop>,
+        stop: watch::Receiver<Stop>,
         emit: &mut (dyn FnMut(Envelope) + Send),
     ) -> Result<ControlOutcome, ProviderError> {
         if self.refreshes() {
@@ -124,27 +124,27 @@ impl Rollout {
             // A process that cannot know that the owner has ended would take its lease for a
             // rollout under way.
             if command != Command::Resume && self.ended_owner().is_some() {
-                let mut emit = Emitter::new(&self.caller.rollout_id, emit);
-                self.take_lease_off(&mut stop, &mut emit).await?;
+                let mut session = Session::new(&self.caller.rollout_id, stop, emit);
+                self.take_lease_off(&mut session).await?;
             }
             return Ok(ControlOutcome::NoOp(answer));
         }
         let owner = self.caller.owner.clone();
         let id = word_id(&self.caller.rollout_id, &owner, command, self.clock.wall());
         let mut waiting = Waiting::new(command, id, owner, &self.look.record);
-        let mut emit = Emitter::new(&self.caller.rollout_id, emit);
+        let mut session = Session::new(&self.caller.rollout_id, stop, emit);
         loop {
-            match self.wait_for_acknowledgement(&mut waiting, &mut stop).await? {
+            match self.wait_for_acknowledgement(&mut waiting, &mut session).await? {
                 WaitResult::Answered(commanded) => return Ok(commanded),
                 WaitResult::NobodyAtWork => {}
                 WaitResult::TryAgain => {
-                    self.take_lease_off(&mut stop, &mut emit).await?;
+                    self.take_lease_off(&mut session).await?;
                     waiting.lost_a_race();
                     continue;
                 }
             }
             self.take_over(&waiting).await?;
-            if let Some(report) = self.run_unless_late(&waiting, &mut stop, &mut emit).await {
+            if let Some(report) = self.run_unless_late(&waiting, &mut session).await {
                 return Ok(ControlOutcome::RanHere(Box::new(report)));
             }
             waiting.lost_a_race();
@@ -156,7 +156,7 @@ impl Rollout {
     async fn wait_for_acknowledgement(
         &mut self,
         waiting: &mut Waiting,
-        stop: &mut watch::Receiver<Stop>,
+        session: &mut Session<'_>,
     ) -> Result<WaitResult, ProviderError> {
         let mut to = self.wanted.clone();
         if !is_fresh(self.look.at, self.clock.now()) {
@@ -197,9 +197,9 @@ impl Rollout {
                 Next::Send => self.send_command(waiting).await?,
                 Next::Look => {}
             }
-            self.pause(LOOK_EVERY, stop).await;
+            self.pause(LOOK_EVERY, session).await;
             self.look_for_command().await?;
-            if *stop.borrow() != Stop::No {
+            if session.is_stopping() {
                 return Ok(WaitResult::Answered(ControlOutcome::Sent(by)));
             }
         }
@@ -230,12 +230,8 @@ impl Rollout {
 
     /// Takes over the lease of an engine that gives no sign of life, and removes it, so that the
     /// engine sees its loss if it wakes up.
-    async fn take_lease_off(
-        &mut self,
-        stop: &mut watch::Receiver<Stop>,
-        emit: &mut Emitter<'_>,
-    ) -> Result<(), ProviderError> {
-        let taken = self.acquire_lease(stop, emit).await;
+    async fn take_lease_off(&mut self, session: &mut Session<'_>) -> Result<(), ProviderError> {
+        let taken = self.acquire_lease(session).await;
         let taken = taken.map_err(|why| ProviderError::invalid("take the lease", "", why))?;
         if taken.is_none() {
             self.release().await;
@@ -245,7 +241,7 @@ impl Rollout {
 
     async fn look_for_command(&mut self) -> Result<(), ProviderError> {
         let fleet = &self.fleet;
-        self.looked = self.moment();
+        self.observer.looks_now();
         self.look = with_retries(&*self.clock, self.caller.jitter, || fleet.observe()).await?;
         Ok(())
     }

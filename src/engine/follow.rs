@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use rolling_provider::{Effect, InstanceRefresh, InstanceRefreshState, ProviderError};
-use tokio::sync::watch;
 
 use super::caller::RETRY_BUDGET;
-use super::emitter::{Emitter, Shown};
 use super::instance_refresh::{foreign, instance_refreshes, latest};
-use super::retry::{with_remedy, with_retries};
+use super::look_up::with_retries;
+use super::message::with_remedy;
+use super::retry::Retry;
+use super::session::Session;
+use super::shown::Shown;
 use super::{NOTHING_DONE, Rollout, Stop};
 use crate::engine::schedule::Schedule;
 use crate::model::event::{Event, InstanceRefreshStep, Outcome};
@@ -22,13 +24,9 @@ const SETTLES_WITHIN: Duration = Duration::from_secs(60);
 
 impl Rollout {
     /// Starts or joins the refresh, or carries out `self.command` on it, and follows it.
-    pub(super) async fn refresh_and_follow(
-        &mut self,
-        stop: &mut watch::Receiver<Stop>,
-        emit: &mut Emitter<'_>,
-    ) -> Outcome {
+    pub(super) async fn refresh_and_follow(&mut self, session: &mut Session<'_>) -> Outcome {
         // Other refreshes may have been followed since the target was looked up.
-        if let Err(error) = self.see_refresh(stop, emit).await {
+        if let Err(error) = self.see_refresh(session).await {
             return self.fail(format!("cannot see the group: {error}"));
         }
         let command = self.command.as_ref().map(|control| control.command);
@@ -40,7 +38,7 @@ impl Rollout {
             Next::Nothing => {
                 let to = self.wanted.clone();
                 let message = |left| format!("there is nothing to replace for {to}, and {left}");
-                return self.conclude_served(message, Shown::default(), stop, emit).await;
+                return self.conclude_served(message, Shown::default(), session).await;
             }
             Next::Foreign(instance_refresh) => {
                 let reason = foreign(instance_refresh);
@@ -48,49 +46,38 @@ impl Rollout {
             }
             Next::Join(instance_refresh) => {
                 let id = instance_refresh.id.clone();
-                self.tell(&id, InstanceRefreshStep::Joined, emit);
+                self.tell(&id, InstanceRefreshStep::Joined, session);
                 id
             }
-            Next::Start => match self.start_refresh(stop, emit).await {
+            Next::Start => match self.start_refresh(session).await {
                 Ok(id) => id,
                 Err(outcome) => return outcome,
             },
         };
         if let Some(command) = command
-            && let Err(error) = self.pass_on(command, &id, emit).await
-            && !self.is_obeyed(command, &id, stop, emit).await
+            && let Err(error) = self.pass_on(command, &id, session).await
+            && !self.is_obeyed(command, &id, session).await
         {
             let why = with_remedy(&error);
             let reason = format!("cannot {} instance refresh {id}: {why}", command.name());
             return self.fail(reason);
         }
-        self.follow(&id, stop, emit).await
+        self.follow(&id, session).await
     }
 
     /// Looks at the latest refresh and at the fleet once more.
-    async fn see_refresh(
-        &mut self,
-        stop: &mut watch::Receiver<Stop>,
-        emit: &mut Emitter<'_>,
-    ) -> Result<(), ProviderError> {
-        self.instance_refresh =
-            self.ask_with_retries(stop, emit, |fleet| latest(fleet, None)).await?;
-        let look = self.look_with_retries(stop, emit).await?;
+    async fn see_refresh(&mut self, session: &mut Session<'_>) -> Result<(), ProviderError> {
+        self.instance_refresh = self.ask(session, |fleet| latest(fleet, None)).await?;
+        let look = self.observer.look(&mut self.lease, &self.look.record, session).await?;
         self.restore_instance_refresh(look);
         Ok(())
     }
 
     /// Whether the refresh does what `command` asks for although the call failed: an answer may
     /// have been lost.
-    async fn is_obeyed(
-        &mut self,
-        command: Command,
-        id: &str,
-        stop: &mut watch::Receiver<Stop>,
-        emit: &mut Emitter<'_>,
-    ) -> bool {
+    async fn is_obeyed(&mut self, command: Command, id: &str, session: &mut Session<'_>) -> bool {
         let ask = |fleet| latest(fleet, Some(id.to_owned()));
-        let found = self.ask_with_retries(stop, emit, ask).await.ok().flatten();
+        let found = self.ask(session, ask).await.ok().flatten();
         let state = found.map(|instance_refresh| instance_refresh.state);
         match command {
             Command::Abort => state == Some(InstanceRefreshState::Cancelling),
@@ -98,26 +85,21 @@ impl Rollout {
         }
     }
 
-    async fn start_refresh(
-        &mut self,
-        stop: &mut watch::Receiver<Stop>,
-        emit: &mut Emitter<'_>,
-    ) -> Result<String, Outcome> {
-        if let Err(reason) = self.make_revision(stop, emit).await {
+    async fn start_refresh(&mut self, session: &mut Session<'_>) -> Result<String, Outcome> {
+        if let Err(reason) = self.make_revision(session).await {
             return Err(self.fail(reason));
         }
-        let mut retries = Schedule::retrying(self.caller.jitter);
-        let begin = self.clock.now();
+        let mut retry = Retry::new(self.caller.jitter).since(self.clock.now());
         let mut doubtful = false;
         loop {
-            if *stop.borrow_and_update() != Stop::No {
+            if session.heed() != Stop::No {
                 let message = "nobody knows whether an instance refresh was started: the next run \
                              finds it if so";
                 return Err(self.interrupted(if doubtful { message } else { NOTHING_DONE }));
             }
             let error = match self.ask_to_start().await {
                 Ok(id) => {
-                    self.tell(&id, InstanceRefreshStep::Started, emit);
+                    self.tell(&id, InstanceRefreshStep::Started, session);
                     self.instance_refresh =
                         Some(InstanceRefresh::started(id.clone(), self.wanted.clone()));
                     return Ok(id);
@@ -126,7 +108,7 @@ impl Rollout {
             };
             doubtful |= error.effect == Effect::Unknown;
             // The answer may be lost, or another process may have been faster.
-            match self.ask_with_retries(stop, emit, |fleet| latest(fleet, None)).await {
+            match self.ask(session, |fleet| latest(fleet, None)).await {
                 Ok(latest) => self.instance_refresh = latest,
                 Err(error) => return Err(self.fail(format!("cannot see the group: {error}"))),
             }
@@ -139,7 +121,7 @@ impl Rollout {
                     } else {
                         InstanceRefreshStep::Joined
                     };
-                    self.tell(&id, step, emit);
+                    self.tell(&id, step, session);
                     return Ok(id);
                 }
                 Next::Foreign(instance_refresh) => {
@@ -149,12 +131,13 @@ impl Rollout {
                 Next::Nothing | Next::Start => {}
             }
             let is_hopeless = !error.is_retryable() && error.effect != Effect::Unknown;
-            if is_hopeless || self.clock.now().since(begin) > RETRY_BUDGET {
+            let now = self.clock.now();
+            let Some(pause) = retry.failed(now, RETRY_BUDGET).filter(|_| !is_hopeless) else {
                 let why = with_remedy(&error);
                 return Err(self.fail(format!("cannot start an instance refresh: {why}")));
-            }
-            emit.send(self.clock.now(), Event::Retrying { error: error.to_string() });
-            self.pause(retries.pause(), stop).await;
+            };
+            session.send(now, Event::Retrying { error: error.to_string() });
+            self.pause(pause, session).await;
         }
     }
 
@@ -168,7 +151,7 @@ impl Rollout {
         &self,
         command: Command,
         id: &str,
-        emit: &mut Emitter<'_>,
+        session: &mut Session<'_>,
     ) -> Result<(), ProviderError> {
         let state = self.instance_refresh.as_ref().map(|instance_refresh| instance_refresh.state);
         let instance_refreshes = instance_refreshes(&*self.fleet)?;
@@ -185,17 +168,12 @@ impl Rollout {
             }
             _ => return Ok(()),
         };
-        self.tell(id, step, emit);
+        self.tell(id, step, session);
         Ok(())
     }
 
     /// Looks at the refresh and at the fleet until the refresh is over.
-    async fn follow(
-        &mut self,
-        id: &str,
-        stop: &mut watch::Receiver<Stop>,
-        emit: &mut Emitter<'_>,
-    ) -> Outcome {
+    async fn follow(&mut self, id: &str, session: &mut Session<'_>) -> Outcome {
         let mut polls = Schedule::polling(self.spec.poll_interval, self.caller.jitter);
         let gives_up_after = instance_refresh::gives_up_after(&self.spec, &self.target);
         let mut shown = Shown::default();
@@ -204,15 +182,15 @@ impl Rollout {
         let mut unhealthy = None;
         let mut goes_back = false;
         loop {
-            if *stop.borrow_and_update() != Stop::No {
+            if session.heed() != Stop::No {
                 let reason = format!("instance refresh {id} goes on, and is not followed any more");
                 return self.interrupted(&reason);
             }
-            let (found, fleet_changed) = match self.look_at_both(id, stop, emit).await {
+            let (found, fleet_changed) = match self.look_at_both(id, session).await {
                 Ok(Some(found)) => found,
                 // Reads lag.
                 Ok(None) if self.clock.now().since(begin) <= RETRY_BUDGET => {
-                    self.pause(polls.pause(), stop).await;
+                    self.pause(polls.pause(), session).await;
                     continue;
                 }
                 Ok(None) => return self.fail(format!("instance refresh {id} does not show")),
@@ -229,14 +207,14 @@ impl Rollout {
                 polls.start_over();
             }
             unhealthy = instance_refresh::unhealthy(&self.target, &self.look).or(unhealthy);
-            shown.counts(&self.input(now), emit);
+            shown.counts(&self.input(now), session);
             if found.state == InstanceRefreshState::RollingBack && !goes_back {
                 goes_back = true;
-                self.tell_of_turning_back(&found, unhealthy.as_deref(), emit).await;
+                self.tell_of_turning_back(&found, unhealthy.as_deref(), session).await;
             }
             if let Some(outcome) = instance_refresh::verdict(&found) {
                 let why = unhealthy.as_deref();
-                return self.conclude(outcome, &found, why, shown, stop, emit).await;
+                return self.conclude(outcome, &found, why, shown, session).await;
             }
             if now.since(progressed_at) > gives_up_after {
                 return self.fail(stuck(&found, gives_up_after));
@@ -244,8 +222,8 @@ impl Rollout {
             let (kind, instances) = (WaitKind::InstanceRefresh, Vec::new());
             let (detail, deadline) =
                 (Some(instance_refresh::told(&found)), progressed_at + gives_up_after);
-            shown.wait_for(vec![Wait { kind, instances, detail, deadline }], now, emit);
-            self.pause(polls.pause(), stop).await;
+            shown.wait_for(vec![Wait { kind, instances, detail, deadline }], now, session);
+            self.pause(polls.pause(), session).await;
         }
     }
 
@@ -253,12 +231,11 @@ impl Rollout {
     async fn look_at_both(
         &mut self,
         id: &str,
-        stop: &mut watch::Receiver<Stop>,
-        emit: &mut Emitter<'_>,
+        session: &mut Session<'_>,
     ) -> Result<Option<(InstanceRefresh, bool)>, ProviderError> {
         let ask = |fleet| latest(fleet, Some(id.to_owned()));
-        let Some(found) = self.ask_with_retries(stop, emit, ask).await? else { return Ok(None) };
-        let changed = self.observe_with_retries(stop, emit).await?;
+        let Some(found) = self.ask(session, ask).await? else { return Ok(None) };
+        let changed = self.observe(session).await?;
         Ok(Some((found, changed)))
     }
 
@@ -266,14 +243,14 @@ impl Rollout {
         &mut self,
         found: &InstanceRefresh,
         unhealthy: Option<&str>,
-        emit: &mut Emitter<'_>,
+        session: &mut Session<'_>,
     ) {
         let reason = self.explain_refresh(found, unhealthy).await;
         let back = self.look.template.as_ref().map(|found| self.target.resolve(found).clone());
         if let Some(to) = back {
             let asked =
                 self.command.as_ref().is_some_and(|command| command.command == Command::Rollback);
-            emit.send(self.clock.now(), Event::RollingBack { reason, to, asked });
+            session.send(self.clock.now(), Event::RollingBack { reason, to, asked });
         }
     }
 
@@ -283,17 +260,16 @@ impl Rollout {
         found: &InstanceRefresh,
         unhealthy: Option<&str>,
         shown: Shown,
-        stop: &mut watch::Receiver<Stop>,
-        emit: &mut Emitter<'_>,
+        session: &mut Session<'_>,
     ) -> Outcome {
         if outcome == Outcome::Succeeded {
             let message =
                 |left| format!("instance refresh {} is {}, and {left}", found.id, found.status);
-            return self.conclude_served(message, shown, stop, emit).await;
+            return self.conclude_served(message, shown, session).await;
         }
         let mut reason = self.explain_refresh(found, unhealthy).await;
         if outcome == Outcome::RolledBack {
-            let left = self.settle(false, shown, stop, emit).await;
+            let left = self.settle(false, shown, session).await;
             reason.extend(left.map(|left| format!("; {left}")));
             self.state.rolls_back = Some(reason);
             return outcome;
@@ -308,12 +284,11 @@ impl Rollout {
         &mut self,
         message: impl Fn(String) -> String,
         shown: Shown,
-        stop: &mut watch::Receiver<Stop>,
-        emit: &mut Emitter<'_>,
+        session: &mut Session<'_>,
     ) -> Outcome {
-        match self.settle(true, shown, stop, emit).await {
+        match self.settle(true, shown, session).await {
             None => Outcome::Succeeded,
-            Some(left) if *stop.borrow() != Stop::No => self.interrupted(&message(left)),
+            Some(left) if session.is_stopping() => self.interrupted(&message(left)),
             Some(left) => self.fail(message(left)),
         }
     }
@@ -324,8 +299,7 @@ impl Rollout {
         &mut self,
         rolled: bool,
         mut shown: Shown,
-        stop: &mut watch::Receiver<Stop>,
-        emit: &mut Emitter<'_>,
+        session: &mut Session<'_>,
     ) -> Option<String> {
         let mut polls = Schedule::polling(self.spec.poll_interval, self.caller.jitter);
         let begin = self.clock.now();
@@ -340,15 +314,15 @@ impl Rollout {
                     let (kind, instances) = (WaitKind::Health, idle.instances);
                     let detail = Some(idle.message.clone());
                     let wait = Wait { kind, instances, detail, deadline };
-                    shown.wait_for(vec![wait], self.clock.now(), emit);
+                    shown.wait_for(vec![wait], self.clock.now(), session);
                     (idle.message, deadline)
                 }
             };
-            if self.clock.now() > deadline || *stop.borrow() != Stop::No {
+            if self.clock.now() > deadline || session.is_stopping() {
                 return Some(left);
             }
-            self.pause(polls.pause(), stop).await;
-            match self.observe_with_retries(stop, emit).await {
+            self.pause(polls.pause(), session).await;
+            match self.observe(session).await {
                 Ok(true) => polls.start_over(),
                 Ok(false) => {}
                 Err(error) => return Some(format!("{left} ({error})")),
@@ -388,13 +362,8 @@ impl Rollout {
         instance_refresh::cause(found, unhealthy, &activities)
     }
 
-    fn tell(&self, id: &str, step: InstanceRefreshStep, emit: &mut Emitter<'_>) {
-        emit.send(self.clock.now(), Event::InstanceRefresh { id: id.to_owned(), step });
-    }
-
-    fn fail(&mut self, reason: String) -> Outcome {
-        self.state.halt = Some(Halt::failed(reason, self.clock.now()));
-        Outcome::Failed
+    fn tell(&self, id: &str, step: InstanceRefreshStep, session: &mut Session<'_>) {
+        session.send(self.clock.now(), Event::InstanceRefresh { id: id.to_owned(), step });
     }
 
     fn leave_alone(&mut self, reason: String) -> Outcome {

@@ -1,31 +1,29 @@
-//! Asks the gates in the background.
+//! Asks the gates in the background, so that the engine renews the lease and obeys commands
+//! meanwhile.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rolling_provider::{Alarm, Clock, Fleet, ProviderError};
+use rolling_provider::{Alarm, Clock, Fleet};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::engine::probe::{self, Context};
-use crate::engine::schedule::Schedule;
+use super::probe::{self, Context};
+use super::retry::Retry;
 use crate::model::spec::Gates;
+use crate::rollout::gates::GateResult;
 use crate::rollout::planner::Ask;
 
-/// The answer of one gate.
-pub(super) struct GateResult {
-    pub(super) gate: String,
-    pub(super) message: Result<String, String>,
-}
+/// The answers to a question, once they are there.
+type Answers = Arc<Mutex<Option<Vec<GateResult>>>>;
 
-/// The question that is being asked.
-#[derive(Default)]
+/// Asks one question at a time.
 pub(super) struct GateRunner {
-    pub(super) running: Option<(Ask, JoinHandle<()>, Answer)>,
+    fleet: Arc<dyn Fleet>,
+    clock: Arc<dyn Clock>,
+    running: Option<(Ask, JoinHandle<()>, Answers)>,
     /// Notified when an answer is there.
-    pub(super) answered: Arc<Notify>,
+    answered: Arc<Notify>,
 }
-
-pub(super) type Answer = Arc<Mutex<Option<Vec<GateResult>>>>;
 
 impl Drop for GateRunner {
     fn drop(&mut self) {
@@ -34,7 +32,44 @@ impl Drop for GateRunner {
 }
 
 impl GateRunner {
-    pub(super) fn stop(&mut self) {
+    /// Returns a runner that asks nothing yet.
+    pub fn new(fleet: Arc<dyn Fleet>, clock: Arc<dyn Clock>) -> Self {
+        Self { fleet, clock, running: None, answered: Arc::default() }
+    }
+
+    /// The question that is being asked.
+    pub fn asks(&self) -> Option<Ask> {
+        self.running.as_ref().map(|(ask, ..)| *ask)
+    }
+
+    /// Notified when an answer is there.
+    pub fn answered(&self) -> &Notify {
+        &self.answered
+    }
+
+    /// Begins to ask `gates`.
+    pub fn ask(&mut self, ask: Ask, gates: Gates, context: Context) {
+        let (fleet, clock) = (Arc::clone(&self.fleet), Arc::clone(&self.clock));
+        let answers = Answers::default();
+        let (slot, notify) = (Arc::clone(&answers), Arc::clone(&self.answered));
+        let task = tokio::spawn(async move {
+            let results = ask_all(&*fleet, &clock, &gates, ask.question.probes, &context).await;
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(results);
+            notify.notify_one();
+        });
+        self.running = Some((ask, task, answers));
+    }
+
+    /// Returns the answers, if they are there. The question is over then.
+    pub fn answers(&mut self) -> Option<Vec<GateResult>> {
+        let (_, _, answers) = self.running.as_ref()?;
+        let answers = answers.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        self.stop();
+        Some(answers)
+    }
+
+    /// Asks no more.
+    pub fn stop(&mut self) {
         if let Some((_, task, _)) = self.running.take() {
             task.abort();
         }
@@ -42,7 +77,7 @@ impl GateRunner {
 }
 
 /// Asks one gate after the other, up to the first that does not pass.
-pub(super) async fn ask_all(
+async fn ask_all(
     fleet: &dyn Fleet,
     clock: &Arc<dyn Clock>,
     gates: &Gates,
@@ -69,17 +104,17 @@ async fn read_alarms(
     clock: &Arc<dyn Clock>,
     gates: &Gates,
 ) -> Result<String, String> {
-    let mut schedule = Schedule::retrying(0.0);
-    let limit = clock.now() + Gates::ALARMS_WITHIN;
+    let mut retry = Retry::new(0.0).since(clock.now());
     loop {
-        let error: ProviderError = match fleet.alarms(&gates.alarms).await {
+        let error = match fleet.alarms(&gates.alarms).await {
             Ok(alarms) => return judge(&alarms),
             Err(error) => error,
         };
-        if !error.is_retryable() || clock.now() >= limit {
+        let pause = retry.failed(clock.now(), Gates::ALARMS_WITHIN);
+        let Some(pause) = pause.filter(|_| error.is_retryable()) else {
             return Err(format!("they cannot be read: {error}"));
-        }
-        clock.sleep(schedule.pause()).await;
+        };
+        clock.sleep(pause).await;
     }
 }
 

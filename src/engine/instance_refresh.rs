@@ -10,7 +10,7 @@ use rolling_provider::{
 use tokio::sync::watch;
 
 use super::command::ControlOutcome;
-use super::retry::with_retries;
+use super::look_up::with_retries;
 use super::{Rollout, Stop};
 use crate::model::event::Envelope;
 use crate::model::preview::Preview;

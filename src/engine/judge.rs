@@ -3,7 +3,7 @@
 use rolling_provider::Timestamp;
 
 use super::Rollout;
-use super::emitter::Emitter;
+use super::session::Session;
 use crate::model::event::Event;
 use crate::rollout::planner::{self, Plan, Verdict};
 use crate::rollout::state::Halt;
@@ -12,7 +12,7 @@ impl Rollout {
     /// Plans this tick, and judges the plan. A plan that breaks a promise may come from a late
     /// look: the engine then does nothing and looks again. If that persists, the rollout ends;
     /// while it ends, the engine still does what breaks no promise.
-    pub(super) fn plan_judged(&mut self, now: Timestamp, emit: &mut Emitter<'_>) -> Plan {
+    pub(super) fn plan_judged(&mut self, now: Timestamp, session: &mut Session<'_>) -> Plan {
         let mut plan = self.plan(now);
         let violations = planner::check::violations(&self.input(now), &plan);
         if violations.is_empty() {
@@ -26,7 +26,7 @@ impl Rollout {
         if self.condemned.since.is_none() {
             self.condemned.begin(&message, now);
             let warning = format!("nothing is done for now, by the rollout's own check: {message}");
-            emit.send(now, Event::Warned { warning });
+            session.send(now, Event::Warned { warning });
         }
         plan.begins = None;
         if self.condemned.may_pass(now) {

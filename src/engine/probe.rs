@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 
-use crate::engine::schedule::Schedule;
+use super::retry::Retry;
 use crate::model::spec::{Probe, Secret};
 
 /// How long one answer to a request may take.
@@ -60,7 +60,7 @@ async fn ask(
     timeout: Duration,
     clock: &Arc<dyn Clock>,
 ) -> Result<String, String> {
-    let mut schedule = Schedule::retrying(0.0);
+    let mut retry = Retry::new(0.0).since(clock.now());
     let limit = clock.now() + timeout;
     let mut said_before = None;
     loop {
@@ -77,11 +77,11 @@ async fn ask(
         // The last try is cut short, and says less than the one before.
         let why = if left < ANSWER_WITHIN { said_before.unwrap_or(why) } else { why };
         said_before = Some(why.clone());
-        if clock.now() >= limit {
+        let Some(pause) = retry.failed(clock.now(), timeout) else {
             let timeout = humantime::format_duration(timeout);
             return Err(format!("{why}, for {timeout}"));
-        }
-        clock.sleep(schedule.pause().min(limit.since(clock.now()))).await;
+        };
+        clock.sleep(pause.min(limit.since(clock.now()))).await;
     }
 }
 

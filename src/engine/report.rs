@@ -56,14 +56,14 @@ impl Rollout {
             size: self.size(),
             instances: self.instances(),
             // The engine at work reports on a rollout that was never ours.
-            borrowed: match outcome == Outcome::Locked && !self.holds_lease() {
+            borrowed: match outcome == Outcome::Locked && !self.lease.holds() {
                 true => Vec::new(),
                 false => self.still_borrowed(),
             },
-            overtaken: outcome == Outcome::Locked && self.holds_lease(),
+            overtaken: outcome == Outcome::Locked && self.lease.holds(),
             elapsed_ms: u64::try_from(self.clock.now().since(started).as_millis())
                 .unwrap_or(u64::MAX),
-            ticks: self.ticks,
+            ticks: self.observer.looks(),
         }
     }
 

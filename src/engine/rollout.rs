@@ -9,8 +9,9 @@ use rolling_provider::{
 use super::caller::Caller;
 use super::condemned::Condemned;
 use super::gate_runner::{self, GateRunner};
-use super::held_lease::Hold;
-use super::retry;
+use super::lease_keeper::LeaseKeeper;
+use super::look_up;
+use super::observer::Observer;
 use crate::model::preview::Preview;
 use crate::model::spec::RollingDeployment;
 use crate::record::Record;
@@ -32,20 +33,18 @@ pub struct Rollout {
     pub(super) spec: RollingDeployment,
     pub(super) target: Target,
     pub(super) look: Observation,
-    /// When `look` was requested.
-    pub(super) looked: Moment,
     pub(super) state: RolloutState,
     /// This process's own command for a rollout found on the target.
     pub(super) command: Option<Control>,
-    pub(super) hold: Hold,
-    pub(super) asking: GateRunner,
+    pub(super) observer: Observer,
+    pub(super) lease: LeaseKeeper,
+    pub(super) gate_runner: GateRunner,
     /// The history of plans that broke a promise.
     pub(super) condemned: Condemned,
     /// The fleet's latest refresh, if the cloud rolls it.
     pub(super) instance_refresh: Option<InstanceRefresh>,
     /// The alarms among the gates, as they were when the target was looked up.
     pub(super) alarms: Vec<Alarm>,
-    pub(super) ticks: u64,
 }
 
 impl Rollout {
@@ -76,29 +75,29 @@ impl Rollout {
         caller: &Caller,
     ) -> Result<Rollout, ProviderError> {
         let clock = fleet.clock();
-        let (target, look) = retry::look_up(&*fleet, &*clock, caller).await?;
-        let alarms = retry::alarms(&*fleet, &*clock, &spec.gates.alarms, caller.jitter).await?;
+        let (target, look) = look_up::look_up(&*fleet, &*clock, caller).await?;
+        let alarms = look_up::alarms(&*fleet, &*clock, &spec.gates.alarms, caller.jitter).await?;
         let looked = Moment { now: look.at, wall: clock.wall() };
         // An instance in slow start gets few requests, and has shown little.
         let soak = &mut spec.health.min_healthy_time;
         *soak = target.slow_start().max(*soak);
+        let (shared, time) = (|| Arc::clone(&fleet), || Arc::clone(&clock));
         let mut rollout = Rollout {
-            clock,
+            observer: Observer::new(shared(), time(), caller.jitter, looked),
+            lease: LeaseKeeper::new(shared(), time(), caller),
+            gate_runner: GateRunner::new(shared(), time()),
             caller: caller.clone(),
             wanted: target.revision.clone(),
             asked: spec.clone(),
             state: RolloutState::new(caller.rollout_id.as_str(), look.at),
             look: Observation { at: look.at, ..Observation::default() },
-            looked,
             command: None,
-            hold: Hold::new(&caller.owner, fleet.guards_record()),
-            asking: GateRunner::default(),
             condemned: Condemned::default(),
             instance_refresh: None,
             alarms,
             spec,
             target,
-            ticks: 1,
+            clock,
             fleet,
         };
         if rollout.refreshes() {

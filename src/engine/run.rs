@@ -1,18 +1,17 @@
 //! Runs a rollout from its first event to its last.
 
-use std::time::Duration;
-
-use rolling_provider::{Observation, Revision, Timestamp};
+use rolling_provider::{Observation, Timestamp};
 use tokio::sync::watch;
 
-use super::Rollout;
 use super::caller::{STOP_WITHIN, Stop};
-use super::emitter::Emitter;
+use super::rollout::Rollout;
+use super::session::Session;
 use crate::model::event::{Envelope, Event, Outcome, Report};
-use crate::model::spec::{Executor, Gates};
+use crate::model::spec::Executor;
 use crate::record::{Ending, LEASE};
 use crate::rollout::control::Waiting;
 use crate::rollout::planner::Verdict;
+use crate::rollout::restore::retarget;
 use crate::rollout::state::Halt;
 
 impl Rollout {
@@ -20,16 +19,16 @@ impl Rollout {
     /// the last event.
     pub async fn run(
         mut self,
-        mut stop: watch::Receiver<Stop>,
+        stop: watch::Receiver<Stop>,
         emit: &mut (dyn FnMut(Envelope) + Send),
     ) -> Report {
-        let mut emit = Emitter::new(&self.caller.rollout_id, emit);
-        let started = self.begin(&mut emit);
+        let mut session = Session::new(&self.caller.rollout_id, stop, emit);
+        let started = self.begin(&mut session);
         let outcome = match self.spec.engine {
-            Executor::Rolling => self.run_with_lease(|_| true, &mut stop, &mut emit).await,
-            Executor::InstanceRefresh { .. } => self.refresh_and_follow(&mut stop, &mut emit).await,
+            Executor::Rolling => self.run_with_lease(|_| true, &mut session).await,
+            Executor::InstanceRefresh { .. } => self.refresh_and_follow(&mut session).await,
         };
-        self.finish(outcome, started, &mut emit)
+        self.finish(outcome, started, &mut session)
     }
 
     /// Does the same as [`Rollout::run`], unless another engine takes the lease first, or has
@@ -37,25 +36,24 @@ impl Rollout {
     pub(super) async fn run_unless_late(
         &mut self,
         waiting: &Waiting,
-        stop: &mut watch::Receiver<Stop>,
-        emit: &mut Emitter<'_>,
+        session: &mut Session<'_>,
     ) -> Option<Report> {
-        let started = self.begin(emit);
+        let started = self.begin(session);
         let is_wanted = |look: &Observation| waiting.is_to_be_carried_out(&look.record);
-        let outcome = self.run_with_lease(is_wanted, stop, emit).await;
-        let is_late = outcome == Outcome::Locked && !self.holds_lease();
-        (!is_late).then(|| self.finish(outcome, started, emit))
+        let outcome = self.run_with_lease(is_wanted, session).await;
+        let is_late = outcome == Outcome::Locked && !self.lease.holds();
+        (!is_late).then(|| self.finish(outcome, started, session))
     }
 
-    fn begin(&self, emit: &mut Emitter<'_>) -> Timestamp {
+    fn begin(&self, session: &mut Session<'_>) -> Timestamp {
         let started = self.clock.now();
-        emit.send(started, Event::Started { preview: self.preview() });
+        session.send(started, Event::Started { preview: self.preview() });
         started
     }
 
-    fn finish(&self, outcome: Outcome, started: Timestamp, emit: &mut Emitter<'_>) -> Report {
+    fn finish(&self, outcome: Outcome, started: Timestamp, session: &mut Session<'_>) -> Report {
         let report = self.report(outcome, started);
-        emit.send(self.clock.now(), Event::Finished { report: report.clone() });
+        session.send(self.clock.now(), Event::Finished { report: report.clone() });
         report
     }
 
@@ -63,8 +61,7 @@ impl Rollout {
     async fn run_with_lease(
         &mut self,
         is_wanted: impl Fn(&Observation) -> bool,
-        stop: &mut watch::Receiver<Stop>,
-        emit: &mut Emitter<'_>,
+        session: &mut Session<'_>,
     ) -> Outcome {
         if let Some(record) = self.state.record.as_ref().filter(|_| self.waits_for_operator()) {
             // The operator who paused it, or the checkpoint, asked for a decision; another run is
@@ -79,38 +76,38 @@ impl Rollout {
         if self.plan(self.clock.now()).verdict == Verdict::Converged {
             return Outcome::Succeeded;
         }
-        match self.acquire_lease(stop, emit).await {
+        match self.acquire_lease(session).await {
             Ok(None) if is_wanted(&self.look) => {}
             Ok(None) => {
                 self.release().await;
                 return Outcome::Locked;
             }
             Ok(Some(outcome)) => {
-                if *stop.borrow() != Stop::Now {
-                    self.delete_tags([LEASE]).await;
+                if session.urgency() != Stop::Now {
+                    self.lease.delete_tags([LEASE]).await;
                 }
                 return outcome;
             }
             Err(reason) => {
                 self.state.halt = Some(Halt::failed(reason, self.clock.now()));
                 // A pending command stays for the engine that continues.
-                self.delete_tags([LEASE]).await;
+                self.lease.delete_tags([LEASE]).await;
                 return Outcome::Failed;
             }
         }
-        let outcome = match self.make_revision(stop, emit).await {
-            Ok(()) => self.drive(stop, emit).await,
+        let outcome = match self.make_revision(session).await {
+            Ok(()) => self.drive(session).await,
             Err(reason) => {
                 self.state.halt = Some(Halt::failed(reason, self.clock.now()));
                 Outcome::Failed
             }
         };
-        let urgency = *stop.borrow();
+        let urgency = session.urgency();
         self.release_lease(outcome, urgency).await;
         outcome
     }
 
-    pub(super) fn stop_gracefully(&mut self, emit: &mut Emitter<'_>) {
+    pub(super) fn stop_gracefully(&mut self, session: &mut Session<'_>) {
         let at = self.clock.now();
         let until = Some(at + STOP_WITHIN);
         match &mut self.state.halt {
@@ -120,24 +117,29 @@ impl Rollout {
                 let (reason, ending) = ("asked to stop".to_owned(), Ending::Interrupted);
                 self.halt(
                     Halt { reason, ending, fault: false, at_checkpoint: false, at, until },
-                    emit,
+                    session,
                 );
             }
         }
     }
 
-    pub(super) fn halt(&mut self, halt: Halt, emit: &mut Emitter<'_>) {
+    pub(super) fn halt(&mut self, halt: Halt, session: &mut Session<'_>) {
         let (reason, until) = (halt.reason.clone(), halt.until);
-        emit.send(self.clock.now(), Event::Halting { reason, until });
+        session.send(self.clock.now(), Event::Halting { reason, until });
         self.state.begin_halt(halt);
     }
 
-    pub(super) fn start_rollback(&mut self, reason: String, asked: bool, emit: &mut Emitter<'_>) {
+    pub(super) fn start_rollback(
+        &mut self,
+        reason: String,
+        asked: bool,
+        session: &mut Session<'_>,
+    ) {
         let completed = self.state.record.as_ref().and_then(|record| record.completed.clone());
         let Some(completed) = completed else { return };
         let to = completed.clone();
-        emit.send(self.clock.now(), Event::RollingBack { reason: reason.clone(), to, asked });
-        self.retarget(completed);
+        session.send(self.clock.now(), Event::RollingBack { reason: reason.clone(), to, asked });
+        retarget(&mut self.spec, &mut self.target, completed);
         if self.state.halt.is_some() {
             self.state.resume();
         }
@@ -151,20 +153,12 @@ impl Rollout {
         let record = self.state.record.as_ref().filter(|record| record.rolls_back);
         if let Some(record) = record.filter(|_| self.state.rolls_back.is_none()) {
             let (completed, reason) = (record.completed.clone(), record.reason.clone());
-            completed.into_iter().for_each(|completed| self.retarget(completed));
+            if let Some(completed) = completed {
+                retarget(&mut self.spec, &mut self.target, completed);
+            }
             let reason = reason.unwrap_or_else(|| "it was rolling back".into());
             self.state.start_rollback(&self.target, reason, self.clock.now());
         }
-    }
-
-    /// Sets what applies while a rollout goes back to `completed`: no soak, pauses, checkpoints or
-    /// gates.
-    pub(super) fn retarget(&mut self, completed: Revision) {
-        self.target.revision = completed;
-        self.spec.health.min_healthy_time = Duration::ZERO;
-        self.spec.pause_between_batches = Duration::ZERO;
-        self.spec.checkpoints.clear();
-        self.spec.gates = Gates::default();
     }
 
     /// Returns the outcome of a halted rollout.

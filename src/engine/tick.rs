@@ -1,8 +1,12 @@
 //! What the loop remembers between two ticks, and what it decides by that. Pure.
 
+use std::time::Duration;
+
 use rolling_provider::{Action, ErrorKind, Timestamp};
 
 use super::caller::{RETRY_BUDGET, STOP_WITHIN};
+use super::retry::Retry;
+use super::schedule::Schedule;
 use crate::rollout::planner::Verdict;
 use crate::rollout::state::{Halt, LOOKS_LAG};
 
@@ -80,10 +84,10 @@ pub(super) enum Done {
 pub(super) enum Then {
     /// Give up the action that fails.
     GiveUp,
-    /// Retry after a pause.
-    Retry,
-    /// Look after a pause: the same was planned again, or too many ticks acted in a row.
-    Pause,
+    /// Retry after this pause.
+    Retry(Duration),
+    /// Look after this pause: the same was planned again, or too many ticks acted in a row.
+    Pause(Duration),
     /// Plan again at once: what was done began something.
     Plan,
     /// Wait until something is due.
@@ -91,10 +95,13 @@ pub(super) enum Then {
 }
 
 /// What the loop remembers between two ticks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Tick {
-    /// The action that fails, and since when.
-    failing: Option<(Action, Timestamp)>,
+    jitter: f64,
+    /// The action that fails.
+    failing: Option<(Action, Retry)>,
+    /// The pauses between ticks that act without an effect.
+    pauses: Schedule,
     last_actions: Vec<Action>,
     /// How many ticks in a row have acted.
     in_a_row: u32,
@@ -103,6 +110,19 @@ pub(super) struct Tick {
 }
 
 impl Tick {
+    /// Returns what the loop remembers at first. `jitter` from 0 (none) to 1 spreads its pauses.
+    pub(super) fn new(jitter: f64) -> Self {
+        Self {
+            jitter,
+            failing: None,
+            pauses: Schedule::retrying(jitter),
+            last_actions: Vec::new(),
+            in_a_row: 0,
+            looked_again: false,
+            repeats: false,
+        }
+    }
+
     /// Takes in what a plan is to do.
     pub(super) fn planned(&mut self, actions: Vec<Action>) {
         // Reads may lag: the planner repeats what was done a moment ago until they show it.
@@ -141,9 +161,12 @@ impl Tick {
     pub(super) fn then(&mut self, done: &Done, stopping: bool, now: Timestamp) -> Then {
         match done {
             Done::Failed(action, kind) => self.failed(action, *kind, stopping, now),
-            Done::Changed if self.repeats || self.in_a_row >= TICKS_IN_A_ROW => Then::Pause,
+            Done::Changed if self.repeats || self.in_a_row >= TICKS_IN_A_ROW => {
+                Then::Pause(self.pauses.pause())
+            }
             Done::Changed => {
                 self.in_a_row += 1;
+                self.pauses.start_over();
                 Then::Plan
             }
             Done::Nothing => {
@@ -154,17 +177,20 @@ impl Tick {
     }
 
     fn failed(&mut self, action: &Action, kind: ErrorKind, stopping: bool, now: Timestamp) -> Then {
-        let (_, since) = *self.failing.get_or_insert_with(|| (action.clone(), now));
-        let retry_budget = match (stopping, kind) {
+        let jitter = self.jitter;
+        let (_, retry) = self.failing.get_or_insert_with(|| (action.clone(), Retry::new(jitter)));
+        let budget = match (stopping, kind) {
             (true, _) => STOP_WITHIN,
             (false, ErrorKind::Refused | ErrorKind::Invalid) => LOOKS_LAG,
             (false, _) => RETRY_BUDGET,
         };
-        if now.since(since) <= retry_budget {
-            return Then::Retry;
+        match retry.failed(now, budget) {
+            Some(pause) => Then::Retry(pause),
+            None => {
+                self.failing = None;
+                Then::GiveUp
+            }
         }
-        self.failing = None;
-        Then::GiveUp
     }
 
     /// Notes that the next plan only waits.
@@ -176,9 +202,10 @@ impl Tick {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::time::Duration;
 
     use super::*;
+
+    const FIRST: Duration = Duration::from_millis(200);
 
     fn action(name: &str) -> Action {
         Action::SuspendProcesses { processes: BTreeSet::from([name.to_owned()]) }
@@ -190,18 +217,18 @@ mod tests {
 
     #[test]
     fn the_same_plan_again_pauses_and_so_do_too_many_in_a_row() {
-        let mut tick = Tick::default();
+        let mut tick = Tick::new(0.0);
         tick.planned(vec![action("a")]);
         assert_eq!(tick.then(&Done::Changed, false, at(0)), Then::Plan);
         tick.planned(vec![action("a")]);
-        assert_eq!(tick.then(&Done::Changed, false, at(0)), Then::Pause);
-        let mut tick = Tick::default();
+        assert_eq!(tick.then(&Done::Changed, false, at(0)), Then::Pause(FIRST));
+        let mut tick = Tick::new(0.0);
         for turn in 0..TICKS_IN_A_ROW {
             tick.planned(vec![action(&turn.to_string())]);
             assert_eq!(tick.then(&Done::Changed, false, at(0)), Then::Plan);
         }
         tick.planned(vec![action("another")]);
-        assert_eq!(tick.then(&Done::Changed, false, at(0)), Then::Pause);
+        assert_eq!(tick.then(&Done::Changed, false, at(0)), Then::Pause(FIRST));
         assert_eq!(tick.then(&Done::Nothing, false, at(0)), Then::Wait);
         tick.planned(vec![action("yet another")]);
         assert_eq!(tick.then(&Done::Changed, false, at(0)), Then::Plan);
@@ -210,31 +237,31 @@ mod tests {
     #[test]
     fn a_failure_has_its_budget_and_forgets_what_is_no_longer_planned() {
         let budget = |kind, stopping| {
-            let mut tick = Tick::default();
+            let mut tick = Tick::new(0.0);
             let failed = Done::Failed(action("a"), kind);
             (0..1000).find(|second| {
                 tick.planned(vec![action("a")]);
                 tick.then(&failed, stopping, at(*second)) == Then::GiveUp
             })
         };
-        assert_eq!(budget(ErrorKind::Throttled, false), Some(RETRY_BUDGET.as_secs() + 1));
-        assert_eq!(budget(ErrorKind::Refused, false), Some(LOOKS_LAG.as_secs() + 1));
-        assert_eq!(budget(ErrorKind::Throttled, true), Some(STOP_WITHIN.as_secs() + 1));
+        assert_eq!(budget(ErrorKind::Throttled, false), Some(RETRY_BUDGET.as_secs()));
+        assert_eq!(budget(ErrorKind::Refused, false), Some(LOOKS_LAG.as_secs()));
+        assert_eq!(budget(ErrorKind::Throttled, true), Some(STOP_WITHIN.as_secs()));
 
-        let (mut tick, failed) = (Tick::default(), Done::Failed(action("a"), ErrorKind::Throttled));
+        let (mut tick, failed) = (Tick::new(0.0), Done::Failed(action("a"), ErrorKind::Throttled));
         tick.planned(vec![action("a")]);
-        assert_eq!(tick.then(&failed, false, at(0)), Then::Retry);
+        assert_eq!(tick.then(&failed, false, at(0)), Then::Retry(FIRST));
         tick.planned(vec![action("b")]);
         tick.planned(vec![action("a")]);
-        assert_eq!(tick.then(&failed, false, at(301)), Then::Retry, "it counts anew");
+        assert_eq!(tick.then(&failed, false, at(301)), Then::Retry(FIRST), "it counts anew");
         tick.planned(vec![action("a")]);
         tick.accepted(&action("a"));
-        assert_eq!(tick.then(&failed, false, at(900)), Then::Retry, "it counts anew");
+        assert_eq!(tick.then(&failed, false, at(900)), Then::Retry(FIRST), "it counts anew");
     }
 
     #[test]
     fn an_old_look_is_repeated_once_and_one_action_goes_before_a_renewal() {
-        let mut tick = Tick::default();
+        let mut tick = Tick::new(0.0);
         let old = Obstacles { old_look: true, ..Obstacles::default() };
         assert_eq!(tick.may_act(0, old), Go::Again);
         assert_eq!(tick.may_act(0, old), Go::Yes);

@@ -62,6 +62,11 @@ fn the_planner_knows_neither_io_nor_time() {
         planner.extend(sources(&root().join("src").join(room)));
     }
     assert!(planner.len() > 60);
+    for file in ["tick", "retry", "condemned", "shown", "message"] {
+        let path = root().join("src/engine").join(file).with_extension("rs");
+        let text = std::fs::read_to_string(&path).expect("a source file");
+        planner.push((path, text));
+    }
     let banned = [
         "async", "tokio", "std::io", "std::fs", "std::env", "Instant", "rand", "tracing", "HashMap",
     ];
@@ -72,6 +77,28 @@ fn the_planner_knows_neither_io_nor_time() {
             assert!(found.is_empty(), "{} has {word}: {found:?}", path.display());
         }
     }
+}
+
+/// The modules that hold a fleet, and so may call the cloud: the registry makes one, the front door
+/// of a deployment hands it on, and the engine uses it.
+#[test]
+fn only_the_listed_modules_may_call_the_cloud() {
+    let architecture = root().join("ARCHITECTURE.md");
+    let text = std::fs::read_to_string(architecture).expect("ARCHITECTURE.md");
+    let (_, list) = text.split_once("```may-call-the-cloud\n").expect("the list");
+    let (list, _) = list.split_once("```").expect("its end");
+    let listed: BTreeSet<String> =
+        list.split_whitespace().map(|name| format!("{name}.rs")).collect();
+    let source = root().join("src");
+    let holds = |(path, text): (PathBuf, String)| {
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let code = code.collect::<Vec<_>>().join("\n");
+        let is_engine = path.starts_with(source.join("engine"));
+        let holds = code.contains("dyn Fleet") || (is_engine && code.contains("self.fleet"));
+        holds.then(|| path.strip_prefix(&source).expect("below src").display().to_string())
+    };
+    let found: BTreeSet<String> = sources(&source).into_iter().filter_map(holds).collect();
+    assert_eq!(found, listed);
 }
 
 /// What a cloud calls its own processes comes from its adapter, in `Target`.

@@ -1,0 +1,169 @@
+//! Takes the lease: watches it until it may be taken, writes it, and looks until it shows.
+
+use std::time::Duration;
+
+use rolling_provider::{Action, Observation, ProviderError, Timestamp};
+
+use super::caller::{RETRY_BUDGET, Stop};
+use super::clock::moment;
+use super::lease_keeper::LeaseKeeper;
+use super::message::with_remedy;
+use super::observer::Observer;
+use super::retry::Retry;
+use super::session::Session;
+use crate::model::event::Event;
+use crate::model::wait::{Wait, WaitKind};
+use crate::record::lease::{Claim, Lease, WATCH, Watch, is_fresh};
+use crate::rollout::ownership::Moment;
+
+/// The interval of looks at a watched lease.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What came of an attempt to take the lease.
+pub(super) enum Acquired {
+    /// It is ours, and this look shows it.
+    Ours(Observation),
+    /// This owner is at work.
+    Held(String),
+    /// It was written, and no look shows it.
+    Unseen,
+    /// The run is to end, and nothing was written.
+    Stopped,
+}
+
+/// What came of watching the lease.
+enum Watched {
+    /// It may be taken: the lease that was found, and how long our own has to stand.
+    Free(Option<Lease>, Duration),
+    Held(String),
+    Stopped,
+}
+
+impl LeaseKeeper {
+    /// Takes the lease, however long that takes. `look` is the last look, here as there.
+    ///
+    /// # Errors
+    /// A sentence, when the cloud cannot be asked.
+    pub(super) async fn acquire(
+        &mut self,
+        observer: &mut Observer,
+        look: &mut Observation,
+        session: &mut Session<'_>,
+    ) -> Result<Acquired, String> {
+        let (found, settle) = match self.watch(observer, look, session).await? {
+            Watched::Free(found, settle) => (found, settle),
+            Watched::Held(owner) => return Ok(Acquired::Held(owner)),
+            Watched::Stopped => return Ok(Acquired::Stopped),
+        };
+        let counter = found.as_ref().map_or(0, |lease| lease.counter) + 1;
+        let at = Some(self.clock.wall());
+        let mine = Lease { owner: self.owner.clone(), counter, at };
+        let renewed = match self.write(&mine, found.as_ref(), observer, look, session).await? {
+            Ok(renewed) => renewed,
+            Err(owner) => return Ok(Acquired::Held(owner)),
+        };
+        let written = self.clock.now();
+        // A lease counts once it has stood for a while and reads show it. A guarded one counts at
+        // once.
+        if !self.guards() {
+            self.clock.sleep(settle).await;
+        }
+        let mine = (mine, renewed, written);
+        self.confirm(mine, found.as_ref(), observer, look, session).await
+    }
+
+    /// Watches the lease until it may be taken.
+    async fn watch(
+        &mut self,
+        observer: &mut Observer,
+        look: &mut Observation,
+        session: &mut Session<'_>,
+    ) -> Result<Watched, String> {
+        let (mut watched, mut looked_again) = (Watch::default(), false);
+        if !is_fresh(look.at, self.clock.now()) {
+            *look = observer.look(self, &look.record, session).await.map_err(cannot_see)?;
+        }
+        loop {
+            if session.heed() != Stop::No {
+                return Ok(Watched::Stopped);
+            }
+            let found = Lease::from_tags(&look.record);
+            match watched.judge(found.as_ref(), &self.owner, self.is_gone, self.clock.now()) {
+                // This process may have stood still since the look. Only once: a look may take that
+                // long.
+                Claim::Take(_) if observer.is_late() && !looked_again => looked_again = true,
+                Claim::Take(settle) => return Ok(Watched::Free(found, settle)),
+                Claim::Held(owner) => return Ok(Watched::Held(owner)),
+                Claim::Watch(deadline) => {
+                    let detail = found.map(|lease| lease.owner);
+                    let (kind, instances) = (WaitKind::Lease, Vec::new());
+                    let on = vec![Wait { kind, instances, detail, deadline }];
+                    session.send(self.clock.now(), Event::Waiting { on });
+                    session.pause(&*self.clock, LOOK_EVERY).await;
+                }
+            }
+            *look = observer.look(self, &look.record, session).await.map_err(cannot_see)?;
+        }
+    }
+
+    /// Writes `lease` over the lease that was found. Returns when the call began, or the owner of
+    /// another lease that was written meanwhile.
+    async fn write(
+        &mut self,
+        lease: &Lease,
+        over: Option<&Lease>,
+        observer: &mut Observer,
+        look: &mut Observation,
+        session: &mut Session<'_>,
+    ) -> Result<Result<Moment, String>, String> {
+        let mut retry = Retry::new(self.jitter);
+        let action = Action::WriteRecord { tags: lease.tags() };
+        loop {
+            let began = moment(&*self.clock);
+            let Err(error) = self.fleet.act(&action).await else { return Ok(Ok(began)) };
+            let now = self.clock.now();
+            let is_worth_it = error.is_retryable() && !session.is_stopping();
+            let Some(pause) = retry.failed(now, RETRY_BUDGET).filter(|_| is_worth_it) else {
+                return Err(format!("cannot write the lease: {}", with_remedy(&error)));
+            };
+            session.send(now, Event::Retrying { error: error.to_string() });
+            session.pause(&*self.clock, pause).await;
+            *look = observer.look(self, &look.record, session).await.map_err(cannot_see)?;
+            let found = Lease::from_tags(&look.record);
+            let other = found.filter(|found| found.owner != lease.owner);
+            if let Some(other) = other.filter(|other| Some(other) != over) {
+                return Ok(Err(other.owner));
+            }
+        }
+    }
+
+    /// Looks until the lease that was written at `written` shows.
+    async fn confirm(
+        &mut self,
+        (mine, renewed, written): (Lease, Moment, Timestamp),
+        found: Option<&Lease>,
+        observer: &mut Observer,
+        before: &Observation,
+        session: &mut Session<'_>,
+    ) -> Result<Acquired, String> {
+        loop {
+            let look = observer.look(self, &before.record, session).await.map_err(cannot_see)?;
+            let shown = Lease::from_tags(&look.record);
+            if shown.as_ref() == Some(&mine) {
+                self.take(mine, &look.record, renewed);
+                return Ok(Acquired::Ours(look));
+            }
+            if let Some(other) = shown.filter(|shown| Some(shown) != found) {
+                return Ok(Acquired::Held(other.owner));
+            }
+            if self.clock.now().since(written) > WATCH {
+                return Ok(Acquired::Unseen);
+            }
+            self.clock.sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+fn cannot_see(error: ProviderError) -> String {
+    format!("cannot see the fleet: {error}")
+}

@@ -1,0 +1,206 @@
+//! What the lease means for the rollout: it begins anew once it holds one, and ends without it.
+
+use rolling_provider::Observation;
+
+use super::acquire::{Acquired, LOOK_EVERY};
+use super::caller::{NOTHING_DONE, RETRY_BUDGET, STOP_WITHIN, Stop};
+use super::message::with_remedy;
+use super::rollout::Rollout;
+use super::session::Session;
+use crate::model::event::{Event, Outcome};
+use crate::record::command::Control;
+use crate::record::{CONTROL, Ending, LEASE};
+use crate::rollout::control::Effect;
+use crate::rollout::ownership::Standing;
+use crate::rollout::planner::View;
+use crate::rollout::state::Halt;
+
+/// The result of a check of the lease.
+pub(super) enum LeaseCheck {
+    /// It is ours, as far as that can be known.
+    Ours,
+    /// It could not be renewed or confirmed, and the engine has looked again: begin the tick anew.
+    Doubtful,
+    /// The run ends, since another engine is at work or nobody can know.
+    Lost(Outcome),
+}
+
+impl Rollout {
+    /// Takes the lease, however long that takes, and begins anew from the target's state at that
+    /// time. Returns an outcome when that ends the run.
+    ///
+    /// # Errors
+    /// A sentence, when the cloud cannot be asked.
+    pub(super) async fn acquire_lease(
+        &mut self,
+        session: &mut Session<'_>,
+    ) -> Result<Option<Outcome>, String> {
+        let acquired = self.lease.acquire(&mut self.observer, &mut self.look, session).await?;
+        match acquired {
+            Acquired::Ours(look) => self.begin_with_lease(look, session),
+            Acquired::Stopped => Ok(Some(self.interrupted(NOTHING_DONE))),
+            Acquired::Held(owner) => {
+                self.fail(format!("{owner} is at work on this target"));
+                Ok(Some(Outcome::Locked))
+            }
+            Acquired::Unseen => {
+                let reason = "the lease that was written is not there: another engine was faster \
+                              and has ended since, or what is written to the target does not show";
+                self.fail(reason.into());
+                Ok(Some(Outcome::Locked))
+            }
+        }
+    }
+
+    fn begin_with_lease(
+        &mut self,
+        look: Observation,
+        session: &Session<'_>,
+    ) -> Result<Option<Outcome>, String> {
+        self.restore_from_record(look)?;
+        self.refuse_changed_routing().map_err(|error| with_remedy(&error))?;
+        let reason = "asked to stop before anything was replaced";
+        Ok(session.is_stopping().then(|| self.interrupted(reason)))
+    }
+
+    /// Makes sure that no other engine is at work: judges the last look, and renews the lease when
+    /// due.
+    pub(super) async fn renew_lease(&mut self, session: &mut Session<'_>) -> LeaseCheck {
+        if self.lease.is_late() {
+            // Another engine may have been at work and have gone since: earlier looks prove
+            // nothing, and a renewal would put back a lease that was removed.
+            if let Some(lost) = self.look_after_standing_still(session).await {
+                return lost;
+            }
+        }
+        match self.judge_lease(session).await {
+            LeaseCheck::Ours => {}
+            other => return other,
+        }
+        let Err(error) = self.lease.renew(&self.look.record).await else {
+            self.lease.renewed();
+            if !self.lease.is_late() {
+                return LeaseCheck::Ours;
+            }
+            // This engine looked dead while the renewal waited for its turn.
+            return match self.look_after_standing_still(session).await {
+                Some(lost) => lost,
+                None => self.judge_lease(session).await,
+            };
+        };
+        tracing::warn!(%error, "cannot renew the lease");
+        if !self.lease.guards() {
+            return LeaseCheck::Ours;
+        }
+        let now = self.clock.now();
+        let reason = format!("cannot renew the lease: {error}");
+        if !error.is_retryable() && self.lease.is_believed() {
+            // Puts back what it can while the lease stands.
+            if self.state.halt.is_none() {
+                self.halt(Halt::failed(reason, now), session);
+            }
+            return LeaseCheck::Ours;
+        }
+        let budget = if session.is_stopping() { STOP_WITHIN } else { RETRY_BUDGET };
+        if !error.is_retryable() || self.lease.renewal_failed(now, budget) {
+            return LeaseCheck::Lost(self.give_up(reason));
+        }
+        session.send(now, Event::Retrying { error: error.to_string() });
+        self.look_once_more(session).await
+    }
+
+    /// Judges the last look. In doubt the engine only looks again.
+    async fn judge_lease(&mut self, session: &mut Session<'_>) -> LeaseCheck {
+        match self.lease.judge(&self.look) {
+            Standing::Ours => LeaseCheck::Ours,
+            Standing::Doubtful => self.look_once_more(session).await,
+            Standing::Deleted => {
+                self.make_record_again(session).await;
+                self.look_once_more(session).await
+            }
+            Standing::Lost(reason) => {
+                self.fail(reason);
+                LeaseCheck::Lost(Outcome::Locked)
+            }
+        }
+    }
+
+    async fn look_once_more(&mut self, session: &mut Session<'_>) -> LeaseCheck {
+        self.pause(LOOK_EVERY, session).await;
+        match self.observe(session).await {
+            Ok(_) => LeaseCheck::Doubtful,
+            Err(error) => LeaseCheck::Lost(self.lost_sight(&error)),
+        }
+    }
+
+    async fn look_after_standing_still(&mut self, session: &mut Session<'_>) -> Option<LeaseCheck> {
+        self.lease.stands_still();
+        let looked = self.observe(session).await;
+        looked.err().map(|error| LeaseCheck::Lost(self.lost_sight(&error)))
+    }
+
+    /// Writes a guarded record again that somebody has deleted while no other engine is at work: it
+    /// is all that remembers what is borrowed.
+    async fn make_record_again(&mut self, session: &mut Session<'_>) {
+        let record = self.state.record.as_ref().map(|record| record.tags());
+        let warning = "somebody has deleted the rollout record: it is made again from memory";
+        session.send(self.clock.now(), Event::Warned { warning: warning.into() });
+        self.lease.write_again(&self.look.record, record.unwrap_or_default()).await;
+    }
+
+    /// Whether another engine has undone this rollout: this process stood still during its last
+    /// call, and another engine has rolled the fleet meanwhile.
+    pub(super) fn is_overtaken(&mut self) -> bool {
+        let old = View::new(&self.input(self.look.at)).candidates().next().is_some();
+        let overtaken = self.lease.stood_still() && old;
+        if overtaken {
+            self.fail("somebody else has rolled the fleet since".to_owned());
+        }
+        overtaken
+    }
+
+    /// Removes the lease from a target whose record stays.
+    pub(super) async fn release_lease(&self, outcome: Outcome, urgency: Stop) {
+        if outcome == Outcome::Locked || urgency == Stop::Now {
+            return;
+        }
+        let waits = |control: &Control| self.state.effect(control.command) == Effect::Later;
+        match self.state.control.as_ref().is_some_and(waits) {
+            // A command that takes effect later is left for the engine that continues.
+            true => self.lease.delete_tags([LEASE]).await,
+            false => self.lease.delete_tags([LEASE, CONTROL]).await,
+        }
+    }
+
+    /// Removes a lease again under which nothing was done.
+    pub(super) async fn release(&mut self) {
+        self.lease.release().await;
+        self.fail("somebody else was faster".to_owned());
+    }
+
+    /// Ends the run now; the record keeps what is left to put back.
+    fn give_up(&mut self, reason: String) -> Outcome {
+        let ending = self.ending(Ending::Failed);
+        self.state.begin_halt(Halt::failed(reason, self.clock.now()));
+        ending
+    }
+
+    pub(super) fn lost_sight(&mut self, error: &rolling_provider::ProviderError) -> Outcome {
+        self.give_up(format!("cannot see the fleet any more: {error}"))
+    }
+
+    /// Ends the run as failed for `reason`, with nothing left to put back.
+    pub(super) fn fail(&mut self, reason: String) -> Outcome {
+        self.state.halt = Some(Halt::failed(reason, self.clock.now()));
+        Outcome::Failed
+    }
+
+    /// Ends the run as interrupted for `reason`, with nothing left to put back.
+    pub(super) fn interrupted(&mut self, reason: &str) -> Outcome {
+        let (reason, at) = (reason.to_owned(), self.clock.now());
+        let ending = Ending::Interrupted;
+        self.state.halt =
+            Some(Halt { reason, ending, fault: false, at_checkpoint: false, at, until: None });
+        Outcome::Aborted
+    }
+}

@@ -1,0 +1,46 @@
+//! What a plan changes in what an engine knows before its first action is carried out.
+
+use rolling_provider::Timestamp;
+
+use super::planner::{BatchStart, Plan};
+use super::state::RolloutState;
+use crate::model::event::Event;
+
+/// Takes in the batches that end and begin with `plan`, its victims, and since when the rollout
+/// waits for what it waits for. Returns the events that tell of the batches.
+pub fn begin(state: &mut RolloutState, plan: &Plan, now: Timestamp) -> Vec<Event> {
+    let mut events = Vec::new();
+    if plan.batch_ends {
+        state.batch_open = false;
+        state.batch_ended = Some(now);
+        events.push(Event::BatchFinished { number: state.batch });
+    }
+    events.extend(plan.begins.as_ref().map(|batch| begin_batch(state, batch)));
+    state.choose(&plan.chosen);
+    if plan.rests() {
+        state.wait_deliberately(now);
+    }
+    let since = |is_there: bool, since: Option<Timestamp>| is_there.then(|| since.unwrap_or(now));
+    // The record that passes a checkpoint is written in the same tick. The actions after an
+    // evaluation may need retries, so they do not restart it.
+    if plan.evaluates() || plan.actions.is_empty() {
+        state.evaluating = since(plan.evaluates(), state.evaluating);
+    }
+    state.at_checkpoint = since(plan.stands_at_checkpoint(), state.at_checkpoint);
+    state.set_aside_since = since(plan.waits_for_set_aside(), state.set_aside_since);
+    events
+}
+
+/// Begins a batch. Its victims count as out of rotation from here on, whatever the calls return.
+fn begin_batch(state: &mut RolloutState, batch: &BatchStart) -> Event {
+    state.choose(&batch.victims);
+    let instances = batch.victims.iter().cloned().collect();
+    let launches = batch.launches;
+    match batch.number {
+        Some(number) => {
+            (state.batch, state.batch_open) = (number, true);
+            Event::BatchStarted { number, launches, instances }
+        }
+        None => Event::Replacing { launches, instances },
+    }
+}

@@ -1,0 +1,51 @@
+//! What the gates' answers change in what an engine knows.
+
+use rolling_provider::Timestamp;
+
+use super::planner::{Ask, Input, Plan, View};
+use super::state::GateState;
+use crate::model::event::Event;
+
+/// The answer of one gate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GateResult {
+    /// The gate's name for people.
+    pub gate: String,
+    /// What it answers when it passes, or why it does not.
+    pub message: Result<String, String>,
+}
+
+/// Returns since when everything is done and must stay healthy, once `plan` is made.
+pub fn baking_since(input: &Input<'_>, plan: &Plan) -> Option<Timestamp> {
+    let Input { spec, state, now, .. } = *input;
+    let baking = state.gates.baking;
+    let over = baking.is_some_and(|since| now >= since + spec.gates.bake_time);
+    // The actions after the bake time may need retries. During it a fleet may scale, as long as
+    // there is nothing to replace.
+    let still_running = baking.is_some() && View::new(input).old().next().is_none();
+    if plan.bakes() || (!still_running && (!over || plan.actions.is_empty())) {
+        return plan.bakes().then(|| baking.unwrap_or(now));
+    }
+    baking
+}
+
+/// Takes in the answers to `ask`. Returns whether they change what can be planned, and the events
+/// that tell of them.
+pub fn answered(gates: &mut GateState, ask: Ask, answers: Vec<GateResult>) -> (bool, Vec<Event>) {
+    gates.asked = None;
+    let mut events = Vec::new();
+    for GateResult { gate, message } in answers {
+        let passed = message.is_ok();
+        if let Err(why) = &message {
+            gates.failed = Some(format!("{gate} did not pass: {why}"));
+        }
+        if !passed || !ask.watches {
+            let (Ok(message) | Err(message)) = message;
+            events.push(Event::GateAnswered { gate, passed, message });
+        }
+    }
+    if gates.failed.is_none() && !ask.watches {
+        gates.passed = Some(ask.question);
+    }
+    (gates.failed.is_some() || !ask.watches, events)
+}

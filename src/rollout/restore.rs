@@ -1,0 +1,124 @@
+//! What an engine begins with: everything it knows is in the record and in the fleet.
+
+use std::time::Duration;
+
+use rolling_provider::{Observation, Revision, Target};
+
+use super::control::{self, Found};
+use super::state::{Halt, RolloutState, members};
+use crate::model::spec::{Gates, RollingDeployment};
+use crate::record::Record;
+use crate::record::command::{Command, Control};
+use crate::record::lease::Lease;
+
+/// What is known before the look from which an engine begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// What the document says.
+    pub asked: &'a RollingDeployment,
+    /// The target as the adapter resolved it.
+    pub target: &'a Target,
+    /// The revision that the document wants.
+    pub wanted: &'a Revision,
+    /// The name of the rollout, if one begins.
+    pub rollout_id: &'a str,
+    /// The last revision that the whole fleet ran, where a front-end that keeps state knows it.
+    pub completed: Option<&'a Revision>,
+    /// The lease with which this engine began, if it holds one.
+    pub lease: Option<&'a Lease>,
+    /// This process's own command for the rollout that is found.
+    pub command: Option<&'a Control>,
+}
+
+/// What an engine begins with.
+#[derive(Clone, Debug)]
+pub struct Restored {
+    /// The deployment that applies now.
+    pub spec: RollingDeployment,
+    /// The target, with the revision that the rollout leads to.
+    pub target: Target,
+    /// The look, folded into `state`.
+    pub look: Observation,
+    /// The state.
+    pub state: RolloutState,
+}
+
+impl Known<'_> {
+    /// Begins anew from `look`. What the record says is under way goes on.
+    ///
+    /// # Errors
+    /// When the record cannot be read.
+    pub fn restore(&self, look: Observation) -> Result<Restored, String> {
+        let record = Record::from_tags(&look.record)?;
+        let look = members(look, record.as_ref());
+        let (mut spec, mut target) = (self.asked.clone(), self.target.clone());
+        target.revision = self.wanted.clone();
+        let mut state = self.begin(&look);
+        let look = state.in_place(look);
+        let look = state.without_departed(look);
+        if let Some(record) = &record {
+            self.continue_from(record, &look, &mut state, &mut spec, &mut target);
+        }
+        state.record = record;
+        state.observe(&target, &spec.health, &look);
+        // This process's own command always comes first: a command that ends a rollout never begins
+        // one.
+        state.control = self.command.cloned().or(state.control);
+        Ok(Restored { spec, target, look, state })
+    }
+
+    /// Returns the state before anything is seen but which instances are there.
+    fn begin(&self, look: &Observation) -> RolloutState {
+        let mut state = RolloutState::new(self.rollout_id, look.at);
+        state.known_completed = self.completed.cloned();
+        state.lease = self.lease.cloned();
+        state.in_place.within = self.asked.replacement.within();
+        if state.in_place.within.is_some() {
+            // A completed revision from before instances were updated in place is nothing to go
+            // back to.
+            let runs = |known: &Revision| {
+                look.instances.values().any(|i| i.revision.as_ref() == Some(known))
+            };
+            state.known_completed = state.known_completed.take().filter(runs);
+        }
+        state.resume = self.command.is_some_and(|control| control.command == Command::Resume);
+        state
+    }
+
+    /// Goes on with what `record` says is under way: rolling, rolling back, or putting back.
+    fn continue_from(
+        &self,
+        record: &Record,
+        look: &Observation,
+        state: &mut RolloutState,
+        spec: &mut RollingDeployment,
+        target: &mut Target,
+    ) {
+        let command = self.command.map(|control| control.command);
+        let found = control::found(record, self.wanted, command);
+        let back = record.completed.clone().filter(|_| record.rolls_back);
+        if found == Found::GoesOn && back.is_some() {
+            let why = record.reason.clone();
+            state.rolls_back = Some(why.unwrap_or_else(|| "it was rolling back".into()));
+        }
+        if let Found::Ending(ending) = found {
+            let reason = record.reason.clone().unwrap_or_else(|| "it was ending".into());
+            let (fault, at) = (record.fault, look.at);
+            state.halt =
+                Some(Halt { reason, ending, fault, at_checkpoint: false, at, until: None });
+        }
+        if let Some(completed) = back.filter(|_| found != Found::Over) {
+            retarget(spec, target, completed);
+        }
+    }
+}
+
+/// Sets what applies while a rollout goes back to `completed`: no soak, pauses, checkpoints or
+/// gates.
+pub fn retarget(spec: &mut RollingDeployment, target: &mut Target, completed: Revision) {
+    target.revision = completed;
+    spec.health.min_healthy_time = Duration::ZERO;
+    spec.pause_between_batches = Duration::ZERO;
+    spec.checkpoints.clear();
+    spec.gates = Gates::default();
+}
