@@ -1,24 +1,20 @@
 //! The fleet's state, and how time and requests change it.
 
+mod advance;
+mod instance;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use rolling_provider::{
-    Capacity, InstanceId, Lifecycle, Revision, Tags, TargetGroupId, TargetHealth, TargetState,
-    Timestamp,
-};
+use rolling_provider::{Capacity, InstanceId, Revision, Tags, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Behaviour, FleetConfig, TargetGroupConfig};
+use self::instance::SimulatedUpdate;
+pub(crate) use self::instance::{Registration, SimulatedInstance};
+use crate::config::{Behaviour, FleetConfig};
 
 /// How long a drained instance takes to be gone.
 pub(crate) const SHUTDOWN: Duration = Duration::from_secs(1);
-/// How long after a failed launch the next one is tried.
-const LAUNCH_RETRY: Duration = Duration::from_secs(30);
-/// How long an instance lives that dies before it is in service.
-const SHORT_LIFE: Duration = Duration::from_secs(3);
-/// How long a flapping instance keeps one state.
-const FLAP: Duration = Duration::from_secs(5);
 
 /// The fleet's state. All times are absolute, so that looks have no side effects except launches
 /// that are due and instances that are gone.
@@ -75,53 +71,6 @@ pub(crate) struct CapacityState {
     pub desired: u32,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct SimulatedInstance {
-    pub revision: Revision,
-    pub zone: String,
-    pub launched_at: Timestamp,
-    /// When it is in service; `None` for never.
-    pub in_service_at: Option<Timestamp>,
-    /// From when until when a hook holds it while it launches or terminates.
-    #[serde(default)]
-    pub in_lifecycle_hook: Option<(Timestamp, Timestamp)>,
-    pub targets: BTreeMap<TargetGroupId, Registration>,
-    /// When it is gone; set once it terminates.
-    pub gone_at: Option<Timestamp>,
-    #[serde(default)]
-    pub tags: Tags,
-    #[serde(default)]
-    pub protected: bool,
-    #[serde(default)]
-    pub standby: bool,
-    /// Whether it fails its health checks although its revision is good.
-    #[serde(default)]
-    pub broken: bool,
-    #[serde(default)]
-    pub number: u64,
-    /// The instance it was launched in place of.
-    #[serde(default)]
-    pub stands_for: Option<InstanceId>,
-    /// Its current update in place.
-    #[serde(default)]
-    pub update: Option<SimulatedUpdate>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct SimulatedUpdate {
-    pub to: Revision,
-    pub token: String,
-    /// When it ends; `None` for never.
-    pub ends_at: Option<Timestamp>,
-    pub fails: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Registration {
-    pub since: Timestamp,
-    pub deregistered_at: Option<Timestamp>,
-}
-
 impl State {
     /// Creates a fleet that has been running for a while.
     pub fn new(config: &FleetConfig, now: Timestamp) -> Self {
@@ -162,90 +111,10 @@ impl State {
         state
     }
 
-    /// Advances time to `now`, with each event at its time. Returns whether anything but the time
-    /// changed.
-    pub fn advance(&mut self, config: &FleetConfig, now: Timestamp) -> bool {
-        let mut changed = false;
-        while let Some((at, due)) = self.due(config, now) {
-            self.pass(config, at);
-            self.events_until = at;
-            for event in due {
-                self.intervene(config, event);
-            }
-            changed = true;
-        }
-        self.pass(config, now) | changed
-    }
-
-    fn pass(&mut self, config: &FleetConfig, now: Timestamp) -> bool {
-        let before = self.footprint();
-        self.now = self.now.max(now);
-        let now = self.now;
-        self.instances.retain(|_, instance| instance.gone_at.is_none_or(|gone| gone > now));
-        self.follow_schedule(config);
-        if config.template_set_back.is_some_and(|after| now >= self.template_at + after) {
-            self.template = config.initial_revision.clone();
-        }
-        if config.replaces_deregistered {
-            self.replace_deregistered(config);
-        }
-        self.let_die(config);
-        if config.unmanaged {
-            return self.footprint() != before;
-        }
-        let live = self.live();
-        let fails = config.bad_revisions.get(&self.template) == Some(&Behaviour::FailLaunch);
-        let mut crowds = Crowds::default();
-        if live < self.capacity.desired as usize {
-            crowds = Crowds::of(self, config);
-        }
-        for _ in live..self.capacity.desired as usize {
-            if !fails {
-                let id = self.launch(config, now, crowds.emptiest(), None);
-                if let Some(instead) = &config.launches_instead
-                    && let Some(instance) = self.instances.get_mut(&id)
-                {
-                    instance.revision = instead.clone();
-                }
-                continue;
-            }
-            let last = self.failures.last().map(|(at, _)| *at);
-            if last.is_none_or(|last| now.since(last) >= LAUNCH_RETRY) {
-                let cause = "InsufficientInstanceCapacity: there is no capacity for the instance \
-                             type in the requested zone. Launching instance failed.";
-                self.failures.push((now, cause.into()));
-            }
-        }
-        self.footprint() != before
-    }
-
-    /// Summarises what time alone can change: instances come and go, sizes follow the schedule.
-    fn footprint(&self) -> (usize, u64, usize, usize, CapacityState, Revision, usize) {
-        let going = self.instances.values().filter(|i| i.gone_at.is_some()).count();
-        let (here, failed, due) = (self.instances.len(), self.failures.len(), self.scheduled.len());
-        (here, self.launched, going, failed, self.capacity, self.template.clone(), due)
-    }
-
     /// Returns how many instances count towards the desired size.
     pub fn live(&self) -> usize {
         let live = self.instances.values();
         live.filter(|instance| instance.gone_at.is_none() && !instance.standby).count()
-    }
-
-    /// Applies scheduled actions that are due. While scheduled actions are suspended, they are
-    /// lost.
-    fn follow_schedule(&mut self, config: &FleetConfig) {
-        for entry in &config.schedule {
-            if entry.at > self.now
-                || !self.scheduled.insert(entry.name.clone())
-                || self.suspended.contains("ScheduledActions")
-            {
-                continue;
-            }
-            self.capacity.min = entry.min.unwrap_or(self.capacity.min);
-            self.capacity.max = entry.max.unwrap_or(self.capacity.max);
-            self.resize(config, entry.desired.unwrap_or(self.capacity.desired));
-        }
     }
 
     /// Sets the desired size. Below the number of live instances, the fleet picks its own victims.
@@ -260,45 +129,6 @@ impl State {
         }
         for (_, id) in live.iter().take(excess) {
             self.terminate(config, id);
-        }
-    }
-
-    /// Terminates instances that cannot start, and records why.
-    fn let_die(&mut self, config: &FleetConfig) {
-        let dies = |i: &SimulatedInstance| {
-            config.bad_revisions.get(&i.revision) == Some(&Behaviour::Die)
-                && i.gone_at.is_none()
-                && self.now >= i.launched_at + SHORT_LIFE
-        };
-        let dead: Vec<InstanceId> =
-            self.instances.iter().filter(|(_, i)| dies(i)).map(|(id, _)| id.clone()).collect();
-        for id in dead {
-            self.terminate(config, &id);
-            let cause = "Client.InternalError: Client error on launch. Launching instance failed.";
-            self.failures.push((self.now, cause.into()));
-        }
-    }
-
-    /// Replaces instances that are deregistered from a target group that the fleet knows, unless a
-    /// process that replaces them is suspended. Other target groups have no effect.
-    fn replace_deregistered(&mut self, config: &FleetConfig) {
-        if self.suspended.contains("ReplaceUnhealthy") || self.suspended.contains("HealthCheck") {
-            return;
-        }
-        let known: BTreeSet<_> = config.target_groups.iter().map(|group| group.id()).collect();
-        let out: Vec<InstanceId> = self
-            .instances
-            .iter()
-            .filter(|(_, i)| i.gone_at.is_none() && !i.standby)
-            .filter(|(_, i)| {
-                let mut targets = i.targets.iter().filter(|(group, _)| known.contains(*group));
-                targets.any(|(_, target)| target.deregistered_at.is_some())
-            })
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in out {
-            self.terminate(config, &id);
-            self.removed.push((self.now, id));
         }
     }
 
@@ -449,64 +279,6 @@ impl Crowds {
             }
             None => zone(0),
         }
-    }
-}
-
-impl SimulatedInstance {
-    /// Whether a hook holds it while it launches or terminates.
-    pub fn is_held(&self, now: Timestamp) -> bool {
-        self.in_lifecycle_hook.is_some_and(|(from, until)| from <= now && now < until)
-    }
-
-    pub fn lifecycle(&self, now: Timestamp) -> Lifecycle {
-        match (self.gone_at, self.in_service_at) {
-            (Some(_), _) => Lifecycle::Terminating,
-            (None, _) if self.standby => Lifecycle::Standby,
-            (None, Some(at)) if at <= now => Lifecycle::InService,
-            (None, _) => Lifecycle::Pending,
-        }
-    }
-
-    /// Returns its health in `group`; `None` while it is not listed there.
-    pub fn health(
-        &self,
-        config: &FleetConfig,
-        group: &TargetGroupConfig,
-        now: Timestamp,
-    ) -> Option<TargetHealth> {
-        let registration = self.targets.get(&group.id()).filter(|r| r.since <= now)?;
-        let told = |state, reason: Option<&str>, description: Option<&str>| {
-            let (reason, description) = (reason.map(String::from), description.map(String::from));
-            Some(TargetHealth { state, reason, description })
-        };
-        if let Some(at) = registration.deregistered_at {
-            return if at + group.drain > now {
-                told(TargetState::Draining, Some("Target.DeregistrationInProgress"), None)
-            } else {
-                None
-            };
-        }
-        let up = registration.since + group.register;
-        if now < up {
-            return told(TargetState::Initial, Some("Elb.RegistrationInProgress"), None);
-        }
-        let flapped = now.since(up).as_millis() / FLAP.as_millis() % 2 == 1;
-        let behaviour = config.bad_revisions.get(&self.revision);
-        match behaviour.filter(|_| !self.broken).or(self.broken.then_some(&Behaviour::Unhealthy)) {
-            Some(Behaviour::Flap) if !flapped => told(TargetState::Healthy, None, None),
-            Some(Behaviour::Unhealthy | Behaviour::Flap) => told(
-                TargetState::Unhealthy,
-                Some("Target.ResponseCodeMismatch"),
-                Some("Health checks failed with these codes: [502]"),
-            ),
-            _ => told(TargetState::Healthy, None, None),
-        }
-    }
-}
-
-impl TargetGroupConfig {
-    pub(crate) fn id(&self) -> TargetGroupId {
-        TargetGroupId::new(self.name.as_str())
     }
 }
 
