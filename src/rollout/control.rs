@@ -5,216 +5,22 @@
 //! side. The command is left beside the record, and judged anew with every look, until an engine
 //! has obeyed it, it can change nothing any more, or no engine is there to obey it.
 
+mod table;
+
 use std::time::Duration;
 
-use rolling_provider::{Revision, Tags, Timestamp};
+use rolling_provider::{Tags, Timestamp};
 use sha2::{Digest as _, Sha256};
 
-use crate::model::event::Outcome;
+use self::table::is_so;
 use crate::record::command::{Command, Control};
 use crate::record::lease::{Claim, Lease, Watch};
 use crate::record::{Ending, Phase, Record};
 
+pub use self::table::{Effect, Found, STATES, State, Work, effect, found, is_as_asked};
+
 /// How long a live engine takes at most until it looks: its longest poll and a call or two.
 pub const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(90);
-
-/// The state of a rollout, as far as commands are concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum State {
-    /// There is no rollout.
-    Absent,
-    /// An engine holds the lease and has not yet written what it begins, or goes on with.
-    Unrecorded,
-    /// Under way, forward.
-    Rolling,
-    /// Under way, back.
-    RollingBack,
-    /// On its way to an early end.
-    Halting(Ending),
-    /// Ended early.
-    Halted(Ending),
-}
-
-/// What a command does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Effect {
-    /// End early, with this ending.
-    Halt(Ending),
-    /// Go back to the last completed revision.
-    RollBack,
-    /// Go on, in the same direction.
-    Resume,
-    /// Nothing yet: the engine at work was asked to end and does so. The command is carried out
-    /// then.
-    Later,
-    /// Nothing: the rollout already does so, or has done so.
-    Already,
-    /// Nothing: it is too late for the command.
-    TooLate,
-    /// Nothing: there is no rollout.
-    Absent,
-}
-
-/// Every state.
-pub const STATES: [State; 12] = [
-    State::Absent,
-    State::Unrecorded,
-    State::Rolling,
-    State::RollingBack,
-    State::Halting(Ending::Failed),
-    State::Halting(Ending::Paused),
-    State::Halting(Ending::Aborted),
-    State::Halting(Ending::Interrupted),
-    State::Halted(Ending::Failed),
-    State::Halted(Ending::Paused),
-    State::Halted(Ending::Aborted),
-    State::Halted(Ending::Interrupted),
-];
-
-/// Returns what `command` does to a rollout in `state`. The last command wins: a rollout that ends
-/// early may still end otherwise, or go on or back, until a failure or an abort is its end.
-pub fn effect(command: Command, state: State) -> Effect {
-    use Ending::{Aborted, Failed, Interrupted, Paused};
-    use State::{Absent, Halted, Halting, Rolling, RollingBack, Unrecorded};
-    match (command, state) {
-        (_, Absent) => Effect::Absent,
-
-        // Without a record there is nothing to go on with later.
-        (Command::Pause | Command::Rollback, Unrecorded) => Effect::Halt(Aborted),
-        (Command::Pause, Rolling | RollingBack | Halting(Interrupted)) => Effect::Halt(Paused),
-        (Command::Pause, Halting(Paused) | Halted(Paused)) => Effect::Already,
-        (Command::Pause, Halting(Failed | Aborted) | Halted(Failed | Aborted | Interrupted)) => {
-            Effect::TooLate
-        }
-
-        (Command::Resume, Unrecorded | Rolling | RollingBack) => Effect::Resume,
-        (Command::Resume, Halting(Paused) | Halted(Paused | Interrupted)) => Effect::Resume,
-        (Command::Resume, Halting(Interrupted)) => Effect::Later,
-        (Command::Resume, Halting(Failed | Aborted) | Halted(Failed | Aborted)) => Effect::TooLate,
-
-        (Command::Abort, Unrecorded | Rolling | RollingBack) => Effect::Halt(Aborted),
-        (Command::Abort, Halting(Paused | Interrupted) | Halted(Paused)) => Effect::Halt(Aborted),
-        (Command::Abort, Halting(Aborted) | Halted(Aborted)) => Effect::Already,
-        // What is borrowed is put back in any case.
-        (Command::Abort, Halting(Failed) | Halted(Failed | Interrupted)) => Effect::TooLate,
-
-        (Command::Rollback, RollingBack) => Effect::Already,
-        (Command::Rollback, Halting(Interrupted)) => Effect::Later,
-        (Command::Rollback, Rolling | Halting(Failed | Paused | Aborted) | Halted(_)) => {
-            Effect::RollBack
-        }
-    }
-}
-
-impl State {
-    /// Returns the state that `record` shows; `is_leased` says whether a live engine holds the
-    /// lease.
-    pub fn of(record: Option<&Record>, is_leased: bool) -> State {
-        match record.map(|record| (record.phase, record.rolls_back)) {
-            None if !is_leased => State::Absent,
-            None => State::Unrecorded,
-            Some((Phase::Halted(_), _)) if is_leased => State::Unrecorded,
-            Some((Phase::Rolling, true)) => State::RollingBack,
-            Some((Phase::Rolling, false)) => State::Rolling,
-            Some((Phase::Halting(ending), _)) => State::Halting(ending),
-            Some((Phase::Halted(ending), _)) => State::Halted(ending),
-        }
-    }
-
-    /// Whether an engine still has something to do.
-    fn is_under_way(self) -> bool {
-        !matches!(self, State::Absent | State::Halted(_))
-    }
-}
-
-impl Effect {
-    /// Whether there is anything to do, now or later.
-    pub fn changes(self) -> bool {
-        !matches!(self, Effect::Already | Effect::TooLate | Effect::Absent)
-    }
-}
-
-/// What an engine at work does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Work {
-    /// Whether its record is written.
-    pub recorded: bool,
-    /// Whether it goes back.
-    pub back: bool,
-    /// How it ends, if it is putting things back.
-    pub halt: Option<Ending>,
-    /// Whether its process was asked to end.
-    pub told_to_end: bool,
-}
-
-impl Work {
-    /// Returns what `command` does here and now.
-    pub fn effect(self, command: Command) -> Effect {
-        let state = match self.halt {
-            Some(ending) => State::Halting(ending),
-            None if !self.recorded => State::Unrecorded,
-            None if self.back => State::RollingBack,
-            None => State::Rolling,
-        };
-        match effect(command, state) {
-            // A process that was asked to end does not do this, whatever its ending.
-            Effect::Resume | Effect::RollBack if self.told_to_end => Effect::Later,
-            effect => effect,
-        }
-    }
-}
-
-/// What an engine does with a record that it finds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Found {
-    /// The recorded rollout has ended, or led elsewhere: the engine's own rollout, or a command, is
-    /// next.
-    Over,
-    /// The engine goes on with it, in the same direction.
-    GoesOn,
-    /// It was ending like this. The engine finishes that unless a command says otherwise.
-    Ending(Ending),
-}
-
-/// Returns what an engine that wants `wanted`, with its own `command` if any, does with `record`.
-pub fn found(record: &Record, wanted: &Revision, command: Option<Command>) -> Found {
-    let resumes = command == Some(Command::Resume);
-    if record.to != *wanted {
-        return Found::Over;
-    }
-    match record.phase {
-        Phase::Rolling => Found::GoesOn,
-        Phase::Halting(Ending::Interrupted) | Phase::Halted(Ending::Interrupted) => Found::GoesOn,
-        Phase::Halting(Ending::Paused) | Phase::Halted(Ending::Paused) if resumes => Found::GoesOn,
-        Phase::Halting(ending) => Found::Ending(ending),
-        Phase::Halted(_) => Found::Over,
-    }
-}
-
-/// Whether a rollout that was carried out for `command` has ended as asked.
-pub fn is_as_asked(command: Command, outcome: Outcome) -> bool {
-    match command {
-        Command::Pause => outcome == Outcome::Paused,
-        Command::Resume => outcome == Outcome::Succeeded,
-        Command::Abort => outcome == Outcome::Aborted,
-        Command::Rollback => outcome == Outcome::RolledBack,
-    }
-}
-
-/// Whether `state` is what `command` asks for.
-fn is_so(command: Command, state: State) -> bool {
-    match (command, state) {
-        (Command::Pause, State::Halting(ending) | State::Halted(ending)) => {
-            ending == Ending::Paused
-        }
-        (Command::Abort, State::Halting(ending) | State::Halted(ending)) => {
-            ending == Ending::Aborted
-        }
-        (Command::Pause | Command::Abort, _) => false,
-        (Command::Resume, state) => matches!(state, State::Rolling | State::RollingBack),
-        (Command::Rollback, state) => state == State::RollingBack,
-    }
-}
 
 /// The answer to a caller.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -477,24 +283,6 @@ pub fn ended(command: Command, owner: Option<&str>, begun: bool, arrived: bool) 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_word_that_ends_a_rollout_never_has_it_go_on_and_none_changes_what_is_not_there() {
-        for state in STATES {
-            for command in Command::ALL {
-                let effect = effect(command, state);
-                let what = format!("{command:?} {state:?}: {effect:?}");
-                let goes = matches!(effect, Effect::Resume | Effect::RollBack);
-                assert!(!goes || matches!(command, Command::Resume | Command::Rollback), "{what}");
-                assert_eq!(effect == Effect::Absent, state == State::Absent, "{what}");
-                if let Effect::Halt(ending) = effect {
-                    // The same command once more changes nothing.
-                    let again = self::effect(command, State::Halting(ending));
-                    assert!(!again.changes() || command == Command::Rollback, "{what}");
-                }
-            }
-        }
-    }
 
     #[test]
     fn what_an_engine_that_has_ended_was_about_to_do_is_not_pointless() {

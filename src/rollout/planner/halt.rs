@@ -2,17 +2,22 @@
 //!
 //! Victims go back into rotation, what is borrowed is put back, and nothing is left draining.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod restore;
 
-use rolling_provider::{Action, InstanceId, TargetGroupId, Timestamp};
+use std::collections::BTreeSet;
 
+use rolling_provider::{Action, InstanceId, Timestamp};
+
+use self::restore::{give_back_surge, leaving, register_again, resume, template_back};
 use super::deadlines::UNLAUNCHED_AFTER;
 use super::input::Input;
-use super::{Member, Plan, Step, Verdict, View, batch, borrow, in_place, launch, retire, shift};
+use super::{Member, Plan, Step, Verdict, View, borrow, in_place, launch, shift};
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::{Borrowed, Ending, Phase, Record};
 use crate::rollout::control::Effect;
 use crate::rollout::state::Halt;
+
+pub(super) use self::restore::{give_back, resume_scaling, unsettled};
 
 /// What every step of a halt goes by.
 struct Way<'a> {
@@ -221,19 +226,6 @@ fn wait_for_home(input: &Input<'_>, view: &View<'_>, plan: &mut Plan, deadline: 
     }
 }
 
-/// Puts the template back: the group must not launch a revision that failed or was given up.
-///
-/// After a pause that was asked for, the group may.
-fn template_back(input: &Input<'_>, record: &Record, halt: &Halt) -> Option<Step> {
-    if halt.ending == Ending::Paused && !halt.fault {
-        return None;
-    }
-    let back = record.completed.as_ref().or(record.borrowed.template.as_ref())?;
-    let back = input.target.resolve(back);
-    let ours = input.state.may_launch(&record.to, input.look);
-    (ours && *back != record.to).then(|| Step::new(Action::MoveTemplate { to: back.clone() }))
-}
-
 /// Plans the last step: the final record, or its removal when it has nothing left to say.
 fn end(input: &Input<'_>, view: &View<'_>, record: &Record, halt: &Halt) -> Vec<Step> {
     let phase = Phase::Halted(halt.ending);
@@ -284,139 +276,4 @@ fn wait_for_returned(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
             plan.wait(Wait { kind: WaitKind::Return, instances, detail, deadline });
         }
     }
-}
-
-/// Returns the wait for what must show before sizes are set or the rollout ends.
-///
-/// One call sets all sizes, so the one that is not borrowed must be known for sure. Launched
-/// unmanaged instances are not left behind because no look shows them yet.
-pub(super) fn unsettled(input: &Input<'_>) -> Option<Wait> {
-    let Input { state, look, now, .. } = *input;
-    let hidden = state.unmanaged.shows_all_at(now).filter(|_| look.is_unmanaged());
-    let (deadline, detail) = match state.size_is_known_at(look) {
-        Some(known) => (known, "the size that was set does not show yet"),
-        None => (hidden?, "what was launched does not show yet"),
-    };
-    let detail = Some(detail.into());
-    Some(Wait { kind: WaitKind::Launch, instances: Vec::new(), detail, deadline })
-}
-
-/// Puts back what is borrowed except surge, each value only where it still is what we wrote.
-pub(super) fn give_back(input: &Input<'_>, record: &Record) -> Vec<Step> {
-    let mut steps = Vec::new();
-    let shown = input.state.max(input.look);
-    if let Some(found) = record.max_before(shown) {
-        // Never below the size the fleet has by now: the cloud would choose victims.
-        let desired = input.state.desired(input.look);
-        let max = found.max(desired);
-        if max != shown {
-            steps.push(Step::new(Action::SetCapacity { desired: None, max: Some(max) }));
-        }
-    }
-    steps.extend(resume(input, record, false));
-    steps
-}
-
-/// Resumes the processes that we suspended and that are still suspended.
-///
-/// While requests stay shifted, the fleet must not register by itself what it launches.
-fn resume(input: &Input<'_>, record: &Record, shifted: bool) -> Option<Step> {
-    let suspended = input.state.may_be_suspended(&record.borrowed.suspended, input.look);
-    let away = record.borrowed.shifts.is_some() && shifted && !shift::is_back(input);
-    let registers = input.target.processes.registers;
-    let stays_suspended = |process: &&String| away && registers == Some(process.as_str());
-    let processes: BTreeSet<String> = suspended.filter(|p| !stays_suspended(p)).cloned().collect();
-    (!processes.is_empty()).then(|| Step::new(Action::ResumeProcesses { processes }))
-}
-
-/// Lets the fleet follow its load again, before everything else is given back.
-pub(super) fn resume_scaling(input: &Input<'_>, record: &Record) -> Option<Step> {
-    let suspended = input.state.may_be_suspended(&record.borrowed.suspended, input.look);
-    let scaling = suspended.filter(|process| input.target.processes.resizes(process));
-    let processes: BTreeSet<String> = scaling.cloned().collect();
-    (!processes.is_empty()).then(|| Step::new(Action::ResumeProcesses { processes }))
-}
-
-/// Chooses the surge that goes, by named termination.
-///
-/// Of the revision that is given up, instances on their way out go first, then those that do not
-/// serve, then as many as the floor leaves. Victims that serve again make room for the rest.
-fn leaving(
-    input: &Input<'_>,
-    view: &View<'_>,
-    record: &Record,
-    keeps_surge: bool,
-) -> BTreeSet<InstanceId> {
-    let surge = if keeps_surge { 0 } else { input.state.surge() as usize };
-    // Surge that was not launched yet counts, too, and comes off the size later.
-    let surge = surge.saturating_sub(view.missing as usize);
-    let is_given_up = |member: &&Member<'_>| {
-        member.instance.revision.as_ref() == Some(&record.to) && !member.spared
-    };
-    let going = view.victims().filter(is_given_up).take(surge);
-    let mut leaving: BTreeSet<InstanceId> = going.map(|member| member.id.clone()).collect();
-    let given_up =
-        view.members.iter().filter(|m| !m.is_victim).filter(is_given_up).copied().collect();
-    let given_up = View { members: given_up, ..view.clone() };
-    let mut chosen = batch::surplus(&given_up, surge - leaving.len());
-    // An instance on its way out still goes. If another one went in its place, the first would come
-    // back, and so on.
-    let going = view.victims().filter(|m| !m.spared && !is_given_up(m));
-    let left = surge - leaving.len() - chosen.len();
-    leaving.extend(going.take(left).map(|member| member.id.clone()));
-    // The group may have launched surge after its template was put back.
-    let others = view.members.iter();
-    let others = others.filter(|member| !chosen.contains(member.id)).copied().collect();
-    let others = View { members: others, ..view.clone() };
-    chosen.extend(batch::surplus(&others, surge - leaving.len() - chosen.len()));
-    // An instance that serves only in the second target group gets no requests once they are back.
-    let home = view.members.iter().filter(|member| member.surely && member.in_primary).count();
-    let mut spare = home.saturating_sub(view.window.floor() as usize);
-    for id in chosen {
-        let serves = view.members.iter().any(|m| *m.id == id && m.serves && m.in_primary);
-        if serves && spare == 0 {
-            continue;
-        }
-        spare -= usize::from(serves);
-        leaving.insert(id);
-    }
-    leaving
-}
-
-/// Registers all other instances that we took out in every target group again.
-fn register_again(
-    input: &Input<'_>,
-    view: &View<'_>,
-    leaving: &BTreeSet<InstanceId>,
-    plan: &mut Plan,
-) {
-    let lives = |id: &InstanceId| view.members.binary_search_by(|m| m.id.cmp(id)).is_ok();
-    let mut out: BTreeMap<&TargetGroupId, BTreeSet<InstanceId>> = BTreeMap::new();
-    let taken_out = input.state.deregistered.iter();
-    let taken_out = taken_out.flat_map(|(id, groups)| groups.keys().map(move |group| (id, group)));
-    let deregistered_by_predecessor =
-        input.state.deregistered_by_predecessor.iter().map(|(id, group)| (id, group));
-    for (id, group) in taken_out.chain(deregistered_by_predecessor) {
-        // In the second target group, only as long as requests go there.
-        let is_second = input.target.second.as_ref().is_some_and(|second| second.id == *group);
-        if lives(id) && !leaving.contains(id) && !(is_second && shift::is_back(input)) {
-            out.entry(group).or_default().insert(id.clone());
-        }
-    }
-    for (group, instances) in out {
-        let action = Action::Register { target_group: group.clone(), instances };
-        plan.actions.push(Step::new(action));
-    }
-}
-
-fn give_back_surge(
-    input: &Input<'_>,
-    view: &View<'_>,
-    leaving: &BTreeSet<InstanceId>,
-    plan: &mut Plan,
-) {
-    let members = view.members.iter().filter(|member| leaving.contains(member.id));
-    let only = View { members: members.copied().collect(), ..view.clone() };
-    retire::retire(input, &only, leaving, plan);
-    plan.chosen.clone_from(leaving);
 }
