@@ -4,9 +4,11 @@
 pub mod command;
 pub(crate) mod fields;
 pub mod lease;
+mod rollout_record;
 mod tags;
 
+pub use rollout_record::{Borrowed, BorrowedMax, Ending, Phase, Record, routing_fingerprint};
 pub use tags::{
-    BORROWED, Borrowed, BorrowedMax, COMPLETED, CONTROL, Ending, FAILED, KEYS, LEASE, PROGRESS,
-    Phase, REASON, RETAINED, ROLLOUT, Record, record_in, routing_fingerprint,
+    BORROWED, COMPLETED, CONTROL, FAILED, KEYS, LEASE, PROGRESS, REASON, RETAINED, ROLLOUT,
+    record_in,
 };

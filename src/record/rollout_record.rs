@@ -1,0 +1,243 @@
+//! The rollout record: what the cloud remembers of a rollout that runs, is paused, or failed and
+//! left something to report. It is kept as tags on the target.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rolling_provider::{InstanceId, Revision, Target, Timestamp};
+use sha2::{Digest as _, Sha256};
+
+/// How many obeyed commands a record remembers: reads lag, so the command before the last may show
+/// again.
+const COMMANDS: usize = 4;
+
+/// What the cloud remembers of a rollout.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Record {
+    /// Id of this rollout.
+    pub id: String,
+    /// Highest generation seen on this target, plus one for each accepted rollout.
+    pub generation: u64,
+    /// The revision that is rolled out, also while the rollout goes back from it.
+    pub to: Revision,
+    /// When the rollout began.
+    pub started: Timestamp,
+    /// How far the rollout is.
+    pub phase: Phase,
+    /// Whether the rollout goes (or went) back to the completed revision. Happens at most once.
+    pub rolls_back: bool,
+    /// Whether the rollout does not go forward because the new revision failed.
+    pub fault: bool,
+    /// Size of the fleet when the rollout began, without surge.
+    pub size: u32,
+    /// How many of the live instances are surge. Written before the engine asks for them.
+    pub surge: u32,
+    /// The surge before the last change of `surge`. It holds until the engine asks for the new
+    /// surge.
+    pub surge_before: u32,
+    /// Whether surge is being given back, one by one: less of it may be left by now.
+    pub gives_back: bool,
+    /// How many instances have failed.
+    pub failures: u32,
+    /// The instance that was counted last. Written with the count, so that no instance counts
+    /// twice.
+    pub last_failed: Option<InstanceId>,
+    /// How many failed instances were taken out of the fleet and kept.
+    pub retained_failed: u32,
+    /// The instance that was kept last. Written with the count, so that the run after a crash keeps
+    /// the same one.
+    pub last_retained: Option<InstanceId>,
+    /// How many checkpoints were passed.
+    pub checkpoints_passed: u32,
+    /// How long the rollout has been paused in total.
+    pub paused: Duration,
+    /// Since when the rollout is paused; while it is not, when it was last resumed.
+    pub pause_changed_at: Option<Timestamp>,
+    /// Ids of the latest commands of [`crate::record::command`] that were obeyed, oldest first.
+    pub acknowledged: Vec<String>,
+    /// Whether all instances of the fleet are marked. Then no other instance is of the fleet. Only
+    /// for unmanaged instances.
+    pub owned: bool,
+    /// Whether all requests have gone to the second target group, where requests are shifted.
+    pub promoted: bool,
+    /// What is borrowed, with the original.
+    pub borrowed: Borrowed,
+    /// The last revision that the whole fleet was known to run.
+    pub completed: Option<Revision>,
+    /// Why the rollout no longer goes forward.
+    pub reason: Option<String>,
+}
+
+/// How far a rollout is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// Under way, forward or back.
+    Rolling,
+    /// Putting things in order before an early end.
+    Halting(Ending),
+    /// Ended early; everything that should be put back is.
+    Halted(Ending),
+}
+
+/// How a rollout ends early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ending {
+    /// The rollout cannot go on.
+    Failed,
+    /// A command, a checkpoint or a failure asks for a decision. Surge is kept.
+    Paused,
+    /// An abort ended the rollout.
+    Aborted,
+    /// The program was asked to end; the next run goes on.
+    Interrupted,
+}
+
+impl Phase {
+    /// Every phase.
+    pub(super) const ALL: [Phase; 9] = [
+        Phase::Rolling,
+        Phase::Halting(Ending::Failed),
+        Phase::Halting(Ending::Paused),
+        Phase::Halting(Ending::Aborted),
+        Phase::Halting(Ending::Interrupted),
+        Phase::Halted(Ending::Failed),
+        Phase::Halted(Ending::Paused),
+        Phase::Halted(Ending::Aborted),
+        Phase::Halted(Ending::Interrupted),
+    ];
+
+    /// Returns the spelling in the record.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Rolling => "rolling",
+            Phase::Halting(Ending::Failed) => "failing",
+            Phase::Halting(Ending::Paused) => "pausing",
+            Phase::Halting(Ending::Aborted) => "aborting",
+            Phase::Halting(Ending::Interrupted) => "interrupting",
+            Phase::Halted(Ending::Failed) => "failed",
+            Phase::Halted(Ending::Paused) => "paused",
+            Phase::Halted(Ending::Aborted) => "aborted",
+            Phase::Halted(Ending::Interrupted) => "interrupted",
+        }
+    }
+}
+
+/// What a rollout has changed and must put back, with the value that it wrote itself. So a value
+/// that somebody else has set meanwhile is left alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Borrowed {
+    /// The fleet's template as it was found, aliases resolved where they could be.
+    pub template: Option<Revision>,
+    /// The maximum size.
+    pub max: Option<BorrowedMax>,
+    /// Processes that run normally and that the engine suspended.
+    pub suspended: BTreeSet<String>,
+    /// What may shift requests to the second target group, as [`routing_fingerprint`] names it.
+    pub shifts: Option<String>,
+}
+
+/// A maximum size that is changed temporarily.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BorrowedMax {
+    /// The size that others want.
+    pub found: u32,
+    /// The size before the last change. It counts as ours until the engine asks for the change.
+    pub before: u32,
+    /// The size that the engine writes.
+    pub ours: u32,
+}
+
+/// Returns a name for where and by what requests are shifted on `target`. Other rules or another
+/// second target group have another name.
+pub fn routing_fingerprint(target: &Target) -> String {
+    let mut hash = Sha256::new();
+    let second = target.second.iter().map(|second| second.id.as_str());
+    for each in second.chain(target.shifted_by.iter().map(String::as_str)) {
+        hash.update(each);
+        hash.update("\n");
+    }
+    hash.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Record {
+    /// Whether the rollout has ended and waits for no decision.
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Halted(ending) if ending != Ending::Paused)
+    }
+
+    /// Returns the maximum size that others want, where `shown` is ours: the last one in the
+    /// record, or the one before it, while the engine has not asked for the last one.
+    pub fn max_before(&self, shown: u32) -> Option<u32> {
+        let BorrowedMax { found, before, ours } = self.borrowed.max?;
+        (shown == ours || shown == before).then_some(found)
+    }
+
+    /// Returns a reason as a record keeps it: without what a tag cannot hold.
+    pub fn reason_of(text: &str) -> String {
+        super::fields::tag_safe(text)
+    }
+
+    /// Returns how far the rollout is, as one name.
+    pub fn status(&self) -> &'static str {
+        match self.phase {
+            Phase::Rolling if self.rolls_back => "rolling_back",
+            phase => phase.name(),
+        }
+    }
+
+    /// Returns the ids of the obeyed commands, with the id `command` added.
+    pub fn acknowledge(&self, command: Option<&str>) -> Vec<String> {
+        let mut acknowledged = self.acknowledged.clone();
+        let is_new = |id: &&str| !acknowledged.iter().any(|known| known == id);
+        let news = command.filter(is_new).map(str::to_owned);
+        acknowledged.extend(news);
+        acknowledged.drain(..acknowledged.len().saturating_sub(COMMANDS));
+        acknowledged
+    }
+}
+
+#[cfg(test)]
+impl Record {
+    /// Returns a record with every field at its longest.
+    pub(crate) fn example() -> Record {
+        Record {
+            id: "an-operation-id-of-sixty-four-characters-is-the-longest-allowed".into(),
+            generation: 300,
+            phase: Phase::Halting(Ending::Interrupted),
+            rolls_back: true,
+            fault: true,
+            to: "lt-0123456789abcdef0:1234".into(),
+            size: 100_000,
+            surge: 100_000,
+            surge_before: 90_000,
+            gives_back: true,
+            failures: 100_000,
+            last_failed: Some("i-0123456789abcdef0".into()),
+            retained_failed: 10,
+            last_retained: Some("i-0123456789abcdef0".into()),
+            checkpoints_passed: 10,
+            paused: Duration::from_secs(1_000_000),
+            pause_changed_at: Some(Timestamp(1_800_000_000_000)),
+            acknowledged: ["01234567", "12345678", "23456789", "3456789a"].map(String::from).into(),
+            owned: true,
+            promoted: true,
+            started: Timestamp(1_800_000_000_000),
+            borrowed: Borrowed {
+                template: Some("lt-0123456789abcdef0:$Latest".into()),
+                max: Some(BorrowedMax { found: 100_000, before: 105_000, ours: 110_000 }),
+                suspended: [
+                    "AZRebalance",
+                    "AddToLoadBalancer",
+                    "AlarmNotification",
+                    "InstanceRefresh",
+                    "ScheduledActions",
+                ]
+                .map(String::from)
+                .into(),
+                shifts: Some("01234567".into()),
+            },
+            completed: Some("lt-0123456789abcdef0:1233".into()),
+            reason: Some("instance i-1 failed: codes 502".into()),
+        }
+    }
+}
