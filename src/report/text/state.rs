@@ -1,0 +1,129 @@
+//! What a fleet runs now and who is at work on it, and how numbers and times read.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::engine::Rollout;
+use crate::model::event::{InstanceRefreshReport, InstanceReport};
+use crate::record::lease::WATCH;
+use crate::record::{Ending, Phase};
+
+/// A time span for people, to the second: `4m 40s`.
+pub fn span(duration: Duration) -> String {
+    if duration < Duration::from_secs(10) {
+        return format!("{:.1}s", duration.as_secs_f64());
+    }
+    humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
+}
+
+/// Describes which engine is at work on a target, or whether it may still be.
+pub fn at_work(rollout: &Rollout) -> String {
+    let next = match rollout.record().map(|record| record.phase) {
+        Some(Phase::Halted(Ending::Paused)) => "rolling resume goes on",
+        Some(Phase::Halted(Ending::Failed | Ending::Aborted)) => "apply begins anew",
+        Some(_) => "apply goes on",
+        None => "apply begins",
+    };
+    if let Some(owner) = rollout.ended_owner() {
+        return format!("nobody, {owner} has ended; {next}");
+    }
+    let Some(lease) = rollout.lease() else { return format!("nobody; {next}") };
+    let owner = &lease.owner;
+    let Some(at) = lease.at else { return owner.clone() };
+    let silent = rollout.clock().wall().since(at);
+    if silent <= WATCH {
+        return owner.clone();
+    }
+    // By the owner's clock, which may differ.
+    let silent = span(silent);
+    format!("{owner}, whose last sign of life was {silent} ago; if it has ended, {next}")
+}
+
+/// Describes what a fleet runs now.
+pub fn status(name: &str, rollout: &Rollout) -> String {
+    let instances = rollout.instances();
+    let target = rollout.target();
+    let mut lines = vec![format!(
+        "{name}: {} {}, wanted {}, size {}",
+        target.kind,
+        target.name,
+        rollout.wanted(),
+        rollout.size()
+    )];
+    lines.push(format!("  fleet      {}", fleet(&instances)));
+    lines.extend(troubled(&instances));
+    if let Some(instance_refresh) = rollout.instance_refresh().map(InstanceRefreshReport::from) {
+        let InstanceRefreshReport { id, status, percent, reason, to, still_running } =
+            instance_refresh;
+        let to = to.map_or(String::new(), |to| format!(" to {to}"));
+        lines.push(format!("  refresh    {id}{to}: {status}, {percent} %"));
+        lines.extend(reason.map(|reason| format!("  why        {reason}")));
+        if still_running {
+            lines.push("  at work    EC2 Auto Scaling".into());
+        }
+    }
+    match rollout.record() {
+        None if rollout.instance_refresh().is_some() => {}
+        None if rollout.lease().is_none() => lines.push("  rollout    none".into()),
+        None => {
+            lines.push("  rollout    about to begin: nothing is recorded yet".into());
+            lines.push(format!("  at work    {}", at_work(rollout)));
+        }
+        Some(record) => {
+            let (id, to, status) = (&record.id, &record.to, record.status().replace('_', " "));
+            lines.push(format!("  rollout    {id} to {to}: {status}"));
+            if let Some(reason) = &record.reason {
+                lines.push(format!("  why        {reason}"));
+            }
+            lines.push(format!("  at work    {}", at_work(rollout)));
+        }
+    }
+    if let Some(completed) = rollout.completed() {
+        lines.push(format!("  completed  {completed}"));
+    }
+    lines.join("\n")
+}
+
+/// Counts the instances on each revision that serve: `7 of 7 on v1 serve`.
+pub fn fleet(instances: &[InstanceReport]) -> String {
+    let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    for instance in instances {
+        let revision =
+            instance.revision.as_ref().map_or("an unknown revision".into(), ToString::to_string);
+        let (all, serving) = counts.entry(revision).or_default();
+        *all += 1;
+        *serving += usize::from(instance.serves);
+    }
+    if counts.is_empty() {
+        return "no instances".into();
+    }
+    let message: Vec<String> = counts
+        .into_iter()
+        .map(|(revision, (all, serving))| format!("{serving} of {all} on {revision} serve"))
+        .collect();
+    message.join(", ")
+}
+
+pub(super) fn troubled(instances: &[InstanceReport]) -> Vec<String> {
+    const SHOWN: usize = 10;
+    let idle: Vec<&InstanceReport> = instances.iter().filter(|i| !i.serves).collect();
+    let mut lines: Vec<String> = idle
+        .iter()
+        .take(SHOWN)
+        .map(|instance| {
+            let revision = instance.revision.as_ref().map_or("?", |revision| revision.as_str());
+            let trouble = instance.trouble.as_deref().unwrap_or("does not serve");
+            format!("             {} on {revision} in {}: {trouble}", instance.id, instance.zone)
+        })
+        .collect();
+    if idle.len() > SHOWN {
+        lines.push(format!("             and {} more", idle.len() - SHOWN));
+    }
+    lines
+}
+
+/// A number of things: `1 batch`, `2 batches`.
+pub fn counted(count: usize, noun: &str) -> String {
+    let plural = if noun.ends_with("ch") { "es" } else { "s" };
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}{plural}") }
+}
