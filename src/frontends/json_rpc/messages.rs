@@ -2,22 +2,23 @@
 //!
 //! Their schemas, descriptions included, make the OpenRPC document.
 
+mod resource;
+
 use std::collections::BTreeMap;
 
-use rolling_provider::Tags;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::deployment::schema::State;
-use crate::deployment::state::BatchSizes;
 use crate::document::Diagnostic;
-use crate::document::config::{ProviderConfig, RollingDeploymentConfig};
-use crate::model::event::{Envelope, InstanceReport};
-use crate::record::command::Command;
+use crate::document::config::ProviderConfig;
+use crate::model::event::Envelope;
 
-/// A JSON object.
-pub type Object = Map<String, Value>;
+pub use self::resource::{
+    ApplyParams, ApplyResult, ControlParams, ControlResult, DeleteParams, DeleteResult,
+    ImportParams, Object, Operation, PlanAction, PlanParams, PlanResult, Private, ReadParams,
+    RecordView, StateResult, StatusParams, StatusResult, UpgradeParams, ValidateParams,
+};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct InitializeParams {
@@ -137,271 +138,6 @@ pub struct ConfigureParams {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Diagnostics {
     /// Errors and warnings, each with its place.
-    pub diagnostics: Vec<Diagnostic>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-pub struct ValidateParams {
-    /// The resource type.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// The configuration of the deployment.
-    #[schemars(with = "RollingDeploymentConfig")]
-    pub config: Object,
-    /// JSON Pointers to values in `config` that are not known yet: omit these there, or set null.
-    #[serde(default)]
-    pub unknown: Vec<String>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-pub struct PlanParams {
-    /// The resource type.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// The prior state; null for a new deployment.
-    #[serde(default)]
-    #[schemars(with = "Option<State>")]
-    pub prior: Value,
-    /// The configuration of the deployment.
-    #[schemars(with = "RollingDeploymentConfig")]
-    pub config: Object,
-    /// `private` of the last answer about this deployment.
-    #[serde(default)]
-    #[expect(dead_code, reason = "carried for the client's sake")]
-    pub private: Option<Private>,
-    /// JSON Pointers to values in `config` that are not known yet: omit these there, or set null.
-    #[serde(default)]
-    pub unknown: Vec<String>,
-}
-
-/// Data that the client keeps and hands back without reading it.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct Private {
-    /// Distinguishes one plan from another.
-    pub plan_hash: Option<String>,
-}
-
-/// What apply would do to the state of a deployment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PlanAction {
-    /// Create the state: there is none yet.
-    Create,
-    /// Update the state: the configuration has changed, or the fleet needs a rollout.
-    Update,
-    /// Change nothing: nothing differs.
-    None,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct PlanResult {
-    /// What apply would do to the state.
-    pub action: PlanAction,
-    /// The planned state; null when the configuration is refused. Values in `unknown` are null or
-    /// missing.
-    #[schemars(with = "Option<Object>")]
-    pub planned: Value,
-    /// JSON Pointers into `planned` to values that are not known before apply.
-    pub unknown: Vec<String>,
-    /// JSON Pointers into `config` whose change requires another deployment. Delete this
-    /// deployment, then create the other one.
-    pub requires_replace: Vec<String>,
-    /// The planned batches; null when the target is not known yet.
-    pub batches: Option<Vec<BatchSizes>>,
-    /// Data for the client to hand to apply.
-    pub private: Option<Private>,
-    /// Hash of the configuration and the revision, never of live instances; null when not known
-    /// yet.
-    pub plan_hash: Option<String>,
-    /// Findings.
-    pub diagnostics: Vec<Diagnostic>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-pub struct ApplyParams {
-    /// The resource type.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// The prior state; null for a new deployment.
-    #[serde(default)]
-    #[schemars(with = "Option<State>")]
-    pub prior: Value,
-    /// `planned` of the plan to apply.
-    #[serde(default)]
-    #[schemars(with = "Option<Object>")]
-    pub planned: Value,
-    /// The configuration of the deployment.
-    #[schemars(with = "RollingDeploymentConfig")]
-    pub config: Object,
-    /// `private` of the plan to apply. A stale plan gets error 1006.
-    #[serde(default)]
-    pub private: Option<Private>,
-    #[serde(flatten)]
-    pub operation: Operation,
-}
-
-/// The name, deadline and progress of a long operation.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-pub struct Operation {
-    /// The name of the rollout in its record: up to 64 letters, digits, `-`, `_` or `.`.
-    pub operation_id: Option<String>,
-    /// Stop at the next safe point after this many milliseconds.
-    pub deadline_ms: Option<u64>,
-    /// Any JSON except null, which `$/progress` carries. Without it the server sends no progress.
-    #[serde(default)]
-    pub progress_token: Value,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct ApplyResult {
-    /// `succeeded`, `rolled_back`, `failed`, `paused` or `aborted`.
-    pub status: String,
-    /// The state after the apply, also after a failure.
-    #[schemars(with = "Option<State>")]
-    pub state: Value,
-    /// Data for the client to hand to the next plan.
-    pub private: Option<Private>,
-    /// Why the apply did not succeed, and what to do.
-    pub diagnostics: Vec<Diagnostic>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-pub struct ReadParams {
-    /// The resource type.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// The prior state.
-    #[schemars(with = "State")]
-    pub prior: Object,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-pub struct ImportParams {
-    /// The resource type.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// `auto_scaling_group/NAME`, `target_group/ARN` or `simulated_fleet/NAME`.
-    pub id: String,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-pub struct UpgradeParams {
-    /// The resource type.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// The version of `state`, as in `provider.schema`.
-    pub version: u64,
-    /// The state to upgrade.
-    pub state: Object,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-pub struct DeleteParams {
-    /// The resource type.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// The prior state.
-    #[schemars(with = "State")]
-    pub prior: Object,
-    #[serde(flatten)]
-    pub operation: Operation,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct StateResult {
-    /// The state; null when there is nothing (any more).
-    #[schemars(with = "Option<State>")]
-    pub state: Value,
-    /// Findings.
-    pub diagnostics: Vec<Diagnostic>,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct DeleteResult {
-    /// `succeeded`, or `failed` with the state that is left.
-    pub status: String,
-    /// The state that is left; null when the deployment is gone. Delete touches no instance.
-    #[schemars(with = "Option<State>")]
-    pub state: Value,
-    /// Why the deployment is not gone, and what to do.
-    pub diagnostics: Vec<Diagnostic>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-pub struct StatusParams {
-    /// The resource type.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// The configuration of the deployment.
-    #[schemars(with = "RollingDeploymentConfig")]
-    pub config: Object,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct StatusResult {
-    /// The record on the target; null when no rollout is under way, paused or unfinished.
-    pub record: Option<RecordView>,
-    /// What every instance runs; null when the server cannot look at the target.
-    pub instances: Option<Vec<InstanceReport>>,
-    /// Findings.
-    pub diagnostics: Vec<Diagnostic>,
-}
-
-/// The record of a rollout on the target, or the latest instance refresh.
-///
-/// EC2 Auto Scaling carries out an instance refresh by itself, without tags.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct RecordView {
-    /// The rollout's name: `operation_id` of the apply that began it, or the instance refresh's id.
-    pub rollout: String,
-    /// The status of the rollout: `rolling`, `rolling_back`, `paused`, `failed`, ...
-    pub status: String,
-    /// The reason for the status, if there is one.
-    pub reason: Option<String>,
-    /// The revision that the rollout leads to.
-    pub to: String,
-    /// The last revision that the whole fleet is known to have run.
-    pub completed_revision: Option<String>,
-    /// When the rollout began, in milliseconds since the Unix epoch.
-    pub started: u64,
-    /// The intended size of the fleet.
-    pub size: u32,
-    /// How many instances of the new revision have failed.
-    pub failures: u32,
-    /// The engine or service that is, or last was, at work on the rollout; null for none.
-    pub owner: Option<String>,
-    /// The tags on the target that hold the record.
-    pub tags: Tags,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-pub struct ControlParams {
-    /// The resource type.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// The configuration of the deployment.
-    #[schemars(with = "RollingDeploymentConfig")]
-    pub config: Object,
-    /// The command to the rollout.
-    pub action: Command,
-    #[serde(flatten)]
-    pub operation: Operation,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct ControlResult {
-    /// What became of the command, in a sentence.
-    pub message: String,
-    /// The engine that obeyed; null when this server carried the command out or nothing changes.
-    pub acknowledged_by: Option<String>,
-    /// How the rollout ended, when this server carried the command out.
-    pub status: Option<String>,
-    /// The current record.
-    pub record: Option<RecordView>,
-    /// The state, when this server carried the command out.
-    #[schemars(with = "Option<State>")]
-    pub state: Value,
-    /// What went wrong, and what to do.
     pub diagnostics: Vec<Diagnostic>,
 }
 
