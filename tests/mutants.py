@@ -304,7 +304,7 @@ MUTANTS = [
     (0, "what is not known of a version is not told", "src/frontends/terraform/provider/intent.rs",
      "            Rolls::IfVersionChanges(private_state.preview(&spec, &another_version()))",
      "            Rolls::NotKnown(vec![private_state.preview(&spec, &another_version()).target])"),
-    (0, "a time-out is a word like any other", "src/frontends/terraform/provider/change.rs",
+    (0, "a time-out is a word like any other", "src/frontends/terraform/provider/change/rollout.rs",
      "    if report.outcome == Outcome::Aborted {",
      "    if report.outcome == Outcome::Failed {"),
     (0, "secrets go into progress files", "src/document/secret.rs",

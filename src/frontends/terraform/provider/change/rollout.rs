@@ -1,0 +1,178 @@
+//! The rollout of an apply: to what it leads, how it is begun and run, and what its end means.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::super::super::schema::schemas;
+use super::super::super::{convert, proto as p};
+use super::super::request::all;
+use super::super::{Configured, Provider, has_alias};
+use crate::deployment;
+use crate::deployment::stop::{Stopping, stopped};
+use crate::document::config::{ProviderConfig, RollingDeploymentConfig};
+use crate::document::{launch_template, normalised, without_secrets};
+use crate::engine::{Caller, NOTHING_DONE, Rollout};
+use crate::model::event::{Outcome, Report};
+use crate::report::progress_file::{self, Header, ProgressFile};
+use crate::report::text;
+
+pub(super) fn header(
+    provider: &Provider,
+    configured: &Configured,
+    name: &str,
+    config: &Value,
+) -> Header {
+    // The file must hold no secrets: a reader that needs them has them elsewhere.
+    let document = json!({
+        "provider": { "rolling": without_secrets::<ProviderConfig>(&configured.config) },
+        "resource": { "rolling_deployment": {
+            name: without_secrets::<RollingDeploymentConfig>(&normalised(config)),
+        } },
+    });
+    // The owner is the process, not the operation: readers ask whether this process lives.
+    let owner = provider.context.owner.clone();
+    let environment = config.pointer("/gates/command/environment").and_then(Value::as_object);
+    let environment = environment.into_iter().flat_map(|names| names.keys().cloned()).collect();
+    Header { document, owner, environment }
+}
+
+/// Returns `report`, with the time limit as the reason if the rollout stopped because of it.
+fn timed_out(mut report: Report, operation: &str, limit: &Value) -> Report {
+    if report.outcome == Outcome::Aborted {
+        let limit = limit.as_str().unwrap_or_default();
+        report.reason = Some(format!("timed out after {limit} (timeouts.{operation})"));
+    }
+    report
+}
+
+/// Explains why a rollout did not succeed, what is left, and what to do.
+pub(super) fn explain(report: &Report, folder: Option<&Path>) -> p::Diagnostic {
+    let (what, mut sentences) = text::ended(report);
+    let still_running = report
+        .instance_refresh
+        .as_ref()
+        .is_some_and(|instance_refresh| instance_refresh.still_running);
+    sentences.push(match (report.outcome, folder) {
+        (Outcome::Aborted | Outcome::Failed, _) if still_running => {
+            "Apply again to follow it".into()
+        }
+        (Outcome::Succeeded, _) => String::new(),
+        (Outcome::RolledBack, _) => "Correct the revision, then apply again".into(),
+        (Outcome::Failed, _) => "Correct the cause, then apply again".into(),
+        (Outcome::Aborted, _) => "Apply again to finish".into(),
+        (Outcome::Locked, _) if report.overtaken => "Plan again to see what is so now".into(),
+        (Outcome::Locked, _) => "Wait for it to end, then apply again".into(),
+        (Outcome::Paused, Some(folder)) => format!(
+            "To apply again leaves it so. Go on with `rolling resume {}`; `rollback` and `abort` \
+             are the other ways",
+            progress_file::path(folder, &report.target).display()
+        ),
+        (Outcome::Paused, None) => "To apply again leaves it so. `rolling resume`, `rolling \
+                                    rollback` and `rolling abort` decide; they take the file that \
+                                    an apply with ROLLING_PROGRESS_DIR set leaves there"
+            .into(),
+    });
+    // A name is not capitalized.
+    let begins_with_name = what.starts_with(&report.target);
+    let what = if begins_with_name { what } else { convert::capital(&what) };
+    convert::error(what, sentences.join(".\n") + ".")
+}
+
+/// Returns the configuration with the planned version where it asks for the latest one.
+///
+/// A plan says what is rolled out, whatever versions have been made since.
+pub(super) fn pinned(config: &Value, promised: Option<&str>) -> Value {
+    let mut config = config.clone();
+    let command = config["replacement"]["run_command"].is_object();
+    if let Some(version) = promised.filter(|_| command && has_alias(&config)).and_then(version_of) {
+        config["replacement"]["run_command"]["version"] = json!(version);
+    } else if let Some((id, version)) = promised.and_then(|revision| revision.rsplit_once(':'))
+        && has_alias(&config)
+        && let Some(place) = launch_template(&config)
+        && let Some(template) = config.pointer_mut(place)
+    {
+        *template = json!({ "id": id, "version": version });
+    }
+    config
+}
+
+/// Returns the version in a document's revision, `NAME:VERSION/PARAMETER=VALUE`.
+fn version_of(revision: &str) -> Option<&str> {
+    let (document, _) = revision.split_once('/').unwrap_or((revision, ""));
+    Some(document.rsplit_once(':')?.1)
+}
+
+/// Looks the target up, unless the host stops that or it takes too long.
+pub(super) async fn open(
+    configured: &Configured,
+    config: &Value,
+    caller: &Caller,
+    stopping: &Stopping,
+    (operation, limit): (&str, &Value),
+) -> Result<Rollout, Vec<p::Diagnostic>> {
+    let mut stop = stopping.stop.clone();
+    let looked = tokio::select! {
+        looked = deployment::prepare(&configured.providers, config, caller) => looked,
+        () = stopped(&mut stop) => {
+            let message = match limit.as_str().filter(|_| stopping.has_expired()) {
+                Some(limit) => format!(
+                    "It took longer than {limit} (timeouts.{operation}), and ended before \
+                     anything was done"
+                ),
+                None => "Stopped before anything was done".to_owned(),
+            };
+            return Err(vec![convert::error(&message, "Apply again.")]);
+        }
+    };
+    looked.map_err(|error| all(&error.into_diagnostics(), &schemas().resource))
+}
+
+pub(super) async fn run(
+    rollout: Rollout,
+    stopping: &Stopping,
+    folder: Option<&Path>,
+    header: &Header,
+    (operation, limit): (&str, &Value),
+) -> Report {
+    let mut progress = ProgressFile::begin(folder, &rollout.target().name, header);
+    let stop = stopping.stop.clone();
+    let report = rollout.run(stop, &mut |envelope| progress.tell(&envelope)).await;
+    match stopping.has_expired() {
+        true => timed_out(report, operation, limit),
+        false => report,
+    }
+}
+
+/// Returns what is planned now, with these values as the plan has them.
+pub(super) fn settled(
+    mut now: Value,
+    planned: &Value,
+    as_planned: impl Iterator<Item = &'static str>,
+) -> Value {
+    as_planned.for_each(|name| now[name] = planned[name].clone());
+    now
+}
+
+/// Refuses a rollout to another revision than the plan promised.
+pub(super) fn as_promised(
+    rollout: Rollout,
+    promised: Option<&str>,
+) -> Result<Rollout, Vec<p::Diagnostic>> {
+    let wanted = rollout.wanted().to_string();
+    match promised.filter(|promised| *promised != wanted) {
+        None => Ok(rollout),
+        Some(promised) => {
+            let message =
+                format!("The plan is to roll to {promised}, and now it would be {wanted}");
+            Err(vec![convert::error(message, "Nothing was done. Plan again.")])
+        }
+    }
+}
+
+/// Whether a rollout that did not succeed leaves the state as it was: nothing is created yet, or
+/// nothing was done.
+pub(super) fn keeps_state(prior: &Value, report: &Report) -> bool {
+    let was_left_alone = report.outcome == Outcome::Locked && !report.overtaken;
+    prior.is_null() || was_left_alone || report.reason.as_deref() == Some(NOTHING_DONE)
+}
