@@ -1,0 +1,158 @@
+//! Generated fleets, policies and failures.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use rolling::model::spec::{
+    BatchSize, Bound, Health, OnFailure, Pacing, Policy, RollingDeployment,
+};
+use rolling_simulator::{Behaviour, FleetConfig};
+
+use crate::test_fleets::SECOND;
+use crate::world::{fleet, group, seconds, spec};
+
+/// A fleet and what is done to it.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub config: FleetConfig,
+    pub spec: RollingDeployment,
+    /// How old looks may be.
+    pub lag: Duration,
+}
+
+fn policies() -> impl Strategy<Value = (Policy, Pacing)> {
+    let size = prop_oneof![
+        (1..=100u32).prop_map(BatchSize::Percentage),
+        (1..=6u32).prop_map(BatchSize::Fixed),
+    ];
+    let bound =
+        || prop_oneof![(0..=3u32).prop_map(Bound::Count), (0..=60u32).prop_map(Bound::Percent)];
+    let paced = prop_oneof![
+        size.clone().prop_map(Policy::Rolling),
+        size.prop_map(Policy::RollingWithAdditionalBatch),
+        (bound(), bound())
+            .prop_map(|(surge, unavailable)| Policy::RollingWithin { surge, unavailable }),
+    ];
+    let pacing = prop_oneof![Just(Pacing::Batch), Just(Pacing::Continuous)];
+    prop_oneof![
+        4 => (paced, pacing),
+        1 => Just((Policy::Immutable, Pacing::Batch)),
+        1 => Just((Policy::AllAtOnce, Pacing::Batch)),
+        1 => (1..=99u32, 0..=60u64).prop_map(|(percent, time)| {
+            let evaluation_time = seconds(time);
+            (Policy::TrafficSplitting { percent, evaluation_time }, Pacing::Batch)
+        }),
+        1 => (0..=60u64).prop_map(|time| {
+            (Policy::BlueGreen { terminate_after: seconds(time) }, Pacing::Batch)
+        }),
+    ]
+}
+
+fn good_fleet() -> impl Strategy<Value = FleetConfig> {
+    (
+        1..=11u32,
+        1..=3u32,
+        5..=60u64,
+        prop_oneof![Just(0.0), Just(0.5)],
+        (1..=20u64, 0..=30u64, any::<bool>()),
+        prop_oneof![2 => Just(0u64), 1 => 1..=15u64],
+        any::<u64>(),
+        prop_oneof![2 => Just(false), 1 => Just(true)],
+    )
+        .prop_map(
+            |(
+                instances,
+                zones,
+                boot,
+                boot_sigma,
+                (register, drain, two),
+                launch_lag,
+                seed,
+                unmanaged,
+            )| {
+                let mut groups = vec![group("web", register)];
+                groups[0].drain = seconds(drain);
+                if two {
+                    groups.push(group("admin", 7));
+                }
+                FleetConfig {
+                    instances,
+                    zones,
+                    boot: seconds(boot),
+                    boot_sigma,
+                    launch_lag: seconds(launch_lag),
+                    seed,
+                    target_groups: groups,
+                    unmanaged,
+                    ..fleet()
+                }
+            },
+        )
+}
+
+/// A case in which nothing fails.
+pub fn good() -> impl Strategy<Value = Case> {
+    (good_fleet(), policies(), 0..=15u64, 1..=10u64).prop_map(
+        |(mut config, (policy, pacing), soak, poll)| Case {
+            spec: RollingDeployment {
+                suspend_processes: suspended(&mut config, policy),
+                pacing,
+                health: Health { min_healthy_time: seconds(soak), healthy_timeout: seconds(900) },
+                poll_interval: seconds(poll),
+                ..spec(policy)
+            },
+            config,
+            lag: Duration::ZERO,
+        },
+    )
+}
+
+/// Unmanaged instances have no processes. Where requests are shifted the fleet has a second target
+/// group, and registers nothing by itself.
+pub fn suspended(config: &mut FleetConfig, policy: Policy) -> BTreeSet<String> {
+    if policy.shifts() {
+        config.unmanaged = false;
+        config.second = Some(group(SECOND, 5));
+    }
+    if config.unmanaged {
+        return BTreeSet::new();
+    }
+    let registers = policy.shifts().then(|| "AddToLoadBalancer".to_owned());
+    spec(Policy::AllAtOnce).suspend_processes.into_iter().chain(registers).collect()
+}
+
+pub fn behaviours() -> impl Strategy<Value = Behaviour> {
+    prop_oneof![
+        Just(Behaviour::Unhealthy),
+        Just(Behaviour::Flap),
+        Just(Behaviour::Hang),
+        Just(Behaviour::FailLaunch),
+        Just(Behaviour::HalfUnhealthy),
+    ]
+}
+
+fn endings() -> impl Strategy<Value = OnFailure> {
+    prop_oneof![Just(OnFailure::Rollback), Just(OnFailure::Pause), Just(OnFailure::Stop)]
+}
+
+/// A case in which the new revision may fail, and looks may be stale.
+pub fn any_case() -> impl Strategy<Value = Case> {
+    let failing = proptest::option::of((behaviours(), endings(), 1..=3u32, 0..=1u32));
+    let lag = prop_oneof![Just(0u64), 1..=8u64];
+    (good(), failing, lag).prop_map(|(mut case, failing, lag)| {
+        case.lag = seconds(lag);
+        if let Some((behaviour, on_failure, threshold, keep)) = failing {
+            if behaviour == Behaviour::Flap {
+                // Who flaps while nobody looks breaks a floor from outside.
+                case.lag = Duration::ZERO;
+            }
+            case.config.bad_revisions.insert("v2".into(), behaviour);
+            case.spec.on_failure = on_failure;
+            case.spec.failure_threshold = threshold;
+            case.spec.keep_failed_instances = keep;
+            case.spec.health.healthy_timeout = seconds(300);
+        }
+        case
+    })
+}
