@@ -1,0 +1,180 @@
+//! Launches that fail or take their time, and looks that are late.
+
+use std::sync::Arc;
+
+use rolling::model::event::Outcome;
+use rolling::model::spec::{
+    BatchSize, Bound, Health, OnFailure, Pacing, Policy, RollingDeployment,
+};
+use rolling::record::command::Command;
+use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
+
+use super::{assert_ended, assert_tidy};
+use crate::fast::crash::leave_command;
+use crate::test_fleets::{Dies, Mortal, Stale, Witness};
+use crate::world::{bad, fleet, group, roll, seconds, simulate, spec, thirty_percent};
+
+#[tokio::test]
+async fn surge_that_nobody_can_launch_comes_off_the_size_on_the_way_back() {
+    let mut config = bad(Behaviour::FailLaunch);
+    // The old revision cannot be launched any more either, and need not be.
+    config.bad_revisions.insert("v1".into(), Behaviour::FailLaunch);
+    let simulator = simulate(config);
+    let policy = Policy::RollingWithAdditionalBatch(BatchSize::Fixed(3));
+    let spec = RollingDeployment { on_failure: OnFailure::Rollback, ..spec(policy) };
+    let told = roll(simulator.clone(), spec).await;
+    assert_ended(&told, Outcome::RolledBack);
+    assert_tidy(&*simulator, 10, "v1").await;
+    assert_eq!(simulator.launched(), 10);
+}
+
+/// With many places something is always on its way: only one that never comes is a failure.
+#[tokio::test]
+async fn launches_that_take_a_while_to_show_fail_no_healthy_revision() {
+    for seed in 1..=50 {
+        let config = FleetConfig {
+            instances: 100,
+            boot: seconds(12),
+            boot_sigma: 0.3,
+            target_groups: vec![group("web", 3)],
+            launch_lag: seconds(10),
+            seed,
+            ..fleet()
+        };
+        let within =
+            Policy::RollingWithin { surge: Bound::Percent(25), unavailable: Bound::Percent(10) };
+        let health = Health { min_healthy_time: seconds(2), healthy_timeout: seconds(40) };
+        let deploy = RollingDeployment {
+            pacing: Pacing::Continuous,
+            health,
+            poll_interval: seconds(1),
+            ..spec(within)
+        };
+        let simulator = simulate(config);
+        let told = roll(simulator.clone(), deploy).await;
+        assert_eq!(told.report.outcome, Outcome::Succeeded, "{seed}: {:?}", told.report.reason);
+        // Beside those that replace the old, stragglers may have got a duplicate each.
+        assert!(simulator.launched() <= 200 + 25, "{seed}: {}", simulator.launched());
+    }
+}
+
+/// What comes and goes at once fills no place, however often it comes; the first that goes may have
+/// been taken by somebody.
+#[tokio::test]
+async fn what_dies_before_it_serves_is_not_launched() {
+    let health = Health { healthy_timeout: seconds(120), ..spec(thirty_percent()).health };
+    let deploy = RollingDeployment {
+        health,
+        on_failure: OnFailure::Rollback,
+        ..spec(Policy::RollingWithAdditionalBatch(BatchSize::Fixed(2)))
+    };
+    let told = roll(simulate(bad(Behaviour::Die)), deploy.clone()).await;
+    assert_ended(&told, Outcome::RolledBack);
+    let reason = told.report.reason.clone().expect("a reason");
+    assert!(
+        reason.contains("2 instances were not launched within 2m: Client.InternalError"),
+        "{reason}"
+    );
+    assert!(told.report.elapsed_ms < 200_000, "{}", told.report.elapsed_ms);
+
+    // A size that is lowered while some are on their way would cost the old ones that serve.
+    for (surge, unavailable, lag, seed) in [(5, 0, 5, 1), (9, 3, 20, 2), (3, 0, 10, 3)] {
+        let config =
+            FleetConfig { instances: 12, launch_lag: seconds(lag), seed, ..bad(Behaviour::Die) };
+        let simulator = simulate(config);
+        let within = Policy::RollingWithin {
+            surge: Bound::Count(surge),
+            unavailable: Bound::Count(unavailable),
+        };
+        let health = Health { healthy_timeout: seconds(120), ..deploy.health };
+        let deploy = RollingDeployment { policy: within, health, ..deploy.clone() };
+        let told = roll(simulator.clone(), deploy).await;
+        assert_ended(&told, Outcome::RolledBack);
+        let floor = 12 - unavailable as usize;
+        assert!(told.least_serving() >= floor, "{} of {floor}", told.least_serving());
+    }
+
+    // One that is reclaimed while it boots has all its time again.
+    let events = vec![(seconds(60), Intervention::Terminate("i-0011".into()))];
+    let told = roll(simulate(FleetConfig { boot: seconds(100), events, ..fleet() }), deploy).await;
+    assert_ended(&told, Outcome::Succeeded);
+}
+
+/// Looks that are late show what was before anything was borrowed: it is given back all the same.
+#[tokio::test]
+async fn what_was_borrowed_a_moment_ago_is_given_back_though_no_look_shows_it() {
+    let within = Policy::RollingWithin { surge: Bound::Percent(26), unavailable: Bound::Count(3) };
+    for (lag, pacing, boot, at) in (1..=12)
+        .flat_map(|at| [4, 8].map(|lag| (lag, Pacing::Batch, 30, Some(at))))
+        .chain((1..=12).map(|lag| (lag, Pacing::Continuous, 5, None)))
+    {
+        let clock = Arc::new(VirtualClock::new(EPOCH));
+        let mut config = FleetConfig { instances: 4, zones: 1, ..fleet() };
+        config.boot = seconds(boot);
+        config.target_groups = vec![group("web", 1)];
+        config.target_groups[0].drain = seconds(0);
+        let simulator = Arc::new(Simulator::in_memory(config, clock.clone()));
+        if let Some(at) = at {
+            let simulator = simulator.clone();
+            clock.at(EPOCH + seconds(at), move || leave_command(&simulator, Command::Abort));
+        }
+        let health = Health { min_healthy_time: seconds(0), healthy_timeout: seconds(900) };
+        let (policy, poll_interval) = (within, seconds(1));
+        let deploy = RollingDeployment { pacing, health, poll_interval, ..spec(policy) };
+        let told = roll(Stale::new(simulator.clone(), seconds(lag)), deploy).await;
+        let case = format!("{lag} s late, {pacing:?}, {at:?}: {:?}", told.report);
+        let truth = simulator.truth().expect("the fleet");
+        assert!(truth.suspended.is_empty(), "{:?} {case}", truth.suspended);
+        assert_eq!((truth.desired(), truth.max()), (4, 4), "{case}");
+        let revision = if told.report.outcome == Outcome::Succeeded { "v2" } else { "v1" };
+        assert_eq!(truth.template, Some(revision.into()), "{case}");
+    }
+}
+
+/// Who was put back into rotation a moment ago may be shown as it was before it was taken out: on
+/// that nobody else goes.
+#[tokio::test]
+async fn who_comes_back_is_not_counted_by_looks_from_before_it_went() {
+    let mut config = FleetConfig { instances: 5, zones: 1, seed: 0, ..fleet() };
+    config.boot = seconds(45);
+    config.bad_revisions.insert("v2".into(), Behaviour::HalfUnhealthy);
+    config.target_groups = vec![group("web", 2), group("admin", 7)];
+    let deploy = RollingDeployment {
+        pacing: Pacing::Continuous,
+        health: Health { min_healthy_time: seconds(5), healthy_timeout: seconds(300) },
+        failure_threshold: 3,
+        poll_interval: seconds(3),
+        ..spec(Policy::RollingWithAdditionalBatch(BatchSize::Fixed(3)))
+    };
+    let witness = Witness::new(simulate(config), deploy.clone()).await;
+    roll(Stale::new(witness.clone(), seconds(8)), deploy).await;
+    assert_eq!(witness.broken(1), Vec::<String>::new());
+}
+
+/// What the engine before this one launched shows only after this one has begun; with this seed all
+/// but one do at once.
+#[tokio::test]
+async fn an_engine_that_takes_over_launches_nothing_beside_what_no_look_shows_yet() {
+    for at in 10..=20 {
+        let seed = 667_840_687_598_248_582;
+        let mut config = FleetConfig { instances: 5, zones: 1, unmanaged: true, seed, ..fleet() };
+        (config.boot, config.launch_lag) = (seconds(5), seconds(2));
+        config.target_groups = vec![group("web", 1), group("admin", 7)];
+        config.target_groups[0].drain = seconds(0);
+        let deploy = RollingDeployment {
+            health: Health { min_healthy_time: seconds(0), healthy_timeout: seconds(900) },
+            poll_interval: seconds(1),
+            suspend_processes: Default::default(),
+            ..spec(Policy::Rolling(BatchSize::Fixed(5)))
+        };
+        let simulator = simulate(config);
+        let witness = Witness::new(simulator.clone(), deploy.clone()).await;
+        let mortal = Mortal::new(witness.clone(), at, Dies::Before);
+        if mortal.survive(roll(mortal.clone(), deploy.clone())).await.is_none() {
+            let told = roll(witness.clone(), deploy).await;
+            assert_eq!(told.report.outcome, Outcome::Succeeded, "{at}: {:?}", told.report);
+        }
+        assert_eq!(witness.broken(2), Vec::<String>::new(), "killed at {at}");
+        assert_eq!(simulator.launched(), 10, "killed at {at}");
+    }
+}

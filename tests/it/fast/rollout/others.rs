@@ -1,0 +1,211 @@
+//! Rollouts of a fleet that others change, before or meanwhile.
+
+use std::sync::Arc;
+
+use rolling::model::event::Outcome;
+use rolling::model::spec::{
+    BatchSize, Bound, OnFailure, Pacing, Policy, RollingDeployment, SetAside,
+};
+use rolling_provider::{Action, Fleet, InstanceId, Lifecycle};
+use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
+
+use super::{assert_ended, assert_tidy};
+use crate::world::{bad, fleet, roll, seconds, simulate, spec, thirty_percent};
+
+/// Instances that somebody has set aside, by each rule: (who stays on v1, outcome).
+#[tokio::test]
+async fn instances_that_are_set_aside_are_replaced_left_or_waited_for_as_told() {
+    use rolling_simulator::Intervention;
+    let cases = [
+        (SetAside::Refresh, 0, Outcome::Succeeded),
+        (SetAside::Ignore, 2, Outcome::Succeeded),
+        (SetAside::Wait, 2, Outcome::Failed),
+    ];
+    for (rule, stay, outcome) in cases {
+        let simulator = simulate(fleet());
+        let set = |what| simulator.intervene(what).expect("done");
+        set(Intervention::Protect("i-0003".into(), true));
+        set(Intervention::Standby("i-0004".into(), true));
+        let spec = RollingDeployment { protected: rule, standby: rule, ..spec(thirty_percent()) };
+        let told = roll(simulator.clone(), spec).await;
+        assert_ended(&told, outcome);
+        let look = simulator.observe().await.expect("observe");
+        let old = look.instances.values().filter(|instance| {
+            instance.revision == Some("v1".into()) && instance.lifecycle != Lifecycle::Terminating
+        });
+        assert_eq!(old.count(), stay, "{rule:?}");
+        assert!(look.suspended.is_empty(), "{rule:?}");
+        if outcome == Outcome::Failed {
+            let why = told.report.reason.as_deref().expect("a reason");
+            assert!(why.contains("i-0003") && why.contains("i-0004"), "{why}");
+            assert!(told.report.elapsed_ms > 3_600_000, "waited for an hour");
+        }
+    }
+}
+
+/// Somebody protects old instances while a rollout is under way: they are left, or waited for, and
+/// the new ones are none the worse for it.
+#[tokio::test]
+async fn who_is_protected_meanwhile_costs_no_good_instance() {
+    let within = Policy::RollingWithin { surge: Bound::Count(2), unavailable: Bound::Count(0) };
+    let additional = Policy::RollingWithAdditionalBatch(BatchSize::Fixed(2));
+    for policy in [additional, Policy::Immutable, within, Policy::Rolling(BatchSize::Fixed(2))] {
+        for (at, rule) in
+            [1, 20, 70, 120].map(|at| [SetAside::Wait, SetAside::Ignore].map(|r| (at, r))).concat()
+        {
+            let ids = ["i-0004", "i-0005"].map(InstanceId::new);
+            let protects = ids.map(|id| (seconds(at), Intervention::Protect(id, true)));
+            let config = FleetConfig { instances: 5, events: protects.into(), ..fleet() };
+            let simulator = simulate(config);
+            let deploy = RollingDeployment {
+                protected: rule,
+                on_failure: OnFailure::Rollback,
+                ..spec(policy)
+            };
+            let told = roll(simulator.clone(), deploy).await;
+            let case = format!("{policy:?}, {rule:?} at {at}: {:?}", told.report);
+            let survive = simulator.truth().expect("the fleet").instances;
+            let protected = survive.values().filter(|i| i.protected && i.lifecycle.is_live());
+            if protected.count() == 0 {
+                // They had been on their way out already.
+                assert_eq!(told.report.outcome, Outcome::Succeeded, "{case}");
+            } else if rule == SetAside::Wait {
+                assert_eq!(told.report.outcome, Outcome::Failed, "{case}");
+                let reason = told.report.reason.clone().expect("a reason");
+                assert!(reason.contains("protected"), "{case}");
+            } else {
+                assert_eq!(told.report.outcome, Outcome::Succeeded, "{case}");
+            }
+            assert!(simulator.launched() <= 12, "{} launched: {case}", simulator.launched());
+        }
+    }
+}
+
+/// Fewer instances can serve and be updated after it than before: that is no lack of progress.
+#[tokio::test]
+async fn a_fleet_that_is_scaled_in_meanwhile_goes_on_within_its_progress_deadline() {
+    let clock = Arc::new(VirtualClock::new(EPOCH));
+    let config = FleetConfig { instances: 20, ..fleet() };
+    let simulator = Arc::new(Simulator::in_memory(config, clock.clone()));
+    let resized = simulator.clone();
+    clock.at(EPOCH + seconds(400), move || {
+        resized.intervene(Intervention::Resize(9)).expect("a size");
+    });
+    let deploy = RollingDeployment {
+        progress_deadline: Some(seconds(150)),
+        ..spec(Policy::Rolling(BatchSize::Fixed(1)))
+    };
+    let told = roll(simulator.clone(), deploy).await;
+    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
+    assert_eq!(told.report.instances.len(), 9);
+}
+
+#[tokio::test]
+async fn what_comes_up_on_another_revision_ends_the_rollout_after_one_batch() {
+    let surge = Policy::RollingWithAdditionalBatch(BatchSize::Fixed(3));
+    let by_three = Policy::Rolling(BatchSize::Fixed(3));
+    let set_back = FleetConfig { template_set_back: Some(seconds(0)), ..fleet() };
+    let launches = FleetConfig { launches_instead: Some("v1".into()), ..fleet() };
+    let back = "is v1 again";
+    for (policy, pacing) in [
+        (by_three, Pacing::Batch),
+        (by_three, Pacing::Continuous),
+        (surge, Pacing::Batch),
+        (Policy::Immutable, Pacing::Batch),
+    ] {
+        for (config, begins, ends) in [(&set_back, "", back), (&launches, "launched i-00", "")] {
+            let simulator = simulate(config.clone());
+            let told = roll(simulator.clone(), RollingDeployment { pacing, ..spec(policy) }).await;
+            assert_eq!(told.report.outcome, Outcome::Failed, "{policy:?}");
+            let why = told.report.reason.as_deref().unwrap_or_default();
+            assert!(why.starts_with(begins) && why.contains(ends), "{policy:?}: {why}");
+            let gone = told
+                .actions()
+                .into_iter()
+                .filter(|action| matches!(action, Action::Terminate { decrement: false, .. }));
+            assert!(gone.count() <= 3, "{policy:?}: one batch, and no loop");
+            let look = simulator.observe().await.expect("observe");
+            let live = look.instances.values().filter(|i| i.lifecycle.is_live()).count();
+            assert_eq!((look.desired(), live), (10, 10), "{policy:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_that_the_fleet_was_launching_before_is_only_replaced() {
+    let simulator = simulate(fleet());
+    let first = simulator.observe().await.expect("observe").instances;
+    let id = first.keys().next().expect("one").clone();
+    simulator.intervene(Intervention::Terminate(id)).expect("it");
+    let told = roll(simulator.clone(), spec(Policy::Rolling(BatchSize::Fixed(1)))).await;
+    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report.reason);
+}
+
+#[tokio::test]
+async fn a_good_one_that_is_lost_is_replaced_and_one_that_never_was_good_counts() {
+    // The first one of v2 has soaked, or boots, when its group finds it unhealthy and ends it.
+    for (lost_at, outcome) in [(100, Outcome::Succeeded), (62, Outcome::Failed)] {
+        let clock = Arc::new(VirtualClock::new(EPOCH));
+        let simulator = Arc::new(Simulator::in_memory(fleet(), clock.clone()));
+        let id = InstanceId::new("i-0011");
+        let breaks = (simulator.clone(), id.clone());
+        clock.at(EPOCH + seconds(lost_at), move || {
+            breaks.0.intervene(Intervention::Break(breaks.1, true)).expect("it breaks");
+        });
+        let ends = simulator.clone();
+        clock.at(EPOCH + seconds(lost_at + 12), move || {
+            ends.intervene(Intervention::Terminate(id)).expect("it goes");
+        });
+        let told = roll(simulator.clone(), spec(Policy::Rolling(BatchSize::Fixed(1)))).await;
+        assert_eq!(told.report.outcome, outcome, "{:?}", told.report.reason);
+        if outcome == Outcome::Succeeded {
+            assert_tidy(&*simulator, 10, "v2").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_missing_before_is_not_charged_to_the_revision() {
+    let simulator = simulate(bad(Behaviour::FailLaunch));
+    simulator.intervene(Intervention::MoveTemplate("v2".into())).expect("it");
+    let first = simulator.observe().await.expect("observe").instances;
+    let id = first.keys().next().expect("one").clone();
+    simulator.intervene(Intervention::Terminate(id)).expect("it");
+    let spec = RollingDeployment { on_failure: OnFailure::Rollback, ..spec(thirty_percent()) };
+    let told = roll(simulator.clone(), spec).await;
+    assert_eq!(told.report.outcome, Outcome::Failed, "{:?}", told.report.reason);
+    let why = told.report.reason.as_deref().unwrap_or_default();
+    let message = "1 instance was missing before the rollout began, and not launched within 10m: ";
+    assert!(why.starts_with(message) && why.contains("no capacity"), "{why}");
+    assert!(told.actions().iter().all(|action| !matches!(action, Action::Terminate { .. })));
+}
+
+#[tokio::test]
+async fn one_that_the_fleet_launched_a_moment_before_the_template_moved_is_only_replaced() {
+    let clock = Arc::new(VirtualClock::new(EPOCH));
+    // Shown late, as it may be.
+    let config = FleetConfig { launch_lag: seconds(9), ..fleet() };
+    let simulator = Arc::new(Simulator::in_memory(config, clock.clone()));
+    let joins = simulator.clone();
+    clock.at(EPOCH, move || {
+        joins.intervene(Intervention::Terminate("i-0003".into())).expect("it goes");
+    });
+    let told = roll(simulator.clone(), spec(Policy::Rolling(BatchSize::Fixed(1)))).await;
+    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report.reason);
+}
+
+#[tokio::test]
+async fn one_that_somebody_puts_in_standby_is_made_up_for() {
+    let clock = Arc::new(VirtualClock::new(EPOCH));
+    let config = FleetConfig { instances: 6, ..fleet() };
+    let simulator = Arc::new(Simulator::in_memory(config, clock.clone()));
+    // Three of the new ones, one by one, each of which the fleet replaces.
+    for (id, at) in [("i-0007", 100), ("i-0009", 200), ("i-0011", 300)] {
+        let simulator = simulator.clone();
+        clock.at(EPOCH + seconds(at), move || {
+            simulator.intervene(Intervention::Standby(id.into(), true)).expect("it");
+        });
+    }
+    let told = roll(simulator.clone(), spec(Policy::Rolling(BatchSize::Fixed(1)))).await;
+    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report.reason);
+}
