@@ -119,7 +119,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("Refresh", ".rs", "AWS: ScaleInProtectedInstances=Refresh"),
     ("refresh", "wire", "AWS: ScaleInProtectedInstances=Refresh"),
     ("Engine", "host/handshake.rs", "base64's trait"),
-    ("Engine", "tests/it/terraform_host.rs", "base64's trait"),
+    ("Engine", "tests/it/terraform_host/connection.rs", "base64's trait"),
     ("gate", "wire", "an event's gate: alarms, an address or a command"),
 ];
 
