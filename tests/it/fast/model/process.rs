@@ -1,17 +1,18 @@
 //! One process: an engine, or a caller that may become one.
 
+mod drive;
+mod lease;
+
 use std::sync::Arc;
 
-use rolling::model::event::Outcome;
 use rolling::record::command::{Command, Control};
-use rolling::record::lease::{Claim, Lease, WATCH, Watch, is_fresh};
-use rolling::record::{CONTROL, Ending, LEASE, Phase, ROLLOUT, Record, record_in};
-use rolling::rollout::control::{self, Effect, Found, Next, Waiting, word_id};
-use rolling::rollout::ownership::{LATE, Ownership, Standing};
+use rolling::record::lease::{Lease, Watch};
+use rolling::record::{CONTROL, LEASE, Phase, Record};
+use rolling::rollout::control::{self, Next, Waiting, word_id};
 use rolling_provider::Tags;
 
-use super::engine::{ModelEngine, Planned, revision};
-use super::world::{Acknowledged, Call, How, World, at, moment};
+use super::engine::ModelEngine;
+use super::world::{Acknowledged, Call, How, World, at};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Task {
@@ -173,144 +174,6 @@ impl Process {
         }
     }
 
-    fn judge_lease(
-        world: &mut World,
-        index: usize,
-        how: How,
-        (mut look, mut looked, mut blind, mut watch, first): (Arc<Tags>, u8, bool, Watch, bool),
-        mine: Option<Lease>,
-    ) {
-        let tick = world.tick;
-        let is_old = if first { !is_fresh(at(looked), at(tick)) } else { looked != tick };
-        let is_late = moment(looked).age(moment(tick)) >= LATE;
-        if is_old || is_late {
-            (look, looked, blind) = (world.look(how), tick, how == How::BlindToTheLastWrite);
-        }
-        if how == How::FrozenBeforeTheCall {
-            let process = world.process(index);
-            (process.frozen, process.stepped) = (true, false);
-            process.stage = Stage::Taking { look, looked, blind, watch, first: false, mine };
-            return;
-        }
-        let record = Record::from_tags(&look).ok().flatten();
-        if let Task::Apply(to) = world.processes[index].task {
-            let waits = record.as_ref().is_some_and(|record| {
-                record.phase == Phase::Halted(Ending::Paused) && record.to == revision(to)
-            });
-            if waits || (record.is_none() && world.on == [to, to]) {
-                return;
-            }
-        }
-        let over = Lease::from_tags(&look);
-        let me = world.processes[index].owner();
-        match watch.judge(over.as_ref(), &me, |_| false, at(tick)) {
-            Claim::Held(_) => Self::is_late(world, index),
-            Claim::Watch(_) => {
-                let stage = Stage::Taking { look, looked, blind, watch, first: false, mine };
-                world.process(index).stage = stage;
-            }
-            Claim::Take(_) => {
-                // A look that is late may show no lease; a call on its way cannot be taken back.
-                if !blind
-                    && world.is_lease_of_a_living()
-                    && over.as_ref().is_none_or(|o| o.owner != me)
-                {
-                    world.breaks("takes the lease of an engine that lives");
-                }
-                let counter = over.as_ref().map_or(0, |lease| lease.counter) + 1;
-                // Tried again it is the same one.
-                let mine = mine.unwrap_or(Lease { owner: me, counter, at: Some(at(tick)) });
-                let process = world.process(index);
-                match how {
-                    How::FrozenInTheCall => {
-                        (process.frozen, process.stepped) = (true, false);
-                        process.stage = Stage::Writing { mine, over };
-                    }
-                    How::Unanswered { done } | How::Killed { done } => {
-                        let mine = Some(mine);
-                        let lease = mine.clone().map(|mine| mine.tags()).unwrap_or_default();
-                        process.stage =
-                            Stage::Taking { look, looked, blind, watch, first: false, mine };
-                        if done {
-                            world.deliver(&Call::Write(lease));
-                        }
-                    }
-                    _ => {
-                        process.stage = Stage::Settling { mine: mine.clone(), over, since: tick };
-                        world.deliver(&Call::Write(mine.tags()));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Somebody else has the lease. An apply ends as locked; a caller has a command for him.
-    fn is_late(world: &mut World, index: usize) {
-        let process = world.process(index);
-        if let Some(waiting) = &mut process.waiting {
-            waiting.lost_a_race();
-            process.stage = Stage::Waiting { leave: false };
-        }
-    }
-
-    fn settle(
-        world: &mut World,
-        index: usize,
-        how: How,
-        (mine, over, since): (Lease, Option<Lease>, u8),
-    ) {
-        let tick = world.tick;
-        let look = world.look(how);
-        let seen = Lease::from_tags(&look);
-        if tick == since {
-            world.process(index).stage = Stage::Settling { mine, over, since };
-        } else if seen.as_ref() == Some(&mine) && !world.processes[index].is_wanted(&look) {
-            world.deliver(&Call::Erase(vec![LEASE]));
-            Self::is_late(world, index);
-        } else if seen.as_ref() == Some(&mine) {
-            let me = world.processes[index].owner();
-            let mut own = Ownership::new(me, false);
-            own.take(mine.clone(), &look, moment(since));
-            let record = Record::from_tags(&look).ok().flatten();
-            let process = world.process(index);
-            let command = process.waiting.as_ref().map(|waiting| waiting.control().clone());
-            let to = match process.task {
-                Task::Apply(to) => revision(to),
-                Task::Say(_) => record.as_ref().map_or(revision(2), |record| record.to.clone()),
-            };
-            let found = record.as_ref();
-            let found = found.map(|r| control::found(r, &to, command.as_ref().map(|w| w.command)));
-            let is_back = record.as_ref().is_some_and(|record| record.rolls_back);
-            process.spoken |= command.is_some();
-            process.stage = Stage::Driving(Box::new(ModelEngine {
-                own,
-                first: mine,
-                known: vec![Arc::new(record_in(&look))],
-                look,
-                looked: tick,
-                halt: match found {
-                    Some(Found::Ending(ending)) => Some(ending),
-                    _ => None,
-                },
-                back: is_back && found == Some(Found::GoesOn),
-                resume: command.as_ref().is_some_and(|command| command.command == Command::Resume),
-                suspended: false,
-                erasing: false,
-                record,
-                to,
-                command,
-                obeyed_another: false,
-                midway: false,
-                unsure: None,
-                flight: None,
-            }));
-        } else if seen.is_some() && seen != over || at(tick).since(at(since)) > WATCH {
-            Self::is_late(world, index);
-        } else {
-            world.process(index).stage = Stage::Settling { mine, over, since };
-        }
-    }
-
     fn wait(world: &mut World, index: usize, how: How, leave: bool) {
         let tick = world.tick;
         let process = world.process(index);
@@ -375,152 +238,6 @@ impl Process {
             }
         }
     }
-
-    fn drive(world: &mut World, index: usize, how: How, mut engine: ModelEngine) {
-        let tick = world.tick;
-        let now = moment(tick);
-        if let Some((call, began, record)) = engine.flight.take() {
-            world.deliver(&call);
-            if moment(began).age(now) >= LATE {
-                engine.own.stands_still();
-                world.process(index).overtaken = true;
-                // The one call that cannot be taken back: a record that it writes is what others go by.
-                world.acknowledged.clear();
-            }
-            if engine.did(&call, record, true, now.now) {
-                return Self::end(world, index, &engine, None);
-            }
-            world.process(index).stage = Stage::Driving(Box::new(engine));
-            return;
-        }
-        if !std::mem::take(&mut engine.midway) {
-            engine.see(world, how);
-            match Self::renew_lease(world, how, &mut engine) {
-                LeaseCheck::Ours => {}
-                LeaseCheck::Doubtful => {
-                    world.process(index).stage = Stage::Driving(Box::new(engine));
-                    return;
-                }
-                LeaseCheck::Frozen => return Self::freeze(world, index, engine),
-                LeaseCheck::Lost(outcome) => {
-                    return Self::end(world, index, &engine, Some(outcome));
-                }
-            }
-        }
-        if how == How::FrozenBeforeTheCall {
-            engine.midway = true;
-            return Self::freeze(world, index, engine);
-        }
-        if moment(engine.looked).age(now) < LATE {
-            Self::act(world, index, how, engine);
-        } else {
-            world.process(index).stage = Stage::Driving(Box::new(engine));
-        }
-    }
-
-    fn renew_lease(world: &mut World, how: How, engine: &mut ModelEngine) -> LeaseCheck {
-        let tick = world.tick;
-        let now = moment(tick);
-        if engine.own.is_late(now) {
-            // The look is of now.
-            engine.own.stands_still();
-        }
-        match engine.own.judge(&engine.look, at(engine.looked), now) {
-            Standing::Ours => {}
-            Standing::Doubtful | Standing::Deleted => return LeaseCheck::Doubtful,
-            Standing::Lost(_) => {
-                world.printed |= engine.record.is_some();
-                return LeaseCheck::Lost(Outcome::Locked);
-            }
-        }
-        if engine.erasing && !engine.look.contains_key(ROLLOUT) {
-            return LeaseCheck::Lost(engine.arrived());
-        }
-        let lease = engine.own.next_lease(&engine.look, at(tick));
-        if let Some(lease) = lease.filter(|_| engine.own.renewed_at() != now) {
-            let call = Call::Write(lease.tags());
-            engine.own.renew(lease, now);
-            if how == How::FrozenInTheRenewal {
-                engine.flight = Some((call, tick, None));
-                return LeaseCheck::Frozen;
-            }
-            world.deliver(&call);
-        }
-        LeaseCheck::Ours
-    }
-
-    fn act(world: &mut World, index: usize, how: How, mut engine: ModelEngine) {
-        let (tick, now) = (world.tick, moment(world.tick).now);
-        let me = world.processes[index].owner();
-        let (call, record) = match engine.plan(world) {
-            Planned::Over(outcome) => return Self::end(world, index, &engine, Some(outcome)),
-            Planned::Call(call, record) => (call, record.map(|record| *record)),
-        };
-        engine.check(world, &me, &call);
-        let over = match how {
-            How::FrozenInTheCall => {
-                engine.flight = Some((call, tick, record));
-                return Self::freeze(world, index, engine);
-            }
-            How::Unanswered { done } | How::Killed { done } => {
-                if done {
-                    world.deliver(&call);
-                }
-                engine.did(&call, record, false, now)
-            }
-            _ => {
-                world.deliver(&call);
-                engine.did(&call, record, true, now)
-            }
-        };
-        if over {
-            let outcome = engine.arrived();
-            return Self::end(world, index, &engine, Some(outcome));
-        }
-        world.process(index).stage = Stage::Driving(Box::new(engine));
-    }
-
-    fn freeze(world: &mut World, index: usize, engine: ModelEngine) {
-        let process = world.process(index);
-        (process.frozen, process.stepped) = (true, false);
-        process.stage = Stage::Driving(Box::new(engine));
-    }
-
-    /// It ends. What it was asked to carry out has come true, or somebody else has said otherwise.
-    fn end(world: &mut World, index: usize, engine: &ModelEngine, outcome: Option<Outcome>) {
-        world.process(index).stage = Stage::Over;
-        let Some(outcome) = outcome.filter(|outcome| *outcome != Outcome::Locked) else { return };
-        let pending = engine.control();
-        let waits = pending.is_some_and(|c| engine.effect(c.command) == Effect::Later);
-        let keys = if waits { vec![LEASE] } else { vec![LEASE, CONTROL] };
-        if engine.own.holds() {
-            world.deliver(&Call::Erase(keys));
-        }
-        let Task::Say(command) = world.processes[index].task else { return };
-        let waiting = world.processes[index].waiting.clone().expect("a word");
-        if control::is_as_asked(command, outcome) {
-            if let Some(record) = engine.record.as_ref().filter(|_| command != Command::Resume) {
-                let id = waiting.control().id.clone();
-                world.acknowledged.push(Acknowledged { id, rollout: record.id.clone() });
-            }
-        } else if !engine.obeyed_another {
-            let too_late = match command {
-                Command::Pause | Command::Resume => outcome == Outcome::Aborted,
-                Command::Abort | Command::Rollback => false,
-            };
-            let went_back = command == Command::Resume && outcome == Outcome::RolledBack;
-            if !too_late && !went_back {
-                world.breaks("does something else than it was asked to carry out");
-            }
-        }
-    }
-}
-
-enum LeaseCheck {
-    Ours,
-    Doubtful,
-    Frozen,
-    Lost(Outcome),
 }
 
 /// Whoever is told that it is so must find it so in what the look showed.
