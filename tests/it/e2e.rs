@@ -5,4 +5,5 @@ mod ansible;
 mod ansible_docs;
 mod clients;
 mod examples;
+mod front_ends;
 mod terraform;

@@ -1,119 +1,15 @@
 //! The module as its users run it: under the real Ansible.
 
-use std::path::{Path, PathBuf};
+pub(super) mod node;
+
+use std::path::Path;
 use std::process::Command;
-use std::sync::OnceLock;
 
 use serde_json::{Map, Value, json};
 
+use self::node::{COLLECTION, MODULE, Node, example, programs, result};
 use crate::e2e::ansible_docs;
-use crate::process::{self, Ran, rolling, run, run_with};
-
-const COLLECTION: &str = "collections/ansible_collections/rolling/rolling";
-const MODULE: &str = "rolling.rolling.rolling_deployment";
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn example(path: &str) -> PathBuf {
-    root().join("examples/ansible").join(path)
-}
-
-/// The programs of Ansible, installed now if they are not there.
-fn programs() -> &'static Path {
-    static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAMS.get_or_init(|| {
-        let done = Command::new("python3")
-            .arg(root().join("tests/localstack/environment.py"))
-            .arg("Ansible")
-            .arg(root().join("tests/ansible/requirements.txt"))
-            .arg(root().join("target/ansible"))
-            .stderr(std::process::Stdio::inherit())
-            .output()
-            .unwrap_or_else(|error| {
-                panic!(
-                    "these tests need Python 3.11 or newer as `python3`, with its venv module, to \
-                     install Ansible: {error}"
-                )
-            });
-        let python = String::from_utf8(done.stdout).expect("UTF-8");
-        let python = Path::new(python.trim());
-        assert!(python.is_file(), "Ansible was not installed; the reason is above");
-        python.parent().expect("a folder").to_owned()
-    })
-}
-
-/// A control node: a folder with the collection, the program in its place.
-struct Node {
-    folder: tempfile::TempDir,
-    environment: Vec<(String, String)>,
-}
-
-impl Node {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        copy(&example("collections"), &folder.path().join("collections"));
-        std::fs::copy(example("ansible.cfg"), folder.path().join("ansible.cfg")).expect("a copy");
-        let place = folder.path().join(COLLECTION).join("plugins/modules/rolling_deployment");
-        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_rolling"), place).expect("a link");
-        Self { folder, environment: Vec::new() }
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    /// A program of Ansible, with nothing of the surrounding configuration.
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(programs().join(program));
-        for (name, _) in std::env::vars() {
-            let foreign = ["AWS_", "ANSIBLE_", "PYTHON"];
-            if name == "RUST_LOG" || foreign.iter().any(|start| name.starts_with(start)) {
-                command.env_remove(name);
-            }
-        }
-        let home = self.path().join("home");
-        command
-            .current_dir(self.path())
-            .env("ANSIBLE_HOME", &home)
-            .env("ANSIBLE_LOCAL_TEMP", home.join("local"))
-            .env("ANSIBLE_REMOTE_TEMP", home.join("remote"))
-            .env("ANSIBLE_NOCOLOR", "1")
-            .env("LC_ALL", "C.UTF-8")
-            .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env("AWS_CONFIG_FILE", "/nonexistent")
-            .env("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
-            .envs(self.environment.clone())
-            .stdin(std::process::Stdio::null());
-        command
-    }
-
-    /// Runs `ansible-playbook`. What tasks answer is one JSON object a line on standard output.
-    fn play(&self, playbook: &Path, options: &[&str]) -> Ran {
-        let mut command = self.command("ansible-playbook");
-        command
-            .env("ANSIBLE_CALLBACK_PLUGINS", root().join("tests/ansible/callback"))
-            .env("ANSIBLE_STDOUT_CALLBACK", "answers");
-        run(command.arg(playbook).args(options))
-    }
-
-    /// Runs the module in a playbook of one task.
-    fn task(&self, arguments: &Value, options: &[&str]) -> Value {
-        let file = self.path().join("task.yml");
-        // JSON is YAML.
-        let play = json!([{
-            "hosts": "localhost", "gather_facts": false, "tasks": [{ MODULE: arguments }],
-        }]);
-        std::fs::write(&file, play.to_string()).expect("a playbook");
-        result(&self.play(&file, options), 0)
-    }
-
-    /// Runs the module ad hoc, with its arguments on the command line.
-    fn adhoc(&self, arguments: &str) -> Ran {
-        run(self.command("ansible").args(["localhost", "-m", MODULE, "-a", arguments]))
-    }
-}
+use crate::process::{self, rolling, run, run_with};
 
 /// The module as Ansible starts it: one file, and nothing on standard input.
 fn module(folder: &Path, arguments: &Value) -> Command {
@@ -133,24 +29,6 @@ fn answer(command: &mut Command) -> Value {
     assert_eq!(lines.len(), 1, "{ran:?}");
     assert_eq!(ran.code == 1, lines[0]["failed"] == true, "{ran:?}");
     lines[0].clone()
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a folder");
-    for entry in std::fs::read_dir(from).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        let target = to.join(path.file_name().expect("a name"));
-        if path.is_dir() {
-            copy(&path, &target);
-        } else if !path.ends_with("plugins/modules/rolling_deployment") {
-            std::fs::copy(&path, target).expect("a copy");
-        }
-    }
-}
-
-/// What the task of that number answered.
-fn result(ran: &Ran, task: usize) -> Value {
-    ran.lines().get(task).unwrap_or_else(|| panic!("{ran:?}")).clone()
 }
 
 fn msg(result: &Value) -> &str {
@@ -477,117 +355,4 @@ fn the_documentation_is_that_of_the_schemas_and_ansible_doc_prints_it() {
         let read = rolling::frontends::ansible::arguments::read(arguments);
         assert!(read.is_ok(), "{task}: {:?}", read.err());
     }
-}
-
-/// What every front-end plans and leaves: sizes of the batches, then what each instance runs.
-type Done = (Vec<usize>, Value);
-
-/// The same fixture through the command line, JSON-RPC, Ansible and Terraform's protocol: one plan,
-/// one end.
-#[test]
-fn every_front_end_makes_the_same_plan_and_leaves_the_same_state() {
-    let config = json!({
-        "policy": "rolling", "batch_size_type": "percentage", "batch_size": 40,
-        "health": { "min_healthy_time": "5s", "healthy_timeout": "1h" },
-        "simulated_fleet": { "name": "web", "revision": "v2", "instances": 7, "seed": 5 },
-    });
-    let provider = json!({ "simulator": { "speed": 300 } });
-    let all = [
-        by_the_command_line(&config, &provider),
-        by_json_rpc(&config, &provider),
-        by_ansible(&config, &provider),
-        by_terraform(&config, &provider),
-    ];
-    assert_eq!(all[0].0, [2, 2, 2, 1]);
-    assert_eq!(all[0].1["instances"].as_array().map(Vec::len), Some(7));
-    assert_eq!(all[0], all[1], "the command line and JSON-RPC");
-    assert_eq!(all[0], all[2], "the command line and Ansible");
-    assert_eq!(all[0], all[3], "the command line and Terraform");
-}
-
-/// What is the same whoever asked, of a state or a report.
-fn essence(told: &Value, [status, target, completed]: [&str; 3]) -> Value {
-    json!({
-        "status": told[status], "target": told[target], "completed": told[completed],
-        "instances": told["instances"],
-    })
-}
-
-fn by_the_command_line(config: &Value, provider: &Value) -> Done {
-    let folder = tempfile::tempdir().expect("a folder");
-    let document = json!({
-        "provider": { "rolling": provider },
-        "resource": { "rolling_deployment": { "web": config } },
-    });
-    let file = crate::process::write(folder.path(), &document);
-    let lines = |command: &str| {
-        let mut rolling = rolling();
-        rolling.current_dir(folder.path()).args([command, "--output", "json"]).arg(&file);
-        run(&mut rolling).lines()
-    };
-    let plan = lines("plan")[0]["resources"][0].clone();
-    let plan = if plan["plan"].is_object() { plan["plan"].clone() } else { plan };
-    let batches = plan["batches"].as_array().unwrap_or_else(|| panic!("no batches: {plan}"));
-    let sizes = batches.iter().map(|batch| batch["replaces"].as_array().map_or(0, Vec::len));
-    let events = lines("apply");
-    let report = &events.last().expect("an end")["event"]["report"];
-    (sizes.collect(), essence(report, ["outcome", "to", "completed"]))
-}
-
-fn by_json_rpc(config: &Value, provider: &Value) -> Done {
-    let folder = tempfile::tempdir().expect("a folder");
-    let params = json!({ "type": "rolling_deployment", "config": config });
-    let requests = [
-        ("initialize", json!({ "protocol_versions": [1] })),
-        ("provider.configure", json!({ "config": provider })),
-        ("resource.plan", params.clone()),
-    ];
-    let line = |(id, (method, params)): (usize, &(&str, Value))| {
-        json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string()
-    };
-    let talk = |requests: &[(&str, Value)]| {
-        let lines: Vec<String> = requests.iter().enumerate().map(line).collect();
-        let ran = run_with(rolling().arg("serve").current_dir(folder.path()), &lines.join("\n"));
-        let last = requests.len() - 1;
-        let found = ran.lines().into_iter().find(|line| line["id"] == last);
-        found.unwrap_or_else(|| panic!("{ran:?}"))["result"].clone()
-    };
-    let plan = talk(&requests);
-    let sizes = plan["batches"].as_array().expect("batches").iter();
-    let sizes = sizes.map(|batch| batch["replaces"].as_u64().expect("a size") as usize);
-    let mut apply = requests.clone();
-    apply[2] = ("resource.apply", params);
-    let state = talk(&apply)["state"].clone();
-    (sizes.collect(), essence(&state, ["status", "target_revision", "completed_revision"]))
-}
-
-fn by_ansible(config: &Value, provider: &Value) -> Done {
-    let node = Node::new();
-    let mut arguments = config.clone();
-    arguments["provider"] = provider.clone();
-    let planned = node.task(&arguments, &["--check"]);
-    let sizes = planned["batches"].as_array().unwrap_or_else(|| panic!("{planned}")).iter();
-    let sizes = sizes.map(|batch| batch["replaces"].as_u64().expect("a size") as usize);
-    let told = node.task(&arguments, &[]);
-    (sizes.collect(), essence(&told, ["status", "target_revision", "completed_revision"]))
-}
-
-fn by_terraform(config: &Value, provider: &Value) -> Done {
-    let folder = tempfile::tempdir().expect("a folder");
-    let plugin = crate::terraform_host::Plugin::start(folder.path());
-    assert_eq!(plugin.configure(provider), []);
-    let plan = plugin.plan(None, config);
-    let applied = plugin.apply(None, &plan, config);
-    // A plan to create has no figures; they are those of the apply.
-    let sizes = applied.value["batches"].as_array().expect("batches").iter();
-    let sizes = sizes.map(|batch| batch["replaces"].as_u64().expect("a size") as usize).collect();
-    plugin.shut_down();
-    // Terraform is not told of every instance.
-    let document = json!({ "resource": { "rolling_deployment": { "web": config } } });
-    let file = crate::process::write(folder.path(), &document);
-    let mut status = rolling();
-    status.current_dir(folder.path()).args(["status", "--output", "json"]).arg(file);
-    let mut told = applied.value;
-    told["instances"] = run(&mut status).lines()[0]["resources"][0]["instances"].clone();
-    (sizes, essence(&told, ["status", "target_revision", "completed_revision"]))
 }

@@ -1,0 +1,119 @@
+//! The same deployment through every front-end.
+
+use serde_json::{Value, json};
+
+use super::ansible::node::Node;
+use crate::process::{rolling, run, run_with};
+
+/// What every front-end plans and leaves: sizes of the batches, then what each instance runs.
+type Done = (Vec<usize>, Value);
+
+/// The same fixture through the command line, JSON-RPC, Ansible and Terraform's protocol: one plan,
+/// one end.
+#[test]
+fn every_front_end_makes_the_same_plan_and_leaves_the_same_state() {
+    let config = json!({
+        "policy": "rolling", "batch_size_type": "percentage", "batch_size": 40,
+        "health": { "min_healthy_time": "5s", "healthy_timeout": "1h" },
+        "simulated_fleet": { "name": "web", "revision": "v2", "instances": 7, "seed": 5 },
+    });
+    let provider = json!({ "simulator": { "speed": 300 } });
+    let all = [
+        by_the_command_line(&config, &provider),
+        by_json_rpc(&config, &provider),
+        by_ansible(&config, &provider),
+        by_terraform(&config, &provider),
+    ];
+    assert_eq!(all[0].0, [2, 2, 2, 1]);
+    assert_eq!(all[0].1["instances"].as_array().map(Vec::len), Some(7));
+    assert_eq!(all[0], all[1], "the command line and JSON-RPC");
+    assert_eq!(all[0], all[2], "the command line and Ansible");
+    assert_eq!(all[0], all[3], "the command line and Terraform");
+}
+
+/// What is the same whoever asked, of a state or a report.
+fn essence(told: &Value, [status, target, completed]: [&str; 3]) -> Value {
+    json!({
+        "status": told[status], "target": told[target], "completed": told[completed],
+        "instances": told["instances"],
+    })
+}
+
+fn by_the_command_line(config: &Value, provider: &Value) -> Done {
+    let folder = tempfile::tempdir().expect("a folder");
+    let document = json!({
+        "provider": { "rolling": provider },
+        "resource": { "rolling_deployment": { "web": config } },
+    });
+    let file = crate::process::write(folder.path(), &document);
+    let lines = |command: &str| {
+        let mut rolling = rolling();
+        rolling.current_dir(folder.path()).args([command, "--output", "json"]).arg(&file);
+        run(&mut rolling).lines()
+    };
+    let plan = lines("plan")[0]["resources"][0].clone();
+    let plan = if plan["plan"].is_object() { plan["plan"].clone() } else { plan };
+    let batches = plan["batches"].as_array().unwrap_or_else(|| panic!("no batches: {plan}"));
+    let sizes = batches.iter().map(|batch| batch["replaces"].as_array().map_or(0, Vec::len));
+    let events = lines("apply");
+    let report = &events.last().expect("an end")["event"]["report"];
+    (sizes.collect(), essence(report, ["outcome", "to", "completed"]))
+}
+
+fn by_json_rpc(config: &Value, provider: &Value) -> Done {
+    let folder = tempfile::tempdir().expect("a folder");
+    let params = json!({ "type": "rolling_deployment", "config": config });
+    let requests = [
+        ("initialize", json!({ "protocol_versions": [1] })),
+        ("provider.configure", json!({ "config": provider })),
+        ("resource.plan", params.clone()),
+    ];
+    let line = |(id, (method, params)): (usize, &(&str, Value))| {
+        json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string()
+    };
+    let talk = |requests: &[(&str, Value)]| {
+        let lines: Vec<String> = requests.iter().enumerate().map(line).collect();
+        let ran = run_with(rolling().arg("serve").current_dir(folder.path()), &lines.join("\n"));
+        let last = requests.len() - 1;
+        let found = ran.lines().into_iter().find(|line| line["id"] == last);
+        found.unwrap_or_else(|| panic!("{ran:?}"))["result"].clone()
+    };
+    let plan = talk(&requests);
+    let sizes = plan["batches"].as_array().expect("batches").iter();
+    let sizes = sizes.map(|batch| batch["replaces"].as_u64().expect("a size") as usize);
+    let mut apply = requests.clone();
+    apply[2] = ("resource.apply", params);
+    let state = talk(&apply)["state"].clone();
+    (sizes.collect(), essence(&state, ["status", "target_revision", "completed_revision"]))
+}
+
+fn by_ansible(config: &Value, provider: &Value) -> Done {
+    let node = Node::new();
+    let mut arguments = config.clone();
+    arguments["provider"] = provider.clone();
+    let planned = node.task(&arguments, &["--check"]);
+    let sizes = planned["batches"].as_array().unwrap_or_else(|| panic!("{planned}")).iter();
+    let sizes = sizes.map(|batch| batch["replaces"].as_u64().expect("a size") as usize);
+    let told = node.task(&arguments, &[]);
+    (sizes.collect(), essence(&told, ["status", "target_revision", "completed_revision"]))
+}
+
+fn by_terraform(config: &Value, provider: &Value) -> Done {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plugin = crate::terraform_host::Plugin::start(folder.path());
+    assert_eq!(plugin.configure(provider), []);
+    let plan = plugin.plan(None, config);
+    let applied = plugin.apply(None, &plan, config);
+    // A plan to create has no figures; they are those of the apply.
+    let sizes = applied.value["batches"].as_array().expect("batches").iter();
+    let sizes = sizes.map(|batch| batch["replaces"].as_u64().expect("a size") as usize).collect();
+    plugin.shut_down();
+    // Terraform is not told of every instance.
+    let document = json!({ "resource": { "rolling_deployment": { "web": config } } });
+    let file = crate::process::write(folder.path(), &document);
+    let mut status = rolling();
+    status.current_dir(folder.path()).args(["status", "--output", "json"]).arg(file);
+    let mut told = applied.value;
+    told["instances"] = run(&mut status).lines()[0]["resources"][0]["instances"].clone();
+    (sizes, essence(&told, ["status", "target_revision", "completed_revision"]))
+}
