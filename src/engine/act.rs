@@ -94,10 +94,10 @@ impl Rollout {
         session: &mut Session<'_>,
     ) {
         let message = with_remedy(error);
-        if self.state.halt.is_some() || matches!(action, Action::Tag { .. }) {
+        if self.state.direction.halt.is_some() || matches!(action, Action::Tag { .. }) {
             let event = Event::Refused { action: action.clone(), error: message.clone() };
             session.send(self.clock.now(), event);
-            self.state.refused.push((action, message));
+            self.state.failures.refused.push((action, message));
         } else {
             let reason = format!("the cloud refused to {action}: {message}");
             match self.spec.on_failure {
@@ -125,7 +125,7 @@ impl Rollout {
         let wanted = &self.target.revision;
         let completed = self.record().and_then(|record| record.completed.as_ref());
         let mut live = self.look.instances.values().filter(|i| i.lifecycle.is_live());
-        self.state.rolls_back.is_none()
+        self.state.direction.rolls_back.is_none()
             && completed.is_some_and(|completed| completed != wanted)
             && live.any(|instance| instance.revision.as_ref() == Some(wanted))
     }

@@ -71,7 +71,7 @@ impl Rollout {
             Next::Act => {}
             Next::Converged if self.is_overtaken() => return ControlFlow::Break(Outcome::Locked),
             Next::Converged => {
-                let is_back = self.state.rolls_back.is_some();
+                let is_back = self.state.direction.rolls_back.is_some();
                 let outcome = if is_back { Outcome::RolledBack } else { Outcome::Succeeded };
                 return ControlFlow::Break(outcome);
             }
@@ -98,7 +98,7 @@ impl Rollout {
         session: &mut Session<'_>,
     ) -> ControlFlow<Outcome, Look> {
         let (done, error) = self.act_all(&mut plan, tick, planned, session).await;
-        let stopping = self.state.halt.as_ref().is_some_and(|halt| halt.until.is_some());
+        let stopping = self.state.direction.halt.as_ref().is_some_and(|halt| halt.until.is_some());
         match (tick.then(&done, stopping, self.clock.now()), done, error) {
             (Then::GiveUp, Done::Failed(action, _), Some(error)) => {
                 self.refused(action, &error, session);
@@ -120,7 +120,8 @@ impl Rollout {
     fn heed_stop(&mut self, session: &mut Session<'_>) -> Option<Outcome> {
         let urgency = session.heed();
         // Waits end at the bound; what is left to do then has the same time again.
-        let last = self.state.halt.as_ref().and_then(|h| h.until).map(|t| t + STOP_WITHIN);
+        let last =
+            self.state.direction.halt.as_ref().and_then(|h| h.until).map(|t| t + STOP_WITHIN);
         if urgency == Stop::Now || last.is_some_and(|last| self.clock.now() >= last) {
             return Some(self.ending(Ending::Interrupted));
         }
@@ -199,7 +200,7 @@ impl Rollout {
     /// Whether the bound of a stop has passed since the plan was made at `planned`. What can wait
     /// is then left to the next run, and the rest is planned again.
     fn is_out_of_time(&self, planned: Timestamp) -> bool {
-        let until = self.state.halt.as_ref().and_then(|halt| halt.until);
+        let until = self.state.direction.halt.as_ref().and_then(|halt| halt.until);
         let now = self.clock.now();
         let passed = |at: Timestamp| planned < at && now >= at;
         until.is_some_and(|until| passed(until) || passed(until + STOP_WITHIN))

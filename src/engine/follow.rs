@@ -271,10 +271,10 @@ impl Rollout {
         if outcome == Outcome::RolledBack {
             let left = self.settle(false, shown, session).await;
             reason.extend(left.map(|left| format!("; {left}")));
-            self.state.rolls_back = Some(reason);
+            self.state.direction.rolls_back = Some(reason);
             return outcome;
         }
-        self.state.halt = Some(Halt::failed(reason, self.clock.now()));
+        self.state.direction.halt = Some(Halt::failed(reason, self.clock.now()));
         outcome
     }
 
@@ -367,7 +367,7 @@ impl Rollout {
     }
 
     fn leave_alone(&mut self, reason: String) -> Outcome {
-        self.state.halt = Some(Halt::failed(reason, self.clock.now()));
+        self.state.direction.halt = Some(Halt::failed(reason, self.clock.now()));
         Outcome::Locked
     }
 }

@@ -16,7 +16,7 @@ impl Rollout {
         gates.baking = baking;
         let Some(ask) = plan.asks else {
             // Actions that come first are no reason to begin anew.
-            if plan.actions.is_empty() || self.state.halt.is_some() {
+            if plan.actions.is_empty() || self.state.direction.halt.is_some() {
                 self.gate_runner.stop();
                 gates.asked = None;
             }

@@ -33,7 +33,7 @@ impl Rollout {
             plan.actions.clear();
             plan.chosen.clear();
             plan.verdict = Verdict::Continue;
-        } else if self.state.halt.is_none() {
+        } else if self.state.direction.halt.is_none() {
             plan.actions.clear();
             let reason = format!("stopped by its own check: {message}");
             plan.verdict = Verdict::Halt(Halt { fault: false, ..Halt::failed(reason, now) });

@@ -96,7 +96,7 @@ impl Rollout {
         let reason = format!("cannot renew the lease: {error}");
         if !error.is_retryable() && self.lease.is_believed() {
             // Puts back what it can while the lease stands.
-            if self.state.halt.is_none() {
+            if self.state.direction.halt.is_none() {
                 self.halt(Halt::failed(reason, now), session);
             }
             return LeaseCheck::Ours;
@@ -191,7 +191,7 @@ impl Rollout {
 
     /// Ends the run as failed for `reason`, with nothing left to put back.
     pub(super) fn fail(&mut self, reason: String) -> Outcome {
-        self.state.halt = Some(Halt::failed(reason, self.clock.now()));
+        self.state.direction.halt = Some(Halt::failed(reason, self.clock.now()));
         Outcome::Failed
     }
 
@@ -199,7 +199,7 @@ impl Rollout {
     pub(super) fn interrupted(&mut self, reason: &str) -> Outcome {
         let (reason, at) = (reason.to_owned(), self.clock.now());
         let ending = Ending::Interrupted;
-        self.state.halt =
+        self.state.direction.halt =
             Some(Halt { reason, ending, fault: false, at_checkpoint: false, at, until: None });
         Outcome::Aborted
     }

@@ -92,12 +92,14 @@ impl Rollout {
     /// did not ask for: two rollouts against each other would go on for ever.
     async fn ask_who_else_rolls(&mut self, session: &mut Session<'_>) {
         let strangers = self.state.strangers(&self.target, &self.look);
-        if self.state.halt.is_some() || strangers.is_subset(&self.state.asked_about) {
+        if self.state.direction.halt.is_some()
+            || strangers.is_subset(&self.state.launches.asked_about)
+        {
             return;
         }
         let answer = self.fleet.may_roll(false).await;
         let Err(error) = answer else {
-            self.state.asked_about.extend(strangers);
+            self.state.launches.asked_about.extend(strangers);
             return;
         };
         if error.kind == ErrorKind::Conflict {
@@ -114,13 +116,13 @@ impl Rollout {
 
     /// Asks the fleet what it did by itself, to name the cause of what is missing or failed.
     async fn ask_for_activities(&mut self) {
-        self.state.activities_asked = Some(self.look.at);
+        self.state.launches.activities_asked = Some(self.look.at);
         match self.fleet.activities(self.state.started).await {
             Ok(activities) => self.state.explain(activities, self.look.at),
             // Without permission to read them only an explanation is lost. After any other error it
             // is unknown whether instances are on their way.
             Err(error) => {
-                self.state.coming = if error.is_retryable() { usize::MAX } else { 0 };
+                self.state.launches.coming = if error.is_retryable() { usize::MAX } else { 0 };
                 tracing::warn!(%error, "cannot read the fleet's activities");
             }
         }

@@ -11,7 +11,7 @@ impl Rollout {
     /// Returns what every instance runs, by the last look.
     pub fn instances(&self) -> Vec<InstanceReport> {
         let live = self.look.instances.iter().filter(|(id, instance)| {
-            instance.lifecycle.is_live() && !self.state.terminated.contains(id)
+            instance.lifecycle.is_live() && !self.state.removed.terminated.contains(id)
         });
         // While no requests go to the second target group, an instance in that group only does not
         // serve.
@@ -42,16 +42,16 @@ impl Rollout {
             }
             _ => self.completed(),
         };
-        let reason = state.halt.as_ref().map(|halt| halt.reason.clone());
-        let open = u32::from(state.batch_open);
+        let reason = state.direction.halt.as_ref().map(|halt| halt.reason.clone());
+        let open = u32::from(state.batch.open);
         Report {
             outcome,
-            reason: reason.or(state.rolls_back.clone()),
+            reason: reason.or(state.direction.rolls_back.clone()),
             target: self.target.name.clone(),
             to: self.wanted.clone(),
             completed,
-            retained_failed: state.retained_failed.iter().cloned().collect(),
-            batches: state.batch - open,
+            retained_failed: state.removed.retained_failed.iter().cloned().collect(),
+            batches: state.batch.number - open,
             instance_refresh: self.instance_refresh().map(Into::into),
             size: self.size(),
             instances: self.instances(),
@@ -100,12 +100,13 @@ impl Rollout {
             borrowed.push(format!("the template is {}, it was {found}", record.to));
         }
         let home = |group: &TargetGroupId| self.target.target_groups.iter().any(|g| g.id == *group);
-        let out = self.state.deregistered.iter().filter(|(_, groups)| groups.keys().any(home));
+        let out =
+            self.state.rotation.deregistered.iter().filter(|(_, groups)| groups.keys().any(home));
         let out: Vec<String> = out.map(|(id, _)| id.to_string()).collect();
         if !out.is_empty() {
             borrowed.push(format!("out of the load balancer: {}", out.join(", ")));
         }
-        let refused = self.state.refused.iter();
+        let refused = self.state.failures.refused.iter();
         borrowed.extend(refused.map(|(action, why)| format!("could not {action}: {why}")));
         borrowed
     }

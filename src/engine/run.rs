@@ -68,7 +68,7 @@ impl Rollout {
             // none.
             let why = record.reason.clone().unwrap_or_else(|| "paused".into());
             let (ending, fault, at) = (Ending::Paused, record.fault, self.clock.now());
-            self.state.halt =
+            self.state.direction.halt =
                 Some(Halt { reason: why, ending, fault, at_checkpoint: false, at, until: None });
             return Outcome::Paused;
         }
@@ -89,7 +89,7 @@ impl Rollout {
                 return outcome;
             }
             Err(reason) => {
-                self.state.halt = Some(Halt::failed(reason, self.clock.now()));
+                self.state.direction.halt = Some(Halt::failed(reason, self.clock.now()));
                 // A pending command stays for the engine that continues.
                 self.lease.delete_tags([LEASE]).await;
                 return Outcome::Failed;
@@ -98,7 +98,7 @@ impl Rollout {
         let outcome = match self.make_revision(session).await {
             Ok(()) => self.drive(session).await,
             Err(reason) => {
-                self.state.halt = Some(Halt::failed(reason, self.clock.now()));
+                self.state.direction.halt = Some(Halt::failed(reason, self.clock.now()));
                 Outcome::Failed
             }
         };
@@ -110,7 +110,7 @@ impl Rollout {
     pub(super) fn stop_gracefully(&mut self, session: &mut Session<'_>) {
         let at = self.clock.now();
         let until = Some(at + STOP_WITHIN);
-        match &mut self.state.halt {
+        match &mut self.state.direction.halt {
             // The engine is already putting things back after a failure: from now on within bounds.
             Some(halt) => halt.until = halt.until.or(until),
             None => {
@@ -140,7 +140,7 @@ impl Rollout {
         let to = completed.clone();
         session.send(self.clock.now(), Event::RollingBack { reason: reason.clone(), to, asked });
         retarget(&mut self.spec, &mut self.target, completed);
-        if self.state.halt.is_some() {
+        if self.state.direction.halt.is_some() {
             self.state.resume();
         }
         let now = self.clock.now();
@@ -151,7 +151,7 @@ impl Rollout {
     pub(super) fn resume(&mut self) {
         self.state.resume();
         let record = self.state.record.as_ref().filter(|record| record.rolls_back);
-        if let Some(record) = record.filter(|_| self.state.rolls_back.is_none()) {
+        if let Some(record) = record.filter(|_| self.state.direction.rolls_back.is_none()) {
             let (completed, reason) = (record.completed.clone(), record.reason.clone());
             if let Some(completed) = completed {
                 retarget(&mut self.spec, &mut self.target, completed);
@@ -163,7 +163,7 @@ impl Rollout {
 
     /// Returns the outcome of a halted rollout.
     pub(super) fn ending(&self, otherwise: Ending) -> Outcome {
-        match self.state.halt.as_ref().map_or(otherwise, |halt| halt.ending) {
+        match self.state.direction.halt.as_ref().map_or(otherwise, |halt| halt.ending) {
             Ending::Failed => Outcome::Failed,
             Ending::Paused => Outcome::Paused,
             Ending::Aborted | Ending::Interrupted => Outcome::Aborted,

@@ -37,7 +37,7 @@ impl Shown {
             self.resized = resized;
             session.send(input.now, Event::Warned { warning });
         }
-        let launched = &input.state.launched;
+        let launched = &input.state.launches.launched;
         if launched.set_back < 2 * self.set_back.max(1) {
             return;
         }

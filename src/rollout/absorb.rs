@@ -38,7 +38,7 @@ pub fn absorb(
     let look = members(look, state.record.as_ref());
     let look = state.in_place(look);
     let look = state.without_departed(look);
-    let failed = state.failed.len();
+    let failed = state.failures.failed.len();
     let unseen = look.at.since(before.at).saturating_sub(LOOKS_WITHIN);
     if !unseen.is_zero() {
         state.not_looked(unseen);
@@ -46,26 +46,26 @@ pub fn absorb(
     state.observe(target, &spec.health, &look);
     let changed = look.instances != before.instances || look.capacity != before.capacity;
     if changed {
-        state.changed_at = look.at;
+        state.waits.changed_at = look.at;
     }
-    state.coming = 0;
+    state.launches.coming = 0;
     let input = Input { spec, target, look: &look, state, now: look.at };
     let view = View::new(&input);
     let unlaunched = view.unlaunched(&input);
     let (size, updated, serving) = (view.window.size, view.updated(), view.serving());
-    state.best.get_or_insert(Best::none(look.at)).find(size, updated, serving, look.at);
+    state.waits.best.get_or_insert(Best::none(look.at)).find(size, updated, serving, look.at);
     // The size is lowered again only by instances that are not on their way: asks each time.
     let asks_activities = launch_is_late(spec, state, &look)
         || unlaunched > 0
         || asks_who_removed(state, &look)
-        || state.failed.len() > failed;
+        || state.failures.failed.len() > failed;
     Absorbed { look, changed, asks_activities }
 }
 
 /// Whether an instance has been missing for so long that the fleet is asked about it.
 fn launch_is_late(spec: &RollingDeployment, state: &RolloutState, look: &Observation) -> bool {
-    state.missing.oldest().is_some_and(|since| {
-        let asked = state.activities_asked.unwrap_or(since);
+    state.launches.missing.oldest().is_some_and(|since| {
+        let asked = state.launches.activities_asked.unwrap_or(since);
         // In time to know the cause when the launch is given up.
         let late = LAUNCH_IS_LATE.min(spec.health.healthy_timeout / 2);
         look.at.since(since) >= late && look.at.since(asked) >= late
@@ -75,5 +75,5 @@ fn launch_is_late(spec: &RollingDeployment, state: &RolloutState, look: &Observa
 /// Whether it is time to ask the fleet if it removed an instance by itself.
 fn asks_who_removed(state: &RolloutState, look: &Observation) -> bool {
     let is_old = |asked| look.at.since(asked) >= LAUNCH_IS_LATE;
-    state.replaces.is_asked() && state.activities_asked.is_none_or(is_old)
+    state.rotation.replaces.is_asked() && state.launches.activities_asked.is_none_or(is_old)
 }

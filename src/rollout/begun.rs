@@ -11,9 +11,9 @@ use crate::model::event::Event;
 pub fn begin(state: &mut RolloutState, plan: &Plan, now: Timestamp) -> Vec<Event> {
     let mut events = Vec::new();
     if plan.batch_ends {
-        state.batch_open = false;
-        state.batch_ended = Some(now);
-        events.push(Event::BatchFinished { number: state.batch });
+        state.batch.open = false;
+        state.batch.ended = Some(now);
+        events.push(Event::BatchFinished { number: state.batch.number });
     }
     events.extend(plan.begins.as_ref().map(|batch| begin_batch(state, batch)));
     state.choose(&plan.chosen);
@@ -24,10 +24,10 @@ pub fn begin(state: &mut RolloutState, plan: &Plan, now: Timestamp) -> Vec<Event
     // The record that passes a checkpoint is written in the same tick. The actions after an
     // evaluation may need retries, so they do not restart it.
     if plan.evaluates() || plan.actions.is_empty() {
-        state.evaluating = since(plan.evaluates(), state.evaluating);
+        state.waits.evaluating = since(plan.evaluates(), state.waits.evaluating);
     }
-    state.at_checkpoint = since(plan.stands_at_checkpoint(), state.at_checkpoint);
-    state.set_aside_since = since(plan.waits_for_set_aside(), state.set_aside_since);
+    state.waits.at_checkpoint = since(plan.stands_at_checkpoint(), state.waits.at_checkpoint);
+    state.waits.set_aside_since = since(plan.waits_for_set_aside(), state.waits.set_aside_since);
     events
 }
 
@@ -38,7 +38,7 @@ fn begin_batch(state: &mut RolloutState, batch: &BatchStart) -> Event {
     let launches = batch.launches;
     match batch.number {
         Some(number) => {
-            (state.batch, state.batch_open) = (number, true);
+            (state.batch.number, state.batch.open) = (number, true);
             Event::BatchStarted { number, launches, instances }
         }
         None => Event::Replacing { launches, instances },

@@ -81,7 +81,8 @@ impl Known<'_> {
             };
             state.known_completed = state.known_completed.take().filter(runs);
         }
-        state.resume = self.command.is_some_and(|control| control.command == Command::Resume);
+        state.direction.resume =
+            self.command.is_some_and(|control| control.command == Command::Resume);
         state
     }
 
@@ -99,12 +100,12 @@ impl Known<'_> {
         let back = record.completed.clone().filter(|_| record.rolls_back);
         if found == Found::GoesOn && back.is_some() {
             let why = record.reason.clone();
-            state.rolls_back = Some(why.unwrap_or_else(|| "it was rolling back".into()));
+            state.direction.rolls_back = Some(why.unwrap_or_else(|| "it was rolling back".into()));
         }
         if let Found::Ending(ending) = found {
             let reason = record.reason.clone().unwrap_or_else(|| "it was ending".into());
             let (fault, at) = (record.fault, look.at);
-            state.halt =
+            state.direction.halt =
                 Some(Halt { reason, ending, fault, at_checkpoint: false, at, until: None });
         }
         if let Some(completed) = back.filter(|_| found != Found::Over) {

@@ -133,7 +133,7 @@ pub struct BatchStart {
 impl BatchStart {
     pub(super) fn of(input: &Input<'_>, victims: BTreeSet<InstanceId>, launches: u32) -> Self {
         let number = match input.spec.pacing {
-            Pacing::Batch => Some(input.state.batch + 1),
+            Pacing::Batch => Some(input.state.batch.number + 1),
             Pacing::Continuous => None,
         };
         BatchStart { number, victims, launches }

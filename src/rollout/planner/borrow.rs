@@ -29,7 +29,7 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
     let moves = moves_template(input);
     let unlaunched = view.unlaunched(input);
     let complete = view.old().next().is_none() && view.is_complete();
-    let cuts = unlaunched > 0 && (complete || (state.rolls_back.is_some() && moves));
+    let cuts = unlaunched > 0 && (complete || (state.direction.rolls_back.is_some() && moves));
     // A failure counted now may end the rollout of this revision.
     let waits =
         failed.is_some() || gate::is_closed(input, view) || state.size_is_known_at(look).is_some();
@@ -60,7 +60,7 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
     if !look.is_unmanaged() && desired > state.desired(look) {
         plan.actions.push(set_size(input, desired));
     }
-    if raise > 0 && (!state.batch_open || input.spec.pacing == Pacing::Continuous) {
+    if raise > 0 && (!state.batch.open || input.spec.pacing == Pacing::Continuous) {
         plan.begins = Some(BatchStart::of(input, BTreeSet::new(), raise));
     }
     record
@@ -70,7 +70,7 @@ pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
 fn moves_template(input: &Input<'_>) -> bool {
     let Input { target, look, state, .. } = *input;
     input.launches()
-        && match state.rolls_back {
+        && match state.direction.rolls_back {
             None => look.template.as_ref() != Some(&target.revision),
             // A late look may still show the template from before the rollout that goes back.
             Some(_) => !state.launches(&target.revision, look),
@@ -139,7 +139,7 @@ pub(super) fn with_surge(input: &Input<'_>, record: &Record) -> Record {
 fn discard(input: &Input<'_>) -> Option<Step> {
     let Input { target, look, state, .. } = *input;
     let old = look.reserve.iter().filter(|(id, revision)| {
-        revision.as_ref() != Some(&target.revision) && !state.discarded.contains(*id)
+        revision.as_ref() != Some(&target.revision) && !state.removed.discarded.contains(*id)
     });
     let instances: BTreeSet<_> = old.map(|(id, _)| id.clone()).collect();
     (!instances.is_empty()).then(|| Step::new(Action::Discard { instances }))
@@ -152,7 +152,7 @@ fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
     let mut record = found.clone();
     record.acknowledged =
         record.acknowledge(state.control.as_ref().map(|control| control.id.as_str()));
-    if let Some(reason) = &state.rolls_back {
+    if let Some(reason) = &state.direction.rolls_back {
         if !record.rolls_back {
             // The breaker counts only failures of the restored revision from here on.
             (record.rolls_back, record.failures, record.last_failed) = (true, 0, None);
@@ -163,7 +163,7 @@ fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
     }
     match found.phase {
         Phase::Rolling => record,
-        _ if state.resume || state.rolls_back.is_some() => {
+        _ if state.direction.resume || state.direction.rolls_back.is_some() => {
             if found.phase == Phase::Halted(Ending::Paused)
                 && let Some(paused_at) = found.pause_changed_at
             {
@@ -177,7 +177,7 @@ fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
             // The ended rollout had sent all requests back.
             record.borrowed.shifts =
                 input.spec.policy.shifts().then(|| routing_fingerprint(target));
-            if state.rolls_back.is_none() {
+            if state.direction.rolls_back.is_none() {
                 (record.failures, record.last_failed, record.fault) = (0, None, false);
                 record.reason = None;
             }
@@ -276,7 +276,8 @@ pub fn adopted(view: &View<'_>) -> Option<Revision> {
 /// it is tagged, the record may forget it.
 fn count_failure(input: &Input<'_>, record: &mut Record) -> Option<Step> {
     let state = input.state;
-    let (id, reason) = state.failed.iter().find(|(id, _)| !state.counted.contains(*id))?;
+    let (id, reason) =
+        state.failures.failed.iter().find(|(id, _)| !state.failures.counted.contains(*id))?;
     record.failures += 1;
     record.last_failed = Some(id.clone());
     record.reason = Some(super::stop_conditions::failure(1, id, &input.target.revision, reason));
@@ -291,7 +292,7 @@ fn count_failure(input: &Input<'_>, record: &mut Record) -> Option<Step> {
 ///
 /// Resuming does not wait until the gates have been asked.
 fn pass_checkpoint(input: &Input<'_>, view: &View<'_>, record: &mut Record) {
-    let since = input.state.at_checkpoint;
+    let since = input.state.waits.at_checkpoint;
     let Some(ahead) = pace::checkpoint(input) else { return };
     let times = since.zip(ahead.pause);
     let over = times.is_some_and(|(since, pause)| input.now >= since + pause);

@@ -47,8 +47,8 @@ fn check_ownership(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
                         && takes_out(input, &step.action, instance)
                         && input.spec.replacement.within().is_none()
                         && input.spec.protected != SetAside::Refresh
-                        && input.state.halt.is_none()
-                        && !input.state.victims.contains(&id) =>
+                        && input.state.direction.halt.is_none()
+                        && !input.state.rotation.victims.contains(&id) =>
                 {
                     found.push(format!("{id} is protected from scale-in"));
                 }

@@ -92,7 +92,7 @@ fn known(input: &Input<'_>) -> Timestamp {
 
 /// Returns when a change by others may be over, of which nothing is known.
 fn unknown(input: &Input<'_>) -> Timestamp {
-    by_age(input.state.changed_at, input.now)
+    by_age(input.state.waits.changed_at, input.now)
 }
 
 /// Returns when `id` may serve, where this engine has asked for nothing since it last served.
@@ -127,7 +127,7 @@ fn in_stage(input: &Input<'_>, stage: Stage, since: Timestamp) -> Timestamp {
 /// Returns when `id` may be out of rotation.
 fn drained(input: &Input<'_>, id: &InstanceId) -> Timestamp {
     let Input { look, target, state, now, .. } = *input;
-    let asked = state.deregistered.get(id);
+    let asked = state.rotation.deregistered.get(id);
     // If an earlier engine took it out, the time of that is unknown.
     let is_ours = matches!(state.stages.of(id), Some((Stage::Deregister, _)));
     let shown = look.instances.get(id).map(|instance| &instance.targets);

@@ -71,5 +71,5 @@ fn question(input: &Input<'_>, view: &View<'_>) -> Question {
 /// Returns what to ask once per batch, and again after each checkpoint: time has passed there.
 fn asked_now(input: &Input<'_>) -> Question {
     let checkpoints = input.state.record.as_ref().map_or(0, |record| record.checkpoints_passed);
-    Question { after: input.state.batch, checkpoints, probes: false }
+    Question { after: input.state.batch.number, checkpoints, probes: false }
 }

@@ -82,7 +82,7 @@ fn is_halted(record: &Record, halt: &Halt) -> bool {
 
 impl Way<'_> {
     fn is_refused(&self, action: &Action) -> bool {
-        self.input.state.refused.iter().any(|(refused, _)| refused == action)
+        self.input.state.failures.refused.iter().any(|(refused, _)| refused == action)
     }
 
     /// Writes the halt, and the command that it acknowledges, into the record.
@@ -204,7 +204,7 @@ impl Way<'_> {
         }
         let state = self.input.state;
         let settled = state.surge() == 0 || self.keeps_surge;
-        match settled && !self.away && state.refused.is_empty() {
+        match settled && !self.away && state.failures.refused.is_empty() {
             true => plan.actions.extend(end(self.input, self.view, self.record, self.halt)),
             false => plan.verdict = Verdict::Halted,
         }
@@ -257,7 +257,7 @@ fn wait_for_launches(input: &Input<'_>, view: &View<'_>, keeps_surge: bool, plan
     }
     // If none will be late any more, the cloud has refused a smaller size. That is reported, not
     // waited for.
-    let late = input.state.missing.next_late(UNLAUNCHED_AFTER, input.now);
+    let late = input.state.launches.missing.next_late(UNLAUNCHED_AFTER, input.now);
     let Some(deadline) = late else { return };
     let detail = Some(format!("{} to go", view.missing));
     let (kind, instances) = (WaitKind::Launch, Vec::new());
@@ -266,7 +266,7 @@ fn wait_for_launches(input: &Input<'_>, view: &View<'_>, keeps_surge: bool, plan
 
 fn wait_for_returned(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
     let Input { spec, state, now, .. } = *input;
-    for (id, at) in &state.returned {
+    for (id, at) in &state.rotation.returned {
         let deadline = *at + spec.health.healthy_timeout;
         let member = view.members.iter().find(|member| member.id == id);
         let waits = |m: &Member<'_>| !m.serves || (shift::is_back(input) && !m.in_primary);

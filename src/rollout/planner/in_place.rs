@@ -35,7 +35,7 @@ fn token(input: &Input<'_>, instances: &BTreeSet<InstanceId>) -> String {
     let known = record.map(|r| (r.id.as_str(), r.generation, r.failures, r.pause_changed_at));
     let (id, generation, failures, pause_changed_at) = known.unwrap_or_default();
     let resumed = pause_changed_at.unwrap_or_default();
-    let back = input.state.rolls_back.is_some();
+    let back = input.state.direction.rolls_back.is_some();
     let names: Vec<&str> = instances.iter().map(InstanceId::as_str).collect();
     let (to, names) = (&input.target.revision, names.join(" "));
     let message = format!("{id} {generation} {to} {failures} {} {back} {names}", resumed.0);
@@ -55,7 +55,7 @@ pub fn follow(input: &Input<'_>, plan: &mut Plan) {
         if update.state != UpdateState::Marked
             || update.to != target.revision
             || instance.ignored
-            || state.victims.contains(id)
+            || state.rotation.victims.contains(id)
         {
             continue;
         }
@@ -97,7 +97,7 @@ fn of(
     for (id, instance) in &input.look.instances {
         if let Some(update) = instance.update.as_ref().filter(|update| is_it(update, id))
             && !instance.ignored
-            && !input.state.victims.contains(id)
+            && !input.state.rotation.victims.contains(id)
         {
             found.entry(update.to.clone()).or_default().insert(id.clone());
         }

@@ -40,7 +40,7 @@ pub fn erase(input: &Input<'_>, record: &Record) -> Vec<Step> {
     let mut steps = Vec::new();
     let marked = input.look.instances.iter().filter(|(id, instance)| {
         let lives = instance.lifecycle != Lifecycle::Terminating;
-        instance.owned && lives && !input.state.terminated.contains(*id)
+        instance.owned && lives && !input.state.removed.terminated.contains(*id)
     });
     let instances: BTreeSet<InstanceId> = marked.map(|(id, _)| id.clone()).collect();
     if input.look.is_unmanaged() && !instances.is_empty() {
@@ -235,15 +235,15 @@ fn is_newcomer(input: &Input<'_>, member: &Member<'_>, group: &TargetGroupId) ->
     // While a rollout is put back, what the fleet launches is of the revision before. An instance
     // marked for an update that was never begun is, too.
     let put_back = input.target.second.is_some() || state.was_updated(member.id);
-    let is_ours = member.is_new || (put_back && state.halt.is_some());
+    let is_ours = member.is_new || (put_back && state.direction.halt.is_some());
     is_ours
         && !member.is_victim
-        && !state.failed.contains_key(member.id)
+        && !state.failures.failed.contains_key(member.id)
         && member.instance.lifecycle == Lifecycle::InService
         && !member.instance.targets.contains_key(group)
         && member.history.is_none_or(|history| !history.has_served)
         && !state.was_deregistered(member.id)
-        && !state.deregistered_by_predecessor.contains(&(member.id.clone(), group.clone()))
+        && !state.rotation.deregistered_by_predecessor.contains(&(member.id.clone(), group.clone()))
         && !state.was_registered(member.id, group, input.now)
 }
 

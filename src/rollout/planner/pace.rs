@@ -14,7 +14,7 @@ use crate::model::spec::{Checkpoint, Pacing, Policy};
 pub fn checkpoint(input: &Input<'_>) -> Option<Checkpoint> {
     let passed = input.state.record.as_ref().map_or(0, |record| record.checkpoints_passed);
     let ahead = input.spec.checkpoints.get(passed as usize).copied();
-    ahead.filter(|_| input.state.rolls_back.is_none())
+    ahead.filter(|_| input.state.direction.rolls_back.is_none())
 }
 
 /// Returns the checkpoint ahead, if it must be passed before anything more is replaced.
@@ -40,7 +40,7 @@ pub fn allowance(view: &View<'_>, ahead: Option<Checkpoint>) -> usize {
 pub fn launches(input: &Input<'_>, view: &View<'_>) -> u32 {
     let Input { spec, state, .. } = *input;
     // Where requests are shifted, the new instances must take all of them, whichever old ones stay.
-    let is_forward = state.rolls_back.is_none() && view.old().next().is_some();
+    let is_forward = state.direction.rolls_back.is_none() && view.old().next().is_some();
     let old = match spec.policy.shifts() && is_forward {
         true => ((view.window.size + state.surge()) as usize).saturating_sub(new(view)),
         false => view.old().filter(|member| !member.set_aside).count(),
@@ -67,7 +67,7 @@ pub fn launches(input: &Input<'_>, view: &View<'_>) -> u32 {
 /// Returns how many instances may be taken out now, besides failed ones that already hold a place.
 pub fn victims(input: &Input<'_>, view: &View<'_>) -> usize {
     let free = view.free();
-    let is_forward = input.state.rolls_back.is_none();
+    let is_forward = input.state.direction.rolls_back.is_none();
     let shifts = input.spec.policy.shifts() && is_forward;
     let complete = view.is_complete();
     if input.spec.policy.keeps_old() && (!complete || (shifts && !shift::is_promoted(input, view)))
@@ -146,7 +146,7 @@ fn median_boot(input: &Input<'_>) -> Option<Duration> {
     if input.spec.pacing != Pacing::Continuous || input.look.is_unmanaged() {
         return None;
     }
-    let mut boots = input.state.boots.clone();
+    let mut boots = input.state.launches.boots.clone();
     boots.sort_unstable();
     boots.get(boots.len() / 2).copied()
 }

@@ -193,7 +193,7 @@ fn small_percentage(input: &Input<'_>, n: u32) -> Option<String> {
 fn found_record(input: &Input<'_>, record: &Record) -> String {
     let Input { target, state, .. } = *input;
     let is_paused = record.phase == Phase::Halted(Ending::Paused) && record.to == target.revision;
-    if is_paused && !state.resume && state.control.is_none() {
+    if is_paused && !state.direction.resume && state.control.is_none() {
         let why = record.reason.as_deref().unwrap_or("paused");
         return format!(
             "rollout {} is paused ({why}): apply leaves it so, resume goes on with it",

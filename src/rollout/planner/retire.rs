@@ -15,8 +15,12 @@ use crate::record::{Phase, RETAINED, Record};
 /// An earlier engine took them out, or we did before turning back. Those `chosen` to go stay out.
 pub fn register_strays(input: &Input<'_>, chosen: &BTreeSet<InstanceId>) -> Vec<Step> {
     let mut out: BTreeMap<&TargetGroupId, BTreeSet<InstanceId>> = BTreeMap::new();
-    for (id, group) in
-        input.state.deregistered_by_predecessor.iter().filter(|(id, _)| !chosen.contains(id))
+    for (id, group) in input
+        .state
+        .rotation
+        .deregistered_by_predecessor
+        .iter()
+        .filter(|(id, _)| !chosen.contains(id))
     {
         out.entry(group).or_default().insert(id.clone());
     }
@@ -54,7 +58,7 @@ fn goes_directly(
     victims: &[&Member<'_>],
 ) -> BTreeSet<InstanceId> {
     let surge = input.state.surge() as usize;
-    if !input.state.replaces.is_seen() || input.is_in_place() {
+    if !input.state.rotation.replaces.is_seen() || input.is_in_place() {
         return BTreeSet::new();
     }
     let replaced = (view.old().count() + view.stay_idle()).saturating_sub(surge);
@@ -73,7 +77,7 @@ fn deregister(
     for group in input.target.rotation() {
         let knows = input.target.target_groups.iter().any(|known| known.id == group.id);
         let listed = victims.iter().filter(|m| !knows || !direct.contains(m.id)).filter(|member| {
-            let asked = input.state.deregistered.get(member.id);
+            let asked = input.state.rotation.deregistered.get(member.id);
             let health = member.instance.targets.get(&group.id);
             let in_rotation = health.is_some_and(|health| {
                 !matches!(health.state, TargetState::Draining | TargetState::Unused)
@@ -189,7 +193,7 @@ fn begin_to_give_back(input: &Input<'_>, plan: &Plan) -> Option<Step> {
 fn keep(input: &Input<'_>, member: &Member<'_>, plan: &Plan) -> Option<Vec<Step>> {
     let Input { spec, state, .. } = *input;
     let record = plan.record(input)?;
-    let has_failed = state.failed.contains_key(member.id)
+    let has_failed = state.failures.failed.contains_key(member.id)
         || member.instance.failed_in.as_ref() == Some(&record.id);
     let begun = record.last_retained.as_ref() == Some(member.id);
     let fits = begun || record.retained_failed < spec.keep_failed_instances;
@@ -205,7 +209,7 @@ fn keep(input: &Input<'_>, member: &Member<'_>, plan: &Plan) -> Option<Vec<Step>
     }
     let (instance, key, value) = (member.id.clone(), RETAINED.to_owned(), record.id.clone());
     let tag = Action::Tag { instance, key, value };
-    if !state.refused.iter().any(|(action, _)| *action == tag) {
+    if !state.failures.refused.iter().any(|(action, _)| *action == tag) {
         steps.push(Step::new(tag));
     }
     Some(steps)
@@ -223,7 +227,7 @@ fn wait_for_drains(
     if draining.is_empty() {
         return;
     }
-    for groups in draining.iter().filter_map(|member| state.deregistered.get(member.id)) {
+    for groups in draining.iter().filter_map(|member| state.rotation.deregistered.get(member.id)) {
         for group in target.rotation() {
             plan.wake_at(groups.get(&group.id).map(|at| *at + group.drain), now);
         }
@@ -244,7 +248,7 @@ fn wait_for_drains(
 ///
 /// `None` before it was deregistered everywhere it is listed.
 fn drain_deadline(input: &Input<'_>, member: &Member<'_>) -> Option<Timestamp> {
-    let asked = input.state.deregistered.get(member.id);
+    let asked = input.state.rotation.deregistered.get(member.id);
     let listed = input.target.rotation().filter(|group| {
         let health = member.instance.targets.get(&group.id);
         health.is_some_and(|health| health.state != TargetState::Unused)

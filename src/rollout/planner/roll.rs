@@ -64,10 +64,10 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
 fn release(input: &Input<'_>) -> Vec<Step> {
     let Input { spec, target, look, state, .. } = *input;
     let in_hooks = look.instances.iter().filter(|(id, instance)| {
-        let goes = state.terminated.contains(*id);
+        let goes = state.removed.terminated.contains(*id);
         let is_new = instance.revision.as_ref() == Some(&target.revision);
         let ours = !instance.ignored && if goes { true } else { is_new };
-        let done = state.released.contains(&((*id).clone(), goes));
+        let done = state.rotation.released.contains(&((*id).clone(), goes));
         spec.completes_hooks && instance.in_lifecycle_hook && ours && !done
     });
     in_hooks.map(|(id, _)| Step::new(Action::Release { instance: id.clone() })).collect()
@@ -85,7 +85,7 @@ fn start_next(
         return BTreeSet::new();
     }
     // In batches, nothing drains, boots or soaks here, so one is over and the next may begin.
-    plan.batch_ends = input.state.batch_open;
+    plan.batch_ends = input.state.batch.open;
     plan.wake_at(pace::straggles_at(input, view), input.now);
     if view.candidates().next().is_some() {
         return replace_more(input, view, plan);
@@ -93,7 +93,7 @@ fn start_next(
     let complete = view.is_complete();
     let settled = view.busy() == 0 || (complete && view.victims().next().is_none());
     if !settled || view.missing > 0 {
-        let late = input.state.missing.next_late(UNLAUNCHED_AFTER, input.now);
+        let late = input.state.launches.missing.next_late(UNLAUNCHED_AFTER, input.now);
         plan.wake_at(late, input.now);
         return BTreeSet::new();
     }
@@ -135,7 +135,7 @@ fn replace_more(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> BTreeSet
 /// Waits on purpose: between two batches, or at a checkpoint. Returns whether it does.
 fn wait_deliberately(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     let Input { spec, state, now, .. } = *input;
-    if view.busy() > 0 || state.rolls_back.is_some() {
+    if view.busy() > 0 || state.direction.rolls_back.is_some() {
         return false;
     }
     // The gates must pass before the operator is asked to approve a checkpoint.
@@ -144,7 +144,7 @@ fn wait_deliberately(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> boo
         return true;
     }
     if let Some(ahead) = pace::reached(input, view) {
-        let since = state.at_checkpoint.unwrap_or(now);
+        let since = state.waits.at_checkpoint.unwrap_or(now);
         let message = format!("checkpoint at {} percent", ahead.percentage);
         match ahead.pause {
             None => {
@@ -159,7 +159,7 @@ fn wait_deliberately(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> boo
         }
         return true;
     }
-    let ended = if plan.batch_ends { Some(now) } else { state.batch_ended };
+    let ended = if plan.batch_ends { Some(now) } else { state.batch.ended };
     let next = ended.map(|at| at + spec.pause_between_batches).filter(|next| *next > now);
     if let Some(deadline) = next {
         let (kind, instances, detail) = (WaitKind::Pause, Vec::new(), None);
@@ -199,7 +199,7 @@ fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) 
     let set_aside: Vec<InstanceId> =
         set_aside.chain(view.standby.iter().map(|id| (*id).clone())).collect();
     if !set_aside.is_empty() {
-        let deadline = state.set_aside_since.unwrap_or(now) + SET_ASIDE_FOR;
+        let deadline = state.waits.set_aside_since.unwrap_or(now) + SET_ASIDE_FOR;
         let detail = Some("protected from scale-in or in standby".into());
         plan.wait(Wait { kind: WaitKind::SetAside, instances: set_aside, detail, deadline });
         return;
@@ -283,7 +283,7 @@ pub(super) fn missed_scheduled_action<'a>(
 fn watch_newcomers(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
     let Input { spec, state, now, .. } = *input;
     if view.missing > 0 {
-        let failure = state.activities.iter().find(|activity| activity.failed);
+        let failure = state.launches.activities.iter().find(|activity| activity.failed);
         let count = format!("{} to go", view.missing);
         plan.wait(Wait {
             kind: WaitKind::Launch,

@@ -24,7 +24,7 @@ use crate::rollout::state::Halt;
 pub fn forward(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     let Input { spec, target, look, state, .. } = *input;
     let (Some(shifted), Some(second)) = (&look.shifted, &target.second) else { return false };
-    if state.rolls_back.is_some() || view.updated() < view.window.size as usize {
+    if state.direction.rolls_back.is_some() || view.updated() < view.window.size as usize {
         return false;
     }
     let most = shifted.last().copied().unwrap_or_default();
@@ -76,7 +76,8 @@ pub fn forward(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
 pub fn is_promoted(input: &Input<'_>, view: &View<'_>) -> bool {
     let state = input.state;
     // An instance that another process put there before any request was shifted has proved nothing.
-    let was = state.rolls_back.is_some() || state.record.as_ref().is_some_and(|r| r.promoted);
+    let was =
+        state.direction.rolls_back.is_some() || state.record.as_ref().is_some_and(|r| r.promoted);
     let settled = is_at(input.look, 100) || (is_back(input) && was);
     settled && in_primary(view, true) >= view.window.size as usize
 }
@@ -137,7 +138,7 @@ fn leave_home(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
 /// Whether the second target group gets all requests of a rollout that goes forward.
 pub fn has_all(input: &Input<'_>) -> bool {
     let shifted = input.look.shifted.as_ref().is_some_and(|shares| !shares.is_empty());
-    shifted && is_at(input.look, 100) && input.state.rolls_back.is_none()
+    shifted && is_at(input.look, 100) && input.state.direction.rolls_back.is_none()
 }
 
 /// Whether `member` is a new instance that runs and is to stay.
@@ -189,7 +190,7 @@ pub fn leave(input: &Input<'_>, view: &View<'_>, leaving: &BTreeSet<InstanceId>)
 /// Does so when the new revision has failed, or the requests went to one that is no longer wanted.
 pub fn back(input: &Input<'_>, view: &View<'_>) -> Option<Step> {
     let is_begun = view.members.iter().any(|m| m.is_new && !m.instance.targets.is_empty());
-    let goes_back = input.state.rolls_back.is_some() || !is_begun;
+    let goes_back = input.state.direction.rolls_back.is_some() || !is_begun;
     back_to(input, goes_back && in_primary(view, false) > 0)
 }
 
@@ -281,7 +282,8 @@ pub fn stays(halt: &Halt) -> bool {
 /// Returns the target groups in which we register instances that run for the first time.
 pub fn entrance<'a>(input: &Input<'a>) -> Vec<&'a TargetGroup> {
     let Input { target, state, .. } = *input;
-    let forward = state.rolls_back.is_none() && state.halt.as_ref().is_none_or(stays);
+    let forward =
+        state.direction.rolls_back.is_none() && state.direction.halt.as_ref().is_none_or(stays);
     match &target.second {
         Some(second) if forward => vec![second],
         Some(_) => target.target_groups.iter().collect(),
@@ -343,7 +345,7 @@ fn hold_for(
     message: String,
     plan: &mut Plan,
 ) -> bool {
-    let deadline = input.state.evaluating.unwrap_or(input.now) + time;
+    let deadline = input.state.waits.evaluating.unwrap_or(input.now) + time;
     if input.now >= deadline {
         return false;
     }

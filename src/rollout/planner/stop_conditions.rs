@@ -37,17 +37,20 @@ pub fn apply_command(input: &Input<'_>) -> Option<Verdict> {
                 until,
             };
             // A halt that is already under way keeps its bounds.
-            let begun = state.halt.clone();
+            let begun = state.direction.halt.clone();
             Some(Verdict::Halt(begun.map_or(halt, |begun| Halt { reason, ending, ..begun })))
         }
-        Effect::RollBack if is_back || state.rolls_back.is_some() => Some(Verdict::Resume),
+        Effect::RollBack if is_back || state.direction.rolls_back.is_some() => {
+            Some(Verdict::Resume)
+        }
         Effect::RollBack => {
             let verdict = start_rollback(input, format!("rolled back by {by}"), true);
             // Without a way back, a halt that is already under way goes on.
-            let is_way = state.halt.is_none() || matches!(verdict, Verdict::RollBack { .. });
+            let is_way =
+                state.direction.halt.is_none() || matches!(verdict, Verdict::RollBack { .. });
             is_way.then_some(verdict)
         }
-        Effect::Resume if state.halt.is_some() => Some(Verdict::Resume),
+        Effect::Resume if state.direction.halt.is_some() => Some(Verdict::Resume),
         Effect::Resume | Effect::Later | Effect::Already | Effect::TooLate | Effect::Absent => None,
     }
 }
@@ -89,7 +92,7 @@ fn continues(record: &Record, target: &Target) -> bool {
 /// Returns what follows when the new revision has failed.
 fn fail(input: &Input<'_>, reason: String) -> Verdict {
     let halt = Halt::failed(reason, input.now);
-    if input.state.rolls_back.is_some() {
+    if input.state.direction.rolls_back.is_some() {
         let reason = format!("the restored revision failed, too: {}", halt.reason);
         return Verdict::Halt(Halt { reason, ..halt });
     }
@@ -117,9 +120,10 @@ fn too_many_failures(input: &Input<'_>) -> Option<Verdict> {
     let record =
         state.standing(target).filter(|record| record.failures >= spec.failure_threshold)?;
     let of_this: BTreeMap<&InstanceId, &String> = state
+        .failures
         .failed
         .iter()
-        .filter(|(id, _)| !state.earlier.contains(*id))
+        .filter(|(id, _)| !state.failures.earlier.contains(*id))
         .filter(|(id, _)| state.history.get(*id).is_none_or(|history| history.is_new))
         .collect();
     let reason = match (of_this.first_key_value(), &record.reason) {
@@ -154,14 +158,14 @@ fn unlaunchable(input: &Input<'_>) -> Option<Verdict> {
 
 fn launched_too_late(input: &Input<'_>) -> Option<Verdict> {
     let Input { spec, state, now, .. } = *input;
-    state.missing.oldest().filter(|_| now >= launch_deadline(input))?;
+    state.launches.missing.oldest().filter(|_| now >= launch_deadline(input))?;
     let limit = humantime::format_duration(spec.health.healthy_timeout);
-    let told = state.activities.iter().find(|activity| activity.failed);
+    let told = state.launches.activities.iter().find(|activity| activity.failed);
     let told = told.map(|activity| activity.cause.as_str());
     let tried = state.unmanaged.trouble.as_ref().map(|trouble| trouble.cause.as_str());
     let cause = tried.or(told).unwrap_or("the cloud gives no reason");
-    let late = state.missing.unserved(spec.health.healthy_timeout, now).max(1);
-    let before = state.missing.before().min(late);
+    let late = state.launches.missing.unserved(spec.health.healthy_timeout, now).max(1);
+    let before = state.launches.missing.before().min(late);
     if before == late {
         // No revision of ours is at fault.
         let message = format!(
@@ -175,7 +179,7 @@ fn launched_too_late(input: &Input<'_>) -> Option<Verdict> {
 }
 
 fn set_aside_too_long(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
-    input.state.set_aside_since.filter(|since| input.now >= *since + SET_ASIDE_FOR)?;
+    input.state.waits.set_aside_since.filter(|since| input.now >= *since + SET_ASIDE_FOR)?;
     let limit = humantime::format_duration(SET_ASIDE_FOR);
     let set_aside = view.old().filter(|member| member.set_aside).map(|member| member.id);
     let set_aside: Vec<String> =
@@ -224,14 +228,16 @@ pub fn surge_stays(input: &Input<'_>, view: &View<'_>) -> Verdict {
 fn came_wrong(input: &Input<'_>, view: &View<'_>) -> Option<String> {
     let Input { target, look, state, .. } = *input;
     let template = look.template.as_ref();
-    if let Some(message) = state.launched.template_words(&target.revision, template, input.now) {
+    if let Some(message) =
+        state.launches.launched.template_words(&target.revision, template, input.now)
+    {
         return Some(message);
     }
-    let is_batch = state.launched.wrong() >= view.window.slots() as usize
+    let is_batch = state.launches.launched.wrong() >= view.window.slots() as usize
         || (input.spec.pacing == Pacing::Batch
             && view.missing == 0
             && view.victims().next().is_none());
-    let message = state.launched.wrong_words(&target.revision, template)?;
+    let message = state.launches.launched.wrong_words(&target.revision, template)?;
     is_batch.then_some(message)
 }
 
@@ -248,7 +254,7 @@ fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
             format!("{} ({}{by})", member.id, why.unwrap_or("does not serve"))
         })
         .collect();
-    let cause = input.state.activities.iter().find(|activity| activity.failed);
+    let cause = input.state.launches.activities.iter().find(|activity| activity.failed);
     let names = match (blockers.is_empty(), cause) {
         (false, _) => blockers.join(", "),
         (true, Some(activity)) => format!("launches, of which the last failed: {}", activity.cause),

@@ -6,7 +6,7 @@ use super::{Plan, Step, View, halt, launch, roll, stop_conditions};
 /// Plans one tick.
 pub fn plan(input: &Input<'_>) -> Plan {
     let view = View::new(input);
-    match &input.state.halt {
+    match &input.state.direction.halt {
         Some(halt) => match stop_conditions::apply_command(input) {
             Some(verdict) => Plan { verdict, ..Plan::waiting() },
             None => halt::plan(input, &view, halt),

@@ -71,7 +71,7 @@ impl<'a> View<'a> {
             while known.next_if(|(history, _)| *history < id).is_some() {}
             let history = known.next_if(|(history, _)| *history == id).map(|(_, history)| history);
             let is_new = instance.revision.as_ref() == Some(&target.revision);
-            if state.terminated.contains(id) {
+            if state.removed.terminated.contains(id) {
                 continue;
             }
             if instance.lifecycle == Lifecycle::Standby
@@ -84,7 +84,7 @@ impl<'a> View<'a> {
             if !instance.lifecycle.is_live() {
                 continue;
             }
-            let failed = is_new && state.failed.contains_key(id);
+            let failed = is_new && state.failures.failed.contains_key(id);
             // Updating an instance in place does not scale it in.
             let protected = instance.protected && (!is_new || failed) && !input.is_in_place();
             let serves = state.serves(target, id, instance);
@@ -94,7 +94,7 @@ impl<'a> View<'a> {
                 instance,
                 is_new,
                 failed,
-                is_victim: state.victims.contains(id),
+                is_victim: state.rotation.victims.contains(id),
                 set_aside: protected && spec.protected == SetAside::Wait,
                 left_alone: instance.ignored || (protected && spec.protected == SetAside::Ignore),
                 spared: instance.ignored
@@ -171,8 +171,9 @@ impl<'a> View<'a> {
             return 0;
         }
         // Measured at the time of the look, since the engine asks with it for launches under way.
-        let late = input.state.missing.late(UNLAUNCHED_AFTER, input.look.at);
-        let late = u32::try_from(late.saturating_sub(input.state.coming)).unwrap_or(u32::MAX);
+        let late = input.state.launches.missing.late(UNLAUNCHED_AFTER, input.look.at);
+        let late =
+            u32::try_from(late.saturating_sub(input.state.launches.coming)).unwrap_or(u32::MAX);
         late.min(self.missing).min(input.state.surge())
     }
 
@@ -210,10 +211,10 @@ impl Member<'_> {
     pub fn is_out_of_rotation(&self, input: &Input<'_>) -> bool {
         let Input { target, state, now, .. } = *input;
         let idle = self.instance.targets.values().all(|h| h.state == TargetState::Unused);
-        let asked = state.deregistered.get(self.id).into_iter().flatten();
+        let asked = state.rotation.deregistered.get(self.id).into_iter().flatten();
         let mut drained = asked.map(|(group, at)| {
             let known = target.rotation().find(|known| known.id == *group);
-            state.drains.contains(&(self.id.clone(), group.clone()))
+            state.rotation.drains.contains(&(self.id.clone(), group.clone()))
                 || known.is_none_or(|known| now >= *at + known.drain)
         });
         idle && drained.all(|drained| drained)

@@ -8,26 +8,27 @@ use crate::record::{ROLLOUT, Record};
 impl RolloutState {
     /// Takes in that it is unknown whether `action` took effect; see [`Self::accepted`].
     pub fn unsure(&mut self, action: &Action) {
-        self.erasing |= matches!(action, Action::EraseRecord { keys } if keys.contains(ROLLOUT));
+        self.unanswered.erasing |=
+            matches!(action, Action::EraseRecord { keys } if keys.contains(ROLLOUT));
         if let Action::WriteRecord { tags } = action {
-            self.unsure_record = Record::from_tags(tags).ok().flatten();
+            self.unanswered.record = Record::from_tags(tags).ok().flatten();
         }
         if matches!(action, Action::Terminate { .. } | Action::Detach { .. }) || action.resizes() {
-            self.launched.ask();
+            self.launches.launched.ask();
         }
-        if action.resizes() && !self.unsure.contains(action) {
-            self.unsure.push(action.clone());
+        if action.resizes() && !self.unanswered.actions.contains(action) {
+            self.unanswered.actions.push(action.clone());
         }
     }
 
     /// Takes in that the cloud accepted `action` at `now`, and its answer.
     pub fn accepted(&mut self, action: &Action, done: Done, now: Timestamp) {
         // The same call without an answer may have removed what is gone: the next look shows it.
-        if !(done.was_gone && self.unsure.contains(action)) {
-            self.unsure.retain(|unsure| unsure != action);
+        if !(done.was_gone && self.unanswered.actions.contains(action)) {
+            self.unanswered.actions.retain(|unsure| unsure != action);
         }
         self.written.accepted(action, now);
-        self.changed_at = now;
+        self.waits.changed_at = now;
         self.note_asked(action, now);
         match action {
             Action::Deregister { target_group, instances } => {
@@ -40,12 +41,12 @@ impl RolloutState {
                 self.note_removed(instance, *decrement, done, now);
             }
             Action::Detach { instance, decrement } => {
-                self.retained_failed.insert(instance.clone());
+                self.removed.retained_failed.insert(instance.clone());
                 self.note_removed(instance, *decrement, done, now);
             }
             Action::SetCapacity { desired: Some(to), .. } => {
                 let fewer = self.sizes.desired().saturating_sub(*to);
-                self.missing.give_up(fewer as usize);
+                self.launches.missing.give_up(fewer as usize);
                 self.sizes.wrote(*to, now);
             }
             Action::Launch { source_instance, .. } => {
@@ -60,13 +61,17 @@ impl RolloutState {
             }
             Action::Confirm { instances, to } => self.confirmed(instances, to.as_ref(), now),
             Action::Release { instance } => self.note_released(instance, now),
-            Action::Discard { instances } => self.discarded.extend(instances.iter().cloned()),
+            Action::Discard { instances } => {
+                self.removed.discarded.extend(instances.iter().cloned())
+            }
             Action::EraseRecord { keys } if keys.contains(ROLLOUT) => self.erased(),
             Action::ApplyScheduledAction { desired: Some(to), .. } => {
                 self.sizes.caught_up(*to, now);
             }
             Action::SuspendProcesses { .. } => self.suspended = true,
-            Action::MoveTemplate { .. } => self.launched.template_moved(self.missing.len(), now),
+            Action::MoveTemplate { .. } => {
+                self.launches.launched.template_moved(self.launches.missing.len(), now)
+            }
             Action::WriteRecord { .. }
             | Action::EraseRecord { .. }
             | Action::Tag { .. }
@@ -80,8 +85,8 @@ impl RolloutState {
     }
 
     fn note_removed(&mut self, id: &InstanceId, decrement: bool, done: Done, now: Timestamp) {
-        self.victims.remove(id);
-        self.terminated.insert(id.clone());
+        self.rotation.victims.remove(id);
+        self.removed.terminated.insert(id.clone());
         if decrement && !done.was_gone {
             self.unmanaged.surge = self.unmanaged.surge.saturating_sub(1);
             self.sizes.lowered(done.lowered_from, now);
@@ -99,7 +104,7 @@ impl RolloutState {
             _ => 0,
         };
         if more > 0 {
-            self.launched.ask();
+            self.launches.launched.ask();
             self.stages.ask(more, now);
         }
     }
@@ -107,35 +112,35 @@ impl RolloutState {
     fn note_deregistration(&mut self, id: &InstanceId, group: &TargetGroupId, now: Timestamp) {
         self.note_deregistered(id, group, now);
         self.stages.begin(id, Stage::Deregister, now);
-        self.registered.remove(&(id.clone(), group.clone()));
+        self.rotation.registered.remove(&(id.clone(), group.clone()));
     }
 
     fn note_registered(&mut self, id: &InstanceId, target_group: &TargetGroupId, now: Timestamp) {
         let place = (id.clone(), target_group.clone());
-        self.deregistered_by_predecessor.remove(&place);
-        self.drains.remove(&place);
-        self.registered.insert(place, now);
+        self.rotation.deregistered_by_predecessor.remove(&place);
+        self.rotation.drains.remove(&place);
+        self.rotation.registered.insert(place, now);
         self.stages.begin(id, Stage::Register, now);
         if let Some(history) = self.history.get_mut(id) {
             history.listed = true;
         }
-        if let Some(groups) = self.deregistered.get_mut(id) {
+        if let Some(groups) = self.rotation.deregistered.get_mut(id) {
             if let Some(out) = groups.remove(target_group) {
-                self.put_back.insert(id.clone(), out);
+                self.rotation.put_back.insert(id.clone(), out);
             }
             if groups.is_empty() {
-                self.deregistered.remove(id);
+                self.rotation.deregistered.remove(id);
             }
         }
         if !self.was_deregistered(id) {
-            self.victims.remove(id);
-            self.returned.insert(id.clone(), now);
+            self.rotation.victims.remove(id);
+            self.rotation.returned.insert(id.clone(), now);
         }
     }
 
     fn note_released(&mut self, instance: &InstanceId, now: Timestamp) {
-        let goes = self.terminated.contains(instance);
-        self.released.insert((instance.clone(), goes));
+        let goes = self.removed.terminated.contains(instance);
+        self.rotation.released.insert((instance.clone(), goes));
         if !goes {
             self.stages.begin(instance, Stage::Release, now);
         }

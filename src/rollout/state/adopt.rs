@@ -14,18 +14,18 @@ impl RolloutState {
     /// Makes `target`, whose revision is the completed one, what the rollout goes to. Victims of
     /// that revision are good again and go back into rotation.
     pub fn start_rollback(&mut self, target: &Target, reason: String, now: Timestamp) {
-        self.rolls_back = Some(reason);
-        self.best = Some(Best::none(now));
-        self.rolls_back_since = now;
+        self.direction.rolls_back = Some(reason);
+        self.waits.best = Some(Best::none(now));
+        self.direction.rolls_back_since = now;
         // Instances that failed before are no failures of the restored revision.
-        self.counted.extend(self.failed.keys().cloned());
-        self.boots.clear();
+        self.failures.counted.extend(self.failures.failed.keys().cloned());
+        self.launches.boots.clear();
         self.stages.forget_times();
-        self.launched = Launched::begin(self.sizes.size());
+        self.launches.launched = Launched::begin(self.sizes.size());
         self.unmanaged.forget_launches(now);
-        self.at_checkpoint = None;
+        self.waits.at_checkpoint = None;
         self.gates = GateState::default();
-        self.evaluating = None;
+        self.waits.evaluating = None;
         let history = &mut self.history;
         for history in history.values_mut() {
             history.is_new = history.revision.as_ref() == Some(&target.revision);
@@ -36,20 +36,21 @@ impl RolloutState {
             .map(|(id, _)| id.clone())
             .collect();
         let is_good = |id: &InstanceId| good.contains(id);
-        self.victims.retain(|id| !is_good(id));
-        for (id, groups) in &self.deregistered {
+        self.rotation.victims.retain(|id| !is_good(id));
+        for (id, groups) in &self.rotation.deregistered {
             if is_good(id) {
-                self.deregistered_by_predecessor
+                self.rotation
+                    .deregistered_by_predecessor
                     .extend(groups.keys().map(|group| (id.clone(), group.clone())));
                 let out = groups.values().max().copied();
-                self.put_back.extend(out.map(|out| (id.clone(), out)));
+                self.rotation.put_back.extend(out.map(|out| (id.clone(), out)));
                 // We took it out of rotation, so it could not serve.
                 if let Some(history) = history.get_mut(id) {
                     (history.since, history.lost_at) = (now, Some(now));
                 }
             }
         }
-        self.deregistered.retain(|id, _| !is_good(id));
+        self.rotation.deregistered.retain(|id, _| !is_good(id));
     }
 
     pub(super) fn first_sight(
@@ -103,13 +104,13 @@ impl RolloutState {
                 continue;
             }
             let old = instance.revision.as_ref() != Some(&target.revision)
-                || self.failed.contains_key(id);
+                || self.failures.failed.contains_key(id);
             // Where nothing else registers instances, we registered those that are being
             // registered.
             let only_we =
                 look.is_unmanaged() || self.in_place.within.is_some() || target.second.is_some();
             if (old || only_we) && registers(instance) {
-                self.returned.insert(id.clone(), look.at);
+                self.rotation.returned.insert(id.clone(), look.at);
             }
             if target.second.is_some() {
                 self.adopt_shifted(target, look, id, instance, old);
@@ -120,11 +121,13 @@ impl RolloutState {
                     matches!(health.state, TargetState::Draining | TargetState::Unused)
                 });
                 if out && old {
-                    self.victims.insert(id.clone());
+                    self.rotation.victims.insert(id.clone());
                     self.note_deregistered(id, &group.id, look.at);
-                    self.drains.insert((id.clone(), group.id.clone()));
+                    self.rotation.drains.insert((id.clone(), group.id.clone()));
                 } else if out {
-                    self.deregistered_by_predecessor.insert((id.clone(), group.id.clone()));
+                    self.rotation
+                        .deregistered_by_predecessor
+                        .insert((id.clone(), group.id.clone()));
                 }
             }
         }
@@ -151,18 +154,18 @@ impl RolloutState {
             let key = (id.clone(), group.id.clone());
             if old {
                 self.note_deregistered(id, &group.id, look.at);
-                self.drains.insert(key);
+                self.rotation.drains.insert(key);
             } else {
-                self.deregistered_by_predecessor.insert(key);
+                self.rotation.deregistered_by_predecessor.insert(key);
             }
         }
         if old {
             // Listed or not, on the way back it goes to the first target group again.
             for group in &target.target_groups {
                 self.note_deregistered(id, &group.id, look.at);
-                self.drains.insert((id.clone(), group.id.clone()));
+                self.rotation.drains.insert((id.clone(), group.id.clone()));
             }
-            self.victims.insert(id.clone());
+            self.rotation.victims.insert(id.clone());
         }
     }
 
@@ -173,9 +176,9 @@ impl RolloutState {
         if self.in_place.within.is_some() && self.standing(target).is_none() {
             for (id, instance) in &look.instances {
                 if let Some(UpdateState::Failed(why)) = instance.update.as_ref().map(|u| &u.state) {
-                    self.failed.insert(id.clone(), format!("its update failed: {why}"));
-                    self.counted.insert(id.clone());
-                    self.earlier.insert(id.clone());
+                    self.failures.failed.insert(id.clone(), format!("its update failed: {why}"));
+                    self.failures.counted.insert(id.clone());
+                    self.failures.earlier.insert(id.clone());
                 }
             }
         }
@@ -193,8 +196,8 @@ impl RolloutState {
             }
             if by_tag || record.last_failed.as_ref() == Some(id) {
                 let reason = record.reason.clone().unwrap_or_else(|| "it failed before".into());
-                self.failed.insert(id.clone(), reason);
-                self.counted.insert(id.clone());
+                self.failures.failed.insert(id.clone(), reason);
+                self.failures.counted.insert(id.clone());
             }
         }
     }

@@ -46,7 +46,7 @@ impl RolloutState {
             self.sizes = Sizes::found(self.record.as_ref(), shown);
         } else if sets_sizes {
             let fewer = self.sizes.look(shown, look.at);
-            self.missing.give_up(fewer as usize);
+            self.launches.missing.give_up(fewer as usize);
         } else {
             // No size is set here. It is counted, so a late look does no harm.
             self.sizes = Sizes::found(None, shown);
@@ -57,17 +57,19 @@ impl RolloutState {
     fn settle_unsure(&mut self, look: &Observation) {
         let shown = look.desired();
         let mut open = Vec::new();
-        for action in std::mem::take(&mut self.unsure) {
+        for action in std::mem::take(&mut self.unanswered.actions) {
             match &action {
                 Action::SetCapacity { desired: Some(desired), .. } if shown == *desired => {
-                    self.missing.give_up(self.sizes.desired.saturating_sub(shown) as usize);
+                    self.launches
+                        .missing
+                        .give_up(self.sizes.desired.saturating_sub(shown) as usize);
                     self.sizes.wrote(shown, look.at);
                 }
                 Action::Terminate { instance, .. } | Action::Detach { instance, .. }
                     if look.instances.get(instance).is_none_or(|i| !i.lifecycle.is_live()) =>
                 {
-                    self.victims.remove(instance);
-                    self.terminated.insert(instance.clone());
+                    self.rotation.victims.remove(instance);
+                    self.removed.terminated.insert(instance.clone());
                     self.unmanaged.surge = self.unmanaged.surge.saturating_sub(1);
                     // It may also have ended by itself and been replaced.
                     if shown < self.sizes.desired {
@@ -77,6 +79,6 @@ impl RolloutState {
                 _ => open.push(action),
             }
         }
-        self.unsure = open;
+        self.unanswered.actions = open;
     }
 }

@@ -12,9 +12,10 @@ impl RolloutState {
         let live = look
             .instances
             .iter()
-            .filter(|(id, i)| i.lifecycle.is_live() && !self.terminated.contains(*id));
+            .filter(|(id, i)| i.lifecycle.is_live() && !self.removed.terminated.contains(*id));
         let is_old = |(id, instance): &(&InstanceId, &rolling_provider::Instance)| {
-            instance.revision.as_ref() != Some(&target.revision) || self.failed.contains_key(*id)
+            instance.revision.as_ref() != Some(&target.revision)
+                || self.failures.failed.contains_key(*id)
         };
         let old = count(live.clone().filter(is_old));
         let live = count(live);
@@ -26,7 +27,8 @@ impl RolloutState {
         // An instance that is updated in place is not launched anew when it goes.
         let record = record.filter(|_| self.in_place.within.is_none());
         let size = record.map_or(live, |record| record.size);
-        let keeps_surge = self.halt.as_ref().is_none_or(|halt| halt.ending == Ending::Paused);
+        let keeps_surge =
+            self.direction.halt.as_ref().is_none_or(|halt| halt.ending == Ending::Paused);
         let surge = record.filter(|_| keeps_surge).map_or(0, |record| record.surge);
         self.unmanaged.size = size;
         self.unmanaged.desired = size + surge.min(old);
@@ -42,7 +44,7 @@ impl RolloutState {
             }
         }
         let is_hidden = |launch: &&Launched| match &launch.id {
-            Some(id) => !look.instances.contains_key(id) && !self.terminated.contains(id),
+            Some(id) => !look.instances.contains_key(id) && !self.removed.terminated.contains(id),
             None => true,
         };
         let hidden = self.unmanaged.launched.values().filter(is_hidden);

@@ -29,9 +29,9 @@ impl RolloutState {
         self.note_draining(look);
         let (mut live, mut arrived) = (0u32, Vec::new());
         for (id, instance) in &look.instances {
-            if instance.lifecycle.is_live() && !self.terminated.contains(id) {
+            if instance.lifecycle.is_live() && !self.removed.terminated.contains(id) {
                 live += 1;
-                if !self.history.contains_key(id) && self.known.insert(id.clone()) {
+                if !self.history.contains_key(id) && self.launches.known.insert(id.clone()) {
                     arrived.push((id.clone(), instance.revision.clone()));
                 }
             }
@@ -41,14 +41,14 @@ impl RolloutState {
         if look.is_unmanaged() {
             self.count_unmanaged(target, look);
         }
-        if self.erasing && !look.record.contains_key(ROLLOUT) {
+        if self.unanswered.erasing && !look.record.contains_key(ROLLOUT) {
             self.erased();
         }
-        if self.unsure_record.is_some()
-            && Record::from_tags(&look.record) == Ok(self.unsure_record.clone())
+        if self.unanswered.record.is_some()
+            && Record::from_tags(&look.record) == Ok(self.unanswered.record.clone())
         {
             // Otherwise the next record would forget the commands that this one acknowledges.
-            self.unsure_record.take().into_iter().for_each(|record| self.recorded(record));
+            self.unanswered.record.take().into_iter().for_each(|record| self.recorded(record));
         }
         if let Some(record) = &self.record {
             // The call may have got no answer.
@@ -62,7 +62,7 @@ impl RolloutState {
             self.stages.look(&came, to_come as usize, now);
         }
         self.follow_newcomers(look);
-        self.missing.absorb(&came, empty as usize, now);
+        self.launches.missing.absorb(&came, empty as usize, now);
         self.note_launches(target, look, &arrived);
         let (record, lease) = (self.record.as_ref(), self.lease.as_ref());
         self.control = Control::pending(&look.record, record, lease);
@@ -78,8 +78,8 @@ impl RolloutState {
             let times = [&mut history.serving_since, &mut history.lost_at];
             times.into_iter().flatten().for_each(|time| *time = *time + unseen);
         }
-        self.missing.not_looked(unseen);
-        if let Some(best) = &mut self.best {
+        self.launches.missing.not_looked(unseen);
+        if let Some(best) = &mut self.waits.best {
             best.at = best.at + unseen;
         }
     }
@@ -87,16 +87,17 @@ impl RolloutState {
     /// Takes in what the fleet says it did by itself. The cause of a removal joins the reason of
     /// the failure.
     pub fn explain(&mut self, activities: Vec<Activity>, now: Timestamp) {
-        let is_known = |id: &InstanceId| self.known.contains(id);
+        let is_known = |id: &InstanceId| self.launches.known.contains(id);
         let is_coming = |kind: ActivityKind| match kind {
             ActivityKind::Launching => true,
             ActivityKind::Launched(at) => now.since(at) <= LOOKS_LAG,
             _ => false,
         };
         let coming = activities.iter().filter(|activity| is_coming(activity.kind));
-        self.coming = coming.filter(|a| !a.instance.as_ref().is_some_and(is_known)).count();
-        self.replaces.explain(&activities);
-        for (id, reason) in &mut self.failed {
+        self.launches.coming =
+            coming.filter(|a| !a.instance.as_ref().is_some_and(is_known)).count();
+        self.rotation.replaces.explain(&activities);
+        for (id, reason) in &mut self.failures.failed {
             let launches =
                 |kind| !matches!(kind, ActivityKind::Other | ActivityKind::RemovedUnhealthy);
             let of = |a: &&Activity| a.instance.as_ref() == Some(id) && !launches(a.kind);
@@ -108,7 +109,7 @@ impl RolloutState {
                 reason.push_str(&activity.cause);
             }
         }
-        self.activities = activities;
+        self.launches.activities = activities;
     }
 
     fn observe_instance(
@@ -128,17 +129,17 @@ impl RolloutState {
             }
             self.history.insert(id.clone(), history);
         }
-        let is_leaving = self.victims.contains(id) || self.terminated.contains(id);
+        let is_leaving = self.rotation.victims.contains(id) || self.removed.terminated.contains(id);
         let by_us = self.whose_doing(target, id, now);
         let update = instance.update.as_ref();
         let since = self.history.get(id).map_or(now, |history| history.since);
         let overdue = update.map(|update| self.update_failed(update, since, now));
-        let evaluated = self.evaluating.is_some() || self.gates.baking.is_some();
+        let evaluated = self.waits.evaluating.is_some() || self.gates.baking.is_some();
         let Some(history) = self.history.get_mut(id) else { return };
         if serves {
             let asked = self.stages.end(id, now);
             if history.launched_here && !history.has_served {
-                self.boots.push(now.since(asked.unwrap_or(history.since)));
+                self.launches.boots.push(now.since(asked.unwrap_or(history.since)));
             }
             history.has_served = true;
             let since = *history.serving_since.get_or_insert(now);
@@ -160,30 +161,34 @@ impl RolloutState {
         let is_ours = history.is_new && !is_leaving && !instance.ignored;
         if is_ours
             && instance.lifecycle.is_live()
-            && !self.failed.contains_key(id)
+            && !self.failures.failed.contains_key(id)
             && let Some(reason) = overdue.unwrap_or_else(|| {
                 history.overdue(health, serves, now).or_else(|| history.became_unhealthy(evaluated))
             })
         {
-            self.failed.insert(id.clone(), reason);
+            self.failures.failed.insert(id.clone(), reason);
         }
-        if self.terminated.contains(id) || !instance.lifecycle.is_live() {
-            self.victims.remove(id);
+        if self.removed.terminated.contains(id) || !instance.lifecycle.is_live() {
+            self.rotation.victims.remove(id);
         }
     }
 
     fn is_stray(&self, id: &InstanceId) -> bool {
         let first = (id.clone(), TargetGroupId::new(""));
-        self.deregistered_by_predecessor.range(first..).next().is_some_and(|(stray, _)| stray == id)
+        self.rotation
+            .deregistered_by_predecessor
+            .range(first..)
+            .next()
+            .is_some_and(|(stray, _)| stray == id)
     }
 
     /// Returns who caused `id` to be out of rotation, where it is.
     fn whose_doing(&self, target: &Target, id: &InstanceId, now: Timestamp) -> Out {
-        let is_leaving = self.victims.contains(id) || self.terminated.contains(id);
+        let is_leaving = self.rotation.victims.contains(id) || self.removed.terminated.contains(id);
         // A look need not show yet what we registered a moment ago.
         let comes = target.rotation().any(|group| self.was_registered(id, &group.id, now));
         // An instance that stays leaves the second target group once it serves in the first.
-        let asked = self.deregistered.get(id);
+        let asked = self.rotation.deregistered.get(id);
         let goes = target
             .target_groups
             .iter()
@@ -211,24 +216,27 @@ impl RolloutState {
             return;
         }
         let is_right = look.template.as_ref() == Some(&target.revision);
-        self.launched.look(self.size(look), is_right);
+        self.launches.launched.look(self.size(look), is_right);
         if self.observed_once {
-            self.launched.arrived(arrived, &target.revision);
+            self.launches.launched.arrived(arrived, &target.revision);
             return;
         }
-        self.launched.excuse(self.missing.len());
+        self.launches.launched.excuse(self.launches.missing.len());
         if self.record.as_ref().is_none_or(Record::is_over) {
-            self.missing.begin();
+            self.launches.missing.begin();
         }
     }
 
     /// Takes in what became of the instances that came and have not served.
     fn follow_newcomers(&mut self, look: &Observation) {
-        let mut missing = std::mem::take(&mut self.missing);
+        let mut missing = std::mem::take(&mut self.launches.missing);
         missing.follow(look.at, |id| {
             let served = self.history.get(id).is_some_and(|history| history.has_served);
             match look.instances.get(id).map(|instance| instance.lifecycle) {
-                _ if served || self.terminated.contains(id) || self.victims.contains(id) => {
+                _ if served
+                    || self.removed.terminated.contains(id)
+                    || self.rotation.victims.contains(id) =>
+                {
                     Fate::Settled
                 }
                 Some(Lifecycle::Standby) => Fate::Settled,
@@ -236,17 +244,17 @@ impl RolloutState {
                 _ => Fate::Gone,
             }
         });
-        self.missing = missing;
+        self.launches.missing = missing;
     }
 
     /// Takes in victims that drain although their deregistration got no answer.
     fn note_draining(&mut self, look: &Observation) {
-        for id in self.victims.clone() {
+        for id in self.rotation.victims.clone() {
             let targets = look.instances.get(&id).map(|instance| &instance.targets);
             for (group, health) in targets.into_iter().flatten() {
                 if health.state == TargetState::Draining {
                     self.note_deregistered(&id, group, look.at);
-                    self.drains.insert((id.clone(), group.clone()));
+                    self.rotation.drains.insert((id.clone(), group.clone()));
                 }
             }
         }
@@ -258,10 +266,10 @@ impl RolloutState {
         let going = |id: &InstanceId| {
             look.instances.get(id).is_none_or(|i| i.lifecycle == Lifecycle::Terminating)
         };
-        self.victims.retain(|id| !going(id));
-        let is_halting = self.halt.is_some();
+        self.rotation.victims.retain(|id| !going(id));
+        let is_halting = self.direction.halt.is_some();
         for (id, history) in &self.history {
-            let ours = self.terminated.contains(id) || self.was_deregistered(id);
+            let ours = self.removed.terminated.contains(id) || self.was_deregistered(id);
             if !going(id) || ours || !history.is_new || is_halting {
                 continue;
             }
@@ -276,22 +284,26 @@ impl RolloutState {
                 }
                 None => continue,
             };
-            self.failed.entry(id.clone()).or_insert(reason);
+            self.failures.failed.entry(id.clone()).or_insert(reason);
         }
         // An instance in standby has left its place, too.
         let aside = |id: &InstanceId| {
             look.instances.get(id).is_some_and(|i| i.lifecycle == Lifecycle::Standby)
         };
         let lost = self.history.keys().filter(|id| going(id) || aside(id));
-        let lost = lost.filter(|id| !self.terminated.contains(*id));
-        self.launched.taken.extend(lost.cloned());
-        self.replaces.look(look, self.deregistered.keys(), &self.terminated);
+        let lost = lost.filter(|id| !self.removed.terminated.contains(*id));
+        self.launches.launched.taken.extend(lost.cloned());
+        self.rotation.replaces.look(
+            look,
+            self.rotation.deregistered.keys(),
+            &self.removed.terminated,
+        );
         self.history.retain(|id, _| look.instances.contains_key(id));
         self.stages.retain(|id| look.instances.contains_key(id));
-        self.deregistered.retain(|id, _| look.instances.contains_key(id));
-        self.deregistered_by_predecessor.retain(|(id, _)| !going(id));
-        self.registered.retain(|(id, _), _| look.instances.contains_key(id));
-        self.put_back.retain(|_, out| look.at.since(*out) <= LOOKS_LAG);
-        self.drains.retain(|(id, _)| look.instances.contains_key(id));
+        self.rotation.deregistered.retain(|id, _| look.instances.contains_key(id));
+        self.rotation.deregistered_by_predecessor.retain(|(id, _)| !going(id));
+        self.rotation.registered.retain(|(id, _), _| look.instances.contains_key(id));
+        self.rotation.put_back.retain(|_, out| look.at.since(*out) <= LOOKS_LAG);
+        self.rotation.drains.retain(|(id, _)| look.instances.contains_key(id));
     }
 }

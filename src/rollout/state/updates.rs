@@ -56,7 +56,7 @@ impl RolloutState {
             if self.in_place.known.get(id) == Some(&update.token) {
                 continue;
             }
-            if self.victims.contains(id) {
+            if self.rotation.victims.contains(id) {
                 self.updating(id, &update.to, &update.token, look.at);
             }
             self.in_place.known.insert(id.clone(), update.token.clone());
@@ -68,15 +68,15 @@ impl RolloutState {
     /// Takes in that `id` is on its way to `to`. What was seen of it before says nothing of what it
     /// will be.
     pub(super) fn updating(&mut self, id: &InstanceId, to: &Revision, token: &str, now: Timestamp) {
-        self.victims.remove(id);
-        self.deregistered.remove(id);
-        self.drains.retain(|(drained, _)| drained != id);
-        self.deregistered_by_predecessor.retain(|(stray, _)| stray != id);
-        self.returned.remove(id);
+        self.rotation.victims.remove(id);
+        self.rotation.deregistered.remove(id);
+        self.rotation.drains.retain(|(drained, _)| drained != id);
+        self.rotation.deregistered_by_predecessor.retain(|(stray, _)| stray != id);
+        self.rotation.returned.remove(id);
         self.history.remove(id);
         // It may fail again, and then counts again.
-        self.failed.remove(id);
-        self.counted.remove(id);
+        self.failures.failed.remove(id);
+        self.failures.counted.remove(id);
         if let Some(record) = &mut self.record
             && record.last_failed.as_ref() == Some(id)
         {

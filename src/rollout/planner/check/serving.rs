@@ -47,12 +47,12 @@ fn check_shares(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<
 fn serves_in(input: &Input<'_>, groups: &[&TargetGroup], id: &InstanceId) -> bool {
     let Input { look, state, .. } = *input;
     let Some(instance) = look.instances.get(id) else { return false };
-    let asked = state.deregistered.get(id);
+    let asked = state.rotation.deregistered.get(id);
     let in_rotation = groups.iter().all(|group| {
         instance.targets.get(&group.id).is_some_and(|h| h.state == TargetState::Healthy)
             && asked.is_none_or(|asked| !asked.contains_key(&group.id))
     });
-    let out = state.victims.contains(id) || state.terminated.contains(id);
+    let out = state.rotation.victims.contains(id) || state.removed.terminated.contains(id);
     instance.lifecycle == Lifecycle::InService && instance.healthy && in_rotation && !out
 }
 
@@ -83,7 +83,7 @@ fn leaves_in_any_case(input: &Input<'_>) -> bool {
             && instance.revision.as_ref() == Some(&target.revision)
             && !instance.targets.is_empty()
     });
-    state.rolls_back.is_some() || state.halt.is_some() || !wanted
+    state.direction.rolls_back.is_some() || state.direction.halt.is_some() || !wanted
 }
 
 fn least_shifted(shifted: &BTreeSet<u32>) -> u32 {
@@ -121,7 +121,8 @@ pub(super) fn check_floor(input: &Input<'_>, plan: &Plan, window: Window, found:
 pub(super) fn check_drained(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
     for step in &plan.actions {
         let without = matches!(step.action, Action::Terminate { decrement, .. } | Action::Detach { decrement, .. } if decrement);
-        let by_fleet = without && input.state.replaces.is_seen() && !input.look.is_unmanaged();
+        let by_fleet =
+            without && input.state.rotation.replaces.is_seen() && !input.look.is_unmanaged();
         let removed = match &step.action {
             Action::Terminate { instance, .. } | Action::Detach { instance, .. } => {
                 std::slice::from_ref(instance).iter().collect::<Vec<_>>()
@@ -135,7 +136,7 @@ pub(super) fn check_drained(input: &Input<'_>, plan: &Plan, found: &mut Vec<Stri
         for (id, group) in removed.into_iter().flat_map(groups) {
             let Some(instance) = input.look.instances.get(id) else { continue };
             let state = instance.targets.get(&group.id).map(|health| health.state);
-            let asked = input.state.deregistered.get(id).and_then(|at| at.get(&group.id));
+            let asked = input.state.rotation.deregistered.get(id).and_then(|at| at.get(&group.id));
             let longest_drain = RollingDeployment::drain_deadline(group.drain);
             let late = asked.is_some_and(|asked| input.now >= *asked + longest_drain);
             if !matches!(state, None | Some(TargetState::Unused)) && !late {
@@ -148,9 +149,9 @@ pub(super) fn check_drained(input: &Input<'_>, plan: &Plan, found: &mut Vec<Stri
 
 pub(super) fn serves(input: &Input<'_>, id: &InstanceId) -> bool {
     let Some(instance) = input.look.instances.get(id) else { return false };
-    let out = input.state.victims.contains(id)
-        || input.state.terminated.contains(id)
-        || input.state.deregistered.contains_key(id);
+    let out = input.state.rotation.victims.contains(id)
+        || input.state.removed.terminated.contains(id)
+        || input.state.rotation.deregistered.contains_key(id);
     let agreed = input.target.target_groups.iter().all(|group| {
         instance.targets.get(&group.id).is_some_and(|h| h.state == TargetState::Healthy)
     });

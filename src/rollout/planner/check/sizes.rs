@@ -17,7 +17,7 @@ pub(super) fn check_capacity(
     found: &mut Vec<String>,
 ) {
     let live = input.look.instances.iter().filter(|(id, instance)| {
-        instance.lifecycle.is_live() && !input.state.terminated.contains(id)
+        instance.lifecycle.is_live() && !input.state.removed.terminated.contains(id)
     });
     // A fleet that another process scales in lives above its size for a while. That is not our
     // doing.
@@ -84,7 +84,7 @@ pub(super) fn check_window(
     let mut busy: BTreeSet<&InstanceId> = BTreeSet::new();
     let mut live = 0;
     for (id, instance) in &look.instances {
-        if !instance.lifecycle.is_live() || state.terminated.contains(id) {
+        if !instance.lifecycle.is_live() || state.removed.terminated.contains(id) {
             continue;
         }
         live += 1;
@@ -92,7 +92,7 @@ pub(super) fn check_window(
         let soak = spec.health.min_healthy_time;
         let soaked = serves(input, id) && since.is_some_and(|since| now.since(since) >= soak);
         let is_new = instance.revision.as_ref() == Some(&target.revision);
-        if state.victims.contains(id) || (is_new && !soaked) {
+        if state.rotation.victims.contains(id) || (is_new && !soaked) {
             busy.insert(id);
         }
     }
@@ -128,8 +128,9 @@ pub(super) fn check_launches(
     }
     let live = input.look.instances.iter().filter(|(id, instance)| {
         let mut states = instance.targets.values().map(|health| health.state);
-        let drained = input.state.victims.contains(id) && states.all(|s| s == TargetState::Unused);
-        let gone = drained || removed.contains(id) || input.state.terminated.contains(id);
+        let drained =
+            input.state.rotation.victims.contains(id) && states.all(|s| s == TargetState::Unused);
+        let gone = drained || removed.contains(id) || input.state.removed.terminated.contains(id);
         instance.lifecycle.is_live() && !gone
     });
     let live = live.count() + input.state.unmanaged.on_their_way as usize;
@@ -155,7 +156,7 @@ pub(super) fn check_reasons(
 ) {
     let Input { look, state, .. } = *input;
     // A rollout that halts puts back what it borrowed in any case.
-    let is_halting = state.halt.is_some();
+    let is_halting = state.direction.halt.is_some();
     if look.is_unmanaged() || input.spec.replacement.within().is_some() || is_halting {
         return;
     }
@@ -173,16 +174,16 @@ pub(super) fn check_reasons(
         }
     }
     let is_live = |(id, instance): &(&InstanceId, &rolling_provider::Instance)| {
-        instance.lifecycle.is_live() && !state.terminated.contains(*id)
+        instance.lifecycle.is_live() && !state.removed.terminated.contains(*id)
     };
     let live = look.instances.iter().filter(is_live).count();
     let live = u32::try_from(live).unwrap_or(u32::MAX);
     let (missing, extra) = (desired.saturating_sub(live), live.saturating_sub(desired));
-    let failed = u32::try_from(state.failed.len()).unwrap_or(u32::MAX);
+    let failed = u32::try_from(state.failures.failed.len()).unwrap_or(u32::MAX);
     // One batch beyond the known reasons is not a loop yet.
     let slack = window.slots();
-    let reasons = state.launched.reasons() + window.surge + failed + extra + slack;
-    let launches = state.launched.came + missing + more;
+    let reasons = state.launches.launched.reasons() + window.surge + failed + extra + slack;
+    let launches = state.launches.launched.came + missing + more;
     if more > 0 && launches > reasons {
         found.push(format!(
             "would have {launches} instances launched for {}, with reasons for {reasons}",

@@ -129,10 +129,10 @@ pub(super) fn register_again(
 ) {
     let lives = |id: &InstanceId| view.members.binary_search_by(|m| m.id.cmp(id)).is_ok();
     let mut out: BTreeMap<&TargetGroupId, BTreeSet<InstanceId>> = BTreeMap::new();
-    let taken_out = input.state.deregistered.iter();
+    let taken_out = input.state.rotation.deregistered.iter();
     let taken_out = taken_out.flat_map(|(id, groups)| groups.keys().map(move |group| (id, group)));
     let deregistered_by_predecessor =
-        input.state.deregistered_by_predecessor.iter().map(|(id, group)| (id, group));
+        input.state.rotation.deregistered_by_predecessor.iter().map(|(id, group)| (id, group));
     for (id, group) in taken_out.chain(deregistered_by_predecessor) {
         // In the second target group, only as long as requests go there.
         let is_second = input.target.second.as_ref().is_some_and(|second| second.id == *group);

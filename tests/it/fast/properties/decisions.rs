@@ -127,7 +127,7 @@ proptest! {
         progress.observe(&target, &health, &look(launched + seconds(resumed_at)));
         progress.observe(&target, &health, &look(now));
         let lived = paused_at + wait;
-        prop_assert_eq!(progress.failed.len() == 1, lived >= timeout, "lived {} s", lived);
+        prop_assert_eq!(progress.failures.failed.len() == 1, lived >= timeout, "lived {} s", lived);
     }
 
     #[test]

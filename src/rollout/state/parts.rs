@@ -1,0 +1,136 @@
+//! The parts of the state.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rolling_provider::{Action, Activity, InstanceId, TargetGroupId, Timestamp};
+
+use super::departed::Departed;
+use super::{Best, Halt, Launched, Missing, Replaces};
+use crate::record::Record;
+
+/// Whether the rollout goes forward, back, or to an early end.
+#[derive(Clone, Debug, Default)]
+pub struct Direction {
+    /// Set once the rollout is to end early.
+    pub halt: Option<Halt>,
+    /// Why the rollout goes back to the completed revision, once it does.
+    pub rolls_back: Option<String>,
+    /// Since when it goes back.
+    pub rolls_back_since: Timestamp,
+    /// Whether a rollout found paused is to go on.
+    pub resume: bool,
+}
+
+/// The current or last batch.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// Its number; 0 before the first.
+    pub number: u32,
+    /// Whether it is still under way.
+    pub open: bool,
+    /// When the last batch ended.
+    pub ended: Option<Timestamp>,
+}
+
+/// Instances out of rotation, and back in it.
+#[derive(Clone, Debug, Default)]
+pub struct Rotation {
+    /// Instances chosen to go and not gone yet.
+    pub victims: BTreeSet<InstanceId>,
+    /// When the cloud accepted to take a victim out of a target group.
+    pub deregistered: BTreeMap<InstanceId, BTreeMap<TargetGroupId, Timestamp>>,
+    /// Target groups that have shown a victim draining since it was deregistered there. Looks lag,
+    /// and a look that does not list it may be from before it was listed.
+    pub drains: BTreeSet<(InstanceId, TargetGroupId)>,
+    /// Instances of the new revision that an engine before this one took out of a target group, to
+    /// give surge back. They are good, and go back in.
+    pub deregistered_by_predecessor: BTreeSet<(InstanceId, TargetGroupId)>,
+    /// Whether the fleet by itself replaces instances that are out of rotation.
+    pub replaces: Replaces,
+    /// Victims that were put back into every target group, and when.
+    pub returned: BTreeMap<InstanceId, Timestamp>,
+    /// Instances that we put back into rotation, and when they had been taken out. A late look may
+    /// show them as they were before that.
+    pub(super) put_back: BTreeMap<InstanceId, Timestamp>,
+    /// When the cloud accepted a registration by us.
+    pub(super) registered: BTreeMap<(InstanceId, TargetGroupId), Timestamp>,
+    /// Instances that we released from lifecycle hooks, and whether they were on their way out.
+    pub released: BTreeSet<(InstanceId, bool)>,
+}
+
+/// Instances that left the fleet by our doing, or were seen to leave it.
+#[derive(Clone, Debug, Default)]
+pub struct Removed {
+    /// Reserves whose termination the cloud accepted.
+    pub discarded: BTreeSet<InstanceId>,
+    /// Instances whose termination the cloud accepted.
+    pub terminated: BTreeSet<InstanceId>,
+    /// Instances that were taken out of the fleet for debugging.
+    pub retained_failed: BTreeSet<InstanceId>,
+    /// Instances that were seen terminating.
+    pub(super) departed: Departed,
+}
+
+/// What failed.
+#[derive(Clone, Debug, Default)]
+pub struct Failures {
+    /// Instances of the new revision that failed, with the cloud's reason; also those that
+    /// failed before a rollout turned back.
+    pub failed: BTreeMap<InstanceId, String>,
+    /// Failed instances that the record counts.
+    pub counted: BTreeSet<InstanceId>,
+    /// Failed instances that an earlier rollout counted.
+    pub earlier: BTreeSet<InstanceId>,
+    /// Actions that the cloud refused for good while we were putting things back.
+    pub refused: Vec<(Action, String)>,
+}
+
+/// What was launched, or is missing.
+#[derive(Clone, Debug, Default)]
+pub struct Launches {
+    /// Since when each place without an instance has been empty.
+    pub missing: Missing,
+    /// Instances that came and went since the way to this revision began.
+    pub launched: Launched,
+    /// Every instance that was ever seen alive. In a late look none of them counts as new.
+    pub(super) known: BTreeSet<InstanceId>,
+    /// How long instances that this engine saw launched took until they served.
+    pub boots: Vec<Duration>,
+    /// How many launches were under way, when the fleet was last asked for its activities, whose
+    /// instances looks did not show.
+    pub coming: usize,
+    /// Those of [`super::RolloutState::strangers`] that the cloud was asked about.
+    pub asked_about: BTreeSet<InstanceId>,
+    /// What the fleet reported that it did by itself, newest first.
+    pub activities: Vec<Activity>,
+    /// When the fleet was last asked for that.
+    pub activities_asked: Option<Timestamp>,
+}
+
+/// Since when the rollout waits for what it waits for.
+#[derive(Clone, Debug, Default)]
+pub struct Waits {
+    /// Since when the rollout has stood at a checkpoint.
+    pub at_checkpoint: Option<Timestamp>,
+    /// Since when only instances are left that are set aside.
+    pub set_aside_since: Option<Timestamp>,
+    /// Since when the second target group has had to stay healthy with its shifted requests.
+    pub evaluating: Option<Timestamp>,
+    /// When anything was last done, or seen to change.
+    pub changed_at: Timestamp,
+    /// The least that was left to do so far.
+    pub best: Option<Best>,
+}
+
+/// Calls without an answer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Unanswered {
+    /// Calls that changed the size, or would have. Each is counted once the fleet shows it, or once
+    /// it is repeated and accepted.
+    pub(super) actions: Vec<Action>,
+    /// A record that was written.
+    pub(super) record: Option<Record>,
+    /// Whether the record was erased.
+    pub(super) erasing: bool,
+}
