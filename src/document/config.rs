@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 mod aws;
 mod choices;
 mod simulated;
+mod support;
 mod target;
+mod target_kind;
 
 pub use self::aws::{
     AccountId, AssumeRoleConfig, AssumeRoleWithWebIdentityConfig, AwsProviderConfig,
@@ -24,13 +26,14 @@ pub use self::simulated::{
     BehaviourName, SimulatedEventConfig, SimulatedFleetConfig, SimulatedTargetGroupConfig,
     TerminationPolicyName,
 };
-pub use self::target::{
-    AutoScalingGroupConfig, LaunchTemplateConfig, TARGET_KINDS, TargetGroupConfig, TargetKind,
-};
+pub use self::support::{UNSUPPORTED, Unsupported, Values, Way};
+pub use self::target::{AutoScalingGroupConfig, LaunchTemplateConfig, TargetGroupConfig};
+pub use self::target_kind::{TARGET_KINDS, TargetKind};
 
 /// Rolls a fleet of instances to a new revision, batch by batch.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = self::support::of_deployment)]
 pub struct RollingDeploymentConfig {
     /// How the fleet is replaced.
     pub policy: PolicyName,
@@ -177,6 +180,7 @@ pub struct ReplaceRootVolumeConfig {
 /// first target group, and the requests return to it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = self::support::of_traffic)]
 pub struct TrafficConfig {
     /// The ARN of the second target group, which must be attached to no Auto Scaling group and have
     /// no targets. Needed with an `auto_scaling_group`.
@@ -199,6 +203,7 @@ pub struct TrafficConfig {
 /// Conditions for the rollout to go on, besides the health of its instances.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = self::support::of_gates)]
 pub struct GatesConfig {
     /// Names of CloudWatch alarms. None may be in the state ALARM before a batch begins or during
     /// the bake time. An alarm that lacks data is not in ALARM.

@@ -10,7 +10,7 @@ use super::check::{check, normalise};
 use super::config::{
     CommandGateConfig, DurationText, EngineName, HealthConfig, HttpGateConfig, LifecycleHooksName,
     OnFailureName, PacingName, PolicyName, ProcessName, ProviderConfig, RollingDeploymentConfig,
-    RunCommandConfig, SetAsideName, TARGET_KINDS, TargetKind,
+    RunCommandConfig, SetAsideName, UNSUPPORTED, Unsupported, Way,
 };
 use super::diagnostic::Diagnostic;
 use super::policy::{checkpoints, pacing, policy};
@@ -41,6 +41,7 @@ pub fn deployment(
     let checkpoints = checkpoints(&config, pointer, &mut found);
     let gates = gates(&config, pointer, &mut found);
     super::instance_refresh::check(&config, pointer, &mut found);
+    refuse_unsupported(&config, pointer, &mut found);
     let default = RollingDeployment::default();
     let poll_interval = span(&config.poll_interval, default.poll_interval);
     if !POLL_INTERVALS.contains(&poll_interval) {
@@ -130,6 +131,18 @@ fn read<T: DeserializeOwned + schemars::JsonSchema>(
         .map_err(|error| vec![Diagnostic::error(pointer, error.to_string())])
 }
 
+/// Refuses what means nothing to the way of rolling that the document chooses.
+fn refuse_unsupported(
+    config: &RollingDeploymentConfig,
+    pointer: &str,
+    found: &mut Vec<Diagnostic>,
+) {
+    let value = serde_json::json!(config);
+    found.extend(UNSUPPORTED.iter().filter(|row| row.is_asked(&value)).map(|row| {
+        Diagnostic::error(format!("{pointer}{}", row.place), row.why).with_remedy(row.remedy)
+    }));
+}
+
 /// Returns how long a command may take on an instance.
 pub fn command_timeout(command: &RunCommandConfig) -> Duration {
     seconds_or(&command.timeout, 600)
@@ -156,40 +169,6 @@ fn replacement(
             Duration::ZERO
         }
     };
-    let mut refuse = |name: &str, message: &str, remedy: &str| {
-        let place = format!("{pointer}/{name}");
-        found.push(Diagnostic::error(place, message).with_remedy(remedy));
-    };
-    if !matches!(config.policy, PolicyName::Rolling | PolicyName::AllAtOnce) {
-        let message = "this policy launches instances, and here they are updated in place";
-        refuse("policy", message, "choose rolling or all_at_once");
-    }
-    if config.max_surge.is_some() {
-        let message = "surge is launched, and here instances are updated in place";
-        refuse("max_surge", message, "remove it, and set max_unavailable");
-    }
-    for (name, given, message) in [
-        (
-            "keep_failed_instances",
-            config.keep_failed_instances.unwrap_or_default() > 0,
-            "an instance that is updated in place stays where it is",
-        ),
-        ("lifecycle_hooks", config.lifecycle_hooks.is_some(), "no hook holds who is updated"),
-        (
-            "standby_instances",
-            config.standby_instances == Some(SetAsideName::Refresh),
-            "who is in standby is not updated in place",
-        ),
-        (
-            "scale_in_protected_instances",
-            config.scale_in_protected_instances.is_some(),
-            "who is updated in place is not scaled in",
-        ),
-    ] {
-        if given {
-            refuse(name, message, "remove it");
-        }
-    }
     Replacement::InPlace { within }
 }
 
@@ -295,9 +274,12 @@ fn set_aside(name: Option<SetAsideName>, default: SetAside) -> SetAside {
 
 fn processes(config: &RollingDeploymentConfig) -> BTreeSet<String> {
     let value = serde_json::json!(config);
-    let has_none =
-        |kind: &&TargetKind| kind.excludes.iter().any(|(at, _)| *at == "/suspend_processes");
-    if TARGET_KINDS.iter().filter(has_none).any(|kind| kind.is_given(&value)) {
+    let has_none = |row: &Unsupported| {
+        row.place == "/suspend_processes"
+            && matches!(row.by, Way::Target(_))
+            && row.by.is_chosen(&value)
+    };
+    if UNSUPPORTED.iter().any(has_none) {
         return BTreeSet::new();
     }
     // A group registers the instances that it launches in every attached target group.

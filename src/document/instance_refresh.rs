@@ -1,13 +1,9 @@
-//! Refuses by name what an instance refresh of EC2 Auto Scaling has no setting for.
+//! Refuses what an instance refresh of EC2 Auto Scaling has no setting for, where that spans
+//! attributes. What does not stands in [`super::config::UNSUPPORTED`].
 
-use super::config::{
-    BoundConfig, DurationText, EngineName, LifecycleHooksName, OnFailureName, PolicyName,
-    RollingDeploymentConfig, TARGET_KINDS,
-};
+use super::config::{BoundConfig, DurationText, EngineName, RollingDeploymentConfig, TARGET_KINDS};
 use super::diagnostic::Diagnostic;
 use crate::model::limits::{LONGEST_WAIT, MOST_ALARMS, WIDEST};
-
-const LEAVE_OUT: &str = "remove it, or roll with engine rolling";
 
 pub(super) fn check(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagnostic>) {
     if config.engine != Some(EngineName::InstanceRefresh) {
@@ -19,118 +15,14 @@ pub(super) fn check(config: &RollingDeploymentConfig, pointer: &str, found: &mut
         let message = "only Auto Scaling groups have instance refreshes";
         found.push(Diagnostic::error(place, message).with_remedy("roll with engine rolling"));
     }
-    for (name, message, remedy) in untranslatable(config) {
-        let place = format!("{pointer}/{name}");
-        found.push(Diagnostic::error(place, message).with_remedy(remedy));
+    if width(config).is_some_and(|width| width > WIDEST) {
+        let message = "an instance refresh has a minimum and a maximum at most 100 percent apart, \
+                       and this and max_unavailable are further";
+        let place = format!("{pointer}/max_surge");
+        found.push(Diagnostic::error(place, message).with_remedy("lower one of them"));
     }
     check_checkpoints(config, pointer, found);
     check_gates(config, pointer, found);
-}
-
-/// Returns the given attributes that mean nothing to EC2 Auto Scaling: place, reason, and remedy.
-fn untranslatable(
-    config: &RollingDeploymentConfig,
-) -> Vec<(&'static str, &'static str, &'static str)> {
-    let group = config.auto_scaling_group.as_ref();
-    let gates = config.gates.as_ref();
-    let shifts = matches!(config.policy, PolicyName::TrafficSplitting | PolicyName::BlueGreen);
-    let is_more = |given: Option<u32>, than| given.is_some_and(|given| given > than);
-    let pauses = config.pause_between_batches.as_ref().is_some_and(|time| !time.get().is_zero());
-    let suspends = config.suspend_processes.as_ref().is_some_and(|names| !names.is_empty());
-    let completes = config.lifecycle_hooks == Some(LifecycleHooksName::Complete);
-    let cases = [
-        (
-            group.is_some_and(|group| group.target_group_arns.is_some()),
-            "auto_scaling_group/target_group_arns",
-            "an instance refresh goes by the group's own health checks, in every target group",
-            LEAVE_OUT,
-        ),
-        (
-            shifts,
-            "policy",
-            "an instance refresh shifts no requests",
-            "choose immutable, or roll with engine rolling",
-        ),
-        (
-            config.replacement.is_some(),
-            "replacement",
-            "an instance refresh replaces instances",
-            LEAVE_OUT,
-        ),
-        (
-            config.record.is_some(),
-            "record",
-            "an instance refresh is recorded by EC2 Auto Scaling itself",
-            LEAVE_OUT,
-        ),
-        (
-            config.pacing.is_some(),
-            "pacing",
-            "an instance refresh has a pace of its own, within its percentages",
-            LEAVE_OUT,
-        ),
-        (
-            pauses,
-            "pause_between_batches",
-            "an instance refresh does not pause between batches",
-            "use checkpoints with a pause, or roll with engine rolling",
-        ),
-        (
-            is_more(config.failure_threshold, 1),
-            "failure_threshold",
-            "an instance refresh does not count failures",
-            LEAVE_OUT,
-        ),
-        (
-            config.on_failure == Some(OnFailureName::Pause),
-            "on_failure",
-            "an instance refresh cannot be paused",
-            "choose rollback or stop, or roll with engine rolling",
-        ),
-        (
-            is_more(config.keep_failed_instances, 0),
-            "keep_failed_instances",
-            "an instance refresh keeps none of them",
-            LEAVE_OUT,
-        ),
-        (
-            completes,
-            "lifecycle_hooks",
-            "an instance refresh waits for lifecycle hooks",
-            "choose wait, or roll with engine rolling",
-        ),
-        (
-            config.progress_deadline.is_some(),
-            "progress_deadline",
-            "an instance refresh gives up by its own rule: after an hour without progress",
-            LEAVE_OUT,
-        ),
-        (suspends, "suspend_processes", "an instance refresh suspends nothing", LEAVE_OUT),
-        (
-            width(config).is_some_and(|width| width > WIDEST),
-            "max_surge",
-            "an instance refresh has a minimum and a maximum at most 100 percent apart, and this \
-             and max_unavailable are further",
-            "lower one of them",
-        ),
-        (
-            gates.is_some_and(|gates| gates.http.is_some()),
-            "gates/http",
-            "an instance refresh asks no address",
-            "remove it, use alarms, or roll with engine rolling",
-        ),
-        (
-            gates.is_some_and(|gates| gates.command.is_some()),
-            "gates/command",
-            "an instance refresh runs no command",
-            "remove it, use alarms, or roll with engine rolling",
-        ),
-    ];
-    cases
-        .into_iter()
-        .filter(|(given, ..)| *given)
-        .map(|(_, name, message, remedy)| (name, message, remedy))
-        .collect()
 }
 
 /// Returns how far minimum and maximum are apart, in percent, where the document alone shows it.

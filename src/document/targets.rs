@@ -21,12 +21,6 @@ pub(super) fn check_target(
         found.push(Diagnostic::error(pointer, message).with_remedy(remedy));
     }
     check_templates(config, pointer, found);
-    for (place, reason) in given.iter().flat_map(|kind| kind.excludes) {
-        if value.pointer(place).is_some_and(|found| !found.is_null()) {
-            let found_at = Diagnostic::error(format!("{pointer}{place}"), *reason);
-            found.push(found_at.with_remedy("remove it"));
-        }
-    }
     if let Some(fleet) = &config.simulated_fleet {
         check_simulated(fleet, pointer, found);
     }
@@ -51,11 +45,6 @@ fn check_templates(config: &RollingDeploymentConfig, pointer: &str, found: &mut 
         let given = [(template.is_some(), "launch_template"), (image.is_some(), "image_id")];
         let given: Vec<&str> = given.iter().filter(|(given, _)| *given).map(|(_, n)| *n).collect();
         match (given.as_slice(), config.replacement.is_some()) {
-            ([name, ..], true) => {
-                let message = "nothing is launched where instances are updated in place";
-                let found_at = Diagnostic::error(format!("{place}/{name}"), message);
-                found.push(found_at.with_remedy("remove it, or replacement"));
-            }
             ([], false) => {
                 found.push(Diagnostic::error(place, super::check::missing("launch_template")));
             }

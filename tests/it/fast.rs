@@ -28,5 +28,6 @@ mod scenarios;
 mod shift;
 mod sizes;
 mod stdio;
+mod support;
 mod terminal;
 mod vocabulary;

@@ -23,10 +23,7 @@ impl RolloutState {
 
     /// Takes in that the cloud accepted `action` at `now`, and its answer.
     pub fn accepted(&mut self, action: &Action, done: Done, now: Timestamp) {
-        // The same call without an answer may have removed what is gone: the next look shows it.
-        if !(done.was_gone && self.unanswered.actions.contains(action)) {
-            self.unanswered.actions.retain(|unsure| unsure != action);
-        }
+        self.unanswered.answered(action, &done);
         self.written.accepted(action, now);
         self.waits.changed_at = now;
         self.note_asked(action, now);

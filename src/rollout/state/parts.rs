@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use rolling_provider::{Action, Activity, InstanceId, TargetGroupId, Timestamp};
+use rolling_provider::{Action, Activity, Done, InstanceId, TargetGroupId, Timestamp};
 
 use super::departed::Departed;
 use super::{Best, Halt, Launched, Missing, Replaces};
@@ -133,4 +133,14 @@ pub(super) struct Unanswered {
     pub(super) record: Option<Record>,
     /// Whether the record was erased.
     pub(super) erasing: bool,
+}
+
+impl Unanswered {
+    /// Takes in that `action` got an answer.
+    pub(super) fn answered(&mut self, action: &Action, done: &Done) {
+        // The same call without an answer may have removed what is gone: the next look shows it.
+        if !(done.was_gone && self.actions.contains(action)) {
+            self.actions.retain(|unsure| unsure != action);
+        }
+    }
 }

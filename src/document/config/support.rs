@@ -1,0 +1,234 @@
+//! Which attributes mean nothing to which way of rolling: the one table from which refusals, the
+//! schemas and the documentation come.
+
+use serde_json::Value;
+
+use super::choices::DurationText;
+
+/// A way of rolling that some attributes mean nothing to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// EC2 Auto Scaling's own, with the engine `instance_refresh`.
+    InstanceRefresh,
+    /// Instances are updated in place, with `replacement`.
+    InPlace,
+    /// A kind of target, by its attribute.
+    Target(&'static str),
+}
+
+/// Which values of an attribute mean nothing.
+#[derive(Clone, Copy, Debug)]
+pub enum Values {
+    /// Every one.
+    Any,
+    /// Every one that asks for something: a list that is not empty, a time that is not zero.
+    NotNothing,
+    /// Numbers above this one.
+    Above(u64),
+    /// These names.
+    OneOf(&'static [&'static str]),
+    /// All names but these.
+    AllBut(&'static [&'static str]),
+}
+
+/// An attribute that means nothing to a way of rolling, with these values.
+#[derive(Debug)]
+pub struct Unsupported {
+    /// Its place in a deployment, as a JSON Pointer.
+    pub place: &'static str,
+    /// What it means nothing to.
+    pub by: Way,
+    /// The values that it is refused with.
+    pub values: Values,
+    /// Why, as a sentence.
+    pub why: &'static str,
+    /// What to do.
+    pub remedy: &'static str,
+}
+
+const fn refused(
+    place: &'static str,
+    by: Way,
+    values: Values,
+    why: &'static str,
+    remedy: &'static str,
+) -> Unsupported {
+    Unsupported { place, by, values, why, remedy }
+}
+
+const LEAVE_OUT: &str = "remove it, or roll with engine rolling";
+const REMOVE: &str = "remove it";
+const NOT_LAUNCHED: &str = "nothing is launched where instances are updated in place";
+const ITS_OWN: &str = "a simulated fleet has its own second target group";
+const REFRESH: Way = Way::InstanceRefresh;
+const SIMULATED: Way = Way::Target("simulated_fleet");
+
+/// The table.
+#[rustfmt::skip]
+pub const UNSUPPORTED: &[Unsupported] = &[
+    refused("/policy", REFRESH, Values::OneOf(&["traffic_splitting", "blue_green"]),
+        "an instance refresh shifts no requests",
+        "choose immutable, or roll with engine rolling"),
+    refused("/policy", Way::InPlace, Values::AllBut(&["rolling", "all_at_once"]),
+        "this policy launches instances, and here they are updated in place",
+        "choose rolling or all_at_once"),
+    refused("/auto_scaling_group/launch_template", Way::InPlace, Values::Any,
+        NOT_LAUNCHED, "remove it, or replacement"),
+    refused("/auto_scaling_group/image_id", Way::InPlace, Values::Any,
+        NOT_LAUNCHED, "remove it, or replacement"),
+    refused("/auto_scaling_group/target_group_arns", REFRESH, Values::Any,
+        "an instance refresh goes by the group's own health checks, in every target group",
+        LEAVE_OUT),
+    refused("/target_group/launch_template", Way::InPlace, Values::Any,
+        NOT_LAUNCHED, "remove it, or replacement"),
+    refused("/replacement", REFRESH, Values::Any,
+        "an instance refresh replaces instances", LEAVE_OUT),
+    refused("/replacement", SIMULATED, Values::Any,
+        "simulated instances are not updated in place", REMOVE),
+    refused("/max_surge", Way::InPlace, Values::Any,
+        "surge is launched, and here instances are updated in place",
+        "remove it, and set max_unavailable"),
+    refused("/pacing", REFRESH, Values::Any,
+        "an instance refresh has a pace of its own, within its percentages", LEAVE_OUT),
+    refused("/pause_between_batches", REFRESH, Values::NotNothing,
+        "an instance refresh does not pause between batches",
+        "use checkpoints with a pause, or roll with engine rolling"),
+    refused("/failure_threshold", REFRESH, Values::Above(1),
+        "an instance refresh does not count failures", LEAVE_OUT),
+    refused("/on_failure", REFRESH, Values::OneOf(&["pause"]),
+        "an instance refresh cannot be paused",
+        "choose rollback or stop, or roll with engine rolling"),
+    refused("/keep_failed_instances", REFRESH, Values::Above(0),
+        "an instance refresh keeps none of them", LEAVE_OUT),
+    refused("/keep_failed_instances", Way::InPlace, Values::Above(0),
+        "an instance that is updated in place stays where it is", REMOVE),
+    refused("/lifecycle_hooks", REFRESH, Values::OneOf(&["complete"]),
+        "an instance refresh waits for lifecycle hooks",
+        "choose wait, or roll with engine rolling"),
+    refused("/lifecycle_hooks", Way::InPlace, Values::Any,
+        "no hook holds who is updated", REMOVE),
+    refused("/scale_in_protected_instances", Way::InPlace, Values::Any,
+        "who is updated in place is not scaled in", REMOVE),
+    refused("/standby_instances", Way::InPlace, Values::OneOf(&["refresh"]),
+        "who is in standby is not updated in place", REMOVE),
+    refused("/progress_deadline", REFRESH, Values::Any,
+        "an instance refresh gives up by its own rule: after an hour without progress", LEAVE_OUT),
+    refused("/suspend_processes", REFRESH, Values::NotNothing,
+        "an instance refresh suspends nothing", LEAVE_OUT),
+    refused("/suspend_processes", Way::Target("target_group"), Values::Any,
+        "unmanaged instances have no processes to suspend", REMOVE),
+    refused("/traffic/second_target_group_arn", SIMULATED, Values::Any, ITS_OWN, REMOVE),
+    refused("/traffic/listener_rule_arns", SIMULATED, Values::Any, ITS_OWN, REMOVE),
+    refused("/gates/http", REFRESH, Values::Any,
+        "an instance refresh asks no address",
+        "remove it, use alarms, or roll with engine rolling"),
+    refused("/gates/command", REFRESH, Values::Any,
+        "an instance refresh runs no command",
+        "remove it, use alarms, or roll with engine rolling"),
+    refused("/record", REFRESH, Values::Any,
+        "an instance refresh is recorded by EC2 Auto Scaling itself", LEAVE_OUT),
+    refused("/record", SIMULATED, Values::Any,
+        "a simulated fleet keeps its record itself", REMOVE),
+];
+
+impl Way {
+    /// Whether `config`, a deployment, rolls this way.
+    pub fn is_chosen(self, config: &Value) -> bool {
+        match self {
+            Way::InstanceRefresh => config["engine"] == "instance_refresh",
+            Way::InPlace => !config["replacement"].is_null(),
+            Way::Target(attribute) => !config[attribute].is_null(),
+        }
+    }
+
+    /// Its name, in Markdown.
+    pub fn name(self) -> String {
+        match self {
+            Way::InstanceRefresh => "engine `instance_refresh`".into(),
+            Way::InPlace => "`replacement`".into(),
+            Way::Target(attribute) => format!("a `{attribute}`"),
+        }
+    }
+}
+
+impl Unsupported {
+    /// Whether `config`, a deployment, asks for it.
+    pub fn is_asked(&self, config: &Value) -> bool {
+        self.by.is_chosen(config)
+            && config.pointer(self.place).is_some_and(|given| self.values.have(given))
+    }
+
+    /// Says with which values it is refused, in Markdown: `x` or `y` with engine `z`.
+    pub fn told(&self) -> String {
+        let with = format!("with {}", self.by.name());
+        match self.values {
+            Values::Any => with,
+            Values::NotNothing => format!("with a value other than nothing, {with}"),
+            Values::Above(limit) => format!("above {limit}, {with}"),
+            Values::OneOf(names) => format!("{}, {with}", listed(names)),
+            Values::AllBut(names) => format!("all but {}, {with}", listed(names)),
+        }
+    }
+}
+
+fn listed(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ")
+}
+
+impl Values {
+    fn have(self, given: &Value) -> bool {
+        let is_among = |names: &[&str]| given.as_str().is_some_and(|name| names.contains(&name));
+        match self {
+            _ if given.is_null() => false,
+            Values::Any => true,
+            Values::NotNothing => match given {
+                Value::Array(items) => !items.is_empty(),
+                Value::String(time) => DurationText::parse(time).is_some_and(|t| !t.is_zero()),
+                _ => true,
+            },
+            Values::Above(limit) => given.as_u64().is_some_and(|number| number > limit),
+            Values::OneOf(names) => is_among(names),
+            Values::AllBut(names) => !is_among(names),
+        }
+    }
+}
+
+/// Adds to the schema of the attributes below `prefix` what they are refused with.
+fn describe(schema: &mut schemars::Schema, prefix: &str) {
+    let Some(Value::Object(properties)) = schema.get_mut("properties") else { return };
+    for (name, schema) in properties {
+        let place = format!("{prefix}/{name}");
+        let rows = UNSUPPORTED.iter().filter(|row| row.place == place);
+        let told: Vec<String> = rows.map(Unsupported::told).collect();
+        if told.is_empty() {
+            continue;
+        }
+        let before = schema["description"].as_str().unwrap_or_default().to_owned();
+        schema["description"] = format!("{before} Refused: {}.", told.join("; ")).into();
+    }
+}
+
+/// Describes the attributes of a deployment.
+pub fn of_deployment(schema: &mut schemars::Schema) {
+    describe(schema, "");
+}
+
+/// Describes the attributes of a target that is an Auto Scaling group.
+pub fn of_group(schema: &mut schemars::Schema) {
+    describe(schema, "/auto_scaling_group");
+}
+
+/// Describes the attributes of a target that is a target group.
+pub fn of_target_group(schema: &mut schemars::Schema) {
+    describe(schema, "/target_group");
+}
+
+/// Describes the attributes of gates.
+pub fn of_gates(schema: &mut schemars::Schema) {
+    describe(schema, "/gates");
+}
+
+/// Describes the attributes of shifted requests.
+pub fn of_traffic(schema: &mut schemars::Schema) {
+    describe(schema, "/traffic");
+}

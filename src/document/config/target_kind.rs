@@ -1,0 +1,51 @@
+//! The kinds of targets.
+
+use serde_json::Value;
+
+/// What the rest of the program has to know of a kind of target. What cannot be given beside it
+/// stands in [`super::support`].
+#[derive(Debug)]
+pub struct TargetKind {
+    /// The attribute of a deployment that configures it.
+    pub attribute: &'static str,
+    /// The place of its name, as a JSON Pointer: a change means another deployment.
+    pub name: &'static str,
+    /// The place of its launch template, where it has one.
+    pub launch_template: Option<&'static str>,
+    /// The places that say which revision is wanted, and nothing else.
+    pub revision: &'static [&'static str],
+    /// Whether EC2 Auto Scaling can roll it by itself.
+    pub instance_refresh: bool,
+}
+
+/// Every kind of target. What is refused, planned and imported goes by this table.
+pub const TARGET_KINDS: &[TargetKind] = &[
+    TargetKind {
+        attribute: "auto_scaling_group",
+        name: "/auto_scaling_group/name",
+        launch_template: Some("/auto_scaling_group/launch_template"),
+        revision: &["/auto_scaling_group/launch_template", "/auto_scaling_group/image_id"],
+        instance_refresh: true,
+    },
+    TargetKind {
+        attribute: "target_group",
+        name: "/target_group/arn",
+        launch_template: Some("/target_group/launch_template"),
+        revision: &["/target_group/launch_template"],
+        instance_refresh: false,
+    },
+    TargetKind {
+        attribute: "simulated_fleet",
+        name: "/simulated_fleet/name",
+        launch_template: None,
+        revision: &["/simulated_fleet/revision"],
+        instance_refresh: false,
+    },
+];
+
+impl TargetKind {
+    /// Whether `config`, a deployment, has a target of this kind.
+    pub fn is_given(&self, config: &Value) -> bool {
+        !config[self.attribute].is_null()
+    }
+}

@@ -1,0 +1,139 @@
+//! The table of attributes that mean nothing to a way of rolling: every row refuses, and the
+//! documentation has it.
+
+use rolling::document::config::{RollingDeploymentConfig, UNSUPPORTED, Unsupported, Values, Way};
+use rolling::document::{deployment, schema};
+use serde_json::{Value, json};
+
+const ARN: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0";
+
+/// A deployment that rolls this way, with nothing in it that means nothing there.
+fn rolled(way: Way) -> Value {
+    let template = json!({ "id": "lt-1", "version": "2" });
+    let target = match way {
+        Way::InstanceRefresh => json!({
+            "engine": "instance_refresh",
+            "auto_scaling_group": { "name": "web", "launch_template": template },
+        }),
+        Way::InPlace => json!({
+            "replacement": { "run_command": { "document": "deploy" } },
+            "auto_scaling_group": { "name": "web" },
+        }),
+        Way::Target("target_group") => {
+            json!({ "target_group": { "arn": ARN, "launch_template": template } })
+        }
+        Way::Target(_) => json!({ "simulated_fleet": { "name": "web", "revision": "v2" } }),
+    };
+    let mut all = json!({ "policy": "rolling", "batch_size_type": "fixed", "batch_size": 1 });
+    all.as_object_mut().expect("all").extend(target.as_object().expect("a target").clone());
+    all
+}
+
+/// A value that the row refuses.
+fn refused_value(row: &Unsupported) -> Value {
+    match (row.values, row.place) {
+        (Values::OneOf(names), _) => json!(names[0]),
+        (Values::AllBut(_), _) => json!("immutable"),
+        (Values::Above(limit), _) => json!(limit + 1),
+        (_, "/auto_scaling_group/launch_template" | "/target_group/launch_template") => {
+            json!({ "id": "lt-1", "version": "2" })
+        }
+        (_, "/auto_scaling_group/image_id") => json!("ami-1"),
+        (_, "/auto_scaling_group/target_group_arns") => json!([ARN]),
+        (_, "/replacement") => json!({ "run_command": { "document": "deploy" } }),
+        (_, "/max_surge") => json!(1),
+        (_, "/pacing") => json!("batch"),
+        (_, "/lifecycle_hooks") => json!("wait"),
+        (_, "/scale_in_protected_instances") => json!("ignore"),
+        (_, "/suspend_processes") => json!(["AZRebalance"]),
+        (_, "/pause_between_batches" | "/progress_deadline") => json!("1m"),
+        (_, "/traffic/second_target_group_arn") => json!(ARN),
+        (_, "/traffic/listener_rule_arns") => json!(["arn"]),
+        (_, "/gates/http") => json!({ "url": "http://example.com/" }),
+        (_, "/gates/command") => json!({ "run": ["true"] }),
+        (_, "/record") => json!({ "s3": { "bucket": "bucket", "key": "key" } }),
+        (_, place) => panic!("what is given at {place}?"),
+    }
+}
+
+fn set(document: &mut Value, place: &str, value: Value) {
+    let mut steps = place.trim_start_matches('/').split('/').peekable();
+    let mut at = document;
+    while let Some(step) = steps.next() {
+        if steps.peek().is_none() {
+            at[step] = value;
+            return;
+        }
+        at = &mut at[step];
+    }
+}
+
+#[test]
+fn every_row_refuses_what_means_nothing_and_nothing_else_does() {
+    for row in UNSUPPORTED {
+        deployment(&rolled(row.by), "").expect("what is fine");
+    }
+    for row in UNSUPPORTED {
+        let mut document = rolled(row.by);
+        if row.place == "/target_group/launch_template" {
+            document["auto_scaling_group"] = Value::Null;
+            document["target_group"] = json!({ "arn": ARN });
+        }
+        if row.place == "/policy" || row.place == "/max_surge" {
+            document["batch_size"] = Value::Null;
+            document["batch_size_type"] = Value::Null;
+        }
+        set(&mut document, row.place, refused_value(row));
+        let found = deployment(&document, "").expect_err(row.place);
+        let is_said = found.iter().any(|found| {
+            found.pointer == row.place
+                && found.summary == row.why
+                && found.remedy.as_deref() == Some(row.remedy)
+        });
+        assert!(is_said, "{} {:?}: {found:?}", row.place, row.by);
+    }
+}
+
+#[test]
+fn a_value_that_asks_for_nothing_is_no_reason_to_refuse() {
+    let nothing = [
+        ("/pause_between_batches", json!("0s")),
+        ("/suspend_processes", json!([])),
+        ("/failure_threshold", json!(1)),
+        ("/keep_failed_instances", json!(0)),
+        ("/on_failure", json!("stop")),
+        ("/lifecycle_hooks", json!("wait")),
+    ];
+    for (place, value) in nothing {
+        let mut document = rolled(Way::InstanceRefresh);
+        set(&mut document, place, value);
+        deployment(&document, "").expect(place);
+    }
+}
+
+/// The attribute of a place as people write it: `gates.http`.
+fn attribute(place: &str) -> String {
+    place.trim_start_matches('/').replace('/', ".")
+}
+
+#[test]
+fn the_documentation_and_the_schema_have_every_row() {
+    let schema = schema::<RollingDeploymentConfig>().to_string();
+    let mut table = String::from("| attribute | refused | why |\n|---|---|---|\n");
+    for row in UNSUPPORTED {
+        let told = row.told();
+        assert!(schema.contains(&told), "the schema does not say: {told}");
+        table += &format!("| `{}` | {told} | {} |\n", attribute(row.place), row.why);
+    }
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/SEMANTICS.md");
+    let page = std::fs::read_to_string(&file).expect("the page");
+    let (before, after) = page.split_once("<!-- refused: from the code -->\n").expect("the mark");
+    let (_, after) = after.split_once("<!-- refused: end -->").expect("its end");
+    let wanted =
+        format!("{before}<!-- refused: from the code -->\n{table}<!-- refused: end -->{after}");
+    if std::env::var_os("ROLLING_UPDATE").is_some() {
+        std::fs::write(&file, &wanted).expect("a page");
+    }
+    let page = std::fs::read_to_string(&file).expect("the page");
+    assert!(page == wanted, "ROLLING_UPDATE=1 renews the table in docs/SEMANTICS.md");
+}
