@@ -24,7 +24,8 @@ fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
 
 #[test]
 fn without_default_features_there_is_no_sdk() {
-    let engine = ["-p", "rolling", "-p", "rolling-provider", "-p", "rolling-simulator"];
+    let engine = ["rolling", "rolling-provider", "rolling-simulator", "rolling-testing"];
+    let engine = engine.map(|package| ["-p", package]).concat();
     let listed = packages(&[&["--no-default-features", "--edges", "normal"], &engine[..]].concat());
     // The library of ciphers below rustls has the cloud's name, and nothing else of it.
     let is_sdk = |line: &&String| line.starts_with("aws-") && !line.starts_with("aws-lc-");

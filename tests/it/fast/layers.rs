@@ -7,8 +7,13 @@ use syn::visit::Visit;
 
 use crate::imports::{Imports, circles, of_crate};
 
-const CRATES: [&str; 4] =
-    ["src", "providers/api/src", "providers/aws/src", "providers/simulator/src"];
+const CRATES: [&str; 5] = [
+    "src",
+    "providers/api/src",
+    "providers/aws/src",
+    "providers/simulator/src",
+    "providers/testing/src",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
