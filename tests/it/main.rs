@@ -13,6 +13,7 @@ mod e2e;
 mod emulator;
 mod fast;
 mod imports;
+mod judge;
 #[cfg(feature = "aws")]
 mod lab;
 mod process;

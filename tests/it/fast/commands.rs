@@ -12,11 +12,9 @@ use rolling::record::command::{Command, Control};
 use rolling::record::lease::Lease;
 use rolling::record::{Ending, LEASE, Record};
 use rolling::rollout::control::{Effect, STATES, State, effect};
-use rolling_provider::{
-    Action, Activity, Alarm, Clock, Done, Fleet, Observation, ProviderError, Tags, Target,
-    Timestamp,
-};
+use rolling_provider::{Action, Done, Fleet, Observation, ProviderError, Tags};
 use rolling_simulator::{Behaviour, FleetConfig, Simulator};
+use rolling_testing::{Wrapper, impl_fleet};
 use tokio::sync::watch;
 
 use super::properties::look;
@@ -73,24 +71,9 @@ impl Noting {
 }
 
 #[async_trait]
-impl Fleet for Noting {
-    async fn resolve(&self) -> Result<Target, ProviderError> {
-        self.inner.resolve().await
-    }
-
-    async fn observe(&self) -> Result<Observation, ProviderError> {
-        self.inner.observe().await
-    }
-
-    async fn alarms(
-        &self,
-        names: &std::collections::BTreeSet<String>,
-    ) -> Result<Vec<Alarm>, ProviderError> {
-        self.inner.alarms(names).await
-    }
-
-    async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
-        self.inner.activities(since).await
+impl Wrapper for Noting {
+    fn inner(&self) -> &dyn Fleet {
+        &*self.inner
     }
 
     async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
@@ -99,11 +82,9 @@ impl Fleet for Noting {
         }
         self.inner.act(action).await
     }
-
-    fn clock(&self) -> Arc<dyn Clock> {
-        self.inner.clock()
-    }
 }
+
+impl_fleet!(Noting);
 
 fn named(name: &str) -> Caller {
     // It is killed only once it is where it is to be.

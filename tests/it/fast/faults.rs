@@ -10,101 +10,15 @@ use rolling::engine::Stop;
 use rolling::model::event::{Event, Outcome};
 use rolling::model::spec::{BatchSize, OnFailure, Policy, RollingDeployment};
 use rolling_provider::{
-    Action, Activity, Alarm, Clock, Done, Effect, ErrorKind, Fleet, Observation, ProviderError,
-    Target, Timestamp,
+    Action, Done, Effect, ErrorKind, Fleet, Observation, ProviderError, Target,
 };
-use rolling_simulator::{EPOCH, FleetConfig, Intervention, Simulator};
+use rolling_simulator::{FleetConfig, Intervention, Simulator};
+use rolling_testing::{Wrapper, impl_fleet};
 
+use crate::test_fleets::Flaky;
 use crate::world::{
     Told, fleet, roll, roll_until, seconds, simulate, simulate_and_stop, spec, thirty_percent,
 };
-
-/// A simulator behind a bad line.
-pub struct Flaky {
-    inner: Arc<Simulator>,
-    /// Seconds of the rollout during which nothing gets through.
-    outage: std::ops::Range<u64>,
-    /// One of so many calls fails; 0 for none.
-    every: u32,
-    calls: AtomicU32,
-}
-
-impl Flaky {
-    pub fn new(inner: Arc<Simulator>, outage: std::ops::Range<u64>, every: u32) -> Arc<Self> {
-        Arc::new(Self { inner, outage, every, calls: AtomicU32::new(0) })
-    }
-
-    fn is_down(&self) -> bool {
-        let now = self.inner.clock().now();
-        self.outage.contains(&now.since(EPOCH).as_secs())
-    }
-
-    /// How this call fails, if it does: in turns throttled, lost on the way there, and lost on
-    /// the way back.
-    fn fault(&self) -> Option<(ProviderError, bool)> {
-        let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
-        let error = |kind, effect| ProviderError {
-            operation: "Call".into(),
-            kind,
-            effect,
-            code: None,
-            message: "the line is bad".into(),
-            attribute: None,
-            remedy: None,
-        };
-        if self.is_down() {
-            return Some((error(ErrorKind::Transient, Effect::Unknown), false));
-        }
-        // Spread like chance, and the same every time.
-        let chance = call.wrapping_mul(2_654_435_761) >> 16;
-        if self.every == 0 || !chance.is_multiple_of(self.every) {
-            return None;
-        }
-        Some(match chance / self.every % 3 {
-            0 => (error(ErrorKind::Throttled, Effect::NotApplied), false),
-            1 => (error(ErrorKind::Transient, Effect::Unknown), false),
-            _ => (error(ErrorKind::Transient, Effect::Unknown), true),
-        })
-    }
-}
-
-#[async_trait]
-impl Fleet for Flaky {
-    async fn resolve(&self) -> Result<Target, ProviderError> {
-        self.inner.resolve().await
-    }
-
-    async fn observe(&self) -> Result<Observation, ProviderError> {
-        match self.fault() {
-            Some((error, _)) => Err(error),
-            None => self.inner.observe().await,
-        }
-    }
-
-    async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
-        self.inner.alarms(names).await
-    }
-
-    async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
-        self.inner.activities(since).await
-    }
-
-    async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
-        match self.fault() {
-            None => self.inner.act(action).await,
-            Some((error, takes_effect)) => {
-                if takes_effect {
-                    self.inner.act(action).await?;
-                }
-                Err(error)
-            }
-        }
-    }
-
-    fn clock(&self) -> Arc<dyn Clock> {
-        self.inner.clock()
-    }
-}
 
 /// A simulator that many share: every call waits for its turn.
 struct Crowded {
@@ -141,7 +55,11 @@ impl Crowded {
 }
 
 #[async_trait]
-impl Fleet for Crowded {
+impl Wrapper for Crowded {
+    fn inner(&self) -> &dyn Fleet {
+        &*self.inner
+    }
+
     async fn resolve(&self) -> Result<Target, ProviderError> {
         self.turn(None).await?;
         self.inner.resolve().await
@@ -150,14 +68,6 @@ impl Fleet for Crowded {
     async fn observe(&self) -> Result<Observation, ProviderError> {
         self.turn(None).await?;
         self.inner.observe().await
-    }
-
-    async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
-        self.inner.alarms(names).await
-    }
-
-    async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
-        self.inner.activities(since).await
     }
 
     async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
@@ -171,11 +81,9 @@ impl Fleet for Crowded {
         self.turn(fails.map(kind)).await?;
         self.inner.act(action).await
     }
-
-    fn clock(&self) -> Arc<dyn Clock> {
-        self.inner.clock()
-    }
 }
+
+impl_fleet!(Crowded);
 
 /// Ten rolled where every call takes `wait`.
 async fn roll_in_a_crowd(
@@ -290,17 +198,9 @@ struct Hasty {
 }
 
 #[async_trait]
-impl Fleet for Hasty {
-    async fn resolve(&self) -> Result<Target, ProviderError> {
-        self.inner.resolve().await
-    }
-
-    async fn observe(&self) -> Result<Observation, ProviderError> {
-        self.inner.observe().await
-    }
-
-    async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
-        self.inner.activities(since).await
+impl Wrapper for Hasty {
+    fn inner(&self) -> &dyn Fleet {
+        &*self.inner
     }
 
     async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
@@ -311,11 +211,9 @@ impl Fleet for Hasty {
         }
         self.inner.act(action).await
     }
-
-    fn clock(&self) -> Arc<dyn Clock> {
-        self.inner.clock()
-    }
 }
+
+impl_fleet!(Hasty);
 
 #[tokio::test]
 async fn a_removal_of_one_that_is_gone_lowers_nothing() {
@@ -336,21 +234,9 @@ struct Refusing {
 }
 
 #[async_trait]
-impl Fleet for Refusing {
-    async fn resolve(&self) -> Result<Target, ProviderError> {
-        self.inner.resolve().await
-    }
-
-    async fn observe(&self) -> Result<Observation, ProviderError> {
-        self.inner.observe().await
-    }
-
-    async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
-        self.inner.alarms(names).await
-    }
-
-    async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
-        self.inner.activities(since).await
+impl Wrapper for Refusing {
+    fn inner(&self) -> &dyn Fleet {
+        &*self.inner
     }
 
     async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
@@ -366,11 +252,9 @@ impl Fleet for Refusing {
         }
         self.inner.act(action).await
     }
-
-    fn clock(&self) -> Arc<dyn Clock> {
-        self.inner.clock()
-    }
 }
+
+impl_fleet!(Refusing);
 
 #[tokio::test]
 async fn a_refusal_half_way_ends_as_the_document_says() {

@@ -1,7 +1,7 @@
 //! A refresh that the cloud carries out, followed on virtual time: what is told of it, and when it
 //! is not followed any longer.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,11 +11,12 @@ use rolling::model::event::{Event, InstanceRefreshStep, Outcome, Report};
 use rolling::model::spec::{Executor, RollingDeployment};
 use rolling::model::wait::WaitKind;
 use rolling_provider::{
-    Action, Activity, Alarm, Clock, Done, Effect, ErrorKind, Fleet, Instance, InstanceRefresh,
-    InstanceRefreshPreferences, InstanceRefreshState, InstanceRefreshes, Lifecycle, Observation,
-    ProviderError, Revision, Target, TargetState, Timestamp,
+    Action, Done, Effect, ErrorKind, Fleet, Instance, InstanceRefresh, InstanceRefreshPreferences,
+    InstanceRefreshState, InstanceRefreshes, Lifecycle, Observation, ProviderError, Revision,
+    TargetState, Timestamp,
 };
 use rolling_simulator::Simulator;
+use rolling_testing::{Wrapper, impl_fleet};
 use tokio::sync::watch;
 
 use crate::world::{caller, fleet, seconds, simulate, spec, thirty_percent};
@@ -96,9 +97,9 @@ impl InstanceRefreshes for Scripted {
 }
 
 #[async_trait]
-impl Fleet for Scripted {
-    async fn resolve(&self) -> Result<Target, ProviderError> {
-        self.simulator.resolve().await
+impl Wrapper for Scripted {
+    fn inner(&self) -> &dyn Fleet {
+        &*self.simulator
     }
 
     async fn observe(&self) -> Result<Observation, ProviderError> {
@@ -117,14 +118,6 @@ impl Fleet for Scripted {
         Ok(look)
     }
 
-    async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
-        self.simulator.activities(since).await
-    }
-
-    async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
-        self.simulator.alarms(names).await
-    }
-
     async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
         panic!("nothing but the refresh is ours to do: {action}");
     }
@@ -132,11 +125,9 @@ impl Fleet for Scripted {
     fn instance_refreshes(&self) -> Option<&dyn InstanceRefreshes> {
         Some(self)
     }
-
-    fn clock(&self) -> Arc<dyn Clock> {
-        self.simulator.clock()
-    }
 }
+
+impl_fleet!(Scripted);
 
 async fn follow(scripted: Scripted) -> (Vec<Event>, Report, u32) {
     let spec = RollingDeployment {

@@ -10,15 +10,13 @@ use rolling::engine::{Caller, Rollout, Stop};
 use rolling::model::event::Outcome;
 use rolling::model::spec::{BatchSize, Bound, OnFailure, Pacing, Policy, RollingDeployment};
 use rolling::record::command::Command;
-use rolling_provider::{
-    Action, Activity, Alarm, Clock, Done, Fleet, Observation, ProviderError, Tags, Target,
-    Timestamp,
-};
+use rolling_provider::{Action, Done, Fleet, Observation, ProviderError, Tags};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Simulator, VirtualClock};
+use rolling_testing::{Wrapper, impl_fleet};
 use tokio::sync::watch;
 
-use super::guarded::{GuardedFleet, Object};
 use super::properties::{block_on, look, suspended};
+use crate::test_fleets::{GuardedFleet, VersionedRecord};
 use crate::world::{caller, fleet, roll, seconds, spec};
 
 /// What somebody else does meanwhile.
@@ -47,7 +45,7 @@ struct Frozen {
     inner: Arc<dyn Fleet>,
     simulator: Arc<Simulator>,
     /// Where the record is kept, if beside the fleet.
-    object: Option<Object>,
+    object: Option<VersionedRecord>,
     spec: RollingDeployment,
     at: At,
     meanwhile: Meanwhile,
@@ -100,9 +98,9 @@ impl Frozen {
 }
 
 #[async_trait]
-impl Fleet for Frozen {
-    async fn resolve(&self) -> Result<Target, ProviderError> {
-        self.inner.resolve().await
+impl Wrapper for Frozen {
+    fn inner(&self) -> &dyn Fleet {
+        &*self.inner
     }
 
     async fn observe(&self) -> Result<Observation, ProviderError> {
@@ -111,14 +109,6 @@ impl Fleet for Frozen {
             self.freeze();
         }
         look
-    }
-
-    async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
-        self.inner.alarms(names).await
-    }
-
-    async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
-        self.inner.activities(since).await
     }
 
     async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
@@ -130,26 +120,20 @@ impl Fleet for Frozen {
         }
         self.inner.act(action).await
     }
-
-    fn guards_record(&self) -> bool {
-        self.object.is_some()
-    }
-
-    fn clock(&self) -> Arc<dyn Clock> {
-        self.inner.clock()
-    }
 }
 
+impl_fleet!(Frozen);
+
 /// One engine's fleet.
-fn open(simulator: &Arc<Simulator>, object: Option<&Object>) -> Arc<dyn Fleet> {
+fn open(simulator: &Arc<Simulator>, object: Option<&VersionedRecord>) -> Arc<dyn Fleet> {
     match object {
         None => simulator.clone(),
         Some(object) => Arc::new(GuardedFleet::new(simulator.clone(), object.clone())),
     }
 }
 
-fn record(simulator: &Simulator, object: Option<&Object>) -> Tags {
-    object.map_or_else(|| look(simulator).record, Object::tags)
+fn record(simulator: &Simulator, object: Option<&VersionedRecord>) -> Tags {
+    object.map_or_else(|| look(simulator).record, VersionedRecord::tags)
 }
 
 /// Whether it got to stand still there, and what it did afterwards.
@@ -163,7 +147,7 @@ fn run(
     block_on(async {
         let clock = Arc::new(VirtualClock::new(EPOCH));
         let simulator = Arc::new(Simulator::in_memory(config.clone(), clock));
-        let object = guarded.then(Object::default);
+        let object = guarded.then(VersionedRecord::default);
         let frozen = Arc::new(Frozen {
             inner: open(&simulator, object.as_ref()),
             simulator,

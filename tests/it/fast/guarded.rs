@@ -1,19 +1,17 @@
 //! A record that is written only where it is as it was last seen: an engine that slept while
 //! another took its lease over does nothing more, whatever it was at.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use rolling::model::event::{Envelope, Event, Outcome};
 use rolling::model::spec::{BatchSize, Policy};
 use rolling::record::{LEASE, ROLLOUT};
-use rolling_provider::{
-    Action, Activity, Alarm, Clock, Done, Effect, ErrorKind, Fleet, Observation, ProviderError,
-    Tags, Target, Timestamp,
-};
+use rolling_provider::{Action, Done, Fleet, ProviderError, Tags};
 use rolling_simulator::Simulator;
+use rolling_testing::{Wrapper, impl_fleet};
 
+use crate::test_fleets::{GuardedFleet, VersionedRecord};
 use crate::world::{fleet, roll, seconds, simulate, spec, thirty_percent};
 
 /// What another engine does while this one sleeps.
@@ -24,98 +22,6 @@ enum Other {
     TakesOverAndIsDone,
     /// Nobody is at work: a person, or a rule of the bucket, deletes the object.
     Deletes,
-}
-
-/// A record that is kept beside a fleet, under a number that every write raises.
-#[derive(Clone, Default)]
-pub struct Object(Arc<Mutex<(Tags, u64)>>);
-
-impl Object {
-    pub fn tags(&self) -> Tags {
-        self.0.lock().expect("it").0.clone()
-    }
-
-    /// What somebody does to it who asks for no number.
-    pub fn change(&self, change: impl FnOnce(&mut Tags)) {
-        let mut object = self.0.lock().expect("it");
-        change(&mut object.0);
-        object.1 += 1;
-    }
-}
-
-/// One engine's view of a simulator whose record is kept in an object: it writes only over what it has
-/// seen.
-pub struct GuardedFleet {
-    inner: Arc<Simulator>,
-    object: Object,
-    seen: Mutex<(Tags, u64)>,
-}
-
-impl GuardedFleet {
-    pub fn new(inner: Arc<Simulator>, object: Object) -> Self {
-        Self { inner, object, seen: Mutex::default() }
-    }
-
-    fn write(&self, change: impl FnOnce(&mut Tags)) -> Result<(), ProviderError> {
-        let (mut object, mut seen) =
-            (self.object.0.lock().expect("it"), self.seen.lock().expect("it"));
-        if object.1 != seen.1 {
-            return Err(ProviderError {
-                operation: "Write".into(),
-                kind: ErrorKind::Transient,
-                effect: Effect::NotApplied,
-                code: None,
-                message: "it has changed".into(),
-                attribute: None,
-                remedy: None,
-            });
-        }
-        change(&mut object.0);
-        object.1 += 1;
-        *seen = object.clone();
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Fleet for GuardedFleet {
-    async fn resolve(&self) -> Result<Target, ProviderError> {
-        self.inner.resolve().await
-    }
-
-    async fn observe(&self) -> Result<Observation, ProviderError> {
-        let look = self.inner.observe().await?;
-        let object = self.object.0.lock().expect("it").clone();
-        *self.seen.lock().expect("it") = object.clone();
-        Ok(Observation { record: object.0, ..look })
-    }
-
-    async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
-        self.inner.alarms(names).await
-    }
-
-    async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
-        self.inner.activities(since).await
-    }
-
-    fn guards_record(&self) -> bool {
-        true
-    }
-
-    async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
-        match action {
-            Action::WriteRecord { tags } => self.write(|object| object.extend(tags.clone()))?,
-            Action::EraseRecord { keys } => {
-                self.write(|object| object.retain(|key, _| !keys.contains(key)))?;
-            }
-            other => return self.inner.act(other).await,
-        }
-        Ok(Done::default())
-    }
-
-    fn clock(&self) -> Arc<dyn Clock> {
-        self.inner.clock()
-    }
 }
 
 /// At its `at`th mutation the engine falls asleep for longer than anybody watches a lease, or for a
@@ -129,60 +35,42 @@ struct Guarded {
 
 impl Guarded {
     fn new(inner: Arc<Simulator>, at: usize, other: Other) -> Arc<Self> {
-        let inner = GuardedFleet::new(inner, Object::default());
+        let inner = GuardedFleet::new(inner, VersionedRecord::default());
         Arc::new(Self { inner, at, other, done: Mutex::default() })
     }
 
     async fn sleep(&self) {
         let time = if self.other == Other::Deletes { 1 } else { 45 };
-        self.inner.clock().sleep(seconds(time)).await;
+        self.inner().clock().sleep(seconds(time)).await;
         match self.other {
             Other::Nothing => {}
-            Other::TakesOver => self.inner.object.change(|object| {
-                object.insert(LEASE.into(), "v=2 owner=other counter=9".into());
+            Other::TakesOver => self.inner.record().change(|record| {
+                record.insert(LEASE.into(), "v=2 owner=other counter=9".into());
             }),
             Other::TakesOverAndIsDone | Other::Deletes => {
-                self.inner.object.change(Tags::clear);
+                self.inner.record().change(Tags::clear);
             }
         }
     }
 }
 
 #[async_trait]
-impl Fleet for Guarded {
-    async fn resolve(&self) -> Result<Target, ProviderError> {
-        self.inner.resolve().await
-    }
-
-    async fn observe(&self) -> Result<Observation, ProviderError> {
-        self.inner.observe().await
-    }
-
-    async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
-        self.inner.alarms(names).await
-    }
-
-    async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
-        self.inner.activities(since).await
-    }
-
-    fn guards_record(&self) -> bool {
-        true
+impl Wrapper for Guarded {
+    fn inner(&self) -> &dyn Fleet {
+        &self.inner
     }
 
     async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
-        let done = self.inner.act(action).await?;
+        let done = self.inner().act(action).await?;
         self.done.lock().expect("it").push(action.clone());
         if self.done.lock().expect("it").len() == self.at {
             self.sleep().await;
         }
         Ok(done)
     }
-
-    fn clock(&self) -> Arc<dyn Clock> {
-        self.inner.clock()
-    }
 }
+
+impl_fleet!(Guarded);
 
 #[tokio::test]
 async fn after_a_sleep_at_any_mutation_an_engine_without_its_lease_does_nothing_more() {
@@ -191,7 +79,7 @@ async fn after_a_sleep_at_any_mutation_an_engine_without_its_lease_does_nothing_
     assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report.reason);
     let all = undisturbed.done.lock().expect("it").len();
     assert!(all > 20, "{all}");
-    assert!(undisturbed.inner.object.tags().is_empty(), "nothing is left");
+    assert!(undisturbed.inner.record().tags().is_empty(), "nothing is left");
 
     // The last one erases the record, lease and all.
     for at in 1..all {
@@ -203,7 +91,7 @@ async fn after_a_sleep_at_any_mutation_an_engine_without_its_lease_does_nothing_
             assert_ne!(told.report.outcome, Outcome::Succeeded, "{other:?} after {at}");
             if other == Other::TakesOver {
                 assert_eq!(told.report.outcome, Outcome::Locked, "after {at}");
-                let object = guarded.inner.object.tags();
+                let object = guarded.inner.record().tags();
                 assert!(object[LEASE].contains("owner=other"), "it is left alone: {object:?}");
             }
         }
@@ -216,7 +104,7 @@ async fn after_a_sleep_that_nobody_used_a_rollout_goes_on() {
         let guarded = Guarded::new(simulate(fleet()), at, Other::Nothing);
         let told = roll(guarded.clone(), spec(thirty_percent())).await;
         assert_eq!(told.report.outcome, Outcome::Succeeded, "{at}: {:?}", told.report.reason);
-        let object = guarded.inner.object.tags();
+        let object = guarded.inner.record().tags();
         assert!(!object.contains_key(ROLLOUT) && !object.contains_key(LEASE), "{object:?}");
     }
 }
@@ -235,7 +123,7 @@ async fn a_record_that_somebody_deletes_is_made_again_and_nothing_stays_borrowed
         remade += usize::from(told.events.iter().any(warned));
         let look = simulator.truth().expect("the fleet");
         assert!(look.suspended.is_empty() && look.desired() == 10, "{at}: {look:?}");
-        let object = guarded.inner.object.tags();
+        let object = guarded.inner.record().tags();
         assert!(!object.contains_key(ROLLOUT) && !object.contains_key(LEASE), "{at}: {object:?}");
     }
     assert!(remade > 20, "{remade}");

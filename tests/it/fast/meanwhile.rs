@@ -1,7 +1,6 @@
 //! Promises of `docs/SEMANTICS.md` in fleets that do more by themselves, or to which others do
 //! something meanwhile.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,10 +15,11 @@ use rolling::model::spec::{
 use rolling::record::command::Command;
 use rolling::record::{Phase, Record};
 use rolling_provider::{
-    Action, Activity, Alarm, Clock, Done, Fleet, InstanceId, Lifecycle, Observation, ProviderError,
-    Target, TargetState, Timestamp,
+    Action, Activity, Clock, Done, Fleet, InstanceId, Lifecycle, Observation, ProviderError,
+    TargetState, Timestamp,
 };
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
+use rolling_testing::{Wrapper, impl_fleet};
 use tokio::sync::watch;
 
 use super::crash::{leave_command, leave_command_as};
@@ -37,37 +37,31 @@ struct Slow {
 }
 
 #[async_trait]
-impl Fleet for Slow {
-    async fn resolve(&self) -> Result<Target, ProviderError> {
-        self.inner.resolve().await
+impl Wrapper for Slow {
+    fn inner(&self) -> &dyn Fleet {
+        &*self.inner
     }
 
     async fn observe(&self) -> Result<Observation, ProviderError> {
-        let look = self.inner.observe().await;
-        self.clock().sleep(self.call).await;
+        let look = self.inner().observe().await;
+        self.inner().clock().sleep(self.call).await;
         look
     }
 
-    async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
-        self.inner.alarms(names).await
-    }
-
     async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
-        let told = self.inner.activities(since).await;
-        self.clock().sleep(self.call).await;
+        let told = self.inner().activities(since).await;
+        self.inner().clock().sleep(self.call).await;
         told
     }
 
     async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
-        let done = self.inner.act(action).await;
-        self.clock().sleep(self.call).await;
+        let done = self.inner().act(action).await;
+        self.inner().clock().sleep(self.call).await;
         done
     }
-
-    fn clock(&self) -> Arc<dyn Clock> {
-        self.inner.clock()
-    }
 }
+
+impl_fleet!(Slow);
 
 /// Runs `case` with calls that take that long, and somebody's abort after so many seconds.
 async fn run_slowly(

@@ -1,7 +1,6 @@
 //! Two engines on one target, on virtual time that they share: who lives keeps its lease, and who
 //! finds that it is gone says what is so.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,10 +10,9 @@ use rolling::model::event::{Outcome, Report};
 use rolling::model::spec::{BatchSize, Policy, RollingDeployment};
 use rolling::record::KEYS;
 use rolling::record::lease::Lease;
-use rolling_provider::{
-    Action, Activity, Alarm, Clock, Done, Fleet, Observation, ProviderError, Target, Timestamp,
-};
+use rolling_provider::{Action, Clock, Fleet, Observation, ProviderError};
 use rolling_simulator::{FleetConfig, Simulator};
+use rolling_testing::{Wrapper, impl_fleet};
 use tokio::sync::watch;
 
 use super::properties::look;
@@ -27,9 +25,9 @@ struct SlowReads {
 }
 
 #[async_trait]
-impl Fleet for SlowReads {
-    async fn resolve(&self) -> Result<Target, ProviderError> {
-        self.inner.resolve().await
+impl Wrapper for SlowReads {
+    fn inner(&self) -> &dyn Fleet {
+        &*self.inner
     }
 
     async fn observe(&self) -> Result<Observation, ProviderError> {
@@ -38,23 +36,9 @@ impl Fleet for SlowReads {
         }
         self.inner.observe().await
     }
-
-    async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
-        self.inner.alarms(names).await
-    }
-
-    async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
-        self.inner.activities(since).await
-    }
-
-    async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
-        self.inner.act(action).await
-    }
-
-    fn clock(&self) -> Arc<dyn Clock> {
-        self.inner.clock()
-    }
 }
+
+impl_fleet!(SlowReads);
 
 fn named(name: &str) -> Caller {
     Caller { owner: format!("{name}/1.1.aa"), is_gone: |_| false, ..caller() }

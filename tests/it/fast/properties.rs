@@ -21,8 +21,7 @@ use rolling_provider::TargetState;
 use rolling_simulator::{Behaviour, EPOCH, Intervention, Simulator, VirtualClock};
 use tokio::sync::watch;
 
-use crate::fast::faults::Flaky;
-use crate::test_fleets::{Dies, Mortal, SECOND, Stale, Witness, count_serving};
+use crate::test_fleets::{Dies, Flaky, Mortal, SECOND, Stale, Witness, count_serving};
 use crate::world::{Told, caller, roll, roll_until, seconds};
 
 pub use self::generated::{Case, any_case, behaviours, good, suspended};

@@ -14,11 +14,9 @@ use proptest::prelude::*;
 use rolling::model::event::Outcome;
 use rolling::model::spec::{BatchSize, Bound, OnFailure, Pacing, Policy, RollingDeployment};
 use rolling::record::{Phase, ROLLOUT, Record};
-use rolling_provider::{
-    Action, Activity, Alarm, Clock, Done, Fleet, Instance, Observation, ProviderError, Target,
-    Timestamp,
-};
+use rolling_provider::{Action, Done, Fleet, Instance, Observation, ProviderError, Timestamp};
 use rolling_simulator::{EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
+use rolling_testing::{Wrapper, impl_fleet};
 
 use super::properties::{Case, behaviours, block_on, good, look, settings};
 use crate::test_fleets::{Dies, Mortal, Stale, Witness, count_serving};
@@ -174,9 +172,9 @@ impl Scribe {
 }
 
 #[async_trait]
-impl Fleet for Scribe {
-    async fn resolve(&self) -> Result<Target, ProviderError> {
-        self.inner.resolve().await
+impl Wrapper for Scribe {
+    fn inner(&self) -> &dyn Fleet {
+        &*self.inner
     }
 
     async fn observe(&self) -> Result<Observation, ProviderError> {
@@ -185,26 +183,15 @@ impl Fleet for Scribe {
         if let Some((_, simulator, write)) = due {
             carry_out(&simulator, self.meant(), write);
         }
-        let look = self.inner.observe().await?;
+        let look = self.inner().observe().await?;
         self.see(&look);
         Ok(look)
     }
 
-    async fn alarms(
-        &self,
-        names: &std::collections::BTreeSet<String>,
-    ) -> Result<Vec<Alarm>, ProviderError> {
-        self.inner.alarms(names).await
-    }
-
-    async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
-        self.inner.activities(since).await
-    }
-
     async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
-        let before = self.inner.observe().await?.desired();
-        let done = self.inner.act(action).await;
-        let look = self.inner.observe().await?;
+        let before = self.inner().observe().await?.desired();
+        let done = self.inner().act(action).await;
+        let look = self.inner().observe().await?;
         let after = look.desired();
         let mut history = self.history.lock().expect("it");
         let is_lease =
@@ -220,17 +207,15 @@ impl Fleet for Scribe {
             }
         }
         if after != before {
-            history.ours = Some((after, self.clock().now(), history.meant));
-            history.change(before, self.clock().now());
-            history.change(after, self.clock().now());
+            history.ours = Some((after, self.inner().clock().now(), history.meant));
+            history.change(before, self.inner().clock().now());
+            history.change(after, self.inner().clock().now());
         }
         done
     }
-
-    fn clock(&self) -> Arc<dyn Clock> {
-        self.inner.clock()
-    }
 }
+
+impl_fleet!(Scribe);
 
 /// How it went.
 struct RunEnd {

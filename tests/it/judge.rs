@@ -1,0 +1,288 @@
+//! What a witness saw, held against the promises of `docs/SEMANTICS.md`: by what was true, not by
+//! what the engine was told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rolling::model::spec::{RollingDeployment, Window};
+use rolling::record::Record;
+use rolling_provider::{
+    Action, Instance, InstanceId, Lifecycle, Observation, Target, TargetState, Timestamp,
+};
+use rolling_testing::{Acted, Call};
+
+/// The name of the second target group, where requests are shifted.
+pub const SECOND: &str = "second";
+
+/// A promise by its number, and how it was broken.
+pub type Broken = (u8, String);
+
+/// Goes through the calls of a witness, in order.
+#[derive(Clone)]
+pub struct Judge {
+    spec: RollingDeployment,
+    /// Instances that were there before the rollout.
+    first: BTreeSet<InstanceId>,
+    /// How many target groups there are but for a second one.
+    groups: usize,
+    drain: Duration,
+    /// The size the fleet is meant to have.
+    pub size: u32,
+    asked: BTreeMap<(InstanceId, String), Timestamp>,
+    has_served: BTreeSet<InstanceId>,
+    pub broken: Vec<Broken>,
+}
+
+impl Judge {
+    /// Before the rollout of `spec`, on this target as it looks then.
+    pub fn new(spec: RollingDeployment, target: &Target, look: &Observation) -> Self {
+        Self {
+            spec,
+            first: look.instances.keys().cloned().collect(),
+            groups: target.target_groups.len(),
+            drain: target.drain(),
+            size: look.desired(),
+            asked: BTreeMap::new(),
+            has_served: BTreeSet::new(),
+            broken: Vec::new(),
+        }
+    }
+
+    pub fn judge(&mut self, call: &Call) {
+        match call {
+            Call::Look(truth) => self.meet(truth),
+            Call::Action(acted) => self.judge_action(acted),
+        }
+    }
+
+    /// Remembers who has served.
+    fn meet(&mut self, look: &Observation) {
+        let serving = look.instances.iter().filter(|(_, instance)| serves(instance));
+        self.has_served.extend(serving.map(|(id, _)| id.clone()));
+    }
+
+    /// Who was taken out of a target group, or has a replacement.
+    fn leaving(&self, look: &Observation) -> BTreeSet<InstanceId> {
+        let replaced = look.instances.values().filter_map(|instance| instance.stands_for.clone());
+        self.asked.keys().map(|(id, _)| id.clone()).chain(replaced).collect()
+    }
+
+    fn judge_action(&mut self, acted: &Acted) {
+        let Acted { action, before, after, .. } = acted;
+        let window = Window::resolve(self.spec.policy, self.size);
+        let mut found: Vec<Broken> = self.below_the_floor(acted, window).into_iter().collect();
+        found.extend(lost_requests(action, before, after, window, self.groups));
+        found.extend(self.above_the_ceiling(acted, window));
+        self.meet(before);
+        found.extend(self.too_many_at_once(acted, window));
+        found.extend(not_ours(acted));
+        found.extend(self.not_drained(acted));
+        self.broken.extend(found);
+        if let Action::Deregister { target_group, instances } = action {
+            for id in instances {
+                let key = (id.clone(), target_group.to_string());
+                self.asked.entry(key).or_insert(after.at);
+            }
+        }
+        self.broken.extend(self.past_a_checkpoint(action, after));
+    }
+
+    fn below_the_floor(&self, acted: &Acted, window: Window) -> Option<Broken> {
+        // One that joins or leaves one target group after the other serves in none of them.
+        let serving = |look: &Observation| {
+            let full = |i: &&Instance| serves_in(i, true) || is_in(i, self.groups);
+            look.instances.values().filter(|i| serves(i)).filter(full).count()
+        };
+        let (was, is) = (serving(&acted.before), serving(&acted.after));
+        let message =
+            || format!("{} left {is} serving of at least {}", acted.action, window.floor());
+        (is < was && is < window.floor() as usize).then(|| (1, message()))
+    }
+
+    fn above_the_ceiling(&self, acted: &Acted, window: Window) -> Option<Broken> {
+        let leaving = self.leaving(&acted.after);
+        let live = acted.after.instances.iter().filter(|(id, instance)| {
+            instance.lifecycle.is_live() && !makes_room(&acted.after, &leaving, id, instance)
+        });
+        let live = live.count();
+        let message =
+            || format!("{} left {live} living of at most {}", acted.action, window.ceiling());
+        (live > window.ceiling() as usize).then(|| (2, message()))
+    }
+
+    fn too_many_at_once(&self, acted: &Acted, window: Window) -> Option<Broken> {
+        let leaving = self.leaving(&acted.after);
+        let is_busy = |(id, i): &(&InstanceId, &Instance)| {
+            i.lifecycle.is_live()
+                && !makes_room(&acted.after, &leaving, id, i)
+                && (drains(i) || !(self.has_served.contains(*id) || serves(i)))
+        };
+        let known = |(id, _): &(&InstanceId, &Instance)| !self.first.contains(*id);
+        let goes = |(id, i): &(&InstanceId, &Instance)| self.first.contains(*id) && drains(i);
+        let count = |look: &Observation| {
+            let new = look.instances.iter().filter(known).filter(is_busy).count();
+            new + look.instances.iter().filter(goes).filter(|(_, i)| i.lifecycle.is_live()).count()
+        };
+        let (was, is, at_most) = (count(&acted.before), count(&acted.after), window.slots());
+        let message =
+            || format!("{} left {is} draining or booting of at most {at_most}", acted.action);
+        (is > at_most as usize && is > was).then(|| (3, message()))
+    }
+
+    fn not_drained(&self, acted: &Acted) -> Vec<Broken> {
+        let Acted { action, before, after, .. } = acted;
+        let mut found = Vec::new();
+        for id in removed(action) {
+            let Some(instance) = before.instances.get(&id) else { continue };
+            for (group, health) in &instance.targets {
+                let asked = self.asked.get(&(id.clone(), group.to_string()));
+                let late = asked.is_some_and(|at| {
+                    after.at.since(*at) >= RollingDeployment::drain_deadline(self.drain)
+                });
+                let state = health.state;
+                if state != TargetState::Unused && !late && instance.lifecycle.is_live() {
+                    found.push((5, format!("{action} although it is {state:?} in {group}")));
+                }
+            }
+        }
+        found
+    }
+
+    /// Before a checkpoint is passed, by the record, no more are new than its quota.
+    fn past_a_checkpoint(&self, action: &Action, after: &Observation) -> Option<Broken> {
+        let record = Record::from_tags(&after.record).ok().flatten()?;
+        let ahead = self.spec.checkpoints.get(record.checkpoints_passed as usize)?;
+        let quota = ahead.quota(self.size) as usize;
+        let leaving = self.leaving(after);
+        let is_new = |(id, i): &(&InstanceId, &Instance)| {
+            i.lifecycle.is_live()
+                && !self.first.contains(*id)
+                && i.revision == Some(record.to.clone())
+                // One that failed and has a replacement goes in the same breath.
+                && !(after.is_unmanaged() && leaving.contains(*id) && (is_out(i) || i.failed_in.is_some()))
+        };
+        let new = after.instances.iter().filter(is_new).count();
+        (new > quota).then(|| (20, format!("{action} left {new} new, the quota is {quota}")))
+    }
+}
+
+/// An unmanaged instance that has drained makes room for its replacement, which is launched first: it
+/// is what that one is made like.
+fn makes_room(
+    look: &Observation,
+    leaving: &BTreeSet<InstanceId>,
+    id: &InstanceId,
+    instance: &Instance,
+) -> bool {
+    look.is_unmanaged() && is_out(instance) && leaving.contains(id)
+}
+
+/// What is not of this fleet, or to be left alone.
+fn not_ours(acted: &Acted) -> Vec<Broken> {
+    let action = &acted.action;
+    let mut found = Vec::new();
+    for id in named(action) {
+        match acted.before.instances.get(&id) {
+            None if matches!(action, Action::Terminate { .. } | Action::Tag { .. }) => {}
+            None => found.push((25, format!("{action}: {id} is not of this fleet"))),
+            Some(i) if i.ignored || i.protected => {
+                found.push((25, format!("{action}: {id} is to be left alone")));
+            }
+            Some(_) => {}
+        }
+    }
+    found
+}
+
+/// Where requests are shifted: what gets some keeps that share of the floor, and gets them only
+/// once the whole floor serves there. A revision that failed is left in any case.
+fn lost_requests(
+    action: &Action,
+    before: &Observation,
+    after: &Observation,
+    window: Window,
+    groups: usize,
+) -> Vec<Broken> {
+    let Some(shifted) = &after.shifted else { return Vec::new() };
+    let mut found = Vec::new();
+    let most = shifted.last().copied().unwrap_or_default();
+    for (second, share) in [(false, 100 - most), (true, most)] {
+        let count = |look: &Observation| {
+            let serving = look.instances.values().filter(|i| {
+                let full = second || is_in(i, groups);
+                i.lifecycle == Lifecycle::InService && i.healthy && serves_in(i, second) && full
+            });
+            serving.count()
+        };
+        let (was, is) = (count(before), count(after));
+        let least = (window.floor() as usize * share as usize).div_ceil(100);
+        if share > 0 && is < was && is < least {
+            found.push((1, format!("{action} left {is} that get {share} % of the requests")));
+        }
+        let raises = matches!(action, Action::Shift { percent } if *percent > 0) && second;
+        if raises && before.shifted != after.shifted && is < window.floor() as usize {
+            found.push((1, format!("{action} although only {is} serve there")));
+        }
+        let somebody = window.floor() > 0;
+        if matches!(action, Action::Shift { percent: 0 }) && !second && is == 0 && somebody {
+            found.push((1, format!("{action} although nobody serves there")));
+        }
+    }
+    found
+}
+
+fn is_out(instance: &Instance) -> bool {
+    instance.targets.values().all(|health| health.state == TargetState::Unused)
+}
+
+fn drains(instance: &Instance) -> bool {
+    instance.targets.values().any(|health| health.state == TargetState::Draining)
+}
+
+pub fn serves(instance: &Instance) -> bool {
+    instance.lifecycle == Lifecycle::InService
+        && instance.healthy
+        && (serves_in(instance, false) || serves_in(instance, true))
+}
+
+/// Whether the second target group, or all others, send requests to `instance`.
+fn serves_in(instance: &Instance, second: bool) -> bool {
+    let mut health = instance
+        .targets
+        .iter()
+        .filter(|(group, _)| (group.as_str() == SECOND) == second)
+        .map(|(_, health)| health.state)
+        .peekable();
+    health.peek().is_some() && health.all(|state| state == TargetState::Healthy)
+}
+
+/// Whether `instance` is listed in that many target groups but for a second one.
+fn is_in(instance: &Instance, groups: usize) -> bool {
+    instance.targets.keys().filter(|group| group.as_str() != SECOND).count() == groups
+}
+
+pub fn count_serving(look: &Observation) -> usize {
+    look.instances.values().filter(|instance| serves(instance)).count()
+}
+
+fn named(action: &Action) -> Vec<InstanceId> {
+    match action {
+        Action::Deregister { instances, .. } | Action::Register { instances, .. } => {
+            instances.iter().cloned().collect()
+        }
+        Action::Terminate { instance, .. }
+        | Action::Detach { instance, .. }
+        | Action::Tag { instance, .. } => vec![instance.clone()],
+        _ => Vec::new(),
+    }
+}
+
+fn removed(action: &Action) -> BTreeSet<InstanceId> {
+    match action {
+        Action::Terminate { instance, .. } | Action::Detach { instance, .. } => {
+            BTreeSet::from([instance.clone()])
+        }
+        Action::Update { instances, .. } => instances.clone(),
+        _ => BTreeSet::new(),
+    }
+}
