@@ -31,3 +31,4 @@ mod stdio;
 mod support;
 mod terminal;
 mod vocabulary;
+mod witness;
