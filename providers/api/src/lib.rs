@@ -4,6 +4,24 @@
 //! holds no policy (batch size, floor, order) and never sleeps: deciding and waiting belong to the
 //! engine. Read in this order: ids, target, observation, action, error, fleet, instance_refresh,
 //! clock.
+//!
+//! The crate has types and traits alone, and knows no cloud. An adapter implements [`Fleet`] for
+//! one. What is written against [`Fleet`] works with every adapter:
+//!
+//! ```
+//! use rolling_provider::{Action, Effect, Fleet, InstanceId};
+//!
+//! /// Terminates an instance, and returns whether that took effect, as far as the answer tells.
+//! async fn terminate(fleet: &dyn Fleet, instance: InstanceId) -> Option<bool> {
+//!     let action = Action::Terminate { instance, decrement: false };
+//!     match fleet.act(&action).await.map_err(|error| error.effect) {
+//!         Ok(_) | Err(Effect::Applied) => Some(true),
+//!         Err(Effect::NotApplied) => Some(false),
+//!         // The answer was lost; the next look shows what became of the call.
+//!         Err(Effect::Unknown) => None,
+//!     }
+//! }
+//! ```
 
 mod action;
 mod clock;

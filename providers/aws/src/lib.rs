@@ -2,6 +2,36 @@
 //!
 //! The crate connects the AWS SDK with [`rolling_provider`] and does nothing else: no policy, no
 //! waiting, no retry.
+//!
+//! [`Aws::connect`] finds region and credentials, and opens fleets on them, each with the clock that
+//! the caller waits by. Opening one calls nothing: [`Fleet::resolve`](rolling_provider::Fleet::resolve)
+//! does first, and refuses what the adapter does not support by its attribute. Alarms
+//! (`cloudwatch`), records in S3 (`s3`) and commands on instances (`ssm`) are features of the crate.
+//!
+//! ```no_run
+//! # use std::sync::Arc;
+//! use rolling_aws::{AutoScalingGroup, Aws, AwsConfig, LaunchTemplate};
+//! use rolling_provider::{Clock, Fleet as _, ProviderError};
+//!
+//! # async fn example(clock: Arc<dyn Clock>) -> Result<(), ProviderError> {
+//! let config = AwsConfig { region: Some("eu-west-1".into()), ..AwsConfig::default() };
+//! let template = LaunchTemplate { id: None, name: Some("web".into()), version: "$Latest".into() };
+//! let group = AutoScalingGroup {
+//!     name: "web".into(),
+//!     launch_template: Some(template),
+//!     image_id: None,
+//!     in_place: None,
+//!     target_group_arns: None,
+//!     refreshes: false,
+//!     traffic: None,
+//! };
+//! let fleet = Aws::connect(&config, None).await?.auto_scaling_group(group, clock);
+//! let target = fleet.resolve().await?;
+//! let look = fleet.observe().await?;
+//! println!("{} of {} in {}", look.instances.len(), look.desired(), target.name);
+//! # Ok(())
+//! # }
+//! ```
 
 mod act;
 mod alarms;
