@@ -35,7 +35,7 @@ pub use self::target_kind::{TARGET_KINDS, TargetKind};
 #[serde(deny_unknown_fields)]
 #[schemars(transform = self::support::of_deployment)]
 pub struct RollingDeploymentConfig {
-    /// How the fleet is replaced.
+    /// The policy of the rollout.
     pub policy: PolicyName,
     /// Who replaces the instances. `rolling`: this program, action by action. `instance_refresh`:
     /// EC2 Auto Scaling, by an instance refresh with the same settings. It continues even when
