@@ -1,5 +1,6 @@
 //! Plans, reports and states as text.
 
+mod next_step;
 mod outcome;
 mod state;
 
@@ -10,6 +11,7 @@ use rolling_provider::{Revision, Timestamp};
 use crate::model::event::InstanceRefreshStep;
 use crate::model::preview::Preview;
 
+pub use self::next_step::{NextStep, Wording, capital};
 pub use self::outcome::{ended, report};
 pub use self::state::{at_work, counted, fleet, span, status};
 

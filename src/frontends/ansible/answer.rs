@@ -6,7 +6,7 @@ use super::arguments::{self, Mode, Task};
 use crate::document::Diagnostic;
 use crate::model::event::{InstanceReport, Outcome, Report};
 use crate::model::preview::Preview;
-use crate::report::text::counted;
+use crate::report::text::{self, counted};
 
 /// The answer to Ansible.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -61,7 +61,7 @@ pub fn would_roll(preview: &Preview) -> String {
     if !preview.changes {
         return nothing_to_do(preview);
     }
-    format!("would roll {}", crate::report::text::intent(preview))
+    format!("would roll {}", text::intent(preview))
 }
 
 /// Says that the fleet needs no change.
@@ -72,18 +72,12 @@ pub fn nothing_to_do(preview: &Preview) -> String {
 
 /// Says how a rollout ended, what it left, and what to do next.
 pub fn ended(report: &Report) -> String {
-    let (what, mut sentences) = crate::report::text::ended(report);
+    let (what, mut sentences) = text::ended(report);
     if report.outcome == Outcome::Succeeded {
         return what;
     }
     sentences.insert(0, what);
-    let still_running = report
-        .instance_refresh
-        .as_ref()
-        .is_some_and(|instance_refresh| instance_refresh.still_running);
-    if !still_running || report.outcome == Outcome::Locked {
-        sentences.push(next(report.outcome).to_owned());
-    }
+    sentences.push(text::capital(&text::NextStep::after(report).told(&WORDING)));
     sentences.join(". ")
 }
 
@@ -91,21 +85,18 @@ pub fn ended(report: &Report) -> String {
 pub fn still_paused(preview: &Preview, reason: Option<&str>) -> String {
     let Preview { target, to, .. } = preview;
     let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
-    format!("the rollout of {target} to {to} is paused{reason}. {}", next(Outcome::Paused))
+    format!("the rollout of {target} to {to} is paused{reason}. {}", WORDING.decide)
 }
 
-fn next(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Succeeded => "",
-        Outcome::RolledBack => "Correct the revision, then run the task again",
-        Outcome::Failed => "Correct the cause, then run the task again",
-        Outcome::Paused => {
-            "state: resumed goes on, state: rolled_back goes back, state: aborted gives up"
-        }
-        Outcome::Aborted => "Run the task again to finish",
-        Outcome::Locked => "Wait for it to end, or stop it with state: paused or state: aborted",
-    }
-}
+/// How somebody acts who runs a playbook.
+const WORDING: text::Wording<'static> = text::Wording {
+    again: "run the task again",
+    decide: "state: resumed goes on, state: rolled_back goes back, state: aborted gives up",
+    follow: "run the task again to follow it; state: aborted ends it where it is, state: \
+             rolled_back has it go back",
+    wait: "wait for it to end, or stop it with state: paused or state: aborted",
+    look: "run the task again, which goes on from what is so now",
+};
 
 /// Lists what every instance runs, one per line.
 pub fn shown(instances: &[InstanceReport]) -> String {

@@ -3,6 +3,7 @@
 use super::proto::{self, AttributePath, Selector, Step};
 use super::schema::Kind;
 use crate::document::{Diagnostic, Severity, missing_name};
+use crate::report::text::capital;
 
 /// Converts a finding about a value of `kind` to its wire form.
 pub fn diagnostic(finding: &Diagnostic, kind: &Kind) -> proto::Diagnostic {
@@ -93,19 +94,6 @@ fn shown(steps: &[Step]) -> String {
     message
 }
 
-/// Capitalizes a message, as in Terraform's own messages; a path at its start stays as it is.
-pub fn capital(message: &str) -> String {
-    let is_word = message
-        .split([' ', ':'])
-        .next()
-        .is_some_and(|first| first.chars().all(|c| c.is_ascii_lowercase()));
-    if !is_word || message.split_once(": ").is_some_and(|(first, _)| !first.contains(' ')) {
-        return message.to_owned();
-    }
-    let (first, remaining) = message.split_at(1);
-    first.to_ascii_uppercase() + remaining
-}
-
 /// Returns the message as a sentence: capitalized, and with an end mark.
 pub fn sentence(message: &str) -> String {
     let message = capital(message);
@@ -142,10 +130,6 @@ mod tests {
 
     #[test]
     fn messages_are_sentences_and_paths_stay_as_they_are() {
-        assert_eq!(capital("one target"), "One target");
-        assert_eq!(capital("policy: wrong"), "policy: wrong");
-        assert_eq!(capital("\"x\" is wrong"), "\"x\" is wrong");
-        assert_eq!(capital("web_1 is wrong"), "web_1 is wrong");
         assert_eq!(sentence("write 1"), "Write 1.");
         assert_eq!(sentence("did you mean this?"), "Did you mean this?");
     }

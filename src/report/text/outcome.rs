@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rolling_provider::Revision;
 
+use super::next_step::{NextStep, Wording};
 use super::state::{counted, fleet, span, troubled};
 use crate::model::event::{InstanceRefreshReport, InstanceReport, Outcome, Report};
 
@@ -40,7 +41,7 @@ pub fn ended(report: &Report) -> (String, Vec<String>) {
         sentences.push(format!("Kept outside the fleet to be looked at: {}", retained.join(", ")));
     }
     if let Some(instance_refresh) = still_running(report) {
-        sentences.push(format!("{}. {GOES_ON}", going_on(instance_refresh)));
+        sentences.push(going_on(instance_refresh));
     } else if *outcome == Outcome::Locked {
         let borrowed = Some(report.borrowed.join("; ")).filter(|borrowed| !borrowed.is_empty());
         sentences.extend(borrowed.map(|it| format!("Borrowed when last looked at: {it}")));
@@ -53,9 +54,15 @@ pub fn ended(report: &Report) -> (String, Vec<String>) {
     (format!("{what}{reason}"), sentences)
 }
 
-/// What the operator can do about a refresh that goes on.
-const GOES_ON: &str = "apply follows it again, rolling abort ends it where it is, rolling rollback \
-                       has it go back";
+/// How somebody acts on the command line.
+const WORDING: Wording<'static> = Wording {
+    again: "run apply again",
+    decide: "rolling resume goes on, rolling rollback goes back, rolling abort gives up",
+    follow: "apply follows it again, rolling abort ends it where it is, rolling rollback has it go \
+             back",
+    wait: "wait for it to end, or stop it there",
+    look: "rolling status tells what is so now, and apply goes on from there",
+};
 
 /// Returns the refresh of a rollout that goes on although no engine follows it.
 fn still_running(report: &Report) -> Option<&InstanceRefreshReport> {
@@ -104,11 +111,11 @@ pub fn report(name: &str, report: &Report) -> String {
     match (still_running(report), report.outcome) {
         (Some(instance_refresh), _) => {
             lines.push(format!("  refresh    {}", going_on(instance_refresh)));
-            lines.push(format!("  next       {GOES_ON}"));
         }
         (None, Outcome::Locked) => lines.extend(left_to_another(report)),
         (None, _) => lines.extend(left_behind(report)),
     }
+    lines.push(format!("  next       {}", NextStep::after(report).told(&WORDING)));
     lines.join("\n")
 }
 
@@ -137,18 +144,13 @@ fn headline(name: &str, report: &Report) -> String {
     }
 }
 
-/// What another engine is at work on, and what to do.
-fn left_to_another(report: &Report) -> Vec<String> {
-    let borrowed = (!report.borrowed.is_empty())
-        .then(|| format!("  borrowed   when last looked at: {}", report.borrowed.join("; ")));
-    let next = match report.overtaken {
-        false => "  next       wait for it to end, or stop it there",
-        true => "  next       rolling status tells what is so now, and apply goes on from there",
-    };
-    borrowed.into_iter().chain([next.to_owned()]).collect()
+/// What is borrowed on a target that another engine is at work on.
+fn left_to_another(report: &Report) -> Option<String> {
+    (!report.borrowed.is_empty())
+        .then(|| format!("  borrowed   when last looked at: {}", report.borrowed.join("; ")))
 }
 
-/// What a rollout that did not succeed has left borrowed, and what to do.
+/// What a rollout that did not succeed has left borrowed.
 fn left_behind(report: &Report) -> Vec<String> {
     let mut lines = vec![match report.borrowed.is_empty() {
         true => "  borrowed   nothing any more: sizes, processes and template are back".to_owned(),
@@ -157,15 +159,6 @@ fn left_behind(report: &Report) -> Vec<String> {
     if let Some(completed) = &report.completed {
         lines.push(format!("  completed  {completed} is the last revision all instances ran"));
     }
-    let next = match report.outcome {
-        Outcome::Aborted => "  next       run apply again to finish",
-        Outcome::Paused => {
-            "  next       rolling resume goes on, rolling rollback goes back, rolling abort gives up"
-        }
-        Outcome::RolledBack => "  next       correct what failed, then apply again",
-        _ => "  next       correct the cause, then run apply again",
-    };
-    lines.push(next.to_owned());
     lines
 }
 

@@ -17,6 +17,7 @@ use crate::deployment::stop::Stopping;
 use crate::document::Diagnostic;
 use crate::engine::{Caller, NOTHING_DONE, UNSEEN_FOR};
 use crate::model::event::{Envelope, Event, Outcome, Report};
+use crate::report::text::{NextStep, Wording};
 
 /// The server sends progress at most once in this time.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -108,6 +109,15 @@ pub(super) fn refuse_locked(report: &Report) -> Result<(), RpcError> {
     }
 }
 
+/// How a program acts that speaks the protocol.
+const WORDING: Wording<'static> = Wording {
+    again: "apply again",
+    decide: "resource.control with resume, rollback or abort decides what becomes of it",
+    follow: "apply again to follow it, or end it by resource.control with abort or rollback",
+    wait: "wait for it to end, then apply again",
+    look: "read again to see what is so now",
+};
+
 /// Explains why a rollout did not succeed, and what to do.
 pub(super) fn explain(report: &Report) -> Vec<Diagnostic> {
     if report.outcome == Outcome::Succeeded {
@@ -118,19 +128,15 @@ pub(super) fn explain(report: &Report) -> Vec<Diagnostic> {
         name if reason.starts_with(name) => reason,
         name => format!("{name}: {reason}"),
     };
+    let next = NextStep::after(report).told(&WORDING);
     let remedy = match (report.outcome, report.borrowed.as_slice()) {
-        _ if report
-            .instance_refresh
-            .as_ref()
-            .is_some_and(|instance_refresh| instance_refresh.still_running) =>
-        {
-            "apply again to follow it, or end it by resource.control with abort or rollback".into()
+        (Outcome::Failed | Outcome::RolledBack | Outcome::Aborted, []) => {
+            format!("{next}; nothing is borrowed any more")
         }
-        (Outcome::Paused, _) => {
-            "resource.control with resume, rollback or abort decides what becomes of it".to_owned()
+        (Outcome::Failed | Outcome::RolledBack | Outcome::Aborted, left) => {
+            format!("{next}; still borrowed: {}", left.join("; "))
         }
-        (_, []) => "nothing is borrowed any more; correct the cause and apply again".to_owned(),
-        (_, left) => format!("apply again to finish; still borrowed: {}", left.join("; ")),
+        _ => next,
     };
     vec![Diagnostic::error("", message).with_remedy(remedy)]
 }

@@ -266,14 +266,14 @@ impl Operation<'_> {
             Ok(DeleteOutcome::Gone) => Ok(()),
             Ok(DeleteOutcome::TimedOut(owner)) => {
                 let message = format!("{owner} is at work on {name} and does not react");
-                Err(vec![convert::error(convert::capital(&message), again)])
+                Err(vec![convert::error(text::capital(&message), again)])
             }
             Ok(DeleteOutcome::AbortSent(owner)) => {
                 let message = format!("{owner} was told to abort and has not reacted yet");
-                Err(vec![convert::error(convert::capital(&message), again)])
+                Err(vec![convert::error(text::capital(&message), again)])
             }
             Ok(DeleteOutcome::Locked(message)) => {
-                Err(vec![convert::error(convert::capital(&message), again)])
+                Err(vec![convert::error(text::capital(&message), again)])
             }
             Err(OpenError::Provider(error)) if error.kind == ErrorKind::Missing => Ok(()),
             Err(looked) => Err(all(&looked.into_diagnostics(), kind)),

@@ -46,36 +46,35 @@ fn timed_out(mut report: Report, operation: &str, limit: &Value) -> Report {
     report
 }
 
+/// How somebody acts who runs Terraform.
+const WORDING: text::Wording<'static> = text::Wording {
+    again: "apply again",
+    decide: "",
+    follow: "apply again to follow it; rolling abort ends it where it is, rolling rollback has it \
+             go back",
+    wait: "wait for it to end, then apply again",
+    look: "plan again to see what is so now",
+};
+
 /// Explains why a rollout did not succeed, what is left, and what to do.
 pub(super) fn explain(report: &Report, folder: Option<&Path>) -> p::Diagnostic {
     let (what, mut sentences) = text::ended(report);
-    let still_running = report
-        .instance_refresh
-        .as_ref()
-        .is_some_and(|instance_refresh| instance_refresh.still_running);
-    sentences.push(match (report.outcome, folder) {
-        (Outcome::Aborted | Outcome::Failed, _) if still_running => {
-            "Apply again to follow it".into()
-        }
-        (Outcome::Succeeded, _) => String::new(),
-        (Outcome::RolledBack, _) => "Correct the revision, then apply again".into(),
-        (Outcome::Failed, _) => "Correct the cause, then apply again".into(),
-        (Outcome::Aborted, _) => "Apply again to finish".into(),
-        (Outcome::Locked, _) if report.overtaken => "Plan again to see what is so now".into(),
-        (Outcome::Locked, _) => "Wait for it to end, then apply again".into(),
-        (Outcome::Paused, Some(folder)) => format!(
-            "To apply again leaves it so. Go on with `rolling resume {}`; `rollback` and `abort` \
+    let decide = match folder {
+        Some(folder) => format!(
+            "to apply again leaves it so. Go on with `rolling resume {}`; `rollback` and `abort` \
              are the other ways",
             progress_file::path(folder, &report.target).display()
         ),
-        (Outcome::Paused, None) => "To apply again leaves it so. `rolling resume`, `rolling \
-                                    rollback` and `rolling abort` decide; they take the file that \
-                                    an apply with ROLLING_PROGRESS_DIR set leaves there"
+        None => "to apply again leaves it so. `rolling resume`, `rolling rollback` and `rolling \
+                 abort` decide; they take the file that an apply with ROLLING_PROGRESS_DIR set \
+                 leaves there"
             .into(),
-    });
+    };
+    let wording = text::Wording { decide: &decide, ..WORDING };
+    sentences.push(text::capital(&text::NextStep::after(report).told(&wording)));
     // A name is not capitalized.
     let begins_with_name = what.starts_with(&report.target);
-    let what = if begins_with_name { what } else { convert::capital(&what) };
+    let what = if begins_with_name { what } else { text::capital(&what) };
     convert::error(what, sentences.join(".\n") + ".")
 }
 

@@ -1,0 +1,97 @@
+//! What to do after a rollout that did not succeed: the sentences of every front-end.
+
+use crate::model::event::{Outcome, Report};
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextStep {
+    /// Nothing.
+    Nothing,
+    /// Follow what goes on by itself, or end it.
+    Follow,
+    /// Correct the revision, and begin again.
+    CorrectRevision,
+    /// Correct the cause, and begin again.
+    CorrectCause,
+    /// Begin again, which finishes it.
+    Finish,
+    /// Decide what becomes of a rollout that is paused.
+    Decide,
+    /// Wait for another engine.
+    Wait,
+    /// See what is so now.
+    LookAgain,
+}
+
+/// How somebody acts who has this front-end before them. Each is a clause without a capital.
+#[derive(Clone, Debug)]
+pub struct Wording<'a> {
+    /// Begins again.
+    pub again: &'a str,
+    /// Decides what becomes of a rollout that is paused.
+    pub decide: &'a str,
+    /// Follows an instance refresh, or ends it.
+    pub follow: &'a str,
+    /// Waits for another engine, or ends it.
+    pub wait: &'a str,
+    /// Looks again.
+    pub look: &'a str,
+}
+
+impl NextStep {
+    /// Returns what to do after this end.
+    pub fn after(report: &Report) -> NextStep {
+        let still_running = report.instance_refresh.as_ref().is_some_and(|it| it.still_running);
+        match report.outcome {
+            Outcome::Succeeded => NextStep::Nothing,
+            Outcome::Locked if report.overtaken => NextStep::LookAgain,
+            Outcome::Locked => NextStep::Wait,
+            _ if still_running => NextStep::Follow,
+            Outcome::RolledBack => NextStep::CorrectRevision,
+            Outcome::Paused => NextStep::Decide,
+            Outcome::Aborted => NextStep::Finish,
+            Outcome::Failed => NextStep::CorrectCause,
+        }
+    }
+
+    /// Says it as a clause without a capital; empty for nothing.
+    pub fn told(self, wording: &Wording<'_>) -> String {
+        let Wording { again, decide, follow, wait, look } = wording;
+        match self {
+            NextStep::Nothing => String::new(),
+            NextStep::Follow => (*follow).to_owned(),
+            NextStep::CorrectRevision => format!("correct the revision, then {again}"),
+            NextStep::CorrectCause => format!("correct the cause, then {again}"),
+            NextStep::Finish => format!("{again} to finish"),
+            NextStep::Decide => (*decide).to_owned(),
+            NextStep::Wait => (*wait).to_owned(),
+            NextStep::LookAgain => (*look).to_owned(),
+        }
+    }
+}
+
+/// Capitalizes a message; a path or a name at its start stays as it is.
+pub fn capital(message: &str) -> String {
+    let is_word = message
+        .split([' ', ':'])
+        .next()
+        .is_some_and(|first| first.chars().all(|c| c.is_ascii_lowercase()));
+    if !is_word || message.split_once(": ").is_some_and(|(first, _)| !first.contains(' ')) {
+        return message.to_owned();
+    }
+    let (first, remaining) = message.split_at(1);
+    first.to_ascii_uppercase() + remaining
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_capitalized_and_a_name_is_not() {
+        assert_eq!(capital("one target"), "One target");
+        assert_eq!(capital("policy: wrong"), "policy: wrong");
+        assert_eq!(capital("\"x\" is wrong"), "\"x\" is wrong");
+        assert_eq!(capital("web_1 is wrong"), "web_1 is wrong");
+    }
+}
