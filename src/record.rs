@@ -4,9 +4,11 @@
 pub mod command;
 pub(crate) mod fields;
 pub mod lease;
+mod record_error;
 mod rollout_record;
 mod tags;
 
+pub use record_error::RecordError;
 pub use rollout_record::{Borrowed, BorrowedMax, Ending, Phase, Record, routing_fingerprint};
 pub use tags::{
     BORROWED, COMPLETED, CONTROL, FAILED, KEYS, LEASE, PROGRESS, REASON, RETAINED, ROLLOUT,

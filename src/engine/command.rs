@@ -266,7 +266,7 @@ impl Rollout {
         self.command = Some(waiting.control().clone());
         let look = self.look.clone();
         self.restore_from_record(look)
-            .map_err(|why| ProviderError::invalid("read the record", "", why))?;
+            .map_err(|why| ProviderError::invalid("read the record", "", why.to_string()))?;
         let allowed = match waiting.control().command {
             Command::Resume | Command::Rollback => self.may_begin().await,
             Command::Pause | Command::Abort => self.refuse_changed_routing(),

@@ -100,8 +100,9 @@ impl Rollout {
         self.instance_refresh =
             with_retries(&*clock, self.caller.jitter, || latest(Arc::clone(&fleet), None)).await?;
         self.restore_instance_refresh(self.look.clone());
-        let record = Record::from_tags(&self.look.record)
-            .map_err(|why| ProviderError::invalid("read the rollout record", "", why))?;
+        let record = Record::from_tags(&self.look.record).map_err(|why| {
+            ProviderError::invalid("read the rollout record", "", why.to_string())
+        })?;
         if let Some(record) = record.filter(|record| !record.is_over()) {
             let message = format!("rollout {} is {} on the group", record.id, record.status());
             let error = ProviderError::invalid("check the group", "engine", message).as_conflict();

@@ -57,7 +57,7 @@ impl Rollout {
         look: Observation,
         session: &Session<'_>,
     ) -> Result<Option<Outcome>, String> {
-        self.restore_from_record(look)?;
+        self.restore_from_record(look).map_err(|error| error.to_string())?;
         self.refuse_changed_routing().map_err(|error| with_remedy(&error))?;
         let reason = "asked to stop before anything was replaced";
         Ok(session.is_stopping().then(|| self.interrupted(reason)))

@@ -7,6 +7,7 @@ use rolling_provider::{ErrorKind, Fleet, Observation, ProviderError};
 use super::message::with_remedy;
 use super::rollout::Rollout;
 use super::session::Session;
+use crate::record::RecordError;
 use crate::rollout::absorb::absorb;
 use crate::rollout::restore::Known;
 use crate::rollout::state::Halt;
@@ -16,7 +17,7 @@ impl Rollout {
     ///
     /// # Errors
     /// When the record cannot be read.
-    pub(super) fn restore_from_record(&mut self, look: Observation) -> Result<(), String> {
+    pub(super) fn restore_from_record(&mut self, look: Observation) -> Result<(), RecordError> {
         let known = Known {
             asked: &self.asked,
             target: &self.target,
@@ -54,7 +55,7 @@ impl Rollout {
             self.restore_instance_refresh(self.look.clone());
             return Ok(());
         }
-        self.restore_from_record(self.look.clone())
+        self.restore_from_record(self.look.clone()).map_err(|error| error.to_string())
     }
 
     /// Asks the fleet, with retries; see [`super::observer::Observer::ask`].

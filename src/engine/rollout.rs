@@ -106,7 +106,7 @@ impl Rollout {
             return Ok(rollout);
         }
         rollout.restore_from_record(look).map_err(|why| {
-            ProviderError::invalid("read the rollout record", "", why).with_remedy(
+            ProviderError::invalid("read the rollout record", "", why.to_string()).with_remedy(
                 "finish the rollout with the version of rolling that began it, or remove the \
                  tags that start with rolling: once nothing is borrowed any more",
             )
@@ -124,7 +124,7 @@ impl Rollout {
         }
         let look = self.fleet.observe().await?;
         self.restore_from_record(look)
-            .map_err(|why| ProviderError::invalid("read the record", "", why))
+            .map_err(|why| ProviderError::invalid("read the record", "", why.to_string()))
     }
 
     /// Returns what [`Rollout::run`] would do now.

@@ -8,6 +8,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::record_error::RecordError;
+
 /// The longest value a tag may have.
 const LONGEST: usize = 255;
 const VERSION: &str = "2";
@@ -20,16 +22,16 @@ pub struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// # Errors
-    /// When the value is of another version.
-    pub fn parse(tag: &'static str, value: &'a str) -> Result<Self, String> {
+    /// When the value is of another version, or of none.
+    pub fn parse(tag: &'static str, value: &'a str) -> Result<Self, RecordError> {
         let pairs = value.split(' ').filter_map(|pair| pair.split_once('='));
         let pairs = pairs.map(|(key, value)| (key, decode(value))).collect();
         let fields = Fields { tag, pairs };
         match fields.text("v")? {
             VERSION => Ok(fields),
-            other => Err(format!(
-                "tag {tag} is of version {other}, this program reads version {VERSION}"
-            )),
+            other => {
+                Err(RecordError::OtherVersion { tag, found: other.to_owned(), known: VERSION })
+            }
         }
     }
 
@@ -37,22 +39,32 @@ impl<'a> Fields<'a> {
         self.pairs.get(key).map(Cow::as_ref)
     }
 
-    pub fn text(&self, key: &str) -> Result<&str, String> {
-        self.optional(key).ok_or_else(|| format!("tag {} has no {key}=", self.tag))
+    /// # Errors
+    /// When there is no such field.
+    pub fn text(&self, key: &'static str) -> Result<&str, RecordError> {
+        self.optional(key).ok_or(RecordError::MissingField { tag: self.tag, field: key })
     }
 
-    pub fn number<T: std::str::FromStr>(&self, key: &str) -> Result<T, String> {
+    /// # Errors
+    /// When there is no such field, or it is no number.
+    pub fn number<T: std::str::FromStr>(&self, key: &'static str) -> Result<T, RecordError> {
         let value = self.text(key)?;
-        value.parse().map_err(|_| self.unreadable(key, value))
+        value.parse().map_err(|_| self.invalid(key, value))
     }
 
-    pub fn optional_number<T: std::str::FromStr>(&self, key: &str) -> Result<Option<T>, String> {
+    /// # Errors
+    /// When the field is no number.
+    pub fn optional_number<T: std::str::FromStr>(
+        &self,
+        key: &'static str,
+    ) -> Result<Option<T>, RecordError> {
         let value = self.optional(key);
-        value.map(|value| value.parse().map_err(|_| self.unreadable(key, value))).transpose()
+        value.map(|value| value.parse().map_err(|_| self.invalid(key, value))).transpose()
     }
 
-    pub fn unreadable(&self, key: &str, value: &str) -> String {
-        format!("tag {} has an unreadable {key}={value}", self.tag)
+    /// Returns the error for a field whose value is not of the field's type.
+    pub fn invalid(&self, key: &'static str, value: &str) -> RecordError {
+        RecordError::InvalidField { tag: self.tag, field: key, value: value.to_owned() }
     }
 }
 

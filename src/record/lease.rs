@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use rolling_provider::{Tags, Timestamp};
 
-use crate::record::LEASE;
 use crate::record::fields::{Fields, Line};
+use crate::record::{LEASE, RecordError};
 
 /// How often the owner raises the counter.
 pub const RENEW: Duration = Duration::from_secs(10);
@@ -71,7 +71,7 @@ impl Lease {
             let fields = Fields::parse(LEASE, value)?;
             let owner = fields.text("owner")?.to_owned();
             let at = fields.optional_number("at")?.map(Timestamp);
-            Ok::<Lease, String>(Lease { owner, counter: fields.number("counter")?, at })
+            Ok::<Lease, RecordError>(Lease { owner, counter: fields.number("counter")?, at })
         };
         Some(read().unwrap_or_else(|_| Lease { owner: value.clone(), counter: 0, at: None }))
     }

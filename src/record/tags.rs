@@ -5,6 +5,7 @@ use std::time::Duration;
 use rolling_provider::{InstanceId, Tags, Timestamp};
 
 use super::fields::{Fields, Line, decode, encode, tag_safe};
+use super::record_error::RecordError;
 use super::rollout_record::{Borrowed, BorrowedMax, Phase, Record};
 
 /// Tag that names the rollout.
@@ -89,14 +90,14 @@ impl Record {
     /// Returns the record in these tags; `None` when there is none.
     ///
     /// # Errors
-    /// Returns a sentence that names the unreadable tag. A damaged record never counts as none,
-    /// since it may be all that remembers what is borrowed.
-    pub fn from_tags(tags: &Tags) -> Result<Option<Record>, String> {
+    /// Names the unreadable tag. A damaged record never counts as none, since it may be all that
+    /// remembers what is borrowed.
+    pub fn from_tags(tags: &Tags) -> Result<Option<Record>, RecordError> {
         let Some(rollout) = tags.get(ROLLOUT) else { return Ok(None) };
         let rollout = Fields::parse(ROLLOUT, rollout)?;
         let other = |key: &'static str| match tags.get(key) {
             Some(value) => Fields::parse(key, value),
-            None => Err(format!("tag {key} is missing beside {ROLLOUT}")),
+            None => Err(RecordError::MissingTag { tag: key, beside: ROLLOUT }),
         };
         let (progress, borrowed) = (other(PROGRESS)?, other(BORROWED)?);
         let phase = progress.text("phase")?;
@@ -108,7 +109,7 @@ impl Record {
             generation: rollout.number("gen")?,
             to: rollout.text("to")?.into(),
             started: Timestamp(rollout.number("started")?),
-            phase: known.ok_or_else(|| progress.unreadable("phase", phase))?,
+            phase: known.ok_or_else(|| progress.invalid("phase", phase))?,
             rolls_back: progress.optional("back").is_some(),
             fault: progress.optional("fault").is_some(),
             owned: progress.optional("owned").is_some(),
@@ -150,12 +151,12 @@ impl BorrowedMax {
 }
 
 impl Borrowed {
-    fn parse(fields: &Fields<'_>) -> Result<Borrowed, String> {
+    fn parse(fields: &Fields<'_>) -> Result<Borrowed, RecordError> {
         let max = match fields.optional("max") {
             None => None,
             Some(value) => {
                 let max = BorrowedMax::parse(value);
-                Some(max.ok_or_else(|| fields.unreadable("max", value))?)
+                Some(max.ok_or_else(|| fields.invalid("max", value))?)
             }
         };
         let suspended = fields.optional("suspended").into_iter().flat_map(|names| names.split('+'));
@@ -210,11 +211,24 @@ mod tests {
         assert_eq!(Record::from_tags(&Tags::new()), Ok(None));
         let mut tags = Record::example().tags();
         tags.remove(BORROWED);
-        assert!(Record::from_tags(&tags).is_err_and(|why| why.contains(BORROWED)));
+        let error = Record::from_tags(&tags).expect_err("a tag is missing");
+        assert_eq!(error, RecordError::MissingTag { tag: BORROWED, beside: ROLLOUT });
+        assert_eq!(error.to_string(), "tag rolling:borrowed is missing beside rolling:rollout");
         let mut tags = Record::example().tags();
         tags.insert(PROGRESS.into(), "v=2 phase=dancing".into());
-        assert!(Record::from_tags(&tags).is_err_and(|why| why.contains("phase=dancing")));
+        let error = Record::from_tags(&tags).expect_err("no phase");
+        let value = "dancing".to_owned();
+        assert_eq!(error, RecordError::InvalidField { tag: PROGRESS, field: "phase", value });
+        assert_eq!(error.to_string(), "tag rolling:progress has an unreadable phase=dancing");
+        tags.insert(PROGRESS.into(), "v=2".into());
+        let error = Record::from_tags(&tags).expect_err("no phase");
+        assert_eq!(error, RecordError::MissingField { tag: PROGRESS, field: "phase" });
+        assert_eq!(error.to_string(), "tag rolling:progress has no phase=");
         tags.insert(ROLLOUT.into(), "v=3 id=x".into());
-        assert!(Record::from_tags(&tags).is_err_and(|why| why.contains("version 3")));
+        let error = Record::from_tags(&tags).expect_err("a later version");
+        assert_eq!(
+            error.to_string(),
+            "tag rolling:rollout is of version 3, this program reads version 2"
+        );
     }
 }

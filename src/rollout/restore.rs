@@ -7,9 +7,9 @@ use rolling_provider::{Observation, Revision, Target};
 use super::control::{self, Found};
 use super::state::{Halt, RolloutState, members};
 use crate::model::spec::{Gates, RollingDeployment};
-use crate::record::Record;
 use crate::record::command::{Command, Control};
 use crate::record::lease::Lease;
+use crate::record::{Record, RecordError};
 
 /// What is known before the look from which an engine begins.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +48,7 @@ impl Known<'_> {
     ///
     /// # Errors
     /// When the record cannot be read.
-    pub fn restore(&self, look: Observation) -> Result<Restored, String> {
+    pub fn restore(&self, look: Observation) -> Result<Restored, RecordError> {
         let record = Record::from_tags(&look.record)?;
         let look = members(look, record.as_ref());
         let (mut spec, mut target) = (self.asked.clone(), self.target.clone());
