@@ -28,6 +28,7 @@ mod run;
 pub mod schedule;
 mod session;
 mod shown;
+mod start_error;
 mod tick;
 
 pub use caller::{Caller, NOTHING_DONE, Stop, UNSEEN_FOR};

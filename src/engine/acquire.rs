@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use rolling_provider::{Action, Observation, ProviderError, Timestamp};
+use rolling_provider::{Action, Observation, Timestamp};
 
 use super::caller::{RETRY_BUDGET, Stop};
 use super::clock::moment;
 use super::lease_keeper::LeaseKeeper;
-use super::message::with_remedy;
 use super::observer::Observer;
 use super::retry::Retry;
 use super::session::Session;
+use super::start_error::StartError::{self, FleetUnseen};
 use crate::model::event::Event;
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::lease::{Claim, Lease, WATCH, Watch, is_fresh};
@@ -39,17 +39,25 @@ enum Watched {
     Stopped,
 }
 
+/// What came of writing the lease.
+enum Written {
+    /// It is written, by a call that began at this moment.
+    Ours(Moment),
+    /// This owner has written another lease meanwhile.
+    Held(String),
+}
+
 impl LeaseKeeper {
     /// Takes the lease, however long that takes. `look` is the last look, here as there.
     ///
     /// # Errors
-    /// A sentence, when the cloud cannot be asked.
+    /// When the fleet cannot be seen, or the lease cannot be written.
     pub(super) async fn acquire(
         &mut self,
         observer: &mut Observer,
         look: &mut Observation,
         session: &mut Session<'_>,
-    ) -> Result<Acquired, String> {
+    ) -> Result<Acquired, StartError> {
         let (found, settle) = match self.watch(observer, look, session).await? {
             Watched::Free(found, settle) => (found, settle),
             Watched::Held(owner) => return Ok(Acquired::Held(owner)),
@@ -59,8 +67,8 @@ impl LeaseKeeper {
         let at = Some(self.clock.wall());
         let mine = Lease { owner: self.owner.clone(), counter, at };
         let renewed = match self.write(&mine, found.as_ref(), observer, look, session).await? {
-            Ok(renewed) => renewed,
-            Err(owner) => return Ok(Acquired::Held(owner)),
+            Written::Ours(renewed) => renewed,
+            Written::Held(owner) => return Ok(Acquired::Held(owner)),
         };
         let written = self.clock.now();
         // A lease counts once it has stood for a while and reads show it. A guarded one counts at
@@ -78,10 +86,10 @@ impl LeaseKeeper {
         observer: &mut Observer,
         look: &mut Observation,
         session: &mut Session<'_>,
-    ) -> Result<Watched, String> {
+    ) -> Result<Watched, StartError> {
         let (mut watched, mut looked_again) = (Watch::default(), false);
         if !is_fresh(look.at, self.clock.now()) {
-            *look = observer.look(self, &look.record, session).await.map_err(cannot_see)?;
+            *look = observer.look(self, &look.record, session).await.map_err(FleetUnseen)?;
         }
         loop {
             if session.heed() != Stop::No {
@@ -102,12 +110,11 @@ impl LeaseKeeper {
                     session.pause(&*self.clock, LOOK_EVERY).await;
                 }
             }
-            *look = observer.look(self, &look.record, session).await.map_err(cannot_see)?;
+            *look = observer.look(self, &look.record, session).await.map_err(FleetUnseen)?;
         }
     }
 
-    /// Writes `lease` over the lease that was found. Returns when the call began, or the owner of
-    /// another lease that was written meanwhile.
+    /// Writes `lease` over the lease that was found.
     async fn write(
         &mut self,
         lease: &Lease,
@@ -115,24 +122,24 @@ impl LeaseKeeper {
         observer: &mut Observer,
         look: &mut Observation,
         session: &mut Session<'_>,
-    ) -> Result<Result<Moment, String>, String> {
+    ) -> Result<Written, StartError> {
         let mut retry = Retry::new(self.jitter);
         let action = Action::WriteRecord { tags: lease.tags() };
         loop {
             let began = moment(&*self.clock);
-            let Err(error) = self.fleet.act(&action).await else { return Ok(Ok(began)) };
+            let Err(error) = self.fleet.act(&action).await else { return Ok(Written::Ours(began)) };
             let now = self.clock.now();
             let is_worth_it = error.is_retryable() && !session.is_stopping();
             let Some(pause) = retry.failed(now, RETRY_BUDGET).filter(|_| is_worth_it) else {
-                return Err(format!("cannot write the lease: {}", with_remedy(&error)));
+                return Err(StartError::LeaseNotWritten(error));
             };
             session.send(now, Event::Retrying { error: error.to_string() });
             session.pause(&*self.clock, pause).await;
-            *look = observer.look(self, &look.record, session).await.map_err(cannot_see)?;
+            *look = observer.look(self, &look.record, session).await.map_err(FleetUnseen)?;
             let found = Lease::from_tags(&look.record);
             let other = found.filter(|found| found.owner != lease.owner);
             if let Some(other) = other.filter(|other| Some(other) != over) {
-                return Ok(Err(other.owner));
+                return Ok(Written::Held(other.owner));
             }
         }
     }
@@ -145,9 +152,9 @@ impl LeaseKeeper {
         observer: &mut Observer,
         before: &Observation,
         session: &mut Session<'_>,
-    ) -> Result<Acquired, String> {
+    ) -> Result<Acquired, StartError> {
         loop {
-            let look = observer.look(self, &before.record, session).await.map_err(cannot_see)?;
+            let look = observer.look(self, &before.record, session).await.map_err(FleetUnseen)?;
             let shown = Lease::from_tags(&look.record);
             if shown.as_ref() == Some(&mine) {
                 self.take(mine, &look.record, renewed);
@@ -162,8 +169,4 @@ impl LeaseKeeper {
             self.clock.sleep(LOOK_EVERY).await;
         }
     }
-}
-
-fn cannot_see(error: ProviderError) -> String {
-    format!("cannot see the fleet: {error}")
 }

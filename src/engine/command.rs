@@ -232,7 +232,8 @@ impl Rollout {
     /// engine sees its loss if it wakes up.
     async fn take_lease_off(&mut self, session: &mut Session<'_>) -> Result<(), ProviderError> {
         let taken = self.acquire_lease(session).await;
-        let taken = taken.map_err(|why| ProviderError::invalid("take the lease", "", why))?;
+        let taken =
+            taken.map_err(|why| ProviderError::invalid("take the lease", "", why.to_string()))?;
         if taken.is_none() {
             self.release().await;
         }

@@ -11,6 +11,7 @@ use super::message::with_remedy;
 use super::retry::Retry;
 use super::session::Session;
 use super::shown::Shown;
+use super::start_error::StartError;
 use super::{NOTHING_DONE, Rollout, Stop};
 use crate::engine::schedule::Schedule;
 use crate::model::event::{Event, InstanceRefreshStep, Outcome};
@@ -27,7 +28,7 @@ impl Rollout {
     pub(super) async fn refresh_and_follow(&mut self, session: &mut Session<'_>) -> Outcome {
         // Other refreshes may have been followed since the target was looked up.
         if let Err(error) = self.see_refresh(session).await {
-            return self.fail(format!("cannot see the group: {error}"));
+            return self.fail(StartError::GroupUnseen(error).to_string());
         }
         let command = self.command.as_ref().map(|control| control.command);
         if let (Some(command), Next::Nothing | Next::Start) = (command, self.next()) {
@@ -86,8 +87,8 @@ impl Rollout {
     }
 
     async fn start_refresh(&mut self, session: &mut Session<'_>) -> Result<String, Outcome> {
-        if let Err(reason) = self.make_revision(session).await {
-            return Err(self.fail(reason));
+        if let Err(error) = self.make_revision(session).await {
+            return Err(self.fail(error.to_string()));
         }
         let mut retry = Retry::new(self.caller.jitter).since(self.clock.now());
         let mut doubtful = false;
@@ -110,7 +111,7 @@ impl Rollout {
             // The answer may be lost, or another process may have been faster.
             match self.ask(session, |fleet| latest(fleet, None)).await {
                 Ok(latest) => self.instance_refresh = latest,
-                Err(error) => return Err(self.fail(format!("cannot see the group: {error}"))),
+                Err(error) => return Err(self.fail(StartError::GroupUnseen(error).to_string())),
             }
             match self.next() {
                 Next::Join(instance_refresh) => {

@@ -4,9 +4,9 @@ use rolling_provider::Observation;
 
 use super::acquire::{Acquired, LOOK_EVERY};
 use super::caller::{NOTHING_DONE, RETRY_BUDGET, STOP_WITHIN, Stop};
-use super::message::with_remedy;
 use super::rollout::Rollout;
 use super::session::Session;
+use super::start_error::StartError;
 use crate::model::event::{Event, Outcome};
 use crate::record::command::Control;
 use crate::record::{CONTROL, Ending, LEASE};
@@ -30,11 +30,12 @@ impl Rollout {
     /// time. Returns an outcome when that ends the run.
     ///
     /// # Errors
-    /// A sentence, when the cloud cannot be asked.
+    /// When the cloud cannot be asked, the record cannot be read, or the document changes the
+    /// routing of the rollout under way.
     pub(super) async fn acquire_lease(
         &mut self,
         session: &mut Session<'_>,
-    ) -> Result<Option<Outcome>, String> {
+    ) -> Result<Option<Outcome>, StartError> {
         let acquired = self.lease.acquire(&mut self.observer, &mut self.look, session).await?;
         match acquired {
             Acquired::Ours(look) => self.begin_with_lease(look, session),
@@ -56,9 +57,9 @@ impl Rollout {
         &mut self,
         look: Observation,
         session: &Session<'_>,
-    ) -> Result<Option<Outcome>, String> {
-        self.restore_from_record(look).map_err(|error| error.to_string())?;
-        self.refuse_changed_routing().map_err(|error| with_remedy(&error))?;
+    ) -> Result<Option<Outcome>, StartError> {
+        self.restore_from_record(look)?;
+        self.refuse_changed_routing().map_err(StartError::RoutingChanged)?;
         let reason = "asked to stop before anything was replaced";
         Ok(session.is_stopping().then(|| self.interrupted(reason)))
     }

@@ -7,6 +7,7 @@ use rolling_provider::{ErrorKind, Fleet, Observation, ProviderError};
 use super::message::with_remedy;
 use super::rollout::Rollout;
 use super::session::Session;
+use super::start_error::StartError;
 use crate::record::RecordError;
 use crate::rollout::absorb::absorb;
 use crate::rollout::restore::Known;
@@ -36,16 +37,18 @@ impl Rollout {
     /// Has the wanted revision created, if it is only described yet.
     ///
     /// # Errors
-    /// A sentence, when it cannot be created.
-    pub(super) async fn make_revision(&mut self, session: &mut Session<'_>) -> Result<(), String> {
+    /// When it cannot be created, or the record cannot be read.
+    pub(super) async fn make_revision(
+        &mut self,
+        session: &mut Session<'_>,
+    ) -> Result<(), StartError> {
         let wanted = self.wanted.clone();
         let make = |fleet: Arc<dyn Fleet>| {
             let wanted = wanted.clone();
             async move { fleet.make_revision(&wanted).await }
         };
         let made = self.ask(session, make).await;
-        let made =
-            made.map_err(|error| format!("cannot make {wanted}: {}", with_remedy(&error)))?;
+        let made = made.map_err(|error| StartError::RevisionNotMade(wanted, error))?;
         if made == self.wanted {
             return Ok(());
         }
@@ -55,7 +58,7 @@ impl Rollout {
             self.restore_instance_refresh(self.look.clone());
             return Ok(());
         }
-        self.restore_from_record(self.look.clone()).map_err(|error| error.to_string())
+        Ok(self.restore_from_record(self.look.clone())?)
     }
 
     /// Asks the fleet, with retries; see [`super::observer::Observer::ask`].

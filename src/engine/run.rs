@@ -88,8 +88,8 @@ impl Rollout {
                 }
                 return outcome;
             }
-            Err(reason) => {
-                self.state.direction.halt = Some(Halt::failed(reason, self.clock.now()));
+            Err(error) => {
+                self.fail(error.to_string());
                 // A pending command stays for the engine that continues.
                 self.lease.delete_tags([LEASE]).await;
                 return Outcome::Failed;
@@ -97,10 +97,7 @@ impl Rollout {
         }
         let outcome = match self.make_revision(session).await {
             Ok(()) => self.drive(session).await,
-            Err(reason) => {
-                self.state.direction.halt = Some(Halt::failed(reason, self.clock.now()));
-                Outcome::Failed
-            }
+            Err(error) => self.fail(error.to_string()),
         };
         let urgency = session.urgency();
         self.release_lease(outcome, urgency).await;
