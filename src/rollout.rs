@@ -4,6 +4,7 @@
 pub mod absorb;
 pub mod begun;
 pub mod control;
+pub mod gate_failure;
 pub mod gates;
 pub mod instance_refresh;
 pub mod ownership;

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use super::probe::{self, Context};
 use super::retry::Retry;
 use crate::model::spec::Gates;
+use crate::rollout::gate_failure::GateFailure;
 use crate::rollout::gates::GateResult;
 use crate::rollout::planner::Ask;
 
@@ -103,32 +104,26 @@ async fn read_alarms(
     fleet: &dyn Fleet,
     clock: &Arc<dyn Clock>,
     gates: &Gates,
-) -> Result<String, String> {
+) -> Result<String, GateFailure> {
     let mut retry = Retry::new(0.0).since(clock.now());
     loop {
         let error = match fleet.alarms(&gates.alarms).await {
-            Ok(alarms) => return judge(&alarms),
+            Ok(alarms) => return judge(alarms),
             Err(error) => error,
         };
         let pause = retry.failed(clock.now(), Gates::ALARMS_WITHIN);
         let Some(pause) = pause.filter(|_| error.is_retryable()) else {
-            return Err(format!("they cannot be read: {error}"));
+            return Err(GateFailure::AlarmsUnreadable(error));
         };
         clock.sleep(pause).await;
     }
 }
 
-fn judge(alarms: &[Alarm]) -> Result<String, String> {
-    let raised: Vec<String> = alarms.iter().filter(|alarm| alarm.raised).map(message).collect();
-    if raised.is_empty() { Ok("none is raised".into()) } else { Err(raised.join("; ")) }
-}
-
-/// Says that an alarm is raised.
-pub(super) fn message(alarm: &Alarm) -> String {
-    let reason = alarm.reason.trim();
-    if reason.is_empty() {
-        format!("{} is raised", alarm.name)
+fn judge(alarms: Vec<Alarm>) -> Result<String, GateFailure> {
+    let raised: Vec<Alarm> = alarms.into_iter().filter(|alarm| alarm.raised).collect();
+    if raised.is_empty() {
+        Ok("none is raised".into())
     } else {
-        format!("{} is raised: {reason}", alarm.name)
+        Err(GateFailure::AlarmsRaised(raised))
     }
 }

@@ -15,6 +15,7 @@ use tokio::process::{Child, Command};
 
 use super::retry::Retry;
 use crate::model::spec::{Probe, Secret};
+use crate::rollout::gate_failure::{AddressFailure, GateFailure};
 
 /// How long one answer to a request may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -39,12 +40,12 @@ pub struct Context {
 /// Tries `probe` within its timeout.
 ///
 /// # Errors
-/// Why it does not pass, as a sentence.
+/// Why it does not pass.
 pub async fn attempt(
     probe: &Probe,
     context: &Context,
     clock: &Arc<dyn Clock>,
-) -> Result<String, String> {
+) -> Result<String, GateFailure> {
     match probe {
         Probe::Http { url, status, timeout } => ask(url, *status, *timeout, clock).await,
         Probe::Command { run, environment, timeout } => {
@@ -59,45 +60,48 @@ async fn ask(
     status: u16,
     timeout: Duration,
     clock: &Arc<dyn Clock>,
-) -> Result<String, String> {
+) -> Result<String, GateFailure> {
     let mut retry = Retry::new(0.0).since(clock.now());
     let limit = clock.now() + timeout;
-    let mut said_before = None;
+    let mut before = None;
     loop {
         let left = limit.since(clock.now());
         let message = tokio::select! {
             message = get(url) => message,
-            () = clock.sleep(ANSWER_WITHIN.min(left)) => Err("no answer".into()),
+            () = clock.sleep(ANSWER_WITHIN.min(left)) => Err(AddressFailure::NoAnswer),
         };
-        let why = match message {
+        let failure = match message {
             Ok(found) if found == status => return Ok(format!("{found}")),
-            Ok(found) => format!("it answers {found} and not {status}"),
-            Err(why) => why,
+            Ok(found) => AddressFailure::Status { found, expected: status },
+            Err(failure) => failure,
         };
         // The last try is cut short, and says less than the one before.
-        let why = if left < ANSWER_WITHIN { said_before.unwrap_or(why) } else { why };
-        said_before = Some(why.clone());
+        let failure = if left < ANSWER_WITHIN { before.unwrap_or(failure) } else { failure };
+        before = Some(failure.clone());
         let Some(pause) = retry.failed(clock.now(), timeout) else {
-            let timeout = humantime::format_duration(timeout);
-            return Err(format!("{why}, for {timeout}"));
+            return Err(GateFailure::Address { failure, timeout });
         };
         clock.sleep(pause.min(limit.since(clock.now()))).await;
     }
 }
 
-async fn get(url: &str) -> Result<u16, String> {
-    let uri = url.parse().map_err(|error| format!("{url:?} is not an address: {error}"))?;
+/// Asks once. Returns the status of the answer.
+async fn get(url: &str) -> Result<u16, AddressFailure> {
+    let uri = url
+        .parse::<hyper::Uri>()
+        .map_err(|error| AddressFailure::Invalid { url: url.to_owned(), why: error.to_string() })?;
     let crypto = tokio_rustls::rustls::crypto::aws_lc_rs::default_provider();
     let connector = hyper_rustls::HttpsConnectorBuilder::new()
         .with_provider_and_native_roots(crypto)
-        .map_err(|error| format!("there are no certificates to trust: {error}"))?
+        .map_err(|error| AddressFailure::NoCertificates(error.to_string()))?
         .https_or_http()
         .enable_http1()
         .build();
     let client: Client<_, String> = Client::builder(TokioExecutor::new()).build(connector);
     let answer = client.get(uri).await.map_err(|error| {
         let causes = std::iter::successors(std::error::Error::source(&error), |e| e.source());
-        causes.last().map_or_else(|| error.to_string(), ToString::to_string)
+        let why = causes.last().map_or_else(|| error.to_string(), ToString::to_string);
+        AddressFailure::Request(why)
     })?;
     Ok(answer.status().as_u16())
 }
@@ -108,8 +112,8 @@ async fn execute(
     context: &Context,
     timeout: Duration,
     clock: &Arc<dyn Clock>,
-) -> Result<String, String> {
-    let (program, arguments) = run.split_first().ok_or("there is no program")?;
+) -> Result<String, GateFailure> {
+    let (program, arguments) = run.split_first().ok_or(GateFailure::NoProgram)?;
     let mut child = Command::new(program)
         .args(arguments)
         .envs(environment.iter().map(|(name, value)| (name, &value.0)))
@@ -122,7 +126,10 @@ async fn execute(
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
-        .map_err(|error| format!("cannot start {program}: {error}"))?;
+        .map_err(|error| GateFailure::NotStarted {
+            program: program.clone(),
+            why: error.to_string(),
+        })?;
     let _group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let ended = {
@@ -131,11 +138,11 @@ async fn execute(
             async { tokio::join!(keep_end(stdout, &mut out), keep_end(stderr, &mut err)) };
         end(&mut child, reading, clock.sleep(timeout)).await
     };
-    let Some(ended) = ended else {
-        let timeout = humantime::format_duration(timeout);
-        return Err(format!("it did not end within {timeout}"));
-    };
-    let ended = ended.map_err(|error| format!("cannot follow {program}: {error}"))?;
+    let ended = ended.ok_or(GateFailure::NotEnded(timeout))?;
+    let ended = ended.map_err(|error| GateFailure::NotFollowed {
+        program: program.clone(),
+        why: error.to_string(),
+    })?;
     let printed = [out, err].concat();
     let printed = without(environment, &String::from_utf8_lossy(&printed));
     let printed: Vec<char> = printed.trim().chars().collect();
@@ -145,7 +152,7 @@ async fn execute(
         None => ended.to_string(),
     };
     let message = if told.is_empty() { how } else { format!("{how}: {told}") };
-    if ended.success() { Ok(message) } else { Err(message) }
+    if ended.success() { Ok(message) } else { Err(GateFailure::Unsuccessful(message)) }
 }
 
 /// Returns a command's output without its secrets. Keeps those shorter than four letters: they are

@@ -8,7 +8,7 @@ use rolling_provider::{
 
 use super::caller::Caller;
 use super::condemned::Condemned;
-use super::gate_runner::{self, GateRunner};
+use super::gate_runner::GateRunner;
 use super::lease_keeper::LeaseKeeper;
 use super::look_up;
 use super::observer::Observer;
@@ -17,6 +17,7 @@ use crate::model::spec::RollingDeployment;
 use crate::record::Record;
 use crate::record::command::{Command, Control};
 use crate::record::lease::Lease;
+use crate::rollout::gate_failure::raised;
 use crate::rollout::ownership::Moment;
 use crate::rollout::planner::{self, Input, Plan, Preflight};
 use crate::rollout::state::RolloutState;
@@ -140,8 +141,8 @@ impl Rollout {
         if self.refreshes() {
             self.preview_refresh(&mut preview);
         }
-        let raised = self.alarms.iter().filter(|alarm| alarm.raised && preview.changes);
-        let message = raised.map(|alarm| format!("alarm {}", gate_runner::message(alarm)));
+        let alarms = self.alarms.iter().filter(|alarm| alarm.raised && preview.changes);
+        let message = alarms.map(|alarm| format!("alarm {}", raised(alarm)));
         preview.warnings.extend(message.collect::<Vec<_>>());
         preview
     }

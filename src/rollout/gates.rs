@@ -2,6 +2,7 @@
 
 use rolling_provider::Timestamp;
 
+use super::gate_failure::GateFailure;
 use super::planner::{Ask, Input, Plan, View};
 use super::state::GateState;
 use crate::model::event::Event;
@@ -12,7 +13,7 @@ pub struct GateResult {
     /// The gate's name for people.
     pub gate: String,
     /// What it answers when it passes, or why it does not.
-    pub message: Result<String, String>,
+    pub message: Result<String, GateFailure>,
 }
 
 /// Returns since when everything is done and must stay healthy, once `plan` is made.
@@ -40,7 +41,7 @@ pub fn answered(gates: &mut GateState, ask: Ask, answers: Vec<GateResult>) -> (b
             gates.failed = Some(format!("{gate} did not pass: {why}"));
         }
         if !passed || !ask.watches {
-            let (Ok(message) | Err(message)) = message;
+            let message = message.unwrap_or_else(|why| why.to_string());
             events.push(Event::GateAnswered { gate, passed, message });
         }
     }

@@ -1,0 +1,121 @@
+//! Why a gate does not pass.
+
+use std::fmt;
+use std::time::Duration;
+
+use rolling_provider::{Alarm, ProviderError};
+
+/// Why a gate does not pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GateFailure {
+    /// The cloud does not say how the alarms are.
+    AlarmsUnreadable(ProviderError),
+    /// These alarms are raised.
+    AlarmsRaised(Vec<Alarm>),
+    /// The address has not answered as expected within its timeout.
+    Address {
+        /// What was wrong at the last try that had the whole time to answer.
+        failure: AddressFailure,
+        /// How long it was tried.
+        timeout: Duration,
+    },
+    /// The gate names no program.
+    NoProgram,
+    /// The program cannot be started.
+    NotStarted {
+        /// The program.
+        program: String,
+        /// What the operating system says.
+        why: String,
+    },
+    /// Whether the program has ended is not known.
+    NotFollowed {
+        /// The program.
+        program: String,
+        /// What the operating system says.
+        why: String,
+    },
+    /// The program has not ended within this time.
+    NotEnded(Duration),
+    /// The program has ended, and not with success: its status, and the end of what it printed.
+    Unsuccessful(String),
+}
+
+/// What is wrong with the answer of an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AddressFailure {
+    /// It is no address.
+    Invalid {
+        /// What stands in its place.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The system has no certificates to trust.
+    NoCertificates(String),
+    /// The request failed for this reason.
+    Request(String),
+    /// No answer came in time.
+    NoAnswer,
+    /// It answers with another status.
+    Status {
+        /// The status of the answer.
+        found: u16,
+        /// The status that passes.
+        expected: u16,
+    },
+}
+
+impl fmt::Display for GateFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            GateFailure::AlarmsUnreadable(error) => write!(f, "they cannot be read: {error}"),
+            GateFailure::AlarmsRaised(alarms) => {
+                let raised: Vec<String> = alarms.iter().map(raised).collect();
+                f.write_str(&raised.join("; "))
+            }
+            GateFailure::Address { failure, timeout } => {
+                write!(f, "{failure}, for {}", humantime::format_duration(*timeout))
+            }
+            GateFailure::NoProgram => f.write_str("there is no program"),
+            GateFailure::NotStarted { program, why } => write!(f, "cannot start {program}: {why}"),
+            GateFailure::NotFollowed { program, why } => {
+                write!(f, "cannot follow {program}: {why}")
+            }
+            GateFailure::NotEnded(timeout) => {
+                write!(f, "it did not end within {}", humantime::format_duration(*timeout))
+            }
+            GateFailure::Unsuccessful(report) => f.write_str(report),
+        }
+    }
+}
+
+impl std::error::Error for GateFailure {}
+
+impl fmt::Display for AddressFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AddressFailure::Invalid { url, why } => write!(f, "{url:?} is not an address: {why}"),
+            AddressFailure::NoCertificates(why) => {
+                write!(f, "there are no certificates to trust: {why}")
+            }
+            AddressFailure::Request(why) => f.write_str(why),
+            AddressFailure::NoAnswer => f.write_str("no answer"),
+            AddressFailure::Status { found, expected } => {
+                write!(f, "it answers {found} and not {expected}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for AddressFailure {}
+
+/// Says that an alarm is raised.
+pub fn raised(alarm: &Alarm) -> String {
+    let reason = alarm.reason.trim();
+    if reason.is_empty() {
+        format!("{} is raised", alarm.name)
+    } else {
+        format!("{} is raised: {reason}", alarm.name)
+    }
+}
