@@ -3,6 +3,7 @@
 //! the simulator.)
 #![expect(clippy::disallowed_methods, reason = "this is the clock that all others must use")]
 
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -20,6 +21,18 @@ const COUNTS_SLEEP: ClockId = ClockId::Monotonic;
 
 /// The environment variable that scales the time of a process; only for tests on an emulator.
 pub const TEST_CLOCK: &str = "ROLLING_TEST_CLOCK";
+
+/// The value of [`TEST_CLOCK`] that names no time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClockSettingError(pub String);
+
+impl fmt::Display for ClockSettingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{TEST_CLOCK} is {:?}, which is no START:SPEED", self.0)
+    }
+}
+
+impl std::error::Error for ClockSettingError {}
 
 /// Time that runs `speed` times as fast as the machine's, from a given moment on.
 #[derive(Debug)]
@@ -45,7 +58,7 @@ impl TokioClock {
     ///
     /// # Errors
     /// When `setting` is not of that form, START lies ahead, or SPEED is not from 1 to 1000.
-    pub fn of_process(wall: Timestamp, setting: Option<&str>) -> Result<Self, String> {
+    pub fn of_process(wall: Timestamp, setting: Option<&str>) -> Result<Self, ClockSettingError> {
         let Some(setting) = setting else { return Ok(Self::new(wall, 1.0)) };
         let parsed = setting.split_once(':').and_then(|(start, speed)| {
             Some((start.parse().map(Timestamp).ok()?, speed.parse::<f64>().ok()?))
@@ -54,7 +67,7 @@ impl TokioClock {
             Some((start, speed)) if start <= wall && (1.0..=1000.0).contains(&speed) => {
                 Ok(Self::new(start + wall.since(start).mul_f64(speed), speed))
             }
-            _ => Err(format!("{TEST_CLOCK} is {setting:?}, which is no START:SPEED")),
+            _ => Err(ClockSettingError(setting.to_owned())),
         }
     }
 
@@ -111,7 +124,7 @@ mod tests {
         assert_eq!(shown(Some("940000:8")), Ok(Timestamp(940_000 + 8 * 60_000)));
         assert!(!TokioClock::of_process(WALL, Some("940000:1")).expect("a clock").is_scaled());
         for wrong in ["", "8", "940000:", "940000:0", "940000:NaN", "1000001:8", "940000:1001"] {
-            assert!(shown(Some(wrong)).is_err(), "{wrong}");
+            assert_eq!(shown(Some(wrong)), Err(ClockSettingError(wrong.to_owned())));
         }
     }
 }
