@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Number, Value};
 
-use super::literal;
+use super::literal::{self, LiteralError};
 use crate::document::{Diagnostic, is_sensitive, resolve, step, types};
 
 /// Converts every part of `value` to the type in the schema `root`, where that loses nothing.
@@ -95,7 +95,7 @@ impl Coercion<'_> {
         what: &str,
         example: &str,
         text: &str,
-        read: Result<Value, String>,
+        read: Result<Value, LiteralError>,
         pointer: &str,
     ) -> Value {
         let why = match read {

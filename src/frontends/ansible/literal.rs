@@ -2,16 +2,57 @@
 //!
 //! A template inside other text leaves what Python prints.
 
+use std::fmt;
+
 use serde_json::{Map, Value};
 
 /// How deeply lists and dictionaries may nest.
 const DEPTH: usize = 32;
 
+/// What is wrong with text as a Python literal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LiteralError {
+    /// Lists and dictionaries nest too deeply.
+    TooDeep,
+    /// Text has no closing quote of this kind.
+    Unclosed(char),
+    /// A backslash stands before a character that it has no meaning for.
+    InvalidEscape,
+    /// No character has this code.
+    NoCharacter(String),
+    /// Something else stands where this is expected.
+    Unexpected {
+        /// What is expected.
+        wanted: &'static str,
+        /// The first characters of what stands there.
+        found: String,
+    },
+    /// The text ends where this is expected.
+    EndsBefore(&'static str),
+}
+
+impl fmt::Display for LiteralError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LiteralError::TooDeep => f.write_str("it is nested too deeply"),
+            LiteralError::Unclosed(quote) => write!(f, "a closing {quote} is missing"),
+            LiteralError::InvalidEscape => f.write_str("a backslash stands before what it cannot"),
+            LiteralError::NoCharacter(code) => write!(f, "there is no character {code:?}"),
+            LiteralError::Unexpected { wanted, found } => {
+                write!(f, "{wanted} is expected at {found:?}")
+            }
+            LiteralError::EndsBefore(wanted) => write!(f, "it ends where {wanted} is expected"),
+        }
+    }
+}
+
+impl std::error::Error for LiteralError {}
+
 /// Parses `text` as JSON or as a Python literal.
 ///
 /// # Errors
 /// What is wrong with `text` as a Python literal, a notation of which JSON is nearly a part.
-pub fn parse(text: &str) -> Result<Value, String> {
+pub fn parse(text: &str) -> Result<Value, LiteralError> {
     if let Ok(value) = serde_json::from_str(text) {
         return Ok(value);
     }
@@ -29,9 +70,9 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn value(&mut self, depth: usize) -> Result<Value, String> {
+    fn value(&mut self, depth: usize) -> Result<Value, LiteralError> {
         if depth == 0 {
-            return Err("it is nested too deeply".into());
+            return Err(LiteralError::TooDeep);
         }
         match self.peek() {
             Some('{') => self.dictionary(depth),
@@ -41,7 +82,7 @@ impl Reader<'_> {
         }
     }
 
-    fn dictionary(&mut self, depth: usize) -> Result<Value, String> {
+    fn dictionary(&mut self, depth: usize) -> Result<Value, LiteralError> {
         let mut object = Map::new();
         self.take('{');
         while !self.take('}') {
@@ -61,7 +102,7 @@ impl Reader<'_> {
         Ok(Value::Object(object))
     }
 
-    fn list(&mut self, depth: usize) -> Result<Value, String> {
+    fn list(&mut self, depth: usize) -> Result<Value, LiteralError> {
         let mut items = Vec::new();
         self.take('[');
         while !self.take(']') {
@@ -73,7 +114,7 @@ impl Reader<'_> {
         Ok(Value::Array(items))
     }
 
-    fn string(&mut self, quote: char) -> Result<String, String> {
+    fn string(&mut self, quote: char) -> Result<String, LiteralError> {
         self.take(quote);
         let mut found = String::new();
         while let Some(next) = self.next() {
@@ -83,10 +124,10 @@ impl Reader<'_> {
                 next => found.push(next),
             }
         }
-        Err(format!("a closing {quote} is missing"))
+        Err(LiteralError::Unclosed(quote))
     }
 
-    fn escape(&mut self) -> Result<char, String> {
+    fn escape(&mut self) -> Result<char, LiteralError> {
         let digits = match self.next() {
             Some('n') => return Ok('\n'),
             Some('r') => return Ok('\r'),
@@ -95,16 +136,16 @@ impl Reader<'_> {
             Some('x') => 2,
             Some('u') => 4,
             Some('U') => 8,
-            _ => return Err("a backslash stands before what it cannot".into()),
+            _ => return Err(LiteralError::InvalidEscape),
         };
         let code = self.text.get(self.at..self.at + digits).unwrap_or_default();
         let found = u32::from_str_radix(code, 16).ok().and_then(char::from_u32);
         self.at += code.len();
-        found.ok_or_else(|| format!("there is no character {code:?}"))
+        found.ok_or_else(|| LiteralError::NoCharacter(code.to_owned()))
     }
 
     /// Reads a number, a boolean or null.
-    fn word(&mut self) -> Result<Value, String> {
+    fn word(&mut self) -> Result<Value, LiteralError> {
         let remaining = &self.text[self.at..];
         let end = remaining.find(|c: char| !c.is_ascii_alphanumeric() && !"+-._".contains(c));
         let word = &remaining[..end.unwrap_or(remaining.len())];
@@ -142,13 +183,13 @@ impl Reader<'_> {
         Some(next)
     }
 
-    fn unexpected(&mut self, wanted: &str) -> String {
+    fn unexpected(&mut self, wanted: &'static str) -> LiteralError {
         match self.peek() {
             Some(_) => {
-                let remaining: String = self.text[self.at..].chars().take(12).collect();
-                format!("{wanted} is expected at {remaining:?}")
+                let found = self.text[self.at..].chars().take(12).collect();
+                LiteralError::Unexpected { wanted, found }
             }
-            None => format!("it ends where {wanted} is expected"),
+            None => LiteralError::EndsBefore(wanted),
         }
     }
 }
@@ -182,7 +223,7 @@ mod tests {
             ("{} {}", "the end is expected at \"{}\""),
             (&"[".repeat(100_000), "it is nested too deeply"),
         ] {
-            let told = parse(text).expect_err(text);
+            let told = parse(text).expect_err(text).to_string();
             assert!(told.contains(message), "{told}");
         }
     }
