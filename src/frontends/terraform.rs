@@ -13,9 +13,11 @@ pub mod proto;
 mod provider;
 mod rpc;
 pub mod schema;
+mod serve_error;
 mod tls;
 mod until;
 pub mod value;
+mod wire_error;
 
 use std::fs::Permissions;
 use std::io::{self, Write as _};
@@ -32,6 +34,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
 
 use self::provider::Provider;
+use self::serve_error::ServeError;
 use self::until::until;
 use crate::engine::Stop;
 use crate::engine::clock::TokioClock;
@@ -60,8 +63,8 @@ pub async fn serve(host: &Host, context: &ProcessContext) -> u8 {
     }
 }
 
-async fn serve_host(host: &Host, context: &ProcessContext) -> Result<(), String> {
-    let fail = |what: &'static str| move |error: io::Error| format!("failed to {what}: {error}");
+async fn serve_host(host: &Host, context: &ProcessContext) -> Result<(), ServeError> {
+    let fail = |what: &'static str| move |error: io::Error| ServeError::Process(what, error);
     // Ctrl-C reaches the whole process group; the host says what this process must do.
     let mut ctrl_c = signal(SignalKind::interrupt()).map_err(fail("listen for signals"))?;
     let mut hangup = signal(SignalKind::hangup()).map_err(fail("listen for signals"))?;
@@ -95,7 +98,7 @@ async fn serve_host(host: &Host, context: &ProcessContext) -> Result<(), String>
 /// Serves hosts that the operator points at this process, until Ctrl-C. Returns the exit code.
 pub async fn debug(host: &Host, context: &ProcessContext) -> u8 {
     let served = async {
-        let fail = |error: io::Error| format!("failed to listen for signals: {error}");
+        let fail = |error: io::Error| ServeError::Process("listen for signals", error);
         let mut ctrl_c = signal(SignalKind::interrupt()).map_err(fail)?;
         let socket = Socket::bind(&host.socket_folder)?;
         print_line(&mut io::stdout(), &reattachment(&socket.path.to_string_lossy()));
@@ -108,7 +111,7 @@ pub async fn debug(host: &Host, context: &ProcessContext) -> u8 {
             _ = ctrl_c.recv() => print_line(&mut io::stderr(), "stopping at the next safe point"),
         }
         provider.finish().await;
-        Ok::<(), String>(())
+        Ok::<(), ServeError>(())
     };
     match served.await {
         Ok(()) => 0,
@@ -127,9 +130,8 @@ struct Socket {
 }
 
 impl Socket {
-    fn bind(within: &Path) -> Result<Socket, String> {
-        let at =
-            |error: io::Error| format!("failed to make a socket in {}: {error}", within.display());
+    fn bind(within: &Path) -> Result<Socket, ServeError> {
+        let at = |error: io::Error| ServeError::Socket(within.to_owned(), error);
         let mut folder = tempfile::Builder::new();
         let folder = folder.prefix("rolling-").permissions(Permissions::from_mode(0o700));
         let folder = folder.tempdir_in(within).map_err(at)?;

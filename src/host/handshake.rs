@@ -2,6 +2,7 @@
 //! environment, and this process answers with one line on standard output. The names are those of
 //! HashiCorp's go-plugin.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use base64::Engine as _;
@@ -38,6 +39,33 @@ pub enum Security<'a> {
     Unencrypted,
 }
 
+/// Why a host cannot be served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostError {
+    /// It speaks these versions of the protocol alone.
+    OtherProtocol(String),
+    /// It has sent no certificate, and does not ask to go without.
+    NoCertificate,
+}
+
+impl fmt::Display for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HostError::OtherProtocol(versions) => write!(
+                f,
+                "the host speaks version {versions:?} of the plugin protocol, and this provider \
+                 version {PROTOCOL}; use Terraform 1.0 or later, or OpenTofu"
+            ),
+            HostError::NoCertificate => f.write_str(
+                "the host has sent no certificate (PLUGIN_CLIENT_CERT), so it could not be told \
+                 from others; set TF_DISABLE_PLUGIN_TLS=1 to go without",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for HostError {}
+
 impl Host {
     /// Reads the environment through `get`.
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Host {
@@ -65,21 +93,15 @@ impl Host {
     ///
     /// # Errors
     /// Why this host cannot be served, and what to do.
-    pub fn security(&self) -> Result<Security<'_>, String> {
+    pub fn security(&self) -> Result<Security<'_>, HostError> {
         let protocols = self.protocols.as_deref().unwrap_or_default();
         if !protocols.split(',').any(|version| version.trim() == PROTOCOL) {
-            return Err(format!(
-                "the host speaks version {protocols:?} of the plugin protocol, and this provider \
-                 version {PROTOCOL}; use Terraform 1.0 or later, or OpenTofu"
-            ));
+            return Err(HostError::OtherProtocol(protocols.to_owned()));
         }
         match (&self.certificate, self.without_tls) {
             (Some(certificate), _) => Ok(Security::Tls(certificate)),
             (None, true) => Ok(Security::Unencrypted),
-            (None, false) => Err("the host has sent no certificate (PLUGIN_CLIENT_CERT), so it \
-                                  could not be told from others; set TF_DISABLE_PLUGIN_TLS=1 to \
-                                  go without"
-                .into()),
+            (None, false) => Err(HostError::NoCertificate),
         }
     }
 
@@ -127,13 +149,16 @@ mod tests {
     fn without_a_certificate_there_is_no_service_unless_the_host_says_so() {
         let six = ("PLUGIN_PROTOCOL_VERSIONS", "5,6");
         let refused = host(&[six]).security().map(|_| ()).expect_err("no certificate");
-        assert!(refused.contains("PLUGIN_CLIENT_CERT"), "{refused}");
+        assert_eq!(refused, HostError::NoCertificate);
+        assert!(refused.to_string().contains("PLUGIN_CLIENT_CERT"), "{refused}");
         let unencrypted = host(&[six, ("TF_DISABLE_PLUGIN_TLS", "1")]);
         assert_eq!(unencrypted.security(), Ok(Security::Unencrypted));
         let secure = host(&[six, ("PLUGIN_CLIENT_CERT", "PEM")]);
         assert_eq!(secure.security(), Ok(Security::Tls("PEM")));
         let old = host(&[("PLUGIN_PROTOCOL_VERSIONS", "5"), ("PLUGIN_CLIENT_CERT", "PEM")]);
-        assert!(old.security().expect_err("too old").contains("Terraform 1.0"));
+        let refused = old.security().expect_err("too old");
+        assert_eq!(refused, HostError::OtherProtocol("5".into()));
+        assert!(refused.to_string().contains("Terraform 1.0"), "{refused}");
     }
 
     #[test]

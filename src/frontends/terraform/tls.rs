@@ -4,12 +4,13 @@
 //! verifiers of certificate chains refuse it. So this module compares it byte by byte, and verifies
 //! only its signature.
 
+use std::fmt;
 use std::sync::Arc;
 
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::client::danger::HandshakeSignatureValid;
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature};
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use tokio_rustls::rustls::version::TLS13;
@@ -26,25 +27,61 @@ pub struct Tls {
     pub certificate: Vec<u8>,
 }
 
+/// Why TLS cannot be set up.
+#[derive(Debug)]
+pub enum TlsError {
+    /// What the host calls its certificate is none.
+    HostCertificate(pem::Error),
+    /// No certificate can be made for this process.
+    Certificate(rcgen::Error),
+    /// No key can be made for this process.
+    Key(&'static str),
+    /// The TLS library does not accept what it is given.
+    Config(Error),
+}
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TlsError::HostCertificate(error) => {
+                write!(f, "the host's certificate (PLUGIN_CLIENT_CERT) is none: {error}")
+            }
+            TlsError::Certificate(error) => write!(f, "failed to make a certificate: {error}"),
+            TlsError::Key(error) => write!(f, "failed to make a key: {error}"),
+            TlsError::Config(error) => write!(f, "failed to set TLS up: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for TlsError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            TlsError::HostCertificate(error) => Some(error),
+            TlsError::Certificate(error) => Some(error),
+            TlsError::Key(_) => None,
+            TlsError::Config(error) => Some(error),
+        }
+    }
+}
+
 /// Makes a certificate for this process, and an acceptor that accepts only the certificate `host`.
 ///
 /// # Errors
-/// What is wrong with the host's certificate.
-pub fn accept(host: &str) -> Result<Tls, String> {
-    let expected = CertificateDer::from_pem_slice(host.as_bytes())
-        .map_err(|error| format!("the host's certificate (PLUGIN_CLIENT_CERT) is none: {error}"))?;
+/// When the host's certificate is none, or this process cannot make its own.
+pub fn accept(host: &str) -> Result<Tls, TlsError> {
+    let expected =
+        CertificateDer::from_pem_slice(host.as_bytes()).map_err(TlsError::HostCertificate)?;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let own = rcgen::generate_simple_self_signed(["localhost".to_owned()])
-        .map_err(|error| format!("failed to make a certificate: {error}"))?;
+        .map_err(TlsError::Certificate)?;
     let certificate = own.cert.der().to_vec();
-    let key = PrivateKeyDer::try_from(own.signing_key.serialize_der())
-        .map_err(|error| format!("failed to make a key: {error}"))?;
+    let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).map_err(TlsError::Key)?;
     let verifier = OnlyTheHost { expected, provider: Arc::clone(&provider) };
     let config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])
         .map(|config| config.with_client_cert_verifier(Arc::new(verifier)))
         .and_then(|config| config.with_single_cert(vec![own.cert.der().clone()], key));
-    let mut config = config.map_err(|error| format!("failed to set TLS up: {error}"))?;
+    let mut config = config.map_err(TlsError::Config)?;
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(config)), certificate })
 }

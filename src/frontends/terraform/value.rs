@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::proto::DynamicValue;
 use super::schema::{Attribute, Kind};
+use super::wire_error::WireError;
 use crate::document::step;
 
 /// A value as it is on the wire.
@@ -37,21 +38,18 @@ impl Raw {
     /// Decodes a value from the wire.
     ///
     /// # Errors
-    /// The bytes do not decode; the message says why.
-    pub fn receive(value: Option<&DynamicValue>, kind: &Kind) -> Result<Raw, String> {
+    /// The bytes do not decode.
+    pub fn receive(value: Option<&DynamicValue>, kind: &Kind) -> Result<Raw, WireError> {
         let Some(value) = value else { return Ok(Raw::null()) };
         if value.msgpack.is_empty() {
             if value.json.is_empty() {
                 return Ok(Raw::null());
             }
-            let value: Value = serde_json::from_slice(&value.json)
-                .map_err(|error| format!("The host sent no JSON: {error}"))?;
+            let value: Value = serde_json::from_slice(&value.json).map_err(WireError::Json)?;
             return Ok(Raw::from_json(&value, kind));
         }
         let mut bytes = value.msgpack.as_slice();
-        rmpv::decode::read_value(&mut bytes)
-            .map(Raw)
-            .map_err(|error| format!("The host sent no MessagePack: {error}"))
+        rmpv::decode::read_value(&mut bytes).map(Raw).map_err(WireError::MessagePack)
     }
 
     /// Encodes the value for the wire.
@@ -71,7 +69,7 @@ impl Raw {
     ///
     /// # Errors
     /// The value does not fit its schema. The host normally ensures that it does.
-    pub fn to_json(&self, kind: &Kind) -> Result<Read, String> {
+    pub fn to_json(&self, kind: &Kind) -> Result<Read, WireError> {
         let mut unknown = Vec::new();
         let value = read(&self.0, kind, "", &mut unknown)?;
         Ok(Read { value, unknown })
@@ -142,8 +140,8 @@ fn read(
     kind: &Kind,
     pointer: &str,
     unknown: &mut Vec<String>,
-) -> Result<Value, String> {
-    let wrong = || format!("The host sent something else than the schema has at {pointer:?}");
+) -> Result<Value, WireError> {
+    let wrong = || WireError::OtherType(pointer.to_owned());
     Ok(match (packed, kind) {
         (Packed::Nil, _) => Value::Null,
         // No blocks: a document leaves the attribute out.
@@ -199,7 +197,7 @@ fn object(
     attributes: &[Attribute],
     pointer: &str,
     unknown: &mut Vec<String>,
-) -> Result<Value, String> {
+) -> Result<Value, WireError> {
     let entries = match packed {
         Packed::Map(entries) => entries,
         Packed::Nil => return Ok(Value::Null),
@@ -207,13 +205,16 @@ fn object(
             unknown.push(pointer.to_owned());
             return Ok(Value::Null);
         }
-        _ => return Err(format!("The host sent no object at {pointer:?}")),
+        _ => return Err(WireError::NoObject(pointer.to_owned())),
     };
     let mut object = Map::new();
     for (key, value) in entries {
         let name = key.as_str().unwrap_or_default();
         let known = attributes.iter().find(|attribute| attribute.name == name);
-        let known = known.ok_or_else(|| format!("The host sent {name:?} at {pointer:?}"))?;
+        let known = known.ok_or_else(|| WireError::UnknownAttribute {
+            name: name.to_owned(),
+            pointer: pointer.to_owned(),
+        })?;
         let place = format!("{pointer}/{}", step(name));
         object.insert(name.to_owned(), read(value, &known.kind, &place, unknown)?);
     }

@@ -13,7 +13,7 @@ use super::super::private_state::PrivateState;
 use super::super::schema::{TIMEOUTS, schemas};
 use super::super::value::{Raw, Read};
 use super::super::{convert, proto as p};
-use super::request::{Config, Found, OURS, all, computed, known, to_json};
+use super::request::{Config, Found, OURS, all, computed, known, to_json, unreadable};
 use super::{Configured, Counted, Provider};
 use crate::deployment::state::{self, PLANNED};
 use crate::deployment::stop::Stopping;
@@ -108,7 +108,7 @@ impl Provider {
         };
         let planned = match Raw::receive(asked.planned_state.as_ref(), kind) {
             Ok(planned) => planned,
-            Err(error) => return keep(vec![convert::error(error, "")]),
+            Err(error) => return keep(unreadable(error)),
         };
         let Some(configured) = self.configured() else {
             let message = "The provider's configuration is not known";
@@ -195,7 +195,7 @@ impl Operation<'_> {
         let prior = prior.map_or(&Value::Null, |(_, prior)| prior);
         let Read { value: planned, unknown } = match planned_raw.to_json(kind) {
             Ok(read) => read,
-            Err(error) => return Rolled::not(before, vec![convert::error(error, "")]),
+            Err(error) => return Rolled::not(before, unreadable(error)),
         };
         if unknown.is_empty() {
             return self.settle(prior, before, &planned, planned_raw, config).await;

@@ -8,7 +8,7 @@ use super::super::schema::schemas;
 use super::super::value::Raw;
 use super::super::{convert, proto as p};
 use super::intent::{Intent, Rolls, of_creation};
-use super::request::{Config, Found, OURS, all, known, to_json};
+use super::request::{Config, Found, OURS, all, known, to_json, unreadable};
 use super::{Configured, Provider};
 use crate::deployment::state;
 use crate::deployment::{self, OpenError, with_default_policy};
@@ -64,7 +64,7 @@ impl Provider {
                 return refuse(self.warn_of_the_end(prior.as_ref()).await);
             }
             Ok(_) => {}
-            Err(error) => return refuse(vec![convert::error(error, "")]),
+            Err(error) => return refuse(unreadable(error)),
         }
         let config = match Config::receive(asked.config.as_ref()) {
             Ok(config) => config,

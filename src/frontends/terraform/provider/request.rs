@@ -6,6 +6,7 @@ use super::super::convert::{self, diagnostic};
 use super::super::proto as p;
 use super::super::schema::{INSTANCE_IDS, Kind, TIMEOUTS, schemas};
 use super::super::value::{Raw, Read};
+use super::super::wire_error::WireError;
 use crate::deployment::state::{COMPUTED, INSTANCES};
 use crate::document::{Diagnostic, normalised};
 
@@ -32,6 +33,11 @@ pub fn computed(state: &Value) -> Value {
 /// Findings for the host.
 pub type Found = Vec<p::Diagnostic>;
 
+/// Returns the finding for a value that cannot be read.
+pub fn unreadable(error: WireError) -> Found {
+    vec![convert::error(error.to_string(), "")]
+}
+
 /// A configuration as received, and what it says.
 pub struct Config {
     pub raw: Raw,
@@ -47,13 +53,12 @@ pub struct Config {
 impl Config {
     pub fn receive(value: Option<&p::DynamicValue>) -> Result<Config, Found> {
         let kind = &schemas().resource;
-        let fail = |error: String| vec![convert::error(error, "")];
-        let raw = Raw::receive(value, kind).map_err(fail)?;
-        let read = raw.to_json(kind).map_err(fail)?;
+        let raw = Raw::receive(value, kind).map_err(unreadable)?;
+        let read = raw.to_json(kind).map_err(unreadable)?;
         let mut value = read.value;
         let timeouts = match &mut value {
             Value::Object(attributes) => attributes.remove(TIMEOUTS).unwrap_or_default(),
-            _ => return Err(fail("The host sent no configuration".into())),
+            _ => return Err(unreadable(WireError::NoConfiguration)),
         };
         let mut computed = Vec::new();
         for name in OURS {
@@ -82,12 +87,11 @@ pub fn known(
 ) -> Result<Option<(Raw, Value)>, Found> {
     check_type(type_name)?;
     let kind = &schemas().resource;
-    let fail = |error: String| vec![convert::error(error, "")];
-    let raw = Raw::receive(value, kind).map_err(fail)?;
+    let raw = Raw::receive(value, kind).map_err(unreadable)?;
     if raw.is_null() {
         return Ok(None);
     }
-    let read = raw.to_json(kind).map_err(fail)?;
+    let read = raw.to_json(kind).map_err(unreadable)?;
     Ok(Some((raw, read.value)))
 }
 
@@ -105,9 +109,8 @@ pub fn all(found: &[Diagnostic], kind: &Kind) -> Found {
 
 pub fn provider_config(value: Option<&p::DynamicValue>) -> Result<Read, Found> {
     let kind = &schemas().provider;
-    let fail = |error: String| vec![convert::error(error, "")];
-    let raw = Raw::receive(value, kind).map_err(fail)?;
-    let mut read = raw.to_json(kind).map_err(fail)?;
+    let raw = Raw::receive(value, kind).map_err(unreadable)?;
+    let mut read = raw.to_json(kind).map_err(unreadable)?;
     if read.value.is_null() {
         read.value = Value::Object(Map::new());
     }
