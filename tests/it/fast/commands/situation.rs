@@ -1,0 +1,179 @@
+//! A rollout in the state in which commands are given, and which of them its record acknowledges.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rolling::engine::{Caller, ControlOutcome, Rollout, Stop};
+use rolling::model::spec::RollingDeployment;
+use rolling::record::command::{Command, Control};
+use rolling::record::lease::Lease;
+use rolling::record::{Ending, Record};
+use rolling::rollout::control::{State, effect};
+use rolling_provider::{Action, Done, Fleet, ProviderError, Tags};
+use rolling_simulator::Simulator;
+use rolling_testing::{Wrapper, impl_fleet};
+use tokio::sync::watch;
+
+use crate::fast::properties::look;
+use crate::world::{caller, seconds};
+
+/// What a rollout is at when the callers speak.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation {
+    pub state: State,
+    /// Whether an engine is at work, and not one that was killed.
+    pub lives: bool,
+}
+
+/// A fleet that notes which commands the record has heard, and in what state.
+pub struct Noting {
+    pub inner: Arc<Simulator>,
+    pub acknowledged: Mutex<Vec<(String, Command)>>,
+}
+
+impl Noting {
+    fn note(&self, before: &Tags, written: &Tags) {
+        let (Ok(was), Ok(Some(record))) = (Record::from_tags(before), Record::from_tags(written))
+        else {
+            return;
+        };
+        let state = State::of(was.as_ref(), was.is_none());
+        let news = record
+            .acknowledged
+            .iter()
+            .filter(|id| !was.iter().any(|was| was.acknowledged.contains(id)));
+        for id in news {
+            let mut acknowledged = self.acknowledged.lock().expect("it");
+            // One that was carried out where it was said was never left.
+            let left = Control::from_tags(before).filter(|control| control.id == *id);
+            let Some(control) = left else { continue };
+            // What moves already goes on, the way it went.
+            let moves = matches!(state, State::Unrecorded | State::Rolling | State::RollingBack);
+            if effect(control.command, state).changes()
+                && !(moves && control.command == Command::Resume)
+            {
+                acknowledged.push((control.by, control.command));
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Wrapper for Noting {
+    fn inner(&self) -> &dyn Fleet {
+        &*self.inner
+    }
+
+    async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
+        if let Action::WriteRecord { tags } = action {
+            self.note(&look(&self.inner).record, tags);
+        }
+        self.inner.act(action).await
+    }
+}
+
+impl_fleet!(Noting);
+
+pub fn named(name: &str) -> Caller {
+    // It is killed only once it is where it is to be.
+    let is_gone: fn(&str) -> bool = match name {
+        "before" => |_| false,
+        _ => |owner| owner.starts_with("dead/"),
+    };
+    // A client may give every request the same name.
+    let (owner, rollout_id) = (format!("{name}/1.1.aa"), "operation".to_owned());
+    Caller { owner, rollout_id, is_gone, ..caller() }
+}
+
+fn state(simulator: &Simulator) -> State {
+    let tags = look(simulator).record;
+    let is_leased = Lease::from_tags(&tags).is_some();
+    State::of(Record::from_tags(&tags).expect("a record").as_ref(), is_leased)
+}
+
+pub async fn until(simulator: &Simulator, reached: impl Fn() -> bool) {
+    for _ in 0..100_000 {
+        if reached() {
+            return;
+        }
+        simulator.clock().sleep(Duration::from_millis(100)).await;
+    }
+    panic!("never: {:?}", state(simulator));
+}
+
+pub async fn look_up(fleet: &Arc<Noting>, spec: &RollingDeployment, name: &str) -> Rollout {
+    Rollout::look_up(fleet.clone(), spec.clone(), &named(name)).await.expect("look up")
+}
+
+pub async fn give(
+    fleet: &Arc<Noting>,
+    spec: &RollingDeployment,
+    name: &str,
+    command: Command,
+) -> ControlOutcome {
+    speak(look_up(fleet, spec, name).await, command).await
+}
+
+pub async fn speak(rollout: Rollout, command: Command) -> ControlOutcome {
+    let (_keep, stop) = watch::channel(Stop::No);
+    rollout.command(command, stop, &mut |_| {}).await.expect("no error")
+}
+
+/// Brings a rollout there. Returns once it is, with an engine at work on it if one is to live.
+pub async fn arrive(
+    fleet: &Arc<Noting>,
+    spec: &RollingDeployment,
+    situation: Situation,
+) -> Option<tokio::task::JoinHandle<()>> {
+    let Situation { state: wanted, lives } = situation;
+    if wanted == State::Absent {
+        return None;
+    }
+    let (stops, stop) = watch::channel(Stop::No);
+    let name = if lives { "engine" } else { "dead" };
+    let rollout = Rollout::prepare(fleet.clone(), spec.clone(), &named(name)).await.expect("it");
+    let engine = tokio::spawn(async move {
+        rollout.run(stop, &mut |_| {}).await;
+    });
+    let simulator = fleet.inner.clone();
+    if wanted != State::Unrecorded {
+        until(&simulator, || matches!(state(&simulator), State::Rolling)).await;
+    }
+    let to = match wanted {
+        State::RollingBack => Some(Command::Rollback),
+        State::Halting(Ending::Paused) | State::Halted(Ending::Paused) => Some(Command::Pause),
+        State::Halting(Ending::Aborted) | State::Halted(Ending::Aborted) => Some(Command::Abort),
+        State::Halting(Ending::Interrupted) | State::Halted(Ending::Interrupted) => {
+            until(&simulator, || look(&simulator).template == Some("v2".into())).await;
+            // Of what has replaced nobody nothing is left.
+            let time = if matches!(wanted, State::Halted(_)) { 60 } else { 5 };
+            simulator.clock().sleep(seconds(time)).await;
+            stops.send_replace(Stop::Gracefully);
+            None
+        }
+        _ => None,
+    };
+    if let Some(command) = to {
+        // Something is to be put back, or to be replaced once more.
+        let is_done = matches!(wanted, State::RollingBack | State::Halted(_));
+        let time = if is_done { 60 } else { 5 };
+        simulator.clock().sleep(seconds(time)).await;
+        give(fleet, spec, "before", command).await;
+    }
+    let is_halted = matches!(wanted, State::Halted(_));
+    until(&simulator, || match is_halted {
+        true => state(&simulator) == wanted,
+        false => state(&simulator) == wanted || engine.is_finished(),
+    })
+    .await;
+    assert!(is_halted || state(&simulator) == wanted, "{wanted:?} is not to be seen");
+    fleet.acknowledged.lock().expect("it").clear();
+    if !lives {
+        engine.abort();
+        return None;
+    }
+    // To be told to stop is for this one only.
+    std::mem::forget(stops);
+    Some(engine)
+}

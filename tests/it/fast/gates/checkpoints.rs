@@ -1,0 +1,118 @@
+//! Gates where a rollout waits anyway: at a checkpoint, in a pause, and after an interruption.
+
+use std::sync::Arc;
+
+use rolling::engine::{Rollout, Stop};
+use rolling::model::event::{Event, Outcome};
+use rolling::model::spec::{Checkpoint, Gates, Policy, RollingDeployment};
+use rolling::model::wait::WaitKind;
+use rolling::record::command::Command;
+use rolling_provider::Action;
+use rolling_simulator::{EPOCH, FleetConfig, Intervention, Simulator};
+
+use super::{alarms, command, gated, quick};
+use crate::fast::crash::leave_command;
+use crate::world::{caller, fleet, roll, seconds, simulate};
+
+/// Rolls until the first has been terminated, as somebody does who presses Ctrl-C then.
+async fn interrupted(simulator: &Arc<Simulator>, spec: RollingDeployment) -> Outcome {
+    let (send, stop) = tokio::sync::watch::channel(Stop::No);
+    let rollout = Rollout::prepare(simulator.clone(), spec, &caller()).await.expect("prepare");
+    let report = rollout
+        .run(stop, &mut |told| {
+            if matches!(told.event, Event::Acted { action: Action::Terminate { .. } }) {
+                send.send_replace(Stop::Gracefully);
+            }
+        })
+        .await;
+    report.outcome
+}
+
+#[tokio::test]
+async fn alarms_that_were_quiet_before_anything_served_do_not_stand_for_the_command_after_it() {
+    let deploy = RollingDeployment {
+        policy: Policy::AllAtOnce,
+        ..gated(Gates { alarms: ["errors".to_owned()].into(), ..command("exit 1") })
+    };
+    let simulator = quick();
+    assert_eq!(interrupted(&simulator, deploy.clone()).await, Outcome::Aborted);
+    let told = roll(simulator.clone(), deploy).await;
+    assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
+    let reason = told.report.reason.clone().expect("a reason");
+    assert!(reason.contains("did not pass: exit code 1"), "{reason}");
+    assert_eq!(told.launched("v1"), 10);
+}
+
+#[tokio::test]
+async fn what_a_checkpoint_asks_somebody_to_approve_has_passed_the_gates() {
+    for pause in [None, Some(seconds(3600))] {
+        let checkpoints = vec![Checkpoint { percentage: 30, pause }];
+        let deploy = RollingDeployment { checkpoints, ..gated(command("exit 1")) };
+        let told = roll(quick(), deploy).await;
+        assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
+        assert_eq!(told.launched("v1"), 10);
+        // One without an end pauses the rollout instead of waiting.
+        let waited = told.events.iter().any(|told| {
+            let Event::Waiting { on } = &told.event else { return false };
+            on.iter().any(|wait| wait.kind == WaitKind::Checkpoint)
+        });
+        assert!(!waited, "nobody is asked, and no time is spent");
+    }
+}
+
+/// Whoever waits on purpose still watches.
+#[tokio::test]
+async fn an_alarm_that_is_raised_at_a_checkpoint_or_in_a_pause_ends_it_at_once() {
+    let hour = seconds(3600);
+    let checkpoints = vec![Checkpoint { percentage: 30, pause: Some(hour) }];
+    let watched = gated(alarms(0));
+    for (deploy, kind) in [
+        (RollingDeployment { checkpoints, ..watched.clone() }, WaitKind::Checkpoint),
+        (RollingDeployment { pause_between_batches: hour, ..watched }, WaitKind::Pause),
+    ] {
+        let events = vec![(seconds(600), Intervention::Alarm(true))];
+        let simulator = simulate(FleetConfig { events, ..fleet() });
+        let told = roll(simulator.clone(), deploy).await;
+        assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
+        let waited = told.events.iter().any(|told| {
+            let Event::Waiting { on } = &told.event else { return false };
+            on.iter().any(|wait| wait.kind == kind)
+        });
+        assert!(waited, "{kind:?}");
+        let back = told.events.iter().find(|e| matches!(e.event, Event::RollingBack { .. }));
+        let late = back.expect("a rollback").at.since(EPOCH) - seconds(600);
+        assert!(late <= seconds(11), "{late:?} after the alarm was raised");
+        assert_eq!(simulator.launched(), 10 + 3 + 3, "one batch, and back");
+    }
+}
+
+/// A checkpoint that somebody passes while its gates are asked does not take their answer away.
+#[tokio::test]
+async fn whoever_resumes_while_a_checkpoint_has_its_gates_asked_overrides_none() {
+    for (script, outcome) in
+        [("sleep 1; exit 1", Outcome::RolledBack), ("sleep 1", Outcome::Succeeded)]
+    {
+        let checkpoints = vec![Checkpoint { percentage: 30, pause: None }];
+        let deploy = RollingDeployment { checkpoints, ..gated(command(script)) };
+        let simulator = quick();
+        let rollout = Rollout::prepare(simulator.clone(), deploy, &caller()).await;
+        let (_keep, stop) = tokio::sync::watch::channel(Stop::No);
+        let (mut resumed, mut begun) = (false, 0);
+        let report = rollout
+            .expect("prepare")
+            .run(stop, &mut |told| match &told.event {
+                Event::BatchStarted { .. } => begun += 1,
+                Event::Waiting { on }
+                    if !resumed && on.iter().any(|wait| wait.kind == WaitKind::Gate) =>
+                {
+                    leave_command(&simulator, Command::Resume);
+                    resumed = true;
+                }
+                Event::RollingBack { .. } => assert_eq!(begun, 1, "nothing more was begun"),
+                _ => {}
+            })
+            .await;
+        assert!(resumed);
+        assert_eq!(report.outcome, outcome, "{report:?}");
+    }
+}
