@@ -221,7 +221,7 @@ fn every_pair_of_commands_in_every_phase_ends_in_one_outcome_that_both_are_told(
 
 /// What was about to begin when its process was killed has left its lease, and nothing else.
 #[tokio::test]
-async fn the_lease_of_a_process_that_ended_before_it_began_is_taken_off() {
+async fn the_lease_of_a_process_that_ended_before_it_began_is_removed() {
     let spec = spec(Policy::Rolling(BatchSize::Fixed(1)));
     for (command, stays) in [
         (Command::Abort, false),

@@ -174,7 +174,7 @@ fn unmanaged(story: Story) -> Story {
 }
 
 #[tokio::test]
-async fn plain_instances() {
+async fn unmanaged_instances() {
     enumerate(unmanaged(story("unmanaged rolling", thirty_percent()))).await;
     enumerate(unmanaged(story("unmanaged with an additional batch", additional()))).await;
     enumerate(unmanaged(story("unmanaged immutable", Policy::Immutable))).await;
@@ -182,7 +182,7 @@ async fn plain_instances() {
 }
 
 #[tokio::test]
-async fn plain_instances_that_go_back() {
+async fn unmanaged_instances_that_are_rolled_back() {
     let back = |name, policy, behaviour| unmanaged(rolling_back(name, policy, behaviour));
     enumerate(back("unmanaged rollback", thirty_percent(), Behaviour::Unhealthy)).await;
     enumerate(back("unmanaged rollback with surge", additional(), Behaviour::HalfUnhealthy)).await;
@@ -192,7 +192,7 @@ async fn plain_instances_that_go_back() {
 }
 
 #[tokio::test]
-async fn plain_instances_that_are_paused_aborted_or_stopped() {
+async fn unmanaged_instances_that_are_paused_aborted_or_stopped() {
     for (name, policy) in
         [("unmanaged pause", thirty_percent()), ("unmanaged pause, surge", additional())]
     {

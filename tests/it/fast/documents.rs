@@ -165,7 +165,7 @@ fn plan_apply_and_status_agree_between_runs_on_the_simulator() {
 
 /// Exit codes are an interface.
 #[test]
-fn exit_codes_tell_a_rollback_a_pause_and_an_idle_word_apart() {
+fn exit_codes_tell_a_rollback_a_pause_and_a_command_without_effect_apart() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut resource = simulated();
     resource["simulated_fleet"]["bad_revisions"] = json!({ "v2": "unhealthy" });

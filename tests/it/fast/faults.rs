@@ -108,20 +108,20 @@ async fn a_first_call_that_fails_after_a_long_wait_for_its_turn_is_tried_again()
 }
 
 #[tokio::test]
-async fn failures_between_which_calls_get_through_never_add_up() {
+async fn failures_do_not_add_up_across_calls_that_succeed() {
     let told = roll_in_a_crowd(fleet(), seconds(5), 0, Some(false)).await;
     assert!(told.report.elapsed_ms > 600_000, "{}", told.report.elapsed_ms);
 }
 
 #[tokio::test]
-async fn what_failed_long_ago_takes_no_patience_from_what_is_wanted_now() {
+async fn failures_of_long_ago_do_not_use_up_the_retry_budget_of_later_calls() {
     let mut config = fleet();
     config.target_groups[0].drain = seconds(400);
     roll_in_a_crowd(config, seconds(1), 0, Some(true)).await;
 }
 
 #[tokio::test]
-async fn where_every_call_waits_as_long_as_a_lease_is_believed_it_still_acts() {
+async fn an_engine_still_acts_where_every_call_waits_as_long_as_a_lease_is_believed() {
     roll_in_a_crowd(fleet(), seconds(25), 0, None).await;
 }
 
@@ -147,14 +147,14 @@ async fn faults_at_any_call_change_nothing_about_the_outcome_and_launch_nothing_
 }
 
 #[tokio::test]
-async fn a_cloud_that_is_away_for_a_minute_is_waited_for() {
+async fn a_cloud_that_does_not_answer_for_a_minute_is_waited_for() {
     let simulator = simulate(fleet());
     let told = roll(Flaky::new(simulator.clone(), 50..110, 0), spec(thirty_percent())).await;
     assert_done(&told, &simulator).await;
 }
 
 #[tokio::test]
-async fn a_stop_while_the_cloud_is_away_ends_in_time_and_tells_what_is_borrowed() {
+async fn a_stop_while_the_cloud_does_not_answer_ends_in_time_and_reports_what_is_borrowed() {
     let (simulator, stop) = simulate_and_stop(fleet(), Stop::Gracefully, seconds(60));
     let flaky = Flaky::new(simulator.clone(), 50..10_000, 0);
     let told = roll_until(flaky, spec(thirty_percent()), stop).await;
@@ -216,7 +216,7 @@ impl Wrapper for Hasty {
 impl_fleet!(Hasty);
 
 #[tokio::test]
-async fn a_removal_of_one_that_is_gone_lowers_nothing() {
+async fn a_removal_of_an_instance_that_is_gone_does_not_lower_the_size() {
     for policy in [Policy::RollingWithAdditionalBatch(BatchSize::Fixed(3)), Policy::Immutable] {
         let simulator = simulate(fleet());
         let hasty = Hasty { inner: simulator.clone(), done: Mutex::new(false) };

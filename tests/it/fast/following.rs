@@ -144,7 +144,7 @@ async fn follow(scripted: Scripted) -> (Vec<Event>, Report, u32) {
 }
 
 #[tokio::test]
-async fn one_that_gets_nowhere_is_followed_to_a_deadline_that_every_wait_has_told() {
+async fn a_refresh_without_progress_is_followed_until_a_deadline_that_every_wait_names() {
     let (events, report, _) = follow(scripted(&[InstanceRefreshState::Rolling])).await;
     assert_eq!(report.outcome, Outcome::Failed);
     let why = report.reason.expect("a reason");
@@ -173,7 +173,7 @@ async fn one_that_gets_nowhere_is_followed_to_a_deadline_that_every_wait_has_tol
 }
 
 #[tokio::test]
-async fn one_that_says_it_is_done_is_believed_when_the_fleet_shows_it() {
+async fn a_refresh_that_reports_success_is_believed_once_the_fleet_shows_it() {
     let states = [
         InstanceRefreshState::Pending,
         InstanceRefreshState::Rolling,
@@ -192,7 +192,7 @@ async fn one_that_says_it_is_done_is_believed_when_the_fleet_shows_it() {
 }
 
 #[tokio::test]
-async fn one_that_says_it_is_done_is_not_believed_before_everybody_who_counts_serves() {
+async fn a_refresh_that_reports_success_is_not_believed_before_every_instance_that_counts_serves() {
     let in_no_group = |instance: &mut Instance| instance.targets.clear();
     let in_one_of_two = |instance: &mut Instance| {
         let found = instance.targets.values_mut().next().expect("a target group");
@@ -231,7 +231,7 @@ async fn one_that_says_it_is_done_is_not_believed_before_everybody_who_counts_se
 }
 
 #[tokio::test]
-async fn one_that_ends_otherwise_ends_the_rollout_as_it_ended() {
+async fn a_refresh_that_ends_without_success_ends_the_rollout_the_same_way() {
     for (state, outcome) in [
         (InstanceRefreshState::Failed, Outcome::Failed),
         (InstanceRefreshState::Cancelled, Outcome::Aborted),
@@ -248,7 +248,7 @@ async fn one_that_ends_otherwise_ends_the_rollout_as_it_ended() {
 }
 
 #[tokio::test]
-async fn a_start_of_unknown_effect_is_looked_after_and_a_refused_one_is_told() {
+async fn a_start_of_unknown_effect_is_looked_up_and_a_refused_one_is_reported() {
     let lost = scripted(&[InstanceRefreshState::Rolling, InstanceRefreshState::Succeeded]);
     lost.starts.lock().expect("a script").extend([
         Err(error(ErrorKind::Throttled, Effect::NotApplied)),
@@ -272,7 +272,7 @@ async fn a_start_of_unknown_effect_is_looked_after_and_a_refused_one_is_told() {
 }
 
 #[tokio::test]
-async fn one_that_cannot_be_seen_any_more_is_told_to_go_on() {
+async fn a_refresh_that_cannot_be_read_any_more_is_reported_as_still_running() {
     let blind = scripted(&[InstanceRefreshState::Rolling]);
     let cut = Err(error(ErrorKind::Transient, Effect::NotApplied));
     blind.script.lock().expect("a script").push_back(cut);

@@ -190,7 +190,7 @@ fn run(
 }
 
 #[test]
-fn an_engine_that_stood_still_while_somebody_else_was_at_work_does_nothing_more() {
+fn an_engine_that_was_frozen_while_another_was_at_work_does_nothing_more() {
     let others = [
         Meanwhile::Nothing,
         Meanwhile::Finish,

@@ -209,7 +209,7 @@ async fn a_failed_gate_stops_where_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_batch_beside_the_fleet_is_tried_before_any_other() {
+async fn an_additional_batch_passes_the_gates_before_any_other() {
     let additional = Policy::RollingWithAdditionalBatch(BatchSize::Fixed(2));
     for (policy, first) in [(additional, (2, 0)), (Policy::Immutable, (1, 0))] {
         let deploy = RollingDeployment { policy, ..gated(command("exit 1")) };

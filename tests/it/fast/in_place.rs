@@ -91,7 +91,7 @@ async fn instances_are_drained_updated_and_put_back_batch_by_batch() {
 }
 
 #[tokio::test]
-async fn an_update_that_fails_is_told_in_its_own_words_and_undone() {
+async fn an_update_that_fails_is_reported_with_its_output_and_undone() {
     for (behaviour, message) in [
         (Behaviour::FailLaunch, "failed: its update failed: exit code 1: it does not start"),
         (Behaviour::Hang, "its update did not end within 5m"),
@@ -189,7 +189,7 @@ proptest! {
     #![proptest_config(properties::settings())]
 
     #[test]
-    fn whatever_happens_the_bounds_hold_and_nobody_comes_or_goes(case in cases()) {
+    fn whatever_happens_the_bounds_hold_and_no_instance_comes_or_goes(case in cases()) {
         let ran = run(&case);
         for property in 1..=3 {
             prop_assert_eq!(ran.witness.broken(property), Vec::<String>::new());

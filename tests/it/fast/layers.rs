@@ -46,7 +46,7 @@ fn told(imports: &Imports) -> Vec<String> {
 
 #[test]
 #[expect(clippy::print_stdout, reason = "the figure is what is asked for")]
-fn no_file_leads_back_to_itself() {
+fn no_files_use_each_other_in_a_circle() {
     let found = CRATES.map(|name| told(&of_crate(&root().join(name).join("lib.rs"))));
     let found = found.concat();
     println!("{} circles", found.len());
@@ -67,7 +67,7 @@ fn drawn() -> BTreeMap<String, usize> {
 }
 
 #[test]
-fn each_room_uses_only_those_that_are_drawn_below_it() {
+fn each_module_uses_only_those_that_are_drawn_below_it() {
     let (drawn, source) = (drawn(), root().join("src"));
     let room = |file: &Path| {
         let below = file.strip_prefix(&source).expect("a source file");

@@ -70,7 +70,7 @@ async fn whatever_is_waited_for_it_looks_within_the_poll_interval() {
 
 /// Half of the time it is well, by turns: looks that fall in step with that see nothing else.
 #[tokio::test]
-async fn one_that_turns_by_turns_does_not_soak() {
+async fn an_instance_that_flaps_does_not_soak() {
     for soak in [20, 40, 60, 120] {
         for poll_interval in [1, 10, 60].map(seconds) {
             let mut config = FleetConfig { instances: 2, ..fleet() };

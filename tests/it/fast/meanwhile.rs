@@ -43,7 +43,7 @@ proptest! {
     /// What is to go without a replacement is not taken out of rotation first there: it would be
     /// replaced for ever.
     #[test]
-    fn a_fleet_that_replaces_who_is_out_of_rotation_ends_as_any_other(case in any_case()) {
+    fn a_fleet_that_replaces_instances_out_of_rotation_ends_as_any_other(case in any_case()) {
         let mut case = case;
         case.config.replaces_deregistered = !case.config.unmanaged;
         let ran = run(&case);
@@ -62,7 +62,7 @@ proptest! {
 
     /// Somebody protects one from scale-in: it stays, and nothing else goes wrong.
     #[test]
-    fn who_is_protected_meanwhile_stays(
+    fn an_instance_that_is_protected_meanwhile_stays(
         case in any_case(), n in 1..=16u32, at in 1..150u64,
         rule in prop_oneof![Just(SetAside::Ignore), Just(SetAside::Wait)],
     ) {
@@ -109,7 +109,7 @@ proptest! {
 
     /// Somebody takes one out of rotation, at any time of its life: that is no fault of the revision.
     #[test]
-    fn who_is_taken_out_by_somebody_fails_no_revision(
+    fn an_instance_that_somebody_deregisters_fails_no_revision(
         case in good(), n in 1..=16u32, at in 1..150u64, lag in 0..=8u64,
         back in proptest::option::of(1..400u64),
     ) {
@@ -156,7 +156,7 @@ fn found(policy: Policy, instances: u32, [boot, register, drain]: [u64; 3]) -> C
 }
 
 #[test]
-fn one_that_fails_where_requests_go_is_replaced_once_they_went_back() {
+fn an_instance_that_fails_where_requests_go_is_replaced_once_they_are_shifted_back() {
     let evaluation_time = seconds(1);
     let mut case = found(Policy::TrafficSplitting { percent: 51, evaluation_time }, 2, [37, 1, 0]);
     case.config.bad_revisions.insert("v2".into(), Behaviour::Flap);
@@ -168,7 +168,7 @@ fn one_that_fails_where_requests_go_is_replaced_once_they_went_back() {
 }
 
 #[test]
-fn surge_that_is_given_back_in_the_place_of_one_that_stays_does_not_change() {
+fn surge_that_goes_in_the_place_of_a_protected_instance_stays_the_same() {
     let (surge, unavailable) = (Bound::Count(2), Bound::Percent(40));
     let mut case = found(Policy::RollingWithin { surge, unavailable }, 10, [5, 1, 0]);
     case.config.bad_revisions.insert("v2".into(), Behaviour::Hang);
@@ -180,7 +180,7 @@ fn surge_that_is_given_back_in_the_place_of_one_that_stays_does_not_change() {
 }
 
 #[test]
-fn whoever_the_fleet_has_removed_does_not_come_back_with_a_late_look() {
+fn an_instance_that_the_fleet_has_removed_does_not_come_back_with_a_late_look() {
     let (surge, unavailable) = (Bound::Count(3), Bound::Percent(0));
     let mut case = found(Policy::RollingWithin { surge, unavailable }, 7, [21, 6, 0]);
     case.config.replaces_deregistered = true;
@@ -190,7 +190,7 @@ fn whoever_the_fleet_has_removed_does_not_come_back_with_a_late_look() {
 }
 
 #[test]
-fn what_the_fleet_calls_launched_is_not_taken_off_the_size_before_a_look_lists_it() {
+fn a_launch_that_the_fleet_reports_is_not_taken_off_the_size_before_a_look_lists_it() {
     let evaluation_time = seconds(35);
     let mut case = found(Policy::TrafficSplitting { percent: 1, evaluation_time }, 1, [26, 9, 9]);
     case.config.replaces_deregistered = true;

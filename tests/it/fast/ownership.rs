@@ -95,7 +95,7 @@ fn an_engine_whose_reads_take_long_keeps_its_lease() {
 }
 
 #[test]
-fn a_deployment_that_has_its_turn_late_does_not_go_by_what_it_saw_at_first() {
+fn a_deployment_that_starts_late_does_not_go_by_its_first_look() {
     let clock = Arc::new(SharedClock::default());
     clock.clone().run(async {
         let simulator = simulator(&clock);
@@ -110,7 +110,7 @@ fn a_deployment_that_has_its_turn_late_does_not_go_by_what_it_saw_at_first() {
 }
 
 #[test]
-fn tags_that_a_tool_removes_end_the_run_with_that_told_and_with_what_is_borrowed() {
+fn a_run_whose_tags_a_tool_removes_ends_and_reports_that_and_what_is_borrowed() {
     let clock = Arc::new(SharedClock::default());
     clock.clone().run(async {
         let simulator = simulator(&clock);

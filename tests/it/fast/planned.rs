@@ -110,7 +110,7 @@ fn a_pause_that_is_ended_outside_is_no_pause_any_more() {
 }
 
 #[test]
-fn what_has_changed_outside_shows_and_figures_of_plans_do_not() {
+fn changes_by_others_show_and_figures_of_plans_do_not() {
     let folder = tempfile::tempdir().expect("a folder");
     let plugin = fast(folder.path(), 500);
     let state = created(&plugin, &config("v2"));
@@ -246,7 +246,7 @@ fn a_plan_that_rolls_nothing_is_refused_where_the_fleet_has_changed_since() {
 
 /// However an apply has ended without success: that is what the next refresh finds.
 #[test]
-fn what_an_apply_that_failed_has_told_is_no_drift() {
+fn what_a_failed_apply_has_reported_is_no_drift() {
     for (how, change, message) in [
         ("pause", json!({ "on_failure": "pause" }), "[502]"),
         ("stop", json!({ "on_failure": "stop" }), "[502]"),

@@ -229,7 +229,7 @@ fn a_fleet_that_runs_the_revision_and_borrows_nothing_is_converged() {
 }
 
 #[test]
-fn the_judge_condemns_what_breaks_a_promise() {
+fn the_check_refuses_what_breaks_a_promise() {
     use rolling_provider::Action;
     let target = target();
     let spec = by_three();
@@ -287,7 +287,7 @@ fn surplus_that_somebody_protects_is_not_given_back() {
 }
 
 #[test]
-fn what_is_said_of_long_rollouts_is_said_of_no_shorter_ones() {
+fn warnings_about_long_rollouts_are_given_for_no_shorter_ones() {
     let reply = [(seconds(20), "ends soon"), (seconds(36_000), "costs")];
     let reply = reply.map(|(limit, message)| (limit, message.to_owned())).to_vec();
     let (spec, target) = (by_three(), Target { warnings_of_long: reply, ..target() });

@@ -180,7 +180,7 @@ fn a_plan_comes_out_the_same_when_the_fleet_has_changed_since() {
 }
 
 #[test]
-fn what_is_stopped_answers_and_the_next_apply_finishes() {
+fn a_stopped_apply_answers_and_the_next_one_finishes() {
     let folder = tempfile::tempdir().expect("a folder");
     let plugin = fast(folder.path(), 20);
     let two = config("v2");

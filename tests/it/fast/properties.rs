@@ -145,7 +145,7 @@ proptest! {
     }
 
     #[test]
-    fn p05_nobody_is_terminated_before_it_has_drained(case in any_case()) {
+    fn p05_no_instance_is_terminated_before_it_has_drained(case in any_case()) {
         // By a stale look one may seem to boot still that is registered already.
         nothing_broken(&run(&Case { lag: Duration::ZERO, ..case }), 5)?;
     }

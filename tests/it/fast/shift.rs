@@ -187,7 +187,7 @@ async fn interrupted_at_any_moment_after_the_new_set_took_over_it_goes_on_to_the
 }
 
 #[tokio::test]
-async fn one_of_the_new_revision_that_is_there_already_serves_in_the_second_target_group_too() {
+async fn an_existing_instance_of_the_new_revision_serves_in_the_second_target_group_too() {
     for policy in [splitting(), moving()] {
         let simulator = simulate(second(fleet()));
         simulator.intervene(Intervention::MoveTemplate("v2".into())).expect("a template");
@@ -220,7 +220,7 @@ async fn meanwhile(
 }
 
 #[tokio::test]
-async fn an_abort_brings_the_requests_home_where_the_old_set_is_not_whole_any_more() {
+async fn an_abort_shifts_the_requests_back_where_the_old_set_is_not_complete_any_more() {
     for what in
         [Intervention::Break("i-0001".into(), true), Intervention::Terminate("i-0001".into())]
     {
@@ -254,7 +254,7 @@ async fn a_pause_before_requests_are_shifted_has_the_group_register_what_it_laun
 /// Something registers new instances in the first target group as soon as they run: a group that does
 /// not heed the suspension of `AddToLoadBalancer`, or another tool.
 #[tokio::test]
-async fn a_new_set_that_somebody_puts_where_the_requests_are_gets_its_share_first_all_the_same() {
+async fn a_new_set_that_somebody_registers_where_the_requests_go_still_gets_its_share_first() {
     for policy in [splitting(), moving()] {
         let clock = Arc::new(VirtualClock::new(EPOCH));
         let config = FleetConfig { second: Some(group(SECOND, 5)), ..fleet() };

@@ -148,7 +148,7 @@ proptest! {
     }
 
     #[test]
-    fn the_same_when_another_engine_goes_on(
+    fn it_ends_with_that_size_when_another_engine_goes_on(
         case in cases(), writes in writes(), at in 1..60u32, after in any::<bool>(),
         meanwhile in proptest::option::of(write()),
     ) {

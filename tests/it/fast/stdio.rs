@@ -268,7 +268,7 @@ fn another_target_is_a_replacement_in_the_plan_and_refused_by_apply() {
 /// A deadline counts from the request: also while nobody answers who is asked for the target.
 #[test]
 #[cfg(feature = "aws")]
-fn a_deadline_ends_what_only_looks_and_is_named() {
+fn a_deadline_ends_a_read_only_request_and_is_named() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let endpoint = format!("http://{}", silent.local_addr().expect("an address"));
     let config = json!({

@@ -53,7 +53,7 @@ fn stop_between_calls(engine: &Child, folder: &Path) {
 }
 
 #[test]
-fn what_ctrl_z_has_stopped_overrides_nobody_when_it_goes_on() {
+fn a_process_stopped_by_ctrl_z_overrides_nobody_when_it_continues() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
     let first = process::write(folder, &document("v2"));
@@ -74,7 +74,7 @@ fn what_ctrl_z_has_stopped_overrides_nobody_when_it_goes_on() {
 }
 
 #[test]
-fn who_follows_a_rollout_exits_as_it_ends_and_is_told_when_nobody_is_at_work_any_more() {
+fn a_follower_exits_as_the_rollout_ends_and_is_told_when_nobody_is_at_work_any_more() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
     let file = process::write(folder, &document("v2"));
@@ -102,7 +102,7 @@ fn who_follows_a_rollout_exits_as_it_ends_and_is_told_when_nobody_is_at_work_any
 }
 
 #[test]
-fn what_was_not_begun_is_told() {
+fn a_deployment_that_was_not_begun_is_reported() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
     let mut both = document("v2");

@@ -35,7 +35,7 @@ async fn act(witness: &Witness, actions: impl IntoIterator<Item = Action>) {
 }
 
 #[tokio::test]
-async fn one_that_drains_and_goes_breaks_nothing() {
+async fn an_instance_that_drains_and_is_terminated_breaks_nothing() {
     let (simulator, witness) = witness().await;
     act(&witness, [deregister(1)]).await;
     simulator.clock().sleep(seconds(30)).await;
@@ -44,7 +44,7 @@ async fn one_that_drains_and_goes_breaks_nothing() {
 }
 
 #[tokio::test]
-async fn it_notices_fewer_that_serve_and_more_that_drain_than_allowed() {
+async fn it_notices_fewer_serving_and_more_draining_than_allowed() {
     let (_, witness) = witness().await;
     act(&witness, [deregister(1)]).await;
     assert_eq!(witness.broken(0), Vec::<String>::new());
@@ -54,7 +54,7 @@ async fn it_notices_fewer_that_serve_and_more_that_drain_than_allowed() {
 }
 
 #[tokio::test]
-async fn it_notices_more_that_live_than_allowed_and_goes_by_the_size_at_that_time() {
+async fn it_notices_more_living_than_allowed_by_the_size_at_that_time() {
     let (_, witness) = witness().await;
     let grow = |size| Action::SetCapacity { desired: Some(size), max: Some(size) };
     act(&witness, [grow(5)]).await;
@@ -66,7 +66,7 @@ async fn it_notices_more_that_live_than_allowed_and_goes_by_the_size_at_that_tim
 }
 
 #[tokio::test]
-async fn it_notices_one_that_goes_before_it_has_drained() {
+async fn it_notices_a_termination_before_the_drain_is_over() {
     let (_, witness) = witness().await;
     act(&witness, [deregister(1), terminate(1)]).await;
     let broken = witness.broken(5);
@@ -74,7 +74,7 @@ async fn it_notices_one_that_goes_before_it_has_drained() {
 }
 
 #[tokio::test]
-async fn it_notices_what_is_done_to_one_that_is_to_be_left_alone() {
+async fn it_notices_actions_on_an_instance_that_is_to_be_ignored() {
     let (simulator, witness) = witness().await;
     simulator.intervene(Intervention::Ignore(id(2))).expect("a tag");
     act(&witness, [deregister(1), deregister(2)]).await;

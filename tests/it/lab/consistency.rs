@@ -80,7 +80,7 @@ fn a_rollback_ends_as_ever_where_nothing_shows_at_once() {
 }
 
 #[test]
-fn plain_instances_are_replaced_once_each_where_nothing_shows_at_once() {
+fn unmanaged_instances_are_replaced_once_each_where_nothing_shows_at_once() {
     let Some(account) = account() else { return };
     let made = account.make("plain", instances::instances(6, json!([null, null])), times());
     let before = account.get(instances::WEB);

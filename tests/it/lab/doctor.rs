@@ -92,7 +92,7 @@ fn times_that_cannot_be_kept_are_told_by_doctor_and_plan() {
 }
 
 #[test]
-fn plain_instances_are_examined_too() {
+fn unmanaged_instances_are_examined_too() {
     let Some(account) = account() else { return };
     let made = account.make("plain", json!({ "name": "web", "size": 2 }), times());
     let mut wanted = resource("-", "2");

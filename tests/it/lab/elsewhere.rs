@@ -91,7 +91,7 @@ fn a_rollback_and_a_kill_leave_them_in_both_target_groups() {
 }
 
 #[test]
-fn an_instance_that_is_protected_from_termination_is_named_before_anybody_drains() {
+fn an_instance_that_is_protected_from_termination_is_named_before_any_drains() {
     let Some(account) = account() else { return };
     let made = account.make("plain", six(6, json!([null, null])), times());
     let id = made["ids"][2].as_str().expect("an id");
@@ -169,7 +169,7 @@ fn through_either_target_group_it_is_one_fleet_with_one_record() {
 
 /// `admin`, which the record might be in by its ARN, holds an instance of another fleet, too.
 #[test]
-fn whoever_is_in_another_target_group_only_is_of_another_fleet() {
+fn an_instance_that_is_only_in_another_target_group_is_of_another_fleet() {
     let Some(account) = account() else { return };
     let made = account.make("plain", six(6, json!([null, null, null])), times());
     let other = account.make("plain", json!({ "name": "other", "size": 1 }), times());

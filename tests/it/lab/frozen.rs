@@ -9,7 +9,7 @@ use crate::lab::promises::start;
 use crate::process::{end, signal};
 
 #[test]
-fn an_engine_that_stood_still_does_nothing_more_when_it_wakes_up() {
+fn an_engine_that_was_stopped_does_nothing_more_when_it_continues() {
     // The moment is after this many of these calls; what is done meanwhile takes turns.
     let moments = [
         ("autoscaling.CreateOrUpdateTags", 2, "abort"),

@@ -276,7 +276,7 @@ fn set_aside(account: &Account) -> (String, String) {
 }
 
 #[test]
-fn who_is_protected_or_in_standby_is_replaced_or_left_as_asked() {
+fn instances_that_are_protected_or_in_standby_are_replaced_or_left_as_asked() {
     for rule in ["refresh", "ignore"] {
         let Some(account) = account() else { return };
         let template = account.fleet(json!({ "name": "web", "size": 4, "min": 0 }), times());
@@ -301,7 +301,7 @@ fn who_is_protected_or_in_standby_is_replaced_or_left_as_asked() {
 }
 
 #[test]
-fn who_is_protected_is_waited_for_until_somebody_ends_that() {
+fn a_protected_instance_is_waited_for_until_its_protection_ends() {
     let Some(account) = account() else { return };
     let template = account.fleet(json!({ "name": "web", "size": 3, "min": 0 }), times());
     account.shared();

@@ -203,7 +203,7 @@ fn a_bad_revision_goes_back_by_itself_or_stays_as_asked_and_the_cause_is_told() 
 }
 
 #[test]
-fn a_launch_that_fails_is_told_with_the_scaling_activitys_words() {
+fn a_launch_that_fails_is_reported_with_the_scaling_activitys_cause() {
     let Some(account) = account() else { return };
     let mut fleet = four();
     fleet["versions"] = json!([null, "fail-launch"]);
@@ -259,7 +259,7 @@ fn checkpoints_and_a_bake_time_are_kept_by_the_group_itself() {
 }
 
 #[test]
-fn a_lost_answer_and_a_foul_network_start_it_once_all_the_same() {
+fn a_lost_answer_and_a_faulty_network_start_it_only_once() {
     let Some(account) = account() else { return };
     let template = account.fleet(four(), times());
     account.put(
@@ -276,7 +276,7 @@ fn a_lost_answer_and_a_foul_network_start_it_once_all_the_same() {
 }
 
 #[test]
-fn what_stands_in_the_way_is_refused_by_name_before_anything_is_started() {
+fn what_prevents_a_refresh_is_refused_by_name_before_anything_is_started() {
     let Some(account) = account() else { return };
     let template = account.fleet(four(), times());
     account.put(

@@ -82,7 +82,7 @@ fn apply(account: &Account, mut wanted: Value, policy: &str) -> Ran {
 }
 
 #[test]
-fn plain_instances_are_replaced_batch_by_batch_each_by_one_like_it() {
+fn unmanaged_instances_are_replaced_batch_by_batch_each_by_one_like_it() {
     for (policy, floor, ceiling) in
         [("rolling", 7, 10), ("rolling_with_additional_batch", 10, 13), ("immutable", 10, 20)]
     {
@@ -139,7 +139,7 @@ fn assert_every_target_has_its_port(account: &Account) {
 }
 
 #[test]
-fn a_bad_revision_of_plain_instances_goes_back_and_its_cause_is_told() {
+fn a_bad_revision_of_unmanaged_instances_is_rolled_back_and_its_cause_is_reported() {
     for (behaviour, message) in [
         ("unhealthy", "Health checks failed with these codes: [502]"),
         ("fail-launch", "InsufficientInstanceCapacity"),
@@ -161,7 +161,7 @@ fn a_bad_revision_of_plain_instances_goes_back_and_its_cause_is_told() {
 }
 
 #[test]
-fn kills_in_each_phase_lose_no_plain_instance_and_leave_none_over() {
+fn kills_in_each_phase_lose_no_unmanaged_instance_and_leave_none_over() {
     // After the lease comes the record, and then: one is launched, is registered, one of the old
     // drains, most of it is over, the record goes.
     let moments = [

@@ -267,7 +267,7 @@ fn a_group_that_replaces_deregistered_victims_by_itself_is_rolled_all_the_same()
 }
 
 #[test]
-fn it_does_not_replace_what_goes_without_a_replacement_for_ever() {
+fn it_does_not_replace_for_ever_what_goes_without_a_replacement() {
     let Some(account) = account() else { return };
     let template = replacing(&account);
     let before = account.get("groups/web");

@@ -189,7 +189,7 @@ fn launches_on_plain_moto_that_run_another_version_end_the_rollout_after_one_bat
 
 /// Instances of no group on moto: what they were launched from is known by our own record.
 #[test]
-fn plain_instances_on_plain_moto_are_replaced_once_each() {
+fn unmanaged_instances_on_plain_moto_are_replaced_once_each() {
     let (old, new) = (image(0), image(1));
     let group = Group::new(&[version(&old), version(&new)]);
     let none = json!({ "AutoScalingGroupName": group.name, "ForceDelete": true });

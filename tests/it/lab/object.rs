@@ -115,7 +115,7 @@ fn a_group_is_rolled_without_a_tag_on_it_and_the_object_is_gone_afterwards() {
 }
 
 #[test]
-fn plain_instances_are_rolled_without_a_tag_on_their_target_group() {
+fn unmanaged_instances_are_rolled_without_a_tag_on_their_target_group() {
     let Some(account) = account() else { return };
     bucket(&account);
     let fleet = json!({ "name": "web", "size": 4, "versions": [null, null] });

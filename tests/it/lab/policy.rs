@@ -41,7 +41,7 @@ fn the_policy_allows_what_is_called_and_nothing_else() {
     assert_eq!(ran.code, 0, "{ran:?}");
     let mut called = account.called();
     called.extend(group_with_more_to_it());
-    called.extend(plain_instances());
+    called.extend(unmanaged_instances());
     called.extend(shifted_requests());
     called.extend(crate::lab::updates::called());
     called.extend(crate::lab::groups::called_for_an_image());
@@ -83,7 +83,7 @@ fn group_that_refreshes_itself() -> BTreeSet<String> {
     account.called()
 }
 
-fn plain_instances() -> BTreeSet<String> {
+fn unmanaged_instances() -> BTreeSet<String> {
     let Some(account) = account() else { return BTreeSet::new() };
     let made = account.make("plain", json!({ "name": "web", "size": 1 }), times());
     let template = made["launch_template"].as_str().expect("a template");

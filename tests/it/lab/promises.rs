@@ -237,7 +237,7 @@ fn slow_drain() -> Value {
 }
 
 #[test]
-fn who_suspends_launches_meanwhile_can_still_ask_and_abort() {
+fn status_and_abort_work_while_somebody_has_suspended_launches() {
     let Some(account) = account() else { return };
     let template = account.fleet(json!({ "name": "web", "size": 4, "max": 4 }), slow_drain());
     let before = account.get("groups/web");

@@ -38,7 +38,7 @@ fn assert_refused(account: &Account, resource: &Value, place: &str, message: &st
 }
 
 #[test]
-fn a_zone_that_requests_are_shifted_away_from_is_named_before_anybody_goes() {
+fn a_zone_that_requests_are_shifted_away_from_is_named_before_any_instance_goes() {
     let Some(account) = account() else { return };
     let template =
         account.fleet(json!({ "name": "web", "size": 3 }), crate::lab::localstack::times());

@@ -185,7 +185,7 @@ fn a_command_that_fails_is_told_with_its_output_and_undone() {
 }
 
 #[test]
-fn killed_in_each_phase_no_command_is_run_twice_and_nobody_stays_out() {
+fn killed_in_each_phase_no_command_is_run_twice_and_no_instance_stays_out() {
     let moments = [
         ("elbv2.DeregisterTargets", 1),
         ("ssm.SendCommand", 1),
@@ -210,7 +210,7 @@ fn killed_in_each_phase_no_command_is_run_twice_and_nobody_stays_out() {
 /// A command that is pending is in no list by an instance; after half a minute an update that does not
 /// show is taken for one that was never begun.
 #[test]
-fn a_command_that_has_reached_nobody_yet_is_not_sent_again() {
+fn a_command_that_has_reached_no_instance_yet_is_not_sent_again() {
     three_at_once([false, true], |is_unmanaged| {
         let Some(fleet) = fleet(is_unmanaged, &[None]) else { return };
         let mut slow = times();
@@ -263,7 +263,7 @@ fn root_volumes_are_replaced_by_ones_of_an_image_and_a_bad_one_goes_back() {
 }
 
 #[test]
-fn an_abort_waits_for_commands_that_run_and_nobody_stays_out() {
+fn an_abort_waits_for_commands_that_run_and_no_instance_stays_out() {
     for is_unmanaged in [false, true] {
         let Some(fleet) = fleet(is_unmanaged, &[None]) else { return };
         let mut slow = times();

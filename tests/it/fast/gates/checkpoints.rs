@@ -29,7 +29,7 @@ async fn interrupted(simulator: &Arc<Simulator>, spec: RollingDeployment) -> Out
 }
 
 #[tokio::test]
-async fn alarms_that_were_quiet_before_anything_served_do_not_stand_for_the_command_after_it() {
+async fn quiet_alarms_before_anything_served_do_not_replace_the_command_after_it() {
     let deploy = RollingDeployment {
         policy: Policy::AllAtOnce,
         ..gated(Gates { alarms: ["errors".to_owned()].into(), ..command("exit 1") })

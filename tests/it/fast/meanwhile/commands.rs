@@ -80,7 +80,7 @@ proptest! {
     /// Stops and words in any order: whatever is not paused has given everything back, and the next
     /// run ends as any.
     #[test]
-    fn a_chain_of_stops_and_words_leaves_nothing_behind(case in good(), runs in runs()) {
+    fn a_chain_of_stops_and_commands_leaves_nothing_behind(case in good(), runs in runs()) {
         let mut case = case;
         case.config.unmanaged = false;
         case.spec.suspend_processes = suspended(&mut case.config, case.spec.policy);
@@ -116,7 +116,7 @@ proptest! {
     /// Words to an engine at work, at any moments, also while it puts things back: no promise is broken
     /// on the way, and whatever is not paused has given everything back.
     #[test]
-    fn words_at_any_moment_break_nothing_and_leave_nothing_behind(
+    fn commands_at_any_moment_break_nothing_and_leave_nothing_behind(
         case in any_case(),
         message in proptest::collection::vec((0..400u64, 0..4usize), 1..5),
     ) {
@@ -181,7 +181,7 @@ async fn a_pause_after_a_stop_knows_how_much_surge_is_left() {
 }
 
 #[tokio::test]
-async fn whoever_stays_after_an_end_serves_where_the_requests_are() {
+async fn an_instance_that_stays_after_the_end_serves_where_the_requests_go() {
     let mut case = found(Policy::BlueGreen { terminate_after: seconds(300) }, 1, [30, 10, 20]);
     case.config.events.push((seconds(10), Intervention::Terminate("i-0001".into())));
     case.spec.health.min_healthy_time = seconds(60);

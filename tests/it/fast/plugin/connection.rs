@@ -12,7 +12,7 @@ use crate::terraform_host::connection::connect_plainly;
 use crate::terraform_host::{Identity, Plugin, Started, connect};
 
 #[test]
-fn what_terraform_opens_stays_open_and_what_there_is_not_is_told() {
+fn terraforms_streams_stay_open_and_unknown_methods_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let plugin = Plugin::start(folder.path());
     let mut calls = plugin.calls.clone().expect("a connection");
@@ -121,7 +121,7 @@ fn five_megabytes_in_one_attribute_pass() {
 }
 
 #[test]
-fn what_happens_is_logged_for_the_host_and_written_for_who_follows() {
+fn events_are_logged_for_the_host_and_written_to_the_progress_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let progress = folder.path().join("progress");
     let mut command = rolling();

@@ -124,7 +124,7 @@ fn a_target_that_is_gone_is_gone_from_the_state_and_nothing_to_destroy() {
 }
 
 #[test]
-fn states_of_other_versions_are_upgraded_or_refused_with_words() {
+fn states_of_other_versions_are_upgraded_or_refused_with_a_reason() {
     let folder = tempfile::tempdir().expect("a folder");
     let plugin = Plugin::start(folder.path());
     let upgrade = |version, state: &Value| -> p::UpgradeResponse {

@@ -61,7 +61,7 @@ async fn launches_that_take_a_while_to_show_fail_no_healthy_revision() {
 /// What comes and goes at once fills no place, however often it comes; the first that goes may have
 /// been taken by somebody.
 #[tokio::test]
-async fn what_dies_before_it_serves_is_not_launched() {
+async fn an_instance_that_dies_before_it_serves_does_not_count_as_launched() {
     let health = Health { healthy_timeout: seconds(120), ..spec(thirty_percent()).health };
     let deploy = RollingDeployment {
         health,
@@ -102,7 +102,7 @@ async fn what_dies_before_it_serves_is_not_launched() {
 
 /// Looks that are late show what was before anything was borrowed: it is given back all the same.
 #[tokio::test]
-async fn what_was_borrowed_a_moment_ago_is_given_back_though_no_look_shows_it() {
+async fn what_was_borrowed_a_moment_ago_is_given_back_although_no_look_shows_it() {
     let within = Policy::RollingWithin { surge: Bound::Percent(26), unavailable: Bound::Count(3) };
     for (lag, pacing, boot, at) in (1..=12)
         .flat_map(|at| [4, 8].map(|lag| (lag, Pacing::Batch, 30, Some(at))))
@@ -134,7 +134,7 @@ async fn what_was_borrowed_a_moment_ago_is_given_back_though_no_look_shows_it() 
 /// Who was put back into rotation a moment ago may be shown as it was before it was taken out: on
 /// that nobody else goes.
 #[tokio::test]
-async fn who_comes_back_is_not_counted_by_looks_from_before_it_went() {
+async fn an_instance_that_comes_back_is_not_counted_by_looks_from_before_it_left() {
     let mut config = FleetConfig { instances: 5, zones: 1, seed: 0, ..fleet() };
     config.boot = seconds(45);
     config.bad_revisions.insert("v2".into(), Behaviour::HalfUnhealthy);
@@ -154,7 +154,7 @@ async fn who_comes_back_is_not_counted_by_looks_from_before_it_went() {
 /// What the engine before this one launched shows only after this one has begun; with this seed all
 /// but one do at once.
 #[tokio::test]
-async fn an_engine_that_takes_over_launches_nothing_beside_what_no_look_shows_yet() {
+async fn an_engine_that_takes_over_makes_no_launch_twice_that_no_look_shows_yet() {
     for at in 10..=20 {
         let seed = 667_840_687_598_248_582;
         let mut config = FleetConfig { instances: 5, zones: 1, unmanaged: true, seed, ..fleet() };

@@ -46,7 +46,7 @@ async fn instances_that_are_set_aside_are_replaced_left_or_waited_for_as_told() 
 /// Somebody protects old instances while a rollout is under way: they are left, or waited for, and
 /// the new ones are none the worse for it.
 #[tokio::test]
-async fn who_is_protected_meanwhile_costs_no_good_instance() {
+async fn protection_meanwhile_costs_no_good_instance() {
     let within = Policy::RollingWithin { surge: Bound::Count(2), unavailable: Bound::Count(0) };
     let additional = Policy::RollingWithAdditionalBatch(BatchSize::Fixed(2));
     for policy in [additional, Policy::Immutable, within, Policy::Rolling(BatchSize::Fixed(2))] {
@@ -101,7 +101,7 @@ async fn a_fleet_that_is_scaled_in_meanwhile_goes_on_within_its_progress_deadlin
 }
 
 #[tokio::test]
-async fn what_comes_up_on_another_revision_ends_the_rollout_after_one_batch() {
+async fn launches_on_another_revision_end_the_rollout_after_one_batch() {
     let surge = Policy::RollingWithAdditionalBatch(BatchSize::Fixed(3));
     let by_three = Policy::Rolling(BatchSize::Fixed(3));
     let set_back = FleetConfig { template_set_back: Some(seconds(0)), ..fleet() };
@@ -132,7 +132,7 @@ async fn what_comes_up_on_another_revision_ends_the_rollout_after_one_batch() {
 }
 
 #[tokio::test]
-async fn one_that_the_fleet_was_launching_before_is_only_replaced() {
+async fn an_instance_that_the_fleet_was_launching_before_is_only_replaced() {
     let simulator = simulate(fleet());
     let first = simulator.observe().await.expect("observe").instances;
     let id = first.keys().next().expect("one").clone();
@@ -142,7 +142,7 @@ async fn one_that_the_fleet_was_launching_before_is_only_replaced() {
 }
 
 #[tokio::test]
-async fn a_good_one_that_is_lost_is_replaced_and_one_that_never_was_good_counts() {
+async fn a_lost_instance_is_replaced_and_counts_as_failed_only_if_it_never_soaked() {
     // The first one of v2 has soaked, or boots, when its group finds it unhealthy and ends it.
     for (lost_at, outcome) in [(100, Outcome::Succeeded), (62, Outcome::Failed)] {
         let clock = Arc::new(VirtualClock::new(EPOCH));
@@ -165,7 +165,7 @@ async fn a_good_one_that_is_lost_is_replaced_and_one_that_never_was_good_counts(
 }
 
 #[tokio::test]
-async fn what_was_missing_before_is_not_charged_to_the_revision() {
+async fn instances_that_were_missing_before_are_not_charged_to_the_revision() {
     let simulator = simulate(bad(Behaviour::FailLaunch));
     simulator.intervene(Intervention::MoveTemplate("v2".into())).expect("it");
     let first = simulator.observe().await.expect("observe").instances;
@@ -181,7 +181,7 @@ async fn what_was_missing_before_is_not_charged_to_the_revision() {
 }
 
 #[tokio::test]
-async fn one_that_the_fleet_launched_a_moment_before_the_template_moved_is_only_replaced() {
+async fn an_instance_launched_a_moment_before_the_template_moved_is_only_replaced() {
     let clock = Arc::new(VirtualClock::new(EPOCH));
     // Shown late, as it may be.
     let config = FleetConfig { launch_lag: seconds(9), ..fleet() };
@@ -195,7 +195,7 @@ async fn one_that_the_fleet_launched_a_moment_before_the_template_moved_is_only_
 }
 
 #[tokio::test]
-async fn one_that_somebody_puts_in_standby_is_made_up_for() {
+async fn an_instance_that_somebody_puts_in_standby_is_made_up_for() {
     let clock = Arc::new(VirtualClock::new(EPOCH));
     let config = FleetConfig { instances: 6, ..fleet() };
     let simulator = Arc::new(Simulator::in_memory(config, clock.clone()));

@@ -10,7 +10,7 @@ use crate::process::{self, end};
 use crate::terraform_host::Plugin;
 
 #[test]
-fn terraform_creates_updates_and_gives_up_what_the_group_does_by_itself() {
+fn terraform_creates_updates_and_gives_up_a_rollout_that_the_group_carries_out() {
     let Some(account) = account() else { return };
     let template = account.fleet(four(), times());
     let folder = account.folder.path().to_owned();

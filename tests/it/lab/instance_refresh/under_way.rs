@@ -9,7 +9,7 @@ use crate::lab::promises::{kill, start};
 use crate::process::{self, end, signal};
 
 #[test]
-fn an_interrupt_leaves_it_going_on_and_a_later_apply_follows_it_to_its_end() {
+fn an_interrupt_leaves_it_running_and_a_later_apply_follows_it_to_its_end() {
     let Some(account) = account() else { return };
     let template = account.fleet(four(), slow());
     let before = account.get("groups/web");
@@ -63,7 +63,7 @@ fn it_goes_on_when_the_program_is_killed() {
 }
 
 #[test]
-fn abort_ends_it_where_it_is_and_rollback_has_it_go_back_and_the_one_who_follows_is_told() {
+fn abort_cancels_it_and_rollback_rolls_it_back_and_the_follower_is_told() {
     for (command, action, outcome, code) in [
         ("abort", "autoscaling.CancelInstanceRefresh", "aborted", 4),
         ("rollback", "autoscaling.RollbackInstanceRefresh", "rolled_back", 3),

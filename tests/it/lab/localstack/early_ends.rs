@@ -43,14 +43,14 @@ fn assert_fails(behaviour: &str, fleet: Value, policy: &str, floor: usize, reaso
 }
 
 #[test]
-fn a_revision_that_never_becomes_healthy_fails_in_time_with_the_load_balancers_words() {
+fn a_revision_that_never_becomes_healthy_fails_in_time_with_the_load_balancers_reason() {
     let message = "Target.ResponseCodeMismatch: Health checks failed with these codes: [502]";
     assert_fails("unhealthy", ten(), "rolling", 7, message);
     assert_fails("unhealthy", ten(), "rolling_with_additional_batch", 10, message);
 }
 
 #[test]
-fn a_revision_that_its_own_group_removes_fails_with_the_groups_words() {
+fn a_revision_that_its_own_group_removes_fails_with_the_groups_reason() {
     let mut fleet = ten();
     fleet["health_check_type"] = json!("ELB");
     assert_fails("unhealthy", fleet, "rolling", 7, "ELB system health check failure");
@@ -63,7 +63,7 @@ fn a_revision_that_hangs_or_flaps_fails_in_time() {
 }
 
 #[test]
-fn a_revision_that_cannot_be_launched_fails_with_the_scaling_activitys_words() {
+fn a_revision_that_cannot_be_launched_fails_with_the_scaling_activitys_cause() {
     assert_fails("fail-launch", ten(), "rolling", 7, "InsufficientInstanceCapacity");
 }
 

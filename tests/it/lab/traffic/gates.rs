@@ -47,7 +47,7 @@ fn an_alarm_while_the_new_set_is_evaluated_takes_the_requests_back() {
 }
 
 #[test]
-fn gates_are_asked_on_the_way_and_what_they_said_is_in_the_events() {
+fn gates_are_asked_on_the_way_and_their_answers_are_in_the_events() {
     let Some(account) = account() else { return };
     let template = account.fleet(json!({ "name": "web", "size": 3 }), times());
     let before = account.get("groups/web");
@@ -83,7 +83,7 @@ fn gates_are_asked_on_the_way_and_what_they_said_is_in_the_events() {
 }
 
 #[test]
-fn an_alarm_before_anything_keeps_it_from_beginning_and_one_in_the_bake_time_takes_it_back() {
+fn an_alarm_at_first_keeps_a_rollout_from_beginning_and_one_in_the_bake_time_rolls_it_back() {
     let Some(account) = account() else { return };
     let template = account.fleet(json!({ "name": "web", "size": 2 }), times());
     let before = account.get("groups/web");

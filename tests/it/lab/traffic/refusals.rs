@@ -54,7 +54,7 @@ fn the_plan_says_what_sticks_and_refuses_by_name_what_cannot_be_shifted() {
 }
 
 #[test]
-fn a_rollout_one_of_whose_rules_is_gone_is_told_and_put_back_and_not_gone_on_with() {
+fn a_rollout_one_of_whose_rules_is_gone_is_shown_and_put_back_but_not_resumed() {
     for command in ["abort", "rollback"] {
         let Some(account) = account() else { return };
         let (made, before) = made(&account, json!([null, null]));
