@@ -183,8 +183,15 @@ mod tests {
         let mut short = report(Outcome::Failed);
         short.size = 4;
         assert!(ended(&short).contains("on v2 serve, 2 of the 4 wanted not launched"), "{short:?}");
-        for outcome in [Outcome::Failed, Outcome::Aborted, Outcome::Locked] {
-            assert!(ended(&report(outcome)).ends_with(next(outcome)), "{outcome:?}");
+        for (outcome, next) in [
+            (Outcome::Failed, "Correct the cause, then run the task again"),
+            (Outcome::Aborted, "Run the task again to finish"),
+            (
+                Outcome::Locked,
+                "Wait for it to end, or stop it with state: paused or state: aborted",
+            ),
+        ] {
+            assert!(ended(&report(outcome)).ends_with(next), "{outcome:?}");
         }
     }
 
