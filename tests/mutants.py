@@ -83,7 +83,7 @@ MUTANTS = [
     (9, "a new engine launches beside what no look shows yet", "src/rollout/planner/launch.rs",
      "    if may_not_show(input, plan) {",
      "    if may_not_show(input, plan) && now.0 == 0 {"),
-    (13, "back to what merely some ran", "src/rollout/planner/borrow.rs",
+    (13, "back to what merely some ran", "src/rollout/planner/run_by.rs",
      "revisions.all(|revision| revision == Some(first)).then(|| first.clone())",
      "revisions.any(|revision| revision == Some(first)).then(|| first.clone())"),
     (14, "surge that nobody launched stays", "src/rollout/planner/borrow.rs",

@@ -64,7 +64,8 @@ pub struct RollingDeploymentConfig {
     pub max_surge: Option<BoundConfig>,
     /// How far the number of serving instances may fall below the fleet's size: a number, or a
     /// percentage such as `"25%"`, rounded down. For the policy `rolling`, instead of a batch size.
-    /// Default 0. Where this and `max_surge` both come to 0, it is 1.
+    /// Default 0. A percentage that rounds down to 0 is 1 where nothing is launched beside the
+    /// fleet. 0 for this and for `max_surge` is refused: nothing could ever be replaced.
     pub max_unavailable: Option<BoundConfig>,
     /// `batch`: a batch ends before the next begins. `continuous`: each free place is filled at
     /// once; for the rolling policies. Default `batch`.

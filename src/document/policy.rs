@@ -85,11 +85,23 @@ fn within(
     pointer: &str,
     found: &mut Vec<Diagnostic>,
 ) -> Option<Policy> {
-    let (surge, unavailable) = (config.max_surge.as_ref(), config.max_unavailable.as_ref());
-    Some(Policy::RollingWithin {
-        surge: bound(surge, "max_surge", pointer, found)?,
-        unavailable: bound(unavailable, "max_unavailable", pointer, found)?,
-    })
+    let surge = bound(config.max_surge.as_ref(), "max_surge", pointer, found)?;
+    let unavailable = bound(config.max_unavailable.as_ref(), "max_unavailable", pointer, found)?;
+    // As Kubernetes does: a percentage that rounds down to 0 is 1, but 0 itself means that nothing
+    // may ever move.
+    if is_zero(surge) && is_zero(unavailable) {
+        let name = if config.max_unavailable.is_some() { "max_unavailable" } else { "max_surge" };
+        let message = "neither may an instance be launched beside the fleet, nor may one be \
+                       missing: nothing could ever be replaced";
+        let remedy = "set max_surge = 1 to launch one beside the fleet, or max_unavailable = 1";
+        found.push(Diagnostic::error(format!("{pointer}/{name}"), message).with_remedy(remedy));
+        return None;
+    }
+    Some(Policy::RollingWithin { surge, unavailable })
+}
+
+fn is_zero(bound: Bound) -> bool {
+    matches!(bound, Bound::Count(0) | Bound::Percent(0))
 }
 
 fn batch_size(

@@ -103,8 +103,9 @@ impl Rollout {
             (Then::GiveUp, Done::Failed(action, _), Some(error)) => {
                 self.refused(action, &error, session);
             }
-            (Then::Retry(pause), _, Some(error)) => {
+            (Then::Retry(pause), Done::Failed(action, _), Some(error)) => {
                 let error = error.to_string();
+                self.state.failures.call = Some((action, error.clone()));
                 session.send(self.clock.now(), Event::Retrying { error });
                 self.pause(pause, session).await;
             }

@@ -119,7 +119,7 @@ impl Rollout {
     }
 
     /// Asks the fleet what it did by itself, to name the cause of what is missing or failed.
-    async fn ask_for_activities(&mut self) {
+    pub(super) async fn ask_for_activities(&mut self) {
         self.state.launches.activities_asked = Some(self.look.at);
         match self.fleet.activities(self.state.started).await {
             Ok(activities) => self.state.explain(activities, self.look.at),

@@ -37,7 +37,9 @@ impl Rollout {
     pub(super) fn report(&self, outcome: Outcome, started: Timestamp) -> Report {
         let state = &self.state;
         let completed = match outcome {
-            Outcome::Succeeded | Outcome::RolledBack if !self.refreshes() => {
+            Outcome::Succeeded | Outcome::RolledBack
+                if !self.refreshes() && self.left_alone().is_empty() =>
+            {
                 Some(self.target.revision.clone())
             }
             _ => self.completed(),
@@ -55,6 +57,7 @@ impl Rollout {
             instance_refresh: self.instance_refresh().map(Into::into),
             size: self.size(),
             instances: self.instances(),
+            left_alone: self.left_alone(),
             // The engine at work reports on a rollout that was never ours.
             borrowed: match outcome == Outcome::Locked && !self.lease.holds() {
                 true => Vec::new(),

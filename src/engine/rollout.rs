@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use rolling_provider::{
-    Alarm, Clock, Fleet, InstanceRefresh, Observation, ProviderError, Revision, Target, Timestamp,
+    Alarm, Clock, Fleet, InstanceId, InstanceRefresh, Observation, ProviderError, Revision, Target,
+    Timestamp,
 };
 
 use super::caller::Caller;
@@ -14,12 +15,13 @@ use super::look_up;
 use super::observer::Observer;
 use crate::model::preview::Preview;
 use crate::model::spec::RollingDeployment;
-use crate::record::Record;
+use crate::model::wait::Wait;
 use crate::record::command::{Command, Control};
 use crate::record::lease::Lease;
+use crate::record::{Phase, Record};
 use crate::rollout::gate_failure::raised;
 use crate::rollout::ownership::Moment;
-use crate::rollout::planner::{self, Input, Plan, Preflight};
+use crate::rollout::planner::{self, Input, Plan, Preflight, View};
 use crate::rollout::state::RolloutState;
 
 /// A deployment that was looked up in the cloud, and may be previewed or run.
@@ -112,6 +114,10 @@ impl Rollout {
                  tags that start with rolling: once nothing is borrowed any more",
             )
         })?;
+        if rollout.is_short() {
+            // The fleet itself knows why an instance is missing.
+            rollout.ask_for_activities().await;
+        }
         Ok(rollout)
     }
 
@@ -197,10 +203,38 @@ impl Rollout {
             return self.completed_by_refresh();
         }
         if planner::is_converged(&self.input(self.look.at)) {
-            return Some(self.target.revision.clone());
+            return match self.left_alone().is_empty() {
+                true => Some(self.target.revision.clone()),
+                // The whole fleet does not run it.
+                false => planner::run_by_all(&self.input(self.look.at))
+                    .or_else(|| self.caller.completed.clone()),
+            };
         }
         let record = self.state.record.as_ref();
         record.and_then(|record| record.completed.clone()).or(self.state.known_completed.clone())
+    }
+
+    /// What the rollout under way waits for, as far as a look from outside shows it; none where none
+    /// is under way. Soaks and drains of which only the engine at work knows the beginning count
+    /// from this look.
+    pub fn waits(&self) -> Vec<Wait> {
+        let is_rolling = self
+            .record()
+            .is_some_and(|record| !record.is_over() && !matches!(record.phase, Phase::Halted(_)));
+        if self.refreshes() || !is_rolling {
+            return Vec::new();
+        }
+        self.plan(self.look.at).waiting_on
+    }
+
+    /// Whether instances are missing that the fleet is meant to have.
+    fn is_short(&self) -> bool {
+        View::new(&self.input(self.look.at)).missing > 0
+    }
+
+    /// The instances that stay as they are although they do not run the revision.
+    pub fn left_alone(&self) -> Vec<InstanceId> {
+        planner::left_alone(&self.input(self.look.at))
     }
 
     pub(super) fn input(&self, now: Timestamp) -> Input<'_> {

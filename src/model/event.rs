@@ -174,6 +174,12 @@ pub struct Report {
     pub size: u32,
     /// Every instance at the end, with what it runs.
     pub instances: Vec<InstanceReport>,
+    /// Instances that stay as they are although they do not run the wanted revision, or on the way
+    /// back the completed one: tagged `rolling:ignore`, protected from scale-in or in standby where
+    /// these are to be ignored.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub left_alone: Vec<InstanceId>,
     /// What is not put back yet, as sentences; empty when everything is. For an overtaken rollout:
     /// as of the last look.
     pub borrowed: Vec<String>,

@@ -52,6 +52,15 @@ pub struct Preview {
     pub expected_seconds: u64,
     /// Whether the boot time in it is a guess, because no launch of this fleet shows it.
     pub boot_assumed: bool,
+    /// What the rollout costs at worst; absent where the cloud chooses what it replaces, and where
+    /// nothing is replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_worst: Option<AtWorst>,
+    /// Instances that stay as they are although they do not run the revision: tagged
+    /// `rolling:ignore`, protected from scale-in or in standby where these are to be ignored.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub left_alone: Vec<InstanceId>,
     /// What a reader should know before the rollout starts.
     pub warnings: Vec<String>,
 }
@@ -62,6 +71,19 @@ impl Preview {
         let sum = self.batches.iter().map(|batch| batch.replaces.len()).sum();
         self.instance_refresh.is_empty().then_some(sum)
     }
+}
+
+/// What a rollout costs at worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct AtWorst {
+    /// How many instances are out of service at once by the rollout.
+    pub out: u32,
+    /// How long a batch keeps them out, in seconds.
+    pub out_seconds: u64,
+    /// How many instances run a bad revision before that is noticed.
+    pub exposed: u32,
+    /// How long that may take, in seconds.
+    pub exposed_seconds: u64,
 }
 
 /// One planned batch.

@@ -4,12 +4,14 @@ mod next_step;
 mod outcome;
 mod state;
 
+use self::state::few;
+
 use std::time::Duration;
 
 use rolling_provider::{Revision, Timestamp};
 
 use crate::model::event::InstanceRefreshStep;
-use crate::model::preview::Preview;
+use crate::model::preview::{AtWorst, Preview};
 
 pub use self::next_step::{NextStep, Wording, capital};
 pub use self::outcome::{ended, report};
@@ -54,6 +56,7 @@ pub fn plan(name: &str, preview: &Preview) -> String {
             let label = if index == 0 { "borrows" } else { "" };
             lines.push(format!("  {label:<10} {} {}", borrowing.what, borrowing.becomes));
         }
+        lines.extend(preview.at_worst.map(|worst| at_worst(worst, preview.size)));
         let guess = if preview.boot_assumed { ", with a boot time assumed" } else { "" };
         let expected = span(Duration::from_secs(preview.expected_seconds));
         lines.push(format!("  expected   about {expected}{guess}"));
@@ -87,12 +90,44 @@ pub fn intent(preview: &Preview) -> String {
 
 /// Returns the one line for a fleet that needs no rollout.
 pub fn nothing_to_do(name: &str, preview: &Preview) -> String {
+    let Preview { kind, target, to, .. } = preview;
+    let instances = counted(preview.size as usize, "instance");
+    match untouched(preview) {
+        Some(untouched) => format!("{name}: nothing to do, {kind} {target}: {untouched}"),
+        None => format!("{name}: nothing to do, {kind} {target} of {instances} runs {to}"),
+    }
+}
+
+/// Says how many instances run the revision, where others stay as they are:
+/// `0 of 3 instances on v2, 3 left alone (i-1, i-2, i-3)`.
+pub fn untouched(preview: &Preview) -> Option<String> {
+    let left = preview.left_alone.len();
+    if left == 0 {
+        return None;
+    }
+    let all = (preview.size as usize).max(left);
+    let (instances, ids) = (counted(all, "instance"), few(&preview.left_alone));
+    Some(format!("{} of {instances} on {}, {left} left alone ({ids})", all - left, preview.to))
+}
+
+/// Says what a rollout costs at worst: `2 of 8 instances (25 %) are out at once, for about 1m`.
+fn at_worst(worst: AtWorst, size: u32) -> String {
+    let share = |count: u32| (count * 100).checked_div(size).unwrap_or_default();
+    let time = |seconds| span(Duration::from_secs(seconds));
+    let out = match worst.out {
+        0 => "no instance is out".to_owned(),
+        out => format!(
+            "{out} of {} ({} %) out at once, for about {}",
+            counted(size as usize, "instance"),
+            share(out),
+            time(worst.out_seconds)
+        ),
+    };
+    let exposed = worst.exposed;
     format!(
-        "{name}: nothing to do, {} {} of {} runs {}",
-        preview.kind,
-        preview.target,
-        counted(preview.size as usize, "instance"),
-        preview.to
+        "  at worst   {out}; {exposed} ({} %) on a bad revision, for at most {}",
+        share(exposed),
+        time(worst.exposed_seconds)
     )
 }
 

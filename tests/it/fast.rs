@@ -17,6 +17,7 @@ mod layers;
 mod looks;
 mod meanwhile;
 mod model;
+mod outcomes;
 mod ownership;
 mod planned;
 mod planner;

@@ -66,6 +66,9 @@ pub fn would_roll(preview: &Preview) -> String {
 
 /// Says that the fleet needs no change.
 pub fn nothing_to_do(preview: &Preview) -> String {
+    if let Some(untouched) = text::untouched(preview) {
+        return format!("nothing to do, {}: {untouched}", preview.target);
+    }
     let instances = counted(preview.size as usize, "instance");
     format!("nothing to do, {} of {instances} runs {}", preview.target, preview.to)
 }
@@ -153,6 +156,7 @@ mod tests {
             size: 2,
             instances: vec![instance("i-1", "v1", None), instance("i-2", "v2", Some("unhealthy"))],
             instance_refresh: None,
+            left_alone: Vec::new(),
             borrowed: Vec::new(),
             overtaken: false,
             elapsed_ms: 61_000,

@@ -72,6 +72,8 @@ fn show_status(input: &Input, prepared: &[(Resource, Rollout)]) -> String {
             "record": rollout.record().map(crate::record::Record::tags),
             "instance_refresh": rollout.instance_refresh().map(InstanceRefreshReport::from),
             "instances": rollout.instances(),
+            "left_alone": rollout.left_alone(),
+            "waiting_on": rollout.waits(),
         })
     });
     json!({ "resources": shown.collect::<Vec<_>>() }).to_string()

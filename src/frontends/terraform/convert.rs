@@ -40,6 +40,11 @@ pub fn error(summary: impl Into<String>, detail: impl Into<String>) -> proto::Di
     proto::Diagnostic { severity, summary, detail, attribute: None }
 }
 
+/// Returns a warning about the whole resource.
+pub fn warning(summary: impl Into<String>, detail: impl Into<String>) -> proto::Diagnostic {
+    proto::Diagnostic { severity: proto::Severity::Warning.into(), ..error(summary, detail) }
+}
+
 /// Returns the path of a JSON Pointer into a value of `kind`, as far as `kind` has places for it.
 pub fn path(pointer: &str, kind: &Kind) -> AttributePath {
     AttributePath { steps: steps(pointer, kind) }

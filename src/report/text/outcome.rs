@@ -5,7 +5,7 @@ use std::time::Duration;
 use rolling_provider::Revision;
 
 use super::next_step::{NextStep, Wording};
-use super::state::{counted, fleet, span, troubled};
+use super::state::{counted, few, fleet, span, troubled};
 use crate::model::event::{InstanceRefreshReport, InstanceReport, Outcome, Report};
 
 /// Describes how a rollout ended in one sentence, and what it left in further ones.
@@ -14,12 +14,13 @@ pub fn ended(report: &Report) -> (String, Vec<String>) {
     let elapsed = span(Duration::from_millis(report.elapsed_ms));
     let what = match outcome {
         Outcome::Succeeded => {
-            let instances = counted(report.instances.len(), "instance");
+            let instances = count_on(report, Some(to));
             let how = match &report.instance_refresh {
                 Some(_) => "instance refresh".to_owned(),
                 None => counted(report.batches as usize, "batch"),
             };
-            let what = format!("rolled {target} to {to}: {instances}, {how}, {elapsed}");
+            let left = left_alone(report);
+            let what = format!("rolled {target} to {to}: {instances}{left}, {how}, {elapsed}");
             return (what, Vec::new());
         }
         Outcome::Aborted if still_running(report).is_some() => {
@@ -77,9 +78,17 @@ fn going_on(instance_refresh: &InstanceRefreshReport) -> String {
     format!("instance refresh {id} goes on by itself ({status}, {percent} %)")
 }
 
-/// Counts the instances that run `revision`, with the total if those are not all.
+/// Says who stays as it is: `, 3 left alone (i-1, i-2, i-3)`.
+fn left_alone(report: &Report) -> String {
+    match report.left_alone.len() {
+        0 => String::new(),
+        count => format!(", {count} left alone ({})", few(&report.left_alone)),
+    }
+}
+
+/// Counts the instances that run `revision`, with how many are wanted if those are not all.
 fn count_on(report: &Report, revision: Option<&Revision>) -> String {
-    let all = report.instances.len();
+    let all = report.instances.len().max(report.size as usize);
     let on = report.instances.iter().filter(|i| i.revision.as_ref() == revision).count();
     let of = if on == all { String::new() } else { format!("{on} of ") };
     format!("{of}{}", counted(all, "instance"))
@@ -90,7 +99,7 @@ pub fn report(name: &str, report: &Report) -> String {
     let mut lines = vec![headline(name, report)];
     if report.outcome == Outcome::Succeeded {
         let is_on = |i: &InstanceReport| i.serves && i.revision.as_ref() == Some(&report.to);
-        if !report.instances.iter().all(is_on) {
+        if !report.instances.iter().all(is_on) || !report.left_alone.is_empty() {
             lines.push(format!("  fleet      {}", left(report)));
             lines.extend(troubled(&report.instances));
         }
@@ -129,12 +138,15 @@ fn headline(name: &str, report: &Report) -> String {
                 Some(_) => "by instance refresh".to_owned(),
                 None => format!("after {}", counted(report.batches as usize, "batch")),
             };
-            format!("{name}: succeeded, {count} on {to} {how} in {elapsed}")
+            let left = left_alone(report);
+            let left = if left.is_empty() { left } else { left + "," };
+            format!("{name}: succeeded, {count} on {to}{left} {how} in {elapsed}")
         }
         Outcome::RolledBack => {
             let count = count_on(report, report.completed.as_ref());
             let back = report.completed.as_ref().map_or("the last revision", |c| c.as_str());
-            format!("{name}: rolled back from {to}, {count} on {back} in {elapsed}")
+            let left = left_alone(report);
+            format!("{name}: rolled back from {to}, {count} on {back}{left} in {elapsed}")
         }
         Outcome::Locked if report.overtaken => {
             format!("{name}: locked after {elapsed}, nothing more was done")

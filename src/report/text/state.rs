@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use rolling_provider::InstanceId;
+
 use crate::engine::Rollout;
 use crate::model::event::{InstanceRefreshReport, InstanceReport};
 use crate::record::lease::WATCH;
@@ -52,6 +54,7 @@ pub fn status(name: &str, rollout: &Rollout) -> String {
     )];
     lines.push(format!("  fleet      {}", fleet(&instances)));
     lines.extend(troubled(&instances));
+    lines.extend(left_alone(&rollout.left_alone(), rollout.wanted().as_str()));
     if let Some(instance_refresh) = rollout.instance_refresh().map(InstanceRefreshReport::from) {
         let InstanceRefreshReport { id, status, percent, reason, to, still_running } =
             instance_refresh;
@@ -76,12 +79,33 @@ pub fn status(name: &str, rollout: &Rollout) -> String {
                 lines.push(format!("  why        {reason}"));
             }
             lines.push(format!("  at work    {}", at_work(rollout)));
+            let waits = rollout.waits();
+            lines.extend(waits.iter().enumerate().map(|(index, wait)| {
+                let label = if index == 0 { "waits for" } else { "" };
+                format!("  {label:<10} {wait}")
+            }));
         }
     }
     if let Some(completed) = rollout.completed() {
         lines.push(format!("  completed  {completed}"));
     }
     lines.join("\n")
+}
+
+/// Names the instances that stay as they are although they do not run `revision`.
+pub(super) fn left_alone(ids: &[InstanceId], revision: &str) -> Option<String> {
+    let names = few(ids);
+    (!ids.is_empty()).then(|| format!("  left alone {names}, not on {revision}"))
+}
+
+/// Lists ids, the first ten of many.
+pub(super) fn few(ids: &[InstanceId]) -> String {
+    const SHOWN: usize = 10;
+    let mut names: Vec<String> = ids.iter().take(SHOWN).map(ToString::to_string).collect();
+    if ids.len() > SHOWN {
+        names.push(format!("{} more", ids.len() - SHOWN));
+    }
+    names.join(", ")
 }
 
 /// Counts the instances on each revision that serve: `7 of 7 on v1 serve`.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rolling_provider::{Action, Revision};
+use rolling_provider::Action;
 
 use super::input::Input;
 use super::{BatchStart, Plan, Step, View, gate, launch, pace, shift};
@@ -246,7 +246,7 @@ fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Recor
         borrowed: borrowed(input, previous),
         completed: match previous {
             Some(record) => record.completed.clone(),
-            None => adopted(view).or_else(|| state.known_completed.clone()),
+            None => super::run_by::to_go_back_to(view).or_else(|| state.known_completed.clone()),
         },
         reason: None,
     }
@@ -258,16 +258,6 @@ fn still_borrows(previous: Option<&Record>) -> bool {
         Phase::Rolling | Phase::Halting(_) => record.borrowed.template.is_some(),
         Phase::Halted(ending) => ending == Ending::Paused && record.borrowed.template.is_some(),
     })
-}
-
-/// Returns the revision that counts as completed without a record.
-///
-/// That is the revision that every serving instance runs. A mixed fleet has none.
-pub fn adopted(view: &View<'_>) -> Option<Revision> {
-    let mut revisions =
-        view.members.iter().filter(|m| m.serves).map(|member| member.instance.revision.as_ref());
-    let first = revisions.next()??;
-    revisions.all(|revision| revision == Some(first)).then(|| first.clone())
 }
 
 /// Counts one failure that is not counted yet.

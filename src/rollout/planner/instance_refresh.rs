@@ -10,7 +10,7 @@ use rolling_provider::InstanceRefreshPreferences;
 use super::View;
 use super::deadlines::ASSUMED_BOOT;
 use super::input::Input;
-use super::set_aside::set_aside;
+use super::set_aside::{left_alone, set_aside};
 use crate::model::preview::Preview;
 use crate::model::spec::OnFailure;
 use crate::rollout::instance_refresh::{self, Bounds, bounds, is_done, old, phrases};
@@ -35,6 +35,8 @@ pub(super) fn preview(input: &Input<'_>) -> Preview {
     }
     let names = target.target_groups.iter().map(|group| (group.id.clone(), group.name.clone()));
     Preview {
+        at_worst: None,
+        left_alone: left_alone(input),
         changes,
         target: target.name.clone(),
         kind: target.kind,

@@ -68,6 +68,10 @@ struct Paper<'a> {
     new: usize,
     live: usize,
     serving: usize,
+    /// How many do not serve, and stay as they are.
+    stay_idle: usize,
+    /// How many the fleet has to launch before the rollout begins.
+    missing: usize,
     /// How many live in each zone. The zone of an instance launched beside the fleet is unknown.
     zones: BTreeMap<&'a str, usize>,
 }
@@ -96,6 +100,8 @@ impl<'a> Paper<'a> {
             new: members.iter().filter(|member| member.is_new).count(),
             live: members.len(),
             serving: members.iter().filter(|member| member.serves).count(),
+            stay_idle: view.stay_idle(),
+            missing: view.missing as usize,
             zones,
         }
     }
@@ -124,9 +130,12 @@ impl<'a> Paper<'a> {
         ids
     }
 
-    /// Marks all instances as serving.
+    /// Marks as serving what will: everything but those that stay as they are and do not. What was
+    /// missing is there by then.
     fn wait(&mut self) {
-        self.serving = self.live;
+        self.live += self.missing;
+        self.new += std::mem::take(&mut self.missing);
+        self.serving = self.live.saturating_sub(self.stay_idle);
         self.queue.all_serve();
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::View;
 use super::input::Input;
-use crate::model::spec::RollingDeployment;
+use crate::model::spec::{Policy, RollingDeployment};
 
 /// Something that prevents a rollout from succeeding, or may.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,9 +25,9 @@ pub fn preflight(input: &Input<'_>) -> Vec<Preflight> {
     if View::new(input).window.size == 0 {
         return Vec::new();
     }
+    let mut found: Vec<Preflight> = no_place(input).into_iter().collect();
     let registers = target.register();
     let launch = target.boot.unwrap_or_default() + registers;
-    let mut found = Vec::new();
     let limit = spec.health.healthy_timeout;
     if launch > limit {
         let boot = target.boot.map_or(String::new(), |boot| {
@@ -72,6 +72,36 @@ pub fn preflight(input: &Input<'_>) -> Vec<Preflight> {
         });
     }
     found
+}
+
+/// Finds that no serving instance may ever go: so many stay as they are without serving that the
+/// floor is never exceeded.
+fn no_place(input: &Input<'_>) -> Option<Preflight> {
+    let view = View::new(input);
+    let (window, idle) = (view.window, view.stay_idle());
+    let serve_at_most = (window.ceiling() as usize).saturating_sub(idle);
+    let must_go = view.old().any(|member| member.serves);
+    if idle == 0 || !must_go || serve_at_most > window.floor() as usize {
+        return None;
+    }
+    let least = idle + 1;
+    Some(Preflight {
+        is_error: true,
+        attribute: match input.spec.policy {
+            Policy::RollingWithin { .. } => "max_unavailable",
+            _ => "batch_size",
+        },
+        message: format!(
+            "nothing can ever be replaced: {idle} of {} instances do not serve and are left \
+             alone, so that at most {serve_at_most} serve, and at least {} must",
+            window.size,
+            window.floor(),
+        ),
+        remedy: format!(
+            "let at least {least} be out at once, or have the {idle} serve, or no longer leave \
+             them alone"
+        ),
+    })
 }
 
 fn span(duration: Duration) -> String {

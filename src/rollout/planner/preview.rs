@@ -6,9 +6,9 @@ use rolling_provider::Revision;
 
 use super::deadlines::ASSUMED_BOOT;
 use super::input::Input;
-use super::set_aside::set_aside;
+use super::set_aside::{left_alone, set_aside};
 use super::{Member, View, is_converged, paper};
-use crate::model::preview::{BatchPreview, Borrowing, Preview};
+use crate::model::preview::{AtWorst, BatchPreview, Borrowing, Preview};
 use crate::model::spec::{BatchSize, Executor, Pacing, Policy};
 use crate::record::{Ending, Phase, Record};
 
@@ -30,6 +30,8 @@ pub fn preview(input: &Input<'_>) -> Preview {
     }
     let raise: u32 = batches.iter().map(|batch| batch.launches).sum();
     Preview {
+        at_worst: at_worst(input, &view, &batches),
+        left_alone: left_alone(input),
         changes,
         target: target.name.clone(),
         kind: target.kind,
@@ -58,6 +60,30 @@ pub fn preview(input: &Input<'_>) -> Preview {
         warnings,
         batches,
     }
+}
+
+/// Returns what the rollout costs at worst: how many instances the window leaves out at once, and
+/// how many run a bad revision before the first of them is given up.
+fn at_worst(input: &Input<'_>, view: &View<'_>, batches: &[BatchPreview]) -> Option<AtWorst> {
+    let Input { spec, target, .. } = *input;
+    let first = batches.first()?;
+    let launch =
+        target.boot.unwrap_or(ASSUMED_BOOT) + target.register() + spec.health.min_healthy_time;
+    let replaced = batches.iter().map(|batch| batch.replaces.len()).max().unwrap_or_default();
+    let replaced = u32::try_from(replaced).unwrap_or(u32::MAX);
+    let count = |batch: &BatchPreview| {
+        batch.launches.max(u32::try_from(batch.replaces.len()).unwrap_or(u32::MAX))
+    };
+    let exposed = match spec.pacing {
+        Pacing::Continuous => view.window.slots(),
+        Pacing::Batch => count(first),
+    };
+    Some(AtWorst {
+        out: (view.window.size - view.window.floor()).min(replaced.max(exposed)),
+        out_seconds: (target.drain() + launch).as_secs(),
+        exposed: exposed.min(view.window.size),
+        exposed_seconds: spec.health.healthy_timeout.as_secs(),
+    })
 }
 
 fn borrows(input: &Input<'_>, raise: u32) -> Vec<Borrowing> {
@@ -135,6 +161,7 @@ fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
     let mut warnings = target.warnings.clone();
     warnings.extend(target.rotation().flat_map(|group| group.warnings.clone()));
     if !changes {
+        warnings.extend(set_aside(input, view));
         return warnings;
     }
     warnings.extend(super::preflight(input).into_iter().map(|found| found.message));
@@ -147,10 +174,7 @@ fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
     if idle > 0 {
         warnings.push(format!("{idle} of {} instances do not serve now", view.members.len()));
     }
-    let ignored = view.members.iter().filter(|m| m.instance.ignored).count();
-    if ignored > 0 {
-        warnings.push(format!("{ignored} instances are tagged rolling:ignore and left alone"));
-    }
+    warnings.extend(missing_before(input, view));
     warnings.extend(set_aside(input, view));
     if adopted(input, view).is_none() {
         let why = match view.members.iter().all(|m| m.instance.revision.is_none()) {
@@ -171,6 +195,22 @@ fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
         None => warnings.extend(vanished(&view.members)),
     }
     warnings
+}
+
+/// Says what the rollout waits for before it begins anything: instances that are missing already,
+/// with the cloud's own reason.
+fn missing_before(input: &Input<'_>, view: &View<'_>) -> Option<String> {
+    let missing = view.missing as usize;
+    if missing == 0 || input.state.record.is_some() || input.look.is_unmanaged() {
+        return None;
+    }
+    let failed = input.state.launches.activities.iter().find(|activity| activity.failed);
+    let why = failed.map_or(String::new(), |activity| format!(" ({})", activity.cause));
+    let (are, them) = if missing == 1 { ("is", "it") } else { ("are", "them") };
+    Some(format!(
+        "{missing} of {} instances {are} missing already{why}: the rollout waits for {them} first",
+        view.window.size
+    ))
 }
 
 /// Warns of a percentage that is less than one instance.
@@ -225,7 +265,7 @@ fn vanished(members: &[Member<'_>]) -> Option<String> {
 fn adopted(input: &Input<'_>, view: &View<'_>) -> Option<Revision> {
     match &input.state.record {
         Some(record) => record.completed.clone(),
-        None => super::borrow::adopted(view).or_else(|| input.state.known_completed.clone()),
+        None => super::run_by::to_go_back_to(view).or_else(|| input.state.known_completed.clone()),
     }
 }
 

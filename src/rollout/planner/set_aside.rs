@@ -1,10 +1,22 @@
-//! Instances that are set aside, as sentences.
+//! Instances that are set aside: which stay as they are, and what is said of them.
 
-use rolling_provider::Lifecycle;
+use rolling_provider::{InstanceId, Lifecycle};
 
 use super::View;
 use super::input::Input;
 use crate::model::spec::SetAside;
+
+/// Returns the instances that stay as they are although they do not run the revision.
+pub fn left_alone(input: &Input<'_>) -> Vec<InstanceId> {
+    let view = View::new(input);
+    let members = view.members.iter().filter(|member| member.left_alone && !member.is_new);
+    let standby = input.look.instances.iter().filter(|(_, instance)| {
+        instance.lifecycle == Lifecycle::Standby
+            && instance.revision.as_ref() != Some(&input.target.revision)
+            && (instance.ignored || input.spec.standby == SetAside::Ignore)
+    });
+    members.map(|member| member.id).chain(standby.map(|(id, _)| id)).cloned().collect()
+}
 
 /// Returns how many instances are set aside, and what becomes of them.
 pub fn set_aside(input: &Input<'_>, view: &View<'_>) -> Vec<String> {
@@ -19,14 +31,18 @@ pub fn set_aside(input: &Input<'_>, view: &View<'_>) -> Vec<String> {
         SetAside::Ignore => "left as they are",
         SetAside::Wait => "waited for, an hour at most",
     };
+    let ignored = view.members.iter().filter(|m| m.instance.ignored && !m.is_new).count();
+    let ignored = (ignored > 0).then(|| {
+        let are = if ignored == 1 { "instance is" } else { "instances are" };
+        format!("{ignored} {are} tagged rolling:ignore and left alone")
+    });
     let kinds = [
         (protected, "protected from scale-in", spec.protected, "scale_in_protected_instances"),
         (standby.count(), "in standby", spec.standby, "standby_instances"),
     ];
     let found = kinds.into_iter().filter(|(count, ..)| *count > 0);
-    found
-        .map(|(count, what, set, attribute)| {
-            format!("to replace and {what}: {count}; {} ({attribute})", rule(set))
-        })
-        .collect()
+    let told = found.map(|(count, what, set, attribute)| {
+        format!("to replace and {what}: {count}; {} ({attribute})", rule(set))
+    });
+    ignored.into_iter().chain(told).collect()
 }

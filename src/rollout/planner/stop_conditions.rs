@@ -241,6 +241,11 @@ fn came_wrong(input: &Input<'_>, view: &View<'_>) -> Option<String> {
     is_batch.then_some(message)
 }
 
+fn instances_to_come(count: u32) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} instance{plural} to be launched")
+}
+
 fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
     let Input { spec, target, now, .. } = *input;
     let limit = humantime::format_duration(spec.progress_deadline(target.drain()));
@@ -255,10 +260,16 @@ fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
         })
         .collect();
     let cause = input.state.launches.activities.iter().find(|activity| activity.failed);
-    let names = match (blockers.is_empty(), cause) {
-        (false, _) => blockers.join(", "),
-        (true, Some(activity)) => format!("launches, of which the last failed: {}", activity.cause),
-        (true, None) => "nobody".into(),
+    let names = match (&input.state.failures.call, blockers.is_empty(), cause) {
+        (Some((action, error)), ..) => format!("{action}, which the cloud does not take: {error}"),
+        (None, false, _) => blockers.join(", "),
+        (None, true, Some(activity)) => {
+            format!("launches, of which the last failed: {}", activity.cause)
+        }
+        (None, true, None) if view.missing > 0 => {
+            format!("{}, for which the cloud gives no reason", instances_to_come(view.missing))
+        }
+        (None, true, None) => "what the fleet does not show".into(),
     };
     let reason = format!(
         "no progress for {limit}: {} updated, {} of {} serving; waited for: {names}",

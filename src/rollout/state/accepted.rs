@@ -24,6 +24,7 @@ impl RolloutState {
     /// Takes in that the cloud accepted `action` at `now`, and its answer.
     pub fn accepted(&mut self, action: &Action, done: Done, now: Timestamp) {
         self.unanswered.answered(action, &done);
+        self.failures.call = self.failures.call.take().filter(|(failing, _)| failing != action);
         self.written.accepted(action, now);
         self.waits.changed_at = now;
         self.note_asked(action, now);

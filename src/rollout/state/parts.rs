@@ -82,6 +82,8 @@ pub struct Failures {
     pub counted: BTreeSet<InstanceId>,
     /// Failed instances that an earlier rollout counted.
     pub earlier: BTreeSet<InstanceId>,
+    /// The call that the cloud does not take at present, and why.
+    pub call: Option<(Action, String)>,
     /// Actions that the cloud refused for good while we were putting things back.
     pub refused: Vec<(Action, String)>,
 }

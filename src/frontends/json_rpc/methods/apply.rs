@@ -109,6 +109,12 @@ pub(super) fn refuse_locked(report: &Report) -> Result<(), RpcError> {
     }
 }
 
+/// Warns of instances that a rollout which succeeded has left alone.
+fn left_alone(report: &Report) -> Option<Diagnostic> {
+    let (message, _) = crate::report::text::ended(report);
+    (!report.left_alone.is_empty()).then(|| Diagnostic::warning("", message))
+}
+
 /// How a program acts that speaks the protocol.
 const WORDING: Wording<'static> = Wording {
     again: "apply again",
@@ -121,7 +127,7 @@ const WORDING: Wording<'static> = Wording {
 /// Explains why a rollout did not succeed, and what to do.
 pub(super) fn explain(report: &Report) -> Vec<Diagnostic> {
     if report.outcome == Outcome::Succeeded {
-        return Vec::new();
+        return left_alone(report).into_iter().collect();
     }
     let reason = report.reason.clone().unwrap_or_else(|| "stopped".into());
     let message = match report.outcome.name() {

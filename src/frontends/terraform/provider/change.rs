@@ -8,7 +8,9 @@ use rolling_provider::ErrorKind;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use self::rollout::{as_promised, explain, header, keeps_state, open, pinned, run, settled};
+use self::rollout::{
+    as_promised, explain, header, keeps_state, left_alone, open, pinned, run, settled,
+};
 use super::super::private_state::PrivateState;
 use super::super::schema::{TIMEOUTS, schemas};
 use super::super::value::{Raw, Read};
@@ -235,7 +237,7 @@ impl Operation<'_> {
         // Where the fleet is not as configured, the state keeps its earlier configuration, so that
         // the next plan shows what is left, beside what the fleet really runs.
         let (state, config, found) = match succeeded {
-            true => (planned_raw, config.value.clone(), Vec::new()),
+            true => (planned_raw, config.value.clone(), left_alone(&report)),
             false => (&before, state::config_of(&to_json(prior)), vec![explain(&report, folder)]),
         };
         let state = state.with(&changes, kind.attributes());

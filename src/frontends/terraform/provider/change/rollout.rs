@@ -46,6 +46,17 @@ fn timed_out(mut report: Report, operation: &str, limit: &Value) -> Report {
     report
 }
 
+/// Warns of instances that a rollout which succeeded has left alone.
+pub(super) fn left_alone(report: &Report) -> Vec<p::Diagnostic> {
+    let (message, _) = text::ended(report);
+    let detail = "They are tagged rolling:ignore, or protected from scale-in or in standby where \
+                  the configuration ignores these. completed_revision stays as it was.";
+    match report.left_alone.is_empty() {
+        true => Vec::new(),
+        false => vec![convert::warning(text::capital(&message), detail)],
+    }
+}
+
 /// How somebody acts who runs Terraform.
 const WORDING: text::Wording<'static> = text::Wording {
     again: "apply again",

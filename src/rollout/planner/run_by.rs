@@ -1,0 +1,29 @@
+//! Which revision the fleet runs, where no record says so.
+
+use rolling_provider::{Lifecycle, Revision};
+
+use super::input::Input;
+use super::{Member, View};
+
+/// Returns the revision that every instance runs, those in standby included. A mixed fleet has none.
+pub fn run_by_all(input: &Input<'_>) -> Option<Revision> {
+    let stays = |lifecycle: Lifecycle| lifecycle.is_live() || lifecycle == Lifecycle::Standby;
+    let instances = input.look.instances.values().filter(|found| stays(found.lifecycle));
+    same(instances.map(|instance| instance.revision.as_ref()))
+}
+
+/// Returns the revision that a failure goes back to: the one that every serving instance runs, or
+/// else every one that is ours to replace. What is left alone stays in either direction.
+pub(super) fn to_go_back_to(view: &View<'_>) -> Option<Revision> {
+    let ours = || view.members.iter().filter(|member| !member.left_alone);
+    only(view.members.iter()).or_else(|| only(ours()))
+}
+
+fn only<'a>(members: impl Iterator<Item = &'a Member<'a>>) -> Option<Revision> {
+    same(members.filter(|member| member.serves).map(|member| member.instance.revision.as_ref()))
+}
+
+fn same<'a>(mut revisions: impl Iterator<Item = Option<&'a Revision>>) -> Option<Revision> {
+    let first = revisions.next()??;
+    revisions.all(|revision| revision == Some(first)).then(|| first.clone())
+}
