@@ -1,5 +1,5 @@
-//! The tools of others on this program: Ansible, Terraform, Pulumi, clients in other languages. They
-//! are the longest, so they begin first: tests run in the order of their names.
+//! Runs the program under other tools: Ansible, Terraform, Pulumi, and clients in other languages.
+//! These tests take longest, so they begin first: tests run in the order of their names.
 
 mod ansible;
 mod ansible_docs;

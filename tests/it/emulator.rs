@@ -1,8 +1,8 @@
-//! LocalStack with the lab in it: one for all tests of a run, gone when they are.
+//! LocalStack with the lab in it: one for all tests of a run, ended with them.
 //!
-//! Whoever starts many test processes (nextest) starts it once before them and names it in
-//! `ROLLING_TEST_ENDPOINT`; otherwise this process starts it. The launcher ends LocalStack as soon as
-//! its standard input ends, which the system sees to however this process ends.
+//! A runner with many test processes (nextest) starts it once before them and names it in
+//! `ROLLING_TEST_ENDPOINT`; otherwise this process starts it. The launcher ends LocalStack when its
+//! standard input ends, which happens however this process ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, RandomState};
@@ -16,35 +16,36 @@ use serde_json::{Value, json};
 
 use crate::process::{self, Ran};
 
-/// An account of its own: 12 digits that LocalStack takes for the access key and the account.
+/// An AWS account for one test: 12 digits that LocalStack takes as access key and as account.
 pub struct Account {
     pub id: String,
     pub endpoint: &'static str,
     pub folder: tempfile::TempDir,
     lab: &'static Lab,
-    /// Calls that were not made by this program: how many, by action; `None` for any number.
+    /// Calls that others made: how many, by action; `None` for any number.
     foreign: Mutex<Option<BTreeMap<String, u64>>>,
 }
 
 struct Lab {
     endpoint: String,
-    /// When its time began, in seconds since 1970, and how many times as fast as real time it runs.
+    /// When the lab's time began, in seconds since 1970, and how many times as fast as real time it
+    /// is.
     start: f64,
     speed: f64,
     _launcher: Option<Child>,
 }
 
-/// A fresh account, or `None` after saying why there is none.
+/// Returns a fresh account, or `None` after reporting why there is none.
 pub fn account() -> Option<Account> {
     account_where("--for-tests")
 }
 
-/// The same in a lab that lives as fast as the world, for what measures time. (One that is there
-/// already lives as it does.)
+/// The same in a lab that runs in real time, to measure times. (A lab that is already there keeps
+/// its speed.)
 #[allow(dead_code, reason = "the benchmarks share this file")]
 pub fn account_in_real_time() -> Option<Account> {
     let account = account_where("--speed=1")?;
-    assert_eq!(account.lab.speed, 1.0, "ROLLING_TEST_ENDPOINT names a lab that lives faster");
+    assert_eq!(account.lab.speed, 1.0, "ROLLING_TEST_ENDPOINT names a lab faster than real time");
     Some(account)
 }
 
@@ -62,7 +63,7 @@ fn account_where(speed: &str) -> Option<Account> {
     })
 }
 
-/// The one that is there, or one of this process's own.
+/// Returns the lab that is there, or starts one.
 fn find(speed: &str) -> Option<Lab> {
     let (endpoint, launcher) = match std::env::var("ROLLING_TEST_ENDPOINT") {
         Ok(endpoint) => (endpoint, None),
@@ -70,12 +71,12 @@ fn find(speed: &str) -> Option<Lab> {
     };
     let mut clock = match ureq::get(format!("{endpoint}/_lab/000000000000/clock")).call() {
         Ok(clock) => clock,
-        // Another LocalStack answers, if not this. Whatever does not answer is a failure.
+        // Another LocalStack answers like this. No answer at all is a failure.
         Err(ureq::Error::StatusCode(400..=499)) if launcher.is_none() => {
             eprintln!("skipped: {endpoint} (ROLLING_TEST_ENDPOINT) has no lab door to control it");
             return None;
         }
-        Err(error) => panic!("{endpoint} does not say how fast it lives: {error}"),
+        Err(error) => panic!("{endpoint} does not report its speed: {error}"),
     };
     let clock: Value = clock.body_mut().read_json().expect("JSON");
     let number = |name: &str| clock[name].as_f64().expect("a number");
@@ -105,7 +106,7 @@ fn start(speed: &str) -> (String, Option<Child>) {
     (told["endpoint"].as_str().expect("an endpoint").to_owned(), Some(launcher))
 }
 
-/// Does this for each of `items`, three at once: each starts programs of its own.
+/// Calls `each` for each of `items`, three at once: each starts programs of its own.
 pub fn three_at_once<T: Send>(items: impl IntoIterator<Item = T>, each: impl Fn(T) + Sync) {
     let left = Mutex::new(items.into_iter().collect::<Vec<T>>().into_iter());
     std::thread::scope(|scope| {
@@ -120,7 +121,7 @@ pub fn three_at_once<T: Send>(items: impl IntoIterator<Item = T>, each: impl Fn(
     });
 }
 
-/// The actions of `docs/iam-policy.json`.
+/// Returns the actions of `docs/iam-policy.json`.
 pub fn policy() -> BTreeSet<String> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/iam-policy.json");
     let policy = std::fs::read_to_string(file).expect("the policy");
@@ -133,7 +134,7 @@ pub fn policy() -> BTreeSet<String> {
     actions.map(|action| action.as_str().expect("an action").to_owned()).collect()
 }
 
-/// Whatever a test was about, the policy that is handed out must have allowed it.
+/// Whatever a test is about, the published policy must allow all of its calls.
 impl Drop for Account {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -167,7 +168,7 @@ impl Account {
         made["launch_template"].as_str().expect("a template").to_owned()
     }
 
-    /// Makes what `path` of the door makes, and sets the times.
+    /// Makes what the lab makes at `path`, and sets the times.
     pub fn make(&self, path: &str, wanted: Value, times: Value) -> Value {
         let made = self.put(path, wanted);
         self.put("times", times);
@@ -175,7 +176,7 @@ impl Account {
         made
     }
 
-    /// What a program finds in its environment to be on this account, in the lab's time.
+    /// Returns the environment of a program on this account, in the lab's time.
     pub fn environment(&self) -> [(&'static str, String); 5] {
         let start = Duration::from_secs_f64(self.lab.start).as_millis();
         [
@@ -187,27 +188,27 @@ impl Account {
         ]
     }
 
-    /// The program on this account.
+    /// Returns the program on this account.
     pub fn rolling(&self) -> Command {
         let mut command = process::rolling();
         command.envs(self.environment()).current_dir(self.folder.path());
         command
     }
 
-    /// The lab's time since 1970, which is the programs', too.
+    /// Returns the lab's time since 1970, which the programs have, too.
     pub fn now(&self) -> Duration {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_secs_f64();
         Duration::from_secs_f64(self.lab.start + (wall - self.lab.start) * self.lab.speed)
     }
 
-    /// Waits until `action` has been called so many times.
+    /// Waits until `action` has been called `times` times.
     pub fn until_called(&self, action: &str, times: u64) {
         process::until(&format!("{action} is called {times} times"), || {
             self.count(action) >= times
         });
     }
 
-    /// Waits for a fact of what `path` of the door shows.
+    /// Waits until `fact` holds for what the lab shows at `path`.
     pub fn until(&self, path: &str, what: &str, fact: impl Fn(&Value) -> bool) {
         process::until(what, || fact(&self.get(path)));
     }
@@ -219,23 +220,23 @@ impl Account {
         process::run(self.rolling().args([command, "--output", "json"]).arg(file))
     }
 
-    /// What was called so far was called by somebody else.
+    /// Takes all calls so far as made by others.
     pub fn foreign(&self) {
         *self.foreign.lock().expect("calls") = Some(self.counts());
     }
 
-    /// Others than this program call what they like on this account.
+    /// Lets others make any calls on this account.
     pub fn shared(&self) {
         *self.foreign.lock().expect("calls") = None;
     }
 
-    /// Calls a service that takes its parameters as a form, its version among them, as somebody
-    /// else.
+    /// Calls, as somebody else, a service that takes its parameters as a form with its version in
+    /// it.
     pub fn query(&self, service: &str, form: &str) {
         self.post(service, ("Content-Type", "application/x-www-form-urlencoded"), form);
     }
 
-    /// Sends `body`, whatever it is, to a service with this header.
+    /// Sends `body` as it is to a service, with this header.
     pub fn post(&self, service: &str, (header, value): (&str, &str), body: &str) {
         let scope = format!("Credential={}/20260101/us-east-1/{service}/aws4_request", self.id);
         let signed = format!("AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0");
@@ -249,7 +250,7 @@ impl Account {
             .expect("the service answers");
     }
 
-    /// Calls a service that takes JSON, as somebody else.
+    /// Calls, as somebody else, a service that takes JSON.
     pub fn json(&self, service: &str, target: &str, body: &Value) -> Value {
         let scope = format!("Credential={}/20260101/us-east-1/{service}/aws4_request", self.id);
         let signed = format!("AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0");
@@ -268,26 +269,26 @@ impl Account {
         counts.map(|(name, count)| (name.clone(), count.as_u64().unwrap_or_default())).collect()
     }
 
-    /// What this program has called here, as IAM names it.
+    /// Returns what this program has called here, by IAM's names.
     pub fn called(&self) -> BTreeSet<String> {
         let foreign = self.foreign.lock().expect("calls");
         let Some(foreign) = foreign.as_ref() else { return BTreeSet::new() };
         let mut called = self.counts();
         called.retain(|name, count| *count > foreign.get(name).copied().unwrap_or_default());
-        // Takes no permission, and none can take it away.
+        // It needs no permission, and none can deny it.
         called.remove("sts.GetCallerIdentity");
         let names = called.into_keys();
         names
             .map(|name| {
                 let (service, action) = name.split_once('.').expect("a service and an action");
-                // IAM knows both generations of load balancers by one name.
+                // IAM has one name for both generations of load balancers.
                 let service = if service == "elbv2" { "elasticloadbalancing" } else { service };
                 format!("{service}:{action}")
             })
             .collect()
     }
 
-    /// Actions called so far that are more than looking.
+    /// Returns the actions called so far that change something.
     pub fn mutations(&self) -> Vec<String> {
         let looks = |name: &String| name.contains(".Describe") || name.starts_with("sts.");
         self.counts().into_keys().filter(|name| !looks(name)).collect()
@@ -297,7 +298,7 @@ impl Account {
         self.get("counts")[action].as_u64().unwrap_or_default()
     }
 
-    /// What AWS would have refused of the calls so far, which is forgotten with that.
+    /// Returns what AWS would have refused of the calls so far, and clears it.
     #[allow(dead_code, reason = "the benchmarks share this file")]
     pub fn violations(&self) -> Vec<String> {
         let found = self.get("violations");
@@ -311,18 +312,18 @@ impl Account {
             .collect()
     }
 
-    /// Every call so far, in order.
+    /// Returns every call so far, in order.
     pub fn calls(&self) -> Vec<Value> {
         self.get("calls").as_array().expect("calls").clone()
     }
 
-    /// The parameters of every call of an action so far.
+    /// Returns the parameters of every call of an action so far.
     pub fn parameters(&self, action: &str) -> Vec<Value> {
         let of = self.calls().into_iter().filter(|call| call["action"] == action);
         of.map(|call| call["parameters"].clone()).collect()
     }
 
-    /// Forgets the calls so far.
+    /// Clears the log of calls.
     pub fn forget_calls(&self) {
         ureq::delete(self.door("calls")).call().expect("the door answers");
     }

@@ -1,5 +1,5 @@
-//! What needs no cloud, not even LocalStack: the planner, the engine on virtual time, the front-ends on
-//! the simulator.
+//! Tests that need no cloud, not even LocalStack: the planner, the engine on virtual time, and the
+//! front-ends on the simulator.
 
 mod commands;
 mod conformance;

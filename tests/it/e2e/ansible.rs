@@ -11,7 +11,7 @@ use self::node::{COLLECTION, MODULE, Node, example, programs, result};
 use crate::e2e::ansible_docs;
 use crate::process::{self, rolling, run, run_with};
 
-/// The module as Ansible starts it: one file, and nothing on standard input.
+/// The module as Ansible starts it: with one file as its argument and nothing on standard input.
 fn module(folder: &Path, arguments: &Value) -> Command {
     let mut arguments = arguments.clone();
     arguments["_ansible_module_name"] = json!(MODULE);
@@ -22,7 +22,7 @@ fn module(folder: &Path, arguments: &Value) -> Command {
     command
 }
 
-/// The one line that the module answers.
+/// Returns the one line that the module answers.
 fn answer(command: &mut Command) -> Value {
     let ran = run(command);
     let lines = ran.lines();
@@ -170,9 +170,9 @@ fn a_paused_rollout_stays_paused_until_a_task_says_otherwise() {
         let message = msg(&told).to_owned();
         (told["changed"] == true, told["failed"] == true, message, told)
     };
-    // With no rollout under way there is nothing that a word could change.
-    for word in ["paused", "resumed", "rolled_back", "aborted"] {
-        let (changed, failed, message, told) = state(word, false);
+    // With no rollout under way no state changes anything.
+    for wanted in ["paused", "resumed", "rolled_back", "aborted"] {
+        let (changed, failed, message, told) = state(wanted, false);
         assert!(!changed && !failed && message.contains("there is no rollout to"), "{told}");
         assert_eq!(told["status"], "pending");
     }
@@ -197,7 +197,7 @@ fn a_paused_rollout_stays_paused_until_a_task_says_otherwise() {
     assert!(!changed && !failed, "{told}");
 }
 
-/// The module, as soon as it has taken instances out of rotation.
+/// Starts the module, and returns once it has taken instances out of rotation.
 fn draining(folder: &Path) -> std::process::Child {
     let mut arguments = simulated("v2");
     arguments["provider"]["simulator"]["speed"] = json!(5);
@@ -216,7 +216,7 @@ fn assert_as_before(folder: &Path) {
     }
 }
 
-/// Ansible does not pass Ctrl-C on to what it runs: it only stops listening.
+/// Ansible does not pass Ctrl-C on to the processes it runs; it only stops reading from them.
 #[test]
 fn a_task_that_nobody_waits_for_any_more_puts_everything_back_and_ends() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -241,7 +241,7 @@ fn a_task_that_is_told_to_end_answers_what_is_left() {
     assert_as_before(folder.path());
 }
 
-/// The main job on a real AWS API: LocalStack.
+/// Against AWS's APIs, on LocalStack.
 #[cfg(feature = "aws")]
 #[test]
 fn a_playbook_rolls_an_auto_scaling_group_once_and_looks_only_in_check_mode() {
@@ -251,11 +251,11 @@ fn a_playbook_rolls_an_auto_scaling_group_once_and_looks_only_in_check_mode() {
     let before = account.get("groups/web");
     let mut node = Node::new();
     let variables = account.environment().into_iter();
-    // The region is the task's to say.
+    // The task sets the region.
     let variables = variables.filter(|(name, _)| *name != "AWS_REGION");
     node.environment = variables.map(|(name, value)| (name.into(), value)).collect();
 
-    // Beside the collection that has the program in it.
+    // The playbook is beside the collection that has the program in it.
     let playbook = node.path().join("aws.yml");
     std::fs::copy(example("aws.yml"), &playbook).expect("a copy");
     let lab = json!({ "group": "web", "launch_template": template, "region": "us-east-1" });
@@ -305,14 +305,14 @@ fn only_a_file_of_ansibles_makes_the_program_a_module() {
     let ran = at(&["args"]);
     assert_eq!((ran.code, ran.lines()[0]["failed"].clone()), (1, json!(true)), "{ran:?}");
     assert_eq!(ran.lines().len(), 1, "{ran:?}");
-    // Everything else is a matter of the command line.
+    // Everything else goes to the command line.
     for args in [&["plan"][..], &["other.json"], &["broken.json"], &["args", "args"], &["."]] {
         let ran = at(args);
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{args:?}: {ran:?}");
         assert!(ran.stderr.contains("Usage: rolling"), "{args:?}: {ran:?}");
     }
     assert!(at(&["help"]).stdout.contains("Usage: rolling"));
-    // Nothing of standard input is read to find out.
+    // Standard input is not read to find out.
     let ran = run_with(rolling().arg("/dev/stdin"), r#"{"_ansible_module_name": "x"}"#);
     assert_eq!(ran.code, 2, "{ran:?}");
 }
@@ -344,7 +344,7 @@ fn the_documentation_is_that_of_the_schemas_and_ansible_doc_prints_it() {
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.stdout.contains("Takes a batch of instances out of rotation"), "{ran:?}");
 
-    // The examples in it are ones that the module takes.
+    // The module accepts the examples in it.
     let script = "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout)";
     let python = &mut Command::new(programs().join("python"));
     let read = run_with(python.args(["-c", script]), told["examples"].as_str().expect("examples"));

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 const EXAMPLES: &str = include_str!("../../ansible/examples.yml");
 const WIDTH: usize = 96;
 
-/// A piece of YAML, in the order it is to be read.
+/// YAML that keeps the order of its keys.
 enum Yaml {
     Text(String),
     Block(&'static str),
@@ -15,7 +15,7 @@ enum Yaml {
     Map(Vec<(String, Yaml)>),
 }
 
-/// The file beside the module.
+/// Returns the file beside the module.
 pub fn render() -> String {
     let schema = arguments::schema();
     let computed = rolling::deployment::schema::of::<Computed>();
@@ -84,10 +84,10 @@ fn options(root: &Value, schema: &Value) -> Yaml {
     Yaml::Map(described.collect())
 }
 
-/// Description, type and what belongs to it. What stands inside is called `inner`.
+/// Returns the description, the type and what belongs to it; members are under the key `inner`.
 fn described(root: &Value, property: &Value, inner: &str) -> Vec<(String, Yaml)> {
     let schema = rolling::document::resolve(root, property);
-    // What is said of the attribute, then of its type.
+    // First the attribute's own description, then that of its type.
     let [own, of_type] = [property, schema].map(|part| {
         let message = part["description"].as_str().unwrap_or_default();
         message.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -148,7 +148,7 @@ fn kind(schema: &Value) -> &'static str {
     }
 }
 
-/// Backticks as Ansible's markup: an option, a value, or code.
+/// Turns backticks into Ansible's markup: an option, a value, or code.
 fn markup(message: &str, root: &Value) -> String {
     let values = choices(root);
     let mut parts = message.split('`');
@@ -164,7 +164,7 @@ fn markup(message: &str, root: &Value) -> String {
     text
 }
 
-/// Every value that some attribute can be chosen from.
+/// Returns every value of every enumeration in the schema.
 fn choices(schema: &Value) -> Vec<&str> {
     let inside = match schema {
         Value::Object(object) => object.values().flat_map(choices).collect(),

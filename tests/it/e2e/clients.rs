@@ -15,7 +15,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A program that finds this `rolling`, in `folder`.
+/// Returns a program that runs in `folder` and finds this `rolling`.
 fn program(name: impl Into<OsString>, folder: &Path) -> Command {
     let rolling = Path::new(env!("CARGO_BIN_EXE_rolling")).parent().expect("a folder");
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -30,8 +30,8 @@ fn program(name: impl Into<OsString>, folder: &Path) -> Command {
     command
 }
 
-/// Writes a document with a fleet of ten, of which version 3 is bad. At this speed an hour is two
-/// seconds, which a busy machine may need for a boot.
+/// Writes a document with a fleet of ten, of which version 3 is bad. At this speed an hour takes
+/// two seconds, which a busy machine may need for a boot.
 fn document(folder: &Path, speed: u32, revision: &str, more: &Value) -> PathBuf {
     let mut config = json!({
         "policy": "rolling", "batch_size_type": "percentage", "batch_size": 30,
@@ -49,7 +49,7 @@ fn document(folder: &Path, speed: u32, revision: &str, more: &Value) -> PathBuf 
     write(folder, &document)
 }
 
-/// The one revision that all ten instances run and serve, or what there is instead.
+/// Returns the one revision that all ten instances run and serve, or the status if there is none.
 fn deployed(file: &Path) -> Result<String, Value> {
     let folder = file.parent().expect("a folder");
     let ran = run(rolling().current_dir(folder).args(["status", "--output", "json"]).arg(file));
@@ -64,7 +64,7 @@ fn deployed(file: &Path) -> Result<String, Value> {
     }
 }
 
-/// What both clients' `deploy` must do; `deploy` is the command, still without the document.
+/// Checks what `deploy` of both clients must do; `deploy` is the command without the document.
 fn deploys(deploy: impl Fn(&Path) -> Command) {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
@@ -100,7 +100,7 @@ fn deploys(deploy: impl Fn(&Path) -> Command) {
     assert!(ran.stderr.contains("error at /policy: "), "{ran:?}");
     assert!(ran.stderr.contains("did you mean \"rolling\"?"), "{ran:?}");
 
-    // One is at work; another must not, and the first stops when it is told to.
+    // While one is at work another is refused, and the first stops when it is told to.
     for interrupts in [1, 2] {
         let slow = document(folder, 5, "v4", &json!({}));
         let mut first = deploy(folder)
@@ -116,22 +116,23 @@ fn deploys(deploy: impl Fn(&Path) -> Command) {
         let second = run(deploy(folder).arg(&slow));
         assert_eq!(second.code, 5, "{second:?}");
         assert!(second.stderr.contains("is at work on this target"), "{second:?}");
-        // The server is in another group of processes, so that only its client hears Ctrl-C.
+        // The server is in another process group, so that only its client gets Ctrl-C.
         let id = first.id().to_string();
         let group = run(Command::new("ps").args(["-o", "pgid=", "--ppid", &id])).stdout;
         assert!(!group.trim().is_empty() && group.trim() != id, "{group} of {id}");
         for number in 0..interrupts {
-            // As a terminal does it: every process of the group hears it.
+            // As a terminal does it: every process of the group gets the signal.
             let kill = Command::new("kill").args(["-INT", "--", &format!("-{id}")]).status();
             assert!(kill.expect("kill").success());
-            // It may be over by the second one.
+            // The run may be over before the second signal.
             while number == 0 && next().expect("an answer to the interrupt") != "stopping" {}
         }
         let last = std::iter::from_fn(next).last();
         let ended = first.wait_with_output().expect("an end");
         let stderr = String::from_utf8(ended.stderr).expect("UTF-8");
         assert_eq!((ended.status.code(), last.as_deref()), (Some(4), Some("web: aborted")));
-        // Once: at a safe point. The second time may come too late to make a difference.
+        // After one signal it ends at a safe point. The second may come too late to make a
+        // difference.
         let safe = stderr.contains("nothing is borrowed any more");
         assert!(safe || interrupts == 2, "{stderr}");
     }
@@ -182,14 +183,14 @@ fn the_python_client_needs_no_more_than_python_3_9() {
     succeeds(program("python3", root()).args(["-c", check]).args(files));
 }
 
-/// The TypeScript client, compiled below `target/` once a run. Returns where.
+/// Compiles the TypeScript client below `target/`, once a run, and returns its path.
 fn compiled() -> &'static Path {
     static COMPILED: OnceLock<PathBuf> = OnceLock::new();
     COMPILED.get_or_init(|| {
         let source = root().join("examples/clients/typescript");
         let folder = root().join("target/clients/typescript");
         std::fs::create_dir_all(&folder).expect("a folder");
-        // Another run of the tests may want the same.
+        // Another run of the tests may compile it at the same time.
         let lock = std::fs::File::create(folder.join("lock")).expect("a file");
         lock.lock().expect("a lock");
         let installed = folder.join("node_modules/.package-lock.json");
@@ -226,7 +227,7 @@ fn the_typescript_client_keeps_calls_apart_and_leaves_nothing_unattended() {
     succeeds(program("node", folder.path()).arg(script).arg(compiled().join("rolling.js")));
 }
 
-/// A Python with Pulumi and PyYAML, installed once below `target/`.
+/// Returns a Python with Pulumi and PyYAML, installed once below `target/`.
 fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(|| {
@@ -239,7 +240,7 @@ fn python() -> &'static Path {
     })
 }
 
-/// Runs a part of what Pulumi would do with a copy of the example.
+/// Runs a part of what Pulumi would do, with a copy of the example.
 fn pulumi(part: &str) {
     let folder = tempfile::tempdir().expect("a folder");
     for example in ["pulumi", "clients/python"] {
@@ -284,31 +285,31 @@ fn the_pipelines_plan_apply_and_tell_exit_codes_by_name() {
             command.arg(root().join("tests/clients/pipelines.py")).arg(pipeline).arg(job);
             (run(&mut command), deployed(&document))
         };
-        let says = |ran: &Ran, code: i32, message: &str| {
+        let assert_prints = |ran: &Ran, code: i32, message: &str| {
             assert_eq!(ran.code, code, "{file}: {ran:?}");
             assert!(ran.stdout.contains(message), "{file}: {ran:?}");
         };
 
         let (ran, _) = job("plan", "v2", json!({}));
-        says(&ran, 0, "Merging this rolls the fleet");
+        assert_prints(&ran, 0, "Merging this rolls the fleet");
         let plan = std::fs::read_to_string(folder.join("plan.txt")).expect("a plan");
         assert!(plan.contains("batches    3, 3, 3, 1"), "{plan}");
         let (ran, fleet) = job("apply", "v2", json!({}));
-        says(&ran, 0, "The fleet runs what the document says.");
+        assert_prints(&ran, 0, "The fleet runs what the document says.");
         assert_eq!(fleet, Ok("v2".into()));
         let (ran, _) = job("plan", "v2", json!({}));
-        says(&ran, 0, "Nothing to roll.");
+        assert_prints(&ran, 0, "Nothing to roll.");
 
         let (ran, fleet) = job("apply", "v3", json!({}));
-        says(&ran, 3, "Rolled back: the new revision failed");
+        assert_prints(&ran, 3, "Rolled back: the new revision failed");
         assert_eq!(fleet, Ok("v2".into()));
         let (ran, _) = job("apply", "v3", json!({ "on_failure": "stop" }));
-        says(&ran, 1, "The rollout failed");
+        assert_prints(&ran, 1, "The rollout failed");
         let (ran, _) = job("apply", "v3", json!({ "on_failure": "pause" }));
-        says(&ran, 4, "Paused or aborted");
+        assert_prints(&ran, 4, "Paused or aborted");
         for name in ["plan", "apply"] {
             let (ran, _) = job(name, "v2", json!({ "policy": "rollin" }));
-            says(&ran, 2, "The document cannot be carried out");
+            assert_prints(&ran, 2, "The document cannot be carried out");
         }
         if file.starts_with("github") {
             let summary = std::fs::read_to_string(folder.join("summary.md")).expect("a summary");

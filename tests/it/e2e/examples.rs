@@ -20,7 +20,7 @@ fn the_quickstart_rolls() {
     assert!(ran.stdout.contains("web: succeeded, 10 instances on v2 after 4 batches"));
 }
 
-/// What others do in it happens, and none of it is charged to the revision.
+/// The events in it happen, and none of them is charged to the revision.
 #[test]
 fn the_rehearsal_comes_through() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -32,7 +32,8 @@ fn the_rehearsal_comes_through() {
     let fleet: serde_json::Value = serde_json::from_str(&text.expect("a state")).expect("JSON");
     assert_eq!(fleet["capacity"]["desired"], 12);
     assert_eq!(fleet["template"], "v2");
-    // The first ten, and as many as there are; some were reclaimed, or taken by a size set back.
+    // The first ten, and one for each of the twelve at the end; others were reclaimed, or went when
+    // the size was set back.
     assert!(fleet["launched"].as_u64() >= Some(10 + 12), "{}", fleet["launched"]);
     assert_eq!(fleet["tags"], serde_json::json!({}));
 }

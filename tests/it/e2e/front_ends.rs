@@ -5,11 +5,12 @@ use serde_json::{Value, json};
 use super::ansible::node::Node;
 use crate::process::{rolling, run, run_with};
 
-/// What every front-end plans and leaves: sizes of the batches, then what each instance runs.
+/// What every front-end plans and leaves: the sizes of the batches, and the revision of each
+/// instance.
 type Done = (Vec<usize>, Value);
 
-/// The same fixture through the command line, JSON-RPC, Ansible and Terraform's protocol: one plan,
-/// one end.
+/// Rolls the same fixture through the command line, JSON-RPC, Ansible and Terraform's protocol: the
+/// plan and the end are the same.
 #[test]
 fn every_front_end_makes_the_same_plan_and_leaves_the_same_state() {
     let config = json!({
@@ -31,7 +32,7 @@ fn every_front_end_makes_the_same_plan_and_leaves_the_same_state() {
     assert_eq!(all[0], all[3], "the command line and Terraform");
 }
 
-/// What is the same whoever asked, of a state or a report.
+/// Returns what a state or a report has in common, whichever front-end asked.
 fn essence(told: &Value, [status, target, completed]: [&str; 3]) -> Value {
     json!({
         "status": told[status], "target": told[target], "completed": told[completed],
@@ -104,11 +105,11 @@ fn by_terraform(config: &Value, provider: &Value) -> Done {
     assert_eq!(plugin.configure(provider), []);
     let plan = plugin.plan(None, config);
     let applied = plugin.apply(None, &plan, config);
-    // A plan to create has no figures; they are those of the apply.
+    // A plan to create has no figures; those of the apply are used.
     let sizes = applied.value["batches"].as_array().expect("batches").iter();
     let sizes = sizes.map(|batch| batch["replaces"].as_u64().expect("a size") as usize).collect();
     plugin.shut_down();
-    // Terraform is not told of every instance.
+    // Terraform's state does not list the instances.
     let document = json!({ "resource": { "rolling_deployment": { "web": config } } });
     let file = crate::process::write(folder.path(), &document);
     let mut status = rolling();

@@ -1,5 +1,5 @@
 //! The provider under the real Terraform: that of the machine (or OpenTofu), and a current one that
-//! the tests install. The protocol itself is in `plugin.rs`, which needs neither.
+//! the tests install. `fast/plugin.rs` tests the protocol itself and needs neither.
 
 #[cfg(feature = "aws")]
 mod accounts;
@@ -80,7 +80,7 @@ fn a_simulated_fleet_is_rolled_changed_imported_and_destroyed() {
     let ran = workspace.plan(&[]);
     assert_eq!(ran.code, 0, "{ran:?}");
 
-    // A saved plan is carried out to the letter.
+    // A saved plan is applied exactly as it was shown.
     let four = ["-var", "revision=v4"];
     let ran = workspace.plan(&[&four[..], &["-out", "plan"]].concat());
     assert_eq!(ran.code, 2, "{ran:?}");
@@ -92,7 +92,7 @@ fn a_simulated_fleet_is_rolled_changed_imported_and_destroyed() {
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(workspace.state()["deployed_revision"], "v4");
 
-    // Another timeout alone is stored, and rolls nothing.
+    // A change of a timeout alone is stored, and rolls nothing.
     let ran = workspace.apply(&[&four[..], &["-var", "timeout=3h"]].concat());
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.stdout.contains("1 changed"), "{ran:?}");
@@ -114,12 +114,13 @@ fn a_simulated_fleet_is_rolled_changed_imported_and_destroyed() {
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.stdout.contains(r#""v4" -> "v3""#), "{ran:?}");
 
-    // To destroy it touches no instance; a resource like what an import finds has nothing to do.
+    // Destroying the resource touches no instance; one that matches what an import finds has
+    // nothing to do.
     let fleet = || {
         let text = std::fs::read_to_string(workspace.path().join(".rolling/web.json"));
         let fleet: Value = serde_json::from_str(&text.expect("the fleet")).expect("JSON");
         let instances = fleet["instances"].as_object().expect("instances");
-        // Those on their way out go when their time comes, whoever looks.
+        // Those on their way out go in their own time.
         let stay = instances.iter().filter(|(_, instance)| instance["gone_at"].is_null());
         stay.map(|(id, _)| id.clone()).collect::<Vec<_>>()
     };
@@ -141,11 +142,11 @@ fn a_simulated_fleet_is_rolled_changed_imported_and_destroyed() {
     let ran = workspace.run(&[&import[..], &["simulated_fleet/web"]].concat());
     assert_eq!(ran.code, 0, "{ran:?}");
     let ran = workspace.plan(&four);
-    // The fleet is one of ten that is made by its name: what it would be made of is not in it.
+    // The fleet is found by its name: how it was made is not in this configuration.
     assert_eq!(ran.code, 0, "{ran:?}");
 }
 
-/// What another resource of the same apply makes is not known when it is planned.
+/// The values of another resource of the same apply are not known when it is planned.
 #[test]
 fn values_that_are_not_known_yet_are_planned_and_applied_in_one_go() {
     let workspace = Workspace::new(terraform(), None);

@@ -1,5 +1,5 @@
-//! The conformance suite of the protocol, run against this program. It is a program of its own,
-//! in Python, so that other implementations can be held to the same rules.
+//! Runs the conformance suite of the protocol against this program. The suite is a program of its
+//! own, in Python, so that it can test other implementations, too.
 
 use std::path::Path;
 use std::process::Command;

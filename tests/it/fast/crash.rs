@@ -1,5 +1,5 @@
-//! Crash enumeration: the engine is killed before and after every mutation it makes, the record's
-//! and the lease's included, and started again. It always ends the same.
+//! Crash enumeration: the engine is killed before and after each of its mutations, those of the
+//! record and the lease included, and started again. It always ends the same.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,13 +16,13 @@ use tokio::sync::watch;
 use crate::test_fleets::{Dies, Mortal, SECOND, Witness};
 use crate::world::{bad, caller, fleet, group, roll_until, seconds, spec, thirty_percent};
 
-/// A rollout to be killed at every point.
+/// A rollout that is killed at every point.
 struct Story {
     name: &'static str,
     config: FleetConfig,
     spec: RollingDeployment,
     outcome: Outcome,
-    /// When somebody says something to it.
+    /// When somebody gives it a command.
     command: Option<(u64, Command)>,
 }
 
@@ -53,7 +53,7 @@ fn end(simulator: &Simulator, look: &Observation, outcome: Outcome) -> End {
         max: look.max(),
         template: look.template.as_ref().map(ToString::to_string),
         suspended: look.suspended.iter().cloned().collect(),
-        // A dead engine's lease says nothing, and goes with the next run.
+        // A dead engine's lease has no effect; the next run removes it.
         tags: look
             .record
             .keys()
@@ -64,8 +64,8 @@ fn end(simulator: &Simulator, look: &Observation, outcome: Outcome) -> End {
     }
 }
 
-/// Runs `story`, killing the engine at its `at`th mutation, then again until it ends. Returns how
-/// it ended and whether the engine lived to see its `at`th mutation.
+/// Runs `story` and kills the engine at mutation number `at`, then runs it again until it ends.
+/// Returns the end, whether the engine lived to see that mutation, and the broken promises.
 async fn run(story: &Story, at: u32, dies: Dies) -> (End, bool, Vec<String>) {
     let clock = Arc::new(VirtualClock::new(EPOCH));
     let simulator = Arc::new(Simulator::in_memory(story.config.clone(), clock.clone()));
@@ -80,7 +80,7 @@ async fn run(story: &Story, at: u32, dies: Dies) -> (End, bool, Vec<String>) {
     let died = first.is_none();
     let mut outcome = match first {
         Some(told) => told.report.outcome,
-        // It had come to its end; to run it again would be another rollout.
+        // It had ended; running it again would be another rollout.
         None if at > 2 && is_over(&simulator, &story.config).await => story.outcome,
         None => {
             let (_keep, stop) = watch::channel(Stop::No);
@@ -105,12 +105,12 @@ pub async fn is_over(simulator: &Simulator, config: &FleetConfig) -> bool {
         && phase.is_none_or(|p| matches!(p, Phase::Halted(_)))
 }
 
-/// Leaves a command for the rollout that is there, as another process would.
+/// Leaves a command for the rollout, as another process would.
 pub fn leave_command(simulator: &Simulator, command: Command) {
     leave_command_as(simulator, command, "word-1");
 }
 
-/// The same under an id of its own.
+/// The same with this id.
 pub fn leave_command_as(simulator: &Simulator, command: Command, id: &str) {
     let look = simulator.truth().expect("the fleet");
     let Ok(Some(record)) = Record::from_tags(&look.record) else { return };
@@ -166,7 +166,7 @@ fn rolling_back(name: &'static str, policy: Policy, behaviour: Behaviour) -> Sto
     Story { name, config: bad(behaviour), spec, outcome: Outcome::RolledBack, command: None }
 }
 
-/// The same of unmanaged instances, which nothing launches or counts but the engine.
+/// The same with unmanaged instances, which only the engine launches and counts.
 fn unmanaged(story: Story) -> Story {
     let config = FleetConfig { unmanaged: true, ..story.config };
     let spec = RollingDeployment { suspend_processes: Default::default(), ..story.spec };
@@ -342,7 +342,7 @@ async fn a_stop_after_a_failure() {
 
 #[tokio::test]
 async fn a_failure_that_is_tolerated() {
-    // Every second launch fails; the one that was counted is not counted again.
+    // Every second launch fails; a failure that was counted is not counted again.
     let spec =
         RollingDeployment { failure_threshold: 2, ..spec(Policy::Rolling(BatchSize::Fixed(1))) };
     let config = FleetConfig { instances: 3, ..bad(Behaviour::HalfUnhealthy) };

@@ -1,4 +1,4 @@
-//! Bad documents: one clear error that names the place, exit 2, and no cloud is asked.
+//! Bad documents: one clear error that names the place, exit code 2, and no call to a cloud.
 
 mod attributes;
 
@@ -23,8 +23,7 @@ fn document(resource: &Value) -> Value {
     json!({ "resource": { "rolling_deployment": { "web": resource } } })
 }
 
-/// Applies `text` and returns the single line of what is wrong, after seeing to it that nothing
-/// was begun.
+/// Applies `text` and returns its one error, after checking that nothing was begun.
 fn refused(text: &str) -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("web.tf.json");
@@ -38,7 +37,7 @@ fn refused(text: &str) -> String {
     ran.stderr
 }
 
-/// Sets attributes of the simulated deployment (null removes) and expects `place` and `words`.
+/// Sets attributes of the simulated deployment (null removes) and expects `place` and `message`.
 fn assert_refused(changes: &Value, place: &str, message: &str) {
     let mut resource = simulated();
     for (name, value) in changes.as_object().expect("an object") {

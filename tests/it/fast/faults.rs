@@ -1,4 +1,4 @@
-//! A cloud that throttles, forgets to answer, or goes away.
+//! A cloud that throttles, loses answers, or does not answer at all.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,7 +20,7 @@ use crate::world::{
     Told, fleet, roll, roll_until, seconds, simulate, simulate_and_stop, spec, thirty_percent,
 };
 
-/// A simulator that many share: every call waits for its turn.
+/// A simulator under load: every call waits in a queue.
 struct Crowded {
     inner: Arc<Simulator>,
     wait: Duration,
@@ -33,7 +33,7 @@ struct Crowded {
 }
 
 impl Crowded {
-    async fn turn(&self, fault: Option<ErrorKind>) -> Result<(), ProviderError> {
+    async fn queue(&self, fault: Option<ErrorKind>) -> Result<(), ProviderError> {
         self.inner.clock().sleep(self.wait).await;
         let fails = self.calls.fetch_add(1, Ordering::Relaxed) < self.fail;
         match fault.or(fails.then_some(ErrorKind::Transient)) {
@@ -61,12 +61,12 @@ impl Wrapper for Crowded {
     }
 
     async fn resolve(&self) -> Result<Target, ProviderError> {
-        self.turn(None).await?;
+        self.queue(None).await?;
         self.inner.resolve().await
     }
 
     async fn observe(&self) -> Result<Observation, ProviderError> {
-        self.turn(None).await?;
+        self.queue(None).await?;
         self.inner.observe().await
     }
 
@@ -76,16 +76,16 @@ impl Wrapper for Crowded {
         if fails == Some(true) {
             self.inner.act(action).await?;
         }
-        // Throttled where it was not done, and an answer that got lost where it was.
+        // A call that was not carried out was throttled; of one that was, the answer was lost.
         let kind = |done| if done { ErrorKind::Transient } else { ErrorKind::Throttled };
-        self.turn(fails.map(kind)).await?;
+        self.queue(fails.map(kind)).await?;
         self.inner.act(action).await
     }
 }
 
 impl_fleet!(Crowded);
 
-/// Ten rolled where every call takes `wait`.
+/// Rolls ten instances where every call takes `wait`.
 async fn roll_in_a_crowd(
     config: FleetConfig,
     wait: Duration,
@@ -168,7 +168,7 @@ async fn a_stop_while_the_cloud_does_not_answer_ends_in_time_and_reports_what_is
     assert_done(&told, &simulator).await;
 }
 
-/// Immutable: many instances go again, each by a call of its own that takes 2 s.
+/// With the policy immutable many instances are removed again, each by a call that takes 2 s.
 #[tokio::test]
 async fn a_stop_is_bounded_although_every_call_takes_its_time() {
     let mut config = FleetConfig { instances: 40, ..fleet() };
@@ -186,12 +186,12 @@ async fn a_stop_is_bounded_although_every_call_takes_its_time() {
         Event::Halting { until, .. } => until.map(|until| until.since(envelope.at)),
         _ => None,
     });
-    assert_eq!(halting, Some(seconds(20)), "it is told at once");
+    assert_eq!(halting, Some(seconds(20)), "the stop is reported at once");
     let told = roll(simulator.clone(), wanted).await;
     assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
 }
 
-/// Ends whom the engine is about to remove without a replacement, once, right before it does.
+/// Terminates, once, the instance that the engine is about to remove without a replacement.
 struct Hasty {
     inner: Arc<Simulator>,
     done: Mutex<bool>,
@@ -227,7 +227,7 @@ async fn a_removal_of_an_instance_that_is_gone_does_not_lower_the_size() {
     }
 }
 
-/// Refuses for good to terminate what runs `v1`, once so many of it are gone.
+/// Refuses to terminate instances of `v1` once a number of them is gone.
 struct Refusing {
     inner: Arc<Simulator>,
     passes: AtomicU32,

@@ -1,5 +1,5 @@
-//! A refresh that the cloud carries out, followed on virtual time: what is told of it, and when it
-//! is not followed any longer.
+//! A refresh that the cloud carries out, followed on virtual time: what is reported of it, and when
+//! it is no longer followed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -21,15 +21,15 @@ use tokio::sync::watch;
 
 use crate::world::{caller, fleet, seconds, simulate, spec, thirty_percent};
 
-/// A simulated fleet whose refresh is told, state by state, by a script; its last entry stays.
+/// A simulated fleet whose refresh goes through the states of a script; the last one stays.
 struct Scripted {
     simulator: Arc<Simulator>,
     script: Mutex<VecDeque<Result<InstanceRefreshState, ProviderError>>>,
     starts: Mutex<VecDeque<Result<(), ProviderError>>>,
     started: Mutex<u32>,
-    /// Whether the group launches the new revision and has replaced everybody.
+    /// Whether the group launches the new revision and has replaced every instance.
     done: Mutex<bool>,
-    /// What becomes of one of the instances once it has, and for how long.
+    /// What happens to one of the instances after that, and for how long.
     afterwards: (fn(&mut Instance), Duration),
     done_at: Mutex<Option<Timestamp>>,
 }
@@ -119,7 +119,7 @@ impl Wrapper for Scripted {
     }
 
     async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
-        panic!("nothing but the refresh is ours to do: {action}");
+        panic!("only the refresh may change the fleet: {action}");
     }
 
     fn instance_refreshes(&self) -> Option<&dyn InstanceRefreshes> {
@@ -164,7 +164,7 @@ async fn a_refresh_without_progress_is_followed_until_a_deadline_that_every_wait
             wait.deadline
         })
         .collect();
-    assert_eq!(waits.len(), 1, "told once, with one deadline");
+    assert_eq!(waits.len(), 1, "reported once, with one deadline");
     assert!(
         report.elapsed_ms >= 4_500_000 && report.elapsed_ms < 4_600_000,
         "{}",
@@ -221,7 +221,7 @@ async fn a_refresh_that_reports_success_is_not_believed_before_every_instance_th
         fleet.afterwards = (*change, meanwhile);
         let (_, report, _) = follow(fleet).await;
         assert_eq!(report.outcome, outcome, "{:?}", report.reason);
-        // For as long as an instance may take, and no longer.
+        // For as long as an instance may take to serve, and no longer.
         let waited = Duration::from_millis(report.elapsed_ms);
         assert!(waited < seconds(700), "{waited:?}");
         let why = report.reason.unwrap_or_default();

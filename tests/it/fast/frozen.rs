@@ -1,5 +1,6 @@
-//! An engine that stands still (Ctrl-Z, a paused container, a closed laptop) while somebody else is at
-//! work, and wakes up: it does nothing more. Where nobody was, it goes on as if it had not.
+//! An engine that is frozen (Ctrl-Z, a paused container, a closed laptop) while somebody else is at
+//! work does nothing more when it continues. If nobody was at work, it goes on as if nothing had
+//! happened.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,20 +23,20 @@ use crate::world::{caller, fleet, roll, seconds, spec};
 /// What somebody else does meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Meanwhile {
-    /// Nothing: nobody else is there.
+    /// Nothing: nobody else is at work.
     Nothing,
     /// Finishes the same rollout.
     Finish,
     /// Rolls out another revision.
     Other,
-    /// Has this one aborted, paused or rolled back.
+    /// Has the rollout aborted, paused or rolled back.
     Command(Command),
 }
 
-/// Where the engine stands still.
+/// Where the engine is frozen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
-    /// With a look on its way to it.
+    /// With the answer to a look on its way.
     Look(u32),
     /// With a call on its way to the cloud, which cannot be taken back.
     Call(u32),
@@ -44,7 +45,7 @@ enum At {
 struct Frozen {
     inner: Arc<dyn Fleet>,
     simulator: Arc<Simulator>,
-    /// Where the record is kept, if beside the fleet.
+    /// Where the record is kept, if not in the fleet's tags.
     object: Option<VersionedRecord>,
     spec: RollingDeployment,
     at: At,
@@ -52,12 +53,12 @@ struct Frozen {
     looks: AtomicU32,
     calls: AtomicU32,
     froze: AtomicBool,
-    /// What it did once it was awake again.
+    /// How many mutations it made after it continued.
     after: AtomicU32,
 }
 
 impl Frozen {
-    /// Stands still, if the lease is this engine's by now. No task of it goes on meanwhile.
+    /// Freezes the engine if it has the lease by now. None of its tasks runs meanwhile.
     fn freeze(&self) {
         std::thread::scope(|scope| {
             scope.spawn(|| block_on(self.others_are_at_work())).join().expect("to wake up");
@@ -80,7 +81,7 @@ impl Frozen {
             self.simulator.retarget("v3".into());
         }
         let fleet = open(&self.simulator, self.object.as_ref());
-        // Of another host: nobody knows there that it only stands still.
+        // On another host, where nobody knows that the engine is only frozen.
         let other = Caller { is_gone: |_| false, ..caller() };
         let other = Rollout::prepare(fleet, self.spec.clone(), &other).await;
         let other = other.expect("prepare");
@@ -124,7 +125,7 @@ impl Wrapper for Frozen {
 
 impl_fleet!(Frozen);
 
-/// One engine's fleet.
+/// Returns the fleet of one engine.
 fn open(simulator: &Arc<Simulator>, object: Option<&VersionedRecord>) -> Arc<dyn Fleet> {
     match object {
         None => simulator.clone(),
@@ -136,7 +137,7 @@ fn record(simulator: &Simulator, object: Option<&VersionedRecord>) -> Tags {
     object.map_or_else(|| look(simulator).record, VersionedRecord::tags)
 }
 
-/// Whether it got to stand still there, and what it did afterwards.
+/// Returns whether the engine was frozen there, and what it did afterwards.
 fn run(
     config: &FleetConfig,
     spec: &RollingDeployment,
@@ -174,7 +175,7 @@ fn run(
         } else if froze {
             let did = frozen.after.load(Ordering::Relaxed);
             assert_eq!(did, 0, "{what}: {:?} {:?}", report.outcome, report.reason);
-            // The call on its way may have been the last one: what it tells is true all the same.
+            // The call on its way may have been the last one: the report must be true all the same.
             let truth = look(&frozen.simulator);
             let left = record(&frozen.simulator, frozen.object.as_ref());
             let mut live = truth.instances.values().filter(|i| i.lifecycle.is_live());

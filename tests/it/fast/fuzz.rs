@@ -25,7 +25,8 @@ fn run(name: &str, target: fn(&[u8])) {
     let settings = Config {
         cases: 4000,
         rng_seed: RngSeed::Fixed(7),
-        // The seed is always the same one; what fails belongs into the corpus, whatever found it.
+        // The seed is always the same; an input that fails belongs into the corpus, whatever found
+        // it.
         failure_persistence: None,
         ..Config::default()
     };

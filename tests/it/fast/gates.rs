@@ -1,4 +1,4 @@
-//! Gates on the simulator: alarms, requests and commands that a rollout waits for.
+//! Gates on the simulator: alarms, addresses and commands that a rollout waits for.
 
 mod checkpoints;
 mod probes;
@@ -19,7 +19,7 @@ use crate::world::{Told, bad, caller, fleet, roll, seconds, simulate, spec, thir
 
 fn gated(gates: Gates) -> RollingDeployment {
     let spec = spec(thirty_percent());
-    // Some of these live by a fast clock: what a busy machine takes for a look is long there.
+    // Some of these run by a fast clock, by which a look takes long on a busy machine.
     let health = Health { healthy_timeout: seconds(6000), ..spec.health };
     RollingDeployment { gates, health, on_failure: OnFailure::Rollback, ..spec }
 }
@@ -42,7 +42,7 @@ fn command(script: &str) -> Gates {
 }
 
 impl Told {
-    /// What the gates said, by the number of events before.
+    /// Returns what the gates answered, in order.
     fn gates(&self) -> Vec<(String, bool, String)> {
         let reply = self.events.iter().filter_map(|told| match &told.event {
             Event::GateAnswered { gate, passed, message } => {
@@ -61,7 +61,7 @@ impl Told {
     }
 }
 
-/// Commands and requests take real time, so the fleet must live by a real clock, if a fast one.
+/// Commands and requests take real time, so the fleet runs by a real clock, a fast one.
 fn quick() -> Arc<Simulator> {
     at_speed(200.0)
 }
@@ -103,7 +103,7 @@ async fn an_alarm_that_the_new_revision_raises_rolls_back_before_the_next_batch(
     assert!(reason.contains("alarms errors did not pass: errors is raised: i-"), "{reason}");
     assert!(reason.contains("of v2 makes errors"), "{reason}");
     assert_eq!(told.batches()[0], (0, 3));
-    assert_eq!(simulator.launched(), 10 + 3 + 3, "one batch of the new, and back");
+    assert_eq!(simulator.launched(), 10 + 3 + 3, "one batch, and the rollback");
     assert!(simulator.observe().await.expect("a look").record.is_empty());
 }
 
@@ -134,7 +134,7 @@ async fn a_fleet_bakes_and_an_alarm_meanwhile_rolls_it_back() {
     let (bakes, end) = (bakes.expect("a wait").at, told.events.last().expect("an end").at);
     assert!(end.since(bakes) >= seconds(300), "{:?}", end.since(bakes));
 
-    // Everything at once, so that there is no batch before which it could be seen.
+    // All at once, so that there is no batch before which the alarm could be seen.
     let deploy = RollingDeployment { policy: Policy::AllAtOnce, ..gated(alarms(300)) };
     let told = roll(simulate(bad(Behaviour::Alarm)), deploy).await;
     assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
@@ -182,7 +182,7 @@ async fn a_fleet_follows_its_load_and_its_schedule_while_it_bakes() {
     assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
     let suspended = suspended.lock().expect("what is suspended").clone().expect("a look");
     assert_eq!(suspended, ["AZRebalance", "InstanceRefresh"].map(String::from).into());
-    assert_eq!(told.report.instances.len(), 12, "the schedule is not set once more at the end");
+    assert_eq!(told.report.instances.len(), 12, "the scheduled size is not set again at the end");
     let (quiet, scaled) = (ends(&quiet).since(begin), ends(&told).since(begin));
     assert!(scaled <= quiet + seconds(30), "{scaled:?} instead of {quiet:?}");
     let look = simulator.observe().await.expect("a look");
@@ -217,6 +217,10 @@ async fn an_additional_batch_passes_the_gates_before_any_other() {
         let told = roll(simulator.clone(), deploy).await;
         assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
         assert_eq!(told.batches()[0], first);
-        assert_eq!(simulator.launched(), 10 + u64::from(first.0), "no more than the first ones");
+        assert_eq!(
+            simulator.launched(),
+            10 + u64::from(first.0),
+            "only the first batch was launched"
+        );
     }
 }

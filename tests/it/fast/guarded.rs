@@ -1,5 +1,5 @@
-//! A record that is written only where it is as it was last seen: an engine that slept while
-//! another took its lease over does nothing more, whatever it was at.
+//! A record that is written only if it is as the last look showed it: an engine that slept while
+//! another took its lease over does nothing more, wherever it was.
 
 use std::sync::{Arc, Mutex};
 
@@ -20,12 +20,12 @@ enum Other {
     Nothing,
     TakesOver,
     TakesOverAndIsDone,
-    /// Nobody is at work: a person, or a rule of the bucket, deletes the object.
+    /// Deletes the object, as a person or a rule of the bucket does; nobody is at work.
     Deletes,
 }
 
-/// At its `at`th mutation the engine falls asleep for longer than anybody watches a lease, or for a
-/// moment in which somebody deletes the object.
+/// At mutation number `at` the engine sleeps: for longer than others watch a lease, or for a moment
+/// in which somebody deletes the object.
 struct Guarded {
     inner: GuardedFleet,
     at: usize,
@@ -81,7 +81,7 @@ async fn after_a_sleep_at_any_mutation_an_engine_without_its_lease_does_nothing_
     assert!(all > 20, "{all}");
     assert!(undisturbed.inner.record().tags().is_empty(), "nothing is left");
 
-    // The last one erases the record, lease and all.
+    // The last mutation erases the record and the lease.
     for at in 1..all {
         for other in [Other::TakesOver, Other::TakesOverAndIsDone] {
             let guarded = Guarded::new(simulate(fleet()), at, other);
@@ -92,7 +92,10 @@ async fn after_a_sleep_at_any_mutation_an_engine_without_its_lease_does_nothing_
             if other == Other::TakesOver {
                 assert_eq!(told.report.outcome, Outcome::Locked, "after {at}");
                 let object = guarded.inner.record().tags();
-                assert!(object[LEASE].contains("owner=other"), "it is left alone: {object:?}");
+                assert!(
+                    object[LEASE].contains("owner=other"),
+                    "the other's lease is left alone: {object:?}"
+                );
             }
         }
     }

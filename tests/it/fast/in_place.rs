@@ -1,4 +1,4 @@
-//! Instances that are updated in place, on the simulator: out of rotation, updated, back in.
+//! Instances that are updated in place, on the simulator: out of rotation, updated, and back.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub fn deploy(policy: Policy) -> RollingDeployment {
     }
 }
 
-/// Rolls, and sees to it that the same ten instances are there afterwards, all in rotation.
+/// Rolls, and checks that the same ten instances are there afterwards, all in rotation.
 async fn update(config: FleetConfig, spec: RollingDeployment) -> (Told, Arc<Simulator>) {
     let simulator = simulate(updated(config));
     let before = simulator.observe().await.expect("a look");
@@ -33,14 +33,14 @@ async fn update(config: FleetConfig, spec: RollingDeployment) -> (Told, Arc<Simu
     let told = roll(witness.clone(), spec).await;
     assert_eq!(witness.broken(0), Vec::<String>::new());
     let after = simulator.observe().await.expect("a look");
-    assert!(before.instances.keys().eq(after.instances.keys()), "nobody comes or goes");
+    assert!(before.instances.keys().eq(after.instances.keys()), "no instance comes or goes");
     assert_eq!(simulator.launched(), 10);
     assert_eq!(after.template, before.template, "what the fleet launches is left alone");
     assert!(after.suspended.is_empty(), "{after:?}");
     (told, simulator)
 }
 
-/// Every instance runs `revision`, serves, and has nothing of the rollout on it.
+/// Checks that every instance runs `revision`, serves, and has nothing of the rollout on it.
 async fn assert_all_on(simulator: &Simulator, revision: &str) {
     let look = simulator.observe().await.expect("a look");
     assert!(look.record.is_empty(), "{:?}", look.record);
@@ -102,7 +102,7 @@ async fn an_update_that_fails_is_reported_with_its_output_and_undone() {
         let reason = told.report.reason.clone().expect("a reason");
         assert!(reason.contains(message), "{reason}");
         assert_all_on(&simulator, "v1").await;
-        assert_eq!(simulator.updated(), 6, "three there, and three back");
+        assert_eq!(simulator.updated(), 6, "three updated, and three rolled back");
         assert!(told.least_serving() >= 7);
     }
 }
@@ -113,7 +113,7 @@ async fn where_failures_are_tolerated_an_update_is_tried_again_until_there_are_t
     let (told, simulator) = update(bad(Behaviour::FailLaunch), spec).await;
     assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
     assert_all_on(&simulator, "v1").await;
-    assert_eq!(simulator.updated(), 4, "three times there, and once back");
+    assert_eq!(simulator.updated(), 4, "three updates, and one rollback");
 }
 
 fn one() -> rolling::model::spec::BatchSize {
@@ -141,7 +141,7 @@ async fn what_failed_before_is_tried_again_and_not_counted_at_once() {
         assert_eq!(told.report.outcome, Outcome::Failed, "{:?}", told.report);
         assert_eq!(simulator.updated(), 3 * run, "tried again: {:?}", told.report.reason);
     }
-    // What is given up goes back in no way; another revision finds them as they are.
+    // What is given up is not rolled back; another revision finds the instances as they are.
     simulator.retarget("v3".into());
     let told = roll(simulator.clone(), spec).await;
     assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
@@ -161,7 +161,7 @@ async fn a_failure_that_pauses_can_be_resumed_and_updates_anew() {
     let command = rolling::record::command::Command::Resume;
     let done = rollout.expect("a rollout").command(command, stop, &mut |_| {}).await;
     assert!(matches!(done, Ok(rolling::engine::ControlOutcome::RanHere(_))), "{done:?}");
-    assert_eq!(simulator.updated(), 6, "a token of its own, so an update of its own");
+    assert_eq!(simulator.updated(), 6, "another token, so another update");
 }
 
 /// Any fleet and failure, with updates in place.
@@ -178,7 +178,7 @@ fn cases() -> impl Strategy<Value = Case> {
     })
 }
 
-/// Who is there, with what it runs and whether it serves.
+/// Returns each instance, with its revision and whether it serves.
 fn roll_call(simulator: &Simulator) -> Vec<(InstanceId, Option<Revision>, bool)> {
     let look = properties::look(simulator);
     let each = look.instances.into_iter();
@@ -225,7 +225,7 @@ proptest! {
         let (outcome, simulator, broken) = run_killed(&case, &reference, at, dies);
         prop_assert_eq!(broken, Vec::<String>::new());
         prop_assert_eq!(outcome, reference.told.report.outcome);
-        // How far it has come when it halts is a matter of timing.
+        // How far the rollout is when it halts depends on timing.
         if [Outcome::Succeeded, Outcome::RolledBack].contains(&outcome) {
             prop_assert_eq!(roll_call(&simulator), roll_call(&reference.simulator));
         }

@@ -27,13 +27,13 @@ fn without_default_features_there_is_no_sdk() {
     let engine = ["rolling", "rolling-provider", "rolling-simulator", "rolling-testing"];
     let engine = engine.map(|package| ["-p", package]).concat();
     let listed = packages(&[&["--no-default-features", "--edges", "normal"], &engine[..]].concat());
-    // The library of ciphers below rustls has the cloud's name, and nothing else of it.
+    // The library of ciphers below rustls is named after AWS, and is no SDK.
     let is_sdk = |line: &&String| line.starts_with("aws-") && !line.starts_with("aws-lc-");
     let sdk: Vec<&String> = listed.iter().filter(is_sdk).collect();
     assert!(sdk.is_empty(), "{sdk:?}");
 }
 
-/// What `cargo tree` lists with these arguments, a package and its features a line.
+/// Returns what `cargo tree` lists with these arguments, a package and its features a line.
 fn packages(arguments: &[&str]) -> BTreeSet<String> {
     let tree = Command::new(env!("CARGO"))
         .args(["tree", "--offline", "--locked", "--prefix", "none", "--format", "{p} [{f}]"])
@@ -46,8 +46,8 @@ fn packages(arguments: &[&str]) -> BTreeSet<String> {
     listed.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
 }
 
-/// A newcomer's first command is not built again by the second: a dependency that has other
-/// features under test is, and with it all that stands on it.
+/// What a newcomer's first command builds is not built again by the second: that happens to a
+/// dependency with other features under test, and to all that depend on it.
 #[test]
 fn one_build_serves_run_and_test() {
     let run = packages(&["-p", "rolling", "--edges", "normal,build"]);
@@ -59,8 +59,8 @@ fn one_build_serves_run_and_test() {
 #[test]
 fn the_planner_knows_neither_io_nor_time() {
     let mut planner = Vec::new();
-    for room in ["model", "record", "rollout"] {
-        planner.extend(sources(&root().join("src").join(room)));
+    for module in ["model", "record", "rollout"] {
+        planner.extend(sources(&root().join("src").join(module)));
     }
     assert!(planner.len() > 60);
     for file in ["tick", "retry", "condemned", "shown", "message"] {
@@ -72,16 +72,16 @@ fn the_planner_knows_neither_io_nor_time() {
         "async", "tokio", "std::io", "std::fs", "std::env", "Instant", "rand", "tracing", "HashMap",
     ];
     for (path, text) in planner {
-        for word in banned {
+        for name in banned {
             let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-            let found = code.filter(|line| line.contains(word)).collect::<Vec<_>>();
-            assert!(found.is_empty(), "{} has {word}: {found:?}", path.display());
+            let found = code.filter(|line| line.contains(name)).collect::<Vec<_>>();
+            assert!(found.is_empty(), "{} has {name}: {found:?}", path.display());
         }
     }
 }
 
-/// The modules that hold a fleet, and so may call the cloud: the registry makes one, the front door
-/// of a deployment hands it on, and the engine uses it.
+/// The modules that hold a fleet, and so may call the cloud: the registry makes it,
+/// `deployment/open` hands it on, and the engine uses it.
 #[test]
 fn only_the_listed_modules_may_call_the_cloud() {
     let architecture = root().join("ARCHITECTURE.md");
@@ -107,8 +107,8 @@ fn only_the_listed_modules_may_call_the_cloud() {
 fn the_planner_knows_no_process_of_a_cloud_by_name() {
     let names = ["AddToLoadBalancer", "AlarmNotification", "AZRebalance", "ScheduledActions"];
     let mut read = 0;
-    for room in ["model", "record", "rollout", "engine"] {
-        for (path, text) in sources(&root().join("src").join(room)) {
+    for module in ["model", "record", "rollout", "engine"] {
+        for (path, text) in sources(&root().join("src").join(module)) {
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
             let found: Vec<&&str> = names.iter().filter(|name| code.contains(*name)).collect();
             assert!(found.is_empty(), "{} names {found:?}", path.display());
@@ -140,7 +140,7 @@ fn the_readme_has_the_commands_that_the_gate_runs() {
     assert!(readme.contains("\ncargo run -- apply examples/quickstart/web.tf.json\n"));
 }
 
-/// Names in the table of promises, and names of the tests, in order.
+/// The names in the table of promises are those of the tests, in order.
 #[test]
 fn the_table_of_promises_and_the_tests_agree() {
     let document = std::fs::read_to_string(root().join("docs/SEMANTICS.md")).expect("the table");
@@ -167,7 +167,7 @@ fn the_table_of_promises_and_the_tests_agree() {
     assert_eq!(numbers, (1..=25).collect::<Vec<usize>>());
 }
 
-/// Faults that are put back on purpose, to see that a test notices, are ones of today's source.
+/// The lines that the mutants replace are in the source.
 #[test]
 fn every_mutant_fits_the_source() {
     let script = root().join("tests/mutants.py");
@@ -175,8 +175,8 @@ fn every_mutant_fits_the_source() {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
 }
 
-/// What the table of ARCHITECTURE.md says enforces an invariant: a test by its name (as far as it is
-/// given, before `...`), or a file.
+/// What the table of ARCHITECTURE.md names as enforcing an invariant exists: a test by its name (up
+/// to `...`), or a file.
 #[test]
 fn what_enforces_an_invariant_is_there() {
     let document = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("the table");

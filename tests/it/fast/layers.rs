@@ -23,7 +23,7 @@ fn short(file: &Path) -> String {
     file.strip_prefix(root()).unwrap_or(file).display().to_string()
 }
 
-/// Each circle of files, with the names that tie it.
+/// Returns each circle of files, with the names that make it one.
 fn told(imports: &Imports) -> Vec<String> {
     let tell = |circle: Vec<PathBuf>| {
         let inside = |file: &PathBuf| circle.contains(file);
@@ -53,23 +53,23 @@ fn no_files_use_each_other_in_a_circle() {
     assert!(found.is_empty(), "{} circles\n{}", found.len(), found.join("\n"));
 }
 
-/// The rooms below `src`, by the line of ARCHITECTURE.md that they stand on: 0 is the top.
+/// Returns the modules below `src`, by their line in ARCHITECTURE.md: 0 is the top.
 fn drawn() -> BTreeMap<String, usize> {
     let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
     let (_, drawing) = text.split_once("```layers\n").expect("the layers");
     let (drawing, _) = drawing.split_once("```").expect("its end");
     let lines = drawing.lines().enumerate();
-    let rooms = lines.flat_map(|(line, text)| {
-        let rooms = text.split("  ").next().unwrap_or_default().split(", ");
-        rooms.map(move |room| (room.trim().to_owned(), line)).collect::<Vec<_>>()
+    let modules = lines.flat_map(|(line, text)| {
+        let modules = text.split("  ").next().unwrap_or_default().split(", ");
+        modules.map(move |module| (module.trim().to_owned(), line)).collect::<Vec<_>>()
     });
-    rooms.filter(|(room, _)| !room.is_empty()).collect()
+    modules.filter(|(module, _)| !module.is_empty()).collect()
 }
 
 #[test]
 fn each_module_uses_only_those_that_are_drawn_below_it() {
     let (drawn, source) = (drawn(), root().join("src"));
-    let room = |file: &Path| {
+    let module = |file: &Path| {
         let below = file.strip_prefix(&source).expect("a source file");
         let first = below.components().next().expect("a name").as_os_str().to_string_lossy();
         first.trim_end_matches(".rs").to_owned()
@@ -77,12 +77,13 @@ fn each_module_uses_only_those_that_are_drawn_below_it() {
     let mut found = Vec::new();
     for (from, to) in of_crate(&source.join("lib.rs")) {
         for (to, names) in to {
-            let (above, below) = (room(&from), room(&to));
+            let (above, below) = (module(&from), module(&to));
             if above == below || above == "lib" {
                 continue;
             }
-            let line =
-                |room: &String| *drawn.get(room).unwrap_or_else(|| panic!("{room} is not drawn"));
+            let line = |module: &String| {
+                *drawn.get(module).unwrap_or_else(|| panic!("{module} is not drawn"))
+            };
             if line(&above) >= line(&below) {
                 found.push(format!("{} -> {}: {names:?}", short(&from), short(&to)));
             }
@@ -91,12 +92,12 @@ fn each_module_uses_only_those_that_are_drawn_below_it() {
     assert!(found.is_empty(), "not below it:\n{}", found.join("\n"));
 }
 
-/// Functions that are tables: a row for each of many.
+/// Functions that are tables, with a row for each of many cases.
 const TABLES: [&str; 2] = ["untranslatable", "describe"];
-/// Lines that a function has at most.
+/// The most lines that a function may have.
 const LONGEST: usize = 60;
 
-/// The name and the lines of each function of a file, its tests left out.
+/// Returns the name and the number of lines of each function of a file, without its tests.
 fn functions(text: &str) -> Vec<(String, usize)> {
     #[derive(Default)]
     struct Found(Vec<(String, usize)>);
@@ -145,7 +146,7 @@ fn no_function_is_longer_than_a_page() {
     assert!(long.is_empty(), "at most {LONGEST} lines:\n{}", long.join("\n"));
 }
 
-/// Each way to name something, from a file that the other one uses.
+/// Each way in which a file can name something of another file that uses it.
 #[test]
 fn every_kind_of_path_is_seen() {
     for way in [
@@ -173,6 +174,6 @@ fn every_kind_of_path_is_seen() {
         assert_eq!(found.len(), 1, "{way}: {found:?}");
         write("lower.rs", &format!("pub struct Low;\n#[cfg(test)]\nmod tests {{\n{way}\n}}\n"));
         let found = circles(&of_crate(&folder.path().join("lib.rs")));
-        assert!(found.is_empty(), "a test may look up: {way}: {found:?}");
+        assert!(found.is_empty(), "a test may use any layer: {way}: {found:?}");
     }
 }

@@ -12,7 +12,7 @@ use rolling_simulator::{
 use crate::test_fleets::Witness;
 use crate::world::{fleet, roll, seconds, spec};
 
-/// Twenty instances whose boots nobody has published.
+/// Twenty instances whose boot times are not published.
 fn unknown(boot: u64, drain: u64) -> FleetConfig {
     let group =
         TargetGroupConfig { name: "web".into(), register: seconds(1), drain: seconds(drain) };
@@ -26,7 +26,7 @@ fn unknown(boot: u64, drain: u64) -> FleetConfig {
     }
 }
 
-/// How many looks it took, how long, and the longest time between two.
+/// Returns the number of looks, the time of the rollout, and the longest time between two looks.
 async fn looks(config: FleetConfig, spec: RollingDeployment) -> (usize, Duration, Duration) {
     let simulator = Simulator::in_memory(config, Arc::new(VirtualClock::new(EPOCH)));
     let witness = Witness::new(Arc::new(simulator), spec.clone()).await;
@@ -38,8 +38,8 @@ async fn looks(config: FleetConfig, spec: RollingDeployment) -> (usize, Duration
     (looks.len(), elapsed, gaps.max().unwrap_or_default())
 }
 
-/// The engine that looked at growing pauses, and began them anew at each change, took 155 looks and
-/// 131 s for the first of these; `benches/looks.rs` has more.
+/// An engine that looked at growing pauses, begun anew at each change, took 155 looks and 131 s for
+/// the first of these; `benches/looks.rs` has more.
 #[tokio::test]
 async fn it_looks_when_something_is_likely_to_have_changed() {
     for (boot, most_looks, most_time) in [(20, 75, 137), (60, 100, 380)] {
@@ -51,7 +51,7 @@ async fn it_looks_when_something_is_likely_to_have_changed() {
     }
 }
 
-/// What others set or say shows then.
+/// What others write shows within that time.
 #[tokio::test]
 async fn whatever_is_waited_for_it_looks_within_the_poll_interval() {
     let within = Policy::RollingWithin { surge: Bound::Count(2), unavailable: Bound::Count(1) };
@@ -68,7 +68,7 @@ async fn whatever_is_waited_for_it_looks_within_the_poll_interval() {
     }
 }
 
-/// Half of the time it is well, by turns: looks that fall in step with that see nothing else.
+/// It is healthy half of the time: looks in step with that would see nothing else.
 #[tokio::test]
 async fn an_instance_that_flaps_does_not_soak() {
     for soak in [20, 40, 60, 120] {

@@ -1,4 +1,4 @@
-//! A control node of Ansible, with the module in its place.
+//! A control node of Ansible with the module installed.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,7 +19,7 @@ pub(super) fn example(path: &str) -> PathBuf {
     root().join("examples/ansible").join(path)
 }
 
-/// The programs of Ansible, installed now if they are not there.
+/// Returns the folder of Ansible's programs, which are installed if they are missing.
 pub(super) fn programs() -> &'static Path {
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
     PROGRAMS.get_or_init(|| {
@@ -43,7 +43,7 @@ pub(super) fn programs() -> &'static Path {
     })
 }
 
-/// A control node: a folder with the collection, the program in its place.
+/// A control node: a folder with the collection and the program in it.
 pub struct Node {
     folder: tempfile::TempDir,
     pub(super) environment: Vec<(String, String)>,
@@ -63,7 +63,7 @@ impl Node {
         self.folder.path()
     }
 
-    /// A program of Ansible, with nothing of the surrounding configuration.
+    /// Returns one of Ansible's programs, without the surrounding configuration.
     pub(super) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(programs().join(program));
         for (name, _) in std::env::vars() {
@@ -88,7 +88,7 @@ impl Node {
         command
     }
 
-    /// Runs `ansible-playbook`. What tasks answer is one JSON object a line on standard output.
+    /// Runs `ansible-playbook`. Each task's answer is one line of JSON on standard output.
     pub(super) fn play(&self, playbook: &Path, options: &[&str]) -> Ran {
         let mut command = self.command("ansible-playbook");
         command
@@ -127,7 +127,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// What the task of that number answered.
+/// Returns the answer of the task with this number.
 pub(super) fn result(ran: &Ran, task: usize) -> Value {
     ran.lines().get(task).unwrap_or_else(|| panic!("{ran:?}")).clone()
 }

@@ -7,7 +7,7 @@ use crate::emulator::{Account, account};
 use crate::lab::localstack::{resource, ten, times};
 use crate::process::{Ran, run, write};
 
-/// Two accounts with a fleet each, and one whose keys may assume a role in both.
+/// Two accounts with a fleet each, and a third whose keys may assume a role in both.
 struct Accounts {
     base: Account,
     fleets: [(Account, String); 2],
@@ -23,7 +23,7 @@ impl Accounts {
             Some((account, template))
         };
         let base = account()?;
-        // To assume a role is no part of the policy that a rollout takes.
+        // Assuming a role is not in the policy of a rollout.
         base.shared();
         Some(Accounts { base, fleets: [fleet()?, fleet()?] })
     }
@@ -36,7 +36,7 @@ impl Accounts {
         })
     }
 
-    /// An empty workspace in the lab's time, with no credentials around it.
+    /// Returns an empty workspace on the lab's time, without credentials in its environment.
     fn workspace(&self) -> Workspace {
         let mut workspace = Workspace::new(terraform(), None);
         let around = self.base.environment().into_iter();
@@ -47,7 +47,7 @@ impl Accounts {
         workspace
     }
 
-    /// What was called in the accounts with the fleets to change something.
+    /// Returns the calls that changed something in the accounts with the fleets.
     fn mutations(&self) -> Vec<String> {
         self.fleets.iter().flat_map(|(account, _)| account.mutations()).collect()
     }
@@ -57,7 +57,7 @@ fn role(account: &Account) -> String {
     format!("arn:aws:iam::{}:role/deploy", account.id)
 }
 
-/// With the variable that the secret comes from, and line by line: Terraform shows lines.
+/// Adds the variable of the secret, and breaks the text into lines: Terraform shows lines.
 fn in_terraform(mut text: Value) -> String {
     text["variable"] = json!({ "secret": { "type": "string", "sensitive": true } });
     serde_json::to_string_pretty(&text).expect("JSON")
@@ -68,7 +68,7 @@ fn reply(ran: &Ran) -> String {
     message.collect::<Vec<_>>().join(" ")
 }
 
-/// One provider for each, both with the same keys.
+/// Each account has a provider, both with the same keys.
 #[test]
 fn two_accounts_are_rolled_in_one_apply_and_nothing_tells_the_keys() {
     let Some(accounts) = Accounts::new() else { return };
@@ -108,10 +108,10 @@ fn two_accounts_are_rolled_in_one_apply_and_nothing_tells_the_keys() {
         let wanted = format!("{template}:2");
         assert_eq!(all.filter(|one| one["revision"] == *wanted).count(), 10, "{live:?}");
     }
-    // Neither does the rollout's own file, which is for `rolling status` and the like.
+    // The rollout's own file, which `rolling status` and others read, does not show them either.
     std::fs::remove_file(workspace.path().join("main.tf.json")).expect("the configuration");
     let ran = run(std::process::Command::new("grep").args(["-rlF", SECRET]).arg(workspace.path()));
-    assert_eq!(ran.stdout, "", "there it stands");
+    assert_eq!(ran.stdout, "", "this file has the secret");
 }
 
 #[test]
@@ -130,10 +130,10 @@ fn the_wrong_account_and_a_role_that_is_refused_are_told_and_nothing_is_touched(
             "resource": { "rolling_deployment": { "web": resource } },
         });
         workspace.write("main.tf.json", &in_terraform(text.clone()));
-        // Only Terraform knows variables.
+        // Only Terraform resolves variables.
         text.to_string().replace("${var.secret}", SECRET)
     };
-    // The account of the keys alone, where the role was meant.
+    // The account of the keys themselves, where that of the role was meant.
     let mut wrong = accounts.aws(first);
     wrong["assume_role"] = Value::Null;
     write_with(&wrong, None);
@@ -163,7 +163,7 @@ fn the_wrong_account_and_a_role_that_is_refused_are_told_and_nothing_is_touched(
         assert!(reply(&ran).contains(&message), "{message}: {ran:?}");
         assert!(reply(&ran).contains("in provider.rolling"), "{ran:?}");
         assert!(!ran.stderr.contains(SECRET), "{ran:?}");
-        // As every other front-end tells it.
+        // The command line reports the same.
         let folder = tempfile::tempdir().expect("a folder");
         let mut command = crate::process::rolling();
         for (name, value) in &workspace.variables {

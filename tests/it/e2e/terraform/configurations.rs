@@ -37,7 +37,7 @@ fn the_documentation_is_that_of_the_schema_and_its_examples_are_valid() {
         blocks.map(|remaining| remaining.split("```").next().expect("an end")).collect();
     let demo = blocks.iter().find(|block| block.contains("\"demo\"")).expect("an example");
     let workspace = Workspace::new(program, None);
-    // The simulator needs none of AWS.
+    // The simulator needs nothing of AWS.
     let terraform = blocks[0].split("provider ").next().expect("a part");
     workspace.write("main.tf", &format!("{terraform}{demo}"));
     workspace.init();
@@ -45,7 +45,7 @@ fn the_documentation_is_that_of_the_schema_and_its_examples_are_valid() {
     assert_eq!(ran.code, 0, "{ran:?}");
     let ran = workspace.apply(&[]);
     assert_eq!(ran.code, 0, "{ran:?}");
-    // The resource in the page is the one of the example.
+    // The page shows the same resource as the example.
     let example = std::fs::read_to_string(root().join("examples/terraform/deployment.tf"));
     let example = example.expect("the example");
     for block in &blocks {
@@ -136,7 +136,7 @@ fn validate_names_the_attribute_of_each_of_ten_bad_configurations() {
         );
         let ran = workspace.run(&["validate", "-no-color"]);
         assert_eq!(ran.code, 1, "{body}: {ran:?}");
-        // Terraform breaks lines where it likes.
+        // Terraform breaks lines anywhere.
         let reply = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(reply.contains(message), "{body}: {reply}");
         assert!(reply.contains(also), "{body}: {reply}");

@@ -1,4 +1,4 @@
-//! What Terraform calls drift: nothing that a rollout has done, everything that others have.
+//! What Terraform calls drift: nothing that a rollout has done, and everything that others have.
 
 use serde_json::Value;
 
@@ -48,12 +48,12 @@ resource "rolling_deployment" "web" {
 }
 "#;
 
-/// What a plan that only refreshes finds: its exit code is 0 for nothing, 2 for something.
+/// Runs a plan that only refreshes: it exits with 0 if there is no drift, and with 2 if there is.
 fn drift(workspace: &Workspace, more: &[&str]) -> Ran {
     workspace.plan(&[&["-refresh-only"], more].concat())
 }
 
-/// One line of words, as Terraform breaks lines where it likes.
+/// Returns the output as one line, since Terraform breaks lines anywhere.
 fn message(ran: &Ran) -> String {
     ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -76,15 +76,15 @@ fn only_what_others_have_done_is_drift() {
         workspace.variables.push(("ROLLING_PROGRESS_DIR".into(), told));
         workspace.write("main.tf", FLEET);
         workspace.init();
-        let outside = |word: &str| {
-            let ran = run(rolling().current_dir(workspace.path()).arg(word).arg(&file));
+        let outside = |command: &str| {
+            let ran = run(rolling().current_dir(workspace.path()).arg(command).arg(&file));
             assert!([0, 3].contains(&ran.code), "{ran:?}");
         };
         assert_eq!(workspace.apply(&[]).code, 0);
         let ran = drift(&workspace, &[]);
         assert_eq!(ran.code, 0, "after a rollout: {ran:?}");
 
-        // Paused by an apply, and resumed by somebody.
+        // Paused by an apply, then resumed by somebody.
         let four = ["-var", "revision=v4", "-var", "checkpoints=[30]", "-var", "batch_size=3"];
         let ran = workspace.apply(&four);
         assert!(ran.stderr.contains("is paused: checkpoint at 30 percent"), "{ran:?}");
@@ -100,7 +100,7 @@ fn only_what_others_have_done_is_drift() {
         assert_eq!(ran.code, 0, "after a resume outside: {ran:?}");
         assert_eq!(workspace.plan(&four).code, 0);
 
-        // The same, and rolled back.
+        // The same, then rolled back.
         let five = ["-var", "revision=v5", "-var", "checkpoints=[30]", "-var", "batch_size=3"];
         assert_eq!(workspace.apply(&five).code, 1);
         outside("rollback");
@@ -112,12 +112,12 @@ fn only_what_others_have_done_is_drift() {
         let ran = drift(&workspace, &four);
         assert_eq!(ran.code, 0, "after a rollback outside: {ran:?}");
 
-        // As it was before: one more apply says that it is so.
+        // Everything is as before: one more apply stores that.
         let ran = workspace.apply(&four);
         assert!(message(&ran).contains("This plan rolls nothing"), "{ran:?}");
         assert_eq!(workspace.plan(&four).code, 0);
 
-        // Two more instances, and another one in the place of one.
+        // Two instances are added, and one is replaced by another.
         fleet(&workspace, |fleet| {
             fleet["capacity"]["max"] = 20.into();
             fleet["capacity"]["desired"] = 12.into();
@@ -145,7 +145,7 @@ fn only_what_others_have_done_is_drift() {
             assert!(!reply.contains(&format!("~ {stays}")), "{stays}: {ran:?}");
         }
 
-        // Imported, with what an import finds.
+        // Imported, with a configuration that matches the import.
         assert_eq!(workspace.run(&["state", "rm", "rolling_deployment.web"]).code, 0);
         let source_instance = ["-var", "revision=v4"];
         let id = ["rolling_deployment.web", "simulated_fleet/web"];

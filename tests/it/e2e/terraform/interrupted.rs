@@ -1,4 +1,4 @@
-//! Ctrl-C, `kill -9` of Terraform, and of all: under each Terraform there is.
+//! Ctrl-C, `kill -9` of Terraform, and `kill -9` of everything, under each Terraform there is.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ fn is_over(running: &mut Running) -> bool {
     running.0.try_wait().expect("a status").is_some()
 }
 
-/// Applies what was begun, to its end.
+/// Applies what was begun until it ends.
 fn finish(workspace: &Workspace, revision: &str) {
     let revision = format!("revision={revision}");
     let ran = workspace.apply(&["-var", &revision]);
@@ -70,7 +70,8 @@ fn an_apply_that_is_interrupted_or_killed_is_finished_by_the_next() {
         workspace.init();
         assert_eq!(workspace.apply(&[]).code, 0);
 
-        // As a terminal does it: everybody gets the signal, and Terraform asks the provider to stop.
+        // As a terminal does it: every process gets the signal, and Terraform asks the provider to
+        // stop.
         let mut running = begin(&workspace, "v3");
         running.signal("-INT", true);
         until_within(Duration::from_secs(60), "it ends", || is_over(&mut running));
@@ -79,7 +80,7 @@ fn an_apply_that_is_interrupted_or_killed_is_finished_by_the_next() {
         assert_eq!(workspace.state()["status"], "aborted", "{program:?}");
         finish(&workspace, "v3");
 
-        // Nobody waits for it any more: it stops at a safe point, and the provider ends.
+        // Nobody waits for the rollout any more: it stops at a safe point, and the provider ends.
         let mut running = begin(&workspace, "v4");
         assert_ne!(running.plugins(), Vec::<String>::new());
         running.signal("-KILL", false);
@@ -88,7 +89,7 @@ fn an_apply_that_is_interrupted_or_killed_is_finished_by_the_next() {
         });
         finish(&workspace, "v4");
 
-        // The provider, too: what it had borrowed is put back by the next apply.
+        // The provider is killed, too: the next apply puts back what it had borrowed.
         let running = begin(&workspace, "v5");
         running.signal("-KILL", true);
         drop(running);

@@ -1,4 +1,4 @@
-//! From the AWS provider's `instance_refresh` block, step by step as the guide has it.
+//! From the AWS provider's `instance_refresh` block, in the steps of the guide.
 
 use serde_json::Value;
 
@@ -48,7 +48,7 @@ resource "aws_launch_template" "web" {
 }
 "#;
 
-/// The group, with what of it is `different` from step to step.
+/// Returns the group, with what is `different` in each step.
 fn group(different: &str) -> String {
     format!(
         r#"
@@ -70,7 +70,7 @@ resource "aws_autoscaling_group" "web" {{
     )
 }
 
-/// The blocks of Terraform in the guide, in order.
+/// Returns the guide's blocks of Terraform, in order.
 fn guide() -> Vec<String> {
     let page = std::fs::read_to_string(root().join("docs/terraform.md")).expect("the page");
     let begin = page.find("## From the AWS provider's `instance_refresh`").expect("the guide");
@@ -80,7 +80,7 @@ fn guide() -> Vec<String> {
     blocks.map(|block| block.split("```").next().expect("an end").to_owned()).collect()
 }
 
-/// What of a block of the guide is inside the group.
+/// Returns what a block of the guide has inside the group.
 fn inside(block: &str) -> String {
     let body = block.split_once("# ...\n").expect("a place for the rest").1;
     body.trim_end().strip_suffix('}').expect("the group's end").to_owned()
@@ -124,14 +124,14 @@ fn an_instance_refresh_block_is_left_behind_step_by_step() {
     let hurried = hurried.replacen("policy ", "poll_interval = \"500ms\"\n  policy ", 1);
     workspace.write("head.tf", HEAD);
 
-    // As it was: the group has itself refreshed when the template changes.
+    // Before the migration the group refreshes its instances when the template changes.
     workspace.write("group.tf", &group(&inside(before)));
     workspace.init();
     let ran = workspace.apply(&[]);
     assert_eq!(ran.code, 0, "{ran:?}");
     account.until("groups/web", "four run version 1", |_| versions(&account) == ["1"; 4]);
 
-    // A rollout beside that block: the refresh has begun when its turn comes, which it says.
+    // A rollout beside that block finds the refresh under way, and reports it.
     workspace.write("rolling.tf", &hurried);
     let two = ["-var", "revision=2"];
     let ran = workspace.apply(&two);
@@ -139,7 +139,7 @@ fn an_instance_refresh_block_is_left_behind_step_by_step() {
     assert!(message(&ran).contains("has an instance refresh running"), "{ran:?}");
     assert!(message(&ran).contains("wait for it to end"), "{ran:?}");
 
-    // Without the block, and once the refresh is over: nothing is rolled.
+    // Without the block, and once the refresh is over, nothing is rolled.
     account.until("groups/web", "four run version 2", |_| versions(&account) == ["2"; 4]);
     workspace.write("group.tf", &group(&inside(after)));
     let ran = workspace.apply(&two);

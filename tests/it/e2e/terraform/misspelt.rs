@@ -1,5 +1,5 @@
-//! A name that nobody knows is refused, wherever it stands: what Terraform drops without a word is
-//! a gate that nobody asks.
+//! An unknown name is refused wherever it is written: a gate whose name Terraform dropped silently
+//! would never be asked.
 
 use rolling::frontends::terraform::schema::{Attribute, Kind, schemas};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::workspace::{Workspace, terraforms};
 use crate::process::{rolling, run, write};
 
-/// The configuration of a provider that no resource needs is not looked at.
+/// Terraform does not check the configuration of a provider that no resource needs.
 const HEAD: &str = r#"
 terraform {
   required_providers {
@@ -24,13 +24,13 @@ resource "rolling_deployment" "other" {
 }
 "#;
 
-/// A name one letter short.
+/// Returns the name one letter short.
 fn misspelt(name: &str) -> &str {
     &name[..name.len() - 1]
 }
 
-/// The body of a block in which every name is misspelt, and then, to go on below, every block is
-/// there by its right name too. Each misspelling stands alone on its line.
+/// Returns the body of a block in which every name is misspelt. To reach the levels below, every
+/// block is there by its right name, too. Each misspelling has a line of its own.
 fn hcl(attributes: &[Attribute], lines: &mut Vec<String>) {
     for Attribute { name, kind, .. } in attributes.iter().filter(|one| is_set_by_user(one)) {
         let wrong = misspelt(name);
@@ -66,13 +66,13 @@ fn is_set_by_user(attribute: &Attribute) -> bool {
     attribute.presence != rolling::frontends::terraform::schema::Presence::Computed
 }
 
-/// How many names there are to misspell.
+/// Returns how many names there are to misspell.
 fn names(kind: &Kind) -> usize {
     let set = kind.attributes().iter().filter(|one| is_set_by_user(one));
     set.map(|one| 1 + if one.kind.is_block() { names(&one.kind) } else { 0 }).sum()
 }
 
-/// The lines at which the validation of `text` finds a name that it does not know.
+/// Returns the lines at which the validation of `text` reports an unknown name.
 fn refused(workspace: &Workspace, name: &str, text: &str) -> Vec<usize> {
     workspace.write(name, text);
     let ran = workspace.run(&["validate", "-json"]);
@@ -104,7 +104,7 @@ fn a_name_that_nobody_knows_is_refused_wherever_it_stands() {
         workspace
     });
     let workspaces: Vec<Workspace> = workspaces.collect();
-    // Where the provider's configuration is wrong, Terraform looks at no resource.
+    // Where the provider's configuration is wrong, Terraform checks no resource.
     for (kind, labels, least) in [
         (&schemas().provider, ["provider", "rolling"].as_slice(), 5),
         (&schemas().resource, &["resource", "rolling_deployment", "it"], 100),
@@ -131,7 +131,7 @@ fn a_name_that_nobody_knows_is_refused_wherever_it_stands() {
     }
 }
 
-/// One file serves both: what Terraform takes for a block, `rolling` does, too.
+/// One file works for both: `rolling` accepts what Terraform accepts as a block.
 #[test]
 fn a_block_in_json_is_an_object_or_a_list_of_it() {
     let text = json!({

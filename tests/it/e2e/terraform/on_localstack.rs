@@ -10,13 +10,13 @@ use crate::emulator::{Account, account};
 use crate::lab::localstack::least_serving;
 use crate::process::{Ran, until_within};
 
-/// The example, in a hurry, with the AWS provider beside ours.
+/// The example with short times, and the AWS provider beside ours.
 struct Stack {
     account: Account,
     workspace: Workspace,
 }
 
-/// What the tests change of the example: how long things take, and the policy.
+/// What the tests change in the example: its times, and the policy.
 fn hurry(policy: &str, healthy_timeout: &str) -> String {
     format!(
         "resource \"rolling_deployment\" \"web\" {{\n  policy = \"{policy}\"\n  \
@@ -26,13 +26,13 @@ fn hurry(policy: &str, healthy_timeout: &str) -> String {
 }
 
 impl Stack {
-    /// `None` after saying what is missing.
+    /// Returns `None` after reporting what is missing.
     fn new() -> Option<Stack> {
         Stack::seen_after(0.0)
     }
 
-    /// The same where nothing shows for so many of the lab's seconds but groups and health: the AWS
-    /// provider gives up on a group that it has made and does not see.
+    /// The same where changes show only after so many of the lab's seconds, apart from groups and
+    /// health: the AWS provider gives up on a group that it has made and does not see.
     fn seen_after(unseen: f64) -> Option<Stack> {
         let program = terraform();
         let mirror = aws_mirror()?;
@@ -51,7 +51,7 @@ impl Stack {
         workspace.write("zz_override.tf", &hurry("rolling", "60s"));
         let own = [("TF_VAR_ami", "ami-12345678"), ("TF_VAR_deregistration_delay", "1")];
         workspace.variables = own.map(|(name, value)| (name.into(), value.into())).to_vec();
-        // The region is the configuration's to say.
+        // The configuration sets the region.
         let of_account = account.environment().into_iter();
         let of_account = of_account.filter(|(name, _)| *name != "AWS_REGION");
         workspace.variables.extend(of_account.map(|(name, value)| (name.into(), value)));
@@ -61,7 +61,7 @@ impl Stack {
         let stack = Stack { account, workspace };
         let ran = stack.workspace.apply(&[]);
         assert_eq!(ran.code, 0, "{ran:?}");
-        // So that a rollout is still under way when a signal comes, on a busy machine too.
+        // A rollout is still under way when a signal comes, on a busy machine, too.
         stack.account.put("times", json!({ "boot": 4, "register": 0.3 }));
         Some(stack)
     }
@@ -70,7 +70,7 @@ impl Stack {
         self.account.get("groups/web")
     }
 
-    /// The one revision that all instances run in service, or what there is instead.
+    /// Returns the one revision that all instances run in service, or the group if there is none.
     fn revision(&self) -> Result<String, Value> {
         let group = self.group();
         let instances = group["instances"].as_object().expect("instances");
@@ -91,7 +91,7 @@ impl Stack {
         group["instances"].as_object().expect("instances").keys().cloned().collect()
     }
 
-    /// Applies `revision` and expects success, then a plan without changes.
+    /// Applies, expects success, and then a plan without changes.
     fn finishes(&self, more: &[&str]) -> Ran {
         let ran = self.workspace.apply(more);
         assert_eq!(ran.code, 0, "{ran:?}");
@@ -101,7 +101,7 @@ impl Stack {
         ran
     }
 
-    /// Begins an apply, and waits until it has taken somebody out of rotation.
+    /// Begins an apply, and waits until it has taken an instance out of rotation.
     fn begin(&self, more: &[&str]) -> Running {
         const OUT: &str = "elbv2.DeregisterTargets";
         let before = self.account.count(OUT);
@@ -110,7 +110,7 @@ impl Stack {
         running
     }
 
-    /// Forgets what has happened, to look at what comes. Returns the group as it is.
+    /// Clears the timeline, and returns the group as it is.
     fn forget_the_past(&self) -> Value {
         let timeline = format!("{}/_lab/{}/timeline", self.account.endpoint, self.account.id);
         ureq::delete(timeline).call().expect("the door answers");
@@ -127,7 +127,7 @@ impl Stack {
     }
 }
 
-/// The exit code of a program that ends by itself within a minute.
+/// Returns the exit code of a program that must end by itself within a minute.
 fn ends(running: &mut Running) -> i32 {
     let mut status = None;
     until_within(Duration::from_secs(60), "it ends", || {
@@ -172,7 +172,7 @@ fn the_example_is_interrupted_left_alone_and_imported() {
     it_is_destroyed_and_imported_without_touching_an_instance(&stack);
 }
 
-/// The version of the template is unknown before.
+/// The version of the template is not known when it is planned.
 fn template_and_fleet_change_in_one_apply(stack: &Stack) {
     let workspace = &stack.workspace;
     let before = stack.forget_the_past();
@@ -187,7 +187,7 @@ fn template_and_fleet_change_in_one_apply(stack: &Stack) {
     stack.assert_kept(&before, 4);
 }
 
-/// Killed is Terraform, with everything that belongs to it.
+/// Terraform and all of its processes are killed.
 fn killed_while_surge_is_up_the_next_apply_goes_on(stack: &Stack) {
     let workspace = &stack.workspace;
     workspace.write("zz_override.tf", &hurry("rolling_with_additional_batch", "60s"));
@@ -206,12 +206,12 @@ fn killed_while_surge_is_up_the_next_apply_goes_on(stack: &Stack) {
     stack.finishes(&["-var", three]);
     assert_eq!(stack.revision(), Ok("3".into()));
     stack.assert_kept(&before, 6);
-    // The next one is a bad revision, to be found out in time.
+    // The next revision is bad, and must be found out in time.
     workspace.write("zz_override.tf", &hurry("rolling", "40s"));
     stack.finishes(&["-var", three]);
 }
 
-/// The fleet is back on what served before, and the next plan shows the change again.
+/// The fleet is back on the revision that served before, and the next plan shows the change again.
 fn a_bad_revision_fails_the_apply_and_stays_planned(stack: &Stack) {
     let workspace = &stack.workspace;
     let before = stack.forget_the_past();
@@ -230,12 +230,12 @@ fn a_bad_revision_fails_the_apply_and_stays_planned(stack: &Stack) {
     let message = plan.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(message.contains(r#"~ version = "3" -> "4""#), "{plan:?}");
     assert!(message.contains(r#"~ status = "rolled_back" -> (known after apply)"#), "{plan:?}");
-    // From there a good one is rolled as ever.
+    // After that a good revision is rolled as usual.
     stack.finishes(&["-var", "revision=5"]);
     assert_eq!(stack.revision(), Ok("5".into()));
 }
 
-/// Terraform ends by itself, the state says what happened, the next apply finishes.
+/// Terraform ends by itself, the state has what happened, and the next apply finishes.
 fn ctrl_c_stops_at_a_safe_point(stack: &Stack) {
     let workspace = &stack.workspace;
     let before = stack.forget_the_past();
@@ -253,14 +253,14 @@ fn ctrl_c_stops_at_a_safe_point(stack: &Stack) {
     stack.assert_kept(&before, 4);
 }
 
-/// Left alone, it stops at a safe point first.
+/// When Terraform is killed, the provider stops at a safe point first.
 fn the_provider_ends_when_terraform_is_killed(stack: &Stack) {
     let before = stack.forget_the_past();
     let three = "revision=3";
     let mut running = stack.begin(&["-var", three]);
     assert_ne!(running.plugins(), Vec::<String>::new());
     running.signal("-KILL", false);
-    // Real seconds: it has that long to come to a safe point once its host is gone.
+    // Real seconds: so long it has to reach a safe point once its host is gone.
     until_within(Duration::from_secs(30), "the provider is gone", || {
         running.0.try_wait().expect("a status").is_some() && running.plugins().is_empty()
     });
@@ -271,7 +271,7 @@ fn the_provider_ends_when_terraform_is_killed(stack: &Stack) {
     stack.assert_kept(&before, 4);
 }
 
-/// Imported by its name, and by its ARN, with a configuration as the import finds it.
+/// Imported by its name, and by its ARN, with a configuration that matches the import.
 fn it_is_destroyed_and_imported_without_touching_an_instance(stack: &Stack) {
     let workspace = &stack.workspace;
     let ids = stack.ids();

@@ -1,4 +1,4 @@
-//! A secret that a sensitive variable gives: parameters of a command, the environment of a gate.
+//! A secret from a sensitive variable, in a command's parameters and in a gate's environment.
 
 use serde_json::{Value, json};
 
@@ -43,20 +43,20 @@ fn a_secret_is_in_the_states_own_attribute_and_nowhere_else() {
     let ran = workspace.apply(&[]);
     assert_eq!((plan.code, ran.code), (2, 0), "{plan:?} {ran:?}");
     let again = workspace.plan(&["-refresh-only"]);
-    // Not by its exit code: with two sensitive values, of any provider, Terraform keeps their paths
-    // in an order by chance and takes another order for a change.
+    // The exit code does not tell: with two sensitive values, of any provider, Terraform keeps
+    // their paths in random order and takes another order for a change.
     assert!(again.stdout.contains("No changes."), "{again:?}");
-    // What it was told to.
+    // The command gets it.
     let sent = fleet.account.parameters("SendCommand");
     assert!(sent.iter().all(|call| call["Parameters"]["Release"] == json!([SECRET])), "{sent:?}");
-    // A gate that fails, and a configuration of another secret, say no more.
+    // A gate that fails, and a configuration with another secret, do not show it either.
     std::fs::write(&script, "echo nothing; exit 1").expect("a script");
     workspace.variables.push(("TF_VAR_secret".into(), format!("{SECRET}-2")));
     let failed = workspace.apply(&[]);
     assert_eq!(failed.code, 1, "{failed:?}");
     assert!(failed.stderr.contains("went back"), "{failed:?}");
 
-    // Every call but the command itself: tags, above all.
+    // Every call but the command itself; above all those that write tags.
     let calls = fleet.account.calls().into_iter().filter(|call| call["action"] != "SendCommand");
     let calls: Vec<String> = calls.map(|call| call.to_string()).collect();
     assert!(calls.iter().any(|call| call.contains("CreateTags")), "{calls:?}");

