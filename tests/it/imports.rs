@@ -1,5 +1,5 @@
-//! Which source file of a crate takes something from which other one, by its `use` items and its
-//! paths, `pub use` seen through.
+//! Which source file of a crate uses what of which other one, by its `use` items and its paths;
+//! `pub use` is resolved.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 
-/// A module's place below the crate: `["plan", "gate"]`.
+/// The path of a module below the crate: `["plan", "gate"]`.
 type Module = Vec<String>;
 
-/// What a name that a module hands on with `pub use` stands for.
+/// A name that a module re-exports with `pub use`, and its path.
 #[derive(Clone)]
 struct HandedOn {
     name: String,
@@ -21,14 +21,15 @@ struct Source {
     file: PathBuf,
     children: BTreeSet<String>,
     hands_on: Vec<HandedOn>,
-    /// Each path that the file names, from the root of the crate, with the line.
+    /// Each path that the file names, from the root of the crate.
     names: Vec<Vec<String>>,
 }
 
-/// Who takes what from whom: file, file, the names.
+/// Which file uses which names of which file.
 pub type Imports = BTreeMap<PathBuf, BTreeMap<PathBuf, BTreeSet<String>>>;
 
-/// The imports of the crate whose root is `root` (a `lib.rs`), by files. Test modules are left out.
+/// Returns the imports of the crate whose root is `root` (a `lib.rs`), by files. Test modules are
+/// left out.
 pub fn of_crate(root: &Path) -> Imports {
     let mut sources = BTreeMap::new();
     let folder = root.parent().expect("a folder").to_owned();
@@ -46,7 +47,7 @@ pub fn of_crate(root: &Path) -> Imports {
     imports
 }
 
-/// Groups of files that lead to each other, each sorted; none without circles.
+/// Returns the groups of files that use each other, each sorted; none without circles.
 pub fn circles(imports: &Imports) -> Vec<Vec<PathBuf>> {
     let reached: BTreeMap<&PathBuf, BTreeSet<&PathBuf>> =
         imports.keys().map(|file| (file, reachable(imports, file))).collect();
@@ -98,7 +99,7 @@ fn read(sources: &mut BTreeMap<Module, Source>, file: PathBuf, below: &Path, mod
     sources.insert(module, Source { file, children, hands_on, names });
 }
 
-/// The file that defines what `path` leads to, and its name there.
+/// Returns the file that defines what `path` names, and its name there.
 fn defined_in<'s>(
     sources: &'s BTreeMap<Module, Source>,
     path: &[String],
@@ -121,7 +122,7 @@ fn defined_in<'s>(
                 .map(|handed| [&handed.path[..], std::slice::from_ref(segment), &tail[..]].concat())
                 .collect(),
         };
-        // A name that is handed on is defined elsewhere; where it leads out of the crate, nowhere.
+        // A re-exported name is defined elsewhere; if that is outside the crate, nowhere.
         if handed.is_some() && depth < 8 {
             return through.iter().find_map(|path| defined_in(sources, path, depth + 1));
         }
@@ -142,14 +143,14 @@ fn is_test(attributes: &[syn::Attribute]) -> bool {
 struct Reader {
     module: Module,
     children: BTreeSet<String>,
-    /// How many modules within the file stand around.
+    /// How many inline modules are around this place.
     inline: usize,
     names: Vec<Vec<String>>,
     hands_on: Vec<HandedOn>,
 }
 
 impl Reader {
-    /// `path` from the root of the crate; `None` of one that leads elsewhere.
+    /// Returns `path` from the root of the crate; `None` if it leads elsewhere.
     fn absolute(&self, path: &[String]) -> Option<Vec<String>> {
         let mut place = self.module.clone();
         let mut remaining = path;
@@ -206,7 +207,7 @@ impl Reader {
         }
     }
 
-    /// Paths in what a macro is given: nothing else knows how to read it.
+    /// Takes the paths in a macro's input: only the macro knows how to parse it.
     fn take_tokens(&mut self, tokens: TokenStream) {
         let mut path: Vec<String> = Vec::new();
         let mut colons = 0;

@@ -1,5 +1,5 @@
-//! What a witness saw, held against the promises of `docs/SEMANTICS.md`: by what was true, not by
-//! what the engine was told.
+//! Holds the calls that a witness has kept against the promises of `docs/SEMANTICS.md`, by what was
+//! true and not by what the engine was shown.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub struct Judge {
     spec: RollingDeployment,
     /// Instances that were there before the rollout.
     first: BTreeSet<InstanceId>,
-    /// How many target groups there are but for a second one.
+    /// How many target groups there are, without a second one to which requests are shifted.
     groups: usize,
     drain: Duration,
     /// The size the fleet is meant to have.
@@ -34,7 +34,7 @@ pub struct Judge {
 }
 
 impl Judge {
-    /// Before the rollout of `spec`, on this target as it looks then.
+    /// Begins before the rollout of `spec`, with this target as `look` shows it.
     pub fn new(spec: RollingDeployment, target: &Target, look: &Observation) -> Self {
         Self {
             spec,
@@ -55,13 +55,13 @@ impl Judge {
         }
     }
 
-    /// Remembers who has served.
+    /// Remembers which instances have served.
     fn meet(&mut self, look: &Observation) {
         let serving = look.instances.iter().filter(|(_, instance)| serves(instance));
         self.has_served.extend(serving.map(|(id, _)| id.clone()));
     }
 
-    /// Who was taken out of a target group, or has a replacement.
+    /// Returns the instances that were taken out of a target group, or have a replacement.
     fn leaving(&self, look: &Observation) -> BTreeSet<InstanceId> {
         let replaced = look.instances.values().filter_map(|instance| instance.stands_for.clone());
         self.asked.keys().map(|(id, _)| id.clone()).chain(replaced).collect()
@@ -88,7 +88,8 @@ impl Judge {
     }
 
     fn below_the_floor(&self, acted: &Acted, window: Window) -> Option<Broken> {
-        // One that joins or leaves one target group after the other serves in none of them.
+        // An instance that joins or leaves its target groups one after the other serves in none of
+        // them.
         let serving = |look: &Observation| {
             let full = |i: &&Instance| serves_in(i, true) || is_in(i, self.groups);
             look.instances.values().filter(|i| serves(i)).filter(full).count()
@@ -158,7 +159,7 @@ impl Judge {
             i.lifecycle.is_live()
                 && !self.first.contains(*id)
                 && i.revision == Some(record.to.clone())
-                // One that failed and has a replacement goes in the same breath.
+                // An instance that failed and has a replacement goes in the same tick.
                 && !(after.is_unmanaged() && leaving.contains(*id) && (is_out(i) || i.failed_in.is_some()))
         };
         let new = after.instances.iter().filter(is_new).count();
@@ -166,8 +167,8 @@ impl Judge {
     }
 }
 
-/// An unmanaged instance that has drained makes room for its replacement, which is launched first: it
-/// is what that one is made like.
+/// An unmanaged instance that has drained makes room for its replacement, which is launched first
+/// with that instance as its source.
 fn makes_room(
     look: &Observation,
     leaving: &BTreeSet<InstanceId>,
@@ -177,7 +178,7 @@ fn makes_room(
     look.is_unmanaged() && is_out(instance) && leaving.contains(id)
 }
 
-/// What is not of this fleet, or to be left alone.
+/// Returns what is not of this fleet, or is to be ignored.
 fn not_ours(acted: &Acted) -> Vec<Broken> {
     let action = &acted.action;
     let mut found = Vec::new();
@@ -194,8 +195,8 @@ fn not_ours(acted: &Acted) -> Vec<Broken> {
     found
 }
 
-/// Where requests are shifted: what gets some keeps that share of the floor, and gets them only
-/// once the whole floor serves there. A revision that failed is left in any case.
+/// Where requests are shifted: a target group that gets some keeps that share of the floor, and
+/// gets them only once the whole floor serves there. A failed revision loses them in any case.
 fn lost_requests(
     action: &Action,
     before: &Observation,
@@ -256,7 +257,7 @@ fn serves_in(instance: &Instance, second: bool) -> bool {
     health.peek().is_some() && health.all(|state| state == TargetState::Healthy)
 }
 
-/// Whether `instance` is listed in that many target groups but for a second one.
+/// Whether `instance` is listed in that many target groups, without a second one.
 fn is_in(instance: &Instance, groups: usize) -> bool {
     instance.targets.keys().filter(|group| group.as_str() != SECOND).count() == groups
 }

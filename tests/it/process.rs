@@ -9,17 +9,18 @@ use serde_json::Value;
 
 use crate::wire;
 
-/// What a run of the program gave.
+/// What a run of the program printed.
 #[derive(Debug)]
 pub struct Ran {
-    /// What was on standard input.
+    /// What was sent on standard input.
     pub sent: String,
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
 }
 
-/// The program, with nothing of the surrounding AWS configuration and no way to other accounts.
+/// Returns the program, without the surrounding AWS configuration and with no way to other
+/// accounts.
 pub fn rolling() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rolling"));
     for (name, _) in std::env::vars() {
@@ -46,7 +47,7 @@ pub fn run(command: &mut Command) -> Ran {
     }
 }
 
-/// Runs `command` with `input` on its standard input, then the end of it.
+/// Runs `command` with `input` on its standard input, which then ends.
 pub fn run_with(command: &mut Command, input: &str) -> Ran {
     let mut child = command
         .stdin(Stdio::piped())
@@ -66,12 +67,12 @@ pub fn run_with(command: &mut Command, input: &str) -> Ran {
     }
 }
 
-/// Waits for a fact, with a limit that only what never comes reaches.
+/// Waits for a fact, with a limit that is reached only if it never comes.
 pub fn until(what: &str, fact: impl FnMut() -> bool) {
     until_within(Duration::from_secs(120), what, fact);
 }
 
-/// Waits for a fact that is promised within so many real seconds.
+/// Waits for a fact that must come within so many real seconds.
 pub fn until_within(limit: Duration, what: &str, mut fact: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !fact() {
@@ -86,7 +87,7 @@ pub fn signal(pid: u32, name: &str) {
     assert!(sent.expect("kill").success());
 }
 
-/// Waits for the end of a program whose output is on pipes; its code is -1 where a signal ended it.
+/// Waits for the end of a program whose output is on pipes; its code is -1 if a signal ended it.
 pub fn end(child: Child) -> Ran {
     let done = child.wait_with_output().expect("an end");
     Ran {
@@ -105,8 +106,8 @@ pub fn write(folder: &Path, document: &Value) -> std::path::PathBuf {
 }
 
 impl Ran {
-    /// Standard output as one JSON object a line; anything else there, and what does not fit our
-    /// own schemas, fails the test.
+    /// Returns standard output as one JSON object a line. Anything else there, and what does not
+    /// fit our own schemas, fails the test.
     pub fn lines(&self) -> Vec<Value> {
         let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
         let lines: Vec<Value> = self.stdout.lines().map(parse).collect();

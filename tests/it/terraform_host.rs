@@ -1,7 +1,7 @@
-//! What Terraform is to its provider: starts it, shakes hands, and calls it. For tests that look at
-//! the protocol itself, and where there is no Terraform; `terraform.rs` has the real one.
+//! What Terraform does with its provider: starts it, shakes hands, and calls it. For tests of the
+//! protocol itself, and where there is no Terraform; `e2e/terraform.rs` has the real one.
 
-// By its path, since benchmarks take this file by its own.
+// By its path, since benchmarks include this file by its own.
 #[path = "terraform_host/connection.rs"]
 pub mod connection;
 
@@ -28,7 +28,7 @@ pub struct Plugin {
     pub runtime: Runtime,
     pub started: Started,
     pub calls: Option<Calls>,
-    /// What the provider wants kept beside each state.
+    /// The private state that the provider returned with each state.
     pub private_states: RefCell<Vec<(p::DynamicValue, Vec<u8>)>>,
 }
 
@@ -41,7 +41,7 @@ pub struct Found {
     pub place: String,
 }
 
-/// What a plan says.
+/// What a plan answers.
 #[derive(Debug)]
 pub struct Planned {
     pub state: Option<p::DynamicValue>,
@@ -51,7 +51,7 @@ pub struct Planned {
     pub found: Vec<Found>,
 }
 
-/// What a change has led to.
+/// What a change answers.
 #[derive(Debug)]
 pub struct Applied {
     pub state: Option<p::DynamicValue>,
@@ -111,7 +111,7 @@ impl Plugin {
         found(answer.diagnostics)
     }
 
-    /// Plans `config` over `prior`; what is unknown of it is [`unknown`].
+    /// Plans `config` over `prior`; [`unknown`] stands for what is not known of it.
     pub fn plan(&self, prior: Option<&p::DynamicValue>, config: &Value) -> Planned {
         let config = value(config, &schemas().resource);
         let prior_private = prior.map(|prior| self.private(prior)).unwrap_or_default();
@@ -162,7 +162,7 @@ impl Plugin {
         Applied { state: answer.new_state, value, found: found(answer.diagnostics) }
     }
 
-    /// Applies what was planned. What was known in the plan must hold, as Terraform demands it.
+    /// Applies what was planned. As Terraform demands, what was known in the plan must hold.
     pub fn apply(
         &self,
         prior: Option<&p::DynamicValue>,
@@ -219,7 +219,7 @@ impl Plugin {
         }
     }
 
-    /// What was kept beside `state` last.
+    /// Returns the private state that was returned last with `state`.
     fn private(&self, state: &p::DynamicValue) -> Vec<u8> {
         let private_states = self.private_states.borrow();
         let found = private_states.iter().rev().find(|(known, _)| known == state);
@@ -231,7 +231,7 @@ impl Plugin {
         assert_eq!(answer.error, "");
     }
 
-    /// Ends it as Terraform does.
+    /// Ends the provider as Terraform does.
     pub fn shut_down(mut self) -> String {
         let _: p::Empty = self.call("plugin.GRPCController/Shutdown", p::Empty {});
         let ended = self.started.ends_within(Duration::from_secs(10));
@@ -253,7 +253,7 @@ pub fn value(config: &Value, kind: &Kind) -> Option<p::DynamicValue> {
     Some(sent)
 }
 
-/// Puts what Terraform sends where [`unknown`] stands.
+/// Replaces [`unknown`] by what Terraform sends.
 fn make_unknown(packed: &mut rmpv::Value) {
     match packed {
         rmpv::Value::String(text) if unknown() == text.as_str().unwrap_or_default() => {
@@ -279,7 +279,7 @@ fn read(state: Option<&p::DynamicValue>) -> (Value, Vec<String>) {
     (read.value, read.unknown)
 }
 
-/// Terraform's rule: what a plan says is known is so after it was applied.
+/// Terraform's rule: what is known in a plan is so after the apply.
 fn holds(plan: &Planned, applied: &Value) {
     for (name, planned) in plan.value.as_object().expect("a plan") {
         if !plan.unknown.contains(&format!("/{name}")) {
@@ -298,7 +298,7 @@ fn found(diagnostics: Vec<p::Diagnostic>) -> Vec<Found> {
     diagnostics.into_iter().map(one).collect()
 }
 
-/// A path with its steps told apart: `.name`, `[0]`, `["key"]`.
+/// Returns a path with its steps told apart: `.name`, `[0]`, `["key"]`.
 fn place(path: &p::AttributePath) -> String {
     let step = |step: &p::Step| match step.selector.as_ref().expect("a step") {
         p::Selector::AttributeName(name) => format!(".{name}"),
@@ -308,7 +308,7 @@ fn place(path: &p::AttributePath) -> String {
     path.steps.iter().map(step).collect()
 }
 
-/// The attribute at a path of names.
+/// Returns the attribute at a path of names.
 pub fn attribute<'a>(attributes: &'a [Attribute], path: &str) -> &'a Attribute {
     let (first, remaining) = path.split_once('.').map_or((path, None), |(a, b)| (a, Some(b)));
     let found = attributes.iter().find(|attribute| attribute.name == first);

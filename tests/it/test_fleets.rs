@@ -1,5 +1,5 @@
-//! The fleets that tests put around a simulator: those of `rolling-testing`, and its witness with the
-//! promises that the engine is held to.
+//! The fleets that tests put around a simulator: those of `rolling-testing`, and its witness
+//! together with the judge of the engine's promises.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,13 +12,13 @@ use crate::judge::Judge;
 pub use crate::judge::{SECOND, count_serving, serves};
 pub use rolling_testing::{Dies, Flaky, GuardedFleet, Mortal, Stale, VersionedRecord};
 
-/// Stands between an engine and a simulator, and judges every action by what is true, not by what
-/// the engine was told.
+/// Is between an engine and a simulator, and judges every action by what is true, not by what the
+/// engine was shown.
 pub struct Witness {
     witness: Arc<rolling_testing::Witness>,
-    /// As it is before the first call.
+    /// The judge, as it is before the first call.
     judge: Judge,
-    /// Sizes that somebody gave the fleet, each with the number of calls before it.
+    /// Sizes that others gave the fleet, each with the number of calls before it.
     sizes: Mutex<Vec<(usize, u32)>>,
 }
 
@@ -32,7 +32,7 @@ impl Witness {
         Arc::new(Self { witness, judge, sizes: Mutex::default() })
     }
 
-    /// Somebody gives the fleet another size.
+    /// Notes that somebody gives the fleet another size.
     pub fn resized(&self, size: u32) {
         if size != self.size() {
             self.sizes.lock().expect("sizes").push((self.witness.calls().len(), size));
@@ -44,7 +44,7 @@ impl Witness {
         self.sizes.lock().expect("sizes").last().map_or(self.judge.size, |(_, size)| *size)
     }
 
-    /// What was seen to break the promise with this number; 0 for all.
+    /// Returns how the promise with this number was broken; 0 for all.
     pub fn broken(&self, number: u8) -> Vec<String> {
         let sizes = self.sizes.lock().expect("sizes");
         let mut sizes = sizes.iter().peekable();
@@ -59,7 +59,7 @@ impl Witness {
         broken.map(|(n, message)| format!("{n}: {message}")).collect()
     }
 
-    /// When somebody looked.
+    /// Returns the times of the looks.
     pub fn looks(&self) -> Vec<Timestamp> {
         self.witness.looks()
     }
@@ -73,7 +73,7 @@ impl Wrapper for Witness {
 
 impl_fleet!(Witness);
 
-/// The value of a future that never waits, as the simulator's.
+/// Returns the value of a future that never waits, as the simulator's.
 pub fn now<T>(future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
     let waker = std::task::Waker::noop();

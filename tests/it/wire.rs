@@ -1,4 +1,4 @@
-//! Every message that a test sends or gets, held against our own schemas.
+//! Holds every message that a test sends or gets against our own schemas.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -58,7 +58,7 @@ pub fn event(event: &Value) {
     fits("event", || json!({ "$ref": "#/components/schemas/Envelope" }), event);
 }
 
-/// What came of the lines `sent`. Requests in which nothing was wrong fit the schemas, too.
+/// Checks what the lines `sent` led to. Requests in which nothing was wrong fit the schemas, too.
 pub fn conversation(sent: &str, received: &[Value]) {
     let requests: Vec<Value> =
         sent.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();

@@ -1,4 +1,4 @@
-//! A simulated fleet on virtual time, and what a rollout of it told.
+//! A simulated fleet on virtual time, and what a rollout of it reported.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,7 +53,7 @@ pub fn simulate(config: FleetConfig) -> Arc<Simulator> {
     Arc::new(Simulator::in_memory(config, Arc::new(VirtualClock::new(EPOCH))))
 }
 
-/// The same, and a request to stop, this urgently, that comes when `after` has passed.
+/// The same, with a request to stop, of this urgency, once `after` has passed.
 pub fn simulate_and_stop(
     config: FleetConfig,
     urgency: Stop,
@@ -67,8 +67,8 @@ pub fn simulate_and_stop(
     (Arc::new(Simulator::in_memory(config, clock)), stop)
 }
 
-/// Virtual time for several engines and callers at once: it passes when all of them wait. It does so
-/// only within [`Self::run`].
+/// Virtual time for several engines and callers at once: it passes when all of them wait, and only
+/// within [`Self::run`].
 #[derive(Default)]
 pub struct SharedClock {
     passed: Mutex<Duration>,
@@ -76,11 +76,11 @@ pub struct SharedClock {
     number: AtomicU64,
 }
 
-/// So often everybody else has a turn before time passes: one may wake another.
+/// How often every other task runs before time passes: one may wake another.
 const TURNS: u32 = 20;
 
 impl SharedClock {
-    /// Runs `work`, in which every wait is of this clock, to its end.
+    /// Runs `work` to its end; all its waits are on this clock.
     pub fn run<T>(&self, work: impl Future<Output = T>) -> T {
         block_on(async {
             let passes = async {
@@ -122,12 +122,12 @@ impl Clock for SharedClock {
     }
 }
 
-/// An engine of this host; a lease that is not its own is of a process that is gone.
+/// An engine of this host, for which every other owner of a lease is gone.
 pub fn caller() -> Caller {
     Caller { is_gone: |_| true, jitter: 0.0, ..Caller::new("test", "host/1.1.aa") }
 }
 
-/// What a rollout told.
+/// What a rollout reported.
 pub struct Told {
     pub events: Vec<Envelope>,
     pub report: Report,
@@ -154,7 +154,7 @@ pub async fn roll_until(
                 for e in &events[99_980..] {
                     eprintln!("{e:?}");
                 }
-                panic!("this goes on for ever");
+                panic!("the rollout does not end");
             }
             events.push(event);
         })
@@ -163,7 +163,8 @@ pub async fn roll_until(
 }
 
 impl Told {
-    /// Whatever it waits for, an engine looks less and less often as long as nothing happens.
+    /// Checks that an engine looks less and less often while nothing happens, whatever it waits
+    /// for.
     pub fn assert_looks_seldom(&self, poll_interval: Duration) {
         let happens = |event: &Event| {
             let done = matches!(event, Event::Acted { .. } | Event::Refused { .. });
@@ -185,7 +186,7 @@ impl Told {
         acted.collect()
     }
 
-    /// Sizes of the batches: (launches, replaced).
+    /// Returns the sizes of the batches: (launches, replaced).
     pub fn batches(&self) -> Vec<(u32, usize)> {
         let begun = self.events.iter().filter_map(|envelope| match &envelope.event {
             Event::BatchStarted { launches, instances, .. } => Some((*launches, instances.len())),
@@ -194,7 +195,7 @@ impl Told {
         begun.collect()
     }
 
-    /// The fewest that served at any look.
+    /// Returns the fewest instances that served at any look.
     pub fn least_serving(&self) -> usize {
         let counts = self.events.iter().filter_map(|envelope| match &envelope.event {
             Event::Progressed { serving, .. } => Some(*serving),

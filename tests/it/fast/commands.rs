@@ -1,5 +1,5 @@
 //! Every ordered pair of commands, from two callers, in every phase of a rollout: it ends in one
-//! outcome, and both were told the truth.
+//! outcome, and both are told the truth.
 
 mod situation;
 
@@ -16,12 +16,12 @@ use rolling_provider::{Fleet as _, Observation};
 use rolling_simulator::{Behaviour, FleetConfig, Simulator};
 use tokio::sync::watch;
 
-use self::situation::{Noting, Situation, arrive, give, look_up, named, speak, until};
+use self::situation::{Noting, Situation, arrive, give, look_up, named, send, until};
 use super::properties::look;
 use crate::test_fleets::{Dies, Mortal};
 use crate::world::{SharedClock, caller, fleet, roll, roll_until, seconds, simulate, spec};
 
-/// When the second caller speaks, after the first has.
+/// When the second caller gives its command, after the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
     AtOnce,
@@ -29,7 +29,7 @@ enum Then {
     AfterTheAnswer,
 }
 
-/// What the rollout has come to, as far as a command asks for it.
+/// Whether the rollout has come to what `command` asks for.
 fn holds(command: Command, simulator: &Simulator, before: &Observation) -> bool {
     let now = look(simulator);
     let record = Record::from_tags(&now.record).expect("a record");
@@ -40,7 +40,7 @@ fn holds(command: Command, simulator: &Simulator, before: &Observation) -> bool 
     let all = |revision: &str| live().all(|i| i.revision == Some(revision.into()));
     match command {
         Command::Pause => ended(Ending::Paused),
-        // Where nothing was replaced there is nothing to remember.
+        // Where nothing was replaced, no record is left.
         Command::Abort => {
             ended(Ending::Aborted) || (record.is_none() && all("v1") && now.suspended.is_empty())
         }
@@ -66,7 +66,8 @@ fn run(situation: Situation, first: Command, second: Command, then: Then) {
             config.bad_revisions.insert("v2".into(), Behaviour::Unhealthy);
         }
         let one = BatchSize::Fixed(1);
-        // What fails has something to put back, and what has failed leaves something.
+        // A rollout that is failing has something to put back, and one that has failed leaves
+        // something.
         let policy = match situation.state {
             State::Halting(Ending::Failed) => Policy::RollingWithAdditionalBatch(one),
             _ => Policy::Rolling(one),
@@ -84,14 +85,14 @@ fn run(situation: Situation, first: Command, second: Command, then: Then) {
 
         let clock = simulator.clock();
         let (answered, first_is) = watch::channel(false);
-        // Both have looked before either speaks: they may begin to carry it out at one moment.
+        // Both look before either gives its command: they may begin to carry it out at one moment.
         let looked = look_up(&fleet, &spec, "one").await;
         let also = match then {
             Then::AtOnce => Some(look_up(&fleet, &spec, "two").await),
             Then::AMomentLater | Then::AfterTheAnswer => None,
         };
         let one = async {
-            let told = speak(looked, first).await;
+            let told = send(looked, first).await;
             answered.send_replace(true);
             told
         };
@@ -105,7 +106,7 @@ fn run(situation: Situation, first: Command, second: Command, then: Then) {
                 }
             }
             match also {
-                Some(also) => speak(also, second).await,
+                Some(also) => send(also, second).await,
                 None => give(&fleet, &spec, "two", second).await,
             }
         };
@@ -114,7 +115,7 @@ fn run(situation: Situation, first: Command, second: Command, then: Then) {
             until(&simulator, || engine.is_finished()).await;
         }
 
-        // Nobody is left without an answer, and whoever has it is told what is so.
+        // Each caller has an answer, and the answer is true.
         let told = [("one/1.1.aa", first, &one), ("two/1.1.aa", second, &two)];
         for (_, command, commanded) in &told {
             let reply = format!("{what}: {command:?} was told {commanded:?}");
@@ -123,23 +124,24 @@ fn run(situation: Situation, first: Command, second: Command, then: Then) {
                 assert_ne!(report.outcome, Outcome::Locked, "{reply}");
             }
         }
-        // The last command that was obeyed holds; what was carried out where it was said comes last.
-        let mut obeyed = fleet.acknowledged.lock().expect("it").clone();
+        // The last command that took effect decides; one that its caller carried out itself comes
+        // last.
+        let mut effective = fleet.acknowledged.lock().expect("it").clone();
         for (by, command, commanded) in &told {
             if matches!(commanded, ControlOutcome::RanHere(_))
-                && !obeyed.iter().any(|(acknowledged, _)| acknowledged == by)
+                && !effective.iter().any(|(acknowledged, _)| acknowledged == by)
             {
-                let after = if obeyed.is_empty() || then == Then::AfterTheAnswer {
-                    obeyed.len()
+                let after = if effective.is_empty() || then == Then::AfterTheAnswer {
+                    effective.len()
                 } else {
                     0
                 };
-                obeyed.insert(after, ((*by).to_owned(), *command));
+                effective.insert(after, ((*by).to_owned(), *command));
             }
         }
-        let last = obeyed.last();
+        let last = effective.last();
         for (by, command, commanded) in &told {
-            // Whoever was obeyed before another one was told what was so then.
+            // A caller whose command another one followed was told what was so before that.
             let is_last = last.is_none_or(|(last, _)| last == by);
             let told_none = answer(commanded, *command);
             let none = ["there is no rollout", "nothing was begun"]
@@ -148,21 +150,21 @@ fn run(situation: Situation, first: Command, second: Command, then: Then) {
                 && Record::from_tags(&look(&simulator).record) == Ok(None);
             let is_so = none || holds(*command, &simulator, &before);
             let reply =
-                format!("{what}: {command:?} of {by} was told {commanded:?}; obeyed {obeyed:?}");
+                format!("{what}: {command:?} of {by} was told {commanded:?}; in effect {effective:?}");
             let tags = look(&simulator).record;
             assert!(is_so || !is_last || !commanded.is_as_asked(*command), "{reply}: {tags:?}");
-            // The last one that had an effect has the effect that was asked for, unless the rollout
-            // was over before, or had no way back.
-            let obeys = last.is_some_and(|(last, _)| last == by);
+            // The last command that took effect has the effect that was asked for, unless the
+            // rollout was over before, or had no completed revision to go back to.
+            let is_effective_last = last.is_some_and(|(last, _)| last == by);
             let over = answer(commanded, *command).contains("has ended the rollout")
                 || matches!(commanded, ControlOutcome::RanHere(report) if *command == Command::Resume
-                    // What an engine that was killed was about to do is done first.
+                    // What a killed engine was about to do is done first.
                     || matches!(situation.state, State::Halting(_)) && !situation.lives
                         && matches!(report.outcome, Outcome::Failed | Outcome::Aborted));
-            assert!(!obeys || over || commanded.is_as_asked(*command), "{reply}: {tags:?}");
+            assert!(!is_effective_last || over || commanded.is_as_asked(*command), "{reply}: {tags:?}");
         }
 
-        // And somebody can always go on.
+        // The rollout can always be continued.
         still_running(&simulator, config, spec).await;
     });
 }
@@ -172,7 +174,7 @@ async fn still_running(simulator: &Arc<Simulator>, config: FleetConfig, spec: Ro
         simulator.retarget("v3".into());
     }
     let mut outcomes = Vec::new();
-    // To go back, to go on from a pause, and to go there.
+    // It may have to roll back, to resume after a pause, and to roll forward.
     while outcomes.last() != Some(&Outcome::Succeeded) && outcomes.len() < 4 {
         let (_keep, stop) = watch::channel(Stop::No);
         outcomes.push(match outcomes.last() {
@@ -199,8 +201,8 @@ fn every_pair_of_commands_in_every_phase_ends_in_one_outcome_that_both_are_told(
     for state in STATES {
         let is_over = matches!(state, State::Absent | State::Halted(_));
         for lives in [false, true] {
-            // Nobody is at work on what has ended, and who has ended before the first record has
-            // done nothing.
+            // Nobody is at work on a rollout that has ended, and an engine that ended before its
+            // first record has done nothing.
             if lives && is_over || !lives && state == State::Unrecorded {
                 continue;
             }
@@ -219,7 +221,7 @@ fn every_pair_of_commands_in_every_phase_ends_in_one_outcome_that_both_are_told(
     assert_eq!(effect(Command::Abort, State::Rolling), Effect::Halt(Ending::Aborted));
 }
 
-/// What was about to begin when its process was killed has left its lease, and nothing else.
+/// A process that was killed when it was about to begin has left its lease, and nothing else.
 #[tokio::test]
 async fn the_lease_of_a_process_that_ended_before_it_began_is_removed() {
     let spec = spec(Policy::Rolling(BatchSize::Fixed(1)));

@@ -1,5 +1,5 @@
-//! Promises of `docs/SEMANTICS.md` in fleets that do more by themselves, or to which others do
-//! something meanwhile.
+//! Promises of `docs/SEMANTICS.md` in fleets that change more by themselves, or that others change
+//! meanwhile.
 
 mod commands;
 mod slow_calls;
@@ -20,7 +20,8 @@ use super::properties::{
 use crate::test_fleets::SECOND;
 use crate::world::{fleet, group, seconds, spec};
 
-/// Nothing is borrowed, the fleet has its size, and nobody serves where no requests go.
+/// Checks that nothing is borrowed, that the fleet has its size, and that no instance serves only
+/// where no requests go.
 fn is_put_back(simulator: &Simulator, size: u32) -> Result<(), TestCaseError> {
     let look = look(simulator);
     prop_assert_eq!(look.desired(), size);
@@ -32,7 +33,7 @@ fn is_put_back(simulator: &Simulator, size: u32) -> Result<(), TestCaseError> {
             let health = instance.targets.get(&group.into()).map(|health| health.state);
             health == Some(TargetState::Healthy)
         };
-        prop_assert!(!healthy(SECOND) || healthy("web"), "{} serves nobody", id);
+        prop_assert!(!healthy(SECOND) || healthy("web"), "{} serves where no requests go", id);
     }
     Ok(())
 }
@@ -40,8 +41,8 @@ fn is_put_back(simulator: &Simulator, size: u32) -> Result<(), TestCaseError> {
 proptest! {
     #![proptest_config(settings())]
 
-    /// What is to go without a replacement is not taken out of rotation first there: it would be
-    /// replaced for ever.
+    /// An instance that goes without a replacement is not deregistered first: the fleet would
+    /// replace it for ever.
     #[test]
     fn a_fleet_that_replaces_instances_out_of_rotation_ends_as_any_other(case in any_case()) {
         let mut case = case;
@@ -60,7 +61,7 @@ proptest! {
         }
     }
 
-    /// Somebody protects one from scale-in: it stays, and nothing else goes wrong.
+    /// Somebody protects an instance from scale-in: it stays, and nothing else goes wrong.
     #[test]
     fn an_instance_that_is_protected_meanwhile_stays(
         case in any_case(), n in 1..=16u32, at in 1..150u64,
@@ -69,11 +70,11 @@ proptest! {
         let mut case = case;
         case.spec.protected = rule;
         if case.config.bad_revisions.get(&"v2".into()) == Some(&Behaviour::Flap) {
-            // For an hour nobody would tell of anything else.
+            // With a revision that flaps for an hour nothing else would be reported.
             case.config.bad_revisions.clear();
             case.spec.health.healthy_timeout = seconds(900);
         }
-        // Unmanaged instances know no such thing.
+        // Unmanaged instances have no such protection.
         case.config.unmanaged = false;
         case.spec.suspend_processes = suspended(&mut case.config, case.spec.policy);
         let id = InstanceId::new(format!("i-{n:04}"));
@@ -84,7 +85,7 @@ proptest! {
             clock.at(at, move || {
                 let look = simulator.truth().expect("the fleet");
                 let lives = look.instances.get(&protected).filter(|i| i.lifecycle.is_live());
-                // Who is on the way out by then goes on.
+                // An instance that is on its way out by then goes on.
                 let goes = lives.is_none_or(|i| {
                     let mut states = i.targets.values().map(|health| health.state);
                     let is_out = |s| matches!(s, TargetState::Draining | TargetState::Unused);
@@ -96,7 +97,7 @@ proptest! {
         });
         nothing_broken(&ran, 1)?;
         let lives = look(&ran.simulator).instances.get(&id).is_some_and(|i| i.lifecycle.is_live());
-        // A look that is late may be from before it was protected.
+        // A late look may be from before the protection.
         let unknown = case.lag > Duration::ZERO || gone.load(Ordering::Relaxed);
         prop_assert!(lives || unknown, "{}", id);
         let report = &ran.told.report;
@@ -107,7 +108,7 @@ proptest! {
         }
     }
 
-    /// Somebody takes one out of rotation, at any time of its life: that is no fault of the revision.
+    /// Somebody deregisters an instance, at any time of its life: that is no fault of the revision.
     #[test]
     fn an_instance_that_somebody_deregisters_fails_no_revision(
         case in good(), n in 1..=16u32, at in 1..150u64, lag in 0..=8u64,
@@ -136,7 +137,7 @@ proptest! {
     }
 }
 
-/// A case that generated ones came upon once, by itself.
+/// A case that the generators came upon once.
 fn found(policy: Policy, instances: u32, [boot, register, drain]: [u64; 3]) -> Case {
     let mut web = group("web", register);
     web.drain = seconds(drain);

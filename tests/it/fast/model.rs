@@ -1,13 +1,13 @@
 //! Lease, record and commands are a protocol between processes over a store without
-//! compare-and-swap. This is a model of it, explored exhaustively within bounds by `stateright`: two
-//! engines and two callers, who may become engines; two instances; time in steps of a renewal; at most
-//! one freeze, one crash, one lost answer and two stale reads in a trace.
+//! compare-and-swap. `stateright` explores this model of it exhaustively within bounds: two engines
+//! and two callers, who may become engines; two instances; time in steps of a renewal; at most one
+//! freeze, one crash, one lost answer and two stale reads in a trace.
 //!
-//! It decides nothing itself. Whose the rollout is and what a command does is asked of `src`:
-//! [`Watch::judge`], [`is_fresh`], [`Ownership`] (`take`, `judge`, `is_late`, `next_lease`, `did` and
-//! the rest), [`Moment::age`], [`Control::pending`], [`Work::effect`], [`Record::hearing`],
-//! [`command::found`], [`command::pointless`], [`command::is_as_asked`], [`word_id`] and [`Waiting`].
-//! Only what is done to the fleet in between is its own, in [`engine`].
+//! It decides nothing itself: it asks `src` whose the rollout is and what a command does:
+//! [`Watch::judge`], [`is_fresh`], [`Ownership`] (`take`, `judge`, `is_late`, `next_lease`, `did`
+//! and the rest), [`Moment::age`], [`Control::pending`], [`Work::effect`], [`Record::acknowledge`],
+//! [`command::found`], [`command::pointless`], [`command::is_as_asked`], [`word_id`] and
+//! [`Waiting`]. Only what happens to the fleet in between is the model's own, in [`engine`].
 
 mod engine;
 mod process;
@@ -20,7 +20,7 @@ use stateright::{Checker, Model, Property};
 use self::process::Task;
 use self::world::{Action, World};
 
-/// Who is there, and how many odd things may happen in a trace.
+/// Which processes there are, and how many odd things may happen in a trace.
 struct Protocol {
     tasks: Vec<Task>,
     odd: u8,
@@ -60,12 +60,12 @@ impl Model for Protocol {
     }
 }
 
-/// Explores every trace of it. How many states there are, and how long the longest trace is.
+/// Explores every trace. Returns the number of states, and the length of the longest trace.
 fn explore(tasks: &[Task], odd: u8) -> (usize, usize) {
     explore_what_is_left(tasks, odd, None)
 }
 
-/// The same from what an engine has left that has ended without a command.
+/// The same, beginning with what an engine has left that has ended without a command.
 fn explore_what_is_left(tasks: &[Task], odd: u8, left: Option<(Phase, bool)>) -> (usize, usize) {
     let model = Protocol { tasks: tasks.to_vec(), odd, left };
     let checker = model.checker().threads(2).spawn_bfs().join();
@@ -86,7 +86,7 @@ fn explore_what_is_left(tasks: &[Task], odd: u8, left: Option<(Phase, bool)>) ->
     (states, depth)
 }
 
-/// What an engine may leave that ends without a command: how far it was, and whether it went back.
+/// What an engine may leave that ends without a command: its phase, and whether it rolled back.
 const LEFT: [(Phase, bool); 6] = [
     (Phase::Rolling, false),
     (Phase::Rolling, true),
@@ -96,9 +96,9 @@ const LEFT: [(Phase, bool); 6] = [
     (Phase::Halted(Ending::Paused), true),
 ];
 
-/// How many odd things may happen in a trace, by who is there: two engines; an engine and a caller; two
-/// engines and a caller; an engine and two callers; all four. `ROLLING_MODEL_ODD=22110` asks for more:
-/// six million states, two minutes.
+/// How many odd things may happen in a trace, by the processes in it: two engines; an engine and a
+/// caller; two engines and a caller; an engine and two callers; all four. `ROLLING_MODEL_ODD=22110`
+/// asks for more: six million states, two minutes.
 fn bounds() -> [u8; 5] {
     let asked = std::env::var("ROLLING_MODEL_ODD").unwrap_or_else(|_| "21100".into());
     let asked: Vec<u8> = asked.bytes().map(|digit| digit - b'0').collect();

@@ -1,5 +1,5 @@
-//! Two engines on one target, on virtual time that they share: who lives keeps its lease, and who
-//! finds that it is gone says what is so.
+//! Two engines on one target, on shared virtual time: a live engine keeps its lease, and one that
+//! finds its lease gone reports the truth.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use super::properties::look;
 use crate::world::{SharedClock, caller, fleet, seconds, spec};
 
-/// A fleet whose looks take long once they are to.
+/// A fleet whose looks begin to take long at some time.
 struct SlowReads {
     inner: Arc<Simulator>,
     slow: AtomicBool,
@@ -61,7 +61,7 @@ fn simulator(clock: &Arc<SharedClock>) -> Arc<Simulator> {
     Arc::new(Simulator::in_memory(FleetConfig { instances: 4, ..fleet() }, clock.clone()))
 }
 
-/// Waits until an engine called `name` has replaced somebody.
+/// Waits until the engine called `name` has replaced an instance.
 async fn until_at_work(simulator: &Simulator, name: &str) {
     let is_at_work = || {
         let look = look(simulator);

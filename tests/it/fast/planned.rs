@@ -1,5 +1,5 @@
-//! What Terraform shows of a fleet: plans that say what rolls, and states that are true whatever
-//! others have done, without drift where nothing has changed.
+//! What Terraform shows of a fleet: plans that say what they roll, and states that are true
+//! whatever others have done, without drift where nothing has changed.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::fast::plugin::{config, created, fast, sizes, with};
 use crate::process::{Ran, rolling, run, until, write};
 use crate::terraform_host::{Plugin, unknown};
 
-/// Somebody's document with the same fleet.
+/// A document of somebody else with the same fleet.
 fn document(config: &Value, speed: u32) -> Value {
     json!({
         "provider": { "rolling": { "simulator": { "speed": speed } } },
@@ -18,14 +18,14 @@ fn document(config: &Value, speed: u32) -> Value {
     })
 }
 
-/// What somebody does beside Terraform.
+/// Runs a command as somebody does beside Terraform.
 fn outside(folder: &Path, command: &str, config: &Value) -> Ran {
     let file = write(folder, &document(config, 500));
     run(rolling().current_dir(folder).arg(command).arg(file))
 }
 
-/// A fleet on v2 of which an apply has rolled 3 of 10 to v4, and waits at a checkpoint; with the
-/// configuration that asks for that.
+/// Returns a fleet on v2 of which an apply has rolled 3 of 10 to v4 and waits at a checkpoint, with
+/// the configuration that asks for that.
 fn paused(plugin: &Plugin) -> (p::DynamicValue, Value) {
     let state = created(plugin, &config("v2"));
     let four = with(&config("v4"), &json!({ "checkpoints": [{ "percentage": 30 }] }));
@@ -69,7 +69,7 @@ fn a_pause_that_is_ended_outside_is_no_pause_any_more() {
         assert_eq!(now.value["status"], status, "{command}: {}", now.value);
         assert_eq!(now.value["deployed_revision"], deployed, "{command}");
         match command {
-            // The record tells.
+            // The record has the reason.
             "abort" => {
                 assert!(now.value["last_error"].as_str().is_some_and(|it| it.starts_with(whose)))
             }
@@ -83,7 +83,7 @@ fn a_pause_that_is_ended_outside_is_no_pause_any_more() {
         );
         let state = now.state.expect("a state");
         assert_eq!(plugin.read(&state).state, Some(state.clone()), "{command}: it stays so");
-        // What is left to do is what the next apply does, and then there is nothing.
+        // The next apply does what is left, and then there is nothing to do.
         let plan = plugin.plan(Some(&state), &four);
         let reply = &plan.found[0].summary;
         match left {
@@ -116,7 +116,7 @@ fn changes_by_others_show_and_figures_of_plans_do_not() {
     let state = created(&plugin, &config("v2"));
     let before = plugin.read(&state).value;
     assert_eq!(before["instance_ids"].as_array().map(Vec::len), Some(10));
-    // Twelve instead of ten, one of them in the place of another.
+    // Twelve instances instead of ten, one of them a replacement.
     let name = before["instance_ids"][0].as_str().expect("a name").to_owned();
     change(folder.path(), |fleet| {
         fleet["capacity"] = json!({ "min": 0, "max": 20, "desired": 12 });
@@ -168,10 +168,10 @@ fn a_plan_says_what_it_rolls_as_far_as_that_is_known() {
     assert_eq!(reply, format!("{message} {figures}"));
     assert_eq!(sizes(&json!({ "batches": [] })), Vec::<u64>::new());
     assert!(plan.unknown.contains(&"/batches".to_owned()), "they stay if it does not: {plan:?}");
-    // Something else is not known.
+    // Another attribute is not known.
     let (reply, _) = told(&with(&two, &json!({ "batch_size": unknown() })));
     assert_eq!(reply, "What this plan rolls is known only when batch_size is");
-    // Nothing to plan, nothing to say.
+    // Where nothing is planned, nothing is reported.
     let plan = plugin.plan(Some(&state), &two);
     assert_eq!((plan.found, plan.state), (vec![], Some(state.clone())));
     plugin.shut_down();
@@ -213,7 +213,7 @@ fn a_plan_tells_who_is_at_work() {
     plugin.shut_down();
 }
 
-/// A plan that rolls nothing is no promise that there is nothing to roll when it is applied.
+/// A plan that rolls nothing does not promise that there is nothing to roll when it is applied.
 #[test]
 fn a_plan_that_rolls_nothing_is_refused_where_the_fleet_has_changed_since() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -233,7 +233,7 @@ fn a_plan_that_rolls_nothing_is_refused_where_the_fleet_has_changed_since() {
         (message, "Nothing was done. Plan again.")
     );
     assert_eq!(applied.state, Some(state.clone()));
-    // Without a refresh in between a plan knows, and says so.
+    // Without a refresh in between a plan knows it, and says so.
     let plan = plugin.plan(Some(&state), &smaller);
     let message =
         "This plan rolls nothing, and is refused when it is applied: web has changed since";
@@ -244,7 +244,7 @@ fn a_plan_that_rolls_nothing_is_refused_where_the_fleet_has_changed_since() {
     plugin.shut_down();
 }
 
-/// However an apply has ended without success: that is what the next refresh finds.
+/// However an apply has failed, the next refresh finds the same.
 #[test]
 fn what_a_failed_apply_has_reported_is_no_drift() {
     for (how, change, message) in [
@@ -266,14 +266,14 @@ fn what_a_failed_apply_has_reported_is_no_drift() {
         assert_eq!(refreshed.state, Some(state), "{how}");
         plugin.shut_down();
     }
-    // Out of time; then somebody goes back.
+    // It times out; then somebody rolls back.
     let folder = tempfile::tempdir().expect("a folder");
     let plugin = fast(folder.path(), 500);
     let state = created(&plugin, &config("v2"));
     plugin.shut_down();
     let plugin = fast(folder.path(), 20);
     let four = with(&config("v4"), &json!({ "timeouts": { "update": "4s" } }));
-    // What was kept is in the state file, and comes back with it.
+    // The error is in the state file, and comes back with it.
     let state = plugin.read(&state).state.expect("a state");
     let plan = plugin.plan(Some(&state), &four);
     let applied = plugin.apply(Some(&state), &plan, &four);
@@ -301,7 +301,7 @@ fn what_only_the_provider_sets_is_refused_in_a_configuration() {
     plugin.shut_down();
 }
 
-/// The file of a rollout keeps no secret of its gate, and who goes on with it is told so.
+/// The progress file has no secret of the gate, and whoever resumes the rollout is told so.
 #[test]
 fn a_rollout_is_not_resumed_without_what_its_gate_needs() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -121,7 +121,7 @@ fn by_three() -> RollingDeployment {
     spec(Policy::Rolling(BatchSize::Fixed(3)))
 }
 
-/// Plans one tick of a rollout that has just begun, and sees that the judge agrees.
+/// Plans one tick of a rollout that has just begun, and sees that the check agrees.
 pub fn planned(look: &Observation, spec: &RollingDeployment) -> Plan {
     let target = target();
     let mut progress = RolloutState::new("test", NOW);
@@ -186,7 +186,7 @@ fn the_floor_leaves_one_to_take_where_eight_of_ten_serve() {
     let mut instances = ten();
     idle(&mut instances, &["i-0", "i-1"]);
     for id in ["i-0", "i-1"] {
-        // Idle, but to be left alone.
+        // Idle, but to be ignored.
         instances.get_mut(&InstanceId::new(id)).expect("an instance").ignored = true;
     }
     assert_eq!(victims(instances), ["i-9"]);
@@ -262,7 +262,7 @@ fn the_check_refuses_what_breaks_a_promise() {
 fn surplus_that_somebody_protects_is_not_given_back() {
     let mut spec = spec(Policy::RollingWithAdditionalBatch(BatchSize::Fixed(1)));
     spec.health.min_healthy_time = seconds(0);
-    // All new, one more than the fleet had; the youngest would go.
+    // All are new, and one more than the fleet had; the youngest would go.
     let mut instances: BTreeMap<InstanceId, Instance> = (0..11u64)
         .map(|n| {
             let id = InstanceId::new(format!("i-{n:02}"));

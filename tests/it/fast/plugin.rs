@@ -36,14 +36,14 @@ pub fn with(config: &Value, changes: &Value) -> Value {
     config
 }
 
-/// A connected provider whose fleets live `speed` times as fast as real ones.
+/// Returns a connected provider whose fleets run `speed` times as fast as real ones.
 pub fn fast(folder: &Path, speed: u32) -> Plugin {
     let plugin = Plugin::start(folder);
     assert_eq!(plugin.configure(&json!({ "simulator": { "speed": speed } })), []);
     plugin
 }
 
-/// Rolls the fleet to `revision` from nothing.
+/// Creates the deployment of `config`, which rolls its fleet.
 pub fn created(plugin: &Plugin, config: &Value) -> p::DynamicValue {
     let plan = plugin.plan(None, config);
     let applied = plugin.apply(None, &plan, config);
@@ -70,7 +70,7 @@ pub fn sizes(value: &Value) -> Vec<u64> {
     batches.map(|batch| batch["replaces"].as_u64().expect("a size")).collect()
 }
 
-/// What `rolling status` tells of the fleet in `folder`.
+/// Returns what `rolling status` reports of the fleet in `folder`.
 fn status(folder: &Path, config: &Value) -> Value {
     let document = json!({ "resource": { "rolling_deployment": { "web": config } } });
     let file = write(folder, &document);
@@ -78,7 +78,7 @@ fn status(folder: &Path, config: &Value) -> Value {
     ran.lines()[0]["resources"][0].clone()
 }
 
-/// The revisions of the instances, each with how many run it.
+/// Returns the revisions of the instances, each with how many run it.
 fn revisions(status: &Value) -> Vec<(String, usize)> {
     let mut counts = std::collections::BTreeMap::new();
     for instance in status["instances"].as_array().expect("instances") {
@@ -88,7 +88,7 @@ fn revisions(status: &Value) -> Vec<(String, usize)> {
     counts.into_iter().collect()
 }
 
-/// Waits until the record on the target tells of a rollout that has begun to replace.
+/// Waits until the record on the target is of a rollout that has begun to replace.
 fn wait_for_a_batch(folder: &Path) {
     let file = folder.join(".rolling/web.json");
     process::until("a batch begins", || {
@@ -134,14 +134,14 @@ fn the_schema_says_who_sets_what_and_what_it_is() {
     assert_eq!(blocks, ["aws", "simulator"]);
     assert_no_key_is_dropped(&provider);
 
-    // A part of a resource is never both set by the user and by the provider.
+    // No part of a resource is set both by the user and by the provider.
     let all = schemas().resource.attributes();
     assert_eq!(attribute(all, "floor").presence, Presence::Computed);
     assert_eq!(attribute(all, "auto_scaling_group.name").presence, Presence::Required);
     plugin.shut_down();
 }
 
-/// Terraform drops what it does not know in a nested attribute; there is none that a user sets.
+/// Terraform drops unknown names in a nested attribute; there is none that a user sets.
 fn assert_no_key_is_dropped(block: &p::Block) {
     for attribute in &block.attributes {
         let is_set_by_user = attribute.required || attribute.optional;
@@ -152,8 +152,8 @@ fn assert_no_key_is_dropped(block: &p::Block) {
     }
 }
 
-/// Terraform plans again before it applies, in another process and maybe much later, and takes for
-/// a bug of the provider whatever differs.
+/// Terraform plans again before it applies, in another process and maybe much later, and reports
+/// any difference as a bug of the provider.
 #[test]
 fn a_plan_comes_out_the_same_when_the_fleet_has_changed_since() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -187,16 +187,16 @@ fn a_stopped_apply_answers_and_the_next_one_finishes() {
     let plan = plugin.plan(None, &two);
     let applying = plugin.begin(None, plan.state.as_ref(), &two);
     wait_for_a_batch(folder.path());
-    // Ctrl-C reaches the provider, too, and is not its business.
+    // Ctrl-C reaches the provider, too, which ignores it.
     process::signal(plugin.started.child.id(), "-INT");
-    // Long enough for it to stop if that were its business.
+    // Long enough for it to stop if it did not ignore it.
     std::thread::sleep(Duration::from_millis(300));
     assert!(!applying.is_finished(), "the signal alone has ended it");
     plugin.stop();
     let applied = plugin.end(applying);
     assert!(applied.found[0].summary.contains("was given up: asked to stop"), "{applied:?}");
     assert!(applied.found[0].detail.contains("Apply again to finish"), "{applied:?}");
-    // It still serves, and begins nothing more.
+    // It still answers, and begins nothing more.
     let refused = plugin.end(plugin.begin(None, plan.state.as_ref(), &two));
     assert_eq!(refused.found.len(), 1);
     plugin.shut_down();
@@ -228,7 +228,7 @@ fn when_the_host_is_gone_the_rollout_stops_and_the_process_ends() {
     let plan = plugin.plan(None, &two);
     let applying = plugin.begin(None, plan.state.as_ref(), &two);
     wait_for_a_batch(folder.path());
-    // As when it is killed: every descriptor of it is closed.
+    // As when the host is killed: every descriptor of it is closed.
     applying.abort();
     plugin.calls = None;
     drop(std::mem::replace(&mut plugin.runtime, tokio::runtime::Runtime::new().expect("another")));
@@ -276,7 +276,7 @@ fn a_call_that_its_host_gives_up_stops_although_the_process_goes_on() {
     wait_for_a_batch(folder.path());
     drop(applying);
     drop(host);
-    // The next host finds it stopped, or waits until it has.
+    // The next host finds the rollout stopped, or waits until it has.
     let host = connected();
     host.stop();
     host.configure(&json!({ "simulator": { "speed": 500 } }));

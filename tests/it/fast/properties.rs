@@ -1,6 +1,6 @@
 //! The 25 promises of `docs/SEMANTICS.md`, one test each, over generated fleets, policies, boot
 //! times, failures and stale looks. The witness of [`crate::test_fleets`] judges every action by
-//! what is true in the simulator, whatever the engine was told.
+//! what is true in the simulator, not by what the engine was shown.
 
 mod decisions;
 mod endings;
@@ -26,7 +26,7 @@ use crate::world::{Told, caller, roll, roll_until, seconds};
 
 pub use self::generated::{Case, any_case, behaviours, good, suspended};
 
-/// A world that has been run.
+/// A case that has been run.
 pub struct Ran {
     pub told: Told,
     pub simulator: Arc<Simulator>,
@@ -38,7 +38,7 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     runtime.block_on(future)
 }
 
-/// Runs `case`; `meanwhile` may arrange for something to happen.
+/// Runs `case`; `meanwhile` may schedule what happens.
 pub fn run_with(
     case: &Case,
     meanwhile: impl FnOnce(&Arc<VirtualClock>, &Arc<Simulator>, &Arc<Witness>),
@@ -59,8 +59,9 @@ pub fn run(case: &Case) -> Ran {
     run_with(case, |_, _, _| {})
 }
 
-/// Runs `case` with an engine that dies at its mutation `at`, and on with another one. How it ended
-/// (as `reference` did where the first had done all there was to do), and what was seen broken.
+/// Runs `case` with an engine that dies at its mutation `at`, and then with another one. Returns
+/// the outcome (that of `reference` where the first had done all there was to do), and the broken
+/// promises.
 pub fn run_killed(
     case: &Case,
     reference: &Ran,
@@ -88,7 +89,7 @@ pub fn look(simulator: &Simulator) -> rolling_provider::Observation {
     simulator.truth().expect("the fleet")
 }
 
-/// Ends as a success ends: property 18.
+/// Checks that a success leaves nothing behind: property 18.
 pub fn is_tidy(ran: &Ran, size: usize, revision: &str) -> Result<(), TestCaseError> {
     let look = look(&ran.simulator);
     let live: Vec<_> = look.instances.values().filter(|i| i.lifecycle.is_live()).collect();
@@ -111,14 +112,15 @@ pub fn nothing_broken(ran: &Ran, property: u8) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// The same cases every time; `PROPTEST_CASES` and `PROPTEST_RNG_SEED` ask for more and others.
+/// The cases are the same every time; `PROPTEST_CASES` and `PROPTEST_RNG_SEED` ask for more and
+/// others.
 pub fn settings() -> ProptestConfig {
     let asked = ProptestConfig::default();
     let is_asked = |name: &str| std::env::var_os(name).is_some();
     ProptestConfig {
         cases: if is_asked("PROPTEST_CASES") { asked.cases } else { 96 },
         rng_seed: if is_asked("PROPTEST_RNG_SEED") { asked.rng_seed } else { RngSeed::Fixed(25) },
-        // What has failed once is tried first from then on: commit what is written there.
+        // A case that has failed is tried first from then on: commit the file.
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(
             "tests/regressions/properties.txt",
         ))),
@@ -146,7 +148,7 @@ proptest! {
 
     #[test]
     fn p05_no_instance_is_terminated_before_it_has_drained(case in any_case()) {
-        // By a stale look one may seem to boot still that is registered already.
+        // In a stale look an instance may still boot that is registered already.
         nothing_broken(&run(&Case { lag: Duration::ZERO, ..case }), 5)?;
     }
 
@@ -166,12 +168,12 @@ proptest! {
         case in any_case(), at in 1..60u32, after in any::<bool>(),
     ) {
         let is = |how| case.config.bad_revisions.values().any(|known| *known == how);
-        // Whether one that flaps fails depends on when it is looked at, and how many of every
-        // second one fail on how many are launched.
+        // Whether a flapping revision fails depends on when it is looked at, and how many of every
+        // second launch fail on how many there are.
         let continuous = case.spec.pacing == Pacing::Continuous;
         prop_assume!(!(is(Behaviour::Flap) || is(Behaviour::HalfUnhealthy) && continuous));
         let mut case = Case { lag: Duration::ZERO, ..case };
-        // The progress deadline starts over with the engine.
+        // A new engine starts the progress deadline anew.
         case.spec.progress_deadline = Some(seconds(3000));
         let reference = run(&case);
         let dies = if after { Dies::After } else { Dies::Before };
@@ -179,8 +181,9 @@ proptest! {
         prop_assert_eq!(outcome, reference.told.report.outcome);
         prop_assert_eq!(broken, Vec::<String>::new());
         let (was, is) = (look(&reference.simulator), look(&simulator));
-        // How far one of many that overlap has come when it halts is a matter of timing; so is which
-        // batch one belongs to that failed right before the crash and is to be replaced.
+        // It depends on timing how far one of several overlapping batches is when the rollout
+        // halts, and which batch an instance belongs to that failed right before the crash and is
+        // to be replaced.
         let halts_half_way = [Outcome::Paused, Outcome::Failed].contains(&outcome);
         let fails_in_turn =
             case.spec.failure_threshold > 1 && !case.config.bad_revisions.is_empty();
@@ -194,11 +197,11 @@ proptest! {
         prop_assert_eq!(was.capacity, is.capacity);
         prop_assert_eq!(was.template, is.template);
         prop_assert!(is.suspended.is_empty());
-        // Duplicates of stragglers are extra by design, and a victim of timing. What could not be
-        // launched may come yet, on the old template and for a moment only, when an engine that
-        // has just begun puts that back before it knows that nothing comes.
+        // Duplicates of stragglers are extra by design, and depend on timing. Instances that could
+        // not be launched may still come, for a moment and on the old template, when an engine that
+        // has just begun puts that back before it knows that none comes.
         let may_come_yet = case.config.bad_revisions.values().any(|b| *b == Behaviour::FailLaunch);
-        // Of several that fail at once, the first ones may be replaced before the last one counts.
+        // Of several that fail at once, the first may be replaced before the last one counts.
         if case.spec.pacing == Pacing::Batch && !may_come_yet && !fails_in_turn {
             prop_assert_eq!(reference.simulator.launched(), simulator.launched());
         }
@@ -363,7 +366,7 @@ proptest! {
     }
 }
 
-/// How many of each revision live and serve.
+/// Returns how many instances of each revision live and serve.
 fn census(look: &rolling_provider::Observation) -> BTreeMap<(String, bool), usize> {
     let mut census = BTreeMap::new();
     for instance in look.instances.values().filter(|i| i.lifecycle.is_live()) {

@@ -1,4 +1,4 @@
-//! `docs/PROTOCOL.md` is the contract: its session is held, message by message.
+//! `docs/PROTOCOL.md` is the contract: its session is replayed, message by message.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -17,7 +17,7 @@ fn page() -> String {
     std::fs::read_to_string(file).expect("the page")
 }
 
-/// Where `value` differs from what the page shows, as a JSON Pointer.
+/// Returns where `value` differs from what the page shows, as a JSON Pointer.
 fn differs(shown: &Value, value: &Value, pointer: &str) -> Option<String> {
     match (shown, value) {
         (Value::String(text), _) if text == ANYTHING => None,
@@ -75,7 +75,7 @@ fn the_session_of_the_page_goes_as_shown() {
         }
         let shown = line.strip_prefix("<- ").unwrap_or_else(|| panic!("neither -> nor <-: {line}"));
         let shown: Value = serde_json::from_str(shown).unwrap_or_else(|_| panic!("{line}"));
-        // More progress than is shown may come between.
+        // There may be more progress than the page shows.
         let message = loop {
             let line = out.next().expect("an answer").expect("UTF-8");
             let message: Value = serde_json::from_str(&line).expect("JSON");

@@ -19,7 +19,7 @@ use crate::world::{
     thirty_percent,
 };
 
-/// After the end: `size` serving instances of `revision`, and nothing borrowed or recorded.
+/// Checks the end: `size` serving instances of `revision`, and nothing borrowed or recorded.
 async fn assert_tidy(fleet: &dyn Fleet, size: usize, revision: &str) {
     let look = fleet.observe().await.expect("observe");
     let live: Vec<_> = look.instances.values().filter(|i| i.lifecycle.is_live()).collect();
@@ -129,7 +129,8 @@ async fn no_batch_ends_before_the_slower_of_two_target_groups_agrees() {
     assert_tidy(&*simulator, 10, "v2").await;
 }
 
-/// What holds after a failure: the floor was kept, nothing is borrowed, the reason is told.
+/// Checks what holds after a failure: the floor was kept, nothing is borrowed, the reason is
+/// reported.
 async fn assert_stopped(config: FleetConfig, policy: Policy, floor: usize, reason: &str) {
     let simulator = simulate(config);
     let told = roll(simulator.clone(), spec(policy)).await;
@@ -142,7 +143,11 @@ async fn assert_stopped(config: FleetConfig, policy: Policy, floor: usize, reaso
     let look = simulator.observe().await.expect("observe");
     assert!(look.suspended.is_empty());
     assert_eq!((look.desired(), look.max()), (10, 10));
-    assert_eq!(look.template, Some("v1".into()), "the group's own replacements stay good");
+    assert_eq!(
+        look.template,
+        Some("v1".into()),
+        "the group's own replacements run the old revision"
+    );
     let draining = look.instances.values().filter(|i| i.lifecycle == Lifecycle::InService);
     assert!(
         draining
@@ -229,7 +234,7 @@ async fn a_run_cut_off_at_any_second_is_finished_by_the_next_with_no_launch_too_
 #[tokio::test]
 async fn a_stop_while_surge_drains_too_long_resumes_processes_and_tells_what_is_left() {
     let drain = rolling_simulator::TargetGroupConfig { drain: seconds(300), ..group("web", 10) };
-    // By then the surge serves, and giving it back means to drain it.
+    // By then the surge serves, and has to drain before it is given back.
     let (simulator, stop) = simulate_and_stop(
         FleetConfig { target_groups: vec![drain], ..fleet() },
         Stop::Gracefully,
@@ -244,7 +249,7 @@ async fn a_stop_while_surge_drains_too_long_resumes_processes_and_tells_what_is_
     assert!(left.contains("the maximum size is 13, it was 10"), "{left}");
     let look = simulator.observe().await.expect("observe");
     assert!(look.suspended.is_empty(), "{:?}", look.suspended);
-    // The next run knows from the record what was borrowed, and finishes.
+    // The next run finds in the record what was borrowed, and finishes.
     let told = roll(simulator.clone(), spec(policy)).await;
     assert_ended(&told, Outcome::Succeeded);
     assert_tidy(&*simulator, 10, "v2").await;
@@ -315,12 +320,12 @@ async fn an_interrupted_rollout_counts_on_and_keeps_no_more() {
     let mut spec = spec(Policy::Rolling(BatchSize::Fixed(1)));
     spec.health.healthy_timeout = seconds(60);
     (spec.failure_threshold, spec.keep_failed_instances) = (2, 1);
-    // The first one fails at 81 s and is kept.
+    // The first instance fails at 81 s and is retained.
     let [first, second] = interrupted(bad(Behaviour::Unhealthy), spec, 120).await;
     assert_eq!(first.report.retained_failed.len(), 1, "{:?}", first.report);
     assert_eq!(second.report.outcome, Outcome::Failed, "{:?}", second.report);
     let detached = second.actions().into_iter().filter(|a| matches!(a, Action::Detach { .. }));
-    assert_eq!(detached.count(), 0, "one is kept already");
+    assert_eq!(detached.count(), 0, "one is retained already");
     let tagged = second.actions().into_iter().filter(|a| matches!(a, Action::Tag { .. }));
     assert_eq!(tagged.count(), 1, "the second failure is the last");
 }
@@ -329,8 +334,8 @@ async fn an_interrupted_rollout_counts_on_and_keeps_no_more() {
 async fn a_rollback_that_somebody_asks_for_is_no_failure() {
     let clock = Arc::new(VirtualClock::new(EPOCH));
     let simulator = Arc::new(Simulator::in_memory(fleet(), clock.clone()));
-    let speaks = simulator.clone();
-    clock.at(EPOCH + seconds(100), move || leave_command(&speaks, Command::Rollback));
+    let commanded = simulator.clone();
+    clock.at(EPOCH + seconds(100), move || leave_command(&commanded, Command::Rollback));
     let told = roll(simulator, spec(thirty_percent())).await;
     assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
     let back = told.events.iter().find_map(|envelope| match &envelope.event {
@@ -350,11 +355,11 @@ async fn a_rollback_of_what_has_failed_shows_where_it_leads() {
     let rollout = Rollout::prepare(simulator, spec, &caller()).await.expect("prepare");
     let (_keep, stop) = tokio::sync::watch::channel(Stop::No);
     let mut leads_to = Vec::new();
-    let mut hear = |envelope: Envelope| {
+    let mut observe = |envelope: Envelope| {
         if let Event::Started { preview } = envelope.event {
             leads_to.push(preview.to);
         }
     };
-    rollout.command(Command::Rollback, stop, &mut hear).await.expect("a rollback");
+    rollout.command(Command::Rollback, stop, &mut observe).await.expect("a rollback");
     assert_eq!(leads_to, ["v1".into()]);
 }

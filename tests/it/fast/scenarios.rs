@@ -1,10 +1,9 @@
-//! Stories that users would tell, and every event they lead to: `tests/scenarios/NAME.json` and
-//! `NAME.events`. Each is a test of its own; `ROLLING_UPDATE=1 cargo test scenarios` writes what is
-//! told now.
+//! Stories of users, and every event they lead to: `tests/scenarios/NAME.json` and `NAME.events`.
+//! Each is a test; `ROLLING_UPDATE=1 cargo test scenarios` writes the events of now.
 //!
-//! A story has a document's `deployment`, events of its fleet included, the `runs` one after the
-//! other (`apply` or a command), a command that somebody says `meanwhile` at a second of the fleet's time,
-//! and the `outcomes`.
+//! A story has a document's `deployment`, with the events of its fleet; the `runs` one after the
+//! other (`apply` or a command); a command that somebody gives `meanwhile` at a second of the
+//! fleet's time; and the `outcomes`.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -22,14 +21,14 @@ use tokio::sync::watch;
 use super::crash::leave_command;
 use crate::world::{caller, seconds};
 
-/// As JSON: what is no longer than this stands on one line.
+/// JSON no longer than this is on one line.
 const SHORT: usize = 80;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios")
 }
 
-/// A test for each.
+/// Makes a test of each.
 macro_rules! stories {
     ($($name:ident)*) => {
         const STORIES: &[&str] = &[$(stringify!($name)),*];
@@ -166,7 +165,7 @@ async fn tell(story: &Value) -> String {
     told
 }
 
-/// One event: when, what, and below that everything it says.
+/// One event: its time, its kind, and below that all of its fields.
 fn line(envelope: &Envelope) -> String {
     let mut event = serde_json::to_value(&envelope.event).expect("JSON");
     let elapsed = envelope.at.since(EPOCH).as_millis();
@@ -176,7 +175,7 @@ fn line(envelope: &Envelope) -> String {
     format!("{:>8}.{:03} {kind}{}", elapsed / 1000, elapsed % 1000, below(&event, 14))
 }
 
-/// What a value says, on the same line where it is short, else indented by `by`.
+/// A value, on the same line if it is short, else indented by `by`.
 fn below(value: &Value, by: usize) -> String {
     let inline = value.to_string();
     match value {

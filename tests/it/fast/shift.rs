@@ -37,7 +37,7 @@ async fn shift(config: FleetConfig, spec: RollingDeployment) -> (Told, Arc<Simul
     let told = roll(witness.clone(), spec).await;
     assert_eq!(witness.broken(0), Vec::<String>::new());
     let look = simulator.observe().await.expect("a look");
-    assert_eq!(look.shifted, Some([0].into()), "the requests are where they were");
+    assert_eq!(look.shifted, Some([0].into()), "all requests go to the first target group");
     assert!(look.suspended.is_empty() && look.record.is_empty(), "{look:?}");
     for (id, instance) in &look.instances {
         let second = instance.targets.get(&SECOND.into()).map(|health| health.state);
@@ -46,7 +46,7 @@ async fn shift(config: FleetConfig, spec: RollingDeployment) -> (Told, Arc<Simul
     (told, simulator)
 }
 
-/// What was done, in a word each, the same words in a row once.
+/// Returns what was done, each action in a short phrase; phrases that repeat are there once.
 fn done(told: &Told) -> Vec<String> {
     let message = told.actions().into_iter().filter_map(|action| match action {
         Action::Shift { percent } => Some(format!("{percent} %")),
@@ -130,7 +130,7 @@ async fn a_new_set_that_fails_gets_no_request() {
 async fn an_alarm_during_the_evaluation_takes_the_requests_back_at_once() {
     let alarms = ["errors".to_owned()].into();
     for policy in [splitting(), moving()] {
-        // The alarm is raised by the first request, so not before the gates.
+        // The first request raises the alarm, so it is not raised before the gates.
         let gates =
             Gates { alarms: std::collections::BTreeSet::clone(&alarms), ..Gates::default() };
         let spec = RollingDeployment { gates, ..deploy(policy) };
@@ -158,16 +158,17 @@ fn second(config: FleetConfig) -> FleetConfig {
     FleetConfig { second: Some(group(SECOND, 5)), ..config }
 }
 
-/// All requests go to the first target group, where as many as `size` of `revision` take them.
-async fn assert_home(simulator: &Simulator, revision: &str, size: usize) {
+/// Checks that all requests go to the first target group, where `size` instances of `revision` get
+/// them.
+async fn assert_in_primary(simulator: &Simulator, revision: &str, size: usize) {
     let look = simulator.observe().await.expect("a look");
     assert_eq!(look.shifted, Some([0].into()));
     assert!(look.suspended.is_empty(), "{:?}", look.suspended);
-    let home = look.instances.values().filter(|instance| {
+    let in_primary = look.instances.values().filter(|instance| {
         let health = instance.targets.get(&"web".into()).map(|health| health.state);
         instance.revision == Some(revision.into()) && health == Some(TargetState::Healthy)
     });
-    assert_eq!(home.count(), size, "{:?}", look.instances);
+    assert_eq!(in_primary.count(), size, "{:?}", look.instances);
 }
 
 #[tokio::test]
@@ -182,7 +183,7 @@ async fn interrupted_at_any_moment_after_the_new_set_took_over_it_goes_on_to_the
             assert_eq!(told.report.outcome, Outcome::Succeeded, "{after}: {:?}", told.report);
         }
         assert_eq!(witness.broken(0), Vec::<String>::new(), "{after}");
-        assert_home(&simulator, "v2", 10).await;
+        assert_in_primary(&simulator, "v2", 10).await;
     }
 }
 
@@ -196,11 +197,11 @@ async fn an_existing_instance_of_the_new_revision_serves_in_the_second_target_gr
         clock.sleep(seconds(60)).await;
         let told = roll(simulator.clone(), deploy(policy)).await;
         assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
-        assert_home(&simulator, "v2", 11).await;
+        assert_in_primary(&simulator, "v2", 11).await;
     }
 }
 
-/// Rolls, and has `what` happen and then `word` be said, after so many seconds.
+/// Rolls; after so many seconds `what` happens, and `command` is given.
 async fn meanwhile(
     policy: Policy,
     what: Option<(u64, Intervention)>,
@@ -213,8 +214,8 @@ async fn meanwhile(
         clock.at(EPOCH + seconds(at), move || simulator.intervene(what).expect("it happens"));
     }
     let (at, command) = command;
-    let speaks = simulator.clone();
-    clock.at(EPOCH + seconds(at), move || leave_command(&speaks, command));
+    let commanded = simulator.clone();
+    clock.at(EPOCH + seconds(at), move || leave_command(&commanded, command));
     let told = roll(simulator.clone(), deploy(policy)).await;
     (told, simulator)
 }
@@ -230,11 +231,11 @@ async fn an_abort_shifts_the_requests_back_where_the_old_set_is_not_complete_any
         let look = simulator.observe().await.expect("a look");
         assert_eq!(look.shifted, Some([0].into()));
         assert!(look.suspended.is_empty(), "{:?}", look.suspended);
-        let home = look.instances.values().filter(|instance| {
+        let in_primary = look.instances.values().filter(|instance| {
             let health = instance.targets.get(&"web".into()).map(|health| health.state);
             health == Some(TargetState::Healthy)
         });
-        assert!(home.count() >= 9, "{:?}", look.instances);
+        assert!(in_primary.count() >= 9, "{:?}", look.instances);
     }
 }
 
@@ -251,8 +252,8 @@ async fn a_pause_before_requests_are_shifted_has_the_group_register_what_it_laun
     assert_eq!(look.suspended, ["AddToLoadBalancer".to_owned()].into());
 }
 
-/// Something registers new instances in the first target group as soon as they run: a group that does
-/// not heed the suspension of `AddToLoadBalancer`, or another tool.
+/// Something registers new instances in the first target group as soon as they run: a group that
+/// does not heed the suspension of `AddToLoadBalancer`, or another tool.
 #[tokio::test]
 async fn a_new_set_that_somebody_registers_where_the_requests_go_still_gets_its_share_first() {
     for policy in [splitting(), moving()] {
@@ -281,7 +282,10 @@ async fn a_new_set_that_somebody_registers_where_the_requests_go_still_gets_its_
         let done = done(&told);
         let at = |command: &str| done.iter().position(|done| done == command);
         let all = at("100 %").unwrap_or_else(|| panic!("no request was shifted: {done:?}"));
-        assert!(at("leave web") < Some(all), "they leave where they are too early: {done:?}");
+        assert!(
+            at("leave web") < Some(all),
+            "they leave the first target group too early: {done:?}"
+        );
         assert_eq!(at("10 %").is_some(), policy == splitting(), "{done:?}");
         assert!(at("end") > Some(all), "{done:?}");
         let look = simulator.observe().await.expect("a look");

@@ -1,5 +1,5 @@
 //! Sizes that others set while a rollout is under way, at any time, live or after a restart: the
-//! fleet ends with the size they set last, and nothing of ours takes more out of service than the
+//! fleet ends with the size they set last, and the engine takes no more out of service than the
 //! policy allows.
 //!
 //! `PROPTEST_CASES=20000 PROPTEST_RNG_SEED=1 cargo test --test it -- fast::sizes` runs many more.
@@ -21,10 +21,10 @@ use super::properties::{Case, behaviours, block_on, good, look, settings};
 use crate::test_fleets::{Dies, Mortal, Stale, Witness, count_serving};
 use crate::world::{Told, fleet, roll, seconds, simulate, spec};
 
-/// Writes by others: in which second, and what, one after the other.
+/// Writes by others, each in its second, one after the other.
 type Writes = Vec<(u64, Vec<Write>)>;
 
-/// How it went.
+/// How a run ended.
 struct RunEnd {
     told: Option<Told>,
     simulator: Arc<Simulator>,
@@ -68,7 +68,8 @@ fn run(case: &Case, writes: &Writes, kill: Option<(u32, Dies)>, meanwhile: &[Wri
     })
 }
 
-/// The fleet is as others want it, and was never below what the policy allows by our doing.
+/// Checks that the fleet is as others want it, and that the engine never lowered it below what the
+/// policy allows.
 fn holds(case: &Case, ended: &RunEnd) -> Result<(), TestCaseError> {
     let told = ended.told.as_ref().expect("an end");
     told.assert_looks_seldom(case.spec.poll_interval);
@@ -88,11 +89,12 @@ fn holds(case: &Case, ended: &RunEnd) -> Result<(), TestCaseError> {
     let (size, meant) = (after.desired(), ended.scribe.meant());
     prop_assert!(ended.scribe.is_meant(size), "{} of {} in {}", size, meant, what());
     let max = ended.scribe.max().max(size);
-    // One that was given back above a size that is lowered then, by an engine that dies, stays.
+    // A maximum that an engine gave back before it died stays, although the size is lowered
+    // afterwards.
     let is_back = after.max() == max || (ended.was_killed && after.max() > max);
     prop_assert!(is_back, "{} in {}", max, what());
     if report.elapsed_ms == 0 {
-        // The engine before had done all there was to do.
+        // The previous engine had done all there was to do.
         return Ok(());
     }
     let live = after.instances.values().filter(|i| i.lifecycle.is_live()).count();
@@ -121,7 +123,7 @@ fn writes() -> impl Strategy<Value = Writes> {
     proptest::collection::vec((2..260u64, some), 1..=3)
 }
 
-/// Any fleet with a size, on which somebody else may put the oldest or the youngest at risk.
+/// Any fleet with a size, which scales in its oldest or its newest instances.
 fn cases() -> impl Strategy<Value = Case> {
     (good(), any::<bool>(), proptest::option::weighted(0.25, behaviours())).prop_map(
         |(mut case, scales_in_newest, bad)| {
@@ -188,7 +190,7 @@ fn whatever_is_set_right_before_any_look_is_what_the_fleet_ends_with() {
         for write in writes {
             for number in 1.. {
                 let ended = run_at_look(case, number, write);
-                // What is set when the record is erased is of nobody's concern here.
+                // What is set while the record is erased does not matter here.
                 if ended.scribe.looks.load(Ordering::Relaxed) < number + 2 {
                     break;
                 }
@@ -213,7 +215,7 @@ fn run_at_look(case: &Case, number: u32, write: Write) -> RunEnd {
     })
 }
 
-/// A thousand of each in the gate.
+/// A thousand cases of each in the gate.
 fn many() -> ProptestConfig {
     let settings = settings();
     let asked = std::env::var_os("PROPTEST_CASES").is_some();

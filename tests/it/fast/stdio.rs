@@ -1,4 +1,4 @@
-//! `rolling serve` as a peer meets it, on the simulator.
+//! `rolling serve` as its clients use it, on the simulator.
 
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ fn initialize() -> String {
     call(0, "initialize", &json!({ "protocol_versions": [1] }))
 }
 
-/// Sets the simulator up in a folder of its own, fast enough for a test.
+/// Configures the simulator in a folder of its own, fast enough for a test.
 fn configure(id: u64) -> String {
     call(id, "provider.configure", &json!({ "config": { "simulator": { "speed": 500 } } }))
 }
@@ -142,7 +142,7 @@ fn plan_apply_and_read_agree_and_a_stale_plan_is_refused() {
     assert_eq!(error(&ran, 2), 1006);
     let ran = talk(&[initialize(), configure(1), call(2, "resource.apply", &apply)]);
     let state = answer(&ran, 2)["result"]["state"].clone();
-    // What was planned and known is what came to be.
+    // What was known in the plan is so after the apply.
     for (name, value) in planned["planned"].as_object().expect("a state") {
         let unknown = planned["unknown"].as_array().expect("pointers");
         if !unknown.contains(&json!(format!("/{name}"))) {
@@ -213,7 +213,7 @@ fn signals_stop_at_a_safe_point_answer_and_tell_by_the_exit_code() {
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     let mut signals = vec![("TERM", 143), ("INT", 130)];
-    // Under nohup whoever is started here has it ignored, and is right to.
+    // Under nohup SIGHUP is ignored, also by the programs that are started here.
     signals.extend(ignored.is_none_or(|mask| mask & 1 == 0).then_some(("HUP", 129)));
     for (signal, code) in signals {
         let slow =
@@ -265,7 +265,7 @@ fn another_target_is_a_replacement_in_the_plan_and_refused_by_apply() {
     assert_eq!(result["diagnostics"][0]["pointer"], "/simulated_fleet/name");
 }
 
-/// A deadline counts from the request: also while nobody answers who is asked for the target.
+/// A deadline counts from the request, also while the endpoint does not answer.
 #[test]
 #[cfg(feature = "aws")]
 fn a_deadline_ends_a_read_only_request_and_is_named() {

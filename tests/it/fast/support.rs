@@ -1,5 +1,5 @@
-//! The table of attributes that mean nothing to a way of rolling: every row refuses, and the
-//! documentation has it.
+//! The table of attributes that mean nothing to a way of rolling: every row is refused, and is in
+//! the documentation.
 
 use rolling::document::config::{RollingDeploymentConfig, UNSUPPORTED, Unsupported, Values, Way};
 use rolling::document::{deployment, schema};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 const ARN: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0";
 
-/// A deployment that rolls this way, with nothing in it that means nothing there.
+/// Returns a deployment that rolls this way, without anything that means nothing there.
 fn rolled(way: Way) -> Value {
     let template = json!({ "id": "lt-1", "version": "2" });
     let target = match way {
@@ -29,7 +29,7 @@ fn rolled(way: Way) -> Value {
     all
 }
 
-/// A value that the row refuses.
+/// Returns a value that the row refuses.
 fn refused_value(row: &Unsupported) -> Value {
     match (row.values, row.place) {
         (Values::OneOf(names), _) => json!(names[0]),
@@ -52,7 +52,7 @@ fn refused_value(row: &Unsupported) -> Value {
         (_, "/gates/http") => json!({ "url": "http://example.com/" }),
         (_, "/gates/command") => json!({ "run": ["true"] }),
         (_, "/record") => json!({ "s3": { "bucket": "bucket", "key": "key" } }),
-        (_, place) => panic!("what is given at {place}?"),
+        (_, place) => panic!("no value for {place}"),
     }
 }
 
@@ -85,12 +85,12 @@ fn every_row_refuses_what_means_nothing_and_nothing_else_does() {
         }
         set(&mut document, row.place, refused_value(row));
         let found = deployment(&document, "").expect_err(row.place);
-        let is_said = found.iter().any(|found| {
+        let is_reported = found.iter().any(|found| {
             found.pointer == row.place
                 && found.summary == row.why
                 && found.remedy.as_deref() == Some(row.remedy)
         });
-        assert!(is_said, "{} {:?}: {found:?}", row.place, row.by);
+        assert!(is_reported, "{} {:?}: {found:?}", row.place, row.by);
     }
 }
 
@@ -111,7 +111,7 @@ fn a_value_that_asks_for_nothing_is_no_reason_to_refuse() {
     }
 }
 
-/// The attribute of a place as people write it: `gates.http`.
+/// Returns the attribute at a place as people write it: `gates.http`.
 fn attribute(place: &str) -> String {
     place.trim_start_matches('/').replace('/', ".")
 }

@@ -1,4 +1,4 @@
-//! What people do at a terminal: Ctrl-Z and another terminal, and looking on.
+//! What people do at a terminal: Ctrl-Z, commands from another terminal, and following a rollout.
 
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::process::{self, Ran, end, run, signal, until};
 
-/// A document of one fleet of four, whose minute takes a second.
+/// A document of one fleet of four; a minute of it takes a second.
 fn document(revision: &str) -> Value {
     json!({
         "provider": { "rolling": { "simulator": { "speed": 60 } } },
@@ -28,14 +28,14 @@ fn rolling(folder: &Path, command: &[&str], file: &Path) -> Ran {
     run(process::rolling().args(command).arg(file).current_dir(folder))
 }
 
-/// Waits until the fleet's state has `words` in it.
-fn until_kept(folder: &Path, message: &str) {
+/// Waits until the fleet's state has `message` in it.
+fn until_stored(folder: &Path, message: &str) {
     let file = folder.join(".rolling/web.json");
     until(message, || std::fs::read_to_string(&file).is_ok_and(|text| text.contains(message)));
 }
 
-/// As Ctrl-Z does (whose own signal is for who has a terminal), but not with the simulator's state in
-/// hand: nobody else gets at that then.
+/// Stops the engine as Ctrl-Z does (whose own signal is for processes with a terminal), but not
+/// while it has the simulator's state open: nobody else could use it then.
 fn stop_between_calls(engine: &Child, folder: &Path) {
     until("it stands still between two calls", || {
         signal(engine.id(), "-STOP");
@@ -58,7 +58,7 @@ fn a_process_stopped_by_ctrl_z_overrides_nobody_when_it_continues() {
     let folder = folder.path();
     let first = process::write(folder, &document("v2"));
     let old = start(folder, &["apply"], &first);
-    until_kept(folder, "rolling:rollout");
+    until_stored(folder, "rolling:rollout");
     stop_between_calls(&old, folder);
     let second = folder.join("second.json");
     std::fs::write(&second, document("v3").to_string()).expect("a document");
@@ -79,16 +79,16 @@ fn a_follower_exits_as_the_rollout_ends_and_is_told_when_nobody_is_at_work_any_m
     let folder = folder.path();
     let file = process::write(folder, &document("v2"));
     let apply = start(folder, &["apply"], &file);
-    until_kept(folder, "rolling:rollout");
+    until_stored(folder, "rolling:rollout");
     let follows = start(folder, &["status", "--follow"], &file);
-    until_kept(folder, "v2");
+    until_stored(folder, "v2");
     let reply = rolling(folder, &["abort"], &file);
     assert_eq!(reply.code, 0, "{reply:?}");
     assert_eq!(end(apply).code, 4);
     assert_eq!(end(follows).code, 4);
 
     let apply = start(folder, &["apply"], &file);
-    until_kept(folder, "phase=rolling");
+    until_stored(folder, "phase=rolling");
     let follows = start(folder, &["status", "--follow"], &file);
     signal(apply.id(), "-KILL");
     end(apply);

@@ -1,4 +1,4 @@
-//! One vocabulary: names that were given up for the field's own terms, and do not come back.
+//! One vocabulary: names that the field's own terms have replaced, and that do not come back.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use proc_macro2::{TokenStream, TokenTree};
 use serde_json::Value;
 
-/// Names that are no identifier, with what they became.
+/// Identifiers that are not used, with what replaces them.
 const IDENTIFIERS: &[(&str, &str)] = &[
     ("held", "set_aside, in_lifecycle_hook"),
     ("plain", "unmanaged, tag_safe, log_lines"),
@@ -75,7 +75,7 @@ const IDENTIFIERS: &[(&str, &str)] = &[
     ("goes_on", "still_running"),
     ("Spent", "TokenAlreadyUsed"),
 ];
-/// Names of files and modules that are none any more.
+/// Names of files and modules that are not used.
 const MODULES: &[&str] = &[
     "bed",
     "control_word",
@@ -92,7 +92,7 @@ const MODULES: &[&str] = &[
     "word",
     "words",
 ];
-/// Names on the wire and in tags that are none any more.
+/// Names on the wire and in tags that are not used.
 const WIRE: &[&str] = &[
     "gate",
     "goes_on",
@@ -113,8 +113,8 @@ const WIRE: &[&str] = &[
     "word",
     "words",
 ];
-/// An identifier or a name on the wire, the end of the path that may have it (`wire` for schemas), and
-/// why. At most fifteen.
+/// Exceptions: an identifier or a name on the wire, the end of the path that may have it (`wire`
+/// for schemas), and why. At most fifteen.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("Refresh", ".rs", "AWS: ScaleInProtectedInstances=Refresh"),
     ("refresh", "wire", "AWS: ScaleInProtectedInstances=Refresh"),
@@ -167,7 +167,7 @@ fn no_name_that_was_given_up_is_an_identifier_or_a_module() {
             wrong.push(format!("{place}: a file of this name"));
         }
         let text = std::fs::read_to_string(&file).expect("a source file");
-        // It is parsed, so that no text is taken for code.
+        // The file is parsed, so that no text is taken for code.
         syn::parse_file(&text).unwrap_or_else(|why| panic!("{place}: {why}"));
         let mut found = BTreeMap::new();
         identifiers(text.parse().expect("tokens"), &mut found);
@@ -181,7 +181,7 @@ fn no_name_that_was_given_up_is_an_identifier_or_a_module() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Names of properties, and what a string may be.
+/// Collects the names of properties, and the strings that are allowed.
 fn names(schema: &Value, found: &mut Vec<String>) {
     match schema {
         Value::Object(members) => {

@@ -1,4 +1,4 @@
-//! That the witness notices what breaks a promise: what other tests conclude from its silence.
+//! Shows that the witness notices what breaks a promise: other tests rely on its silence.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use rolling_simulator::{FleetConfig, Intervention, Simulator};
 use crate::test_fleets::Witness;
 use crate::world::{fleet, seconds, simulate, spec};
 
-/// A witness of four instances, of which one at a time may be replaced.
+/// Returns a witness of four instances, of which one at a time may be replaced.
 async fn witness() -> (Arc<Simulator>, Arc<Witness>) {
     let simulator = simulate(FleetConfig { instances: 4, ..fleet() });
     let witness = Witness::new(simulator.clone(), spec(Policy::Rolling(BatchSize::Fixed(1)))).await;

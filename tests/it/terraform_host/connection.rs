@@ -1,4 +1,4 @@
-//! How the provider is started, and connected to.
+//! Starts the provider, and connects to it.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ use tonic_prost::ProstCodec;
 const COOKIE: &str = "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2";
 const MAX_MESSAGE: usize = 256 << 20;
 
-/// A certificate as Terraform makes one: it signs itself, is an authority, and its key is P-521.
+/// A certificate as Terraform makes one: self-signed, an authority, with a P-521 key.
 pub struct Identity {
     pub pem: String,
     der: CertificateDer<'static>,
@@ -111,7 +111,7 @@ pub struct Started {
 }
 
 impl Started {
-    /// `command` is the program; its environment gets what Terraform sets.
+    /// Starts `command`, the program; its environment gets what Terraform sets.
     pub fn start(command: &mut Command, certificate: Option<&str>) -> Started {
         command
             .env("TF_PLUGIN_MAGIC_COOKIE", COOKIE)
@@ -140,7 +140,7 @@ impl Started {
         base64::engine::general_purpose::STANDARD_NO_PAD.decode(text).expect("base64")
     }
 
-    /// The exit code, if it ends within `limit`.
+    /// Returns the exit code, if it ends within `limit`.
     pub fn ends_within(&mut self, limit: Duration) -> Option<i32> {
         let until = Instant::now() + limit;
         loop {
@@ -154,7 +154,7 @@ impl Started {
         }
     }
 
-    /// What it has said on standard error, to its end.
+    /// Returns what it has written to standard error, to its end.
     pub fn reply(&mut self) -> String {
         let mut reply = String::new();
         self.stderr.take().expect("asked once").read_to_string(&mut reply).expect("UTF-8");
@@ -252,7 +252,7 @@ impl Calls {
         grpc.unary(tonic::Request::new(asked), path, codec).await.map(tonic::Response::into_inner)
     }
 
-    /// Opens a stream on which this side says nothing.
+    /// Opens a stream on which this side sends nothing.
     pub async fn listen(&mut self, method: &str) -> tonic::Streaming<p::Empty> {
         let origin = Uri::from_static("http://localhost");
         let mut grpc = tonic::client::Grpc::with_origin(self.clone(), origin);

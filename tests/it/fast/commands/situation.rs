@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use crate::fast::properties::look;
 use crate::world::{caller, seconds};
 
-/// What a rollout is at when the callers speak.
+/// The state of a rollout when the commands are given.
 #[derive(Clone, Copy, Debug)]
 pub struct Situation {
     pub state: State,
@@ -26,7 +26,7 @@ pub struct Situation {
     pub lives: bool,
 }
 
-/// A fleet that notes which commands the record has heard, and in what state.
+/// A fleet that notes which commands its record acknowledges, where they have an effect.
 pub struct Noting {
     pub inner: Arc<Simulator>,
     pub acknowledged: Mutex<Vec<(String, Command)>>,
@@ -45,10 +45,10 @@ impl Noting {
             .filter(|id| !was.iter().any(|was| was.acknowledged.contains(id)));
         for id in news {
             let mut acknowledged = self.acknowledged.lock().expect("it");
-            // One that was carried out where it was said was never left.
+            // A command that its caller carried out itself was never left in the tags.
             let left = Control::from_tags(before).filter(|control| control.id == *id);
             let Some(control) = left else { continue };
-            // What moves already goes on, the way it went.
+            // To resume a rollout that moves already has no effect.
             let moves = matches!(state, State::Unrecorded | State::Rolling | State::RollingBack);
             if effect(control.command, state).changes()
                 && !(moves && control.command == Command::Resume)
@@ -76,7 +76,7 @@ impl Wrapper for Noting {
 impl_fleet!(Noting);
 
 pub fn named(name: &str) -> Caller {
-    // It is killed only once it is where it is to be.
+    // While a rollout is brought there, its engine is not dead yet.
     let is_gone: fn(&str) -> bool = match name {
         "before" => |_| false,
         _ => |owner| owner.starts_with("dead/"),
@@ -112,15 +112,16 @@ pub async fn give(
     name: &str,
     command: Command,
 ) -> ControlOutcome {
-    speak(look_up(fleet, spec, name).await, command).await
+    send(look_up(fleet, spec, name).await, command).await
 }
 
-pub async fn speak(rollout: Rollout, command: Command) -> ControlOutcome {
+pub async fn send(rollout: Rollout, command: Command) -> ControlOutcome {
     let (_keep, stop) = watch::channel(Stop::No);
     rollout.command(command, stop, &mut |_| {}).await.expect("no error")
 }
 
-/// Brings a rollout there. Returns once it is, with an engine at work on it if one is to live.
+/// Brings a rollout into `situation`. Returns once it is there, with the task of the engine if one
+/// is to live.
 pub async fn arrive(
     fleet: &Arc<Noting>,
     spec: &RollingDeployment,
@@ -146,7 +147,7 @@ pub async fn arrive(
         State::Halting(Ending::Aborted) | State::Halted(Ending::Aborted) => Some(Command::Abort),
         State::Halting(Ending::Interrupted) | State::Halted(Ending::Interrupted) => {
             until(&simulator, || look(&simulator).template == Some("v2".into())).await;
-            // Of what has replaced nobody nothing is left.
+            // A rollout that has replaced no instance leaves no record.
             let time = if matches!(wanted, State::Halted(_)) { 60 } else { 5 };
             simulator.clock().sleep(seconds(time)).await;
             stops.send_replace(Stop::Gracefully);
@@ -155,7 +156,7 @@ pub async fn arrive(
         _ => None,
     };
     if let Some(command) = to {
-        // Something is to be put back, or to be replaced once more.
+        // First there must be something to put back, or to replace once more.
         let is_done = matches!(wanted, State::RollingBack | State::Halted(_));
         let time = if is_done { 60 } else { 5 };
         simulator.clock().sleep(seconds(time)).await;
@@ -167,13 +168,13 @@ pub async fn arrive(
         false => state(&simulator) == wanted || engine.is_finished(),
     })
     .await;
-    assert!(is_halted || state(&simulator) == wanted, "{wanted:?} is not to be seen");
+    assert!(is_halted || state(&simulator) == wanted, "{wanted:?} was not reached");
     fleet.acknowledged.lock().expect("it").clear();
     if !lives {
         engine.abort();
         return None;
     }
-    // To be told to stop is for this one only.
+    // The channel stays open as long as this engine runs.
     std::mem::forget(stops);
     Some(engine)
 }

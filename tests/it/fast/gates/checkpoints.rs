@@ -14,7 +14,7 @@ use super::{alarms, command, gated, quick};
 use crate::fast::crash::leave_command;
 use crate::world::{caller, fleet, roll, seconds, simulate};
 
-/// Rolls until the first has been terminated, as somebody does who presses Ctrl-C then.
+/// Rolls until the first instance has been terminated, then asks to stop, as Ctrl-C does.
 async fn interrupted(simulator: &Arc<Simulator>, spec: RollingDeployment) -> Outcome {
     let (send, stop) = tokio::sync::watch::channel(Stop::No);
     let rollout = Rollout::prepare(simulator.clone(), spec, &caller()).await.expect("prepare");
@@ -51,16 +51,16 @@ async fn what_a_checkpoint_asks_somebody_to_approve_has_passed_the_gates() {
         let told = roll(quick(), deploy).await;
         assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
         assert_eq!(told.launched("v1"), 10);
-        // One without an end pauses the rollout instead of waiting.
+        // A checkpoint without an end pauses the rollout instead of waiting.
         let waited = told.events.iter().any(|told| {
             let Event::Waiting { on } = &told.event else { return false };
             on.iter().any(|wait| wait.kind == WaitKind::Checkpoint)
         });
-        assert!(!waited, "nobody is asked, and no time is spent");
+        assert!(!waited, "it does not wait at the checkpoint");
     }
 }
 
-/// Whoever waits on purpose still watches.
+/// A rollout that waits on purpose still watches the alarms.
 #[tokio::test]
 async fn an_alarm_that_is_raised_at_a_checkpoint_or_in_a_pause_ends_it_at_once() {
     let hour = seconds(3600);
@@ -82,11 +82,11 @@ async fn an_alarm_that_is_raised_at_a_checkpoint_or_in_a_pause_ends_it_at_once()
         let back = told.events.iter().find(|e| matches!(e.event, Event::RollingBack { .. }));
         let late = back.expect("a rollback").at.since(EPOCH) - seconds(600);
         assert!(late <= seconds(11), "{late:?} after the alarm was raised");
-        assert_eq!(simulator.launched(), 10 + 3 + 3, "one batch, and back");
+        assert_eq!(simulator.launched(), 10 + 3 + 3, "one batch, and the rollback");
     }
 }
 
-/// A checkpoint that somebody passes while its gates are asked does not take their answer away.
+/// To resume at a checkpoint while its gates are asked does not override their answer.
 #[tokio::test]
 async fn whoever_resumes_while_a_checkpoint_has_its_gates_asked_overrides_none() {
     for (script, outcome) in

@@ -13,7 +13,7 @@ use rolling_simulator::Simulator;
 use super::{at_speed, command, gated, quick};
 use crate::world::{roll, seconds};
 
-/// Answers with these statuses, the last one for ever.
+/// Answers with these statuses in order, then always with the last one.
 fn server(statuses: &'static [u16]) -> (String, Arc<AtomicU32>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/health", listener.local_addr().expect("an address"));
@@ -79,7 +79,7 @@ async fn a_command_that_fails_cannot_be_started_or_takes_too_long_is_a_failure()
     }
 }
 
-/// What it prints is kept in bounds, and what it leaves running is not waited for.
+/// Its output is limited, and what it leaves running is not waited for.
 #[tokio::test]
 async fn a_command_that_prints_without_end_or_leaves_something_running_ends_with_its_own_end() {
     for (script, message) in [
@@ -94,7 +94,7 @@ async fn a_command_that_prints_without_end_or_leaves_something_running_ends_with
             assert!(reply.ends_with("y\nthe end"), "{reply}");
             continue;
         };
-        // It is killed; until somebody has taken note of that it has no command line.
+        // A killed process has no command line, even before its parent has waited for it.
         crate::process::until("what it left running is killed", || {
             std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default().is_empty()
         });
@@ -107,7 +107,7 @@ async fn an_address_is_asked_until_it_answers_as_it_should() {
     let deploy = RollingDeployment { policy: Policy::AllAtOnce, ..gated(http(&url, 100)) };
     let told = roll(answering(), deploy).await;
     assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
-    // One that takes too long on a busy machine is asked once more.
+    // A request that takes too long on a busy machine is repeated.
     assert!(asked.load(Ordering::SeqCst) >= 3);
     assert_eq!(told.gates(), [(format!("GET {url}"), true, "200".to_owned())]);
 }

@@ -1,4 +1,4 @@
-//! Stops and commands at any moment: whatever is not paused has given everything back.
+//! Stops and commands at any moment: a rollout that is not paused has given everything back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use crate::world::{caller, roll_until, seconds};
 enum Run {
     /// A rollout that is stopped after so many seconds.
     Apply(u64),
-    /// Somebody's command, while nobody is at work.
+    /// A command, while nobody is at work.
     Command(Command),
 }
 
@@ -41,7 +41,7 @@ fn runs() -> impl Strategy<Value = Vec<Run>> {
     proptest::collection::vec(run, 1..=4)
 }
 
-/// Starts `run`, and says how it ended, if it began.
+/// Starts `run`, and returns how it ended, if it began.
 async fn start(
     simulator: &Arc<Simulator>,
     clock: &VirtualClock,
@@ -77,8 +77,8 @@ async fn start(
 proptest! {
     #![proptest_config(settings())]
 
-    /// Stops and words in any order: whatever is not paused has given everything back, and the next
-    /// run ends as any.
+    /// Stops and commands in any order: a rollout that is not paused has given everything back, and
+    /// the next run ends as usual.
     #[test]
     fn a_chain_of_stops_and_commands_leaves_nothing_behind(case in good(), runs in runs()) {
         let mut case = case;
@@ -97,7 +97,7 @@ proptest! {
                     prop_assert_eq!(report.outcome, Outcome::Aborted, "{:?}", report.reason);
                 }
                 paused = report.outcome == Outcome::Paused;
-                // What is stopped has 20 seconds, and may leave what takes longer to the next.
+                // A stop has 20 seconds, and leaves what takes longer to the next run.
                 if !paused && report.borrowed.is_empty() {
                     is_put_back(&simulator, size)?;
                 }
@@ -113,14 +113,14 @@ proptest! {
         })?;
     }
 
-    /// Words to an engine at work, at any moments, also while it puts things back: no promise is broken
-    /// on the way, and whatever is not paused has given everything back.
+    /// Commands to an engine at work, at any moment, also while it puts things back: no promise is
+    /// broken meanwhile, and a rollout that is not paused has given everything back.
     #[test]
     fn commands_at_any_moment_break_nothing_and_leave_nothing_behind(
         case in any_case(),
         message in proptest::collection::vec((0..400u64, 0..4usize), 1..5),
     ) {
-        // By a stale look one may seem to boot still that is registered already.
+        // In a stale look an instance may still boot that is registered already.
         let mut case = Case { lag: Duration::ZERO, ..case };
         case.config.unmanaged = false;
         case.spec.suspend_processes = suspended(&mut case.config, case.spec.policy);
@@ -128,11 +128,11 @@ proptest! {
         let ran = run_with(&case, |clock, simulator, _| {
             for (index, (at, command)) in message.iter().enumerate() {
                 let (simulator, command) = (simulator.clone(), Command::ALL[*command]);
-                let id = format!("word-{index}");
+                let id = format!("command-{index}");
                 clock.at(EPOCH + seconds(*at), move || leave_command_as(&simulator, command, &id));
             }
         });
-        // Who turns back finds more on its way than there are places for.
+        // A rollout that turns back may find more on its way than the window has places for.
         for property in [1, 2, 5, 25] {
             nothing_broken(&ran, property)?;
         }
@@ -140,7 +140,7 @@ proptest! {
         if report.outcome != Outcome::Paused && report.borrowed.is_empty() {
             is_put_back(&ran.simulator, size)?;
         }
-        // What is paused has the surge still, and an abort gives that back.
+        // A paused rollout still has its surge; an abort gives it back.
         if report.outcome == Outcome::Paused {
             block_on(async {
                 let clock = Arc::new(VirtualClock::new(EPOCH));
@@ -151,7 +151,7 @@ proptest! {
     }
 }
 
-/// Runs `runs` one after the other, and says how each ended.
+/// Starts `runs` one after the other, and returns how each ended.
 async fn chain(case: &Case, runs: &[Run]) -> (Arc<Simulator>, Vec<Option<Report>>) {
     let clock = Arc::new(VirtualClock::new(EPOCH));
     let simulator = Arc::new(Simulator::in_memory(case.config.clone(), clock.clone()));
@@ -167,7 +167,7 @@ async fn a_pause_after_a_stop_knows_how_much_surge_is_left() {
     let policy = Policy::RollingWithAdditionalBatch(BatchSize::Fixed(3));
     let mut case = found(policy, 6, [30, 10, 20]);
     case.spec.pacing = Pacing::Continuous;
-    // Some of the surge boots, and goes at once, while the rest takes longer than a stop may.
+    // The surge that still boots goes at once, while the rest takes longer than a stop may.
     case.config.boot_sigma = 0.5;
     case.config.target_groups[0].drain = seconds(40);
     let mut paused = 0;
@@ -177,7 +177,7 @@ async fn a_pause_after_a_stop_knows_how_much_surge_is_left() {
         paused += usize::from(ended[1].is_some());
         is_put_back(&simulator, 6).unwrap_or_else(|error| panic!("stopped at {stop}: {error}"));
     }
-    assert!(paused > 3, "{paused} were left to be paused");
+    assert!(paused > 3, "{paused} rollouts were paused");
 }
 
 #[tokio::test]
@@ -215,5 +215,5 @@ async fn a_rollback_that_an_engine_has_left_half_way_is_carried_out() {
         assert_eq!(ended.map(|report| report.outcome), Some(Outcome::RolledBack), "at {at}");
         is_put_back(&simulator, 6).unwrap_or_else(|error| panic!("at {at}: {error}"));
     }
-    assert!(left > 3, "{left} were left half-way");
+    assert!(left > 3, "{left} rollbacks were left half-way");
 }

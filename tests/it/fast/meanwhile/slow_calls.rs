@@ -1,4 +1,4 @@
-//! Calls that take a while, so that what is planned is planned later than what was seen.
+//! Calls that take a while, so that a plan is later than the look that it comes from.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::fast::properties::{Case, any_case, block_on, settings, suspended};
 use crate::test_fleets::Witness;
 use crate::world::{roll, seconds};
 
-/// A fleet of which every call takes `call`.
+/// A fleet each of whose calls takes `call`.
 struct Slow {
     inner: Arc<Witness>,
     call: Duration,
@@ -51,7 +51,7 @@ impl Wrapper for Slow {
 
 impl_fleet!(Slow);
 
-/// Runs `case` with calls that take that long, and somebody's abort after so many seconds.
+/// Runs `case` with calls that take `call`, and an abort by somebody after `abort` seconds.
 async fn run_slowly(
     case: &Case,
     call: Duration,
@@ -71,7 +71,7 @@ async fn run_slowly(
 proptest! {
     #![proptest_config(settings())]
 
-    /// Every call takes a while, so that what is planned is planned later than what was seen.
+    /// Every call takes a while, so that a plan is later than the look that it comes from.
     #[test]
     fn slow_calls_break_nothing(
         case in any_case(), slow in 1..4000u64, lag in prop_oneof![Just(0u64), 10..=20u64],
@@ -84,7 +84,7 @@ proptest! {
         case.spec.suspend_processes = suspended(&mut case.config, case.spec.policy);
         case.lag = Duration::ZERO;
         if case.config.bad_revisions.get(&"v2".into()) == Some(&Behaviour::Flap) {
-            // Who flaps while a call is under way breaks a floor from outside.
+            // An instance that flaps while a call is under way breaks the floor by itself.
             case.config.bad_revisions.clear();
             case.spec.health.healthy_timeout = seconds(900);
         }

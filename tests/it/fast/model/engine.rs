@@ -28,15 +28,15 @@ pub struct ModelEngine {
     pub erasing: bool,
     pub to: Revision,
     pub command: Option<Control>,
-    /// Somebody else's command had an effect.
+    /// A command of somebody else had an effect.
     pub obeyed_another: bool,
-    /// It stood still between its look and its call.
+    /// It was frozen between its look and its call.
     pub midway: bool,
-    /// A call on its way, since when, and the record that it writes.
+    /// The call that is on its way, since when, and the record that it writes.
     pub flight: Option<(Call, u8, Option<Record>)>,
-    /// A record that was written without an answer.
+    /// A record whose write got no answer.
     pub unsure: Option<Record>,
-    /// Records that it has found or written.
+    /// Records that it has read or written.
     pub known: Vec<Arc<Tags>>,
 }
 
@@ -48,7 +48,7 @@ fn number(revision: &Revision) -> u8 {
     revision.as_str().trim_start_matches('v').parse().expect("a number")
 }
 
-/// What is done next.
+/// What the engine does next.
 pub enum Planned {
     Call(Call, Option<Box<Record>>),
     Over(Outcome),
@@ -78,7 +78,7 @@ impl ModelEngine {
         Work { recorded: self.record.is_some(), back, halt, told_to_end: false }.effect(command)
     }
 
-    /// What is done next: the least that a rollout of two instances is.
+    /// Plans what is next: the least that a rollout of two instances does.
     pub fn plan(&mut self, world: &World) -> Planned {
         let control = self.control();
         let effect = control.as_ref().map(|control| self.effect(control.command));
@@ -141,7 +141,7 @@ impl ModelEngine {
         Planned::Call(Call::Erase(KEYS.to_vec()), None)
     }
 
-    /// The record as it is to stand while it moves.
+    /// Returns the record to write while the rollout moves.
     fn standing(&self, unanswered: Option<&Control>) -> Record {
         let begin = |previous: Option<&Record>| {
             let generation = previous.map_or(0, |record| record.generation) + 1;
@@ -164,7 +164,7 @@ impl ModelEngine {
         begin(Some(found))
     }
 
-    /// Takes in that a call was answered, or not. Whether the rollout is over by it.
+    /// Takes in whether a call was answered. Returns whether the rollout is over with that.
     pub fn did(
         &mut self,
         call: &Call,
@@ -198,7 +198,7 @@ impl ModelEngine {
         erases && sure
     }
 
-    /// What must hold when a call is decided on.
+    /// Checks what must hold when a call is decided on.
     pub fn check(&self, world: &mut World, me: &str, call: &Call) {
         if Lease::from_tags(&self.look).is_none_or(|lease| lease.owner != me) {
             return world.breaks("acts although a look shows that the lease is not its own");
@@ -227,7 +227,7 @@ fn write(record: Record) -> Planned {
     Planned::Call(Call::Write(record.tags()), Some(Box::new(record)))
 }
 
-/// A record of a rollout that has just begun.
+/// Returns the record of a rollout that has just begun.
 pub fn record(id: &str, to: &Revision, generation: u64) -> Record {
     Record {
         id: id.into(),

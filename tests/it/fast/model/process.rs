@@ -23,7 +23,7 @@ pub enum Task {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Stage {
     Idle,
-    /// It has looked, and judges whether the lease is to be had.
+    /// It has looked, and judges whether it can take the lease.
     Taking {
         look: Arc<Tags>,
         looked: u8,
@@ -32,7 +32,7 @@ pub enum Stage {
         first: bool,
         mine: Option<Lease>,
     },
-    /// Its lease is on its way while it stands still.
+    /// Its lease is on its way while it is frozen.
     Writing {
         mine: Lease,
         over: Option<Lease>,
@@ -44,7 +44,7 @@ pub enum Stage {
         since: u8,
     },
     Driving(Box<ModelEngine>),
-    /// It has a command for whoever is at work, and is about to leave it or not.
+    /// It has a command for the engine at work, and is about to leave it or not.
     Waiting {
         leave: bool,
     },
@@ -58,12 +58,12 @@ pub struct Process {
     task: Task,
     pub stage: Stage,
     pub frozen: bool,
-    /// Whether it has done what it does in this step of time.
+    /// Whether it has taken its turn in this step of time.
     pub stepped: bool,
     waiting: Option<Waiting>,
     /// Whether it has left its command, or carried it out.
-    spoken: bool,
-    /// Whether a call of it came late, when it had stood still.
+    command_given: bool,
+    /// Whether a call of it arrived late, after it was frozen.
     overtaken: bool,
 }
 
@@ -77,7 +77,7 @@ impl Process {
             frozen: false,
             stepped: false,
             waiting: None,
-            spoken: false,
+            command_given: false,
             overtaken: false,
         }
     }
@@ -104,7 +104,7 @@ impl Process {
         self.name == "b" && matches!(self.stage, Stage::Taking { first: true, .. })
     }
 
-    /// Whether a command that is about to be carried out still is.
+    /// Whether a command that is about to be carried out is still wanted.
     fn is_wanted(&self, look: &Tags) -> bool {
         self.waiting.as_ref().is_none_or(|waiting| waiting.is_to_be_carried_out(look))
     }
@@ -167,8 +167,8 @@ impl Process {
             other => world.process(index).stage = other,
         }
         if matches!(how, How::Killed { .. }) {
-            // Who was about to find that it is not its own any more, with a call of it come late, can
-            // print nothing.
+            // A killed process that was about to find that it has lost the rollout, by a call that
+            // arrived late, can print nothing.
             world.printed |= world.processes[index].overtaken;
             world.process(index).stage = Stage::Crashed;
         }
@@ -181,7 +181,7 @@ impl Process {
         let mut waiting = process.waiting.clone().expect("a word");
         let command = waiting.control().command;
         if leave {
-            process.spoken = true;
+            process.command_given = true;
             process.stage = Stage::Waiting { leave: false };
             world.deliver(&Call::Write(waiting.control().tags()));
             return;
@@ -198,13 +198,13 @@ impl Process {
                 process.stepped = false;
                 process.stage = Stage::Waiting { leave: true };
             }
-            // With the lease in hand there is nothing to carry out, and it is taken off.
+            // With the lease in hand there is nothing to carry out, and the lease is removed.
             Next::CarryOut | Next::RemoveLease => {
                 process.stepped = false;
                 process.take(look, tick);
             }
             Next::Acknowledged(answer) => {
-                if !process.spoken {
+                if !process.command_given {
                     world.breaks("tells that a word was heard that nobody has said");
                 }
                 let record = Record::from_tags(&look).ok().flatten();
@@ -219,7 +219,7 @@ impl Process {
                 withdraw(world, &look, &id);
             }
             Next::Over => {
-                // Who is told that nothing was begun is told so of one that still may.
+                // A caller is told that nothing was begun also of a rollout that may still begin.
                 let has_begun = process.waiting.as_ref().is_some_and(Waiting::has_begun);
                 let rollout = process.waiting.as_ref().map(|it| it.control().rollout.clone());
                 let named = |lease: Lease| lease.has_begun(&rollout.unwrap_or_default(), None);
@@ -240,7 +240,7 @@ impl Process {
     }
 }
 
-/// Whoever is told that it is so must find it so in what the look showed.
+/// A caller that is told that a command took effect must find it so in what its look showed.
 fn check_answer(world: &mut World, command: Command, look: &Tags, as_asked: bool) {
     let record = Record::from_tags(look).ok().flatten();
     let is_so = match (&record, command) {

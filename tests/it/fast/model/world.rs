@@ -10,14 +10,14 @@ use rolling_provider::{Tags, Timestamp};
 use super::engine::record;
 use super::process::{Process, Stage, Task};
 
-/// Nobody begins anything later than this.
+/// Nothing begins later than this.
 const STARTS_UNTIL: u8 = 4;
-/// Where a trace ends: everybody has had the time to end by then.
+/// Where a trace ends: every process has had the time to end by then.
 const LAST: u8 = 34;
-/// Who stands still wakes up by then, or never.
+/// A frozen process continues by then, or never.
 const WAKES_UNTIL: u8 = 16;
 
-/// When step number `tick` is: steps are as long as a lease is renewed.
+/// Returns the time of step number `tick`: a step is as long as the time between renewals.
 pub fn at(tick: u8) -> Timestamp {
     Timestamp(1_800_000_000_000 + u64::from(tick) * 10_000)
 }
@@ -26,32 +26,32 @@ pub fn moment(tick: u8) -> Moment {
     Moment { now: at(tick), wall: at(tick) }
 }
 
-/// What may go wrong still in this trace.
+/// What may still go wrong in this trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Left {
     pub freezes: u8,
     pub crashes: u8,
     pub lost: u8,
     pub stale: u8,
-    /// Of all these together.
+    /// How many of all these together.
     pub odd: u8,
 }
 
-/// How a process does what it does next.
+/// How a process takes its next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum How {
     Plainly,
     /// Not yet: it is an engine of a document with several deployments, and has looked already.
     NotYet,
-    /// By a look from before the last write.
+    /// With a look from before the last write.
     BlindToTheLastWrite,
-    /// It stands still before its call.
+    /// It is frozen before its call.
     FrozenBeforeTheCall,
-    /// It stands still with its call on its way.
+    /// It is frozen with its call on its way.
     FrozenInTheCall,
-    /// It stands still with the renewal of its lease on its way.
+    /// It is frozen with the renewal of its lease on its way.
     FrozenInTheRenewal,
-    /// The call gets no answer, and had an effect or not.
+    /// The call gets no answer, whether it had an effect or not.
     Unanswered {
         done: bool,
     },
@@ -66,8 +66,8 @@ pub enum How {
 pub enum Action {
     Start(usize),
     Wake(usize),
-    /// Time for everybody who is awake to do what it does next: first all look, then all act on that,
-    /// each in this order. One of them may do so in another way.
+    /// Every process that is awake takes its next step: first all look, then all act on that, each
+    /// in this order. One of them may do so in another way.
     Step {
         last_first: bool,
         odd: Option<(usize, How)>,
@@ -84,7 +84,7 @@ pub enum Call {
     Replace(usize, u8),
 }
 
-/// A command of which somebody was told that it is so.
+/// A command of which a caller was told that it took effect.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Acknowledged {
     pub id: String,
@@ -94,17 +94,17 @@ pub struct Acknowledged {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct World {
     pub tick: u8,
-    /// The last one that has started in this step.
+    /// The last process that has started in this step.
     started: Option<usize>,
     pub tags: Arc<Tags>,
     /// The tags before the last write, and when that was.
     before: (Arc<Tags>, u8),
-    /// What the two instances run, and whether processes are suspended.
+    /// The revisions of the two instances, and whether processes are suspended.
     pub on: [u8; 2],
     pub suspended: bool,
     pub processes: Vec<Arc<Process>>,
     pub left: Left,
-    /// Somebody who lost the rollout has printed what is borrowed.
+    /// A process that lost the rollout has printed what is borrowed.
     pub printed: bool,
     pub acknowledged: Vec<Acknowledged>,
     pub broken: Option<&'static str>,
@@ -177,13 +177,13 @@ impl World {
         }
     }
 
-    /// Time begins with the first engine. In which order they start in one step makes no difference.
+    /// Time begins with the first engine. The order of starts in one step makes no difference.
     fn may_start(&self, index: usize) -> bool {
         let in_order = self.started.is_none_or(|last| index > last);
         self.tick <= STARTS_UNTIL && in_order && (index > 0 || self.tick == 0)
     }
 
-    /// How a process may do what it does next, but for the plain way.
+    /// Returns the ways in which a process may take its next step, but for the normal one.
     fn choices(&self, index: usize) -> Vec<How> {
         let process = &self.processes[index];
         let mut choices = Vec::new();
@@ -284,7 +284,7 @@ impl World {
         Record::from_tags(&self.tags).ok().flatten()
     }
 
-    /// Whether an engine is at work: one that is awake.
+    /// Whether an engine that is awake is at work.
     pub fn is_anybody_at_work(&self) -> bool {
         let works = |p: &Arc<Process>| {
             !p.frozen && matches!(p.stage, Stage::Driving(_) | Stage::Settling { .. })
@@ -292,17 +292,17 @@ impl World {
         self.processes.iter().any(works)
     }
 
-    /// Whether the lease that stands is of an engine that is awake, and not only just about to begin.
+    /// Whether the lease is of an engine that is awake, and not only about to begin.
     pub fn is_lease_of_a_living(&self) -> bool {
         let Some(lease) = Lease::from_tags(&self.tags) else { return false };
         let holds = |p: &&Arc<Process>| p.owner() == lease.owner && !p.frozen;
         let process = self.processes.iter().find(holds);
-        // Who has just woken up was to be taken for dead.
+        // An engine that has only just continued was rightly taken for dead.
         let renewed = lease.at.is_some_and(|renewed| at(self.tick).since(renewed) < LATE);
         renewed && process.is_some_and(|process| matches!(process.stage, Stage::Driving(_)))
     }
 
-    /// The world in a few lines.
+    /// Returns the world in a few lines.
     pub fn shown(&self) -> String {
         let mut lines =
             vec![format!("-- {}: runs {:?}, suspended {}", self.tick, self.on, self.suspended)];

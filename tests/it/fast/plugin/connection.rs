@@ -1,4 +1,4 @@
-//! Who may connect, what passes over the connection, and what is written beside it.
+//! Who may connect, what the connection carries, and what is written beside it.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn terraforms_streams_stay_open_and_unknown_methods_are_refused() {
         for stream in ["plugin.GRPCStdio/StreamStdio", "plugin.GRPCBroker/StartStream"] {
             let mut reply = calls.listen(stream).await;
             let silence = tokio::time::timeout(Duration::from_millis(100), reply.message()).await;
-            assert!(silence.is_err(), "{stream} has said {silence:?}");
+            assert!(silence.is_err(), "{stream} has sent {silence:?}");
         }
         for method in ["tfplugin6.Provider/ReadDataSource", "tfplugin6.Provider/Nonsense"] {
             let answer = calls.call::<p::Empty, p::Empty>(method, p::Empty {}).await;
@@ -62,7 +62,7 @@ fn only_the_host_that_started_it_is_let_in() {
     });
     drop(started);
 
-    // Where the host says so, and only there, it goes without.
+    // Only where the host asks for it the connection is without TLS.
     let mut unmanaged = Started::start(&mut command(), None);
     assert!(unmanaged.line.ends_with("|grpc|"), "{}", unmanaged.line);
     let socket = unmanaged.socket();
@@ -92,7 +92,7 @@ fn a_host_that_is_too_old_is_told_what_it_needs() {
     let ran = run(&mut command);
     assert_eq!((ran.code, &*ran.stdout), (1, ""), "{ran:?}");
     assert!(ran.stderr.contains("use Terraform 1.0 or later"), "{ran:?}");
-    // A subcommand is one, whoever has started the program.
+    // A subcommand is accepted, whoever has started the program.
     let ran = run(command.arg("--version"));
     assert_eq!(ran.code, 1, "an option is no subcommand: {ran:?}");
     let mut command = rolling();
@@ -116,7 +116,7 @@ fn five_megabytes_in_one_attribute_pass() {
     let plan = plugin.plan(None, &large);
     assert!(plan.found.iter().all(|found| !found.is_error), "{:?}", plan.found);
     let bad = |value: &Value| value["simulated_fleet"]["bad_revisions"].clone();
-    assert!(bad(&plan.value) == bad(&large), "it comes back as it came");
+    assert!(bad(&plan.value) == bad(&large), "it comes back unchanged");
     plugin.shut_down();
 }
 
@@ -156,12 +156,12 @@ fn events_are_logged_for_the_host_and_written_to_the_progress_file() {
     assert!(ran.stdout.contains("web: succeeded, 10 instances on v2 after 4 batches"), "{ran:?}");
     let lines = follow(&["--output", "json"]).lines();
     assert_eq!(lines.last().expect("an end")["event"]["type"], "finished");
-    // It has the document in it, so the other commands take it.
+    // The document is in it, so the other commands accept it.
     let ran = run(rolling().current_dir(folder.path()).arg("plan").arg(&file));
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.stdout.contains("nothing to do"), "{ran:?}");
 
-    // Of one that was killed it is told that it was.
+    // Of an engine that was killed it is reported that it was.
     let text = std::fs::read_to_string(&file).expect("progress");
     let cut: Vec<&str> = text.lines().take(5).collect();
     std::fs::write(&file, cut.join("\n") + "\n").expect("a part");

@@ -1,4 +1,4 @@
-//! What a plan tells.
+//! What a plan reports.
 
 use serde_json::{Value, json};
 
@@ -29,14 +29,14 @@ fn a_plan_tells_what_comes_and_after_it_there_is_nothing_to_do() {
     assert_eq!((sizes(&applied.value), &applied.value["floor"]), (vec![3, 3, 3, 1], &json!(7)));
     let state = applied.state.expect("a state");
 
-    // A refresh finds nothing that has changed.
+    // A refresh finds no change.
     let refreshed = plugin.read(&state);
     assert_eq!((refreshed.found, refreshed.state), (vec![], Some(state.clone())));
     let again = plugin.plan(Some(&state), &two);
     assert_eq!((again.found, again.unknown), (vec![], vec![]));
     assert_eq!(again.state, Some(state.clone()), "to the byte");
 
-    // An update tells all that it can.
+    // The plan of an update has every figure.
     let four = with(&two, &json!({ "simulated_fleet": config("v4")["simulated_fleet"] }));
     let plan = plugin.plan(Some(&state), &four);
     assert_outcome_unknown(&plan);
@@ -45,7 +45,7 @@ fn a_plan_tells_what_comes_and_after_it_there_is_nothing_to_do() {
     assert_eq!(plan.value["expected_duration"], "4m 40s");
     assert_eq!(plan.value["target_revision"], "v4");
 
-    // Settings of the next rollout roll nothing, and neither do other timeouts.
+    // Settings of the next rollout and other timeouts roll nothing.
     let smaller = with(&two, &json!({ "batch_size": 10 }));
     let plan = plugin.plan(Some(&state), &smaller);
     assert_eq!(plan.unknown, Vec::<String>::new());
@@ -84,7 +84,7 @@ fn what_is_not_known_yet_makes_the_outcome_unknown_and_asks_no_cloud() {
     let wrong = with(&dark, &json!({ "policy": "rollin" }));
     assert_eq!(plugin.plan(None, &wrong).found[0].place, ".policy");
 
-    // Then all is known, and Terraform plans again before it applies.
+    // Once all is known, Terraform plans again before it applies.
     let two = config("v2");
     let plan = plugin.plan(None, &two);
     let applied = plugin.apply(None, &plan, &two);
@@ -93,7 +93,7 @@ fn what_is_not_known_yet_makes_the_outcome_unknown_and_asks_no_cloud() {
     assert_eq!(applied.value["batches"].as_array().map(Vec::len), Some(4));
     let state = applied.state.expect("a state");
 
-    // An unknown target may be another one, so it is.
+    // An unknown target may be another one, so it is a replacement.
     let plan = plugin.plan(Some(&state), &dark);
     assert_eq!(plan.replaces, [".simulated_fleet.name"]);
     let mut other = two.clone();

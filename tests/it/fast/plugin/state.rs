@@ -1,4 +1,4 @@
-//! What the state keeps: after a failure, of what others have done, and of other versions.
+//! What the state keeps: after a failure, after changes by others, and of other versions.
 
 use rolling::frontends::terraform::proto as p;
 use serde_json::{Value, json};
@@ -70,7 +70,8 @@ fn drift_and_what_others_have_done_show_when_it_is_read() {
     );
     assert_eq!(refreshed.value["fleet"], json!(fleet));
 
-    // The same configuration plans to go back, and says what it replaces; the paused one is told of.
+    // The same configuration plans to roll back, and names the rollout that it replaces; the paused
+    // one is reported.
     let plan = plugin.plan(refreshed.state.as_ref(), &two);
     assert_outcome_unknown(&plan);
     assert!(plan.found[0].summary.starts_with("This plan rolls 3 of 10"), "{:?}", plan.found);
@@ -85,7 +86,7 @@ fn drift_and_what_others_have_done_show_when_it_is_read() {
     assert!(applied.found[0].summary.contains("is paused: checkpoint"), "{:?}", applied.found);
     assert!(applied.found[0].detail.contains("rolling resume"), "{:?}", applied.found);
 
-    // To destroy it gives the rollout up, which the plan says, and touches no instance.
+    // To destroy the resource gives the rollout up, as the plan says, and touches no instance.
     let before = status(folder.path(), &other)["instances"].clone();
     let asked = p::PlanRequest {
         type_name: TYPE.into(),
@@ -112,7 +113,7 @@ fn a_target_that_is_gone_is_gone_from_the_state_and_nothing_to_destroy() {
     assert_eq!(imported.found, []);
     assert_eq!(imported.value["policy"], "rolling");
     assert_eq!(imported.value["deployed_revision"], "v2");
-    // A configuration like it has nothing to do.
+    // A configuration that matches it has nothing to do.
     let source_instance = json!({
         "policy": "rolling", "batch_size_type": "fixed", "batch_size": 1,
         "simulated_fleet": { "name": "web", "revision": "v2" },

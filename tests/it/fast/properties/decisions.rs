@@ -118,7 +118,7 @@ proptest! {
             ..planner::record()
         });
         let now = launched + seconds(resumed_at + wait);
-        // It was launched before the pause, and boots still.
+        // It was launched before the pause, and still boots.
         let mut instance = planner::instance("v2", "a", TargetState::Initial, 0);
         instance.launched_at = Some(launched);
         let look = |at| rolling_provider::Observation {

@@ -1,4 +1,4 @@
-//! Promises about rollouts that go back, wait, fail or are given up.
+//! Promises about rollouts that roll back, wait, fail or are given up.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ proptest! {
     fn p13_at_most_one_rollback_and_only_to_another_completed_revision(
         case in any_case(), restored_is_bad in any::<bool>(), mixed in any::<bool>(),
     ) {
-        // Unmanaged ones are launched by nobody else.
+        // Only the engine launches unmanaged instances.
         let (mut case, mixed) = (case.clone(), mixed && !case.config.unmanaged);
         case.spec.on_failure = OnFailure::Rollback;
         if restored_is_bad {
@@ -34,7 +34,7 @@ proptest! {
         }
         let ran = run_with(&case, |clock, simulator, _| {
             if mixed {
-                // One instance of another revision: no completed revision is known.
+                // One instance has another revision: no completed revision is known.
                 simulator.intervene(Intervention::MoveTemplate("v0".into())).expect("v0");
                 let first = look(simulator).instances.keys().next().cloned();
                 if let Some(first) = first {
@@ -80,8 +80,8 @@ proptest! {
         nothing_broken(&ran, 1)?;
         let is_rolled_back = outcome == Outcome::RolledBack;
         if restorable {
-            // A fleet so small that every second launch spared it, or one that nobody soaks, is
-            // simply done.
+            // In a fleet so small that no launch failed, or where nothing has to soak, the rollout
+            // simply succeeds.
             let mild = [Behaviour::HalfUnhealthy, Behaviour::Flap].contains(&behaviour);
             let spared = mild && outcome == Outcome::Succeeded;
             prop_assert!(is_rolled_back || spared, "{:?}", ran.told.report);
@@ -94,7 +94,7 @@ proptest! {
                 prop_assert!(is_rolled_back, "{:?}", ran.told.report);
             }
             let serving = count_serving(&look(&ran.simulator));
-            // Flapping instances come and go by themselves.
+            // Flapping instances leave and enter service by themselves.
             let may_sink = behaviour == Behaviour::Flap;
             prop_assert!(serving >= window.floor() as usize || may_sink, "{} serve", serving);
         }
@@ -120,7 +120,7 @@ proptest! {
             }
         });
         if ran.told.report.outcome != Outcome::Paused {
-            // It was over before.
+            // It had ended before.
             prop_assert_eq!(ran.told.report.outcome, Outcome::Succeeded);
             return Ok(());
         }
@@ -130,15 +130,16 @@ proptest! {
                 && i.targets.values().any(|health| health.state == TargetState::Draining)
         });
         prop_assert!(!drains, "{:?}", paused);
-        // Registering is resumed with the rollout: what is launched must not join the old ones.
+        // Registration is resumed with the rollout: what is launched must not join the old
+        // instances.
         let stays_suspended = |process: &String| case.spec.policy.shifts() && process == "AddToLoadBalancer";
         prop_assert!(paused.suspended.iter().all(stays_suspended), "{:?}", paused.suspended);
-        // To apply again is no decision.
+        // To apply again does not resume it.
         let again = block_on(roll(ran.simulator.clone(), case.spec.clone()));
         prop_assert_eq!(again.report.outcome, Outcome::Paused);
         prop_assert!(again.actions().is_empty());
         if case.config.unmanaged {
-            // Nobody replaces them while no engine runs.
+            // No instance is replaced while no engine runs.
             return Ok(());
         }
         let mut live = paused.instances.iter().filter(|(_, i)| i.lifecycle.is_live());
@@ -216,7 +217,7 @@ proptest! {
         }
         let drains = look.instances.values().filter(|i| i.lifecycle == Lifecycle::InService);
         let mut states = drains.flat_map(|i| i.targets.iter());
-        // Whoever has come back from the second target group may still drain there.
+        // An instance that came back from the second target group may still drain there.
         let is_clear =
             states.all(|(id, h)| id.as_str() == SECOND || h.state != TargetState::Draining);
         prop_assert!(is_clear);

@@ -12,7 +12,7 @@ use rolling_simulator::{Behaviour, FleetConfig};
 use crate::test_fleets::SECOND;
 use crate::world::{fleet, group, seconds, spec};
 
-/// A fleet and what is done to it.
+/// A fleet and what happens to it.
 #[derive(Clone, Debug)]
 pub struct Case {
     pub config: FleetConfig,
@@ -108,8 +108,8 @@ pub fn good() -> impl Strategy<Value = Case> {
     )
 }
 
-/// Unmanaged instances have no processes. Where requests are shifted the fleet has a second target
-/// group, and registers nothing by itself.
+/// Returns the processes to suspend. Unmanaged instances have none. Where requests are shifted the
+/// fleet has a second target group, and registers nothing by itself.
 pub fn suspended(config: &mut FleetConfig, policy: Policy) -> BTreeSet<String> {
     if policy.shifts() {
         config.unmanaged = false;
@@ -144,7 +144,7 @@ pub fn any_case() -> impl Strategy<Value = Case> {
         case.lag = seconds(lag);
         if let Some((behaviour, on_failure, threshold, keep)) = failing {
             if behaviour == Behaviour::Flap {
-                // Who flaps while nobody looks breaks a floor from outside.
+                // An instance that flaps between two looks breaks the floor by itself.
                 case.lag = Duration::ZERO;
             }
             case.config.bad_revisions.insert("v2".into(), behaviour);

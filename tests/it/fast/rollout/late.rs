@@ -28,7 +28,7 @@ async fn surge_that_nobody_can_launch_comes_off_the_size_on_the_way_back() {
     assert_eq!(simulator.launched(), 10);
 }
 
-/// With many places something is always on its way: only one that never comes is a failure.
+/// With many places there is always a launch on its way: only one that never shows is a failure.
 #[tokio::test]
 async fn launches_that_take_a_while_to_show_fail_no_healthy_revision() {
     for seed in 1..=50 {
@@ -53,13 +53,13 @@ async fn launches_that_take_a_while_to_show_fail_no_healthy_revision() {
         let simulator = simulate(config);
         let told = roll(simulator.clone(), deploy).await;
         assert_eq!(told.report.outcome, Outcome::Succeeded, "{seed}: {:?}", told.report.reason);
-        // Beside those that replace the old, stragglers may have got a duplicate each.
+        // Beside the replacements there may be a duplicate of each straggler.
         assert!(simulator.launched() <= 200 + 25, "{seed}: {}", simulator.launched());
     }
 }
 
-/// What comes and goes at once fills no place, however often it comes; the first that goes may have
-/// been taken by somebody.
+/// Instances that come and go at once fill no place, however often they come; the first one that
+/// goes may have been terminated by somebody.
 #[tokio::test]
 async fn an_instance_that_dies_before_it_serves_does_not_count_as_launched() {
     let health = Health { healthy_timeout: seconds(120), ..spec(thirty_percent()).health };
@@ -77,7 +77,7 @@ async fn an_instance_that_dies_before_it_serves_does_not_count_as_launched() {
     );
     assert!(told.report.elapsed_ms < 200_000, "{}", told.report.elapsed_ms);
 
-    // A size that is lowered while some are on their way would cost the old ones that serve.
+    // To lower the size while launches are on their way would cost old instances that serve.
     for (surge, unavailable, lag, seed) in [(5, 0, 5, 1), (9, 3, 20, 2), (3, 0, 10, 3)] {
         let config =
             FleetConfig { instances: 12, launch_lag: seconds(lag), seed, ..bad(Behaviour::Die) };
@@ -94,13 +94,13 @@ async fn an_instance_that_dies_before_it_serves_does_not_count_as_launched() {
         assert!(told.least_serving() >= floor, "{} of {floor}", told.least_serving());
     }
 
-    // One that is reclaimed while it boots has all its time again.
+    // An instance that is reclaimed while it boots has all its time again.
     let events = vec![(seconds(60), Intervention::Terminate("i-0011".into()))];
     let told = roll(simulate(FleetConfig { boot: seconds(100), events, ..fleet() }), deploy).await;
     assert_ended(&told, Outcome::Succeeded);
 }
 
-/// Looks that are late show what was before anything was borrowed: it is given back all the same.
+/// Late looks show the fleet as it was before anything was borrowed: it is given back all the same.
 #[tokio::test]
 async fn what_was_borrowed_a_moment_ago_is_given_back_although_no_look_shows_it() {
     let within = Policy::RollingWithin { surge: Bound::Percent(26), unavailable: Bound::Count(3) };
@@ -131,8 +131,8 @@ async fn what_was_borrowed_a_moment_ago_is_given_back_although_no_look_shows_it(
     }
 }
 
-/// Who was put back into rotation a moment ago may be shown as it was before it was taken out: on
-/// that nobody else goes.
+/// An instance that was put back into rotation a moment ago may be shown as before it was taken
+/// out: that makes no other instance go.
 #[tokio::test]
 async fn an_instance_that_comes_back_is_not_counted_by_looks_from_before_it_left() {
     let mut config = FleetConfig { instances: 5, zones: 1, seed: 0, ..fleet() };
@@ -151,8 +151,8 @@ async fn an_instance_that_comes_back_is_not_counted_by_looks_from_before_it_left
     assert_eq!(witness.broken(1), Vec::<String>::new());
 }
 
-/// What the engine before this one launched shows only after this one has begun; with this seed all
-/// but one do at once.
+/// What the previous engine launched shows only after this one has begun; with this seed all but
+/// one show at once.
 #[tokio::test]
 async fn an_engine_that_takes_over_makes_no_launch_twice_that_no_look_shows_yet() {
     for at in 10..=20 {

@@ -1,4 +1,4 @@
-//! Rollouts of a fleet that others change, before or meanwhile.
+//! Rollouts of a fleet that others change, before or during the rollout.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, 
 use super::{assert_ended, assert_tidy};
 use crate::world::{bad, fleet, roll, seconds, simulate, spec, thirty_percent};
 
-/// Instances that somebody has set aside, by each rule: (who stays on v1, outcome).
+/// Instances that somebody has set aside, by each rule: (which stay on v1, outcome).
 #[tokio::test]
 async fn instances_that_are_set_aside_are_replaced_left_or_waited_for_as_told() {
     use rolling_simulator::Intervention;
@@ -44,7 +44,7 @@ async fn instances_that_are_set_aside_are_replaced_left_or_waited_for_as_told() 
 }
 
 /// Somebody protects old instances while a rollout is under way: they are left, or waited for, and
-/// the new ones are none the worse for it.
+/// the new ones are not affected.
 #[tokio::test]
 async fn protection_meanwhile_costs_no_good_instance() {
     let within = Policy::RollingWithin { surge: Bound::Count(2), unavailable: Bound::Count(0) };
@@ -67,7 +67,7 @@ async fn protection_meanwhile_costs_no_good_instance() {
             let survive = simulator.truth().expect("the fleet").instances;
             let protected = survive.values().filter(|i| i.protected && i.lifecycle.is_live());
             if protected.count() == 0 {
-                // They had been on their way out already.
+                // They were on their way out already.
                 assert_eq!(told.report.outcome, Outcome::Succeeded, "{case}");
             } else if rule == SetAside::Wait {
                 assert_eq!(told.report.outcome, Outcome::Failed, "{case}");
@@ -81,7 +81,7 @@ async fn protection_meanwhile_costs_no_good_instance() {
     }
 }
 
-/// Fewer instances can serve and be updated after it than before: that is no lack of progress.
+/// Fewer instances can serve and be updated than before: that is no lack of progress.
 #[tokio::test]
 async fn a_fleet_that_is_scaled_in_meanwhile_goes_on_within_its_progress_deadline() {
     let clock = Arc::new(VirtualClock::new(EPOCH));
@@ -143,7 +143,8 @@ async fn an_instance_that_the_fleet_was_launching_before_is_only_replaced() {
 
 #[tokio::test]
 async fn a_lost_instance_is_replaced_and_counts_as_failed_only_if_it_never_soaked() {
-    // The first one of v2 has soaked, or boots, when its group finds it unhealthy and ends it.
+    // The first instance of v2 has soaked, or still boots, when its group finds it unhealthy and
+    // ends it.
     for (lost_at, outcome) in [(100, Outcome::Succeeded), (62, Outcome::Failed)] {
         let clock = Arc::new(VirtualClock::new(EPOCH));
         let simulator = Arc::new(Simulator::in_memory(fleet(), clock.clone()));
@@ -183,7 +184,7 @@ async fn instances_that_were_missing_before_are_not_charged_to_the_revision() {
 #[tokio::test]
 async fn an_instance_launched_a_moment_before_the_template_moved_is_only_replaced() {
     let clock = Arc::new(VirtualClock::new(EPOCH));
-    // Shown late, as it may be.
+    // Shown late, as a launch may be.
     let config = FleetConfig { launch_lag: seconds(9), ..fleet() };
     let simulator = Arc::new(Simulator::in_memory(config, clock.clone()));
     let joins = simulator.clone();
@@ -199,7 +200,7 @@ async fn an_instance_that_somebody_puts_in_standby_is_made_up_for() {
     let clock = Arc::new(VirtualClock::new(EPOCH));
     let config = FleetConfig { instances: 6, ..fleet() };
     let simulator = Arc::new(Simulator::in_memory(config, clock.clone()));
-    // Three of the new ones, one by one, each of which the fleet replaces.
+    // Three of the new instances, one by one, each of which the fleet replaces.
     for (id, at) in [("i-0007", 100), ("i-0009", 200), ("i-0011", 300)] {
         let simulator = simulator.clone();
         clock.at(EPOCH + seconds(at), move || {

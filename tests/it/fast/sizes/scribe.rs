@@ -14,19 +14,19 @@ use rolling_testing::{Wrapper, impl_fleet};
 use crate::fast::properties::look;
 use crate::test_fleets::Witness;
 
-/// What somebody else sets.
+/// What others set.
 #[derive(Clone, Copy, Debug)]
 pub enum Write {
     /// The size the fleet is meant to have.
     Meant,
-    /// What it is with surge.
+    /// The current size, surge included.
     WithSurge,
     Size(u32),
     Min(u32),
     Max(u32),
 }
 
-/// Sees what others have set, by looking whenever the engine does, and tells the witness.
+/// Finds out what others have set, by looking whenever the engine does, and tells the witness.
 pub struct Scribe {
     inner: Arc<Witness>,
     history: Mutex<SizeHistory>,
@@ -44,19 +44,20 @@ struct SizeHistory {
     /// The maximum after the last look or call, and the one that others want.
     last_max: u32,
     max: u32,
-    /// What else it may be meant to have, as nobody can know: a size that was set to just what a
-    /// rollout had it at or was about to, or that was overwritten before anybody saw it.
+    /// Another size that it may be meant to have, as nobody can know: one that is just what a
+    /// rollout had set or was about to set, or one that was overwritten before anybody saw it.
     or: Option<u32>,
-    /// The desired size that a rollout set last, when, and what it was meant to be then.
+    /// The desired size that a rollout set last, when, and the size that was meant then.
     ours: Option<(u32, Timestamp, u32)>,
-    /// Within which time the engine looks.
+    /// The longest time between two looks of the engine.
     looks: Duration,
     /// Whether an engine takes over and has done nothing yet.
     takes_over: bool,
-    /// Sizes that held before, and until when. For half a minute they may be late looks to the
-    /// engine.
+    /// Sizes that held before, and until when. For half a minute the engine may take them for late
+    /// looks.
     believed_until: BTreeMap<u32, Timestamp>,
-    /// What it was meant to have before one of those was set, and until when that may be believed.
+    /// The size that was meant before one of those was set, and until when the engine may believe
+    /// it.
     before: Option<(u32, Timestamp)>,
 }
 
@@ -64,7 +65,7 @@ struct SizeHistory {
 const LATE: Duration = Duration::from_secs(30);
 
 impl SizeHistory {
-    /// The size becomes another, which the engine knows of from `known` on.
+    /// The size changes, which the engine knows from `known` on.
     fn change(&mut self, desired: u32, known: Timestamp) {
         if desired != self.last {
             self.believed_until.insert(self.last, known);
@@ -72,8 +73,8 @@ impl SizeHistory {
         }
     }
 
-    /// The same where others set it. One that held a moment ago may be a late look to the engine, which
-    /// takes the one before for held until it knows better.
+    /// The same where others set it. The engine may take a size that held a moment ago for a late
+    /// look, and then believes the one before until it knows better.
     fn change_by_others(&mut self, desired: u32, at: Timestamp) {
         let believed = self.believed_until.get(&desired).map(|until| *until + LATE + self.looks);
         self.change(desired, believed.map_or(at, |believed| believed.max(at)));
@@ -100,12 +101,13 @@ impl Scribe {
         let Some(capacity) = look.capacity else { return };
         if capacity.desired != history.last {
             let until = history.believed_until.get(&capacity.desired).map(|until| *until + LATE);
-            // What may be believed still goes on, where several such sizes were set.
+            // An older belief goes on, where several such sizes were set.
             let still = history.before.filter(|(_, until)| look.at <= *until);
             let before = still.map_or(history.meant, |(size, _)| size.min(history.meant));
             history.before = until.map(|until| (before, until)).or(still);
             history.change_by_others(capacity.desired, look.at);
-            // Back at what we had set, before the look between could be known for no late one.
+            // Back at what the rollout had set, before the look in between was known not to be
+            // late.
             let ours = history
                 .ours
                 .filter(|(set, ..)| *set == capacity.desired)
@@ -115,7 +117,7 @@ impl Scribe {
         history.before = history.before.filter(|(_, until)| look.at <= *until);
         if capacity.max != history.last_max {
             history.last_max = capacity.max;
-            // Set to just what a rollout has it at, it is no change.
+            // A maximum that is just what a rollout has set is no change.
             let record = Record::from_tags(&look.record).ok().flatten();
             let ours = record.and_then(|record| record.max_before(capacity.max));
             history.max = ours.unwrap_or(capacity.max);
@@ -132,8 +134,7 @@ impl Scribe {
         }
     }
 
-    /// A new engine finds what is there: what looks like the work of the one before it is taken
-    /// for that.
+    /// A new engine takes over, and takes what looks like the work of the one before for that.
     pub fn hand_over(&self, look: &Observation) {
         self.history.lock().expect("it").takes_over = true;
         self.see(look);
@@ -194,7 +195,7 @@ impl Wrapper for Scribe {
         history.last_max = look.max();
         if before != history.last && after != before {
             match action {
-                // The cloud's answer says what it was.
+                // The cloud's answer has the size before.
                 Action::Terminate { .. } | Action::Detach { .. } => history.meant = before,
                 // Overwritten between a look and a call: the cloud has no conditional write.
                 _ => history.or = Some(before),

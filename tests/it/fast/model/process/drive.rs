@@ -19,7 +19,7 @@ impl Process {
             if moment(began).age(now) >= LATE {
                 engine.own.stands_still();
                 world.process(index).overtaken = true;
-                // The one call that cannot be taken back: a record that it writes is what others go by.
+                // The one call that cannot be taken back: others go by the record that it writes.
                 world.acknowledged.clear();
             }
             if engine.did(&call, record, true, now.now) {
@@ -57,7 +57,7 @@ impl Process {
         let tick = world.tick;
         let now = moment(tick);
         if engine.own.is_late(now) {
-            // The look is of now.
+            // The look is current.
             engine.own.stands_still();
         }
         match engine.own.judge(&engine.look, at(engine.looked), now) {
@@ -121,7 +121,8 @@ impl Process {
         process.stage = Stage::Driving(Box::new(engine));
     }
 
-    /// It ends. What it was asked to carry out has come true, or somebody else has said otherwise.
+    /// The engine ends. What it was asked to do has come true, or somebody else has given another
+    /// command.
     fn end(world: &mut World, index: usize, engine: &ModelEngine, outcome: Option<Outcome>) {
         world.process(index).stage = Stage::Over;
         let Some(outcome) = outcome.filter(|outcome| *outcome != Outcome::Locked) else { return };

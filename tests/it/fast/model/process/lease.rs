@@ -51,7 +51,7 @@ impl Process {
                 world.process(index).stage = stage;
             }
             Claim::Take(_) => {
-                // A look that is late may show no lease; a call on its way cannot be taken back.
+                // A late look may show no lease; a call on its way cannot be taken back.
                 if !blind
                     && world.is_lease_of_a_living()
                     && over.as_ref().is_none_or(|o| o.owner != me)
@@ -59,7 +59,7 @@ impl Process {
                     world.breaks("takes the lease of an engine that lives");
                 }
                 let counter = over.as_ref().map_or(0, |lease| lease.counter) + 1;
-                // Tried again it is the same one.
+                // A retry writes the same lease.
                 let mine = mine.unwrap_or(Lease { owner: me, counter, at: Some(at(tick)) });
                 let process = world.process(index);
                 match how {
@@ -85,7 +85,8 @@ impl Process {
         }
     }
 
-    /// Somebody else has the lease. An apply ends as locked; a caller has a command for him.
+    /// Somebody else has the lease. An apply ends as locked; a caller has a command for that
+    /// engine.
     fn is_late(world: &mut World, index: usize) {
         let process = world.process(index);
         if let Some(waiting) = &mut process.waiting {
@@ -122,7 +123,7 @@ impl Process {
             let found = record.as_ref();
             let found = found.map(|r| control::found(r, &to, command.as_ref().map(|w| w.command)));
             let is_back = record.as_ref().is_some_and(|record| record.rolls_back);
-            process.spoken |= command.is_some();
+            process.command_given |= command.is_some();
             process.stage = Stage::Driving(Box::new(ModelEngine {
                 own,
                 first: mine,
