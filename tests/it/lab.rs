@@ -1,4 +1,4 @@
-//! The program against LocalStack, on an account of its own for each test.
+//! Tests of the program against LocalStack, each on an account of its own.
 
 mod accounts;
 mod assumptions;

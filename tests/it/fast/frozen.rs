@@ -168,7 +168,7 @@ fn run(
         let froze = frozen.froze.load(Ordering::Relaxed);
         let what = format!("{:?} {guarded} {at:?} {meanwhile:?}", spec.policy);
         if froze && meanwhile == Meanwhile::Nothing {
-            // What it had no chance to see is not held against anybody.
+            // Time in which the fleet was not watched is not charged to the revision.
             let is_bad = !config.bad_revisions.is_empty();
             let ended = if is_bad { Outcome::RolledBack } else { Outcome::Succeeded };
             assert_eq!(report.outcome, ended, "{what}: {:?}", report.reason);

@@ -1,4 +1,4 @@
-//! On whose account calls are made, on LocalStack: its accounts are told apart by keys and roles.
+//! Which account calls are made on. LocalStack tells its accounts apart by keys and roles.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::emulator::{Account, account};
 use crate::lab::localstack::{resource, ten, times};
 use crate::process::{Ran, run, write};
 
-/// Keys that have no fleet, an account on the way, and one with a fleet.
+/// Keys that have no fleet, an account on the way, and an account with a fleet.
 struct Accounts {
     base: Account,
     way: Account,
@@ -16,7 +16,7 @@ struct Accounts {
 
 fn accounts() -> Option<Accounts> {
     let (base, way, fleet) = (account()?, account()?, account()?);
-    // Roles are no part of the policy that a rollout takes.
+    // Roles are not in the policy of a rollout.
     base.shared();
     way.shared();
     let template = fleet.fleet(ten(), times());
@@ -28,8 +28,8 @@ fn role(account: &Account) -> String {
 }
 
 impl Accounts {
-    /// A plan of the fleet with `aws` for the provider's configuration, and nothing around it but
-    /// `around`.
+    /// Plans the fleet with `aws` as the provider's configuration, and only `around` in the
+    /// environment.
     fn plan(&self, aws: &Value, around: &[(&str, &str)]) -> Ran {
         let document = json!({
             "provider": { "rolling": { "aws": aws } },
@@ -81,7 +81,7 @@ fn each_way_to_an_account_leads_there() {
     let by_file = json!({ "role_arn": role(way), "web_identity_token_file": token });
     for (aws, around) in [
         (json!({ "access_key": fleet.id, "secret_key": "x" }), vec![]),
-        // Keys come before what is around, and before a profile.
+        // Keys take precedence over the environment and over a profile.
         (
             json!({ "access_key": fleet.id, "secret_key": "x", "profile": "nobody" }),
             vec![("AWS_ACCESS_KEY_ID", base.id.as_str()), ("AWS_SECRET_ACCESS_KEY", "x")],
@@ -102,7 +102,7 @@ fn each_way_to_an_account_leads_there() {
         assert_eq!(ran.code, 0, "{there}: {ran:?}");
         assert!(ran.stdout.contains("roll auto scaling group web"), "{there}: {ran:?}");
     }
-    // Each role is assumed with the credentials of the one before, and as it is said.
+    // Each role is assumed with the credentials of the one before, and with its own settings.
     let asked = way.parameters("AssumeRole");
     let asked = asked.iter().find(|asked| asked["ExternalId"] == "e-1").expect("the last role");
     assert_eq!(asked["RoleArn"], role(fleet));
@@ -114,7 +114,7 @@ fn each_way_to_an_account_leads_there() {
     assert_eq!(named[0]["RoleSessionName"], "rolling");
 }
 
-/// What nothing renews may end before the rollout does.
+/// Credentials that nothing renews may expire before the rollout ends.
 #[test]
 fn credentials_that_end_too_soon_are_told_of_in_the_plan() {
     let Some(accounts) = accounts() else { return };
@@ -133,7 +133,7 @@ fn credentials_that_end_too_soon_are_told_of_in_the_plan() {
     }
 }
 
-/// Without a way to STS the rest may be in reach, unless it matters whose account it is.
+/// If STS cannot be reached the rest may work, unless accounts are restricted.
 #[test]
 fn where_sts_is_out_of_reach_only_a_restriction_is_in_the_way() {
     let Some(accounts) = accounts() else { return };
@@ -150,7 +150,7 @@ fn where_sts_is_out_of_reach_only_a_restriction_is_in_the_way() {
     assert!(ran.stderr.contains("Connection refused"), "{ran:?}");
 }
 
-/// What the template gives, and the instance that is replaced had, comes before.
+/// The tags of the template, and of the instance that is replaced, take precedence.
 #[test]
 fn what_is_launched_here_has_the_default_tags() {
     let Some(account) = account() else { return };

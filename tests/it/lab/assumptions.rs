@@ -1,5 +1,5 @@
-//! `examples/aws/try-assumptions.py`, which tries on an account what AWS's documents leave open: that
-//! it runs, finds what the lab assumes, and leaves nothing behind.
+//! `examples/aws/try-assumptions.py` tries on an account what AWS's documentation leaves open: it
+//! runs, finds what the lab assumes, and leaves nothing behind.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! Somebody between the program and an emulator, who sees each request before that does.
+//! A proxy between the program and an emulator, which sees each request first.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::process::{self, Ran};
 
-/// Runs `program` against the emulator at `endpoint`, with `before` called for each request.
+/// Runs `program` against the emulator at `endpoint`, and calls `before` with each request.
 pub fn between(program: &mut Command, endpoint: &str, before: impl Fn(&str) + Sync) -> Ran {
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -39,12 +39,12 @@ fn pass_on(mut connection: TcpStream, endpoint: &str, before: &impl Fn(&str)) {
     let address = endpoint.strip_prefix("http://").expect("an address").trim_end_matches('/');
     let mut onward = TcpStream::connect(address).expect("the emulator");
     onward.write_all(&request).expect("a request");
-    // Who asked may be gone.
+    // The client may be gone.
     let _ = std::io::copy(&mut onward, &mut connection);
 }
 
-/// One HTTP request with its body, after which the connection is to be closed; empty when there is
-/// none.
+/// Reads one HTTP request with its body, and asks for the connection to be closed after it; empty
+/// when there is none.
 fn request(connection: &mut TcpStream) -> Vec<u8> {
     let mut read = BufReader::new(connection);
     let mut head = String::new();

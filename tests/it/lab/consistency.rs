@@ -1,5 +1,5 @@
-//! The same jobs where nothing shows at once: what is new or changed is not seen for seconds, by no
-//! read, as AWS is now and then.
+//! The same rollouts where changes show late: for seconds no read shows what is new or changed, as
+//! it happens on AWS.
 
 use serde_json::{Value, json};
 
@@ -31,11 +31,12 @@ fn a_version_and_its_profile_made_a_moment_ago_are_waited_for_and_rolled_as_ever
     let template = account.fleet(ten(json!([null, null])), times());
     let before = account.get("groups/web");
     account.shows_nothing_at_once();
-    // Before it is made, as it looks the same: what is seen must not hang on how long this takes.
+    // Planned before the version is made, which looks as if it did not show yet, so that the result
+    // does not depend on timing.
     let planned = account.run("plan", &resource(&template, "3"));
-    assert_eq!(planned.code, 2, "who plans does not wait: {planned:?}");
+    assert_eq!(planned.code, 2, "a plan does not wait: {planned:?}");
     assert!(planned.stdout.contains("has versions 1 to 2"), "{planned:?}");
-    // One that nobody can have made a moment ago is not waited for.
+    // A version that cannot have been made a moment ago is not waited for.
     let never = account.run("apply", &resource(&template, "7"));
     assert_eq!(never.code, 2, "{never:?}");
 
@@ -76,7 +77,7 @@ fn a_rollback_ends_as_ever_where_nothing_shows_at_once() {
     assert_as_before(&account, &before, 10, &format!("{template}:1"));
     let timeline = account.timeline();
     assert!(least_serving(&before, &timeline) >= 7);
-    assert_eq!(ids(&timeline, "launched").len(), 6, "three that fail, three that stand for them");
+    assert_eq!(ids(&timeline, "launched").len(), 6, "three that fail, and three in their place");
 }
 
 #[test]

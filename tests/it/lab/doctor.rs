@@ -1,12 +1,11 @@
-//! What stands in the way of a rollout is found before it is begun, all of it, and nothing is
-//! touched.
+//! What prevents a rollout is found before it begins, all of it at once, and nothing is touched.
 
 use serde_json::{Value, json};
 
 use crate::emulator::{Account, account};
 use crate::lab::localstack::{resource, times};
 
-/// The errors and the warnings that doctor tells, by their places.
+/// Returns the errors and the warnings that doctor reports, each with its place.
 fn examine(account: &Account, resource: &Value, code: i32) -> (Vec<Value>, Vec<Value>) {
     let ran = account.run("doctor", resource);
     assert_eq!(ran.code, code, "{ran:?}");
@@ -16,7 +15,7 @@ fn examine(account: &Account, resource: &Value, code: i32) -> (Vec<Value>, Vec<V
     found.into_iter().partition(|finding| finding["severity"] == "error")
 }
 
-fn says(findings: &[Value], place: &str, message: &str) {
+fn assert_finding(findings: &[Value], place: &str, message: &str) {
     let place = format!("/resource/rolling_deployment/web{place}");
     let is_it = |finding: &&Value| {
         finding["pointer"] == place && finding["summary"].to_string().contains(message)
@@ -39,11 +38,11 @@ fn a_healthy_group_has_nothing_in_the_way_and_is_not_touched() {
     assert_eq!(account.get("groups/web"), before);
     assert_eq!(account.timeline(), Vec::<Value>::new());
 
-    // With surge the maximum is too small, which is no more than worth knowing.
+    // With surge the maximum is too small, which is only a warning.
     wanted["policy"] = json!("rolling_with_additional_batch");
     let (errors, warnings) = examine(&account, &wanted, 0);
     assert_eq!(errors, Vec::<Value>::new());
-    says(&warnings, "", "the maximum size has no room for the surge");
+    assert_finding(&warnings, "", "the maximum size has no room for the surge");
 }
 
 #[test]
@@ -61,16 +60,16 @@ fn everything_that_is_wrong_is_told_at_once() {
         ]),
     );
     let (errors, _) = examine(&account, &resource(&template, "2"), 1);
-    says(&errors, "/auto_scaling_group/name", "no listener uses target group");
-    says(&errors, "", "UpdateAutoScalingGroup: AccessDenied");
-    says(&errors, "", "DeregisterTargets: AccessDenied");
-    says(&errors, "", "RunInstances: UnauthorizedOperation");
+    assert_finding(&errors, "/auto_scaling_group/name", "no listener uses target group");
+    assert_finding(&errors, "", "UpdateAutoScalingGroup: AccessDenied");
+    assert_finding(&errors, "", "DeregisterTargets: AccessDenied");
+    assert_finding(&errors, "", "RunInstances: UnauthorizedOperation");
     let launch = errors.iter().find(|e| e["summary"].to_string().contains("RunInstances"));
     assert!(launch.expect("it")["remedy"].to_string().contains("iam:PassRole"));
 
     let (errors, _) = examine(&account, &resource(&template, "9"), 1);
-    says(&errors, "/auto_scaling_group/launch_template/version", "has no version 9");
-    says(&errors, "/auto_scaling_group/name", "no listener uses target group");
+    assert_finding(&errors, "/auto_scaling_group/launch_template/version", "has no version 9");
+    assert_finding(&errors, "/auto_scaling_group/name", "no listener uses target group");
 }
 
 #[test]
@@ -84,8 +83,12 @@ fn times_that_cannot_be_kept_are_told_by_doctor_and_plan() {
     wanted["health"]["healthy_timeout"] = json!("8s");
     wanted["progress_deadline"] = json!("2m");
     let (errors, warnings) = examine(&account, &wanted, 1);
-    says(&warnings, "/health/healthy_timeout", "instances may not become healthy within 8s");
-    says(&errors, "/progress_deadline", "given up after 2m without progress");
+    assert_finding(
+        &warnings,
+        "/health/healthy_timeout",
+        "instances may not become healthy within 8s",
+    );
+    assert_finding(&errors, "/progress_deadline", "given up after 2m without progress");
     let planned = account.run("plan", &wanted);
     assert_eq!(planned.code, 0, "{planned:?}");
     assert!(planned.stdout.contains("may not become healthy within 8s"), "{planned:?}");
@@ -110,5 +113,5 @@ fn unmanaged_instances_are_examined_too() {
     assert_eq!(account.timeline(), Vec::<Value>::new());
     account.put("faults", json!([{ "kind": "deny", "action": "ec2.CreateTags", "count": null }]));
     let (errors, _) = examine(&account, &wanted, 1);
-    says(&errors, "", "CreateTags: UnauthorizedOperation");
+    assert_finding(&errors, "", "CreateTags: UnauthorizedOperation");
 }

@@ -10,7 +10,7 @@ use crate::lab::localstack::{bad, ids, least_serving, times};
 use crate::lab::promises::{killed_at, start};
 use crate::process::end;
 
-/// Six instances in `web` on a port of their own, of which so many are in `admin`, too.
+/// Six instances in `web` on a port of their own, of which `in_admin` are in `admin`, too.
 fn six(in_admin: u32, versions: Value) -> Value {
     json!({
         "name": "web", "size": 6, "port": 8080, "versions": versions,
@@ -18,8 +18,8 @@ fn six(in_admin: u32, versions: Value) -> Value {
     })
 }
 
-/// Every instance that went had left every target group before, and every one that lives is healthy
-/// in both.
+/// Checks that every terminated instance had left every target group before, and that every live
+/// one is healthy in both.
 fn assert_kept_in_both(account: &Account, before: &Value, floor: usize) {
     let timeline = account.timeline();
     let left = |id: &str, group: &str, before: f64| {
@@ -33,7 +33,7 @@ fn assert_kept_in_both(account: &Account, before: &Value, floor: usize) {
     for event in timeline.iter().filter(|event| event["kind"] == "terminating") {
         let (id, at) = (event["instance"].as_str().expect("an id"), event["at"].as_f64());
         for group in ["web", "admin"] {
-            // One that boots for a version that is given up was in none.
+            // An instance that still booted when its version was given up was in none.
             let served = timeline.iter().any(|event| {
                 event["kind"] == "healthy"
                     && event["instance"] == id
@@ -105,7 +105,7 @@ fn an_instance_that_is_protected_from_termination_is_named_before_any_drains() {
         assert!(ran.stdout.contains(&format!("protected from termination: {id}")), "{ran:?}");
     }
     let done = account.mutations();
-    assert_eq!(done, ["ec2.ModifyInstanceAttribute"], "nothing of ours");
+    assert_eq!(done, ["ec2.ModifyInstanceAttribute"], "the rollout did nothing");
     account.query("ec2", &format!("{protect}false&InstanceId={id}"));
     account.foreign();
     assert_eq!(account.run("apply", &resource(&made, "2")).code, 0);
@@ -124,7 +124,7 @@ fn a_target_group_that_holds_some_of_the_instances_is_refused_by_name() {
     assert_eq!(account.mutations(), Vec::<String>::new());
 }
 
-/// The same fleet, as a document says it that names `admin`.
+/// Returns the same fleet in a document that names `admin`.
 fn through_admin(made: &Value, version: &str) -> Value {
     let mut wanted = resource(made, version);
     wanted["target_group"]["arn"] = made["target_group_arns"][1].clone();
@@ -136,7 +136,7 @@ fn through_either_target_group_it_is_one_fleet_with_one_record() {
     let Some(account) = account() else { return };
     let made = account.make("plain", six(6, json!([null, null, null])), times());
     let before = account.get(WEB);
-    // Whoever comes through the other one meets the rollout that is under way.
+    // A rollout through the other target group finds the one that is under way.
     let rolling = start(&account, &resource(&made, "2"));
     account.until_called("elbv2.DeregisterTargets", 2);
     let refused = account.run("apply", &through_admin(&made, "3"));
@@ -147,7 +147,7 @@ fn through_either_target_group_it_is_one_fleet_with_one_record() {
     assert_kept_in_both(&account, &before, 5);
     assert_eq!(ids(&account.timeline(), "launched").len(), 6);
 
-    // And goes on with one that was killed, to the same version and to another.
+    // It also continues one that was killed, to the same version and to another.
     for (first, second) in [("3", "3"), ("1", "2")] {
         let launched = ids(&account.timeline(), "launched").len();
         killed_at(
@@ -167,7 +167,7 @@ fn through_either_target_group_it_is_one_fleet_with_one_record() {
     }
 }
 
-/// `admin`, which the record might be in by its ARN, holds an instance of another fleet, too.
+/// `admin`, where the record might be by its ARN, also has an instance of another fleet.
 #[test]
 fn an_instance_that_is_only_in_another_target_group_is_of_another_fleet() {
     let Some(account) = account() else { return };

@@ -1,5 +1,5 @@
-//! An engine that is stopped (SIGSTOP) while somebody else is at work, with its record in tags: woken,
-//! it does nothing more.
+//! An engine that is stopped (SIGSTOP) while somebody else is at work, with its record in tags:
+//! when it continues it does nothing more.
 
 use serde_json::json;
 
@@ -10,7 +10,7 @@ use crate::process::{end, signal};
 
 #[test]
 fn an_engine_that_was_stopped_does_nothing_more_when_it_continues() {
-    // The moment is after this many of these calls; what is done meanwhile takes turns.
+    // It is stopped after this many of these calls; the commands given meanwhile take turns.
     let moments = [
         ("autoscaling.CreateOrUpdateTags", 2, "abort"),
         ("autoscaling.SuspendProcesses", 1, "apply"),
@@ -33,7 +33,7 @@ fn an_engine_that_was_stopped_does_nothing_more_when_it_continues() {
         signal(old.id(), "-CONT");
         let old = end(old);
         assert_eq!(old.code, 5, "{action} {times}, {command}: {old:?}");
-        // The one call that was on its way cannot be taken back.
+        // Only the call that was on its way cannot be taken back.
         let late = account.mutations().split_off(calls);
         assert!(late.len() <= 1, "{action} {times}, {command}: {late:?}");
         if late.is_empty() {

@@ -1,4 +1,4 @@
-//! Groups as they are: instance types to choose among, weights, warm pools, hooks, zones without
+//! Groups as users have them: a choice of instance types, weights, warm pools, hooks, zones without
 //! capacity. On LocalStack.
 
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use crate::lab::localstack::{
 use crate::lab::promises::start;
 use crate::process;
 
-/// The group's own, as its users see it.
+/// Returns the instances that the group has in service.
 fn live(account: &Account) -> Vec<Value> {
     let group = account.get("groups/web");
     let instances = group["instances"].as_object().expect("instances").values();
@@ -110,7 +110,7 @@ fn a_warm_pool_is_refreshed_before_anything_is_launched_from_it() {
     assert_eq!(discarded.len(), 1, "one call for all of the pool: {discarded:?}");
     let timeline = account.timeline();
     let replaced = ids(&timeline, "draining");
-    assert_eq!(replaced.len(), 4, "nobody is replaced twice: {replaced:?}");
+    assert_eq!(replaced.len(), 4, "no instance is replaced twice: {replaced:?}");
     assert!(least_serving(&before, &timeline) >= 3);
 }
 
@@ -127,7 +127,7 @@ fn hooks_are_waited_for_or_completed_as_asked() {
         let hooks = json!([hook("up", "LAUNCHING"), hook("down", "TERMINATING")]);
         let fleet = json!({ "name": "web", "size": 3, "hooks": hooks });
         let mut times = times();
-        // Where nobody completes them they run out.
+        // Hooks that nobody completes run out.
         times["hook_timeout"] = if complete { json!(null) } else { json!(0.5) };
         let template = account.fleet(fleet, times);
         let mut wanted = resource(&template, "2");
@@ -156,7 +156,7 @@ fn a_zone_without_capacity_is_made_up_for_and_no_capacity_at_all_is_told() {
         let template = account.fleet(json!({ "name": "web", "size": 3 }), times());
         let mut scarce = times();
         scarce["no_capacity"] = zones.clone();
-        // With none anywhere the way back has none either: it comes back meanwhile.
+        // Without capacity anywhere the rollback has none either: it comes back meanwhile.
         account.put("times", scarce);
         let mut wanted = resource(&template, "2");
         if code != 0 {
@@ -166,7 +166,7 @@ fn a_zone_without_capacity_is_made_up_for_and_no_capacity_at_all_is_told() {
             let ran = scope.spawn(|| account.run("apply", &wanted));
             if code == 3 {
                 // The template is moved to the new version, and then back.
-                process::until("it goes back", || {
+                process::until("it rolls back", || {
                     ran.is_finished() || account.count("autoscaling.UpdateAutoScalingGroup") >= 2
                 });
                 let mut plenty = times();
@@ -185,7 +185,7 @@ fn a_zone_without_capacity_is_made_up_for_and_no_capacity_at_all_is_told() {
     }
 }
 
-/// What a user writes who has an image and no template version with it.
+/// What a user writes who has an image and no template version for it.
 fn by_image(image: &Value) -> Value {
     let mut wanted = resource("-", "-");
     wanted["auto_scaling_group"] = json!({ "name": "web", "image_id": image });
@@ -230,7 +230,7 @@ fn an_image_gets_a_version_of_the_groups_own_template_once() {
         if engine == "instance_refresh" {
             continue;
         }
-        // A bad one goes back, and is found again without being made again.
+        // A bad image is rolled back, and its version is found again instead of made again.
         for _ in 0..2 {
             let ran = account.run("apply", &bad(by_image(&worse)));
             assert_eq!(ran.code, 3, "{ran:?}");
@@ -253,7 +253,7 @@ pub fn called_for_an_image() -> BTreeSet<String> {
     account.called()
 }
 
-/// Has one of the group's instances protected from scale-in, and another in standby.
+/// Protects one of the group's instances from scale-in, and puts another one in standby.
 fn set_aside(account: &Account) -> (String, String) {
     let group = account.get("groups/web");
     let ids: Vec<String> =
@@ -288,7 +288,7 @@ fn instances_that_are_protected_or_in_standby_are_replaced_or_left_as_asked() {
         let ran = account.run("apply", &wanted);
         assert_eq!(ran.code, 0, "{rule}: {ran:?}");
         let after = account.get("groups/web")["instances"].clone();
-        // Who is on the way out is not waited for.
+        // An instance on its way out is not waited for.
         let stays = |instance: &&Value| instance["lifecycle"] != "Terminating";
         let found = |id: &str| after.get(id).filter(stays).map(|it| it["revision"].clone());
         let old = Some(json!(format!("{template}:1")));
@@ -312,7 +312,7 @@ fn a_protected_instance_is_waited_for_until_its_protection_ends() {
         let mut instances = group["instances"].as_object().expect("instances").values();
         instances.any(|i| i["revision"] == new && i["lifecycle"] == "InService")
     });
-    // Once it has soaked, nothing is left but those two.
+    // Once the new instance has soaked, only those two are left.
     account.until_called(LOOK, account.count(LOOK) + 10);
     assert_eq!(account.get("groups/web")["instances"][&protected]["lifecycle"], "InService");
     let form = "Version=2011-01-01&AutoScalingGroupName=web&InstanceIds.member.1=";

@@ -1,5 +1,5 @@
 //! Rollouts that EC2 Auto Scaling carries out by itself, on LocalStack: started, followed, left,
-//! joined, cancelled, turned back.
+//! joined, cancelled, rolled back.
 
 mod front_ends;
 mod under_way;
@@ -24,8 +24,8 @@ fn wanted(template: &str, version: &str) -> Value {
     })
 }
 
-/// A group of `size` that leaves its zones as they are: in the lab, unlike AWS, one is taken away
-/// first, which is no doing of the refresh.
+/// A group of `size` that leaves its zones as they are: the lab, unlike AWS, would take an instance
+/// away first, which is not done by the refresh.
 fn group(size: u32) -> Value {
     json!({
         "name": "web", "size": size, "min": 2, "suspended": ["AZRebalance"],
@@ -78,7 +78,10 @@ fn a_group_rolls_by_itself_with_the_policys_percentages_and_nothing_of_ours_is_l
     assert_eq!((&plan["floor"], &plan["ceiling"]), (&json!(3), &json!(6)));
     assert_eq!(plan["instance_refresh"][0], "min 50 %, max 100 % healthy", "{plan}");
     assert_eq!((&plan["borrows"], &plan["batches"]), (&json!([]), &json!([])));
-    assert!(plan["warnings"][0].as_str().expect("words").contains("by its own rules"), "{plan}");
+    assert!(
+        plan["warnings"][0].as_str().expect("a warning").contains("by its own rules"),
+        "{plan}"
+    );
     assert_eq!(account.mutations(), Vec::<String>::new());
 
     let ran = account.run("apply", &wanted(&template, "2"));
@@ -132,7 +135,7 @@ fn a_group_rolls_by_itself_with_the_policys_percentages_and_nothing_of_ours_is_l
 fn a_refresh_that_aws_calls_successful_is_none_where_nothing_serves() {
     let Some(account) = account() else { return };
     let mut group = four();
-    // As AWS, Terraform and most groups have it: what target groups say is not asked for.
+    // As AWS, Terraform and most groups have it: health in target groups does not count.
     group["health_check_type"] = json!("EC2");
     let template = account.fleet(group, times());
     let mut wanted = wanted(&template, "3");
@@ -152,11 +155,11 @@ fn a_refresh_that_aws_calls_successful_is_none_where_nothing_serves() {
     assert!(message.contains("Health checks failed with these codes: [502]"), "{message}");
     let waits = events(&ran, "waiting");
     assert!(waits.iter().any(|wait| wait["on"][0]["kind"] == "health"), "{waits:?}");
-    // Once more: nothing is left to replace, and it is no success all the same.
+    // Once more: nothing is left to replace, and it is still no success.
     let again = account.run("apply", &wanted);
     assert_eq!((again.code, account.count(START)), (1, 1), "{again:?}");
     assert!(why(&again).contains("4 of 4 instances do not serve"), "{again:?}");
-    // One that serves ends as ever, and later than AWS says.
+    // A version that serves succeeds, later than AWS says so.
     wanted["auto_scaling_group"]["launch_template"]["version"] = json!("2");
     let good = account.run("apply", &wanted);
     assert_eq!(good.code, 0, "{good:?}");
@@ -194,7 +197,7 @@ fn a_bad_revision_goes_back_by_itself_or_stays_as_asked_and_the_cause_is_told() 
             assert_eq!(told["completed"], format!("{template}:1"));
             assert_as_before(&account, &before, 4, &format!("{template}:1"));
         } else {
-            // What failed is not forgotten.
+            // The failure is not forgotten.
             let status = account.run("status", &wanted);
             assert_eq!(status.lines()[0]["resources"][0]["status"], "failed", "{status:?}");
         }

@@ -13,12 +13,12 @@ use crate::process::Ran;
 
 pub const WEB: &str = "plain/web";
 
-/// Instances on a port that is not their target group's, in three subnets.
+/// Instances on a port other than their target group's, in three subnets.
 pub fn instances(size: u32, versions: Value) -> Value {
     json!({ "name": "web", "size": size, "port": 8080, "versions": versions })
 }
 
-/// What `made` was made as, to be rolled to `version`.
+/// Returns the deployment that rolls what was `made` to `version`.
 pub fn resource(made: &Value, version: &str) -> Value {
     json!({
         "policy": "rolling", "batch_size_type": "percentage", "batch_size": 30,
@@ -45,13 +45,14 @@ fn spread(fleet: &Value) -> BTreeMap<String, usize> {
     spread
 }
 
-/// The names that their owner gave the instances.
+/// Returns the names that the owner gave the instances.
 fn names(fleet: &Value) -> BTreeSet<String> {
     let instances = live(fleet).into_values();
     instances.map(|i| i["tags"]["Name"].as_str().expect("a name").to_owned()).collect()
 }
 
-/// Every instance is on `version` and healthy, and nothing else is different from `before`.
+/// Checks that every instance is on `version` and healthy, and that nothing else differs from
+/// `before`.
 pub fn assert_as_before(account: &Account, before: &Value, version: &str) {
     let after = account.get(WEB);
     assert_eq!(after["tags"], before["tags"], "the target group's tags");
@@ -64,12 +65,12 @@ pub fn assert_as_before(account: &Account, before: &Value, version: &str) {
         let tags = instance["tags"].as_object().expect("tags");
         let ours: Vec<&String> = tags.keys().filter(|key| key.starts_with("rolling:")).collect();
         assert!(ours.is_empty(), "{id} has {ours:?}");
-        assert_eq!(instance["tags"]["version"], version, "{id}: the template has a say");
+        assert_eq!(instance["tags"]["version"], version, "{id}: the template's tag comes first");
         let revision = instance["revision"].as_str().expect("a revision");
         assert!(revision.ends_with(&format!(":{version}")), "{id} runs {revision}");
     }
     let listed = after["targets"]["web"].as_object().expect("targets").len();
-    assert_eq!(listed, instances.len(), "nobody drains, and nobody is lost");
+    assert_eq!(listed, instances.len(), "no instance drains, and none is lost");
 }
 
 fn apply(account: &Account, mut wanted: Value, policy: &str) -> Ran {
@@ -99,7 +100,7 @@ fn unmanaged_instances_are_replaced_batch_by_batch_each_by_one_like_it() {
         assert!(least_serving(&before, &timeline) >= floor, "{policy}");
         assert!(most_serving(&before, &timeline) <= ceiling, "{policy}");
         assert_every_target_has_its_port(&account);
-        // Looked at again there is nothing to do.
+        // Applied again there is nothing to do.
         let again = apply(&account, resource(&made, "2"), policy);
         assert_eq!(again.code, 0, "{again:?}");
         assert_eq!(account.count("ec2.RunInstances"), 10, "{policy}");
@@ -162,8 +163,8 @@ fn a_bad_revision_of_unmanaged_instances_is_rolled_back_and_its_cause_is_reporte
 
 #[test]
 fn kills_in_each_phase_lose_no_unmanaged_instance_and_leave_none_over() {
-    // After the lease comes the record, and then: one is launched, is registered, one of the old
-    // drains, most of it is over, the record goes.
+    // After the lease and the record: an instance is launched, is registered, one of the old
+    // drains, most of it is over, the record is removed.
     let moments = [
         ("elbv2.AddTags", 2),
         ("ec2.RunInstances", 1),

@@ -1,4 +1,4 @@
-//! The main job on a real AWS API: LocalStack.
+//! The main rollouts against AWS's APIs: LocalStack.
 
 mod early_ends;
 mod json_rpc;
@@ -18,7 +18,7 @@ pub fn times() -> Value {
     json!({ "boot": 0.8, "register": 0.5 })
 }
 
-/// Its deadline is one that a machine full of other tests keeps.
+/// A deployment whose deadline holds on a machine that is busy with other tests, too.
 pub fn resource(template: &str, version: &str) -> Value {
     json!({
         "policy": "rolling", "batch_size_type": "percentage", "batch_size": 30,
@@ -30,8 +30,8 @@ pub fn resource(template: &str, version: &str) -> Value {
     })
 }
 
-/// `resource` where its revision is a bad one, which is found out in time for a test. What goes
-/// back has the same deadline.
+/// Returns `resource` with a deadline within which a test finds a bad revision out. The rollback
+/// has the same deadline.
 pub fn bad(mut resource: Value) -> Value {
     resource["health"]["healthy_timeout"] = json!("30s");
     resource
@@ -87,7 +87,7 @@ pub fn least_serving(group: &Value, timeline: &[Value]) -> usize {
     least
 }
 
-/// When `kind` happened to `id`, if it did.
+/// Returns when `kind` happened to `id`, if it did.
 fn moment(timeline: &[Value], id: &str, kind: &str) -> Option<f64> {
     let event = timeline.iter().find(|event| event["instance"] == id && event["kind"] == kind);
     event.and_then(|event| event["at"].as_f64())
@@ -98,8 +98,8 @@ pub fn ids(timeline: &[Value], kind: &str) -> Vec<String> {
     events.map(|event| event["instance"].as_str().expect("an id").to_owned()).collect()
 }
 
-/// Every instance is on `revision` and in service, and the group is as it was `before`, apart
-/// from its template.
+/// Checks that every instance is on `revision` and in service, and that the group is as it was
+/// `before`, apart from its template.
 pub fn assert_as_before(account: &Account, before: &Value, size: usize, revision: &str) {
     let after = account.get("groups/web");
     for what in ["min", "max", "desired", "suspended", "tags"] {
@@ -135,8 +135,8 @@ fn thirty_percent_of_ten_are_rolled_in_four_batches_and_nothing_stays_changed() 
     assert!(least_serving(&before, &timeline) >= 7);
     assert_as_before(&account, &before, 10, &format!("{template}:2"));
 
-    // The same by the log of calls: asked to deregister at least the delay of 1 s beforehand. (A
-    // call is in the log a moment after it has begun.)
+    // The same by the log of calls: each was deregistered at least the delay of 1 s before. (A call
+    // is in the log a moment after it has begun.)
     let calls = account.calls();
     let at = |call: &Value| call["at"].as_f64().expect("a time");
     for id in ids(&timeline, "terminating") {
@@ -152,8 +152,8 @@ fn thirty_percent_of_ten_are_rolled_in_four_batches_and_nothing_stays_changed() 
     // One call a target group for a whole batch, and one termination an instance.
     assert_eq!(account.count("elbv2.DeregisterTargets"), 4);
     assert_eq!(account.count("autoscaling.TerminateInstanceInAutoScalingGroup"), 10);
-    // One call for the group and one for its target group a look. One more resolved the target, and
-    // one asked whether it may be rolled, unless these came within a second.
+    // Each look makes one call for the group and one for its target group. One more resolved the
+    // target, and one asked whether it may be rolled, unless these came within a second.
     let ticks = report(&ran)["ticks"].as_u64().expect("ticks");
     let groups = account.count("autoscaling.DescribeAutoScalingGroups");
     assert!((ticks..=ticks + 2).contains(&groups), "{groups} in {ticks} looks");
@@ -262,7 +262,7 @@ fn a_group_that_replaces_deregistered_victims_by_itself_is_rolled_all_the_same()
     assert_eq!(ids(&account.timeline(), "launched").len(), 10);
     assert!(least_serving(&before, &account.timeline()) >= 7);
     assert_as_before(&account, &before, 10, &format!("{template}:2"));
-    // The group was faster than any termination of ours.
+    // The group terminated them before the rollout could.
     assert_eq!(account.count("autoscaling.TerminateInstanceInAutoScalingGroup"), 0);
 }
 
@@ -280,7 +280,7 @@ fn it_does_not_replace_for_ever_what_goes_without_a_replacement() {
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(least_serving(&before, &account.timeline()) >= 10);
     assert_as_before(&account, &before, 10, &format!("{template}:2"));
-    // Ten beside the fleet, and ten that it launched for those that were deregistered at first.
+    // Ten surge instances, and ten that the group launched for those that were deregistered first.
     let launched = ids(&account.timeline(), "launched").len();
     assert!((11..=20).contains(&launched), "{launched}");
 }

@@ -1,5 +1,5 @@
-//! The program on moto as others made it, which nobody amended: an emulator that knows nothing of
-//! the lab, has no instance refreshes, and reports a wrong version for what a group has launched.
+//! The program on an unmodified moto: an emulator that knows nothing of the lab, has no instance
+//! refreshes, and reports a wrong version for what a group has launched.
 
 mod group;
 
@@ -15,14 +15,14 @@ use self::group::Group;
 use crate::lab::between::between;
 use crate::process;
 
-/// moto, for all tests of this process.
+/// moto, shared by all tests of this process.
 struct Moto {
     endpoint: String,
     door: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
     _server: Child,
 }
 
-/// The Python that has moto, and boto3 with it; installed now if it is not there.
+/// Returns the Python that has moto and boto3, which are installed if they are missing.
 pub fn python() -> &'static str {
     static PYTHON: OnceLock<String> = OnceLock::new();
     PYTHON.get_or_init(|| {
@@ -60,7 +60,7 @@ fn moto() -> &'static Moto {
 }
 
 impl Moto {
-    /// What boto3's `method` of `service` returns.
+    /// Returns what boto3's `method` of `service` answers.
     fn call(&self, service: &str, method: &str, arguments: Value) -> Value {
         let mut door = self.door.lock().expect("the door");
         let (requests, answers) = &mut *door;
@@ -146,8 +146,9 @@ fn a_rollout_on_plain_moto_that_was_killed_is_ended_by_the_next() {
 #[test]
 fn versions_that_plain_moto_does_not_tell_apart_are_refused_and_nothing_is_touched() {
     let old = image(0);
-    // By its type the third is told; the second differs in what is not looked at. (By user data it
-    // could be told, too, but moto fails to launch a group's instances with any.)
+    // The third version is told apart by its instance type; the second differs in nothing that is
+    // looked at. (It could be told apart by user data, too, but moto fails to launch a group's
+    // instances with any.)
     let second = json!({ "ImageId": old, "InstanceType": "t3.micro", "KeyName": "other" });
     let third = json!({ "ImageId": old, "InstanceType": "t3.small" });
     let group = Group::new(&[version(&old), second, third]);
@@ -187,7 +188,7 @@ fn launches_on_plain_moto_that_run_another_version_end_the_rollout_after_one_bat
     assert!(after.suspended.is_empty() && !after.record, "{after:?}");
 }
 
-/// Instances of no group on moto: what they were launched from is known by our own record.
+/// Instances of no group on moto: only our own record knows what they were launched from.
 #[test]
 fn unmanaged_instances_on_plain_moto_are_replaced_once_each() {
     let (old, new) = (image(0), image(1));

@@ -20,7 +20,7 @@ const TAGGING: [&str; 4] = [
     "elbv2.RemoveTags",
 ];
 
-/// Asks S3, as somebody else would, and returns what it answers.
+/// Sends a request to S3, as somebody else would, and returns the answer.
 fn s3(account: &Account, method: &str, path: &str, body: &str) -> (u16, String) {
     let credential = format!("{}/20260101/us-east-1/s3/aws4_request", account.id);
     let signed =
@@ -38,7 +38,7 @@ fn s3(account: &Account, method: &str, path: &str, body: &str) -> (u16, String) 
     (answer.status().as_u16(), reply)
 }
 
-/// A bucket of this account's own; all accounts share one set of names.
+/// Makes a bucket of this account's own; all accounts share one set of names.
 pub fn bucket(account: &Account) -> String {
     let name = format!("rolling-{}", account.id);
     assert_eq!(s3(account, "PUT", &name, "").0, 200);
@@ -50,24 +50,24 @@ fn object(account: &Account) -> Option<Value> {
     (status == 200).then(|| serde_json::from_str(&reply).expect("JSON"))
 }
 
-/// Waits until the object is such.
+/// Waits until `fact` holds for the object.
 fn until(account: &Account, what: &str, fact: impl Fn(Option<Value>) -> bool) {
     process::until(what, || fact(object(account)));
 }
 
-/// `wanted` with its record in the object.
+/// Returns `wanted` with its record in the object.
 pub fn recorded(account: &Account, mut wanted: Value) -> Value {
     let bucket = format!("rolling-{}", account.id);
     wanted["record"] = json!({ "s3": { "bucket": bucket, "key": KEY } });
     wanted
 }
 
-/// A group of `size`, and what it is to be rolled to, one by one from four on.
+/// Makes a group of `size`, and returns it with its deployment, in batches of 30 percent.
 fn group(account: &Account, size: u32, times: Value) -> (Value, Value) {
     bucket(account);
     let fleet = json!({ "name": "web", "size": size, "max": size });
     let template = account.fleet(fleet, times);
-    // The test looks at the object meanwhile.
+    // The test reads the object, too.
     account.shared();
     (account.get("groups/web"), recorded(account, resource(&template, "2")))
 }
@@ -101,7 +101,7 @@ fn a_group_is_rolled_without_a_tag_on_it_and_the_object_is_gone_afterwards() {
     let timeline = account.timeline();
     assert_eq!(ids(&timeline, "launched").len(), 10);
     assert!(least_serving(&before, &timeline) >= 7);
-    // One call more a look than with tags, whatever the size.
+    // A look makes one call more than with tags, whatever the size.
     let ticks = report(&ran)["ticks"].as_u64().expect("ticks");
     assert_eq!(account.count("s3.GetObject"), ticks);
     let called = account.called();
@@ -168,8 +168,8 @@ fn two_at_once() {
 
 #[test]
 fn killed_in_the_middle_and_applied_again_it_ends_the_same() {
-    // After the lease comes the record, and then: surge is on its way, somebody is taken out, is
-    // gone, the last is gone, things are put back, the object goes.
+    // After the lease and the record: surge is on its way, an instance is taken out, is gone, the
+    // last is gone, everything is put back, the object is deleted.
     let moments = [
         ("s3.PutObject", 2),
         ("autoscaling.UpdateAutoScalingGroup", 1),
@@ -215,7 +215,7 @@ fn pause_resume_and_abort_reach_it_through_the_object() {
     let deregistered = account.count("elbv2.DeregisterTargets");
     account.until_called("elbv2.DeregisterTargets", deregistered + 1);
     let reply = account.run("abort", &wanted);
-    // Where nothing was replaced yet the record goes, too, maybe before that is looked at.
+    // Where nothing was replaced yet the record is removed, too, maybe before it is looked at.
     let acknowledged = ["acknowledged by", "has ended the rollout meanwhile"];
     assert!(
         reply.code == 0 && acknowledged.iter().any(|message| reply.stdout.contains(message)),
@@ -240,8 +240,8 @@ fn an_engine_that_wakes_up_after_it_was_succeeded_does_nothing_more() {
                 let (before, wanted) = group(&account, 4, slow);
                 let old = start(&account, &wanted);
                 account.until_called("elbv2.DeregisterTargets", 2);
-                // What it does at this moment is done, and told of, when it has looked again; nothing
-                // more is to do while they drain.
+                // What it does at this moment is done and reported when it has looked again; while
+                // they drain there is nothing more to do.
                 let looks = account.count(LOOK);
                 account.until_called(LOOK, looks + 2);
                 signal(old.id(), "-STOP");
@@ -279,7 +279,7 @@ fn an_engine_that_wakes_up_after_it_was_succeeded_does_nothing_more() {
 #[test]
 fn faults_of_s3_change_nothing_about_the_outcome() {
     std::thread::scope(|scope| {
-        // Not every second call: looks and writes take turns.
+        // Not every second call, since looks and writes take turns.
         for (kind, action, count, every) in [
             ("throttle", "s3.*", None, 3),
             ("error", "s3.*", None, 3),

@@ -7,10 +7,10 @@ use crate::emulator::{Account, account};
 use crate::lab::localstack::{resource, ten, times};
 use crate::terraform_host::{Planned, Plugin};
 
-/// Another version of a template, made by somebody else.
+/// Makes another version of a template, as somebody else.
 fn make_a_version(account: &Account, template: &str) {
     account.shared();
-    // LocalStack takes the account from the key and looks at no signature.
+    // LocalStack takes the account from the key and checks no signature.
     let key = format!("Credential={}/20260101/us-east-1/ec2/aws4_request", account.id);
     let signed = format!("AWS4-HMAC-SHA256 {key}, SignedHeaders=host, Signature=0");
     let form = format!(
@@ -45,14 +45,14 @@ fn the_latest_version_is_resolved_when_planned_and_what_was_planned_is_rolled() 
     let mut command = account.rolling();
     let plugin = Plugin::start_as(command.env("TMPDIR", account.folder.path()));
     assert_eq!(plugin.configure(&json!({})), []);
-    // Nothing yet says which version is the latest when this is applied.
+    // Which version is the latest when this is applied is not known yet.
     assert_eq!(target(&plugin.plan(None, &latest)), None);
     let state = created(&plugin, &latest);
     let plan = plugin.plan(Some(&state), &latest);
     assert!(plan.found.iter().all(|found| !found.is_error), "{:?}", plan.found);
     assert_eq!(plan.state.as_ref(), Some(&state), "{:?}", plan.found);
 
-    // A new version shows once it was refreshed.
+    // A new version shows after a refresh.
     make_a_version(&account, &template);
     assert_eq!(plugin.plan(Some(&state), &latest).state.as_ref(), Some(&state));
     let refreshed = plugin.read(&state);
@@ -65,7 +65,7 @@ fn the_latest_version_is_resolved_when_planned_and_what_was_planned_is_rolled() 
     assert_eq!(target(&plan), Some(three.as_str()));
     assert_eq!(plan.value["batches"].as_array().map(Vec::len), Some(2));
 
-    // One more, after the plan was made: the plan stays as it is, and so does what is rolled.
+    // A version that is made after the plan changes neither the plan nor what is rolled.
     make_a_version(&account, &template);
     let again = plugin.plan(Some(&state), &latest);
     assert_eq!((&again.state, &again.unknown), (&plan.state, &plan.unknown));
@@ -77,8 +77,8 @@ fn the_latest_version_is_resolved_when_planned_and_what_was_planned_is_rolled() 
     let plan = plugin.plan(Some(&state), &latest);
     assert_eq!(target(&plan), Some(format!("{template}:4").as_str()));
 
-    // An explicit version that is not there is an error of the plan, at its place; a refresh of
-    // a state that has one only warns, so that another can be chosen.
+    // An explicit version that does not exist is an error of the plan, at its place; a refresh of a
+    // state with it only warns, so that another can be chosen.
     let mut wrong = latest.clone();
     wrong["auto_scaling_group"]["launch_template"]["version"] = json!("99");
     let found = plugin.plan(Some(&state), &wrong).found;
@@ -110,7 +110,7 @@ fn what_the_same_apply_may_make_is_no_error_of_a_plan() {
     plugin.shut_down();
 }
 
-/// What is to come is a warning of the plan.
+/// Checks that what does not exist yet is only a warning of the plan.
 fn assert_not_there_yet(plan: &Planned) {
     assert_eq!((plan.found.len(), plan.found[0].is_error), (1, false), "{plan:?}");
     let detail = &plan.found[0].detail;

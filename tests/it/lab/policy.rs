@@ -1,5 +1,5 @@
 //! What the program needs to be allowed: `docs/iam-policy.json` has the calls that it makes, no
-//! more and no fewer. (That no other test makes another one, `emulator::Account` sees to.)
+//! more and no fewer. (`emulator::Account` checks that no other test makes another one.)
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
@@ -20,13 +20,13 @@ fn the_policy_allows_what_is_called_and_nothing_else() {
         "name": "web", "size": 4, "min": 4, "max": 4, "versions": [null, "unhealthy", null],
     });
     let template = account.fleet(fleet, times);
-    // A bad revision with a batch beside the fleet: borrowed, marked, kept, and rolled back.
+    // A bad revision with an additional batch: borrowed, tagged, retained, and rolled back.
     let mut bad = bad(resource(&template, "2"));
     bad["policy"] = json!("RollingWithAdditionalBatch");
     bad["keep_failed_instances"] = json!(1);
     let ran = account.run("apply", &bad);
     assert_eq!(ran.code, 3, "{ran:?}");
-    // Interrupted while a batch drains: it goes back into rotation.
+    // Interrupted while a batch drains, which goes back into rotation.
     let document =
         json!({ "resource": { "rolling_deployment": { "web": resource(&template, "3") } } });
     let file = process::write(account.folder.path(), &document);
@@ -50,7 +50,7 @@ fn the_policy_allows_what_is_called_and_nothing_else() {
     assert_eq!(called, policy());
 }
 
-/// What a group with hooks to complete and a warm pool to refresh takes.
+/// Returns the calls for a group with hooks to complete and a warm pool to refresh.
 fn group_with_more_to_it() -> BTreeSet<String> {
     let Some(account) = account() else { return BTreeSet::new() };
     let hook = json!({
@@ -66,7 +66,7 @@ fn group_with_more_to_it() -> BTreeSet<String> {
     account.called()
 }
 
-/// What a group takes that rolls by itself, and is told to end and to go back.
+/// Returns the calls for a group that carries out a refresh, which is cancelled and rolled back.
 fn group_that_refreshes_itself() -> BTreeSet<String> {
     let Some(account) = account() else { return BTreeSet::new() };
     let mut wanted = resource(&account.fleet(json!({ "name": "web", "size": 6 }), times()), "2");
@@ -98,7 +98,7 @@ fn unmanaged_instances() -> BTreeSet<String> {
     account.called()
 }
 
-/// What an alarm is asked for, and requests that are shifted by two kinds of rules.
+/// Returns the calls for alarms, and for requests that two kinds of rules shift.
 fn shifted_requests() -> BTreeSet<String> {
     let Some(account) = account() else { return BTreeSet::new() };
     let fleet = json!({ "name": "web", "size": 1, "second_target_group": true, "rules": 1 });
@@ -113,7 +113,7 @@ fn shifted_requests() -> BTreeSet<String> {
         "listener_rule_arns": made["rule_arns"], "terminate_after": "0s",
     });
     wanted["gates"] = json!({ "alarms": ["none"] });
-    // That there is no such alarm is told by the call that would read it.
+    // The call that would read the alarm reports that there is none.
     assert_eq!(account.run("apply", &wanted).code, 2);
     wanted.as_object_mut().expect("attributes").remove("gates");
     let ran = account.run("apply", &wanted);

@@ -1,4 +1,4 @@
-//! The promises on a real AWS API: rollback, kill -9, two engines, words from outside, faults.
+//! The promises against AWS's APIs: rollback, kill -9, two engines, commands from outside, faults.
 
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -16,7 +16,7 @@ fn lasting(kind: &str, action: &str, every: u32) -> Value {
     json!({ "kind": kind, "action": action, "count": null, "every": every })
 }
 
-/// The program at work in the background, its events on a pipe.
+/// Starts the program in the background, its events on a pipe.
 pub fn start(account: &Account, resource: &Value) -> Child {
     let document = json!({ "resource": { "rolling_deployment": { "web": resource } } });
     let file = process::write(account.folder.path(), &document);
@@ -35,7 +35,7 @@ fn updated(group: &Value, revision: &str) -> usize {
     instances.filter(|i| i["revision"] == revision && i["lifecycle"] == "InService").count()
 }
 
-/// Kills a program on the spot, and waits for it.
+/// Kills a program with SIGKILL, and waits for it.
 pub fn kill(mut child: Child) -> Ran {
     child.kill().expect("SIGKILL");
     end(child)
@@ -104,10 +104,10 @@ pub type Moment = (&'static str, u64);
 
 #[test]
 fn kills_in_each_phase_each_followed_by_an_apply_leave_a_whole_fleet() {
-    // After the lease comes the record, and then: surge is on its way, the first of the old are
-    // taken out, one of a batch is gone, the last batch is under way, things are put back, the
-    // record goes. (`crash` kills at every mutation, on virtual time; here it is a process, and the
-    // system that ends it.)
+    // After the lease and the record: surge is on its way, the first of the old are taken out, one
+    // of a batch is gone, the last batch is under way, everything is put back, the record is
+    // removed. (`fast::crash` kills at every mutation, on virtual time; here the system kills a
+    // process.)
     let moments: [Moment; 7] = [
         ("autoscaling.CreateOrUpdateTags", 2),
         ("autoscaling.UpdateAutoScalingGroup", 1),
@@ -120,11 +120,11 @@ fn kills_in_each_phase_each_followed_by_an_apply_leave_a_whole_fleet() {
     three_at_once(moments, kill_and_apply);
 }
 
-/// Starts a rollout, kills it at this moment, and says what it had come to: only one that erases
+/// Starts a rollout, kills it at this moment, and returns a description. Only a rollout that erases
 /// its record may have ended before.
 pub fn killed_at(account: &Account, wanted: &Value, moment: Moment) -> String {
     if moment.0 == "autoscaling.ResumeProcesses" {
-        // It would be over a moment after: what erases the record has to be tried again.
+        // It would be over a moment later: what erases the record has to be retried.
         let throttled = |action| json!({ "kind": "throttle", "action": action, "count": null });
         account.put(
             "faults",
@@ -225,11 +225,11 @@ fn a_dead_engine_is_succeeded_at_once_on_its_host_and_after_a_watch_elsewhere() 
         assert!(!elsewhere || took >= Duration::from_secs(35), "{took:?}");
         assert_as_before(&account, &before, 4, &format!("{template}:2"));
         let waited = ran.stdout.contains("another-host/7.1.00000000");
-        assert_eq!(waited, elsewhere, "it says whom it watches: {}", ran.stdout);
+        assert_eq!(waited, elsewhere, "it names the owner that it watches: {}", ran.stdout);
     }
 }
 
-/// Nobody is terminated before a signal or a word has come.
+/// Long enough for a signal or a command to come before an instance is terminated.
 fn slow_drain() -> Value {
     let mut times = times();
     times["drain"] = json!(20);
@@ -257,7 +257,7 @@ fn status_and_abort_work_while_somebody_has_suspended_launches() {
     assert_eq!(told.lines()[0]["resources"][0]["status"], "rolling", "{told:?}");
     let paused = account.run("pause", &wanted);
     assert_eq!(paused.code, 0, "{paused:?}");
-    assert_eq!(account.run("apply", &wanted).code, 4, "to apply again is no decision");
+    assert_eq!(account.run("apply", &wanted).code, 4, "to apply again does not resume it");
     let refused = account.run("resume", &wanted);
     assert_eq!(refused.code, 2, "{refused:?}");
     assert!(refused.stdout.contains("has suspended Launch, without which"), "{refused:?}");
@@ -323,14 +323,14 @@ fn pause_resume_abort_and_rollback_from_another_process() {
     let status = account.run("status", &wanted);
     assert!(status.stdout.contains("\"status\":\"paused\""), "{status:?}");
     let again = account.run("apply", &wanted);
-    assert_eq!(again.code, 4, "to apply again is no decision: {again:?}");
+    assert_eq!(again.code, 4, "to apply again does not resume it: {again:?}");
     let resumed = account.run("resume", &wanted);
     assert_eq!(resumed.code, 0, "{resumed:?}");
     assert_as_before(&account, &before, 10, &new);
     let idle = account.run("abort", &wanted);
     assert_eq!((idle.code, idle.stdout.contains("no rollout")), (0, true), "{idle:?}");
 
-    // And back, by abort and by rollback.
+    // Back again, by abort and by rollback.
     for (command, code, outcome) in [("abort", 4, "aborted"), ("rollback", 3, "rolled_back")] {
         let back = resource(&template, "1");
         let at_work = start(&account, &back);

@@ -1,5 +1,5 @@
 //! What the cloud does not have or does not support: one clear error that names the place, exit
-//! 2, and nothing is touched.
+//! code 2, and nothing is touched.
 
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ fn small() -> Value {
     json!({ "name": "web", "size": 2 })
 }
 
-/// The one finding of a refused apply.
+/// Returns the one finding of a refused apply.
 fn finding(ran: &Ran) -> (String, String) {
     assert_eq!(ran.code, 2, "{ran:?}");
     let found = ran.lines()[0]["diagnostics"].as_array().expect("diagnostics").clone();
@@ -175,7 +175,7 @@ fn missing_credentials_or_region_and_a_refusing_endpoint_are_named() {
     assert!(reply.contains("Connection refused") && reply.contains("AWS_ENDPOINT_URL"), "{reply}");
 }
 
-/// Time that runs faster than the cloud's would take instances out that still serve.
+/// With a time faster than the cloud's, instances that still serve would be terminated.
 #[test]
 fn a_time_for_tests_is_refused_where_the_endpoint_is_not_on_this_host() {
     let folder = tempfile::tempdir().expect("a folder");

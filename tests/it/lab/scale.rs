@@ -1,5 +1,5 @@
-//! Many instances, many rollouts: how many calls they make, and what becomes of them when AWS says
-//! that this is too fast.
+//! Many instances, many rollouts: how many calls they make, and what happens when AWS throttles
+//! them.
 
 use std::collections::BTreeSet;
 
@@ -42,7 +42,7 @@ fn fifty_rollouts_at_once_on_one_account_share_what_it_may_call() {
         assert_eq!(answer["result"]["status"], "succeeded", "{answer}");
     }
 
-    // It slowed down: few calls were made in vain.
+    // The program slowed down: few calls were refused.
     let calls = account.calls();
     let refused = calls.iter().filter(|call| call["fault"] == "rate").count();
     let share = refused * 100 / calls.len();
@@ -51,7 +51,7 @@ fn fifty_rollouts_at_once_on_one_account_share_what_it_may_call() {
     assert!(share <= 25, "{refused} of {} calls were throttled", calls.len());
 }
 
-/// Groups of two, each behind a target group of its own. Returns their names and templates.
+/// Makes groups of two, each behind a target group of its own. Returns their names and templates.
 fn make_groups(account: &Account, count: usize) -> Vec<(String, String)> {
     let times = json!({ "boot": 1.0, "register": 0.5, "drain": 0.5 });
     let names: Vec<String> = (0..count).map(|number| format!("web-{number}")).collect();

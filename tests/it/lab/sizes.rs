@@ -1,5 +1,5 @@
-//! What somebody else sets on a real AWS API meanwhile: the size, back to N while a rollout has surge,
-//! as the next apply of an infrastructure tool does it, in each phase; and the template.
+//! What somebody else sets meanwhile, against AWS's APIs: the size, back to N while a rollout has
+//! surge, as the next apply of an infrastructure tool does it, in each phase; and the template.
 
 use serde_json::{Value, json};
 
@@ -9,8 +9,8 @@ use crate::lab::localstack::{assert_as_before, resource, times};
 use crate::lab::promises::{Moment, kill, start};
 use crate::process::{end, write};
 
-/// Surge has been asked for; the first of the old are taken out, and gone; and surge is given back.
-/// The template is the first update of the group, the size the next.
+/// Surge is requested; the first old instances are taken out, and gone; surge is given back. The
+/// template is the first update of the group, the size the next.
 const PHASES: [Moment; 4] = [
     ("autoscaling.UpdateAutoScalingGroup", 2),
     ("elbv2.DeregisterTargets", 1),
@@ -46,8 +46,7 @@ fn set_desired(account: &Account, size: u32) {
     );
 }
 
-/// The group has chosen whom to terminate for the smaller size, and balances its zones again once it
-/// may.
+/// Waits until the group has terminated what is above the smaller size, and has balanced its zones.
 fn settle(account: &Account, size: usize) {
     account.until("groups/web", "instances in service, and no others", |group| {
         let instances = group["instances"].as_object().expect("instances");
@@ -95,8 +94,8 @@ fn a_size_that_is_set_while_nobody_is_at_work_is_what_the_group_ends_with() {
     });
 }
 
-/// Somebody sets the template back whenever an instance is about to go, so that what is launched in its
-/// place runs the version of before.
+/// Somebody sets the template back whenever an instance is about to be terminated, so that its
+/// replacement runs the previous version.
 #[test]
 fn launches_on_another_version_end_the_rollout_after_one_batch() {
     let Some(account) = account() else { return };

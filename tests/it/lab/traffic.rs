@@ -1,5 +1,4 @@
-//! Requests shifted by the weights of listener rules, and the gates that alarms, addresses and
-//! commands are, on LocalStack.
+//! Requests shifted by the weights of listener rules, on LocalStack.
 
 mod gates;
 mod refusals;
@@ -23,7 +22,7 @@ fn fleet(versions: Value) -> Value {
     })
 }
 
-/// What a user writes of it. `made` is what the lab has made.
+/// Returns the deployment of what the lab has `made`.
 fn shifting(made: &Value, policy: &str, version: &str) -> Value {
     let template = made["launch_template"].as_str().expect("a template");
     let mut wanted = resource(template, version);
@@ -42,7 +41,7 @@ fn shifting(made: &Value, policy: &str, version: &str) -> Value {
     wanted
 }
 
-/// The weights of each rule in the order in which they came to be.
+/// Returns the weights of each rule, in the order in which they were set.
 fn weights(timeline: &[Value]) -> BTreeMap<String, Vec<(u64, u64)>> {
     let mut weights: BTreeMap<String, Vec<(u64, u64)>> = BTreeMap::new();
     for event in timeline.iter().filter(|event| event["kind"] == "weights") {
@@ -53,8 +52,8 @@ fn weights(timeline: &[Value]) -> BTreeMap<String, Vec<(u64, u64)>> {
     weights
 }
 
-/// Whoever gets requests by some rule has always had at least one to answer them, and whoever gets
-/// them all had the whole fleet. Returns what came to pass.
+/// Checks that a target group that got requests by some rule always had an instance to answer them,
+/// and that one that got them all had the whole fleet.
 fn assert_answered(before: &Value, timeline: &[Value], size: usize) {
     let mut healthy: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     let listed = before["targets"]["web"].as_object().expect("targets");
@@ -87,7 +86,8 @@ fn assert_answered(before: &Value, timeline: &[Value], size: usize) {
     }
 }
 
-/// Nobody is left in the second target group, and each rule has its weights again.
+/// Checks that no instance is left in the second target group, and that each rule has its weights
+/// again.
 fn assert_back(account: &Account, made: &Value) {
     let after = account.get("groups/web");
     let second = after["targets"].get(SECOND).and_then(Value::as_object);
@@ -123,7 +123,7 @@ fn a_share_of_the_requests_or_all_go_to_a_new_set_and_come_back_with_it() {
         assert_eq!(weights.len(), 2, "the default rule, and the other: {weights:?}");
         assert!(weights.values().all(|found| *found == way), "{weights:?}");
         assert_eq!(ids(&timeline, "launched").len(), 4, "{policy}");
-        // The default rule with its listener, the other by itself.
+        // The default rule is set with its listener, the other one by itself.
         let steps = u64::try_from(way.len()).expect("few");
         assert_eq!(account.count("elbv2.ModifyListener"), steps);
         assert_eq!(account.count("elbv2.ModifyRule"), steps);
@@ -163,7 +163,7 @@ fn a_new_set_that_fails_gets_no_request_and_is_taken_away() {
     }
 }
 
-/// Waits until the second target group gets `percent` by every rule.
+/// Waits until every rule sends `percent` of the requests to the second target group.
 fn until_shifted(account: &Account, percent: u64) {
     process::until(&format!("at {percent} %"), || {
         let weights = weights(&account.timeline());
@@ -186,7 +186,7 @@ fn kill_and_apply(policy: &str, signal: &str) {
     let Some(account) = account() else { return };
     let (made, before) = made(&account, json!([null, null]));
     let wanted = shifting(&made, policy, "2");
-    // Long enough to be met there.
+    // Long enough to be stopped there.
     let mut long = wanted.clone();
     let (name, percent) = match policy {
         "blue_green" => ("terminate_after", 100),
@@ -201,7 +201,7 @@ fn kill_and_apply(policy: &str, signal: &str) {
         assert_eq!(ended.code, 130, "{ended:?}");
         assert_back(&account, &made);
     } else {
-        // Whoever has left a rule out meanwhile would strand its requests.
+        // A document that leaves a rule out would strand the requests of that rule.
         let mut fewer = wanted.clone();
         fewer["traffic"]["listener_rule_arns"].as_array_mut().expect("rules").pop();
         for command in ["apply", "abort"] {

@@ -9,7 +9,7 @@ use crate::lab::localstack::{bad, ids, least_serving, report, times};
 use crate::lab::promises::{kill, killed_at, start};
 use crate::process::end;
 
-/// A document of the Systems Manager, one version for each of these behaviours.
+/// Makes a Systems Manager document, one version for each of these behaviours.
 fn document(account: &Account, behaviours: &[Option<&str>]) {
     let content = |behaviour: Option<&str>| {
         let message = behaviour.map_or("deploys".to_owned(), |how| format!("lab:behaviour={how}"));
@@ -85,12 +85,12 @@ impl Fleet {
         wanted
     }
 
-    /// Every instance is there, healthy, and has had this version run on it last.
+    /// Checks that every instance is there, healthy, and has run this version last.
     fn assert_all_ran(&self, version: Option<&str>) {
         let after = self.account.get(self.path);
         let known = self.before["instances"].as_object().expect("instances");
         let found = after["instances"].as_object().expect("instances");
-        assert!(known.keys().eq(found.keys()), "nobody comes or goes: {found:?}");
+        assert!(known.keys().eq(found.keys()), "no instance comes or goes: {found:?}");
         for (id, instance) in found {
             assert_eq!(after["targets"]["web"][id], "healthy", "{id}");
             if let Some(version) = version {
@@ -104,7 +104,7 @@ impl Fleet {
         assert_eq!(after["suspended"], self.before["suspended"]);
     }
 
-    fn assert_nobody_is_out(&self) {
+    fn assert_no_instance_is_out(&self) {
         let after = self.account.get(self.path);
         let found = after["instances"].as_object().expect("instances");
         for id in found.keys() {
@@ -170,7 +170,7 @@ fn a_command_that_fails_is_told_with_its_output_and_undone() {
         }
         let first = fleet.account.run("apply", &fleet.of(base("1")));
         assert_eq!(first.code, 0, "{first:?}");
-        // To go back takes what it was run with before, which no document has any more.
+        // The rollback needs what was run before, which no document has any more.
         let mut other = bad(fleet.of(base("2")));
         other["replacement"]["run_command"]["parameters"]["Release"] = json!(["hunter2"]);
         let ran = fleet.account.run("apply", &other);
@@ -207,7 +207,7 @@ fn killed_in_each_phase_no_command_is_run_twice_and_no_instance_stays_out() {
     });
 }
 
-/// A command that is pending is in no list by an instance; after half a minute an update that does not
+/// No list by instance has a command that is pending; after half a minute an update that does not
 /// show is taken for one that was never begun.
 #[test]
 fn a_command_that_has_reached_no_instance_yet_is_not_sent_again() {
@@ -276,8 +276,8 @@ fn an_abort_waits_for_commands_that_run_and_no_instance_stays_out() {
         assert_eq!(reply.code, 0, "{reply:?}");
         let ran = end(running);
         assert_eq!(ran.code, 4, "{ran:?}");
-        fleet.assert_nobody_is_out();
-        // What had begun was done, and the group was kept from replacing it meanwhile.
+        fleet.assert_no_instance_is_out();
+        // What had begun was done, and the group was kept from replacing the instance meanwhile.
         let timeline = fleet.account.timeline();
         assert_eq!(ids(&timeline, "command").len(), 2);
         let calls = fleet.account.calls();
@@ -311,8 +311,8 @@ fn a_throttled_command_and_an_instance_that_the_group_launches_meanwhile_are_no_
     assert_eq!(ran_on, [&json!("1"); 5]);
 }
 
-/// What it takes to update in place, in both ways: a command that hangs is cancelled, one that was
-/// sent by an engine that is gone is looked for, and a root volume is replaced.
+/// Returns the calls for updates in place, both ways: a command that hangs is cancelled, one that a
+/// killed engine sent is looked up, and a root volume is replaced.
 pub fn called() -> BTreeSet<String> {
     let Some(fleet) = fleet(true, &[None, Some("hang")]) else { return BTreeSet::new() };
     fleet.account.foreign();
@@ -369,7 +369,7 @@ fn what_cannot_be_run_is_named_before_anything_is_touched() {
     times["unmanaged"] = json!(true);
     fleet.account.put("times", times);
     refused(&fleet.of(base("1")), command, "the Systems Manager does not reach i-");
-    // Which keeps nobody from asking how it is.
+    // `status` and `abort` still work.
     for command in ["status", "abort"] {
         let told = fleet.account.run(command, &fleet.of(base("1")));
         assert_eq!(told.code, 0, "{command}: {told:?}");

@@ -1,4 +1,4 @@
-//! The lab takes no request that AWS would refuse, and no test passes that made one.
+//! The lab refuses requests that AWS would refuse, and a test that makes one fails.
 
 use serde_json::json;
 
@@ -33,7 +33,8 @@ fn what_aws_would_refuse_is_refused_and_told() {
     group("Action=UpdateAutoScalingGroup&AutoScalingGroupName=web&MaxSize=three");
     group("Action=SetInstanceHealth&InstanceId=i-1234567890123456789012345&HealthStatus=Healthy");
     account.query("monitoring", "Version=2010-08-01&Action=DescribeAlarms&StateValue=RED");
-    // Whole, and no JSON: not the request of somebody who was killed while sending it.
+    // A complete request that is not JSON, unlike that of a client that was killed while sending
+    // it.
     let target = ("X-Amz-Target", "AmazonSSM.ListCommands");
     account.post("ssm", target, "{\"CommandId\": ");
     let told = account.violations();

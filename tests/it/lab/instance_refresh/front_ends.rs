@@ -1,4 +1,4 @@
-//! What Terraform, JSON-RPC and Ansible say of a refresh.
+//! What Terraform, JSON-RPC and Ansible report of a refresh.
 
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ fn terraform_creates_updates_and_gives_up_a_rollout_that_the_group_carries_out()
     assert_eq!(updated.value["deployed_revision"], format!("{template}:2"));
     let state = plugin.read(&updated.state.expect("a state")).state.expect("a state");
 
-    // The host asks to stop: the refresh goes on, and the state says what is so.
+    // The host asks to stop: the refresh goes on, and the state says so.
     let back = wanted(&template, "1");
     let planned = plugin.plan(Some(&state), &back);
     let applying = plugin.begin(Some(&state), planned.state.as_ref(), &back);

@@ -1,4 +1,4 @@
-//! A refresh that is under way: left, taken up again, ended, or beside another rollout.
+//! A refresh that is under way: left, followed again, ended, or beside another rollout.
 
 use serde_json::{Value, json};
 
@@ -32,7 +32,7 @@ fn an_interrupt_leaves_it_running_and_a_later_apply_follows_it_to_its_end() {
         (&shown["status"], &shown["instance_refresh"]["still_running"]),
         (&json!("rolling"), &json!(true))
     );
-    // As people see it, and as they are told to go on.
+    // In the output for people, by the apply that continues it.
     let document =
         json!({ "resource": { "rolling_deployment": { "web": wanted(&template, "2") } } });
     let file = process::write(account.folder.path(), &document);
@@ -93,7 +93,7 @@ fn abort_cancels_it_and_rollback_rolls_it_back_and_the_follower_is_told() {
             assert_as_before(&account, &before, 4, &format!("{template}:1"));
             assert!(why(&followed).contains("requested by a user"), "{}", why(&followed));
         }
-        // Not done, so it is to do again.
+        // It is not done, so it is still to do.
         let planned = account.run("plan", &wanted(&template, "2"));
         assert_eq!(planned.lines()[0]["changes"], true);
     }

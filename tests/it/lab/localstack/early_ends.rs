@@ -6,14 +6,14 @@ use super::{assert_as_before, bad, least_serving, report, resource, ten, times};
 use crate::emulator::account;
 use crate::process;
 
-/// A rollout of a bad revision ends in time with exit 1, keeps the floor, puts everything back
-/// and tells `reason`.
+/// Checks that a rollout of a bad revision ends in time with exit code 1, keeps the floor, puts
+/// everything back and reports `reason`.
 fn assert_fails(behaviour: &str, fleet: Value, policy: &str, floor: usize, reason: &str) {
     let Some(account) = account() else { return };
     let mut fleet = fleet;
     fleet["versions"] = json!([null, behaviour]);
     let mut times = times();
-    // Slow enough for every look to find out, and shorter than what counts as serving.
+    // Slow enough for every look to notice it, and shorter than the soak.
     times["flap"] = json!(2.5);
     let template = account.fleet(fleet, times);
     let before = account.get("groups/web");
@@ -34,7 +34,10 @@ fn assert_fails(behaviour: &str, fleet: Value, policy: &str, floor: usize, reaso
     for what in ["min", "max", "desired", "suspended"] {
         assert_eq!(after[what], before[what], "{what}");
     }
-    assert_eq!(after["template"]["Version"], "1", "the group's own replacements stay good");
+    assert_eq!(
+        after["template"]["Version"], "1",
+        "the group's own replacements run the old version"
+    );
     let targets = after["targets"]["web"].as_object().expect("targets");
     let old = after["instances"].as_object().expect("instances").iter();
     for (id, _) in old.filter(|(_, i)| i["revision"] == json!(format!("{template}:1"))) {

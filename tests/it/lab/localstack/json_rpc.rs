@@ -1,4 +1,4 @@
-//! The main job over JSON-RPC.
+//! The main rollouts over JSON-RPC.
 
 use serde_json::{Value, json};
 
@@ -106,7 +106,7 @@ fn another_program_imports_rolls_reads_and_deletes_a_group_over_json_rpc() {
     assert_eq!(seen[2]["action"], "none");
     assert_as_before(&account, &before, 10, &format!("{template}:2"));
 
-    // A rollout that is cut off is given up: what is borrowed comes back, instances stay.
+    // A rollout that was killed is given up: what is borrowed is given back, instances stay.
     let document =
         json!({ "resource": { "rolling_deployment": { "web": resource(&template, "1") } } });
     let file = process::write(account.folder.path(), &document);

@@ -18,7 +18,7 @@ pub struct Group {
     pub folder: tempfile::TempDir,
 }
 
-/// How the group is at one time.
+/// The state of the group at one time.
 #[derive(Debug)]
 pub struct Sight {
     pub sizes: [u64; 3],
@@ -30,7 +30,8 @@ pub struct Sight {
 }
 
 impl Group {
-    /// Launched from version 1 of a template that has one version for each of `versions`.
+    /// Makes a group, launched from version 1 of a template that has one version for each of
+    /// `versions`.
     pub fn new(versions: &[Value]) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let moto = moto();
@@ -105,7 +106,7 @@ impl Group {
         }
     }
 
-    /// Sets the template back whenever somebody is about to have a member replaced.
+    /// Sets the template back if `request` is to have a member replaced.
     pub fn set_back_before(&self, request: &str) {
         if request.contains("Action=TerminateInstanceInAutoScalingGroup") {
             let back = json!({
@@ -116,7 +117,7 @@ impl Group {
         }
     }
 
-    /// The images that the members run.
+    /// Returns the images that the members run.
     pub fn images(&self) -> BTreeSet<String> {
         let these = json!({ "InstanceIds": self.look().instances });
         let described = moto().call("ec2", "describe_instances", these);
@@ -151,7 +152,7 @@ impl Group {
         process::run(&mut self.command(command, version))
     }
 
-    /// The same, and how the group was meanwhile.
+    /// The same, with the states of the group meanwhile.
     pub fn watched(&self, command: &str, version: u32) -> (Ran, Vec<Sight>) {
         let ended = AtomicBool::new(false);
         std::thread::scope(|scope| {

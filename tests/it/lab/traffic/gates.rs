@@ -8,7 +8,7 @@ use crate::lab::localstack::{LOOK, assert_as_before, ids, report, resource, time
 use crate::lab::promises::start;
 use crate::process::end;
 
-/// Puts an alarm, or has one be in this state.
+/// Makes an alarm, and sets its state.
 fn alarm(account: &Account, name: &str, state: &str) {
     let known = "Namespace=lab&MetricName=errors&EvaluationPeriods=1&Period=60&Statistic=Sum\
                  &Threshold=1&ComparisonOperator=GreaterThanThreshold";
@@ -114,7 +114,7 @@ fn an_alarm_at_first_keeps_a_rollout_from_beginning_and_one_in_the_bake_time_rol
         };
         instances.iter().filter(|(id, each)| new((id, each))).count() == 2
     });
-    // The last of them soaks for a moment yet, which is over after so many looks.
+    // The last instance soaks a little longer, which is over after so many looks.
     account.until_called(LOOK, account.count(LOOK) + 10);
     alarm(&account, "web-5xx", "ALARM");
     let ran = end(running);

@@ -61,7 +61,7 @@ fn a_rollout_one_of_whose_rules_is_gone_is_shown_and_put_back_but_not_resumed() 
         account.shared();
         let wanted = shifting(&made, "traffic_splitting", "2");
         let engine = start(&account, &wanted);
-        // Both rules are shifted by then: one of a listener, and its default.
+        // Both rules are shifted by then: a listener's default, and one of its own.
         account.until_called("elbv2.ModifyRule", 1);
         account.until_called("elbv2.ModifyListener", 1);
         kill(engine);
@@ -85,7 +85,7 @@ fn a_rollout_one_of_whose_rules_is_gone_is_shown_and_put_back_but_not_resumed() 
         for what in ["desired", "max", "suspended", "template"] {
             assert_eq!(after[what], before[what], "{command}: {what}");
         }
-        // The other one has its weights again.
+        // The other rule has its weights again.
         let shown = weights(&account.timeline());
         let back = shown.values().filter(|weights| weights.last() == Some(&(100, 0)));
         assert_eq!((back.count(), shown.len()), (1, 2), "{command}: {shown:?}");
@@ -96,7 +96,7 @@ fn a_rollout_one_of_whose_rules_is_gone_is_shown_and_put_back_but_not_resumed() 
 fn a_second_target_group_that_others_are_in_is_refused_by_name() {
     let Some(account) = account() else { return };
     let made = account.make("fleet", fleet(json!([null, null])), times());
-    // One of another fleet.
+    // An instance of another fleet.
     let other = account.make("plain", json!({ "name": "other", "size": 1 }), times());
     let (arn, id) = (text(&made["second_target_group_arn"]), text(&other["ids"][0]));
     let form = format!(
