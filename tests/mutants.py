@@ -1,11 +1,11 @@
-"""Breaks the planner and the engine on purpose, one promise at a time, and sees that a test notices.
+"""Breaks the planner and the engine, one promise at a time, and checks that a test notices.
 
-    python3 tests/mutants.py [WORD]      # only mutants whose name holds WORD
-    python3 tests/mutants.py --check     # only whether each still fits the source, in no time
+    python3 tests/mutants.py [TEXT]      # only mutants whose name contains TEXT
+    python3 tests/mutants.py --check     # only checks that each still fits the source
 
-Each mutant is one replacement in a copy of the project. It runs the tests on the simulator and
-prints who noticed; it ends with 1 when a mutant survives, or no longer fits the source. With
-cargo-nextest a mutant takes half a minute, since that stops at the first test that notices.
+Each mutant is one replacement in a copy of the project, on which the tests on the simulator run. It
+prints which of them failed. It exits with 1 if a mutant survives, or no longer fits the source. With
+cargo-nextest a mutant takes half a minute, since that stops at the first test that fails.
 """
 
 import os
@@ -18,7 +18,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
-# (promise, name, file, what stands there, what is put in its place)
+# (promise or 0, name, file, text, replacement)
 MUTANTS = [
     (0, "it looks at once after whatever it did", "src/rollout/planner/due.rs",
      "        && !plan.waiting_on.is_empty()\n",
@@ -29,61 +29,61 @@ MUTANTS = [
     (0, "a pause is as long as it may", "src/rollout/planner/due.rs",
      "let guessed = likely.since(now).max(SOONEST).min(spec.poll_interval);",
      "let guessed = likely.since(now).max(SOONEST);"),
-    (0, "who was taken out by somebody is looked at all the time", "src/rollout/planner/due.rs",
+    (0, "an instance that somebody took out is looked at all the time", "src/rollout/planner/due.rs",
      "input.state.history.get(id).filter(|history| !history.taken_out);",
      "input.state.history.get(id);"),
     (1, "floor off by one", "src/rollout/planner/batch.rs",
      "let mut spare = view.spare();",
      "let mut spare = view.spare() + 1;"),
-    (10, "who was put back a moment ago serves for sure", "src/rollout/planner/view.rs",
+    (10, "an instance that was put back a moment ago serves for sure", "src/rollout/planner/view.rs",
      "surely: serves && !state.may_be_out(id, now),",
      "surely: serves,"),
     (2, "ceiling off by one", "src/rollout/planner/pace.rs",
      "surge.min(old)",
      "(surge + 1).min(old)"),
-    (3, "window forgotten", "src/rollout/planner/view.rs",
+    (3, "the window is ignored", "src/rollout/planner/view.rs",
      "self.victims().count() + self.unsoaked().count() + self.missing as usize",
      "self.victims().count()"),
-    (5, "drain skipped", "src/rollout/planner/retire.rs",
+    (5, "the drain is skipped", "src/rollout/planner/retire.rs",
      "    member.is_out_of_rotation(input) || due.is_some_and(|due| input.now >= due)",
      "    due.is_some_and(|due| due >= input.now)"),
     (5, "one target group is enough", "src/rollout/planner/retire.rs",
      "in_rotation && asked.is_none_or(",
      "group.id == input.target.target_groups[0].id && in_rotation && asked.is_none_or("),
-    (6, "soak ignored", "src/rollout/planner/view.rs",
+    (6, "the soak is ignored", "src/rollout/planner/view.rs",
      "soaked: serves && since.is_some_and(|since| now.since(since) >= soak),",
      "soaked: serves && since.is_some_and(|since| now >= since || soak.is_zero()),"),
-    (7, "idle ones last", "src/rollout/planner/batch.rs",
+    (7, "idle instances go last", "src/rollout/planner/batch.rs",
      "        (false, _) => 0,\n        (true, false) => 2,",
      "        (false, _) => 6,\n        (true, false) => 2,"),
-    (9, "surge forgotten by the next engine", "src/rollout/state/sizes.rs",
+    (9, "the next engine forgets the surge", "src/rollout/state/sizes.rs",
      "let was_written = more == Some(record.surge) ||",
      "let was_written = more == Some(0) ||"),
-    (9, "failed ones not adopted", "src/rollout/state/observe.rs",
+    (9, "failed instances are not adopted", "src/rollout/state/observe.rs",
      "            self.adopt_failed(target, look);\n",
      ""),
-    (9, "strays stay out", "src/rollout/planner/roll.rs",
+    (9, "instances that the previous engine deregistered stay out", "src/rollout/planner/roll.rs",
      "    plan.actions.splice(0..0, retire::register_strays(input, &chosen));\n",
      ""),
     (10, "a size we wrote is not believed", "src/rollout/state/sizes.rs",
      "if shown.min <= self.desired && self.believed_until.contains_key(&shown.desired) {",
      "if shown.min > self.desired && self.believed_until.contains_key(&shown.desired) {"),
-    (11, "another's record is no sign of another", "src/rollout/ownership.rs",
+    (11, "another engine's record is no sign of it", "src/rollout/ownership.rs",
      "        if self.left.iter().any(|left| left.shows_in(look)) {",
      "        if self.left.iter().any(|left| left.shows_in(look)) || self.holds() {"),
-    (12, "template stays on the one between", "src/rollout/planner/borrow.rs",
+    (12, "the template stays on the revision in between", "src/rollout/planner/borrow.rs",
      "            None => look.template.as_ref() != Some(&target.revision),",
      "            None => look.template.as_ref() != Some(&target.revision) && record.generation < 2,"),
-    (18, "a maximum that a late look does not show is kept", "src/rollout/planner/halt/restore.rs",
+    (18, "a maximum that a late look does not show stays", "src/rollout/planner/halt/restore.rs",
      "let shown = input.state.max(input.look);",
      "let shown = input.look.max();"),
-    (19, "what a late look does not show as suspended stays so", "src/rollout/state/believed.rs",
+    (19, "a suspension that a late look does not show stays", "src/rollout/state/believed.rs",
      "(lately && self.written.suspended.contains(*process))",
      "(lately && self.written.suspended.contains(*process) && process.is_empty())"),
     (9, "a new engine launches beside what no look shows yet", "src/rollout/planner/launch.rs",
      "    if may_not_show(input, plan) {",
      "    if may_not_show(input, plan) && now.0 == 0 {"),
-    (13, "back to what merely some ran", "src/rollout/planner/run_by.rs",
+    (13, "the rollback goes to a revision that only some ran", "src/rollout/planner/run_by.rs",
      "revisions.all(|revision| revision == Some(first)).then(|| first.clone())",
      "revisions.any(|revision| revision == Some(first)).then(|| first.clone())"),
     (14, "surge that nobody launched stays", "src/rollout/planner/borrow.rs",
@@ -101,19 +101,19 @@ MUTANTS = [
     (17, "threshold off by one", "src/rollout/planner/stop_conditions.rs",
      "record.failures >= spec.failure_threshold",
      "record.failures > spec.failure_threshold"),
-    (18, "restore forgotten", "src/rollout/planner/roll.rs",
+    (18, "nothing is given back at the end", "src/rollout/planner/roll.rs",
      "    plan.actions.extend(halt::give_back(input, record));\n",
      ""),
-    (18, "the last ones replaced all the same", "src/rollout/planner/retire.rs",
+    (18, "the last ones are replaced instead of given back", "src/rollout/planner/retire.rs",
      "let decrement = goes_directly || (surge > 0 && old_left + view.stay_idle() <= surge);",
      "let decrement = goes_directly || (surge > 0 && old_left < surge);"),
-    (1, "who stays without serving takes a place of those that do", "src/rollout/planner/retire.rs",
+    (1, "an instance that stays without serving takes a place of those that do", "src/rollout/planner/retire.rs",
      "let decrement = goes_directly || (surge > 0 && old_left + view.stay_idle() <= surge);",
      "let decrement = goes_directly || (surge > 0 && old_left <= surge);"),
-    (1, "what was not launched is judged later than what is on its way", "src/rollout/planner/view.rs",
+    (1, "a missing launch is judged later than one on its way", "src/rollout/planner/view.rs",
      "missing.late(UNLAUNCHED_AFTER, input.look.at);",
      "missing.late(super::UNLAUNCHED_AFTER, input.now);"),
-    (18, "done with surge that nobody may take", "src/rollout/planner/roll.rs",
+    (18, "a rollout is done with surge that may not be given back", "src/rollout/planner/roll.rs",
      "    if surplus.is_empty() && input.state.surge() > 0 && !waits {",
      "    if surplus.is_empty() && input.state.surge() > 99 && !waits {"),
     (18, "surplus is taken out of a fleet that replaces it", "src/rollout/planner/retire.rs",
@@ -122,13 +122,13 @@ MUTANTS = [
     (1, "the second target group is left short", "src/rollout/planner/shift.rs",
      "    if share == 0 || going.is_empty() || staying.len() >= least {",
      "    if share == 0 || going.is_empty() || staying.len() + 9 >= least {"),
-    (11, "a lease that was taken off is no sign of another", "src/rollout/ownership.rs",
+    (11, "a removed lease is no sign of another engine", "src/rollout/ownership.rs",
      "            None => return Some(format!(\"{TAKEN_OFF}; {}\", shown(look))),",
      "            None => return None,"),
     (11, "a guarded record that is deleted is somebody else's", "src/rollout/ownership.rs",
      "            return match is_deleted && self.too_early {",
      "            return match is_deleted && self.erasing {"),
-    (11, "only a lease of another is a sign of another", "src/rollout/ownership.rs",
+    (11, "only another's lease is a sign of another engine", "src/rollout/ownership.rs",
      "        let Some(sign) = self.sign(look) else {",
      "        let is_there = look.contains_key(LEASE);\n"
      "        let sign = self.sign(look).filter(|sign| is_there && sign.contains(\"taken the rollout over\"));\n"
@@ -136,50 +136,50 @@ MUTANTS = [
     (11, "a lease is judged by a look from long ago", "src/record/lease.rs",
      "    now.since(looked) < FRESH",
      "    now.since(looked) < FRESH * 1000"),
-    (24, "a rollback while pausing is taken for done", "src/rollout/control/table.rs",
+    (24, "a rollback while pausing counts as done", "src/rollout/control/table.rs",
      "        (Command::Rollback, RollingBack) => Effect::Already,",
      "        (Command::Rollback, RollingBack | Halting(Paused)) => Effect::Already,"),
-    (24, "what an engine that ended was about to do is all that is done", "src/rollout/control/table.rs",
+    (24, "only what an ended engine was about to do is done", "src/rollout/control/table.rs",
      "            Effect::Resume | Effect::RollBack if self.told_to_end => Effect::Later,",
      "            Effect::Resume | Effect::RollBack if self.told_to_end => Effect::Later,\n"
      "            Effect::RollBack if self.halt.is_some() => Effect::Already,"),
-    (24, "what is carried out is not looked at again with the lease in hand", "src/rollout/control.rs",
+    (24, "a command is not judged again with the lease in hand", "src/rollout/control.rs",
      "            && no_op(self.control.command, record.as_ref(), false).is_none()",
      "            || self.judged.is_some()"),
-    (24, "a word is not obeyed while things are put back", "src/rollout/planner/tick.rs",
+    (24, "a command has no effect while things are put back", "src/rollout/planner/tick.rs",
      "        Some(halt) => match stop_conditions::apply_command(input) {",
      "        Some(halt) => match stop_conditions::apply_command(input).filter(|_| input.now.0 == 0) {"),
     (24, "a lease without a record is no rollout", "src/rollout/control/table.rs",
      "            None => State::Unrecorded,",
      "            None => State::Absent,"),
-    (24, "who loses the race for the lease gives up", "src/engine/run.rs",
+    (24, "a command that loses the race for the lease gives up", "src/engine/run.rs",
      "        let is_late = outcome == Outcome::Locked && !self.lease.holds();",
      "        let is_late = outcome != Outcome::Locked && self.wanted.as_str().is_empty();"),
-    (24, "a word has the id of whoever says it", "src/rollout/control.rs",
+    (24, "a command has the id of its caller", "src/rollout/control.rs",
      "    let request = [caller, owner, command.name(), &now.0.to_string()].join(\" \");",
      "    let request = [caller, \"\", &owner[..0], &now.0.to_string()[..0], &command.name()[..0]].join(\" \");"),
-    (24, "who waits to be heard does not see that nobody is there any more", "src/rollout/control.rs",
+    (24, "a caller that waits does not see that the engine is gone", "src/rollout/control.rs",
      "        let nobody = matches!(claim, Claim::Take(_));",
      "        let nobody = matches!(claim, Claim::Take(_)) && !self.living;"),
-    (24, "who was told to end goes on", "src/rollout/control/table.rs",
+    (24, "an engine that was told to end goes on", "src/rollout/control/table.rs",
      "            Effect::Resume | Effect::RollBack if self.told_to_end => Effect::Later,",
      "            Effect::Resume | Effect::RollBack if self.told_to_end && self.halt.is_none() => Effect::Later,"),
-    (22, "one that somebody takes out before it has soaked fails the release", "src/rollout/state/history.rs",
+    (22, "an instance that somebody takes out before it has soaked counts as failed", "src/rollout/state/history.rs",
      "self.taken_out = out && runs && !serves && !ours;",
      "self.taken_out = out && runs && !serves && !ours && self.soaked;"),
     (19, "a pause keeps a surge that is not there", "src/rollout/planner/borrow.rs",
      "    match is_known || input.look.is_unmanaged() {",
      "    match is_known || surge < u32::MAX {"),
-    (19, "who stays where no requests go", "src/rollout/planner/halt.rs",
+    (19, "an instance stays where no requests go", "src/rollout/planner/halt.rs",
      "            plan.actions.extend(shift::register_in_primary(input, view, leaving));\n",
      ""),
     (1, "surplus goes below the floor", "src/rollout/planner/roll.rs",
      "let fits = (unsoaked || free > 0) && (!serves || spare > 0);",
      "let fits = unsoaked || free > 0;"),
-    (19, "victims take turns while surge is given back", "src/rollout/planner/halt/restore.rs",
+    (19, "victims change while surge is given back", "src/rollout/planner/halt/restore.rs",
      "let going = view.victims().filter(|m| !m.spared && !is_given_up(m));",
      "let going = view.victims().filter(|m| !m.spared && is_given_up(m));"),
-    (1, "a late look brings back who is on the way out", "src/rollout/state/departed.rs",
+    (1, "a late look brings back an instance on its way out", "src/rollout/state/departed.rs",
      "                instance.lifecycle = Lifecycle::Terminating;\n",
      ""),
     (24, "a launch that a look does not list yet is taken off the size", "src/rollout/state/observe.rs",
@@ -188,16 +188,16 @@ MUTANTS = [
     (19, "victims stay out after an abort", "src/rollout/planner/halt.rs",
      "    register_again(input, view, &leaving, &mut plan);\n",
      ""),
-    (20, "checkpoints passed by", "src/rollout/planner/pace.rs",
+    (20, "checkpoints are ignored", "src/rollout/planner/pace.rs",
      "    let Some(ahead) = ahead else { return usize::MAX };\n",
      "    let Some(ahead) = ahead.filter(|a| a.percentage > 99) else { return usize::MAX };\n"),
-    (22, "one that was good fails the release when it is lost", "src/rollout/state/observe.rs",
+    (22, "a soaked instance counts as failed when it is lost", "src/rollout/state/observe.rs",
      "                _ if history.soaked => continue,\n",
      ""),
-    (22, "what comes wrong is replaced for ever", "src/rollout/planner/stop_conditions.rs",
+    (22, "instances on another revision are replaced for ever", "src/rollout/planner/stop_conditions.rs",
      "    is_batch.then_some(message)\n",
      "    is_batch.then_some(message).filter(|message| message.is_empty())\n"),
-    (22, "what was missing before fails the release", "src/rollout/planner/stop_conditions.rs",
+    (22, "instances that were missing before count as failed", "src/rollout/planner/stop_conditions.rs",
      "    if before == late {\n",
      "    if before > late {\n"),
     (17, "an interrupted rollout begins anew", "src/rollout/planner/borrow.rs",
@@ -206,28 +206,28 @@ MUTANTS = [
     (21, "surge is taken off a size that somebody set", "src/rollout/state/sizes.rs",
      "        self.set_by_others(shown.desired, at);\n        fewer",
      "        self.set_by_others(shown.desired, at);\n        self.size -= fewer;\n        fewer"),
-    (21, "a removal that hit another size is not set right", "src/rollout/state/sizes.rs",
+    (21, "a removal that hit another size is not corrected", "src/rollout/state/sizes.rs",
      "was.filter(|was| *was != self.desired)",
      "was.filter(|was| *was > self.desired + 1000)"),
-    (21, "a size on the way back is somebody else's", "src/rollout/planner/retire.rs",
+    (21, "a size on the way back counts as somebody else's", "src/rollout/planner/retire.rs",
      "let is_said = record.gives_back || record.phase != Phase::Rolling;",
      "let is_said = record.gives_back || record.phase == Phase::Rolling;"),
-    (21, "a maximum that somebody set is ours", "src/rollout/planner/borrow.rs",
+    (21, "a maximum that somebody set counts as ours", "src/rollout/planner/borrow.rs",
      "record.max_before(before)",
      "record.borrowed.max.map(|max| max.found)"),
     (22, "continuous waits like batches", "src/rollout/planner/roll.rs",
      "if view.busy() > 0 && !is_continuous {",
      "if view.busy() > 0 && (!is_continuous || view.missing < 1) {"),
-    (22, "one clock for all that is missing", "src/rollout/state/missing.rs",
+    (22, "one deadline for all missing instances", "src/rollout/state/missing.rs",
      "let places = self.places.drain(..filled).chain(",
      "let places = self.places.clone().into_iter().chain("),
     (1, "a size is lowered while launches are on their way", "src/rollout/planner/view.rs",
      "u32::try_from(late.saturating_sub(input.state.launches.coming))",
      "u32::try_from(late)"),
-    (25, "good ones go in the place of who is protected", "src/rollout/planner/roll.rs",
+    (25, "good instances go in the place of protected ones", "src/rollout/planner/roll.rs",
      "let waits = view.old().any(|member| member.set_aside);",
      "let waits = false;"),
-    (22, "who dies as soon as it comes starts its clock anew", "src/rollout/state/missing.rs",
+    (22, "an instance that dies at once starts its deadline anew", "src/rollout/state/missing.rs",
      "let since = if was.lost == 0 { now } else { was.since };",
      "let since = now.max(was.since);"),
     (16, "a size that shrank leaves as much to do", "src/rollout/state/best.rs",
@@ -236,20 +236,20 @@ MUTANTS = [
     (16, "a fleet that swings gains time", "src/rollout/state/best.rs",
      "            if size > self.largest {\n",
      "            if size != self.largest {\n"),
-    (10, "a place that is given up leaves its clock", "src/rollout/state/missing.rs",
+    (10, "a place that is given up leaves its deadline", "src/rollout/state/missing.rs",
      "        self.places.drain(..given_up);\n",
      "        let _ = given_up;\n"),
-    (20, "alarms stand for the command", "src/rollout/state/gates.rs",
+    (20, "alarms replace the command", "src/rollout/state/gates.rs",
      "            && (self.probes || !other.probes)\n",
      ""),
-    (20, "a checkpoint before its gate", "src/rollout/planner/roll.rs",
+    (20, "a checkpoint comes before its gate", "src/rollout/planner/roll.rs",
      "    if gate::is_closed(input, view) {\n        gate::ask(input, view, plan);\n        return true;",
      "    if gate::is_closed(input, view) && pace::checkpoint(input).is_none() {\n"
      "        gate::ask(input, view, plan);\n        return true;"),
-    (25, "protected ones given back as surplus", "src/rollout/planner/batch.rs",
+    (25, "protected instances are given back as surplus", "src/rollout/planner/batch.rs",
      "view.members.iter().filter(|m| !m.spared && !m.is_victim)",
      "view.members.iter().filter(|m| !m.is_victim)"),
-    # What Terraform is told; none of the promises.
+    # Without a promise: what Terraform is told, above all.
     (0, "what a user nests is no block", "src/frontends/terraform/schema.rs",
      "            _ => Kind::Block(attributes(root, schema, presence)),",
      "            _ => Kind::Object(attributes(root, schema, presence)),"),
@@ -262,25 +262,25 @@ MUTANTS = [
     (0, "a refresh takes the figures of a plan back", "src/frontends/terraform/provider.rs",
      "    for name in PLANNED {\n        now[name] = prior[name].clone();\n    }\n",
      ""),
-    (0, "a pause that somebody has ended stays one", "src/frontends/terraform/provider.rs",
+    (0, "a pause that somebody has ended stays", "src/frontends/terraform/provider.rs",
      "        _ if is_back => (\"rolled_back\",",
      "        _ if is_back => (before,"),
-    (0, "who resumed it outside is not believed", "src/frontends/terraform/provider.rs",
+    (0, "a resume outside Terraform is not believed", "src/frontends/terraform/provider.rs",
      "        _ if is_as_sought => (\"succeeded\", Value::Null),",
      "        _ if is_as_sought => (before, Value::Null),"),
     (0, "a plan that rolls nothing is a promise", "src/frontends/terraform/provider/change.rs",
      "        if !rollout.preview().changes {\n            return Ok(());",
      "        if !rollout.preview().target.is_empty() {\n            return Ok(());"),
-    (0, "a record has the last word", "src/frontends/terraform/provider.rs",
+    (0, "the record decides what an apply has told already", "src/frontends/terraform/provider.rs",
      "        if is_told_already(prior, rollout, status, reason.as_deref()) {",
      "        if is_told_already(prior, rollout, status, None) {"),
-    (0, "a gate tells what it was told", "src/engine/probe.rs",
+    (0, "a gate's answer shows its secrets", "src/engine/probe.rs",
      "    secrets.fold(printed.to_owned(), |told, secret| told.replace(secret, \"(sensitive)\"))",
      "    secrets.fold(printed.to_owned(), |told, _| told)"),
     (0, "a rollout is resumed without what its gate needs", "src/frontends/cli/follow.rs",
      "filter(|name| !(context.is_set)(name)).collect();",
-     "filter(|name| (edge.is_set)(name)).collect();"),
-    (0, "what AWS calls successful is believed", "src/engine/follow.rs",
+     "filter(|name| (context.is_set)(name)).collect();"),
+    (0, "a refresh that AWS calls successful is believed", "src/engine/follow.rs",
      "let idle = instance_refresh::idle(&self.spec, &self.target, &self.look)?;",
      "let idle = instance_refresh::idle(&self.spec, &self.target, &self.look).filter(|_| false)?;"),
     (0, "an instance that is not there serves", "src/rollout/instance_refresh/follow.rs",
@@ -301,10 +301,10 @@ MUTANTS = [
     (0, "a plan does not tell who is at work", "src/frontends/terraform/provider/plan.rs",
      "    if rollout.lease().is_none() {",
      "    if rollout.lease().is_none_or(|_| true) {"),
-    (0, "what is not known of a version is not told", "src/frontends/terraform/provider/intent.rs",
+    (0, "the rollout of an unknown version is not reported", "src/frontends/terraform/provider/intent.rs",
      "            Rolls::IfVersionChanges(private_state.preview(&spec, &another_version()))",
      "            Rolls::NotKnown(vec![private_state.preview(&spec, &another_version()).target])"),
-    (0, "a time-out is a word like any other", "src/frontends/terraform/provider/change/rollout.rs",
+    (0, "a time-out counts as an abort by command", "src/frontends/terraform/provider/change/rollout.rs",
      "    if report.outcome == Outcome::Aborted {",
      "    if report.outcome == Outcome::Failed {"),
     (0, "secrets go into progress files", "src/document/secret.rs",
@@ -316,22 +316,22 @@ MUTANTS = [
     (0, "an error shows a secret", "src/document/check.rs",
      "            let shown = if is_sensitive(self.root, schema) {",
      "            let shown = if is_sensitive(self.root, &Value::Null) {"),
-    (0, "a refusal half-way only ends it", "src/engine/act.rs",
+    (0, "a refusal half-way does not roll back", "src/engine/act.rs",
      "                OnFailure::Rollback if self.is_half_way() => {\n",
      "                OnFailure::Rollback if self.is_half_way() && self.ticks == 0 => {\n"),
-    (0, "a refusal before anything turns it back", "src/engine/act.rs",
+    (0, "a refusal before anything was done rolls back", "src/engine/act.rs",
      "            && live.any(|instance| instance.revision.as_ref() == Some(wanted))",
      "            && live.any(|instance| instance.revision.is_some())"),
     (0, "a fleet does not scale while it bakes", "src/rollout/planner/roll.rs",
      "        plan.actions.extend(halt::resume_scaling(input, record));\n",
      ""),
-    (0, "what scales has the bake time begin anew", "src/rollout/gates.rs",
+    (0, "scaling starts the bake time anew", "src/rollout/gates.rs",
      "let still_running = baking.is_some() && View",
      "let still_running = plan.bakes() && baking.is_some() && View"),
-    (0, "what fell due in the bake time is set once more", "src/rollout/planner/roll.rs",
+    (0, "a scheduled size of the bake time is set again", "src/rollout/planner/roll.rs",
      "    (!is_done).then_some(latest)",
      "    (!is_done || latest.at > input.state.started).then_some(latest)"),
-    (0, "who serves where the requests are counts as tried", "src/rollout/planner/shift.rs",
+    (0, "an instance where the requests go counts as tried", "src/rollout/planner/shift.rs",
      "let settled = is_at(input.look, 100) || (is_back(input) && was);",
      "let settled = is_at(input.look, 100) || (is_back(input) && (was || !was));"),
     (0, "a low layer uses a high one by name", "src/model/limits.rs",
@@ -360,7 +360,7 @@ def copy_to(folder: pathlib.Path) -> None:
 
 
 def test(folder: pathlib.Path) -> tuple[bool, str]:
-    """Whether the tests pass, and the first ones that do not."""
+    """Returns whether the tests pass, and the first ones that fail."""
     only = ["--no-default-features", "-p", "rolling", "--lib", "--test", "it"]
     if shutil.which("cargo-nextest"):
         wanted = "kind(lib) + test(/^fast::(planner|rollout|gates|properties|meanwhile|frozen|guarded|commands|model|crash|planned|plugin|faults|following|shift|layers)::/)"
@@ -374,7 +374,7 @@ def test(folder: pathlib.Path) -> tuple[bool, str]:
         os.environ,
         PROPTEST_CASES="48",
         PROPTEST_MAX_SHRINK_ITERS="0",
-        # The dependencies are built once for all mutants, and for the next run.
+        # All mutants, and the next run, share what is built of the dependencies.
         CARGO_TARGET_DIR=str(ROOT / "target" / "mutants"),
     )
     process = subprocess.Popen(
@@ -387,42 +387,42 @@ def test(folder: pathlib.Path) -> tuple[bool, str]:
         start_new_session=True,
     )
     try:
-        said, _ = process.communicate(timeout=1200)
+        printed, _ = process.communicate(timeout=1200)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         return False, "it never ends"
-    # What failed for one mutant is not to be tried first for the next.
+    # The cases that failed for one mutant are not tried first for the next.
     shutil.rmtree(folder / "tests" / "regressions", ignore_errors=True)
-    failed = list(dict.fromkeys(re.findall(noticed, said, re.MULTILINE)))
+    failed = list(dict.fromkeys(re.findall(noticed, printed, re.MULTILINE)))
     if process.returncode and not failed:
-        return False, "IT DOES NOT COMPILE: " + said[-400:]
+        return False, "IT DOES NOT COMPILE: " + printed[-400:]
     return process.returncode == 0, ", ".join(failed[:3])
 
 
 def fits(name: str, file: str, there: str) -> bool:
-    """Whether what a mutant replaces is there; says so where it is not."""
+    """Returns whether the source has the text that a mutant replaces, and reports it if not."""
     is_there = there in (ROOT / file).read_text()
     if not is_there:
         print(f"{name}: NO LONGER FITS {file}, where there is no\n{there}", flush=True)
     return is_there
 
 
-def run(word: str) -> int:
-    """How many mutants survive or cannot be tried."""
+def run(part: str) -> int:
+    """Returns how many mutants survive or cannot be tried."""
     bad = 0
-    # Always the same folder, so that what is built there serves the next run.
+    # Always the same folder, so that the next run can use what was built.
     folder = ROOT / "target" / "mutants" / "source"
     shutil.rmtree(folder, ignore_errors=True)
     copy_to(folder)
     for promise, name, file, there, instead in MUTANTS:
-        if word not in name:
+        if part not in name:
             continue
         if not fits(name, file, there):
             bad += 1
             continue
         source = (ROOT / file).read_text()
-        # The last place, where there are several.
+        # The last occurrence, if there are several.
         before, after = source.rsplit(there, 1)
         (folder / file).write_text(before + instead + after)
         passed, noticed = test(folder)
@@ -433,11 +433,11 @@ def run(word: str) -> int:
 
 
 def main() -> int:
-    word = sys.argv[1] if len(sys.argv) > 1 else ""
-    if word == "--check":
+    part = sys.argv[1] if len(sys.argv) > 1 else ""
+    if part == "--check":
         bad = sum(not fits(name, file, there) for _, name, file, there, _ in MUTANTS)
     else:
-        bad = run(word)
+        bad = run(part)
     return 1 if bad else 0
 
 
