@@ -1,4 +1,4 @@
-"""What a program may expect of rolling_client.py, beyond what deploy.py shows."""
+"""Tests what rolling_client.py offers beyond what deploy.py shows."""
 
 import sys
 import threading
@@ -31,7 +31,7 @@ def configured(speed):
 client = configured(2000)
 assert client.about["protocol_version"] == 1
 
-# Many threads, each with its own answer and its own progress.
+# Many threads at once: each gets its own answer and its own progress.
 told = {name: [] for name in "abcdef"}
 
 
@@ -52,11 +52,11 @@ assert isinstance(error, RollingError) and error.code == -32601, error
 error = raised(client.call, "resource.apply", {**request("a"), "private": {"plan_hash": "0"}})
 assert error.code == 1006 and error.data["planned"] == "0", error
 
-# Closing gives the exit code, also again; and nothing can be called any more.
+# close returns the exit code, also the second time; after it no call is possible.
 assert client.close() == 0 == client.close()
 raised(client.call, "ping")
 
-# To close waits for what is in flight, to leave by an exception cancels it.
+# close waits for the calls in flight; an exception cancels them.
 client = configured(2000)
 last = client.start("resource.apply", request("g"))
 assert client.close() == 0 and last.result()["status"] == "succeeded"
@@ -74,7 +74,7 @@ assert isinstance(raised(leave), KeyError)
 assert leave.call.result()["status"] == "aborted"
 
 
-# What on_progress raises, the caller gets; and the server, not heard any more, stops.
+# An exception in on_progress reaches the caller; the server, which nobody reads any more, stops.
 def unable(progress):
     raise ValueError("cannot show this")
 
@@ -83,6 +83,6 @@ client = configured(20)
 assert isinstance(raised(client.call, "resource.apply", request("i"), unable), ValueError)
 assert client.close() == 0
 
-# A server that dies is told to everybody who waits.
+# Every waiting caller is told that the server has died.
 error = raised(RollingClient, [sys.executable, "-c", "pass"])
 assert isinstance(error, ConnectionError), error

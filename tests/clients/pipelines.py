@@ -21,7 +21,7 @@ else:  # GitLab: one script after the other in one shell.
     variables = {**pipeline["variables"], **job["variables"]}
     strict = ["-eo", "pipefail"]
 
-# One rollout at a time, which is never cancelled half way.
+# One rollout at a time, which is never cancelled half-way.
 if name == "apply" and "jobs" in pipeline:
     assert job["concurrency"] == {"group": "rolling-production", "cancel-in-progress": False}
 elif name == "apply":

@@ -130,19 +130,19 @@ def roll(provider, engine):
 
     state = provider.update(id, state, changed(inputs, revision="v4"))
     assert state["deployed_revision"] == "v4" and state["status"] == "succeeded", state
-    # Version 3 is bad. Pulumi then keeps the state and the inputs of before.
+    # Version 3 is bad. Pulumi then keeps the previous state and inputs.
     why = fails(provider.update, id, state, changed(inputs, revision="v3"))
     assert "rolled_back" in why and "502" in why and "next `pulumi up`" in why, why
 
     same, read, settled = provider.read(id, state)
     assert same == id and read["deployed_revision"] == "v4" and "status" not in settled, read
     assert settled == changed(inputs, revision="v4") | {"__provider": inputs["__provider"]}
-    # A fleet that runs something else than it was left with asks for a diff by its inputs.
+    # If the fleet runs another revision than after the last update, the inputs differ.
     _, read, drifted = provider.read(id, {**state, **changed(state, revision="v5")})
     assert drifted["status"] == "pending", drifted
     assert provider.diff(id, read, changed(inputs, revision="v5")) == (SOME, [])
 
-    # Pulumi saves nothing of a create that failed; the next one takes it up.
+    # Pulumi saves nothing of a create that failed; the next one continues it.
     bad = changed(inputs, name="other", revision="v3")
     why = fails(provider.create, {**bad, "on_failure": "stop"})
     assert "failed" in why and "next `pulumi up` resumes" in why, why
@@ -151,7 +151,7 @@ def roll(provider, engine):
 
 
 def unknown(provider, engine):
-    """What another resource has yet to tell is planned for all the same."""
+    """Inputs that another resource has not produced yet are planned, too."""
     inputs = changed(engine.inputs, revision=UNKNOWN)
     assert provider.check(inputs) == {}
     assert provider.diff(engine.id, engine.state, inputs) == (SOME, [])
@@ -167,11 +167,11 @@ def delete(provider, engine):
     provider.delete(id, state)
     after, recorded = fleet()
     assert after == before and not recorded
-    provider.delete(id, state)  # To delete what is gone is no failure.
+    provider.delete(id, state)  # Deleting what is gone succeeds.
 
 
 def fleet():
-    """The instances there are, and whether there is a record."""
+    """Returns the instances, and whether there is a record."""
     document = {
         "resource": {
             "rolling_deployment": {

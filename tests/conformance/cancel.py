@@ -1,4 +1,4 @@
-"""Cancelling: what is cancelled answers all the same, and says what happened."""
+"""Cancelling: a cancelled request is still answered, with what happened."""
 
 import signal
 import time
@@ -62,7 +62,7 @@ def a_cancel_after_the_answer_is_ignored(lab):
     peer.cancel(id)
     peer.ask("ping")
     check(len(peer.all()) == before + 1, "nothing but the answer to ping", peer.all()[before:])
-    # A cancel is for what is in flight, not for what is to come.
+    # A cancel applies to requests in flight, not to later ones.
     peer.call("resource.apply", of(fleet(revision="v3")), id=id)
     answer = peer.answer(id, nth=1)
     check("result" in answer, "a result", answer)
@@ -89,7 +89,7 @@ def a_cancel_of_nothing_in_flight_is_ignored(lab):
 
 @case()
 def a_cancel_is_no_request(lab):
-    # With an id it would have to be answered; the method is known as a notification alone.
+    # With an id it would have to be answered; the method exists only as a notification.
     peer = lab.open()
     peer.write(
         encode({"jsonrpc": "2.0", "id": "c", "method": "$/cancel_request", "params": {"id": 1}})
@@ -109,7 +109,7 @@ def a_second_cancel_stops_sooner_and_is_answered_once(lab):
     result = peer.result(id)
     was_stopped(result)
     peer.ask("ping")
-    # What it left undone is in the record, and the next apply sees to it.
+    # What it left undone is in the record, and the next apply does it.
     lab.set_speed(peer, FAST)
     has_succeeded(peer.ask("resource.apply", of(stuck(), prior=result["state"])), "v2", 4)
 
@@ -158,8 +158,8 @@ def a_delete_that_waits_to_be_heard_can_be_cancelled(lab):
 
 
 def beside_one_that_stands_still(lab):
-    """A server beside one with a rollout under way that hears nothing just now. By its clock
-    it takes half a minute until it may take the other for dead."""
+    """Returns a server beside one that has a rollout under way and is stopped. By the new
+    server's clock it takes half a minute until it may take the other one for dead."""
     first = lab.open(SLOW)
     first.call("resource.apply", of(stuck(), progress_token=1))
     first.under_way(1, "deregister")

@@ -156,7 +156,7 @@ def a_plan_hash_is_about_configuration_and_revision_alone(lab):
         check(
             peer.ask("resource.plan", of(other))["plan_hash"] != first, "another hash", "the same"
         )
-    # Live instances have no say in it: a plan stays good while the fleet changes.
+    # Live instances do not matter: a plan stays valid while the fleet changes.
     params = of(fleet(), private={"plan_hash": first})
     has_succeeded(peer.ask("resource.apply", params), "v2", 4)
     has_succeeded(peer.ask("resource.apply", params), "v2", 4)
@@ -284,7 +284,7 @@ def a_deployment_that_was_rolled_back_can_be_put_right(lab):
 
 @case()
 def progress_is_counted_without_gaps_and_told_ten_times_a_second_at_most(lab):
-    # Sequence, token and silence after the answer are checked of every line of every case.
+    # Sequence, token and silence after the answer are checked for every line of every case.
     peer = lab.open(100)
     began = time.monotonic()
     id = peer.call("resource.apply", of(fleet(instances=6, batch=2), progress_token="t"))
@@ -360,7 +360,7 @@ def status_tells_what_every_instance_runs(lab):
 
 @case()
 def read_of_a_target_that_is_gone_gives_null(lab):
-    # A simulated fleet is made when it is asked for; one in a cloud that cannot be reached must
+    # A simulated fleet is made when it is first used; one in a cloud that cannot be reached must
     # not be taken for gone.
     peer = lab.open()
     group = {"name": "web", "launch_template": {"id": "lt-1", "version": "1"}}
@@ -461,11 +461,11 @@ def a_second_connection_pauses_and_resumes_a_rollout(lab):
     apply = first.call("resource.apply", of(config, progress_token=1))
     first.under_way(1)
     second = lab.open(SIDE_BY_SIDE)
-    said = second.ask("resource.control", of(config, action="pause"), within=30)
+    reply = second.ask("resource.control", of(config, action="pause"), within=30)
     check(
-        isinstance(said["acknowledged_by"], str), "acknowledged_by names the engine at work", said
+        isinstance(reply["acknowledged_by"], str), "acknowledged_by names the engine at work", reply
     )
-    check(isinstance(said["message"], str) and said["message"], "message, for people", said)
+    check(isinstance(reply["message"], str) and reply["message"], "message, for people", reply)
     result = first.result(apply, within=30)
     check(
         result["status"] == "paused" and result["state"]["status"] == "paused",
@@ -494,9 +494,9 @@ def a_second_connection_rolls_a_rollout_back(lab):
     apply = first.call("resource.apply", of(config, progress_token=1))
     first.under_way(1)
     second = lab.open(SIDE_BY_SIDE)
-    said = second.ask("resource.control", of(config, action="rollback"), within=30)
+    reply = second.ask("resource.control", of(config, action="rollback"), within=30)
     check(
-        isinstance(said["acknowledged_by"], str), "acknowledged_by names the engine at work", said
+        isinstance(reply["acknowledged_by"], str), "acknowledged_by names the engine at work", reply
     )
     result = first.result(apply, within=30)
     check(result["status"] == "rolled_back", "status rolled_back", result)
@@ -508,9 +508,9 @@ def control_of_a_rollout_in_the_same_process_is_heard(lab):
     peer = lab.open(SLOW)
     id = peer.call("resource.apply", of(stuck(), progress_token=1))
     peer.under_way(1)
-    said = peer.ask("resource.control", of(stuck(), action="abort"), within=30)
+    reply = peer.ask("resource.control", of(stuck(), action="abort"), within=30)
     check(
-        isinstance(said["acknowledged_by"], str), "acknowledged_by names the engine at work", said
+        isinstance(reply["acknowledged_by"], str), "acknowledged_by names the engine at work", reply
     )
     was_stopped(peer.result(id))
 
@@ -519,11 +519,13 @@ def control_of_a_rollout_in_the_same_process_is_heard(lab):
 def control_with_no_rollout_there_changes_nothing(lab):
     peer = lab.open()
     for action in ["pause", "resume", "abort", "rollback"]:
-        said = peer.ask("resource.control", of(fleet(), action=action))
+        reply = peer.ask("resource.control", of(fleet(), action=action))
         check(
-            said["record"] is None and said["acknowledged_by"] is None, "no record, no engine", said
+            reply["record"] is None and reply["acknowledged_by"] is None,
+            "no record, no engine",
+            reply,
         )
-        check(isinstance(said["message"], str) and said["message"], "message, for people", said)
+        check(isinstance(reply["message"], str) and reply["message"], "message, for people", reply)
     is_whole(status(peer, fleet()), "v1", 4)
 
 
@@ -537,7 +539,7 @@ def delete_of_an_idle_deployment_touches_no_instance(lab):
     after = status(peer, fleet())
     check(after["record"] is None, "no record", after)
     check(sorted(i["id"] for i in after["instances"]) == before, "the same instances", after)
-    # What is deleted can be deleted again, and made again.
+    # A deleted deployment can be deleted again, and created again.
     check(peer.ask("resource.delete", about(state))["state"] is None, "state null", "a state")
     has_succeeded(peer.ask("resource.apply", of(fleet())), "v2", 4)
 

@@ -39,7 +39,7 @@ def an_unknown_method_is_32601(lab):
 @case()
 def params_that_are_no_object_are_refused(lab):
     # The contract says "always an object, or left out", and leaves open which of the two codes
-    # says so.
+    # is the answer.
     peer = lab.open()
     for method in ["ping", "resource.plan", "initialize", "shutdown"]:
         for params in [[], [1], "x", 1, True]:
@@ -144,7 +144,7 @@ def two_applies_on_one_target_are_one_too_many(lab):
     peer.under_way(1)
     peer.error(peer.call("resource.apply", of(lasting(revision="v3"))), 1004)
     peer.error(peer.call("resource.delete", {"type": KIND, "prior": lasting()}), 1004)
-    # Looking is always allowed.
+    # Read-only requests are always allowed.
     peer.ask("resource.plan", of(lasting()))
     peer.ask("resource.status", of(lasting()))
     check(not peer.is_answered(first), "the first one goes on", peer.all()[-1])
@@ -181,7 +181,7 @@ def another_process_at_work_on_the_target_is_1005(lab):
 
 @case(limit=60)
 def an_engine_that_was_taken_over_from_leaves_with_1005(lab):
-    # The first process stands still as its host might: it does not know that it is late.
+    # The first process is stopped, as its host might be: it does not know that it is late.
     first = lab.open(SLOW)
     id = first.call("resource.apply", of(stuck(), progress_token=1))
     first.under_way(1, "deregister")
@@ -219,7 +219,7 @@ def a_hundred_requests_in_flight_are_all_answered_once(lab):
     for n in range(25):
         apply = lines[4 * n + 1][1]
         has_succeeded(peer.result(apply), "v2", 4)
-    # An answer too many would come before this one's.
+    # A second answer would come before this one's.
     peer.ask("ping")
 
 
@@ -262,7 +262,7 @@ def what_is_more_than_max_in_flight_is_1004_and_all_is_answered(lab):
 
 @case()
 def no_answer_is_lost_when_the_reader_is_slow_to_read(lab):
-    # More than a pipe holds is written, while nobody reads, and then it is read all at once.
+    # More than a pipe holds is written while nobody reads, and is then read all at once.
     peer = lab.open()
     peer.pause_reading()
     ids = [peer.call("provider.schema") for _ in range(40)]

@@ -60,7 +60,7 @@ def answer(id, method):
 was_shut_down = False
 for line in sys.stdin.buffer:
     try:
-        # Python reads what is no JSON, too.
+        # Python also reads what is not JSON.
         message = json.loads(line, parse_constant=float.fromhex)
         method = message["method"]
     except (ValueError, TypeError, KeyError, RecursionError):

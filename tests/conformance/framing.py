@@ -1,4 +1,4 @@
-"""Lines in, lines out: what is a message, and what happens to what is none."""
+"""Lines in, lines out: what is a message, and what happens to other lines."""
 
 import json
 import time
@@ -53,7 +53,7 @@ def a_message_is_read_however_its_bytes_are_split(lab):
     line, _ = peer.request("ping", id=id)
     for n, at in enumerate(range(1, len(line))):
         peer.write(line[:at])
-        time.sleep(0.001)  # so that it is read apart from the rest
+        time.sleep(0.001)  # so that it is read separately
         peer.write(line[at:])
         peer.answer(id, nth=n)
 
@@ -296,10 +296,10 @@ def what_the_server_is_told_in_many_languages_comes_back_whole(lab):
 @case()
 def stray_writes_to_file_descriptor_1_do_not_reach_the_protocol(lab):
     # The server may load code, or start children, that print. Its standard output is a pipe
-    # here, as always in this suite. Two things are covered: with debug logs on, they go to
-    # standard error (the envelope check sees whatever else is on standard output); and, where
-    # the system has /proc, something that opens descriptor 1 of the running server, as a child
-    # would inherit it, writes to standard error, too.
+    # here, as always in this suite. Two things are covered: debug logs go to standard error (the
+    # envelope check finds anything else on standard output); and, on a system with /proc, whatever
+    # opens descriptor 1 of the running server, as a child would inherit it, writes to standard
+    # error, too.
     peer = lab.open(env=lab.log_env)
     try:
         with open("/proc/%d/fd/1" % peer.process.pid, "ab", buffering=0) as stray:
@@ -310,7 +310,7 @@ def stray_writes_to_file_descriptor_1_do_not_reach_the_protocol(lab):
     has_succeeded(peer.ask("resource.apply", of(fleet(), progress_token=1)), "v2", 4)
     peer.close()
     peer.ends_with(0)
-    noise = peer.said_aside()
+    noise = peer.standard_error()
     if lab.log_env:
         check(noise != b"", "logs on standard error", "nothing")
     if was_written:

@@ -1,4 +1,4 @@
-"""What cases have at hand: a folder with servers in it, and simulated fleets to roll."""
+"""What cases use: a folder with servers in it, and simulated fleets to roll."""
 
 import os
 import threading
@@ -19,7 +19,7 @@ CASES = []
 
 
 def case(limit=40):
-    """Makes a function a case; `limit` is how many seconds it may take."""
+    """Registers a function as a case, which may take `limit` seconds."""
 
     def register(function):
         topic = function.__module__
@@ -43,9 +43,9 @@ class Lab:
         self._lock = threading.Lock()
 
     def start(self, env=None, socket_out=False):
-        """A server that has heard nothing yet. All servers of a case share a folder, and so the
-        simulated fleets in it."""
-        # Nothing of the surroundings may change what the server does.
+        """Starts a server, without a request yet. All servers of a case share a folder, and with
+        it the simulated fleets."""
+        # The surrounding environment must not change what the server does.
         clean = {
             name: value
             for name, value in os.environ.items()
@@ -60,7 +60,7 @@ class Lab:
         return peer
 
     def open(self, speed=FAST, log=None, **start):
-        """A server that was greeted, whose simulator runs at `speed`."""
+        """Starts a server and initializes it, with its simulator at `speed`."""
         peer = self.start(**start)
         params = {"protocol_versions": [1], "client": {"name": "conformance", "version": "1"}}
         if log:
@@ -74,14 +74,14 @@ class Lab:
         check(result.get("diagnostics") == [], "no diagnostics", result)
 
     def end(self):
-        """Ends every server, at the end of the case or of its time."""
+        """Ends every server, when the case ends or runs out of time."""
         with self._lock:
             self.over = True
             for peer in self.peers:
                 peer.discard()
 
     def expire(self):
-        """Ends the processes alone: whoever waits for them goes on, and fails."""
+        """Ends only the processes: whatever waits for them goes on, and fails."""
         with self._lock:
             self.over = True
             for peer in self.peers:
@@ -93,8 +93,8 @@ def fleet(name="web", revision="v2", instances=4, batch=1, drain=None, on_failur
     target = dict({"name": name, "revision": revision, "instances": instances}, **more)
     if drain:
         target["target_groups"] = [{"name": "web", "drain": drain}]
-    # The server lives by the simulator's clock: when a busy machine holds it up for a second, it
-    # misses many minutes. Nothing may be taken for failed because of that.
+    # The server runs by the simulator's clock: a second's delay on a busy machine is many minutes
+    # there. Nothing must count as failed because of that.
     config = {
         "policy": "rolling",
         "batch_size_type": "fixed",
@@ -108,8 +108,8 @@ def fleet(name="web", revision="v2", instances=4, batch=1, drain=None, on_failur
 
 
 def stuck(name="web", revision="v2", **more):
-    """A rollout whose first batch drains for half a minute of real time at the speed SLOW: a
-    case can count on being in the middle of it."""
+    """A rollout whose first batch drains for half a minute of real time at the speed SLOW, so
+    that a case can rely on its being under way."""
     return fleet(name, revision, drain="10m", **more)
 
 
@@ -119,7 +119,7 @@ def lasting(name="web", revision="v2"):
 
 
 def failing(name="web", **more):
-    """A rollout to v2, which does not work, and is given up soon at the speed FAILING."""
+    """A rollout to v2, which is bad and soon given up at the speed FAILING."""
     config = fleet(name, bad_revisions={"v2": "unhealthy"}, **more)
     config["health"] = {"healthy_timeout": "20m"}
     return config
@@ -139,7 +139,7 @@ def about(prior, **params):
 
 
 def is_whole(state, revision, size):
-    """Checks that a state tells of a fleet that runs `revision` and serves, all of it."""
+    """Checks that by this state the whole fleet runs `revision` and serves."""
     instances = state.get("instances") or []
     whole = len(instances) == size and all(
         i["revision"] == revision and i["serves"] for i in instances
@@ -154,7 +154,7 @@ def has_succeeded(result, revision, size):
 
 
 def was_stopped(result):
-    """Checks the answer to an operation that was stopped on its way."""
+    """Checks the answer to an operation that was stopped while under way."""
     check(result.get("status") == "aborted", "status aborted", result)
     check(isinstance(result.get("state"), dict), "the state as it is now", result)
     check(result["state"].get("status") == "aborted", "a state that says aborted", result)
@@ -162,7 +162,7 @@ def was_stopped(result):
 
 
 def errors(result):
-    """The diagnostics that are errors; each must have its parts."""
+    """Returns the diagnostics that are errors; each must have all its parts."""
     found = result.get("diagnostics")
     check(isinstance(found, list), "a list of diagnostics", result)
     for one in found:
@@ -183,7 +183,7 @@ def status(peer, config):
 
 
 def until(expected, found, within=PATIENCE):
-    """Asks again and again until `found` gives something, and returns that."""
+    """Calls `found` until it returns something, and returns that."""
     end = time.monotonic() + within
     while True:
         value = found()

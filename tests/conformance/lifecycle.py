@@ -11,28 +11,28 @@ INITIALIZE = {"protocol_versions": [1]}
 @case()
 def initialize_says_what_the_server_is_and_can(lab):
     peer = lab.start()
-    said = peer.ask(
+    reply = peer.ask(
         "initialize",
         {"protocol_versions": [7, 1, 2], "client": {"name": "conformance", "version": "1"}},
     )
-    check(said.get("protocol_version") == 1, "protocol_version 1", said)
-    check(isinstance(said.get("server", {}).get("name"), str), "the server's name", said)
+    check(reply.get("protocol_version") == 1, "protocol_version 1", reply)
+    check(isinstance(reply.get("server", {}).get("name"), str), "the server's name", reply)
     wanted = {
         "max_message_bytes": 16777216,
         "max_in_flight": 1024,
         "progress": True,
         "cancel": True,
     }
-    can = said.get("capabilities", {})
+    can = reply.get("capabilities", {})
     check(
         all(can.get(name) == value for name, value in wanted.items()),
         "capabilities %s" % wanted,
         can,
     )
     check(
-        said.get("resource_types") == ["rolling_deployment"],
+        reply.get("resource_types") == ["rolling_deployment"],
         "resource_types with rolling_deployment",
-        said,
+        reply,
     )
 
 
@@ -91,7 +91,7 @@ def another_version_is_refused_with_the_versions_that_are_known(lab):
         error = peer.error(peer.call("initialize", {"protocol_versions": versions}), 1001)
         check((error.get("data") or {}).get("supported") == [1], "data.supported [1]", error)
     peer.error(peer.call("ping"), -32002)
-    # A refusal is no beginning: there is another try.
+    # A refused initialize begins nothing: it can be tried again.
     peer.ask("initialize", INITIALIZE)
     peer.ask("ping")
 
@@ -208,7 +208,7 @@ def the_end_of_standard_input_lets_an_apply_finish(lab):
 
 @case()
 def the_end_of_standard_input_waits_for_a_reader_that_is_slow(lab):
-    # As in `printf ... | server | less`: more than a pipe holds is answered, and read later.
+    # As in `printf ... | server | less`: the answers exceed what a pipe holds, and are read later.
     peer = lab.open()
     peer.pause_reading()
     ids = [peer.call("provider.schema") for _ in range(40)]
@@ -222,7 +222,7 @@ def the_end_of_standard_input_waits_for_a_reader_that_is_slow(lab):
 
 @case()
 def log_messages_come_only_when_asked_for(lab):
-    # That none comes otherwise is checked of every line of every case.
+    # That there is none otherwise is checked for every line of every case.
     peer = lab.open(log="debug")
     peer.ask("resource.apply", of(fleet()))
     logs = [m for m in peer.all() if m.get("method") == "$/log"]

@@ -1,7 +1,7 @@
 """A server under test: its process, the lines exchanged with it, and the rules every line keeps.
 
-Cases talk to a `Peer`. Whatever comes from the server is checked as it comes, so that a case about
-one thing also notices when another rule is broken.
+Cases talk to a `Peer`. It checks every line of the server as it arrives, so that each case also
+notices when a rule is broken that it is not about.
 """
 
 import json
@@ -22,7 +22,7 @@ CANCELLED = -32800
 
 
 class Failure(Exception):
-    """A rule that was broken: what was expected, and what came."""
+    """A broken rule: what was expected, and what was found."""
 
     def __init__(self, expected, came):
         super().__init__(expected, came)
@@ -53,16 +53,16 @@ class Peer:
 
     def __init__(self, command, folder, name, env=None, socket_out=False):
         self.name = name
-        self.lines = []  # ("->" or "<-", the line), in the order they were sent and came
+        self.lines = []  # ("->" or "<-", the line), in order
         self.messages = []  # (when, message), checked
-        self.broken = []  # Failures of rules that hold for every line
+        self.broken = []  # broken rules that hold for every line
         self.ended = False  # the server's standard output has ended
         self._changed = threading.Condition()
-        self._sent = {}  # key of an id: how many requests had it
-        self._answered = {}  # key of an id: how many answers came
+        self._sent = {}  # key of an id: the number of requests with it
+        self._answered = {}  # key of an id: the number of its answers
         self._tokens = {}  # key of a progress token: [keys of ids, next sequence]
         self._log = None  # the level that initialize asked for
-        self._partial = b""  # what was written of a line that has not ended yet
+        self._partial = b""  # the beginning of a line that has not ended yet
         self._faults_taken = 0
         self._next_id = 1
         self.noise = os.path.join(folder, name + ".stderr")
@@ -71,7 +71,7 @@ class Peer:
         if socket_out:
             ours, theirs = socket.socketpair()
         with open(self.noise, "ab") as stderr:
-            # A session of its own: what it starts can be ended with it.
+            # A session of its own, so that its children can be ended with it.
             self.process = subprocess.Popen(
                 command,
                 cwd=folder,
@@ -94,7 +94,7 @@ class Peer:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    # What a case writes.
+    # What a case sends.
 
     def call(self, method, params=None, id=None):
         """Sends a request and returns its id."""
@@ -141,12 +141,12 @@ class Peer:
         self.process.send_signal(number)
 
     def kill(self):
-        """Ends it the hard way, as a power cut would."""
+        """Kills it, as a power cut would."""
         self.process.kill()
         self.process.wait()
 
     def pause_reading(self):
-        """Lets what the server writes pile up from now on."""
+        """Stops reading what the server writes."""
         self._may_read.clear()
 
     def read_on(self):
@@ -170,7 +170,7 @@ class Peer:
         return answer["result"]
 
     def error(self, id, code, within=PATIENCE):
-        """The error that answers `id`; `code` is one code or several that are right."""
+        """Returns the error that answers `id`; `code` is the expected code, or several."""
         answer = self.answer(id, within)
         codes = code if isinstance(code, tuple) else (code,)
         wanted = "error %s for id %s" % (" or ".join(map(str, codes)), key(id))
@@ -178,12 +178,12 @@ class Peer:
         return answer["error"]
 
     def answer(self, id, within=PATIENCE, nth=0):
-        """The answer to `id`, or the `nth` one from 0 where the id was used again."""
+        """Returns the answer to `id`; the `nth` one, from 0, if the id was used again."""
         wanted = "an answer to id %s within %g s" % (key(id), within)
         return self.wait_for(wanted, lambda: self._nth_answer(id, nth), within)
 
     def fault(self, code, within=PATIENCE):
-        """The next answer without an id, which must have this error code."""
+        """Returns the next answer without an id, which must have this error code."""
         wanted = "error %s with id null" % (code,)
         n = self._faults_taken
         answer = self.wait_for(
@@ -204,8 +204,8 @@ class Peer:
         return [e["event"] for params in self.progress(token) for e in params["events"]]
 
     def under_way(self, token, kind="batch_started", within=PATIENCE):
-        """Waits until the operation with this token has told of an event of this kind: the
-        type of the event, or what was done to the cloud."""
+        """Waits until the operation with this token has reported an event of this kind: the
+        type of the event, or the action on the cloud."""
 
         def told():
             return [
@@ -227,12 +227,12 @@ class Peer:
             return [message for _, message in self.messages]
 
     def when(self, message):
-        """When this message came."""
+        """Returns when this message arrived."""
         with self._changed:
             return next(at for at, other in self.messages if other is message)
 
     def wait_for(self, expected, found, within=PATIENCE):
-        """Waits until `found` gives something, and returns that."""
+        """Waits until `found` returns something, and returns that."""
         end = time.monotonic() + within
         with self._changed:
             while True:
@@ -251,7 +251,7 @@ class Peer:
             code = self.process.wait(within)
         except subprocess.TimeoutExpired:
             raise Failure("the server ends within %g s" % within, "it still runs")
-        # The last lines may be still on their way through the pipe.
+        # The last lines may still be in the pipe.
         self._reader.join(PATIENCE)
         return code
 
@@ -259,17 +259,17 @@ class Peer:
         came = self.exit_code(within)
         check(came == code, "exit code %d" % code, "exit code %d" % came)
 
-    def said_aside(self):
-        """What the server wrote to standard error."""
+    def standard_error(self):
+        """Returns what the server wrote to standard error."""
         with open(self.noise, "rb") as file:
             return file.read()
 
     def discard(self):
-        """Ends whatever is left of the process and of what it started."""
+        """Ends the process and its children, if any are left."""
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
-            pass  # nobody is left in the group
+            pass  # no process is left in the group
         self.process.wait()
         self.stop_reading()
         for end in (self._wake, self._woken):
@@ -383,16 +383,16 @@ class Peer:
     def _take_log(self, message, params):
         if self._log is None:
             return self._break("no $/log where initialize did not ask for it", message)
-        level, words = params.get("level"), params.get("message")
+        level, text = params.get("level"), params.get("message")
         if (
             level not in LEVELS
-            or not isinstance(words, str)
+            or not isinstance(text, str)
             or not isinstance(params.get("target"), str)
         ):
             self._break("level, message and target", message)
         elif LEVELS.index(level) > LEVELS.index(self._log):
             self._break("nothing below the level %s" % self._log, message)
-        elif len(words.encode("utf-8")) > MAX_LOG:
+        elif len(text.encode("utf-8")) > MAX_LOG:
             self._break("a message of at most %d bytes" % MAX_LOG, message)
 
     def _note_sent(self, line):

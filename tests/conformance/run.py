@@ -4,7 +4,7 @@
     python3 tests/conformance/run.py [-k WORD] [--json] -- COMMAND ARGS...
     python3 tests/conformance/run.py --self-test
 
-One line a case; exit code 0 when all passed, 1 when one failed, 2 for wrong usage.
+Prints a line for each case. Exit code 0: all passed; 1: one failed; 2: wrong usage.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import threading
 import time
 import traceback
 
-sys.dont_write_bytecode = True  # the suite leaves nothing beside its sources
+sys.dont_write_bytecode = True  # leave no files beside the sources
 
 from lab import CASES, Lab  # noqa: E402
 from peer import Failure  # noqa: E402
@@ -77,10 +77,10 @@ def parse(args):
     options = parser.parse_args(args)
     if bool(options.command) == options.self_test:
         parser.error("give the server's command after --")
-    # Every case has a folder of its own: what is named from here must still be found.
+    # Every case runs in a folder of its own: paths relative to this one must still be found.
     options.command = [
-        os.path.abspath(word) if os.sep in word and os.path.exists(word) else word
-        for word in options.command
+        os.path.abspath(argument) if os.sep in argument and os.path.exists(argument) else argument
+        for argument in options.command
     ]
     if options.command and not shutil.which(options.command[0]):
         parser.error("there is no program %s" % options.command[0])
@@ -90,7 +90,7 @@ def parse(args):
 
 
 def run(cases, options, tell):
-    """Runs cases, several at once, tells of each as it ends, and returns how many failed."""
+    """Runs cases, several at once, reports each as it ends, and returns how many failed."""
     failed = 0
     waiting = []
     pool = concurrent.futures.ThreadPoolExecutor(max(1, options.jobs))
@@ -102,7 +102,7 @@ def run(cases, options, tell):
             failed += not told["ok"]
             tell(told)
     except BaseException:
-        # No server may outlive the suite, whatever ends it.
+        # No server must outlive the suite, however it ends.
         for left in waiting:
             left.cancel()
         with running_lock:
@@ -115,7 +115,7 @@ def run(cases, options, tell):
 
 
 def run_one(one, options):
-    """Runs one case in a folder of its own and says what came of it."""
+    """Runs one case in a folder of its own and returns its result."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
         lab = Lab(options.command, folder, options.log_env)
@@ -136,7 +136,7 @@ def run_one(one, options):
         lab.end()
         with running_lock:
             running.discard(lab)
-        # What breaks a rule of every line is the likelier cause of what else went wrong.
+        # A broken rule that holds for every line is the likelier cause of other failures.
         broken = [found for peer in lab.peers for found in peer.broken]
         if broken:
             failure = broken[0]
@@ -162,14 +162,16 @@ def run_one(one, options):
 
 
 def transcript(peer):
-    """The lines exchanged; of very many, the first and the last."""
+    """Returns the lines exchanged; of very many only the first and the last."""
     lines = [(way, brief(line)) for way, line in list(peer.lines)]
     if len(lines) > MOST_LINES:
         half = MOST_LINES // 2
         left_out = ("..", "%d lines" % (len(lines) - 2 * half))
         lines = lines[:half] + [left_out] + lines[-half:]
     noise = (
-        peer.said_aside().decode("utf-8", "replace").strip() if os.path.exists(peer.noise) else ""
+        peer.standard_error().decode("utf-8", "replace").strip()
+        if os.path.exists(peer.noise)
+        else ""
     )
     return lines + [("stderr", line) for line in noise.splitlines()[-10:]]
 

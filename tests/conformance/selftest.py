@@ -1,5 +1,5 @@
-"""Sees that the suite finds what is wrong: an honest little server passes, and one that breaks a
-rule fails at the case that is about it, in words that name the rule."""
+"""Tests the suite itself: a small correct server passes, and one that breaks a rule fails at the
+case about it, with a message that names the rule."""
 
 import importlib
 import os
@@ -16,7 +16,7 @@ IDS = "framing: ids come back as they were"
 EXIT = "lifecycle: exit without shutdown ends with 1"
 SHUTDOWN = "lifecycle: shutdown then exit ends with 0"
 
-# rule that is broken, case that must notice, words in what it expected
+# (broken rule, case that must fail, text of its expectation)
 BROKEN = [
     ("bad lines are answered", MALFORMED, "error -32700 with id null"),
     ("one answer to a request", COALESCED, "one answer to each request"),
@@ -24,19 +24,19 @@ BROKEN = [
     ("a result or an error", COALESCED, "exactly one of result and error"),
     ("no progress unasked", COALESCED, "progress only for a token that was given"),
     ("ids are echoed", IDS, "one answer to each request"),
-    # It is noticed by the next answer, or, where it was quick to go, by the next message.
+    # The next answer shows it; if the server ended quickly, the next message does.
     ("survival", IDS, ("an answer to id", "the server reads what is written")),
     ("exit codes", EXIT, "exit code 1"),
 ]
 
 
 def run(options):
-    """Returns the exit code: 0 when the suite found everything."""
+    """Returns the exit code: 0 if the suite found every broken rule."""
     for topic in ["framing", "lifecycle"]:
         importlib.import_module(topic)
     by_title = {one.title: one for one in CASES}
     missed = 0
-    for rule, title, words in [("none", None, None)] + BROKEN:
+    for rule, title, texts in [("none", None, None)] + BROKEN:
         options.command = [sys.executable, FAKE, rule]
         told = []
         titles = [title] if title else [MALFORMED, COALESCED, IDS, EXIT, SHUTDOWN]
@@ -45,9 +45,9 @@ def run(options):
             good = all(one["ok"] for one in told)
             print("%s a server that breaks no rule passes" % ("ok" if good else "FAIL"))
         else:
-            words = (words,) if isinstance(words, str) else words
+            texts = (texts,) if isinstance(texts, str) else texts
             expected = told[0]["expected"]
-            good = not told[0]["ok"] and any(one in expected for one in words)
+            good = not told[0]["ok"] and any(one in expected for one in texts)
             print("%s found out: %s" % ("ok" if good else "FAIL", rule))
         if not good:
             missed += 1

@@ -11,7 +11,7 @@ SAFE_POINT_WITHIN = 12
 
 
 def finish(lab, config, prior=None):
-    """A new process finishes what was left."""
+    """Finishes, in a new process, what was left."""
     peer = lab.open(FAST)
     result = peer.ask("resource.apply", of(config, prior=prior), within=30)
     has_succeeded(result, "v2", config["simulated_fleet"]["instances"])
@@ -35,7 +35,7 @@ def sigint_ends_with_130_while_standard_input_stays_open(lab):
 @case()
 def sigterm_before_initialize_ends_with_143(lab):
     peer = lab.start()
-    # It listens to signals by the time it answers, whatever it answers.
+    # Once it answers, it handles signals.
     peer.error(peer.call("ping"), -32002)
     peer.signal(signal.SIGTERM)
     peer.ends_with(143)
@@ -101,8 +101,8 @@ def reader_leaves(lab, progress, **start):
     else:
         until("a record of the rollout", lambda: status(peer, stuck())["record"])
     peer.stop_reading()
-    # Standard input stays open. Which exit code it ends with is nobody's business: nobody is
-    # there to see it. That it ends by itself is.
+    # Standard input stays open. The exit code does not matter, since nobody sees it; it must end
+    # by itself.
     code = peer.exit_code(SAFE_POINT_WITHIN)
     check(code >= 0, "an end by itself", "an end by signal %d" % -code)
     finish(lab, stuck())
@@ -118,7 +118,7 @@ def a_reader_that_leaves_an_idle_server_ends_it(lab):
 
 @case(limit=60)
 def after_kill_9_a_new_process_goes_on_and_the_fleet_is_whole(lab):
-    # Killed while a batch drains, right after a victim has gone, and between two batches.
+    # Killed while a batch drains, right after a victim was terminated, and between two batches.
     for n, kind in enumerate(["deregister", "terminate", "batch_finished"]):
         config = fleet("killed-%d" % n, batch=2, drain="20s")
         peer = lab.open(60)

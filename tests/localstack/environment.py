@@ -22,9 +22,9 @@ def fail(message: str) -> None:
 
 
 def install(root: Path, name: str, lock: Path, about: str, finish: Callable[[Path], None]) -> Path:
-    """The environment of this lock, made now if it is not there. Returns its Python.
+    """Makes the environment of this lock if it is not there, and returns its Python.
 
-    `about` is what else it depends on; `finish` gets the folder of its packages.
+    `about` is what else it depends on; `finish` is called with the folder of its packages.
     """
     if sys.version_info < (3, 11):
         fail(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
@@ -34,8 +34,8 @@ def install(root: Path, name: str, lock: Path, about: str, finish: Callable[[Pat
     venv = root / f"venv-{digest.hexdigest()[:12]}"
     python = venv / "bin" / "python"
     root.mkdir(parents=True, exist_ok=True)
-    with open(root / "install.lock", "w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with open(root / "install.lock", "w") as lock_file:
+        fcntl.flock(lock_file, fcntl.LOCK_EX)
         if (venv / "complete").exists():
             return python
         print(f"lab: installing {name}, once", file=sys.stderr)
@@ -51,11 +51,11 @@ def install(root: Path, name: str, lock: Path, about: str, finish: Callable[[Pat
 
 
 def run(*command, hint: str = "is the package index reachable?") -> None:
-    words = [str(word) for word in command]
-    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    arguments = [str(argument) for argument in command]
+    done = subprocess.run(arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode != 0:
         tail = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
-        fail(f"failed to run {' '.join(words)}\n{tail}\n{hint}")
+        fail(f"failed to run {' '.join(arguments)}\n{tail}\n{hint}")
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@
 starts LocalStack on a free port, prints one JSON line with the endpoint, and runs until its
 standard input ends or a signal comes. LocalStack never outlives it.
 
-`lab.py start` is for test runners that start a process for each test, as nextest: it leaves such a
-LocalStack behind for as long as the process that called it is there, and writes to the file that
-NEXTEST_ENV names where it is.
+`lab.py start` is for test runners that start a process for each test, like nextest: it leaves such
+a LocalStack behind for as long as the process that called it exists, and writes its endpoint to the
+file that NEXTEST_ENV names.
 """
 
 import argparse
@@ -42,19 +42,19 @@ open_lab = rolling_lab.plugin:open_lab
 """
 READY_WITHIN = 300
 PR_SET_PDEATHSIG = 1
-# How many times as fast as real time the lab lives for the tests. What is done takes the same real
-# time, so that more of it passes meanwhile, and the more the busier the machine is.
+# How many times as fast as real time the lab runs for the tests. Work takes the same real time, so
+# more of the lab's time passes during it, above all on a busy machine.
 SPEED_OF_TESTS = 5
 
 
 def install(root: Path) -> Path:
-    """The virtual environment of this lock, made now if it is not there. Returns its Python."""
+    """Makes the virtual environment of this lock if it is not there, and returns its Python."""
     about = f"{HERE} {ENTRY_POINTS}"
     return environment.install(root, "LocalStack", HERE / "requirements.txt", about, add_lab)
 
 
 def add_lab(packages: Path) -> None:
-    # The package itself is used from where it stands.
+    # The package itself is used in place.
     (packages / "rolling_lab.pth").write_text(f"{HERE}\n")
     about = packages / "rolling_lab-1.dist-info"
     about.mkdir()
@@ -77,7 +77,7 @@ def start(python: Path, root: Path, port: int, speed: float) -> tuple[subprocess
         "FILESYSTEM_ROOT": str(work),
         "XDG_CACHE_HOME": str(root / "cache"),
         "LS_LOG": "warning",
-        # The lab makes what images it has; AWS's would be made anew for every account.
+        # The lab makes its own images; AWS's would be made anew for every account.
         "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
         "ROLLING_LAB_SPEED": str(speed),
         "PYTHONDONTWRITEBYTECODE": "",
@@ -87,7 +87,7 @@ def start(python: Path, root: Path, port: int, speed: float) -> tuple[subprocess
     libc = ctypes.CDLL(None)
 
     def with_parent():
-        # A killed lab.py takes LocalStack along.
+        # LocalStack is killed together with lab.py.
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
     process = subprocess.Popen(
@@ -164,7 +164,7 @@ def serve(root: Path, port: int, speed: float, caller: int | None) -> None:
 
 
 def leave_behind(root: Path, speed: float) -> None:
-    """Starts this script's `serve` for as long as the process is there that called it."""
+    """Starts this script's `serve` for as long as the process exists that called it."""
     if "ROLLING_TEST_ENDPOINT" in os.environ:
         return  # it is there already
     if "NEXTEST_ENV" not in os.environ:

@@ -1,4 +1,4 @@
-"""Starts moto as PyPI has it, nothing amended, and makes calls on it by boto3.
+"""Starts moto as PyPI has it, unmodified, and calls it by boto3.
 
 Prints one JSON line with the endpoint, then answers each line of standard input, which is
 `["SERVICE", "METHOD", {ARGUMENTS}]`, with one line of what boto3 returned. moto ends when standard

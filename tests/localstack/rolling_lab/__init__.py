@@ -1,5 +1,5 @@
-"""What LocalStack's community edition lacks for rolling a fleet, and where moto is too kind.
+"""What LocalStack's community edition lacks for rolling a fleet, and what moto wrongly accepts.
 
-Auto Scaling and ELBv2 are moto's, which LocalStack embeds; the life of an instance (time, health,
+Auto Scaling and ELBv2 are moto's, which LocalStack embeds; the course of an instance (time, health,
 draining, bad revisions) is the lab's own, in `model`.
 """

@@ -39,7 +39,7 @@ def template_of(world, request: dict) -> dict | None:
 
 
 def policy_of(world, request: dict) -> dict | None:
-    """The mixed instances policy of a request, complete."""
+    """Returns the mixed instances policy of a request, completed."""
 
     def specification(asked: dict) -> dict:
         return template_of(world, {"LaunchTemplate": asked})
@@ -76,7 +76,7 @@ def describe_instance(instance) -> dict:
 
 
 def shown(activity: dict) -> dict:
-    """An activity as it is now."""
+    """Returns an activity as it is now."""
     answer = dict(activity, StartTime=moment(activity["StartTime"]))
     if activity["EndTime"] <= now():
         answer["EndTime"] = moment(activity["EndTime"])

@@ -1,4 +1,4 @@
-"""Calls about instances that are held by hooks, set aside, or protected."""
+"""Calls about instances that are in a lifecycle hook, set aside, or protected."""
 
 from localstack.aws.api import RequestContext
 
@@ -7,11 +7,11 @@ from .api import group_of, instance_of, invalid, shown, world_of
 from .cloud import now
 from .model import Group
 
-LONGEST = 172_800  # seconds that hooks may hold an instance for
+LONGEST = 172_800  # seconds for which hooks may hold an instance
 
 
 def set_hook(group: Group, request: dict) -> None:
-    """Makes a hook, or changes what a request says of one."""
+    """Makes a hook, or changes it as the request says."""
     name = request["LifecycleHookName"]
     hook = group.hooks.get(name) or {
         "LifecycleHookName": name,
@@ -62,8 +62,8 @@ def delete_hook(context: RequestContext, request: dict) -> dict:
     return {}
 
 
-def held(world, request: dict):
-    """The group, the instance and the hook that holds it."""
+def in_lifecycle_hook(world, request: dict):
+    """Returns the group, the instance and the hook that holds it."""
     group = group_of(world, request["AutoScalingGroupName"])
     name = hook_of(group, request)
     wanted = request.get("InstanceId")
@@ -77,7 +77,7 @@ def complete(context: RequestContext, request: dict) -> dict:
     world = world_of(context)
     with world.lock:
         world.advance(now())
-        group, instance, name = held(world, request)
+        group, instance, name = in_lifecycle_hook(world, request)
         result = request["LifecycleActionResult"]
         if result not in ("CONTINUE", "ABANDON"):
             raise invalid("Lifecycle Action Result must be CONTINUE or ABANDON")
@@ -89,13 +89,13 @@ def beat(context: RequestContext, request: dict) -> dict:
     world = world_of(context)
     with world.lock:
         world.advance(now())
-        group, instance, name = held(world, request)
+        group, instance, name = in_lifecycle_hook(world, request)
         hooks.beat(world, group, instance, name)
     return {}
 
 
 def chosen(group: Group, request: dict, state: str) -> list:
-    """The instances of a request, all in that state."""
+    """Returns the instances of a request, all of which must be in that state."""
     instances = [instance_of(group, wanted) for wanted in request.get("InstanceIds") or []]
     for instance in instances:
         if instance.lifecycle != state:
@@ -115,9 +115,9 @@ def enter_standby(context: RequestContext, request: dict) -> dict:
             raise invalid(sizes(group, f"To place into standby {len(instances)} instance(s)"))
         for instance in instances:
             world.enter_standby(group, instance.id, decrement, world.now)
-        said = [moved(world, group, i, "Moving EC2 instance to Standby") for i in instances]
+        activities = [moved(world, group, i, "Moving EC2 instance to Standby") for i in instances]
         world.advance(now())
-        return {"Activities": said}
+        return {"Activities": activities}
 
 
 def exit_standby(context: RequestContext, request: dict) -> dict:
@@ -130,8 +130,10 @@ def exit_standby(context: RequestContext, request: dict) -> dict:
             raise invalid(sizes(group, f"To move out of standby {len(instances)} instance(s)"))
         for instance in instances:
             world.exit_standby(group, instance.id, world.now)
-        said = [moved(world, group, i, "Moving EC2 instance out of Standby") for i in instances]
-        return {"Activities": said}
+        activities = [
+            moved(world, group, i, "Moving EC2 instance out of Standby") for i in instances
+        ]
+        return {"Activities": activities}
 
 
 def sizes(group: Group, aim: str) -> str:
@@ -142,14 +144,14 @@ def sizes(group: Group, aim: str) -> str:
     )
 
 
-def moved(world, group: Group, instance, words: str) -> dict:
+def moved(world, group: Group, instance, message: str) -> dict:
     cause = (
         f"At {world.stamp(world.now)} instance {instance.id} was moved in response to a user "
         "request."
     )
     end = max(instance.aside_at, world.now)
-    words = f"{words}: {instance.id}"
-    return shown(world.record(group, world.now, end, "Successful", words, cause, ""))
+    message = f"{message}: {instance.id}"
+    return shown(world.record(group, world.now, end, "Successful", message, cause, ""))
 
 
 def protect(context: RequestContext, request: dict) -> dict:

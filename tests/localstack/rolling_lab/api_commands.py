@@ -43,7 +43,7 @@ def send(context: RequestContext, request: dict) -> dict:
 
 
 def targets_of(context: RequestContext, world, request: dict) -> list[str]:
-    """The instances that a command is for: all of them can run it, or none gets it."""
+    """Returns the instances that a command is for: all of them can run it, or none gets it."""
     wanted = list(request.get("InstanceIds") or [])
     for target in request.get("Targets") or []:
         if target.get("Key") != "InstanceIds":
@@ -69,7 +69,7 @@ def shown(command: Command, at: float) -> dict:
     return {
         "CommandId": command.id,
         "DocumentName": command.document,
-        # As it was asked for.
+        # As requested.
         "DocumentVersion": request.get("DocumentVersion") or "",
         "Comment": request.get("Comment") or "",
         "ExpiresAfter": moment(command.expires),
@@ -137,8 +137,8 @@ def filtered(listed: dict[int, dict], request: dict) -> dict[int, dict]:
 
 
 def page(listed: dict[int, dict], request: dict, key: str, default: int = MOST) -> dict:
-    """Numbers are listed from the highest on, which is the newest. A token is the number to go on
-    with, so that what is sent meanwhile shifts nothing."""
+    """Returns one page, from the highest number, which is the newest. A token is the next number,
+    so that commands sent meanwhile shift nothing."""
     token, size = request.get("NextToken"), request.get("MaxResults") or default
     if token and not token.isdigit():
         raise refused("InvalidNextToken", "The specified token is not valid.")
@@ -172,7 +172,7 @@ def shown_invocation(world, invocation: Invocation, details: bool) -> dict:
 
 
 def as_step(world, invocation: Invocation, step: str) -> tuple[str, str, int, str, str]:
-    """Status, details, response code and outputs of a step. What goes wrong does in the last."""
+    """Returns status, details, response code and outputs of a step. Only the last one may fail."""
     if invocation.over and step != invocation.command.steps[-1]:
         return *commands.SUCCESS, 0, "", ""
     status = invocation.status(world.now)
@@ -264,7 +264,7 @@ def describe_information(context: RequestContext, request: dict) -> dict:
         world.advance(now())
         here = [i for group in world.groups.values() for i in group.instances.values()]
         here = [i for i in here + list(world.plain.values()) if commands.is_online(world, i)]
-        # In an order of no meaning, but that stays whatever comes and goes.
+        # In an arbitrary order that stays the same when instances come and go.
         listed = {int(i.id.removeprefix("i-"), 16): described(world, i) for i in here}
         for key, values in conditions(request):
             if key not in ("InstanceIds", "PingStatus", "PlatformTypes", "ResourceType"):

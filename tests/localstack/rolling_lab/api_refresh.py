@@ -58,12 +58,12 @@ def wanted_of(world, desired: dict) -> tuple[dict | None, dict | None]:
 
 
 def numbered(wanted: tuple[dict | None, dict | None]) -> bool:
-    """Whether the versions of its templates stay what they are."""
+    """Whether its templates have fixed versions."""
     return all(spec and spec.get("Version") not in MOVING for spec, _, _ in choices(*wanted))
 
 
 def preferences(group: Group, asked: dict) -> dict:
-    """With the defaults, which the maintenance policy changes."""
+    """Returns the preferences with their defaults, which the maintenance policy changes."""
     if "MaxHealthyPercentage" in asked and "MinHealthyPercentage" not in asked:
         raise invalid("MaxHealthyPercentage needs MinHealthyPercentage.")
     policy = group.options.get("InstanceMaintenancePolicy") or {}
@@ -154,7 +154,7 @@ def describe(context: RequestContext, request: dict) -> dict:
 
 def shown(group: Group, entry) -> dict:
     if not isinstance(entry, Refresh):
-        return entry  # the door's
+        return entry  # made through the door
     left = entry.whole - entry.updated
     answer = {
         "InstanceRefreshId": entry.id,

@@ -18,8 +18,8 @@ RESOURCE = "replace-root-volume-task"
 ASKED = ("InstanceId", "ImageId", "SnapshotId", "DeleteReplacedRootVolume", "TagSpecifications")
 
 
-def refused(code: str, words: str) -> CommonServiceException:
-    return CommonServiceException(code, words, 400, True)
+def refused(code: str, message: str) -> CommonServiceException:
+    return CommonServiceException(code, message, 400, True)
 
 
 def create(context: RequestContext, request: dict) -> dict:
@@ -37,8 +37,8 @@ def create(context: RequestContext, request: dict) -> dict:
         if known is None:
             check(world, request)
             if request.get("DryRun"):
-                words = "Request would have succeeded, but DryRun flag is set."
-                raise CommonServiceException("DryRunOperation", words, 412, True)
+                message = "Request would have succeeded, but DryRun flag is set."
+                raise CommonServiceException("DryRunOperation", message, 412, True)
             known = begin(world, request).id
             if token:
                 world.root_volumes.tokens[token] = (asked, known)
@@ -53,8 +53,8 @@ def check(world, request: dict) -> None:
     try:
         fake = ec2.get_instance(wanted)
     except InvalidInstanceIdError:
-        words = f"The instance ID '{wanted}' does not exist"
-        raise refused("InvalidInstanceID.NotFound", words) from None
+        message = f"The instance ID '{wanted}' does not exist"
+        raise refused("InvalidInstanceID.NotFound", message) from None
     if image and snapshot:
         raise refused(
             "InvalidParameterCombination", "You cannot specify both an ImageId and a SnapshotId."
@@ -143,7 +143,7 @@ OVERRIDES = {
 
 
 def images(request: Request, account_id: str) -> Response:
-    """Images of the account's own, one for each behaviour that is asked for."""
+    """Makes images of the account's own, one for each behaviour that is asked for."""
     world = door_world(account_id, request)
     made = []
     with world.lock:

@@ -12,7 +12,7 @@ STATES = ("Stopped", "Running", "Hibernated")
 
 
 def put(context: RequestContext, request: dict) -> dict:
-    """What a request does not say stays as it was; a capacity of -1 takes the limit away."""
+    """Keeps what the request leaves out; a capacity of -1 removes the limit."""
     world = world_of(context)
     with world.lock:
         world.advance(now())
@@ -51,7 +51,7 @@ def describe(context: RequestContext, request: dict) -> dict:
 
 
 def delete(context: RequestContext, request: dict) -> dict:
-    """Its instances go; by force at once, and else as all instances go."""
+    """Terminates its instances: at once if forced, otherwise as usual."""
     world = world_of(context)
     with world.lock:
         world.advance(now())

@@ -22,15 +22,15 @@ PROCESSES = {
     "Launch", "Terminate", "AddToLoadBalancer", "AlarmNotification", "AZRebalance", "HealthCheck",
     "InstanceRefresh", "ReplaceUnhealthy", "ScheduledActions",
 }  # fmt: skip
-# What moto does not keep, or not when it changes. It is only shown.
+# What moto does not store, or not when it changes. The lab only shows it.
 OPTIONS = ("CapacityRebalance", "DefaultInstanceWarmup", "NewInstancesProtectedFromScaleIn")
-# What the model keeps, and moto is not told of.
+# What the model stores, and moto does not get.
 OWN = (*OPTIONS, "MixedInstancesPolicy", "InstanceMaintenancePolicy")
 NO_MAINTENANCE = {"MinHealthyPercentage": -1, "MaxHealthyPercentage": -1}
 
 
 def set_options(group: Group, request: dict) -> None:
-    """What a request says of what is only shown; -1 takes it away again."""
+    """Stores the options of a request that are only shown; -1 removes one."""
     group.options |= {key: request[key] for key in OPTIONS if key in request}
     group.protects = bool(group.options.get("NewInstancesProtectedFromScaleIn"))
     if group.options.get("DefaultInstanceWarmup") == -1:
@@ -195,7 +195,7 @@ def describe(context: RequestContext, request: dict) -> dict:
             if group.pool:
                 described["WarmPoolConfiguration"] = warm.described(group)
                 described["WarmPoolSize"] = len(warm.members(group))
-            # Only DescribeWarmPool tells of the pool's.
+            # Only DescribeWarmPool shows those of the pool.
             described["Instances"] = [
                 describe_instance(i) for i in group.instances.values() if not i.pool
             ]

@@ -28,7 +28,7 @@ _making = threading.Lock()
 
 
 def clients(account_id: str, host: str, *services: str) -> list:
-    """Clients that are of this account until this thread asks for others."""
+    """Returns clients that use this account until this thread asks for others."""
     _caller.account = account_id
     with _making:
         return [_client(service, f"http://{host}") for service in services]

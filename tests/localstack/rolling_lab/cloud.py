@@ -1,4 +1,4 @@
-"""What the model needs of moto: templates, EC2 instances, target groups. And where worlds live."""
+"""What the model needs of moto: templates, EC2 instances, target groups. And the worlds."""
 
 import os
 import threading
@@ -27,8 +27,8 @@ class Moto:
         self.make_image("lab", IMAGE, owner_id="137112412989", owner_alias="amazon", public=True)
 
     def resolve(self, template: dict) -> tuple[dict, str | None]:
-        """A launch template specification with its version as a number, and the behaviour that
-        its instances are tagged with."""
+        """Returns a launch template specification with its version as a number, and the behaviour
+        that its instances are tagged with."""
         known = self.template(template)
         version = known.get_version(template.get("Version") or "$Default")
         resolved = {
@@ -87,7 +87,7 @@ class Moto:
         return self.ec2.get_instance(instance_id).private_ip
 
     def make_image(self, name: str, image_id: str, **more) -> None:
-        """An image as DescribeImages shows it; the account's own unless `more` says otherwise."""
+        """Makes an image as DescribeImages shows it, the account's own unless `more` differs."""
         fixed = {"virtualization_type": "hvm", "architecture": "x86_64", "hypervisor": "xen"}
         fixed |= {"root_device_type": "ebs", "image_location": f"lab/{name}", "description": ""}
         self.ec2.amis[image_id] = Ami(self.ec2, image_id, name=name, **fixed, **more)
@@ -101,7 +101,7 @@ class Moto:
     def replace_root_volume(
         self, instance_id: str, image_id: str | None, snapshot_id: str | None, deletes: bool
     ) -> None:
-        """Another volume takes the old one's place; the old one is kept unless `deletes`."""
+        """Puts another volume in the old one's place; the old one stays unless `deletes`."""
         fake = self.ec2.get_instance(instance_id)
         fake.image_id = image_id or fake.image_id
         device = next(iter(fake.block_device_mapping))
@@ -130,7 +130,7 @@ class Account:
         self.worlds: dict[str, World] = {}
         self.calls: deque = deque(maxlen=100_000)
         self.counts: Counter = Counter()
-        self.violations: list[str] = []  # requests that AWS would not take, in words
+        self.violations: list[str] = []  # descriptions of requests that AWS would refuse
         self.lock = threading.RLock()
 
     def log_call(self, call: dict) -> None:
@@ -159,7 +159,7 @@ def account(account_id: str) -> Account:
         return _accounts.setdefault(account_id, Account(account_id))
 
 
-# The lab's time begins with it, and runs so many times as fast as real time.
+# The lab's time begins now, and runs so many times as fast as real time.
 START = time.time()
 SPEED = float(os.environ.get("ROLLING_LAB_SPEED", "1"))
 

@@ -1,4 +1,4 @@
-"""SSM commands: what was sent to which instances, and how it ends there, as a function of time."""
+"""SSM commands: where they were sent, and how they end there, as a function of time."""
 
 import itertools
 from collections import Counter
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from .state import Instance
 
-# How an invocation ends: its status, and what StatusDetails says of it.
+# How an invocation ends: (Status, StatusDetails).
 SUCCESS, FAILED = ("Success", "Success"), ("Failed", "Failed")
 CANCELLED = ("Cancelled", "Cancelled")
 LATE = ("TimedOut", "ExecutionTimedOut")
@@ -31,7 +31,7 @@ class Command:
 class Invocation:
     """A command on one instance."""
 
-    number: int  # they are listed from the newest on
+    number: int  # they are listed from the newest to the oldest
     command: Command
     instance: str
     begins: float
@@ -58,8 +58,8 @@ class Commands:
 
 
 def is_running(world, instance: Instance | None) -> bool:
-    """Whether a booted operating system is there to run a command. What a group lets go of runs
-    until it is drained and no hook holds it."""
+    """Whether an operating system is booted to run a command. On an instance that its group
+    terminates it runs until the instance is drained and no hook holds it."""
     if instance is None or world.cloud.is_down(instance.id):
         return False
     if instance.terminating and not instance.waits:
@@ -111,7 +111,7 @@ def ending(known: Commands, command: Command) -> tuple[str, str]:
 
 
 def moments(world, now: float) -> Iterator[float]:
-    """When commands end up to `now`: what they do to instances is seen at that moment."""
+    """Yields when commands end up to `now`: their effect on instances shows at that moment."""
     for invocation in world.commands.under_way:
         if world.now < invocation.ends < now:
             yield invocation.ends
@@ -122,7 +122,7 @@ def step(world) -> None:
         if invocation.ends > world.now:
             continue
         if invocation.outcome != LATE and not is_running(world, world.find(invocation.instance)):
-            # Nobody will ever tell how it ended.
+            # How it ended is never known.
             invocation.ends, invocation.outcome = invocation.command.expires, LOST
         if invocation.ends <= world.now:
             end(world, invocation)
@@ -156,7 +156,7 @@ def cancel(world, invocation: Invocation) -> None:
 
 
 def status(command: Command, now: float) -> tuple[str, str]:
-    """Of the whole command: the worst end, once all of it is over."""
+    """Returns the status of the whole command: the worst of its ends, once all are over."""
     told = [invocation.status(now) for invocation in command.invocations]
     if any(status in ("Pending", "InProgress") for status, _ in told):
         begun = any(status != "Pending" for status, _ in told)
@@ -165,7 +165,7 @@ def status(command: Command, now: float) -> tuple[str, str]:
 
 
 def output(invocation: Invocation) -> tuple[str, str]:
-    """Its standard output and its standard error, which are there once it is over."""
+    """Returns its standard output and its standard error, which exist once it is over."""
     name = f"{invocation.command.document}: version {invocation.command.version}"
     begun = f"{name}: stopping what ran before\n{name}: starting\n"
     if not invocation.over or invocation.ends < invocation.begins:

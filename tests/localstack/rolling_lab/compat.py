@@ -1,4 +1,4 @@
-"""LocalStack's S3 and CloudWatch are written for Python 3.13, and ask little for it."""
+"""LocalStack's S3 and CloudWatch are written for Python 3.13, and need little of it."""
 
 import importlib.util
 import sys
@@ -11,7 +11,7 @@ STORES = "localstack.services.stores"
 
 
 def know_newer_python() -> None:
-    """Has an older Python import them. The stores' type parameters are for type checkers only."""
+    """Lets an older Python import them. The stores' type parameters are for type checkers only."""
     if sys.version_info >= (3, 13):
         return
     warnings.deprecated = typing_extensions.deprecated

@@ -1,7 +1,7 @@
 """Eventual consistency: what was made or changed less than `unseen` seconds ago does not show yet.
 
 The time `unseen` switches it on. Groups and the health of targets, which have a history of their
-own, lag by the fault `lag`. `before` stands in front of every service, `after` behind.
+own, lag by the fault `lag`. `before` runs ahead of every service, `after` behind it.
 """
 
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ class Change:
 
 @dataclass
 class Past:
-    """What changed lately, in one world."""
+    """What changed lately in one world."""
 
     changes: list[Change] = field(default_factory=list)
     versions: dict[tuple[str, int], float] = field(default_factory=dict)  # when they were made
@@ -32,7 +32,7 @@ class Past:
         self.changes.append(Change(at, (resource, key), was))
 
     def shown(self, resource: str, values: dict[str, str], since: float) -> dict[str, str]:
-        """The values as they were at `since`."""
+        """Returns the values as they were at `since`."""
         values = dict(values)
         for change in reversed(self.changes):
             if change.at <= since:
@@ -110,7 +110,7 @@ def note_attributes(world, past: Past, request: dict) -> None:
 
 
 def refuse_version(world, past: Past, request: dict) -> None:
-    """A version that is asked for by number must be there."""
+    """Refuses a version that is asked for by number and does not show yet."""
     template = known_template(world, request)
     for version in request.get("Versions") or []:
         number = int(version) if version.isdigit() else None
@@ -150,8 +150,8 @@ def refuse_profile(world, past: Past, request: dict) -> None:
 
 
 def young_profile(world, past: Past, specification: dict) -> str | None:
-    """The instance profile of a version that was made a moment ago, as the profile was: IAM takes
-    four times as long to show it."""
+    """Returns the instance profile of a version that was made a moment ago, if the profile was,
+    too: IAM takes four times as long to show it."""
     template = known_template(world, specification)
     if template is None:
         return None
@@ -169,7 +169,7 @@ def known_template(world, request: dict):
 
 
 def refuse_targets(world, _past: Past, request: dict) -> None:
-    """EC2 has it running; the load balancer learns it later."""
+    """Refuses an instance that runs in EC2 and that the load balancer does not know yet."""
     for target in request["Targets"]:
         instance = world.find(target["Id"])
         if instance is not None and is_young(world, instance.launched):
@@ -236,10 +236,10 @@ def hide_versions(world, past: Past, _request: dict, answer: dict) -> bool:
 
 
 def hide_instances(world, past: Past, request: dict, answer: dict) -> bool:
-    """An instance shows after half the time, its tags after all of it."""
+    """Hides new instances for half the time, and their tags for all of it."""
     unseen, at = world.times["unseen"], now()
     for reservation in answer.get("Reservations") or []:
-        kept = []
+        visible = []
         for instance in reservation.get("Instances") or []:
             known = world.find(instance["InstanceId"])
             age = at - known.launched if known else unseen
@@ -249,8 +249,8 @@ def hide_instances(world, past: Past, request: dict, answer: dict) -> bool:
             tags = {} if age < unseen else past.shown(instance["InstanceId"], tags, at - unseen)
             instance["Tags"] = [{"Key": key, "Value": value} for key, value in tags.items()]
             if all(passes(tags, condition) for condition in request.get("Filters") or []):
-                kept.append(instance)
-        reservation["Instances"] = kept
+                visible.append(instance)
+        reservation["Instances"] = visible
     answer["Reservations"] = [
         each for each in answer.get("Reservations") or [] if each["Instances"]
     ]

@@ -1,4 +1,4 @@
-"""SSM documents, which moto has: what AWS says of their versions and moto does not."""
+"""SSM documents, which moto has, with what it lacks of their versions."""
 
 import re
 
@@ -14,12 +14,12 @@ PLATFORMS = {
 }
 
 
-def refused(code: str, words: str) -> CommonServiceException:
-    return CommonServiceException(code, words, 400, True)
+def refused(code: str, message: str) -> CommonServiceException:
+    return CommonServiceException(code, message, 400, True)
 
 
 def version_of(documents: Documents, asked: str | None) -> str:
-    """The version that is meant, as a number."""
+    """Returns the version that is meant, as a number."""
     if asked in (None, "", "$DEFAULT"):
         return documents.default_version
     if asked == "$LATEST":
@@ -32,7 +32,7 @@ def version_of(documents: Documents, asked: str | None) -> str:
 
 
 def find(context, name: str, asked: str | None) -> Document:
-    """A version of a document, by its name or ARN."""
+    """Returns a version of a document, by its name or ARN."""
     backend = ssm_backends[context.account_id][context.region]
     known = backend._documents.get(name.rpartition(":document/")[2])
     if known is None:
@@ -41,12 +41,12 @@ def find(context, name: str, asked: str | None) -> Document:
 
 
 def behaviour(document: Document) -> str | None:
-    said = BEHAVIOUR.search(document.description or "")
-    return said and said[1]
+    found = BEHAVIOUR.search(document.description or "")
+    return found and found[1]
 
 
 def steps(content: dict) -> list[dict]:
-    """The steps of a document with their names; before schema 2 it has plugins instead."""
+    """Returns the steps of a document with their names; before schema 2 it has plugins instead."""
     if content.get("mainSteps"):
         return content["mainSteps"]
     plugins = content.get("runtimeConfig") or {}

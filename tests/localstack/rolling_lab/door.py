@@ -24,8 +24,8 @@ def world_of(account_id: str, request: Request):
 
 
 def clock(request: Request, account_id: str) -> Response:
-    """The lab's time: it showed `start`, in seconds since 1970, when the wall clock did, and has
-    run `speed` times as fast since."""
+    """Returns the lab's time: it was `start`, in seconds since 1970, when the wall clock was, and
+    has run `speed` times as fast since."""
     return answer({"start": START, "speed": SPEED, "now": now()})
 
 
@@ -49,7 +49,7 @@ def calls(request: Request, account_id: str) -> Response:
 
 
 def violations(request: Request, account_id: str) -> Response:
-    """What AWS would have refused; DELETE has them forgotten."""
+    """Returns what AWS would have refused; DELETE clears it."""
     known = account(account_id).violations
     found = list(known)
     if request.method == "DELETE":
@@ -58,12 +58,12 @@ def violations(request: Request, account_id: str) -> Response:
 
 
 def counts(request: Request, account_id: str) -> Response:
-    """How many calls there were, by action: tests ask for this again and again."""
+    """Returns the number of calls by action, which tests poll."""
     return answer(dict(account(account_id).counts))
 
 
 def faults(request: Request, account_id: str) -> Response:
-    """What goes wrong from now on. PUT replaces all of it."""
+    """Returns the faults from now on. PUT replaces all of them."""
     known = faults_of(account_id)
     if request.method != "GET":
         try:
@@ -83,8 +83,8 @@ def timeline(request: Request, account_id: str) -> Response:
 
 
 def group(request: Request, account_id: str, name: str) -> Response:
-    """The group as the model has it. PUT merges a JSON object into its description, to show what
-    moto cannot make; its key `InstanceRefresh` begins a refresh with that status instead."""
+    """Returns the group as the model has it. PUT merges a JSON object into its description, to show
+    what moto cannot make; its key `InstanceRefresh` begins a refresh with that status instead."""
     world = world_of(account_id, request)
     with world.lock:
         world.advance(now())
@@ -122,7 +122,7 @@ def group(request: Request, account_id: str, name: str) -> Response:
 
 
 def network(ec2, elb, want: dict) -> tuple[list[str], list[str]]:
-    """Three subnets, and the target groups behind a load balancer."""
+    """Makes three subnets, and the target groups behind a load balancer."""
     name = want["name"]
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     subnets = [
@@ -165,7 +165,7 @@ def make_target_group(elb, want: dict, port: int, vpc: str) -> str:
 
 
 def second_target_group(elb, want: dict, first_arn: str) -> dict:
-    """Another target group, which the first one's listener forwards nothing to as yet."""
+    """Makes another target group, to which the first one's listener forwards nothing yet."""
     wish = want.get("second_target_group")
     if not wish:
         return {}
@@ -198,7 +198,7 @@ def second_target_group(elb, want: dict, first_arn: str) -> dict:
 
 
 def templates(ec2, want: dict) -> str:
-    """A launch template with its versions."""
+    """Makes a launch template with its versions."""
     name = want["name"]
     template = None
     for number, behaviour in enumerate(want.get("versions", [None, None])):
@@ -217,7 +217,7 @@ def templates(ec2, want: dict) -> str:
 
 
 def fleet(request: Request, account_id: str) -> Response:
-    """A whole fleet that has been running for an hour, in one call."""
+    """Makes a whole fleet that has been running for an hour, in one call."""
     want = request.json
     ec2, elb, autoscaling = clients(account_id, request.host, "ec2", "elbv2", "autoscaling")
     name = want["name"]
@@ -253,8 +253,8 @@ def fleet(request: Request, account_id: str) -> Response:
 
 
 def launched(want: dict, template: dict) -> dict:
-    """What the fleet's group launches: the template, or a policy with the overrides asked for, of
-    which one may name another version of the template."""
+    """Returns what the fleet's group launches: the template, or a policy with the requested
+    overrides, of which one may name another version of the template."""
     if "mixed_instances" not in want:
         return {"LaunchTemplate": template}
     overrides = [dict(each) for each in want["mixed_instances"]]
@@ -267,8 +267,8 @@ def launched(want: dict, template: dict) -> dict:
 
 
 def around(autoscaling, want: dict) -> None:
-    """What comes to a group that is there already. A hook holds nothing that launched before it,
-    and a pool fills before the hooks are there."""
+    """Adds to an existing group its pool and its hooks. A hook holds nothing that launched before
+    it, and a pool fills before the hooks exist."""
     name = want["name"]
     if "warm_pool" in want:
         autoscaling.put_warm_pool(AutoScalingGroupName=name, **want["warm_pool"])
@@ -277,7 +277,7 @@ def around(autoscaling, want: dict) -> None:
 
 
 def settle(world, name: str) -> None:
-    """Has the group's instances run for an hour."""
+    """Lets the group's instances have run for an hour."""
     hour_ago = now() - 3600
     for instance in world.groups[name].instances.values():
         instance.launched = hour_ago

@@ -31,7 +31,7 @@ def register(context: RequestContext, request: dict) -> dict:
         world.advance(now())
         arn = request["TargetGroupArn"]
         group = known_group(world, arn)
-        # One that is refused keeps all of them out.
+        # If one is refused, none is registered.
         for target in request["Targets"]:
             instance = world.find(target["Id"])
             waits = target["Id"] in world.plain and not instance.in_service
@@ -81,7 +81,7 @@ def describe_health(context: RequestContext, request: dict) -> dict:
 
 
 def port_of(group, target: dict) -> int | None:
-    """The port that a target names, where it is not the group's own."""
+    """Returns the port that a target names, if it is not the group's own."""
     port = target.get("Port")
     return None if port == int(group.port or 80) else port
 
@@ -89,7 +89,7 @@ def port_of(group, target: dict) -> int | None:
 def described(
     group, instance_id: str, health: tuple[str, str, str] | None, port: int | None = None
 ) -> dict:
-    """One target of moto's target group; no health is that of a target it does not list."""
+    """Returns one target of moto's target group; without a health it is not listed there."""
     if health is None:
         health = ("unused", "Target.NotRegistered", "Target is not registered")
     state, reason, description = health

@@ -1,6 +1,6 @@
-"""Faults on demand: calls that are refused, lost on their way, or answered with an old world.
+"""Faults on demand: calls that are refused, lost, or answered with an earlier state.
 
-An account's faults come from its door. `before` stands in front of every service, `after` behind.
+An account's faults come from its door. `before` runs ahead of every service, `after` behind it.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ KINDS = {"throttle", "rate", "deny", "error", "drop_before", "drop_after", "lag"
 READS = ("Describe", "Get", "Head", "List", "Search")
 NOT_ALLOWED = "User: arn:aws:iam::lab is not authorized to perform: {action}"
 FAILED = "The lab was told to fail this call."
-# The code, words and status of what is refused, and how some services say it.
+# The code, message and status of a refusal, and the codes of some services.
 REFUSALS = {
     "throttle": {
         None: ("Throttling", "Rate exceeded", 400),
@@ -52,7 +52,7 @@ REFUSALS["rate"] = REFUSALS["throttle"]
 # The only reads that lag.
 GROUPS = "autoscaling.DescribeAutoScalingGroups"
 HEALTH = "elbv2.DescribeTargetHealth"
-# How finely the past is kept where only time passes; after a write it is kept at once.
+# How often a snapshot is taken while only time passes; after a write it is taken at once.
 EVERY = 0.2
 CONNECTION = "lab.connection"
 
@@ -62,7 +62,7 @@ class Fault:
     kind: str
     action: str = "*"  # a pattern on service.Operation, or "reads", or "mutations"
     count: int | None = 1  # how many calls it still hits; None: for ever
-    every: int = 1  # hits only every so manieth matching call
+    every: int = 1  # hits only every nth matching call
     seconds: float = 0.0  # how far back a lag goes
     per_second: float = 0.0  # how many calls a rate lets pass, and as many at once
     seen: int = 0  # matching calls so far
@@ -99,7 +99,7 @@ class Fault:
         return True
 
     def is_over(self) -> bool:
-        """Whether a call is one too many, as of a token bucket."""
+        """Whether a call exceeds the rate, by a token bucket."""
         passed = now() - self.filled
         self.bucket = min(self.per_second, self.bucket + passed * self.per_second)
         self.filled += passed
@@ -111,7 +111,7 @@ class Fault:
 
 @dataclass
 class Snapshot:
-    """What the lagging reads would have answered, by region."""
+    """What the lagging reads would have answered at one time, by region."""
 
     at: float
     groups: dict[str, list[dict]]
@@ -119,24 +119,24 @@ class Snapshot:
 
 
 class Faults:
-    """The faults of one account, and its recent past while a read lags."""
+    """The faults of one account, and its recent snapshots while a read lags."""
 
     def __init__(self, account_id: str):
         self.account_id = account_id
         self.lock = threading.Lock()
         self.faults: list[Fault] = []
         self.history: deque[Snapshot] = deque()
-        # Held while a snapshot is made, so that they are kept in the order of their times.
+        # Held while a snapshot is taken, so that they are in the order of their times.
         self.taking = threading.Lock()
         self.timer: threading.Thread | None = None
 
     def replace(self, wanted: list[dict]) -> None:
-        """Raises ValueError or TypeError for what is no fault."""
+        """Raises ValueError or TypeError for an invalid fault."""
         faults = []
         for each in wanted:
             count = {"count": None} if each.get("kind") in ("lag", "rate") else {}
             faults.append(Fault(**(count | each)))
-        # A call has one fault; what refuses or loses it comes before what only lags.
+        # A call has one fault; refusing or losing it comes before a lag.
         faults.sort(key=lambda fault: fault.kind == "lag")
         with self.lock:
             self.faults = faults
@@ -161,7 +161,7 @@ class Faults:
     # -- the past -------------------------------------------------------------------------
 
     def watch(self) -> None:
-        """Keeps the past for as long as there is a lag."""
+        """Takes snapshots for as long as there is a lag."""
         while True:
             with self.lock:
                 if not self.lag():
@@ -171,7 +171,7 @@ class Faults:
             try:
                 self.keep()
             except Exception:
-                # A timer that dies would freeze the world for good.
+                # If the timer died, reads would show the same state for ever.
                 LOG.exception("failed to keep the past of %s", self.account_id)
             time.sleep(EVERY / SPEED)
 
@@ -183,7 +183,7 @@ class Faults:
             groups = {region: groups_of(self.account_id, region) for region in worlds}
             health = {r: health_of(self.account_id, r, world) for r, world in worlds.items()}
             with self.lock:
-                # Known from now on: the moment after looking, so that nothing shows too early.
+                # Valid from now on: the time after reading, so that nothing shows too early.
                 taken = Snapshot(now(), groups, health)
                 last = self.history[-1] if self.history else None
                 if last and (last.groups, last.health) == (taken.groups, taken.health):
@@ -212,7 +212,7 @@ def is_read(action: str) -> bool:
 
 
 def groups_of(account_id: str, region: str) -> list[dict]:
-    """Every group as DescribeAutoScalingGroups shows it now."""
+    """Returns every group as DescribeAutoScalingGroups shows it now."""
     context = create_aws_request_context(
         "autoscaling", "DescribeAutoScalingGroups", parameters={"MaxRecords": 100}, region=region
     )
@@ -224,11 +224,11 @@ def groups_of(account_id: str, region: str) -> list[dict]:
 
 
 def health_of(account_id: str, region: str, world: World) -> dict[str, list[dict]]:
-    """The targets of every target group as DescribeTargetHealth shows them now."""
+    """Returns the targets of every target group as DescribeTargetHealth shows them now."""
     context = SimpleNamespace(account_id=account_id, region=region)
     answers = {}
     for arn in list(world.cloud.elb.target_groups):
-        # One may be deleted meanwhile.
+        # It may be deleted meanwhile.
         with contextlib.suppress(CommonServiceException):
             answer = describe_health(context, {"TargetGroupArn": arn})
             answers[arn] = answer["TargetHealthDescriptions"]
@@ -236,7 +236,7 @@ def health_of(account_id: str, region: str, world: World) -> dict[str, list[dict
 
 
 def lagging(context, snapshot: Snapshot) -> dict:
-    """The answer to a lagging read. It has no pages."""
+    """Returns the answer to a lagging read. It has no pages."""
     request = context.service_request or {}
     if context.operation.name == "DescribeTargetHealth":
         return lagging_health(context, request, snapshot)
@@ -277,7 +277,7 @@ def lagging_health(context, request: dict, snapshot: Snapshot) -> dict:
 
 
 def action_of(context) -> str | None:
-    """The call as the log of calls names it; None for what is not logged."""
+    """Returns the call's name in the log of calls; None if it is not logged."""
     if context.service is None or context.operation is None or context.is_internal_call:
         return None
     service = context.service.service_name
@@ -292,8 +292,8 @@ def before(chain, context, response) -> None:
     context.fault = fault.kind
     if fault.kind in REFUSALS:
         known = REFUSALS[fault.kind]
-        code, words, status = known.get(context.service.service_name, known[None])
-        raise CommonServiceException(code, words.format(action=action), status, status < 500)
+        code, message, status = known.get(context.service.service_name, known[None])
+        raise CommonServiceException(code, message.format(action=action), status, status < 500)
     if fault.kind == "drop_before":
         response.status_code = 0  # for the log of calls
         drop(context)
@@ -319,22 +319,22 @@ def after(_chain, context, _response) -> None:
     if action is None:
         return
     if not is_read(action):
-        # Before the caller hears of it, so that it shows no later than it should.
+        # Before the caller gets the answer, so that it shows no later than it should.
         faults_of(context.account_id).keep()
     if context.get("fault") == "drop_after":
         drop(context)
 
 
 def drop(context) -> None:
-    """Resets the connection. What is written to it later goes nowhere: Twisted's thread does the
-    two in the order in which they were asked for."""
+    """Resets the connection. What is written to it later is lost: Twisted's thread does both in the
+    order in which they were requested."""
     from twisted.internet import reactor
 
     reactor.callFromThread(context.request.environ[CONNECTION].abortConnection)
 
 
 def know_connections() -> None:
-    """Has every request carry the connection that it came by."""
+    """Gives every request its connection."""
     original = twisted.update_wsgi_environment
 
     def update(environ, request):

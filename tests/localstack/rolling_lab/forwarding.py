@@ -1,7 +1,7 @@
-"""Weighted forwarding: the actions of rules as AWS gives them back, and when their weights change.
+"""Weighted forwarding: the actions of rules as AWS returns them, and when their weights change.
 
-moto keeps the weights. What it lacks is here: target groups that a rule names are in use as long as
-it does, default rules change with their listener only, and what AWS refuses in a forward action.
+moto stores the weights. This adds what it lacks: a target group is in use as long as a rule names
+it, default rules change only with their listener, and AWS's refusals of forward actions.
 """
 
 from localstack.aws.api import CommonServiceException, RequestContext
@@ -13,15 +13,15 @@ from .cloud import now
 
 
 def know_forwarding() -> None:
-    """Has moto complete forward actions, and look up what is in use."""
+    """Makes moto complete forward actions, and look up what is in use."""
     begin = FakeAction.__init__
     FakeAction.__init__ = lambda action, data: begin(action, completed(data))
-    # moto adds to it when something is created, and never again.
+    # moto only adds to it, when something is created.
     FakeTargetGroup.load_balancer_arns = property(load_balancers_of, lambda group, value: None)
 
 
 def completed(action: dict) -> dict:
-    """Shows one target group both ways, and several as a configuration only."""
+    """Returns an action that names one target group both ways, and several in a configuration."""
     if action.get("Type") != "forward":
         return action
     alone = [{"TargetGroupArn": action["TargetGroupArn"]}] if "TargetGroupArn" in action else []
@@ -33,7 +33,7 @@ def completed(action: dict) -> dict:
 
 
 def tuples(rule) -> list[dict]:
-    """The target groups that a rule of moto forwards to, with their weights."""
+    """Returns the target groups that a rule of moto forwards to, with their weights."""
     forwards = [action.data for action in rule.actions if action.type == "forward"]
     return [each for action in forwards for each in action["ForwardConfig"]["TargetGroups"]]
 
@@ -43,7 +43,7 @@ def rules_of(balancer) -> list:
 
 
 def load_balancers_of(group: FakeTargetGroup) -> list[str]:
-    """Where a rule names the target group, whatever its weight."""
+    """Returns the load balancers with a rule that names the target group, whatever its weight."""
     backend = elbv2_backends[group.account_id][group.region_name]
     return [
         balancer.arn
@@ -53,7 +53,7 @@ def load_balancers_of(group: FakeTargetGroup) -> list[str]:
 
 
 def weights(world) -> dict[str, dict[str, int]]:
-    """By rule, and by the name of the target group."""
+    """Returns the weights by rule, and by the name of the target group."""
     names = {group.arn: group.name for group in list(world.cloud.elb.target_groups.values())}
     return {
         rule.arn: {names[each["TargetGroupArn"]]: each["Weight"] for each in tuples(rule)}
@@ -63,7 +63,7 @@ def weights(world) -> dict[str, dict[str, int]]:
 
 
 def change(context: RequestContext, request: dict) -> dict:
-    """Makes or changes a listener or a rule, and tells of the weights that are others now."""
+    """Makes or changes a listener or a rule, and logs the weights that have changed."""
     world = world_of(context)
     with world.lock:
         world.advance(now())
@@ -97,7 +97,7 @@ def keep_default(context: RequestContext, request: dict, done: str) -> None:
 
 
 def check(world, action: dict) -> None:
-    """What AWS refuses in a forward action."""
+    """Refuses what AWS refuses in a forward action."""
     if action["Type"] != "forward":
         return
     config = action.get("ForwardConfig") or {}
@@ -124,8 +124,8 @@ def check(world, action: dict) -> None:
         )
 
 
-def refused(code: str, words: str) -> CommonServiceException:
-    return CommonServiceException(code, words, 400, True)
+def refused(code: str, message: str) -> CommonServiceException:
+    return CommonServiceException(code, message, 400, True)
 
 
 OVERRIDES = {

@@ -1,4 +1,4 @@
-"""Lifecycle hooks: who holds an instance on its way into service or out of it, and until when."""
+"""Lifecycle hooks: which hold an instance on its way into service or out of it, and until when."""
 
 from .state import Group, Instance
 
@@ -17,14 +17,14 @@ def timeout(world, hook: dict) -> float:
 
 
 def passed(world, group: Group, instance: Instance, transition: str, due: float) -> float | None:
-    """When the instance, which reached a transition at `due`, is past the hooks of it; None while
-    one of them holds it, or where one gave it up."""
+    """Returns when the instance, which reached a transition at `due`, is past its hooks; None while
+    one of them holds it, or if one abandoned it."""
     if not instance.asked:
         instance.asked = True
-        held = of(group, transition)
-        instance.waits = {h["LifecycleHookName"]: due + timeout(world, h) for h in held}
-        instance.passed_at = None if held else due
-        if held:
+        holding = of(group, transition)
+        instance.waits = {h["LifecycleHookName"]: due + timeout(world, h) for h in holding}
+        instance.passed_at = None if holding else due
+        if holding:
             instance.activity["EndTime"] = NEVER
             world.tell("waiting", instance, due)
     for name, until in sorted(instance.waits.items(), key=lambda each: each[1]):
@@ -35,8 +35,8 @@ def passed(world, group: Group, instance: Instance, transition: str, due: float)
 
 
 def complete(world, group: Group, instance: Instance, name: str, result: str, at: float) -> None:
-    """One hook is done with an instance. An abandoned launch is terminated and replaced; a
-    termination goes on either way, but to abandon it skips the other hooks."""
+    """Completes one hook of an instance. An abandoned launch is terminated and replaced; a
+    termination goes on either way, but abandoning it skips the other hooks."""
     if result == "ABANDON" and not instance.terminating:
         abandon(world, group, instance, name, at)
         return
@@ -63,19 +63,18 @@ def abandon(world, group: Group, instance: Instance, name: str, at: float) -> No
 
 
 def ended(instance: Instance, at: float) -> None:
-    """The activity of an instance that hooks held is over."""
+    """Ends the activity of an instance that hooks held."""
     if instance.activity and instance.activity["EndTime"] == NEVER:
         instance.activity["EndTime"] = at
 
 
 def beat(world, group: Group, instance: Instance, name: str) -> None:
-    """The hook holds the instance for another whole timeout."""
+    """Lets the hook hold the instance for another whole timeout."""
     instance.waits[name] = world.now + timeout(world, group.hooks[name])
 
 
 def drop(world, group: Group, name: str) -> None:
-    """A deleted hook lets go of what it holds: what launches is abandoned, what terminates goes
-    on."""
+    """Deletes a hook: launching instances that it holds are abandoned, terminating ones go on."""
     for instance in list(group.instances.values()):
         if name in instance.waits:
             result = "CONTINUE" if instance.terminating else "ABANDON"

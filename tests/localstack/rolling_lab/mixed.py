@@ -1,4 +1,4 @@
-"""What a group launches next: its launch template, or a turn of its mixed instances policy."""
+"""What a group launches next: its launch template, or the next override of its policy."""
 
 from .state import TYPE, Group
 
@@ -12,13 +12,13 @@ DISTRIBUTION = {
 
 
 def config(group: Group) -> tuple[dict | None, dict | None]:
-    """The launch template or the policy that new instances come of. A running refresh launches
-    what it wants, which becomes the group's own when it succeeds."""
+    """Returns the launch template or the policy of new instances. A running refresh launches its
+    own, which becomes the group's when it succeeds."""
     return (group.refresh and group.refresh.launches) or (group.template, group.mixed)
 
 
 def choices(template: dict | None, mixed: dict | None) -> list[tuple[dict, str | None, int | None]]:
-    """Every specification that may be launched, with its instance type and weight."""
+    """Returns every specification that may be launched, with its instance type and weight."""
     if not mixed:
         return [(template, None, None)]
     own = mixed["LaunchTemplate"]["LaunchTemplateSpecification"]
@@ -34,13 +34,13 @@ def choices(template: dict | None, mixed: dict | None) -> list[tuple[dict, str |
 
 
 def choose(group: Group) -> tuple[dict, str | None, int | None]:
-    """The overrides take turns."""
+    """Returns the next of the overrides, which take turns."""
     known = choices(*config(group))
     return known[group.turn % len(known)]
 
 
 def matches(world, group: Group, instance) -> bool:
-    """Whether the instance is what would be launched now."""
+    """Whether the instance is like one that would be launched now."""
     return any(
         (resolved := world.cloud.resolve(spec)[0])["LaunchTemplateId"]
         == instance.template["LaunchTemplateId"]
@@ -51,8 +51,8 @@ def matches(world, group: Group, instance) -> bool:
 
 
 def policy_of(request: dict, specification) -> dict | None:
-    """The policy as it is kept and shown. `specification` completes a template's specification, and
-    raises where it names none. Raises ValueError for what AWS refuses."""
+    """Returns the policy as it is stored and shown. `specification` completes a template's
+    specification, and raises where it names none. Raises ValueError for what AWS refuses."""
     asked = request.get("MixedInstancesPolicy")
     if not asked:
         return None

@@ -1,7 +1,7 @@
-"""The life of groups, instances and targets, as a function of time.
+"""Groups, instances and targets, as a function of time.
 
 Nothing here runs by itself: `World.advance(now)` brings everything up to date, with the exact
-moments at which things happened, whoever looks and when. No LocalStack, no moto.
+times at which things happened, whenever it is called. No LocalStack, no moto.
 """
 
 import datetime
@@ -31,7 +31,7 @@ class World(Targets):
     stamp = staticmethod(stamp)
 
     def __init__(self, cloud):
-        """`cloud` launches and terminates EC2 instances, and tells of templates and groups."""
+        """`cloud` launches and terminates EC2 instances, and knows templates and groups."""
         self.cloud = cloud
         self.lock = threading.RLock()
         self.times = dict(TIMES, target_groups={})
@@ -92,7 +92,7 @@ class World(Targets):
         return changed
 
     def _arrive(self, group: Group, instance: Instance) -> bool:
-        """The instance has booted, and goes on unless a hook holds it."""
+        """Moves a booted instance on, unless a hook holds it."""
         at = hooks.passed(self, group, instance, hooks.LAUNCHING, instance.in_service_at)
         if at is None or at > self.now:
             return instance.terminating
@@ -113,8 +113,8 @@ class World(Targets):
                 self.register(arn, instance.id, at)
 
     def _leave(self, group: Group, instance: Instance) -> bool:
-        """The instance is drained, and goes unless a hook holds it. Without hooks its end is
-        known from the beginning."""
+        """Terminates a drained instance, unless a hook holds it. Without hooks its end is known
+        from the beginning."""
         if instance.gone_at is not None or instance.drained_at > self.now:
             return False
         at = hooks.passed(self, group, instance, hooks.TERMINATING, instance.drained_at)
@@ -171,8 +171,8 @@ class World(Targets):
         return self.launch(group, missing, self.now)
 
     def _rebalance(self, group: Group) -> bool:
-        """Evens out the zones when AWS would: launches nothing, gives the fullest zone's
-        youngest away and lets the launch of the missing one find the emptiest."""
+        """Balances the zones when AWS would: terminates the youngest of the fullest zone, and
+        leaves it to the launch of the missing one to choose the emptiest."""
         # AWS launches first: nothing moves into a zone without capacity.
         zones = [zone for zone in group.zones if zone not in self.times["no_capacity"]]
         if "AZRebalance" in group.suspended or len(zones) < 2 or group.refresh:
@@ -193,8 +193,8 @@ class World(Targets):
     # -- instances ------------------------------------------------------------------------
 
     def launch(self, group: Group, units: int, at: float) -> bool:
-        """Launches until `units` are reached; returns whether any came. The warm pool is asked
-        first. A launch that fails is tried again."""
+        """Launches until `units` are reached, from the warm pool first; returns whether any was
+        launched. A launch that fails is tried again."""
         came = False
         while units > 0:
             instance = warm.take(self, group, at) or self.start(group, at)
@@ -205,11 +205,11 @@ class World(Targets):
         return came
 
     def start(self, group: Group, at: float, pool: str | None = None) -> Instance | None:
-        """One new instance, in the zone with the fewest that has capacity, for the group or for
-        its warm pool; None where it failed."""
+        """Launches one instance for the group or its warm pool, in the zone with the fewest that
+        has capacity; None if it failed."""
         spec, kind, weight = mixed.choose(group)
         template, behaviour = self.cloud.resolve(spec)
-        # The pool is spread over the zones together with what it stands in for.
+        # The pool is spread over the zones together with the group.
         others = group.live() + (warm.members(group) if pool else [])
         zone = self._zone(group, others, behaviour, kind or TYPE, at)
         if zone is None:
@@ -237,15 +237,15 @@ class World(Targets):
             f"At {stamp(at)} an instance was started in response to a difference between "
             "desired and actual capacity, increasing the capacity."
         )
-        words = f"Launching a new EC2 instance{' into warm pool' if pool else ''}: {instance_id}"
-        instance.activity = self.record(group, at, at + boot, "Successful", words, cause, "")
+        message = f"Launching a new EC2 instance{' into warm pool' if pool else ''}: {instance_id}"
+        instance.activity = self.record(group, at, at + boot, "Successful", message, cause, "")
         return instance
 
     def _zone(
         self, group: Group, others: list[Instance], behaviour: str | None, kind: str, at: float
     ) -> str | None:
-        """Where the next instance goes. A zone without capacity costs a failed activity, and the
-        next one is tried at once."""
+        """Returns the zone of the next instance. A zone without capacity gives a failed activity,
+        and the next one is tried at once."""
         zones = sorted(group.zones, key=lambda z: sum(i.zone == z for i in others))
         tried = group.zones[:1] if behaviour == "fail-launch" else []
         for zone in [] if tried else zones:
@@ -255,8 +255,8 @@ class World(Targets):
         else:
             zone = None
         for each in tried:
-            words = NO_CAPACITY.format(zone=each, type=kind)
-            self.record(group, at, at, "Failed", "Launching a new EC2 instance", "", words)
+            message = NO_CAPACITY.format(zone=each, type=kind)
+            self.record(group, at, at, "Failed", "Launching a new EC2 instance", "", message)
         return zone
 
     def boot_time(self, behaviour: str | None) -> float:
@@ -265,8 +265,8 @@ class World(Targets):
     def terminate(
         self, group: Group, instance_id: str, decrement: bool, at: float, cause: str
     ) -> None:
-        """Deregisters where still registered, drains, and removes. A replacement is launched at
-        once unless `decrement`."""
+        """Deregisters an instance where it is registered, drains and terminates it. A replacement
+        is launched at once unless `decrement`."""
         instance = group.instances[instance_id]
         if instance.terminating:
             return
@@ -282,16 +282,16 @@ class World(Targets):
                 drained = registration.deregistered_at + self.drain_time(arn)
                 instance.drained_at = max(instance.drained_at, drained)
         gone = max(gone, instance.drained_at)
-        held = hooks.of(group, hooks.TERMINATING)
-        instance.gone_at = None if held else gone
+        holding = hooks.of(group, hooks.TERMINATING)
+        instance.gone_at = None if holding else gone
         self.tell("terminating", instance, at)
-        words = f"Terminating EC2 instance: {instance_id}"
-        end = hooks.NEVER if held else gone
-        instance.activity = self.record(group, at, end, "Successful", words, cause, "")
+        message = f"Terminating EC2 instance: {instance_id}"
+        end = hooks.NEVER if holding else gone
+        instance.activity = self.record(group, at, end, "Successful", message, cause, "")
         self._make_up_for(group, instance.units if decrement and counted else 0, at)
 
     def detach(self, group: Group, instance_id: str, decrement: bool, at: float) -> None:
-        """Lets go of an instance, which leaves every target group and goes on running."""
+        """Detaches an instance, which leaves every target group and goes on running."""
         instance = group.instances.pop(instance_id)
         for arn in group.target_groups:
             self.targets[arn].registrations.pop(instance_id, None)
@@ -299,7 +299,7 @@ class World(Targets):
         self._make_up_for(group, instance.units if decrement and not instance.aside else 0, at)
 
     def _make_up_for(self, group: Group, decrement: int, at: float) -> None:
-        """Something left: the size goes down by that much, or what is missing is launched."""
+        """Lowers the size by what has left, or launches what is missing."""
         group.desired -= decrement
         missing = group.desired - group.units()
         if decrement or "Launch" in group.suspended:
@@ -320,7 +320,7 @@ class World(Targets):
         self._make_up_for(group, instance.units if decrement else 0, at)
 
     def exit_standby(self, group: Group, instance_id: str, at: float) -> None:
-        """The instance is on its way back, and the group larger by it. No hook is asked."""
+        """Brings an instance back, which enlarges the group. No hook is asked."""
         instance = group.instances[instance_id]
         instance.aside = None
         instance.in_service = False
@@ -329,7 +329,7 @@ class World(Targets):
         group.desired += instance.units
 
     def shrink(self, group: Group) -> None:
-        """A size below what lives: the group chooses victims, the oldest template first."""
+        """Terminates what is above the size, the oldest template first."""
         excess = group.units() - group.desired
         if excess <= 0 or "Terminate" in group.suspended:
             return
@@ -346,7 +346,7 @@ class World(Targets):
         for arn, target_group in self.targets.items():
             registration = target_group.registrations.pop(instance.id, None)
             if registration:
-                # The group drains what it is attached to; other target groups only lose it.
+                # The group drains it from its own target groups; it only disappears from others.
                 end = registration.deregistered_at
                 end = instance.gone_at if end is None else end + self.drain_time(arn)
                 self.tell("deregistered", instance, min(end, instance.gone_at), arn)
@@ -361,7 +361,7 @@ class World(Targets):
         self.tell("launched", instance, self.now)
 
     def end_plain(self, instance_id: str) -> None:
-        """Terminates an instance of no group; its target groups notice."""
+        """Terminates an unmanaged instance; its target groups notice."""
         instance = self.plain[instance_id]
         if instance.terminating:
             return

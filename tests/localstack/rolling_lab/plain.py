@@ -1,7 +1,7 @@
-"""Instances that no group looks after: they take their time to boot, and a launch has a token.
+"""Unmanaged instances: they take time to boot, and a launch has a token.
 
-moto launches at once, and never asks whether it did so before. Only what is launched from a launch
-template has a life here.
+moto launches at once, and ignores tokens. Only instances from a launch template are modelled
+here.
 """
 
 from moto.ec2.exceptions import EC2ClientError
@@ -18,13 +18,13 @@ PENDING, RUNNING = ("pending", 0), ("running", 16)
 
 
 class Tokens:
-    """What was launched by each client token of an account and region."""
+    """What each client token of an account and region has launched."""
 
     def __init__(self):
         self.launched: dict[str, tuple[str, object]] = {}
 
     def known(self, world, token: str | None, asked: str):
-        """The reservation that `token` made, if it did."""
+        """Returns the reservation that `token` made, if any."""
         if token not in self.launched:
             return None
         before, reservation = self.launched[token]
@@ -46,7 +46,7 @@ _tokens: dict[tuple[str, str], Tokens] = {}
 
 
 def give_life() -> None:
-    """Has moto launch and terminate what the lab knows of."""
+    """Makes moto launch and terminate as the lab does."""
     launch, terminate = InstanceBackend.run_instances, InstanceBackend.terminate_instances
 
     def run_instances(backend, *args, **kwargs):
@@ -65,8 +65,8 @@ def give_life() -> None:
             resolved, behaviour = world.cloud.resolve(template)
             if behaviour == "fail-launch":
                 zone = backend.get_subnet(kwargs["subnet_id"]).availability_zone
-                words = NO_CAPACITY.format(zone=zone, type=TYPE)
-                raise EC2ClientError("InsufficientInstanceCapacity", words)
+                message = NO_CAPACITY.format(zone=zone, type=TYPE)
+                raise EC2ClientError("InsufficientInstanceCapacity", message)
             reservation = launch(backend, *args, **kwargs)
             for each in reservation.instances:
                 begin(world, each, resolved)
@@ -76,7 +76,7 @@ def give_life() -> None:
     def terminate_instances(backend, instance_ids):
         world = account(backend.account_id).world(backend.region_name)
         with world.lock:
-            # The model itself comes here, in the middle of its own step, for what a group lets go.
+            # The model itself calls this, in the middle of a step, for what a group terminates.
             asked = [i for i in instance_ids if i in world.plain or is_pooled(world, i)]
             if asked:
                 world.advance(now())
@@ -121,7 +121,7 @@ def is_pooled(world, instance_id: str) -> bool:
 
 
 def end_pooled(world, instance_id: str) -> None:
-    """A group notices that one of its warm pool is gone."""
+    """Lets a group notice that an instance of its warm pool is gone."""
     for group in world.groups.values():
         instance = group.instances.get(instance_id)
         if instance and instance.pool and not instance.terminating:
@@ -130,7 +130,7 @@ def end_pooled(world, instance_id: str) -> None:
 
 
 def before(_chain, context, _response) -> None:
-    """Brings the states that EC2 tells up to date."""
+    """Brings the states that EC2 shows up to date."""
     if context.service is None or context.service.service_name != "ec2":
         return
     world = account(context.account_id).world(context.region)
@@ -147,7 +147,7 @@ def before(_chain, context, _response) -> None:
 
 
 def fleet(request: Request, account_id: str) -> Response:
-    """Instances behind a target group that have been running for an hour, in one call."""
+    """Makes instances behind a target group that have been running for an hour, in one call."""
     want = request.json
     ec2, elb = clients(account_id, request.host, "ec2", "elbv2")
     subnets, arns = network(ec2, elb, want)
@@ -180,8 +180,8 @@ def fleet(request: Request, account_id: str) -> Response:
             instance.launched = instance.in_service_at = hour_ago
         world.advance(now())
     elb.register_targets(TargetGroupArn=arns[0], Targets=[{"Id": i, **port} for i in made])
-    for arn, held in zip(arns[1:], want.get("also_in") or []):
-        elb.register_targets(TargetGroupArn=arn, Targets=[{"Id": i} for i in made[:held]])
+    for arn, count in zip(arns[1:], want.get("also_in") or []):
+        elb.register_targets(TargetGroupArn=arn, Targets=[{"Id": i} for i in made[:count]])
     with world.lock:
         for arn in arns:
             for registration in world.targets[arn].registrations.values():
@@ -195,7 +195,7 @@ def fleet(request: Request, account_id: str) -> Response:
 
 
 def instances(request: Request, account_id: str, name: str) -> Response:
-    """The instances that live, and the target group of this name as it is."""
+    """Returns the live instances, and the target group of this name as it is."""
     world = world_of(account_id, request)
     with world.lock:
         world.advance(now())

@@ -43,7 +43,7 @@ def autoscaling():
 
 
 def readable(value):
-    """As JSON knows it. A stream is only named: who answers the call reads it."""
+    """Returns a value as JSON can show it. A stream is only named: the service reads it."""
     if isinstance(value, dict):
         return {key: readable(each) for key, each in value.items() if each is not None}
     if isinstance(value, list):
@@ -54,7 +54,7 @@ def readable(value):
 
 
 def note_time(_chain, context, _response):
-    """A call counts from when it comes: how long its answer takes says nothing about its caller."""
+    """Notes when a call arrives: the time of its answer says nothing about its caller."""
     from .cloud import now
 
     setattr(context, "lab.at", now())
@@ -83,7 +83,7 @@ def log_call(_chain, context, response):
 
 
 def tell_the_time():
-    """Has every answer carry the lab's time: clients compare it with their own."""
+    """Gives every answer the lab's time: clients compare it with their own."""
     from twisted.web import server
 
     from .cloud import now

@@ -9,7 +9,7 @@ from .state import Group, Instance
 
 ACTIVE = {"Pending", "InProgress", "Baking", "Cancelling", "RollbackInProgress"}
 TICK = 0.05
-# So long after its process was resumed a refresh goes on.
+# How long after its process was resumed a refresh goes on.
 RESUMES_AFTER = 10.0
 
 
@@ -27,8 +27,8 @@ class Refresh:
     ended: float | None = None
     suspended_until: float = 0.0
     launches: tuple[dict | None, dict | None] | None = None  # None: the group's own
-    before: set[str] = field(default_factory=set)  # what was there when it began
-    old: set[str] = field(default_factory=set)  # of these, what is to be replaced
+    before: set[str] = field(default_factory=set)  # the instances when it began
+    old: set[str] = field(default_factory=set)  # those of them that are to be replaced
     total: int = 0
     updated: int = 0
     pool_before: set[str] = field(default_factory=set)
@@ -37,10 +37,10 @@ class Refresh:
     checkpoint: int = 0
     paused_until: float | None = None
     baked_at: float = 0.0
-    moved_at: float = 0.0  # when it last got anywhere
-    reached: int = 0  # how many it had replaced and launched then
+    moved_at: float = 0.0  # when it last made progress
+    reached: int = 0  # how many it had replaced and launched by then
     ready: int = 0  # new instances that are ready
-    held_since: float | None = None  # by protected instances, or those in standby
+    held_since: float | None = None  # by instances that are protected or in standby
     rollback: dict | None = None
 
     @property
@@ -55,7 +55,7 @@ class Refresh:
 
 
 def status_of(entry) -> str:
-    """Of a refresh, or of what the door says of one."""
+    """Returns the status of a refresh, or of one that was made through the door."""
     return entry.status if isinstance(entry, Refresh) else entry["Status"]
 
 
@@ -65,8 +65,8 @@ def active(group: Group):
 
 
 def moments(world, now: float) -> Iterator[float]:
-    """The moments to look at up to `now`. What a refresh does depends on what it sees, so that it
-    has to look often, whoever asks and when."""
+    """Yields the times to look at up to `now`. What a refresh does depends on what it sees, so it
+    has to look often, however rarely this is called."""
     if any(group.refresh for group in world.groups.values()):
         begin = world.now
         ticks = min(int((now - begin) / TICK), 5000)
@@ -81,7 +81,7 @@ def begin(group: Group, refresh: Refresh) -> None:
 
 
 def step(world, group: Group) -> bool:
-    """One thing that the running refresh does now; whether it did any."""
+    """Does the next thing of the running refresh, and returns whether there was one."""
     refresh = group.refresh
     if refresh is None:
         return False
@@ -101,7 +101,7 @@ def step(world, group: Group) -> bool:
 
 
 def choose(world, group: Group, refresh: Refresh) -> bool:
-    """What is there is to be replaced, but for what matches."""
+    """Chooses what is to be replaced: every instance that does not match."""
     refresh.status, refresh.moved_at = "InProgress", world.now
     refresh.launches = refresh.wanted
     here = [i for i in group.instances.values() if not i.terminating]
@@ -119,7 +119,7 @@ def choose(world, group: Group, refresh: Refresh) -> bool:
 
 
 def renew_pool(world, group: Group, refresh: Refresh, stale: list[Instance]) -> None:
-    """The pool serves nobody, so that all of it goes at once."""
+    """Replaces all of the pool at once, since it serves no requests."""
     refresh.pool_before = {i.id for i in stale}
     refresh.pool_total = refresh.pool_left = len(stale)
     for instance in stale:
@@ -139,7 +139,7 @@ def new(group: Group, refresh: Refresh) -> list[Instance]:
 
 
 def is_ready(world, group: Group, refresh: Refresh, instance: Instance) -> bool:
-    """Healthy by the group's own checks, and a new instance warmed up."""
+    """Whether it is healthy by the group's own checks and, if it is new, warmed up."""
     if not instance.in_service or instance.terminating or instance.aside:
         return False
     # "By default, Amazon EC2 Auto Scaling ignores the results of the Elastic Load Balancing health
@@ -159,7 +159,7 @@ def ignored(refresh: Refresh, instance: Instance) -> bool:
     return instance.protected and told["ScaleInProtectedInstances"] == "Ignore"
 
 
-def held(refresh: Refresh, instance: Instance) -> bool:
+def is_waited_for(refresh: Refresh, instance: Instance) -> bool:
     told = refresh.preferences
     if instance.aside:
         return told["StandbyInstances"] == "Wait"
@@ -167,14 +167,14 @@ def held(refresh: Refresh, instance: Instance) -> bool:
 
 
 def count(world, group: Group, refresh: Refresh) -> None:
-    """Brings up to date how far it is."""
+    """Updates its progress."""
     gone = {i.id for i in remaining(group, refresh) if ignored(refresh, i)}
     refresh.old -= gone
     refresh.total -= len(gone)
     fresh = new(group, refresh)
     ready = sum(is_ready(world, group, refresh, i) for i in fresh)
     replaced = refresh.total - len(remaining(group, refresh))
-    # One that the group itself replaces, for it is unhealthy, gets the refresh nowhere.
+    # What the group itself replaces as unhealthy is no progress.
     reached = replaced + len(fresh)
     if ready > refresh.ready or reached > refresh.reached or any(i.waits for i in fresh):
         refresh.moved_at = world.now
@@ -182,7 +182,7 @@ def count(world, group: Group, refresh: Refresh) -> None:
     waiting = len(fresh) - ready + max(group.desired - group.units(), 0)
     done = max(replaced - waiting, 0)
     if refresh.status == "RollbackInProgress":
-        # Goes back to nothing.
+        # A rollback counts down to zero.
         left = math.ceil(refresh.rollback["updated"] * (1 - done / max(refresh.total, 1)))
         refresh.updated = min(refresh.updated, left)
     else:
@@ -195,7 +195,7 @@ def count(world, group: Group, refresh: Refresh) -> None:
 
 
 def stuck(world, group: Group, refresh: Refresh) -> bool:
-    """Whether what should have been ready long ago is not."""
+    """Whether an instance is overdue."""
     unready = [i for i in new(group, refresh) if not is_ready(world, group, refresh, i)]
     if not unready and group.units() >= group.desired:
         return False
@@ -221,11 +221,11 @@ def replace(world, group: Group, refresh: Refresh) -> bool:
     if stuck(world, group, refresh):
         return give_up(world, group, refresh, unhealthy(group, refresh))
     left = remaining(group, refresh)
-    aside = next((i for i in left if i.aside and not held(refresh, i)), None)
+    aside = next((i for i in left if i.aside and not is_waited_for(refresh, i)), None)
     if aside:
         remove(world, group, aside)
         return True
-    free = [i for i in left if not held(refresh, i)]
+    free = [i for i in left if not is_waited_for(refresh, i)]
     quota = allowed(refresh) - (refresh.total - len(left))
     settled = refresh.ready == len(new(group, refresh)) and group.units() >= group.desired
     if settled and not (free and quota > 0):
@@ -236,7 +236,7 @@ def replace(world, group: Group, refresh: Refresh) -> bool:
 
 
 def replace_one(world, group: Group, refresh: Refresh, free: list[Instance]) -> bool:
-    """Terminates one of `free` where enough stay healthy, or launches one before it."""
+    """Terminates one of `free` if enough stay healthy, or launches one before it."""
     if not free:
         return False
     told = refresh.preferences
@@ -245,7 +245,7 @@ def replace_one(world, group: Group, refresh: Refresh, free: list[Instance]) -> 
     most = math.floor(group.desired * told["MaxHealthyPercentage"] / 100)
     if told["MaxHealthyPercentage"] > 100:
         most = max(most, group.desired + 1)
-    # What is not healthy costs nothing; and the zones are to stay even.
+    # Unhealthy instances cost nothing; and the zones are to stay even.
     zones = [i.zone for i in group.live()]
     victim = min(free, key=lambda i: (i in ready, -zones.count(i.zone), i.launched, i.id))
     stay = sum(i.units for i in ready if i is not victim)
@@ -256,7 +256,7 @@ def replace_one(world, group: Group, refresh: Refresh, free: list[Instance]) -> 
         return True
     weight = mixed.choose(group)[2] or 1
     surplus = group.units() - group.desired
-    # By weights, the share may be too small for any: one is launched all the same.
+    # With weights the share may be too small for any: one is launched all the same.
     room = group.units() + weight <= most or not in_flight
     return (
         told["MaxHealthyPercentage"] > 100
@@ -269,7 +269,7 @@ def replace_one(world, group: Group, refresh: Refresh, free: list[Instance]) -> 
 
 
 def allowed(refresh: Refresh) -> int:
-    """How many may be replaced up to the present checkpoint."""
+    """Returns how many may be replaced up to the present checkpoint."""
     points = refresh.preferences.get("CheckpointPercentages")
     if not points or refresh.rollback:
         return refresh.total
@@ -277,7 +277,7 @@ def allowed(refresh: Refresh) -> int:
 
 
 def pause(world, group: Group, refresh: Refresh, left: list[Instance], quota: int) -> bool:
-    """Nothing can be replaced now: it is done, at a checkpoint, or held."""
+    """Handles that nothing can be replaced now: it is done, at a checkpoint, or waiting."""
     points = refresh.preferences.get("CheckpointPercentages") or []
     last = refresh.rollback or refresh.checkpoint >= len(points) - 1
     if not left or (quota <= 0 and last):
@@ -309,8 +309,8 @@ def wait_for_held(world, group: Group, refresh: Refresh, left: list[Instance]) -
         refresh.held_since = world.now
     if world.now < refresh.held_since + world.times["refresh_waits"]:
         return False
-    words = f"Instances stayed in Standby or protected from scale in: {names}"
-    return give_up(world, group, refresh, words)
+    message = f"Instances stayed in Standby or protected from scale in: {names}"
+    return give_up(world, group, refresh, message)
 
 
 def finish(world, group: Group, refresh: Refresh) -> bool:
@@ -339,26 +339,26 @@ def unhealthy(group: Group, refresh: Refresh) -> str:
     return f"Instances did not become healthy within the time allowed: {names or 'none launched'}"
 
 
-def give_up(world, group: Group, refresh: Refresh, words: str) -> bool:
+def give_up(world, group: Group, refresh: Refresh, message: str) -> bool:
     if refresh.rollback:
-        return end(world, group, refresh, "RollbackFailed", words)
+        return end(world, group, refresh, "RollbackFailed", message)
     if refresh.preferences.get("AutoRollback"):
-        roll_back(world, group, refresh, words)
+        roll_back(world, group, refresh, message)
         return True
-    return end(world, group, refresh, "Failed", words)
+    return end(world, group, refresh, "Failed", message)
 
 
-def roll_back(world, group: Group, refresh: Refresh, words: str) -> None:
-    """What came since it began is replaced by what the group had."""
+def roll_back(world, group: Group, refresh: Refresh, message: str) -> None:
+    """Replaces what was launched since it began by what the group had."""
     refresh.rollback = {
-        "RollbackReason": words,
+        "RollbackReason": message,
         "RollbackStartTime": world.now,
         "PercentageCompleteOnRollback": refresh.percent,
         "InstancesToUpdateOnRollback": refresh.total - refresh.updated,
         "updated": refresh.updated,
         "whole": refresh.total,
     }
-    refresh.status, refresh.reason, refresh.moved_at = "RollbackInProgress", words, world.now
+    refresh.status, refresh.reason, refresh.moved_at = "RollbackInProgress", message, world.now
     refresh.launches = refresh.previous
     fresh = {i.id for i in group.instances.values() if i.id not in refresh.before}
     refresh.old = {i.id for i in group.live() if i.id in fresh}
@@ -370,7 +370,7 @@ def roll_back(world, group: Group, refresh: Refresh, words: str) -> None:
 
 
 def cancel(world, group: Group, refresh: Refresh) -> bool:
-    """Ends once what is under way is over."""
+    """Ends it once what is under way is over."""
     fresh = new(group, refresh)
     if refresh.ready == len(fresh) or stuck(world, group, refresh):
         return end(world, group, refresh, "Cancelled", refresh.reason)
@@ -378,7 +378,7 @@ def cancel(world, group: Group, refresh: Refresh) -> bool:
 
 
 def end(world, group: Group, refresh: Refresh, status: str, reason: str = "") -> bool:
-    """Over: what it launched beyond the size goes, the unready first."""
+    """Ends it, and terminates what it launched beyond the size, the unready first."""
     refresh.status, refresh.reason, refresh.ended = status, reason, world.now
     surplus = group.units() - group.desired
     order = sorted(

@@ -1,4 +1,4 @@
-"""Root volumes that are replaced while the instance goes on: tasks, as a function of time."""
+"""Tasks that replace the root volume of a running instance, as a function of time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,12 +12,12 @@ class Task:
     instance: str
     image: str | None
     snapshot: str | None
-    deletes: bool  # the volume that is replaced
+    deletes: bool  # deletes the replaced volume
     behaviour: str | None  # of the image
     tags: list[dict]
     started: float
     begins: float  # the instance reboots from here on
-    fails_at: float  # where it fails
+    fails_at: float  # when it fails, if it does
     ends: float
     reboots: bool = False
     outcome: str | None = None  # once it is over
@@ -50,7 +50,7 @@ def start(world, **about) -> Task:
 
 
 def moments(world, now: float) -> Iterator[float]:
-    """When instances begin and end to reboot up to `now`."""
+    """Yields when instances begin and end to reboot up to `now`."""
     for task in world.root_volumes.under_way():
         yield from (at for at in (task.begins, task.ends) if world.now < at < now)
 
@@ -67,8 +67,8 @@ def step(world) -> None:
 
 
 def end(world, task: Task, instance: Instance | None) -> None:
-    """The instance runs with the new volume, or with the old one where the image is bad. A new
-    volume has nothing of what commands did to the old one."""
+    """Ends a task: the instance runs with the new volume, or with the old one if the image is bad.
+    A new volume has nothing of what commands did to the old one."""
     failed = task.behaviour == "fail" or world.cloud.is_down(task.instance)
     task.outcome = "failed" if failed else "succeeded"
     if not failed:
@@ -77,7 +77,7 @@ def end(world, task: Task, instance: Instance | None) -> None:
     if instance is None:
         return
     if not failed and task.image:
-        # What makes it ill comes before it recovers from the reboot: it is never healthy between.
+        # It becomes unhealthy before it recovers from the reboot: it is never healthy in between.
         change = world.fall_ill if task.behaviour == "unhealthy" else world.recover
         change(instance, "image", task.ends)
     if not failed:
@@ -86,6 +86,6 @@ def end(world, task: Task, instance: Instance | None) -> None:
 
 
 def boot(world, instance: Instance) -> None:
-    """What a new instance has of its image."""
+    """Gives a new instance the behaviour of its image."""
     if world.cloud.image_behaviour(world.cloud.image_of(instance.id)) == "unhealthy":
         instance.ills["image"] = instance.launched

@@ -1,4 +1,4 @@
-"""What there is at a moment: groups, instances, targets, and how long things take."""
+"""The state at one time: groups, instances, targets, and how long things take."""
 
 from dataclasses import dataclass, field
 
@@ -17,12 +17,12 @@ TIMES = {
     "refresh_gives_up": 5.0,
     "refresh_waits": 3600.0,  # for instances that are protected or in standby
     "command": 1.0,
-    "command_pending": None,  # None: a tenth of what it takes
+    "command_pending": None,  # None: a tenth of its duration
     "command_timeout": None,  # None: the command's own
     "unmanaged": [],  # instances that Systems Manager does not know; True: none
     "root_volume": 1.0,
     "zonal_shift": [],  # zones that requests are shifted away from
-    "unseen": 0.0,  # for so long what is new or changed does not show
+    "unseen": 0.0,  # how long what is new or changed does not show
 }
 TYPE = "t3.micro"
 
@@ -51,8 +51,8 @@ class Instance:
     passed_at: float | None = None  # when no hook holds it any more
     proceeds: bool = False  # between a hook's end and the next state
     drained_at: float | None = None  # when a terminating hook gets it
-    activity: dict | None = None  # what brought it to where it is
-    # What makes it unhealthy for a while, and since when: a command, an image, a reboot.
+    activity: dict | None = None  # the one that brought it to its state
+    # What makes it unhealthy, and since when: a command, an image, a reboot.
     ills: dict[str, float] = field(default_factory=dict)
     command: dict | None = None  # the last one that succeeded
 
@@ -77,7 +77,7 @@ class Instance:
         return f"{'Warmed:' if self.pool else ''}{stage}{hold}"
 
     def forget_hooks(self) -> None:
-        """The next transition asks the hooks anew."""
+        """Makes the next transition ask the hooks anew."""
         self.asked, self.passed_at, self.proceeds = False, None, False
         self.waits.clear()
 
@@ -120,19 +120,19 @@ class Group:
     suspended: set[str] = field(default_factory=set)
     instances: dict[str, Instance] = field(default_factory=dict)
     activities: list[dict] = field(default_factory=list)
-    refreshes: list = field(default_factory=list)  # of Refresh, or what the door says of one
+    refreshes: list = field(default_factory=list)  # of Refresh, or made through the door
     shown: dict = field(default_factory=dict)  # merged into its description
     retry_at: float = 0.0
     mixed: dict | None = None  # a mixed instances policy, instead of the template
-    turn: int = 0  # of the policy's overrides
+    turn: int = 0  # the next of the policy's overrides
     hooks: dict[str, dict] = field(default_factory=dict)
     pool: WarmPool | None = None
     refresh: object | None = None  # the running one
-    options: dict = field(default_factory=dict)  # asked for, and only shown
+    options: dict = field(default_factory=dict)  # only shown
     protects: bool = False  # new instances are protected from scale-in
 
     def live(self) -> list[Instance]:
-        """What counts as its capacity, or soon will."""
+        """Returns the instances that count as its capacity, or soon will."""
         return [i for i in self.instances.values() if not (i.terminating or i.pool or i.aside)]
 
     def units(self) -> int:

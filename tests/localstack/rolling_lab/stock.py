@@ -1,4 +1,4 @@
-"""The services that LocalStack has itself: what AWS does and they do not."""
+"""What LocalStack's own services lack."""
 
 import datetime
 
@@ -21,14 +21,14 @@ TYPES = {"MetricAlarm": "MetricAlarms", "CompositeAlarm": "CompositeAlarms"}
 
 
 def mend() -> None:
-    """Comes before the services are made: they look their methods up then."""
-    # When an instance was launched is compared with what the lab's clock says.
+    """Runs before the services are made, since they look their methods up then."""
+    # The launch time of an instance is compared with the lab's clock.
     instances.utcnow = lambda: datetime.datetime.fromtimestamp(now(), datetime.UTC).replace(
         tzinfo=None
     )
-    # It would make an IAM of its own for every account, with all of AWS's policies: 0.3 s each.
+    # It would make an IAM for every account, with all of AWS's policies: 0.3 s each.
     iam.mark_account_as_visited = lambda **_account: None
-    # Parameters that are secrets are not there, nor are the services behind them.
+    # There are no secret parameters, and so no need for the services behind them.
     API_DEPENDENCIES.pop("ssm", None)
     documents.mend()
     take_over(SsmProvider, api_commands.OVERRIDES)
@@ -36,14 +36,14 @@ def mend() -> None:
 
     @patch(CloudwatchProvider.describe_alarms)
     def describe_alarms(original, provider, context, **request):
-        """Composite alarms are shown to who asks for them."""
+        """Shows composite alarms only if they are asked for."""
         wanted = request.get("alarm_types") or ["MetricAlarm"]
         answer = original(provider, context, **request)
         return {key: answer[key] if kind in wanted else [] for kind, key in TYPES.items()}
 
     @patch(AlarmScheduler.schedule_metric_alarm)
     def schedule_metric_alarm(_original, _scheduler, _alarm_arn):
-        """No alarm looks at metrics: it would undo what SetAlarmState said."""
+        """Keeps alarms from evaluating metrics, which would undo SetAlarmState."""
 
     @patch(S3Provider.delete_object)
     def delete_object(original, provider, context, bucket, key, if_match=None, **request):
@@ -59,12 +59,12 @@ def mend() -> None:
 
 
 def take_over(provider: type, overrides: dict) -> None:
-    """Has the lab answer what moto does not know, or has no life for."""
+    """Makes the lab answer what moto does not know or does not model."""
     for operation, answer in overrides.items():
 
         def take(_provider, context, request, answer=answer):
             return answer(context, request)
 
-        # By this name LocalStack looks it up.
+        # LocalStack looks it up by this name.
         take.__name__ = xform_name(operation)
         setattr(provider, take.__name__, handler(operation, expand=False)(take))

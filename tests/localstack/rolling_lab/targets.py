@@ -6,7 +6,7 @@ UNHEALTHY = ("Target.ResponseCodeMismatch", "Health checks failed with these cod
 
 
 class Targets:
-    """The part of a world that load balancers look at."""
+    """The part of a world that load balancers see."""
 
     times: dict
     now: float
@@ -31,7 +31,7 @@ class Targets:
             self.tell("draining", self.find(instance_id), at, arn)
 
     def deregister_port(self, arn: str, instance_id: str, at: float, port: int | None) -> None:
-        """Takes an instance off one port; off the last one it drains. Another port is no error."""
+        """Deregisters an instance from one port; at the last one it drains. Others are no error."""
         registration = self.targets[arn].registrations.get(instance_id)
         if registration and registration.ports == {port}:
             self.deregister(arn, instance_id, at)
@@ -39,7 +39,7 @@ class Targets:
             registration.ports.discard(port)
 
     def health(self, arn: str, instance_id: str, in_use: bool) -> tuple[str, str, str] | None:
-        """(state, reason, description), or None where the target is not listed."""
+        """Returns (state, reason, description), or None if the target is not listed."""
         registration = self.targets[arn].registrations.get(instance_id)
         if registration is None:
             return None
@@ -101,7 +101,7 @@ class Targets:
                 self.tell("healthy", instance, at, arn)
 
     def _verdict_changes(self, instance: Instance) -> list[str]:
-        """The target groups that have judged the instance by now, and judge it anew."""
+        """Returns the target groups that have a verdict on the instance, which may change."""
         told = []
         for arn, target_group in self.targets.items():
             self._judge(target_group)

@@ -1,7 +1,7 @@
-"""Refuses what AWS would: every request against botocore's model of its service.
+"""Refuses what AWS would refuse: checks every request by botocore's model of its service.
 
-botocore itself checks types, required members and minima; its models have enums, patterns and maxima
-besides, which AWS checks. And there are limits that only the API References tell.
+botocore itself checks types, required members and minima; its models also have enums, patterns and
+maxima, which AWS checks. Some limits are only in the API References.
 """
 
 import re
@@ -13,14 +13,14 @@ from werkzeug.exceptions import ClientDisconnected
 
 from .cloud import account
 
-# Limits by service.Operation: the list, how many, and where it is said.
+# Limits by service.Operation: the list and its maximum, with the source above.
 LIMITS = {
     # "Array Members: Maximum number of 20 items", or "up to 20 resources in a single call".
     "elbv2.DescribeLoadBalancers": ("LoadBalancerArns", 20),
     "elbv2.DescribeRules": ("RuleArns", 20),
     "elbv2.DescribeTags": ("ResourceArns", 20),
     "elbv2.DescribeTargetGroups": ("TargetGroupArns", 20),
-    # No document has it: kubernetes/kubernetes#101592 was refused above it, now and then.
+    # Undocumented: kubernetes/kubernetes#101592 was sometimes refused above it.
     "elbv2.DeregisterTargets": ("Targets", 100),
     "elbv2.RegisterTargets": ("Targets", 100),
     # "you can specify up to 50 instance IDs" (SendCommand); 20 of DetachInstances.
@@ -30,7 +30,7 @@ LIMITS = {
 
 
 def violations(service: str, operation, request: dict) -> list[str]:
-    """What AWS would refuse of a request, in words."""
+    """Describes what AWS would refuse in a request."""
     shape = operation.input_shape
     if shape is None:
         return []
@@ -45,7 +45,7 @@ def violations(service: str, operation, request: dict) -> list[str]:
 
 
 def present(value):
-    """Without what is not given. A parser may say so by None."""
+    """Returns the value without members that are not given, which a parser may show as None."""
     if isinstance(value, dict):
         return {key: present(each) for key, each in value.items() if each is not None}
     if isinstance(value, list):
@@ -54,7 +54,7 @@ def present(value):
 
 
 def beyond(value, shape, name: str):
-    """What the model forbids and botocore does not look at."""
+    """Yields what the model forbids and botocore does not check."""
     if shape.type_name == "structure" and isinstance(value, dict):
         for key in value.keys() & shape.members.keys():
             yield from beyond(value[key], shape.members[key], f"{name}.{key}".lstrip("."))
@@ -84,7 +84,7 @@ def too_much(size, shape, name: str):
 
 
 def matches(pattern: str, value: str) -> bool:
-    """By Java's rules. What Python cannot read is not looked at."""
+    """Whether `value` matches, by Java's rules. A pattern that Python cannot read matches."""
     pattern = pattern.replace("\\p{Alnum}", "[A-Za-z0-9]").replace("\\p{L}", "[^\\W\\d_]")
     try:
         return re.fullmatch(f"(?:{pattern})", value, re.DOTALL) is not None
@@ -93,21 +93,21 @@ def matches(pattern: str, value: str) -> bool:
 
 
 def before(_chain, context, _response):
-    """Stands in front of every service. What it refuses the account keeps: a test is to fail of it,
-    whatever the caller makes of the refusal."""
+    """Runs ahead of every service. The account keeps what it refuses, so that the test fails
+    whatever the caller does about it."""
     if context.service is None or context.operation is None or context.is_internal_call:
         return
     name = context.service.service_name
     found = violations(name, context.operation, context.service_request or {})
     if not found:
         return
-    words = f"{name}.{context.operation.name}: {'; '.join(found)}"
-    account(context.account_id).violations.append(words)
-    raise CommonServiceException("ValidationError", words, 400, True)
+    message = f"{name}.{context.operation.name}: {'; '.join(found)}"
+    account(context.account_id).violations.append(message)
+    raise CommonServiceException("ValidationError", message, 400, True)
 
 
 def is_cut_off(request) -> bool:
-    """Whether less came than was announced."""
+    """Whether the body is shorter than announced."""
     try:
         return len(request.get_data()) < (request.content_length or 0)
     except ClientDisconnected:
@@ -115,13 +115,13 @@ def is_cut_off(request) -> bool:
 
 
 def unreadable(_chain, exception, context, _response):
-    """A request that says `three` where its model has a number is refused before it comes here."""
+    """Notes a request that cannot be parsed, as `three` for a number: it is refused earlier."""
     if isinstance(exception, RequestParserError) and context.service is not None:
         action = context.request.values.get("Action")
         if action is None:
-            # In JSON; a form that is cut off has no action.
+            # A JSON request; a form that is cut off has no action.
             action = context.request.headers.get("X-Amz-Target")
             if action is None or is_cut_off(context.request):
-                return  # who sent it was killed meanwhile
-        words = f"{context.service.service_name}.{action}: cannot be read: {exception}"
-        account(context.account_id).violations.append(words)
+                return  # its sender was killed meanwhile
+        message = f"{context.service.service_name}.{action}: cannot be read: {exception}"
+        account(context.account_id).violations.append(message)

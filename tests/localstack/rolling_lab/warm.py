@@ -1,11 +1,11 @@
-"""The warm pool: instances that have booted, and wait apart from the group's capacity."""
+"""The warm pool: instances that have booted, and wait outside the group's capacity."""
 
 from . import hooks
 from .state import Group, Instance
 
 
 def size(group: Group) -> int:
-    """How many units the pool wants. Nothing is wanted of a pool that is being deleted."""
+    """Returns how many units the pool wants: none if it is being deleted."""
     pool = group.pool
     if pool.deleting:
         return 0
@@ -18,8 +18,8 @@ def members(group: Group) -> list[Instance]:
 
 
 def take(world, group: Group, at: float) -> Instance | None:
-    """An instance of the pool for the group, of the emptiest zone. It keeps the template that it
-    was made with, and boots in a tenth of the time. None where none is prepared."""
+    """Takes an instance of the pool into the group, for the emptiest zone. It keeps the template
+    that it was made with, and boots in a tenth of the time. None if none is prepared."""
     ready = [i for i in members(group) if i.prepared]
     if not ready or group.pool.deleting:
         return None
@@ -35,15 +35,15 @@ def take(world, group: Group, at: float) -> Instance | None:
         f"At {world.stamp(at)} an instance was started in response to a difference between "
         "desired and actual capacity, increasing the capacity."
     )
-    words = f"Launching a new EC2 instance from warm pool: {instance.id}"
+    message = f"Launching a new EC2 instance from warm pool: {instance.id}"
     instance.activity = world.record(
-        group, at, instance.in_service_at, "Successful", words, cause, ""
+        group, at, instance.in_service_at, "Successful", message, cause, ""
     )
     return instance
 
 
 def prepare(world, instance: Instance, at: float) -> None:
-    """Booted, and past its hooks: the instance gets the state that the pool keeps."""
+    """Gives an instance that is booted and past its hooks the state that the pool keeps."""
     instance.prepared = True
     instance.proceeds = False
     hooks.ended(instance, at)
@@ -53,7 +53,7 @@ def prepare(world, instance: Instance, at: float) -> None:
 
 
 def settle(world, group: Group) -> bool:
-    """Fills the pool up, or empties it to its size, the oldest template first."""
+    """Fills the pool, or empties it to its size, the oldest template first."""
     if group.pool is None:
         return False
     have = members(group)
