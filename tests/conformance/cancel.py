@@ -140,7 +140,7 @@ def an_apply_that_waits_for_another_engine_is_cancelled_with_32800(lab):
 
 
 @case(limit=60)
-def a_control_that_waits_to_be_heard_can_be_cancelled(lab):
+def a_control_that_waits_to_be_acknowledged_can_be_cancelled(lab):
     second = beside_one_that_stands_still(lab)
     id = second.call("resource.control", of(stuck(), action="pause"))
     time.sleep(1)
@@ -149,7 +149,7 @@ def a_control_that_waits_to_be_heard_can_be_cancelled(lab):
 
 
 @case(limit=60)
-def a_delete_that_waits_to_be_heard_can_be_cancelled(lab):
+def a_delete_that_waits_to_be_acknowledged_can_be_cancelled(lab):
     second = beside_one_that_stands_still(lab)
     id = second.call("resource.delete", about(stuck()))
     time.sleep(1)

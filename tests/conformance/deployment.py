@@ -88,7 +88,7 @@ def plan_apply_read_and_plan_again_agree(lab):
 
 
 @case()
-def a_change_is_planned_as_an_update_and_keeps_its_promise(lab):
+def a_change_is_planned_as_an_update_and_applied_as_planned(lab):
     peer = lab.open()
     state = peer.ask("resource.apply", of(fleet()))["state"]
     config = fleet(revision="v3", batch=2)
@@ -270,7 +270,7 @@ def a_failed_deployment_is_a_result_with_diagnostics_and_state(lab):
 
 
 @case()
-def a_deployment_that_was_rolled_back_can_be_put_right(lab):
+def a_deployment_that_was_rolled_back_can_be_corrected(lab):
     peer = lab.open(FAILING)
     bad = failing()
     state = peer.ask("resource.apply", of(bad))["state"]
@@ -504,7 +504,7 @@ def a_second_connection_rolls_a_rollout_back(lab):
 
 
 @case()
-def control_of_a_rollout_in_the_same_process_is_heard(lab):
+def control_of_a_rollout_in_the_same_process_is_acknowledged(lab):
     peer = lab.open(SLOW)
     id = peer.call("resource.apply", of(stuck(), progress_token=1))
     peer.under_way(1)

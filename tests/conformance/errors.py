@@ -180,7 +180,7 @@ def another_process_at_work_on_the_target_is_1005(lab):
 
 
 @case(limit=60)
-def an_engine_that_was_taken_over_from_leaves_with_1005(lab):
+def an_engine_that_lost_its_lease_leaves_with_1005(lab):
     # The first process is stopped, as its host might be: it does not know that it is late.
     first = lab.open(SLOW)
     id = first.call("resource.apply", of(stuck(), progress_token=1))

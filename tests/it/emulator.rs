@@ -308,7 +308,7 @@ impl Account {
             .as_array()
             .expect("them")
             .iter()
-            .map(|it| it.as_str().expect("words").to_owned())
+            .map(|it| it.as_str().expect("a violation").to_owned())
             .collect()
     }
 

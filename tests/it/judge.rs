@@ -226,7 +226,7 @@ fn lost_requests(
         }
         let somebody = window.floor() > 0;
         if matches!(action, Action::Shift { percent: 0 }) && !second && is == 0 && somebody {
-            found.push((1, format!("{action} although nobody serves there")));
+            found.push((1, format!("{action} although no instance serves there")));
         }
     }
     found

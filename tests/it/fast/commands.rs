@@ -141,7 +141,7 @@ fn run(situation: Situation, first: Command, second: Command, then: Then) {
         }
         let last = effective.last();
         for (by, command, commanded) in &told {
-            // A caller whose command another one followed was told what was so before that.
+            // If another command followed, the answer is about the state before that one.
             let is_last = last.is_none_or(|(last, _)| last == by);
             let told_none = answer(commanded, *command);
             let none = ["there is no rollout", "nothing was begun"]

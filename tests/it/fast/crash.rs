@@ -65,7 +65,7 @@ fn end(simulator: &Simulator, look: &Observation, outcome: Outcome) -> End {
 }
 
 /// Runs `story` and kills the engine at mutation number `at`, then runs it again until it ends.
-/// Returns the end, whether the engine lived to see that mutation, and the broken promises.
+/// Returns the end, whether the engine was killed there, and the broken promises.
 async fn run(story: &Story, at: u32, dies: Dies) -> (End, bool, Vec<String>) {
     let clock = Arc::new(VirtualClock::new(EPOCH));
     let simulator = Arc::new(Simulator::in_memory(story.config.clone(), clock.clone()));

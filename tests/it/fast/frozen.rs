@@ -218,7 +218,7 @@ fn an_engine_that_was_frozen_while_another_was_at_work_does_nothing_more() {
             }
         }
     }
-    eprintln!("stood still at {moments} moments of {told} stories");
+    eprintln!("frozen at {moments} moments of {told} stories");
     assert!(moments > 5000 && told >= 12, "{moments} {told}");
 }
 

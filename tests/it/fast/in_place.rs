@@ -127,7 +127,7 @@ async fn where_nothing_goes_back_the_failed_one_stays_out_of_rotation_and_is_nam
     assert_eq!(told.report.outcome, Outcome::Failed, "{:?}", told.report);
     let idle: Vec<_> = told.report.instances.iter().filter(|i| !i.serves).collect();
     assert_eq!(idle.len(), 1, "{idle:?}");
-    let trouble = idle[0].trouble.clone().expect("a word");
+    let trouble = idle[0].trouble.clone().expect("trouble");
     assert!(trouble.contains("its update to v2 failed: exit code 1"), "{trouble}");
     assert!(told.report.borrowed.is_empty(), "{:?}", told.report.borrowed);
 }

@@ -119,14 +119,14 @@ async fn tell(story: &Value) -> String {
     if let Some(meanwhile) = story["meanwhile"].as_object() {
         let at = seconds(meanwhile["at"].as_u64().expect("a second"));
         let known = |command: &Command| Some(command.name()) == meanwhile["say"].as_str();
-        let command = Command::ALL.into_iter().find(known).expect("a word");
+        let command = Command::ALL.into_iter().find(known).expect("a command");
         let simulator = simulator.clone();
         clock.at(EPOCH + at, move || leave_command(&simulator, command));
     }
     let mut told = String::new();
     let mut outcomes = Vec::new();
     for (number, run) in story["runs"].as_array().expect("runs").iter().enumerate() {
-        writeln!(told, "# {}", run.as_str().expect("a word")).expect("text");
+        writeln!(told, "# {}", run.as_str().expect("a command")).expect("text");
         let mut caller = caller();
         caller.rollout_id = format!("run-{number}");
         let rollout =
@@ -140,7 +140,7 @@ async fn tell(story: &Value) -> String {
             Some("apply") => rollout.run(stop, &mut show).await,
             command => {
                 let command = Command::ALL.into_iter().find(|known| Some(known.name()) == command);
-                let done = rollout.command(command.expect("a word"), stop, &mut show).await;
+                let done = rollout.command(command.expect("a command"), stop, &mut show).await;
                 match done.expect("done") {
                     ControlOutcome::RanHere(report) => *report,
                     other => panic!("{other:?}"),

@@ -37,10 +37,10 @@ fn until_stored(folder: &Path, message: &str) {
 /// Stops the engine as Ctrl-Z does (whose own signal is for processes with a terminal), but not
 /// while it has the simulator's state open: nobody else could use it then.
 fn stop_between_calls(engine: &Child, folder: &Path) {
-    until("it stands still between two calls", || {
+    until("it is stopped between two calls", || {
         signal(engine.id(), "-STOP");
         let status = format!("/proc/{}/status", engine.id());
-        until("it stands still", || {
+        until("it is stopped", || {
             std::fs::read_to_string(&status).is_ok_and(|it| it.contains("State:\tT"))
         });
         let lock = std::fs::File::open(folder.join(".rolling/web.lock")).expect("a lock");

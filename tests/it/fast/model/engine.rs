@@ -212,7 +212,7 @@ impl ModelEngine {
         let is_ended =
             |command: &Control| matches!(command.command, Command::Pause | Command::Abort);
         if self.command.as_ref().is_some_and(is_ended) && !self.obeyed_another {
-            world.breaks("replaces an instance for a word that ends a rollout");
+            world.breaks("replaces an instance for a command that ends a rollout");
         }
         let overrides = |told: &Acknowledged| {
             told.rollout == record.id && !record.acknowledged.contains(&told.id)

@@ -178,7 +178,7 @@ impl Process {
         let tick = world.tick;
         let process = world.process(index);
         let me = process.owner();
-        let mut waiting = process.waiting.clone().expect("a word");
+        let mut waiting = process.waiting.clone().expect("a command");
         let command = waiting.control().command;
         if leave {
             process.command_given = true;
@@ -205,7 +205,7 @@ impl Process {
             }
             Next::Acknowledged(answer) => {
                 if !process.command_given {
-                    world.breaks("tells that a word was heard that nobody has said");
+                    world.breaks("reports that a command was acknowledged that was never given");
                 }
                 let record = Record::from_tags(&look).ok().flatten();
                 if let Some(record) =
@@ -219,7 +219,7 @@ impl Process {
                 withdraw(world, &look, &id);
             }
             Next::Over => {
-                // A caller is told that nothing was begun also of a rollout that may still begin.
+                // The answer is that nothing was begun, and the rollout may still begin.
                 let has_begun = process.waiting.as_ref().is_some_and(Waiting::has_begun);
                 let rollout = process.waiting.as_ref().map(|it| it.control().rollout.clone());
                 let named = |lease: Lease| lease.has_begun(&rollout.unwrap_or_default(), None);
@@ -227,20 +227,21 @@ impl Process {
                     && command != Command::Resume
                     && Lease::from_tags(&look).is_some_and(named)
                 {
-                    world.breaks("tells that nothing was begun of what may still begin");
+                    world
+                        .breaks("reports that nothing was begun of a rollout that may still begin");
                 }
                 withdraw(world, &look, &id);
             }
             Next::TimedOut(_) => {
                 if !world.is_anybody_at_work() {
-                    world.breaks("tells that somebody does not react who is not there");
+                    world.breaks("reports that an engine does not react that is gone");
                 }
             }
         }
     }
 }
 
-/// A caller that is told that a command took effect must find it so in what its look showed.
+/// A caller that is told that its command took effect must see that in its look.
 fn check_answer(world: &mut World, command: Command, look: &Tags, as_asked: bool) {
     let record = Record::from_tags(look).ok().flatten();
     let is_so = match (&record, command) {
@@ -251,7 +252,7 @@ fn check_answer(world: &mut World, command: Command, look: &Tags, as_asked: bool
         (Some(record), Command::Resume) => record.phase == Phase::Rolling,
     };
     if as_asked && !is_so {
-        world.breaks("tells that something is so that is not");
+        world.breaks("reports that a command took effect that did not");
     }
 }
 

@@ -133,7 +133,7 @@ impl Process {
             world.deliver(&Call::Erase(keys));
         }
         let Task::Say(command) = world.processes[index].task else { return };
-        let waiting = world.processes[index].waiting.clone().expect("a word");
+        let waiting = world.processes[index].waiting.clone().expect("a command");
         if control::is_as_asked(command, outcome) {
             if let Some(record) = engine.record.as_ref().filter(|_| command != Command::Resume) {
                 let id = waiting.control().id.clone();
