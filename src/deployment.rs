@@ -3,8 +3,8 @@
 mod open;
 pub mod schema;
 pub mod state;
-pub mod stop;
+pub(crate) mod stop;
 mod upgrade;
 
-pub use open::{DeleteOutcome, OpenError, end, look, prepare, with_default_policy};
+pub(crate) use open::{DeleteOutcome, OpenError, end, look, prepare, with_default_policy};
 pub use upgrade::upgrade;

@@ -5,25 +5,24 @@ mod aws;
 mod block;
 mod check;
 pub mod config;
-mod convert;
+pub(crate) mod convert;
 mod diagnostic;
 mod instance_refresh;
 mod places;
-mod policy;
+pub(crate) mod policy;
 mod read;
 mod secret;
 mod targets;
 mod unknown;
 
-pub(crate) use check::fits;
-pub use check::{
-    check_against, is_sensitive, missing_name, normalise as normalised, resolve, schema, types,
-};
-pub use convert::{command_timeout, deployment, provider};
-pub(crate) use diagnostic::step;
-pub use diagnostic::{Diagnostic, Severity};
-pub use places::{PROVIDER, launch_template, target_names};
-pub use policy::NEW_VERSION_PERCENT;
-pub use read::{Document, Resource};
-pub use secret::without_secrets;
-pub use unknown::{partial, partial_provider};
+pub(crate) use check::{check_against, fits, is_sensitive, missing_name, normalise as normalised};
+pub use check::{resolve, schema, types};
+pub use convert::deployment;
+pub(crate) use convert::provider;
+pub(crate) use diagnostic::{Diagnostic, Severity, step};
+pub(crate) use places::{PROVIDER, launch_template, target_names};
+pub use read::Document;
+pub(crate) use read::Resource;
+pub(crate) use secret::without_secrets;
+pub use unknown::partial;
+pub(crate) use unknown::partial_provider;

@@ -25,13 +25,17 @@ mod report;
 mod retry;
 mod rollout;
 mod run;
-pub mod schedule;
+pub(crate) mod schedule;
 mod session;
 mod shown;
 mod start_error;
 mod tick;
 
-pub use caller::{Caller, NOTHING_DONE, Stop, UNSEEN_FOR};
+pub(crate) use caller::NOTHING_DONE;
+pub use caller::{Caller, Stop, UNSEEN_FOR};
 pub use command::ControlOutcome;
 pub use instance_refresh::UnderWay;
 pub use rollout::Rollout;
+
+pub use crate::rollout::control::Answer;
+pub use crate::rollout::planner::Preflight;

@@ -1,7 +1,7 @@
 //! The front-ends: each translates its own protocol to and from calls of the layers below.
 
 pub mod ansible;
-pub mod cli;
+pub(crate) mod cli;
 pub mod json_rpc;
 pub mod schemas;
 pub mod terraform;

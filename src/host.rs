@@ -2,5 +2,5 @@
 
 pub mod context;
 pub mod handshake;
-pub mod signals;
+pub(crate) mod signals;
 pub mod stdout;

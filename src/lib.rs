@@ -37,18 +37,40 @@
 //! # }
 //! ```
 //!
-//! Modules from the bottom up: each uses only those above it in this list. A document becomes a
-//! spec, the planner turns a spec and a look at the fleet into actions, the engine carries them out
-//! and reports events, and the front-ends hand both out. ARCHITECTURE.md draws the layers.
+//! # Modules
+//!
+//! A document becomes a spec, the planner turns a spec and a look at the fleet into actions, the
+//! engine carries them out and reports events, and the front-ends hand both out. ARCHITECTURE.md
+//! draws the layers.
+//!
+//! For programs that embed the engine there are
+//!
+//! - [`model`]: a deployment as specified, the preview and the events of a rollout;
+//! - [`record`]: what the cloud remembers of a rollout, and the commands to it;
+//! - [`engine`]: looks a rollout up, previews it, runs it, and gives it commands.
+//!
+//! The other modules are public for the program `rolling` and for the project's own tests, and are
+//! hidden here: `document`, `rollout` (the planner), `providers`, `deployment`, `report`, `host`,
+//! `frontends` and `dispatch`.
 
+#![warn(unreachable_pub)]
+
+#[doc(hidden)]
 pub mod deployment;
+#[doc(hidden)]
 pub mod dispatch;
+#[doc(hidden)]
 pub mod document;
 pub mod engine;
+#[doc(hidden)]
 pub mod frontends;
+#[doc(hidden)]
 pub mod host;
 pub mod model;
+#[doc(hidden)]
 pub mod providers;
 pub mod record;
+#[doc(hidden)]
 pub mod report;
+#[doc(hidden)]
 pub mod rollout;

@@ -1,7 +1,7 @@
 //! The types that all other modules share: a deployment as specified, and the events of a rollout.
 
 pub mod event;
-pub mod limits;
+pub(crate) mod limits;
 pub mod preview;
 pub mod spec;
 pub mod wait;

@@ -13,7 +13,13 @@ use crate::document::config::{PolicyName, ProviderConfig, RollingDeploymentConfi
 use crate::engine::clock::TokioClock;
 
 #[cfg(feature = "aws")]
-use crate::document::config::{EngineName, LaunchTemplateConfig, ReplacementConfig};
+use crate::document::config::target::LaunchTemplateConfig;
+#[cfg(feature = "aws")]
+use crate::document::config::{EngineName, ReplacementConfig};
+#[cfg(feature = "aws")]
+use crate::document::convert::command_timeout;
+#[cfg(feature = "aws")]
+use crate::document::policy::NEW_VERSION_PERCENT;
 
 #[cfg(feature = "aws")]
 mod aws;
@@ -25,7 +31,7 @@ pub use self::simulated::fleet_config;
 const SPEED: f64 = 20.0;
 
 /// Opens fleets as the provider's configuration says.
-pub struct Providers {
+pub(crate) struct Providers {
     config: ProviderConfig,
     #[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "only real clouds run on it"))]
     clock: Arc<TokioClock>,
@@ -37,7 +43,7 @@ pub struct Providers {
 
 impl Providers {
     /// Creates the registry. Real clouds run on `clock`.
-    pub fn new(config: ProviderConfig, clock: &Arc<TokioClock>) -> Self {
+    pub(crate) fn new(config: ProviderConfig, clock: &Arc<TokioClock>) -> Self {
         Self {
             config,
             clock: Arc::clone(clock),
@@ -49,7 +55,7 @@ impl Providers {
 
     /// Remembers the command parameters of a state, for rollbacks: a revision contains only a hash
     /// of them.
-    pub fn keep_in_mind(&self, state: &Value) {
+    pub(crate) fn keep_in_mind(&self, state: &Value) {
         let parameters = state.pointer("/replacement/run_command/parameters");
         let Some(parameters) = parameters.and_then(Value::as_object) else { return };
         let texts = |(name, values): (&String, &Value)| {
@@ -67,7 +73,7 @@ impl Providers {
     ///
     /// # Errors
     /// When its cloud cannot be reached as configured, or is not part of this build.
-    pub async fn open(
+    pub(crate) async fn open(
         &self,
         deployment: &RollingDeploymentConfig,
     ) -> Result<Arc<dyn Fleet>, ProviderError> {
@@ -90,7 +96,7 @@ impl Providers {
     ///
     /// # Errors
     /// When `id` names no target, or a target that does not exist.
-    pub async fn import(&self, id: &str) -> Result<Value, ProviderError> {
+    pub(crate) async fn import(&self, id: &str) -> Result<Value, ProviderError> {
         let wrong = |message: String| {
             let error = ProviderError::invalid("import", "", message);
             error.with_remedy(
@@ -162,7 +168,7 @@ impl Providers {
         let traffic = deployment.traffic.clone().unwrap_or_default();
         let first_percent = match deployment.policy {
             PolicyName::TrafficSplitting => {
-                traffic.new_version_percent.unwrap_or(document::NEW_VERSION_PERCENT)
+                traffic.new_version_percent.unwrap_or(NEW_VERSION_PERCENT)
             }
             _ => 100,
         };
@@ -227,7 +233,7 @@ impl Providers {
     /// # Errors
     /// Why the cloud cannot be reached, or the account is not allowed.
     #[cfg(feature = "aws")]
-    pub async fn check(&self, deployment: Option<&Value>) -> Result<(), ProviderError> {
+    pub(crate) async fn check(&self, deployment: Option<&Value>) -> Result<(), ProviderError> {
         let is_there = |name| deployment.is_some_and(|config| config[name].is_object());
         if self.config.aws.is_none() && !is_there("auto_scaling_group") && !is_there("target_group")
         {
@@ -244,7 +250,7 @@ impl Providers {
     /// None.
     #[cfg(not(feature = "aws"))]
     #[expect(clippy::unused_async, reason = "as in a build with one")]
-    pub async fn check(&self, _: Option<&Value>) -> Result<(), ProviderError> {
+    pub(crate) async fn check(&self, _: Option<&Value>) -> Result<(), ProviderError> {
         Ok(())
     }
 
@@ -277,7 +283,7 @@ fn in_place(
             version: command.version.clone().unwrap_or_else(|| "$DEFAULT".into()),
             parameters: parameters.collect(),
             earlier: earlier.to_vec(),
-            timeout: document::command_timeout(command),
+            timeout: command_timeout(command),
         }));
     }
     let image_id = replacement.replace_root_volume.as_ref()?.image_id.clone();

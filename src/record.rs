@@ -9,8 +9,7 @@ mod rollout_record;
 mod tags;
 
 pub use record_error::RecordError;
-pub use rollout_record::{Borrowed, BorrowedMax, Ending, Phase, Record, routing_fingerprint};
-pub use tags::{
-    BORROWED, COMPLETED, CONTROL, FAILED, KEYS, LEASE, PROGRESS, REASON, RETAINED, ROLLOUT,
-    record_in,
-};
+pub(crate) use rollout_record::routing_fingerprint;
+pub use rollout_record::{Borrowed, BorrowedMax, Ending, Phase, Record};
+pub use tags::{CONTROL, KEYS, LEASE, ROLLOUT, record_in};
+pub(crate) use tags::{FAILED, RETAINED};

@@ -363,11 +363,11 @@ def test(folder: pathlib.Path) -> tuple[bool, str]:
     """Returns whether the tests pass, and the first ones that fail."""
     only = ["--no-default-features", "-p", "rolling", "--lib", "--test", "it"]
     if shutil.which("cargo-nextest"):
-        wanted = "kind(lib) + test(/^fast::(planner|rollout|gates|properties|meanwhile|frozen|guarded|commands|model|crash|planned|plugin|faults|following|shift|layers)::/)"
+        wanted = "kind(lib) + test(/^fast::(planner|rollout|gates|properties|meanwhile|outcomes|sizes|frozen|guarded|commands|model|crash|planned|plugin|faults|following|shift|layers)::/)"
         command = ["cargo", "nextest", "run", *only, "--fail-fast", "-E", wanted]
         noticed = r"^ +(?:FAIL|TIMEOUT|SIG\S+) \[.*\] (?:\(.*\) )?\S+ (\S+)$"
     else:
-        wanted = ["tests::", "properties", "meanwhile", "frozen", "guarded", "commands", "model", "crash", "planner", "rollout", "gates", "planned", "plugin", "faults", "following", "shift", "layers"]
+        wanted = ["tests::", "properties", "meanwhile", "outcomes", "sizes", "frozen", "guarded", "commands", "model", "crash", "planner", "rollout", "gates", "planned", "plugin", "faults", "following", "shift", "layers"]
         command = ["cargo", "test", "-q", *only, "--", *wanted]
         noticed = r"^(\S+) --- FAILED$"
     environment = dict(

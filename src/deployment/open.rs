@@ -21,7 +21,7 @@ const GIVES_UP_WITHIN: Duration = Duration::from_secs(600);
 
 /// Why a target could not be looked at.
 #[derive(Debug)]
-pub enum OpenError {
+pub(crate) enum OpenError {
     /// The configuration is wrong; no cloud was asked.
     Document(Vec<Diagnostic>),
     /// The error of the cloud.
@@ -30,7 +30,7 @@ pub enum OpenError {
 
 impl OpenError {
     /// Returns the error as findings about a configuration that stands at the root.
-    pub fn into_diagnostics(self) -> Vec<Diagnostic> {
+    pub(crate) fn into_diagnostics(self) -> Vec<Diagnostic> {
         match self {
             OpenError::Document(found) => found,
             OpenError::Provider(error) => vec![Diagnostic::from_provider(&error, "", "")],
@@ -42,7 +42,7 @@ impl OpenError {
 ///
 /// # Errors
 /// See [`OpenError`].
-pub async fn look(
+pub(crate) async fn look(
     providers: &Providers,
     config: &Value,
     caller: &Caller,
@@ -55,7 +55,7 @@ pub async fn look(
 ///
 /// # Errors
 /// See [`OpenError`]; also what would keep a rollout from beginning.
-pub async fn prepare(
+pub(crate) async fn prepare(
     providers: &Providers,
     config: &Value,
     caller: &Caller,
@@ -74,7 +74,7 @@ async fn open(
 }
 
 /// Returns a configuration to look with: an imported one has no policy yet, and a look needs none.
-pub fn with_default_policy(config: &Value) -> Value {
+pub(crate) fn with_default_policy(config: &Value) -> Value {
     let mut config = config.clone();
     if config["policy"].is_null() {
         config["policy"] = json!("all_at_once");
@@ -84,7 +84,7 @@ pub fn with_default_policy(config: &Value) -> Value {
 
 /// The result of the end of a deployment.
 #[derive(Debug)]
-pub enum DeleteOutcome {
+pub(crate) enum DeleteOutcome {
     /// Nothing of it is left on the target. The only instances touched are those that a rollout in
     /// progress had chosen.
     Gone,
@@ -100,7 +100,7 @@ pub enum DeleteOutcome {
 ///
 /// # Errors
 /// See [`OpenError`].
-pub async fn end(
+pub(crate) async fn end(
     providers: &Providers,
     config: &Value,
     caller: &Caller,

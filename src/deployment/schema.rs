@@ -9,7 +9,7 @@ use crate::document::config::RollingDeploymentConfig;
 
 /// Version of every schema here, and of the state. It rises when something that was valid before no
 /// longer is.
-pub const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 const PROMISE: &str = "Within a version, attributes and events may be added and limits widened; \
                        nothing is removed, renamed or narrowed, and nothing becomes required.";
@@ -23,7 +23,7 @@ pub fn of<T: JsonSchema>() -> Value {
 }
 
 /// Returns a generator for schemas that share their definitions below `/components/schemas`.
-pub fn components() -> SchemaGenerator {
+pub(crate) fn components() -> SchemaGenerator {
     let place = |settings: &mut SchemaSettings| {
         settings.definitions_path = "/components/schemas".into();
     };
@@ -33,7 +33,7 @@ pub fn components() -> SchemaGenerator {
 /// The state of a deployment: what the configuration says, beside what the provider computed.
 /// After an import the configuration may lack everything but the target.
 #[derive(Debug)]
-pub struct State;
+pub(crate) struct State;
 
 impl JsonSchema for State {
     fn schema_name() -> std::borrow::Cow<'static, str> {

@@ -15,7 +15,7 @@ use crate::model::event::{InstanceReport, Outcome, Report};
 use crate::model::preview::Preview;
 
 /// Attributes that the provider computes and a configuration may not set.
-pub const COMPUTED: [&str; 12] = [
+pub(crate) const COMPUTED: [&str; 12] = [
     "id",
     "status",
     "target_revision",
@@ -31,70 +31,70 @@ pub const COMPUTED: [&str; 12] = [
 ];
 
 /// The place of `instances` among [`COMPUTED`].
-pub const INSTANCES: usize = 10;
+pub(crate) const INSTANCES: usize = 10;
 
 /// Computed attributes that are unknown until a rollout has ended.
-pub const OUTCOME: [&str; 6] =
+pub(crate) const OUTCOME: [&str; 6] =
     ["status", "deployed_revision", "completed_revision", "fleet", "instances", "last_error"];
 
 /// Computed attributes that a plan settles: they stay as planned until the next rollout.
-pub const PLANNED: [&str; 4] = ["batches", "floor", "ceiling", "expected_duration"];
+pub(crate) const PLANNED: [&str; 4] = ["batches", "floor", "ceiling", "expected_duration"];
 
 /// Attributes that the provider computes. Null means not known, or not known yet.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Computed {
     /// The target's own name in its cloud.
-    pub id: Option<String>,
+    pub(crate) id: Option<String>,
     /// `succeeded`, `rolled_back`, `failed`, `paused`, `aborted`; `pending` when the fleet does not
     /// match the configuration yet; otherwise the phase of the rollout under way.
-    pub status: Option<String>,
+    pub(crate) status: Option<String>,
     /// The revision that every instance is to run.
-    pub target_revision: Option<String>,
+    pub(crate) target_revision: Option<String>,
     /// The revision that every instance runs; null while they differ.
-    pub deployed_revision: Option<String>,
+    pub(crate) deployed_revision: Option<String>,
     /// The last revision that the whole fleet is known to have run: the target of a rollback.
-    pub completed_revision: Option<String>,
+    pub(crate) completed_revision: Option<String>,
     /// The planned batches.
-    pub batches: Option<Vec<BatchSizes>>,
+    pub(crate) batches: Option<Vec<BatchSizes>>,
     /// The planned minimum of instances that serve throughout.
-    pub floor: Option<u32>,
+    pub(crate) floor: Option<u32>,
     /// The planned maximum of instances that live at the same time.
-    pub ceiling: Option<u32>,
+    pub(crate) ceiling: Option<u32>,
     /// The planned duration, for example `4m 40s`.
-    pub expected_duration: Option<String>,
+    pub(crate) expected_duration: Option<String>,
     /// How many instances run each revision.
-    pub fleet: Option<Vec<OnRevision>>,
+    pub(crate) fleet: Option<Vec<OnRevision>>,
     /// Every instance, with the revision that it runs.
-    pub instances: Option<Vec<InstanceReport>>,
+    pub(crate) instances: Option<Vec<InstanceReport>>,
     /// Why the last rollout did not succeed.
-    pub last_error: Option<String>,
+    pub(crate) last_error: Option<String>,
 }
 
 /// How many instances run a revision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct OnRevision {
+pub(crate) struct OnRevision {
     /// The revision; null when it is unknown.
-    pub revision: Option<String>,
+    pub(crate) revision: Option<String>,
     /// Instances that run it.
-    pub instances: u32,
+    pub(crate) instances: u32,
     /// Instances among them that take requests.
-    pub serving: u32,
+    pub(crate) serving: u32,
 }
 
 /// Sizes of one batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct BatchSizes {
+pub(crate) struct BatchSizes {
     /// Instances launched beside the fleet.
-    pub launches: u32,
+    pub(crate) launches: u32,
     /// Instances replaced.
-    pub replaces: usize,
+    pub(crate) replaces: usize,
 }
 
 /// Returns the state as the fleet is now.
-pub fn current(config: &Value, rollout: &Rollout) -> Value {
+pub(crate) fn current(config: &Value, rollout: &Rollout) -> Value {
     let preview = rollout.preview();
     let (status, last_error) = match rollout.status() {
         Some(told) => told,
@@ -120,7 +120,7 @@ pub fn current(config: &Value, rollout: &Rollout) -> Value {
 }
 
 /// Returns the state as the fleet is now, after the state `prior`.
-pub fn refreshed(prior: &Value, rollout: &Rollout) -> Value {
+pub(crate) fn refreshed(prior: &Value, rollout: &Rollout) -> Value {
     let mut state = current(&config_of(prior), rollout);
     for name in PLANNED {
         if let Some(value) = prior.get(name) {
@@ -135,7 +135,7 @@ pub fn refreshed(prior: &Value, rollout: &Rollout) -> Value {
 }
 
 /// Returns the state that a rollout is planned to lead to, with null for what is not known yet.
-pub fn planned(config: &Value, rollout: &Rollout) -> Value {
+pub(crate) fn planned(config: &Value, rollout: &Rollout) -> Value {
     let preview = rollout.preview();
     let mut state = current(config, rollout);
     for (name, value) in figures(&preview) {
@@ -150,7 +150,7 @@ pub fn planned(config: &Value, rollout: &Rollout) -> Value {
 }
 
 /// Returns the attributes that [`PLANNED`] names, for a plan.
-pub fn figures(preview: &Preview) -> [(&'static str, Value); 4] {
+pub(crate) fn figures(preview: &Preview) -> [(&'static str, Value); 4] {
     let expected = span(preview.expected_seconds);
     let of = |name| match name {
         "batches" => json!(sizes(preview)),
@@ -162,7 +162,7 @@ pub fn figures(preview: &Preview) -> [(&'static str, Value); 4] {
 }
 
 /// Returns the state that a rollout is planned to lead to while the target is not known.
-pub fn unknown(config: &Value) -> Value {
+pub(crate) fn unknown(config: &Value) -> Value {
     with(
         config,
         &Computed {
@@ -183,7 +183,7 @@ pub fn unknown(config: &Value) -> Value {
 }
 
 /// Returns the state that a rollout led to. Keeps the attributes of [`PLANNED`] in `planned`.
-pub fn after(config: &Value, id: &str, planned: &Value, report: &Report) -> Value {
+pub(crate) fn after(config: &Value, id: &str, planned: &Value, report: &Report) -> Value {
     let error = match report.outcome {
         Outcome::Succeeded => None,
         _ => report.reason.clone(),
@@ -217,13 +217,13 @@ pub fn config_of(state: &Value) -> Value {
 }
 
 /// Returns the target of a configuration, by its name for people.
-pub fn target_name(config: &Value) -> String {
+pub(crate) fn target_name(config: &Value) -> String {
     let name = crate::document::target_names().find_map(|path| config.pointer(path)?.as_str());
     name.unwrap_or_default().to_owned()
 }
 
 /// Sizes of the batches of a plan: launched beside the fleet, and replaced.
-pub fn sizes(preview: &Preview) -> Vec<BatchSizes> {
+pub(crate) fn sizes(preview: &Preview) -> Vec<BatchSizes> {
     let batches = preview.batches.iter();
     batches
         .map(|batch| BatchSizes { launches: batch.launches, replaces: batch.replaces.len() })

@@ -10,9 +10,9 @@ use tokio::task::JoinHandle;
 use crate::engine::Stop;
 
 /// How urgently an operation is to end, by everything that may end it.
-pub struct Stopping {
+pub(crate) struct Stopping {
     /// How urgently.
-    pub stop: watch::Receiver<Stop>,
+    pub(crate) stop: watch::Receiver<Stop>,
     expired: Arc<AtomicBool>,
     relay: JoinHandle<()>,
 }
@@ -20,7 +20,7 @@ pub struct Stopping {
 impl Stopping {
     /// Ends the operation as `asked` says, gracefully after `deadline`, and gracefully as soon as
     /// `left` completes because nobody waits for it any more. The urgency only grows.
-    pub fn listen(
+    pub(crate) fn listen(
         mut asked: watch::Receiver<Stop>,
         deadline: Option<Duration>,
         left: impl Future<Output = ()> + Send + 'static,
@@ -60,7 +60,7 @@ impl Stopping {
     }
 
     /// Whether the deadline has passed.
-    pub fn has_expired(&self) -> bool {
+    pub(crate) fn has_expired(&self) -> bool {
         self.expired.load(Ordering::Relaxed)
     }
 }
@@ -72,7 +72,7 @@ impl Drop for Stopping {
 }
 
 /// Waits until a stop is requested.
-pub async fn stopped(stop: &mut watch::Receiver<Stop>) {
+pub(crate) async fn stopped(stop: &mut watch::Receiver<Stop>) {
     if stop.wait_for(|urgency| *urgency != Stop::No).await.is_err() {
         // No sender is left that could request it.
         std::future::pending().await

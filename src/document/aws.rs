@@ -11,7 +11,7 @@ use super::diagnostic::Diagnostic;
 const SESSIONS: RangeInclusive<Duration> = Duration::from_secs(900)..=Duration::from_secs(43_200);
 
 /// Checks the configuration of AWS at `pointer`.
-pub fn check(aws: &AwsProviderConfig, pointer: &str, found: &mut Vec<Diagnostic>) {
+pub(crate) fn check(aws: &AwsProviderConfig, pointer: &str, found: &mut Vec<Diagnostic>) {
     let given = [
         ("access_key", aws.access_key.is_some()),
         ("secret_key", aws.secret_key.is_some()),

@@ -14,7 +14,7 @@ const COMMENT: &str = "//";
 /// Returns `value` in the plain form of the schema of `T`: a single block as an object, repeatable
 /// blocks as a list, no nulls and no comments. Anything else stays as it is, for the checker to
 /// report.
-pub fn without_blocks<T: JsonSchema>(value: &Value) -> Value {
+pub(crate) fn without_blocks<T: JsonSchema>(value: &Value) -> Value {
     let schema = schema::<T>();
     of(&schema, &schema, &normalise(value)).unwrap_or_default()
 }
@@ -62,7 +62,11 @@ fn body(root: &Value, properties: &Map<String, Value>, object: &Map<String, Valu
 }
 
 /// Returns findings about the plain form of `value` at `pointer`, with the places as written.
-pub fn as_written(mut found: Vec<Diagnostic>, value: &Value, pointer: &str) -> Vec<Diagnostic> {
+pub(crate) fn as_written(
+    mut found: Vec<Diagnostic>,
+    value: &Value,
+    pointer: &str,
+) -> Vec<Diagnostic> {
     for finding in &mut found {
         if let Some(within) = finding.pointer.strip_prefix(pointer) {
             finding.pointer = format!("{pointer}{}", place(value, within));

@@ -10,7 +10,7 @@ use super::config::DurationText;
 use super::diagnostic::{Diagnostic, step};
 
 /// The keyword for values that are never shown.
-pub const SENSITIVE: &str = "x-sensitive";
+pub(crate) const SENSITIVE: &str = "x-sensitive";
 
 /// The JSON Schema of a type of [`super::config`].
 pub fn schema<T: JsonSchema>() -> Value {
@@ -19,7 +19,7 @@ pub fn schema<T: JsonSchema>() -> Value {
 
 /// Returns `value` as the checker and serde want it. Null attributes are left out. Whole numbers
 /// written as 3.0, as tools with one kind of number write them, become integers.
-pub fn normalise(value: &Value) -> Value {
+pub(crate) fn normalise(value: &Value) -> Value {
     match value {
         Value::Object(object) => {
             let set = object.iter().filter(|(_, value)| !value.is_null());
@@ -37,12 +37,12 @@ pub fn normalise(value: &Value) -> Value {
 
 /// Checks a normalised `value` against the schema of `T`. `pointer` is the place of the value.
 /// Reports all findings, in the order of the document.
-pub fn check<T: JsonSchema>(value: &Value, pointer: &str) -> Vec<Diagnostic> {
+pub(crate) fn check<T: JsonSchema>(value: &Value, pointer: &str) -> Vec<Diagnostic> {
     check_against(&schema::<T>(), value, pointer)
 }
 
 /// Checks a normalised `value` against a schema that is composed of ours.
-pub fn check_against(root: &Value, value: &Value, pointer: &str) -> Vec<Diagnostic> {
+pub(crate) fn check_against(root: &Value, value: &Value, pointer: &str) -> Vec<Diagnostic> {
     let mut checker = Checker { root, literals: true, found: Vec::new() };
     checker.value(root, value, pointer);
     checker.found
@@ -50,7 +50,7 @@ pub fn check_against(root: &Value, value: &Value, pointer: &str) -> Vec<Diagnost
 
 /// Checks a normalised `value` that a program wrote. Text in it is never an expression, whatever it
 /// looks like.
-pub fn fits<T: JsonSchema>(value: &Value) -> Vec<Diagnostic> {
+pub(crate) fn fits<T: JsonSchema>(value: &Value) -> Vec<Diagnostic> {
     let root = schema::<T>();
     let mut checker = Checker { root: &root, literals: false, found: Vec::new() };
     checker.value(&root, value, "");
@@ -173,7 +173,7 @@ impl<'a> Checker<'a> {
 }
 
 /// Whether the value that a schema describes is sensitive, or its items or entries are.
-pub fn is_sensitive(root: &Value, schema: &Value) -> bool {
+pub(crate) fn is_sensitive(root: &Value, schema: &Value) -> bool {
     let schema = resolve(root, schema);
     let within = ["items", "additionalProperties"].map(|within| &schema[within]);
     schema[SENSITIVE] == true
@@ -186,7 +186,7 @@ pub(super) fn missing(name: &str) -> String {
 }
 
 /// Returns the attribute that a finding reports as missing at its place, if it reports that.
-pub fn missing_name(finding: &Diagnostic) -> Option<&str> {
+pub(crate) fn missing_name(finding: &Diagnostic) -> Option<&str> {
     let name = finding.summary.strip_prefix("the attribute \"")?;
     name.strip_suffix("\" is missing")
 }

@@ -6,29 +6,24 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-mod aws;
+pub(crate) mod aws;
 mod choices;
 mod simulated;
 mod support;
-mod target;
+pub(crate) mod target;
 mod target_kind;
 
-pub use self::aws::{
-    AccountId, AssumeRoleConfig, AssumeRoleWithWebIdentityConfig, AwsProviderConfig,
-    DefaultTagsConfig, SecretText,
-};
-pub(crate) use self::choices::seconds_or;
-pub use self::choices::{
+pub(crate) use self::aws::{AwsProviderConfig, SecretText};
+pub(crate) use self::choices::{
     BatchSizeType, BoundConfig, DurationText, EngineName, LifecycleHooksName, OnFailureName,
-    PacingName, PolicyName, ProcessName, SetAsideName,
+    PacingName, PolicyName, ProcessName, SetAsideName, seconds_or,
 };
-pub use self::simulated::{
-    BehaviourName, SimulatedEventConfig, SimulatedFleetConfig, SimulatedTargetGroupConfig,
-    TerminationPolicyName,
+pub(crate) use self::simulated::{
+    BehaviourName, SimulatedEventConfig, SimulatedFleetConfig, TerminationPolicyName,
 };
 pub use self::support::{UNSUPPORTED, Unsupported, Values, Way};
-pub use self::target::{AutoScalingGroupConfig, LaunchTemplateConfig, TargetGroupConfig};
-pub use self::target_kind::{TARGET_KINDS, TargetKind};
+pub(crate) use self::target::{AutoScalingGroupConfig, TargetGroupConfig};
+pub(crate) use self::target_kind::{TARGET_KINDS, TargetKind};
 
 /// Rolls a fleet of instances to a new revision, batch by batch.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -36,144 +31,144 @@ pub use self::target_kind::{TARGET_KINDS, TargetKind};
 #[schemars(transform = self::support::of_deployment)]
 pub struct RollingDeploymentConfig {
     /// The policy of the rollout.
-    pub policy: PolicyName,
+    pub(crate) policy: PolicyName,
     /// Who replaces the instances. `rolling`: this program, action by action. `instance_refresh`:
     /// EC2 Auto Scaling, by an instance refresh with the same settings. It continues even when
     /// nothing waits for it. Attributes that it has no setting for are refused. Default `rolling`.
-    pub engine: Option<EngineName>,
+    pub(crate) engine: Option<EngineName>,
     /// How `batch_size` counts. Needed by the policies `rolling` and
     /// `rolling_with_additional_batch`.
-    pub batch_size_type: Option<BatchSizeType>,
+    pub(crate) batch_size_type: Option<BatchSizeType>,
     /// The size of a batch: a percentage from 1 to 100, rounded down but at least one instance, or
     /// a fixed number of instances, limited to the whole fleet.
     #[schemars(range(min = 1))]
-    pub batch_size: Option<u32>,
+    pub(crate) batch_size: Option<u32>,
     /// Rolls an EC2 Auto Scaling group. Exactly one target must be given.
-    pub auto_scaling_group: Option<AutoScalingGroupConfig>,
+    pub(crate) auto_scaling_group: Option<AutoScalingGroupConfig>,
     /// Rolls the instances that are registered in a target group, without an Auto Scaling group.
     /// Exactly one target must be given.
-    pub target_group: Option<TargetGroupConfig>,
+    pub(crate) target_group: Option<TargetGroupConfig>,
     /// Rolls a fleet of the built-in simulator. Exactly one target must be given.
     pub simulated_fleet: Option<SimulatedFleetConfig>,
     /// How an instance comes to run the revision. Default: a new instance replaces it. Updates in
     /// place launch nothing, so `launch_template` must not be given, and the policy must be
     /// `all_at_once` or `rolling` without surge.
-    pub replacement: Option<ReplacementConfig>,
+    pub(crate) replacement: Option<ReplacementConfig>,
     /// How many instances may live beyond the fleet's size: a number, or a percentage such as
     /// `"25%"`, rounded up. For the policy `rolling`, instead of a batch size. Default 0.
-    pub max_surge: Option<BoundConfig>,
+    pub(crate) max_surge: Option<BoundConfig>,
     /// How far the number of serving instances may fall below the fleet's size: a number, or a
     /// percentage such as `"25%"`, rounded down. For the policy `rolling`, instead of a batch size.
     /// Default 0. A percentage that rounds down to 0 is 1 where nothing is launched beside the
     /// fleet. 0 for this and for `max_surge` is refused: nothing could ever be replaced.
-    pub max_unavailable: Option<BoundConfig>,
+    pub(crate) max_unavailable: Option<BoundConfig>,
     /// `batch`: a batch ends before the next begins. `continuous`: each free place is filled at
     /// once; for the rolling policies. Default `batch`.
-    pub pacing: Option<PacingName>,
+    pub(crate) pacing: Option<PacingName>,
     /// How long to wait after a batch before the next one begins. Default `0s`.
-    pub pause_between_batches: Option<DurationText>,
+    pub(crate) pause_between_batches: Option<DurationText>,
     /// Where the rollout waits on the way, in order of increasing percentage.
-    pub checkpoints: Option<Vec<CheckpointConfig>>,
+    pub(crate) checkpoints: Option<Vec<CheckpointConfig>>,
     /// When a new instance counts as healthy.
-    pub health: Option<HealthConfig>,
+    pub(crate) health: Option<HealthConfig>,
     /// How many instances of the new revision must fail before `on_failure` applies. Instances that
     /// fail before that are replaced. Default 1.
     #[schemars(range(min = 1))]
-    pub failure_threshold: Option<u32>,
+    pub(crate) failure_threshold: Option<u32>,
     /// What to do when the new revision fails. `rollback`: go back to the last completed revision.
     /// `pause`: put victims back into rotation and wait for `rolling resume`, `rollback` or
     /// `abort`. `stop`: restore what the rollout borrowed and leave the instances as they are.
     /// Default `rollback`.
-    pub on_failure: Option<OnFailureName>,
+    pub(crate) on_failure: Option<OnFailureName>,
     /// How many failed instances are detached from the fleet and left running, tagged
     /// `rolling:retained`, for inspection. Default 0.
-    pub keep_failed_instances: Option<u32>,
+    pub(crate) keep_failed_instances: Option<u32>,
     /// What to do about lifecycle hooks of the Auto Scaling group that hold an instance of the
     /// rollout. `wait`: the recipient of the hook's notification completes it. `complete`: the
     /// rollout completes it, with the result CONTINUE. Default `wait`.
-    pub lifecycle_hooks: Option<LifecycleHooksName>,
+    pub(crate) lifecycle_hooks: Option<LifecycleHooksName>,
     /// What to do about instances to replace that are protected from scale-in. `refresh`: replace
     /// them anyway. `ignore`: leave them as they are. `wait`: replace the others, then wait up to
     /// an hour for the protection to end. Default `wait`.
-    pub scale_in_protected_instances: Option<SetAsideName>,
+    pub(crate) scale_in_protected_instances: Option<SetAsideName>,
     /// Like `scale_in_protected_instances`, for instances in standby.
-    pub standby_instances: Option<SetAsideName>,
+    pub(crate) standby_instances: Option<SetAsideName>,
     /// How long the rollout may go without progress. Progress is a fall in the number of instances
     /// that are not updated or do not serve. Default: the target groups' deregistration delay plus
     /// 30 s plus twice `healthy_timeout`.
-    pub progress_deadline: Option<DurationText>,
+    pub(crate) progress_deadline: Option<DurationText>,
     /// The longest time between two looks at the fleet. From 100ms to 1m, default `10s`.
-    pub poll_interval: Option<DurationText>,
+    pub(crate) poll_interval: Option<DurationText>,
     /// Processes of the Auto Scaling group to suspend during the rollout, where they are not
     /// already. Default: all of `AZRebalance`, `AlarmNotification`, `InstanceRefresh`,
     /// `ScheduledActions`.
-    pub suspend_processes: Option<Vec<ProcessName>>,
+    pub(crate) suspend_processes: Option<Vec<ProcessName>>,
     /// Where and how requests are shifted. For the policies `traffic_splitting` and `blue_green`.
-    pub traffic: Option<TrafficConfig>,
+    pub(crate) traffic: Option<TrafficConfig>,
     /// Conditions for the rollout to go on, besides the health of its instances. A gate that does
     /// not pass is a failure of the new revision. A rollback checks no gates.
-    pub gates: Option<GatesConfig>,
+    pub(crate) gates: Option<GatesConfig>,
     /// Where the record of a rollout and its lease are kept. Default: as tags on the target.
-    pub record: Option<RecordConfig>,
+    pub(crate) record: Option<RecordConfig>,
 }
 
 /// When a new instance counts as healthy.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct HealthConfig {
+pub(crate) struct HealthConfig {
     /// How long an instance must serve without a break before it counts (soak). Default `10s`. With
     /// engine `instance_refresh` this is the refresh's warm-up; by default the group's own.
-    pub min_healthy_time: Option<DurationText>,
+    pub(crate) min_healthy_time: Option<DurationText>,
     /// How long after its launch an instance may take to serve. Default `10m`. With engine
     /// `instance_refresh` it applies once AWS reports the refresh as successful. Until then AWS's
     /// own rule applies: the refresh fails after an hour in which no instance becomes healthy.
-    pub healthy_timeout: Option<DurationText>,
+    pub(crate) healthy_timeout: Option<DurationText>,
 }
 
 /// How instances are updated in place: each is taken out of rotation, drained, updated, and put
 /// back in. Exactly one way must be given.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ReplacementConfig {
+pub(crate) struct ReplacementConfig {
     /// Runs an SSM document on each instance. The revision is the document's version with a hash of
     /// its parameters, and is kept in the instance's tag `rolling:revision`.
-    pub run_command: Option<RunCommandConfig>,
+    pub(crate) run_command: Option<RunCommandConfig>,
     /// Has EC2 replace the root volume of each instance by a volume created from an image. The
     /// revision is the image.
-    pub replace_root_volume: Option<ReplaceRootVolumeConfig>,
+    pub(crate) replace_root_volume: Option<ReplaceRootVolumeConfig>,
 }
 
 /// A Systems Manager document, and how to run it.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RunCommandConfig {
+pub(crate) struct RunCommandConfig {
     /// The document's name, or the ARN of a shared document. Its type must be Command, and it must
     /// be safe to run twice.
     #[schemars(length(min = 1))]
-    pub document: String,
+    pub(crate) document: String,
     /// A version number, `$LATEST` or `$DEFAULT`; the latter two are resolved when planning.
     /// Default `$DEFAULT`.
     #[schemars(regex(pattern = r"^([0-9]+|\$LATEST|\$DEFAULT)$"))]
-    pub version: Option<String>,
+    pub(crate) version: Option<String>,
     /// The document's parameters, each with a list of values as SendCommand takes them: one value
     /// for a `String`, all values for a `StringList`. The revision contains a hash of them, from
     /// which a short or common value can be guessed. The values themselves go only to Systems
     /// Manager, which shows them to everyone who may read its commands.
-    pub parameters: Option<BTreeMap<String, Vec<SecretText>>>,
+    pub(crate) parameters: Option<BTreeMap<String, Vec<SecretText>>>,
     /// How long it may take on an instance before it counts as failed. Default `10m`.
-    pub timeout: Option<DurationText>,
+    pub(crate) timeout: Option<DurationText>,
 }
 
 /// An image that root volumes are created from.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ReplaceRootVolumeConfig {
+pub(crate) struct ReplaceRootVolumeConfig {
     /// The image's id, `ami-...`. Its architecture and similar properties must be those of the
     /// instances.
     #[schemars(regex(pattern = "^ami-[0-9a-f]+$"))]
-    pub image_id: String,
+    pub(crate) image_id: String,
     /// How long it may take on an instance before it counts as failed. Default `15m`.
-    pub timeout: Option<DurationText>,
+    pub(crate) timeout: Option<DurationText>,
 }
 
 /// Where and how requests are shifted from the target group of an Auto Scaling group to a second
@@ -182,122 +177,122 @@ pub struct ReplaceRootVolumeConfig {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(transform = self::support::of_traffic)]
-pub struct TrafficConfig {
+pub(crate) struct TrafficConfig {
     /// The ARN of the second target group, which must be attached to no Auto Scaling group and have
     /// no targets. Needed with an `auto_scaling_group`.
     #[schemars(regex(pattern = "^arn:[^:]+:elasticloadbalancing:[^:]+:[0-9]+:targetgroup/.+$"))]
-    pub second_target_group_arn: Option<String>,
+    pub(crate) second_target_group_arn: Option<String>,
     /// The ARNs of the listener rules, default rules included, that forward to both target groups,
     /// to the second with the weight 0. Needed with an `auto_scaling_group`.
-    pub listener_rule_arns: Option<Vec<String>>,
+    pub(crate) listener_rule_arns: Option<Vec<String>>,
     /// The percentage of the requests that the new set gets at first. For `traffic_splitting`.
     /// Default 10.
     #[schemars(range(min = 1, max = 99))]
-    pub new_version_percent: Option<u32>,
+    pub(crate) new_version_percent: Option<u32>,
     /// How long the new set gets that percentage before it gets all requests. For
     /// `traffic_splitting`. Default `5m`.
-    pub evaluation_time: Option<DurationText>,
+    pub(crate) evaluation_time: Option<DurationText>,
     /// How long the old set is kept once all requests have moved. For `blue_green`. Default `5m`.
-    pub terminate_after: Option<DurationText>,
+    pub(crate) terminate_after: Option<DurationText>,
 }
 
 /// Conditions for the rollout to go on, besides the health of its instances.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(transform = self::support::of_gates)]
-pub struct GatesConfig {
+pub(crate) struct GatesConfig {
     /// Names of CloudWatch alarms. None may be in the state ALARM before a batch begins or during
     /// the bake time. An alarm that lacks data is not in ALARM.
-    pub alarms: Option<Vec<String>>,
+    pub(crate) alarms: Option<Vec<String>>,
     /// A URL to request after each batch.
-    pub http: Option<HttpGateConfig>,
+    pub(crate) http: Option<HttpGateConfig>,
     /// A command to run after each batch, on the machine that rolling runs on.
-    pub command: Option<CommandGateConfig>,
+    pub(crate) command: Option<CommandGateConfig>,
     /// How long the alarms and the instances' health are watched after every instance is replaced,
     /// before the rollout is over. Default `0s`.
-    pub bake_time: Option<DurationText>,
+    pub(crate) bake_time: Option<DurationText>,
 }
 
 /// A URL that is requested with GET after each batch, repeatedly until it returns the expected
 /// status. Redirects are not followed.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct HttpGateConfig {
+pub(crate) struct HttpGateConfig {
     /// The URL.
     #[schemars(regex(pattern = "^https?://[^/]+"))]
-    pub url: String,
+    pub(crate) url: String,
     /// The HTTP status that passes. Default 200.
     #[schemars(range(min = 100, max = 599))]
-    pub status: Option<u32>,
+    pub(crate) status: Option<u32>,
     /// How long it may take to return that status. Default `1m`.
-    pub timeout: Option<DurationText>,
+    pub(crate) timeout: Option<DurationText>,
 }
 
 /// A command that runs once after each batch, and passes with the exit code 0. Its environment
 /// contains ROLLING_TARGET, ROLLING_REVISION and ROLLING_BATCH.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct CommandGateConfig {
+pub(crate) struct CommandGateConfig {
     /// The program and its arguments. No shell is involved.
-    pub run: Vec<String>,
+    pub(crate) run: Vec<String>,
     /// Additional environment variables; the place for secrets.
-    pub environment: Option<BTreeMap<String, SecretText>>,
+    pub(crate) environment: Option<BTreeMap<String, SecretText>>,
     /// How long it may take before it is killed and counts as failed. Default `5m`.
-    pub timeout: Option<DurationText>,
+    pub(crate) timeout: Option<DurationText>,
 }
 
 /// A place for the record other than the target.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RecordConfig {
+pub(crate) struct RecordConfig {
     /// An object in S3. It is written only if no other process has written it since it was read, so
     /// two engines never overlap.
-    pub s3: S3RecordConfig,
+    pub(crate) s3: S3RecordConfig,
 }
 
 /// One object in S3, for one target. It exists while a rollout runs, is paused, or has failed with
 /// something left to report. Every document that rolls the target must name the same object.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct S3RecordConfig {
+pub(crate) struct S3RecordConfig {
     /// The bucket, which must exist in the provider's region.
     #[schemars(regex(pattern = "^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"))]
-    pub bucket: String,
+    pub(crate) bucket: String,
     /// The object's key, for instance `rolling/web.json`.
     #[schemars(length(min = 1))]
-    pub key: String,
+    pub(crate) key: String,
 }
 
 /// A point at which the rollout waits.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct CheckpointConfig {
+pub(crate) struct CheckpointConfig {
     /// The percentage of updated instances at which the checkpoint is reached.
     #[schemars(range(min = 1, max = 99))]
-    pub percentage: u32,
+    pub(crate) percentage: u32,
     /// How long to wait there. Default: until `rolling resume`.
-    pub pause: Option<DurationText>,
+    pub(crate) pause: Option<DurationText>,
 }
 
 /// How the provider reaches its clouds.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ProviderConfig {
+pub(crate) struct ProviderConfig {
     /// AWS. Everything left out comes from the environment, as the AWS SDK finds it; credentials
     /// then come from its default chain.
-    pub aws: Option<AwsProviderConfig>,
+    pub(crate) aws: Option<AwsProviderConfig>,
     /// The built-in simulator.
-    pub simulator: Option<SimulatorConfig>,
+    pub(crate) simulator: Option<SimulatorConfig>,
 }
 
 /// How simulated fleets run.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct SimulatorConfig {
+pub(crate) struct SimulatorConfig {
     /// The directory of the fleets' state files, relative to the working directory. Default
     /// `.rolling`.
-    pub state_directory: Option<String>,
+    pub(crate) state_directory: Option<String>,
     /// The speed of a fleet's time, as a multiple of real time. Default 20.
     #[schemars(range(min = 0.1, max = 100_000))]
-    pub speed: Option<f64>,
+    pub(crate) speed: Option<f64>,
 }

@@ -108,7 +108,7 @@ fn span(text: &Option<DurationText>, default: Duration) -> Duration {
 ///
 /// # Errors
 /// Every finding, each with its place.
-pub fn provider(value: &Value, pointer: &str) -> Result<ProviderConfig, Vec<Diagnostic>> {
+pub(crate) fn provider(value: &Value, pointer: &str) -> Result<ProviderConfig, Vec<Diagnostic>> {
     let config: ProviderConfig = read(value, pointer)?;
     let mut found = Vec::new();
     if let Some(aws) = &config.aws {
@@ -144,7 +144,7 @@ fn refuse_unsupported(
 }
 
 /// Returns how long a command may take on an instance.
-pub fn command_timeout(command: &RunCommandConfig) -> Duration {
+pub(crate) fn command_timeout(command: &RunCommandConfig) -> Duration {
     seconds_or(&command.timeout, 600)
 }
 

@@ -31,26 +31,26 @@ pub enum Severity {
 
 impl Diagnostic {
     /// Creates an error at a place.
-    pub fn error(pointer: impl Into<String>, summary: impl Into<String>) -> Self {
+    pub(crate) fn error(pointer: impl Into<String>, summary: impl Into<String>) -> Self {
         let (pointer, summary) = (pointer.into(), summary.into());
         Self { severity: Severity::Error, pointer, summary, remedy: None }
     }
 
     /// Creates a warning at a place.
-    pub fn warning(pointer: impl Into<String>, summary: impl Into<String>) -> Self {
+    pub(crate) fn warning(pointer: impl Into<String>, summary: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(pointer, summary) }
     }
 
     /// Adds what to do about it.
     #[must_use]
-    pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
+    pub(crate) fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
         self
     }
 
     /// Converts a cloud's error about the resource at `resource`, placed at the attribute at fault.
     /// `provider` is the place of the provider's configuration.
-    pub fn from_provider(error: &ProviderError, resource: &str, provider: &str) -> Self {
+    pub(crate) fn from_provider(error: &ProviderError, resource: &str, provider: &str) -> Self {
         let pointer = match error.attribute.as_deref() {
             None | Some("") => resource.to_owned(),
             Some(attribute) => match attribute.strip_prefix("provider:") {

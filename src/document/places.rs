@@ -5,16 +5,16 @@ use serde_json::Value;
 use super::config::TARGET_KINDS;
 
 /// The place of the provider's configuration in a document.
-pub const PROVIDER: &str = "/provider/rolling";
+pub(crate) const PROVIDER: &str = "/provider/rolling";
 
 /// Returns the places of a target's name; a deployment has one of them. A change means another
 /// deployment.
-pub fn target_names() -> impl Iterator<Item = &'static str> {
+pub(crate) fn target_names() -> impl Iterator<Item = &'static str> {
     TARGET_KINDS.iter().map(|kind| kind.name)
 }
 
 /// Returns the place of the launch template of a deployment, where it has one.
-pub fn launch_template(config: &Value) -> Option<&'static str> {
+pub(crate) fn launch_template(config: &Value) -> Option<&'static str> {
     let mut places = TARGET_KINDS.iter().filter_map(|kind| kind.launch_template);
     places.find(|place| config.pointer(place).is_some_and(|found| !found.is_null()))
 }

@@ -200,4 +200,4 @@ pub(super) fn checkpoints(
 }
 
 /// The percentage of the requests that the new instances get first, by default.
-pub const NEW_VERSION_PERCENT: u32 = 10;
+pub(crate) const NEW_VERSION_PERCENT: u32 = 10;

@@ -16,24 +16,24 @@ use crate::model::spec::RollingDeployment;
 #[derive(Clone, Debug)]
 pub struct Document {
     /// How the clouds are reached.
-    pub provider: ProviderConfig,
+    pub(crate) provider: ProviderConfig,
     /// The deployments, in order of their names.
     pub resources: Vec<Resource>,
     /// Warnings about the document itself.
-    pub warnings: Vec<Diagnostic>,
+    pub(crate) warnings: Vec<Diagnostic>,
 }
 
 /// One `rolling_deployment` of a document.
 #[derive(Clone, Debug)]
 pub struct Resource {
     /// Its name in the document.
-    pub name: String,
+    pub(crate) name: String,
     /// Its place in the document.
-    pub pointer: String,
+    pub(crate) pointer: String,
     /// What the document says.
-    pub config: RollingDeploymentConfig,
+    pub(crate) config: RollingDeploymentConfig,
     /// The checked deployment that this describes.
-    pub spec: RollingDeployment,
+    pub(crate) spec: RollingDeployment,
 }
 
 impl Document {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::check::{is_sensitive, resolve, schema};
 
 /// Returns `value` without what the schema of `T` marks as sensitive.
-pub fn without_secrets<T: JsonSchema>(value: &Value) -> Value {
+pub(crate) fn without_secrets<T: JsonSchema>(value: &Value) -> Value {
     let schema = schema::<T>();
     without(&schema, &schema, value)
 }

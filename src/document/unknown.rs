@@ -10,7 +10,7 @@ use super::diagnostic::Diagnostic;
 
 /// Checks the known part of the provider's configuration. `unknown` holds JSON Pointers into it.
 /// Rules that span attributes are not checked until everything is known.
-pub fn partial_provider(config: &Value, unknown: &[String]) -> Vec<Diagnostic> {
+pub(crate) fn partial_provider(config: &Value, unknown: &[String]) -> Vec<Diagnostic> {
     known_part::<ProviderConfig>(&mut config.clone(), unknown)
 }
 

@@ -19,7 +19,7 @@ pub(super) const STOP_WITHIN: Duration = Duration::from_secs(20);
 pub const UNSEEN_FOR: Duration = Duration::from_secs(120);
 
 /// The reason of a rollout that was stopped before it touched anything, the lease included.
-pub const NOTHING_DONE: &str = "asked to stop before anything was done";
+pub(crate) const NOTHING_DONE: &str = "asked to stop before anything was done";
 
 /// How urgently a rollout is to end. A later request may only be more urgent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -24,7 +24,7 @@ pub const TEST_CLOCK: &str = "ROLLING_TEST_CLOCK";
 
 /// The value of [`TEST_CLOCK`] that names no time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClockSettingError(pub String);
+pub struct ClockSettingError(pub(crate) String);
 
 impl fmt::Display for ClockSettingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -13,7 +13,7 @@ use crate::model::event::{Envelope, Report};
 use crate::record::command::{Command, Control};
 use crate::record::lease::is_fresh;
 use crate::record::{CONTROL, KEYS, Record};
-use crate::rollout::control::{self, Answer, Next, Waiting, word_id};
+use crate::rollout::control::{self, Answer, Next, Waiting, command_id};
 use crate::rollout::planner;
 
 /// The interval of looks for the acknowledgement of a command.
@@ -130,7 +130,7 @@ impl Rollout {
             return Ok(ControlOutcome::NoOp(answer));
         }
         let owner = self.caller.owner.clone();
-        let id = word_id(&self.caller.rollout_id, &owner, command, self.clock.wall());
+        let id = command_id(&self.caller.rollout_id, &owner, command, self.clock.wall());
         let mut waiting = Waiting::new(command, id, owner, &self.look.record);
         let mut session = Session::new(&self.caller.rollout_id, stop, emit);
         loop {

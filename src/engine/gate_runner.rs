@@ -34,22 +34,22 @@ impl Drop for GateRunner {
 
 impl GateRunner {
     /// Returns a runner that asks nothing yet.
-    pub fn new(fleet: Arc<dyn Fleet>, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(fleet: Arc<dyn Fleet>, clock: Arc<dyn Clock>) -> Self {
         Self { fleet, clock, running: None, answered: Arc::default() }
     }
 
     /// The question that is being asked.
-    pub fn asks(&self) -> Option<Ask> {
+    pub(super) fn asks(&self) -> Option<Ask> {
         self.running.as_ref().map(|(ask, ..)| *ask)
     }
 
     /// Notified when an answer is there.
-    pub fn answered(&self) -> &Notify {
+    pub(super) fn answered(&self) -> &Notify {
         &self.answered
     }
 
     /// Begins to ask `gates`.
-    pub fn ask(&mut self, ask: Ask, gates: Gates, context: Context) {
+    pub(super) fn ask(&mut self, ask: Ask, gates: Gates, context: Context) {
         let (fleet, clock) = (Arc::clone(&self.fleet), Arc::clone(&self.clock));
         let answers = Answers::default();
         let (slot, notify) = (Arc::clone(&answers), Arc::clone(&self.answered));
@@ -62,7 +62,7 @@ impl GateRunner {
     }
 
     /// Returns the answers, if they are there. The question is over then.
-    pub fn answers(&mut self) -> Option<Vec<GateResult>> {
+    pub(super) fn answers(&mut self) -> Option<Vec<GateResult>> {
         let (_, _, answers) = self.running.as_ref()?;
         let answers = answers.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         self.stop();
@@ -70,7 +70,7 @@ impl GateRunner {
     }
 
     /// Asks no more.
-    pub fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         if let Some((_, task, _)) = self.running.take() {
             task.abort();
         }

@@ -59,7 +59,7 @@ impl Rollout {
 
     /// Returns a sentence about a refresh of another configuration that is under way, if there is
     /// one.
-    pub fn is_refreshed_otherwise(&self) -> Option<String> {
+    pub(crate) fn is_refreshed_otherwise(&self) -> Option<String> {
         match self.next() {
             Next::Foreign(instance_refresh) if self.refreshes() => Some(foreign(instance_refresh)),
             _ => None,
@@ -146,7 +146,7 @@ impl Rollout {
 
     /// Returns the instances that do not serve in a fleet where the cloud has nothing left to
     /// replace, unless the fleet is known to have served so before.
-    pub fn unproven(&self) -> Option<Idle> {
+    pub(crate) fn unproven(&self) -> Option<Idle> {
         let is_rolled = self.refreshes() && self.next() == Next::Nothing;
         let has_served = self.state.known_completed.as_ref() == Some(&self.wanted);
         instance_refresh::idle(&self.spec, &self.target, &self.look)

@@ -38,7 +38,7 @@ pub(super) struct LeaseKeeper {
 
 impl LeaseKeeper {
     /// Returns the keeper of an engine that holds nothing yet.
-    pub fn new(fleet: Arc<dyn Fleet>, clock: Arc<dyn Clock>, caller: &Caller) -> Self {
+    pub(super) fn new(fleet: Arc<dyn Fleet>, clock: Arc<dyn Clock>, caller: &Caller) -> Self {
         Self {
             own: Ownership::new(&caller.owner, fleet.guards_record()),
             first: None,
@@ -52,33 +52,33 @@ impl LeaseKeeper {
     }
 
     /// The lease with which this engine began, once it holds one.
-    pub fn first(&self) -> Option<&Lease> {
+    pub(super) fn first(&self) -> Option<&Lease> {
         self.first.as_ref()
     }
 
     /// Whether the lease is ours.
-    pub fn holds(&self) -> bool {
+    pub(super) fn holds(&self) -> bool {
         self.own.holds()
     }
 
     /// Whether engines write a record only over the one that they have seen.
-    pub fn guards(&self) -> bool {
+    pub(super) fn guards(&self) -> bool {
         self.fleet.guards_record()
     }
 
     /// Whether no other engine can be at work by now, as far as that can be known.
-    pub fn is_believed(&self) -> bool {
+    pub(super) fn is_believed(&self) -> bool {
         self.own.is_believed(self.now())
     }
 
     /// Whether the lease should have been renewed well before now: an engine that acts for long
     /// looks dead.
-    pub fn is_late(&self) -> bool {
+    pub(super) fn is_late(&self) -> bool {
         self.own.is_late(self.now())
     }
 
     /// How long until the lease is to be renewed.
-    pub fn renewal_due(&self, now: Timestamp) -> Duration {
+    pub(super) fn renewal_due(&self, now: Timestamp) -> Duration {
         match self.own.holds() {
             true => (self.own.renewed_at().now + RENEW).since(now),
             false => Duration::MAX,
@@ -92,24 +92,24 @@ impl LeaseKeeper {
     }
 
     /// Judges what `look` says of the ownership of the rollout.
-    pub fn judge(&mut self, look: &Observation) -> Standing {
+    pub(super) fn judge(&mut self, look: &Observation) -> Standing {
         let now = self.now();
         self.own.judge(&look.record, look.at, now)
     }
 
     /// Takes in that this process may have stood still.
-    pub fn stands_still(&mut self) {
+    pub(super) fn stands_still(&mut self) {
         self.own.stands_still();
     }
 
     /// Whether this process may have stood still since a look showed everything as it had left it.
-    pub fn stood_still(&self) -> bool {
+    pub(super) fn stood_still(&self) -> bool {
         self.own.stood_still()
     }
 
     /// Takes in the result and the duration of a call: this process may have stood still during the
     /// call.
-    pub fn called(&mut self, action: &Action, began: Moment, error: Option<&ProviderError>) {
+    pub(super) fn called(&mut self, action: &Action, began: Moment, error: Option<&ProviderError>) {
         let now = self.now();
         if began.age(now) >= LATE {
             self.own.stands_still();
@@ -126,7 +126,7 @@ impl LeaseKeeper {
     ///
     /// # Errors
     /// The error of the cloud.
-    pub async fn renew(&mut self, shown: &Tags) -> Result<(), ProviderError> {
+    pub(super) async fn renew(&mut self, shown: &Tags) -> Result<(), ProviderError> {
         let began = self.now();
         if self.renewal_due(began.now).is_zero()
             && let Some(next) = self.own.next_lease(shown, began.wall)
@@ -138,18 +138,18 @@ impl LeaseKeeper {
     }
 
     /// Takes in that a renewal succeeded.
-    pub fn renewed(&mut self) {
+    pub(super) fn renewed(&mut self) {
         self.renewals.succeeded();
     }
 
     /// Takes in that a renewal failed. Returns whether renewals have failed for `budget`.
-    pub fn renewal_failed(&mut self, now: Timestamp, budget: Duration) -> bool {
+    pub(super) fn renewal_failed(&mut self, now: Timestamp, budget: Duration) -> bool {
         self.renewals.failed(now, budget).is_none()
     }
 
     /// Waits for `asking`, which may take long, and renews the lease meanwhile, so that a waiting
     /// engine looks alive. An engine that has stood still does not renew before it has looked.
-    pub async fn renewing<T>(&mut self, shown: &Tags, asking: impl Future<Output = T>) -> T {
+    pub(super) async fn renewing<T>(&mut self, shown: &Tags, asking: impl Future<Output = T>) -> T {
         let mut asking = std::pin::pin!(asking);
         while self.own.may_renew_unseen(self.now()) {
             let due = self.renewal_due(self.clock.now());
@@ -165,7 +165,7 @@ impl LeaseKeeper {
 
     /// Renews the lease when that is due and no other engine can have taken it over since the last
     /// renewal.
-    pub async fn renew_unseen(&mut self, shown: &Tags) {
+    pub(super) async fn renew_unseen(&mut self, shown: &Tags) {
         if self.own.may_renew_unseen(self.now())
             && let Err(error) = self.renew(shown).await
         {
@@ -175,7 +175,7 @@ impl LeaseKeeper {
 
     /// Writes lease and `record` again where `shown` has neither. The write succeeds only while
     /// there still is no record; where there is one, a look shows whose it is.
-    pub async fn write_again(&mut self, shown: &Tags, record: Tags) {
+    pub(super) async fn write_again(&mut self, shown: &Tags, record: Tags) {
         let began = self.now();
         let Some(lease) = self.own.next_lease(shown, began.wall) else { return };
         let tags = lease.tags().into_iter().chain(record).collect();
@@ -186,7 +186,7 @@ impl LeaseKeeper {
     }
 
     /// Removes a lease under which nothing was done.
-    pub async fn release(&mut self) {
+    pub(super) async fn release(&mut self) {
         self.delete_tags([LEASE]).await;
         self.own = Ownership::new(&self.owner, self.guards());
         (self.first, self.renewals) = (None, Retry::new(self.jitter));
@@ -194,7 +194,7 @@ impl LeaseKeeper {
 
     /// Removes tags from the target, if the lease is ours. If that fails, the lease is no longer
     /// renewed, which shows the same, only later.
-    pub async fn delete_tags<const N: usize>(&self, keys: [&str; N]) {
+    pub(super) async fn delete_tags<const N: usize>(&self, keys: [&str; N]) {
         if !self.holds() {
             return;
         }

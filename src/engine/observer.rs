@@ -26,27 +26,32 @@ pub(super) struct Observer {
 
 impl Observer {
     /// Returns the observer that has looked once, at `looked`.
-    pub fn new(fleet: Arc<dyn Fleet>, clock: Arc<dyn Clock>, jitter: f64, looked: Moment) -> Self {
+    pub(super) fn new(
+        fleet: Arc<dyn Fleet>,
+        clock: Arc<dyn Clock>,
+        jitter: f64,
+        looked: Moment,
+    ) -> Self {
         Self { fleet, clock, jitter, looked, looks: 1 }
     }
 
     /// How often it has looked.
-    pub fn looks(&self) -> u64 {
+    pub(super) fn looks(&self) -> u64 {
         self.looks
     }
 
     /// How long ago the last look was requested.
-    pub fn age(&self) -> Duration {
+    pub(super) fn age(&self) -> Duration {
         self.looked.age(moment(&*self.clock))
     }
 
     /// Whether the last look is so old that it may be from before this process stood still.
-    pub fn is_late(&self) -> bool {
+    pub(super) fn is_late(&self) -> bool {
         self.age() >= LATE
     }
 
     /// Takes in that somebody else looks now.
-    pub fn looks_now(&mut self) {
+    pub(super) fn looks_now(&mut self) {
         self.looked = moment(&*self.clock);
     }
 
@@ -54,7 +59,7 @@ impl Observer {
     ///
     /// # Errors
     /// The error of the cloud, once another try is not worth it.
-    pub async fn look(
+    pub(super) async fn look(
         &mut self,
         lease: &mut LeaseKeeper,
         shown: &Tags,
@@ -71,7 +76,7 @@ impl Observer {
     ///
     /// # Errors
     /// The error of the cloud, once another try is not worth it.
-    pub async fn ask<T, F: Future<Output = Result<T, ProviderError>>>(
+    pub(super) async fn ask<T, F: Future<Output = Result<T, ProviderError>>>(
         &self,
         lease: &mut LeaseKeeper,
         shown: &Tags,

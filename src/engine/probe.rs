@@ -28,20 +28,20 @@ const LAST_WORDS_WITHIN: Duration = Duration::from_millis(500);
 
 /// What a command finds in its environment.
 #[derive(Clone, Debug)]
-pub struct Context {
+pub(crate) struct Context {
     /// The fleet's name for people.
-    pub target: String,
+    pub(crate) target: String,
     /// The revision that is rolled out.
-    pub revision: String,
+    pub(crate) revision: String,
     /// The number of the last finished batch.
-    pub batch: u32,
+    pub(crate) batch: u32,
 }
 
 /// Tries `probe` within its timeout.
 ///
 /// # Errors
 /// Why it does not pass.
-pub async fn attempt(
+pub(crate) async fn attempt(
     probe: &Probe,
     context: &Context,
     clock: &Arc<dyn Clock>,

@@ -17,35 +17,35 @@ pub(super) struct Retry {
 
 impl Retry {
     /// Counts from the first failure: the first try may have waited long for its turn.
-    pub fn new(jitter: f64) -> Self {
+    pub(super) fn new(jitter: f64) -> Self {
         Self { schedule: Schedule::retrying(jitter), since: None, failures: 0 }
     }
 
     /// Counts from `begin`.
-    pub fn since(self, begin: Timestamp) -> Self {
+    pub(super) fn since(self, begin: Timestamp) -> Self {
         Self { since: Some(begin), ..self }
     }
 
     /// Takes in that a try has failed by `now`. Returns the pause before the next one, or `None`
     /// once the call has failed for `budget`.
-    pub fn failed(&mut self, now: Timestamp, budget: Duration) -> Option<Duration> {
+    pub(super) fn failed(&mut self, now: Timestamp, budget: Duration) -> Option<Duration> {
         self.failures += 1;
         let since = *self.since.get_or_insert(now);
         (now.since(since) < budget).then(|| self.schedule.pause())
     }
 
     /// How often the call has failed.
-    pub fn failures(&self) -> u32 {
+    pub(super) fn failures(&self) -> u32 {
         self.failures
     }
 
     /// The next pause, whether the budget is used up or not.
-    pub fn pause(&mut self) -> Duration {
+    pub(super) fn pause(&mut self) -> Duration {
         self.schedule.pause()
     }
 
     /// Takes in that the call has succeeded: the next failure is the first again.
-    pub fn succeeded(&mut self) {
+    pub(super) fn succeeded(&mut self) {
         (self.since, self.failures) = (None, 0);
         self.schedule.start_over();
     }

@@ -15,18 +15,18 @@ const LONGEST_RETRY: Duration = Duration::from_secs(10);
 
 /// Growing pauses between looks at the fleet, from 0.2 s up to a cap.
 #[derive(Debug)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     backoff: ExponentialBackoff<backoff::SystemClock>,
 }
 
 impl Schedule {
     /// Pauses between looks, up to `cap`. `jitter` from 0 (none) to 1.
-    pub fn polling(cap: Duration, jitter: f64) -> Self {
+    pub(crate) fn polling(cap: Duration, jitter: f64) -> Self {
         Self::new(FIRST.min(cap), cap, jitter)
     }
 
     /// Pauses between tries of a failed call.
-    pub fn retrying(jitter: f64) -> Self {
+    pub(crate) fn retrying(jitter: f64) -> Self {
         Self::new(FIRST, LONGEST_RETRY, jitter)
     }
 
@@ -43,17 +43,17 @@ impl Schedule {
     }
 
     /// Returns `pause`, shorter by up to `jitter` of it.
-    pub fn spread(pause: Duration, jitter: f64) -> Duration {
+    pub(crate) fn spread(pause: Duration, jitter: f64) -> Duration {
         Self::new(pause, pause, jitter).pause().min(pause)
     }
 
     /// The next pause.
-    pub fn pause(&mut self) -> Duration {
+    pub(crate) fn pause(&mut self) -> Duration {
         self.backoff.next_backoff().unwrap_or(LONGEST_RETRY)
     }
 
     /// Starts over with short pauses, since something changed.
-    pub fn start_over(&mut self) {
+    pub(crate) fn start_over(&mut self) {
         self.backoff.reset();
     }
 }

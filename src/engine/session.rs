@@ -21,7 +21,7 @@ pub(super) struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Returns the session of the rollout that is called `rollout`.
-    pub fn new(
+    pub(super) fn new(
         rollout: &str,
         stop: watch::Receiver<Stop>,
         sink: &'a mut (dyn FnMut(Envelope) + Send),
@@ -30,7 +30,7 @@ impl<'a> Session<'a> {
     }
 
     /// Sends `event`, which happened at `at`, with the next number.
-    pub fn send(&mut self, at: Timestamp, event: Event) {
+    pub(super) fn send(&mut self, at: Timestamp, event: Event) {
         // An event from a look has the look's time, but never an earlier one than the last event.
         self.last = self.last.max(at);
         let rollout = self.rollout.clone();
@@ -39,28 +39,33 @@ impl<'a> Session<'a> {
     }
 
     /// How urgently the run is to end.
-    pub fn urgency(&self) -> Stop {
+    pub(super) fn urgency(&self) -> Stop {
         *self.stop.borrow()
     }
 
     /// Whether the run is to end.
-    pub fn is_stopping(&self) -> bool {
+    pub(super) fn is_stopping(&self) -> bool {
         self.urgency() != Stop::No
     }
 
     /// How urgently the run is to end. The request is heeded by this, and ends no further pause.
-    pub fn heed(&mut self) -> Stop {
+    pub(super) fn heed(&mut self) -> Stop {
         *self.stop.borrow_and_update()
     }
 
     /// Waits, unless a (more) urgent request to stop comes first.
-    pub async fn pause(&mut self, clock: &dyn Clock, duration: Duration) {
+    pub(super) async fn pause(&mut self, clock: &dyn Clock, duration: Duration) {
         self.pause_until(clock, duration, &Notify::new()).await;
     }
 
     /// Waits until `woken`, at most for `duration`, unless a (more) urgent request to stop comes
     /// first.
-    pub async fn pause_until(&mut self, clock: &dyn Clock, duration: Duration, woken: &Notify) {
+    pub(super) async fn pause_until(
+        &mut self,
+        clock: &dyn Clock,
+        duration: Duration,
+        woken: &Notify,
+    ) {
         // Gives the task that asks the gates its turn, also in virtual time, where waits take none.
         tokio::task::yield_now().await;
         tokio::select! {

@@ -19,7 +19,7 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    pub fn counts(&mut self, input: &Input<'_>, session: &mut Session<'_>) {
+    pub(super) fn counts(&mut self, input: &Input<'_>, session: &mut Session<'_>) {
         let view = View::new(input);
         let counts = (view.updated(), view.serving(), view.window.size);
         if self.counts != Some(counts) {
@@ -31,7 +31,7 @@ impl Shown {
 
     /// Warns of changes by others that the operator should know of. Of a template that is set back
     /// again and again it warns each time that the number has doubled.
-    pub fn warnings(&mut self, input: &Input<'_>, session: &mut Session<'_>) {
+    pub(super) fn warnings(&mut self, input: &Input<'_>, session: &mut Session<'_>) {
         let (resized, warning) = input.state.set_by_others();
         if resized > self.resized {
             self.resized = resized;
@@ -48,11 +48,11 @@ impl Shown {
         }
     }
 
-    pub fn waits(&mut self, plan: &Plan, now: Timestamp, session: &mut Session<'_>) {
+    pub(super) fn waits(&mut self, plan: &Plan, now: Timestamp, session: &mut Session<'_>) {
         self.wait_for(plan.waiting_on.clone(), now, session);
     }
 
-    pub fn wait_for(&mut self, on: Vec<Wait>, now: Timestamp, session: &mut Session<'_>) {
+    pub(super) fn wait_for(&mut self, on: Vec<Wait>, now: Timestamp, session: &mut Session<'_>) {
         if self.waits != on {
             self.waits.clone_from(&on);
             session.send(now, Event::Waiting { on });

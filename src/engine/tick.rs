@@ -48,13 +48,13 @@ impl From<Verdict> for Next {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Obstacles {
     /// The process was told to end at once, or the engine no longer believes in its lease.
-    pub stopped: bool,
+    pub(super) stopped: bool,
     /// The look is so old that it may be from before this process stood still.
-    pub old_look: bool,
+    pub(super) old_look: bool,
     /// The time that a stop leaves has passed since the plan was made.
-    pub out_of_time: bool,
+    pub(super) out_of_time: bool,
     /// The lease is due for renewal.
-    pub late_to_renew: bool,
+    pub(super) late_to_renew: bool,
 }
 
 /// Whether to carry out the next action of a plan.

@@ -3,7 +3,7 @@
 //! Ansible runs a binary module as `rolling FILE` and shows its answer. The exit code is 1 when
 //! `failed` is true. Check mode changes nothing. Nothing else reaches standard output.
 
-pub mod answer;
+pub(crate) mod answer;
 pub mod arguments;
 mod coerce;
 mod literal;
@@ -30,7 +30,7 @@ use crate::record::command::Command;
 use crate::record::{Ending, Phase};
 
 /// Returns the arguments in `file`, if Ansible wrote it.
-pub fn arguments_in(file: &Path) -> Option<Map<String, Value>> {
+pub(crate) fn arguments_in(file: &Path) -> Option<Map<String, Value>> {
     // Only a regular file may be read before its owner is known: reading a pipe, say, consumes it.
     if !std::fs::metadata(file).is_ok_and(|about| about.is_file()) {
         return None;
@@ -41,7 +41,7 @@ pub fn arguments_in(file: &Path) -> Option<Map<String, Value>> {
 }
 
 /// Carries out the task and prints the answer. Returns the exit code.
-pub async fn run(given: &Map<String, Value>, context: &ProcessContext) -> u8 {
+pub(crate) async fn run(given: &Map<String, Value>, context: &ProcessContext) -> u8 {
     let (task, answer) = match arguments::read(given) {
         Ok(task) => {
             let answer = carry_out(&task, context).await;

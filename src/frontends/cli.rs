@@ -16,10 +16,10 @@ mod plan;
 mod prepare;
 mod status;
 
-pub use apply::apply;
-pub use command::command;
-pub use doctor::doctor;
-pub use follow::{follow, is_progress};
-pub use input::{Input, Output, print_json};
-pub use plan::{plan, validate};
-pub use status::status;
+pub(crate) use apply::apply;
+pub(crate) use command::command;
+pub(crate) use doctor::doctor;
+pub(crate) use follow::{follow, is_progress};
+pub(crate) use input::{Input, Output, print_json};
+pub(crate) use plan::{plan, validate};
+pub(crate) use status::status;

@@ -36,7 +36,7 @@ const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Serves until the peer is done. Returns the exit code: 0 after `shutdown` or the end of
 /// standard input, 1 after `exit` without `shutdown`, 130 or 143 after a signal.
-pub async fn serve(context: &ProcessContext) -> u8 {
+pub(crate) async fn serve(context: &ProcessContext) -> u8 {
     let fail =
         |what: &'static str| move |error: std::io::Error| tracing::error!(%error, "cannot {what}");
     let opened = || -> Result<_, ()> {

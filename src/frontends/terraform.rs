@@ -51,7 +51,7 @@ const END_WITHIN: Duration = Duration::from_secs(4);
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
 /// Serves the host that started this process. Returns the exit code.
-pub async fn serve(host: &Host, context: &ProcessContext) -> u8 {
+pub(crate) async fn serve(host: &Host, context: &ProcessContext) -> u8 {
     log::listen(Arc::<TokioClock>::clone(&context.clock), host.verbose);
     match serve_host(host, context).await {
         Ok(()) => 0,
@@ -96,7 +96,7 @@ async fn serve_host(host: &Host, context: &ProcessContext) -> Result<(), ServeEr
 }
 
 /// Serves hosts that the operator points at this process, until Ctrl-C. Returns the exit code.
-pub async fn debug(host: &Host, context: &ProcessContext) -> u8 {
+pub(crate) async fn debug(host: &Host, context: &ProcessContext) -> u8 {
     let served = async {
         let fail = |error: io::Error| ServeError::Process("listen for signals", error);
         let mut ctrl_c = signal(SignalKind::interrupt()).map_err(fail)?;

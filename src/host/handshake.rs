@@ -21,18 +21,18 @@ pub struct Host {
     multiplexes: bool,
     without_tls: bool,
     /// The host's certificate, as PEM.
-    pub certificate: Option<String>,
+    pub(crate) certificate: Option<String>,
     /// The folder for the socket.
-    pub socket_folder: PathBuf,
+    pub(crate) socket_folder: PathBuf,
     /// Whether the host wants to log more than what happens.
-    pub verbose: bool,
+    pub(crate) verbose: bool,
     /// The folder for progress files, for `rolling status --follow`.
-    pub progress_folder: Option<PathBuf>,
+    pub(crate) progress_folder: Option<PathBuf>,
 }
 
 /// How connections are secured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Security<'a> {
+pub(crate) enum Security<'a> {
     /// Mutual TLS; the host's certificate as PEM.
     Tls(&'a str),
     /// None: the socket's folder keeps others out.
@@ -41,7 +41,7 @@ pub enum Security<'a> {
 
 /// Why a host cannot be served.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HostError {
+pub(crate) enum HostError {
     /// It speaks these versions of the protocol alone.
     OtherProtocol(String),
     /// It has sent no certificate, and does not ask to go without.
@@ -93,7 +93,7 @@ impl Host {
     ///
     /// # Errors
     /// Why this host cannot be served, and what to do.
-    pub fn security(&self) -> Result<Security<'_>, HostError> {
+    pub(crate) fn security(&self) -> Result<Security<'_>, HostError> {
         let protocols = self.protocols.as_deref().unwrap_or_default();
         if !protocols.split(',').any(|version| version.trim() == PROTOCOL) {
             return Err(HostError::OtherProtocol(protocols.to_owned()));
@@ -106,7 +106,7 @@ impl Host {
     }
 
     /// Returns the one line that the host reads: where this process listens, and its certificate.
-    pub fn answer(&self, socket: &str, certificate: &[u8]) -> String {
+    pub(crate) fn answer(&self, socket: &str, certificate: &[u8]) -> String {
         let certificate = STANDARD_NO_PAD.encode(certificate);
         let multiplexed = if self.multiplexes { "|false" } else { "" };
         format!("1|{PROTOCOL}|unix|{socket}|grpc|{certificate}{multiplexed}")
@@ -114,7 +114,7 @@ impl Host {
 }
 
 /// Returns the `export` line with which a host uses a process that already runs.
-pub fn reattachment(socket: &str) -> String {
+pub(crate) fn reattachment(socket: &str) -> String {
     let provider = serde_json::json!({
         "Protocol": "grpc",
         "ProtocolVersion": 6,

@@ -10,7 +10,7 @@ use crate::engine::Stop;
 
 /// Which signal came first; its exit code is 128 plus its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interrupt {
+pub(crate) enum Interrupt {
     /// Ctrl-C.
     Sigint,
     /// What service managers and CI runners send.
@@ -21,7 +21,7 @@ pub enum Interrupt {
 
 impl Interrupt {
     /// The exit code of a program that this signal ended.
-    pub fn exit_code(self) -> u8 {
+    pub(crate) fn exit_code(self) -> u8 {
         match self {
             Interrupt::Sigint => 130,
             Interrupt::Sigterm => 143,
@@ -58,13 +58,13 @@ async fn hung_up(hangup: &mut Option<Signal>) -> Option<()> {
 }
 
 /// How urgently to stop, and which signal asked for it first.
-pub type Channels = (watch::Receiver<Stop>, watch::Receiver<Option<Interrupt>>);
+pub(crate) type Channels = (watch::Receiver<Stop>, watch::Receiver<Option<Interrupt>>);
 
 /// Listens from now on. The first receiver says how urgently to stop, the second why.
 ///
 /// # Errors
 /// When the process cannot listen to the signals.
-pub fn listen() -> io::Result<Channels> {
+pub(crate) fn listen() -> io::Result<Channels> {
     let mut sigint = signal(SignalKind::interrupt())?;
     let mut sigterm = signal(SignalKind::terminate())?;
     let mut sighup = hangup()?;

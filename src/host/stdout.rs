@@ -15,7 +15,7 @@ pub fn print_line(to: &mut dyn Write, line: &str) {
 ///
 /// # Errors
 /// The error of the system.
-pub fn claim_stdout() -> io::Result<File> {
+pub(crate) fn claim_stdout() -> io::Result<File> {
     let private = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
     rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
     Ok(File::from(private))
@@ -26,7 +26,7 @@ pub fn claim_stdout() -> io::Result<File> {
 ///
 /// # Errors
 /// The error of the system.
-pub fn watch_reader(out: &File) -> io::Result<tokio::sync::oneshot::Receiver<()>> {
+pub(crate) fn watch_reader(out: &File) -> io::Result<tokio::sync::oneshot::Receiver<()>> {
     let out = out.try_clone()?;
     let (send, gone) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {

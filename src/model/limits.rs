@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 /// CheckpointDelay and BakeTime are at most 172800 seconds.
-pub const LONGEST_WAIT: Duration = Duration::from_secs(172_800);
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(172_800);
 
 /// MaxHealthyPercentage exceeds MinHealthyPercentage by at most this.
-pub const WIDEST: u32 = 100;
+pub(crate) const WIDEST: u32 = 100;
 
 /// AlarmSpecification names at most this many alarms.
-pub const MOST_ALARMS: usize = 10;
+pub(crate) const MOST_ALARMS: usize = 10;

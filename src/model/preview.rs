@@ -67,7 +67,7 @@ pub struct Preview {
 
 impl Preview {
     /// Returns how many instances are replaced; `None` where the cloud chooses them.
-    pub fn replaced(&self) -> Option<usize> {
+    pub(crate) fn replaced(&self) -> Option<usize> {
         let sum = self.batches.iter().map(|batch| batch.replaces.len()).sum();
         self.instance_refresh.is_empty().then_some(sum)
     }

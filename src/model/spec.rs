@@ -41,8 +41,9 @@ pub struct RollingDeployment {
     pub protected: SetAside,
     /// What to do about instances to replace that are in standby.
     pub standby: SetAside,
-    /// How long the rollout may go without progress (see [`crate::rollout::state::Best`]); `None`
-    /// is the drain deadline plus twice [`Health::healthy_timeout`].
+    /// How long the rollout may go without progress: without a fall in the number of instances that
+    /// are not updated or do not serve. `None` is the drain deadline plus twice
+    /// [`Health::healthy_timeout`].
     pub progress_deadline: Option<Duration>,
     /// The longest time between two looks at the fleet.
     pub poll_interval: Duration,
@@ -58,7 +59,7 @@ pub enum Executor {
     /// This program, action by action.
     #[default]
     Rolling,
-    /// EC2 Auto Scaling, with an instance refresh: [`crate::rollout::instance_refresh`].
+    /// EC2 Auto Scaling, with an instance refresh.
     InstanceRefresh {
         /// How long a new instance must be in service before it counts. `None`: as long as the
         /// group itself says.
@@ -80,7 +81,7 @@ pub enum Replacement {
 
 impl Replacement {
     /// Returns how long an update in place may take; `None` where instances are replaced.
-    pub fn within(self) -> Option<Duration> {
+    pub(crate) fn within(self) -> Option<Duration> {
         match self {
             Replacement::Launch => None,
             Replacement::InPlace { within } => Some(within),
@@ -155,7 +156,7 @@ impl RollingDeployment {
     }
 
     /// See [`RollingDeployment::progress_deadline`].
-    pub fn progress_deadline(&self, drain: Duration) -> Duration {
+    pub(crate) fn progress_deadline(&self, drain: Duration) -> Duration {
         self.progress_deadline.unwrap_or_else(|| {
             let update = self.replacement.within().unwrap_or_default();
             Self::drain_deadline(drain) + update + self.health.healthy_timeout * 2

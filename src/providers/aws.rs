@@ -2,11 +2,10 @@
 
 use rolling_aws::{AssumedRole, AwsConfig, Keys, Token, WebIdentity};
 
-use crate::document::config::{
-    AccountId, AssumeRoleConfig, AssumeRoleWithWebIdentityConfig, AwsProviderConfig, DurationText,
-};
+use crate::document::config::aws::{AccountId, AssumeRoleConfig, AssumeRoleWithWebIdentityConfig};
+use crate::document::config::{AwsProviderConfig, DurationText};
 
-pub fn config(settings: AwsProviderConfig) -> AwsConfig {
+pub(crate) fn config(settings: AwsProviderConfig) -> AwsConfig {
     let ids = |ids: Option<Vec<AccountId>>| ids.into_iter().flatten().map(|id| id.0).collect();
     let keys = settings.access_key.zip(settings.secret_key);
     AwsConfig {

@@ -15,7 +15,7 @@ const LONGEST: usize = 255;
 const VERSION: &str = "2";
 
 /// The pairs of one tag.
-pub struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     tag: &'static str,
     pairs: BTreeMap<&'a str, Cow<'a, str>>,
 }
@@ -23,7 +23,7 @@ pub struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// # Errors
     /// When the value is of another version, or of none.
-    pub fn parse(tag: &'static str, value: &'a str) -> Result<Self, RecordError> {
+    pub(crate) fn parse(tag: &'static str, value: &'a str) -> Result<Self, RecordError> {
         let pairs = value.split(' ').filter_map(|pair| pair.split_once('='));
         let pairs = pairs.map(|(key, value)| (key, decode(value))).collect();
         let fields = Fields { tag, pairs };
@@ -35,26 +35,26 @@ impl<'a> Fields<'a> {
         }
     }
 
-    pub fn optional(&self, key: &str) -> Option<&str> {
+    pub(crate) fn optional(&self, key: &str) -> Option<&str> {
         self.pairs.get(key).map(Cow::as_ref)
     }
 
     /// # Errors
     /// When there is no such field.
-    pub fn text(&self, key: &'static str) -> Result<&str, RecordError> {
+    pub(crate) fn text(&self, key: &'static str) -> Result<&str, RecordError> {
         self.optional(key).ok_or(RecordError::MissingField { tag: self.tag, field: key })
     }
 
     /// # Errors
     /// When there is no such field, or it is no number.
-    pub fn number<T: std::str::FromStr>(&self, key: &'static str) -> Result<T, RecordError> {
+    pub(crate) fn number<T: std::str::FromStr>(&self, key: &'static str) -> Result<T, RecordError> {
         let value = self.text(key)?;
         value.parse().map_err(|_| self.invalid(key, value))
     }
 
     /// # Errors
     /// When the field is no number.
-    pub fn optional_number<T: std::str::FromStr>(
+    pub(crate) fn optional_number<T: std::str::FromStr>(
         &self,
         key: &'static str,
     ) -> Result<Option<T>, RecordError> {
@@ -63,42 +63,42 @@ impl<'a> Fields<'a> {
     }
 
     /// Returns the error for a field whose value is not of the field's type.
-    pub fn invalid(&self, key: &'static str, value: &str) -> RecordError {
+    pub(crate) fn invalid(&self, key: &'static str, value: &str) -> RecordError {
         RecordError::InvalidField { tag: self.tag, field: key, value: value.to_owned() }
     }
 }
 
 /// A value under construction.
-pub struct Line(String);
+pub(crate) struct Line(String);
 
 impl Line {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Line(format!("v={VERSION}"))
     }
 
-    pub fn with(mut self, key: &str, value: impl std::fmt::Display) -> Self {
+    pub(crate) fn with(mut self, key: &str, value: impl std::fmt::Display) -> Self {
         self.0.push_str(&format!(" {key}={}", encode(&value.to_string())));
         self
     }
 
-    pub fn with_some(self, key: &str, value: Option<impl std::fmt::Display>) -> Self {
+    pub(crate) fn with_some(self, key: &str, value: Option<impl std::fmt::Display>) -> Self {
         match value {
             Some(value) => self.with(key, value),
             None => self,
         }
     }
 
-    pub fn with_flag(self, key: &str, set: bool) -> Self {
+    pub(crate) fn with_flag(self, key: &str, set: bool) -> Self {
         self.with_some(key, set.then_some(1))
     }
 
-    pub fn done(self) -> String {
+    pub(crate) fn done(self) -> String {
         self.0
     }
 }
 
 /// Returns `text` in letters that a tag can hold, and that part no pairs.
-pub fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
@@ -112,7 +112,7 @@ pub fn encode(text: &str) -> String {
 }
 
 /// Returns what [`encode`] was given. An `@` without two digits stands for itself.
-pub fn decode(text: &str) -> Cow<'_, str> {
+pub(crate) fn decode(text: &str) -> Cow<'_, str> {
     if !text.contains('@') {
         return Cow::Borrowed(text);
     }
@@ -136,7 +136,7 @@ pub fn decode(text: &str) -> Cow<'_, str> {
 }
 
 /// Returns free text without what a tag cannot hold.
-pub fn tag_safe(text: &str) -> String {
+pub(crate) fn tag_safe(text: &str) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || " _.:/=+-@".contains(c);
     let allowed = text.chars().map(|c| match c {
         ',' | ';' | '(' | ')' | '[' | ']' | '"' | '\'' | '\n' => ' ',

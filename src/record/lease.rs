@@ -1,6 +1,6 @@
 //! The lease: one engine at a time on one target.
 //!
-//! It is a tag with its owner and a counter. The owner raises the counter every [`RENEW`]. An
+//! It is a tag with its owner and a counter. The owner raises the counter every `RENEW`. An
 //! engine that wants the lease watches the counter on its own clock and never compares two hosts'
 //! clocks. Tags have no compare-and-swap and reads lag, so two engines can overlap for a moment.
 //! That is why every mutation names its instance or sets an absolute value, and why an engine that
@@ -8,7 +8,7 @@
 //!
 //! Where the record is guarded ([`rolling_provider::Fleet::guards_record`]) an engine writes a
 //! lease only over the lease that it saw, so of several engines only one gets it. Its owner
-//! believes in it for [`BELIEVE`] only, which is over before another engine may take it.
+//! believes in it for `BELIEVE` only, which is over before another engine may take it.
 
 use std::time::Duration;
 
@@ -18,15 +18,15 @@ use crate::record::fields::{Fields, Line};
 use crate::record::{LEASE, RecordError};
 
 /// How often the owner raises the counter.
-pub const RENEW: Duration = Duration::from_secs(10);
+pub(crate) const RENEW: Duration = Duration::from_secs(10);
 /// How long a counter must stand still before its owner counts as dead.
 pub const WATCH: Duration = Duration::from_secs(30);
 /// How long after its last renewal the owner of a guarded lease may still act.
-pub const BELIEVE: Duration = Duration::from_secs(20);
+pub(crate) const BELIEVE: Duration = Duration::from_secs(20);
 /// How long a lease that was taken over must stay ours before the engine believes it.
-pub const SETTLE: Duration = Duration::from_secs(5);
+pub(crate) const SETTLE: Duration = Duration::from_secs(5);
 /// The same for a lease that nobody held.
-pub const SETTLE_FREE: Duration = Duration::from_secs(1);
+pub(crate) const SETTLE_FREE: Duration = Duration::from_secs(1);
 
 /// The engine at work.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,11 +48,11 @@ impl Lease {
     }
 
     /// Returns the name of a rollout that has no record yet: who began it, and when.
-    pub fn rollout(&self) -> String {
+    pub(crate) fn rollout(&self) -> String {
         format!("{}+{}", self.owner, self.at.unwrap_or_default().0)
     }
 
-    /// Whether `rollout` is the name, as by [`Self::rollout`], of a rollout that the owner of this
+    /// Whether `rollout` is the name, as by `Lease::rollout`, of a rollout that the owner of this
     /// lease began. The owner has written `first` before this lease and began the rollout between
     /// the two.
     pub fn has_begun(&self, rollout: &str, first: Option<&Lease>) -> bool {
@@ -89,7 +89,7 @@ pub enum Claim {
 }
 
 /// How old a look may be that judges a lease for the first time.
-pub const FRESH: Duration = Duration::from_secs(1);
+pub(crate) const FRESH: Duration = Duration::from_secs(1);
 
 /// Whether a look that began at `looked` may judge a lease at `now`. Much may have happened since
 /// an older look: for example, another deployment of the same document was rolled out.

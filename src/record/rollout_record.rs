@@ -132,7 +132,7 @@ pub struct Borrowed {
     pub max: Option<BorrowedMax>,
     /// Processes that run normally and that the engine suspended.
     pub suspended: BTreeSet<String>,
-    /// What may shift requests to the second target group, as [`routing_fingerprint`] names it.
+    /// What may shift requests to the second target group, as `routing_fingerprint` names it.
     pub shifts: Option<String>,
 }
 
@@ -149,7 +149,7 @@ pub struct BorrowedMax {
 
 /// Returns a name for where and by what requests are shifted on `target`. Other rules or another
 /// second target group have another name.
-pub fn routing_fingerprint(target: &Target) -> String {
+pub(crate) fn routing_fingerprint(target: &Target) -> String {
     let mut hash = Sha256::new();
     let second = target.second.iter().map(|second| second.id.as_str());
     for each in second.chain(target.shifted_by.iter().map(String::as_str)) {
@@ -173,7 +173,7 @@ impl Record {
     }
 
     /// Returns a reason as a record keeps it: without what a tag cannot hold.
-    pub fn reason_of(text: &str) -> String {
+    pub(crate) fn reason_of(text: &str) -> String {
         super::fields::tag_safe(text)
     }
 

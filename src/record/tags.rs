@@ -11,21 +11,21 @@ use super::rollout_record::{Borrowed, BorrowedMax, Phase, Record};
 /// Tag that names the rollout.
 pub const ROLLOUT: &str = "rolling:rollout";
 /// Tag with the progress of the rollout.
-pub const PROGRESS: &str = "rolling:progress";
+const PROGRESS: &str = "rolling:progress";
 /// Tag with what is borrowed.
-pub const BORROWED: &str = "rolling:borrowed";
+const BORROWED: &str = "rolling:borrowed";
 /// Tag with the last completed revision.
-pub const COMPLETED: &str = "rolling:completed";
+const COMPLETED: &str = "rolling:completed";
 /// Tag with the reason why the rollout no longer goes forward, for people.
-pub const REASON: &str = "rolling:reason";
+const REASON: &str = "rolling:reason";
 /// Tag with the engine at work; see [`crate::record::lease`].
 pub const LEASE: &str = "rolling:lease";
 /// Tag with the command of another process; see [`crate::record::command`].
 pub const CONTROL: &str = "rolling:control";
 /// Tag on an instance that has failed, with the id of the rollout that counted it.
-pub const FAILED: &str = "rolling:failed";
+pub(crate) const FAILED: &str = "rolling:failed";
 /// Tag on an instance that was taken out of its fleet for debugging, with the rollout's id.
-pub const RETAINED: &str = "rolling:retained";
+pub(crate) const RETAINED: &str = "rolling:retained";
 
 /// The tags of the record itself.
 const RECORD: [&str; 5] = [ROLLOUT, PROGRESS, BORROWED, COMPLETED, REASON];

@@ -3,7 +3,7 @@
 use crate::model::event::Envelope;
 
 /// Returns an event as a JSON object, for programs.
-pub fn json_line(resource: &str, envelope: &Envelope) -> serde_json::Value {
+pub(crate) fn json_line(resource: &str, envelope: &Envelope) -> serde_json::Value {
     serde_json::json!({
         "resource": resource,
         "index": envelope.index,

@@ -10,7 +10,7 @@ use crate::report::text;
 
 /// Turns events into lines.
 #[derive(Debug, Default)]
-pub struct LogLines {
+pub(crate) struct LogLines {
     started: Option<Timestamp>,
     target_groups: BTreeMap<TargetGroupId, String>,
     counts: Option<(usize, usize, u32)>,
@@ -19,7 +19,7 @@ pub struct LogLines {
 
 impl LogLines {
     /// Returns the lines for `envelope`, if it is worth any.
-    pub fn lines(&mut self, envelope: &Envelope) -> Vec<String> {
+    pub(crate) fn lines(&mut self, envelope: &Envelope) -> Vec<String> {
         let started = *self.started.get_or_insert(envelope.at);
         let elapsed = envelope.at.since(started);
         self.message(&envelope.event, envelope.at)
@@ -100,7 +100,7 @@ impl LogLines {
 }
 
 /// Describes the instances of a batch, briefly.
-pub fn batch(launches: u32, instances: &[InstanceId]) -> String {
+pub(crate) fn batch(launches: u32, instances: &[InstanceId]) -> String {
     if launches > 0 {
         return format!("launching {launches} extra");
     }

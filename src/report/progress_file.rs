@@ -19,19 +19,19 @@ use crate::report::text;
 
 /// The first line of a file.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Header {
+pub(crate) struct Header {
     /// The deployment, as a document.
-    pub document: Value,
+    pub(crate) document: Value,
     /// The process at work, as [`crate::engine::owner`] names it.
-    pub owner: String,
+    pub(crate) owner: String,
     /// Variables of the gate's command. Their values are not in the document: the command finds
     /// them in the environment of the process that continues the rollout.
     #[serde(default)]
-    pub environment: Vec<String>,
+    pub(crate) environment: Vec<String>,
 }
 
 /// Writes progress to the log and the file.
-pub struct ProgressFile {
+pub(crate) struct ProgressFile {
     target: String,
     log_lines: LogLines,
     file: Option<File>,
@@ -40,7 +40,7 @@ pub struct ProgressFile {
 impl ProgressFile {
     /// Begins the file for `target` in `folder`, if there is one. A failure to write it stops
     /// nothing.
-    pub fn begin(folder: Option<&Path>, target: &str, header: &Header) -> ProgressFile {
+    pub(crate) fn begin(folder: Option<&Path>, target: &str, header: &Header) -> ProgressFile {
         let file = folder.and_then(|folder| {
             let path = path(folder, target);
             let made = std::fs::create_dir_all(folder).and_then(|()| File::create(&path));
@@ -61,7 +61,7 @@ impl ProgressFile {
     }
 
     /// Reports an event.
-    pub fn tell(&mut self, envelope: &Envelope) {
+    pub(crate) fn tell(&mut self, envelope: &Envelope) {
         let lines = match &envelope.event {
             Event::Finished { report } => {
                 text::report(&self.target, report).lines().map(str::to_owned).collect()
@@ -86,13 +86,13 @@ impl ProgressFile {
 }
 
 /// Returns the file for a target. Some target names are no valid file names.
-pub fn path(folder: &Path, target: &str) -> PathBuf {
+pub(crate) fn path(folder: &Path, target: &str) -> PathBuf {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let name: String = target.chars().map(|c| if allowed(c) { c } else { '_' }).collect();
     folder.join(format!("{name}.jsonl"))
 }
 
 /// Returns the first line of `text`, if that is a progress file.
-pub fn header(text: &str) -> Option<Header> {
+pub(crate) fn header(text: &str) -> Option<Header> {
     serde_json::from_str(text.lines().next()?).ok()
 }

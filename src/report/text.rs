@@ -13,9 +13,10 @@ use rolling_provider::{Revision, Timestamp};
 use crate::model::event::InstanceRefreshStep;
 use crate::model::preview::{AtWorst, Preview};
 
-pub use self::next_step::{NextStep, Wording, capital};
-pub use self::outcome::{ended, report};
-pub use self::state::{at_work, counted, fleet, span, status};
+pub(crate) use self::next_step::{NextStep, Wording, capital};
+pub(crate) use self::outcome::ended;
+pub use self::outcome::report;
+pub(crate) use self::state::{at_work, counted, fleet, span, status};
 
 /// Describes what a rollout would do.
 pub fn plan(name: &str, preview: &Preview) -> String {
@@ -68,7 +69,7 @@ pub fn plan(name: &str, preview: &Preview) -> String {
 }
 
 /// Describes the pace of a rollout: `batches of 3, 3, 1`.
-pub fn pace(preview: &Preview) -> String {
+pub(crate) fn pace(preview: &Preview) -> String {
     if let Some(percentages) = preview.instance_refresh.first() {
         return format!("by instance refresh, {percentages}");
     }
@@ -77,7 +78,7 @@ pub fn pace(preview: &Preview) -> String {
 }
 
 /// Describes what a rollout would do, to follow "roll".
-pub fn intent(preview: &Preview) -> String {
+pub(crate) fn intent(preview: &Preview) -> String {
     let from = preview.from.as_ref().map_or("an unknown revision", |from| from.as_str());
     let pace = pace(preview);
     let time = span(Duration::from_secs(preview.expected_seconds));
@@ -89,7 +90,7 @@ pub fn intent(preview: &Preview) -> String {
 }
 
 /// Returns the one line for a fleet that needs no rollout.
-pub fn nothing_to_do(name: &str, preview: &Preview) -> String {
+pub(crate) fn nothing_to_do(name: &str, preview: &Preview) -> String {
     let Preview { kind, target, to, .. } = preview;
     let instances = counted(preview.size as usize, "instance");
     match untouched(preview) {
@@ -100,7 +101,7 @@ pub fn nothing_to_do(name: &str, preview: &Preview) -> String {
 
 /// Says how many instances run the revision, where others stay as they are:
 /// `0 of 3 instances on v2, 3 left alone (i-1, i-2, i-3)`.
-pub fn untouched(preview: &Preview) -> Option<String> {
+pub(crate) fn untouched(preview: &Preview) -> Option<String> {
     let left = preview.left_alone.len();
     if left == 0 {
         return None;
@@ -132,7 +133,7 @@ fn at_worst(worst: AtWorst, size: u32) -> String {
 }
 
 /// Sizes of the batches, equal ones counted: `3 x 30, 10`.
-pub fn batches(preview: &Preview) -> String {
+pub(crate) fn batches(preview: &Preview) -> String {
     if preview.continuous {
         return format!("up to {} at once", preview.ceiling - preview.floor);
     }
@@ -160,7 +161,7 @@ pub fn batches(preview: &Preview) -> String {
 }
 
 /// Reports that a rollout goes back, and why.
-pub fn rolling_back(reason: &str, to: &Revision, asked: bool) -> Vec<String> {
+pub(crate) fn rolling_back(reason: &str, to: &Revision, asked: bool) -> Vec<String> {
     match asked {
         true => vec![format!("rolling back to {to}: {reason}")],
         false => vec![format!("failed: {reason}"), format!("rolling back to {to}")],
@@ -168,7 +169,7 @@ pub fn rolling_back(reason: &str, to: &Revision, asked: bool) -> Vec<String> {
 }
 
 /// Describes what a rollout that ends early does from `at` on, and for how long at most.
-pub fn putting_back(at: Timestamp, until: Option<Timestamp>) -> String {
+pub(crate) fn putting_back(at: Timestamp, until: Option<Timestamp>) -> String {
     let what = "putting back what is borrowed";
     match until {
         Some(until) => format!(
@@ -180,7 +181,7 @@ pub fn putting_back(at: Timestamp, until: Option<Timestamp>) -> String {
 }
 
 /// Describes a step of an instance refresh.
-pub fn instance_refresh_step(id: &str, step: InstanceRefreshStep) -> String {
+pub(crate) fn instance_refresh_step(id: &str, step: InstanceRefreshStep) -> String {
     match step {
         InstanceRefreshStep::Started => format!("instance refresh {id} is started"),
         InstanceRefreshStep::Joined => {
@@ -192,7 +193,7 @@ pub fn instance_refresh_step(id: &str, step: InstanceRefreshStep) -> String {
 }
 
 /// Reports that a deployment was not begun, since `before` did not succeed.
-pub fn not_begun(name: &str, before: &str, why: &str) -> String {
+pub(crate) fn not_begun(name: &str, before: &str, why: &str) -> String {
     format!(
         "{name}: not begun, since {before} comes first and is {why}\n  next       see to {before}, \
          then run apply again; --resource {name} rolls this one alone"
@@ -200,7 +201,7 @@ pub fn not_begun(name: &str, before: &str, why: &str) -> String {
 }
 
 /// Describes the answer of a gate.
-pub fn gate(gate: &str, passed: bool, message: &str) -> String {
+pub(crate) fn gate(gate: &str, passed: bool, message: &str) -> String {
     let verdict = if passed { "passed" } else { "did not pass" };
     format!("gate {gate} {verdict}: {message}")
 }

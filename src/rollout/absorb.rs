@@ -17,18 +17,18 @@ const LOOKS_WITHIN: Duration = Duration::from_secs(60);
 
 /// What came of a look.
 #[derive(Clone, Debug)]
-pub struct Absorbed {
+pub(crate) struct Absorbed {
     /// The look, without what does not count.
-    pub look: Observation,
+    pub(crate) look: Observation,
     /// Whether the fleet differs from the look before.
-    pub changed: bool,
+    pub(crate) changed: bool,
     /// Whether to ask the fleet what it did by itself: an instance is missing or has failed, and
     /// only the fleet knows the cause.
-    pub asks_activities: bool,
+    pub(crate) asks_activities: bool,
 }
 
 /// Folds `look` into `state`; `before` is the look before it.
-pub fn absorb(
+pub(crate) fn absorb(
     spec: &RollingDeployment,
     target: &Target,
     state: &mut RolloutState,

@@ -20,7 +20,7 @@ use crate::record::{Ending, Phase, Record};
 pub use self::table::{Effect, Found, STATES, State, Work, effect, found, is_as_asked};
 
 /// How long a live engine takes at most until it looks: its longest poll and a call or two.
-pub const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(90);
+pub(crate) const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(90);
 
 /// The answer to a caller.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -62,7 +62,7 @@ pub fn no_op(command: Command, record: Option<&Record>, is_leased: bool) -> Opti
 
 /// Returns an id for the command of one request, also where a caller gives several requests the
 /// same name. The id is short, since the record remembers several.
-pub fn word_id(caller: &str, owner: &str, command: Command, now: Timestamp) -> String {
+pub fn command_id(caller: &str, owner: &str, command: Command, now: Timestamp) -> String {
     let request = [caller, owner, command.name(), &now.0.to_string()].join(" ");
     let digest = Sha256::digest(request.as_bytes());
     digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
@@ -136,12 +136,12 @@ impl Waiting {
     }
 
     /// Returns who held the lease when it was last seen.
-    pub fn owner(&self) -> Option<&str> {
+    pub(crate) fn owner(&self) -> Option<&str> {
         self.owner.as_deref()
     }
 
     /// Whether no engine has reacted for as long as a live engine may take.
-    pub fn has_timed_out(&self, now: Timestamp) -> bool {
+    pub(crate) fn has_timed_out(&self, now: Timestamp) -> bool {
         self.since.is_some_and(|since| now.since(since) > ACKNOWLEDGED_WITHIN)
     }
 
@@ -266,7 +266,7 @@ impl Waiting {
 
 /// Returns the answer for a rollout that ended before the caller saw its command obeyed: `begun`
 /// says whether anything of it was recorded, `arrived` whether every instance runs what it led to.
-pub fn ended(command: Command, owner: Option<&str>, begun: bool, arrived: bool) -> Answer {
+pub(crate) fn ended(command: Command, owner: Option<&str>, begun: bool, arrived: bool) -> Answer {
     let by = owner.unwrap_or("the engine at work");
     let (how, as_asked) = match (command, arrived) {
         (Command::Resume, true) => ("every instance runs the new revision", true),

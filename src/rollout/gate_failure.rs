@@ -7,7 +7,7 @@ use rolling_provider::{Alarm, ProviderError};
 
 /// Why a gate does not pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GateFailure {
+pub(crate) enum GateFailure {
     /// The cloud does not say how the alarms are.
     AlarmsUnreadable(ProviderError),
     /// These alarms are raised.
@@ -43,7 +43,7 @@ pub enum GateFailure {
 
 /// What is wrong with the answer of an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AddressFailure {
+pub(crate) enum AddressFailure {
     /// It is no address.
     Invalid {
         /// What stands in its place.
@@ -111,7 +111,7 @@ impl fmt::Display for AddressFailure {
 impl std::error::Error for AddressFailure {}
 
 /// Says that an alarm is raised.
-pub fn raised(alarm: &Alarm) -> String {
+pub(crate) fn raised(alarm: &Alarm) -> String {
     let reason = alarm.reason.trim();
     if reason.is_empty() {
         format!("{} is raised", alarm.name)

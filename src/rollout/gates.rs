@@ -9,15 +9,15 @@ use crate::model::event::Event;
 
 /// The answer of one gate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GateResult {
+pub(crate) struct GateResult {
     /// The gate's name for people.
-    pub gate: String,
+    pub(crate) gate: String,
     /// What it answers when it passes, or why it does not.
-    pub message: Result<String, GateFailure>,
+    pub(crate) message: Result<String, GateFailure>,
 }
 
 /// Returns since when everything is done and must stay healthy, once `plan` is made.
-pub fn baking_since(input: &Input<'_>, plan: &Plan) -> Option<Timestamp> {
+pub(crate) fn baking_since(input: &Input<'_>, plan: &Plan) -> Option<Timestamp> {
     let Input { spec, state, now, .. } = *input;
     let baking = state.gates.baking;
     let over = baking.is_some_and(|since| now >= since + spec.gates.bake_time);
@@ -32,7 +32,11 @@ pub fn baking_since(input: &Input<'_>, plan: &Plan) -> Option<Timestamp> {
 
 /// Takes in the answers to `ask`. Returns whether they change what can be planned, and the events
 /// that tell of them.
-pub fn answered(gates: &mut GateState, ask: Ask, answers: Vec<GateResult>) -> (bool, Vec<Event>) {
+pub(crate) fn answered(
+    gates: &mut GateState,
+    ask: Ask,
+    answers: Vec<GateResult>,
+) -> (bool, Vec<Event>) {
     gates.asked = None;
     let mut events = Vec::new();
     for GateResult { gate, message } in answers {

@@ -8,8 +8,8 @@
 mod follow;
 mod translate;
 
-pub use follow::{
+pub(crate) use follow::{
     Idle, Next, cause, gives_up_after, idle, is_done, leads_there, next, old, status, told,
     unhealthy, verdict,
 };
-pub use translate::{Bounds, bounds, phrases, preferences};
+pub(crate) use translate::{Bounds, bounds, phrases, preferences};

@@ -124,7 +124,7 @@ impl Ownership {
     }
 
     /// Whether no other engine can be at work at `now`, as far as that can be known.
-    pub fn is_believed(&self, now: Moment) -> bool {
+    pub(crate) fn is_believed(&self, now: Moment) -> bool {
         !self.guards || self.lease.is_none() || self.renewed.age(now) < BELIEVE
     }
 
@@ -134,7 +134,7 @@ impl Ownership {
     }
 
     /// Whether this process may have stood still since a look showed everything as it had left it.
-    pub fn stood_still(&self) -> bool {
+    pub(crate) fn stood_still(&self) -> bool {
         self.stood_still
     }
 
@@ -149,7 +149,7 @@ impl Ownership {
 
     /// Whether the lease may be renewed at `now` although no look has shown it since the last
     /// renewal: no other engine can have taken it over meanwhile.
-    pub fn may_renew_unseen(&self, now: Moment) -> bool {
+    pub(crate) fn may_renew_unseen(&self, now: Moment) -> bool {
         self.holds() && !self.is_late(now) && self.doubted.is_none() && !self.stood_still
     }
 

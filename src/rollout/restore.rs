@@ -13,34 +13,34 @@ use crate::record::{Record, RecordError};
 
 /// What is known before the look from which an engine begins.
 #[derive(Clone, Copy, Debug)]
-pub struct Known<'a> {
+pub(crate) struct Known<'a> {
     /// What the document says.
-    pub asked: &'a RollingDeployment,
+    pub(crate) asked: &'a RollingDeployment,
     /// The target as the adapter resolved it.
-    pub target: &'a Target,
+    pub(crate) target: &'a Target,
     /// The revision that the document wants.
-    pub wanted: &'a Revision,
+    pub(crate) wanted: &'a Revision,
     /// The name of the rollout, if one begins.
-    pub rollout_id: &'a str,
+    pub(crate) rollout_id: &'a str,
     /// The last revision that the whole fleet ran, where a front-end that keeps state knows it.
-    pub completed: Option<&'a Revision>,
+    pub(crate) completed: Option<&'a Revision>,
     /// The lease with which this engine began, if it holds one.
-    pub lease: Option<&'a Lease>,
+    pub(crate) lease: Option<&'a Lease>,
     /// This process's own command for the rollout that is found.
-    pub command: Option<&'a Control>,
+    pub(crate) command: Option<&'a Control>,
 }
 
 /// What an engine begins with.
 #[derive(Clone, Debug)]
-pub struct Restored {
+pub(crate) struct Restored {
     /// The deployment that applies now.
-    pub spec: RollingDeployment,
+    pub(crate) spec: RollingDeployment,
     /// The target, with the revision that the rollout leads to.
-    pub target: Target,
+    pub(crate) target: Target,
     /// The look, folded into `state`.
-    pub look: Observation,
+    pub(crate) look: Observation,
     /// The state.
-    pub state: RolloutState,
+    pub(crate) state: RolloutState,
 }
 
 impl Known<'_> {
@@ -48,7 +48,7 @@ impl Known<'_> {
     ///
     /// # Errors
     /// When the record cannot be read.
-    pub fn restore(&self, look: Observation) -> Result<Restored, RecordError> {
+    pub(crate) fn restore(&self, look: Observation) -> Result<Restored, RecordError> {
         let record = Record::from_tags(&look.record)?;
         let look = members(look, record.as_ref());
         let (mut spec, mut target) = (self.asked.clone(), self.target.clone());
@@ -116,7 +116,7 @@ impl Known<'_> {
 
 /// Sets what applies while a rollout goes back to `completed`: no soak, pauses, checkpoints or
 /// gates.
-pub fn retarget(spec: &mut RollingDeployment, target: &mut Target, completed: Revision) {
+pub(crate) fn retarget(spec: &mut RollingDeployment, target: &mut Target, completed: Revision) {
     target.revision = completed;
     spec.health.min_healthy_time = Duration::ZERO;
     spec.pause_between_batches = Duration::ZERO;

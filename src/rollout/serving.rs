@@ -3,18 +3,18 @@
 use rolling_provider::{Instance, Lifecycle, Target, TargetGroup, TargetState, UpdateState};
 
 /// Whether `instance` is healthy where all requests go in the end.
-pub fn is_healthy_in_primary(target: &Target, instance: &Instance) -> bool {
+pub(crate) fn is_healthy_in_primary(target: &Target, instance: &Instance) -> bool {
     target.target_groups.iter().all(|group| is_healthy_in(instance, group))
 }
 
 /// Whether `group` says that `instance` takes requests.
-pub fn is_healthy_in(instance: &Instance, group: &TargetGroup) -> bool {
+pub(crate) fn is_healthy_in(instance: &Instance, group: &TargetGroup) -> bool {
     let health = instance.targets.get(&group.id);
     health.is_some_and(|health| health.state == TargetState::Healthy)
 }
 
 /// Returns why an instance does not serve, in the cloud's own words.
-pub fn trouble(target: &Target, instance: &Instance) -> String {
+pub(crate) fn trouble(target: &Target, instance: &Instance) -> String {
     if let Some(update) = &instance.update {
         return match &update.state {
             UpdateState::Failed(why) => format!("its update to {} failed: {why}", update.to),

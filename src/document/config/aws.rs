@@ -11,90 +11,90 @@ use super::DurationText;
 /// How AWS is reached, and in which account.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct AwsProviderConfig {
+pub(crate) struct AwsProviderConfig {
     /// The region, for instance `eu-west-1`.
-    pub region: Option<String>,
+    pub(crate) region: Option<String>,
     /// A profile of the shared configuration files.
-    pub profile: Option<String>,
+    pub(crate) profile: Option<String>,
     /// Another endpoint for every service, for instance LocalStack's.
-    pub endpoint_url: Option<String>,
+    pub(crate) endpoint_url: Option<String>,
     /// An access key, with `secret_key`. It takes precedence over `profile` and over the SDK's
     /// default chain.
-    pub access_key: Option<SecretText>,
+    pub(crate) access_key: Option<SecretText>,
     /// The secret of `access_key`.
-    pub secret_key: Option<SecretText>,
+    pub(crate) secret_key: Option<SecretText>,
     /// The session token of `access_key`, if that is a temporary key.
-    pub token: Option<SecretText>,
+    pub(crate) token: Option<SecretText>,
     /// Shared configuration files, instead of `~/.aws/config`.
-    pub shared_config_files: Option<Vec<String>>,
+    pub(crate) shared_config_files: Option<Vec<String>>,
     /// Shared credentials files, instead of `~/.aws/credentials`.
-    pub shared_credentials_files: Option<Vec<String>>,
+    pub(crate) shared_credentials_files: Option<Vec<String>>,
     /// A role to assume with these credentials; several are assumed one after the other, each with
     /// the credentials of the previous one.
-    pub assume_role: Option<Vec<AssumeRoleConfig>>,
+    pub(crate) assume_role: Option<Vec<AssumeRoleConfig>>,
     /// A role to assume with a token of an identity provider, instead of credentials. The roles in
     /// `assume_role` are assumed after it.
-    pub assume_role_with_web_identity: Option<AssumeRoleWithWebIdentityConfig>,
+    pub(crate) assume_role_with_web_identity: Option<AssumeRoleWithWebIdentityConfig>,
     /// Accounts that may be used. In any other account nothing is done.
-    pub allowed_account_ids: Option<Vec<AccountId>>,
+    pub(crate) allowed_account_ids: Option<Vec<AccountId>>,
     /// Accounts that may not be used.
-    pub forbidden_account_ids: Option<Vec<AccountId>>,
+    pub(crate) forbidden_account_ids: Option<Vec<AccountId>>,
     /// Tags of the instances that this program launches itself: those of a `target_group`.
-    pub default_tags: Option<DefaultTagsConfig>,
+    pub(crate) default_tags: Option<DefaultTagsConfig>,
 }
 
 /// A role.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct AssumeRoleConfig {
+pub(crate) struct AssumeRoleConfig {
     /// Its ARN.
     #[schemars(regex(pattern = "^arn:[^:]+:iam::[0-9]{12}:role/.+$"))]
-    pub role_arn: String,
+    pub(crate) role_arn: String,
     /// How CloudTrail names the session. Default `rolling`.
     #[schemars(regex(pattern = "^[A-Za-z0-9_=,.@-]{2,64}$"))]
-    pub session_name: Option<String>,
+    pub(crate) session_name: Option<String>,
     /// The external id that the role's owner requires.
-    pub external_id: Option<SecretText>,
+    pub(crate) external_id: Option<SecretText>,
     /// How long a session lasts before it is renewed, from 15m to 12h. Default: as the role says.
-    pub duration: Option<DurationText>,
+    pub(crate) duration: Option<DurationText>,
     /// Policies that narrow what the session may do.
-    pub policy_arns: Option<Vec<String>>,
+    pub(crate) policy_arns: Option<Vec<String>>,
     /// Tags of the session.
-    pub tags: Option<BTreeMap<String, String>>,
+    pub(crate) tags: Option<BTreeMap<String, String>>,
 }
 
 /// A role that trusts an identity provider.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct AssumeRoleWithWebIdentityConfig {
+pub(crate) struct AssumeRoleWithWebIdentityConfig {
     /// Its ARN.
     #[schemars(regex(pattern = "^arn:[^:]+:iam::[0-9]{12}:role/.+$"))]
-    pub role_arn: String,
+    pub(crate) role_arn: String,
     /// How CloudTrail names the session. Default `rolling`.
     #[schemars(regex(pattern = "^[A-Za-z0-9_=,.@-]{2,64}$"))]
-    pub session_name: Option<String>,
+    pub(crate) session_name: Option<String>,
     /// The token. Either this or `web_identity_token_file`.
-    pub web_identity_token: Option<SecretText>,
+    pub(crate) web_identity_token: Option<SecretText>,
     /// A file with the token, read again for each session.
-    pub web_identity_token_file: Option<String>,
+    pub(crate) web_identity_token_file: Option<String>,
     /// How long a session lasts before it is renewed, from 15m to 12h. Default: as the role says.
-    pub duration: Option<DurationText>,
+    pub(crate) duration: Option<DurationText>,
     /// Policies that narrow what the session may do.
-    pub policy_arns: Option<Vec<String>>,
+    pub(crate) policy_arns: Option<Vec<String>>,
 }
 
 /// Tags for the instances that are launched.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct DefaultTagsConfig {
+pub(crate) struct DefaultTagsConfig {
     /// The tags. Tags of the launch template, or of the instance that is replaced, take precedence.
-    pub tags: Option<BTreeMap<String, String>>,
+    pub(crate) tags: Option<BTreeMap<String, String>>,
 }
 
 /// The id of an account: twelve digits.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(transparent)]
-pub struct AccountId(pub String);
+pub(crate) struct AccountId(pub(crate) String);
 
 impl JsonSchema for AccountId {
     fn schema_name() -> std::borrow::Cow<'static, str> {
@@ -109,7 +109,7 @@ impl JsonSchema for AccountId {
 /// Text that neither this program nor Terraform shows.
 #[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(transparent)]
-pub struct SecretText(pub String);
+pub(crate) struct SecretText(pub(crate) String);
 
 impl fmt::Debug for SecretText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// How the fleet is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum PolicyName {
+pub(crate) enum PolicyName {
     /// Every instance in one batch: an outage.
     #[serde(alias = "AllAtOnce")]
     AllAtOnce,
@@ -58,7 +58,7 @@ impl JsonSchema for PolicyName {
 /// Who replaces the instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum EngineName {
+pub(crate) enum EngineName {
     /// This program.
     Rolling,
     /// EC2 Auto Scaling.
@@ -78,7 +78,7 @@ impl JsonSchema for EngineName {
 /// How `batch_size` counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum BatchSizeType {
+pub(crate) enum BatchSizeType {
     /// Percent of the fleet.
     #[serde(alias = "Percentage")]
     Percentage,
@@ -104,7 +104,7 @@ impl JsonSchema for BatchSizeType {
 /// What to do when an instance of the new revision fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum OnFailureName {
+pub(crate) enum OnFailureName {
     /// Go back to the last completed revision.
     Rollback,
     /// Wait for a decision.
@@ -126,7 +126,7 @@ impl JsonSchema for OnFailureName {
 /// A number of instances, or a percentage of the fleet.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(untagged)]
-pub enum BoundConfig {
+pub(crate) enum BoundConfig {
     /// Instances.
     Count(u32),
     /// `"25%"`.
@@ -151,7 +151,7 @@ impl JsonSchema for BoundConfig {
 /// When a free place is taken again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum PacingName {
+pub(crate) enum PacingName {
     /// When the whole batch is done.
     Batch,
     /// At once.
@@ -171,7 +171,7 @@ impl JsonSchema for PacingName {
 /// What to do about instances that are set aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum SetAsideName {
+pub(crate) enum SetAsideName {
     /// Replace them anyway.
     Refresh,
     /// Leave them as they are.
@@ -193,7 +193,7 @@ impl JsonSchema for SetAsideName {
 /// What to do about lifecycle hooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum LifecycleHooksName {
+pub(crate) enum LifecycleHooksName {
     /// The recipient of their notification completes them.
     Wait,
     /// The rollout completes them.
@@ -212,7 +212,7 @@ impl JsonSchema for LifecycleHooksName {
 
 /// A process of an Auto Scaling group that may be suspended during a rollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
-pub enum ProcessName {
+pub(crate) enum ProcessName {
     /// Balances the zones by replacing good instances.
     #[serde(rename = "AZRebalance")]
     AzRebalance,
@@ -226,7 +226,7 @@ pub enum ProcessName {
 
 impl ProcessName {
     /// The processes that are suspended unless the document sets others.
-    pub const ALL: [ProcessName; 4] = [
+    pub(crate) const ALL: [ProcessName; 4] = [
         ProcessName::AzRebalance,
         ProcessName::AlarmNotification,
         ProcessName::InstanceRefresh,
@@ -234,7 +234,7 @@ impl ProcessName {
     ];
 
     /// Returns the name that AWS uses.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             ProcessName::AzRebalance => "AZRebalance",
             ProcessName::AlarmNotification => "AlarmNotification",
@@ -260,25 +260,25 @@ impl JsonSchema for ProcessName {
 /// A time span as people write it: `30s`, `10m`, `1h30m`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(transparent)]
-pub struct DurationText(pub String);
+pub(crate) struct DurationText(pub(crate) String);
 
 impl DurationText {
     /// The longest time span, 365 days. Anything longer is a typing error, and sums of several of
     /// these still fit the type that keeps times.
-    pub const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+    pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
     /// Returns the time span; `None` when the text is not one, or is longer than [`Self::LONGEST`].
-    pub fn parse(text: &str) -> Option<Duration> {
+    pub(crate) fn parse(text: &str) -> Option<Duration> {
         humantime::parse_duration(text).ok().filter(|span| *span <= Self::LONGEST)
     }
 
     /// Whether the text is a time span that is longer than [`Self::LONGEST`].
-    pub fn is_too_long(text: &str) -> bool {
+    pub(crate) fn is_too_long(text: &str) -> bool {
         humantime::parse_duration(text).is_ok_and(|span| span > Self::LONGEST)
     }
 
     /// Returns the time span. A checked document always has one.
-    pub fn get(&self) -> Duration {
+    pub(crate) fn get(&self) -> Duration {
         Self::parse(&self.0).unwrap_or_default()
     }
 }
@@ -298,6 +298,6 @@ impl JsonSchema for DurationText {
 }
 
 /// Returns the time span, or the default in seconds.
-pub fn seconds_or(text: &Option<DurationText>, default_seconds: u64) -> Duration {
+pub(crate) fn seconds_or(text: &Option<DurationText>, default_seconds: u64) -> Duration {
     text.as_ref().map_or(Duration::from_secs(default_seconds), DurationText::get)
 }

@@ -133,7 +133,7 @@ pub const UNSUPPORTED: &[Unsupported] = &[
 
 impl Way {
     /// Whether `config`, a deployment, rolls this way.
-    pub fn is_chosen(self, config: &Value) -> bool {
+    pub(crate) fn is_chosen(self, config: &Value) -> bool {
         match self {
             Way::InstanceRefresh => config["engine"] == "instance_refresh",
             Way::InPlace => !config["replacement"].is_null(),
@@ -142,7 +142,7 @@ impl Way {
     }
 
     /// Its name, in Markdown.
-    pub fn name(self) -> String {
+    pub(crate) fn name(self) -> String {
         match self {
             Way::InstanceRefresh => "engine `instance_refresh`".into(),
             Way::InPlace => "`replacement`".into(),
@@ -153,7 +153,7 @@ impl Way {
 
 impl Unsupported {
     /// Whether `config`, a deployment, asks for it.
-    pub fn is_asked(&self, config: &Value) -> bool {
+    pub(crate) fn is_asked(&self, config: &Value) -> bool {
         self.by.is_chosen(config)
             && config.pointer(self.place).is_some_and(|given| self.values.have(given))
     }
@@ -209,26 +209,26 @@ fn describe(schema: &mut schemars::Schema, prefix: &str) {
 }
 
 /// Describes the attributes of a deployment.
-pub fn of_deployment(schema: &mut schemars::Schema) {
+pub(crate) fn of_deployment(schema: &mut schemars::Schema) {
     describe(schema, "");
 }
 
 /// Describes the attributes of a target that is an Auto Scaling group.
-pub fn of_group(schema: &mut schemars::Schema) {
+pub(crate) fn of_group(schema: &mut schemars::Schema) {
     describe(schema, "/auto_scaling_group");
 }
 
 /// Describes the attributes of a target that is a target group.
-pub fn of_target_group(schema: &mut schemars::Schema) {
+pub(crate) fn of_target_group(schema: &mut schemars::Schema) {
     describe(schema, "/target_group");
 }
 
 /// Describes the attributes of gates.
-pub fn of_gates(schema: &mut schemars::Schema) {
+pub(crate) fn of_gates(schema: &mut schemars::Schema) {
     describe(schema, "/gates");
 }
 
 /// Describes the attributes of shifted requests.
-pub fn of_traffic(schema: &mut schemars::Schema) {
+pub(crate) fn of_traffic(schema: &mut schemars::Schema) {
     describe(schema, "/traffic");
 }

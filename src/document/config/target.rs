@@ -7,19 +7,19 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(transform = super::support::of_group)]
-pub struct AutoScalingGroupConfig {
+pub(crate) struct AutoScalingGroupConfig {
     /// The group's name.
     #[schemars(length(min = 1))]
-    pub name: String,
+    pub(crate) name: String,
     /// The launch template version that every instance is to run. Needed unless `image_id` is given
     /// or `replacement` updates instances in place.
-    pub launch_template: Option<LaunchTemplateConfig>,
+    pub(crate) launch_template: Option<LaunchTemplateConfig>,
     /// Instead of `launch_template`: the image that every instance is to run. A version of the
     /// group's own launch template is created with it, unless one exists.
     #[schemars(regex(pattern = "^ami-[0-9a-f]+$"))]
-    pub image_id: Option<String>,
+    pub(crate) image_id: Option<String>,
     /// The attached target groups that an instance must be healthy in. Default: all of them.
-    pub target_group_arns: Option<Vec<String>>,
+    pub(crate) target_group_arns: Option<Vec<String>>,
 }
 
 /// Instances that are registered in a target group and belong to no Auto Scaling group, and what
@@ -28,24 +28,24 @@ pub struct AutoScalingGroupConfig {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(transform = super::support::of_target_group)]
-pub struct TargetGroupConfig {
+pub(crate) struct TargetGroupConfig {
     /// The target group's ARN.
     #[schemars(regex(pattern = "^arn:[^:]+:elasticloadbalancing:[^:]+:[0-9]+:targetgroup/.+$"))]
-    pub arn: String,
+    pub(crate) arn: String,
     /// The launch template version that every instance is to run. Needed unless `replacement`
     /// updates instances in place.
-    pub launch_template: Option<LaunchTemplateConfig>,
+    pub(crate) launch_template: Option<LaunchTemplateConfig>,
 }
 
 /// A launch template version. Exactly one of `id` and `name` must be given.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct LaunchTemplateConfig {
+pub(crate) struct LaunchTemplateConfig {
     /// The template's id, `lt-...`.
-    pub id: Option<String>,
+    pub(crate) id: Option<String>,
     /// The template's name.
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// A version number, `$Latest` or `$Default`; the latter two are resolved when planning.
     #[schemars(regex(pattern = r"^([0-9]+|\$Latest|\$Default)$"))]
-    pub version: String,
+    pub(crate) version: String,
 }

@@ -5,21 +5,21 @@ use serde_json::Value;
 /// What the rest of the program has to know of a kind of target. What cannot be given beside it
 /// stands in [`super::support`].
 #[derive(Debug)]
-pub struct TargetKind {
+pub(crate) struct TargetKind {
     /// The attribute of a deployment that configures it.
-    pub attribute: &'static str,
+    pub(crate) attribute: &'static str,
     /// The place of its name, as a JSON Pointer: a change means another deployment.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The place of its launch template, where it has one.
-    pub launch_template: Option<&'static str>,
+    pub(crate) launch_template: Option<&'static str>,
     /// The places that say which revision is wanted, and nothing else.
-    pub revision: &'static [&'static str],
+    pub(crate) revision: &'static [&'static str],
     /// Whether EC2 Auto Scaling can roll it by itself.
-    pub instance_refresh: bool,
+    pub(crate) instance_refresh: bool,
 }
 
 /// Every kind of target. What is refused, planned and imported goes by this table.
-pub const TARGET_KINDS: &[TargetKind] = &[
+pub(crate) const TARGET_KINDS: &[TargetKind] = &[
     TargetKind {
         attribute: "auto_scaling_group",
         name: "/auto_scaling_group/name",
@@ -45,7 +45,7 @@ pub const TARGET_KINDS: &[TargetKind] = &[
 
 impl TargetKind {
     /// Whether `config`, a deployment, has a target of this kind.
-    pub fn is_given(&self, config: &Value) -> bool {
+    pub(crate) fn is_given(&self, config: &Value) -> bool {
         !config[self.attribute].is_null()
     }
 }

@@ -10,30 +10,30 @@ use crate::report::text::{self, counted};
 
 /// The answer to Ansible.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// Whether the task changed (in check mode: would change) anything.
-    pub changed: bool,
+    pub(crate) changed: bool,
     /// Whether the task failed to achieve what it asks for.
-    pub failed: bool,
+    pub(crate) failed: bool,
     /// What happened, for people.
-    pub msg: String,
+    pub(crate) msg: String,
     /// Further warnings.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
     /// The computed attributes of the deployment's state.
-    pub facts: Value,
+    pub(crate) facts: Value,
     /// What the instances run, before and after.
-    pub diff: Option<(String, String)>,
+    pub(crate) diff: Option<(String, String)>,
 }
 
 impl Answer {
     /// Returns the answer to a task that cannot be carried out and has touched nothing.
-    pub fn invalid(found: &[Diagnostic]) -> Self {
+    pub(crate) fn invalid(found: &[Diagnostic]) -> Self {
         let lines: Vec<String> = found.iter().map(arguments::message).collect();
         Self { failed: true, msg: lines.join("\n"), ..Self::default() }
     }
 
     /// Returns the answer as it goes over the wire.
-    pub fn into_json(self, task: Option<&Task>) -> Value {
+    pub(crate) fn into_json(self, task: Option<&Task>) -> Value {
         let Mode { diff, tell, .. } = task.map(|task| task.mode).unwrap_or_default();
         let mut answer = match self.facts {
             Value::Object(facts) => facts,
@@ -57,7 +57,7 @@ impl Answer {
 }
 
 /// Says what a rollout would do, in one sentence.
-pub fn would_roll(preview: &Preview) -> String {
+pub(crate) fn would_roll(preview: &Preview) -> String {
     if !preview.changes {
         return nothing_to_do(preview);
     }
@@ -65,7 +65,7 @@ pub fn would_roll(preview: &Preview) -> String {
 }
 
 /// Says that the fleet needs no change.
-pub fn nothing_to_do(preview: &Preview) -> String {
+pub(crate) fn nothing_to_do(preview: &Preview) -> String {
     if let Some(untouched) = text::untouched(preview) {
         return format!("nothing to do, {}: {untouched}", preview.target);
     }
@@ -74,7 +74,7 @@ pub fn nothing_to_do(preview: &Preview) -> String {
 }
 
 /// Says how a rollout ended, what it left, and what to do next.
-pub fn ended(report: &Report) -> String {
+pub(crate) fn ended(report: &Report) -> String {
     let (what, mut sentences) = text::ended(report);
     if report.outcome == Outcome::Succeeded {
         return what;
@@ -85,7 +85,7 @@ pub fn ended(report: &Report) -> String {
 }
 
 /// Says that a rollout is paused, and that running the task again does not resume it.
-pub fn still_paused(preview: &Preview, reason: Option<&str>) -> String {
+pub(crate) fn still_paused(preview: &Preview, reason: Option<&str>) -> String {
     let Preview { target, to, .. } = preview;
     let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
     format!("the rollout of {target} to {to} is paused{reason}. {}", WORDING.decide)
@@ -102,12 +102,12 @@ const WORDING: text::Wording<'static> = text::Wording {
 };
 
 /// Lists what every instance runs, one per line.
-pub fn shown(instances: &[InstanceReport]) -> String {
+pub(crate) fn shown(instances: &[InstanceReport]) -> String {
     instances.iter().map(line).collect()
 }
 
 /// Lists what every instance runs after the rollout of `preview`.
-pub fn shown_after(preview: &Preview, instances: &[InstanceReport]) -> String {
+pub(crate) fn shown_after(preview: &Preview, instances: &[InstanceReport]) -> String {
     let goes = |instance: &&InstanceReport| {
         let mut batches = preview.batches.iter();
         match preview.continuous {

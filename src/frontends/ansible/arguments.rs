@@ -9,7 +9,7 @@ use crate::model::spec::RollingDeployment;
 use crate::record::command::Command;
 
 /// The JSON Pointer to the provider's configuration in a task.
-pub const PROVIDER: &str = "/provider";
+pub(crate) const PROVIDER: &str = "/provider";
 
 /// The states that a task can ask for. All but the first are commands to a rollout under way.
 const STATES: [(&str, Option<Command>); 5] = [
@@ -24,28 +24,28 @@ const STATES: [(&str, Option<Command>); 5] = [
 #[derive(Clone, Debug)]
 pub struct Task {
     /// The command to a rollout under way; `None` to roll.
-    pub command: Option<Command>,
+    pub(crate) command: Option<Command>,
     /// How to reach the clouds.
-    pub provider: ProviderConfig,
+    pub(crate) provider: ProviderConfig,
     /// The deployment as the task describes it.
-    pub config: RollingDeploymentConfig,
+    pub(crate) config: RollingDeploymentConfig,
     /// The validated deployment.
-    pub spec: RollingDeployment,
+    pub(crate) spec: RollingDeployment,
     /// The arguments after conversion to the types of the schema.
-    pub arguments: Value,
+    pub(crate) arguments: Value,
     /// How Ansible asks to run the task.
-    pub mode: Mode,
+    pub(crate) mode: Mode,
 }
 
 /// How Ansible asks to run a task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mode {
+pub(crate) struct Mode {
     /// Say what would change, and change nothing.
-    pub check: bool,
+    pub(crate) check: bool,
     /// Show what changes.
-    pub diff: bool,
+    pub(crate) diff: bool,
     /// Show the arguments after conversion.
-    pub tell: bool,
+    pub(crate) tell: bool,
 }
 
 /// Returns the JSON Schema of the module's arguments: those of a deployment, and two more.
@@ -122,7 +122,7 @@ fn mode(given: &Map<String, Value>) -> Mode {
 }
 
 /// Formats a finding in one line, its place as Ansible's users write it: `checkpoints[0].pause`.
-pub fn message(found: &Diagnostic) -> String {
+pub(crate) fn message(found: &Diagnostic) -> String {
     let mut place = String::new();
     for step in found.pointer.split('/').skip(1) {
         let step = step.replace("~1", "/").replace("~0", "~");

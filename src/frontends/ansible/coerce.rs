@@ -10,7 +10,7 @@ use crate::document::{Diagnostic, is_sensitive, resolve, step, types};
 /// Converts every part of `value` to the type in the schema `root`, where that loses nothing.
 ///
 /// It leaves the rest to the checker, or adds a finding where Ansible is the cause.
-pub fn coerce(root: &Value, value: &Value, found: &mut Vec<Diagnostic>) -> Value {
+pub(crate) fn coerce(root: &Value, value: &Value, found: &mut Vec<Diagnostic>) -> Value {
     Coercion { root, found }.value(root, value, "")
 }
 

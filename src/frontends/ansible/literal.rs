@@ -11,7 +11,7 @@ const DEPTH: usize = 32;
 
 /// What is wrong with text as a Python literal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LiteralError {
+pub(crate) enum LiteralError {
     /// Lists and dictionaries nest too deeply.
     TooDeep,
     /// Text has no closing quote of this kind.
@@ -52,7 +52,7 @@ impl std::error::Error for LiteralError {}
 ///
 /// # Errors
 /// What is wrong with `text` as a Python literal, a notation of which JSON is nearly a part.
-pub fn parse(text: &str) -> Result<Value, LiteralError> {
+pub(crate) fn parse(text: &str) -> Result<Value, LiteralError> {
     if let Ok(value) = serde_json::from_str(text) {
         return Ok(value);
     }

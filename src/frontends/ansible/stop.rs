@@ -15,7 +15,7 @@ use crate::host::signals;
 ///
 /// # Errors
 /// When it fails to listen to signals.
-pub fn listen() -> io::Result<watch::Receiver<Stop>> {
+pub(crate) fn listen() -> io::Result<watch::Receiver<Stop>> {
     // The signals include the loss of the terminal; Ansible asks ssh for one.
     let (mut asked, _) = signals::listen()?;
     let mut left = reader_left();

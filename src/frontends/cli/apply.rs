@@ -16,7 +16,7 @@ use crate::report::log_lines::LogLines;
 use crate::report::text;
 
 /// Rolls the deployments. Returns the exit code.
-pub async fn apply(input: &Input, context: &ProcessContext) -> u8 {
+pub(crate) async fn apply(input: &Input, context: &ProcessContext) -> u8 {
     let prepared = match prepare_all(input, context, Purpose::Begin).await {
         Ok(prepared) => prepared,
         Err(found) => return refuse(input, &found),

@@ -23,7 +23,7 @@ use crate::report::text;
 /// The code is 0 when the command has its effect. Otherwise, a command that is carried out here
 /// exits as `apply` does, and any other with 1. The engine at work exits with what becomes of the
 /// rollout.
-pub async fn command(command: Command, input: &Input, context: &ProcessContext) -> u8 {
+pub(crate) async fn command(command: Command, input: &Input, context: &ProcessContext) -> u8 {
     if command == Command::Resume
         && let Some(found) = follow::lacks(&input.file, context)
     {

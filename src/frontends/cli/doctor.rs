@@ -21,7 +21,7 @@ struct Found {
 }
 
 /// Examines every selected deployment. Returns exit code 1 for errors, 0 for warnings or nothing.
-pub async fn doctor(input: &Input, context: &ProcessContext) -> u8 {
+pub(crate) async fn doctor(input: &Input, context: &ProcessContext) -> u8 {
     let (document, resources) = match load(input) {
         Ok(loaded) => loaded,
         Err(found) => return refuse(input, &found),

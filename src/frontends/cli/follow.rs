@@ -21,7 +21,7 @@ use crate::report::progress_file::header;
 const EVERY: Duration = Duration::from_millis(200);
 
 /// Whether `file` is a progress file.
-pub fn is_progress(file: &Path) -> bool {
+pub(crate) fn is_progress(file: &Path) -> bool {
     std::fs::read_to_string(file).is_ok_and(|text| header(&text).is_some())
 }
 
@@ -41,7 +41,7 @@ pub(super) fn lacks(file: &Path, context: &ProcessContext) -> Option<Diagnostic>
 }
 
 /// Shows past and new events until the rollout ends. Returns the exit code of its outcome.
-pub async fn follow(input: &Input, context: &ProcessContext) -> u8 {
+pub(crate) async fn follow(input: &Input, context: &ProcessContext) -> u8 {
     let opened = File::open(&input.file).map(BufReader::new);
     let mut reader = match opened {
         Ok(reader) => reader,

@@ -19,7 +19,7 @@ pub(super) struct Followed {
     /// The lease, and when a look first showed this value of it.
     lease: Option<(Lease, Timestamp)>,
     /// The exit code once following is over, and a message to print with it.
-    pub end: Option<(u8, Option<&'static str>)>,
+    pub(super) end: Option<(u8, Option<&'static str>)>,
 }
 
 const ENDED: &str = "who was at work on it has ended, and it is not over; apply goes on with it";
@@ -28,7 +28,7 @@ const SILENT: &str = "nobody has been at work on it for as long as a lease is wa
 
 impl Followed {
     /// Folds in the latest look at the rollout.
-    pub fn look(&mut self, rollout: &Rollout) {
+    pub(super) fn look(&mut self, rollout: &Rollout) {
         if let Some(instance_refresh) = rollout.instance_refresh() {
             let outcome = instance_refresh::verdict(instance_refresh);
             self.end = outcome.map(|outcome| (exit_code(outcome), None));

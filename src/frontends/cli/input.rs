@@ -13,7 +13,7 @@ use crate::report::progress_file::{self, Header};
 
 /// The arguments that subcommands share.
 #[derive(clap::Args)]
-pub struct Input {
+pub(crate) struct Input {
     /// The document in Terraform's JSON syntax, or a progress file, which contains a document
     pub(crate) file: PathBuf,
     /// Only this rolling_deployment of the document
@@ -26,7 +26,7 @@ pub struct Input {
 
 /// How a subcommand prints.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
+pub(crate) enum Output {
     /// For people; with live progress on a terminal
     Text,
     /// For pipelines: one JSON object, or for apply one per line
@@ -74,7 +74,7 @@ fn located(file: &Path, diagnostic: &Diagnostic) -> String {
 }
 
 /// Prints one JSON value on a line of standard output.
-pub fn print_json(value: &serde_json::Value) {
+pub(crate) fn print_json(value: &serde_json::Value) {
     print_line(&mut io::stdout(), &value.to_string());
 }
 

@@ -13,7 +13,7 @@ use crate::report::text;
 const BAR: &str = "[{bar:32}] {pos} of {len} updated, {clock}\n{spinner} {wide_msg}";
 
 /// Draws on standard error's terminal.
-pub struct Live {
+pub(crate) struct Live {
     bar: ProgressBar,
     clock: Arc<dyn Clock>,
     serving: usize,
@@ -21,12 +21,12 @@ pub struct Live {
 
 impl Live {
     /// Creates an empty display, which measures elapsed time by `clock`, the fleet's clock.
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self { bar: ProgressBar::hidden(), clock, serving: 0 }
     }
 
     /// Shows the event in `envelope`.
-    pub fn show(&mut self, envelope: &Envelope) {
+    pub(crate) fn show(&mut self, envelope: &Envelope) {
         match &envelope.event {
             Event::Started { preview } if preview.changes => {
                 let expected = Duration::from_secs(preview.expected_seconds);

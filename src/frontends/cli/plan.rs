@@ -14,7 +14,7 @@ use crate::report::exit_codes::CHANGES;
 use crate::report::text;
 
 /// Checks the document. Returns the exit code.
-pub fn validate(input: &Input) -> u8 {
+pub(crate) fn validate(input: &Input) -> u8 {
     match load(input) {
         Ok((_, resources)) => {
             let names: Vec<&str> = resources.iter().map(|r| r.name.as_str()).collect();
@@ -31,7 +31,7 @@ pub fn validate(input: &Input) -> u8 {
 }
 
 /// Shows what an apply would do. Returns the exit code: with `detailed`, 10 if there are changes.
-pub async fn plan(input: &Input, detailed: bool, context: &ProcessContext) -> u8 {
+pub(crate) async fn plan(input: &Input, detailed: bool, context: &ProcessContext) -> u8 {
     let prepared = match prepare_all(input, context, Purpose::Plan).await {
         Ok(prepared) => prepared,
         Err(found) => return refuse(input, &found),

@@ -16,7 +16,7 @@ use crate::model::event::InstanceRefreshReport;
 use crate::report::text;
 
 /// Shows the status of rollouts; with `follow`, until they end. Returns the exit code.
-pub async fn status(input: &Input, follow: bool, context: &ProcessContext) -> u8 {
+pub(crate) async fn status(input: &Input, follow: bool, context: &ProcessContext) -> u8 {
     let mut prepared = match prepare_all(input, context, Purpose::Tell).await {
         Ok(prepared) => prepared,
         Err(found) => return refuse(input, &found),

@@ -14,28 +14,28 @@ use crate::document::Diagnostic;
 use crate::document::config::ProviderConfig;
 use crate::model::event::Envelope;
 
-pub use self::resource::{
+pub(crate) use self::resource::{
     ApplyParams, ApplyResult, ControlParams, ControlResult, DeleteParams, DeleteResult,
     ImportParams, Object, Operation, PlanAction, PlanParams, PlanResult, Private, ReadParams,
     RecordView, StateResult, StatusParams, StatusResult, UpgradeParams, ValidateParams,
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
-pub struct InitializeParams {
+pub(crate) struct InitializeParams {
     /// The protocol versions that the client speaks.
-    pub protocol_versions: Vec<u64>,
+    pub(crate) protocol_versions: Vec<u64>,
     /// The client's name and version.
     #[expect(dead_code, reason = "for people who read the traffic")]
-    pub client: Option<Program>,
+    pub(crate) client: Option<Program>,
     /// What the client wants in addition to answers.
     #[serde(default)]
-    pub capabilities: ClientCapabilities,
+    pub(crate) capabilities: ClientCapabilities,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-pub struct ClientCapabilities {
+pub(crate) struct ClientCapabilities {
     /// Send `$/log` notifications of this level and above. Default: none.
-    pub log: Option<LogLevel>,
+    pub(crate) log: Option<LogLevel>,
 }
 
 /// The level of log messages.
@@ -43,7 +43,7 @@ pub struct ClientCapabilities {
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
-pub enum LogLevel {
+pub(crate) enum LogLevel {
     Error,
     Warn,
     Info,
@@ -52,124 +52,124 @@ pub enum LogLevel {
 
 /// A program and its version.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
-pub struct Program {
+pub(crate) struct Program {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its version.
-    pub version: Option<String>,
+    pub(crate) version: Option<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct InitializeResult {
+pub(crate) struct InitializeResult {
     /// The protocol version of all further messages.
-    pub protocol_version: u64,
+    pub(crate) protocol_version: u64,
     /// The server's name and version.
-    pub server: Program,
+    pub(crate) server: Program,
     /// The server's capabilities and limits.
-    pub capabilities: ServerCapabilities,
+    pub(crate) capabilities: ServerCapabilities,
     /// The resource types that the server supports.
-    pub resource_types: Vec<&'static str>,
+    pub(crate) resource_types: Vec<&'static str>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct ServerCapabilities {
+pub(crate) struct ServerCapabilities {
     /// The longest line that the server reads, in bytes. A longer line gets error 1003.
-    pub max_message_bytes: usize,
+    pub(crate) max_message_bytes: usize,
     /// How many requests the server works on at once. A further request gets error 1004.
-    pub max_in_flight: usize,
+    pub(crate) max_in_flight: usize,
     /// Whether the server sends `$/progress`.
-    pub progress: bool,
+    pub(crate) progress: bool,
     /// Whether `$/cancel_request` has an effect.
-    pub cancel: bool,
+    pub(crate) cancel: bool,
 }
 
 /// No parameters.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-pub struct NoParams {}
+pub(crate) struct NoParams {}
 
 /// An empty result.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Empty {}
+pub(crate) struct Empty {}
 
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct SchemaResult {
+pub(crate) struct SchemaResult {
     /// JSON Schema of the provider's configuration.
-    pub provider: Value,
+    pub(crate) provider: Value,
     /// The resource types by name.
-    pub resource_types: BTreeMap<&'static str, ResourceSchema>,
+    pub(crate) resource_types: BTreeMap<&'static str, ResourceSchema>,
 }
 
 /// The schemas and attributes of a resource type.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct ResourceSchema {
+pub(crate) struct ResourceSchema {
     /// Version of the state, for `resource.upgrade_state`.
-    pub version: u32,
+    pub(crate) version: u32,
     /// JSON Schema of the configuration.
-    pub config: Value,
+    pub(crate) config: Value,
     /// JSON Schema of the state.
-    pub state: Value,
+    pub(crate) state: Value,
     /// The attributes by kind.
-    pub attributes: Attributes,
+    pub(crate) attributes: Attributes,
 }
 
 /// The attributes of a resource type by kind.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Attributes {
+pub(crate) struct Attributes {
     /// Attributes that every configuration sets.
-    pub required: Vec<String>,
+    pub(crate) required: Vec<String>,
     /// Attributes that a configuration may set.
-    pub optional: Vec<String>,
+    pub(crate) optional: Vec<String>,
     /// Attributes that the provider sets.
-    pub computed: Vec<String>,
+    pub(crate) computed: Vec<String>,
     /// Attributes that a client must not show. There are none.
-    pub sensitive: Vec<String>,
+    pub(crate) sensitive: Vec<String>,
     /// JSON Pointers to attributes whose change requires another deployment.
-    pub force_new: Vec<String>,
+    pub(crate) force_new: Vec<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-pub struct ConfigureParams {
+pub(crate) struct ConfigureParams {
     /// How to reach the clouds.
     #[schemars(with = "ProviderConfig")]
-    pub config: Object,
+    pub(crate) config: Object,
 }
 
 /// Findings. Empty when there are none.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Diagnostics {
+pub(crate) struct Diagnostics {
     /// Errors and warnings, each with its place.
-    pub diagnostics: Vec<Diagnostic>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[expect(dead_code, reason = "read by hand: a notification never fails")]
-pub struct CancelParams {
+pub(crate) struct CancelParams {
     /// The id of the request to cancel.
-    pub id: Value,
+    pub(crate) id: Value,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct ProgressParams {
+pub(crate) struct ProgressParams {
     /// `progress_token` of the request.
-    pub token: Value,
+    pub(crate) token: Value,
     /// The number of this notification, from 0 without gaps.
-    pub sequence: u64,
+    pub(crate) sequence: u64,
     /// How many instances of the new revision have soaked.
-    pub updated: usize,
+    pub(crate) updated: usize,
     /// How many instances serve, of either revision.
-    pub serving: usize,
+    pub(crate) serving: usize,
     /// The intended size of the fleet.
-    pub size: u32,
+    pub(crate) size: u32,
     /// What happened since the last notification, in order.
-    pub events: Vec<Envelope>,
+    pub(crate) events: Vec<Envelope>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct LogParams {
+pub(crate) struct LogParams {
     /// The severity of the message.
-    pub level: LogLevel,
+    pub(crate) level: LogLevel,
     /// The message, cut off after 64 KiB.
-    pub message: String,
+    pub(crate) message: String,
     /// The part of the program that logs the message.
-    pub target: String,
+    pub(crate) target: String,
 }

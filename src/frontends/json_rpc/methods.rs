@@ -28,36 +28,40 @@ use crate::host::context::ProcessContext;
 use crate::providers::Providers;
 
 /// The one resource type.
-pub const TYPE: &str = "rolling_deployment";
+pub(crate) const TYPE: &str = "rolling_deployment";
 
 /// The settings of the peer.
 #[derive(Clone)]
-pub struct Session {
+pub(crate) struct Session {
     providers: Arc<Providers>,
     caller: Caller,
 }
 
 /// A request that a worker handles.
-pub struct Work {
+pub(crate) struct Work {
     /// The name of the rollout, if one begins and the peer does not name it.
-    pub name: String,
+    pub(crate) name: String,
     /// Distinguishes this operation's lease from those of others in this process.
-    pub owner: String,
+    pub(crate) owner: String,
     /// How urgently the operation must stop.
-    pub stop: watch::Receiver<Stop>,
+    pub(crate) stop: watch::Receiver<Stop>,
     /// Where progress goes.
-    pub out: Outbox,
+    pub(crate) out: Outbox,
 }
 
 impl Session {
     /// Creates a session whose provider only the environment configures.
-    pub fn new(context: &ProcessContext) -> Self {
+    pub(crate) fn new(context: &ProcessContext) -> Self {
         let providers = Arc::new(Providers::new(Default::default(), &context.clock));
         Self { providers, caller: context.caller(&context.rollout_id) }
     }
 
     /// Handles `provider.configure`. Work in flight keeps the configuration that it began with.
-    pub fn configure(&mut self, params: Value, clock: &Arc<TokioClock>) -> Result<Value, RpcError> {
+    pub(crate) fn configure(
+        &mut self,
+        params: Value,
+        clock: &Arc<TokioClock>,
+    ) -> Result<Value, RpcError> {
         let params: m::ConfigureParams = read("provider.configure", params)?;
         let diagnostics = match document::provider(&Value::Object(params.config), "") {
             Ok(config) => {
@@ -70,7 +74,12 @@ impl Session {
     }
 
     /// Handles a request that calls a cloud, and stops early where that is harmless.
-    pub async fn work(self, method: &str, params: Value, work: Work) -> Result<Value, RpcError> {
+    pub(crate) async fn work(
+        self,
+        method: &str,
+        params: Value,
+        work: Work,
+    ) -> Result<Value, RpcError> {
         match method {
             "resource.apply" => return self.apply(read(method, params)?, work).await,
             "resource.delete" => return self.delete(read(method, params)?, work).await,
@@ -122,7 +131,7 @@ async fn unless_stopped<T>(
 }
 
 /// Handles `provider.schema`.
-pub fn schema() -> Result<Value, RpcError> {
+pub(crate) fn schema() -> Result<Value, RpcError> {
     let config = schema::of::<RollingDeploymentConfig>();
     let list = |value: &Value| -> Vec<String> {
         value.as_array().into_iter().flatten().filter_map(Value::as_str).map(Into::into).collect()
@@ -146,7 +155,7 @@ pub fn schema() -> Result<Value, RpcError> {
 }
 
 /// Handles `resource.validate`.
-pub fn validate(params: Value) -> Result<Value, RpcError> {
+pub(crate) fn validate(params: Value) -> Result<Value, RpcError> {
     let params: m::ValidateParams = read("resource.validate", params)?;
     check_type(&params.kind)?;
     let config = Value::Object(params.config);
@@ -158,7 +167,7 @@ pub fn validate(params: Value) -> Result<Value, RpcError> {
 }
 
 /// Handles `resource.upgrade_state`.
-pub fn upgrade(params: Value) -> Result<Value, RpcError> {
+pub(crate) fn upgrade(params: Value) -> Result<Value, RpcError> {
     let params: m::UpgradeParams = read("resource.upgrade_state", params)?;
     check_type(&params.kind)?;
     write(&match deployment::upgrade(params.version, &Value::Object(params.state)) {
@@ -168,7 +177,7 @@ pub fn upgrade(params: Value) -> Result<Value, RpcError> {
 }
 
 /// Returns the target that a request needs exclusively, if it is a request that changes something.
-pub fn target_key(method: &str, params: &Value) -> Option<String> {
+pub(crate) fn target_key(method: &str, params: &Value) -> Option<String> {
     let config = match method {
         "resource.apply" | "resource.control" => &params["config"],
         "resource.delete" => &params["prior"],
@@ -179,7 +188,10 @@ pub fn target_key(method: &str, params: &Value) -> Option<String> {
 }
 
 /// Reads the parameters of `method`.
-pub fn read<P: DeserializeOwned + JsonSchema>(method: &str, params: Value) -> Result<P, RpcError> {
+pub(crate) fn read<P: DeserializeOwned + JsonSchema>(
+    method: &str,
+    params: Value,
+) -> Result<P, RpcError> {
     check_names(method, &params)?;
     let params = if params.is_null() { json!({}) } else { params };
     serde_json::from_value(params).map_err(|error| {
@@ -189,7 +201,7 @@ pub fn read<P: DeserializeOwned + JsonSchema>(method: &str, params: Value) -> Re
 }
 
 /// Writes a result.
-pub fn write(result: &impl Serialize) -> Result<Value, RpcError> {
+pub(crate) fn write(result: &impl Serialize) -> Result<Value, RpcError> {
     serde_json::to_value(result)
         .map_err(|error| RpcError::new(code::INTERNAL, format!("no answer: {error}")))
 }

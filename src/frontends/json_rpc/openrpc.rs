@@ -42,7 +42,7 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
 });
 
 /// Refuses parameters that `method` does not have, so that no typo is silently ignored.
-pub fn check_names(method: &str, params: &Value) -> Result<(), RpcError> {
+pub(crate) fn check_names(method: &str, params: &Value) -> Result<(), RpcError> {
     let methods = DOCUMENT["methods"].as_array().into_iter().flatten();
     let mut found = methods.filter(|known| known["name"] == method);
     let Some(known) = found.next() else { return Ok(()) };

@@ -10,7 +10,7 @@ use std::sync::{Arc, mpsc};
 use tokio::sync::{Notify, mpsc as async_mpsc};
 
 /// The longest line that is read, in bytes.
-pub const MAX_MESSAGE: usize = 16 << 20;
+pub(crate) const MAX_MESSAGE: usize = 16 << 20;
 
 /// How many bytes may wait to be written.
 ///
@@ -24,14 +24,14 @@ const WRITE_AT_ONCE: usize = 64 << 10;
 pub enum Inbound {
     /// A line, without its end.
     Line(Vec<u8>),
-    /// A line longer than [`MAX_MESSAGE`], which the reader skips.
+    /// A line longer than `MAX_MESSAGE`, which the reader skips.
     TooLong,
     /// The end of what the peer sends.
     End,
 }
 
 /// Reads lines from `from` on a separate thread. At most a few lines wait in the channel.
-pub fn read_lines(from: impl Read + Send + 'static) -> async_mpsc::Receiver<Inbound> {
+pub(crate) fn read_lines(from: impl Read + Send + 'static) -> async_mpsc::Receiver<Inbound> {
     let (send, receive) = async_mpsc::channel(16);
     std::thread::spawn(move || {
         let mut reader = BufReader::new(from);
@@ -74,7 +74,7 @@ pub fn read_line(reader: &mut impl BufRead, longest: usize) -> Inbound {
 /// It counts the bytes that wait, so that a peer that does not read cannot make it grow without
 /// limit.
 #[derive(Clone)]
-pub struct Outbox {
+pub(crate) struct Outbox {
     lines: mpsc::Sender<String>,
     waiting: Arc<Waiting>,
 }
@@ -87,18 +87,18 @@ struct Waiting {
 
 impl Outbox {
     /// Appends a line to the queue. The writer notices when the reader is gone.
-    pub fn send(&self, line: String) {
+    pub(crate) fn send(&self, line: String) {
         self.waiting.bytes.fetch_add(line.len(), Ordering::Relaxed);
         self.lines.send(line).unwrap_or_default();
     }
 
     /// Whether the peer reads fast enough.
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.waiting.bytes.load(Ordering::Relaxed) < MAX_WAITING
     }
 
     /// Waits until something is written.
-    pub async fn written(&self) {
+    pub(crate) async fn written(&self) {
         self.waiting.written.notified().await;
     }
 }
@@ -107,7 +107,7 @@ impl Outbox {
 ///
 /// The receiver gets one message: once every outbox is gone and every line is written, or as soon
 /// as writing fails.
-pub fn write_lines(
+pub(crate) fn write_lines(
     mut to: impl Write + Send + 'static,
 ) -> (Outbox, tokio::sync::oneshot::Receiver<io::Result<()>>) {
     let (send, lines) = mpsc::channel::<String>();

@@ -3,49 +3,49 @@
 use serde_json::{Value, json};
 
 /// Codes of protocol errors. A failed deployment is not an error but a result with diagnostics.
-pub mod code {
+pub(crate) mod code {
     /// The line is not JSON.
-    pub const PARSE: i64 = -32700;
+    pub(crate) const PARSE: i64 = -32700;
     /// The JSON is not a request.
-    pub const INVALID_REQUEST: i64 = -32600;
+    pub(crate) const INVALID_REQUEST: i64 = -32600;
     /// There is no such method.
-    pub const METHOD_NOT_FOUND: i64 = -32601;
+    pub(crate) const METHOD_NOT_FOUND: i64 = -32601;
     /// The method does not take these parameters.
-    pub const INVALID_PARAMS: i64 = -32602;
+    pub(crate) const INVALID_PARAMS: i64 = -32602;
     /// An internal fault of the server.
-    pub const INTERNAL: i64 = -32603;
+    pub(crate) const INTERNAL: i64 = -32603;
     /// The first request is not `initialize`.
-    pub const NOT_INITIALIZED: i64 = -32002;
+    pub(crate) const NOT_INITIALIZED: i64 = -32002;
     /// Cancelled before any mutation.
-    pub const CANCELLED: i64 = -32800;
+    pub(crate) const CANCELLED: i64 = -32800;
     /// No common protocol version.
-    pub const VERSION: i64 = 1001;
+    pub(crate) const VERSION: i64 = 1001;
     /// No such resource type.
-    pub const TYPE: i64 = 1002;
+    pub(crate) const TYPE: i64 = 1002;
     /// The line is too long.
-    pub const TOO_LARGE: i64 = 1003;
+    pub(crate) const TOO_LARGE: i64 = 1003;
     /// Too many requests are in flight, or another operation on this target is.
-    pub const BUSY: i64 = 1004;
+    pub(crate) const BUSY: i64 = 1004;
     /// Another engine is at work on the target.
-    pub const LOCKED: i64 = 1005;
+    pub(crate) const LOCKED: i64 = 1005;
     /// The plan was made for another configuration or revision.
-    pub const STALE_PLAN: i64 = 1006;
+    pub(crate) const STALE_PLAN: i64 = 1006;
 }
 
 /// A protocol error.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RpcError {
-    /// See [`code`].
+    /// See `code`.
     pub code: i64,
     /// What is wrong.
     pub message: String,
     /// Further data for programs.
-    pub data: Option<Value>,
+    pub(crate) data: Option<Value>,
 }
 
 impl RpcError {
     /// An error without data.
-    pub fn new(code: i64, message: impl Into<String>) -> Self {
+    pub(crate) fn new(code: i64, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), data: None }
     }
 }
@@ -54,11 +54,11 @@ impl RpcError {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     /// A string or a whole number.
-    pub id: Option<Value>,
+    pub(crate) id: Option<Value>,
     /// The method to call.
-    pub method: String,
+    pub(crate) method: String,
     /// The parameters; null for none.
-    pub params: Value,
+    pub(crate) params: Value,
 }
 
 impl Request {
@@ -97,7 +97,7 @@ impl Request {
 }
 
 /// Returns the line that answers `id`.
-pub fn response(id: &Value, result: Result<Value, RpcError>) -> String {
+pub(crate) fn response(id: &Value, result: Result<Value, RpcError>) -> String {
     let message = match result {
         Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
         Err(error) => {
@@ -112,7 +112,7 @@ pub fn response(id: &Value, result: Result<Value, RpcError>) -> String {
 }
 
 /// Returns the line of a notification.
-pub fn notification(method: &str, params: &Value) -> String {
+pub(crate) fn notification(method: &str, params: &Value) -> String {
     json!({ "jsonrpc": "2.0", "method": method, "params": params }).to_string()
 }
 
@@ -121,7 +121,7 @@ fn is_id(id: &Value) -> bool {
 }
 
 /// The version of this protocol.
-pub const PROTOCOL: u64 = 1;
+pub(crate) const PROTOCOL: u64 = 1;
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use crate::document::{Diagnostic, Severity, missing_name};
 use crate::report::text::capital;
 
 /// Converts a finding about a value of `kind` to its wire form.
-pub fn diagnostic(finding: &Diagnostic, kind: &Kind) -> proto::Diagnostic {
+pub(crate) fn diagnostic(finding: &Diagnostic, kind: &Kind) -> proto::Diagnostic {
     // A missing attribute has a place too: where it would be.
     let pointer = match missing_name(finding) {
         Some(name) => format!("{}/{name}", finding.pointer),
@@ -34,19 +34,19 @@ pub fn diagnostic(finding: &Diagnostic, kind: &Kind) -> proto::Diagnostic {
 }
 
 /// Returns an error about the whole value; its texts stay unchanged.
-pub fn error(summary: impl Into<String>, detail: impl Into<String>) -> proto::Diagnostic {
+pub(crate) fn error(summary: impl Into<String>, detail: impl Into<String>) -> proto::Diagnostic {
     let (summary, detail) = (summary.into(), detail.into());
     let severity = proto::Severity::Error.into();
     proto::Diagnostic { severity, summary, detail, attribute: None }
 }
 
 /// Returns a warning about the whole resource.
-pub fn warning(summary: impl Into<String>, detail: impl Into<String>) -> proto::Diagnostic {
+pub(super) fn warning(summary: impl Into<String>, detail: impl Into<String>) -> proto::Diagnostic {
     proto::Diagnostic { severity: proto::Severity::Warning.into(), ..error(summary, detail) }
 }
 
 /// Returns the path of a JSON Pointer into a value of `kind`, as far as `kind` has places for it.
-pub fn path(pointer: &str, kind: &Kind) -> AttributePath {
+pub(crate) fn path(pointer: &str, kind: &Kind) -> AttributePath {
     AttributePath { steps: steps(pointer, kind) }
 }
 
@@ -100,7 +100,7 @@ fn shown(steps: &[Step]) -> String {
 }
 
 /// Returns the message as a sentence: capitalized, and with an end mark.
-pub fn sentence(message: &str) -> String {
+pub(crate) fn sentence(message: &str) -> String {
     let message = capital(message);
     let ends = message.ends_with(['.', '?', '!']);
     if ends { message } else { message + "." }

@@ -23,11 +23,11 @@ use crate::rollout::state::RolloutState;
 
 /// What the last refresh saw.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PrivateState {
+pub(crate) struct PrivateState {
     /// The revision that the state's configuration asked for, with its alias resolved.
-    pub wanted: Revision,
+    pub(crate) wanted: Revision,
     /// Whether a rollout to it had anything to do.
-    pub changes: bool,
+    pub(crate) changes: bool,
     /// The revision that the fleet launches.
     #[serde(default)]
     template: Option<Revision>,
@@ -42,7 +42,7 @@ pub struct PrivateState {
 
 impl PrivateState {
     /// Returns what `rollout`, looked up from its state, shows of the fleet.
-    pub fn of(rollout: &Rollout) -> PrivateState {
+    pub(crate) fn of(rollout: &Rollout) -> PrivateState {
         let target = rollout.target();
         PrivateState {
             wanted: rollout.wanted().clone(),
@@ -58,7 +58,7 @@ impl PrivateState {
 
     /// Returns the same after a rollout that ended with `report`.
     #[must_use]
-    pub fn after(mut self, report: &Report) -> PrivateState {
+    pub(crate) fn after(mut self, report: &Report) -> PrivateState {
         self.changes = report.outcome != Outcome::Succeeded;
         if report.outcome == Outcome::Succeeded {
             self.template = Some(report.to.clone());
@@ -72,22 +72,22 @@ impl PrivateState {
 
     /// Returns the same fleet with every instance on `wanted`.
     #[must_use]
-    pub fn of_nothing_to_do(&self, wanted: &Revision) -> PrivateState {
+    pub(crate) fn of_nothing_to_do(&self, wanted: &Revision) -> PrivateState {
         PrivateState { wanted: wanted.clone(), changes: false, ..self.clone() }
     }
 
     /// Reads the kept bytes; returns `None` if another version of the provider wrote them.
-    pub fn read(private: &[u8]) -> Option<PrivateState> {
+    pub(crate) fn read(private: &[u8]) -> Option<PrivateState> {
         serde_json::from_slice(private).ok()
     }
 
     /// Returns the bytes to keep.
-    pub fn write(&self) -> Vec<u8> {
+    pub(crate) fn write(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
     /// Previews a rollout to `revision`, on a fleet that is as it was seen and serves.
-    pub fn preview(&self, spec: &RollingDeployment, revision: &Revision) -> Preview {
+    pub(crate) fn preview(&self, spec: &RollingDeployment, revision: &Revision) -> Preview {
         let group = TargetGroupId::new("seen");
         let instance =
             |revision: &Option<Revision>| Instance::serving(revision.clone(), [group.clone()]);

@@ -16,9 +16,10 @@ pub use self::resource::{
     PlanResponse, ReadRequest, ReadResponse, ResourceConfigRequest, UpgradeRequest,
     UpgradeResponse,
 };
+pub(crate) use self::value::MARKDOWN;
 pub use self::value::{
-    Attribute, AttributePath, Block, Diagnostic, Diagnostics, DynamicValue, LIST, MARKDOWN,
-    NestedBlock, Object, RawState, SINGLE, Schema, Selector, Severity, Step,
+    Attribute, AttributePath, Block, Diagnostic, Diagnostics, DynamicValue, LIST, NestedBlock,
+    Object, RawState, SINGLE, Schema, Selector, Severity, Step,
 };
 
 /// An empty message.
@@ -71,18 +72,18 @@ pub struct ProviderSchema {
 
 /// Request of `ValidateProviderConfig`.
 #[derive(Clone, PartialEq, Message)]
-pub struct ProviderConfigRequest {
+pub(crate) struct ProviderConfigRequest {
     /// The provider's configuration.
     #[prost(message, optional, tag = "1")]
-    pub config: Option<DynamicValue>,
+    pub(crate) config: Option<DynamicValue>,
 }
 
 /// Answer to `ValidateProviderConfig`.
 #[derive(Clone, PartialEq, Message)]
-pub struct ProviderConfigResponse {
+pub(crate) struct ProviderConfigResponse {
     /// Findings.
     #[prost(message, repeated, tag = "2")]
-    pub diagnostics: Vec<Diagnostic>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
 /// Request of `ConfigureProvider`.

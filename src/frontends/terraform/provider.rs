@@ -27,10 +27,10 @@ use crate::host::context::ProcessContext;
 use crate::providers::Providers;
 use crate::record::Record;
 
-pub use self::fixed::{metadata, schema, upgrade, validate, validate_provider};
+pub(crate) use self::fixed::{metadata, schema, upgrade, validate, validate_provider};
 
 /// What the calls of one process share.
-pub struct Provider {
+pub(crate) struct Provider {
     context: ProcessContext,
     progress_folder: Option<PathBuf>,
     /// Whether this process serves one host only.
@@ -54,7 +54,7 @@ struct Configured {
 }
 
 /// A guard that counts something for as long as it lives.
-pub struct Counted(watch::Sender<usize>);
+pub(crate) struct Counted(watch::Sender<usize>);
 
 impl Counted {
     fn new(count: &watch::Sender<usize>) -> Counted {
@@ -71,7 +71,7 @@ impl Drop for Counted {
 
 impl Provider {
     /// Makes a provider; with `has_one_host`, the process serves one host, whose stop is final.
-    pub fn new(
+    pub(crate) fn new(
         context: &ProcessContext,
         progress_folder: Option<PathBuf>,
         has_one_host: bool,
@@ -93,57 +93,57 @@ impl Provider {
     }
 
     /// Whether the host has asked this process to end.
-    pub fn ended(&self) -> watch::Receiver<bool> {
+    pub(crate) fn ended(&self) -> watch::Receiver<bool> {
         self.ended.subscribe()
     }
 
     /// Whether connections must end.
-    pub fn closing(&self) -> watch::Receiver<bool> {
+    pub(crate) fn closing(&self) -> watch::Receiver<bool> {
         self.closing.subscribe()
     }
 
     /// Ends connections.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.closing.send_replace(true);
     }
 
     /// Counts a connection.
-    pub fn open(&self) -> Counted {
+    pub(crate) fn open(&self) -> Counted {
         Counted::new(&self.connections)
     }
 
     /// Returns when no rollout is under way.
-    pub async fn idle(&self) {
+    pub(crate) async fn idle(&self) {
         // `self` holds the sender, so the wait ends only when the count is zero.
         self.busy.subscribe().wait_for(|count| *count == 0).await.map(drop).unwrap_or_default();
     }
 
     /// Returns when no connection is open.
-    pub async fn disconnected(&self) {
+    pub(crate) async fn disconnected(&self) {
         let mut connections = self.connections.subscribe();
         connections.wait_for(|count| *count == 0).await.map(drop).unwrap_or_default();
     }
 
     /// Handles `GRPCController.Shutdown`.
-    pub fn shut_down(&self) {
+    pub(crate) fn shut_down(&self) {
         self.ended.send_replace(true);
     }
 
     /// Handles `StopProvider`.
     ///
     /// Rollouts under way stop and still answer; a second call stops them sooner.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         let urgency = *self.stop.borrow();
         self.ask_to_stop(if urgency == Stop::No { Stop::Gracefully } else { Stop::Now });
     }
 
     /// Asks rollouts under way, and those that would begin, to stop.
-    pub fn ask_to_stop(&self, urgency: Stop) {
+    pub(crate) fn ask_to_stop(&self, urgency: Stop) {
         self.stop.send_modify(|stop| *stop = urgency.max(*stop));
     }
 
     /// Handles `ConfigureProvider`.
-    pub async fn configure(&self, asked: p::ConfigureRequest) -> p::Diagnostics {
+    pub(crate) async fn configure(&self, asked: p::ConfigureRequest) -> p::Diagnostics {
         if !self.has_one_host {
             // This is another host than the one that asked to stop.
             self.stop.send_replace(Stop::No);
@@ -168,7 +168,7 @@ impl Provider {
     }
 
     /// Handles `ReadResource`.
-    pub async fn read(&self, asked: p::ReadRequest) -> p::ReadResponse {
+    pub(crate) async fn read(&self, asked: p::ReadRequest) -> p::ReadResponse {
         let kind = &schemas().resource;
         let keep = |diagnostics| p::ReadResponse {
             new_state: asked.current_state.clone(),
@@ -206,7 +206,7 @@ impl Provider {
     }
 
     /// Handles `ImportResourceState`.
-    pub async fn import(&self, asked: p::ImportRequest) -> p::ImportResponse {
+    pub(crate) async fn import(&self, asked: p::ImportRequest) -> p::ImportResponse {
         let kind = &schemas().resource;
         let refuse =
             |diagnostics| p::ImportResponse { imported_resources: Vec::new(), diagnostics };

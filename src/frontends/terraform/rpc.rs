@@ -25,7 +25,7 @@ const PLUGIN: &str = "plugin";
 ///
 /// Findings are part of the answers: an error of the call itself would hide what has become of a
 /// rollout.
-pub async fn answer(provider: Arc<Provider>, call: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn answer(provider: Arc<Provider>, call: Request<Incoming>) -> Response<Body> {
     let path = call.uri().path().to_owned();
     let Some((service, method)) = path.strip_prefix('/').and_then(|path| path.split_once('/'))
     else {

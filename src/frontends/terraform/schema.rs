@@ -11,14 +11,14 @@ use crate::document::config::{ProviderConfig, RollingDeploymentConfig};
 use crate::document::{is_sensitive, resolve, schema, types};
 
 /// The block that says how long an operation may take.
-pub const TIMEOUTS: &str = "timeouts";
+pub(crate) const TIMEOUTS: &str = "timeouts";
 
 /// Computed attributes that Terraform does not get as they are: a plan would show every instance
 /// with all its attributes. [`INSTANCE_IDS`] has the ids of the instances instead.
 const HIDDEN: [&str; 1] = ["instances"];
 
 /// The attribute with the ids of all instances.
-pub const INSTANCE_IDS: &str = "instance_ids";
+pub(crate) const INSTANCE_IDS: &str = "instance_ids";
 
 /// The type of a value.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,7 +58,7 @@ pub struct Attribute {
     /// Who sets it.
     pub presence: Presence,
     /// Whether Terraform shows it as `(sensitive value)`.
-    pub sensitive: bool,
+    pub(crate) sensitive: bool,
     /// Its description, in Markdown.
     pub description: String,
 }
@@ -76,7 +76,7 @@ pub enum Presence {
 
 /// The schemas of a resource's configuration and state, and of the provider's configuration.
 pub struct Schemas {
-    /// The schema of `rolling_deployment`: an object with the block [`TIMEOUTS`] in it.
+    /// The schema of `rolling_deployment`: an object with the block `TIMEOUTS` in it.
     pub resource: Kind,
     /// The schema of the provider: an object.
     pub provider: Kind,
@@ -232,7 +232,7 @@ impl Kind {
     }
 
     /// Returns the schema in its wire form.
-    pub fn to_proto(&self) -> proto::Schema {
+    pub(crate) fn to_proto(&self) -> proto::Schema {
         let version = i64::from(VERSION);
         proto::Schema { version, block: Some(block(self.attributes(), "")) }
     }

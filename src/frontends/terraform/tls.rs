@@ -20,16 +20,16 @@ use tokio_rustls::rustls::{
 };
 
 /// The acceptor of connections, and the certificate that it presents.
-pub struct Tls {
+pub(crate) struct Tls {
     /// Accepts only the host.
-    pub acceptor: TlsAcceptor,
+    pub(crate) acceptor: TlsAcceptor,
     /// As DER; the host reads it from standard output.
-    pub certificate: Vec<u8>,
+    pub(crate) certificate: Vec<u8>,
 }
 
 /// Why TLS cannot be set up.
 #[derive(Debug)]
-pub enum TlsError {
+pub(crate) enum TlsError {
     /// What the host calls its certificate is none.
     HostCertificate(pem::Error),
     /// No certificate can be made for this process.
@@ -68,7 +68,7 @@ impl std::error::Error for TlsError {
 ///
 /// # Errors
 /// When the host's certificate is none, or this process cannot make its own.
-pub fn accept(host: &str) -> Result<Tls, TlsError> {
+pub(crate) fn accept(host: &str) -> Result<Tls, TlsError> {
     let expected =
         CertificateDer::from_pem_slice(host.as_bytes()).map_err(TlsError::HostCertificate)?;
     let provider = Arc::new(aws_lc_rs::default_provider());

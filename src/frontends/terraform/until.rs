@@ -3,6 +3,6 @@
 use tokio::sync::watch;
 
 /// Returns when the flag is true, or can no longer become true.
-pub async fn until(told: &mut watch::Receiver<bool>) {
+pub(crate) async fn until(told: &mut watch::Receiver<bool>) {
     told.wait_for(|told| *told).await.map(drop).unwrap_or_default();
 }

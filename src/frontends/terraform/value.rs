@@ -61,7 +61,7 @@ impl Raw {
     }
 
     /// Whether the value is null.
-    pub fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         self.0.is_nil()
     }
 
@@ -82,7 +82,7 @@ impl Raw {
 
     /// Returns the same object with these attributes changed; `None` means unknown.
     #[must_use]
-    pub fn with(&self, changes: &[(&str, Option<Value>)], attributes: &[Attribute]) -> Raw {
+    pub(crate) fn with(&self, changes: &[(&str, Option<Value>)], attributes: &[Attribute]) -> Raw {
         let Packed::Map(entries) = &self.0 else { return self.clone() };
         let change = |(key, old): &(Packed, Packed)| {
             let name = key.as_str().unwrap_or_default();
@@ -101,7 +101,7 @@ impl Raw {
 
     /// Returns the same object with the attributes `names` taken from `other`.
     #[must_use]
-    pub fn with_those_of(&self, other: &Raw, names: &[&str]) -> Raw {
+    pub(crate) fn with_those_of(&self, other: &Raw, names: &[&str]) -> Raw {
         let (Packed::Map(mine), Packed::Map(others)) = (&self.0, &other.0) else {
             return self.clone();
         };

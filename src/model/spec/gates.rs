@@ -18,17 +18,17 @@ pub struct Gates {
 
 impl Gates {
     /// How long reading the alarms may take.
-    pub const ALARMS_WITHIN: Duration = Duration::from_secs(60);
+    pub(crate) const ALARMS_WITHIN: Duration = Duration::from_secs(60);
 
     /// Returns how long all gates together may take, with or without the probes.
-    pub fn longest_answer(&self, probes: bool) -> Duration {
+    pub(crate) fn longest_answer(&self, probes: bool) -> Duration {
         let alarms = if self.alarms.is_empty() { Duration::ZERO } else { Self::ALARMS_WITHIN };
         let probes = self.probes.iter().filter(|_| probes).map(Probe::timeout);
         alarms + probes.sum::<Duration>()
     }
 
     /// Returns what is checked and when, one phrase each.
-    pub fn phrases(&self) -> Vec<String> {
+    pub(crate) fn phrases(&self) -> Vec<String> {
         let alarms = (!self.alarms.is_empty()).then(|| match self.bake_time.is_zero() {
             true => format!("{} before each batch", self.alarm_names()),
             false => format!("{} before each batch and while it bakes", self.alarm_names()),
@@ -40,7 +40,7 @@ impl Gates {
     }
 
     /// Returns the alarms as part of a sentence: `alarms web-5xx, web-slow`.
-    pub fn alarm_names(&self) -> String {
+    pub(crate) fn alarm_names(&self) -> String {
         let names: Vec<&str> = self.alarms.iter().map(String::as_str).collect();
         format!("alarms {}", names.join(", "))
     }
@@ -81,7 +81,7 @@ impl fmt::Debug for Secret {
 
 impl Probe {
     /// Returns how long the probe may take to pass.
-    pub fn timeout(&self) -> Duration {
+    pub(crate) fn timeout(&self) -> Duration {
         match self {
             Probe::Http { timeout, .. } | Probe::Command { timeout, .. } => *timeout,
         }

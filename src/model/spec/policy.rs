@@ -57,12 +57,12 @@ impl Policy {
     }
 
     /// Whether the old instances stay until the whole new set is there.
-    pub fn keeps_old(self) -> bool {
+    pub(crate) fn keeps_old(self) -> bool {
         self == Policy::Immutable || self.shifts()
     }
 
     /// Returns how long shifting the requests takes when nothing goes wrong.
-    pub fn shift_time(self) -> Duration {
+    pub(crate) fn shift_time(self) -> Duration {
         match self {
             Policy::TrafficSplitting { evaluation_time, .. } => evaluation_time,
             Policy::BlueGreen { terminate_after } => terminate_after,
@@ -124,7 +124,7 @@ impl BatchSize {
     ///
     /// 30 percent of 10 are 3; 30 percent of 5 are 1.5, so 1; 30 percent of 2 are 0.6, but still 1,
     /// since an empty batch would never end.
-    pub fn of(self, n: u32) -> u32 {
+    pub(crate) fn of(self, n: u32) -> u32 {
         match self {
             _ if n == 0 => 0,
             BatchSize::Percentage(percent) => {

@@ -4,7 +4,7 @@ use crate::model::event::{Outcome, Report};
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NextStep {
+pub(crate) enum NextStep {
     /// Nothing.
     Nothing,
     /// Follow what goes on by itself, or end it.
@@ -25,22 +25,22 @@ pub enum NextStep {
 
 /// How somebody acts who has this front-end before them. Each is a clause without a capital.
 #[derive(Clone, Debug)]
-pub struct Wording<'a> {
+pub(crate) struct Wording<'a> {
     /// Begins again.
-    pub again: &'a str,
+    pub(crate) again: &'a str,
     /// Decides what becomes of a rollout that is paused.
-    pub decide: &'a str,
+    pub(crate) decide: &'a str,
     /// Follows an instance refresh, or ends it.
-    pub follow: &'a str,
+    pub(crate) follow: &'a str,
     /// Waits for another engine, or ends it.
-    pub wait: &'a str,
+    pub(crate) wait: &'a str,
     /// Looks again.
-    pub look: &'a str,
+    pub(crate) look: &'a str,
 }
 
 impl NextStep {
     /// Returns what to do after this end.
-    pub fn after(report: &Report) -> NextStep {
+    pub(crate) fn after(report: &Report) -> NextStep {
         let still_running = report.instance_refresh.as_ref().is_some_and(|it| it.still_running);
         match report.outcome {
             Outcome::Succeeded => NextStep::Nothing,
@@ -55,7 +55,7 @@ impl NextStep {
     }
 
     /// Says it as a clause without a capital; empty for nothing.
-    pub fn told(self, wording: &Wording<'_>) -> String {
+    pub(crate) fn told(self, wording: &Wording<'_>) -> String {
         let Wording { again, decide, follow, wait, look } = wording;
         match self {
             NextStep::Nothing => String::new(),
@@ -71,7 +71,7 @@ impl NextStep {
 }
 
 /// Capitalizes a message; a path or a name at its start stays as it is.
-pub fn capital(message: &str) -> String {
+pub(crate) fn capital(message: &str) -> String {
     let is_word = message
         .split([' ', ':'])
         .next()

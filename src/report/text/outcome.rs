@@ -9,7 +9,7 @@ use super::state::{counted, few, fleet, span, troubled};
 use crate::model::event::{InstanceRefreshReport, InstanceReport, Outcome, Report};
 
 /// Describes how a rollout ended in one sentence, and what it left in further ones.
-pub fn ended(report: &Report) -> (String, Vec<String>) {
+pub(crate) fn ended(report: &Report) -> (String, Vec<String>) {
     let Report { target, to, outcome, .. } = report;
     let elapsed = span(Duration::from_millis(report.elapsed_ms));
     let what = match outcome {

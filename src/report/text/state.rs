@@ -11,7 +11,7 @@ use crate::record::lease::WATCH;
 use crate::record::{Ending, Phase};
 
 /// A time span for people, to the second: `4m 40s`.
-pub fn span(duration: Duration) -> String {
+pub(crate) fn span(duration: Duration) -> String {
     if duration < Duration::from_secs(10) {
         return format!("{:.1}s", duration.as_secs_f64());
     }
@@ -19,7 +19,7 @@ pub fn span(duration: Duration) -> String {
 }
 
 /// Describes which engine is at work on a target, or whether it may still be.
-pub fn at_work(rollout: &Rollout) -> String {
+pub(crate) fn at_work(rollout: &Rollout) -> String {
     let next = match rollout.record().map(|record| record.phase) {
         Some(Phase::Halted(Ending::Paused)) => "rolling resume goes on",
         Some(Phase::Halted(Ending::Failed | Ending::Aborted)) => "apply begins anew",
@@ -42,7 +42,7 @@ pub fn at_work(rollout: &Rollout) -> String {
 }
 
 /// Describes what a fleet runs now.
-pub fn status(name: &str, rollout: &Rollout) -> String {
+pub(crate) fn status(name: &str, rollout: &Rollout) -> String {
     let instances = rollout.instances();
     let target = rollout.target();
     let mut lines = vec![format!(
@@ -109,7 +109,7 @@ pub(super) fn few(ids: &[InstanceId]) -> String {
 }
 
 /// Counts the instances on each revision that serve: `7 of 7 on v1 serve`.
-pub fn fleet(instances: &[InstanceReport]) -> String {
+pub(crate) fn fleet(instances: &[InstanceReport]) -> String {
     let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for instance in instances {
         let revision =
@@ -147,7 +147,7 @@ pub(super) fn troubled(instances: &[InstanceReport]) -> Vec<String> {
 }
 
 /// A number of things: `1 batch`, `2 batches`.
-pub fn counted(count: usize, noun: &str) -> String {
+pub(crate) fn counted(count: usize, noun: &str) -> String {
     let plural = if noun.ends_with("ch") { "es" } else { "s" };
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}{plural}") }
 }

@@ -19,7 +19,7 @@ const BEYOND_THAT: Duration = Duration::from_secs(900);
 
 /// What to do about a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next<'a> {
+pub(crate) enum Next<'a> {
     /// Nothing: everything is as it should be.
     Nothing,
     /// Start a refresh.
@@ -31,7 +31,7 @@ pub enum Next<'a> {
 }
 
 /// Returns what to do about a group whose latest refresh is `latest`.
-pub fn next<'a>(
+pub(crate) fn next<'a>(
     latest: Option<&'a InstanceRefresh>,
     spec: &RollingDeployment,
     target: &Target,
@@ -48,18 +48,18 @@ pub fn next<'a>(
 }
 
 /// Whether `instance_refresh` leads to the revision that `target` is to run.
-pub fn leads_there(instance_refresh: &InstanceRefresh, target: &Target) -> bool {
+pub(crate) fn leads_there(instance_refresh: &InstanceRefresh, target: &Target) -> bool {
     instance_refresh.to.as_ref().map(|to| target.resolve(to)) == Some(&target.revision)
 }
 
 /// Whether every instance that is to run the revision does, and the group launches it.
-pub fn is_done(spec: &RollingDeployment, target: &Target, look: &Observation) -> bool {
+pub(crate) fn is_done(spec: &RollingDeployment, target: &Target, look: &Observation) -> bool {
     let template = look.template.as_ref().map(|found| target.resolve(found));
     template == Some(&target.revision) && old(spec, target, look).next().is_none()
 }
 
 /// Returns the instances to replace.
-pub fn old<'a>(
+pub(crate) fn old<'a>(
     spec: &'a RollingDeployment,
     target: &'a Target,
     look: &'a Observation,
@@ -76,13 +76,13 @@ pub fn old<'a>(
 
 /// What does not serve in a fleet, although it should.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Idle {
+pub(crate) struct Idle {
     /// The instances that do not serve.
-    pub instances: Vec<InstanceId>,
+    pub(crate) instances: Vec<InstanceId>,
     /// `2 of 3 instances do not serve (i-1: ...)`.
-    pub message: String,
+    pub(crate) message: String,
     /// When the last of them was launched, as far as that is known.
-    pub launched_at: Option<Timestamp>,
+    pub(crate) launched_at: Option<Timestamp>,
 }
 
 /// Returns what keeps a fleet from serving.
@@ -91,7 +91,7 @@ pub struct Idle {
 /// where the group's health checks are of type ELB
 /// (<https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-add-elb-healthcheck.html>). Instances
 /// in standby, and those left alone, do not count.
-pub fn idle(spec: &RollingDeployment, target: &Target, look: &Observation) -> Option<Idle> {
+pub(crate) fn idle(spec: &RollingDeployment, target: &Target, look: &Observation) -> Option<Idle> {
     let is_left_alone = |instance: &Instance| {
         let spared = instance.protected && spec.protected == SetAside::Ignore;
         instance.ignored || spared && instance.revision.as_ref() != Some(&target.revision)
@@ -132,14 +132,14 @@ pub fn idle(spec: &RollingDeployment, target: &Target, look: &Observation) -> Op
 /// Returns how long nothing may change before the engine stops following a refresh.
 ///
 /// That is longer than AWS itself waits, and than its preferences make it wait.
-pub fn gives_up_after(spec: &RollingDeployment, target: &Target) -> Duration {
+pub(crate) fn gives_up_after(spec: &RollingDeployment, target: &Target) -> Duration {
     let pauses = spec.checkpoints.iter().filter_map(|checkpoint| checkpoint.pause);
     let remaining = pauses.chain([spec.gates.bake_time]).max().unwrap_or_default();
     AWS_GIVES_UP + BEYOND_THAT + remaining + spec.health.min_healthy_time + target.drain()
 }
 
 /// Returns how `instance_refresh` ended, if it has.
-pub fn verdict(instance_refresh: &InstanceRefresh) -> Option<Outcome> {
+pub(crate) fn verdict(instance_refresh: &InstanceRefresh) -> Option<Outcome> {
     match instance_refresh.state {
         InstanceRefreshState::Succeeded => Some(Outcome::Succeeded),
         InstanceRefreshState::RolledBack => Some(Outcome::RolledBack),
@@ -152,7 +152,7 @@ pub fn verdict(instance_refresh: &InstanceRefresh) -> Option<Outcome> {
 }
 
 /// Returns the state of `instance_refresh`, in the terms of a rollout's record.
-pub fn status(instance_refresh: &InstanceRefresh) -> &'static str {
+pub(crate) fn status(instance_refresh: &InstanceRefresh) -> &'static str {
     match instance_refresh.state {
         InstanceRefreshState::Pending
         | InstanceRefreshState::Rolling
@@ -167,14 +167,14 @@ pub fn status(instance_refresh: &InstanceRefresh) -> &'static str {
 }
 
 /// Returns `instance_refresh` as a phrase: `InProgress, 30 %: Waiting for ...`.
-pub fn told(instance_refresh: &InstanceRefresh) -> String {
+pub(crate) fn told(instance_refresh: &InstanceRefresh) -> String {
     let reason =
         instance_refresh.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
     format!("{}, {} %{reason}", instance_refresh.status, instance_refresh.percent)
 }
 
 /// Returns what is wrong with an instance of the new revision that is called unhealthy, if one is.
-pub fn unhealthy(target: &Target, look: &Observation) -> Option<String> {
+pub(crate) fn unhealthy(target: &Target, look: &Observation) -> Option<String> {
     let is_called_so = |instance: &Instance| {
         let in_a_group = |health: &rolling_provider::TargetHealth| {
             health.state == TargetState::Unhealthy && health.reason.is_some()
@@ -193,7 +193,7 @@ pub fn unhealthy(target: &Target, look: &Observation) -> Option<String> {
 ///
 /// Quotes AWS, and adds the instance that was `unhealthy` and the launch that failed, as far as
 /// they are known.
-pub fn cause(
+pub(crate) fn cause(
     instance_refresh: &InstanceRefresh,
     unhealthy: Option<&str>,
     activities: &[Activity],

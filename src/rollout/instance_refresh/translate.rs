@@ -13,7 +13,7 @@ use crate::model::spec::{BatchSize, Executor, OnFailure, Policy, RollingDeployme
 ///
 /// # Errors
 /// Fails when minimum and maximum are further apart than AWS allows.
-pub fn preferences(
+pub(crate) fn preferences(
     spec: &RollingDeployment,
     size: u32,
 ) -> Result<InstanceRefreshPreferences, ProviderError> {
@@ -100,15 +100,15 @@ fn whole_seconds(time: Duration) -> Duration {
 
 /// Percentages as numbers of instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
+pub(crate) struct Bounds {
     /// At least this many stay healthy.
-    pub floor: u32,
+    pub(crate) floor: u32,
     /// At most this many live.
-    pub ceiling: u32,
+    pub(crate) ceiling: u32,
 }
 
 /// Returns what `told` amounts to for a fleet of `size`.
-pub fn bounds(told: &InstanceRefreshPreferences, size: u32) -> Bounds {
+pub(crate) fn bounds(told: &InstanceRefreshPreferences, size: u32) -> Bounds {
     match told.max_healthy {
         // One instance at a time goes in any case.
         None => Bounds { floor: size.saturating_sub(1), ceiling: size },
@@ -123,7 +123,7 @@ pub fn bounds(told: &InstanceRefreshPreferences, size: u32) -> Bounds {
 }
 
 /// Returns the preferences that EC2 Auto Scaling gets, as phrases.
-pub fn phrases(told: &InstanceRefreshPreferences) -> Vec<String> {
+pub(crate) fn phrases(told: &InstanceRefreshPreferences) -> Vec<String> {
     let span = humantime::format_duration;
     let max = match told.max_healthy {
         Some(max) => format!("max {max} %"),

@@ -19,15 +19,15 @@ pub struct Plan {
     /// A batch that begins with this plan.
     pub begins: Option<BatchStart>,
     /// Victims chosen outside any batch: surge that the engine gives back after a failure.
-    pub chosen: BTreeSet<InstanceId>,
+    pub(crate) chosen: BTreeSet<InstanceId>,
     /// Whether the current batch ends with this plan.
-    pub batch_ends: bool,
+    pub(crate) batch_ends: bool,
     /// What to ask the gates in the background, until a plan asks something else.
-    pub asks: Option<Ask>,
+    pub(crate) asks: Option<Ask>,
     /// What the rollout waits for.
     pub waiting_on: Vec<Wait>,
     /// When to look again at the latest, because something is due then.
-    pub wake: Option<Timestamp>,
+    pub(crate) wake: Option<Timestamp>,
     /// Whether to go on.
     pub verdict: Verdict,
 }
@@ -38,27 +38,27 @@ impl Plan {
     }
 
     /// Whether the rollout stands at a checkpoint whose time has yet to pass.
-    pub fn stands_at_checkpoint(&self) -> bool {
+    pub(crate) fn stands_at_checkpoint(&self) -> bool {
         self.waits_for(&[WaitKind::Checkpoint])
     }
 
     /// Whether nothing is left but instances that an operator has set aside.
-    pub fn waits_for_set_aside(&self) -> bool {
+    pub(crate) fn waits_for_set_aside(&self) -> bool {
         self.waits_for(&[WaitKind::SetAside])
     }
 
     /// Whether everything is done and has to stay well for a while.
-    pub fn bakes(&self) -> bool {
+    pub(crate) fn bakes(&self) -> bool {
         self.waits_for(&[WaitKind::Bake])
     }
 
     /// Whether requests are shifted, and that has to stay well for a while.
-    pub fn evaluates(&self) -> bool {
+    pub(crate) fn evaluates(&self) -> bool {
         self.waits_for(&[WaitKind::Evaluation, WaitKind::OldSetRetained])
     }
 
     /// Whether the rollout waits deliberately, which is no lack of progress.
-    pub fn rests(&self) -> bool {
+    pub(crate) fn rests(&self) -> bool {
         let deliberate = [WaitKind::Gate, WaitKind::Pause];
         self.waits_for(&deliberate)
             || self.stands_at_checkpoint()
@@ -105,7 +105,7 @@ pub struct Step {
     /// What to do.
     pub action: Action,
     /// The record that [`Action::WriteRecord`] writes.
-    pub record: Option<Record>,
+    pub(crate) record: Option<Record>,
 }
 
 impl Step {
@@ -123,11 +123,11 @@ impl Step {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchStart {
     /// Its number, from 1; `None` in continuous pacing.
-    pub number: Option<u32>,
+    pub(crate) number: Option<u32>,
     /// The instances that go; empty for the batch that only launches surge.
     pub victims: BTreeSet<InstanceId>,
     /// How many instances it launches beside the fleet.
-    pub launches: u32,
+    pub(crate) launches: u32,
 }
 
 impl BatchStart {
@@ -164,11 +164,11 @@ pub enum Verdict {
 
 /// What to ask of the gates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ask {
+pub(crate) struct Ask {
     /// The question.
-    pub question: Question,
+    pub(crate) question: Question,
     /// Whether nothing waits for the answer.
     ///
     /// Only a failure counts then, and the engine repeats the question.
-    pub watches: bool,
+    pub(crate) watches: bool,
 }

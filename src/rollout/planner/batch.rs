@@ -19,7 +19,7 @@ use super::{Member, View};
 /// rebalancing has nothing to do.
 ///
 /// Takes time linear in the size of the fleet: sorts only the first instances of each zone.
-pub fn next(view: &View<'_>, limit: usize, most: usize) -> BTreeSet<InstanceId> {
+pub(crate) fn next(view: &View<'_>, limit: usize, most: usize) -> BTreeSet<InstanceId> {
     let mut zones: BTreeMap<&str, Vec<&Member<'_>>> = BTreeMap::new();
     let failed = view.candidates().filter(|member| member.holds_place()).count();
     let most = most.min(limit + failed);
@@ -70,13 +70,13 @@ pub fn next(view: &View<'_>, limit: usize, most: usize) -> BTreeSet<InstanceId> 
 /// The candidates of a fleet, in the order in which repeated calls of [`next`] take them.
 ///
 /// The cost of taking some grows with their number, not with the size of the fleet.
-pub struct Queue<'a> {
+pub(crate) struct Queue<'a> {
     zones: BTreeMap<&'a str, VecDeque<Member<'a>>>,
 }
 
 impl<'a> Queue<'a> {
     /// Sorts `candidates`.
-    pub fn of(candidates: impl Iterator<Item = Member<'a>>) -> Queue<'a> {
+    pub(crate) fn of(candidates: impl Iterator<Item = Member<'a>>) -> Queue<'a> {
         let mut zones: BTreeMap<&str, Vec<Member<'a>>> = BTreeMap::new();
         for member in candidates {
             zones.entry(&member.instance.zone).or_default().push(member);
@@ -89,7 +89,7 @@ impl<'a> Queue<'a> {
     }
 
     /// Marks all of them as serving.
-    pub fn all_serve(&mut self) {
+    pub(crate) fn all_serve(&mut self) {
         let members = std::mem::take(&mut self.zones).into_values().flatten();
         *self = Queue::of(members.map(|member| Member { serves: true, surely: true, ..member }));
     }
@@ -98,7 +98,7 @@ impl<'a> Queue<'a> {
     ///
     /// Chooses as [`next`] does with `limit` for both bounds, in a fleet that has `excess` and can
     /// spare `spare` serving instances.
-    pub fn take(
+    pub(crate) fn take(
         &mut self,
         excess: &BTreeMap<&str, usize>,
         limit: usize,
@@ -217,7 +217,7 @@ pub(super) fn spread<'a>(
 /// Those that do not serve go first, then those that have not soaked, then those of the zone that
 /// has the most, so that zones stay even and a resumed rebalancing has nothing to do. Within a zone
 /// the youngest go first.
-pub fn surplus(view: &View<'_>, count: usize) -> BTreeSet<InstanceId> {
+pub(crate) fn surplus(view: &View<'_>, count: usize) -> BTreeSet<InstanceId> {
     let order = |m: &Member<'_>| (!m.serves, !m.soaked, m.is_new, m.instance.launched_at);
     let mut zones: BTreeMap<&str, Vec<&Member<'_>>> = BTreeMap::new();
     for member in view.members.iter().filter(|m| !m.spared && !m.is_victim) {

@@ -11,7 +11,7 @@ use crate::record::command::Command;
 use crate::record::{Borrowed, BorrowedMax, Ending, FAILED, Phase, Record, routing_fingerprint};
 
 /// Plans what must be in place and is not yet. Returns the record that stands after this plan.
-pub fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
+pub(crate) fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
     let Input { target, look, state, .. } = *input;
     let mut record = standing(input, view);
     let was_meant = record.size;

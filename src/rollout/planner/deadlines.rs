@@ -15,7 +15,7 @@ pub(crate) const SET_ASIDE_FOR: Duration = Duration::from_secs(3600);
 pub(crate) const UNLAUNCHED_AFTER: Duration = Duration::from_secs(15);
 
 /// Returns when less must be left to do than ever before.
-pub fn progress_deadline(input: &Input<'_>) -> Timestamp {
+pub(crate) fn progress_deadline(input: &Input<'_>) -> Timestamp {
     let since = input.state.waits.best.map_or(input.state.started, |best| best.at);
     since + input.spec.progress_deadline(input.target.drain())
 }
@@ -23,15 +23,15 @@ pub fn progress_deadline(input: &Input<'_>) -> Timestamp {
 /// Returns when the missing instances must have been launched.
 ///
 /// A rollout that turned back begins this time anew.
-pub fn launch_deadline(input: &Input<'_>) -> Timestamp {
+pub(crate) fn launch_deadline(input: &Input<'_>) -> Timestamp {
     let since = input.state.launches.missing.oldest().unwrap_or(input.now);
     since.max(input.state.direction.rolls_back_since) + input.spec.health.healthy_timeout
 }
 
 /// Returns when a launch must have succeeded.
-pub fn launch_deadline_since(input: &Input<'_>, since: Timestamp) -> Timestamp {
+pub(crate) fn launch_deadline_since(input: &Input<'_>, since: Timestamp) -> Timestamp {
     since.max(input.state.direction.rolls_back_since) + input.spec.health.healthy_timeout
 }
 
 /// Boot time assumed for a fleet whose launches show none.
-pub const ASSUMED_BOOT: Duration = Duration::from_secs(60);
+pub(crate) const ASSUMED_BOOT: Duration = Duration::from_secs(60);

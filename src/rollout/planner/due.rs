@@ -29,7 +29,7 @@ const SOAK_LOOKS: Duration = Duration::from_secs(3);
 ///
 /// Never longer than the deployment's `poll_interval`, so that what others do shows within that.
 /// `spread` varies a pause that is only guessed, so that many engines do not look at once.
-pub fn pause(
+pub(crate) fn pause(
     input: &Input<'_>,
     plan: &Plan,
     spread: impl FnOnce(Duration) -> Duration,
@@ -47,7 +47,7 @@ pub fn pause(
 /// Whether `plan` only waits, so that a look at once would show nothing new.
 ///
 /// `plan` is made of a look from before the last actions.
-pub fn waits(plan: &Plan) -> bool {
+pub(crate) fn waits(plan: &Plan) -> bool {
     plan.verdict == Verdict::Continue
         && plan.actions.is_empty()
         && plan.asks.is_none()

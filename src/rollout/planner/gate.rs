@@ -9,14 +9,14 @@ use crate::model::wait::{Wait, WaitKind};
 use crate::rollout::state::Question;
 
 /// Whether the next step has to wait until the gates have been asked.
-pub fn is_closed(input: &Input<'_>, view: &View<'_>) -> bool {
+pub(crate) fn is_closed(input: &Input<'_>, view: &View<'_>) -> bool {
     let question = question(input, view);
     let asks_something = !input.spec.gates.alarms.is_empty() || question.probes;
     asks_something && !input.state.gates.passed.is_some_and(|passed| passed.covers(question))
 }
 
 /// Asks the gates, and waits for them.
-pub fn ask(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
+pub(crate) fn ask(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
     let Input { spec, state, now, .. } = *input;
     let question = question(input, view);
     let probes = question.probes;
@@ -34,7 +34,7 @@ pub fn ask(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
 }
 
 /// Watches the alarms all the time in continuous pacing, which has no batches to ask before.
-pub fn watch_continuously(input: &Input<'_>, plan: &mut Plan) {
+pub(crate) fn watch_continuously(input: &Input<'_>, plan: &mut Plan) {
     if input.spec.pacing == Pacing::Continuous && plan.asks.is_none() {
         watch(input, plan);
     }
@@ -43,7 +43,7 @@ pub fn watch_continuously(input: &Input<'_>, plan: &mut Plan) {
 /// Waits for the bake time, in which everything must stay healthy.
 ///
 /// Returns whether that time is not over.
-pub fn bake(input: &Input<'_>, plan: &mut Plan) -> bool {
+pub(crate) fn bake(input: &Input<'_>, plan: &mut Plan) -> bool {
     let Input { spec, state, now, .. } = *input;
     let deadline = state.gates.baking.unwrap_or(now) + spec.gates.bake_time;
     if spec.gates.bake_time.is_zero() || now >= deadline {
@@ -55,7 +55,7 @@ pub fn bake(input: &Input<'_>, plan: &mut Plan) -> bool {
 }
 
 /// Watches the alarms without waiting for them.
-pub fn watch(input: &Input<'_>, plan: &mut Plan) {
+pub(crate) fn watch(input: &Input<'_>, plan: &mut Plan) {
     if !input.spec.gates.alarms.is_empty() {
         let question = Question { probes: false, ..asked_now(input) };
         plan.asks = Some(Ask { question, watches: true });

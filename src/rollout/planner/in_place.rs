@@ -19,7 +19,7 @@ use crate::rollout::state::UPDATE_SHOWS_IN;
 const AT_ONCE: usize = 20;
 
 /// Begins the update of `drained`.
-pub fn update(input: &Input<'_>, drained: &BTreeSet<InstanceId>) -> Vec<Step> {
+pub(crate) fn update(input: &Input<'_>, drained: &BTreeSet<InstanceId>) -> Vec<Step> {
     let all: Vec<&InstanceId> = drained.iter().collect();
     let some = all.chunks(AT_ONCE).map(|some| {
         let instances: BTreeSet<InstanceId> = some.iter().map(|id| (*id).clone()).collect();
@@ -44,7 +44,7 @@ fn token(input: &Input<'_>, instances: &BTreeSet<InstanceId>) -> String {
 }
 
 /// Confirms updates that are done, and asks again for those that were only marked.
-pub fn follow(input: &Input<'_>, plan: &mut Plan) {
+pub(crate) fn follow(input: &Input<'_>, plan: &mut Plan) {
     let Input { look, target, state, now, .. } = *input;
     for (to, instances) in of(input, |update, _| update.state == UpdateState::Done) {
         plan.actions.push(Step::new(Action::Confirm { instances, to: Some(to) }));
@@ -74,7 +74,7 @@ pub fn follow(input: &Input<'_>, plan: &mut Plan) {
 /// Does the same for a rollout that ends early.
 ///
 /// Waits for updates that are under way, and does not begin those that were only marked.
-pub fn settle(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
+pub(crate) fn settle(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
     if !input.is_in_place() {
         return;
     }
@@ -112,7 +112,7 @@ fn is_lost(input: &Input<'_>, id: &InstanceId) -> bool {
 }
 
 /// Whether an update is at work on `member`, so that nothing else may be.
-pub fn is_at_work(input: &Input<'_>, member: &Member<'_>) -> bool {
+pub(crate) fn is_at_work(input: &Input<'_>, member: &Member<'_>) -> bool {
     let Some(update) = &member.instance.update else { return false };
     match update.state {
         UpdateState::Running => input.now < deadline(input, member),
@@ -122,7 +122,7 @@ pub fn is_at_work(input: &Input<'_>, member: &Member<'_>) -> bool {
 }
 
 /// Whether `member`, out of rotation, can be updated now: it runs, and no update is at work on it.
-pub fn is_ready(input: &Input<'_>, member: &Member<'_>) -> bool {
+pub(crate) fn is_ready(input: &Input<'_>, member: &Member<'_>) -> bool {
     let runs = member.instance.lifecycle == Lifecycle::InService;
     (runs || member.instance.update.is_some()) && !is_at_work(input, member)
 }
@@ -135,7 +135,7 @@ fn deadline(input: &Input<'_>, member: &Member<'_>) -> Timestamp {
 }
 
 /// Waits for updates that are under way.
-pub fn wait(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
+pub(crate) fn wait(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
     let at_work: Vec<&Member<'_>> =
         view.members.iter().filter(|member| is_at_work(input, member)).collect();
     let Some(deadline) = at_work.iter().map(|member| deadline(input, member)).min() else { return };

@@ -22,7 +22,7 @@ const LAUNCH_AGAIN: Duration = Duration::from_secs(10);
 ///
 /// The record comes first, and says afterwards that all are marked. From then on no other instance
 /// belongs to the fleet.
-pub fn mark(input: &Input<'_>, record: &Record, plan: &mut Plan) {
+pub(crate) fn mark(input: &Input<'_>, record: &Record, plan: &mut Plan) {
     let instances: BTreeSet<InstanceId> = input
         .look
         .instances
@@ -36,7 +36,7 @@ pub fn mark(input: &Input<'_>, record: &Record, plan: &mut Plan) {
 }
 
 /// Removes the record from the target, and before that the marks from unmanaged instances.
-pub fn erase(input: &Input<'_>, record: &Record) -> Vec<Step> {
+pub(crate) fn erase(input: &Input<'_>, record: &Record) -> Vec<Step> {
     let mut steps = Vec::new();
     let marked = input.look.instances.iter().filter(|(id, instance)| {
         let lives = instance.lifecycle != Lifecycle::Terminating;
@@ -60,7 +60,7 @@ pub fn erase(input: &Input<'_>, record: &Record) -> Vec<Step> {
 ///
 /// A drained instance is the source of its replacement, and can go back into rotation if the launch
 /// fails.
-pub fn launch(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) {
+pub(crate) fn launch(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) {
     let Input { state, now, .. } = *input;
     if !input.look.is_unmanaged() || input.is_in_place() {
         return;
@@ -205,7 +205,7 @@ fn token(
 }
 
 /// Registers new instances that run and are in no target group yet, except those `leaving`.
-pub fn register_newcomers(
+pub(crate) fn register_newcomers(
     input: &Input<'_>,
     view: &View<'_>,
     leaving: &BTreeSet<InstanceId>,
@@ -248,7 +248,7 @@ fn is_newcomer(input: &Input<'_>, member: &Member<'_>, group: &TargetGroupId) ->
 }
 
 /// Waits for new instances that cannot be registered yet.
-pub fn wait_for_newcomers(
+pub(crate) fn wait_for_newcomers(
     input: &Input<'_>,
     view: &View<'_>,
     leaving: &BTreeSet<InstanceId>,

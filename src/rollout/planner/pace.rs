@@ -11,14 +11,14 @@ use super::{Member, View, shift};
 use crate::model::spec::{Checkpoint, Pacing, Policy};
 
 /// Returns the checkpoint ahead, if there is one. A rollout that goes back has none.
-pub fn checkpoint(input: &Input<'_>) -> Option<Checkpoint> {
+pub(crate) fn checkpoint(input: &Input<'_>) -> Option<Checkpoint> {
     let passed = input.state.record.as_ref().map_or(0, |record| record.checkpoints_passed);
     let ahead = input.spec.checkpoints.get(passed as usize).copied();
     ahead.filter(|_| input.state.direction.rolls_back.is_none())
 }
 
 /// Returns the checkpoint ahead, if it must be passed before anything more is replaced.
-pub fn reached(input: &Input<'_>, view: &View<'_>) -> Option<Checkpoint> {
+pub(crate) fn reached(input: &Input<'_>, view: &View<'_>) -> Option<Checkpoint> {
     checkpoint(input).filter(|_| {
         view.busy() == 0
             && victims(input, view) == 0
@@ -29,7 +29,7 @@ pub fn reached(input: &Input<'_>, view: &View<'_>) -> Option<Checkpoint> {
 /// Returns how many more instances may become new before the checkpoint ahead.
 ///
 /// New instances count, instances on their way, and victims on their way out.
-pub fn allowance(view: &View<'_>, ahead: Option<Checkpoint>) -> usize {
+pub(crate) fn allowance(view: &View<'_>, ahead: Option<Checkpoint>) -> usize {
     let Some(ahead) = ahead else { return usize::MAX };
     let new = view.members.iter().filter(|m| m.is_new && !m.is_victim).count();
     let committed = new + view.missing as usize + view.victims().count();
@@ -37,7 +37,7 @@ pub fn allowance(view: &View<'_>, ahead: Option<Checkpoint>) -> usize {
 }
 
 /// Returns how many instances to launch beside the fleet now.
-pub fn launches(input: &Input<'_>, view: &View<'_>) -> u32 {
+pub(crate) fn launches(input: &Input<'_>, view: &View<'_>) -> u32 {
     let Input { spec, state, .. } = *input;
     // Where requests are shifted, the new instances must take all of them, whichever old ones stay.
     let is_forward = state.direction.rolls_back.is_none() && view.old().next().is_some();
@@ -65,7 +65,7 @@ pub fn launches(input: &Input<'_>, view: &View<'_>) -> u32 {
 }
 
 /// Returns how many instances may be taken out now, besides failed ones that already hold a place.
-pub fn victims(input: &Input<'_>, view: &View<'_>) -> usize {
+pub(crate) fn victims(input: &Input<'_>, view: &View<'_>) -> usize {
     let free = view.free();
     let is_forward = input.state.direction.rolls_back.is_none();
     let shifts = input.spec.policy.shifts() && is_forward;
@@ -124,7 +124,7 @@ fn duplicates(input: &Input<'_>, view: &View<'_>) -> usize {
 }
 
 /// Returns when the oldest instance that boots becomes a straggler, to look again then.
-pub fn straggles_at(input: &Input<'_>, view: &View<'_>) -> Option<Timestamp> {
+pub(crate) fn straggles_at(input: &Input<'_>, view: &View<'_>) -> Option<Timestamp> {
     if !all_launched(view) {
         return None;
     }

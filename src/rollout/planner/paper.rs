@@ -14,7 +14,7 @@ use crate::model::preview::BatchPreview;
 use crate::model::spec::Policy;
 
 /// Returns the batches to come; see the module.
-pub fn batches(input: &Input<'_>, view: &View<'_>) -> Vec<BatchPreview> {
+pub(crate) fn batches(input: &Input<'_>, view: &View<'_>) -> Vec<BatchPreview> {
     let spec = input.spec;
     let immutable = spec.policy == Policy::Immutable;
     let mut paper = Paper::of(view);

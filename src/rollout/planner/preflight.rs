@@ -20,7 +20,7 @@ pub struct Preflight {
 }
 
 /// Returns everything that prevents a rollout of `input` from succeeding, whatever happens in it.
-pub fn preflight(input: &Input<'_>) -> Vec<Preflight> {
+pub(crate) fn preflight(input: &Input<'_>) -> Vec<Preflight> {
     let Input { spec, target, .. } = *input;
     if View::new(input).window.size == 0 {
         return Vec::new();

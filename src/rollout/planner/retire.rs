@@ -13,7 +13,7 @@ use crate::record::{Phase, RETAINED, Record};
 /// Registers instances of the wanted revision again that were taken out of rotation.
 ///
 /// An earlier engine took them out, or we did before turning back. Those `chosen` to go stay out.
-pub fn register_strays(input: &Input<'_>, chosen: &BTreeSet<InstanceId>) -> Vec<Step> {
+pub(crate) fn register_strays(input: &Input<'_>, chosen: &BTreeSet<InstanceId>) -> Vec<Step> {
     let mut out: BTreeMap<&TargetGroupId, BTreeSet<InstanceId>> = BTreeMap::new();
     for (id, group) in input
         .state
@@ -33,7 +33,12 @@ pub fn register_strays(input: &Input<'_>, chosen: &BTreeSet<InstanceId>) -> Vec<
 /// Takes victims out of rotation, and removes those that are drained or past their drain deadline.
 ///
 /// Makes one call per target group. `chosen` are victims as of this plan.
-pub fn retire(input: &Input<'_>, view: &View<'_>, chosen: &BTreeSet<InstanceId>, plan: &mut Plan) {
+pub(crate) fn retire(
+    input: &Input<'_>,
+    view: &View<'_>,
+    chosen: &BTreeSet<InstanceId>,
+    plan: &mut Plan,
+) {
     let victims: Vec<&Member<'_>> =
         view.members.iter().filter(|m| m.is_victim || chosen.contains(m.id)).collect();
     if victims.is_empty() {

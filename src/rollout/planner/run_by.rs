@@ -6,7 +6,7 @@ use super::input::Input;
 use super::{Member, View};
 
 /// Returns the revision that every instance runs, those in standby included. A mixed fleet has none.
-pub fn run_by_all(input: &Input<'_>) -> Option<Revision> {
+pub(crate) fn run_by_all(input: &Input<'_>) -> Option<Revision> {
     let stays = |lifecycle: Lifecycle| lifecycle.is_live() || lifecycle == Lifecycle::Standby;
     let instances = input.look.instances.values().filter(|found| stays(found.lifecycle));
     same(instances.map(|instance| instance.revision.as_ref()))

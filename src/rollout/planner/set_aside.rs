@@ -7,7 +7,7 @@ use super::input::Input;
 use crate::model::spec::SetAside;
 
 /// Returns the instances that stay as they are although they do not run the revision.
-pub fn left_alone(input: &Input<'_>) -> Vec<InstanceId> {
+pub(crate) fn left_alone(input: &Input<'_>) -> Vec<InstanceId> {
     let view = View::new(input);
     let members = view.members.iter().filter(|member| member.left_alone && !member.is_new);
     let standby = input.look.instances.iter().filter(|(_, instance)| {
@@ -19,7 +19,7 @@ pub fn left_alone(input: &Input<'_>) -> Vec<InstanceId> {
 }
 
 /// Returns how many instances are set aside, and what becomes of them.
-pub fn set_aside(input: &Input<'_>, view: &View<'_>) -> Vec<String> {
+pub(crate) fn set_aside(input: &Input<'_>, view: &View<'_>) -> Vec<String> {
     let spec = input.spec;
     let protected = view.members.iter().filter(|m| m.instance.protected && !m.is_new).count();
     let standby = input.look.instances.values().filter(|instance| {

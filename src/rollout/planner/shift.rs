@@ -21,7 +21,7 @@ use crate::rollout::state::Halt;
 /// Plans the next step, with the whole new set in the second target group.
 ///
 /// Returns whether the old instances have to stay meanwhile.
-pub fn forward(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
+pub(crate) fn forward(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     let Input { spec, target, look, state, .. } = *input;
     let (Some(shifted), Some(second)) = (&look.shifted, &target.second) else { return false };
     if state.direction.rolls_back.is_some() || view.updated() < view.window.size as usize {
@@ -73,7 +73,7 @@ pub fn forward(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
 ///
 /// They are not when the new ones can take all requests where the old ones did, and get them there
 /// or in the second target group.
-pub fn is_promoted(input: &Input<'_>, view: &View<'_>) -> bool {
+pub(crate) fn is_promoted(input: &Input<'_>, view: &View<'_>) -> bool {
     let state = input.state;
     // An instance that another process put there before any request was shifted has proved nothing.
     let was =
@@ -136,7 +136,7 @@ fn leave_home(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
 }
 
 /// Whether the second target group gets all requests of a rollout that goes forward.
-pub fn has_all(input: &Input<'_>) -> bool {
+pub(crate) fn has_all(input: &Input<'_>) -> bool {
     let shifted = input.look.shifted.as_ref().is_some_and(|shares| !shares.is_empty());
     shifted && is_at(input.look, 100) && input.state.direction.rolls_back.is_none()
 }
@@ -151,7 +151,7 @@ fn is_good(member: &Member<'_>) -> bool {
 ///
 /// All instances serve there, get the requests there again, and leave the second target group.
 /// Returns whether there is something to do or to wait for.
-pub fn finish(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
+pub(crate) fn finish(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     if input.target.second.is_none() {
         return false;
     }
@@ -170,7 +170,11 @@ pub fn finish(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
 }
 
 /// Takes the instances that serve in the first target group out of the second, except `leaving`.
-pub fn leave(input: &Input<'_>, view: &View<'_>, leaving: &BTreeSet<InstanceId>) -> Option<Step> {
+pub(crate) fn leave(
+    input: &Input<'_>,
+    view: &View<'_>,
+    leaving: &BTreeSet<InstanceId>,
+) -> Option<Step> {
     let second = input.target.second.as_ref()?;
     let is_in = |member: &&Member<'_>| {
         let health = member.instance.targets.get(&second.id);
@@ -188,7 +192,7 @@ pub fn leave(input: &Input<'_>, view: &View<'_>, leaving: &BTreeSet<InstanceId>)
 /// Sends the requests back to the first target group, if an instance there can take them.
 ///
 /// Does so when the new revision has failed, or the requests went to one that is no longer wanted.
-pub fn back(input: &Input<'_>, view: &View<'_>) -> Option<Step> {
+pub(crate) fn back(input: &Input<'_>, view: &View<'_>) -> Option<Step> {
     let is_begun = view.members.iter().any(|m| m.is_new && !m.instance.targets.is_empty());
     let goes_back = input.state.direction.rolls_back.is_some() || !is_begun;
     back_to(input, goes_back && in_primary(view, false) > 0)
@@ -198,7 +202,7 @@ pub fn back(input: &Input<'_>, view: &View<'_>) -> Option<Step> {
 ///
 /// Its share of the requests says how many it needs. The requests go to the first target group,
 /// where the old instances still are. Returns whether no instance may go for now.
-pub fn makes_way(
+pub(crate) fn makes_way(
     input: &Input<'_>,
     view: &View<'_>,
     chosen: &BTreeSet<InstanceId>,
@@ -230,7 +234,7 @@ pub fn makes_way(
 ///
 /// If the new revision is not at fault, the first target group must be whole, unless it is too
 /// `late` for that. `None` with [`is_back`] false means not yet.
-pub fn halt(input: &Input<'_>, view: &View<'_>, halt: &Halt, late: bool) -> Option<Step> {
+pub(crate) fn halt(input: &Input<'_>, view: &View<'_>, halt: &Halt, late: bool) -> Option<Step> {
     let home = in_primary(view, false);
     let enough = if halt.fault || late { 1 } else { view.window.size as usize };
     back_to(input, home >= enough.max(1))
@@ -240,7 +244,7 @@ pub fn halt(input: &Input<'_>, view: &View<'_>, halt: &Halt, late: bool) -> Opti
 ///
 /// Leaves out those `leaving`. The requests go to the first target group, or can then come back to
 /// it.
-pub fn register_in_primary(
+pub(crate) fn register_in_primary(
     input: &Input<'_>,
     view: &View<'_>,
     leaving: &BTreeSet<InstanceId>,
@@ -270,17 +274,17 @@ fn back_to(input: &Input<'_>, can: bool) -> Option<Step> {
 }
 
 /// Whether all requests go to the first target group.
-pub fn is_back(input: &Input<'_>) -> bool {
+pub(crate) fn is_back(input: &Input<'_>) -> bool {
     is_at(input.look, 0)
 }
 
 /// Whether a rollout that ends with `halt` leaves the requests where they are.
-pub fn stays(halt: &Halt) -> bool {
+pub(crate) fn stays(halt: &Halt) -> bool {
     halt.ending == Ending::Paused && !halt.fault
 }
 
 /// Returns the target groups in which we register instances that run for the first time.
-pub fn entrance<'a>(input: &Input<'a>) -> Vec<&'a TargetGroup> {
+pub(crate) fn entrance<'a>(input: &Input<'a>) -> Vec<&'a TargetGroup> {
     let Input { target, state, .. } = *input;
     let forward =
         state.direction.rolls_back.is_none() && state.direction.halt.as_ref().is_none_or(stays);

@@ -14,7 +14,7 @@ use crate::rollout::control::Effect;
 use crate::rollout::state::Halt;
 
 /// Returns what another process's command leads to, by the table of [`crate::rollout::control`].
-pub fn apply_command(input: &Input<'_>) -> Option<Verdict> {
+pub(crate) fn apply_command(input: &Input<'_>) -> Option<Verdict> {
     let Input { state, now: at, .. } = *input;
     let control = state.control.as_ref()?;
     let by = &control.by;
@@ -56,13 +56,13 @@ pub fn apply_command(input: &Input<'_>) -> Option<Verdict> {
 }
 
 /// Returns the pause at a checkpoint that waits for the operator.
-pub fn checkpoint(input: &Input<'_>, message: String) -> Halt {
+pub(crate) fn checkpoint(input: &Input<'_>, message: String) -> Halt {
     let (ending, until) = (Ending::Paused, None);
     Halt { reason: message, ending, fault: false, at_checkpoint: true, at: input.now, until }
 }
 
 /// Goes back to the last completed revision, or says why that is impossible.
-pub fn start_rollback(input: &Input<'_>, reason: String, asked: bool) -> Verdict {
+pub(crate) fn start_rollback(input: &Input<'_>, reason: String, asked: bool) -> Verdict {
     let completed = input.state.record.as_ref().and_then(|record| record.completed.as_ref());
     match completed {
         Some(completed) if *completed != input.target.revision => {
@@ -104,7 +104,7 @@ fn fail(input: &Input<'_>, reason: String) -> Verdict {
 }
 
 /// Returns why the rollout cannot go on, if it cannot.
-pub fn check_failure(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
+pub(crate) fn check_failure(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
     too_many_failures(input)
         .or_else(|| gates_failed(input))
         .or_else(|| unlaunchable(input))
@@ -196,7 +196,7 @@ fn set_aside_too_long(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
 ///
 /// Either no surplus instance may be scaled in, or some that may not do not serve, and without the
 /// others too few would.
-pub fn surge_stays(input: &Input<'_>, view: &View<'_>) -> Verdict {
+pub(crate) fn surge_stays(input: &Input<'_>, view: &View<'_>) -> Verdict {
     let (surge, size) = (input.state.surge(), view.window.size);
     let spared = || view.members.iter().filter(|member| member.spared);
     let idle: Vec<String> = spared()
@@ -285,7 +285,7 @@ fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
 }
 
 /// Describes the failure of `count` instances, `id` among them.
-pub fn failure(count: usize, id: &InstanceId, revision: &Revision, why: &str) -> String {
+pub(crate) fn failure(count: usize, id: &InstanceId, revision: &Revision, why: &str) -> String {
     match count {
         1 => format!("instance {id} of {revision} failed: {why}"),
         more => format!("instance {id} of {revision} and {} more failed: {why}", more - 1),

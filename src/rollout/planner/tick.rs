@@ -16,7 +16,7 @@ pub fn plan(input: &Input<'_>) -> Plan {
 }
 
 /// Removes everything that an ended rollout left on the target.
-pub fn erase(input: &Input<'_>) -> Vec<Step> {
+pub(crate) fn erase(input: &Input<'_>) -> Vec<Step> {
     match &input.state.record {
         Some(record) => launch::erase(input, record),
         None => Vec::new(),

@@ -12,49 +12,49 @@ use crate::rollout::state::InstanceHistory;
 #[derive(Clone, Debug)]
 pub struct View<'a> {
     /// Live instances in order of their ids.
-    pub members: Vec<Member<'a>>,
+    pub(crate) members: Vec<Member<'a>>,
     /// Instances in standby to replace, or to wait for.
-    pub standby: Vec<&'a InstanceId>,
+    pub(crate) standby: Vec<&'a InstanceId>,
     /// The bounds for the size that the fleet has now.
     ///
     /// A fleet that is scaled meanwhile is thus rolled within its new bounds.
-    pub window: Window,
+    pub(crate) window: Window,
     /// How many instances the fleet still has to launch.
-    pub missing: u32,
+    pub(crate) missing: u32,
 }
 
 /// One live instance.
 #[derive(Clone, Copy, Debug)]
-pub struct Member<'a> {
+pub(crate) struct Member<'a> {
     /// Its id.
-    pub id: &'a InstanceId,
+    pub(crate) id: &'a InstanceId,
     /// What was observed.
-    pub instance: &'a Instance,
+    pub(crate) instance: &'a Instance,
     /// Whether it runs the wanted revision.
-    pub is_new: bool,
+    pub(crate) is_new: bool,
     /// Whether it runs the wanted revision and has failed: it is replaced like an old one.
-    pub failed: bool,
+    pub(crate) failed: bool,
     /// Whether it is chosen to go.
-    pub is_victim: bool,
+    pub(crate) is_victim: bool,
     /// Whether it is to be replaced but set aside, so that the rollout waits for it.
-    pub set_aside: bool,
+    pub(crate) set_aside: bool,
     /// Whether it is not ours to replace, whatever it runs.
-    pub left_alone: bool,
+    pub(crate) left_alone: bool,
     /// Whether it is not to be given back as surplus, whatever it runs.
-    pub spared: bool,
+    pub(crate) spared: bool,
     /// Whether it takes requests, as every target group reports, and is not on its way out.
-    pub serves: bool,
+    pub(crate) serves: bool,
     /// Whether it takes requests for sure.
     ///
     /// Not so if it was put back into rotation so recently that this look may be from before it was
     /// taken out.
-    pub surely: bool,
+    pub(crate) surely: bool,
     /// Whether it is healthy where all requests go in the end. Always so where none are shifted.
-    pub in_primary: bool,
+    pub(crate) in_primary: bool,
     /// Whether it has served for the whole soak without a break, up to now.
-    pub soaked: bool,
+    pub(crate) soaked: bool,
     /// What was seen of it so far.
-    pub history: Option<&'a InstanceHistory>,
+    pub(crate) history: Option<&'a InstanceHistory>,
 }
 
 impl<'a> View<'a> {
@@ -112,40 +112,40 @@ impl<'a> View<'a> {
     }
 
     /// Returns the live instances that are ours to replace: of another revision, or failed.
-    pub fn old(&self) -> impl Iterator<Item = &Member<'a>> + Clone {
+    pub(crate) fn old(&self) -> impl Iterator<Item = &Member<'a>> + Clone {
         self.members.iter().filter(|member| member.is_old())
     }
 
     /// Returns the old instances that may be chosen now.
-    pub fn candidates(&self) -> impl Iterator<Item = &Member<'a>> + Clone {
+    pub(crate) fn candidates(&self) -> impl Iterator<Item = &Member<'a>> + Clone {
         self.old().filter(|member| !member.is_victim && !member.set_aside)
     }
 
     /// Counts the instances that stay whatever they run, and do not serve.
     ///
     /// Each takes a place of the new set without filling it.
-    pub fn stay_idle(&self) -> usize {
+    pub(crate) fn stay_idle(&self) -> usize {
         let idle = |m: &&Member<'_>| m.left_alone && !m.is_new && !m.is_victim && !m.serves;
         self.members.iter().filter(idle).count()
     }
 
     /// Returns the live instances on their way out.
-    pub fn victims(&self) -> impl Iterator<Item = &Member<'a>> + Clone {
+    pub(crate) fn victims(&self) -> impl Iterator<Item = &Member<'a>> + Clone {
         self.members.iter().filter(|member| member.is_victim)
     }
 
     /// Returns the new instances that do not count yet: they boot, do not serve, or soak.
-    pub fn unsoaked(&self) -> impl Iterator<Item = &Member<'a>> + Clone {
+    pub(crate) fn unsoaked(&self) -> impl Iterator<Item = &Member<'a>> + Clone {
         self.members.iter().filter(|m| m.is_new && !m.is_victim && !m.failed && !m.soaked)
     }
 
     /// Returns how many instances take requests now.
-    pub fn serving(&self) -> usize {
+    pub(crate) fn serving(&self) -> usize {
         self.members.iter().filter(|member| member.serves).count()
     }
 
     /// Returns how many instances that take requests may go out of rotation.
-    pub fn spare(&self) -> usize {
+    pub(crate) fn spare(&self) -> usize {
         let surely = self.members.iter().filter(|member| member.surely).count();
         surely.saturating_sub(self.window.floor() as usize)
     }
@@ -158,14 +158,14 @@ impl<'a> View<'a> {
     /// Whether the new set is complete.
     ///
     /// An instance that is set aside or left alone stays, and takes its place of the new set.
-    pub fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         let stays = |m: &&Member<'_>| !m.is_new && (m.set_aside || m.left_alone) && !m.is_victim;
         let stay = self.members.iter().filter(stays).count();
         self.updated() + stay >= self.window.size as usize
     }
 
     /// Returns how much of the surge is so late to launch that it may come off the size again.
-    pub fn unlaunched(&self, input: &Input<'_>) -> u32 {
+    pub(crate) fn unlaunched(&self, input: &Input<'_>) -> u32 {
         // Unmanaged instances have no size to lower: what is no longer needed is not launched.
         if input.look.is_unmanaged() {
             return 0;
@@ -180,14 +180,14 @@ impl<'a> View<'a> {
     /// Returns how many instances drain, boot or soak.
     ///
     /// In batches, none may when the next one begins.
-    pub fn busy(&self) -> usize {
+    pub(crate) fn busy(&self) -> usize {
         self.victims().count() + self.unsoaked().count() + self.missing as usize
     }
 
     /// Returns how many places of the window are free.
     ///
     /// A failed instance holds its place until it is gone.
-    pub fn free(&self) -> usize {
+    pub(crate) fn free(&self) -> usize {
         let failed = self.members.iter().filter(|member| member.holds_place()).count();
         (self.window.slots() as usize).saturating_sub(self.busy() + failed)
     }
@@ -195,12 +195,12 @@ impl<'a> View<'a> {
 
 impl Member<'_> {
     /// Whether it is ours to replace: of another revision, or failed.
-    pub fn is_old(&self) -> bool {
+    pub(crate) fn is_old(&self) -> bool {
         (!self.is_new || self.failed) && !self.left_alone
     }
 
     /// Whether it has failed and not soaked since: taking it out takes no further place.
-    pub fn holds_place(&self) -> bool {
+    pub(crate) fn holds_place(&self) -> bool {
         self.failed && !self.is_victim && !self.soaked
     }
 
@@ -208,7 +208,7 @@ impl Member<'_> {
     ///
     /// No target group lists it as taking them or draining. Where we deregistered it, that counts
     /// once it was seen draining there, or its drain time is over.
-    pub fn is_out_of_rotation(&self, input: &Input<'_>) -> bool {
+    pub(crate) fn is_out_of_rotation(&self, input: &Input<'_>) -> bool {
         let Input { target, state, now, .. } = *input;
         let idle = self.instance.targets.values().all(|h| h.state == TargetState::Unused);
         let asked = state.rotation.deregistered.get(self.id).into_iter().flatten();
@@ -225,7 +225,7 @@ impl Member<'_> {
 ///
 /// Every instance that is ours to touch runs the revision, the fleet launches it, and nothing of a
 /// rollout is left on the target.
-pub fn is_converged(input: &Input<'_>) -> bool {
+pub(crate) fn is_converged(input: &Input<'_>) -> bool {
     let view = View::new(input);
     let template = input.look.template.as_ref().map(|found| input.target.resolve(found));
     view.old().next().is_none()

@@ -7,7 +7,7 @@ use crate::record::{ROLLOUT, Record};
 
 impl RolloutState {
     /// Takes in that it is unknown whether `action` took effect; see [`Self::accepted`].
-    pub fn unsure(&mut self, action: &Action) {
+    pub(crate) fn unsure(&mut self, action: &Action) {
         self.unanswered.erasing |=
             matches!(action, Action::EraseRecord { keys } if keys.contains(ROLLOUT));
         if let Action::WriteRecord { tags } = action {

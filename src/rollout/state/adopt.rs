@@ -13,7 +13,7 @@ use super::{Best, GateState, InstanceHistory, Launched, RolloutState};
 impl RolloutState {
     /// Makes `target`, whose revision is the completed one, what the rollout goes to. Victims of
     /// that revision are good again and go back into rotation.
-    pub fn start_rollback(&mut self, target: &Target, reason: String, now: Timestamp) {
+    pub(crate) fn start_rollback(&mut self, target: &Target, reason: String, now: Timestamp) {
         self.direction.rolls_back = Some(reason);
         self.waits.best = Some(Best::none(now));
         self.direction.rolls_back_since = now;

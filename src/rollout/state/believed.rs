@@ -9,26 +9,26 @@ use super::{LOOKS_LAG, RolloutState};
 
 impl RolloutState {
     /// Returns the maximum size. One of ours counts before looks show it.
-    pub fn max(&self, look: &Observation) -> u32 {
+    pub(crate) fn max(&self, look: &Observation) -> u32 {
         Write::believe(self.written.max.as_ref(), look.max(), look.at)
     }
 
     /// Whether the template is `revision`, or may be by what we wrote lately.
-    pub fn may_launch(&self, revision: &Revision, look: &Observation) -> bool {
+    pub(crate) fn may_launch(&self, revision: &Revision, look: &Observation) -> bool {
         let written = self.written.template.as_ref();
         let believed = Write::believe(written, look.template.clone(), look.at);
         [look.template.as_ref(), believed.as_ref()].contains(&Some(revision))
     }
 
     /// Whether the template is certainly `revision`.
-    pub fn launches(&self, revision: &Revision, look: &Observation) -> bool {
+    pub(crate) fn launches(&self, revision: &Revision, look: &Observation) -> bool {
         let written = self.written.template.as_ref();
         let believed = Write::believe(written, look.template.clone(), look.at);
         look.template.as_ref() == Some(revision) && believed.as_ref() == Some(revision)
     }
 
     /// Returns which of these processes are suspended, or may be by our doing.
-    pub fn may_be_suspended<'a>(
+    pub(crate) fn may_be_suspended<'a>(
         &self,
         processes: &'a BTreeSet<String>,
         look: &Observation,

@@ -5,7 +5,7 @@ use rolling_provider::Timestamp;
 /// The least that was left to do: instances of the fleet's size that are not updated, plus those
 /// that do not serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Best {
+pub(crate) struct Best {
     /// How much that was, at the size the fleet has now.
     left: u64,
     /// The size that it is measured by.
@@ -13,19 +13,19 @@ pub struct Best {
     /// The largest size so far.
     largest: u32,
     /// When it was reached.
-    pub at: Timestamp,
+    pub(crate) at: Timestamp,
 }
 
 impl Best {
     /// Returns the state before anything is done: whatever is found next is progress.
-    pub fn none(at: Timestamp) -> Self {
+    pub(crate) fn none(at: Timestamp) -> Self {
         Best { left: u64::MAX, size: 0, largest: 0, at }
     }
 
     /// Takes in what is found `now`. Another size is another measure, and no progress by itself:
     /// otherwise a fleet that is rescaled again and again would never be noticed. A fleet that
     /// becomes larger than it ever was gets the whole time for that.
-    pub fn find(&mut self, size: u32, updated: usize, serving: usize, now: Timestamp) {
+    pub(crate) fn find(&mut self, size: u32, updated: usize, serving: usize, now: Timestamp) {
         let lacks = |count: usize| u64::from(size).saturating_sub(count as u64);
         let left = lacks(updated) + lacks(serving);
         if size != self.size {

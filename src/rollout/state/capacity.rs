@@ -17,13 +17,13 @@ impl RolloutState {
     }
 
     /// Returns how many of the live or missing instances are our surge.
-    pub fn surge(&self) -> u32 {
+    pub(crate) fn surge(&self) -> u32 {
         // One of them is zero: the cloud either keeps a size of the fleet, or does not.
         self.unmanaged.surge + self.sizes.desired.saturating_sub(self.sizes.size)
     }
 
     /// Returns how often others have set a size, and what that means, as a sentence.
-    pub fn set_by_others(&self) -> (u32, String) {
+    pub(crate) fn set_by_others(&self) -> (u32, String) {
         let (times, set, was) = self.sizes.others;
         let message = format!(
             "somebody set the desired size from {was} to {set}: the fleet is meant to have {set}"
@@ -34,7 +34,7 @@ impl RolloutState {
     /// Returns when the size will be known for sure, while a look shows another size than we
     /// believe: that look is late, or somebody has just set a size that held before. Until then
     /// nothing relies on either.
-    pub fn size_is_known_at(&self, look: &Observation) -> Option<Timestamp> {
+    pub(crate) fn size_is_known_at(&self, look: &Observation) -> Option<Timestamp> {
         self.sizes.known_at(look.capacity?.desired)
     }
 

@@ -55,7 +55,7 @@ impl RolloutState {
     }
 
     /// Whether a launch in place of `source_instance` was accepted a moment ago.
-    pub fn is_launched(&self, source_instance: &InstanceId) -> bool {
+    pub(crate) fn is_launched(&self, source_instance: &InstanceId) -> bool {
         self.unmanaged.launched.contains_key(source_instance)
     }
 
@@ -67,7 +67,7 @@ impl RolloutState {
     }
 
     /// Takes in that a launch failed.
-    pub fn not_launched(&mut self, cause: String, is_final: bool, now: Timestamp) {
+    pub(crate) fn not_launched(&mut self, cause: String, is_final: bool, now: Timestamp) {
         let since = self.unmanaged.trouble.as_ref().map_or(now, |trouble| trouble.since);
         self.unmanaged.trouble = Some(LaunchTrouble { since, tried: now, cause, is_final });
     }

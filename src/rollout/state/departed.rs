@@ -14,7 +14,7 @@ pub(super) struct Departed(BTreeMap<InstanceId, Timestamp>);
 impl Departed {
     /// Returns the fleet as `look` shows it, except that an instance seen terminating within the
     /// lag of looks still is. Later somebody may have attached it again.
-    pub fn without(&mut self, mut look: Observation) -> Observation {
+    pub(super) fn without(&mut self, mut look: Observation) -> Observation {
         let Departed(departed) = self;
         for (id, instance) in &mut look.instances {
             if instance.lifecycle == Lifecycle::Terminating {

@@ -4,31 +4,31 @@ use rolling_provider::Timestamp;
 
 /// The answers of the gates so far. None of them survives a crash: the gates are asked again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct GateState {
+pub(crate) struct GateState {
     /// The last question that they passed.
-    pub passed: Option<Question>,
+    pub(crate) passed: Option<Question>,
     /// Why they did not pass, as a sentence.
-    pub failed: Option<String>,
+    pub(crate) failed: Option<String>,
     /// Since when the gates have been asked the current question.
-    pub asked: Option<Timestamp>,
+    pub(crate) asked: Option<Timestamp>,
     /// Since when everything is done and must stay healthy.
-    pub baking: Option<Timestamp>,
+    pub(crate) baking: Option<Timestamp>,
 }
 
 /// What the gates are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Question {
+pub(crate) struct Question {
     /// The number of the batch that was finished last; 0 before the first.
-    pub after: u32,
+    pub(crate) after: u32,
     /// How many checkpoints have been passed.
-    pub checkpoints: u32,
+    pub(crate) checkpoints: u32,
     /// Whether the probes are tried too, or only the alarms are read.
-    pub probes: bool,
+    pub(crate) probes: bool,
 }
 
 impl Question {
     /// Whether gates that passed this question need not be asked `other`.
-    pub fn covers(self, other: Question) -> bool {
+    pub(crate) fn covers(self, other: Question) -> bool {
         (self.after, self.checkpoints) == (other.after, other.checkpoints)
             && (self.probes || !other.probes)
     }

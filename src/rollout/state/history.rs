@@ -9,32 +9,32 @@ use crate::rollout::serving::trouble;
 
 /// What was seen of one instance.
 #[derive(Clone, Debug, Default)]
-pub struct InstanceHistory {
+pub(crate) struct InstanceHistory {
     /// Whether it runs the wanted revision.
-    pub is_new: bool,
+    pub(crate) is_new: bool,
     /// The revision that it runs.
-    pub revision: Option<Revision>,
+    pub(crate) revision: Option<Revision>,
     /// Whether it appeared while this engine was looking.
-    pub launched_here: bool,
+    pub(crate) launched_here: bool,
     /// When its time to become healthy begins.
-    pub since: Timestamp,
+    pub(crate) since: Timestamp,
     /// Since when it serves without a break.
-    pub serving_since: Option<Timestamp>,
+    pub(crate) serving_since: Option<Timestamp>,
     /// Since when it does not serve.
-    pub lost_at: Option<Timestamp>,
+    pub(crate) lost_at: Option<Timestamp>,
     /// Whether it has ever served.
-    pub has_served: bool,
+    pub(crate) has_served: bool,
     /// Whether it has served for the whole soak once.
-    pub soaked: bool,
+    pub(crate) soaked: bool,
     /// Why it did not serve, the last time that it did not.
-    pub trouble: Option<String>,
+    pub(crate) trouble: Option<String>,
     /// Whether the cloud itself called it unhealthy at the last look.
-    pub called_unhealthy: bool,
+    pub(crate) called_unhealthy: bool,
     /// Whether it was ever listed where it is to serve.
-    pub listed: bool,
+    pub(crate) listed: bool,
     /// Whether it runs and is out of rotation because somebody else took it out or does not
     /// register it.
-    pub taken_out: bool,
+    pub(crate) taken_out: bool,
 }
 
 /// Who caused an instance to be out of rotation.
@@ -81,7 +81,7 @@ impl InstanceHistory {
 
     /// Returns when an instance of the new revision that does not serve has failed. Its time runs
     /// from its launch, or, once it has soaked, from when it stopped serving.
-    pub fn deadline(&self, health: &Health) -> Timestamp {
+    pub(crate) fn deadline(&self, health: &Health) -> Timestamp {
         let from = if self.soaked { self.lost_at.unwrap_or(self.since) } else { self.since };
         from + health.healthy_timeout
     }

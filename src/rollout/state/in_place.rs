@@ -10,16 +10,16 @@ use rolling_provider::{InstanceId, Revision, Timestamp, Update};
 
 /// How long a requested update may take to show at all. The engine then requests it once more, and
 /// a cloud without tokens for it would carry it out twice.
-pub const UPDATE_SHOWS_IN: Duration = Duration::from_secs(30);
+pub(crate) const UPDATE_SHOWS_IN: Duration = Duration::from_secs(30);
 
 /// How long the engine believes an accepted update, or its end, while looks lack it.
 pub(super) const SHOWS_IN: Duration = Duration::from_secs(60);
 
 /// What is known of updates in place.
 #[derive(Clone, Debug, Default)]
-pub struct InPlace {
+pub(crate) struct InPlace {
     /// How long an update may take; `None` where instances are replaced.
-    pub within: Option<Duration>,
+    pub(crate) within: Option<Duration>,
     /// Updates that the cloud accepted, by instance.
     pub(super) begun: BTreeMap<InstanceId, Begun>,
     /// Instances whose update is over, and what they run since.

@@ -3,4 +3,4 @@
 use std::time::Duration;
 
 /// How long a look may show a size that no longer holds.
-pub const LOOKS_LAG: Duration = Duration::from_secs(30);
+pub(crate) const LOOKS_LAG: Duration = Duration::from_secs(30);

@@ -10,9 +10,9 @@ use super::LOOKS_LAG;
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Launched {
+pub(crate) struct Launched {
     /// How many instances of the wanted revision came.
-    pub came: u32,
+    pub(crate) came: u32,
     /// Instances that went and that we did not remove.
     pub(super) taken: BTreeSet<InstanceId>,
     /// The size that the fleet began with.
@@ -29,7 +29,7 @@ pub struct Launched {
     /// from a template before ours.
     asked: bool,
     /// How often the template was something else after a look had shown the wanted one.
-    pub set_back: u32,
+    pub(crate) set_back: u32,
     /// Whether the last look showed the wanted template.
     was_right: bool,
     /// How often we have set the template since a look last showed it, and since when.
@@ -98,7 +98,7 @@ impl Launched {
 
     /// Returns a sentence that the template does not stay as it was set, where looks cannot lag so
     /// long.
-    pub fn template_words(
+    pub(crate) fn template_words(
         &self,
         wanted: &Revision,
         template: Option<&Revision>,
@@ -115,7 +115,11 @@ impl Launched {
     }
 
     /// Returns a sentence that something sets the template back, where the look shows that.
-    pub fn set_back_words(&self, wanted: &Revision, template: Option<&Revision>) -> Option<String> {
+    pub(crate) fn set_back_words(
+        &self,
+        wanted: &Revision,
+        template: Option<&Revision>,
+    ) -> Option<String> {
         let shown = template.filter(|template| *template != wanted)?;
         Some(format!(
             "something sets the template back to {shown}, {} times so far. It is set to {wanted} each \
@@ -126,21 +130,25 @@ impl Launched {
 
     /// Returns how many instances came on another revision since the last one on the wanted
     /// revision.
-    pub fn wrong(&self) -> usize {
+    pub(crate) fn wrong(&self) -> usize {
         self.wrong.len()
     }
 
     /// Returns how many launches of the wanted revision there is reason for, besides surge and
     /// failures: one for each place the fleet ever had, and one for each instance that went without
     /// our doing.
-    pub fn reasons(&self) -> u32 {
+    pub(crate) fn reasons(&self) -> u32 {
         let taken = u32::try_from(self.taken.len()).unwrap_or(u32::MAX);
         self.began.unwrap_or_default() + self.grown + taken
     }
 
     /// Returns a sentence about the instances that came on another revision than the fleet
     /// launches.
-    pub fn wrong_words(&self, wanted: &Revision, template: Option<&Revision>) -> Option<String> {
+    pub(crate) fn wrong_words(
+        &self,
+        wanted: &Revision,
+        template: Option<&Revision>,
+    ) -> Option<String> {
         let (_, runs) = self.wrong.first_key_value()?;
         let ids: Vec<String> = self.wrong.keys().map(ToString::to_string).collect();
         let on = runs.as_ref().map_or("no revision at all".into(), ToString::to_string);

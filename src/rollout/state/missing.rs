@@ -10,7 +10,7 @@ use rolling_provider::{InstanceId, Timestamp};
 /// goes before it has served, so the clock of its place starts anew. When the next instance in that
 /// place goes too, the clock runs on.
 #[derive(Clone, Debug, Default)]
-pub struct Missing {
+pub(crate) struct Missing {
     places: VecDeque<Place>,
     /// How many of the first places were empty before the rollout began.
     before: usize,
@@ -104,18 +104,13 @@ impl Missing {
 
     /// Returns how many places were empty before the rollout began, for whatever reason, and still
     /// are.
-    pub fn before(&self) -> usize {
+    pub(crate) fn before(&self) -> usize {
         self.before
     }
 
     /// Returns how many places are empty.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.places.len()
-    }
-
-    /// Whether no place is empty.
-    pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
     }
 
     /// Gives up `places` places, as we set a smaller size: those that have been empty longest.
@@ -126,12 +121,12 @@ impl Missing {
     }
 
     /// Returns since when no instance has served in the place where that is longest ago.
-    pub fn oldest(&self) -> Option<Timestamp> {
+    pub(crate) fn oldest(&self) -> Option<Timestamp> {
         self.unfilled().map(|place| place.since).min()
     }
 
     /// Returns in how many places no instance has served for `long` or longer.
-    pub fn unserved(&self, long: Duration, now: Timestamp) -> usize {
+    pub(crate) fn unserved(&self, long: Duration, now: Timestamp) -> usize {
         self.unfilled().filter(|place| now.since(place.since) >= long).count()
     }
 
@@ -142,12 +137,12 @@ impl Missing {
     }
 
     /// Returns how many places have been empty for `long` or longer.
-    pub fn late(&self, long: Duration, now: Timestamp) -> usize {
+    pub(crate) fn late(&self, long: Duration, now: Timestamp) -> usize {
         self.places.iter().filter(|place| now.since(place.empty) >= long).count()
     }
 
     /// Returns when the next place will have been empty for `long`.
-    pub fn next_late(&self, long: Duration, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn next_late(&self, long: Duration, now: Timestamp) -> Option<Timestamp> {
         let due = self.places.iter().map(|place| place.empty + long);
         due.filter(|due| *due > now).min()
     }

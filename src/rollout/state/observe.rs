@@ -72,7 +72,7 @@ impl RolloutState {
     /// Takes in that the engine has not looked for `unseen` longer than looks take, for example
     /// because this process stood still. That time does not count against instances that become
     /// healthy, nor against the rollout's progress, and it is no part of a soak.
-    pub fn not_looked(&mut self, unseen: Duration) {
+    pub(crate) fn not_looked(&mut self, unseen: Duration) {
         for history in self.history.values_mut() {
             history.since = history.since + unseen;
             let times = [&mut history.serving_since, &mut history.lost_at];
@@ -86,7 +86,7 @@ impl RolloutState {
 
     /// Takes in what the fleet says it did by itself. The cause of a removal joins the reason of
     /// the failure.
-    pub fn explain(&mut self, activities: Vec<Activity>, now: Timestamp) {
+    pub(crate) fn explain(&mut self, activities: Vec<Activity>, now: Timestamp) {
         let is_known = |id: &InstanceId| self.launches.known.contains(id);
         let is_coming = |kind: ActivityKind| match kind {
             ActivityKind::Launching => true,

@@ -11,63 +11,63 @@ use crate::record::Record;
 
 /// Whether the rollout goes forward, back, or to an early end.
 #[derive(Clone, Debug, Default)]
-pub struct Direction {
+pub(crate) struct Direction {
     /// Set once the rollout is to end early.
-    pub halt: Option<Halt>,
+    pub(crate) halt: Option<Halt>,
     /// Why the rollout goes back to the completed revision, once it does.
-    pub rolls_back: Option<String>,
+    pub(crate) rolls_back: Option<String>,
     /// Since when it goes back.
-    pub rolls_back_since: Timestamp,
+    pub(crate) rolls_back_since: Timestamp,
     /// Whether a rollout found paused is to go on.
-    pub resume: bool,
+    pub(crate) resume: bool,
 }
 
 /// The current or last batch.
 #[derive(Clone, Debug, Default)]
-pub struct Batch {
+pub(crate) struct Batch {
     /// Its number; 0 before the first.
-    pub number: u32,
+    pub(crate) number: u32,
     /// Whether it is still under way.
-    pub open: bool,
+    pub(crate) open: bool,
     /// When the last batch ended.
-    pub ended: Option<Timestamp>,
+    pub(crate) ended: Option<Timestamp>,
 }
 
 /// Instances out of rotation, and back in it.
 #[derive(Clone, Debug, Default)]
-pub struct Rotation {
+pub(crate) struct Rotation {
     /// Instances chosen to go and not gone yet.
-    pub victims: BTreeSet<InstanceId>,
+    pub(crate) victims: BTreeSet<InstanceId>,
     /// When the cloud accepted to take a victim out of a target group.
-    pub deregistered: BTreeMap<InstanceId, BTreeMap<TargetGroupId, Timestamp>>,
+    pub(crate) deregistered: BTreeMap<InstanceId, BTreeMap<TargetGroupId, Timestamp>>,
     /// Target groups that have shown a victim draining since it was deregistered there. Looks lag,
     /// and a look that does not list it may be from before it was listed.
-    pub drains: BTreeSet<(InstanceId, TargetGroupId)>,
+    pub(crate) drains: BTreeSet<(InstanceId, TargetGroupId)>,
     /// Instances of the new revision that an engine before this one took out of a target group, to
     /// give surge back. They are good, and go back in.
-    pub deregistered_by_predecessor: BTreeSet<(InstanceId, TargetGroupId)>,
+    pub(crate) deregistered_by_predecessor: BTreeSet<(InstanceId, TargetGroupId)>,
     /// Whether the fleet by itself replaces instances that are out of rotation.
-    pub replaces: Replaces,
+    pub(crate) replaces: Replaces,
     /// Victims that were put back into every target group, and when.
-    pub returned: BTreeMap<InstanceId, Timestamp>,
+    pub(crate) returned: BTreeMap<InstanceId, Timestamp>,
     /// Instances that we put back into rotation, and when they had been taken out. A late look may
     /// show them as they were before that.
     pub(super) put_back: BTreeMap<InstanceId, Timestamp>,
     /// When the cloud accepted a registration by us.
     pub(super) registered: BTreeMap<(InstanceId, TargetGroupId), Timestamp>,
     /// Instances that we released from lifecycle hooks, and whether they were on their way out.
-    pub released: BTreeSet<(InstanceId, bool)>,
+    pub(crate) released: BTreeSet<(InstanceId, bool)>,
 }
 
 /// Instances that left the fleet by our doing, or were seen to leave it.
 #[derive(Clone, Debug, Default)]
-pub struct Removed {
+pub(crate) struct Removed {
     /// Reserves whose termination the cloud accepted.
-    pub discarded: BTreeSet<InstanceId>,
+    pub(crate) discarded: BTreeSet<InstanceId>,
     /// Instances whose termination the cloud accepted.
-    pub terminated: BTreeSet<InstanceId>,
+    pub(crate) terminated: BTreeSet<InstanceId>,
     /// Instances that were taken out of the fleet for debugging.
-    pub retained_failed: BTreeSet<InstanceId>,
+    pub(crate) retained_failed: BTreeSet<InstanceId>,
     /// Instances that were seen terminating.
     pub(super) departed: Departed,
 }
@@ -79,50 +79,50 @@ pub struct Failures {
     /// failed before a rollout turned back.
     pub failed: BTreeMap<InstanceId, String>,
     /// Failed instances that the record counts.
-    pub counted: BTreeSet<InstanceId>,
+    pub(crate) counted: BTreeSet<InstanceId>,
     /// Failed instances that an earlier rollout counted.
-    pub earlier: BTreeSet<InstanceId>,
+    pub(crate) earlier: BTreeSet<InstanceId>,
     /// The call that the cloud does not take at present, and why.
-    pub call: Option<(Action, String)>,
+    pub(crate) call: Option<(Action, String)>,
     /// Actions that the cloud refused for good while we were putting things back.
-    pub refused: Vec<(Action, String)>,
+    pub(crate) refused: Vec<(Action, String)>,
 }
 
 /// What was launched, or is missing.
 #[derive(Clone, Debug, Default)]
-pub struct Launches {
+pub(crate) struct Launches {
     /// Since when each place without an instance has been empty.
-    pub missing: Missing,
+    pub(crate) missing: Missing,
     /// Instances that came and went since the way to this revision began.
-    pub launched: Launched,
+    pub(crate) launched: Launched,
     /// Every instance that was ever seen alive. In a late look none of them counts as new.
     pub(super) known: BTreeSet<InstanceId>,
     /// How long instances that this engine saw launched took until they served.
-    pub boots: Vec<Duration>,
+    pub(crate) boots: Vec<Duration>,
     /// How many launches were under way, when the fleet was last asked for its activities, whose
     /// instances looks did not show.
-    pub coming: usize,
+    pub(crate) coming: usize,
     /// Those of [`super::RolloutState::strangers`] that the cloud was asked about.
-    pub asked_about: BTreeSet<InstanceId>,
+    pub(crate) asked_about: BTreeSet<InstanceId>,
     /// What the fleet reported that it did by itself, newest first.
-    pub activities: Vec<Activity>,
+    pub(crate) activities: Vec<Activity>,
     /// When the fleet was last asked for that.
-    pub activities_asked: Option<Timestamp>,
+    pub(crate) activities_asked: Option<Timestamp>,
 }
 
 /// Since when the rollout waits for what it waits for.
 #[derive(Clone, Debug, Default)]
-pub struct Waits {
+pub(crate) struct Waits {
     /// Since when the rollout has stood at a checkpoint.
-    pub at_checkpoint: Option<Timestamp>,
+    pub(crate) at_checkpoint: Option<Timestamp>,
     /// Since when only instances are left that are set aside.
-    pub set_aside_since: Option<Timestamp>,
+    pub(crate) set_aside_since: Option<Timestamp>,
     /// Since when the second target group has had to stay healthy with its shifted requests.
-    pub evaluating: Option<Timestamp>,
+    pub(crate) evaluating: Option<Timestamp>,
     /// When anything was last done, or seen to change.
-    pub changed_at: Timestamp,
+    pub(crate) changed_at: Timestamp,
     /// The least that was left to do so far.
-    pub best: Option<Best>,
+    pub(crate) best: Option<Best>,
 }
 
 /// Calls without an answer.

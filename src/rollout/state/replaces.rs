@@ -10,7 +10,7 @@ use super::LOOKS_LAG;
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
-pub struct Replaces {
+pub(crate) struct Replaces {
     is_seen: bool,
     /// Instances that we took out of rotation and that went without our doing, and when.
     went: BTreeMap<InstanceId, Timestamp>,
@@ -18,12 +18,12 @@ pub struct Replaces {
 
 impl Replaces {
     /// Whether the fleet was seen to do so.
-    pub fn is_seen(&self) -> bool {
+    pub(crate) fn is_seen(&self) -> bool {
         self.is_seen
     }
 
     /// Whether an instance went and the fleet may report why.
-    pub fn is_asked(&self) -> bool {
+    pub(crate) fn is_asked(&self) -> bool {
         !self.is_seen && !self.went.is_empty()
     }
 

@@ -22,53 +22,53 @@ use crate::rollout::state::{InPlace, InstanceHistory, Stages, Unmanaged};
 #[derive(Clone, Debug, Default)]
 pub struct RolloutState {
     /// Names this rollout in the record and the events; from the front-end.
-    pub rollout_id: String,
+    pub(crate) rollout_id: String,
     /// When this engine first looked.
-    pub started: Timestamp,
+    pub(crate) started: Timestamp,
     /// The record as we last wrote it or found it; `None` when there is none on the target.
     pub record: Option<Record>,
     /// The lease with which this engine began, if it holds one.
-    pub lease: Option<Lease>,
+    pub(crate) lease: Option<Lease>,
     /// The command that another process has given for this rollout.
-    pub control: Option<Control>,
+    pub(crate) control: Option<Control>,
     /// The last revision that the whole fleet is known to have run, where no record says so: from
     /// a front-end that keeps state, or from a record that is erased by now.
-    pub known_completed: Option<Revision>,
+    pub(crate) known_completed: Option<Revision>,
     /// Whether the rollout goes forward, back, or to an early end.
-    pub direction: Direction,
+    pub(crate) direction: Direction,
     /// The current or last batch.
-    pub batch: Batch,
+    pub(crate) batch: Batch,
     /// What was seen of each instance.
-    pub history: BTreeMap<InstanceId, InstanceHistory>,
+    pub(crate) history: BTreeMap<InstanceId, InstanceHistory>,
     /// The stage of each instance that does not serve.
-    pub stages: Stages,
+    pub(crate) stages: Stages,
     /// Instances out of rotation, and back in it.
-    pub rotation: Rotation,
+    pub(crate) rotation: Rotation,
     /// Instances that left the fleet by our doing, or were seen to leave it.
-    pub removed: Removed,
+    pub(crate) removed: Removed,
     /// What failed.
     pub failures: Failures,
     /// What was launched, or is missing.
-    pub launches: Launches,
+    pub(crate) launches: Launches,
     /// The sizes of a fleet whose size the cloud keeps.
     pub(super) sizes: Sizes,
     /// What is known of unmanaged instances.
-    pub unmanaged: Unmanaged,
+    pub(crate) unmanaged: Unmanaged,
     /// What is known of updates in place.
-    pub in_place: InPlace,
+    pub(crate) in_place: InPlace,
     /// Since when the rollout waits for what it waits for.
-    pub waits: Waits,
+    pub(crate) waits: Waits,
     /// The answers of the gates.
-    pub gates: GateState,
+    pub(crate) gates: GateState,
     /// Our other recent writes.
     pub(super) written: Written,
     /// Calls without an answer.
     pub(super) unanswered: Unanswered,
     /// Whether this engine has suspended the processes to suspend once. If they run again
     /// meanwhile, somebody wants them to.
-    pub suspended: bool,
+    pub(crate) suspended: bool,
     /// Whether this engine has erased the record: its rollout is over, whatever a late look says.
-    pub over: bool,
+    pub(crate) over: bool,
     pub(super) observed_once: bool,
 }
 
@@ -81,7 +81,7 @@ impl RolloutState {
     }
 
     /// Takes in that `record` is on the target.
-    pub fn recorded(&mut self, record: Record) {
+    pub(crate) fn recorded(&mut self, record: Record) {
         if self.record.as_ref().is_some_and(|found| found.generation != record.generation) {
             self.failures.earlier.clone_from(&self.failures.counted);
         }
@@ -96,14 +96,14 @@ impl RolloutState {
     }
 
     /// Returns `look` without instances that an earlier look showed on their way out.
-    pub fn without_departed(&mut self, look: Observation) -> Observation {
+    pub(crate) fn without_departed(&mut self, look: Observation) -> Observation {
         self.removed.departed.without(look)
     }
 
     /// Whether `id` serves by what the cloud says: in service, healthy, and healthy in every target
     /// group (or in the second one, where requests are shifted), and not on its way out by our
     /// doing.
-    pub fn serves(&self, target: &Target, id: &InstanceId, instance: &Instance) -> bool {
+    pub(crate) fn serves(&self, target: &Target, id: &InstanceId, instance: &Instance) -> bool {
         instance.lifecycle == Lifecycle::InService
             && instance.healthy
             && !self.rotation.victims.contains(id)
@@ -114,42 +114,47 @@ impl RolloutState {
 
     /// Whether a registration by us was accepted so recently that a look need not show it. Then we
     /// do not ask for it again.
-    pub fn was_registered(&self, id: &InstanceId, group: &TargetGroupId, now: Timestamp) -> bool {
+    pub(crate) fn was_registered(
+        &self,
+        id: &InstanceId,
+        group: &TargetGroupId,
+        now: Timestamp,
+    ) -> bool {
         let at = self.rotation.registered.get(&(id.clone(), group.clone()));
         at.is_some_and(|at| now.since(*at) < LOOKS_LAG)
     }
 
     /// Whether `id` may not serve although a look says so: it was taken out of rotation so
     /// recently, and put back since, that the look may be from before.
-    pub fn may_be_out(&self, id: &InstanceId, now: Timestamp) -> bool {
+    pub(crate) fn may_be_out(&self, id: &InstanceId, now: Timestamp) -> bool {
         self.rotation.put_back.get(id).is_some_and(|out| now.since(*out) <= LOOKS_LAG)
     }
 
     /// Returns when the first instance counts again for which [`Self::may_be_out`] holds.
-    pub fn put_back_until(&self) -> Option<Timestamp> {
+    pub(crate) fn put_back_until(&self) -> Option<Timestamp> {
         let moment = Duration::from_millis(1);
         self.rotation.put_back.values().min().map(|out| *out + LOOKS_LAG + moment)
     }
 
     /// Whether `id` is out of some target group by our doing.
-    pub fn was_deregistered(&self, id: &InstanceId) -> bool {
+    pub(crate) fn was_deregistered(&self, id: &InstanceId) -> bool {
         self.rotation.deregistered.contains_key(id)
     }
 
     /// Begins to put the rollout back. Victims that are still in rotation stay there.
-    pub fn begin_halt(&mut self, halt: Halt) {
+    pub(crate) fn begin_halt(&mut self, halt: Halt) {
         self.direction.halt = Some(halt);
         self.rotation.victims.retain(|id| self.rotation.deregistered.contains_key(id));
     }
 
     /// Goes on with a rollout that was being put back. What a pause has resumed is suspended again.
-    pub fn resume(&mut self) {
+    pub(crate) fn resume(&mut self) {
         (self.direction.halt, self.direction.resume, self.suspended) = (None, true, false);
         self.failures.refused.clear();
     }
 
     /// Returns what `command` does here and now, by the table of [`crate::rollout::control`].
-    pub fn effect(&self, command: Command) -> Effect {
+    pub(crate) fn effect(&self, command: Command) -> Effect {
         let halt = self.direction.halt.as_ref();
         let work = Work {
             recorded: self.record.is_some(),
@@ -161,7 +166,7 @@ impl RolloutState {
     }
 
     /// Returns the record, where it is of what this engine does now and not of what came before.
-    pub fn standing(&self, target: &Target) -> Option<&Record> {
+    pub(crate) fn standing(&self, target: &Target) -> Option<&Record> {
         let is_back = self.direction.rolls_back.is_some();
         self.record.as_ref().filter(|record| {
             record.phase == Phase::Rolling
@@ -171,14 +176,14 @@ impl RolloutState {
     }
 
     /// Takes in that the rollout is waiting on purpose, which is no lack of progress.
-    pub fn wait_deliberately(&mut self, now: Timestamp) {
+    pub(crate) fn wait_deliberately(&mut self, now: Timestamp) {
         if let Some(best) = &mut self.waits.best {
             best.at = now;
         }
     }
 
     /// Chooses victims. They count as out of rotation at once, before any call is made.
-    pub fn choose(&mut self, victims: &BTreeSet<InstanceId>) {
+    pub(crate) fn choose(&mut self, victims: &BTreeSet<InstanceId>) {
         self.rotation.victims.extend(victims.iter().cloned());
     }
 

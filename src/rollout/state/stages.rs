@@ -7,7 +7,7 @@ use rolling_provider::{InstanceId, Timestamp};
 
 /// What was asked for last on behalf of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
+pub(crate) enum Stage {
     /// To be launched.
     Launch,
     /// To be released by a lifecycle hook that holds it.
@@ -22,7 +22,7 @@ pub enum Stage {
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
-pub struct Stages {
+pub(crate) struct Stages {
     /// When the launches that no look shows yet were asked for, the oldest first.
     asked: VecDeque<Timestamp>,
     at: BTreeMap<InstanceId, At>,
@@ -94,22 +94,22 @@ impl Stages {
     }
 
     /// Returns the stage of `id`, and since when.
-    pub fn of(&self, id: &InstanceId) -> Option<(Stage, Timestamp)> {
+    pub(crate) fn of(&self, id: &InstanceId) -> Option<(Stage, Timestamp)> {
         self.at.get(id).map(|at| (at.stage, at.since))
     }
 
     /// Returns when this engine asked for the launch of `id`, if it did and `id` has not served.
-    pub fn launched(&self, id: &InstanceId) -> Option<Timestamp> {
+    pub(crate) fn launched(&self, id: &InstanceId) -> Option<Timestamp> {
         self.at.get(id)?.launched
     }
 
     /// Returns when the oldest launch that no look shows was asked for.
-    pub fn asked(&self) -> Option<Timestamp> {
+    pub(crate) fn asked(&self) -> Option<Timestamp> {
         self.asked.front().copied()
     }
 
     /// Returns the shortest time that `stage` has taken so far.
-    pub fn shortest(&self, stage: Stage) -> Option<Duration> {
+    pub(crate) fn shortest(&self, stage: Stage) -> Option<Duration> {
         self.shortest.get(&stage).copied()
     }
 }

@@ -9,7 +9,7 @@ use super::RolloutState;
 impl RolloutState {
     /// Returns instances that came meanwhile on a revision that neither this rollout nor what it
     /// found there launches: another process may be rolling the fleet, too.
-    pub fn strangers(&self, target: &Target, look: &Observation) -> BTreeSet<InstanceId> {
+    pub(crate) fn strangers(&self, target: &Target, look: &Observation) -> BTreeSet<InstanceId> {
         let record = self.record.iter();
         let recorded = record.flat_map(|record| [&record.completed, &record.borrowed.template]);
         let found = self.history.values().filter(|history| !history.launched_here);

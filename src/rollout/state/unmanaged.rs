@@ -20,28 +20,28 @@ const UNKNOWN_SHOWS_IN: Duration = Duration::from_secs(15);
 
 /// What is known of a fleet of unmanaged instances.
 #[derive(Clone, Debug, Default)]
-pub struct Unmanaged {
+pub(crate) struct Unmanaged {
     /// How many instances there are to be.
-    pub size: u32,
+    pub(crate) size: u32,
     /// The same with the surge that may be there now.
-    pub desired: u32,
+    pub(crate) desired: u32,
     /// How many instances live or are missing beyond the size.
-    pub surge: u32,
+    pub(crate) surge: u32,
     /// Launches that the cloud accepted lately, by the instance that each stands in for.
     pub(super) launched: BTreeMap<InstanceId, Launched>,
     /// How many of them the last look does not show.
-    pub on_their_way: u32,
+    pub(crate) on_their_way: u32,
     /// When the last of these was launched.
     pub(super) hidden_since: Option<Timestamp>,
     /// When this engine took over, or turned back. Launches from before may not show yet, and their
     /// number is unknown.
-    pub unsure_since: Option<Timestamp>,
+    pub(crate) unsure_since: Option<Timestamp>,
     /// Since when instances are gone that nobody took out.
-    pub lost: Missing,
+    pub(crate) lost: Missing,
     /// Tokens of launches whose instances are gone.
-    pub spent: BTreeSet<String>,
+    pub(crate) spent: BTreeSet<String>,
     /// Why the last attempt to launch failed.
-    pub trouble: Option<LaunchTrouble>,
+    pub(crate) trouble: Option<LaunchTrouble>,
 }
 
 /// A launch that the cloud accepted.
@@ -54,20 +54,20 @@ pub(super) struct Launched {
 
 /// Launches that fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LaunchTrouble {
+pub(crate) struct LaunchTrouble {
     /// Since when launches fail.
-    pub since: Timestamp,
+    pub(crate) since: Timestamp,
     /// When a launch was last tried.
-    pub tried: Timestamp,
+    pub(crate) tried: Timestamp,
     /// The cause, in the cloud's own words.
-    pub cause: String,
+    pub(crate) cause: String,
     /// Whether later launches will fail too.
-    pub is_final: bool,
+    pub(crate) is_final: bool,
 }
 
 /// Returns `look` with only the instances of the fleet. Unmanaged ones are of the fleet when
 /// marked, once all have been marked, and before that when registered; never with `rolling:ignore`.
-pub fn members(mut look: Observation, record: Option<&Record>) -> Observation {
+pub(crate) fn members(mut look: Observation, record: Option<&Record>) -> Observation {
     if !look.is_unmanaged() {
         return look;
     }
@@ -96,14 +96,14 @@ impl Unmanaged {
     }
 
     /// Returns until when there may be instances of ours that no look shows.
-    pub fn shows_all_at(&self, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn shows_all_at(&self, now: Timestamp) -> Option<Timestamp> {
         let hidden = self.hidden_since.map(|since| since + LAUNCH_SHOWS_IN);
         hidden.max(self.unsure_until(now))
     }
 
     /// Returns until when there may be instances of ours that no look shows and that this engine
     /// does not know of.
-    pub fn unsure_until(&self, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn unsure_until(&self, now: Timestamp) -> Option<Timestamp> {
         let until = self.unsure_since.map(|since| since + UNKNOWN_SHOWS_IN);
         until.filter(|until| now < *until)
     }

@@ -13,7 +13,7 @@ use super::in_place::{Begun, SHOWS_IN, UPDATE_SHOWS_IN};
 impl RolloutState {
     /// Returns `look` as the planner counts it: an instance that is being updated has the revision
     /// that it is on its way to, and has yet to come into service.
-    pub fn in_place(&self, mut look: Observation) -> Observation {
+    pub(crate) fn in_place(&self, mut look: Observation) -> Observation {
         if self.in_place.within.is_none() {
             return look;
         }
@@ -44,7 +44,7 @@ impl RolloutState {
     }
 
     /// Whether `id` is, or was, in an update that this engine knows of.
-    pub fn was_updated(&self, id: &InstanceId) -> bool {
+    pub(crate) fn was_updated(&self, id: &InstanceId) -> bool {
         self.in_place.known.contains_key(id)
     }
 
@@ -111,7 +111,7 @@ impl RolloutState {
 
     /// Returns until when `update`, known since `since`, must have ended. An update that was only
     /// marked may have to be asked for again.
-    pub fn update_deadline(&self, update: &Update, since: Timestamp) -> Timestamp {
+    pub(crate) fn update_deadline(&self, update: &Update, since: Timestamp) -> Timestamp {
         let within = self.in_place.within.unwrap_or_default();
         let shows_in = match update.state {
             UpdateState::Marked => UPDATE_SHOWS_IN,

@@ -52,12 +52,12 @@ impl<T: PartialEq + Clone> Write<T> {
 
 impl Written {
     /// Takes in what a look shows.
-    pub fn look(&mut self, look: &Observation) {
+    pub(super) fn look(&mut self, look: &Observation) {
         self.shown = (look.max(), look.template.clone());
     }
 
     /// Takes in that the cloud accepted `action`.
-    pub fn accepted(&mut self, action: &Action, now: Timestamp) {
+    pub(super) fn accepted(&mut self, action: &Action, now: Timestamp) {
         match action {
             Action::SetCapacity { max: Some(max), .. }
             | Action::ApplyScheduledAction { max: Some(max), .. } => {

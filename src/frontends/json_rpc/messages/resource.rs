@@ -13,53 +13,53 @@ use crate::model::event::InstanceReport;
 use crate::record::command::Command;
 
 /// A JSON object.
-pub type Object = Map<String, Value>;
+pub(crate) type Object = Map<String, Value>;
 
 #[derive(Debug, Deserialize, JsonSchema)]
-pub struct ValidateParams {
+pub(crate) struct ValidateParams {
     /// The resource type.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub(crate) kind: String,
     /// The configuration of the deployment.
     #[schemars(with = "RollingDeploymentConfig")]
-    pub config: Object,
+    pub(crate) config: Object,
     /// JSON Pointers to values in `config` that are not known yet: omit these there, or set null.
     #[serde(default)]
-    pub unknown: Vec<String>,
+    pub(crate) unknown: Vec<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-pub struct PlanParams {
+pub(crate) struct PlanParams {
     /// The resource type.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub(crate) kind: String,
     /// The prior state; null for a new deployment.
     #[serde(default)]
     #[schemars(with = "Option<State>")]
-    pub prior: Value,
+    pub(crate) prior: Value,
     /// The configuration of the deployment.
     #[schemars(with = "RollingDeploymentConfig")]
-    pub config: Object,
+    pub(crate) config: Object,
     /// `private` of the last answer about this deployment.
     #[serde(default)]
     #[expect(dead_code, reason = "carried for the client's sake")]
-    pub private: Option<Private>,
+    pub(crate) private: Option<Private>,
     /// JSON Pointers to values in `config` that are not known yet: omit these there, or set null.
     #[serde(default)]
-    pub unknown: Vec<String>,
+    pub(crate) unknown: Vec<String>,
 }
 
 /// Data that the client keeps and hands back without reading it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct Private {
+pub(crate) struct Private {
     /// Distinguishes one plan from another.
-    pub plan_hash: Option<String>,
+    pub(crate) plan_hash: Option<String>,
 }
 
 /// What apply would do to the state of a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum PlanAction {
+pub(crate) enum PlanAction {
     /// Create the state: there is none yet.
     Create,
     /// Update the state: the configuration has changed, or the fleet needs a rollout.
@@ -69,213 +69,213 @@ pub enum PlanAction {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct PlanResult {
+pub(crate) struct PlanResult {
     /// What apply would do to the state.
-    pub action: PlanAction,
+    pub(crate) action: PlanAction,
     /// The planned state; null when the configuration is refused. Values in `unknown` are null or
     /// missing.
     #[schemars(with = "Option<Object>")]
-    pub planned: Value,
+    pub(crate) planned: Value,
     /// JSON Pointers into `planned` to values that are not known before apply.
-    pub unknown: Vec<String>,
+    pub(crate) unknown: Vec<String>,
     /// JSON Pointers into `config` whose change requires another deployment. Delete this
     /// deployment, then create the other one.
-    pub requires_replace: Vec<String>,
+    pub(crate) requires_replace: Vec<String>,
     /// The planned batches; null when the target is not known yet.
-    pub batches: Option<Vec<BatchSizes>>,
+    pub(crate) batches: Option<Vec<BatchSizes>>,
     /// Data for the client to hand to apply.
-    pub private: Option<Private>,
+    pub(crate) private: Option<Private>,
     /// Hash of the configuration and the revision, never of live instances; null when not known
     /// yet.
-    pub plan_hash: Option<String>,
+    pub(crate) plan_hash: Option<String>,
     /// Findings.
-    pub diagnostics: Vec<Diagnostic>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-pub struct ApplyParams {
+pub(crate) struct ApplyParams {
     /// The resource type.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub(crate) kind: String,
     /// The prior state; null for a new deployment.
     #[serde(default)]
     #[schemars(with = "Option<State>")]
-    pub prior: Value,
+    pub(crate) prior: Value,
     /// `planned` of the plan to apply.
     #[serde(default)]
     #[schemars(with = "Option<Object>")]
-    pub planned: Value,
+    pub(crate) planned: Value,
     /// The configuration of the deployment.
     #[schemars(with = "RollingDeploymentConfig")]
-    pub config: Object,
+    pub(crate) config: Object,
     /// `private` of the plan to apply. A stale plan gets error 1006.
     #[serde(default)]
-    pub private: Option<Private>,
+    pub(crate) private: Option<Private>,
     #[serde(flatten)]
-    pub operation: Operation,
+    pub(crate) operation: Operation,
 }
 
 /// The name, deadline and progress of a long operation.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-pub struct Operation {
+pub(crate) struct Operation {
     /// The name of the rollout in its record: up to 64 letters, digits, `-`, `_` or `.`.
-    pub operation_id: Option<String>,
+    pub(crate) operation_id: Option<String>,
     /// Stop at the next safe point after this many milliseconds.
-    pub deadline_ms: Option<u64>,
+    pub(crate) deadline_ms: Option<u64>,
     /// Any JSON except null, which `$/progress` carries. Without it the server sends no progress.
     #[serde(default)]
-    pub progress_token: Value,
+    pub(crate) progress_token: Value,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct ApplyResult {
+pub(crate) struct ApplyResult {
     /// `succeeded`, `rolled_back`, `failed`, `paused` or `aborted`.
-    pub status: String,
+    pub(crate) status: String,
     /// The state after the apply, also after a failure.
     #[schemars(with = "Option<State>")]
-    pub state: Value,
+    pub(crate) state: Value,
     /// Data for the client to hand to the next plan.
-    pub private: Option<Private>,
+    pub(crate) private: Option<Private>,
     /// Why the apply did not succeed, and what to do.
-    pub diagnostics: Vec<Diagnostic>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-pub struct ReadParams {
+pub(crate) struct ReadParams {
     /// The resource type.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub(crate) kind: String,
     /// The prior state.
     #[schemars(with = "State")]
-    pub prior: Object,
+    pub(crate) prior: Object,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-pub struct ImportParams {
+pub(crate) struct ImportParams {
     /// The resource type.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub(crate) kind: String,
     /// `auto_scaling_group/NAME`, `target_group/ARN` or `simulated_fleet/NAME`.
-    pub id: String,
+    pub(crate) id: String,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-pub struct UpgradeParams {
+pub(crate) struct UpgradeParams {
     /// The resource type.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub(crate) kind: String,
     /// The version of `state`, as in `provider.schema`.
-    pub version: u64,
+    pub(crate) version: u64,
     /// The state to upgrade.
-    pub state: Object,
+    pub(crate) state: Object,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-pub struct DeleteParams {
+pub(crate) struct DeleteParams {
     /// The resource type.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub(crate) kind: String,
     /// The prior state.
     #[schemars(with = "State")]
-    pub prior: Object,
+    pub(crate) prior: Object,
     #[serde(flatten)]
-    pub operation: Operation,
+    pub(crate) operation: Operation,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct StateResult {
+pub(crate) struct StateResult {
     /// The state; null when there is nothing (any more).
     #[schemars(with = "Option<State>")]
-    pub state: Value,
+    pub(crate) state: Value,
     /// Findings.
-    pub diagnostics: Vec<Diagnostic>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct DeleteResult {
+pub(crate) struct DeleteResult {
     /// `succeeded`, or `failed` with the state that is left.
-    pub status: String,
+    pub(crate) status: String,
     /// The state that is left; null when the deployment is gone. Delete touches no instance.
     #[schemars(with = "Option<State>")]
-    pub state: Value,
+    pub(crate) state: Value,
     /// Why the deployment is not gone, and what to do.
-    pub diagnostics: Vec<Diagnostic>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-pub struct StatusParams {
+pub(crate) struct StatusParams {
     /// The resource type.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub(crate) kind: String,
     /// The configuration of the deployment.
     #[schemars(with = "RollingDeploymentConfig")]
-    pub config: Object,
+    pub(crate) config: Object,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct StatusResult {
+pub(crate) struct StatusResult {
     /// The record on the target; null when no rollout is under way, paused or unfinished.
-    pub record: Option<RecordView>,
+    pub(crate) record: Option<RecordView>,
     /// What every instance runs; null when the server cannot look at the target.
-    pub instances: Option<Vec<InstanceReport>>,
+    pub(crate) instances: Option<Vec<InstanceReport>>,
     /// Findings.
-    pub diagnostics: Vec<Diagnostic>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
 /// The record of a rollout on the target, or the latest instance refresh.
 ///
 /// EC2 Auto Scaling carries out an instance refresh by itself, without tags.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct RecordView {
+pub(crate) struct RecordView {
     /// The rollout's name: `operation_id` of the apply that began it, or the instance refresh's id.
-    pub rollout: String,
+    pub(crate) rollout: String,
     /// The status of the rollout: `rolling`, `rolling_back`, `paused`, `failed`, ...
-    pub status: String,
+    pub(crate) status: String,
     /// The reason for the status, if there is one.
-    pub reason: Option<String>,
+    pub(crate) reason: Option<String>,
     /// The revision that the rollout leads to.
-    pub to: String,
+    pub(crate) to: String,
     /// The last revision that the whole fleet is known to have run.
-    pub completed_revision: Option<String>,
+    pub(crate) completed_revision: Option<String>,
     /// When the rollout began, in milliseconds since the Unix epoch.
-    pub started: u64,
+    pub(crate) started: u64,
     /// The intended size of the fleet.
-    pub size: u32,
+    pub(crate) size: u32,
     /// How many instances of the new revision have failed.
-    pub failures: u32,
+    pub(crate) failures: u32,
     /// The engine or service that is, or last was, at work on the rollout; null for none.
-    pub owner: Option<String>,
+    pub(crate) owner: Option<String>,
     /// The tags on the target that hold the record.
-    pub tags: Tags,
+    pub(crate) tags: Tags,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-pub struct ControlParams {
+pub(crate) struct ControlParams {
     /// The resource type.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub(crate) kind: String,
     /// The configuration of the deployment.
     #[schemars(with = "RollingDeploymentConfig")]
-    pub config: Object,
+    pub(crate) config: Object,
     /// The command to the rollout.
-    pub action: Command,
+    pub(crate) action: Command,
     #[serde(flatten)]
-    pub operation: Operation,
+    pub(crate) operation: Operation,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct ControlResult {
+pub(crate) struct ControlResult {
     /// What became of the command, in a sentence.
-    pub message: String,
+    pub(crate) message: String,
     /// The engine that obeyed; null when this server carried the command out or nothing changes.
-    pub acknowledged_by: Option<String>,
+    pub(crate) acknowledged_by: Option<String>,
     /// How the rollout ended, when this server carried the command out.
-    pub status: Option<String>,
+    pub(crate) status: Option<String>,
     /// The current record.
-    pub record: Option<RecordView>,
+    pub(crate) record: Option<RecordView>,
     /// The state, when this server carried the command out.
     #[schemars(with = "Option<State>")]
-    pub state: Value,
+    pub(crate) state: Value,
     /// What went wrong, and what to do.
-    pub diagnostics: Vec<Diagnostic>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
 }

@@ -157,7 +157,7 @@ pub(super) struct Limit {
 
 impl Limit {
     /// Makes `work` stop at the deadline, too.
-    pub fn begin(operation: &m::Operation, work: &mut Work) -> Limit {
+    pub(super) fn begin(operation: &m::Operation, work: &mut Work) -> Limit {
         let deadline = operation.deadline_ms;
         let time = deadline.map(Duration::from_millis);
         let stopping = Stopping::listen(work.stop.clone(), time, std::future::pending());
@@ -172,7 +172,7 @@ impl Limit {
     }
 
     /// Returns the answer to an operation that stops before it does anything.
-    pub fn cancelled(&self) -> RpcError {
+    pub(super) fn cancelled(&self) -> RpcError {
         match self.late() {
             Some(late) => {
                 let message = format!("{late}, and ended before anything was done");
@@ -183,7 +183,7 @@ impl Limit {
     }
 
     /// Explains why a rollout did not succeed, and names the deadline first if that is the cause.
-    pub fn explain(&self, report: &Report) -> Vec<Diagnostic> {
+    pub(super) fn explain(&self, report: &Report) -> Vec<Diagnostic> {
         let mut found = explain(report);
         if let Some((late, first)) = self.late().zip(found.first_mut()) {
             first.summary = format!("{late}; {}", first.summary);
@@ -199,19 +199,19 @@ pub(super) struct Told {
 }
 
 impl Told {
-    pub fn begin(operation: m::Operation, work: Work) -> Told {
+    pub(super) fn begin(operation: m::Operation, work: Work) -> Told {
         let (events, told) = mpsc::unbounded_channel();
         let telling = tokio::spawn(tell(told, operation.progress_token, work.out));
         Told { events, telling }
     }
 
-    pub fn tell(&mut self, envelope: Envelope) {
+    pub(super) fn tell(&mut self, envelope: Envelope) {
         // The receiver lives until this sender is gone.
         self.events.send(envelope).unwrap_or_default();
     }
 
     /// Waits until all progress is sent: none may follow the answer.
-    pub async fn end(self) {
+    pub(super) async fn end(self) {
         drop(self.events);
         if let Err(error) = self.telling.await {
             tracing::error!(%error, "progress broke");

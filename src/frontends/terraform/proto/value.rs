@@ -98,13 +98,13 @@ pub struct Block {
     /// Its description.
     #[prost(string, tag = "4")]
     pub description: String,
-    /// How the description is written: [`MARKDOWN`].
+    /// How the description is written: `MARKDOWN`.
     #[prost(int32, tag = "5")]
     pub description_kind: i32,
 }
 
 /// Descriptions are Markdown.
-pub const MARKDOWN: i32 = 1;
+pub(crate) const MARKDOWN: i32 = 1;
 
 /// An attribute.
 #[derive(Clone, PartialEq, Message)]
@@ -133,7 +133,7 @@ pub struct Attribute {
     /// Whether its value is kept out of output.
     #[prost(bool, tag = "7")]
     pub sensitive: bool,
-    /// How the description is written: [`MARKDOWN`].
+    /// How the description is written: `MARKDOWN`.
     #[prost(int32, tag = "8")]
     pub description_kind: i32,
 }

@@ -31,7 +31,7 @@ impl Provider {
     ///
     /// The work runs on a separate task, since the host may leave. A rollout that the host no
     /// longer waits for stops at the next safe point.
-    pub async fn apply(self: Arc<Self>, asked: p::ApplyRequest) -> p::ApplyResponse {
+    pub(crate) async fn apply(self: Arc<Self>, asked: p::ApplyRequest) -> p::ApplyResponse {
         let (attend, attended) = oneshot::channel::<()>();
         let busy = Counted::new(&self.busy);
         let prior = asked.prior_state.clone();

@@ -17,13 +17,13 @@ fn capabilities() -> Option<p::ServerCapabilities> {
 }
 
 /// Handles `GetMetadata`.
-pub fn metadata() -> p::Metadata {
+pub(crate) fn metadata() -> p::Metadata {
     let resources = vec![p::ResourceMetadata { type_name: TYPE.into() }];
     p::Metadata { server_capabilities: capabilities(), resources }
 }
 
 /// Handles `GetProviderSchema`.
-pub fn schema() -> p::ProviderSchema {
+pub(crate) fn schema() -> p::ProviderSchema {
     let schemas = schemas();
     p::ProviderSchema {
         provider: Some(p::Schema { version: 0, ..schemas.provider.to_proto() }),
@@ -33,7 +33,7 @@ pub fn schema() -> p::ProviderSchema {
 }
 
 /// Handles `ValidateProviderConfig`.
-pub fn validate_provider(asked: p::ProviderConfigRequest) -> p::ProviderConfigResponse {
+pub(crate) fn validate_provider(asked: p::ProviderConfigRequest) -> p::ProviderConfigResponse {
     let kind = &schemas().provider;
     let diagnostics = match provider_config(asked.config.as_ref()) {
         Ok(read) => {
@@ -49,7 +49,7 @@ pub fn validate_provider(asked: p::ProviderConfigRequest) -> p::ProviderConfigRe
 }
 
 /// Handles `ValidateResourceConfig`.
-pub fn validate(asked: p::ResourceConfigRequest) -> p::Diagnostics {
+pub(crate) fn validate(asked: p::ResourceConfigRequest) -> p::Diagnostics {
     let kind = &schemas().resource;
     let checked =
         check_type(&asked.type_name).and_then(|()| Config::receive(asked.config.as_ref()));
@@ -88,7 +88,7 @@ fn check_timeouts(timeouts: &Value) -> Vec<Diagnostic> {
 }
 
 /// Handles `UpgradeResourceState`.
-pub fn upgrade(asked: p::UpgradeRequest) -> p::UpgradeResponse {
+pub(crate) fn upgrade(asked: p::UpgradeRequest) -> p::UpgradeResponse {
     let refuse = |diagnostics| p::UpgradeResponse { upgraded_state: None, diagnostics };
     if let Err(found) = check_type(&asked.type_name) {
         return refuse(found);

@@ -21,16 +21,16 @@ use crate::report::text;
 
 /// The intent of an update.
 #[derive(Debug)]
-pub struct Intent {
+pub(crate) struct Intent {
     /// The revision that it is about, if the plan can promise it.
-    pub wanted: Option<Revision>,
+    pub(crate) wanted: Option<Revision>,
     /// What it does to the fleet.
-    pub rolls: Rolls,
+    pub(crate) rolls: Rolls,
 }
 
 /// What an update does to the fleet.
 #[derive(Debug)]
-pub enum Rolls {
+pub(crate) enum Rolls {
     /// Nothing: the fleet runs the wanted revision already.
     Nothing,
     /// This rollout.
@@ -45,7 +45,7 @@ impl Intent {
     /// Returns the intent of an update to `config`, of which all or only a part is known.
     ///
     /// `live` is the revision that all of it resolves to now.
-    pub fn of(
+    pub(crate) fn of(
         config: &Config,
         prior: &Value,
         private_state: Option<&PrivateState>,
@@ -77,7 +77,7 @@ impl Intent {
     /// Describes the intent for a plan.
     ///
     /// `live` is the preview as of now, if that is known; `name` is the target's.
-    pub fn told(&self, name: &str, live: Option<&Preview>) -> Diagnostic {
+    pub(crate) fn told(&self, name: &str, live: Option<&Preview>) -> Diagnostic {
         let of = |preview: &Preview| rolls(name, preview);
         // The fleet may have changed since the refresh.
         let live = live.filter(|live| self.wanted.as_ref().is_none_or(|to| *to == live.to));
@@ -108,7 +108,7 @@ impl Intent {
 }
 
 /// Describes, for a plan, a deployment that it creates on an existing fleet.
-pub fn of_creation(name: &str, live: &Preview) -> Diagnostic {
+pub(crate) fn of_creation(name: &str, live: &Preview) -> Diagnostic {
     let message = match live.changes {
         true => format!("this plan rolls {}", rolls(name, live)),
         false => format!("this plan rolls nothing: {name} runs {} already", live.to),

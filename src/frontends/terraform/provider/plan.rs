@@ -47,7 +47,7 @@ enum Live {
 
 impl Provider {
     /// Handles `PlanResourceChange`.
-    pub async fn plan(&self, asked: p::PlanRequest) -> p::PlanResponse {
+    pub(crate) async fn plan(&self, asked: p::PlanRequest) -> p::PlanResponse {
         let kind = &schemas().resource;
         let refuse = |diagnostics| p::PlanResponse {
             planned_state: asked.proposed_new_state.clone(),

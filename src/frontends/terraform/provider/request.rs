@@ -11,14 +11,14 @@ use crate::deployment::state::{COMPUTED, INSTANCES};
 use crate::document::{Diagnostic, normalised};
 
 /// The attributes that this provider computes for Terraform: of every instance only its id.
-pub const OURS: [&str; COMPUTED.len()] = {
+pub(crate) const OURS: [&str; COMPUTED.len()] = {
     let mut names = COMPUTED;
     names[INSTANCES] = INSTANCE_IDS;
     names
 };
 
 /// Returns [`OURS`] of a state in the form of every front-end.
-pub fn computed(state: &Value) -> Value {
+pub(crate) fn computed(state: &Value) -> Value {
     let mut ours = json!({});
     for name in OURS {
         ours[name] = state[name].clone();
@@ -31,27 +31,27 @@ pub fn computed(state: &Value) -> Value {
 }
 
 /// Findings for the host.
-pub type Found = Vec<p::Diagnostic>;
+pub(crate) type Found = Vec<p::Diagnostic>;
 
 /// Returns the finding for a value that cannot be read.
-pub fn unreadable(error: WireError) -> Found {
+pub(crate) fn unreadable(error: WireError) -> Found {
     vec![convert::error(error.to_string(), "")]
 }
 
 /// A configuration as received, and what it says.
-pub struct Config {
-    pub raw: Raw,
+pub(crate) struct Config {
+    pub(crate) raw: Raw,
     /// The configuration without its timeouts.
-    pub value: Value,
-    pub unknown: Vec<String>,
-    pub timeouts: Value,
+    pub(crate) value: Value,
+    pub(crate) unknown: Vec<String>,
+    pub(crate) timeouts: Value,
     /// Attributes that the configuration sets although only the provider may: Terraform leaves
     /// their refusal to the provider.
-    pub computed: Vec<&'static str>,
+    pub(crate) computed: Vec<&'static str>,
 }
 
 impl Config {
-    pub fn receive(value: Option<&p::DynamicValue>) -> Result<Config, Found> {
+    pub(crate) fn receive(value: Option<&p::DynamicValue>) -> Result<Config, Found> {
         let kind = &schemas().resource;
         let raw = Raw::receive(value, kind).map_err(unreadable)?;
         let read = raw.to_json(kind).map_err(unreadable)?;
@@ -72,7 +72,7 @@ impl Config {
 }
 
 /// Converts a state of Terraform's to the form of every front-end, as far as Terraform keeps it.
-pub fn to_json(state: &Value) -> Value {
+pub(crate) fn to_json(state: &Value) -> Value {
     let mut state = state.clone();
     for name in [TIMEOUTS, INSTANCE_IDS] {
         state.as_object_mut().map(|attributes| attributes.remove(name));
@@ -81,7 +81,7 @@ pub fn to_json(state: &Value) -> Value {
 }
 
 /// Reads a state in which everything is known; `None` if there is no state.
-pub fn known(
+pub(crate) fn known(
     type_name: &str,
     value: Option<&p::DynamicValue>,
 ) -> Result<Option<(Raw, Value)>, Found> {
@@ -95,7 +95,7 @@ pub fn known(
     Ok(Some((raw, read.value)))
 }
 
-pub fn check_type(type_name: &str) -> Result<(), Found> {
+pub(crate) fn check_type(type_name: &str) -> Result<(), Found> {
     if type_name == TYPE {
         return Ok(());
     }
@@ -103,11 +103,11 @@ pub fn check_type(type_name: &str) -> Result<(), Found> {
     Err(vec![convert::error(message, "")])
 }
 
-pub fn all(found: &[Diagnostic], kind: &Kind) -> Found {
+pub(crate) fn all(found: &[Diagnostic], kind: &Kind) -> Found {
     found.iter().map(|finding| diagnostic(finding, kind)).collect()
 }
 
-pub fn provider_config(value: Option<&p::DynamicValue>) -> Result<Read, Found> {
+pub(crate) fn provider_config(value: Option<&p::DynamicValue>) -> Result<Read, Found> {
     let kind = &schemas().provider;
     let raw = Raw::receive(value, kind).map_err(unreadable)?;
     let mut read = raw.to_json(kind).map_err(unreadable)?;
@@ -118,4 +118,4 @@ pub fn provider_config(value: Option<&p::DynamicValue>) -> Result<Read, Found> {
 }
 
 /// The only resource type.
-pub const TYPE: &str = "rolling_deployment";
+pub(crate) const TYPE: &str = "rolling_deployment";

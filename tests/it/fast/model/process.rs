@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rolling::record::command::{Command, Control};
 use rolling::record::lease::{Lease, Watch};
 use rolling::record::{CONTROL, LEASE, Phase, Record};
-use rolling::rollout::control::{self, Next, Waiting, word_id};
+use rolling::rollout::control::{self, Next, Waiting, command_id};
 use rolling_provider::Tags;
 
 use super::engine::ModelEngine;
@@ -134,7 +134,7 @@ impl Process {
                 }
                 let owner = process.owner();
                 // A client may give every request the same name.
-                let id = word_id("operation", &owner, command, at(tick));
+                let id = command_id("operation", &owner, command, at(tick));
                 process.waiting = Some(Waiting::new(command, id, owner, &look));
                 process.stage = Stage::Waiting { leave: false };
                 process.stepped = true;
