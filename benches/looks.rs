@@ -66,11 +66,13 @@ fn spec() -> RollingDeployment {
         health: Health {
             min_healthy_time: Duration::ZERO,
             healthy_timeout: Duration::from_secs(600),
+            ..Health::default()
         },
         failure_threshold: 1,
         on_failure: OnFailure::Stop,
         keep_failed_instances: 0,
         completes_hooks: false,
+        wait_for_termination: None,
         protected: SetAside::Wait,
         standby: SetAside::Wait,
         progress_deadline: None,

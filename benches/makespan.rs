@@ -54,11 +54,16 @@ fn spec(policy: Policy, pacing: Pacing) -> RollingDeployment {
         pacing,
         pause_between_batches: Duration::ZERO,
         checkpoints: Vec::new(),
-        health: Health { min_healthy_time: SOAK, healthy_timeout: Duration::from_secs(1200) },
+        health: Health {
+            min_healthy_time: SOAK,
+            healthy_timeout: Duration::from_secs(1200),
+            ..Health::default()
+        },
         failure_threshold: 1,
         on_failure: OnFailure::Stop,
         keep_failed_instances: 0,
         completes_hooks: false,
+        wait_for_termination: None,
         protected: SetAside::Wait,
         standby: SetAside::Wait,
         progress_deadline: None,

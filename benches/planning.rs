@@ -56,6 +56,7 @@ fn target() -> Target {
         aliases: BTreeMap::new(),
         boot: None,
         scheduled: Vec::new(),
+        hooks: Vec::new(),
         processes: Processes::default(),
         no_surge: None,
         hindrances: Vec::new(),
@@ -104,11 +105,13 @@ fn spec() -> RollingDeployment {
         health: Health {
             min_healthy_time: Duration::ZERO,
             healthy_timeout: Duration::from_secs(600),
+            ..Health::default()
         },
         failure_threshold: 1,
         on_failure: OnFailure::Stop,
         keep_failed_instances: 0,
         completes_hooks: false,
+        wait_for_termination: None,
         protected: SetAside::Wait,
         standby: SetAside::Wait,
         progress_deadline: None,

@@ -42,7 +42,7 @@ MUTANTS = [
      "surge.min(old)",
      "(surge + 1).min(old)"),
     (3, "the window is ignored", "src/rollout/planner/view.rs",
-     "self.victims().count() + self.unsoaked().count() + self.missing as usize",
+     "self.victims().count() + coming.max(self.leaving.len())",
      "self.victims().count()"),
     (5, "the drain is skipped", "src/rollout/planner/retire.rs",
      "    member.is_out_of_rotation(input) || due.is_some_and(|due| input.now >= due)",

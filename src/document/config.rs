@@ -87,6 +87,10 @@ pub struct RollingDeploymentConfig {
     /// rollout. `wait`: the recipient of the hook's notification completes it. `complete`: the
     /// rollout completes it, with the result CONTINUE. Default `wait`.
     pub(crate) lifecycle_hooks: Option<LifecycleHooksName>,
+    /// Whether a batch, and the rollout, end only once the instances that go are gone. Default: yes
+    /// where a lifecycle hook of the Auto Scaling group holds terminations, so that no more are
+    /// drained by it at a time than a batch has.
+    pub(crate) wait_for_termination: Option<bool>,
     /// What to do about instances to replace that are protected from scale-in. `refresh`: replace
     /// them anyway. `ignore`: leave them as they are. `wait`: replace the others, then wait up to
     /// an hour for the protection to end. Default `wait`.
@@ -115,10 +119,15 @@ pub struct RollingDeploymentConfig {
 /// When a new instance counts as healthy.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = self::support::of_health)]
 pub(crate) struct HealthConfig {
-    /// How long an instance must serve without a break before it counts (soak). Default `10s`. With
+    /// How long an instance must serve without a break before it counts (soak). Default `10s`, or a
+    /// target group's slow start where that is longer. With
     /// engine `instance_refresh` this is the refresh's warm-up; by default the group's own.
     pub(crate) min_healthy_time: Option<DurationText>,
+    /// How long an instance drains at least after it is deregistered, whatever its target groups
+    /// say: a Network Load Balancer may send requests for minutes after that. Default `0s`.
+    pub(crate) min_drain_time: Option<DurationText>,
     /// How long after its launch an instance may take to serve. Default `10m`. With engine
     /// `instance_refresh` it applies once AWS reports the refresh as successful. Until then AWS's
     /// own rule applies: the refresh fails after an hour in which no instance becomes healthy.

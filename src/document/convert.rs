@@ -68,6 +68,7 @@ pub fn deployment(
             .keep_failed_instances
             .unwrap_or(default.keep_failed_instances),
         completes_hooks: config.lifecycle_hooks == Some(LifecycleHooksName::Complete),
+        wait_for_termination: config.wait_for_termination,
         protected: set_aside(config.scale_in_protected_instances, default.protected),
         standby: set_aside(config.standby_instances, default.standby),
         health,
@@ -96,8 +97,12 @@ fn health(
         let place = format!("{pointer}/health/healthy_timeout");
         found.push(Diagnostic::error(place, "must be longer than nothing"));
     }
-    let min_healthy_time = span(&given.min_healthy_time, default.min_healthy_time);
-    Health { min_healthy_time, healthy_timeout }
+    Health {
+        min_healthy_time: span(&given.min_healthy_time, default.min_healthy_time),
+        soak_is_given: given.min_healthy_time.is_some(),
+        healthy_timeout,
+        min_drain_time: span(&given.min_drain_time, default.min_drain_time),
+    }
 }
 
 fn span(text: &Option<DurationText>, default: Duration) -> Duration {

@@ -82,8 +82,10 @@ impl Rollout {
         let alarms = look_up::alarms(&*fleet, &*clock, &spec.gates.alarms, caller.jitter).await?;
         let looked = Moment { now: look.at, wall: clock.wall() };
         // An instance in slow start gets few requests, and has shown little.
-        let soak = &mut spec.health.min_healthy_time;
-        *soak = target.slow_start().max(*soak);
+        let health = &mut spec.health;
+        if !health.soak_is_given {
+            health.min_healthy_time = target.slow_start().max(health.min_healthy_time);
+        }
         let (shared, time) = (|| Arc::clone(&fleet), || Arc::clone(&clock));
         let mut rollout = Rollout {
             observer: Observer::new(shared(), time(), caller.jitter, looked),

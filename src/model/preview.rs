@@ -40,6 +40,10 @@ pub struct Preview {
     /// How requests are shifted, as a phrase; absent where they are not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<String>,
+    /// The lifecycle hooks of the fleet, as phrases.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub hooks: Vec<String>,
     /// What must hold besides the health of the instances, and when it is checked, as phrases.
     pub gates: Vec<String>,
     /// At least this many instances serve throughout.

@@ -37,6 +37,9 @@ pub struct RollingDeployment {
     pub keep_failed_instances: u32,
     /// Whether the rollout completes the lifecycle hooks that hold its instances.
     pub completes_hooks: bool,
+    /// Whether a batch, and the rollout, end only once its victims are gone. `None`: where the
+    /// fleet has a hook that holds terminations.
+    pub wait_for_termination: Option<bool>,
     /// What to do about instances to replace that are protected from scale-in.
     pub protected: SetAside,
     /// What to do about instances to replace that are in standby.
@@ -104,8 +107,13 @@ pub struct Health {
     /// Soak: how long an instance must serve without a break before it counts. A break starts
     /// it over.
     pub min_healthy_time: Duration,
+    /// Whether a document gives the soak. Else a target group's slow start makes it longer.
+    pub soak_is_given: bool,
     /// How long after its launch an instance may take to serve. Never extended.
     pub healthy_timeout: Duration,
+    /// How long an instance drains at least once it is deregistered, whatever its target groups
+    /// say: a Network Load Balancer may send requests for a while after that.
+    pub min_drain_time: Duration,
 }
 
 /// What a failure of the new revision leads to.
@@ -131,20 +139,30 @@ impl Default for RollingDeployment {
             pacing: Pacing::Batch,
             pause_between_batches: Duration::ZERO,
             checkpoints: Vec::new(),
-            health: Health {
-                min_healthy_time: Duration::from_secs(10),
-                healthy_timeout: Duration::from_secs(600),
-            },
+            health: Health::default(),
             failure_threshold: 1,
             on_failure: OnFailure::Rollback,
             keep_failed_instances: 0,
             completes_hooks: false,
+            wait_for_termination: None,
             protected: SetAside::Wait,
             standby: SetAside::Wait,
             progress_deadline: None,
             poll_interval: Duration::from_secs(10),
             suspend_processes: BTreeSet::new(),
             gates: Gates::default(),
+        }
+    }
+}
+
+impl Default for Health {
+    /// Returns the defaults of a document.
+    fn default() -> Self {
+        Health {
+            min_healthy_time: Duration::from_secs(10),
+            soak_is_given: false,
+            healthy_timeout: Duration::from_secs(600),
+            min_drain_time: Duration::ZERO,
         }
     }
 }

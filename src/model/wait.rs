@@ -35,6 +35,8 @@ pub enum WaitKind {
     Soak,
     /// Too few instances serve to take another one out.
     Floor,
+    /// Victims are terminating, and the next batch waits until they are gone.
+    Termination,
     /// Victims put back into rotation do not serve yet.
     Return,
     /// A pause between two batches, as configured.
@@ -71,6 +73,7 @@ impl fmt::Display for Wait {
             WaitKind::Health => write!(f, "{who} to become healthy")?,
             WaitKind::Soak => write!(f, "{who} to stay healthy")?,
             WaitKind::Floor => write!(f, "enough instances to serve")?,
+            WaitKind::Termination => write!(f, "{who} to be gone")?,
             WaitKind::Return => write!(f, "{who} to serve again")?,
             WaitKind::Pause => write!(f, "the pause between batches to pass")?,
             WaitKind::Checkpoint => write!(f, "the checkpoint's time to pass")?,

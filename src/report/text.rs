@@ -41,6 +41,10 @@ pub fn plan(name: &str, preview: &Preview) -> String {
             lines.push(format!("  waits      at {}", at.join(" and ")));
         }
         lines.extend(preview.requests.iter().map(|message| format!("  requests   {message}")));
+        for (index, hook) in preview.hooks.iter().enumerate() {
+            let label = if index == 0 { "hooks" } else { "" };
+            lines.push(format!("  {label:<10} {hook}"));
+        }
         for (index, gate) in preview.gates.iter().enumerate() {
             let label = if index == 0 { "gates" } else { "" };
             lines.push(format!("  {label:<10} {gate}"));
@@ -94,21 +98,25 @@ pub(crate) fn nothing_to_do(name: &str, preview: &Preview) -> String {
     let Preview { kind, target, to, .. } = preview;
     let instances = counted(preview.size as usize, "instance");
     match untouched(preview) {
-        Some(untouched) => format!("{name}: nothing to do, {kind} {target}: {untouched}"),
+        Some(untouched) => {
+            format!("{name}: nothing to do, {kind} {target} of {instances}: {untouched}")
+        }
         None => format!("{name}: nothing to do, {kind} {target} of {instances} runs {to}"),
     }
 }
 
-/// Says how many instances run the revision, where others stay as they are:
-/// `0 of 3 instances on v2, 3 left alone (i-1, i-2, i-3)`.
+/// Says that some instances stay as they are:
+/// `3 are left alone (i-1, i-2, i-3) and do not run v2, and nothing else is to be replaced`.
 pub(crate) fn untouched(preview: &Preview) -> Option<String> {
     let left = preview.left_alone.len();
     if left == 0 {
         return None;
     }
-    let all = (preview.size as usize).max(left);
-    let (instances, ids) = (counted(all, "instance"), few(&preview.left_alone));
-    Some(format!("{} of {instances} on {}, {left} left alone ({ids})", all - left, preview.to))
+    let (ids, to) = (few(&preview.left_alone), &preview.to);
+    let (are, run) = if left == 1 { ("is", "does") } else { ("are", "do") };
+    Some(format!(
+        "{left} {are} left alone ({ids}) and {run} not run {to}, and nothing else is to be replaced"
+    ))
 }
 
 /// Says what a rollout costs at worst: `2 of 8 instances (25 %) are out at once, for about 1m`.

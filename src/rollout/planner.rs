@@ -16,6 +16,7 @@ mod in_place;
 mod input;
 mod instance_refresh;
 mod launch;
+mod leaving;
 mod pace;
 mod paper;
 mod preflight;

@@ -1,6 +1,8 @@
 //! Whether an instance serves, and what prevents it.
 
-use rolling_provider::{Instance, Lifecycle, Target, TargetGroup, TargetState, UpdateState};
+use rolling_provider::{
+    Instance, Lifecycle, LifecycleHook, Target, TargetGroup, TargetState, UpdateState,
+};
 
 /// Whether `instance` is healthy where all requests go in the end.
 pub(crate) fn is_healthy_in_primary(target: &Target, instance: &Instance) -> bool {
@@ -13,6 +15,24 @@ pub(crate) fn is_healthy_in(instance: &Instance, group: &TargetGroup) -> bool {
     health.is_some_and(|health| health.state == TargetState::Healthy)
 }
 
+/// Describes a hook: `lifecycle hook drain (heartbeat 5m)`.
+pub(crate) fn hook_told(hook: &LifecycleHook) -> String {
+    format!(
+        "lifecycle hook {} (heartbeat {})",
+        hook.name,
+        humantime::format_duration(hook.heartbeat)
+    )
+}
+
+/// Says which hooks hold a launch or a termination.
+pub(crate) fn held_by_hooks(target: &Target, launches: bool) -> String {
+    let hooks: Vec<String> = target.hooks_of(launches).map(hook_told).collect();
+    match hooks.is_empty() {
+        true => "held by a lifecycle hook".into(),
+        false => format!("held by {}", hooks.join(" and ")),
+    }
+}
+
 /// Returns why an instance does not serve, in the cloud's own words.
 pub(crate) fn trouble(target: &Target, instance: &Instance) -> String {
     if let Some(update) = &instance.update {
@@ -23,7 +43,7 @@ pub(crate) fn trouble(target: &Target, instance: &Instance) -> String {
     }
     if instance.lifecycle != Lifecycle::InService {
         return match instance.lifecycle {
-            Lifecycle::Pending if instance.in_lifecycle_hook => "held by a lifecycle hook".into(),
+            Lifecycle::Pending if instance.in_lifecycle_hook => held_by_hooks(target, true),
             Lifecycle::Pending => "still pending, not in service".into(),
             Lifecycle::Standby => "in standby".into(),
             _ => "terminating".into(),

@@ -31,5 +31,6 @@ mod sizes;
 mod stdio;
 mod support;
 mod terminal;
+mod termination;
 mod vocabulary;
 mod witness;

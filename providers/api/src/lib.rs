@@ -43,4 +43,4 @@ pub use instance_refresh::{
 pub use observation::{
     Capacity, Instance, Lifecycle, Observation, TargetHealth, TargetState, Update, UpdateState,
 };
-pub use target::{Processes, ScheduledAction, Target, TargetGroup};
+pub use target::{LifecycleHook, Processes, ScheduledAction, Target, TargetGroup};

@@ -33,6 +33,8 @@ pub struct Target {
     pub boot: Option<Duration>,
     /// The fleet's scheduled actions, each with its next time.
     pub scheduled: Vec<ScheduledAction>,
+    /// The hooks that hold the fleet's instances on their way in or out.
+    pub hooks: Vec<LifecycleHook>,
     /// What of the fleet's own work a rollout may suspend.
     pub processes: Processes,
     /// Why nothing can be launched beside this fleet, if that is the case.
@@ -46,6 +48,19 @@ pub struct Target {
     pub warnings: Vec<String>,
     /// Warnings for rollouts that take longer than the given time.
     pub warnings_of_long: Vec<(Duration, String)>,
+}
+
+/// A hook that holds instances on their way in or out, until whoever is notified completes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LifecycleHook {
+    /// Its name.
+    pub name: String,
+    /// Whether it holds launches; else it holds terminations.
+    pub launches: bool,
+    /// How long it holds an instance when nobody answers.
+    pub heartbeat: Duration,
+    /// How long it holds an instance at most, however often somebody asks for more time.
+    pub longest: Duration,
 }
 
 /// The processes of a fleet that the planner has to know apart, by their cloud's names; `None` where a
@@ -76,6 +91,11 @@ impl Target {
     /// Returns every target group that an instance may be registered in.
     pub fn rotation(&self) -> impl Iterator<Item = &TargetGroup> {
         self.target_groups.iter().chain(&self.second)
+    }
+
+    /// Returns the hooks that hold launches, or those that hold terminations.
+    pub fn hooks_of(&self, launches: bool) -> impl Iterator<Item = &LifecycleHook> {
+        self.hooks.iter().filter(move |hook| hook.launches == launches)
     }
 
     /// Returns the longest drain of all target groups; zero without any.

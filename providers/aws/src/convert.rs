@@ -1,18 +1,20 @@
 //! Converts the SDK's types to the port's, purely.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use aws_sdk_autoscaling::types::{
-    Activity as SdkActivity, Instance as SdkInstance, LaunchTemplateSpecification, LifecycleState,
-    ScalingActivityStatusCode, ScheduledUpdateGroupAction,
+    Activity as SdkActivity, Instance as SdkInstance, LaunchTemplateSpecification,
+    LifecycleHook as SdkLifecycleHook, LifecycleState, ScalingActivityStatusCode,
+    ScheduledUpdateGroupAction,
 };
 use aws_sdk_elasticloadbalancingv2::types::{
     TargetAdministrativeOverrideStateEnum, TargetHealth as SdkHealth, TargetHealthDescription,
     TargetHealthReasonEnum, TargetHealthStateEnum,
 };
 use rolling_provider::{
-    Activity, ActivityKind, InstanceId, Lifecycle, Revision, ScheduledAction, TargetHealth,
-    TargetState, Timestamp,
+    Activity, ActivityKind, InstanceId, Lifecycle, LifecycleHook, Revision, ScheduledAction,
+    TargetHealth, TargetState, Timestamp,
 };
 
 /// Returns the revision `LAUNCH_TEMPLATE_ID:VERSION`.
@@ -71,6 +73,24 @@ pub(crate) fn scheduled(action: &ScheduledUpdateGroupAction) -> Option<Scheduled
         desired: size(action.desired_capacity()),
     })
 }
+
+/// Returns a lifecycle hook. A group gives both times in answers; the defaults are AWS's:
+/// <https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_LifecycleHook.html>.
+pub(crate) fn lifecycle_hook(hook: &SdkLifecycleHook) -> Option<LifecycleHook> {
+    let seconds = |seconds: Option<i32>| {
+        seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs)
+    };
+    let heartbeat = seconds(hook.heartbeat_timeout()).unwrap_or(Duration::from_secs(3600));
+    let two_days = Duration::from_secs(48 * 3600);
+    Some(LifecycleHook {
+        name: hook.lifecycle_hook_name()?.to_owned(),
+        launches: hook.lifecycle_transition() == Some(LAUNCHING),
+        heartbeat,
+        longest: seconds(hook.global_timeout()).unwrap_or(two_days.min(heartbeat * 100)),
+    })
+}
+
+const LAUNCHING: &str = "autoscaling:EC2_INSTANCE_LAUNCHING";
 
 /// Returns the targets that get no requests because of a zonal shift away from their zone.
 ///

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use aws_sdk_autoscaling::types::MixedInstancesPolicy;
 use rolling_provider::{
     Action, Activity, Alarm, Clock, Done, Examination, Fleet, InstanceId, InstanceRefreshes,
-    Observation, ProviderError, Revision, ScheduledAction, Target, TargetGroup, Timestamp,
+    LifecycleHook, Observation, ProviderError, Revision, ScheduledAction, Target, TargetGroup,
+    Timestamp,
 };
 use tokio::sync::OnceCell;
 
@@ -86,6 +87,7 @@ pub(crate) struct Resolved {
     pub second: OnceCell<Second>,
     pub boot: OnceCell<Option<Duration>>,
     pub scheduled: OnceCell<Vec<ScheduledAction>>,
+    pub hooks: OnceCell<Vec<LifecycleHook>>,
 }
 
 /// What EC2 reports of an instance beyond the group's answer.

@@ -7,7 +7,8 @@ use aws_sdk_autoscaling::types::{
     AutoScalingGroup as SdkGroup, LifecycleState, ScalingActivityStatusCode,
 };
 use rolling_provider::{
-    InstanceId, Processes, ProviderError, Revision, ScheduledAction, Target, TargetGroup,
+    InstanceId, LifecycleHook, Processes, ProviderError, Revision, ScheduledAction, Target,
+    TargetGroup,
 };
 
 use crate::convert::{self, revision};
@@ -39,16 +40,17 @@ impl AutoScalingGroupFleet {
         let known = &self.resolved;
         self.refuse(&group)?;
         let (arns, mut hindrances) = self.wanted_arns(&group);
-        let (wanted, aliases, target_groups, boot, scheduled) = tokio::join!(
+        let (wanted, aliases, target_groups, boot, scheduled, hooks) = tokio::join!(
             known.wanted.get_or_try_init(|| self.wanted(&group)),
             known.aliases.get_or_try_init(|| self.aliases(&group)),
             known.target_groups.get_or_try_init(|| self.look_up_target_groups(&arns)),
             known.boot.get_or_try_init(|| self.boot_time()),
             known.scheduled.get_or_try_init(|| self.scheduled()),
+            known.hooks.get_or_try_init(|| self.hooks()),
         );
         let (wanted, aliases) = (wanted?.clone(), aliases?.clone());
         let (target_groups, boot) = (target_groups?.clone(), *boot?);
-        let scheduled = scheduled?.clone();
+        let (scheduled, hooks) = (scheduled?.clone(), hooks?.clone());
         let mut warnings = self.warnings(&group, &target_groups, &wanted, &aliases);
         hindrances.extend(self.undecidable(&group, &wanted).await?);
         warnings.extend(self.doubt());
@@ -73,6 +75,7 @@ impl AutoScalingGroupFleet {
             // An update in place launches nothing.
             boot: boot.filter(|_| self.updates.is_none()),
             scheduled,
+            hooks,
             processes: PROCESSES,
             no_surge: mixed::is_weighted(&group)
                 .then(|| format!("group {:?} counts its instances by weights", self.group.name)),
@@ -210,6 +213,16 @@ impl AutoScalingGroupFleet {
             }
         }
         Ok(found)
+    }
+
+    /// Returns the group's lifecycle hooks.
+    async fn hooks(&self) -> Result<Vec<LifecycleHook>, ProviderError> {
+        let call = self.aws.autoscaling.describe_lifecycle_hooks();
+        let answer = call.auto_scaling_group_name(&self.group.name).send().await;
+        let reached = &self.aws.reached;
+        let found = reached.checked("autoscaling", "DescribeLifecycleHooks", answer)?;
+        let hooks = found.as_ref().map(|found| found.lifecycle_hooks()).unwrap_or_default();
+        Ok(hooks.iter().filter_map(convert::lifecycle_hook).collect())
     }
 
     /// Returns the attached target groups that count, and errors for those named but not attached.

@@ -133,8 +133,8 @@ fn attributes_words(
     let mut message = Vec::new();
     if slow_start > 0 {
         message.push(format!(
-            "target group {name} starts targets slowly: a new instance has to stay healthy for \
-             {slow_start} s at least"
+            "target group {name} starts targets slowly: a new one gets its full share of the \
+             requests only after {slow_start} s"
         ));
     }
     if cuts {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rolling_provider::{Revision, ScheduledAction};
+use rolling_provider::{LifecycleHook, Revision, ScheduledAction};
 use serde::{Deserialize, Serialize};
 
 use crate::intervention::Intervention;
@@ -147,6 +147,22 @@ pub struct Hooks {
     pub launching: Duration,
     /// How long a hook holds a drained instance before it is gone.
     pub terminating: Duration,
+}
+
+impl Hooks {
+    /// Returns the hooks that hold anything, as the port describes them.
+    pub(crate) fn described(&self) -> Vec<LifecycleHook> {
+        let both = [("launch", true, self.launching), ("terminate", false, self.terminating)];
+        let there = both.into_iter().filter(|(_, _, holds)| !holds.is_zero());
+        there
+            .map(|(name, launches, heartbeat)| LifecycleHook {
+                name: name.into(),
+                launches,
+                heartbeat,
+                longest: heartbeat * 100,
+            })
+            .collect()
+    }
 }
 
 /// Launches that take long.

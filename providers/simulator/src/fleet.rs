@@ -238,6 +238,7 @@ impl Fleet for Simulator {
             aliases: Default::default(),
             boot: self.config.publishes_boot.then_some(self.config.boot),
             scheduled: self.config.schedule.clone(),
+            hooks: self.config.hooks.described(),
             processes: PROCESSES,
             no_surge: None,
             hindrances: Vec::new(),

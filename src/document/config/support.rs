@@ -107,6 +107,12 @@ pub const UNSUPPORTED: &[Unsupported] = &[
         "choose wait, or roll with engine rolling"),
     refused("/lifecycle_hooks", Way::InPlace, Values::Any,
         "no hook holds who is updated", REMOVE),
+    refused("/wait_for_termination", REFRESH, Values::Any,
+        "an instance refresh waits for hooks by its own rules", LEAVE_OUT),
+    refused("/wait_for_termination", Way::InPlace, Values::Any,
+        "nothing is terminated where instances are updated in place", REMOVE),
+    refused("/health/min_drain_time", REFRESH, Values::NotNothing,
+        "an instance refresh drains for the deregistration delay of the target groups", LEAVE_OUT),
     refused("/scale_in_protected_instances", Way::InPlace, Values::Any,
         "who is updated in place is not scaled in", REMOVE),
     refused("/standby_instances", Way::InPlace, Values::OneOf(&["refresh"]),
@@ -221,6 +227,11 @@ pub(crate) fn of_group(schema: &mut schemars::Schema) {
 /// Describes the attributes of a target that is a target group.
 pub(crate) fn of_target_group(schema: &mut schemars::Schema) {
     describe(schema, "/target_group");
+}
+
+/// Describes the attributes of health.
+pub(super) fn of_health(schema: &mut schemars::Schema) {
+    describe(schema, "/health");
 }
 
 /// Describes the attributes of gates.

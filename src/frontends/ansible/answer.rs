@@ -168,7 +168,7 @@ mod tests {
     fn the_message_says_what_happened_what_is_left_and_what_to_do() {
         assert_eq!(
             ended(&report(Outcome::Succeeded)),
-            "rolled web to v2: 2 instances, 1 batch, 1m 1s"
+            "rolled web to v2: 1 of 2 instances, 1 batch, 1m 1s"
         );
         assert_eq!(
             ended(&report(Outcome::RolledBack)),

@@ -123,6 +123,7 @@ impl PrivateState {
             aliases: BTreeMap::new(),
             boot: self.boot.map(Duration::from_secs),
             scheduled: Vec::new(),
+            hooks: Vec::new(),
             processes: Processes::default(),
             no_surge: None,
             hindrances: Vec::new(),

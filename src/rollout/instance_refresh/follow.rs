@@ -254,6 +254,7 @@ mod tests {
             aliases: BTreeMap::from([("lt-1:$Latest".into(), "lt-1:2".into())]),
             boot: None,
             scheduled: Vec::new(),
+            hooks: Vec::new(),
             processes: Processes::default(),
             no_surge: None,
             hindrances: Vec::new(),

@@ -59,7 +59,7 @@ impl Plan {
 
     /// Whether the rollout waits deliberately, which is no lack of progress.
     pub(crate) fn rests(&self) -> bool {
-        let deliberate = [WaitKind::Gate, WaitKind::Pause];
+        let deliberate = [WaitKind::Gate, WaitKind::Pause, WaitKind::Termination];
         self.waits_for(&deliberate)
             || self.stands_at_checkpoint()
             || self.waits_for_set_aside()

@@ -17,7 +17,7 @@ pub(crate) const UNLAUNCHED_AFTER: Duration = Duration::from_secs(15);
 /// Returns when less must be left to do than ever before.
 pub(crate) fn progress_deadline(input: &Input<'_>) -> Timestamp {
     let since = input.state.waits.best.map_or(input.state.started, |best| best.at);
-    since + input.spec.progress_deadline(input.target.drain())
+    since + input.spec.progress_deadline(input.drain())
 }
 
 /// Returns when the missing instances must have been launched.

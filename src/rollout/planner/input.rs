@@ -1,5 +1,7 @@
 //! Everything a plan depends on.
 
+use std::time::Duration;
+
 use rolling_provider::{Observation, Target, Timestamp};
 
 use crate::model::spec::RollingDeployment;
@@ -24,6 +26,11 @@ impl Input<'_> {
     /// Whether everything is done and must stay healthy for the bake time.
     pub(super) fn bakes(&self) -> bool {
         self.state.gates.baking.is_some()
+    }
+
+    /// How long an instance drains at most by its target groups, and at least by the document.
+    pub(super) fn drain(&self) -> Duration {
+        self.target.drain().max(self.spec.health.min_drain_time)
     }
 
     /// Whether the fleet itself launches the instances of the revision.

@@ -50,6 +50,7 @@ pub(super) fn preview(input: &Input<'_>) -> Preview {
         batches: Vec::new(),
         checkpoints: spec.checkpoints.iter().map(|checkpoint| checkpoint.percentage).collect(),
         requests: None,
+        hooks: Vec::new(),
         gates: Vec::new(),
         floor: comes_to.floor,
         ceiling: comes_to.ceiling,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::View;
 use super::input::Input;
 use crate::model::spec::{Policy, RollingDeployment};
+use crate::rollout::serving::hook_told;
 
 /// Something that prevents a rollout from succeeding, or may.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,10 +51,11 @@ pub(crate) fn preflight(input: &Input<'_>) -> Vec<Preflight> {
             ),
         });
     }
+    found.extend(long_hook(input));
     let soak = spec.health.min_healthy_time;
-    let drain = RollingDeployment::drain_deadline(target.drain());
-    let deadline = spec.progress_deadline(target.drain());
-    let step = drain.max(target.drain() + launch + soak);
+    let drain = RollingDeployment::drain_deadline(input.drain());
+    let deadline = spec.progress_deadline(input.drain());
+    let step = drain.max(input.drain() + launch + soak);
     if deadline < step {
         found.push(Preflight {
             is_error: true,
@@ -62,7 +64,7 @@ pub(crate) fn preflight(input: &Input<'_>) -> Vec<Preflight> {
                 "one batch takes up to {}, of which draining is {}, and the rollout is given up \
                  after {} without progress",
                 span(step),
-                span(target.drain()),
+                span(input.drain()),
                 span(deadline),
             ),
             remedy: format!(
@@ -74,9 +76,30 @@ pub(crate) fn preflight(input: &Input<'_>) -> Vec<Preflight> {
     found
 }
 
+/// Finds a hook that may hold a launch for longer than it may take.
+fn long_hook(input: &Input<'_>) -> Option<Preflight> {
+    let Input { spec, target, .. } = *input;
+    let limit = spec.health.healthy_timeout;
+    let hook = target.hooks_of(true).max_by_key(|hook| hook.heartbeat)?;
+    let is_ours = spec.completes_hooks || input.is_in_place();
+    (!is_ours && hook.heartbeat > limit).then(|| Preflight {
+        is_error: false,
+        attribute: "health/healthy_timeout",
+        message: format!(
+            "{} may hold a launch for longer than the {} after which it counts as failed",
+            hook_told(hook),
+            span(limit)
+        ),
+        remedy: format!(
+            "set it above {}, or see that whoever is notified completes the hook in time",
+            span(hook.heartbeat)
+        ),
+    })
+}
+
 /// Finds that no serving instance may ever go: so many stay as they are without serving that the
 /// floor is never exceeded.
-fn no_place(input: &Input<'_>) -> Option<Preflight> {
+pub(super) fn no_place(input: &Input<'_>) -> Option<Preflight> {
     let view = View::new(input);
     let (window, idle) = (view.window, view.stay_idle());
     let serve_at_most = (window.ceiling() as usize).saturating_sub(idle);

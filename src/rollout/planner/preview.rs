@@ -7,10 +7,11 @@ use rolling_provider::Revision;
 use super::deadlines::ASSUMED_BOOT;
 use super::input::Input;
 use super::set_aside::{left_alone, set_aside};
-use super::{Member, View, is_converged, paper};
+use super::{Member, View, is_converged, leaving, paper};
 use crate::model::preview::{AtWorst, BatchPreview, Borrowing, Preview};
 use crate::model::spec::{BatchSize, Executor, Pacing, Policy};
 use crate::record::{Ending, Phase, Record};
+use crate::rollout::serving::held_by_hooks;
 
 /// Previews what a rollout would do now.
 pub fn preview(input: &Input<'_>) -> Preview {
@@ -51,6 +52,7 @@ pub fn preview(input: &Input<'_>) -> Preview {
         instance_refresh: Vec::new(),
         checkpoints: spec.checkpoints.iter().map(|checkpoint| checkpoint.percentage).collect(),
         requests: requests(input),
+        hooks: hooks(input),
         gates: spec.gates.phrases(),
         floor: view.window.floor(),
         ceiling: view.window.ceiling(),
@@ -80,7 +82,7 @@ fn at_worst(input: &Input<'_>, view: &View<'_>, batches: &[BatchPreview]) -> Opt
     };
     Some(AtWorst {
         out: (view.window.size - view.window.floor()).min(replaced.max(exposed)),
-        out_seconds: (target.drain() + launch).as_secs(),
+        out_seconds: (input.drain() + launch).as_secs(),
         exposed: exposed.min(view.window.size),
         exposed_seconds: spec.health.healthy_timeout.as_secs(),
     })
@@ -139,12 +141,12 @@ fn expected(input: &Input<'_>, batches: &[BatchPreview]) -> Duration {
     if spec.pacing == Pacing::Continuous {
         let slots = View::new(input).window.slots().max(1);
         let rounds = u32::try_from(old).unwrap_or(u32::MAX).div_ceil(slots);
-        return waits + (launch + target.drain()) * rounds;
+        return waits + (launch + input.drain()) * rounds;
     }
     let mut total = waits;
     for batch in batches {
         if !batch.replaces.is_empty() {
-            total += target.drain();
+            total += input.drain();
         }
         // The last ones go without a replacement when there is surge.
         if batch.launches > 0 || old > surge {
@@ -167,6 +169,7 @@ fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
     warnings.extend(super::preflight(input).into_iter().map(|found| found.message));
     let n = view.window.size;
     warnings.extend(small_percentage(input, n));
+    warnings.extend(short_soak(input));
     if n > 0 && view.window.floor() == 0 {
         warnings.push("no instance has to serve while a batch is replaced: an outage".into());
     }
@@ -211,6 +214,39 @@ fn missing_before(input: &Input<'_>, view: &View<'_>) -> Option<String> {
         "{missing} of {} instances {are} missing already{why}: the rollout waits for {them} first",
         view.window.size
     ))
+}
+
+/// Describes the hooks that hold instances of the rollout, and what it does about them.
+fn hooks(input: &Input<'_>) -> Vec<String> {
+    let Input { spec, target, .. } = *input;
+    if input.is_in_place() {
+        return Vec::new();
+    }
+    let waits = match leaving::is_awaited(input) {
+        true => ", and a batch waits until its instances are gone",
+        false => ", and batches do not wait for that",
+    };
+    let kinds = [(true, "launches", ""), (false, "terminations", waits)];
+    let there = kinds.into_iter().filter(|(launches, ..)| target.hooks_of(*launches).count() > 0);
+    there
+        .map(|(launches, what, waits)| {
+            let by = if spec.completes_hooks { ", completed by the rollout" } else { "" };
+            format!("{what} {}{by}{waits}", held_by_hooks(target, launches))
+        })
+        .collect()
+}
+
+/// Warns of a soak that the document gives and that a target group's slow start outlasts.
+fn short_soak(input: &Input<'_>) -> Option<String> {
+    let Input { spec, target, .. } = *input;
+    let (soak, slow) = (spec.health.min_healthy_time, target.slow_start());
+    (spec.health.soak_is_given && slow > soak).then(|| {
+        let [soak, slow] = [soak, slow].map(humantime::format_duration);
+        format!(
+            "min_healthy_time is {soak}, and a target group's slow start takes {slow}: the old \
+             instances go while the new ones get few requests"
+        )
+    })
 }
 
 /// Warns of a percentage that is less than one instance.

@@ -162,8 +162,17 @@ fn in_order<'v, 'a>(view: &View<'a>, victims: &[&'v Member<'a>]) -> Vec<&'v Memb
 
 /// Whether no target group sends it requests any more, or its drain deadline has passed.
 fn is_drained(input: &Input<'_>, member: &Member<'_>) -> bool {
+    if drains_until(input, member).is_some_and(|until| input.now < until) {
+        return false;
+    }
     let due = drain_deadline(input, member);
     member.is_out_of_rotation(input) || due.is_some_and(|due| input.now >= due)
+}
+
+/// Returns until when it drains at least, whatever its target groups say.
+fn drains_until(input: &Input<'_>, member: &Member<'_>) -> Option<Timestamp> {
+    let groups = input.state.rotation.deregistered.get(member.id)?;
+    groups.values().max().map(|at| *at + input.spec.health.min_drain_time)
 }
 
 /// Whether the second target group, which the fleet does not know, may still send requests to it.
@@ -237,16 +246,27 @@ fn wait_for_drains(
             plan.wake_at(groups.get(&group.id).map(|at| *at + group.drain), now);
         }
     }
+    let least = draining.iter().filter_map(|member| drains_until(input, member)).max();
+    plan.wake_at(least, now);
     let deadline = draining.iter().filter_map(|member| drain_deadline(input, member)).max();
+    let deadline = deadline.max(least);
     plan.wait(Wait {
         kind: WaitKind::Drain,
         instances: draining.iter().map(|member| member.id.clone()).collect(),
-        detail: Some(format!(
-            "{} deregistration delay",
-            humantime::format_duration(target.drain())
-        )),
+        detail: Some(drain_told(input)),
         deadline: deadline.unwrap_or(now + RollingDeployment::drain_deadline(target.drain())),
     });
+}
+
+/// Says how long instances drain: `20s deregistration delay, at least 2m`.
+fn drain_told(input: &Input<'_>) -> String {
+    let delay = humantime::format_duration(input.target.drain());
+    match input.spec.health.min_drain_time {
+        least if least > input.target.drain() => {
+            format!("{delay} deregistration delay, at least {}", humantime::format_duration(least))
+        }
+        _ => format!("{delay} deregistration delay"),
+    }
 }
 
 /// Returns when a victim is removed even if it is still draining.

@@ -9,8 +9,8 @@ use rolling_provider::{Action, InstanceId, ScheduledAction, TargetState, Timesta
 use super::deadlines::{self, SET_ASIDE_FOR, UNLAUNCHED_AFTER};
 use super::input::Input;
 use super::{
-    BatchStart, Plan, Step, Verdict, View, batch, borrow, gate, halt, in_place, launch, pace,
-    retire, shift, stop_conditions,
+    BatchStart, Plan, Step, Verdict, View, batch, borrow, gate, halt, in_place, launch, leaving,
+    pace, retire, shift, stop_conditions,
 };
 use crate::model::spec::{Pacing, RollingDeployment, SetAside};
 use crate::model::wait::{Wait, WaitKind};
@@ -45,6 +45,7 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
     }
     plan.actions.splice(0..0, retire::register_strays(input, &chosen));
     retire::retire(input, view, &chosen, &mut plan);
+    leaving::wait(input, &view.leaving, &mut plan);
     plan.actions.extend(release(input));
     in_place::follow(input, &mut plan);
     in_place::wait(input, view, &mut plan);
@@ -91,7 +92,8 @@ fn start_next(
         return replace_more(input, view, plan);
     }
     let complete = view.is_complete();
-    let settled = view.busy() == 0 || (complete && view.victims().next().is_none());
+    let settled = view.busy() == 0
+        || (complete && view.victims().next().is_none() && view.leaving.is_empty());
     if !settled || view.missing > 0 {
         let late = input.state.launches.missing.next_late(UNLAUNCHED_AFTER, input.now);
         plan.wake_at(late, input.now);
@@ -252,7 +254,7 @@ fn retire_standby(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
     }
     if !draining.is_empty() {
         let instances = draining.into_iter().cloned().collect();
-        let deadline = input.now + RollingDeployment::drain_deadline(input.target.drain());
+        let deadline = input.now + RollingDeployment::drain_deadline(input.drain());
         plan.wait(Wait { kind: WaitKind::Drain, instances, detail: None, deadline });
     }
 }

@@ -247,8 +247,8 @@ fn instances_to_come(count: u32) -> String {
 }
 
 fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
-    let Input { spec, target, now, .. } = *input;
-    let limit = humantime::format_duration(spec.progress_deadline(target.drain()));
+    let Input { spec, now, .. } = *input;
+    let limit = humantime::format_duration(spec.progress_deadline(input.drain()));
     let idle = || view.members.iter().filter(|m| !m.serves || (m.is_new && !m.soaked));
     let taken_out =
         |member: &&super::Member<'_>| member.history.is_some_and(|history| history.taken_out);
@@ -271,6 +271,7 @@ fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
         }
         (None, true, None) => "what the fleet does not show".into(),
     };
+    let names = super::preflight::no_place(input).map_or(names, |found| found.message);
     let reason = format!(
         "no progress for {limit}: {} updated, {} of {} serving; waited for: {names}",
         view.updated(),

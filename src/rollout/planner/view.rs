@@ -4,6 +4,7 @@ use rolling_provider::{Instance, InstanceId, Lifecycle, TargetState};
 
 use super::deadlines::UNLAUNCHED_AFTER;
 use super::input::Input;
+use super::leaving;
 use crate::model::spec::{SetAside, Window};
 use crate::rollout::serving::is_healthy_in_primary;
 use crate::rollout::state::InstanceHistory;
@@ -21,6 +22,9 @@ pub struct View<'a> {
     pub(crate) window: Window,
     /// How many instances the fleet still has to launch.
     pub(crate) missing: u32,
+    /// Instances of other revisions that are terminating, where the rollout waits until they are
+    /// gone.
+    pub(crate) leaving: Vec<&'a InstanceId>,
 }
 
 /// One live instance.
@@ -108,7 +112,8 @@ impl<'a> View<'a> {
         }
         let window = Window::resolve(spec.policy, state.size(look));
         let missing = (state.desired(look) as usize).saturating_sub(members.len());
-        View { members, standby, window, missing: u32::try_from(missing).unwrap_or(u32::MAX) }
+        let missing = u32::try_from(missing).unwrap_or(u32::MAX);
+        View { members, standby, window, missing, leaving: leaving::leaving(input) }
     }
 
     /// Returns the live instances that are ours to replace: of another revision, or failed.
@@ -181,7 +186,9 @@ impl<'a> View<'a> {
     ///
     /// In batches, none may when the next one begins.
     pub(crate) fn busy(&self) -> usize {
-        self.victims().count() + self.unsoaked().count() + self.missing as usize
+        let coming = self.unsoaked().count() + self.missing as usize;
+        // What leaves is replaced already, and takes one place with its replacement.
+        self.victims().count() + coming.max(self.leaving.len())
     }
 
     /// Returns how many places of the window are free.

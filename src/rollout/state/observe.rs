@@ -27,6 +27,7 @@ impl RolloutState {
             self.adopt_victims(target, look);
         }
         self.note_draining(look);
+        self.note_leaving(look);
         let (mut live, mut arrived) = (0u32, Vec::new());
         for (id, instance) in &look.instances {
             if instance.lifecycle.is_live() && !self.removed.terminated.contains(id) {
@@ -110,6 +111,17 @@ impl RolloutState {
             }
         }
         self.launches.activities = activities;
+    }
+
+    /// Notes since when each instance is terminating.
+    fn note_leaving(&mut self, look: &Observation) {
+        let leaves = |id: &InstanceId| {
+            look.instances.get(id).is_some_and(|i| i.lifecycle == Lifecycle::Terminating)
+        };
+        self.removed.leaving.retain(|id, _| leaves(id));
+        for id in look.instances.keys().filter(|id| leaves(id)) {
+            self.removed.leaving.entry(id.clone()).or_insert(look.at);
+        }
     }
 
     fn observe_instance(

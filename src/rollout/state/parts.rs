@@ -70,6 +70,8 @@ pub(crate) struct Removed {
     pub(crate) retained_failed: BTreeSet<InstanceId>,
     /// Instances that were seen terminating.
     pub(super) departed: Departed,
+    /// Since when each instance that a look shows terminating has been.
+    pub(crate) leaving: BTreeMap<InstanceId, Timestamp>,
 }
 
 /// What failed.

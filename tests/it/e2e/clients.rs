@@ -84,7 +84,7 @@ fn deploys(deploy: impl Fn(&Path) -> Command) {
     let (ran, fleet) = with("v3", json!({}));
     assert_eq!((ran.code, fleet), (3, Ok("v2".into())), "{ran:?}");
     assert!(ran.stdout.contains("\nrolling back: instance i-0021 of v3"), "{ran:?}");
-    assert!(ran.stderr.contains("correct the cause, then apply again"), "{ran:?}");
+    assert!(ran.stderr.contains("correct the revision, then apply again"), "{ran:?}");
     let (ran, _) = with("v3", json!({ "on_failure": "pause" }));
     assert_eq!(ran.code, 4, "{ran:?}");
     assert!(ran.stdout.ends_with("\nweb: paused\n"), "{ran:?}");

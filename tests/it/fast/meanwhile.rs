@@ -150,7 +150,8 @@ fn found(policy: Policy, instances: u32, [boot, register, drain]: [u64; 3]) -> C
         ..fleet()
     };
     let suspend_processes = suspended(&mut config, policy);
-    let health = Health { min_healthy_time: seconds(1), healthy_timeout: seconds(300) };
+    let health =
+        Health { min_healthy_time: seconds(1), healthy_timeout: seconds(300), ..Health::default() };
     let poll_interval = seconds(1);
     let spec = RollingDeployment { suspend_processes, health, poll_interval, ..spec(policy) };
     Case { config, spec, lag: Duration::ZERO }
@@ -197,7 +198,8 @@ fn a_launch_that_the_fleet_reports_is_not_taken_off_the_size_before_a_look_lists
     case.config.replaces_deregistered = true;
     (case.config.launch_lag, case.config.seed) = (seconds(14), 4_166_728_183_531_263_107);
     (case.lag, case.spec.poll_interval) = (seconds(8), seconds(4));
-    case.spec.health = Health { min_healthy_time: seconds(4), healthy_timeout: seconds(900) };
+    case.spec.health =
+        Health { min_healthy_time: seconds(4), healthy_timeout: seconds(900), ..Health::default() };
     let ran = run(&case);
     assert_eq!(ran.told.report.outcome, Outcome::Succeeded, "{:?}", ran.told.report.reason);
     assert_eq!(ran.witness.broken(1), Vec::<String>::new());

@@ -72,7 +72,7 @@ fn who_is_left_alone_is_told_and_the_revision_before_stays_the_completed_one() {
         assert!(!preview.changes, "{preview:?}");
         assert_eq!(again.left_alone(), before[..untouched]);
         let message = text::plan("web", &preview);
-        let count = format!("of 3 instances on v2, {untouched} left alone");
+        let count = format!("of 3 instances: {untouched} are left alone");
         assert!(message.contains(&count), "{message}");
         assert!(!message.contains("runs v2"), "{message}");
     }

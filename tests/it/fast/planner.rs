@@ -34,6 +34,7 @@ pub fn target() -> Target {
         aliases: BTreeMap::new(),
         boot: None,
         scheduled: Vec::new(),
+        hooks: Vec::new(),
         processes: Processes::default(),
         no_surge: None,
         hindrances: Vec::new(),

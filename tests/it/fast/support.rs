@@ -44,9 +44,12 @@ fn refused_value(row: &Unsupported) -> Value {
         (_, "/max_surge") => json!(1),
         (_, "/pacing") => json!("batch"),
         (_, "/lifecycle_hooks") => json!("wait"),
+        (_, "/wait_for_termination") => json!(true),
         (_, "/scale_in_protected_instances") => json!("ignore"),
         (_, "/suspend_processes") => json!(["AZRebalance"]),
-        (_, "/pause_between_batches" | "/progress_deadline") => json!("1m"),
+        (_, "/pause_between_batches" | "/progress_deadline" | "/health/min_drain_time") => {
+            json!("1m")
+        }
         (_, "/traffic/second_target_group_arn") => json!(ARN),
         (_, "/traffic/listener_rule_arns") => json!(["arn"]),
         (_, "/gates/http") => json!({ "url": "http://example.com/" }),

@@ -131,12 +131,28 @@ fn hooks_are_waited_for_or_completed_as_asked() {
         times["hook_timeout"] = if complete { json!(null) } else { json!(0.5) };
         let template = account.fleet(fleet, times);
         let mut wanted = resource(&template, "2");
+        wanted["batch_size_type"] = json!("fixed");
+        wanted["batch_size"] = json!(1);
         if complete {
             wanted["lifecycle_hooks"] = json!("complete");
         }
         let ran = account.run("apply", &wanted);
         assert_eq!(ran.code, 0, "{ran:?}");
         assert_all_on(&account, 3, &format!("{template}:2"));
+        let (mut at_once, mut most) = (0, 0);
+        for event in account.timeline() {
+            match event["kind"].as_str() {
+                Some("terminating") => at_once += 1,
+                Some("terminated") => at_once -= 1,
+                _ => {}
+            }
+            most = most.max(at_once);
+        }
+        assert_eq!(
+            (most, at_once),
+            (1, 0),
+            "a batch, and the end, wait until its instance is gone"
+        );
         let completed = account.parameters("CompleteLifecycleAction");
         let named: BTreeSet<&str> =
             completed.iter().map(|call| call["LifecycleHookName"].as_str().expect("it")).collect();

@@ -162,6 +162,7 @@ impl InstancesFleet {
             aliases: BTreeMap::new(),
             boot: None,
             scheduled: Vec::new(),
+            hooks: Vec::new(),
             processes: Processes::default(),
             no_surge: None,
             hindrances: found.hindrances,

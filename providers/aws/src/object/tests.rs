@@ -36,6 +36,7 @@ impl Fleet for Bare {
             aliases: Default::default(),
             boot: None,
             scheduled: Vec::new(),
+            hooks: Vec::new(),
             processes: Processes::default(),
             no_surge: None,
             hindrances: Vec::new(),

@@ -48,7 +48,7 @@ proptest! {
         soak in 0..=20u64,
     ) {
         let spec = RollingDeployment {
-            health: Health { min_healthy_time: seconds(soak), healthy_timeout: seconds(900) },
+            health: Health { min_healthy_time: seconds(soak), healthy_timeout: seconds(900), ..Health::default() },
             ..spec(Policy::AllAtOnce)
         };
         let target = planner::target();
@@ -106,7 +106,7 @@ proptest! {
     fn p16_deadlines_move_only_as_written(
         timeout in 60..300u64, pause_at in 5..50u64, paused_for in 1..5000u64, wait in 0..400u64,
     ) {
-        let health = Health { min_healthy_time: seconds(10), healthy_timeout: seconds(timeout) };
+        let health = Health { min_healthy_time: seconds(10), healthy_timeout: seconds(timeout), ..Health::default() };
         let target = planner::target();
         let launched = planner::NOW;
         let (paused_at, resumed_at) = (pause_at, pause_at + paused_for);
@@ -154,7 +154,7 @@ proptest! {
         look.capacity = Some(Capacity { min: 0, max: size, desired: size });
         let spec = RollingDeployment {
             pacing: Pacing::Continuous,
-            health: Health { min_healthy_time: seconds(0), healthy_timeout: seconds(9000) },
+            health: Health { min_healthy_time: seconds(0), healthy_timeout: seconds(9000), ..Health::default() },
             ..spec(Policy::Rolling(BatchSize::Fixed(batch)))
         };
         let plan = planner::planned(&look, &spec);

@@ -98,7 +98,11 @@ pub fn good() -> impl Strategy<Value = Case> {
             spec: RollingDeployment {
                 suspend_processes: suspended(&mut config, policy),
                 pacing,
-                health: Health { min_healthy_time: seconds(soak), healthy_timeout: seconds(900) },
+                health: Health {
+                    min_healthy_time: seconds(soak),
+                    healthy_timeout: seconds(900),
+                    ..Health::default()
+                },
                 poll_interval: seconds(poll),
                 ..spec(policy)
             },

@@ -43,7 +43,11 @@ async fn launches_that_take_a_while_to_show_fail_no_healthy_revision() {
         };
         let within =
             Policy::RollingWithin { surge: Bound::Percent(25), unavailable: Bound::Percent(10) };
-        let health = Health { min_healthy_time: seconds(2), healthy_timeout: seconds(40) };
+        let health = Health {
+            min_healthy_time: seconds(2),
+            healthy_timeout: seconds(40),
+            ..Health::default()
+        };
         let deploy = RollingDeployment {
             pacing: Pacing::Continuous,
             health,
@@ -118,7 +122,11 @@ async fn what_was_borrowed_a_moment_ago_is_given_back_although_no_look_shows_it(
             let simulator = simulator.clone();
             clock.at(EPOCH + seconds(at), move || leave_command(&simulator, Command::Abort));
         }
-        let health = Health { min_healthy_time: seconds(0), healthy_timeout: seconds(900) };
+        let health = Health {
+            min_healthy_time: seconds(0),
+            healthy_timeout: seconds(900),
+            ..Health::default()
+        };
         let (policy, poll_interval) = (within, seconds(1));
         let deploy = RollingDeployment { pacing, health, poll_interval, ..spec(policy) };
         let told = roll(Stale::new(simulator.clone(), seconds(lag)), deploy).await;
@@ -141,7 +149,11 @@ async fn an_instance_that_comes_back_is_not_counted_by_looks_from_before_it_left
     config.target_groups = vec![group("web", 2), group("admin", 7)];
     let deploy = RollingDeployment {
         pacing: Pacing::Continuous,
-        health: Health { min_healthy_time: seconds(5), healthy_timeout: seconds(300) },
+        health: Health {
+            min_healthy_time: seconds(5),
+            healthy_timeout: seconds(300),
+            ..Health::default()
+        },
         failure_threshold: 3,
         poll_interval: seconds(3),
         ..spec(Policy::RollingWithAdditionalBatch(BatchSize::Fixed(3)))
@@ -162,7 +174,11 @@ async fn an_engine_that_takes_over_makes_no_launch_twice_that_no_look_shows_yet(
         config.target_groups = vec![group("web", 1), group("admin", 7)];
         config.target_groups[0].drain = seconds(0);
         let deploy = RollingDeployment {
-            health: Health { min_healthy_time: seconds(0), healthy_timeout: seconds(900) },
+            health: Health {
+                min_healthy_time: seconds(0),
+                healthy_timeout: seconds(900),
+                ..Health::default()
+            },
             poll_interval: seconds(1),
             suspend_processes: Default::default(),
             ..spec(Policy::Rolling(BatchSize::Fixed(5)))

@@ -1,0 +1,62 @@
+//! Victims that are terminating, where the rollout waits until they are gone.
+//!
+//! A hook may drain what an instance runs (the pods of a node, the shards of a database) for minutes
+//! after it has left its target groups. Without a wait, batches of one would have several such drains
+//! at a time.
+
+use std::time::Duration;
+
+use rolling_provider::{InstanceId, Lifecycle, Timestamp};
+
+use super::Plan;
+use super::input::Input;
+use crate::model::wait::{Wait, WaitKind};
+use crate::rollout::serving::held_by_hooks;
+
+/// How long a termination that no hook holds may take.
+const TERMINATES_WITHIN: Duration = Duration::from_secs(600);
+
+/// Whether batches, and the end, wait until victims are gone.
+pub(crate) fn is_awaited(input: &Input<'_>) -> bool {
+    let hook = input.target.hooks_of(false).next();
+    !input.is_in_place() && input.spec.wait_for_termination.unwrap_or(hook.is_some())
+}
+
+/// Returns the instances of other revisions that are terminating and waited for.
+///
+/// One that a hook has held for as long as the cloud lets it, or that nothing holds and still is
+/// there, is waited for no longer.
+pub(crate) fn leaving<'a>(input: &Input<'a>) -> Vec<&'a InstanceId> {
+    if !is_awaited(input) {
+        return Vec::new();
+    }
+    let is_ours = |id: &InstanceId| {
+        input.look.instances.get(id).is_some_and(|instance| {
+            instance.lifecycle == Lifecycle::Terminating
+                && !instance.ignored
+                && instance.revision.as_ref() != Some(&input.target.revision)
+        })
+    };
+    let leaving = input.state.removed.leaving.iter();
+    leaving
+        .filter(|(id, since)| is_ours(id) && input.now < deadline(input, **since))
+        .map(|(id, _)| id)
+        .collect()
+}
+
+/// Waits for `leaving`, and names what holds them.
+pub(crate) fn wait(input: &Input<'_>, leaving: &[&InstanceId], plan: &mut Plan) {
+    let since = leaving.iter().filter_map(|id| input.state.removed.leaving.get(*id));
+    let Some(deadline) = since.map(|since| deadline(input, *since)).max() else { return };
+    plan.wait(Wait {
+        kind: WaitKind::Termination,
+        instances: leaving.iter().map(|id| (*id).clone()).collect(),
+        detail: input.target.hooks_of(false).next().map(|_| held_by_hooks(input.target, false)),
+        deadline,
+    });
+}
+
+fn deadline(input: &Input<'_>, since: Timestamp) -> Timestamp {
+    let longest = input.target.hooks_of(false).map(|hook| hook.longest).sum::<Duration>();
+    since + longest.max(TERMINATES_WITHIN)
+}
