@@ -13,15 +13,12 @@
 #[path = "support/figure.rs"]
 mod figure;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rolling::engine::{Caller, Rollout, Stop};
 use rolling::model::event::{Event, Outcome};
-use rolling::model::spec::{
-    BatchSize, Gates, Health, OnFailure, Pacing, Policy, Replacement, RollingDeployment, SetAside,
-};
+use rolling::model::spec::{BatchSize, Health, OnFailure, Pacing, Policy, RollingDeployment};
 use rolling_simulator::{EPOCH, FleetConfig, Simulator, TargetGroupConfig, VirtualClock};
 use tokio::sync::watch;
 
@@ -57,28 +54,16 @@ fn fleet(boot: u64, seed: u64) -> FleetConfig {
 
 fn spec() -> RollingDeployment {
     RollingDeployment {
-        replacement: Replacement::Launch,
-        engine: Default::default(),
         policy: Policy::Rolling(BatchSize::Fixed(BATCH)),
         pacing: Pacing::Batch,
-        pause_between_batches: Duration::ZERO,
-        checkpoints: Vec::new(),
         health: Health {
             min_healthy_time: Duration::ZERO,
             healthy_timeout: Duration::from_secs(600),
             ..Health::default()
         },
-        failure_threshold: 1,
         on_failure: OnFailure::Stop,
-        keep_failed_instances: 0,
-        completes_hooks: false,
-        wait_for_termination: None,
-        protected: SetAside::Wait,
-        standby: SetAside::Wait,
-        progress_deadline: None,
         poll_interval: Duration::from_secs(10),
-        suspend_processes: BTreeSet::new(),
-        gates: Gates::default(),
+        ..RollingDeployment::default()
     }
 }
 

@@ -8,15 +8,13 @@
     reason = "a benchmark prints, and fails loudly"
 )]
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rolling::engine::{Caller, Rollout, Stop};
 use rolling::model::event::{Event, Outcome};
 use rolling::model::spec::{
-    BatchSize, Bound, Gates, Health, OnFailure, Pacing, Policy, Replacement, RollingDeployment,
-    SetAside,
+    BatchSize, Bound, Health, OnFailure, Pacing, Policy, RollingDeployment,
 };
 use rolling_simulator::{EPOCH, FleetConfig, Hangs, Simulator, TargetGroupConfig, VirtualClock};
 use tokio::sync::watch;
@@ -48,28 +46,16 @@ fn fleet(instances: u32, seed: u64) -> FleetConfig {
 
 fn spec(policy: Policy, pacing: Pacing) -> RollingDeployment {
     RollingDeployment {
-        replacement: Replacement::Launch,
-        engine: Default::default(),
         policy,
         pacing,
-        pause_between_batches: Duration::ZERO,
-        checkpoints: Vec::new(),
         health: Health {
             min_healthy_time: SOAK,
             healthy_timeout: Duration::from_secs(1200),
             ..Health::default()
         },
-        failure_threshold: 1,
         on_failure: OnFailure::Stop,
-        keep_failed_instances: 0,
-        completes_hooks: false,
-        wait_for_termination: None,
-        protected: SetAside::Wait,
-        standby: SetAside::Wait,
-        progress_deadline: None,
         poll_interval: Duration::from_secs(1),
-        suspend_processes: BTreeSet::new(),
-        gates: Gates::default(),
+        ..RollingDeployment::default()
     }
 }
 

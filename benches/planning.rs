@@ -18,9 +18,7 @@ use std::time::{Duration, Instant};
 
 use rolling::engine::{Caller, Rollout, Stop};
 use rolling::model::event::Outcome;
-use rolling::model::spec::{
-    BatchSize, Gates, Health, OnFailure, Pacing, Policy, Replacement, RollingDeployment, SetAside,
-};
+use rolling::model::spec::{BatchSize, Health, OnFailure, Pacing, Policy, RollingDeployment};
 use rolling::record::{Borrowed, Phase, Record};
 use rolling::rollout::planner::{self, Input};
 use rolling::rollout::state::RolloutState;
@@ -96,28 +94,16 @@ fn half_way(n: u32, target: &Target) -> Observation {
 
 fn spec() -> RollingDeployment {
     RollingDeployment {
-        replacement: Replacement::Launch,
-        engine: Default::default(),
         policy: Policy::Rolling(BatchSize::Percentage(10)),
         pacing: Pacing::Batch,
-        pause_between_batches: Duration::ZERO,
-        checkpoints: Vec::new(),
         health: Health {
             min_healthy_time: Duration::ZERO,
             healthy_timeout: Duration::from_secs(600),
             ..Health::default()
         },
-        failure_threshold: 1,
         on_failure: OnFailure::Stop,
-        keep_failed_instances: 0,
-        completes_hooks: false,
-        wait_for_termination: None,
-        protected: SetAside::Wait,
-        standby: SetAside::Wait,
-        progress_deadline: None,
         poll_interval: Duration::from_secs(10),
-        suspend_processes: BTreeSet::new(),
-        gates: Gates::default(),
+        ..RollingDeployment::default()
     }
 }
 
