@@ -10,7 +10,7 @@ use tokio::runtime::Builder;
 use crate::frontends::cli::{self, Input, print_json};
 use crate::frontends::{ansible, json_rpc, schemas, terraform};
 use crate::host::context::ProcessContext;
-use crate::host::stdout::print_line;
+use crate::host::stdout::{has_failed, print_line};
 use crate::record::command::Command;
 use crate::report::exit_codes::{FAILED, INVALID};
 
@@ -51,8 +51,15 @@ enum Subcommands {
     Resume(Input),
     /// Give a rollout up: put back what is borrowed, leave the instances as they are
     Abort(Input),
-    /// Roll back to the last completed revision
-    Rollback(Input),
+    /// Roll back to the last completed revision, or to the one that --to names
+    Rollback {
+        #[command(flatten)]
+        input: Input,
+        /// The revision to go back to: as `status` shows it, or the number of a version of the
+        /// launch template
+        #[arg(long, value_name = "REVISION")]
+        to: Option<String>,
+    },
     /// Look for everything that would keep a rollout from its end; changes nothing
     Doctor(Input),
     /// Serve JSON-RPC 2.0 on standard input and output
@@ -92,7 +99,7 @@ pub fn run(args: impl Iterator<Item = OsString>, context: &ProcessContext) -> u8
         Subcommands::Serve | Subcommands::Terraform => Builder::new_multi_thread(),
         _ => Builder::new_current_thread(),
     };
-    on_runtime(runtime, async {
+    let code = on_runtime(runtime, async {
         match cli.command {
             Subcommands::Validate(input) => cli::validate(&input),
             Subcommands::Plan { input, detailed_exitcode } => {
@@ -108,13 +115,30 @@ pub fn run(args: impl Iterator<Item = OsString>, context: &ProcessContext) -> u8
             Subcommands::Pause(input) => cli::command(Command::Pause, &input, context).await,
             Subcommands::Resume(input) => cli::command(Command::Resume, &input, context).await,
             Subcommands::Abort(input) => cli::command(Command::Abort, &input, context).await,
-            Subcommands::Rollback(input) => cli::command(Command::Rollback, &input, context).await,
+            Subcommands::Rollback { input, to: None } => {
+                cli::command(Command::Rollback, &input, context).await
+            }
+            Subcommands::Rollback { input, to: Some(to) } => {
+                cli::roll_back_to(&to, &input, context).await
+            }
             Subcommands::Doctor(input) => cli::doctor(&input, context).await,
             Subcommands::Serve => json_rpc::serve(context).await,
             Subcommands::Terraform => terraform::debug(&context.host, context).await,
             Subcommands::Schema => schema(),
         }
-    })
+    });
+    unless_lost(code)
+}
+
+/// Returns `code`, or that of a failure where what was to be said could not be written.
+fn unless_lost(code: u8) -> u8 {
+    if code == 0 && has_failed() {
+        // Nobody reads what was asked for: that is no success.
+        let message = "error: standard output cannot be written, so what it was to say is lost";
+        print_line(&mut io::stderr(), message);
+        return FAILED;
+    }
+    code
 }
 
 fn is_subcommand(word: &OsStr) -> bool {

@@ -11,7 +11,9 @@ mod instance_refresh;
 mod places;
 pub(crate) mod policy;
 mod read;
+mod revision;
 mod secret;
+mod source;
 mod targets;
 mod unknown;
 
@@ -23,6 +25,8 @@ pub(crate) use diagnostic::{Diagnostic, Severity, step};
 pub(crate) use places::{PROVIDER, launch_template, target_names};
 pub use read::Document;
 pub(crate) use read::Resource;
+pub(crate) use revision::rolled_back_to;
 pub(crate) use secret::without_secrets;
+pub(crate) use source::{decode, duplicates};
 pub use unknown::partial;
 pub(crate) use unknown::partial_provider;

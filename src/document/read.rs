@@ -10,6 +10,7 @@ use super::config::{ProviderConfig, RollingDeploymentConfig};
 use super::convert::{self, deployment};
 use super::diagnostic::{Diagnostic, step};
 use super::places::target_names;
+use super::source::{duplicates, looks_like};
 use crate::model::spec::RollingDeployment;
 
 /// A checked document.
@@ -42,10 +43,16 @@ impl Document {
     /// # Errors
     /// Every finding, each with its place. No cloud is asked.
     pub fn parse(text: &str) -> Result<Document, Vec<Diagnostic>> {
-        let root: Value = serde_json::from_str(text).map_err(|error| {
-            let message = format!("this is not JSON: {error}");
-            vec![Diagnostic::error("", message).with_remedy("a document is a JSON object")]
-        })?;
+        let root: Value =
+            serde_json::from_str(text).map_err(|error| vec![no_json(text, &error)])?;
+        let twice: Vec<Diagnostic> = duplicates(text)
+            .iter()
+            .map(|found| Diagnostic::error(&found.pointer, found.to_string()))
+            .map(|found| found.with_remedy("keep one of them"))
+            .collect();
+        if !twice.is_empty() {
+            return Err(twice);
+        }
         let mut reader = Reader { found: Vec::new(), warnings: Vec::new() };
         let document = reader.document(&root);
         match document {
@@ -53,6 +60,20 @@ impl Document {
             _ => Err(reader.found),
         }
     }
+}
+
+/// Whether a provider's name is meant to be ours, and is not.
+fn is_misspelt(name: &str) -> bool {
+    name != "rolling" && strsim::jaro_winkler(name, "rolling") > 0.9
+}
+
+fn no_json(text: &str, error: &serde_json::Error) -> Diagnostic {
+    let remedy = "a document is Terraform's JSON syntax (NAME.tf.json), a JSON object";
+    let message = match looks_like(text) {
+        Some(other) => format!("this looks like {other} and is not JSON: {error}"),
+        None => format!("this is not JSON: {error}"),
+    };
+    Diagnostic::error("", message).with_remedy(remedy)
 }
 
 struct Reader {
@@ -98,6 +119,11 @@ impl Reader {
         let mut provider = ProviderConfig::default();
         if let Some(providers) = root.get("provider") {
             let (providers, place) = self.object(providers, "/provider")?;
+            for name in providers.keys().filter(|name| is_misspelt(name)) {
+                let at = format!("{place}/{}", step(name));
+                let found = Diagnostic::error(at, format!("there is no provider {name:?} here"));
+                self.found.push(found.with_remedy("did you mean \"rolling\"?"));
+            }
             if let Some(written) = providers.get("rolling") {
                 let place = format!("{place}/rolling");
                 match convert::provider(&without_blocks::<ProviderConfig>(written), &place) {

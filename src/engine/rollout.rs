@@ -1,5 +1,6 @@
 //! A deployment that was looked up in the cloud.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rolling_provider::{
@@ -227,6 +228,16 @@ impl Rollout {
             return Vec::new();
         }
         self.plan(self.look.at).waiting_on
+    }
+
+    /// The revisions other than the wanted one that the fleet, its template or the caller shows, and
+    /// to which a rollback could go.
+    pub fn other_revisions(&self) -> Vec<Revision> {
+        let runs = self.look.instances.values().filter_map(|instance| instance.revision.as_ref());
+        let known = runs.chain(&self.look.template).chain(&self.caller.completed);
+        let resolved = known.map(|revision| self.target.resolve(revision));
+        let others: BTreeSet<&Revision> = resolved.filter(|it| **it != self.wanted).collect();
+        others.into_iter().cloned().collect()
     }
 
     /// Whether instances are missing that the fleet is meant to have.

@@ -16,7 +16,7 @@ mod plan;
 mod prepare;
 mod status;
 
-pub(crate) use apply::apply;
+pub(crate) use apply::{apply, roll_back_to};
 pub(crate) use command::command;
 pub(crate) use doctor::doctor;
 pub(crate) use follow::{follow, is_progress};

@@ -2,12 +2,25 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-/// Writes a line. A reader that is gone does not change what is done to a fleet.
+/// Whether something could not be written although there was a reader.
+static FAILED: AtomicBool = AtomicBool::new(false);
+
+/// Writes a line. A reader that is gone, or a full disk, does not change what is done to a fleet;
+/// `has_failed` tells of the latter.
 pub fn print_line(to: &mut dyn Write, line: &str) {
-    writeln!(to, "{line}").and_then(|()| to.flush()).unwrap_or_default();
+    let written = writeln!(to, "{line}").and_then(|()| to.flush());
+    if written.is_err_and(|error| error.kind() != io::ErrorKind::BrokenPipe) {
+        FAILED.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Whether a line could not be written although there was a reader: a disk is full, for example.
+pub(crate) fn has_failed() -> bool {
+    FAILED.load(Ordering::Relaxed)
 }
 
 /// Reserves standard output for the protocol: from here on, whatever else is written to file

@@ -168,6 +168,15 @@ impl Default for Health {
 }
 
 impl RollingDeployment {
+    /// Drops the waits of a rollout forward: a rollback has no soak, pauses, checkpoints or gates.
+    pub(crate) fn hurry(&mut self) {
+        self.health.min_healthy_time = Duration::ZERO;
+        self.health.soak_is_given = true;
+        self.pause_between_batches = Duration::ZERO;
+        self.checkpoints.clear();
+        self.gates = Gates::default();
+    }
+
     /// Returns how long a drain may take before its victim is terminated anyway.
     pub fn drain_deadline(drain: Duration) -> Duration {
         drain + Duration::from_secs(30)

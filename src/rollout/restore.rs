@@ -1,12 +1,10 @@
 //! What an engine begins with: everything it knows is in the record and in the fleet.
 
-use std::time::Duration;
-
 use rolling_provider::{Observation, Revision, Target};
 
 use super::control::{self, Found};
 use super::state::{Halt, RolloutState, members};
-use crate::model::spec::{Gates, RollingDeployment};
+use crate::model::spec::RollingDeployment;
 use crate::record::command::{Command, Control};
 use crate::record::lease::Lease;
 use crate::record::{Record, RecordError};
@@ -118,8 +116,5 @@ impl Known<'_> {
 /// gates.
 pub(crate) fn retarget(spec: &mut RollingDeployment, target: &mut Target, completed: Revision) {
     target.revision = completed;
-    spec.health.min_healthy_time = Duration::ZERO;
-    spec.pause_between_batches = Duration::ZERO;
-    spec.checkpoints.clear();
-    spec.gates = Gates::default();
+    spec.hurry();
 }

@@ -249,6 +249,15 @@ def what_is_json_but_no_request_is_refused(lab):
 
 
 @case()
+def a_key_that_is_there_twice_is_refused(lab):
+    peer = lab.open()
+    for inner in ['"method":"ping","method":"ping"', '"method":"ping","params":{"a":1,"a":2}']:
+        peer.write(('{"jsonrpc":"2.0","id":"twice",%s}\n' % inner).encode())
+        peer.error("twice", -32600)
+    peer.ask("ping")
+
+
+@case()
 def a_batch_is_refused_as_a_whole(lab):
     peer = lab.open()
     one, id = peer.request("ping", id="in a batch")

@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(attributes_words("web", 300, 0, false, false), Vec::<String>::new());
         let message = attributes_words("web", 300, 30, true, true);
         assert_eq!(message.len(), 3);
-        assert!(message[0].contains("healthy for 30 s"), "{message:?}");
+        assert!(message[0].contains("only after 30 s"), "{message:?}");
         assert!(message[1].contains("delay of 300 s"), "{message:?}");
         assert!(message[2].contains("cross-zone"), "{message:?}");
     }

@@ -4,7 +4,8 @@ use std::io;
 
 use super::input::{Input, Output, is_terminal, print_json, refuse};
 use super::live::Live;
-use super::prepare::{Purpose, prepare_all};
+use super::prepare::{Purpose, prepare_all, prepare_changed};
+use crate::document::{Resource, rolled_back_to};
 use crate::engine::Rollout;
 use crate::host::context::ProcessContext;
 use crate::host::signals;
@@ -17,10 +18,22 @@ use crate::report::text;
 
 /// Rolls the deployments. Returns the exit code.
 pub(crate) async fn apply(input: &Input, context: &ProcessContext) -> u8 {
-    let prepared = match prepare_all(input, context, Purpose::Begin).await {
-        Ok(prepared) => prepared,
-        Err(found) => return refuse(input, &found),
-    };
+    match prepare_all(input, context, Purpose::Begin).await {
+        Ok(prepared) => roll(prepared, input).await,
+        Err(found) => refuse(input, &found),
+    }
+}
+
+/// Rolls the deployments back to `revision`, whatever their document names. Returns the exit code.
+pub(crate) async fn roll_back_to(revision: &str, input: &Input, context: &ProcessContext) -> u8 {
+    let change = |resource: Resource| rolled_back_to(&resource, revision);
+    match prepare_changed(input, context, Purpose::Begin, change).await {
+        Ok(prepared) => roll(prepared, input).await,
+        Err(found) => refuse(input, &found),
+    }
+}
+
+async fn roll(prepared: Vec<(Resource, Rollout)>, input: &Input) -> u8 {
     let Some((stop, interrupt)) = listen() else { return FAILED };
     let mut remaining = prepared.into_iter();
     while let Some((resource, rollout)) = remaining.next() {

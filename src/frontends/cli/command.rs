@@ -9,14 +9,37 @@ use serde_json::json;
 use super::apply::{listen, shower};
 use super::follow;
 use super::input::{Input, Output, print_json, refuse};
-use super::prepare::{Purpose, prepare_all};
-use crate::document::{Diagnostic, PROVIDER};
+use super::prepare::{Purpose, Rollout, prepare_all};
+use crate::document::{Diagnostic, PROVIDER, Resource};
 use crate::engine::ControlOutcome;
 use crate::host::context::ProcessContext;
 use crate::host::stdout::print_line;
 use crate::record::command::Command;
 use crate::report::exit_codes::{FAILED, exit_code};
 use crate::report::text;
+
+/// Says where a rollback could go after the end of a rollout, whose record is gone.
+fn nothing_to_roll_back(
+    command: Command,
+    resource: &Resource,
+    rollout: &Rollout,
+) -> Option<Diagnostic> {
+    let is_over = rollout.record().is_none() && rollout.idle(command).is_some();
+    if command != Command::Rollback || !is_over {
+        return None;
+    }
+    let message = format!(
+        "there is no rollout to roll back: the last one of {} has ended",
+        rollout.target().name
+    );
+    let others: Vec<String> = rollout.other_revisions().iter().map(ToString::to_string).collect();
+    let known = match others.as_slice() {
+        [] => String::new(),
+        others => format!(" (the fleet shows {})", others.join(", ")),
+    };
+    let remedy = format!("name the revision: rolling rollback --to REVISION{known}");
+    Some(Diagnostic::error(&resource.pointer, message).with_remedy(remedy))
+}
 
 /// Gives `command` to every selected rollout. Returns the exit code.
 ///
@@ -37,6 +60,10 @@ pub(crate) async fn command(command: Command, input: &Input, context: &ProcessCo
     let mut code = 0;
     for (resource, rollout) in prepared {
         let name = &resource.name;
+        if let Some(found) = nothing_to_roll_back(command, &resource, &rollout) {
+            code = code.max(refuse(input, &[found]));
+            continue;
+        }
         let mut show = shower(input, name, &rollout);
         let done = rollout.command(command, stop.clone(), &mut |envelope| show(&envelope)).await;
         drop(show);
@@ -59,11 +86,7 @@ pub(crate) async fn command(command: Command, input: &Input, context: &ProcessCo
                 (format!("{name}: {}", told.unwrap_or_default()), FAILED)
             }
         };
-        let done = match (as_asked, ended) {
-            (true, _) => 0,
-            (false, 0) => FAILED,
-            (false, ended) => ended,
-        };
+        let done = if as_asked { 0 } else { ended.max(FAILED) };
         match input.output {
             Output::Text => print_line(&mut io::stdout(), &message),
             Output::Json => {

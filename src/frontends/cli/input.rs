@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use serde_json::json;
 
-use crate::document::{Diagnostic, Document, Resource};
+use crate::document::{Diagnostic, Document, Resource, decode};
 use crate::host::stdout::print_line;
 use crate::report::exit_codes::INVALID;
 use crate::report::progress_file::{self, Header};
@@ -14,7 +14,8 @@ use crate::report::progress_file::{self, Header};
 /// The arguments that subcommands share.
 #[derive(clap::Args)]
 pub(crate) struct Input {
-    /// The document in Terraform's JSON syntax, or a progress file, which contains a document
+    /// The document in Terraform's JSON syntax, `-` for standard input, or a progress file, which
+    /// contains a document
     pub(crate) file: PathBuf,
     /// Only this rolling_deployment of the document
     #[arg(long, value_name = "NAME")]
@@ -33,12 +34,23 @@ pub(crate) enum Output {
     Json,
 }
 
+/// Reads a file, or standard input for `-`.
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    if file != Path::new("-") {
+        return std::fs::read(file);
+    }
+    let mut bytes = Vec::new();
+    io::Read::read_to_end(&mut io::stdin(), &mut bytes)?;
+    Ok(bytes)
+}
+
 /// Reads the document and selects the resources that `input` names.
 pub(super) fn load(input: &Input) -> Result<(Document, Vec<Resource>), Vec<Diagnostic>> {
-    let text = std::fs::read_to_string(&input.file).map_err(|error| {
-        let message = format!("failed to read {}: {error}", input.file.display());
-        vec![Diagnostic::error("", message)]
-    })?;
+    let failed = |why: &dyn std::fmt::Display| {
+        vec![Diagnostic::error("", format!("failed to read {}: {why}", input.file.display()))]
+    };
+    let bytes = read(&input.file).map_err(|error| failed(&error))?;
+    let text = decode(&bytes).map_err(|why| failed(&why))?;
     let document = match progress_file::header(&text) {
         Some(Header { document, .. }) => Document::parse(&document.to_string())?,
         None => Document::parse(&text)?,

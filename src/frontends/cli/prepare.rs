@@ -30,7 +30,18 @@ pub(super) async fn prepare_all(
     context: &ProcessContext,
     purpose: Purpose,
 ) -> Result<Vec<(Resource, Rollout)>, Vec<Diagnostic>> {
+    prepare_changed(input, context, purpose, Ok).await
+}
+
+/// Does the same with what `change` makes of each deployment.
+pub(super) async fn prepare_changed(
+    input: &Input,
+    context: &ProcessContext,
+    purpose: Purpose,
+    change: impl Fn(Resource) -> Result<Resource, Vec<Diagnostic>>,
+) -> Result<Vec<(Resource, Rollout)>, Vec<Diagnostic>> {
     let (document, resources) = load(input)?;
+    let resources = resources.into_iter().map(change).collect::<Result<Vec<_>, _>>()?;
     let providers = Providers::new(document.provider.clone(), &context.clock);
     let mut prepared = Vec::new();
     for resource in resources {

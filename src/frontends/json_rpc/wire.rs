@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::document::duplicates;
+
 /// Codes of protocol errors. A failed deployment is not an error but a result with diagnostics.
 pub(crate) mod code {
     /// The line is not JSON.
@@ -81,6 +83,11 @@ impl Request {
         let known = id.clone().filter(is_id).unwrap_or_default();
         if id.as_ref().is_some_and(|id| !is_id(id)) {
             return Err(invalid(Value::Null, "an id is a string or a whole number"));
+        }
+        // The first and the last of two would not be the same to every reader.
+        let text = std::str::from_utf8(line).unwrap_or_default();
+        if let Some(twice) = duplicates(text).first() {
+            return Err(invalid(known, &format!("{}: {twice}", twice.pointer)));
         }
         if object.get("jsonrpc") != Some(&json!("2.0")) {
             return Err(invalid(known, "\"jsonrpc\" must be \"2.0\""));

@@ -1,0 +1,49 @@
+//! A deployment with another revision than its document names.
+
+use serde_json::{Value, json};
+
+use super::convert::deployment;
+use super::diagnostic::Diagnostic;
+use super::places::launch_template;
+use super::read::Resource;
+
+/// Returns the deployment as a rollback to `revision`: to that revision, and without soak, pauses,
+/// checkpoints and gates. `revision` is written as `status` shows it, or is the number of a version
+/// of the launch template that the document names.
+///
+/// # Errors
+/// When the document names its revision by something else, or `revision` is none.
+pub(crate) fn rolled_back_to(
+    resource: &Resource,
+    revision: &str,
+) -> Result<Resource, Vec<Diagnostic>> {
+    let refuse = |message: String, remedy: &str| {
+        Err(vec![Diagnostic::error(&resource.pointer, message).with_remedy(remedy)])
+    };
+    let mut config = json!(resource.config);
+    if let Some(fleet) = config["simulated_fleet"].as_object_mut() {
+        fleet.insert("revision".into(), json!(revision));
+    } else if let Some(template) =
+        launch_template(&config).and_then(|place| config.pointer_mut(place))
+    {
+        let (id, version) = match revision.rsplit_once(':') {
+            Some((id, version)) => (Some(id), version),
+            None => (None, revision),
+        };
+        if version.is_empty() || !version.bytes().all(|byte| byte.is_ascii_digit()) {
+            let message = format!("{revision:?} is no version of a launch template");
+            let remedy = "give a number, or a template's id and a number such as lt-0abc:7";
+            return refuse(message, remedy);
+        }
+        match id {
+            Some(id) => *template = json!({ "id": id, "version": version }),
+            None => template["version"] = Value::from(version),
+        }
+    } else {
+        let message = "this deployment names no launch template, whose version --to could replace";
+        return refuse(message.into(), "write the revision into the document, and apply it");
+    }
+    let (config, mut spec) = deployment(&config, &resource.pointer)?;
+    spec.hurry();
+    Ok(Resource { config, spec, ..resource.clone() })
+}

@@ -1,0 +1,102 @@
+//! What a document is read from, and what it must not have: keys twice, other syntaxes, other providers.
+
+use std::process::Stdio;
+
+use serde_json::json;
+
+use crate::process::{rolling, run, run_with};
+
+const DOCUMENT: &str = r#"{"resource": {"rolling_deployment": {"web": {
+  "policy": "immutable", "simulated_fleet": {"name": "web", "revision": "v2"}}}}}"#;
+
+/// Validates a file of these bytes, and returns the exit code and what was printed.
+fn validate(name: &str, bytes: &[u8]) -> (i32, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join(name), bytes).expect("a document");
+    let ran = run(rolling().current_dir(folder.path()).arg("validate").arg(name));
+    (ran.code, ran.stdout + &ran.stderr)
+}
+
+#[test]
+fn a_document_is_read_in_every_encoding_that_a_shell_writes() {
+    let utf_16 = |bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+        format!("\u{feff}{DOCUMENT}").encode_utf16().flat_map(bytes).collect()
+    };
+    let with_mark = format!("\u{feff}{DOCUMENT}").into_bytes();
+    for bytes in [utf_16(u16::to_le_bytes), utf_16(u16::to_be_bytes), with_mark] {
+        assert_eq!(validate("web.tf.json", &bytes), (0, "valid: web\n".into()));
+    }
+    let (code, message) = validate("web.tf.json", &[0x80, 0x81]);
+    assert_eq!(code, 2);
+    assert!(message.contains("neither UTF-8 nor UTF-16"), "{message}");
+}
+
+#[test]
+fn a_document_is_read_from_standard_input() {
+    let ran = run_with(rolling().arg("validate").arg("-"), DOCUMENT);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "valid: web\n"), "{ran:?}");
+}
+
+#[test]
+fn a_key_that_is_there_twice_is_refused_with_both_places() {
+    let twice = DOCUMENT.replace("\"policy\"", "\"policy\": \"rolling\",\n  \"policy\"");
+    let (code, message) = validate("web.tf.json", twice.as_bytes());
+    assert_eq!(code, 2, "{message}");
+    let place = "error at /resource/rolling_deployment/web/policy: the key \"policy\" is there \
+                 twice: at 2:3 and at 3:3";
+    assert!(message.contains(place), "{message}");
+    let two = DOCUMENT.replace(
+        "\"web\": {\n",
+        "\"web\": {\"policy\": \"immutable\", \"simulated_fleet\": {\"name\": \"x\", \"revision\": \
+         \"v\"}},\n\"web\": {\n",
+    );
+    let (code, message) = validate("web.tf.json", two.as_bytes());
+    assert_eq!(code, 2, "{message}");
+    assert!(message.contains("the key \"web\" is there twice"), "{message}");
+}
+
+#[test]
+fn a_message_that_has_a_key_twice_is_refused() {
+    let line = r#"{"jsonrpc": "2.0", "id": 7, "method": "initialize", "id": 8,
+        "params": {}}"#;
+    let ran = run_with(rolling().arg("serve"), &(line.replace('\n', "") + "\n"));
+    let answer: serde_json::Value = serde_json::from_str(ran.stdout.trim()).expect("an answer");
+    assert_eq!(answer["error"]["code"], json!(-32600), "{answer}");
+    let message = answer["error"]["message"].as_str().unwrap_or_default();
+    assert!(message.starts_with("/id: the key \"id\" is there twice: at 1:20"), "{message}");
+}
+
+#[test]
+fn other_syntaxes_and_other_providers_are_named() {
+    for (name, text, expected) in [
+        ("web.tf", "resource \"rolling_deployment\" \"web\" {\n}\n", "this looks like HCL"),
+        ("web.yaml", "resource:\n  rolling_deployment: {}\n", "this looks like YAML"),
+        ("web.json", "{,}", "this is not JSON"),
+    ] {
+        let (code, message) = validate(name, text.as_bytes());
+        assert_eq!(code, 2);
+        assert!(message.contains(expected) && message.contains("Terraform's JSON syntax"));
+    }
+    let misspelt = DOCUMENT.replacen('{', "{\"provider\": {\"roling\": {}}, ", 1);
+    let (code, message) = validate("web.tf.json", misspelt.as_bytes());
+    assert_eq!(code, 2);
+    assert!(message.contains("error at /provider/roling: "), "{message}");
+    assert!(message.contains("did you mean \"rolling\"?"), "{message}");
+    let other = DOCUMENT.replacen('{', "{\"provider\": {\"aws\": {}}, ", 1);
+    assert_eq!(validate("web.tf.json", other.as_bytes()).0, 0, "others are Terraform's");
+}
+
+#[test]
+fn what_cannot_be_written_is_no_success() {
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a full disk");
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("web.tf.json"), DOCUMENT).expect("a document");
+    for arguments in [&["validate"][..], &["plan"], &["plan", "--output", "json"], &["status"]] {
+        let mut command = rolling();
+        command.current_dir(folder.path()).args(arguments).arg("web.tf.json");
+        let out = command.stdout(Stdio::from(full())).output().expect("the program");
+        assert_eq!(out.status.code(), Some(1), "{arguments:?}");
+        let message = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(message.contains("standard output cannot be written"), "{message}");
+    }
+}
