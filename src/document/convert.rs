@@ -95,7 +95,7 @@ fn health(
     let healthy_timeout = span(&given.healthy_timeout, default.healthy_timeout);
     if healthy_timeout.is_zero() {
         let place = format!("{pointer}/health/healthy_timeout");
-        found.push(Diagnostic::error(place, "must be longer than nothing"));
+        found.push(Diagnostic::error(place, "must be above 0s"));
     }
     Health {
         min_healthy_time: span(&given.min_healthy_time, default.min_healthy_time),

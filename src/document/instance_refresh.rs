@@ -40,7 +40,8 @@ fn check_checkpoints(config: &RollingDeploymentConfig, pointer: &str, found: &mu
     for (index, checkpoint) in config.checkpoints.iter().flatten().enumerate() {
         let place = format!("{pointer}/checkpoints/{index}");
         let Some(pause) = checkpoint.pause.as_ref().map(DurationText::get) else {
-            let message = "an instance refresh waits at a checkpoint for a time, not for a word";
+            let message =
+                "an instance refresh waits at a checkpoint for a set time, not until a command";
             found.push(Diagnostic::error(place, message).with_remedy("give it a pause"));
             continue;
         };

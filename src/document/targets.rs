@@ -71,7 +71,7 @@ fn check_templates(config: &RollingDeploymentConfig, pointer: &str, found: &mut 
 fn check_simulated(fleet: &SimulatedFleetConfig, pointer: &str, found: &mut Vec<Diagnostic>) {
     if fleet.template_set_back_after.as_ref().is_some_and(|span| span.get().is_zero()) {
         let place = format!("{pointer}/simulated_fleet/template_set_back_after");
-        found.push(Diagnostic::error(place, "must be longer than nothing"));
+        found.push(Diagnostic::error(place, "must be above 0s"));
     }
     let mut names = BTreeSet::new();
     for (index, group) in fleet.target_groups.iter().flatten().enumerate() {
@@ -105,7 +105,7 @@ fn check_simulated(fleet: &SimulatedFleetConfig, pointer: &str, found: &mut Vec<
         }
         if event.throttle.as_ref().is_some_and(|span| span.get().is_zero()) {
             let place = format!("{pointer}/simulated_fleet/events/{index}/throttle");
-            found.push(Diagnostic::error(place, "must be longer than nothing"));
+            found.push(Diagnostic::error(place, "must be above 0s"));
         }
         if event.min_size.zip(event.max_size).is_some_and(|(min, max)| min > max) {
             let place = format!("{pointer}/simulated_fleet/events/{index}/min_size");

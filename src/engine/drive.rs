@@ -1,4 +1,4 @@
-//! The loop: look, plan, judge, act, report. It decides nothing: what to do comes from the planner,
+//! The loop: look, plan, judge, act, report. What to do with the fleet comes from the planner,
 //! what is allowed from [`crate::rollout::planner::check`], who may act from
 //! [`crate::rollout::ownership`].
 

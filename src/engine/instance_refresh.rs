@@ -122,8 +122,10 @@ impl Rollout {
 
     /// See [`Rollout::look_again`].
     pub(super) async fn look_at_refresh_again(&mut self) -> Result<(), ProviderError> {
-        self.instance_refresh = latest(Arc::clone(&self.fleet), None).await?;
-        let look = self.fleet.observe().await?;
+        let (fleet, clock) = (Arc::clone(&self.fleet), Arc::clone(&self.clock));
+        self.instance_refresh =
+            with_retries(&*clock, self.caller.jitter, || latest(Arc::clone(&fleet), None)).await?;
+        let look = self.look_with_retries().await?;
         self.restore_instance_refresh(look);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! When a call that fails is tried again. Pure.
+//! When a call that fails is tried again. Time is handed in; the pauses come from `schedule`.
 
 use std::time::Duration;
 

@@ -132,9 +132,15 @@ impl Rollout {
         if self.refreshes() {
             return self.look_at_refresh_again().await;
         }
-        let look = self.fleet.observe().await?;
+        let look = self.look_with_retries().await?;
         self.restore_from_record(look)
             .map_err(|why| ProviderError::invalid("read the record", "", why.to_string()))
+    }
+
+    /// Looks, and retries that a few times: one throttled call is no reason to give up watching.
+    pub(super) async fn look_with_retries(&self) -> Result<Observation, ProviderError> {
+        let (fleet, clock) = (Arc::clone(&self.fleet), Arc::clone(&self.clock));
+        look_up::with_retries(&*clock, self.caller.jitter, || fleet.observe()).await
     }
 
     /// Returns what [`Rollout::run`] would do now.

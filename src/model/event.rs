@@ -88,7 +88,7 @@ pub enum Event {
     },
     /// A gate answered. For alarms that are watched, only a failure is reported.
     GateAnswered {
-        /// The gate: `alarms NAMES`, `GET ADDRESS` or `command WORDS`.
+        /// The gate: `alarms NAMES`, `GET ADDRESS` or `command PROGRAM ARGUMENTS`.
         gate: String,
         /// Whether the gate lets the rollout go on.
         passed: bool,

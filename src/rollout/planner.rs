@@ -1,4 +1,4 @@
-//! The planner is pure, and the only place that decides.
+//! The planner is pure, and decides what is done with the fleet.
 //!
 //! It takes `(spec, target, look, state, now)` and answers the actions to do now, what the rollout
 //! waits for and until when, and a verdict. It uses no clock, randomness, environment or I/O, and

@@ -22,9 +22,10 @@ pub(super) struct Followed {
     pub(super) end: Option<(u8, Option<&'static str>)>,
 }
 
-const ENDED: &str = "who was at work on it has ended, and it is not over; apply goes on with it";
-const SILENT: &str = "nobody has been at work on it for as long as a lease is watched, and it is not \
-                      over; apply goes on with it";
+const ENDED: &str =
+    "the engine that was at work on it ended before the rollout did; apply goes on with it";
+const SILENT: &str = "no engine has been at work on it for as long as a lease is watched, and the \
+                      rollout is not over; apply goes on with it";
 
 impl Followed {
     /// Folds in the latest look at the rollout.

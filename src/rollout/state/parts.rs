@@ -78,7 +78,7 @@ pub(crate) struct Removed {
 #[derive(Clone, Debug, Default)]
 pub struct Failures {
     /// Instances of the new revision that failed, with the cloud's reason; also those that
-    /// failed before a rollout turned back.
+    /// failed before the rollout began to roll back.
     pub failed: BTreeMap<InstanceId, String>,
     /// Failed instances that the record counts.
     pub(crate) counted: BTreeSet<InstanceId>,

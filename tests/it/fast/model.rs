@@ -6,7 +6,7 @@
 //! It decides nothing itself: it asks `src` whose the rollout is and what a command does:
 //! [`Watch::judge`], [`is_fresh`], [`Ownership`] (`take`, `judge`, `is_late`, `next_lease`, `did`
 //! and the rest), [`Moment::age`], [`Control::pending`], [`Work::effect`], [`Record::acknowledge`],
-//! [`command::found`], [`command::pointless`], [`command::is_as_asked`], [`command_id`] and
+//! [`control::found`], [`control::no_op`], [`control::is_as_asked`], [`command_id`] and
 //! [`Waiting`]. Only what happens to the fleet in between is the model's own, in [`engine`].
 
 mod engine;

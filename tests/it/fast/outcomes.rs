@@ -10,7 +10,7 @@ use rolling::model::spec::{BatchSize, OnFailure, Policy, RollingDeployment, SetA
 use rolling::report::text;
 use rolling_provider::{Action, Done, ErrorKind, Fleet, InstanceId, ProviderError};
 use rolling_simulator::{Behaviour, FleetConfig, Intervention, Simulator};
-use rolling_testing::{Wrapper, impl_fleet};
+use rolling_testing::{Flaky, Wrapper, impl_fleet};
 
 use super::properties::{block_on, look};
 use crate::world::{Told, bad, caller, fleet, roll, simulate, spec};
@@ -163,6 +163,18 @@ fn what_we_cannot_do_is_not_blamed_on_others() {
     );
     assert!(reason.contains("Rate exceeded"), "{reason}");
     assert!(!reason.contains("somebody else") && !reason.contains("nobody"), "{reason}");
+}
+
+#[test]
+fn one_call_that_fails_does_not_end_watching() {
+    let simulator = simulate(three());
+    let flaky: Arc<dyn Fleet> = Flaky::new(Arc::clone(&simulator) as _, 0..0, 3);
+    block_on(async {
+        let mut rollout = Rollout::look_up(flaky, fixed(1), &caller()).await.expect("a rollout");
+        for _ in 0..40 {
+            rollout.look_again().await.expect("a look");
+        }
+    });
 }
 
 #[test]

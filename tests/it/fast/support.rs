@@ -55,7 +55,7 @@ fn refused_value(row: &Unsupported) -> Value {
         (_, "/gates/http") => json!({ "url": "http://example.com/" }),
         (_, "/gates/command") => json!({ "run": ["true"] }),
         (_, "/record") => json!({ "s3": { "bucket": "bucket", "key": "key" } }),
-        (_, place) => panic!("no value for {place}"),
+        (_, place) => panic!("this test needs a value for {place}"),
     }
 }
 

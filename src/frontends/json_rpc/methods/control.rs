@@ -137,7 +137,7 @@ fn unanswered(outcome: &ControlOutcome, command: Command) -> m::ControlResult {
     let message = outcome.answer(command).map(|answer| answer.message).unwrap_or_default();
     let is_open = matches!(outcome, ControlOutcome::TimedOut(_) | ControlOutcome::Sent(_));
     let found = is_open.then(|| {
-        let remedy = "say it again, or see by resource.status what became of it";
+        let remedy = "give the command again, or see by resource.status what became of it";
         Diagnostic::error("", &message).with_remedy(remedy)
     });
     nothing(message, found.into_iter().collect())

@@ -70,7 +70,7 @@ fn each_bad_attribute_is_named_with_its_place_and_a_way_out() {
         (
             events(json!({ "after": "30s", "throttle": "0s" })),
             "/simulated_fleet/events/0/throttle",
-            "longer than nothing",
+            "must be above 0s",
         ),
         (events(json!({ "reclaim": 1 })), "/simulated_fleet/events/0", "\"after\" is missing"),
         (
@@ -107,7 +107,7 @@ fn each_bad_attribute_is_named_with_its_place_and_a_way_out() {
             "/health/healthy_timeout",
             "write for instance 30s, 10m or 1h30m",
         ),
-        (json!({ "health": { "healthy_timeout": "0s" } }), "/health/healthy_timeout", "longer"),
+        (json!({ "health": { "healthy_timeout": "0s" } }), "/health/healthy_timeout", "above 0s"),
         (json!({ "poll_interval": "1ms" }), "/poll_interval", "from 100ms to 1m"),
         // Sums of such times exceed what a clock can show.
         (
