@@ -213,6 +213,17 @@ impl Account {
         process::until(what, || fact(&self.get(path)));
     }
 
+    /// Applies `resource` and expects that it is refused at `place` of it, with `message` and a remedy.
+    pub fn assert_refused(&self, resource: &Value, place: &str, message: &str) {
+        let ran = self.run("apply", resource);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        let found = ran.lines()[0]["diagnostics"][0].clone();
+        let at = format!("/resource/rolling_deployment/web{place}");
+        assert_eq!(found["pointer"], json!(at), "{found}");
+        assert!(found["summary"].to_string().contains(message), "{found}");
+        assert!(found["remedy"].is_string(), "{found}");
+    }
+
     /// Runs the program's `command` on a document with this one resource.
     pub fn run(&self, command: &str, resource: &Value) -> Ran {
         let document = json!({ "resource": { "rolling_deployment": { "web": resource } } });

@@ -339,13 +339,7 @@ fn what_cannot_be_run_is_named_before_anything_is_touched() {
     let Some(fleet) = fleet(false, &[None]) else { return };
     let before = fleet.account.get(fleet.path);
     let refused = |wanted: &Value, place: &str, message: &str| {
-        let ran = fleet.account.run("apply", wanted);
-        assert_eq!(ran.code, 2, "{ran:?}");
-        let found = ran.lines()[0]["diagnostics"][0].clone();
-        let at = format!("/resource/rolling_deployment/web{place}");
-        assert_eq!(found["pointer"], json!(at), "{found}");
-        assert!(found["summary"].to_string().contains(message), "{found}");
-        assert!(found["remedy"].is_string(), "{found}");
+        fleet.account.assert_refused(wanted, place, message);
     };
     let command = "/replacement/run_command";
     refused(&fleet.of(base("9")), &format!("{command}/version"), "has no version 9");

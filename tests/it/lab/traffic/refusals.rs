@@ -20,13 +20,7 @@ fn the_plan_says_what_sticks_and_refuses_by_name_what_cannot_be_shifted() {
     assert!(warnings.contains("has clients stick to a target group: for up to 60 s"), "{warnings}");
 
     let refused = |wanted: &Value, place: &str, message: &str| {
-        let ran = account.run("apply", wanted);
-        assert_eq!(ran.code, 2, "{ran:?}");
-        let found = ran.lines()[0]["diagnostics"][0].clone();
-        let at = format!("/resource/rolling_deployment/web{place}");
-        assert_eq!(found["pointer"], json!(at), "{found}");
-        assert!(found["summary"].to_string().contains(message), "{found}");
-        assert!(found["remedy"].is_string(), "{found}");
+        account.assert_refused(wanted, place, message);
     };
     let rules = "/traffic/listener_rule_arns";
     let second = "/traffic/second_target_group_arn";
