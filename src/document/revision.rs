@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::config::TARGET_KINDS;
 use super::convert::deployment;
 use super::diagnostic::Diagnostic;
 use super::places::launch_template;
@@ -21,8 +22,13 @@ pub(crate) fn rolled_back_to(
         Err(vec![Diagnostic::error(&resource.pointer, message).with_remedy(remedy)])
     };
     let mut config = json!(resource.config);
-    if let Some(fleet) = config["simulated_fleet"].as_object_mut() {
-        fleet.insert("revision".into(), json!(revision));
+    let named = TARGET_KINDS.iter().find(|kind| {
+        // A target without a launch template names its revision itself.
+        kind.is_given(&config) && kind.launch_template.is_none()
+    });
+    let named = named.and_then(|kind| kind.revision.first());
+    if let Some(place) = named.and_then(|place| config.pointer_mut(place)) {
+        *place = json!(revision);
     } else if let Some(template) =
         launch_template(&config).and_then(|place| config.pointer_mut(place))
     {
@@ -44,6 +50,6 @@ pub(crate) fn rolled_back_to(
         return refuse(message.into(), "write the revision into the document, and apply it");
     }
     let (config, mut spec) = deployment(&config, &resource.pointer)?;
-    spec.hurry();
+    spec.skip_waits();
     Ok(Resource { config, spec, ..resource.clone() })
 }

@@ -211,7 +211,7 @@ impl Rollout {
             shown.counts(&self.input(now), session);
             if found.state == InstanceRefreshState::RollingBack && !goes_back {
                 goes_back = true;
-                self.tell_of_turning_back(&found, unhealthy.as_deref(), session).await;
+                self.tell_of_rollback(&found, unhealthy.as_deref(), session).await;
             }
             if let Some(outcome) = instance_refresh::verdict(&found) {
                 let why = unhealthy.as_deref();
@@ -240,7 +240,7 @@ impl Rollout {
         Ok(Some((found, changed)))
     }
 
-    async fn tell_of_turning_back(
+    async fn tell_of_rollback(
         &mut self,
         found: &InstanceRefresh,
         unhealthy: Option<&str>,

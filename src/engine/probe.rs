@@ -24,7 +24,7 @@ const TOLD: usize = 500;
 /// How much of each stream is kept for that, in bytes: a character has at most four.
 const LONGEST_OUTPUT: usize = 4 * TOLD;
 /// How long the last output of a command may take to arrive once the command has ended.
-const LAST_WORDS_WITHIN: Duration = Duration::from_millis(500);
+const LAST_OUTPUT_WITHIN: Duration = Duration::from_millis(500);
 
 /// What a command finds in its environment.
 #[derive(Clone, Debug)]
@@ -180,7 +180,7 @@ async fn end(
         }
     };
     #[expect(clippy::disallowed_methods, reason = "a pipe's time, not the fleet's")]
-    let enough = tokio::time::sleep(LAST_WORDS_WITHIN);
+    let enough = tokio::time::sleep(LAST_OUTPUT_WITHIN);
     tokio::select! {
         _ = &mut reading, if !is_read => {}
         () = enough, if !is_read => {}

@@ -15,10 +15,10 @@ impl Rollout {
         });
         // While no requests go to the second target group, an instance in that group only does not
         // serve.
-        let is_home = self.look.shifted.iter().flatten().all(|percent| *percent == 0);
+        let is_unshifted = self.look.shifted.iter().flatten().all(|percent| *percent == 0);
         live.map(|(id, instance)| {
             let serves = self.state.serves(&self.target, id, instance)
-                && (!is_home || is_healthy_in_primary(&self.target, instance));
+                && (!is_unshifted || is_healthy_in_primary(&self.target, instance));
             InstanceReport {
                 id: id.clone(),
                 revision: instance.revision.clone(),
@@ -102,9 +102,14 @@ impl Rollout {
         {
             borrowed.push(format!("the template is {}, it was {found}", record.to));
         }
-        let home = |group: &TargetGroupId| self.target.target_groups.iter().any(|g| g.id == *group);
-        let out =
-            self.state.rotation.deregistered.iter().filter(|(_, groups)| groups.keys().any(home));
+        let primary =
+            |group: &TargetGroupId| self.target.target_groups.iter().any(|g| g.id == *group);
+        let out = self
+            .state
+            .rotation
+            .deregistered
+            .iter()
+            .filter(|(_, groups)| groups.keys().any(primary));
         let out: Vec<String> = out.map(|(id, _)| id.to_string()).collect();
         if !out.is_empty() {
             borrowed.push(format!("out of the load balancer: {}", out.join(", ")));

@@ -43,7 +43,7 @@ impl Shown {
         }
         self.set_back = launched.set_back;
         let (wanted, shown) = (&input.target.revision, input.look.template.as_ref());
-        if let Some(warning) = launched.set_back_words(wanted, shown) {
+        if let Some(warning) = launched.set_back_message(wanted, shown) {
             session.send(input.now, Event::Warned { warning });
         }
     }

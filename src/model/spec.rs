@@ -169,7 +169,7 @@ impl Default for Health {
 
 impl RollingDeployment {
     /// Drops the waits of a rollout forward: a rollback has no soak, pauses, checkpoints or gates.
-    pub(crate) fn hurry(&mut self) {
+    pub(crate) fn skip_waits(&mut self) {
         self.health.min_healthy_time = Duration::ZERO;
         self.health.soak_is_given = true;
         self.pause_between_batches = Duration::ZERO;

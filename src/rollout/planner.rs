@@ -16,7 +16,6 @@ mod in_place;
 mod input;
 mod instance_refresh;
 mod launch;
-mod leaving;
 mod pace;
 mod paper;
 mod preflight;
@@ -27,6 +26,7 @@ mod run_by;
 mod set_aside;
 mod shift;
 mod stop_conditions;
+mod termination;
 mod tick;
 mod view;
 

@@ -23,9 +23,9 @@ use crate::{convert, mixed};
 impl AutoScalingGroupFleet {
     pub(crate) async fn look(&self) -> Result<Observation, ProviderError> {
         let at = self.clock.0.now();
-        let home = self.target_groups.get().cloned().unwrap_or_default();
-        let shares = self.shares(&home);
-        let mut arns = home.clone();
+        let primary = self.target_groups.get().cloned().unwrap_or_default();
+        let shares = self.shares(&primary);
+        let mut arns = primary.clone();
         let is_there = self.resolved.second.get().is_none_or(|second| second.is_there);
         let second = self.group.traffic.iter().filter(|_| is_there);
         arns.extend(second.map(|it| it.second_target_group_arn.clone()));

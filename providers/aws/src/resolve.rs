@@ -332,7 +332,7 @@ mod tests {
         let group = SdkGroup::builder()
             .instances(one("i-1", LifecycleState::InService).build())
             .instances(one("i-2", LifecycleState::TerminatingRetained).build());
-        let message = retained(&group.build()).expect("words");
+        let message = retained(&group.build()).expect("a message");
         assert!(message.ends_with(": i-2"), "{message}");
     }
 }

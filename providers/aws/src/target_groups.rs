@@ -101,7 +101,7 @@ impl Aws {
         let slow_start = attribute(SLOW_START).and_then(|value| value.parse().ok()).unwrap_or(0);
         let cuts = group.protocol().is_some_and(|protocol| OF_CONNECTIONS.contains(protocol))
             && attribute(TERMINATES) == Some("false");
-        let warnings = attributes_words(
+        let warnings = attribute_warnings(
             &name,
             drain,
             slow_start,
@@ -123,7 +123,7 @@ impl Aws {
 }
 
 /// Returns warnings about a target group's attributes, for readers of the plan.
-fn attributes_words(
+fn attribute_warnings(
     name: &str,
     drain: u64,
     slow_start: u64,
@@ -154,12 +154,12 @@ fn attributes_words(
 
 #[cfg(test)]
 mod tests {
-    use super::attributes_words;
+    use super::attribute_warnings;
 
     #[test]
     fn attributes_that_cost_requests_are_told_and_no_others() {
-        assert_eq!(attributes_words("web", 300, 0, false, false), Vec::<String>::new());
-        let message = attributes_words("web", 300, 30, true, true);
+        assert_eq!(attribute_warnings("web", 300, 0, false, false), Vec::<String>::new());
+        let message = attribute_warnings("web", 300, 30, true, true);
         assert_eq!(message.len(), 3);
         assert!(message[0].contains("only after 30 s"), "{message:?}");
         assert!(message[1].contains("delay of 300 s"), "{message:?}");

@@ -66,9 +66,9 @@ impl Coercion<'_> {
         if is_sensitive(self.root, schema) {
             return Value::Array(vec![Value::from(text)]);
         }
-        let of_words = types(resolve(self.root, &schema["items"])) == ["string"];
-        if text.trim().is_empty() || text.trim_start().starts_with('[') || !of_words {
-            let example = if of_words { "[\"a\", \"b\"]" } else { "[{\"name\": \"web\"}]" };
+        let is_text = types(resolve(self.root, &schema["items"])) == ["string"];
+        if text.trim().is_empty() || text.trim_start().starts_with('[') || !is_text {
+            let example = if is_text { "[\"a\", \"b\"]" } else { "[{\"name\": \"web\"}]" };
             return self.unreadable("a list", example, text, literal::parse(text), pointer);
         }
         let message = text.split(',').map(|word| Value::from(word.trim()));

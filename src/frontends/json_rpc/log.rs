@@ -65,7 +65,7 @@ impl<S: Subscriber> Layer<S> for ToPeer {
         let Some(level) = level(*metadata.level()) else { return };
         let peer = PEER.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(out) = peer.filter(Outbox::has_room) else { return };
-        let mut message = Words::default();
+        let mut message = MessageVisitor::default();
         event.record(&mut message);
         let mut message = message.message + &message.fields;
         if message.len() > MAX_LOG {
@@ -78,12 +78,12 @@ impl<S: Subscriber> Layer<S> for ToPeer {
 
 /// An event as a line: its message, then its fields.
 #[derive(Default)]
-struct Words {
+struct MessageVisitor {
     message: String,
     fields: String,
 }
 
-impl Visit for Words {
+impl Visit for MessageVisitor {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         // Writing to a string cannot fail.
         match field.name() {

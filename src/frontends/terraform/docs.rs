@@ -76,8 +76,8 @@ fn message(attribute: &Attribute) -> String {
         Kind::Bool => "Boolean".to_owned(),
         Kind::Number => "Number".to_owned(),
         Kind::Text | Kind::CountOrText => "String".to_owned(),
-        Kind::List(element) => format!("List of {}", element_words(element)),
-        Kind::Map(element) => format!("Map of {}", element_words(element)),
+        Kind::List(element) => format!("List of {}", element_type(element)),
+        Kind::Map(element) => format!("Map of {}", element_type(element)),
         Kind::Object(_) => "Attributes".to_owned(),
         Kind::Objects(_) => "Attributes List".to_owned(),
         Kind::Block(_) => "Block".to_owned(),
@@ -85,7 +85,7 @@ fn message(attribute: &Attribute) -> String {
     }
 }
 
-fn element_words(kind: &Kind) -> &'static str {
+fn element_type(kind: &Kind) -> &'static str {
     match kind {
         Kind::Bool => "Boolean",
         Kind::Number => "Number",

@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_has_awss_words_and_what_was_seen() {
+    fn a_cause_has_awss_message_and_what_was_seen() {
         let mut found = instance_refresh(InstanceRefreshState::RolledBack, Some("lt-1:2"));
         found.rollback_reason = Some("it failed".into());
         found.reason = Some("it failed".into());

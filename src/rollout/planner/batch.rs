@@ -289,8 +289,8 @@ mod tests {
             let batch = u32::try_from(limit).expect("few");
             let window = Window::resolve(Policy::Rolling(BatchSize::Fixed(batch)), size);
             let members: Vec<Member<'_>> = members.collect();
-            let (standby, leaving) = (Vec::new(), Vec::new());
-            let mut view = View { members, standby, window, missing: 0, leaving };
+            let (standby, terminating) = (Vec::new(), Vec::new());
+            let mut view = View { members, standby, window, missing: 0, terminating };
             let mut queue = Queue::of(view.candidates().copied());
             loop {
                 let wanted = next(&view, limit, limit);

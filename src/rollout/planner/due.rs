@@ -75,7 +75,7 @@ fn likely(input: &Input<'_>, wait: &Wait) -> Vec<Timestamp> {
             vec![now + SOAK_LOOKS.min(spec.health.min_healthy_time / LOOKS_IN_A_SOAK)]
         }
         WaitKind::Termination => of_each(&|id| {
-            let since = state.removed.leaving.get(id);
+            let since = state.removed.terminating.get(id);
             since.map_or(unknown(input), |since| by_age(*since, now))
         }),
         WaitKind::Pause | WaitKind::Checkpoint | WaitKind::OldSetRetained => vec![known(input)],

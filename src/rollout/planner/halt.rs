@@ -155,7 +155,7 @@ impl Way<'_> {
         }
         if self.away {
             let until = if self.out_of_time { input.now } else { self.deadline };
-            wait_for_home(input, view, plan, until);
+            wait_for_primary(input, view, plan, until);
             return;
         }
         // Instances that get requests stay.
@@ -215,7 +215,7 @@ impl Way<'_> {
 ///
 /// Registers there the instances that can take them. When it is too late for that, the group can at
 /// least run by itself again, and registers there what it launches.
-fn wait_for_home(input: &Input<'_>, view: &View<'_>, plan: &mut Plan, deadline: Timestamp) {
+fn wait_for_primary(input: &Input<'_>, view: &View<'_>, plan: &mut Plan, deadline: Timestamp) {
     plan.actions.extend(shift::register_in_primary(input, view, &BTreeSet::new()));
     if input.now < deadline {
         let detail = Some("the requests wait for the first target group".into());

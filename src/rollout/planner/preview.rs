@@ -7,7 +7,7 @@ use rolling_provider::Revision;
 use super::deadlines::ASSUMED_BOOT;
 use super::input::Input;
 use super::set_aside::{left_alone, set_aside};
-use super::{Member, View, is_converged, leaving, paper};
+use super::{Member, View, is_converged, paper, termination};
 use crate::model::preview::{AtWorst, BatchPreview, Borrowing, Preview};
 use crate::model::spec::{BatchSize, Executor, Pacing, Policy};
 use crate::record::{Ending, Phase, Record};
@@ -222,7 +222,7 @@ fn hooks(input: &Input<'_>) -> Vec<String> {
     if input.is_in_place() {
         return Vec::new();
     }
-    let waits = match leaving::is_awaited(input) {
+    let waits = match termination::is_awaited(input) {
         true => ", and a batch waits until its instances are gone",
         false => ", and batches do not wait for that",
     };

@@ -13,7 +13,7 @@ use crate::record::{Phase, RETAINED, Record};
 /// Registers instances of the wanted revision again that were taken out of rotation.
 ///
 /// An earlier engine took them out, or we did before turning back. Those `chosen` to go stay out.
-pub(crate) fn register_strays(input: &Input<'_>, chosen: &BTreeSet<InstanceId>) -> Vec<Step> {
+pub(crate) fn register_again(input: &Input<'_>, chosen: &BTreeSet<InstanceId>) -> Vec<Step> {
     let mut out: BTreeMap<&TargetGroupId, BTreeSet<InstanceId>> = BTreeMap::new();
     for (id, group) in input
         .state

@@ -9,8 +9,8 @@ use rolling_provider::{Action, InstanceId, ScheduledAction, TargetState, Timesta
 use super::deadlines::{self, SET_ASIDE_FOR, UNLAUNCHED_AFTER};
 use super::input::Input;
 use super::{
-    BatchStart, Plan, Step, Verdict, View, batch, borrow, gate, halt, in_place, launch, leaving,
-    pace, retire, shift, stop_conditions,
+    BatchStart, Plan, Step, Verdict, View, batch, borrow, gate, halt, in_place, launch, pace,
+    retire, shift, stop_conditions, termination,
 };
 use crate::model::spec::{Pacing, RollingDeployment, SetAside};
 use crate::model::wait::{Wait, WaitKind};
@@ -43,9 +43,9 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
     if shift::makes_way(input, view, &chosen, &mut plan) {
         chosen.clear();
     }
-    plan.actions.splice(0..0, retire::register_strays(input, &chosen));
+    plan.actions.splice(0..0, retire::register_again(input, &chosen));
     retire::retire(input, view, &chosen, &mut plan);
-    leaving::wait(input, &view.leaving, &mut plan);
+    termination::wait(input, &view.terminating, &mut plan);
     plan.actions.extend(release(input));
     in_place::follow(input, &mut plan);
     in_place::wait(input, view, &mut plan);
@@ -93,7 +93,7 @@ fn start_next(
     }
     let complete = view.is_complete();
     let settled = view.busy() == 0
-        || (complete && view.victims().next().is_none() && view.leaving.is_empty());
+        || (complete && view.victims().next().is_none() && view.terminating.is_empty());
     if !settled || view.missing > 0 {
         let late = input.state.launches.missing.next_late(UNLAUNCHED_AFTER, input.now);
         plan.wake_at(late, input.now);

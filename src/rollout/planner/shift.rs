@@ -35,11 +35,11 @@ pub(crate) fn forward(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bo
         return true;
     }
     let was_promoted = state.record.as_ref().is_some_and(|record| record.promoted);
-    if !was_promoted && most < 100 && leave_home(input, view, plan) {
+    if !was_promoted && most < 100 && leave_primary(input, view, plan) {
         return true;
     }
     // Once the new instances join the first target group, all waits are over.
-    let listed = |member: &Member<'_>| is_listed_at_home(input, member);
+    let listed = |member: &Member<'_>| is_listed_in_primary(input, member);
     let joins = is_at(look, 100) && view.members.iter().filter(|m| m.is_new).all(listed);
     if let Policy::TrafficSplitting { percent, evaluation_time } = spec.policy
         && most < 100
@@ -110,8 +110,8 @@ fn fill_secondary(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
 /// Takes new instances out of the first target group that were registered there too early.
 ///
 /// Does so only if the others suffice. Returns whether they are still on their way out.
-fn leave_home(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
-    let early = || view.members.iter().filter(|m| is_good(m) && is_listed_at_home(input, m));
+fn leave_primary(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
+    let early = || view.members.iter().filter(|m| is_good(m) && is_listed_in_primary(input, m));
     let going = early().filter(|member| member.serves && member.in_primary).count();
     if early().next().is_none() || in_primary(view, false) - going < view.window.floor() as usize {
         return false;
@@ -235,9 +235,9 @@ pub(crate) fn makes_way(
 /// If the new revision is not at fault, the first target group must be whole, unless it is too
 /// `late` for that. `None` with [`is_back`] false means not yet.
 pub(crate) fn halt(input: &Input<'_>, view: &View<'_>, halt: &Halt, late: bool) -> Option<Step> {
-    let home = in_primary(view, false);
+    let primary = in_primary(view, false);
     let enough = if halt.fault || late { 1 } else { view.window.size as usize };
-    back_to(input, home >= enough.max(1))
+    back_to(input, primary >= enough.max(1))
 }
 
 /// Registers in the first target group the instances that serve only in the second.
@@ -299,7 +299,7 @@ fn is_at(look: &Observation, percent: u32) -> bool {
     look.shifted.iter().flatten().all(|found| *found == percent)
 }
 
-fn is_listed_at_home(input: &Input<'_>, member: &Member<'_>) -> bool {
+fn is_listed_in_primary(input: &Input<'_>, member: &Member<'_>) -> bool {
     let mut groups = input.target.target_groups.iter();
     groups.any(|group| member.instance.targets.contains_key(&group.id))
 }

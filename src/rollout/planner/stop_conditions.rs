@@ -229,7 +229,7 @@ fn came_wrong(input: &Input<'_>, view: &View<'_>) -> Option<String> {
     let Input { target, look, state, .. } = *input;
     let template = look.template.as_ref();
     if let Some(message) =
-        state.launches.launched.template_words(&target.revision, template, input.now)
+        state.launches.launched.template_message(&target.revision, template, input.now)
     {
         return Some(message);
     }
@@ -237,7 +237,7 @@ fn came_wrong(input: &Input<'_>, view: &View<'_>) -> Option<String> {
         || (input.spec.pacing == Pacing::Batch
             && view.missing == 0
             && view.victims().next().is_none());
-    let message = state.launches.launched.wrong_words(&target.revision, template)?;
+    let message = state.launches.launched.wrong_message(&target.revision, template)?;
     is_batch.then_some(message)
 }
 

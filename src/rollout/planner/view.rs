@@ -4,7 +4,7 @@ use rolling_provider::{Instance, InstanceId, Lifecycle, TargetState};
 
 use super::deadlines::UNLAUNCHED_AFTER;
 use super::input::Input;
-use super::leaving;
+use super::termination;
 use crate::model::spec::{SetAside, Window};
 use crate::rollout::serving::is_healthy_in_primary;
 use crate::rollout::state::InstanceHistory;
@@ -24,7 +24,7 @@ pub struct View<'a> {
     pub(crate) missing: u32,
     /// Instances of other revisions that are terminating, where the rollout waits until they are
     /// gone.
-    pub(crate) leaving: Vec<&'a InstanceId>,
+    pub(crate) terminating: Vec<&'a InstanceId>,
 }
 
 /// One live instance.
@@ -113,7 +113,7 @@ impl<'a> View<'a> {
         let window = Window::resolve(spec.policy, state.size(look));
         let missing = (state.desired(look) as usize).saturating_sub(members.len());
         let missing = u32::try_from(missing).unwrap_or(u32::MAX);
-        View { members, standby, window, missing, leaving: leaving::leaving(input) }
+        View { members, standby, window, missing, terminating: termination::terminating(input) }
     }
 
     /// Returns the live instances that are ours to replace: of another revision, or failed.
@@ -188,7 +188,7 @@ impl<'a> View<'a> {
     pub(crate) fn busy(&self) -> usize {
         let coming = self.unsoaked().count() + self.missing as usize;
         // What leaves is replaced already, and takes one place with its replacement.
-        self.victims().count() + coming.max(self.leaving.len())
+        self.victims().count() + coming.max(self.terminating.len())
     }
 
     /// Returns how many places of the window are free.

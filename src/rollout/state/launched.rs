@@ -98,7 +98,7 @@ impl Launched {
 
     /// Returns a sentence that the template does not stay as it was set, where looks cannot lag so
     /// long.
-    pub(crate) fn template_words(
+    pub(crate) fn template_message(
         &self,
         wanted: &Revision,
         template: Option<&Revision>,
@@ -115,7 +115,7 @@ impl Launched {
     }
 
     /// Returns a sentence that something sets the template back, where the look shows that.
-    pub(crate) fn set_back_words(
+    pub(crate) fn set_back_message(
         &self,
         wanted: &Revision,
         template: Option<&Revision>,
@@ -144,7 +144,7 @@ impl Launched {
 
     /// Returns a sentence about the instances that came on another revision than the fleet
     /// launches.
-    pub(crate) fn wrong_words(
+    pub(crate) fn wrong_message(
         &self,
         wanted: &Revision,
         template: Option<&Revision>,
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(launched.wrong(), 0, "it was under way when the template moved");
         came(&mut launched, &[("i-1", "v1"), ("i-2", "v1")]);
         assert_eq!(launched.wrong(), 2);
-        let message = launched.wrong_words(&"v2".into(), Some(&"v2".into())).expect("words");
+        let message = launched.wrong_message(&"v2".into(), Some(&"v2".into())).expect("a message");
         assert!(
             message.starts_with("launched i-1, i-2 on v1 although the template is v2"),
             "{message}"

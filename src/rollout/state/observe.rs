@@ -27,7 +27,7 @@ impl RolloutState {
             self.adopt_victims(target, look);
         }
         self.note_draining(look);
-        self.note_leaving(look);
+        self.note_terminating(look);
         let (mut live, mut arrived) = (0u32, Vec::new());
         for (id, instance) in &look.instances {
             if instance.lifecycle.is_live() && !self.removed.terminated.contains(id) {
@@ -114,13 +114,13 @@ impl RolloutState {
     }
 
     /// Notes since when each instance is terminating.
-    fn note_leaving(&mut self, look: &Observation) {
+    fn note_terminating(&mut self, look: &Observation) {
         let leaves = |id: &InstanceId| {
             look.instances.get(id).is_some_and(|i| i.lifecycle == Lifecycle::Terminating)
         };
-        self.removed.leaving.retain(|id, _| leaves(id));
+        self.removed.terminating.retain(|id, _| leaves(id));
         for id in look.instances.keys().filter(|id| leaves(id)) {
-            self.removed.leaving.entry(id.clone()).or_insert(look.at);
+            self.removed.terminating.entry(id.clone()).or_insert(look.at);
         }
     }
 
@@ -135,7 +135,7 @@ impl RolloutState {
         let serves = self.serves(target, id, instance);
         if !self.history.contains_key(id) {
             let mut history = self.first_sight(target, now, instance, serves);
-            if self.is_stray(id) {
+            if self.was_deregistered_by_predecessor(id) {
                 // We took it out of rotation, so it could not get healthy.
                 history.since = now;
             }
@@ -185,13 +185,13 @@ impl RolloutState {
         }
     }
 
-    fn is_stray(&self, id: &InstanceId) -> bool {
+    fn was_deregistered_by_predecessor(&self, id: &InstanceId) -> bool {
         let first = (id.clone(), TargetGroupId::new(""));
         self.rotation
             .deregistered_by_predecessor
             .range(first..)
             .next()
-            .is_some_and(|(stray, _)| stray == id)
+            .is_some_and(|(known, _)| known == id)
     }
 
     /// Returns who caused `id` to be out of rotation, where it is.
@@ -204,8 +204,8 @@ impl RolloutState {
         let goes = target
             .target_groups
             .iter()
-            .any(|home| asked.is_some_and(|groups| groups.contains_key(&home.id)));
-        if is_leaving || comes || goes || self.is_stray(id) {
+            .any(|primary| asked.is_some_and(|groups| groups.contains_key(&primary.id)));
+        if is_leaving || comes || goes || self.was_deregistered_by_predecessor(id) {
             return Out::Ours;
         }
         // We register instances where the fleet does not, or not where they are to serve.

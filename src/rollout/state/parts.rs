@@ -71,7 +71,7 @@ pub(crate) struct Removed {
     /// Instances that were seen terminating.
     pub(super) departed: Departed,
     /// Since when each instance that a look shows terminating has been.
-    pub(crate) leaving: BTreeMap<InstanceId, Timestamp>,
+    pub(crate) terminating: BTreeMap<InstanceId, Timestamp>,
 }
 
 /// What failed.

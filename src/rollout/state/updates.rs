@@ -71,7 +71,7 @@ impl RolloutState {
         self.rotation.victims.remove(id);
         self.rotation.deregistered.remove(id);
         self.rotation.drains.retain(|(drained, _)| drained != id);
-        self.rotation.deregistered_by_predecessor.retain(|(stray, _)| stray != id);
+        self.rotation.deregistered_by_predecessor.retain(|(known, _)| known != id);
         self.rotation.returned.remove(id);
         self.history.remove(id);
         // It may fail again, and then counts again.

@@ -199,10 +199,10 @@ fn a_plan_tells_who_is_at_work() {
     let plan = plugin.plan(Some(&state), &config("v4"));
     let mut later = config("v2");
     later["simulated_fleet"]["revision"] = unknown();
-    let dark = plugin.plan(Some(&state), &later);
+    let unknown_target = plugin.plan(Some(&state), &later);
     engine.kill().expect("an end");
     engine.wait().expect("an end");
-    for plan in [plan, dark] {
+    for plan in [plan, unknown_target] {
         assert_eq!(plan.found.len(), 2, "{plan:?}");
         let told = &plan.found[1];
         assert!(told.summary.starts_with("Rollout "), "{told:?}");

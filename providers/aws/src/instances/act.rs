@@ -20,7 +20,7 @@ const TAGGED_A_CALL: usize = 500;
 
 impl InstancesFleet {
     pub(super) async fn perform(&self, action: &Action) -> Result<(), ProviderError> {
-        let (ec2, elb, arn) = (&self.aws.ec2, &self.aws.elb, self.home());
+        let (ec2, elb, arn) = (&self.aws.ec2, &self.aws.elb, self.primary_arn());
         match action {
             Action::WriteRecord { tags } => {
                 let tags =
@@ -34,10 +34,10 @@ impl InstancesFleet {
                 done("elasticloadbalancing", "RemoveTags", call.send().await)
             }
             Action::TagMember { instances } => self.own(instances).await,
-            Action::UntagMember { instances } => self.disown(instances).await,
+            Action::UntagMember { instances } => self.untag_member(instances).await,
             // The instance is out of the target group; only its mark is left.
             Action::Detach { instance, .. } => {
-                self.disown(&BTreeSet::from([instance.clone()])).await
+                self.untag_member(&BTreeSet::from([instance.clone()])).await
             }
             Action::Launch { revision, source_instance, token } => {
                 self.launch(revision, source_instance, token).await
@@ -110,7 +110,7 @@ impl InstancesFleet {
             let tags: Vec<Tag> = tags.iter().map(|(key, value)| tag(key, value)).collect();
             for ids in ids.chunks(TAGGED_A_CALL) {
                 let call = self.aws.ec2.create_tags().set_resources(Some(ids.to_vec()));
-                let call = call.tags(tag(MEMBER, self.home()));
+                let call = call.tags(tag(MEMBER, self.primary_arn()));
                 let call = tags.iter().fold(call, |call, tag| call.tags(tag.clone()));
                 done("ec2", "CreateTags", call.send().await)?;
             }
@@ -118,7 +118,7 @@ impl InstancesFleet {
         Ok(())
     }
 
-    async fn disown(&self, instances: &BTreeSet<InstanceId>) -> Result<(), ProviderError> {
+    async fn untag_member(&self, instances: &BTreeSet<InstanceId>) -> Result<(), ProviderError> {
         let ids: Vec<String> = instances.iter().map(ToString::to_string).collect();
         for ids in ids.chunks(TAGGED_A_CALL) {
             let Err(error) = self.untag(ids).await else { continue };

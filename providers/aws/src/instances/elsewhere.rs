@@ -36,9 +36,9 @@ pub(super) fn key(arn: &str) -> String {
     format!("{PORTS}/{}", arn.rsplit_once(RESOURCE).map_or(arn, |(_, name)| name))
 }
 
-/// Returns the other target groups that such tags name, with the ports; `home` has the record.
-pub(super) fn noted(tags: &BTreeMap<String, String>, home: &str) -> BTreeMap<String, String> {
-    let Some((account, _)) = home.rsplit_once(RESOURCE) else { return BTreeMap::new() };
+/// Returns the other target groups that such tags name, with the ports; `primary` has the record.
+pub(super) fn noted(tags: &BTreeMap<String, String>, primary: &str) -> BTreeMap<String, String> {
+    let Some((account, _)) = primary.rsplit_once(RESOURCE) else { return BTreeMap::new() };
     let names = tags.iter().filter_map(|(key, ports)| {
         let name = key.strip_prefix(PORTS)?.strip_prefix('/')?;
         Some((format!("{account}{RESOURCE}{name}"), ports.clone()))
@@ -52,7 +52,7 @@ pub(super) fn noted(tags: &BTreeMap<String, String>, home: &str) -> BTreeMap<Str
 /// Where some of them are in it and others are not.
 fn belongs(
     name: &str,
-    home: &str,
+    primary: &str,
     targets: &BTreeSet<InstanceId>,
     members: &BTreeSet<InstanceId>,
 ) -> Result<bool, ProviderError> {
@@ -65,7 +65,7 @@ fn belongs(
         ids.join(", ")
     };
     let message = format!(
-        "{} of target group {home:?} are in target group {name:?}, too, and {} are not: nothing says \
+        "{} of target group {primary:?} are in target group {name:?}, too, and {} are not: nothing says \
          which of the new ones belong there",
         names(both),
         names(others)
@@ -85,13 +85,14 @@ impl InstancesFleet {
         let through = Filter::builder().name("tag-key").values(key(arn)).build();
         let through = self.instances(through).await?;
         let lives = |instance: &&Ec2Instance| lifecycle(instance) != Lifecycle::Terminating;
-        let home = through.iter().filter(lives).find_map(|instance| tags(instance).remove(MEMBER));
-        if let Some(home) = home {
-            let noted = through.iter().filter(lives).flat_map(|it| noted(&tags(it), &home));
+        let primary =
+            through.iter().filter(lives).find_map(|instance| tags(instance).remove(MEMBER));
+        if let Some(primary) = primary {
+            let noted = through.iter().filter(lives).flat_map(|it| noted(&tags(it), &primary));
             let arns: BTreeSet<String> = noted.map(|(arn, _)| arn).collect();
             let marked = through.iter().filter_map(|it| it.instance_id()).map(InstanceId::new);
-            let hindrances = self.refuse_others(&marked.collect(), &home).await?;
-            let arns = [home].into_iter().chain(arns).collect();
+            let hindrances = self.refuse_others(&marked.collect(), &primary).await?;
+            let arns = [primary].into_iter().chain(arns).collect();
             return Ok(Groups { arns, hindrances, ..Groups::default() });
         }
         let look = self.look().await?;
@@ -106,12 +107,12 @@ impl InstancesFleet {
         Ok(groups)
     }
 
-    /// Returns why the document's target group is not rolled along with `home`, which has the
+    /// Returns why the document's target group is not rolled along with `primary`, which has the
     /// record: it holds instances other than `marked`.
     async fn refuse_others(
         &self,
         marked: &BTreeSet<InstanceId>,
-        home: &str,
+        primary: &str,
     ) -> Result<Vec<ProviderError>, ProviderError> {
         let arn = self.instances.arn.clone();
         let healths = convert::health(&self.aws.target_healths(&[arn]).await?[0]);
@@ -124,7 +125,7 @@ impl InstancesFleet {
             return Ok(Vec::new());
         }
         let message = format!(
-            "a rollout of target group {home} is under way, and {} are not of it",
+            "a rollout of target group {primary} is under way, and {} are not of it",
             others.join(", ")
         );
         let error = ProviderError::invalid("check the instances", ARN, message).as_conflict();
@@ -187,9 +188,9 @@ impl InstancesFleet {
             }
         }
         let has_it = with_record.get(own).or_else(|| with_record.first());
-        if let Some(home) = has_it.or_else(|| same.iter().min()).cloned() {
-            groups.arns.retain(|arn| *arn != home);
-            groups.arns.insert(0, home);
+        if let Some(primary) = has_it.or_else(|| same.iter().min()).cloned() {
+            groups.arns.retain(|arn| *arn != primary);
+            groups.arns.insert(0, primary);
         }
         if with_record.len() > 1 {
             let names: Vec<&str> = with_record.iter().map(String::as_str).collect();
@@ -206,7 +207,7 @@ impl InstancesFleet {
 
     /// Returns the other target groups that the marks name; `None` where no marked instance lives.
     fn marked_groups(&self, look: &Observation) -> Option<BTreeSet<String>> {
-        let home = &self.instances.arn;
+        let primary = &self.instances.arn;
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let lives = |id: &InstanceId| {
             let instance = look.instances.get(id);
@@ -214,9 +215,9 @@ impl InstancesFleet {
         };
         let marked = known.iter().filter(|(id, _)| lives(id));
         let mut marked =
-            marked.filter(|(_, known)| known.tags.get(MEMBER) == Some(home)).peekable();
+            marked.filter(|(_, known)| known.tags.get(MEMBER) == Some(primary)).peekable();
         marked.peek()?;
-        Some(marked.flat_map(|(_, known)| noted(&known.tags, home).into_keys()).collect())
+        Some(marked.flat_map(|(_, known)| noted(&known.tags, primary).into_keys()).collect())
     }
 
     /// Returns the other target groups of instances in the same VPC.
@@ -228,11 +229,11 @@ impl InstancesFleet {
                 from_sdk("elasticloadbalancing", "DescribeTargetGroups", &error)
             })?);
         }
-        let home =
+        let primary =
             |group: &SdkTargetGroup| group.target_group_arn() == Some(self.instances.arn.as_str());
-        let vpc = all.iter().find(|group| home(group)).and_then(|group| group.vpc_id.clone());
+        let vpc = all.iter().find(|group| primary(group)).and_then(|group| group.vpc_id.clone());
         all.retain(|group| {
-            !home(group)
+            !primary(group)
                 && group.vpc_id == vpc
                 && group.target_type() == Some(&TargetTypeEnum::Instance)
         });
@@ -244,7 +245,7 @@ impl InstancesFleet {
 mod tests {
     use super::*;
 
-    const HOME: &str = "arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/web/0a";
+    const PRIMARY: &str = "arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/web/0a";
 
     #[test]
     fn what_a_tag_names_is_the_target_group_that_it_was_made_of() {
@@ -253,7 +254,7 @@ mod tests {
             (PORTS.to_owned(), "80".to_owned()),
             (key(admin), "8080+8081".to_owned()),
         ]);
-        assert_eq!(noted(&tags, HOME), BTreeMap::from([(admin.into(), "8080+8081".into())]));
+        assert_eq!(noted(&tags, PRIMARY), BTreeMap::from([(admin.into(), "8080+8081".into())]));
     }
 
     #[test]

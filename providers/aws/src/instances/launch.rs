@@ -154,7 +154,7 @@ impl InstancesFleet {
             }
         }
         tags.extend(self.marks(known));
-        tags.insert(MEMBER.into(), self.home().to_owned());
+        tags.insert(MEMBER.into(), self.primary_arn().to_owned());
         tags.insert(STANDS_FOR.into(), source_instance.to_string());
         tags.insert(LAUNCHED_FROM.into(), from.to_string());
         Ok(tags)
@@ -164,8 +164,8 @@ impl InstancesFleet {
 impl InstancesFleet {
     /// Returns the tags that note the ports of an instance, in each of its target groups.
     pub(super) fn marks(&self, known: &Known) -> BTreeMap<String, String> {
-        let home = self.home();
-        let key = |arn: &str| if arn == home { PORTS.into() } else { elsewhere::key(arn) };
+        let primary = self.primary_arn();
+        let key = |arn: &str| if arn == primary { PORTS.into() } else { elsewhere::key(arn) };
         known.ports.iter().map(|(arn, ports)| (key(arn), joined(ports))).collect()
     }
 }

@@ -29,7 +29,7 @@ const BY_A_USER: &str = "Client.UserInitiatedShutdown";
 impl InstancesFleet {
     pub(super) async fn look(&self) -> Result<Observation, ProviderError> {
         let at = self.clock.0.now();
-        let arn = self.home();
+        let arn = self.primary_arn();
         let marked = Filter::builder().name(format!("tag:{MEMBER}")).values(arn).build();
         let arns = self.groups.get().cloned().unwrap_or_else(|| vec![arn.to_owned()]);
         let (record, targets, mut found) = tokio::try_join!(
@@ -104,7 +104,7 @@ impl InstancesFleet {
     }
 
     async fn record(&self) -> Result<Tags, ProviderError> {
-        let call = self.aws.elb.describe_tags().resource_arns(self.home());
+        let call = self.aws.elb.describe_tags().resource_arns(self.primary_arn());
         let answer = call
             .send()
             .await
@@ -127,8 +127,8 @@ impl InstancesFleet {
 
     /// Returns the ports that these tags note for a target group that the instance is not in now.
     fn noted_ports(&self, tags: &BTreeMap<String, String>, arn: &str) -> BTreeSet<i32> {
-        let home = arn == self.home();
-        let noted = if home { tags.get(PORTS) } else { tags.get(&elsewhere::key(arn)) };
+        let primary = arn == self.primary_arn();
+        let noted = if primary { tags.get(PORTS) } else { tags.get(&elsewhere::key(arn)) };
         let noted = noted.map(String::as_str).unwrap_or_default();
         noted.split('+').filter_map(|port| port.parse().ok()).collect()
     }

@@ -119,7 +119,7 @@ impl Fleet for InstancesFleet {
 
 impl InstancesFleet {
     /// Returns the ARN of the target group that has the record.
-    pub(crate) fn home(&self) -> &str {
+    pub(crate) fn primary_arn(&self) -> &str {
         self.groups.get().and_then(|arns| arns.first()).unwrap_or(&self.instances.arn)
     }
 
@@ -152,7 +152,7 @@ impl InstancesFleet {
         let mut groups = groups;
         groups.extend(self.aws.target_groups(&others, |_| ARN.into()).await?);
         Ok(Target {
-            id: self.home().to_owned(),
+            id: self.primary_arn().to_owned(),
             name,
             kind: "target group",
             revision,

@@ -42,7 +42,7 @@ enum Live {
     /// The target exists; with what would keep an apply from beginning just now.
     Rollout(Box<Rollout>, Vec<Diagnostic>),
     /// There is nothing to look at, or not yet, for these reasons.
-    Dark(Vec<Diagnostic>),
+    Unseen(Vec<Diagnostic>),
 }
 
 impl Provider {
@@ -100,7 +100,7 @@ impl Provider {
             }
         }
         let Some(Configured { providers, .. }) = self.configured() else {
-            return Ok(Live::Dark(Vec::new()));
+            return Ok(Live::Unseen(Vec::new()));
         };
         if !config.unknown.is_empty() {
             // Fails before the apply makes anything that would be rolled with other credentials
@@ -112,7 +112,7 @@ impl Provider {
                 true => self.at_work_on(&providers, prior).await,
                 false => Vec::new(),
             };
-            return Ok(Live::Dark(obstacles));
+            return Ok(Live::Unseen(obstacles));
         }
         // What is known of one target says nothing about another.
         let from = if change.is_update() { prior } else { &Value::Null };
@@ -126,7 +126,7 @@ impl Provider {
                         obstacles.push(as_warning(&error));
                     }
                     Err(error) if may_be_created_later(&error) => {
-                        return Ok(Live::Dark(vec![as_warning(&error)]));
+                        return Ok(Live::Unseen(vec![as_warning(&error)]));
                     }
                     Err(error) => return Err(OpenError::Provider(error).into_diagnostics()),
                 }
@@ -135,7 +135,7 @@ impl Provider {
             Err(OpenError::Provider(error))
                 if may_be_created_later(&error) || error.kind == ErrorKind::Conflict =>
             {
-                Ok(Live::Dark(vec![as_warning(&error)]))
+                Ok(Live::Unseen(vec![as_warning(&error)]))
             }
             Err(looked) => Err(looked.into_diagnostics()),
         }
@@ -184,7 +184,7 @@ fn settle(change: &Change, live: &Live) -> Settled {
     let attributes = schemas().resource.attributes();
     let (rollout, obstacles) = match live {
         Live::Rollout(rollout, obstacles) => (Some(rollout), obstacles.clone()),
-        Live::Dark(obstacles) => (None, obstacles.clone()),
+        Live::Unseen(obstacles) => (None, obstacles.clone()),
     };
     let preview = rollout.map(|rollout| rollout.preview());
     let name = match rollout {
@@ -224,7 +224,7 @@ fn settle(change: &Change, live: &Live) -> Settled {
     let mut told = obstacles;
     let paused = rollout.filter(|rollout| rollout.waits_for_operator());
     let of_fleet = match (&preview, paused) {
-        (_, Some(rollout)) => Some(paused_words(rollout)),
+        (_, Some(rollout)) => Some(paused_message(rollout)),
         (Some(preview), _) if !is_update => Some(of_creation(&name, preview)),
         (_, None) if is_update || !config.unknown.is_empty() => {
             Some(intent.told(&name, preview.as_ref()))
@@ -272,7 +272,7 @@ fn at_work(rollout: &Rollout) -> Vec<Diagnostic> {
 }
 
 /// Warns that a plan rolls nothing, since the operator has to decide first.
-fn paused_words(rollout: &Rollout) -> Diagnostic {
+fn paused_message(rollout: &Rollout) -> Diagnostic {
     let record = rollout.record();
     let why = record.and_then(|record| record.reason.as_deref()).unwrap_or("paused");
     let id = record.map_or("", |record| record.id.as_str());

@@ -16,8 +16,8 @@ fn check_shares(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<
     let (Some(shifted), Some(second)) = (&look.shifted, &target.second) else { return };
     let (least, most) = (shifted.first().copied(), shifted.last().copied());
     let (least, most) = (least.unwrap_or_default(), most.unwrap_or_default());
-    let home: Vec<&TargetGroup> = target.target_groups.iter().collect();
-    let sides = [("first", home, 100 - least.min(100)), ("second", vec![second], most)];
+    let primary: Vec<&TargetGroup> = target.target_groups.iter().collect();
+    let sides = [("first", primary, 100 - least.min(100)), ("second", vec![second], most)];
     for (name, groups, share) in sides {
         let serves = |id: &&InstanceId| serves_in(input, &groups, id);
         let now = look.instances.keys().filter(serves).count();

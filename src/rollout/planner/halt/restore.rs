@@ -107,8 +107,8 @@ pub(super) fn leaving(
     let others = View { members: others, ..view.clone() };
     chosen.extend(batch::surplus(&others, surge - leaving.len() - chosen.len()));
     // An instance that serves only in the second target group gets no requests once they are back.
-    let home = view.members.iter().filter(|member| member.surely && member.in_primary).count();
-    let mut spare = home.saturating_sub(view.window.floor() as usize);
+    let primary = view.members.iter().filter(|member| member.surely && member.in_primary).count();
+    let mut spare = primary.saturating_sub(view.window.floor() as usize);
     for id in chosen {
         let serves = view.members.iter().any(|m| *m.id == id && m.serves && m.in_primary);
         if serves && spare == 0 {

@@ -17,7 +17,7 @@ struct Stack {
 }
 
 /// What the tests change in the example: its times, and the policy.
-fn hurry(policy: &str, healthy_timeout: &str) -> String {
+fn skip_waits(policy: &str, healthy_timeout: &str) -> String {
     format!(
         "resource \"rolling_deployment\" \"web\" {{\n  policy = \"{policy}\"\n  \
          poll_interval = \"500ms\"\n  \
@@ -48,7 +48,7 @@ impl Stack {
                 }
             }
         }
-        workspace.write("zz_override.tf", &hurry("rolling", "60s"));
+        workspace.write("zz_override.tf", &skip_waits("rolling", "60s"));
         let own = [("TF_VAR_ami", "ami-12345678"), ("TF_VAR_deregistration_delay", "1")];
         workspace.variables = own.map(|(name, value)| (name.into(), value.into())).to_vec();
         // The configuration sets the region.
@@ -190,7 +190,7 @@ fn template_and_fleet_change_in_one_apply(stack: &Stack) {
 /// Terraform and all of its processes are killed.
 fn killed_while_surge_is_up_the_next_apply_goes_on(stack: &Stack) {
     let workspace = &stack.workspace;
-    workspace.write("zz_override.tf", &hurry("rolling_with_additional_batch", "60s"));
+    workspace.write("zz_override.tf", &skip_waits("rolling_with_additional_batch", "60s"));
     let three = "revision=3";
     let before = stack.forget_the_past();
     let running = stack.begin(&["-var", three]);
@@ -207,7 +207,7 @@ fn killed_while_surge_is_up_the_next_apply_goes_on(stack: &Stack) {
     assert_eq!(stack.revision(), Ok("3".into()));
     stack.assert_kept(&before, 6);
     // The next revision is bad, and must be found out in time.
-    workspace.write("zz_override.tf", &hurry("rolling", "40s"));
+    workspace.write("zz_override.tf", &skip_waits("rolling", "40s"));
     stack.finishes(&["-var", three]);
 }
 

@@ -73,15 +73,15 @@ fn a_plan_tells_what_comes_and_after_it_there_is_nothing_to_do() {
 fn what_is_not_known_yet_makes_the_outcome_unknown_and_asks_no_cloud() {
     let folder = tempfile::tempdir().expect("a folder");
     let plugin = fast(folder.path(), 500);
-    let dark = with(&config("v2"), &json!({ "simulated_fleet": unknown() }));
-    let plan = plugin.plan(None, &dark);
+    let unknown_target = with(&config("v2"), &json!({ "simulated_fleet": unknown() }));
+    let plan = plugin.plan(None, &unknown_target);
     let reply = "What this plan rolls is known only when simulated_fleet is";
     assert_eq!((plan.found[0].summary.as_str(), plan.found.len()), (reply, 1));
     let computed = plan.unknown.iter().filter(|place| *place != "/simulated_fleet").count();
     assert_eq!(computed, 12, "{plan:?}");
     assert!(!folder.path().join(".rolling").exists(), "a cloud was asked");
-    assert_eq!(plugin.validate(&dark), []);
-    let wrong = with(&dark, &json!({ "policy": "rollin" }));
+    assert_eq!(plugin.validate(&unknown_target), []);
+    let wrong = with(&unknown_target, &json!({ "policy": "rollin" }));
     assert_eq!(plugin.plan(None, &wrong).found[0].place, ".policy");
 
     // Once all is known, Terraform plans again before it applies.
@@ -94,7 +94,7 @@ fn what_is_not_known_yet_makes_the_outcome_unknown_and_asks_no_cloud() {
     let state = applied.state.expect("a state");
 
     // An unknown target may be another one, so it is a replacement.
-    let plan = plugin.plan(Some(&state), &dark);
+    let plan = plugin.plan(Some(&state), &unknown_target);
     assert_eq!(plan.replaces, [".simulated_fleet.name"]);
     let mut other = two.clone();
     other["simulated_fleet"]["name"] = json!("other");

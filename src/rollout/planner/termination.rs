@@ -26,7 +26,7 @@ pub(crate) fn is_awaited(input: &Input<'_>) -> bool {
 ///
 /// One that a hook has held for as long as the cloud lets it, or that nothing holds and still is
 /// there, is waited for no longer.
-pub(crate) fn leaving<'a>(input: &Input<'a>) -> Vec<&'a InstanceId> {
+pub(crate) fn terminating<'a>(input: &Input<'a>) -> Vec<&'a InstanceId> {
     if !is_awaited(input) {
         return Vec::new();
     }
@@ -37,20 +37,20 @@ pub(crate) fn leaving<'a>(input: &Input<'a>) -> Vec<&'a InstanceId> {
                 && instance.revision.as_ref() != Some(&input.target.revision)
         })
     };
-    let leaving = input.state.removed.leaving.iter();
-    leaving
+    let terminating = input.state.removed.terminating.iter();
+    terminating
         .filter(|(id, since)| is_ours(id) && input.now < deadline(input, **since))
         .map(|(id, _)| id)
         .collect()
 }
 
-/// Waits for `leaving`, and names what holds them.
-pub(crate) fn wait(input: &Input<'_>, leaving: &[&InstanceId], plan: &mut Plan) {
-    let since = leaving.iter().filter_map(|id| input.state.removed.leaving.get(*id));
+/// Waits for `terminating`, and names what holds them.
+pub(crate) fn wait(input: &Input<'_>, terminating: &[&InstanceId], plan: &mut Plan) {
+    let since = terminating.iter().filter_map(|id| input.state.removed.terminating.get(*id));
     let Some(deadline) = since.map(|since| deadline(input, *since)).max() else { return };
     plan.wait(Wait {
         kind: WaitKind::Termination,
-        instances: leaving.iter().map(|id| (*id).clone()).collect(),
+        instances: terminating.iter().map(|id| (*id).clone()).collect(),
         detail: input.target.hooks_of(false).next().map(|_| held_by_hooks(input.target, false)),
         deadline,
     });
