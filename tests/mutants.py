@@ -20,6 +20,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # (promise or 0, name, file, text, replacement)
 MUTANTS = [
+    (0, "a column is counted twice", "src/document/positions.rs",
+     "        _ => at.column += 1,\n",
+     "        _ => at.column += 2,\n"),
     (0, "it looks at once after whatever it did", "src/rollout/planner/due.rs",
      "        && !plan.waiting_on.is_empty()\n",
      "        && plan.waiting_on.is_empty()\n"),

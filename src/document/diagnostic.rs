@@ -63,20 +63,26 @@ impl Diagnostic {
     }
 }
 
-impl fmt::Display for Diagnostic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.severity {
+impl Diagnostic {
+    /// Returns it as text for people. `written` is the file, line and column of its place.
+    pub(crate) fn text(&self, written: Option<&str>) -> String {
+        let severity = match self.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
-        })?;
-        if !self.pointer.is_empty() {
-            write!(f, " at {}", self.pointer)?;
-        }
-        write!(f, ": {}", self.summary)?;
-        match &self.remedy {
-            Some(remedy) => write!(f, "\n  help: {remedy}"),
-            None => Ok(()),
-        }
+        };
+        let pointer = match self.pointer.as_str() {
+            "" => String::new(),
+            pointer => format!(" at {pointer}"),
+        };
+        let written = written.map(|written| format!(" ({written})")).unwrap_or_default();
+        let remedy = self.remedy.as_ref().map(|remedy| format!("\n  help: {remedy}"));
+        format!("{severity}{pointer}{written}: {}{}", self.summary, remedy.unwrap_or_default())
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text(None))
     }
 }
 

@@ -10,7 +10,8 @@ use super::config::{ProviderConfig, RollingDeploymentConfig};
 use super::convert::{self, deployment};
 use super::diagnostic::{Diagnostic, step};
 use super::places::target_names;
-use super::source::{duplicates, looks_like};
+use super::positions::duplicates;
+use super::source::looks_like;
 use crate::model::spec::RollingDeployment;
 
 /// A checked document.

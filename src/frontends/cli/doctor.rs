@@ -39,12 +39,14 @@ pub(crate) async fn doctor(input: &Input, context: &ProcessContext) -> u8 {
         Output::Json => {
             let each = all.iter().map(|found| {
                 let Found { name, findings, untried } = found;
-                json!({ "resource": name, "diagnostics": findings, "untried": untried })
+                json!({ "resource": name, "diagnostics": input.as_json(findings), "untried": untried })
             });
             let each: Vec<_> = each.collect();
             print_json(&json!({ "healthy": !is_ill, "resources": each }));
         }
-        Output::Text => all.iter().for_each(|found| print_line(&mut io::stdout(), &text(found))),
+        Output::Text => {
+            all.iter().for_each(|found| print_line(&mut io::stdout(), &text(input, found)));
+        }
     }
     if is_ill { FAILED } else { 0 }
 }
@@ -105,8 +107,9 @@ fn count(found: &Found, severity: Severity) -> usize {
     found.findings.iter().filter(|finding| finding.severity == severity).count()
 }
 
-fn text(found: &Found) -> String {
-    let mut lines: Vec<String> = found.findings.iter().map(ToString::to_string).collect();
+fn text(input: &Input, found: &Found) -> String {
+    let mut lines: Vec<String> =
+        found.findings.iter().map(|finding| input.located(finding)).collect();
     if !found.untried.is_empty() {
         lines.push(format!(
             "not tried: {}\n  help: AWS tells whether these are allowed only when they are done; \

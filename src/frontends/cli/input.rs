@@ -2,11 +2,12 @@
 
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use clap::ValueEnum;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::document::{Diagnostic, Document, Resource, decode};
+use crate::document::{Diagnostic, Document, Positions, Resource, decode};
 use crate::host::stdout::print_line;
 use crate::report::exit_codes::INVALID;
 use crate::report::progress_file::{self, Header};
@@ -23,6 +24,47 @@ pub(crate) struct Input {
     /// How to print
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(super) output: Output,
+    /// Where everything in the document stands, once it is read
+    #[arg(skip)]
+    positions: OnceLock<Positions>,
+}
+
+impl Input {
+    /// Returns a finding as text for people, with the file, line and column of its place.
+    pub(super) fn located(&self, finding: &Diagnostic) -> String {
+        let file = self.name();
+        let positions = self.positions.get();
+        match positions.and_then(|positions| positions.nearest(&finding.pointer)) {
+            Some(position) => finding.text(Some(&format!("{file}:{position}"))),
+            None => format!("{file}: {finding}"),
+        }
+    }
+
+    /// Returns findings as JSON, each with the line and column of its place where it has them.
+    pub(super) fn as_json(&self, found: &[Diagnostic]) -> Value {
+        let each = found.iter().map(|finding| {
+            let mut object = json!(finding);
+            let positions = self.positions.get();
+            if let Some(at) = positions.and_then(|positions| positions.nearest(&finding.pointer)) {
+                object["line"] = json!(at.line);
+                object["column"] = json!(at.column);
+            }
+            object
+        });
+        each.collect()
+    }
+
+    /// Returns what the document is read from, as a name for people.
+    fn name(&self) -> String {
+        match is_standard_input(&self.file) {
+            true => "standard input".into(),
+            false => self.file.display().to_string(),
+        }
+    }
+}
+
+fn is_standard_input(file: &Path) -> bool {
+    file == Path::new("-")
 }
 
 /// How a subcommand prints.
@@ -36,7 +78,7 @@ pub(crate) enum Output {
 
 /// Reads a file, or standard input for `-`.
 fn read(file: &Path) -> io::Result<Vec<u8>> {
-    if file != Path::new("-") {
+    if !is_standard_input(file) {
         return std::fs::read(file);
     }
     let mut bytes = Vec::new();
@@ -47,13 +89,17 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
 /// Reads the document and selects the resources that `input` names.
 pub(super) fn load(input: &Input) -> Result<(Document, Vec<Resource>), Vec<Diagnostic>> {
     let failed = |why: &dyn std::fmt::Display| {
-        vec![Diagnostic::error("", format!("failed to read {}: {why}", input.file.display()))]
+        vec![Diagnostic::error("", format!("failed to read {}: {why}", input.name()))]
     };
     let bytes = read(&input.file).map_err(|error| failed(&error))?;
     let text = decode(&bytes).map_err(|why| failed(&why))?;
     let document = match progress_file::header(&text) {
         Some(Header { document, .. }) => Document::parse(&document.to_string())?,
-        None => Document::parse(&text)?,
+        None => {
+            // A document is read once.
+            input.positions.set(Positions::of(&text)).unwrap_or_default();
+            Document::parse(&text)?
+        }
     };
     let mut resources = document.resources.clone();
     if let Some(name) = &input.resource {
@@ -73,16 +119,12 @@ pub(super) fn refuse(input: &Input, found: &[Diagnostic]) -> u8 {
     match input.output {
         Output::Text => {
             for diagnostic in found {
-                print_line(&mut io::stderr(), &located(&input.file, diagnostic));
+                print_line(&mut io::stderr(), &input.located(diagnostic));
             }
         }
-        Output::Json => print_json(&json!({ "valid": false, "diagnostics": found })),
+        Output::Json => print_json(&json!({ "valid": false, "diagnostics": input.as_json(found) })),
     }
     INVALID
-}
-
-fn located(file: &Path, diagnostic: &Diagnostic) -> String {
-    format!("{}: {diagnostic}", file.display())
 }
 
 /// Prints one JSON value on a line of standard output.

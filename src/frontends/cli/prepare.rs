@@ -60,7 +60,7 @@ pub(super) async fn prepare_changed(
         prepared.push((resource, rollout));
     }
     for warning in &document.warnings {
-        print_line(&mut io::stderr(), &warning.to_string());
+        print_line(&mut io::stderr(), &input.located(warning));
     }
     Ok(prepared)
 }

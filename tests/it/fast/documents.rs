@@ -34,7 +34,29 @@ fn refused(text: &str) -> String {
     assert!(!folder.path().join(".rolling").exists(), "a fleet was made");
     let errors = ran.stderr.lines().filter(|line| line.contains("error"));
     assert_eq!(errors.count(), 1, "{}", ran.stderr);
+    assert_position(text, &ran.stderr);
     ran.stderr
+}
+
+/// Checks that the line and column of an error are where the last written part of its place is.
+fn assert_position(text: &str, reply: &str) {
+    let Some((_, after)) = reply.split_once("error at ") else { return };
+    let (place, after) = after.split_once(" (web.tf.json:").expect("a position");
+    let (line, after) = after.split_once(':').expect("a line");
+    let (column, _) = after.split_once("): ").expect("a column");
+    let [line, column] = [line, column].map(|number| number.parse::<usize>().expect("a number"));
+    let line = text.lines().nth(line - 1).expect("a line of the document");
+    let found: String = line.chars().skip(column - 1).collect();
+    let root: Value = serde_json::from_str(text).expect("JSON");
+    let is_written = |place: &&str| root.pointer(place).is_some();
+    let ends = place.match_indices('/').map(|(at, _)| at).chain([place.len()]);
+    let written = ends.map(|end| &place[..end]).rfind(is_written).expect("a place");
+    let last = written.rsplit('/').next().expect("a step");
+    let begin = match last.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => root.pointer(written).expect("an item").to_string().chars().take(1).collect(),
+        false => json!(last).to_string(),
+    };
+    assert!(found.starts_with(&begin), "{reply}: {found}");
 }
 
 /// Sets attributes of the simulated deployment (null removes) and expects `place` and `message`.
@@ -48,8 +70,9 @@ fn assert_refused(changes: &Value, place: &str, message: &str) {
             attributes.insert(name.clone(), value.clone());
         }
     }
-    let reply = refused(&document(&resource).to_string());
-    let place = format!("error at /resource/rolling_deployment/web{place}: ");
+    let text = serde_json::to_string_pretty(&document(&resource)).expect("JSON");
+    let reply = refused(&text);
+    let place = format!("error at /resource/rolling_deployment/web{place} (web.tf.json:");
     assert!(reply.contains(&place), "{reply}");
     assert!(reply.contains(message), "{reply}");
 }
@@ -62,7 +85,7 @@ fn a_document_that_is_none_is_named_as_such() {
     let reply = refused(r#"{"resource": {"rolling_deploymnt": {"web": {}}}}"#);
     assert!(reply.contains("did you mean \"rolling_deployment\"?"), "{reply}");
     let reply = refused(r#"{"variable": {}, "resource": {"rolling_deployment": {}}}"#);
-    assert!(reply.contains("error at /variable: "), "{reply}");
+    assert!(reply.contains("error at /variable (web.tf.json:1:2): "), "{reply}");
 }
 
 #[test]
@@ -71,7 +94,7 @@ fn two_resources_on_one_target_are_refused() {
         "a": simulated(), "b": simulated(),
     }}});
     let reply = refused(&two.to_string());
-    let place = "error at /resource/rolling_deployment/b/simulated_fleet/name: ";
+    let place = "error at /resource/rolling_deployment/b/simulated_fleet/name (web.tf.json:1:";
     assert!(reply.contains(place), "{reply}");
     assert!(reply.contains("already the target of /resource/rolling_deployment/a"), "{reply}");
 
@@ -82,7 +105,7 @@ fn two_resources_on_one_target_are_refused() {
     };
     let two = json!({ "a": recorded("a"), "b": recorded("b") });
     let reply = refused(&json!({ "resource": { "rolling_deployment": two } }).to_string());
-    let place = "error at /resource/rolling_deployment/b/record/s3/key: ";
+    let place = "error at /resource/rolling_deployment/b/record/s3/key (web.tf.json:1:";
     assert!(reply.contains(place) && reply.contains("choose another key"), "{reply}");
 }
 
@@ -104,10 +127,14 @@ fn findings_are_one_json_object_for_pipelines() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut resource = simulated();
     resource["batch_size"] = json!(0);
-    let file = process::write(folder.path(), &document(&resource));
+    let text = serde_json::to_string_pretty(&document(&resource)).expect("JSON");
+    let file = folder.path().join("web.tf.json");
+    std::fs::write(&file, &text).expect("a document");
     let ran = run(rolling().arg("validate").arg(&file).args(["--output", "json"]));
     assert_eq!(ran.code, 2);
     let found = &ran.lines()[0]["diagnostics"][0];
+    let line = text.lines().position(|line| line.contains("\"batch_size\"")).expect("a line");
+    assert_eq!((&found["line"], &found["column"]), (&json!(line + 1), &json!(9)), "{text}");
     assert_eq!(found["pointer"], "/resource/rolling_deployment/web/batch_size");
     assert_eq!(found["severity"], "error");
 }

@@ -37,12 +37,29 @@ fn a_document_is_read_from_standard_input() {
     assert_eq!((ran.code, ran.stdout.as_str()), (0, "valid: web\n"), "{ran:?}");
 }
 
+/// The place of what is told after the document is read has a line, too.
+#[test]
+fn what_the_fleet_refuses_is_told_with_line_and_column() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = DOCUMENT.replace("\"simulated_fleet\"", "\n    \"simulated_fleet\"");
+    std::fs::create_dir_all(folder.path().join(".rolling")).expect("a folder");
+    std::fs::write(folder.path().join(".rolling/web.json"), "{").expect("a broken state");
+    let place = "/resource/rolling_deployment/web/simulated_fleet";
+    for command in ["plan", "apply", "status", "pause", "doctor"] {
+        let mut program = rolling();
+        let ran = run_with(program.current_dir(folder.path()).args([command, "-"]), &text);
+        let expected = format!("error at {place} (standard input:3:5): ");
+        let told = ran.stdout + &ran.stderr;
+        assert!(told.starts_with(&expected), "{command}: {told}");
+    }
+}
+
 #[test]
 fn a_key_that_is_there_twice_is_refused_with_both_places() {
     let twice = DOCUMENT.replace("\"policy\"", "\"policy\": \"rolling\",\n  \"policy\"");
     let (code, message) = validate("web.tf.json", twice.as_bytes());
     assert_eq!(code, 2, "{message}");
-    let place = "error at /resource/rolling_deployment/web/policy: the key \"policy\" is there \
+    let place = "error at /resource/rolling_deployment/web/policy (web.tf.json:3:3): the key \"policy\" is there \
                  twice: at 2:3 and at 3:3";
     assert!(message.contains(place), "{message}");
     let two = DOCUMENT.replace(
@@ -80,7 +97,7 @@ fn other_syntaxes_and_other_providers_are_named() {
     let misspelt = DOCUMENT.replacen('{', "{\"provider\": {\"roling\": {}}, ", 1);
     let (code, message) = validate("web.tf.json", misspelt.as_bytes());
     assert_eq!(code, 2);
-    assert!(message.contains("error at /provider/roling: "), "{message}");
+    assert!(message.contains("error at /provider/roling (web.tf.json:1:15): "), "{message}");
     assert!(message.contains("did you mean \"rolling\"?"), "{message}");
     let other = DOCUMENT.replacen('{', "{\"provider\": {\"aws\": {}}, ", 1);
     assert_eq!(validate("web.tf.json", other.as_bytes()).0, 0, "others are Terraform's");
