@@ -11,6 +11,7 @@ mod instance_refresh;
 mod places;
 pub(crate) mod policy;
 mod positions;
+mod provider_block;
 mod read;
 mod revision;
 mod secret;

@@ -9,7 +9,39 @@ use super::check::{normalise, resolve, schema};
 use super::diagnostic::Diagnostic;
 
 /// The key of a comment.
-const COMMENT: &str = "//";
+pub(super) const COMMENT: &str = "//";
+
+/// Returns the objects at `pointer`, each with its place: one object, or a list of them. Whatever
+/// else is there is reported.
+pub(super) fn bodies<'v>(
+    value: &'v Value,
+    pointer: &str,
+    found: &mut Vec<Diagnostic>,
+) -> Vec<(&'v Map<String, Value>, String)> {
+    let mut of = |value: &'v Value, place: String| match value {
+        Value::Object(object) => Some((object, place)),
+        Value::Null => {
+            found.push(Diagnostic::error(place, "must be an object, is null"));
+            None
+        }
+        _ => {
+            found.push(Diagnostic::error(place, "must be an object"));
+            None
+        }
+    };
+    match value {
+        Value::Array(items) => {
+            let items = items.iter().enumerate();
+            items.filter_map(|(index, item)| of(item, format!("{pointer}/{index}"))).collect()
+        }
+        _ => of(value, pointer.to_owned()).into_iter().collect(),
+    }
+}
+
+/// Returns the members of a block, without comments.
+pub(super) fn members(block: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
+    block.iter().filter(|(name, _)| *name != COMMENT)
+}
 
 /// Returns `value` in the plain form of the schema of `T`: a single block as an object, repeatable
 /// blocks as a list, no nulls and no comments. Anything else stays as it is, for the checker to

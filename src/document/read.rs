@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::block::{as_written, without_blocks};
+use super::block::{COMMENT, as_written, bodies, members, without_blocks};
 use super::check::nearest;
 use super::config::{ProviderConfig, RollingDeploymentConfig};
-use super::convert::{self, deployment};
+use super::convert::deployment;
 use super::diagnostic::{Diagnostic, step};
 use super::places::target_names;
 use super::positions::duplicates;
+use super::provider_block;
 use super::source::looks_like;
 use crate::model::spec::RollingDeployment;
 
@@ -63,11 +64,6 @@ impl Document {
     }
 }
 
-/// Whether a provider's name is meant to be ours, and is not.
-fn is_misspelt(name: &str) -> bool {
-    name != "rolling" && strsim::jaro_winkler(name, "rolling") > 0.9
-}
-
 fn no_json(text: &str, error: &serde_json::Error) -> Diagnostic {
     let remedy = "a document is Terraform's JSON syntax (NAME.tf.json), a JSON object";
     let message = match looks_like(text) {
@@ -84,9 +80,14 @@ struct Reader {
 
 impl Reader {
     fn document(&mut self, root: &Value) -> Option<Document> {
-        let (root, _) = self.object(root, "")?;
+        let Some(root) = root.as_object() else {
+            self.found.push(Diagnostic::error("", "must be an object"));
+            return None;
+        };
         self.refuse_other_blocks(root);
-        let provider = self.provider(root)?;
+        let provider = provider_block::read(root.get("provider"));
+        self.found.extend(provider.found);
+        self.warnings.extend(provider.warnings);
         let Some(resources) = root.get("resource") else {
             self.found.push(
                 Diagnostic::error("", "there is no resource to roll")
@@ -94,15 +95,18 @@ impl Reader {
             );
             return None;
         };
-        let (resources, of_resources) = self.object(resources, "/resource")?;
-        self.refuse_other_kinds(resources, &of_resources);
-        let read = self.deployments(resources, &of_resources)?;
+        let read = self.resources(resources);
         self.refuse_shared_targets(&read);
-        Some(Document { provider, resources: read, warnings: std::mem::take(&mut self.warnings) })
+        let needs_cloud = read.iter().any(|resource| resource.config.simulated_fleet.is_none());
+        if needs_cloud && !provider.is_there {
+            self.warnings.push(provider_block::missing());
+        }
+        let warnings = std::mem::take(&mut self.warnings);
+        Some(Document { provider: provider.config, resources: read, warnings })
     }
 
     fn refuse_other_blocks(&mut self, root: &Map<String, Value>) {
-        let known = ["terraform", "provider", "resource", "//"];
+        let known = ["terraform", "provider", "resource", COMMENT];
         for key in root.keys().filter(|key| !known.contains(&key.as_str())) {
             let place = format!("/{}", step(key));
             let remedy = match key.as_str() {
@@ -116,65 +120,75 @@ impl Reader {
         }
     }
 
-    fn provider(&mut self, root: &Map<String, Value>) -> Option<ProviderConfig> {
-        let mut provider = ProviderConfig::default();
-        if let Some(providers) = root.get("provider") {
-            let (providers, place) = self.object(providers, "/provider")?;
-            for name in providers.keys().filter(|name| is_misspelt(name)) {
-                let at = format!("{place}/{}", step(name));
-                let found = Diagnostic::error(at, format!("there is no provider {name:?} here"));
-                self.found.push(found.with_remedy("did you mean \"rolling\"?"));
-            }
-            if let Some(written) = providers.get("rolling") {
-                let place = format!("{place}/rolling");
-                match convert::provider(&without_blocks::<ProviderConfig>(written), &place) {
-                    Ok(config) => provider = config,
-                    Err(found) => self.found.extend(as_written(found, written, &place)),
+    /// Reads the block `resource`. A key may be in several objects of a list, a name in one only.
+    fn resources(&mut self, resources: &Value) -> Vec<Resource> {
+        let mut read = BTreeMap::new();
+        let mut names: BTreeMap<String, String> = BTreeMap::new();
+        for (kinds, place) in self.bodies(resources, "/resource") {
+            for (kind, deployments) in members(kinds) {
+                let place = format!("{place}/{}", step(kind));
+                if kind != "rolling_deployment" {
+                    self.tell_of_other_kind(kind, place);
+                    continue;
+                }
+                for (named, place) in self.bodies(deployments, &place) {
+                    for (name, written) in members(named) {
+                        let pointer = format!("{place}/{}", step(name));
+                        if let Some(first) = names.insert(name.clone(), pointer.clone()) {
+                            let message = format!(
+                                "there is a rolling_deployment {name:?} already, at {first}"
+                            );
+                            let found = Diagnostic::error(pointer, message);
+                            self.found.push(found.with_remedy("keep one of them, or rename one"));
+                            continue;
+                        }
+                        read.extend(self.deployment(name, written, pointer));
+                    }
                 }
             }
         }
-        Some(provider)
-    }
-
-    fn refuse_other_kinds(&mut self, resources: &Map<String, Value>, of_resources: &str) {
-        for kind in resources.keys().filter(|kind| *kind != "rolling_deployment") {
-            let place = format!("{of_resources}/{}", step(kind));
-            if strsim::jaro_winkler(kind, "rolling_deployment") > 0.9 {
-                let message = format!("there is no resource type {kind:?}");
-                let remedy = "did you mean \"rolling_deployment\"?";
-                self.found.push(Diagnostic::error(place, message).with_remedy(remedy));
-            } else {
-                self.warnings.push(Diagnostic::warning(place, "left to Terraform"));
-            }
-        }
-    }
-
-    fn deployments(
-        &mut self,
-        resources: &Map<String, Value>,
-        of_resources: &str,
-    ) -> Option<Vec<Resource>> {
-        let empty = Map::new();
-        let of_deployments = format!("{of_resources}/rolling_deployment");
-        let (deployments, of_deployments) = match resources.get("rolling_deployment") {
-            Some(deployments) => self.object(deployments, &of_deployments)?,
-            None => (&empty, of_deployments),
-        };
-        let mut read = Vec::new();
-        for (name, written) in deployments {
-            let pointer = format!("{of_deployments}/{}", step(name));
-            match deployment(&without_blocks::<RollingDeploymentConfig>(written), &pointer) {
-                Ok((config, spec)) => {
-                    read.push(Resource { name: name.clone(), pointer, config, spec });
-                }
-                Err(found) => self.found.extend(as_written(found, written, &pointer)),
-            }
-        }
-        if deployments.is_empty() && self.found.is_empty() {
+        if names.is_empty() && self.found.is_empty() {
             let message = "there is no rolling_deployment to roll";
             self.found.push(Diagnostic::error("/resource", message));
         }
-        Some(read)
+        read.into_values().collect()
+    }
+
+    fn tell_of_other_kind(&mut self, kind: &str, place: String) {
+        if strsim::jaro_winkler(kind, "rolling_deployment") > 0.9 {
+            let message = format!("there is no resource type {kind:?}");
+            let remedy = "did you mean \"rolling_deployment\"?";
+            self.found.push(Diagnostic::error(place, message).with_remedy(remedy));
+        } else {
+            self.warnings.push(Diagnostic::warning(place, "left to Terraform"));
+        }
+    }
+
+    fn deployment(
+        &mut self,
+        name: &str,
+        written: &Value,
+        pointer: String,
+    ) -> Option<(String, Resource)> {
+        match deployment(&without_blocks::<RollingDeploymentConfig>(written), &pointer) {
+            Ok((config, spec)) => {
+                let name = name.to_owned();
+                Some((name.clone(), Resource { name, pointer, config, spec }))
+            }
+            Err(found) => {
+                self.found.extend(as_written(found, written, &pointer));
+                None
+            }
+        }
+    }
+
+    /// Returns the objects at `pointer`, one or a list of them, each with its place.
+    fn bodies<'v>(
+        &mut self,
+        value: &'v Value,
+        pointer: &str,
+    ) -> Vec<(&'v Map<String, Value>, String)> {
+        bodies(value, pointer, &mut self.found)
     }
 
     /// Refuses two deployments on one target, which would undo each other's work, and two with one
@@ -204,24 +218,5 @@ impl Reader {
                 self.found.push(Diagnostic::error(place, message).with_remedy(remedy));
             }
         }
-    }
-
-    /// Returns the object at `pointer`, or the only object of the list there, with its place.
-    fn object<'v>(
-        &mut self,
-        value: &'v Value,
-        pointer: &str,
-    ) -> Option<(&'v Map<String, Value>, String)> {
-        if let Some([Value::Object(only)]) = value.as_array().map(Vec::as_slice)
-            && !pointer.is_empty()
-        {
-            return Some((only, format!("{pointer}/0")));
-        }
-        if value.is_null() && !pointer.is_empty() {
-            self.found.push(Diagnostic::error(pointer, "must be an object, is null"));
-        } else if !value.is_object() {
-            self.found.push(Diagnostic::error(pointer, "must be an object"));
-        }
-        value.as_object().map(|object| (object, pointer.to_owned()))
     }
 }

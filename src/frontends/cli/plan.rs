@@ -16,13 +16,19 @@ use crate::report::text;
 /// Checks the document. Returns the exit code.
 pub(crate) fn validate(input: &Input) -> u8 {
     match load(input) {
-        Ok((_, resources)) => {
+        Ok((document, resources)) => {
             let names: Vec<&str> = resources.iter().map(|r| r.name.as_str()).collect();
             match input.output {
                 Output::Text => {
-                    print_line(&mut io::stdout(), &format!("valid: {}", names.join(", ")))
+                    for warning in &document.warnings {
+                        print_line(&mut io::stderr(), &input.located(warning));
+                    }
+                    print_line(&mut io::stdout(), &format!("valid: {}", names.join(", ")));
                 }
-                Output::Json => print_json(&json!({ "valid": true, "diagnostics": [] })),
+                Output::Json => {
+                    let found = input.as_json(&document.warnings);
+                    print_json(&json!({ "valid": true, "diagnostics": found }));
+                }
             }
             0
         }

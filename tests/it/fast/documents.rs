@@ -1,6 +1,7 @@
 //! Bad documents: one clear error that names the place, exit code 2, and no call to a cloud.
 
 mod attributes;
+mod blocks;
 
 use std::path::Path;
 
@@ -17,6 +18,14 @@ fn simulated() -> Value {
 
 fn group() -> Value {
     json!({ "name": "web", "launch_template": { "id": "lt-1", "version": "2" } })
+}
+
+/// Validates a document and returns its exit code and what was printed.
+fn validated(document: &Value) -> (i32, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    process::write(folder.path(), document);
+    let ran = run(rolling().current_dir(folder.path()).args(["validate", "web.tf.json"]));
+    (ran.code, ran.stdout + &ran.stderr)
 }
 
 fn document(resource: &Value) -> Value {
