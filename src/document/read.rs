@@ -65,12 +65,13 @@ impl Document {
 }
 
 fn no_json(text: &str, error: &serde_json::Error) -> Diagnostic {
+    if let Some(syntax) = looks_like(text) {
+        let (name, remedy) = syntax.name_and_remedy();
+        let message = format!("this looks like {name}; rolling reads Terraform's JSON syntax");
+        return Diagnostic::error("", message).with_remedy(remedy);
+    }
     let remedy = "a document is Terraform's JSON syntax (NAME.tf.json), a JSON object";
-    let message = match looks_like(text) {
-        Some(other) => format!("this looks like {other} and is not JSON: {error}"),
-        None => format!("this is not JSON: {error}"),
-    };
-    Diagnostic::error("", message).with_remedy(remedy)
+    Diagnostic::error("", format!("this is not JSON: {error}")).with_remedy(remedy)
 }
 
 struct Reader {

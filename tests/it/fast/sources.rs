@@ -23,12 +23,18 @@ fn a_document_is_read_in_every_encoding_that_a_shell_writes() {
         format!("\u{feff}{DOCUMENT}").encode_utf16().flat_map(bytes).collect()
     };
     let with_mark = format!("\u{feff}{DOCUMENT}").into_bytes();
-    for bytes in [utf_16(u16::to_le_bytes), utf_16(u16::to_be_bytes), with_mark] {
+    let mut all = vec![with_mark];
+    for bytes in [utf_16(u16::to_le_bytes), utf_16(u16::to_be_bytes)] {
+        all.extend([bytes[2..].to_vec(), bytes]);
+    }
+    for bytes in all {
         assert_eq!(validate("web.tf.json", &bytes), (0, "valid: web\n".into()));
     }
     let (code, message) = validate("web.tf.json", &[0x80, 0x81]);
     assert_eq!(code, 2);
     assert!(message.contains("neither UTF-8 nor UTF-16"), "{message}");
+    let cut = [&[0xff, 0xfe][..], &[b'{', 0, b'}']].concat();
+    assert!(validate("web.tf.json", &cut).1.contains("it begins as UTF-16 and is none"));
 }
 
 #[test]
@@ -85,14 +91,31 @@ fn a_message_that_has_a_key_twice_is_refused() {
 
 #[test]
 fn other_syntaxes_and_other_providers_are_named() {
-    for (name, text, expected) in [
-        ("web.tf", "resource \"rolling_deployment\" \"web\" {\n}\n", "this looks like HCL"),
-        ("web.yaml", "resource:\n  rolling_deployment: {}\n", "this looks like YAML"),
-        ("web.json", "{,}", "this is not JSON"),
-    ] {
-        let (code, message) = validate(name, text.as_bytes());
-        assert_eq!(code, 2);
-        assert!(message.contains(expected) && message.contains("Terraform's JSON syntax"));
+    let hcl = [
+        "resource \"rolling_deployment\" \"web\" {\n}\n",
+        "resource \"rolling_deployment\" \"web\"\n{\n}\n",
+        "provider rolling {\n}\n",
+        "terraform {\n}\n",
+        "batch_size = 2\n",
+    ];
+    let yaml =
+        ["resource:\n  x: {}\n", "---\n- a\n", "- a: 1\n", "\"resource\":\n  x: 1\n", "a: 1\n"];
+    let forms = hcl.map(|text| (text, "HCL")).into_iter().chain(yaml.map(|text| (text, "YAML")));
+    for (text, name) in forms {
+        for comment in ["", "# why\n", "\n\n  # a = 1\n# b: 2\n", "// why {\n", "/* why\n a: 1 */ "]
+        {
+            let (code, message) = validate("web.tf.json", (comment.to_owned() + text).as_bytes());
+            let expected = format!("error: this looks like {name}; rolling reads Terraform's JSON");
+            assert!(code == 2 && message.contains(&expected), "{comment}{text}: {message}");
+            assert!(message.contains("help: write it as NAME.tf.json"), "{message}");
+        }
+    }
+    for text in
+        ["{,}", "", "[1, 2", "{\"a\": 1} x", "\"a\"x", "no", "{resource: 1}", "# only a comment"]
+    {
+        let (code, message) = validate("web.tf.json", text.as_bytes());
+        assert!(code == 2 && message.contains("this is not JSON: "), "{text}: {message}");
+        assert!(message.contains("Terraform's JSON syntax"), "{text}: {message}");
     }
     let misspelt = DOCUMENT.replacen('{', "{\"provider\": {\"roling\": {}}, ", 1);
     let (code, message) = validate("web.tf.json", misspelt.as_bytes());
