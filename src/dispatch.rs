@@ -1,7 +1,7 @@
 //! Which front-end serves this process.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -10,9 +10,9 @@ use tokio::runtime::Builder;
 use crate::frontends::cli::{self, Input, print_json};
 use crate::frontends::{ansible, json_rpc, schemas, terraform};
 use crate::host::context::ProcessContext;
-use crate::host::stdout::{has_failed, print_line};
+use crate::host::stdout::{has_failed, note, print_line};
 use crate::record::command::Command;
-use crate::report::exit_codes::{FAILED, INVALID};
+use crate::report::exit_codes::{CHANGES, FAILED, INVALID};
 
 /// Rolls a fleet of instances to a new revision, batch by batch.
 #[derive(Parser)]
@@ -83,15 +83,16 @@ pub fn run(args: impl Iterator<Item = OsString>, context: &ProcessContext) -> u8
         && !is_subcommand(file)
         && let Some(arguments) = ansible::arguments_in(Path::new(file))
     {
-        return on_runtime(Builder::new_current_thread(), ansible::run(&arguments, context));
+        let work = ansible::run(&arguments, context);
+        return unless_lost(on_runtime(Builder::new_current_thread(), work));
     }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version go to standard output and are no error. A reader that is gone
             // does not change that.
-            error.print().unwrap_or_default();
-            return if error.use_stderr() { INVALID } else { 0 };
+            note(&error.print().and_then(|()| io::stdout().flush()));
+            return unless_lost(if error.use_stderr() { INVALID } else { 0 });
         }
     };
     // A server reads from its peer on one thread, whatever the rollouts do on the others.
@@ -132,13 +133,13 @@ pub fn run(args: impl Iterator<Item = OsString>, context: &ProcessContext) -> u8
 
 /// Returns `code`, or that of a failure where what was to be said could not be written.
 fn unless_lost(code: u8) -> u8 {
-    if code == 0 && has_failed() {
-        // Nobody reads what was asked for: that is no success.
-        let message = "error: standard output cannot be written, so what it was to say is lost";
-        print_line(&mut io::stderr(), message);
-        return FAILED;
+    if !has_failed() {
+        return code;
     }
-    code
+    let message = "error: standard output cannot be written, so what it was to say is lost";
+    print_line(&mut io::stderr(), message);
+    // Nobody reads what was asked for: that is no success. Other codes say more than 1 does.
+    if [0, CHANGES].contains(&code) { FAILED } else { code }
 }
 
 fn is_subcommand(word: &OsStr) -> bool {

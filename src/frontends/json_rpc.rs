@@ -24,7 +24,7 @@ use self::wire::{PROTOCOL, Request, RpcError, code, response};
 use crate::engine::Stop;
 use crate::host::context::ProcessContext;
 use crate::host::signals;
-use crate::host::stdout::{claim_stdout, watch_reader};
+use crate::host::stdout::{claim_stdout, note, watch_reader};
 use crate::report::exit_codes::FAILED;
 
 pub use self::openrpc::openrpc;
@@ -62,7 +62,10 @@ pub(crate) async fn serve(context: &ProcessContext) -> u8 {
             }
             Ok(()) = stop.changed() => server.stop_all(*stop.borrow()),
             // Without a reader, the server cannot report how a rollout goes on.
-            _ = &mut written, if !server.deaf => server.lose_reader(),
+            done = &mut written, if !server.deaf => {
+                note(&done.unwrap_or(Ok(())));
+                server.lose_reader();
+            }
             Ok(()) = &mut reader_left, if !server.deaf => server.lose_reader(),
         }
     };
@@ -93,8 +96,11 @@ async fn last_answers(
         tokio::time::sleep(LAST_ANSWERS_WITHIN).await;
     };
     tokio::select! {
-        done = written => if let Ok(Err(error)) = done {
-            tracing::debug!(%error, "the reader left before the last answer");
+        done = written => if let Ok(done) = done {
+            note(&done);
+            if let Err(error) = done {
+                tracing::debug!(%error, "the reader left before the last answer");
+            }
         },
         () = asked => tracing::warn!("the reader does not read the last answers"),
     }

@@ -12,8 +12,13 @@ static FAILED: AtomicBool = AtomicBool::new(false);
 /// Writes a line. A reader that is gone, or a full disk, does not change what is done to a fleet;
 /// `has_failed` tells of the latter.
 pub fn print_line(to: &mut dyn Write, line: &str) {
-    let written = writeln!(to, "{line}").and_then(|()| to.flush());
-    if written.is_err_and(|error| error.kind() != io::ErrorKind::BrokenPipe) {
+    note(&writeln!(to, "{line}").and_then(|()| to.flush()));
+}
+
+/// Notes whether something could not be written although there was a reader.
+pub(crate) fn note(written: &io::Result<()>) {
+    let error = written.as_ref().err();
+    if error.is_some_and(|error| error.kind() != io::ErrorKind::BrokenPipe) {
         FAILED.store(true, Ordering::Relaxed);
     }
 }

@@ -126,17 +126,52 @@ fn other_syntaxes_and_other_providers_are_named() {
     assert_eq!(validate("web.tf.json", other.as_bytes()).0, 0, "others are Terraform's");
 }
 
+/// Runs subcommands of one document with `out` as standard output, and returns the exit code and
+/// standard error of each.
+fn run_all(out: impl Fn() -> Stdio) -> Vec<(String, i32, String)> {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("web.tf.json"), DOCUMENT).expect("a document");
+    let subcommands =
+        ["validate", "plan", "plan --detailed-exitcode", "status", "doctor", "pause", "abort"];
+    let outputs = ["text", "json"];
+    let with_document = subcommands.iter().flat_map(|subcommand| {
+        outputs.map(|output| format!("{subcommand} --output {output} web.tf.json"))
+    });
+    let alone = ["schema", "--help", "--version", "help plan", "serve"].map(String::from);
+    with_document
+        .chain(alone)
+        .map(|arguments| {
+            let mut command = rolling();
+            command.current_dir(folder.path()).args(arguments.split(' ')).stdout(out());
+            command.stdin(Stdio::piped()).stderr(Stdio::piped());
+            let mut child = command.spawn().expect("the program starts");
+            let request = b"{\"jsonrpc\": \"2.0\", \"id\": 1, \"method\": \"rpc.discover\"}\n";
+            // Only `serve` reads it.
+            let mut stdin = child.stdin.take().expect("a pipe");
+            std::io::Write::write_all(&mut stdin, request).unwrap_or_default();
+            drop(stdin);
+            let done = child.wait_with_output().expect("an end");
+            let told = String::from_utf8_lossy(&done.stderr).into_owned();
+            (arguments, done.status.code().expect("an exit code"), told)
+        })
+        .collect()
+}
+
 #[test]
 fn what_cannot_be_written_is_no_success() {
     let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a full disk");
-    let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("web.tf.json"), DOCUMENT).expect("a document");
-    for arguments in [&["validate"][..], &["plan"], &["plan", "--output", "json"], &["status"]] {
-        let mut command = rolling();
-        command.current_dir(folder.path()).args(arguments).arg("web.tf.json");
-        let out = command.stdout(Stdio::from(full())).output().expect("the program");
-        assert_eq!(out.status.code(), Some(1), "{arguments:?}");
-        let message = String::from_utf8_lossy(&out.stderr).into_owned();
-        assert!(message.contains("standard output cannot be written"), "{message}");
+    for (arguments, code, told) in run_all(|| full().into()) {
+        assert_eq!(code, 1, "{arguments}: {told}");
+        assert!(told.contains("standard output cannot be written"), "{arguments}: {told}");
+    }
+}
+
+#[test]
+fn a_reader_that_is_gone_is_no_error() {
+    let closed = || std::io::pipe().expect("a pipe").1;
+    let whole = run_all(Stdio::piped);
+    for ((arguments, code, told), whole) in run_all(|| closed().into()).into_iter().zip(whole) {
+        assert_eq!((code, &told), (whole.1, &whole.2), "{arguments}");
+        assert!(!told.contains("cannot be written") && !told.contains("panicked"), "{told}");
     }
 }
