@@ -30,6 +30,7 @@ mod scenarios;
 mod shift;
 mod sizes;
 mod sources;
+mod state_files;
 mod stdio;
 mod support;
 mod terminal;

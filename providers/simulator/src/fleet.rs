@@ -73,10 +73,10 @@ impl Simulator {
         Ok(Self { config, clock, state, wanted, calls: AtomicU64::new(0) })
     }
 
-    /// Looks at the fleet as it is now. Saves what fell due meanwhile.
+    /// Looks at the fleet as it is now. Saves what fell due meanwhile, where it may.
     fn look<T>(&self, look: impl FnOnce(&State) -> T) -> Result<T, ProviderError> {
         let mut stored = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        stored.open()?;
+        stored.open_to_look()?;
         let changed = stored.state.advance(&self.config, self.clock.now());
         let told = look(&stored.state);
         // A look that changes only the time saves nothing new. Earlier changes are saved now.

@@ -5,7 +5,7 @@
 //! builds on an incomplete state. If a process is killed before the write, none of its changes took
 //! place.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -59,6 +59,23 @@ impl StateFile {
     pub fn open(&mut self) -> Result<(), ProviderError> {
         let Some(file) = self.file.as_ref().filter(|_| self.lock.is_none()) else { return Ok(()) };
         self.lock = Some(lock(file)?);
+        self.read_again()
+    }
+
+    /// Does the same for a look. Where nothing may be written, the file is read as it is: it is
+    /// replaced as a whole, so that no look sees half of it.
+    pub fn open_to_look(&mut self) -> Result<(), ProviderError> {
+        let Some(file) = self.file.as_ref().filter(|_| self.lock.is_none()) else { return Ok(()) };
+        self.lock = match try_lock(file) {
+            Ok(lock) => Some(lock),
+            Err(error) if may_not_write(&error) => None,
+            Err(error) => return Err(not_locked(file, &error)),
+        };
+        self.read_again()
+    }
+
+    fn read_again(&mut self) -> Result<(), ProviderError> {
+        let Some(file) = &self.file else { return Ok(()) };
         let stamp = stamp(file);
         if stamp.is_some() && stamp != self.stamp {
             let launches = std::mem::take(&mut self.state.launches);
@@ -71,8 +88,9 @@ impl StateFile {
     }
 
     /// Writes what is to be written now, and lets other processes in unless changes still wait.
+    /// Without a lock there is nothing to write but what a look may not.
     pub fn close(&mut self, write: Write) -> Result<(), ProviderError> {
-        let Some(file) = &self.file else { return Ok(()) };
+        let Some(file) = self.file.as_ref().filter(|_| self.lock.is_some()) else { return Ok(()) };
         self.due |= write != Write::IfDue;
         if self.due && write != Write::Soon {
             self.due = false;
@@ -130,11 +148,14 @@ fn id(data: &std::fs::Metadata) -> u64 {
 
 /// Reads the fleet from `file`, if there is one.
 pub(crate) fn read(file: &Path) -> Result<Option<State>, ProviderError> {
-    let broken = |why: String| broken("read the simulator's state", file, &why);
+    let operation = "read the simulator's state";
     match std::fs::read(file) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| broken(e.to_string())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(broken(error.to_string())),
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+            failed(operation, file, &error)
+                .with_remedy("remove the file to start with a fresh fleet")
+        }),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(operation, file, &error).with_remedy(remedy(error.kind(), file))),
     }
 }
 
@@ -147,29 +168,39 @@ fn keep(file: &Path, state: &State) -> Result<(), ProviderError> {
         beside.persist(file)?;
         Ok(())
     };
-    write().map_err(|error| broken("keep the simulator's state", file, &error.to_string()))
+    write().map_err(|error| {
+        let told = failed("keep the simulator's state", file, &error);
+        told.with_remedy(remedy(error.kind(), file))
+    })
 }
 
 /// Keeps other processes out until dropped.
 fn lock(file: &Path) -> Result<std::fs::File, ProviderError> {
-    let open = || -> std::io::Result<std::fs::File> {
-        std::fs::create_dir_all(folder(file))?;
-        let lock = std::fs::File::create(file.with_extension("lock"))?;
-        for _ in 0..TRIES {
-            match lock.try_lock() {
-                Ok(()) => return Ok(lock),
-                Err(std::fs::TryLockError::WouldBlock) => {}
-                Err(std::fs::TryLockError::Error(error)) => return Err(error),
-            }
-            #[expect(clippy::disallowed_methods, reason = "a file's time, not the fleet's")]
-            std::thread::sleep(AGAIN);
+    try_lock(file).map_err(|error| not_locked(file, &error))
+}
+
+fn try_lock(file: &Path) -> std::io::Result<std::fs::File> {
+    std::fs::create_dir_all(folder(file))?;
+    let lock = std::fs::File::create(lock_file(file))?;
+    for _ in 0..TRIES {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(std::fs::TryLockError::WouldBlock) => {}
+            Err(std::fs::TryLockError::Error(error)) => return Err(error),
         }
-        Err(std::io::Error::other("another process has kept it locked for 5 s"))
-    };
-    open().map_err(|error| {
-        let error = broken("lock the simulator's state", file, &error.to_string());
-        error.with_remedy("wait for the other process; let it go on if it is stopped (Ctrl-Z)")
-    })
+        #[expect(clippy::disallowed_methods, reason = "a file's time, not the fleet's")]
+        std::thread::sleep(AGAIN);
+    }
+    Err(std::io::Error::new(ErrorKind::TimedOut, "another process has kept it locked for 5 s"))
+}
+
+fn not_locked(file: &Path, error: &std::io::Error) -> ProviderError {
+    let lock = lock_file(file);
+    failed("lock the simulator's state", &lock, error).with_remedy(remedy(error.kind(), &lock))
+}
+
+fn lock_file(file: &Path) -> PathBuf {
+    file.with_extension("lock")
 }
 
 fn folder(file: &Path) -> &Path {
@@ -179,8 +210,61 @@ fn folder(file: &Path) -> &Path {
     }
 }
 
-fn broken(operation: &str, file: &Path, why: &str) -> ProviderError {
+/// Whether this process is not allowed to write where it wanted to.
+fn may_not_write(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
+}
+
+fn failed(operation: &str, file: &Path, why: &dyn std::fmt::Display) -> ProviderError {
     let message = format!("{}: {why}", file.display());
     ProviderError::invalid(operation, "simulated_fleet", message)
-        .with_remedy("remove the file to start with a fresh fleet")
+}
+
+/// Says what to do where `file` could not be read or written.
+fn remedy(kind: ErrorKind, file: &Path) -> String {
+    let folder = folder(file).display();
+    let elsewhere = "choose another folder in provider.rolling.simulator.state_directory";
+    match kind {
+        ErrorKind::PermissionDenied => {
+            format!("let this user read and write in {folder}, or {elsewhere}")
+        }
+        ErrorKind::ReadOnlyFilesystem => format!("{folder} cannot be written: {elsewhere}"),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            format!("make room on the disk of {folder}, or {elsewhere}")
+        }
+        ErrorKind::InvalidFilename => "give the fleet a shorter name".into(),
+        ErrorKind::NotFound => format!("make the folder {folder}, or {elsewhere}"),
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists | ErrorKind::IsADirectory => {
+            format!("something else is in the way of {}: move it, or {elsewhere}", file.display())
+        }
+        ErrorKind::TimedOut => {
+            "wait for the other process; let it go on if it is stopped (Ctrl-Z)".into()
+        }
+        _ => format!("see to it that {folder} can be read and written, or {elsewhere}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only a file that holds something else is to be removed.
+    #[test]
+    fn what_to_do_fits_what_is_wrong() {
+        let file = Path::new("there/web.json");
+        for (kind, expected) in [
+            (ErrorKind::PermissionDenied, "let this user read and write in there"),
+            (ErrorKind::ReadOnlyFilesystem, "there cannot be written"),
+            (ErrorKind::StorageFull, "make room on the disk of there"),
+            (ErrorKind::QuotaExceeded, "make room on the disk of there"),
+            (ErrorKind::InvalidFilename, "a shorter name"),
+            (ErrorKind::NotFound, "make the folder there"),
+            (ErrorKind::NotADirectory, "in the way of there/web.json"),
+            (ErrorKind::TimedOut, "wait for the other process"),
+            (ErrorKind::Other, "can be read and written"),
+        ] {
+            let told = remedy(kind, file);
+            assert!(told.contains(expected) && !told.contains("fresh fleet"), "{kind}: {told}");
+        }
+    }
 }
