@@ -2,5 +2,6 @@
 
 pub mod context;
 pub mod handshake;
+pub mod log_writer;
 pub(crate) mod signals;
 pub mod stdout;

@@ -9,6 +9,7 @@ use rolling::engine::clock::{TEST_CLOCK, TokioClock};
 use rolling::engine::owner;
 use rolling::host::context::ProcessContext;
 use rolling::host::handshake::Host;
+use rolling::host::log_writer::LogWriter;
 use rolling::host::stdout::print_line;
 use rolling::report::exit_codes::INVALID;
 use rolling_provider::Timestamp;
@@ -23,7 +24,8 @@ fn main() -> ExitCode {
     // its own form.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
     let filter = if host.is_there() { EnvFilter::new("off") } else { filter };
-    let stderr = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let log = || LogWriter(std::io::stderr());
+    let stderr = tracing_subscriber::fmt::layer().with_writer(log);
     tracing_subscriber::registry()
         .with(stderr.with_filter(filter))
         .with(rolling::frontends::json_rpc::log::layer())

@@ -3,5 +3,6 @@
 pub mod event;
 pub(crate) mod limits;
 pub mod preview;
+pub(crate) mod printable;
 pub mod spec;
 pub mod wait;

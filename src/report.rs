@@ -5,3 +5,6 @@ pub(crate) mod json_line;
 pub(crate) mod log_lines;
 pub(crate) mod progress_file;
 pub mod text;
+
+#[cfg(test)]
+mod escaped;

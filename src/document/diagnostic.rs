@@ -6,6 +6,8 @@ use rolling_provider::ProviderError;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::model::printable;
+
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Diagnostic {
@@ -72,11 +74,14 @@ impl Diagnostic {
         };
         let pointer = match self.pointer.as_str() {
             "" => String::new(),
-            pointer => format!(" at {pointer}"),
+            pointer => format!(" at {}", printable::line(pointer)),
         };
-        let written = written.map(|written| format!(" ({written})")).unwrap_or_default();
-        let remedy = self.remedy.as_ref().map(|remedy| format!("\n  help: {remedy}"));
-        format!("{severity}{pointer}{written}: {}{}", self.summary, remedy.unwrap_or_default())
+        let written = written.map(|written| format!(" ({})", printable::line(written)));
+        let summary = printable::line(&self.summary);
+        let remedy = self.remedy.as_ref();
+        let remedy = remedy.map(|remedy| format!("\n  help: {}", printable::line(remedy)));
+        let [written, remedy] = [written, remedy].map(Option::unwrap_or_default);
+        format!("{severity}{pointer}{written}: {summary}{remedy}")
     }
 }
 

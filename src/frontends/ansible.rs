@@ -23,7 +23,7 @@ use crate::deployment::state;
 use crate::document::Diagnostic;
 use crate::engine::{Caller, ControlOutcome, Rollout, Stop, UNSEEN_FOR};
 use crate::host::context::ProcessContext;
-use crate::host::stdout::print_line;
+use crate::host::stdout::print_json_line;
 use crate::model::event::{Event, InstanceRefreshStep, Outcome};
 use crate::providers::Providers;
 use crate::record::command::Command;
@@ -50,7 +50,7 @@ pub(crate) async fn run(given: &Map<String, Value>, context: &ProcessContext) ->
         Err(found) => (None, Answer::invalid(&found)),
     };
     let failed = answer.failed;
-    print_line(&mut io::stdout().lock(), &answer.into_json(task.as_ref()).to_string());
+    print_json_line(&mut io::stdout().lock(), &answer.into_json(task.as_ref()));
     u8::from(failed)
 }
 

@@ -1,17 +1,29 @@
 //! Standard output: writes a line, or reserves all of it for a protocol.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
+use crate::model::printable;
+
 /// Whether something could not be written although there was a reader.
 static FAILED: AtomicBool = AtomicBool::new(false);
 
-/// Writes a line. A reader that is gone, or a full disk, does not change what is done to a fleet;
-/// `has_failed` tells of the latter.
-pub fn print_line(to: &mut dyn Write, line: &str) {
+/// Writes text as a line, or as lines. A reader that is gone, or a full disk, does not change what is
+/// done to a fleet; `has_failed` tells of the latter.
+pub fn print_line(to: &mut dyn Write, text: &str) {
+    write_line(to, &printable::lines(text));
+}
+
+/// Writes JSON as a line.
+pub(crate) fn print_json_line(to: &mut dyn Write, json: &dyn Display) {
+    write_line(to, &json.to_string());
+}
+
+fn write_line(to: &mut dyn Write, line: &str) {
     note(&writeln!(to, "{line}").and_then(|()| to.flush()));
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rolling_provider::{Action, InstanceId, TargetGroupId, Timestamp};
 
 use crate::model::event::{Envelope, Event};
+use crate::model::printable;
 use crate::report::text;
 
 /// Turns events into lines.
@@ -24,7 +25,7 @@ impl LogLines {
         let elapsed = envelope.at.since(started);
         self.message(&envelope.event, envelope.at)
             .into_iter()
-            .map(|message| format!("[{:>8}] {message}", clock(elapsed)))
+            .map(|message| format!("[{:>8}] {}", clock(elapsed), printable::line(&message)))
             .collect()
     }
 

@@ -12,6 +12,7 @@ use rolling_provider::{Revision, Timestamp};
 
 use crate::model::event::InstanceRefreshStep;
 use crate::model::preview::{AtWorst, Preview};
+use crate::model::printable;
 
 pub(crate) use self::next_step::{NextStep, Wording, capital};
 pub(crate) use self::outcome::ended;
@@ -69,7 +70,7 @@ pub fn plan(name: &str, preview: &Preview) -> String {
         lines.push(nothing_to_do(name, preview));
     }
     lines.extend(preview.warnings.iter().map(|warning| format!("  warning: {warning}")));
-    lines.join("\n")
+    printable::join(&lines)
 }
 
 /// Describes the pace of a rollout: `batches of 3, 3, 1`.
@@ -97,12 +98,13 @@ pub(crate) fn intent(preview: &Preview) -> String {
 pub(crate) fn nothing_to_do(name: &str, preview: &Preview) -> String {
     let Preview { kind, target, to, .. } = preview;
     let instances = counted(preview.size as usize, "instance");
-    match untouched(preview) {
+    let message = match untouched(preview) {
         Some(untouched) => {
             format!("{name}: nothing to do, {kind} {target} of {instances}: {untouched}")
         }
         None => format!("{name}: nothing to do, {kind} {target} of {instances} runs {to}"),
-    }
+    };
+    printable::line(&message).into_owned()
 }
 
 /// Says that some instances stay as they are:
@@ -202,10 +204,11 @@ pub(crate) fn instance_refresh_step(id: &str, step: InstanceRefreshStep) -> Stri
 
 /// Reports that a deployment was not begun, since `before` did not succeed.
 pub(crate) fn not_begun(name: &str, before: &str, why: &str) -> String {
-    format!(
-        "{name}: not begun, since {before} comes first and is {why}\n  next       see to {before}, \
-         then run apply again; --resource {name} rolls this one alone"
-    )
+    let next = "then run apply again; --resource";
+    printable::join(&[
+        format!("{name}: not begun, since {before} comes first and is {why}"),
+        format!("  next       see to {before}, {next} {name} rolls this one alone"),
+    ])
 }
 
 /// Describes the answer of a gate.

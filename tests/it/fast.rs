@@ -22,6 +22,7 @@ mod ownership;
 mod planned;
 mod planner;
 pub mod plugin;
+mod printed;
 pub mod properties;
 mod protocol;
 mod rollback_after;

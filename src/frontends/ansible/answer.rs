@@ -6,6 +6,7 @@ use super::arguments::{self, Mode, Task};
 use crate::document::Diagnostic;
 use crate::model::event::{InstanceReport, Outcome, Report};
 use crate::model::preview::Preview;
+use crate::model::printable;
 use crate::report::text::{self, counted};
 
 /// The answer to Ansible.
@@ -42,9 +43,10 @@ impl Answer {
         let mut set = |name: &str, value: Value| answer.insert(name.to_owned(), value);
         set("changed", json!(self.changed));
         set("failed", json!(self.failed));
-        set("msg", json!(self.msg));
+        set("msg", json!(printable::lines(&self.msg)));
         if !self.warnings.is_empty() {
-            set("warnings", json!(self.warnings));
+            let warnings: Vec<_> = self.warnings.iter().map(|it| printable::line(it)).collect();
+            set("warnings", json!(warnings));
         }
         if let Some((before, after)) = self.diff.filter(|_| diff) {
             set("diff", json!({ "before": before, "after": after }));
@@ -77,11 +79,11 @@ pub(crate) fn nothing_to_do(preview: &Preview) -> String {
 pub(crate) fn ended(report: &Report) -> String {
     let (what, mut sentences) = text::ended(report);
     if report.outcome == Outcome::Succeeded {
-        return what;
+        return printable::line(&what).into_owned();
     }
     sentences.insert(0, what);
     sentences.push(text::capital(&text::NextStep::after(report).told(&WORDING)));
-    sentences.join(". ")
+    printable::line(&sentences.join(". ")).into_owned()
 }
 
 /// Says that a rollout is paused, and that running the task again does not resume it.

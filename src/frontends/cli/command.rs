@@ -14,6 +14,7 @@ use crate::document::{Diagnostic, PROVIDER, Resource};
 use crate::engine::ControlOutcome;
 use crate::host::context::ProcessContext;
 use crate::host::stdout::print_line;
+use crate::model::printable;
 use crate::record::command::Command;
 use crate::report::exit_codes::{FAILED, exit_code};
 use crate::report::text;
@@ -83,7 +84,8 @@ pub(crate) async fn command(command: Command, input: &Input, context: &ProcessCo
             }
             other => {
                 let told = other.answer(command).map(|answer| answer.message);
-                (format!("{name}: {}", told.unwrap_or_default()), FAILED)
+                let message = format!("{name}: {}", told.unwrap_or_default());
+                (printable::line(&message).into_owned(), FAILED)
             }
         };
         let done = if as_asked { 0 } else { ended.max(FAILED) };

@@ -10,6 +10,7 @@ use crate::document::{Diagnostic, PROVIDER, Resource, Severity};
 use crate::engine::Rollout;
 use crate::host::context::ProcessContext;
 use crate::host::stdout::print_line;
+use crate::model::printable;
 use crate::providers::Providers;
 use crate::report::exit_codes::FAILED;
 
@@ -118,15 +119,14 @@ fn text(input: &Input, found: &Found) -> String {
         ));
     }
     let (errors, warnings) = (count(found, Severity::Error), count(found, Severity::Warning));
+    let name = printable::line(&found.name);
     let plural = |count: usize, what: &str| match count {
         1 => format!("1 {what}"),
         _ => format!("{count} {what}s"),
     };
     lines.push(match (errors, warnings) {
-        (0, 0) => format!("{}: nothing stands in the way", found.name),
-        _ => {
-            format!("{}: {}, {}", found.name, plural(errors, "error"), plural(warnings, "warning"))
-        }
+        (0, 0) => format!("{name}: nothing stands in the way"),
+        _ => format!("{name}: {}, {}", plural(errors, "error"), plural(warnings, "warning")),
     });
     lines.join("\n")
 }

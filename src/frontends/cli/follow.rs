@@ -14,6 +14,7 @@ use crate::document::Diagnostic;
 use crate::host::context::ProcessContext;
 use crate::host::stdout::print_line;
 use crate::model::event::Outcome;
+use crate::model::printable;
 use crate::report::exit_codes::{FAILED, exit_code};
 use crate::report::progress_file::header;
 
@@ -87,7 +88,7 @@ fn show(input: &Input, line: &str) -> Option<Outcome> {
         Output::Text => {
             let lines = text.as_ref().and_then(Value::as_array);
             for line in lines.into_iter().flatten().filter_map(Value::as_str) {
-                print_line(&mut io::stdout(), line);
+                print_line(&mut io::stdout(), &printable::line(line));
             }
         }
         Output::Json => print_json(&event),

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use crate::document::{Diagnostic, Document, Positions, Resource, decode};
-use crate::host::stdout::print_line;
+use crate::host::stdout::{print_json_line, print_line};
 use crate::report::exit_codes::INVALID;
 use crate::report::progress_file::{self, Header};
 
@@ -129,7 +129,7 @@ pub(super) fn refuse(input: &Input, found: &[Diagnostic]) -> u8 {
 
 /// Prints one JSON value on a line of standard output.
 pub(crate) fn print_json(value: &serde_json::Value) {
-    print_line(&mut io::stdout(), &value.to_string());
+    print_json_line(&mut io::stdout(), value);
 }
 
 /// Whether both standard output and standard error are terminals.

@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use rolling_provider::Clock;
 
 use crate::model::event::{Envelope, Event};
+use crate::model::printable;
 use crate::report::log_lines::batch;
 use crate::report::text;
 
@@ -53,7 +54,8 @@ impl Live {
             Event::Waiting { on } => {
                 let message: Vec<String> = on.iter().map(ToString::to_string).collect();
                 if !message.is_empty() {
-                    self.bar.set_message(format!("waiting for {}", message.join("; ")));
+                    let message = format!("waiting for {}", message.join("; "));
+                    self.bar.set_message(printable::line(&message).into_owned());
                 }
             }
             Event::Progressed { updated, serving, size } => {
@@ -104,6 +106,6 @@ impl Live {
     }
 
     fn line(&self, message: &str) {
-        self.bar.println(message);
+        self.bar.println(printable::line(message));
     }
 }

@@ -10,6 +10,7 @@ use crate::frontends::cli::prepare::{Purpose, prepare_all};
 use crate::frontends::cli::{Input, Output, print_json};
 use crate::host::context::ProcessContext;
 use crate::host::stdout::print_line;
+use crate::model::printable;
 use crate::report::exit_codes::CHANGES;
 use crate::report::text;
 
@@ -23,7 +24,8 @@ pub(crate) fn validate(input: &Input) -> u8 {
                     for warning in &document.warnings {
                         print_line(&mut io::stderr(), &input.located(warning));
                     }
-                    print_line(&mut io::stdout(), &format!("valid: {}", names.join(", ")));
+                    let message = format!("valid: {}", names.join(", "));
+                    print_line(&mut io::stdout(), &printable::line(&message));
                 }
                 Output::Json => {
                     let found = input.as_json(&document.warnings);

@@ -9,6 +9,7 @@ use crate::frontends::cli::Input;
 use crate::frontends::cli::input::load;
 use crate::host::context::ProcessContext;
 use crate::host::stdout::print_line;
+use crate::model::printable;
 use crate::providers::Providers;
 
 pub(super) use crate::engine::Rollout;
@@ -49,7 +50,7 @@ pub(super) async fn prepare_changed(
         let fleet = providers.open(&resource.config).await.map_err(place)?;
         let waits = matches!(purpose, Purpose::Begin);
         let unseen_for = if waits { UNSEEN_FOR } else { Duration::ZERO };
-        let tell = |message: &str| print_line(&mut io::stderr(), message);
+        let tell = |message: &str| print_line(&mut io::stderr(), &printable::line(message));
         let caller = Caller { unseen_for, tell, ..context.caller(&context.rollout_id) };
         let spec = resource.spec.clone();
         let rollout = match purpose {

@@ -11,7 +11,7 @@ use crate::frontends::cli::followed::Followed;
 use crate::frontends::cli::prepare::{Purpose, prepare_all};
 use crate::frontends::cli::{Input, Output};
 use crate::host::context::ProcessContext;
-use crate::host::stdout::print_line;
+use crate::host::stdout::{print_json_line, print_line};
 use crate::model::event::InstanceRefreshReport;
 use crate::report::text;
 
@@ -26,7 +26,10 @@ pub(crate) async fn status(input: &Input, follow: bool, context: &ProcessContext
     loop {
         let now = show_status(input, &prepared);
         if now != shown {
-            print_line(&mut io::stdout(), &now);
+            match input.output {
+                Output::Text => print_line(&mut io::stdout(), &now),
+                Output::Json => print_json_line(&mut io::stdout(), &now),
+            }
             shown = now;
         }
         for (followed, (_, rollout)) in followed.iter_mut().zip(&prepared) {

@@ -3,6 +3,7 @@
 use super::proto::{self, AttributePath, Selector, Step};
 use super::schema::Kind;
 use crate::document::{Diagnostic, Severity, missing_name};
+use crate::model::printable;
 use crate::report::text::capital;
 
 /// Converts a finding about a value of `kind` to its wire form.
@@ -25,17 +26,19 @@ pub(crate) fn diagnostic(finding: &Diagnostic, kind: &Kind) -> proto::Diagnostic
         Severity::Error => proto::Severity::Error,
         Severity::Warning => proto::Severity::Warning,
     };
+    let detail = finding.remedy.as_deref().map(sentence).unwrap_or_default();
     proto::Diagnostic {
         severity: severity.into(),
-        summary: capital(&summary),
-        detail: finding.remedy.as_deref().map(sentence).unwrap_or_default(),
+        summary: printable::line(&capital(&summary)).into_owned(),
+        detail: printable::lines(&detail).into_owned(),
         attribute: (!steps.is_empty()).then_some(AttributePath { steps }),
     }
 }
 
-/// Returns an error about the whole value; its texts stay unchanged.
+/// Returns an error about the whole value.
 pub(crate) fn error(summary: impl Into<String>, detail: impl Into<String>) -> proto::Diagnostic {
-    let (summary, detail) = (summary.into(), detail.into());
+    let summary = printable::line(&summary.into()).into_owned();
+    let detail = printable::lines(&detail.into()).into_owned();
     let severity = proto::Severity::Error.into();
     proto::Diagnostic { severity, summary, detail, attribute: None }
 }

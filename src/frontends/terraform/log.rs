@@ -15,6 +15,8 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::dynamic_filter_fn;
 use tracing_subscriber::layer::Context;
 
+use crate::model::printable;
+
 /// The longest message, in bytes: the host reads lines of at most 64 KiB.
 const MAX_LOG: usize = 32 << 10;
 
@@ -57,7 +59,7 @@ impl<S: Subscriber> Layer<S> for ToHost {
         let Fields { mut message, mut fields } = fields;
         message.truncate(message.floor_char_boundary(MAX_LOG));
         fields.insert("@level".into(), json!(metadata.level().as_str().to_ascii_lowercase()));
-        fields.insert("@message".into(), json!(message));
+        fields.insert("@message".into(), json!(printable::line(&message)));
         fields.insert("@module".into(), json!(metadata.target().replace("::", ".")));
         let at = humantime::format_rfc3339_micros(at).to_string();
         fields.insert("@timestamp".into(), json!(at));

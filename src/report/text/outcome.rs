@@ -7,6 +7,7 @@ use rolling_provider::Revision;
 use super::next_step::{NextStep, Wording};
 use super::state::{counted, few, fleet, span, troubled};
 use crate::model::event::{InstanceRefreshReport, InstanceReport, Outcome, Report};
+use crate::model::printable;
 
 /// Describes how a rollout ended in one sentence, and what it left in further ones.
 pub(crate) fn ended(report: &Report) -> (String, Vec<String>) {
@@ -103,7 +104,7 @@ pub fn report(name: &str, report: &Report) -> String {
             lines.push(format!("  fleet      {}", left(report)));
             lines.extend(troubled(&report.instances));
         }
-        return lines.join("\n");
+        return printable::join(&lines);
     }
     if let Some(reason) = &report.reason {
         lines.push(format!("  why        {reason}"));
@@ -125,7 +126,7 @@ pub fn report(name: &str, report: &Report) -> String {
         (None, _) => lines.extend(left_behind(report)),
     }
     lines.push(format!("  next       {}", NextStep::after(report).told(&WORDING)));
-    lines.join("\n")
+    printable::join(&lines)
 }
 
 fn headline(name: &str, report: &Report) -> String {

@@ -7,6 +7,7 @@ use rolling_provider::InstanceId;
 
 use crate::engine::Rollout;
 use crate::model::event::{InstanceRefreshReport, InstanceReport};
+use crate::model::printable;
 use crate::record::lease::WATCH;
 use crate::record::{Ending, Phase};
 
@@ -89,7 +90,7 @@ pub(crate) fn status(name: &str, rollout: &Rollout) -> String {
     if let Some(completed) = rollout.completed() {
         lines.push(format!("  completed  {completed}"));
     }
-    lines.join("\n")
+    printable::join(&lines)
 }
 
 /// Names the instances that stay as they are although they do not run `revision`.

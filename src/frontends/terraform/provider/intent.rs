@@ -16,6 +16,7 @@ use super::{has_alias, template};
 use crate::document::config::TARGET_KINDS;
 use crate::document::{self, Diagnostic, normalised};
 use crate::model::preview::Preview;
+use crate::model::printable;
 use crate::model::spec::RollingDeployment;
 use crate::report::text;
 
@@ -124,7 +125,7 @@ fn with_warnings(finding: Diagnostic, preview: Option<&Preview>) -> Diagnostic {
     }
     let sentences: Vec<String> =
         warnings.iter().map(|message| convert::sentence(message)).collect();
-    finding.with_remedy(sentences.join("\n"))
+    finding.with_remedy(printable::join(&sentences))
 }
 
 /// Describes what a rollout does; the text follows "rolls".

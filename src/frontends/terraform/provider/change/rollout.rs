@@ -14,6 +14,7 @@ use crate::document::config::{ProviderConfig, RollingDeploymentConfig};
 use crate::document::{launch_template, normalised, without_secrets};
 use crate::engine::{Caller, NOTHING_DONE, Rollout};
 use crate::model::event::{Outcome, Report};
+use crate::model::printable;
 use crate::report::progress_file::{self, Header, ProgressFile};
 use crate::report::text;
 
@@ -86,6 +87,7 @@ pub(super) fn explain(report: &Report, folder: Option<&Path>) -> p::Diagnostic {
     // A name is not capitalized.
     let begins_with_name = what.starts_with(&report.target);
     let what = if begins_with_name { what } else { text::capital(&what) };
+    let sentences: Vec<_> = sentences.iter().map(|sentence| printable::line(sentence)).collect();
     convert::error(what, sentences.join(".\n") + ".")
 }
 
