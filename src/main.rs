@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rolling::dispatch;
 use rolling::engine::clock::{TEST_CLOCK, TokioClock};
 use rolling::engine::owner;
-use rolling::host::context::ProcessContext;
+use rolling::host::context::{ProcessContext, can_redraw};
 use rolling::host::handshake::Host;
 use rolling::host::log_writer::LogWriter;
 use rolling::host::stdout::print_line;
@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         }
     };
     let is_set = |name: &str| std::env::var_os(name).is_some();
-    let context = ProcessContext { clock, rollout_id, owner, is_gone, is_set, host };
+    let redraws = can_redraw(std::env::var("TERM").ok().as_deref());
+    let context = ProcessContext { clock, rollout_id, owner, is_gone, is_set, redraws, host };
     ExitCode::from(dispatch::run(std::env::args_os(), &context))
 }

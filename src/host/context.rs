@@ -19,6 +19,8 @@ pub struct ProcessContext {
     pub is_gone: fn(&str) -> bool,
     /// Whether a variable of the environment is set.
     pub is_set: fn(&str) -> bool,
+    /// Whether a terminal, where there is one, can redraw lines.
+    pub redraws: bool,
     /// What Terraform sets in the environment.
     pub host: Host,
 }
@@ -33,6 +35,11 @@ impl ProcessContext {
             ..Caller::new(rollout_id, self.owner.clone())
         }
     }
+}
+
+/// Whether a terminal that the variable `TERM` describes so can redraw lines.
+pub fn can_redraw(term: Option<&str>) -> bool {
+    !matches!(term, None | Some("" | "dumb"))
 }
 
 /// How far polls of several engines are spread in time.

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::input::{Input, Output, is_terminal, print_json, refuse};
+use super::input::{Input, Output, is_live, print_json, refuse};
 use super::live::Live;
 use super::prepare::{Purpose, prepare_all, prepare_changed};
 use crate::document::{Resource, rolled_back_to};
@@ -19,7 +19,7 @@ use crate::report::text;
 /// Rolls the deployments. Returns the exit code.
 pub(crate) async fn apply(input: &Input, context: &ProcessContext) -> u8 {
     match prepare_all(input, context, Purpose::Begin).await {
-        Ok(prepared) => roll(prepared, input).await,
+        Ok(prepared) => roll(prepared, input, context).await,
         Err(found) => refuse(input, &found),
     }
 }
@@ -28,18 +28,18 @@ pub(crate) async fn apply(input: &Input, context: &ProcessContext) -> u8 {
 pub(crate) async fn roll_back_to(revision: &str, input: &Input, context: &ProcessContext) -> u8 {
     let change = |resource: Resource| rolled_back_to(&resource, revision);
     match prepare_changed(input, context, Purpose::Begin, change).await {
-        Ok(prepared) => roll(prepared, input).await,
+        Ok(prepared) => roll(prepared, input, context).await,
         Err(found) => refuse(input, &found),
     }
 }
 
-async fn roll(prepared: Vec<(Resource, Rollout)>, input: &Input) -> u8 {
+async fn roll(prepared: Vec<(Resource, Rollout)>, input: &Input, context: &ProcessContext) -> u8 {
     let Some((stop, interrupt)) = listen() else { return FAILED };
     let mut remaining = prepared.into_iter();
     while let Some((resource, rollout)) = remaining.next() {
         let name = &resource.name;
         let preview = rollout.preview();
-        let mut show = shower(input, name, &rollout);
+        let mut show = shower(input, name, &rollout, context);
         let report = rollout.run(stop.clone(), &mut |envelope| show(&envelope)).await;
         drop(show);
         if input.output == Output::Text {
@@ -94,10 +94,11 @@ pub(super) fn shower<'a>(
     input: &Input,
     name: &'a str,
     rollout: &Rollout,
+    context: &ProcessContext,
 ) -> Box<dyn FnMut(&Envelope) + Send + 'a> {
     match input.output {
         Output::Json => Box::new(|envelope| print_json(&json_line(name, envelope))),
-        Output::Text if is_terminal() => {
+        Output::Text if is_live(context) => {
             let mut live = Live::new(rollout.clock());
             Box::new(move |envelope| live.show(envelope))
         }

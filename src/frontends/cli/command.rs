@@ -65,7 +65,7 @@ pub(crate) async fn command(command: Command, input: &Input, context: &ProcessCo
             code = code.max(refuse(input, &[found]));
             continue;
         }
-        let mut show = shower(input, name, &rollout);
+        let mut show = shower(input, name, &rollout, context);
         let done = rollout.command(command, stop.clone(), &mut |envelope| show(&envelope)).await;
         drop(show);
         let commanded = match done {

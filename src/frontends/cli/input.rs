@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use crate::document::{Diagnostic, Document, Positions, Resource, decode};
+use crate::host::context::ProcessContext;
 use crate::host::stdout::{print_json_line, print_line};
 use crate::report::exit_codes::INVALID;
 use crate::report::progress_file::{self, Header};
@@ -132,9 +133,9 @@ pub(crate) fn print_json(value: &serde_json::Value) {
     print_json_line(&mut io::stdout(), value);
 }
 
-/// Whether both standard output and standard error are terminals.
+/// Whether both standard output and standard error are terminals that can redraw lines.
 ///
 /// Live progress goes to standard error, the result to standard output.
-pub(super) fn is_terminal() -> bool {
-    io::stdout().is_terminal() && io::stderr().is_terminal()
+pub(super) fn is_live(context: &ProcessContext) -> bool {
+    context.redraws && io::stdout().is_terminal() && io::stderr().is_terminal()
 }

@@ -1,8 +1,11 @@
-//! What is printed: nothing that commands a terminal.
+//! What is printed: nothing that commands a terminal, and progress on every kind of terminal.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::process::{self, run};
+use crate::process::{self, Ran, run};
 
 /// A document of one fleet of four, whose gate prints `output`.
 fn document(output: &str) -> Value {
@@ -43,4 +46,35 @@ fn what_a_gate_prints_commands_no_terminal_and_forges_no_line() {
     let answer = lines.iter().find(|line| line["event"]["type"] == "gate_answered");
     let message = answer.and_then(|answer| answer["event"]["message"].as_str());
     assert!(message.is_some_and(|message| message.contains(output.trim())), "{message:?}");
+}
+
+/// Rolls on a terminal of this kind.
+fn apply_on_terminal(term: Option<&str>, folder: &Path, file: &Path) -> Ran {
+    const SCRIPT: &str = "import os, pty, sys\n\
+                          sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+    let program = process::rolling();
+    let mut command = Command::new("python3");
+    command.args(["-c", SCRIPT]).arg(program.get_program()).arg("apply").arg(file);
+    let term = (std::ffi::OsStr::new("TERM"), term.map(std::ffi::OsStr::new));
+    for (name, value) in program.get_envs().chain([term]) {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    run(command.current_dir(folder).stdin(Stdio::null()))
+}
+
+#[test]
+fn a_terminal_that_cannot_redraw_gets_lines_while_the_rollout_goes_on() {
+    for (term, is_live) in [(Some("dumb"), false), (None, false), (Some("xterm"), true)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = process::write(folder.path(), &document("ok"));
+        let ran = apply_on_terminal(term, folder.path(), &file);
+        assert_eq!(ran.code, 0, "{term:?}: {ran:?}");
+        for message in ["batch 2", "waiting for", "web: succeeded, 4 instances on v2"] {
+            assert!(ran.stdout.contains(message), "{term:?}: {ran:?}");
+        }
+        assert_eq!(ran.stdout.contains('\u{1b}'), is_live, "{term:?}: {ran:?}");
+    }
 }
