@@ -95,28 +95,51 @@ impl Aws {
         }
         let message = format!("launch template {name:?} has no version {}", template.version);
         let known = self.known_versions(template).await;
-        let remedy = match known {
-            Some((first, last)) => format!("it has versions {first} to {last}"),
-            None => "see its versions with aws ec2 describe-launch-template-versions".to_owned(),
+        let remedy = match (known.iter().min(), known.iter().max()) {
+            (Some(first), Some(last)) => format!("it has versions {first} to {last}"),
+            _ => "see its versions with aws ec2 describe-launch-template-versions".to_owned(),
         };
         let place = format!("{base}/version");
         let error = ProviderError::invalid("DescribeLaunchTemplateVersions", place, message);
-        // Only the next version can have been created a moment ago: EC2 is eventually consistent.
-        let is_next = known.is_some_and(|(_, last)| template.version == (last + 1).to_string());
-        let kind = if is_next { ErrorKind::Unseen } else { error.kind };
+        let may_be_new = may_be_new(&template.version, &known);
+        let kind = if may_be_new { ErrorKind::Unseen } else { error.kind };
         ProviderError { kind, ..error }.with_remedy(remedy)
     }
 
-    async fn known_versions(&self, template: &LaunchTemplate) -> Option<(i64, i64)> {
+    /// Returns the versions that EC2 shows now, none if it does not answer.
+    async fn known_versions(&self, template: &LaunchTemplate) -> Vec<i64> {
         let call = self.ec2.describe_launch_template_versions();
         let answer = call
             .set_launch_template_id(template.id.clone())
             .set_launch_template_name(template.name.clone())
             .send()
-            .await
-            .ok()?;
-        let numbers =
-            || answer.launch_template_versions().iter().filter_map(|v| v.version_number());
-        Some((numbers().min()?, numbers().max()?))
+            .await;
+        let versions = answer.ok().and_then(|answer| answer.launch_template_versions);
+        versions.unwrap_or_default().iter().filter_map(|found| found.version_number()).collect()
+    }
+}
+
+/// Whether `version`, which EC2 did not show, may have been created a moment ago, while EC2 shows
+/// the `known` ones now.
+///
+/// EC2 is eventually consistent: it may be the next one, or one that began to show after it was
+/// asked for.
+fn may_be_new(version: &str, known: &[i64]) -> bool {
+    let next = known.iter().max().map(|last| last + 1);
+    version.parse().is_ok_and(|version| known.contains(&version) || next == Some(version))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::may_be_new;
+
+    #[test]
+    fn the_next_version_and_one_that_shows_by_now_may_be_new() {
+        assert!(may_be_new("3", &[1, 2]));
+        assert!(may_be_new("3", &[3, 2, 1]), "it began to show between two calls");
+        assert!(!may_be_new("7", &[1, 2]));
+        assert!(!may_be_new("2", &[1, 3]), "it was deleted");
+        assert!(!may_be_new("1", &[]), "EC2 did not answer");
+        assert!(!may_be_new("$Latest", &[1]));
     }
 }
