@@ -192,7 +192,7 @@ impl Providers {
                 image_id: group.image_id.clone(),
                 target_group_arns: group.target_group_arns.clone(),
                 in_place,
-                refreshes: deployment.engine == Some(EngineName::InstanceRefresh),
+                is_instance_refresh: deployment.engine == Some(EngineName::InstanceRefresh),
                 traffic: traffic.second_target_group_arn.map(|second| rolling_aws::Traffic {
                     second_target_group_arn: second,
                     listener_rule_arns: traffic.listener_rule_arns.unwrap_or_default(),

@@ -109,7 +109,7 @@ pub(crate) async fn end(
 ) -> Result<DeleteOutcome, OpenError> {
     let rollout = look(providers, config, caller).await?;
     // A refresh that an earlier configuration has begun would go on unattended.
-    if let Some(message) = rollout.is_refreshed_otherwise() {
+    if let Some(message) = rollout.foreign_instance_refresh() {
         return Ok(DeleteOutcome::Locked(message));
     }
     if rollout.under_way().is_some() {

@@ -97,7 +97,7 @@ pub(crate) struct BatchSizes {
 pub(crate) fn current(config: &Value, rollout: &Rollout) -> Value {
     let preview = rollout.preview();
     let (status, last_error) = match rollout.status() {
-        Some(told) => told,
+        Some(status) => status,
         None if preview.changes => ("pending", None),
         None => ("succeeded", None),
     };

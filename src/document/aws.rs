@@ -93,8 +93,8 @@ mod tests {
             let found = found(&aws);
             assert_eq!(found.len(), 1, "{aws}: {found:?}");
             assert_eq!(found[0].0, place);
-            let told = format!("{found:?}");
-            assert!(!told.contains("AKIASECRET") && !told.contains("1234567"), "{told}");
+            let printed = format!("{found:?}");
+            assert!(!printed.contains("AKIASECRET") && !printed.contains("1234567"), "{printed}");
         }
         let whole = json!({ "access_key": "a", "secret_key": "AKIASECRET", "token": "t" });
         assert_eq!(found(&whole), []);

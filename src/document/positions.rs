@@ -190,10 +190,10 @@ mod tests {
     fn a_key_that_is_there_twice_is_found_with_both_places() {
         let text =
             "{\n  \"a\": [{\"x\": \"a\\\"b\", \"x\\u0079\": 1,\n \"xy\": 2}],\n  \"a\": {}\n}";
-        let told: Vec<String> =
+        let found: Vec<String> =
             duplicates(text).iter().map(|found| format!("{} {found}", found.pointer)).collect();
         assert_eq!(
-            told,
+            found,
             [
                 "/a/0/xy the key \"xy\" is there twice: at 2:23 and at 3:2",
                 "/a the key \"a\" is there twice: at 2:3 and at 4:3",

@@ -19,12 +19,12 @@ impl Rollout {
     /// # Errors
     /// What stands in the way, or why the cloud could not be asked.
     pub async fn may_begin(&self) -> Result<(), ProviderError> {
-        if self.refreshes() {
+        if self.is_instance_refresh() {
             return match self.next() {
                 Next::Nothing | Next::Foreign(_) => Ok(()),
                 Next::Join(_) => self.ask_whether_it_may(false).await,
                 Next::Start => {
-                    self.refuse_refresh()?;
+                    self.refuse_instance_refresh()?;
                     self.ask_whether_it_may(true).await
                 }
             };
@@ -94,7 +94,7 @@ impl Rollout {
     }
 
     /// Refuses what stands in the way of an instance refresh.
-    fn refuse_refresh(&self) -> Result<(), ProviderError> {
+    fn refuse_instance_refresh(&self) -> Result<(), ProviderError> {
         instance_refresh::preferences(&self.spec, self.size())?;
         let refuse = |attribute: &str, message: String, remedy: &str| {
             let error = ProviderError::invalid("check the group", attribute, message);

@@ -52,8 +52,8 @@ impl ControlOutcome {
     pub fn answer(&self, command: Command) -> Option<Answer> {
         let answer = |message| Some(Answer { message, as_asked: false });
         match self {
-            ControlOutcome::NoOp(told) | ControlOutcome::Acknowledged(_, told, _) => {
-                Some(told.clone())
+            ControlOutcome::NoOp(answer) | ControlOutcome::Acknowledged(_, answer, _) => {
+                Some(answer.clone())
             }
             ControlOutcome::RanHere(_) => None,
             ControlOutcome::TimedOut(owner) => {
@@ -98,8 +98,8 @@ impl Rollout {
 
     /// Returns why `command` could change nothing on the target, if so.
     pub fn idle(&self, command: Command) -> Option<Answer> {
-        if self.refreshes() {
-            return self.idle_refresh(command);
+        if self.is_instance_refresh() {
+            return self.no_op_on_instance_refresh(command);
         }
         control::no_op(command, record_of(self), self.lease().is_some())
     }
@@ -117,8 +117,8 @@ impl Rollout {
         stop: watch::Receiver<Stop>,
         emit: &mut (dyn FnMut(Envelope) + Send),
     ) -> Result<ControlOutcome, ProviderError> {
-        if self.refreshes() {
-            return self.command_refresh(command, stop, emit).await;
+        if self.is_instance_refresh() {
+            return self.command_instance_refresh(command, stop, emit).await;
         }
         if let Some(answer) = self.idle(command) {
             // A process that cannot know that the owner has ended would take its lease for a

@@ -25,9 +25,9 @@ const SETTLES_WITHIN: Duration = Duration::from_secs(60);
 
 impl Rollout {
     /// Starts or joins the refresh, or carries out `self.command` on it, and follows it.
-    pub(super) async fn refresh_and_follow(&mut self, session: &mut Session<'_>) -> Outcome {
+    pub(super) async fn run_instance_refresh(&mut self, session: &mut Session<'_>) -> Outcome {
         // Other refreshes may have been followed since the target was looked up.
-        if let Err(error) = self.see_refresh(session).await {
+        if let Err(error) = self.observe_instance_refresh(session).await {
             return self.fail(StartError::GroupUnseen(error).to_string());
         }
         let command = self.command.as_ref().map(|control| control.command);
@@ -47,10 +47,10 @@ impl Rollout {
             }
             Next::Join(instance_refresh) => {
                 let id = instance_refresh.id.clone();
-                self.tell(&id, InstanceRefreshStep::Joined, session);
+                self.report_step(&id, InstanceRefreshStep::Joined, session);
                 id
             }
-            Next::Start => match self.start_refresh(session).await {
+            Next::Start => match self.start_instance_refresh(session).await {
                 Ok(id) => id,
                 Err(outcome) => return outcome,
             },
@@ -67,7 +67,10 @@ impl Rollout {
     }
 
     /// Looks at the latest refresh and at the fleet once more.
-    async fn see_refresh(&mut self, session: &mut Session<'_>) -> Result<(), ProviderError> {
+    async fn observe_instance_refresh(
+        &mut self,
+        session: &mut Session<'_>,
+    ) -> Result<(), ProviderError> {
         self.instance_refresh = self.ask(session, |fleet| latest(fleet, None)).await?;
         let look = self.observer.look(&mut self.lease, &self.look.record, session).await?;
         self.restore_instance_refresh(look);
@@ -86,7 +89,10 @@ impl Rollout {
         }
     }
 
-    async fn start_refresh(&mut self, session: &mut Session<'_>) -> Result<String, Outcome> {
+    async fn start_instance_refresh(
+        &mut self,
+        session: &mut Session<'_>,
+    ) -> Result<String, Outcome> {
         if let Err(error) = self.make_revision(session).await {
             return Err(self.fail(error.to_string()));
         }
@@ -100,7 +106,7 @@ impl Rollout {
             }
             let error = match self.ask_to_start().await {
                 Ok(id) => {
-                    self.tell(&id, InstanceRefreshStep::Started, session);
+                    self.report_step(&id, InstanceRefreshStep::Started, session);
                     self.instance_refresh =
                         Some(InstanceRefresh::started(id.clone(), self.wanted.clone()));
                     return Ok(id);
@@ -122,7 +128,7 @@ impl Rollout {
                     } else {
                         InstanceRefreshStep::Joined
                     };
-                    self.tell(&id, step, session);
+                    self.report_step(&id, step, session);
                     return Ok(id);
                 }
                 Next::Foreign(instance_refresh) => {
@@ -143,8 +149,8 @@ impl Rollout {
     }
 
     async fn ask_to_start(&self) -> Result<String, ProviderError> {
-        let told = instance_refresh::preferences(&self.spec, self.size())?;
-        instance_refreshes(&*self.fleet)?.start(&self.wanted, &told).await
+        let preferences = instance_refresh::preferences(&self.spec, self.size())?;
+        instance_refreshes(&*self.fleet)?.start(&self.wanted, &preferences).await
     }
 
     /// Has the cloud carry out `command`, unless it already does.
@@ -169,7 +175,7 @@ impl Rollout {
             }
             _ => return Ok(()),
         };
-        self.tell(id, step, session);
+        self.report_step(id, step, session);
         Ok(())
     }
 
@@ -211,7 +217,7 @@ impl Rollout {
             shown.counts(&self.input(now), session);
             if found.state == InstanceRefreshState::RollingBack && !goes_back {
                 goes_back = true;
-                self.tell_of_rollback(&found, unhealthy.as_deref(), session).await;
+                self.report_rollback(&found, unhealthy.as_deref(), session).await;
             }
             if let Some(outcome) = instance_refresh::verdict(&found) {
                 let why = unhealthy.as_deref();
@@ -222,7 +228,7 @@ impl Rollout {
             }
             let (kind, instances) = (WaitKind::InstanceRefresh, Vec::new());
             let (detail, deadline) =
-                (Some(instance_refresh::told(&found)), progressed_at + gives_up_after);
+                (Some(instance_refresh::summary(&found)), progressed_at + gives_up_after);
             shown.wait_for(vec![Wait { kind, instances, detail, deadline }], now, session);
             self.pause(polls.pause(), session).await;
         }
@@ -240,13 +246,13 @@ impl Rollout {
         Ok(Some((found, changed)))
     }
 
-    async fn tell_of_rollback(
+    async fn report_rollback(
         &mut self,
         found: &InstanceRefresh,
         unhealthy: Option<&str>,
         session: &mut Session<'_>,
     ) {
-        let reason = self.explain_refresh(found, unhealthy).await;
+        let reason = self.explain_instance_refresh(found, unhealthy).await;
         let back = self.look.template.as_ref().map(|found| self.target.resolve(found).clone());
         if let Some(to) = back {
             let asked =
@@ -268,7 +274,7 @@ impl Rollout {
                 |left| format!("instance refresh {} is {}, and {left}", found.id, found.status);
             return self.conclude_served(message, shown, session).await;
         }
-        let mut reason = self.explain_refresh(found, unhealthy).await;
+        let mut reason = self.explain_instance_refresh(found, unhealthy).await;
         if outcome == Outcome::RolledBack {
             let left = self.settle(false, shown, session).await;
             reason.extend(left.map(|left| format!("; {left}")));
@@ -347,7 +353,7 @@ impl Rollout {
     }
 
     /// Returns why the refresh did not succeed, with what the group itself reports.
-    async fn explain_refresh(
+    async fn explain_instance_refresh(
         &mut self,
         found: &InstanceRefresh,
         unhealthy: Option<&str>,
@@ -363,7 +369,7 @@ impl Rollout {
         instance_refresh::cause(found, unhealthy, &activities)
     }
 
-    fn tell(&self, id: &str, step: InstanceRefreshStep, session: &mut Session<'_>) {
+    fn report_step(&self, id: &str, step: InstanceRefreshStep, session: &mut Session<'_>) {
         session.send(self.clock.now(), Event::InstanceRefresh { id: id.to_owned(), step });
     }
 
@@ -376,9 +382,9 @@ impl Rollout {
 /// Says that a refresh makes no progress.
 fn stuck(found: &InstanceRefresh, gives_up_after: Duration) -> String {
     let limit = humantime::format_duration(gives_up_after);
-    let told = instance_refresh::told(found);
+    let summary = instance_refresh::summary(found);
     format!(
-        "instance refresh {} has not got any further for {limit} ({told}), and still runs",
+        "instance refresh {} has not got any further for {limit} ({summary}), and still runs",
         found.id
     )
 }

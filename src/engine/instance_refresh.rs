@@ -49,7 +49,7 @@ impl Rollout {
             return Some(UnderWay { id, to, status: record.status() });
         }
         match self.next() {
-            Next::Join(instance_refresh) if self.refreshes() => {
+            Next::Join(instance_refresh) if self.is_instance_refresh() => {
                 let (id, to) = (instance_refresh.id.clone(), self.wanted.to_string());
                 Some(UnderWay { id, to, status: instance_refresh::status(instance_refresh) })
             }
@@ -59,9 +59,11 @@ impl Rollout {
 
     /// Returns a sentence about a refresh of another configuration that is under way, if there is
     /// one.
-    pub(crate) fn is_refreshed_otherwise(&self) -> Option<String> {
+    pub(crate) fn foreign_instance_refresh(&self) -> Option<String> {
         match self.next() {
-            Next::Foreign(instance_refresh) if self.refreshes() => Some(foreign(instance_refresh)),
+            Next::Foreign(instance_refresh) if self.is_instance_refresh() => {
+                Some(foreign(instance_refresh))
+            }
             _ => None,
         }
     }
@@ -86,7 +88,7 @@ impl Rollout {
     }
 
     /// Whether the cloud is to replace the instances by itself.
-    pub(super) fn refreshes(&self) -> bool {
+    pub(super) fn is_instance_refresh(&self) -> bool {
         matches!(self.spec.engine, Executor::InstanceRefresh { .. })
     }
 
@@ -95,7 +97,7 @@ impl Rollout {
     }
 
     /// Looks up the latest refresh. A rollout of the engine `rolling` has to end first.
-    pub(super) async fn look_up_refresh(&mut self) -> Result<(), ProviderError> {
+    pub(super) async fn look_up_instance_refresh(&mut self) -> Result<(), ProviderError> {
         let (fleet, clock) = (Arc::clone(&self.fleet), Arc::clone(&self.clock));
         self.instance_refresh =
             with_retries(&*clock, self.caller.jitter, || latest(Arc::clone(&fleet), None)).await?;
@@ -121,7 +123,7 @@ impl Rollout {
     }
 
     /// See [`Rollout::look_again`].
-    pub(super) async fn look_at_refresh_again(&mut self) -> Result<(), ProviderError> {
+    pub(super) async fn look_at_instance_refresh_again(&mut self) -> Result<(), ProviderError> {
         let (fleet, clock) = (Arc::clone(&self.fleet), Arc::clone(&self.clock));
         self.instance_refresh =
             with_retries(&*clock, self.caller.jitter, || latest(Arc::clone(&fleet), None)).await?;
@@ -132,7 +134,7 @@ impl Rollout {
 
     /// See [`Rollout::completed`]. There is no record, so the fleet tells, or the caller that keeps
     /// state.
-    pub(super) fn completed_by_refresh(&self) -> Option<Revision> {
+    pub(super) fn completed_by_instance_refresh(&self) -> Option<Revision> {
         let live = self.look.instances.values().filter(|instance| instance.lifecycle.is_live());
         let mut revisions = live.map(|instance| instance.revision.as_ref());
         let only = revisions.next().flatten();
@@ -149,14 +151,14 @@ impl Rollout {
     /// Returns the instances that do not serve in a fleet where the cloud has nothing left to
     /// replace, unless the fleet is known to have served so before.
     pub(crate) fn unproven(&self) -> Option<Idle> {
-        let is_rolled = self.refreshes() && self.next() == Next::Nothing;
+        let is_rolled = self.is_instance_refresh() && self.next() == Next::Nothing;
         let has_served = self.state.known_completed.as_ref() == Some(&self.wanted);
         instance_refresh::idle(&self.spec, &self.target, &self.look)
             .filter(|_| is_rolled && !has_served)
     }
 
     /// Adds to a preview what only the refresh under way tells.
-    pub(super) fn preview_refresh(&self, preview: &mut Preview) {
+    pub(super) fn preview_instance_refresh(&self, preview: &mut Preview) {
         match self.next() {
             Next::Nothing => {
                 let Some(idle) = self.unproven() else { return };
@@ -167,12 +169,12 @@ impl Rollout {
             Next::Start => {}
             Next::Join(instance_refresh) => {
                 preview.changes = true;
-                let told = instance_refresh::told(instance_refresh);
+                let summary = instance_refresh::summary(instance_refresh);
                 let message = format!(
                     "instance refresh {} is under way and is followed",
                     instance_refresh.id
                 );
-                preview.warnings.insert(0, format!("{message} ({told})"));
+                preview.warnings.insert(0, format!("{message} ({summary})"));
             }
             Next::Foreign(instance_refresh) => {
                 preview.changes = true;
@@ -188,7 +190,7 @@ impl Rollout {
     /// # Errors
     /// Says what cannot be done, and what can.
     pub fn allow(&self, command: Command) -> Result<(), ProviderError> {
-        if !self.refreshes() {
+        if !self.is_instance_refresh() {
             return Ok(());
         }
         let name = command.name();
@@ -210,14 +212,14 @@ impl Rollout {
     }
 
     /// Returns why `command` could change nothing, if so.
-    pub(super) fn idle_refresh(&self, command: Command) -> Option<Answer> {
+    pub(super) fn no_op_on_instance_refresh(&self, command: Command) -> Option<Answer> {
         let is_there = matches!(self.next(), Next::Join(_) | Next::Foreign(_));
         let is_idle = !is_there && matches!(command, Command::Abort | Command::Rollback);
         no_op(command, None, false).filter(|_| is_idle)
     }
 
     /// Cancels the refresh under way, or rolls it back, and follows it to its end.
-    pub(super) async fn command_refresh(
+    pub(super) async fn command_instance_refresh(
         mut self,
         command: Command,
         stop: watch::Receiver<Stop>,
@@ -243,7 +245,7 @@ pub(super) fn foreign(instance_refresh: &InstanceRefresh) -> String {
     format!(
         "instance refresh {} to {to} is under way ({})",
         instance_refresh.id,
-        instance_refresh::told(instance_refresh)
+        instance_refresh::summary(instance_refresh)
     )
 }
 

@@ -53,7 +53,7 @@ impl Rollout {
             return Ok(());
         }
         self.wanted = made;
-        if self.refreshes() {
+        if self.is_instance_refresh() {
             self.target.revision = self.wanted.clone();
             self.restore_instance_refresh(self.look.clone());
             return Ok(());

@@ -20,9 +20,9 @@ use crate::rollout::gate_failure::{AddressFailure, GateFailure};
 /// How long one answer to a request may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// How much of a command's output is reported: its end, in characters.
-const TOLD: usize = 500;
+const OUTPUT_CHARS: usize = 500;
 /// How much of each stream is kept for that, in bytes: a character has at most four.
-const LONGEST_OUTPUT: usize = 4 * TOLD;
+const LONGEST_OUTPUT: usize = 4 * OUTPUT_CHARS;
 /// How long the last output of a command may take to arrive once the command has ended.
 const LAST_OUTPUT_WITHIN: Duration = Duration::from_millis(500);
 
@@ -146,12 +146,12 @@ async fn execute(
     let printed = [out, err].concat();
     let printed = without(environment, &String::from_utf8_lossy(&printed));
     let printed: Vec<char> = printed.trim().chars().collect();
-    let told: String = printed[printed.len().saturating_sub(TOLD)..].iter().collect();
+    let output: String = printed[printed.len().saturating_sub(OUTPUT_CHARS)..].iter().collect();
     let how = match ended.code() {
         Some(code) => format!("exit code {code}"),
         None => ended.to_string(),
     };
-    let message = if told.is_empty() { how } else { format!("{how}: {told}") };
+    let message = if output.is_empty() { how } else { format!("{how}: {output}") };
     if ended.success() { Ok(message) } else { Err(GateFailure::Unsuccessful(message)) }
 }
 
@@ -159,7 +159,7 @@ async fn execute(
 /// too much like anything else.
 fn without(secrets: &BTreeMap<String, Secret>, printed: &str) -> String {
     let secrets = secrets.values().map(|secret| secret.0.trim()).filter(|text| text.len() > 3);
-    secrets.fold(printed.to_owned(), |told, secret| told.replace(secret, "(sensitive)"))
+    secrets.fold(printed.to_owned(), |output, secret| output.replace(secret, "(sensitive)"))
 }
 
 /// Waits until a command has ended, while `reading` reads its output. Returns `None` if it does not

@@ -38,7 +38,7 @@ impl Rollout {
         let state = &self.state;
         let completed = match outcome {
             Outcome::Succeeded | Outcome::RolledBack
-                if !self.refreshes() && self.left_alone().is_empty() =>
+                if !self.is_instance_refresh() && self.left_alone().is_empty() =>
             {
                 Some(self.target.revision.clone())
             }

@@ -106,9 +106,9 @@ impl Rollout {
             clock,
             fleet,
         };
-        if rollout.refreshes() {
+        if rollout.is_instance_refresh() {
             rollout.look = look;
-            rollout.look_up_refresh().await?;
+            rollout.look_up_instance_refresh().await?;
             return Ok(rollout);
         }
         rollout.restore_from_record(look).map_err(|why| {
@@ -129,8 +129,8 @@ impl Rollout {
     /// # Errors
     /// The error of the cloud.
     pub async fn look_again(&mut self) -> Result<(), ProviderError> {
-        if self.refreshes() {
-            return self.look_at_refresh_again().await;
+        if self.is_instance_refresh() {
+            return self.look_at_instance_refresh_again().await;
         }
         let look = self.look_with_retries().await?;
         self.restore_from_record(look)
@@ -153,8 +153,8 @@ impl Rollout {
         let input = self.input(self.look.at);
         let target = target.as_ref().unwrap_or(input.target);
         let mut preview = planner::preview(&Input { target, ..input });
-        if self.refreshes() {
-            self.preview_refresh(&mut preview);
+        if self.is_instance_refresh() {
+            self.preview_instance_refresh(&mut preview);
         }
         let alarms = self.alarms.iter().filter(|alarm| alarm.raised && preview.changes);
         let message = alarms.map(|alarm| format!("alarm {}", raised(alarm)));
@@ -164,7 +164,7 @@ impl Rollout {
 
     /// Returns what is known beforehand to keep [`Rollout::run`] from its end.
     pub fn preflight(&self) -> Vec<Preflight> {
-        if self.refreshes() {
+        if self.is_instance_refresh() {
             return Vec::new();
         }
         planner::preflight(&self.input(self.look.at))
@@ -208,8 +208,8 @@ impl Rollout {
 
     /// The last revision that the whole fleet is known to have run.
     pub fn completed(&self) -> Option<Revision> {
-        if self.refreshes() {
-            return self.completed_by_refresh();
+        if self.is_instance_refresh() {
+            return self.completed_by_instance_refresh();
         }
         if planner::is_converged(&self.input(self.look.at)) {
             return match self.left_alone().is_empty() {
@@ -230,7 +230,7 @@ impl Rollout {
         let is_rolling = self
             .record()
             .is_some_and(|record| !record.is_over() && !matches!(record.phase, Phase::Halted(_)));
-        if self.refreshes() || !is_rolling {
+        if self.is_instance_refresh() || !is_rolling {
             return Vec::new();
         }
         self.plan(self.look.at).waiting_on

@@ -26,7 +26,7 @@ impl Rollout {
         let started = self.begin(&mut session);
         let outcome = match self.spec.engine {
             Executor::Rolling => self.run_with_lease(|_| true, &mut session).await,
-            Executor::InstanceRefresh { .. } => self.refresh_and_follow(&mut session).await,
+            Executor::InstanceRefresh { .. } => self.run_instance_refresh(&mut session).await,
         };
         self.finish(outcome, started, &mut session)
     }

@@ -67,8 +67,8 @@ async fn carry_out(task: &Task, context: &ProcessContext) -> Result<Answer, Vec<
             let before = answer::shown(&rollout.instances());
             rollout.allow(command).map_err(|error| place(&error))?;
             let mut answer = match rollout.idle(command) {
-                Some(told) if task.mode.check => {
-                    Answer { msg: told.message, failed: !told.as_asked, ..Answer::default() }
+                Some(answer) if task.mode.check => {
+                    Answer { msg: answer.message, failed: !answer.as_asked, ..Answer::default() }
                 }
                 None if task.mode.check => Answer {
                     changed: true,
@@ -178,7 +178,8 @@ async fn tell(
     let id = rollout.target().id.clone();
     let interrupted = stop.clone();
     let mut acted = false;
-    let done = rollout.command(command, stop, &mut |told| acted |= has_acted(&told.event)).await;
+    let done =
+        rollout.command(command, stop, &mut |envelope| acted |= has_acted(&envelope.event)).await;
     let done = done.map_err(|error| vec![Diagnostic::from_provider(&error, "", PROVIDER)])?;
     let as_asked = done.is_as_asked(command);
     match done {

@@ -1,4 +1,4 @@
-//! Limits of EC2 Auto Scaling's instance refresh, from RefreshPreferences in its API Reference.
+//! Limits of EC2 Auto Scaling's instance refresh, from InstanceRefreshPreferences in its API Reference.
 
 use std::time::Duration;
 

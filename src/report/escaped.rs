@@ -126,8 +126,8 @@ fn texts(text: &str) -> BTreeMap<String, Vec<String>> {
         let envelope = Envelope { index, at: Timestamp(0), rollout: text.into(), event };
         all.insert(format!("event {index}"), log_lines.lines(&envelope));
     }
-    let mut lines = |name: String, told: String| {
-        all.insert(name, told.split('\n').map(str::to_owned).collect());
+    let mut lines = |name: String, text: String| {
+        all.insert(name, text.split('\n').map(str::to_owned).collect());
     };
     for changes in [true, false] {
         lines(format!("plan {changes}"), text::plan(text, &preview(text, changes)));
@@ -175,8 +175,8 @@ proptest! {
             }
         }
         // JSON keeps the text as it is.
-        let told = json!(Event::Warned { warning: text.clone() });
-        prop_assert_eq!(&told["warning"], &json!(text));
+        let event = json!(Event::Warned { warning: text.clone() });
+        prop_assert_eq!(&event["warning"], &json!(text));
     }
 }
 

@@ -33,9 +33,9 @@ pub fn plan(name: &str, preview: &Preview) -> String {
         if preview.instance_refresh.is_empty() {
             lines.push(format!("  {pace:<10} {}", batches(preview)));
         }
-        for (index, told) in preview.instance_refresh.iter().enumerate() {
+        for (index, phrase) in preview.instance_refresh.iter().enumerate() {
             let label = if index == 0 { "refresh" } else { "" };
-            lines.push(format!("  {label:<10} {told}"));
+            lines.push(format!("  {label:<10} {phrase}"));
         }
         if !preview.checkpoints.is_empty() && preview.instance_refresh.is_empty() {
             let at: Vec<String> = preview.checkpoints.iter().map(|p| format!("{p} %")).collect();

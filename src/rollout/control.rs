@@ -293,8 +293,8 @@ mod tests {
             }
         }
         let ended = Record { phase: Phase::Halted(Ending::Aborted), ..Record::example() };
-        assert!(no_op(Command::Abort, Some(&ended), false).is_some_and(|told| told.as_asked));
-        assert!(no_op(Command::Resume, Some(&ended), false).is_some_and(|told| !told.as_asked));
+        assert!(no_op(Command::Abort, Some(&ended), false).is_some_and(|answer| answer.as_asked));
+        assert!(no_op(Command::Resume, Some(&ended), false).is_some_and(|answer| !answer.as_asked));
         // The holder of the lease may be about to begin another rollout.
         assert_eq!(no_op(Command::Abort, Some(&ended), true), None);
     }

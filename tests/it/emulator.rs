@@ -101,9 +101,9 @@ fn start(speed: &str) -> (String, Option<Child>) {
     BufReader::new(launcher.stdout.take().expect("a pipe"))
         .read_line(&mut line)
         .expect("the launcher's answer");
-    let told: Value = serde_json::from_str(&line)
+    let started: Value = serde_json::from_str(&line)
         .unwrap_or_else(|_| panic!("LocalStack did not start; its launcher says why above"));
-    (told["endpoint"].as_str().expect("an endpoint").to_owned(), Some(launcher))
+    (started["endpoint"].as_str().expect("an endpoint").to_owned(), Some(launcher))
 }
 
 /// Calls `each` for each of `items`, three at once: each starts programs of its own.

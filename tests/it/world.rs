@@ -128,12 +128,12 @@ pub fn caller() -> Caller {
 }
 
 /// What a rollout reported.
-pub struct Told {
+pub struct Run {
     pub events: Vec<Envelope>,
     pub report: Report,
 }
 
-pub async fn roll(fleet: Arc<dyn Fleet>, spec: RollingDeployment) -> Told {
+pub async fn roll(fleet: Arc<dyn Fleet>, spec: RollingDeployment) -> Run {
     let (_keep, stop) = watch::channel(Stop::No);
     roll_until(fleet, spec, stop).await
 }
@@ -142,7 +142,7 @@ pub async fn roll_until(
     fleet: Arc<dyn Fleet>,
     spec: RollingDeployment,
     stop: watch::Receiver<Stop>,
-) -> Told {
+) -> Run {
     let rollout = Rollout::prepare(fleet, spec, &caller()).await.expect("prepare");
     let mut events = Vec::new();
     let report = rollout
@@ -159,10 +159,10 @@ pub async fn roll_until(
             events.push(event);
         })
         .await;
-    Told { events, report }
+    Run { events, report }
 }
 
-impl Told {
+impl Run {
     /// Checks that an engine looks less and less often while nothing happens, whatever it waits
     /// for.
     pub fn assert_looks_seldom(&self, poll_interval: Duration) {

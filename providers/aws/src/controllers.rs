@@ -101,8 +101,8 @@ mod tests {
             ("elasticbeanstalk:environment-id", "e-1", "\"e-1\"", "update-environment"),
             (BATCH, "batch", "AWS Batch", "update-compute-environment"),
         ] {
-            let (told, way_out) = refused(&group(&[("Name", "x"), (key, value)])).expect(key);
-            assert!(told.contains(what) && way_out.contains(remedy), "{told} {way_out}");
+            let (message, way_out) = refused(&group(&[("Name", "x"), (key, value)])).expect(key);
+            assert!(message.contains(what) && way_out.contains(remedy), "{message} {way_out}");
         }
     }
 
@@ -115,8 +115,8 @@ mod tests {
         ] {
             let group = group(&[(key, value)]);
             assert_eq!(refused(&group), None);
-            let [told] = &warnings(&group)[..] else { panic!("{key}") };
-            assert!(told.contains(message), "{told}");
+            let [found] = &warnings(&group)[..] else { panic!("{key}") };
+            assert!(found.contains(message), "{found}");
         }
         let uncontrolled = group(&[("Name", "web"), ("eks", "no"), ("cloudformation", "no")]);
         assert_eq!((refused(&uncontrolled), warnings(&uncontrolled)), (None, Vec::new()));

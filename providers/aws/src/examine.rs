@@ -57,7 +57,7 @@ impl AutoScalingGroupFleet {
         for arn in &arns {
             let one = self.look_up_target_groups(std::slice::from_ref(arn)).await;
             found.errors.extend(one.err());
-            if !self.group.refreshes {
+            if !self.group.is_instance_refresh {
                 found.errors.extend(self.aws.may_deregister(arn).await);
             }
         }
@@ -74,7 +74,7 @@ impl AutoScalingGroupFleet {
             Err(error) => found.errors.push(error),
         }
         found.untried = self.untried();
-        if !self.group.refreshes {
+        if !self.group.is_instance_refresh {
             let of_group = group.instances().first().and_then(|instance| instance.instance_id());
             found.errors.extend(self.aws.may_tag(of_group).await);
             found.errors.extend(self.may_change(&group).await);
@@ -84,7 +84,7 @@ impl AutoScalingGroupFleet {
 
     /// Returns the actions that a rollout needs, and that to try would carry out.
     fn untried(&self) -> Vec<&'static str> {
-        if self.group.refreshes {
+        if self.group.is_instance_refresh {
             // The rollout makes no other calls.
             return vec![
                 "autoscaling:StartInstanceRefresh",
@@ -211,8 +211,8 @@ struct Dated(Arc<Mutex<Option<Timestamp>>>);
 impl Dated {
     /// Returns how far `now` is from that date, if that is too far.
     fn off_by(&self, now: Timestamp) -> Option<Duration> {
-        let told = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
-        let by = now.since(told).max(told.since(now));
+        let date = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let by = now.since(date).max(date.since(now));
         (by > CLOCK_MAY_BE_OFF_BY).then_some(by)
     }
 }

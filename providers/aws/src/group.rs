@@ -34,7 +34,7 @@ pub struct AutoScalingGroup {
     /// The attached target groups that count; `None` for all of them.
     pub target_group_arns: Option<Vec<String>>,
     /// Whether the group rolls by itself, with instance refreshes.
-    pub refreshes: bool,
+    pub is_instance_refresh: bool,
     /// How to shift requests, if at all.
     pub traffic: Option<Traffic>,
 }
@@ -169,7 +169,7 @@ impl Fleet for AutoScalingGroupFleet {
     }
 
     fn instance_refreshes(&self) -> Option<&dyn InstanceRefreshes> {
-        self.group.refreshes.then_some(self as &dyn InstanceRefreshes)
+        self.group.is_instance_refresh.then_some(self as &dyn InstanceRefreshes)
     }
 
     fn clock(&self) -> Arc<dyn Clock> {

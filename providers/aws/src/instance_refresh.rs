@@ -70,7 +70,7 @@ impl InstanceRefreshes for AutoScalingGroupFleet {
         let answer = call
             .auto_scaling_group_name(&self.group.name)
             .desired_configuration(desired.build())
-            .preferences(asked(preferences))
+            .preferences(sdk_preferences(preferences))
             .send()
             .await
             .map_err(|error| from_sdk("autoscaling", START, &error))?;
@@ -102,30 +102,30 @@ impl InstanceRefreshes for AutoScalingGroupFleet {
 }
 
 /// Converts preferences to the SDK's type.
-fn asked(told: &InstanceRefreshPreferences) -> SdkPreferences {
-    let alarms = (!told.alarms.is_empty()).then(|| {
-        let names = told.alarms.iter().cloned().collect();
+fn sdk_preferences(preferences: &InstanceRefreshPreferences) -> SdkPreferences {
+    let alarms = (!preferences.alarms.is_empty()).then(|| {
+        let names = preferences.alarms.iter().cloned().collect();
         AlarmSpecification::builder().set_alarms(Some(names)).build()
     });
-    let checkpoints: Vec<i32> = told.checkpoints.iter().copied().map(number).collect();
+    let checkpoints: Vec<i32> = preferences.checkpoints.iter().copied().map(number).collect();
     let has_checkpoints = !checkpoints.is_empty();
     SdkPreferences::builder()
-        .min_healthy_percentage(number(told.min_healthy))
-        .set_max_healthy_percentage(told.max_healthy.map(number))
-        .set_instance_warmup(told.warmup.map(seconds))
+        .min_healthy_percentage(number(preferences.min_healthy))
+        .set_max_healthy_percentage(preferences.max_healthy.map(number))
+        .set_instance_warmup(preferences.warmup.map(seconds))
         .set_checkpoint_percentages(has_checkpoints.then_some(checkpoints))
-        .set_checkpoint_delay(has_checkpoints.then(|| seconds(told.checkpoint_delay)))
-        .set_bake_time((!told.bake_time.is_zero()).then(|| seconds(told.bake_time)))
+        .set_checkpoint_delay(has_checkpoints.then(|| seconds(preferences.checkpoint_delay)))
+        .set_bake_time((!preferences.bake_time.is_zero()).then(|| seconds(preferences.bake_time)))
         .set_alarm_specification(alarms)
-        .auto_rollback(told.rolls_back)
+        .auto_rollback(preferences.rolls_back)
         // Keeps instances that an earlier rollout has replaced.
         .skip_matching(true)
-        .scale_in_protected_instances(match told.protected {
+        .scale_in_protected_instances(match preferences.protected {
             SetAside::Refresh => ScaleInProtectedInstances::Refresh,
             SetAside::Ignore => ScaleInProtectedInstances::Ignore,
             SetAside::Wait => ScaleInProtectedInstances::Wait,
         })
-        .standby_instances(match told.standby {
+        .standby_instances(match preferences.standby {
             SetAside::Refresh => StandbyInstances::Terminate,
             SetAside::Ignore => StandbyInstances::Ignore,
             SetAside::Wait => StandbyInstances::Wait,
@@ -194,7 +194,7 @@ mod tests {
         let mixed = DesiredConfiguration::builder().mixed_instances_policy(mixed).build();
         for desired in [simple, mixed] {
             let details = RollbackDetails::builder().rollback_reason("alarm web-5xx").build();
-            let told = described(
+            let found = described(
                 &Described::builder()
                     .instance_refresh_id("r-1")
                     .status(InstanceRefreshStatus::RollbackInProgress)
@@ -204,10 +204,10 @@ mod tests {
                     .desired_configuration(desired)
                     .build(),
             );
-            assert_eq!((told.state, told.percent), (InstanceRefreshState::RollingBack, 40));
-            assert_eq!(told.to, Some("lt-1:2".into()));
-            assert_eq!(told.reason, None);
-            assert_eq!(told.rollback_reason.as_deref(), Some("alarm web-5xx"));
+            assert_eq!((found.state, found.percent), (InstanceRefreshState::RollingBack, 40));
+            assert_eq!(found.to, Some("lt-1:2".into()));
+            assert_eq!(found.reason, None);
+            assert_eq!(found.rollback_reason.as_deref(), Some("alarm web-5xx"));
         }
         let bare = described(&Described::builder().build());
         assert_eq!((bare.state, bare.to), (InstanceRefreshState::Pending, None));
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn what_is_not_asked_for_is_left_out() {
-        let told = InstanceRefreshPreferences {
+        let preferences = InstanceRefreshPreferences {
             min_healthy: 100,
             max_healthy: None,
             warmup: None,
@@ -228,13 +228,19 @@ mod tests {
             protected: SetAside::Wait,
             standby: SetAside::Refresh,
         };
-        let asked = asked(&told);
-        assert_eq!(asked.min_healthy_percentage(), Some(100));
-        assert_eq!(asked.max_healthy_percentage(), None);
-        assert_eq!((asked.checkpoint_delay(), asked.bake_time()), (None, None));
-        assert_eq!(asked.instance_warmup(), None);
-        assert!(asked.checkpoint_percentages.is_none() && asked.alarm_specification.is_none());
-        assert_eq!(asked.standby_instances(), Some(&StandbyInstances::Terminate));
-        assert_eq!((asked.auto_rollback(), asked.skip_matching()), (Some(true), Some(true)));
+        let sdk_preferences = sdk_preferences(&preferences);
+        assert_eq!(sdk_preferences.min_healthy_percentage(), Some(100));
+        assert_eq!(sdk_preferences.max_healthy_percentage(), None);
+        assert_eq!((sdk_preferences.checkpoint_delay(), sdk_preferences.bake_time()), (None, None));
+        assert_eq!(sdk_preferences.instance_warmup(), None);
+        assert!(
+            sdk_preferences.checkpoint_percentages.is_none()
+                && sdk_preferences.alarm_specification.is_none()
+        );
+        assert_eq!(sdk_preferences.standby_instances(), Some(&StandbyInstances::Terminate));
+        assert_eq!(
+            (sdk_preferences.auto_rollback(), sdk_preferences.skip_matching()),
+            (Some(true), Some(true))
+        );
     }
 }

@@ -38,7 +38,7 @@ impl<T> Once<T> {
 pub(crate) struct Lately {
     resolved: Once<AutoScalingGroup>,
     looked_at: Once<AutoScalingGroup>,
-    refreshes: Once<Option<Vec<InstanceRefresh>>>,
+    instance_refreshes: Once<Option<Vec<InstanceRefresh>>>,
 }
 
 impl Lately {
@@ -53,8 +53,12 @@ impl Lately {
     }
 
     /// Notes which refreshes there are.
-    pub fn refreshes_are(&self, refreshes: Option<Vec<InstanceRefresh>>, at: Timestamp) {
-        self.refreshes.put(Some((refreshes, at)));
+    pub fn instance_refreshes_are(
+        &self,
+        instance_refreshes: Option<Vec<InstanceRefresh>>,
+        at: Timestamp,
+    ) {
+        self.instance_refreshes.put(Some((instance_refreshes, at)));
     }
 
     /// Returns the group with which the target was resolved, for the first look.
@@ -68,15 +72,15 @@ impl Lately {
     }
 
     /// Returns the refreshes that the last look asked for, for the same check.
-    pub fn refreshes(&self, now: Timestamp) -> Option<Option<Vec<InstanceRefresh>>> {
-        self.refreshes.take(now)
+    pub fn instance_refreshes(&self, now: Timestamp) -> Option<Option<Vec<InstanceRefresh>>> {
+        self.instance_refreshes.take(now)
     }
 
     /// Forgets everything after an action: earlier reads say nothing about what comes after.
     pub fn forget(&self) {
         self.resolved.put(None);
         self.looked_at.put(None);
-        self.refreshes.put(None);
+        self.instance_refreshes.put(None);
     }
 }
 
@@ -94,9 +98,9 @@ mod tests {
         lately.looked_at(&group, Timestamp(5000));
         assert!(lately.to_check(Timestamp(6000)).is_none(), "that was long ago");
         lately.looked_at(&group, Timestamp(5000));
-        lately.refreshes_are(None, Timestamp(5000));
+        lately.instance_refreshes_are(None, Timestamp(5000));
         lately.forget();
         assert!(lately.to_check(Timestamp(5001)).is_none(), "something was done since");
-        assert!(lately.refreshes(Timestamp(5001)).is_none());
+        assert!(lately.instance_refreshes(Timestamp(5001)).is_none());
     }
 }

@@ -73,7 +73,7 @@ impl AutoScalingGroupFleet {
     ) -> Option<Instance> {
         Some(Instance {
             revision: match launched_from {
-                Some(told) => told.clone(),
+                Some(found) => found.clone(),
                 None => convert::instance_revision(described),
             },
             zone: described.availability_zone().unwrap_or_default().to_owned(),

@@ -16,7 +16,7 @@ const NEEDED: [&str; 2] = ["Launch", "Terminate"];
 /// Needed, too, unless the engine registers the instances itself.
 const REGISTERING: &str = "AddToLoadBalancer";
 /// Needed where the group refreshes itself.
-const REFRESHING: &str = "InstanceRefresh";
+const INSTANCE_REFRESH: &str = "InstanceRefresh";
 
 impl AutoScalingGroupFleet {
     /// # Errors
@@ -42,15 +42,15 @@ impl AutoScalingGroupFleet {
     pub(crate) async fn refuse_now(&self, group: &SdkGroup) -> Result<(), ProviderError> {
         self.refuse_for(suspended(group, self.group.traffic.is_some()))
             .map_err(ProviderError::as_conflict)?;
-        if self.group.refreshes {
-            return self.refuse_suspended_refresh(group);
+        if self.group.is_instance_refresh {
+            return self.refuse_suspended_instance_refresh(group);
         }
-        let refreshes = match self.lately.refreshes(self.clock.0.now()) {
-            Some(refreshes) => refreshes,
-            None => self.refreshes().await?,
+        let instance_refreshes = match self.lately.instance_refreshes(self.clock.0.now()) {
+            Some(instance_refreshes) => instance_refreshes,
+            None => self.instance_refreshes().await?,
         };
-        let Some(refreshes) = refreshes else { return Ok(()) };
-        let running = refreshes.iter().find(|instance_refresh| {
+        let Some(instance_refreshes) = instance_refreshes else { return Ok(()) };
+        let running = instance_refreshes.iter().find(|instance_refresh| {
             !matches!(
                 instance_refresh.status(),
                 None | Some(
@@ -88,7 +88,9 @@ impl AutoScalingGroupFleet {
 
     /// Returns the latest instance refresh of the group, if any; `None` on an emulator that knows
     /// no refreshes.
-    pub(crate) async fn refreshes(&self) -> Result<Option<Vec<InstanceRefresh>>, ProviderError> {
+    pub(crate) async fn instance_refreshes(
+        &self,
+    ) -> Result<Option<Vec<InstanceRefresh>>, ProviderError> {
         let call = self.aws.autoscaling.describe_instance_refreshes();
         let answer = call.auto_scaling_group_name(&self.group.name).max_records(1).send().await;
         let answer =
@@ -104,13 +106,13 @@ impl AutoScalingGroupFleet {
     }
 
     /// Refuses a group whose instance refreshes are suspended: a refresh would stand still.
-    fn refuse_suspended_refresh(&self, group: &SdkGroup) -> Result<(), ProviderError> {
+    fn refuse_suspended_instance_refresh(&self, group: &SdkGroup) -> Result<(), ProviderError> {
         let mut suspended = group.suspended_processes().iter().filter_map(|p| p.process_name());
-        if suspended.all(|name| name != REFRESHING) {
+        if suspended.all(|name| name != INSTANCE_REFRESH) {
             return Ok(());
         }
-        let what = format!("has suspended {REFRESHING}, without which no refresh goes on");
-        self.refuse_for(Some((what, format!("resume {REFRESHING} first"))))
+        let what = format!("has suspended {INSTANCE_REFRESH}, without which no refresh goes on");
+        self.refuse_for(Some((what, format!("resume {INSTANCE_REFRESH} first"))))
             .map_err(ProviderError::as_conflict)
     }
 }

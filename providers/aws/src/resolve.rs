@@ -102,7 +102,7 @@ impl AutoScalingGroupFleet {
                 "the group has no target group: serving means in service and healthy".to_owned(),
             );
         } else if group.health_check_type().is_none_or(|kind| !kind.contains("ELB")) {
-            warnings.push(match self.group.refreshes {
+            warnings.push(match self.group.is_instance_refresh {
                 false => "the group's health check type is EC2: by itself it keeps instances that \
                           fail their load balancer's health check"
                     .to_owned(),
@@ -176,7 +176,7 @@ impl AutoScalingGroupFleet {
         &self,
         wanted: &Revision,
     ) -> Result<Option<String>, ProviderError> {
-        let parts = convert::parts(wanted).filter(|_| self.group.refreshes);
+        let parts = convert::parts(wanted).filter(|_| self.group.is_instance_refresh);
         let Some((template, version)) = parts.filter(|(_, version)| !version.contains('+')) else {
             return Ok(None);
         };

@@ -40,10 +40,11 @@ pub(crate) fn ends(
     }
     let is_from_there =
         environment("AWS_ACCESS_KEY_ID").as_deref() == Some(credentials.access_key_id());
-    let told = environment(EXPIRATION).filter(|_| is_from_there);
-    let told =
-        told.and_then(|told| DateTime::from_str(&told, DateTimeFormat::DateTimeWithOffset).ok());
-    convert::timestamp(told.as_ref()).map_or(Ends::Sometime, Ends::At)
+    let expiration = environment(EXPIRATION).filter(|_| is_from_there);
+    let expiration = expiration.and_then(|expiration| {
+        DateTime::from_str(&expiration, DateTimeFormat::DateTimeWithOffset).ok()
+    });
+    convert::timestamp(expiration.as_ref()).map_or(Ends::Sometime, Ends::At)
 }
 
 impl Ends {
@@ -81,22 +82,26 @@ impl Ends {
 mod tests {
     use super::*;
 
-    fn of(token: Option<&str>, expiry: Option<SystemTime>, told: Option<&str>) -> Ends {
+    fn of(token: Option<&str>, expiry: Option<SystemTime>, expiration: Option<&str>) -> Ends {
         let keys = Credentials::new("AKIA", "secret", token.map(Into::into), expiry, "test");
         ends(&keys, |name| match name {
             "AWS_ACCESS_KEY_ID" => Some("AKIA".into()),
-            EXPIRATION => told.map(Into::into),
+            EXPIRATION => expiration.map(Into::into),
             _ => None,
         })
     }
 
     #[test]
     fn only_what_nothing_renews_ends() {
-        let told = Some("2026-01-01T01:00:00+00:00");
+        let expiration = Some("2026-01-01T01:00:00+00:00");
         let at = Ends::At(Timestamp(1_767_229_200_000));
-        assert_eq!(of(None, None, told), Ends::Never, "a user's keys");
-        assert_eq!(of(Some("t"), Some(SystemTime::UNIX_EPOCH), told), Ends::Never, "SSO, a role");
-        assert_eq!(of(Some("t"), None, told), at);
+        assert_eq!(of(None, None, expiration), Ends::Never, "a user's keys");
+        assert_eq!(
+            of(Some("t"), Some(SystemTime::UNIX_EPOCH), expiration),
+            Ends::Never,
+            "SSO, a role"
+        );
+        assert_eq!(of(Some("t"), None, expiration), at);
         assert_eq!(of(Some("t"), None, Some("2026-01-01T01:00:00Z")), at);
         assert_eq!(of(Some("t"), None, Some("soon")), Ends::Sometime);
         assert_eq!(of(Some("t"), None, None), Ends::Sometime);

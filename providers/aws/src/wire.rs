@@ -23,8 +23,8 @@ use crate::{AutoScalingGroup, AutoScalingGroupFleet, Aws, LaunchTemplate};
 pub(crate) type Answer = fn(&str) -> Option<(u16, String)>;
 
 /// The adapter asks this of every host that is not AWS.
-const REFRESHES: &str = "Action=DescribeInstanceRefreshes";
-const NO_REFRESHES: &str = "<DescribeInstanceRefreshesResponse><DescribeInstanceRefreshesResult/>\
+const DESCRIBE_INSTANCE_REFRESHES: &str = "Action=DescribeInstanceRefreshes";
+const NO_INSTANCE_REFRESHES: &str = "<DescribeInstanceRefreshesResponse><DescribeInstanceRefreshesResult/>\
      </DescribeInstanceRefreshesResponse>";
 
 struct Zero;
@@ -78,7 +78,7 @@ fn fleet_at(
         target_group_arns: None,
         image_id: None,
         in_place: None,
-        refreshes: false,
+        is_instance_refresh: false,
         traffic: None,
     };
     aws.auto_scaling_group(group, Arc::new(Zero))

@@ -78,10 +78,10 @@ impl Simulator {
         let mut stored = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         stored.open_to_look()?;
         let changed = stored.state.advance(&self.config, self.clock.now());
-        let told = look(&stored.state);
+        let look = look(&stored.state);
         // A look that changes only the time saves nothing new. Earlier changes are saved now.
         stored.close(if changed { Write::Now } else { Write::IfDue })?;
-        Ok(told)
+        Ok(look)
     }
 
     /// Changes the fleet as it is now, atomically: other processes see it before or after. What
@@ -255,7 +255,7 @@ impl Fleet for Simulator {
     async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
         self.ask("read the activities", |state| {
             let failures = state.failures.iter().rev().filter(|(at, _)| *at >= since);
-            let told = failures.map(|(at, cause)| Activity {
+            let failed = failures.map(|(at, cause)| Activity {
                 at: *at,
                 instance: None,
                 failed: true,
@@ -285,7 +285,7 @@ impl Fleet for Simulator {
                         check failure"
                     .into(),
             });
-            told.chain(coming).chain(removed).collect()
+            failed.chain(coming).chain(removed).collect()
         })
     }
 

@@ -169,8 +169,8 @@ fn keep(file: &Path, state: &State) -> Result<(), ProviderError> {
         Ok(())
     };
     write().map_err(|error| {
-        let told = failed("keep the simulator's state", file, &error);
-        told.with_remedy(remedy(error.kind(), file))
+        let message = failed("keep the simulator's state", file, &error);
+        message.with_remedy(remedy(error.kind(), file))
     })
 }
 
@@ -263,8 +263,11 @@ mod tests {
             (ErrorKind::TimedOut, "wait for the other process"),
             (ErrorKind::Other, "can be read and written"),
         ] {
-            let told = remedy(kind, file);
-            assert!(told.contains(expected) && !told.contains("fresh fleet"), "{kind}: {told}");
+            let message = remedy(kind, file);
+            assert!(
+                message.contains(expected) && !message.contains("fresh fleet"),
+                "{kind}: {message}"
+            );
         }
     }
 }

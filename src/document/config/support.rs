@@ -60,13 +60,13 @@ const LEAVE_OUT: &str = "remove it, or roll with engine rolling";
 const REMOVE: &str = "remove it";
 const NOT_LAUNCHED: &str = "nothing is launched where instances are updated in place";
 const ITS_OWN: &str = "a simulated fleet has its own second target group";
-const REFRESH: Way = Way::InstanceRefresh;
+const INSTANCE_REFRESH: Way = Way::InstanceRefresh;
 const SIMULATED: Way = Way::Target("simulated_fleet");
 
 /// The table.
 #[rustfmt::skip]
 pub const UNSUPPORTED: &[Unsupported] = &[
-    refused("/policy", REFRESH, Values::OneOf(&["traffic_splitting", "blue_green"]),
+    refused("/policy", INSTANCE_REFRESH, Values::OneOf(&["traffic_splitting", "blue_green"]),
         "an instance refresh shifts no requests",
         "choose immutable, or roll with engine rolling"),
     refused("/policy", Way::InPlace, Values::AllBut(&["rolling", "all_at_once"]),
@@ -76,33 +76,33 @@ pub const UNSUPPORTED: &[Unsupported] = &[
         NOT_LAUNCHED, "remove it, or replacement"),
     refused("/auto_scaling_group/image_id", Way::InPlace, Values::Any,
         NOT_LAUNCHED, "remove it, or replacement"),
-    refused("/auto_scaling_group/target_group_arns", REFRESH, Values::Any,
+    refused("/auto_scaling_group/target_group_arns", INSTANCE_REFRESH, Values::Any,
         "an instance refresh goes by the group's own health checks, in every target group",
         LEAVE_OUT),
     refused("/target_group/launch_template", Way::InPlace, Values::Any,
         NOT_LAUNCHED, "remove it, or replacement"),
-    refused("/replacement", REFRESH, Values::Any,
+    refused("/replacement", INSTANCE_REFRESH, Values::Any,
         "an instance refresh replaces instances", LEAVE_OUT),
     refused("/replacement", SIMULATED, Values::Any,
         "simulated instances are not updated in place", REMOVE),
     refused("/max_surge", Way::InPlace, Values::Any,
         "surge is launched, and here instances are updated in place",
         "remove it, and set max_unavailable"),
-    refused("/pacing", REFRESH, Values::Any,
+    refused("/pacing", INSTANCE_REFRESH, Values::Any,
         "an instance refresh has a pace of its own, within its percentages", LEAVE_OUT),
-    refused("/pause_between_batches", REFRESH, Values::NotNothing,
+    refused("/pause_between_batches", INSTANCE_REFRESH, Values::NotNothing,
         "an instance refresh does not pause between batches",
         "use checkpoints with a pause, or roll with engine rolling"),
-    refused("/failure_threshold", REFRESH, Values::Above(1),
+    refused("/failure_threshold", INSTANCE_REFRESH, Values::Above(1),
         "an instance refresh does not count failures", LEAVE_OUT),
-    refused("/on_failure", REFRESH, Values::OneOf(&["pause"]),
+    refused("/on_failure", INSTANCE_REFRESH, Values::OneOf(&["pause"]),
         "an instance refresh cannot be paused",
         "choose rollback or stop, or roll with engine rolling"),
-    refused("/keep_failed_instances", REFRESH, Values::Above(0),
+    refused("/keep_failed_instances", INSTANCE_REFRESH, Values::Above(0),
         "an instance refresh keeps none of them", LEAVE_OUT),
     refused("/keep_failed_instances", Way::InPlace, Values::Above(0),
         "an instance that is updated in place stays where it is", REMOVE),
-    refused("/lifecycle_hooks", REFRESH, Values::OneOf(&["complete"]),
+    refused("/lifecycle_hooks", INSTANCE_REFRESH, Values::OneOf(&["complete"]),
         "an instance refresh waits for lifecycle hooks",
         "choose wait, or roll with engine rolling"),
     refused("/lifecycle_hooks", Way::Target("target_group"), Values::Any,
@@ -111,31 +111,31 @@ pub const UNSUPPORTED: &[Unsupported] = &[
         "unmanaged instances have no protection from scale-in", REMOVE),
     refused("/lifecycle_hooks", Way::InPlace, Values::Any,
         "no hook holds an instance that is updated in place", REMOVE),
-    refused("/wait_for_termination", REFRESH, Values::Any,
+    refused("/wait_for_termination", INSTANCE_REFRESH, Values::Any,
         "an instance refresh waits for hooks by its own rules", LEAVE_OUT),
     refused("/wait_for_termination", Way::InPlace, Values::Any,
         "nothing is terminated where instances are updated in place", REMOVE),
-    refused("/health/min_drain_time", REFRESH, Values::NotNothing,
+    refused("/health/min_drain_time", INSTANCE_REFRESH, Values::NotNothing,
         "an instance refresh drains for the deregistration delay of the target groups", LEAVE_OUT),
     refused("/scale_in_protected_instances", Way::InPlace, Values::Any,
         "an instance that is updated in place is not scaled in", REMOVE),
     refused("/standby_instances", Way::InPlace, Values::OneOf(&["refresh"]),
         "an instance in standby is not updated in place", REMOVE),
-    refused("/progress_deadline", REFRESH, Values::Any,
+    refused("/progress_deadline", INSTANCE_REFRESH, Values::Any,
         "an instance refresh gives up by its own rule: after an hour without progress", LEAVE_OUT),
-    refused("/suspend_processes", REFRESH, Values::NotNothing,
+    refused("/suspend_processes", INSTANCE_REFRESH, Values::NotNothing,
         "an instance refresh suspends nothing", LEAVE_OUT),
     refused("/suspend_processes", Way::Target("target_group"), Values::Any,
         "unmanaged instances have no processes to suspend", REMOVE),
     refused("/traffic/second_target_group_arn", SIMULATED, Values::Any, ITS_OWN, REMOVE),
     refused("/traffic/listener_rule_arns", SIMULATED, Values::Any, ITS_OWN, REMOVE),
-    refused("/gates/http", REFRESH, Values::Any,
+    refused("/gates/http", INSTANCE_REFRESH, Values::Any,
         "an instance refresh asks no address",
         "remove it, use alarms, or roll with engine rolling"),
-    refused("/gates/command", REFRESH, Values::Any,
+    refused("/gates/command", INSTANCE_REFRESH, Values::Any,
         "an instance refresh runs no command",
         "remove it, use alarms, or roll with engine rolling"),
-    refused("/record", REFRESH, Values::Any,
+    refused("/record", INSTANCE_REFRESH, Values::Any,
         "an instance refresh is recorded by EC2 Auto Scaling itself", LEAVE_OUT),
     refused("/record", SIMULATED, Values::Any,
         "a simulated fleet keeps its record itself", REMOVE),
@@ -169,7 +169,7 @@ impl Unsupported {
     }
 
     /// Says with which values it is refused, in Markdown: `x` or `y` with engine `z`.
-    pub fn told(&self) -> String {
+    pub fn refusal(&self) -> String {
         let with = format!("with {}", self.by.name());
         match self.values {
             Values::Any => with,
@@ -209,12 +209,12 @@ fn describe(schema: &mut schemars::Schema, prefix: &str) {
     for (name, schema) in properties {
         let place = format!("{prefix}/{name}");
         let rows = UNSUPPORTED.iter().filter(|row| row.place == place);
-        let told: Vec<String> = rows.map(Unsupported::told).collect();
-        if told.is_empty() {
+        let refusal: Vec<String> = rows.map(Unsupported::refusal).collect();
+        if refusal.is_empty() {
             continue;
         }
         let before = schema["description"].as_str().unwrap_or_default().to_owned();
-        schema["description"] = format!("{before} Refused: {}.", told.join("; ")).into();
+        schema["description"] = format!("{before} Refused: {}.", refusal.join("; ")).into();
     }
 }
 

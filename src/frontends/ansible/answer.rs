@@ -82,7 +82,7 @@ pub(crate) fn ended(report: &Report) -> String {
         return printable::line(&what).into_owned();
     }
     sentences.insert(0, what);
-    sentences.push(text::capital(&text::NextStep::after(report).told(&WORDING)));
+    sentences.push(text::capital(&text::NextStep::after(report).sentence(&WORDING)));
     printable::line(&sentences.join(". ")).into_owned()
 }
 

@@ -204,8 +204,8 @@ mod tests {
             (json!(2.0), "as the number 2.0 it may have lost digits; put it in quotes"),
             (json!(true), "YAML has made it true; put it in quotes"),
         ] {
-            let told = coerced(&fleet(given)).expect_err(message);
-            assert_eq!(told, [format!("{place}, and {message}")]);
+            let errors = coerced(&fleet(given)).expect_err(message);
+            assert_eq!(errors, [format!("{place}, and {message}")]);
         }
     }
 
@@ -219,8 +219,8 @@ mod tests {
             (json!({ "suspend_processes": "" }), "suspend_processes: must be a list, and is empty"),
             (json!({ "suspend_processes": "[a" }), "must be a list, and cannot be read: "),
         ] {
-            let told = coerced(&given).expect_err(message).remove(0);
-            assert!(told.contains(message) && told.contains("or as JSON such as"), "{told}");
+            let errors = coerced(&given).expect_err(message).remove(0);
+            assert!(errors.contains(message) && errors.contains("or as JSON such as"), "{errors}");
         }
     }
 

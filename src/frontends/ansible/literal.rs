@@ -223,8 +223,8 @@ mod tests {
             ("{} {}", "the end is expected at \"{}\""),
             (&"[".repeat(100_000), "it is nested too deeply"),
         ] {
-            let told = parse(text).expect_err(text).to_string();
-            assert!(told.contains(message), "{told}");
+            let error = parse(text).expect_err(text).to_string();
+            assert!(error.contains(message), "{error}");
         }
     }
 }

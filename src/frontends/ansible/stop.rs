@@ -25,9 +25,9 @@ pub(crate) fn listen() -> io::Result<watch::Receiver<Stop>> {
         loop {
             let now = tokio::select! {
                 Ok(()) = asked.changed() => *asked.borrow_and_update(),
-                told = &mut left, if !is_over => {
+                received = &mut left, if !is_over => {
                     is_over = true;
-                    if told.is_ok() { Stop::Gracefully } else { Stop::No }
+                    if received.is_ok() { Stop::Gracefully } else { Stop::No }
                 }
                 else => return,
             };

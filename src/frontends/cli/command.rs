@@ -83,8 +83,8 @@ pub(crate) async fn command(command: Command, input: &Input, context: &ProcessCo
                 (text::report(name, report), exit_code(report.outcome))
             }
             other => {
-                let told = other.answer(command).map(|answer| answer.message);
-                let message = format!("{name}: {}", told.unwrap_or_default());
+                let answer = other.answer(command).map(|answer| answer.message);
+                let message = format!("{name}: {}", answer.unwrap_or_default());
                 (printable::line(&message).into_owned(), FAILED)
             }
         };

@@ -71,15 +71,16 @@ async fn examine(providers: &Providers, resource: &Resource, context: &ProcessCo
             let preflight = rollout.preflight();
             findings.extend(preflight.iter().map(|found| {
                 let place = format!("{}/{}", resource.pointer, found.attribute);
-                let told = match found.is_error {
+                let diagnostic = match found.is_error {
                     true => Diagnostic::error(place, &found.message),
                     false => Diagnostic::warning(place, &found.message),
                 };
-                told.with_remedy(&found.remedy)
+                diagnostic.with_remedy(&found.remedy)
             }));
-            let told = |message: &String| preflight.iter().any(|found| found.message == *message);
+            let is_listed =
+                |message: &String| preflight.iter().any(|found| found.message == *message);
             let preview = rollout.preview();
-            let more = preview.warnings.iter().filter(|message| !told(message));
+            let more = preview.warnings.iter().filter(|message| !is_listed(message));
             findings.extend(more.map(|message| Diagnostic::warning(&resource.pointer, message)));
             findings.extend(raised(&preview.borrows, &resource.pointer));
         }

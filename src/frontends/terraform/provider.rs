@@ -339,8 +339,8 @@ fn is_told_already(prior: &Value, rollout: &Rollout, status: &str, reason: Optio
         let to = rollout.record().map(|record| record.to.as_str());
         return to == prior["target_revision"].as_str();
     }
-    let told = prior["last_error"].as_str().map(Record::reason_of);
-    before == status && told == reason.map(Record::reason_of)
+    let error = prior["last_error"].as_str().map(Record::reason_of);
+    before == status && error == reason.map(Record::reason_of)
 }
 
 /// Whether a configuration asks for the latest or the default version, whichever that is.

@@ -3,6 +3,6 @@
 use tokio::sync::watch;
 
 /// Returns when the flag is true, or can no longer become true.
-pub(crate) async fn until(told: &mut watch::Receiver<bool>) {
-    told.wait_for(|told| *told).await.map(drop).unwrap_or_default();
+pub(crate) async fn until(flag: &mut watch::Receiver<bool>) {
+    flag.wait_for(|flag| *flag).await.map(drop).unwrap_or_default();
 }

@@ -55,7 +55,7 @@ impl NextStep {
     }
 
     /// Says it as a clause without a capital; empty for nothing.
-    pub(crate) fn told(self, wording: &Wording<'_>) -> String {
+    pub(crate) fn sentence(self, wording: &Wording<'_>) -> String {
         let Wording { again, decide, follow, wait, look } = wording;
         match self {
             NextStep::Nothing => String::new(),

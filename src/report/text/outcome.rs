@@ -125,7 +125,7 @@ pub fn report(name: &str, report: &Report) -> String {
         (None, Outcome::Locked) => lines.extend(left_to_another(report)),
         (None, _) => lines.extend(left_behind(report)),
     }
-    lines.push(format!("  next       {}", NextStep::after(report).told(&WORDING)));
+    lines.push(format!("  next       {}", NextStep::after(report).sentence(&WORDING)));
     printable::join(&lines)
 }
 

@@ -132,7 +132,7 @@ pub struct Work {
     /// How it ends, if it is putting things back.
     pub halt: Option<Ending>,
     /// Whether its process was asked to end.
-    pub told_to_end: bool,
+    pub asked_to_end: bool,
 }
 
 impl Work {
@@ -146,7 +146,7 @@ impl Work {
         };
         match effect(command, state) {
             // A process that was asked to end does not do this, whatever its ending.
-            Effect::Resume | Effect::RollBack if self.told_to_end => Effect::Later,
+            Effect::Resume | Effect::RollBack if self.asked_to_end => Effect::Later,
             effect => effect,
         }
     }

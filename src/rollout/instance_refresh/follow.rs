@@ -167,7 +167,7 @@ pub(crate) fn status(instance_refresh: &InstanceRefresh) -> &'static str {
 }
 
 /// Returns `instance_refresh` as a phrase: `InProgress, 30 %: Waiting for ...`.
-pub(crate) fn told(instance_refresh: &InstanceRefresh) -> String {
+pub(crate) fn summary(instance_refresh: &InstanceRefresh) -> String {
     let reason =
         instance_refresh.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
     format!("{}, {} %{reason}", instance_refresh.status, instance_refresh.percent)
@@ -293,8 +293,8 @@ mod tests {
             (InstanceRefreshState::Succeeded, Some("lt-1:2"), "lt-1:$Latest", "Nothing"),
         ] {
             let found = instance_refresh(state, to);
-            let told = next(Some(&found), template);
-            assert!(told.starts_with(wanted), "{state:?} {to:?}: {told}");
+            let summary = next(Some(&found), template);
+            assert!(summary.starts_with(wanted), "{state:?} {to:?}: {summary}");
         }
         assert_eq!(next(None, "lt-1:1"), "Start");
         assert_eq!(next(None, "lt-1:2"), "Nothing");

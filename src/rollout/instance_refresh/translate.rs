@@ -107,9 +107,9 @@ pub(crate) struct Bounds {
     pub(crate) ceiling: u32,
 }
 
-/// Returns what `told` amounts to for a fleet of `size`.
-pub(crate) fn bounds(told: &InstanceRefreshPreferences, size: u32) -> Bounds {
-    match told.max_healthy {
+/// Returns what `preferences` amounts to for a fleet of `size`.
+pub(crate) fn bounds(preferences: &InstanceRefreshPreferences, size: u32) -> Bounds {
+    match preferences.max_healthy {
         // One instance at a time goes in any case.
         None => Bounds { floor: size.saturating_sub(1), ceiling: size },
         Some(max) => {
@@ -117,46 +117,46 @@ pub(crate) fn bounds(told: &InstanceRefreshPreferences, size: u32) -> Bounds {
             let share = u32::try_from(share).unwrap_or(u32::MAX);
             // A share of less than one instance still counts as one.
             let least = size.saturating_add(u32::from(max > 100 && size > 0));
-            Bounds { floor: rounded_up(size, told.min_healthy), ceiling: share.max(least) }
+            Bounds { floor: rounded_up(size, preferences.min_healthy), ceiling: share.max(least) }
         }
     }
 }
 
 /// Returns the preferences that EC2 Auto Scaling gets, as phrases.
-pub(crate) fn phrases(told: &InstanceRefreshPreferences) -> Vec<String> {
+pub(crate) fn phrases(preferences: &InstanceRefreshPreferences) -> Vec<String> {
     let span = humantime::format_duration;
-    let max = match told.max_healthy {
+    let max = match preferences.max_healthy {
         Some(max) => format!("max {max} %"),
         None => "one at a time".to_owned(),
     };
     let mut phrases = vec![
-        format!("min {} %, {max} healthy", told.min_healthy),
-        match told.warmup {
+        format!("min {} %, {max} healthy", preferences.min_healthy),
+        match preferences.warmup {
             Some(time) => format!("a new instance counts after {} in service", span(time)),
             None => "a new instance counts after the group's own warm-up".to_owned(),
         },
     ];
-    if !told.checkpoints.is_empty() {
-        let at: Vec<String> = told.checkpoints.iter().map(|at| format!("{at} %")).collect();
+    if !preferences.checkpoints.is_empty() {
+        let at: Vec<String> = preferences.checkpoints.iter().map(|at| format!("{at} %")).collect();
         phrases.push(format!(
             "checkpoints at {}, {} each",
             at.join(", "),
-            span(told.checkpoint_delay)
+            span(preferences.checkpoint_delay)
         ));
     }
-    if !told.alarms.is_empty() {
-        let names: Vec<&str> = told.alarms.iter().map(String::as_str).collect();
+    if !preferences.alarms.is_empty() {
+        let names: Vec<&str> = preferences.alarms.iter().map(String::as_str).collect();
         phrases.push(format!("fails when alarm {} is raised", names.join(" or ")));
     }
-    if !told.bake_time.is_zero() {
-        phrases.push(format!("bakes for {}", span(told.bake_time)));
+    if !preferences.bake_time.is_zero() {
+        phrases.push(format!("bakes for {}", span(preferences.bake_time)));
     }
     let rolls_back = "goes back to the group's present template when it fails";
     let stays = "leaves the instances as they are when it fails";
-    phrases.push(if told.rolls_back { rolls_back } else { stays }.to_owned());
+    phrases.push(if preferences.rolls_back { rolls_back } else { stays }.to_owned());
     for (what, rule, replaced) in [
-        ("protected from scale-in", told.protected, "replaced"),
-        ("in standby", told.standby, "terminated"),
+        ("protected from scale-in", preferences.protected, "replaced"),
+        ("in standby", preferences.standby, "terminated"),
     ] {
         let rule = match rule {
             SetAside::Wait => continue,
@@ -174,7 +174,7 @@ mod tests {
     use crate::document;
     use crate::model::spec::Bound;
 
-    fn told(attributes: serde_json::Value, size: u32) -> InstanceRefreshPreferences {
+    fn translated(attributes: serde_json::Value, size: u32) -> InstanceRefreshPreferences {
         let mut config = serde_json::json!({
             "engine": "instance_refresh",
             "auto_scaling_group": {
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn what_it_comes_to_is_never_below_the_floor_and_above_the_ceiling_only_for_want_of_a_percent()
     {
-        let remaining = told(serde_json::json!({ "policy": "immutable" }), 1);
+        let remaining = translated(serde_json::json!({ "policy": "immutable" }), 1);
         for size in 1..=400 {
             for batch in 1..=size.min(40) {
                 for policy in [
@@ -240,12 +240,12 @@ mod tests {
                 ] {
                     let window = Window::resolve(policy, size);
                     let (min_healthy, max_healthy) = percentages(policy, size);
-                    let told = InstanceRefreshPreferences {
+                    let preferences = InstanceRefreshPreferences {
                         min_healthy,
                         max_healthy,
                         ..remaining.clone()
                     };
-                    let Bounds { floor, ceiling } = bounds(&told, size);
+                    let Bounds { floor, ceiling } = bounds(&preferences, size);
                     assert!(floor >= window.floor(), "{policy:?} of {size}");
                     let exact = ceiling <= window.ceiling();
                     assert!(exact || max_healthy == Some(101), "{policy:?} of {size}: {ceiling}");
@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn every_setting_finds_its_place() {
-        let told = told(
+        let preferences = translated(
             serde_json::json!({
                 "policy": "rolling", "batch_size_type": "percentage", "batch_size": 25,
                 "health": { "min_healthy_time": "1500ms" }, "on_failure": "stop",
@@ -284,8 +284,8 @@ mod tests {
             protected: SetAside::Refresh,
             standby: SetAside::Ignore,
         };
-        assert_eq!(told, wanted);
-        let message = phrases(&told).join("; ");
+        assert_eq!(preferences, wanted);
+        let message = phrases(&preferences).join("; ");
         assert_eq!(
             message,
             "min 75 %, max 100 % healthy; a new instance counts after 2s in service; checkpoints \

@@ -21,16 +21,17 @@ pub(super) fn preview(input: &Input<'_>) -> Preview {
     let view = View::new(input);
     let (size, asked) = (view.window.size, view.window);
     let changes = !is_done(spec, target, look);
-    let told = instance_refresh::preferences(spec, size).ok();
-    let comes_to =
-        told.as_ref().map_or(Bounds { floor: asked.floor(), ceiling: asked.ceiling() }, |told| {
-            bounds(told, size)
+    let preferences = instance_refresh::preferences(spec, size).ok();
+    let comes_to = preferences
+        .as_ref()
+        .map_or(Bounds { floor: asked.floor(), ceiling: asked.ceiling() }, |preferences| {
+            bounds(preferences, size)
         });
     let count = old(spec, target, look).count();
     let expected = if changes { expected(input, comes_to, count) } else { Duration::ZERO };
     let mut warnings = target.warnings.clone();
     if changes {
-        warnings.extend(told.as_ref().map(differs));
+        warnings.extend(preferences.as_ref().map(differs));
         warnings.extend(self::warnings(input, &view, comes_to));
     }
     let names = target.target_groups.iter().map(|group| (group.id.clone(), group.name.clone()));
@@ -46,7 +47,7 @@ pub(super) fn preview(input: &Input<'_>) -> Preview {
         size,
         policy: spec.policy.name(),
         continuous: false,
-        instance_refresh: told.as_ref().map(phrases).unwrap_or_default(),
+        instance_refresh: preferences.as_ref().map(phrases).unwrap_or_default(),
         batches: Vec::new(),
         checkpoints: spec.checkpoints.iter().map(|checkpoint| checkpoint.percentage).collect(),
         requests: None,
@@ -74,8 +75,8 @@ fn expected(input: &Input<'_>, comes_to: Bounds, count: usize) -> Duration {
 }
 
 /// Returns what a reader who knows rollouts of this program would not expect.
-fn differs(told: &InstanceRefreshPreferences) -> String {
-    let warmup = told.warmup.map_or_else(
+fn differs(preferences: &InstanceRefreshPreferences) -> String {
+    let warmup = preferences.warmup.map_or_else(
         || {
             "the warm-up of the group (its default instance warm-up, or else the grace period of \
             its health checks; min_healthy_time would set another)"

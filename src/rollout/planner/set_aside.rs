@@ -41,8 +41,8 @@ pub(crate) fn set_aside(input: &Input<'_>, view: &View<'_>) -> Vec<String> {
         (standby.count(), "in standby", spec.standby, "standby_instances"),
     ];
     let found = kinds.into_iter().filter(|(count, ..)| *count > 0);
-    let told = found.map(|(count, what, set, attribute)| {
+    let set_aside = found.map(|(count, what, set, attribute)| {
         format!("to replace and {what}: {count}; {} ({attribute})", rule(set))
     });
-    ignored.into_iter().chain(told).collect()
+    ignored.into_iter().chain(set_aside).collect()
 }

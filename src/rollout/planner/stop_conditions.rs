@@ -160,10 +160,10 @@ fn launched_too_late(input: &Input<'_>) -> Option<Verdict> {
     let Input { spec, state, now, .. } = *input;
     state.launches.missing.oldest().filter(|_| now >= launch_deadline(input))?;
     let limit = humantime::format_duration(spec.health.healthy_timeout);
-    let told = state.launches.activities.iter().find(|activity| activity.failed);
-    let told = told.map(|activity| activity.cause.as_str());
+    let failed = state.launches.activities.iter().find(|activity| activity.failed);
+    let failed = failed.map(|activity| activity.cause.as_str());
     let tried = state.unmanaged.trouble.as_ref().map(|trouble| trouble.cause.as_str());
-    let cause = tried.or(told).unwrap_or("the cloud gives no reason");
+    let cause = tried.or(failed).unwrap_or("the cloud gives no reason");
     let late = state.launches.missing.unserved(spec.health.healthy_timeout, now).max(1);
     let before = state.launches.missing.before().min(late);
     if before == late {

@@ -160,7 +160,7 @@ impl RolloutState {
             recorded: self.record.is_some(),
             back: self.direction.rolls_back.is_some(),
             halt: halt.map(|halt| halt.ending),
-            told_to_end: halt.is_some_and(|halt| halt.until.is_some()),
+            asked_to_end: halt.is_some_and(|halt| halt.until.is_some()),
         };
         work.effect(command)
     }

@@ -55,11 +55,14 @@ fn the_example_changes_once_and_the_second_run_has_nothing_to_do() {
     std::fs::copy(example("site.yml"), &site).expect("a copy");
     let first = node.play(&site, &[]);
     assert_eq!(first.code, 0, "{first:?}");
-    let told = result(&first, 0);
-    assert_eq!(told["changed"], true, "{told}");
-    assert_eq!((&told["status"], &told["deployed_revision"]), (&json!("succeeded"), &json!("v2")));
-    assert_eq!(told["batches"].as_array().map(Vec::len), Some(4), "{told}");
-    assert_eq!(told["instances"].as_array().map(Vec::len), Some(10), "{told}");
+    let answer = result(&first, 0);
+    assert_eq!(answer["changed"], true, "{answer}");
+    assert_eq!(
+        (&answer["status"], &answer["deployed_revision"]),
+        (&json!("succeeded"), &json!("v2"))
+    );
+    assert_eq!(answer["batches"].as_array().map(Vec::len), Some(4), "{answer}");
+    assert_eq!(answer["instances"].as_array().map(Vec::len), Some(10), "{answer}");
     assert!(msg(&result(&first, 1)).starts_with("rolled web to v2: 10 instances, 4 batches"));
 
     let again = node.play(&site, &[]);
@@ -73,17 +76,17 @@ fn check_mode_says_what_would_change_and_changes_nothing() {
     let node = Node::new();
     node.task(&simulated("v1"), &[]);
     let before = fleet(node.path());
-    let told = node.task(&simulated("v2"), &["--check", "--diff"]);
-    assert_eq!((&told["changed"], &told["failed"]), (&json!(true), &json!(false)), "{told}");
+    let answer = node.task(&simulated("v2"), &["--check", "--diff"]);
+    assert_eq!((&answer["changed"], &answer["failed"]), (&json!(true), &json!(false)), "{answer}");
     let message = "would roll web from v1 to v2 (rolling): batches of 2, 2, at least 2 serve";
-    assert!(msg(&told).starts_with(message), "{told}");
-    assert_eq!(told["status"], Value::Null);
-    let (old, new) = (&told["diff"]["before"], &told["diff"]["after"]);
+    assert!(msg(&answer).starts_with(message), "{answer}");
+    assert_eq!(answer["status"], Value::Null);
+    let (old, new) = (&answer["diff"]["before"], &answer["diff"]["after"]);
     assert_eq!(old.as_str().map(|text| text.matches("on v1").count()), Some(4), "{old}");
     assert_eq!(*new, json!("a new instance on v2\n".repeat(4)));
     assert_eq!(fleet(node.path()), before);
-    let told = node.task(&simulated("v1"), &["--check"]);
-    assert_eq!((&told["changed"], &told["diff"]), (&json!(false), &Value::Null), "{told}");
+    let answer = node.task(&simulated("v1"), &["--check"]);
+    assert_eq!((&answer["changed"], &answer["diff"]), (&json!(false), &Value::Null), "{answer}");
 }
 
 #[test]
@@ -126,10 +129,10 @@ fn a_bad_attribute_is_named_and_nothing_is_touched() {
     let node = Node::new();
     let mut arguments = simulated("v2");
     arguments["helth"] = json!({ "healthy_timeout": "2m" });
-    let told = node.task(&arguments, &[]);
-    assert_eq!((&told["failed"], &told["changed"]), (&json!(true), &json!(false)), "{told}");
+    let answer = node.task(&arguments, &[]);
+    assert_eq!((&answer["failed"], &answer["changed"]), (&json!(true), &json!(false)), "{answer}");
     let message = "helth: there is no attribute \"helth\" here; did you mean \"health\"?";
-    assert_eq!(msg(&told), message);
+    assert_eq!(msg(&answer), message);
     assert_eq!(fleet(node.path()), "");
 }
 
@@ -139,10 +142,10 @@ fn a_revision_that_fails_fails_the_task_and_says_why_what_is_left_and_what_to_do
     let mut arguments = simulated("v2");
     arguments["simulated_fleet"]["bad_revisions"] = json!({ "v2": "unhealthy" });
     arguments["health"] = json!({ "healthy_timeout": "2m" });
-    let told = node.task(&arguments, &[]);
-    assert_eq!((&told["failed"], &told["changed"]), (&json!(true), &json!(true)), "{told}");
+    let answer = node.task(&arguments, &[]);
+    assert_eq!((&answer["failed"], &answer["changed"]), (&json!(true), &json!(true)), "{answer}");
     assert_eq!(
-        (&told["status"], &told["deployed_revision"]),
+        (&answer["status"], &answer["deployed_revision"]),
         (&json!("rolled_back"), &json!("v1"))
     );
     for message in [
@@ -150,9 +153,9 @@ fn a_revision_that_fails_fails_the_task_and_says_why_what_is_left_and_what_to_do
         "Target.ResponseCodeMismatch",
         "Now 4 of 4 on v1 serve. Nothing is borrowed any more. Correct the revision",
     ] {
-        assert!(msg(&told).contains(message), "{told}");
+        assert!(msg(&answer).contains(message), "{answer}");
     }
-    assert!(told["last_error"].as_str().is_some_and(|why| why.contains("unhealthy")), "{told}");
+    assert!(answer["last_error"].as_str().is_some_and(|why| why.contains("unhealthy")), "{answer}");
 }
 
 #[test]
@@ -166,35 +169,35 @@ fn a_paused_rollout_stays_paused_until_a_task_says_otherwise() {
         let mut arguments = arguments.clone();
         arguments["state"] = json!(state);
         arguments["_ansible_check_mode"] = json!(check);
-        let told = answer(&mut module(folder.path(), &arguments));
-        let message = msg(&told).to_owned();
-        (told["changed"] == true, told["failed"] == true, message, told)
+        let answer = answer(&mut module(folder.path(), &arguments));
+        let message = msg(&answer).to_owned();
+        (answer["changed"] == true, answer["failed"] == true, message, answer)
     };
     // With no rollout under way no state changes anything.
     for wanted in ["paused", "resumed", "rolled_back", "aborted"] {
-        let (changed, failed, message, told) = state(wanted, false);
-        assert!(!changed && !failed && message.contains("there is no rollout to"), "{told}");
-        assert_eq!(told["status"], "pending");
+        let (changed, failed, message, answer) = state(wanted, false);
+        assert!(!changed && !failed && message.contains("there is no rollout to"), "{answer}");
+        assert_eq!(answer["status"], "pending");
     }
-    let (changed, failed, message, told) = state("present", false);
-    assert!(changed && failed && message.contains("state: resumed goes on"), "{told}");
+    let (changed, failed, message, answer) = state("present", false);
+    assert!(changed && failed && message.contains("state: resumed goes on"), "{answer}");
     for check in [true, false] {
-        let (changed, failed, message, told) = state("present", check);
-        assert!(!changed && failed && message.contains("is paused: "), "{told}");
-        assert_eq!(told["status"], "paused");
+        let (changed, failed, message, answer) = state("present", check);
+        assert!(!changed && failed && message.contains("is paused: "), "{answer}");
+        assert_eq!(answer["status"], "paused");
     }
-    let (changed, failed, message, told) = state("paused", false);
-    assert!(!changed && !failed && message.contains("is paused already"), "{told}");
+    let (changed, failed, message, answer) = state("paused", false);
+    assert!(!changed && !failed && message.contains("is paused already"), "{answer}");
     let before = fleet(folder.path());
-    let (changed, failed, message, told) = state("rolled_back", true);
-    assert!(changed && !failed && message == "would roll back the rollout", "{told}");
+    let (changed, failed, message, answer) = state("rolled_back", true);
+    assert!(changed && !failed && message == "would roll back the rollout", "{answer}");
     assert_eq!(fleet(folder.path()), before);
-    let (changed, failed, message, told) = state("rolled_back", false);
-    assert!(changed && !failed && message.starts_with("web went back from v2 to v1"), "{told}");
-    let runs = (&told["status"], &told["deployed_revision"]);
+    let (changed, failed, message, answer) = state("rolled_back", false);
+    assert!(changed && !failed && message.starts_with("web went back from v2 to v1"), "{answer}");
+    let runs = (&answer["status"], &answer["deployed_revision"]);
     assert_eq!(runs, (&json!("rolled_back"), &json!("v1")));
-    let (changed, failed, _, told) = state("rolled_back", false);
-    assert!(!changed && !failed, "{told}");
+    let (changed, failed, _, answer) = state("rolled_back", false);
+    assert!(!changed && !failed, "{answer}");
 }
 
 /// Starts the module, and returns once it has taken instances out of rotation.
@@ -233,11 +236,11 @@ fn a_task_that_is_told_to_end_answers_what_is_left() {
     process::signal(child.id(), "-TERM");
     let done = process::end(child);
     assert_eq!(done.code, 1, "{done:?}");
-    let told: Value = serde_json::from_str(&done.stdout).expect("one JSON object");
-    assert_eq!((&told["failed"], &told["changed"]), (&json!(true), &json!(true)), "{told}");
-    assert_eq!(told["status"], "aborted", "{told}");
-    assert!(msg(&told).contains("Now 4 of 4 on v1 serve. Nothing is borrowed"), "{told}");
-    assert!(msg(&told).ends_with("Run the task again to finish"), "{told}");
+    let answer: Value = serde_json::from_str(&done.stdout).expect("one JSON object");
+    assert_eq!((&answer["failed"], &answer["changed"]), (&json!(true), &json!(true)), "{answer}");
+    assert_eq!(answer["status"], "aborted", "{answer}");
+    assert!(msg(&answer).contains("Now 4 of 4 on v1 serve. Nothing is borrowed"), "{answer}");
+    assert!(msg(&answer).ends_with("Run the task again to finish"), "{answer}");
     assert_as_before(folder.path());
 }
 
@@ -261,33 +264,33 @@ fn a_playbook_rolls_an_auto_scaling_group_once_and_looks_only_in_check_mode() {
     let lab = json!({ "group": "web", "launch_template": template, "region": "us-east-1" });
     let ran = node.play(&playbook, &["--check", "--diff", "-e", &lab.to_string()]);
     assert_eq!(ran.code, 0, "{ran:?}");
-    let told = result(&ran, 0);
-    assert_eq!((&told["changed"], &told["failed"]), (&json!(true), &json!(false)), "{told}");
-    assert!(msg(&told).starts_with("would roll web from "), "{told}");
+    let answer = result(&ran, 0);
+    assert_eq!((&answer["changed"], &answer["failed"]), (&json!(true), &json!(false)), "{answer}");
+    assert!(msg(&answer).starts_with("would roll web from "), "{answer}");
     assert_eq!(account.mutations(), Vec::<String>::new());
 
     let mut arguments = crate::lab::localstack::resource(&template, "2");
     // A number in YAML, as people write it.
     arguments["auto_scaling_group"]["launch_template"]["version"] = json!(2);
     arguments["provider"] = json!({ "aws": { "region": "us-east-1" } });
-    let told = node.task(&arguments, &["--diff"]);
-    assert_eq!((&told["changed"], &told["failed"]), (&json!(true), &json!(false)), "{told}");
+    let answer = node.task(&arguments, &["--diff"]);
+    assert_eq!((&answer["changed"], &answer["failed"]), (&json!(true), &json!(false)), "{answer}");
     let revision = format!("{template}:2");
-    assert_eq!(told["deployed_revision"], revision, "{told}");
-    let after = told["diff"]["after"].as_str().unwrap_or_default();
-    assert_eq!(after.matches(&format!("on {revision} in us-east-1")).count(), 4, "{told}");
+    assert_eq!(answer["deployed_revision"], revision, "{answer}");
+    let after = answer["diff"]["after"].as_str().unwrap_or_default();
+    assert_eq!(after.matches(&format!("on {revision} in us-east-1")).count(), 4, "{answer}");
     crate::lab::localstack::assert_as_before(&account, &before, 4, &revision);
 
     account.forget_calls();
-    let told = node.task(&arguments, &[]);
-    assert_eq!((&told["changed"], &told["failed"]), (&json!(false), &json!(false)), "{told}");
-    assert!(msg(&told).starts_with("nothing to do"), "{told}");
+    let answer = node.task(&arguments, &[]);
+    assert_eq!((&answer["changed"], &answer["failed"]), (&json!(false), &json!(false)), "{answer}");
+    assert!(msg(&answer).starts_with("nothing to do"), "{answer}");
     assert_eq!(account.mutations(), Vec::<String>::new());
 
     arguments["provider"] = json!({});
-    let told = node.task(&arguments, &[]);
-    assert_eq!((&told["changed"], &told["failed"]), (&json!(false), &json!(true)), "{told}");
-    assert!(msg(&told).starts_with("provider.aws.region: "), "{told}");
+    let answer = node.task(&arguments, &[]);
+    assert_eq!((&answer["changed"], &answer["failed"]), (&json!(false), &json!(true)), "{answer}");
+    assert!(msg(&answer).starts_with("provider.aws.region: "), "{answer}");
 }
 
 #[test]
@@ -330,16 +333,16 @@ fn the_documentation_is_that_of_the_schemas_and_ansible_doc_prints_it() {
     let node = Node::new();
     let ran = run(node.command("ansible-doc").args(["--type", "module", "--json", MODULE]));
     assert_eq!(ran.code, 0, "{ran:?}");
-    let told: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{ran:?}"));
-    let told = &told[MODULE];
-    let options = &told["doc"]["options"];
+    let answer: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{ran:?}"));
+    let answer = &answer[MODULE];
+    let options = &answer["doc"]["options"];
     assert_eq!(options["health"]["suboptions"]["healthy_timeout"]["type"], "str", "{options}");
     assert_eq!(
         (&options["policy"]["required"], &options["max_surge"]["type"]),
         (&json!(true), &json!("raw"))
     );
     assert_eq!(options["checkpoints"]["elements"], "dict");
-    assert_eq!(told["return"]["instances"]["contains"]["serves"]["type"], "bool", "{told}");
+    assert_eq!(answer["return"]["instances"]["contains"]["serves"]["type"], "bool", "{answer}");
     let ran = run(node.command("ansible-doc").arg(MODULE));
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.stdout.contains("Takes a batch of instances out of rotation"), "{ran:?}");
@@ -347,7 +350,8 @@ fn the_documentation_is_that_of_the_schemas_and_ansible_doc_prints_it() {
     // The module accepts the examples in it.
     let script = "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout)";
     let python = &mut Command::new(programs().join("python"));
-    let read = run_with(python.args(["-c", script]), told["examples"].as_str().expect("examples"));
+    let read =
+        run_with(python.args(["-c", script]), answer["examples"].as_str().expect("examples"));
     let tasks: Vec<Value> = serde_json::from_str(&read.stdout).expect("tasks");
     assert_eq!(tasks.len(), 4);
     for task in tasks {

@@ -33,10 +33,10 @@ fn every_front_end_makes_the_same_plan_and_leaves_the_same_state() {
 }
 
 /// Returns what a state or a report has in common, whichever front-end asked.
-fn essence(told: &Value, [status, target, completed]: [&str; 3]) -> Value {
+fn essence(result: &Value, [status, target, completed]: [&str; 3]) -> Value {
     json!({
-        "status": told[status], "target": told[target], "completed": told[completed],
-        "instances": told["instances"],
+        "status": result[status], "target": result[target], "completed": result[completed],
+        "instances": result["instances"],
     })
 }
 
@@ -95,8 +95,8 @@ fn by_ansible(config: &Value, provider: &Value) -> Done {
     let planned = node.task(&arguments, &["--check"]);
     let sizes = planned["batches"].as_array().unwrap_or_else(|| panic!("{planned}")).iter();
     let sizes = sizes.map(|batch| batch["replaces"].as_u64().expect("a size") as usize);
-    let told = node.task(&arguments, &[]);
-    (sizes.collect(), essence(&told, ["status", "target_revision", "completed_revision"]))
+    let result = node.task(&arguments, &[]);
+    (sizes.collect(), essence(&result, ["status", "target_revision", "completed_revision"]))
 }
 
 fn by_terraform(config: &Value, provider: &Value) -> Done {
@@ -114,7 +114,7 @@ fn by_terraform(config: &Value, provider: &Value) -> Done {
     let file = crate::process::write(folder.path(), &document);
     let mut status = rolling();
     status.current_dir(folder.path()).args(["status", "--output", "json"]).arg(file);
-    let mut told = applied.value;
-    told["instances"] = run(&mut status).lines()[0]["resources"][0]["instances"].clone();
-    (sizes, essence(&told, ["status", "target_revision", "completed_revision"]))
+    let mut result = applied.value;
+    result["instances"] = run(&mut status).lines()[0]["resources"][0]["instances"].clone();
+    (sizes, essence(&result, ["status", "target_revision", "completed_revision"]))
 }

@@ -92,9 +92,9 @@ fn run(situation: Situation, first: Command, second: Command, then: Then) {
             Then::AMomentLater | Then::AfterTheAnswer => None,
         };
         let one = async {
-            let told = send(looked, first).await;
+            let answers = send(looked, first).await;
             answered.send_replace(true);
-            told
+            answers
         };
         let two = async {
             match then {
@@ -116,8 +116,8 @@ fn run(situation: Situation, first: Command, second: Command, then: Then) {
         }
 
         // Each caller has an answer, and the answer is true.
-        let told = [("one/1.1.aa", first, &one), ("two/1.1.aa", second, &two)];
-        for (_, command, commanded) in &told {
+        let answers = [("one/1.1.aa", first, &one), ("two/1.1.aa", second, &two)];
+        for (_, command, commanded) in &answers {
             let reply = format!("{what}: {command:?} was told {commanded:?}");
             assert!(!matches!(commanded, ControlOutcome::TimedOut(_) | ControlOutcome::Sent(_)), "{reply}");
             if let ControlOutcome::RanHere(report) = commanded {
@@ -127,7 +127,7 @@ fn run(situation: Situation, first: Command, second: Command, then: Then) {
         // The last command that took effect decides; one that its caller carried out itself comes
         // last.
         let mut effective = fleet.acknowledged.lock().expect("it").clone();
-        for (by, command, commanded) in &told {
+        for (by, command, commanded) in &answers {
             if matches!(commanded, ControlOutcome::RanHere(_))
                 && !effective.iter().any(|(acknowledged, _)| acknowledged == by)
             {
@@ -140,13 +140,13 @@ fn run(situation: Situation, first: Command, second: Command, then: Then) {
             }
         }
         let last = effective.last();
-        for (by, command, commanded) in &told {
+        for (by, command, commanded) in &answers {
             // If another command followed, the answer is about the state before that one.
             let is_last = last.is_none_or(|(last, _)| last == by);
-            let told_none = answer(commanded, *command);
+            let answers_none = answer(commanded, *command);
             let none = ["there is no rollout", "nothing was begun"]
                 .iter()
-                .any(|message| told_none.contains(message))
+                .any(|message| answers_none.contains(message))
                 && Record::from_tags(&look(&simulator).record) == Ok(None);
             let is_so = none || holds(*command, &simulator, &before);
             let reply =
@@ -242,8 +242,8 @@ async fn the_lease_of_a_process_that_ended_before_it_began_is_removed() {
         };
         let rollout = Rollout::look_up(simulator.clone(), spec.clone(), &me).await.expect("a look");
         let (_keep, stop) = watch::channel(Stop::No);
-        let told = rollout.command(command, stop, &mut |_| {}).await.expect("an answer");
-        assert!(matches!(told, ControlOutcome::NoOp(_)), "{command:?}: {told:?}");
+        let answers = rollout.command(command, stop, &mut |_| {}).await.expect("an answer");
+        assert!(matches!(answers, ControlOutcome::NoOp(_)), "{command:?}: {answers:?}");
         let look = look(&simulator);
         assert_eq!(look.record.contains_key(LEASE), stays, "{command:?}: {look:?}");
         assert!(stays || look.record.is_empty(), "{command:?}: {look:?}");

@@ -79,7 +79,7 @@ async fn run(story: &Story, at: u32, dies: Dies) -> (End, bool, Vec<String>) {
     let first = mortal.survive(roll_until(mortal.clone(), story.spec.clone(), stop)).await;
     let died = first.is_none();
     let mut outcome = match first {
-        Some(told) => told.report.outcome,
+        Some(run) => run.report.outcome,
         // It had ended; running it again would be another rollout.
         None if at > 2 && is_over(&simulator, &story.config).await => story.outcome,
         None => {

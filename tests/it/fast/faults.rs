@@ -17,7 +17,7 @@ use rolling_testing::{Wrapper, impl_fleet};
 
 use crate::test_fleets::Flaky;
 use crate::world::{
-    Told, fleet, roll, roll_until, seconds, simulate, simulate_and_stop, spec, thirty_percent,
+    Run, fleet, roll, roll_until, seconds, simulate, simulate_and_stop, spec, thirty_percent,
 };
 
 /// A simulator under load: every call waits in a queue.
@@ -91,15 +91,15 @@ async fn roll_in_a_crowd(
     wait: Duration,
     fail: u32,
     first_fails: Option<bool>,
-) -> Told {
+) -> Run {
     let simulator = simulate(config);
     let (inner, calls, tried) = (simulator.clone(), AtomicU32::new(0), Mutex::default());
     let crowded = Crowded { inner, wait, fail, first_fails, calls, tried };
     let mut spec = spec(Policy::Rolling(BatchSize::Fixed(1)));
     spec.health.healthy_timeout = seconds(3600);
-    let told = roll(Arc::new(crowded), spec).await;
-    assert_done(&told, &simulator).await;
-    told
+    let run = roll(Arc::new(crowded), spec).await;
+    assert_done(&run, &simulator).await;
+    run
 }
 
 #[tokio::test]
@@ -109,8 +109,8 @@ async fn a_first_call_that_fails_after_a_long_wait_for_its_turn_is_tried_again()
 
 #[tokio::test]
 async fn failures_do_not_add_up_across_calls_that_succeed() {
-    let told = roll_in_a_crowd(fleet(), seconds(5), 0, Some(false)).await;
-    assert!(told.report.elapsed_ms > 600_000, "{}", told.report.elapsed_ms);
+    let run = roll_in_a_crowd(fleet(), seconds(5), 0, Some(false)).await;
+    assert!(run.report.elapsed_ms > 600_000, "{}", run.report.elapsed_ms);
 }
 
 #[tokio::test]
@@ -125,9 +125,9 @@ async fn an_engine_still_acts_where_every_call_waits_as_long_as_a_lease_is_belie
     roll_in_a_crowd(fleet(), seconds(25), 0, None).await;
 }
 
-async fn assert_done(told: &Told, simulator: &Simulator) {
-    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
-    let newest = told.report.instances.iter().map(|instance| instance.id.as_str()).max();
+async fn assert_done(run: &Run, simulator: &Simulator) {
+    assert_eq!(run.report.outcome, Outcome::Succeeded, "{:?}", run.report);
+    let newest = run.report.instances.iter().map(|instance| instance.id.as_str()).max();
     assert_eq!(newest, Some("i-0020"), "ten old ones, ten launches");
     let look = simulator.observe().await.expect("observe");
     assert!(look.suspended.is_empty() && look.record.is_empty(), "{look:?}");
@@ -140,8 +140,8 @@ async fn faults_at_any_call_change_nothing_about_the_outcome_and_launch_nothing_
         for policy in [thirty_percent(), Policy::RollingWithAdditionalBatch(BatchSize::Fixed(3))] {
             let simulator = simulate(fleet());
             let flaky = Flaky::new(simulator.clone(), 0..0, every);
-            let told = roll(flaky, spec(policy)).await;
-            assert_done(&told, &simulator).await;
+            let run = roll(flaky, spec(policy)).await;
+            assert_done(&run, &simulator).await;
         }
     }
 }
@@ -149,23 +149,23 @@ async fn faults_at_any_call_change_nothing_about_the_outcome_and_launch_nothing_
 #[tokio::test]
 async fn a_cloud_that_does_not_answer_for_a_minute_is_waited_for() {
     let simulator = simulate(fleet());
-    let told = roll(Flaky::new(simulator.clone(), 50..110, 0), spec(thirty_percent())).await;
-    assert_done(&told, &simulator).await;
+    let run = roll(Flaky::new(simulator.clone(), 50..110, 0), spec(thirty_percent())).await;
+    assert_done(&run, &simulator).await;
 }
 
 #[tokio::test]
 async fn a_stop_while_the_cloud_does_not_answer_ends_in_time_and_reports_what_is_borrowed() {
     let (simulator, stop) = simulate_and_stop(fleet(), Stop::Gracefully, seconds(60));
     let flaky = Flaky::new(simulator.clone(), 50..10_000, 0);
-    let told = roll_until(flaky, spec(thirty_percent()), stop).await;
-    assert_ne!(told.report.outcome, Outcome::Succeeded);
-    assert!(told.report.elapsed_ms < 95_000, "{}", told.report.elapsed_ms);
-    let left = told.report.borrowed.join("; ");
+    let run = roll_until(flaky, spec(thirty_percent()), stop).await;
+    assert_ne!(run.report.outcome, Outcome::Succeeded);
+    assert!(run.report.elapsed_ms < 95_000, "{}", run.report.elapsed_ms);
+    let left = run.report.borrowed.join("; ");
     assert!(left.contains("suspended processes: AZRebalance"), "{left}");
     assert!(left.contains("the template is v2, it was v1"), "{left}");
     // Once the cloud is back, the next run finishes.
-    let told = roll(simulator.clone(), spec(thirty_percent())).await;
-    assert_done(&told, &simulator).await;
+    let run = roll(simulator.clone(), spec(thirty_percent())).await;
+    assert_done(&run, &simulator).await;
 }
 
 /// With the policy immutable many instances are removed again, each by a call that takes 2 s.
@@ -178,17 +178,17 @@ async fn a_stop_is_bounded_although_every_call_takes_its_time() {
     let crowded = Crowded { inner, wait: seconds(2), fail: 0, first_fails: None, calls, tried };
     let mut wanted = spec(Policy::Immutable);
     wanted.health.healthy_timeout = seconds(3600);
-    let told = roll_until(Arc::new(crowded), wanted.clone(), stop).await;
-    assert_eq!(told.report.outcome, Outcome::Aborted, "{:?}", told.report);
+    let run = roll_until(Arc::new(crowded), wanted.clone(), stop).await;
+    assert_eq!(run.report.outcome, Outcome::Aborted, "{:?}", run.report);
     // 20 s of waiting, as long for what is left, and the calls that were under way.
-    assert!(told.report.elapsed_ms < 140_000, "{}", told.report.elapsed_ms);
-    let halting = told.events.iter().find_map(|envelope| match &envelope.event {
+    assert!(run.report.elapsed_ms < 140_000, "{}", run.report.elapsed_ms);
+    let halting = run.events.iter().find_map(|envelope| match &envelope.event {
         Event::Halting { until, .. } => until.map(|until| until.since(envelope.at)),
         _ => None,
     });
     assert_eq!(halting, Some(seconds(20)), "the stop is reported at once");
-    let told = roll(simulator.clone(), wanted).await;
-    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
+    let run = roll(simulator.clone(), wanted).await;
+    assert_eq!(run.report.outcome, Outcome::Succeeded, "{:?}", run.report);
 }
 
 /// Terminates, once, the instance that the engine is about to remove without a replacement.
@@ -220,8 +220,8 @@ async fn a_removal_of_an_instance_that_is_gone_does_not_lower_the_size() {
     for policy in [Policy::RollingWithAdditionalBatch(BatchSize::Fixed(3)), Policy::Immutable] {
         let simulator = simulate(fleet());
         let hasty = Hasty { inner: simulator.clone(), done: Mutex::new(false) };
-        let told = roll(Arc::new(hasty), spec(policy)).await;
-        assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
+        let run = roll(Arc::new(hasty), spec(policy)).await;
+        assert_eq!(run.report.outcome, Outcome::Succeeded, "{:?}", run.report);
         let look = simulator.observe().await.expect("observe");
         assert_eq!((look.desired(), look.max()), (10, 10), "{policy:?}");
     }
@@ -267,9 +267,9 @@ async fn a_refusal_half_way_ends_as_the_document_says() {
         let simulator = simulate(fleet());
         let refusing = Refusing { inner: simulator.clone(), passes: AtomicU32::new(passes) };
         let deploy = RollingDeployment { on_failure, ..spec(Policy::Rolling(BatchSize::Fixed(2))) };
-        let told = roll(Arc::new(refusing), deploy).await;
-        assert_eq!(told.report.outcome, outcome, "{passes} {on_failure:?}: {:?}", told.report);
-        let reason = told.report.reason.as_deref().unwrap_or_default();
+        let run = roll(Arc::new(refusing), deploy).await;
+        assert_eq!(run.report.outcome, outcome, "{passes} {on_failure:?}: {:?}", run.report);
+        let reason = run.report.reason.as_deref().unwrap_or_default();
         assert!(reason.contains("it may not be terminated"), "{reason}");
         let look = simulator.observe().await.expect("observe");
         let on = |i: &&rolling_provider::Instance| {

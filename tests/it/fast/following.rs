@@ -78,9 +78,9 @@ impl InstanceRefreshes for Scripted {
     async fn start(
         &self,
         to: &Revision,
-        told: &InstanceRefreshPreferences,
+        run: &InstanceRefreshPreferences,
     ) -> Result<String, ProviderError> {
-        assert_eq!((to, told.min_healthy), (&Revision::new("v2"), 70));
+        assert_eq!((to, run.min_healthy), (&Revision::new("v2"), 70));
         let next = self.starts.lock().expect("a script").pop_front().unwrap_or(Ok(()));
         let applied = next.as_ref().err().is_none_or(|error| error.effect == Effect::Unknown);
         *self.started.lock().expect("a count") += u32::from(applied);
@@ -225,8 +225,8 @@ async fn a_refresh_that_reports_success_is_not_believed_before_every_instance_th
         let waited = Duration::from_millis(report.elapsed_ms);
         assert!(waited < seconds(700), "{waited:?}");
         let why = report.reason.unwrap_or_default();
-        let told = why.contains("is Succeeded, and 1 of 10 instances does not serve");
-        assert_eq!(told, outcome == Outcome::Failed, "{why}");
+        let run = why.contains("is Succeeded, and 1 of 10 instances does not serve");
+        assert_eq!(run, outcome == Outcome::Failed, "{why}");
     }
 }
 

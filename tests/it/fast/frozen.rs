@@ -200,9 +200,9 @@ fn an_engine_that_was_frozen_while_another_was_at_work_does_nothing_more() {
         Meanwhile::Command(Command::Pause),
         Meanwhile::Command(Command::Rollback),
     ];
-    let (mut moments, mut told) = (0, 0);
+    let (mut moments, mut count) = (0, 0);
     for (config, spec) in stories() {
-        told += 1;
+        count += 1;
         let calls = block_on(async {
             let clock = Arc::new(VirtualClock::new(EPOCH));
             let simulator = Arc::new(Simulator::in_memory(config.clone(), clock));
@@ -218,8 +218,8 @@ fn an_engine_that_was_frozen_while_another_was_at_work_does_nothing_more() {
             }
         }
     }
-    eprintln!("frozen at {moments} moments of {told} stories");
-    assert!(moments > 5000 && told >= 12, "{moments} {told}");
+    eprintln!("frozen at {moments} moments of {count} stories");
+    assert!(moments > 5000 && count >= 12, "{moments} {count}");
 }
 
 fn stories() -> Vec<(FleetConfig, RollingDeployment)> {

@@ -15,7 +15,7 @@ use rolling::model::wait::WaitKind;
 use rolling_provider::{Fleet as _, ScheduledAction};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 
-use crate::world::{Told, bad, caller, fleet, roll, seconds, simulate, spec, thirty_percent};
+use crate::world::{Run, bad, caller, fleet, roll, seconds, simulate, spec, thirty_percent};
 
 fn gated(gates: Gates) -> RollingDeployment {
     let spec = spec(thirty_percent());
@@ -41,10 +41,10 @@ fn command(script: &str) -> Gates {
     }
 }
 
-impl Told {
+impl Run {
     /// Returns what the gates answered, in order.
     fn gates(&self) -> Vec<(String, bool, String)> {
-        let reply = self.events.iter().filter_map(|told| match &told.event {
+        let reply = self.events.iter().filter_map(|envelope| match &envelope.event {
             Event::GateAnswered { gate, passed, message } => {
                 Some((gate.clone(), *passed, message.clone()))
             }
@@ -72,15 +72,15 @@ fn at_speed(speed: f64) -> Arc<Simulator> {
 
 #[tokio::test]
 async fn alarms_are_read_before_each_batch_and_at_the_end() {
-    let told = roll(simulate(fleet()), gated(alarms(0))).await;
-    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
-    let reply = told.gates();
+    let run = roll(simulate(fleet()), gated(alarms(0))).await;
+    assert_eq!(run.report.outcome, Outcome::Succeeded, "{:?}", run.report);
+    let reply = run.gates();
     assert_eq!(reply.len(), 5, "before each of four batches, and after the last: {reply:?}");
     assert!(reply.iter().all(|(gate, passed, _)| gate == "alarms errors" && *passed));
-    let kinds: Vec<&str> = told
+    let kinds: Vec<&str> = run
         .events
         .iter()
-        .filter_map(|told| match &told.event {
+        .filter_map(|envelope| match &envelope.event {
             Event::GateAnswered { .. } => Some("gate"),
             Event::BatchStarted { .. } => Some("begin"),
             Event::BatchFinished { .. } => Some("end"),
@@ -97,12 +97,12 @@ async fn alarms_are_read_before_each_batch_and_at_the_end() {
 #[tokio::test]
 async fn an_alarm_that_the_new_revision_raises_rolls_back_before_the_next_batch() {
     let simulator = simulate(bad(Behaviour::Alarm));
-    let told = roll(simulator.clone(), gated(alarms(60))).await;
-    assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
-    let reason = told.report.reason.clone().expect("a reason");
+    let run = roll(simulator.clone(), gated(alarms(60))).await;
+    assert_eq!(run.report.outcome, Outcome::RolledBack, "{:?}", run.report);
+    let reason = run.report.reason.clone().expect("a reason");
     assert!(reason.contains("alarms errors did not pass: errors is raised: i-"), "{reason}");
     assert!(reason.contains("of v2 makes errors"), "{reason}");
-    assert_eq!(told.batches()[0], (0, 3));
+    assert_eq!(run.batches()[0], (0, 3));
     assert_eq!(simulator.launched(), 10 + 3 + 3, "one batch, and the rollback");
     assert!(simulator.observe().await.expect("a look").record.is_empty());
 }
@@ -116,29 +116,29 @@ async fn while_an_alarm_is_raised_nothing_is_begun() {
     let rollout = Rollout::prepare(simulator.clone(), wanted.clone(), &caller()).await;
     let warnings = rollout.expect("a rollout").preview().warnings;
     assert!(warnings.iter().any(|w| w.starts_with("alarm errors is raised: ")), "{warnings:?}");
-    let told = roll(simulator.clone(), wanted).await;
-    assert_eq!(told.report.outcome, Outcome::Failed);
-    let reason = told.report.reason.clone().expect("a reason");
+    let run = roll(simulator.clone(), wanted).await;
+    assert_eq!(run.report.outcome, Outcome::Failed);
+    let reason = run.report.reason.clone().expect("a reason");
     assert!(reason.ends_with("before anything was begun"), "{reason}");
-    assert!(told.actions().is_empty(), "{:?}", told.actions());
+    assert!(run.actions().is_empty(), "{:?}", run.actions());
     assert!(simulator.observe().await.expect("a look").record.is_empty());
 }
 
 #[tokio::test]
 async fn a_fleet_bakes_and_an_alarm_meanwhile_rolls_it_back() {
-    let told = roll(simulate(fleet()), gated(alarms(300))).await;
-    assert_eq!(told.report.outcome, Outcome::Succeeded);
-    let bakes = told.events.iter().find(|told| {
-        matches!(&told.event, Event::Waiting { on } if on.iter().any(|w| w.kind == WaitKind::Bake))
+    let run = roll(simulate(fleet()), gated(alarms(300))).await;
+    assert_eq!(run.report.outcome, Outcome::Succeeded);
+    let bakes = run.events.iter().find(|envelope| {
+        matches!(&envelope.event, Event::Waiting { on } if on.iter().any(|w| w.kind == WaitKind::Bake))
     });
-    let (bakes, end) = (bakes.expect("a wait").at, told.events.last().expect("an end").at);
+    let (bakes, end) = (bakes.expect("a wait").at, run.events.last().expect("an end").at);
     assert!(end.since(bakes) >= seconds(300), "{:?}", end.since(bakes));
 
     // All at once, so that there is no batch before which the alarm could be seen.
     let deploy = RollingDeployment { policy: Policy::AllAtOnce, ..gated(alarms(300)) };
-    let told = roll(simulate(bad(Behaviour::Alarm)), deploy).await;
-    assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
-    assert_eq!(told.launched("v1"), 10);
+    let run = roll(simulate(bad(Behaviour::Alarm)), deploy).await;
+    assert_eq!(run.report.outcome, Outcome::RolledBack, "{:?}", run.report);
+    assert_eq!(run.launched("v1"), 10);
 }
 
 #[tokio::test]
@@ -149,13 +149,13 @@ async fn a_fleet_follows_its_load_and_its_schedule_while_it_bakes() {
     let clock = Arc::new(VirtualClock::new(EPOCH));
     let simulator = Arc::new(Simulator::in_memory(fleet(), clock.clone()));
     let quiet = roll(simulator, deploy.clone()).await;
-    let bakes = |told: &Told| {
-        let bakes = told.events.iter().find(|told| {
-            matches!(&told.event, Event::Waiting { on } if on.iter().any(|w| w.kind == WaitKind::Bake))
+    let bakes = |run: &Run| {
+        let bakes = run.events.iter().find(|envelope| {
+            matches!(&envelope.event, Event::Waiting { on } if on.iter().any(|w| w.kind == WaitKind::Bake))
         });
         bakes.expect("a wait").at
     };
-    let ends = |told: &Told| told.events.last().expect("an end").at;
+    let ends = |run: &Run| run.events.last().expect("an end").at;
     let begin = bakes(&quiet);
 
     let clock = Arc::new(VirtualClock::new(EPOCH));
@@ -178,12 +178,12 @@ async fn a_fleet_follows_its_load_and_its_schedule_while_it_bakes() {
     clock.at(begin + seconds(300), move || {
         late.intervene(Intervention::Resize(12)).expect("a size");
     });
-    let told = roll(simulator.clone(), deploy).await;
-    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
+    let run = roll(simulator.clone(), deploy).await;
+    assert_eq!(run.report.outcome, Outcome::Succeeded, "{:?}", run.report);
     let suspended = suspended.lock().expect("what is suspended").clone().expect("a look");
     assert_eq!(suspended, ["AZRebalance", "InstanceRefresh"].map(String::from).into());
-    assert_eq!(told.report.instances.len(), 12, "the scheduled size is not set again at the end");
-    let (quiet, scaled) = (ends(&quiet).since(begin), ends(&told).since(begin));
+    assert_eq!(run.report.instances.len(), 12, "the scheduled size is not set again at the end");
+    let (quiet, scaled) = (ends(&quiet).since(begin), ends(&run).since(begin));
     assert!(scaled <= quiet + seconds(30), "{scaled:?} instead of {quiet:?}");
     let look = simulator.observe().await.expect("a look");
     assert!(look.suspended.is_empty() && look.record.is_empty(), "{look:?}");
@@ -193,19 +193,19 @@ async fn a_fleet_follows_its_load_and_its_schedule_while_it_bakes() {
 async fn where_there_are_no_batches_the_alarms_are_watched_all_the_time() {
     let deploy = RollingDeployment { pacing: Pacing::Continuous, ..gated(alarms(0)) };
     let simulator = simulate(bad(Behaviour::Alarm));
-    let told = roll(simulator.clone(), deploy).await;
-    assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
+    let run = roll(simulator.clone(), deploy).await;
+    assert_eq!(run.report.outcome, Outcome::RolledBack, "{:?}", run.report);
     assert!(simulator.launched() < 10 + 10 + 10, "{}", simulator.launched());
-    assert_eq!(told.gates().iter().filter(|(_, passed, _)| *passed).count(), 1, "at first");
+    assert_eq!(run.gates().iter().filter(|(_, passed, _)| *passed).count(), 1, "at first");
 }
 
 #[tokio::test]
 async fn a_failed_gate_stops_where_that_is_asked_for() {
     let deploy = RollingDeployment { on_failure: OnFailure::Stop, ..gated(command("exit 1")) };
-    let told = roll(quick(), deploy).await;
-    assert_eq!(told.report.outcome, Outcome::Failed);
-    assert_eq!((told.launched("v2"), told.launched("v1")), (3, 7));
-    assert!(told.report.borrowed.is_empty(), "{:?}", told.report.borrowed);
+    let run = roll(quick(), deploy).await;
+    assert_eq!(run.report.outcome, Outcome::Failed);
+    assert_eq!((run.launched("v2"), run.launched("v1")), (3, 7));
+    assert!(run.report.borrowed.is_empty(), "{:?}", run.report.borrowed);
 }
 
 #[tokio::test]
@@ -214,9 +214,9 @@ async fn an_additional_batch_passes_the_gates_before_any_other() {
     for (policy, first) in [(additional, (2, 0)), (Policy::Immutable, (1, 0))] {
         let deploy = RollingDeployment { policy, ..gated(command("exit 1")) };
         let simulator = quick();
-        let told = roll(simulator.clone(), deploy).await;
-        assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
-        assert_eq!(told.batches()[0], first);
+        let run = roll(simulator.clone(), deploy).await;
+        assert_eq!(run.report.outcome, Outcome::RolledBack, "{:?}", run.report);
+        assert_eq!(run.batches()[0], first);
         assert_eq!(
             simulator.launched(),
             10 + u64::from(first.0),

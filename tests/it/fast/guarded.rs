@@ -75,8 +75,8 @@ impl_fleet!(Guarded);
 #[tokio::test]
 async fn after_a_sleep_at_any_mutation_an_engine_without_its_lease_does_nothing_more() {
     let undisturbed = Guarded::new(simulate(fleet()), usize::MAX, Other::Nothing);
-    let told = roll(undisturbed.clone(), spec(thirty_percent())).await;
-    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report.reason);
+    let run = roll(undisturbed.clone(), spec(thirty_percent())).await;
+    assert_eq!(run.report.outcome, Outcome::Succeeded, "{:?}", run.report.reason);
     let all = undisturbed.done.lock().expect("it").len();
     assert!(all > 20, "{all}");
     assert!(undisturbed.inner.record().tags().is_empty(), "nothing is left");
@@ -85,12 +85,12 @@ async fn after_a_sleep_at_any_mutation_an_engine_without_its_lease_does_nothing_
     for at in 1..all {
         for other in [Other::TakesOver, Other::TakesOverAndIsDone] {
             let guarded = Guarded::new(simulate(fleet()), at, other);
-            let told = roll(guarded.clone(), spec(thirty_percent())).await;
+            let run = roll(guarded.clone(), spec(thirty_percent())).await;
             let done = guarded.done.lock().expect("it").clone();
             assert_eq!(done.len(), at, "{other:?} after {at}: {:?}", &done[at..]);
-            assert_ne!(told.report.outcome, Outcome::Succeeded, "{other:?} after {at}");
+            assert_ne!(run.report.outcome, Outcome::Succeeded, "{other:?} after {at}");
             if other == Other::TakesOver {
-                assert_eq!(told.report.outcome, Outcome::Locked, "after {at}");
+                assert_eq!(run.report.outcome, Outcome::Locked, "after {at}");
                 let object = guarded.inner.record().tags();
                 assert!(
                     object[LEASE].contains("owner=other"),
@@ -105,8 +105,8 @@ async fn after_a_sleep_at_any_mutation_an_engine_without_its_lease_does_nothing_
 async fn after_a_sleep_that_nobody_used_a_rollout_goes_on() {
     for at in 1..40 {
         let guarded = Guarded::new(simulate(fleet()), at, Other::Nothing);
-        let told = roll(guarded.clone(), spec(thirty_percent())).await;
-        assert_eq!(told.report.outcome, Outcome::Succeeded, "{at}: {:?}", told.report.reason);
+        let run = roll(guarded.clone(), spec(thirty_percent())).await;
+        assert_eq!(run.report.outcome, Outcome::Succeeded, "{at}: {:?}", run.report.reason);
         let object = guarded.inner.record().tags();
         assert!(!object.contains_key(ROLLOUT) && !object.contains_key(LEASE), "{object:?}");
     }
@@ -120,10 +120,10 @@ async fn a_record_that_somebody_deletes_is_made_again_and_nothing_stays_borrowed
     for at in 2..40 {
         let simulator = simulate(fleet());
         let guarded = Guarded::new(simulator.clone(), at, Other::Deletes);
-        let told = roll(guarded.clone(), spec(policy)).await;
-        assert_eq!(told.report.outcome, Outcome::Succeeded, "{at}: {:?}", told.report.reason);
+        let run = roll(guarded.clone(), spec(policy)).await;
+        assert_eq!(run.report.outcome, Outcome::Succeeded, "{at}: {:?}", run.report.reason);
         let warned = |event: &Envelope| matches!(&event.event, Event::Warned { .. });
-        remade += usize::from(told.events.iter().any(warned));
+        remade += usize::from(run.events.iter().any(warned));
         let look = simulator.truth().expect("the fleet");
         assert!(look.suspended.is_empty() && look.desired() == 10, "{at}: {look:?}");
         let object = guarded.inner.record().tags();

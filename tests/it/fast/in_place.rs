@@ -11,7 +11,7 @@ use rolling_simulator::{Behaviour, FleetConfig, Simulator};
 
 use crate::fast::properties::{self, Case, any_case, is_tidy, run, run_killed};
 use crate::test_fleets::{Dies, Witness};
-use crate::world::{Told, bad, fleet, roll, seconds, simulate, spec, thirty_percent};
+use crate::world::{Run, bad, fleet, roll, seconds, simulate, spec, thirty_percent};
 
 pub fn updated(config: FleetConfig) -> FleetConfig {
     FleetConfig { update: Some(seconds(60)), ..config }
@@ -26,18 +26,18 @@ pub fn deploy(policy: Policy) -> RollingDeployment {
 }
 
 /// Rolls, and checks that the same ten instances are there afterwards, all in rotation.
-async fn update(config: FleetConfig, spec: RollingDeployment) -> (Told, Arc<Simulator>) {
+async fn update(config: FleetConfig, spec: RollingDeployment) -> (Run, Arc<Simulator>) {
     let simulator = simulate(updated(config));
     let before = simulator.observe().await.expect("a look");
     let witness = Witness::new(simulator.clone(), spec.clone()).await;
-    let told = roll(witness.clone(), spec).await;
+    let run = roll(witness.clone(), spec).await;
     assert_eq!(witness.broken(0), Vec::<String>::new());
     let after = simulator.observe().await.expect("a look");
     assert!(before.instances.keys().eq(after.instances.keys()), "no instance comes or goes");
     assert_eq!(simulator.launched(), 10);
     assert_eq!(after.template, before.template, "what the fleet launches is left alone");
     assert!(after.suspended.is_empty(), "{after:?}");
-    (told, simulator)
+    (run, simulator)
 }
 
 /// Checks that every instance runs `revision`, serves, and has nothing of the rollout on it.
@@ -56,12 +56,12 @@ async fn assert_all_on(simulator: &Simulator, revision: &str) {
 async fn instances_are_drained_updated_and_put_back_batch_by_batch() {
     for unmanaged in [false, true] {
         let config = FleetConfig { unmanaged, ..fleet() };
-        let (told, simulator) = update(config, deploy(thirty_percent())).await;
-        assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
+        let (run, simulator) = update(config, deploy(thirty_percent())).await;
+        assert_eq!(run.report.outcome, Outcome::Succeeded, "{:?}", run.report);
         assert_all_on(&simulator, "v2").await;
-        assert_eq!(told.batches(), [(0, 3), (0, 3), (0, 3), (0, 1)]);
+        assert_eq!(run.batches(), [(0, 3), (0, 3), (0, 3), (0, 1)]);
         assert_eq!(simulator.updated(), 10);
-        let message: Vec<&str> = told
+        let message: Vec<&str> = run
             .actions()
             .into_iter()
             .filter_map(|action| match action {
@@ -77,8 +77,8 @@ async fn instances_are_drained_updated_and_put_back_batch_by_batch() {
             })
             .collect();
         assert_eq!(message, ["out", "update", "done", "in"].repeat(4));
-        assert!(told.least_serving() >= 7);
-        let waits = told.events.iter().filter_map(|told| match &told.event {
+        assert!(run.least_serving() >= 7);
+        let waits = run.events.iter().filter_map(|envelope| match &envelope.event {
             Event::Waiting { on } => on.iter().find(|wait| wait.kind == WaitKind::Update),
             _ => None,
         });
@@ -97,21 +97,21 @@ async fn an_update_that_fails_is_reported_with_its_output_and_undone() {
         (Behaviour::Hang, "its update did not end within 5m"),
         (Behaviour::Unhealthy, "Health checks failed with these codes: [502]"),
     ] {
-        let (told, simulator) = update(bad(behaviour), deploy(thirty_percent())).await;
-        assert_eq!(told.report.outcome, Outcome::RolledBack, "{behaviour:?}: {:?}", told.report);
-        let reason = told.report.reason.clone().expect("a reason");
+        let (run, simulator) = update(bad(behaviour), deploy(thirty_percent())).await;
+        assert_eq!(run.report.outcome, Outcome::RolledBack, "{behaviour:?}: {:?}", run.report);
+        let reason = run.report.reason.clone().expect("a reason");
         assert!(reason.contains(message), "{reason}");
         assert_all_on(&simulator, "v1").await;
         assert_eq!(simulator.updated(), 6, "three updated, and three rolled back");
-        assert!(told.least_serving() >= 7);
+        assert!(run.least_serving() >= 7);
     }
 }
 
 #[tokio::test]
 async fn where_failures_are_tolerated_an_update_is_tried_again_until_there_are_too_many() {
     let spec = RollingDeployment { failure_threshold: 3, ..deploy(Policy::Rolling(one())) };
-    let (told, simulator) = update(bad(Behaviour::FailLaunch), spec).await;
-    assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
+    let (run, simulator) = update(bad(Behaviour::FailLaunch), spec).await;
+    assert_eq!(run.report.outcome, Outcome::RolledBack, "{:?}", run.report);
     assert_all_on(&simulator, "v1").await;
     assert_eq!(simulator.updated(), 4, "three updates, and one rollback");
 }
@@ -123,28 +123,28 @@ fn one() -> rolling::model::spec::BatchSize {
 #[tokio::test]
 async fn where_nothing_goes_back_the_failed_one_stays_out_of_rotation_and_is_named() {
     let spec = RollingDeployment { on_failure: OnFailure::Stop, ..deploy(Policy::Rolling(one())) };
-    let (told, _) = update(bad(Behaviour::FailLaunch), spec).await;
-    assert_eq!(told.report.outcome, Outcome::Failed, "{:?}", told.report);
-    let idle: Vec<_> = told.report.instances.iter().filter(|i| !i.serves).collect();
+    let (run, _) = update(bad(Behaviour::FailLaunch), spec).await;
+    assert_eq!(run.report.outcome, Outcome::Failed, "{:?}", run.report);
+    let idle: Vec<_> = run.report.instances.iter().filter(|i| !i.serves).collect();
     assert_eq!(idle.len(), 1, "{idle:?}");
     let trouble = idle[0].trouble.clone().expect("trouble");
     assert!(trouble.contains("its update to v2 failed: exit code 1"), "{trouble}");
-    assert!(told.report.borrowed.is_empty(), "{:?}", told.report.borrowed);
+    assert!(run.report.borrowed.is_empty(), "{:?}", run.report.borrowed);
 }
 
 #[tokio::test]
 async fn what_failed_before_is_tried_again_and_not_counted_at_once() {
     let spec = RollingDeployment { on_failure: OnFailure::Stop, ..deploy(thirty_percent()) };
     let simulator = simulate(updated(bad(Behaviour::FailLaunch)));
-    for run in 1..=3 {
-        let told = roll(simulator.clone(), spec.clone()).await;
-        assert_eq!(told.report.outcome, Outcome::Failed, "{:?}", told.report);
-        assert_eq!(simulator.updated(), 3 * run, "tried again: {:?}", told.report.reason);
+    for times in 1..=3 {
+        let run = roll(simulator.clone(), spec.clone()).await;
+        assert_eq!(run.report.outcome, Outcome::Failed, "{:?}", run.report);
+        assert_eq!(simulator.updated(), 3 * times, "tried again: {:?}", run.report.reason);
     }
     // What is given up is not rolled back; another revision finds the instances as they are.
     simulator.retarget("v3".into());
-    let told = roll(simulator.clone(), spec).await;
-    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
+    let run = roll(simulator.clone(), spec).await;
+    assert_eq!(run.report.outcome, Outcome::Succeeded, "{:?}", run.report);
     assert_all_on(&simulator, "v3").await;
 }
 
@@ -152,8 +152,8 @@ async fn what_failed_before_is_tried_again_and_not_counted_at_once() {
 async fn a_failure_that_pauses_can_be_resumed_and_updates_anew() {
     let spec = RollingDeployment { on_failure: OnFailure::Pause, ..deploy(thirty_percent()) };
     let simulator = simulate(updated(bad(Behaviour::FailLaunch)));
-    let told = roll(simulator.clone(), spec.clone()).await;
-    assert_eq!(told.report.outcome, Outcome::Paused, "{:?}", told.report);
+    let run = roll(simulator.clone(), spec.clone()).await;
+    assert_eq!(run.report.outcome, Outcome::Paused, "{:?}", run.report);
     let mut caller = crate::world::caller();
     caller.rollout_id = "resumed".into();
     let rollout = rolling::engine::Rollout::prepare(simulator.clone(), spec, &caller).await;
@@ -200,11 +200,11 @@ proptest! {
         prop_assert!(properties::look(&ran.simulator).suspended.is_empty());
         let mild = [Behaviour::HalfUnhealthy, Behaviour::Flap];
         let mild = case.config.bad_revisions.values().any(|how| mild.contains(how));
-        let runs = match ran.told.report.outcome {
+        let runs = match ran.run.report.outcome {
             Outcome::Succeeded if case.config.bad_revisions.is_empty() || mild => "v2",
             Outcome::RolledBack => "v1",
             outcome => {
-                prop_assert!(!case.config.bad_revisions.is_empty(), "{:?}", ran.told.report);
+                prop_assert!(!case.config.bad_revisions.is_empty(), "{:?}", ran.run.report);
                 prop_assert!([Outcome::Failed, Outcome::Paused].contains(&outcome), "{:?}", outcome);
                 return Ok(());
             }
@@ -224,7 +224,7 @@ proptest! {
         let dies = if after { Dies::After } else { Dies::Before };
         let (outcome, simulator, broken) = run_killed(&case, &reference, at, dies);
         prop_assert_eq!(broken, Vec::<String>::new());
-        prop_assert_eq!(outcome, reference.told.report.outcome);
+        prop_assert_eq!(outcome, reference.run.report.outcome);
         // How far the rollout is when it halts depends on timing.
         if [Outcome::Succeeded, Outcome::RolledBack].contains(&outcome) {
             prop_assert_eq!(roll_call(&simulator), roll_call(&reference.simulator));

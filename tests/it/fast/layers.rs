@@ -24,14 +24,14 @@ fn short(file: &Path) -> String {
 }
 
 /// Returns each circle of files, with the names that make it one.
-fn told(imports: &Imports) -> Vec<String> {
+fn described_circles(imports: &Imports) -> Vec<String> {
     let tell = |circle: Vec<PathBuf>| {
         let inside = |file: &PathBuf| circle.contains(file);
-        let mut told = format!("a circle of {} files:", circle.len());
+        let mut circles = format!("a circle of {} files:", circle.len());
         for (from, to) in imports {
             for (to, names) in to.iter().filter(|(to, _)| inside(from) && inside(to)) {
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                told.push_str(&format!(
+                circles.push_str(&format!(
                     "\n  {} -> {}: {}",
                     short(from),
                     short(to),
@@ -39,7 +39,7 @@ fn told(imports: &Imports) -> Vec<String> {
                 ));
             }
         }
-        told
+        circles
     };
     circles(imports).into_iter().map(tell).collect()
 }
@@ -47,7 +47,7 @@ fn told(imports: &Imports) -> Vec<String> {
 #[test]
 #[expect(clippy::print_stdout, reason = "the figure is what is asked for")]
 fn no_files_use_each_other_in_a_circle() {
-    let found = CRATES.map(|name| told(&of_crate(&root().join(name).join("lib.rs"))));
+    let found = CRATES.map(|name| described_circles(&of_crate(&root().join(name).join("lib.rs"))));
     let found = found.concat();
     println!("{} circles", found.len());
     assert!(found.is_empty(), "{} circles\n{}", found.len(), found.join("\n"));

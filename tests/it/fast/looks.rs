@@ -30,11 +30,11 @@ fn unknown(boot: u64, drain: u64) -> FleetConfig {
 async fn looks(config: FleetConfig, spec: RollingDeployment) -> (usize, Duration, Duration) {
     let simulator = Simulator::in_memory(config, Arc::new(VirtualClock::new(EPOCH)));
     let witness = Witness::new(Arc::new(simulator), spec.clone()).await;
-    let told = roll(witness.clone(), spec).await;
-    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
+    let run = roll(witness.clone(), spec).await;
+    assert_eq!(run.report.outcome, Outcome::Succeeded, "{:?}", run.report);
     let looks = witness.looks();
     let gaps = looks.windows(2).map(|pair| pair[1].since(pair[0]));
-    let elapsed = Duration::from_millis(told.report.elapsed_ms);
+    let elapsed = Duration::from_millis(run.report.elapsed_ms);
     (looks.len(), elapsed, gaps.max().unwrap_or_default())
 }
 
@@ -80,8 +80,8 @@ async fn an_instance_that_flaps_does_not_soak() {
             wanted.health.min_healthy_time = seconds(soak);
             wanted.health.healthy_timeout = seconds(720);
             let clock = Arc::new(VirtualClock::new(EPOCH));
-            let told = roll(Arc::new(Simulator::in_memory(config, clock)), wanted).await;
-            let outcome = told.report.outcome;
+            let run = roll(Arc::new(Simulator::in_memory(config, clock)), wanted).await;
+            let outcome = run.report.outcome;
             assert_ne!(outcome, Outcome::Succeeded, "{soak} s, looks within {poll_interval:?}");
         }
     }

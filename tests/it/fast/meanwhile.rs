@@ -50,7 +50,7 @@ proptest! {
         let ran = run(&case);
         nothing_broken(&ran, 1)?;
         nothing_broken(&ran, 2)?;
-        let report = &ran.told.report;
+        let report = &ran.run.report;
         if case.config.bad_revisions.is_empty() {
             prop_assert_eq!(report.outcome, Outcome::Succeeded, "{:?}", report.reason);
             is_tidy(&ran, case.config.instances as usize, "v2")?;
@@ -100,7 +100,7 @@ proptest! {
         // A late look may be from before the protection.
         let unknown = case.lag > Duration::ZERO || gone.load(Ordering::Relaxed);
         prop_assert!(lives || unknown, "{}", id);
-        let report = &ran.told.report;
+        let report = &ran.run.report;
         let message = report.reason.as_deref().unwrap_or_default();
         let protects = message.contains("protected from scale-in");
         if case.config.bad_revisions.is_empty() {
@@ -130,7 +130,7 @@ proptest! {
                 });
             }
         });
-        let report = &ran.told.report;
+        let report = &ran.run.report;
         let message = report.reason.as_deref().unwrap_or_default();
         let named = message.starts_with("no progress") && message.contains("not registered");
         prop_assert!(report.outcome == Outcome::Succeeded || named, "{}", message);
@@ -166,7 +166,7 @@ fn an_instance_that_fails_where_requests_go_is_replaced_once_they_are_shifted_ba
     case.spec.failure_threshold = 3;
     let ran = run(&case);
     assert_eq!(ran.witness.broken(1), Vec::<String>::new());
-    assert!(ran.told.report.borrowed.is_empty(), "{:?}", ran.told.report.borrowed);
+    assert!(ran.run.report.borrowed.is_empty(), "{:?}", ran.run.report.borrowed);
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn surge_that_goes_in_the_place_of_a_protected_instance_stays_the_same() {
     case.config.bad_revisions.insert("v2".into(), Behaviour::Hang);
     case.config.events.push((seconds(2), Intervention::Protect("i-0011".into(), true)));
     (case.spec.pacing, case.spec.on_failure) = (Pacing::Continuous, OnFailure::Rollback);
-    let report = run(&case).told.report;
+    let report = run(&case).run.report;
     let message = report.reason.unwrap_or_default();
     assert!(message.contains("still protected from scale-in"), "{message}");
 }
@@ -188,7 +188,7 @@ fn an_instance_that_the_fleet_has_removed_does_not_come_back_with_a_late_look() 
     case.config.replaces_deregistered = true;
     (case.config.zones, case.lag) = (2, seconds(1));
     case.spec.health.min_healthy_time = seconds(2);
-    assert_eq!(run(&case).told.report.outcome, Outcome::Succeeded);
+    assert_eq!(run(&case).run.report.outcome, Outcome::Succeeded);
 }
 
 #[test]
@@ -201,6 +201,6 @@ fn a_launch_that_the_fleet_reports_is_not_taken_off_the_size_before_a_look_lists
     case.spec.health =
         Health { min_healthy_time: seconds(4), healthy_timeout: seconds(900), ..Health::default() };
     let ran = run(&case);
-    assert_eq!(ran.told.report.outcome, Outcome::Succeeded, "{:?}", ran.told.report.reason);
+    assert_eq!(ran.run.report.outcome, Outcome::Succeeded, "{:?}", ran.run.report.reason);
     assert_eq!(ran.witness.broken(1), Vec::<String>::new());
 }

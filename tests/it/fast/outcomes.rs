@@ -13,7 +13,7 @@ use rolling_simulator::{Behaviour, FleetConfig, Intervention, Simulator};
 use rolling_testing::{Flaky, Wrapper, impl_fleet};
 
 use super::properties::{block_on, look};
-use crate::world::{Told, bad, caller, fleet, roll, simulate, spec};
+use crate::world::{Run, bad, caller, fleet, roll, simulate, spec};
 
 fn three() -> FleetConfig {
     FleetConfig { instances: 3, ..fleet() }
@@ -37,7 +37,7 @@ fn prepared(simulator: &Arc<Simulator>, spec: RollingDeployment) -> Rollout {
     block_on(Rollout::look_up(fleet, spec, &caller())).expect("a rollout")
 }
 
-fn rolled(simulator: &Arc<Simulator>, spec: RollingDeployment) -> Told {
+fn rolled(simulator: &Arc<Simulator>, spec: RollingDeployment) -> Run {
     let fleet: Arc<dyn Fleet> = Arc::clone(simulator) as _;
     block_on(roll(fleet, spec))
 }
@@ -57,8 +57,8 @@ fn who_is_left_alone_is_told_and_the_revision_before_stays_the_completed_one() {
         for id in before.iter().take(untouched) {
             simulator.intervene(way(id.clone())).expect("an intervention");
         }
-        let told = rolled(&simulator, fixed(1));
-        let report = &told.report;
+        let run = rolled(&simulator, fixed(1));
+        let report = &run.report;
         assert_eq!(report.outcome, Outcome::Succeeded, "{:?}", report.reason);
         assert_eq!(report.left_alone, before[..untouched], "{report:?}");
         let completed = report.completed.as_ref().map(ToString::to_string);
@@ -86,8 +86,8 @@ fn a_bad_revision_goes_back_to_what_those_ran_that_are_ours_to_replace() {
     });
     let first = ids(&simulator).remove(0);
     simulator.intervene(Intervention::Ignore(first.clone())).expect("an intervention");
-    let told = rolled(&simulator, fixed(1));
-    assert_eq!((told.report.outcome, told.report.left_alone.len()), (Outcome::Succeeded, 1));
+    let run = rolled(&simulator, fixed(1));
+    assert_eq!((run.report.outcome, run.report.left_alone.len()), (Outcome::Succeeded, 1));
     simulator.retarget("v3".into());
     let report = rolled(&simulator, fixed(1)).report;
     assert_eq!(report.outcome, Outcome::RolledBack, "{:?}", report.reason);

@@ -147,7 +147,7 @@ fn a_plan_says_what_it_rolls_as_far_as_that_is_known() {
     let plugin = fast(folder.path(), 500);
     let two = config("v2");
     let state = created(&plugin, &two);
-    let told = |config: &Value| {
+    let planned = |config: &Value| {
         let plan = plugin.plan(Some(&state), config);
         assert_eq!(plan.found.len(), 1, "{plan:?}");
         assert!(!plan.found[0].is_error);
@@ -156,20 +156,20 @@ fn a_plan_says_what_it_rolls_as_far_as_that_is_known() {
     let figures =
         "(rolling): batches of 3, 3, 3, 1, at least 7 serve, at most 10 live, about 4m 40s";
 
-    let (reply, _) = told(&config("v4"));
+    let (reply, _) = planned(&config("v4"));
     assert_eq!(reply, format!("This plan rolls 10 of 10 instances of web from v2 to v4 {figures}"));
-    let (reply, _) = told(&with(&two, &json!({ "batch_size": 10 })));
+    let (reply, _) = planned(&with(&two, &json!({ "batch_size": 10 })));
     assert_eq!(reply, "This plan rolls nothing");
     // The same apply changes the version.
     let mut later = two.clone();
     later["simulated_fleet"]["revision"] = unknown();
-    let (reply, plan) = told(&later);
+    let (reply, plan) = planned(&later);
     let message = "If the version changes, this plan rolls 10 of 10 instances of web";
     assert_eq!(reply, format!("{message} {figures}"));
     assert_eq!(sizes(&json!({ "batches": [] })), Vec::<u64>::new());
     assert!(plan.unknown.contains(&"/batches".to_owned()), "they stay if it does not: {plan:?}");
     // Another attribute is not known.
-    let (reply, _) = told(&with(&two, &json!({ "batch_size": unknown() })));
+    let (reply, _) = planned(&with(&two, &json!({ "batch_size": unknown() })));
     assert_eq!(reply, "What this plan rolls is known only when batch_size is");
     // Where nothing is planned, nothing is reported.
     let plan = plugin.plan(Some(&state), &two);
@@ -204,11 +204,14 @@ fn a_plan_tells_who_is_at_work() {
     engine.wait().expect("an end");
     for plan in [plan, unknown_target] {
         assert_eq!(plan.found.len(), 2, "{plan:?}");
-        let told = &plan.found[1];
-        assert!(told.summary.starts_with("Rollout "), "{told:?}");
-        assert!(told.summary.contains(" to v5 is "), "{told:?}");
-        assert!(told.summary.contains(&format!("{}", engine.id())), "who: {told:?}");
-        assert!(told.detail.contains("An apply waits for a sign of life, for 30s"), "{told:?}");
+        let warning = &plan.found[1];
+        assert!(warning.summary.starts_with("Rollout "), "{warning:?}");
+        assert!(warning.summary.contains(" to v5 is "), "{warning:?}");
+        assert!(warning.summary.contains(&format!("{}", engine.id())), "who: {warning:?}");
+        assert!(
+            warning.detail.contains("An apply waits for a sign of life, for 30s"),
+            "{warning:?}"
+        );
     }
     plugin.shut_down();
 }
@@ -258,8 +261,8 @@ fn what_a_failed_apply_has_reported_is_no_drift() {
         let bad = with(&config("v3"), &change);
         let plan = plugin.plan(Some(&state), &bad);
         let applied = plugin.apply(Some(&state), &plan, &bad);
-        let told = applied.value["last_error"].as_str().expect("an error");
-        assert!(told.contains(message), "{how}: {told}");
+        let error = applied.value["last_error"].as_str().expect("an error");
+        assert!(error.contains(message), "{how}: {error}");
         let state = applied.state.expect("a state");
         let refreshed = plugin.read(&state);
         assert_eq!(refreshed.value, applied.value, "{how}");
@@ -320,9 +323,9 @@ fn a_rollout_is_not_resumed_without_what_its_gate_needs() {
     assert!(applied.found[0].summary.contains("is paused"), "{applied:?}");
     let log = plugin.shut_down();
     let file = folder.path().join("web.jsonl");
-    let told = std::fs::read_to_string(&file).expect("the file");
-    assert!(told.contains("told (sensitive)"), "{told}");
-    assert!(!told.contains("s3cret") && !log.contains("s3cret"), "{told} {log}");
+    let events = std::fs::read_to_string(&file).expect("the file");
+    assert!(events.contains("told (sensitive)"), "{events}");
+    assert!(!events.contains("s3cret") && !log.contains("s3cret"), "{events} {log}");
     let resume = |token: Option<&str>| {
         let mut command = rolling();
         command.current_dir(folder.path()).arg("resume").arg(&file);

@@ -251,11 +251,12 @@ fn a_call_that_its_host_gives_up_stops_although_the_process_goes_on() {
     let mut line = String::new();
     let mut out = std::io::BufReader::new(served.stdout.take().expect("a pipe"));
     std::io::BufRead::read_line(&mut out, &mut line).expect("a line");
-    let told = line.trim().strip_prefix("export TF_REATTACH_PROVIDERS='").expect("what to export");
-    let told: Value = serde_json::from_str(told.trim_end_matches('\'')).expect("JSON");
-    let told = &told["registry.terraform.io/rolling/rolling"];
-    assert_eq!((&told["Protocol"], &told["ProtocolVersion"]), (&json!("grpc"), &json!(6)));
-    let socket = told["Addr"]["String"].as_str().expect("a socket").to_owned();
+    let attached =
+        line.trim().strip_prefix("export TF_REATTACH_PROVIDERS='").expect("what to export");
+    let attached: Value = serde_json::from_str(attached.trim_end_matches('\'')).expect("JSON");
+    let attached = &attached["registry.terraform.io/rolling/rolling"];
+    assert_eq!((&attached["Protocol"], &attached["ProtocolVersion"]), (&json!("grpc"), &json!(6)));
+    let socket = attached["Addr"]["String"].as_str().expect("a socket").to_owned();
 
     let connected = || {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");

@@ -22,13 +22,13 @@ use rolling_simulator::{Behaviour, EPOCH, Intervention, Simulator, VirtualClock}
 use tokio::sync::watch;
 
 use crate::test_fleets::{Dies, Flaky, Mortal, SECOND, Stale, Witness, count_serving};
-use crate::world::{Told, caller, roll, roll_until, seconds};
+use crate::world::{Run, caller, roll, roll_until, seconds};
 
 pub use self::generated::{Case, any_case, behaviours, good, suspended};
 
 /// A case that has been run.
 pub struct Ran {
-    pub told: Told,
+    pub run: Run,
     pub simulator: Arc<Simulator>,
     pub witness: Arc<Witness>,
 }
@@ -49,9 +49,9 @@ pub fn run_with(
         let witness = Witness::new(simulator.clone(), case.spec.clone()).await;
         meanwhile(&clock, &simulator, &witness);
         let stale = Stale::new(witness.clone(), case.lag);
-        let told = roll(stale, case.spec.clone()).await;
-        told.assert_looks_seldom(case.spec.poll_interval);
-        Ran { told, simulator, witness }
+        let run = roll(stale, case.spec.clone()).await;
+        run.assert_looks_seldom(case.spec.poll_interval);
+        Ran { run, simulator, witness }
     })
 }
 
@@ -75,9 +75,9 @@ pub fn run_killed(
         let mortal = Mortal::new(witness.clone(), at, dies);
         let first = mortal.survive(roll(mortal.clone(), case.spec.clone())).await;
         let outcome = match first {
-            Some(told) => told.report.outcome,
+            Some(run) => run.report.outcome,
             None if at > 2 && crate::fast::crash::is_over(&simulator, &case.config).await => {
-                reference.told.report.outcome
+                reference.run.report.outcome
             }
             None => roll(witness.clone(), case.spec.clone()).await.report.outcome,
         };
@@ -155,9 +155,9 @@ proptest! {
     #[test]
     fn p08_a_converged_fleet_plans_to_nothing_and_plans_are_deterministic(case in good()) {
         let ran = run(&case);
-        prop_assert_eq!(ran.told.report.outcome, Outcome::Succeeded);
+        prop_assert_eq!(ran.run.report.outcome, Outcome::Succeeded);
         let again = run(&case);
-        prop_assert_eq!(&ran.told.events, &again.told.events);
+        prop_assert_eq!(&ran.run.events, &again.run.events);
         let once_more = block_on(roll(ran.simulator.clone(), case.spec.clone()));
         prop_assert_eq!(once_more.report.outcome, Outcome::Succeeded);
         prop_assert!(once_more.actions().is_empty());
@@ -178,7 +178,7 @@ proptest! {
         let reference = run(&case);
         let dies = if after { Dies::After } else { Dies::Before };
         let (outcome, simulator, broken) = run_killed(&case, &reference, at, dies);
-        prop_assert_eq!(outcome, reference.told.report.outcome);
+        prop_assert_eq!(outcome, reference.run.report.outcome);
         prop_assert_eq!(broken, Vec::<String>::new());
         let (was, is) = (look(&reference.simulator), look(&simulator));
         // It depends on timing how far one of several overlapping batches is when the rollout
@@ -228,9 +228,9 @@ proptest! {
             clock.at(EPOCH + seconds(at), move || overtake(&simulator));
         });
         let overtaken = look(&ran.simulator).record.contains_key("rolling:overtaken");
-        let last = ran.told.events.iter().rev().find(|e| matches!(e.event, Event::Acted { .. }));
+        let last = ran.run.events.iter().rev().find(|e| matches!(e.event, Event::Acted { .. }));
         if overtaken && !look(&ran.simulator).record.is_empty() {
-            prop_assert_eq!(ran.told.report.outcome, Outcome::Locked);
+            prop_assert_eq!(ran.run.report.outcome, Outcome::Locked);
             prop_assert!(last.is_none_or(|e| e.at <= EPOCH + seconds(at)), "{:?}", last);
         }
     }
@@ -250,8 +250,8 @@ proptest! {
             roll_until(simulator.clone(), case.spec.clone(), stop).await;
             let launched = simulator.launched();
             simulator.retarget("v3".into());
-            let told = roll(simulator.clone(), case.spec.clone()).await;
-            (told.report, simulator, launched)
+            let run = roll(simulator.clone(), case.spec.clone()).await;
+            (run.report, simulator, launched)
         });
         prop_assert_eq!(report.outcome, Outcome::Succeeded, "{:?}", report.reason);
         let look = look(&simulator);
@@ -271,9 +271,9 @@ proptest! {
         case in good(), lag in 0..=8u64,
     ) {
         let ran = run(&Case { lag: seconds(lag), ..case.clone() });
-        prop_assert_eq!(ran.told.report.outcome, Outcome::Succeeded, "{:?}", ran.told.report.reason);
+        prop_assert_eq!(ran.run.report.outcome, Outcome::Succeeded, "{:?}", ran.run.report.reason);
         is_tidy(&ran, case.config.instances as usize, "v2")?;
-        prop_assert!(ran.told.report.borrowed.is_empty());
+        prop_assert!(ran.run.report.borrowed.is_empty());
         let max = look(&ran.simulator).capacity.map(|capacity| capacity.max);
         prop_assert!(max.is_none_or(|max| max == case.config.instances));
     }
@@ -298,7 +298,7 @@ proptest! {
         }
         let ran = run(&case);
         if !failing {
-            prop_assert_eq!(ran.told.report.outcome, Outcome::Succeeded, "{:?}", ran.told.report);
+            prop_assert_eq!(ran.run.report.outcome, Outcome::Succeeded, "{:?}", ran.run.report);
         }
         nothing_broken(&ran, 20)?;
         nothing_broken(&ran, 3)?;
@@ -308,7 +308,7 @@ proptest! {
     fn p23_after_faults_cease_it_ends_in_time(
         case in good(), outage in (5..100u64, 1..200u64), every in 0..6u32,
     ) {
-        let clean = run(&case).told.report.elapsed_ms;
+        let clean = run(&case).run.report.elapsed_ms;
         let report = block_on(async {
             let clock = Arc::new(VirtualClock::new(EPOCH));
             let simulator = Arc::new(Simulator::in_memory(case.config.clone(), clock));

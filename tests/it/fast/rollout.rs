@@ -15,7 +15,7 @@ use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Simulator, VirtualClock};
 
 use crate::fast::crash::leave_command;
 use crate::world::{
-    Told, bad, caller, fleet, group, roll, roll_until, seconds, simulate, simulate_and_stop, spec,
+    Run, bad, caller, fleet, group, roll, roll_until, seconds, simulate, simulate_and_stop, spec,
     thirty_percent,
 };
 
@@ -30,21 +30,21 @@ async fn assert_tidy(fleet: &dyn Fleet, size: usize, revision: &str) {
     assert!(look.record.is_empty(), "{:?}", look.record);
 }
 
-fn assert_ended(told: &Told, outcome: Outcome) {
-    assert_eq!(told.report.outcome, outcome, "{:?}", told.report);
-    assert!(matches!(told.events.first().map(|e| &e.event), Some(Event::Started { .. })));
-    let last = told.events.iter().filter(|e| matches!(e.event, Event::Finished { .. }));
+fn assert_ended(run: &Run, outcome: Outcome) {
+    assert_eq!(run.report.outcome, outcome, "{:?}", run.report);
+    assert!(matches!(run.events.first().map(|e| &e.event), Some(Event::Started { .. })));
+    let last = run.events.iter().filter(|e| matches!(e.event, Event::Finished { .. }));
     assert_eq!(last.count(), 1);
-    assert!(told.events.iter().enumerate().all(|(i, e)| e.index == i as u64));
+    assert!(run.events.iter().enumerate().all(|(i, e)| e.index == i as u64));
 }
 
 #[tokio::test]
 async fn thirty_percent_of_ten_are_batches_of_three_three_three_and_one() {
     let simulator = simulate(fleet());
-    let told = roll(simulator.clone(), spec(thirty_percent())).await;
-    assert_ended(&told, Outcome::Succeeded);
-    assert_eq!(told.batches(), [(0, 3), (0, 3), (0, 3), (0, 1)]);
-    assert_eq!(told.least_serving(), 7);
+    let run = roll(simulator.clone(), spec(thirty_percent())).await;
+    assert_ended(&run, Outcome::Succeeded);
+    assert_eq!(run.batches(), [(0, 3), (0, 3), (0, 3), (0, 1)]);
+    assert_eq!(run.least_serving(), 7);
     assert_tidy(&*simulator, 10, "v2").await;
 }
 
@@ -52,11 +52,11 @@ async fn thirty_percent_of_ten_are_batches_of_three_three_three_and_one() {
 async fn an_additional_batch_launches_exactly_as_many_as_the_fleet_has_and_loses_no_capacity() {
     let simulator = simulate(fleet());
     let policy = Policy::RollingWithAdditionalBatch(BatchSize::Fixed(3));
-    let told = roll(simulator.clone(), spec(policy)).await;
-    assert_ended(&told, Outcome::Succeeded);
-    assert_eq!(told.batches(), [(3, 0), (0, 3), (0, 3), (0, 3), (0, 1)]);
-    assert_eq!(told.least_serving(), 10);
-    let replaced = told
+    let run = roll(simulator.clone(), spec(policy)).await;
+    assert_ended(&run, Outcome::Succeeded);
+    assert_eq!(run.batches(), [(3, 0), (0, 3), (0, 3), (0, 3), (0, 1)]);
+    assert_eq!(run.least_serving(), 10);
+    let replaced = run
         .actions()
         .iter()
         .filter(|action| matches!(action, Action::Terminate { decrement: false, .. }))
@@ -70,10 +70,10 @@ async fn an_additional_batch_leaves_the_zones_even() {
     for (instances, batch) in [(12, 4), (10, 3), (9, 2), (7, 5), (20, 7)] {
         let simulator = simulate(FleetConfig { instances, ..fleet() });
         let policy = Policy::RollingWithAdditionalBatch(BatchSize::Fixed(batch));
-        let told = roll(simulator.clone(), spec(policy)).await;
-        assert_ended(&told, Outcome::Succeeded);
+        let run = roll(simulator.clone(), spec(policy)).await;
+        assert_ended(&run, Outcome::Succeeded);
         let mut zones: BTreeMap<&str, u32> = BTreeMap::new();
-        for instance in &told.report.instances {
+        for instance in &run.report.instances {
             *zones.entry(&instance.zone).or_default() += 1;
         }
         let (least, most) = (zones.values().min(), zones.values().max());
@@ -85,9 +85,9 @@ async fn an_additional_batch_leaves_the_zones_even() {
 #[tokio::test]
 async fn all_at_once_is_one_batch() {
     let simulator = simulate(fleet());
-    let told = roll(simulator.clone(), spec(Policy::AllAtOnce)).await;
-    assert_ended(&told, Outcome::Succeeded);
-    assert_eq!(told.batches(), [(0, 10)]);
+    let run = roll(simulator.clone(), spec(Policy::AllAtOnce)).await;
+    assert_ended(&run, Outcome::Succeeded);
+    assert_eq!(run.batches(), [(0, 10)]);
     assert_tidy(&*simulator, 10, "v2").await;
 }
 
@@ -95,16 +95,16 @@ async fn all_at_once_is_one_batch() {
 async fn a_finished_rollout_plans_to_nothing() {
     let simulator = simulate(fleet());
     roll(simulator.clone(), spec(thirty_percent())).await;
-    let told = roll(simulator.clone(), spec(thirty_percent())).await;
-    assert_ended(&told, Outcome::Succeeded);
-    assert!(told.actions().is_empty(), "{:?}", told.actions());
+    let run = roll(simulator.clone(), spec(thirty_percent())).await;
+    assert_ended(&run, Outcome::Succeeded);
+    assert!(run.actions().is_empty(), "{:?}", run.actions());
 }
 
 #[tokio::test]
 async fn an_empty_fleet_gets_its_template_moved_and_nothing_else() {
     let simulator = simulate(FleetConfig { instances: 0, ..fleet() });
-    let told = roll(simulator.clone(), spec(thirty_percent())).await;
-    assert_ended(&told, Outcome::Succeeded);
+    let run = roll(simulator.clone(), spec(thirty_percent())).await;
+    assert_ended(&run, Outcome::Succeeded);
     let look = simulator.observe().await.expect("observe");
     assert_eq!(look.template, Some("v2".into()));
     assert!(look.record.is_empty() && look.suspended.is_empty());
@@ -112,8 +112,8 @@ async fn an_empty_fleet_gets_its_template_moved_and_nothing_else() {
 
 #[tokio::test]
 async fn the_record_is_the_first_mutation_and_its_removal_the_last() {
-    let told = roll(simulate(fleet()), spec(thirty_percent())).await;
-    let actions = told.actions();
+    let run = roll(simulate(fleet()), spec(thirty_percent())).await;
+    let actions = run.actions();
     assert!(matches!(actions.first(), Some(Action::WriteRecord { .. })));
     assert!(matches!(actions.last(), Some(Action::EraseRecord { .. })));
 }
@@ -122,10 +122,10 @@ async fn the_record_is_the_first_mutation_and_its_removal_the_last() {
 async fn no_batch_ends_before_the_slower_of_two_target_groups_agrees() {
     let groups = vec![group("fast", 5), group("slow", 60)];
     let simulator = simulate(FleetConfig { target_groups: groups, ..fleet() });
-    let told = roll(simulator.clone(), spec(thirty_percent())).await;
-    assert_ended(&told, Outcome::Succeeded);
+    let run = roll(simulator.clone(), spec(thirty_percent())).await;
+    assert_ended(&run, Outcome::Succeeded);
     // Drain 20 s, boot 30 s, the slow group 60 s, soak 10 s, four times over.
-    assert!(told.report.elapsed_ms >= 4 * 120_000, "{}", told.report.elapsed_ms);
+    assert!(run.report.elapsed_ms >= 4 * 120_000, "{}", run.report.elapsed_ms);
     assert_tidy(&*simulator, 10, "v2").await;
 }
 
@@ -133,13 +133,13 @@ async fn no_batch_ends_before_the_slower_of_two_target_groups_agrees() {
 /// reported.
 async fn assert_stopped(config: FleetConfig, policy: Policy, floor: usize, reason: &str) {
     let simulator = simulate(config);
-    let told = roll(simulator.clone(), spec(policy)).await;
-    assert_ended(&told, Outcome::Failed);
-    let why = told.report.reason.as_deref().expect("a reason");
+    let run = roll(simulator.clone(), spec(policy)).await;
+    assert_ended(&run, Outcome::Failed);
+    let why = run.report.reason.as_deref().expect("a reason");
     assert!(why.contains(reason), "{why}");
-    assert!(told.least_serving() >= floor, "{}", told.least_serving());
-    assert!(told.report.borrowed.is_empty(), "{:?}", told.report.borrowed);
-    assert!(told.report.elapsed_ms < 900_000, "{}", told.report.elapsed_ms);
+    assert!(run.least_serving() >= floor, "{}", run.least_serving());
+    assert!(run.report.borrowed.is_empty(), "{:?}", run.report.borrowed);
+    assert!(run.report.elapsed_ms < 900_000, "{}", run.report.elapsed_ms);
     let look = simulator.observe().await.expect("observe");
     assert!(look.suspended.is_empty());
     assert_eq!((look.desired(), look.max()), (10, 10));
@@ -181,8 +181,8 @@ async fn a_revision_that_cannot_be_launched_fails_with_the_activitys_cause() {
 #[tokio::test]
 async fn a_slow_revision_within_the_deadline_succeeds() {
     let simulator = simulate(bad(Behaviour::Slow));
-    let told = roll(simulator.clone(), spec(thirty_percent())).await;
-    assert_ended(&told, Outcome::Succeeded);
+    let run = roll(simulator.clone(), spec(thirty_percent())).await;
+    assert_ended(&run, Outcome::Succeeded);
     assert_tidy(&*simulator, 10, "v2").await;
 }
 
@@ -193,8 +193,8 @@ async fn a_stop_asked_for_at_any_second_leaves_nothing_draining_and_a_later_run_
             [thirty_percent(), Policy::RollingWithAdditionalBatch(BatchSize::Percentage(30))]
         {
             let (simulator, stop) = simulate_and_stop(fleet(), Stop::Gracefully, seconds(after));
-            let told = roll_until(simulator.clone(), spec(policy), stop).await;
-            assert_ended(&told, Outcome::Aborted);
+            let run = roll_until(simulator.clone(), spec(policy), stop).await;
+            assert_ended(&run, Outcome::Aborted);
             let look = simulator.observe().await.expect("observe");
             assert!(look.suspended.is_empty(), "after {after} s: {look:?}");
             let old = look
@@ -206,8 +206,8 @@ async fn a_stop_asked_for_at_any_second_leaves_nothing_draining_and_a_later_run_
                 let healthy: Vec<_> = health.collect();
                 assert_eq!(healthy, [TargetState::Healthy], "after {after} s: {instance:?}");
             }
-            let told = roll(simulator.clone(), spec(policy)).await;
-            assert_ended(&told, Outcome::Succeeded);
+            let run = roll(simulator.clone(), spec(policy)).await;
+            assert_ended(&run, Outcome::Succeeded);
             assert_tidy(&*simulator, 10, "v2").await;
         }
     }
@@ -220,12 +220,12 @@ async fn a_run_cut_off_at_any_second_is_finished_by_the_next_with_no_launch_too_
             [thirty_percent(), Policy::RollingWithAdditionalBatch(BatchSize::Percentage(30))]
         {
             let (simulator, stop) = simulate_and_stop(fleet(), Stop::Now, seconds(after));
-            let told = roll_until(simulator.clone(), spec(policy), stop).await;
-            assert_ended(&told, Outcome::Aborted);
-            let told = roll(simulator.clone(), spec(policy)).await;
-            assert_ended(&told, Outcome::Succeeded);
+            let run = roll_until(simulator.clone(), spec(policy), stop).await;
+            assert_ended(&run, Outcome::Aborted);
+            let run = roll(simulator.clone(), spec(policy)).await;
+            assert_ended(&run, Outcome::Succeeded);
             assert_tidy(&*simulator, 10, "v2").await;
-            let newest = told.report.instances.iter().map(|instance| instance.id.as_str()).max();
+            let newest = run.report.instances.iter().map(|instance| instance.id.as_str()).max();
             assert_eq!(newest, Some("i-0020"), "after {after} s: ten old ones, ten launches");
         }
     }
@@ -241,17 +241,17 @@ async fn a_stop_while_surge_drains_too_long_resumes_processes_and_tells_what_is_
         seconds(60),
     );
     let policy = Policy::RollingWithAdditionalBatch(BatchSize::Fixed(3));
-    let told = roll_until(simulator.clone(), spec(policy), stop).await;
-    assert_ended(&told, Outcome::Aborted);
-    assert!(told.report.elapsed_ms < 82_000, "{}", told.report.elapsed_ms);
-    let left = told.report.borrowed.join("; ");
+    let run = roll_until(simulator.clone(), spec(policy), stop).await;
+    assert_ended(&run, Outcome::Aborted);
+    assert!(run.report.elapsed_ms < 82_000, "{}", run.report.elapsed_ms);
+    let left = run.report.borrowed.join("; ");
     assert!(left.contains("3 instances of surge"), "{left}");
     assert!(left.contains("the maximum size is 13, it was 10"), "{left}");
     let look = simulator.observe().await.expect("observe");
     assert!(look.suspended.is_empty(), "{:?}", look.suspended);
     // The next run finds in the record what was borrowed, and finishes.
-    let told = roll(simulator.clone(), spec(policy)).await;
-    assert_ended(&told, Outcome::Succeeded);
+    let run = roll(simulator.clone(), spec(policy)).await;
+    assert_ended(&run, Outcome::Succeeded);
     assert_tidy(&*simulator, 10, "v2").await;
 }
 
@@ -262,15 +262,15 @@ async fn the_preview_has_the_batches_that_the_rollout_then_has() {
         Policy::AllAtOnce,
         Policy::RollingWithAdditionalBatch(BatchSize::Percentage(40)),
     ] {
-        let told = roll(simulate(fleet()), spec(policy)).await;
-        let Some(Event::Started { preview }) = told.events.first().map(|e| &e.event) else {
+        let run = roll(simulate(fleet()), spec(policy)).await;
+        let Some(Event::Started { preview }) = run.events.first().map(|e| &e.event) else {
             panic!("no start")
         };
         let previewed: Vec<_> =
             preview.batches.iter().map(|b| (b.launches, b.replaces.len())).collect();
-        assert_eq!(previewed, told.batches());
+        assert_eq!(previewed, run.batches());
         let expected = preview.expected_seconds as f64;
-        let ratio = told.report.elapsed_ms as f64 / 1000.0 / expected;
+        let ratio = run.report.elapsed_ms as f64 / 1000.0 / expected;
         assert!((0.9..1.3).contains(&ratio), "{policy:?}: {ratio} of {expected} s");
     }
 }
@@ -289,7 +289,7 @@ async fn a_rollout_that_follows_a_failed_one_tells_of_its_own_failures() {
 }
 
 /// Runs a rollout that is asked to stop at `stop`, and then another.
-async fn interrupted(config: FleetConfig, spec: RollingDeployment, stop: u64) -> [Told; 2] {
+async fn interrupted(config: FleetConfig, spec: RollingDeployment, stop: u64) -> [Run; 2] {
     let (simulator, stop) = simulate_and_stop(config, Stop::Gracefully, seconds(stop));
     let first = roll_until(simulator.clone(), spec.clone(), stop).await;
     assert_eq!(first.report.outcome, Outcome::Aborted, "{:?}", first.report);
@@ -302,8 +302,8 @@ async fn an_interrupted_rollout_has_its_checkpoints_behind_it() {
     let checkpoint = |percentage| Checkpoint { percentage, pause: Some(seconds(300)) };
     let mut spec = spec(Policy::Rolling(BatchSize::Fixed(2)));
     spec.checkpoints = vec![checkpoint(20), checkpoint(60)];
-    let waits = |told: &Told, message: &str| {
-        told.events.iter().any(|envelope| match &envelope.event {
+    let waits = |run: &Run, message: &str| {
+        run.events.iter().any(|envelope| match &envelope.event {
             Event::Waiting { on } => on.iter().any(|wait| wait.detail.as_deref() == Some(message)),
             _ => false,
         })
@@ -336,9 +336,9 @@ async fn a_rollback_that_somebody_asks_for_is_no_failure() {
     let simulator = Arc::new(Simulator::in_memory(fleet(), clock.clone()));
     let commanded = simulator.clone();
     clock.at(EPOCH + seconds(100), move || leave_command(&commanded, Command::Rollback));
-    let told = roll(simulator, spec(thirty_percent())).await;
-    assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
-    let back = told.events.iter().find_map(|envelope| match &envelope.event {
+    let run = roll(simulator, spec(thirty_percent())).await;
+    assert_eq!(run.report.outcome, Outcome::RolledBack, "{:?}", run.report);
+    let back = run.events.iter().find_map(|envelope| match &envelope.event {
         Event::RollingBack { reason, asked, .. } => Some((reason.as_str(), *asked)),
         _ => None,
     });
@@ -350,8 +350,8 @@ async fn a_rollback_of_what_has_failed_shows_where_it_leads() {
     let simulator = simulate(bad(Behaviour::Unhealthy));
     let mut spec = spec(thirty_percent());
     spec.health.healthy_timeout = seconds(60);
-    let told = roll(simulator.clone(), spec.clone()).await;
-    assert_eq!(told.report.outcome, Outcome::Failed, "{:?}", told.report);
+    let run = roll(simulator.clone(), spec.clone()).await;
+    assert_eq!(run.report.outcome, Outcome::Failed, "{:?}", run.report);
     let rollout = Rollout::prepare(simulator, spec, &caller()).await.expect("prepare");
     let (_keep, stop) = tokio::sync::watch::channel(Stop::No);
     let mut leads_to = Vec::new();

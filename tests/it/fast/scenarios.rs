@@ -35,7 +35,7 @@ macro_rules! stories {
         $(
             #[tokio::test]
             async fn $name() {
-                is_told_as_it_was(stringify!($name)).await;
+                matches_its_golden(stringify!($name)).await;
             }
         )*
     };
@@ -81,20 +81,20 @@ fn every_story_in_the_folder_has_a_test() {
     assert_eq!(found, tested, "add a line for each new file to `stories!`");
 }
 
-async fn is_told_as_it_was(name: &str) {
+async fn matches_its_golden(name: &str) {
     let file = folder().join(name).with_extension("json");
     let text = std::fs::read_to_string(&file).expect("a story");
     let story: Value = serde_json::from_str(&text).expect("JSON");
-    let told = tell(&story).await;
+    let events = tell(&story).await;
     let golden = file.with_extension("events");
     if std::env::var_os("ROLLING_UPDATE").is_some() {
-        std::fs::write(&golden, &told).expect("a golden file");
+        std::fs::write(&golden, &events).expect("a golden file");
     }
     let known = std::fs::read_to_string(&golden).unwrap_or_default();
-    let differs = told.lines().zip(known.lines()).position(|(told, known)| told != known);
-    let line = differs.unwrap_or_else(|| told.lines().count().min(known.lines().count())) + 1;
+    let differs = events.lines().zip(known.lines()).position(|(event, known)| event != known);
+    let line = differs.unwrap_or_else(|| events.lines().count().min(known.lines().count())) + 1;
     assert!(
-        known == told,
+        known == events,
         "tests/scenarios/{name}.events differs from line {line}: ROLLING_UPDATE=1 renews it, then \
          see the difference"
     );
@@ -123,10 +123,10 @@ async fn tell(story: &Value) -> String {
         let simulator = simulator.clone();
         clock.at(EPOCH + at, move || leave_command(&simulator, command));
     }
-    let mut told = String::new();
+    let mut text = String::new();
     let mut outcomes = Vec::new();
     for (number, run) in story["runs"].as_array().expect("runs").iter().enumerate() {
-        writeln!(told, "# {}", run.as_str().expect("a command")).expect("text");
+        writeln!(text, "# {}", run.as_str().expect("a command")).expect("text");
         let mut caller = caller();
         caller.rollout_id = format!("run-{number}");
         let rollout =
@@ -134,7 +134,7 @@ async fn tell(story: &Value) -> String {
         let (_keep, stop) = watch::channel(Stop::No);
         let mut show = |envelope: Envelope| {
             crate::wire::event(&serde_json::json!(envelope));
-            writeln!(told, "{}", line(&envelope)).expect("text");
+            writeln!(text, "{}", line(&envelope)).expect("text");
         };
         let report = match run.as_str() {
             Some("apply") => rollout.run(stop, &mut show).await,
@@ -149,10 +149,10 @@ async fn tell(story: &Value) -> String {
         };
         outcomes.push(Value::from(report.outcome.name()));
     }
-    assert_eq!(Value::from(outcomes), story["outcomes"], "{}\n{told}", story["story"]);
+    assert_eq!(Value::from(outcomes), story["outcomes"], "{}\n{text}", story["story"]);
     let look = simulator.truth().expect("the fleet");
     writeln!(
-        told,
+        text,
         "# the end: desired {}, maximum {}, suspended {:?}, template {}, {} launched, tags {:?}",
         look.desired(),
         look.max(),
@@ -162,7 +162,7 @@ async fn tell(story: &Value) -> String {
         look.record.keys().collect::<Vec<_>>(),
     )
     .expect("text");
-    told
+    text
 }
 
 /// One event: its time, its kind, and below that all of its fields.
@@ -181,14 +181,14 @@ fn below(value: &Value, by: usize) -> String {
     match value {
         Value::String(text) => format!(" {text}"),
         Value::Array(items) if inline.len() > SHORT => {
-            let told = items.iter().map(|item| format!("\n{:by$}-{}", "", below(item, by + 2)));
-            told.collect()
+            let text = items.iter().map(|item| format!("\n{:by$}-{}", "", below(item, by + 2)));
+            text.collect()
         }
         Value::Object(members) if inline.len() > SHORT || by == 14 => {
-            let told = |(name, value): (&String, &Value)| {
+            let text = |(name, value): (&String, &Value)| {
                 format!("\n{:by$}{name}:{}", "", below(value, by + 2))
             };
-            members.iter().map(told).collect()
+            members.iter().map(text).collect()
         }
         _ => format!(" {inline}"),
     }

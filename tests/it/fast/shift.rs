@@ -14,7 +14,7 @@ use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, 
 use crate::fast::crash::leave_command;
 use crate::test_fleets::{SECOND, Witness};
 use crate::world::{
-    Told, bad, fleet, group, roll, roll_until, seconds, simulate, simulate_and_stop, spec,
+    Run, bad, fleet, group, roll, roll_until, seconds, simulate, simulate_and_stop, spec,
 };
 
 fn deploy(policy: Policy) -> RollingDeployment {
@@ -30,11 +30,11 @@ fn moving() -> Policy {
     Policy::BlueGreen { terminate_after: seconds(600) }
 }
 
-async fn shift(config: FleetConfig, spec: RollingDeployment) -> (Told, Arc<Simulator>) {
+async fn shift(config: FleetConfig, spec: RollingDeployment) -> (Run, Arc<Simulator>) {
     let config = FleetConfig { second: Some(group(SECOND, 5)), ..config };
     let simulator = simulate(config);
     let witness = Witness::new(simulator.clone(), spec.clone()).await;
-    let told = roll(witness.clone(), spec).await;
+    let run = roll(witness.clone(), spec).await;
     assert_eq!(witness.broken(0), Vec::<String>::new());
     let look = simulator.observe().await.expect("a look");
     assert_eq!(look.shifted, Some([0].into()), "all requests go to the first target group");
@@ -43,12 +43,12 @@ async fn shift(config: FleetConfig, spec: RollingDeployment) -> (Told, Arc<Simul
         let second = instance.targets.get(&SECOND.into()).map(|health| health.state);
         assert!(second.is_none_or(|state| state == TargetState::Draining), "{id}: {second:?}");
     }
-    (told, simulator)
+    (run, simulator)
 }
 
 /// Returns what was done, each action in a short phrase; phrases that repeat are there once.
-fn done(told: &Told) -> Vec<String> {
-    let message = told.actions().into_iter().filter_map(|action| match action {
+fn done(run: &Run) -> Vec<String> {
+    let message = run.actions().into_iter().filter_map(|action| match action {
         Action::Shift { percent } => Some(format!("{percent} %")),
         Action::Register { target_group, .. } => Some(format!("join {target_group}")),
         Action::Deregister { target_group, .. } => Some(format!("leave {target_group}")),
@@ -66,8 +66,8 @@ fn done(told: &Told) -> Vec<String> {
 
 #[tokio::test]
 async fn a_share_of_the_requests_goes_to_the_new_set_first_and_then_all() {
-    let (told, simulator) = shift(fleet(), deploy(splitting())).await;
-    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
+    let (run, simulator) = shift(fleet(), deploy(splitting())).await;
+    assert_eq!(run.report.outcome, Outcome::Succeeded, "{:?}", run.report);
     let order = [
         "size 20",
         "join second",
@@ -80,19 +80,19 @@ async fn a_share_of_the_requests_goes_to_the_new_set_first_and_then_all() {
         "leave second",
         "maximum 10",
     ];
-    assert_eq!(done(&told), order);
+    assert_eq!(done(&run), order);
     assert_eq!(simulator.launched(), 20);
     let at = |wanted: u32| {
         let shift = |event: &Event| matches!(event, Event::Acted { action: Action::Shift { percent } } if *percent == wanted);
-        told.events.iter().find(|told| shift(&told.event)).expect("a shift").at
+        run.events.iter().find(|envelope| shift(&envelope.event)).expect("a shift").at
     };
     assert!(at(100).since(at(10)) >= seconds(300));
 }
 
 #[tokio::test]
 async fn all_requests_move_at_once_and_the_old_set_is_kept_for_a_while() {
-    let (told, _) = shift(fleet(), deploy(moving())).await;
-    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
+    let (run, _) = shift(fleet(), deploy(moving())).await;
+    assert_eq!(run.report.outcome, Outcome::Succeeded, "{:?}", run.report);
     let order = [
         "size 20",
         "join second",
@@ -104,8 +104,8 @@ async fn all_requests_move_at_once_and_the_old_set_is_kept_for_a_while() {
         "leave second",
         "maximum 10",
     ];
-    assert_eq!(done(&told), order);
-    let retained = told.events.iter().find_map(|told| match &told.event {
+    assert_eq!(done(&run), order);
+    let retained = run.events.iter().find_map(|envelope| match &envelope.event {
         Event::Waiting { on } => {
             on.iter().find(|wait| wait.kind == WaitKind::OldSetRetained).cloned()
         }
@@ -118,10 +118,10 @@ async fn all_requests_move_at_once_and_the_old_set_is_kept_for_a_while() {
 #[tokio::test]
 async fn a_new_set_that_fails_gets_no_request() {
     for policy in [splitting(), moving()] {
-        let (told, simulator) = shift(bad(Behaviour::HalfUnhealthy), deploy(policy)).await;
-        assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
+        let (run, simulator) = shift(bad(Behaviour::HalfUnhealthy), deploy(policy)).await;
+        assert_eq!(run.report.outcome, Outcome::RolledBack, "{:?}", run.report);
         let shifts = |a: &&&Action| matches!(a, Action::Shift { .. });
-        assert_eq!(told.actions().iter().filter(shifts).count(), 0);
+        assert_eq!(run.actions().iter().filter(shifts).count(), 0);
         assert_eq!(simulator.launched(), 20, "nothing of the old set was replaced");
     }
 }
@@ -134,11 +134,11 @@ async fn an_alarm_during_the_evaluation_takes_the_requests_back_at_once() {
         let gates =
             Gates { alarms: std::collections::BTreeSet::clone(&alarms), ..Gates::default() };
         let spec = RollingDeployment { gates, ..deploy(policy) };
-        let (told, simulator) = shift(bad(Behaviour::AlarmOnRequests), spec).await;
-        assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
+        let (run, simulator) = shift(bad(Behaviour::AlarmOnRequests), spec).await;
+        assert_eq!(run.report.outcome, Outcome::RolledBack, "{:?}", run.report);
         let first = if policy == moving() { "100 %" } else { "10 %" };
         let order = ["size 20", "join second", first, "0 %", "leave second", "end", "maximum 10"];
-        assert_eq!(done(&told), order);
+        assert_eq!(done(&run), order);
         assert_eq!(simulator.launched(), 20);
     }
 }
@@ -177,10 +177,10 @@ async fn interrupted_at_any_moment_after_the_new_set_took_over_it_goes_on_to_the
         let config = second(fleet());
         let (simulator, stop) = simulate_and_stop(config, Stop::Gracefully, seconds(after));
         let witness = Witness::new(simulator.clone(), deploy(moving())).await;
-        let told = roll_until(witness.clone(), deploy(moving()), stop).await;
-        if told.report.outcome != Outcome::Succeeded {
-            let told = roll(witness.clone(), deploy(moving())).await;
-            assert_eq!(told.report.outcome, Outcome::Succeeded, "{after}: {:?}", told.report);
+        let run = roll_until(witness.clone(), deploy(moving()), stop).await;
+        if run.report.outcome != Outcome::Succeeded {
+            let run = roll(witness.clone(), deploy(moving())).await;
+            assert_eq!(run.report.outcome, Outcome::Succeeded, "{after}: {:?}", run.report);
         }
         assert_eq!(witness.broken(0), Vec::<String>::new(), "{after}");
         assert_in_primary(&simulator, "v2", 10).await;
@@ -195,8 +195,8 @@ async fn an_existing_instance_of_the_new_revision_serves_in_the_second_target_gr
         simulator.intervene(Intervention::Resize(11)).expect("a size");
         let clock = simulator.clock();
         clock.sleep(seconds(60)).await;
-        let told = roll(simulator.clone(), deploy(policy)).await;
-        assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
+        let run = roll(simulator.clone(), deploy(policy)).await;
+        assert_eq!(run.report.outcome, Outcome::Succeeded, "{:?}", run.report);
         assert_in_primary(&simulator, "v2", 11).await;
     }
 }
@@ -206,7 +206,7 @@ async fn meanwhile(
     policy: Policy,
     what: Option<(u64, Intervention)>,
     command: (u64, Command),
-) -> (Told, Arc<Simulator>) {
+) -> (Run, Arc<Simulator>) {
     let clock = Arc::new(VirtualClock::new(EPOCH));
     let simulator = Arc::new(Simulator::in_memory(second(fleet()), clock.clone()));
     if let Some((at, what)) = what {
@@ -216,8 +216,8 @@ async fn meanwhile(
     let (at, command) = command;
     let commanded = simulator.clone();
     clock.at(EPOCH + seconds(at), move || leave_command(&commanded, command));
-    let told = roll(simulator.clone(), deploy(policy)).await;
-    (told, simulator)
+    let run = roll(simulator.clone(), deploy(policy)).await;
+    (run, simulator)
 }
 
 #[tokio::test]
@@ -226,8 +226,8 @@ async fn an_abort_shifts_the_requests_back_where_the_old_set_is_not_complete_any
         [Intervention::Break("i-0001".into(), true), Intervention::Terminate("i-0001".into())]
     {
         let abort = (300, Command::Abort);
-        let (told, simulator) = meanwhile(moving(), Some((200, what)), abort).await;
-        assert_eq!(told.report.outcome, Outcome::Aborted, "{:?}", told.report);
+        let (run, simulator) = meanwhile(moving(), Some((200, what)), abort).await;
+        assert_eq!(run.report.outcome, Outcome::Aborted, "{:?}", run.report);
         let look = simulator.observe().await.expect("a look");
         assert_eq!(look.shifted, Some([0].into()));
         assert!(look.suspended.is_empty(), "{:?}", look.suspended);
@@ -241,12 +241,12 @@ async fn an_abort_shifts_the_requests_back_where_the_old_set_is_not_complete_any
 
 #[tokio::test]
 async fn a_pause_before_requests_are_shifted_has_the_group_register_what_it_launches() {
-    let (told, simulator) = meanwhile(moving(), None, (15, Command::Pause)).await;
-    assert_eq!(told.report.outcome, Outcome::Paused, "{:?}", told.report);
+    let (run, simulator) = meanwhile(moving(), None, (15, Command::Pause)).await;
+    assert_eq!(run.report.outcome, Outcome::Paused, "{:?}", run.report);
     let look = simulator.observe().await.expect("a look");
     assert!(look.suspended.is_empty(), "{:?}", look.suspended);
-    let (told, simulator) = meanwhile(moving(), None, (200, Command::Pause)).await;
-    assert_eq!(told.report.outcome, Outcome::Paused, "{:?}", told.report);
+    let (run, simulator) = meanwhile(moving(), None, (200, Command::Pause)).await;
+    assert_eq!(run.report.outcome, Outcome::Paused, "{:?}", run.report);
     let look = simulator.observe().await.expect("a look");
     assert_eq!(look.shifted, Some([100].into()));
     assert_eq!(look.suspended, ["AddToLoadBalancer".to_owned()].into());
@@ -276,10 +276,10 @@ async fn a_new_set_that_somebody_registers_where_the_requests_go_still_gets_its_
                 }
             });
         }
-        let told = roll(simulator.clone(), deploy(policy)).await;
-        assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
+        let run = roll(simulator.clone(), deploy(policy)).await;
+        assert_eq!(run.report.outcome, Outcome::Succeeded, "{:?}", run.report);
         assert_eq!(early.lock().expect("ids").len(), 10);
-        let done = done(&told);
+        let done = done(&run);
         let at = |command: &str| done.iter().position(|done| done == command);
         let all = at("100 %").unwrap_or_else(|| panic!("no request was shifted: {done:?}"));
         assert!(

@@ -19,14 +19,14 @@ use rolling_simulator::{EPOCH, FleetConfig, Simulator, VirtualClock};
 use self::scribe::{Scribe, Write, carry_out};
 use super::properties::{Case, behaviours, block_on, good, look, settings};
 use crate::test_fleets::{Dies, Mortal, Stale, Witness, count_serving};
-use crate::world::{Told, fleet, roll, seconds, simulate, spec};
+use crate::world::{Run, fleet, roll, seconds, simulate, spec};
 
 /// Writes by others, each in its second, one after the other.
 type Writes = Vec<(u64, Vec<Write>)>;
 
 /// How a run ended.
 struct RunEnd {
-    told: Option<Told>,
+    run: Option<Run>,
     simulator: Arc<Simulator>,
     witness: Arc<Witness>,
     scribe: Arc<Scribe>,
@@ -54,8 +54,8 @@ fn run(case: &Case, writes: &Writes, kill: Option<(u32, Dies)>, meanwhile: &[Wri
         let mortal = Mortal::new(stale.clone(), at, dies);
         let first = mortal.survive(roll(mortal.clone(), case.spec.clone())).await;
         let was_killed = first.is_none();
-        let told = match first {
-            Some(told) => Some(told),
+        let run = match first {
+            Some(run) => Some(run),
             None => {
                 for write in meanwhile {
                     carry_out(&simulator, scribe.meant(), *write);
@@ -64,16 +64,16 @@ fn run(case: &Case, writes: &Writes, kill: Option<(u32, Dies)>, meanwhile: &[Wri
                 Some(roll(stale, case.spec.clone()).await)
             }
         };
-        RunEnd { told, simulator, witness, scribe, was_killed }
+        RunEnd { run, simulator, witness, scribe, was_killed }
     })
 }
 
 /// Checks that the fleet is as others want it, and that the engine never lowered it below what the
 /// policy allows.
 fn holds(case: &Case, ended: &RunEnd) -> Result<(), TestCaseError> {
-    let told = ended.told.as_ref().expect("an end");
-    told.assert_looks_seldom(case.spec.poll_interval);
-    let report = &told.report;
+    let run = ended.run.as_ref().expect("an end");
+    run.assert_looks_seldom(case.spec.poll_interval);
+    let report = &run.report;
     let after = look(&ended.simulator);
     let what = || format!("{:?} of {:?}\n{:#?}", report.reason, report.outcome, after.capacity);
     prop_assert_eq!(ended.witness.broken(1), Vec::<String>::new());
@@ -210,8 +210,8 @@ fn run_at_look(case: &Case, number: u32, write: Write) -> RunEnd {
         let witness = Witness::new(simulator.clone(), case.spec.clone()).await;
         let scribe = Scribe::new(witness.clone(), case.spec.poll_interval);
         *scribe.at_look.lock().expect("it") = Some((number, simulator.clone(), write));
-        let told = Some(roll(scribe.clone(), case.spec.clone()).await);
-        RunEnd { told, simulator, witness, scribe, was_killed: false }
+        let run = Some(roll(scribe.clone(), case.spec.clone()).await);
+        RunEnd { run, simulator, witness, scribe, was_killed: false }
     })
 }
 

@@ -55,8 +55,8 @@ fn what_the_fleet_refuses_is_told_with_line_and_column() {
         let mut program = rolling();
         let ran = run_with(program.current_dir(folder.path()).args([command, "-"]), &text);
         let expected = format!("error at {place} (standard input:3:5): ");
-        let told = ran.stdout + &ran.stderr;
-        assert!(told.starts_with(&expected), "{command}: {told}");
+        let output = ran.stdout + &ran.stderr;
+        assert!(output.starts_with(&expected), "{command}: {output}");
     }
 }
 
@@ -151,8 +151,8 @@ fn run_all(out: impl Fn() -> Stdio) -> Vec<(String, i32, String)> {
             std::io::Write::write_all(&mut stdin, request).unwrap_or_default();
             drop(stdin);
             let done = child.wait_with_output().expect("an end");
-            let told = String::from_utf8_lossy(&done.stderr).into_owned();
-            (arguments, done.status.code().expect("an exit code"), told)
+            let output = String::from_utf8_lossy(&done.stderr).into_owned();
+            (arguments, done.status.code().expect("an exit code"), output)
         })
         .collect()
 }
@@ -160,9 +160,9 @@ fn run_all(out: impl Fn() -> Stdio) -> Vec<(String, i32, String)> {
 #[test]
 fn what_cannot_be_written_is_no_success() {
     let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a full disk");
-    for (arguments, code, told) in run_all(|| full().into()) {
-        assert_eq!(code, 1, "{arguments}: {told}");
-        assert!(told.contains("standard output cannot be written"), "{arguments}: {told}");
+    for (arguments, code, output) in run_all(|| full().into()) {
+        assert_eq!(code, 1, "{arguments}: {output}");
+        assert!(output.contains("standard output cannot be written"), "{arguments}: {output}");
     }
 }
 
@@ -170,8 +170,8 @@ fn what_cannot_be_written_is_no_success() {
 fn a_reader_that_is_gone_is_no_error() {
     let closed = || std::io::pipe().expect("a pipe").1;
     let whole = run_all(Stdio::piped);
-    for ((arguments, code, told), whole) in run_all(|| closed().into()).into_iter().zip(whole) {
-        assert_eq!((code, &told), (whole.1, &whole.2), "{arguments}");
-        assert!(!told.contains("cannot be written") && !told.contains("panicked"), "{told}");
+    for ((arguments, code, output), whole) in run_all(|| closed().into()).into_iter().zip(whole) {
+        assert_eq!((code, &output), (whole.1, &whole.2), "{arguments}");
+        assert!(!output.contains("cannot be written") && !output.contains("panicked"), "{output}");
     }
 }

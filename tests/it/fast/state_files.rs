@@ -61,9 +61,9 @@ fn plan_and_status_work_in_a_folder_that_is_only_read() {
         // What changes the fleet is refused for what it is, and before anything is done.
         if is_new {
             let ran = run_bound(folder, "apply");
-            let told = ran.stdout + &ran.stderr;
-            assert!(ran.code != 0 && told.contains("Permission denied"), "{told}");
-            assert!(!told.contains("fresh fleet"), "{told}");
+            let output = ran.stdout + &ran.stderr;
+            assert!(ran.code != 0 && output.contains("Permission denied"), "{output}");
+            assert!(!output.contains("fresh fleet"), "{output}");
         }
     }
     mode(&states, 0o755);
@@ -90,10 +90,10 @@ fn what_is_wrong_with_a_state_is_told_with_what_to_do() {
         process::write(folder, &document(name, states));
         for subcommand in ["plan", "status", "apply", "pause", "doctor"] {
             let ran = run(rolling().current_dir(folder).args([subcommand, "web.tf.json"]));
-            let told = ran.stdout + &ran.stderr;
-            assert!(ran.code != 0 && told.contains(why), "{subcommand}: {told}");
-            assert!(told.contains("help: ") && told.contains(remedy), "{told}");
-            assert_eq!(told.contains("fresh fleet"), states == "broken", "{told}");
+            let output = ran.stdout + &ran.stderr;
+            assert!(ran.code != 0 && output.contains(why), "{subcommand}: {output}");
+            assert!(output.contains("help: ") && output.contains(remedy), "{output}");
+            assert_eq!(output.contains("fresh fleet"), states == "broken", "{output}");
         }
     }
 }

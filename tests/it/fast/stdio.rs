@@ -229,13 +229,13 @@ fn signals_stop_at_a_safe_point_answer_and_tell_by_the_exit_code() {
         let mut stdin = child.stdin.take().expect("a pipe");
         let mut out = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
         writeln!(stdin, "{}\n{slow}\n{}", initialize(), apply(2, "x")).expect("it reads");
-        let mut told = false;
+        let mut has_stopped = false;
         let answer = loop {
             let mut line = String::new();
             assert_ne!(out.read_line(&mut line).expect("a line"), 0, "no answer");
             let message: Value = serde_json::from_str(&line).expect("JSON");
-            if line.contains("batch_started") && !told {
-                told = true;
+            if line.contains("batch_started") && !has_stopped {
+                has_stopped = true;
                 process::signal(child.id(), &format!("-{signal}"));
             }
             if message["id"] == 2 {

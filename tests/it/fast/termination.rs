@@ -94,14 +94,14 @@ fn a_batch_and_the_end_wait_until_what_a_hook_holds_is_gone() {
     let watched = watched(hooked(4, 300), 0);
     let spec = spec(Policy::Rolling(BatchSize::Fixed(1)));
     let plan = preview(&watched, spec.clone());
-    let told = "terminations held by lifecycle hook terminate (heartbeat 5m), and a batch waits \
+    let message = "terminations held by lifecycle hook terminate (heartbeat 5m), and a batch waits \
                 until its instances are gone";
-    assert_eq!(plan.hooks, [told]);
-    let told = block_on(roll(Arc::clone(&watched) as _, spec));
-    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report.reason);
+    assert_eq!(plan.hooks, [message]);
+    let run = block_on(roll(Arc::clone(&watched) as _, spec));
+    assert_eq!(run.report.outcome, Outcome::Succeeded, "{:?}", run.report.reason);
     let seen = watched.seen.blocking_lock();
     assert_eq!((seen.most, seen.last.len()), (1, 0), "never two at once, and none at the end");
-    let waits = told.events.iter().filter_map(|event| match &event.event {
+    let waits = run.events.iter().filter_map(|event| match &event.event {
         Event::Waiting { on } => Some(on.iter().map(ToString::to_string).collect::<Vec<_>>()),
         _ => None,
     });
@@ -117,8 +117,8 @@ fn a_document_may_ask_not_to_wait() {
         wait_for_termination: Some(false),
         ..spec(Policy::Rolling(BatchSize::Fixed(1)))
     };
-    let told = block_on(roll(Arc::clone(&watched) as _, spec));
-    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report.reason);
+    let run = block_on(roll(Arc::clone(&watched) as _, spec));
+    assert_eq!(run.report.outcome, Outcome::Succeeded, "{:?}", run.report.reason);
     assert!(watched.seen.blocking_lock().most > 1);
 }
 
@@ -126,18 +126,14 @@ fn a_document_may_ask_not_to_wait() {
 fn a_hook_that_never_lets_go_is_waited_for_until_the_cloud_ends_it() {
     // The cloud's limit, a hundred heartbeats, comes first.
     let watched = watched(hooked(2, 3600), 0);
-    let told = block_on(roll(
+    let run = block_on(roll(
         Arc::clone(&watched) as _,
         RollingDeployment {
             progress_deadline: Some(seconds(600)),
             ..spec(Policy::Rolling(BatchSize::Fixed(1)))
         },
     ));
-    assert_eq!(
-        told.report.outcome,
-        Outcome::Succeeded,
-        "waiting for a hook is no lack of progress"
-    );
+    assert_eq!(run.report.outcome, Outcome::Succeeded, "waiting for a hook is no lack of progress");
     assert_eq!(watched.seen.blocking_lock().most, 1);
 }
 
@@ -148,8 +144,8 @@ fn the_soak_covers_a_slow_start_unless_the_document_says_otherwise() {
     let default = spec(Policy::Rolling(BatchSize::Fixed(1)));
     let plan = preview(&slow, default.clone());
     assert!(!plan.warnings.iter().any(|warning| warning.contains("slow start")), "{plan:?}");
-    let told = block_on(roll(slow as _, default.clone()));
-    let slow = told.report.elapsed_ms;
+    let run = block_on(roll(slow as _, default.clone()));
+    let slow = run.report.elapsed_ms;
     let quick = block_on(roll(watched(three.clone(), 0) as _, default.clone())).report.elapsed_ms;
     assert!(slow >= quick + 3 * 50_000, "{slow} ms, {quick} ms without a slow start");
 
@@ -190,8 +186,8 @@ proptest! {
         let health = Health { min_drain_time: seconds(least), ..Health::default() };
         let spec = RollingDeployment { health, pacing, ..spec(policy) };
         let window = rolling::model::spec::Window::resolve(policy, instances);
-        let told = block_on(roll(Arc::clone(&watched) as _, spec));
-        prop_assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report.reason);
+        let run = block_on(roll(Arc::clone(&watched) as _, spec));
+        prop_assert_eq!(run.report.outcome, Outcome::Succeeded, "{:?}", run.report.reason);
         let seen = watched.seen.blocking_lock();
         for (id, at) in &seen.terminated {
             let out = seen.deregistered.iter().find(|(out, _)| out == id);

@@ -9,9 +9,9 @@ use crate::lab::localstack::{resource, times};
 fn examine(account: &Account, resource: &Value, code: i32) -> (Vec<Value>, Vec<Value>) {
     let ran = account.run("doctor", resource);
     assert_eq!(ran.code, code, "{ran:?}");
-    let told = ran.lines().remove(0);
-    assert_eq!(told["healthy"], code == 0, "{told}");
-    let found = told["resources"][0]["diagnostics"].as_array().expect("findings").clone();
+    let answer = ran.lines().remove(0);
+    assert_eq!(answer["healthy"], code == 0, "{answer}");
+    let found = answer["resources"][0]["diagnostics"].as_array().expect("findings").clone();
     found.into_iter().partition(|finding| finding["severity"] == "error")
 }
 

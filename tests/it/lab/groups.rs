@@ -226,9 +226,9 @@ fn an_image_gets_a_version_of_the_groups_own_template_once() {
         }
         let plan = account.run("plan", &wanted);
         assert_eq!(plan.code, 0, "{plan:?}");
-        let told = plan.lines()[0]["resources"][0]["plan"].clone();
+        let answer = plan.lines()[0]["resources"][0]["plan"].clone();
         let message = format!("a version of launch template {template} is made of version 1 with");
-        assert!(told["warnings"].to_string().contains(&message), "{told}");
+        assert!(answer["warnings"].to_string().contains(&message), "{answer}");
         assert_eq!(account.count("ec2.CreateLaunchTemplateVersion"), 0, "a plan makes nothing");
 
         let ran = account.run("apply", &wanted);

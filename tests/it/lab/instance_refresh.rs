@@ -91,14 +91,14 @@ fn a_group_rolls_by_itself_with_the_policys_percentages_and_nothing_of_ours_is_l
     assert!(waits.iter().any(|wait| wait["on"][0]["kind"] == "instance_refresh"), "{waits:?}");
     assert!(ran.stdout.contains("InProgress, "), "{ran:?}");
     assert!(!events(&ran, "progressed").is_empty());
-    let told = report(&ran);
+    let run = report(&ran);
     let new = json!(format!("{template}:2"));
-    let instances = told["instances"].as_array().expect("instances");
-    assert_eq!(instances.len(), 6, "{told}");
-    assert!(instances.iter().all(|i| i["revision"] == new && i["serves"] == true), "{told}");
-    assert_eq!(told["instance_refresh"]["status"], "Successful");
-    assert_eq!(told["instance_refresh"]["still_running"], false);
-    assert_eq!(told["completed"], format!("{template}:2"));
+    let instances = run["instances"].as_array().expect("instances");
+    assert_eq!(instances.len(), 6, "{run}");
+    assert!(instances.iter().all(|i| i["revision"] == new && i["serves"] == true), "{run}");
+    assert_eq!(run["instance_refresh"]["status"], "Successful");
+    assert_eq!(run["instance_refresh"]["still_running"], false);
+    assert_eq!(run["completed"], format!("{template}:2"));
     assert_eq!(account.mutations(), [START], "nothing else is changed");
     let calls = account.parameters("StartInstanceRefresh");
     assert_eq!(calls.len(), 1);
@@ -145,9 +145,9 @@ fn a_refresh_that_aws_calls_successful_is_none_where_nothing_serves() {
     assert!(plan["warnings"].to_string().contains("set the type to ELB"), "{planned:?}");
     let ran = account.run("apply", &wanted);
     assert_eq!(ran.code, 1, "{ran:?}");
-    let told = report(&ran);
+    let run = report(&ran);
     assert_eq!(
-        (&told["outcome"], &told["instance_refresh"]["status"]),
+        (&run["outcome"], &run["instance_refresh"]["status"]),
         (&json!("failed"), &json!("Successful"))
     );
     let message = why(&ran);
@@ -172,7 +172,7 @@ fn a_bad_revision_goes_back_by_itself_or_stays_as_asked_and_the_cause_is_told() 
     for (on_failure, code, outcome) in [("rollback", 3, "rolled_back"), ("stop", 1, "failed")] {
         let Some(account) = account() else { return };
         let mut times = times();
-        times["refresh_gives_up"] = json!(6);
+        times["instance_refresh_gives_up"] = json!(6);
         times["boot"] = json!(4);
         let template = account.fleet(four(), times);
         let before = account.get("groups/web");
@@ -180,8 +180,8 @@ fn a_bad_revision_goes_back_by_itself_or_stays_as_asked_and_the_cause_is_told() 
         wanted["on_failure"] = json!(on_failure);
         let ran = account.run("apply", &wanted);
         assert_eq!(ran.code, code, "{ran:?}");
-        let told = report(&ran);
-        assert_eq!(told["outcome"], outcome);
+        let run = report(&ran);
+        assert_eq!(run["outcome"], outcome);
         let message = why(&ran);
         assert!(message.contains("did not become healthy within the time allowed"), "{message}");
         assert!(message.contains("Health checks failed with these codes: [502]"), "{message}");
@@ -194,7 +194,7 @@ fn a_bad_revision_goes_back_by_itself_or_stays_as_asked_and_the_cause_is_told() 
         assert_eq!(back.len(), usize::from(code == 3), "{back:?}");
         if code == 3 {
             assert_eq!(back[0]["to"], format!("{template}:1"));
-            assert_eq!(told["completed"], format!("{template}:1"));
+            assert_eq!(run["completed"], format!("{template}:1"));
             assert_as_before(&account, &before, 4, &format!("{template}:1"));
         } else {
             // The failure is not forgotten.
@@ -211,7 +211,7 @@ fn a_launch_that_fails_is_reported_with_the_scaling_activitys_cause() {
     let mut fleet = four();
     fleet["versions"] = json!([null, "fail-launch"]);
     let mut times = times();
-    times["refresh_gives_up"] = json!(2);
+    times["instance_refresh_gives_up"] = json!(2);
     let template = account.fleet(fleet, times);
     let ran = account.run("apply", &wanted(&template, "2"));
     assert_eq!(ran.code, 3, "{ran:?}");
@@ -234,9 +234,9 @@ fn a_mixed_instances_policy_keeps_its_types() {
     let policy = &calls[0]["DesiredConfiguration"]["MixedInstancesPolicy"]["LaunchTemplate"];
     assert_eq!(policy["Overrides"], types);
     assert_eq!(policy["LaunchTemplateSpecification"]["Version"], "2");
-    let told = &calls[0]["Preferences"];
+    let run = &calls[0]["Preferences"];
     assert_eq!(
-        (&told["MinHealthyPercentage"], &told["MaxHealthyPercentage"]),
+        (&run["MinHealthyPercentage"], &run["MaxHealthyPercentage"]),
         (&json!(100), &json!(150))
     );
     assert_as_before(&account, &before, 4, &format!("{template}:2"));
@@ -253,9 +253,9 @@ fn checkpoints_and_a_bake_time_are_kept_by_the_group_itself() {
     let ran = account.run("apply", &wanted);
     assert_eq!(ran.code, 0, "{ran:?}");
     let calls = account.parameters("StartInstanceRefresh");
-    let told = &calls[0]["Preferences"];
-    assert_eq!(told["CheckpointPercentages"], json!([50, 100]));
-    assert_eq!((&told["CheckpointDelay"], &told["BakeTime"]), (&json!(6), &json!(6)));
+    let run = &calls[0]["Preferences"];
+    assert_eq!(run["CheckpointPercentages"], json!([50, 100]));
+    assert_eq!((&run["CheckpointDelay"], &run["BakeTime"]), (&json!(6), &json!(6)));
     let message = "Waiting 6 seconds after reaching the 50% checkpoint";
     assert!(ran.stdout.contains(message), "{ran:?}");
     assert!(ran.stdout.contains("Baking, 100 %"), "{ran:?}");
@@ -292,8 +292,8 @@ fn what_prevents_a_refresh_is_refused_by_name_before_anything_is_started() {
     assert_eq!(refused.code, 2, "{refused:?}");
     assert!(refused.stdout.contains("has suspended InstanceRefresh"), "{refused:?}");
     for command in ["status", "abort"] {
-        let told = account.run(command, &wanted(&template, "2"));
-        assert_eq!(told.code, 0, "{command}: {told:?}");
+        let run = account.run(command, &wanted(&template, "2"));
+        assert_eq!(run.code, 0, "{command}: {run:?}");
     }
     let latest = json!({ "LaunchTemplateId": template, "Version": "$Latest" });
     account.put("groups/web", json!({ "SuspendedProcesses": [], "LaunchTemplate": latest }));

@@ -50,9 +50,9 @@ fn moto() -> &'static Moto {
         let mut answers = BufReader::new(server.stdout.take().expect("a pipe"));
         let mut line = String::new();
         answers.read_line(&mut line).expect("an answer");
-        let told: Value = serde_json::from_str(&line).expect("moto did not start");
+        let line_read: Value = serde_json::from_str(&line).expect("moto did not start");
         Moto {
-            endpoint: told["endpoint"].as_str().expect("an endpoint").to_owned(),
+            endpoint: line_read["endpoint"].as_str().expect("an endpoint").to_owned(),
             door: Mutex::new((server.stdin.take().expect("a pipe"), answers)),
             _server: server,
         }

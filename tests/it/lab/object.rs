@@ -313,11 +313,11 @@ fn what_is_no_record_of_this_target_is_refused_with_a_way_out() {
     let refused = |wanted: &Value, place: &str, message: &str| {
         for command in ["plan", "apply", "doctor"] {
             let ran = account.run(command, wanted);
-            let told = format!("{}{}", ran.stdout, ran.stderr);
+            let output = format!("{}{}", ran.stdout, ran.stderr);
             assert!(ran.code == 2 || (command == "doctor" && ran.code == 1), "{ran:?}");
             let place = format!("/resource/rolling_deployment/web/{place}\"");
-            assert!(told.contains(&place) && told.contains(message), "{command}: {told}");
-            assert!(told.contains("\"remedy\":\""), "{told}");
+            assert!(output.contains(&place) && output.contains(message), "{command}: {output}");
+            assert!(output.contains("\"remedy\":\""), "{output}");
         }
     };
     for (body, place, message) in [
@@ -361,9 +361,9 @@ fn a_rollout_that_is_recorded_in_tags_is_not_taken_up_in_an_object() {
     account.until_called("elbv2.DeregisterTargets", 1);
     let ran = account.run("apply", &wanted);
     assert_eq!(ran.code, 2, "{ran:?}");
-    let told = format!("{}{}", ran.stdout, ran.stderr);
-    assert!(told.contains("is recorded in the target's tags"), "{told}");
-    assert!(told.contains("/resource/rolling_deployment/web/record\""), "{told}");
+    let output = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(output.contains("is recorded in the target's tags"), "{output}");
+    assert!(output.contains("/resource/rolling_deployment/web/record\""), "{output}");
     assert_eq!(end(at_work).code, 0);
     assert_as_before(&account, &before, 4, &revision(&wanted));
 }

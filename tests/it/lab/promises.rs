@@ -253,8 +253,8 @@ fn status_and_abort_work_while_somebody_has_suspended_launches() {
     let refused = account.run("apply", &wanted);
     assert_eq!(refused.code, 2, "{refused:?}");
     assert!(refused.stdout.contains("has suspended Launch, without which"), "{refused:?}");
-    let told = account.run("status", &wanted);
-    assert_eq!(told.lines()[0]["resources"][0]["status"], "rolling", "{told:?}");
+    let status = account.run("status", &wanted);
+    assert_eq!(status.lines()[0]["resources"][0]["status"], "rolling", "{status:?}");
     let paused = account.run("pause", &wanted);
     assert_eq!(paused.code, 0, "{paused:?}");
     assert_eq!(account.run("apply", &wanted).code, 4, "to apply again does not resume it");

@@ -365,8 +365,8 @@ fn what_cannot_be_run_is_named_before_anything_is_touched() {
     refused(&fleet.of(base("1")), command, "the Systems Manager does not reach i-");
     // `status` and `abort` still work.
     for command in ["status", "abort"] {
-        let told = fleet.account.run(command, &fleet.of(base("1")));
-        assert_eq!(told.code, 0, "{command}: {told:?}");
+        let ran = fleet.account.run(command, &fleet.of(base("1")));
+        assert_eq!(ran.code, 0, "{command}: {ran:?}");
     }
     assert_eq!(fleet.account.get(fleet.path), before);
 }

@@ -37,8 +37,8 @@ fn what_aws_would_refuse_is_refused_and_told() {
     // it.
     let target = ("X-Amz-Target", "AmazonSSM.ListCommands");
     account.post("ssm", target, "{\"CommandId\": ");
-    let told = account.violations();
-    for (told, message) in told.iter().zip([
+    let violations = account.violations();
+    for (violations, message) in violations.iter().zip([
         "21 TargetGroupArns, of which DescribeTargetGroups takes 20 at most",
         "101 Targets, of which DeregisterTargets takes 100 at most",
         "Missing required parameter in input: \"TargetGroupArn\"",
@@ -47,8 +47,8 @@ fn what_aws_would_refuse_is_refused_and_told() {
         "StateValue is 'RED', none of OK",
         "AmazonSSM.ListCommands: cannot be read: ",
     ]) {
-        assert!(told.contains(message), "{told} {message}");
+        assert!(violations.contains(message), "{violations} {message}");
     }
-    assert_eq!(told.len(), 7, "{told:#?}");
+    assert_eq!(violations.len(), 7, "{violations:#?}");
     assert_eq!(account.violations(), Vec::<String>::new());
 }

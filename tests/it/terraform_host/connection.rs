@@ -60,9 +60,9 @@ impl Identity {
 
 /// Trusts the certificate of the handshake and no other.
 #[derive(Debug)]
-struct Told(CertificateDer<'static>, Arc<CryptoProvider>);
+struct Run(CertificateDer<'static>, Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Told {
+impl ServerCertVerifier for Run {
     fn verify_server_cert(
         &self,
         shown: &CertificateDer<'_>,
@@ -178,12 +178,12 @@ pub async fn connect(
 ) -> Result<Calls, String> {
     let stream = UnixStream::connect(socket).await.map_err(|error| error.to_string())?;
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let told = Told(CertificateDer::from(server), Arc::clone(&provider));
+    let verifier = Run(CertificateDer::from(server), Arc::clone(&provider));
     let config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])
         .expect("TLS 1.3")
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(told));
+        .with_custom_certificate_verifier(Arc::new(verifier));
     let mut config = match identity {
         Some(identity) => config
             .with_client_auth_cert(vec![identity.der.clone()], identity.key.clone_key())

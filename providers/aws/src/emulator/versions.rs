@@ -32,20 +32,21 @@ impl AutoScalingGroupFleet {
         self.learn_versions(group, &template, &[own, wanted]).await?;
         let mut found = BTreeMap::new();
         for (id, shape, reported) in self.shown(group) {
-            let told = self.versions.learned().launched.get(&id).cloned();
-            let told = match told {
-                Some(told) => told,
+            let launched_from = self.versions.learned().launched.get(&id).cloned();
+            let launched_from = match launched_from {
+                Some(launched_from) => launched_from,
                 None => {
                     let user_data = Some(self.user_data(&id).await?);
                     let shape = Shape { user_data, ..shape };
                     let mut learned = self.versions.learned();
                     let number = decide(&shape, &learned.versions, Known { wanted, own, reported });
-                    let told = number.map(|number| revision(&template, &number.to_string()));
-                    learned.launched.insert(id.clone(), told.clone());
-                    told
+                    let launched_from =
+                        number.map(|number| revision(&template, &number.to_string()));
+                    learned.launched.insert(id.clone(), launched_from.clone());
+                    launched_from
                 }
             };
-            found.insert(id, told);
+            found.insert(id, launched_from);
         }
         Ok(found)
     }
@@ -110,9 +111,9 @@ impl AutoScalingGroupFleet {
         }
         let is_doubted = || async {
             let began = self.clock.0.now();
-            let refreshes = self.refreshes().await?;
-            self.lately.refreshes_are(refreshes.clone(), began);
-            Ok(refreshes.is_none())
+            let instance_refreshes = self.instance_refreshes().await?;
+            self.lately.instance_refreshes_are(instance_refreshes.clone(), began);
+            Ok(instance_refreshes.is_none())
         };
         if !*self.versions.is_doubted.get_or_try_init(is_doubted).await? {
             return Ok(None);

@@ -20,7 +20,7 @@ use crate::error::from_sdk;
 /// How many instances one call may name.
 const A_CALL: usize = 50;
 /// How many characters of a command's output are reported, from its end.
-const TOLD: usize = 500;
+const OUTPUT_CHARS: usize = 500;
 /// Error code of SSM for an instance that it does not reach, or not yet.
 const NOT_REACHED: &str = "InvalidInstanceId";
 /// The shortest time, in seconds, that SSM accepts for handing a command over.
@@ -242,13 +242,13 @@ fn message(found: &CommandInvocation) -> String {
     let status = status.unwrap_or_default().to_lowercase();
     let printed: Vec<char> =
         failed.and_then(|plugin| plugin.output()).unwrap_or_default().trim().chars().collect();
-    let told: String = printed[printed.len().saturating_sub(TOLD)..].iter().collect();
+    let output: String = printed[printed.len().saturating_sub(OUTPUT_CHARS)..].iter().collect();
     let command = found.command_id().unwrap_or_default();
     let code = failed.map(|plugin| plugin.response_code()).filter(|code| *code > 0);
     let code = code.map_or(String::new(), |code| format!(" with exit code {code}"));
-    match told.is_empty() {
+    match output.is_empty() {
         true => format!("command {command} {status}{code}"),
-        false => format!("command {command} {status}{code}: {told}"),
+        false => format!("command {command} {status}{code}: {output}"),
     }
 }
 

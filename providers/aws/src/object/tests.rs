@@ -201,8 +201,8 @@ async fn what_has_changed_is_not_written_before_it_was_looked_at_again() {
         fleet.observe().await.expect("a look");
         for _ in 0..2 {
             let error = fleet.act(&write()).await.expect_err("it has changed");
-            let told = (error.kind, error.effect);
-            assert_eq!(told, (ErrorKind::Transient, Effect::NotApplied), "{error:?}");
+            let kinds = (error.kind, error.effect);
+            assert_eq!(kinds, (ErrorKind::Transient, Effect::NotApplied), "{error:?}");
             assert!(last(&asked).0.contains("if-match: \"1\""), "not before a look");
         }
         fleet.observe().await.expect("a look");

@@ -19,9 +19,13 @@ async fn what_only_checks_is_left_out_where_an_emulator_does_not_know_it() {
         let (fleet, _) = fleet(answer);
         let group = aws_sdk_autoscaling::types::AutoScalingGroup::builder().build();
         let checked = fleet.refuse_now(&group).await;
-        let told = fleet.aws.reached.warnings().join("; ");
-        assert_eq!((checked.is_ok(), told.is_empty()), (is_left_out, !is_left_out), "{message}");
-        let text = checked.err().map_or(told, |error| error.to_string());
+        let warnings = fleet.aws.reached.warnings().join("; ");
+        assert_eq!(
+            (checked.is_ok(), warnings.is_empty()),
+            (is_left_out, !is_left_out),
+            "{message}"
+        );
+        let text = checked.err().map_or(warnings, |error| error.to_string());
         assert!(text.contains(message) && text.contains("DescribeInstanceRefreshes"), "{text}");
         // Calls that a rollout is made of still fail.
         let error = fleet.observe().await.expect_err("nobody answers");

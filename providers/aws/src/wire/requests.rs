@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rolling_provider::{Action, Effect, ErrorKind, Fleet as _, InstanceId};
 
-use super::{Answer, NO_REFRESHES, REFRESHES, fleet, group_of, refusal};
+use super::{Answer, DESCRIBE_INSTANCE_REFRESHES, NO_INSTANCE_REFRESHES, fleet, group_of, refusal};
 
 fn put_in(count: usize) -> Action {
     let instances = (0..count).map(|number| InstanceId::new(format!("i-{number}"))).collect();
@@ -69,8 +69,8 @@ async fn an_id_that_ec2_does_not_know_hides_nothing_about_the_others() {
         if body.contains("Action=DescribeAutoScalingGroups") {
             return Some((200, group_of(&["i-known", "i-unknown"])));
         }
-        if body.contains(REFRESHES) {
-            return Some((200, NO_REFRESHES.into()));
+        if body.contains(DESCRIBE_INSTANCE_REFRESHES) {
+            return Some((200, NO_INSTANCE_REFRESHES.into()));
         }
         // As on EC2: ids in a request must exist, while a filter finds those that do.
         if body.contains("InstanceId.2=") {
@@ -109,8 +109,8 @@ async fn launches_are_dated_by_our_clock_however_far_off_the_cloud_s_is() {
         if body.contains("Action=DescribeAutoScalingGroups") {
             return Some((200, group_of(&["i-1"])));
         }
-        if body.contains(REFRESHES) {
-            return Some((200, NO_REFRESHES.into()));
+        if body.contains(DESCRIBE_INSTANCE_REFRESHES) {
+            return Some((200, NO_INSTANCE_REFRESHES.into()));
         }
         Some((
             200,
@@ -198,9 +198,9 @@ async fn whatever_a_dry_run_says_but_that_it_would_work_is_told() {
         Some((412, message))
     };
     let (fleet, asked) = fleet(answer);
-    let told = fleet.aws.may_launch(&"lt-1:3".into(), Some("subnet-1")).await.expect("an error");
-    assert_eq!(told.code.as_deref(), Some("InvalidKeyPair.NotFound"));
-    assert!(told.remedy.is_some());
+    let error = fleet.aws.may_launch(&"lt-1:3".into(), Some("subnet-1")).await.expect("an error");
+    assert_eq!(error.code.as_deref(), Some("InvalidKeyPair.NotFound"));
+    assert!(error.remedy.is_some());
     assert!(fleet.aws.may_launch(&"lt-1:2".into(), Some("subnet-1")).await.is_none());
     let asked = asked.lock().expect("the log");
     assert!(!asked.iter().any(|body| body.contains("subnet-1")), "{asked:?}");
@@ -219,7 +219,7 @@ async fn a_refresh_whose_image_is_a_parameter_cannot_go_back_by_itself() {
         Some((200, message))
     });
     assert_eq!(fleet.no_auto_rollback(&"lt-1:3".into()).await.expect("an answer"), None);
-    fleet.group.refreshes = true;
+    fleet.group.is_instance_refresh = true;
     assert_eq!(fleet.no_auto_rollback(&"lt-1:2".into()).await.expect("an answer"), None);
     let why = fleet.no_auto_rollback(&"lt-1:3".into()).await.expect("an answer");
     assert_eq!(why.as_deref(), Some("lt-1:3 names its image as resolve:ssm:/golden/image"));

@@ -83,31 +83,31 @@ impl SimulatedInstance {
         now: Timestamp,
     ) -> Option<TargetHealth> {
         let registration = self.targets.get(&group.id()).filter(|r| r.since <= now)?;
-        let told = |state, reason: Option<&str>, description: Option<&str>| {
+        let health = |state, reason: Option<&str>, description: Option<&str>| {
             let (reason, description) = (reason.map(String::from), description.map(String::from));
             Some(TargetHealth { state, reason, description })
         };
         if let Some(at) = registration.deregistered_at {
             return if at + group.drain > now {
-                told(TargetState::Draining, Some("Target.DeregistrationInProgress"), None)
+                health(TargetState::Draining, Some("Target.DeregistrationInProgress"), None)
             } else {
                 None
             };
         }
         let up = registration.since + group.register;
         if now < up {
-            return told(TargetState::Initial, Some("Elb.RegistrationInProgress"), None);
+            return health(TargetState::Initial, Some("Elb.RegistrationInProgress"), None);
         }
         let flapped = now.since(up).as_millis() / FLAP.as_millis() % 2 == 1;
         let behaviour = config.bad_revisions.get(&self.revision);
         match behaviour.filter(|_| !self.broken).or(self.broken.then_some(&Behaviour::Unhealthy)) {
-            Some(Behaviour::Flap) if !flapped => told(TargetState::Healthy, None, None),
-            Some(Behaviour::Unhealthy | Behaviour::Flap) => told(
+            Some(Behaviour::Flap) if !flapped => health(TargetState::Healthy, None, None),
+            Some(Behaviour::Unhealthy | Behaviour::Flap) => health(
                 TargetState::Unhealthy,
                 Some("Target.ResponseCodeMismatch"),
                 Some("Health checks failed with these codes: [502]"),
             ),
-            _ => told(TargetState::Healthy, None, None),
+            _ => health(TargetState::Healthy, None, None),
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::report::text::{NextStep, Wording};
 /// The server sends progress at most once in this time.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 /// How many of the latest events the server keeps for a peer that does not read.
-const MAX_TOLD: usize = 1000;
+const MAX_WAITING: usize = 1000;
 
 impl Session {
     pub(super) async fn apply(
@@ -67,9 +67,9 @@ impl Session {
         }
         let id = rollout.target().id.clone();
         let stop = work.stop.clone();
-        let mut told = Told::begin(operation, work);
-        let report = rollout.run(stop, &mut |envelope| told.tell(envelope)).await;
-        told.end().await;
+        let mut notifications = Notifications::begin(operation, work);
+        let report = rollout.run(stop, &mut |envelope| notifications.send(envelope)).await;
+        notifications.end().await;
         refuse_locked(&report)?;
         if report.reason.as_deref() == Some(NOTHING_DONE) {
             return Err(limit.cancelled());
@@ -134,7 +134,7 @@ pub(super) fn explain(report: &Report) -> Vec<Diagnostic> {
         name if reason.starts_with(name) => reason,
         name => format!("{name}: {reason}"),
     };
-    let next = NextStep::after(report).told(&WORDING);
+    let next = NextStep::after(report).sentence(&WORDING);
     let remedy = match (report.outcome, report.borrowed.as_slice()) {
         (Outcome::Failed | Outcome::RolledBack | Outcome::Aborted, []) => {
             format!("{next}; nothing is borrowed any more")
@@ -193,19 +193,19 @@ impl Limit {
 }
 
 /// The progress reports of a running operation.
-pub(super) struct Told {
+pub(super) struct Notifications {
     events: mpsc::UnboundedSender<Envelope>,
-    telling: tokio::task::JoinHandle<()>,
+    sending: tokio::task::JoinHandle<()>,
 }
 
-impl Told {
-    pub(super) fn begin(operation: m::Operation, work: Work) -> Told {
-        let (events, told) = mpsc::unbounded_channel();
-        let telling = tokio::spawn(tell(told, operation.progress_token, work.out));
-        Told { events, telling }
+impl Notifications {
+    pub(super) fn begin(operation: m::Operation, work: Work) -> Notifications {
+        let (events, received) = mpsc::unbounded_channel();
+        let sending = tokio::spawn(send(received, operation.progress_token, work.out));
+        Notifications { events, sending }
     }
 
-    pub(super) fn tell(&mut self, envelope: Envelope) {
+    pub(super) fn send(&mut self, envelope: Envelope) {
         // The receiver lives until this sender is gone.
         self.events.send(envelope).unwrap_or_default();
     }
@@ -213,7 +213,7 @@ impl Told {
     /// Waits until all progress is sent: none may follow the answer.
     pub(super) async fn end(self) {
         drop(self.events);
-        if let Err(error) = self.telling.await {
+        if let Err(error) = self.sending.await {
             tracing::error!(%error, "progress broke");
         }
     }
@@ -222,29 +222,29 @@ impl Told {
 /// Sends events to the peer, several at a time when they come fast.
 ///
 /// All are sent before the answer, except those that find no room because the peer does not read.
-async fn tell(mut events: mpsc::UnboundedReceiver<Envelope>, token: Value, out: Outbox) {
-    let mut told = Vec::new();
+async fn send(mut events: mpsc::UnboundedReceiver<Envelope>, token: Value, out: Outbox) {
+    let mut waiting = Vec::new();
     let mut sequence = 0u64;
     let (mut updated, mut serving, mut size) = (0, 0, 0);
     while let Some(first) = events.recv().await {
-        told.push(first);
+        waiting.push(first);
         while let Ok(next) = events.try_recv() {
-            told.push(next);
+            waiting.push(next);
         }
         if token.is_null() {
-            told.clear();
+            waiting.clear();
             continue;
         }
         if !out.has_room() {
-            told.drain(..told.len().saturating_sub(MAX_TOLD));
+            waiting.drain(..waiting.len().saturating_sub(MAX_WAITING));
             continue;
         }
-        for envelope in &told {
+        for envelope in &waiting {
             if let Event::Progressed { updated: u, serving: s, size: n } = envelope.event {
                 (updated, serving, size) = (u, s, n);
             }
         }
-        let events = std::mem::take(&mut told);
+        let events = std::mem::take(&mut waiting);
         let token = token.clone();
         let params = m::ProgressParams { token, sequence, updated, serving, size, events };
         out.send(notification("$/progress", &json!(params)));

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::super::messages as m;
 use super::super::wire::{RpcError, code};
-use super::apply::{Limit, Told, refuse_locked};
+use super::apply::{Limit, Notifications, refuse_locked};
 use super::look::{unreachable_state, view, view_of};
 use super::{Session, Work, check_operation, check_type, unless_stopped, write};
 use crate::deployment::{self, DeleteOutcome, OpenError, state, with_default_policy};
@@ -39,19 +39,20 @@ impl Session {
         let now = state::current(&config, &rollout);
         let before = view(&rollout);
         let stop = work.stop.clone();
-        let mut told = Told::begin(operation, work);
-        let done = rollout.command(command, stop, &mut |envelope| told.tell(envelope)).await;
-        told.end().await;
+        let mut notifications = Notifications::begin(operation, work);
+        let done =
+            rollout.command(command, stop, &mut |envelope| notifications.send(envelope)).await;
+        notifications.end().await;
         let answer = match done {
             Err(error) => {
                 let found = Diagnostic::from_provider(&error, "", "");
                 let message = format!("the command {} could not be left", command.name());
                 m::ControlResult { record: before, ..nothing(message, vec![found]) }
             }
-            Ok(ControlOutcome::Acknowledged(owner, told, record)) => {
+            Ok(ControlOutcome::Acknowledged(owner, answer, record)) => {
                 let record = record.map(|record| view_of(&record, Some(owner.clone())));
                 let acknowledged_by = (!owner.is_empty()).then_some(owner);
-                m::ControlResult { acknowledged_by, record, ..nothing(told.message, Vec::new()) }
+                m::ControlResult { acknowledged_by, record, ..nothing(answer.message, Vec::new()) }
             }
             Ok(ControlOutcome::RanHere(report)) => {
                 refuse_locked(&report)?;
@@ -89,10 +90,12 @@ impl Session {
             return write(&left(looked, prior));
         }
         let stop = work.stop.clone();
-        let mut told = Told::begin(operation, work);
-        let ended =
-            deployment::end(&self.providers, &config, &caller, stop, &mut |e| told.tell(e)).await;
-        told.end().await;
+        let mut notifications = Notifications::begin(operation, work);
+        let ended = deployment::end(&self.providers, &config, &caller, stop, &mut |e| {
+            notifications.send(e)
+        })
+        .await;
+        notifications.end().await;
         write(&match ended {
             Ok(DeleteOutcome::Gone) => m::DeleteResult {
                 status: Outcome::Succeeded.name().into(),

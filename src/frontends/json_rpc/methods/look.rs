@@ -121,12 +121,15 @@ pub(super) fn view(rollout: &Rollout) -> Option<m::RecordView> {
     of_record.or_else(|| {
         rollout
             .instance_refresh()
-            .map(|instance_refresh| view_of_refresh(rollout, instance_refresh))
+            .map(|instance_refresh| view_of_instance_refresh(rollout, instance_refresh))
     })
 }
 
 /// Converts an instance refresh, which needs no record, for the peer.
-fn view_of_refresh(rollout: &Rollout, instance_refresh: &InstanceRefresh) -> m::RecordView {
+fn view_of_instance_refresh(
+    rollout: &Rollout,
+    instance_refresh: &InstanceRefresh,
+) -> m::RecordView {
     m::RecordView {
         rollout: instance_refresh.id.clone(),
         status: crate::rollout::instance_refresh::status(instance_refresh).into(),

@@ -83,10 +83,10 @@ impl Provider {
             return Ok(());
         }
         let name = &rollout.target().name;
-        let told = text::fleet(&rollout.instances());
+        let fleet = text::fleet(&rollout.instances());
         let message = match rollout.under_way() {
             Some(UnderWay { id, to, status }) => format!("rollout {id} to {to} is {status} on it"),
-            None => format!("now {told}"),
+            None => format!("now {fleet}"),
         };
         let message =
             format!("The plan is to roll nothing, and {name} has changed since: {message}");

@@ -78,7 +78,7 @@ impl Intent {
     /// Describes the intent for a plan.
     ///
     /// `live` is the preview as of now, if that is known; `name` is the target's.
-    pub(crate) fn told(&self, name: &str, live: Option<&Preview>) -> Diagnostic {
+    pub(crate) fn diagnostic(&self, name: &str, live: Option<&Preview>) -> Diagnostic {
         let of = |preview: &Preview| rolls(name, preview);
         // The fleet may have changed since the refresh.
         let live = live.filter(|live| self.wanted.as_ref().is_none_or(|to| *to == live.to));

@@ -79,14 +79,14 @@ impl Provider {
             Ok(live) => live,
             Err(found) => return refuse(all(&found, kind)),
         };
-        let Settled { planned, private_state, told } = settle(&change, &live);
+        let Settled { planned, private_state, diagnostics } = settle(&change, &live);
         let replaces = change.replaces.iter().map(|place| convert::path(place, kind)).collect();
         p::PlanResponse {
             planned_state: planned.send(),
             requires_replace: replaces,
             planned_private: private_state
                 .map_or_else(|| asked.prior_private.clone(), |private_state| private_state.write()),
-            diagnostics: all(&told, kind),
+            diagnostics: all(&diagnostics, kind),
         }
     }
 
@@ -176,7 +176,7 @@ struct Settled {
     planned: Raw,
     /// What the refresh after the apply will see, if that is known.
     private_state: Option<PrivateState>,
-    told: Vec<Diagnostic>,
+    diagnostics: Vec<Diagnostic>,
 }
 
 fn settle(change: &Change, live: &Live) -> Settled {
@@ -197,15 +197,15 @@ fn settle(change: &Change, live: &Live) -> Settled {
     if is_update && matches!(intent.rolls, Rolls::Nothing) {
         let planned = config.raw.with_those_of(prior_raw, &OURS);
         let planned = planned.with(&succeeded(prior, intent.wanted.as_ref()), attributes);
-        let told = match planned == *prior_raw {
+        let diagnostics = match planned == *prior_raw {
             true => Vec::new(),
-            false => vec![intent.told(&name, preview.as_ref())],
+            false => vec![intent.diagnostic(&name, preview.as_ref())],
         };
         let of = |(private_state, wanted): (&PrivateState, &Revision)| {
             private_state.of_nothing_to_do(wanted)
         };
         let private_state = private_state.as_ref().zip(intent.wanted.as_ref()).map(of);
-        return Settled { planned, private_state, told };
+        return Settled { planned, private_state, diagnostics };
     }
     let figures = match &intent.rolls {
         Rolls::Fleet(preview) => Some(state::figures(preview)),
@@ -221,19 +221,19 @@ fn settle(change: &Change, live: &Live) -> Settled {
         };
         (attribute, known)
     };
-    let mut told = obstacles;
+    let mut diagnostics = obstacles;
     let paused = rollout.filter(|rollout| rollout.waits_for_operator());
     let of_fleet = match (&preview, paused) {
         (_, Some(rollout)) => Some(paused_message(rollout)),
         (Some(preview), _) if !is_update => Some(of_creation(&name, preview)),
         (_, None) if is_update || !config.unknown.is_empty() => {
-            Some(intent.told(&name, preview.as_ref()))
+            Some(intent.diagnostic(&name, preview.as_ref()))
         }
         _ => None,
     };
-    told.splice(0..0, of_fleet);
+    diagnostics.splice(0..0, of_fleet);
     let planned = config.raw.with(&OURS.map(value), attributes);
-    Settled { planned, private_state: None, told }
+    Settled { planned, private_state: None, diagnostics }
 }
 
 /// Returns the attributes of a state whose fleet runs the wanted revision. It leaves out what
@@ -252,7 +252,7 @@ fn succeeded(prior: &Value, wanted: Option<&Revision>) -> Vec<(&'static str, Opt
 /// Warns of what is at work on a target and keeps an apply from beginning.
 fn at_work(rollout: &Rollout) -> Vec<Diagnostic> {
     let name = &rollout.target().name;
-    if let Some(message) = rollout.is_refreshed_otherwise() {
+    if let Some(message) = rollout.foreign_instance_refresh() {
         let remedy = "an apply is refused until it ends";
         return vec![Diagnostic::warning("", message).with_remedy(remedy)];
     }

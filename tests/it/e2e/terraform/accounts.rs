@@ -173,9 +173,9 @@ fn the_wrong_account_and_a_role_that_is_refused_are_told_and_nothing_is_touched(
             .arg("apply")
             .arg(write(folder.path(), &serde_json::from_str(&text).expect("JSON"))));
         assert_eq!(ran.code, 2, "{ran:?}");
-        let told = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        let output = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
         let message = message.trim_start_matches("aws.allowed_account_ids: check the account: ");
-        assert!(told.contains(message), "{message}: {ran:?}");
+        assert!(output.contains(message), "{message}: {ran:?}");
         assert_eq!(accounts.mutations(), Vec::<String>::new(), "{message}");
     }
 }

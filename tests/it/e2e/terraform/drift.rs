@@ -72,8 +72,8 @@ fn only_what_others_have_done_is_drift() {
         let mut workspace = Workspace::new(program, None);
         let progress = workspace.path().join("progress");
         let file = progress.join("web.jsonl");
-        let told = progress.to_string_lossy().into_owned();
-        workspace.variables.push(("ROLLING_PROGRESS_DIR".into(), told));
+        let folder = progress.to_string_lossy().into_owned();
+        workspace.variables.push(("ROLLING_PROGRESS_DIR".into(), folder));
         workspace.write("main.tf", FLEET);
         workspace.init();
         let outside = |command: &str| {

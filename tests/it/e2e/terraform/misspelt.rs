@@ -77,10 +77,10 @@ fn refused(workspace: &Workspace, name: &str, text: &str) -> Vec<usize> {
     workspace.write(name, text);
     let ran = workspace.run(&["validate", "-json"]);
     assert_eq!(ran.code, 1, "{ran:?}");
-    let told: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    let answer: Value = serde_json::from_str(&ran.stdout).expect("JSON");
     let unknown =
         ["Unsupported argument", "Unsupported block type", "Extraneous JSON object property"];
-    let found = told["diagnostics"].as_array().expect("findings").iter();
+    let found = answer["diagnostics"].as_array().expect("findings").iter();
     let mut lines: Vec<usize> = found
         .filter(|found| unknown.iter().any(|summary| found["summary"] == *summary))
         .filter_map(|found| found["range"]["start"]["line"].as_u64())

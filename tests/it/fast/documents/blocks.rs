@@ -87,8 +87,8 @@ fn only_one_configuration_of_the_provider_has_no_alias() {
     }
     for provider in [json!({ "rolling": [aliased, default] }), json!({ "rolling": aliased })] {
         written["provider"] = provider;
-        let (code, told) = validated(&written);
-        assert!(code == 0 && told.contains("\"eu\" is left to Terraform"), "{told}");
+        let (code, output) = validated(&written);
+        assert!(code == 0 && output.contains("\"eu\" is left to Terraform"), "{output}");
     }
     written["provider"] = json!({ "rolling": [default, { "simulator": { "sped": 1 } }] });
     assert_eq!(validated(&written).0, 2);
@@ -107,9 +107,9 @@ fn a_misspelt_provider_is_told_from_one_of_others() {
     {
         let mut written = document(&simulated());
         written["provider"] = json!({ name: {} });
-        let (code, told) = validated(&written);
-        assert_eq!(code, if is_ours { 0 } else { 2 }, "{name}: {told}");
-        assert!(is_ours || told.contains("did you mean \"rolling\"?"), "{name}: {told}");
+        let (code, output) = validated(&written);
+        assert_eq!(code, if is_ours { 0 } else { 2 }, "{name}: {output}");
+        assert!(is_ours || output.contains("did you mean \"rolling\"?"), "{name}: {output}");
     }
     for other in ["aws", "google", "random", "null", "rancher2"] {
         let mut written = document(&simulated());
@@ -132,8 +132,8 @@ fn a_document_for_aws_without_a_provider_is_warned_of() {
     ] {
         let mut written = document(&on_aws);
         written["provider"] = provider;
-        let (code, told) = validated(&written);
-        assert_eq!((code, told.contains(message)), (0, warns), "{written}: {told}");
+        let (code, output) = validated(&written);
+        assert_eq!((code, output.contains(message)), (0, warns), "{written}: {output}");
     }
     assert!(!validated(&document(&simulated())).1.contains("warning"));
 }

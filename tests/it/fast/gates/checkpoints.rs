@@ -19,8 +19,8 @@ async fn interrupted(simulator: &Arc<Simulator>, spec: RollingDeployment) -> Out
     let (send, stop) = tokio::sync::watch::channel(Stop::No);
     let rollout = Rollout::prepare(simulator.clone(), spec, &caller()).await.expect("prepare");
     let report = rollout
-        .run(stop, &mut |told| {
-            if matches!(told.event, Event::Acted { action: Action::Terminate { .. } }) {
+        .run(stop, &mut |run| {
+            if matches!(run.event, Event::Acted { action: Action::Terminate { .. } }) {
                 send.send_replace(Stop::Gracefully);
             }
         })
@@ -36,11 +36,11 @@ async fn quiet_alarms_before_anything_served_do_not_replace_the_command_after_it
     };
     let simulator = quick();
     assert_eq!(interrupted(&simulator, deploy.clone()).await, Outcome::Aborted);
-    let told = roll(simulator.clone(), deploy).await;
-    assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
-    let reason = told.report.reason.clone().expect("a reason");
+    let run = roll(simulator.clone(), deploy).await;
+    assert_eq!(run.report.outcome, Outcome::RolledBack, "{:?}", run.report);
+    let reason = run.report.reason.clone().expect("a reason");
     assert!(reason.contains("did not pass: exit code 1"), "{reason}");
-    assert_eq!(told.launched("v1"), 10);
+    assert_eq!(run.launched("v1"), 10);
 }
 
 #[tokio::test]
@@ -48,12 +48,12 @@ async fn what_a_checkpoint_asks_somebody_to_approve_has_passed_the_gates() {
     for pause in [None, Some(seconds(3600))] {
         let checkpoints = vec![Checkpoint { percentage: 30, pause }];
         let deploy = RollingDeployment { checkpoints, ..gated(command("exit 1")) };
-        let told = roll(quick(), deploy).await;
-        assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
-        assert_eq!(told.launched("v1"), 10);
+        let run = roll(quick(), deploy).await;
+        assert_eq!(run.report.outcome, Outcome::RolledBack, "{:?}", run.report);
+        assert_eq!(run.launched("v1"), 10);
         // A checkpoint without an end pauses the rollout instead of waiting.
-        let waited = told.events.iter().any(|told| {
-            let Event::Waiting { on } = &told.event else { return false };
+        let waited = run.events.iter().any(|run| {
+            let Event::Waiting { on } = &run.event else { return false };
             on.iter().any(|wait| wait.kind == WaitKind::Checkpoint)
         });
         assert!(!waited, "it does not wait at the checkpoint");
@@ -72,14 +72,14 @@ async fn an_alarm_that_is_raised_at_a_checkpoint_or_in_a_pause_ends_it_at_once()
     ] {
         let events = vec![(seconds(600), Intervention::Alarm(true))];
         let simulator = simulate(FleetConfig { events, ..fleet() });
-        let told = roll(simulator.clone(), deploy).await;
-        assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
-        let waited = told.events.iter().any(|told| {
-            let Event::Waiting { on } = &told.event else { return false };
+        let run = roll(simulator.clone(), deploy).await;
+        assert_eq!(run.report.outcome, Outcome::RolledBack, "{:?}", run.report);
+        let waited = run.events.iter().any(|run| {
+            let Event::Waiting { on } = &run.event else { return false };
             on.iter().any(|wait| wait.kind == kind)
         });
         assert!(waited, "{kind:?}");
-        let back = told.events.iter().find(|e| matches!(e.event, Event::RollingBack { .. }));
+        let back = run.events.iter().find(|e| matches!(e.event, Event::RollingBack { .. }));
         let late = back.expect("a rollback").at.since(EPOCH) - seconds(600);
         assert!(late <= seconds(11), "{late:?} after the alarm was raised");
         assert_eq!(simulator.launched(), 10 + 3 + 3, "one batch, and the rollback");
@@ -100,7 +100,7 @@ async fn whoever_resumes_while_a_checkpoint_has_its_gates_asked_overrides_none()
         let (mut resumed, mut begun) = (false, 0);
         let report = rollout
             .expect("prepare")
-            .run(stop, &mut |told| match &told.event {
+            .run(stop, &mut |envelope| match &envelope.event {
                 Event::BatchStarted { .. } => begun += 1,
                 Event::Waiting { on }
                     if !resumed && on.iter().any(|wait| wait.kind == WaitKind::Gate) =>

@@ -47,9 +47,9 @@ fn answering() -> Arc<Simulator> {
 async fn a_command_is_run_after_each_batch_and_knows_what_it_is_about() {
     let deploy =
         gated(command("echo $ROLLING_TARGET $ROLLING_REVISION $ROLLING_BATCH; echo to >&2 you"));
-    let told = roll(quick(), deploy).await;
-    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
-    let reply: Vec<String> = told.gates().into_iter().map(|(_, _, reply)| reply).collect();
+    let run = roll(quick(), deploy).await;
+    assert_eq!(run.report.outcome, Outcome::Succeeded, "{:?}", run.report);
+    let reply: Vec<String> = run.gates().into_iter().map(|(_, _, reply)| reply).collect();
     let of = |batch: u32| format!("exit code 0: web v2 {batch}\nto you");
     assert_eq!(reply, [of(1), of(2), of(3), of(4)]);
 }
@@ -71,11 +71,11 @@ async fn a_command_that_fails_cannot_be_started_or_takes_too_long_is_a_failure()
         (slow, "it did not end within 1s"),
     ];
     for (gates, message) in cases {
-        let told = roll(quick(), gated(gates)).await;
-        assert_eq!(told.report.outcome, Outcome::RolledBack, "{message}");
-        let reason = told.report.reason.clone().expect("a reason");
+        let run = roll(quick(), gated(gates)).await;
+        assert_eq!(run.report.outcome, Outcome::RolledBack, "{message}");
+        let reason = run.report.reason.clone().expect("a reason");
         assert!(reason.contains(message), "{reason}");
-        assert_eq!(told.launched("v1"), 10);
+        assert_eq!(run.launched("v1"), 10);
     }
 }
 
@@ -86,8 +86,8 @@ async fn a_command_that_prints_without_end_or_leaves_something_running_ends_with
         ("yes | head -c 50000000; echo the end; exit 3", "exit code 3: "),
         ("sleep 1000 & echo started $!; exit 3", "exit code 3: started"),
     ] {
-        let told = roll(quick(), gated(command(script))).await;
-        let reply = told.gates().into_iter().map(|(_, _, reply)| reply).next().expect("an answer");
+        let run = roll(quick(), gated(command(script))).await;
+        let reply = run.gates().into_iter().map(|(_, _, reply)| reply).next().expect("an answer");
         assert!(reply.starts_with(message), "{reply}");
         assert!(reply.len() < 600, "{} bytes", reply.len());
         let Some((_, pid)) = reply.split_once("started ") else {
@@ -105,11 +105,11 @@ async fn a_command_that_prints_without_end_or_leaves_something_running_ends_with
 async fn an_address_is_asked_until_it_answers_as_it_should() {
     let (url, asked) = server(&[503, 503, 200]);
     let deploy = RollingDeployment { policy: Policy::AllAtOnce, ..gated(http(&url, 100)) };
-    let told = roll(answering(), deploy).await;
-    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
+    let run = roll(answering(), deploy).await;
+    assert_eq!(run.report.outcome, Outcome::Succeeded, "{:?}", run.report);
     // A request that takes too long on a busy machine is repeated.
     assert!(asked.load(Ordering::SeqCst) >= 3);
-    assert_eq!(told.gates(), [(format!("GET {url}"), true, "200".to_owned())]);
+    assert_eq!(run.gates(), [(format!("GET {url}"), true, "200".to_owned())]);
 }
 
 #[tokio::test]
@@ -121,9 +121,9 @@ async fn an_address_that_answers_something_else_or_nothing_is_a_failure() {
         let simulator = answering();
         let began = simulator.clock().now();
         let deploy = RollingDeployment { policy: Policy::AllAtOnce, ..gated(http(&url, 100)) };
-        let told = roll(simulator.clone(), deploy).await;
-        assert_eq!(told.report.outcome, Outcome::RolledBack, "{:?}", told.report);
-        let reason = told.report.reason.clone().expect("a reason");
+        let run = roll(simulator.clone(), deploy).await;
+        assert_eq!(run.report.outcome, Outcome::RolledBack, "{:?}", run.report);
+        let reason = run.report.reason.clone().expect("a reason");
         assert!(reason.contains(message), "{reason}");
         assert!(simulator.clock().now().since(began) >= seconds(100));
     }

@@ -61,12 +61,12 @@ async fn start(
         Run::Command(command) => {
             let (fleet, spec) = (simulator.clone(), case.spec.clone());
             let rollout = Rollout::prepare(fleet, spec, &caller()).await.expect("it");
-            let told = &mut |event: Envelope| {
+            let emit = &mut |event: Envelope| {
                 if let Event::Warned { warning } = &event.event {
                     assert!(!warning.contains("own check"), "{warning}");
                 }
             };
-            match rollout.command(command, stop, told).await.expect("it") {
+            match rollout.command(command, stop, emit).await.expect("it") {
                 ControlOutcome::RanHere(report) => Some(*report),
                 _ => None,
             }
@@ -136,7 +136,7 @@ proptest! {
         for property in [1, 2, 5, 25] {
             nothing_broken(&ran, property)?;
         }
-        let report = &ran.told.report;
+        let report = &ran.run.report;
         if report.outcome != Outcome::Paused && report.borrowed.is_empty() {
             is_put_back(&ran.simulator, size)?;
         }

@@ -37,9 +37,9 @@ impl Wrapper for Slow {
     }
 
     async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
-        let told = self.inner().activities(since).await;
+        let run = self.inner().activities(since).await;
         self.inner().clock().sleep(self.call).await;
-        told
+        run
     }
 
     async fn act(&self, action: &Action) -> Result<Done, ProviderError> {

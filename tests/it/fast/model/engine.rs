@@ -75,7 +75,7 @@ impl ModelEngine {
 
     pub fn effect(&self, command: Command) -> Effect {
         let Self { halt, back, .. } = *self;
-        Work { recorded: self.record.is_some(), back, halt, told_to_end: false }.effect(command)
+        Work { recorded: self.record.is_some(), back, halt, asked_to_end: false }.effect(command)
     }
 
     /// Plans what is next: the least that a rollout of two instances does.
@@ -214,9 +214,8 @@ impl ModelEngine {
         if self.command.as_ref().is_some_and(is_ended) && !self.obeyed_another {
             world.breaks("replaces an instance for a command that ends a rollout");
         }
-        let overrides = |told: &Acknowledged| {
-            told.rollout == record.id && !record.acknowledged.contains(&told.id)
-        };
+        let overrides =
+            |run: &Acknowledged| run.rollout == record.id && !record.acknowledged.contains(&run.id);
         if world.acknowledged.iter().any(overrides) {
             world.breaks("overrides a command that was acknowledged");
         }

@@ -78,10 +78,10 @@ fn drift_and_what_others_have_done_show_when_it_is_read() {
     assert!(plan.found[0].detail.contains("eplaces rollout"), "{:?}", plan.found);
     assert!(!plan.found[0].is_error);
     let waiting = plugin.plan(refreshed.state.as_ref(), &other);
-    let told = &waiting.found[0];
-    assert!(told.summary.starts_with("This plan rolls nothing: rollout"), "{told:?}");
-    assert!(told.summary.ends_with("is paused (checkpoint at 30 percent)"), "{told:?}");
-    assert!(told.detail.contains("apply leaves it so"), "{told:?}");
+    let warning = &waiting.found[0];
+    assert!(warning.summary.starts_with("This plan rolls nothing: rollout"), "{warning:?}");
+    assert!(warning.summary.ends_with("is paused (checkpoint at 30 percent)"), "{warning:?}");
+    assert!(warning.detail.contains("apply leaves it so"), "{warning:?}");
     let applied = plugin.apply(refreshed.state.as_ref(), &waiting, &other);
     assert!(applied.found[0].summary.contains("is paused: checkpoint"), "{:?}", applied.found);
     assert!(applied.found[0].detail.contains("rolling resume"), "{:?}", applied.found);

@@ -45,7 +45,7 @@ proptest! {
             }
         });
         let backs: Vec<_> = ran
-            .told
+            .run
             .events
             .iter()
             .filter_map(|envelope| match &envelope.event {
@@ -59,7 +59,7 @@ proptest! {
             (true, 1) => prop_assert!(backs.iter().all(|to| to.as_str() == "v0")),
             (true, _) => prop_assert!(backs.is_empty(), "{:?}", backs),
         }
-        if ran.told.report.outcome == Outcome::RolledBack {
+        if ran.run.report.outcome == Outcome::RolledBack {
             prop_assert_eq!(backs.len(), 1);
         }
     }
@@ -76,7 +76,7 @@ proptest! {
             case.config.bad_revisions.insert("v1".into(), Behaviour::FailLaunch);
         }
         let ran = run(&case);
-        let outcome = ran.told.report.outcome;
+        let outcome = ran.run.report.outcome;
         nothing_broken(&ran, 1)?;
         let is_rolled_back = outcome == Outcome::RolledBack;
         if restorable {
@@ -84,14 +84,14 @@ proptest! {
             // simply succeeds.
             let mild = [Behaviour::HalfUnhealthy, Behaviour::Flap].contains(&behaviour);
             let spared = mild && outcome == Outcome::Succeeded;
-            prop_assert!(is_rolled_back || spared, "{:?}", ran.told.report);
+            prop_assert!(is_rolled_back || spared, "{:?}", ran.run.report);
         } else {
             let ends = [Outcome::RolledBack, Outcome::Failed, Outcome::Succeeded];
-            prop_assert!(ends.contains(&outcome), "{:?}", ran.told.report);
+            prop_assert!(ends.contains(&outcome), "{:?}", ran.run.report);
             let window = Window::resolve(case.spec.policy, case.config.instances);
             if behaviour == Behaviour::FailLaunch && window.unavailable == 0 {
                 // Nothing was taken out for surge that never came.
-                prop_assert!(is_rolled_back, "{:?}", ran.told.report);
+                prop_assert!(is_rolled_back, "{:?}", ran.run.report);
             }
             let serving = count_serving(&look(&ran.simulator));
             // Flapping instances leave and enter service by themselves.
@@ -119,9 +119,9 @@ proptest! {
                 clock.at(EPOCH + seconds(at), move || leave_command(&simulator, Command::Pause));
             }
         });
-        if ran.told.report.outcome != Outcome::Paused {
+        if ran.run.report.outcome != Outcome::Paused {
             // It had ended before.
-            prop_assert_eq!(ran.told.report.outcome, Outcome::Succeeded);
+            prop_assert_eq!(ran.run.report.outcome, Outcome::Succeeded);
             return Ok(());
         }
         let paused = look(&ran.simulator);
@@ -171,7 +171,7 @@ proptest! {
             let mortal = Mortal::new(simulator.clone(), at, dies);
             let first = mortal.survive(roll(mortal.clone(), case.spec.clone())).await;
             let report = match first {
-                Some(told) => told.report,
+                Some(run) => run.report,
                 None => roll(simulator.clone(), case.spec.clone()).await.report,
             };
             assert_eq!(report.outcome, Outcome::Paused, "{report:?}");
@@ -200,7 +200,7 @@ proptest! {
                 clock.at(EPOCH + seconds(at), move || leave_command(&simulator, Command::Abort));
             }
         });
-        let report = &ran.told.report;
+        let report = &ran.run.report;
         if report.outcome == Outcome::Succeeded {
             return Ok(());
         }

@@ -22,8 +22,8 @@ async fn surge_that_nobody_can_launch_comes_off_the_size_on_the_way_back() {
     let simulator = simulate(config);
     let policy = Policy::RollingWithAdditionalBatch(BatchSize::Fixed(3));
     let spec = RollingDeployment { on_failure: OnFailure::Rollback, ..spec(policy) };
-    let told = roll(simulator.clone(), spec).await;
-    assert_ended(&told, Outcome::RolledBack);
+    let run = roll(simulator.clone(), spec).await;
+    assert_ended(&run, Outcome::RolledBack);
     assert_tidy(&*simulator, 10, "v1").await;
     assert_eq!(simulator.launched(), 10);
 }
@@ -55,8 +55,8 @@ async fn launches_that_take_a_while_to_show_fail_no_healthy_revision() {
             ..spec(within)
         };
         let simulator = simulate(config);
-        let told = roll(simulator.clone(), deploy).await;
-        assert_eq!(told.report.outcome, Outcome::Succeeded, "{seed}: {:?}", told.report.reason);
+        let run = roll(simulator.clone(), deploy).await;
+        assert_eq!(run.report.outcome, Outcome::Succeeded, "{seed}: {:?}", run.report.reason);
         // Beside the replacements there may be a duplicate of each straggler.
         assert!(simulator.launched() <= 200 + 25, "{seed}: {}", simulator.launched());
     }
@@ -72,14 +72,14 @@ async fn an_instance_that_dies_before_it_serves_does_not_count_as_launched() {
         on_failure: OnFailure::Rollback,
         ..spec(Policy::RollingWithAdditionalBatch(BatchSize::Fixed(2)))
     };
-    let told = roll(simulate(bad(Behaviour::Die)), deploy.clone()).await;
-    assert_ended(&told, Outcome::RolledBack);
-    let reason = told.report.reason.clone().expect("a reason");
+    let run = roll(simulate(bad(Behaviour::Die)), deploy.clone()).await;
+    assert_ended(&run, Outcome::RolledBack);
+    let reason = run.report.reason.clone().expect("a reason");
     assert!(
         reason.contains("2 instances were not launched within 2m: Client.InternalError"),
         "{reason}"
     );
-    assert!(told.report.elapsed_ms < 200_000, "{}", told.report.elapsed_ms);
+    assert!(run.report.elapsed_ms < 200_000, "{}", run.report.elapsed_ms);
 
     // To lower the size while launches are on their way would cost old instances that serve.
     for (surge, unavailable, lag, seed) in [(5, 0, 5, 1), (9, 3, 20, 2), (3, 0, 10, 3)] {
@@ -92,16 +92,16 @@ async fn an_instance_that_dies_before_it_serves_does_not_count_as_launched() {
         };
         let health = Health { healthy_timeout: seconds(120), ..deploy.health };
         let deploy = RollingDeployment { policy: within, health, ..deploy.clone() };
-        let told = roll(simulator.clone(), deploy).await;
-        assert_ended(&told, Outcome::RolledBack);
+        let run = roll(simulator.clone(), deploy).await;
+        assert_ended(&run, Outcome::RolledBack);
         let floor = 12 - unavailable as usize;
-        assert!(told.least_serving() >= floor, "{} of {floor}", told.least_serving());
+        assert!(run.least_serving() >= floor, "{} of {floor}", run.least_serving());
     }
 
     // An instance that is reclaimed while it boots has all its time again.
     let events = vec![(seconds(60), Intervention::Terminate("i-0011".into()))];
-    let told = roll(simulate(FleetConfig { boot: seconds(100), events, ..fleet() }), deploy).await;
-    assert_ended(&told, Outcome::Succeeded);
+    let run = roll(simulate(FleetConfig { boot: seconds(100), events, ..fleet() }), deploy).await;
+    assert_ended(&run, Outcome::Succeeded);
 }
 
 /// Late looks show the fleet as it was before anything was borrowed: it is given back all the same.
@@ -129,12 +129,12 @@ async fn what_was_borrowed_a_moment_ago_is_given_back_although_no_look_shows_it(
         };
         let (policy, poll_interval) = (within, seconds(1));
         let deploy = RollingDeployment { pacing, health, poll_interval, ..spec(policy) };
-        let told = roll(Stale::new(simulator.clone(), seconds(lag)), deploy).await;
-        let case = format!("{lag} s late, {pacing:?}, {at:?}: {:?}", told.report);
+        let run = roll(Stale::new(simulator.clone(), seconds(lag)), deploy).await;
+        let case = format!("{lag} s late, {pacing:?}, {at:?}: {:?}", run.report);
         let truth = simulator.truth().expect("the fleet");
         assert!(truth.suspended.is_empty(), "{:?} {case}", truth.suspended);
         assert_eq!((truth.desired(), truth.max()), (4, 4), "{case}");
-        let revision = if told.report.outcome == Outcome::Succeeded { "v2" } else { "v1" };
+        let revision = if run.report.outcome == Outcome::Succeeded { "v2" } else { "v1" };
         assert_eq!(truth.template, Some(revision.into()), "{case}");
     }
 }
@@ -187,8 +187,8 @@ async fn an_engine_that_takes_over_makes_no_launch_twice_that_no_look_shows_yet(
         let witness = Witness::new(simulator.clone(), deploy.clone()).await;
         let mortal = Mortal::new(witness.clone(), at, Dies::Before);
         if mortal.survive(roll(mortal.clone(), deploy.clone())).await.is_none() {
-            let told = roll(witness.clone(), deploy).await;
-            assert_eq!(told.report.outcome, Outcome::Succeeded, "{at}: {:?}", told.report);
+            let run = roll(witness.clone(), deploy).await;
+            assert_eq!(run.report.outcome, Outcome::Succeeded, "{at}: {:?}", run.report);
         }
         assert_eq!(witness.broken(2), Vec::<String>::new(), "killed at {at}");
         assert_eq!(simulator.launched(), 10, "killed at {at}");

@@ -27,8 +27,8 @@ async fn instances_that_are_set_aside_are_replaced_left_or_waited_for_as_told() 
         set(Intervention::Protect("i-0003".into(), true));
         set(Intervention::Standby("i-0004".into(), true));
         let spec = RollingDeployment { protected: rule, standby: rule, ..spec(thirty_percent()) };
-        let told = roll(simulator.clone(), spec).await;
-        assert_ended(&told, outcome);
+        let run = roll(simulator.clone(), spec).await;
+        assert_ended(&run, outcome);
         let look = simulator.observe().await.expect("observe");
         let old = look.instances.values().filter(|instance| {
             instance.revision == Some("v1".into()) && instance.lifecycle != Lifecycle::Terminating
@@ -36,9 +36,9 @@ async fn instances_that_are_set_aside_are_replaced_left_or_waited_for_as_told() 
         assert_eq!(old.count(), stay, "{rule:?}");
         assert!(look.suspended.is_empty(), "{rule:?}");
         if outcome == Outcome::Failed {
-            let why = told.report.reason.as_deref().expect("a reason");
+            let why = run.report.reason.as_deref().expect("a reason");
             assert!(why.contains("i-0003") && why.contains("i-0004"), "{why}");
-            assert!(told.report.elapsed_ms > 3_600_000, "waited for an hour");
+            assert!(run.report.elapsed_ms > 3_600_000, "waited for an hour");
         }
     }
 }
@@ -62,19 +62,19 @@ async fn protection_meanwhile_costs_no_good_instance() {
                 on_failure: OnFailure::Rollback,
                 ..spec(policy)
             };
-            let told = roll(simulator.clone(), deploy).await;
-            let case = format!("{policy:?}, {rule:?} at {at}: {:?}", told.report);
+            let run = roll(simulator.clone(), deploy).await;
+            let case = format!("{policy:?}, {rule:?} at {at}: {:?}", run.report);
             let survive = simulator.truth().expect("the fleet").instances;
             let protected = survive.values().filter(|i| i.protected && i.lifecycle.is_live());
             if protected.count() == 0 {
                 // They were on their way out already.
-                assert_eq!(told.report.outcome, Outcome::Succeeded, "{case}");
+                assert_eq!(run.report.outcome, Outcome::Succeeded, "{case}");
             } else if rule == SetAside::Wait {
-                assert_eq!(told.report.outcome, Outcome::Failed, "{case}");
-                let reason = told.report.reason.clone().expect("a reason");
+                assert_eq!(run.report.outcome, Outcome::Failed, "{case}");
+                let reason = run.report.reason.clone().expect("a reason");
                 assert!(reason.contains("protected"), "{case}");
             } else {
-                assert_eq!(told.report.outcome, Outcome::Succeeded, "{case}");
+                assert_eq!(run.report.outcome, Outcome::Succeeded, "{case}");
             }
             assert!(simulator.launched() <= 12, "{} launched: {case}", simulator.launched());
         }
@@ -95,9 +95,9 @@ async fn a_fleet_that_is_scaled_in_meanwhile_goes_on_within_its_progress_deadlin
         progress_deadline: Some(seconds(150)),
         ..spec(Policy::Rolling(BatchSize::Fixed(1)))
     };
-    let told = roll(simulator.clone(), deploy).await;
-    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report);
-    assert_eq!(told.report.instances.len(), 9);
+    let run = roll(simulator.clone(), deploy).await;
+    assert_eq!(run.report.outcome, Outcome::Succeeded, "{:?}", run.report);
+    assert_eq!(run.report.instances.len(), 9);
 }
 
 #[tokio::test]
@@ -115,11 +115,11 @@ async fn launches_on_another_revision_end_the_rollout_after_one_batch() {
     ] {
         for (config, begins, ends) in [(&set_back, "", back), (&launches, "launched i-00", "")] {
             let simulator = simulate(config.clone());
-            let told = roll(simulator.clone(), RollingDeployment { pacing, ..spec(policy) }).await;
-            assert_eq!(told.report.outcome, Outcome::Failed, "{policy:?}");
-            let why = told.report.reason.as_deref().unwrap_or_default();
+            let run = roll(simulator.clone(), RollingDeployment { pacing, ..spec(policy) }).await;
+            assert_eq!(run.report.outcome, Outcome::Failed, "{policy:?}");
+            let why = run.report.reason.as_deref().unwrap_or_default();
             assert!(why.starts_with(begins) && why.contains(ends), "{policy:?}: {why}");
-            let gone = told
+            let gone = run
                 .actions()
                 .into_iter()
                 .filter(|action| matches!(action, Action::Terminate { decrement: false, .. }));
@@ -137,8 +137,8 @@ async fn an_instance_that_the_fleet_was_launching_before_is_only_replaced() {
     let first = simulator.observe().await.expect("observe").instances;
     let id = first.keys().next().expect("one").clone();
     simulator.intervene(Intervention::Terminate(id)).expect("it");
-    let told = roll(simulator.clone(), spec(Policy::Rolling(BatchSize::Fixed(1)))).await;
-    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report.reason);
+    let run = roll(simulator.clone(), spec(Policy::Rolling(BatchSize::Fixed(1)))).await;
+    assert_eq!(run.report.outcome, Outcome::Succeeded, "{:?}", run.report.reason);
 }
 
 #[tokio::test]
@@ -157,8 +157,8 @@ async fn a_lost_instance_is_replaced_and_counts_as_failed_only_if_it_never_soake
         clock.at(EPOCH + seconds(lost_at + 12), move || {
             ends.intervene(Intervention::Terminate(id)).expect("it goes");
         });
-        let told = roll(simulator.clone(), spec(Policy::Rolling(BatchSize::Fixed(1)))).await;
-        assert_eq!(told.report.outcome, outcome, "{:?}", told.report.reason);
+        let run = roll(simulator.clone(), spec(Policy::Rolling(BatchSize::Fixed(1)))).await;
+        assert_eq!(run.report.outcome, outcome, "{:?}", run.report.reason);
         if outcome == Outcome::Succeeded {
             assert_tidy(&*simulator, 10, "v2").await;
         }
@@ -173,12 +173,12 @@ async fn instances_that_were_missing_before_are_not_charged_to_the_revision() {
     let id = first.keys().next().expect("one").clone();
     simulator.intervene(Intervention::Terminate(id)).expect("it");
     let spec = RollingDeployment { on_failure: OnFailure::Rollback, ..spec(thirty_percent()) };
-    let told = roll(simulator.clone(), spec).await;
-    assert_eq!(told.report.outcome, Outcome::Failed, "{:?}", told.report.reason);
-    let why = told.report.reason.as_deref().unwrap_or_default();
+    let run = roll(simulator.clone(), spec).await;
+    assert_eq!(run.report.outcome, Outcome::Failed, "{:?}", run.report.reason);
+    let why = run.report.reason.as_deref().unwrap_or_default();
     let message = "1 instance was missing before the rollout began, and not launched within 10m: ";
     assert!(why.starts_with(message) && why.contains("no capacity"), "{why}");
-    assert!(told.actions().iter().all(|action| !matches!(action, Action::Terminate { .. })));
+    assert!(run.actions().iter().all(|action| !matches!(action, Action::Terminate { .. })));
 }
 
 #[tokio::test]
@@ -191,8 +191,8 @@ async fn an_instance_launched_a_moment_before_the_template_moved_is_only_replace
     clock.at(EPOCH, move || {
         joins.intervene(Intervention::Terminate("i-0003".into())).expect("it goes");
     });
-    let told = roll(simulator.clone(), spec(Policy::Rolling(BatchSize::Fixed(1)))).await;
-    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report.reason);
+    let run = roll(simulator.clone(), spec(Policy::Rolling(BatchSize::Fixed(1)))).await;
+    assert_eq!(run.report.outcome, Outcome::Succeeded, "{:?}", run.report.reason);
 }
 
 #[tokio::test]
@@ -207,6 +207,6 @@ async fn an_instance_that_somebody_puts_in_standby_is_made_up_for() {
             simulator.intervene(Intervention::Standby(id.into(), true)).expect("it");
         });
     }
-    let told = roll(simulator.clone(), spec(Policy::Rolling(BatchSize::Fixed(1)))).await;
-    assert_eq!(told.report.outcome, Outcome::Succeeded, "{:?}", told.report.reason);
+    let run = roll(simulator.clone(), spec(Policy::Rolling(BatchSize::Fixed(1)))).await;
+    assert_eq!(run.report.outcome, Outcome::Succeeded, "{:?}", run.report.reason);
 }

@@ -18,9 +18,9 @@ fn an_interrupt_leaves_it_running_and_a_later_apply_follows_it_to_its_end() {
     signal(child.id(), "-INT");
     let ran = end(child);
     assert_eq!(ran.code, 130, "{ran:?}");
-    let told = report(&ran);
+    let run = report(&ran);
     assert_eq!(
-        (&told["outcome"], &told["instance_refresh"]["still_running"]),
+        (&run["outcome"], &run["instance_refresh"]["still_running"]),
         (&json!("aborted"), &json!(true))
     );
     assert!(why(&ran).contains("goes on, and is not followed any more"), "{}", why(&ran));
@@ -185,10 +185,10 @@ fn a_refresh_that_somebody_starts_meanwhile_waits_until_the_rollout_is_over() {
     start_another(&account, &template);
     let ran = end(rolling);
     assert_eq!(ran.code, 0, "{ran:?}");
-    let told = report(&ran);
+    let run = report(&ran);
     let two = json!(format!("{template}:2"));
-    let instances = told["instances"].as_array().expect("instances");
-    assert!(instances.iter().all(|instance| instance["revision"] == two), "{told}");
+    let instances = run["instances"].as_array().expect("instances");
+    assert!(instances.iter().all(|instance| instance["revision"] == two), "{run}");
     assert_eq!(ids(&account.timeline(), "launched").len(), 6, "each place was filled once");
     account.until("groups/web", "the refresh goes on", |group| group["template"]["Version"] == "3");
 }

@@ -34,9 +34,9 @@ fn one_shot_json_rpc_does_the_same_job_and_prints_nothing_but_protocol() {
     let progress: Vec<&Value> =
         lines.iter().filter(|line| line["method"] == "$/progress").collect();
     assert!(!progress.is_empty());
-    for (index, told) in progress.iter().enumerate() {
-        assert_eq!(told["params"]["sequence"], index);
-        assert_eq!(told["params"]["token"], "t");
+    for (index, progress) in progress.iter().enumerate() {
+        assert_eq!(progress["params"]["sequence"], index);
+        assert_eq!(progress["params"]["token"], "t");
     }
     let last = lines.iter().rposition(|line| line["method"] == "$/progress");
     let answered = lines.iter().position(|line| line["id"] == 2);

@@ -14,8 +14,8 @@ fn alarm(account: &Account, name: &str, state: &str) {
                  &Threshold=1&ComparisonOperator=GreaterThanThreshold";
     let form = |action: &str| format!("Version=2010-08-01&Action={action}&AlarmName={name}");
     account.query("monitoring", &format!("{}&{known}", form("PutMetricAlarm")));
-    let told = format!("StateValue={state}&StateReason=5xx%20above%201");
-    account.query("monitoring", &format!("{}&{told}", form("SetAlarmState")));
+    let state = format!("StateValue={state}&StateReason=5xx%20above%201");
+    account.query("monitoring", &format!("{}&{state}", form("SetAlarmState")));
 }
 
 #[test]
@@ -77,9 +77,9 @@ fn gates_are_asked_on_the_way_and_their_answers_are_in_the_events() {
         reply.iter().filter(|(gate, reply)| gate.starts_with("GET ") && reply == "200").count(),
         3
     );
-    let told = reply.iter().filter(|(gate, _)| gate.starts_with("command "));
-    let told: Vec<&str> = told.map(|(_, reply)| reply.as_str()).collect();
-    assert_eq!(told, ["exit code 0: web 1", "exit code 0: web 2", "exit code 0: web 3"]);
+    let replies = reply.iter().filter(|(gate, _)| gate.starts_with("command "));
+    let replies: Vec<&str> = replies.map(|(_, reply)| reply.as_str()).collect();
+    assert_eq!(replies, ["exit code 0: web 1", "exit code 0: web 2", "exit code 0: web 3"]);
 }
 
 #[test]

@@ -83,7 +83,7 @@ pub(super) fn explain(report: &Report, folder: Option<&Path>) -> p::Diagnostic {
             .into(),
     };
     let wording = text::Wording { decide: &decide, ..WORDING };
-    sentences.push(text::capital(&text::NextStep::after(report).told(&wording)));
+    sentences.push(text::capital(&text::NextStep::after(report).sentence(&wording)));
     // A name is not capitalized.
     let begins_with_name = what.starts_with(&report.target);
     let what = if begins_with_name { what } else { text::capital(&what) };
