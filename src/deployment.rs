@@ -1,8 +1,8 @@
 //! Deployments for front-ends that keep state: opens and ends them, and makes their state.
 
 mod open;
+pub mod resource_state;
 pub mod schema;
-pub mod state;
 pub(crate) mod stop;
 mod upgrade;
 

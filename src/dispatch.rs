@@ -7,7 +7,7 @@ use std::path::Path;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use tokio::runtime::Builder;
 
-use crate::frontends::cli::{self, Input, print_json};
+use crate::frontends::cli::{self, Arguments, print_json};
 use crate::frontends::{ansible, json_rpc, schemas, terraform};
 use crate::host::context::ProcessContext;
 use crate::host::stdout::{has_failed, note, print_line};
@@ -25,43 +25,43 @@ struct Cli {
 #[derive(Subcommand)]
 enum Subcommands {
     /// Check a document; no cloud is asked
-    Validate(Input),
+    Validate(Arguments),
     /// Show what apply would do; changes nothing
     Plan {
         #[command(flatten)]
-        input: Input,
+        arguments: Arguments,
         /// Exit with 10 when there is something to do
         #[arg(long)]
         detailed_exitcode: bool,
     },
     /// Roll, and wait for the end
-    Apply(Input),
+    Apply(Arguments),
     /// Show what every instance runs, and a rollout's record if there is one
     Status {
         #[command(flatten)]
-        input: Input,
+        arguments: Arguments,
         /// Show it again after every change, until no rollout is under way; for a progress file,
         /// show past and new events
         #[arg(long)]
         follow: bool,
     },
     /// Stop a rollout at the next safe point, to go on later
-    Pause(Input),
+    Pause(Arguments),
     /// Go on with a paused rollout, or past a checkpoint
-    Resume(Input),
+    Resume(Arguments),
     /// Give a rollout up: put back what is borrowed, leave the instances as they are
-    Abort(Input),
+    Abort(Arguments),
     /// Roll back to the last completed revision, or to the one that --to names
     Rollback {
         #[command(flatten)]
-        input: Input,
+        arguments: Arguments,
         /// The revision to go back to: as `status` shows it, or the number of a version of the
         /// launch template
         #[arg(long, value_name = "REVISION")]
         to: Option<String>,
     },
     /// Look for everything that would keep a rollout from its end; changes nothing
-    Doctor(Input),
+    Doctor(Arguments),
     /// Serve JSON-RPC 2.0 on standard input and output
     Serve,
     /// Serve Terraform and OpenTofu until Ctrl-C, to debug the provider; otherwise they start it by
@@ -102,27 +102,33 @@ pub fn run(args: impl Iterator<Item = OsString>, context: &ProcessContext) -> u8
     };
     let code = on_runtime(runtime, async {
         match cli.command {
-            Subcommands::Validate(input) => cli::validate(&input),
-            Subcommands::Plan { input, detailed_exitcode } => {
-                cli::plan(&input, detailed_exitcode, context).await
+            Subcommands::Validate(arguments) => cli::validate(&arguments),
+            Subcommands::Plan { arguments, detailed_exitcode } => {
+                cli::plan(&arguments, detailed_exitcode, context).await
             }
-            Subcommands::Apply(input) => cli::apply(&input, context).await,
-            Subcommands::Status { input, follow } => {
-                match follow && cli::is_progress(&input.file) {
-                    true => cli::follow(&input, context).await,
-                    false => cli::status(&input, follow, context).await,
+            Subcommands::Apply(arguments) => cli::apply(&arguments, context).await,
+            Subcommands::Status { arguments, follow } => {
+                match follow && cli::is_progress(&arguments.file) {
+                    true => cli::follow(&arguments, context).await,
+                    false => cli::status(&arguments, follow, context).await,
                 }
             }
-            Subcommands::Pause(input) => cli::command(Command::Pause, &input, context).await,
-            Subcommands::Resume(input) => cli::command(Command::Resume, &input, context).await,
-            Subcommands::Abort(input) => cli::command(Command::Abort, &input, context).await,
-            Subcommands::Rollback { input, to: None } => {
-                cli::command(Command::Rollback, &input, context).await
+            Subcommands::Pause(arguments) => {
+                cli::command(Command::Pause, &arguments, context).await
             }
-            Subcommands::Rollback { input, to: Some(to) } => {
-                cli::roll_back_to(&to, &input, context).await
+            Subcommands::Resume(arguments) => {
+                cli::command(Command::Resume, &arguments, context).await
             }
-            Subcommands::Doctor(input) => cli::doctor(&input, context).await,
+            Subcommands::Abort(arguments) => {
+                cli::command(Command::Abort, &arguments, context).await
+            }
+            Subcommands::Rollback { arguments, to: None } => {
+                cli::command(Command::Rollback, &arguments, context).await
+            }
+            Subcommands::Rollback { arguments, to: Some(to) } => {
+                cli::roll_back_to(&to, &arguments, context).await
+            }
+            Subcommands::Doctor(arguments) => cli::doctor(&arguments, context).await,
             Subcommands::Serve => json_rpc::serve(context).await,
             Subcommands::Terraform => terraform::debug(&context.host, context).await,
             Subcommands::Schema => schema(),

@@ -3,7 +3,6 @@
 
 mod aws;
 mod block;
-mod check;
 pub mod config;
 pub(crate) mod convert;
 mod diagnostic;
@@ -14,13 +13,12 @@ mod positions;
 mod provider_block;
 mod read;
 mod revision;
+mod schema_check;
 mod secret;
 mod source;
 mod targets;
 mod unknown;
 
-pub(crate) use check::{check_against, fits, is_sensitive, missing_name, normalise as normalised};
-pub use check::{resolve, schema, types};
 pub use convert::deployment;
 pub(crate) use convert::provider;
 pub(crate) use diagnostic::{Diagnostic, Severity, step};
@@ -29,6 +27,10 @@ pub(crate) use positions::{Positions, duplicates};
 pub use read::Document;
 pub(crate) use read::Resource;
 pub(crate) use revision::rolled_back_to;
+pub(crate) use schema_check::{
+    check_against, fits, is_sensitive, missing_name, normalise as normalised,
+};
+pub use schema_check::{resolve, schema, types};
 pub(crate) use secret::without_secrets;
 pub(crate) use source::decode;
 pub use unknown::partial;

@@ -328,7 +328,7 @@ MUTANTS = [
     (0, "what is unknown of a provider is missing", "src/document/unknown.rs",
      "    found.retain(|finding| !is_below(&finding.pointer, unknown) && !is_missing(finding));",
      "    found.retain(|finding| !is_below(&finding.pointer, unknown) || is_missing(finding));"),
-    (0, "an error shows a secret", "src/document/check.rs",
+    (0, "an error shows a secret", "src/document/schema_check.rs",
      "            let shown = if is_sensitive(self.root, schema) {",
      "            let shown = if is_sensitive(self.root, &Value::Null) {"),
     (0, "a refusal half-way does not roll back", "src/engine/act.rs",

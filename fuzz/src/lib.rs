@@ -2,7 +2,7 @@
 
 use std::io::BufReader;
 
-use rolling::deployment::state;
+use rolling::deployment::resource_state;
 use rolling::document::{self, Document};
 use rolling::frontends::json_rpc::transport::{Inbound, read_line};
 use rolling::frontends::json_rpc::wire::Request;
@@ -75,7 +75,7 @@ pub fn state(data: &[u8]) {
         let (again, nothing) =
             rolling::deployment::upgrade(1, &upgraded).expect("what we wrote ourselves");
         assert_eq!((&again, nothing.len()), (&upgraded, 0));
-        let config = state::config_of(&upgraded);
-        state::plan_hash(&config, &"v1".into());
+        let config = resource_state::config_of(&upgraded);
+        resource_state::plan_hash(&config, &"v1".into());
     }
 }

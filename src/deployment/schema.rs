@@ -4,7 +4,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
-use super::state::Computed;
+use super::resource_state::Computed;
 use crate::document::config::RollingDeploymentConfig;
 
 /// Version of every schema here, and of the state. It rises when something that was valid before no

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use super::resource_state::COMPUTED;
 use super::schema::{State, VERSION};
-use super::state::COMPUTED;
 use crate::document::{Diagnostic, normalised};
 
 /// Returns a state of an earlier version, or of another program that knows more, in the form that

@@ -5,8 +5,8 @@
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
-use super::check::{normalise, resolve, schema};
 use super::diagnostic::Diagnostic;
+use super::schema_check::{normalise, resolve, schema};
 
 /// The key of a comment.
 pub(super) const COMMENT: &str = "//";

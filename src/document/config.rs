@@ -1,5 +1,5 @@
 //! The types of a document. Their JSON Schema, descriptions included, is generated from here;
-//! `document::check` checks documents against it.
+//! `document::schema_check` checks documents against it.
 
 use std::collections::BTreeMap;
 

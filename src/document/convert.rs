@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::check::{check, normalise};
 use super::config::{
     CommandGateConfig, DurationText, EngineName, HealthConfig, HttpGateConfig, LifecycleHooksName,
     OnFailureName, PacingName, PolicyName, ProcessName, ProviderConfig, RollingDeploymentConfig,
@@ -14,6 +13,7 @@ use super::config::{
 };
 use super::diagnostic::Diagnostic;
 use super::policy::{checkpoints, pacing, policy};
+use super::schema_check::{check, normalise};
 use super::targets::check_target;
 use crate::document::config::seconds_or;
 use crate::model::spec::{
@@ -205,7 +205,7 @@ fn check_traffic(config: &RollingDeploymentConfig, pointer: &str, found: &mut Ve
         if needs && !given {
             let remedy = "name the target group that new instances serve in first, and the rules \
                           that forward to both";
-            let message = super::check::missing(name);
+            let message = super::schema_check::missing(name);
             let at = if config.traffic.is_some() {
                 format!("{pointer}/traffic")
             } else {

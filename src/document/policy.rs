@@ -1,10 +1,10 @@
 //! How much is replaced at a time, and where a rollout waits.
 
-use super::check::missing;
 use super::config::{
     BatchSizeType, BoundConfig, DurationText, PacingName, PolicyName, RollingDeploymentConfig,
 };
 use super::diagnostic::Diagnostic;
+use super::schema_check::missing;
 use crate::document::config::seconds_or;
 use crate::model::spec::{BatchSize, Bound, Checkpoint, Pacing, Policy};
 

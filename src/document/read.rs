@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::block::{COMMENT, as_written, bodies, members, without_blocks};
-use super::check::nearest;
 use super::config::{ProviderConfig, RollingDeploymentConfig};
 use super::convert::deployment;
 use super::diagnostic::{Diagnostic, step};
 use super::places::target_names;
 use super::positions::duplicates;
 use super::provider_block;
+use super::schema_check::nearest;
 use super::source::looks_like;
 use crate::model::spec::RollingDeployment;
 

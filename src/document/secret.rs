@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
-use super::check::{is_sensitive, resolve, schema};
+use super::schema_check::{is_sensitive, resolve, schema};
 
 /// Returns `value` without what the schema of `T` marks as sensitive.
 pub(crate) fn without_secrets<T: JsonSchema>(value: &Value) -> Value {

@@ -46,7 +46,10 @@ fn check_templates(config: &RollingDeploymentConfig, pointer: &str, found: &mut 
         let given: Vec<&str> = given.iter().filter(|(given, _)| *given).map(|(_, n)| *n).collect();
         match (given.as_slice(), config.replacement.is_some()) {
             ([], false) => {
-                found.push(Diagnostic::error(place, super::check::missing("launch_template")));
+                found.push(Diagnostic::error(
+                    place,
+                    super::schema_check::missing("launch_template"),
+                ));
             }
             ([_, name], false) => {
                 let message = "launch_template and image_id exclude each other";

@@ -4,9 +4,9 @@
 use schemars::JsonSchema;
 use serde_json::{Value, json};
 
-use super::check::{check, missing_name, normalise};
 use super::config::{ProviderConfig, RollingDeploymentConfig, TARGET_KINDS};
 use super::diagnostic::Diagnostic;
+use super::schema_check::{check, missing_name, normalise};
 
 /// Checks the known part of the provider's configuration. `unknown` holds JSON Pointers into it.
 /// Rules that span attributes are not checked until everything is known.

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 use self::answer::Answer;
 use self::arguments::{PROVIDER, Task};
-use crate::deployment::state;
+use crate::deployment::resource_state;
 use crate::document::Diagnostic;
 use crate::engine::{Caller, ControlOutcome, Rollout, Stop, UNSEEN_FOR};
 use crate::host::context::ProcessContext;
@@ -83,7 +83,7 @@ async fn carry_out(task: &Task, context: &ProcessContext) -> Result<Answer, Vec<
             // The answer shows the current fleet, no matter which engine obeyed.
             let rollout = look(task, &providers, context).await?;
             if answer.facts.is_null() {
-                answer.facts = state::current(&json!({}), &rollout);
+                answer.facts = resource_state::current(&json!({}), &rollout);
             }
             answer.diff = Some((before, answer::shown(&rollout.instances())));
             Ok(answer)
@@ -130,7 +130,7 @@ fn check(rollout: &Rollout) -> Answer {
     });
     if let Some(record) = record {
         let msg = answer::still_paused(&preview, record.reason.as_deref());
-        let facts = state::current(&json!({}), rollout);
+        let facts = resource_state::current(&json!({}), rollout);
         return Answer { failed: true, msg, facts, ..Answer::default() };
     }
     let instances = rollout.instances();
@@ -138,7 +138,7 @@ fn check(rollout: &Rollout) -> Answer {
         changed: preview.changes,
         failed: false,
         msg: answer::would_roll(&preview),
-        facts: state::planned(&json!({}), rollout),
+        facts: resource_state::planned(&json!({}), rollout),
         diff: Some((answer::shown(&instances), answer::shown_after(&preview, &instances))),
         warnings: preview.warnings,
     }
@@ -147,12 +147,12 @@ fn check(rollout: &Rollout) -> Answer {
 async fn roll(rollout: Rollout, stop: watch::Receiver<Stop>) -> Answer {
     let preview = rollout.preview();
     let before = answer::shown(&rollout.instances());
-    let planned = state::planned(&json!({}), &rollout);
+    let planned = resource_state::planned(&json!({}), &rollout);
     let id = rollout.target().id.clone();
     let mut acted = false;
     let report = rollout.run(stop, &mut |envelope| acted |= has_acted(&envelope.event)).await;
     let after = answer::shown(&report.instances);
-    let facts = state::after(&json!({}), &id, &planned, &report);
+    let facts = resource_state::after(&json!({}), &id, &planned, &report);
     let succeeded = report.outcome == Outcome::Succeeded;
     Answer {
         // A call that seems to fail may have an effect all the same.
@@ -174,7 +174,7 @@ async fn tell(
     rollout: Rollout,
     stop: watch::Receiver<Stop>,
 ) -> Result<Answer, Vec<Diagnostic>> {
-    let now = state::current(&json!({}), &rollout);
+    let now = resource_state::current(&json!({}), &rollout);
     let id = rollout.target().id.clone();
     let interrupted = stop.clone();
     let mut acted = false;
@@ -186,7 +186,7 @@ async fn tell(
         ControlOutcome::RanHere(report) => {
             let was_stopped = *interrupted.borrow() != Stop::No;
             let failed = !as_asked || was_stopped && report.outcome == Outcome::Aborted;
-            let facts = state::after(&json!({}), &id, &now, &report);
+            let facts = resource_state::after(&json!({}), &id, &now, &report);
             let msg = answer::ended(&report);
             Ok(Answer { changed: acted, failed, msg, facts, ..Answer::default() })
         }

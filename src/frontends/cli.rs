@@ -6,20 +6,20 @@
 //! and SIGHUP.
 
 pub(super) mod apply;
+mod arguments;
 mod command;
 pub(super) mod doctor;
 pub(super) mod follow;
 mod followed;
-mod input;
 mod live;
 mod plan;
 mod prepare;
 mod status;
 
 pub(crate) use apply::{apply, roll_back_to};
+pub(crate) use arguments::{Arguments, OutputFormat, print_json};
 pub(crate) use command::command;
 pub(crate) use doctor::doctor;
 pub(crate) use follow::{follow, is_progress};
-pub(crate) use input::{Input, Output, print_json};
 pub(crate) use plan::{plan, validate};
 pub(crate) use status::status;

@@ -2,9 +2,9 @@
 
 mod next_step;
 mod outcome;
-mod state;
+mod status;
 
-use self::state::few;
+use self::status::few;
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::model::printable;
 pub(crate) use self::next_step::{NextStep, Wording, capital};
 pub(crate) use self::outcome::ended;
 pub use self::outcome::report;
-pub(crate) use self::state::{at_work, counted, fleet, span, status};
+pub(crate) use self::status::{at_work, counted, fleet, span, status};
 
 /// Describes what a rollout would do.
 pub fn plan(name: &str, preview: &Preview) -> String {

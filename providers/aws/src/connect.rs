@@ -20,7 +20,7 @@ use rolling_provider::{Clock, ProviderError};
 use crate::clock::ClockRef;
 use crate::emulator::Reached;
 use crate::error::PROVIDER;
-use crate::session::Ends;
+use crate::expiration::Ends;
 use crate::skew::Skew;
 use crate::{AwsConfig, credentials};
 

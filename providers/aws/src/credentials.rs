@@ -19,7 +19,7 @@ use rolling_provider::ProviderError;
 
 use crate::config::AwsConfig;
 use crate::error::{PROVIDER, SIGN_IN, from_sdk};
-use crate::session::{self, Ends};
+use crate::expiration::{self, Ends};
 use crate::{AssumedRole, Keys, Token, WebIdentity};
 
 /// The default name of a session.
@@ -57,7 +57,7 @@ pub(crate) async fn with_credentials(
     // The SDK assumes the roles again as long as these last.
     let ends = match (&config.web_identity, first.expiry()) {
         (Some(WebIdentity { token: Token::Text(_), .. }), Some(expiry)) => Ends::by(expiry),
-        _ => session::ends(&first, |name| Env::real().get(name).ok()),
+        _ => expiration::ends(&first, |name| Env::real().get(name).ok()),
     };
     for (index, role) in config.assume_roles.iter().enumerate() {
         provider = assume(role, &shared, provider).await;

@@ -2,8 +2,8 @@
 //! one for the revision, and one while an update is under way. The latter is written before the
 //! update begins, so that the next engine knows what to look for.
 
-mod command;
 mod perform;
+mod run_command;
 #[cfg(not(feature = "ssm"))]
 #[path = "in_place/no_ssm.rs"]
 mod ssm;
@@ -12,7 +12,7 @@ mod ssm;
 mod updates;
 mod volume;
 
-pub use command::RunCommand;
 pub(crate) use perform::perform;
+pub use run_command::RunCommand;
 pub use updates::InPlace;
 pub(crate) use updates::{REVISION, Shown, UPDATING, Updates};

@@ -44,7 +44,10 @@ mod credentials;
 mod emulator;
 mod error;
 mod examine;
+mod expiration;
 mod group;
+#[cfg(test)]
+mod http_tests;
 mod image;
 mod in_place;
 mod instance_refresh;
@@ -55,15 +58,12 @@ mod mixed;
 mod object;
 mod observe;
 mod refuse;
+mod registration;
 mod resolve;
-mod session;
 mod skew;
 mod target_groups;
-mod targets;
 mod template;
 mod traffic;
-#[cfg(test)]
-mod wire;
 
 pub use config::{AssumedRole, AwsConfig, Keys, Token, WebIdentity};
 pub use connect::Aws;

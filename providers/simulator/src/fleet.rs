@@ -16,8 +16,8 @@ use rolling_provider::{
 };
 
 use crate::config::{Behaviour, FleetConfig, TargetGroupConfig};
+use crate::fleet_state::{SimulatedInstance, State};
 use crate::intervention::Intervention;
-use crate::state::{SimulatedInstance, State};
 use crate::state_file::{self, StateFile, Write};
 
 /// The processes of a simulated fleet have the names that they have on AWS.

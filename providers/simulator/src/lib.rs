@@ -33,10 +33,10 @@
 
 mod clock;
 mod config;
-mod event;
 mod fleet;
+mod fleet_state;
+mod intervene;
 mod intervention;
-mod state;
 mod state_file;
 
 pub use clock::VirtualClock;

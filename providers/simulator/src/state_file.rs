@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use rolling_provider::ProviderError;
 
-use crate::state::State;
+use crate::fleet_state::State;
 
 /// How long a change may wait to be written, in real time.
 const SOON: Duration = Duration::from_millis(10);

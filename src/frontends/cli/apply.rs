@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::input::{Input, Output, is_live, print_json, refuse};
+use super::arguments::{Arguments, OutputFormat, is_live, print_json, refuse};
 use super::live::Live;
 use super::prepare::{Purpose, prepare_all, prepare_changed};
 use crate::document::{Resource, rolled_back_to};
@@ -17,32 +17,40 @@ use crate::report::log_lines::LogLines;
 use crate::report::text;
 
 /// Rolls the deployments. Returns the exit code.
-pub(crate) async fn apply(input: &Input, context: &ProcessContext) -> u8 {
-    match prepare_all(input, context, Purpose::Begin).await {
-        Ok(prepared) => roll(prepared, input, context).await,
-        Err(found) => refuse(input, &found),
+pub(crate) async fn apply(arguments: &Arguments, context: &ProcessContext) -> u8 {
+    match prepare_all(arguments, context, Purpose::Begin).await {
+        Ok(prepared) => roll(prepared, arguments, context).await,
+        Err(found) => refuse(arguments, &found),
     }
 }
 
 /// Rolls the deployments back to `revision`, whatever their document names. Returns the exit code.
-pub(crate) async fn roll_back_to(revision: &str, input: &Input, context: &ProcessContext) -> u8 {
+pub(crate) async fn roll_back_to(
+    revision: &str,
+    arguments: &Arguments,
+    context: &ProcessContext,
+) -> u8 {
     let change = |resource: Resource| rolled_back_to(&resource, revision);
-    match prepare_changed(input, context, Purpose::Begin, change).await {
-        Ok(prepared) => roll(prepared, input, context).await,
-        Err(found) => refuse(input, &found),
+    match prepare_changed(arguments, context, Purpose::Begin, change).await {
+        Ok(prepared) => roll(prepared, arguments, context).await,
+        Err(found) => refuse(arguments, &found),
     }
 }
 
-async fn roll(prepared: Vec<(Resource, Rollout)>, input: &Input, context: &ProcessContext) -> u8 {
+async fn roll(
+    prepared: Vec<(Resource, Rollout)>,
+    arguments: &Arguments,
+    context: &ProcessContext,
+) -> u8 {
     let Some((stop, interrupt)) = listen() else { return FAILED };
     let mut remaining = prepared.into_iter();
     while let Some((resource, rollout)) = remaining.next() {
         let name = &resource.name;
         let preview = rollout.preview();
-        let mut show = shower(input, name, &rollout, context);
+        let mut show = shower(arguments, name, &rollout, context);
         let report = rollout.run(stop.clone(), &mut |envelope| show(&envelope)).await;
         drop(show);
-        if input.output == Output::Text {
+        if arguments.output == OutputFormat::Text {
             let message = if preview.changes {
                 text::report(name, &report)
             } else {
@@ -56,21 +64,26 @@ async fn roll(prepared: Vec<(Resource, Rollout)>, input: &Input, context: &Proce
             (_, Some(interrupt)) => interrupt.exit_code(),
             (_, None) => exit_code(report.outcome),
         };
-        not_begun(input, name, report.outcome, remaining.map(|(resource, _)| resource.name));
+        not_begun(arguments, name, report.outcome, remaining.map(|(resource, _)| resource.name));
         return code;
     }
     0
 }
 
 /// Prints which deployments are not begun because the one before them did not succeed.
-fn not_begun(input: &Input, name: &str, outcome: Outcome, remaining: impl Iterator<Item = String>) {
+fn not_begun(
+    arguments: &Arguments,
+    name: &str,
+    outcome: Outcome,
+    remaining: impl Iterator<Item = String>,
+) {
     for other in remaining {
-        match input.output {
-            Output::Text => {
+        match arguments.output {
+            OutputFormat::Text => {
                 let why = outcome.name().replace('_', " ");
                 print_line(&mut io::stdout(), &text::not_begun(&other, name, &why));
             }
-            Output::Json => {
+            OutputFormat::Json => {
                 print_json(&serde_json::json!({ "resource": other, "status": "not_begun" }));
             }
         }
@@ -89,20 +102,20 @@ pub(super) fn listen() -> Option<signals::Channels> {
     }
 }
 
-/// Returns a function that shows events in the output format of `input`.
+/// Returns a function that shows events in the output format of `arguments`.
 pub(super) fn shower<'a>(
-    input: &Input,
+    arguments: &Arguments,
     name: &'a str,
     rollout: &Rollout,
     context: &ProcessContext,
 ) -> Box<dyn FnMut(&Envelope) + Send + 'a> {
-    match input.output {
-        Output::Json => Box::new(|envelope| print_json(&json_line(name, envelope))),
-        Output::Text if is_live(context) => {
+    match arguments.output {
+        OutputFormat::Json => Box::new(|envelope| print_json(&json_line(name, envelope))),
+        OutputFormat::Text if is_live(context) => {
             let mut live = Live::new(rollout.clock());
             Box::new(move |envelope| live.show(envelope))
         }
-        Output::Text => {
+        OutputFormat::Text => {
             let mut log_lines = LogLines::default();
             Box::new(move |envelope| {
                 for line in log_lines.lines(envelope) {

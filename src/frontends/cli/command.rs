@@ -7,8 +7,8 @@ use std::io;
 use serde_json::json;
 
 use super::apply::{listen, shower};
+use super::arguments::{Arguments, OutputFormat, print_json, refuse};
 use super::follow;
-use super::input::{Input, Output, print_json, refuse};
 use super::prepare::{Purpose, Rollout, prepare_all};
 use crate::document::{Diagnostic, PROVIDER, Resource};
 use crate::engine::ControlOutcome;
@@ -47,25 +47,29 @@ fn nothing_to_roll_back(
 /// The code is 0 when the command has its effect. Otherwise, a command that is carried out here
 /// exits as `apply` does, and any other with 1. The engine at work exits with what becomes of the
 /// rollout.
-pub(crate) async fn command(command: Command, input: &Input, context: &ProcessContext) -> u8 {
+pub(crate) async fn command(
+    command: Command,
+    arguments: &Arguments,
+    context: &ProcessContext,
+) -> u8 {
     if command == Command::Resume
-        && let Some(found) = follow::lacks(&input.file, context)
+        && let Some(found) = follow::lacks(&arguments.file, context)
     {
-        return refuse(input, &[found]);
+        return refuse(arguments, &[found]);
     }
-    let prepared = match prepare_all(input, context, Purpose::Tell).await {
+    let prepared = match prepare_all(arguments, context, Purpose::Tell).await {
         Ok(prepared) => prepared,
-        Err(found) => return refuse(input, &found),
+        Err(found) => return refuse(arguments, &found),
     };
     let Some((stop, interrupt)) = listen() else { return FAILED };
     let mut code = 0;
     for (resource, rollout) in prepared {
         let name = &resource.name;
         if let Some(found) = nothing_to_roll_back(command, &resource, &rollout) {
-            code = code.max(refuse(input, &[found]));
+            code = code.max(refuse(arguments, &[found]));
             continue;
         }
-        let mut show = shower(input, name, &rollout, context);
+        let mut show = shower(arguments, name, &rollout, context);
         let done = rollout.command(command, stop.clone(), &mut |envelope| show(&envelope)).await;
         drop(show);
         let commanded = match done {
@@ -73,7 +77,7 @@ pub(crate) async fn command(command: Command, input: &Input, context: &ProcessCo
             Err(error) => {
                 // The other deployments still get the command.
                 let found = Diagnostic::from_provider(&error, &resource.pointer, PROVIDER);
-                code = code.max(refuse(input, &[found]));
+                code = code.max(refuse(arguments, &[found]));
                 continue;
             }
         };
@@ -89,9 +93,9 @@ pub(crate) async fn command(command: Command, input: &Input, context: &ProcessCo
             }
         };
         let done = if as_asked { 0 } else { ended.max(FAILED) };
-        match input.output {
-            Output::Text => print_line(&mut io::stdout(), &message),
-            Output::Json => {
+        match arguments.output {
+            OutputFormat::Text => print_line(&mut io::stdout(), &message),
+            OutputFormat::Json => {
                 let object = json!({
                     "resource": name, "command": command, "message": message, "as_asked": as_asked,
                 });

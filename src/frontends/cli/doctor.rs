@@ -5,7 +5,7 @@ use std::io;
 use rolling_provider::{Examination, ProviderError};
 use serde_json::json;
 
-use super::input::{Input, Output, load, print_json, refuse};
+use super::arguments::{Arguments, OutputFormat, load, print_json, refuse};
 use crate::document::{Diagnostic, PROVIDER, Resource, Severity};
 use crate::engine::Rollout;
 use crate::host::context::ProcessContext;
@@ -22,10 +22,10 @@ struct Found {
 }
 
 /// Examines every selected deployment. Returns exit code 1 for errors, 0 for warnings or nothing.
-pub(crate) async fn doctor(input: &Input, context: &ProcessContext) -> u8 {
-    let (document, resources) = match load(input) {
+pub(crate) async fn doctor(arguments: &Arguments, context: &ProcessContext) -> u8 {
+    let (document, resources) = match load(arguments) {
         Ok(loaded) => loaded,
-        Err(found) => return refuse(input, &found),
+        Err(found) => return refuse(arguments, &found),
     };
     let providers = Providers::new(document.provider.clone(), &context.clock);
     let mut all = Vec::new();
@@ -36,17 +36,17 @@ pub(crate) async fn doctor(input: &Input, context: &ProcessContext) -> u8 {
         first.findings.extend(document.warnings.clone());
     }
     let is_ill = all.iter().any(|found| count(found, Severity::Error) > 0);
-    match input.output {
-        Output::Json => {
+    match arguments.output {
+        OutputFormat::Json => {
             let each = all.iter().map(|found| {
                 let Found { name, findings, untried } = found;
-                json!({ "resource": name, "diagnostics": input.as_json(findings), "untried": untried })
+                json!({ "resource": name, "diagnostics": arguments.as_json(findings), "untried": untried })
             });
             let each: Vec<_> = each.collect();
             print_json(&json!({ "healthy": !is_ill, "resources": each }));
         }
-        Output::Text => {
-            all.iter().for_each(|found| print_line(&mut io::stdout(), &text(input, found)));
+        OutputFormat::Text => {
+            all.iter().for_each(|found| print_line(&mut io::stdout(), &text(arguments, found)));
         }
     }
     if is_ill { FAILED } else { 0 }
@@ -109,9 +109,9 @@ fn count(found: &Found, severity: Severity) -> usize {
     found.findings.iter().filter(|finding| finding.severity == severity).count()
 }
 
-fn text(input: &Input, found: &Found) -> String {
+fn text(arguments: &Arguments, found: &Found) -> String {
     let mut lines: Vec<String> =
-        found.findings.iter().map(|finding| input.located(finding)).collect();
+        found.findings.iter().map(|finding| arguments.located(finding)).collect();
     if !found.untried.is_empty() {
         lines.push(format!(
             "not tried: {}\n  help: AWS tells whether these are allowed only when they are done; \

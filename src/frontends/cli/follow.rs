@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::input::{Input, Output, print_json};
+use super::arguments::{Arguments, OutputFormat, print_json};
 use crate::document::Diagnostic;
 use crate::host::context::ProcessContext;
 use crate::host::stdout::print_line;
@@ -42,11 +42,11 @@ pub(super) fn lacks(file: &Path, context: &ProcessContext) -> Option<Diagnostic>
 }
 
 /// Shows past and new events until the rollout ends. Returns the exit code of its outcome.
-pub(crate) async fn follow(input: &Input, context: &ProcessContext) -> u8 {
-    let opened = File::open(&input.file).map(BufReader::new);
+pub(crate) async fn follow(arguments: &Arguments, context: &ProcessContext) -> u8 {
+    let opened = File::open(&arguments.file).map(BufReader::new);
     let mut reader = match opened {
         Ok(reader) => reader,
-        Err(error) => return failed(input, &error),
+        Err(error) => return failed(arguments, &error),
     };
     let mut owner = None;
     let mut line = String::new();
@@ -59,7 +59,7 @@ pub(crate) async fn follow(input: &Input, context: &ProcessContext) -> u8 {
                 match &owner {
                     None => owner = header(&line).map(|header| header.owner),
                     Some(_) => {
-                        if let Some(outcome) = show(input, &line) {
+                        if let Some(outcome) = show(arguments, &line) {
                             return exit_code(outcome);
                         }
                     }
@@ -67,7 +67,7 @@ pub(crate) async fn follow(input: &Input, context: &ProcessContext) -> u8 {
                 line.clear();
                 continue;
             }
-            Err(error) => return failed(input, &error),
+            Err(error) => return failed(arguments, &error),
         }
         if owner.as_deref().is_some_and(context.is_gone) {
             let message = "the process that wrote this is gone; the record on the target tells how \
@@ -81,27 +81,27 @@ pub(crate) async fn follow(input: &Input, context: &ProcessContext) -> u8 {
 }
 
 /// Shows an event. Returns the rollout's outcome when the event is the last one.
-fn show(input: &Input, line: &str) -> Option<Outcome> {
+fn show(arguments: &Arguments, line: &str) -> Option<Outcome> {
     let mut event: Value = serde_json::from_str(line).unwrap_or_default();
     let text = event.as_object_mut().and_then(|event| event.remove("text"));
-    match input.output {
-        Output::Text => {
+    match arguments.output {
+        OutputFormat::Text => {
             let lines = text.as_ref().and_then(Value::as_array);
             for line in lines.into_iter().flatten().filter_map(Value::as_str) {
                 print_line(&mut io::stdout(), &printable::line(line));
             }
         }
-        Output::Json => print_json(&event),
+        OutputFormat::Json => print_json(&event),
     }
     let is_last = event["event"]["type"] == "finished";
     let outcome = || serde_json::from_value(event["event"]["report"]["outcome"].clone());
     is_last.then(|| outcome().unwrap_or(Outcome::Failed))
 }
 
-fn failed(input: &Input, error: &io::Error) -> u8 {
+fn failed(arguments: &Arguments, error: &io::Error) -> u8 {
     print_line(
         &mut io::stderr(),
-        &format!("error: failed to read {}: {error}", input.file.display()),
+        &format!("error: failed to read {}: {error}", arguments.file.display()),
     );
     FAILED
 }

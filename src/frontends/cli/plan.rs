@@ -4,10 +4,10 @@ use std::io;
 
 use serde_json::json;
 
-use super::input::refuse;
-use crate::frontends::cli::input::load;
+use super::arguments::refuse;
+use crate::frontends::cli::arguments::load;
 use crate::frontends::cli::prepare::{Purpose, prepare_all};
-use crate::frontends::cli::{Input, Output, print_json};
+use crate::frontends::cli::{Arguments, OutputFormat, print_json};
 use crate::host::context::ProcessContext;
 use crate::host::stdout::print_line;
 use crate::model::printable;
@@ -15,46 +15,50 @@ use crate::report::exit_codes::CHANGES;
 use crate::report::text;
 
 /// Checks the document. Returns the exit code.
-pub(crate) fn validate(input: &Input) -> u8 {
-    match load(input) {
+pub(crate) fn validate(arguments: &Arguments) -> u8 {
+    match load(arguments) {
         Ok((document, resources)) => {
             let names: Vec<&str> = resources.iter().map(|r| r.name.as_str()).collect();
-            match input.output {
-                Output::Text => {
+            match arguments.output {
+                OutputFormat::Text => {
                     for warning in &document.warnings {
-                        print_line(&mut io::stderr(), &input.located(warning));
+                        print_line(&mut io::stderr(), &arguments.located(warning));
                     }
                     let message = format!("valid: {}", names.join(", "));
                     print_line(&mut io::stdout(), &printable::line(&message));
                 }
-                Output::Json => {
-                    let found = input.as_json(&document.warnings);
+                OutputFormat::Json => {
+                    let found = arguments.as_json(&document.warnings);
                     print_json(&json!({ "valid": true, "diagnostics": found }));
                 }
             }
             0
         }
-        Err(found) => refuse(input, &found),
+        Err(found) => refuse(arguments, &found),
     }
 }
 
 /// Shows what an apply would do. Returns the exit code: with `detailed`, 10 if there are changes.
-pub(crate) async fn plan(input: &Input, detailed: bool, context: &ProcessContext) -> u8 {
-    let prepared = match prepare_all(input, context, Purpose::Plan).await {
+pub(crate) async fn plan(arguments: &Arguments, detailed: bool, context: &ProcessContext) -> u8 {
+    let prepared = match prepare_all(arguments, context, Purpose::Plan).await {
         Ok(prepared) => prepared,
-        Err(found) => return refuse(input, &found),
+        Err(found) => return refuse(arguments, &found),
     };
     let mut changes = false;
     let mut objects = Vec::new();
     for (resource, rollout) in &prepared {
         let preview = rollout.preview();
         changes |= preview.changes;
-        match input.output {
-            Output::Text => print_line(&mut io::stdout(), &text::plan(&resource.name, &preview)),
-            Output::Json => objects.push(json!({ "resource": resource.name, "plan": preview })),
+        match arguments.output {
+            OutputFormat::Text => {
+                print_line(&mut io::stdout(), &text::plan(&resource.name, &preview))
+            }
+            OutputFormat::Json => {
+                objects.push(json!({ "resource": resource.name, "plan": preview }))
+            }
         }
     }
-    if input.output == Output::Json {
+    if arguments.output == OutputFormat::Json {
         print_json(&json!({ "changes": changes, "resources": objects }));
     }
     if detailed && changes { CHANGES } else { 0 }

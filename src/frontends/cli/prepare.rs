@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::document::{Diagnostic, PROVIDER, Resource};
 use crate::engine::{Caller, UNSEEN_FOR};
-use crate::frontends::cli::Input;
-use crate::frontends::cli::input::load;
+use crate::frontends::cli::Arguments;
+use crate::frontends::cli::arguments::load;
 use crate::host::context::ProcessContext;
 use crate::host::stdout::print_line;
 use crate::model::printable;
@@ -27,21 +27,21 @@ pub(super) enum Purpose {
 
 /// Looks up all selected targets before the caller does anything to one of them.
 pub(super) async fn prepare_all(
-    input: &Input,
+    arguments: &Arguments,
     context: &ProcessContext,
     purpose: Purpose,
 ) -> Result<Vec<(Resource, Rollout)>, Vec<Diagnostic>> {
-    prepare_changed(input, context, purpose, Ok).await
+    prepare_changed(arguments, context, purpose, Ok).await
 }
 
 /// Does the same with what `change` makes of each deployment.
 pub(super) async fn prepare_changed(
-    input: &Input,
+    arguments: &Arguments,
     context: &ProcessContext,
     purpose: Purpose,
     change: impl Fn(Resource) -> Result<Resource, Vec<Diagnostic>>,
 ) -> Result<Vec<(Resource, Rollout)>, Vec<Diagnostic>> {
-    let (document, resources) = load(input)?;
+    let (document, resources) = load(arguments)?;
     let resources = resources.into_iter().map(change).collect::<Result<Vec<_>, _>>()?;
     let providers = Providers::new(document.provider.clone(), &context.clock);
     let mut prepared = Vec::new();
@@ -61,7 +61,7 @@ pub(super) async fn prepare_changed(
         prepared.push((resource, rollout));
     }
     for warning in &document.warnings {
-        print_line(&mut io::stderr(), &input.located(warning));
+        print_line(&mut io::stderr(), &arguments.located(warning));
     }
     Ok(prepared)
 }

@@ -4,31 +4,31 @@ use std::io;
 
 use serde_json::json;
 
-use super::input::refuse;
+use super::arguments::refuse;
 use crate::document::{Diagnostic, PROVIDER, Resource};
 use crate::engine::Rollout;
 use crate::frontends::cli::followed::Followed;
 use crate::frontends::cli::prepare::{Purpose, prepare_all};
-use crate::frontends::cli::{Input, Output};
+use crate::frontends::cli::{Arguments, OutputFormat};
 use crate::host::context::ProcessContext;
 use crate::host::stdout::{print_json_line, print_line};
 use crate::model::event::InstanceRefreshReport;
 use crate::report::text;
 
 /// Shows the status of rollouts; with `follow`, until they end. Returns the exit code.
-pub(crate) async fn status(input: &Input, follow: bool, context: &ProcessContext) -> u8 {
-    let mut prepared = match prepare_all(input, context, Purpose::Tell).await {
+pub(crate) async fn status(arguments: &Arguments, follow: bool, context: &ProcessContext) -> u8 {
+    let mut prepared = match prepare_all(arguments, context, Purpose::Tell).await {
         Ok(prepared) => prepared,
-        Err(found) => return refuse(input, &found),
+        Err(found) => return refuse(arguments, &found),
     };
     let mut shown = String::new();
     let mut followed: Vec<Followed> = prepared.iter().map(|_| Followed::default()).collect();
     loop {
-        let now = show_status(input, &prepared);
+        let now = show_status(arguments, &prepared);
         if now != shown {
-            match input.output {
-                Output::Text => print_line(&mut io::stdout(), &now),
-                Output::Json => print_json_line(&mut io::stdout(), &now),
+            match arguments.output {
+                OutputFormat::Text => print_line(&mut io::stdout(), &now),
+                OutputFormat::Json => print_json_line(&mut io::stdout(), &now),
             }
             shown = now;
         }
@@ -52,14 +52,14 @@ pub(crate) async fn status(input: &Input, follow: bool, context: &ProcessContext
             rollout.clock().sleep(resource.spec.poll_interval).await;
             if let Err(error) = rollout.look_again().await {
                 let found = Diagnostic::from_provider(&error, &resource.pointer, PROVIDER);
-                return refuse(input, &[found]);
+                return refuse(arguments, &[found]);
             }
         }
     }
 }
 
-fn show_status(input: &Input, prepared: &[(Resource, Rollout)]) -> String {
-    if input.output == Output::Text {
+fn show_status(arguments: &Arguments, prepared: &[(Resource, Rollout)]) -> String {
+    if arguments.output == OutputFormat::Text {
         let shown =
             prepared.iter().map(|(resource, rollout)| text::status(&resource.name, rollout));
         return shown.collect::<Vec<_>>().join("\n");

@@ -19,7 +19,7 @@ use super::openrpc::check_names;
 use super::transport::Outbox;
 use super::wire::{RpcError, code};
 use crate::deployment::stop::stopped;
-use crate::deployment::{self, OpenError, schema, state};
+use crate::deployment::{self, OpenError, resource_state, schema};
 use crate::document;
 use crate::document::config::RollingDeploymentConfig;
 use crate::engine::clock::TokioClock;
@@ -142,7 +142,7 @@ pub(crate) fn schema() -> Result<Value, RpcError> {
     let attributes = m::Attributes {
         required,
         optional,
-        computed: state::COMPUTED.map(Into::into).into(),
+        computed: resource_state::COMPUTED.map(Into::into).into(),
         sensitive: Vec::new(),
         force_new: crate::document::target_names().map(Into::into).collect(),
     };

@@ -19,7 +19,7 @@ use super::private_state::PrivateState;
 use super::schema::schemas;
 use super::value::Raw;
 use super::{convert, proto as p};
-use crate::deployment::state::{self, PLANNED};
+use crate::deployment::resource_state::{self, PLANNED};
 use crate::deployment::{self, OpenError, with_default_policy};
 use crate::document::{self, Diagnostic, launch_template, normalised};
 use crate::engine::{Caller, Rollout, Stop, UNSEEN_FOR};
@@ -183,7 +183,7 @@ impl Provider {
         let Some(Configured { providers, .. }) = self.configured() else {
             return keep(Vec::new());
         };
-        let config = with_default_policy(&state::config_of(&to_json(&prior)));
+        let config = with_default_policy(&resource_state::config_of(&to_json(&prior)));
         let rollout = match deployment::look(&providers, &config, &self.looker(&prior)).await {
             Ok(rollout) => rollout,
             Err(OpenError::Provider(error)) if error.kind == ErrorKind::Missing => {
@@ -233,7 +233,9 @@ impl Provider {
                     deployment::look(&providers, &config, &self.looker(&Value::Null)).await;
                 let state = |rollout: &Rollout| {
                     let mut state = config.clone();
-                    for (name, value) in computed(&state::current(&config, rollout)).as_object()? {
+                    for (name, value) in
+                        computed(&resource_state::current(&config, rollout)).as_object()?
+                    {
                         state[name] = value.clone();
                     }
                     Some(state)
@@ -285,7 +287,7 @@ impl Provider {
 /// Figures of a plan stay as planned. How the last rollout ended, and its target revision, stay
 /// until the fleet, or a record on it, shows otherwise.
 fn refreshed(prior: &Value, rollout: &Rollout) -> Value {
-    let mut now = computed(&state::current(&json!({}), rollout));
+    let mut now = computed(&resource_state::current(&json!({}), rollout));
     for name in PLANNED {
         now[name] = prior[name].clone();
     }

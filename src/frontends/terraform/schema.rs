@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 use serde_json::{Value, json};
 
 use super::proto;
+use crate::deployment::resource_state::Computed;
 use crate::deployment::schema::VERSION;
-use crate::deployment::state::Computed;
 use crate::document::config::{ProviderConfig, RollingDeploymentConfig};
 use crate::document::{is_sensitive, resolve, schema, types};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rolling_provider::Revision;
 
 use super::next_step::{NextStep, Wording};
-use super::state::{counted, few, fleet, span, troubled};
+use super::status::{counted, few, fleet, span, troubled};
 use crate::model::event::{InstanceRefreshReport, InstanceReport, Outcome, Report};
 use crate::model::printable;
 

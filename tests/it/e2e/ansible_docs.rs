@@ -1,6 +1,6 @@
 //! The module's documentation for Ansible, rendered from the schemas.
 
-use rolling::deployment::state::Computed;
+use rolling::deployment::resource_state::Computed;
 use rolling::frontends::ansible::arguments;
 use serde_json::{Map, Value};
 

@@ -27,11 +27,11 @@ fn short(file: &Path) -> String {
 fn described_circles(imports: &Imports) -> Vec<String> {
     let tell = |circle: Vec<PathBuf>| {
         let inside = |file: &PathBuf| circle.contains(file);
-        let mut circles = format!("a circle of {} files:", circle.len());
+        let mut text = format!("a circle of {} files:", circle.len());
         for (from, to) in imports {
             for (to, names) in to.iter().filter(|(to, _)| inside(from) && inside(to)) {
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                circles.push_str(&format!(
+                text.push_str(&format!(
                     "\n  {} -> {}: {}",
                     short(from),
                     short(to),
@@ -39,7 +39,7 @@ fn described_circles(imports: &Imports) -> Vec<String> {
                 ));
             }
         }
-        circles
+        text
     };
     circles(imports).into_iter().map(tell).collect()
 }

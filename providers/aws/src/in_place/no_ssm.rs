@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rolling_provider::{InstanceId, ProviderError, Revision, UpdateState};
 
 use super::Updates;
-use super::command::{BASE, RunCommand, parse};
+use super::run_command::{BASE, RunCommand, parse};
 use crate::connect::Aws;
 
 fn cannot() -> ProviderError {

@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 use crate::InPlace;
 use crate::connect::Aws;
 use crate::error::from_sdk;
-use crate::in_place::{REVISION, Shown, UPDATING, Updates, command, ssm, volume};
+use crate::in_place::{REVISION, Shown, UPDATING, Updates, run_command, ssm, volume};
 use crate::keys::FAILED;
 
 impl Updates {
@@ -114,7 +114,7 @@ impl Updates {
         match &self.method {
             // Of any document: a rollback may go back to an earlier one.
             InPlace::RunCommand(_) => {
-                tagged.filter(|tagged| command::parse(tagged).is_some()).map(Revision::new)
+                tagged.filter(|tagged| run_command::parse(tagged).is_some()).map(Revision::new)
             }
             InPlace::ReplaceRootVolume { .. } => {
                 let image = tagged.filter(|tagged| tagged.starts_with("ami-"));

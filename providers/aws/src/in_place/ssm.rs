@@ -1,6 +1,6 @@
 //! Sends commands to Systems Manager, and reads what it reports of them.
 
-mod document;
+mod ssm_document;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
@@ -11,9 +11,9 @@ use aws_sdk_ssm::types::{
 };
 use rolling_provider::{ErrorKind, InstanceId, ProviderError, Revision, UpdateState};
 
-use self::document::sent_before;
+use self::ssm_document::sent_before;
 use super::Updates;
-use super::command::{BASE, RunCommand, parse};
+use super::run_command::{BASE, RunCommand, parse};
 use crate::connect::Aws;
 use crate::error::from_sdk;
 
@@ -260,9 +260,9 @@ mod tests {
     use tokio::sync::OnceCell;
 
     use super::*;
+    use crate::http_tests::fleet;
     use crate::in_place::InPlace;
-    use crate::in_place::command::Parameters;
-    use crate::wire::fleet;
+    use crate::in_place::run_command::Parameters;
 
     fn updates() -> Updates {
         Updates {

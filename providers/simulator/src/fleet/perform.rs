@@ -6,7 +6,7 @@ use rolling_provider::{Action, ErrorKind, InstanceId, ProviderError, Revision, T
 
 use super::{OWNED, Simulator, refused};
 use crate::config::Behaviour;
-use crate::state::{Registration, State};
+use crate::fleet_state::{Registration, State};
 
 impl Simulator {
     pub(super) fn perform(&self, state: &mut State, action: &Action) -> Result<(), ProviderError> {

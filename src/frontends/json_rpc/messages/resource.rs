@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::deployment::resource_state::BatchSizes;
 use crate::deployment::schema::State;
-use crate::deployment::state::BatchSizes;
 use crate::document::Diagnostic;
 use crate::document::config::RollingDeploymentConfig;
 use crate::model::event::InstanceReport;

@@ -12,7 +12,7 @@ use super::super::wire::{RpcError, code, notification};
 use super::{
     Session, Work, cancelled, check_operation, check_type, replaced_paths, unless_stopped, write,
 };
-use crate::deployment::state;
+use crate::deployment::resource_state;
 use crate::deployment::stop::Stopping;
 use crate::document::Diagnostic;
 use crate::engine::{Caller, NOTHING_DONE, UNSEEN_FOR};
@@ -59,10 +59,12 @@ impl Session {
             Ok(rollout) => rollout,
             Err(looked) => return refuse(looked.into_diagnostics()),
         };
-        let hash = state::plan_hash(&config, rollout.wanted());
+        let hash = resource_state::plan_hash(&config, rollout.wanted());
         refuse_stale(params.private.as_ref(), &hash)?;
-        let mut planned = state::planned(&config, &rollout);
-        for name in state::PLANNED.into_iter().filter(|name| !params.planned[name].is_null()) {
+        let mut planned = resource_state::planned(&config, &rollout);
+        for name in
+            resource_state::PLANNED.into_iter().filter(|name| !params.planned[name].is_null())
+        {
             planned[name] = params.planned[name].clone();
         }
         let id = rollout.target().id.clone();
@@ -76,7 +78,7 @@ impl Session {
         }
         write(&m::ApplyResult {
             status: report.outcome.name().into(),
-            state: state::after(&config, &id, &planned, &report),
+            state: resource_state::after(&config, &id, &planned, &report),
             private: Some(m::Private { plan_hash: Some(hash) }),
             diagnostics: limit.explain(&report),
         })

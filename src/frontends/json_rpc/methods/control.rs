@@ -7,7 +7,7 @@ use super::super::wire::{RpcError, code};
 use super::apply::{Limit, Notifications, refuse_locked};
 use super::look::{unreachable_state, view, view_of};
 use super::{Session, Work, check_operation, check_type, unless_stopped, write};
-use crate::deployment::{self, DeleteOutcome, OpenError, state, with_default_policy};
+use crate::deployment::{self, DeleteOutcome, OpenError, resource_state, with_default_policy};
 use crate::document::Diagnostic;
 use crate::engine::ControlOutcome;
 use crate::model::event::Outcome;
@@ -36,7 +36,7 @@ impl Session {
             }
         };
         let id = rollout.target().id.clone();
-        let now = state::current(&config, &rollout);
+        let now = resource_state::current(&config, &rollout);
         let before = view(&rollout);
         let stop = work.stop.clone();
         let mut notifications = Notifications::begin(operation, work);
@@ -63,7 +63,7 @@ impl Session {
                     acknowledged_by: None,
                     status: Some(status.into()),
                     record: self.look(&config, &caller).await.ok().as_ref().and_then(view),
-                    state: state::after(&config, &id, &now, &report),
+                    state: resource_state::after(&config, &id, &now, &report),
                     diagnostics: if as_asked { Vec::new() } else { limit.explain(&report) },
                 }
             }
@@ -82,7 +82,7 @@ impl Session {
         check_operation(operation.operation_id.as_deref())?;
         let limit = Limit::begin(&operation, &mut work);
         let prior = Value::Object(params.prior);
-        let config = with_default_policy(&state::config_of(&prior));
+        let config = with_default_policy(&resource_state::config_of(&prior));
         let caller = self.caller(&work, operation.operation_id.as_deref(), &prior);
         let looked = unless_stopped(&mut work.stop, self.look(&config, &caller)).await;
         let looked = looked.map_err(|_| limit.cancelled())?;

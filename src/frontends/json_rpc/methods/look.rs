@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::super::messages as m;
 use super::super::wire::RpcError;
 use super::{Session, check_type, replaced_paths, write};
-use crate::deployment::{OpenError, state, with_default_policy};
+use crate::deployment::{OpenError, resource_state, with_default_policy};
 use crate::document::{self, Diagnostic, normalised};
 use crate::engine::{Caller, Rollout};
 use crate::record::Record;
@@ -34,24 +34,25 @@ impl Session {
             Err(looked) => return write(&refused(looked.into_diagnostics())),
         };
         let preview = rollout.preview();
-        let same = !prior.is_null() && normalised(&state::config_of(prior)) == normalised(&config);
+        let same = !prior.is_null()
+            && normalised(&resource_state::config_of(prior)) == normalised(&config);
         let action = match (prior.is_null(), same && !preview.changes) {
             (true, _) => m::PlanAction::Create,
             (false, true) => m::PlanAction::None,
             (false, false) => m::PlanAction::Update,
         };
         let unknown = match preview.changes {
-            true => state::OUTCOME.iter().map(|name| format!("/{name}")).collect(),
+            true => resource_state::OUTCOME.iter().map(|name| format!("/{name}")).collect(),
             false => Vec::new(),
         };
-        let hash = state::plan_hash(&config, rollout.wanted());
+        let hash = resource_state::plan_hash(&config, rollout.wanted());
         let warnings = preview.warnings.iter().map(|message| Diagnostic::warning("", message));
         write(&m::PlanResult {
             action,
-            planned: state::planned(&config, &rollout),
+            planned: resource_state::planned(&config, &rollout),
             unknown,
             requires_replace: replaces,
-            batches: Some(state::sizes(&preview)),
+            batches: Some(resource_state::sizes(&preview)),
             private: Some(m::Private { plan_hash: Some(hash.clone()) }),
             plan_hash: Some(hash),
             diagnostics: warnings.collect(),
@@ -61,10 +62,10 @@ impl Session {
     pub(super) async fn read(&self, params: m::ReadParams) -> Result<Value, RpcError> {
         check_type(&params.kind)?;
         let prior = Value::Object(params.prior);
-        let config = state::config_of(&prior);
+        let config = resource_state::config_of(&prior);
         let answer = match self.look(&with_default_policy(&config), &self.looker(&prior)).await {
             Ok(rollout) => {
-                let state = state::refreshed(&prior, &rollout);
+                let state = resource_state::refreshed(&prior, &rollout);
                 m::StateResult { state, diagnostics: Vec::new() }
             }
             Err(looked) => unreachable_state(looked, prior),
@@ -78,7 +79,7 @@ impl Session {
             Ok(config) => {
                 let looked =
                     self.look(&with_default_policy(&config), &self.looker(&Value::Null)).await;
-                looked.map(|rollout| state::current(&config, &rollout))
+                looked.map(|rollout| resource_state::current(&config, &rollout))
             }
             Err(error) => Err(OpenError::Provider(error)),
         };
@@ -185,11 +186,11 @@ fn refused(diagnostics: Vec<Diagnostic>) -> m::PlanResult {
 
 /// Returns a plan for a configuration that is partly unknown, for which no cloud can be asked.
 fn all_unknown(config: &Value, prior: &Value, unknown: &BTreeSet<&str>) -> m::PlanResult {
-    let computed = state::COMPUTED.iter().map(|name| format!("/{name}"));
+    let computed = resource_state::COMPUTED.iter().map(|name| format!("/{name}"));
     let action = if prior.is_null() { m::PlanAction::Create } else { m::PlanAction::Update };
     m::PlanResult {
         action,
-        planned: state::unknown(config),
+        planned: resource_state::unknown(config),
         unknown: unknown.iter().map(|pointer| (*pointer).to_owned()).chain(computed).collect(),
         requires_replace: replaced_paths(prior, config, unknown),
         batches: None,

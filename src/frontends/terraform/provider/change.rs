@@ -17,7 +17,7 @@ use super::super::value::{Raw, Read};
 use super::super::{convert, proto as p};
 use super::request::{Config, Found, OURS, all, computed, known, to_json, unreadable};
 use super::{Configured, Counted, Provider};
-use crate::deployment::state::{self, PLANNED};
+use crate::deployment::resource_state::{self, PLANNED};
 use crate::deployment::stop::Stopping;
 use crate::deployment::{self, DeleteOutcome, OpenError, with_default_policy};
 use crate::document::config::DurationText;
@@ -220,13 +220,14 @@ impl Operation<'_> {
             Err(found) => return Rolled::not(before, found),
         };
         let as_planned = PLANNED.into_iter().filter(|name| !is_unknown(name));
-        let settled = settled(state::planned(&config.value, &rollout), &planned, as_planned);
+        let settled =
+            settled(resource_state::planned(&config.value, &rollout), &planned, as_planned);
         let id = rollout.target().id.clone();
         let seen_before = PrivateState::of(&rollout);
         let folder = provider.progress_folder.as_deref();
         let header = header(provider, &configured, &rollout.target().name, &value);
         let report = run(rollout, &stopping, folder, &header, (operation, limit)).await;
-        let after = computed(&state::after(&config.value, &id, &settled, &report));
+        let after = computed(&resource_state::after(&config.value, &id, &settled, &report));
         let succeeded = report.outcome == Outcome::Succeeded;
         if !succeeded && keeps_state(prior, &report) {
             return Rolled::not(before, vec![explain(&report, folder)]);
@@ -238,7 +239,11 @@ impl Operation<'_> {
         // the next plan shows what is left, beside what the fleet really runs.
         let (state, config, found) = match succeeded {
             true => (planned_raw, config.value.clone(), left_alone(&report)),
-            false => (&before, state::config_of(&to_json(prior)), vec![explain(&report, folder)]),
+            false => (
+                &before,
+                resource_state::config_of(&to_json(prior)),
+                vec![explain(&report, folder)],
+            ),
         };
         let state = state.with(&changes, kind.attributes());
         let private_state = provider.see(&configured, &config, &after).await;
@@ -248,12 +253,12 @@ impl Operation<'_> {
     /// Ends a rollout in progress, and removes its record from the target.
     async fn end(self, prior: &Value) -> Result<(), Found> {
         let kind = &schemas().resource;
-        let config = with_default_policy(&state::config_of(&to_json(prior)));
+        let config = with_default_policy(&resource_state::config_of(&to_json(prior)));
         let caller = self.provider.worker(prior);
         let limit = prior[TIMEOUTS]["delete"].as_str().and_then(DurationText::parse);
         let stopping = Stopping::listen(self.provider.stop.subscribe(), limit, self.left);
         let providers = &self.configured.providers;
-        let name = state::target_name(&config);
+        let name = resource_state::target_name(&config);
         let header = header(self.provider, &self.configured, &name, &config);
         // Without a rollout in progress there is nothing to report.
         let mut progress = None;

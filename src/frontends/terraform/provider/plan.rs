@@ -10,7 +10,7 @@ use super::super::{convert, proto as p};
 use super::intent::{Intent, Rolls, of_creation};
 use super::request::{Config, Found, OURS, all, known, to_json, unreadable};
 use super::{Configured, Provider};
-use crate::deployment::state;
+use crate::deployment::resource_state;
 use crate::deployment::{self, OpenError, with_default_policy};
 use crate::document::{self, Diagnostic};
 use crate::engine::{Rollout, UnderWay};
@@ -143,7 +143,7 @@ impl Provider {
 
     /// Returns who is at work on the target of a state. A failed look is reported elsewhere.
     async fn at_work_on(&self, providers: &Providers, prior: &Value) -> Vec<Diagnostic> {
-        let config = with_default_policy(&state::config_of(&to_json(prior)));
+        let config = with_default_policy(&resource_state::config_of(&to_json(prior)));
         let looked = deployment::look(providers, &config, &self.looker(prior)).await;
         let Ok(rollout) = looked else { return Vec::new() };
         let conflict = rollout.conflict().await;
@@ -155,7 +155,7 @@ impl Provider {
         let (Some((_, prior)), Some(configured)) = (prior, self.configured()) else {
             return Vec::new();
         };
-        let config = with_default_policy(&state::config_of(&to_json(prior)));
+        let config = with_default_policy(&resource_state::config_of(&to_json(prior)));
         let looked = deployment::look(&configured.providers, &config, &self.looker(prior)).await;
         // The destruction itself reports a failed look.
         let Ok(rollout) = looked else { return Vec::new() };
@@ -189,7 +189,7 @@ fn settle(change: &Change, live: &Live) -> Settled {
     let preview = rollout.map(|rollout| rollout.preview());
     let name = match rollout {
         Some(rollout) => rollout.target().name.clone(),
-        None => state::target_name(&config.value),
+        None => resource_state::target_name(&config.value),
     };
     let wanted = rollout.map(|rollout| rollout.wanted());
     let intent = Intent::of(config, prior, private_state.as_ref(), wanted);
@@ -208,7 +208,7 @@ fn settle(change: &Change, live: &Live) -> Settled {
         return Settled { planned, private_state, diagnostics };
     }
     let figures = match &intent.rolls {
-        Rolls::Fleet(preview) => Some(state::figures(preview)),
+        Rolls::Fleet(preview) => Some(resource_state::figures(preview)),
         _ => None,
     };
     let value = |attribute: &'static str| {

@@ -7,7 +7,7 @@ use super::super::proto as p;
 use super::super::schema::{INSTANCE_IDS, Kind, TIMEOUTS, schemas};
 use super::super::value::{Raw, Read};
 use super::super::wire_error::WireError;
-use crate::deployment::state::{COMPUTED, INSTANCES};
+use crate::deployment::resource_state::{COMPUTED, INSTANCES};
 use crate::document::{Diagnostic, normalised};
 
 /// The attributes that this provider computes for Terraform: of every instance only its id.

@@ -8,7 +8,7 @@ use aws_sdk_ssm::types::{
 };
 use rolling_provider::{ErrorKind, ProviderError, Revision};
 
-use super::super::command::{BASE, Parameters, RunCommand, hash, parse};
+use super::super::run_command::{BASE, Parameters, RunCommand, hash, parse};
 use crate::connect::Aws;
 use crate::error::from_sdk;
 

@@ -15,7 +15,7 @@ use crate::report::progress_file::{self, Header};
 
 /// The arguments that subcommands share.
 #[derive(clap::Args)]
-pub(crate) struct Input {
+pub(crate) struct Arguments {
     /// The document in Terraform's JSON syntax, `-` for standard input, or a progress file, which
     /// contains a document
     pub(crate) file: PathBuf,
@@ -23,14 +23,14 @@ pub(crate) struct Input {
     #[arg(long, value_name = "NAME")]
     resource: Option<String>,
     /// How to print
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub(super) output: Output,
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub(super) output: OutputFormat,
     /// Where everything in the document stands, once it is read
     #[arg(skip)]
     positions: OnceLock<Positions>,
 }
 
-impl Input {
+impl Arguments {
     /// Returns a finding as text for people, with the file, line and column of its place.
     pub(super) fn located(&self, finding: &Diagnostic) -> String {
         let file = self.name();
@@ -70,7 +70,7 @@ fn is_standard_input(file: &Path) -> bool {
 
 /// How a subcommand prints.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
+pub(crate) enum OutputFormat {
     /// For people; with live progress on a terminal
     Text,
     /// For pipelines: one JSON object, or for apply one per line
@@ -87,23 +87,23 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads the document and selects the resources that `input` names.
-pub(super) fn load(input: &Input) -> Result<(Document, Vec<Resource>), Vec<Diagnostic>> {
+/// Reads the document and selects the resources that `arguments` names.
+pub(super) fn load(arguments: &Arguments) -> Result<(Document, Vec<Resource>), Vec<Diagnostic>> {
     let failed = |why: &dyn std::fmt::Display| {
-        vec![Diagnostic::error("", format!("failed to read {}: {why}", input.name()))]
+        vec![Diagnostic::error("", format!("failed to read {}: {why}", arguments.name()))]
     };
-    let bytes = read(&input.file).map_err(|error| failed(&error))?;
+    let bytes = read(&arguments.file).map_err(|error| failed(&error))?;
     let text = decode(&bytes).map_err(|why| failed(&why))?;
     let document = match progress_file::header(&text) {
         Some(Header { document, .. }) => Document::parse(&document.to_string())?,
         None => {
             // A document is read once.
-            input.positions.set(Positions::of(&text)).unwrap_or_default();
+            arguments.positions.set(Positions::of(&text)).unwrap_or_default();
             Document::parse(&text)?
         }
     };
     let mut resources = document.resources.clone();
-    if let Some(name) = &input.resource {
+    if let Some(name) = &arguments.resource {
         resources.retain(|resource| resource.name == *name);
         if resources.is_empty() {
             let known: Vec<&str> = document.resources.iter().map(|r| r.name.as_str()).collect();
@@ -116,14 +116,16 @@ pub(super) fn load(input: &Input) -> Result<(Document, Vec<Resource>), Vec<Diagn
     Ok((document, resources))
 }
 
-pub(super) fn refuse(input: &Input, found: &[Diagnostic]) -> u8 {
-    match input.output {
-        Output::Text => {
+pub(super) fn refuse(arguments: &Arguments, found: &[Diagnostic]) -> u8 {
+    match arguments.output {
+        OutputFormat::Text => {
             for diagnostic in found {
-                print_line(&mut io::stderr(), &input.located(diagnostic));
+                print_line(&mut io::stderr(), &arguments.located(diagnostic));
             }
         }
-        Output::Json => print_json(&json!({ "valid": false, "diagnostics": input.as_json(found) })),
+        OutputFormat::Json => {
+            print_json(&json!({ "valid": false, "diagnostics": arguments.as_json(found) }))
+        }
     }
     INVALID
 }

@@ -67,7 +67,7 @@ fn fleet_at(
         region: "eu-west-1".into(),
         skew,
         reached,
-        ends: crate::session::Ends::Never,
+        ends: crate::expiration::Ends::Never,
         default_tags: Arc::default(),
     };
     let launch_template =

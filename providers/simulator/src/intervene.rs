@@ -6,7 +6,7 @@ use rolling_provider::{InstanceId, Revision, Timestamp};
 
 use crate::Intervention;
 use crate::config::FleetConfig;
-use crate::state::{Crowds, Registration, SimulatedInstance, State};
+use crate::fleet_state::{Crowds, Registration, SimulatedInstance, State};
 
 impl State {
     /// Returns when the next events until `now` happen, and which they are, in configured order.
@@ -89,7 +89,7 @@ impl State {
             self.terminate(config, &id);
             if let Some(instance) = self.instances.get_mut(&id) {
                 instance.targets.clear();
-                instance.gone_at = Some(self.now + crate::state::SHUTDOWN);
+                instance.gone_at = Some(self.now + crate::fleet_state::SHUTDOWN);
                 instance.in_lifecycle_hook = None;
             }
         }
