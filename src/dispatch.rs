@@ -29,7 +29,7 @@ enum Subcommands {
     /// Show what apply would do; changes nothing
     Plan {
         #[command(flatten)]
-        arguments: Arguments,
+        args: Arguments,
         /// Exit with 10 when there is something to do
         #[arg(long)]
         detailed_exitcode: bool,
@@ -39,7 +39,7 @@ enum Subcommands {
     /// Show what every instance runs, and a rollout's record if there is one
     Status {
         #[command(flatten)]
-        arguments: Arguments,
+        args: Arguments,
         /// Show it again after every change, until no rollout is under way; for a progress file,
         /// show past and new events
         #[arg(long)]
@@ -54,7 +54,7 @@ enum Subcommands {
     /// Roll back to the last completed revision, or to the one that --to names
     Rollback {
         #[command(flatten)]
-        arguments: Arguments,
+        args: Arguments,
         /// The revision to go back to: as `status` shows it, or the number of a version of the
         /// launch template
         #[arg(long, value_name = "REVISION")]
@@ -81,9 +81,9 @@ pub fn run(args: impl Iterator<Item = OsString>, context: &ProcessContext) -> u8
     }
     if let [_, file] = args.as_slice()
         && !is_subcommand(file)
-        && let Some(arguments) = ansible::arguments_in(Path::new(file))
+        && let Some(args) = ansible::arguments_in(Path::new(file))
     {
-        let work = ansible::run(&arguments, context);
+        let work = ansible::run(&args, context);
         return unless_lost(on_runtime(Builder::new_current_thread(), work));
     }
     let cli = match Cli::try_parse_from(args) {
@@ -102,33 +102,25 @@ pub fn run(args: impl Iterator<Item = OsString>, context: &ProcessContext) -> u8
     };
     let code = on_runtime(runtime, async {
         match cli.command {
-            Subcommands::Validate(arguments) => cli::validate(&arguments),
-            Subcommands::Plan { arguments, detailed_exitcode } => {
-                cli::plan(&arguments, detailed_exitcode, context).await
+            Subcommands::Validate(args) => cli::validate(&args),
+            Subcommands::Plan { args, detailed_exitcode } => {
+                cli::plan(&args, detailed_exitcode, context).await
             }
-            Subcommands::Apply(arguments) => cli::apply(&arguments, context).await,
-            Subcommands::Status { arguments, follow } => {
-                match follow && cli::is_progress(&arguments.file) {
-                    true => cli::follow(&arguments, context).await,
-                    false => cli::status(&arguments, follow, context).await,
-                }
+            Subcommands::Apply(args) => cli::apply(&args, context).await,
+            Subcommands::Status { args, follow } => match follow && cli::is_progress(&args.file) {
+                true => cli::follow(&args, context).await,
+                false => cli::status(&args, follow, context).await,
+            },
+            Subcommands::Pause(args) => cli::command(Command::Pause, &args, context).await,
+            Subcommands::Resume(args) => cli::command(Command::Resume, &args, context).await,
+            Subcommands::Abort(args) => cli::command(Command::Abort, &args, context).await,
+            Subcommands::Rollback { args, to: None } => {
+                cli::command(Command::Rollback, &args, context).await
             }
-            Subcommands::Pause(arguments) => {
-                cli::command(Command::Pause, &arguments, context).await
+            Subcommands::Rollback { args, to: Some(to) } => {
+                cli::roll_back_to(&to, &args, context).await
             }
-            Subcommands::Resume(arguments) => {
-                cli::command(Command::Resume, &arguments, context).await
-            }
-            Subcommands::Abort(arguments) => {
-                cli::command(Command::Abort, &arguments, context).await
-            }
-            Subcommands::Rollback { arguments, to: None } => {
-                cli::command(Command::Rollback, &arguments, context).await
-            }
-            Subcommands::Rollback { arguments, to: Some(to) } => {
-                cli::roll_back_to(&to, &arguments, context).await
-            }
-            Subcommands::Doctor(arguments) => cli::doctor(&arguments, context).await,
+            Subcommands::Doctor(args) => cli::doctor(&args, context).await,
             Subcommands::Serve => json_rpc::serve(context).await,
             Subcommands::Terraform => terraform::debug(&context.host, context).await,
             Subcommands::Schema => schema(),

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::config::{
     CommandGateConfig, DurationText, EngineName, HealthConfig, HttpGateConfig, LifecycleHooksName,
-    OnFailureName, PacingName, PolicyName, ProcessName, ProviderConfig, RollingDeploymentConfig,
+    OnFailureName, PolicyName, ProcessName, ProviderConfig, RollingDeploymentConfig,
     RunCommandConfig, SetAsideName, UNSUPPORTED, Unsupported, Way,
 };
 use super::diagnostic::Diagnostic;
@@ -37,7 +37,7 @@ pub fn deployment(
     let policy = policy(&config, pointer, &mut found);
     check_traffic(&config, pointer, &mut found);
     let replacement = replacement(&config, pointer, &mut found);
-    let pacing = pacing(&config, pointer, &mut found);
+    let pacing = pacing(&config);
     let checkpoints = checkpoints(&config, pointer, &mut found);
     let gates = gates(&config, pointer, &mut found);
     super::instance_refresh::check(&config, pointer, &mut found);
@@ -181,22 +181,11 @@ fn replacement(
 fn check_traffic(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagnostic>) {
     let splits = config.policy == PolicyName::TrafficSplitting;
     let moves = config.policy == PolicyName::BlueGreen;
-    let place = format!("{pointer}/traffic");
     if !splits && !moves {
-        if config.traffic.is_some() {
-            let message = "this policy shifts no requests";
-            let remedy = "remove it, or choose traffic_splitting or blue_green";
-            found.push(Diagnostic::error(place, message).with_remedy(remedy));
-        }
         return;
     }
     let traffic = config.traffic.clone().unwrap_or_default();
     let rules = traffic.listener_rule_arns.as_ref();
-    if config.target_group.is_some() {
-        let message = "requests of unmanaged instances cannot be shifted yet";
-        let remedy = "choose immutable, or roll an auto_scaling_group";
-        found.push(Diagnostic::error(format!("{pointer}/policy"), message).with_remedy(remedy));
-    }
     let needs = config.auto_scaling_group.is_some();
     for (name, given) in [
         ("second_target_group_arn", traffic.second_target_group_arn.is_some()),
@@ -212,18 +201,6 @@ fn check_traffic(config: &RollingDeploymentConfig, pointer: &str, found: &mut Ve
                 pointer.to_owned()
             };
             found.push(Diagnostic::error(at, message).with_remedy(remedy));
-        }
-    }
-    for (name, given, belongs, to) in [
-        ("new_version_percent", traffic.new_version_percent.is_some(), splits, "traffic_splitting"),
-        ("evaluation_time", traffic.evaluation_time.is_some(), splits, "traffic_splitting"),
-        ("terminate_after", traffic.terminate_after.is_some(), moves, "blue_green"),
-    ] {
-        if given && !belongs {
-            let message = format!("it belongs to the policy {to}");
-            found.push(
-                Diagnostic::error(format!("{place}/{name}"), message).with_remedy("remove it"),
-            );
         }
     }
 }
@@ -248,18 +225,6 @@ fn gates(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagno
         let environment = environment.into_iter().flatten();
         let environment = environment.map(|(name, value)| (name, Secret(value.0))).collect();
         probes.push(Probe::Command { run, environment, timeout: seconds_or(&timeout, 300) });
-    }
-    if config.pacing == Some(PacingName::Continuous) {
-        for probe in &probes {
-            let (name, verb) = match probe {
-                Probe::Http { .. } => ("http", "asked"),
-                Probe::Command { .. } => ("command", "run"),
-            };
-            let message = format!("it is {verb} after each batch, and continuous pacing has none");
-            let remedy = "remove it, set pacing to batch, or use alarms";
-            let place = format!("{pointer}/gates/{name}");
-            found.push(Diagnostic::error(place, message).with_remedy(remedy));
-        }
     }
     Gates {
         alarms: given.alarms.unwrap_or_default().into_iter().collect(),

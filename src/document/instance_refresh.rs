@@ -1,19 +1,13 @@
 //! Refuses what an instance refresh of EC2 Auto Scaling has no setting for, where that spans
 //! attributes. What does not stands in [`super::config::UNSUPPORTED`].
 
-use super::config::{BoundConfig, DurationText, EngineName, RollingDeploymentConfig, TARGET_KINDS};
+use super::config::{BoundConfig, DurationText, EngineName, RollingDeploymentConfig};
 use super::diagnostic::Diagnostic;
 use crate::model::limits::{LONGEST_WAIT, MOST_ALARMS, WIDEST};
 
 pub(super) fn check(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagnostic>) {
     if config.engine != Some(EngineName::InstanceRefresh) {
         return;
-    }
-    let value = serde_json::json!(config);
-    for kind in TARGET_KINDS.iter().filter(|kind| kind.is_given(&value) && !kind.instance_refresh) {
-        let place = format!("{pointer}/{}", kind.attribute);
-        let message = "only Auto Scaling groups have instance refreshes";
-        found.push(Diagnostic::error(place, message).with_remedy("roll with engine rolling"));
     }
     if width(config).is_some_and(|width| width > WIDEST) {
         let message = "an instance refresh has a minimum and a maximum at most 100 percent apart, \

@@ -24,29 +24,12 @@ pub(super) fn policy(
     ];
     let batch: Vec<&str> = batch.into_iter().filter_map(is).collect();
     let bounds: Vec<&str> = bounds.into_iter().filter_map(is).collect();
-    let mut refuse = |names: &[&str], message: String, remedy: &str| {
-        for name in names {
-            let place = format!("{pointer}/{name}");
-            found.push(Diagnostic::error(place, message.clone()).with_remedy(remedy));
-        }
-    };
-    let has_batches =
-        matches!(config.policy, PolicyName::Rolling | PolicyName::RollingWithAdditionalBatch);
-    let name = name(config.policy);
-    if config.policy != PolicyName::Rolling && !bounds.is_empty() {
-        let message = format!("the policy {name} sets its own bounds");
-        refuse(&bounds, message, "remove it, or choose the policy rolling");
-        return None;
-    }
-    if !has_batches && !batch.is_empty() {
-        let message = format!("the policy {name} has no batches");
-        let remedy = "remove it, or choose rolling or rolling_with_additional_batch";
-        refuse(&batch, message, remedy);
-        return None;
-    }
     if !bounds.is_empty() && !batch.is_empty() {
         let message = "a batch size and max_surge or max_unavailable exclude each other";
-        refuse(&batch, message.to_owned(), "keep one of the two");
+        for name in batch {
+            let place = format!("{pointer}/{name}");
+            found.push(Diagnostic::error(place, message).with_remedy("keep one of the two"));
+        }
         return None;
     }
     let traffic = config.traffic.clone().unwrap_or_default();
@@ -65,17 +48,6 @@ pub(super) fn policy(
         PolicyName::RollingWithAdditionalBatch => {
             batch_size(config, pointer, found).map(Policy::RollingWithAdditionalBatch)
         }
-    }
-}
-
-fn name(policy: PolicyName) -> &'static str {
-    match policy {
-        PolicyName::AllAtOnce => "all_at_once",
-        PolicyName::Immutable => "immutable",
-        PolicyName::RollingWithAdditionalBatch => "rolling_with_additional_batch",
-        PolicyName::Rolling => "rolling",
-        PolicyName::TrafficSplitting => "traffic_splitting",
-        PolicyName::BlueGreen => "blue_green",
     }
 }
 
@@ -155,26 +127,11 @@ fn bound(
     }
 }
 
-pub(super) fn pacing(
-    config: &RollingDeploymentConfig,
-    pointer: &str,
-    found: &mut Vec<Diagnostic>,
-) -> Pacing {
-    if config.pacing != Some(PacingName::Continuous) {
-        return Pacing::Batch;
+pub(super) fn pacing(config: &RollingDeploymentConfig) -> Pacing {
+    match config.pacing {
+        Some(PacingName::Continuous) => Pacing::Continuous,
+        Some(PacingName::Batch) | None => Pacing::Batch,
     }
-    if !matches!(config.policy, PolicyName::Rolling | PolicyName::RollingWithAdditionalBatch) {
-        let message = "continuous pacing is for the rolling policies";
-        let remedy = "remove it, or choose rolling or rolling_with_additional_batch";
-        found.push(Diagnostic::error(format!("{pointer}/pacing"), message).with_remedy(remedy));
-    }
-    if config.pause_between_batches.is_some() {
-        let message = "continuous pacing has no batches to pause between";
-        let remedy = "remove it, set pacing to batch, or use checkpoints";
-        let place = format!("{pointer}/pause_between_batches");
-        found.push(Diagnostic::error(place, message).with_remedy(remedy));
-    }
-    Pacing::Continuous
 }
 
 pub(super) fn checkpoints(
@@ -191,10 +148,6 @@ pub(super) fn checkpoints(
         }
         let pause = given.pause.as_ref().map(DurationText::get);
         checkpoints.push(Checkpoint { percentage: given.percentage, pause });
-    }
-    if config.policy == PolicyName::AllAtOnce && !checkpoints.is_empty() {
-        let place = format!("{pointer}/checkpoints");
-        found.push(Diagnostic::error(place, "the policy all_at_once has no place to wait at"));
     }
     checkpoints
 }

@@ -285,7 +285,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_engine_that_has_ended_was_about_to_do_is_not_pointless() {
+    fn what_an_engine_that_has_ended_was_about_to_do_is_still_to_be_done() {
         for phase in [Phase::Rolling, Phase::Halting(Ending::Failed)] {
             let record = Record { phase, ..Record::example() };
             for command in Command::ALL {

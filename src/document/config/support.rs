@@ -12,8 +12,14 @@ pub enum Way {
     InstanceRefresh,
     /// Instances are updated in place, with `replacement`.
     InPlace,
+    /// Without batches, with continuous pacing.
+    Continuous,
     /// A kind of target, by its attribute.
     Target(&'static str),
+    /// One of these policies.
+    Policies(&'static [&'static str]),
+    /// Another policy than these.
+    PoliciesBut(&'static [&'static str]),
 }
 
 /// Which values of an attribute mean nothing.
@@ -59,19 +65,39 @@ const fn refused(
 const LEAVE_OUT: &str = "remove it, or roll with engine rolling";
 const REMOVE: &str = "remove it";
 const NOT_LAUNCHED: &str = "nothing is launched where instances are updated in place";
+const ONLY_GROUPS: &str = "only Auto Scaling groups have instance refreshes";
 const ITS_OWN: &str = "a simulated fleet has its own second target group";
 const INSTANCE_REFRESH: Way = Way::InstanceRefresh;
 const SIMULATED: Way = Way::Target("simulated_fleet");
+const UNMANAGED: Way = Way::Target("target_group");
+const SHIFTS: &[&str] = &["traffic_splitting", "blue_green"];
+const HAS_BATCHES: &[&str] = &["rolling", "rolling_with_additional_batch"];
+const CHOOSE_BATCHES: &str = "remove it, or choose rolling or rolling_with_additional_batch";
 
 /// The table.
 #[rustfmt::skip]
 pub const UNSUPPORTED: &[Unsupported] = &[
-    refused("/policy", INSTANCE_REFRESH, Values::OneOf(&["traffic_splitting", "blue_green"]),
+    refused("/policy", INSTANCE_REFRESH, Values::OneOf(SHIFTS),
         "an instance refresh shifts no requests",
         "choose immutable, or roll with engine rolling"),
     refused("/policy", Way::InPlace, Values::AllBut(&["rolling", "all_at_once"]),
         "this policy launches instances, and here they are updated in place",
         "choose rolling or all_at_once"),
+    refused("/policy", UNMANAGED, Values::OneOf(SHIFTS),
+        "requests of unmanaged instances cannot be shifted yet",
+        "choose immutable, or roll an auto_scaling_group"),
+    refused("/engine", UNMANAGED, Values::OneOf(&["instance_refresh"]),
+        ONLY_GROUPS, "roll with engine rolling"),
+    refused("/engine", SIMULATED, Values::OneOf(&["instance_refresh"]),
+        ONLY_GROUPS, "roll with engine rolling"),
+    refused("/batch_size_type", Way::PoliciesBut(HAS_BATCHES), Values::Any,
+        "this policy has no batches", CHOOSE_BATCHES),
+    refused("/batch_size", Way::PoliciesBut(HAS_BATCHES), Values::Any,
+        "this policy has no batches", CHOOSE_BATCHES),
+    refused("/max_surge", Way::PoliciesBut(&["rolling"]), Values::Any,
+        "this policy sets its own bounds", "remove it, or choose the policy rolling"),
+    refused("/max_unavailable", Way::PoliciesBut(&["rolling"]), Values::Any,
+        "this policy sets its own bounds", "remove it, or choose the policy rolling"),
     refused("/auto_scaling_group/launch_template", Way::InPlace, Values::Any,
         NOT_LAUNCHED, "remove it, or replacement"),
     refused("/auto_scaling_group/image_id", Way::InPlace, Values::Any,
@@ -88,7 +114,14 @@ pub const UNSUPPORTED: &[Unsupported] = &[
     refused("/max_surge", Way::InPlace, Values::Any,
         "surge is launched, and here instances are updated in place",
         "remove it, and set max_unavailable"),
-    refused("/pacing", INSTANCE_REFRESH, Values::Any,
+    refused("/pacing", Way::PoliciesBut(HAS_BATCHES), Values::OneOf(&["continuous"]),
+        "continuous pacing is for the rolling policies", CHOOSE_BATCHES),
+    refused("/pause_between_batches", Way::Continuous, Values::Any,
+        "continuous pacing has no batches to pause between",
+        "remove it, set pacing to batch, or use checkpoints"),
+    refused("/checkpoints", Way::Policies(&["all_at_once"]), Values::NotNothing,
+        "the policy all_at_once has no place to wait at", "remove them, or choose another policy"),
+    refused("/pacing", INSTANCE_REFRESH, Values::OneOf(&["continuous"]),
         "an instance refresh has a pace of its own, within its percentages", LEAVE_OUT),
     refused("/pause_between_batches", INSTANCE_REFRESH, Values::NotNothing,
         "an instance refresh does not pause between batches",
@@ -105,9 +138,9 @@ pub const UNSUPPORTED: &[Unsupported] = &[
     refused("/lifecycle_hooks", INSTANCE_REFRESH, Values::OneOf(&["complete"]),
         "an instance refresh waits for lifecycle hooks",
         "choose wait, or roll with engine rolling"),
-    refused("/lifecycle_hooks", Way::Target("target_group"), Values::Any,
+    refused("/lifecycle_hooks", UNMANAGED, Values::Any,
         "unmanaged instances have no lifecycle hooks", REMOVE),
-    refused("/scale_in_protected_instances", Way::Target("target_group"), Values::Any,
+    refused("/scale_in_protected_instances", UNMANAGED, Values::Any,
         "unmanaged instances have no protection from scale-in", REMOVE),
     refused("/lifecycle_hooks", Way::InPlace, Values::Any,
         "no hook holds an instance that is updated in place", REMOVE),
@@ -125,10 +158,24 @@ pub const UNSUPPORTED: &[Unsupported] = &[
         "an instance refresh gives up by its own rule: after an hour without progress", LEAVE_OUT),
     refused("/suspend_processes", INSTANCE_REFRESH, Values::NotNothing,
         "an instance refresh suspends nothing", LEAVE_OUT),
-    refused("/suspend_processes", Way::Target("target_group"), Values::Any,
+    refused("/suspend_processes", UNMANAGED, Values::Any,
         "unmanaged instances have no processes to suspend", REMOVE),
+    refused("/traffic", Way::PoliciesBut(SHIFTS), Values::Any,
+        "this policy shifts no requests", "remove it, or choose traffic_splitting or blue_green"),
+    refused("/traffic/new_version_percent", Way::Policies(&["blue_green"]), Values::Any,
+        "blue_green shifts all requests at once", REMOVE),
+    refused("/traffic/evaluation_time", Way::Policies(&["blue_green"]), Values::Any,
+        "blue_green shifts all requests at once", REMOVE),
+    refused("/traffic/terminate_after", Way::Policies(&["traffic_splitting"]), Values::Any,
+        "traffic_splitting terminates the old instances as soon as they have drained", REMOVE),
     refused("/traffic/second_target_group_arn", SIMULATED, Values::Any, ITS_OWN, REMOVE),
     refused("/traffic/listener_rule_arns", SIMULATED, Values::Any, ITS_OWN, REMOVE),
+    refused("/gates/http", Way::Continuous, Values::Any,
+        "it is asked after each batch, and continuous pacing has none",
+        "remove it, set pacing to batch, or use alarms"),
+    refused("/gates/command", Way::Continuous, Values::Any,
+        "it is run after each batch, and continuous pacing has none",
+        "remove it, set pacing to batch, or use alarms"),
     refused("/gates/http", INSTANCE_REFRESH, Values::Any,
         "an instance refresh asks no address",
         "remove it, use alarms, or roll with engine rolling"),
@@ -147,7 +194,10 @@ impl Way {
         match self {
             Way::InstanceRefresh => config["engine"] == "instance_refresh",
             Way::InPlace => !config["replacement"].is_null(),
+            Way::Continuous => config["pacing"] == "continuous",
             Way::Target(attribute) => !config[attribute].is_null(),
+            Way::Policies(names) => is_among(&config["policy"], names),
+            Way::PoliciesBut(names) => !is_among(&config["policy"], names),
         }
     }
 
@@ -156,7 +206,10 @@ impl Way {
         match self {
             Way::InstanceRefresh => "engine `instance_refresh`".into(),
             Way::InPlace => "`replacement`".into(),
+            Way::Continuous => "continuous `pacing`".into(),
             Way::Target(attribute) => format!("a `{attribute}`"),
+            Way::Policies(names) => format!("the policy {}", listed(names)),
+            Way::PoliciesBut(names) => format!("all policies but {}", listed(names)),
         }
     }
 }
@@ -181,13 +234,16 @@ impl Unsupported {
     }
 }
 
+fn is_among(given: &Value, names: &[&str]) -> bool {
+    given.as_str().is_some_and(|name| names.contains(&name))
+}
+
 fn listed(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ")
 }
 
 impl Values {
     fn have(self, given: &Value) -> bool {
-        let is_among = |names: &[&str]| given.as_str().is_some_and(|name| names.contains(&name));
         match self {
             _ if given.is_null() => false,
             Values::Any => true,
@@ -197,8 +253,8 @@ impl Values {
                 _ => true,
             },
             Values::Above(limit) => given.as_u64().is_some_and(|number| number > limit),
-            Values::OneOf(names) => is_among(names),
-            Values::AllBut(names) => !is_among(names),
+            Values::OneOf(names) => is_among(given, names),
+            Values::AllBut(names) => !is_among(given, names),
         }
     }
 }

@@ -14,8 +14,6 @@ pub(crate) struct TargetKind {
     pub(crate) launch_template: Option<&'static str>,
     /// The places that say which revision is wanted, and nothing else.
     pub(crate) revision: &'static [&'static str],
-    /// Whether EC2 Auto Scaling can roll it by itself.
-    pub(crate) instance_refresh: bool,
 }
 
 /// Every kind of target. What is refused, planned and imported goes by this table.
@@ -25,21 +23,18 @@ pub(crate) const TARGET_KINDS: &[TargetKind] = &[
         name: "/auto_scaling_group/name",
         launch_template: Some("/auto_scaling_group/launch_template"),
         revision: &["/auto_scaling_group/launch_template", "/auto_scaling_group/image_id"],
-        instance_refresh: true,
     },
     TargetKind {
         attribute: "target_group",
         name: "/target_group/arn",
         launch_template: Some("/target_group/launch_template"),
         revision: &["/target_group/launch_template"],
-        instance_refresh: false,
     },
     TargetKind {
         attribute: "simulated_fleet",
         name: "/simulated_fleet/name",
         launch_template: None,
         revision: &["/simulated_fleet/revision"],
-        instance_refresh: false,
     },
 ];
 

@@ -47,29 +47,25 @@ fn nothing_to_roll_back(
 /// The code is 0 when the command has its effect. Otherwise, a command that is carried out here
 /// exits as `apply` does, and any other with 1. The engine at work exits with what becomes of the
 /// rollout.
-pub(crate) async fn command(
-    command: Command,
-    arguments: &Arguments,
-    context: &ProcessContext,
-) -> u8 {
+pub(crate) async fn command(command: Command, args: &Arguments, context: &ProcessContext) -> u8 {
     if command == Command::Resume
-        && let Some(found) = follow::lacks(&arguments.file, context)
+        && let Some(found) = follow::lacks(&args.file, context)
     {
-        return refuse(arguments, &[found]);
+        return refuse(args, &[found]);
     }
-    let prepared = match prepare_all(arguments, context, Purpose::Tell).await {
+    let prepared = match prepare_all(args, context, Purpose::Tell).await {
         Ok(prepared) => prepared,
-        Err(found) => return refuse(arguments, &found),
+        Err(found) => return refuse(args, &found),
     };
     let Some((stop, interrupt)) = listen() else { return FAILED };
     let mut code = 0;
     for (resource, rollout) in prepared {
         let name = &resource.name;
         if let Some(found) = nothing_to_roll_back(command, &resource, &rollout) {
-            code = code.max(refuse(arguments, &[found]));
+            code = code.max(refuse(args, &[found]));
             continue;
         }
-        let mut show = shower(arguments, name, &rollout, context);
+        let mut show = shower(args, name, &rollout, context);
         let done = rollout.command(command, stop.clone(), &mut |envelope| show(&envelope)).await;
         drop(show);
         let commanded = match done {
@@ -77,7 +73,7 @@ pub(crate) async fn command(
             Err(error) => {
                 // The other deployments still get the command.
                 let found = Diagnostic::from_provider(&error, &resource.pointer, PROVIDER);
-                code = code.max(refuse(arguments, &[found]));
+                code = code.max(refuse(args, &[found]));
                 continue;
             }
         };
@@ -93,7 +89,7 @@ pub(crate) async fn command(
             }
         };
         let done = if as_asked { 0 } else { ended.max(FAILED) };
-        match arguments.output {
+        match args.output {
             OutputFormat::Text => print_line(&mut io::stdout(), &message),
             OutputFormat::Json => {
                 let object = json!({

@@ -114,7 +114,7 @@ pub fn report(name: &str, report: &Report) -> String {
     if !report.retained_failed.is_empty() {
         let retained: Vec<&str> = report.retained_failed.iter().map(|id| id.as_str()).collect();
         lines.push(format!(
-            "  kept       {}, outside the fleet, to be looked at",
+            "  retained   {}, outside the fleet, to be looked at",
             retained.join(", ")
         ));
     }

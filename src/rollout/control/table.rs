@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_that_ends_a_rollout_never_has_it_go_on_and_none_changes_what_is_not_there() {
+    fn a_command_that_ends_a_rollout_never_resumes_it_and_none_changes_what_is_not_there() {
         for state in STATES {
             for command in Command::ALL {
                 let effect = effect(command, state);

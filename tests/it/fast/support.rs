@@ -22,10 +22,18 @@ fn rolled(way: Way) -> Value {
         Way::Target("target_group") => {
             json!({ "target_group": { "arn": ARN, "launch_template": template } })
         }
-        Way::Target(_) => json!({ "simulated_fleet": { "name": "web", "revision": "v2" } }),
+        _ => json!({ "simulated_fleet": { "name": "web", "revision": "v2" } }),
     };
-    let mut all = json!({ "policy": "rolling", "batch_size_type": "fixed", "batch_size": 1 });
-    all.as_object_mut().expect("all").extend(target.as_object().expect("a target").clone());
+    let how = match way {
+        Way::Continuous => {
+            json!({ "policy": "rolling", "max_unavailable": 1, "pacing": "continuous" })
+        }
+        Way::Policies(names) => json!({ "policy": names[0] }),
+        Way::PoliciesBut(_) => json!({ "policy": "immutable" }),
+        _ => json!({ "policy": "rolling", "batch_size_type": "fixed", "batch_size": 1 }),
+    };
+    let mut all = target;
+    all.as_object_mut().expect("all").extend(how.as_object().expect("a policy").clone());
     all
 }
 
@@ -41,8 +49,12 @@ fn refused_value(row: &Unsupported) -> Value {
         (_, "/auto_scaling_group/image_id") => json!("ami-1"),
         (_, "/auto_scaling_group/target_group_arns") => json!([ARN]),
         (_, "/replacement") => json!({ "run_command": { "document": "deploy" } }),
-        (_, "/max_surge") => json!(1),
-        (_, "/pacing") => json!("batch"),
+        (_, "/max_surge" | "/max_unavailable" | "/batch_size") => json!(1),
+        (_, "/batch_size_type") => json!("fixed"),
+        (_, "/checkpoints") => json!([{ "percentage": 50 }]),
+        (_, "/traffic") => json!({ "new_version_percent": 20 }),
+        (_, "/traffic/new_version_percent") => json!(20),
+        (_, "/traffic/evaluation_time" | "/traffic/terminate_after") => json!("1m"),
         (_, "/lifecycle_hooks") => json!("wait"),
         (_, "/wait_for_termination") => json!(true),
         (_, "/scale_in_protected_instances") => json!("ignore"),
@@ -82,7 +94,7 @@ fn every_row_refuses_what_means_nothing_and_nothing_else_does() {
             document["auto_scaling_group"] = Value::Null;
             document["target_group"] = json!({ "arn": ARN });
         }
-        if row.place == "/policy" || row.place == "/max_surge" {
+        if ["/policy", "/max_surge", "/max_unavailable"].contains(&row.place) {
             document["batch_size"] = Value::Null;
             document["batch_size_type"] = Value::Null;
         }
@@ -106,6 +118,9 @@ fn a_value_that_asks_for_nothing_is_no_reason_to_refuse() {
         ("/keep_failed_instances", json!(0)),
         ("/on_failure", json!("stop")),
         ("/lifecycle_hooks", json!("wait")),
+        ("/pacing", json!("batch")),
+        ("/engine", json!("instance_refresh")),
+        ("/checkpoints", json!([])),
     ];
     for (place, value) in nothing {
         let mut document = rolled(Way::InstanceRefresh);

@@ -86,7 +86,7 @@ fn version(image_id: &str) -> Value {
 }
 
 #[test]
-fn a_fleet_on_plain_moto_is_rolled_once_within_its_floor_and_given_back() {
+fn a_fleet_on_moto_is_rolled_once_within_its_floor_and_given_back() {
     let (old, new) = (image(0), image(1));
     let group = Group::new(&[version(&old), version(&new)]);
     let before = group.look();
@@ -121,7 +121,7 @@ fn a_fleet_on_plain_moto_is_rolled_once_within_its_floor_and_given_back() {
 }
 
 #[test]
-fn a_rollout_on_plain_moto_that_was_killed_is_ended_by_the_next() {
+fn a_rollout_on_moto_that_was_killed_is_ended_by_the_next() {
     let (old, new) = (image(0), image(1));
     let group = Group::new(&[version(&old), version(&new)]);
     let before = group.look();
@@ -144,7 +144,7 @@ fn a_rollout_on_plain_moto_that_was_killed_is_ended_by_the_next() {
 }
 
 #[test]
-fn versions_that_plain_moto_does_not_tell_apart_are_refused_and_nothing_is_touched() {
+fn versions_that_moto_does_not_tell_apart_are_refused_and_nothing_is_touched() {
     let old = image(0);
     // The third version is told apart by its instance type; the second differs in nothing that is
     // looked at. (It could be told apart by user data, too, but moto fails to launch a group's
@@ -173,7 +173,7 @@ fn versions_that_plain_moto_does_not_tell_apart_are_refused_and_nothing_is_touch
 }
 
 #[test]
-fn launches_on_plain_moto_that_run_another_version_end_the_rollout_after_one_batch() {
+fn launches_on_moto_that_run_another_version_end_the_rollout_after_one_batch() {
     let (old, new) = (image(0), image(1));
     let group = Group::new(&[version(&old), version(&new)]);
     let before = group.look();
@@ -190,7 +190,7 @@ fn launches_on_plain_moto_that_run_another_version_end_the_rollout_after_one_bat
 
 /// Instances of no group on moto: only our own record knows what they were launched from.
 #[test]
-fn unmanaged_instances_on_plain_moto_are_replaced_once_each() {
+fn unmanaged_instances_on_moto_are_replaced_once_each() {
     let (old, new) = (image(0), image(1));
     let group = Group::new(&[version(&old), version(&new)]);
     let none = json!({ "AutoScalingGroupName": group.name, "ForceDelete": true });

@@ -34,7 +34,7 @@ fn each_bad_attribute_is_named_with_its_place_and_a_way_out() {
         (
             json!({ "policy": "immutable", "batch_size_type": null }),
             "/batch_size",
-            "the policy immutable has no batches",
+            "this policy has no batches",
         ),
         (
             json!({ "policy": "rolling_with_additional_batch", "max_unavailable": 1 }),
@@ -100,7 +100,7 @@ fn each_bad_attribute_is_named_with_its_place_and_a_way_out() {
         (
             json!({ "policy": "AllAtOnce", "batch_size_type": null }),
             "/batch_size",
-            "the policy all_at_once has no batches",
+            "this policy has no batches",
         ),
         (
             json!({ "health": { "healthy_timeout": "ten" } }),
@@ -243,13 +243,13 @@ fn what_an_instance_refresh_has_no_setting_for_is_refused_by_name() {
         (
             json!({ "auto_scaling_group": null,
                 "simulated_fleet": { "name": "web", "revision": "v2" } }),
-            "/simulated_fleet",
+            "/engine",
             "only Auto Scaling groups",
         ),
         (
             json!({ "auto_scaling_group": null,
                 "target_group": { "arn": arn, "launch_template": template } }),
-            "/target_group",
+            "/engine",
             "only Auto Scaling groups",
         ),
         (
