@@ -96,6 +96,22 @@ pub(crate) enum DeleteOutcome {
     Locked(String),
 }
 
+impl DeleteOutcome {
+    /// Says why something is left on the target called `name`, if so.
+    pub(crate) fn message(&self, name: &str) -> Option<String> {
+        match self {
+            DeleteOutcome::Gone => None,
+            DeleteOutcome::TimedOut(owner) => {
+                Some(format!("{owner} is at work on {name} and does not react"))
+            }
+            DeleteOutcome::AbortSent(owner) => {
+                Some(format!("{owner} was asked to abort and has not reacted yet"))
+            }
+            DeleteOutcome::Locked(message) => Some(message.clone()),
+        }
+    }
+}
+
 /// Aborts a rollout in progress and removes the record from the target.
 ///
 /// # Errors

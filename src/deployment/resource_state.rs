@@ -14,61 +14,78 @@ use crate::engine::Rollout;
 use crate::model::event::{InstanceReport, Outcome, Report};
 use crate::model::preview::Preview;
 
-/// Attributes that the provider computes and a configuration may not set.
-pub(crate) const COMPUTED: [&str; 12] = [
-    "id",
-    "status",
-    "target_revision",
-    "deployed_revision",
-    "completed_revision",
-    "batches",
-    "floor",
-    "ceiling",
-    "expected_duration",
-    "fleet",
-    "instances",
-    "last_error",
-];
+/// When the value of a computed attribute is known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// As soon as the fleet is.
+    ByALook,
+    /// Once a plan settles it: it stays as planned until the next rollout.
+    ByPlan,
+    /// Once a rollout has ended.
+    ByOutcome,
+}
 
-/// The place of `instances` among [`COMPUTED`].
-pub(crate) const INSTANCES: usize = 10;
+/// Declares the computed attributes: the type, and the list with when each is known.
+macro_rules! computed {
+    ($($known:ident: $(#[$doc:meta])+ $name:ident: $type:ty,)+) => {
+        /// Attributes that the provider computes. Null means not known, or not known yet.
+        #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct Computed {
+            $($(#[$doc])+ pub(crate) $name: Option<$type>,)+
+        }
 
-/// Computed attributes that are unknown until a rollout has ended.
-pub(crate) const OUTCOME: [&str; 6] =
-    ["status", "deployed_revision", "completed_revision", "fleet", "instances", "last_error"];
+        /// Attributes that the provider computes and a configuration may not set.
+        pub(crate) const COMPUTED: [&str; [$(stringify!($name)),+].len()] =
+            [$(stringify!($name)),+];
 
-/// Computed attributes that a plan settles: they stay as planned until the next rollout.
-pub(crate) const PLANNED: [&str; 4] = ["batches", "floor", "ceiling", "expected_duration"];
+        const KNOWN: [Known; COMPUTED.len()] = [$(Known::$known),+];
+    };
+}
 
-/// Attributes that the provider computes. Null means not known, or not known yet.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Computed {
+computed! {
+    ByALook:
     /// The target's own name in its cloud.
-    pub(crate) id: Option<String>,
+    id: String,
+    ByOutcome:
     /// `succeeded`, `rolled_back`, `failed`, `paused`, `aborted`; `pending` when the fleet does not
     /// match the configuration yet; otherwise the phase of the rollout under way.
-    pub(crate) status: Option<String>,
+    status: String,
+    ByALook:
     /// The revision that every instance is to run.
-    pub(crate) target_revision: Option<String>,
+    target_revision: String,
+    ByOutcome:
     /// The revision that every instance runs; null while they differ.
-    pub(crate) deployed_revision: Option<String>,
+    deployed_revision: String,
+    ByOutcome:
     /// The last revision that the whole fleet is known to have run: the target of a rollback.
-    pub(crate) completed_revision: Option<String>,
+    completed_revision: String,
+    ByPlan:
     /// The planned batches.
-    pub(crate) batches: Option<Vec<BatchSizes>>,
+    batches: Vec<BatchSizes>,
+    ByPlan:
     /// The planned minimum of instances that serve throughout.
-    pub(crate) floor: Option<u32>,
+    floor: u32,
+    ByPlan:
     /// The planned maximum of instances that live at the same time.
-    pub(crate) ceiling: Option<u32>,
+    ceiling: u32,
+    ByPlan:
     /// The planned duration, for example `4m 40s`.
-    pub(crate) expected_duration: Option<String>,
+    expected_duration: String,
+    ByOutcome:
     /// How many instances run each revision.
-    pub(crate) fleet: Option<Vec<OnRevision>>,
+    fleet: Vec<OnRevision>,
+    ByOutcome:
     /// Every instance, with the revision that it runs.
-    pub(crate) instances: Option<Vec<InstanceReport>>,
+    instances: Vec<InstanceReport>,
+    ByOutcome:
     /// Why the last rollout did not succeed.
-    pub(crate) last_error: Option<String>,
+    last_error: String,
+}
+
+/// Returns the names of the computed attributes that are known then.
+pub(crate) fn computed(known: Known) -> impl Iterator<Item = &'static str> {
+    COMPUTED.into_iter().zip(KNOWN).filter(move |(_, it)| *it == known).map(|(name, _)| name)
 }
 
 /// How many instances run a revision.
@@ -102,7 +119,7 @@ pub(crate) fn current(config: &Value, rollout: &Rollout) -> Value {
         None => ("succeeded", None),
     };
     let instances = rollout.instances();
-    let computed = Computed {
+    let attributes = Computed {
         id: Some(rollout.target().id.clone()),
         status: Some(status.into()),
         target_revision: Some(rollout.wanted().to_string()),
@@ -116,13 +133,13 @@ pub(crate) fn current(config: &Value, rollout: &Rollout) -> Value {
         instances: Some(instances),
         last_error,
     };
-    with(config, &computed)
+    with(config, &attributes)
 }
 
 /// Returns the state as the fleet is now, after the state `prior`.
 pub(crate) fn refreshed(prior: &Value, rollout: &Rollout) -> Value {
     let mut state = current(&config_of(prior), rollout);
-    for name in PLANNED {
+    for name in computed(Known::ByPlan) {
         if let Some(value) = prior.get(name) {
             state[name] = value.clone();
         }
@@ -142,68 +159,49 @@ pub(crate) fn planned(config: &Value, rollout: &Rollout) -> Value {
         state[name] = value;
     }
     if preview.changes {
-        for name in OUTCOME {
+        for name in computed(Known::ByOutcome) {
             state[name] = Value::Null;
         }
     }
     state
 }
 
-/// Returns the attributes that [`PLANNED`] names, for a plan.
-pub(crate) fn figures(preview: &Preview) -> [(&'static str, Value); 4] {
-    let expected = span(preview.expected_seconds);
-    let of = |name| match name {
-        "batches" => json!(sizes(preview)),
-        "floor" => json!(preview.floor),
-        "ceiling" => json!(preview.ceiling),
-        _ => json!(expected),
-    };
-    PLANNED.map(|name| (name, of(name)))
+/// Returns the attributes that a plan settles.
+pub(crate) fn figures(preview: &Preview) -> impl Iterator<Item = (&'static str, Value)> {
+    let figures = json!(Computed {
+        batches: Some(sizes(preview)),
+        floor: Some(preview.floor),
+        ceiling: Some(preview.ceiling),
+        expected_duration: Some(span(preview.expected_seconds)),
+        ..Computed::default()
+    });
+    computed(Known::ByPlan).map(move |name| (name, figures[name].clone()))
 }
 
 /// Returns the state that a rollout is planned to lead to while the target is not known.
 pub(crate) fn unknown(config: &Value) -> Value {
-    with(
-        config,
-        &Computed {
-            id: None,
-            status: None,
-            target_revision: None,
-            deployed_revision: None,
-            completed_revision: None,
-            batches: None,
-            floor: None,
-            ceiling: None,
-            expected_duration: None,
-            fleet: None,
-            instances: None,
-            last_error: None,
-        },
-    )
+    with(config, &Computed::default())
 }
 
-/// Returns the state that a rollout led to. Keeps the attributes of [`PLANNED`] in `planned`.
+/// Returns the state that a rollout led to. Keeps what `planned` settles.
 pub(crate) fn after(config: &Value, id: &str, planned: &Value, report: &Report) -> Value {
     let error = match report.outcome {
         Outcome::Succeeded => None,
         _ => report.reason.clone(),
     };
-    let computed = Computed {
+    let attributes = Computed {
         id: Some(id.into()),
         status: Some(report.outcome.name().into()),
         target_revision: Some(report.to.to_string()),
         deployed_revision: deployed(&report.instances),
         completed_revision: report.completed.as_ref().map(ToString::to_string),
-        batches: None,
-        floor: None,
-        ceiling: None,
-        expected_duration: None,
         fleet: Some(fleet(&report.instances)),
         instances: Some(report.instances.clone()),
         last_error: error,
+        ..Computed::default()
     };
-    let mut state = with(config, &computed);
-    for name in PLANNED {
+    let mut state = with(config, &attributes);
+    for name in computed(Known::ByPlan) {
         state[name] = planned[name].clone();
     }
     state
@@ -267,27 +265,4 @@ fn with(config: &Value, computed: &Computed) -> Value {
         state.extend(computed);
     }
     Value::Object(state)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    /// An attribute that a list forgets would be taken for configuration, or stay unknown for ever.
-    #[test]
-    fn the_lists_of_computed_attributes_are_those_of_the_type() {
-        let schema = crate::deployment::schema::of::<Computed>();
-        let fields: BTreeSet<&str> =
-            schema["properties"].as_object().expect("a type").keys().map(String::as_str).collect();
-        assert_eq!(fields, BTreeSet::from(COMPUTED));
-        assert_eq!(COMPUTED[INSTANCES], "instances");
-        // The target's name, and the revision that is wanted: known as soon as the fleet is.
-        let by_the_look = ["id", "target_revision"];
-        let listed = by_the_look.iter().chain(&OUTCOME).chain(&PLANNED);
-        let listed: Vec<&str> = listed.copied().collect();
-        assert_eq!(listed.len(), fields.len(), "each in one list");
-        assert_eq!(BTreeSet::from_iter(listed), fields);
-    }
 }

@@ -12,53 +12,51 @@ use crate::document::config::{
 /// Converts a document's simulated fleet, with every default filled in. Where requests are shifted,
 /// it has a second target group.
 pub fn fleet_config(fleet: &SimulatedFleetConfig, shifts: bool) -> FleetConfig {
-    let time = |text: &Option<DurationText>, default| {
-        text.as_ref().map_or(Duration::from_secs(default), DurationText::get)
-    };
+    let default = FleetConfig::default();
+    let [group] = &default.target_groups[..] else { unreachable!("the default fleet has one") };
+    let time =
+        |text: &Option<DurationText>, default| text.as_ref().map_or(default, DurationText::get);
     let groups = match &fleet.target_groups {
         Some(groups) => groups
             .iter()
-            .map(|group| TargetGroupConfig {
-                name: group.name.clone(),
-                register: time(&group.register, 10),
-                drain: time(&group.drain, 20),
+            .map(|given| TargetGroupConfig {
+                name: given.name.clone(),
+                register: time(&given.register, group.register),
+                drain: time(&given.drain, group.drain),
             })
             .collect(),
-        None => vec![TargetGroupConfig {
-            name: "web".into(),
-            register: time(&None, 10),
-            drain: time(&None, 20),
-        }],
+        None => default.target_groups.clone(),
     };
     let bad = fleet.bad_revisions.iter().flatten();
     FleetConfig {
         name: fleet.name.clone(),
-        instances: fleet.instances.unwrap_or(10),
-        initial_revision: fleet.initial_revision.as_deref().unwrap_or("v1").into(),
+        instances: fleet.instances.unwrap_or(default.instances),
+        initial_revision: fleet
+            .initial_revision
+            .as_deref()
+            .map_or(default.initial_revision.clone(), Revision::from),
         revision: fleet.revision.as_str().into(),
-        zones: fleet.zones.unwrap_or(3),
-        second: shifts.then(|| TargetGroupConfig {
-            name: "second".into(),
-            register: time(&None, 10),
-            drain: time(&None, 20),
-        }),
+        zones: fleet.zones.unwrap_or(default.zones),
+        second: shifts.then(|| TargetGroupConfig { name: "second".into(), ..group.clone() }),
         target_groups: groups,
-        boot: time(&fleet.boot, 30),
-        boot_sigma: fleet.boot_sigma.unwrap_or(0.2),
-        seed: fleet.seed.unwrap_or(1),
+        boot: time(&fleet.boot, default.boot),
+        boot_sigma: fleet.boot_sigma.unwrap_or(default.boot_sigma),
+        seed: fleet.seed.unwrap_or(default.seed),
         bad_revisions: bad.map(|(name, how)| (name.as_str().into(), behaviour(*how))).collect(),
-        launch_lag: time(&fleet.launch_lag, 0),
+        launch_lag: time(&fleet.launch_lag, default.launch_lag),
         launches_instead: fleet.launches_instead.as_deref().map(Revision::from),
         template_set_back: fleet.template_set_back_after.as_ref().map(DurationText::get),
         scales_in_newest: fleet.termination_policy == Some(TerminationPolicyName::NewestInstance),
-        replaces_deregistered: fleet.replaces_deregistered.unwrap_or(false),
+        replaces_deregistered: fleet.replaces_deregistered.unwrap_or(default.replaces_deregistered),
         hooks: Hooks {
-            launching: time(&fleet.launching_hook, 0),
-            terminating: time(&fleet.terminating_hook, 0),
+            launching: time(&fleet.launching_hook, default.hooks.launching),
+            terminating: time(&fleet.terminating_hook, default.hooks.terminating),
         },
-        throttled: f64::from(fleet.throttled_percent.unwrap_or(0)) / 100.0,
+        throttled: fleet
+            .throttled_percent
+            .map_or(default.throttled, |percent| f64::from(percent) / 100.0),
         events: fleet.events.iter().flatten().flat_map(events).collect(),
-        ..FleetConfig::default()
+        ..default.clone()
     }
 }
 

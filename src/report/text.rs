@@ -15,8 +15,8 @@ use crate::model::preview::{AtWorst, Preview};
 use crate::model::printable;
 
 pub(crate) use self::next_step::{NextStep, Wording, capital};
-pub(crate) use self::outcome::ended;
 pub use self::outcome::report;
+pub(crate) use self::outcome::{borrowed, ended};
 pub(crate) use self::status::{at_work, counted, fleet, span, status};
 
 /// Describes what a rollout would do.

@@ -226,7 +226,9 @@ impl Account {
 
     /// Runs the program's `command` on a document with this one resource.
     pub fn run(&self, command: &str, resource: &Value) -> Ran {
-        let document = json!({ "resource": { "rolling_deployment": { "web": resource } } });
+        let provider = json!({ "rolling": { "aws": { "region": "us-east-1" } } });
+        let deployment = json!({ "rolling_deployment": { "web": resource } });
+        let document = json!({ "provider": provider, "resource": deployment });
         let file = process::write(self.folder.path(), &document);
         process::run(self.rolling().args([command, "--output", "json"]).arg(file))
     }

@@ -14,12 +14,12 @@ use rolling_provider::{ErrorKind, ProviderError};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use self::request::{OURS, TYPE, all, check_type, computed, known, provider_config, to_json};
+use self::request::{TYPE, all, check_type, computed, known, ours, provider_config, to_json};
 use super::private_state::PrivateState;
 use super::schema::schemas;
 use super::value::Raw;
 use super::{convert, proto as p};
-use crate::deployment::resource_state::{self, PLANNED};
+use crate::deployment::resource_state::{self, Known};
 use crate::deployment::{self, OpenError, with_default_policy};
 use crate::document::{self, Diagnostic, launch_template, normalised};
 use crate::engine::{Caller, Rollout, Stop, UNSEEN_FOR};
@@ -199,7 +199,7 @@ impl Provider {
             Err(looked) => return keep(all(&looked.into_diagnostics(), kind)),
         };
         let now = refreshed(&prior, &rollout);
-        let changes = OURS.map(|name| (name, Some(now[name].clone())));
+        let changes = ours().map(|name| (name, Some(now[name].clone())));
         let new_state = raw.with(&changes, kind.attributes()).send();
         let private = PrivateState::of(&rollout).write();
         p::ReadResponse { new_state, private, ..keep(Vec::new()) }
@@ -288,7 +288,7 @@ impl Provider {
 /// until the fleet, or a record on it, shows otherwise.
 fn refreshed(prior: &Value, rollout: &Rollout) -> Value {
     let mut now = computed(&resource_state::current(&json!({}), rollout));
-    for name in PLANNED {
+    for name in resource_state::computed(Known::ByPlan) {
         now[name] = prior[name].clone();
     }
     let sought = &prior["target_revision"];

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rolling_provider::Revision;
 
-use super::next_step::{NextStep, Wording};
+use super::next_step::{NextStep, Wording, capital};
 use super::status::{counted, few, fleet, span, troubled};
 use crate::model::event::{InstanceRefreshReport, InstanceReport, Outcome, Report};
 use crate::model::printable;
@@ -44,16 +44,22 @@ pub(crate) fn ended(report: &Report) -> (String, Vec<String>) {
     }
     if let Some(instance_refresh) = still_running(report) {
         sentences.push(going_on(instance_refresh));
-    } else if *outcome == Outcome::Locked {
-        let borrowed = Some(report.borrowed.join("; ")).filter(|borrowed| !borrowed.is_empty());
-        sentences.extend(borrowed.map(|it| format!("Borrowed when last looked at: {it}")));
     } else {
-        sentences.push(match report.borrowed.as_slice() {
-            [] => "Nothing is borrowed any more".to_owned(),
-            left => format!("Still borrowed: {}", left.join("; ")),
-        });
+        sentences.extend(borrowed(report).map(|sentence| capital(&sentence)));
     }
     (format!("{what}{reason}"), sentences)
+}
+
+/// Returns what is still borrowed from the fleet, as a sentence; none where another engine holds it
+/// and nothing was seen.
+pub(crate) fn borrowed(report: &Report) -> Option<String> {
+    let left = report.borrowed.join("; ");
+    match (report.outcome, left.is_empty()) {
+        (Outcome::Locked, true) => None,
+        (Outcome::Locked, false) => Some(format!("borrowed when last looked at: {left}")),
+        (_, true) => Some("nothing is borrowed any more".to_owned()),
+        (_, false) => Some(format!("still borrowed: {left}")),
+    }
 }
 
 /// How somebody acts on the command line.

@@ -172,7 +172,7 @@ fn a_bad_revision_goes_back_by_itself_or_stays_as_asked_and_the_cause_is_told() 
     for (on_failure, code, outcome) in [("rollback", 3, "rolled_back"), ("stop", 1, "failed")] {
         let Some(account) = account() else { return };
         let mut times = times();
-        times["instance_refresh_gives_up"] = json!(6);
+        times["refresh_gives_up"] = json!(6);
         times["boot"] = json!(4);
         let template = account.fleet(four(), times);
         let before = account.get("groups/web");
@@ -211,7 +211,7 @@ fn a_launch_that_fails_is_reported_with_the_scaling_activitys_cause() {
     let mut fleet = four();
     fleet["versions"] = json!([null, "fail-launch"]);
     let mut times = times();
-    times["instance_refresh_gives_up"] = json!(2);
+    times["refresh_gives_up"] = json!(2);
     let template = account.fleet(fleet, times);
     let ran = account.run("apply", &wanted(&template, "2"));
     assert_eq!(ran.code, 3, "{ran:?}");

@@ -12,12 +12,12 @@ use super::super::wire::{RpcError, code, notification};
 use super::{
     Session, Work, cancelled, check_operation, check_type, replaced_paths, unless_stopped, write,
 };
-use crate::deployment::resource_state;
+use crate::deployment::resource_state::{self, Known};
 use crate::deployment::stop::Stopping;
 use crate::document::Diagnostic;
 use crate::engine::{Caller, NOTHING_DONE, UNSEEN_FOR};
 use crate::model::event::{Envelope, Event, Outcome, Report};
-use crate::report::text::{NextStep, Wording};
+use crate::report::text::{self, NextStep, Wording};
 
 /// The server sends progress at most once in this time.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -63,7 +63,7 @@ impl Session {
         refuse_stale(params.private.as_ref(), &hash)?;
         let mut planned = resource_state::planned(&config, &rollout);
         for name in
-            resource_state::PLANNED.into_iter().filter(|name| !params.planned[name].is_null())
+            resource_state::computed(Known::ByPlan).filter(|name| !params.planned[name].is_null())
         {
             planned[name] = params.planned[name].clone();
         }
@@ -99,11 +99,8 @@ pub(super) fn refuse_locked(report: &Report) -> Result<(), RpcError> {
     match report.outcome {
         Outcome::Locked => {
             let mut message = report.reason.clone().unwrap_or_default();
-            if !report.borrowed.is_empty() {
-                message = format!(
-                    "{message}; borrowed when last looked at: {}",
-                    report.borrowed.join("; ")
-                );
+            if let Some(borrowed) = text::borrowed(report) {
+                message = format!("{message}; {borrowed}");
             }
             Err(RpcError::new(code::LOCKED, message))
         }
@@ -113,7 +110,7 @@ pub(super) fn refuse_locked(report: &Report) -> Result<(), RpcError> {
 
 /// Warns of instances that a rollout which succeeded has left alone.
 fn left_alone(report: &Report) -> Option<Diagnostic> {
-    let (message, _) = crate::report::text::ended(report);
+    let (message, _) = text::ended(report);
     (!report.left_alone.is_empty()).then(|| Diagnostic::warning("", message))
 }
 
@@ -137,12 +134,13 @@ pub(super) fn explain(report: &Report) -> Vec<Diagnostic> {
         name => format!("{name}: {reason}"),
     };
     let next = NextStep::after(report).sentence(&WORDING);
-    let remedy = match (report.outcome, report.borrowed.as_slice()) {
-        (Outcome::Failed | Outcome::RolledBack | Outcome::Aborted, []) => {
-            format!("{next}; nothing is borrowed any more")
-        }
-        (Outcome::Failed | Outcome::RolledBack | Outcome::Aborted, left) => {
-            format!("{next}; still borrowed: {}", left.join("; "))
+    let remedy = match report.outcome {
+        Outcome::Failed | Outcome::RolledBack | Outcome::Aborted => {
+            [Some(next), text::borrowed(report)]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join("; ")
         }
         _ => next,
     };

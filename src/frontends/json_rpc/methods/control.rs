@@ -96,22 +96,20 @@ impl Session {
         })
         .await;
         notifications.end().await;
+        let name = resource_state::target_name(&config);
         write(&match ended {
-            Ok(DeleteOutcome::Gone) => m::DeleteResult {
-                status: Outcome::Succeeded.name().into(),
-                state: Value::Null,
-                diagnostics: Vec::new(),
+            Ok(outcome) => match (&outcome, outcome.message(&name)) {
+                (_, None) => m::DeleteResult {
+                    status: Outcome::Succeeded.name().into(),
+                    state: Value::Null,
+                    diagnostics: Vec::new(),
+                },
+                (DeleteOutcome::AbortSent(_), Some(message)) => {
+                    let found = Diagnostic::error("", message).with_remedy("delete again");
+                    still_there(prior, vec![found])
+                }
+                (_, Some(message)) => return Err(RpcError::new(code::LOCKED, message)),
             },
-            Ok(DeleteOutcome::TimedOut(owner)) => {
-                let message = format!("{owner} is at work and does not react");
-                return Err(RpcError::new(code::LOCKED, message));
-            }
-            Ok(DeleteOutcome::Locked(message)) => return Err(RpcError::new(code::LOCKED, message)),
-            Ok(DeleteOutcome::AbortSent(owner)) => {
-                let message = format!("{owner} was told to abort and has not reacted yet");
-                let found = Diagnostic::error("", message).with_remedy("delete again");
-                still_there(prior, vec![found])
-            }
             Err(looked) => left(looked, prior),
         })
     }

@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::super::messages as m;
 use super::super::wire::RpcError;
 use super::{Session, check_type, replaced_paths, write};
-use crate::deployment::{OpenError, resource_state, with_default_policy};
+use crate::deployment::resource_state::{self, Known};
+use crate::deployment::{OpenError, with_default_policy};
 use crate::document::{self, Diagnostic, normalised};
 use crate::engine::{Caller, Rollout};
 use crate::record::Record;
@@ -42,7 +43,9 @@ impl Session {
             (false, false) => m::PlanAction::Update,
         };
         let unknown = match preview.changes {
-            true => resource_state::OUTCOME.iter().map(|name| format!("/{name}")).collect(),
+            true => {
+                resource_state::computed(Known::ByOutcome).map(|name| format!("/{name}")).collect()
+            }
             false => Vec::new(),
         };
         let hash = resource_state::plan_hash(&config, rollout.wanted());

@@ -15,11 +15,11 @@ use super::super::private_state::PrivateState;
 use super::super::schema::{TIMEOUTS, schemas};
 use super::super::value::{Raw, Read};
 use super::super::{convert, proto as p};
-use super::request::{Config, Found, OURS, all, computed, known, to_json, unreadable};
+use super::request::{Config, Found, all, computed, known, ours, to_json, unreadable};
 use super::{Configured, Counted, Provider};
-use crate::deployment::resource_state::{self, PLANNED};
+use crate::deployment::resource_state::{self, Known};
 use crate::deployment::stop::Stopping;
-use crate::deployment::{self, DeleteOutcome, OpenError, with_default_policy};
+use crate::deployment::{self, OpenError, with_default_policy};
 use crate::document::config::DurationText;
 use crate::engine::UnderWay;
 use crate::model::event::Outcome;
@@ -219,7 +219,7 @@ impl Operation<'_> {
             Ok(rollout) => rollout,
             Err(found) => return Rolled::not(before, found),
         };
-        let as_planned = PLANNED.into_iter().filter(|name| !is_unknown(name));
+        let as_planned = resource_state::computed(Known::ByPlan).filter(|name| !is_unknown(name));
         let settled =
             settled(resource_state::planned(&config.value, &rollout), &planned, as_planned);
         let id = rollout.target().id.clone();
@@ -232,9 +232,9 @@ impl Operation<'_> {
         if !succeeded && keeps_state(prior, &report) {
             return Rolled::not(before, vec![explain(&report, folder)]);
         }
-        let names = OURS.iter().filter(|name| !succeeded || is_unknown(name));
+        let names = ours().into_iter().filter(|name| !succeeded || is_unknown(name));
         let changes: Vec<(&str, Option<Value>)> =
-            names.map(|name| (*name, Some(after[*name].clone()))).collect();
+            names.map(|name| (name, Some(after[name].clone()))).collect();
         // Where the fleet is not as configured, the state keeps its earlier configuration, so that
         // the next plan shows what is left, beside what the fleet really runs.
         let (state, config, found) = match succeeded {
@@ -270,18 +270,10 @@ impl Operation<'_> {
         };
         let again = "Destroy again. No instance was touched.";
         match deployment::end(providers, &config, &caller, stop, &mut tell).await {
-            Ok(DeleteOutcome::Gone) => Ok(()),
-            Ok(DeleteOutcome::TimedOut(owner)) => {
-                let message = format!("{owner} is at work on {name} and does not react");
-                Err(vec![convert::error(text::capital(&message), again)])
-            }
-            Ok(DeleteOutcome::AbortSent(owner)) => {
-                let message = format!("{owner} was told to abort and has not reacted yet");
-                Err(vec![convert::error(text::capital(&message), again)])
-            }
-            Ok(DeleteOutcome::Locked(message)) => {
-                Err(vec![convert::error(text::capital(&message), again)])
-            }
+            Ok(outcome) => match outcome.message(&name) {
+                None => Ok(()),
+                Some(message) => Err(vec![convert::error(text::capital(&message), again)]),
+            },
             Err(OpenError::Provider(error)) if error.kind == ErrorKind::Missing => Ok(()),
             Err(looked) => Err(all(&looked.into_diagnostics(), kind)),
         }

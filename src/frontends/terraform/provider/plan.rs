@@ -8,7 +8,7 @@ use super::super::schema::schemas;
 use super::super::value::Raw;
 use super::super::{convert, proto as p};
 use super::intent::{Intent, Rolls, of_creation};
-use super::request::{Config, Found, OURS, all, known, to_json, unreadable};
+use super::request::{Config, Found, all, known, ours, to_json, unreadable};
 use super::{Configured, Provider};
 use crate::deployment::resource_state;
 use crate::deployment::{self, OpenError, with_default_policy};
@@ -195,7 +195,7 @@ fn settle(change: &Change, live: &Live) -> Settled {
     let intent = Intent::of(config, prior, private_state.as_ref(), wanted);
     let is_update = change.is_update();
     if is_update && matches!(intent.rolls, Rolls::Nothing) {
-        let planned = config.raw.with_those_of(prior_raw, &OURS);
+        let planned = config.raw.with_those_of(prior_raw, &ours());
         let planned = planned.with(&succeeded(prior, intent.wanted.as_ref()), attributes);
         let diagnostics = match planned == *prior_raw {
             true => Vec::new(),
@@ -208,7 +208,7 @@ fn settle(change: &Change, live: &Live) -> Settled {
         return Settled { planned, private_state, diagnostics };
     }
     let figures = match &intent.rolls {
-        Rolls::Fleet(preview) => Some(resource_state::figures(preview)),
+        Rolls::Fleet(preview) => Some(resource_state::figures(preview).collect::<Vec<_>>()),
         _ => None,
     };
     let value = |attribute: &'static str| {
@@ -232,7 +232,7 @@ fn settle(change: &Change, live: &Live) -> Settled {
         _ => None,
     };
     diagnostics.splice(0..0, of_fleet);
-    let planned = config.raw.with(&OURS.map(value), attributes);
+    let planned = config.raw.with(&ours().map(value), attributes);
     Settled { planned, private_state: None, diagnostics }
 }
 

@@ -7,27 +7,25 @@ use super::super::proto as p;
 use super::super::schema::{INSTANCE_IDS, Kind, TIMEOUTS, schemas};
 use super::super::value::{Raw, Read};
 use super::super::wire_error::WireError;
-use crate::deployment::resource_state::{COMPUTED, INSTANCES};
+use crate::deployment::resource_state::COMPUTED;
 use crate::document::{Diagnostic, normalised};
 
 /// The attributes that this provider computes for Terraform: of every instance only its id.
-pub(crate) const OURS: [&str; COMPUTED.len()] = {
-    let mut names = COMPUTED;
-    names[INSTANCES] = INSTANCE_IDS;
-    names
-};
+pub(crate) fn ours() -> [&'static str; COMPUTED.len()] {
+    COMPUTED.map(|name| if name == "instances" { INSTANCE_IDS } else { name })
+}
 
-/// Returns [`OURS`] of a state in the form of every front-end.
+/// Returns [`ours`] of a state in the form of every front-end.
 pub(crate) fn computed(state: &Value) -> Value {
-    let mut ours = json!({});
-    for name in OURS {
-        ours[name] = state[name].clone();
+    let mut found = json!({});
+    for name in ours() {
+        found[name] = state[name].clone();
     }
     if let Some(instances) = state["instances"].as_array() {
         let ids: Vec<&Value> = instances.iter().map(|instance| &instance["id"]).collect();
-        ours[INSTANCE_IDS] = json!(ids);
+        found[INSTANCE_IDS] = json!(ids);
     }
-    ours
+    found
 }
 
 /// Findings for the host.
@@ -61,7 +59,7 @@ impl Config {
             _ => return Err(unreadable(WireError::NoConfiguration)),
         };
         let mut computed = Vec::new();
-        for name in OURS {
+        for name in ours() {
             let given = value.as_object_mut().and_then(|attributes| attributes.remove(name));
             computed.extend(given.filter(|given| !given.is_null()).map(|_| name));
         }
