@@ -1,4 +1,4 @@
-//! What the cloud remembers of a rollout, as tags on its target: the record, the lease and the
+//! The state of a rollout in the cloud, as tags on its target: the record, the lease and the
 //! pending command.
 
 pub mod command;

@@ -19,7 +19,7 @@ use crate::rollout::ownership::Moment;
 /// The interval of looks at a watched lease.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What came of an attempt to take the lease.
+/// The result of an attempt to take the lease.
 pub(super) enum Acquired {
     /// It is ours, and this look shows it.
     Ours(Observation),
@@ -31,15 +31,15 @@ pub(super) enum Acquired {
     Stopped,
 }
 
-/// What came of watching the lease.
+/// The result of watching the lease.
 enum Watched {
-    /// It may be taken: the lease that was found, and how long our own has to stand.
+    /// It may be taken: the lease that was found, and how long our own must be in place.
     Free(Option<Lease>, Duration),
     Held(String),
     Stopped,
 }
 
-/// What came of writing the lease.
+/// The result of writing the lease.
 enum Written {
     /// It is written, by a call that began at this moment.
     Ours(Moment),
@@ -71,8 +71,8 @@ impl LeaseKeeper {
             Written::Held(owner) => return Ok(Acquired::Held(owner)),
         };
         let written = self.clock.now();
-        // A lease counts once it has stood for a while and reads show it. A guarded one counts at
-        // once.
+        // A lease counts once it has been in place for a while and reads show it. A guarded one
+        // counts at once.
         if !self.guards() {
             self.clock.sleep(settle).await;
         }
@@ -97,8 +97,8 @@ impl LeaseKeeper {
             }
             let found = Lease::from_tags(&look.record);
             match watched.judge(found.as_ref(), &self.owner, self.is_gone, self.clock.now()) {
-                // This process may have stood still since the look. Only once: a look may take that
-                // long.
+                // This process may have been suspended since the look. Only once: a look may take
+                // that long.
                 Claim::Take(_) if observer.is_late() && !looked_again => looked_again = true,
                 Claim::Take(settle) => return Ok(Watched::Free(found, settle)),
                 Claim::Held(owner) => return Ok(Watched::Held(owner)),

@@ -69,7 +69,7 @@ impl Rollout {
         Ok(if resized { Acted::Resized } else { Acted::Done })
     }
 
-    /// Takes in a failed launch. It may be the fault of the revision: the planner decides what
+    /// Notes a failed launch. It may be the fault of the revision: the planner decides what
     /// follows.
     fn not_launched(&mut self, action: &Action, error: &ProviderError, session: &mut Session<'_>) {
         let now = self.clock.now();
@@ -84,9 +84,8 @@ impl Rollout {
         session.send(now, Event::Refused { action: action.clone(), error: message });
     }
 
-    /// Takes in that the cloud refuses `action`. On the way forward that ends the rollout. During a
-    /// halt the engine puts the rest back all the same. A missing tag on an instance that is gone
-    /// does no harm.
+    /// Notes that the cloud refuses `action`. In a forward rollout that ends it. During a halt the
+    /// engine restores everything else. A missing tag on an instance that is gone does no harm.
     pub(super) fn refused(
         &mut self,
         action: Action,
@@ -119,8 +118,8 @@ impl Rollout {
 }
 
 impl Rollout {
-    /// Whether an end now would leave two revisions, and there is a completed revision to go back
-    /// to.
+    /// Whether an end now would leave two revisions, and a completed revision to roll back to is
+    /// known.
     fn is_half_way(&self) -> bool {
         let wanted = &self.target.revision;
         let completed = self.record().and_then(|record| record.completed.as_ref());

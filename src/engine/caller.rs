@@ -27,7 +27,7 @@ pub enum Stop {
     /// Not at all.
     #[default]
     No,
-    /// At the next safe point: victims go back into rotation, what is borrowed is put back.
+    /// At the next safe point: victims go back into rotation, what is borrowed is restored.
     Gracefully,
     /// After the current call.
     Now,
@@ -49,7 +49,7 @@ pub struct Caller {
     pub unseen_for: Duration,
     /// Reports to the user who waits meanwhile.
     pub tell: fn(&str),
-    /// The last revision that the whole fleet ran, where the caller keeps state and knows it.
+    /// The last revision that the whole fleet ran, if the caller stores state and knows it.
     pub completed: Option<Revision>,
 }
 

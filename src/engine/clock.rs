@@ -12,10 +12,10 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::rollout::ownership::Moment;
 
-/// The clock that never steps back and goes on while the machine sleeps.
+/// The clock that never steps back and continues while the machine sleeps.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const COUNTS_SLEEP: ClockId = ClockId::Boottime;
-/// The clock that never steps back and goes on while the machine sleeps: on macOS, this one does.
+/// The clock that never steps back and continues while the machine sleeps: on macOS, this one does.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const COUNTS_SLEEP: ClockId = ClockId::Monotonic;
 

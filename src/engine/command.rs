@@ -104,7 +104,7 @@ impl Rollout {
         control::no_op(command, record_of(self), self.lease().is_some())
     }
 
-    /// Has the engine at work obey `command`, or carries it out when no engine is at work. When
+    /// Makes the engine at work obey `command`, or carries it out when no engine is at work. When
     /// several processes begin to carry it out, one does, and the others leave the command with
     /// that one.
     ///
@@ -259,7 +259,7 @@ impl Rollout {
         }
     }
 
-    /// Begins anew from the record, to carry the command out on its rollout, whatever the document
+    /// Starts over from the record, to carry the command out on its rollout, whatever the document
     /// says by now.
     async fn take_over(&mut self, waiting: &Waiting) -> Result<(), ProviderError> {
         let record = Record::from_tags(&self.look.record).ok().flatten();

@@ -4,7 +4,8 @@ use rolling_provider::Timestamp;
 
 use crate::rollout::state::LOOKS_LAG;
 
-/// How often plans may be about to break the same promise, with good plans in between.
+/// How often plans may break the same promise before they are carried out, with good plans in
+/// between.
 const CONDEMNED_TIMES: u32 = 3;
 
 /// The history of plans that broke a promise.

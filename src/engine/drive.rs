@@ -43,7 +43,7 @@ impl Rollout {
         }
     }
 
-    /// Plans, judges, acts and waits once, by the look that there is.
+    /// Plans, judges, acts and waits once, by the current look.
     async fn tick(
         &mut self,
         tick: &mut Tick,
@@ -116,8 +116,8 @@ impl Rollout {
         ControlFlow::Continue(Look::Yes)
     }
 
-    /// Ends the loop where the process was told to end at once, or where the time that a stop
-    /// leaves is over; else begins to stop where that was asked for.
+    /// Ends the loop if the process was asked to end at once, or if the time limit of a stop has
+    /// passed. Otherwise begins to stop if that was requested.
     fn heed_stop(&mut self, session: &mut Session<'_>) -> Option<Outcome> {
         let urgency = session.heed();
         // Waits end at the bound; what is left to do then has the same time again.
@@ -198,8 +198,8 @@ impl Rollout {
         ControlFlow::Continue(Look::Yes)
     }
 
-    /// Whether the bound of a stop has passed since the plan was made at `planned`. What can wait
-    /// is then left to the next run, and the rest is planned again.
+    /// Whether the time limit of a stop has passed since the plan was made at `planned`. What can
+    /// wait is then left to the next run, and the rest is planned again.
     fn is_out_of_time(&self, planned: Timestamp) -> bool {
         let until = self.state.direction.halt.as_ref().and_then(|halt| halt.until);
         let now = self.clock.now();

@@ -153,7 +153,7 @@ impl Rollout {
         instance_refreshes(&*self.fleet)?.start(&self.wanted, &preferences).await
     }
 
-    /// Has the cloud carry out `command`, unless it already does.
+    /// Makes the cloud carry out `command`, unless it already does.
     async fn pass_on(
         &self,
         command: Command,
@@ -361,7 +361,7 @@ impl Rollout {
         let activities = match self.fleet.activities(found.started).await {
             Ok(activities) => activities,
             Err(error) => {
-                // Only an explanation is lost.
+                // This loses only an explanation.
                 tracing::warn!(%error, "cannot read the fleet's activities");
                 Vec::new()
             }

@@ -1,4 +1,4 @@
-//! Has the gates asked what a plan asks, and takes in their answers.
+//! Checks the gates that a plan asks for, and processes their answer.
 
 use super::probe::Context;
 use super::rollout::Rollout;
@@ -7,7 +7,7 @@ use crate::rollout::gates::{answered, baking_since};
 use crate::rollout::planner::Plan;
 
 impl Rollout {
-    /// Asks what `plan` asks, and nothing else, and takes in the answer. Returns whether an answer
+    /// Asks what `plan` asks, and nothing else, and processes the answer. Returns whether an answer
     /// came that changes what can be planned.
     pub(super) fn ask_gates(&mut self, plan: &Plan, session: &mut Session<'_>) -> bool {
         let now = self.clock.now();
@@ -15,7 +15,7 @@ impl Rollout {
         let gates = &mut self.state.gates;
         gates.baking = baking;
         let Some(ask) = plan.asks else {
-            // Actions that come first are no reason to begin anew.
+            // Actions that come first are not a reason to start over.
             if plan.actions.is_empty() || self.state.direction.halt.is_some() {
                 self.gate_runner.stop();
                 gates.asked = None;

@@ -1,4 +1,4 @@
-//! Asks the gates in the background, so that the engine renews the lease and obeys commands
+//! Checks the gates in the background, so that the engine renews the lease and obeys commands
 //! meanwhile.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -69,7 +69,7 @@ impl GateRunner {
         Some(answers)
     }
 
-    /// Asks no more.
+    /// Stops asking.
     pub(super) fn stop(&mut self) {
         if let Some((_, task, _)) = self.running.take() {
             task.abort();
@@ -77,7 +77,7 @@ impl GateRunner {
     }
 }
 
-/// Asks one gate after the other, up to the first that does not pass.
+/// Checks one gate after the other, up to the first that does not pass.
 async fn ask_all(
     fleet: &dyn Fleet,
     clock: &Arc<dyn Clock>,

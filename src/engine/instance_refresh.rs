@@ -32,12 +32,12 @@ pub struct UnderWay {
     pub id: String,
     /// The revision that it leads to.
     pub to: String,
-    /// How far it is.
+    /// Its progress.
     pub status: &'static str,
 }
 
 impl Rollout {
-    /// The latest refresh of the fleet, where the cloud replaces its instances by itself.
+    /// The latest refresh of the fleet, where the cloud replaces its instances on its own.
     pub fn instance_refresh(&self) -> Option<&InstanceRefresh> {
         self.instance_refresh.as_ref()
     }
@@ -68,7 +68,7 @@ impl Rollout {
         }
     }
 
-    /// Returns how far the rollout on the target is, or how the last one ended if that still
+    /// Returns the phase of the rollout on the target, or how the last one ended if that still
     /// matters, and why. `None` when the fleet itself shows it.
     pub fn status(&self) -> Option<(&'static str, Option<String>)> {
         if let Some(record) = self.record() {
@@ -87,7 +87,7 @@ impl Rollout {
         }
     }
 
-    /// Whether the cloud is to replace the instances by itself.
+    /// Whether the cloud is to replace the instances on its own.
     pub(super) fn is_instance_refresh(&self) -> bool {
         matches!(self.spec.engine, Executor::InstanceRefresh { .. })
     }
@@ -113,7 +113,7 @@ impl Rollout {
         Ok(())
     }
 
-    /// Begins anew from `look`: nothing of ours is on the group, so the look is all that is known.
+    /// Starts over from `look`: nothing of ours is on the group, so the look is all that is known.
     pub(super) fn restore_instance_refresh(&mut self, look: Observation) {
         let mut state = RolloutState::new(self.caller.rollout_id.as_str(), look.at);
         state.known_completed.clone_from(&self.caller.completed);
@@ -132,8 +132,8 @@ impl Rollout {
         Ok(())
     }
 
-    /// See [`Rollout::completed`]. There is no record, so the fleet tells, or the caller that keeps
-    /// state.
+    /// See [`Rollout::completed`]. There is no record, so the fleet shows it, or the caller that
+    /// stores state.
     pub(super) fn completed_by_instance_refresh(&self) -> Option<Revision> {
         let live = self.look.instances.values().filter(|instance| instance.lifecycle.is_live());
         let mut revisions = live.map(|instance| instance.revision.as_ref());

@@ -1,4 +1,4 @@
-//! What the lease means for the rollout: it begins anew once it holds one, and ends without it.
+//! What the lease means for the rollout: it starts over once it holds one, and ends without it.
 
 use rolling_provider::Observation;
 
@@ -19,14 +19,14 @@ use crate::rollout::state::Halt;
 pub(super) enum LeaseCheck {
     /// It is ours, as far as that can be known.
     Ours,
-    /// It could not be renewed or confirmed, and the engine has looked again: begin the tick anew.
+    /// It could not be renewed or confirmed, and the engine has looked again: start the tick over.
     Doubtful,
     /// The run ends, since another engine is at work or nobody can know.
     Lost(Outcome),
 }
 
 impl Rollout {
-    /// Takes the lease, however long that takes, and begins anew from the target's state at that
+    /// Takes the lease, however long that takes, and starts over from the target's state at that
     /// time. Returns an outcome when that ends the run.
     ///
     /// # Errors
@@ -96,7 +96,7 @@ impl Rollout {
         let now = self.clock.now();
         let reason = format!("cannot renew the lease: {error}");
         if !error.is_retryable() && self.lease.is_believed() {
-            // Puts back what it can while the lease stands.
+            // Restores what it can while the lease stands.
             if self.state.direction.halt.is_none() {
                 self.halt(Halt::failed(reason, now), session);
             }
@@ -149,7 +149,7 @@ impl Rollout {
         self.lease.write_again(&self.look.record, record.unwrap_or_default()).await;
     }
 
-    /// Whether another engine has undone this rollout: this process stood still during its last
+    /// Whether another engine has undone this rollout: this process was suspended during its last
     /// call, and another engine has rolled the fleet meanwhile.
     pub(super) fn is_overtaken(&mut self) -> bool {
         let old = View::new(&self.input(self.look.at)).candidates().next().is_some();
@@ -179,7 +179,7 @@ impl Rollout {
         self.fail("somebody else was faster".to_owned());
     }
 
-    /// Ends the run now; the record keeps what is left to put back.
+    /// Ends the run now; the record keeps what is left to restore.
     fn give_up(&mut self, reason: String) -> Outcome {
         let ending = self.ending(Ending::Failed);
         self.state.begin_halt(Halt::failed(reason, self.clock.now()));
@@ -190,13 +190,13 @@ impl Rollout {
         self.give_up(format!("cannot see the fleet any more: {error}"))
     }
 
-    /// Ends the run as failed for `reason`, with nothing left to put back.
+    /// Ends the run as failed for `reason`, with nothing left to restore.
     pub(super) fn fail(&mut self, reason: String) -> Outcome {
         self.state.direction.halt = Some(Halt::failed(reason, self.clock.now()));
         Outcome::Failed
     }
 
-    /// Ends the run as interrupted for `reason`, with nothing left to put back.
+    /// Ends the run as interrupted for `reason`, with nothing left to restore.
     pub(super) fn interrupted(&mut self, reason: &str) -> Outcome {
         let (reason, at) = (reason.to_owned(), self.clock.now());
         let ending = Ending::Interrupted;

@@ -1,5 +1,5 @@
-//! Keeps the lease of this engine: writes it, renews it, removes it. What it is worth is decided in
-//! [`crate::rollout::ownership`].
+//! Keeps the lease of this engine: writes it, renews it, removes it. What the lease entitles to is
+//! decided in [`crate::rollout::ownership`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,7 +85,7 @@ impl LeaseKeeper {
         }
     }
 
-    /// Takes in that `look` shows `lease`, which was written by a call that began at `renewed`.
+    /// Notes that `look` shows `lease`, which was written by a call that began at `renewed`.
     pub(super) fn take(&mut self, lease: Lease, look: &Tags, renewed: Moment) {
         self.first = Some(lease.clone());
         self.own.take(lease, look, renewed);
@@ -97,17 +97,18 @@ impl LeaseKeeper {
         self.own.judge(&look.record, look.at, now)
     }
 
-    /// Takes in that this process may have stood still.
+    /// Notes that this process may have been suspended.
     pub(super) fn stands_still(&mut self) {
         self.own.stands_still();
     }
 
-    /// Whether this process may have stood still since a look showed everything as it had left it.
+    /// Whether this process may have been suspended since a look showed everything as it had left
+    /// it.
     pub(super) fn stood_still(&self) -> bool {
         self.own.stood_still()
     }
 
-    /// Takes in the result and the duration of a call: this process may have stood still during the
+    /// Notes the result and the duration of a call: this process may have been suspended during the
     /// call.
     pub(super) fn called(&mut self, action: &Action, began: Moment, error: Option<&ProviderError>) {
         let now = self.now();
@@ -137,18 +138,18 @@ impl LeaseKeeper {
         Ok(())
     }
 
-    /// Takes in that a renewal succeeded.
+    /// Notes that a renewal succeeded.
     pub(super) fn renewed(&mut self) {
         self.renewals.succeeded();
     }
 
-    /// Takes in that a renewal failed. Returns whether renewals have failed for `budget`.
+    /// Notes that a renewal failed. Returns whether renewals have failed for `budget`.
     pub(super) fn renewal_failed(&mut self, now: Timestamp, budget: Duration) -> bool {
         self.renewals.failed(now, budget).is_none()
     }
 
     /// Waits for `asking`, which may take long, and renews the lease meanwhile, so that a waiting
-    /// engine looks alive. An engine that has stood still does not renew before it has looked.
+    /// engine looks alive. An engine that was suspended does not renew before it has looked.
     pub(super) async fn renewing<T>(&mut self, shown: &Tags, asking: impl Future<Output = T>) -> T {
         let mut asking = std::pin::pin!(asking);
         while self.own.may_renew_unseen(self.now()) {

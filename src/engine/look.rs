@@ -14,7 +14,7 @@ use crate::rollout::restore::Known;
 use crate::rollout::state::Halt;
 
 impl Rollout {
-    /// Begins anew from `look`.
+    /// Starts over from `look`.
     ///
     /// # Errors
     /// When the record cannot be read.
@@ -34,7 +34,7 @@ impl Rollout {
         Ok(())
     }
 
-    /// Has the wanted revision created, if it is only described yet.
+    /// Creates the wanted revision, if it is only described yet.
     ///
     /// # Errors
     /// When it cannot be created, or the record cannot be read.
@@ -93,7 +93,7 @@ impl Rollout {
     }
 
     /// Asks the cloud whether another process rolls the fleet, if instances came that this rollout
-    /// did not ask for: two rollouts against each other would go on for ever.
+    /// did not ask for: two competing rollouts would never end.
     async fn ask_who_else_rolls(&mut self, session: &mut Session<'_>) {
         let strangers = self.state.strangers(&self.target, &self.look);
         if self.state.direction.halt.is_some()
@@ -118,7 +118,7 @@ impl Rollout {
         }
     }
 
-    /// Asks the fleet what it did by itself, to name the cause of what is missing or failed.
+    /// Asks the fleet what it did on its own, to name the cause of what is missing or failed.
     pub(super) async fn ask_for_activities(&mut self) {
         self.state.launches.activities_asked = Some(self.look.at);
         match self.fleet.activities(self.state.started).await {

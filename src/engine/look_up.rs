@@ -1,4 +1,4 @@
-//! Asks the cloud before a rollout begins, while somebody waits for the answer.
+//! Asks the cloud before a rollout begins, while the user waits for the answer.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub(super) async fn look_up(
     Ok((target, look))
 }
 
-/// Asks until an answer comes, or until another try is not worth the wait of whoever watches.
+/// Asks until an answer comes, or until another try is not worth the wait for the user.
 pub(super) async fn with_retries<T, F: Future<Output = Result<T, ProviderError>>>(
     clock: &dyn Clock,
     jitter: f64,
@@ -74,7 +74,7 @@ async fn retry_until_seen<T, F: Future<Output = Result<T, ProviderError>>>(
 }
 
 /// Returns how long to retry before anything was begun: the user is watching and can try again. A
-/// throttled call is no reason to give up, though.
+/// throttled call is not a reason to give up, though.
 fn first_retry_budget(error: &ProviderError) -> Duration {
     match error.kind {
         ErrorKind::Throttled => RETRY_BUDGET,

@@ -45,12 +45,12 @@ impl Observer {
         self.looked.age(moment(&*self.clock))
     }
 
-    /// Whether the last look is so old that it may be from before this process stood still.
+    /// Whether the last look is so old that it may be from before this process was suspended.
     pub(super) fn is_late(&self) -> bool {
         self.age() >= LATE
     }
 
-    /// Takes in that somebody else looks now.
+    /// Notes that somebody else looks now.
     pub(super) fn looks_now(&mut self) {
         self.looked = moment(&*self.clock);
     }
@@ -102,7 +102,7 @@ impl Observer {
             session.send(now, Event::Retrying { error: error.to_string() });
             match urgency {
                 Stop::No => session.pause(&*self.clock, pause).await,
-                // The request was seen already, and ends no further pause.
+                // The request was seen already, and interrupts no further pause.
                 _ => self.clock.sleep(pause).await,
             }
             lease.renew_unseen(shown).await;

@@ -1,4 +1,5 @@
-//! When a call that fails is tried again. Time is handed in; the pauses come from `schedule`.
+//! When a call that fails is tried again. The caller passes the time in; the pauses come from
+//! `schedule`.
 
 use std::time::Duration;
 
@@ -26,8 +27,8 @@ impl Retry {
         Self { since: Some(begin), ..self }
     }
 
-    /// Takes in that a try has failed by `now`. Returns the pause before the next one, or `None`
-    /// once the call has failed for `budget`.
+    /// Notes that a try has failed by `now`. Returns the pause before the next one, or `None` once
+    /// the call has failed for `budget`.
     pub(super) fn failed(&mut self, now: Timestamp, budget: Duration) -> Option<Duration> {
         self.failures += 1;
         let since = *self.since.get_or_insert(now);
@@ -44,7 +45,7 @@ impl Retry {
         self.schedule.pause()
     }
 
-    /// Takes in that the call has succeeded: the next failure is the first again.
+    /// Notes that the call has succeeded: the next failure is the first again.
     pub(super) fn succeeded(&mut self) {
         (self.since, self.failures) = (None, 0);
         self.schedule.start_over();

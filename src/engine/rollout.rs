@@ -30,8 +30,8 @@ pub struct Rollout {
     pub(super) fleet: Arc<dyn Fleet>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) caller: Caller,
-    /// What the document says. `spec` and `target` apply now; they differ from it while the rollout
-    /// goes back.
+    /// What the document says. `spec` and `target` apply now; they differ from it during a
+    /// rollback.
     pub(super) asked: RollingDeployment,
     pub(super) wanted: Revision,
     pub(super) spec: RollingDeployment,
@@ -137,7 +137,7 @@ impl Rollout {
             .map_err(|why| ProviderError::invalid("read the record", "", why.to_string()))
     }
 
-    /// Looks, and retries that a few times: one throttled call is no reason to give up watching.
+    /// Looks, and retries that a few times: one throttled call is not a reason to give up watching.
     pub(super) async fn look_with_retries(&self) -> Result<Observation, ProviderError> {
         let (fleet, clock) = (Arc::clone(&self.fleet), Arc::clone(&self.clock));
         look_up::with_retries(&*clock, self.caller.jitter, || fleet.observe()).await

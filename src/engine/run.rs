@@ -64,8 +64,7 @@ impl Rollout {
         session: &mut Session<'_>,
     ) -> Outcome {
         if let Some(record) = self.state.record.as_ref().filter(|_| self.waits_for_operator()) {
-            // The operator who paused it, or the checkpoint, asked for a decision; another run is
-            // none.
+            // The pause or checkpoint needs a decision; another run is not one.
             let why = record.reason.clone().unwrap_or_else(|| "paused".into());
             let (ending, fault, at) = (Ending::Paused, record.fault, self.clock.now());
             self.state.direction.halt =
@@ -108,7 +107,7 @@ impl Rollout {
         let at = self.clock.now();
         let until = Some(at + STOP_WITHIN);
         match &mut self.state.direction.halt {
-            // The engine is already putting things back after a failure: from now on within bounds.
+            // The engine already halts after a failure: from now on within the time of a stop.
             Some(halt) => halt.until = halt.until.or(until),
             None => {
                 let (reason, ending) = ("asked to stop".to_owned(), Ending::Interrupted);
@@ -144,7 +143,7 @@ impl Rollout {
         self.state.start_rollback(&self.target, reason, now);
     }
 
-    /// Continues in the same direction: back, if the rollout was going back.
+    /// Continues in the same direction: back, if the rollout was rolling back.
     pub(super) fn resume(&mut self) {
         self.state.resume();
         let record = self.state.record.as_ref().filter(|record| record.rolls_back);

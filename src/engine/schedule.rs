@@ -1,7 +1,7 @@
-//! When to look again, and when to retry: the one module that knows the `backoff` crate.
+//! When to look again, and when to retry: the only module that uses the `backoff` crate.
 //!
 //! `backoff` is no longer maintained (RUSTSEC-2025-0012). This module wraps everything the engine
-//! needs of it, so that another crate can replace it here alone.
+//! needs of it, so that only this module changes if another crate replaces it.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The way between a run and whoever started it: requests to stop come in, events go out.
+//! The channel between a run and its caller: requests to stop come in, events go out.
 
 use std::time::Duration;
 
@@ -48,7 +48,8 @@ impl<'a> Session<'a> {
         self.urgency() != Stop::No
     }
 
-    /// How urgently the run is to end. The request is heeded by this, and ends no further pause.
+    /// How urgently the run is to end. This marks the request as seen, so that it interrupts no
+    /// further pause.
     pub(super) fn heed(&mut self) -> Stop {
         *self.stop.borrow_and_update()
     }
@@ -66,7 +67,7 @@ impl<'a> Session<'a> {
         duration: Duration,
         woken: &Notify,
     ) {
-        // Gives the task that asks the gates its turn, also in virtual time, where waits take none.
+        // Lets the task that checks the gates run, also in virtual time, where waits take none.
         tokio::task::yield_now().await;
         tokio::select! {
             biased;

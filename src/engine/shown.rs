@@ -1,4 +1,4 @@
-//! What was reported last: waits and counts are told only when they change.
+//! What was reported last: waits and counts are reported only when they change.
 
 use rolling_provider::Timestamp;
 

@@ -21,13 +21,13 @@ pub(super) enum Next {
     Act,
     /// End: every instance runs the revision, and nothing is borrowed.
     Converged,
-    /// End early: what can be put back is.
+    /// End early: what can be restored is restored.
     Halted,
-    /// Plan again, to put things back.
+    /// Plan again, to restore what is borrowed.
     Halt(Halt),
     /// Plan again, with the completed revision as the target.
     RollBack { reason: String, asked: bool },
-    /// Plan again, forward: a command resumes what was being put back.
+    /// Plan again, forward: a command resumes a halting rollout.
     Resume,
 }
 
@@ -44,14 +44,14 @@ impl From<Verdict> for Next {
     }
 }
 
-/// What speaks against the next action of a plan.
+/// What prevents the next action of a plan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Obstacles {
     /// The process was told to end at once, or the engine no longer believes in its lease.
     pub(super) stopped: bool,
-    /// The look is so old that it may be from before this process stood still.
+    /// The look is so old that it may be from before this process was suspended.
     pub(super) old_look: bool,
-    /// The time that a stop leaves has passed since the plan was made.
+    /// The time limit of a stop has passed since the plan was made.
     pub(super) out_of_time: bool,
     /// The lease is due for renewal.
     pub(super) late_to_renew: bool,
@@ -68,7 +68,7 @@ pub(super) enum Go {
     Again,
 }
 
-/// What became of a plan's actions.
+/// The result of a plan's actions.
 #[derive(Debug)]
 pub(super) enum Done {
     /// None was carried out.
@@ -123,7 +123,7 @@ impl Tick {
         }
     }
 
-    /// Takes in what a plan is to do.
+    /// Notes what a plan is to do.
     pub(super) fn planned(&mut self, actions: Vec<Action>) {
         // Reads may lag: the planner repeats what was done a moment ago until they show it.
         self.repeats = !actions.is_empty() && actions == self.last_actions;

@@ -1,7 +1,7 @@
 //! Text from elsewhere (a cloud's reasons, tags, a gate's output, names of processes), made safe to
 //! print.
 //!
-//! Raw control characters in it would command the terminal, and a raw newline would begin a line
+//! Raw control characters in it could control the terminal, and a raw newline would begin a line
 //! that looks like one of this program's own. This is the only place that escapes them, for all
 //! text on terminals and in logs and progress files. JSON has its own escapes.
 

@@ -29,9 +29,9 @@ pub struct RollingDeployment {
     pub checkpoints: Vec<Checkpoint>,
     /// When a new instance counts as healthy.
     pub health: Health,
-    /// How many instances of the new revision must fail to trip the breaker. At least 1.
+    /// How many instances of the new revision must fail to trip the circuit breaker. At least 1.
     pub failure_threshold: u32,
-    /// What happens when the breaker trips.
+    /// What happens when the circuit breaker trips.
     pub on_failure: OnFailure,
     /// How many failed instances are taken out of the fleet and kept for debugging.
     pub keep_failed_instances: u32,
@@ -52,7 +52,7 @@ pub struct RollingDeployment {
     pub poll_interval: Duration,
     /// Processes of the fleet that are suspended while the rollout runs.
     pub suspend_processes: BTreeSet<String>,
-    /// What must hold for the rollout to go on, besides the health of its instances.
+    /// Conditions for the rollout to continue, besides the health of its instances.
     pub gates: Gates,
 }
 
@@ -123,13 +123,13 @@ pub enum OnFailure {
     Rollback,
     /// Put victims back into rotation and the template back, and wait for a decision.
     Pause,
-    /// Put back what was borrowed, leave the instances as they are, and report it.
+    /// Restore what was borrowed, leave the instances as they are, and report it.
     Stop,
 }
 
 impl Default for RollingDeployment {
     /// Returns the defaults of a document: one instance after another, each healthy for 10 seconds
-    /// before the next, and back to the completed revision at the first failure. Nothing is
+    /// before the next, and a rollback to the completed revision at the first failure. Nothing is
     /// suspended: which processes a fleet has depends on its cloud.
     fn default() -> Self {
         RollingDeployment {

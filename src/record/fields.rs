@@ -97,7 +97,7 @@ impl Line {
     }
 }
 
-/// Returns `text` in letters that a tag can hold, and that part no pairs.
+/// Returns `text` in letters that a tag can hold and that do not separate pairs.
 pub(crate) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -111,7 +111,7 @@ pub(crate) fn encode(text: &str) -> String {
     encoded
 }
 
-/// Returns what [`encode`] was given. An `@` without two digits stands for itself.
+/// Reverses [`encode`]. An `@` without two digits stands for itself.
 pub(crate) fn decode(text: &str) -> Cow<'_, str> {
     if !text.contains('@') {
         return Cow::Borrowed(text);

@@ -19,7 +19,7 @@ use crate::record::{LEASE, RecordError};
 
 /// How often the owner raises the counter.
 pub(crate) const RENEW: Duration = Duration::from_secs(10);
-/// How long a counter must stand still before its owner counts as dead.
+/// How long a counter must stay unchanged before its owner counts as dead.
 pub const WATCH: Duration = Duration::from_secs(30);
 /// How long after its last renewal the owner of a guarded lease may still act.
 pub(crate) const BELIEVE: Duration = Duration::from_secs(20);
@@ -80,11 +80,11 @@ impl Lease {
 /// What an engine that wants the lease has to do.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Claim {
-    /// Write its own lease, and believe it once it has stood for this long.
+    /// Write its own lease, and believe it once it has been in place for this long.
     Take(Duration),
     /// Look again, until this time at the latest.
     Watch(Timestamp),
-    /// Leave: this owner lives.
+    /// End: this owner lives.
     Held(String),
 }
 

@@ -1,5 +1,5 @@
-//! The rollout record: what the cloud remembers of a rollout that runs, is paused, or failed and
-//! left something to report. It is kept as tags on the target.
+//! The rollout record: the stored state of a rollout that runs, is paused, or failed and left
+//! something to report. It is kept as tags on the target.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,20 +11,21 @@ use sha2::{Digest as _, Sha256};
 /// again.
 const COMMANDS: usize = 4;
 
-/// What the cloud remembers of a rollout.
+/// The stored state of a rollout.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Record {
     /// Id of this rollout.
     pub id: String,
     /// Highest generation seen on this target, plus one for each accepted rollout.
     pub generation: u64,
-    /// The revision that is rolled out, also while the rollout goes back from it.
+    /// The revision that is rolled out, also while the rollout rolls back from it.
     pub to: Revision,
     /// When the rollout began.
     pub started: Timestamp,
-    /// How far the rollout is.
+    /// The phase of the rollout.
     pub phase: Phase,
-    /// Whether the rollout goes (or went) back to the completed revision. Happens at most once.
+    /// Whether the rollout rolls back, or rolled back, to the completed revision. Happens at most
+    /// once.
     pub rolls_back: bool,
     /// Whether the rollout does not go forward because the new revision failed.
     pub fault: bool,
@@ -35,7 +36,7 @@ pub struct Record {
     /// The surge before the last change of `surge`. It holds until the engine asks for the new
     /// surge.
     pub surge_before: u32,
-    /// Whether surge is being given back, one by one: less of it may be left by now.
+    /// Whether surge is being removed, one by one: less of it may be left by now.
     pub gives_back: bool,
     /// How many instances have failed.
     pub failures: u32,
@@ -68,27 +69,27 @@ pub struct Record {
     pub reason: Option<String>,
 }
 
-/// How far a rollout is.
+/// The phase of a rollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// Under way, forward or back.
     Rolling,
-    /// Putting things in order before an early end.
+    /// Restoring before an early end.
     Halting(Ending),
-    /// Ended early; everything that should be put back is.
+    /// Ended early; everything to restore is restored.
     Halted(Ending),
 }
 
 /// How a rollout ends early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ending {
-    /// The rollout cannot go on.
+    /// The rollout cannot continue.
     Failed,
     /// A command, a checkpoint or a failure asks for a decision. Surge is kept.
     Paused,
     /// An abort ended the rollout.
     Aborted,
-    /// The program was asked to end; the next run goes on.
+    /// The program was asked to end; the next run continues.
     Interrupted,
 }
 
@@ -122,7 +123,7 @@ impl Phase {
     }
 }
 
-/// What a rollout has changed and must put back, with the value that it wrote itself. So a value
+/// What a rollout has changed and must restore, with the value that it wrote itself. So a value
 /// that somebody else has set meanwhile is left alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Borrowed {
@@ -177,7 +178,7 @@ impl Record {
         super::fields::tag_safe(text)
     }
 
-    /// Returns how far the rollout is, as one name.
+    /// Returns the phase of the rollout, as one name.
     pub fn status(&self) -> &'static str {
         match self.phase {
             Phase::Rolling if self.rolls_back => "rolling_back",

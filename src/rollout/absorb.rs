@@ -15,14 +15,14 @@ const LAUNCH_IS_LATE: Duration = Duration::from_secs(5);
 /// count against instances: the engine could not see them then.
 const LOOKS_WITHIN: Duration = Duration::from_secs(60);
 
-/// What came of a look.
+/// The result of a look.
 #[derive(Clone, Debug)]
 pub(crate) struct Absorbed {
     /// The look, without what does not count.
     pub(crate) look: Observation,
     /// Whether the fleet differs from the look before.
     pub(crate) changed: bool,
-    /// Whether to ask the fleet what it did by itself: an instance is missing or has failed, and
+    /// Whether to ask the fleet what it did on its own: an instance is missing or has failed, and
     /// only the fleet knows the cause.
     pub(crate) asks_activities: bool,
 }
@@ -66,13 +66,13 @@ pub(crate) fn absorb(
 fn launch_is_late(spec: &RollingDeployment, state: &RolloutState, look: &Observation) -> bool {
     state.launches.missing.oldest().is_some_and(|since| {
         let asked = state.launches.activities_asked.unwrap_or(since);
-        // In time to know the cause when the launch is given up.
+        // Early enough to know the cause before the launch is given up.
         let late = LAUNCH_IS_LATE.min(spec.health.healthy_timeout / 2);
         look.at.since(since) >= late && look.at.since(asked) >= late
     })
 }
 
-/// Whether it is time to ask the fleet if it removed an instance by itself.
+/// Whether it is time to ask the fleet if it removed an instance on its own.
 fn asks_who_removed(state: &RolloutState, look: &Observation) -> bool {
     let is_old = |asked| look.at.since(asked) >= LAUNCH_IS_LATE;
     state.rotation.replaces.is_asked() && state.launches.activities_asked.is_none_or(is_old)

@@ -6,8 +6,8 @@ use super::planner::{BatchStart, Plan};
 use super::state::RolloutState;
 use crate::model::event::Event;
 
-/// Takes in the batches that end and begin with `plan`, its victims, and since when the rollout
-/// waits for what it waits for. Returns the events that tell of the batches.
+/// Notes the batches that end and begin with `plan`, its victims, and since when the rollout waits
+/// for what it waits for. Returns the events that tell of the batches.
 pub(crate) fn begin(state: &mut RolloutState, plan: &Plan, now: Timestamp) -> Vec<Event> {
     let mut events = Vec::new();
     if plan.batch_ends {

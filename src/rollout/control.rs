@@ -2,8 +2,8 @@
 //!
 //! The one table is [`effect`]: an engine at work obeys by it, a caller that finds no engine at
 //! work carries commands out by it, and every front-end answers by it. [`Waiting`] is the caller's
-//! side. The command is left beside the record, and judged anew with every look, until an engine
-//! has obeyed it, it can change nothing any more, or no engine is there to obey it.
+//! side. The command is left beside the record, and evaluated again with every look, until an
+//! engine has obeyed it, it can change nothing any more, or no engine is there to obey it.
 
 mod table;
 
@@ -42,7 +42,7 @@ pub fn no_op(command: Command, record: Option<&Record>, is_leased: bool) -> Opti
     }
     let Some(record) = record else {
         let message = format!("there is no rollout to {}", command.name());
-        // It is no mistake to repeat a command that has taken effect.
+        // A command that has taken effect may be repeated.
         return Some(Answer { message, as_asked: true });
     };
     let (id, status) = (&record.id, record.status());
@@ -213,7 +213,7 @@ impl Waiting {
             && no_op(self.control.command, record.as_ref(), false).is_none()
     }
 
-    /// Takes in that another process took the lease first: the command is for that process from now
+    /// Notes that another process took the lease first: the command is for that process from now
     /// on.
     pub fn lost_a_race(&mut self) {
         (self.watch, self.since) = Default::default();
@@ -237,8 +237,8 @@ impl Waiting {
     }
 
     /// Follows the command to another engine than the one that was about to begin. The command is
-    /// for that engine too where it goes on with the rollout that was found, and not where it
-    /// begins another.
+    /// for that engine too where it continues the rollout that was found, and not where it begins
+    /// another.
     fn follow(&mut self, record: Option<&Record>, lease: Option<&Lease>) -> Option<Next> {
         let lease = lease.filter(|_| self.by_lease)?;
         if lease.has_begun(&self.control.rollout, None) {

@@ -30,8 +30,8 @@ pub(crate) fn baking_since(input: &Input<'_>, plan: &Plan) -> Option<Timestamp> 
     baking
 }
 
-/// Takes in the answers to `ask`. Returns whether they change what can be planned, and the events
-/// that tell of them.
+/// Notes the answers to `ask`. Returns whether they change what can be planned, and the events that
+/// tell of them.
 pub(crate) fn answered(
     gates: &mut GateState,
     ask: Ask,

@@ -1,4 +1,4 @@
-//! Rollouts that EC2 Auto Scaling carries out by itself, as pure functions.
+//! Rollouts that EC2 Auto Scaling carries out on its own, as pure functions.
 //!
 //! They translate a deployment into the preferences of an instance refresh, and evaluate the
 //! refresh that is found on a group.

@@ -5,7 +5,7 @@
 //! is, or was, at work. Such a look may also be late. The engine believes it once a second look,
 //! later than looks may lag, says the same. Until then the engine does nothing.
 //!
-//! A process may stand still (Ctrl-Z, a paused container, a closed laptop) for longer than others
+//! A process may be suspended (Ctrl-Z, a paused container, a closed laptop) for longer than others
 //! watch a lease. What it saw before says nothing then: it looks again before it does anything.
 
 use std::time::Duration;
@@ -79,7 +79,8 @@ pub struct Ownership {
     /// Whether no other engine can have taken the rollout over by then: the lease was renewed too
     /// recently.
     too_early: bool,
-    /// Whether this process may have stood still since a look showed everything as it had left it.
+    /// Whether this process may have been suspended since a look showed everything as it had left
+    /// it.
     stood_still: bool,
     /// The records that may show, the latest last.
     left: Vec<Left>,
@@ -101,7 +102,7 @@ impl Ownership {
         }
     }
 
-    /// Takes in that `look` shows `lease`, which was written by a call that began at `renewed`.
+    /// Notes that `look` shows `lease`, which was written by a call that began at `renewed`.
     pub fn take(&mut self, lease: Lease, look: &Tags, renewed: Moment) {
         let tags = record_in(look);
         *self = Self { lease: Some(lease), renewed, ..Self::new(self.me.clone(), self.guards) };
@@ -128,12 +129,13 @@ impl Ownership {
         !self.guards || self.lease.is_none() || self.renewed.age(now) < BELIEVE
     }
 
-    /// Takes in that this process may have stood still.
+    /// Notes that this process may have been suspended.
     pub fn stands_still(&mut self) {
         self.stood_still = true;
     }
 
-    /// Whether this process may have stood still since a look showed everything as it had left it.
+    /// Whether this process may have been suspended since a look showed everything as it had left
+    /// it.
     pub(crate) fn stood_still(&self) -> bool {
         self.stood_still
     }
@@ -153,13 +155,13 @@ impl Ownership {
         self.holds() && !self.is_late(now) && self.doubted.is_none() && !self.stood_still
     }
 
-    /// Takes in that `lease` was written by a call that began at `at`.
+    /// Notes that `lease` was written by a call that began at `at`.
     pub fn renew(&mut self, lease: Lease, at: Moment) {
         (self.lease, self.renewed) = (Some(lease), at);
     }
 
-    /// Takes in that the cloud accepted `action` at `now`. `sure` is `false` where no answer
-    /// confirms it.
+    /// Notes that the cloud accepted `action` at `now`. `sure` is `false` where no answer confirms
+    /// it.
     pub fn did(&mut self, action: &Action, sure: bool, now: Timestamp) {
         match action {
             Action::WriteRecord { tags } if tags.contains_key(ROLLOUT) => {

@@ -20,7 +20,7 @@ pub(crate) struct Known<'a> {
     pub(crate) wanted: &'a Revision,
     /// The name of the rollout, if one begins.
     pub(crate) rollout_id: &'a str,
-    /// The last revision that the whole fleet ran, where a front-end that keeps state knows it.
+    /// The last revision that the whole fleet ran, if a front-end that stores state knows it.
     pub(crate) completed: Option<&'a Revision>,
     /// The lease with which this engine began, if it holds one.
     pub(crate) lease: Option<&'a Lease>,
@@ -42,7 +42,7 @@ pub(crate) struct Restored {
 }
 
 impl Known<'_> {
-    /// Begins anew from `look`. What the record says is under way goes on.
+    /// Starts over from `look`. What the record says is in progress continues.
     ///
     /// # Errors
     /// When the record cannot be read.
@@ -65,7 +65,7 @@ impl Known<'_> {
         Ok(Restored { spec, target, look, state })
     }
 
-    /// Returns the state before anything is seen but which instances are there.
+    /// Returns the initial state, in which only the existing instances are known.
     fn begin(&self, look: &Observation) -> RolloutState {
         let mut state = RolloutState::new(self.rollout_id, look.at);
         state.known_completed = self.completed.cloned();
@@ -84,7 +84,7 @@ impl Known<'_> {
         state
     }
 
-    /// Goes on with what `record` says is under way: rolling, rolling back, or putting back.
+    /// Continues what `record` says is in progress: rolling, rolling back, or halting.
     fn continue_from(
         &self,
         record: &Record,
@@ -112,8 +112,7 @@ impl Known<'_> {
     }
 }
 
-/// Sets what applies while a rollout goes back to `completed`: no soak, pauses, checkpoints or
-/// gates.
+/// Sets what applies during a rollback to `completed`: no soak, pauses, checkpoints or gates.
 pub(crate) fn retarget(spec: &mut RollingDeployment, target: &mut Target, completed: Revision) {
     target.revision = completed;
     spec.skip_waits();

@@ -13,7 +13,7 @@ pub struct ProviderError {
     pub effect: Effect,
     /// The cloud's error code, if it gave one.
     pub code: Option<String>,
-    /// The cloud's own text, or ours where the fault lies before the cloud.
+    /// The cloud's own text, or ours if the call did not reach the cloud.
     pub message: String,
     /// The attribute of the resource at fault, as a path: `auto_scaling_group/name`.
     pub attribute: Option<String>,

@@ -26,8 +26,8 @@ pub trait Fleet: Send + Sync {
     /// Any error of the cloud.
     async fn observe(&self) -> Result<Observation, ProviderError>;
 
-    /// Returns what the fleet did by itself since `since` and why, newest first. Called only when a
-    /// launch is missing or an instance failed.
+    /// Returns what the fleet did on its own since `since` and why, newest first. Called only when
+    /// a launch is missing or an instance failed.
     ///
     /// # Errors
     /// Any error of the cloud.
@@ -56,7 +56,8 @@ pub trait Fleet: Send + Sync {
     }
 
     /// Checks that a rollout can begin (`_begins`) with every instance as it is, or that the
-    /// current one can go on. The engine does not call this to report, pause or abort. Reads only.
+    /// current one can continue. The engine does not call this to report, pause or abort. Reads
+    /// only.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Conflict`] where the current state does not allow it,
@@ -111,7 +112,7 @@ pub struct Examination {
     pub untried: Vec<&'static str>,
 }
 
-/// Something a fleet did, or failed to do, by itself.
+/// Something a fleet did, or failed to do, on its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Activity {
     /// When it began.
@@ -126,7 +127,7 @@ pub struct Activity {
     pub cause: String,
 }
 
-/// What a fleet did by itself.
+/// What a fleet did on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActivityKind {
     /// A launch that is under way: its instance may not be listed yet.

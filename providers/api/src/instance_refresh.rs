@@ -1,4 +1,4 @@
-//! The smaller trait, for platforms that replace the instances of a fleet by themselves.
+//! A trait for platforms that replace the instances of a fleet on their own.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use crate::{ProviderError, Revision, Timestamp};
 
-/// A fleet that rolls by itself on request, whether or not any process watches it.
+/// A fleet that rolls on its own on request, whether or not any process watches it.
 #[async_trait]
 pub trait InstanceRefreshes: Send + Sync {
     /// Returns the refresh of this id, or the latest one; `None` when there is none. Reads only.
@@ -30,7 +30,7 @@ pub trait InstanceRefreshes: Send + Sync {
         preferences: &InstanceRefreshPreferences,
     ) -> Result<String, ProviderError>;
 
-    /// Ends the refresh that is under way where it is. When there is none, that is no error.
+    /// Ends the refresh that is under way where it is. When there is none, that is not an error.
     ///
     /// # Errors
     /// States in [`ProviderError::effect`] what it left behind.
@@ -64,7 +64,7 @@ pub struct InstanceRefreshPreferences {
     pub bake_time: Duration,
     /// Alarms of the cloud that make it fail.
     pub alarms: BTreeSet<String>,
-    /// Whether it goes back when it fails.
+    /// Whether it rolls back when it fails.
     pub rolls_back: bool,
     /// What to do about instances that are protected from scale-in.
     pub protected: SetAside,
@@ -89,7 +89,7 @@ pub enum SetAside {
 pub struct InstanceRefresh {
     /// Its id.
     pub id: String,
-    /// How far it is.
+    /// Its progress.
     pub state: InstanceRefreshState,
     /// The same in the cloud's spelling: `InProgress`.
     pub status: String,
@@ -122,7 +122,7 @@ impl InstanceRefresh {
     }
 }
 
-/// How far a refresh is.
+/// The progress of a refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InstanceRefreshState {
     /// Nothing has been replaced yet.
@@ -137,7 +137,7 @@ pub enum InstanceRefreshState {
     RollingBack,
     /// It is done.
     Succeeded,
-    /// It could not go on, and left the instances as they were then.
+    /// It could not continue, and left the instances as they were then.
     Failed,
     /// It was cancelled.
     Cancelled,

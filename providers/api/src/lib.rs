@@ -1,12 +1,12 @@
 //! The port: everything the engine knows about a cloud, and all it may ask of one.
 //!
 //! An adapter reports the current state ([`Observation`]) and performs mutations ([`Action`]). It
-//! holds no policy (batch size, floor, order) and never sleeps: deciding and waiting belong to the
-//! engine. Read in this order: ids, target, observation, action, error, fleet, instance_refresh,
-//! clock.
+//! contains no policy (batch size, floor, order) and never sleeps: deciding and waiting belong to
+//! the engine. Read in this order: ids, target, observation, action, error, fleet,
+//! instance_refresh, clock.
 //!
-//! The crate has types and traits alone, and knows no cloud. An adapter implements [`Fleet`] for
-//! one. What is written against [`Fleet`] works with every adapter:
+//! The crate has only types and traits, and depends on no cloud. An adapter implements [`Fleet`]
+//! for one. What is written against [`Fleet`] works with every adapter:
 //!
 //! ```
 //! use rolling_provider::{Action, Effect, Fleet, InstanceId};
@@ -17,7 +17,7 @@
 //!     match fleet.act(&action).await.map_err(|error| error.effect) {
 //!         Ok(_) | Err(Effect::Applied) => Some(true),
 //!         Err(Effect::NotApplied) => Some(false),
-//!         // The answer was lost; the next look shows what became of the call.
+//!         // The answer was lost; the next look shows whether the call took effect.
 //!         Err(Effect::Unknown) => None,
 //!     }
 //! }

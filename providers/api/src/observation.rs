@@ -13,13 +13,13 @@ pub struct Observation {
     pub at: Timestamp,
     /// Every instance that belongs to the fleet, terminating ones included.
     pub instances: BTreeMap<InstanceId, Instance>,
-    /// Instances that the fleet keeps in reserve to launch quickly, and what they run. They are no
+    /// Instances that the fleet keeps in reserve to launch quickly, and what they run. They are not
     /// part of the capacity.
     pub reserve: BTreeMap<InstanceId, Option<Revision>>,
-    /// The fleet's sizes; `None` for a fleet that launches nothing by itself, and has no set size.
+    /// The fleet's sizes; `None` for a fleet that launches nothing on its own, and has no set size.
     pub capacity: Option<Capacity>,
     /// What the fleet launches next, as the cloud reports it: possibly an alias. `None` where it
-    /// launches nothing by itself.
+    /// launches nothing on its own.
     pub template: Option<Revision>,
     /// The percentages of the requests that the second target group gets, by every rule that
     /// forwards to both; `None` where there is no second target group.
@@ -31,7 +31,7 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// Whether these are unmanaged instances: nothing launches, replaces or counts them by itself.
+    /// Whether these are unmanaged instances: nothing launches, replaces or counts them on its own.
     pub fn is_unmanaged(&self) -> bool {
         self.capacity.is_none()
     }
@@ -127,11 +127,11 @@ pub struct Update {
     pub to: Revision,
     /// Identifies the update.
     pub token: String,
-    /// How far it is.
+    /// Its progress.
     pub state: UpdateState,
 }
 
-/// How far an update in place is.
+/// The progress of an update in place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UpdateState {
     /// The instance is marked for the update; whether it has begun does not show.

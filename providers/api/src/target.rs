@@ -39,10 +39,10 @@ pub struct Target {
     pub processes: Processes,
     /// Why nothing can be launched beside this fleet, if that is the case.
     pub no_surge: Option<String>,
-    /// What keeps a rollout from beginning or going forward, but not from being reported, put back
-    /// or rolled back: a missing listener rule, for example.
+    /// What keeps a rollout from beginning or going forward, but not from being reported, halted or
+    /// rolled back: a missing listener rule, for example.
     pub hindrances: Vec<ProviderError>,
-    /// Why no instance refresh of the fleet can roll back by itself, if that is the case.
+    /// Why no instance refresh of the fleet can roll back on its own, if that is the case.
     pub no_auto_rollback: Option<String>,
     /// What a reader of the plan should know: a weak health check, a stopped listener.
     pub warnings: Vec<String>,
@@ -50,7 +50,8 @@ pub struct Target {
     pub warnings_of_long: Vec<(Duration, String)>,
 }
 
-/// A hook that holds instances on their way in or out, until whoever is notified completes it.
+/// A hook that holds instances on their way in or out, until the recipient of its notification
+/// completes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LifecycleHook {
     /// Its name.
@@ -63,8 +64,9 @@ pub struct LifecycleHook {
     pub longest: Duration,
 }
 
-/// The processes of a fleet that the planner has to know apart, by their cloud's names; `None` where a
-/// fleet has no such process. Any other that a spec names is suspended and resumed all the same.
+/// The processes of a fleet that the planner has to know apart, by their cloud's names; `None`
+/// where a fleet has no such process. Any other process that a spec names is suspended and resumed
+/// as well.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Processes {
     /// Registers what the fleet launches in its target groups.

@@ -1,11 +1,11 @@
-//! What must hold for a rollout to go on, besides the health of its instances.
+//! Conditions for a rollout to continue, besides the health of its instances.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-/// What must hold for a rollout to go on, besides the health of its instances. A rollout that goes
-/// back has no gates.
+/// Conditions for a rollout to continue, besides the health of its instances. A rollback has no
+/// gates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gates {
     /// Alarms of the cloud: none may be raised before a batch begins, nor while the rollout bakes.

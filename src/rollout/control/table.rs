@@ -11,7 +11,7 @@ use crate::record::{Ending, Phase, Record};
 pub enum State {
     /// There is no rollout.
     Absent,
-    /// An engine holds the lease and has not yet written what it begins, or goes on with.
+    /// An engine holds the lease and has not yet written what it begins or continues.
     Unrecorded,
     /// Under way, forward.
     Rolling,
@@ -28,9 +28,9 @@ pub enum State {
 pub enum Effect {
     /// End early, with this ending.
     Halt(Ending),
-    /// Go back to the last completed revision.
+    /// Roll back to the last completed revision.
     RollBack,
-    /// Go on, in the same direction.
+    /// Continue in the same direction.
     Resume,
     /// Nothing yet: the engine at work was asked to end and does so. The command is carried out
     /// then.
@@ -60,14 +60,14 @@ pub const STATES: [State; 12] = [
 ];
 
 /// Returns what `command` does to a rollout in `state`. The last command wins: a rollout that ends
-/// early may still end otherwise, or go on or back, until a failure or an abort is its end.
+/// early may still end otherwise, or continue or roll back, until a failure or an abort is its end.
 pub fn effect(command: Command, state: State) -> Effect {
     use Ending::{Aborted, Failed, Interrupted, Paused};
     use State::{Absent, Halted, Halting, Rolling, RollingBack, Unrecorded};
     match (command, state) {
         (_, Absent) => Effect::Absent,
 
-        // Without a record there is nothing to go on with later.
+        // Without a record there is nothing to continue later.
         (Command::Pause | Command::Rollback, Unrecorded) => Effect::Halt(Aborted),
         (Command::Pause, Rolling | RollingBack | Halting(Interrupted)) => Effect::Halt(Paused),
         (Command::Pause, Halting(Paused) | Halted(Paused)) => Effect::Already,
@@ -83,7 +83,7 @@ pub fn effect(command: Command, state: State) -> Effect {
         (Command::Abort, Unrecorded | Rolling | RollingBack) => Effect::Halt(Aborted),
         (Command::Abort, Halting(Paused | Interrupted) | Halted(Paused)) => Effect::Halt(Aborted),
         (Command::Abort, Halting(Aborted) | Halted(Aborted)) => Effect::Already,
-        // What is borrowed is put back in any case.
+        // What is borrowed is restored in any case.
         (Command::Abort, Halting(Failed) | Halted(Failed | Interrupted)) => Effect::TooLate,
 
         (Command::Rollback, RollingBack) => Effect::Already,
@@ -127,9 +127,9 @@ impl Effect {
 pub struct Work {
     /// Whether its record is written.
     pub recorded: bool,
-    /// Whether it goes back.
+    /// Whether it rolls back.
     pub back: bool,
-    /// How it ends, if it is putting things back.
+    /// How it ends, if it is halting.
     pub halt: Option<Ending>,
     /// Whether its process was asked to end.
     pub asked_to_end: bool,
@@ -158,7 +158,7 @@ pub enum Found {
     /// The recorded rollout has ended, or led elsewhere: the engine's own rollout, or a command, is
     /// next.
     Over,
-    /// The engine goes on with it, in the same direction.
+    /// The engine continues it, in the same direction.
     GoesOn,
     /// It was ending like this. The engine finishes that unless a command says otherwise.
     Ending(Ending),

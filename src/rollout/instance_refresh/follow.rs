@@ -173,7 +173,8 @@ pub(crate) fn summary(instance_refresh: &InstanceRefresh) -> String {
     format!("{}, {} %{reason}", instance_refresh.status, instance_refresh.percent)
 }
 
-/// Returns what is wrong with an instance of the new revision that is called unhealthy, if one is.
+/// Returns what is wrong with an instance of the new revision that is reported as unhealthy, if one
+/// is.
 pub(crate) fn unhealthy(target: &Target, look: &Observation) -> Option<String> {
     let is_called_so = |instance: &Instance| {
         let in_a_group = |health: &rolling_provider::TargetHealth| {

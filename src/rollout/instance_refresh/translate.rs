@@ -266,7 +266,7 @@ mod tests {
                 ],
                 "gates": { "alarms": ["web-5xx"], "bake_time": "1h" },
                 "scale_in_protected_instances": "refresh", "standby_instances": "ignore",
-                // A setting that asks for nothing is no reason to refuse.
+                // A setting that asks for nothing is not a reason to refuse.
                 "suspend_processes": [], "failure_threshold": 1, "keep_failed_instances": 0,
                 "lifecycle_hooks": "wait", "pause_between_batches": "0s",
             }),

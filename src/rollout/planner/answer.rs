@@ -18,7 +18,7 @@ pub struct Plan {
     pub actions: Vec<Step>,
     /// A batch that begins with this plan.
     pub begins: Option<BatchStart>,
-    /// Victims chosen outside any batch: surge that the engine gives back after a failure.
+    /// Victims chosen outside any batch: surge that the engine removes after a failure.
     pub(crate) chosen: BTreeSet<InstanceId>,
     /// Whether the current batch ends with this plan.
     pub(crate) batch_ends: bool,
@@ -28,7 +28,7 @@ pub struct Plan {
     pub waiting_on: Vec<Wait>,
     /// When to look again at the latest, because something is due then.
     pub(crate) wake: Option<Timestamp>,
-    /// Whether to go on.
+    /// Whether to continue.
     pub verdict: Verdict,
 }
 
@@ -42,22 +42,22 @@ impl Plan {
         self.waits_for(&[WaitKind::Checkpoint])
     }
 
-    /// Whether nothing is left but instances that an operator has set aside.
+    /// Whether only instances that an operator has set aside are left.
     pub(crate) fn waits_for_set_aside(&self) -> bool {
         self.waits_for(&[WaitKind::SetAside])
     }
 
-    /// Whether everything is done and has to stay well for a while.
+    /// Whether everything is done and must stay healthy for a while.
     pub(crate) fn bakes(&self) -> bool {
         self.waits_for(&[WaitKind::Bake])
     }
 
-    /// Whether requests are shifted, and that has to stay well for a while.
+    /// Whether requests are shifted, and that must stay healthy for a while.
     pub(crate) fn evaluates(&self) -> bool {
         self.waits_for(&[WaitKind::Evaluation, WaitKind::OldSetRetained])
     }
 
-    /// Whether the rollout waits deliberately, which is no lack of progress.
+    /// Whether the rollout waits deliberately, which does not count as a lack of progress.
     pub(crate) fn rests(&self) -> bool {
         let deliberate = [WaitKind::Gate, WaitKind::Pause, WaitKind::Termination];
         self.waits_for(&deliberate)
@@ -140,25 +140,25 @@ impl BatchStart {
     }
 }
 
-/// Whether to go on.
+/// Whether to continue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// There is more to do or to wait for.
     Continue,
     /// The rollout must end early; plan again with this in `RolloutState::halt`.
     Halt(Halt),
-    /// The rollout goes back to the completed revision; plan again with that as the target's.
+    /// The rollout rolls back to the completed revision; plan again with that as the target's.
     RollBack {
         /// Why, as a sentence.
         reason: String,
         /// Whether a command asked for it.
         asked: bool,
     },
-    /// A rollout that is being put back goes on after all, because a command asks for it.
+    /// A halting rollout continues after all, because a command asks for it.
     Resume,
     /// Nothing is left: every instance runs the revision and nothing is borrowed.
     Converged,
-    /// The rollout ended early, and everything that could be put back is put back.
+    /// The rollout ended early, and everything that could be restored is restored.
     Halted,
 }
 

@@ -1,4 +1,4 @@
-//! Chooses the instances that go next.
+//! Chooses the next victims.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -212,7 +212,7 @@ pub(super) fn spread<'a>(
         .collect()
 }
 
-/// Chooses `count` surplus instances to give back at the end.
+/// Chooses `count` surplus instances to remove at the end.
 ///
 /// Those that do not serve go first, then those that have not soaked, then those of the zone that
 /// has the most, so that zones stay even and a resumed rebalancing has nothing to do. Within a zone

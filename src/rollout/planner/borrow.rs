@@ -44,13 +44,13 @@ pub(crate) fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Rec
     }
     plan.actions.extend(failed);
     if let Some(back) = shift::back(input, view) {
-        // The requests go back before anything else does.
+        // The requests return before anything else is restored.
         plan.actions.push(back);
         return record;
     }
     plan.actions.extend(suspend(input, &record));
     if cut > 0 {
-        // Surge that a failed revision never got, or that is no longer needed.
+        // Surge that was never launched for a failed revision, or that is no longer needed.
         plan.actions.push(set_size(input, desired));
     }
     if moves {
@@ -72,7 +72,7 @@ fn moves_template(input: &Input<'_>) -> bool {
     input.launches()
         && match state.direction.rolls_back {
             None => look.template.as_ref() != Some(&target.revision),
-            // A late look may still show the template from before the rollout that goes back.
+            // A late look may still show the template from before the rollback.
             Some(_) => !state.launches(&target.revision, look),
         }
 }
@@ -110,7 +110,7 @@ pub(super) fn set_size(input: &Input<'_>, desired: u32) -> Step {
 /// Writes a size that we are about to set into the record, with the size that holds until then.
 ///
 /// An engine that takes over thus knows that both are ours, and that another process has set any
-/// other. The record does not list each removal that gives surge back; see [`Record::gives_back`].
+/// other. The record does not list each removal of surge; see [`Record::gives_back`].
 fn record_surge(input: &Input<'_>, raise: u32, cut: u32, was_meant: u32, record: &mut Record) {
     let surge = input.state.surge();
     let is_resized = record.size != was_meant || (!record.gives_back && record.surge > surge);
@@ -123,7 +123,7 @@ fn record_surge(input: &Input<'_>, raise: u32, cut: u32, was_meant: u32, record:
 
 /// Returns the record with the actual surge, where the record does not know it.
 ///
-/// That is the case when an interrupted end has given some of the surge back.
+/// That is the case when an interrupted end has removed some of the surge.
 pub(super) fn with_surge(input: &Input<'_>, record: &Record) -> Record {
     let surge = input.state.surge();
     let is_known = record.gives_back || [record.surge, record.surge_before].contains(&surge);
@@ -154,7 +154,7 @@ fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
         record.acknowledge(state.control.as_ref().map(|control| control.id.as_str()));
     if let Some(reason) = &state.direction.rolls_back {
         if !record.rolls_back {
-            // The breaker counts only failures of the restored revision from here on.
+            // The circuit breaker counts only failures of the restored revision from here on.
             (record.rolls_back, record.failures, record.last_failed) = (true, 0, None);
             record.reason = Some(reason.clone());
         }
@@ -190,9 +190,9 @@ fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
     }
 }
 
-/// Returns the record of an interrupted rollout that goes on.
+/// Returns the record of an interrupted rollout that continues.
 ///
-/// Passed checkpoints, failures and kept instances stand. What was given back is borrowed again.
+/// Passed checkpoints, failures and kept instances stay valid. What was restored is borrowed again.
 fn continue_record(input: &Input<'_>, found: &Record) -> Record {
     Record {
         phase: Phase::Rolling,
@@ -212,7 +212,7 @@ fn borrowed(input: &Input<'_>, previous: Option<&Record>) -> Borrowed {
     borrowed.suspended.extend(running.cloned());
     borrowed.shifts = spec.policy.shifts().then(|| routing_fingerprint(target));
     if !still_borrows(previous) {
-        // By number: an alias may stand for another version by the time it is put back.
+        // By number: an alias may stand for another version by the time it is restored.
         borrowed.template = look.template.as_ref().map(|template| target.resolve(template).clone());
     }
     borrowed
@@ -280,7 +280,7 @@ fn count_failure(input: &Input<'_>, record: &mut Record) -> Option<Step> {
 
 /// Passes the checkpoint when its time is over, or when the operator resumes the rollout.
 ///
-/// Resuming does not wait until the gates have been asked.
+/// Resuming does not wait until the gates have been checked.
 fn pass_checkpoint(input: &Input<'_>, view: &View<'_>, record: &mut Record) {
     let since = input.state.waits.at_checkpoint;
     let Some(ahead) = pace::checkpoint(input) else { return };

@@ -1,7 +1,7 @@
 //! An independent judge of plans.
 //!
-//! It shares no decision with the planner: it recounts from the observation. The engine asks it
-//! before every tick and refuses a plan with violations. Tests use it as their oracle.
+//! It shares no code with the decisions of the planner: it counts from the observation. The engine
+//! asks it before every tick and refuses a plan with violations. Tests use it to check every plan.
 
 mod serving;
 mod sizes;

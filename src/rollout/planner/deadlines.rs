@@ -1,4 +1,4 @@
-//! How long a rollout waits for what it cannot bring about by itself.
+//! How long a rollout waits for what it cannot bring about on its own.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub(crate) fn progress_deadline(input: &Input<'_>) -> Timestamp {
 
 /// Returns when the missing instances must have been launched.
 ///
-/// A rollout that turned back begins this time anew.
+/// A rollback starts this time over.
 pub(crate) fn launch_deadline(input: &Input<'_>) -> Timestamp {
     let since = input.state.launches.missing.oldest().unwrap_or(input.now);
     since.max(input.state.direction.rolls_back_since) + input.spec.health.healthy_timeout

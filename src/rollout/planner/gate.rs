@@ -1,6 +1,6 @@
-//! Gates: what must hold besides the health of the instances.
+//! Gates: conditions besides the health of the instances.
 //!
-//! This module decides when to ask them. The engine asks them.
+//! This module decides when to check them. The engine checks them.
 
 use super::input::Input;
 use super::{Ask, Plan, View};
@@ -8,14 +8,14 @@ use crate::model::spec::Pacing;
 use crate::model::wait::{Wait, WaitKind};
 use crate::rollout::state::Question;
 
-/// Whether the next step has to wait until the gates have been asked.
+/// Whether the next step has to wait until the gates have been checked.
 pub(crate) fn is_closed(input: &Input<'_>, view: &View<'_>) -> bool {
     let question = question(input, view);
     let asks_something = !input.spec.gates.alarms.is_empty() || question.probes;
     asks_something && !input.state.gates.passed.is_some_and(|passed| passed.covers(question))
 }
 
-/// Asks the gates, and waits for them.
+/// Checks the gates, and waits for them.
 pub(crate) fn ask(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
     let Input { spec, state, now, .. } = *input;
     let question = question(input, view);

@@ -1,6 +1,6 @@
 //! Plans the way to a safe point after a failure, a pause or a stop.
 //!
-//! Victims go back into rotation, what is borrowed is put back, and nothing is left draining.
+//! Victims go back into rotation, what is borrowed is restored, and nothing is left draining.
 
 mod restore;
 
@@ -19,7 +19,7 @@ use crate::rollout::state::Halt;
 
 pub(super) use self::restore::{give_back, resume_scaling, unsettled};
 
-/// What every step of a halt goes by.
+/// The input of every step of a halt.
 struct Way<'a> {
     input: &'a Input<'a>,
     view: &'a View<'a>,
@@ -27,7 +27,7 @@ struct Way<'a> {
     record: &'a Record,
     /// Whether surge stays for the decision that a pause waits for.
     keeps_surge: bool,
-    /// Whether the time that a stop leaves is over.
+    /// Whether the time limit of a stop has passed.
     out_of_time: bool,
     /// When waiting for instances ends.
     deadline: Timestamp,
@@ -139,12 +139,12 @@ impl Way<'_> {
         comes_first
     }
 
-    /// Gives back surge and what else is borrowed, as far as that can be now.
+    /// Removes surge and restores what else is borrowed, as far as possible now.
     fn give_back(&self, leaving: &BTreeSet<InstanceId>, plan: &mut Plan) {
         let Way { input, view, record, .. } = *self;
         let too_late = self.out_of_time || input.now >= self.deadline;
         // The group must not replace an instance that reboots, or is out of rotation, for an
-        // update: what is borrowed is given back once the updates are over.
+        // update: what is borrowed is restored once the updates are over.
         let updates = view.members.iter().any(|member| in_place::is_at_work(input, member));
         if updates && !self.out_of_time {
             return;
@@ -171,7 +171,7 @@ impl Way<'_> {
             }
         } else if too_late {
             // Surge that still drains, or that the floor needs, stays in the record. The group can
-            // at least run by itself again.
+            // at least run on its own again.
             plan.actions.extend(resume(input, record, false));
         }
     }
@@ -214,7 +214,7 @@ impl Way<'_> {
 /// Waits until the requests can come back to the first target group.
 ///
 /// Registers there the instances that can take them. When it is too late for that, the group can at
-/// least run by itself again, and registers there what it launches.
+/// least run on its own again, and registers there what it launches.
 fn wait_for_primary(input: &Input<'_>, view: &View<'_>, plan: &mut Plan, deadline: Timestamp) {
     plan.actions.extend(shift::register_in_primary(input, view, &BTreeSet::new()));
     if input.now < deadline {

@@ -1,4 +1,4 @@
-//! Plans for unmanaged instances what a group would do by itself.
+//! Plans for unmanaged instances what a group would do on its own.
 //!
 //! They are marked as ours, launched in place of others, and registered.
 
@@ -232,8 +232,8 @@ pub(crate) fn register_newcomers(
 /// Whether `member` must be registered in `group`, for the first time.
 fn is_newcomer(input: &Input<'_>, member: &Member<'_>, group: &TargetGroupId) -> bool {
     let state = input.state;
-    // While a rollout is put back, what the fleet launches is of the revision before. An instance
-    // marked for an update that was never begun is, too.
+    // While a rollout halts, what the fleet launches is of the revision before. An instance marked
+    // for an update that was never begun is, too.
     let put_back = input.target.second.is_some() || state.was_updated(member.id);
     let is_ours = member.is_new || (put_back && state.direction.halt.is_some());
     is_ours

@@ -10,7 +10,7 @@ use super::input::Input;
 use super::{Member, View, shift};
 use crate::model::spec::{Checkpoint, Pacing, Policy};
 
-/// Returns the checkpoint ahead, if there is one. A rollout that goes back has none.
+/// Returns the checkpoint ahead, if there is one. A rollback has none.
 pub(crate) fn checkpoint(input: &Input<'_>) -> Option<Checkpoint> {
     let passed = input.state.record.as_ref().map_or(0, |record| record.checkpoints_passed);
     let ahead = input.spec.checkpoints.get(passed as usize).copied();
@@ -80,7 +80,7 @@ pub(crate) fn victims(input: &Input<'_>, view: &View<'_>) -> usize {
         let recovered = if shifts { 0 } else { recovered(view) };
         return free.min(recovered + more);
     }
-    // The last ones go without a replacement, so no checkpoint holds them.
+    // The last ones are removed without a replacement, so no checkpoint holds them.
     let surge = input.state.surge() as usize;
     if view.old().count() <= surge {
         return free;

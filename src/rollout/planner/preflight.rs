@@ -35,7 +35,7 @@ pub(crate) fn preflight(input: &Input<'_>) -> Vec<Preflight> {
             format!("launches of this fleet take {}, and ", span(boot))
         });
         found.push(Preflight {
-            // A load balancer may call a target healthy for the first time sooner than that.
+            // A load balancer may report a target as healthy for the first time sooner than that.
             is_error: target.boot.is_some_and(|boot| boot > limit),
             attribute: "health/healthy_timeout",
             message: format!(
@@ -97,8 +97,8 @@ fn long_hook(input: &Input<'_>) -> Option<Preflight> {
     })
 }
 
-/// Finds that no serving instance may ever go: so many stay as they are without serving that the
-/// floor is never exceeded.
+/// Finds that no serving instance may ever be taken out: so many stay as they are without serving
+/// that the floor is never exceeded.
 pub(super) fn no_place(input: &Input<'_>) -> Option<Preflight> {
     let view = View::new(input);
     let (window, idle) = (view.window, view.stay_idle());

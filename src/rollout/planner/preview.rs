@@ -64,8 +64,8 @@ pub fn preview(input: &Input<'_>) -> Preview {
     }
 }
 
-/// Returns what the rollout costs at worst: how many instances the window leaves out at once, and
-/// how many run a bad revision before the first of them is given up.
+/// Returns the worst case of the rollout: how many instances the window leaves out at once, and how
+/// many run a bad revision before the first of them is given up.
 fn at_worst(input: &Input<'_>, view: &View<'_>, batches: &[BatchPreview]) -> Option<AtWorst> {
     let Input { spec, target, .. } = *input;
     let first = batches.first()?;
@@ -148,7 +148,7 @@ fn expected(input: &Input<'_>, batches: &[BatchPreview]) -> Duration {
         if !batch.replaces.is_empty() {
             total += input.drain();
         }
-        // The last ones go without a replacement when there is surge.
+        // The last ones are removed without a replacement when there is surge.
         if batch.launches > 0 || old > surge {
             total += launch;
         }
@@ -297,7 +297,7 @@ fn vanished(members: &[Member<'_>]) -> Option<String> {
     ))
 }
 
-/// Returns the revision that a failure would go back to.
+/// Returns the revision to which a failure would roll back.
 fn adopted(input: &Input<'_>, view: &View<'_>) -> Option<Revision> {
     match &input.state.record {
         Some(record) => record.completed.clone(),
@@ -305,7 +305,7 @@ fn adopted(input: &Input<'_>, view: &View<'_>) -> Option<Revision> {
     }
 }
 
-/// Returns a warning for each scheduled action that falls due within the expected time.
+/// Returns a warning for each scheduled action that is due within the expected time.
 fn due_meanwhile(input: &Input<'_>, expected: Duration) -> Vec<String> {
     let Input { spec, target, look, now, .. } = *input;
     let Some(process) = target.processes.schedules else { return Vec::new() };

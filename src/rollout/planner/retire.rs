@@ -12,7 +12,7 @@ use crate::record::{Phase, RETAINED, Record};
 
 /// Registers instances of the wanted revision again that were taken out of rotation.
 ///
-/// An earlier engine took them out, or we did before turning back. Those `chosen` to go stay out.
+/// An earlier engine took them out, or we did before the rollback. Those `chosen` to go stay out.
 pub(crate) fn register_again(input: &Input<'_>, chosen: &BTreeSet<InstanceId>) -> Vec<Step> {
     let mut out: BTreeMap<&TargetGroupId, BTreeSet<InstanceId>> = BTreeMap::new();
     for (id, group) in input
@@ -122,7 +122,7 @@ fn remove_drained(
             continue;
         }
         // As long as more old ones than surge are left, each makes room for a replacement. The last
-        // ones go without, so that there are exactly as many launches as instances.
+        // ones are not replaced, so that there are exactly as many launches as instances.
         let decrement = goes_directly || (surge > 0 && old_left + view.stay_idle() <= surge);
         if decrement && size_may_be_lower(input) {
             plan.wake_at(input.state.size_is_known_at(input.look), input.now);
@@ -152,7 +152,7 @@ fn remove_drained(
 
 /// Returns the victims in order, those of which their zone has too many last.
 ///
-/// The last ones go without a replacement.
+/// The last ones are removed without a replacement.
 fn in_order<'v, 'a>(view: &View<'a>, victims: &[&'v Member<'a>]) -> Vec<&'v Member<'a>> {
     let excess = batch::excess(view);
     let mut leaving = victims.to_vec();
@@ -190,7 +190,7 @@ fn size_may_be_lower(input: &Input<'_>) -> bool {
     !input.look.is_unmanaged() && input.look.desired() < input.state.desired(input.look)
 }
 
-/// Writes into the record that surge goes one by one.
+/// Writes into the record that surge is removed one by one.
 ///
 /// Does so before the first removal that lowers the size. An engine that takes over after a crash
 /// thus knows that the sizes on the way are ours.

@@ -1,6 +1,6 @@
-//! Plans a rollout that goes forward, or back to the completed revision.
+//! Plans a rollout, or a rollback to the completed revision.
 //!
-//! It borrows, replaces and gives back.
+//! It borrows, replaces and restores.
 
 use std::collections::BTreeSet;
 
@@ -55,7 +55,7 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
         plan.begins = Some(BatchStart::of(input, chosen, 0));
     }
     if input.bakes() && plan.actions.is_empty() && !plan.bakes() && view.old().next().is_none() {
-        // What scaling launches or removes meanwhile is no reason to begin the bake time anew.
+        // What scaling launches or removes meanwhile is not a reason to start the bake time over.
         gate::bake(input, &mut plan);
     }
     plan
@@ -134,7 +134,7 @@ fn replace_more(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> BTreeSet
     victims
 }
 
-/// Waits on purpose: between two batches, or at a checkpoint. Returns whether it does.
+/// Waits deliberately: between two batches, or at a checkpoint. Returns whether it does.
 fn wait_deliberately(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     let Input { spec, state, now, .. } = *input;
     if view.busy() > 0 || state.direction.rolls_back.is_some() {
@@ -223,7 +223,7 @@ fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) 
     }
     plan.actions.extend(halt::give_back(input, record));
     if !plan.actions.is_empty() {
-        // The rollout is done only when a look shows the fleet complete with everything given back.
+        // The rollout is done only when a look shows the fleet complete with everything restored.
         return;
     }
     plan.actions.extend(missed_scheduled_action(input, record).map(|due| {
@@ -259,7 +259,7 @@ fn retire_standby(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
     }
 }
 
-/// Returns the latest scheduled action that fell due while we suspended scheduled actions.
+/// Returns the latest scheduled action that was due while we suspended scheduled actions.
 ///
 /// The cloud does not catch up on it.
 pub(super) fn missed_scheduled_action<'a>(
@@ -276,7 +276,7 @@ pub(super) fn missed_scheduled_action<'a>(
         .iter()
         .filter(|entry| entry.at >= record.started && entry.at <= input.now);
     let latest = due.max_by_key(|entry| entry.at)?;
-    // The cloud itself does what falls due in the bake time.
+    // The cloud itself does what is due in the bake time.
     let is_done = input.state.gates.baking.is_some_and(|since| latest.at > since);
     (!is_done).then_some(latest)
 }

@@ -12,8 +12,8 @@ pub(crate) fn run_by_all(input: &Input<'_>) -> Option<Revision> {
     same(instances.map(|instance| instance.revision.as_ref()))
 }
 
-/// Returns the revision that a failure goes back to: the one that every serving instance runs, or
-/// else every one that is ours to replace. What is left alone stays in either direction.
+/// Returns the revision to which a failure rolls back: the one that every serving instance runs, or
+/// else every one that the rollout may replace. What is left alone stays in either direction.
 pub(super) fn to_go_back_to(view: &View<'_>) -> Option<Revision> {
     let ours = || view.members.iter().filter(|member| !member.left_alone);
     only(view.members.iter()).or_else(|| only(ours()))

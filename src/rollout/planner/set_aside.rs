@@ -18,7 +18,7 @@ pub(crate) fn left_alone(input: &Input<'_>) -> Vec<InstanceId> {
     members.map(|member| member.id).chain(standby.map(|(id, _)| id)).cloned().collect()
 }
 
-/// Returns how many instances are set aside, and what becomes of them.
+/// Returns how many instances are set aside, and what happens to them.
 pub(crate) fn set_aside(input: &Input<'_>, view: &View<'_>) -> Vec<String> {
     let spec = input.spec;
     let protected = view.members.iter().filter(|m| m.instance.protected && !m.is_new).count();

@@ -147,7 +147,7 @@ fn is_good(member: &Member<'_>) -> bool {
     member.is_new && !member.failed && !member.is_victim && !member.instance.ignored && runs
 }
 
-/// Plans the end of the way forward: all requests go to the first target group again.
+/// Plans the end of a forward rollout: all requests go to the first target group again.
 ///
 /// All instances serve there, get the requests there again, and leave the second target group.
 /// Returns whether there is something to do or to wait for.
@@ -341,7 +341,7 @@ fn join(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     true
 }
 
-/// Waits on purpose, with the alarms watched. Returns whether the wait is not over yet.
+/// Waits deliberately, with the alarms watched. Returns whether the wait is not over yet.
 fn hold_for(
     input: &Input<'_>,
     kind: WaitKind,

@@ -1,4 +1,4 @@
-//! What ends the way forward: commands from other processes, the breaker, deadlines.
+//! What ends a forward rollout: commands from other processes, the circuit breaker, deadlines.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ pub(crate) fn apply_command(input: &Input<'_>) -> Option<Verdict> {
         }
         Effect::RollBack => {
             let verdict = start_rollback(input, format!("rolled back by {by}"), true);
-            // Without a way back, a halt that is already under way goes on.
+            // Without a way back, a halt that is already in progress continues.
             let is_way =
                 state.direction.halt.is_none() || matches!(verdict, Verdict::RollBack { .. });
             is_way.then_some(verdict)
@@ -61,7 +61,7 @@ pub(crate) fn checkpoint(input: &Input<'_>, message: String) -> Halt {
     Halt { reason: message, ending, fault: false, at_checkpoint: true, at: input.now, until }
 }
 
-/// Goes back to the last completed revision, or says why that is impossible.
+/// Rolls back to the last completed revision, or says why that is impossible.
 pub(crate) fn start_rollback(input: &Input<'_>, reason: String, asked: bool) -> Verdict {
     let completed = input.state.record.as_ref().and_then(|record| record.completed.as_ref());
     match completed {
@@ -79,7 +79,7 @@ pub(crate) fn start_rollback(input: &Input<'_>, reason: String, asked: bool) -> 
     }
 }
 
-/// Whether `record` is of a rollout to `target` that was interrupted or paused half-way.
+/// Whether `record` is of a rollout to `target` that was interrupted or paused.
 fn continues(record: &Record, target: &Target) -> bool {
     let half_way = matches!(
         record.phase,
@@ -103,7 +103,7 @@ fn fail(input: &Input<'_>, reason: String) -> Verdict {
     }
 }
 
-/// Returns why the rollout cannot go on, if it cannot.
+/// Returns why the rollout cannot continue, if it cannot.
 pub(crate) fn check_failure(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
     too_many_failures(input)
         .or_else(|| gates_failed(input))
@@ -114,7 +114,8 @@ pub(crate) fn check_failure(input: &Input<'_>, view: &View<'_>) -> Option<Verdic
         .or_else(|| (input.now >= progress_deadline(input)).then(|| no_progress(input, view)))
 }
 
-/// The breaker. The failures in the record count: they are the same before and after a crash.
+/// The circuit breaker. The failures in the record count: they are the same before and after a
+/// crash.
 fn too_many_failures(input: &Input<'_>) -> Option<Verdict> {
     let Input { spec, target, state, .. } = *input;
     let record =
@@ -223,8 +224,8 @@ pub(crate) fn surge_stays(input: &Input<'_>, view: &View<'_>) -> Verdict {
 
 /// Returns what is wrong with a template that does not stay, or with the instances of a batch.
 ///
-/// A batch is wrong when it brought only instances of another revision. Going on would replace them
-/// for ever.
+/// A batch is wrong when it brought only instances of another revision. To continue would replace
+/// them for ever.
 fn came_wrong(input: &Input<'_>, view: &View<'_>) -> Option<String> {
     let Input { target, look, state, .. } = *input;
     let template = look.template.as_ref();

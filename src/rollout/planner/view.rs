@@ -38,13 +38,13 @@ pub(crate) struct Member<'a> {
     pub(crate) is_new: bool,
     /// Whether it runs the wanted revision and has failed: it is replaced like an old one.
     pub(crate) failed: bool,
-    /// Whether it is chosen to go.
+    /// Whether it is a victim.
     pub(crate) is_victim: bool,
     /// Whether it is to be replaced but set aside, so that the rollout waits for it.
     pub(crate) set_aside: bool,
-    /// Whether it is not ours to replace, whatever it runs.
+    /// Whether the rollout must not replace it, whatever it runs.
     pub(crate) left_alone: bool,
-    /// Whether it is not to be given back as surplus, whatever it runs.
+    /// Whether it is not to be removed as surplus, whatever it runs.
     pub(crate) spared: bool,
     /// Whether it takes requests, as every target group reports, and is not on its way out.
     pub(crate) serves: bool,
@@ -116,7 +116,7 @@ impl<'a> View<'a> {
         View { members, standby, window, missing, terminating: termination::terminating(input) }
     }
 
-    /// Returns the live instances that are ours to replace: of another revision, or failed.
+    /// Returns the live instances that the rollout may replace: of another revision, or failed.
     pub(crate) fn old(&self) -> impl Iterator<Item = &Member<'a>> + Clone {
         self.members.iter().filter(|member| member.is_old())
     }
@@ -201,7 +201,7 @@ impl<'a> View<'a> {
 }
 
 impl Member<'_> {
-    /// Whether it is ours to replace: of another revision, or failed.
+    /// Whether the rollout may replace it: of another revision, or failed.
     pub(crate) fn is_old(&self) -> bool {
         (!self.is_new || self.failed) && !self.left_alone
     }
@@ -230,8 +230,8 @@ impl Member<'_> {
 
 /// Whether there is nothing to do for this deployment.
 ///
-/// Every instance that is ours to touch runs the revision, the fleet launches it, and nothing of a
-/// rollout is left on the target.
+/// Every instance that the rollout may change runs the revision, the fleet launches it, and nothing
+/// of a rollout is left on the target.
 pub(crate) fn is_converged(input: &Input<'_>) -> bool {
     let view = View::new(input);
     let template = input.look.template.as_ref().map(|found| input.target.resolve(found));

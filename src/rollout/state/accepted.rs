@@ -6,7 +6,7 @@ use super::{RolloutState, Stage};
 use crate::record::{ROLLOUT, Record};
 
 impl RolloutState {
-    /// Takes in that it is unknown whether `action` took effect; see [`Self::accepted`].
+    /// Notes that it is unknown whether `action` took effect; see [`Self::accepted`].
     pub(crate) fn unsure(&mut self, action: &Action) {
         self.unanswered.erasing |=
             matches!(action, Action::EraseRecord { keys } if keys.contains(ROLLOUT));
@@ -21,7 +21,7 @@ impl RolloutState {
         }
     }
 
-    /// Takes in that the cloud accepted `action` at `now`, and its answer.
+    /// Notes that the cloud accepted `action` at `now`, and its answer.
     pub fn accepted(&mut self, action: &Action, done: Done, now: Timestamp) {
         self.unanswered.answered(action, &done);
         self.failures.call = self.failures.call.take().filter(|(failing, _)| failing != action);

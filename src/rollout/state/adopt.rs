@@ -1,5 +1,5 @@
-//! Taking over: what an engine makes of a fleet that it finds half-way, and of its own work once
-//! the rollout turns back.
+//! Taking over: what an engine makes of a fleet that it finds in progress, and of its own work once
+//! the rollout rolls back.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use rolling_provider::{
 use super::{Best, GateState, InstanceHistory, Launched, RolloutState};
 
 impl RolloutState {
-    /// Makes `target`, whose revision is the completed one, what the rollout goes to. Victims of
+    /// Makes `target`, whose revision is the completed one, the target of the rollout. Victims of
     /// that revision are good again and go back into rotation.
     pub(crate) fn start_rollback(&mut self, target: &Target, reason: String, now: Timestamp) {
         self.direction.rolls_back = Some(reason);
@@ -75,7 +75,7 @@ impl RolloutState {
             // An instance from before the rollout that is being registered was put back into
             // rotation.
             Some(record) if registers(instance) && launched < record.started => now,
-            // The time an instance has to get healthy stands still while the rollout is paused.
+            // The time an instance has to get healthy is stopped while the rollout is paused.
             Some(record) => {
                 let since = launched.max(record.started);
                 match record.pause_changed_at {
@@ -93,8 +93,9 @@ impl RolloutState {
         }
     }
 
-    /// Adopts the victims of a rollout found half-way: the engine before this one took out the
-    /// instances that are out of rotation. Old ones stay victims, new ones are strays.
+    /// Adopts the victims of a rollout found in progress: the engine before this one took out the
+    /// instances that are out of rotation. Old ones stay victims, new ones were deregistered to
+    /// remove surge.
     pub(super) fn adopt_victims(&mut self, target: &Target, look: &Observation) {
         if self.record.is_none() {
             return;
@@ -160,7 +161,7 @@ impl RolloutState {
             }
         }
         if old {
-            // Listed or not, on the way back it goes to the first target group again.
+            // Listed or not, in a rollback it goes to the first target group again.
             for group in &target.target_groups {
                 self.note_deregistered(id, &group.id, look.at);
                 self.rotation.drains.insert((id.clone(), group.id.clone()));
@@ -185,7 +186,7 @@ impl RolloutState {
         let Some(record) = &self.record else { return };
         for (id, instance) in &look.instances {
             let by_tag = instance.failed_in.as_ref() == Some(&record.id);
-            // An instance that is, or was, updated once more has another chance.
+            // An instance that is, or was, updated once more gets another try.
             let is_on_its_way = instance
                 .update
                 .as_ref()

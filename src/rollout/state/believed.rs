@@ -27,7 +27,7 @@ impl RolloutState {
         look.template.as_ref() == Some(revision) && believed.as_ref() == Some(revision)
     }
 
-    /// Returns which of these processes are suspended, or may be by our doing.
+    /// Returns which of these processes are suspended, or may be by our action.
     pub(crate) fn may_be_suspended<'a>(
         &self,
         processes: &'a BTreeSet<String>,

@@ -1,4 +1,4 @@
-//! How far a rollout has come, measured by what is left to do.
+//! The progress of a rollout, measured by what is left to do.
 
 use rolling_provider::Timestamp;
 
@@ -22,7 +22,7 @@ impl Best {
         Best { left: u64::MAX, size: 0, largest: 0, at }
     }
 
-    /// Takes in what is found `now`. Another size is another measure, and no progress by itself:
+    /// Notes what is found `now`. Another size is another measure, and no progress on its own:
     /// otherwise a fleet that is rescaled again and again would never be noticed. A fleet that
     /// becomes larger than it ever was gets the whole time for that.
     pub(crate) fn find(&mut self, size: u32, updated: usize, serving: usize, now: Timestamp) {

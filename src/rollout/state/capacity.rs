@@ -38,7 +38,7 @@ impl RolloutState {
         self.sizes.known_at(look.capacity?.desired)
     }
 
-    /// Takes in the sizes that a look shows.
+    /// Notes the sizes that a look shows.
     pub(super) fn look_at_sizes(&mut self, look: &Observation, sets_sizes: bool) {
         self.settle_unsure(look);
         let Some(shown) = look.capacity else { return };
@@ -71,7 +71,7 @@ impl RolloutState {
                     self.rotation.victims.remove(instance);
                     self.removed.terminated.insert(instance.clone());
                     self.unmanaged.surge = self.unmanaged.surge.saturating_sub(1);
-                    // It may also have ended by itself and been replaced.
+                    // It may also have ended on its own and been replaced.
                     if shown < self.sizes.desired {
                         self.sizes.lowered(None, look.at);
                     }

@@ -24,7 +24,7 @@ impl RolloutState {
         if !self.observed_once && record.is_some() {
             self.unmanaged.unsure_since = Some(look.at);
         }
-        // An instance that is updated in place is not launched anew when it goes.
+        // An instance that is updated in place is not launched again when it disappears.
         let record = record.filter(|_| self.in_place.within.is_none());
         let size = record.map_or(live, |record| record.size);
         let keeps_surge =
@@ -66,7 +66,7 @@ impl RolloutState {
         self.unmanaged.trouble = None;
     }
 
-    /// Takes in that a launch failed.
+    /// Notes that a launch failed.
     pub(crate) fn not_launched(&mut self, cause: String, is_final: bool, now: Timestamp) {
         let since = self.unmanaged.trouble.as_ref().map_or(now, |trouble| trouble.since);
         self.unmanaged.trouble = Some(LaunchTrouble { since, tried: now, cause, is_final });

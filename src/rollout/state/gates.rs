@@ -2,14 +2,14 @@
 
 use rolling_provider::Timestamp;
 
-/// The answers of the gates so far. None of them survives a crash: the gates are asked again.
+/// The answers of the gates so far. None of them survives a crash: the gates are checked again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct GateState {
     /// The last question that they passed.
     pub(crate) passed: Option<Question>,
     /// Why they did not pass, as a sentence.
     pub(crate) failed: Option<String>,
-    /// Since when the gates have been asked the current question.
+    /// Since when the gates have been checked with the current question.
     pub(crate) asked: Option<Timestamp>,
     /// Since when everything is done and must stay healthy.
     pub(crate) baking: Option<Timestamp>,

@@ -11,7 +11,7 @@ pub struct Halt {
     pub(crate) reason: String,
     /// How it ends.
     pub(crate) ending: Ending,
-    /// Whether a failure led here: the fleet's template is then put back, even for a pause.
+    /// Whether a failure led here: the fleet's template is then restored, even for a pause.
     pub(crate) fault: bool,
     /// Whether a checkpoint pauses the rollout: a resume then passes the checkpoint.
     pub(crate) at_checkpoint: bool,

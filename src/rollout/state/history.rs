@@ -28,7 +28,7 @@ pub(crate) struct InstanceHistory {
     pub(crate) soaked: bool,
     /// Why it did not serve, the last time that it did not.
     pub(crate) trouble: Option<String>,
-    /// Whether the cloud itself called it unhealthy at the last look.
+    /// Whether the cloud itself reported it as unhealthy at the last look.
     pub(crate) called_unhealthy: bool,
     /// Whether it was ever listed where it is to serve.
     pub(crate) listed: bool,
@@ -49,7 +49,7 @@ pub(super) enum Out {
 }
 
 impl InstanceHistory {
-    /// Takes in whether it is in rotation.
+    /// Notes whether it is in rotation.
     pub(super) fn see_rotation(
         &mut self,
         target: &Target,
@@ -65,7 +65,7 @@ impl InstanceHistory {
         let ours = doing == Out::Ours || (doing == Out::OursAtFirst && !self.listed);
         self.taken_out = out && runs && !serves && !ours;
         if self.taken_out {
-            // Once it is put back, it has all its time again.
+            // Once it is put back, it gets its full time again.
             (self.since, self.lost_at) = (now, Some(now));
             let message = trouble(target, instance);
             let why = match self.listed {
@@ -107,8 +107,8 @@ impl InstanceHistory {
         })
     }
 
-    /// Returns why it has failed, where it was good and is called unhealthy while the new revision
-    /// is being evaluated: that is what the evaluation is for.
+    /// Returns why it has failed, where it was good and is reported as unhealthy while the new
+    /// revision is being evaluated: that is what the evaluation is for.
     pub(super) fn became_unhealthy(&self, evaluated: bool) -> Option<String> {
         let trouble = self.trouble.as_deref().unwrap_or("no reason given");
         (evaluated && self.soaked && self.lost_at.is_some() && self.called_unhealthy)

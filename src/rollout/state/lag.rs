@@ -1,4 +1,4 @@
-//! How far looks may lag.
+//! How long looks may lag.
 
 use std::time::Duration;
 

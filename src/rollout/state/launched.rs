@@ -1,5 +1,5 @@
-//! Instances that came and went since the way to a revision began: how many there was reason for,
-//! and whether they run what they should.
+//! Instances that came and went since the rollout to a revision began: how many launches had a
+//! reason, and whether they run what they should.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -43,7 +43,7 @@ impl Launched {
         Launched { began: Some(size), size, ..Launched::default() }
     }
 
-    /// Takes in the size and the template that a look shows.
+    /// Notes the size and the template that a look shows.
     pub(super) fn look(&mut self, size: u32, is_right: bool) {
         if self.began.is_some() {
             self.grown += size.saturating_sub(self.size);
@@ -57,7 +57,7 @@ impl Launched {
         }
     }
 
-    /// Takes in the instances that came, and what each runs.
+    /// Notes the instances that came, and what each runs.
     pub(super) fn arrived(
         &mut self,
         newcomers: &[(InstanceId, Option<Revision>)],
@@ -78,17 +78,17 @@ impl Launched {
         }
     }
 
-    /// Takes in how many launches are under way that are unrelated to what we set.
+    /// Notes how many launches are under way that are unrelated to what we set.
     pub(super) fn excuse(&mut self, under_way: usize) {
         self.excused = under_way;
     }
 
-    /// Takes in that the fleet launches something because of us.
+    /// Notes that the fleet launches something because of us.
     pub(super) fn ask(&mut self) {
         self.asked = true;
     }
 
-    /// Takes in that we have set the template while `under_way` launches were under way.
+    /// Notes that we have set the template while `under_way` launches were under way.
     pub(super) fn template_moved(&mut self, under_way: usize, now: Timestamp) {
         self.excused = self.excused.max(under_way);
         self.was_right = false;
@@ -136,7 +136,7 @@ impl Launched {
 
     /// Returns how many launches of the wanted revision there is reason for, besides surge and
     /// failures: one for each place the fleet ever had, and one for each instance that went without
-    /// our doing.
+    /// our action.
     pub(crate) fn reasons(&self) -> u32 {
         let taken = u32::try_from(self.taken.len()).unwrap_or(u32::MAX);
         self.began.unwrap_or_default() + self.grown + taken

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use rolling_provider::{InstanceId, Timestamp};
 
-/// A clock for each place that has no instance, the oldest first. Places are alike: a launched
+/// A timer for each place that has no instance, the oldest first. Places are alike: a launched
 /// instance takes the place that has been empty longest. Somebody may have removed an instance that
-/// goes before it has served, so the clock of its place starts anew. When the next instance in that
-/// place goes too, the clock runs on.
+/// goes before it has served, so the timer of its place starts over. When the next instance in that
+/// place disappears too, the timer continues.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Missing {
     places: VecDeque<Place>,
@@ -36,19 +36,19 @@ impl Place {
     }
 }
 
-/// What became of an instance that took a place.
+/// What happened to an instance that took a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// It lives and has not served.
     Boots,
-    /// It has served, or went by our doing.
+    /// It has served, or was removed by us.
     Settled,
     /// It is gone.
     Gone,
 }
 
 impl Missing {
-    /// Takes in a look: the instances that were never there before, and how many places are empty.
+    /// Processes a look: the instances that were never there before, and how many places are empty.
     /// Where fewer places are empty although no instance came, the last ones were not empty (a look
     /// was late, or the fleet became smaller).
     pub(super) fn absorb(&mut self, arrived: &[InstanceId], empty: usize, now: Timestamp) {
@@ -59,7 +59,7 @@ impl Missing {
         self.before = self.before.saturating_sub(filled).min(empty);
     }
 
-    /// Takes in what became of the instances that came, before others come in their places.
+    /// Notes what happened to the instances that came, before others come in their places.
     pub(super) fn follow(&mut self, now: Timestamp, fate: impl Fn(&InstanceId) -> Fate) {
         for (id, was) in std::mem::take(&mut self.gone) {
             match fate(&id) {
@@ -89,7 +89,7 @@ impl Missing {
         self.places.make_contiguous()[before..].sort_by_key(|place| place.since);
     }
 
-    /// Takes in that the engine has not looked for `unseen`, and could not see instances that came.
+    /// Notes that the engine has not looked for `unseen`, and could not see instances that came.
     pub(super) fn not_looked(&mut self, unseen: Duration) {
         let taken = self.taken.values_mut().chain(self.gone.values_mut());
         for place in self.places.iter_mut().chain(taken) {
@@ -97,7 +97,7 @@ impl Missing {
         }
     }
 
-    /// Takes in that the places empty now were empty before the rollout began.
+    /// Notes that the places empty now were empty before the rollout began.
     pub(super) fn begin(&mut self) {
         self.before = self.places.len();
     }
@@ -178,7 +178,7 @@ mod tests {
             (missing.late(long, at(15)), missing.next_late(long, at(15))),
             (1, Some(at(27)))
         );
-        // A look that misses an instance for a moment does not change another place's clock.
+        // A look that misses an instance for a moment does not change another place's timer.
         missing.absorb(&[], 3, at(16));
         missing.absorb(&[], 2, at(17));
         assert_eq!((missing.oldest(), missing.late(long, at(27))), (Some(at(0)), 2));
@@ -224,7 +224,7 @@ mod tests {
             // Somebody may have removed the first one.
             let began = if shows_empty { at(9) } else { at(15) };
             assert_eq!((missing.oldest(), missing.unserved(long, at(75))), (Some(began), 1));
-            // An instance may be on its way again all the same.
+            // An instance may still be on its way.
             assert_eq!(missing.late(Duration::from_secs(15), at(100)), 0);
         }
 

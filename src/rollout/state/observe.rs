@@ -16,7 +16,7 @@ use crate::record::{ROLLOUT, Record};
 use crate::rollout::serving::trouble;
 
 impl RolloutState {
-    /// Takes in one look at the fleet.
+    /// Processes one look at the fleet.
     pub fn observe(&mut self, target: &Target, health: &Health, look: &Observation) {
         let now = look.at;
         self.written.look(look);
@@ -70,9 +70,9 @@ impl RolloutState {
         self.observed_once = true;
     }
 
-    /// Takes in that the engine has not looked for `unseen` longer than looks take, for example
-    /// because this process stood still. That time does not count against instances that become
-    /// healthy, nor against the rollout's progress, and it is no part of a soak.
+    /// Notes that the engine has not looked for `unseen` longer than looks take, for example
+    /// because this process was suspended. That time does not count against instances that become
+    /// healthy, nor against the rollout's progress, and it is not part of a soak.
     pub(crate) fn not_looked(&mut self, unseen: Duration) {
         for history in self.history.values_mut() {
             history.since = history.since + unseen;
@@ -85,8 +85,8 @@ impl RolloutState {
         }
     }
 
-    /// Takes in what the fleet says it did by itself. The cause of a removal joins the reason of
-    /// the failure.
+    /// Notes what the fleet says it did on its own. The cause of a removal joins the reason of the
+    /// failure.
     pub(crate) fn explain(&mut self, activities: Vec<Activity>, now: Timestamp) {
         let is_known = |id: &InstanceId| self.launches.known.contains(id);
         let is_coming = |kind: ActivityKind| match kind {
@@ -217,7 +217,7 @@ impl RolloutState {
     }
 
     /// Counts the instances that came, and those that the fleet is to launch. A fleet that launches
-    /// nothing by itself launches only what was asked for.
+    /// nothing on its own launches only what was asked for.
     fn note_launches(
         &mut self,
         target: &Target,
@@ -239,7 +239,7 @@ impl RolloutState {
         }
     }
 
-    /// Takes in what became of the instances that came and have not served.
+    /// Notes what happened to the instances that came and have not served.
     fn follow_newcomers(&mut self, look: &Observation) {
         let mut missing = std::mem::take(&mut self.launches.missing);
         missing.follow(look.at, |id| {
@@ -259,7 +259,7 @@ impl RolloutState {
         self.launches.missing = missing;
     }
 
-    /// Takes in victims that drain although their deregistration got no answer.
+    /// Notes victims that drain although their deregistration got no answer.
     fn note_draining(&mut self, look: &Observation) {
         for id in self.rotation.victims.clone() {
             let targets = look.instances.get(&id).map(|instance| &instance.targets);
@@ -272,8 +272,8 @@ impl RolloutState {
         }
     }
 
-    /// Forgets instances that left. A victim that went by itself is a step done. An instance of the
-    /// new revision that the fleet removed as unhealthy, or that ended by itself, has failed.
+    /// Forgets instances that left. A victim that is gone needs no further step. An instance of the
+    /// new revision that the fleet removed as unhealthy, or that ended on its own, has failed.
     fn forget_gone(&mut self, look: &Observation) {
         let going = |id: &InstanceId| {
             look.instances.get(id).is_none_or(|i| i.lifecycle == Lifecycle::Terminating)

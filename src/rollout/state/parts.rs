@@ -9,16 +9,16 @@ use super::departed::Departed;
 use super::{Best, Halt, Launched, Missing, Replaces};
 use crate::record::Record;
 
-/// Whether the rollout goes forward, back, or to an early end.
+/// Whether the rollout goes forward, rolls back, or halts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Direction {
     /// Set once the rollout is to end early.
     pub(crate) halt: Option<Halt>,
-    /// Why the rollout goes back to the completed revision, once it does.
+    /// Why the rollout rolls back to the completed revision, once it does.
     pub(crate) rolls_back: Option<String>,
-    /// Since when it goes back.
+    /// Since when it rolls back.
     pub(crate) rolls_back_since: Timestamp,
-    /// Whether a rollout found paused is to go on.
+    /// Whether a paused rollout that was found is to continue.
     pub(crate) resume: bool,
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct Batch {
 /// Instances out of rotation, and back in it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rotation {
-    /// Instances chosen to go and not gone yet.
+    /// Victims that are not gone yet.
     pub(crate) victims: BTreeSet<InstanceId>,
     /// When the cloud accepted to take a victim out of a target group.
     pub(crate) deregistered: BTreeMap<InstanceId, BTreeMap<TargetGroupId, Timestamp>>,
@@ -44,9 +44,9 @@ pub(crate) struct Rotation {
     /// and a look that does not list it may be from before it was listed.
     pub(crate) drains: BTreeSet<(InstanceId, TargetGroupId)>,
     /// Instances of the new revision that an engine before this one took out of a target group, to
-    /// give surge back. They are good, and go back in.
+    /// remove surge. They are good, and go back in.
     pub(crate) deregistered_by_predecessor: BTreeSet<(InstanceId, TargetGroupId)>,
-    /// Whether the fleet by itself replaces instances that are out of rotation.
+    /// Whether the fleet on its own replaces instances that are out of rotation.
     pub(crate) replaces: Replaces,
     /// Victims that were put back into every target group, and when.
     pub(crate) returned: BTreeMap<InstanceId, Timestamp>,
@@ -59,7 +59,7 @@ pub(crate) struct Rotation {
     pub(crate) released: BTreeSet<(InstanceId, bool)>,
 }
 
-/// Instances that left the fleet by our doing, or were seen to leave it.
+/// Instances that left the fleet by our action, or were seen to leave it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Removed {
     /// Reserves whose termination the cloud accepted.
@@ -86,7 +86,7 @@ pub struct Failures {
     pub(crate) earlier: BTreeSet<InstanceId>,
     /// The call that the cloud does not take at present, and why.
     pub(crate) call: Option<(Action, String)>,
-    /// Actions that the cloud refused for good while we were putting things back.
+    /// Actions that the cloud refused permanently while we were restoring.
     pub(crate) refused: Vec<(Action, String)>,
 }
 
@@ -95,7 +95,7 @@ pub struct Failures {
 pub(crate) struct Launches {
     /// Since when each place without an instance has been empty.
     pub(crate) missing: Missing,
-    /// Instances that came and went since the way to this revision began.
+    /// Instances that came and went since the rollout to this revision began.
     pub(crate) launched: Launched,
     /// Every instance that was ever seen alive. In a late look none of them counts as new.
     pub(super) known: BTreeSet<InstanceId>,
@@ -106,7 +106,7 @@ pub(crate) struct Launches {
     pub(crate) coming: usize,
     /// Those of [`super::RolloutState::strangers`] that the cloud was asked about.
     pub(crate) asked_about: BTreeSet<InstanceId>,
-    /// What the fleet reported that it did by itself, newest first.
+    /// What the fleet reported that it did on its own, newest first.
     pub(crate) activities: Vec<Activity>,
     /// When the fleet was last asked for that.
     pub(crate) activities_asked: Option<Timestamp>,
@@ -140,7 +140,7 @@ pub(super) struct Unanswered {
 }
 
 impl Unanswered {
-    /// Takes in that `action` got an answer.
+    /// Notes that `action` got an answer.
     pub(super) fn answered(&mut self, action: &Action, done: &Done) {
         // The same call without an answer may have removed what is gone: the next look shows it.
         if !(done.was_gone && self.actions.contains(action)) {

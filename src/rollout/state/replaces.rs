@@ -1,4 +1,4 @@
-//! Whether the fleet by itself replaces instances that are out of rotation, as an Auto Scaling
+//! Whether the fleet on its own replaces instances that are out of rotation, as an Auto Scaling
 //! group may that takes its health checks from the load balancer. The fleet's own activities show
 //! it.
 
@@ -12,7 +12,7 @@ use super::LOOKS_LAG;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Replaces {
     is_seen: bool,
-    /// Instances that we took out of rotation and that went without our doing, and when.
+    /// Instances that we took out of rotation and that went without our action, and when.
     went: BTreeMap<InstanceId, Timestamp>,
 }
 
@@ -27,7 +27,7 @@ impl Replaces {
         !self.is_seen && !self.went.is_empty()
     }
 
-    /// Takes in a look, with the instances `out` that we took out of rotation.
+    /// Processes a look, with the instances `out` that we took out of rotation.
     pub(super) fn look<'a>(
         &mut self,
         look: &Observation,
@@ -45,7 +45,7 @@ impl Replaces {
         self.went.retain(|_, at| look.at.since(*at) <= LOOKS_LAG);
     }
 
-    /// Takes in what the fleet says it did.
+    /// Notes what the fleet says it did.
     pub(super) fn explain(&mut self, activities: &[Activity]) {
         self.is_seen |= activities.iter().any(|activity| {
             let id = activity.instance.as_ref();

@@ -34,7 +34,7 @@ pub struct RolloutState {
     /// The last revision that the whole fleet is known to have run, where no record says so: from
     /// a front-end that keeps state, or from a record that is erased by now.
     pub(crate) known_completed: Option<Revision>,
-    /// Whether the rollout goes forward, back, or to an early end.
+    /// Whether the rollout goes forward, rolls back, or halts.
     pub(crate) direction: Direction,
     /// The current or last batch.
     pub(crate) batch: Batch,
@@ -44,7 +44,7 @@ pub struct RolloutState {
     pub(crate) stages: Stages,
     /// Instances out of rotation, and back in it.
     pub(crate) rotation: Rotation,
-    /// Instances that left the fleet by our doing, or were seen to leave it.
+    /// Instances that left the fleet by our action, or were seen to leave it.
     pub(crate) removed: Removed,
     /// What failed.
     pub failures: Failures,
@@ -80,7 +80,7 @@ impl RolloutState {
         Self { rollout_id, started, waits, ..Self::default() }
     }
 
-    /// Takes in that `record` is on the target.
+    /// Notes that `record` is on the target.
     pub(crate) fn recorded(&mut self, record: Record) {
         if self.record.as_ref().is_some_and(|found| found.generation != record.generation) {
             self.failures.earlier.clone_from(&self.failures.counted);
@@ -102,7 +102,7 @@ impl RolloutState {
 
     /// Whether `id` serves by what the cloud says: in service, healthy, and healthy in every target
     /// group (or in the second one, where requests are shifted), and not on its way out by our
-    /// doing.
+    /// action.
     pub(crate) fn serves(&self, target: &Target, id: &InstanceId, instance: &Instance) -> bool {
         instance.lifecycle == Lifecycle::InService
             && instance.healthy
@@ -136,18 +136,18 @@ impl RolloutState {
         self.rotation.put_back.values().min().map(|out| *out + LOOKS_LAG + moment)
     }
 
-    /// Whether `id` is out of some target group by our doing.
+    /// Whether `id` is out of some target group by our action.
     pub(crate) fn was_deregistered(&self, id: &InstanceId) -> bool {
         self.rotation.deregistered.contains_key(id)
     }
 
-    /// Begins to put the rollout back. Victims that are still in rotation stay there.
+    /// Begins to halt the rollout. Victims that are still in rotation stay there.
     pub(crate) fn begin_halt(&mut self, halt: Halt) {
         self.direction.halt = Some(halt);
         self.rotation.victims.retain(|id| self.rotation.deregistered.contains_key(id));
     }
 
-    /// Goes on with a rollout that was being put back. What a pause has resumed is suspended again.
+    /// Continues a rollout that was halting. What a pause has resumed is suspended again.
     pub(crate) fn resume(&mut self) {
         (self.direction.halt, self.direction.resume, self.suspended) = (None, true, false);
         self.failures.refused.clear();
@@ -175,7 +175,7 @@ impl RolloutState {
         })
     }
 
-    /// Takes in that the rollout is waiting on purpose, which is no lack of progress.
+    /// Notes that the rollout is waiting deliberately, which does not count as a lack of progress.
     pub(crate) fn wait_deliberately(&mut self, now: Timestamp) {
         if let Some(best) = &mut self.waits.best {
             best.at = now;

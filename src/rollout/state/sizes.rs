@@ -12,14 +12,14 @@
 //! | anything else, v | set by others, who want v in all | N = v, s = 0 |
 //! | v, just before our removal lowered it to v - 1 | the same | N = v, and one is to be added |
 //! | (after a restart) N + s, or the recorded size before it | ours | s is what exceeds N |
-//! | (after a restart) N to N + s, while we gave surge back | ours | the same |
+//! | (after a restart) N to N + s, while we removed surge | ours | the same |
 //! | (after a restart) any, and the recorded rollout is over | set by others | N = v, s = 0 |
 //! | (after a restart) anything else, v | set by others meanwhile | N = v, s = 0 |
 //!
 //! A size that somebody sets to its current value cannot be noticed. A size that somebody sets
 //! between our last look and our own write of another size is overwritten: the cloud has no
 //! conditional write, and does not report what was there. Where the sizes are far apart (an
-//! autoscaler's decision against half a fleet) theirs comes again.
+//! autoscaler's decision against half a fleet) it sets its size again.
 
 use std::collections::BTreeMap;
 
@@ -59,7 +59,7 @@ impl Sizes {
         }
     }
 
-    /// Takes in a look. Returns by how much the fleet has become smaller.
+    /// Processes a look. Returns by how much the fleet has become smaller.
     pub(super) fn look(&mut self, shown: Capacity, at: Timestamp) -> u32 {
         self.believed_until.retain(|_, until| at.since(*until) <= LOOKS_LAG);
         if shown.desired == self.desired {
@@ -75,19 +75,19 @@ impl Sizes {
         fewer
     }
 
-    /// Takes in a size that we set.
+    /// Notes a size that we set.
     pub(super) fn wrote(&mut self, desired: u32, at: Timestamp) {
         self.become_(desired, at);
     }
 
-    /// Takes in the sizes that somebody else had asked for, and that we set on their behalf.
+    /// Notes the sizes that somebody else had asked for, and that we set on their behalf.
     pub(super) fn caught_up(&mut self, desired: u32, at: Timestamp) {
         self.become_(desired, at);
         self.size = desired;
     }
 
-    /// Takes in that a removal of ours has lowered the size by one, from `was` where the cloud
-    /// says so.
+    /// Notes that a removal of ours has lowered the size by one, from `was` where the cloud says
+    /// so.
     pub(super) fn lowered(&mut self, was: Option<u32>, at: Timestamp) {
         if let Some(was) = was.filter(|was| *was != self.desired) {
             self.set_by_others(was, at);

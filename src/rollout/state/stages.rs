@@ -39,13 +39,13 @@ struct At {
 }
 
 impl Stages {
-    /// Takes in that `launches` launches were asked for.
+    /// Notes that `launches` launches were asked for.
     pub(super) fn ask(&mut self, launches: u32, now: Timestamp) {
         self.asked.extend(std::iter::repeat_n(now, launches as usize));
     }
 
-    /// Takes in which instances came and how many are still to come. Each belongs to the oldest
-    /// launch asked for.
+    /// Notes which instances came and how many are still to come. Each belongs to the oldest launch
+    /// asked for.
     pub(super) fn look(&mut self, came: &[InstanceId], to_come: usize, now: Timestamp) {
         for id in came {
             let launched = self.asked.pop_front();
@@ -56,7 +56,7 @@ impl Stages {
         self.asked.drain(..gone);
     }
 
-    /// Takes in that `stage` was asked for on behalf of `id`, and that the stage before is over. An
+    /// Notes that `stage` was asked for on behalf of `id`, and that the stage before is over. An
     /// instance that is taken out before it serves has failed, which says nothing about how long a
     /// stage takes.
     pub(super) fn begin(&mut self, id: &InstanceId, stage: Stage, now: Timestamp) {
@@ -71,7 +71,7 @@ impl Stages {
         self.at.insert(id.clone(), At { stage, since: now, launched });
     }
 
-    /// Takes in that nothing is awaited of `id` any more. Returns when its launch was asked for.
+    /// Notes that nothing is awaited of `id` any more. Returns when its launch was asked for.
     pub(super) fn end(&mut self, id: &InstanceId, now: Timestamp) -> Option<Timestamp> {
         let At { stage, since, launched } = self.at.remove(id)?;
         // It is unknown when others asked for a launch.
@@ -137,12 +137,12 @@ mod tests {
         let times = [Stage::Launch, Stage::Register, Stage::Update].map(|s| stages.shortest(s));
         let seconds = Duration::from_secs;
         assert_eq!(times, [Some(seconds(20)), Some(seconds(7)), None]);
-        // An instance that failed teaches nothing.
+        // The times of a failed instance are not used.
         stages.begin(&a, Stage::Register, at(37));
         stages.begin(&a, Stage::Deregister, at(38));
         assert_eq!(stages.shortest(Stage::Register), Some(seconds(7)));
-        // An instance that this engine did not ask for teaches nothing, and one that does not come
-        // is not awaited.
+        // The times of an instance that this engine did not ask for are not used, and one that does
+        // not come is not awaited.
         stages.look(&[c.clone(), InstanceId::new("i-d")], 0, at(39));
         assert_eq!((stages.asked(), stages.of(&c)), (None, Some((Stage::Launch, at(5)))));
         assert_eq!(stages.end(&InstanceId::new("i-d"), at(40)), None);

@@ -33,8 +33,8 @@ pub(crate) struct Unmanaged {
     pub(crate) on_their_way: u32,
     /// When the last of these was launched.
     pub(super) hidden_since: Option<Timestamp>,
-    /// When this engine took over, or turned back. Launches from before may not show yet, and their
-    /// number is unknown.
+    /// When this engine took over, or began to roll back. Launches from before may not show yet,
+    /// and their number is unknown.
     pub(crate) unsure_since: Option<Timestamp>,
     /// Since when instances are gone that nobody took out.
     pub(crate) lost: Missing,

@@ -48,8 +48,8 @@ impl RolloutState {
         self.in_place.known.contains_key(id)
     }
 
-    /// Takes in which updates `look` shows. If a victim shows an update that is new to this engine,
-    /// a call without an answer began it.
+    /// Notes which updates `look` shows. If a victim shows an update that is new to this engine, a
+    /// call without an answer began it.
     pub(super) fn note_updates(&mut self, look: &Observation) {
         for (id, instance) in &look.instances {
             let Some(update) = &instance.update else { continue };
@@ -65,7 +65,7 @@ impl RolloutState {
         self.in_place.confirmed.retain(|id, _| look.instances.contains_key(id));
     }
 
-    /// Takes in that `id` is on its way to `to`. What was seen of it before says nothing of what it
+    /// Notes that `id` is on its way to `to`. What was seen of it before says nothing of what it
     /// will be.
     pub(super) fn updating(&mut self, id: &InstanceId, to: &Revision, token: &str, now: Timestamp) {
         self.rotation.victims.remove(id);
@@ -89,7 +89,7 @@ impl RolloutState {
         self.in_place.begun.insert(id.clone(), Begun { update, at: now });
     }
 
-    /// Takes in that the update of `instances` is over: they run `to`, or what they ran before it.
+    /// Notes that the update of `instances` is over: they run `to`, or what they ran before it.
     pub(super) fn confirmed(
         &mut self,
         instances: &BTreeSet<InstanceId>,

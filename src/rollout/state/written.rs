@@ -1,7 +1,7 @@
 //! What we wrote lately, beside looks that may still show the values before.
 //!
 //! For as long as looks may lag, a look that shows the value that we replaced says nothing. So what
-//! is borrowed is given back in any case, and a value that somebody else has set since is not taken
+//! is borrowed is restored in any case, and a value that somebody else has set since is not taken
 //! for it.
 
 use std::collections::BTreeSet;
@@ -51,12 +51,12 @@ impl<T: PartialEq + Clone> Write<T> {
 }
 
 impl Written {
-    /// Takes in what a look shows.
+    /// Notes what a look shows.
     pub(super) fn look(&mut self, look: &Observation) {
         self.shown = (look.max(), look.template.clone());
     }
 
-    /// Takes in that the cloud accepted `action`.
+    /// Notes that the cloud accepted `action`.
     pub(super) fn accepted(&mut self, action: &Action, now: Timestamp) {
         match action {
             Action::SetCapacity { max: Some(max), .. }

@@ -19,8 +19,8 @@ pub(super) fn check_capacity(
     let live = input.look.instances.iter().filter(|(id, instance)| {
         instance.lifecycle.is_live() && !input.state.removed.terminated.contains(id)
     });
-    // A fleet that another process scales in lives above its size for a while. That is not our
-    // doing.
+    // A fleet that another process scales in lives above its size for a while. That is not caused
+    // by us.
     let live = live.count().min(input.look.desired() as usize);
     for step in &plan.actions {
         let Action::SetCapacity { desired, max } = step.action else { continue };
@@ -147,7 +147,7 @@ pub(super) fn check_launches(
 /// Every launch has a reason.
 ///
 /// Reasons are a place of the fleet or of surge, a failure, and what others took or added. More
-/// than a batch beyond those would go on for ever.
+/// than a batch beyond those would never end.
 pub(super) fn check_reasons(
     input: &Input<'_>,
     plan: &Plan,

@@ -1,4 +1,4 @@
-//! Puts back what a halt finds changed: the template, sizes, processes, surge and victims.
+//! Restores what a halt finds changed: the template, sizes, processes, surge and victims.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::model::wait::{Wait, WaitKind};
 use crate::record::{Ending, Record};
 use crate::rollout::state::Halt;
 
-/// Puts the template back: the group must not launch a revision that failed or was given up.
+/// Restores the template: the group must not launch a revision that failed or was given up.
 ///
 /// After a pause that was asked for, the group may.
 pub(super) fn template_back(input: &Input<'_>, record: &Record, halt: &Halt) -> Option<Step> {
@@ -38,7 +38,7 @@ pub(crate) fn unsettled(input: &Input<'_>) -> Option<Wait> {
     Some(Wait { kind: WaitKind::Launch, instances: Vec::new(), detail, deadline })
 }
 
-/// Puts back what is borrowed except surge, each value only where it still is what we wrote.
+/// Restores what is borrowed except surge, each value only where it still is what we wrote.
 pub(crate) fn give_back(input: &Input<'_>, record: &Record) -> Vec<Step> {
     let mut steps = Vec::new();
     let shown = input.state.max(input.look);
@@ -56,7 +56,7 @@ pub(crate) fn give_back(input: &Input<'_>, record: &Record) -> Vec<Step> {
 
 /// Resumes the processes that we suspended and that are still suspended.
 ///
-/// While requests stay shifted, the fleet must not register by itself what it launches.
+/// While requests stay shifted, the fleet must not register on its own what it launches.
 pub(super) fn resume(input: &Input<'_>, record: &Record, shifted: bool) -> Option<Step> {
     let suspended = input.state.may_be_suspended(&record.borrowed.suspended, input.look);
     let away = record.borrowed.shifts.is_some() && shifted && !shift::is_back(input);
@@ -66,7 +66,7 @@ pub(super) fn resume(input: &Input<'_>, record: &Record, shifted: bool) -> Optio
     (!processes.is_empty()).then(|| Step::new(Action::ResumeProcesses { processes }))
 }
 
-/// Lets the fleet follow its load again, before everything else is given back.
+/// Lets the fleet follow its load again, before everything else is restored.
 pub(crate) fn resume_scaling(input: &Input<'_>, record: &Record) -> Option<Step> {
     let suspended = input.state.may_be_suspended(&record.borrowed.suspended, input.look);
     let scaling = suspended.filter(|process| input.target.processes.resizes(process));
@@ -101,7 +101,7 @@ pub(super) fn leaving(
     let going = view.victims().filter(|m| !m.spared && !is_given_up(m));
     let left = surge - leaving.len() - chosen.len();
     leaving.extend(going.take(left).map(|member| member.id.clone()));
-    // The group may have launched surge after its template was put back.
+    // The group may have launched surge after its template was restored.
     let others = view.members.iter();
     let others = others.filter(|member| !chosen.contains(member.id)).copied().collect();
     let others = View { members: others, ..view.clone() };
