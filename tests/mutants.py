@@ -275,7 +275,7 @@ MUTANTS = [
      "if is_update && matches!(intent.rolls, Rolls::Nothing) {",
      "if is_update && matches!(intent.rolls, Rolls::Nothing) && change.prior[\"id\"] == 0 {"),
     (0, "a refresh takes the figures of a plan back", "src/frontends/terraform/provider.rs",
-     "    for name in PLANNED {\n        now[name] = prior[name].clone();\n    }\n",
+     "    for name in resource_state::computed(KnownBy::Plan) {\n        now[name] = prior[name].clone();\n    }\n",
      ""),
     (0, "a pause that somebody has ended stays", "src/frontends/terraform/provider.rs",
      "        _ if is_back => (\"rolled_back\",",

@@ -16,13 +16,13 @@ use crate::model::preview::Preview;
 
 /// When the value of a computed attribute is known.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Known {
+pub(crate) enum KnownBy {
     /// As soon as the fleet is.
-    ByALook,
+    Look,
     /// Once a plan settles it: it stays as planned until the next rollout.
-    ByPlan,
+    Plan,
     /// Once a rollout has ended.
-    ByOutcome,
+    Outcome,
 }
 
 /// Declares the computed attributes: the type, and the list with when each is known.
@@ -39,52 +39,52 @@ macro_rules! computed {
         pub(crate) const COMPUTED: [&str; [$(stringify!($name)),+].len()] =
             [$(stringify!($name)),+];
 
-        const KNOWN: [Known; COMPUTED.len()] = [$(Known::$known),+];
+        const KNOWN: [KnownBy; COMPUTED.len()] = [$(KnownBy::$known),+];
     };
 }
 
 computed! {
-    ByALook:
+    Look:
     /// The target's own name in its cloud.
     id: String,
-    ByOutcome:
+    Outcome:
     /// `succeeded`, `rolled_back`, `failed`, `paused`, `aborted`; `pending` when the fleet does not
     /// match the configuration yet; otherwise the phase of the rollout under way.
     status: String,
-    ByALook:
+    Look:
     /// The revision that every instance is to run.
     target_revision: String,
-    ByOutcome:
+    Outcome:
     /// The revision that every instance runs; null while they differ.
     deployed_revision: String,
-    ByOutcome:
+    Outcome:
     /// The last revision that the whole fleet is known to have run: the target of a rollback.
     completed_revision: String,
-    ByPlan:
+    Plan:
     /// The planned batches.
     batches: Vec<BatchSizes>,
-    ByPlan:
+    Plan:
     /// The planned minimum of instances that serve throughout.
     floor: u32,
-    ByPlan:
+    Plan:
     /// The planned maximum of instances that live at the same time.
     ceiling: u32,
-    ByPlan:
+    Plan:
     /// The planned duration, for example `4m 40s`.
     expected_duration: String,
-    ByOutcome:
+    Outcome:
     /// How many instances run each revision.
     fleet: Vec<OnRevision>,
-    ByOutcome:
+    Outcome:
     /// Every instance, with the revision that it runs.
     instances: Vec<InstanceReport>,
-    ByOutcome:
+    Outcome:
     /// Why the last rollout did not succeed.
     last_error: String,
 }
 
 /// Returns the names of the computed attributes that are known then.
-pub(crate) fn computed(known: Known) -> impl Iterator<Item = &'static str> {
+pub(crate) fn computed(known: KnownBy) -> impl Iterator<Item = &'static str> {
     COMPUTED.into_iter().zip(KNOWN).filter(move |(_, it)| *it == known).map(|(name, _)| name)
 }
 
@@ -139,7 +139,7 @@ pub(crate) fn current(config: &Value, rollout: &Rollout) -> Value {
 /// Returns the state as the fleet is now, after the state `prior`.
 pub(crate) fn refreshed(prior: &Value, rollout: &Rollout) -> Value {
     let mut state = current(&config_of(prior), rollout);
-    for name in computed(Known::ByPlan) {
+    for name in computed(KnownBy::Plan) {
         if let Some(value) = prior.get(name) {
             state[name] = value.clone();
         }
@@ -159,7 +159,7 @@ pub(crate) fn planned(config: &Value, rollout: &Rollout) -> Value {
         state[name] = value;
     }
     if preview.changes {
-        for name in computed(Known::ByOutcome) {
+        for name in computed(KnownBy::Outcome) {
             state[name] = Value::Null;
         }
     }
@@ -175,7 +175,7 @@ pub(crate) fn figures(preview: &Preview) -> impl Iterator<Item = (&'static str, 
         expected_duration: Some(span(preview.expected_seconds)),
         ..Computed::default()
     });
-    computed(Known::ByPlan).map(move |name| (name, figures[name].clone()))
+    computed(KnownBy::Plan).map(move |name| (name, figures[name].clone()))
 }
 
 /// Returns the state that a rollout is planned to lead to while the target is not known.
@@ -201,7 +201,7 @@ pub(crate) fn after(config: &Value, id: &str, planned: &Value, report: &Report) 
         ..Computed::default()
     };
     let mut state = with(config, &attributes);
-    for name in computed(Known::ByPlan) {
+    for name in computed(KnownBy::Plan) {
         state[name] = planned[name].clone();
     }
     state

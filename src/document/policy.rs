@@ -24,7 +24,7 @@ pub(super) fn policy(
     ];
     let batch: Vec<&str> = batch.into_iter().filter_map(is).collect();
     let bounds: Vec<&str> = bounds.into_iter().filter_map(is).collect();
-    if !bounds.is_empty() && !batch.is_empty() {
+    if config.policy == PolicyName::Rolling && !bounds.is_empty() && !batch.is_empty() {
         let message = "a batch size and max_surge or max_unavailable exclude each other";
         for name in batch {
             let place = format!("{pointer}/{name}");

@@ -19,7 +19,7 @@ use super::private_state::PrivateState;
 use super::schema::schemas;
 use super::value::Raw;
 use super::{convert, proto as p};
-use crate::deployment::resource_state::{self, Known};
+use crate::deployment::resource_state::{self, KnownBy};
 use crate::deployment::{self, OpenError, with_default_policy};
 use crate::document::{self, Diagnostic, launch_template, normalised};
 use crate::engine::{Caller, Rollout, Stop, UNSEEN_FOR};
@@ -288,7 +288,7 @@ impl Provider {
 /// until the fleet, or a record on it, shows otherwise.
 fn refreshed(prior: &Value, rollout: &Rollout) -> Value {
     let mut now = computed(&resource_state::current(&json!({}), rollout));
-    for name in resource_state::computed(Known::ByPlan) {
+    for name in resource_state::computed(KnownBy::Plan) {
         now[name] = prior[name].clone();
     }
     let sought = &prior["target_revision"];

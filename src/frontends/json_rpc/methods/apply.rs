@@ -12,7 +12,7 @@ use super::super::wire::{RpcError, code, notification};
 use super::{
     Session, Work, cancelled, check_operation, check_type, replaced_paths, unless_stopped, write,
 };
-use crate::deployment::resource_state::{self, Known};
+use crate::deployment::resource_state::{self, KnownBy};
 use crate::deployment::stop::Stopping;
 use crate::document::Diagnostic;
 use crate::engine::{Caller, NOTHING_DONE, UNSEEN_FOR};
@@ -63,7 +63,7 @@ impl Session {
         refuse_stale(params.private.as_ref(), &hash)?;
         let mut planned = resource_state::planned(&config, &rollout);
         for name in
-            resource_state::computed(Known::ByPlan).filter(|name| !params.planned[name].is_null())
+            resource_state::computed(KnownBy::Plan).filter(|name| !params.planned[name].is_null())
         {
             planned[name] = params.planned[name].clone();
         }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::super::messages as m;
 use super::super::wire::RpcError;
 use super::{Session, check_type, replaced_paths, write};
-use crate::deployment::resource_state::{self, Known};
+use crate::deployment::resource_state::{self, KnownBy};
 use crate::deployment::{OpenError, with_default_policy};
 use crate::document::{self, Diagnostic, normalised};
 use crate::engine::{Caller, Rollout};
@@ -44,7 +44,7 @@ impl Session {
         };
         let unknown = match preview.changes {
             true => {
-                resource_state::computed(Known::ByOutcome).map(|name| format!("/{name}")).collect()
+                resource_state::computed(KnownBy::Outcome).map(|name| format!("/{name}")).collect()
             }
             false => Vec::new(),
         };

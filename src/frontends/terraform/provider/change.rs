@@ -17,7 +17,7 @@ use super::super::value::{Raw, Read};
 use super::super::{convert, proto as p};
 use super::request::{Config, Found, all, computed, known, ours, to_json, unreadable};
 use super::{Configured, Counted, Provider};
-use crate::deployment::resource_state::{self, Known};
+use crate::deployment::resource_state::{self, KnownBy};
 use crate::deployment::stop::Stopping;
 use crate::deployment::{self, OpenError, with_default_policy};
 use crate::document::config::DurationText;
@@ -202,8 +202,7 @@ impl Operation<'_> {
         if unknown.is_empty() {
             return self.settle(prior, before, &planned, planned_raw, config).await;
         }
-        let is_unknown =
-            |name: &str| unknown.iter().any(|place| place.strip_prefix('/') == Some(name));
+        let is_unknown = |name: &str| unknown.contains(&format!("/{name}"));
         let promised =
             planned["target_revision"].as_str().filter(|_| !is_unknown("target_revision"));
         let value = pinned(&config.value, promised);
@@ -219,7 +218,7 @@ impl Operation<'_> {
             Ok(rollout) => rollout,
             Err(found) => return Rolled::not(before, found),
         };
-        let as_planned = resource_state::computed(Known::ByPlan).filter(|name| !is_unknown(name));
+        let as_planned = resource_state::computed(KnownBy::Plan).filter(|name| !is_unknown(name));
         let settled =
             settled(resource_state::planned(&config.value, &rollout), &planned, as_planned);
         let id = rollout.target().id.clone();
@@ -237,13 +236,10 @@ impl Operation<'_> {
             names.map(|name| (name, Some(after[name].clone()))).collect();
         // Where the fleet is not as configured, the state keeps its earlier configuration, so that
         // the next plan shows what is left, beside what the fleet really runs.
+        let kept = || resource_state::config_of(&to_json(prior));
         let (state, config, found) = match succeeded {
             true => (planned_raw, config.value.clone(), left_alone(&report)),
-            false => (
-                &before,
-                resource_state::config_of(&to_json(prior)),
-                vec![explain(&report, folder)],
-            ),
+            false => (&before, kept(), vec![explain(&report, folder)]),
         };
         let state = state.with(&changes, kind.attributes());
         let private_state = provider.see(&configured, &config, &after).await;

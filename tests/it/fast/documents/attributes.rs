@@ -274,7 +274,7 @@ fn what_an_instance_refresh_has_no_setting_for_is_refused_by_name() {
             "/record",
             "recorded by EC2 Auto Scaling itself",
         ),
-        (json!({ "pacing": "batch" }), "/pacing", "a pace of its own"),
+        (json!({ "pacing": "continuous" }), "/pacing", "a pace of its own"),
         (json!({ "pause_between_batches": "1m" }), "/pause_between_batches", "does not pause"),
         (json!({ "failure_threshold": 2 }), "/failure_threshold", "does not count failures"),
         (json!({ "on_failure": "pause" }), "/on_failure", "cannot be paused"),
