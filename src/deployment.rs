@@ -6,5 +6,5 @@ pub mod schema;
 pub(crate) mod stop;
 mod upgrade;
 
-pub(crate) use open::{DeleteOutcome, OpenError, end, look, prepare, with_default_policy};
+pub(crate) use open::{DeleteOutcome, OpenError, config_to_look_with, end, look, prepare};
 pub use upgrade::upgrade;

@@ -158,6 +158,6 @@ fn on_runtime(mut runtime: Builder, work: impl Future<Output = u8>) -> u8 {
 fn schema() -> u8 {
     let all: serde_json::Map<_, _> =
         schemas::all().into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect();
-    print_json(&all.into());
+    print_json(&all);
     0
 }

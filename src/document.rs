@@ -22,13 +22,13 @@ mod unknown;
 pub use convert::deployment;
 pub(crate) use convert::provider;
 pub(crate) use diagnostic::{Diagnostic, Severity, step};
-pub(crate) use places::{PROVIDER, launch_template, target_names};
-pub(crate) use positions::{Positions, duplicates};
+pub(crate) use places::{PROVIDER, launch_template, target_names, target_of};
+pub(crate) use positions::{Position, Positions, duplicates};
 pub use read::Document;
 pub(crate) use read::Resource;
 pub(crate) use revision::rolled_back_to;
 pub(crate) use schema_check::{
-    check_against, fits, is_sensitive, missing_name, normalise as normalised,
+    check_against, fits, has_place, is_sensitive, missing_name, normalise as normalised,
 };
 pub use schema_check::{resolve, schema, types};
 pub(crate) use secret::without_secrets;

@@ -73,13 +73,22 @@ async fn open(
     Ok((fleet, spec))
 }
 
-/// Returns a configuration to look with: an imported one has no policy yet, and a look needs none.
-pub(crate) fn with_default_policy(config: &Value) -> Value {
-    let mut config = config.clone();
-    if config["policy"].is_null() {
-        config["policy"] = json!("all_at_once");
-    }
-    config
+/// Returns a configuration to look with. A look needs the target: the policy may be missing after
+/// an import, and what a later version refuses of the policy is left out.
+pub(crate) fn config_to_look_with(config: &Value) -> Value {
+    let with_policy = |mut config: Value| {
+        if config["policy"].is_null() {
+            config["policy"] = json!("all_at_once");
+        }
+        config
+    };
+    let whole = with_policy(config.clone());
+    let shifting = with_policy(document::target_of(config, &["policy", "traffic"]));
+    let target = with_policy(document::target_of(config, &[]));
+    let valid = [&whole, &shifting, &target]
+        .into_iter()
+        .find(|candidate| document::deployment(candidate, "").is_ok());
+    valid.unwrap_or(&whole).clone()
 }
 
 /// The result of the end of a deployment.

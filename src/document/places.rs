@@ -13,6 +13,17 @@ pub(crate) fn target_names() -> impl Iterator<Item = &'static str> {
     TARGET_KINDS.iter().map(|kind| kind.name)
 }
 
+/// Attributes that say how the target is found, beside the target itself.
+const FOUND_BY: [&str; 3] = ["engine", "record", "replacement"];
+
+/// Returns the part of a deployment that says what its target is, with `more` attributes.
+pub(crate) fn target_of(config: &Value, more: &[&str]) -> Value {
+    let kinds = TARGET_KINDS.iter().map(|kind| kind.attribute);
+    let names = kinds.chain(FOUND_BY).chain(more.iter().copied());
+    let given = names.filter_map(|name| Some((name.to_owned(), config.get(name)?.clone())));
+    Value::Object(given.collect())
+}
+
 /// Returns the place of the launch template of a deployment, where it has one.
 pub(crate) fn launch_template(config: &Value) -> Option<&'static str> {
     let mut places = TARGET_KINDS.iter().filter_map(|kind| kind.launch_template);

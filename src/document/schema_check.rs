@@ -213,6 +213,22 @@ pub fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
     }
 }
 
+/// Whether a `T` may have a value at `pointer`.
+pub(crate) fn has_place<T: JsonSchema>(pointer: &str) -> bool {
+    let root = schema::<T>();
+    let Some(steps) = pointer.strip_prefix('/') else { return false };
+    let mut at = &root;
+    steps.split('/').all(|step| {
+        let name = step.replace("~1", "/").replace("~0", "~");
+        let here = resolve(&root, at);
+        let list = step.parse::<usize>().ok().and_then(|_| here.get("items"));
+        let member = here["properties"].get(&name).or(here.get("additionalProperties")).or(list);
+        let found = member.filter(|member| member.is_object());
+        at = found.unwrap_or(at);
+        found.is_some()
+    })
+}
+
 /// Returns the types that a resolved schema allows, apart from null.
 pub fn types(schema: &Value) -> Vec<&str> {
     match &schema["type"] {

@@ -5,6 +5,7 @@
 //! `plan --detailed-exitcode`), 130, 143 and 129 interrupted by SIGINT, SIGTERM
 //! and SIGHUP.
 
+pub(super) mod answers;
 pub(super) mod apply;
 mod arguments;
 mod command;

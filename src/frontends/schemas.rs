@@ -2,6 +2,9 @@
 
 use serde_json::Value;
 
+use super::cli::answers::{
+    ApplyLine, CommandAnswer, DoctorAnswer, OrRefused, PlanAnswer, StatusAnswer, ValidateAnswer,
+};
 use crate::deployment::schema::{State, of};
 use crate::document::config::{ProviderConfig, RollingDeploymentConfig};
 use crate::model::event::Envelope;
@@ -13,6 +16,12 @@ pub fn all() -> Vec<(&'static str, Value)> {
         ("rolling_deployment", of::<RollingDeploymentConfig>()),
         ("state", of::<State>()),
         ("event", of::<Envelope>()),
+        ("cli_validate", of::<ValidateAnswer>()),
+        ("cli_plan", of::<OrRefused<PlanAnswer>>()),
+        ("cli_apply", of::<OrRefused<ApplyLine>>()),
+        ("cli_status", of::<OrRefused<StatusAnswer>>()),
+        ("cli_doctor", of::<OrRefused<DoctorAnswer>>()),
+        ("cli_command", of::<OrRefused<CommandAnswer>>()),
         ("openrpc", crate::frontends::json_rpc::openrpc()),
     ]
 }

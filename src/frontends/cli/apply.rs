@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::answers::NotBegun;
 use super::arguments::{Arguments, OutputFormat, is_live, print_json, refuse};
 use super::live::Live;
 use super::prepare::{Purpose, prepare_all, prepare_changed};
@@ -84,7 +85,7 @@ fn not_begun(
                 print_line(&mut io::stdout(), &text::not_begun(&other, name, &why));
             }
             OutputFormat::Json => {
-                print_json(&serde_json::json!({ "resource": other, "status": "not_begun" }));
+                print_json(&NotBegun { resource: other, status: "not_begun" });
             }
         }
     }

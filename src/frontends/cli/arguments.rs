@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use clap::ValueEnum;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
+use super::answers::{Located, ValidateAnswer};
 use crate::document::{Diagnostic, Document, Positions, Resource, decode};
 use crate::host::context::ProcessContext;
 use crate::host::stdout::{print_json_line, print_line};
@@ -41,16 +43,12 @@ impl Arguments {
         }
     }
 
-    /// Returns findings as JSON, each with the line and column of its place where it has them.
-    pub(super) fn as_json(&self, found: &[Diagnostic]) -> Value {
+    /// Returns findings, each with the line and column of its place where it has them.
+    pub(super) fn all_located(&self, found: &[Diagnostic]) -> Vec<Located> {
         let each = found.iter().map(|finding| {
-            let mut object = json!(finding);
             let positions = self.positions.get();
-            if let Some(at) = positions.and_then(|positions| positions.nearest(&finding.pointer)) {
-                object["line"] = json!(at.line);
-                object["column"] = json!(at.column);
-            }
-            object
+            let position = positions.and_then(|positions| positions.nearest(&finding.pointer));
+            Located::new(finding.clone(), position)
         });
         each.collect()
     }
@@ -124,15 +122,15 @@ pub(super) fn refuse(arguments: &Arguments, found: &[Diagnostic]) -> u8 {
             }
         }
         OutputFormat::Json => {
-            print_json(&json!({ "valid": false, "diagnostics": arguments.as_json(found) }))
+            print_json(&ValidateAnswer { valid: false, diagnostics: arguments.all_located(found) })
         }
     }
     INVALID
 }
 
-/// Prints one JSON value on a line of standard output.
-pub(crate) fn print_json(value: &serde_json::Value) {
-    print_json_line(&mut io::stdout(), value);
+/// Prints a value as JSON on a line of standard output.
+pub(crate) fn print_json(value: &impl Serialize) {
+    print_json_line(&mut io::stdout(), &json!(value));
 }
 
 /// Whether both standard output and standard error are terminals that can redraw lines.

@@ -4,8 +4,7 @@
 
 use std::io;
 
-use serde_json::json;
-
+use super::answers::CommandAnswer;
 use super::apply::{listen, shower};
 use super::arguments::{Arguments, OutputFormat, print_json, refuse};
 use super::follow;
@@ -92,10 +91,8 @@ pub(crate) async fn command(command: Command, args: &Arguments, context: &Proces
         match args.output {
             OutputFormat::Text => print_line(&mut io::stdout(), &message),
             OutputFormat::Json => {
-                let object = json!({
-                    "resource": name, "command": command, "message": message, "as_asked": as_asked,
-                });
-                print_json(&object);
+                let resource = name.clone();
+                print_json(&CommandAnswer { resource, command, message, as_asked });
             }
         }
         if let Some(interrupt) = *interrupt.borrow() {

@@ -3,8 +3,8 @@
 use std::io;
 
 use rolling_provider::{Examination, ProviderError};
-use serde_json::json;
 
+use super::answers::{DoctorAnswer, ExaminedDeployment};
 use super::arguments::{Arguments, OutputFormat, load, print_json, refuse};
 use crate::document::{Diagnostic, PROVIDER, Resource, Severity};
 use crate::engine::Rollout;
@@ -38,12 +38,12 @@ pub(crate) async fn doctor(arguments: &Arguments, context: &ProcessContext) -> u
     let is_ill = all.iter().any(|found| count(found, Severity::Error) > 0);
     match arguments.output {
         OutputFormat::Json => {
-            let each = all.iter().map(|found| {
-                let Found { name, findings, untried } = found;
-                json!({ "resource": name, "diagnostics": arguments.as_json(findings), "untried": untried })
+            let resources = all.iter().map(|found| ExaminedDeployment {
+                resource: found.name.clone(),
+                diagnostics: arguments.all_located(&found.findings),
+                untried: found.untried.clone(),
             });
-            let each: Vec<_> = each.collect();
-            print_json(&json!({ "healthy": !is_ill, "resources": each }));
+            print_json(&DoctorAnswer { healthy: !is_ill, resources: resources.collect() });
         }
         OutputFormat::Text => {
             all.iter().for_each(|found| print_line(&mut io::stdout(), &text(arguments, found)));

@@ -2,8 +2,7 @@
 
 use std::io;
 
-use serde_json::json;
-
+use super::answers::{PlanAnswer, PlannedDeployment, ValidateAnswer};
 use super::arguments::refuse;
 use crate::frontends::cli::arguments::load;
 use crate::frontends::cli::prepare::{Purpose, prepare_all};
@@ -28,8 +27,8 @@ pub(crate) fn validate(arguments: &Arguments) -> u8 {
                     print_line(&mut io::stdout(), &printable::line(&message));
                 }
                 OutputFormat::Json => {
-                    let found = arguments.as_json(&document.warnings);
-                    print_json(&json!({ "valid": true, "diagnostics": found }));
+                    let diagnostics = arguments.all_located(&document.warnings);
+                    print_json(&ValidateAnswer { valid: true, diagnostics });
                 }
             }
             0
@@ -45,7 +44,7 @@ pub(crate) async fn plan(arguments: &Arguments, detailed: bool, context: &Proces
         Err(found) => return refuse(arguments, &found),
     };
     let mut changes = false;
-    let mut objects = Vec::new();
+    let mut resources = Vec::new();
     for (resource, rollout) in &prepared {
         let preview = rollout.preview();
         changes |= preview.changes;
@@ -54,12 +53,12 @@ pub(crate) async fn plan(arguments: &Arguments, detailed: bool, context: &Proces
                 print_line(&mut io::stdout(), &text::plan(&resource.name, &preview))
             }
             OutputFormat::Json => {
-                objects.push(json!({ "resource": resource.name, "plan": preview }))
+                resources.push(PlannedDeployment { resource: resource.name.clone(), plan: preview })
             }
         }
     }
     if arguments.output == OutputFormat::Json {
-        print_json(&json!({ "changes": changes, "resources": objects }));
+        print_json(&PlanAnswer { changes, resources });
     }
     if detailed && changes { CHANGES } else { 0 }
 }

@@ -4,6 +4,7 @@ use std::io;
 
 use serde_json::json;
 
+use super::answers::{DeploymentStatus, StatusAnswer};
 use super::arguments::refuse;
 use crate::document::{Diagnostic, PROVIDER, Resource};
 use crate::engine::Rollout;
@@ -64,20 +65,18 @@ fn show_status(arguments: &Arguments, prepared: &[(Resource, Rollout)]) -> Strin
             prepared.iter().map(|(resource, rollout)| text::status(&resource.name, rollout));
         return shown.collect::<Vec<_>>().join("\n");
     }
-    let shown = prepared.iter().map(|(resource, rollout)| {
-        json!({
-            "resource": resource.name,
-            "to": rollout.wanted(),
-            "completed": rollout.completed(),
-            "status": rollout.status().map(|(status, _)| status),
-            "owner": rollout.lease().map(|lease| lease.owner),
-            "last_sign_of_life": rollout.lease().and_then(|lease| lease.at),
-            "record": rollout.record().map(crate::record::Record::tags),
-            "instance_refresh": rollout.instance_refresh().map(InstanceRefreshReport::from),
-            "instances": rollout.instances(),
-            "left_alone": rollout.left_alone(),
-            "waiting_on": rollout.waits(),
-        })
+    let resources = prepared.iter().map(|(resource, rollout)| DeploymentStatus {
+        resource: resource.name.clone(),
+        to: rollout.wanted().clone(),
+        completed: rollout.completed(),
+        status: rollout.status().map(|(status, _)| status),
+        owner: rollout.lease().map(|lease| lease.owner),
+        last_sign_of_life: rollout.lease().and_then(|lease| lease.at),
+        record: rollout.record().map(crate::record::Record::tags),
+        instance_refresh: rollout.instance_refresh().map(InstanceRefreshReport::from),
+        instances: rollout.instances(),
+        left_alone: rollout.left_alone(),
+        waiting_on: rollout.waits(),
     });
-    json!({ "resources": shown.collect::<Vec<_>>() }).to_string()
+    json!(StatusAnswer { resources: resources.collect() }).to_string()
 }

@@ -18,6 +18,7 @@ use super::messages as m;
 use super::openrpc::check_names;
 use super::transport::Outbox;
 use super::wire::{RpcError, code};
+use crate::deployment::schema::State;
 use crate::deployment::stop::stopped;
 use crate::deployment::{self, OpenError, resource_state, schema};
 use crate::document;
@@ -224,6 +225,34 @@ fn check_operation(id: Option<&str>) -> Result<(), RpcError> {
         }
         _ => Ok(()),
     }
+}
+
+/// Checks a state, or none, that the peer hands back in a parameter of this name.
+fn check_state(name: &str, state: &Value) -> Result<(), RpcError> {
+    if state.is_null() {
+        return Ok(());
+    }
+    let found = document::fits::<State>(&document::normalised(state));
+    let Some(first) = found.first() else { return Ok(()) };
+    let place = format!("/{name}{}", first.pointer);
+    let message = format!(
+        "{place} is not as this server writes a state: {}; resource.upgrade_state reads states of \
+         other versions",
+        first.summary
+    );
+    let data = Some(json!({ "pointer": place }));
+    Err(RpcError { data, ..RpcError::new(code::INVALID_PARAMS, message) })
+}
+
+/// Checks the places that the peer does not know yet.
+fn check_unknown(unknown: &[String]) -> Result<(), RpcError> {
+    let has_none = |place: &&String| !document::has_place::<RollingDeploymentConfig>(place);
+    let Some(place) = unknown.iter().find(has_none) else { return Ok(()) };
+    let message = format!(
+        "{place:?} in \"unknown\" is no place in a configuration; write for instance \
+         \"/simulated_fleet/revision\""
+    );
+    Err(RpcError::new(code::INVALID_PARAMS, message))
 }
 
 fn cancelled() -> RpcError {

@@ -20,7 +20,7 @@ use super::schema::schemas;
 use super::value::Raw;
 use super::{convert, proto as p};
 use crate::deployment::resource_state::{self, KnownBy};
-use crate::deployment::{self, OpenError, with_default_policy};
+use crate::deployment::{self, OpenError, config_to_look_with};
 use crate::document::{self, Diagnostic, launch_template, normalised};
 use crate::engine::{Caller, Rollout, Stop, UNSEEN_FOR};
 use crate::host::context::ProcessContext;
@@ -183,7 +183,7 @@ impl Provider {
         let Some(Configured { providers, .. }) = self.configured() else {
             return keep(Vec::new());
         };
-        let config = with_default_policy(&resource_state::config_of(&to_json(&prior)));
+        let config = config_to_look_with(&resource_state::config_of(&to_json(&prior)));
         let rollout = match deployment::look(&providers, &config, &self.looker(&prior)).await {
             Ok(rollout) => rollout,
             Err(OpenError::Provider(error)) if error.kind == ErrorKind::Missing => {

@@ -2,7 +2,7 @@
 
 use rolling_provider::Tags;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::deployment::resource_state::BatchSizes;
@@ -11,6 +11,11 @@ use crate::document::Diagnostic;
 use crate::document::config::RollingDeploymentConfig;
 use crate::model::event::InstanceReport;
 use crate::record::command::Command;
+
+/// Reads a list, or null for an empty one.
+fn or_none<'de, D: Deserializer<'de>>(reader: D) -> Result<Vec<String>, D::Error> {
+    Option::deserialize(reader).map(Option::unwrap_or_default)
+}
 
 /// A JSON object.
 pub(crate) type Object = Map<String, Value>;
@@ -24,7 +29,8 @@ pub(crate) struct ValidateParams {
     #[schemars(with = "RollingDeploymentConfig")]
     pub(crate) config: Object,
     /// JSON Pointers to values in `config` that are not known yet: omit these there, or set null.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_none")]
+    #[schemars(with = "Option<Vec<String>>")]
     pub(crate) unknown: Vec<String>,
 }
 
@@ -45,7 +51,8 @@ pub(crate) struct PlanParams {
     #[expect(dead_code, reason = "carried for the client's sake")]
     pub(crate) private: Option<Private>,
     /// JSON Pointers to values in `config` that are not known yet: omit these there, or set null.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_none")]
+    #[schemars(with = "Option<Vec<String>>")]
     pub(crate) unknown: Vec<String>,
 }
 
@@ -70,11 +77,11 @@ pub(crate) enum PlanAction {
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct PlanResult {
-    /// What apply would do to the state.
-    pub(crate) action: PlanAction,
+    /// What apply would do to the state; null when the configuration is refused.
+    pub(crate) action: Option<PlanAction>,
     /// The planned state; null when the configuration is refused. Values in `unknown` are null or
     /// missing.
-    #[schemars(with = "Option<Object>")]
+    #[schemars(with = "Option<State>")]
     pub(crate) planned: Value,
     /// JSON Pointers into `planned` to values that are not known before apply.
     pub(crate) unknown: Vec<String>,
@@ -101,9 +108,10 @@ pub(crate) struct ApplyParams {
     #[serde(default)]
     #[schemars(with = "Option<State>")]
     pub(crate) prior: Value,
-    /// `planned` of the plan to apply.
+    /// `planned` of the plan to apply. The figures in it (`batches`, `floor`, `ceiling` and
+    /// `expected_duration`) go into the state as they are; nothing else of it is used.
     #[serde(default)]
-    #[schemars(with = "Option<Object>")]
+    #[schemars(with = "Option<State>")]
     pub(crate) planned: Value,
     /// The configuration of the deployment.
     #[schemars(with = "RollingDeploymentConfig")]
@@ -145,7 +153,7 @@ pub(crate) struct ReadParams {
     /// The resource type.
     #[serde(rename = "type")]
     pub(crate) kind: String,
-    /// The prior state.
+    /// The prior state. Only its target has to be there.
     #[schemars(with = "State")]
     pub(crate) prior: Object,
 }
@@ -175,7 +183,7 @@ pub(crate) struct DeleteParams {
     /// The resource type.
     #[serde(rename = "type")]
     pub(crate) kind: String,
-    /// The prior state.
+    /// The prior state. Only its target has to be there.
     #[schemars(with = "State")]
     pub(crate) prior: Object,
     #[serde(flatten)]

@@ -10,7 +10,7 @@ use super::super::messages as m;
 use super::super::transport::Outbox;
 use super::super::wire::{RpcError, code, notification};
 use super::{
-    Session, Work, cancelled, check_operation, check_type, replaced_paths, unless_stopped, write,
+    Session, Work, cancelled, check_operation, check_state, check_type, replaced_paths, unless_stopped, write,
 };
 use crate::deployment::resource_state::{self, KnownBy};
 use crate::deployment::stop::Stopping;
@@ -33,6 +33,8 @@ impl Session {
         check_type(&params.kind)?;
         let operation = params.operation;
         check_operation(operation.operation_id.as_deref())?;
+        check_state("prior", &params.prior)?;
+        check_state("planned", &params.planned)?;
         let limit = Limit::begin(&operation, &mut work);
         let config = Value::Object(params.config);
         let refuse = |diagnostics| {

@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use super::super::messages as m;
 use super::super::wire::RpcError;
-use super::{Session, check_type, replaced_paths, write};
+use super::{Session, check_state, check_type, check_unknown, replaced_paths, write};
 use crate::deployment::resource_state::{self, KnownBy};
-use crate::deployment::{OpenError, with_default_policy};
+use crate::deployment::{OpenError, config_to_look_with};
 use crate::document::{self, Diagnostic, normalised};
 use crate::engine::{Caller, Rollout};
 use crate::record::Record;
@@ -18,6 +18,8 @@ use crate::record::Record;
 impl Session {
     pub(super) async fn plan(&self, params: m::PlanParams) -> Result<Value, RpcError> {
         check_type(&params.kind)?;
+        check_state("prior", &params.prior)?;
+        check_unknown(&params.unknown)?;
         let (config, prior) = (Value::Object(params.config), &params.prior);
         let unknown: BTreeSet<&str> = params.unknown.iter().map(String::as_str).collect();
         if !unknown.is_empty() {
@@ -51,7 +53,7 @@ impl Session {
         let hash = resource_state::plan_hash(&config, rollout.wanted());
         let warnings = preview.warnings.iter().map(|message| Diagnostic::warning("", message));
         write(&m::PlanResult {
-            action,
+            action: Some(action),
             planned: resource_state::planned(&config, &rollout),
             unknown,
             requires_replace: replaces,
@@ -65,8 +67,9 @@ impl Session {
     pub(super) async fn read(&self, params: m::ReadParams) -> Result<Value, RpcError> {
         check_type(&params.kind)?;
         let prior = Value::Object(params.prior);
-        let config = resource_state::config_of(&prior);
-        let answer = match self.look(&with_default_policy(&config), &self.looker(&prior)).await {
+        check_state("prior", &prior)?;
+        let config = config_to_look_with(&resource_state::config_of(&prior));
+        let answer = match self.look(&config, &self.looker(&prior)).await {
             Ok(rollout) => {
                 let state = resource_state::refreshed(&prior, &rollout);
                 m::StateResult { state, diagnostics: Vec::new() }
@@ -81,7 +84,7 @@ impl Session {
         let found = match self.providers.import(&params.id).await {
             Ok(config) => {
                 let looked =
-                    self.look(&with_default_policy(&config), &self.looker(&Value::Null)).await;
+                    self.look(&config_to_look_with(&config), &self.looker(&Value::Null)).await;
                 looked.map(|rollout| resource_state::current(&config, &rollout))
             }
             Err(error) => Err(OpenError::Provider(error)),
@@ -176,7 +179,7 @@ pub(super) fn unreachable_state(looked: OpenError, prior: Value) -> m::StateResu
 
 fn refused(diagnostics: Vec<Diagnostic>) -> m::PlanResult {
     m::PlanResult {
-        action: m::PlanAction::None,
+        action: None,
         planned: Value::Null,
         unknown: Vec::new(),
         requires_replace: Vec::new(),
@@ -192,7 +195,7 @@ fn all_unknown(config: &Value, prior: &Value, unknown: &BTreeSet<&str>) -> m::Pl
     let computed = resource_state::COMPUTED.iter().map(|name| format!("/{name}"));
     let action = if prior.is_null() { m::PlanAction::Create } else { m::PlanAction::Update };
     m::PlanResult {
-        action,
+        action: Some(action),
         planned: resource_state::unknown(config),
         unknown: unknown.iter().map(|pointer| (*pointer).to_owned()).chain(computed).collect(),
         requires_replace: replaced_paths(prior, config, unknown),

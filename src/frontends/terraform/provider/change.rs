@@ -19,7 +19,7 @@ use super::request::{Config, Found, all, computed, known, ours, to_json, unreada
 use super::{Configured, Counted, Provider};
 use crate::deployment::resource_state::{self, KnownBy};
 use crate::deployment::stop::Stopping;
-use crate::deployment::{self, OpenError, with_default_policy};
+use crate::deployment::{self, OpenError, config_to_look_with};
 use crate::document::config::DurationText;
 use crate::engine::UnderWay;
 use crate::model::event::Outcome;
@@ -62,7 +62,7 @@ impl Provider {
     ) -> Option<PrivateState> {
         let looker = self.looker(state);
         let looked =
-            deployment::look(&configured.providers, &with_default_policy(config), &looker).await;
+            deployment::look(&configured.providers, &config_to_look_with(config), &looker).await;
         looked.ok().map(|rollout| PrivateState::of(&rollout))
     }
 
@@ -249,7 +249,7 @@ impl Operation<'_> {
     /// Ends a rollout in progress, and removes its record from the target.
     async fn end(self, prior: &Value) -> Result<(), Found> {
         let kind = &schemas().resource;
-        let config = with_default_policy(&resource_state::config_of(&to_json(prior)));
+        let config = config_to_look_with(&resource_state::config_of(&to_json(prior)));
         let caller = self.provider.worker(prior);
         let limit = prior[TIMEOUTS]["delete"].as_str().and_then(DurationText::parse);
         let stopping = Stopping::listen(self.provider.stop.subscribe(), limit, self.left);

@@ -11,7 +11,7 @@ use super::intent::{Intent, Rolls, of_creation};
 use super::request::{Config, Found, all, known, ours, to_json, unreadable};
 use super::{Configured, Provider};
 use crate::deployment::resource_state;
-use crate::deployment::{self, OpenError, with_default_policy};
+use crate::deployment::{self, OpenError, config_to_look_with};
 use crate::document::{self, Diagnostic};
 use crate::engine::{Rollout, UnderWay};
 use crate::providers::Providers;
@@ -143,7 +143,7 @@ impl Provider {
 
     /// Returns who is at work on the target of a state. A failed look is reported elsewhere.
     async fn at_work_on(&self, providers: &Providers, prior: &Value) -> Vec<Diagnostic> {
-        let config = with_default_policy(&resource_state::config_of(&to_json(prior)));
+        let config = config_to_look_with(&resource_state::config_of(&to_json(prior)));
         let looked = deployment::look(providers, &config, &self.looker(prior)).await;
         let Ok(rollout) = looked else { return Vec::new() };
         let conflict = rollout.conflict().await;
@@ -155,7 +155,7 @@ impl Provider {
         let (Some((_, prior)), Some(configured)) = (prior, self.configured()) else {
             return Vec::new();
         };
-        let config = with_default_policy(&resource_state::config_of(&to_json(prior)));
+        let config = config_to_look_with(&resource_state::config_of(&to_json(prior)));
         let looked = deployment::look(&configured.providers, &config, &self.looker(prior)).await;
         // The destruction itself reports a failed look.
         let Ok(rollout) = looked else { return Vec::new() };
