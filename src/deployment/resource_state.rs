@@ -207,6 +207,13 @@ pub(crate) fn after(config: &Value, id: &str, planned: &Value, report: &Report) 
     state
 }
 
+/// Returns the computed part of a state; what is no object comes back as it is.
+pub(crate) fn computed_of(state: &Value) -> Value {
+    let Value::Object(attributes) = state else { return state.clone() };
+    let computed = attributes.iter().filter(|(name, _)| COMPUTED.contains(&name.as_str()));
+    Value::Object(computed.map(|(name, value)| (name.clone(), value.clone())).collect())
+}
+
 /// Returns the configuration inside a state.
 pub fn config_of(state: &Value) -> Value {
     let attributes = state.as_object().into_iter().flatten();

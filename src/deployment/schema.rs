@@ -30,6 +30,26 @@ pub(crate) fn components() -> SchemaGenerator {
     SchemaSettings::draft2020_12().with(place).into_generator()
 }
 
+/// A planned state: what the configuration says as far as it is known, beside what is planned.
+#[derive(Debug)]
+pub(crate) struct PlannedState;
+
+impl JsonSchema for PlannedState {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "PlannedState".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut planned = Computed::json_schema(generator);
+        // Of the configuration, any part may be unknown.
+        planned.remove("additionalProperties");
+        let message = "A planned state: what the configuration says as far as it is known, beside \
+                       what is planned.";
+        planned.insert("description".into(), json!(message));
+        planned
+    }
+}
+
 /// The state of a deployment: what the configuration says, beside what the provider computed.
 /// After an import the configuration may lack everything but the target.
 #[derive(Debug)]

@@ -131,6 +131,19 @@ def an_apply_with_nothing_to_do_succeeds_and_does_nothing(lab):
 
 
 @case()
+def read_and_delete_need_the_target_only(lab):
+    peer = lab.open()
+    peer.ask("resource.apply", of(fleet()))
+    target = {"simulated_fleet": fleet()["simulated_fleet"]}
+    # Without a policy, and with one that lacks what an apply asks for.
+    for prior in [target, dict(target, policy="rolling", max_surge=0)]:
+        read = peer.ask("resource.read", {"type": KIND, "prior": prior})
+        check(errors(read) == [] and read["state"]["status"] == "succeeded", "a state", read)
+        gone = peer.ask("resource.delete", {"type": KIND, "prior": prior})
+        check((gone["status"], gone["state"]) == ("succeeded", None), "nothing left", gone)
+
+
+@case()
 def a_stale_plan_is_1006_and_changes_nothing(lab):
     peer = lab.open()
     plan = peer.ask("resource.plan", of(fleet()))
@@ -177,6 +190,8 @@ def a_bad_configuration_is_a_diagnostic_and_no_error(lab):
             result = peer.ask(method, of(config))
             found = [one["pointer"] for one in errors(result)]
             check(pointer in found, "a diagnostic with the pointer %s" % pointer, result)
+            if method == "resource.plan":
+                check(result["action"] is None, "no action", result)
         check(result["status"] == "failed", "status failed", result)
         check(result["state"] is None, "no state, as before", result)
     for config in [{}, {"policy": "rolling"}]:

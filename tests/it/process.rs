@@ -14,6 +14,8 @@ use crate::wire;
 pub struct Ran {
     /// What was sent on standard input.
     pub sent: String,
+    /// The subcommand, if it was run to its end here.
+    pub subcommand: Option<String>,
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
@@ -41,6 +43,7 @@ pub fn run(command: &mut Command) -> Ran {
     let done = command.output().expect("the program starts");
     Ran {
         sent: String::new(),
+        subcommand: command.get_args().next().map(|name| name.to_string_lossy().into_owned()),
         code: done.status.code().expect("an exit code"),
         stdout: String::from_utf8(done.stdout).expect("UTF-8"),
         stderr: String::from_utf8(done.stderr).expect("UTF-8"),
@@ -61,6 +64,7 @@ pub fn run_with(command: &mut Command, input: &str) -> Ran {
     let done = child.wait_with_output().expect("an end");
     Ran {
         sent: input.to_owned(),
+        subcommand: None,
         code: done.status.code().expect("an exit code"),
         stdout: String::from_utf8(done.stdout).expect("UTF-8"),
         stderr: String::from_utf8(done.stderr).expect("UTF-8"),
@@ -92,6 +96,7 @@ pub fn end(child: Child) -> Ran {
     let done = child.wait_with_output().expect("an end");
     Ran {
         sent: String::new(),
+        subcommand: None,
         code: done.status.code().unwrap_or(-1),
         stdout: String::from_utf8(done.stdout).expect("UTF-8"),
         stderr: String::from_utf8(done.stderr).expect("UTF-8"),
@@ -112,7 +117,11 @@ impl Ran {
         let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
         let lines: Vec<Value> = self.stdout.lines().map(parse).collect();
         match self.sent.is_empty() {
-            true => lines.iter().filter(|line| line.get("event").is_some()).for_each(wire::event),
+            true => lines.iter().for_each(|line| match &self.subcommand {
+                _ if line.get("event").is_some() => wire::event(line),
+                Some(name) => wire::answer(name, line),
+                None => {}
+            }),
             false => wire::conversation(&self.sent, &lines),
         }
         lines

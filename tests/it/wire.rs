@@ -12,15 +12,22 @@ static BUILT: Mutex<BTreeMap<String, Arc<Validator>>> = Mutex::new(BTreeMap::new
 
 /// Holds `value` against `schema`, whose references lead into the OpenRPC document.
 fn fits(name: &str, schema: impl FnOnce() -> Value, value: &Value) {
-    let mut built = BUILT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let validator = built.entry(name.to_owned()).or_insert_with(|| {
-        let schema = json!({
+    let whole = || {
+        json!({
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "components": DOCUMENT["components"],
             "allOf": [schema()],
-        });
-        Arc::new(jsonschema::validator_for(&schema).expect("a schema"))
-    });
+        })
+    };
+    fits_whole(name, whole, value);
+}
+
+/// Holds `value` against a whole schema.
+fn fits_whole(name: &str, schema: impl FnOnce() -> Value, value: &Value) {
+    let mut built = BUILT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let validator = built
+        .entry(name.to_owned())
+        .or_insert_with(|| Arc::new(jsonschema::validator_for(&schema()).expect("a schema")));
     let validator = Arc::clone(validator);
     drop(built);
     let wrong: Vec<String> = validator
@@ -56,6 +63,34 @@ fn params_fit(name: &str, params: &Value) {
 /// One event, as the engine reports it.
 pub fn event(event: &Value) {
     fits("event", || json!({ "$ref": "#/components/schemas/Envelope" }), event);
+}
+
+/// What a subcommand prints with `--output json`.
+pub fn answer(subcommand: &str, answer: &Value) {
+    let name = match subcommand {
+        "pause" | "resume" | "abort" | "rollback" => "cli_command".to_owned(),
+        other => format!("cli_{other}"),
+    };
+    let schema = || {
+        let mut all = rolling::frontends::schemas::all().into_iter();
+        all.find(|(known, _)| *known == name).map(|(_, schema)| schema)
+    };
+    if let Some(mut schema) = schema() {
+        close(&mut schema);
+        fits_whole(&name, || schema, answer);
+    }
+}
+
+/// Allows no members but those that a schema has, so that no test overlooks one. Clients are to
+/// ignore others.
+fn close(schema: &mut Value) {
+    if schema.get("properties").is_some() {
+        schema["unevaluatedProperties"] = json!(false);
+    }
+    let Some(definitions) = schema["$defs"].as_object_mut() else { return };
+    for definition in definitions.values_mut().filter(|it| it.get("properties").is_some()) {
+        definition["unevaluatedProperties"] = json!(false);
+    }
 }
 
 /// Checks what the lines `sent` led to. Requests in which nothing was wrong fit the schemas, too.

@@ -18,7 +18,6 @@ use super::messages as m;
 use super::openrpc::check_names;
 use super::transport::Outbox;
 use super::wire::{RpcError, code};
-use crate::deployment::schema::State;
 use crate::deployment::stop::stopped;
 use crate::deployment::{self, OpenError, resource_state, schema};
 use crate::document;
@@ -228,11 +227,11 @@ fn check_operation(id: Option<&str>) -> Result<(), RpcError> {
 }
 
 /// Checks a state, or none, that the peer hands back in a parameter of this name.
-fn check_state(name: &str, state: &Value) -> Result<(), RpcError> {
+fn check_state<T: JsonSchema>(name: &str, state: &Value) -> Result<(), RpcError> {
     if state.is_null() {
         return Ok(());
     }
-    let found = document::fits::<State>(&document::normalised(state));
+    let found = document::fits::<T>(&document::normalised(state));
     let Some(first) = found.first() else { return Ok(()) };
     let place = format!("/{name}{}", first.pointer);
     let message = format!(

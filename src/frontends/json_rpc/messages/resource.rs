@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::deployment::resource_state::BatchSizes;
-use crate::deployment::schema::State;
+use crate::deployment::schema::{PlannedState, State};
 use crate::document::Diagnostic;
 use crate::document::config::RollingDeploymentConfig;
 use crate::model::event::InstanceReport;
@@ -81,7 +81,7 @@ pub(crate) struct PlanResult {
     pub(crate) action: Option<PlanAction>,
     /// The planned state; null when the configuration is refused. Values in `unknown` are null or
     /// missing.
-    #[schemars(with = "Option<State>")]
+    #[schemars(with = "Option<PlannedState>")]
     pub(crate) planned: Value,
     /// JSON Pointers into `planned` to values that are not known before apply.
     pub(crate) unknown: Vec<String>,
@@ -111,7 +111,7 @@ pub(crate) struct ApplyParams {
     /// `planned` of the plan to apply. The figures in it (`batches`, `floor`, `ceiling` and
     /// `expected_duration`) go into the state as they are; nothing else of it is used.
     #[serde(default)]
-    #[schemars(with = "Option<State>")]
+    #[schemars(with = "Option<PlannedState>")]
     pub(crate) planned: Value,
     /// The configuration of the deployment.
     #[schemars(with = "RollingDeploymentConfig")]

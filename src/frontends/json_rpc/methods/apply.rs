@@ -10,9 +10,11 @@ use super::super::messages as m;
 use super::super::transport::Outbox;
 use super::super::wire::{RpcError, code, notification};
 use super::{
-    Session, Work, cancelled, check_operation, check_state, check_type, replaced_paths, unless_stopped, write,
+    Session, Work, cancelled, check_operation, check_state, check_type, replaced_paths,
+    unless_stopped, write,
 };
-use crate::deployment::resource_state::{self, KnownBy};
+use crate::deployment::resource_state::{self, Computed, KnownBy};
+use crate::deployment::schema::State;
 use crate::deployment::stop::Stopping;
 use crate::document::Diagnostic;
 use crate::engine::{Caller, NOTHING_DONE, UNSEEN_FOR};
@@ -33,8 +35,8 @@ impl Session {
         check_type(&params.kind)?;
         let operation = params.operation;
         check_operation(operation.operation_id.as_deref())?;
-        check_state("prior", &params.prior)?;
-        check_state("planned", &params.planned)?;
+        check_state::<State>("prior", &params.prior)?;
+        check_state::<Computed>("planned", &resource_state::computed_of(&params.planned))?;
         let limit = Limit::begin(&operation, &mut work);
         let config = Value::Object(params.config);
         let refuse = |diagnostics| {

@@ -7,6 +7,7 @@ use super::super::wire::{RpcError, code};
 use super::apply::{Limit, Notifications, refuse_locked};
 use super::look::{unreachable_state, view, view_of};
 use super::{Session, Work, check_operation, check_state, check_type, unless_stopped, write};
+use crate::deployment::schema::State;
 use crate::deployment::{self, DeleteOutcome, OpenError, config_to_look_with, resource_state};
 use crate::document::Diagnostic;
 use crate::engine::ControlOutcome;
@@ -82,7 +83,7 @@ impl Session {
         check_operation(operation.operation_id.as_deref())?;
         let limit = Limit::begin(&operation, &mut work);
         let prior = Value::Object(params.prior);
-        check_state("prior", &prior)?;
+        check_state::<State>("prior", &prior)?;
         let config = config_to_look_with(&resource_state::config_of(&prior));
         let caller = self.caller(&work, operation.operation_id.as_deref(), &prior);
         let looked = unless_stopped(&mut work.stop, self.look(&config, &caller)).await;

@@ -190,12 +190,12 @@ impl Operation<'_> {
         planned_raw: &Raw,
         config: &Config,
     ) -> Rolled {
-        let kind = &schemas().resource;
         // A deployment that was not created leaves nothing in the state: the record on the target
         // tells the next apply how far the rollout got.
         let before = prior.map_or(Raw::null(), |(raw, _)| raw.clone());
         let prior = prior.map_or(&Value::Null, |(_, prior)| prior);
-        let Read { value: planned, unknown } = match planned_raw.to_json(kind) {
+        let earlier = resource_state::config_of(&to_json(prior));
+        let Read { value: planned, unknown } = match planned_raw.to_json(&schemas().resource) {
             Ok(read) => read,
             Err(error) => return Rolled::not(before, unreadable(error)),
         };
@@ -203,8 +203,8 @@ impl Operation<'_> {
             return self.settle(prior, before, &planned, planned_raw, config).await;
         }
         let is_unknown = |name: &str| unknown.contains(&format!("/{name}"));
-        let promised =
-            planned["target_revision"].as_str().filter(|_| !is_unknown("target_revision"));
+        let target = planned["target_revision"].as_str();
+        let promised = target.filter(|_| !is_unknown("target_revision"));
         let value = pinned(&config.value, promised);
         self.configured.providers.keep_in_mind(prior);
         let Operation { provider, configured, left } = self;
@@ -219,8 +219,8 @@ impl Operation<'_> {
             Err(found) => return Rolled::not(before, found),
         };
         let as_planned = resource_state::computed(KnownBy::Plan).filter(|name| !is_unknown(name));
-        let settled =
-            settled(resource_state::planned(&config.value, &rollout), &planned, as_planned);
+        let figures = resource_state::planned(&config.value, &rollout);
+        let settled = settled(figures, &planned, as_planned);
         let id = rollout.target().id.clone();
         let seen_before = PrivateState::of(&rollout);
         let folder = provider.progress_folder.as_deref();
@@ -232,16 +232,14 @@ impl Operation<'_> {
             return Rolled::not(before, vec![explain(&report, folder)]);
         }
         let names = ours().into_iter().filter(|name| !succeeded || is_unknown(name));
-        let changes: Vec<(&str, Option<Value>)> =
-            names.map(|name| (name, Some(after[name].clone()))).collect();
+        let changes: Vec<_> = names.map(|name| (name, Some(after[name].clone()))).collect();
         // Where the fleet is not as configured, the state keeps its earlier configuration, so that
         // the next plan shows what is left, beside what the fleet really runs.
-        let kept = || resource_state::config_of(&to_json(prior));
         let (state, config, found) = match succeeded {
             true => (planned_raw, config.value.clone(), left_alone(&report)),
-            false => (&before, kept(), vec![explain(&report, folder)]),
+            false => (&before, earlier, vec![explain(&report, folder)]),
         };
-        let state = state.with(&changes, kind.attributes());
+        let state = state.with(&changes, schemas().resource.attributes());
         let private_state = provider.see(&configured, &config, &after).await;
         Rolled { state, private_state: private_state.or(Some(seen_before.after(&report))), found }
     }
