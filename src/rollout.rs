@@ -3,6 +3,8 @@
 
 pub(crate) mod absorb;
 pub(crate) mod begun;
+pub(crate) mod conditions;
+pub(crate) mod conflict;
 pub mod control;
 pub(crate) mod gate_failure;
 pub(crate) mod gates;

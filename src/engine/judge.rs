@@ -2,13 +2,13 @@
 
 use rolling_provider::Timestamp;
 
-use super::Rollout;
+use super::rolling::RollingExecutor;
 use super::session::Session;
 use crate::model::event::Event;
 use crate::rollout::planner::{self, Plan, Verdict};
 use crate::rollout::state::Halt;
 
-impl Rollout {
+impl RollingExecutor {
     /// Plans this tick, and judges the plan. A plan that breaks a promise may come from a late
     /// look: the engine then does nothing and looks again. If that persists, the rollout ends;
     /// while it ends, the engine still does what breaks no promise.
@@ -33,7 +33,7 @@ impl Rollout {
             plan.actions.clear();
             plan.chosen.clear();
             plan.verdict = Verdict::Continue;
-        } else if self.state.direction.halt.is_none() {
+        } else if self.context.state.direction.halt.is_none() {
             plan.actions.clear();
             let reason = format!("stopped by its own check: {message}");
             plan.verdict = Verdict::Halt(Halt { fault: false, ..Halt::failed(reason, now) });
