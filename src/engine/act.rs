@@ -6,11 +6,9 @@ use super::clock::moment;
 use super::message::with_remedy;
 use super::rolling::RollingExecutor;
 use super::session::Session;
+use super::tick::Next;
 use crate::model::event::Event;
-use crate::model::spec::OnFailure;
-use crate::record::Ending;
-use crate::rollout::planner::Step;
-use crate::rollout::state::Halt;
+use crate::rollout::planner::{self, Step};
 
 /// The result of an action.
 pub(super) enum Acted {
@@ -85,48 +83,19 @@ impl RollingExecutor {
     }
 
     /// Takes in that the cloud refuses `action`. On the way forward that ends the rollout. During a
-    /// halt the engine puts the rest back all the same. A missing tag on an instance that is gone
-    /// does no harm.
+    /// halt the engine puts the rest back all the same.
     pub(super) fn refused(
         &mut self,
         action: Action,
         error: &ProviderError,
         session: &mut Session<'_>,
     ) {
-        let message = with_remedy(error);
-        if self.context.state.direction.halt.is_some() || matches!(action, Action::Tag { .. }) {
-            let event = Event::Refused { action: action.clone(), error: message.clone() };
-            session.send(self.clock.now(), event);
-            self.context.state.failures.refused.push((action, message));
-        } else {
-            let reason = format!("the cloud refused to {action}: {message}");
-            match self.context.spec.on_failure {
-                OnFailure::Rollback if self.is_half_way() => {
-                    self.start_rollback(reason, false, session)
-                }
-                OnFailure::Pause if self.is_half_way() => {
-                    let halt = Halt::failed(reason, self.clock.now());
-                    let ending = Ending::Paused;
-                    self.halt(Halt { fault: false, ending, ..halt }, session);
-                }
-                _ => {
-                    let halt = Halt::failed(reason, self.clock.now());
-                    self.halt(Halt { fault: false, ..halt }, session);
-                }
-            }
+        let (message, now) = (with_remedy(error), self.clock.now());
+        if let Some(verdict) = planner::refused(&self.input(now), &action, &message) {
+            return self.turn(Next::from(verdict), session);
         }
-    }
-}
-
-impl RollingExecutor {
-    /// Whether an end now would leave two revisions, and there is a completed revision to go back
-    /// to.
-    fn is_half_way(&self) -> bool {
-        let wanted = &self.context.target.revision;
-        let completed = self.context.record().and_then(|record| record.completed.as_ref());
-        let mut live = self.context.look.instances.values().filter(|i| i.lifecycle.is_live());
-        self.context.state.direction.rolls_back.is_none()
-            && completed.is_some_and(|completed| completed != wanted)
-            && live.any(|instance| instance.revision.as_ref() == Some(wanted))
+        let event = Event::Refused { action: action.clone(), error: message.clone() };
+        session.send(now, event);
+        self.context.state.failures.refused.push((action, message));
     }
 }

@@ -139,7 +139,7 @@ impl RollingExecutor {
         None
     }
 
-    fn turn(&mut self, next: Next, session: &mut Session<'_>) {
+    pub(super) fn turn(&mut self, next: Next, session: &mut Session<'_>) {
         match next {
             Next::Halt(halt) => self.halt(halt, session),
             Next::RollBack { reason, asked } => self.start_rollback(reason, asked, session),

@@ -14,6 +14,7 @@ use crate::rollout::conditions::refuse_changed_routing;
 use crate::rollout::control::Effect;
 use crate::rollout::ownership::Standing;
 use crate::rollout::planner::View;
+use crate::rollout::renewal::{RefusedRenewal, refused_renewal};
 use crate::rollout::state::Halt;
 
 /// The result of a check of the lease.
@@ -93,24 +94,27 @@ impl RollingExecutor {
             };
         };
         tracing::warn!(%error, "cannot renew the lease");
-        if !self.lease.guards() {
-            return LeaseCheck::Ours;
-        }
         let now = self.clock.now();
         let reason = format!("cannot renew the lease: {error}");
-        if !error.is_retryable() && self.lease.is_believed() {
-            // Puts back what it can while the lease stands.
-            if self.context.state.direction.halt.is_none() {
-                self.halt(Halt::failed(reason, now), session);
+        let (guards, is_believed) = (self.lease.guards(), self.lease.is_believed());
+        match refused_renewal(guards, error.is_retryable(), is_believed) {
+            RefusedRenewal::GoOn => LeaseCheck::Ours,
+            RefusedRenewal::PutBack => {
+                if self.context.state.direction.halt.is_none() {
+                    self.halt(Halt::failed(reason, now), session);
+                }
+                LeaseCheck::Ours
             }
-            return LeaseCheck::Ours;
+            RefusedRenewal::TryAgain => {
+                let budget = if session.is_stopping() { STOP_WITHIN } else { RETRY_BUDGET };
+                if self.lease.renewal_failed(now, budget) {
+                    return LeaseCheck::Lost(self.give_up(reason));
+                }
+                session.send(now, Event::Retrying { error: error.to_string() });
+                self.look_once_more(session).await
+            }
+            RefusedRenewal::End => LeaseCheck::Lost(self.give_up(reason)),
         }
-        let budget = if session.is_stopping() { STOP_WITHIN } else { RETRY_BUDGET };
-        if !error.is_retryable() || self.lease.renewal_failed(now, budget) {
-            return LeaseCheck::Lost(self.give_up(reason));
-        }
-        session.send(now, Event::Retrying { error: error.to_string() });
-        self.look_once_more(session).await
     }
 
     /// Judges the last look. In doubt the engine only looks again.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rolling_provider::{Clock, Fleet, Observation, ProviderError, Revision, Target, Timestamp};
 
-use super::condemned::Condemned;
 use super::context::RolloutContext;
 use super::control_outcome::ControlOutcome;
 use super::executor::{RolloutExecutor, UnderWay};
@@ -13,7 +12,7 @@ use super::gate_runner::GateRunner;
 use super::lease_keeper::LeaseKeeper;
 use super::session::Session;
 use super::start_error::StartError;
-use crate::model::event::{Outcome, Report};
+use crate::model::event::{Event, Outcome, Report};
 use crate::model::preview::Preview;
 use crate::model::spec::RollingDeployment;
 use crate::model::wait::Wait;
@@ -21,7 +20,7 @@ use crate::record::command::{Command, Control};
 use crate::record::{Phase, RecordError};
 use crate::rollout::conditions;
 use crate::rollout::control::{Answer, no_op};
-use crate::rollout::planner::{self, Input, Plan, Preflight, View};
+use crate::rollout::planner::{self, Condemned, Input, Plan, Preflight, View};
 use crate::rollout::restore::Known;
 use crate::rollout::state::Halt;
 
@@ -142,6 +141,23 @@ impl RollingExecutor {
     /// Plans this tick.
     pub(super) fn plan(&self, now: Timestamp) -> Plan {
         planner::plan(&self.input(now))
+    }
+
+    /// Plans this tick, and judges the plan; see [`planner::judge`].
+    pub(super) fn plan_judged(&mut self, now: Timestamp, session: &mut Session<'_>) -> Plan {
+        let plan = self.plan(now);
+        let input = self.context.input(now);
+        let (plan, objection) = planner::judge(&input, plan, &mut self.condemned);
+        if let Some(objection) = objection {
+            let message = objection.message;
+            tracing::error!(message, plan = objection.planned, "a plan breaks a promise");
+            if objection.is_first {
+                let warning =
+                    format!("nothing is done for now, by the rollout's own check: {message}");
+                session.send(now, Event::Warned { warning });
+            }
+        }
+        plan
     }
 
     /// The command that this process has for the rollout found on the target.
