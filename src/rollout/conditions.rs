@@ -105,3 +105,116 @@ pub(crate) fn refuse_changed_routing(input: &Input<'_>) -> Result<(), ProviderEr
          goes on without rules that are gone",
     )))
 }
+
+#[cfg(test)]
+mod tests {
+    use rolling_provider::{Observation, Target, Timestamp};
+
+    use super::*;
+    use crate::model::spec::RollingDeployment;
+    use crate::rollout::example::{look, spec, target, with_instance};
+    use crate::rollout::state::RolloutState;
+
+    fn spec_of(policy: &str) -> RollingDeployment {
+        spec(&serde_json::json!({ "policy": policy }))
+    }
+
+    /// Has `check` decide for this target, look and record.
+    fn decide<T>(
+        spec: &RollingDeployment,
+        target: &Target,
+        look: &Observation,
+        record: Option<Record>,
+        check: impl Fn(&Input<'_>) -> T,
+    ) -> T {
+        let mut state = RolloutState::new("r", Timestamp(0));
+        state.record = record;
+        check(&Input { spec, target, look, state: &state, now: Timestamp(0) })
+    }
+
+    fn attribute(refused: Result<(), ProviderError>) -> Option<String> {
+        refused.err().map(|error| error.attribute.unwrap_or_default())
+    }
+
+    #[test]
+    fn what_is_gone_and_surge_that_cannot_be_are_refused_before_the_cloud_is_asked() {
+        let look = with_instance(look("lt-1:1"), "i-1", "lt-1:1");
+        let gone = ProviderError::invalid("resolve", "load_balancer", "it is gone");
+        let hindered = Target { hindrances: vec![gone], ..target() };
+        let refused = |spec: &RollingDeployment, target: &Target, command| {
+            attribute(decide(spec, target, &look, None, |input| refuse(input, command)))
+        };
+        let all = spec_of("all_at_once");
+        assert_eq!(refused(&all, &target(), None), None);
+        assert_eq!(refused(&all, &hindered, None).as_deref(), Some("load_balancer"));
+        assert_eq!(refused(&all, &hindered, Some(Command::Rollback)), None);
+
+        let mut look_with_size = look.clone();
+        look_with_size.capacity.iter_mut().for_each(|capacity| capacity.desired = 1);
+        let alone = Target { no_surge: Some("it counts in units".into()), ..target() };
+        let refused = |policy| {
+            let spec = spec_of(policy);
+            attribute(decide(&spec, &alone, &look_with_size, None, |input| refuse(input, None)))
+        };
+        assert_eq!(refused("all_at_once"), None);
+        assert_eq!(refused("immutable").as_deref(), Some("policy"));
+    }
+
+    #[test]
+    fn requests_that_are_shifted_are_only_those_of_a_rollout_under_way() {
+        let shifted = Observation { shifted: Some([10].into()), ..look("lt-1:1") };
+        let refused = |look: &Observation, record| {
+            attribute(decide(&spec_of("all_at_once"), &target(), look, record, |input| {
+                refuse_shifted_requests(input)
+            }))
+        };
+        let place = Some("traffic/listener_rule_arns".to_owned());
+        assert_eq!(refused(&shifted, None), place);
+        assert_eq!(refused(&look("lt-1:1"), None), None);
+        assert_eq!(refused(&shifted, Some(Record::example())), None);
+    }
+
+    #[test]
+    fn a_rollout_under_way_goes_on_with_the_routing_that_it_began_with() {
+        let mut record = Record::example();
+        let refused = |record: &Record| {
+            let record = Some(record.clone());
+            attribute(decide(
+                &spec_of("all_at_once"),
+                &target(),
+                &look("lt-1:1"),
+                record,
+                |input| refuse_changed_routing(input),
+            ))
+        };
+        record.borrowed.shifts = None;
+        assert_eq!(refused(&record), None);
+        record.borrowed.shifts = Some(routing_fingerprint(&target()));
+        assert_eq!(refused(&record).as_deref(), Some("policy"));
+    }
+
+    #[test]
+    fn the_cloud_is_asked_unless_nothing_will_be_done() {
+        let wanted = Revision::from("lt-1:2");
+        let paused = Record {
+            phase: Phase::Halted(Ending::Paused),
+            to: wanted.clone(),
+            ..Record::example()
+        };
+        let under_way = Record { phase: Phase::Rolling, ..paused.clone() };
+        let old = with_instance(look("lt-1:1"), "i-1", "lt-1:1");
+        for (record, command, asks) in [
+            (None, None, Some(true)),
+            (Some(under_way), None, Some(false)),
+            (Some(paused.clone()), None, None),
+            (Some(paused), Some(Command::Resume), Some(false)),
+            (None, Some(Command::Rollback), Some(false)),
+        ] {
+            let case = format!("{record:?} {command:?}");
+            let found = decide(&spec_of("all_at_once"), &target(), &old, record, |input| {
+                asks_whether_it_may(input, &wanted, command)
+            });
+            assert_eq!(found, asks, "{case}");
+        }
+    }
+}

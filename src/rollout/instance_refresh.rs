@@ -6,6 +6,8 @@
 //! Limits are those of InstanceRefreshPreferences in the API Reference of EC2 Auto Scaling.
 
 mod conditions;
+#[cfg(test)]
+mod example;
 mod follow;
 mod following;
 mod found;

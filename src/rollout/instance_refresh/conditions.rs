@@ -46,3 +46,35 @@ pub(crate) fn refuse(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::example;
+    use super::*;
+    use crate::rollout::example::{look, target, with_instance};
+
+    #[test]
+    fn what_aws_does_not_heed_or_could_not_take_back_is_refused_by_name() {
+        let (spec, target) = (example::spec(), target());
+        let stays = RollingDeployment { on_failure: OnFailure::Stop, ..spec.clone() };
+        let attribute = |spec: &RollingDeployment, target: &Target, look: &Observation| {
+            let refused = refuse(spec, target, look, 4).err();
+            refused.map(|error| error.attribute.unwrap_or_default())
+        };
+        let old = with_instance(look("lt-1:1"), "i-1", "lt-1:1");
+        assert_eq!(attribute(&spec, &target, &old), None);
+
+        let mut ignored = old.clone();
+        ignored.instances.values_mut().for_each(|instance| instance.ignored = true);
+        assert_eq!(attribute(&spec, &target, &ignored).as_deref(), Some("engine"));
+
+        let alias = Observation { template: Some("lt-1:$Latest".into()), ..old.clone() };
+        assert_eq!(attribute(&spec, &target, &alias).as_deref(), Some("on_failure"));
+        assert_eq!(attribute(&stays, &target, &alias), None);
+
+        let no_way_back = Some("the image is a parameter".to_owned());
+        let target = Target { no_auto_rollback: no_way_back, ..target };
+        assert_eq!(attribute(&spec, &target, &old).as_deref(), Some("on_failure"));
+        assert_eq!(attribute(&stays, &target, &old), None);
+    }
+}

@@ -124,3 +124,73 @@ pub(crate) fn unsettled(found: Found<'_>, rolled: bool, begin: Timestamp) -> Opt
     let wait = Some(Wait { kind, instances: idle.instances, detail, deadline });
     Some(Unsettled { message: idle.message, deadline, wait })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::example::{instance_refresh, spec};
+    use super::*;
+    use crate::rollout::example::{look, target, with_instance};
+
+    const ROLLING: InstanceRefreshState = InstanceRefreshState::Rolling;
+
+    fn at(second: u64) -> Timestamp {
+        Timestamp(0) + Duration::from_secs(second)
+    }
+
+    #[test]
+    fn a_refresh_is_followed_until_it_is_over_or_gets_no_further() {
+        let mut following = Following::new(at(0), &spec(), &target());
+        let rolling = instance_refresh(ROLLING, Some("lt-1:2"));
+        following.observe(&rolling, true, None, at(100));
+        let limit = following.limit;
+        let Step::Wait(wait) = following.next(&rolling, at(100) + limit) else { panic!("a wait") };
+        assert_eq!(wait.deadline, at(100) + limit);
+        let Step::Stuck(reason) = following.next(&rolling, at(101) + limit) else {
+            panic!("it is stuck")
+        };
+        assert!(reason.contains("r-1 has not got any further for"), "{reason}");
+        let over = instance_refresh(InstanceRefreshState::Cancelled, Some("lt-1:2"));
+        assert_eq!(following.next(&over, at(101) + limit), Step::Over(Outcome::Aborted));
+    }
+
+    #[test]
+    fn a_rollback_begins_once_and_the_last_trouble_is_remembered() {
+        let mut following = Following::new(at(0), &spec(), &target());
+        let rolling = instance_refresh(ROLLING, None);
+        let back = instance_refresh(InstanceRefreshState::RollingBack, None);
+        assert!(!following.observe(&rolling, true, Some("i-1: [502]".into()), at(1)));
+        assert!(following.observe(&back, true, None, at(2)));
+        assert!(!following.observe(&back, true, None, at(3)));
+        assert_eq!(following.unhealthy(), Some("i-1: [502]"));
+    }
+
+    #[test]
+    fn one_that_does_not_show_may_be_a_matter_of_lag_for_a_while() {
+        let following = Following::new(at(10), &spec(), &target());
+        let last = at(10) + SHOWS_WITHIN;
+        assert!(following.may_lag(last) && !following.may_lag(last + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_group_is_settled_once_it_runs_the_revision_and_serves() {
+        let (spec, target) = (spec(), target());
+        let left = |runs: &str, healthy: bool, rolled: bool| {
+            let mut look = with_instance(look("lt-1:2"), "i-1", runs);
+            for instance in look.instances.values_mut() {
+                (instance.healthy, instance.launched_at) = (healthy, Some(at(50)));
+            }
+            let (latest, known_completed) = (None, None);
+            let found =
+                Found { latest, spec: &spec, target: &target, look: &look, known_completed };
+            unsettled(found, rolled, at(100))
+        };
+        assert_eq!(left("lt-1:2", true, true), None);
+        assert_eq!(left("lt-1:1", true, false), None, "it went back");
+        let old = left("lt-1:1", true, true).expect("an old instance");
+        assert_eq!(old.message, "i-1 runs lt-1:1 all the same");
+        assert_eq!((old.deadline, old.wait), (at(100) + SETTLES_WITHIN, None));
+        let idle = left("lt-1:2", false, true).expect("an idle instance");
+        assert_eq!(idle.deadline, at(50) + spec.health.healthy_timeout);
+        assert_eq!(idle.wait.map(|wait| wait.kind), Some(WaitKind::Health));
+    }
+}

@@ -172,3 +172,101 @@ pub(crate) fn is_obeyed(command: Command, state: InstanceRefreshState) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rolling_provider::Capacity;
+
+    use super::super::example::{instance_refresh, spec};
+    use super::*;
+    use crate::rollout::example::{look, target, with_instance};
+
+    const ROLLING: InstanceRefreshState = InstanceRefreshState::Rolling;
+
+    /// Has `check` look at a group with this refresh, where one instance runs `runs`.
+    fn with_found<T>(
+        latest: Option<&InstanceRefresh>,
+        runs: &str,
+        known_completed: Option<&Revision>,
+        check: impl Fn(Found<'_>) -> T,
+    ) -> T {
+        let (spec, target) = (spec(), target());
+        let look = with_instance(look(runs), "i-1", runs);
+        check(Found { latest, spec: &spec, target: &target, look: &look, known_completed })
+    }
+
+    #[test]
+    fn a_command_needs_a_refresh_of_this_document_and_one_that_aws_knows() {
+        let ours = instance_refresh(ROLLING, Some("lt-1:2"));
+        let foreign = instance_refresh(ROLLING, Some("lt-1:3"));
+        for (latest, command, allowed, idle) in [
+            (Some(&ours), Command::Abort, true, false),
+            (Some(&ours), Command::Rollback, true, false),
+            (Some(&ours), Command::Pause, false, false),
+            (None, Command::Resume, false, false),
+            (None, Command::Abort, true, true),
+            (None, Command::Rollback, true, true),
+            (Some(&foreign), Command::Abort, false, false),
+        ] {
+            let case = format!("{command:?} {:?}", latest.map(|latest| &latest.to));
+            let found = with_found(latest, "lt-1:1", None, |found| {
+                (found.allow(command).is_ok(), found.idle(command).is_some())
+            });
+            assert_eq!(found, (allowed, idle), "{case}");
+        }
+        let error = with_found(Some(&foreign), "lt-1:1", None, |found| {
+            found.allow(Command::Abort).expect_err("a foreign refresh")
+        });
+        assert!(error.message.contains("r-1 to lt-1:3 is under way"), "{error}");
+    }
+
+    #[test]
+    fn a_status_is_that_of_a_refresh_to_the_revision_whose_end_the_group_does_not_show() {
+        let status = |state, to, runs| {
+            let latest = instance_refresh(state, Some(to));
+            with_found(Some(&latest), runs, None, |found| found.status().map(|(status, _)| status))
+        };
+        assert_eq!(status(ROLLING, "lt-1:2", "lt-1:1"), Some("rolling"));
+        assert_eq!(status(ROLLING, "lt-1:3", "lt-1:1"), None);
+        let failed = InstanceRefreshState::Failed;
+        assert_eq!(status(failed, "lt-1:2", "lt-1:1"), Some("failed"));
+        assert_eq!(status(failed, "lt-1:2", "lt-1:2"), None);
+        assert_eq!(status(InstanceRefreshState::Succeeded, "lt-1:2", "lt-1:1"), None);
+    }
+
+    #[test]
+    fn the_completed_revision_is_what_all_run_and_serve_with_no_refresh_under_way() {
+        let known = Revision::from("lt-1:0");
+        let ours = instance_refresh(ROLLING, Some("lt-1:2"));
+        let completed = |latest, runs| {
+            with_found(latest, runs, Some(&known), |found| found.completed().cloned())
+        };
+        assert_eq!(completed(None, "lt-1:1"), Some("lt-1:1".into()));
+        assert_eq!(completed(None, "lt-1:2"), Some("lt-1:2".into()));
+        assert_eq!(completed(Some(&ours), "lt-1:1"), Some(known.clone()));
+    }
+
+    #[test]
+    fn a_group_that_was_rolled_and_does_not_serve_is_unproven_unless_it_is_known_to_have_served() {
+        let (spec, target) = (spec(), target());
+        let mut look = with_instance(look("lt-1:2"), "i-1", "lt-1:2");
+        let unproven = |look: &Observation, known: Option<&Revision>| {
+            let (latest, known_completed) = (None, known);
+            let found = Found { latest, spec: &spec, target: &target, look, known_completed };
+            found.unproven().map(|idle| idle.message)
+        };
+        assert_eq!(unproven(&look, None), None);
+        look.capacity = Some(Capacity { min: 0, max: 4, desired: 2 });
+        let message = unproven(&look, None).expect("one is missing");
+        assert!(message.starts_with("1 of 2 instances does not serve"), "{message}");
+        assert_eq!(unproven(&look, Some(&target.revision)), None);
+    }
+
+    #[test]
+    fn a_command_is_obeyed_by_a_refresh_in_the_state_that_it_asks_for() {
+        assert!(is_obeyed(Command::Abort, InstanceRefreshState::Cancelling));
+        assert!(!is_obeyed(Command::Abort, InstanceRefreshState::RollingBack));
+        assert!(is_obeyed(Command::Rollback, InstanceRefreshState::RollingBack));
+        assert!(!is_obeyed(Command::Rollback, ROLLING));
+    }
+}
