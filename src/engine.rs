@@ -1,5 +1,5 @@
 //! The engine: looks, has the planner plan, acts and reports. What to do with the fleet comes from the
-//! planner; what to do about calls that fail, and about a lease that cannot be kept, is decided here.
+//! planner; when a call that fails is tried again is decided here.
 
 mod acquire;
 mod act;

@@ -74,4 +74,13 @@ mod tests {
         assert_eq!(retry.failed(at(120), budget), None);
         assert_eq!(Retry::new(0.0).failed(at(0), Duration::ZERO), None);
     }
+
+    #[test]
+    fn tries_at_one_interval_have_the_same_pause_each_time() {
+        let mut retry = Retry::every(Duration::from_secs(1));
+        for second in 0..5 {
+            let pause = retry.failed(Timestamp(second * 1000), Duration::MAX);
+            assert_eq!(pause, Some(Duration::from_secs(1)));
+        }
+    }
 }
