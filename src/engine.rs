@@ -1,29 +1,30 @@
-//! The engine: looks, plans, acts and reports. What to do with the fleet comes from the planner;
-//! what to do about calls that fail, and about a lease that cannot be kept, is decided here.
+//! The engine: looks, has the planner plan, acts and reports. What to do with the fleet comes from the
+//! planner; when a call that fails is tried again is decided here.
 
 mod acquire;
 mod act;
-mod begin;
 mod caller;
 pub mod clock;
 mod command;
-mod condemned;
+mod command_sender;
+mod context;
+mod control_outcome;
 mod drive;
+mod executor;
 mod follow;
 mod gate;
 mod gate_runner;
 mod instance_refresh;
-mod judge;
 mod lease;
 mod lease_keeper;
-mod look;
 mod look_up;
 mod message;
 mod observer;
 pub mod owner;
 mod probe;
 mod report;
-mod retry;
+pub(crate) mod retry;
+mod rolling;
 mod rollout;
 mod run;
 pub(crate) mod schedule;
@@ -34,8 +35,8 @@ mod tick;
 
 pub(crate) use caller::NOTHING_DONE;
 pub use caller::{Caller, Stop, UNSEEN_FOR};
-pub use command::ControlOutcome;
-pub use instance_refresh::UnderWay;
+pub use control_outcome::ControlOutcome;
+pub use executor::UnderWay;
 pub use rollout::Rollout;
 
 pub use crate::rollout::control::Answer;

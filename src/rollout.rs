@@ -3,12 +3,17 @@
 
 pub(crate) mod absorb;
 pub(crate) mod begun;
+pub(crate) mod conditions;
+pub(crate) mod conflict;
 pub mod control;
+#[cfg(test)]
+pub(crate) mod example;
 pub(crate) mod gate_failure;
 pub(crate) mod gates;
 pub(crate) mod instance_refresh;
 pub mod ownership;
 pub mod planner;
+pub(crate) mod renewal;
 pub(crate) mod restore;
 pub(crate) mod serving;
 pub mod state;

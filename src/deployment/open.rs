@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::deployment::stop::stopped;
 use crate::document::{self, Diagnostic};
+use crate::engine::retry::Retry;
 use crate::engine::{Caller, ControlOutcome, Rollout, Stop};
 use crate::model::event::{Envelope, Outcome};
 use crate::model::spec::RollingDeployment;
@@ -18,6 +19,9 @@ use crate::record::command::Command;
 
 /// How long the end of a deployment waits for another engine to obey the command to abort.
 const GIVES_UP_WITHIN: Duration = Duration::from_secs(600);
+
+/// The interval of looks meanwhile.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Why a target could not be looked at.
 #[derive(Debug)]
@@ -167,27 +171,27 @@ async fn forget(
 ) -> Result<(), OpenError> {
     let mut rollout = look(providers, config, caller).await?;
     let clock = rollout.clock();
-    let limit = clock.now() + GIVES_UP_WITHIN;
+    let mut retry = Retry::every(LOOK_EVERY).since(clock.now());
     // The engine that obeyed the command is still putting things back.
     while rollout.record().is_some_and(|record| matches!(record.phase, Phase::Halting(_)))
-        && clock.now() < limit
         && *stop.borrow() == Stop::No
+        && let Some(pause) = retry.failed(clock.now(), GIVES_UP_WITHIN)
     {
         tokio::select! {
-            () = clock.sleep(Duration::from_secs(1)) => {}
+            () = clock.sleep(pause) => {}
             () = stopped(&mut stop) => {}
         }
         rollout.look_again().await.map_err(OpenError::Provider)?;
     }
     loop {
-        match rollout.forget().await {
-            // The engine that ended it is just releasing the lease.
-            Err(error) if error.is_retryable() && clock.now() < limit => {
-                tracing::warn!(%error, "cannot remove the record yet");
-                clock.sleep(Duration::from_secs(1)).await;
-                rollout.look_again().await.map_err(OpenError::Provider)?;
-            }
-            done => return done.map_err(OpenError::Provider),
-        }
+        let Err(error) = rollout.forget().await else { return Ok(()) };
+        // The engine that ended it is just releasing the lease.
+        let pause = retry.failed(clock.now(), GIVES_UP_WITHIN);
+        let Some(pause) = pause.filter(|_| error.is_retryable()) else {
+            return Err(OpenError::Provider(error));
+        };
+        tracing::warn!(%error, "cannot remove the record yet");
+        clock.sleep(pause).await;
+        rollout.look_again().await.map_err(OpenError::Provider)?;
     }
 }

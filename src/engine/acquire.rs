@@ -89,7 +89,7 @@ impl LeaseKeeper {
     ) -> Result<Watched, StartError> {
         let (mut watched, mut looked_again) = (Watch::default(), false);
         if !is_fresh(look.at, self.clock.now()) {
-            *look = observer.look(self, &look.record, session).await.map_err(FleetUnseen)?;
+            *look = observer.look(Some(self), &look.record, session).await.map_err(FleetUnseen)?;
         }
         loop {
             if session.heed() != Stop::No {
@@ -110,7 +110,7 @@ impl LeaseKeeper {
                     session.pause(&*self.clock, LOOK_EVERY).await;
                 }
             }
-            *look = observer.look(self, &look.record, session).await.map_err(FleetUnseen)?;
+            *look = observer.look(Some(self), &look.record, session).await.map_err(FleetUnseen)?;
         }
     }
 
@@ -135,7 +135,7 @@ impl LeaseKeeper {
             };
             session.send(now, Event::Retrying { error: error.to_string() });
             session.pause(&*self.clock, pause).await;
-            *look = observer.look(self, &look.record, session).await.map_err(FleetUnseen)?;
+            *look = observer.look(Some(self), &look.record, session).await.map_err(FleetUnseen)?;
             let found = Lease::from_tags(&look.record);
             let other = found.filter(|found| found.owner != lease.owner);
             if let Some(other) = other.filter(|other| Some(other) != over) {
@@ -154,7 +154,8 @@ impl LeaseKeeper {
         session: &mut Session<'_>,
     ) -> Result<Acquired, StartError> {
         loop {
-            let look = observer.look(self, &before.record, session).await.map_err(FleetUnseen)?;
+            let look =
+                observer.look(Some(self), &before.record, session).await.map_err(FleetUnseen)?;
             let shown = Lease::from_tags(&look.record);
             if shown.as_ref() == Some(&mine) {
                 self.take(mine, &look.record, renewed);

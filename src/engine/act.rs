@@ -4,13 +4,11 @@ use rolling_provider::{Action, Done, Effect, ErrorKind, ProviderError};
 
 use super::clock::moment;
 use super::message::with_remedy;
-use super::rollout::Rollout;
+use super::rolling::RollingExecutor;
 use super::session::Session;
+use super::tick::Next;
 use crate::model::event::Event;
-use crate::model::spec::OnFailure;
-use crate::record::Ending;
-use crate::rollout::planner::Step;
-use crate::rollout::state::Halt;
+use crate::rollout::planner::{self, Step};
 
 /// The result of an action.
 pub(super) enum Acted {
@@ -21,7 +19,7 @@ pub(super) enum Acted {
     Refused,
 }
 
-impl Rollout {
+impl RollingExecutor {
     pub(super) async fn act(
         &mut self,
         step: Step,
@@ -37,11 +35,11 @@ impl Rollout {
             Err(error) if error.effect == Effect::Applied => Done::default(),
             Err(error) if error.is_retryable() || error.effect == Effect::Unknown => {
                 if error.effect == Effect::Unknown {
-                    self.state.unsure(&action);
+                    self.context.state.unsure(&action);
                 }
                 if matches!(action, Action::Launch { .. }) && error.kind == ErrorKind::Transient {
                     let now = self.clock.now();
-                    self.state.not_launched(with_remedy(&error), false, now);
+                    self.context.state.not_launched(with_remedy(&error), false, now);
                 }
                 return Err(error);
             }
@@ -59,11 +57,11 @@ impl Rollout {
             }
         };
         let now = self.clock.now();
-        let size = self.state.size(&self.look);
-        self.state.accepted(&action, done, now);
-        let resized = action.resizes() && self.state.size(&self.look) != size;
+        let size = self.context.state.size(&self.context.look);
+        self.context.state.accepted(&action, done, now);
+        let resized = action.resizes() && self.context.state.size(&self.context.look) != size;
         if let Some(record) = record {
-            self.state.recorded(record);
+            self.context.state.recorded(record);
         }
         session.send(now, Event::Acted { action });
         Ok(if resized { Acted::Resized } else { Acted::Done })
@@ -76,56 +74,28 @@ impl Rollout {
         if let Action::Launch { token, .. } = action
             && error.kind == ErrorKind::TokenAlreadyUsed
         {
-            self.state.unmanaged.spent.insert(token.clone());
+            self.context.state.unmanaged.spent.insert(token.clone());
             return;
         }
         let message = with_remedy(error);
-        self.state.not_launched(message.clone(), error.kind != ErrorKind::NoCapacity, now);
+        self.context.state.not_launched(message.clone(), error.kind != ErrorKind::NoCapacity, now);
         session.send(now, Event::Refused { action: action.clone(), error: message });
     }
 
-    /// Notes that the cloud refuses `action`. In a forward rollout that ends it. During a halt the
-    /// engine restores everything else. A missing tag on an instance that is gone does no harm.
+    /// Takes in that the cloud refuses `action`. On the way forward that ends the rollout. During a
+    /// halt the engine puts the rest back all the same.
     pub(super) fn refused(
         &mut self,
         action: Action,
         error: &ProviderError,
         session: &mut Session<'_>,
     ) {
-        let message = with_remedy(error);
-        if self.state.direction.halt.is_some() || matches!(action, Action::Tag { .. }) {
-            let event = Event::Refused { action: action.clone(), error: message.clone() };
-            session.send(self.clock.now(), event);
-            self.state.failures.refused.push((action, message));
-        } else {
-            let reason = format!("the cloud refused to {action}: {message}");
-            match self.spec.on_failure {
-                OnFailure::Rollback if self.is_half_way() => {
-                    self.start_rollback(reason, false, session)
-                }
-                OnFailure::Pause if self.is_half_way() => {
-                    let halt = Halt::failed(reason, self.clock.now());
-                    let ending = Ending::Paused;
-                    self.halt(Halt { fault: false, ending, ..halt }, session);
-                }
-                _ => {
-                    let halt = Halt::failed(reason, self.clock.now());
-                    self.halt(Halt { fault: false, ..halt }, session);
-                }
-            }
+        let (message, now) = (with_remedy(error), self.clock.now());
+        if let Some(verdict) = planner::refused(&self.input(now), &action, &message) {
+            return self.turn(Next::from(verdict), session);
         }
-    }
-}
-
-impl Rollout {
-    /// Whether an end now would leave two revisions, and a completed revision to roll back to is
-    /// known.
-    fn is_half_way(&self) -> bool {
-        let wanted = &self.target.revision;
-        let completed = self.record().and_then(|record| record.completed.as_ref());
-        let mut live = self.look.instances.values().filter(|i| i.lifecycle.is_live());
-        self.state.direction.rolls_back.is_none()
-            && completed.is_some_and(|completed| completed != wanted)
-            && live.any(|instance| instance.revision.as_ref() == Some(wanted))
+        let event = Event::Refused { action: action.clone(), error: message.clone() };
+        session.send(now, event);
+        self.context.state.failures.refused.push((action, message));
     }
 }

@@ -10,7 +10,7 @@ use rolling_provider::{ProviderError, Timestamp};
 use super::act::Acted;
 use super::caller::{SOON, STOP_WITHIN, Stop};
 use super::lease::LeaseCheck;
-use super::rollout::Rollout;
+use super::rolling::RollingExecutor;
 use super::schedule::Schedule;
 use super::session::Session;
 use super::shown::Shown;
@@ -27,9 +27,9 @@ enum Look {
     No,
 }
 
-impl Rollout {
+impl RollingExecutor {
     pub(super) async fn drive(&mut self, session: &mut Session<'_>) -> Outcome {
-        let (mut tick, mut shown) = (Tick::new(self.caller.jitter), Shown::default());
+        let (mut tick, mut shown) = (Tick::new(self.context.caller.jitter), Shown::default());
         loop {
             match self.tick(&mut tick, &mut shown, session).await {
                 ControlFlow::Break(outcome) => return outcome,
@@ -63,7 +63,7 @@ impl Rollout {
         shown.counts(&self.input(now), session);
         shown.warnings(&self.input(now), session);
         let begun_at = self.clock.now();
-        for event in begun::begin(&mut self.state, &plan, begun_at) {
+        for event in begun::begin(&mut self.context.state, &plan, begun_at) {
             session.send(begun_at, event);
         }
         let verdict = std::mem::replace(&mut plan.verdict, Verdict::Continue);
@@ -71,7 +71,7 @@ impl Rollout {
             Next::Act => {}
             Next::Converged if self.is_overtaken() => return ControlFlow::Break(Outcome::Locked),
             Next::Converged => {
-                let is_back = self.state.direction.rolls_back.is_some();
+                let is_back = self.context.state.direction.rolls_back.is_some();
                 let outcome = if is_back { Outcome::RolledBack } else { Outcome::Succeeded };
                 return ControlFlow::Break(outcome);
             }
@@ -98,14 +98,15 @@ impl Rollout {
         session: &mut Session<'_>,
     ) -> ControlFlow<Outcome, Look> {
         let (done, error) = self.act_all(&mut plan, tick, planned, session).await;
-        let stopping = self.state.direction.halt.as_ref().is_some_and(|halt| halt.until.is_some());
+        let stopping =
+            self.context.state.direction.halt.as_ref().is_some_and(|halt| halt.until.is_some());
         match (tick.then(&done, stopping, self.clock.now()), done, error) {
             (Then::GiveUp, Done::Failed(action, _), Some(error)) => {
                 self.refused(action, &error, session);
             }
             (Then::Retry(pause), Done::Failed(action, _), Some(error)) => {
                 let error = error.to_string();
-                self.state.failures.call = Some((action, error.clone()));
+                self.context.state.failures.call = Some((action, error.clone()));
                 session.send(self.clock.now(), Event::Retrying { error });
                 self.pause(pause, session).await;
             }
@@ -121,8 +122,14 @@ impl Rollout {
     fn heed_stop(&mut self, session: &mut Session<'_>) -> Option<Outcome> {
         let urgency = session.heed();
         // Waits end at the bound; what is left to do then has the same time again.
-        let last =
-            self.state.direction.halt.as_ref().and_then(|h| h.until).map(|t| t + STOP_WITHIN);
+        let last = self
+            .context
+            .state
+            .direction
+            .halt
+            .as_ref()
+            .and_then(|h| h.until)
+            .map(|t| t + STOP_WITHIN);
         if urgency == Stop::Now || last.is_some_and(|last| self.clock.now() >= last) {
             return Some(self.ending(Ending::Interrupted));
         }
@@ -132,7 +139,7 @@ impl Rollout {
         None
     }
 
-    fn turn(&mut self, next: Next, session: &mut Session<'_>) {
+    pub(super) fn turn(&mut self, next: Next, session: &mut Session<'_>) {
         match next {
             Next::Halt(halt) => self.halt(halt, session),
             Next::RollBack { reason, asked } => self.start_rollback(reason, asked, session),
@@ -154,7 +161,7 @@ impl Rollout {
         for (index, step) in std::mem::take(&mut plan.actions).into_iter().enumerate() {
             let obstacles = Obstacles {
                 stopped: session.urgency() == Stop::Now || !self.lease.is_believed(),
-                old_look: self.observer.is_late(),
+                old_look: self.context.observer.is_late(),
                 out_of_time: self.is_out_of_time(planned),
                 late_to_renew: self.lease.is_late(),
             };
@@ -201,7 +208,7 @@ impl Rollout {
     /// Whether the time limit of a stop has passed since the plan was made at `planned`. What can
     /// wait is then left to the next run, and the rest is planned again.
     fn is_out_of_time(&self, planned: Timestamp) -> bool {
-        let until = self.state.direction.halt.as_ref().and_then(|halt| halt.until);
+        let until = self.context.state.direction.halt.as_ref().and_then(|halt| halt.until);
         let now = self.clock.now();
         let passed = |at: Timestamp| planned < at && now >= at;
         until.is_some_and(|until| passed(until) || passed(until + STOP_WITHIN))
@@ -209,14 +216,14 @@ impl Rollout {
 
     /// Whether all is done, the record is erased, and the look that shows this is recent.
     fn is_over(&self, next: &Plan) -> bool {
-        let is_fresh = self.observer.age() < SOON;
-        is_fresh && self.state.over && next.verdict == Verdict::Converged
+        let is_fresh = self.context.observer.age() < SOON;
+        is_fresh && self.context.state.over && next.verdict == Verdict::Converged
     }
 
     /// Waits until something is likely to have changed, or is due by `plan`.
     async fn pause_until_due(&self, plan: &Plan, session: &mut Session<'_>) {
         let now = self.clock.now();
-        let spread = |guessed| Schedule::spread(guessed, self.caller.jitter);
+        let spread = |guessed| Schedule::spread(guessed, self.context.caller.jitter);
         let pause = due::pause(&self.input(now), plan, spread);
         let renewal = self.lease.renewal_due(now);
         self.pause(pause.min(if renewal.is_zero() { SOON } else { renewal }), session).await;

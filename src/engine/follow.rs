@@ -1,56 +1,54 @@
 //! Starts or joins an instance refresh, and follows it to its end.
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use rolling_provider::{Effect, InstanceRefresh, InstanceRefreshState, ProviderError};
+use rolling_provider::{Effect, InstanceRefresh, ProviderError};
 
-use super::caller::RETRY_BUDGET;
-use super::instance_refresh::{foreign, instance_refreshes, latest};
+use super::caller::{NOTHING_DONE, RETRY_BUDGET, Stop};
+use super::instance_refresh::{InstanceRefreshExecutor, instance_refreshes, latest};
 use super::look_up::with_retries;
 use super::message::with_remedy;
 use super::retry::Retry;
+use super::schedule::Schedule;
 use super::session::Session;
 use super::shown::Shown;
 use super::start_error::StartError;
-use super::{NOTHING_DONE, Rollout, Stop};
-use crate::engine::schedule::Schedule;
 use crate::model::event::{Event, InstanceRefreshStep, Outcome};
-use crate::model::wait::{Wait, WaitKind};
 use crate::record::command::Command;
-use crate::rollout::instance_refresh::{self, Next};
-use crate::rollout::state::Halt;
+use crate::rollout::instance_refresh::{
+    self, Following, Next, Step, foreign, is_obeyed, unsettled,
+};
 
-/// How long a refresh's last instances may still show after it is over, since reads lag.
-const SETTLES_WITHIN: Duration = Duration::from_secs(60);
-
-impl Rollout {
+impl InstanceRefreshExecutor {
     /// Starts or joins the refresh, or carries out `self.command` on it, and follows it.
-    pub(super) async fn run_instance_refresh(&mut self, session: &mut Session<'_>) -> Outcome {
+    pub(super) async fn start_and_follow(&mut self, session: &mut Session<'_>) -> Outcome {
         // Other refreshes may have been followed since the target was looked up.
-        if let Err(error) = self.observe_instance_refresh(session).await {
-            return self.fail(StartError::GroupUnseen(error).to_string());
+        if let Err(error) = self.begin_anew(session).await {
+            return self.context.fail(StartError::GroupUnseen(error).to_string());
         }
-        let command = self.command.as_ref().map(|control| control.command);
-        if let (Some(command), Next::Nothing | Next::Start) = (command, self.next()) {
+        let command = self.command;
+        if let (Some(command), Next::Nothing | Next::Start) = (command, self.found().next()) {
             let name = command.name();
-            return self.fail(format!("the instance refresh was over before it could {name}"));
+            return self
+                .context
+                .fail(format!("the instance refresh was over before it could {name}"));
         }
-        let id = match self.next() {
+        let id = match self.found().next() {
             Next::Nothing => {
-                let to = self.wanted.clone();
+                let to = self.context.wanted.clone();
                 let message = |left| format!("there is nothing to replace for {to}, and {left}");
                 return self.conclude_served(message, Shown::default(), session).await;
             }
-            Next::Foreign(instance_refresh) => {
-                let reason = foreign(instance_refresh);
+            Next::Foreign(found) => {
+                let reason = foreign(found);
                 return self.leave_alone(reason);
             }
-            Next::Join(instance_refresh) => {
-                let id = instance_refresh.id.clone();
+            Next::Join(found) => {
+                let id = found.id.clone();
                 self.report_step(&id, InstanceRefreshStep::Joined, session);
                 id
             }
-            Next::Start => match self.start_instance_refresh(session).await {
+            Next::Start => match self.start(session).await {
                 Ok(id) => id,
                 Err(outcome) => return outcome,
             },
@@ -59,98 +57,111 @@ impl Rollout {
             && let Err(error) = self.pass_on(command, &id, session).await
             && !self.is_obeyed(command, &id, session).await
         {
-            let why = with_remedy(&error);
-            let reason = format!("cannot {} instance refresh {id}: {why}", command.name());
-            return self.fail(reason);
+            let (name, why) = (command.name(), with_remedy(&error));
+            return self.context.fail(format!("cannot {name} instance refresh {id}: {why}"));
         }
         self.follow(&id, session).await
     }
 
     /// Looks at the latest refresh and at the fleet once more.
-    async fn observe_instance_refresh(
-        &mut self,
-        session: &mut Session<'_>,
-    ) -> Result<(), ProviderError> {
-        self.instance_refresh = self.ask(session, |fleet| latest(fleet, None)).await?;
-        let look = self.observer.look(&mut self.lease, &self.look.record, session).await?;
-        self.restore_instance_refresh(look);
+    async fn begin_anew(&mut self, session: &mut Session<'_>) -> Result<(), ProviderError> {
+        self.latest = self.ask(None, session).await?;
+        let context = &mut self.context;
+        let look = context.observer.look(None, &context.look.record, session).await?;
+        self.restore(look);
         Ok(())
     }
 
-    /// Whether the refresh does what `command` asks for although the call failed: an answer may
-    /// have been lost.
-    async fn is_obeyed(&mut self, command: Command, id: &str, session: &mut Session<'_>) -> bool {
-        let ask = |fleet| latest(fleet, Some(id.to_owned()));
-        let found = self.ask(session, ask).await.ok().flatten();
-        let state = found.map(|instance_refresh| instance_refresh.state);
-        match command {
-            Command::Abort => state == Some(InstanceRefreshState::Cancelling),
-            _ => state == Some(InstanceRefreshState::RollingBack),
-        }
+    /// Asks for the refresh of this id, or for the latest one, with retries.
+    async fn ask(
+        &self,
+        id: Option<&str>,
+        session: &mut Session<'_>,
+    ) -> Result<Option<InstanceRefresh>, ProviderError> {
+        self.context.ask(None, session, |fleet| latest(fleet, id.map(str::to_owned))).await
     }
 
-    async fn start_instance_refresh(
-        &mut self,
-        session: &mut Session<'_>,
-    ) -> Result<String, Outcome> {
-        if let Err(error) = self.make_revision(session).await {
-            return Err(self.fail(error.to_string()));
+    /// Starts a refresh, or joins the one that another process was faster to start. Returns its id,
+    /// or the outcome of a run in which there is none to follow.
+    async fn start(&mut self, session: &mut Session<'_>) -> Result<String, Outcome> {
+        match self.context.make_revision(None, session).await {
+            Ok(made) if made == self.context.wanted => {}
+            Ok(made) => {
+                self.context.target.revision = made.clone();
+                self.context.wanted = made;
+                self.restore(self.context.look.clone());
+            }
+            Err(error) => return Err(self.context.fail(error.to_string())),
         }
-        let mut retry = Retry::new(self.caller.jitter).since(self.clock.now());
+        let clock = Arc::clone(&self.context.clock);
+        let mut retry = Retry::new(self.context.caller.jitter).since(clock.now());
         let mut doubtful = false;
         loop {
             if session.heed() != Stop::No {
                 let message = "nobody knows whether an instance refresh was started: the next run \
                              finds it if so";
-                return Err(self.interrupted(if doubtful { message } else { NOTHING_DONE }));
+                let message = if doubtful { message } else { NOTHING_DONE };
+                return Err(self.context.interrupted(message));
             }
             let error = match self.ask_to_start().await {
                 Ok(id) => {
                     self.report_step(&id, InstanceRefreshStep::Started, session);
-                    self.instance_refresh =
-                        Some(InstanceRefresh::started(id.clone(), self.wanted.clone()));
+                    let wanted = self.context.wanted.clone();
+                    self.latest = Some(InstanceRefresh::started(id.clone(), wanted));
                     return Ok(id);
                 }
                 Err(error) => error,
             };
             doubtful |= error.effect == Effect::Unknown;
-            // The answer may be lost, or another process may have been faster.
-            match self.ask(session, |fleet| latest(fleet, None)).await {
-                Ok(latest) => self.instance_refresh = latest,
-                Err(error) => return Err(self.fail(StartError::GroupUnseen(error).to_string())),
-            }
-            match self.next() {
-                Next::Join(instance_refresh) => {
-                    let id = instance_refresh.id.clone();
-                    let is_ours = error.effect == Effect::Unknown;
-                    let step = if is_ours {
-                        InstanceRefreshStep::Started
-                    } else {
-                        InstanceRefreshStep::Joined
-                    };
-                    self.report_step(&id, step, session);
-                    return Ok(id);
-                }
-                Next::Foreign(instance_refresh) => {
-                    let reason = foreign(instance_refresh);
-                    return Err(self.leave_alone(reason));
-                }
-                Next::Nothing | Next::Start => {}
+            if let Some(id) = self.join_another(&error, session).await? {
+                return Ok(id);
             }
             let is_hopeless = !error.is_retryable() && error.effect != Effect::Unknown;
-            let now = self.clock.now();
+            let now = clock.now();
             let Some(pause) = retry.failed(now, RETRY_BUDGET).filter(|_| !is_hopeless) else {
                 let why = with_remedy(&error);
-                return Err(self.fail(format!("cannot start an instance refresh: {why}")));
+                return Err(self.context.fail(format!("cannot start an instance refresh: {why}")));
             };
             session.send(now, Event::Retrying { error: error.to_string() });
-            self.pause(pause, session).await;
+            session.pause(&*clock, pause).await;
         }
     }
 
     async fn ask_to_start(&self) -> Result<String, ProviderError> {
-        let preferences = instance_refresh::preferences(&self.spec, self.size())?;
-        instance_refreshes(&*self.fleet)?.start(&self.wanted, &preferences).await
+        let preferences = instance_refresh::preferences(&self.context.spec, self.context.size())?;
+        instance_refreshes(&*self.fleet)?.start(&self.context.wanted, &preferences).await
+    }
+
+    /// Looks for a refresh after a start that failed with `error`: the answer may be lost, or
+    /// another process may have been faster. Returns the id of the one to follow, or the outcome of
+    /// a run that can start none.
+    async fn join_another(
+        &mut self,
+        error: &ProviderError,
+        session: &mut Session<'_>,
+    ) -> Result<Option<String>, Outcome> {
+        match self.ask(None, session).await {
+            Ok(latest) => self.latest = latest,
+            Err(error) => {
+                return Err(self.context.fail(StartError::GroupUnseen(error).to_string()));
+            }
+        }
+        match self.found().next() {
+            Next::Join(found) => {
+                let id = found.id.clone();
+                let step = match error.effect {
+                    Effect::Unknown => InstanceRefreshStep::Started,
+                    Effect::Applied | Effect::NotApplied => InstanceRefreshStep::Joined,
+                };
+                self.report_step(&id, step, session);
+                Ok(Some(id))
+            }
+            Next::Foreign(found) => {
+                let reason = foreign(found);
+                Err(self.leave_alone(reason))
+            }
+            Next::Nothing | Next::Start => Ok(None),
+        }
     }
 
     /// Makes the cloud carry out `command`, unless it already does.
@@ -160,77 +171,81 @@ impl Rollout {
         id: &str,
         session: &mut Session<'_>,
     ) -> Result<(), ProviderError> {
-        let state = self.instance_refresh.as_ref().map(|instance_refresh| instance_refresh.state);
         let instance_refreshes = instance_refreshes(&*self.fleet)?;
+        if self.latest.as_ref().is_some_and(|found| is_obeyed(command, found.state)) {
+            return Ok(());
+        }
+        let (clock, jitter) = (&*self.context.clock, self.context.caller.jitter);
         let step = match command {
-            Command::Abort if state != Some(InstanceRefreshState::Cancelling) => {
-                with_retries(&*self.clock, self.caller.jitter, || instance_refreshes.cancel())
-                    .await?;
+            Command::Abort => {
+                with_retries(clock, jitter, || instance_refreshes.cancel()).await?;
                 InstanceRefreshStep::Cancelled
             }
-            Command::Rollback if state != Some(InstanceRefreshState::RollingBack) => {
-                with_retries(&*self.clock, self.caller.jitter, || instance_refreshes.roll_back())
-                    .await?;
+            Command::Rollback => {
+                with_retries(clock, jitter, || instance_refreshes.roll_back()).await?;
                 InstanceRefreshStep::RolledBack
             }
-            _ => return Ok(()),
+            Command::Pause | Command::Resume => return Ok(()),
         };
         self.report_step(id, step, session);
         Ok(())
     }
 
+    /// Whether the refresh does what `command` asks for although the call failed: an answer may
+    /// have been lost.
+    async fn is_obeyed(&self, command: Command, id: &str, session: &mut Session<'_>) -> bool {
+        let found = self.ask(Some(id), session).await.ok().flatten();
+        found.is_some_and(|found| is_obeyed(command, found.state))
+    }
+
     /// Looks at the refresh and at the fleet until the refresh is over.
     async fn follow(&mut self, id: &str, session: &mut Session<'_>) -> Outcome {
-        let mut polls = Schedule::polling(self.spec.poll_interval, self.caller.jitter);
-        let gives_up_after = instance_refresh::gives_up_after(&self.spec, &self.target);
+        let clock = Arc::clone(&self.context.clock);
+        let (spec, target) = (&self.context.spec, &self.context.target);
+        let mut polls = Schedule::polling(spec.poll_interval, self.context.caller.jitter);
+        let mut following = Following::new(clock.now(), spec, target);
         let mut shown = Shown::default();
-        let begin = self.clock.now();
-        let mut progressed_at = begin;
-        let mut unhealthy = None;
-        let mut goes_back = false;
         loop {
             if session.heed() != Stop::No {
                 let reason = format!("instance refresh {id} goes on, and is not followed any more");
-                return self.interrupted(&reason);
+                return self.context.interrupted(&reason);
             }
             let (found, fleet_changed) = match self.look_at_both(id, session).await {
                 Ok(Some(found)) => found,
-                // Reads lag.
-                Ok(None) if self.clock.now().since(begin) <= RETRY_BUDGET => {
-                    self.pause(polls.pause(), session).await;
+                Ok(None) if following.may_lag(clock.now()) => {
+                    session.pause(&*clock, polls.pause()).await;
                     continue;
                 }
-                Ok(None) => return self.fail(format!("instance refresh {id} does not show")),
+                Ok(None) => {
+                    return self.context.fail(format!("instance refresh {id} does not show"));
+                }
                 Err(error) => {
                     return self
+                        .context
                         .fail(format!("cannot see instance refresh {id} any more: {error}"));
                 }
             };
-            let now = self.clock.now();
-            let changed = fleet_changed || self.instance_refresh.as_ref() != Some(&found);
-            self.instance_refresh = Some(found.clone());
+            let now = clock.now();
+            let changed = fleet_changed || self.latest.as_ref() != Some(&found);
             if changed {
-                progressed_at = now;
                 polls.start_over();
             }
-            unhealthy = instance_refresh::unhealthy(&self.target, &self.look).or(unhealthy);
-            shown.counts(&self.input(now), session);
-            if found.state == InstanceRefreshState::RollingBack && !goes_back {
-                goes_back = true;
-                self.report_rollback(&found, unhealthy.as_deref(), session).await;
+            self.latest = Some(found.clone());
+            let unhealthy = instance_refresh::unhealthy(&self.context.target, &self.context.look);
+            let begins_rollback = following.observe(&found, changed, unhealthy, now);
+            shown.counts(&self.context.input(now), session);
+            if begins_rollback {
+                self.report_rollback(&found, following.unhealthy(), session).await;
             }
-            if let Some(outcome) = instance_refresh::verdict(&found) {
-                let why = unhealthy.as_deref();
-                return self.conclude(outcome, &found, why, shown, session).await;
+            match following.next(&found, now) {
+                Step::Over(outcome) => {
+                    let why = following.unhealthy();
+                    return self.conclude(outcome, &found, why, shown, session).await;
+                }
+                Step::Stuck(reason) => return self.context.fail(reason),
+                Step::Wait(wait) => shown.wait_for(vec![wait], now, session),
             }
-            if now.since(progressed_at) > gives_up_after {
-                return self.fail(stuck(&found, gives_up_after));
-            }
-            let (kind, instances) = (WaitKind::InstanceRefresh, Vec::new());
-            let (detail, deadline) =
-                (Some(instance_refresh::summary(&found)), progressed_at + gives_up_after);
-            shown.wait_for(vec![Wait { kind, instances, detail, deadline }], now, session);
-            self.pause(polls.pause(), session).await;
+            session.pause(&*clock, polls.pause()).await;
         }
     }
 
@@ -240,9 +255,8 @@ impl Rollout {
         id: &str,
         session: &mut Session<'_>,
     ) -> Result<Option<(InstanceRefresh, bool)>, ProviderError> {
-        let ask = |fleet| latest(fleet, Some(id.to_owned()));
-        let Some(found) = self.ask(session, ask).await? else { return Ok(None) };
-        let changed = self.observe(session).await?;
+        let Some(found) = self.ask(Some(id), session).await? else { return Ok(None) };
+        let changed = self.context.observe(None, session).await?;
         Ok(Some((found, changed)))
     }
 
@@ -252,12 +266,11 @@ impl Rollout {
         unhealthy: Option<&str>,
         session: &mut Session<'_>,
     ) {
-        let reason = self.explain_instance_refresh(found, unhealthy).await;
-        let back = self.look.template.as_ref().map(|found| self.target.resolve(found).clone());
-        if let Some(to) = back {
-            let asked =
-                self.command.as_ref().is_some_and(|command| command.command == Command::Rollback);
-            session.send(self.clock.now(), Event::RollingBack { reason, to, asked });
+        let reason = self.explain(found, unhealthy).await;
+        let template = self.context.look.template.as_ref();
+        if let Some(to) = template.map(|found| self.context.target.resolve(found).clone()) {
+            let asked = self.command == Some(Command::Rollback);
+            session.send(self.context.clock.now(), Event::RollingBack { reason, to, asked });
         }
     }
 
@@ -274,14 +287,14 @@ impl Rollout {
                 |left| format!("instance refresh {} is {}, and {left}", found.id, found.status);
             return self.conclude_served(message, shown, session).await;
         }
-        let mut reason = self.explain_instance_refresh(found, unhealthy).await;
+        let mut reason = self.explain(found, unhealthy).await;
         if outcome == Outcome::RolledBack {
             let left = self.settle(false, shown, session).await;
             reason.extend(left.map(|left| format!("; {left}")));
-            self.state.direction.rolls_back = Some(reason);
-            return outcome;
+            self.context.state.direction.rolls_back = Some(reason);
+        } else {
+            self.context.fail(reason);
         }
-        self.state.direction.halt = Some(Halt::failed(reason, self.clock.now()));
         outcome
     }
 
@@ -295,96 +308,52 @@ impl Rollout {
     ) -> Outcome {
         match self.settle(true, shown, session).await {
             None => Outcome::Succeeded,
-            Some(left) if session.is_stopping() => self.interrupted(&message(left)),
-            Some(left) => self.fail(message(left)),
+            Some(left) if session.is_stopping() => self.context.interrupted(&message(left)),
+            Some(left) => self.context.fail(message(left)),
         }
     }
 
     /// Waits until looks show that the fleet serves and, with `rolled`, that the refresh has done
-    /// its work. Returns what is missing: a refresh that is Successful proves none of this.
+    /// its work. Returns what is missing.
     async fn settle(
         &mut self,
         rolled: bool,
         mut shown: Shown,
         session: &mut Session<'_>,
     ) -> Option<String> {
-        let mut polls = Schedule::polling(self.spec.poll_interval, self.caller.jitter);
-        let begin = self.clock.now();
+        let clock = Arc::clone(&self.context.clock);
+        let jitter = self.context.caller.jitter;
+        let mut polls = Schedule::polling(self.context.spec.poll_interval, jitter);
+        let begin = clock.now();
         loop {
-            let (left, deadline) = match self.not_rolled().filter(|_| rolled) {
-                Some(left) => (left, begin + SETTLES_WITHIN),
-                None => {
-                    let idle = instance_refresh::idle(&self.spec, &self.target, &self.look)?;
-                    let launched_at = idle.launched_at.unwrap_or(begin);
-                    let deadline = launched_at + self.spec.health.healthy_timeout;
-                    let deadline = deadline.max(begin + SETTLES_WITHIN);
-                    let (kind, instances) = (WaitKind::Health, idle.instances);
-                    let detail = Some(idle.message.clone());
-                    let wait = Wait { kind, instances, detail, deadline };
-                    shown.wait_for(vec![wait], self.clock.now(), session);
-                    (idle.message, deadline)
-                }
-            };
-            if self.clock.now() > deadline || session.is_stopping() {
-                return Some(left);
+            let left = unsettled(self.found(), rolled, begin)?;
+            if let Some(wait) = left.wait {
+                shown.wait_for(vec![wait], clock.now(), session);
             }
-            self.pause(polls.pause(), session).await;
-            match self.observe(session).await {
+            if clock.now() > left.deadline || session.is_stopping() {
+                return Some(left.message);
+            }
+            session.pause(&*clock, polls.pause()).await;
+            match self.context.observe(None, session).await {
                 Ok(true) => polls.start_over(),
                 Ok(false) => {}
-                Err(error) => return Some(format!("{left} ({error})")),
+                Err(error) => return Some(format!("{} ({error})", left.message)),
             }
         }
-    }
-
-    /// Returns what a refresh to the revision has not done, if anything.
-    fn not_rolled(&self) -> Option<String> {
-        if instance_refresh::is_done(&self.spec, &self.target, &self.look) {
-            return None;
-        }
-        let old = instance_refresh::old(&self.spec, &self.target, &self.look).next();
-        Some(match old {
-            Some((id, instance)) => {
-                let runs = instance.revision.as_ref().map_or("something else", |r| r.as_str());
-                format!("{id} runs {runs} all the same")
-            }
-            None => format!("the group does not launch {} yet", self.target.revision),
-        })
     }
 
     /// Returns why the refresh did not succeed, with what the group itself reports.
-    async fn explain_instance_refresh(
-        &mut self,
-        found: &InstanceRefresh,
-        unhealthy: Option<&str>,
-    ) -> String {
-        let activities = match self.fleet.activities(found.started).await {
-            Ok(activities) => activities,
-            Err(error) => {
-                // This loses only an explanation.
-                tracing::warn!(%error, "cannot read the fleet's activities");
-                Vec::new()
-            }
-        };
+    async fn explain(&self, found: &InstanceRefresh, unhealthy: Option<&str>) -> String {
+        let activities = self.context.activities(found.started).await.unwrap_or_default();
         instance_refresh::cause(found, unhealthy, &activities)
     }
 
     fn report_step(&self, id: &str, step: InstanceRefreshStep, session: &mut Session<'_>) {
-        session.send(self.clock.now(), Event::InstanceRefresh { id: id.to_owned(), step });
+        session.send(self.context.clock.now(), Event::InstanceRefresh { id: id.to_owned(), step });
     }
 
     fn leave_alone(&mut self, reason: String) -> Outcome {
-        self.state.direction.halt = Some(Halt::failed(reason, self.clock.now()));
+        self.context.fail(reason);
         Outcome::Locked
     }
-}
-
-/// Says that a refresh makes no progress.
-fn stuck(found: &InstanceRefresh, gives_up_after: Duration) -> String {
-    let limit = humantime::format_duration(gives_up_after);
-    let summary = instance_refresh::summary(found);
-    format!(
-        "instance refresh {} has not got any further for {limit} ({summary}), and still runs",
-        found.id
-    )
 }

@@ -1,22 +1,22 @@
 //! Checks the gates that a plan asks for, and processes their answer.
 
 use super::probe::Context;
-use super::rollout::Rollout;
+use super::rolling::RollingExecutor;
 use super::session::Session;
 use crate::rollout::gates::{answered, baking_since};
 use crate::rollout::planner::Plan;
 
-impl Rollout {
+impl RollingExecutor {
     /// Asks what `plan` asks, and nothing else, and processes the answer. Returns whether an answer
     /// came that changes what can be planned.
     pub(super) fn ask_gates(&mut self, plan: &Plan, session: &mut Session<'_>) -> bool {
         let now = self.clock.now();
         let baking = baking_since(&self.input(now), plan);
-        let gates = &mut self.state.gates;
+        let gates = &mut self.context.state.gates;
         gates.baking = baking;
         let Some(ask) = plan.asks else {
             // Actions that come first are not a reason to start over.
-            if plan.actions.is_empty() || self.state.direction.halt.is_some() {
+            if plan.actions.is_empty() || self.context.state.direction.halt.is_some() {
                 self.gate_runner.stop();
                 gates.asked = None;
             }
@@ -29,11 +29,11 @@ impl Rollout {
         gates.asked.get_or_insert(now);
         if self.gate_runner.asks().is_none() {
             let context = Context {
-                target: self.target.name.clone(),
-                revision: self.target.revision.to_string(),
+                target: self.context.target.name.clone(),
+                revision: self.context.target.revision.to_string(),
                 batch: ask.question.after,
             };
-            self.gate_runner.ask(ask, self.spec.gates.clone(), context);
+            self.gate_runner.ask(ask, self.context.spec.gates.clone(), context);
             return false;
         }
         let Some(answers) = self.gate_runner.answers() else { return false };

@@ -1,108 +1,51 @@
-//! Instance refreshes, which the cloud carries out: looks at them and gives them commands.
+//! Has the cloud carry a rollout out as an instance refresh, and gives it commands.
 //! [`crate::rollout::instance_refresh`] decides what the refresh that is found means.
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use rolling_provider::{
-    Fleet, InstanceRefresh, InstanceRefreshState, InstanceRefreshes, Observation, ProviderError,
-    Revision,
+    Fleet, InstanceRefresh, InstanceRefreshes, Observation, ProviderError, Revision, Timestamp,
 };
-use tokio::sync::watch;
 
-use super::command::ControlOutcome;
+use super::context::RolloutContext;
+use super::control_outcome::ControlOutcome;
+use super::executor::{RolloutExecutor, UnderWay};
 use super::look_up::with_retries;
-use super::{Rollout, Stop};
-use crate::model::event::Envelope;
+use super::session::Session;
+use crate::model::event::{Outcome, Report};
 use crate::model::preview::Preview;
-use crate::model::spec::Executor;
+use crate::model::wait::Wait;
 use crate::record::Record;
-use crate::record::command::{Command, Control};
-use crate::rollout::control::{Answer, no_op};
-use crate::rollout::instance_refresh::{self, Idle, Next, next};
+use crate::record::command::Command;
+use crate::rollout::control::Answer;
+use crate::rollout::instance_refresh::{self, Found, Idle, Next};
+use crate::rollout::planner::{self, Preflight};
 use crate::rollout::state::RolloutState;
 
-/// How to proceed with a refresh that another document has begun.
-const ITS_OWN_DOCUMENT: &str = "wait for it to end, use the document that it was begun with, or \
-                                cancel it with CancelInstanceRefresh";
-
-/// A rollout that is under way on a target, or waits for a decision.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnderWay {
-    /// Its name.
-    pub id: String,
-    /// The revision that it leads to.
-    pub to: String,
-    /// Its progress.
-    pub status: &'static str,
+/// See the module. It takes no lease: a group has one refresh at a time.
+pub(super) struct InstanceRefreshExecutor {
+    pub(super) fleet: Arc<dyn Fleet>,
+    pub(super) context: RolloutContext,
+    /// The latest refresh of the group.
+    pub(super) latest: Option<InstanceRefresh>,
+    /// This process's own command for the refresh under way.
+    pub(super) command: Option<Command>,
 }
 
-impl Rollout {
-    /// The latest refresh of the fleet, where the cloud replaces its instances on its own.
-    pub fn instance_refresh(&self) -> Option<&InstanceRefresh> {
-        self.instance_refresh.as_ref()
-    }
-
-    /// Returns the rollout to `self.wanted()` that is under way, or any that the record shows.
-    pub fn under_way(&self) -> Option<UnderWay> {
-        if let Some(record) = self.record().filter(|record| !record.is_over()) {
-            let (id, to) = (record.id.clone(), record.to.to_string());
-            return Some(UnderWay { id, to, status: record.status() });
-        }
-        match self.next() {
-            Next::Join(instance_refresh) if self.is_instance_refresh() => {
-                let (id, to) = (instance_refresh.id.clone(), self.wanted.to_string());
-                Some(UnderWay { id, to, status: instance_refresh::status(instance_refresh) })
-            }
-            _ => None,
-        }
-    }
-
-    /// Returns a sentence about a refresh of another configuration that is under way, if there is
-    /// one.
-    pub(crate) fn foreign_instance_refresh(&self) -> Option<String> {
-        match self.next() {
-            Next::Foreign(instance_refresh) if self.is_instance_refresh() => {
-                Some(foreign(instance_refresh))
-            }
-            _ => None,
-        }
-    }
-
-    /// Returns the phase of the rollout on the target, or how the last one ended if that still
-    /// matters, and why. `None` when the fleet itself shows it.
-    pub fn status(&self) -> Option<(&'static str, Option<String>)> {
-        if let Some(record) = self.record() {
-            return Some((record.status(), record.reason.clone()));
-        }
-        let latest = self.instance_refresh.as_ref()?;
-        let is_ours = instance_refresh::leads_there(latest, &self.target);
-        match self.next() {
-            Next::Nothing => None,
-            _ if is_ours && latest.state == InstanceRefreshState::Succeeded => None,
-            _ if is_ours => {
-                let reason = latest.rollback_reason.clone().or(latest.reason.clone());
-                Some((instance_refresh::status(latest), reason))
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether the cloud is to replace the instances on its own.
-    pub(super) fn is_instance_refresh(&self) -> bool {
-        matches!(self.spec.engine, Executor::InstanceRefresh { .. })
-    }
-
-    pub(super) fn next(&self) -> Next<'_> {
-        next(self.instance_refresh.as_ref(), &self.spec, &self.target, &self.look)
-    }
-
-    /// Looks up the latest refresh. A rollout of the engine `rolling` has to end first.
-    pub(super) async fn look_up_instance_refresh(&mut self) -> Result<(), ProviderError> {
-        let (fleet, clock) = (Arc::clone(&self.fleet), Arc::clone(&self.clock));
-        self.instance_refresh =
-            with_retries(&*clock, self.caller.jitter, || latest(Arc::clone(&fleet), None)).await?;
-        self.restore_instance_refresh(self.look.clone());
-        let record = Record::from_tags(&self.look.record).map_err(|why| {
+impl InstanceRefreshExecutor {
+    /// Looks up the latest refresh of what `context` has just looked up.
+    ///
+    /// # Errors
+    /// The error of the cloud. A rollout of the engine `rolling` has to end first.
+    pub(super) async fn new(
+        fleet: Arc<dyn Fleet>,
+        context: RolloutContext,
+    ) -> Result<Self, ProviderError> {
+        let mut executor = Self { fleet, context, latest: None, command: None };
+        executor.latest = executor.look_up_latest().await?;
+        executor.restore(executor.context.look.clone());
+        let record = Record::from_tags(&executor.context.look.record).map_err(|why| {
             ProviderError::invalid("read the rollout record", "", why.to_string())
         })?;
         if let Some(record) = record.filter(|record| !record.is_over()) {
@@ -110,145 +53,138 @@ impl Rollout {
             let error = ProviderError::invalid("check the group", "engine", message).as_conflict();
             return Err(error.with_remedy("finish or abort it with engine rolling first"));
         }
-        Ok(())
+        Ok(executor)
+    }
+
+    async fn look_up_latest(&self) -> Result<Option<InstanceRefresh>, ProviderError> {
+        let (clock, jitter) = (&*self.context.clock, self.context.caller.jitter);
+        with_retries(clock, jitter, || latest(Arc::clone(&self.fleet), None)).await
     }
 
     /// Starts over from `look`: nothing of ours is on the group, so the look is all that is known.
-    pub(super) fn restore_instance_refresh(&mut self, look: Observation) {
-        let mut state = RolloutState::new(self.caller.rollout_id.as_str(), look.at);
-        state.known_completed.clone_from(&self.caller.completed);
-        state.observe(&self.target, &self.spec.health, &look);
-        self.state = state;
-        self.look = look;
+    pub(super) fn restore(&mut self, look: Observation) {
+        let context = &mut self.context;
+        let mut state = RolloutState::new(context.caller.rollout_id.as_str(), look.at);
+        state.known_completed.clone_from(&context.caller.completed);
+        state.observe(&context.target, &context.spec.health, &look);
+        (context.state, context.look) = (state, look);
     }
 
-    /// See [`Rollout::look_again`].
-    pub(super) async fn look_at_instance_refresh_again(&mut self) -> Result<(), ProviderError> {
-        let (fleet, clock) = (Arc::clone(&self.fleet), Arc::clone(&self.clock));
-        self.instance_refresh =
-            with_retries(&*clock, self.caller.jitter, || latest(Arc::clone(&fleet), None)).await?;
-        let look = self.look_with_retries().await?;
-        self.restore_instance_refresh(look);
+    /// The group and its latest refresh.
+    pub(super) fn found(&self) -> Found<'_> {
+        let RolloutContext { spec, target, look, state, .. } = &self.context;
+        let known_completed = state.known_completed.as_ref();
+        Found { latest: self.latest.as_ref(), spec, target, look, known_completed }
+    }
+}
+
+#[async_trait]
+impl RolloutExecutor for InstanceRefreshExecutor {
+    fn context(&self) -> &RolloutContext {
+        &self.context
+    }
+
+    async fn look_again(&mut self) -> Result<(), ProviderError> {
+        self.latest = self.look_up_latest().await?;
+        let look = self.context.look_with_retries().await?;
+        self.restore(look);
         Ok(())
     }
 
-    /// See [`Rollout::completed`]. There is no record, so the fleet shows it, or the caller that
-    /// stores state.
-    pub(super) fn completed_by_instance_refresh(&self) -> Option<Revision> {
-        let live = self.look.instances.values().filter(|instance| instance.lifecycle.is_live());
-        let mut revisions = live.map(|instance| instance.revision.as_ref());
-        let only = revisions.next().flatten();
-        let only = only.filter(|only| revisions.all(|revision| revision == Some(*only)));
-        let is_over = self
-            .instance_refresh
-            .as_ref()
-            .is_none_or(|instance_refresh| instance_refresh.state.is_over());
-        let is_served = |only: &Revision| *only != self.wanted || self.unproven().is_none();
-        let only = only.filter(|only| is_over && is_served(only));
-        only.or(self.state.known_completed.as_ref()).cloned()
-    }
-
-    /// Returns the instances that do not serve in a fleet where the cloud has nothing left to
-    /// replace, unless the fleet is known to have served so before.
-    pub(crate) fn unproven(&self) -> Option<Idle> {
-        let is_rolled = self.is_instance_refresh() && self.next() == Next::Nothing;
-        let has_served = self.state.known_completed.as_ref() == Some(&self.wanted);
-        instance_refresh::idle(&self.spec, &self.target, &self.look)
-            .filter(|_| is_rolled && !has_served)
-    }
-
-    /// Adds to a preview what only the refresh under way tells.
-    pub(super) fn preview_instance_refresh(&self, preview: &mut Preview) {
-        match self.next() {
-            Next::Nothing => {
-                let Some(idle) = self.unproven() else { return };
-                preview.changes = true;
-                let message = format!("nothing is left to replace, and {}", idle.message);
-                preview.warnings.insert(0, format!("{message}: an apply waits until they do"));
-            }
-            Next::Start => {}
-            Next::Join(instance_refresh) => {
-                preview.changes = true;
-                let summary = instance_refresh::summary(instance_refresh);
-                let message = format!(
-                    "instance refresh {} is under way and is followed",
-                    instance_refresh.id
-                );
-                preview.warnings.insert(0, format!("{message} ({summary})"));
-            }
-            Next::Foreign(instance_refresh) => {
-                preview.changes = true;
-                preview
-                    .warnings
-                    .insert(0, format!("{}: nothing is done now", foreign(instance_refresh)));
+    async fn may_begin(&self) -> Result<(), ProviderError> {
+        let RolloutContext { spec, target, look, .. } = &self.context;
+        match self.found().next() {
+            Next::Nothing | Next::Foreign(_) => Ok(()),
+            Next::Join(_) => self.context.may_roll(false).await,
+            Next::Start => {
+                instance_refresh::refuse(spec, target, look, self.context.size())?;
+                self.context.may_roll(true).await
             }
         }
     }
 
-    /// Refuses what only the platform could do, and cannot.
-    ///
-    /// # Errors
-    /// Says what cannot be done, and what can.
-    pub fn allow(&self, command: Command) -> Result<(), ProviderError> {
-        if !self.is_instance_refresh() {
-            return Ok(());
-        }
-        let name = command.name();
-        if matches!(command, Command::Pause | Command::Resume) {
-            let message = format!("an instance refresh cannot be told to {name}");
-            let error = ProviderError::invalid(name, "engine", message);
-            return Err(error.with_remedy(
-                "checkpoints hold it for a time; rolling abort ends it where it is, and rolling \
-                 rollback has it go back",
-            ));
-        }
-        match self.next() {
-            Next::Foreign(instance_refresh) => {
-                let error = ProviderError::invalid(name, "engine", foreign(instance_refresh));
-                Err(error.with_remedy(ITS_OWN_DOCUMENT))
-            }
-            _ => Ok(()),
-        }
+    fn preview(&self) -> Preview {
+        let mut preview = planner::preview(&self.context.input(self.context.look.at));
+        self.found().add_to(&mut preview);
+        self.context.warn_of_alarms(&mut preview);
+        preview
     }
 
-    /// Returns why `command` could change nothing, if so.
-    pub(super) fn no_op_on_instance_refresh(&self, command: Command) -> Option<Answer> {
-        let is_there = matches!(self.next(), Next::Join(_) | Next::Foreign(_));
-        let is_idle = !is_there && matches!(command, Command::Abort | Command::Rollback);
-        no_op(command, None, false).filter(|_| is_idle)
+    fn preflight(&self) -> Vec<Preflight> {
+        Vec::new()
+    }
+
+    fn completed(&self) -> Option<Revision> {
+        self.found().completed().cloned()
+    }
+
+    /// The cloud does not tell what it waits for.
+    fn waits(&self) -> Vec<Wait> {
+        Vec::new()
+    }
+
+    fn waits_for_operator(&self) -> bool {
+        false
+    }
+
+    fn under_way(&self) -> Option<UnderWay> {
+        let found = self.found().under_way()?;
+        let (id, to) = (found.id.clone(), self.context.wanted.to_string());
+        Some(UnderWay { id, to, status: instance_refresh::status(found) })
+    }
+
+    fn status(&self) -> Option<(&'static str, Option<String>)> {
+        self.found().status()
+    }
+
+    fn instance_refresh(&self) -> Option<&InstanceRefresh> {
+        self.latest.as_ref()
+    }
+
+    fn foreign_instance_refresh(&self) -> Option<String> {
+        self.found().foreign()
+    }
+
+    fn unproven(&self) -> Option<Idle> {
+        self.found().unproven()
+    }
+
+    fn allow(&self, command: Command) -> Result<(), ProviderError> {
+        self.found().allow(command)
+    }
+
+    fn idle(&self, command: Command) -> Option<Answer> {
+        self.found().idle(command)
     }
 
     /// Cancels the refresh under way, or rolls it back, and follows it to its end.
-    pub(super) async fn command_instance_refresh(
-        mut self,
+    async fn command(
+        &mut self,
         command: Command,
-        stop: watch::Receiver<Stop>,
-        emit: &mut (dyn FnMut(Envelope) + Send),
+        session: &mut Session<'_>,
     ) -> Result<ControlOutcome, ProviderError> {
         self.allow(command)?;
-        if let Some(message) = self.idle(command) {
-            return Ok(ControlOutcome::NoOp(message));
+        if let Some(answer) = self.idle(command) {
+            return Ok(ControlOutcome::NoOp(answer));
         }
-        let rollout = self
-            .instance_refresh
-            .as_ref()
-            .map(|instance_refresh| instance_refresh.id.clone())
-            .unwrap_or_default();
-        let (id, by) = (self.caller.rollout_id.clone(), self.caller.owner.clone());
-        self.command = Some(Control { command, id, rollout, by });
-        Ok(ControlOutcome::RanHere(Box::new(self.run(stop, emit).await)))
+        self.command = Some(command);
+        Ok(ControlOutcome::RanHere(Box::new(self.run(session).await)))
+    }
+
+    async fn roll(&mut self, session: &mut Session<'_>) -> Outcome {
+        self.start_and_follow(session).await
+    }
+
+    fn report(&self, outcome: Outcome, started: Timestamp) -> Report {
+        let report = self.context.report(outcome, self.completed(), started);
+        Report { instance_refresh: self.latest.as_ref().map(Into::into), ..report }
     }
 }
 
-pub(super) fn foreign(instance_refresh: &InstanceRefresh) -> String {
-    let to = instance_refresh.to.as_ref().map_or("another configuration", |to| to.as_str());
-    format!(
-        "instance refresh {} to {to} is under way ({})",
-        instance_refresh.id,
-        instance_refresh::summary(instance_refresh)
-    )
-}
-
+/// Returns the refreshes of a fleet that rolls by itself.
+///
+/// # Errors
+/// Says that this fleet does not.
 pub(super) fn instance_refreshes(
     fleet: &dyn Fleet,
 ) -> Result<&dyn InstanceRefreshes, ProviderError> {
@@ -259,6 +195,10 @@ pub(super) fn instance_refreshes(
     })
 }
 
+/// Asks for the refresh of this id, or for the latest one.
+///
+/// # Errors
+/// The error of the cloud.
 pub(super) async fn latest(
     fleet: Arc<dyn Fleet>,
     id: Option<String>,

@@ -4,15 +4,17 @@ use rolling_provider::Observation;
 
 use super::acquire::{Acquired, LOOK_EVERY};
 use super::caller::{NOTHING_DONE, RETRY_BUDGET, STOP_WITHIN, Stop};
-use super::rollout::Rollout;
+use super::rolling::RollingExecutor;
 use super::session::Session;
 use super::start_error::StartError;
 use crate::model::event::{Event, Outcome};
 use crate::record::command::Control;
 use crate::record::{CONTROL, Ending, LEASE};
+use crate::rollout::conditions::refuse_changed_routing;
 use crate::rollout::control::Effect;
 use crate::rollout::ownership::Standing;
 use crate::rollout::planner::View;
+use crate::rollout::renewal::{RefusedRenewal, refused_renewal};
 use crate::rollout::state::Halt;
 
 /// The result of a check of the lease.
@@ -25,7 +27,7 @@ pub(super) enum LeaseCheck {
     Lost(Outcome),
 }
 
-impl Rollout {
+impl RollingExecutor {
     /// Takes the lease, however long that takes, and starts over from the target's state at that
     /// time. Returns an outcome when that ends the run.
     ///
@@ -36,18 +38,19 @@ impl Rollout {
         &mut self,
         session: &mut Session<'_>,
     ) -> Result<Option<Outcome>, StartError> {
-        let acquired = self.lease.acquire(&mut self.observer, &mut self.look, session).await?;
+        let acquired =
+            self.lease.acquire(&mut self.context.observer, &mut self.context.look, session).await?;
         match acquired {
             Acquired::Ours(look) => self.begin_with_lease(look, session),
-            Acquired::Stopped => Ok(Some(self.interrupted(NOTHING_DONE))),
+            Acquired::Stopped => Ok(Some(self.context.interrupted(NOTHING_DONE))),
             Acquired::Held(owner) => {
-                self.fail(format!("{owner} is at work on this target"));
+                self.context.fail(format!("{owner} is at work on this target"));
                 Ok(Some(Outcome::Locked))
             }
             Acquired::Unseen => {
                 let reason = "the lease that was written is not there: another engine was faster \
                               and has ended since, or what is written to the target does not show";
-                self.fail(reason.into());
+                self.context.fail(reason.into());
                 Ok(Some(Outcome::Locked))
             }
         }
@@ -59,9 +62,10 @@ impl Rollout {
         session: &Session<'_>,
     ) -> Result<Option<Outcome>, StartError> {
         self.restore_from_record(look)?;
-        self.refuse_changed_routing().map_err(StartError::RoutingChanged)?;
+        let input = self.input(self.context.look.at);
+        refuse_changed_routing(&input).map_err(StartError::RoutingChanged)?;
         let reason = "asked to stop before anything was replaced";
-        Ok(session.is_stopping().then(|| self.interrupted(reason)))
+        Ok(session.is_stopping().then(|| self.context.interrupted(reason)))
     }
 
     /// Makes sure that no other engine is at work: judges the last look, and renews the lease when
@@ -78,7 +82,7 @@ impl Rollout {
             LeaseCheck::Ours => {}
             other => return other,
         }
-        let Err(error) = self.lease.renew(&self.look.record).await else {
+        let Err(error) = self.lease.renew(&self.context.look.record).await else {
             self.lease.renewed();
             if !self.lease.is_late() {
                 return LeaseCheck::Ours;
@@ -90,29 +94,32 @@ impl Rollout {
             };
         };
         tracing::warn!(%error, "cannot renew the lease");
-        if !self.lease.guards() {
-            return LeaseCheck::Ours;
-        }
         let now = self.clock.now();
         let reason = format!("cannot renew the lease: {error}");
-        if !error.is_retryable() && self.lease.is_believed() {
-            // Restores what it can while the lease stands.
-            if self.state.direction.halt.is_none() {
-                self.halt(Halt::failed(reason, now), session);
+        let (guards, is_believed) = (self.lease.guards(), self.lease.is_believed());
+        match refused_renewal(guards, error.is_retryable(), is_believed) {
+            RefusedRenewal::GoOn => LeaseCheck::Ours,
+            RefusedRenewal::PutBack => {
+                if self.context.state.direction.halt.is_none() {
+                    self.halt(Halt::failed(reason, now), session);
+                }
+                LeaseCheck::Ours
             }
-            return LeaseCheck::Ours;
+            RefusedRenewal::TryAgain => {
+                let budget = if session.is_stopping() { STOP_WITHIN } else { RETRY_BUDGET };
+                if self.lease.renewal_failed(now, budget) {
+                    return LeaseCheck::Lost(self.give_up(reason));
+                }
+                session.send(now, Event::Retrying { error: error.to_string() });
+                self.look_once_more(session).await
+            }
+            RefusedRenewal::End => LeaseCheck::Lost(self.give_up(reason)),
         }
-        let budget = if session.is_stopping() { STOP_WITHIN } else { RETRY_BUDGET };
-        if !error.is_retryable() || self.lease.renewal_failed(now, budget) {
-            return LeaseCheck::Lost(self.give_up(reason));
-        }
-        session.send(now, Event::Retrying { error: error.to_string() });
-        self.look_once_more(session).await
     }
 
     /// Judges the last look. In doubt the engine only looks again.
     async fn judge_lease(&mut self, session: &mut Session<'_>) -> LeaseCheck {
-        match self.lease.judge(&self.look) {
+        match self.lease.judge(&self.context.look) {
             Standing::Ours => LeaseCheck::Ours,
             Standing::Doubtful => self.look_once_more(session).await,
             Standing::Deleted => {
@@ -120,7 +127,7 @@ impl Rollout {
                 self.look_once_more(session).await
             }
             Standing::Lost(reason) => {
-                self.fail(reason);
+                self.context.fail(reason);
                 LeaseCheck::Lost(Outcome::Locked)
             }
         }
@@ -143,19 +150,19 @@ impl Rollout {
     /// Writes a guarded record again that somebody has deleted while no other engine is at work: it
     /// is all that remembers what is borrowed.
     async fn make_record_again(&mut self, session: &mut Session<'_>) {
-        let record = self.state.record.as_ref().map(|record| record.tags());
+        let record = self.context.state.record.as_ref().map(|record| record.tags());
         let warning = "somebody has deleted the rollout record: it is made again from memory";
         session.send(self.clock.now(), Event::Warned { warning: warning.into() });
-        self.lease.write_again(&self.look.record, record.unwrap_or_default()).await;
+        self.lease.write_again(&self.context.look.record, record.unwrap_or_default()).await;
     }
 
     /// Whether another engine has undone this rollout: this process was suspended during its last
     /// call, and another engine has rolled the fleet meanwhile.
     pub(super) fn is_overtaken(&mut self) -> bool {
-        let old = View::new(&self.input(self.look.at)).candidates().next().is_some();
+        let old = View::new(&self.input(self.context.look.at)).candidates().next().is_some();
         let overtaken = self.lease.stood_still() && old;
         if overtaken {
-            self.fail("somebody else has rolled the fleet since".to_owned());
+            self.context.fail("somebody else has rolled the fleet since".to_owned());
         }
         overtaken
     }
@@ -165,8 +172,8 @@ impl Rollout {
         if outcome == Outcome::Locked || urgency == Stop::Now {
             return;
         }
-        let waits = |control: &Control| self.state.effect(control.command) == Effect::Later;
-        match self.state.control.as_ref().is_some_and(waits) {
+        let waits = |control: &Control| self.context.state.effect(control.command) == Effect::Later;
+        match self.context.state.control.as_ref().is_some_and(waits) {
             // A command that takes effect later is left for the engine that continues.
             true => self.lease.delete_tags([LEASE]).await,
             false => self.lease.delete_tags([LEASE, CONTROL]).await,
@@ -176,32 +183,17 @@ impl Rollout {
     /// Removes a lease again under which nothing was done.
     pub(super) async fn release(&mut self) {
         self.lease.release().await;
-        self.fail("somebody else was faster".to_owned());
+        self.context.fail("somebody else was faster".to_owned());
     }
 
     /// Ends the run now; the record keeps what is left to restore.
     fn give_up(&mut self, reason: String) -> Outcome {
         let ending = self.ending(Ending::Failed);
-        self.state.begin_halt(Halt::failed(reason, self.clock.now()));
+        self.context.state.begin_halt(Halt::failed(reason, self.clock.now()));
         ending
     }
 
     pub(super) fn lost_sight(&mut self, error: &rolling_provider::ProviderError) -> Outcome {
         self.give_up(format!("cannot see the fleet any more: {error}"))
-    }
-
-    /// Ends the run as failed for `reason`, with nothing left to restore.
-    pub(super) fn fail(&mut self, reason: String) -> Outcome {
-        self.state.direction.halt = Some(Halt::failed(reason, self.clock.now()));
-        Outcome::Failed
-    }
-
-    /// Ends the run as interrupted for `reason`, with nothing left to restore.
-    pub(super) fn interrupted(&mut self, reason: &str) -> Outcome {
-        let (reason, at) = (reason.to_owned(), self.clock.now());
-        let ending = Ending::Interrupted;
-        self.state.direction.halt =
-            Some(Halt { reason, ending, fault: false, at_checkpoint: false, at, until: None });
-        Outcome::Aborted
     }
 }

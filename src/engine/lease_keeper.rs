@@ -201,13 +201,14 @@ impl LeaseKeeper {
         }
         let keys = keys.into_iter().map(str::to_owned).collect();
         let erase = Action::EraseRecord { keys };
-        for _ in 0..REMOVE_TRIES {
+        let mut retry = Retry::every(REMOVE_EVERY);
+        loop {
             let Err(error) = self.fleet.act(&erase).await else { return };
             tracing::warn!(%error, "cannot remove the lease");
-            if !error.is_retryable() {
-                return;
-            }
-            self.clock.sleep(REMOVE_EVERY).await;
+            let pause = retry.failed(self.clock.now(), Duration::MAX);
+            let is_worth_it = error.is_retryable() && retry.failures() < REMOVE_TRIES;
+            let Some(pause) = pause.filter(|_| is_worth_it) else { return };
+            self.clock.sleep(pause).await;
             // What was written meanwhile must be seen before the next write, and may be another
             // engine's.
             let Ok(look) = self.fleet.observe().await else { continue };

@@ -55,13 +55,13 @@ impl Observer {
         self.looked = moment(&*self.clock);
     }
 
-    /// Takes a fresh look; `shown` is the record that the last one showed.
+    /// Takes a fresh look; `shown` is the record that the last one showed. Renews `lease` meanwhile.
     ///
     /// # Errors
     /// The error of the cloud, once another try is not worth it.
     pub(super) async fn look(
         &mut self,
-        lease: &mut LeaseKeeper,
+        lease: Option<&mut LeaseKeeper>,
         shown: &Tags,
         session: &mut Session<'_>,
     ) -> Result<Observation, ProviderError> {
@@ -72,13 +72,14 @@ impl Observer {
         Ok(look)
     }
 
-    /// Retries `ask` as long as that may help; a request to stop shortens that.
+    /// Retries `ask` as long as that may help; a request to stop shortens that. Renews `lease`
+    /// meanwhile.
     ///
     /// # Errors
     /// The error of the cloud, once another try is not worth it.
     pub(super) async fn ask<T, F: Future<Output = Result<T, ProviderError>>>(
         &self,
-        lease: &mut LeaseKeeper,
+        mut lease: Option<&mut LeaseKeeper>,
         shown: &Tags,
         session: &mut Session<'_>,
         ask: impl Fn(Arc<dyn Fleet>) -> F,
@@ -88,7 +89,11 @@ impl Observer {
         let mut stopping = Retry::new(self.jitter).since(self.clock.now());
         loop {
             let asking = ask(Arc::clone(&self.fleet));
-            let error = match lease.renewing(shown, asking).await {
+            let asked = match lease.as_deref_mut() {
+                Some(lease) => lease.renewing(shown, asking).await,
+                None => asking.await,
+            };
+            let error = match asked {
                 Ok(found) => return Ok(found),
                 Err(error) => error,
             };
@@ -105,7 +110,9 @@ impl Observer {
                 // The request was seen already, and interrupts no further pause.
                 _ => self.clock.sleep(pause).await,
             }
-            lease.renew_unseen(shown).await;
+            if let Some(lease) = lease.as_deref_mut() {
+                lease.renew_unseen(shown).await;
+            }
         }
     }
 }

@@ -1,15 +1,15 @@
 //! Reports: what every instance runs, and how a rollout ended.
 
-use rolling_provider::{TargetGroupId, Timestamp};
+use rolling_provider::{Revision, TargetGroupId, Timestamp};
 
-use super::Rollout;
+use super::context::RolloutContext;
 use crate::model::event::{InstanceReport, Outcome, Report};
 use crate::record::{Ending, Phase};
 use crate::rollout::serving::{is_healthy_in_primary, trouble};
 
-impl Rollout {
+impl RolloutContext {
     /// Returns what every instance runs, by the last look.
-    pub fn instances(&self) -> Vec<InstanceReport> {
+    pub(super) fn instances(&self) -> Vec<InstanceReport> {
         let live = self.look.instances.iter().filter(|(id, instance)| {
             instance.lifecycle.is_live() && !self.state.removed.terminated.contains(id)
         });
@@ -34,16 +34,14 @@ impl Rollout {
         .collect()
     }
 
-    pub(super) fn report(&self, outcome: Outcome, started: Timestamp) -> Report {
+    /// Returns the report on what began at `started` and came to `outcome`, with nothing borrowed.
+    pub(super) fn report(
+        &self,
+        outcome: Outcome,
+        completed: Option<Revision>,
+        started: Timestamp,
+    ) -> Report {
         let state = &self.state;
-        let completed = match outcome {
-            Outcome::Succeeded | Outcome::RolledBack
-                if !self.is_instance_refresh() && self.left_alone().is_empty() =>
-            {
-                Some(self.target.revision.clone())
-            }
-            _ => self.completed(),
-        };
         let reason = state.direction.halt.as_ref().map(|halt| halt.reason.clone());
         let open = u32::from(state.batch.open);
         Report {
@@ -54,23 +52,20 @@ impl Rollout {
             completed,
             retained_failed: state.removed.retained_failed.iter().cloned().collect(),
             batches: state.batch.number - open,
-            instance_refresh: self.instance_refresh().map(Into::into),
+            instance_refresh: None,
             size: self.size(),
             instances: self.instances(),
             left_alone: self.left_alone(),
-            // The engine at work reports on a rollout that was never ours.
-            borrowed: match outcome == Outcome::Locked && !self.lease.holds() {
-                true => Vec::new(),
-                false => self.still_borrowed(),
-            },
-            overtaken: outcome == Outcome::Locked && self.lease.holds(),
+            borrowed: Vec::new(),
+            overtaken: false,
             elapsed_ms: u64::try_from(self.clock.now().since(started).as_millis())
                 .unwrap_or(u64::MAX),
             ticks: self.observer.looks(),
         }
     }
 
-    fn still_borrowed(&self) -> Vec<String> {
+    /// Returns what is changed for the time of the rollout and not put back yet, as phrases.
+    pub(super) fn still_borrowed(&self) -> Vec<String> {
         let Some(record) = &self.state.record else { return Vec::new() };
         let paused = record.phase == Phase::Halted(Ending::Paused);
         if matches!(record.phase, Phase::Halted(_)) && !paused {

@@ -10,7 +10,7 @@ use super::schedule::Schedule;
 /// The tries of one call: since when it fails, how often it has failed, and the pause before the
 /// next try.
 #[derive(Debug)]
-pub(super) struct Retry {
+pub(crate) struct Retry {
     schedule: Schedule,
     since: Option<Timestamp>,
     failures: u32,
@@ -18,35 +18,40 @@ pub(super) struct Retry {
 
 impl Retry {
     /// Counts from the first failure: the first try may have waited long for its turn.
-    pub(super) fn new(jitter: f64) -> Self {
+    pub(crate) fn new(jitter: f64) -> Self {
         Self { schedule: Schedule::retrying(jitter), since: None, failures: 0 }
     }
 
+    /// Counts from the first failure, and pauses for `pause` each time.
+    pub(crate) fn every(pause: Duration) -> Self {
+        Self { schedule: Schedule::every(pause), since: None, failures: 0 }
+    }
+
     /// Counts from `begin`.
-    pub(super) fn since(self, begin: Timestamp) -> Self {
+    pub(crate) fn since(self, begin: Timestamp) -> Self {
         Self { since: Some(begin), ..self }
     }
 
     /// Notes that a try has failed by `now`. Returns the pause before the next one, or `None` once
     /// the call has failed for `budget`.
-    pub(super) fn failed(&mut self, now: Timestamp, budget: Duration) -> Option<Duration> {
+    pub(crate) fn failed(&mut self, now: Timestamp, budget: Duration) -> Option<Duration> {
         self.failures += 1;
         let since = *self.since.get_or_insert(now);
         (now.since(since) < budget).then(|| self.schedule.pause())
     }
 
     /// How often the call has failed.
-    pub(super) fn failures(&self) -> u32 {
+    pub(crate) fn failures(&self) -> u32 {
         self.failures
     }
 
     /// The next pause, whether the budget is used up or not.
-    pub(super) fn pause(&mut self) -> Duration {
+    pub(crate) fn pause(&mut self) -> Duration {
         self.schedule.pause()
     }
 
     /// Notes that the call has succeeded: the next failure is the first again.
-    pub(super) fn succeeded(&mut self) {
+    pub(crate) fn succeeded(&mut self) {
         (self.since, self.failures) = (None, 0);
         self.schedule.start_over();
     }
@@ -69,5 +74,14 @@ mod tests {
         let mut retry = Retry::new(0.0).since(at(100));
         assert_eq!(retry.failed(at(120), budget), None);
         assert_eq!(Retry::new(0.0).failed(at(0), Duration::ZERO), None);
+    }
+
+    #[test]
+    fn tries_at_one_interval_have_the_same_pause_each_time() {
+        let mut retry = Retry::every(Duration::from_secs(1));
+        for second in 0..5 {
+            let pause = retry.failed(Timestamp(second * 1000), Duration::MAX);
+            assert_eq!(pause, Some(Duration::from_secs(1)));
+        }
     }
 }

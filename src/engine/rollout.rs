@@ -1,54 +1,34 @@
-//! A deployment that was looked up in the cloud.
+//! A deployment that was looked up in the cloud. What carries it out is chosen here, and nowhere
+//! else.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rolling_provider::{
-    Alarm, Clock, Fleet, InstanceId, InstanceRefresh, Observation, ProviderError, Revision, Target,
-    Timestamp,
+    Clock, ErrorKind, Fleet, InstanceId, InstanceRefresh, ProviderError, Revision, Target,
 };
+use tokio::sync::watch;
 
-use super::caller::Caller;
-use super::condemned::Condemned;
-use super::gate_runner::GateRunner;
-use super::lease_keeper::LeaseKeeper;
-use super::look_up;
-use super::observer::Observer;
+use super::caller::{Caller, Stop};
+use super::context::RolloutContext;
+use super::control_outcome::ControlOutcome;
+use super::executor::{RolloutExecutor, UnderWay};
+use super::instance_refresh::InstanceRefreshExecutor;
+use super::rolling::RollingExecutor;
+use super::session::Session;
+use crate::model::event::{Envelope, InstanceReport, Report};
 use crate::model::preview::Preview;
-use crate::model::spec::RollingDeployment;
+use crate::model::spec::{Executor, RollingDeployment};
 use crate::model::wait::Wait;
-use crate::record::command::{Command, Control};
+use crate::record::Record;
+use crate::record::command::Command;
 use crate::record::lease::Lease;
-use crate::record::{Phase, Record};
-use crate::rollout::gate_failure::raised;
-use crate::rollout::ownership::Moment;
-use crate::rollout::planner::{self, Input, Plan, Preflight, View};
-use crate::rollout::state::RolloutState;
+use crate::rollout::control::Answer;
+use crate::rollout::instance_refresh::Idle;
+use crate::rollout::planner::Preflight;
 
 /// A deployment that was looked up in the cloud, and may be previewed or run.
 pub struct Rollout {
-    pub(super) fleet: Arc<dyn Fleet>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) caller: Caller,
-    /// What the document says. `spec` and `target` apply now; they differ from it during a
-    /// rollback.
-    pub(super) asked: RollingDeployment,
-    pub(super) wanted: Revision,
-    pub(super) spec: RollingDeployment,
-    pub(super) target: Target,
-    pub(super) look: Observation,
-    pub(super) state: RolloutState,
-    /// This process's own command for a rollout found on the target.
-    pub(super) command: Option<Control>,
-    pub(super) observer: Observer,
-    pub(super) lease: LeaseKeeper,
-    pub(super) gate_runner: GateRunner,
-    /// The history of plans that broke a promise.
-    pub(super) condemned: Condemned,
-    /// The fleet's latest refresh, if the cloud rolls it.
-    pub(super) instance_refresh: Option<InstanceRefresh>,
-    /// The alarms among the gates, as they were when the target was looked up.
-    pub(super) alarms: Vec<Alarm>,
+    executor: Box<dyn RolloutExecutor>,
 }
 
 impl Rollout {
@@ -75,53 +55,17 @@ impl Rollout {
     /// there.
     pub async fn look_up(
         fleet: Arc<dyn Fleet>,
-        mut spec: RollingDeployment,
+        spec: RollingDeployment,
         caller: &Caller,
     ) -> Result<Rollout, ProviderError> {
-        let clock = fleet.clock();
-        let (target, look) = look_up::look_up(&*fleet, &*clock, caller).await?;
-        let alarms = look_up::alarms(&*fleet, &*clock, &spec.gates.alarms, caller.jitter).await?;
-        let looked = Moment { now: look.at, wall: clock.wall() };
-        // An instance in slow start gets few requests, and has shown little.
-        let health = &mut spec.health;
-        if !health.soak_is_given {
-            health.min_healthy_time = target.slow_start().max(health.min_healthy_time);
-        }
-        let (shared, time) = (|| Arc::clone(&fleet), || Arc::clone(&clock));
-        let mut rollout = Rollout {
-            observer: Observer::new(shared(), time(), caller.jitter, looked),
-            lease: LeaseKeeper::new(shared(), time(), caller),
-            gate_runner: GateRunner::new(shared(), time()),
-            caller: caller.clone(),
-            wanted: target.revision.clone(),
-            asked: spec.clone(),
-            state: RolloutState::new(caller.rollout_id.as_str(), look.at),
-            look: Observation { at: look.at, ..Observation::default() },
-            command: None,
-            condemned: Condemned::default(),
-            instance_refresh: None,
-            alarms,
-            spec,
-            target,
-            clock,
-            fleet,
+        let context = RolloutContext::look_up(Arc::clone(&fleet), spec, caller).await?;
+        let executor: Box<dyn RolloutExecutor> = match context.spec.engine {
+            Executor::Rolling => Box::new(RollingExecutor::new(fleet, context).await?),
+            Executor::InstanceRefresh { .. } => {
+                Box::new(InstanceRefreshExecutor::new(fleet, context).await?)
+            }
         };
-        if rollout.is_instance_refresh() {
-            rollout.look = look;
-            rollout.look_up_instance_refresh().await?;
-            return Ok(rollout);
-        }
-        rollout.restore_from_record(look).map_err(|why| {
-            ProviderError::invalid("read the rollout record", "", why.to_string()).with_remedy(
-                "finish the rollout with the version of rolling that began it, or remove the \
-                 tags that start with rolling: once nothing is borrowed any more",
-            )
-        })?;
-        if rollout.is_short() {
-            // The fleet itself knows why an instance is missing.
-            rollout.ask_for_activities().await;
-        }
-        Ok(rollout)
+        Ok(Rollout { executor })
     }
 
     /// Looks again, to show what has changed since.
@@ -129,139 +73,181 @@ impl Rollout {
     /// # Errors
     /// The error of the cloud.
     pub async fn look_again(&mut self) -> Result<(), ProviderError> {
-        if self.is_instance_refresh() {
-            return self.look_at_instance_refresh_again().await;
-        }
-        let look = self.look_with_retries().await?;
-        self.restore_from_record(look)
-            .map_err(|why| ProviderError::invalid("read the record", "", why.to_string()))
+        self.executor.look_again().await
     }
 
-    /// Looks, and retries that a few times: one throttled call is not a reason to give up watching.
-    pub(super) async fn look_with_retries(&self) -> Result<Observation, ProviderError> {
-        let (fleet, clock) = (Arc::clone(&self.fleet), Arc::clone(&self.clock));
-        look_up::with_retries(&*clock, self.caller.jitter, || fleet.observe()).await
+    /// Checks that nothing stands in the way of the rollout that this document would begin or
+    /// continue now.
+    ///
+    /// # Errors
+    /// What stands in the way, or why the cloud could not be asked.
+    pub async fn may_begin(&self) -> Result<(), ProviderError> {
+        self.executor.may_begin().await
+    }
+
+    /// Returns the conflict that keeps any rollout from beginning on the fleet now, if the cloud
+    /// reports one.
+    pub async fn conflict(&self) -> Option<ProviderError> {
+        let refused = self.context().may_roll(false).await.err();
+        refused.filter(|error| error.kind == ErrorKind::Conflict)
+    }
+
+    /// Runs the rollout to its end. Never fails: how it ended is in the report, which is also
+    /// the last event.
+    pub async fn run(
+        mut self,
+        stop: watch::Receiver<Stop>,
+        emit: &mut (dyn FnMut(Envelope) + Send),
+    ) -> Report {
+        let mut session = Session::new(&self.context().caller.rollout_id, stop, emit);
+        self.executor.run(&mut session).await
+    }
+
+    /// Has whatever is at work obey `command`, or carries it out when nothing is at work. When
+    /// several processes begin to carry it out, one does, and the others leave the command with
+    /// that one.
+    ///
+    /// # Errors
+    /// The error of the cloud while the command was left for another engine, or what keeps the
+    /// rollout from continuing here.
+    pub async fn command(
+        mut self,
+        command: Command,
+        stop: watch::Receiver<Stop>,
+        emit: &mut (dyn FnMut(Envelope) + Send),
+    ) -> Result<ControlOutcome, ProviderError> {
+        let mut session = Session::new(&self.context().caller.rollout_id, stop, emit);
+        self.executor.command(command, &mut session).await
+    }
+
+    /// Removes from the target what an ended rollout left there to be read. Touches nothing else.
+    ///
+    /// # Errors
+    /// The error of the cloud, or that the rollout has not ended.
+    pub async fn forget(&self) -> Result<(), ProviderError> {
+        self.context().forget().await
+    }
+
+    /// Refuses what only the platform could do, and cannot.
+    ///
+    /// # Errors
+    /// Says what cannot be done, and what can.
+    pub fn allow(&self, command: Command) -> Result<(), ProviderError> {
+        self.executor.allow(command)
+    }
+
+    /// Returns why `command` could change nothing on the target, if so.
+    pub fn idle(&self, command: Command) -> Option<Answer> {
+        self.executor.idle(command)
     }
 
     /// Returns what [`Rollout::run`] would do now.
     pub fn preview(&self) -> Preview {
-        let asked = self.command.as_ref().map(|command| command.command);
-        let back = self.record().filter(|_| asked == Some(Command::Rollback));
-        let back = back.and_then(|record| record.completed.clone());
-        // The preview of a rollback shows where it leads, not where it comes from.
-        let target = back.map(|revision| Target { revision, ..self.target.clone() });
-        let input = self.input(self.look.at);
-        let target = target.as_ref().unwrap_or(input.target);
-        let mut preview = planner::preview(&Input { target, ..input });
-        if self.is_instance_refresh() {
-            self.preview_instance_refresh(&mut preview);
-        }
-        let alarms = self.alarms.iter().filter(|alarm| alarm.raised && preview.changes);
-        let message = alarms.map(|alarm| format!("alarm {}", raised(alarm)));
-        preview.warnings.extend(message.collect::<Vec<_>>());
-        preview
+        self.executor.preview()
     }
 
     /// Returns what is known beforehand to keep [`Rollout::run`] from its end.
     pub fn preflight(&self) -> Vec<Preflight> {
-        if self.is_instance_refresh() {
-            return Vec::new();
-        }
-        planner::preflight(&self.input(self.look.at))
+        self.executor.preflight()
     }
 
-    /// The record of a rollout found on the target, if any.
-    pub fn record(&self) -> Option<&Record> {
-        self.state.record.as_ref()
+    /// Returns the phase of the rollout on the target, or how the last one ended if that still
+    /// matters, and why. `None` when the fleet itself shows it.
+    pub fn status(&self) -> Option<(&'static str, Option<String>)> {
+        self.executor.status()
     }
 
-    /// Returns the lease that the last look shows, unless its owner is known to have ended.
-    pub fn lease(&self) -> Option<Lease> {
-        Lease::from_tags(&self.look.record).filter(|lease| !(self.caller.is_gone)(&lease.owner))
-    }
-
-    /// Returns the owner of the lease, if it is known to have ended without releasing the lease.
-    pub fn ended_owner(&self) -> Option<String> {
-        let lease = Lease::from_tags(&self.look.record);
-        lease.map(|lease| lease.owner).filter(|owner| (self.caller.is_gone)(owner))
-    }
-
-    /// The clock of the rollout.
-    pub fn clock(&self) -> Arc<dyn Clock> {
-        Arc::clone(&self.clock)
-    }
-
-    /// The target as it was looked up.
-    pub fn target(&self) -> &Target {
-        &self.target
-    }
-
-    /// The wanted revision.
-    pub fn wanted(&self) -> &Revision {
-        &self.wanted
-    }
-
-    /// The size the fleet is meant to have, without surge of ours.
-    pub fn size(&self) -> u32 {
-        self.state.size(&self.look)
-    }
-
-    /// The last revision that the whole fleet is known to have run.
-    pub fn completed(&self) -> Option<Revision> {
-        if self.is_instance_refresh() {
-            return self.completed_by_instance_refresh();
-        }
-        if planner::is_converged(&self.input(self.look.at)) {
-            return match self.left_alone().is_empty() {
-                true => Some(self.target.revision.clone()),
-                // The whole fleet does not run it.
-                false => planner::run_by_all(&self.input(self.look.at))
-                    .or_else(|| self.caller.completed.clone()),
-            };
-        }
-        let record = self.state.record.as_ref();
-        record.and_then(|record| record.completed.clone()).or(self.state.known_completed.clone())
+    /// Returns the rollout to `self.wanted()` that is under way, or any that the record shows.
+    pub fn under_way(&self) -> Option<UnderWay> {
+        self.executor.under_way()
     }
 
     /// What the rollout under way waits for, as far as a look from outside shows it; none where none
     /// is under way. Soaks and drains of which only the engine at work knows the beginning count
     /// from this look.
     pub fn waits(&self) -> Vec<Wait> {
-        let is_rolling = self
-            .record()
-            .is_some_and(|record| !record.is_over() && !matches!(record.phase, Phase::Halted(_)));
-        if self.is_instance_refresh() || !is_rolling {
-            return Vec::new();
-        }
-        self.plan(self.look.at).waiting_on
+        self.executor.waits()
+    }
+
+    /// Whether the rollout is paused, so that another run without a command changes nothing.
+    pub fn waits_for_operator(&self) -> bool {
+        self.executor.waits_for_operator()
+    }
+
+    /// The last revision that the whole fleet is known to have run.
+    pub fn completed(&self) -> Option<Revision> {
+        self.executor.completed()
+    }
+
+    /// The latest refresh of the fleet, where the cloud replaces its instances on its own.
+    pub fn instance_refresh(&self) -> Option<&InstanceRefresh> {
+        self.executor.instance_refresh()
+    }
+
+    /// Returns a sentence about a refresh of another configuration that is under way, if there is
+    /// one.
+    pub(crate) fn foreign_instance_refresh(&self) -> Option<String> {
+        self.executor.foreign_instance_refresh()
+    }
+
+    /// Returns the instances that do not serve in a fleet where the cloud has nothing left to
+    /// replace, unless the fleet is known to have served so before.
+    pub(crate) fn unproven(&self) -> Option<Idle> {
+        self.executor.unproven()
+    }
+
+    /// The record of a rollout found on the target, if any.
+    pub fn record(&self) -> Option<&Record> {
+        self.context().record()
+    }
+
+    /// Returns the lease that the last look shows, unless its owner is known to have ended.
+    pub fn lease(&self) -> Option<Lease> {
+        self.context().lease()
+    }
+
+    /// Returns the owner of the lease, if it is known to have ended without releasing the lease.
+    pub fn ended_owner(&self) -> Option<String> {
+        self.context().ended_owner()
+    }
+
+    /// Returns what every instance runs, by the last look.
+    pub fn instances(&self) -> Vec<InstanceReport> {
+        self.context().instances()
+    }
+
+    /// The instances that stay as they are although they do not run the revision.
+    pub fn left_alone(&self) -> Vec<InstanceId> {
+        self.context().left_alone()
     }
 
     /// The revisions other than the wanted one that the fleet, its template or the caller shows, and
     /// to which a rollback could go.
     pub fn other_revisions(&self) -> Vec<Revision> {
-        let runs = self.look.instances.values().filter_map(|instance| instance.revision.as_ref());
-        let known = runs.chain(&self.look.template).chain(&self.caller.completed);
-        let resolved = known.map(|revision| self.target.resolve(revision));
-        let others: BTreeSet<&Revision> = resolved.filter(|it| **it != self.wanted).collect();
-        others.into_iter().cloned().collect()
+        self.context().other_revisions()
     }
 
-    /// Whether instances are missing that the fleet is meant to have.
-    fn is_short(&self) -> bool {
-        View::new(&self.input(self.look.at)).missing > 0
+    /// The size the fleet is meant to have, without surge of ours.
+    pub fn size(&self) -> u32 {
+        self.context().size()
     }
 
-    /// The instances that stay as they are although they do not run the revision.
-    pub fn left_alone(&self) -> Vec<InstanceId> {
-        planner::left_alone(&self.input(self.look.at))
+    /// The target as it was looked up.
+    pub fn target(&self) -> &Target {
+        &self.context().target
     }
 
-    pub(super) fn input(&self, now: Timestamp) -> Input<'_> {
-        Input { spec: &self.spec, target: &self.target, look: &self.look, state: &self.state, now }
+    /// The wanted revision.
+    pub fn wanted(&self) -> &Revision {
+        &self.context().wanted
     }
 
-    /// Plans this tick.
-    pub(super) fn plan(&self, now: Timestamp) -> Plan {
-        planner::plan(&self.input(now))
+    /// The clock of the rollout.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.context().clock)
+    }
+
+    fn context(&self) -> &RolloutContext {
+        self.executor.context()
     }
 }

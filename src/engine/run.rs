@@ -1,73 +1,46 @@
-//! Runs a rollout from its first event to its last.
+//! Takes the lease, drives the rollout, and turns it: to a halt, back, forward again.
 
-use rolling_provider::{Observation, Timestamp};
-use tokio::sync::watch;
+use rolling_provider::Observation;
 
 use super::caller::{STOP_WITHIN, Stop};
-use super::rollout::Rollout;
+use super::command_sender::CommandSender;
+use super::executor::RolloutExecutor;
+use super::rolling::RollingExecutor;
 use super::session::Session;
-use crate::model::event::{Envelope, Event, Outcome, Report};
-use crate::model::spec::Executor;
+use crate::model::event::{Event, Outcome, Report};
 use crate::record::{Ending, LEASE};
-use crate::rollout::control::Waiting;
 use crate::rollout::planner::Verdict;
 use crate::rollout::restore::retarget;
 use crate::rollout::state::Halt;
 
-impl Rollout {
-    /// Runs the rollout to its end. Never fails: how it ended is in the report, which is also
-    /// the last event.
-    pub async fn run(
-        mut self,
-        stop: watch::Receiver<Stop>,
-        emit: &mut (dyn FnMut(Envelope) + Send),
-    ) -> Report {
-        let mut session = Session::new(&self.caller.rollout_id, stop, emit);
-        let started = self.begin(&mut session);
-        let outcome = match self.spec.engine {
-            Executor::Rolling => self.run_with_lease(|_| true, &mut session).await,
-            Executor::InstanceRefresh { .. } => self.run_instance_refresh(&mut session).await,
-        };
-        self.finish(outcome, started, &mut session)
-    }
-
-    /// Does the same as [`Rollout::run`], unless another engine takes the lease first, or has
+impl RollingExecutor {
+    /// Runs to the end to carry a command out, unless another engine takes the lease first, or has
     /// finished by then: then it does nothing.
     pub(super) async fn run_unless_late(
         &mut self,
-        waiting: &Waiting,
+        sender: &CommandSender,
         session: &mut Session<'_>,
     ) -> Option<Report> {
         let started = self.begin(session);
-        let is_wanted = |look: &Observation| waiting.is_to_be_carried_out(&look.record);
+        let is_wanted = |look: &Observation| sender.is_to_be_carried_out(look);
         let outcome = self.run_with_lease(is_wanted, session).await;
         let is_late = outcome == Outcome::Locked && !self.lease.holds();
         (!is_late).then(|| self.finish(outcome, started, session))
     }
 
-    fn begin(&self, session: &mut Session<'_>) -> Timestamp {
-        let started = self.clock.now();
-        session.send(started, Event::Started { preview: self.preview() });
-        started
-    }
-
-    fn finish(&self, outcome: Outcome, started: Timestamp, session: &mut Session<'_>) -> Report {
-        let report = self.report(outcome, started);
-        session.send(self.clock.now(), Event::Finished { report: report.clone() });
-        report
-    }
-
     /// Takes the lease and drives the rollout, if `is_wanted` still holds once the lease is taken.
-    async fn run_with_lease(
+    pub(super) async fn run_with_lease(
         &mut self,
         is_wanted: impl Fn(&Observation) -> bool,
         session: &mut Session<'_>,
     ) -> Outcome {
-        if let Some(record) = self.state.record.as_ref().filter(|_| self.waits_for_operator()) {
+        if let Some(record) =
+            self.context.state.record.as_ref().filter(|_| self.waits_for_operator())
+        {
             // The pause or checkpoint needs a decision; another run is not one.
             let why = record.reason.clone().unwrap_or_else(|| "paused".into());
             let (ending, fault, at) = (Ending::Paused, record.fault, self.clock.now());
-            self.state.direction.halt =
+            self.context.state.direction.halt =
                 Some(Halt { reason: why, ending, fault, at_checkpoint: false, at, until: None });
             return Outcome::Paused;
         }
@@ -76,7 +49,7 @@ impl Rollout {
             return Outcome::Succeeded;
         }
         match self.acquire_lease(session).await {
-            Ok(None) if is_wanted(&self.look) => {}
+            Ok(None) if is_wanted(&self.context.look) => {}
             Ok(None) => {
                 self.release().await;
                 return Outcome::Locked;
@@ -88,7 +61,7 @@ impl Rollout {
                 return outcome;
             }
             Err(error) => {
-                self.fail(error.to_string());
+                self.context.fail(error.to_string());
                 // A pending command stays for the engine that continues.
                 self.lease.delete_tags([LEASE]).await;
                 return Outcome::Failed;
@@ -96,7 +69,7 @@ impl Rollout {
         }
         let outcome = match self.make_revision(session).await {
             Ok(()) => self.drive(session).await,
-            Err(error) => self.fail(error.to_string()),
+            Err(error) => self.context.fail(error.to_string()),
         };
         let urgency = session.urgency();
         self.release_lease(outcome, urgency).await;
@@ -106,7 +79,7 @@ impl Rollout {
     pub(super) fn stop_gracefully(&mut self, session: &mut Session<'_>) {
         let at = self.clock.now();
         let until = Some(at + STOP_WITHIN);
-        match &mut self.state.direction.halt {
+        match &mut self.context.state.direction.halt {
             // The engine already halts after a failure: from now on within the time of a stop.
             Some(halt) => halt.until = halt.until.or(until),
             None => {
@@ -119,47 +92,42 @@ impl Rollout {
         }
     }
 
-    pub(super) fn halt(&mut self, halt: Halt, session: &mut Session<'_>) {
-        let (reason, until) = (halt.reason.clone(), halt.until);
-        session.send(self.clock.now(), Event::Halting { reason, until });
-        self.state.begin_halt(halt);
-    }
-
     pub(super) fn start_rollback(
         &mut self,
         reason: String,
         asked: bool,
         session: &mut Session<'_>,
     ) {
-        let completed = self.state.record.as_ref().and_then(|record| record.completed.clone());
+        let completed =
+            self.context.state.record.as_ref().and_then(|record| record.completed.clone());
         let Some(completed) = completed else { return };
         let to = completed.clone();
         session.send(self.clock.now(), Event::RollingBack { reason: reason.clone(), to, asked });
-        retarget(&mut self.spec, &mut self.target, completed);
-        if self.state.direction.halt.is_some() {
-            self.state.resume();
+        retarget(&mut self.context.spec, &mut self.context.target, completed);
+        if self.context.state.direction.halt.is_some() {
+            self.context.state.resume();
         }
         let now = self.clock.now();
-        self.state.start_rollback(&self.target, reason, now);
+        self.context.state.start_rollback(&self.context.target, reason, now);
     }
 
     /// Continues in the same direction: back, if the rollout was rolling back.
     pub(super) fn resume(&mut self) {
-        self.state.resume();
-        let record = self.state.record.as_ref().filter(|record| record.rolls_back);
-        if let Some(record) = record.filter(|_| self.state.direction.rolls_back.is_none()) {
+        self.context.state.resume();
+        let record = self.context.state.record.as_ref().filter(|record| record.rolls_back);
+        if let Some(record) = record.filter(|_| self.context.state.direction.rolls_back.is_none()) {
             let (completed, reason) = (record.completed.clone(), record.reason.clone());
             if let Some(completed) = completed {
-                retarget(&mut self.spec, &mut self.target, completed);
+                retarget(&mut self.context.spec, &mut self.context.target, completed);
             }
             let reason = reason.unwrap_or_else(|| "it was rolling back".into());
-            self.state.start_rollback(&self.target, reason, self.clock.now());
+            self.context.state.start_rollback(&self.context.target, reason, self.clock.now());
         }
     }
 
     /// Returns the outcome of a halted rollout.
     pub(super) fn ending(&self, otherwise: Ending) -> Outcome {
-        match self.state.direction.halt.as_ref().map_or(otherwise, |halt| halt.ending) {
+        match self.context.state.direction.halt.as_ref().map_or(otherwise, |halt| halt.ending) {
             Ending::Failed => Outcome::Failed,
             Ending::Paused => Outcome::Paused,
             Ending::Aborted | Ending::Interrupted => Outcome::Aborted,

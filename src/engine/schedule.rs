@@ -30,6 +30,11 @@ impl Schedule {
         Self::new(FIRST, LONGEST_RETRY, jitter)
     }
 
+    /// The same pause each time.
+    pub(crate) fn every(pause: Duration) -> Self {
+        Self::new(pause, pause, 0.0)
+    }
+
     fn new(first: Duration, cap: Duration, jitter: f64) -> Self {
         let backoff = ExponentialBackoffBuilder::new()
             .with_initial_interval(first)

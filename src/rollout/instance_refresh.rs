@@ -5,11 +5,16 @@
 //!
 //! Limits are those of InstanceRefreshPreferences in the API Reference of EC2 Auto Scaling.
 
+mod conditions;
+#[cfg(test)]
+mod example;
 mod follow;
+mod following;
+mod found;
 mod translate;
 
-pub(crate) use follow::{
-    Idle, Next, cause, gives_up_after, idle, is_done, leads_there, next, old, status, summary,
-    unhealthy, verdict,
-};
+pub(crate) use conditions::refuse;
+pub(crate) use follow::{Idle, Next, cause, is_done, old, status, unhealthy, verdict};
+pub(crate) use following::{Following, Step, unsettled};
+pub(crate) use found::{Found, foreign, is_obeyed};
 pub(crate) use translate::{Bounds, bounds, phrases, preferences};

@@ -61,7 +61,7 @@ pub(crate) fn check_names(method: &str, params: &Value) -> Result<(), RpcError> 
 
 /// (code, name, when)
 const ERRORS: [(i64, &str, &str); 13] = [
-    (code::PARSE, "ParseError", "the line is not JSON, or nested deeper than 128"),
+    (code::PARSE, "ParseError", "the line is not JSON, or nested deeper than 127"),
     (code::INVALID_REQUEST, "InvalidRequest", "the JSON is no request, or comes at a wrong time"),
     (code::METHOD_NOT_FOUND, "MethodNotFound", "there is no such method"),
     (code::INVALID_PARAMS, "InvalidParams", "the method does not take these parameters"),

@@ -212,71 +212,11 @@ pub(crate) fn cause(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use rolling_provider::ActivityKind;
 
-    use rolling_provider::{ActivityKind, Capacity, Processes};
-
+    use super::super::example::{instance_refresh, spec};
     use super::*;
-    use crate::document;
-
-    fn instance_refresh(state: InstanceRefreshState, to: Option<&str>) -> InstanceRefresh {
-        InstanceRefresh {
-            id: "r-1".into(),
-            state,
-            status: format!("{state:?}"),
-            reason: None,
-            rollback_reason: None,
-            percent: 30,
-            started: Timestamp(0),
-            to: to.map(Into::into),
-        }
-    }
-
-    fn spec() -> RollingDeployment {
-        let config = serde_json::json!({
-            "policy": "immutable", "engine": "instance_refresh",
-            "checkpoints": [{ "percentage": 50, "pause": "2h" }],
-            "auto_scaling_group": {
-                "name": "web", "launch_template": { "id": "lt-1", "version": "2" },
-            },
-        });
-        document::deployment(&config, "").expect("a deployment").1
-    }
-
-    fn target() -> Target {
-        Target {
-            id: "arn".into(),
-            name: "web".into(),
-            kind: "auto scaling group",
-            revision: "lt-1:2".into(),
-            target_groups: Vec::new(),
-            second: None,
-            shifted_by: BTreeSet::new(),
-            aliases: BTreeMap::from([("lt-1:$Latest".into(), "lt-1:2".into())]),
-            boot: None,
-            scheduled: Vec::new(),
-            hooks: Vec::new(),
-            processes: Processes::default(),
-            no_surge: None,
-            hindrances: Vec::new(),
-            no_auto_rollback: None,
-            warnings_of_long: Vec::new(),
-            warnings: Vec::new(),
-        }
-    }
-
-    fn look(template: &str) -> Observation {
-        Observation {
-            at: Timestamp(0),
-            instances: BTreeMap::new(),
-            capacity: Some(Capacity { min: 0, max: 4, desired: 0 }),
-            reserve: BTreeMap::new(),
-            template: Some(template.into()),
-            shifted: None,
-            suspended: Default::default(),
-            record: BTreeMap::new(),
-        }
-    }
+    use crate::rollout::example::{look, target};
 
     #[test]
     fn one_that_leads_there_is_joined_another_is_left_alone_and_one_that_is_over_is_none() {

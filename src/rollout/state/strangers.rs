@@ -7,9 +7,21 @@ use rolling_provider::{InstanceId, Observation, Revision, Target};
 use super::RolloutState;
 
 impl RolloutState {
+    /// Returns the strangers about which to ask the cloud now, if it has not answered about them
+    /// yet. None while things are put back: the rollout ends in any case.
+    pub(crate) fn strangers_to_ask_about(
+        &self,
+        target: &Target,
+        look: &Observation,
+    ) -> Option<BTreeSet<InstanceId>> {
+        let strangers = self.strangers(target, look);
+        let is_asked = strangers.is_subset(&self.launches.asked_about);
+        (self.direction.halt.is_none() && !is_asked).then_some(strangers)
+    }
+
     /// Returns instances that came meanwhile on a revision that neither this rollout nor what it
     /// found there launches: another process may be rolling the fleet, too.
-    pub(crate) fn strangers(&self, target: &Target, look: &Observation) -> BTreeSet<InstanceId> {
+    fn strangers(&self, target: &Target, look: &Observation) -> BTreeSet<InstanceId> {
         let record = self.record.iter();
         let recorded = record.flat_map(|record| [&record.completed, &record.borrowed.template]);
         let found = self.history.values().filter(|history| !history.launched_here);

@@ -1,0 +1,93 @@
+//! Looks at the fleet: at first, after the lease changes hands, and every tick.
+
+use std::sync::Arc;
+
+use rolling_provider::{Fleet, ProviderError, Revision};
+
+use super::RolloutContext;
+use crate::engine::lease_keeper::LeaseKeeper;
+use crate::engine::message::with_remedy;
+use crate::engine::session::Session;
+use crate::engine::start_error::StartError;
+use crate::rollout::absorb::absorb;
+use crate::rollout::conflict::rolled_by_another;
+
+impl RolloutContext {
+    /// Asks the fleet, with retries; see [`crate::engine::observer::Observer::ask`]. Renews the `lease`
+    /// meanwhile, where there is one to renew.
+    ///
+    /// # Errors
+    /// The error of the cloud, once another try is not worth it.
+    pub(in crate::engine) async fn ask<T, F: Future<Output = Result<T, ProviderError>>>(
+        &self,
+        lease: Option<&mut LeaseKeeper>,
+        session: &mut Session<'_>,
+        ask: impl Fn(Arc<dyn Fleet>) -> F,
+    ) -> Result<T, ProviderError> {
+        self.observer.ask(lease, &self.look.record, session, ask).await
+    }
+
+    /// Takes a fresh look. Returns whether the fleet changed since the last one.
+    ///
+    /// # Errors
+    /// The error of the cloud, once another try is not worth it.
+    pub(in crate::engine) async fn observe(
+        &mut self,
+        lease: Option<&mut LeaseKeeper>,
+        session: &mut Session<'_>,
+    ) -> Result<bool, ProviderError> {
+        let look = self.observer.look(lease, &self.look.record, session).await?;
+        let absorbed = absorb(&self.spec, &self.target, &mut self.state, &self.look, look);
+        self.look = absorbed.look;
+        if absorbed.asks_activities {
+            self.ask_for_activities().await;
+        }
+        self.ask_who_else_rolls(session).await;
+        Ok(absorbed.changed)
+    }
+
+    /// Returns the wanted revision, which is created if it is only described yet.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub(in crate::engine) async fn make_revision(
+        &self,
+        lease: Option<&mut LeaseKeeper>,
+        session: &mut Session<'_>,
+    ) -> Result<Revision, StartError> {
+        let wanted = &self.wanted;
+        let make = |fleet: Arc<dyn Fleet>| async move { fleet.make_revision(wanted).await };
+        let made = self.ask(lease, session, make).await;
+        made.map_err(|error| StartError::RevisionNotMade(wanted.clone(), error))
+    }
+
+    /// Asks the cloud whether another process rolls the fleet, if instances came that this rollout
+    /// did not ask for: two competing rollouts would never end.
+    async fn ask_who_else_rolls(&mut self, session: &mut Session<'_>) {
+        let Some(strangers) = self.state.strangers_to_ask_about(&self.target, &self.look) else {
+            return;
+        };
+        let answer = self.fleet.may_roll(false).await;
+        let Err(error) = answer else {
+            self.state.launches.asked_about.extend(strangers);
+            return;
+        };
+        let now = self.clock.now();
+        if let Some(halt) = rolled_by_another(&strangers, error.kind, &with_remedy(&error), now) {
+            self.halt(halt, session);
+        }
+    }
+
+    /// Asks the fleet what it did on its own, to name the cause of what is missing or failed.
+    pub(in crate::engine) async fn ask_for_activities(&mut self) {
+        self.state.launches.activities_asked = Some(self.look.at);
+        match self.activities(self.state.started).await {
+            Ok(activities) => self.state.explain(activities, self.look.at),
+            // Without permission to read them only an explanation is lost. After any other error it
+            // is unknown whether instances are on their way.
+            Err(error) => {
+                self.state.launches.coming = if error.is_retryable() { usize::MAX } else { 0 };
+            }
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! What came of a command.
+
+use crate::model::event::Report;
+use crate::record::Record;
+use crate::record::command::Command;
+use crate::rollout::control::{self, Answer};
+
+/// The result of a command.
+#[derive(Debug)]
+pub enum ControlOutcome {
+    /// The command could not change anything.
+    NoOp(Answer),
+    /// The engine at work has obeyed, or has ended: its owner, the answer for the caller, and the
+    /// record at that time.
+    Acknowledged(String, Answer, Option<Box<Record>>),
+    /// No engine was at work, so this process carried the command out.
+    RanHere(Box<Report>),
+    /// An engine is at work and did not react.
+    TimedOut(String),
+    /// The command is left for the engine that holds the lease, and the caller waits no longer.
+    Sent(String),
+}
+
+impl ControlOutcome {
+    /// Returns the answer to `command`, and whether that is what the caller asked for. `None` when
+    /// this process carried the command out: the report has the answer.
+    pub fn answer(&self, command: Command) -> Option<Answer> {
+        let answer = |message| Some(Answer { message, as_asked: false });
+        match self {
+            ControlOutcome::NoOp(answer) | ControlOutcome::Acknowledged(_, answer, _) => {
+                Some(answer.clone())
+            }
+            ControlOutcome::RanHere(_) => None,
+            ControlOutcome::TimedOut(owner) => {
+                answer(format!("{owner} is at work and does not react; try again"))
+            }
+            ControlOutcome::Sent(owner) => answer(format!(
+                "the command {} is left for {owner}, which has not reacted yet; the status tells \
+                 whether it has",
+                command.name()
+            )),
+        }
+    }
+
+    /// Whether the command did what the caller asked for.
+    pub fn is_as_asked(&self, command: Command) -> bool {
+        match self {
+            ControlOutcome::RanHere(report) => control::is_as_asked(command, report.outcome),
+            other => other.answer(command).is_some_and(|answer| answer.as_asked),
+        }
+    }
+}

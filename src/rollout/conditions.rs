@@ -1,0 +1,220 @@
+//! What keeps a rollout from beginning or going on, by the document and a look.
+
+use rolling_provider::{ProviderError, Revision};
+
+use super::planner::{Input, is_converged};
+use crate::model::spec::Window;
+use crate::record::command::Command;
+use crate::record::{Ending, Phase, Record, routing_fingerprint};
+
+/// Refuses what stands in the way of the rollout before the cloud is asked; `command` is this
+/// process's own for the rollout that is found.
+///
+/// # Errors
+/// Names the attribute that asks for what cannot be, and what to do about it.
+pub(crate) fn refuse(input: &Input<'_>, command: Option<Command>) -> Result<(), ProviderError> {
+    // A rollback does not need what is gone.
+    let goes_back = command == Some(Command::Rollback);
+    if let Some(hindrance) = input.target.hindrances.first().filter(|_| !goes_back) {
+        return Err(hindrance.clone());
+    }
+    refuse_changed_routing(input)?;
+    refuse_surge(input)
+}
+
+/// Returns whether to ask the cloud if a rollout may begin (`true`) or may go on; none where nothing
+/// will be done.
+pub(crate) fn asks_whether_it_may(
+    input: &Input<'_>,
+    wanted: &Revision,
+    command: Option<Command>,
+) -> Option<bool> {
+    let record = input.state.record.as_ref();
+    if is_converged(input) || waits_for_operator(record, wanted, command) {
+        return None;
+    }
+    let is_under_way = record.is_some_and(|record| !record.is_over());
+    // A command, such as a rollback after a failure, starts from what the failure has left.
+    Some(!is_under_way && command.is_none())
+}
+
+/// Whether the rollout of `record` is paused, so that another run without a command changes nothing.
+pub(crate) fn waits_for_operator(
+    record: Option<&Record>,
+    wanted: &Revision,
+    command: Option<Command>,
+) -> bool {
+    let is_paused =
+        |record: &Record| record.phase == Phase::Halted(Ending::Paused) && record.to == *wanted;
+    command.is_none() && record.is_some_and(is_paused)
+}
+
+/// Refuses surge for a fleet beside which nothing can be launched.
+fn refuse_surge(input: &Input<'_>) -> Result<(), ProviderError> {
+    let Input { spec, target, look, .. } = *input;
+    let Some(why) = &target.no_surge else { return Ok(()) };
+    if Window::resolve(spec.policy, look.desired()).surge == 0 {
+        return Ok(());
+    }
+    let policy = spec.policy.name();
+    let message = format!("the policy {policy} launches instances beside the fleet, and {why}");
+    let error = ProviderError::invalid("check the policy", "policy", message);
+    Err(error.with_remedy("use rolling with a batch size, or all_at_once"))
+}
+
+/// Refuses to begin while requests are shifted: before a rollout none are.
+///
+/// # Errors
+/// Tells how many requests are.
+pub(crate) fn refuse_shifted_requests(input: &Input<'_>) -> Result<(), ProviderError> {
+    let percent = input.look.shifted.iter().flatten().max().copied().unwrap_or_default();
+    let record = input.state.record.as_ref();
+    if record.is_some_and(|record| !record.is_over()) || percent == 0 {
+        return Ok(());
+    }
+    let message = format!(
+        "{percent} % of the requests go to the second target group before anything was done"
+    );
+    let place = "traffic/listener_rule_arns";
+    let error = ProviderError::invalid("check the listener rules", place, message).as_conflict();
+    Err(error.with_remedy("give it the weight 0 in every rule"))
+}
+
+/// Refuses a document that changes how the rollout under way shifts requests. Shifted requests
+/// come back the way they went, so a rollout continues and ends with the routing that it began
+/// with.
+///
+/// # Errors
+/// Names the rollout.
+pub(crate) fn refuse_changed_routing(input: &Input<'_>) -> Result<(), ProviderError> {
+    let Input { spec, target, state, .. } = *input;
+    let routing_fingerprint = spec.policy.shifts().then(|| routing_fingerprint(target));
+    let record = state.record.as_ref().filter(|record| !record.is_over());
+    let Some(record) = record.filter(|record| record.borrowed.shifts != routing_fingerprint) else {
+        return Ok(());
+    };
+    let (place, which) = match (&record.borrowed.shifts, routing_fingerprint) {
+        (Some(_), Some(_)) => ("traffic", "shifts requests by other rules, or elsewhere"),
+        (Some(_), None) => ("policy", "shifts requests"),
+        (None, _) => ("policy", "does not shift requests"),
+    };
+    let message = format!("rollout {} is {}, and {which}", record.id, record.status());
+    let error = ProviderError::invalid("check the document", place, message).as_conflict();
+    Err(error.with_remedy(format!(
+        "finish or abort it with the document that it began with, and change {place} then; an abort \
+         goes on without rules that are gone",
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use rolling_provider::{Observation, Target, Timestamp};
+
+    use super::*;
+    use crate::model::spec::RollingDeployment;
+    use crate::rollout::example::{look, spec, target, with_instance};
+    use crate::rollout::state::RolloutState;
+
+    fn spec_of(policy: &str) -> RollingDeployment {
+        spec(&serde_json::json!({ "policy": policy }))
+    }
+
+    /// Has `check` decide for this target, look and record.
+    fn decide<T>(
+        spec: &RollingDeployment,
+        target: &Target,
+        look: &Observation,
+        record: Option<Record>,
+        check: impl Fn(&Input<'_>) -> T,
+    ) -> T {
+        let mut state = RolloutState::new("r", Timestamp(0));
+        state.record = record;
+        check(&Input { spec, target, look, state: &state, now: Timestamp(0) })
+    }
+
+    fn attribute(refused: Result<(), ProviderError>) -> Option<String> {
+        refused.err().map(|error| error.attribute.unwrap_or_default())
+    }
+
+    #[test]
+    fn what_is_gone_and_surge_that_cannot_be_are_refused_before_the_cloud_is_asked() {
+        let look = with_instance(look("lt-1:1"), "i-1", "lt-1:1");
+        let gone = ProviderError::invalid("resolve", "load_balancer", "it is gone");
+        let hindered = Target { hindrances: vec![gone], ..target() };
+        let refused = |spec: &RollingDeployment, target: &Target, command| {
+            attribute(decide(spec, target, &look, None, |input| refuse(input, command)))
+        };
+        let all = spec_of("all_at_once");
+        assert_eq!(refused(&all, &target(), None), None);
+        assert_eq!(refused(&all, &hindered, None).as_deref(), Some("load_balancer"));
+        assert_eq!(refused(&all, &hindered, Some(Command::Rollback)), None);
+
+        let mut look_with_size = look.clone();
+        look_with_size.capacity.iter_mut().for_each(|capacity| capacity.desired = 1);
+        let alone = Target { no_surge: Some("it counts in units".into()), ..target() };
+        let refused = |policy| {
+            let spec = spec_of(policy);
+            attribute(decide(&spec, &alone, &look_with_size, None, |input| refuse(input, None)))
+        };
+        assert_eq!(refused("all_at_once"), None);
+        assert_eq!(refused("immutable").as_deref(), Some("policy"));
+    }
+
+    #[test]
+    fn requests_that_are_shifted_are_only_those_of_a_rollout_under_way() {
+        let shifted = Observation { shifted: Some([10].into()), ..look("lt-1:1") };
+        let refused = |look: &Observation, record| {
+            attribute(decide(&spec_of("all_at_once"), &target(), look, record, |input| {
+                refuse_shifted_requests(input)
+            }))
+        };
+        let place = Some("traffic/listener_rule_arns".to_owned());
+        assert_eq!(refused(&shifted, None), place);
+        assert_eq!(refused(&look("lt-1:1"), None), None);
+        assert_eq!(refused(&shifted, Some(Record::example())), None);
+    }
+
+    #[test]
+    fn a_rollout_under_way_goes_on_with_the_routing_that_it_began_with() {
+        let mut record = Record::example();
+        let refused = |record: &Record| {
+            let record = Some(record.clone());
+            attribute(decide(
+                &spec_of("all_at_once"),
+                &target(),
+                &look("lt-1:1"),
+                record,
+                |input| refuse_changed_routing(input),
+            ))
+        };
+        record.borrowed.shifts = None;
+        assert_eq!(refused(&record), None);
+        record.borrowed.shifts = Some(routing_fingerprint(&target()));
+        assert_eq!(refused(&record).as_deref(), Some("policy"));
+    }
+
+    #[test]
+    fn the_cloud_is_asked_unless_nothing_will_be_done() {
+        let wanted = Revision::from("lt-1:2");
+        let paused = Record {
+            phase: Phase::Halted(Ending::Paused),
+            to: wanted.clone(),
+            ..Record::example()
+        };
+        let under_way = Record { phase: Phase::Rolling, ..paused.clone() };
+        let old = with_instance(look("lt-1:1"), "i-1", "lt-1:1");
+        for (record, command, asks) in [
+            (None, None, Some(true)),
+            (Some(under_way), None, Some(false)),
+            (Some(paused.clone()), None, None),
+            (Some(paused), Some(Command::Resume), Some(false)),
+            (None, Some(Command::Rollback), Some(false)),
+        ] {
+            let case = format!("{record:?} {command:?}");
+            let found = decide(&spec_of("all_at_once"), &target(), &old, record, |input| {
+                asks_whether_it_may(input, &wanted, command)
+            });
+            assert_eq!(found, asks, "{case}");
+        }
+    }
+}
