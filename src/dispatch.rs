@@ -63,7 +63,11 @@ enum Subcommands {
     /// Look for everything that would keep a rollout from its end; changes nothing
     Doctor(Arguments),
     /// Serve JSON-RPC 2.0 on standard input and output
-    Serve,
+    Serve {
+        /// Refuse deployments with a gate that runs a command on this host
+        #[arg(long)]
+        no_commands: bool,
+    },
     /// Serve Terraform and OpenTofu until Ctrl-C, to debug the provider; otherwise they start it by
     /// themselves
     Terraform,
@@ -97,7 +101,7 @@ pub fn run(args: impl Iterator<Item = OsString>, context: &ProcessContext) -> u8
     };
     // A server reads from its peer on one thread, whatever the rollouts do on the others.
     let runtime = match cli.command {
-        Subcommands::Serve | Subcommands::Terraform => Builder::new_multi_thread(),
+        Subcommands::Serve { .. } | Subcommands::Terraform => Builder::new_multi_thread(),
         _ => Builder::new_current_thread(),
     };
     let code = on_runtime(runtime, async {
@@ -121,7 +125,7 @@ pub fn run(args: impl Iterator<Item = OsString>, context: &ProcessContext) -> u8
                 cli::roll_back_to(&to, &args, context).await
             }
             Subcommands::Doctor(args) => cli::doctor(&args, context).await,
-            Subcommands::Serve => json_rpc::serve(context).await,
+            Subcommands::Serve { no_commands } => json_rpc::serve(!no_commands, context).await,
             Subcommands::Terraform => terraform::debug(&context.host, context).await,
             Subcommands::Schema => schema(),
         }

@@ -35,8 +35,9 @@ const MAX_IN_FLIGHT: usize = 1024;
 const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Serves until the peer is done. Returns the exit code: 0 after `shutdown` or the end of
-/// standard input, 1 after `exit` without `shutdown`, 130 or 143 after a signal.
-pub(crate) async fn serve(context: &ProcessContext) -> u8 {
+/// standard input, 1 after `exit` without `shutdown`, 130 or 143 after a signal. Unless it
+/// `runs_commands`, it refuses deployments with a gate that runs one on this host.
+pub(crate) async fn serve(runs_commands: bool, context: &ProcessContext) -> u8 {
     let fail =
         |what: &'static str| move |error: std::io::Error| tracing::error!(%error, "cannot {what}");
     let opened = || -> Result<_, ()> {
@@ -48,7 +49,7 @@ pub(crate) async fn serve(context: &ProcessContext) -> u8 {
     let Ok((out, mut reader_left, (mut stop, interrupt))) = opened() else { return FAILED };
     let (outbox, mut written) = transport::write_lines(out);
     let mut inbound = transport::read_lines(std::io::stdin());
-    let mut server = Server::new(outbox.clone(), context);
+    let mut server = Server::new(outbox.clone(), runs_commands, context);
     let code = loop {
         if let Some(code) = server.done(*interrupt.borrow()) {
             break code;
@@ -113,6 +114,7 @@ type Task = (Value, Option<String>);
 struct Server {
     out: Outbox,
     session: Option<Session>,
+    runs_commands: bool,
     context: ProcessContext,
     workers: JoinSet<Result<Value, RpcError>>,
     tasks: BTreeMap<tokio::task::Id, Task>,
@@ -127,10 +129,11 @@ struct Server {
 }
 
 impl Server {
-    fn new(out: Outbox, context: &ProcessContext) -> Self {
+    fn new(out: Outbox, runs_commands: bool, context: &ProcessContext) -> Self {
         Self {
             out,
             session: None,
+            runs_commands,
             context: context.clone(),
             workers: JoinSet::new(),
             tasks: BTreeMap::new(),
@@ -257,7 +260,7 @@ impl Server {
         if let Some(level) = params.capabilities.log {
             log::listen(level, self.out.clone());
         }
-        self.session = Some(Session::new(&self.context));
+        self.session = Some(Session::new(self.runs_commands, &self.context));
         let version = Some(env!("CARGO_PKG_VERSION").into());
         methods::write(&m::InitializeResult {
             protocol_version: PROTOCOL,

@@ -5,8 +5,9 @@
 //! that `rolling pause`, `rollback` and the like take the file, too. The others are the events as
 //! `rolling apply --output json` prints them, each with its lines for people.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -38,12 +39,12 @@ pub(crate) struct ProgressFile {
 }
 
 impl ProgressFile {
-    /// Begins the file for `target` in `folder`, if there is one. A failure to write it stops
-    /// nothing.
+    /// Begins the file for `target` in `folder`, if there is one. Only its owner may read it, since
+    /// it has the document. A failure to write it stops nothing.
     pub(crate) fn begin(folder: Option<&Path>, target: &str, header: &Header) -> ProgressFile {
         let file = folder.and_then(|folder| {
             let path = path(folder, target);
-            let made = std::fs::create_dir_all(folder).and_then(|()| File::create(&path));
+            let made = std::fs::create_dir_all(folder).and_then(|()| create(&path));
             let made = made.and_then(|mut file| {
                 writeln!(file, "{}", json!(header))?;
                 Ok(file)
@@ -85,10 +86,24 @@ impl ProgressFile {
     }
 }
 
-/// Returns the file for a target. Some target names are no valid file names.
+/// Creates a file for its owner alone, or empties it, unless it is a link: what a link leads to
+/// belongs to somebody else.
+fn create(path: &Path) -> std::io::Result<File> {
+    let nofollow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600).custom_flags(nofollow);
+    options.open(path)
+}
+
+/// Returns the file for a target. Some target names are no valid file names: other characters are
+/// written as `%` and their number, so that two targets have two files.
 pub(crate) fn path(folder: &Path, target: &str) -> PathBuf {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    let name: String = target.chars().map(|c| if allowed(c) { c } else { '_' }).collect();
+    let escaped = |c: char| match allowed(c) {
+        true => c.to_string(),
+        false => format!("%{:02X}", u32::from(c)),
+    };
+    let name: String = target.chars().map(escaped).collect();
     folder.join(format!("{name}.jsonl"))
 }
 

@@ -181,7 +181,7 @@ fn lock(file: &Path) -> Result<std::fs::File, ProviderError> {
 
 fn try_lock(file: &Path) -> std::io::Result<std::fs::File> {
     std::fs::create_dir_all(folder(file))?;
-    let lock = std::fs::File::create(lock_file(file))?;
+    let lock = create_lock(&lock_file(file))?;
     for _ in 0..TRIES {
         match lock.try_lock() {
             Ok(()) => return Ok(lock),
@@ -192,6 +192,19 @@ fn try_lock(file: &Path) -> std::io::Result<std::fs::File> {
         std::thread::sleep(AGAIN);
     }
     Err(std::io::Error::new(ErrorKind::TimedOut, "another process has kept it locked for 5 s"))
+}
+
+/// Opens the lock, and creates it for its owner alone. It is never emptied, and no link is
+/// followed: both could destroy a file of somebody else.
+fn create_lock(path: &Path) -> std::io::Result<std::fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    }
+    options.open(path)
 }
 
 fn not_locked(file: &Path, error: &std::io::Error) -> ProviderError {

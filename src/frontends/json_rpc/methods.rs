@@ -20,8 +20,8 @@ use super::transport::Outbox;
 use super::wire::{RpcError, code};
 use crate::deployment::stop::stopped;
 use crate::deployment::{self, OpenError, resource_state, schema};
-use crate::document;
 use crate::document::config::RollingDeploymentConfig;
+use crate::document::{self, Diagnostic};
 use crate::engine::clock::TokioClock;
 use crate::engine::{Caller, Rollout, Stop};
 use crate::host::context::ProcessContext;
@@ -35,6 +35,8 @@ pub(crate) const TYPE: &str = "rolling_deployment";
 pub(crate) struct Session {
     providers: Arc<Providers>,
     caller: Caller,
+    /// Whether gates may run commands on this host.
+    runs_commands: bool,
 }
 
 /// A request that a worker handles.
@@ -51,9 +53,21 @@ pub(crate) struct Work {
 
 impl Session {
     /// Creates a session whose provider only the environment configures.
-    pub(crate) fn new(context: &ProcessContext) -> Self {
+    pub(crate) fn new(runs_commands: bool, context: &ProcessContext) -> Self {
         let providers = Arc::new(Providers::new(Default::default(), &context.clock));
-        Self { providers, caller: context.caller(&context.rollout_id) }
+        Self { providers, caller: context.caller(&context.rollout_id), runs_commands }
+    }
+
+    /// Refuses a deployment that would run a command on this host, where none may run.
+    fn check_commands(&self, config: &Value) -> Result<(), OpenError> {
+        let place = "/gates/command";
+        let config = document::normalised(config);
+        if self.runs_commands || config.pointer(place).is_none_or(Value::is_null) {
+            return Ok(());
+        }
+        let message = "this server runs no commands: it was started with --no-commands";
+        let remedy = "use alarms or an address as the gate, or start the server without it";
+        Err(OpenError::Document(vec![Diagnostic::error(place, message).with_remedy(remedy)]))
     }
 
     /// Handles `provider.configure`. Work in flight keeps the configuration that it began with.
@@ -114,6 +128,7 @@ impl Session {
 
     /// Looks up the target, to plan or begin a rollout.
     async fn prepare(&self, config: &Value, caller: &Caller) -> Result<Rollout, OpenError> {
+        self.check_commands(config)?;
         deployment::prepare(&self.providers, config, caller).await
     }
 }

@@ -285,7 +285,8 @@ fn what_a_failed_apply_has_reported_is_no_drift() {
     assert_eq!(plugin.read(&state).state, Some(state.clone()));
     plugin.shut_down();
     let plugin = fast(folder.path(), 500);
-    outside(folder.path(), "rollback", &config("v4"));
+    let back = outside(folder.path(), "rollback", &config("v4"));
+    assert_eq!(back.code, 0, "{back:?}");
     let now = plugin.read(&state).value;
     assert_eq!((&now["status"], &now["deployed_revision"]), (&json!("rolled_back"), &json!("v2")));
     plugin.shut_down();

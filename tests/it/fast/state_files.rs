@@ -97,3 +97,24 @@ fn what_is_wrong_with_a_state_is_told_with_what_to_do() {
         }
     }
 }
+
+#[test]
+fn a_lock_is_its_owner_s_alone_and_no_link_is_followed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    process::write(folder, &document("web", ".rolling"));
+    let apply = || run(rolling().current_dir(folder).args(["apply", "web.tf.json"]));
+    let lock = folder.join(".rolling/web.lock");
+    std::fs::create_dir(folder.join(".rolling")).expect("a folder");
+    let other = folder.join("other");
+    std::fs::write(&other, "of somebody else").expect("a file");
+    std::os::unix::fs::symlink(&other, &lock).expect("a link");
+    let refused = apply();
+    assert_ne!(refused.code, 0, "{refused:?}");
+    assert_eq!(std::fs::read_to_string(&other).expect("a file"), "of somebody else");
+
+    std::fs::remove_file(&lock).expect("the link");
+    let applied = apply();
+    assert_eq!(applied.code, 0, "{applied:?}");
+    assert_eq!(lock.metadata().expect("the lock").mode() & 0o777, 0o600);
+}

@@ -300,3 +300,36 @@ fn a_deadline_ends_a_read_only_request_and_is_named() {
     }
     drop(silent);
 }
+
+#[test]
+fn a_server_without_commands_refuses_gates_that_run_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ran_file = folder.path().join("ran");
+    let mut gated = config("web");
+    gated["gates"] = json!({ "command": { "run": ["touch", ran_file] } });
+    let params = |more: Value| {
+        let mut params = json!({ "type": "rolling_deployment", "config": gated });
+        params.as_object_mut().expect("params").extend(more.as_object().expect("more").clone());
+        params
+    };
+    let lines = [
+        initialize(),
+        configure(1),
+        call(2, "resource.plan", &params(json!({}))),
+        call(3, "resource.apply", &params(json!({}))),
+        call(4, "resource.control", &params(json!({ "action": "resume" }))),
+        apply(5, "web"),
+        call(6, "resource.read", &json!({ "type": "rolling_deployment", "prior": gated })),
+    ];
+    let mut serve = rolling();
+    serve.args(["serve", "--no-commands"]).current_dir(folder.path());
+    let ran = run_with(&mut serve, &lines.join("\n"));
+    for id in [2, 3, 4] {
+        let found = &answer(&ran, id)["result"]["diagnostics"][0];
+        assert_eq!(found["pointer"], "/gates/command", "{id}: {found}");
+        assert!(found["summary"].to_string().contains("--no-commands"), "{found}");
+    }
+    assert!(!ran_file.exists());
+    assert_eq!(answer(&ran, 5)["result"]["status"], "succeeded", "without a command");
+    assert_eq!(answer(&ran, 6)["result"]["diagnostics"], json!([]), "a look runs nothing");
+}

@@ -29,7 +29,8 @@ impl Session {
         let caller = self.caller(&work, operation.operation_id.as_deref(), &Value::Null);
         let looked = unless_stopped(&mut work.stop, self.look(&config, &caller)).await;
         let looked = looked.map_err(|_| limit.cancelled())?;
-        let rollout = match looked {
+        let allowed = self.check_commands(&config);
+        let rollout = match allowed.and(looked) {
             Ok(rollout) => rollout,
             Err(looked) => {
                 let message = format!("nothing was done to {}", command.name());
