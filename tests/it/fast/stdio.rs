@@ -318,7 +318,7 @@ fn a_server_without_commands_refuses_gates_that_run_one() {
         call(2, "resource.plan", &params(json!({}))),
         call(3, "resource.apply", &params(json!({}))),
         call(4, "resource.control", &params(json!({ "action": "resume" }))),
-        apply(5, "web"),
+        apply(5, "other"),
         call(6, "resource.read", &json!({ "type": "rolling_deployment", "prior": gated })),
     ];
     let mut serve = rolling();
