@@ -184,7 +184,7 @@ mod tests {
                 &target(),
                 &look("lt-1:1"),
                 record,
-                |input| refuse_changed_routing(input),
+                refuse_changed_routing,
             ))
         };
         record.borrowed.shifts = None;

@@ -274,7 +274,7 @@ fn what_a_failed_apply_has_reported_is_no_drift() {
     let plugin = fast(folder.path(), 500);
     let state = created(&plugin, &config("v2"));
     plugin.shut_down();
-    let plugin = fast(folder.path(), 20);
+    let plugin = fast(folder.path(), 8);
     let four = with(&config("v4"), &json!({ "timeouts": { "update": "4s" } }));
     // The error is in the state file, and comes back with it.
     let state = plugin.read(&state).state.expect("a state");
