@@ -22,7 +22,7 @@
 //!     image_id: None,
 //!     in_place: None,
 //!     target_group_arns: None,
-//!     refreshes: false,
+//!     is_instance_refresh: false,
 //!     traffic: None,
 //! };
 //! let fleet = Aws::connect(&config, None).await?.auto_scaling_group(group, clock);
