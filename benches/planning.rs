@@ -23,7 +23,7 @@ use rolling::record::{Borrowed, Phase, Record};
 use rolling::rollout::planner::{self, Input};
 use rolling::rollout::state::RolloutState;
 use rolling_provider::{
-    Capacity, Instance, InstanceId, Observation, Processes, Tags, Target, TargetGroup, Timestamp,
+    Capacity, Instance, InstanceId, Observation, Tags, Target, TargetGroup, Timestamp,
 };
 use rolling_simulator::{EPOCH, FleetConfig, Simulator, VirtualClock};
 use tokio::sync::watch;
@@ -37,12 +37,6 @@ const ROLLOUT: (u32, f64) = (10_000, 100.0);
 
 fn target() -> Target {
     Target {
-        id: "web".into(),
-        name: "web".into(),
-        kind: "fleet",
-        revision: "lt-0123456789abcdef0:8".into(),
-        second: None,
-        shifted_by: BTreeSet::new(),
         target_groups: vec![TargetGroup {
             id: "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123".into(),
             name: "web".into(),
@@ -51,16 +45,7 @@ fn target() -> Target {
             slow_start: Duration::ZERO,
             warnings: Vec::new(),
         }],
-        aliases: BTreeMap::new(),
-        boot: None,
-        scheduled: Vec::new(),
-        hooks: Vec::new(),
-        processes: Processes::default(),
-        no_surge: None,
-        hindrances: Vec::new(),
-        no_auto_rollback: None,
-        warnings_of_long: Vec::new(),
-        warnings: Vec::new(),
+        ..Target::new("web", "web", "fleet", "lt-0123456789abcdef0:8".into())
     }
 }
 

@@ -177,11 +177,14 @@ fn replacement(
     Replacement::InPlace { within }
 }
 
-/// Checks `traffic` against the policy and the target.
+/// Whether a policy shifts requests.
+fn shifts(policy: PolicyName) -> bool {
+    matches!(policy, PolicyName::TrafficSplitting | PolicyName::BlueGreen)
+}
+
+/// Checks that `traffic` has what the policy needs on this target.
 fn check_traffic(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagnostic>) {
-    let splits = config.policy == PolicyName::TrafficSplitting;
-    let moves = config.policy == PolicyName::BlueGreen;
-    if !splits && !moves {
+    if !shifts(config.policy) {
         return;
     }
     let traffic = config.traffic.clone().unwrap_or_default();
@@ -253,8 +256,7 @@ fn processes(config: &RollingDeploymentConfig) -> BTreeSet<String> {
         return BTreeSet::new();
     }
     // A group registers the instances that it launches in every attached target group.
-    let shifts = matches!(config.policy, PolicyName::TrafficSplitting | PolicyName::BlueGreen);
-    let registers = shifts.then_some("AddToLoadBalancer");
+    let registers = shifts(config.policy).then_some("AddToLoadBalancer");
     // The group would replace instances that reboot or are out of rotation for long.
     let heals = config.replacement.is_some();
     let heals = heals.then_some(["HealthCheck", "ReplaceUnhealthy"]).into_iter().flatten();

@@ -236,7 +236,7 @@ impl Server {
                 self.shutdown = Some(id);
                 return;
             }
-            "resource.validate" => methods::validate(params),
+            "resource.validate" => methods::validate(params, self.runs_commands),
             "resource.upgrade_state" => methods::upgrade(params),
             "resource.plan" | "resource.apply" | "resource.read" | "resource.import"
             | "resource.delete" | "resource.status" | "resource.control" => {

@@ -1,8 +1,8 @@
 //! What the tests of pure functions begin with: a deployment, its target, a look at it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use rolling_provider::{Capacity, Instance, Observation, Processes, Target, Timestamp};
+use rolling_provider::{Capacity, Instance, Observation, Target, Timestamp};
 
 use crate::document;
 use crate::model::spec::RollingDeployment;
@@ -24,23 +24,8 @@ pub(crate) fn spec(attributes: &serde_json::Value) -> RollingDeployment {
 /// Returns a group that is to run `lt-1:2`, with no target groups.
 pub(crate) fn target() -> Target {
     Target {
-        id: "arn".into(),
-        name: "web".into(),
-        kind: "auto scaling group",
-        revision: "lt-1:2".into(),
-        target_groups: Vec::new(),
-        second: None,
-        shifted_by: BTreeSet::new(),
         aliases: BTreeMap::from([("lt-1:$Latest".into(), "lt-1:2".into())]),
-        boot: None,
-        scheduled: Vec::new(),
-        hooks: Vec::new(),
-        processes: Processes::default(),
-        no_surge: None,
-        hindrances: Vec::new(),
-        no_auto_rollback: None,
-        warnings_of_long: Vec::new(),
-        warnings: Vec::new(),
+        ..Target::new("arn", "web", "auto scaling group", "lt-1:2".into())
     }
 }
 

@@ -69,6 +69,7 @@ def params_that_do_not_fit_are_32602(lab):
         ("resource.plan", of(config, unknown="x")),
         ("resource.plan", of(config, unknown=["nope"])),
         ("resource.plan", of(config, unknown=["/no_such_attribute"])),
+        ("resource.validate", of(config, unknown=["/no_such_attribute"])),
         ("resource.plan", of(config, prior="x")),
         ("resource.plan", of(config, prior={"floor": "garbage"})),
         ("resource.apply", of(config, prior=[1])),

@@ -8,6 +8,8 @@ use rolling::frontends::json_rpc::openrpc;
 use serde_json::{Value, json};
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(openrpc);
+static SCHEMAS: LazyLock<BTreeMap<&str, Value>> =
+    LazyLock::new(|| rolling::frontends::schemas::all().into_iter().collect());
 static BUILT: Mutex<BTreeMap<String, Arc<Validator>>> = Mutex::new(BTreeMap::new());
 
 /// Holds `value` against `schema`, whose references lead into the OpenRPC document.
@@ -71,13 +73,13 @@ pub fn answer(subcommand: &str, answer: &Value) {
         "pause" | "resume" | "abort" | "rollback" => "cli_command".to_owned(),
         other => format!("cli_{other}"),
     };
-    let schema = || {
-        let mut all = rolling::frontends::schemas::all().into_iter();
-        all.find(|(known, _)| *known == name).map(|(_, schema)| schema)
-    };
-    if let Some(mut schema) = schema() {
-        close(&mut schema);
-        fits_whole(&name, || schema, answer);
+    if let Some(schema) = SCHEMAS.get(name.as_str()) {
+        let closed = || {
+            let mut schema = schema.clone();
+            close(&mut schema);
+            schema
+        };
+        fits_whole(&name, closed, answer);
     }
 }
 

@@ -85,6 +85,30 @@ impl Processes {
 }
 
 impl Target {
+    /// Returns a target of which nothing else is known: without target groups, hooks and warnings.
+    /// An adapter sets every field itself, so that it overlooks none.
+    pub fn new(id: &str, name: &str, kind: &'static str, revision: Revision) -> Self {
+        Self {
+            id: id.into(),
+            name: name.into(),
+            kind,
+            revision,
+            target_groups: Vec::new(),
+            second: None,
+            shifted_by: BTreeSet::new(),
+            aliases: BTreeMap::new(),
+            boot: None,
+            scheduled: Vec::new(),
+            hooks: Vec::new(),
+            processes: Processes::default(),
+            no_surge: None,
+            hindrances: Vec::new(),
+            no_auto_rollback: None,
+            warnings: Vec::new(),
+            warnings_of_long: Vec::new(),
+        }
+    }
+
     /// Returns `revision` with the fleet's aliases resolved.
     pub fn resolve<'a>(&'a self, revision: &'a Revision) -> &'a Revision {
         self.aliases.get(revision).unwrap_or(revision)

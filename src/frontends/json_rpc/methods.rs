@@ -60,14 +60,10 @@ impl Session {
 
     /// Refuses a deployment that would run a command on this host, where none may run.
     fn check_commands(&self, config: &Value) -> Result<(), OpenError> {
-        let place = "/gates/command";
-        let config = document::normalised(config);
-        if self.runs_commands || config.pointer(place).is_none_or(Value::is_null) {
-            return Ok(());
+        match command_refused(self.runs_commands, config) {
+            None => Ok(()),
+            Some(found) => Err(OpenError::Document(vec![found])),
         }
-        let message = "this server runs no commands: it was started with --no-commands";
-        let remedy = "use alarms or an address as the gate, or start the server without it";
-        Err(OpenError::Document(vec![Diagnostic::error(place, message).with_remedy(remedy)]))
     }
 
     /// Handles `provider.configure`. Work in flight keeps the configuration that it began with.
@@ -169,15 +165,30 @@ pub(crate) fn schema() -> Result<Value, RpcError> {
     })
 }
 
+/// Returns a finding about a deployment that would run a command on this host, unless the server
+/// `runs_commands`.
+fn command_refused(runs_commands: bool, config: &Value) -> Option<Diagnostic> {
+    let place = "/gates/command";
+    let config = document::normalised(config);
+    if runs_commands || config.pointer(place).is_none_or(Value::is_null) {
+        return None;
+    }
+    let message = "this server runs no commands: it was started with --no-commands";
+    let remedy = "use alarms or an address as the gate, or start the server without it";
+    Some(Diagnostic::error(place, message).with_remedy(remedy))
+}
+
 /// Handles `resource.validate`.
-pub(crate) fn validate(params: Value) -> Result<Value, RpcError> {
+pub(crate) fn validate(params: Value, runs_commands: bool) -> Result<Value, RpcError> {
     let params: m::ValidateParams = read("resource.validate", params)?;
     check_type(&params.kind)?;
+    check_unknown(&params.unknown)?;
     let config = Value::Object(params.config);
-    let diagnostics = match params.unknown.is_empty() {
+    let mut diagnostics = match params.unknown.is_empty() {
         true => document::deployment(&config, "").err().unwrap_or_default(),
         false => document::partial(&config, &params.unknown),
     };
+    diagnostics.extend(command_refused(runs_commands, &config));
     write(&m::Diagnostics { diagnostics })
 }
 

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rolling_provider::{
-    Capacity, Instance, InstanceId, Observation, Processes, Revision, Target, TargetGroup,
-    TargetGroupId, Timestamp,
+    Capacity, Instance, InstanceId, Observation, Revision, Target, TargetGroup, TargetGroupId,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -106,10 +106,6 @@ impl PrivateState {
             record: BTreeMap::new(),
         };
         let target = Target {
-            id: String::new(),
-            name: String::new(),
-            kind: "",
-            revision: revision.clone(),
             target_groups: vec![TargetGroup {
                 id: group,
                 name: String::new(),
@@ -118,18 +114,8 @@ impl PrivateState {
                 slow_start: Duration::ZERO,
                 warnings: Vec::new(),
             }],
-            second: None,
-            shifted_by: BTreeSet::new(),
-            aliases: BTreeMap::new(),
             boot: self.boot.map(Duration::from_secs),
-            scheduled: Vec::new(),
-            hooks: Vec::new(),
-            processes: Processes::default(),
-            no_surge: None,
-            hindrances: Vec::new(),
-            no_auto_rollback: None,
-            warnings_of_long: Vec::new(),
-            warnings: Vec::new(),
+            ..Target::new("", "", "", revision.clone())
         };
         let mut progress = RolloutState::new("", look.at);
         progress.observe(&target, &spec.health, &look);

@@ -7,8 +7,8 @@ use rolling::record::{Borrowed, Phase, Record};
 use rolling::rollout::planner::{self, Input, Plan, Verdict};
 use rolling::rollout::state::RolloutState;
 use rolling_provider::{
-    Action, Capacity, Done, Instance, InstanceId, Observation, Processes, Revision, Tags, Target,
-    TargetGroup, TargetHealth, TargetState, Timestamp,
+    Action, Capacity, Done, Instance, InstanceId, Observation, Revision, Tags, Target, TargetGroup,
+    TargetHealth, TargetState, Timestamp,
 };
 
 use crate::world::{seconds, spec};
@@ -17,12 +17,6 @@ pub const NOW: Timestamp = Timestamp(1_000_000_000);
 
 pub fn target() -> Target {
     Target {
-        second: None,
-        shifted_by: BTreeSet::new(),
-        id: "web".into(),
-        name: "web".into(),
-        kind: "fleet",
-        revision: "v2".into(),
         target_groups: vec![TargetGroup {
             id: "web".into(),
             name: "web".into(),
@@ -31,16 +25,7 @@ pub fn target() -> Target {
             slow_start: seconds(0),
             warnings: Vec::new(),
         }],
-        aliases: BTreeMap::new(),
-        boot: None,
-        scheduled: Vec::new(),
-        hooks: Vec::new(),
-        processes: Processes::default(),
-        no_surge: None,
-        hindrances: Vec::new(),
-        no_auto_rollback: None,
-        warnings_of_long: Vec::new(),
-        warnings: Vec::new(),
+        ..Target::new("web", "web", "fleet", "v2".into())
     }
 }
 

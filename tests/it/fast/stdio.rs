@@ -316,6 +316,7 @@ fn a_server_without_commands_refuses_gates_that_run_one() {
         initialize(),
         configure(1),
         call(2, "resource.plan", &params(json!({}))),
+        call(7, "resource.validate", &params(json!({}))),
         call(3, "resource.apply", &params(json!({}))),
         call(4, "resource.control", &params(json!({ "action": "resume" }))),
         apply(5, "other"),
@@ -324,7 +325,7 @@ fn a_server_without_commands_refuses_gates_that_run_one() {
     let mut serve = rolling();
     serve.args(["serve", "--no-commands"]).current_dir(folder.path());
     let ran = run_with(&mut serve, &lines.join("\n"));
-    for id in [2, 3, 4] {
+    for id in [2, 3, 4, 7] {
         let found = &answer(&ran, id)["result"]["diagnostics"][0];
         assert_eq!(found["pointer"], "/gates/command", "{id}: {found}");
         assert!(found["summary"].to_string().contains("--no-commands"), "{found}");

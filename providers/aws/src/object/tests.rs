@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use rolling_provider::{
-    Action, Activity, Clock, Done, Effect, ErrorKind, Fleet, Observation, Processes, ProviderError,
-    Tags, Target, Timestamp,
+    Action, Activity, Clock, Done, Effect, ErrorKind, Fleet, Observation, ProviderError, Tags,
+    Target, Timestamp,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -25,25 +25,7 @@ struct Bare(Tags);
 #[async_trait]
 impl Fleet for Bare {
     async fn resolve(&self) -> Result<Target, ProviderError> {
-        Ok(Target {
-            id: "arn:web".into(),
-            name: "web".into(),
-            kind: "fleet",
-            revision: "lt-1:2".into(),
-            target_groups: Vec::new(),
-            second: None,
-            shifted_by: BTreeSet::new(),
-            aliases: Default::default(),
-            boot: None,
-            scheduled: Vec::new(),
-            hooks: Vec::new(),
-            processes: Processes::default(),
-            no_surge: None,
-            hindrances: Vec::new(),
-            no_auto_rollback: None,
-            warnings_of_long: Vec::new(),
-            warnings: Vec::new(),
-        })
+        Ok(Target { ..Target::new("arn:web", "web", "fleet", "lt-1:2".into()) })
     }
 
     async fn observe(&self) -> Result<Observation, ProviderError> {
