@@ -7,6 +7,7 @@ mod check;
 pub mod config;
 pub(crate) mod convert;
 mod diagnostic;
+mod hooks;
 mod instance_refresh;
 mod places;
 pub(crate) mod policy;

@@ -3,6 +3,8 @@
 
 mod acquire;
 mod act;
+mod address;
+mod background;
 mod begin;
 mod caller;
 pub mod clock;
@@ -12,6 +14,9 @@ mod drive;
 mod follow;
 mod gate;
 mod gate_runner;
+mod hook;
+mod hook_driver;
+mod hook_runner;
 mod instance_refresh;
 mod judge;
 mod lease;
@@ -22,6 +27,7 @@ mod message;
 mod observer;
 pub mod owner;
 mod probe;
+mod program;
 mod report;
 mod retry;
 mod rollout;
@@ -35,6 +41,7 @@ mod tick;
 pub(crate) use caller::NOTHING_DONE;
 pub use caller::{Caller, Stop, UNSEEN_FOR};
 pub use command::ControlOutcome;
+pub use hook_driver::{HookDriver, HookInstance, HookMessage};
 pub use instance_refresh::UnderWay;
 pub use rollout::Rollout;
 

@@ -6,6 +6,7 @@ pub(crate) mod begun;
 pub mod control;
 pub(crate) mod gate_failure;
 pub(crate) mod gates;
+pub(crate) mod hooks;
 pub(crate) mod instance_refresh;
 pub mod ownership;
 pub mod planner;

@@ -7,10 +7,12 @@ use rolling_provider::{
     Alarm, Clock, Fleet, InstanceId, InstanceRefresh, Observation, ProviderError, Revision, Target,
     Timestamp,
 };
+use tokio::sync::Notify;
 
 use super::caller::Caller;
 use super::condemned::Condemned;
 use super::gate_runner::GateRunner;
+use super::hook_runner::HookRunner;
 use super::lease_keeper::LeaseKeeper;
 use super::look_up;
 use super::observer::Observer;
@@ -43,6 +45,9 @@ pub struct Rollout {
     pub(super) observer: Observer,
     pub(super) lease: LeaseKeeper,
     pub(super) gate_runner: GateRunner,
+    pub(super) hook_runner: HookRunner,
+    /// Notified when a gate has answered, or a hook is over.
+    pub(super) answered: Arc<Notify>,
     /// The history of plans that broke a promise.
     pub(super) condemned: Condemned,
     /// The fleet's latest refresh, if the cloud rolls it.
@@ -87,11 +92,19 @@ impl Rollout {
         if !health.soak_is_given {
             health.min_healthy_time = target.slow_start().max(health.min_healthy_time);
         }
+        let answered = Arc::<Notify>::default();
         let (shared, time) = (|| Arc::clone(&fleet), || Arc::clone(&clock));
         let mut rollout = Rollout {
             observer: Observer::new(shared(), time(), caller.jitter, looked),
             lease: LeaseKeeper::new(shared(), time(), caller),
-            gate_runner: GateRunner::new(shared(), time()),
+            gate_runner: GateRunner::new(shared(), time(), Arc::clone(&answered)),
+            hook_runner: HookRunner::new(
+                shared(),
+                time(),
+                caller.hook_driver.clone(),
+                Arc::clone(&answered),
+            ),
+            answered,
             caller: caller.clone(),
             wanted: target.revision.clone(),
             asked: spec.clone(),

@@ -8,11 +8,12 @@ use self::state::few;
 
 use std::time::Duration;
 
-use rolling_provider::{Revision, Timestamp};
+use rolling_provider::{InstanceId, Revision, Timestamp};
 
-use crate::model::event::InstanceRefreshStep;
+use crate::model::event::{HookNext, InstanceRefreshStep};
 use crate::model::preview::{AtWorst, Preview};
 use crate::model::printable;
+use crate::model::spec::HookPoint;
 
 pub(crate) use self::next_step::{NextStep, Wording, capital};
 pub(crate) use self::outcome::ended;
@@ -49,6 +50,10 @@ pub fn plan(name: &str, preview: &Preview) -> String {
         for (index, gate) in preview.gates.iter().enumerate() {
             let label = if index == 0 { "gates" } else { "" };
             lines.push(format!("  {label:<10} {gate}"));
+        }
+        for (index, hook) in preview.rollout_hooks.iter().enumerate() {
+            let label = if index == 0 { "runs" } else { "" };
+            lines.push(format!("  {label:<10} {hook}"));
         }
         lines.push(format!(
             "  capacity   at least {} serve, at most {} live",
@@ -215,4 +220,27 @@ pub(crate) fn not_begun(name: &str, before: &str, why: &str) -> String {
 pub(crate) fn gate(gate: &str, passed: bool, message: &str) -> String {
     let verdict = if passed { "passed" } else { "did not pass" };
     format!("gate {gate} {verdict}: {message}")
+}
+
+/// Describes the beginning of a hook: `hook before_deregister of i-1, i-2: command drain (id)`.
+pub(crate) fn hook_started(hook: HookPoint, id: &str, call: &str, ids: &[InstanceId]) -> String {
+    let of = if ids.is_empty() { String::new() } else { format!(" of {}", few(ids)) };
+    format!("hook {}{of}: {call}, with the id {id}", hook.name())
+}
+
+/// Describes the end of a hook, and what follows.
+pub(crate) fn hook_finished(
+    hook: HookPoint,
+    passed: bool,
+    message: &str,
+    next: HookNext,
+) -> String {
+    let verdict = if passed { "succeeded" } else { "failed" };
+    let next = match next {
+        HookNext::Continue if passed => "",
+        HookNext::Continue => "; the rollout goes on all the same",
+        HookNext::Fail => "; the rollout fails",
+        HookNext::Pause => "; the rollout pauses",
+    };
+    format!("hook {} {verdict}: {message}{next}", hook.name())
 }

@@ -70,6 +70,12 @@ impl Live {
             Event::GateAnswered { gate, passed, message } => {
                 self.line(&text::gate(gate, *passed, message))
             }
+            Event::HookStarted { hook, id, call, instances } => {
+                self.line(&text::hook_started(*hook, id, call, instances));
+            }
+            Event::HookFinished { hook, passed, message, next, .. } => {
+                self.line(&text::hook_finished(*hook, *passed, message, *next));
+            }
             Event::InstanceRefresh { id, step } => {
                 self.line(&text::instance_refresh_step(id, *step))
             }

@@ -333,6 +333,6 @@ fn a_rollout_is_not_resumed_without_what_its_gate_needs() {
     };
     let ran = resume(None);
     assert_eq!(ran.code, 2, "{ran:?}");
-    assert!(ran.stderr.contains("the gate's command needs TOKEN"), "{ran:?}");
+    assert!(ran.stderr.contains("a command of the document needs TOKEN"), "{ran:?}");
     assert_eq!(resume(Some("s3cret")).code, 0);
 }

@@ -288,7 +288,7 @@ proptest! {
         }
         let pause = Some(seconds(60));
         case.spec.checkpoints = [first, second]
-            .map(|percentage| Checkpoint { percentage, pause })
+            .map(|percentage| Checkpoint { percentage, pause, expires: None })
             .into();
         if failing {
             case.config.bad_revisions.insert("v2".into(), Behaviour::HalfUnhealthy);

@@ -10,7 +10,7 @@ use rolling::record::command::Command;
 use rolling_provider::Action;
 use rolling_simulator::{EPOCH, FleetConfig, Intervention, Simulator};
 
-use super::{alarms, command, gated, quick};
+use super::{alarms, command_within, failing, gated, quick};
 use crate::fast::crash::leave_command;
 use crate::world::{caller, fleet, roll, seconds, simulate};
 
@@ -32,7 +32,7 @@ async fn interrupted(simulator: &Arc<Simulator>, spec: RollingDeployment) -> Out
 async fn quiet_alarms_before_anything_served_do_not_replace_the_command_after_it() {
     let deploy = RollingDeployment {
         policy: Policy::AllAtOnce,
-        ..gated(Gates { alarms: ["errors".to_owned()].into(), ..command("exit 1") })
+        ..gated(Gates { alarms: ["errors".to_owned()].into(), ..failing("exit 1") })
     };
     let simulator = quick();
     assert_eq!(interrupted(&simulator, deploy.clone()).await, Outcome::Aborted);
@@ -46,8 +46,8 @@ async fn quiet_alarms_before_anything_served_do_not_replace_the_command_after_it
 #[tokio::test]
 async fn what_a_checkpoint_asks_somebody_to_approve_has_passed_the_gates() {
     for pause in [None, Some(seconds(3600))] {
-        let checkpoints = vec![Checkpoint { percentage: 30, pause }];
-        let deploy = RollingDeployment { checkpoints, ..gated(command("exit 1")) };
+        let checkpoints = vec![Checkpoint { percentage: 30, pause, expires: None }];
+        let deploy = RollingDeployment { checkpoints, ..gated(failing("exit 1")) };
         let run = roll(quick(), deploy).await;
         assert_eq!(run.report.outcome, Outcome::RolledBack, "{:?}", run.report);
         assert_eq!(run.launched("v1"), 10);
@@ -64,7 +64,7 @@ async fn what_a_checkpoint_asks_somebody_to_approve_has_passed_the_gates() {
 #[tokio::test]
 async fn an_alarm_that_is_raised_at_a_checkpoint_or_in_a_pause_ends_it_at_once() {
     let hour = seconds(3600);
-    let checkpoints = vec![Checkpoint { percentage: 30, pause: Some(hour) }];
+    let checkpoints = vec![Checkpoint { percentage: 30, pause: Some(hour), expires: None }];
     let watched = gated(alarms(0));
     for (deploy, kind) in [
         (RollingDeployment { checkpoints, ..watched.clone() }, WaitKind::Checkpoint),
@@ -92,8 +92,8 @@ async fn whoever_resumes_while_a_checkpoint_has_its_gates_asked_overrides_none()
     for (script, outcome) in
         [("sleep 1; exit 1", Outcome::RolledBack), ("sleep 1", Outcome::Succeeded)]
     {
-        let checkpoints = vec![Checkpoint { percentage: 30, pause: None }];
-        let deploy = RollingDeployment { checkpoints, ..gated(command(script)) };
+        let checkpoints = vec![Checkpoint { percentage: 30, pause: None, expires: None }];
+        let deploy = RollingDeployment { checkpoints, ..gated(command_within(script, 600)) };
         let simulator = quick();
         let rollout = Rollout::prepare(simulator.clone(), deploy, &caller()).await;
         let (_keep, stop) = tokio::sync::watch::channel(Stop::No);
