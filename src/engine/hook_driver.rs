@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::event::Outcome;
-use crate::model::spec::{HookCall, HookPoint};
+use crate::model::spec::{Hook, HookPoint};
 
 /// The longest value of an environment variable that lists instances, in bytes: systems take about
 /// 128 KiB for one.
@@ -82,9 +82,9 @@ impl HookMessage {
 /// tests on virtual time.
 #[async_trait]
 pub trait HookDriver: Debug + Send + Sync {
-    /// Makes one try. It is dropped when its time is over.
+    /// Makes one try, within the hook's timeout. It is dropped when the rollout no longer waits.
     ///
     /// # Errors
     /// Why it does not succeed, as a sentence.
-    async fn attempt(&self, call: &HookCall, message: &HookMessage) -> Result<String, String>;
+    async fn attempt(&self, hook: &Hook, message: &HookMessage) -> Result<String, String>;
 }

@@ -143,9 +143,7 @@ impl Tries {
     async fn one(&self, message: &HookMessage) -> Result<String, GateFailure> {
         let timeout = self.hook.timeout;
         if let Some(driver) = &self.driver {
-            let answer = self.within(driver.attempt(&self.hook.call, message)).await;
-            let answer = answer.ok_or(GateFailure::NotEnded(timeout))?;
-            return answer.map_err(GateFailure::Driver);
+            return driver.attempt(&self.hook, message).await.map_err(GateFailure::Driver);
         }
         let json = serde_json::json!(message).to_string();
         match &self.hook.call {
