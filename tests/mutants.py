@@ -289,7 +289,46 @@ MUTANTS = [
     (0, "the record decides what an apply has told already", "src/frontends/terraform/provider.rs",
      "        if is_told_already(prior, rollout, status, reason.as_deref()) {",
      "        if is_told_already(prior, rollout, status, None) {"),
-    (0, "a gate's answer shows its secrets", "src/engine/probe.rs",
+    (26, "victims leave before their hook is over", "src/rollout/planner/hook/prepare.rs",
+     "let waits = |member: &&Member<'_>| needs_hook(input, member.id, member.instance);",
+     "let waits = |_: &&Member<'_>| false;"),
+    (26, "a hook that is recorded as done is run again", "src/rollout/state/adopt.rs",
+     "let Some(hooks) = hooks.filter(|hooks| hooks.prepared) else { return };",
+     "let Some(hooks) = hooks.filter(|hooks| !hooks.prepared) else { return };"),
+    (26, "a hook that is run again has another id", "src/rollout/planner/hook/ask.rs",
+     "format!(\"{}.{}.{}\", record.id, point.name(), hooks.number);",
+     "format!(\"{}.{}.{}\", state.rollout_id, point.name(), hooks.number);"),
+    (26, "whoever was put back is not prepared again", "src/rollout/planner/halt.rs",
+     "hooks: record.hooks.clone().map(HookRecord::unprepared),",
+     "hooks: record.hooks.clone(),"),
+    (26, "the floor is forgotten while a hook is run", "src/rollout/planner/hook/prepare.rs",
+     "let mut lacking = (view.window.floor() as usize).saturating_sub(surely);",
+     "let mut lacking = (view.window.floor() as usize).saturating_sub(surely).min(0);"),
+    (26, "a batch is over that a dead engine never began", "src/rollout/planner/hook/batch.rs",
+     "if input.state.batch.number > 0 {",
+     "if input.state.batch.number < u32::MAX {"),
+    (26, "all instances are new ones of the batch", "src/rollout/planner/hook/batch.rs",
+     "hooks.since.is_none_or(|s| at > s)",
+     "hooks.since.is_none_or(|s| at >= s || at < s)"),
+    (26, "before_rollout comes after what is borrowed", "src/rollout/planner/hook/whole.rs",
+     "if hooks.began || !forward ||",
+     "if hooks.began || forward ||"),
+    (0, "a hook's time is lack of progress", "src/rollout/planner/answer.rs",
+     "[WaitKind::Gate, WaitKind::Hook, WaitKind::Pause, WaitKind::Termination]",
+     "[WaitKind::Gate, WaitKind::Pause, WaitKind::Termination]"),
+    (0, "a hook prevents the way back", "src/rollout/hooks.rs",
+     "_ if passed || !forward || run.point.only_reports() => HookNext::Continue,",
+     "_ if passed || run.point == HookPoint::AfterRollout => HookNext::Continue,"),
+    (0, "a pause is an end with a hook", "src/rollout/planner/halt.rs",
+     "Ending::Paused | Ending::Interrupted => None,",
+     "Ending::Paused | Ending::Interrupted => Some(Outcome::Paused),"),
+    (0, "a gate's command is run once", "src/engine/probe.rs",
+     "let Some(pause) = pause.filter(|pause| *pause < left) else {",
+     "let Some(pause) = pause.filter(|pause| *pause > left) else {"),
+    (0, "a checkpoint's time begins anew with each engine", "src/rollout/planner/pace.rs",
+     "let since = input.state.record.as_ref()?.reached_at?;",
+     "let since = input.state.waits.at_checkpoint?;"),
+    (0, "a gate's answer shows its secrets", "src/engine/program.rs",
      "    secrets.fold(printed.to_owned(), |output, secret| output.replace(secret, \"(sensitive)\"))",
      "    secrets.fold(printed.to_owned(), |output, _| output)"),
     (0, "a rollout is resumed without what its gate needs", "src/frontends/cli/follow.rs",
@@ -378,11 +417,11 @@ def test(folder: pathlib.Path) -> tuple[bool, str]:
     """Returns whether the tests pass, and the first ones that fail."""
     only = ["--no-default-features", "-p", "rolling", "--lib", "--test", "it"]
     if shutil.which("cargo-nextest"):
-        wanted = "kind(lib) + test(/^fast::(planner|rollout|gates|properties|meanwhile|outcomes|sizes|frozen|guarded|commands|model|crash|planned|plugin|faults|following|shift|layers)::/)"
+        wanted = "kind(lib) + test(/^fast::(planner|rollout|gates|hooks|properties|meanwhile|outcomes|sizes|frozen|guarded|commands|model|crash|planned|plugin|faults|following|shift|layers)::/)"
         command = ["cargo", "nextest", "run", *only, "--fail-fast", "-E", wanted]
         noticed = r"^ +(?:FAIL|TIMEOUT|SIG\S+) \[.*\] (?:\(.*\) )?\S+ (\S+)$"
     else:
-        wanted = ["tests::", "properties", "meanwhile", "outcomes", "sizes", "frozen", "guarded", "commands", "model", "crash", "planner", "rollout", "gates", "planned", "plugin", "faults", "following", "shift", "layers"]
+        wanted = ["tests::", "properties", "meanwhile", "outcomes", "sizes", "frozen", "guarded", "commands", "model", "crash", "planner", "rollout", "gates", "hooks", "planned", "plugin", "faults", "following", "shift", "layers"]
         command = ["cargo", "test", "-q", *only, "--", *wanted]
         noticed = r"^(\S+) --- FAILED$"
     environment = dict(

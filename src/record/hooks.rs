@@ -25,7 +25,7 @@ pub struct HookRecord {
     /// Whether `before_rollout` is done.
     pub began: bool,
     /// Whether `before_rollback` is done.
-    pub turned: bool,
+    pub went_back: bool,
     /// The number of the last batch of the rollout, by all engines.
     pub batch: u32,
     /// Whether that batch has begun and `after_batch` is not done.
@@ -121,7 +121,7 @@ impl HookRecord {
         Line::new()
             .with("next", self.number)
             .with_flag("began", self.began)
-            .with_flag("turned", self.turned)
+            .with_flag("back", self.went_back)
             .with("batch", self.batch)
             .with_flag("open", self.open)
             .with_flag("prepared", self.prepared)
@@ -138,7 +138,7 @@ impl HookRecord {
         Ok(HookRecord {
             number: fields.number("next")?,
             began: is_set("began"),
-            turned: is_set("turned"),
+            went_back: is_set("back"),
             batch: fields.number("batch")?,
             open: is_set("open"),
             group: fields.optional("group").map(Group::parse).unwrap_or_default(),
@@ -158,7 +158,7 @@ impl HookRecord {
         HookRecord {
             number: 100_000,
             began: true,
-            turned: true,
+            went_back: true,
             batch: 100_000,
             open: true,
             group: Group::of(&ids),

@@ -8,12 +8,11 @@ use self::state::few;
 
 use std::time::Duration;
 
-use rolling_provider::{InstanceId, Revision, Timestamp};
+use rolling_provider::{Revision, Timestamp};
 
-use crate::model::event::{HookNext, InstanceRefreshStep};
+use crate::model::event::{Event, HookNext, InstanceRefreshStep};
 use crate::model::preview::{AtWorst, Preview};
 use crate::model::printable;
-use crate::model::spec::HookPoint;
 
 pub(crate) use self::next_step::{NextStep, Wording, capital};
 pub(crate) use self::outcome::ended;
@@ -222,25 +221,27 @@ pub(crate) fn gate(gate: &str, passed: bool, message: &str) -> String {
     format!("gate {gate} {verdict}: {message}")
 }
 
-/// Describes the beginning of a hook: `hook before_deregister of i-1, i-2: command drain (id)`.
-pub(crate) fn hook_started(hook: HookPoint, id: &str, call: &str, ids: &[InstanceId]) -> String {
-    let of = if ids.is_empty() { String::new() } else { format!(" of {}", few(ids)) };
-    format!("hook {}{of}: {call}, with the id {id}", hook.name())
-}
-
-/// Describes the end of a hook, and what follows.
-pub(crate) fn hook_finished(
-    hook: HookPoint,
-    passed: bool,
-    message: &str,
-    next: HookNext,
-) -> String {
-    let verdict = if passed { "succeeded" } else { "failed" };
-    let next = match next {
-        HookNext::Continue if passed => "",
-        HookNext::Continue => "; the rollout goes on all the same",
-        HookNext::Fail => "; the rollout fails",
-        HookNext::Pause => "; the rollout pauses",
-    };
-    format!("hook {} {verdict}: {message}{next}", hook.name())
+/// Describes the beginning of a hook, `hook before_deregister of i-1, i-2: command drain, with the id
+/// x`, or its end, and what follows. Empty for other events.
+pub(crate) fn hook(event: &Event) -> String {
+    match event {
+        Event::HookStarted { hook, id, call, instances } => {
+            let of = match instances.is_empty() {
+                true => String::new(),
+                false => format!(" of {}", few(instances)),
+            };
+            format!("hook {}{of}: {call}, with the id {id}", hook.name())
+        }
+        Event::HookFinished { hook, passed, message, next, .. } => {
+            let verdict = if *passed { "succeeded" } else { "failed" };
+            let next = match next {
+                HookNext::Continue if *passed => "",
+                HookNext::Continue => "; the rollout goes on all the same",
+                HookNext::Fail => "; the rollout fails",
+                HookNext::Pause => "; the rollout pauses",
+            };
+            format!("hook {} {verdict}: {message}{next}", hook.name())
+        }
+        _ => String::new(),
+    }
 }

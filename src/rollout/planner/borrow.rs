@@ -32,23 +32,12 @@ pub(crate) fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Rec
     }
 
     let moves = moves_template(input);
-    let unlaunched = view.unlaunched(input);
-    let complete = view.old().next().is_none() && view.is_complete();
-    let cuts = unlaunched > 0 && (complete || (state.direction.rolls_back.is_some() && moves));
     // A failure counted now may end the rollout of this revision.
-    let waits = failed.is_some()
-        || turns
-        || gate::is_closed(input, view)
-        || hook::is_due_in_batch(input, view)
-        || state.size_is_known_at(look).is_some();
-    let raise = if cuts || waits { 0 } else { pace::launches(input, view) };
-    let cut = if cuts && !waits { unlaunched } else { 0 };
+    let (raise, cut) = change_of_size(input, view, moves, failed.is_some() || turns);
     // Restores a size that we lowered by mistake (see `state::sizes`) before adding to it.
     let desired = state.desired(look).max(state.size(look)) + raise - cut;
     let begins = raise > 0 && (!state.batch.open || input.spec.pacing == Pacing::Continuous);
-    if let Some(hooks) = record.hooks.as_mut().filter(|_| begins) {
-        hook::begin_launches(input, hooks);
-    }
+    hook::begin_launches(input, record.hooks.as_mut().filter(|_| begins));
     record_surge(input, raise, cut, was_meant, &mut record);
     borrow_max(input, desired, &mut record);
     if state.record.as_ref() != Some(&record) {
@@ -80,6 +69,24 @@ pub(crate) fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Rec
         plan.begins = Some(BatchStart::of(input, BTreeSet::new(), raise));
     }
     record
+}
+
+/// Returns by how much to raise the size, for surge, and by how much to lower it, by surge that does
+/// not come.
+fn change_of_size(input: &Input<'_>, view: &View<'_>, moves: bool, waits: bool) -> (u32, u32) {
+    let Input { look, state, .. } = *input;
+    let unlaunched = view.unlaunched(input);
+    let complete = view.old().next().is_none() && view.is_complete();
+    let cuts = unlaunched > 0 && (complete || (state.direction.rolls_back.is_some() && moves));
+    let waits = waits
+        || gate::is_closed(input, view)
+        || hook::is_due_in_batch(input, view)
+        || state.size_is_known_at(look).is_some();
+    match (waits, cuts) {
+        (true, _) => (0, 0),
+        (false, true) => (0, unlaunched),
+        (false, false) => (pace::launches(input, view), 0),
+    }
 }
 
 /// Whether the fleet has yet to launch the target's revision.
@@ -173,7 +180,7 @@ fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
             // The breaker counts only failures of the restored revision from here on.
             (record.rolls_back, record.failures, record.last_failed) = (true, 0, None);
             record.reason = Some(reason.clone());
-            record.hooks = record.hooks.map(hook::turned);
+            record.hooks = record.hooks.map(hook::going_back);
         }
     } else if found.to != target.revision {
         return begin(input, view, Some(found));

@@ -10,7 +10,7 @@ use rolling_provider::InstanceId;
 
 use super::super::input::Input;
 use super::super::{Member, Plan, Step, View};
-use super::{ask, has_batches, is_done, latest_launch};
+use super::ask::{ask, has_batches, is_done, latest_launch};
 use crate::model::spec::HookPoint;
 use crate::record::{HookRecord, Record};
 

@@ -6,7 +6,7 @@ use rolling_provider::{Instance, InstanceId, Lifecycle, TargetState};
 
 use super::super::input::Input;
 use super::super::{Member, Plan, Step, View};
-use super::{ask, has_batches, is_done};
+use super::ask::{ask, has_batches, is_done};
 use crate::model::spec::HookPoint;
 use crate::record::{Group, HookRecord, Record};
 use crate::rollout::serving::{is_healthy_in, is_healthy_in_primary};
@@ -69,9 +69,9 @@ fn is_in_rotation(input: &Input<'_>, id: &InstanceId, instance: &Instance) -> bo
     })
 }
 
-/// Notes that a batch begins that only launches instances.
-pub(crate) fn begin_launches(input: &Input<'_>, hooks: &mut HookRecord) {
-    if has_batches(input) && !hooks.open {
+/// Notes in `hooks`, where there are any, that a batch begins that only launches instances.
+pub(crate) fn begin_launches(input: &Input<'_>, hooks: Option<&mut HookRecord>) {
+    if let Some(hooks) = hooks.filter(|hooks| has_batches(input) && !hooks.open) {
         hooks.batch += 1;
         hooks.open = has_end(input);
         (hooks.group, hooks.prepared) = (Group::default(), false);

@@ -131,10 +131,13 @@ async fn a_checkpoint_expires_while_no_engine_is_at_work() {
         let began = simulator.clock().now();
         let run = roll(simulator.clone(), deploy.clone()).await;
         assert_eq!(run.report.outcome, Outcome::RolledBack, "{:?}", run.report);
-        let turned = run.events.iter().find(|it| matches!(it.event, Event::RollingBack { .. }));
-        let turned = turned.expect("a rollback").at;
+        let rollback = run.events.iter().find(|it| matches!(it.event, Event::RollingBack { .. }));
+        let rollback = rollback.expect("a rollback").at;
         let wanted = if waits { reached + seconds(3600) } else { began };
-        assert!(turned >= wanted && turned.since(wanted) < seconds(30), "{turned:?} {wanted:?}");
+        assert!(
+            rollback >= wanted && rollback.since(wanted) < seconds(30),
+            "{rollback:?} {wanted:?}"
+        );
     }
 }
 

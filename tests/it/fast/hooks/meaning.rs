@@ -6,11 +6,11 @@ use rolling::engine::{ControlOutcome, Rollout, Stop};
 use rolling::model::event::{Event, HookNext, Outcome};
 use rolling::model::spec::{HookPoint, OnFailure, OnHookFailure, Policy, RollingDeployment};
 use rolling::record::command::Command;
-use rolling_provider::Fleet as _;
+use rolling_provider::{Action, Fleet as _};
 use rolling_simulator::{Behaviour, EPOCH};
 use tokio::sync::watch;
 
-use super::driver::{Behave, World, hooks};
+use super::driver::{Behave, World, hooks, ids};
 use super::everywhere;
 use crate::fast::crash::leave_command;
 use crate::world::{Run, bad, fleet, seconds, spec, thirty_percent};
@@ -85,12 +85,11 @@ async fn a_failure_is_ignored_where_the_document_says_so() {
 }
 
 /// Resumes a rollout that is paused.
-async fn resume(world: &World, fails: bool) -> Outcome {
+async fn resume(world: &World) -> Outcome {
     let caller = world.caller("resumed");
     let rollout = Rollout::prepare(world.witness.clone(), world.spec.clone(), &caller).await;
     let (_keep, stop) = watch::channel(Stop::No);
     let done = rollout.expect("prepare").command(Command::Resume, stop, &mut |_| {}).await;
-    assert!(!fails);
     match done.expect("done") {
         ControlOutcome::RanHere(report) => report.outcome,
         other => panic!("{other:?}"),
@@ -110,7 +109,7 @@ async fn a_failure_pauses_and_whoever_resumes_has_the_hook_run_again() {
         let world = World::new(fleet(), failing(point, OnHookFailure::Pause), behave).await;
         let run = world.roll("first").await.expect("a run");
         assert_eq!(run.report.outcome, Outcome::Paused, "{point:?}: {:?}", run.report);
-        assert_eq!(resume(&world, false).await, Outcome::Succeeded, "{point:?}");
+        assert_eq!(resume(&world).await, Outcome::Succeeded, "{point:?}");
         let attempts = world.driver.attempts();
         assert_eq!(attempts[0].message.id, attempts[2].message.id, "{point:?}");
         assert_eq!(world.witness.broken(0), Vec::<String>::new(), "{point:?}");
@@ -141,7 +140,7 @@ async fn the_way_back_goes_on_whatever_becomes_of_a_hook() {
 
 /// Commands are obeyed while a hook is run, which ends; whoever is chosen again is prepared again.
 #[tokio::test]
-async fn a_pause_ends_a_hook_and_an_abort_is_told_by_after_rollout() {
+async fn a_pause_ends_a_hook_and_after_rollout_follows_an_abort() {
     for (command, outcome) in
         [(Command::Pause, Outcome::Paused), (Command::Abort, Outcome::Aborted)]
     {
@@ -154,12 +153,37 @@ async fn a_pause_ends_a_hook_and_an_abort_is_told_by_after_rollout() {
         world.clock.at(EPOCH + seconds(120), move || leave_command(&simulator, command));
         let run = world.roll("first").await.expect("a run");
         assert_eq!(run.report.outcome, outcome, "{:?}", run.report);
-        let told = world.driver.attempts().into_iter().filter_map(|it| it.message.outcome);
-        let told: Vec<Outcome> = told.collect();
+        let outcomes = world.driver.attempts().into_iter().filter_map(|it| it.message.outcome);
+        let outcomes: Vec<Outcome> = outcomes.collect();
         let wanted = if outcome == Outcome::Paused { vec![] } else { vec![outcome] };
-        assert_eq!(told, wanted, "a pause is no end");
+        assert_eq!(outcomes, wanted, "a pause is no end");
         assert_eq!(world.witness.broken(0), Vec::<String>::new());
     }
+}
+
+/// A pause puts victims back into rotation: whoever is chosen again is prepared again, with another
+/// id, by the same engine as by the next.
+#[tokio::test]
+async fn whoever_was_put_back_is_prepared_again() {
+    let world = World::new(
+        fleet(),
+        failing(HookPoint::BeforeDeregister, OnHookFailure::Fail),
+        Behave::default(),
+    )
+    .await;
+    let simulator = Arc::clone(&world.simulator);
+    world.clock.at(EPOCH + seconds(15), move || leave_command(&simulator, Command::Pause));
+    let run = world.roll("first").await.expect("a run");
+    assert_eq!(run.report.outcome, Outcome::Paused, "{:?}", run.report);
+    let put_back = run.events.iter().any(|envelope| {
+        matches!(&envelope.event, Event::Acted { action: Action::Register { .. } })
+    });
+    assert!(put_back, "they were out of rotation");
+    assert_eq!(resume(&world).await, Outcome::Succeeded);
+    let attempts = world.driver.attempts();
+    assert_eq!(ids(&attempts[0].message), ids(&attempts[1].message), "the same are chosen again");
+    assert_ne!(attempts[0].message.id, attempts[1].message.id);
+    assert_eq!(world.witness.broken(0), Vec::<String>::new());
 }
 
 /// Surge that is given back goes like any other instance.

@@ -94,8 +94,8 @@ proptest! {
             };
             let attempts = world.driver.attempts();
             prop_assert_eq!(world.witness.broken(26), Vec::<String>::new());
-            for promise in 1..=3 {
-                prop_assert_eq!(world.witness.broken(promise), Vec::<String>::new());
+            for number in 1..=3 {
+                prop_assert_eq!(world.witness.broken(number), Vec::<String>::new());
             }
             assert_right_instances(&attempts);
             if fails == 0 || meaning == OnHookFailure::Ignore {
