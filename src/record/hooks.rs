@@ -10,7 +10,7 @@ use crate::record::RecordError;
 use crate::record::fields::{Fields, Line};
 
 /// The most instances that a group names one by one: a tag has room for no more.
-const NAMED: usize = 40;
+const NAMED: usize = 36;
 /// How many letters stand for an instance.
 const LETTERS: usize = 4;
 /// Marks a group that is too large to name its instances.
@@ -40,7 +40,7 @@ pub struct HookRecord {
     pub since: Option<Timestamp>,
 }
 
-/// A set of instances, in a few letters. Up to 40 of them are known one by one.
+/// A set of instances, in a few letters. Up to 36 of them are known one by one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Group(String);
 

@@ -204,8 +204,17 @@ fn every_string_of_an_event_is_tried() {
             Value::Object(object) => object.iter().for_each(|(k, v)| walk(v, &format!("{at}/{k}"))),
             Value::Array(items) => items.iter().for_each(|item| walk(item, at)),
             Value::String(text) => {
-                let ours =
-                    ["/type", "/kind", "/policy", "/what", "/outcome", "/step", "/action/action"];
+                let ours = [
+                    "/type",
+                    "/kind",
+                    "/policy",
+                    "/what",
+                    "/outcome",
+                    "/step",
+                    "/action/action",
+                    "/hook",
+                    "/next",
+                ];
                 assert!(text == "\u{7}" || ours.iter().any(|end| at.ends_with(end)), "{at}");
             }
             _ => {}

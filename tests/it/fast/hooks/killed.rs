@@ -85,26 +85,46 @@ async fn killed_during_each_hook_the_next_engine_runs_it_again_with_the_same_id(
 #[tokio::test]
 async fn killed_at_each_mutation_no_hook_is_left_out_and_none_that_is_recorded_is_run_again() {
     for (config, deploy, outcome) in stories() {
-        let reference = World::new(config.clone(), deploy.clone(), Behave::default()).await;
-        reference.roll("first").await.expect("a run");
-        let mut points = 0;
-        for (at, dies) in (1..).flat_map(|at| [(at, Dies::Before), (at, Dies::After)]) {
-            let world = World::new(config.clone(), deploy.clone(), Behave::default()).await;
-            let mortal = Mortal::new(world.witness.clone(), at, dies);
-            if mortal.survive(world.roll_on(mortal.clone(), "first")).await.is_some() {
-                break;
-            }
-            points += 1;
-            let was_over = at > 2 && is_over(&world.simulator, &config).await;
-            if !was_over {
-                let run = world.roll("second").await.expect("a run");
-                assert_eq!(run.report.outcome, outcome, "{at} {dies:?} {:?}", run.report);
-            }
-            let context = format!("killed {dies:?} mutation {at}");
-            assert_eq!(world.witness.broken(0), Vec::<String>::new(), "{context}");
-            assert_eq!(tally(&world), tally(&reference), "{context}");
-            assert_repeated_with_the_same_id(&world.driver.attempts(), 1);
-        }
+        let points = kill_at_each(config, deploy, outcome, 1000).await;
         assert!(points > 30, "{points}");
     }
+}
+
+/// A group that is too large to name its instances is known as a whole.
+#[tokio::test]
+async fn a_large_group_that_is_prepared_is_not_prepared_again() {
+    let config = FleetConfig { instances: 45, ..fleet() };
+    let points = kill_at_each(config, everywhere(Policy::AllAtOnce), Outcome::Succeeded, 12).await;
+    assert_eq!(points, 24);
+}
+
+/// Kills an engine at each of its first `most` mutations, before and after it, and runs the next.
+/// Returns how often.
+async fn kill_at_each(
+    config: FleetConfig,
+    deploy: RollingDeployment,
+    outcome: Outcome,
+    most: u32,
+) -> usize {
+    let reference = World::new(config.clone(), deploy.clone(), Behave::default()).await;
+    reference.roll("first").await.expect("a run");
+    let mut points = 0;
+    for (at, dies) in (1..=most).flat_map(|at| [(at, Dies::Before), (at, Dies::After)]) {
+        let world = World::new(config.clone(), deploy.clone(), Behave::default()).await;
+        let mortal = Mortal::new(world.witness.clone(), at, dies);
+        if mortal.survive(world.roll_on(mortal.clone(), "first")).await.is_some() {
+            break;
+        }
+        points += 1;
+        let context = format!("killed {dies:?} mutation {at}");
+        let was_over = at > 2 && is_over(&world.simulator, &config).await;
+        if !was_over {
+            let run = world.roll("second").await.expect("a run");
+            assert_eq!(run.report.outcome, outcome, "{context}: {:?}", run.report);
+        }
+        assert_eq!(world.witness.broken(0), Vec::<String>::new(), "{context}");
+        assert_eq!(tally(&world), tally(&reference), "{context}");
+        assert_repeated_with_the_same_id(&world.driver.attempts(), 1);
+    }
+    points
 }
