@@ -10,6 +10,7 @@ use rolling_simulator::{Behaviour, FleetConfig};
 use super::driver::{Attempt, Behave, World, ids};
 use super::everywhere;
 use crate::fast::crash::is_over;
+use crate::fast::in_place::{deploy, updated};
 use crate::test_fleets::{Dies, Mortal};
 use crate::world::{bad, fleet, thirty_percent};
 
@@ -20,7 +21,16 @@ fn stories() -> Vec<(FleetConfig, RollingDeployment, Outcome)> {
         RollingDeployment { on_failure: OnFailure::Rollback, ..everywhere(thirty_percent()) };
     let without =
         RollingDeployment { suspend_processes: Default::default(), ..everywhere(thirty_percent()) };
+    let in_place = |behaviour: Option<Behaviour>, policy| {
+        let hooks = everywhere(policy).hooks;
+        let config = updated(behaviour.map_or_else(fleet, bad));
+        (config, RollingDeployment { hooks, ..deploy(policy) })
+    };
+    let (config, updates) = in_place(None, thirty_percent());
+    let (failing, failed) = in_place(Some(Behaviour::Unhealthy), thirty_percent());
     vec![
+        (config, updates, Outcome::Succeeded),
+        (failing, failed, Outcome::RolledBack),
         (fleet(), everywhere(thirty_percent()), Outcome::Succeeded),
         (fleet(), everywhere(additional), Outcome::Succeeded),
         (unmanaged, without, Outcome::Succeeded),
