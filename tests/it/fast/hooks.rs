@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use rolling::model::event::{Event, Outcome};
 use rolling::model::spec::{HookPoint, OnHookFailure, Policy, RollingDeployment};
 use rolling_provider::{Action, InstanceId};
-use rolling_simulator::FleetConfig;
+use rolling_simulator::{FleetConfig, Intervention};
 
 use self::driver::{Behave, World, hooks, ids};
 use crate::world::{fleet, seconds, spec, thirty_percent};
@@ -83,7 +83,6 @@ async fn before_rollout_comes_before_anything_but_the_record() {
     assert_eq!(kinds, ["record", "starts", "ends", "record", "act"]);
 }
 
-/// What was killed by a slow drain before: the progress deadline, and the floor.
 #[tokio::test]
 async fn a_hook_may_take_longer_than_the_progress_deadline() {
     let behave = Behave { takes: 3600, ..Behave::default() };
@@ -97,20 +96,30 @@ async fn a_hook_may_take_longer_than_the_progress_deadline() {
 /// While a drain takes its time, others may fail: the victims serve, and stay where they are needed.
 #[tokio::test]
 async fn victims_that_the_floor_needs_by_then_are_not_deregistered() {
-    use rolling_simulator::Intervention;
-    let events = vec![(seconds(60), Intervention::Reclaim(3))];
-    let config = FleetConfig { events, ..fleet() };
-    let behave = Behave { takes: 120, ..Behave::default() };
-    let world = World::new(config, everywhere(thirty_percent()), behave).await;
+    // Shortly before the first hook is over; those launched in their place serve later than that.
+    let lost = ["i-0008", "i-0009", "i-0010"];
+    let lost = lost.map(|id| (seconds(50), Intervention::Terminate(id.into())));
+    let config = FleetConfig { events: lost.into(), ..fleet() };
+    let behave = Behave { takes: 60, ..Behave::default() };
+    let hooks = hooks(&[HookPoint::BeforeDeregister], 1, OnHookFailure::Fail);
+    let deploy = RollingDeployment { hooks, ..spec(thirty_percent()) };
+    let world = World::new(config, deploy, behave).await;
     let run = world.roll("first").await.expect("a run");
     assert_eq!(run.report.outcome, Outcome::Succeeded, "{:?}", run.report);
     assert_eq!(world.witness.broken(0), Vec::<String>::new());
+    assert!(run.least_serving() >= 4, "{}", run.least_serving());
+    let ends = run.events.iter().find(|it| matches!(it.event, Event::HookFinished { .. }));
+    let out = run
+        .events
+        .iter()
+        .find(|it| matches!(&it.event, Event::Acted { action: Action::Deregister { .. } }));
+    let late = out.expect("one").at.since(ends.expect("one").at);
+    assert!(late > seconds(10), "{late:?}: they wait until others serve");
 }
 
 #[tokio::test]
 async fn whoever_is_protected_while_its_hook_is_run_stays() {
-    use rolling_simulator::Intervention;
-    let events = vec![(seconds(60), Intervention::Protect("i-0001".into(), true))];
+    let events = vec![(seconds(180), Intervention::Protect("i-0001".into(), true))];
     let config = FleetConfig { events, ..fleet() };
     let behave = Behave { takes: 120, ..Behave::default() };
     let protected = rolling::model::spec::SetAside::Ignore;
