@@ -111,6 +111,8 @@ fn record(n: u32, target: &Target) -> Record {
         retained_failed: 0,
         last_retained: None,
         checkpoints_passed: 0,
+        reached_at: None,
+        hooks: None,
         paused: Duration::ZERO,
         pause_changed_at: None,
         acknowledged: Vec::new(),
@@ -155,6 +157,7 @@ async fn roll(n: u32) {
         is_gone: |_| false,
         jitter: 0.0,
         completed: None,
+        hook_driver: None,
     };
     let rollout = Rollout::prepare(simulator, spec(), &caller).await.expect("prepare");
     let (_keep, stop) = watch::channel(Stop::No);

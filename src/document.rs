@@ -6,6 +6,7 @@ mod block;
 pub mod config;
 pub(crate) mod convert;
 mod diagnostic;
+mod hooks;
 mod instance_refresh;
 mod places;
 pub(crate) mod policy;

@@ -3,6 +3,8 @@
 
 mod acquire;
 mod act;
+mod address;
+mod background;
 mod caller;
 pub mod clock;
 mod command;
@@ -14,6 +16,9 @@ mod executor;
 mod follow;
 mod gate;
 mod gate_runner;
+mod hook;
+mod hook_driver;
+mod hook_runner;
 mod instance_refresh;
 mod lease;
 mod lease_keeper;
@@ -22,6 +27,7 @@ mod message;
 mod observer;
 pub mod owner;
 mod probe;
+mod program;
 mod report;
 pub(crate) mod retry;
 mod rolling;
@@ -37,6 +43,7 @@ pub(crate) use caller::NOTHING_DONE;
 pub use caller::{Caller, Stop, UNSEEN_FOR};
 pub use control_outcome::ControlOutcome;
 pub use executor::UnderWay;
+pub use hook_driver::{HookDriver, HookInstance, HookMessage};
 pub use rollout::Rollout;
 
 pub use crate::rollout::control::Answer;

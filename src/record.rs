@@ -3,11 +3,13 @@
 
 pub mod command;
 pub(crate) mod fields;
+pub(crate) mod hooks;
 pub mod lease;
 mod record_error;
 mod rollout_record;
 mod tags;
 
+pub use hooks::{Group, HookRecord};
 pub use record_error::RecordError;
 pub(crate) use rollout_record::routing_fingerprint;
 pub use rollout_record::{Borrowed, BorrowedMax, Ending, Phase, Record};

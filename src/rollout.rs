@@ -10,6 +10,7 @@ pub mod control;
 pub(crate) mod example;
 pub(crate) mod gate_failure;
 pub(crate) mod gates;
+pub(crate) mod hooks;
 pub(crate) mod instance_refresh;
 pub mod ownership;
 pub mod planner;

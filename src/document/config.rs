@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) mod aws;
 mod choices;
+mod hooks;
 mod simulated;
 mod support;
 pub(crate) mod target;
@@ -15,9 +16,11 @@ mod target_kind;
 
 pub(crate) use self::aws::{AwsProviderConfig, SecretText};
 pub(crate) use self::choices::{
-    BatchSizeType, BoundConfig, DurationText, EngineName, LifecycleHooksName, OnFailureName,
-    PacingName, PolicyName, ProcessName, SetAsideName, seconds_or,
+    BatchSizeType, BoundConfig, CheckpointDefaultName, DurationText, EngineName,
+    LifecycleHooksName, OnFailureName, PacingName, PolicyName, ProcessName, SetAsideName,
+    seconds_or,
 };
+pub(crate) use self::hooks::{HookConfig, HookFailureName, HooksConfig};
 pub(crate) use self::simulated::{
     BehaviourName, SimulatedEventConfig, SimulatedFleetConfig, TerminationPolicyName,
 };
@@ -112,6 +115,8 @@ pub struct RollingDeploymentConfig {
     /// Conditions for the rollout to go on, besides the health of its instances. A gate that does
     /// not pass is a failure of the new revision. A rollback checks no gates.
     pub(crate) gates: Option<GatesConfig>,
+    /// Commands and requests that are made at points of the rollout. Hooks act; gates only check.
+    pub(crate) hooks: Option<HooksConfig>,
     /// Where the record of a rollout and its lease are kept. Default: as tags on the target.
     pub(crate) record: Option<RecordConfig>,
 }
@@ -237,8 +242,8 @@ pub(crate) struct HttpGateConfig {
     pub(crate) timeout: Option<DurationText>,
 }
 
-/// A command that runs once after each batch, and passes with the exit code 0. Its environment
-/// contains ROLLING_TARGET, ROLLING_REVISION and ROLLING_BATCH.
+/// A command that runs after each batch, repeatedly until it exits with 0. One that cannot be started
+/// is not tried again. Its environment contains ROLLING_TARGET, ROLLING_REVISION and ROLLING_BATCH.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CommandGateConfig {
@@ -246,7 +251,7 @@ pub(crate) struct CommandGateConfig {
     pub(crate) run: Vec<String>,
     /// Additional environment variables; the place for secrets.
     pub(crate) environment: Option<BTreeMap<String, SecretText>>,
-    /// How long it may take before it is killed and counts as failed. Default `5m`.
+    /// How long it may take to exit with 0 before it is killed and counts as failed. Default `5m`.
     pub(crate) timeout: Option<DurationText>,
 }
 
@@ -281,6 +286,13 @@ pub(crate) struct CheckpointConfig {
     pub(crate) percentage: u32,
     /// How long to wait there. Default: until `rolling resume`.
     pub(crate) pause: Option<DurationText>,
+    /// How long to wait there for a decision (`rolling resume`, `rollback` or `abort`) before
+    /// `default` applies. Counts from when the checkpoint was reached, also while nothing runs.
+    /// Instead of `pause`.
+    pub(crate) expires_after: Option<DurationText>,
+    /// What happens when nobody has decided in time: `resume` or `rollback`. Needed by
+    /// `expires_after`.
+    pub(crate) default: Option<CheckpointDefaultName>,
 }
 
 /// How the provider reaches its clouds.

@@ -40,6 +40,7 @@ pub fn deployment(
     let pacing = pacing(&config);
     let checkpoints = checkpoints(&config, pointer, &mut found);
     let gates = gates(&config, pointer, &mut found);
+    let hooks = super::hooks::hooks(&config, pointer, &mut found);
     super::instance_refresh::check(&config, pointer, &mut found);
     refuse_unsupported(&config, pointer, &mut found);
     let default = RollingDeployment::default();
@@ -82,6 +83,7 @@ pub fn deployment(
         poll_interval,
         suspend_processes: processes(&config),
         gates,
+        hooks,
     };
     Ok((config, spec))
 }

@@ -1,12 +1,13 @@
 //! How much is replaced at a time, and where a rollout waits.
 
 use super::config::{
-    BatchSizeType, BoundConfig, DurationText, PacingName, PolicyName, RollingDeploymentConfig,
+    BatchSizeType, BoundConfig, CheckpointConfig, CheckpointDefaultName, DurationText, PacingName,
+    PolicyName, RollingDeploymentConfig,
 };
 use super::diagnostic::Diagnostic;
 use super::schema_check::missing;
 use crate::document::config::seconds_or;
-use crate::model::spec::{BatchSize, Bound, Checkpoint, Pacing, Policy};
+use crate::model::spec::{BatchSize, Bound, Checkpoint, Expiry, Pacing, Policy};
 
 pub(super) fn policy(
     config: &RollingDeploymentConfig,
@@ -147,9 +148,38 @@ pub(super) fn checkpoints(
             found.push(Diagnostic::error(place, message));
         }
         let pause = given.pause.as_ref().map(DurationText::get);
-        checkpoints.push(Checkpoint { percentage: given.percentage, pause });
+        let expires = expiry(given, &format!("{pointer}/checkpoints/{index}"), found);
+        checkpoints.push(Checkpoint { percentage: given.percentage, pause, expires });
     }
     checkpoints
+}
+
+/// Returns what happens at the checkpoint at `place` where nobody decides in time.
+fn expiry(given: &CheckpointConfig, place: &str, found: &mut Vec<Diagnostic>) -> Option<Expiry> {
+    let mut refuse = |name: &str, message: &str, remedy: &str| {
+        let place = format!("{place}/{name}");
+        found.push(Diagnostic::error(place, message).with_remedy(remedy));
+        None
+    };
+    match (&given.expires_after, given.default) {
+        (Some(_), _) if given.pause.is_some() => {
+            let message = "pause is set: the checkpoint ends after it, and waits for no decision";
+            refuse("expires_after", message, "remove it, or pause")
+        }
+        (Some(after), Some(default)) => Some(Expiry {
+            after: after.get(),
+            rolls_back: default == CheckpointDefaultName::Rollback,
+        }),
+        (Some(_), None) => refuse(
+            "expires_after",
+            "default is missing: what happens then is not defined",
+            "set default to resume or rollback",
+        ),
+        (None, Some(_)) => {
+            refuse("default", "the checkpoint does not expire", "set expires_after, or remove it")
+        }
+        (None, None) => None,
+    }
 }
 
 /// The percentage of the requests that the new instances get first, by default.

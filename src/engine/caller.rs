@@ -1,8 +1,11 @@
 //! The caller of a rollout, and how long a rollout retries.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rolling_provider::Revision;
+
+use super::hook_driver::HookDriver;
 
 /// How long reads, and mutations that the cloud has not accepted, are retried before the rollout
 /// gives up.
@@ -51,6 +54,8 @@ pub struct Caller {
     pub tell: fn(&str),
     /// The last revision that the whole fleet ran, if the caller stores state and knows it.
     pub completed: Option<Revision>,
+    /// Makes the tries of hooks in place of this program; `None` for commands and requests.
+    pub hook_driver: Option<Arc<dyn HookDriver>>,
 }
 
 impl Caller {
@@ -66,6 +71,7 @@ impl Caller {
             unseen_for: Duration::ZERO,
             tell: |_| (),
             completed: None,
+            hook_driver: None,
         }
     }
 }

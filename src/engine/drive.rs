@@ -85,6 +85,9 @@ impl RollingExecutor {
         if self.ask_gates(&plan, session) {
             return ControlFlow::Continue(Look::No);
         }
+        if self.run_hook(&plan, session) {
+            return ControlFlow::Continue(Look::Yes);
+        }
         self.act_and_wait(plan, now, tick, shown, session).await
     }
 
@@ -229,8 +232,8 @@ impl RollingExecutor {
         self.pause(pause.min(if renewal.is_zero() { SOON } else { renewal }), session).await;
     }
 
-    /// Waits, unless a gate answers or a (more) urgent request to stop comes first.
+    /// Waits, unless a gate answers, a hook ends or a (more) urgent request to stop comes first.
     pub(super) async fn pause(&self, duration: Duration, session: &mut Session<'_>) {
-        session.pause_until(&*self.clock, duration, self.gate_runner.answered()).await;
+        session.pause_until(&*self.clock, duration, &self.answered).await;
     }
 }

@@ -1,12 +1,12 @@
 //! Checks the gates in the background, so that the engine renews the lease and obeys commands
 //! meanwhile.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rolling_provider::{Alarm, Clock, Fleet};
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 
+use super::background::Background;
 use super::probe::{self, Context};
 use super::retry::Retry;
 use crate::model::spec::Gates;
@@ -14,66 +14,40 @@ use crate::rollout::gate_failure::GateFailure;
 use crate::rollout::gates::GateResult;
 use crate::rollout::planner::Ask;
 
-/// The answers to a question, once they are there.
-type Answers = Arc<Mutex<Option<Vec<GateResult>>>>;
-
 /// Asks one question at a time.
 pub(super) struct GateRunner {
     fleet: Arc<dyn Fleet>,
     clock: Arc<dyn Clock>,
-    running: Option<(Ask, JoinHandle<()>, Answers)>,
-    /// Notified when an answer is there.
-    answered: Arc<Notify>,
-}
-
-impl Drop for GateRunner {
-    fn drop(&mut self) {
-        self.stop();
-    }
+    questions: Background<Ask, Vec<GateResult>>,
 }
 
 impl GateRunner {
-    /// Returns a runner that asks nothing yet.
-    pub(super) fn new(fleet: Arc<dyn Fleet>, clock: Arc<dyn Clock>) -> Self {
-        Self { fleet, clock, running: None, answered: Arc::default() }
+    /// Returns a runner that asks nothing yet, and notifies `answered` when an answer is there.
+    pub(super) fn new(fleet: Arc<dyn Fleet>, clock: Arc<dyn Clock>, answered: Arc<Notify>) -> Self {
+        Self { fleet, clock, questions: Background::new(answered) }
     }
 
     /// The question that is being asked.
     pub(super) fn asks(&self) -> Option<Ask> {
-        self.running.as_ref().map(|(ask, ..)| *ask)
-    }
-
-    /// Notified when an answer is there.
-    pub(super) fn answered(&self) -> &Notify {
-        &self.answered
+        self.questions.running().copied()
     }
 
     /// Begins to ask `gates`.
     pub(super) fn ask(&mut self, ask: Ask, gates: Gates, context: Context) {
         let (fleet, clock) = (Arc::clone(&self.fleet), Arc::clone(&self.clock));
-        let answers = Answers::default();
-        let (slot, notify) = (Arc::clone(&answers), Arc::clone(&self.answered));
-        let task = tokio::spawn(async move {
-            let results = ask_all(&*fleet, &clock, &gates, ask.question.probes, &context).await;
-            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(results);
-            notify.notify_one();
-        });
-        self.running = Some((ask, task, answers));
+        let probes = ask.question.probes;
+        self.questions
+            .begin(ask, async move { ask_all(&*fleet, &clock, &gates, probes, &context).await });
     }
 
     /// Returns the answers, if they are there. The question is over then.
     pub(super) fn answers(&mut self) -> Option<Vec<GateResult>> {
-        let (_, _, answers) = self.running.as_ref()?;
-        let answers = answers.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        self.stop();
-        Some(answers)
+        self.questions.answer()
     }
 
     /// Stops asking.
     pub(super) fn stop(&mut self) {
-        if let Some((_, task, _)) = self.running.take() {
-            task.abort();
-        }
+        self.questions.stop();
     }
 }
 

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rolling_provider::{Clock, Fleet, Observation, ProviderError, Revision, Target, Timestamp};
+use tokio::sync::Notify;
 
 use super::context::RolloutContext;
 use super::control_outcome::ControlOutcome;
 use super::executor::{RolloutExecutor, UnderWay};
 use super::gate_runner::GateRunner;
+use super::hook_runner::HookRunner;
 use super::lease_keeper::LeaseKeeper;
 use super::session::Session;
 use super::start_error::StartError;
@@ -35,6 +37,9 @@ pub(super) struct RollingExecutor {
     pub(super) command: Option<Control>,
     pub(super) lease: LeaseKeeper,
     pub(super) gate_runner: GateRunner,
+    pub(super) hook_runner: HookRunner,
+    /// Notified when a gate has answered, or a hook has ended.
+    pub(super) answered: Arc<Notify>,
     /// The history of plans that broke a promise.
     pub(super) condemned: Condemned,
 }
@@ -49,10 +54,14 @@ impl RollingExecutor {
         context: RolloutContext,
     ) -> Result<Self, ProviderError> {
         let clock = Arc::clone(&context.clock);
+        let answered = Arc::<Notify>::default();
         let (shared, time) = (|| Arc::clone(&fleet), || Arc::clone(&clock));
+        let hook_driver = context.caller.hook_driver.clone();
         let mut executor = Self {
             lease: LeaseKeeper::new(shared(), time(), &context.caller),
-            gate_runner: GateRunner::new(shared(), time()),
+            gate_runner: GateRunner::new(shared(), time(), Arc::clone(&answered)),
+            hook_runner: HookRunner::new(shared(), time(), hook_driver, Arc::clone(&answered)),
+            answered,
             asked: context.spec.clone(),
             command: None,
             condemned: Condemned::default(),

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::preview::Preview;
+use crate::model::spec::HookPoint;
 use crate::model::wait::Wait;
 
 /// One event, numbered and dated.
@@ -24,7 +25,8 @@ pub struct Envelope {
 ///
 /// The contract: the first event of a run is [`Event::Started`] and the last is
 /// [`Event::Finished`], each exactly once. Between them every [`Event::BatchFinished`] follows the
-/// [`Event::BatchStarted`] of its number, and batches do not overlap. [`Event::Acted`] is reported
+/// [`Event::BatchStarted`] of its number, and batches do not overlap. Every [`Event::HookFinished`]
+/// follows the [`Event::HookStarted`] of its id. [`Event::Acted`] is reported
 /// after the cloud accepted the action. [`Event::Waiting`] and [`Event::Progressed`] are reported
 /// when they differ from the last one. New kinds may be added: a reader skips kinds that it does
 /// not know.
@@ -95,6 +97,31 @@ pub enum Event {
         /// The gate's message.
         message: String,
     },
+    /// A hook of the user's is being run. It may have been run before, with the same id, by an
+    /// engine that was killed.
+    HookStarted {
+        /// The point of the rollout.
+        hook: HookPoint,
+        /// Its id, the same whenever the same is run again.
+        id: String,
+        /// What is run: `command PROGRAM` or `POST ADDRESS`.
+        call: String,
+        /// The instances that it is about.
+        instances: Vec<InstanceId>,
+    },
+    /// A hook is over.
+    HookFinished {
+        /// The point of the rollout.
+        hook: HookPoint,
+        /// Its id.
+        id: String,
+        /// Whether it succeeded.
+        passed: bool,
+        /// What it answered last.
+        message: String,
+        /// What follows.
+        next: HookNext,
+    },
     /// A step of an instance refresh, where the cloud replaces the instances by itself.
     InstanceRefresh {
         /// Id of the instance refresh.
@@ -133,6 +160,18 @@ pub enum Event {
         /// How it ended.
         report: Report,
     },
+}
+
+/// What follows a hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HookNext {
+    /// The rollout goes on.
+    Continue,
+    /// The rollout fails.
+    Fail,
+    /// The rollout pauses.
+    Pause,
 }
 
 /// What this program does with an instance refresh.

@@ -46,6 +46,10 @@ pub struct Preview {
     pub hooks: Vec<String>,
     /// What must hold besides the health of the instances, and when it is checked, as phrases.
     pub gates: Vec<String>,
+    /// The hooks of the document, with when they are run and what their failure means, as phrases.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub rollout_hooks: Vec<String>,
     /// At least this many instances serve throughout.
     pub floor: u32,
     /// At most this many instances live at once.

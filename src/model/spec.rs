@@ -1,6 +1,7 @@
 //! A validated rolling deployment, and the arithmetic from percentages to instances.
 
 mod gates;
+mod hooks;
 mod policy;
 
 use std::collections::BTreeSet;
@@ -9,7 +10,8 @@ use std::time::Duration;
 pub use rolling_provider::SetAside;
 
 pub use self::gates::{Gates, Probe, Secret};
-pub use self::policy::{BatchSize, Bound, Checkpoint, Policy, Window};
+pub use self::hooks::{Hook, HookCall, HookPoint, Hooks, OnHookFailure};
+pub use self::policy::{BatchSize, Bound, Checkpoint, Expiry, Policy, Window};
 
 /// What the user wants, validated and with every default filled in. [`crate::document`] makes it
 /// from a document; the planner reads nothing else of the document.
@@ -54,6 +56,8 @@ pub struct RollingDeployment {
     pub suspend_processes: BTreeSet<String>,
     /// Conditions for the rollout to continue, besides the health of its instances.
     pub gates: Gates,
+    /// What of the user's is run at which point.
+    pub hooks: Hooks,
 }
 
 /// Who replaces the instances of a fleet.
@@ -151,6 +155,7 @@ impl Default for RollingDeployment {
             poll_interval: Duration::from_secs(10),
             suspend_processes: BTreeSet::new(),
             gates: Gates::default(),
+            hooks: Hooks::default(),
         }
     }
 }
@@ -169,6 +174,7 @@ impl Default for Health {
 
 impl RollingDeployment {
     /// Drops the waits of a rollout forward: a rollback has no soak, pauses, checkpoints or gates.
+    /// Hooks stay: instances go on the way back, too.
     pub(crate) fn skip_waits(&mut self) {
         self.health.min_healthy_time = Duration::ZERO;
         self.health.soak_is_given = true;

@@ -47,6 +47,8 @@ pub enum WaitKind {
     SetAside,
     /// The gates have not decided yet whether the rollout may go on.
     Gate,
+    /// A hook of the user's is under way.
+    Hook,
     /// Everything is done and must stay healthy for a while.
     Bake,
     /// The second target group gets its share of the requests and must stay healthy.
@@ -79,6 +81,7 @@ impl fmt::Display for Wait {
             WaitKind::Checkpoint => write!(f, "the checkpoint's time to pass")?,
             WaitKind::SetAside => write!(f, "{who} to be released")?,
             WaitKind::Gate => write!(f, "the gates to pass")?,
+            WaitKind::Hook => write!(f, "the hook to succeed")?,
             WaitKind::Bake => write!(f, "the bake time to pass")?,
             WaitKind::Evaluation => write!(f, "the evaluation time to pass")?,
             WaitKind::OldSetRetained => write!(f, "the old instances' time to pass")?,

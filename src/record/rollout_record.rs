@@ -7,6 +7,8 @@ use std::time::Duration;
 use rolling_provider::{InstanceId, Revision, Target, Timestamp};
 use sha2::{Digest as _, Sha256};
 
+use crate::record::hooks::HookRecord;
+
 /// How many obeyed commands a record remembers: reads lag, so the command before the last may show
 /// again.
 const COMMANDS: usize = 4;
@@ -50,6 +52,8 @@ pub struct Record {
     pub last_retained: Option<InstanceId>,
     /// How many checkpoints were passed.
     pub checkpoints_passed: u32,
+    /// When the checkpoint ahead was reached, where that has a time to expire.
+    pub reached_at: Option<Timestamp>,
     /// How long the rollout has been paused in total.
     pub paused: Duration,
     /// Since when the rollout is paused; while it is not, when it was last resumed.
@@ -61,6 +65,8 @@ pub struct Record {
     pub owned: bool,
     /// Whether all requests have gone to the second target group, where requests are shifted.
     pub promoted: bool,
+    /// Which hooks have been run; `None` for a rollout that has had none.
+    pub hooks: Option<HookRecord>,
     /// What is borrowed, with the original.
     pub borrowed: Borrowed,
     /// The last revision that the whole fleet was known to run.
@@ -217,11 +223,13 @@ impl Record {
             retained_failed: 10,
             last_retained: Some("i-0123456789abcdef0".into()),
             checkpoints_passed: 10,
+            reached_at: Some(Timestamp(1_800_000_000_000)),
             paused: Duration::from_secs(1_000_000),
             pause_changed_at: Some(Timestamp(1_800_000_000_000)),
             acknowledged: ["01234567", "12345678", "23456789", "3456789a"].map(String::from).into(),
             owned: true,
             promoted: true,
+            hooks: Some(HookRecord::example()),
             started: Timestamp(1_800_000_000_000),
             borrowed: Borrowed {
                 template: Some("lt-0123456789abcdef0:$Latest".into()),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rolling_provider::{InstanceId, Tags, Timestamp};
 
 use super::fields::{Fields, Line, decode, encode, tag_safe};
+use super::hooks::HookRecord;
 use super::record_error::RecordError;
 use super::rollout_record::{Borrowed, BorrowedMax, Phase, Record};
 
@@ -16,6 +17,8 @@ const PROGRESS: &str = "rolling:progress";
 const BORROWED: &str = "rolling:borrowed";
 /// Tag with the last completed revision.
 const COMPLETED: &str = "rolling:completed";
+/// Tag with the hooks that were run, where there are any.
+const HOOKS: &str = "rolling:hooks";
 /// Tag with the reason why the rollout no longer goes forward, for people.
 const REASON: &str = "rolling:reason";
 /// Tag with the engine at work; see [`crate::record::lease`].
@@ -28,10 +31,10 @@ pub(crate) const FAILED: &str = "rolling:failed";
 pub(crate) const RETAINED: &str = "rolling:retained";
 
 /// The tags of the record itself.
-const RECORD: [&str; 5] = [ROLLOUT, PROGRESS, BORROWED, COMPLETED, REASON];
+const RECORD: [&str; 6] = [ROLLOUT, PROGRESS, BORROWED, COMPLETED, HOOKS, REASON];
 
 /// Every tag that a rollout may leave on its target.
-pub const KEYS: [&str; 7] = [ROLLOUT, PROGRESS, BORROWED, COMPLETED, REASON, LEASE, CONTROL];
+pub const KEYS: [&str; 8] = [ROLLOUT, PROGRESS, BORROWED, COMPLETED, HOOKS, REASON, LEASE, CONTROL];
 
 /// Returns the record's tags among `tags`; none without a record.
 pub fn record_in(tags: &Tags) -> Tags {
@@ -43,14 +46,15 @@ pub fn record_in(tags: &Tags) -> Tags {
 }
 
 impl Record {
-    /// Returns the tags that hold this record. The keys are always the same: an omitted tag would
-    /// keep its old value.
+    /// Returns the tags that hold this record. The keys are always the same in a record, from one
+    /// rollout on a target to the next: an omitted tag would keep its old value.
     pub fn tags(&self) -> Tags {
         let rollout = Line::new()
             .with("id", &self.id)
             .with("gen", self.generation)
             .with("to", &self.to)
-            .with("started", self.started.0);
+            .with("started", self.started.0)
+            .with_some("reached", self.reached_at.map(|at| at.0));
         let progress = Line::new()
             .with("phase", self.phase.name())
             .with_flag("back", self.rolls_back)
@@ -83,6 +87,9 @@ impl Record {
         ]);
         if let Some(completed) = &self.completed {
             tags.insert(COMPLETED.into(), encode(completed.as_str()));
+        }
+        if let Some(hooks) = &self.hooks {
+            tags.insert(HOOKS.into(), hooks.line());
         }
         tags
     }
@@ -125,10 +132,15 @@ impl Record {
             retained_failed: progress.number("retained")?,
             last_retained: progress.optional("latest").map(InstanceId::new),
             checkpoints_passed: progress.number("passed")?,
+            reached_at: rollout.optional_number("reached")?.map(Timestamp),
             paused: Duration::from_millis(progress.number("paused")?),
             pause_changed_at: progress.optional_number("since")?.map(Timestamp),
             acknowledged: acknowledged.map(str::to_owned).collect(),
             promoted: borrowed.optional("promoted").is_some(),
+            hooks: match tags.get(HOOKS) {
+                Some(value) => Some(HookRecord::parse(&Fields::parse(HOOKS, value)?)?),
+                None => None,
+            },
             borrowed: Borrowed::parse(&borrowed)?,
             completed: tags.get(COMPLETED).map(|value| decode(value).as_ref().into()),
             reason: reason.cloned(),
@@ -189,6 +201,8 @@ mod tests {
             last_retained: None,
             pause_changed_at: None,
             acknowledged: Vec::new(),
+            reached_at: None,
+            hooks: None,
             completed: None,
             reason: None,
             borrowed: Borrowed::default(),

@@ -10,9 +10,11 @@ use super::log_lines::LogLines;
 use super::text;
 use crate::document::Diagnostic;
 use crate::model::event::{
-    Envelope, Event, InstanceRefreshReport, InstanceRefreshStep, InstanceReport, Outcome, Report,
+    Envelope, Event, HookNext, InstanceRefreshReport, InstanceRefreshStep, InstanceReport, Outcome,
+    Report,
 };
 use crate::model::preview::{BatchPreview, Borrowing, Preview};
+use crate::model::spec::HookPoint;
 use crate::model::wait::{Wait, WaitKind};
 
 fn preview(text: &str, changes: bool) -> Preview {
@@ -33,6 +35,7 @@ fn preview(text: &str, changes: bool) -> Preview {
         requests: Some(text.into()),
         hooks: vec![text.into()],
         gates: vec![text.into()],
+        rollout_hooks: vec![text.into()],
         floor: 3,
         ceiling: 4,
         borrows: vec![Borrowing { what: "maximum size", becomes: text.into() }],
@@ -109,6 +112,19 @@ fn events(text: &str) -> Vec<Event> {
         Event::Progressed { updated: 1, serving: 3, size: 4 },
         Event::BatchFinished { number: 1 },
         Event::GateAnswered { gate: text.into(), passed: false, message: text.into() },
+        Event::HookStarted {
+            hook: HookPoint::BeforeDeregister,
+            id: text.into(),
+            call: text.into(),
+            instances: vec![InstanceId::new(text)],
+        },
+        Event::HookFinished {
+            hook: HookPoint::BeforeDeregister,
+            id: text.into(),
+            passed: false,
+            message: text.into(),
+            next: HookNext::Fail,
+        },
         Event::InstanceRefresh { id: text.into(), step: InstanceRefreshStep::Started },
         Event::Warned { warning: text.into() },
         Event::Retrying { error: text.into() },
@@ -188,8 +204,17 @@ fn every_string_of_an_event_is_tried() {
             Value::Object(object) => object.iter().for_each(|(k, v)| walk(v, &format!("{at}/{k}"))),
             Value::Array(items) => items.iter().for_each(|item| walk(item, at)),
             Value::String(text) => {
-                let ours =
-                    ["/type", "/kind", "/policy", "/what", "/outcome", "/step", "/action/action"];
+                let ours = [
+                    "/type",
+                    "/kind",
+                    "/policy",
+                    "/what",
+                    "/outcome",
+                    "/step",
+                    "/action/action",
+                    "/hook",
+                    "/next",
+                ];
                 assert!(text == "\u{7}" || ours.iter().any(|end| at.ends_with(end)), "{at}");
             }
             _ => {}

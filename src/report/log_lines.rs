@@ -65,6 +65,7 @@ impl LogLines {
             Event::GateAnswered { gate, passed, message } => {
                 vec![text::gate(gate, *passed, message)]
             }
+            Event::HookStarted { .. } | Event::HookFinished { .. } => vec![text::hook(event)],
             Event::InstanceRefresh { id, step } => vec![text::instance_refresh_step(id, *step)],
             Event::Warned { warning } => vec![format!("warning: {warning}")],
             Event::Retrying { error } => vec![format!("trying again: {error}")],

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rolling_provider::{Revision, Timestamp};
 
-use crate::model::event::InstanceRefreshStep;
+use crate::model::event::{Event, HookNext, InstanceRefreshStep};
 use crate::model::preview::{AtWorst, Preview};
 use crate::model::printable;
 
@@ -49,6 +49,10 @@ pub fn plan(name: &str, preview: &Preview) -> String {
         for (index, gate) in preview.gates.iter().enumerate() {
             let label = if index == 0 { "gates" } else { "" };
             lines.push(format!("  {label:<10} {gate}"));
+        }
+        for (index, hook) in preview.rollout_hooks.iter().enumerate() {
+            let label = if index == 0 { "runs" } else { "" };
+            lines.push(format!("  {label:<10} {hook}"));
         }
         lines.push(format!(
             "  capacity   at least {} serve, at most {} live",
@@ -215,4 +219,29 @@ pub(crate) fn not_begun(name: &str, before: &str, why: &str) -> String {
 pub(crate) fn gate(gate: &str, passed: bool, message: &str) -> String {
     let verdict = if passed { "passed" } else { "did not pass" };
     format!("gate {gate} {verdict}: {message}")
+}
+
+/// Describes the beginning of a hook, `hook before_deregister of i-1, i-2: command drain, with the id
+/// x`, or its end, and what follows. Empty for other events.
+pub(crate) fn hook(event: &Event) -> String {
+    match event {
+        Event::HookStarted { hook, id, call, instances } => {
+            let of = match instances.is_empty() {
+                true => String::new(),
+                false => format!(" of {}", few(instances)),
+            };
+            format!("hook {}{of}: {call}, with the id {id}", hook.name())
+        }
+        Event::HookFinished { hook, passed, message, next, .. } => {
+            let verdict = if *passed { "succeeded" } else { "failed" };
+            let next = match next {
+                HookNext::Continue if *passed => "",
+                HookNext::Continue => "; the rollout goes on all the same",
+                HookNext::Fail => "; the rollout fails",
+                HookNext::Pause => "; the rollout pauses",
+            };
+            format!("hook {} {verdict}: {message}{next}", hook.name())
+        }
+        _ => String::new(),
+    }
 }

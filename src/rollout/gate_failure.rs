@@ -1,11 +1,11 @@
-//! Why a gate does not pass.
+//! Why a gate does not pass, or a hook does not succeed.
 
 use std::fmt;
 use std::time::Duration;
 
 use rolling_provider::{Alarm, ProviderError};
 
-/// Why a gate does not pass.
+/// Why a gate does not pass, or a hook does not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum GateFailure {
     /// The cloud does not say how the alarms are.
@@ -19,7 +19,20 @@ pub(crate) enum GateFailure {
         /// How long it was tried.
         timeout: Duration,
     },
-    /// The gate names no program.
+    /// The cloud does not say where the instances of a hook can be reached.
+    AddressesUnreadable(ProviderError),
+    /// The same at each of several tries.
+    EachTime {
+        /// What was wrong at the last try that had all of its time.
+        last: Box<GateFailure>,
+        /// How often it was tried. At least 2.
+        tries: u32,
+    },
+    /// A hook's driver of the embedding program says so.
+    Driver(String),
+    /// An address has answered a hook otherwise than it should.
+    Answer(AddressFailure),
+    /// No program is named.
     NoProgram,
     /// The program cannot be started.
     NotStarted {
@@ -57,6 +70,8 @@ pub(crate) enum AddressFailure {
     Request(String),
     /// No answer came in time.
     NoAnswer,
+    /// It answers with a status that is no success.
+    NoSuccess(u16),
     /// It answers with another status.
     Status {
         /// The status of the answer.
@@ -64,6 +79,17 @@ pub(crate) enum AddressFailure {
         /// The status that passes.
         expected: u16,
     },
+}
+
+impl GateFailure {
+    /// Returns what `last` is after so many tries.
+    pub(crate) fn each_time(last: Option<GateFailure>, tries: u32) -> GateFailure {
+        let last = last.unwrap_or(GateFailure::NoProgram);
+        match tries {
+            0 | 1 => last,
+            _ => GateFailure::EachTime { last: Box::new(last), tries },
+        }
+    }
 }
 
 impl fmt::Display for GateFailure {
@@ -77,6 +103,14 @@ impl fmt::Display for GateFailure {
             GateFailure::Address { failure, timeout } => {
                 write!(f, "{failure}, for {}", humantime::format_duration(*timeout))
             }
+            GateFailure::AddressesUnreadable(error) => {
+                write!(f, "the addresses of the instances cannot be read: {error}")
+            }
+            GateFailure::EachTime { last, tries } => {
+                write!(f, "{last}, at the last of {tries} tries")
+            }
+            GateFailure::Driver(why) => f.write_str(why),
+            GateFailure::Answer(failure) => failure.fmt(f),
             GateFailure::NoProgram => f.write_str("there is no program"),
             GateFailure::NotStarted { program, why } => write!(f, "cannot start {program}: {why}"),
             GateFailure::NotFollowed { program, why } => {
@@ -100,6 +134,7 @@ impl fmt::Display for AddressFailure {
                 write!(f, "there are no certificates to trust: {why}")
             }
             AddressFailure::Request(why) => f.write_str(why),
+            AddressFailure::NoSuccess(found) => write!(f, "it answers {found}"),
             AddressFailure::NoAnswer => f.write_str("no answer"),
             AddressFailure::Status { found, expected } => {
                 write!(f, "it answers {found} and not {expected}")

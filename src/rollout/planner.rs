@@ -12,6 +12,7 @@ mod deadlines;
 pub(crate) mod due;
 mod gate;
 mod halt;
+mod hook;
 mod in_place;
 mod input;
 mod instance_refresh;

@@ -11,6 +11,7 @@ mod frozen;
 mod fuzz;
 mod gates;
 mod guarded;
+pub mod hooks;
 mod in_place;
 mod invariants;
 mod layers;

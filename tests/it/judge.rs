@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use rolling::model::spec::{RollingDeployment, Window};
+use rolling::model::spec::{HookPoint, RollingDeployment, Window};
 use rolling::record::Record;
 use rolling_provider::{
     Action, Instance, InstanceId, Lifecycle, Observation, Target, TargetState, Timestamp,
@@ -30,6 +30,8 @@ pub struct Judge {
     pub size: u32,
     asked: BTreeMap<(InstanceId, String), Timestamp>,
     has_served: BTreeSet<InstanceId>,
+    /// Instances for which the hook before they are deregistered is over.
+    pub prepared: BTreeSet<InstanceId>,
     pub broken: Vec<Broken>,
 }
 
@@ -44,6 +46,7 @@ impl Judge {
             size: look.desired(),
             asked: BTreeMap::new(),
             has_served: BTreeSet::new(),
+            prepared: BTreeSet::new(),
             broken: Vec::new(),
         }
     }
@@ -77,6 +80,7 @@ impl Judge {
         found.extend(self.too_many_at_once(acted, window));
         found.extend(not_ours(acted));
         found.extend(self.not_drained(acted));
+        found.extend(self.not_prepared(acted));
         self.broken.extend(found);
         if let Action::Deregister { target_group, instances } = action {
             for id in instances {
@@ -128,6 +132,30 @@ impl Judge {
         let message =
             || format!("{} left {is} draining or booting of at most {at_most}", acted.action);
         (is > at_most as usize && is > was).then(|| (3, message()))
+    }
+
+    /// Instances that are to go and leave before their hook is over. (Where requests are shifted, new
+    /// ones leave a target group and stay.)
+    fn not_prepared(&mut self, acted: &Acted) -> Vec<Broken> {
+        let has_hook = self.spec.hooks.0.contains_key(&HookPoint::BeforeDeregister);
+        let instances = match &acted.action {
+            Action::Deregister { target_group, instances } if target_group.as_str() != SECOND => {
+                instances.clone()
+            }
+            Action::Register { instances, .. } => {
+                // Whoever is chosen again is prepared again.
+                self.prepared.retain(|id| !instances.contains(id));
+                return Vec::new();
+            }
+            action => removed(action),
+        };
+        let is_out = |id: &InstanceId| self.asked.keys().any(|(asked, _)| asked == id);
+        let lives = |id: &InstanceId| {
+            acted.before.instances.get(id).is_some_and(|i| i.lifecycle == Lifecycle::InService)
+        };
+        let early = instances.iter().filter(|id| !self.prepared.contains(*id) && !is_out(id));
+        let early = early.filter(|id| has_hook && lives(id));
+        early.map(|id| (26, format!("{} before the hook of {id} is over", acted.action))).collect()
     }
 
     fn not_drained(&self, acted: &Acted) -> Vec<Broken> {

@@ -8,6 +8,7 @@ pub mod doctor;
 mod elsewhere;
 pub mod frozen;
 pub mod groups;
+mod hooks;
 pub mod instance_refresh;
 pub mod instances;
 pub mod localstack;

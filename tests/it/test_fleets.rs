@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use rolling::model::spec::RollingDeployment;
-use rolling_provider::{Fleet, Timestamp};
+use rolling_provider::{Fleet, InstanceId, Timestamp};
 use rolling_simulator::Simulator;
 use rolling_testing::{Wrapper, impl_fleet};
 
@@ -20,6 +20,8 @@ pub struct Witness {
     judge: Judge,
     /// Sizes that others gave the fleet, each with the number of calls before it.
     sizes: Mutex<Vec<(usize, u32)>>,
+    /// Instances whose hook is over, each with the number of calls before that.
+    prepared: Mutex<Vec<(usize, InstanceId)>>,
 }
 
 impl Witness {
@@ -29,7 +31,7 @@ impl Witness {
         let judge = Judge::new(spec, &target, &look);
         let simulator = inner.clone();
         let witness = rolling_testing::Witness::with_truth(inner, move || simulator.truth());
-        Arc::new(Self { witness, judge, sizes: Mutex::default() })
+        Arc::new(Self { witness, judge, sizes: Mutex::default(), prepared: Mutex::default() })
     }
 
     /// Notes that somebody gives the fleet another size.
@@ -37,6 +39,13 @@ impl Witness {
         if size != self.size() {
             self.sizes.lock().expect("sizes").push((self.witness.calls().len(), size));
         }
+    }
+
+    /// Notes that the hook before these instances are deregistered is over.
+    pub fn prepared(&self, instances: impl IntoIterator<Item = InstanceId>) {
+        let calls = self.witness.calls().len();
+        let noted = instances.into_iter().map(|id| (calls, id));
+        self.prepared.lock().expect("hooks").extend(noted);
     }
 
     /// The size the fleet is meant to have.
@@ -48,10 +57,15 @@ impl Witness {
     pub fn broken(&self, number: u8) -> Vec<String> {
         let sizes = self.sizes.lock().expect("sizes");
         let mut sizes = sizes.iter().peekable();
+        let prepared = self.prepared.lock().expect("hooks");
+        let mut prepared = prepared.iter().peekable();
         let mut judge = self.judge.clone();
         for (index, call) in self.witness.calls().iter().enumerate() {
             while let Some((_, size)) = sizes.next_if(|(calls, _)| *calls <= index) {
                 judge.size = *size;
+            }
+            while let Some((_, id)) = prepared.next_if(|(calls, _)| *calls <= index) {
+                judge.prepared.insert(id.clone());
             }
             judge.judge(call);
         }

@@ -1,6 +1,6 @@
 //! The trait that every adapter implements.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -46,6 +46,18 @@ pub trait Fleet: Send + Sync {
     async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
         let message = format!("there are no alarms here, {} of them asked for", names.len());
         Err(ProviderError::invalid("read the alarms", "gates/alarms", message))
+    }
+
+    /// Returns the private addresses of these instances, as far as the cloud knows them. Called only
+    /// for a hook of the user's, which may have to reach them. Reads only.
+    ///
+    /// # Errors
+    /// Any error of the cloud.
+    async fn addresses(
+        &self,
+        _instances: &BTreeSet<InstanceId>,
+    ) -> Result<BTreeMap<InstanceId, String>, ProviderError> {
+        Ok(BTreeMap::new())
     }
 
     /// Whether looks always show the current record, and a write of it fails unless it is as the

@@ -143,6 +143,13 @@ impl Fleet for AutoScalingGroupFleet {
         self.aws.alarms(names).await
     }
 
+    async fn addresses(
+        &self,
+        instances: &BTreeSet<InstanceId>,
+    ) -> Result<BTreeMap<InstanceId, String>, ProviderError> {
+        self.aws.addresses(instances).await
+    }
+
     async fn may_roll(&self, begins: bool) -> Result<(), ProviderError> {
         let group = match self.lately.to_check(self.clock.0.now()) {
             Some(group) => group,

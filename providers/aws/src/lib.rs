@@ -34,6 +34,7 @@
 //! ```
 
 mod act;
+mod addresses;
 mod alarms;
 mod clock;
 mod config;

@@ -2,7 +2,7 @@
 
 mod perform;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -313,6 +313,16 @@ impl Fleet for Simulator {
         })
     }
 
+    async fn addresses(
+        &self,
+        instances: &BTreeSet<InstanceId>,
+    ) -> Result<BTreeMap<InstanceId, String>, ProviderError> {
+        self.ask("read the addresses", |state| {
+            let known = instances.iter().filter(|id| state.instances.contains_key(*id));
+            known.map(|id| (id.clone(), address(id))).collect()
+        })
+    }
+
     async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
         // Other processes read the record and the commands.
         let write = match action {
@@ -350,4 +360,11 @@ fn refused(operation: &str, message: String) -> ProviderError {
         attribute: None,
         remedy: None,
     }
+}
+
+/// Returns the made-up private address of an instance: `10.0.1.4` for the 260th that was launched.
+fn address(id: &InstanceId) -> String {
+    let number: u32 = id.as_str().trim_start_matches("i-").parse().unwrap_or_default();
+    let [_, high, middle, low] = number.to_be_bytes();
+    format!("10.{high}.{middle}.{low}")
 }

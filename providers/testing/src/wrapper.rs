@@ -1,12 +1,12 @@
 //! The one place that passes the calls of the port through.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use rolling_provider::{
-    Action, Activity, Alarm, Clock, Done, Examination, Fleet, InstanceRefreshes, Observation,
-    ProviderError, Revision, Target, Timestamp,
+    Action, Activity, Alarm, Clock, Done, Examination, Fleet, InstanceId, InstanceRefreshes,
+    Observation, ProviderError, Revision, Target, Timestamp,
 };
 
 /// A fleet around another one: every call of the port passes through to [`Wrapper::inner`], but for
@@ -66,6 +66,14 @@ pub trait Wrapper: Send + Sync {
     /// See [`Fleet::alarms`].
     async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
         self.inner().alarms(names).await
+    }
+
+    /// See [`Fleet::addresses`].
+    async fn addresses(
+        &self,
+        instances: &BTreeSet<InstanceId>,
+    ) -> Result<BTreeMap<InstanceId, String>, ProviderError> {
+        self.inner().addresses(instances).await
     }
 
     /// See [`Fleet::guards_record`].
@@ -134,6 +142,16 @@ macro_rules! impl_fleet {
                 names: &$crate::port::BTreeSet<String>,
             ) -> Result<Vec<$crate::port::Alarm>, $crate::port::ProviderError> {
                 $crate::Wrapper::alarms(self, names).await
+            }
+
+            async fn addresses(
+                &self,
+                instances: &$crate::port::BTreeSet<$crate::port::InstanceId>,
+            ) -> Result<
+                $crate::port::BTreeMap<$crate::port::InstanceId, String>,
+                $crate::port::ProviderError,
+            > {
+                $crate::Wrapper::addresses(self, instances).await
             }
 
             fn guards_record(&self) -> bool {

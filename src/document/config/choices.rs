@@ -123,6 +123,26 @@ impl JsonSchema for OnFailureName {
     }
 }
 
+/// What happens at a checkpoint where nobody has decided in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CheckpointDefaultName {
+    /// Go on.
+    Resume,
+    /// Go back to the last completed revision.
+    Rollback,
+}
+
+impl JsonSchema for CheckpointDefaultName {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "CheckpointDefaultName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "enum": ["resume", "rollback"] })
+    }
+}
+
 /// A number of instances, or a percentage of the fleet.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(untagged)]

@@ -182,6 +182,15 @@ pub const UNSUPPORTED: &[Unsupported] = &[
     refused("/gates/command", INSTANCE_REFRESH, Values::Any,
         "an instance refresh runs no command",
         "remove it, use alarms, or roll with engine rolling"),
+    refused("/hooks/after_healthy", Way::Continuous, Values::Any,
+        "it runs after each batch, and continuous pacing has no batches",
+        "remove it, or set pacing to batch"),
+    refused("/hooks/after_batch", Way::Continuous, Values::Any,
+        "it runs after each batch, and continuous pacing has no batches",
+        "remove it, or set pacing to batch"),
+    refused("/hooks", INSTANCE_REFRESH, Values::Any,
+        "an instance refresh waits for no hook",
+        "remove it, use lifecycle hooks of the group, or roll with engine rolling"),
     refused("/record", INSTANCE_REFRESH, Values::Any,
         "an instance refresh is recorded by EC2 Auto Scaling itself", LEAVE_OUT),
     refused("/record", SIMULATED, Values::Any,
@@ -292,6 +301,11 @@ pub(crate) fn of_target_group(schema: &mut schemars::Schema) {
 /// Describes the attributes of health.
 pub(super) fn of_health(schema: &mut schemars::Schema) {
     describe(schema, "/health");
+}
+
+/// Describes the attributes of hooks.
+pub(super) fn of_hooks(schema: &mut schemars::Schema) {
+    describe(schema, "/hooks");
 }
 
 /// Describes the attributes of gates.

@@ -36,7 +36,7 @@ pub(super) fn lacks(file: &Path, context: &ProcessContext) -> Option<Diagnostic>
         return None;
     }
     let names = missing.join(", ");
-    let message = format!("the gate's command needs {names}, and no file keeps such values");
+    let message = format!("a command of the document needs {names}, and no file keeps such values");
     let remedy = format!("set {names} in the environment, and give the command again");
     Some(Diagnostic::error("", message).with_remedy(remedy))
 }

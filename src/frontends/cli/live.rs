@@ -8,6 +8,7 @@ use rolling_provider::Clock;
 
 use crate::model::event::{Envelope, Event};
 use crate::model::printable;
+use crate::model::wait::Wait;
 use crate::report::log_lines::batch;
 use crate::report::text;
 
@@ -51,13 +52,7 @@ impl Live {
             Event::BatchStarted { number, launches, instances } => {
                 self.line(&format!("batch {number}: {}", batch(*launches, instances)));
             }
-            Event::Waiting { on } => {
-                let message: Vec<String> = on.iter().map(ToString::to_string).collect();
-                if !message.is_empty() {
-                    let message = format!("waiting for {}", message.join("; "));
-                    self.bar.set_message(printable::line(&message).into_owned());
-                }
-            }
+            Event::Waiting { on } => self.wait_for(on),
             Event::Progressed { updated, serving, size } => {
                 self.serving = *serving;
                 self.bar.set_length(u64::from(*size));
@@ -69,6 +64,9 @@ impl Live {
             }
             Event::GateAnswered { gate, passed, message } => {
                 self.line(&text::gate(gate, *passed, message))
+            }
+            Event::HookStarted { .. } | Event::HookFinished { .. } => {
+                self.line(&text::hook(&envelope.event))
             }
             Event::InstanceRefresh { id, step } => {
                 self.line(&text::instance_refresh_step(id, *step))
@@ -85,6 +83,14 @@ impl Live {
                 self.bar.set_message(message);
             }
             Event::Finished { .. } => self.bar.finish_and_clear(),
+        }
+    }
+
+    fn wait_for(&self, on: &[Wait]) {
+        let message: Vec<String> = on.iter().map(ToString::to_string).collect();
+        if !message.is_empty() {
+            let message = format!("waiting for {}", message.join("; "));
+            self.bar.set_message(printable::line(&message).into_owned());
         }
     }
 

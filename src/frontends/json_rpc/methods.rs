@@ -168,13 +168,15 @@ pub(crate) fn schema() -> Result<Value, RpcError> {
 /// Returns a finding about a deployment that would run a command on this host, unless the server
 /// `runs_commands`.
 fn command_refused(runs_commands: bool, config: &Value) -> Option<Diagnostic> {
-    let place = "/gates/command";
     let config = document::normalised(config);
-    if runs_commands || config.pointer(place).is_none_or(Value::is_null) {
-        return None;
-    }
+    let hooks = config["hooks"].as_object().into_iter().flat_map(|hooks| hooks.keys());
+    let hooks = hooks.map(|point| format!("/hooks/{point}/command"));
+    let mut places = std::iter::once("/gates/command".to_owned()).chain(hooks);
+    let is_given = |place: &String| config.pointer(place).is_some_and(|it| !it.is_null());
+    let place = places.find(is_given).filter(|_| !runs_commands)?;
     let message = "this server runs no commands: it was started with --no-commands";
-    let remedy = "use alarms or an address as the gate, or start the server without it";
+    let remedy =
+        "use alarms or a URL as a gate and a URL as a hook, or start the server without it";
     Some(Diagnostic::error(place, message).with_remedy(remedy))
 }
 

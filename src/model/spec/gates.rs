@@ -58,13 +58,13 @@ pub enum Probe {
         /// How long the probe may take until an answer passes.
         timeout: Duration,
     },
-    /// A command that must exit with code 0; run once.
+    /// A command that must exit with code 0; repeated until it does.
     Command {
         /// The program and its arguments. No shell is involved.
         run: Vec<String>,
         /// Additional environment variables.
         environment: BTreeMap<String, Secret>,
-        /// How long it may take.
+        /// How long the probe may take until the command succeeds.
         timeout: Duration,
     },
 }
@@ -92,16 +92,19 @@ impl fmt::Display for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             // Without query and arguments: this text ends up in logs and tags.
-            Probe::Http { url, .. } => {
-                let url = url.split(['?', '#']).next().unwrap_or_default();
-                let (scheme, remaining) = url.split_once("://").unwrap_or(("http", url));
-                let (host, path) = remaining.split_once('/').unwrap_or((remaining, ""));
-                let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-                write!(f, "GET {scheme}://{host}/{path}")
-            }
+            Probe::Http { url, .. } => write!(f, "GET {}", bare_address(url)),
             Probe::Command { run, .. } => {
                 write!(f, "command {}", run.first().map_or("", String::as_str))
             }
         }
     }
+}
+
+/// Returns an address without what may be a secret in it: credentials, query and fragment.
+pub(super) fn bare_address(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let (scheme, remaining) = url.split_once("://").unwrap_or(("http", url));
+    let (host, path) = remaining.split_once('/').unwrap_or((remaining, ""));
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    format!("{scheme}://{host}/{path}")
 }

@@ -98,8 +98,19 @@ impl Bound {
 pub struct Checkpoint {
     /// Reached when this many percent of the fleet are updated. From 1 to 99.
     pub percentage: u32,
-    /// How long to wait there; `None` until the rollout is resumed.
+    /// How long to wait there; `None` until the rollout is resumed, or `expires`.
     pub pause: Option<Duration>,
+    /// What happens where nobody has decided in time; only without `pause`.
+    pub expires: Option<Expiry>,
+}
+
+/// What happens at a checkpoint where nobody has decided in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expiry {
+    /// How long after the checkpoint was reached, by the record.
+    pub after: Duration,
+    /// Whether the rollout then goes back, or else on.
+    pub rolls_back: bool,
 }
 
 impl Checkpoint {

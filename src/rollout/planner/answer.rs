@@ -8,7 +8,7 @@ use super::input::Input;
 use crate::model::spec::Pacing;
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::Record;
-use crate::rollout::state::{Halt, Question};
+use crate::rollout::state::{Halt, HookRun, Question};
 
 /// What to do now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,12 @@ pub struct Plan {
     pub(crate) batch_ends: bool,
     /// What to ask the gates in the background, until a plan asks something else.
     pub(crate) asks: Option<Ask>,
+    /// The hook to run in the background, until a plan names another.
+    pub(crate) hook: Option<HookRun>,
+    /// Instances for which `before_deregister` is done, as the record of an earlier engine says.
+    pub(crate) prepared: BTreeSet<InstanceId>,
+    /// Victims that are not to go after all: the floor needs them, or somebody protects them now.
+    pub(crate) released: BTreeSet<InstanceId>,
     /// What the rollout waits for.
     pub waiting_on: Vec<Wait>,
     /// When to look again at the latest, because something is due then.
@@ -59,7 +65,7 @@ impl Plan {
 
     /// Whether the rollout waits deliberately, which does not count as a lack of progress.
     pub(crate) fn rests(&self) -> bool {
-        let deliberate = [WaitKind::Gate, WaitKind::Pause, WaitKind::Termination];
+        let deliberate = [WaitKind::Gate, WaitKind::Hook, WaitKind::Pause, WaitKind::Termination];
         self.waits_for(&deliberate)
             || self.stands_at_checkpoint()
             || self.waits_for_set_aside()
@@ -74,6 +80,9 @@ impl Plan {
             chosen: BTreeSet::new(),
             batch_ends: false,
             asks: None,
+            hook: None,
+            prepared: BTreeSet::new(),
+            released: BTreeSet::new(),
             waiting_on: Vec::new(),
             wake: None,
             verdict: Verdict::Continue,

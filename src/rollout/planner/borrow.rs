@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rolling_provider::Action;
 
 use super::input::Input;
-use super::{BatchStart, Plan, Step, View, gate, launch, pace, shift};
+use super::{BatchStart, Plan, Step, View, gate, hook, launch, pace, shift};
 use crate::model::spec::Pacing;
 use crate::record::command::Command;
 use crate::record::{Borrowed, BorrowedMax, Ending, FAILED, Phase, Record, routing_fingerprint};
@@ -15,6 +15,11 @@ pub(crate) fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Rec
     let Input { target, look, state, .. } = *input;
     let mut record = standing(input, view);
     let was_meant = record.size;
+    record.hooks = hook::standing(input, record.hooks.take());
+    if hook::before_rollout(input, &mut record, plan) {
+        return record;
+    }
+    let turns = hook::before_rollback(input, &mut record);
     record.promoted |= shift::has_all(input);
     let failed = count_failure(input, &mut record);
     pass_checkpoint(input, view, &mut record);
@@ -27,16 +32,12 @@ pub(crate) fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Rec
     }
 
     let moves = moves_template(input);
-    let unlaunched = view.unlaunched(input);
-    let complete = view.old().next().is_none() && view.is_complete();
-    let cuts = unlaunched > 0 && (complete || (state.direction.rolls_back.is_some() && moves));
     // A failure counted now may end the rollout of this revision.
-    let waits =
-        failed.is_some() || gate::is_closed(input, view) || state.size_is_known_at(look).is_some();
-    let raise = if cuts || waits { 0 } else { pace::launches(input, view) };
-    let cut = if cuts && !waits { unlaunched } else { 0 };
+    let (raise, cut) = change_of_size(input, view, moves, failed.is_some() || turns);
     // Restores a size that we lowered by mistake (see `state::sizes`) before adding to it.
     let desired = state.desired(look).max(state.size(look)) + raise - cut;
+    let begins = raise > 0 && (!state.batch.open || input.spec.pacing == Pacing::Continuous);
+    hook::begin_launches(input, record.hooks.as_mut().filter(|_| begins));
     record_surge(input, raise, cut, was_meant, &mut record);
     borrow_max(input, desired, &mut record);
     if state.record.as_ref() != Some(&record) {
@@ -46,6 +47,10 @@ pub(crate) fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Rec
     if let Some(back) = shift::back(input, view) {
         // The requests return before anything else is restored.
         plan.actions.push(back);
+        return record;
+    }
+    if turns {
+        hook::ask_before_rollback(input, plan);
         return record;
     }
     plan.actions.extend(suspend(input, &record));
@@ -60,10 +65,28 @@ pub(crate) fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Rec
     if !look.is_unmanaged() && desired > state.desired(look) {
         plan.actions.push(set_size(input, desired));
     }
-    if raise > 0 && (!state.batch.open || input.spec.pacing == Pacing::Continuous) {
+    if begins {
         plan.begins = Some(BatchStart::of(input, BTreeSet::new(), raise));
     }
     record
+}
+
+/// Returns by how much to raise the size, for surge, and by how much to lower it, by surge that does
+/// not come.
+fn change_of_size(input: &Input<'_>, view: &View<'_>, moves: bool, waits: bool) -> (u32, u32) {
+    let Input { look, state, .. } = *input;
+    let unlaunched = view.unlaunched(input);
+    let complete = view.old().next().is_none() && view.is_complete();
+    let cuts = unlaunched > 0 && (complete || (state.direction.rolls_back.is_some() && moves));
+    let waits = waits
+        || gate::is_closed(input, view)
+        || hook::is_due_in_batch(input, view)
+        || state.size_is_known_at(look).is_some();
+    match (waits, cuts) {
+        (true, _) => (0, 0),
+        (false, true) => (0, unlaunched),
+        (false, false) => (pace::launches(input, view), 0),
+    }
 }
 
 /// Whether the fleet has yet to launch the target's revision.
@@ -157,6 +180,7 @@ fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
             // The circuit breaker counts only failures of the restored revision from here on.
             (record.rolls_back, record.failures, record.last_failed) = (true, 0, None);
             record.reason = Some(reason.clone());
+            record.hooks = record.hooks.map(hook::going_back);
         }
     } else if found.to != target.revision {
         return begin(input, view, Some(found));
@@ -238,11 +262,13 @@ fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Recor
         retained_failed: 0,
         last_retained: None,
         checkpoints_passed: 0,
+        reached_at: None,
         paused: std::time::Duration::ZERO,
         pause_changed_at: None,
         acknowledged: Vec::new(),
         owned: false,
         promoted: false,
+        hooks: hook::begin(input, previous),
         borrowed: borrowed(input, previous),
         completed: match previous {
             Some(record) => record.completed.clone(),
@@ -288,8 +314,11 @@ fn pass_checkpoint(input: &Input<'_>, view: &View<'_>, record: &mut Record) {
     let over = times.is_some_and(|(since, pause)| input.now >= since + pause);
     let resumed =
         input.state.control.as_ref().is_some_and(|control| control.command == Command::Resume);
-    let at_checkpoint = since.is_some() || pace::reached(input, view).is_some();
-    if over || (resumed && at_checkpoint) {
+    let reached = pace::reached(input, view).is_some();
+    let at_checkpoint = since.is_some() || reached;
+    let expired = pace::expired(input).is_some_and(|expiry| !expiry.rolls_back) && reached;
+    if over || expired || (resumed && at_checkpoint) {
         record.checkpoints_passed += 1;
+        record.reached_at = None;
     }
 }

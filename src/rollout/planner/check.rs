@@ -3,6 +3,7 @@
 //! It shares no code with the decisions of the planner: it counts from the observation. The engine
 //! asks it before every tick and refuses a plan with violations. Tests use it to check every plan.
 
+mod hooks;
 mod serving;
 mod sizes;
 
@@ -10,6 +11,7 @@ use std::collections::BTreeSet;
 
 use rolling_provider::{Action, Instance, TargetState};
 
+use self::hooks::check_hooks;
 use self::serving::{check_drained, check_floor, touched};
 use self::sizes::{check_capacity, check_launches, check_meant, check_reasons, check_window};
 use super::Plan;
@@ -25,6 +27,7 @@ pub fn violations(input: &Input<'_>, plan: &Plan) -> Vec<String> {
     check_ownership(input, plan, &mut found);
     check_once(plan, &mut found);
     check_record_first(input, plan, &mut found);
+    check_hooks(input, plan, &mut found);
     check_floor(input, plan, window, &mut found);
     check_drained(input, plan, &mut found);
     check_capacity(input, plan, window, &mut found);

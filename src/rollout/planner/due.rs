@@ -51,6 +51,7 @@ pub(crate) fn waits(plan: &Plan) -> bool {
     plan.verdict == Verdict::Continue
         && plan.actions.is_empty()
         && plan.asks.is_none()
+        && plan.hook.is_none()
         && !plan.batch_ends
         && !plan.waiting_on.is_empty()
 }
@@ -82,6 +83,7 @@ fn likely(input: &Input<'_>, wait: &Wait) -> Vec<Timestamp> {
         WaitKind::Floor
         | WaitKind::SetAside
         | WaitKind::Gate
+        | WaitKind::Hook
         | WaitKind::Bake
         | WaitKind::Evaluation
         | WaitKind::InstanceRefresh

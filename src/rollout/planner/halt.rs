@@ -11,9 +11,10 @@ use rolling_provider::{Action, InstanceId, Timestamp};
 use self::restore::{give_back_surge, leaving, register_again, resume, template_back};
 use super::deadlines::UNLAUNCHED_AFTER;
 use super::input::Input;
-use super::{Member, Plan, Step, Verdict, View, borrow, in_place, launch, shift};
+use super::{Member, Plan, Step, Verdict, View, borrow, hook, in_place, launch, shift};
+use crate::model::event::Outcome;
 use crate::model::wait::{Wait, WaitKind};
-use crate::record::{Borrowed, Ending, Phase, Record};
+use crate::record::{Borrowed, Ending, HookRecord, Phase, Record};
 use crate::rollout::control::Effect;
 use crate::rollout::state::Halt;
 
@@ -104,6 +105,8 @@ impl Way<'_> {
                 + u32::from(halt.at_checkpoint && record.phase != phase),
             acknowledged: record.acknowledge(control.map(|control| control.id.as_str())),
             reason: Some(halt.reason.clone()),
+            // Instances go back into rotation: whoever is chosen again is prepared again.
+            hooks: record.hooks.clone().map(HookRecord::unprepared),
             ..borrow::with_surge(input, record)
         }));
     }
@@ -202,6 +205,16 @@ impl Way<'_> {
         if !plan.actions.is_empty() || !(plan.waiting_on.is_empty() || self.out_of_time) {
             return;
         }
+        let outcome = match self.halt.ending {
+            Ending::Failed => Some(Outcome::Failed),
+            Ending::Aborted => Some(Outcome::Aborted),
+            // The rollout is not over.
+            Ending::Paused | Ending::Interrupted => None,
+        };
+        let outcome = outcome.filter(|_| !self.out_of_time);
+        if outcome.is_some_and(|outcome| hook::after_rollout(self.input, outcome, plan)) {
+            return;
+        }
         let state = self.input.state;
         let settled = state.surge() == 0 || self.keeps_surge;
         match settled && !self.away && state.failures.refused.is_empty() {
@@ -246,8 +259,10 @@ fn end(input: &Input<'_>, view: &View<'_>, record: &Record, halt: &Halt) -> Vec<
         return launch::erase(input, record);
     }
     let borrowed = Borrowed::default();
+    // Should the rollout be taken up again, its next end has a hook of its own.
+    let hooks = record.hooks.clone().map(HookRecord::next);
     let nothing = Record { surge: 0, surge_before: 0, gives_back: false, ..record.clone() };
-    vec![Step::record(Record { phase, borrowed, ..nothing })]
+    vec![Step::record(Record { phase, borrowed, hooks, ..nothing })]
 }
 
 /// Waits for surge that is not there yet: it comes, or goes off the size once it is late.

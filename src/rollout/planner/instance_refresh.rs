@@ -53,6 +53,7 @@ pub(super) fn preview(input: &Input<'_>) -> Preview {
         requests: None,
         hooks: Vec::new(),
         gates: Vec::new(),
+        rollout_hooks: Vec::new(),
         floor: comes_to.floor,
         ceiling: comes_to.ceiling,
         borrows: Vec::new(),

@@ -8,7 +8,7 @@ use rolling_provider::Timestamp;
 
 use super::input::Input;
 use super::{Member, View, shift};
-use crate::model::spec::{Checkpoint, Pacing, Policy};
+use crate::model::spec::{Checkpoint, Expiry, Pacing, Policy};
 
 /// Returns the checkpoint ahead, if there is one. A rollback has none.
 pub(crate) fn checkpoint(input: &Input<'_>) -> Option<Checkpoint> {
@@ -24,6 +24,15 @@ pub(crate) fn reached(input: &Input<'_>, view: &View<'_>) -> Option<Checkpoint> 
             && victims(input, view) == 0
             && !view.candidates().any(|member| member.failed)
     })
+}
+
+/// Returns what happens at the checkpoint ahead, where nobody has decided in time.
+///
+/// Counts from the time in the record, so that it is the same for whichever engine is at work.
+pub(crate) fn expired(input: &Input<'_>) -> Option<Expiry> {
+    let expiry = checkpoint(input)?.expires?;
+    let since = input.state.record.as_ref()?.reached_at?;
+    (input.now >= since + expiry.after).then_some(expiry)
 }
 
 /// Returns how many more instances may become new before the checkpoint ahead.

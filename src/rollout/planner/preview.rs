@@ -54,6 +54,7 @@ pub fn preview(input: &Input<'_>) -> Preview {
         requests: requests(input),
         hooks: hooks(input),
         gates: spec.gates.phrases(),
+        rollout_hooks: spec.hooks.phrases(),
         floor: view.window.floor(),
         ceiling: view.window.ceiling(),
         borrows: if changes { borrows(input, raise) } else { Vec::new() },

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rolling_provider::{Action, InstanceId, Lifecycle, TargetGroupId, TargetState, Timestamp};
 
 use super::input::Input;
-use super::{Member, Plan, Step, View, batch, in_place};
+use super::{Member, Plan, Step, View, batch, hook, in_place};
 use crate::model::spec::RollingDeployment;
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::{Phase, RETAINED, Record};
@@ -41,6 +41,7 @@ pub(crate) fn retire(
 ) {
     let victims: Vec<&Member<'_>> =
         view.members.iter().filter(|m| m.is_victim || chosen.contains(m.id)).collect();
+    let victims = hook::prepared(input, view, victims, chosen, plan);
     if victims.is_empty() {
         return;
     }

@@ -9,10 +9,11 @@ use rolling_provider::{Action, InstanceId, ScheduledAction, TargetState, Timesta
 use super::deadlines::{self, SET_ASIDE_FOR, UNLAUNCHED_AFTER};
 use super::input::Input;
 use super::{
-    BatchStart, Plan, Step, Verdict, View, batch, borrow, gate, halt, in_place, launch, pace,
+    BatchStart, Plan, Step, Verdict, View, batch, borrow, gate, halt, hook, in_place, launch, pace,
     retire, shift, stop_conditions, termination,
 };
-use crate::model::spec::{Pacing, RollingDeployment, SetAside};
+use crate::model::event::Outcome;
+use crate::model::spec::{Expiry, Pacing, RollingDeployment, SetAside};
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::Record;
 
@@ -35,7 +36,7 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
     }
     let record = borrow::borrow(input, view, &mut plan);
     gate::watch_continuously(input, &mut plan);
-    if !plan.actions.is_empty() {
+    if !plan.actions.is_empty() || plan.hook.is_some() {
         return plan;
     }
     watch_newcomers(input, view, &mut plan);
@@ -86,6 +87,9 @@ fn start_next(
         return BTreeSet::new();
     }
     // In batches, nothing drains, boots or soaks here, so one is over and the next may begin.
+    if hook::closes_batch(input, view, plan) {
+        return BTreeSet::new();
+    }
     plan.batch_ends = input.state.batch.open;
     plan.wake_at(pace::straggles_at(input, view), input.now);
     if view.candidates().next().is_some() {
@@ -148,11 +152,12 @@ fn wait_deliberately(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> boo
     if let Some(ahead) = pace::reached(input, view) {
         let since = state.waits.at_checkpoint.unwrap_or(now);
         let message = format!("checkpoint at {} percent", ahead.percentage);
-        match ahead.pause {
-            None => {
+        match (ahead.pause, ahead.expires) {
+            (None, Some(expiry)) => wait_for_decision(input, expiry, message, plan),
+            (None, None) => {
                 plan.verdict = Verdict::Halt(stop_conditions::checkpoint(input, message));
             }
-            Some(pause) => {
+            (Some(pause), _) => {
                 let deadline = since + pause;
                 let (kind, instances) = (WaitKind::Checkpoint, Vec::new());
                 plan.wait(Wait { kind, instances, detail: Some(message), deadline });
@@ -169,6 +174,29 @@ fn wait_deliberately(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> boo
         gate::watch(input, plan);
     }
     next.is_some()
+}
+
+/// Waits at a checkpoint for a decision, and takes the document's once the time for one is over.
+///
+/// The time counts from the record, which says so before the wait begins.
+fn wait_for_decision(input: &Input<'_>, expiry: Expiry, message: String, plan: &mut Plan) {
+    let Some(record) = plan.record(input).cloned() else { return };
+    let after = humantime::format_duration(expiry.after);
+    if expiry.rolls_back && pace::expired(input).is_some() {
+        let reason = format!("{message}: nobody has decided within {after}");
+        plan.verdict = stop_conditions::start_rollback(input, reason, true);
+        return;
+    }
+    let deadline = record.reached_at.unwrap_or(input.now) + expiry.after;
+    if record.reached_at.is_none() {
+        let reached_at = Some(input.now);
+        plan.actions.push(Step::record(Record { reached_at, ..record }));
+    }
+    let then = if expiry.rolls_back { "back" } else { "on" };
+    let detail = Some(format!("{message}, then {then}"));
+    let (kind, instances) = (WaitKind::Checkpoint, Vec::new());
+    plan.wait(Wait { kind, instances, detail, deadline });
+    gate::watch(input, plan);
 }
 
 /// Chooses the surplus, once everything is new: what exceeds the size of the fleet.
@@ -224,6 +252,13 @@ fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) 
     plan.actions.extend(halt::give_back(input, record));
     if !plan.actions.is_empty() {
         // The rollout is done only when a look shows the fleet complete with everything restored.
+        return;
+    }
+    let outcome = match state.direction.rolls_back {
+        Some(_) => Outcome::RolledBack,
+        None => Outcome::Succeeded,
+    };
+    if hook::after_rollout(input, outcome, plan) {
         return;
     }
     plan.actions.extend(missed_scheduled_action(input, record).map(|due| {

@@ -7,7 +7,7 @@ use rolling_provider::{InstanceId, Revision, Target};
 use super::deadlines::{self, SET_ASIDE_FOR, launch_deadline, progress_deadline};
 use super::input::Input;
 use super::{Verdict, View};
-use crate::model::spec::{OnFailure, Pacing};
+use crate::model::spec::{HookPoint, OnFailure, OnHookFailure, Pacing};
 use crate::record::command::Command;
 use crate::record::{Ending, Phase, Record};
 use crate::rollout::control::Effect;
@@ -107,6 +107,7 @@ fn fail(input: &Input<'_>, reason: String) -> Verdict {
 pub(crate) fn check_failure(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
     too_many_failures(input)
         .or_else(|| gates_failed(input))
+        .or_else(|| hook_failed(input))
         .or_else(|| unlaunchable(input))
         .or_else(|| came_wrong(input, view).map(|message| fail(input, message)))
         .or_else(|| launched_too_late(input))
@@ -145,6 +146,23 @@ fn gates_failed(input: &Input<'_>) -> Option<Verdict> {
     // There is no revision yet that could be at fault.
     let message = format!("{message}, before anything was begun");
     Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(message, now) }))
+}
+
+/// What the failure of a hook on the way forward leads to, as the document says.
+fn hook_failed(input: &Input<'_>) -> Option<Verdict> {
+    let failed = input.state.hooks.failed.as_ref()?;
+    let halt = Halt::failed(failed.reason.clone(), input.now);
+    match failed.meaning {
+        OnHookFailure::Ignore => None,
+        OnHookFailure::Pause => {
+            Some(Verdict::Halt(Halt { ending: Ending::Paused, fault: false, ..halt }))
+        }
+        // Nothing of the revision has been tried yet.
+        OnHookFailure::Fail if failed.point == HookPoint::BeforeRollout => {
+            Some(Verdict::Halt(Halt { fault: false, ..halt }))
+        }
+        OnHookFailure::Fail => Some(fail(input, failed.reason.clone())),
+    }
 }
 
 fn unlaunchable(input: &Input<'_>) -> Option<Verdict> {

@@ -119,6 +119,8 @@ impl RolloutState {
         self.rotation.drains.remove(&place);
         self.rotation.registered.insert(place, now);
         self.stages.begin(id, Stage::Register, now);
+        // Should it be chosen again, it is prepared again.
+        self.hooks.prepared.remove(id);
         if let Some(history) = self.history.get_mut(id) {
             history.listed = true;
         }

@@ -8,7 +8,7 @@ use rolling_provider::{
     UpdateState,
 };
 
-use super::{Best, GateState, InstanceHistory, Launched, RolloutState};
+use super::{Best, GateState, HookState, InstanceHistory, Launched, RolloutState};
 
 impl RolloutState {
     /// Makes `target`, whose revision is the completed one, the target of the rollout. Victims of
@@ -25,6 +25,7 @@ impl RolloutState {
         self.unmanaged.forget_launches(now);
         self.waits.at_checkpoint = None;
         self.gates = GateState::default();
+        self.hooks = HookState::default();
         self.waits.evaluating = None;
         let history = &mut self.history;
         for history in history.values_mut() {
@@ -168,6 +169,14 @@ impl RolloutState {
             }
             self.rotation.victims.insert(id.clone());
         }
+    }
+
+    /// Adopts instances for which an earlier engine has run `before_deregister`, as the record says.
+    pub(super) fn adopt_prepared(&mut self, look: &Observation) {
+        let hooks = self.record.as_ref().and_then(|record| record.hooks.as_ref());
+        let Some(hooks) = hooks.filter(|hooks| hooks.prepared) else { return };
+        let ids = look.instances.keys().filter(|id| hooks.group.has(id) == Some(true));
+        self.hooks.prepared.extend(ids.cloned());
     }
 
     /// Adopts instances that this rollout has counted as failed before: by their tag, or, where the

@@ -8,7 +8,7 @@ use rolling_provider::{
 };
 
 use super::parts::{Batch, Direction, Failures, Launches, Removed, Rotation, Unanswered, Waits};
-use super::{GateState, Halt, LOOKS_LAG};
+use super::{GateState, Halt, HookState, LOOKS_LAG};
 use crate::record::command::{Command, Control};
 use crate::record::lease::Lease;
 use crate::record::{Phase, Record};
@@ -60,6 +60,8 @@ pub struct RolloutState {
     pub(crate) waits: Waits,
     /// The answers of the gates.
     pub(crate) gates: GateState,
+    /// What is known of hooks beyond the record.
+    pub(crate) hooks: HookState,
     /// Our other recent writes.
     pub(super) written: Written,
     /// Calls without an answer.
@@ -144,11 +146,14 @@ impl RolloutState {
     /// Begins to halt the rollout. Victims that are still in rotation stay there.
     pub(crate) fn begin_halt(&mut self, halt: Halt) {
         self.direction.halt = Some(halt);
+        // Instances go back into rotation: whoever is chosen again is prepared again.
+        self.hooks = HookState::default();
         self.rotation.victims.retain(|id| self.rotation.deregistered.contains_key(id));
     }
 
     /// Continues a rollout that was halting. What a pause has resumed is suspended again.
     pub(crate) fn resume(&mut self) {
+        self.hooks = HookState::default();
         (self.direction.halt, self.direction.resume, self.suspended) = (None, true, false);
         self.failures.refused.clear();
     }
@@ -185,6 +190,12 @@ impl RolloutState {
     /// Chooses victims. They count as out of rotation at once, before any call is made.
     pub(crate) fn choose(&mut self, victims: &BTreeSet<InstanceId>) {
         self.rotation.victims.extend(victims.iter().cloned());
+    }
+
+    /// Drops victims that are not to go after all, as far as they are still in rotation.
+    pub(crate) fn release(&mut self, victims: &BTreeSet<InstanceId>) {
+        let deregistered = &self.rotation.deregistered;
+        self.rotation.victims.retain(|id| !victims.contains(id) || deregistered.contains_key(id));
     }
 
     pub(super) fn note_deregistered(

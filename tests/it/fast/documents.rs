@@ -2,6 +2,7 @@
 
 mod attributes;
 mod blocks;
+mod hooks;
 
 use std::path::Path;
 

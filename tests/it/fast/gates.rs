@@ -30,15 +30,19 @@ fn alarms(bake: u64) -> Gates {
 }
 
 fn command(script: &str) -> Gates {
+    command_within(script, 6000)
+}
+
+/// The same for a command that fails: half a second of real time, in which it is tried some times.
+fn failing(script: &str) -> Gates {
+    command_within(script, 100)
+}
+
+fn command_within(script: &str, timeout: u64) -> Gates {
     let run = ["sh", "-c", script].map(String::from).into();
-    Gates {
-        probes: vec![Probe::Command {
-            run,
-            environment: Default::default(),
-            timeout: seconds(6000),
-        }],
-        ..Gates::default()
-    }
+    let timeout = seconds(timeout);
+    let probe = Probe::Command { run, environment: Default::default(), timeout };
+    Gates { probes: vec![probe], ..Gates::default() }
 }
 
 impl Run {
@@ -201,7 +205,7 @@ async fn where_there_are_no_batches_the_alarms_are_watched_all_the_time() {
 
 #[tokio::test]
 async fn a_failed_gate_stops_where_that_is_asked_for() {
-    let deploy = RollingDeployment { on_failure: OnFailure::Stop, ..gated(command("exit 1")) };
+    let deploy = RollingDeployment { on_failure: OnFailure::Stop, ..gated(failing("exit 1")) };
     let run = roll(quick(), deploy).await;
     assert_eq!(run.report.outcome, Outcome::Failed);
     assert_eq!((run.launched("v2"), run.launched("v1")), (3, 7));
@@ -212,7 +216,7 @@ async fn a_failed_gate_stops_where_that_is_asked_for() {
 async fn an_additional_batch_passes_the_gates_before_any_other() {
     let additional = Policy::RollingWithAdditionalBatch(BatchSize::Fixed(2));
     for (policy, first) in [(additional, (2, 0)), (Policy::Immutable, (1, 0))] {
-        let deploy = RollingDeployment { policy, ..gated(command("exit 1")) };
+        let deploy = RollingDeployment { policy, ..gated(failing("exit 1")) };
         let simulator = quick();
         let run = roll(simulator.clone(), deploy).await;
         assert_eq!(run.report.outcome, Outcome::RolledBack, "{:?}", run.report);

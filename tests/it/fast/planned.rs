@@ -305,20 +305,23 @@ fn what_only_the_provider_sets_is_refused_in_a_configuration() {
     plugin.shut_down();
 }
 
-/// The progress file has no secret of the gate, and whoever resumes the rollout is told so.
+/// The progress file has no secret of a command, and whoever resumes the rollout is told so.
 #[test]
-fn a_rollout_is_not_resumed_without_what_its_gate_needs() {
+fn a_rollout_is_not_resumed_without_what_its_gate_or_its_hook_needs() {
+    let script = "echo told $TOKEN; test -n \"$TOKEN\"";
+    let command = json!({ "run": ["sh", "-c", script], "environment": { "TOKEN": "s3cret" } });
+    assert_needed(&json!({ "gates": { "command": command } }));
+    assert_needed(&json!({ "hooks": { "after_batch": { "command": command } } }));
+}
+
+fn assert_needed(commands: &Value) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = rolling();
     command.current_dir(folder.path()).env("ROLLING_PROGRESS_DIR", folder.path());
     let plugin = Plugin::start_as(command.env("TMPDIR", folder.path()));
     assert_eq!(plugin.configure(&json!({ "simulator": { "speed": 500 } })), []);
-    let script = "echo told $TOKEN; test -n \"$TOKEN\"";
-    let gated = json!({
-        "checkpoints": [{ "percentage": 30 }],
-        "gates": { "command": { "run": ["sh", "-c", script], "environment": { "TOKEN": "s3cret" } } },
-    });
-    let two = with(&config("v2"), &gated);
+    let checkpoints = json!({ "checkpoints": [{ "percentage": 30 }] });
+    let two = with(&with(&config("v2"), &checkpoints), commands);
     let plan = plugin.plan(None, &two);
     let applied = plugin.apply(None, &plan, &two);
     assert!(applied.found[0].summary.contains("is paused"), "{applied:?}");
@@ -334,6 +337,6 @@ fn a_rollout_is_not_resumed_without_what_its_gate_needs() {
     };
     let ran = resume(None);
     assert_eq!(ran.code, 2, "{ran:?}");
-    assert!(ran.stderr.contains("the gate's command needs TOKEN"), "{ran:?}");
+    assert!(ran.stderr.contains("a command of the document needs TOKEN"), "{ran:?}");
     assert_eq!(resume(Some("s3cret")).code, 0);
 }

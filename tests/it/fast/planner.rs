@@ -88,6 +88,8 @@ pub fn record() -> Record {
         retained_failed: 0,
         last_retained: None,
         checkpoints_passed: 0,
+        reached_at: None,
+        hooks: None,
         paused: seconds(0),
         pause_changed_at: None,
         acknowledged: Vec::new(),

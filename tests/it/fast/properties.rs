@@ -1,10 +1,11 @@
-//! The 25 promises of `docs/SEMANTICS.md`, one test each, over generated fleets, policies, boot
+//! The 26 promises of `docs/SEMANTICS.md`, one test each, over generated fleets, policies, boot
 //! times, failures and stale looks. The witness of [`crate::test_fleets`] judges every action by
 //! what is true in the simulator, not by what the engine was shown.
 
 mod decisions;
 mod endings;
 mod generated;
+mod hooks;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -288,7 +289,7 @@ proptest! {
         }
         let pause = Some(seconds(60));
         case.spec.checkpoints = [first, second]
-            .map(|percentage| Checkpoint { percentage, pause })
+            .map(|percentage| Checkpoint { percentage, pause, expires: None })
             .into();
         if failing {
             case.config.bad_revisions.insert("v2".into(), Behaviour::HalfUnhealthy);

@@ -299,7 +299,8 @@ async fn interrupted(config: FleetConfig, spec: RollingDeployment, stop: u64) ->
 
 #[tokio::test]
 async fn an_interrupted_rollout_has_its_checkpoints_behind_it() {
-    let checkpoint = |percentage| Checkpoint { percentage, pause: Some(seconds(300)) };
+    let checkpoint =
+        |percentage| Checkpoint { percentage, pause: Some(seconds(300)), expires: None };
     let mut spec = spec(Policy::Rolling(BatchSize::Fixed(2)));
     spec.checkpoints = vec![checkpoint(20), checkpoint(60)];
     let waits = |run: &Run, message: &str| {

@@ -10,8 +10,10 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rolling::engine::{ControlOutcome, Rollout, Stop};
+use async_trait::async_trait;
+use rolling::engine::{ControlOutcome, HookDriver, HookMessage, Rollout, Stop};
 use rolling::model::event::Envelope;
+use rolling::model::spec::{Hook, HookPoint};
 use rolling::record::command::Command;
 use rolling_provider::ScheduledAction;
 use rolling_simulator::{EPOCH, Simulator, VirtualClock};
@@ -66,6 +68,7 @@ stories! {
     reclaimed_meanwhile
     rescaled_meanwhile
     rolling
+    rollout_hooks
     scheduled_action_falls_due
     template_is_set_back
     terminated_by_somebody
@@ -100,6 +103,22 @@ async fn matches_its_golden(name: &str) {
     );
 }
 
+/// Hooks that take no time. In the first run the one before instances are deregistered fails.
+#[derive(Debug)]
+struct Fails {
+    run: usize,
+}
+
+#[async_trait]
+impl HookDriver for Fails {
+    async fn attempt(&self, _: &Hook, message: &HookMessage) -> Result<String, String> {
+        match self.run == 0 && message.hook == HookPoint::BeforeDeregister {
+            true => Err("exit code 1: the node has pods that nobody may evict".into()),
+            false => Ok("exit code 0".into()),
+        }
+    }
+}
+
 async fn tell(story: &Value) -> String {
     let (config, spec) = rolling::document::deployment(&story["deployment"], "").expect("valid");
     let fleet = config.simulated_fleet.as_ref().expect("a simulated fleet");
@@ -129,6 +148,7 @@ async fn tell(story: &Value) -> String {
         writeln!(text, "# {}", run.as_str().expect("a command")).expect("text");
         let mut caller = caller();
         caller.rollout_id = format!("run-{number}");
+        caller.hook_driver = Some(Arc::new(Fails { run: number }));
         let rollout =
             Rollout::prepare(simulator.clone(), spec.clone(), &caller).await.expect("prepare");
         let (_keep, stop) = watch::channel(Stop::No);

@@ -302,11 +302,17 @@ fn a_deadline_ends_a_read_only_request_and_is_named() {
 }
 
 #[test]
-fn a_server_without_commands_refuses_gates_that_run_one() {
+fn a_server_without_commands_refuses_gates_and_hooks_that_run_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let ran_file = folder.path().join("ran");
     let mut gated = config("web");
     gated["gates"] = json!({ "command": { "run": ["touch", ran_file] } });
+    let mut hooked = config("web");
+    hooked["hooks"] = json!({
+        "before_rollout": { "http": { "url": "https://localhost:1" } },
+        "after_rollout": { "command": { "run": ["touch", ran_file] } },
+    });
+    let hooked = json!({ "type": "rolling_deployment", "config": hooked });
     let params = |more: Value| {
         let mut params = json!({ "type": "rolling_deployment", "config": gated });
         params.as_object_mut().expect("params").extend(more.as_object().expect("more").clone());
@@ -320,6 +326,7 @@ fn a_server_without_commands_refuses_gates_that_run_one() {
         call(3, "resource.apply", &params(json!({}))),
         call(4, "resource.control", &params(json!({ "action": "resume" }))),
         apply(5, "other"),
+        call(8, "resource.apply", &hooked),
         call(6, "resource.read", &json!({ "type": "rolling_deployment", "prior": gated })),
     ];
     let mut serve = rolling();
@@ -330,6 +337,10 @@ fn a_server_without_commands_refuses_gates_that_run_one() {
         assert_eq!(found["pointer"], "/gates/command", "{id}: {found}");
         assert!(found["summary"].to_string().contains("--no-commands"), "{found}");
     }
+    assert_eq!(
+        answer(&ran, 8)["result"]["diagnostics"][0]["pointer"],
+        "/hooks/after_rollout/command"
+    );
     assert!(!ran_file.exists());
     assert_eq!(answer(&ran, 5)["result"]["status"], "succeeded", "without a command");
     assert_eq!(answer(&ran, 6)["result"]["diagnostics"], json!([]), "a look runs nothing");

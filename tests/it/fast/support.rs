@@ -66,6 +66,10 @@ fn refused_value(row: &Unsupported) -> Value {
         (_, "/traffic/listener_rule_arns") => json!(["arn"]),
         (_, "/gates/http") => json!({ "url": "http://example.com/" }),
         (_, "/gates/command") => json!({ "run": ["true"] }),
+        (_, "/hooks") => json!({ "after_rollout": { "command": { "run": ["true"] } } }),
+        (_, "/hooks/after_healthy" | "/hooks/after_batch") => {
+            json!({ "command": { "run": ["true"] } })
+        }
         (_, "/record") => json!({ "s3": { "bucket": "bucket", "key": "key" } }),
         (_, place) => panic!("this test needs a value for {place}"),
     }

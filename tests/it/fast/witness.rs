@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use rolling::model::spec::{BatchSize, Policy};
+use rolling::model::spec::{BatchSize, HookPoint, OnHookFailure, Policy, RollingDeployment};
 use rolling_provider::{Action, Fleet as _, InstanceId};
 use rolling_simulator::{FleetConfig, Intervention, Simulator};
 
+use crate::fast::hooks::driver::hooks;
 use crate::test_fleets::Witness;
 use crate::world::{fleet, seconds, simulate, spec};
 
@@ -80,4 +81,18 @@ async fn it_notices_actions_on_an_instance_that_is_to_be_ignored() {
     act(&witness, [deregister(1), deregister(2)]).await;
     let broken = witness.broken(25);
     assert!(broken.len() == 1 && broken[0].contains("i-0002"), "{broken:?}");
+}
+
+#[tokio::test]
+async fn it_notices_whoever_leaves_before_its_hook_is_over() {
+    let simulator = simulate(FleetConfig { instances: 4, ..fleet() });
+    let hooks = hooks(&[HookPoint::BeforeDeregister], 1, OnHookFailure::Fail);
+    let spec = RollingDeployment { hooks, ..spec(Policy::Rolling(BatchSize::Fixed(1))) };
+    let witness = Witness::new(simulator.clone(), spec).await;
+    witness.prepared([id(1)]);
+    act(&witness, [deregister(1)]).await;
+    assert_eq!(witness.broken(26), Vec::<String>::new());
+    act(&witness, [deregister(2)]).await;
+    assert_eq!(witness.broken(26).len(), 1);
+    assert!(witness.broken(26)[0].ends_with("before the hook of i-0002 is over"));
 }

@@ -99,6 +99,13 @@ impl Fleet for InstancesFleet {
         self.aws.alarms(names).await
     }
 
+    async fn addresses(
+        &self,
+        instances: &BTreeSet<InstanceId>,
+    ) -> Result<BTreeMap<InstanceId, String>, ProviderError> {
+        self.aws.addresses(instances).await
+    }
+
     async fn may_roll(&self, begins: bool) -> Result<(), ProviderError> {
         match &self.updates {
             Some(updates) if begins => updates.refuse(&self.aws, &self.look().await?).await,

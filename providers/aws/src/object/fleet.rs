@@ -3,13 +3,13 @@
 //! A write holds what the last look showed and what the engine adds to it, and succeeds only where
 //! the object is still as that look showed it. An engine that missed another's write cannot write.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use rolling_provider::{
-    Action, Activity, Alarm, Clock, Done, Examination, Fleet, Observation, ProviderError, Revision,
-    Tags, Target, Timestamp,
+    Action, Activity, Alarm, Clock, Done, Examination, Fleet, InstanceId, Observation,
+    ProviderError, Revision, Tags, Target, Timestamp,
 };
 use tokio::sync::OnceCell;
 
@@ -130,6 +130,13 @@ impl Fleet for RecordedFleet {
 
     async fn alarms(&self, names: &BTreeSet<String>) -> Result<Vec<Alarm>, ProviderError> {
         self.inner.alarms(names).await
+    }
+
+    async fn addresses(
+        &self,
+        instances: &BTreeSet<InstanceId>,
+    ) -> Result<BTreeMap<InstanceId, String>, ProviderError> {
+        self.inner.addresses(instances).await
     }
 
     fn guards_record(&self) -> bool {

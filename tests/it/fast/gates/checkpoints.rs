@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use rolling::engine::{Rollout, Stop};
 use rolling::model::event::{Event, Outcome};
-use rolling::model::spec::{Checkpoint, Gates, Policy, RollingDeployment};
+use rolling::model::spec::{Checkpoint, Expiry, Gates, Policy, RollingDeployment};
 use rolling::model::wait::WaitKind;
+use rolling::record::Record;
 use rolling::record::command::Command;
-use rolling_provider::Action;
+use rolling_provider::{Action, Fleet as _};
 use rolling_simulator::{EPOCH, FleetConfig, Intervention, Simulator};
 
-use super::{alarms, command, gated, quick};
+use super::{alarms, command_within, failing, gated, quick};
 use crate::fast::crash::leave_command;
-use crate::world::{caller, fleet, roll, seconds, simulate};
+use crate::world::{caller, fleet, roll, roll_until, seconds, simulate, simulate_and_stop};
 
 /// Rolls until the first instance has been terminated, then asks to stop, as Ctrl-C does.
 async fn interrupted(simulator: &Arc<Simulator>, spec: RollingDeployment) -> Outcome {
@@ -32,7 +33,7 @@ async fn interrupted(simulator: &Arc<Simulator>, spec: RollingDeployment) -> Out
 async fn quiet_alarms_before_anything_served_do_not_replace_the_command_after_it() {
     let deploy = RollingDeployment {
         policy: Policy::AllAtOnce,
-        ..gated(Gates { alarms: ["errors".to_owned()].into(), ..command("exit 1") })
+        ..gated(Gates { alarms: ["errors".to_owned()].into(), ..failing("exit 1") })
     };
     let simulator = quick();
     assert_eq!(interrupted(&simulator, deploy.clone()).await, Outcome::Aborted);
@@ -46,8 +47,8 @@ async fn quiet_alarms_before_anything_served_do_not_replace_the_command_after_it
 #[tokio::test]
 async fn what_a_checkpoint_asks_somebody_to_approve_has_passed_the_gates() {
     for pause in [None, Some(seconds(3600))] {
-        let checkpoints = vec![Checkpoint { percentage: 30, pause }];
-        let deploy = RollingDeployment { checkpoints, ..gated(command("exit 1")) };
+        let checkpoints = vec![Checkpoint { percentage: 30, pause, expires: None }];
+        let deploy = RollingDeployment { checkpoints, ..gated(failing("exit 1")) };
         let run = roll(quick(), deploy).await;
         assert_eq!(run.report.outcome, Outcome::RolledBack, "{:?}", run.report);
         assert_eq!(run.launched("v1"), 10);
@@ -64,7 +65,7 @@ async fn what_a_checkpoint_asks_somebody_to_approve_has_passed_the_gates() {
 #[tokio::test]
 async fn an_alarm_that_is_raised_at_a_checkpoint_or_in_a_pause_ends_it_at_once() {
     let hour = seconds(3600);
-    let checkpoints = vec![Checkpoint { percentage: 30, pause: Some(hour) }];
+    let checkpoints = vec![Checkpoint { percentage: 30, pause: Some(hour), expires: None }];
     let watched = gated(alarms(0));
     for (deploy, kind) in [
         (RollingDeployment { checkpoints, ..watched.clone() }, WaitKind::Checkpoint),
@@ -86,14 +87,68 @@ async fn an_alarm_that_is_raised_at_a_checkpoint_or_in_a_pause_ends_it_at_once()
     }
 }
 
+/// A checkpoint that nobody decides about in time ends by itself, the way the document says.
+#[tokio::test]
+async fn a_checkpoint_expires_and_the_rollout_goes_on_or_back() {
+    for (rolls_back, outcome) in [(false, Outcome::Succeeded), (true, Outcome::RolledBack)] {
+        let expires = Some(Expiry { after: seconds(3600), rolls_back });
+        let checkpoints = vec![Checkpoint { percentage: 30, pause: None, expires }];
+        let deploy = RollingDeployment { checkpoints, ..gated(Gates::default()) };
+        let run = roll(simulate(fleet()), deploy).await;
+        assert_eq!(run.report.outcome, outcome, "{:?}", run.report);
+        let waits = run.events.iter().find_map(|run| match &run.event {
+            Event::Waiting { on } => on
+                .iter()
+                .find(|wait| wait.kind == WaitKind::Checkpoint)
+                .map(|it| (run.at, it.deadline)),
+            _ => None,
+        });
+        let (since, deadline) = waits.expect("a wait with its deadline");
+        assert_eq!(deadline.since(since), seconds(3600));
+        let next = run.events.iter().find(|run| run.at >= deadline).expect("something").at;
+        assert!(next.since(deadline) < seconds(11), "{next:?} after {deadline:?}");
+        if rolls_back {
+            let reason = run.report.reason.clone().expect("a reason");
+            assert!(reason.ends_with("30 percent: nobody has decided within 1h"), "{reason}");
+            assert_eq!(run.launched("v1"), 10);
+        }
+    }
+}
+
+/// The time counts from the record: an engine that comes after it is over does not wait again.
+#[tokio::test]
+async fn a_checkpoint_expires_while_no_engine_is_at_work() {
+    let expires = Some(Expiry { after: seconds(3600), rolls_back: true });
+    let checkpoints = vec![Checkpoint { percentage: 30, pause: None, expires }];
+    let deploy = RollingDeployment { checkpoints, ..gated(Gates::default()) };
+    for (away, waits) in [(7200, false), (60, true)] {
+        let (simulator, stop) = simulate_and_stop(fleet(), Stop::Now, seconds(300));
+        let first = roll_until(simulator.clone(), deploy.clone(), stop).await;
+        assert_eq!(first.report.outcome, Outcome::Aborted, "{:?}", first.report);
+        let record = Record::from_tags(&simulator.truth().expect("the fleet").record);
+        let reached = record.expect("a record").expect("one").reached_at.expect("a time");
+        simulator.clock().sleep(seconds(away)).await;
+        let began = simulator.clock().now();
+        let run = roll(simulator.clone(), deploy.clone()).await;
+        assert_eq!(run.report.outcome, Outcome::RolledBack, "{:?}", run.report);
+        let rollback = run.events.iter().find(|it| matches!(it.event, Event::RollingBack { .. }));
+        let rollback = rollback.expect("a rollback").at;
+        let wanted = if waits { reached + seconds(3600) } else { began };
+        assert!(
+            rollback >= wanted && rollback.since(wanted) < seconds(30),
+            "{rollback:?} {wanted:?}"
+        );
+    }
+}
+
 /// To resume at a checkpoint while its gates are asked does not override their answer.
 #[tokio::test]
 async fn whoever_resumes_while_a_checkpoint_has_its_gates_asked_overrides_none() {
     for (script, outcome) in
         [("sleep 1; exit 1", Outcome::RolledBack), ("sleep 1", Outcome::Succeeded)]
     {
-        let checkpoints = vec![Checkpoint { percentage: 30, pause: None }];
-        let deploy = RollingDeployment { checkpoints, ..gated(command(script)) };
+        let checkpoints = vec![Checkpoint { percentage: 30, pause: None, expires: None }];
+        let deploy = RollingDeployment { checkpoints, ..gated(command_within(script, 600)) };
         let simulator = quick();
         let rollout = Rollout::prepare(simulator.clone(), deploy, &caller()).await;
         let (_keep, stop) = tokio::sync::watch::channel(Stop::No);

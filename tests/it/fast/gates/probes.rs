@@ -10,7 +10,7 @@ use rolling::model::spec::{Gates, Policy, Probe, RollingDeployment};
 use rolling_provider::Fleet as _;
 use rolling_simulator::Simulator;
 
-use super::{at_speed, command, gated, quick};
+use super::{at_speed, command, command_within, failing, gated, quick};
 use crate::world::{roll, seconds};
 
 /// Answers with these statuses in order, then always with the last one.
@@ -66,7 +66,7 @@ async fn a_command_that_fails_cannot_be_started_or_takes_too_long_is_a_failure()
     let Probe::Command { timeout, .. } = &mut slow.probes[0] else { unreachable!() };
     *timeout = seconds(1);
     let cases = [
-        (command("echo broken; exit 3"), "did not pass: exit code 3: broken"),
+        (failing("echo broken; exit 3"), "did not pass: exit code 3: broken"),
         (missing, "cannot start /no/such/test: No such file"),
         (slow, "it did not end within 1s"),
     ];
@@ -86,8 +86,9 @@ async fn a_command_that_prints_without_end_or_leaves_something_running_ends_with
         ("yes | head -c 50000000; echo the end; exit 3", "exit code 3: "),
         ("sleep 1000 & echo started $!; exit 3", "exit code 3: started"),
     ] {
-        let run = roll(quick(), gated(command(script))).await;
+        let run = roll(quick(), gated(command_within(script, 400))).await;
         let reply = run.gates().into_iter().map(|(_, _, reply)| reply).next().expect("an answer");
+        let reply = reply.split(", at the last of").next().expect("an answer");
         assert!(reply.starts_with(message), "{reply}");
         assert!(reply.len() < 600, "{} bytes", reply.len());
         let Some((_, pid)) = reply.split_once("started ") else {
@@ -99,6 +100,23 @@ async fn a_command_that_prints_without_end_or_leaves_something_running_ends_with
             std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default().is_empty()
         });
     }
+}
+
+/// A command is tried again until its time is over, and one that comes to pass lets the rollout go on.
+#[tokio::test]
+async fn a_command_that_fails_twice_and_then_passes_lets_the_rollout_go_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("tries");
+    let script = format!("echo x >> {0}; [ $(wc -l < {0}) -gt 2 ]", file.display());
+    let deploy = RollingDeployment { policy: Policy::AllAtOnce, ..gated(command(&script)) };
+    let run = roll(quick(), deploy).await;
+    assert_eq!(run.report.outcome, Outcome::Succeeded, "{:?}", run.report);
+    assert_eq!(run.gates().len(), 1, "{:?}", run.gates());
+    assert_eq!(std::fs::read_to_string(&file).expect("tries").lines().count(), 3);
+
+    let run = roll(quick(), gated(failing("exit 7"))).await;
+    let reason = run.report.reason.clone().expect("a reason");
+    assert!(reason.contains("did not pass: exit code 7, at the last of "), "{reason}");
 }
 
 #[tokio::test]

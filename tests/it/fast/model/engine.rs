@@ -246,6 +246,8 @@ pub fn record(id: &str, to: &Revision, generation: u64) -> Record {
         retained_failed: 0,
         last_retained: None,
         checkpoints_passed: 0,
+        reached_at: None,
+        hooks: None,
         paused: Duration::ZERO,
         pause_changed_at: None,
         acknowledged: Vec::new(),

@@ -1,5 +1,6 @@
 //! The rollout of an apply: to what it leads, how it is begun and run, and what its end means.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -33,9 +34,15 @@ pub(super) fn header(
     });
     // The owner is the process, not the operation: readers ask whether this process lives.
     let owner = provider.context.owner.clone();
-    let environment = config.pointer("/gates/command/environment").and_then(Value::as_object);
-    let environment = environment.into_iter().flat_map(|names| names.keys().cloned()).collect();
-    Header { document, owner, environment }
+    Header { document, owner, environment: environment(config) }
+}
+
+/// Returns the variables that the document sets for commands: those of the gate and of the hooks.
+fn environment(config: &Value) -> Vec<String> {
+    let hooks = config["hooks"].as_object().into_iter().flat_map(|hooks| hooks.values());
+    let commands = hooks.chain([&config["gates"]]).map(|holder| &holder["command"]["environment"]);
+    let names = commands.filter_map(Value::as_object).flat_map(|names| names.keys().cloned());
+    names.collect::<BTreeSet<String>>().into_iter().collect()
 }
 
 /// Returns `report`, with the time limit as the reason if the rollout stopped because of it.

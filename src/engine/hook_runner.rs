@@ -1,0 +1,174 @@
+//! Runs hooks in the background: looks their instances' addresses up, and tries them as often as
+//! the document says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rolling_provider::{Clock, Fleet, InstanceId};
+use tokio::sync::Notify;
+
+use super::address::post;
+use super::background::Background;
+use super::hook_driver::{HookDriver, HookInstance, HookMessage};
+use super::program::{Program, execute};
+use super::retry::Retry;
+use crate::model::spec::{Hook, HookCall};
+use crate::rollout::gate_failure::{AddressFailure, GateFailure};
+use crate::rollout::state::HookRun;
+
+/// How long reading the addresses may take.
+const ADDRESSES_WITHIN: Duration = Duration::from_secs(60);
+
+/// Runs one hook at a time.
+pub(super) struct HookRunner {
+    fleet: Arc<dyn Fleet>,
+    clock: Arc<dyn Clock>,
+    driver: Option<Arc<dyn HookDriver>>,
+    hooks: Background<HookRun, Result<String, GateFailure>>,
+}
+
+/// What every try of a hook needs.
+struct Tries {
+    fleet: Arc<dyn Fleet>,
+    clock: Arc<dyn Clock>,
+    driver: Option<Arc<dyn HookDriver>>,
+    hook: Hook,
+}
+
+impl HookRunner {
+    /// Returns a runner that runs nothing yet, and notifies `answered` when a hook is over.
+    pub(super) fn new(
+        fleet: Arc<dyn Fleet>,
+        clock: Arc<dyn Clock>,
+        driver: Option<Arc<dyn HookDriver>>,
+        answered: Arc<Notify>,
+    ) -> Self {
+        Self { fleet, clock, driver, hooks: Background::new(answered) }
+    }
+
+    /// The hook under way.
+    pub(super) fn running(&self) -> Option<&HookRun> {
+        self.hooks.running()
+    }
+
+    /// Begins `run` of `hook`, on the way of the fleet `target` to `revision`.
+    pub(super) fn begin(&mut self, run: HookRun, hook: Hook, target: String, revision: String) {
+        let (fleet, clock) = (Arc::clone(&self.fleet), Arc::clone(&self.clock));
+        let tries = Tries { fleet, clock, driver: self.driver.clone(), hook };
+        let message = HookMessage {
+            hook: run.point,
+            id: run.id.clone(),
+            attempt: 0,
+            rollout: run.rollout.clone(),
+            target,
+            revision,
+            batch: run.batch,
+            instances: Vec::new(),
+            outcome: run.outcome,
+        };
+        let zones = run.instances.clone();
+        self.hooks.begin(run, async move { tries.all(message, zones).await });
+    }
+
+    /// Returns how the hook has ended, if it has.
+    pub(super) fn result(&mut self) -> Option<Result<String, GateFailure>> {
+        self.hooks.answer()
+    }
+
+    /// Ends the hook under way.
+    pub(super) fn stop(&mut self) {
+        self.hooks.stop();
+    }
+}
+
+impl Tries {
+    /// Tries until one try succeeds, or there are no more.
+    async fn all(
+        &self,
+        mut message: HookMessage,
+        zones: Vec<(InstanceId, String)>,
+    ) -> Result<String, GateFailure> {
+        message.instances = self.instances(zones).await?;
+        let mut retry = Retry::new(0.0).since(self.clock.now());
+        loop {
+            message.attempt += 1;
+            let failure = match self.one(&message).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            if message.attempt >= self.hook.tries {
+                return Err(GateFailure::each_time(Some(failure), message.attempt));
+            }
+            self.clock.sleep(retry.pause().min(Hook::LONGEST_PAUSE)).await;
+        }
+    }
+
+    /// Returns the instances with their addresses.
+    async fn instances(
+        &self,
+        zones: Vec<(InstanceId, String)>,
+    ) -> Result<Vec<HookInstance>, GateFailure> {
+        let ids: BTreeSet<InstanceId> = zones.iter().map(|(id, _)| id.clone()).collect();
+        let mut addresses = match ids.is_empty() {
+            true => BTreeMap::new(),
+            false => self.addresses(&ids).await?,
+        };
+        let instance = |(id, zone)| {
+            let private_address = addresses.remove(&id);
+            HookInstance { id, private_address, zone }
+        };
+        Ok(zones.into_iter().map(instance).collect())
+    }
+
+    async fn addresses(
+        &self,
+        ids: &BTreeSet<InstanceId>,
+    ) -> Result<BTreeMap<InstanceId, String>, GateFailure> {
+        let mut retry = Retry::new(0.0).since(self.clock.now());
+        loop {
+            let error = match self.fleet.addresses(ids).await {
+                Ok(addresses) => return Ok(addresses),
+                Err(error) => error,
+            };
+            let pause = retry.failed(self.clock.now(), ADDRESSES_WITHIN);
+            let Some(pause) = pause.filter(|_| error.is_retryable()) else {
+                return Err(GateFailure::AddressesUnreadable(error));
+            };
+            self.clock.sleep(pause).await;
+        }
+    }
+
+    /// Tries once.
+    async fn one(&self, message: &HookMessage) -> Result<String, GateFailure> {
+        let timeout = self.hook.timeout;
+        if let Some(driver) = &self.driver {
+            return driver.attempt(&self.hook, message).await.map_err(GateFailure::Driver);
+        }
+        let json = serde_json::json!(message).to_string();
+        match &self.hook.call {
+            HookCall::Command { run, environment } => {
+                let (variables, input) = (message.variables(), json.into_bytes());
+                let program = Program { run, environment, variables, input };
+                execute(&program, timeout, &self.clock).await
+            }
+            HookCall::Http { url } => {
+                let answer = self.within(post(url, json)).await;
+                match answer.ok_or(GateFailure::NotEnded(timeout))? {
+                    Ok(status @ 200..=299) => Ok(status.to_string()),
+                    Ok(status) => Err(GateFailure::Answer(AddressFailure::NoSuccess(status))),
+                    Err(failure) => Err(GateFailure::Answer(failure)),
+                }
+            }
+        }
+    }
+
+    /// Returns what comes of `work` within the time of one try.
+    async fn within<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.clock.sleep(self.hook.timeout) => None,
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Hooks of the user's: which one is due.
+//!
+//! This module decides when each is run, and the engine runs it. The record says what is done, and
+//! is written before what waits for it: an engine that is killed in between has the same hook run
+//! again, with the same id.
+
+mod ask;
+mod batch;
+mod prepare;
+mod whole;
+
+pub(crate) use self::batch::{closes_batch, is_due_in_batch};
+pub(crate) use self::prepare::{begin_launches, prepared};
+pub(crate) use self::whole::{
+    after_rollout, ask_before_rollback, before_rollback, before_rollout, begin, going_back,
+    standing,
+};

@@ -1,0 +1,163 @@
+//! `before_deregister`: victims stay in rotation until it is done for them.
+
+use std::collections::BTreeSet;
+
+use rolling_provider::{Instance, InstanceId, Lifecycle, TargetState};
+
+use super::super::input::Input;
+use super::super::{Member, Plan, Step, View};
+use super::ask::{ask, has_batches, is_done};
+use crate::model::spec::HookPoint;
+use crate::record::{Group, HookRecord, Record};
+use crate::rollout::serving::{is_healthy_in, is_healthy_in_primary};
+
+/// Returns the victims that may be taken out now, those `chosen` by this plan among them.
+///
+/// Has the hook run for the others, one group after the other, and notes in the record which batch
+/// this is.
+pub(crate) fn prepared<'v, 'a>(
+    input: &Input<'_>,
+    view: &View<'_>,
+    victims: Vec<&'v Member<'a>>,
+    chosen: &BTreeSet<InstanceId>,
+    plan: &mut Plan,
+) -> Vec<&'v Member<'a>> {
+    let record = plan.record(input).filter(|_| input.spec.hooks.follow_batches()).cloned();
+    let Some((record, hooks)) = record.and_then(|it| it.hooks.clone().map(|hooks| (it, hooks)))
+    else {
+        return victims;
+    };
+    let mut now = hooks.clone();
+    begin_batch(input, chosen, &mut now);
+    let is_done = !now.prepared && is_done(input, &hooks, HookPoint::BeforeDeregister);
+    let due = match is_done {
+        // The record comes before what waits for the hook, and before the next group.
+        true => BTreeSet::new(),
+        false => due(input, &victims, &mut now, plan),
+    };
+    if is_done {
+        now = HookRecord { prepared: true, ..now }.next();
+    }
+    if now != hooks {
+        plan.actions.push(Step::record(Record { hooks: Some(now), ..record }));
+    } else if !due.is_empty() && plan.actions.iter().all(|step| step.record.is_none()) {
+        ask(input, HookPoint::BeforeDeregister, due, None, plan);
+    }
+    let waits = |member: &&Member<'_>| needs_hook(input, member.id, member.instance);
+    let mut ready: Vec<&Member<'_>> = victims.into_iter().filter(|m| !waits(m)).collect();
+    plan.released.extend(needed(input, view, &ready, chosen));
+    ready.retain(|member| !plan.released.contains(member.id));
+    ready
+}
+
+/// Whether `id`, should it be chosen to go, has to wait for its hook.
+fn needs_hook(input: &Input<'_>, id: &InstanceId, instance: &Instance) -> bool {
+    input.spec.hooks.at(HookPoint::BeforeDeregister).is_some()
+        && !input.state.hooks.prepared.contains(id)
+        && is_in_rotation(input, id, instance)
+}
+
+/// Whether we have not taken `id` out of every target group that lists it.
+fn is_in_rotation(input: &Input<'_>, id: &InstanceId, instance: &Instance) -> bool {
+    let Some(out) = input.state.rotation.deregistered.get(id) else { return true };
+    input.target.rotation().any(|group| {
+        let health = instance.targets.get(&group.id);
+        let listed = health.is_some_and(|health| {
+            !matches!(health.state, TargetState::Draining | TargetState::Unused)
+        });
+        listed && !out.contains_key(&group.id)
+    })
+}
+
+/// Notes in `hooks`, where there are any, that a batch begins that only launches instances.
+pub(crate) fn begin_launches(input: &Input<'_>, hooks: Option<&mut HookRecord>) {
+    if let Some(hooks) = hooks.filter(|hooks| has_batches(input) && !hooks.open) {
+        hooks.batch += 1;
+        hooks.open = has_end(input);
+        (hooks.group, hooks.prepared) = (Group::default(), false);
+    }
+}
+
+/// Whether a hook is run at the end of a batch.
+fn has_end(input: &Input<'_>) -> bool {
+    let ends = [HookPoint::AfterHealthy, HookPoint::AfterBatch];
+    ends.into_iter().any(|point| input.spec.hooks.at(point).is_some())
+}
+
+/// Notes that a batch begins with those `chosen`; the same that an engine before this one had
+/// begun is the same batch.
+fn begin_batch(input: &Input<'_>, chosen: &BTreeSet<InstanceId>, hooks: &mut HookRecord) {
+    let is_forward = input.state.direction.halt.is_none();
+    if chosen.is_empty() || !is_forward || !has_batches(input) {
+        return;
+    }
+    let group = Group::of(chosen);
+    if !hooks.open && hooks.group != group {
+        hooks.batch += 1;
+    }
+    hooks.open = has_end(input);
+    if input.spec.hooks.at(HookPoint::BeforeDeregister).is_none() {
+        hooks.group = group;
+    }
+}
+
+/// Returns the group for which the hook is due, and notes it in the record where that is another.
+fn due(
+    input: &Input<'_>,
+    victims: &[&Member<'_>],
+    hooks: &mut HookRecord,
+    plan: &mut Plan,
+) -> BTreeSet<InstanceId> {
+    let waiting = victims.iter().filter(|m| needs_hook(input, m.id, m.instance));
+    let waiting: BTreeSet<InstanceId> = waiting.map(|member| member.id.clone()).collect();
+    if waiting.is_empty() {
+        return waiting;
+    }
+    if hooks.prepared && hooks.group.is_large() && hooks.group == Group::of(&waiting) {
+        // The engine before this one was killed after it had written that.
+        plan.prepared = waiting;
+        return BTreeSet::new();
+    }
+    let named: BTreeSet<InstanceId> =
+        waiting.iter().filter(|id| hooks.group.has(id) == Some(true)).cloned().collect();
+    if !hooks.prepared && (!named.is_empty() || hooks.group == Group::of(&waiting)) {
+        return if named.is_empty() { waiting } else { named };
+    }
+    let is_given_up = !hooks.prepared && !hooks.group.is_empty();
+    hooks.number += u32::from(is_given_up);
+    (hooks.group, hooks.prepared) = (Group::of(&waiting), false);
+    waiting
+}
+
+/// Returns those of the `ready` victims that are to stay: while the hook was run, others have
+/// failed, and the floor needs them; or somebody protects them now.
+fn needed(
+    input: &Input<'_>,
+    view: &View<'_>,
+    ready: &[&Member<'_>],
+    chosen: &BTreeSet<InstanceId>,
+) -> BTreeSet<InstanceId> {
+    let still_in = |member: &&&Member<'_>| {
+        !chosen.contains(member.id) && !input.state.was_deregistered(member.id)
+    };
+    let surely = view.members.iter().filter(|member| member.surely).count();
+    let mut lacking = (view.window.floor() as usize).saturating_sub(surely);
+    let mut needed = BTreeSet::new();
+    for member in ready.iter().rev().filter(still_in) {
+        let serves = would_serve(input, member);
+        if member.set_aside || member.left_alone || (serves && lacking > 0) {
+            lacking -= usize::from(serves && lacking > 0);
+            needed.insert(member.id.clone());
+        }
+    }
+    needed
+}
+
+/// Whether `member` serves if it is not taken out.
+fn would_serve(input: &Input<'_>, member: &Member<'_>) -> bool {
+    let Input { target, .. } = *input;
+    member.instance.lifecycle == Lifecycle::InService
+        && member.instance.healthy
+        && (is_healthy_in_primary(target, member.instance)
+            || target.second.iter().any(|group| is_healthy_in(member.instance, group)))
+}
