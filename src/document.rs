@@ -18,6 +18,7 @@ mod schema_check;
 mod secret;
 mod source;
 mod targets;
+mod traffic;
 mod unknown;
 
 pub use convert::deployment;
@@ -34,5 +35,6 @@ pub(crate) use schema_check::{
 pub use schema_check::{resolve, schema, types};
 pub(crate) use secret::without_secrets;
 pub(crate) use source::decode;
+pub(crate) use traffic::steps as traffic_steps;
 pub use unknown::partial;
 pub(crate) use unknown::partial_provider;

@@ -19,7 +19,7 @@ use crate::document::config::{EngineName, ReplacementConfig};
 #[cfg(feature = "aws")]
 use crate::document::convert::command_timeout;
 #[cfg(feature = "aws")]
-use crate::document::policy::NEW_VERSION_PERCENT;
+use crate::document::traffic_steps;
 
 #[cfg(feature = "aws")]
 mod aws;
@@ -166,11 +166,11 @@ impl Providers {
         deployment: &RollingDeploymentConfig,
     ) -> Result<Arc<dyn Fleet>, ProviderError> {
         let traffic = deployment.traffic.clone().unwrap_or_default();
-        let first_percent = match deployment.policy {
+        let percents = match deployment.policy {
             PolicyName::TrafficSplitting => {
-                traffic.new_version_percent.unwrap_or(NEW_VERSION_PERCENT)
+                traffic_steps(&traffic).iter().map(|step| step.percent).collect()
             }
-            _ => 100,
+            _ => vec![100],
         };
         let clock: Arc<dyn Clock> = Arc::<TokioClock>::clone(&self.clock);
         let scaled = self.clock.is_scaled().then(|| Arc::clone(&clock));
@@ -196,7 +196,7 @@ impl Providers {
                 traffic: traffic.second_target_group_arn.map(|second| rolling_aws::Traffic {
                     second_target_group_arn: second,
                     listener_rule_arns: traffic.listener_rule_arns.unwrap_or_default(),
-                    first_percent,
+                    percents,
                 }),
             };
             let fleet = Arc::new(aws.auto_scaling_group(group, clock));

@@ -200,14 +200,32 @@ pub(crate) struct TrafficConfig {
     /// to the second with the weight 0. Needed with an `auto_scaling_group`.
     pub(crate) listener_rule_arns: Option<Vec<String>>,
     /// The percentage of the requests that the new set gets at first. For `traffic_splitting`.
-    /// Default 10.
+    /// Default `step_percent`, or else 10.
     #[schemars(range(min = 1, max = 99))]
     pub(crate) new_version_percent: Option<u32>,
-    /// How long the new set gets that percentage before it gets all requests. For
+    /// By how many percent the share of the new set grows at each step until it gets all requests.
+    /// Default: it gets all after the first share.
+    #[schemars(range(min = 1, max = 99))]
+    pub(crate) step_percent: Option<u32>,
+    /// The shares that the new set gets one after the other, ascending, before it gets all requests.
+    /// Instead of `new_version_percent` and `step_percent`. The gates are checked after each step.
+    pub(crate) steps: Option<Vec<TrafficStepConfig>>,
+    /// How long the new set gets each share, and must stay healthy, before the next. For
     /// `traffic_splitting`. Default `5m`.
     pub(crate) evaluation_time: Option<DurationText>,
     /// How long the old set is kept once all requests have moved. For `blue_green`. Default `5m`.
     pub(crate) terminate_after: Option<DurationText>,
+}
+
+/// A share of the requests.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TrafficStepConfig {
+    /// The percentage of the requests that the new set gets.
+    #[schemars(range(min = 1, max = 99))]
+    pub(crate) percent: u32,
+    /// How long the new set gets this percentage. Default: `evaluation_time` of `traffic`.
+    pub(crate) evaluation_time: Option<DurationText>,
 }
 
 /// Conditions for the rollout to go on, besides the health of its instances.

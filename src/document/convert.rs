@@ -35,9 +35,8 @@ pub fn deployment(
     let mut found = Vec::new();
     check_target(&config, pointer, &mut found);
     let policy = policy(&config, pointer, &mut found);
-    check_traffic(&config, pointer, &mut found);
+    super::traffic::check(&config, pointer, &mut found);
     let replacement = replacement(&config, pointer, &mut found);
-    let pacing = pacing(&config);
     let checkpoints = checkpoints(&config, pointer, &mut found);
     let gates = gates(&config, pointer, &mut found);
     let hooks = super::hooks::hooks(&config, pointer, &mut found);
@@ -61,9 +60,10 @@ pub fn deployment(
         },
         policy,
         replacement,
-        pacing,
+        pacing: pacing(&config),
         pause_between_batches: span(&config.pause_between_batches, default.pause_between_batches),
         checkpoints,
+        traffic_steps: super::traffic::steps(&config.traffic.clone().unwrap_or_default()),
         failure_threshold: config.failure_threshold.unwrap_or(default.failure_threshold),
         keep_failed_instances: config
             .keep_failed_instances
@@ -182,32 +182,6 @@ fn replacement(
 /// Whether a policy shifts requests.
 fn shifts(policy: PolicyName) -> bool {
     matches!(policy, PolicyName::TrafficSplitting | PolicyName::BlueGreen)
-}
-
-/// Checks that `traffic` has what the policy needs on this target.
-fn check_traffic(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagnostic>) {
-    if !shifts(config.policy) {
-        return;
-    }
-    let traffic = config.traffic.clone().unwrap_or_default();
-    let rules = traffic.listener_rule_arns.as_ref();
-    let needs = config.auto_scaling_group.is_some();
-    for (name, given) in [
-        ("second_target_group_arn", traffic.second_target_group_arn.is_some()),
-        ("listener_rule_arns", rules.is_some_and(|rules| !rules.is_empty())),
-    ] {
-        if needs && !given {
-            let remedy = "name the target group that new instances serve in first, and the rules \
-                          that forward to both";
-            let message = super::schema_check::missing(name);
-            let at = if config.traffic.is_some() {
-                format!("{pointer}/traffic")
-            } else {
-                pointer.to_owned()
-            };
-            found.push(Diagnostic::error(at, message).with_remedy(remedy));
-        }
-    }
 }
 
 fn gates(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagnostic>) -> Gates {

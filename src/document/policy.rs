@@ -33,16 +33,13 @@ pub(super) fn policy(
         }
         return None;
     }
-    let traffic = config.traffic.clone().unwrap_or_default();
     match config.policy {
         PolicyName::AllAtOnce => Some(Policy::AllAtOnce),
         PolicyName::Immutable => Some(Policy::Immutable),
-        PolicyName::TrafficSplitting => Some(Policy::TrafficSplitting {
-            percent: traffic.new_version_percent.unwrap_or(NEW_VERSION_PERCENT),
-            evaluation_time: seconds_or(&traffic.evaluation_time, 300),
-        }),
+        PolicyName::TrafficSplitting => Some(Policy::TrafficSplitting),
         PolicyName::BlueGreen => {
-            Some(Policy::BlueGreen { terminate_after: seconds_or(&traffic.terminate_after, 300) })
+            let after = config.traffic.as_ref().and_then(|traffic| traffic.terminate_after.clone());
+            Some(Policy::BlueGreen { terminate_after: seconds_or(&after, 300) })
         }
         PolicyName::Rolling if !bounds.is_empty() => within(config, pointer, found),
         PolicyName::Rolling => batch_size(config, pointer, found).map(Policy::Rolling),
@@ -181,6 +178,3 @@ fn expiry(given: &CheckpointConfig, place: &str, found: &mut Vec<Diagnostic>) ->
         (None, None) => None,
     }
 }
-
-/// The percentage of the requests that the new instances get first, by default.
-pub(crate) const NEW_VERSION_PERCENT: u32 = 10;

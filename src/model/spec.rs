@@ -11,7 +11,7 @@ pub use rolling_provider::SetAside;
 
 pub use self::gates::{Gates, Probe, Secret};
 pub use self::hooks::{Hook, HookCall, HookPoint, Hooks, OnHookFailure};
-pub use self::policy::{BatchSize, Bound, Checkpoint, Expiry, Policy, Window};
+pub use self::policy::{BatchSize, Bound, Checkpoint, Expiry, Policy, TrafficStep, Window};
 
 /// What the user wants, validated and with every default filled in. [`crate::document`] makes it
 /// from a document; the planner reads nothing else of the document.
@@ -29,6 +29,9 @@ pub struct RollingDeployment {
     pub pause_between_batches: Duration,
     /// Where the rollout waits, in ascending order of percentages.
     pub checkpoints: Vec<Checkpoint>,
+    /// The shares of the requests that the new instances get before all of them, in ascending
+    /// order. For the policy `TrafficSplitting`.
+    pub traffic_steps: Vec<TrafficStep>,
     /// When a new instance counts as healthy.
     pub health: Health,
     /// How many instances of the new revision must fail to trip the circuit breaker. At least 1.
@@ -143,6 +146,7 @@ impl Default for RollingDeployment {
             pacing: Pacing::Batch,
             pause_between_batches: Duration::ZERO,
             checkpoints: Vec::new(),
+            traffic_steps: vec![TrafficStep::DEFAULT],
             health: Health::default(),
             failure_threshold: 1,
             on_failure: OnFailure::Rollback,
@@ -173,6 +177,17 @@ impl Default for Health {
 }
 
 impl RollingDeployment {
+    /// Returns how long shifting the requests takes when nothing goes wrong.
+    pub(crate) fn shift_time(&self) -> Duration {
+        match self.policy {
+            Policy::TrafficSplitting => {
+                self.traffic_steps.iter().map(|step| step.evaluation_time).sum()
+            }
+            Policy::BlueGreen { terminate_after } => terminate_after,
+            _ => Duration::ZERO,
+        }
+    }
+
     /// Drops the waits of a rollout forward: a rollback has no soak, pauses, checkpoints or gates.
     /// Hooks stay: instances go on the way back, too.
     pub(crate) fn skip_waits(&mut self) {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use rolling::model::spec::{HookPoint, RollingDeployment, Window};
+use rolling::model::spec::{HookPoint, Policy, RollingDeployment, Window};
 use rolling::record::Record;
 use rolling_provider::{
     Action, Instance, InstanceId, Lifecycle, Observation, Target, TargetState, Timestamp,
@@ -32,6 +32,8 @@ pub struct Judge {
     has_served: BTreeSet<InstanceId>,
     /// Instances for which the hook before they are deregistered is over.
     pub prepared: BTreeSet<InstanceId>,
+    /// The share of the requests that was set last, and when.
+    shifted: Option<(u32, Timestamp)>,
     pub broken: Vec<Broken>,
 }
 
@@ -47,6 +49,7 @@ impl Judge {
             asked: BTreeMap::new(),
             has_served: BTreeSet::new(),
             prepared: BTreeSet::new(),
+            shifted: None,
             broken: Vec::new(),
         }
     }
@@ -81,6 +84,7 @@ impl Judge {
         found.extend(not_ours(acted));
         found.extend(self.not_drained(acted));
         found.extend(self.not_prepared(acted));
+        found.extend(self.skipped_step(acted));
         self.broken.extend(found);
         if let Action::Deregister { target_group, instances } = action {
             for id in instances {
@@ -89,6 +93,28 @@ impl Judge {
             }
         }
         self.broken.extend(self.past_a_checkpoint(action, after));
+    }
+
+    /// Returns a share of the requests that rises by more than a step, or too early.
+    fn skipped_step(&mut self, acted: &Acted) -> Option<Broken> {
+        let Action::Shift { percent } = acted.action else { return None };
+        let before = self.shifted;
+        let shown = acted.before.shifted.iter().flatten().next_back().copied().unwrap_or_default();
+        if acted.before.shifted != acted.after.shifted {
+            self.shifted = Some((percent, acted.after.at));
+        }
+        if self.spec.policy != Policy::TrafficSplitting || percent <= shown {
+            return None;
+        }
+        let steps = &self.spec.traffic_steps;
+        let next = steps.iter().map(|step| step.percent).find(|step| *step > shown);
+        if percent != next.unwrap_or(100) {
+            return Some((27, format!("{} after {shown} %", acted.action)));
+        }
+        let step = steps.iter().find(|step| step.percent == shown)?;
+        let took = before.map(|(_, at)| acted.before.at.since(at));
+        let early = took.is_none_or(|took| took < step.evaluation_time);
+        early.then(|| (27, format!("{} after {took:?} of {step:?}", acted.action)))
     }
 
     fn below_the_floor(&self, acted: &Acted, window: Window) -> Option<Broken> {

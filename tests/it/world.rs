@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rolling::engine::{Caller, Rollout, Stop};
 use rolling::model::event::{Envelope, Event, Report};
-use rolling::model::spec::{BatchSize, OnFailure, Policy, RollingDeployment};
+use rolling::model::spec::{BatchSize, OnFailure, Policy, RollingDeployment, TrafficStep};
 use rolling_provider::{Action, Clock, Fleet, Timestamp};
 use rolling_simulator::{
     Behaviour, EPOCH, FleetConfig, Simulator, TargetGroupConfig, VirtualClock,
@@ -20,6 +20,15 @@ use crate::fast::properties::block_on;
 
 pub fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
+}
+
+/// Returns steps of a percentage of the requests for some seconds.
+pub fn traffic_steps(steps: &[(u32, u64)]) -> Vec<TrafficStep> {
+    let step = |(percent, time): &(u32, u64)| TrafficStep {
+        percent: *percent,
+        evaluation_time: seconds(*time),
+    };
+    steps.iter().map(step).collect()
 }
 
 /// Ten instances on v1 in one target group: boot 30 s, register 10 s, drain 20 s.

@@ -25,8 +25,8 @@ pub struct Traffic {
     pub second_target_group_arn: String,
     /// The listener rules that forward to both target groups.
     pub listener_rule_arns: Vec<String>,
-    /// The first share of the requests that goes there, in percent.
-    pub first_percent: u32,
+    /// The shares of the requests that go there before all, in percent.
+    pub percents: Vec<u32>,
 }
 
 /// The second target group, and the rules by which requests are shifted to it.
@@ -149,8 +149,8 @@ impl Aws {
             );
             (format!("listener rule {arn} {why}"), remedy)
         })?;
-        let percent = traffic.first_percent;
-        if with_share(weights, percent).is_none() {
+        let cannot = |percent: &&u32| with_share(weights, **percent).is_none();
+        if let Some(percent) = traffic.percents.iter().find(cannot) {
             let message = format!(
                 "listener rule {arn} has the weights {} and {}, of which {percent} % cannot be made",
                 weights.0, weights.1

@@ -22,14 +22,9 @@ pub enum Policy {
     /// One new instance in addition to the old ones, then as many as the fleet has. The old ones go
     /// only when all new ones serve.
     Immutable,
-    /// As many new instances as the fleet has, in a second target group. That group gets a share of
-    /// the requests for a while, and then all of them.
-    TrafficSplitting {
-        /// The share in percent, from 1 to 99.
-        percent: u32,
-        /// How long the second target group gets the share.
-        evaluation_time: Duration,
-    },
+    /// As many new instances as the fleet has, in a second target group. That group gets growing
+    /// shares of the requests (`traffic_steps` of the deployment), and then all of them.
+    TrafficSplitting,
     /// Like traffic splitting, but all requests move at once, and the old instances are kept for a
     /// while.
     BlueGreen {
@@ -46,29 +41,35 @@ impl Policy {
             Policy::Rolling(_) | Policy::RollingWithin { .. } => "rolling",
             Policy::RollingWithAdditionalBatch(_) => "rolling_with_additional_batch",
             Policy::Immutable => "immutable",
-            Policy::TrafficSplitting { .. } => "traffic_splitting",
+            Policy::TrafficSplitting => "traffic_splitting",
             Policy::BlueGreen { .. } => "blue_green",
         }
     }
 
     /// Whether requests are shifted from one target group to a second one.
     pub fn shifts(self) -> bool {
-        matches!(self, Policy::TrafficSplitting { .. } | Policy::BlueGreen { .. })
+        matches!(self, Policy::TrafficSplitting | Policy::BlueGreen { .. })
     }
 
     /// Whether the old instances stay until the whole new set is there.
     pub(crate) fn keeps_old(self) -> bool {
         self == Policy::Immutable || self.shifts()
     }
+}
 
-    /// Returns how long shifting the requests takes when nothing goes wrong.
-    pub(crate) fn shift_time(self) -> Duration {
-        match self {
-            Policy::TrafficSplitting { evaluation_time, .. } => evaluation_time,
-            Policy::BlueGreen { terminate_after } => terminate_after,
-            _ => Duration::ZERO,
-        }
-    }
+/// A share of the requests on the way to all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrafficStep {
+    /// The share that the second target group gets, in percent, from 1 to 99.
+    pub percent: u32,
+    /// How long it gets this share, and must stay healthy, before the next step.
+    pub evaluation_time: Duration,
+}
+
+impl TrafficStep {
+    /// The step of a deployment that says nothing else: Elastic Beanstalk's default.
+    pub(crate) const DEFAULT: TrafficStep =
+        TrafficStep { percent: 10, evaluation_time: Duration::from_secs(300) };
 }
 
 /// A number of instances, or a share of the fleet in percent.
@@ -171,9 +172,7 @@ impl Window {
                     bounds => bounds,
                 }
             }
-            Policy::Immutable | Policy::TrafficSplitting { .. } | Policy::BlueGreen { .. } => {
-                (size, 0)
-            }
+            Policy::Immutable | Policy::TrafficSplitting | Policy::BlueGreen { .. } => (size, 0),
         };
         Window { size, surge, unavailable }
     }

@@ -58,9 +58,11 @@ impl Plan {
         self.waits_for(&[WaitKind::Bake])
     }
 
-    /// Whether requests are shifted, and that must stay healthy for a while.
+    /// Whether requests are shifted, and that must stay healthy for a while, or until the gates
+    /// have been checked.
     pub(crate) fn evaluates(&self) -> bool {
         self.waits_for(&[WaitKind::Evaluation, WaitKind::OldSetRetained])
+            || self.asks.is_some_and(|ask| ask.question.percent > 0)
     }
 
     /// Whether the rollout waits deliberately, which does not count as a lack of progress.

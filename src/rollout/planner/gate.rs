@@ -10,15 +10,26 @@ use crate::rollout::state::Question;
 
 /// Whether the next step has to wait until the gates have been checked.
 pub(crate) fn is_closed(input: &Input<'_>, view: &View<'_>) -> bool {
-    let question = question(input, view);
+    is_closed_at_share(input, view, 0)
+}
+
+/// Whether the next step of the requests has to wait until the gates have been checked, now that
+/// the new instances have got `percent` of the requests for long enough.
+pub(crate) fn is_closed_at_share(input: &Input<'_>, view: &View<'_>, percent: u32) -> bool {
+    let question = Question { percent, ..question(input, view) };
     let asks_something = !input.spec.gates.alarms.is_empty() || question.probes;
     asks_something && !input.state.gates.passed.is_some_and(|passed| passed.covers(question))
 }
 
 /// Checks the gates, and waits for them.
 pub(crate) fn ask(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
+    ask_at_share(input, view, 0, plan);
+}
+
+/// Checks the gates, now that the new instances have got `percent` of the requests for long enough.
+pub(crate) fn ask_at_share(input: &Input<'_>, view: &View<'_>, percent: u32, plan: &mut Plan) {
     let Input { spec, state, now, .. } = *input;
-    let question = question(input, view);
+    let question = Question { percent, ..question(input, view) };
     let probes = question.probes;
     plan.asks = Some(Ask { question, watches: false });
     let alarms = (!spec.gates.alarms.is_empty()).then(|| spec.gates.alarm_names());
@@ -71,5 +82,5 @@ fn question(input: &Input<'_>, view: &View<'_>) -> Question {
 /// Returns what to ask once per batch, and again after each checkpoint: time has passed there.
 fn asked_now(input: &Input<'_>) -> Question {
     let checkpoints = input.state.record.as_ref().map_or(0, |record| record.checkpoints_passed);
-    Question { after: input.state.batch.number, checkpoints, probes: false }
+    Question { after: input.state.batch.number, checkpoints, percent: 0, probes: false }
 }

@@ -9,7 +9,7 @@ use super::input::Input;
 use super::set_aside::{left_alone, set_aside};
 use super::{Member, View, is_converged, paper, termination};
 use crate::model::preview::{AtWorst, BatchPreview, Borrowing, Preview};
-use crate::model::spec::{BatchSize, Executor, Pacing, Policy};
+use crate::model::spec::{BatchSize, Executor, Pacing, Policy, TrafficStep};
 use crate::record::{Ending, Phase, Record};
 use crate::rollout::serving::held_by_hooks;
 
@@ -110,15 +110,20 @@ fn borrows(input: &Input<'_>, raise: u32) -> Vec<Borrowing> {
     borrows
 }
 
-/// Returns how requests are shifted: `10 % to target group new for 5m, then all`.
+/// Returns how requests are shifted: `to target group new: 10 % for 5m, 50 % for 5m, then all`.
 fn requests(input: &Input<'_>) -> Option<String> {
     let second = &input.target.second.as_ref()?.name;
-    let time = humantime::format_duration(input.spec.policy.shift_time());
-    match input.spec.policy {
-        Policy::TrafficSplitting { percent, .. } => {
-            Some(format!("{percent} % to target group {second} for {time}, then all"))
+    match &input.spec.policy {
+        Policy::TrafficSplitting => {
+            let share = |step: &TrafficStep| {
+                let time = humantime::format_duration(step.evaluation_time);
+                format!("{} % for {time}", step.percent)
+            };
+            let shares: Vec<String> = input.spec.traffic_steps.iter().map(share).collect();
+            Some(format!("to target group {second}: {}, then all", shares.join(", ")))
         }
-        Policy::BlueGreen { .. } => {
+        Policy::BlueGreen { terminate_after } => {
+            let time = humantime::format_duration(*terminate_after);
             Some(format!("all to target group {second}, the old instances kept for {time}"))
         }
         _ => None,
@@ -137,7 +142,7 @@ fn expected(input: &Input<'_>, batches: &[BatchPreview]) -> Duration {
     let waits: Duration = spec.checkpoints.iter().filter_map(|checkpoint| checkpoint.pause).sum();
     let waits = match batches.is_empty() {
         true => waits,
-        false => waits + spec.gates.bake_time + spec.policy.shift_time(),
+        false => waits + spec.gates.bake_time + spec.shift_time(),
     };
     if spec.pacing == Pacing::Continuous {
         let slots = View::new(input).window.slots().max(1);

@@ -12,7 +12,7 @@ use rolling_provider::{Action, InstanceId, Lifecycle, Observation, TargetGroup, 
 
 use super::input::Input;
 use super::{Member, Plan, Step, View, deadlines, gate};
-use crate::model::spec::Policy;
+use crate::model::spec::{Policy, TrafficStep};
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::Ending;
 use crate::rollout::serving::{is_healthy_in, is_healthy_in_primary};
@@ -41,18 +41,12 @@ pub(crate) fn forward(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bo
     // Once the new instances join the first target group, all waits are over.
     let listed = |member: &Member<'_>| is_listed_in_primary(input, member);
     let joins = is_at(look, 100) && view.members.iter().filter(|m| m.is_new).all(listed);
-    if let Policy::TrafficSplitting { percent, evaluation_time } = spec.policy
+    if spec.policy == Policy::TrafficSplitting
         && most < 100
         && !joins
+        && evaluate(input, view, plan)
     {
-        if !is_at(look, percent) {
-            plan.actions.push(Step::new(Action::Shift { percent }));
-            return true;
-        }
-        let message = format!("{percent} % of the requests go to target group {}", second.name);
-        if hold_for(input, WaitKind::Evaluation, evaluation_time, message, plan) {
-            return true;
-        }
+        return true;
     }
     if !is_at(look, 100) {
         plan.actions.push(Step::new(Action::Shift { percent: 100 }));
@@ -67,6 +61,40 @@ pub(crate) fn forward(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bo
         }
     }
     join(input, view, plan)
+}
+
+/// Gives the second target group the share of the current step, and evaluates it there.
+///
+/// The current step follows from the share that the load balancer shows. A share beyond all steps
+/// is from another document, and returns to the last one. Returns whether the last step is not over.
+fn evaluate(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
+    let Input { target, look, .. } = *input;
+    let steps = &input.spec.traffic_steps;
+    let (Some(shifted), Some(second)) = (&look.shifted, &target.second) else { return false };
+    let most = shifted.last().copied().unwrap_or_default();
+    let reached = steps.iter().position(|step| step.percent >= most);
+    let Some(index) = reached.or(steps.len().checked_sub(1)) else { return false };
+    let TrafficStep { percent, evaluation_time } = steps[index];
+    if !is_at(look, percent) {
+        plan.actions.push(Step::new(Action::Shift { percent }));
+        return true;
+    }
+    let number = match steps.len() {
+        1 => String::new(),
+        count => format!(", step {} of {count}", index + 1),
+    };
+    let message = format!("{percent} % of the requests go to target group {}{number}", second.name);
+    if hold_for(input, WaitKind::Evaluation, evaluation_time, message, plan) {
+        return true;
+    }
+    if gate::is_closed_at_share(input, view, percent) {
+        gate::ask_at_share(input, view, percent, plan);
+        return true;
+    }
+    let next = steps.get(index + 1).map(|step| Step::new(Action::Shift { percent: step.percent }));
+    let is_last = next.is_none();
+    plan.actions.extend(next);
+    !is_last
 }
 
 /// Whether the old instances are no longer needed.

@@ -22,6 +22,8 @@ pub(crate) struct Question {
     pub(crate) after: u32,
     /// How many checkpoints have been passed.
     pub(crate) checkpoints: u32,
+    /// The share of the requests that the new instances have been evaluated with, in percent.
+    pub(crate) percent: u32,
     /// Whether the probes are tried too, or only the alarms are read.
     pub(crate) probes: bool,
 }
@@ -31,5 +33,6 @@ impl Question {
     pub(crate) fn covers(self, other: Question) -> bool {
         (self.after, self.checkpoints) == (other.after, other.checkpoints)
             && (self.probes || !other.probes)
+            && self.percent >= other.percent
     }
 }

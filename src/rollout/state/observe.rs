@@ -27,6 +27,7 @@ impl RolloutState {
             self.adopt_victims(target, look);
             self.adopt_prepared(look);
         }
+        self.note_shares(look);
         self.note_draining(look);
         self.note_terminating(look);
         let (mut live, mut arrived) = (0u32, Vec::new());
@@ -69,6 +70,14 @@ impl RolloutState {
         let (record, lease) = (self.record.as_ref(), self.lease.as_ref());
         self.control = Control::pending(&look.record, record, lease);
         self.observed_once = true;
+    }
+
+    /// Starts the evaluation over where another share of the requests is shifted.
+    fn note_shares(&mut self, look: &Observation) {
+        if self.waits.shifted != look.shifted {
+            self.waits.shifted.clone_from(&look.shifted);
+            self.waits.evaluating = None;
+        }
     }
 
     /// Notes that the engine has not looked for `unseen` longer than looks take, for example

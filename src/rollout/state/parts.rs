@@ -121,6 +121,8 @@ pub(crate) struct Waits {
     pub(crate) set_aside_since: Option<Timestamp>,
     /// Since when the second target group has had to stay healthy with its shifted requests.
     pub(crate) evaluating: Option<Timestamp>,
+    /// The shares of the requests that the last look showed.
+    pub(super) shifted: Option<BTreeSet<u32>>,
     /// When anything was last done, or seen to change.
     pub(crate) changed_at: Timestamp,
     /// The least that was left to do so far.

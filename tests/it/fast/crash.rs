@@ -14,7 +14,9 @@ use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, 
 use tokio::sync::watch;
 
 use crate::test_fleets::{Dies, Mortal, SECOND, Witness};
-use crate::world::{bad, caller, fleet, group, roll_until, seconds, spec, thirty_percent};
+use crate::world::{
+    bad, caller, fleet, group, roll_until, seconds, spec, thirty_percent, traffic_steps,
+};
 
 /// A rollout that is killed at every point.
 struct Story {
@@ -259,11 +261,11 @@ fn shifting(story: Story) -> Story {
     let config = FleetConfig { second: Some(group(SECOND, 5)), ..story.config };
     let mut spec = story.spec;
     spec.suspend_processes.insert("AddToLoadBalancer".into());
+    spec.traffic_steps = traffic_steps(&[(10, 30), (40, 30)]);
     Story { config, spec, ..story }
 }
 
-const SPLITTING: Policy =
-    Policy::TrafficSplitting { percent: 10, evaluation_time: Duration::from_secs(60) };
+const SPLITTING: Policy = Policy::TrafficSplitting;
 const MOVING: Policy = Policy::BlueGreen { terminate_after: Duration::from_secs(60) };
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod attributes;
 mod blocks;
 mod hooks;
+mod traffic;
 
 use std::path::Path;
 

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use super::properties::{block_on, look, suspended};
 use crate::test_fleets::{GuardedFleet, VersionedRecord};
-use crate::world::{caller, fleet, roll, seconds, spec};
+use crate::world::{caller, fleet, roll, seconds, spec, traffic_steps};
 
 /// What somebody else does meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,7 +231,7 @@ fn stories() -> Vec<(FleetConfig, RollingDeployment)> {
         Policy::Immutable,
         Policy::AllAtOnce,
         Policy::BlueGreen { terminate_after: seconds(30) },
-        Policy::TrafficSplitting { percent: 20, evaluation_time: seconds(30) },
+        Policy::TrafficSplitting,
     ];
     let story = |policy: Policy, bad: Option<Behaviour>| {
         let mut config = FleetConfig { instances: 4, boot_sigma: 0.0, ..fleet() };
@@ -239,6 +239,7 @@ fn stories() -> Vec<(FleetConfig, RollingDeployment)> {
         let mut spec = RollingDeployment { on_failure: OnFailure::Rollback, ..spec(policy) };
         spec.suspend_processes = suspended(&mut config, policy);
         spec.health.healthy_timeout = seconds(300);
+        spec.traffic_steps = traffic_steps(&[(20, 15), (60, 15)]);
         (config, spec)
     };
     let mut stories: Vec<_> = policies.into_iter().map(|policy| story(policy, None)).collect();

@@ -18,7 +18,7 @@ use super::properties::{
     Case, any_case, good, is_tidy, look, nothing_broken, run, run_with, settings, suspended,
 };
 use crate::test_fleets::SECOND;
-use crate::world::{fleet, group, seconds, spec};
+use crate::world::{fleet, group, seconds, spec, traffic_steps};
 
 /// Checks that nothing is borrowed, that the fleet has its size, and that no instance serves only
 /// where no requests go.
@@ -159,8 +159,8 @@ fn found(policy: Policy, instances: u32, [boot, register, drain]: [u64; 3]) -> C
 
 #[test]
 fn an_instance_that_fails_where_requests_go_is_replaced_once_they_are_shifted_back() {
-    let evaluation_time = seconds(1);
-    let mut case = found(Policy::TrafficSplitting { percent: 51, evaluation_time }, 2, [37, 1, 0]);
+    let mut case = found(Policy::TrafficSplitting, 2, [37, 1, 0]);
+    case.spec.traffic_steps = traffic_steps(&[(51, 1)]);
     case.config.bad_revisions.insert("v2".into(), Behaviour::Flap);
     (case.config.boot_sigma, case.config.seed) = (0.5, 1_241_037_564_645_675_470);
     case.spec.failure_threshold = 3;
@@ -193,8 +193,8 @@ fn an_instance_that_the_fleet_has_removed_does_not_come_back_with_a_late_look() 
 
 #[test]
 fn a_launch_that_the_fleet_reports_is_not_taken_off_the_size_before_a_look_lists_it() {
-    let evaluation_time = seconds(35);
-    let mut case = found(Policy::TrafficSplitting { percent: 1, evaluation_time }, 1, [26, 9, 9]);
+    let mut case = found(Policy::TrafficSplitting, 1, [26, 9, 9]);
+    case.spec.traffic_steps = traffic_steps(&[(1, 35)]);
     case.config.replaces_deregistered = true;
     (case.config.launch_lag, case.config.seed) = (seconds(14), 4_166_728_183_531_263_107);
     (case.lag, case.spec.poll_interval) = (seconds(8), seconds(4));

@@ -1,4 +1,4 @@
-//! The 26 promises of `docs/SEMANTICS.md`, one test each, over generated fleets, policies, boot
+//! The 27 promises of `docs/SEMANTICS.md`, one test each, over generated fleets, policies, boot
 //! times, failures and stale looks. The witness of [`crate::test_fleets`] judges every action by
 //! what is true in the simulator, not by what the engine was shown.
 
@@ -135,6 +135,14 @@ proptest! {
     #[test]
     fn p01_no_action_lowers_serving_below_the_floor(case in any_case()) {
         nothing_broken(&run(&case), 1)?;
+    }
+
+    #[test]
+    fn p27_the_share_of_the_requests_rises_step_by_step(case in any_case()) {
+        let mut case = case;
+        (case.spec.policy, case.spec.pacing) = (Policy::TrafficSplitting, Pacing::Batch);
+        case.spec.suspend_processes = suspended(&mut case.config, case.spec.policy);
+        nothing_broken(&run(&case), 27)?;
     }
 
     #[test]

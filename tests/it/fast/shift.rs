@@ -1,5 +1,7 @@
 //! Requests that are shifted from one target group to a second one, and back, on the simulator.
 
+mod steps;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
@@ -17,13 +19,11 @@ use crate::world::{
     Run, bad, fleet, group, roll, roll_until, seconds, simulate, simulate_and_stop, spec,
 };
 
+const SPLITTING: Policy = Policy::TrafficSplitting;
+
 fn deploy(policy: Policy) -> RollingDeployment {
     let suspend_processes = ["AZRebalance", "AddToLoadBalancer"].map(String::from).into();
     RollingDeployment { suspend_processes, on_failure: OnFailure::Rollback, ..spec(policy) }
-}
-
-fn splitting() -> Policy {
-    Policy::TrafficSplitting { percent: 10, evaluation_time: seconds(300) }
 }
 
 fn moving() -> Policy {
@@ -66,7 +66,7 @@ fn done(run: &Run) -> Vec<String> {
 
 #[tokio::test]
 async fn a_share_of_the_requests_goes_to_the_new_set_first_and_then_all() {
-    let (run, simulator) = shift(fleet(), deploy(splitting())).await;
+    let (run, simulator) = shift(fleet(), deploy(SPLITTING)).await;
     assert_eq!(run.report.outcome, Outcome::Succeeded, "{:?}", run.report);
     let order = [
         "size 20",
@@ -117,7 +117,7 @@ async fn all_requests_move_at_once_and_the_old_set_is_kept_for_a_while() {
 
 #[tokio::test]
 async fn a_new_set_that_fails_gets_no_request() {
-    for policy in [splitting(), moving()] {
+    for policy in [SPLITTING, moving()] {
         let (run, simulator) = shift(bad(Behaviour::HalfUnhealthy), deploy(policy)).await;
         assert_eq!(run.report.outcome, Outcome::RolledBack, "{:?}", run.report);
         let shifts = |a: &&&Action| matches!(a, Action::Shift { .. });
@@ -129,7 +129,7 @@ async fn a_new_set_that_fails_gets_no_request() {
 #[tokio::test]
 async fn an_alarm_during_the_evaluation_takes_the_requests_back_at_once() {
     let alarms = ["errors".to_owned()].into();
-    for policy in [splitting(), moving()] {
+    for policy in [SPLITTING, moving()] {
         // The first request raises the alarm, so it is not raised before the gates.
         let gates =
             Gates { alarms: std::collections::BTreeSet::clone(&alarms), ..Gates::default() };
@@ -189,7 +189,7 @@ async fn interrupted_at_any_moment_after_the_new_set_took_over_it_goes_on_to_the
 
 #[tokio::test]
 async fn an_existing_instance_of_the_new_revision_serves_in_the_second_target_group_too() {
-    for policy in [splitting(), moving()] {
+    for policy in [SPLITTING, moving()] {
         let simulator = simulate(second(fleet()));
         simulator.intervene(Intervention::MoveTemplate("v2".into())).expect("a template");
         simulator.intervene(Intervention::Resize(11)).expect("a size");
@@ -207,6 +207,14 @@ async fn meanwhile(
     what: Option<(u64, Intervention)>,
     command: (u64, Command),
 ) -> (Run, Arc<Simulator>) {
+    meanwhile_spec(deploy(policy), what, command).await
+}
+
+async fn meanwhile_spec(
+    spec: RollingDeployment,
+    what: Option<(u64, Intervention)>,
+    command: (u64, Command),
+) -> (Run, Arc<Simulator>) {
     let clock = Arc::new(VirtualClock::new(EPOCH));
     let simulator = Arc::new(Simulator::in_memory(second(fleet()), clock.clone()));
     if let Some((at, what)) = what {
@@ -216,7 +224,7 @@ async fn meanwhile(
     let (at, command) = command;
     let commanded = simulator.clone();
     clock.at(EPOCH + seconds(at), move || leave_command(&commanded, command));
-    let run = roll(simulator.clone(), deploy(policy)).await;
+    let run = roll(simulator.clone(), spec).await;
     (run, simulator)
 }
 
@@ -256,7 +264,7 @@ async fn a_pause_before_requests_are_shifted_has_the_group_register_what_it_laun
 /// does not heed the suspension of `AddToLoadBalancer`, or another tool.
 #[tokio::test]
 async fn a_new_set_that_somebody_registers_where_the_requests_go_still_gets_its_share_first() {
-    for policy in [splitting(), moving()] {
+    for policy in [SPLITTING, moving()] {
         let clock = Arc::new(VirtualClock::new(EPOCH));
         let config = FleetConfig { second: Some(group(SECOND, 5)), ..fleet() };
         let simulator = Arc::new(Simulator::in_memory(config, clock.clone()));
@@ -286,7 +294,7 @@ async fn a_new_set_that_somebody_registers_where_the_requests_go_still_gets_its_
             at("leave web") < Some(all),
             "they leave the first target group too early: {done:?}"
         );
-        assert_eq!(at("10 %").is_some(), policy == splitting(), "{done:?}");
+        assert_eq!(at("10 %").is_some(), policy == SPLITTING, "{done:?}");
         assert!(at("end") > Some(all), "{done:?}");
         let look = simulator.observe().await.expect("a look");
         assert!(look.suspended.is_empty() && look.record.is_empty(), "{look:?}");

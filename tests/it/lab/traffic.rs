@@ -106,12 +106,16 @@ fn made(account: &Account, versions: Value) -> (Value, Value) {
 #[test]
 fn a_share_of_the_requests_or_all_go_to_a_new_set_and_come_back_with_it() {
     for (policy, way) in [
-        ("traffic_splitting", vec![(90, 10), (0, 100), (100, 0)]),
+        ("traffic_splitting", vec![(95, 5), (50, 50), (0, 100), (100, 0)]),
         ("blue_green", vec![(0, 100), (100, 0)]),
     ] {
         let Some(account) = account() else { return };
         let (made, before) = made(&account, json!([null, null]));
-        let wanted = shifting(&made, policy, "2");
+        let mut wanted = shifting(&made, policy, "2");
+        if policy == "traffic_splitting" {
+            let steps = json!([{ "percent": 5 }, { "percent": 50, "evaluation_time": "4s" }]);
+            wanted["traffic"]["steps"] = steps;
+        }
         let ran = account.run("apply", &wanted);
         assert_eq!(ran.code, 0, "{policy}: {ran:?}");
         let template = made["launch_template"].as_str().expect("a template");

@@ -10,7 +10,7 @@ use rolling::model::spec::{
 use rolling_simulator::{Behaviour, FleetConfig};
 
 use crate::test_fleets::SECOND;
-use crate::world::{fleet, group, seconds, spec};
+use crate::world::{fleet, group, seconds, spec, traffic_steps};
 
 /// A fleet and what happens to it.
 #[derive(Clone, Debug)]
@@ -39,10 +39,7 @@ fn policies() -> impl Strategy<Value = (Policy, Pacing)> {
         4 => (paced, pacing),
         1 => Just((Policy::Immutable, Pacing::Batch)),
         1 => Just((Policy::AllAtOnce, Pacing::Batch)),
-        1 => (1..=99u32, 0..=60u64).prop_map(|(percent, time)| {
-            let evaluation_time = seconds(time);
-            (Policy::TrafficSplitting { percent, evaluation_time }, Pacing::Batch)
-        }),
+        1 => Just((Policy::TrafficSplitting, Pacing::Batch)),
         1 => (0..=60u64).prop_map(|time| {
             (Policy::BlueGreen { terminate_after: seconds(time) }, Pacing::Batch)
         }),
@@ -93,10 +90,12 @@ fn good_fleet() -> impl Strategy<Value = FleetConfig> {
 
 /// A case in which nothing fails.
 pub fn good() -> impl Strategy<Value = Case> {
-    (good_fleet(), policies(), 0..=15u64, 1..=10u64).prop_map(
-        |(mut config, (policy, pacing), soak, poll)| Case {
+    let steps = prop::collection::btree_map(1..=99u32, 0..=60u64, 1..=3);
+    (good_fleet(), policies(), 0..=15u64, 1..=10u64, steps).prop_map(
+        |(mut config, (policy, pacing), soak, poll, steps)| Case {
             spec: RollingDeployment {
                 suspend_processes: suspended(&mut config, policy),
+                traffic_steps: traffic_steps(&steps.into_iter().collect::<Vec<_>>()),
                 pacing,
                 health: Health {
                     min_healthy_time: seconds(soak),
