@@ -50,6 +50,7 @@ impl RolloutContext {
             target: self.target.name.clone(),
             to: self.wanted.clone(),
             completed,
+            restored: None,
             retained_failed: state.removed.retained_failed.iter().cloned().collect(),
             batches: state.batch.number - open,
             instance_refresh: None,

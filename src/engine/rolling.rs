@@ -285,6 +285,7 @@ impl RolloutExecutor for RollingExecutor {
             false => context.still_borrowed(),
         };
         let overtaken = is_locked && self.lease.holds();
-        Report { borrowed, overtaken, ..context.report(outcome, completed, started) }
+        let restored = (outcome == Outcome::RolledBack).then(|| context.target.revision.clone());
+        Report { borrowed, overtaken, restored, ..context.report(outcome, completed, started) }
     }
 }

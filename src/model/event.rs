@@ -201,6 +201,11 @@ pub struct Report {
     pub to: Revision,
     /// The last revision that the whole fleet is known to have run.
     pub completed: Option<Revision>,
+    /// The revision that was restored, where the rollout has rolled back. It is not the completed one
+    /// where instances that are left alone run another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default)]
+    pub restored: Option<Revision>,
     /// Failed instances that were taken out of the fleet and left running, for debugging.
     pub retained_failed: Vec<InstanceId>,
     /// How many batches this run finished.

@@ -71,7 +71,12 @@ pub(crate) fn trouble(target: &Target, instance: &Instance) -> String {
         .collect();
     match (message.is_empty(), instance.healthy) {
         (true, false) => "called unhealthy by its group".into(),
-        (true, true) => "leaving the load balancer's rotation".into(),
+        (true, true) => match target.second.as_ref().filter(|group| is_in(group)) {
+            Some(second) if !is_healthy_in_primary(target, instance) => {
+                format!("healthy in target group {} only", second.name)
+            }
+            _ => "leaving the load balancer's rotation".into(),
+        },
         (false, _) => message.join("; "),
     }
 }

@@ -30,6 +30,8 @@ pub struct Judge {
     pub size: u32,
     asked: BTreeMap<(InstanceId, String), Timestamp>,
     has_served: BTreeSet<InstanceId>,
+    /// Instances that a target group has listed, or that were there before the rollout.
+    listed: BTreeSet<InstanceId>,
     /// Instances for which the hook before they are deregistered is over.
     pub prepared: BTreeSet<InstanceId>,
     /// The share of the requests that was set last, and when.
@@ -48,6 +50,7 @@ impl Judge {
             size: look.desired(),
             asked: BTreeMap::new(),
             has_served: BTreeSet::new(),
+            listed: look.instances.keys().cloned().collect(),
             prepared: BTreeSet::new(),
             shifted: None,
             broken: Vec::new(),
@@ -65,6 +68,8 @@ impl Judge {
     fn meet(&mut self, look: &Observation) {
         let serving = look.instances.iter().filter(|(_, instance)| serves(instance));
         self.has_served.extend(serving.map(|(id, _)| id.clone()));
+        let listed = look.instances.iter().filter(|(_, instance)| !instance.targets.is_empty());
+        self.listed.extend(listed.map(|(id, _)| id.clone()));
     }
 
     /// Returns the instances that were taken out of a target group, or have a replacement.
@@ -82,6 +87,7 @@ impl Judge {
         self.meet(before);
         found.extend(self.too_many_at_once(acted, window));
         found.extend(not_ours(acted));
+        found.extend(self.taken_out_by_somebody(acted));
         found.extend(self.not_drained(acted));
         found.extend(self.not_prepared(acted));
         found.extend(self.skipped_step(acted));
@@ -93,6 +99,16 @@ impl Judge {
             }
         }
         self.broken.extend(self.past_a_checkpoint(action, after));
+    }
+
+    /// Returns instances that are registered although somebody else took them out.
+    fn taken_out_by_somebody(&self, acted: &Acted) -> Vec<Broken> {
+        let Action::Register { instances, .. } = &acted.action else { return Vec::new() };
+        let out = |id: &&InstanceId| acted.before.instances.get(*id).is_some_and(is_out);
+        let ours = |id: &InstanceId| self.asked.keys().any(|(asked, _)| asked == id);
+        let taken = instances.iter().filter(|id| self.listed.contains(*id) && !ours(id));
+        let taken = taken.filter(out);
+        taken.map(|id| (25, format!("{}: somebody took {id} out", acted.action))).collect()
     }
 
     /// Returns a share of the requests that rises by more than a step, or too early.
@@ -120,8 +136,11 @@ impl Judge {
     fn below_the_floor(&self, acted: &Acted, window: Window) -> Option<Broken> {
         // An instance that joins or leaves its target groups one after the other serves in none of
         // them.
+        let shifted = acted.before.shifted.iter().chain(&acted.after.shifted).flatten();
+        let second_gets_some = shifted.into_iter().any(|percent| *percent > 0);
         let serving = |look: &Observation| {
-            let full = |i: &&Instance| serves_in(i, true) || is_in(i, self.groups);
+            let in_second = |i: &Instance| second_gets_some && serves_in(i, true);
+            let full = |i: &&Instance| in_second(i) || is_in(i, self.groups);
             look.instances.values().filter(|i| serves(i)).filter(full).count()
         };
         let (was, is) = (serving(&acted.before), serving(&acted.after));

@@ -159,6 +159,7 @@ mod tests {
             instances: vec![instance("i-1", "v1", None), instance("i-2", "v2", Some("unhealthy"))],
             instance_refresh: None,
             left_alone: Vec::new(),
+            restored: None,
             borrowed: Vec::new(),
             overtaken: false,
             elapsed_ms: 61_000,

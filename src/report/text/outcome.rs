@@ -28,7 +28,7 @@ pub(crate) fn ended(report: &Report) -> (String, Vec<String>) {
             format!("the rollout of {target} to {to} is not followed any more")
         }
         Outcome::RolledBack => {
-            let back = report.completed.as_ref().map_or("the last revision", |c| c.as_str());
+            let back = back(report).map_or("the last revision", |revision| revision.as_str());
             format!("{target} went back from {to} to {back}")
         }
         Outcome::Failed => format!("failed to roll {target} to {to}"),
@@ -135,6 +135,11 @@ pub fn report(name: &str, report: &Report) -> String {
     printable::join(&lines)
 }
 
+/// Returns the revision that a rollout went back to.
+fn back(report: &Report) -> Option<&Revision> {
+    report.restored.as_ref().or(report.completed.as_ref())
+}
+
 fn headline(name: &str, report: &Report) -> String {
     let elapsed = span(Duration::from_millis(report.elapsed_ms));
     let to = &report.to;
@@ -150,8 +155,8 @@ fn headline(name: &str, report: &Report) -> String {
             format!("{name}: succeeded, {count} on {to}{left} {how} in {elapsed}")
         }
         Outcome::RolledBack => {
-            let count = count_on(report, report.completed.as_ref());
-            let back = report.completed.as_ref().map_or("the last revision", |c| c.as_str());
+            let count = count_on(report, back(report));
+            let back = back(report).map_or("the last revision", |revision| revision.as_str());
             let left = left_alone(report);
             format!("{name}: rolled back from {to}, {count} on {back}{left} in {elapsed}")
         }
@@ -176,7 +181,9 @@ fn left_behind(report: &Report) -> Vec<String> {
         false => format!("  borrowed   still: {}", report.borrowed.join("; ")),
     }];
     if let Some(completed) = &report.completed {
-        lines.push(format!("  completed  {completed} is the last revision all instances ran"));
+        // Instances that are left alone need never have run it.
+        let who = if report.left_alone.is_empty() { "all instances" } else { "the others" };
+        lines.push(format!("  completed  {completed} is the last revision {who} ran"));
     }
     lines
 }

@@ -9,7 +9,7 @@ mod sizes;
 
 use std::collections::BTreeSet;
 
-use rolling_provider::{Action, Instance, TargetState};
+use rolling_provider::{Action, Instance, InstanceId, TargetState};
 
 use self::hooks::check_hooks;
 use self::serving::{check_drained, check_floor, touched};
@@ -46,6 +46,12 @@ fn check_ownership(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
                 None => found.push(format!("{id} is not an instance of this fleet")),
                 Some(instance) if instance.ignored => found.push(format!("{id} is to be ignored")),
                 Some(instance)
+                    if matches!(step.action, Action::Register { .. })
+                        && is_not_ours_to_register(input, &id, instance) =>
+                {
+                    found.push(format!("{id} was not taken out of rotation by this rollout"));
+                }
+                Some(instance)
                     if instance.protected
                         && takes_out(input, &step.action, instance)
                         && input.spec.replacement.within().is_none()
@@ -59,6 +65,19 @@ fn check_ownership(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
             }
         }
     }
+}
+
+/// Whether `instance` is out of rotation by somebody else's doing, or is to be left alone.
+fn is_not_ours_to_register(input: &Input<'_>, id: &InstanceId, instance: &Instance) -> bool {
+    let Input { spec, target, state, .. } = *input;
+    let rotation = &state.rotation;
+    let by_predecessor = rotation.deregistered_by_predecessor.iter().any(|(known, _)| known == id);
+    let taken_out = state.history.get(id).is_some_and(|history| history.taken_out);
+    let left_alone = instance.protected
+        && spec.protected == SetAside::Ignore
+        && spec.replacement.within().is_none()
+        && instance.revision.as_ref() != Some(&target.revision);
+    (taken_out || left_alone) && !rotation.deregistered.contains_key(id) && !by_predecessor
 }
 
 /// Whether `action` ends `instance`, or leaves no target group that sends it requests.

@@ -66,7 +66,7 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
     way.give_back(&leaving, &mut plan);
     plan.actions.retain(|step| !way.is_refused(&step.action));
 
-    wait_for_returned(input, view, &mut plan);
+    wait_for_returned(input, view, &leaving, &mut plan);
     wait_for_launches(input, view, way.keeps_surge, &mut plan);
     launch::wait_for_newcomers(input, view, &leaving, way.deadline, &mut plan);
     way.wait_for_floor(&leaving, &mut plan);
@@ -279,9 +279,16 @@ fn wait_for_launches(input: &Input<'_>, view: &View<'_>, keeps_surge: bool, plan
     plan.wait(Wait { kind, instances, detail, deadline });
 }
 
-fn wait_for_returned(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
+/// Waits for those put back into rotation that are not to go.
+fn wait_for_returned(
+    input: &Input<'_>,
+    view: &View<'_>,
+    leaving: &BTreeSet<InstanceId>,
+    plan: &mut Plan,
+) {
     let Input { spec, state, now, .. } = *input;
-    for (id, at) in &state.rotation.returned {
+    let returned = state.rotation.returned.iter().filter(|(id, _)| !leaving.contains(*id));
+    for (id, at) in returned {
         let deadline = *at + spec.health.healthy_timeout;
         let member = view.members.iter().find(|member| member.id == id);
         let waits = |m: &Member<'_>| !m.serves || (shift::is_back(input) && !m.in_primary);

@@ -237,6 +237,7 @@ fn is_newcomer(input: &Input<'_>, member: &Member<'_>, group: &TargetGroupId) ->
     let put_back = input.target.second.is_some() || state.was_updated(member.id);
     let is_ours = member.is_new || (put_back && state.direction.halt.is_some());
     is_ours
+        && member.may_be_registered()
         && !member.is_victim
         && !state.failures.failed.contains_key(member.id)
         && member.instance.lifecycle == Lifecycle::InService

@@ -38,11 +38,20 @@ pub(crate) fn expired(input: &Input<'_>) -> Option<Expiry> {
 /// Returns how many more instances may become new before the checkpoint ahead.
 ///
 /// New instances count, instances on their way, and victims on their way out.
-pub(crate) fn allowance(view: &View<'_>, ahead: Option<Checkpoint>) -> usize {
+pub(crate) fn allowance(input: &Input<'_>, view: &View<'_>, ahead: Option<Checkpoint>) -> usize {
     let Some(ahead) = ahead else { return usize::MAX };
     let new = view.members.iter().filter(|m| m.is_new && !m.is_victim).count();
     let committed = new + view.missing as usize + view.victims().count();
-    (ahead.quota(view.window.size) as usize).saturating_sub(committed)
+    (ahead.quota(to_be_new(input, view)) as usize).saturating_sub(committed)
+}
+
+/// Returns how many instances are new at the end, of which a checkpoint is a percentage.
+///
+/// Where requests are shifted the new set is whole, whichever old instances are left alone.
+pub(crate) fn to_be_new(input: &Input<'_>, view: &View<'_>) -> u32 {
+    let stays = |m: &&Member<'_>| m.left_alone && !m.is_new && !m.is_victim;
+    let stay = view.members.iter().filter(|_| !input.spec.policy.shifts()).filter(stays).count();
+    view.window.size.saturating_sub(u32::try_from(stay).unwrap_or(u32::MAX))
 }
 
 /// Returns how many instances to launch beside the fleet now.
@@ -69,7 +78,7 @@ pub(crate) fn launches(input: &Input<'_>, view: &View<'_>) -> u32 {
     let extra =
         if input.look.is_unmanaged() { 0 } else { view.members.len().saturating_sub(desired) };
     let more = wanted.saturating_sub(state.surge() as usize + extra);
-    let more = more.min(view.free()).min(allowance(view, checkpoint(input)));
+    let more = more.min(view.free()).min(allowance(input, view, checkpoint(input)));
     u32::try_from(more).unwrap_or(u32::MAX)
 }
 
@@ -95,7 +104,7 @@ pub(crate) fn victims(input: &Input<'_>, view: &View<'_>) -> usize {
         return free;
     }
     // Replacing a failed instance makes no more instances new.
-    free.min(allowance(view, checkpoint(input)).saturating_add(recovered(view)))
+    free.min(allowance(input, view, checkpoint(input)).saturating_add(recovered(view)))
 }
 
 /// Counts the failed instances that hold no place, because they have served again for long enough.

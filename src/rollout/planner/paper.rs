@@ -9,7 +9,7 @@ use rolling_provider::InstanceId;
 
 use super::batch::{self, Queue};
 use super::input::Input;
-use super::{Member, View};
+use super::{Member, View, pace};
 use crate::model::preview::BatchPreview;
 use crate::model::spec::Policy;
 
@@ -20,7 +20,7 @@ pub(crate) fn batches(input: &Input<'_>, view: &View<'_>) -> Vec<BatchPreview> {
     let mut paper = Paper::of(view);
     let slots = view.window.slots() as usize;
     let surge = (view.window.surge as usize).min(paper.old);
-    let size = view.window.size;
+    let size = pace::to_be_new(input, view);
     let mut gates = spec.checkpoints.iter().map(|checkpoint| checkpoint.quota(size) as usize);
     let mut gate = gates.next();
     let mut batches = Vec::new();

@@ -122,6 +122,7 @@ fn fill_secondary(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
         return true;
     }
     let out = new().filter(|member| !member.instance.targets.contains_key(&second.id));
+    let out = out.filter(|member| member.may_be_registered());
     let instances: BTreeSet<InstanceId> = out.map(|member| member.id.clone()).collect();
     if !instances.is_empty() {
         let target_group = second.id.clone();
@@ -172,7 +173,8 @@ pub(crate) fn has_all(input: &Input<'_>) -> bool {
 /// Whether `member` is a new instance that runs and is to stay.
 fn is_good(member: &Member<'_>) -> bool {
     let runs = member.instance.lifecycle == Lifecycle::InService;
-    member.is_new && !member.failed && !member.is_victim && !member.instance.ignored && runs
+    let is_new = member.is_new && !member.failed && !member.excused;
+    is_new && !member.is_victim && !member.instance.ignored && runs
 }
 
 /// Plans the end of a forward rollout: all requests go to the first target group again.
@@ -278,14 +280,22 @@ pub(crate) fn register_in_primary(
     leaving: &BTreeSet<InstanceId>,
 ) -> Vec<Step> {
     let mut steps = Vec::new();
+    // Only this rollout registers instances in the second one. Whatever else is out of the first
+    // was taken out by somebody, or is registered again.
+    let Some(second) = &input.target.second else { return steps };
     for group in &input.target.target_groups {
         let away = view.members.iter().filter(|member| {
+            let health = member.instance.targets.get(&second.id);
+            let serves = health.is_some_and(|health| {
+                !matches!(health.state, TargetState::Draining | TargetState::Unused)
+            });
             let runs = member.instance.lifecycle == Lifecycle::InService;
             let knows = member.history.is_some_and(|history| history.has_served);
             let stays = !leaving.contains(member.id);
             let is_there = member.instance.targets.contains_key(&group.id);
             let comes = input.state.was_registered(member.id, &group.id, input.now);
-            runs && stays && knows && !member.failed && !member.is_victim && !is_there && !comes
+            let ours = serves && knows && member.may_be_registered();
+            runs && stays && ours && !member.failed && !member.is_victim && !is_there && !comes
         });
         let away = away.filter(|m| !m.instance.ignored && !input.state.was_deregistered(m.id));
         let instances: BTreeSet<InstanceId> = away.map(|member| member.id.clone()).collect();
@@ -348,6 +358,7 @@ fn join(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     for group in &target.target_groups {
         let out = view.members.iter().filter(new);
         let out = out.filter(|member| !member.instance.targets.contains_key(&group.id));
+        let out = out.filter(|member| member.may_be_registered());
         // An instance that is registered again might have to become healthy again.
         let out = out.filter(|m| !input.state.was_registered(m.id, &group.id, input.now));
         let instances: BTreeSet<InstanceId> = out.map(|member| member.id.clone()).collect();

@@ -301,6 +301,11 @@ fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
     if !blockers.is_empty() && idle().all(|member| taken_out(&member)) {
         return Verdict::Halt(Halt { fault: false, ..Halt::failed(reason, now) });
     }
+    let restored = |m: &super::Member<'_>| m.is_new && !m.excused && !taken_out(&m);
+    let blames = blockers.is_empty() || idle().any(restored);
+    if input.state.direction.rolls_back.is_some() && !blames {
+        return Verdict::Halt(Halt::failed(reason, now));
+    }
     fail(input, reason)
 }
 

@@ -22,7 +22,8 @@ pub(crate) fn is_awaited(input: &Input<'_>) -> bool {
     !input.is_in_place() && input.spec.wait_for_termination.unwrap_or(hook.is_some())
 }
 
-/// Returns the instances of other revisions that are terminating and waited for.
+/// Returns the instances that are terminating and waited for: those of other revisions, and all
+/// that this rollout terminated.
 ///
 /// One that a hook has held for as long as the cloud lets it, or that nothing holds and still is
 /// there, is waited for no longer.
@@ -34,7 +35,9 @@ pub(crate) fn terminating<'a>(input: &Input<'a>) -> Vec<&'a InstanceId> {
         input.look.instances.get(id).is_some_and(|instance| {
             instance.lifecycle == Lifecycle::Terminating
                 && !instance.ignored
-                && instance.revision.as_ref() != Some(&input.target.revision)
+                && (instance.revision.as_ref() != Some(&input.target.revision)
+                    || input.state.removed.terminated.contains(id)
+                    || input.state.removed.found_terminating.contains(id))
         })
     };
     let terminating = input.state.removed.terminating.iter();

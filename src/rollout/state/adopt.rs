@@ -18,7 +18,9 @@ impl RolloutState {
         self.waits.best = Some(Best::none(now));
         self.direction.rolls_back_since = now;
         // Instances that failed before are no failures of the restored revision.
-        self.failures.counted.extend(self.failures.failed.keys().cloned());
+        let failed = self.failures.failed.keys();
+        self.failures.counted.extend(failed.clone().cloned());
+        self.failures.earlier.extend(failed.cloned());
         self.launches.boots.clear();
         self.stages.forget_times();
         self.launches.launched = Launched::begin(self.sizes.size());
@@ -28,8 +30,17 @@ impl RolloutState {
         self.hooks = HookState::default();
         self.waits.evaluating = None;
         let history = &mut self.history;
-        for history in history.values_mut() {
+        let continues = self.record.as_ref().is_some_and(|record| record.rolls_back);
+        for (id, history) in history.iter_mut() {
             history.is_new = history.revision.as_ref() == Some(&target.revision);
+            // An engine before this one may have launched it in this rollback.
+            let was_there = history.is_older || !continues;
+            let rotation = &self.rotation;
+            let mut by_predecessor = rotation.deregistered_by_predecessor.iter();
+            let is_out = rotation.deregistered.contains_key(id)
+                || rotation.returned.contains_key(id)
+                || by_predecessor.any(|(known, _)| known == id);
+            history.predates_rollback = history.is_new && was_there && !is_out;
         }
         let good: BTreeSet<InstanceId> = history
             .iter()
@@ -85,8 +96,15 @@ impl RolloutState {
                 }
             }
         };
+        let is_new = instance.revision.as_ref() == Some(&target.revision);
+        let record = self.record.as_ref();
+        let is_older = found && record.is_none_or(|record| launched < record.started);
+        let rolls_back = self.direction.rolls_back.is_some();
         InstanceHistory {
-            is_new: instance.revision.as_ref() == Some(&target.revision),
+            is_new,
+            was_there: found && record.is_none(),
+            is_older,
+            predates_rollback: rolls_back && is_new && is_older && !registers(instance),
             revision: instance.revision.clone(),
             launched_here: !found,
             since,

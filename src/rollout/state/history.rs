@@ -16,6 +16,13 @@ pub(crate) struct InstanceHistory {
     pub(crate) revision: Option<Revision>,
     /// Whether it appeared while this engine was looking.
     pub(crate) launched_here: bool,
+    /// Whether it was there before any engine of this rollout, which so has not launched it.
+    pub(crate) was_there: bool,
+    /// Whether it was launched before the rollout began.
+    pub(crate) is_older: bool,
+    /// Whether it ran the restored revision before the rollback began, and we had not taken it out:
+    /// what becomes of it is no failure of the rollback.
+    pub(crate) predates_rollback: bool,
     /// When its time to become healthy begins.
     pub(crate) since: Timestamp,
     /// Since when it serves without a break.
@@ -49,6 +56,11 @@ pub(super) enum Out {
 }
 
 impl InstanceHistory {
+    /// Whether its end, or its health, can be a failure of the wanted revision.
+    pub(super) fn may_fail(&self) -> bool {
+        self.is_new && !self.predates_rollback
+    }
+
     /// Notes whether it is in rotation.
     pub(super) fn see_rotation(
         &mut self,
@@ -70,6 +82,7 @@ impl InstanceHistory {
             let message = trouble(target, instance);
             let why = match self.listed {
                 true => "somebody else took it out; register it again or terminate it".into(),
+                false if !self.launched_here => "register it or terminate it".to_owned(),
                 false => match target.processes.registers {
                     Some(process) => format!("nobody has registered it; is {process} suspended?"),
                     None => "nobody has registered it".to_owned(),

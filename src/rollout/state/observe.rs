@@ -132,6 +132,11 @@ impl RolloutState {
         for id in look.instances.keys().filter(|id| leaves(id)) {
             self.removed.terminating.entry(id.clone()).or_insert(look.at);
         }
+        let continues = self.record.as_ref().is_some_and(|record| !record.is_over());
+        if continues && !self.observed_once {
+            let found = self.removed.terminating.keys().cloned();
+            self.removed.found_terminating = found.collect();
+        }
     }
 
     fn observe_instance(
@@ -147,7 +152,7 @@ impl RolloutState {
             let mut history = self.first_sight(target, now, instance, serves);
             if self.was_deregistered_by_predecessor(id) {
                 // We took it out of rotation, so it could not get healthy.
-                history.since = now;
+                (history.since, history.predates_rollback) = (now, false);
             }
             self.history.insert(id.clone(), history);
         }
@@ -180,7 +185,7 @@ impl RolloutState {
         let lives = instance.lifecycle.is_live();
         history.called_unhealthy = unhealthy || (history.called_unhealthy && !lives);
         history.see_rotation(target, instance, by_us, serves, now);
-        let is_ours = history.is_new && !is_leaving && !instance.ignored;
+        let is_ours = history.may_fail() && !is_leaving && !instance.ignored;
         if is_ours
             && instance.lifecycle.is_live()
             && !self.failures.failed.contains_key(id)
@@ -219,8 +224,10 @@ impl RolloutState {
             return Out::Ours;
         }
         // We register instances where the fleet does not, or not where they are to serve.
+        let was_there = self.history.get(id).is_some_and(|history| history.was_there);
         let is_owned = self.record.as_ref().is_some_and(|record| record.owned);
         match self.in_place.within.is_some() || target.second.is_some() || is_owned {
+            _ if was_there => Out::Theirs,
             true => Out::OursAtFirst,
             false => Out::Theirs,
         }
@@ -292,7 +299,7 @@ impl RolloutState {
         let is_halting = self.direction.halt.is_some();
         for (id, history) in &self.history {
             let ours = self.removed.terminated.contains(id) || self.was_deregistered(id);
-            if !going(id) || ours || !history.is_new || is_halting {
+            if !going(id) || ours || !history.may_fail() || is_halting {
                 continue;
             }
             let ended = look.instances.get(id).and_then(|instance| instance.ended.as_ref());

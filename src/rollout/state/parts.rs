@@ -70,6 +70,9 @@ pub(crate) struct Removed {
     pub(crate) retained_failed: BTreeSet<InstanceId>,
     /// Instances that were seen terminating.
     pub(super) departed: Departed,
+    /// Instances that were terminating when this engine continued a rollout: the engine before it
+    /// may have terminated them.
+    pub(crate) found_terminating: BTreeSet<InstanceId>,
     /// Since when each instance that a look shows terminating has been.
     pub(crate) terminating: BTreeMap<InstanceId, Timestamp>,
 }

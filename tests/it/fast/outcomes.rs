@@ -91,6 +91,9 @@ fn a_bad_revision_goes_back_to_what_those_ran_that_are_ours_to_replace() {
     simulator.retarget("v3".into());
     let report = rolled(&simulator, fixed(1)).report;
     assert_eq!(report.outcome, Outcome::RolledBack, "{:?}", report.reason);
+    assert_eq!(report.restored, Some("v2".into()));
+    let message = text::report("web", &report);
+    assert!(message.contains("rolled back from v3, 2 of 3 instances on v2, 1 left"), "{message}");
     for (id, instance) in look(&simulator).instances.iter().filter(|(_, i)| i.lifecycle.is_live()) {
         let wanted = if *id == first { "v1" } else { "v2" };
         assert_eq!(instance.revision, Some(wanted.into()), "{id}");

@@ -352,11 +352,13 @@ proptest! {
 
     #[test]
     fn p25_what_is_not_ours_is_never_touched(
-        case in any_case(), ignored in 0..6usize, protected in 0..6usize,
+        case in any_case(), ignored in 0..6usize, protected in 0..6usize, out in 0..4usize,
         rule in prop_oneof![Just(SetAside::Ignore), Just(SetAside::Wait)],
     ) {
         let mut case = case;
         case.spec.protected = rule;
+        // Unmanaged instances are of the fleet because they are registered.
+        let out = if case.config.unmanaged { 0 } else { out };
         let mut ids = Vec::new();
         let ran = run_with(&case, |_, simulator, _| {
             ids = look(simulator).instances.keys().cloned().collect();
@@ -365,6 +367,9 @@ proptest! {
             }
             for id in ids.iter().skip(ignored).take(protected) {
                 simulator.intervene(Intervention::Protect(id.clone(), true)).expect("it");
+            }
+            for id in ids.iter().skip(ignored).take(out) {
+                simulator.intervene(Intervention::Deregister(id.clone())).expect("it");
             }
         });
         nothing_broken(&ran, 25)?;

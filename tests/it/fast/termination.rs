@@ -9,15 +9,17 @@ use async_trait::async_trait;
 use proptest::prelude::*;
 use rolling::engine::Rollout;
 use rolling::model::event::{Event, Outcome};
-use rolling::model::spec::{BatchSize, Bound, Health, Pacing, Policy, RollingDeployment};
+use rolling::model::spec::{
+    BatchSize, Bound, Health, OnFailure, Pacing, Policy, RollingDeployment,
+};
 use rolling_provider::{
     Action, Done, Fleet, InstanceId, Lifecycle, Observation, ProviderError, Target, Timestamp,
 };
-use rolling_simulator::{FleetConfig, Hooks, Simulator};
+use rolling_simulator::{Behaviour, FleetConfig, Hooks, Simulator};
 use rolling_testing::{Wrapper, impl_fleet};
 use tokio::sync::Mutex;
 
-use super::properties::{block_on, settings};
+use super::properties::{behaviours, block_on, settings};
 use crate::world::{caller, fleet, roll, seconds, simulate, spec};
 
 /// A fleet that keeps the most instances that were terminating at any look, and when each was
@@ -111,6 +113,24 @@ fn a_batch_and_the_end_wait_until_what_a_hook_holds_is_gone() {
 }
 
 #[test]
+fn failed_instances_and_the_victims_of_a_rollback_are_waited_for_like_any_other() {
+    // Both the failed ones that are replaced, and what a rollback removes or had removed before.
+    for (behaviour, failure_threshold) in [(Behaviour::HalfUnhealthy, 3), (Behaviour::Unhealthy, 1)]
+    {
+        let mut config = hooked(4, 1200);
+        config.bad_revisions.insert("v2".into(), behaviour);
+        let watched = watched(config, 0);
+        let health = Health { healthy_timeout: seconds(120), ..Health::default() };
+        let on_failure = OnFailure::Rollback;
+        let spec = spec(Policy::Rolling(BatchSize::Fixed(1)));
+        let spec = RollingDeployment { health, on_failure, failure_threshold, ..spec };
+        let run = block_on(roll(Arc::clone(&watched) as _, spec));
+        assert!(run.report.borrowed.is_empty(), "{:?}", run.report);
+        assert_eq!(watched.seen.blocking_lock().most, 1, "{behaviour:?}: {:?}", run.report.reason);
+    }
+}
+
+#[test]
 fn a_document_may_ask_not_to_wait() {
     let watched = watched(hooked(4, 300), 0);
     let spec = RollingDeployment {
@@ -181,13 +201,22 @@ proptest! {
         (policy, pacing) in policies(),
         least in 0u64..120,
         hook in 0u64..200,
+        bad in proptest::option::of(behaviours()),
+        failure_threshold in 1u32..4,
     ) {
-        let watched = watched(hooked(instances, hook), 0);
+        let mut config = hooked(instances, hook);
+        let is_good = bad.is_none();
+        config.bad_revisions.extend(bad.map(|how| ("v2".into(), how)));
+        let watched = watched(config, 0);
         let health = Health { min_drain_time: seconds(least), ..Health::default() };
-        let spec = RollingDeployment { health, pacing, ..spec(policy) };
+        let on_failure = OnFailure::Rollback;
+        let spec =
+            RollingDeployment { health, pacing, on_failure, failure_threshold, ..spec(policy) };
         let window = rolling::model::spec::Window::resolve(policy, instances);
         let run = block_on(roll(Arc::clone(&watched) as _, spec));
-        prop_assert_eq!(run.report.outcome, Outcome::Succeeded, "{:?}", run.report.reason);
+        let ends = [Outcome::Succeeded, Outcome::RolledBack];
+        let as_wanted = if is_good { &ends[..1] } else { &ends[..] };
+        prop_assert!(as_wanted.contains(&run.report.outcome), "{:?}", run.report.reason);
         let seen = watched.seen.blocking_lock();
         for (id, at) in &seen.terminated {
             let out = seen.deregistered.iter().find(|(out, _)| out == id);
